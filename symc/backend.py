@@ -1,0 +1,78 @@
+"""The contract between symc and its back ends, and the one lookup of them.
+
+A back end is a module found through the entry-point group ``symc.backends`` with three functions:
+
+``emit(program) -> str``
+    the program as text;
+``build(text) -> code``
+    the text as loaded code, through the back end's cache;
+``run(code, program) -> Executable``
+    something that runs it.
+
+An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds one array for each buffer of the program that is
+no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or the number
+(counted from 1) of the entry of ``program.messages`` that describes what went wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+
+from symc.config import config
+from symc.errors import CompileError
+from symc.loops.ir import Program
+
+__all__ = ["Backend", "Executable", "available", "load_backend"]
+
+_SHIPPED = {"c": "symc_backends.c", "interp": "symc_backends.interp"}
+"""Where the back ends of this distribution live, for a source tree that was put on the path without being installed."""
+
+
+class Executable(Protocol):
+    def __call__(self, arrays: Sequence[np.ndarray | None], dims: Sequence[int]) -> int: ...
+
+
+class Backend(Protocol):
+    def emit(self, program: Program) -> str: ...
+    def build(self, text: str) -> Any: ...
+    def run(self, code: Any, program: Program) -> Executable: ...
+
+
+@lru_cache(maxsize=1)
+def available() -> dict[str, str]:
+    """Names of installed back ends and the modules that hold them."""
+    found = dict(_SHIPPED)
+    found.update({e.name: e.value for e in entry_points(group="symc.backends")})
+    return found
+
+
+def load_backend(device: str | None = None) -> tuple[str, Backend]:
+    """The back end for ``device`` (default: ``symc.config.device``), by its name.
+
+    Without a C compiler the C back end gives way to the interpreter, with one warning that says what to install.
+    """
+    name = device or config.device
+    name = "c" if name in ("cpu", "") else name
+    modules = available()
+    if name not in modules:
+        raise ValueError(f"device {name!r} has no back end; installed are {', '.join(sorted(modules))}")
+    backend = importlib.import_module(modules[name])
+    problem = getattr(backend, "unavailable", lambda: None)()
+    if problem is None:
+        return name, backend  # type: ignore[return-value]
+    if name == "c":
+        _warn_once(problem)
+        return "interp", importlib.import_module(modules["interp"])  # type: ignore[return-value]
+    raise CompileError(f"device {name!r} cannot be used: {problem}")
+
+
+@lru_cache(maxsize=None)
+def _warn_once(problem: str) -> None:
+    warnings.warn(f"functions run in the interpreter, which is slow: {problem}", stacklevel=5)

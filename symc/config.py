@@ -1,0 +1,116 @@
+"""Settings, and the only place that reads the environment.
+
+``symc.config`` is one object. Its fields can be set in Python (``symc.config.floatX = "float64"``) or, before the
+first import, through ``SYMC_FLAGS="floatX=float64,device=interp"``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Config", "config", "read_flags"]
+
+
+def _default_cache() -> str:
+    base = os.environ.get("SYMC_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"), "symc"
+    )
+    return base
+
+
+@dataclass
+class Config:
+    """What a user may choose; every field is a plain value.
+
+    Attributes
+    ----------
+    floatX : str
+        The float dtype of constructors without an explicit one, ``"float32"`` or ``"float64"``.
+    device : str
+        The back end used by ``symc.function``: ``"c"``, ``"interp"`` or another installed one. ``"cpu"`` means ``"c"``.
+    mode : str
+        ``"fast_run"`` (all rewrites), ``"fast_compile"`` (stability and structural rewrites only) or ``"no_rewrite"``.
+    profile : bool
+        Time every kernel of every function compiled while set.
+    threads : int
+        Threads of the C back end; 0 means one for each usable core.
+    cache_dir : str
+        Folder of the content-addressed cache of compiled code.
+    compiler : str
+        The C compiler; empty means: look for ``$CC``, ``cc``, ``gcc``, ``clang``, then the package ``ziglang``.
+    cflags : str
+        Extra flags for the C compiler.
+    exception_verbosity : str
+        Kept for old programs; errors always say everything.
+    compute_test_value : str
+        Kept for old programs; shapes are checked when an expression is built.
+    on_unused_input : str
+        Default of ``symc.function``'s argument: ``"raise"``, ``"warn"`` or ``"ignore"``.
+    """
+
+    floatX: str = "float32"
+    device: str = "c"
+    mode: str = "fast_run"
+    profile: bool = False
+    threads: int = 0
+    cache_dir: str = field(default_factory=_default_cache)
+    compiler: str = field(default_factory=lambda: os.environ.get("CC", ""))
+    cflags: str = ""
+    exception_verbosity: str = "high"
+    compute_test_value: str = "off"
+    on_unused_input: str = "raise"
+
+    _choices = {
+        "floatX": ("float32", "float64"),
+        "mode": ("fast_run", "fast_compile", "no_rewrite"),
+        "on_unused_input": ("raise", "warn", "ignore"),
+    }
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = {f.name for f in fields(self)}
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; the settings are {', '.join(sorted(known))}"
+            raise AttributeError(f"symc.config has no setting {name!r}{hint}")
+        allowed = self._choices.get(name)
+        if allowed and value not in allowed:
+            raise ValueError(f"symc.config.{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        object.__setattr__(self, name, value)
+
+    @contextmanager
+    def change(self, **settings: Any) -> Iterator[Config]:
+        """Set fields for the length of a ``with`` block."""
+        old = {name: getattr(self, name) for name in settings}
+        try:
+            for name, value in settings.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in old.items():
+                setattr(self, name, value)
+
+
+def read_flags(target: Config, flags: str) -> None:
+    """Apply ``"name=value,name=value"`` to ``target``, converting to each field's type."""
+    for item in filter(None, (part.strip() for part in flags.split(","))):
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise ValueError(f"SYMC_FLAGS: expected name=value, got {item!r}")
+        current = getattr(target, name, None)
+        value: Any = text
+        if isinstance(current, bool):
+            value = text.lower() in ("1", "true", "yes")
+        elif isinstance(current, int):
+            value = int(text)
+        setattr(target, name, value)
+
+
+config = Config()
+read_flags(config, os.environ.get("SYMC_FLAGS", ""))

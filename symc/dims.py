@@ -1,0 +1,159 @@
+"""Dimensions: whole numbers, known or symbolic.
+
+A dim is an ``int`` or a sympy expression over non-negative integer symbols. Arithmetic on ints never touches sympy, and
+symbolic results are memoised, so that shapes cost little even in large graphs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import sympy
+
+__all__ = [
+    "Dim", "Shape", "add", "ceildiv", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul", "new_symbol", "product", "show",
+    "show_shape", "sub", "substitute", "symbols_of",
+]  # fmt: skip
+
+Dim = Any
+"""``int`` or ``sympy.Expr``."""
+Shape = tuple[Dim, ...]
+
+
+def new_symbol(name: str) -> sympy.Dummy:
+    """A dim that only a call will know. Two calls give two different symbols, even under one name."""
+    return sympy.Dummy(name, integer=True, nonnegative=True)
+
+
+def _plain(value: Any) -> Dim:
+    return int(value) if isinstance(value, sympy.Integer) else value
+
+
+@lru_cache(maxsize=65536)
+def _add(a: Dim, b: Dim) -> Dim:
+    return _plain(sympy.Add(a, b))
+
+
+@lru_cache(maxsize=65536)
+def _mul(a: Dim, b: Dim) -> Dim:
+    return _plain(sympy.expand_mul(sympy.Mul(a, b)))
+
+
+@lru_cache(maxsize=65536)
+def _floordiv(a: Dim, b: Dim) -> Dim:
+    quotient = sympy.cancel(sympy.sympify(a) / b)
+    unknowns = tuple(quotient.free_symbols)
+    if unknowns and quotient.is_polynomial(*unknowns):
+        if all(c.is_integer for c in sympy.Poly(quotient, *unknowns).coeffs()):
+            return _plain(sympy.expand(quotient))
+    return _plain(sympy.floor(sympy.sympify(a) / b))
+
+
+@lru_cache(maxsize=65536)
+def _extreme(which: str, a: Dim, b: Dim) -> Dim:
+    return _plain((sympy.Max if which == "max" else sympy.Min)(a, b))
+
+
+def add(a: Dim, b: Dim) -> Dim:
+    return a + b if type(a) is int and type(b) is int else _add(a, b)
+
+
+def mul(a: Dim, b: Dim) -> Dim:
+    if type(a) is int:
+        if type(b) is int:
+            return a * b
+        if a == 1:
+            return b
+    elif type(b) is int and b == 1:
+        return a
+    return _mul(a, b)
+
+
+def sub(a: Dim, b: Dim) -> Dim:
+    return a - b if type(a) is int and type(b) is int else _add(a, mul(-1, b))
+
+
+def floordiv(a: Dim, b: Dim) -> Dim:
+    """``floor(a / b)`` for ``b > 0``; exact where the quotient is a polynomial with whole coefficients."""
+    if type(a) is int and type(b) is int:
+        return a // b
+    return a if b == 1 else _floordiv(a, b)
+
+
+def ceildiv(a: Dim, b: Dim) -> Dim:
+    return floordiv(add(a, sub(b, 1)), b)
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    return max(a, b) if type(a) is int and type(b) is int else _extreme("max", a, b)
+
+
+def minimum(a: Dim, b: Dim) -> Dim:
+    return min(a, b) if type(a) is int and type(b) is int else _extreme("min", a, b)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    result: Dim = 1
+    for dim in dims:
+        result = mul(result, dim)
+    return result
+
+
+@lru_cache(maxsize=65536)
+def _equal(a: Dim, b: Dim) -> bool | None:
+    difference = sympy.expand(sympy.sympify(a) - b)
+    if difference.is_zero:
+        return True
+    if difference.is_nonzero:
+        return False
+    return None
+
+
+def equal(a: Dim, b: Dim) -> bool | None:
+    """True or False where it is known, None where only a call can tell."""
+    if type(a) is int and type(b) is int:
+        return a == b
+    if a is b or a == b:
+        return True
+    return _equal(a, b)
+
+
+@lru_cache(maxsize=65536)
+def _symbols(dim: Dim) -> frozenset[Any]:
+    return frozenset(dim.free_symbols)
+
+
+def symbols_of(dim: Dim) -> frozenset[Any]:
+    return frozenset() if type(dim) is int else _symbols(dim)
+
+
+def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
+    """``dim`` with symbols replaced by other dims."""
+    if type(dim) is int:
+        return dim
+    direct = values.get(dim)
+    if direct is not None:
+        return direct
+    used = {s: values[s] for s in symbols_of(dim) if s in values}
+    return _plain(sympy.expand(dim.xreplace({k: sympy.sympify(v) for k, v in used.items()}))) if used else dim
+
+
+def evaluate(dim: Dim, values: Mapping[Any, int]) -> int:
+    """The number that ``dim`` is when its symbols have these values."""
+    if type(dim) is int:
+        return dim
+    direct = values.get(dim)
+    return direct if direct is not None else int(dim.xreplace({k: sympy.Integer(v) for k, v in values.items()}))
+
+
+def show(dim: Dim) -> str:
+    """A dim as an error message writes it: symbols by their plain names."""
+    return re.sub(r"\b_", "", str(dim))
+
+
+def show_shape(shape: Iterable[Dim]) -> str:
+    parts = [show(d) for d in shape]
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

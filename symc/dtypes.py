@@ -1,0 +1,89 @@
+"""The dtypes of symc and the rule by which operands of several dtypes meet.
+
+The rule is NumPy's with two changes: an integer with ``float32`` gives ``float32``, and a scalar written in Python (or a
+0-d NumPy constant) is *weak*: it adapts to the arrays beside it and never widens them. ``float64`` appears only where the
+user wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from symc.config import config
+
+__all__ = ["ALL", "BITS", "FLOATS", "INTEGERS", "SIGNED", "UNSIGNED", "as_dtype", "floating", "is_float", "is_integer", "kind", "promote"]
+
+SIGNED = ("int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+INTEGERS = SIGNED + UNSIGNED
+FLOATS = ("float32", "float64")
+ALL = ("bool", *INTEGERS, *FLOATS)
+BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
+_KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2)}
+
+
+def as_dtype(dtype: object) -> str:
+    """The canonical name of ``dtype``, with ``"floatX"`` read from the configuration.
+
+    Raises
+    ------
+    TypeError
+        When symc has no such dtype; the message lists those it has.
+    """
+    if type(dtype) is str and dtype in _KIND:
+        return dtype
+    if dtype == "floatX":
+        return config.floatX
+    try:
+        name = np.dtype(dtype).name  # type: ignore[call-overload]
+    except TypeError:
+        name = str(dtype)
+    if name not in _KIND:
+        raise TypeError(f"symc has no dtype {name!r}; it has {', '.join(ALL)}")
+    return name
+
+
+def kind(dtype: str) -> int:
+    """0 for bool, 1 for integers, 2 for floats."""
+    return _KIND[dtype]
+
+
+def is_float(dtype: str) -> bool:
+    return _KIND[dtype] == 2
+
+
+def is_integer(dtype: str) -> bool:
+    return _KIND[dtype] == 1
+
+
+def floating(dtype: str) -> str:
+    """The float dtype in which a function such as ``exp`` computes for an argument of ``dtype``."""
+    return dtype if _KIND[dtype] == 2 else config.floatX
+
+
+def _meet(a: str, b: str) -> str:
+    if a == b:
+        return a
+    ka, kb = _KIND[a], _KIND[b]
+    if ka == 2 or kb == 2:
+        if ka == kb:
+            return "float64"
+        return a if ka == 2 else b
+    found = np.promote_types(a, b).name
+    # NumPy sends int64 with uint64 to float64; a float that nobody wrote is floatX here.
+    return config.floatX if _KIND[found] == 2 else found
+
+
+def promote(strong: Iterable[str], weak: Iterable[str] = ()) -> str:
+    """The dtype in which operands meet; ``weak`` lists the dtypes of Python scalars among them."""
+    result: str | None = None
+    for dtype in strong:
+        result = dtype if result is None else _meet(result, dtype)
+    for dtype in weak:
+        if result is None or _KIND[dtype] > _KIND[result]:
+            result = ("bool", "int64", config.floatX)[_KIND[dtype]]
+    if result is None:
+        raise TypeError("promote needs at least one dtype")
+    return result

@@ -1,0 +1,375 @@
+"""The one graph of the compiler: ``Variable``, ``Apply``, ``Constant``, ``SharedVariable``, and ways to walk it.
+
+A ``Variable`` is a typed value to come; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs are
+never changed once built. Every walk here is iterative, so that depth is bounded by memory alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc.dtypes import as_dtype
+from symc.errors import Trace, here
+from symc.types import TensorType
+
+if TYPE_CHECKING:
+    from symc.op import Op
+
+__all__ = [
+    "Apply",
+    "Constant",
+    "SharedVariable",
+    "Storage",
+    "Variable",
+    "ancestors",
+    "clients",
+    "clone_with",
+    "graph_inputs",
+    "is_input",
+    "toposort",
+]
+
+_serial = count()
+
+
+class Variable:
+    """A typed value to come.
+
+    Attributes
+    ----------
+    type : TensorType
+    owner : Apply or None
+        The application that computes this variable.
+    index : int
+        Which output of ``owner`` it is.
+    name : str or None
+    trace : Trace or None
+        The user's line that built it.
+    """
+
+    default_update: Variable | None = None
+    __array_priority__ = 1000
+    # NumPy must hand ``ndarray + variable`` to us instead of looping over the array's elements.
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        type: TensorType,
+        owner: Apply | None = None,
+        index: int = 0,
+        name: str | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.type = type
+        self.owner = owner
+        self.index = index
+        self.name = name
+        self.trace = trace
+        self.serial = next(_serial)
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        return self.type.broadcastable
+
+    @property
+    def static_shape(self) -> tuple[int | None, ...]:
+        return self.type.static_shape
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """A place for a user's own notes about this variable."""
+        found = self.__dict__.get("_tag")
+        if found is None:
+            found = self.__dict__["_tag"] = SimpleNamespace()
+        return found
+
+    def get_parents(self) -> list[Apply]:
+        return [] if self.owner is None else [self.owner]
+
+    def __repr__(self) -> str:
+        if self.name:
+            return self.name
+        if self.owner is None:
+            return f"<{self.type}>"
+        output = "" if len(self.owner.outputs) == 1 else f".{self.index}"
+        return f"{self.owner.op.name}{output}"
+
+    if TYPE_CHECKING:  # operators and methods are attached by symc.tensor.operators
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Variable: ...
+        def __radd__(self, other: Any) -> Variable: ...
+        def __sub__(self, other: Any) -> Variable: ...
+        def __rsub__(self, other: Any) -> Variable: ...
+        def __mul__(self, other: Any) -> Variable: ...
+        def __rmul__(self, other: Any) -> Variable: ...
+        def __truediv__(self, other: Any) -> Variable: ...
+        def __rtruediv__(self, other: Any) -> Variable: ...
+        def __floordiv__(self, other: Any) -> Variable: ...
+        def __mod__(self, other: Any) -> Variable: ...
+        def __pow__(self, other: Any) -> Variable: ...
+        def __neg__(self) -> Variable: ...
+        def __lt__(self, other: Any) -> Variable: ...
+        def __le__(self, other: Any) -> Variable: ...
+        def __gt__(self, other: Any) -> Variable: ...
+        def __ge__(self, other: Any) -> Variable: ...
+        def __and__(self, other: Any) -> Variable: ...
+        def __or__(self, other: Any) -> Variable: ...
+        def __invert__(self) -> Variable: ...
+        def __getitem__(self, item: Any) -> Variable: ...
+
+
+class Constant(Variable):
+    """A value known now.
+
+    ``weak`` marks a number written in Python without a dtype: it adapts to the arrays beside it.
+    """
+
+    def __init__(self, data: Any, dtype: str | None = None, name: str | None = None, weak: bool = False) -> None:
+        array = np.asarray(data, dtype=None if dtype is None else as_dtype(dtype))
+        self.data = np.array(array, dtype=as_dtype(array.dtype), order="C")  # a private copy: constants never change
+        self.data.setflags(write=False)
+        self.weak = weak
+        super().__init__(TensorType(self.data.dtype.name, self.data.shape), None, 0, name, here())
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.data
+
+    def __repr__(self) -> str:
+        return self.name or (str(self.data) if self.data.size <= 4 else f"<constant {self.type}>")
+
+
+class Storage:
+    """Where a shared variable's array lives; clones of the variable share one.
+
+    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell.
+    """
+
+    __slots__ = ("array", "version")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.version = 0
+
+
+class SharedVariable(Variable):
+    """A value that functions keep between calls and may update.
+
+    The shape in its type is symbolic unless ``shape`` fixed it; compiled functions specialise to the value's shape and
+    adapt when ``set_value`` changes it.
+    """
+
+    def __init__(self, type: TensorType, storage: Storage, name: str | None = None, strict: bool = False) -> None:
+        super().__init__(type, None, 0, name, here())
+        self.storage = storage
+        self.strict = strict
+
+    @property
+    def container(self) -> Storage:
+        return self.storage
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
+        """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite."""
+        return self.storage.array if borrow else self.storage.array.copy()
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value.
+
+        Parameters
+        ----------
+        new_value : array_like
+            Must have the variable's number of axes and agree with every dim its type fixes.
+        borrow : bool
+            Keep ``new_value`` itself where that is possible instead of a copy.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a dtype that would lose information, or a wrong number of axes or fixed dim; the old value stays.
+        """
+        array = convert_value(new_value, self.type, f"set_value of {self.name or 'a shared variable'}", self.strict)
+        if not borrow and np.shares_memory(array, np.asarray(new_value)):
+            array = array.copy()
+        self.storage.array = _owned(array)
+        self.storage.version += 1
+
+    def zero(self, borrow: bool = False) -> None:
+        """Set every element to zero."""
+        self.storage.array = np.zeros_like(self.storage.array)
+        self.storage.version += 1
+
+    def clone(self) -> SharedVariable:
+        """A variable over the same storage, with a ``default_update`` of its own."""
+        twin = SharedVariable(self.type, self.storage, self.name, self.strict)
+        twin.trace = self.trace
+        return twin
+
+
+def _owned(array: np.ndarray) -> np.ndarray:
+    """C-contiguous, writable, aligned: what compiled code may update in place."""
+    return np.require(array, requirements=["C", "W", "A"])
+
+
+def convert_value(value: Any, type: TensorType, what: str, strict: bool = False) -> np.ndarray:
+    """``value`` as an array of ``type``, or an error that names ``what``.
+
+    Floats of any width convert to the float dtype asked for, whole numbers to floats; anything that may lose
+    more (float to int, a wide integer that does not fit) is refused.
+    """
+    if isinstance(value, Variable):
+        raise TypeError(f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables")
+    array = np.asarray(value)
+    if array.dtype.name != type.dtype:
+        target = np.dtype(type.dtype)
+        if strict:
+            raise TypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
+        array = _convert_dtype(array, target, what)
+    if array.ndim != type.ndim:
+        raise ValueError(
+            f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
+        )
+    for axis, (have, want) in enumerate(zip(array.shape, type.shape)):
+        if type_is_int(want) and have != want:
+            raise ValueError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
+    return array
+
+
+def type_is_int(dim: Any) -> bool:
+    return type(dim) is int
+
+
+def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray:
+    source = array.dtype
+    if source.kind not in "biuf":
+        raise TypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
+    if target.kind == "f" or np.can_cast(source, target, "safe"):
+        return array.astype(target)
+    if source.kind in "iub" and target.kind in "iu":
+        converted = array.astype(target)
+        if np.array_equal(converted, array):
+            return converted
+        raise TypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
+    raise TypeError(
+        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information; "
+        f"repair: convert it yourself with .astype({target.name!r})"
+    )
+
+
+class Apply:
+    """One op applied to inputs, with the variables it computes."""
+
+    __slots__ = ("inputs", "op", "outputs")
+
+    def __init__(self, op: Op, inputs: Sequence[Variable], types: Sequence[TensorType], trace: Trace | None) -> None:
+        self.op = op
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(Variable(type, self, k, None, trace) for k, type in enumerate(types))
+
+    @property
+    def out(self) -> Variable:
+        return self.outputs[0]
+
+    @property
+    def nin(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def nout(self) -> int:
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(map(repr, self.inputs))})"
+
+
+def is_input(variable: Variable) -> bool:
+    """Does the variable have to be given: neither computed, nor constant, nor shared?"""
+    return variable.owner is None and not isinstance(variable, (Constant, SharedVariable))
+
+
+def toposort(outputs: Iterable[Variable], stop: Mapping[Variable, Any] | frozenset[Variable] = frozenset()) -> list[Apply]:
+    """Every application that ``outputs`` depend on, producers before consumers. Does not look beyond ``stop``."""
+    order: list[Apply] = []
+    done: set[int] = set()
+    stack: list[tuple[Apply, int]] = []
+    for output in outputs:
+        if output.owner is None or output in stop or id(output.owner) in done:
+            continue
+        done.add(id(output.owner))
+        stack.append((output.owner, 0))
+        while stack:
+            node, position = stack.pop()
+            inputs = node.inputs
+            while position < len(inputs):
+                child = inputs[position]
+                position += 1
+                owner = child.owner
+                if owner is not None and id(owner) not in done and child not in stop:
+                    done.add(id(owner))
+                    stack.append((node, position))
+                    stack.append((owner, 0))
+                    break
+            else:
+                order.append(node)
+    return order
+
+
+def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset()) -> Iterator[Variable]:
+    """Every variable that ``outputs`` depend on, themselves included, each once."""
+    stack = list(outputs)[::-1]
+    seen: set[int] = set()
+    while stack:
+        variable = stack.pop()
+        if id(variable) in seen:
+            continue
+        seen.add(id(variable))
+        yield variable
+        if variable.owner is not None and variable not in stop:
+            stack.extend(reversed(variable.owner.inputs))
+
+
+def graph_inputs(outputs: Iterable[Variable]) -> list[Variable]:
+    """The variables without owner that ``outputs`` depend on, in order of first meeting: inputs, shared, constants."""
+    return [v for v in ancestors(outputs) if v.owner is None]
+
+
+def clients(outputs: Iterable[Variable]) -> dict[Variable, list[tuple[Apply, int]]]:
+    """Who reads each variable: ``variable -> [(apply, position), ...]``."""
+    table: dict[Variable, list[tuple[Apply, int]]] = {}
+    for node in toposort(outputs):
+        for position, variable in enumerate(node.inputs):
+            table.setdefault(variable, []).append((node, position))
+    return table
+
+
+def clone_with(
+    outputs: Sequence[Variable],
+    replace: Mapping[Variable, Variable],
+    rebuild: Callable[[Apply, list[Variable]], Sequence[Variable]] | None = None,
+) -> list[Variable]:
+    """The same expressions with some variables replaced; untouched parts are shared, nothing is changed in place."""
+    known: dict[Variable, Variable] = dict(replace)
+    for node in toposort(outputs, frozenset(replace)):
+        inputs = [known.get(v, v) for v in node.inputs]
+        if all(new is old for new, old in zip(inputs, node.inputs)):
+            continue
+        fresh = rebuild(node, inputs) if rebuild else node.op.apply(inputs, node.outputs[0].trace).outputs
+        for old, new in zip(node.outputs, fresh):
+            if old not in known:
+                known[old] = new
+                if new.name is None:
+                    new.name = old.name
+    return [known.get(v, v) for v in outputs]

@@ -1,0 +1,58 @@
+"""Equalities between dims that a graph relies on.
+
+``infer`` calls ``require_equal`` for every pair of dims that must agree. What can be decided is decided at once, at the
+user's line; what only the call can tell is handed to the collector, if one listens: ``symc.function`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from symc import dims
+from symc.errors import ShapeError, Trace
+
+__all__ = ["Guard", "collecting", "require_equal"]
+
+
+class Guard(NamedTuple):
+    """``left == right``, else ``message()``."""
+
+    left: dims.Dim
+    right: dims.Dim
+    message: Callable[[], str]
+
+
+_collector: ContextVar[list[Guard] | None] = ContextVar("collector", default=None)
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[list[Guard]]:
+    """Collect the undecided equalities of every ``infer`` run inside the block."""
+    found: list[Guard] = []
+    token = _collector.set(found)
+    try:
+        yield found
+    finally:
+        _collector.reset(token)
+
+
+def require_equal(left: dims.Dim, right: dims.Dim, message: Callable[[], str]) -> dims.Dim:
+    """The common value of two dims that must be equal: the known one of them if either is.
+
+    Raises
+    ------
+    ShapeError
+        When they are known to differ.
+    """
+    verdict = dims.equal(left, right)
+    if verdict is False:
+        raise ShapeError(message())
+    if verdict is None:
+        found = _collector.get()
+        if found is not None:
+            found.append(Guard(left, right, message))
+    return right if type(right) is int else left

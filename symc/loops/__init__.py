@@ -1,0 +1,1 @@
+"""The loop IR: expressions, statements, library routines, and the checker."""

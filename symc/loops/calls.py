@@ -1,0 +1,180 @@
+"""The library routines a ``Call`` may name: buffers, parameters, meaning, cost.
+
+Every back end implements this list for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
+params)`` is a routine's meaning: it writes the outputs, given flat arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symc.loops.expr import Expr
+
+__all__ = ["CALLS", "Routine"]
+
+
+class Routine(NamedTuple):
+    """``outputs`` buffers come first, then ``inputs``; ``params`` are whole numbers in this order."""
+
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]
+    params: tuple[str, ...]
+    numpy: Callable[[Sequence[np.ndarray], Sequence[np.ndarray], dict[str, int]], None]
+    flops: Callable[..., Expr]
+
+
+def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
+    r, c = (cols, rows) if transposed else (rows, cols)
+    view = np.lib.stride_tricks.as_strided(flat[offset:], (r, c), (lead * flat.itemsize, flat.itemsize))
+    return view.T if transposed else view
+
+
+def _gemm(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    (c,), (a, b) = outputs, inputs
+    m, n, k = p["M"], p["N"], p["K"]
+    if m == 0 or n == 0:
+        return
+    out = np.zeros((m, n), c.dtype)
+    if k:
+        out = _matrix(a, 0, m, k, p["lda"], p["transA"]) @ _matrix(b, 0, k, n, p["ldb"], p["transB"])
+    target = _matrix(c, 0, m, n, p["ldc"], 0)
+    target[...] = target + out if p["accumulate"] else out
+
+
+def _batched_gemm(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    for i in range(p["batch"]):
+        moved = [x[i * p[f"stride{letter}"] :] for x, letter in zip((*outputs, *inputs), "CAB")]
+        _gemm(moved[:1], moved[1:], p)
+
+
+_CONV = (
+    "N", "C", "H", "W", "K", "R", "S", "OH", "OW", "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
+)  # fmt: skip
+_POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
+
+
+def _taps(p: dict[str, int], x: np.ndarray) -> Any:
+    """For each filter position: the filter's own indices, the output range it touches and the input slice it reads."""
+    for r in range(p["R"]):
+        for s in range(p["S"]):
+            rr, ss = (p["R"] - 1 - r, p["S"] - 1 - s) if p["flip"] else (r, s)
+            ys = np.arange(p["OH"]) * p["stride_h"] - p["pad_top"] + r * p["dil_h"]
+            xs = np.arange(p["OW"]) * p["stride_w"] - p["pad_left"] + s * p["dil_w"]
+            oy, ox = np.flatnonzero((ys >= 0) & (ys < p["H"])), np.flatnonzero((xs >= 0) & (xs < p["W"]))
+            yield rr, ss, np.ix_(oy, ox), np.ix_(ys[oy], xs[ox])
+
+
+def _conv_shapes(p: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    g = p["groups"]
+    return (
+        (p["N"], g, p["C"] // g, p["H"], p["W"]),
+        (g, p["K"] // g, p["C"] // g, p["R"], p["S"]),
+        (p["N"], g, p["K"] // g, p["OH"], p["OW"]),
+    )
+
+
+def _conv_forward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    xs, ws, ys = _conv_shapes(p)
+    x, w, y = inputs[0].reshape(xs), inputs[1].reshape(ws), outputs[0].reshape(ys)
+    y[...] = 0
+    for r, s, (oy, ox), (iy, ix) in _taps(p, x):
+        y[:, :, :, oy, ox] += np.einsum("ngchw,gkc->ngkhw", x[:, :, :, iy, ix], w[:, :, :, r, s])
+
+
+def _conv_backward_data(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    xs, ws, ys = _conv_shapes(p)
+    dx, dy, w = outputs[0].reshape(xs), inputs[0].reshape(ys), inputs[1].reshape(ws)
+    dx[...] = 0
+    for r, s, (oy, ox), (iy, ix) in _taps(p, dx):
+        dx[:, :, :, iy, ix] += np.einsum("ngkhw,gkc->ngchw", dy[:, :, :, oy, ox], w[:, :, :, r, s])
+
+
+def _conv_backward_weights(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    xs, ws, ys = _conv_shapes(p)
+    dw, x, dy = outputs[0].reshape(ws), inputs[0].reshape(xs), inputs[1].reshape(ys)
+    dw[...] = 0
+    for r, s, (oy, ox), (iy, ix) in _taps(p, x):
+        dw[:, :, :, r, s] += np.einsum("ngchw,ngkhw->gkc", x[:, :, :, iy, ix], dy[:, :, :, oy, ox])
+
+
+def _windows(p: dict[str, int]) -> Any:
+    for oy in range(p["OH"]):
+        for ox in range(p["OW"]):
+            top, left = oy * p["stride_h"] - p["pad_h"], ox * p["stride_w"] - p["pad_w"]
+            bottom = min(top + p["win_h"], p["H"] + p["pad_h"])
+            right = min(left + p["win_w"], p["W"] + p["pad_w"])
+            inside = (slice(max(top, 0), min(bottom, p["H"])), slice(max(left, 0), min(right, p["W"])))
+            yield oy, ox, inside, (bottom - top) * (right - left)
+
+
+def _pool_forward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    x = inputs[0].reshape(p["N"], p["H"], p["W"])
+    y = outputs[0].reshape(p["N"], p["OH"], p["OW"])
+    for oy, ox, (rows, cols), padded in _windows(p):
+        window = x[:, rows, cols]
+        if p["mode"] == 0:
+            y[:, oy, ox] = window.max((1, 2)) if window.size else -np.inf
+        else:
+            y[:, oy, ox] = window.sum((1, 2)) / _divisor(p["mode"], window, padded)
+
+
+def _divisor(mode: int, window: np.ndarray, padded: int) -> float:
+    return 1 if mode == 3 else padded if mode == 1 else max(window.shape[1] * window.shape[2], 1)
+
+
+def _pool_backward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    x, y, dy = inputs
+    x = x.reshape(p["N"], p["H"], p["W"])
+    y, dy = (v.reshape(p["N"], p["OH"], p["OW"]) for v in (y, dy))
+    dx = outputs[0].reshape(p["N"], p["H"], p["W"])
+    dx[...] = 0
+    for oy, ox, (rows, cols), padded in _windows(p):
+        g = dy[:, oy, ox][:, None, None]
+        window = x[:, rows, cols]
+        if p["mode"] == 0:
+            dx[:, rows, cols] += np.where(window == y[:, oy, ox][:, None, None], g, 0)
+        else:
+            dx[:, rows, cols] += g / _divisor(p["mode"], window, padded)
+
+
+def _pool_grad_grad(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    x, y, ddx = inputs
+    x, ddx = (v.reshape(p["N"], p["H"], p["W"]) for v in (x, ddx))
+    y = y.reshape(p["N"], p["OH"], p["OW"])
+    out = outputs[0].reshape(p["N"], p["OH"], p["OW"])
+    for oy, ox, (rows, cols), _ in _windows(p):
+        hit = x[:, rows, cols] == y[:, oy, ox][:, None, None]
+        out[:, oy, ox] = np.where(hit, ddx[:, rows, cols], 0).sum((1, 2))
+
+
+def _conv_flops(*p: Expr) -> Expr:
+    named = dict(zip(_CONV, p))
+    per_output = (named["C"] // named["groups"]) * named["R"] * named["S"] * 2
+    return named["N"] * named["K"] * named["OH"] * named["OW"] * per_output
+
+
+def _pool_flops(*p: Expr) -> Expr:
+    named = dict(zip(_POOL, p))
+    return named["N"] * named["OH"] * named["OW"] * named["win_h"] * named["win_w"]
+
+
+CALLS: dict[str, Routine] = {
+    "gemm": Routine(
+        ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
+        lambda ta, tb, m, n, k, *rest: m * n * k * 2,
+    ),
+    "batched_gemm": Routine(
+        ("C",), ("A", "B"),
+        ("batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC", "accumulate"),
+        _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2,
+    ),
+    "conv2d_forward": Routine(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops),
+    "conv2d_backward_data": Routine(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops),
+    "conv2d_backward_weights": Routine(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
+    "pool2d_forward": Routine(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
+    "pool2d_backward": Routine(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
+    "pool2d_max_grad_grad": Routine(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),
+}  # fmt: skip

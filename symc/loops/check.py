@@ -1,0 +1,128 @@
+"""The checker of the loop IR: what every program must satisfy before a back end sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.loops.calls import CALLS
+from symc.loops.expr import FUNCTIONS, Expr
+from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Program, Statement, Store
+
+__all__ = ["IRError", "check", "check_kernel"]
+
+_COMBINE = ("add", "mul", "max", "min", "or", "and")
+_KINDS = ("serial", "parallel", "simd")
+
+
+class IRError(AssertionError):
+    """A program that breaks a rule of the loop IR: a mistake in symc, not in the user's program."""
+
+
+def check(program: Program) -> None:
+    """Check every kernel, and that steps bind as many buffers and dims, of the right dtypes, as their kernels name."""
+    seen: set[int] = set()
+    for step in program.steps:
+        kernel = step.kernel
+        if len(step.buffers) != len(kernel.buffers) or len(step.dims) != kernel.dims:
+            raise IRError(f"{kernel.name}: bound to {len(step.buffers)} buffers and {len(step.dims)} dims, names {len(kernel.buffers)} and {kernel.dims}")
+        for number, dtype in zip(step.buffers, kernel.buffers):
+            if program.buffers[number].dtype != dtype:
+                raise IRError(f"{kernel.name}: buffer {program.buffers[number].name} is {program.buffers[number].dtype}, the kernel wants {dtype}")
+        for k in kernel.writes:
+            if program.buffers[step.buffers[k]].role in ("input", "constant"):
+                raise IRError(f"{kernel.name}: writes {program.buffers[step.buffers[k]].name}, which is not the program's to write")
+        if id(kernel) not in seen:
+            seen.add(id(kernel))
+            check_kernel(kernel)
+
+
+def check_kernel(kernel: Kernel) -> None:
+    """Names are defined once and before use, dtypes agree, writes are declared, simd loops are innermost."""
+    scope: dict[str, str] = {f"n{k}": "int64" for k in range(kernel.dims)}
+    memory = {f"b{k}": d for k, d in enumerate(kernel.buffers)}
+    _check_body(kernel, kernel.body, scope, memory, "")
+
+
+def _fail(kernel: Kernel, s: object, problem: str) -> IRError:
+    return IRError(f"kernel {kernel.name}: {problem}\n  in {s!r}")
+
+
+def _check_expr(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -> None:
+    stack = [e]
+    while stack:
+        x = stack.pop()
+        if x.op == "var":
+            if scope.get(x.value) != x.dtype:
+                raise _fail(kernel, s, f"{x.value} is {scope.get(x.value, 'not defined')}, used as {x.dtype}")
+        elif x.op not in ("const", "cast"):
+            if x.op not in FUNCTIONS:
+                raise _fail(kernel, s, f"unknown function {x.op}")
+            values = x.args[1:] if x.op == "select" else x.args
+            if len({a.dtype for a in values}) > 1 and x.op not in ("shl", "shr"):
+                raise _fail(kernel, s, f"{x.op} on dtypes {[a.dtype for a in x.args]}")
+        stack.extend(x.args)
+
+
+def _check_index(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -> None:
+    _check_expr(kernel, s, e, scope)
+    if e.dtype != "int64":
+        raise _fail(kernel, s, f"an index of dtype {e.dtype}")
+
+
+def _check_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, str], memory: dict[str, str], inside: str) -> None:
+    scope, memory = dict(scope), dict(memory)
+    for s in body:
+        if isinstance(s, (Let, Load)):
+            if s.name in scope:
+                raise _fail(kernel, s, f"{s.name} is defined twice")
+            if isinstance(s, Load):
+                _check_access(kernel, s, s.buffer, s.index, s.dtype, scope, memory)
+                scope[s.name] = s.dtype
+            else:
+                _check_expr(kernel, s, s.value, scope)
+                scope[s.name] = s.value.dtype
+        elif isinstance(s, (Store, Accumulate)):
+            _check_expr(kernel, s, s.value, scope)
+            _check_access(kernel, s, s.buffer, s.index, s.value.dtype, scope, memory)
+            if s.buffer.startswith("b") and s.buffer[1:].isdigit() and int(s.buffer[1:]) not in kernel.writes:
+                raise _fail(kernel, s, f"writes {s.buffer}, which the kernel does not declare")
+            if isinstance(s, Accumulate) and s.op not in _COMBINE:
+                raise _fail(kernel, s, f"unknown combination {s.op}")
+        elif isinstance(s, For):
+            if s.kind not in _KINDS or inside == "simd":
+                raise _fail(kernel, s, "a simd loop must be innermost" if inside == "simd" else f"unknown kind {s.kind}")
+            _check_index(kernel, s, s.extent, scope)
+            if s.index in scope:
+                raise _fail(kernel, s, f"{s.index} is defined twice")
+            _check_body(kernel, s.body, {**scope, s.index: "int64"}, memory, s.kind)
+        elif isinstance(s, If):
+            _check_expr(kernel, s, s.condition, scope)
+            _check_body(kernel, s.body, scope, memory, inside)
+        elif isinstance(s, Alloc):
+            if inside == "simd":
+                raise _fail(kernel, s, "memory is allocated inside a simd loop")
+            _check_index(kernel, s, s.size, scope)
+            memory[s.name] = s.dtype
+        elif isinstance(s, Call):
+            _check_call(kernel, s, scope, memory)
+        elif not isinstance(s, Barrier):
+            raise _fail(kernel, s, "unknown statement")
+
+
+def _check_access(kernel: Kernel, s: Statement, buffer: str, at: Expr, dtype: str, scope: dict[str, str], memory: dict[str, str]) -> None:
+    _check_index(kernel, s, at, scope)
+    if memory.get(buffer) != dtype:
+        raise _fail(kernel, s, f"{buffer} is {memory.get(buffer, 'not defined')}, accessed as {dtype}")
+
+
+def _check_call(kernel: Kernel, s: Call, scope: dict[str, str], memory: dict[str, str]) -> None:
+    routine = CALLS.get(s.name.rsplit("_", 1)[0])
+    if routine is None:
+        raise _fail(kernel, s, f"unknown routine {s.name}")
+    if len(s.buffers) != len(routine.outputs) + len(routine.inputs) or len(s.params) != len(routine.params):
+        raise _fail(kernel, s, f"{s.name} takes buffers {routine.outputs + routine.inputs} and parameters {routine.params}")
+    for b in s.buffers:
+        if b not in memory:
+            raise _fail(kernel, s, f"{b} is not defined")
+    for p in s.params:
+        _check_index(kernel, s, p, scope)

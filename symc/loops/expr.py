@@ -1,0 +1,402 @@
+"""Scalar expressions of the loop IR: what one element is computed by.
+
+An ``Expr`` is a small immutable tree over names and constants. Bodies of elementwise ops are functions from Expr to Expr;
+indices are Exprs of dtype ``int64``. The constructors fold constants and unit elements, so that index arithmetic stays
+small without a separate simplifier.
+
+``FUNCTIONS`` gives every scalar function its NumPy meaning, its number of arguments and its result dtype. A back end's
+dialect says how to write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symc.dtypes import is_float
+
+__all__ = [
+    "FUNCTIONS", "Expr", "Function", "call", "cast", "const", "index", "logical_and", "maximum", "minimum", "select", "var",
+]  # fmt: skip
+
+
+class Function(NamedTuple):
+    """A scalar function: its meaning on arrays, its arity, and its result (``"same"`` as the first argument, or ``"bool"``)."""
+
+    numpy: Callable[..., Any]
+    arity: int
+    result: str = "same"
+    costly: bool = False
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(np.asarray(x).dtype)
+
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _round_away(x: np.ndarray) -> np.ndarray:
+    return np.copysign(np.floor(np.abs(x) + np.asarray(0.5, np.asarray(x).dtype)), x)
+
+
+def _through_libm(name: str) -> Callable[..., np.ndarray]:
+    """A function NumPy lacks, element by element through the standard library."""
+    import math
+
+    function = getattr(math, name)
+
+    def one(x: float) -> float:
+        try:
+            return function(x)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return math.inf if x != -math.inf else math.nan
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        array = np.asarray(x)
+        flat = [one(float(v)) for v in array.ravel()]
+        return np.array(flat, dtype=array.dtype).reshape(array.shape)
+
+    return apply
+
+
+def _mulhi(a: Any, b: Any) -> np.ndarray:
+    return ((np.asarray(a).astype(np.uint64) * np.asarray(b).astype(np.uint64)) >> np.uint64(32)).astype(np.uint32)
+
+
+def _safe_floordiv(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.floor_divide(a, b)
+
+
+def _safe_mod(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.mod(a, b)
+
+
+def _select(c: Any, a: Any, b: Any) -> Any:
+    return np.where(c, a, b)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "add": Function(np.add, 2),
+    "sub": Function(np.subtract, 2),
+    "mul": Function(np.multiply, 2),
+    "div": Function(np.divide, 2, costly=True),
+    "floordiv": Function(_safe_floordiv, 2, costly=True),
+    "mod": Function(_safe_mod, 2, costly=True),
+    "neg": Function(np.negative, 1),
+    "abs": Function(np.abs, 1),
+    "min": Function(np.minimum, 2),
+    "max": Function(np.maximum, 2),
+    "and": Function(np.bitwise_and, 2),
+    "or": Function(np.bitwise_or, 2),
+    "xor": Function(np.bitwise_xor, 2),
+    "not": Function(np.invert, 1),
+    "shl": Function(np.left_shift, 2),
+    "shr": Function(np.right_shift, 2),
+    "mulhi": Function(_mulhi, 2),
+    "lt": Function(np.less, 2, "bool"),
+    "le": Function(np.less_equal, 2, "bool"),
+    "gt": Function(np.greater, 2, "bool"),
+    "ge": Function(np.greater_equal, 2, "bool"),
+    "eq": Function(np.equal, 2, "bool"),
+    "ne": Function(np.not_equal, 2, "bool"),
+    "isnan": Function(np.isnan, 1, "bool"),
+    "isinf": Function(np.isinf, 1, "bool"),
+    "select": Function(_select, 3, "second"),
+    "sqrt": Function(np.sqrt, 1, costly=True),
+    "floor": Function(np.floor, 1),
+    "ceil": Function(np.ceil, 1),
+    "trunc": Function(np.trunc, 1),
+    "rint": Function(np.rint, 1),
+    "round_away": Function(_round_away, 1),
+    "sigmoid": Function(_sigmoid, 1, costly=True),
+    "softplus": Function(_softplus, 1, costly=True),
+    "erf": Function(_through_libm("erf"), 1, costly=True),
+    "erfc": Function(_through_libm("erfc"), 1, costly=True),
+    "gammaln": Function(_through_libm("lgamma"), 1, costly=True),
+    "pow": Function(np.power, 2, costly=True),
+    "arctan2": Function(np.arctan2, 2, costly=True),
+    **{
+        name: Function(getattr(np, name), 1, costly=True)
+        for name in (
+            "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+            "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+        )  # fmt: skip
+    },
+}
+
+
+class Expr:
+    """A scalar expression.
+
+    ``op`` is ``"const"`` (``value`` holds the number), ``"var"`` (``value`` holds the name), ``"cast"`` or a name in
+    ``FUNCTIONS``.
+    """
+
+    __slots__ = ("_hash", "args", "dtype", "op", "value")
+
+    def __init__(self, op: str, args: tuple[Expr, ...], dtype: str, value: Any = None) -> None:
+        self.op = op
+        self.args = args
+        self.dtype = dtype
+        self.value = value
+        self._hash = hash((op, args, dtype, value))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def same(self, other: Expr) -> bool:
+        """Structural equality (``==`` builds a comparison instead)."""
+        return self is other or (
+            self._hash == other._hash
+            and self.op == other.op
+            and self.dtype == other.dtype
+            and self.value == other.value
+            and len(self.args) == len(other.args)
+            and all(a.same(b) for a, b in zip(self.args, other.args))
+        )
+
+    def __repr__(self) -> str:
+        if self.op in ("const", "var"):
+            return str(self.value)
+        if self.op in _INFIX:
+            return f"({self.args[0]!r} {_INFIX[self.op]} {self.args[1]!r})"
+        name = self.dtype if self.op == "cast" else self.op
+        return f"{name}({', '.join(map(repr, self.args))})"
+
+    def __add__(self, other: Any) -> Expr:
+        return call("add", self, other)
+
+    def __radd__(self, other: Any) -> Expr:
+        return call("add", other, self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return call("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Expr:
+        return call("sub", other, self)
+
+    def __mul__(self, other: Any) -> Expr:
+        return call("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Expr:
+        return call("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return call("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return call("div", other, self)
+
+    def __floordiv__(self, other: Any) -> Expr:
+        return call("floordiv", self, other)
+
+    def __mod__(self, other: Any) -> Expr:
+        return call("mod", self, other)
+
+    def __neg__(self) -> Expr:
+        return call("neg", self)
+
+    def __lt__(self, other: Any) -> Expr:
+        return call("lt", self, other)
+
+    def __le__(self, other: Any) -> Expr:
+        return call("le", self, other)
+
+    def __gt__(self, other: Any) -> Expr:
+        return call("gt", self, other)
+
+    def __ge__(self, other: Any) -> Expr:
+        return call("ge", self, other)
+
+    def __and__(self, other: Any) -> Expr:
+        return call("and", self, other)
+
+    def __or__(self, other: Any) -> Expr:
+        return call("or", self, other)
+
+    def __xor__(self, other: Any) -> Expr:
+        return call("xor", self, other)
+
+    def __lshift__(self, other: Any) -> Expr:
+        return call("shl", self, other)
+
+    def __rshift__(self, other: Any) -> Expr:
+        return call("shr", self, other)
+
+    def __invert__(self) -> Expr:
+        return call("not", self)
+
+    def __abs__(self) -> Expr:
+        return call("abs", self)
+
+
+_INFIX = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "lt": "<", "le": "<=", "gt": ">",
+    "ge": ">=", "eq": "==", "ne": "!=", "and": "&", "or": "|", "xor": "^", "shl": "<<", "shr": ">>",
+}  # fmt: skip
+
+
+def const(value: Any, dtype: str) -> Expr:
+    kind = np.dtype(dtype).kind
+    plain: Any = bool(value) if kind == "b" else int(value) if kind in "iu" else float(value)
+    return Expr("const", (), dtype, _Float(plain) if kind == "f" else plain)
+
+
+class _Float(float):
+    """A float whose equality tells -0.0 from 0.0 and lets NaN equal itself, as constants in programs must."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and self.hex() == other.hex()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.hex())
+
+
+def var(name: str, dtype: str = "int64") -> Expr:
+    return Expr("var", (), dtype, name)
+
+
+def index(value: int | Expr) -> Expr:
+    """``value`` as an index: a whole number becomes a constant of dtype int64."""
+    return value if isinstance(value, Expr) else Expr("const", (), "int64", int(value))
+
+
+ZERO = index(0)
+ONE = index(1)
+
+
+def _is(e: Expr, number: int) -> bool:
+    return e.op == "const" and e.dtype == "int64" and e.value == number
+
+
+def call(name: str, *args: Any) -> Expr:
+    """Apply a scalar function; plain numbers take the dtype of the first Expr among the arguments.
+
+    Whole-number index arithmetic (int64) is folded; float arithmetic is left as written, since folding it is the
+    graph's business.
+    """
+    function = FUNCTIONS[name]
+    if len(args) != function.arity:
+        raise TypeError(f"scalar function {name} takes {function.arity} arguments, got {len(args)}")
+    at = 1 if name == "select" else 0
+    lead = next((a for a in args[at:] if isinstance(a, Expr)), None)
+    if lead is None:
+        raise TypeError(f"scalar function {name} needs at least one Expr among its arguments, got {args!r}")
+    exprs = tuple(a if isinstance(a, Expr) else const(a, lead.dtype) for a in args)
+    if lead.dtype == "int64":
+        folded = _fold_index(name, exprs)
+        if folded is not None:
+            return folded
+    dtype = {"same": exprs[0].dtype, "bool": "bool", "second": exprs[1 % len(exprs)].dtype}[function.result]
+    return Expr(name, exprs, dtype)
+
+
+def _fold_index(name: str, args: tuple[Expr, ...]) -> Expr | None:
+    if name == "select":
+        if args[0].op == "const":
+            return args[1] if args[0].value else args[2]
+        return args[1] if args[1].same(args[2]) else None
+    if len(args) != 2:
+        return None
+    a, b = args
+    if a.op == "const" and b.op == "const":
+        x, y = a.value, b.value
+        if name in ("floordiv", "mod") and y == 0:
+            return None
+        whole = {"add": x + y, "sub": x - y, "mul": x * y, "min": min(x, y), "max": max(x, y)}
+        if name in whole and -(2**63) <= whole[name] < 2**63:
+            return index(whole[name])
+        if name in ("floordiv", "mod"):
+            return index(x // y if name == "floordiv" else x % y)
+        truth = {"lt": x < y, "le": x <= y, "gt": x > y, "ge": x >= y, "eq": x == y, "ne": x != y}
+        return const(truth[name], "bool") if name in truth else None
+    if name == "add":
+        return b if _is(a, 0) else a if _is(b, 0) else None
+    if name == "sub":
+        return a if _is(b, 0) else ZERO if a.same(b) else None
+    if name == "mul":
+        if _is(a, 0) or _is(b, 0):
+            return ZERO
+        return b if _is(a, 1) else a if _is(b, 1) else None
+    if name == "floordiv" and _is(b, 1):
+        return a
+    if name == "mod" and _is(b, 1):
+        return ZERO
+    return None
+
+
+def cast(e: Expr, dtype: str) -> Expr:
+    if e.dtype == dtype:
+        return e
+    if e.op == "const" and not (is_float(e.dtype) and not is_float(dtype)):
+        return const(np.asarray(e.value, e.dtype).astype(dtype)[()], dtype)
+    return Expr("cast", (e,), dtype)
+
+
+def select(condition: Expr, a: Any, b: Any) -> Expr:
+    return call("select", condition, a, b)
+
+
+def maximum(a: Any, b: Any) -> Expr:
+    return call("max", a, b)
+
+
+def minimum(a: Any, b: Any) -> Expr:
+    return call("min", a, b)
+
+
+def logical_and(*conditions: Expr) -> Expr | None:
+    """All of ``conditions``, leaving out those that are constantly true; None when none is left."""
+    left = [c for c in conditions if not (c.op == "const" and c.value is True)]
+    result: Expr | None = None
+    for c in left:
+        result = c if result is None else call("and", result, c)
+    return result
+
+
+def names_in(e: Expr) -> set[str]:
+    """The variables an expression reads."""
+    found: set[str] = set()
+    stack = [e]
+    while stack:
+        x = stack.pop()
+        if x.op == "var":
+            found.add(x.value)
+        stack.extend(x.args)
+    return found
+
+
+def coefficient(e: Expr, name: str) -> Expr | None:
+    """How much an index grows when the variable ``name`` grows by one: an Expr free of ``name``; None if not linear."""
+    if e.op == "var":
+        return ONE if e.value == name else ZERO
+    if e.op == "const":
+        return ZERO
+    if e.op in ("add", "sub"):
+        left, right = coefficient(e.args[0], name), coefficient(e.args[1], name)
+        if left is None or right is None:
+            return None
+        return call(e.op, left, right)
+    if e.op == "mul":
+        left, right = coefficient(e.args[0], name), coefficient(e.args[1], name)
+        if left is None or right is None:
+            return None
+        if _is(left, 0):
+            return ZERO if _is(right, 0) else call("mul", e.args[0], right)
+        return call("mul", left, e.args[1]) if _is(right, 0) else None
+    if e.op == "neg":
+        inner = coefficient(e.args[0], name)
+        return None if inner is None else call("sub", ZERO, inner)
+    return ZERO if name not in names_in(e) else None

@@ -1,0 +1,149 @@
+"""Settling: from the user's graph to the compiler's.
+
+The user's graph is typed with whatever dims were known when it was built. Here it is built again over sources whose
+dims are as well known as they can be: shared variables have the shape of their values, and dims that some op requires
+to be equal are one symbol. Every ``infer`` runs again on the way, so what is wrong shows now, at the user's line; what only a
+call can tell is kept as guards. Operands read for their shape alone disappear: dims take their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from symc import dims
+from symc.graph import Constant, SharedVariable, Storage, Variable, toposort
+from symc.guards import Guard, collecting
+from symc.numbering import Numbering
+from symc.tensor.basic import value_symbols
+from symc.types import TensorType
+
+__all__ = ["Settled", "settle"]
+
+
+@dataclass
+class Settled:
+    """The compiler's graph.
+
+    Attributes
+    ----------
+    sources : dict
+        From the user's inputs (and one shared variable a storage) to the variables that stand for them.
+    outputs : list of Variable
+    guards : list of Guard
+        Equalities to check when called, over the symbols of ``sources`` before unification.
+    values : dict
+        Symbols bound to the value of an integer scalar of this graph.
+    unified : dict
+        What each unified symbol became.
+    """
+
+    sources: dict[Variable, Variable]
+    outputs: list[Variable]
+    guards: list[Guard]
+    values: dict[Any, Variable]
+    unified: dict[Any, dims.Dim] = field(default_factory=dict)
+
+
+def settle(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Settled:
+    """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises."""
+    guards: list[Guard] = []
+    unified: dict[Any, dims.Dim] = {}
+    storages: dict[int, SharedVariable] = {}
+    leaves = [v for v in _leaves(inputs, outputs)]
+    while True:
+        sources: dict[Variable, Variable] = {}
+        for leaf in leaves:
+            sources[leaf] = _source(leaf, unified, sources, storages)
+        with collecting() as found:
+            settled, values = _rebuild(outputs, sources)
+        guards += found
+        fresh = _unify(found, {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)})
+        if not fresh:
+            return Settled(sources, settled, guards, values, unified)
+        unified = {k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh
+
+
+def _leaves(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
+    stop = frozenset(inputs)
+    found = dict.fromkeys(inputs)
+    for node in toposort(outputs, stop):
+        for v in node.inputs:
+            if v.owner is None and not isinstance(v, Constant):
+                found.setdefault(v, None)
+    for v in outputs:
+        if v.owner is None and not isinstance(v, Constant):
+            found.setdefault(v, None)
+    return list(found)
+
+
+def _source(leaf: Variable, unified: Mapping[Any, dims.Dim], sources: Mapping[Variable, Variable], storages: dict[int, SharedVariable]) -> Variable:
+    if isinstance(leaf, SharedVariable):
+        first = storages.setdefault(id(leaf.storage), leaf)
+        if first is not leaf and first in sources:
+            return sources[first]
+        shape: Sequence[dims.Dim] = leaf.storage.array.shape
+    else:
+        shape = [dims.substitute(d, unified) for d in leaf.type.shape]
+    return Variable(TensorType(leaf.dtype, shape), None, 0, leaf.name, leaf.trace)
+
+
+def _rebuild(outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> tuple[list[Variable], dict[Any, Variable]]:
+    numbering = Numbering()
+    known: dict[Variable, Variable] = dict(sources)
+    values: dict[Any, Variable] = {}
+
+    def here(v: Variable) -> Variable:
+        if isinstance(v, Constant):
+            return numbering.constant(v)
+        return known.get(v, v)
+
+    for node in toposort(outputs, frozenset(sources)):
+        inputs = [here(v) for v in node.inputs]
+        trace = node.outputs[0].trace
+        record = node.op.record
+        if record.settle is None:
+            made: Sequence[Variable] = numbering.make(node.op, inputs, trace, node.outputs[0].name)
+        else:
+            applied = node.op.apply(inputs, trace)
+            values.update(value_symbols(applied.inputs))
+            fresh = record.settle(node.op, inputs, [v.type for v in applied.outputs])
+            made = numbering.adopt([fresh], trace=trace)
+        known.update(zip(node.outputs, made))
+    return [here(v) for v in outputs], values
+
+
+def _unify(guards: Sequence[Guard], inputs: set[Any]) -> dict[Any, dims.Dim]:
+    """A substitution under which the guards between plain symbols hold."""
+    becomes: dict[Any, dims.Dim] = {}
+
+    def root(dim: dims.Dim) -> dims.Dim:
+        while dim in becomes:
+            dim = becomes[dim]
+        return dim
+
+    for guard in guards:
+        left, right = root(guard.left), root(guard.right)
+        if dims.equal(left, right):
+            continue
+        if left in inputs and not (type(right) is not int and left in dims.symbols_of(right)):
+            if right in inputs and str(right) > str(left):
+                left, right = right, left
+            becomes[left] = right
+        elif right in inputs and not (type(left) is not int and right in dims.symbols_of(left)):
+            becomes[right] = left
+    return {symbol: _resolved(root(symbol), becomes) for symbol in becomes}
+
+
+def _resolved(dim: dims.Dim, becomes: Mapping[Any, dims.Dim]) -> dims.Dim:
+    for _ in range(len(becomes)):
+        if not any(s in becomes for s in dims.symbols_of(dim)):
+            break
+        dim = dims.substitute(dim, becomes)
+    return dim
+
+
+def storage_of(leaf: Variable) -> Storage | None:
+    """The storage behind a source, if it is shared."""
+    return leaf.storage if isinstance(leaf, SharedVariable) else None

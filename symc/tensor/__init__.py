@@ -1,0 +1,59 @@
+"""The tensor language: what people write expressions with. Usually imported as ``import symc.tensor as T``."""
+
+from __future__ import annotations
+
+from symc.gradient import (
+    consider_constant,
+    disconnected_grad,
+    grad,
+    grad_clip,
+    grad_scale,
+    zero_grad,
+)
+from symc.graph import Variable
+from symc.tensor import operators
+from symc.tensor.basic import (
+    as_tensor,
+    as_tensor_variable,
+    broadcast_like,
+    constant,
+    dimshuffle,
+    reshape,
+    shape,
+    shape_i,
+    specify_shape,
+)
+from symc.tensor.constructors import CONSTRUCTORS, PLURALS, tensor
+from symc.tensor.creation import (
+    alloc, arange, eye, fill, full, full_like, identity_like, ones, ones_like, tri, tril, triu, zeros, zeros_like,
+)  # fmt: skip
+from symc.tensor.elementwise import (
+    abs_, add, and_, arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh, cast, ceil, clip, cos, cosh, deg2rad, eq, erf, erfc,
+    exp, exp2, expm1, floor, floor_div, ge, gt, inv, invert, isinf, isnan, le, log, log1p, log2, log10, lt, maximum, minimum, mod, mul,
+    neg, neq, or_, power, rad2deg, round_half_away_from_zero, round_half_to_even, sgn, sigmoid, sin, sinh, softplus, sqr, sqrt, sub,
+    switch, tan, tanh, true_div, trunc, where, xor,
+)  # fmt: skip
+from symc.tensor.indexing import advanced_inc_subtensor1, advanced_subtensor1, inc_subtensor, set_subtensor, subtensor, take, to_one_hot
+from symc.tensor.joining import concatenate, horizontal_stack, join, repeat, split, stack, stacklists, tile, vertical_stack
+from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
+from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
+from symc.tensor.shaping import (
+    addbroadcast, atleast_1d, atleast_2d, expand_dims, flatten, moveaxis, patternbroadcast, shape_padaxis, shape_padleft, shape_padright,
+    size, squeeze, swapaxes, transpose, unbroadcast,
+)  # fmt: skip
+from symc.types import TensorType
+
+TensorVariable = Variable
+pow = power
+square = sqr
+reciprocal = inv
+int_div = floor_div
+bitwise_and, bitwise_or, bitwise_xor, bitwise_not = and_, or_, xor, invert
+round = round_half_to_even
+abs = abs_
+
+operators.attach()
+globals().update(CONSTRUCTORS)
+globals().update(PLURALS)
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "operators")]

@@ -1,0 +1,80 @@
+"""Constructors of symbolic inputs: ``matrix("x")``, ``ivector()``, ``tensor("float64", shape=(None, 3))`` and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from symc.config import config
+from symc.errors import here
+from symc.graph import Variable
+from symc.types import TensorType
+
+__all__ = ["CONSTRUCTORS", "PLURALS", "tensor"]
+
+
+def tensor(
+    dtype: str | None = None,
+    broadcastable: Sequence[Any] | None = None,
+    name: str | None = None,
+    shape: Sequence[Any] | None = None,
+) -> Variable:
+    """A symbolic tensor.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        Default floatX.
+    broadcastable : sequence, optional
+        Theano's pattern of bools; entries may be ints or None too, and then mean what they mean in ``shape``.
+    name : str, optional
+    shape : sequence of int or None, optional
+        Known dims, None for those a call decides.
+    """
+    if shape is not None and broadcastable is not None:
+        raise TypeError("tensor: give shape or broadcastable, not both")
+    pattern = shape if shape is not None else broadcastable if broadcastable is not None else ()
+    return Variable(TensorType(dtype or config.floatX, pattern, name or "n"), None, 0, name, here())
+
+
+def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> Callable[..., Variable]:
+    def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
+        if shape is not None and len(shape) != len(pattern):
+            raise ValueError(f"{spelled}: expected a shape of {len(pattern)} entries, got {tuple(shape)}")
+        return Variable(TensorType(dtype or config.floatX, pattern if shape is None else shape, name or "n"), None, 0, name, here())
+
+    make.__name__ = make.__qualname__ = spelled
+    axes = f"{len(pattern)} axes" if len(pattern) != 1 else "1 axis"
+    make.__doc__ = f"A symbolic tensor of {axes}, dtype {dtype or 'floatX'}" + (f", broadcastable {pattern}" if any(pattern) else "") + "."
+    return make
+
+
+_KINDS: dict[str, tuple[bool, ...]] = {
+    "scalar": (), "vector": (False,), "matrix": (False, False), "row": (True, False), "col": (False, True),
+    "tensor3": (False,) * 3, "tensor4": (False,) * 4, "tensor5": (False,) * 5,
+}  # fmt: skip
+_PREFIXES = {
+    "": None, "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64",
+    "ub": "uint8", "uw": "uint16", "ui": "uint32", "ul": "uint64", "bool_": "bool",
+}  # fmt: skip
+
+CONSTRUCTORS: dict[str, Callable[..., Variable]] = {
+    prefix + kind: _constructor(prefix + kind, dtype, pattern) for prefix, dtype in _PREFIXES.items() for kind, pattern in _KINDS.items()
+}
+
+
+def _plural(spelled: str, one: Callable[..., Variable]) -> Callable[..., list[Variable]]:
+    def make(*names: Any) -> list[Variable]:
+        if len(names) == 1 and isinstance(names[0], int):
+            return [one() for _ in range(names[0])]
+        return [one(n) for n in names]
+
+    make.__name__ = make.__qualname__ = spelled
+    make.__doc__ = f"Several of ``{one.__name__}``: one for each name, or as many as the number given."
+    return make
+
+
+_PLURAL_NAMES = {"scalar": "scalars", "vector": "vectors", "matrix": "matrices", "row": "rows", "col": "cols", "tensor3": "tensor3s", "tensor4": "tensor4s", "tensor5": "tensor5s"}  # fmt: skip
+PLURALS: dict[str, Callable[..., list[Variable]]] = {
+    prefix + plural: _plural(prefix + plural, CONSTRUCTORS[prefix + kind]) for prefix in _PREFIXES for kind, plural in _PLURAL_NAMES.items()
+}

@@ -1,0 +1,222 @@
+"""Tensors made from nothing but a shape: ``zeros``, ``ones``, ``alloc``, ``eye``, ``arange``, ``tri`` ..."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.config import config
+from symc.dtypes import as_dtype, is_float, promote
+from symc.errors import located
+from symc.graph import Constant, Variable
+from symc.guards import require_equal
+from symc.loops.expr import cast as cast_expr
+from symc.loops.expr import index
+from symc.op import Arg, Case, Indexed, Op, record
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import (
+    as_dim, as_tensor, broadcast_like, constant, dimshuffle, expand, pad_left, shape_entries,
+)  # fmt: skip
+from symc.types import TensorType
+
+__all__ = ["alloc", "arange", "eye", "fill", "full", "full_like", "identity_like", "ones", "ones_like", "tri", "tril", "triu", "zeros", "zeros_like"]
+
+
+def _dims_given(op: Op, scalars: Sequence[Variable]) -> list[dims.Dim]:
+    left = iter(scalars)
+    return [as_dim(next(left)) if g < 0 else g for g in op["given"]]
+
+
+def _split_shape(shape: Any, what: str) -> tuple[tuple[int, ...], list[Variable]]:
+    """A shape argument as (known entries, -1 for each scalar) and the scalars."""
+    entries = shape_entries(shape, what)
+    for e in entries:
+        if isinstance(e, int) and e < 0:
+            raise ValueError(f"{what}: a dim cannot be negative, got {e}")
+    return tuple(e if isinstance(e, int) else -1 for e in entries), [e for e in entries if not isinstance(e, int)]
+
+
+def _alloc_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    value, *scalars = inputs
+    wanted = _dims_given(op, scalars)
+    for axis, (have, want) in enumerate(zip(value.type.shape, wanted[len(wanted) - value.ndim :])):
+        if not (type(have) is int and have == 1):
+            require_equal(have, want, lambda axis=axis: located(  # type: ignore[misc]
+                f"alloc: the value does not fit the shape on its axis {axis}", inputs, "the value must broadcast to the shape"))  # fmt: skip
+    return TensorType(value.dtype, wanted)
+
+
+def _alloc_numpy(op: Op, value: np.ndarray, *scalars: np.ndarray) -> np.ndarray:
+    left = iter(scalars)
+    return np.broadcast_to(value, [int(next(left)) if g < 0 else g for g in op["given"]])
+
+
+def _alloc_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    from symc.tensor.reduce import sum
+
+    value, (g,) = inputs[0], gs
+    lead = g.ndim - value.ndim
+    if lead:
+        g = sum(g, axis=tuple(range(lead)))
+    grown = tuple(k for k, d in enumerate(value.type.shape) if type(d) is int and d == 1 and not g.type.broadcastable[k])
+    return [sum(g, axis=grown, keepdims=True) if grown else g, *[None] * (len(inputs) - 1)]
+
+
+_alloc = record(
+    "alloc",
+    infer=_alloc_infer,
+    numpy=_alloc_numpy,
+    grad=_alloc_grad,
+    settle=lambda op, inputs, types: expand(inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape),
+    cases=lambda: [
+        Case(lambda x, y: alloc(x, y.shape[0], 4), (Arg(()), Arg((3, 2)))),
+        Case(lambda x: alloc(x, 2, 3, 4), (Arg((1, 4)),)),
+        Case(lambda n: alloc(2.5, n, 3), (Arg((), "int32", values=4),), expect=lambda n: np.full((n, 3), 2.5), grad=False),
+    ],
+)
+
+
+def alloc(value: Any, *shape: Any) -> Variable:
+    """``value`` repeated to ``shape``; entries are whole numbers or integer scalars."""
+    value = as_tensor(value)
+    given, scalars = _split_shape(shape[0] if len(shape) == 1 else shape, "alloc")
+    if len(given) < value.ndim:
+        raise ValueError(located(f"alloc: a shape of {len(given)} axes cannot hold the value", [value]))
+    return Op(_alloc, given=given)(value, *scalars)
+
+
+def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
+    return alloc(Constant(np.asarray(number, as_dtype(dtype or config.floatX))), shape)
+
+
+def zeros(shape: Any, dtype: str | None = None) -> Variable:
+    """Zeros; ``dtype`` defaults to floatX."""
+    return _filled(0, shape, dtype)
+
+
+def ones(shape: Any, dtype: str | None = None) -> Variable:
+    """Ones; ``dtype`` defaults to floatX."""
+    return _filled(1, shape, dtype)
+
+
+def full(shape: Any, value: Any, dtype: str | None = None) -> Variable:
+    """``value`` everywhere."""
+    value = as_tensor(value)
+    return alloc(ew.cast(value, dtype) if dtype else value, shape)
+
+
+def fill(x: Any, value: Any) -> Variable:
+    """``value`` repeated to the shape of ``x``, in the dtype of ``x``."""
+    x = as_tensor(x)
+    return broadcast_like(ew.cast(value, x.dtype), x)
+
+
+def full_like(x: Any, value: Any, dtype: str | None = None) -> Variable:
+    """``value`` repeated to the shape of ``x``."""
+    x = as_tensor(x)
+    return broadcast_like(ew.cast(value, dtype or x.dtype), x)
+
+
+def zeros_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
+    """Zeros of the shape of ``x``."""
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
+    """Ones of the shape of ``x``."""
+    return full_like(x, 1, dtype)
+
+
+# --- counters -----------------------------------------------------------------------------------------------------
+
+_arange_settled = record(
+    "arange_of",
+    infer=lambda op, inputs: TensorType(op["dtype"], op["shape"]),
+    numpy=lambda op, start, step: (start + np.arange(op["shape"][0]) * step).astype(op["dtype"]),
+    grad=lambda op, inputs, outputs, gs: [None, None],
+    lower=Indexed(
+        lambda node, idx, read, size: read(0, ()) + cast_expr(idx[0], node.op["dtype"]) * read(1, ()), recompute=True
+    ),
+)
+
+
+def _arange_length(op: Op, inputs: Sequence[Variable]) -> dims.Dim:
+    start, stop, step = inputs
+    if isinstance(step, Constant) and not is_float(op["dtype"]):
+        s = int(step.data)
+        first, last = as_dim(start), as_dim(stop)
+        span = dims.sub(last, first) if s > 0 else dims.sub(first, last)
+        if s == 1 and isinstance(start, Constant) and int(start.data) == 0 and type(span) is not int:
+            return span
+        return dims.maximum(dims.ceildiv(span, abs(s)), 0)
+    if all(isinstance(v, Constant) for v in inputs):
+        values = [v.data.item() for v in inputs]  # type: ignore[attr-defined]
+        return max(0, int(np.ceil((values[1] - values[0]) / values[2])))
+    whole = ew.cast(ew.ceil(ew.true_div(ew.cast(stop, "float64") - ew.cast(start, "float64"), ew.cast(step, "float64"))), "int64")
+    return as_dim(ew.maximum(whole, 0))
+
+
+_arange = record(
+    "arange",
+    infer=lambda op, inputs: TensorType(op["dtype"], [_arange_length(op, inputs)]),
+    numpy=lambda op, start, stop, step: np.arange(start, stop, step).astype(op["dtype"]),
+    grad=lambda op, inputs, outputs, gs: [None, None, None],
+    settle=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(inputs[0], inputs[2]),
+    cases=lambda: [
+        Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
+        Case(lambda n: arange(n), (Arg((), "int64", values=6),), expect=lambda n: np.arange(6), grad=False),
+        Case(lambda n: arange(2, n, 3), (Arg((), "int64", values=12),), expect=lambda n: np.arange(2, 12, 3), grad=False),
+        Case(lambda n: arange(9, n, -2), (Arg((), "int64", values=1),), expect=lambda n: np.arange(9, 1, -2), grad=False),
+        Case(lambda n: arange(0.5, n, 0.25), (Arg((), "float64", values=2.1),), expect=lambda n: np.arange(0.5, 2.1, 0.25), grad=False),
+    ],
+)
+
+
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Variable:
+    """Evenly spaced numbers from ``start`` (default 0) up to but without ``stop``; int64 unless an argument is a float."""
+    if stop is None:
+        start, stop = 0, start
+    arguments = [as_tensor(v) for v in (start, stop, step)]
+    if dtype is None:
+        kinds = [v.dtype for v in arguments]
+        dtype = promote(k for k in kinds if is_float(k)) if any(is_float(k) for k in kinds) else "int64"
+    dtype = as_dtype(dtype)
+    return Op(_arange, dtype=dtype)(*[ew.cast(v, dtype) for v in arguments])
+
+
+def eye(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
+    """Ones on the diagonal ``k``, zeros elsewhere: shape ``(n, m)``, ``m`` defaulting to ``n``."""
+    rows, cols = arange(n), arange(n if m is None else m)
+    return ew.cast(ew.eq(dimshuffle(rows, (0, "x")) + k, dimshuffle(cols, ("x", 0))), dtype or config.floatX)
+
+
+def identity_like(x: Any) -> Variable:
+    """``eye`` of the shape and dtype of the matrix ``x``."""
+    x = as_tensor(x)
+    return eye(x.shape[0], x.shape[1], dtype=x.dtype)
+
+
+def tri(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
+    """Ones on and below the diagonal ``k``, zeros above."""
+    rows, cols = arange(n), arange(n if m is None else m)
+    return ew.cast(ew.le(dimshuffle(cols, ("x", 0)), dimshuffle(rows, (0, "x")) + k), dtype or config.floatX)
+
+
+def tril(x: Any, k: int = 0) -> Variable:
+    """The matrix ``x`` with what lies above diagonal ``k`` set to zero."""
+    x = as_tensor(x)
+    return ew.switch(tri(x.shape[0], x.shape[1], k, "bool"), x, constant(0))
+
+
+def triu(x: Any, k: int = 0) -> Variable:
+    """The matrix ``x`` with what lies below diagonal ``k`` set to zero."""
+    x = as_tensor(x)
+    return ew.switch(tri(x.shape[0], x.shape[1], k - 1, "bool"), constant(0), x)
+
+
+def position(i: Any) -> Any:
+    """An index expression for a whole number."""
+    return index(i)

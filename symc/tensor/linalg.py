@@ -1,0 +1,256 @@
+"""Products of matrices: ``dot``, ``batched_dot``, ``tensordot``, ``outer``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.dtypes import is_float
+from symc.errors import ShapeError, located
+from symc.graph import Apply, Variable
+from symc.guards import require_equal
+from symc.op import Arg, Case, Op, Routine, record
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, dimshuffle, reshape, shape_i, unify_dtypes
+from symc.tensor.reduce import sum
+from symc.types import TensorType
+
+__all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot"]
+
+
+def _sides(op: Op, inputs: Sequence[Variable]) -> tuple[list[dims.Dim], list[dims.Dim]]:
+    a, b = (list(v.type.shape[-2:]) for v in inputs)
+    return (a[::-1] if op["trans_a"] else a), (b[::-1] if op["trans_b"] else b)
+
+
+def _inner(op: Op, inputs: Sequence[Variable], k: dims.Dim, l: dims.Dim) -> None:
+    require_equal(k, l, lambda: located(
+        f"{op.name}: the inner dims must be equal, got {dims.show(k)} and {dims.show(l)}", inputs,
+        "the last axis of the left operand meets the first matrix axis of the right one: transpose one of them, or mend its shape"))  # fmt: skip
+
+
+def _gemm_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (m, k), (l, n) = _sides(op, inputs)
+    _inner(op, inputs, k, l)
+    return TensorType(inputs[0].dtype, (m, n))
+
+
+def _gemm_params(node: Apply) -> list[dims.Dim]:
+    a, b = node.inputs
+    (m, k), (_, n) = _sides(node.op, node.inputs)
+    return [int(node.op["trans_a"]), int(node.op["trans_b"]), m, n, k, a.type.shape[1], b.type.shape[1], n, 0]
+
+
+def _flip(x: np.ndarray, yes: bool) -> np.ndarray:
+    return x.swapaxes(-1, -2) if yes else x
+
+
+def _product_numpy(op: Op, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = _flip(a, op["trans_a"]), _flip(b, op["trans_b"])
+    with np.errstate(all="ignore"):
+        return np.matmul(a.astype("float64"), b.astype("float64")).astype(a.dtype)
+
+
+def _product_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
+    """For C = op(A) op(B): dA = dC op(B)^T and dB = op(A)^T dC, each transposed once more where the operand was."""
+    (a, b), (g,), (ta, tb) = inputs, gs, (op["trans_a"], op["trans_b"])
+
+    def make(x: Variable, y: Variable, tx: bool, ty: bool) -> Variable:
+        return Op(op.record, trans_a=tx, trans_b=ty)(x, y)
+
+    da = make(b, g, tb, True) if ta else make(g, b, False, not tb)
+    db = make(g, a, True, ta) if tb else make(a, g, not ta, False)
+    return [da, db]
+
+
+_gemm = record(
+    "dot",
+    infer=_gemm_infer,
+    numpy=_product_numpy,
+    grad=_product_grad,
+    lower=Routine("gemm", _gemm_params),
+    cases=lambda: [
+        *[
+            Case(lambda a, b, ta=ta, tb=tb: Op(_gemm, trans_a=ta, trans_b=tb)(a, b), (Arg((4, 3) if ta else (3, 4)), Arg((5, 4) if tb else (4, 5))))
+            for ta in (False, True)
+            for tb in (False, True)
+        ],
+        Case(lambda a, b: dot(a, b), (Arg((3, 4)), Arg((4,)))),
+        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4, 2)))),
+        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4,)))),
+        Case(lambda a, b: dot(a, b), (Arg((2, 3, 4)), Arg((4, 5)))),
+        Case(lambda a, b: dot(a, b), (Arg((2, 0)), Arg((0, 3))), grad=False),
+        Case(lambda a, b: dot(a, b), (Arg((0, 2)), Arg((2, 3))), grad=False),
+        Case(lambda a, b: dot(a, b), (Arg((3, 4), "int32", -5, 5), Arg((4, 2), "int32", -5, 5)), grad=False),
+        Case(lambda a, b: dot(a, b), (Arg((70, 65)), Arg((65, 97))), grad=False),
+        Case(lambda a, b: tensordot(a, b, 2), (Arg((2, 3, 4)), Arg((3, 4, 5)))),
+        Case(lambda a, b: tensordot(a, b, [[1], [2]]), (Arg((2, 3)), Arg((4, 5, 3)))),
+    ],
+)  # fmt: skip
+
+
+def _batched_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (m, k), (l, n) = _sides(op, inputs)
+    _inner(op, inputs, k, l)
+    batch = require_equal(inputs[0].type.shape[0], inputs[1].type.shape[0], lambda: located(
+        "batched_dot: the first axes must be equal", inputs, "both operands hold one matrix for each entry of axis 0"))  # fmt: skip
+    return TensorType(inputs[0].dtype, (batch, m, n))
+
+
+def _batched_params(node: Apply) -> list[dims.Dim]:
+    a, b = node.inputs
+    (m, k), (_, n) = _sides(node.op, node.inputs)
+    flags = [int(node.op["trans_a"]), int(node.op["trans_b"])]
+    return [node.outputs[0].type.shape[0], *flags, m, n, k, a.type.shape[2], b.type.shape[2], n,
+            dims.mul(m, k), dims.mul(k, n), dims.mul(m, n), 0]  # fmt: skip
+
+
+_batched = record(
+    "batched_dot",
+    infer=_batched_infer,
+    numpy=_product_numpy,
+    grad=_product_grad,
+    lower=Routine("batched_gemm", _batched_params),
+    cases=lambda: [
+        *[
+            Case(
+                lambda a, b, ta=ta, tb=tb: Op(_batched, trans_a=ta, trans_b=tb)(a, b),
+                (Arg((2, 4, 3) if ta else (2, 3, 4)), Arg((2, 5, 4) if tb else (2, 4, 5))),
+            )
+            for ta in (False, True)
+            for tb in (False, True)
+        ],
+        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3, 4)))),
+        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3)))),
+    ],
+)
+
+
+def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
+    a, b = as_tensor(a), as_tensor(b)
+    dtype = unify_dtypes([a, b])
+    return ew.cast(a, dtype), ew.cast(b, dtype)
+
+
+def _matrix_product(a: Variable, b: Variable) -> Variable:
+    if is_float(a.dtype):
+        return Op(_gemm, trans_a=False, trans_b=False)(a, b)
+    # Whole numbers have no library routine: multiply and add in loops.
+    _inner_check(a, b)
+    return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
+
+
+def _inner_check(a: Variable, b: Variable) -> None:
+    _inner(Op(_gemm, trans_a=False, trans_b=False), [a, b], a.type.shape[1], b.type.shape[0])
+
+
+def dot(a: Any, b: Any) -> Variable:
+    """Theano's ``dot``: inner product of vectors, matrix products, and for more axes the sum over the last axis of ``a``
+    and the second-to-last of ``b`` (the last, if ``b`` is a vector), as ``numpy.dot``.
+
+    Raises
+    ------
+    ShapeError
+        When the inner dims are known to differ.
+    """
+    a, b = _operands("dot", a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    if a.ndim == 1 and b.ndim == 1:
+        return reshape(_matrix_product(dimshuffle(a, ("x", 0)), dimshuffle(b, (0, "x"))), ())
+    if a.ndim == 1 and b.ndim == 2:
+        return _drop(_matrix_product(dimshuffle(a, ("x", 0)), b), 0)
+    if a.ndim == 2 and b.ndim == 1:
+        return _drop(_matrix_product(a, dimshuffle(b, (0, "x"))), 1)
+    if a.ndim == 2 and b.ndim == 2:
+        return _matrix_product(a, b)
+    return tensordot(a, b, [[a.ndim - 1], [builtin_max(b.ndim - 2, 0)]])
+
+
+def builtin_max(a: int, b: int) -> int:
+    return a if a > b else b
+
+
+def _drop(x: Variable, axis: int) -> Variable:
+    return dimshuffle(x, [k for k in range(x.ndim) if k != axis])
+
+
+def matmul(a: Any, b: Any) -> Variable:
+    """``a @ b``: as ``dot`` up to two axes, batched over the leading axes beyond."""
+    a, b = _operands("matmul", a, b)
+    if a.ndim <= 2 and b.ndim <= 2:
+        if a.ndim == 0 or b.ndim == 0:
+            raise ShapeError(located("matmul: scalars have no matrix product", [a, b], "use *"))
+        return dot(a, b)
+    if b.ndim <= 2:
+        return dot(a, b)
+    if a.ndim == b.ndim == 3:
+        return batched_dot(a, b)
+    raise ShapeError(located("matmul: expected operands of at most two axes, or both of three", [a, b], "use tensordot or batched_dot"))
+
+
+def batched_dot(a: Any, b: Any) -> Variable:
+    """One product for each entry of axis 0: ``out[i] = dot(a[i], b[i])`` for operands of two or three axes."""
+    a, b = _operands("batched_dot", a, b)
+    for v in (a, b):
+        if v.ndim not in (2, 3):
+            raise ShapeError(located("batched_dot: operands must have two or three axes", [a, b]))
+    left = a if a.ndim == 3 else dimshuffle(a, (0, "x", 1))
+    right = b if b.ndim == 3 else dimshuffle(b, (0, 1, "x"))
+    if is_float(left.dtype):
+        out = Op(_batched, trans_a=False, trans_b=False)(left, right)
+    else:
+        out = sum(dimshuffle(left, (0, 1, 2, "x")) * dimshuffle(right, (0, "x", 1, 2)), axis=2, dtype=a.dtype)
+    kept = [0, *([1] if a.ndim == 3 else []), *([2] if b.ndim == 3 else [])]
+    return dimshuffle(out, kept)
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
+    """Sum of products over the given axes, as ``numpy.tensordot``; lowered to one matrix product."""
+    a, b = _operands("tensordot", a, b)
+    if isinstance(axes, (int, np.integer)):
+        over_a, over_b = list(range(a.ndim - int(axes), a.ndim)), list(range(int(axes)))
+    else:
+        over_a, over_b = ([int(k) for k in np.atleast_1d(side)] for side in axes)
+    over_a, over_b = [k % a.ndim for k in over_a], [k % b.ndim for k in over_b]
+    if len(over_a) != len(over_b):
+        raise ShapeError(located(f"tensordot: as many axes on both sides are needed, got {over_a} and {over_b}", [a, b]))
+    for k, l in zip(over_a, over_b):
+        require_equal(a.type.shape[k], b.type.shape[l], lambda k=k, l=l: located(  # type: ignore[misc]
+            f"tensordot: axis {k} of the left operand must be as long as axis {l} of the right one", [a, b]))  # fmt: skip
+    free_a = [k for k in range(a.ndim) if k not in over_a]
+    free_b = [k for k in range(b.ndim) if k not in over_b]
+    left = _as_matrix(dimshuffle(a, free_a + over_a), len(free_a))
+    right = _as_matrix(dimshuffle(b, over_b + free_b), len(over_b))
+    out = _matrix_product(left, right)
+    return reshape(out, [_entry(a, k) for k in free_a] + [_entry(b, k) for k in free_b])
+
+
+def _entry(x: Variable, axis: int) -> Any:
+    dim = x.type.shape[axis]
+    return dim if type(dim) is int else shape_i(x, axis)
+
+
+def _as_matrix(x: Variable, rows: int) -> Variable:
+    """``x`` with its first ``rows`` axes as the rows of a matrix and the others as its columns."""
+    if x.ndim == 2 and rows == 1:
+        return x
+    height = [_entry(x, k) for k in range(rows)]
+    width = [_entry(x, k) for k in range(rows, x.ndim)]
+    return reshape(x, [_times(height), _times(width)])
+
+
+def _times(entries: list[Any]) -> Any:
+    total: Any = 1
+    for e in entries:
+        total = e if isinstance(total, int) and total == 1 else total * e
+    return total
+
+
+def outer(a: Any, b: Any) -> Variable:
+    """``out[i, j] = a[i] * b[j]`` of two tensors flattened."""
+    a, b = as_tensor(a).flatten(), as_tensor(b).flatten()
+    return dimshuffle(a, (0, "x")) * dimshuffle(b, ("x", 0))

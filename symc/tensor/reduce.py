@@ -1,0 +1,297 @@
+"""Reductions: four primitives (``sum``, ``prod``, ``max``, ``min``, with ``any`` and ``all``) and what is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.dtypes import as_dtype, floating, is_float, is_integer
+from symc.errors import ShapeError, located
+from symc.gradient_marks import ZERO
+from symc.graph import Variable
+from symc.op import Arg, Case, Fold, Indexed, Op, record
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, broadcast_like, dimshuffle, normalize_axis, shape_i
+from symc.types import TensorType
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "iota", "max", "max_and_argmax", "mean", "min", "prod", "ptp", "std", "sum", "var",
+]  # fmt: skip
+
+Axis = Any
+
+
+def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
+    """``axis`` (None, a whole number or a sequence of them) as a sorted tuple counted from the front."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    entries = axis if isinstance(axis, (tuple, list)) else [axis]
+    found = sorted(normalize_axis(a, x.ndim, what, x) for a in entries)
+    if len(set(found)) != len(found):
+        raise ShapeError(located(f"{what}: an axis is given twice in {tuple(entries)}", [x]))
+    return tuple(found)
+
+
+def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    return TensorType(op.attrs.get("dtype") or x.dtype, [d for k, d in enumerate(x.type.shape) if k not in op["axes"]])
+
+
+def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
+    """A reduction's result (or its gradient) repeated along the reduced ``axes`` to the shape of ``x``."""
+    kept = iter(range(g.ndim))
+    return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
+
+
+def _oracle(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarray]:
+    def oracle(op: Op, x: np.ndarray) -> np.ndarray:
+        dtype = op.attrs.get("dtype") or x.dtype
+        with np.errstate(all="ignore"):
+            if wide and is_float(dtype):
+                return np.asarray(function(x.astype("float64"), axis=op["axes"])).astype(dtype)
+            return np.asarray(function(x.astype(dtype), axis=op["axes"])).astype(dtype)
+
+    return oracle
+
+
+def _fold_cases(function: Callable[..., Variable], low: float = -2, distinct: bool = False) -> Callable[[], list[Case]]:
+    def cases() -> list[Case]:
+        shapes = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), (0, 2)), ((2, 3, 5), 1), ((2, 3, 4), None), ((40, 33), 0), ((3, 70), 1), ((5,), 0)]
+        made = [
+            Case(lambda x, axis=axis: function(x, axis=axis), (Arg(shape, low=low, distinct=distinct),), grad=np.prod(shape) < 50)
+            for shape, axis in shapes
+        ]
+        made.append(Case(lambda x: function(x, axis=1, keepdims=True), (Arg((3, 4), low=low, distinct=distinct),)))
+        made.append(Case(lambda x: function(x, axis=0), (Arg((3, 4), "int32", -5, 5),), grad=False))
+        made.append(Case(lambda x: function(x, axis=0), (Arg((2, 3), values=[1, np.nan, np.inf, 2, 3, -np.inf]),), grad=False))
+        return made
+
+    return cases
+
+
+def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    (x,) = inputs
+    return [restore(ew.cast(gs[0], x.dtype), x, op["axes"]) if is_float(x.dtype) else ZERO]
+
+
+def _prod_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    # g * prod / x fails where x is 0: there the product of the others is needed, and it is zero as soon as two are 0.
+    (x,), axes = inputs, op["axes"]
+    if not is_float(x.dtype):
+        return [ZERO]
+    zero = ew.eq(x, 0)
+    count = sum(ew.cast(zero, "int64"), axis=axes)
+    others = prod(ew.switch(zero, 1, x), axis=axes)
+    at_zero = ew.switch(ew.eq(count, 1), gs[0] * others, 0)
+    regular = restore(gs[0] * outputs[0], x, axes) / ew.switch(zero, 1, x)
+    return [ew.switch(zero, restore(at_zero, x, axes), regular)]
+
+
+def _extreme_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    (x,), axes = inputs, op["axes"]
+    return [ew.eq(restore(outputs[0], x, axes), x) * restore(gs[0], x, axes)]
+
+
+def _lowest(dtype: str) -> Any:
+    return -np.inf if is_float(dtype) else np.iinfo(dtype).min if is_integer(dtype) else False
+
+
+def _highest(dtype: str) -> Any:
+    return np.inf if is_float(dtype) else np.iinfo(dtype).max if is_integer(dtype) else True
+
+
+_sum = record(
+    "sum", infer=_infer, numpy=_oracle(np.sum, True), grad=_sum_grad, lower=Fold("add", lambda dtype: 0), cases=_fold_cases(lambda x, **k: sum(x, **k))
+)
+_prod = record(
+    "prod", infer=_infer, numpy=_oracle(np.prod, True), grad=_prod_grad, lower=Fold("mul", lambda dtype: 1), cases=_fold_cases(lambda x, **k: prod(x, **k), 0.3)
+)
+_max = record(
+    "max", infer=_infer, numpy=_oracle(np.max, False), grad=_extreme_grad, lower=Fold("max", _lowest), cases=_fold_cases(lambda x, **k: max(x, **k), distinct=True)
+)
+_min = record(
+    "min", infer=_infer, numpy=_oracle(np.min, False), grad=_extreme_grad, lower=Fold("min", _highest), cases=_fold_cases(lambda x, **k: min(x, **k), distinct=True)
+)
+
+
+def _logic_cases(function: Callable[..., Variable]) -> Callable[[], list[Case]]:
+    return lambda: [Case(lambda x: function(x, axis=1), (Arg((4, 3), "bool"),), grad=False), Case(lambda x: function(x), (Arg((40,), "bool"),), grad=False)]
+
+
+_any = record("any", infer=_infer, numpy=_oracle(np.any, False), lower=Fold("or", lambda dtype: False), cases=_logic_cases(lambda x, **k: any(x, **k)))
+_all = record("all", infer=_infer, numpy=_oracle(np.all, False), lower=Fold("and", lambda dtype: True), cases=_logic_cases(lambda x, **k: all(x, **k)))
+
+
+def _reduce(kind: Any, x: Any, axis: Axis, keepdims: bool, dtype: str | None) -> Variable:
+    x = as_tensor(x)
+    axes = normalize_axes(axis, x, kind.name)
+    out = Op(kind, axes=axes, dtype=dtype)(ew.cast(x, dtype) if dtype else x)
+    return _kept(out, x, axes) if keepdims else out
+
+
+def _kept(out: Variable, x: Variable, axes: Sequence[int]) -> Variable:
+    remaining = iter(range(out.ndim))
+    return dimshuffle(out, ["x" if k in axes else next(remaining) for k in range(x.ndim)])
+
+
+def _accumulator(x: Variable, dtype: str | None) -> str | None:
+    if dtype is not None:
+        return as_dtype(dtype)
+    if x.dtype == "bool" or x.dtype.startswith("int"):
+        return "int64" if x.dtype != "int64" else None
+    return "uint64" if x.dtype.startswith("uint") and x.dtype != "uint64" else None
+
+
+def sum(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+    """Sum over ``axis`` (None: all). Integers narrower than 64 bits are added up in 64."""
+    x = as_tensor(x)
+    return _reduce(_sum, x, axis, keepdims, _accumulator(x, dtype))
+
+
+def prod(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+    """Product over ``axis``; its gradient is right where elements are zero."""
+    x = as_tensor(x)
+    return _reduce(_prod, x, axis, keepdims, _accumulator(x, dtype))
+
+
+def _check_not_empty(x: Variable, axis: Axis, what: str) -> None:
+    for k in normalize_axes(axis, x, what):
+        if x.type.shape[k] == 0 and type(x.type.shape[k]) is int:
+            raise ShapeError(located(f"{what}: axis {k} has no elements, so there is no {what}", [x]))
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Largest element over ``axis``; NaN if there is one."""
+    x = as_tensor(x)
+    _check_not_empty(x, axis, "max")
+    return _reduce(_max, x, axis, keepdims, None)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Smallest element over ``axis``; NaN if there is one."""
+    x = as_tensor(x)
+    _check_not_empty(x, axis, "min")
+    return _reduce(_min, x, axis, keepdims, None)
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Does ``x`` (as bool) hold anywhere along ``axis``?"""
+    return _reduce(_any, ew.cast(x, "bool"), axis, keepdims, None)
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Does ``x`` (as bool) hold everywhere along ``axis``?"""
+    return _reduce(_all, ew.cast(x, "bool"), axis, keepdims, None)
+
+
+def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
+    """How many elements a reduction of ``x`` over ``axes`` runs over, as a scalar of ``dtype``."""
+    known = dims.product(x.type.shape[k] for k in axes)
+    if type(known) is int:
+        return as_tensor(np.asarray(known, dtype))
+    total: Variable | None = None
+    for k in axes:
+        n = ew.cast(shape_i(x, k), dtype)
+        total = n if total is None else total * n
+    assert total is not None
+    return total
+
+
+def mean(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+    """Arithmetic mean over ``axis``, in a float dtype."""
+    x = as_tensor(x)
+    dtype = floating(as_dtype(dtype) if dtype else x.dtype)
+    x = ew.cast(x, dtype)
+    axes = normalize_axes(axis, x, "mean")
+    return _reduce(_sum, x, axes, keepdims, None) / count(x, axes, dtype)
+
+
+def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
+    """Variance over ``axis``: the mean of squared distances from the mean, over ``n - ddof``."""
+    x = as_tensor(x)
+    x = ew.cast(x, floating(x.dtype))
+    axes = normalize_axes(axis, x, "var")
+    centred = x - mean(x, axes, keepdims=True)
+    return _reduce(_sum, ew.sqr(centred), axes, keepdims, None) / (count(x, axes, x.dtype) - ddof if ddof else count(x, axes, x.dtype))
+
+
+def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
+    """Standard deviation over ``axis``: the root of ``var``."""
+    return ew.sqrt(var(x, axis, ddof, keepdims))
+
+
+def ptp(x: Any, axis: Axis = None) -> Variable:
+    """Largest minus smallest element over ``axis``."""
+    return max(x, axis) - min(x, axis)
+
+
+# --- positions ----------------------------------------------------------------------------------------------------
+
+
+def _iota_numpy(op: Op, x: np.ndarray) -> np.ndarray:
+    shape = [1] * x.ndim
+    shape[op["axis"]] = -1
+    return np.broadcast_to(np.arange(x.shape[op["axis"]], dtype="int64").reshape(shape), x.shape)
+
+
+_iota_at = record(
+    "iota_at",
+    infer=lambda op, inputs: TensorType("int64", op["shape"]),
+    numpy=lambda op: np.broadcast_to(
+        np.arange(op["shape"][op["axis"]]).reshape([-1 if k == op["axis"] else 1 for k in range(len(op["shape"]))]), op["shape"]
+    ),
+    grad=lambda op, inputs, outputs, gs: [],
+    lower=Indexed(lambda node, idx, read, size: idx[node.op["axis"]], recompute=True),
+)
+
+_iota = record(
+    "iota",
+    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
+    numpy=_iota_numpy,
+    grad=lambda op, inputs, outputs, gs: [None],
+    settle=lambda op, inputs, types: Op(_iota_at, axis=op["axis"], shape=types[0].shape)(),
+    cases=lambda: [Case(lambda x: iota(x, 1), (Arg((2, 3)),), grad=False), Case(lambda x: iota(x, 0), (Arg((4,)),), grad=False)],
+)
+
+
+def iota(x: Any, axis: int) -> Variable:
+    """An int64 tensor of the shape of ``x`` whose elements are their own position along ``axis``."""
+    x = as_tensor(x)
+    return Op(_iota, axis=normalize_axis(axis, x.ndim, "iota", x))(x)
+
+
+def _position(x: Variable, best: Variable, axis: int) -> Variable:
+    """The first position along ``axis`` where ``x`` equals ``best`` (or is NaN when that is)."""
+    here = ew.eq(x, restore(best, x, (axis,)))
+    if is_float(x.dtype):
+        here = here | ew.isnan(x)
+    return _reduce(_min, ew.switch(here, iota(x, axis), np.iinfo("int64").max), (axis,), False, None)
+
+
+def _arg(x: Any, axis: Axis, keepdims: bool, extreme: Callable[..., Variable], what: str) -> Variable:
+    x = as_tensor(x)
+    if axis is None:
+        flat = x.flatten() if x.ndim != 1 else x
+        out = _position(flat, extreme(flat, 0), 0)
+        return dimshuffle(out, ["x"] * x.ndim) if keepdims else out
+    (k,) = normalize_axes(axis, x, what)
+    out = _position(x, extreme(x, k), k)
+    return _kept(out, x, (k,)) if keepdims else out
+
+
+def argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Position (int64) of the largest element along ``axis``, the first of equals; None looks at ``x`` flattened."""
+    return _arg(x, axis, keepdims, max, "argmax")
+
+
+def argmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Position (int64) of the smallest element along ``axis``, the first of equals; None looks at ``x`` flattened."""
+    return _arg(x, axis, keepdims, min, "argmin")
+
+
+def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Variable]:
+    """``[max(x, axis), argmax(x, axis)]``."""
+    return [max(x, axis, keepdims), argmax(x, axis, keepdims)]

@@ -1,0 +1,134 @@
+"""Transposes, flattening and other views written with ``dimshuffle`` and ``reshape``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from symc import dims
+from symc.errors import ShapeError, located
+from symc.graph import Variable
+from symc.tensor.basic import as_tensor, constant, dimshuffle, normalize_axis, reshape, shape_i
+
+__all__ = [
+    "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast", "shape_padaxis",
+    "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose", "unbroadcast",
+]  # fmt: skip
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
+    """``x`` with its axes permuted, or reversed when ``axes`` is None."""
+    x = as_tensor(x)
+    order = list(range(x.ndim))[::-1] if axes is None else [normalize_axis(a, x.ndim, "transpose", x) for a in axes]
+    if len(order) != x.ndim:
+        raise ShapeError(located(f"transpose: expected {x.ndim} axes, got {tuple(order)}", [x]))
+    return dimshuffle(x, order)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Variable:
+    """``x`` with two axes exchanged."""
+    x = as_tensor(x)
+    a, b = (normalize_axis(k, x.ndim, "swapaxes", x) for k in (axis1, axis2))
+    order = list(range(x.ndim))
+    order[a], order[b] = order[b], order[a]
+    return dimshuffle(x, order)
+
+
+def moveaxis(x: Any, source: int, destination: int) -> Variable:
+    """``x`` with one axis moved to another place."""
+    x = as_tensor(x)
+    a, b = (normalize_axis(k, x.ndim, "moveaxis", x) for k in (source, destination))
+    order = [k for k in range(x.ndim) if k != a]
+    order.insert(b, a)
+    return dimshuffle(x, order)
+
+
+def _entry(x: Variable, axis: int) -> Any:
+    dim = x.type.shape[axis]
+    return dim if type(dim) is int else shape_i(x, axis)
+
+
+def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
+    """``x`` with its last axes made one, so that ``ndim`` are left (Theano's meaning: the leading ``ndim - 1`` axes stay)."""
+    x = as_tensor(x)
+    ndim = outdim if outdim is not None else ndim
+    if x.ndim == 0 and ndim == 1:
+        return dimshuffle(x, ("x",))
+    if not 1 <= ndim <= x.ndim:
+        raise ShapeError(located(f"flatten: cannot leave {ndim} axes of {x.ndim}", [x]))
+    if ndim == x.ndim:
+        return x
+    tail = dims.product(x.type.shape[ndim - 1 :])
+    return reshape(x, [*[_entry(x, k) for k in range(ndim - 1)], tail if type(tail) is int else -1])
+
+
+def squeeze(x: Any, axis: Any = None) -> Variable:
+    """``x`` without its axes known to be 1, or without those in ``axis``."""
+    x = as_tensor(x)
+    if axis is None:
+        gone = [k for k, b in enumerate(x.type.broadcastable) if b]
+    else:
+        gone = [normalize_axis(a, x.ndim, "squeeze", x) for a in (axis if isinstance(axis, (tuple, list)) else [axis])]
+    return dimshuffle(x, [k for k in range(x.ndim) if k not in gone])
+
+
+def shape_padleft(x: Any, n_ones: int = 1) -> Variable:
+    """``x`` with axes of 1 put in front."""
+    x = as_tensor(x)
+    return dimshuffle(x, ["x"] * n_ones + list(range(x.ndim)))
+
+
+def shape_padright(x: Any, n_ones: int = 1) -> Variable:
+    """``x`` with axes of 1 put behind."""
+    x = as_tensor(x)
+    return dimshuffle(x, [*range(x.ndim), *["x"] * n_ones])
+
+
+def shape_padaxis(x: Any, axis: int) -> Variable:
+    """``x`` with one axis of 1 put in at ``axis``."""
+    x = as_tensor(x)
+    place = normalize_axis(axis, x.ndim + 1, "shape_padaxis", x)
+    order: list[Any] = list(range(x.ndim))
+    order.insert(place, "x")
+    return dimshuffle(x, order)
+
+
+expand_dims = shape_padaxis
+
+
+def size(x: Any) -> Variable:
+    """How many elements ``x`` has, an int64 scalar."""
+    x = as_tensor(x)
+    total: Any = constant(1, dtype="int64")
+    for k in range(x.ndim):
+        total = shape_i(x, k) if k == 0 else total * shape_i(x, k)
+    return total
+
+
+def addbroadcast(x: Any, *axes: int) -> Variable:
+    """``x`` with ``axes`` declared to have length 1, so that they broadcast; a call where they have not is an error."""
+    from symc.tensor.basic import specify_shape
+
+    x = as_tensor(x)
+    wanted = {normalize_axis(a, x.ndim, "addbroadcast", x) for a in axes}
+    return specify_shape(x, [1 if k in wanted else None for k in range(x.ndim)])
+
+
+def unbroadcast(x: Any, *axes: int) -> Variable:
+    """``x``: kept for old programs. An axis known to be 1 stays one, and broadcasts."""
+    return as_tensor(x)
+
+
+def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Variable:
+    """``x`` with the axes marked True declared to have length 1."""
+    return addbroadcast(x, *[k for k, b in enumerate(broadcastable) if b])
+
+
+def atleast_1d(x: Any) -> Variable:
+    x = as_tensor(x)
+    return x if x.ndim else shape_padleft(x)
+
+
+def atleast_2d(x: Any) -> Variable:
+    x = as_tensor(x)
+    return x if x.ndim >= 2 else shape_padleft(x, 2 - x.ndim)
