@@ -41,6 +41,7 @@ from symc.tensor.shaping import (
     addbroadcast, atleast_1d, atleast_2d, expand_dims, flatten, moveaxis, patternbroadcast, shape_padaxis, shape_padleft, shape_padright,
     size, squeeze, swapaxes, transpose, unbroadcast,
 )  # fmt: skip
+from symc.tensor.state import carry_updates
 from symc.types import TensorType
 
 TensorVariable = Variable

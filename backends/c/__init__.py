@@ -1,0 +1,10 @@
+"""The C back end: loop IR to C with explicit vectors, compiled by the system's compiler, loaded with cffi."""
+
+from __future__ import annotations
+
+from symc_backends.c.build import build
+from symc_backends.c.emit import emit
+from symc_backends.c.run import run
+from symc_backends.c.toolchain import missing as unavailable
+
+__all__ = ["build", "emit", "run", "unavailable"]

@@ -1,0 +1,90 @@
+"""Building: C text to loaded code, through the cache. The run-time library is built the same way, once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+from symc.config import config
+from symc_backends.c import cache, toolchain
+
+__all__ = ["RUNTIME", "build", "ffi", "runtime"]
+
+RUNTIME = Path(__file__).parent / "runtime"
+
+ffi = cffi.FFI()
+ffi.cdef("""
+    int64_t symc_entry(void **, const int64_t *);
+    int symc_num_threads(void);
+    void symc_set_num_threads(int);
+    extern double symc_times[];
+""")
+
+_NOT_LIBRARY = ("launcher.c",)
+
+
+@lru_cache(maxsize=1)
+def _sources() -> tuple[list[Path], str]:
+    """The run-time library's C files, and a digest over them and all headers."""
+    files = sorted(RUNTIME.glob("*.[ch]"))
+    text = cache.digest(*[p.name for p in files], *[p.read_bytes() for p in files])
+    return [p for p in files if p.suffix == ".c" and p.name not in _NOT_LIBRARY], text
+
+
+@lru_cache(maxsize=4)
+def _runtime_path(identity: str, cflags: str) -> str:
+    sources, text = _sources()
+    key = cache.digest("runtime", text, identity, cflags)
+
+    def make(target: str) -> None:
+        workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        with tempfile.TemporaryDirectory() as scratch:
+            objects, running = [], []
+            for source in sorted(sources, key=lambda p: -p.stat().st_size):
+                obj = os.path.join(scratch, source.stem + ".o")
+                objects.append(obj)
+                if len(running) >= workers:
+                    toolchain.finish(*running.pop(0))
+                running.append((toolchain.start([str(source)], obj, str(RUNTIME), ["-c"]), source.name))
+            for process, name in running:
+                toolchain.finish(process, name)
+            toolchain.finish(toolchain.start(objects, target, str(RUNTIME), ["-shared", "-lm"]), "the run-time library")
+
+    return cache.library(key, make)
+
+
+@lru_cache(maxsize=4)
+def _load_runtime(path: str) -> Any:
+    # Global, so that generated libraries find its symbols.
+    return ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL)
+
+
+def runtime() -> Any:
+    """The run-time library, loaded; its number of threads follows ``symc.config.threads``."""
+    library = _load_runtime(_runtime_path(toolchain.identity(), config.cflags))
+    if config.threads:
+        library.symc_set_num_threads(config.threads)
+    return library
+
+
+def build(text: str, defines: tuple[str, ...] = ()) -> Any:
+    """Compile (or find) and load a generated file."""
+    runtime()
+    _, headers = _sources()
+    key = cache.digest(text, headers, toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))
+
+    def make(target: str) -> None:
+        handle, source = tempfile.mkstemp(suffix=".c")
+        with os.fdopen(handle, "w") as f:
+            f.write(text)
+        try:
+            toolchain.compile_shared(source, target, str(RUNTIME), [f"-D{d}" for d in defines])
+        finally:
+            os.unlink(source)
+
+    return ffi.dlopen(cache.library(key, make), ffi.RTLD_NOW)

@@ -1,0 +1,211 @@
+"""Text: a program of the loop IR as one C file with one entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy
+
+from symc.dims import Dim
+from symc.loops.expr import Expr
+from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Program, Statement, Store
+from symc_backends.c.dialect import CTYPE, literal, scalar_call
+from symc_backends.c.vector import can_vectorise, emit_simd
+
+__all__ = ["emit"]
+
+STACK_LIMIT = 16384
+"""Elements of scratch memory that may live on the stack."""
+SCRATCH_SLOTS = 16
+CHUNK_WORK = 65536
+"""Estimated scalar operations worth handing to another thread."""
+
+
+def emit(program: Program) -> str:
+    """One C file: a function for each distinct kernel and ``symc_entry(buffers, dims)``, which runs the steps in order."""
+    functions: dict[str, str] = {}
+    lines: list[str] = []
+    symbols = {s: k for k, s in enumerate(program.symbols)}
+    status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
+    known: dict[int, str] = {}
+    for number, step in enumerate(program.steps):
+        name = known.get(id(step.kernel))
+        if name is None:
+            body = _KernelText(step.kernel).text("@")
+            name = functions.setdefault(body, f"k{len(functions)}")
+            known[id(step.kernel)] = name
+        buffers = ", ".join(f"B[{n}]" for n in step.buffers) or "0"
+        sizes = ", ".join(dim_text(d, symbols) for d in step.dims) or "0"
+        call = f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
+        lines.append(f"    STEP({number}, {call})")
+        if status is not None and status in step.buffers:
+            lines.append(f"    if (*(int64_t *)B[{status}]) return *(int64_t *)B[{status}];")
+    head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };", _PROFILE]
+    texts = [body.replace("@", name) for body, name in functions.items()]
+    zero = [f"    *(int64_t *)B[{status}] = 0;"] if status is not None else []
+    entry = ["int64_t symc_entry(void **B, const int64_t *D) {", "    (void)B; (void)D;", *zero, *lines, "    return 0;", "}", ""]
+    return "\n".join([*head, *texts, *entry])
+
+
+_PROFILE = """#ifdef SYMC_PROFILE
+#include <time.h>
+static inline double now_(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
+double symc_times[SYMC_PROFILE];
+#define STEP(k, ...) { const double start_ = now_(); __VA_ARGS__ symc_times[k] += now_() - start_; }
+#else
+#define STEP(k, ...) __VA_ARGS__
+#endif
+"""
+
+
+def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
+    """A dim as a C expression over the array ``D`` of symbol values."""
+    if type(dim) is int:
+        return str(dim)
+    if dim in symbols:
+        return f"D[{symbols[dim]}]"
+    if isinstance(dim, sympy.Integer):
+        return str(int(dim))
+    if isinstance(dim, sympy.Add):
+        return "(" + " + ".join(dim_text(a, symbols) for a in dim.args) + ")"
+    if isinstance(dim, sympy.Mul):
+        return "(" + " * ".join(dim_text(a, symbols) for a in dim.args) + ")"
+    if isinstance(dim, sympy.Pow) and isinstance(dim.exp, sympy.Integer) and dim.exp > 0:
+        return "(" + " * ".join([dim_text(dim.base, symbols)] * int(dim.exp)) + ")"
+    if isinstance(dim, sympy.floor):
+        top, bottom = sympy.fraction(sympy.together(dim.args[0]))
+        return f"sx_floordiv_i64({dim_text(top, symbols)}, {dim_text(bottom, symbols)})"
+    if isinstance(dim, (sympy.Max, sympy.Min)):
+        name = "max" if isinstance(dim, sympy.Max) else "min"
+        text = dim_text(dim.args[0], symbols)
+        for a in dim.args[1:]:
+            text = f"sx_{name}_i64({text}, {dim_text(a, symbols)})"
+        return text
+    raise TypeError(f"a dim of a form that has no C text: {dim!r}")
+
+
+def _scalar(e: Expr) -> str:
+    """A scalar expression as C text."""
+    if e.op == "const":
+        return literal(e.value, e.dtype)
+    if e.op == "var":
+        return e.value
+    args = [_scalar(a) for a in e.args]
+    if e.op == "cast":
+        if e.dtype == "bool":
+            return f"({args[0]} != 0)"
+        return f"(({CTYPE[e.dtype]}){args[0]})"
+    return scalar_call(e.op, args, e.dtype if e.op == "select" else e.args[0].dtype)
+
+
+class _KernelText:
+    """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
+        self.tasks: list[str] = []
+        self.slots = 0
+
+    def text(self, name: str) -> str:
+        prelude = self._prelude()
+        body = self.block(self.kernel.body, [])
+        main = [f"static void {name}(void **b, const int64_t *n) {{", *prelude, *body, "}"]
+        return "\n".join([*self.tasks, *main, ""])
+
+    def _prelude(self) -> list[str]:
+        lines = ["(void)b; (void)n;"]
+        for k, dtype in enumerate(self.kernel.buffers):
+            const = "" if k in self.kernel.writes else "const "
+            lines.append(f"{const}{CTYPE[dtype]} *b{k} = b[{k}]; (void)b{k};")
+        lines += [f"const int64_t n{k} = n[{k}]; (void)n{k};" for k in range(self.kernel.dims)]
+        return lines
+
+    def pointer(self, buffer: str) -> str:
+        return buffer
+
+    def dtype_of(self, buffer: str) -> str:
+        return self.memory[buffer][0]
+
+    def is_register(self, buffer: str) -> bool:
+        return self.memory[buffer][1]
+
+    def block(self, body: Sequence[Statement], before: list[Statement]) -> list[str]:
+        lines: list[str] = []
+        seen = list(before)
+        for s in body:
+            lines += self.statement(s, seen)
+            if isinstance(s, (Let, Load)):
+                seen.append(s)
+        return lines
+
+    def element(self, buffer: str, at: Expr) -> str:
+        return buffer if self.is_register(buffer) else f"{buffer}[{_scalar(at)}]"
+
+    def statement(self, s: Statement, seen: list[Statement]) -> list[str]:
+        if isinstance(s, Let):
+            return [f"const {CTYPE[s.value.dtype]} {s.name} = {_scalar(s.value)};"]
+        if isinstance(s, Load):
+            return [f"const {CTYPE[s.dtype]} {s.name} = {self.element(s.buffer, s.index)};"]
+        if isinstance(s, Store):
+            return [f"{self.element(s.buffer, s.index)} = {_scalar(s.value)};"]
+        if isinstance(s, Accumulate):
+            target = self.element(s.buffer, s.index)
+            return [f"{target} = {scalar_call(s.op, [target, _scalar(s.value)], self.dtype_of(s.buffer))};"]
+        if isinstance(s, If):
+            return [f"if ({_scalar(s.condition)}) {{", *self.block(s.body, seen), "}"]
+        if isinstance(s, Alloc):
+            return self._alloc(s)
+        if isinstance(s, Call):
+            return self._call(s)
+        if isinstance(s, Barrier):
+            return []
+        return self._loop(s, seen)
+
+    def _alloc(self, s: Alloc) -> list[str]:
+        ctype = CTYPE[s.dtype]
+        single = s.size.op == "const" and s.size.value == 1
+        self.memory[s.name] = (s.dtype, single)
+        if single:
+            return [f"{ctype} {s.name};"]
+        if s.size.op == "const" and s.size.value <= STACK_LIMIT:
+            return [f"{ctype} {s.name}[{max(s.size.value, 1)}] __attribute__((aligned(64)));"]
+        if self.slots < SCRATCH_SLOTS:
+            self.slots += 1
+            return [f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({_scalar(s.size)}));"]
+        return [f"{ctype} {s.name}[{_scalar(s.size)} + 1];"]
+
+    def _call(self, s: Call) -> list[str]:
+        buffers = ", ".join(f"(void *){b}" for b in s.buffers)
+        params = ", ".join(_scalar(p) for p in s.params)
+        return [f"{{ void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}}; symc_{s.name}(cb, cp); }}"]
+
+    def _loop(self, s: For, seen: list[Statement]) -> list[str]:
+        if s.kind == "simd" and can_vectorise(s):
+            return emit_simd(s, _scalar, self.pointer, self.dtype_of, self.is_register)
+        if s.kind == "parallel":
+            return self._parallel(s, seen)
+        head = f"for (int64_t {s.index} = 0, {s.index}_end = {_scalar(s.extent)}; {s.index} < {s.index}_end; {s.index}++) {{"
+        return [head, *self.block(s.body, seen), "}"]
+
+    def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
+        """The loop's body becomes a function of a range; what was computed before it is computed there again."""
+        task = f"@_{len(self.tasks)}"
+        slot = len(self.tasks)
+        self.tasks.append("")
+        prelude = [*self._prelude(), *self.block(seen, [])]
+        loop = [f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{", *self.block(s.body, seen), "}"]
+        self.tasks[slot] = "\n".join([
+            f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
+            "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
+            *prelude, *loop, "}",
+        ])  # fmt: skip
+        if s.work is None:
+            grain = "1"
+        else:
+            work = f"({_scalar(s.work)})"
+            grain = f"({work} >= {CHUNK_WORK} ? 1 : {CHUNK_WORK} / ({work} < 1 ? 1 : {work}))"
+        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {_scalar(s.extent)}, {grain}); }}"]
+
+

@@ -1,0 +1,87 @@
+"""Running: memory for temporaries, and the call itself."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.loops.ir import Program
+from symc.memory import layout
+from symc_backends.c.build import ffi
+
+__all__ = ["Executable", "run"]
+
+HUGE = 1 << 21
+
+
+class Arena:
+    """Aligned memory for temporaries; large ones ask for huge pages, since page faults cost more than arithmetic."""
+
+    def __init__(self, size: int) -> None:
+        self.map: mmap.mmap | None = None
+        if size >= HUGE:
+            self.map = mmap.mmap(-1, size + HUGE)
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                self.map.madvise(mmap.MADV_HUGEPAGE)
+            self.memory = np.frombuffer(self.map, dtype="uint8")
+        else:
+            self.memory = np.empty(size + 128, "uint8")
+        start = self.memory.ctypes.data
+        self.base = (start + 63) // 64 * 64
+
+
+class Frame:
+    """What one running call needs: the array of buffer addresses, with temporaries in an arena of its own."""
+
+    def __init__(self, program: Program, values: Sequence[int]) -> None:
+        bound = dict(zip(program.symbols, values))
+        sizes = [int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize for b in program.buffers]
+        offsets, total = layout(program.buffers, sizes)
+        self.arena = Arena(total)
+        self.pointers = ffi.new("void *[]", max(len(program.buffers), 1))
+        self.dims = ffi.new("int64_t[]", list(values) or [0])
+        for k, offset in enumerate(offsets):
+            if offset is not None:
+                self.pointers[k] = ffi.cast("void *", self.arena.base + offset)
+        self.given = [k for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias < 0]
+        self.aliases = [(k, b.alias) for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias >= 0]
+
+
+class Executable:
+    """See ``symc.backend``. Safe from many threads: each running call has a frame of its own."""
+
+    def __init__(self, library: Any, program: Program) -> None:
+        self.library = library
+        self.entry = library.symc_entry
+        self.program = program
+        self.free: dict[tuple[int, ...], list[Frame]] = {}
+
+    def __call__(self, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
+        key = tuple(values)
+        free = self.free.get(key)
+        if free is None:
+            if len(self.free) > 32:
+                self.free.clear()
+            free = self.free.setdefault(key, [])
+        try:
+            frame = free.pop()
+        except IndexError:
+            frame = Frame(self.program, key)
+        pointers = frame.pointers
+        for k in frame.given:
+            array = arrays[k]
+            assert array is not None
+            pointers[k] = ffi.cast("void *", array.ctypes.data)
+        for k, source in frame.aliases:
+            pointers[k] = pointers[source]
+        status = self.entry(pointers, frame.dims)
+        free.append(frame)
+        return int(status)
+
+
+def run(code: Any, program: Program) -> Executable:
+    return Executable(code, program)

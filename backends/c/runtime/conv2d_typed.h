@@ -1,0 +1,142 @@
+/* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
+#include "conv2d.h"
+#include "scatter.h"
+
+conv2d FN(symc_read_conv2d)(const int64_t *p)
+{
+    return (conv2d){.images = p[0], .channels = p[1], .in_h = p[2], .in_w = p[3], .filters = p[4], .taps_h = p[5],
+                    .taps_w = p[6], .out_h = p[7], .out_w = p[8], .step_h = p[9], .step_w = p[10], .pad_h = p[11],
+                    .pad_w = p[12], .dil_h = p[13], .dil_w = p[14], .groups = larger(1, p[15]), .flip = p[16] != 0};
+}
+
+void FN(symc_forward_taps)(const conv2d *v, gather *g)
+{
+    int64_t *taps = symc_scratch(SLOT_TAPS, (v->taps_h + v->taps_w) * sizeof *taps);
+    for (int64_t r = 0; r < v->taps_h; r++)
+        taps[r] = (v->flip ? v->taps_h - 1 - r : r) * v->dil_h - v->pad_h;
+    for (int64_t s = 0; s < v->taps_w; s++)
+        taps[v->taps_h + s] = (v->flip ? v->taps_w - 1 - s : s) * v->dil_w - v->pad_w;
+    g->taps_h = v->taps_h, g->taps_w = v->taps_w;
+    g->tap_row = taps, g->tap_col = taps + v->taps_h;
+}
+
+/* With one tap and no padding or stride each image is one matrix product, if it has pixels enough to fill tiles. */
+static int is_matrix_product(const conv2d *v)
+{
+    return v->taps_h == 1 && v->taps_w == 1 && v->step_h == 1 && v->step_w == 1 && v->pad_h == 0 && v->pad_w == 0 &&
+           v->out_h == v->in_h && v->out_w == v->in_w && v->in_h * v->in_w >= 128 && v->channels > v->groups &&
+           v->filters > v->groups;
+}
+
+/* out (images, groups, rows, pixels) = op(weights of the group) in (images, groups, k, pixels) */
+static void multiply_images(const conv2d *v, real *out, const real *in, const real *weights, int transpose)
+{
+    int64_t filters = v->filters / v->groups, channels = v->channels / v->groups, pixels = v->in_h * v->in_w;
+    int64_t rows = transpose ? channels : filters, k = transpose ? filters : channels;
+    for (int64_t i = 0; i < v->groups; i++) {
+        void *bufs[3] = {out + i * rows * pixels, (real *)weights + i * filters * channels,
+                         (real *)in + i * k * pixels};
+        int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, v->groups * k * pixels,
+                         v->groups * rows * pixels, 0};
+        FN(symc_batched_gemm)(bufs, p);
+    }
+}
+
+void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
+{
+    conv2d v = FN(symc_read_conv2d)(p);
+    if (is_matrix_product(&v)) {
+        multiply_images(&v, bufs[0], bufs[1], bufs[2], 0);
+        return;
+    }
+    gather g = {.images = v.images, .groups = v.groups, .channels = v.channels / v.groups,
+                .filters = v.filters / v.groups, .in = bufs[1], .in_h = v.in_h, .in_w = v.in_w, .step_h = v.step_h,
+                .step_w = v.step_w, .weights = bufs[2], .out = bufs[0], .out_h = v.out_h, .out_w = v.out_w,
+                .out_row = v.out_w, .out_col = 1, .out_plane = v.out_h * v.out_w,
+                .out_image = v.filters * v.out_h * v.out_w};
+    FN(symc_forward_taps)(&v, &g);
+    FN(symc_gather_conv)(&g);
+}
+
+/* ---- with respect to the images ----
+ *
+ * Image row y takes part in output row i through tap r when y = i * step - pad + r * dil. So the pixels with the same
+ * remainder modulo the strides, a phase, form a convolution of their own over dY, at stride 1, by some of the taps. */
+
+typedef struct {
+    const conv2d *v;
+    const real *from;
+    real *to;
+    const int64_t *tap_h, *tap_w; /* the taps that take part */
+    int64_t taps_h, taps_w;
+} rearrangement;
+
+/* (groups, filters, channels, all taps) to (groups, channels, filters, some taps), for a range of (group, channel). */
+static void rearrange_weights(void *arg, int64_t begin, int64_t end)
+{
+    const rearrangement *a = arg;
+    const conv2d *v = a->v;
+    int64_t filters = v->filters / v->groups, channels = v->channels / v->groups, taps = v->taps_h * v->taps_w;
+    real *to = a->to + begin * filters * a->taps_h * a->taps_w;
+    for (int64_t i = begin; i < end; i++) {
+        const real *from = a->from + (i / channels * filters * channels + i % channels) * taps;
+        for (int64_t k = 0; k < filters; k++, from += channels * taps)
+            for (int64_t r = 0; r < a->taps_h; r++)
+                for (int64_t s = 0; s < a->taps_w; s++)
+                    *to++ = from[a->tap_h[r] * v->taps_w + a->tap_w[s]];
+    }
+}
+
+/* Lists the taps that reach pixels of a phase, and the output row (or column) each reads relative to the pixel's. */
+static int64_t list_taps(int64_t phase, int64_t taps, int64_t step, int64_t pad, int64_t dil, int flip, int64_t *tap,
+                         int64_t *at)
+{
+    int64_t count = 0;
+    for (int64_t r = 0; r < taps; r++) {
+        int64_t distance = phase + pad - (flip ? taps - 1 - r : r) * dil;
+        if (distance % step == 0) {
+            tap[count] = r;
+            at[count++] = distance / step;
+        }
+    }
+    return count;
+}
+
+static void backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
+{
+    int64_t *tap_h = symc_scratch(SLOT_TAPS, 2 * (v->taps_h + v->taps_w) * sizeof *tap_h);
+    int64_t *at_h = tap_h + v->taps_h, *tap_w = at_h + v->taps_h, *at_w = tap_w + v->taps_w;
+    int64_t filters = v->filters / v->groups, channels = v->channels / v->groups;
+    rearrangement a = {.v = v, .from = weights, .tap_h = tap_h, .tap_w = tap_w};
+    a.taps_h = list_taps(y, v->taps_h, v->step_h, v->pad_h, v->dil_h, v->flip, tap_h, at_h);
+    a.taps_w = list_taps(x, v->taps_w, v->step_w, v->pad_w, v->dil_w, v->flip, tap_w, at_w);
+    int64_t row = filters * a.taps_h * a.taps_w;
+    a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
+    if (row > 0)
+        symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
+    gather g = {.images = v->images, .groups = v->groups, .channels = filters, .filters = channels, .in = dy,
+                .in_h = v->out_h, .in_w = v->out_w, .step_h = 1, .step_w = 1, .taps_h = a.taps_h, .taps_w = a.taps_w,
+                .tap_row = at_h, .tap_col = at_w, .weights = a.to, .out = dx + y * v->in_w + x,
+                .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
+                .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
+                .out_image = v->channels * v->in_h * v->in_w};
+    FN(symc_gather_conv)(&g);
+}
+
+void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
+{
+    conv2d v = FN(symc_read_conv2d)(p);
+    if (v.images * v.channels * v.in_h * v.in_w <= 0)
+        return;
+    if (is_matrix_product(&v)) {
+        multiply_images(&v, bufs[0], bufs[1], bufs[2], 1);
+        return;
+    }
+    if (FN(symc_scatter_suits)(&v)) {
+        FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]);
+        return;
+    }
+    for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
+        for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)
+            backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x);
+}

@@ -1,0 +1,279 @@
+/* Convolution with respect to the weights. Compiled once per element type.
+ *
+ * dW (filters, taps * channels) is the product of dY (filters, pixels) and the matrix whose rows are the pixels'
+ * neighbourhoods, channels innermost. Each thread takes a share of the pixels, a few hundred at a time, and adds up a
+ * dW of its own; the shares are summed in order at the end, so the result does not depend on timing.
+ */
+#include "conv2d.h"
+#include "pixels.h"
+#include "winograd.h"
+
+enum {
+    UNIT_PIXELS = 256,
+    DIRECT_FILTERS = 2,             /* groups of one channel and no more filters are dot products */
+    PARTIAL_BYTES = 256 << 20,      /* the most memory spent on shares of dW */
+    SERIAL_PRODUCTS = 1 << 16
+};
+
+/* A run of neighbouring elements of a neighbourhood. */
+typedef struct {
+    int64_t column, count, at;
+} run;
+
+typedef struct {
+    gather g;
+    band_shape shape;
+    const real *dy;
+    real *dw, *partial;
+    int flip;
+    int64_t columns;               /* taps * channels of a group */
+    int64_t row_units, col_units;  /* units of pixels */
+    int64_t shares, column_blocks; /* tasks of one group */
+    const run *runs;               /* in ascending order of column; taps from first to last in the image */
+    int64_t run_count;
+} conv;
+
+INLINE int64_t row_panels(const conv *v) { return ceil_div(v->g.filters, TILE_ROWS); }
+INLINE int64_t panel_row(const conv *v, int64_t i) { return i * v->g.filters / row_panels(v); }
+
+static void find_runs(conv *v)
+{
+    const gather *g = &v->g;
+    run *list = symc_scratch(SLOT_TABLE, larger(1, g->taps_h * g->taps_w) * sizeof *list);
+    int64_t n = 0, column = 0;
+    for (int64_t i = 0; i < g->taps_h * g->taps_w; i++, column += g->channels) {
+        int64_t tap = v->flip ? g->taps_h * g->taps_w - 1 - i : i;
+        int64_t at = FN(symc_band_tap)(g, &v->shape, tap / g->taps_w, tap % g->taps_w) * g->channels;
+        if (n > 0 && list[n - 1].at + list[n - 1].count == at)
+            list[n - 1].count += g->channels;
+        else
+            list[n++] = (run){column, g->channels, at};
+    }
+    v->runs = list;
+    v->run_count = n;
+}
+
+/* dY of a unit, by panel of filters: pixels x rows of the panel. */
+static void pack_filters(const conv *v, const band *part, int64_t group, int64_t pixels, real *to)
+{
+    const gather *g = &v->g;
+    int64_t width = part->last_col - part->first_col, plane = g->out_h * g->out_w;
+    for (int64_t i = 0; i < row_panels(v); i++) {
+        int64_t first = panel_row(v, i), rows = panel_row(v, i + 1) - first;
+        real *panel = to + first * pixels;
+        for (int64_t row = part->first_row; row < part->last_row;) {
+            int64_t image = row / g->out_h, stop = row + 1;
+            if (width == g->out_w) /* the rows of an image follow one another */
+                stop = smaller(part->last_row, (image + 1) * g->out_h);
+            const real *from = v->dy + ((image * g->groups + group) * g->filters + first) * plane +
+                               row % g->out_h * g->out_w + part->first_col;
+            FN(symc_transpose)(panel, rows, from, plane, rows, (stop - row) * width);
+            panel += (stop - row) * width * rows;
+            row = stop;
+        }
+    }
+}
+
+/* The pieces of the runs that make up columns [column, column + cols). */
+static void cut_runs(const conv *v, int64_t column, int64_t cols, pixel_panel *to)
+{
+    const run *r = v->runs;
+    while (column >= r->column + r->count)
+        r++;
+    to->runs = 0;
+    for (int64_t lane = 0; lane < cols;) {
+        int64_t skip = column + lane - r->column;
+        pixel_run *piece = &to->run[to->runs++];
+        piece->lane = lane, piece->at = r->at + skip;
+        lane += smaller(VL, smaller(r->count - skip, cols - lane));
+        if (column + lane == r->column + r->count)
+            r++;
+    }
+}
+
+/* Where each pixel of a band begins in the copy that has channels last. */
+static const int64_t *locate_pixels(const conv *v, const band *part, int64_t pixels)
+{
+    int64_t *at = symc_scratch(SLOT_TABLE_2, pixels * sizeof *at), n = 0;
+    for (int64_t row = part->first_row; row < part->last_row; row++) {
+        int64_t begin = FN(symc_band_row)(&v->g, &v->shape, part, row);
+        for (int64_t col = 0; col < part->last_col - part->first_col; col++)
+            at[n++] = (begin + col) * v->g.channels;
+    }
+    return at;
+}
+
+static band unit_band(const conv *v, int64_t unit)
+{
+    const gather *g = &v->g;
+    int64_t col = unit % v->col_units, row = unit / v->col_units, total = g->images * g->out_h;
+    return (band){row * total / v->row_units, (row + 1) * total / v->row_units, col * g->out_w / v->col_units,
+                  (col + 1) * g->out_w / v->col_units};
+}
+
+/* Adds a unit's part to panels [first, last) of columns of the share at `sum` (filters, columns). */
+static void add_unit(const conv *v, int64_t unit, int64_t group, int64_t first, int64_t last, real *sum, int accumulate)
+{
+    const gather *g = &v->g;
+    band part = unit_band(v, unit);
+    int64_t pixels = (part.last_row - part.first_row) * (part.last_col - part.first_col);
+    int64_t plane = v->shape.plane;
+    real *planes = symc_scratch(SLOT_BAND, (g->channels * plane + BAND_SLACK) * sizeof(real));
+    real *by_pixel = symc_scratch(SLOT_BAND_2, (g->channels * plane + BAND_SLACK) * sizeof(real));
+    real *a = symc_scratch(SLOT_BLOCK, g->filters * pixels * sizeof(real));
+    real *b = symc_scratch(SLOT_BLOCK_2, (pixels * TILE_COLS + VL) * sizeof(real));
+    FN(symc_fill_band)(g, &v->shape, &part, group, 0, g->channels, planes);
+    if (g->channels > 1)
+        FN(symc_transpose)(by_pixel, g->channels, planes, plane, g->channels, plane);
+    else
+        by_pixel = planes;
+    pack_filters(v, &part, group, pixels, a);
+    const int64_t *at = locate_pixels(v, &part, pixels);
+    for (int64_t j = first; j < last; j++) {
+        int64_t column = j * TILE_COLS, cols = smaller(TILE_COLS, v->columns - column);
+        pixel_panel panel;
+        cut_runs(v, column, cols, &panel);
+        FN(symc_pack_pixels)(at, pixels, by_pixel, &panel, b);
+        for (int64_t i = 0; i < row_panels(v); i++) {
+            int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row;
+            FN(symc_tile)(rows, cols, pixels, a + row * pixels, rows, b, TILE_COLS, sum + row * v->columns + column,
+                          v->columns, accumulate);
+        }
+    }
+}
+
+/* ---- groups of one channel and a filter or two: dot products of dY with the shifted image ---- */
+
+static void add_dots(const gather *g, const real *from, const real *dy, int64_t count, const int64_t *tap_at, vec *sums,
+                     real *tails)
+{
+    for (int64_t k = 0; k < g->taps_h * g->taps_w; k++) {
+        const real *x = from + tap_at[k];
+        int64_t j = 0;
+        for (; j + VL <= count; j += VL)
+            sums[k] += load(dy + j) * load(x + j);
+        for (; j < count; j++)
+            tails[k] += dy[j] * x[j];
+    }
+}
+
+static void dot_group(const conv *v, int64_t group)
+{
+    const gather *g = &v->g;
+    int64_t taps = g->taps_h * g->taps_w, outputs = g->filters * taps;
+    real *plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real));
+    vec *sums = symc_scratch(SLOT_BLOCK, outputs * (sizeof(vec) + sizeof(real)) + taps * sizeof(int64_t));
+    real *tails = (real *)(sums + outputs);
+    int64_t *tap_at = symc_scratch(SLOT_TABLE_2, taps * sizeof *tap_at);
+    memset(sums, 0, outputs * (sizeof(vec) + sizeof(real)));
+    for (int64_t k = 0; k < taps; k++)
+        tap_at[k] = FN(symc_band_tap)(g, &v->shape, k / g->taps_w, k % g->taps_w);
+    for (int64_t unit = 0; unit < v->row_units * v->col_units; unit++) {
+        band part = unit_band(v, unit);
+        FN(symc_fill_band)(g, &v->shape, &part, group, 0, 1, plane);
+        for (int64_t row = part.first_row; row < part.last_row; row++) {
+            const real *from = plane + FN(symc_band_row)(g, &v->shape, &part, row);
+            for (int64_t m = 0; m < g->filters; m++) {
+                int64_t out = (row / g->out_h * g->groups + group) * g->filters + m;
+                const real *dy = v->dy + (out * g->out_h + row % g->out_h) * g->out_w + part.first_col;
+                add_dots(g, from, dy, part.last_col - part.first_col, tap_at, sums + m * taps, tails + m * taps);
+            }
+        }
+    }
+    for (int64_t i = 0; i < outputs; i++)
+        v->dw[group * outputs + i] = lane_sum(sums[i]) + tails[i];
+}
+
+static void dot_groups(void *arg, int64_t begin, int64_t end)
+{
+    for (int64_t group = begin; group < end; group++)
+        dot_group(arg, group);
+}
+
+/* ---- tasks ---- */
+
+static void add_units(void *arg, int64_t begin, int64_t end)
+{
+    const conv *v = arg;
+    int64_t units = v->row_units * v->col_units, panels = ceil_div(v->columns, TILE_COLS);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t block = task % v->column_blocks, share = task / v->column_blocks % v->shares;
+        int64_t group = task / (v->column_blocks * v->shares);
+        int64_t first = share * units / v->shares, last = (share + 1) * units / v->shares;
+        real *sum = v->partial + (group * v->shares + share) * v->g.filters * v->columns;
+        for (int64_t unit = first; unit < last; unit++)
+            add_unit(v, unit, group, block * panels / v->column_blocks, (block + 1) * panels / v->column_blocks, sum,
+                     unit > first);
+    }
+}
+
+/* Sums the shares of filters [begin, end) and puts the taps last. */
+static void finish_filters(void *arg, int64_t begin, int64_t end)
+{
+    const conv *v = arg;
+    const gather *g = &v->g;
+    int64_t taps = g->taps_h * g->taps_w;
+    real *total = symc_scratch(SLOT_BLOCK, v->columns * sizeof(real));
+    for (int64_t m = begin; m < end; m++) {
+        int64_t group = m / g->filters;
+        const real *from = v->partial + (group * v->shares * g->filters + m % g->filters) * v->columns;
+        for (int64_t tap = 0; tap < taps; tap++) {
+            real *to = total + (v->flip ? taps - 1 - tap : tap) * g->channels;
+            for (int64_t c = 0; c < g->channels; c++) {
+                to[c] = from[tap * g->channels + c];
+                for (int64_t s = 1; s < v->shares; s++)
+                    to[c] += from[s * g->filters * v->columns + tap * g->channels + c];
+            }
+        }
+        FN(symc_transpose)(v->dw + m * v->columns, taps, total, g->channels, taps, g->channels);
+    }
+}
+
+/* Units of about UNIT_PIXELS pixels; shares for all threads unless groups do, or there is no memory for so many. */
+static void plan(conv *v, int64_t pixels)
+{
+    const gather *g = &v->g;
+    int64_t threads = symc_num_threads(), total = g->images * g->out_h;
+    v->col_units = ceil_div(g->out_w, pixels);
+    int64_t cols = ceil_div(g->out_w, v->col_units);
+    v->row_units = larger(1, ceil_div(total, larger(1, pixels / cols)));
+    v->shape = FN(symc_band_shape)(g, ceil_div(total, v->row_units), cols);
+    int64_t wanted = ceil_div(threads, g->groups);
+    v->shares = smaller(wanted, v->row_units * v->col_units);
+    v->shares = smaller(v->shares, 1 + PARTIAL_BYTES / (g->groups * g->filters * v->columns * (int64_t)sizeof(real)));
+    v->column_blocks = smaller(ceil_div(v->columns, TILE_COLS), ceil_div(wanted, v->shares));
+}
+
+void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
+{
+    conv2d c = FN(symc_read_conv2d)(p);
+    conv v = {.g = {.images = c.images, .groups = c.groups, .channels = c.channels / c.groups,
+                    .filters = c.filters / c.groups, .in = bufs[1], .in_h = c.in_h, .in_w = c.in_w, .step_h = c.step_h,
+                    .step_w = c.step_w, .out_h = c.out_h, .out_w = c.out_w},
+              .dy = bufs[2], .dw = bufs[0], .flip = c.flip};
+    const gather *g = &v.g;
+    v.columns = c.taps_h * c.taps_w * g->channels;
+    if (c.filters * v.columns <= 0)
+        return;
+    if (c.images * c.out_h * c.out_w <= 0) {
+        memset(v.dw, 0, c.filters * v.columns * sizeof(real));
+        return;
+    }
+    FN(symc_forward_taps)(&c, &v.g);
+    int64_t products = c.images * c.out_h * c.out_w * g->filters * v.columns; /* of one group */
+    if (g->channels == 1 && g->filters <= DIRECT_FILTERS) {
+        plan(&v, 4096);
+        symc_parallel(dot_groups, &v, g->groups, larger(1, SERIAL_PRODUCTS / products));
+        return;
+    }
+    if (FN(symc_winograd_weights_suits)(g)) {
+        FN(symc_winograd_weights)(g, v.dy, v.dw);
+        return;
+    }
+    plan(&v, UNIT_PIXELS);
+    find_runs(&v);
+    v.partial = symc_scratch(SLOT_PARTIAL, c.groups * v.shares * g->filters * v.columns * sizeof(real));
+    int64_t tasks = c.groups * v.shares * v.column_blocks;
+    symc_parallel(add_units, &v, tasks, larger(1, SERIAL_PRODUCTS * tasks / (products * c.groups)));
+    symc_parallel(finish_filters, &v, c.filters, larger(1, 16384 / v.columns));
+}

@@ -1,0 +1,57 @@
+/* The convolution behind both the forward pass and the gradient with respect to the images.
+ *
+ * Output pixel (i, j) of channel m is the sum over channels c and taps (r, s) of
+ *
+ *     weights[m, c, r, s] * in[c, i * step_h + tap_row[r], j * step_w + tap_col[s]]
+ *
+ * with zeros outside the image. Taps stand for padding, dilation and flipping, and need no regular distances; the
+ * output may be any regular subset of the pixels of an array.
+ */
+#ifndef SYMC_GATHER_H
+#define SYMC_GATHER_H
+
+#include "real.h"
+
+typedef struct {
+    int64_t images, groups, channels, filters; /* channels and filters of one group */
+    const real *in;                            /* (images, groups, channels, in_h, in_w) */
+    int64_t in_h, in_w, step_h, step_w;
+    int64_t taps_h, taps_w;
+    const int64_t *tap_row, *tap_col;
+    const real *weights; /* (groups, filters, channels, taps_h, taps_w) */
+    real *out;           /* (images, groups, filters, out_h, out_w), with these strides: */
+    int64_t out_h, out_w, out_row, out_col, out_plane, out_image;
+} gather;
+
+HIDDEN void FN(symc_gather_conv)(const gather *g);
+
+/* A rectangle of output rows and columns as seen in a padded copy of the input, in which the columns that one tap
+ * reads, step_w apart in the image, are neighbours: a row is kept as step_w phases of phase_length elements. */
+typedef struct {
+    int64_t first_tap_row, first_tap_col; /* smallest tap offsets */
+    int64_t span_h, span_w;               /* rows and columns that the taps of one pixel cover */
+    int64_t phase_length, row_length, plane;
+} band_shape;
+
+typedef struct {
+    int64_t first_row, last_row; /* output rows, counted through all images: image * out_h + row */
+    int64_t first_col, last_col;
+} band;
+
+/* The shape of bands of at most `rows` x `cols` output pixels. */
+HIDDEN band_shape FN(symc_band_shape)(const gather *g, int64_t rows, int64_t cols);
+
+/* Where output row `row` of the band begins in a plane of its copy. */
+HIDDEN int64_t FN(symc_band_row)(const gather *g, const band_shape *shape, const band *part, int64_t row);
+
+/* Where tap (r, s) lies relative to its pixel. */
+HIDDEN int64_t FN(symc_band_tap)(const gather *g, const band_shape *shape, int64_t r, int64_t s);
+
+/* Copies the band's part of channels [first, last) of a group to planes at `to`. */
+HIDDEN void FN(symc_fill_band)(const gather *g, const band_shape *shape, const band *part, int64_t group,
+                               int64_t first, int64_t last, real *to);
+
+/* Elements that vector loads may read beyond the last plane. */
+#define BAND_SLACK (8 * VL)
+
+#endif

@@ -1,0 +1,235 @@
+/* Matrix products. Compiled once per element type.
+ *
+ * One operand is packed whole by all threads together, the other by each thread for its own block of rows or columns of
+ * C, so that the block stays in the second level cache. The larger side of C is the one that is cut into blocks.
+ */
+#include "gemv.h"
+#include "tile.h"
+
+enum {
+    BLOCK_PANELS = 16,         /* panels of the operand that a thread packs for itself */
+    SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
+    SERIAL_PRODUCTS = 1 << 17, /* fewer multiplications than this are not worth waking a thread */
+};
+
+typedef struct {
+    const real *a, *b;
+    real *c;
+    int64_t rows, cols, k, lda, ldb, ldc;
+    int trans_a, trans_b, accumulate;
+    int shares_a;                  /* A is packed by all and the columns are cut into blocks, or B and the rows */
+    int64_t k_begin, k_end;        /* the part of k in progress */
+    int64_t k_blocks;              /* how many packed blocks it is */
+    int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
+    real *shared;
+} product;
+
+/* Row panels differ by at most one row, so that none is left with a poor kernel. */
+INLINE int64_t row_panels(int64_t rows) { return ceil_div(rows, TILE_ROWS); }
+INLINE int64_t panel_row(int64_t rows, int64_t panel) { return panel * rows / row_panels(rows); }
+INLINE int64_t col_panels(int64_t cols) { return ceil_div(cols, TILE_COLS); }
+
+INLINE int64_t k_start(const product *g, int64_t block)
+{
+    return g->k_begin + block * (g->k_end - g->k_begin) / g->k_blocks;
+}
+
+static void pack_a_panel(const product *g, real *to, int64_t row, int64_t rows, int64_t k0, int64_t k)
+{
+    if (g->trans_a)
+        FN(symc_copy_rows)(to, rows, g->a + k0 * g->lda + row, g->lda, k, rows, rows);
+    else
+        FN(symc_transpose)(to, rows, g->a + row * g->lda + k0, g->lda, rows, k);
+}
+
+static void pack_b_panel(const product *g, real *to, int64_t col, int64_t cols, int64_t k0, int64_t k)
+{
+    if (!g->trans_b) {
+        FN(symc_copy_rows)(to, TILE_COLS, g->b + k0 * g->ldb + col, g->ldb, k, cols, TILE_COLS);
+        return;
+    }
+    if (cols < TILE_COLS)
+        memset(to, 0, k * TILE_COLS * sizeof(real));
+    FN(symc_transpose)(to, TILE_COLS, g->b + col * g->ldb + k0, g->ldb, cols, k);
+}
+
+/* Where the panel that begins at row or column `start` lies in the shared operand, `width` rows or columns in all. */
+INLINE int64_t packed_at(const product *g, int64_t start, int64_t k0, int64_t k, int64_t width)
+{
+    return (k0 - g->k_begin) * width + start * k;
+}
+
+static void pack_shared(void *arg, int64_t begin, int64_t end)
+{
+    const product *g = arg;
+    int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t panel = i % panels, k0 = k_start(g, i / panels), k = k_start(g, i / panels + 1) - k0;
+        if (g->shares_a) {
+            int64_t row = panel_row(g->rows, panel);
+            pack_a_panel(g, g->shared + packed_at(g, row, k0, k, g->rows), row,
+                         panel_row(g->rows, panel + 1) - row, k0, k);
+        } else {
+            int64_t col = panel * TILE_COLS;
+            pack_b_panel(g, g->shared + packed_at(g, col, k0, k, panels * TILE_COLS), col,
+                         smaller(TILE_COLS, g->cols - col), k0, k);
+        }
+    }
+}
+
+typedef struct {
+    int64_t first_row, last_row, first_col, last_col; /* in panels */
+} region;
+
+/* The part of C that a task computes. */
+static region task_region(const product *g, int64_t task)
+{
+    int64_t block = task / g->splits, split = task % g->splits;
+    int64_t rows = row_panels(g->rows), cols = col_panels(g->cols);
+    if (g->shares_a)
+        return (region){split * rows / g->splits, (split + 1) * rows / g->splits, block * cols / g->blocks,
+                        (block + 1) * cols / g->blocks};
+    return (region){block * rows / g->blocks, (block + 1) * rows / g->blocks, split * cols / g->splits,
+                    (split + 1) * cols / g->splits};
+}
+
+static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
+                             const real *a, const real *b)
+{
+    FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, TILE_COLS, g->c + row * g->ldc + col, g->ldc,
+                  g->accumulate || k0 > 0);
+}
+
+/* One k block of a region with A shared: the panels of B are packed, then each panel of A meets all of them. */
+static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
+{
+    for (int64_t j = part.first_col; j < part.last_col; j++)
+        pack_b_panel(g, own + (j - part.first_col) * TILE_COLS * k, j * TILE_COLS,
+                     smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
+    for (int64_t i = part.first_row; i < part.last_row; i++) {
+        int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
+        const real *a = g->shared + packed_at(g, row, k0, k, g->rows);
+        for (int64_t j = part.first_col; j < part.last_col; j++)
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, own + (j - part.first_col) * TILE_COLS * k);
+    }
+}
+
+/* The same with B shared. */
+static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, real *own)
+{
+    int64_t first = panel_row(g->rows, part.first_row), width = col_panels(g->cols) * TILE_COLS;
+    for (int64_t i = part.first_row; i < part.last_row; i++) {
+        int64_t row = panel_row(g->rows, i);
+        pack_a_panel(g, own + (row - first) * k, row, panel_row(g->rows, i + 1) - row, k0, k);
+    }
+    for (int64_t j = part.first_col; j < part.last_col; j++) {
+        const real *b = g->shared + packed_at(g, j * TILE_COLS, k0, k, width);
+        for (int64_t i = part.first_row; i < part.last_row; i++) {
+            int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b);
+        }
+    }
+}
+
+static void multiply_tasks(void *arg, int64_t begin, int64_t end)
+{
+    const product *g = arg;
+    for (int64_t task = begin; task < end; task++) {
+        region part = task_region(g, task);
+        int64_t longest_k = ceil_div(g->k_end - g->k_begin, g->k_blocks);
+        int64_t panels = g->shares_a ? part.last_col - part.first_col : part.last_row - part.first_row;
+        real *own = symc_scratch(SLOT_BLOCK, panels * (g->shares_a ? TILE_COLS : TILE_ROWS) * longest_k * sizeof(real));
+        for (int64_t q = 0; q < g->k_blocks; q++) {
+            int64_t k0 = k_start(g, q), k = k_start(g, q + 1) - k0;
+            (g->shares_a ? multiply_columns : multiply_rows)(g, part, k0, k, own);
+        }
+    }
+}
+
+/* Cuts C into tasks: blocks that fit the cache, enough for all threads, and evenly many each. */
+static void plan_tasks(product *g)
+{
+    int64_t threads = symc_num_threads();
+    int64_t rows = row_panels(g->rows), cols = col_panels(g->cols);
+    int64_t cut = g->shares_a ? cols : rows, other = g->shares_a ? rows : cols;
+    g->blocks = smaller(cut, ceil_div(ceil_div(cut, BLOCK_PANELS), threads) * threads);
+    g->splits = g->blocks >= threads ? 1 : smaller(other, ceil_div(threads, g->blocks));
+}
+
+static void multiply(product *g)
+{
+    int64_t serial = g->rows * g->cols * g->k < SERIAL_PRODUCTS;
+    g->shares_a = g->rows <= 2 * g->cols;
+    plan_tasks(g);
+    int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
+    int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
+    int64_t depth = larger(BLOCK_K, SHARED_ELEMENTS / width / BLOCK_K * BLOCK_K), k = g->k;
+    g->shared = symc_scratch(SLOT_SHARED, width * smaller(depth, k) * sizeof(real));
+    for (g->k_begin = 0; g->k_begin < k; g->k_begin = g->k_end) {
+        g->k_end = smaller(k, g->k_begin + depth);
+        g->k_blocks = ceil_div(g->k_end - g->k_begin, BLOCK_K);
+        int64_t packs = panels * g->k_blocks, tasks = g->blocks * g->splits;
+        symc_parallel(pack_shared, g, packs, serial ? packs : 1);
+        symc_parallel(multiply_tasks, g, tasks, serial ? tasks : 1);
+    }
+}
+
+static void clear(const product *g)
+{
+    for (int64_t i = 0; i < g->rows && !g->accumulate; i++)
+        memset(g->c + i * g->ldc, 0, g->cols * sizeof(real));
+}
+
+static void multiply_any(product g)
+{
+    if (g.rows <= 0 || g.cols <= 0)
+        return;
+    if (g.k <= 0) {
+        clear(&g);
+        return;
+    }
+    if (g.cols == 1) {
+        FN(symc_gemv)(g.trans_a, g.rows, g.k, g.a, g.lda, g.b, g.trans_b ? 1 : g.ldb, g.c, g.ldc, g.accumulate);
+        return;
+    }
+    if (g.rows == 1) {
+        FN(symc_gemv)(!g.trans_b, g.cols, g.k, g.b, g.ldb, g.a, g.trans_a ? g.lda : 1, g.c, 1, g.accumulate);
+        return;
+    }
+    multiply(&g);
+}
+
+void FN(symc_gemm)(void *const *bufs, const int64_t *p)
+{
+    multiply_any((product){.c = bufs[0], .a = bufs[1], .b = bufs[2], .trans_a = p[0] != 0, .trans_b = p[1] != 0,
+                           .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .ldc = p[7],
+                           .accumulate = p[8] != 0});
+}
+
+typedef struct {
+    void *const *bufs;
+    const int64_t *p;
+} batch;
+
+static void multiply_batch(void *arg, int64_t begin, int64_t end)
+{
+    const batch *all = arg;
+    const int64_t *p = all->p;
+    for (int64_t i = begin; i < end; i++) {
+        void *bufs[3] = {(real *)all->bufs[0] + i * p[11], (real *)all->bufs[1] + i * p[9],
+                         (real *)all->bufs[2] + i * p[10]};
+        int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
+        FN(symc_gemm)(bufs, one);
+    }
+}
+
+/* Many products run one per thread; few share all threads one after another. */
+void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)
+{
+    batch all = {bufs, p};
+    int64_t n = p[0], products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
+    if (n >= 2 * symc_num_threads() || products < SERIAL_PRODUCTS)
+        symc_parallel(multiply_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
+    else if (n > 0)
+        multiply_batch(&all, 0, n);
+}

@@ -1,0 +1,421 @@
+/* A compiled function as Python calls it: arguments checked, outputs allocated and the entry run without Python code.
+ *
+ * A Launcher knows what each argument must look like and keeps one plan: the values of the symbolic dimensions of
+ * the last call, and the table of buffers for them with everything filled in but inputs and outputs.  A call whose
+ * arguments fit the plan takes well under a microsecond; any other goes to the Python callable `slow`, which converts,
+ * complains, and prepares the next plan.
+ *
+ * A plan owns working memory, so one thread at a time may run it.  Its `busy` flag is only read and written while
+ * the GIL is held, hence an ordinary int.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#define NPY_NO_DEPRECATED_API NPY_1_22_API_VERSION
+#include <numpy/arrayobject.h>
+#include <stdint.h>
+
+#include "launcher_pool.h"
+
+/* The headers of NumPy 1 have no name for it. */
+#if NPY_ABI_VERSION < 0x02000000
+#define PyDataType_ELSIZE(descr) ((descr)->elsize)
+#endif
+
+typedef void (*entry_t)(void **buffers, const int64_t *dims);
+
+/* ---- Specifications and plans ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    int typenum, ndim, itemsize;
+    npy_intp fixed[NPY_MAXDIMS]; /* the size of each axis, or -1 */
+    int slot[NPY_MAXDIMS];       /* where it is -1: which of the dims it is */
+} Spec;
+
+typedef struct {
+    npy_intp shape[NPY_MAXDIMS];
+    size_t bytes;
+} Shape;
+
+typedef struct {
+    int refs, busy, release_gil;
+    int64_t *dims;
+    void **buffers;
+    Shape *outputs;
+    double *scalars; /* one place for each input that may come as a Python number */
+    PyObject *keep;
+} Plan;
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    entry_t entry;
+    Py_ssize_t n_inputs, n_outputs, n_buffers;
+    int as_list, max_slot;
+    Spec *inputs, *outputs;
+    Plan *plan;
+    PyObject *slow;
+    unsigned long long fast_calls;
+} Launcher;
+
+static void plan_release(Plan *plan) {
+    if (!plan || --plan->refs) return;
+    Py_XDECREF(plan->keep);
+    PyMem_Free(plan->dims);
+    PyMem_Free(plan->buffers);
+    PyMem_Free(plan->outputs);
+    PyMem_Free(plan->scalars);
+    PyMem_Free(plan);
+}
+
+static Plan *plan_new(const Launcher *self, Py_ssize_t n_dims) {
+    Plan *plan = PyMem_Calloc(1, sizeof *plan);
+    if (!plan) return NULL;
+    plan->refs = 1;
+    plan->dims = PyMem_Calloc((size_t)n_dims + 1, sizeof *plan->dims);
+    plan->buffers = PyMem_Calloc((size_t)self->n_buffers + 1, sizeof *plan->buffers);
+    plan->outputs = PyMem_Calloc((size_t)self->n_outputs + 1, sizeof *plan->outputs);
+    plan->scalars = PyMem_Calloc((size_t)self->n_inputs + 1, sizeof *plan->scalars);
+    if (plan->dims && plan->buffers && plan->outputs && plan->scalars) return plan;
+    plan_release(plan);
+    return NULL;
+}
+
+/* ---- The call --------------------------------------------------------------------------------------------------- */
+
+/* A Python number for a floating-point scalar; anything that could lose more than rounding takes the slow path. */
+static void *scalar_pointer(const Spec *spec, PyObject *arg, double *place) {
+    double value;
+    if (PyFloat_CheckExact(arg)) {
+        value = PyFloat_AS_DOUBLE(arg);
+    } else if (PyLong_CheckExact(arg)) {
+        int overflow;
+        long long integer = PyLong_AsLongLongAndOverflow(arg, &overflow);
+        if (overflow || integer > (1 << 24) || integer < -(1 << 24)) return NULL;
+        value = (double)integer;
+    } else {
+        return NULL;
+    }
+    if (spec->typenum == NPY_DOUBLE) {
+        *place = value;
+    } else if (spec->typenum == NPY_FLOAT) {
+        *(float *)place = (float)value;
+    } else {
+        return NULL;
+    }
+    return place;
+}
+
+/* The address of an argument's data, or NULL where the argument is not exactly what the plan is for. */
+static void *input_pointer(const Spec *spec, PyObject *arg, const Plan *plan, double *place) {
+    if (!PyArray_CheckExact(arg)) return spec->ndim ? NULL : scalar_pointer(spec, arg, place);
+    PyArrayObject *array = (PyArrayObject *)arg;
+    if (PyArray_TYPE(array) != spec->typenum || PyArray_NDIM(array) != spec->ndim) return NULL;
+    if (!PyArray_ISCARRAY_RO(array)) return NULL;
+    const npy_intp *shape = PyArray_DIMS(array);
+    for (int i = 0; i < spec->ndim; i++) {
+        npy_intp expected = spec->fixed[i] >= 0 ? spec->fixed[i] : (npy_intp)plan->dims[spec->slot[i]];
+        if (shape[i] != expected) return NULL;
+    }
+    return PyArray_DATA(array);
+}
+
+static PyObject *output_array(const Spec *spec, const Shape *shape) {
+    if (shape->bytes < POOL_LEAST) return PyArray_SimpleNew(spec->ndim, (npy_intp *)shape->shape, spec->typenum);
+    return pooled_array(spec->ndim, shape->shape, spec->typenum, shape->bytes);
+}
+
+/* Allocates every output and enters its address; a list, or the one array. */
+static PyObject *make_outputs(const Launcher *self, Plan *plan) {
+    void **place = plan->buffers + self->n_inputs;
+    if (!self->as_list && self->n_outputs == 1) {
+        PyObject *array = output_array(self->outputs, plan->outputs);
+        if (array) place[0] = PyArray_DATA((PyArrayObject *)array);
+        return array;
+    }
+    PyObject *list = PyList_New(self->n_outputs);
+    for (Py_ssize_t i = 0; list && i < self->n_outputs; i++) {
+        PyObject *array = output_array(self->outputs + i, plan->outputs + i);
+        if (!array) {
+            Py_CLEAR(list);
+            break;
+        }
+        place[i] = PyArray_DATA((PyArrayObject *)array);
+        PyList_SET_ITEM(list, i, array);
+    }
+    return list;
+}
+
+static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t flagged, PyObject *names) {
+    Launcher *self = (Launcher *)callable;
+    Plan *plan = self->plan;
+    if (!plan || plan->busy || PyVectorcall_NARGS(flagged) != self->n_inputs || (names && PyTuple_GET_SIZE(names)))
+        return PyObject_Vectorcall(self->slow, args, flagged, names);
+    for (Py_ssize_t i = 0; i < self->n_inputs; i++) {
+        plan->buffers[i] = input_pointer(self->inputs + i, args[i], plan, plan->scalars + i);
+        if (!plan->buffers[i]) return PyObject_Vectorcall(self->slow, args, flagged, names);
+    }
+    /* Busy before anything is allocated: that may run the collector, and with it other Python code. */
+    plan->busy = 1;
+    plan->refs++;
+    PyObject *result = make_outputs(self, plan);
+    if (result) {
+        if (plan->release_gil) {
+            Py_BEGIN_ALLOW_THREADS
+            self->entry(plan->buffers, plan->dims);
+            Py_END_ALLOW_THREADS
+        } else {
+            self->entry(plan->buffers, plan->dims);
+        }
+        self->fast_calls++;
+    }
+    plan->busy = 0;
+    plan_release(plan);
+    return result;
+}
+
+/* ---- Construction ----------------------------------------------------------------------------------------------- */
+
+/* Reads (typenum, sizes, slots); sizes with -1 where the axis takes dims[slot]. */
+static int spec_read(Spec *spec, PyObject *item, int *max_slot) {
+    PyObject *fixed, *slots;
+    if (!PyTuple_Check(item)) {
+        PyErr_Format(PyExc_TypeError, "inputs and outputs: expected tuples (typenum, sizes, slots), not %R", item);
+        return -1;
+    }
+    if (!PyArg_ParseTuple(item, "iO!O!", &spec->typenum, &PyTuple_Type, &fixed, &PyTuple_Type, &slots)) return -1;
+    Py_ssize_t ndim = PyTuple_GET_SIZE(fixed);
+    if (ndim > NPY_MAXDIMS || PyTuple_GET_SIZE(slots) != ndim) {
+        PyErr_Format(PyExc_ValueError,
+                     "inputs and outputs: %zd sizes and %zd slots; expected as many of one as of the other, at most %d",
+                     ndim, PyTuple_GET_SIZE(slots), NPY_MAXDIMS);
+        return -1;
+    }
+    if (!PyTypeNum_ISNUMBER(spec->typenum) && !PyTypeNum_ISBOOL(spec->typenum)) {
+        PyErr_Format(PyExc_ValueError, "inputs and outputs: type number %d is not that of a number", spec->typenum);
+        return -1;
+    }
+    PyArray_Descr *descr = PyArray_DescrFromType(spec->typenum);
+    if (!descr) return -1;
+    spec->itemsize = (int)PyDataType_ELSIZE(descr);
+    Py_DECREF(descr);
+    spec->ndim = (int)ndim;
+    for (Py_ssize_t i = 0; i < ndim; i++) {
+        spec->fixed[i] = (npy_intp)PyLong_AsSsize_t(PyTuple_GET_ITEM(fixed, i));
+        spec->slot[i] = (int)PyLong_AsLong(PyTuple_GET_ITEM(slots, i));
+        if (PyErr_Occurred()) return -1;
+        if (spec->fixed[i] >= 0) continue;
+        if (spec->slot[i] < 0) {
+            PyErr_Format(PyExc_ValueError, "inputs and outputs: axis %zd has neither a size nor a slot", i);
+            return -1;
+        }
+        if (spec->slot[i] > *max_slot) *max_slot = spec->slot[i];
+    }
+    return 0;
+}
+
+static Spec *specs_read(PyObject *tuple, int *max_slot) {
+    Py_ssize_t n = PyTuple_GET_SIZE(tuple);
+    Spec *specs = PyMem_Calloc((size_t)n + 1, sizeof *specs);
+    if (!specs) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (spec_read(specs + i, PyTuple_GET_ITEM(tuple, i), max_slot) == 0) continue;
+        PyMem_Free(specs);
+        return NULL;
+    }
+    return specs;
+}
+
+static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"entry", "inputs", "outputs", "n_buffers", "slow", "as_list", NULL};
+    unsigned long long entry;
+    PyObject *inputs, *outputs, *slow;
+    Py_ssize_t n_buffers;
+    int as_list = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KO!O!nO|p", names, &entry, &PyTuple_Type, &inputs, &PyTuple_Type,
+                                     &outputs, &n_buffers, &slow, &as_list))
+        return NULL;
+    Py_ssize_t used = PyTuple_GET_SIZE(inputs) + PyTuple_GET_SIZE(outputs);
+    if (!entry) return PyErr_Format(PyExc_ValueError, "entry: the address of a C function is expected, not 0");
+    if (n_buffers < used)
+        return PyErr_Format(PyExc_ValueError, "n_buffers is %zd; inputs and outputs alone need %zd", n_buffers, used);
+    if (!PyCallable_Check(slow)) return PyErr_Format(PyExc_TypeError, "slow: a callable is expected, not %R", slow);
+    Launcher *self = (Launcher *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    self->max_slot = -1;
+    self->n_inputs = PyTuple_GET_SIZE(inputs);
+    self->n_outputs = PyTuple_GET_SIZE(outputs);
+    self->n_buffers = n_buffers;
+    self->as_list = as_list;
+    self->entry = (entry_t)(uintptr_t)entry;
+    self->vectorcall = launcher_call;
+    self->slow = Py_NewRef(slow);
+    self->inputs = specs_read(inputs, &self->max_slot);
+    self->outputs = self->inputs ? specs_read(outputs, &self->max_slot) : NULL;
+    if (!self->outputs) Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int launcher_traverse(Launcher *self, visitproc visit, void *arg) {
+    Py_VISIT(self->slow);
+    if (self->plan) Py_VISIT(self->plan->keep);
+    return 0;
+}
+
+static int launcher_clear(Launcher *self) {
+    Plan *plan = self->plan;
+    self->plan = NULL;
+    plan_release(plan);
+    Py_CLEAR(self->slow);
+    return 0;
+}
+
+static void launcher_dealloc(Launcher *self) {
+    PyObject_GC_UnTrack(self);
+    launcher_clear(self);
+    PyMem_Free(self->inputs);
+    PyMem_Free(self->outputs);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* ---- Plans from Python ------------------------------------------------------------------------------------------ */
+
+/* The shapes of the outputs for the dims of a plan. */
+static int plan_outputs(const Launcher *self, Plan *plan) {
+    for (Py_ssize_t i = 0; i < self->n_outputs; i++) {
+        const Spec *spec = self->outputs + i;
+        Shape *shape = plan->outputs + i;
+        shape->bytes = (size_t)spec->itemsize;
+        for (int k = 0; k < spec->ndim; k++) {
+            npy_intp size = spec->fixed[k] >= 0 ? spec->fixed[k] : (npy_intp)plan->dims[spec->slot[k]];
+            shape->shape[k] = size;
+            if (size < 0 || __builtin_mul_overflow(shape->bytes, (size_t)size, &shape->bytes)) {
+                PyErr_Format(PyExc_ValueError, "dims: output %zd would have size %zd on axis %d", i,
+                             (Py_ssize_t)size, k);
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int plan_fill(const Launcher *self, Plan *plan, PyObject *dims, PyObject *pointers) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(dims); i++)
+        plan->dims[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(dims, i));
+    void **rest = plan->buffers + self->n_inputs + self->n_outputs;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pointers); i++)
+        rest[i] = PyLong_AsVoidPtr(PyTuple_GET_ITEM(pointers, i));
+    return PyErr_Occurred() ? -1 : plan_outputs(self, plan);
+}
+
+PyDoc_STRVAR(prepare_doc,
+             "prepare(dims, pointers, keep=None, release_gil=False)\n--\n\n"
+             "Make the next calls with these dimensions fast.\n\n"
+             "Parameters\n----------\n"
+             "dims : tuple of int\n    The values behind the slots, as the entry expects them.\n"
+             "pointers : tuple of int\n    Addresses of the buffers that follow inputs and outputs.\n"
+             "keep : object\n    Whatever owns the memory behind `pointers`; held as long as the plan.\n"
+             "release_gil : bool\n    Whether the work is large enough to let other threads run meanwhile.\n\n"
+             "Returns\n-------\nbool\n"
+             "    False if a call of the present plan is under way, which then stays.");
+
+static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"dims", "pointers", "keep", "release_gil", NULL};
+    PyObject *dims, *pointers, *keep = Py_None;
+    int release_gil = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|Op", names, &PyTuple_Type, &dims, &PyTuple_Type, &pointers,
+                                     &keep, &release_gil))
+        return NULL;
+    Py_ssize_t n_dims = PyTuple_GET_SIZE(dims), rest = self->n_buffers - self->n_inputs - self->n_outputs;
+    if (n_dims <= self->max_slot)
+        return PyErr_Format(PyExc_ValueError, "dims: %zd given, slot %d is in use", n_dims, self->max_slot);
+    if (PyTuple_GET_SIZE(pointers) != rest)
+        return PyErr_Format(PyExc_ValueError, "pointers: %zd given, %zd expected", PyTuple_GET_SIZE(pointers), rest);
+    if (self->plan && self->plan->busy) Py_RETURN_FALSE;
+    Plan *plan = plan_new(self, n_dims);
+    if (!plan) return PyErr_NoMemory();
+    plan->release_gil = release_gil;
+    plan->keep = Py_NewRef(keep);
+    if (plan_fill(self, plan, dims, pointers) < 0) {
+        plan_release(plan);
+        return NULL;
+    }
+    Plan *old = self->plan;
+    self->plan = plan;
+    plan_release(old);
+    Py_RETURN_TRUE;
+}
+
+PyDoc_STRVAR(forget_doc, "forget()\n--\n\nDrop the plan: the next call takes the slow path.");
+
+static PyObject *launcher_forget(Launcher *self, PyObject *unused) {
+    (void)unused;
+    Plan *plan = self->plan;
+    self->plan = NULL;
+    plan_release(plan);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef launcher_methods[] = {
+    {"prepare", (PyCFunction)(void (*)(void))launcher_prepare, METH_VARARGS | METH_KEYWORDS, prepare_doc},
+    {"forget", (PyCFunction)launcher_forget, METH_NOARGS, forget_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef launcher_members[] = {
+    {"fast_calls", T_ULONGLONG, offsetof(Launcher, fast_calls), READONLY, "how many calls needed no Python code"},
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Launcher, vectorcall), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(launcher_doc,
+             "Launcher(entry, inputs, outputs, n_buffers, slow, as_list=False)\n--\n\n"
+             "A compiled function as a callable of positional arguments.\n\n"
+             "Parameters\n----------\n"
+             "entry : int\n"
+             "    Address of `void (*)(void **buffers, const int64_t *dims)`; the buffers are the inputs,\n"
+             "    the outputs, then what `prepare` names.\n"
+             "inputs, outputs : tuple of (typenum, sizes, slots)\n"
+             "    NumPy's type number; for each axis its size, or -1 and then the place of its size among\n"
+             "    the dims.  A Python number serves for a floating-point input without axes.\n"
+             "n_buffers : int\n    Length of the table of buffers.\n"
+             "slow : callable\n    Called with the same arguments whenever no plan fits them.\n"
+             "as_list : bool\n    Whether a single output, too, comes in a list.");
+
+static PyTypeObject LauncherType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "symc_launcher.Launcher",
+    .tp_basicsize = sizeof(Launcher),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_doc = launcher_doc,
+    .tp_new = launcher_new,
+    .tp_dealloc = (destructor)launcher_dealloc,
+    .tp_traverse = (traverseproc)launcher_traverse,
+    .tp_clear = (inquiry)launcher_clear,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Launcher, vectorcall),
+    .tp_methods = launcher_methods,
+    .tp_members = launcher_members,
+};
+
+/* ---- The module ------------------------------------------------------------------------------------------------- */
+
+static PyMethodDef functions[] = {
+    {"set_pool_limit", set_pool_limit, METH_O, limit_doc},
+    {"pool_held", pool_held, METH_NOARGS, held_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "symc_launcher", "Fast calls of compiled functions.", -1, functions, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit_symc_launcher(void) {
+    import_array();
+    if (PyType_Ready(&BlockType) < 0 || PyType_Ready(&LauncherType) < 0) return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddObjectRef(module, "Launcher", (PyObject *)&LauncherType) < 0) Py_CLEAR(module);
+    return module;
+}

@@ -1,0 +1,12 @@
+/* Convolution with respect to the images, by adding up what each output pixel contributes. */
+#ifndef SYMC_SCATTER_H
+#define SYMC_SCATTER_H
+
+#include "conv2d.h"
+
+/* Whether this way is the cheaper one. */
+HIDDEN int FN(symc_scatter_suits)(const conv2d *v);
+
+HIDDEN void FN(symc_scatter_conv)(const conv2d *v, real *dx, const real *dy, const real *weights);
+
+#endif

@@ -1,0 +1,75 @@
+/* What generated code needs beside the vector functions: extrema, divisions and remainders with NumPy's rules. */
+#ifndef SYMC_SUPPORT_H
+#define SYMC_SUPPORT_H
+#include "vecmath.h"
+
+#define SX_EXTREMA(T, S)                                                                  \
+    static inline S sx_min_##T(S a, S b) { return b != b ? b : b < a ? b : a; }           \
+    static inline S sx_max_##T(S a, S b) { return b != b ? b : b > a ? b : a; }
+#define SX_LANES2(NAME, T)                                                                \
+    VM_OUTLINE v_##T vx_##NAME##_##T(v_##T a, v_##T b) {                                  \
+        v_##T r;                                                                          \
+        for (int i = 0; i < 16; i++) r[i] = sx_##NAME##_##T(a[i], b[i]);                  \
+        return r;                                                                         \
+    }
+/* Division rounds down and the remainder has the sign of the divisor; by zero both give 0, as NumPy's do. */
+#define SX_SIGNED(T, S, LOW)                                                              \
+    SX_EXTREMA(T, S)                                                                      \
+    static inline S sx_abs_##T(S a) { return a < 0 ? (S)-a : a; }                         \
+    VM_INLINE v_##T vx_abs_##T(v_##T a) { return vselect_##T(vlt_##T(a, a - a), -a, a); } \
+    static inline S sx_floordiv_##T(S a, S b) {                                           \
+        if (b == 0) return 0;                                                             \
+        if (b == -1) return (S)-a;                                                        \
+        return (S)(a / b - (a % b != 0 && (a < 0) != (b < 0)));                           \
+    }                                                                                     \
+    static inline S sx_mod_##T(S a, S b) {                                                \
+        if (b == 0 || b == -1) return 0;                                                  \
+        S r = (S)(a % b);                                                                 \
+        return r != 0 && (r < 0) != (b < 0) ? (S)(r + b) : r;                             \
+    }                                                                                     \
+    SX_LANES2(floordiv, T)                                                                \
+    SX_LANES2(mod, T)
+#define SX_UNSIGNED(T, S, LOW)                                                            \
+    SX_EXTREMA(T, S)                                                                      \
+    static inline S sx_abs_##T(S a) { return a; }                                         \
+    VM_INLINE v_##T vx_abs_##T(v_##T a) { return a; }                                     \
+    static inline S sx_floordiv_##T(S a, S b) { return b == 0 ? 0 : (S)(a / b); }         \
+    static inline S sx_mod_##T(S a, S b) { return b == 0 ? 0 : (S)(a % b); }              \
+    SX_LANES2(floordiv, T)                                                                \
+    SX_LANES2(mod, T)
+#define SX_FLOAT(T, S, F)                                                                 \
+    SX_EXTREMA(T, S)                                                                      \
+    static inline S sx_abs_##T(S a) { return __builtin_fabs##F(a); }                      \
+    static inline S sx_mod_##T(S a, S b) {                                                \
+        S r = __builtin_fmod##F(a, b);                                                    \
+        if (r != 0) return (r < 0) != (b < 0) ? r + b : r;                                \
+        return __builtin_copysign##F(0, b);                                               \
+    }                                                                                     \
+    static inline S sx_floordiv_##T(S a, S b) {                                           \
+        if (b == 0) return a / b;                                                         \
+        S r = __builtin_fmod##F(a, b), q = (a - r) / b;                                   \
+        if (r != 0 && (r < 0) != (b < 0)) q -= 1;                                         \
+        if (q == 0) return __builtin_copysign##F(0, a / b);                               \
+        S down = __builtin_floor##F(q);                                                   \
+        return q - down > (S)0.5 ? down + 1 : down;                                       \
+    }                                                                                     \
+    SX_LANES2(floordiv, T)                                                                \
+    SX_LANES2(mod, T)
+
+SX_SIGNED(i8, int8_t, INT8_MIN)
+SX_SIGNED(i16, int16_t, INT16_MIN)
+SX_SIGNED(i32, int32_t, INT32_MIN)
+SX_SIGNED(i64, int64_t, INT64_MIN)
+SX_UNSIGNED(u8, uint8_t, 0)
+SX_UNSIGNED(u16, uint16_t, 0)
+SX_UNSIGNED(u32, uint32_t, 0)
+SX_UNSIGNED(u64, uint64_t, 0)
+SX_FLOAT(f32, float, f)
+SX_FLOAT(f64, double, )
+
+/* The upper half of a product of 32-bit numbers: the heart of counter-based random numbers. */
+static inline uint32_t sx_mulhi_u32(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
+VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
+    return vcast_u64_u32((vcast_u32_u64(a) * vcast_u32_u64(b)) >> 32);
+}
+#endif

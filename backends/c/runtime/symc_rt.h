@@ -1,0 +1,119 @@
+/* The run-time library of the C back end: a thread pool, scratch memory and the numerical library calls.
+ *
+ * Generated code sees only this header. Library calls share one convention, `call(buffers, parameters)`: `bufs` holds
+ * array addresses, outputs first; `p` holds integers. Arrays are C-contiguous and do not overlap unless said otherwise;
+ * leading dimensions and strides count elements. Every call accepts empty arrays, and for a fixed number of threads
+ * returns the same bits on every run.
+ */
+#ifndef SYMC_RT_H
+#define SYMC_RT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define SYMC_API __attribute__((visibility("default")))
+#else
+#define SYMC_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+
+/* The body of a parallel loop: does the iterations [begin, end). */
+typedef void (*symc_task)(void *arg, int64_t begin, int64_t end);
+
+/* The number of threads a parallel loop may use, the calling one included. Default: the CPUs open to this process. */
+SYMC_API int symc_num_threads(void);
+
+/* Sets that number, for the whole process; values below 1 mean 1. Takes effect from the next parallel loop. */
+SYMC_API void symc_set_num_threads(int n);
+
+/* Runs `fn` over [0, n) in chunks of at least `grain` iterations and returns when all are done.
+ *
+ * The chunks depend on n, grain and the number of threads only; which thread runs which chunk is not defined. Runs as
+ * one inline call fn(arg, 0, n) when n <= grain, when there is one thread, when called from inside a parallel loop, or
+ * while another application thread has the pool. n <= 0 does nothing. */
+SYMC_API void symc_parallel(symc_task fn, void *arg, int64_t n, int64_t grain);
+
+/* ---- scratch memory ---------------------------------------------------------------------------------------------- */
+
+enum {
+    SYMC_SCRATCH_SLOTS = 32,       /* slots of one thread: 0 .. 31 */
+    SYMC_SCRATCH_LIBRARY_SLOT = 16 /* this slot and those above belong to the library calls */
+};
+
+/* The calling thread's scratch block `slot`, at least `bytes` long, 64-byte aligned, contents undefined.
+ *
+ * It stays valid until the same thread asks for more in the same slot. Ends the process with a message when the system
+ * has no memory left: generated code has no way to go on. */
+SYMC_API void *symc_scratch(int slot, size_t bytes);
+
+/* ---- matrix products --------------------------------------------------------------------------------------------- */
+
+/* C (M, N) = (accumulate ? C : 0) + op(A) (M, K) op(B) (K, N), row-major; op is transposition where the flag is set, so
+ * A is stored (K, M) under transA and B is stored (N, K) under transB.
+ *
+ * bufs = {C, A, B};  p = {transA, transB, M, N, K, lda, ldb, ldc, accumulate} */
+SYMC_API void symc_gemm_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_gemm_f64(void *const *bufs, const int64_t *p);
+
+/* The same for `batch` triples, element b of an operand starting b * stride further on; stride 0 shares an input.
+ *
+ * bufs = {C, A, B};
+ * p = {batch, transA, transB, M, N, K, lda, ldb, ldc, strideA, strideB, strideC, accumulate} */
+SYMC_API void symc_batched_gemm_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
+
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
+
+/* Two-dimensional convolution. X is (N, C, H, W), W is (K, C / groups, R, S), Y is (N, K, OH, OW):
+ *
+ *     Y[n, k, i, j] = sum over c, r, s of
+ *         W[k, c, r, s] * X[n, g + c, i * stride_h + r' * dil_h - pad_top, j * stride_w + s' * dil_w - pad_left]
+ *
+ * where g is the first channel of k's group, elements outside X count as zero, and (r', s') is (r, s), or under `flip`
+ * (R - 1 - r, S - 1 - s), which is convolution in the mathematical sense. The padding below and to the right follows
+ * from OH and OW. Outputs are overwritten in full.
+ *
+ * In float32, 3x3 filters at stride 1 may go by minimal filtering (F(4x4, 3x3)): its relative error is about 1e-6 rms,
+ * and an infinity or NaN makes NaN of the up to 6x6 pixels around it.
+ *
+ * p = {N, C, H, W, K, R, S, OH, OW, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, flip} */
+SYMC_API void symc_conv2d_forward_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
+SYMC_API void symc_conv2d_forward_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_backward_data_f32(void *const *bufs, const int64_t *p); /* bufs = {dX, dY, W} */
+SYMC_API void symc_conv2d_backward_data_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_backward_weights_f32(void *const *bufs, const int64_t *p); /* bufs = {dW, X, dY} */
+SYMC_API void symc_conv2d_backward_weights_f64(void *const *bufs, const int64_t *p);
+
+/* ---- pooling ----------------------------------------------------------------------------------------------------- */
+
+enum { SYMC_POOL_MAX, SYMC_POOL_AVERAGE_INC_PAD, SYMC_POOL_AVERAGE_EXC_PAD, SYMC_POOL_SUM };
+
+/* Pooling over the last two axes. X is (N, H, W), Y is (N, OH, OW); N gathers all leading axes. Window (i, j) starts at
+ * row i * stride_h - pad_h and column j * stride_w - pad_w of X and is clipped to the padded image, which has pad_h
+ * more rows above and below, pad_w more columns to each side. `max` and `sum` take the elements of X in the window;
+ * AVERAGE_INC_PAD divides their sum by the size of the clipped window, AVERAGE_EXC_PAD by how many of them lie in X.
+ * A window with no element of X gives 0 (-inf for max). A NaN in a window makes its maximum NaN.
+ *
+ * In the gradient of max, every element equal to its window's maximum receives the whole dY: ties all receive.
+ *
+ * p = {N, H, W, OH, OW, win_h, win_w, stride_h, stride_w, pad_h, pad_w, mode} */
+SYMC_API void symc_pool2d_forward_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X} */
+SYMC_API void symc_pool2d_forward_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_pool2d_backward_f32(void *const *bufs, const int64_t *p); /* bufs = {dX, X, Y, dY} */
+SYMC_API void symc_pool2d_backward_f64(void *const *bufs, const int64_t *p);
+
+/* The derivative of that gradient with respect to dY, in direction ddX (N, H, W): out[n, i, j] is the sum of ddX over
+ * the elements of window (i, j) that equal its maximum.  bufs = {out, X, Y, ddX};  p as above, mode ignored. */
+SYMC_API void symc_pool2d_max_grad_grad_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_pool2d_max_grad_grad_f64(void *const *bufs, const int64_t *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

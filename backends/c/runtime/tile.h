@@ -1,0 +1,33 @@
+/* The inner kernel of every matrix product: one tile of C, from packed operands.
+ *
+ * A tile has up to TILE_ROWS rows and TILE_COLS columns. A panel of A is packed as k x rows, a panel of B as
+ * k x TILE_COLS, so both are read from front to back. The tile's elements stay in registers over the whole of k.
+ */
+#ifndef SYMC_TILE_H
+#define SYMC_TILE_H
+
+#include "real.h"
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define TILE_ROWS 14 /* 28 sums, 2 of B and 1 of A in 32 registers */
+#else
+#define TILE_ROWS 6 /* 12 sums, 2 of B and 1 of A in 16 registers */
+#endif
+#define TILE_COLS (2 * VL)
+
+/* k-extent of a packed block: panels of A and B then stay in the first and second level cache. */
+#define BLOCK_K (SYMC_DOUBLE ? 192 : 384)
+
+/* C (rows, cols) = (accumulate ? C : 0) + A B, with A[r, k] at a[k * a_step + r] and B[k, j] at b[k * b_step + j].
+ * cols <= TILE_COLS; b must be readable over ceil(cols / VL) whole vectors. */
+HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
+                          int64_t b_step, real *c, int64_t ldc, int accumulate);
+
+/* dst[c * ld_dst + r] = src[r * ld_src + c] for r < rows, c < cols; ld_dst >= rows. Writes nothing else. */
+HIDDEN void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols);
+
+/* dst[r * ld_dst + c] = src[r * ld_src + c] for c < cols, and 0 for cols <= c < padded. */
+HIDDEN void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
+                               int64_t padded);
+
+#endif

@@ -1,0 +1,164 @@
+/* See tile.h. Compiled once per element type. */
+#include "tile.h"
+
+#include "lanes.h"
+
+typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
+                         int accumulate);
+
+INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
+                          real *c, int64_t ldc, int accumulate)
+{
+    vec sum[TILE_ROWS][2];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        __builtin_prefetch(c + r * ldc, 1);
+        __builtin_prefetch(c + r * ldc + (vecs - 1) * VL, 1);
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] = (vec){0};
+    }
+    for (; k > 0; k--) {
+        vec bk[2];
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            bk[v] = load(b + v * VL);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                sum[r][v] += a[r] * bk[v];
+        }
+        a += a_step;
+        b += b_step;
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            real *to = c + r * ldc + v * VL;
+            store(to, accumulate ? load(to) + sum[r][v] : sum[r][v]);
+        }
+    }
+}
+
+#define KERNEL(ROWS, VECS)                                                                                          \
+    static void kernel_##ROWS##_##VECS(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,     \
+                                       real *c, int64_t ldc, int accumulate)                                        \
+    {                                                                                                               \
+        multiply_tile(ROWS, VECS, k, a, a_step, b, b_step, c, ldc, accumulate);                                     \
+    }
+#define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
+#define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
+
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+#if TILE_ROWS > 6
+KERNELS(7) KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+#endif
+
+static tile_kernel *const kernels[TILE_ROWS + 1][2] = {
+    {NULL, NULL}, KERNEL_PAIR(1), KERNEL_PAIR(2), KERNEL_PAIR(3), KERNEL_PAIR(4), KERNEL_PAIR(5), KERNEL_PAIR(6),
+#if TILE_ROWS > 6
+    KERNEL_PAIR(7), KERNEL_PAIR(8), KERNEL_PAIR(9), KERNEL_PAIR(10), KERNEL_PAIR(11), KERNEL_PAIR(12),
+    KERNEL_PAIR(13), KERNEL_PAIR(14),
+#endif
+};
+
+void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step,
+                   real *c, int64_t ldc, int accumulate)
+{
+    int wide = cols > VL;
+    tile_kernel *kernel = kernels[rows][wide];
+    if (cols == VL * (1 + wide)) {
+        kernel(k, a, a_step, b, b_step, c, ldc, accumulate);
+        return;
+    }
+    real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
+    kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            c[r * ldc + j] = whole[r * TILE_COLS + j] + (accumulate ? c[r * ldc + j] : 0);
+}
+
+/* ---- transposition ---- */
+
+/* One round interleaves vector i with vector i + VL / 2, which rotates the bits of an element's (row, lane) address by
+ * one place; after log2(VL) rounds row and lane have changed places. */
+INLINE void transpose_square(vec v[VL])
+{
+    UNROLL
+    for (int round = 1; round < VL; round *= 2) {
+        vec w[VL];
+        UNROLL
+        for (int i = 0; i < VL / 2; i++) {
+            w[2 * i] = interleave_low(v[i], v[i + VL / 2]);
+            w[2 * i + 1] = interleave_high(v[i], v[i + VL / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < VL; i++)
+            v[i] = w[i];
+    }
+}
+
+/* Stores whole vectors in ascending order: what a short row writes too far, the next one overwrites. */
+static void transpose_whole(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows)
+{
+    vec v[VL];
+    UNROLL
+    for (int r = 0; r < VL; r++)
+        v[r] = load(src + (r < rows ? r : 0) * ld_src);
+    transpose_square(v);
+    UNROLL
+    for (int c = 0; c < VL; c++)
+        store(dst + c * ld_dst, v[c]);
+}
+
+static void transpose_scalar(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols)
+{
+    for (int64_t c = 0; c < cols; c++)
+        for (int64_t r = 0; r < rows; r++)
+            dst[c * ld_dst + r] = src[r * ld_src + c];
+}
+
+/* A last, short block of rows: done over when there is a whole one to overlap with. */
+static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
+                           int64_t rows_before)
+{
+    int64_t c = 0;
+    if (rows_before >= VL) {
+        int64_t back = VL - rows;
+        for (; c + VL <= cols; c += VL)
+            transpose_whole(dst - back + c * ld_dst, ld_dst, src - back * ld_src + c, ld_src, VL);
+    } else if (ld_dst == rows) { /* only the last vectors reach past the end of dst */
+        for (; (c + VL) * ld_dst + VL <= cols * ld_dst; c += VL)
+            transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, rows);
+    }
+    transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, rows, cols - c);
+}
+
+void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols)
+{
+    int64_t r = 0;
+    for (; r + VL <= rows; r += VL, src += VL * ld_src, dst += VL) {
+        int64_t c = 0;
+        for (; c + VL <= cols; c += VL)
+            transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, VL);
+        transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, VL, cols - c);
+    }
+    if (r < rows)
+        transpose_rest(dst, ld_dst, src, ld_src, rows - r, cols, r);
+}
+
+void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
+                        int64_t padded)
+{
+    for (int64_t r = 0; r < rows; r++, dst += ld_dst, src += ld_src) {
+        int64_t c = 0;
+        for (; c + VL <= cols; c += VL)
+            store(dst + c, load(src + c));
+        for (; c < cols; c++)
+            dst[c] = src[c];
+        for (; c < padded; c++)
+            dst[c] = 0;
+    }
+}

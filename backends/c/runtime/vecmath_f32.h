@@ -1,0 +1,318 @@
+/* Elementary functions of sixteen floats, written in single precision: the ones that kernels spend their time in.
+ *
+ * Coefficients are minimax fits, relative error below 2^-27.
+ */
+#ifndef SYMC_VECMATH_F32_H
+#define SYMC_VECMATH_F32_H
+
+#include "vecmath_f64.h"
+
+#define VM_LOG2E_F32 0x1.715476p0f
+/* log(2) in two pieces; the first has enough zero bits that its product with any exponent is exact. */
+#define VM_LN2_HIGH_F32 0x1.62e400p-1f
+#define VM_LN2_LOW_F32 0x1.7f7d1cp-20f
+
+/* exp(r) - 1 - r for |r| <= log(2) / 2. */
+VM_INLINE v_f32 vexp_tail_f32(v_f32 r) {
+    v_f32 p = vset1_f32(0x1.6a2192p-10f);
+    VM_HORNER_F32(p, r, 0x1.123b9ap-7f);
+    VM_HORNER_F32(p, r, 0x1.5558fcp-5f);
+    VM_HORNER_F32(p, r, 0x1.555490p-3f);
+    VM_HORNER_F32(p, r, 0x1.fffffcp-2f);
+    return p * (r * r);
+}
+
+/* exp(x) for -104 <= x <= 89. */
+VM_INLINE v_f32 vexp_core_f32(v_f32 x) {
+    v_f32 n = vnear_f32(x * VM_LOG2E_F32);
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), x);
+    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+    return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
+}
+
+VM_INLINE v_f32 vm_exp_f32(v_f32 x) { return vexp_core_f32(vclamp_f32(x, -104.0f, 89.0f)); }
+
+VM_INLINE v_f32 vm_exp2_f32(v_f32 x) {
+    x = vclamp_f32(x, -151.0f, 129.0f);
+    v_f32 n = vnear_f32(x), r = x - n;
+    v_f32 p = vset1_f32(0x1.449158p-13f);
+    VM_HORNER_F32(p, r, 0x1.5f4940p-10f);
+    VM_HORNER_F32(p, r, 0x1.3b29a8p-7f);
+    VM_HORNER_F32(p, r, 0x1.c6aeccp-5f);
+    VM_HORNER_F32(p, r, 0x1.ebfbe0p-3f);
+    VM_HORNER_F32(p, r, 0x1.62e430p-1f);
+    return vscale_f32(vfma_f32(p, r, vset1_f32(1.0f)), n);
+}
+
+/* 2^(n-1) serves instead of 2^n, which overflows first; what is lost in adding r to it comes back through `low`. */
+VM_INLINE v_f32 vm_expm1_f32(v_f32 x) {
+    v_f32 c = vclamp_f32(x, -20.0f, 89.0f);
+    v_f32 n = vnear_f32(c * VM_LOG2E_F32);
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), c);
+    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high);
+    v_f32 lost = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high - r);
+    v_f32 half = vscale_f32(vset1_f32(0.5f), n);
+    v_f32 base = half - 0.5f, step = half * r, sum = base + step;
+    v_f32 low = step - (sum - base);
+    v_f32 y = 2.0f * (sum + vfma_f32(vexp_tail_f32(r) + lost, half, low));
+    return vselect_f32(vlt_f32(vm_abs_f32(x), vset1_f32(0x1p-30f)), x, y);
+}
+
+/* log(1 + f) - f for |f| <= 1/3.  Even and odd coefficients apart: half the time from f to the result. */
+VM_INLINE v_f32 vlog_tail_f32(v_f32 f) {
+    v_f32 z = f * f, even = vset1_f32(-0x1.0e2c6ep-3f), odd = vset1_f32(0x1.1df1bcp-3f);
+    VM_HORNER_F32(even, z, -0x1.f03bd4p-4f);
+    VM_HORNER_F32(odd, z, 0x1.1ef242p-3f);
+    VM_HORNER_F32(even, z, -0x1.55b7e2p-3f);
+    VM_HORNER_F32(odd, z, 0x1.99ce30p-3f);
+    VM_HORNER_F32(even, z, -0x1.fffe5ep-3f);
+    VM_HORNER_F32(odd, z, 0x1.55550cp-2f);
+    VM_HORNER_F32(even, z, -0.5f);
+    return vfma_f32(odd, f, even) * z;
+}
+
+/* k << 23 for x = 2^k * m with 2/3 <= m < 4/3, for normal positive x. */
+VM_INLINE v_i32 vexponent_f32(v_f32 x) { return ((v_i32)x - 0x3F2AAAAB) & (v_i32)vset1_u32(0xFF800000u); }
+
+/* x = 2^k * (1 + f) for any positive x, subnormal ones too. */
+#if VM_AVX512_BUILTINS
+VM_INLINE v_f32 vlog_reduce_f32(v_f32 x, v_f32 *k) {
+    /* Hardly less than 3/2, so that the least subnormal number is not rounded up; the limit is for overflow. */
+    v_f32 e = __builtin_ia32_getexpps512_mask(x * 1.49f, x, (uint16_t)-1, 4);
+    *k = __builtin_ia32_minps512_mask(e, vset1_f32(128.0f), e, (uint16_t)-1, 4);
+    return vscale_f32(x, -*k) - 1.0f;
+}
+#else
+VM_INLINE v_f32 vlog_reduce_f32(v_f32 x, v_f32 *k) {
+    v_i32 tiny = vlt_f32(x, vset1_f32(0x1p-126f));
+    v_f32 scaled = vselect_f32(tiny, x * 0x1p24f, x);
+    v_i32 e = vexponent_f32(scaled);
+    *k = vcast_i32_f32((e >> 23) - (tiny & 24));
+    return (v_f32)((v_i32)scaled - e) - 1.0f;
+}
+#endif
+
+VM_INLINE v_f32 vm_log_f32(v_f32 x) {
+    v_f32 k, f = vlog_reduce_f32(x, &k);
+    v_f32 r = f + vfma_f32(k, vset1_f32(VM_LN2_LOW_F32), vlog_tail_f32(f));
+    return vlog_edges_f32(x, vfma_f32(k, vset1_f32(VM_LN2_HIGH_F32), r));
+}
+
+VM_INLINE v_f32 vm_log2_f32(v_f32 x) {
+    v_f32 k, f = vlog_reduce_f32(x, &k);
+    v_f32 tail = vlog_tail_f32(f);
+    v_f32 r = vfma_f32(f + tail, vset1_f32(0x1.4ae0c0p-26f), tail * VM_LOG2E_F32);
+    return vlog_edges_f32(x, k + vfma_f32(f, vset1_f32(VM_LOG2E_F32), r));
+}
+
+VM_INLINE v_f32 vm_log10_f32(v_f32 x) {
+    v_f32 k, f = vlog_reduce_f32(x, &k);
+    v_f32 tail = vlog_tail_f32(f);
+    v_f32 r = vfma_f32(k, vset1_f32(0x1.3509f8p-18f), tail * 0x1.bcb7b2p-2f);
+    r = vfma_f32(f, vset1_f32(0x1.bcb7b2p-2f), r);
+    return vlog_edges_f32(x, vfma_f32(k, vset1_f32(0x1.344000p-2f), r));
+}
+
+/* log(1 + x) with (1 + x) / 2^k - 1 taken as x / 2^k + (1 / 2^k - 1), so that nothing of x is lost.  Subtracting e
+ * divides by 2^k: where e is not zero x is not small.  4 / 2^k exists even for the largest x. */
+VM_INLINE v_f32 vlog1p_core_f32(v_f32 x) {
+    v_i32 e = vexponent_f32(x + 1.0f);
+    v_f32 four = (v_f32)(0x40800000 - e), k = vcast_i32_f32(e >> 23);
+    v_f32 f = (v_f32)((v_i32)x - e) + vfma_f32(four, vset1_f32(0.25f), vset1_f32(-1.0f));
+    v_f32 r = f + vfma_f32(k, vset1_f32(VM_LN2_LOW_F32), vlog_tail_f32(f));
+    return vfma_f32(k, vset1_f32(VM_LN2_HIGH_F32), r);
+}
+
+VM_INLINE v_f32 vm_log1p_f32(v_f32 x) {
+    return vlog_edges_f32(x + 1.0f, vcopysign_f32(vlog1p_core_f32(x), x));
+}
+
+VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x), z = a * a;
+    v_f32 p = vset1_f32(-0x1.986e3cp-8f);
+    VM_HORNER_F32(p, z, 0x1.58c980p-6f);
+    VM_HORNER_F32(p, z, -0x1.b91bb6p-5f);
+    VM_HORNER_F32(p, z, 0x1.110ce2p-3f);
+    VM_HORNER_F32(p, z, -0x1.55554ap-2f);
+    v_f32 near = vfma_f32(p * z, a, a);
+    v_f32 e = vexp_core_f32(vclamp_f32(a + a, 0.0f, 40.0f));
+    v_f32 far = 1.0f - 2.0f / (e + 1.0f);
+    return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(0.55f)), near, far), vsign_f32(x));
+}
+
+VM_INLINE v_f32 vm_sigmoid_f32(v_f32 x) {
+    v_f32 e = vexp_core_f32(vclamp_f32(-vm_abs_f32(x), -104.0f, 0.0f));
+    v_f32 d = 1.0f + e, excess = (d - 1.0f) - e;
+    v_f32 q = vselect_f32(vge_f32(x, vset1_f32(0.0f)), vset1_f32(1.0f), e) / d;
+    /* Rounding 1 + e falsifies q by excess / d of itself; where this matters e is small and d near one. */
+    return vfma_f32(q, excess, q);
+}
+
+VM_INLINE v_f32 vm_softplus_f32(v_f32 x) {
+    return vmax_f32(x, vset1_f32(0.0f)) + vlog1p_core_f32(vm_exp_f32(-vm_abs_f32(x)));
+}
+
+/* x = n * pi/2 + r, |r| <= pi/4, worked out in double precision. */
+#define VM_TRIG_LIMIT_F32 1.0e6f
+VM_INLINE v_f32 vtrig_reduce_f32(v_f32 x, v_i32 *quadrant) {
+    v_f64 d = vcast_f32_f64(x);
+    v_f64 n = vnear_f64(d * 0x1.45f306dc9c883p-1);
+    *quadrant = vcast_i64_i32(vinteger_f64(n));
+    d = vfma_f64(n, vset1_f64(-0x1.921fb54400000p+0), d);
+    return vcast_f64_f32(vfma_f64(n, vset1_f64(-0x1.0b4611a626331p-34), d));
+}
+
+VM_INLINE v_f32 vsin_kernel_f32(v_f32 r) {
+    v_f32 z = r * r, p = vset1_f32(-0x1.99460ep-13f);
+    VM_HORNER_F32(p, z, 0x1.110748p-7f);
+    VM_HORNER_F32(p, z, -0x1.555546p-3f);
+    return vfma_f32(p * z, r, r);
+}
+
+VM_INLINE v_f32 vcos_kernel_f32(v_f32 r) {
+    v_f32 z = r * r, p = vset1_f32(0x1.99fae0p-16f);
+    VM_HORNER_F32(p, z, -0x1.6c0c72p-10f);
+    VM_HORNER_F32(p, z, 0x1.55554ap-5f);
+    VM_HORNER_F32(p, z, -0.5f);
+    return vfma_f32(p, z, vset1_f32(1.0f));
+}
+
+/* Arguments so large that the reduction needs hundreds of digits of pi. */
+#define VM_DEFINE_FAR(NAME)                                                        \
+    VM_OUTLINE v_f32 v##NAME##_far_f32(v_f32 x) {                                  \
+        vu_f32 u = {x};                                                            \
+        for (int i = 0; i < 16; i++) u.lane[i] = __builtin_##NAME##f(u.lane[i]);   \
+        return u.v;                                                                \
+    }
+VM_DEFINE_FAR(sin)
+VM_DEFINE_FAR(cos)
+VM_DEFINE_FAR(tan)
+#undef VM_DEFINE_FAR
+
+/* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
+VM_INLINE v_f32 vsincos_f32(v_f32 x, int turn) {
+    v_i32 quadrant;
+    v_f32 r = vtrig_reduce_f32(x, &quadrant);
+    quadrant += turn;
+    v_f32 y = vselect_f32(-(quadrant & 1), vcos_kernel_f32(r), vsin_kernel_f32(r));
+    return vflip_f32(y, (v_f32)((quadrant & 2) << 30));
+}
+
+VM_INLINE v_i32 vfar_f32(v_f32 x) { return ~vle_f32(vm_abs_f32(x), vset1_f32(VM_TRIG_LIMIT_F32)); }
+
+VM_INLINE v_f32 vm_sin_f32(v_f32 x) {
+    v_f32 y = vselect_f32(veq_f32(x, vset1_f32(0.0f)), x, vsincos_f32(x, 0));
+    v_i32 far = vfar_f32(x);
+    if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, vsin_far_f32(x), y);
+    return y;
+}
+
+VM_INLINE v_f32 vm_cos_f32(v_f32 x) {
+    v_f32 y = vsincos_f32(x, 1);
+    v_i32 far = vfar_f32(x);
+    if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, vcos_far_f32(x), y);
+    return y;
+}
+
+VM_INLINE v_f32 vm_tan_f32(v_f32 x) {
+    v_i32 quadrant, far = vfar_f32(x);
+    v_f32 r = vtrig_reduce_f32(x, &quadrant), s = vsin_kernel_f32(r), c = vcos_kernel_f32(r);
+    v_i32 odd = -(quadrant & 1);
+    v_f32 y = vselect_f32(odd, -c, s) / vselect_f32(odd, s, c);
+    y = vselect_f32(veq_f32(x, vset1_f32(0.0f)), x, y);
+    if (VM_UNLIKELY(vany_i32(far))) y = vselect_f32(far, vtan_far_f32(x), y);
+    return y;
+}
+
+/* arctan on [0, 1]. */
+VM_INLINE v_f32 vatan_kernel_f32(v_f32 t) {
+    v_f32 z = t * t, p = vset1_f32(-0x1.df22f8p-10f);
+    VM_HORNER_F32(p, z, 0x1.6aa496p-7f);
+    VM_HORNER_F32(p, z, -0x1.01b9bcp-5f);
+    VM_HORNER_F32(p, z, 0x1.dd1998p-5f);
+    VM_HORNER_F32(p, z, -0x1.58dfcap-4f);
+    VM_HORNER_F32(p, z, 0x1.c0d3bep-4f);
+    VM_HORNER_F32(p, z, -0x1.242718p-3f);
+    VM_HORNER_F32(p, z, 0x1.99927ap-3f);
+    VM_HORNER_F32(p, z, -0x1.555540p-2f);
+    return vfma_f32(p * z, t, t);
+}
+
+#define VM_PI_F32 0x1.921fb6p+1f
+#define VM_PI_2_F32 0x1.921fb6p+0f
+/* What the float nearest to pi/2 misses. */
+#define VM_PI_2_LOW_F32 -0x1.777a5cp-25f
+
+VM_INLINE v_f32 vm_arctan_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x);
+    v_i32 steep = vgt_f32(a, vset1_f32(1.0f));
+    v_f32 t = vatan_kernel_f32(vselect_f32(steep, 1.0f / a, a));
+    return vflip_f32(vselect_f32(steep, VM_PI_2_F32 - (t - VM_PI_2_LOW_F32), t), vsign_f32(x));
+}
+
+VM_INLINE v_f32 vm_arctan2_f32(v_f32 y, v_f32 x) {
+    v_f32 a = vm_abs_f32(y), b = vm_abs_f32(x);
+    v_i32 steep = vgt_f32(a, b), same = veq_f32(a, b), zero = veq_f32(b, vset1_f32(0.0f));
+    v_f32 q = vselect_f32(steep, b, a) / vselect_f32(steep, a, b);
+    /* 0/0 and inf/inf: the axis and the diagonal. */
+    q = vselect_f32(same, vselect_f32(zero, vset1_f32(0.0f), vset1_f32(1.0f)), q);
+    v_f32 t = vatan_kernel_f32(q);
+    t = vselect_f32(steep, VM_PI_2_F32 - (t - VM_PI_2_LOW_F32), t);
+    v_i32 left = (v_i32)x >> 31;
+    t = vselect_f32(left, VM_PI_F32 - (t - 2.0f * VM_PI_2_LOW_F32), t);
+    return vcopysign_f32(vselect_f32(vm_isnan_f32(x), x, t), y);
+}
+
+/* arcsin(t) - t for t * t = z <= 1/4. */
+VM_INLINE v_f32 vasin_tail_f32(v_f32 t, v_f32 z) {
+    v_f32 p = vset1_f32(0x1.5a49a0p-5f);
+    VM_HORNER_F32(p, z, 0x1.8b2af6p-6f);
+    VM_HORNER_F32(p, z, 0x1.749738p-5f);
+    VM_HORNER_F32(p, z, 0x1.3300f0p-4f);
+    VM_HORNER_F32(p, z, 0x1.5555ccp-3f);
+    return p * z * t;
+}
+
+VM_INLINE v_f32 vm_arcsin_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x);
+    v_i32 big = vgt_f32(a, vset1_f32(0.5f));
+    v_f32 z = vselect_f32(big, 0.5f - 0.5f * a, a * a);
+    v_f32 t = vselect_f32(big, vm_sqrt_f32(z), a);
+    v_f32 s = t + vasin_tail_f32(t, z);
+    return vflip_f32(vselect_f32(big, VM_PI_2_F32 - (2.0f * s - VM_PI_2_LOW_F32), s), vsign_f32(x));
+}
+
+VM_INLINE v_f32 vm_arccos_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x);
+    v_i32 big = vgt_f32(a, vset1_f32(0.5f)), left = vlt_f32(x, vset1_f32(0.0f));
+    v_f32 z = vselect_f32(big, 0.5f - 0.5f * a, a * a);
+    v_f32 t = vselect_f32(big, vm_sqrt_f32(z), x);
+    v_f32 s = t + vasin_tail_f32(t, z);
+    v_f32 middle = VM_PI_2_F32 - (s - VM_PI_2_LOW_F32);
+    v_f32 edge = vselect_f32(left, VM_PI_F32 - (2.0f * s - 2.0f * VM_PI_2_LOW_F32), 2.0f * s);
+    return vselect_f32(big, edge, middle);
+}
+
+/* Near zero erf(x) / x as a polynomial in x * x, farther out 1 - exp(-g(x)), g a polynomial too. */
+VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
+    v_f32 a = vm_abs_f32(x), z = a * a, c = vclamp_f32(a, 0.0f, 4.0f);
+    v_f32 p = vset1_f32(0x1.58f084p-14f);
+    VM_HORNER_F32(p, z, -0x1.a918e4p-11f);
+    VM_HORNER_F32(p, z, 0x1.54a7d6p-8f);
+    VM_HORNER_F32(p, z, -0x1.b80b66p-6f);
+    VM_HORNER_F32(p, z, 0x1.ce2de6p-4f);
+    VM_HORNER_F32(p, z, -0x1.812742p-2f);
+    VM_HORNER_F32(p, z, 0x1.06eba8p-3f);
+    v_f32 g = vset1_f32(0x1.64ff44p-16f);
+    VM_HORNER_F32(g, c, -0x1.c9c7fcp-12f);
+    VM_HORNER_F32(g, c, 0x1.120586p-8f);
+    VM_HORNER_F32(g, c, -0x1.9bfe42p-6f);
+    VM_HORNER_F32(g, c, 0x1.bbaedcp-4f);
+    VM_HORNER_F32(g, c, 0x1.444132p-1f);
+    VM_HORNER_F32(g, c, 0x1.212916p+0f);
+    VM_HORNER_F32(g, c, -0x1.763d4cp-13f);
+    v_f32 near = vfma_f32(p, a, a), far = 1.0f - vexp_core_f32(-g);
+    return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(0.94f)), near, far), vsign_f32(x));
+}
+
+#endif

@@ -1,0 +1,17 @@
+/* Convolutions with 3x3 filters at stride 1 by Winograd's minimal filtering. */
+#ifndef SYMC_WINOGRAD_H
+#define SYMC_WINOGRAD_H
+
+#include "gather.h"
+
+/* Whether a convolution has that form, and is large enough to gain by it. */
+HIDDEN int FN(symc_winograd_suits)(const gather *g);
+
+HIDDEN void FN(symc_winograd)(const gather *g);
+
+/* The same for the gradient with respect to the weights, given dY (images, groups, filters, out_h, out_w); `g` describes
+ * the forward pass, without weights and output. */
+HIDDEN int FN(symc_winograd_weights_suits)(const gather *g);
+HIDDEN void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw);
+
+#endif

@@ -1,0 +1,135 @@
+"""The C compiler: which one, with which flags, and what it is called in the cache's keys."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import lru_cache
+
+from symc.config import config
+from symc.errors import CompileError
+
+__all__ = ["command", "compile_shared", "identity", "missing"]
+
+FLAGS = (
+    "-O2", "-std=gnu11", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
+    "-ffp-contract=fast", "-Wno-psabi", "-pthread",
+)  # fmt: skip
+"""``-fwrapv``: integers wrap as NumPy's do. Never ``-ffast-math``: NaN and infinity mean something to users."""
+
+
+@lru_cache(maxsize=4)
+def command(chosen: str) -> tuple[str, ...] | None:
+    """The compiler as an argument list: ``chosen``, or the first found of cc, gcc, clang, ziglang; None if there is none."""
+    if chosen:
+        words = shlex.split(chosen)
+        return tuple(words) if shutil.which(words[0]) else None
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name):
+            return (name,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    return None
+
+
+def missing() -> str | None:
+    """What to tell a user who has no compiler, or None."""
+    if command(config.compiler) is not None:
+        return None
+    wanted = f"the compiler {config.compiler!r} was not found" if config.compiler else "no C compiler was found"
+    return f"{wanted}; install gcc or clang, or run: pip install ziglang"
+
+
+def _output(args: list[str]) -> str:
+    return subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False).stdout
+
+
+@lru_cache(maxsize=4)
+def _machine_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags for the processor at hand, tried once on an empty file."""
+    tried = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
+    for flags in tried:
+        done = subprocess.run([*compiler, *flags, "-x", "c", "-E", "-"], input="", capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return tuple(flags)
+    return ()
+
+
+def _cpu() -> str:
+    """What distinguishes this processor from another one that shares the cache folder."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+            lines = f.read().splitlines()
+        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+    except OSError:
+        import platform
+
+        return platform.processor() + platform.machine()
+
+
+@lru_cache(maxsize=4)
+def _identity(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
+    return _cached_version(compiler, stamp) + "\n" + _cpu()
+
+
+def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
+    """The compiler's version, remembered in the cache folder by its file's date and size: a warm start runs no compiler."""
+    from symc_backends.c import cache
+
+    key = cache.digest(repr((compiler, stamp)))
+    found = cache.read_text(f"compiler-{key}")
+    if found is None:
+        flags = _machine_flags(compiler)
+        found = " ".join(flags) + "\n" + _output([*compiler, "--version"])
+        cache.write_text(f"compiler-{key}", found)
+    return found
+
+
+def _stamp(compiler: tuple[str, ...]) -> tuple[float, int]:
+    path = shutil.which(compiler[0])
+    if path is None:
+        return (0.0, 0)
+    status = os.stat(os.path.realpath(path))
+    return (status.st_mtime, status.st_size)
+
+
+def _needed() -> tuple[str, ...]:
+    found = command(config.compiler)
+    if found is None:
+        raise CompileError(missing() or "no C compiler")
+    return found
+
+
+def identity() -> str:
+    """Everything about compiler and processor that the compiled code depends on."""
+    compiler = _needed()
+    return f"{compiler}\n{_identity(compiler, _stamp(compiler))}"
+
+
+def flags() -> list[str]:
+    compiler = _needed()
+    machine = _identity(compiler, _stamp(compiler)).split("\n", 1)[0].split()
+    return [*FLAGS, *machine, *shlex.split(config.cflags)]
+
+
+def start(sources: list[str], output: str, include: str, extra: list[str]) -> subprocess.Popen[str]:
+    """Start compiling ``sources``; the caller waits."""
+    args = [*_needed(), *flags(), f"-I{include}", *extra, *sources, "-o", output]
+    return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+
+
+def finish(process: subprocess.Popen[str], what: str) -> None:
+    """Wait, and turn the compiler's complaints into an error."""
+    text, _ = process.communicate()
+    if process.returncode:
+        shown = text if len(text) < 4000 else text[:4000] + "\n..."
+        raise CompileError(f"the C compiler refused {what}:\n{' '.join(map(str, process.args))}\n{shown}")
+
+
+def compile_shared(source: str, output: str, include: str, extra: list[str] | None = None) -> None:
+    """Compile one C file into a shared library."""
+    finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)

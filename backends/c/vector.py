@@ -1,0 +1,342 @@
+"""Vector code for ``simd`` loops: sixteen iterations at a time, and the rest with lanes switched off.
+
+A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of 16 lanes). A
+varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from symc.dtypes import BITS
+from symc.loops.expr import Expr, call, coefficient, names_in, var
+from symc.loops.ir import Accumulate, For, Let, Load, Store
+from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, literal, scalar_call, vector_call
+
+__all__ = ["can_vectorise", "emit_simd"]
+
+UNROLL = 4
+"""Accumulators a reduction keeps, so that one addition need not wait for the one before."""
+
+
+class Value(NamedTuple):
+    """C text of a value; ``mask`` is the vector tag (``"i32"``) if it is a varying bool."""
+
+    text: str
+    varying: bool
+    mask: str = ""
+
+
+def can_vectorise(loop: For) -> bool:
+    """Are the body's statements only those that have a vector form?"""
+    return all(isinstance(s, (Let, Load, Store, Accumulate)) for s in loop.body)
+
+
+class _Body:
+    """Emits the loop's body once, for lanes [i, i + 16) or the first ``left`` of them."""
+
+    def __init__(self, loop: For, scalar, suffix: str, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
+        self.loop = loop
+        self.scalar = scalar  # Expr -> C text, for uniform expressions
+        self.suffix = suffix
+        self.partial = partial
+        self.position = position
+        self.lines: list[str] = []
+        self.values: dict[str, Value] = {}
+        self.definitions: dict[str, Expr] = {}  # int64 Lets, to see through when looking for strides
+        self.varying_names: set[str] = {loop.index}
+
+    # --- expressions ----------------------------------------------------------------------------------------------
+
+    def is_varying(self, e: Expr) -> bool:
+        return not self.varying_names.isdisjoint(names_in(e))
+
+    def value(self, e: Expr) -> Value:
+        if e.op == "var" and e.value in self.values:
+            return self.values[e.value]
+        if e.op == "var" and e.value == self.loop.index:
+            return Value(f"(viota_i64() + {self.position})", True)
+        if not self.is_varying(e):
+            return Value(self.scalar(e), False)
+        if e.op == "cast":
+            return self._cast(e)
+        args = [self.value(a) for a in e.args]
+        if e.op == "select":
+            return self._select(e, args)
+        operand = e.args[0].dtype
+        if operand == "bool":
+            return self._logic(e.op, args)
+        vectors = [self.vector(a, operand) for a in args]
+        text = vector_call(e.op, vectors, operand)
+        return Value(text, True, MASK[operand] if e.dtype == "bool" else "")
+
+    def vector(self, v: Value, dtype: str, mask: str = "") -> str:
+        """A value as a vector; bools as a mask of tag ``mask``."""
+        if dtype == "bool":
+            if not v.varying:
+                return f"vset1_{mask}(-(int64_t)({v.text}))" if mask == "i64" else f"vset1_{mask}(-(int)({v.text}))"
+            return v.text if v.mask == mask else f"vcast_{v.mask}_{mask}({v.text})"
+        return v.text if v.varying else f"vset1_{TAG[dtype]}({v.text})"
+
+    def _logic(self, op: str, args: Sequence[Value]) -> Value:
+        mask = next((a.mask for a in args if a.varying), "i8")
+        vectors = [self.vector(a, "bool", mask) for a in args]
+        if op in ("not",):
+            return Value(f"(~{vectors[0]})", True, mask)
+        sign = {"and": "&", "or": "|", "xor": "^", "min": "&", "max": "|", "ne": "^", "mul": "&", "add": "|"}.get(op)
+        if sign:
+            return Value(f"({vectors[0]} {sign} {vectors[1]})", True, mask)
+        a, b = vectors
+        text = {"eq": f"(~({a} ^ {b}))", "lt": f"(~{a} & {b})", "le": f"(~{a} | {b})", "gt": f"({a} & ~{b})", "ge": f"({a} | ~{b})"}[op]
+        return Value(text, True, mask)
+
+    def _select(self, e: Expr, args: Sequence[Value]) -> Value:
+        condition, a, b = args
+        if e.dtype == "bool":
+            mask = next((v.mask for v in args if v.varying), "i8")
+            c, x, y = (self.vector(v, "bool", mask) for v in args)
+            return Value(f"(({c} & {x}) | (~{c} & {y}))", True, mask)
+        x, y = self.vector(a, e.dtype), self.vector(b, e.dtype)
+        if not condition.varying:
+            # a vector has no ?: in C: spread the condition
+            c = self.vector(condition, "bool", MASK[e.dtype])
+        else:
+            c = self.vector(condition, "bool", MASK[e.dtype])
+        return Value(f"vselect_{TAG[e.dtype]}({c}, {x}, {y})", True)
+
+    def _cast(self, e: Expr) -> Value:
+        (source,) = e.args
+        v = self.value(source)
+        if source.dtype == "bool":
+            mask = self.vector(v, "bool", MASK[e.dtype])
+            bits = f"i{BITS[e.dtype]}"
+            return Value(f"vcast_{bits}_{TAG[e.dtype]}({mask} & 1)", True)
+        return Value(f"vcast_{TAG[source.dtype]}_{TAG[e.dtype]}({v.text})", True)
+
+    # --- addresses ------------------------------------------------------------------------------------------------
+
+    def seen_through(self, e: Expr) -> Expr:
+        """An index with the loop's own int64 definitions put in."""
+        if e.op == "var" and e.value in self.definitions:
+            return self.seen_through(self.definitions[e.value])
+        if not e.args:
+            return e
+        args = tuple(self.seen_through(a) for a in e.args)
+        if all(new is old for new, old in zip(args, e.args)):
+            return e
+
+        return call(e.op, *args) if e.op != "cast" else Expr("cast", args, e.dtype)
+
+    def address(self, at: Expr) -> tuple[str, Expr | None, str]:
+        """How an index moves with the loop: (text for the first lane, stride or None if irregular, vector text)."""
+        plain = self.seen_through(at)
+        stride = coefficient(plain, self.loop.index)
+        loaded = self.varying_names - {self.loop.index}
+        if stride is None or not loaded.isdisjoint(names_in(plain)):
+            return "", None, self.vector(self.value(at), "int64")
+        start = _substitute(plain, self.loop.index, var(self.position))
+        return self.scalar(start), stride, ""
+
+    # --- statements -----------------------------------------------------------------------------------------------
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+    def let(self, s: Let) -> None:
+        if s.value.dtype == "int64" and _is_affine(s.value):
+            self.definitions[s.name] = s.value
+        v = self.value(s.value)
+        name = s.name + self.suffix
+        if not v.varying:
+            self.add(f"const {CTYPE[s.value.dtype]} {name} = {v.text};")
+        else:
+            self.varying_names.add(s.name)
+            self.add(f"const v_{v.mask or TAG[s.value.dtype]} {name} = {v.text};")
+        self.values[s.name] = Value(name, v.varying, v.mask)
+
+    def load(self, s: Load, pointer: str) -> None:
+        tag, name = TAG[s.dtype], s.name + self.suffix
+        start, stride, vector = self.address(s.index)
+        left = "left" if self.partial else ""
+        if stride is None:
+            text = f"vindex_n_{tag}({pointer}, {vector}, left)" if left else f"vindex_{tag}({pointer}, {vector})"
+        elif stride.op == "const" and stride.value == 0:
+            self.add(f"const {CTYPE[s.dtype]} {name} = {pointer}[{start}];")
+            self.values[s.name] = Value(name, False)
+            return
+        elif stride.op == "const" and stride.value == 1:
+            text = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
+        else:
+            by = self.scalar(stride)
+            text = f"vgather_n_{tag}({pointer} + {start}, {by}, left)" if left else f"vgather_{tag}({pointer} + {start}, {by})"
+        self.varying_names.add(s.name)
+        if s.dtype == "bool":
+            self.add(f"const v_i8 {name} = -(v_i8){text};")
+            self.values[s.name] = Value(name, True, "i8")
+        else:
+            self.add(f"const v_{tag} {name} = {text};")
+            self.values[s.name] = Value(name, True)
+
+    def _stored(self, value: Expr) -> str:
+        v = self.value(value)
+        if value.dtype == "bool":
+            return f"(v_u8)({self.vector(v, 'bool', 'i8')} & 1)"
+        return self.vector(v, value.dtype)
+
+    def store(self, s: Store, pointer: str, value: str | None = None) -> None:
+        tag = TAG[s.value.dtype]
+        start, stride, vector = self.address(s.index)
+        text = value or self._stored(s.value)
+        if stride is not None and stride.op == "const" and stride.value == 1:
+            self.add(f"vstore_n_{tag}({pointer} + {start}, {text}, left);" if self.partial else f"vstore_{tag}({pointer} + {start}, {text});")
+            return
+        lanes = "left" if self.partial else str(LANES)
+        if stride is None:
+            self.add(f"{{ const v_i64 at = {vector}; const v_{tag} of = {text}; for (int l = 0; l < {lanes}; l++) {pointer}[at[l]] = of[l]; }}")
+        else:
+            by = self.scalar(stride)
+            self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l]; }}")
+
+    def combine(self, op: str, dtype: str, a: str, b: str) -> str:
+        if dtype == "bool":
+            return f"({a} {'|' if op in ('or', 'max', 'add') else '&'} {b})"
+        return vector_call(op, [a, b], dtype)
+
+    def lane_mask(self, dtype: str) -> str:
+        bits = MASK[dtype]
+        return f"vlt_{bits}(vcast_i32_{bits}(viota_i32()), vset1_{bits}(left))"
+
+    def accumulate_register(self, s: Accumulate, register: str, dtype: str) -> None:
+        """Add the lanes to a vector accumulator."""
+        v = self.value(s.value)
+        if dtype == "bool":
+            text = self.vector(v, "bool", "i8")
+            identity = "0" if s.op in ("or", "max", "add") else "-1"
+            if self.partial:
+                m = self.lane_mask("int8")
+                text = f"vselect_i8({m}, {text}, vset1_i8({identity}))"
+        else:
+            text = self.vector(v, dtype)
+            if self.partial:
+                tag = TAG[dtype]
+                text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({_identity(s.op, dtype)}))"
+        self.add(f"{register} = {self.combine(s.op, dtype, register, text)};")
+
+    def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
+        """Each lane combines into an element of its own."""
+        dtype, tag = s.value.dtype, TAG[s.value.dtype]
+        start, stride, _ = self.address(s.index)
+        assert stride is not None
+        by = self.scalar(stride)
+        unit = stride.op == "const" and stride.value == 1
+        if unit:
+            old = f"vload_n_{tag}({pointer} + {start}, left)" if self.partial else f"vload_{tag}({pointer} + {start})"
+        else:
+            old = f"vgather_n_{tag}({pointer} + {start}, {by}, left)" if self.partial else f"vgather_{tag}({pointer} + {start}, {by})"
+        new = self._stored(s.value)
+        self.store(Store(s.buffer, s.index, s.value), pointer, self.combine(s.op, dtype, old, new))
+
+
+def _identity(op: str, dtype: str) -> str:
+    import numpy as np
+
+    if op in ("add", "or"):
+        return literal(0, dtype)
+    if op == "mul":
+        return literal(1, dtype)
+    if op == "and":
+        return literal(-1, dtype)
+    low, high = (-np.inf, np.inf) if dtype.startswith("float") else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return literal(low if op == "max" else high, dtype)
+
+
+def _is_affine(e: Expr) -> bool:
+    return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(_is_affine(a) for a in e.args)
+
+
+def _substitute(e: Expr, name: str, by: Expr) -> Expr:
+    if e.op == "var":
+        return by if e.value == name else e
+    if not e.args:
+        return e
+
+    args = tuple(_substitute(a, name, by) for a in e.args)
+    return Expr("cast", args, e.dtype) if e.op == "cast" else call(e.op, *args)
+
+
+def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  # type: ignore[no-untyped-def]
+    """C lines for a simd loop.
+
+    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its dtype, and
+    ``is_register(buffer)`` tells whether it is a single element held in a C variable.
+    """
+    registers: dict[int, str] = {}
+    for k, s in enumerate(loop.body):
+        if isinstance(s, Accumulate) and loop.index not in names_in(s.index):
+            registers[k] = f"v{k}_{loop.index}"
+    unroll = UNROLL if registers and len(loop.body) <= 14 else 1
+    lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {loop.index} = 0;"]
+    for k, name in registers.items():
+        s = loop.body[k]
+        assert isinstance(s, Accumulate)
+        dtype = dtype_of(s.buffer)
+        tag = "i8" if dtype == "bool" else TAG[dtype]
+        start = ("0" if s.op in ("or", "max", "add") else "-1") if dtype == "bool" else _identity(s.op, dtype)
+        lines.append("".join(f"v_{tag} {name}_{u} = vset1_{tag}({start}); " for u in range(unroll)))
+
+    def body(copy: int, partial: bool, position: str) -> list[str]:
+        b = _Body(loop, scalar, f"_{copy}", partial, position)
+        for k, s in enumerate(loop.body):
+            if isinstance(s, Let):
+                b.let(s)
+            elif isinstance(s, Load):
+                b.load(s, pointer(s.buffer))
+            elif isinstance(s, Store):
+                b.store(s, pointer(s.buffer))
+            elif isinstance(s, Accumulate):
+                if k in registers:
+                    b.accumulate_register(s, f"{registers[k]}_{copy}", dtype_of(s.buffer))
+                else:
+                    b.accumulate_memory(s, pointer(s.buffer))
+        return b.lines
+
+    if unroll > 1:
+        lines.append(f"for (; {loop.index} + {LANES * unroll} <= end; {loop.index} += {LANES * unroll}) {{")
+        for copy in range(unroll):
+            position = loop.index if copy == 0 else f"i_{copy}"
+            lines.append("{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {LANES * copy};")
+            lines += body(copy, False, position)
+            lines.append("}")
+        lines.append("}")
+    lines.append(f"for (; {loop.index} + {LANES} <= end; {loop.index} += {LANES}) {{")
+    lines += body(0, False, loop.index)
+    lines.append("}")
+    lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
+    lines += body(0, True, loop.index)
+    lines.append("}")
+    for k, name in registers.items():
+        s = loop.body[k]
+        assert isinstance(s, Accumulate)
+        lines += _finish_register(s, name, unroll, dtype_of(s.buffer), pointer, scalar, is_register)
+    lines.append("}")
+    return lines
+
+
+def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer, scalar, is_register) -> list[str]:  # type: ignore[no-untyped-def]
+
+    def both(a: str, b: str) -> str:
+        if dtype == "bool":
+            return f"({a} {'|' if s.op in ('or', 'max', 'add') else '&'} {b})"
+        return vector_call(s.op, [a, b], dtype)
+
+    parts = [f"{name}_{u}" for u in range(unroll)]
+    while len(parts) > 1:
+        parts = [both(parts[k], parts[k + 1]) if k + 1 < len(parts) else parts[k] for k in range(0, len(parts), 2)]
+    target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
+    if dtype == "bool":
+        lanes = f"vreduce_{'max' if s.op in ('or', 'max', 'add') else 'min'}_u8((v_u8)({parts[0]} & 1))"
+        return [f"{target} = {scalar_call('or' if s.op in ('or', 'max', 'add') else 'and', [target, lanes], 'bool')};"]
+    return [f"{target} = {scalar_call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
+
+

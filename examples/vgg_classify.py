@@ -1,0 +1,117 @@
+"""Classify a photograph with VGG-19 (or VGG-16), trained on ImageNet's 1,000 classes.
+
+    python examples/vgg_classify.py photo.jpg --weights vgg19.pkl
+    python examples/vgg_classify.py photo.jpg --weights https://.../vgg19.pkl --sha256 <digest>
+    python examples/vgg_classify.py                       random weights: shapes, parameters and time alone
+
+Weights are taken from .safetensors or .npz files saved by lasagne_like.io (parameters conv1_1.W, conv1_1.b, ...), or
+from the vgg16.pkl and vgg19.pkl of the Lasagne recipes, which also name the classes; the pickle is read without running
+anything in it. A URL is fetched into --cache only with the SHA-256 digest that the file must have.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lasagne_like
+import symc
+from lasagne_like.io import load_weights
+from lasagne_like.layers import count_params, get_output, summary
+from lasagne_like.models import preprocess, vgg16, vgg19
+
+MODELS = {"vgg16": vgg16, "vgg19": vgg19}
+
+WHAT_TO_PUT_WHERE = """\
+No weights given: the network is filled with random numbers, so its answer means nothing.
+For a real one, pass --weights with one of
+  - vgg19.pkl (or vgg16.pkl) of the Lasagne recipes' model zoo, which brings the names of the classes,
+  - a .safetensors or .npz file with the arrays conv1_1.W, conv1_1.b, ..., fc8.W, fc8.b,
+  - the URL of either, with --sha256 DIGEST,
+and --labels FILE, a text file with a class name a line, unless the weights bring them."""
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("photo", nargs="?", type=Path, help="picture to classify (default: random pixels)")
+    add("--model", choices=MODELS, default="vgg19", help="network (default: %(default)s)")
+    add("--weights", metavar="FILE|URL", help="trained weights (default: random ones)")
+    add("--sha256", metavar="DIGEST", help="digest that a downloaded weight file must have")
+    add("--labels", metavar="FILE", type=Path, help="names of the classes, one a line")
+    add("--top", type=int, default=5, help="how many classes to show (default: %(default)s)")
+    add("--repeat", type=int, default=3, help="timed runs (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the random weights (default: %(default)s)")
+    add("--cache", metavar="DIR", type=Path, default=Path("runs"), help="where downloads go (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Return a picture as an array (rows, columns, 3) of RGB values 0 to 255."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise SystemExit(f"reading {path} needs the package pillow: pip install pillow ({error})") from error
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def fetch(weights: str, digest: str | None, cache: Path) -> Path:
+    """Return the path of a weight file, downloaded first if it is a URL."""
+    if "://" not in weights:
+        return Path(weights)
+    if not digest:
+        raise SystemExit(f"--weights {weights}: a download needs --sha256 DIGEST, the digest the file must have")
+    try:
+        import pooch
+    except ImportError as error:
+        raise SystemExit("downloading needs the package pooch: pip install pooch") from error
+    name = weights.rsplit("/", 1)[-1]
+    return Path(pooch.retrieve(weights, known_hash=f"sha256:{digest}", fname=name, path=cache))
+
+
+def load(options: argparse.Namespace, network: dict) -> list[str]:
+    """Load the weights, if any; return the names of the classes, if any are known."""
+    labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
+    if not options.weights:
+        print(WHAT_TO_PUT_WHERE)
+        return labels
+    path = fetch(options.weights, options.sha256, options.cache)
+    report = load_weights(path, network)
+    print(f"{path}: {report}")
+    return labels or report.classes
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Build, load, classify and time; return the probabilities, the best classes and the seconds."""
+    options = parse(argv)
+    lasagne_like.random.set_rng(np.random.RandomState(options.seed))
+    if options.photo is None:
+        pixels = np.random.RandomState(options.seed).randint(0, 256, (256, 256, 3))
+    else:
+        pixels = read_photo(options.photo)
+    network = MODELS[options.model]()
+    labels = load(options, network)
+    print(summary(network["prob"]))
+    count = count_params(network["prob"])
+
+    began = time.perf_counter()
+    classify = symc.function([network["input"].input_var], get_output(network["prob"], deterministic=True))
+    compile_seconds = time.perf_counter() - began
+    image = preprocess(pixels)
+    seconds = []
+    for _ in range(max(1, options.repeat)):
+        began = time.perf_counter()
+        probabilities = classify(image)[0]
+        seconds.append(time.perf_counter() - began)
+    best = np.argsort(probabilities)[::-1][: options.top]
+    print(f"{options.model}: {count:,} parameters, compiled in {compile_seconds:.1f} s, {min(seconds):.3f} s a picture")
+    for index in best:
+        print(f"{100 * probabilities[index]:6.2f} %  {labels[index] if index < len(labels) else f'class {index}'}")
+    return {"probabilities": probabilities, "best": best, "seconds": min(seconds), "parameters": count}
+
+
+if __name__ == "__main__":
+    main()

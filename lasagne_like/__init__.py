@@ -1,0 +1,21 @@
+"""Neural networks as plain expressions: layers, losses and optimisers with Lasagne's names and meaning.
+
+A network is a chain (or graph) of layers; its output, losses and updates are ordinary symc expressions::
+
+    import symc
+    import symc.tensor as T
+    from lasagne_like import layers, nonlinearities, objectives, updates
+
+    x, y = T.matrix("x"), T.ivector("y")
+    network = layers.InputLayer((None, 784), input_var=x)
+    network = layers.DenseLayer(network, num_units=256)
+    network = layers.DenseLayer(network, num_units=10, nonlinearity=nonlinearities.softmax)
+
+    loss = objectives.categorical_crossentropy(layers.get_output(network), y).mean()
+    params = layers.get_all_params(network, trainable=True)
+    train = symc.function([x, y], loss, updates=updates.nesterov_momentum(loss, params, learning_rate=0.1))
+"""
+
+from . import init, layers, nonlinearities, objectives, random, regularization, updates, utils
+
+__all__ = ["init", "layers", "nonlinearities", "objectives", "random", "regularization", "updates", "utils"]

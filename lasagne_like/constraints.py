@@ -1,0 +1,80 @@
+"""Bounds on the norms of weights and gradients; part of the interface of :mod:`lasagne_like.updates`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import symc.tensor as T
+
+from .utils import norm_axes_of
+
+__all__ = ["norm_constraint", "total_norm_constraint"]
+
+
+def norm_constraint(
+    tensor_var: Any, max_norm: Any, norm_axes: Sequence[int] | None = None, epsilon: float = 1e-7
+) -> Any:
+    """Scale down the incoming weights of every unit whose norm is too large.
+
+    Parameters
+    ----------
+    tensor_var : expression
+        Weights, their update or their gradient.
+    max_norm : float or scalar expression
+        The largest norm allowed.
+    norm_axes : sequence of int, optional
+        The axes over which a norm is taken. By default axis 0 of a matrix ``(inputs, units)`` and all axes but the
+        first of the weights of a convolution, ``(filters, channels, ...)``.
+    epsilon : float
+        Added to the divisor, for units of norm 0.
+
+    Returns
+    -------
+    expression
+        The same shape as `tensor_var`.
+
+    Raises
+    ------
+    ValueError
+        If `tensor_var` has another number of axes than 2 to 5 and `norm_axes` is not given.
+
+    Notes
+    -----
+    Applied to the new value of a parameter, it keeps the weights within a ball::
+
+        updates[layer.W] = norm_constraint(updates[layer.W], max_norm=1.0)
+    """
+    axes = norm_axes_of(tensor_var.ndim, norm_axes)
+    norms = T.sqrt(T.sum(tensor_var**2, axis=axes, keepdims=True))
+    return tensor_var * (T.clip(norms, 0, max_norm) / (epsilon + norms))
+
+
+def total_norm_constraint(
+    tensor_vars: Sequence, max_norm: Any, epsilon: float = 1e-7, return_norm: bool = False
+) -> Any:
+    """Scale down several tensors together if their common norm is too large.
+
+    Parameters
+    ----------
+    tensor_vars : sequence of expressions
+        Often all gradients of a loss.
+    max_norm : float or scalar expression
+        The largest norm allowed for all elements of all tensors together.
+    epsilon : float
+        Added to the divisor, for a norm of 0.
+    return_norm : bool
+        Whether to return the norm (before scaling) too.
+
+    Returns
+    -------
+    list of expressions, or tuple of that list and a scalar expression
+
+    References
+    ----------
+    .. [1] Ilya Sutskever, Oriol Vinyals and Quoc V. Le (2014): Sequence to sequence learning with neural networks.
+           Advances in Neural Information Processing Systems.
+    """
+    tensor_vars = list(tensor_vars)
+    norm = T.sqrt(sum(T.sum(tensor**2) for tensor in tensor_vars))
+    multiplier = T.clip(norm, 0, max_norm) / (epsilon + norm)
+    scaled = [tensor * multiplier for tensor in tensor_vars]
+    return (scaled, norm) if return_norm else scaled

@@ -1,0 +1,168 @@
+"""The layers, and functions on networks of layers.
+
+>>> from lasagne_like.layers import DenseLayer, InputLayer, dropout, get_output
+>>> network = InputLayer((None, 784))
+>>> network = DenseLayer(dropout(network, p=0.2), num_units=256)
+>>> network.output_shape
+(None, 256)
+"""
+
+from .base import (
+    Layer,
+    MergeLayer,
+)
+from .conv import (
+    BaseConvLayer,
+    Conv1DLayer,
+    Conv2DLayer,
+    DilatedConv2DLayer,
+    conv_input_length,
+    conv_output_length,
+)
+from .dense import (
+    DenseLayer,
+    NINLayer,
+)
+from .embedding import (
+    EmbeddingLayer,
+)
+from .helper import (
+    count_params,
+    get_all_layers,
+    get_all_param_values,
+    get_all_params,
+    get_output,
+    get_output_shape,
+    set_all_param_values,
+    summary,
+)
+from .input import (
+    InputLayer,
+)
+from .merge import (
+    ConcatLayer,
+    ElemwiseMergeLayer,
+    ElemwiseSumLayer,
+    autocrop,
+    autocrop_array_shapes,
+    concat,
+)
+from .noise import (
+    DropoutLayer,
+    GaussianNoiseLayer,
+    dropout,
+    dropout_channels,
+    dropout_locations,
+    spatial_dropout,
+)
+from .normalization import (
+    BatchNormLayer,
+    LocalResponseNormalization2DLayer,
+    StandardizationLayer,
+    batch_norm,
+    instance_norm,
+    layer_norm,
+)
+from .pool import (
+    FeaturePoolLayer,
+    GlobalPoolLayer,
+    MaxPool1DLayer,
+    MaxPool2DLayer,
+    Pool1DLayer,
+    Pool2DLayer,
+    Upscale1DLayer,
+    Upscale2DLayer,
+    pool_output_length,
+)
+from .shape import (
+    DimshuffleLayer,
+    FlattenLayer,
+    PadLayer,
+    ReshapeLayer,
+    SliceLayer,
+    dimshuffle,
+    flatten,
+    pad,
+    reshape,
+)
+from .special import (
+    BiasLayer,
+    ExpressionLayer,
+    InverseLayer,
+    NonlinearityLayer,
+    ParametricRectifierLayer,
+    RandomizedRectifierLayer,
+    ScaleLayer,
+    prelu,
+    rrelu,
+    standardize,
+)
+
+__all__ = [
+    "BaseConvLayer",
+    "BatchNormLayer",
+    "BiasLayer",
+    "ConcatLayer",
+    "Conv1DLayer",
+    "Conv2DLayer",
+    "DenseLayer",
+    "DilatedConv2DLayer",
+    "DimshuffleLayer",
+    "DropoutLayer",
+    "ElemwiseMergeLayer",
+    "ElemwiseSumLayer",
+    "EmbeddingLayer",
+    "ExpressionLayer",
+    "FeaturePoolLayer",
+    "FlattenLayer",
+    "GaussianNoiseLayer",
+    "GlobalPoolLayer",
+    "InputLayer",
+    "InverseLayer",
+    "Layer",
+    "LocalResponseNormalization2DLayer",
+    "MaxPool1DLayer",
+    "MaxPool2DLayer",
+    "MergeLayer",
+    "NINLayer",
+    "NonlinearityLayer",
+    "PadLayer",
+    "ParametricRectifierLayer",
+    "Pool1DLayer",
+    "Pool2DLayer",
+    "RandomizedRectifierLayer",
+    "ReshapeLayer",
+    "ScaleLayer",
+    "SliceLayer",
+    "StandardizationLayer",
+    "Upscale1DLayer",
+    "Upscale2DLayer",
+    "autocrop",
+    "autocrop_array_shapes",
+    "batch_norm",
+    "concat",
+    "conv_input_length",
+    "conv_output_length",
+    "count_params",
+    "dimshuffle",
+    "dropout",
+    "dropout_channels",
+    "dropout_locations",
+    "flatten",
+    "get_all_layers",
+    "get_all_param_values",
+    "get_all_params",
+    "get_output",
+    "get_output_shape",
+    "instance_norm",
+    "layer_norm",
+    "pad",
+    "pool_output_length",
+    "prelu",
+    "reshape",
+    "rrelu",
+    "set_all_param_values",
+    "spatial_dropout",
+    "standardize",
+    "summary",
+]

@@ -1,0 +1,353 @@
+"""The base classes of all layers."""
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import symc
+import symc.tensor as T
+
+from ..utils import as_theano_expression, collect_shared_vars, create_param, int_types, suggest
+
+__all__ = ["Layer", "MergeLayer"]
+
+Shape = tuple[int | None, ...]
+"""One entry an axis; None for a size that only a call will know."""
+
+
+class Layer:
+    """A layer of a network, to be subclassed for new kinds of layers.
+
+    A layer knows the layers that feed into it, so that the output layer of a network stands for the whole network.
+    A new kind of layer overrides :meth:`get_output_for` and, if it has parameters, creates them in its constructor
+    with :meth:`add_param`::
+
+        class ScaleByLayer(Layer):
+            def __init__(self, incoming, factor=lasagne_like.init.Constant(1), **kwargs):
+                super().__init__(incoming, **kwargs)
+                self.factor = self.add_param(factor, (), name="factor")
+
+            def get_output_for(self, input, **kwargs):
+                return input * self.factor
+
+    The output shape follows from :meth:`get_output_for`. A subclass may still state it by overriding
+    :meth:`get_output_shape_for`; its statement is then checked against the inferred one.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape: one size an axis, None where it may vary.
+    name : str, optional
+        The name of the layer; it prefixes the names of the layer's parameters.
+
+    Attributes
+    ----------
+    input_layers : tuple of (Layer or None)
+        The layers feeding into this one; None for those of which only the shape was given.
+    input_shapes : tuple of tuple
+        Their output shapes.
+    input_layer, input_shape
+        The only elements of these, for layers with one input.
+    params : OrderedDict
+        Parameter to set of tags, in the order of creation.
+    get_output_kwargs : list of str
+        Further keyword arguments that :meth:`get_output_for` understands, beside those in its signature.
+
+    Raises
+    ------
+    TypeError
+        If `incoming` is neither a layer nor a tuple, or for an unknown keyword argument.
+    ValueError
+        If an input size is not positive.
+    """
+
+    input_dtype: str | None = None
+    """The dtype of inputs where it does not follow from the incoming layer (integers for tables)."""
+
+    def __init__(self, incoming: Any, name: str | None = None, **unknown: Any):
+        if unknown:
+            raise _unknown_arguments(type(self), unknown)
+        self.name = name
+        self.params: OrderedDict[Any, set[str]] = OrderedDict()
+        self.get_output_kwargs: list[str] = []
+        incomings = self._incomings(incoming)
+        types = [_output_type(each) for each in incomings]
+        self.input_layers = tuple(None if isinstance(each, tuple) else each for each in incomings)
+        self.input_shapes = tuple(shape for shape, _ in types)
+        self._input_dtypes = tuple(dtype for _, dtype in types)
+        for shape in self.input_shapes:
+            if any(size is not None and size <= 0 for size in shape):
+                raise ValueError(
+                    f"Cannot create {type(self).__name__} with a non-positive input_shape dimension. "
+                    f"input_shape={shape!r}, self.name={name!r}"
+                )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__} at {id(self):#x}>"
+
+    def _incomings(self, incoming: Any) -> tuple:
+        """Arrange the constructor's argument as a tuple of layers and shapes."""
+        return (incoming,)
+
+    def _arguments(self, values: Sequence) -> Any:
+        """Arrange one value for each input as ``get_output_for`` and ``get_output_shape_for`` expect it."""
+        return values[0]
+
+    @property
+    def input_layer(self) -> Any:
+        return self._only("input_layer", self.input_layers)
+
+    @input_layer.setter
+    def input_layer(self, layer: Any) -> None:
+        self.input_layers = (layer,)
+
+    @property
+    def input_shape(self) -> Shape:
+        return self._only("input_shape", self.input_shapes)
+
+    @input_shape.setter
+    def input_shape(self, shape: Shape) -> None:
+        self.input_shapes = (tuple(shape),)
+
+    def _only(self, field: str, values: Sequence) -> Any:
+        if len(values) != 1:
+            # Programs ask hasattr(layer, "input_layer") to tell layers with one input from others.
+            raise AttributeError(f"{type(self).__name__} has {len(values)} inputs, hence no {field}; see {field}s")
+        return values[0]
+
+    @property
+    def output_shape(self) -> Shape:
+        """tuple : The shape of the layer's output: one size an axis, None where it may vary."""
+        return self._output_type()[0]
+
+    def _output_type(self) -> tuple[Shape, str]:
+        if not _states_shape(self):
+            output = self._infer(self.input_shapes)
+            return output.static_shape, output.dtype
+        stated = tuple(self.get_output_shape_for(self._arguments(self.input_shapes)))
+        if any(isinstance(size, symc.Variable) for size in stated):
+            raise ValueError(
+                f"{type(self).__name__} returned a symbolic output shape from its get_output_shape_for() method: "
+                f"{stated!r}. This is not allowed; shapes must be tuples of integers for fixed-size dimensions and "
+                "Nones for variable dimensions."
+            )
+        try:
+            output = self._infer(self.input_shapes)
+        except Exception:
+            # A layer that states its shape need not accept placeholder inputs (of the wrong dtype, say).
+            return stated, symc.config.floatX
+        inferred = output.static_shape
+        agree = len(stated) == len(inferred) and all(a is None or b is None or a == b for a, b in zip(stated, inferred))
+        if not agree:
+            raise ValueError(
+                f"{type(self).__name__} (name={self.name!r}) contradicts itself for input shapes "
+                f"{self.input_shapes!r}: get_output_shape_for() returns {stated!r}, but the expression returned by "
+                f"get_output_for() has shape {inferred!r}. Correct get_output_shape_for(), or remove it: the shape is "
+                "inferred without it."
+            )
+        return stated, output.dtype
+
+    def _infer(self, input_shapes: Sequence[Shape]) -> Any:
+        """Apply the layer to placeholders, to see what comes out."""
+        placeholders = [
+            T.tensor(self.input_dtype or dtype, shape=tuple(shape))
+            for shape, dtype in zip(input_shapes, self._input_dtypes)
+        ]
+        parameters = inspect.signature(self.get_output_for).parameters
+        if "deterministic" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            # Asking for a shape must neither draw from random streams nor build updates of running averages.
+            options = {"deterministic": True}
+        else:
+            options = {}
+        try:
+            return as_theano_expression(self.get_output_for(self._arguments(placeholders), **options))
+        except Exception as error:
+            error.add_note(
+                f"while inferring the output shape of {type(self).__name__} (name={self.name!r}) "
+                f"for input shapes {tuple(input_shapes)!r}"
+            )
+            raise
+
+    def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list:
+        """List the parameters of this layer (not of those below).
+
+        Parameters
+        ----------
+        unwrap_shared : bool
+            What to do with parameters that are expressions: list the shared variables in them (True), or the
+            expressions themselves (False).
+        **tags
+            ``tag=True`` keeps only parameters that have the tag, ``tag=False`` only those that do not. Known to the
+            library are ``trainable`` and ``regularizable``; layers may add others.
+
+        Returns
+        -------
+        list of shared variables or expressions
+            In the order of their creation. An expression's variables share its tags.
+        """
+        wanted = {tag for tag, value in tags.items() if value}
+        unwanted = {tag for tag, value in tags.items() if not value}
+        result = [param for param, has in self.params.items() if wanted <= has and not unwanted & has]
+        return collect_shared_vars(result) if unwrap_shared else result
+
+    def get_output_shape_for(self, input_shape: Shape) -> Shape:
+        """Compute the output shape for a given input shape.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            One size an axis; None where it may vary.
+
+        Returns
+        -------
+        tuple
+            One size an axis of the output; None where it may vary.
+
+        Notes
+        -----
+        Inferred from :meth:`get_output_for`. Layers written for Lasagne override it; others need not.
+        """
+        return self._infer((input_shape,)).static_shape
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        """Apply this layer (and only this layer) to an input; to be overridden.
+
+        Parameters
+        ----------
+        input : expression
+            The input of the layer, of shape :attr:`input_shape`.
+        **kwargs
+            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+
+        Returns
+        -------
+        expression
+            The output of the layer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, input, **kwargs)")
+
+    def add_param(self, spec: Any, shape: Iterable[int], name: str | None = None, **tags: bool) -> Any:
+        """Create a parameter and register it with the layer.
+
+        Parameters
+        ----------
+        spec : number, array, expression, shared variable or callable
+            The initial value, see :func:`lasagne_like.utils.create_param`.
+        shape : iterable of int
+            The shape of the parameter.
+        name : str, optional
+            The name of the parameter; that of the layer is put before it (``'layer.name'``).
+        **tags
+            Tags to add (``tag=True``) or not to add (``tag=False``). Parameters are ``trainable`` and
+            ``regularizable`` unless said otherwise.
+
+        Returns
+        -------
+        shared variable or expression
+            The parameter, usually kept as an attribute of the layer.
+
+        Examples
+        --------
+        >>> from lasagne_like.init import Normal
+        >>> layer = Layer((None, 3))
+        >>> layer.W = layer.add_param(Normal(), (3, 2), name="W", regularizable=False)
+        >>> layer.params[layer.W]
+        {'trainable'}
+        """
+        if name is not None and self.name is not None:
+            name = f"{self.name}.{name}"
+        param = create_param(spec, shape, name)
+        tags = {"trainable": True, "regularizable": True} | tags
+        self.params[param] = {tag for tag, value in tags.items() if value}
+        return param
+
+
+class MergeLayer(Layer):
+    """A layer with several inputs, to be subclassed for new kinds of layers.
+
+    Parameters
+    ----------
+    incomings : list of (Layer or tuple)
+        The layers feeding into this layer, or the expected input shapes.
+    name : str, optional
+        The name of the layer.
+
+    See Also
+    --------
+    Layer : the attributes.
+    """
+
+    def __init__(self, incomings: Iterable, name: str | None = None, **unknown: Any):
+        super().__init__(incomings, name, **unknown)
+
+    def _incomings(self, incoming: Any) -> tuple:
+        if isinstance(incoming, Layer):
+            raise TypeError(f"{type(self).__name__} expects a list of layers or input shapes, got {incoming!r} alone")
+        return tuple(incoming)
+
+    def _arguments(self, values: Sequence) -> list:
+        return list(values)
+
+    def _only(self, field: str, values: Sequence) -> Any:
+        raise AttributeError(f"{type(self).__name__} takes a list of inputs, hence no {field}; see {field}s")
+
+    def get_output_shape_for(self, input_shapes: Sequence[Shape]) -> Shape:
+        """Compute the output shape for given input shapes.
+
+        Parameters
+        ----------
+        input_shapes : list of tuple
+            One shape for each input.
+
+        Returns
+        -------
+        tuple
+            One size an axis of the output; None where it may vary.
+        """
+        return self._infer(tuple(input_shapes)).static_shape
+
+    def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
+        """Apply this layer (and only this layer) to its inputs; to be overridden.
+
+        Parameters
+        ----------
+        inputs : list of expressions
+            One for each input layer.
+        **kwargs
+            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+
+        Returns
+        -------
+        expression
+            The output of the layer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, inputs, **kwargs)")
+
+
+def _states_shape(layer: Layer) -> bool:
+    """Whether a subclass or the user replaced ``get_output_shape_for``."""
+    method = getattr(layer.get_output_shape_for, "__func__", None)
+    return method not in (Layer.get_output_shape_for, MergeLayer.get_output_shape_for)
+
+
+def _output_type(incoming: Any) -> tuple[Shape, str]:
+    if isinstance(incoming, Layer):
+        return incoming._output_type()
+    if isinstance(incoming, tuple) and all(size is None or isinstance(size, int_types) for size in incoming):
+        return tuple(None if size is None else int(size) for size in incoming), symc.config.floatX
+    repair = "; wrap an expression in an InputLayer" if isinstance(incoming, symc.Variable) else ""
+    raise TypeError(
+        f"incoming must be a Layer or a tuple with a size (or None) for each axis, got {incoming!r} "
+        f"of type {type(incoming).__name__}{repair}"
+    )
+
+
+def _unknown_arguments(layer_class: type, unknown: Iterable[str]) -> TypeError:
+    known = set()
+    for ancestor in layer_class.__mro__:
+        if issubclass(ancestor, Layer) and "__init__" in vars(ancestor):
+            parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
+            known |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    listed = ", ".join(f"{name!r}{suggest(name, known)}" for name in unknown)
+    return TypeError(f"{layer_class.__name__} got an unexpected keyword argument {listed}")

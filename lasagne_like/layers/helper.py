@@ -1,0 +1,350 @@
+"""Functions on whole networks: their layers, parameters, outputs and shapes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+from warnings import warn
+
+import numpy as np
+
+import symc.tensor as T
+
+from ..utils import as_theano_expression, inspect_kwargs, suggest, unique
+from .base import Layer
+from .input import InputLayer
+
+__all__ = [
+    "count_params",
+    "get_all_layers",
+    "get_all_param_values",
+    "get_all_params",
+    "get_output",
+    "get_output_shape",
+    "set_all_param_values",
+    "summary",
+]
+
+
+def _as_list(layer_or_layers: Any) -> list:
+    return [layer_or_layers] if isinstance(layer_or_layers, Layer) else list(layer_or_layers)
+
+
+def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Layer] | None = None) -> list[Layer]:
+    """List all layers that lead to one or several output layers.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+    treat_as_input : iterable of Layer, optional
+        Layers to stop at, as if they were input layers.
+
+    Returns
+    -------
+    list of Layer
+        Each once, after all layers it takes input from; a layer's inputs are visited from left to right.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, DenseLayer
+    >>> l_in = InputLayer((100, 20))
+    >>> l1 = DenseLayer(l_in, num_units=50)
+    >>> get_all_layers(l1) == [l_in, l1]
+    True
+    >>> get_all_layers(l1, treat_as_input=[l_in]) == [l_in, l1]
+    True
+    """
+    entered = set(treat_as_input or ())
+    left: set = set()
+    result = []
+    stack = _as_list(layer)[::-1]
+    while stack:
+        current = stack[-1]
+        if current is None:
+            stack.pop()
+        elif current not in entered:
+            if not isinstance(current, Layer):
+                raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
+            entered.add(current)
+            stack.extend(reversed(current.input_layers))
+        else:
+            stack.pop()
+            if current not in left:
+                left.add(current)
+                result.append(current)
+    return result
+
+
+def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **kwargs: Any) -> Any:
+    """Build the expression of a network's output.
+
+    Parameters
+    ----------
+    layer_or_layers : Layer or iterable of Layer
+        The layer or layers to compute the output of.
+    inputs : expression, array or dict, optional
+        The input of the network: an expression (or array) that goes into all input layers; or a dictionary from
+        layers, of any kind, to expressions that take the place of their outputs. Input layers for which nothing is
+        given use their ``input_var``.
+    **kwargs
+        Passed on to all layers. Known to the library: ``deterministic=True`` turns noise off and makes batch
+        normalisation use stored averages; ``batch_norm_use_averages`` and ``batch_norm_update_averages``, see
+        :class:`BatchNormLayer`.
+
+    Returns
+    -------
+    expression, or list of expressions if a list was given
+
+    Raises
+    ------
+    ValueError
+        If a layer that was given a shape instead of an incoming layer has no expression in `inputs`, or if an
+        expression in `inputs` does not fit the shape of its layer.
+
+    Warns
+    -----
+    UserWarning
+        If no layer understands one of the keyword arguments.
+
+    Notes
+    -----
+    Every call of this function draws its own noise: two outputs of one noisy layer differ.
+    """
+    replacements = inputs if isinstance(inputs, Mapping) else {}
+    layers = get_all_layers(layer_or_layers, replacements)
+    outputs: dict[Any, Any] = {}
+    for layer, expression in replacements.items():
+        expression = as_theano_expression(expression)
+        outputs[layer] = expression if layer is None else _with_shape_of(layer, expression)
+    whole = None if inputs is None or isinstance(inputs, Mapping) else as_theano_expression(inputs)
+    accepted = {"deterministic"}
+    for layer in layers:
+        if layer in outputs:
+            continue
+        if isinstance(layer, InputLayer):
+            outputs[layer] = _with_shape_of(layer, layer.input_var if whole is None else whole)
+            continue
+        missing = [k for k, each in enumerate(layer.input_layers) if each not in outputs]
+        if missing:
+            raise ValueError(
+                "get_output() was called without giving an input expression for the free-floating layer "
+                f"{layer!r}. Please call it with a dictionary mapping this layer to an input expression."
+            )
+        arguments = layer._arguments([outputs[each] for each in layer.input_layers])
+        outputs[layer] = layer.get_output_for(arguments, **kwargs)
+        accepted |= set(inspect_kwargs(layer.get_output_for)) | set(layer.get_output_kwargs)
+    _warn_of_unused(set(kwargs) - accepted, accepted)
+    if isinstance(layer_or_layers, Layer):
+        return outputs[layer_or_layers]
+    return [outputs[layer] for layer in _as_list(layer_or_layers)]
+
+
+def _with_shape_of(layer: Layer, expression: Any) -> Any:
+    """Tell `expression` what is known of its shape from the layer that it is the output of."""
+    shape = layer.output_shape
+    known = expression.static_shape
+    clash = len(known) != len(shape) or any(a is not None and b is not None and a != b for a, b in zip(known, shape))
+    if clash:
+        raise ValueError(
+            f"the expression {expression!r} of shape {known!r} does not fit {layer!r} of output shape {shape!r}; "
+            "give the InputLayer the shape of the data, with None where sizes vary"
+        )
+    if all(b is None or a == b for a, b in zip(known, shape)):
+        return expression
+    return T.specify_shape(expression, shape)
+
+
+def _warn_of_unused(unused: set[str], accepted: set[str]) -> None:
+    if unused:
+        listed = "\n\t".join(f"{name}{suggest(name, accepted)}" for name in sorted(unused))
+        warn(f"get_output() was called with unused kwargs:\n\t{listed}", stacklevel=3)
+
+
+def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any = None) -> Any:
+    """Compute the output shape of a network for given input shapes.
+
+    Parameters
+    ----------
+    layer_or_layers : Layer or iterable of Layer
+        The layer or layers to compute the shape of.
+    input_shapes : tuple or dict, optional
+        The shape of the input of all input layers; or a dictionary from layers, of any kind, to the shapes of their
+        outputs. By default the shapes with which the network was built.
+
+    Returns
+    -------
+    tuple, or list of tuples if a list was given
+    """
+    if not input_shapes:
+        if isinstance(layer_or_layers, Layer):
+            return layer_or_layers.output_shape
+        return [layer.output_shape for layer in _as_list(layer_or_layers)]
+    shapes: dict[Any, Any] = dict(input_shapes) if isinstance(input_shapes, Mapping) else {}
+    for layer in get_all_layers(layer_or_layers, shapes):
+        if layer in shapes:
+            continue
+        if isinstance(layer, InputLayer):
+            shapes[layer] = layer.shape if isinstance(input_shapes, Mapping) else tuple(input_shapes)
+            continue
+        known = [shapes.get(each, shape) for each, shape in zip(layer.input_layers, layer.input_shapes)]
+        shapes[layer] = tuple(layer.get_output_shape_for(layer._arguments(known)))
+    if isinstance(layer_or_layers, Layer):
+        return shapes[layer_or_layers]
+    return [shapes[layer] for layer in _as_list(layer_or_layers)]
+
+
+def get_all_params(layer: Layer | Iterable[Layer], unwrap_shared: bool = True, **tags: bool) -> list:
+    """List the parameters of all layers that lead to one or several output layers.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+    unwrap_shared : bool
+        What to do with parameters that are expressions, see :meth:`Layer.get_params`.
+    **tags
+        Which parameters to take, see :meth:`Layer.get_params`; ``trainable=True`` for those that an optimiser should
+        change.
+
+    Returns
+    -------
+    list of shared variables or expressions
+        Each once, in the order of :func:`get_all_layers`.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, DenseLayer
+    >>> l1 = DenseLayer(InputLayer((100, 20)), num_units=50)
+    >>> get_all_params(l1) == [l1.W, l1.b]
+    True
+    """
+    return unique(param for each in get_all_layers(layer) for param in each.get_params(unwrap_shared, **tags))
+
+
+def count_params(layer: Layer | Iterable[Layer], **tags: bool) -> int:
+    """Count the numbers in the parameters of all layers that lead to the given ones.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+    **tags
+        Which parameters to count, see :meth:`Layer.get_params`.
+
+    Returns
+    -------
+    int
+    """
+    return sum(map(_size, get_all_params(layer, **tags)))
+
+
+def _size(param: Any) -> int:
+    return prod(param.get_value(borrow=True).shape)
+
+
+def get_all_param_values(layer: Layer | Iterable[Layer], **tags: bool) -> list[np.ndarray]:
+    """Copy the values of the parameters of all layers that lead to the given ones.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+    **tags
+        Which parameters to take, see :meth:`Layer.get_params`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        In the order of :func:`get_all_params`.
+    """
+    return [param.get_value() for param in get_all_params(layer, **tags)]
+
+
+def set_all_param_values(layer: Layer | Iterable[Layer], values: Sequence, **tags: bool) -> None:
+    """Set the parameters of all layers that lead to the given ones.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+    values : sequence of array_like
+        In the order of :func:`get_all_params`.
+    **tags
+        Which parameters to set, see :meth:`Layer.get_params`.
+
+    Raises
+    ------
+    ValueError
+        If the number or a shape of the values is not that of the parameters. No parameter is changed then.
+    """
+    params = get_all_params(layer, **tags)
+    values = [np.asarray(value) for value in values]
+    if len(params) != len(values):
+        if len(params) > len(values):
+            left = f"the first parameter without a value is {params[len(values)].name}"
+        else:
+            left = f"the first value without a parameter has shape {values[len(params)].shape}"
+        raise ValueError(f"mismatch: got {len(values)} values to set {len(params)} parameters; {left}")
+    for param, value in zip(params, values):
+        expected = param.get_value(borrow=True).shape
+        if expected != value.shape:
+            raise ValueError(
+                f"mismatch: parameter {param.name} has shape {expected!r} but value to set has shape {value.shape!r}"
+            )
+    for param, value in zip(params, values):
+        param.set_value(value)
+
+
+class _Table(str):
+    """A text that an interactive session shows as it is, not quoted."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def summary(layer: Layer | Iterable[Layer]) -> str:
+    """Describe a network as a table: the layers, their output shapes and their parameters.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers.
+
+    Returns
+    -------
+    str
+        One line for each layer and three with the numbers of parameters. A parameter that several layers share counts
+        once. Print it, or let an interactive session show it.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, DenseLayer
+    >>> summary(DenseLayer(InputLayer((None, 20), name="in"), num_units=5, name="out"))
+    name  layer       output shape  parameters
+    ------------------------------------------
+    in    InputLayer  (None, 20)             0
+    out   DenseLayer  (None, 5)            105  W (20, 5), b (5,)
+    ------------------------------------------
+    parameters 105, trainable 105, not trainable 0
+    """
+    rows = [("name", "layer", "output shape", "parameters", "")]
+    for each in get_all_layers(layer):
+        params = each.get_params()
+        listed = ", ".join(f"{_short(p.name)} {p.get_value(borrow=True).shape}" for p in params)
+        count = f"{sum(map(_size, params)):,}"
+        rows.append((each.name or "-", type(each).__name__, str(each.output_shape), count, listed))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths)), row[3].rjust(widths[3]), row[4]])
+        for row in rows
+    ]
+    rule = "-" * (sum(widths) + 6)
+    total, trainable = count_params(layer), count_params(layer, trainable=True)
+    foot = f"parameters {total:,}, trainable {trainable:,}, not trainable {total - trainable:,}"
+    return _Table("\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:], rule, foot]))
+
+
+def _short(name: str | None) -> str:
+    return "?" if name is None else name.rpartition(".")[2]

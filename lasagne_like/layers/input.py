@@ -1,0 +1,66 @@
+"""The layer at which data enters a network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import symc
+import symc.tensor as T
+
+from .base import Layer, Shape
+
+__all__ = ["InputLayer"]
+
+
+class InputLayer(Layer):
+    """A layer that holds a symbolic input of the network.
+
+    Parameters
+    ----------
+    shape : tuple of (int or None)
+        The shape of the input; None where a size may vary, as the batch size often does.
+    input_var : expression, optional
+        The variable (or expression) that is the input. By default a new one of dtype ``symc.config.floatX``.
+    name : str, optional
+        The name of the layer; a new variable is called ``'name.input'`` after it.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or `input_var` does not have one axis for each element of `shape`.
+
+    Notes
+    -----
+    The first axis usually is the batch. The network sees ``specify_shape(input_var, shape)``, so that the sizes in
+    `shape` are known to all layers and to the compiler, and checked when a function is called.
+
+    Examples
+    --------
+    >>> InputLayer((100, 20)).output_shape
+    (100, 20)
+    """
+
+    def __init__(self, shape: Sequence[int | None], input_var: Any = None, name: str | None = None, **kwargs: Any):
+        super().__init__((), name, **kwargs)
+        self.shape: Shape = tuple(shape)
+        if any(size is not None and size <= 0 for size in self.shape):
+            raise ValueError(
+                "Cannot create InputLayer with a non-positive shape dimension. "
+                f"shape={self.shape!r}, self.name={name!r}"
+            )
+        if input_var is None:
+            input_var = T.tensor(symc.config.floatX, shape=self.shape, name=f"{name}.input" if name else "input")
+        elif input_var.ndim != len(self.shape):
+            raise ValueError(
+                f"shape has {len(self.shape)} dimensions, but variable has {input_var.ndim}: "
+                f"shape={self.shape!r}, input_var={input_var!r}"
+            )
+        self.input_var = input_var
+
+    def _incomings(self, incoming: Any) -> tuple:
+        return ()
+
+    def _output_type(self) -> tuple[Shape, str]:
+        return self.shape, self.input_var.dtype
+
+    def get_output_shape_for(self, input_shape: Shape) -> Shape:
+        return input_shape

@@ -1,0 +1,246 @@
+"""Layers with several inputs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from typing import Any
+
+import symc.tensor as T
+
+from .base import MergeLayer, Shape
+
+__all__ = [
+    "ConcatLayer",
+    "ElemwiseMergeLayer",
+    "ElemwiseSumLayer",
+    "autocrop",
+    "autocrop_array_shapes",
+    "concat",
+]
+
+
+def _croppings(cropping: Sequence | None, ndims: Iterable[int]) -> list:
+    ndims = list(ndims)
+    if len(set(ndims)) > 1:
+        raise ValueError(
+            f"Not all inputs are of the same dimensionality. Got {len(ndims)} inputs of dimensionalities {ndims!r}."
+        )
+    given = list(cropping or ())
+    for mode in given:
+        if mode not in (None, "lower", "upper", "center"):
+            raise ValueError(f"Unknown crop mode {mode!r}; expected None, 'lower', 'upper' or 'center'")
+    return (given + [None] * ndims[0])[: ndims[0]]
+
+
+def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | None) -> list[Shape]:
+    """Compute the shapes of arrays after :func:`autocrop`.
+
+    Parameters
+    ----------
+    input_shapes : sequence of tuples
+        One shape for each array; None for unknown sizes.
+    cropping : sequence of (None or str), or None
+        See :func:`autocrop`.
+
+    Returns
+    -------
+    list of tuples
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ, or a mode is unknown.
+    """
+    if cropping is None:
+        return list(input_shapes)
+    modes = _croppings(cropping, map(len, input_shapes))
+    common = [None if None in sizes else min(sizes) for sizes in zip(*input_shapes)]
+    return [
+        tuple(size if mode is None else least for size, mode, least in zip(shape, modes, common))
+        for shape in input_shapes
+    ]
+
+
+def autocrop(inputs: Sequence, cropping: Sequence | None) -> list:
+    """Cut several expressions to the smallest size among them.
+
+    Parameters
+    ----------
+    inputs : sequence of expressions
+        All of the same number of axes.
+    cropping : sequence of (None or str), or None
+        One mode for each axis; missing ones are None, and None alone crops nothing.
+
+        * None: the axis is left as it is.
+        * ``'lower'``: the elements with the lowest indices are kept.
+        * ``'upper'``: those with the highest indices.
+        * ``'center'``: those in the middle.
+
+    Returns
+    -------
+    list of expressions
+
+    Raises
+    ------
+    ValueError
+        If the numbers of axes differ, or a mode is unknown.
+    """
+    if cropping is None:
+        return list(inputs)
+    modes = _croppings(cropping, (x.ndim for x in inputs))
+    cuts: list[list] = [[] for _ in inputs]
+    for axis, mode in enumerate(modes):
+        known = [x.static_shape[axis] for x in inputs]
+        sizes = [x.shape[axis] if size is None else size for x, size in zip(inputs, known)]
+        if mode is None or (None not in known and len(set(known)) == 1):
+            least = None
+        elif None in known:
+            least = reduce(T.minimum, sizes)
+        else:
+            least = min(sizes)
+        for cut, size in zip(cuts, sizes):
+            cut.append(slice(None) if least is None else _cut(mode, size, least))
+    return [x[tuple(cut)] for x, cut in zip(inputs, cuts)]
+
+
+def _cut(mode: str, size: Any, least: Any) -> slice:
+    if mode == "lower":
+        return slice(None, least)
+    start = size - least if mode == "upper" else (size - least) // 2
+    return slice(start, start + least)
+
+
+def _agreed(inputs: Sequence, free_axis: int | None = None) -> list:
+    """Tell every input the sizes that are known of any, on all axes but one."""
+    ndims = [x.ndim for x in inputs]
+    if len(set(ndims)) > 1:
+        raise ValueError(f"Mismatch: the inputs have different numbers of dimensions {ndims!r}")
+    shapes = [list(x.static_shape) for x in inputs]
+    common: list[int | None] = []
+    for axis, sizes in enumerate(zip(*shapes)):
+        known = {size for size in sizes if size is not None}
+        if len(known) > 1 and axis != free_axis:
+            listed = ", ".join(str(tuple(shape)) for shape in shapes)
+            allowed = "" if free_axis is None else " except in the concatenation axis"
+            raise ValueError(f"Mismatch: input shapes must be the same{allowed}, got {listed}")
+        common.append(known.pop() if len(known) == 1 else None)
+    result = []
+    for x, shape in zip(inputs, shapes):
+        wanted = [own if axis == free_axis else common[axis] for axis, own in enumerate(shape)]
+        result.append(x if wanted == shape else T.specify_shape(x, tuple(wanted)))
+    return result
+
+
+class ConcatLayer(MergeLayer):
+    """A layer that puts its inputs one after the other.
+
+    Parameters
+    ----------
+    incomings : list of (Layer or tuple)
+        The layers feeding into this layer, or the expected input shapes; equal but for `axis`.
+    axis : int
+        The axis along which the inputs are joined.
+    cropping : sequence of (None or str), or None
+        How to cut inputs of different sizes, see :func:`autocrop`; `axis` itself is never cut.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        On the first use of the output (or its shape), if the input shapes do not match.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import ConcatLayer, InputLayer
+    >>> ConcatLayer([InputLayer((None, 3, 8)), InputLayer((None, 4, 8))]).output_shape
+    (None, 7, 8)
+    """
+
+    def __init__(self, incomings: Iterable, axis: int = 1, cropping: Sequence | None = None, **kwargs: Any):
+        super().__init__(incomings, **kwargs)
+        self.axis = axis
+        if cropping is not None:
+            cropping = list(cropping) + [None] * (len(self.input_shapes[0]) - len(cropping))
+            cropping[axis] = None
+        self.cropping = cropping
+
+    def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
+        inputs = autocrop(inputs, self.cropping)
+        axis = self.axis % inputs[0].ndim
+        return T.concatenate(_agreed(inputs, axis), axis=axis)
+
+
+concat = ConcatLayer
+
+
+class ElemwiseMergeLayer(MergeLayer):
+    """A layer that combines its inputs element by element.
+
+    Parameters
+    ----------
+    incomings : list of (Layer or tuple)
+        The layers feeding into this layer, or the expected input shapes; all equal.
+    merge_function : callable
+        A function of two expressions, such as ``symc.tensor.mul``; more inputs are combined from left to right.
+    cropping : sequence of (None or str), or None
+        How to cut inputs of different sizes, see :func:`autocrop`.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        On the first use of the output (or its shape), if the input shapes differ.
+    """
+
+    def __init__(self, incomings: Iterable, merge_function: Callable, cropping: Sequence | None = None, **kwargs: Any):
+        super().__init__(incomings, **kwargs)
+        self.merge_function = merge_function
+        self.cropping = cropping
+
+    def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
+        return reduce(self.merge_function, _agreed(autocrop(inputs, self.cropping)))
+
+
+class ElemwiseSumLayer(ElemwiseMergeLayer):
+    """A layer that adds its inputs.
+
+    Parameters
+    ----------
+    incomings : list of (Layer or tuple)
+        The layers feeding into this layer, or the expected input shapes; all equal.
+    coeffs : number, expression or list of these
+        Factors on the inputs: one for all, or one for each.
+    cropping : sequence of (None or str), or None
+        How to cut inputs of different sizes, see :func:`autocrop`.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the number of coefficients is not that of the inputs.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import ElemwiseSumLayer, InputLayer
+    >>> ElemwiseSumLayer([InputLayer((None, 3)), InputLayer((None, 3))], coeffs=[1, -1]).output_shape
+    (None, 3)
+    """
+
+    def __init__(self, incomings: Iterable, coeffs: Any = 1, cropping: Sequence | None = None, **kwargs: Any):
+        super().__init__(incomings, T.add, cropping=cropping, **kwargs)
+        if isinstance(coeffs, list):
+            if len(coeffs) != len(self.input_shapes):
+                raise ValueError(
+                    f"Mismatch: got {len(coeffs)} coeffs for {len(self.input_shapes)} incomings; "
+                    "give one number for all or one for each"
+                )
+            self.coeffs = coeffs
+        else:
+            self.coeffs = [coeffs] * len(self.input_shapes)
+
+    def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
+        plain = [isinstance(coeff, (int, float)) and coeff == 1 for coeff in self.coeffs]
+        inputs = [x if skip else x * coeff for x, coeff, skip in zip(inputs, self.coeffs, plain)]
+        return super().get_output_for(inputs, **kwargs)

@@ -1,0 +1,343 @@
+"""Layers that normalise their input."""
+# Initialisers never change, so they are safe as default arguments.
+# ruff: noqa: B008
+
+from collections.abc import Iterable
+from typing import Any
+
+import symc
+import symc.tensor as T
+
+from .. import init, nonlinearities
+from .axes import all_but_second, chosen_axes, spread, unshared_shape
+from .base import Layer
+from .shape import padded
+from .special import BiasLayer, NonlinearityLayer, ScaleLayer
+
+__all__ = [
+    "BatchNormLayer",
+    "LocalResponseNormalization2DLayer",
+    "StandardizationLayer",
+    "batch_norm",
+    "instance_norm",
+    "layer_norm",
+]
+
+
+class LocalResponseNormalization2DLayer(Layer):
+    r"""A layer that divides every value by the strength of neighbouring channels at the same position.
+
+    .. math:: y_i = \frac{x_i}{\left(k + \alpha \sum_j x_j^2\right)^\beta}
+
+    where :math:`j` runs over `n` channels around :math:`i`.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape ``(batch, channels, rows, columns)``.
+    alpha, k, beta : float
+        The coefficients of the formula.
+    n : int
+        The number of channels in the sum; odd.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `n` is even.
+
+    References
+    ----------
+    .. [1] Alex Krizhevsky, Ilya Sutskever and Geoffrey Hinton (2012): ImageNet classification with deep convolutional
+           neural networks. Advances in Neural Information Processing Systems.
+    """
+
+    def __init__(self, incoming: Any, alpha: float = 1e-4, k: float = 2, beta: float = 0.75, n: int = 5, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        if n % 2 == 0:
+            raise ValueError(f"LocalResponseNormalization2DLayer needs an odd n, got n={n}")
+        self.alpha = alpha
+        self.k = k
+        self.beta = beta
+        self.n = n
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        half = self.n // 2
+        squares = padded(input**2, [(0, 0), (half, half), (0, 0), (0, 0)])
+        known = input.static_shape[1]
+        channels = input.shape[1] if known is None else known
+        total = sum(squares[:, start : start + channels] for start in range(self.n))
+        return input / (self.k + self.alpha * total) ** self.beta
+
+
+class BatchNormLayer(Layer):
+    r"""A layer that gives every channel zero mean and unit variance over the batch, then a learned scale and shift.
+
+    .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \gamma + \beta
+
+    While training, :math:`\mu` and :math:`\sigma^2` are those of the mini-batch, and running averages of the mean and
+    of the inverse standard deviation are updated; when testing, the averages take their place.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    axes : 'auto', int or tuple of int
+        The axes to normalise over; ``'auto'`` stands for all but the second: the batch and all positions.
+    epsilon : float
+        Added to the variance.
+    alpha : float
+        The weight of the newest mini-batch in the running averages, from 0 to 1.
+    beta : number, array, expression, shared variable, callable or None
+        The shift :math:`\beta`, of the shape of the input without `axes`. None for none (a linear layer or
+        nonlinearity that follows may make it useless).
+    gamma : number, array, expression, shared variable, callable or None
+        The scale :math:`\gamma`, of the same shape. None for none.
+    mean : number, array, expression, shared variable or callable
+        The running mean, of the same shape.
+    inv_std : number, array, expression, shared variable or callable
+        The running mean of :math:`1 / \sqrt{\sigma^2 + \epsilon}`, of the same shape.
+    **kwargs
+        See :class:`Layer`.
+
+    Attributes
+    ----------
+    use_averages, update_averages : bool or None
+        What this layer does whatever :func:`get_output` is told; None (at first) to do as told. Setting them to True
+        and False freezes the layer's statistics.
+
+    Raises
+    ------
+    ValueError
+        If the size of an axis that is not normalised over is None.
+
+    Notes
+    -----
+    ``get_output(..., deterministic=True)`` uses the averages and does not update them; the keyword arguments
+    ``batch_norm_use_averages`` and ``batch_norm_update_averages`` choose either apart from `deterministic`.
+
+    The updates of the averages travel with the expression: any function compiled from an output that uses the
+    mini-batch's statistics updates the averages, whatever its optimisations.
+
+    Stack it between a layer and its nonlinearity with :func:`batch_norm`.
+
+    References
+    ----------
+    .. [1] Sergey Ioffe and Christian Szegedy (2015): Batch normalization: Accelerating deep network training by
+           reducing internal covariate shift. arXiv:1502.03167.
+    """
+
+    def __init__(
+        self,
+        incoming: Any,
+        axes: Any = "auto",
+        epsilon: float = 1e-4,
+        alpha: float = 0.1,
+        beta: Any = init.Constant(0),
+        gamma: Any = init.Constant(1),
+        mean: Any = init.Constant(0),
+        inv_std: Any = init.Constant(1),
+        **kwargs: Any,
+    ):
+        super().__init__(incoming, **kwargs)
+        ndim = len(self.input_shape)
+        self.axes = chosen_axes(axes, ndim, all_but_second(ndim))
+        self.epsilon = epsilon
+        self.alpha = alpha
+        self.use_averages: bool | None = None
+        self.update_averages: bool | None = None
+        shape = unshared_shape("BatchNormLayer", self.input_shape, self.axes)
+        self.beta = None if beta is None else self.add_param(beta, shape, "beta", regularizable=False)
+        self.gamma = None if gamma is None else self.add_param(gamma, shape, "gamma")
+        self.mean = self.add_param(mean, shape, "mean", trainable=False, regularizable=False)
+        self.inv_std = self.add_param(inv_std, shape, "inv_std", trainable=False, regularizable=False)
+
+    def get_output_for(
+        self,
+        input: Any,
+        deterministic: bool = False,
+        batch_norm_use_averages: bool | None = None,
+        batch_norm_update_averages: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        use_averages = _first(self.use_averages, batch_norm_use_averages, deterministic)
+        update_averages = _first(self.update_averages, batch_norm_update_averages, not deterministic)
+        mean, inv_std = self.mean, self.inv_std
+        if not use_averages or update_averages:
+            batch_mean = input.mean(self.axes)
+            batch_inv_std = 1 / T.sqrt(input.var(self.axes) + self.epsilon)
+            if not use_averages:
+                mean, inv_std = batch_mean, batch_inv_std
+            if update_averages:
+                mean = self._update(mean, self.mean, batch_mean)
+                inv_std = self._update(inv_std, self.inv_std, batch_inv_std)
+        scale = inv_std if self.gamma is None else self.gamma * inv_std
+        normalized = (input - spread(mean, input.ndim, self.axes)) * spread(scale, input.ndim, self.axes)
+        return normalized if self.beta is None else normalized + spread(self.beta, input.ndim, self.axes)
+
+    def _update(self, used: Any, average: Any, of_batch: Any) -> Any:
+        """Let `used`, which every output and gradient reads, carry the update of `average`."""
+        if not isinstance(average, symc.SharedVariable):
+            return used
+        # On a clone, so that other functions that read the average (when testing) do not update it.
+        running = average.clone()
+        new = (1 - self.alpha) * running + self.alpha * of_batch
+        return T.carry_updates(used, {running: T.cast(new, running.dtype)})
+
+
+def _first(*choices: bool | None) -> bool:
+    return next(choice for choice in choices if choice is not None)
+
+
+def _take_nonlinearity(layer: Layer) -> Any:
+    nonlinearity = getattr(layer, "nonlinearity", None)
+    if nonlinearity is not None:
+        layer.nonlinearity = nonlinearities.identity
+    return nonlinearity
+
+
+def _drop_bias(layer: Layer) -> None:
+    if getattr(layer, "b", None) is not None:
+        del layer.params[layer.b]
+        layer.b = None
+
+
+def batch_norm(layer: Layer, **kwargs: Any) -> Layer:
+    """Normalise the activations of a layer before its nonlinearity.
+
+    The layer loses its nonlinearity, which is put on top, and its biases, which the normalisation would undo.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer to normalise; it is changed for good.
+    **kwargs
+        Passed to :class:`BatchNormLayer`. ``name`` is ``'layer_bn'`` after the layer's name by default.
+
+    Returns
+    -------
+    BatchNormLayer or NonlinearityLayer
+        The uppermost new layer.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import DenseLayer, InputLayer, batch_norm
+    >>> from lasagne_like.nonlinearities import tanh
+    >>> l1 = batch_norm(DenseLayer(InputLayer((None, 20)), num_units=5, nonlinearity=tanh))
+    """
+    nonlinearity = _take_nonlinearity(layer)
+    _drop_bias(layer)
+    name = kwargs.pop("name", None) or (layer.name and layer.name + "_bn")
+    layer = BatchNormLayer(layer, name=name, **kwargs)
+    return _nonlinearity_on_top(layer, nonlinearity, name)
+
+
+def _nonlinearity_on_top(layer: Layer, nonlinearity: Any, name: str | None) -> Layer:
+    if nonlinearity is None:
+        return layer
+    return NonlinearityLayer(layer, nonlinearity, name=name and name + "_nonlin")
+
+
+class StandardizationLayer(Layer):
+    r"""A layer that gives its input zero mean and unit variance over some axes, without parameters.
+
+    .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    axes : 'auto', 'spatial', 'features', int or tuple of int
+        The axes to normalise over. ``'spatial'``: all from the third on, every channel of every example apart.
+        ``'features'``: all but the first, every example apart. ``'auto'``: ``'features'`` for matrices, ``'spatial'``
+        otherwise.
+    epsilon : float
+        Added to the variance.
+    **kwargs
+        See :class:`Layer`.
+
+    References
+    ----------
+    .. [1] Dmitry Ulyanov, Andrea Vedaldi and Victor Lempitsky (2016): Instance normalization: The missing ingredient
+           for fast stylization. arXiv:1607.08022.
+    .. [2] Jimmy Ba, Jamie Kiros and Geoffrey Hinton (2016): Layer normalization. arXiv:1607.06450.
+    """
+
+    def __init__(self, incoming: Any, axes: Any = "auto", epsilon: float = 1e-4, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        ndim = len(self.input_shape)
+        if axes == "auto":
+            axes = "features" if ndim == 2 else "spatial"
+        if axes == "spatial":
+            axes = tuple(range(2, ndim))
+        elif axes == "features":
+            axes = tuple(range(1, ndim))
+        self.axes = chosen_axes(axes, ndim, ())
+        if not self.axes:
+            raise ValueError(
+                f"StandardizationLayer has no axes to normalise over for input shape {self.input_shape!r}; "
+                "use axes='features' or name the axes"
+            )
+        self.epsilon = epsilon
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        mean = input.mean(self.axes, keepdims=True)
+        return (input - mean) / T.sqrt(input.var(self.axes, keepdims=True) + self.epsilon)
+
+
+def _standardized(layer: Layer, suffix: str, axes: Any, extra: Iterable, kwargs: dict) -> Layer:
+    """Put a StandardizationLayer, further layers and the nonlinearity of `layer` on top of it."""
+    nonlinearity = _take_nonlinearity(layer)
+    _drop_bias(layer)
+    name = kwargs.pop("name", None) or (layer.name and layer.name + suffix)
+    layer = StandardizationLayer(layer, axes=axes, name=name, **kwargs)
+    for layer_class, ending in extra:
+        layer = layer_class(layer, name=name and name + ending)
+    return _nonlinearity_on_top(layer, nonlinearity, name)
+
+
+def instance_norm(layer: Layer, learn_scale: bool = True, learn_bias: bool = True, **kwargs: Any) -> Layer:
+    """Normalise every channel of every example before the layer's nonlinearity.
+
+    The layer loses its nonlinearity, which is put on top, and its biases, which the normalisation would undo.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer to normalise; it is changed for good.
+    learn_scale, learn_bias : bool
+        Whether to add a :class:`ScaleLayer` and a :class:`BiasLayer`, with one parameter for each channel.
+    **kwargs
+        Passed to :class:`StandardizationLayer`. ``name`` is ``'layer_in'`` after the layer's name by default.
+
+    Returns
+    -------
+    Layer
+        The uppermost new layer.
+    """
+    extra = [(ScaleLayer, "_scale")] * learn_scale + [(BiasLayer, "_bias")] * learn_bias
+    axes = kwargs.pop("axes", "spatial")
+    return _standardized(layer, "_in", axes, extra, kwargs)
+
+
+def layer_norm(layer: Layer, **kwargs: Any) -> Layer:
+    """Normalise every example over all its features before the layer's nonlinearity.
+
+    The layer loses its nonlinearity, which is put on top, and its biases; a :class:`ScaleLayer` and a
+    :class:`BiasLayer` with one parameter for each channel are added.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer to normalise; it is changed for good.
+    **kwargs
+        Passed to :class:`StandardizationLayer`. ``name`` is ``'layer_ln'`` after the layer's name by default.
+
+    Returns
+    -------
+    Layer
+        The uppermost new layer.
+    """
+    axes = kwargs.pop("axes", "features")
+    return _standardized(layer, "_ln", axes, [(ScaleLayer, "_scale"), (BiasLayer, "_bias")], kwargs)

@@ -1,0 +1,289 @@
+"""Layers that rearrange their input."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import symc
+import symc.tensor as T
+
+from ..utils import int_types
+from .base import Layer
+
+__all__ = [
+    "DimshuffleLayer",
+    "FlattenLayer",
+    "PadLayer",
+    "ReshapeLayer",
+    "SliceLayer",
+    "dimshuffle",
+    "flatten",
+    "pad",
+    "reshape",
+]
+
+
+class FlattenLayer(Layer):
+    """A layer that joins trailing axes.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    outdim : int
+        The number of axes of the output: the leading ``outdim - 1`` are kept, the others become one.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `outdim` is not positive.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import FlattenLayer, InputLayer
+    >>> FlattenLayer(InputLayer((None, 3, 4, 5))).output_shape
+    (None, 60)
+    """
+
+    def __init__(self, incoming: Any, outdim: int = 2, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        self.outdim = outdim
+        if outdim < 1:
+            raise ValueError(f"Dim must be >0, was {outdim}")
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return input.flatten(self.outdim)
+
+
+flatten = FlattenLayer
+
+
+class ReshapeLayer(Layer):
+    """A layer that gives its input another shape.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    shape : tuple
+        One entry for each axis of the output:
+
+        * a positive int, the size;
+        * ``[i]``, the size of the input's axis ``i``;
+        * -1, for at most one axis: the size that uses up all elements;
+        * a scalar integer expression.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `shape` contains anything else, or cannot be reached from the input shape.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, ReshapeLayer
+    >>> ReshapeLayer(InputLayer((None, 30, 20)), ([0], 5, -1)).output_shape
+    (None, 5, 120)
+    """
+
+    def __init__(self, incoming: Any, shape: Sequence, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        shape = tuple(shape)
+        for entry in shape:
+            self._check(entry)
+        if sum(isinstance(entry, int_types) and entry == -1 for entry in shape) > 1:
+            raise ValueError(f"`shape` cannot contain multiple -1, got {shape!r}")
+        self.shape = shape
+        # A shape out of reach should fail here, where the user states it.
+        self.output_shape  # noqa: B018
+
+    def _check(self, entry: Any) -> None:
+        if isinstance(entry, int_types):
+            if entry == 0 or entry < -1:
+                raise ValueError(f"`shape` integers must be positive or -1, got {entry!r}")
+        elif isinstance(entry, list):
+            if len(entry) != 1 or not isinstance(entry[0], int_types) or entry[0] < 0:
+                raise ValueError(f"`shape` input references must be single-element lists of int >= 0, got {entry!r}")
+            if entry[0] >= len(self.input_shape):
+                raise ValueError(f"`shape` refers to input axis {entry!r}, but the input shape is {self.input_shape!r}")
+        elif isinstance(entry, symc.Variable):
+            if entry.ndim != 0:
+                raise ValueError(
+                    f"A symbolic variable in a shape specification must be a scalar, but had {entry.ndim} dimensions"
+                )
+        else:
+            raise ValueError(f"`shape` must be a tuple of int, [int] and/or scalar expressions, got {entry!r}")
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        sizes = []
+        for entry in self.shape:
+            if isinstance(entry, list):
+                known = input.static_shape[entry[0]]
+                sizes.append(input.shape[entry[0]] if known is None else known)
+            else:
+                sizes.append(entry)
+        return input.reshape(tuple(sizes), ndim=len(sizes))
+
+
+reshape = ReshapeLayer
+
+
+class DimshuffleLayer(Layer):
+    """A layer that reorders axes, adds axes of size 1 or drops them.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    pattern : tuple
+        One entry for each axis of the output: the number of an input axis, or ``'x'`` for a new axis of size 1. Input
+        axes that are left out must have size 1.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `pattern` contains anything else, repeats an axis or leaves one out whose size is not known to be 1.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import DimshuffleLayer, InputLayer
+    >>> DimshuffleLayer(InputLayer((2, 3, 5, 7)), (3, 2, 1, "x", 0)).output_shape
+    (7, 5, 3, 1, 2)
+    """
+
+    def __init__(self, incoming: Any, pattern: Sequence, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        pattern = tuple(pattern)
+        axes = [entry for entry in pattern if entry != "x"]
+        if not all(isinstance(axis, int_types) for axis in axes):
+            raise ValueError(f"pattern must consist of axis numbers and 'x', got {pattern!r}")
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"pattern names an axis twice: {pattern!r}")
+        for axis in axes:
+            if not 0 <= axis < len(self.input_shape):
+                raise ValueError(f"pattern contains {axis}, but the input shape is {self.input_shape!r}")
+        dropped = [size for axis, size in enumerate(self.input_shape) if axis not in axes]
+        if any(size != 1 for size in dropped):
+            raise ValueError(
+                f"pattern {pattern!r} leaves out an axis whose size is not known to be 1; "
+                f"the input shape is {self.input_shape!r}"
+            )
+        self.pattern = pattern
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return input.dimshuffle(*self.pattern)
+
+
+dimshuffle = DimshuffleLayer
+
+
+def padded(x: Any, width: Sequence[tuple[int, int]], val: Any = 0) -> Any:
+    """Surround an expression with a constant value.
+
+    Parameters
+    ----------
+    x : expression
+    width : sequence of pairs of int
+        For every axis, how many elements to put before and after.
+    val : float or scalar expression
+
+    Returns
+    -------
+    expression
+    """
+    sizes, inner = [], []
+    for axis, (before, after) in enumerate(width):
+        known = x.static_shape[axis]
+        size = x.shape[axis] if known is None else known
+        sizes.append(size + (before + after) if before + after else size)
+        inner.append(slice(before, before + size) if before + after else slice(None))
+    frame = T.alloc(T.cast(val, x.dtype), *sizes)
+    return T.set_subtensor(frame[tuple(inner)], x)
+
+
+class PadLayer(Layer):
+    """A layer that surrounds its input with a constant value.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    width : int, or iterable of (int or pair of int)
+        How many elements to add: the same number everywhere; or, for each axis after the batch axes, a number for both
+        ends or a pair ``(before, after)``.
+    val : float or scalar expression
+        The value of the new elements.
+    batch_ndim : int
+        How many leading axes are left as they are.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `width` does not have one entry for each axis.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, PadLayer
+    >>> PadLayer(InputLayer((None, 3, 8, 8)), width=((1, 2), 3)).output_shape
+    (None, 3, 11, 14)
+    """
+
+    def __init__(self, incoming: Any, width: Any, val: Any = 0, batch_ndim: int = 2, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        axes = len(self.input_shape) - batch_ndim
+        widths = (width,) * axes if isinstance(width, int_types) else tuple(width)
+        pairs = [(each, each) if isinstance(each, int_types) else tuple(each) for each in widths]
+        if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+            raise ValueError(
+                f"width must be a number or have one number or pair of numbers (not negative) for each of the {axes} "
+                f"axes after batch_ndim={batch_ndim}, got {width!r} for input shape {self.input_shape!r}"
+            )
+        self.width = width
+        self.val = val
+        self.batch_ndim = batch_ndim
+        self._pairs = [(0, 0)] * batch_ndim + pairs
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return padded(input, self._pairs, self.val)
+
+
+pad = PadLayer
+
+
+class SliceLayer(Layer):
+    """A layer that takes a part of its input along one axis.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    indices : int or slice
+        An int takes one entry, and the axis disappears; a slice takes a range.
+    axis : int
+        The axis to slice.
+    **kwargs
+        See :class:`Layer`.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import InputLayer, SliceLayer
+    >>> SliceLayer(InputLayer((2, 3, 4)), indices=0, axis=1).output_shape
+    (2, 4)
+    >>> SliceLayer(InputLayer((2, 3, 4)), indices=slice(0, 2), axis=-1).output_shape
+    (2, 3, 2)
+    """
+
+    def __init__(self, incoming: Any, indices: Any, axis: int = -1, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        self.slice = indices
+        self.axis = axis
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        axis = self.axis % input.ndim
+        return input[(slice(None),) * axis + (self.slice,)]

@@ -1,0 +1,338 @@
+"""Layers that apply one simple operation, with or without parameters."""
+# Initialisers never change, so they are safe as default arguments.
+# ruff: noqa: B008
+
+from collections.abc import Callable, Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+import symc
+import symc.tensor as T
+
+from .. import init, nonlinearities
+from ..utils import floatX
+from .axes import all_but_second, chosen_axes, spread, unshared_shape
+from .base import Layer, MergeLayer, Shape
+from .noise import new_streams
+
+__all__ = [
+    "BiasLayer",
+    "ExpressionLayer",
+    "InverseLayer",
+    "NonlinearityLayer",
+    "ParametricRectifierLayer",
+    "RandomizedRectifierLayer",
+    "ScaleLayer",
+    "prelu",
+    "rrelu",
+    "standardize",
+]
+
+
+class NonlinearityLayer(Layer):
+    """A layer that applies a nonlinearity.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    nonlinearity : callable or None
+        None for a layer that does nothing.
+    **kwargs
+        See :class:`Layer`.
+    """
+
+    def __init__(self, incoming: Any, nonlinearity: Callable | None = nonlinearities.rectify, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        self.nonlinearity = nonlinearities.identity if nonlinearity is None else nonlinearity
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return self.nonlinearity(input)
+
+
+class BiasLayer(Layer):
+    """A layer that adds learned biases.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    b : number, array, expression, shared variable, callable or None
+        The biases, of the shape of the input without the shared axes. None for a layer that does nothing.
+    shared_axes : 'auto', int or tuple of int
+        The axes along which all values have the same bias; ``'auto'`` stands for all but the second.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the size of an axis that is not shared is None.
+
+    Examples
+    --------
+    >>> BiasLayer((20, 30, 40, 50), shared_axes=(0, 2)).b.get_value().shape
+    (30, 50)
+    """
+
+    def __init__(self, incoming: Any, b: Any = init.Constant(0), shared_axes: Any = "auto", **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        ndim = len(self.input_shape)
+        self.shared_axes = chosen_axes(shared_axes, ndim, all_but_second(ndim))
+        self.b = None
+        if b is not None:
+            shape = unshared_shape("BiasLayer", self.input_shape, self.shared_axes)
+            self.b = self.add_param(b, shape, "b", regularizable=False)
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return input if self.b is None else input + spread(self.b, input.ndim, self.shared_axes)
+
+
+class ScaleLayer(Layer):
+    """A layer that multiplies by learned scales.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    scales : number, array, expression, shared variable or callable
+        The scales, of the shape of the input without the shared axes.
+    shared_axes : 'auto', int or tuple of int
+        The axes along which all values have the same scale; ``'auto'`` stands for all but the second.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the size of an axis that is not shared is None.
+    """
+
+    def __init__(self, incoming: Any, scales: Any = init.Constant(1), shared_axes: Any = "auto", **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        ndim = len(self.input_shape)
+        self.shared_axes = chosen_axes(shared_axes, ndim, all_but_second(ndim))
+        shape = unshared_shape("ScaleLayer", self.input_shape, self.shared_axes)
+        self.scales = self.add_param(scales, shape, "scales", regularizable=False)
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return input * spread(self.scales, input.ndim, self.shared_axes)
+
+
+def standardize(layer: Any, offset: Any, scale: Any, shared_axes: Any = "auto") -> ScaleLayer:
+    """Subtract a fixed offset and divide by a fixed scale, such as the mean and deviation of the training data.
+
+    Parameters
+    ----------
+    layer : Layer or tuple
+        The layer feeding into the new layers, or the expected input shape.
+    offset, scale : array, expression or shared variable
+        Of the shape of the input without the shared axes.
+    shared_axes : 'auto', int or tuple of int
+        The axes along which all values have the same offset and scale; ``'auto'`` stands for all but the second.
+
+    Returns
+    -------
+    ScaleLayer
+        On top of a :class:`BiasLayer`; the parameters of neither are trainable.
+    """
+    layer = BiasLayer(layer, -offset, shared_axes)
+    layer.params[layer.b].discard("trainable")
+    inverse = 1 / scale if isinstance(scale, symc.Variable) else T.constant(floatX(1 / np.asarray(scale)))
+    layer = ScaleLayer(layer, inverse, shared_axes)
+    layer.params[layer.scales].discard("trainable")
+    return layer
+
+
+class ExpressionLayer(Layer):
+    """A layer that applies a function of the user.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    function : callable
+        From the input expression to the output expression.
+    output_shape : None, 'auto', tuple or callable
+        None states that the output has the shape of the input; ``'auto'`` infers the shape from the function; a tuple
+        (with None where a size may vary) or a function of the input shape states it. Statements are checked.
+    **kwargs
+        See :class:`Layer`.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import ExpressionLayer, InputLayer
+    >>> ExpressionLayer(InputLayer((32, 100, 20)), lambda x: x.mean(-1), output_shape="auto").output_shape
+    (32, 100)
+    """
+
+    def __init__(self, incoming: Any, function: Callable, output_shape: Any = None, **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        self.function = function
+        if callable(output_shape):
+            self.get_output_shape_for = output_shape
+        elif output_shape is None:
+            self.get_output_shape_for = lambda input_shape: input_shape
+        elif output_shape != "auto":
+            self.get_output_shape_for = lambda input_shape: tuple(output_shape)
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return self.function(input)
+
+
+class InverseLayer(MergeLayer):
+    """A layer that undoes another one, by the gradient of its output with respect to its input.
+
+    It is the transposed layer of a :class:`DenseLayer`, the transposed convolution of a convolutional layer and the
+    unpooling of a max-pooling layer; a nonlinearity of the layer contributes its derivative.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape: the output shape of `layer`.
+    layer : Layer
+        The layer to invert, with one input.
+    **kwargs
+        See :class:`Layer`.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import DenseLayer, InputLayer, InverseLayer
+    >>> l_in = InputLayer((None, 20))
+    >>> l1 = DenseLayer(l_in, num_units=5)
+    >>> InverseLayer(l1, l1).output_shape
+    (None, 20)
+    """
+
+    def __init__(self, incoming: Any, layer: Layer, **kwargs: Any):
+        super().__init__([incoming, layer, layer.input_layer], **kwargs)
+
+    def get_output_shape_for(self, input_shapes: Sequence[Shape]) -> Shape:
+        # Placeholders for the three inputs would not depend on each other, so there would be no gradient to look at.
+        return input_shapes[2]
+
+    def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
+        input, layer_out, layer_in = inputs
+        return symc.grad(None, wrt=layer_in, known_grads={layer_out: input})
+
+
+class ParametricRectifierLayer(Layer):
+    r"""A layer with a rectifier whose slope for negative inputs is learned, :math:`y = \max(0, x) + \alpha \min(0, x)`.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    alpha : number, array, expression, shared variable or callable
+        The slopes, of the shape of the input without the shared axes.
+    shared_axes : 'auto', 'all', int or tuple of int
+        The axes along which all values have the same slope; ``'auto'`` stands for all but the second.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If the size of an axis that is not shared is None.
+
+    References
+    ----------
+    .. [1] Kaiming He, Xiangyu Zhang, Shaoqing Ren and Jian Sun (2015): Delving deep into rectifiers: Surpassing
+           human-level performance on ImageNet classification. arXiv:1502.01852.
+    """
+
+    def __init__(self, incoming: Any, alpha: Any = init.Constant(0.25), shared_axes: Any = "auto", **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        ndim = len(self.input_shape)
+        self.shared_axes = chosen_axes(shared_axes, ndim, all_but_second(ndim))
+        shape = unshared_shape("ParametricRectifierLayer", self.input_shape, self.shared_axes)
+        self.alpha = self.add_param(alpha, shape, name="alpha", regularizable=False)
+
+    def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        return T.nnet.relu(input, spread(self.alpha, input.ndim, self.shared_axes))
+
+
+def prelu(layer: Layer, **kwargs: Any) -> ParametricRectifierLayer:
+    """Replace the nonlinearity of a layer by a parametric rectifier.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer; it is changed for good.
+    **kwargs
+        Passed to :class:`ParametricRectifierLayer`.
+
+    Returns
+    -------
+    ParametricRectifierLayer
+    """
+    if getattr(layer, "nonlinearity", None) is not None:
+        layer.nonlinearity = nonlinearities.identity
+    return ParametricRectifierLayer(layer, **kwargs)
+
+
+class RandomizedRectifierLayer(Layer):
+    """A layer with a leaky rectifier whose slope is drawn at random while training.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape.
+    lower, upper : float or scalar expression
+        The slopes are drawn uniformly between them; with ``deterministic=True`` their mean is used.
+    shared_axes : 'auto', 'all', int or tuple of int
+        The axes along which all values have the same slope; ``'auto'`` stands for all but the second.
+    **kwargs
+        See :class:`Layer`.
+
+    Raises
+    ------
+    ValueError
+        If `lower` is above `upper`.
+
+    References
+    ----------
+    .. [1] Bing Xu, Naiyan Wang, Tianqi Chen and Mu Li (2015): Empirical evaluation of rectified activations in
+           convolutional network. arXiv:1505.00853.
+    """
+
+    def __init__(self, incoming: Any, lower: Any = 0.3, upper: Any = 0.8, shared_axes: Any = "auto", **kwargs: Any):
+        super().__init__(incoming, **kwargs)
+        self._srng = new_streams()
+        if isinstance(lower, Number) and isinstance(upper, Number) and lower > upper:
+            raise ValueError(
+                "Upper bound for Randomized Rectifier needs to be higher than lower bound, "
+                f"got lower={lower!r}, upper={upper!r}"
+            )
+        self.lower = lower
+        self.upper = upper
+        ndim = len(self.input_shape)
+        self.shared_axes = chosen_axes(shared_axes, ndim, all_but_second(ndim))
+
+    def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:
+        if deterministic:
+            return T.nnet.relu(input, (self.lower + self.upper) / 2.0)
+        shape = tuple(1 if axis in self.shared_axes else input.shape[axis] for axis in range(input.ndim))
+        unit = self._srng.uniform(shape, low=0.0, high=1.0, dtype=input.dtype)
+        return T.nnet.relu(input, self.lower + (self.upper - self.lower) * unit)
+
+
+def rrelu(layer: Layer, **kwargs: Any) -> RandomizedRectifierLayer:
+    """Replace the nonlinearity of a layer by a randomised leaky rectifier.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer; it is changed for good.
+    **kwargs
+        Passed to :class:`RandomizedRectifierLayer`.
+
+    Returns
+    -------
+    RandomizedRectifierLayer
+    """
+    if getattr(layer, "nonlinearity", None) is not None:
+        layer.nonlinearity = nonlinearities.identity
+    return RandomizedRectifierLayer(layer, **kwargs)

@@ -1,0 +1,5 @@
+"""Classic networks as dictionaries of named layers."""
+
+from .vgg import IMAGENET_MEAN_BGR, preprocess, small_vgg, vgg16, vgg19
+
+__all__ = ["vgg16", "vgg19", "small_vgg", "preprocess", "IMAGENET_MEAN_BGR"]

@@ -1,0 +1,226 @@
+r"""Functions that layers apply to their activations.
+
+Each takes an expression and returns one of the same shape. Some take settings: they are classes whose objects are the
+functions (:class:`ScaledTanH`, :class:`LeakyRectify`, :class:`SELU`).
+"""
+
+from typing import Any
+
+import symc.tensor as T
+
+__all__ = [
+    "LeakyRectify",
+    "SELU",
+    "ScaledTanH",
+    "ScaledTanh",
+    "elu",
+    "identity",
+    "leaky_rectify",
+    "linear",
+    "rectify",
+    "selu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "tanh",
+    "very_leaky_rectify",
+]
+
+
+def sigmoid(x: Any) -> Any:
+    r"""Logistic function :math:`\varphi(x) = \frac{1}{1 + e^{-x}}`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values in ``[0, 1]``.
+    """
+    return T.nnet.sigmoid(x)
+
+
+def softmax(x: Any) -> Any:
+    r"""Normalised exponentials over the last axis, :math:`\varphi(x)_j = \frac{e^{x_j}}{\sum_k e^{x_k}}`.
+
+    Parameters
+    ----------
+    x : expression
+        ``(batch, classes)`` activations.
+
+    Returns
+    -------
+    expression
+        Values in ``[0, 1]`` that add up to 1 in every row.
+    """
+    return T.nnet.softmax(x)
+
+
+def tanh(x: Any) -> Any:
+    r"""Hyperbolic tangent :math:`\varphi(x) = \tanh(x)`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values in ``[-1, 1]``.
+    """
+    return T.tanh(x)
+
+
+class ScaledTanH:
+    r"""Scaled hyperbolic tangent :math:`\varphi(x) = \beta \tanh(\alpha x)`.
+
+    Parameters
+    ----------
+    scale_in : float
+        The factor :math:`\alpha` on the input.
+    scale_out : float
+        The factor :math:`\beta` on the output.
+
+    Notes
+    -----
+    LeCun et al. recommend ``ScaledTanH(scale_in=2. / 3, scale_out=1.7159)`` for inputs of unit variance; it keeps
+    :math:`\varphi(\pm 1) = \pm 1`.
+
+    References
+    ----------
+    .. [1] Yann LeCun, Leon Bottou, Genevieve B. Orr and Klaus-Robert Mueller (1998): Efficient BackProp.
+           Neural Networks: Tricks of the Trade.
+    """
+
+    def __init__(self, scale_in: float = 1, scale_out: float = 1):
+        self.scale_in = scale_in
+        self.scale_out = scale_out
+
+    def __call__(self, x: Any) -> Any:
+        return T.tanh(x * self.scale_in) * self.scale_out
+
+
+ScaledTanh = ScaledTanH
+
+
+def rectify(x: Any) -> Any:
+    r"""Rectifier :math:`\varphi(x) = \max(0, x)`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+    """
+    return T.nnet.relu(x)
+
+
+class LeakyRectify:
+    r"""Rectifier with a slope for negative inputs, :math:`\varphi(x) = \max(\alpha x, x)`.
+
+    Parameters
+    ----------
+    leakiness : float
+        The slope :math:`\alpha`, from 0 (the ordinary rectifier) to 1 (the identity).
+
+    References
+    ----------
+    .. [1] Andrew L. Maas, Awni Y. Hannun and Andrew Y. Ng (2013): Rectifier nonlinearities improve neural network
+           acoustic models. International Conference on Machine Learning.
+    """
+
+    def __init__(self, leakiness: float = 0.01):
+        self.leakiness = leakiness
+
+    def __call__(self, x: Any) -> Any:
+        return T.nnet.relu(x, self.leakiness)
+
+
+leaky_rectify = LeakyRectify()
+very_leaky_rectify = LeakyRectify(1.0 / 3)
+
+
+def elu(x: Any) -> Any:
+    r"""Exponential linear unit :math:`\varphi(x) = x` for :math:`x > 0`, else :math:`e^x - 1`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values above -1.
+
+    References
+    ----------
+    .. [1] Djork-Arne Clevert, Thomas Unterthiner and Sepp Hochreiter (2015): Fast and accurate deep network learning
+           by exponential linear units (ELUs). arXiv:1511.07289.
+    """
+    return T.nnet.elu(x)
+
+
+class SELU:
+    r"""Scaled exponential linear unit, which drives activations towards zero mean and unit variance.
+
+    .. math:: \varphi(x) = \lambda x \ \text{for}\ x > 0, \quad \lambda \alpha (e^x - 1) \ \text{otherwise}
+
+    Parameters
+    ----------
+    scale : float
+        The factor :math:`\lambda`; above 1.
+    scale_neg : float
+        The factor :math:`\alpha` on negative inputs.
+
+    References
+    ----------
+    .. [1] Guenter Klambauer, Thomas Unterthiner, Andreas Mayr and Sepp Hochreiter (2017): Self-normalizing neural
+           networks. arXiv:1706.02515.
+    """
+
+    def __init__(self, scale: float = 1, scale_neg: float = 1):
+        self.scale = scale
+        self.scale_neg = scale_neg
+
+    def __call__(self, x: Any) -> Any:
+        return self.scale * T.switch(x > 0, x, self.scale_neg * T.expm1(T.minimum(x, 0)))
+
+
+selu = SELU(scale=1.0507009873554804934193349852946, scale_neg=1.6732632423543772848170429916717)
+
+
+def softplus(x: Any) -> Any:
+    r"""Smooth rectifier :math:`\varphi(x) = \log(1 + e^x)`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Positive values.
+    """
+    return T.nnet.softplus(x)
+
+
+def linear(x: Any) -> Any:
+    r"""Identity :math:`\varphi(x) = x`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        `x` itself.
+    """
+    return x
+
+
+identity = linear

@@ -1,0 +1,151 @@
+"""Penalties on parameters, to be added to the loss.
+
+>>> import lasagne_like
+>>> from lasagne_like.layers import DenseLayer, InputLayer
+>>> network = DenseLayer(InputLayer((None, 20)), num_units=3)
+>>> penalty = 1e-4 * regularize_network_params(network, l2)
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import symc
+import symc.tensor as T
+
+from .layers import Layer, get_all_params
+
+__all__ = [
+    "apply_penalty",
+    "l1",
+    "l2",
+    "regularize_layer_params",
+    "regularize_layer_params_weighted",
+    "regularize_network_params",
+]
+
+
+def l1(x: Any) -> Any:
+    """Sum of absolute values.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        A scalar.
+    """
+    return T.sum(abs(x))
+
+
+def l2(x: Any) -> Any:
+    """Sum of squares (not halved, and not its square root).
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        A scalar.
+    """
+    return T.sum(x**2)
+
+
+def apply_penalty(tensor_or_tensors: Any, penalty: Callable, **kwargs: Any) -> Any:
+    """Apply a penalty to one expression, or to several and add the results.
+
+    Parameters
+    ----------
+    tensor_or_tensors : expression or iterable of expressions
+    penalty : callable
+        From an expression to a scalar.
+    **kwargs
+        Passed to `penalty`.
+
+    Returns
+    -------
+    expression
+        A scalar; the number 0 if there is nothing to penalise.
+    """
+    if isinstance(tensor_or_tensors, symc.Variable):
+        return penalty(tensor_or_tensors, **kwargs)
+    return sum(penalty(x, **kwargs) for x in tensor_or_tensors)
+
+
+def regularize_layer_params(
+    layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
+) -> Any:
+    """Apply a penalty to the parameters of one layer or of several layers, not of those below.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+    penalty : callable
+        From an expression to a scalar.
+    tags : mapping, optional
+        Which parameters to take, as for :meth:`Layer.get_params`; ``{'regularizable': True}`` by default.
+    **kwargs
+        Passed to `penalty`.
+
+    Returns
+    -------
+    expression
+        A scalar.
+    """
+    tags = {"regularizable": True} if tags is None else tags
+    layers = [layer] if isinstance(layer, Layer) else layer
+    return apply_penalty([param for each in layers for param in each.get_params(**tags)], penalty, **kwargs)
+
+
+def regularize_layer_params_weighted(
+    layers: Mapping[Layer, Any], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
+) -> Any:
+    """Apply a penalty with a coefficient for each layer.
+
+    Parameters
+    ----------
+    layers : mapping of Layer to number or scalar expression
+        The coefficients.
+    penalty : callable
+        From an expression to a scalar.
+    tags : mapping, optional
+        As for :func:`regularize_layer_params`.
+    **kwargs
+        Passed to `penalty`.
+
+    Returns
+    -------
+    expression
+        A scalar.
+    """
+    return sum(
+        coefficient * regularize_layer_params(layer, penalty, tags, **kwargs) for layer, coefficient in layers.items()
+    )
+
+
+def regularize_network_params(
+    layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
+) -> Any:
+    """Apply a penalty to the parameters of all layers up to the given ones.
+
+    Parameters
+    ----------
+    layer : Layer or iterable of Layer
+        The output layer or layers of the network.
+    penalty : callable
+        From an expression to a scalar.
+    tags : mapping, optional
+        Which parameters to take; ``{'regularizable': True}`` by default.
+    **kwargs
+        Passed to `penalty`.
+
+    Returns
+    -------
+    expression
+        A scalar.
+    """
+    tags = {"regularizable": True} if tags is None else tags
+    return apply_penalty(get_all_params(layer, **tags), penalty, **kwargs)

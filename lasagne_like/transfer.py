@@ -1,0 +1,293 @@
+"""Transfer learning: freeze layers, put a new head on a trained trunk, copy weights between networks.
+
+The usual course, for a trained network ``net`` (a dict of named layers)::
+
+    new = replace_head(net, "pool5", lambda trunk: DenseLayer(trunk, 5, nonlinearity=softmax, name="out"))
+    freeze("*", new)
+    unfreeze("out", new)       # train only the head ...
+    Trainer(new).fit(...)
+    unfreeze("*", new)         # ... then all of it, gently
+    Trainer(new, learning_rate=1e-4).fit(...)
+
+Freezing edits tags, so it must come before the training function is compiled.
+
+References
+----------
+.. [1] Yosinski, Clune, Bengio, Lipson (2014): How transferable are features in deep neural networks? NIPS.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .io import LoadReport, Network, all_layers, assign_weights, name_params
+from .layers import BatchNormLayer, Layer
+
+__all__ = ["freeze", "unfreeze", "frozen_layers", "select_layers", "replace_head", "copy_weights"]
+
+# What the user had told each batch normalisation that is frozen now, to be told again when it is unfrozen.
+_told_before: WeakKeyDictionary[Layer, tuple[bool | None, bool | None]] = WeakKeyDictionary()
+
+Choice = str | Layer | Iterable[str | Layer] | Mapping[str, Layer] | Callable[[Layer], bool]
+
+
+def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
+    """Keep the parameters of some layers as they are while the others are trained.
+
+    The parameters lose the tag ``trainable``: ``get_all_params(network, trainable=True)`` leaves them out, so that no
+    update touches them and no gradient is built for them; where everything below a layer is frozen, the backward pass
+    stops there. A frozen batch normalisation normalises by its stored averages and keeps them, also in training.
+
+    Parameters
+    ----------
+    layer_or_pattern : Layer, str, list, dict or callable
+        Which layers: a layer, a shell-style pattern of layer names (``"conv[12]_*"``), a list of these, a dict of
+        named layers, or a function from layer to bool.
+    network : Layer, list of Layer, or dict of str to Layer, optional
+        Where patterns and functions look for layers; a dict's keys count as names. Needed for those; given with
+        layers, their parameters are frozen wherever else in the network they are shared.
+    below : bool
+        Freeze all layers that feed the chosen ones, too.
+
+    Returns
+    -------
+    list of Layer
+        The layers now frozen by this call, every layer after its inputs.
+
+    Raises
+    ------
+    ValueError
+        Nothing matches a pattern (the message lists near names), or ``network`` is missing.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import DenseLayer, InputLayer, get_all_params
+    >>> hidden = DenseLayer(InputLayer((None, 4)), 3, name="hidden")
+    >>> out = DenseLayer(hidden, 2, name="out")
+    >>> [layer.name for layer in freeze("hid*", out)]
+    ['hidden']
+    >>> [param.name for param in get_all_params(out, trainable=True)]
+    ['out.W', 'out.b']
+    """
+    chosen = select_layers(layer_or_pattern, network, below=below)
+    for layer, param in _holders(chosen, network):
+        if "trainable" in layer.params[param]:
+            layer.params[param] -= {"trainable"}
+            layer.params[param] |= {"frozen"}
+    for layer in chosen:
+        _hold_averages(layer)
+    return chosen
+
+
+def unfreeze(layer_or_pattern: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
+    """Undo :func:`freeze`: what it made untrainable is trainable again, averages are updated again.
+
+    Parameters and errors are those of :func:`freeze`. Layers that are not frozen stay as they are, and so do parameters
+    that were never trainable.
+
+    Returns
+    -------
+    list of Layer
+        The chosen layers.
+    """
+    chosen = select_layers(layer_or_pattern, network, below=below)
+    for layer, param in _holders(chosen, network):
+        if "frozen" in layer.params[param]:
+            layer.params[param] -= {"frozen"}
+            layer.params[param] |= {"trainable"}
+    for layer in chosen:
+        _release_averages(layer)
+    return chosen
+
+
+def frozen_layers(network: Network) -> list[Layer]:
+    """Return the layers of a network that :func:`freeze` has frozen."""
+    return [
+        layer
+        for layer in all_layers(network)
+        if _holds_averages(layer) or any("frozen" in tags for tags in layer.params.values())
+    ]
+
+
+def _holders(chosen: list[Layer], network: Network | None) -> list[tuple[Layer, Any]]:
+    """Pair each parameter of the chosen layers with every layer of the network that has it."""
+    wanted = {param for layer in chosen for param in layer.params}
+    around = chosen if network is None else [*chosen, *all_layers(network)]
+    unique = list(dict.fromkeys(around))
+    return [(layer, param) for layer in unique for param in layer.params if param in wanted]
+
+
+def _hold_averages(layer: Layer) -> None:
+    """Make a batch normalisation use its stored averages and keep them, whatever get_output is told."""
+    if isinstance(layer, BatchNormLayer) and not _holds_averages(layer):
+        _told_before[layer] = layer.use_averages, layer.update_averages
+        layer.use_averages, layer.update_averages = True, False
+
+
+def _release_averages(layer: Layer) -> None:
+    if isinstance(layer, BatchNormLayer) and _holds_averages(layer):
+        layer.use_averages, layer.update_averages = _told_before.pop(layer)
+
+
+def _holds_averages(layer: Layer) -> bool:
+    return layer in _told_before
+
+
+def select_layers(choice: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
+    """Resolve a choice of layers as :func:`freeze` describes it.
+
+    Parameters
+    ----------
+    choice : Layer, str, list, dict or callable
+        Which layers.
+    network : Layer, list of Layer, or dict of str to Layer, optional
+        Where to look for names.
+    below : bool
+        Add all layers that feed the chosen ones.
+
+    Returns
+    -------
+    list of Layer
+        Without repetition, every layer after its inputs.
+
+    Raises
+    ------
+    ValueError
+        Nothing matches, or ``network`` is needed.
+    TypeError
+        ``choice`` is of another type.
+    """
+    if isinstance(choice, Mapping):
+        choice = list(choice.values())
+    items = [choice] if isinstance(choice, str | Layer) or callable(choice) else list(choice)
+    found: dict[Layer, None] = {}
+    for item in items:
+        for layer in [item] if isinstance(item, Layer) else _matching(item, network):
+            found.update(dict.fromkeys(all_layers(layer) if below else [layer]))
+    order = all_layers(network) if network is not None else all_layers(list(found)) if found else []
+    return [layer for layer in order if layer in found] + [layer for layer in found if layer not in set(order)]
+
+
+def _matching(item: object, network: Network | None) -> list[Layer]:
+    if not isinstance(item, str) and not callable(item):
+        raise TypeError(
+            f"expected layers, names, or a function from layer to bool, got {type(item).__name__}: {item!r}"
+        )
+    if network is None:
+        raise ValueError(f"{item!r} needs the network to look in: give network=... (an output layer or a dict)")
+    named = _names(network)
+    if callable(item):
+        matches = [layer for layer in named if item(layer)]
+        if not matches:
+            raise ValueError(f"the function {item!r} chose none of the network's {len(named)} layers")
+        return matches
+    matches = [layer for layer, name in named.items() if name is not None and fnmatchcase(name, item)]
+    if not matches:
+        names = [name for name in named.values() if name is not None]
+        near = difflib.get_close_matches(item, names, n=5, cutoff=0.4)
+        hint = f"near names: {', '.join(near)}" if near else f"names: {', '.join(names) or 'none, no layer has a name'}"
+        raise ValueError(f"no layer's name matches {item!r}; {hint}")
+    return matches
+
+
+def _names(network: Network) -> dict[Layer, str | None]:
+    keys = {layer: key for key, layer in network.items()} if isinstance(network, Mapping) else {}
+    return {layer: keys.get(layer, layer.name) for layer in all_layers(network)}
+
+
+def replace_head(
+    network: Network, cut: str | Layer, build: Callable[[Layer], Layer | Mapping[str, Layer]]
+) -> OrderedDict[str, Layer]:
+    """Keep a network up to one layer and put new layers on top.
+
+    Parameters
+    ----------
+    network : Layer, list of Layer, or dict of str to Layer
+        The trained network. It is not changed, but the new network shares its layers, and with them their
+        parameters, up to ``cut``.
+    cut : str or Layer
+        The last layer to keep, or its name.
+    build : callable
+        Given that layer, returns the new output layer, or a dict of new named layers ending in the output layer.
+
+    Returns
+    -------
+    OrderedDict of str to Layer
+        The kept layers under their names, then the new ones; unnamed layers are called by position and class. The last
+        entry is the output layer.
+
+    Raises
+    ------
+    ValueError
+        No or more than one layer is called ``cut``; what ``build`` returns does not rest on it; or a new layer is
+        called like a kept one.
+
+    Examples
+    --------
+    >>> from lasagne_like.layers import DenseLayer, InputLayer
+    >>> trained = DenseLayer(DenseLayer(InputLayer((None, 4), name="input"), 3, name="hidden"), 10, name="out")
+    >>> list(replace_head(trained, "hidden", lambda trunk: DenseLayer(trunk, 2, name="out")))
+    ['input', 'hidden', 'out']
+    """
+    found = select_layers(cut, network)
+    if len(found) != 1:
+        raise ValueError(f"cut={cut!r} matches {len(found)} layers ({', '.join(str(f.name) for f in found)}): need one")
+    trunk = found[0]
+    built = build(trunk)
+    head_names = {layer: name for name, layer in built.items()} if isinstance(built, Mapping) else {}
+    top = list(built.values())[-1] if isinstance(built, Mapping) else built
+    layers = all_layers(top)
+    if trunk not in layers:
+        raise ValueError(f"what build returned does not rest on {cut!r}: use the layer that build is given as incoming")
+    kept, old_names = set(all_layers(trunk)), _names(network)
+    result: OrderedDict[str, Layer] = OrderedDict()
+    for position, layer in enumerate(layers):
+        name = old_names.get(layer) if layer in kept else head_names.get(layer, layer.name)
+        name = name or f"{position}_{type(layer).__name__}"
+        if name in result:
+            raise ValueError(f"two layers would be called {name!r}: give the new one another name")
+        result[name] = layer
+    return result
+
+
+def copy_weights(
+    source: Network, target: Network, pattern: str | Iterable[str] = "*", *, strict: bool = True
+) -> LoadReport:
+    """Copy parameter values between two networks by name; afterwards the networks share nothing.
+
+    Parameters
+    ----------
+    source, target : Layer, list of Layer, or dict of str to Layer
+        From and to; see :func:`lasagne_like.io.name_params` for the names.
+    pattern : str or list of str
+        Shell-style patterns of the parameter names to copy, such as ``"conv*"``.
+    strict : bool
+        Whether the names that match must agree between both, with their shapes. With False those that agree are copied.
+
+    Returns
+    -------
+    LoadReport
+        What was copied and what was not.
+
+    Raises
+    ------
+    lasagne_like.io.WeightsMismatchError
+        Names or shapes do not agree, with ``strict=True``; nothing is copied then.
+    ValueError
+        The pattern matches no parameter of the source.
+    """
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+
+    def chosen(network: Network) -> dict[str, Any]:
+        named = name_params(network)
+        return {name: param for name, param in named.items() if any(fnmatchcase(name, p) for p in patterns)}
+
+    values = {name: param.get_value() for name, param in chosen(source).items()}
+    if not values:
+        raise ValueError(f"pattern={pattern!r} matches no parameter of the source: {', '.join(name_params(source))}")
+    return assign_weights(values, chosen(target), strict=strict, source="the source network")

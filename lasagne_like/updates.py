@@ -1,0 +1,458 @@
+r"""Optimisers, as pure functions from a loss to a dictionary of updates.
+
+Every optimiser takes a scalar loss, or a list of gradients, and a list of shared variables. It returns an
+``OrderedDict`` that maps each shared variable (the parameters, and the optimiser's own state) to its next value, ready
+for ``symc.function(..., updates=...)``:
+
+* :func:`sgd`, :func:`momentum`, :func:`nesterov_momentum`, :func:`adagrad`, :func:`rmsprop`, :func:`adadelta`,
+  :func:`adam`, :func:`adamax`, :func:`amsgrad`;
+* :func:`apply_momentum` and :func:`apply_nesterov_momentum` add momentum to the updates of any optimiser;
+* :func:`norm_constraint` and :func:`total_norm_constraint` bound the norm of a tensor or of several.
+
+All hyperparameters may be symbolic; a shared learning rate can be changed while training, without compiling anew::
+
+    rate = symc.shared(floatX(0.001))
+    updates = adam(loss, params, learning_rate=rate)
+    train = symc.function([x, y], loss, updates=updates)
+    rate.set_value(floatX(0.0001))
+
+In the formulas, :math:`g` is the gradient, :math:`\theta` the parameter and :math:`\eta` the learning rate.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import symc
+import symc.tensor as T
+
+from .constraints import norm_constraint, total_norm_constraint
+from .utils import floatX
+
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "amsgrad",
+    "apply_momentum",
+    "apply_nesterov_momentum",
+    "get_or_compute_grads",
+    "momentum",
+    "nesterov_momentum",
+    "norm_constraint",
+    "rmsprop",
+    "sgd",
+    "total_norm_constraint",
+]
+
+Updates = OrderedDict
+"""Shared variable to expression of its next value."""
+
+
+def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
+    """Return the gradients of a loss, or the ones given.
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+        A loss, or one gradient for each parameter.
+    params : sequence of shared variables
+
+    Returns
+    -------
+    list of expressions
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not a shared variable (it could never be updated), or if the number of gradients is not the
+        number of parameters.
+    """
+    params = list(params)
+    for position, param in enumerate(params):
+        if not isinstance(param, symc.SharedVariable):
+            raise ValueError(
+                f"params must contain shared variables only, but params[{position}] is {param!r}. If it contains "
+                "arbitrary parameter expressions, then lasagne_like.utils.collect_shared_vars() may help you."
+            )
+    if isinstance(loss_or_grads, (list, tuple)):
+        if len(loss_or_grads) != len(params):
+            raise ValueError(f"Got {len(loss_or_grads)} gradient expressions for {len(params)} parameters")
+        return list(loss_or_grads)
+    return list(symc.grad(loss_or_grads, params))
+
+
+def _zeros_like(param: Any) -> Any:
+    value = param.get_value(borrow=True)
+    return symc.shared(np.zeros(value.shape, value.dtype), shape=param.static_shape)
+
+
+def _descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Updates], Any]) -> Updates:
+    """Collect ``param - step(param, grad, updates)``; `step` adds the updates of its own state."""
+    params = list(params)
+    updates: Updates = OrderedDict()
+    for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params)):
+        updates[param] = param - step(param, grad, updates)
+    return updates
+
+
+def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
+    r"""Stochastic gradient descent, :math:`\theta := \theta - \eta g`.
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+    """
+    return _descend(loss_or_grads, params, lambda param, grad, updates: learning_rate * grad)
+
+
+def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: Any = 0.9) -> Updates:
+    r"""Add momentum to updates.
+
+    .. math:: v := \mu v + (u - \theta), \quad \theta := \theta + v
+
+    where :math:`u` is the next value in `updates`.
+
+    Parameters
+    ----------
+    updates : mapping of shared variable to expression
+    params : iterable of shared variables, optional
+        The ones that get momentum; all keys of `updates` by default.
+    momentum : float or scalar expression
+        The part :math:`\mu` of the velocity that is kept. More momentum means larger steps in effect; multiplying the
+        learning rate by ``1 - momentum`` makes up for it.
+
+    Returns
+    -------
+    OrderedDict
+        A changed copy of `updates`, with the velocities added.
+    """
+    result: Updates = OrderedDict(updates)
+    for param in list(updates) if params is None else params:
+        velocity = _zeros_like(param)
+        moved = momentum * velocity + result[param]
+        result[velocity] = moved - param
+        result[param] = moved
+    return result
+
+
+def momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum: Any = 0.9) -> Updates:
+    r"""Gradient descent with momentum.
+
+    .. math:: v := \mu v - \eta g, \quad \theta := \theta + v
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, momentum : float or scalar expression
+        See :func:`apply_momentum`.
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+    """
+    return apply_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
+
+
+def apply_nesterov_momentum(updates: Mapping, params: Iterable | None = None, momentum: Any = 0.9) -> Updates:
+    r"""Add Nesterov momentum to updates.
+
+    .. math:: v := \mu v + (u - \theta), \quad \theta := \theta + \mu v + (u - \theta)
+
+    where :math:`u` is the next value in `updates` and the second formula uses the new :math:`v`.
+
+    Parameters
+    ----------
+    updates : mapping of shared variable to expression
+    params : iterable of shared variables, optional
+        The ones that get momentum; all keys of `updates` by default.
+    momentum : float or scalar expression
+        The part :math:`\mu` of the velocity that is kept.
+
+    Returns
+    -------
+    OrderedDict
+        A changed copy of `updates`, with the velocities added.
+
+    Notes
+    -----
+    The method looks ahead: it wants the gradient at the place to which the velocity leads. Here the stored parameters
+    are that place, so that the gradient at the current parameters is the one wanted [1]_.
+
+    References
+    ----------
+    .. [1] Yoshua Bengio, Nicolas Boulanger-Lewandowski and Razvan Pascanu (2012): Advances in optimizing recurrent
+           networks. arXiv:1212.0901.
+    """
+    result: Updates = OrderedDict(updates)
+    for param in list(updates) if params is None else params:
+        velocity = _zeros_like(param)
+        new_velocity = momentum * velocity + result[param] - param
+        result[velocity] = new_velocity
+        result[param] = momentum * new_velocity + result[param]
+    return result
+
+
+def nesterov_momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum: Any = 0.9) -> Updates:
+    r"""Gradient descent with Nesterov momentum.
+
+    .. math:: v := \mu v - \eta g, \quad \theta := \theta + \mu v - \eta g
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, momentum : float or scalar expression
+        See :func:`apply_nesterov_momentum`.
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+    """
+    return apply_nesterov_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
+
+
+def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsilon: Any = 1e-6) -> Updates:
+    r"""Scale steps by the root of all squared gradients so far.
+
+    .. math:: a := a + g^2, \quad \theta := \theta - \frac{\eta}{\sqrt{a + \epsilon}} g
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, epsilon : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] John Duchi, Elad Hazan and Yoram Singer (2011): Adaptive subgradient methods for online learning and
+           stochastic optimization. Journal of Machine Learning Research 12.
+    """
+
+    def step(param: Any, grad: Any, updates: Updates) -> Any:
+        total = _zeros_like(param)
+        updates[total] = total + grad**2
+        return learning_rate * grad / T.sqrt(updates[total] + epsilon)
+
+    return _descend(loss_or_grads, params, step)
+
+
+def rmsprop(
+    loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.9, epsilon: Any = 1e-6
+) -> Updates:
+    r"""Scale steps by a running root mean square of the gradients.
+
+    .. math:: r := \rho r + (1 - \rho) g^2, \quad \theta := \theta - \frac{\eta}{\sqrt{r + \epsilon}} g
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, rho, epsilon : float or scalar expression
+        `rho` near 1 makes the average slow.
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] Tijmen Tieleman and Geoffrey Hinton (2012): Neural networks for machine learning, lecture 6.5. Coursera.
+    """
+
+    def step(param: Any, grad: Any, updates: Updates) -> Any:
+        average = _zeros_like(param)
+        updates[average] = rho * average + (1 - rho) * grad**2
+        return learning_rate * grad / T.sqrt(updates[average] + epsilon)
+
+    return _descend(loss_or_grads, params, step)
+
+
+def adadelta(
+    loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.95, epsilon: Any = 1e-6
+) -> Updates:
+    r"""Scale steps by the ratio of running root mean squares of past steps and gradients.
+
+    .. math:: r := \rho r + (1 - \rho) g^2, \quad
+              \Delta = \frac{\sqrt{s + \epsilon}}{\sqrt{r + \epsilon}} g, \quad
+              s := \rho s + (1 - \rho) \Delta^2, \quad \theta := \theta - \eta \Delta
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, rho, epsilon : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] Matthew D. Zeiler (2012): ADADELTA: An adaptive learning rate method. arXiv:1212.5701.
+    """
+
+    def step(param: Any, grad: Any, updates: Updates) -> Any:
+        gradients, steps = _zeros_like(param), _zeros_like(param)
+        updates[gradients] = rho * gradients + (1 - rho) * grad**2
+        delta = grad * T.sqrt(steps + epsilon) / T.sqrt(updates[gradients] + epsilon)
+        updates[steps] = rho * steps + (1 - rho) * delta**2
+        return learning_rate * delta
+
+    return _descend(loss_or_grads, params, step)
+
+
+def _adam_like(
+    loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
+) -> Updates:
+    """Move by a running mean of gradients, divided by what ``scale(param, grad, updates)`` returns."""
+    elapsed = symc.shared(floatX(0.0))
+    now = elapsed + 1
+    rate = rate_at(now)
+
+    def step(param: Any, grad: Any, updates: Updates) -> Any:
+        mean = _zeros_like(param)
+        updates[mean] = beta1 * mean + (1 - beta1) * grad
+        return rate * updates[mean] / scale(param, grad, updates)
+
+    updates = _descend(loss_or_grads, params, step)
+    updates[elapsed] = now
+    return updates
+
+
+def adam(
+    loss_or_grads: Any,
+    params: Sequence,
+    learning_rate: Any = 0.001,
+    beta1: Any = 0.9,
+    beta2: Any = 0.999,
+    epsilon: Any = 1e-8,
+) -> Updates:
+    r"""Adam: running means of gradients and of their squares, with their bias at the start taken away.
+
+    .. math:: m := \beta_1 m + (1 - \beta_1) g, \quad v := \beta_2 v + (1 - \beta_2) g^2, \quad
+              \theta := \theta - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, beta1, beta2, epsilon : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] Diederik Kingma and Jimmy Ba (2014): Adam: A method for stochastic optimization. arXiv:1412.6980.
+    """
+
+    def scale(param: Any, grad: Any, updates: Updates) -> Any:
+        square = _zeros_like(param)
+        updates[square] = beta2 * square + (1 - beta2) * grad**2
+        return T.sqrt(updates[square]) + epsilon
+
+    return _adam_like(
+        loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
+    )
+
+
+def adamax(
+    loss_or_grads: Any,
+    params: Sequence,
+    learning_rate: Any = 0.002,
+    beta1: Any = 0.9,
+    beta2: Any = 0.999,
+    epsilon: Any = 1e-8,
+) -> Updates:
+    r"""The variant of Adam with the infinity norm of the gradients.
+
+    .. math:: m := \beta_1 m + (1 - \beta_1) g, \quad u := \max(\beta_2 u, |g|), \quad
+              \theta := \theta - \frac{\eta}{1 - \beta_1^t} \frac{m}{u + \epsilon}
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, beta1, beta2, epsilon : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] Diederik Kingma and Jimmy Ba (2014): Adam: A method for stochastic optimization. arXiv:1412.6980.
+    """
+
+    def scale(param: Any, grad: Any, updates: Updates) -> Any:
+        largest = _zeros_like(param)
+        updates[largest] = T.maximum(beta2 * largest, abs(grad))
+        return updates[largest] + epsilon
+
+    return _adam_like(loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
+
+
+def amsgrad(
+    loss_or_grads: Any,
+    params: Sequence,
+    learning_rate: Any = 0.001,
+    beta1: Any = 0.9,
+    beta2: Any = 0.999,
+    epsilon: Any = 1e-8,
+) -> Updates:
+    r"""The variant of Adam that divides by the largest mean square so far.
+
+    .. math:: v := \beta_2 v + (1 - \beta_2) g^2, \quad \hat{v} := \max(\hat{v}, v)
+
+    with :math:`\hat{v}` in place of :math:`v` in the step of :func:`adam`.
+
+    Parameters
+    ----------
+    loss_or_grads : scalar expression, or list of expressions
+    params : sequence of shared variables
+    learning_rate, beta1, beta2, epsilon : float or scalar expression
+
+    Returns
+    -------
+    OrderedDict
+        Shared variable to expression of its next value.
+
+    References
+    ----------
+    .. [1] Sashank J. Reddi, Satyen Kale and Sanjiv Kumar (2018): On the convergence of Adam and beyond.
+           International Conference on Learning Representations.
+    """
+
+    def scale(param: Any, grad: Any, updates: Updates) -> Any:
+        square, largest = _zeros_like(param), _zeros_like(param)
+        updates[square] = beta2 * square + (1 - beta2) * grad**2
+        updates[largest] = T.maximum(largest, updates[square])
+        return T.sqrt(updates[largest]) + epsilon
+
+    return _adam_like(
+        loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
+    )

@@ -1,0 +1,355 @@
+"""Small helpers shared by the layers, the optimisers and user code."""
+
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+import symc
+import symc.tensor as T
+
+__all__ = [
+    "as_theano_expression",
+    "as_tuple",
+    "collect_shared_vars",
+    "compute_norms",
+    "create_param",
+    "floatX",
+    "inspect_kwargs",
+    "int_types",
+    "one_hot",
+    "shared_empty",
+    "unique",
+]
+
+int_types = (numbers.Integral, np.integer)
+
+
+def floatX(arr: Any) -> np.ndarray:
+    """Convert a number or an array to the default floating-point dtype.
+
+    Parameters
+    ----------
+    arr : array_like
+        Anything ``numpy.asarray`` accepts.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same values with dtype ``symc.config.floatX``.
+    """
+    return np.asarray(arr, dtype=symc.config.floatX)
+
+
+def shared_empty(dim: int = 2, dtype: str | None = None) -> Any:
+    """Create a shared variable to be filled later.
+
+    Parameters
+    ----------
+    dim : int
+        The number of axes.
+    dtype : str, optional
+        The element type; ``symc.config.floatX`` by default.
+
+    Returns
+    -------
+    shared variable
+        Holds one zero (``(1,) * dim``); every axis may change its size in a later ``set_value``.
+    """
+    dtype = symc.config.floatX if dtype is None else dtype
+    return symc.shared(np.zeros((1,) * dim, dtype=dtype), shape=(None,) * dim)
+
+
+def as_theano_expression(input: Any) -> Any:
+    """Wrap a value as a symbolic constant unless it is an expression already.
+
+    Parameters
+    ----------
+    input : expression, number or array_like
+
+    Returns
+    -------
+    expression
+
+    Raises
+    ------
+    TypeError
+        If `input` can be neither used nor wrapped as an expression.
+    """
+    if isinstance(input, symc.Variable):
+        return input
+    try:
+        return T.constant(input)
+    except Exception as error:
+        raise TypeError(
+            f"Input of type {type(input).__name__} is not a symbolic expression and cannot be wrapped as a constant "
+            f"(original exception: {error})"
+        ) from error
+
+
+def collect_shared_vars(expressions: Any) -> list:
+    """List the shared variables that expressions depend on.
+
+    Parameters
+    ----------
+    expressions : expression or iterable of expressions
+
+    Returns
+    -------
+    list of shared variables
+        Each once, in the order in which a left-to-right, depth-first reading of the expressions meets them.
+    """
+    stack = [expressions] if isinstance(expressions, symc.Variable) else list(expressions)
+    stack.reverse()
+    seen: set[int] = set()
+    found = []
+    while stack:
+        variable = stack.pop()
+        if id(variable) in seen:
+            continue
+        seen.add(id(variable))
+        if isinstance(variable, symc.SharedVariable):
+            found.append(variable)
+        elif variable.owner is not None:
+            stack.extend(reversed(variable.owner.inputs))
+    return found
+
+
+def one_hot(x: Any, m: int | None = None) -> Any:
+    """Encode class numbers as rows with a single one.
+
+    Parameters
+    ----------
+    x : expression, integer vector
+        ``(n,)`` class numbers from 0 to ``m - 1``.
+    m : int or scalar expression, optional
+        The number of classes; ``max(x) + 1`` by default.
+
+    Returns
+    -------
+    expression
+        ``(n, m)`` matrix of dtype ``symc.config.floatX``.
+    """
+    classes = T.arange(T.cast(T.max(x) + 1, "int32") if m is None else m)
+    return T.cast(T.eq(x.dimshuffle(0, "x"), classes.dimshuffle("x", 0)), symc.config.floatX)
+
+
+def unique(l: Iterable) -> list:
+    """Remove duplicates while keeping the order of first occurrence.
+
+    Parameters
+    ----------
+    l : iterable of hashable
+
+    Returns
+    -------
+    list
+    """
+    return list(dict.fromkeys(l))
+
+
+def as_tuple(x: Any, N: int, t: type | tuple | None = None) -> tuple:
+    """Coerce a value to a tuple of given length.
+
+    Parameters
+    ----------
+    x : value or iterable
+        An iterable is turned into a tuple, any other value is repeated `N` times.
+    N : int
+        The length of the tuple.
+    t : type or tuple of types, optional
+        The type that every element must have.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    TypeError
+        If an element is not of type `t`.
+    ValueError
+        If `x` is an iterable of another length.
+    """
+    try:
+        values = tuple(x)
+    except TypeError:
+        values = (x,) * N
+    if t is not None and not all(isinstance(v, t) for v in values):
+        kind = "int" if t is int_types else getattr(t, "__name__", str(t))
+        raise TypeError(f"expected a single value or an iterable of {kind}, got {x!r} instead")
+    if len(values) != N:
+        raise ValueError(f"expected a single value or an iterable with length {N}, got {x!r} instead")
+    return values
+
+
+def inspect_kwargs(func: Callable) -> list[str]:
+    """List the names of the keyword arguments of a function.
+
+    Parameters
+    ----------
+    func : callable
+
+    Returns
+    -------
+    list of str
+        The parameters that have a default value or are keyword-only; ``*args`` and ``**kwargs`` do not count.
+    """
+    return [
+        name
+        for name, parameter in inspect.signature(func).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty
+    ]
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ``" (perhaps you meant ...)"`` with the known word nearest to `word`, or nothing if none is near."""
+    near = get_close_matches(word, sorted(known), n=1)
+    return f" (perhaps you meant {near[0]})" if near else ""
+
+
+def norm_axes_of(ndim: int, norm_axes: Sequence[int] | None) -> tuple[int, ...]:
+    """Choose the axes of a weight tensor that lead into one unit.
+
+    Parameters
+    ----------
+    ndim : int
+        The number of axes of the tensor.
+    norm_axes : sequence of int, optional
+        Returned as it is, if given.
+
+    Returns
+    -------
+    tuple of int
+        Axis 0 of a matrix (dense layers); all but axis 0 of 3 to 5 axes (convolutions).
+
+    Raises
+    ------
+    ValueError
+        If there is no convention for `ndim` axes and `norm_axes` was not given.
+    """
+    if norm_axes is not None:
+        return tuple(norm_axes)
+    if ndim == 2:
+        return (0,)
+    if ndim in (3, 4, 5):
+        return tuple(range(1, ndim))
+    raise ValueError(f"Unsupported tensor dimensionality {ndim}. Must specify `norm_axes`")
+
+
+def compute_norms(array: Any, norm_axes: Sequence[int] | None = None) -> Any:
+    """Compute the Euclidean norms of the incoming weights of every unit.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or expression
+        The weights.
+    norm_axes : sequence of int, optional
+        The axes that are summed over. By default axis 0 of a matrix ``(inputs, units)`` and all axes but the first of
+        the weights of a convolution, ``(filters, channels, ...)``.
+
+    Returns
+    -------
+    numpy.ndarray or expression
+        One norm for each unit, of the kind of `array`.
+
+    Raises
+    ------
+    TypeError
+        If `array` is neither an array nor an expression.
+    ValueError
+        If `array` has another number of axes than 1 to 5 and `norm_axes` is not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> compute_norms(np.ones((4, 3)))
+    array([2., 2., 2.])
+    >>> compute_norms(np.ones((4, 9)), norm_axes=(1,))
+    array([3., 3., 3., 3.])
+    """
+    if not isinstance(array, (np.ndarray, symc.Variable)):
+        raise TypeError(f"Unsupported type {type(array).__name__}. Only symbolic variables and arrays are supported")
+    if array.ndim == 1 and norm_axes is None:
+        return abs(array)
+    axes = norm_axes_of(array.ndim, norm_axes)
+    library = np if isinstance(array, np.ndarray) else T
+    return library.sqrt(library.sum(array**2, axis=axes))
+
+
+def create_param(spec: Any, shape: Iterable[int], name: str | None = None) -> Any:
+    """Create the variable of a parameter from any of the forms in which a user may state it.
+
+    Parameters
+    ----------
+    spec : number, array, expression, shared variable or callable
+        * A number or an array becomes a shared variable; it must have the shape `shape`. Floating-point values are
+          converted to ``symc.config.floatX``, so that an array drawn from NumPy does not turn a network to float64.
+        * A shared variable or an expression is used as it is; it must have ``len(shape)`` axes, and no size known
+          to differ from `shape`.
+        * A callable (such as an initialiser from :mod:`lasagne_like.init`) is called with `shape` and must return one
+          of the above.
+    shape : iterable of int
+        The sizes of the parameter.
+    name : str, optional
+        The name of the new variable. A given variable keeps its own name if it has one.
+
+    Returns
+    -------
+    shared variable or expression
+        Shared variables made here have a static shape.
+
+    Raises
+    ------
+    TypeError
+        If `spec` is of another type.
+    ValueError
+        If a size in `shape` is not positive, or the value's shape is not `shape`.
+    """
+    shape = tuple(shape)
+    if any(size is None for size in shape):
+        raise ValueError(
+            f"Cannot create param with an unknown dimension. Tried to create param with shape={shape!r}, "
+            f"name={name!r}. Give the incoming layer fixed sizes for these axes."
+        )
+    if any(size <= 0 for size in shape):
+        raise ValueError(
+            "Cannot create param with a non-positive shape dimension. "
+            f"Tried to create param with shape={shape!r}, name={name!r}"
+        )
+
+    given = "the provided value" if not callable(spec) else "the result of the provided callable"
+    expected = "a number, an array or an expression"
+    if callable(spec):
+        spec = spec(shape)
+    else:
+        expected += ", or a callable that returns one"
+    prefix = f"cannot initialize parameter {name}: {given}"
+
+    if isinstance(spec, symc.Variable):
+        return _adopt(spec, shape, name, prefix)
+    if isinstance(spec, (numbers.Number, np.generic, np.ndarray)):
+        return _share(np.asarray(spec), isinstance(spec, numbers.Number), shape, name, prefix)
+    raise TypeError(f"{prefix} is {type(spec).__name__}, not {expected}")
+
+
+def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:
+    if variable.ndim != len(shape):
+        raise ValueError(f"{prefix} has {variable.ndim} dimensions, should have {len(shape)} (shape {shape!r})")
+    if any(known is not None and known != size for known, size in zip(variable.static_shape, shape)):
+        raise ValueError(f"{prefix} has shape {variable.static_shape!r}, should be {shape!r}")
+    if not variable.name:
+        variable.name = name
+    return variable
+
+
+def _share(value: np.ndarray, is_number: bool, shape: tuple, name: str | None, prefix: str) -> Any:
+    if value.shape != shape:
+        repair = f"; use lasagne_like.init.Constant({value}) to fill the whole parameter" if value.ndim == 0 else ""
+        raise ValueError(f"{prefix} has shape {value.shape!r}, should be {shape!r}{repair}")
+    if is_number or value.dtype.kind == "f":
+        value = floatX(value)
+    return symc.shared(value, name=name, shape=shape)

@@ -1,0 +1,42 @@
+"""The memory plan: where in one arena each temporary lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.loops.ir import Buffer
+
+__all__ = ["ALIGN", "layout"]
+
+ALIGN = 64
+
+
+def layout(buffers: Sequence[Buffer], sizes: Sequence[int]) -> tuple[list[int | None], int]:
+    """Offsets of the temporaries (None for other buffers) such that two alive at once never overlap, and the arena's size.
+
+    Largest first, each at the lowest offset that is free during its whole life: simple, and near the lower bound on the graphs of
+    neural networks. A temporary that took over another's memory lies where that one lies.
+    """
+    offsets: list[int | None] = [None] * len(buffers)
+    roots = [k for k, b in enumerate(buffers) if b.role in ("temp", "status") and b.alias < 0]
+    placed: list[tuple[int, int, int, int]] = []  # (first, last, start, end)
+    total = 0
+    for k in sorted(roots, key=lambda k: (-sizes[k], k)):
+        first, last = (buffers[k].first, buffers[k].last) if buffers[k].role == "temp" else (0, 1 << 60)
+        size = -(-max(sizes[k], 1) // ALIGN) * ALIGN
+        taken = sorted((s, e) for f, l, s, e in placed if f <= last and first <= l)
+        start = 0
+        for s, e in taken:
+            if start + size <= s:
+                break
+            start = max(start, e)
+        offsets[k] = start
+        placed.append((first, last, start, start + size))
+        total = max(total, start + size)
+    for k, b in enumerate(buffers):
+        if b.role == "temp" and b.alias >= 0:
+            root = b.alias
+            while buffers[root].alias >= 0 and buffers[root].role == "temp":
+                root = buffers[root].alias
+            offsets[k] = offsets[root]
+    return offsets, total

@@ -1,0 +1,34 @@
+"""State that changes when an expression is computed: ``carry_updates``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from symc.graph import SharedVariable, Variable
+from symc.op import Op, record
+from symc.tensor.basic import as_tensor
+from symc.types import TensorType
+
+__all__ = ["carry_updates"]
+
+_carry = record(
+    "carry_updates",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=lambda op, x, *values: x,
+    grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
+    settle=lambda op, inputs, types: inputs[0],
+)
+
+
+def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
+    """``x``; a function whose outputs depend on it also makes these updates, whatever the compiler does to the rest.
+
+    This is how running averages travel with the expression that feeds them. An explicit update of the same shared variable
+    in ``symc.function`` goes before.
+    """
+    for target in updates:
+        if not isinstance(target, SharedVariable):
+            raise TypeError(f"carry_updates: updates must be of shared variables, got {target!r}")
+    values = [as_tensor(v) for v in updates.values()]
+    return Op(_carry, targets=tuple(updates))(as_tensor(x), *values)

@@ -1,0 +1,150 @@
+"""Every layer over its cases: the inferred shape against the computed one, and gradients against differences.
+
+A layer without cases fails the suite. Sizes are distinct, so that no axis can be taken for another.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from lasagne_like import layers as L
+from lasagne_like.nonlinearities import softmax, tanh
+
+FLAT, LINE, IMAGE = (None, 6), (None, 4, 9), (None, 4, 9, 11)
+
+# layer class -> list of (input shape or shapes, positional arguments, keyword arguments)
+CASES = {
+    L.DenseLayer: [
+        (FLAT, (5,), {}),
+        (IMAGE, (5,), {}),
+        (LINE, (5,), {"num_leading_axes": 2}),
+        (FLAT, (5,), {"b": None, "nonlinearity": softmax}),
+    ],
+    L.NINLayer: [(IMAGE, (5,), {}), (LINE, (5,), {"untie_biases": True}), (FLAT, (5,), {})],
+    L.EmbeddingLayer: [((None, 3), (7, 5), {})],
+    L.Conv1DLayer: [(LINE, (5, 3), {}), (LINE, (5, 3), {"stride": 2, "pad": "same", "untie_biases": True})],
+    L.Conv2DLayer: [
+        (IMAGE, (5, (3, 2)), {}),
+        (IMAGE, (5, 3), {"stride": (2, 3), "pad": "full"}),
+        (IMAGE, (6, 3), {"num_groups": 2, "pad": (2, 1), "flip_filters": False}),
+        ((None, 4, None, 11), (5, 3), {"pad": "same"}),
+    ],
+    L.DilatedConv2DLayer: [(IMAGE, (5, (3, 2)), {"dilation": (2, 3)})],
+    L.MaxPool1DLayer: [(LINE, (2,), {}), (LINE, (2,), {"ignore_border": False})],
+    L.Pool1DLayer: [(LINE, (3,), {"stride": 2, "pad": 1, "mode": "average_exc_pad"})],
+    L.MaxPool2DLayer: [
+        (IMAGE, (2,), {}),
+        (IMAGE, ((3, 2),), {"stride": (2, 1), "pad": (1, 0)}),
+        ((None, 4, None, 11), (2,), {}),
+    ],
+    L.Pool2DLayer: [
+        (IMAGE, (2,), {"mode": "average_inc_pad"}),
+        (IMAGE, (3,), {"stride": 2, "ignore_border": False, "mode": "average_exc_pad"}),
+    ],
+    L.GlobalPoolLayer: [(IMAGE, (), {}), (LINE, (T.max,), {})],
+    L.FeaturePoolLayer: [(IMAGE, (2,), {}), (FLAT, (3,), {"pool_function": T.mean})],
+    L.Upscale1DLayer: [(LINE, (3,), {}), (LINE, (3,), {"mode": "dilate"})],
+    L.Upscale2DLayer: [(IMAGE, ((2, 3),), {}), (IMAGE, (2,), {"mode": "dilate"})],
+    L.DropoutLayer: [(FLAT, (), {}), (IMAGE, (0.3,), {"shared_axes": (2, 3)})],
+    L.GaussianNoiseLayer: [(FLAT, (), {})],
+    L.BatchNormLayer: [(FLAT, (), {}), (IMAGE, (), {}), (IMAGE, (), {"axes": (0, 1), "beta": None})],
+    L.StandardizationLayer: [(FLAT, (), {}), (IMAGE, (), {"axes": "features"})],
+    L.LocalResponseNormalization2DLayer: [(IMAGE, (), {}), (IMAGE, (0.5,), {"n": 3})],
+    L.FlattenLayer: [(IMAGE, (), {}), (IMAGE, (3,), {}), (IMAGE, (1,), {})],
+    L.ReshapeLayer: [(IMAGE, (([0], -1),), {}), (IMAGE, ((-1, [3], 2),), {})],
+    L.DimshuffleLayer: [(IMAGE, ((3, 0, "x", 2, 1),), {})],
+    L.PadLayer: [(IMAGE, (2,), {}), (IMAGE, (((1, 2), 3),), {"val": 0.5}), (LINE, ((1, 2),), {"batch_ndim": 1})],
+    L.SliceLayer: [(IMAGE, (1,), {}), (IMAGE, (slice(1, 7, 2), 2), {}), (IMAGE, (-1, 1), {})],
+    L.NonlinearityLayer: [(FLAT, (tanh,), {})],
+    L.BiasLayer: [(IMAGE, (), {}), (IMAGE, (), {"shared_axes": (0, 2)})],
+    L.ScaleLayer: [(IMAGE, (), {}), (FLAT, (), {})],
+    L.ExpressionLayer: [(IMAGE, (lambda x: x**2,), {}), (IMAGE, (lambda x: x.sum(axis=2), "auto"), {})],
+    L.ParametricRectifierLayer: [(IMAGE, (), {}), (FLAT, (), {"shared_axes": "all"})],
+    L.RandomizedRectifierLayer: [(IMAGE, (), {})],
+    L.ConcatLayer: [([(None, 4, 9), (None, 5, 9)], (), {}), ([LINE, LINE], (2,), {})],
+    L.ElemwiseMergeLayer: [
+        ([LINE, LINE], (T.mul,), {}),
+        ([LINE, (None, 3, 10)], (T.maximum, [None, "lower", "center"]), {}),
+    ],
+    L.ElemwiseSumLayer: [([LINE, LINE, LINE], ([1, 2, 3],), {})],
+}
+
+# Bases, the input, and the one whose third input depends on the first (tested with the special layers).
+WITHOUT_CASES = {L.Layer, L.MergeLayer, L.BaseConvLayer, L.InputLayer, L.InverseLayer}
+
+# Noise is drawn anew in every call, and integers have no gradient.
+NOT_DIFFERENTIATED = {L.DropoutLayer, L.GaussianNoiseLayer, L.RandomizedRectifierLayer, L.EmbeddingLayer}
+
+ALL = [
+    pytest.param(cls, *case, id=f"{cls.__name__}-{k}") for cls, cases in CASES.items() for k, case in enumerate(cases)
+]
+
+
+def test_every_layer_has_cases():
+    classes = {c for c in vars(L).values() if inspect.isclass(c) and issubclass(c, L.Layer)}
+    assert classes - WITHOUT_CASES == set(CASES)
+
+
+def build(cls, shapes, args, kwargs):
+    dtype = cls.input_dtype or symc.config.floatX
+    several = isinstance(shapes, list)
+    inputs = [
+        L.InputLayer(shape, T.tensor(dtype, shape=(None,) * len(shape))) for shape in (shapes if several else [shapes])
+    ]
+    return inputs, cls(inputs if several else inputs[0], *args, **kwargs)
+
+
+def sample(inputs, rng, batch=2):
+    for each in inputs:
+        shape = (batch, *(13 if size is None else size for size in each.shape[1:]))
+        dtype = each.input_var.dtype
+        yield rng.randint(0, 5, shape).astype(dtype) if "int" in dtype else rng.uniform(-2, 2, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
+def test_inferred_shape_is_the_computed_one(cls, shapes, args, kwargs, deterministic, rng):
+    inputs, layer = build(cls, shapes, args, kwargs)
+    output = L.get_output(layer, deterministic=deterministic)
+    assert output.static_shape == layer.output_shape
+    result = symc.function([each.input_var for each in inputs], output)(*sample(inputs, rng))
+    assert result.ndim == len(layer.output_shape)
+    unknown = 0
+    for inferred, computed in zip(layer.output_shape, result.shape):
+        assert inferred in (None, computed)
+        unknown += inferred is None
+    loose = max(each.shape.count(None) for each in inputs)
+    assert unknown <= loose, "the layer forgets sizes that its input has"
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
+def test_gradients_are_central_differences(cls, shapes, args, kwargs, rng, float64):
+    if cls in NOT_DIFFERENTIATED:
+        pytest.skip("random or not differentiable")
+    inputs, layer = build(cls, shapes, args, kwargs)
+    output = L.get_output(layer, batch_norm_update_averages=False) if cls is L.BatchNormLayer else L.get_output(layer)
+    variables = [each.input_var for each in inputs]
+    values = list(sample(inputs, rng, batch=3))
+    weights = T.constant(rng.randn(*symc.function(variables, output)(*values).shape))
+    loss = (output * weights).sum()
+    params = layer.get_params(trainable=True)
+    for param in params:
+        param.set_value(rng.uniform(0.2, 1, param.get_value().shape))
+    evaluate = symc.function(variables, loss)
+    gradients = symc.function(variables, symc.grad(loss, variables + params))(*values)
+
+    steps = [rng.randn(*v.shape) * 1e-6 for v in values] + [rng.randn(*p.get_value().shape) * 1e-6 for p in params]
+    expected = sum((g * s).sum() for g, s in zip(gradients, steps))
+    start = [p.get_value() for p in params]
+
+    def moved(sign):
+        for param, value, step in zip(params, start, steps[len(values) :]):
+            param.set_value(value + sign * step)
+        return evaluate(*(v + sign * s for v, s in zip(values, steps)))
+
+    difference = (moved(1) - moved(-1)) / 2
+    np.testing.assert_allclose(expected, difference, rtol=1e-4, atol=1e-9)

@@ -1,0 +1,194 @@
+"""The optimisers, against figures of an independent NumPy implementation.
+
+Ten steps on ``sum(C * W**2) + sum((sum(W, axis=0) - b)**2)`` from the start below, in float64, with gradients written
+by hand and the formulas of the papers; twelve digits.
+"""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from lasagne_like import updates
+from lasagne_like.utils import floatX
+
+W0 = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+B0 = np.array([0.1, -0.2, 0.3])
+C = np.array([0.1, 0.2, 0.3])
+
+SETTINGS = {
+    "sgd": {"learning_rate": 0.1},
+    "momentum": {"learning_rate": 0.1, "momentum": 0.5},
+    "nesterov_momentum": {"learning_rate": 0.1, "momentum": 0.5},
+    "adagrad": {"learning_rate": 0.1},
+    "rmsprop": {"learning_rate": 0.01},
+    "adadelta": {},
+    "adam": {"learning_rate": 0.01},
+    "adamax": {"learning_rate": 0.01},
+    "amsgrad": {"learning_rate": 0.01, "beta2": 0.5},
+}
+
+FIGURES = {
+    "sgd": (
+        [[-0.0790396775569, -0.573286718109, 0.971060804851], [0.738033129331, 0.25775407688, -0.51013075891]],
+        [0.681054806779, -0.336993884169, 0.508468777797],
+    ),
+    "momentum": (
+        [[-0.0490742483093, -0.415599745362, 0.561917896104], [0.635774446909, 0.1444417769, -0.192439832292]],
+        [0.663650934835, -0.307928146482, 0.441367660735],
+    ),
+    "nesterov_momentum": (
+        [[-0.0272161020372, -0.41563581557, 0.573450855961], [0.64744933389, 0.135720035858, -0.188024724013]],
+        [0.641725003671, -0.2991424853, 0.425454620625],
+    ),
+    "adagrad": (
+        [[0.0935076824697, -0.697450653042, 1.60097137728], [1.08696862484, 0.320192764142, -0.878734877516]],
+        [0.507407177276, -0.380491555719, 0.609628435683],
+    ),
+    "rmsprop": (
+        [[0.335536078632, -0.852557034927, 1.83836673571], [1.33504378382, 0.374368085989, -0.89151880833]],
+        [0.264532690628, -0.335831855301, 0.454243136023],
+    ),
+    "adadelta": (
+        [[0.454919643233, -0.956693007719, 1.95526876018], [1.45486651001, 0.291804747533, -0.793049423114]],
+        [0.145087750013, -0.242476962761, 0.344025402319],
+    ),
+    "adam": (
+        [[0.4005838473, -0.901958998606, 1.90081543238], [1.40055168423, 0.346422550372, -0.847838141468]],
+        [0.199420654022, -0.29720847668, 0.398676696181],
+    ),
+    "adamax": (
+        [[0.403608121285, -0.910016133849, 1.90489222656], [1.40341018782, 0.334773005727, -0.839054177284]],
+        [0.19641940795, -0.287079727608, 0.392534343272],
+    ),
+    "amsgrad": (
+        [[0.399796786738, -0.902517437917, 1.90019133779], [1.39977331885, 0.343778579539, -0.84695156236]],
+        [0.200206494268, -0.295452136088, 0.398836981682],
+    ),
+}
+
+
+def make():
+    """Build the loss of the figures on fresh parameters."""
+    W = symc.shared(floatX(W0), name="W", shape=W0.shape)
+    b = symc.shared(floatX(B0), name="b", shape=B0.shape)
+    loss = T.sum(floatX(C) * W**2) + T.sum((W.sum(axis=0) - b) ** 2)
+    return loss, [W, b]
+
+
+def train(update, params, steps=10):
+    step = symc.function([], [], updates=update)
+    for _ in range(steps):
+        step()
+    return [param.get_value() for param in params]
+
+
+@pytest.mark.parametrize("method", FIGURES)
+@pytest.mark.parametrize("form", ["loss", "gradients", "symbolic settings"])
+def test_figures(method, form, float64):
+    loss, params = make()
+    settings = SETTINGS[method]
+    if form == "symbolic settings":
+        settings = {name: symc.shared(floatX(value)) for name, value in settings.items()}
+    start = symc.grad(loss, params) if form == "gradients" else loss
+    for value, expected in zip(train(getattr(updates, method)(start, params, **settings), params), FIGURES[method]):
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", FIGURES)
+def test_float32_stays_float32(method):
+    loss, params = make()
+    result = getattr(updates, method)(loss, params, **SETTINGS[method])
+    assert {variable.dtype for variable in result} == {"float32"}
+    assert {expression.dtype for expression in result.values()} == {"float32"}
+    for value, expected in zip(train(result, params), FIGURES[method]):
+        np.testing.assert_allclose(value, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "plain, with_momentum", [("apply_momentum", "momentum"), ("apply_nesterov_momentum", "nesterov_momentum")]
+)
+def test_momentum_is_a_combinator(plain, with_momentum, float64):
+    loss, params = make()
+    before = updates.sgd(loss, params, 0.1)
+    untouched = dict(before)
+    after = getattr(updates, plain)(before, momentum=0.5)
+    assert dict(before) == untouched
+    for value, expected in zip(train(after, params), FIGURES[with_momentum]):
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+def test_momentum_for_some_parameters(float64):
+    loss, params = make()
+    result = updates.apply_momentum(updates.sgd(loss, params, 0.1), params=params[:1], momentum=0.5)
+    assert len(result) == 3
+    assert list(result)[:2] == params
+
+
+def test_momentum_of_all_updates_includes_the_state(float64):
+    loss, params = make()
+    result = updates.rmsprop(loss, params, 0.01)
+    assert len(updates.apply_momentum(result, params)) == 6
+    assert len(updates.apply_momentum(result)) == 8
+
+
+class TestGetOrComputeGrads:
+    def test_list_passes(self):
+        loss, params = make()
+        grads = [T.matrix(), T.vector()]
+        assert updates.get_or_compute_grads(grads, params) == grads
+
+    def test_wrong_number(self):
+        loss, params = make()
+        with pytest.raises(ValueError, match="Got 1 gradient expressions for 2 parameters"):
+            updates.get_or_compute_grads([T.matrix()], params)
+
+    def test_expressions_are_no_parameters(self):
+        loss, params = make()
+        with pytest.raises(ValueError, match="collect_shared_vars"):
+            updates.sgd(loss, [params[0] * 2], 0.1)
+
+
+@pytest.mark.parametrize(
+    "shape, axes, default",
+    [((4, 3), (0,), True), ((3, 2, 5), (1, 2), True), ((3, 2, 2, 2), (1, 2, 3), True), ((4, 3), (1,), False)],
+)
+def test_norm_constraint(shape, axes, default, rng, float64):
+    value = rng.randn(*shape)
+    x = T.tensor("float64", shape=(None,) * len(shape))
+    constrained = updates.norm_constraint(x, 1.5, norm_axes=None if default else axes).eval({x: value})
+    before = np.sqrt((value**2).sum(axis=axes))
+    after = np.sqrt((constrained**2).sum(axis=axes))
+    assert (before > 1.5).any()
+    np.testing.assert_allclose(after, np.minimum(before, 1.5), rtol=1e-6)
+    np.testing.assert_allclose(
+        constrained / value,
+        np.broadcast_to(
+            (after / before).reshape([1 if axis in axes else size for axis, size in enumerate(shape)]), shape
+        ),
+        rtol=1e-6,
+    )
+
+
+def test_norm_constraint_of_zeros_is_finite(float64):
+    x = T.matrix()
+    assert np.array_equal(updates.norm_constraint(x, 1.0).eval({x: np.zeros((2, 3))}), np.zeros((2, 3)))
+
+
+def test_norm_constraint_needs_axes_for_vectors():
+    with pytest.raises(ValueError, match="norm_axes"):
+        updates.norm_constraint(T.vector(), 1.0)
+
+
+@pytest.mark.parametrize("scale, clipped", [(10.0, True), (0.01, False)])
+def test_total_norm_constraint(scale, clipped, rng, float64):
+    values = [scale * rng.randn(3, 4), scale * rng.randn(5)]
+    variables = [T.matrix(), T.vector()]
+    scaled, norm = updates.total_norm_constraint(variables, 2.0, return_norm=True)
+    *result, total = symc.function(variables, [*scaled, norm])(*values)
+    expected = np.sqrt(sum((value**2).sum() for value in values))
+    np.testing.assert_allclose(total, expected)
+    assert (expected > 2.0) == clipped
+    for before, after in zip(values, result):
+        np.testing.assert_allclose(after, before * (2.0 / expected if clipped else 1), rtol=1e-4)
+    assert len(updates.total_norm_constraint(variables, 2.0)) == 2

@@ -1,0 +1,228 @@
+"""Vectors of sixteen lanes of every type: memory, comparisons, selections, reductions and conversions."""
+
+import numpy as np
+import pytest
+from vecmath_library import CTYPES, DTYPES, FLOATS, MASKS, TARGETS, assemble, build, edges, needs_compiler, require
+
+pytestmark = needs_compiler
+
+
+def memory_text(t):
+    """C text of the memory helpers, selections and reductions of one type."""
+    s, m, ms = CTYPES[t], MASKS[t], CTYPES[MASKS[t]]
+    reductions = "".join(
+        f"void reduce_{r}_{t}(const {s} *p, {s} *out) {{ *out = vreduce_{r}_{t}(vload_{t}(p)); }}\n"
+        for r in ("add", "mul", "min", "max")
+    )
+    comparisons = "".join(
+        f"void {c}_{t}(const {s} *p, const {s} *q, {ms} *out)"
+        f" {{ vstore_{m}(out, v{c}_{t}(vload_{t}(p), vload_{t}(q))); }}\n"
+        for c in ("lt", "le", "gt", "ge", "eq", "ne")
+    )
+    extrema = "".join(
+        f"void {c}_{t}(const {s} *p, const {s} *q, {s} *out)"
+        f" {{ vstore_{t}(out, v{c}_{t}(vload_{t}(p), vload_{t}(q))); }}\n"
+        for c in ("min", "max")
+    )
+    return reductions + comparisons + extrema + (
+        f"void copy_{t}(const {s} *p, {s} *q) {{ vstore_{t}(q, vload_{t}(p)); }}\n"
+        f"void stream_{t}(const {s} *p, {s} *q) {{ vstream_{t}(q, vload_{t}(p)); vstream_fence(); }}\n"
+        f"void load_n_{t}(const {s} *p, {s} *q, int64_t n) {{ vstore_{t}(q, vload_n_{t}(p, n)); }}\n"
+        f"void store_n_{t}(const {s} *p, {s} *q, int64_t n) {{ vstore_n_{t}(q, vload_{t}(p), n); }}\n"
+        f"void gather_{t}(const {s} *p, {s} *q, int64_t stride) {{ vstore_{t}(q, vgather_{t}(p, stride)); }}\n"
+        f"void gather_n_{t}(const {s} *p, {s} *q, int64_t stride, int64_t n)"
+        f" {{ vstore_{t}(q, vgather_n_{t}(p, stride, n)); }}\n"
+        f"void scatter_{t}(const {s} *p, {s} *q, int64_t stride) {{ vscatter_{t}(q, stride, vload_{t}(p)); }}\n"
+        f"void scatter_n_{t}(const {s} *p, {s} *q, int64_t stride, int64_t n)"
+        f" {{ vscatter_n_{t}(q, stride, vload_{t}(p), n); }}\n"
+        f"void index_{t}(const {s} *p, const int64_t *i, {s} *q) {{ vstore_{t}(q, vindex_{t}(p, vload_i64(i))); }}\n"
+        f"void index_n_{t}(const {s} *p, const int64_t *i, {s} *q, int64_t n)"
+        f" {{ vstore_{t}(q, vindex_n_{t}(p, vload_i64(i), n)); }}\n"
+        f"void select_{t}(const {ms} *m, const {s} *p, const {s} *q, {s} *out)"
+        f" {{ vstore_{t}(out, vselect_{t}(vload_{m}(m), vload_{t}(p), vload_{t}(q))); }}\n"
+        f"void set1_{t}({s} x, {s} *out) {{ vstore_{t}(out, vset1_{t}(x)); }}\n"
+    )  # fmt: skip
+
+
+def cast_text(a, b):
+    return (
+        f"void cast_{a}_{b}(const {CTYPES[a]} *p, {CTYPES[b]} *q)"
+        f" {{ vstore_{b}(q, vcast_{a}_{b}(vload_{a}(p))); }}\n"
+        f"void scalar_{a}_{b}(const {CTYPES[a]} *p, {CTYPES[b]} *q)"
+        f" {{ for (int i = 0; i < 16; i++) q[i] = ({CTYPES[b]})p[i]; }}\n"
+    )
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def helpers(request, tmp_path_factory):
+    require(request.param)
+    text = "".join(memory_text(t) for t in CTYPES) + "".join(cast_text(a, b) for a in CTYPES for b in CTYPES)
+    text += "void iota(int32_t *p, int64_t *q) { vstore_i32(p, viota_i32()); vstore_i64(q, viota_i64()); }\n"
+    text += "void any(const int32_t *p, const int64_t *q, int32_t *out)"
+    text += " { out[0] = vany_i32(vload_i32(p)); out[1] = vany_i64(vload_i64(q)); }\n"
+    text += "".join(
+        f"void isnan_{t}(const {CTYPES[t]} *p, {CTYPES[MASKS[t]]} *q, {CTYPES[MASKS[t]]} *r)"
+        f" {{ vstore_{MASKS[t]}(q, vm_isnan_{t}(vload_{t}(p))); vstore_{MASKS[t]}(r, vm_isinf_{t}(vload_{t}(p))); }}\n"
+        for t in FLOATS
+    )
+    return build(text, request.param, tmp_path_factory.mktemp("helpers"))
+
+
+def numbers(t, seed, count=16):
+    """Random numbers over the whole range of an integer type; of a float type, around one."""
+    rng, dtype = np.random.default_rng(seed), DTYPES[t]
+    if dtype.kind == "f":
+        return rng.uniform(-2, 2, count).astype(dtype)
+    return np.frombuffer(rng.bytes(count * dtype.itemsize), dtype).copy()
+
+
+def aligned(dtype, count):
+    """Zeros at a multiple of 128 bytes."""
+    raw = np.zeros(count * dtype.itemsize + 128, np.uint8)
+    start = -raw.ctypes.data % 128
+    return raw[start : start + count * dtype.itemsize].view(dtype)
+
+
+@pytest.mark.parametrize("t", CTYPES)
+def test_whole_vectors_travel_unchanged(helpers, t):
+    x = numbers(t, 1, 17)[1:]
+    for name in ("copy", "stream"):
+        out = aligned(DTYPES[t], 16)
+        helpers(f"{name}_{t}", x, out)
+        np.testing.assert_array_equal(out, x)
+    value = -0.0 if t in FLOATS else int(x[0])
+    helpers(f"set1_{t}", value, out)
+    assert (out == value).all() and (t not in FLOATS or np.signbit(out).all())
+
+
+@pytest.mark.parametrize("t", CTYPES)
+def test_partial_moves_touch_the_first_lanes_alone(helpers, t):
+    x = numbers(t, 2)
+    for n in range(17):
+        out = np.full(16, 7, DTYPES[t])
+        helpers(f"load_n_{t}", x, out, n)
+        np.testing.assert_array_equal(out, np.where(np.arange(16) < n, x, 0).astype(DTYPES[t]))
+        out = np.full(16, 7, DTYPES[t])
+        helpers(f"store_n_{t}", x, out, n)
+        np.testing.assert_array_equal(out, np.where(np.arange(16) < n, x, 7).astype(DTYPES[t]))
+
+
+@pytest.mark.parametrize("t", CTYPES)
+@pytest.mark.parametrize("stride", [1, 3, 0, -2])
+def test_strided_moves(helpers, t, stride):
+    source = numbers(t, 3, 64)
+    start = 32 if stride < 0 else 0
+    places = start + stride * np.arange(16)
+    out = np.zeros(16, DTYPES[t])
+    helpers(f"gather_{t}", source[start:], out, stride)
+    np.testing.assert_array_equal(out, source[places])
+    helpers(f"gather_n_{t}", source[start:], out, stride, 5)
+    np.testing.assert_array_equal(out, np.where(np.arange(16) < 5, source[places], 0).astype(DTYPES[t]))
+    helpers(f"index_{t}", source, places.astype(np.int64), out)
+    np.testing.assert_array_equal(out, source[places])
+    helpers(f"index_n_{t}", source, places.astype(np.int64), out, 9)
+    np.testing.assert_array_equal(out, np.where(np.arange(16) < 9, source[places], 0).astype(DTYPES[t]))
+    if stride:
+        target, expected = np.zeros(64, DTYPES[t]), np.zeros(64, DTYPES[t])
+        expected[places] = source[:16]
+        helpers(f"scatter_{t}", source, target[start:], stride)
+        np.testing.assert_array_equal(target, expected)
+        target[:] = expected[:] = 0
+        expected[places[:5]] = source[:5]
+        helpers(f"scatter_n_{t}", source, target[start:], stride, 5)
+        np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("t", CTYPES)
+def test_comparisons_selection_and_extrema(helpers, t):
+    a, b = numbers(t, 4), numbers(t, 5)
+    b[::3] = a[::3]
+    if t in FLOATS:
+        a[1], b[2], a[4], b[4] = [np.nan] * 4
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        mask = np.zeros(16, DTYPES[MASKS[t]])
+        helpers(f"{name}_{t}", a, b, mask)
+        expected = getattr(a, f"__{name}__")(b)
+        np.testing.assert_array_equal(mask, -expected.astype(mask.dtype))
+        out = np.zeros(16, DTYPES[t])
+        helpers(f"select_{t}", mask, a, b, out)
+        np.testing.assert_array_equal(out, np.where(expected, a, b))
+    for name, function in (("min", np.minimum), ("max", np.maximum)):
+        helpers(f"{name}_{t}", a, b, out)
+        np.testing.assert_array_equal(out, function(a, b))
+
+
+def tree(function, x):
+    """The order of the reductions: lane i with lane i + 8, then i + 4, i + 2, i + 1."""
+    for half in (8, 4, 2, 1):
+        x = function(x[:half], x[half : 2 * half])
+    return x[0]
+
+
+@pytest.mark.parametrize("t", CTYPES)
+@pytest.mark.parametrize(
+    "name, function", [("add", np.add), ("mul", np.multiply), ("min", np.minimum), ("max", np.maximum)]
+)
+def test_reductions_follow_one_tree_on_every_machine(helpers, t, name, function):
+    for seed in range(5):
+        x, out = numbers(t, seed), np.zeros(1, DTYPES[t])
+        helpers(f"reduce_{name}_{t}", x, out)
+        assert out[0] == tree(function, x)
+    if t in FLOATS:
+        for lane in range(16):
+            x[:] = 1
+            x[lane] = np.nan
+            helpers(f"reduce_{name}_{t}", x, out)
+            assert np.isnan(out[0])
+
+
+@pytest.mark.parametrize("a", CTYPES)
+def test_conversions_agree_with_those_of_scalars(helpers, a):
+    for b in CTYPES:
+        x = numbers(a, 6)
+        if a in FLOATS:
+            limits = {"f": 1e30, "i": 2.0 ** (int(b[1:]) - 2), "u": 2.0 ** (int(b[1:]) - 1)}[b[0]]
+            x = np.concatenate([[-1.5, 2.5, -0.5, 0.99], np.random.default_rng(1).uniform(-limits, limits, 12)])
+            x = (abs(x) if b[0] == "u" else x).astype(DTYPES[a])
+        vector, scalar = np.zeros((2, 16), DTYPES[b])
+        helpers(f"cast_{a}_{b}", x, vector)
+        helpers(f"scalar_{a}_{b}", x, scalar)
+        np.testing.assert_array_equal(vector, scalar, err_msg=f"{a} to {b}")
+
+
+def test_lane_numbers_and_any(helpers):
+    p, q, out = np.zeros(16, np.int32), np.zeros(16, np.int64), np.zeros(2, np.int32)
+    helpers("any", p, q, out)
+    assert (out == 0).all()
+    helpers("iota", p, q)
+    np.testing.assert_array_equal([p, q], [np.arange(16)] * 2)
+    for lane in range(16):
+        p[:] = q[:] = 0
+        p[lane] = q[15 - lane] = -1
+        helpers("any", p, q, out)
+        assert (out != 0).all()
+
+
+@pytest.mark.parametrize("t", FLOATS)
+def test_classification(helpers, t):
+    x = edges(DTYPES[t])[:16].copy()
+    nan, inf = np.zeros((2, 16), DTYPES[MASKS[t]])
+    helpers(f"isnan_{t}", x, nan, inf)
+    np.testing.assert_array_equal(nan, -np.isnan(x).astype(nan.dtype))
+    np.testing.assert_array_equal(inf, -np.isinf(x).astype(inf.dtype))
+
+
+@pytest.mark.parametrize("t", ["f32", "f64"])
+def test_nothing_falls_apart_into_lanes(tmp_path, t):
+    s = CTYPES[t]
+    names = ("exp", "log", "log1p", "expm1", "tanh", "sigmoid", "softplus", "exp2", "log2", "log10", "sqrt", "rint")
+    text = "".join(f"void {n}_(const {s} *p, {s} *q) {{ vstore_{t}(q, vm_{n}_{t}(vload_{t}(p))); }}\n" for n in names)
+    text += f"void max_(const {s} *p, {s} *q) {{ vstore_{t}(q, vmax_{t}(vload_{t}(p), vload_{t}(q))); }}\n"
+    scalar = {"comiss", "comisd", "mulss", "mulsd", "addss", "addsd", "sqrtss", "sqrtsd", "call", "callq"}
+    instructions = assemble(text, tmp_path)
+    assert instructions.count("ret") + instructions.count("retq") == len(names) + 1
+    assert not scalar & {i.removeprefix("v") for i in instructions}
+
+
+def test_unused_functions_cost_nothing(tmp_path):
+    assert assemble("", tmp_path) == []
