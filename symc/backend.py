@@ -4,10 +4,11 @@ A back end is a module found through the entry-point group ``symc.backends`` wit
 
 ``emit(program) -> str``
     the program as text;
-``build(text) -> code``
-    the text as loaded code, through the back end's cache;
-``run(code, program) -> Executable``
-    something that runs it.
+``build(text, timed=0) -> code``
+    the text as loaded code, through the back end's cache; with ``timed``, code that measures each of its ``timed`` steps;
+``run(code, program, timed=False) -> Executable``
+    something that runs it; with ``timed`` it has an attribute ``times``, a float64 array to which every call adds the
+    seconds that each of the program's steps took.
 
 An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds one array for each buffer of the program that is
 no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or the number
@@ -41,8 +42,8 @@ class Executable(Protocol):
 
 class Backend(Protocol):
     def emit(self, program: Program) -> str: ...
-    def build(self, text: str) -> Any: ...
-    def run(self, code: Any, program: Program) -> Executable: ...
+    def build(self, text: str, timed: int = 0) -> Any: ...
+    def run(self, code: Any, program: Program, timed: bool = False) -> Executable: ...
 
 
 @lru_cache(maxsize=1)

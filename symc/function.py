@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,14 @@ from symc.errors import GuardError, MissingInputError, UnusedInputError, located
 from symc.evaluate import evaluate
 from symc.graph import SharedVariable, Variable, ancestors, clone_with, convert_value, is_input
 from symc.loops.ir import Program
+from symc.profile import Profile, costs
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 
 __all__ = ["Function", "In", "Out", "function"]
+
+CORE_LIMIT = 64
+"""Combinations of shared variables' shapes for which a function keeps compiled code."""
 
 
 class In:
@@ -236,6 +241,8 @@ class Function:
     ----------
     inputs, outputs : list of Variable
     name, device : str
+    profile : Profile or None
+        Where the time goes, if the function was compiled with ``profile=True``: ``print(f.profile.summary())``.
     """
 
     def __init__(
@@ -251,28 +258,40 @@ class Function:
         self.mode = mode
         self.allow_downcast = allow_downcast
         self.device, self.backend = load_backend(device)
-        self.profiling = profile
+        self.profile = Profile(name) if profile else None
         self._cores: dict[Any, Core] = {}
         self.core = self._specialise()
 
     def _specialise(self) -> Core:
         """The code for the present shapes of the shared variables, compiled if it is new."""
-        key = tuple(self._shared_shapes())
-        core = self._cores.get(key)
+        core = self._cores.get(tuple(s.storage.array.shape for s in self.core.shared)) if self._cores else None
         if core is None:
-            core = self._cores[key] = Core(self)
+            start = perf_counter()
+            core = Core(self)
+            if len(self._cores) >= CORE_LIMIT:
+                self._cores.clear()
+            self._cores[core.shared_shapes] = core
+            if self.profile is not None:
+                self.profile.compile_seconds += perf_counter() - start
         self.core = core
         return core
 
-    def _shared_shapes(self) -> list[tuple[int, ...]]:
-        return [s.storage.array.shape for s in self.core.shared] if self._cores else []
+    def uncompiled(self) -> State:
+        """What enters the passes of the compiler."""
+        first = len(self.outputs)
+        outputs = [*self.outputs, *[v for _, v in self.updates]]
+        updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
+        return State(self.name, self.inputs, outputs, updates, self.mode)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
+        start = perf_counter() if self.profile is not None else 0.0
         core = self.core
         if any(s.storage.array.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
             core = self._specialise()
         arrays = self._bind(args, named)
         results = core.run(arrays)
+        if self.profile is not None:
+            self.profile.seconds += perf_counter() - start
         return self._arrange(results)
 
     def _arrange(self, results: list[np.ndarray]) -> Any:
@@ -330,45 +349,65 @@ class Core:
 
     def __init__(self, owner: Function) -> None:
         self.owner = owner
-        outputs = [*owner.outputs, *[v for _, v in owner.updates]]
-        first = len(owner.outputs)
-        updates = [(s, first + k) for k, (s, _) in enumerate(owner.updates)]
-        self.state = compile_graph(State(owner.name, owner.inputs, outputs, updates, owner.mode))
+        self.state = compile_graph(owner.uncompiled())
         assert self.state.settled is not None and self.state.program is not None
         self.settled = self.state.settled
         self.program: Program = self.state.program
         backend: Backend = owner.backend
         self.text = backend.emit(self.program)
-        self.executable = backend.run(backend.build(self.text), self.program)
+        if owner.profile is None:
+            self.record = None
+            self.executable = backend.run(backend.build(self.text), self.program)
+        else:
+            self.executable = backend.run(backend.build(self.text, timed=max(len(self.program.steps), 1)), self.program, timed=True)
+            self.record = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
         self.shared: list[SharedVariable] = []
         sources: list[Variable] = []
         for leaf, source in self.settled.sources.items():
             if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
                 sources.append(source)
                 self.shared.append(leaf)
-        self.shared_shapes = [s.storage.array.shape for s in self.shared]
+        self.shared_shapes = tuple(source.type.shape for source in sources)
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
         self.update_slots = [slots[id(s.storage)] for s, _ in owner.updates]
         self.plans: dict[Any, Plan] = {}
+        self.bound: dict[Any, dict[Any, int]] = {}
 
     def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         key = tuple(a.shape for a in arrays)
         if self.settled.values:
-            key = (key, self._value_dims(arrays))
+            key = (key, self._value_dims(key, arrays))
         plan = self.plans.get(key)
         if plan is None:
             plan = Plan(self, arrays, dict(key[1]) if self.settled.values else {})
             if len(self.plans) > 256:
                 self.plans.clear()
             self.plans[key] = plan
-        return plan.run(arrays)
+        results = plan.run(arrays)
+        if self.record is not None:
+            self.record.add(*plan.costs)
+        return results
 
-    def _value_dims(self, arrays: Sequence[np.ndarray]) -> tuple[tuple[Any, int], ...]:
+    def _input_symbols(self, key: Any, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
+        """The symbols that stand for axes of the inputs, and their values in this call."""
+        found = self.bound.get(key)
+        if found is None:
+            found = {}
+            for v, array in zip(self.owner.inputs, arrays):
+                for dim, have in zip(self.settled.sources[v].type.shape, array.shape):
+                    if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
+                        found.setdefault(dim, have)
+            if len(self.bound) > 256:
+                self.bound.clear()
+            self.bound[key] = found
+        return found
+
+    def _value_dims(self, key: Any, arrays: Sequence[np.ndarray]) -> tuple[tuple[Any, int], ...]:
         """The values of the integer scalars that serve as dims."""
         given = {self.settled.sources[v]: a for v, a in zip(self.owner.inputs, arrays)}
         given |= {self.settled.sources[s]: s.storage.array for s in self.shared}
         symbols = list(self.settled.values)
-        found = evaluate([self.settled.values[s] for s in symbols], given)
+        found = evaluate([self.settled.values[s] for s in symbols], given, self._input_symbols(key, arrays))
         for symbol, value in zip(symbols, found):
             if value < 0:
                 v = self.settled.values[symbol]
@@ -383,11 +422,7 @@ class Plan:
         self.core = core
         symbols: dict[Any, int] = dict(values)
         self._bind_user_symbols(core, arrays, symbols)
-        for v, array in zip(core.owner.inputs, arrays):
-            source = core.settled.sources[v]
-            for axis, (dim, have) in enumerate(zip(source.type.shape, array.shape)):
-                if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
-                    symbols.setdefault(dim, have)
+        symbols.update(core._input_symbols(tuple(a.shape for a in arrays), arrays))
         for v, array in zip(core.owner.inputs, arrays):
             source = core.settled.sources[v]
             for axis, (dim, have) in enumerate(zip(source.type.shape, array.shape)):
@@ -398,6 +433,7 @@ class Plan:
                         f"(array of shape {array.shape}, variable {v.type})", trace=v.trace))  # fmt: skip
         self.dims = [symbols[s] for s in core.program.symbols]
         self.symbols = symbols
+        self.costs = costs(core.program.steps, symbols) if core.record is not None else ([], [])
         self.shapes = [
             tuple(dims.evaluate(d, symbols) for d in b.shape) if b.role in ("output", "update") else None for b in core.program.buffers
         ]

@@ -93,6 +93,15 @@ def _rebuild(outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) 
     numbering = Numbering()
     known: dict[Variable, Variable] = dict(sources)
     values: dict[Any, Variable] = {}
+    bound = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)}
+
+    def note_values(inputs: Sequence[Variable], types: Sequence[TensorType]) -> None:
+        """Remember which scalars give the dims that no source gives."""
+        new = {s for t in types for d in t.shape for s in dims.symbols_of(d)} - bound
+        if new:
+            found = value_symbols(inputs)
+            values.update(found)
+            bound.update(found)
 
     def here(v: Variable) -> Variable:
         if isinstance(v, Constant):
@@ -105,9 +114,10 @@ def _rebuild(outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) 
         record = node.op.record
         if record.settle is None:
             made: Sequence[Variable] = numbering.make(node.op, inputs, trace, node.outputs[0].name)
+            note_values(inputs, [v.type for v in made])
         else:
             applied = node.op.apply(inputs, trace)
-            values.update(value_symbols(applied.inputs))
+            note_values(inputs, [v.type for v in applied.outputs])
             fresh = record.settle(node.op, inputs, [v.type for v in applied.outputs])
             made = numbering.adopt([fresh], trace=trace)
         known.update(zip(node.outputs, made))

@@ -72,8 +72,9 @@ def runtime() -> Any:
     return library
 
 
-def build(text: str, defines: tuple[str, ...] = ()) -> Any:
-    """Compile (or find) and load a generated file."""
+def build(text: str, timed: int = 0) -> Any:
+    """Compile (or find) and load a generated file; with ``timed``, one that measures each of its ``timed`` steps."""
+    defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     runtime()
     _, headers = _sources()
     key = cache.digest(text, headers, toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))
@@ -83,7 +84,7 @@ def build(text: str, defines: tuple[str, ...] = ()) -> Any:
         with os.fdopen(handle, "w") as f:
             f.write(text)
         try:
-            toolchain.compile_shared(source, target, str(RUNTIME), [f"-D{d}" for d in defines])
+            toolchain.compile_shared(source, target, str(RUNTIME), defines)
         finally:
             os.unlink(source)
 

@@ -36,10 +36,9 @@ def can_vectorise(loop: For) -> bool:
 class _Body:
     """Emits the loop's body once, for lanes [i, i + 16) or the first ``left`` of them."""
 
-    def __init__(self, loop: For, scalar, suffix: str, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, loop: For, scalar, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
         self.loop = loop
         self.scalar = scalar  # Expr -> C text, for uniform expressions
-        self.suffix = suffix
         self.partial = partial
         self.position = position
         self.lines: list[str] = []
@@ -147,7 +146,7 @@ class _Body:
         if s.value.dtype == "int64" and _is_affine(s.value):
             self.definitions[s.name] = s.value
         v = self.value(s.value)
-        name = s.name + self.suffix
+        name = s.name
         if not v.varying:
             self.add(f"const {CTYPE[s.value.dtype]} {name} = {v.text};")
         else:
@@ -156,7 +155,7 @@ class _Body:
         self.values[s.name] = Value(name, v.varying, v.mask)
 
     def load(self, s: Load, pointer: str) -> None:
-        tag, name = TAG[s.dtype], s.name + self.suffix
+        tag, name = TAG[s.dtype], s.name
         start, stride, vector = self.address(s.index)
         left = "left" if self.partial else ""
         if stride is None:
@@ -286,7 +285,7 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
         lines.append("".join(f"v_{tag} {name}_{u} = vset1_{tag}({start}); " for u in range(unroll)))
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = _Body(loop, scalar, f"_{copy}", partial, position)
+        b = _Body(loop, scalar, partial, position)
         for k, s in enumerate(loop.body):
             if isinstance(s, Let):
                 b.let(s)

@@ -7,6 +7,7 @@ what "iterations are independent" means; everything else is done one iteration a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,26 +27,30 @@ def emit(program: Program) -> str:
     return ""
 
 
-def build(text: str) -> None:
+def build(text: str, timed: int = 0) -> None:
     return None
 
 
-def run(code: None, program: Program) -> Any:
+def run(code: None, program: Program, timed: bool = False) -> Any:
     """An executable over the program; see ``symc.backend``."""
+    times = np.zeros(len(program.steps))
 
     def execute(arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
         bound = dict(zip(program.symbols, values))
         memory = _memory(program, arrays, bound)
         with np.errstate(all="ignore"):
-            for step in program.steps:
+            for number, step in enumerate(program.steps):
+                start = perf_counter()
                 local = {f"b{k}": memory[n] for k, n in enumerate(step.buffers)}
                 scope: dict[str, Any] = {f"n{k}": np.int64(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
                 _run_body(step.kernel, step.kernel.body, scope, local)
+                times[number] += perf_counter() - start
                 status = next((memory[n] for n, b in enumerate(program.buffers) if b.role == "status" and n in step.buffers), None)
                 if status is not None and status[0]:
                     return int(status[0])
         return 0
 
+    execute.times = times  # type: ignore[attr-defined]
     return execute
 
 

@@ -92,7 +92,7 @@ def as_dim(x: Any) -> dims.Dim:
             stack.pop()
             continue
         rule = _DIM_RULES.get(v.owner.op.name) if v.owner is not None else None
-        if rule is None or v.ndim != 0:
+        if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in v.owner.inputs if rule is not _shape_rule):
             known[v] = _leaf_dim(v)
             stack.pop()
             continue
@@ -516,7 +516,7 @@ def shape_entries(value: Any, what: str, ndim: int | None = None) -> list[int | 
         length = value.type.shape[0] if value.ndim == 1 else None
         if value.owner is not None and value.owner.op.name == "join" and value.owner.op["axis"] == 0:
             # a shape put together from scalars: take them back, so that their dims are known
-            parts = [_scalar_part(v) for v in value.owner.inputs]
+            parts = [scalar_behind(v) for v in value.owner.inputs]
             if all(p is not None for p in parts):
                 return [e for p in parts for e in shape_entries(p, what)]
         if type(length) is not int:
@@ -527,9 +527,12 @@ def shape_entries(value: Any, what: str, ndim: int | None = None) -> list[int | 
     return [e for v in value for e in shape_entries(v, what)]
 
 
-def _scalar_part(v: Variable) -> Variable | None:
+def scalar_behind(v: Variable) -> Variable | None:
+    """The scalar of which ``v`` is the one-element vector, if it was made that way."""
     if v.owner is not None and v.owner.op.name == "dimshuffle" and v.owner.inputs[0].ndim == 0:
         return v.owner.inputs[0]
+    if isinstance(v, Constant) and v.data.shape == (1,):
+        return constant(v.data[0], dtype=v.dtype)
     return None
 
 

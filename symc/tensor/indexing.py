@@ -21,7 +21,10 @@ from symc.loops.expr import Expr, call, index, select
 from symc.loops.ir import Accumulate, If, Statement, Store
 from symc.op import Arg, Case, Indexed, Loops, Op, record
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_dim, as_tensor, broadcast_like, broadcast_together, constant, dimshuffle, normalize_axis, shape_i
+from symc.tensor.basic import (
+    as_dim, as_tensor, broadcast_like, broadcast_together, constant, dimshuffle, normalize_axis, scalar_behind, shape_i,
+)  # fmt: skip
+from symc.tensor.joining import stack
 from symc.types import TensorType
 
 __all__ = ["advanced_inc_subtensor1", "advanced_subtensor1", "inc_subtensor", "set_subtensor", "subtensor", "take", "to_one_hot"]
@@ -82,7 +85,19 @@ def _slices(op: Op, bounds: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
 
 
 def _slice_element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
-    return read(0, [read(1 + 2 * k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))])
+    return read(0, [read(1 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))])
+
+
+def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[Any]:
+    return [b for pair in zip(starts, shape) for b in pair]
+
+
+_slice_at = record(
+    "slice_at",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
+    lower=Indexed(_slice_element),
+)
 
 
 _slice = record(
@@ -93,7 +108,7 @@ _slice = record(
         _write(broadcast_like(Constant(np.zeros((), inputs[0].dtype), weak=True), inputs[0]), gs[0], inputs[1:], op["steps"], False),
         *[None] * (len(inputs) - 1),
     ],
-    lower=Indexed(_slice_element),
+    settle=lambda op, inputs, types: Op(_slice_at, steps=op["steps"], shape=types[0].shape)(inputs[0], *inputs[1::2]),
     cases=lambda: [
         Case(lambda x: x[1:], (Arg((4, 3)),), expect=lambda x: x[1:]),
         Case(lambda x: x[:, -1], (Arg((4, 3)),), expect=lambda x: x[:, -1]),
@@ -139,7 +154,7 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
 
     def body(at: list[Expr], inside: list[Statement]) -> None:
         value = ctx.load(inside, 1, at)
-        target = [ctx.load(inside, 2 + 2 * k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))]
+        target = [ctx.load(inside, 2 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))]
         place = ctx.flat(x, target)
         inside.append(Store(ctx.output(), place, value) if node.op["replace"] else Accumulate(ctx.output(), place, value, "add"))
 
@@ -147,12 +162,19 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
+_write_at = record(
+    "write_at",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=lambda op, x, y, *starts: _write_numpy(op, x, y, *_with_lengths(starts, y.shape)),
+    lower=Loops(_write_build, in_place=0),
+)
+
 _write_slice = record(
     "write_slice",
     infer=_write_infer,
     numpy=_write_numpy,
     grad=_write_grad,
-    lower=Loops(_write_build, in_place=0),
+    settle=lambda op, inputs, types: Op(_write_at, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
     cases=lambda: [
         Case(lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3)))),
         Case(lambda x, y: inc_subtensor(x[:, ::2], y), (Arg((3, 5)), Arg((3, 3)))),
@@ -279,11 +301,34 @@ _scatter = record(
 def subtensor(x: Any, item: Any) -> Variable:
     """``x[item]``: slices, whole numbers, None, Ellipsis and whole-number arrays, with NumPy's meaning."""
     x = as_tensor(x)
+    known = _entries_of_shape(x, item)
+    if known is not None:
+        return known
     plain, arrays, kept = _plan(x, item)
     part = plain(x)
     if arrays:
         part = _gathered(part, arrays)
     return dimshuffle(part, kept(part.ndim)) if kept else part
+
+
+def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
+    """``x.shape[i]`` and ``x.shape[i:j]`` take the scalars that the shape was put together from, so that their dims stay known."""
+    if isinstance(item, tuple) and len(item) == 1:
+        (item,) = item
+    if x.owner is None or x.owner.op.name != "join" or x.ndim != 1 or not isinstance(item, (int, np.integer, slice)):
+        return None
+    parts = [scalar_behind(v) for v in x.owner.inputs]
+    scalars = [p for p in parts if p is not None]
+    if len(scalars) != len(parts):
+        return None
+    if isinstance(item, slice):
+        if any(isinstance(b, Variable) for b in (item.start, item.stop, item.step)):
+            return None
+        chosen = scalars[item]
+        return stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
+    if not -len(scalars) <= item < len(scalars):
+        raise IndexError(located(f"indexing: index {item} is out of range for {len(scalars)} entries", [x]))
+    return scalars[item]
 
 
 def _expanded_items(x: Variable, item: Any) -> list[Any]:

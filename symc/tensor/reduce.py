@@ -48,7 +48,7 @@ def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
 
 def _oracle(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarray]:
     def oracle(op: Op, x: np.ndarray) -> np.ndarray:
-        dtype = op.attrs.get("dtype") or x.dtype
+        dtype = op.attrs.get("dtype") or x.dtype.name
         with np.errstate(all="ignore"):
             if wide and is_float(dtype):
                 return np.asarray(function(x.astype("float64"), axis=op["axes"])).astype(dtype)

@@ -9,6 +9,7 @@
 enum {
     BLOCK_PANELS = 16,         /* panels of the operand that a thread packs for itself */
     SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
+    IN_PLACE_ROWS = 2 * TILE_ROWS,
     SERIAL_PRODUCTS = 1 << 17, /* fewer multiplications than this are not worth waking a thread */
 };
 
@@ -94,23 +95,33 @@ static region task_region(const product *g, int64_t task)
 }
 
 static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_t col, int64_t k0, int64_t k,
-                             const real *a, const real *b)
+                             const real *a, const real *b, int64_t b_step)
 {
-    FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, TILE_COLS, g->c + row * g->ldc + col, g->ldc,
+    FN(symc_tile)(rows, smaller(TILE_COLS, g->cols - col), k, a, rows, b, b_step, g->c + row * g->ldc + col, g->ldc,
                   g->accumulate || k0 > 0);
+}
+
+/* Whether panel j of B is better read where it is: packing does not pay for so few rows. */
+INLINE int reads_in_place(const product *g, int64_t j)
+{
+    return g->rows <= IN_PLACE_ROWS && !g->trans_b && (j + 1) * TILE_COLS <= g->cols;
 }
 
 /* One k block of a region with A shared: the panels of B are packed, then each panel of A meets all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
     for (int64_t j = part.first_col; j < part.last_col; j++)
-        pack_b_panel(g, own + (j - part.first_col) * TILE_COLS * k, j * TILE_COLS,
-                     smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
+        if (!reads_in_place(g, j))
+            pack_b_panel(g, own + (j - part.first_col) * TILE_COLS * k, j * TILE_COLS,
+                         smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);
     for (int64_t i = part.first_row; i < part.last_row; i++) {
         int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
         const real *a = g->shared + packed_at(g, row, k0, k, g->rows);
-        for (int64_t j = part.first_col; j < part.last_col; j++)
-            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, own + (j - part.first_col) * TILE_COLS * k);
+        for (int64_t j = part.first_col; j < part.last_col; j++) {
+            int in_place = reads_in_place(g, j);
+            const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * TILE_COLS * k;
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS);
+        }
     }
 }
 
@@ -126,7 +137,7 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
         const real *b = g->shared + packed_at(g, j * TILE_COLS, k0, k, width);
         for (int64_t i = part.first_row; i < part.last_row; i++) {
             int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
-            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b);
+            multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS);
         }
     }
 }

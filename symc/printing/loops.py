@@ -1,0 +1,149 @@
+"""The loop IR as pseudo-code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from symc.dims import show, show_shape
+from symc.loops.calls import CALLS
+from symc.loops.expr import Expr
+from symc.loops.ir import Accumulate, Alloc, Barrier, Buffer, Call, For, If, Kernel, Let, Load, Program, Statement, Step, Store
+
+__all__ = ["expression_text", "kernel_text", "program_text"]
+
+_INFIX = {
+    "or": ("|", 1), "xor": ("^", 2), "and": ("&", 3), "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4),
+    "ge": (">=", 4), "shl": ("<<", 5), "shr": (">>", 5), "add": ("+", 6), "sub": ("-", 6), "mul": ("*", 7), "div": ("/", 7),
+    "floordiv": ("//", 7), "mod": ("%", 7),
+}  # fmt: skip
+_UPDATE = {"add": "+=", "mul": "*=", "or": "|=", "and": "&="}
+_ATOM = 9
+
+
+def program_text(program: Program) -> Iterator[str]:
+    """A program: its buffers, its steps in order, and each kernel once."""
+    symbols = ", ".join(show(s) for s in program.symbols)
+    yield f"program {program.name}({symbols})"
+    yield "  buffers"
+    for k, b in enumerate(program.buffers):
+        yield f"    B{k:<3} {b.role:<8} {b.name:<14} {b.dtype}{show_shape(b.shape)}{_memory(b)}"
+    yield "  steps"
+    kernels: dict[int, str] = {}
+    distinct: list[Kernel] = []
+    for k, step in enumerate(program.steps):
+        if id(step.kernel) not in kernels:
+            kernels[id(step.kernel)] = f"K{len(distinct)}"
+            distinct.append(step.kernel)
+        yield f"    {k:<3} {kernels[id(step.kernel)]}({_arguments(step)})  {step.kernel.name}{_lines(step)}"
+    for kernel in distinct:
+        yield ""
+        yield from kernel_text(kernel, kernels[id(kernel)])
+
+
+def _memory(b: Buffer) -> str:
+    if b.alias >= 0:
+        return f"  in the memory of B{b.alias}"
+    return f"  needed in steps {b.first} to {b.last}" if b.role == "temp" else ""
+
+
+def _arguments(step: Step) -> str:
+    buffers = ", ".join(f"B{n}" for n in step.buffers)
+    sizes = ", ".join(show(d) for d in step.dims)
+    return f"{buffers}; {sizes}" if sizes else buffers
+
+
+def _lines(step: Step) -> str:
+    found = dict.fromkeys(f"{os.path.basename(t.filename)}:{t.line}" for t in step.traces)
+    return f"  # {', '.join(found)}" if found else ""
+
+
+def kernel_text(kernel: Kernel, name: str = "") -> Iterator[str]:
+    """A kernel: a line with its buffers and dims, then its statements, indented."""
+    written = [f"b{k}: {d}{' out' if k in kernel.writes else ''}" for k, d in enumerate(kernel.buffers)]
+    sizes = [f"n{k}" for k in range(kernel.dims)]
+    yield f"kernel {name} {kernel.name}({', '.join(written)}{'; ' + ', '.join(sizes) if sizes else ''})"
+    yield f"  # {expression_text(kernel.flops)} operations, {expression_text(kernel.bytes)} bytes"
+    yield from _block(kernel.body, "  ")
+
+
+def _block(body: Sequence[Statement], indent: str) -> Iterator[str]:
+    for s in body:
+        if isinstance(s, For):
+            kind = "" if s.kind == "serial" else f"{s.kind} "
+            yield f"{indent}{kind}for {s.index} < {expression_text(s.extent)}:"
+            yield from _block(s.body, indent + "  ")
+        elif isinstance(s, If):
+            yield f"{indent}if {expression_text(s.condition)}:"
+            yield from _block(s.body, indent + "  ")
+        else:
+            yield indent + _statement(s)
+
+
+def _statement(s: Any) -> str:
+    if isinstance(s, Let):
+        return f"{s.name} = {expression_text(s.value)}"
+    if isinstance(s, Load):
+        return f"{s.name} = {s.buffer}[{expression_text(s.index)}]"
+    if isinstance(s, Store):
+        return f"{s.buffer}[{expression_text(s.index)}] = {expression_text(s.value)}"
+    if isinstance(s, Accumulate):
+        at, value = f"{s.buffer}[{expression_text(s.index)}]", expression_text(s.value)
+        return f"{at} {_UPDATE[s.op]} {value}" if s.op in _UPDATE else f"{at} = {s.op}({at}, {value})"
+    if isinstance(s, Alloc):
+        return f"{s.name} = new {s.dtype}[{expression_text(s.size)}]"
+    if isinstance(s, Barrier):
+        return "barrier"
+    assert isinstance(s, Call)
+    return _call(s)
+
+
+def _call(s: Call) -> str:
+    routine = CALLS.get(s.name.rsplit("_", 1)[0])
+    params = [expression_text(p) for p in s.params]
+    if routine is not None:
+        params = [f"{name}={value}" for name, value in zip(routine.params, params)]
+    return f"{s.name}({', '.join(s.buffers)}; {', '.join(params)})"
+
+
+def expression_text(e: Expr, limit: int = 2000) -> str:
+    """A scalar expression in infix form with the parentheses it needs, cut after about ``limit`` characters."""
+    text: dict[int, tuple[str, int]] = {}
+    stack = [e]
+    while stack:
+        x = stack[-1]
+        waiting = [a for a in x.args if id(a) not in text]
+        if waiting:
+            stack.extend(waiting)
+            continue
+        stack.pop()
+        made, strength = _written(x, [text[id(a)] for a in x.args])
+        text[id(x)] = (made if len(made) <= limit else "...", strength if len(made) <= limit else _ATOM)
+    return text[id(e)][0]
+
+
+def _written(x: Expr, args: list[tuple[str, int]]) -> tuple[str, int]:
+    if x.op == "const":
+        return _number(x.value), _ATOM
+    if x.op == "var":
+        return str(x.value), _ATOM
+    if x.op in _INFIX:
+        sign, strength = _INFIX[x.op]
+        left = args[0][0] if args[0][1] >= strength else f"({args[0][0]})"
+        right = args[1][0] if args[1][1] > strength else f"({args[1][0]})"
+        return f"{left} {sign} {right}", strength
+    if x.op == "neg":
+        return (f"-{args[0][0]}" if args[0][1] >= 8 else f"-({args[0][0]})"), 8
+    if x.op == "select":
+        return f"{_inside(args[1])} if {_inside(args[0])} else {_inside(args[2])}", 0
+    name = x.dtype if x.op == "cast" else x.op
+    return f"{name}({', '.join(a[0] for a in args)})", _ATOM
+
+
+def _inside(arg: tuple[str, int]) -> str:
+    return arg[0] if arg[1] > 0 else f"({arg[0]})"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

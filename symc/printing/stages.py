@@ -1,0 +1,100 @@
+"""What came out of a stage of the compiler, for a function or for expressions."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from symc.backend import load_backend
+from symc.compiler import PASSES, State
+from symc.config import config
+from symc.function import Function
+from symc.graph import SharedVariable, Variable, graph_inputs, is_input
+
+__all__ = ["STAGES", "expressions", "state_after", "text_of"]
+
+STAGES: dict[str, str] = {
+    "graph": "",
+    "settled": "settle_shapes",
+    "canonical": "rewrite_canonical",
+    "stable": "rewrite_stable",
+    "expanded": "expand_composites",
+    "special": "rewrite_special",
+    "rewritten": "rewrite_special",
+    "fused": "fuse_loops",
+    "loops": "lower_loops",
+    "c": "emit",
+    "text": "emit",
+}
+"""Short names of stages. The name of any pass in ``symc.compiler.PASSES`` is taken as well."""
+
+
+def stage_name(stage: str) -> str:
+    """The full name of a stage: that of a pass, ``""`` for the user's graph, ``"emit"`` for the back end's text.
+
+    Raises
+    ------
+    ValueError
+        When there is none of that name.
+    """
+    names = [p.__name__ for p in PASSES]
+    found = STAGES.get(stage, stage)
+    if found in ("", "emit", *names):
+        return found
+    near = get_close_matches(stage, [*STAGES, *names], 1)
+    raise ValueError(
+        f"there is no stage {stage!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        + f" Stages are {', '.join(STAGES)}, and the passes {', '.join(names)}"
+    )  # fmt: skip
+
+
+def expressions(obj: Any) -> list[Variable]:
+    """The variables that ``obj`` shows: a variable, a sequence or dict of them, or a function's outputs and updates.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if isinstance(obj, Function):
+        return list(obj.uncompiled().outputs)
+    if isinstance(obj, Variable):
+        return [obj]
+    if isinstance(obj, dict):
+        obj = list(obj.values())
+    if isinstance(obj, (list, tuple)):
+        return [v for part in obj for v in expressions(part)]
+    raise TypeError(f"expected a variable, a list of variables or a compiled function, got {type(obj).__name__}: {obj!r}")
+
+
+def initial_state(obj: Any) -> State:
+    """What enters the passes: a function's own expressions, or those given, as functions of all they depend on."""
+    if isinstance(obj, Function):
+        return obj.uncompiled()
+    outputs = expressions(obj)
+    return State("expression", [v for v in graph_inputs(outputs) if is_input(v)], outputs, [], config.mode)
+
+
+def state_after(obj: Any, name: str) -> State:
+    """The compiler's state after the pass called ``name``, for the present shapes of the shared variables."""
+    state = initial_state(obj)
+    for step in PASSES:
+        state = step(state)
+        if step.__name__ == name:
+            break
+    return state
+
+
+def text_of(obj: Any) -> str:
+    """The program as the back end writes it."""
+    if isinstance(obj, Function):
+        return obj.core.text or f"(the back end {obj.device!r} writes no text: it runs the loops themselves)"
+    _, backend = load_backend()
+    program = state_after(obj, PASSES[-1].__name__).program
+    assert program is not None
+    return backend.emit(program)
+
+
+def update_targets(obj: Any) -> dict[int, SharedVariable]:
+    """Which output (by position) is the next value of which shared variable."""
+    return {k: s for s, k in obj.uncompiled().updates} if isinstance(obj, Function) else {}

@@ -1,0 +1,229 @@
+"""``debugprint``: graphs as trees, and every later stage of the compiler in a form of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from symc.dims import show
+from symc.errors import Trace
+from symc.fusion import Group
+from symc.graph import Apply, Constant, SharedVariable, Variable
+from symc.op import Axes, Op
+from symc.printing import stages
+from symc.printing.loops import program_text
+
+__all__ = ["attributes", "debugprint", "label", "op_text", "place"]
+
+MAX_INDENT = 40
+"""Levels drawn with bars; deeper ones say their depth in figures, so that a long chain prints in linear space."""
+
+
+def debugprint(
+    obj: Any,
+    depth: int = -1,
+    print_type: bool = True,
+    file: Any = None,
+    ids: str = "CHAR",
+    stop_on_name: bool = False,
+    stage: str | None = None,
+    print_lines: bool = True,
+) -> Any:
+    """Print a graph, or what the compiler made of it.
+
+    Parameters
+    ----------
+    obj : Variable, sequence or dict of Variable, or Function
+    depth : int
+        Levels to print; -1 for all.
+    print_type : bool
+        Print the type of every variable.
+    file : file object or "str", optional
+        Where to print; default standard output. ``"str"`` returns the text.
+    ids : {"CHAR", "int", ""}
+        How labels count: ``[id A]``, ``[id 0]``, or no labels.
+    stop_on_name : bool
+        Do not look behind variables that have a name.
+    stage : str, optional
+        ``"graph"`` (as the user built it; the default), ``"settled"``, ``"canonical"``, ``"stable"``, ``"expanded"``,
+        ``"special"``, ``"fused"``, ``"loops"``, ``"c"``, or the name of a pass of ``symc.compiler.PASSES``. Stages later
+        than the graph are compiled for the present shapes of the shared variables.
+    print_lines : bool
+        Print which line of the user's program built each variable.
+
+    Returns
+    -------
+    str, or ``file``
+
+    Notes
+    -----
+    A variable that is used more than once is written out where it is met first, and by its label afterwards.
+    """
+    if ids not in ("CHAR", "int", ""):
+        raise ValueError(f"debugprint: ids must be 'CHAR', 'int' or '', got {ids!r}")
+    lines = _lines(obj, stages.stage_name(stage or "graph"), _Style(depth, print_type, ids, stop_on_name, print_lines))
+    if isinstance(file, str):
+        if file != "str":
+            raise ValueError(f"debugprint: file must be an open file, None or 'str', got {file!r}")
+        return "\n".join(lines) + "\n"
+    target: IO[str] = file or sys.stdout
+    for line in lines:
+        target.write(line + "\n")
+    return target
+
+
+class _Style:
+    """How to print, and which labels were given."""
+
+    def __init__(self, depth: int, types: bool, ids: str, stop_on_name: bool, lines: bool) -> None:
+        self.depth = depth
+        self.types = types
+        self.ids = ids
+        self.stop_on_name = stop_on_name
+        self.lines = lines
+        self.numbers: dict[int, int] = {}
+
+    def id(self, v: Variable) -> str:
+        """The label of a variable; results of one application share its number."""
+        key = id(v.owner if v.owner is not None else v)
+        number = self.numbers.setdefault(key, len(self.numbers))
+        if not self.ids:
+            return ""
+        return f" [id {letters(number) if self.ids == 'CHAR' else number}]"
+
+    def describe(self, v: Variable) -> str:
+        text = label(v) + self.id(v)
+        if self.types:
+            text += f" {v.type}"
+        if v.owner is not None and v.name:
+            text += f" '{v.name}'"
+        if self.lines and v.trace is not None and v.owner is not None:
+            text += f"  # {place(v.trace)}"
+        return text
+
+
+def _lines(obj: Any, stage: str, style: _Style) -> Iterator[str]:
+    if stage == "emit":
+        yield from stages.text_of(obj).splitlines()
+        return
+    targets = stages.update_targets(obj)
+    if not stage:
+        yield from _forest(stages.expressions(obj), targets, style)
+        return
+    state = stages.state_after(obj, stage)
+    if state.program is not None:
+        yield from program_text(state.program)
+    elif state.units:
+        yield from _units(state.units, state.stored, style)
+    else:
+        yield from _forest(state.graph, targets, style)
+
+
+def _forest(outputs: Sequence[Variable], targets: dict[int, SharedVariable], style: _Style) -> Iterator[str]:
+    for k, v in enumerate(outputs):
+        if k in targets:
+            yield f"update of {targets[k]!r}:"
+        yield from _tree(v, style)
+
+
+def _tree(root: Variable, style: _Style) -> Iterator[str]:
+    """The lines of one tree, depth first. ``prefix`` is what stands before a line; ``below`` what stands before its inputs."""
+    stack: list[tuple[Variable, int, str, str]] = [(root, 0, "", "")]
+    while stack:
+        v, level, prefix, below = stack.pop()
+        met = v.owner is not None and id(v.owner) in style.numbers
+        mark = f"{level}: " if level > MAX_INDENT else ""
+        yield prefix + mark + style.describe(v)
+        if v.owner is None or not v.owner.inputs:
+            continue
+        closed = style.stop_on_name and v.name is not None and level > 0
+        if met or closed or level == style.depth - 1:
+            yield f"{below} └─ ···"
+            continue
+        inputs = v.owner.inputs
+        deep = level >= MAX_INDENT
+        for k in range(len(inputs) - 1, -1, -1):
+            last = k == len(inputs) - 1
+            bar = below + (" └─ " if last else " ├─ ")
+            stack.append((inputs[k], level + 1, bar, below if deep else below + ("    " if last else " │  ")))
+
+
+def _units(units: Sequence[Any], stored: set[Variable], style: _Style) -> Iterator[str]:
+    """Fusion's result: each unit with its members, inputs by label."""
+    for number, unit in enumerate(units):
+        if isinstance(unit, Group):
+            yield f"{number}: loops over {_axes(unit)}"
+            for node in reversed(unit.members):
+                yield "    " + _member(node, stored, style)
+        else:
+            lower = type(unit.op.record.lower).__name__.lower()
+            yield f"{number}: {lower}"
+            yield "    " + _member(unit, stored | set(unit.outputs), style)
+
+
+def _axes(group: Group) -> str:
+    outer = " x ".join(show(group.axes[a]) for a in group.outer) or "1"
+    if group.inner is None:
+        return outer
+    return f"{outer}, reducing over {' x '.join(show(group.axes[a]) for a in group.inner)}"
+
+
+def _read(v: Variable, stored: set[Variable], style: _Style) -> str:
+    """An operand; what only spreads or turns another value is written around it, since it has no line of its own."""
+    around: list[str] = []
+    while v.owner is not None and v not in stored and isinstance(v.owner.op.record.lower, Axes):
+        around.append(v.owner.op.name)
+        v = v.owner.inputs[0]
+    return "".join(f"{name}(" for name in around) + label(v) + style.id(v) + ")" * len(around)
+
+
+def _member(node: Apply, stored: set[Variable], style: _Style) -> str:
+    args = ", ".join(_read(v, stored, style) for v in node.inputs)
+    v = node.outputs[0]
+    text = f"{style.id(v).strip()} = {op_text(node.op)}({args})" + (f"  {v.type}" if style.types else "")
+    if v in stored:
+        text += "  stored"
+    if style.lines and v.trace is not None:
+        text += f"  # {place(v.trace)}"
+    return text
+
+
+def label(v: Variable) -> str:
+    """A variable in few words: the op that computes it with its attributes, its name, or its value."""
+    if v.owner is not None:
+        output = "" if len(v.owner.outputs) == 1 else f".{v.index}"
+        return f"{op_text(v.owner.op)}{output}"
+    if isinstance(v, Constant):
+        value = repr(v) if v.data.size <= 4 else f"<constant {v.type}>"
+        return f"{v.name}={value}" if v.name and v.data.size <= 4 else value
+    if isinstance(v, SharedVariable):
+        return f"{v.name or '<shared>'}"
+    return v.name or "<input>"
+
+
+def attributes(op: Op) -> dict[str, str]:
+    """The attributes of an op that say something, as text; symbolic dims by their plain names."""
+    return {key: show(repr(value)) for key, value in op.attrs.items() if value is not None and value is not False}
+
+
+def op_text(op: Op) -> str:
+    """An op with its attributes."""
+    inner = ", ".join(f"{key}={value}" for key, value in attributes(op).items())
+    return f"{op.name}{{{inner}}}" if inner else op.name
+
+
+def letters(number: int) -> str:
+    """0, 1, ... as A, B, ..., Z, AA, AB, ..."""
+    text = ""
+    number += 1
+    while number:
+        number, digit = divmod(number - 1, 26)
+        text = chr(ord("A") + digit) + text
+    return text
+
+
+def place(trace: Trace) -> str:
+    """The user's line in short: file name and number."""
+    return f"{os.path.basename(trace.filename)}:{trace.line}"

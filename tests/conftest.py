@@ -1,0 +1,24 @@
+"""Shared by all tests: a cache folder of their own, two threads, quiet warnings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import numpy as np
+import pytest
+
+import symc
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache():
+    """Compiled code goes where SYMC_CACHE says, or into a folder that is kept between runs of one machine."""
+    if "SYMC_CACHE" not in os.environ:
+        symc.config.cache_dir = os.path.join(tempfile.gettempdir(), f"symc-tests-{os.getuid() if hasattr(os, 'getuid') else 0}")
+    yield
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1234)
