@@ -23,9 +23,12 @@ Dim = Any
 Shape = tuple[Dim, ...]
 
 
-def new_symbol(name: str) -> sympy.Dummy:
-    """A dim that only a call will know. Two calls give two different symbols, even under one name."""
-    return sympy.Dummy(name, integer=True, nonnegative=True)
+def new_symbol(name: str, nonnegative: bool = True) -> sympy.Dummy:
+    """A dim that only a call will know. Two calls give two different symbols, even under one name.
+
+    Lengths of axes are never negative; a symbol for the value of an integer scalar may be.
+    """
+    return sympy.Dummy(name, integer=True, nonnegative=True) if nonnegative else sympy.Dummy(name, integer=True)
 
 
 def _plain(value: Any) -> Dim:

@@ -408,10 +408,6 @@ class Core:
         given |= {self.settled.sources[s]: s.storage.array for s in self.shared}
         symbols = list(self.settled.values)
         found = evaluate([self.settled.values[s] for s in symbols], given, self._input_symbols(key, arrays))
-        for symbol, value in zip(symbols, found):
-            if value < 0:
-                v = self.settled.values[symbol]
-                raise GuardError(located(f"{self.owner.name}(): a dim cannot be negative, got {int(value)}", [v], trace=v.trace))
         return tuple(zip(symbols, (int(v) for v in found)))
 
 
@@ -431,6 +427,12 @@ class Plan:
                     raise GuardError(located(
                         f"{core.owner.name}(): input {v.name or 'unnamed'} has {have} on axis {axis}, expected {want} "
                         f"(array of shape {array.shape}, variable {v.type})", trace=v.trace))  # fmt: skip
+        for b in core.program.buffers:
+            for axis, d in enumerate(b.shape):
+                if type(d) is not int and dims.evaluate(d, symbols) < 0:
+                    raise GuardError(located(
+                        f"{core.owner.name}(): {b.name} would have {dims.evaluate(d, symbols)} on axis {axis}; a dim cannot be negative",
+                        repair="check the numbers that its shape is made from", trace=b.trace))  # fmt: skip
         self.dims = [symbols[s] for s in core.program.symbols]
         self.symbols = symbols
         self.costs = costs(core.program.steps, symbols) if core.record is not None else ([], [])

@@ -18,13 +18,22 @@ _INFIX = {
 """Sign and binding strength, in Python's order. Operands of equal strength need parentheses on the right."""
 _PREFIX = {"neg": "-", "invert": "~"}
 _NEGATED, _POWER, _ATOM = 8, 9, 10
-_TRANSPARENT = ("broadcast", "expand")
 LONG = 400
 """Characters after which a part is given a name of its own."""
 SHORT = 16
 """Parts this short are written out again rather than named when they occur twice."""
 
 Text = tuple[str, int]
+
+
+def _transparent(node: Apply) -> bool:
+    """Does the op only make its first input as large as another? Formulas leave that to the reader, as NumPy does."""
+    if node.op.name == "dimshuffle":
+        kept = [a for a in node.op["order"] if a != "x"]
+        return kept == sorted(kept)
+    return node.op.name in ("broadcast", "expand")
+
+
 
 
 def pp(expression: Variable) -> str:
@@ -58,7 +67,7 @@ def pp(expression: Variable) -> str:
         for v in node.outputs:
             made = _written(node, v, [_text(u, text) for u in _written_inputs(node)])
             often = uses[v] > 1 and len(made[0]) > SHORT
-            if v is not expression and node.op.name not in _TRANSPARENT and (often or len(made[0]) > LONG):
+            if v is not expression and not _transparent(node) and (often or len(made[0]) > LONG):
                 name = v.name or f"t{len(named) + 1}"
                 named.append((name, made[0]))
                 made = (name, _ATOM)
@@ -72,7 +81,7 @@ pprint = pp
 
 
 def _written_inputs(node: Apply) -> Sequence[Variable]:
-    return node.inputs[:1] if node.op.name in _TRANSPARENT else node.inputs
+    return node.inputs[:1] if _transparent(node) else node.inputs
 
 
 def _text(v: Variable, known: dict[Variable, Text]) -> Text:
@@ -87,7 +96,7 @@ def _text(v: Variable, known: dict[Variable, Text]) -> Text:
 
 def _written(node: Apply, v: Variable, args: list[Text]) -> Text:
     name = node.op.name
-    if name in _TRANSPARENT:
+    if _transparent(node):
         return args[0]
     if name in _INFIX and len(args) == 2:
         sign, strength = _INFIX[name]
@@ -120,4 +129,6 @@ def _extras(node: Apply) -> list[str]:
     axes = node.op.attrs.get("axes")
     if axes is not None and node.inputs and len(axes) == node.inputs[0].ndim:
         shown.pop("axes", None)
+        if len(axes) == 1:
+            return [f"axis={axes[0]}"] if "axes" in shown else []
     return [f"{key.replace('axes', 'axis')}={value}" for key, value in shown.items()]

@@ -112,7 +112,7 @@ def _leaf_dim(v: Variable) -> dims.Dim:
         return int(v.data)
     symbol = v.__dict__.get("_dim")
     if symbol is None:
-        symbol = v.__dict__["_dim"] = dims.new_symbol(v.name or "value")
+        symbol = v.__dict__["_dim"] = dims.new_symbol(v.name or "value", nonnegative=False)
     return symbol
 
 

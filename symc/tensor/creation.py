@@ -143,28 +143,25 @@ _arange_settled = record(
 )
 
 
-def _arange_length(op: Op, inputs: Sequence[Variable]) -> dims.Dim:
-    start, stop, step = inputs
-    if isinstance(step, Constant) and not is_float(op["dtype"]):
-        s = int(step.data)
-        first, last = as_dim(start), as_dim(stop)
-        span = dims.sub(last, first) if s > 0 else dims.sub(first, last)
-        if s == 1 and isinstance(start, Constant) and int(start.data) == 0 and type(span) is not int:
-            return span
-        return dims.maximum(dims.ceildiv(span, abs(s)), 0)
-    if all(isinstance(v, Constant) for v in inputs):
-        values = [v.data.item() for v in inputs]  # type: ignore[attr-defined]
-        return max(0, int(np.ceil((values[1] - values[0]) / values[2])))
-    whole = ew.cast(ew.ceil(ew.true_div(ew.cast(stop, "float64") - ew.cast(start, "float64"), ew.cast(step, "float64"))), "int64")
-    return as_dim(ew.maximum(whole, 0))
+def _arange_length(start: Variable, stop: Variable, step: Variable, dtype: str) -> Variable:
+    """How many numbers there are from ``start`` to ``stop``, as an int64 scalar."""
+    if all(isinstance(v, Constant) for v in (start, stop, step)):
+        first, last, by = (v.data.item() for v in (start, stop, step))  # type: ignore[attr-defined]
+        return constant(max(0, int(np.ceil((last - first) / by))), dtype="int64")
+    if isinstance(step, Constant) and not is_float(dtype):
+        by = int(step.data)
+        span = stop - start if by > 0 else start - stop
+        return ew.maximum(span if abs(by) == 1 else (span + (abs(by) - 1)) // abs(by), 0)
+    whole = ew.ceil(ew.true_div(ew.cast(stop, "float64") - ew.cast(start, "float64"), ew.cast(step, "float64")))
+    return ew.maximum(ew.cast(whole, "int64"), 0)
 
 
 _arange = record(
     "arange",
-    infer=lambda op, inputs: TensorType(op["dtype"], [_arange_length(op, inputs)]),
-    numpy=lambda op, start, stop, step: np.arange(start, stop, step).astype(op["dtype"]),
+    infer=lambda op, inputs: TensorType(op["dtype"], [as_dim(inputs[2])]),
+    numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
-    settle=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(inputs[0], inputs[2]),
+    settle=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
         Case(lambda n: arange(n), (Arg((), "int64", values=6),), expect=lambda n: np.arange(6), grad=False),
@@ -184,7 +181,10 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None
         kinds = [v.dtype for v in arguments]
         dtype = promote(k for k in kinds if is_float(k)) if any(is_float(k) for k in kinds) else "int64"
     dtype = as_dtype(dtype)
-    return Op(_arange, dtype=dtype)(*[ew.cast(v, dtype) for v in arguments])
+    if isinstance(arguments[2], Constant) and float(arguments[2].data) == 0:
+        raise ValueError(located("arange: the step cannot be 0", arguments))
+    length = ew.cast(_arange_length(*arguments, dtype), "int64")
+    return Op(_arange, dtype=dtype)(ew.cast(arguments[0], dtype), ew.cast(arguments[2], dtype), length)
 
 
 def eye(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
