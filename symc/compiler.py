@@ -177,6 +177,7 @@ class _Lowering:
                 self.steps += lower_single(unit, self.buffer_of, in_place, self.new_status, self.messages)
         self._copy_outputs()
         self._update_in_place()
+        self._reorder()
         self._lifetimes()
         return Program(self.state.name, self.buffers, self._symbols(), self.steps, self.messages)
 
@@ -307,6 +308,16 @@ class _Lowering:
                 all(k <= first_write for k in readers) and first_write == writer and same_positions(self.steps[writer], old, new)
             ):
                 self.buffers[new].alias = old
+
+    def _reorder(self) -> None:
+        """Inputs first, then outputs, each in the caller's order: the table a call fills in anew; then everything else."""
+        rank = {"input": 0, "output": 1}
+        order = sorted(range(len(self.buffers)), key=lambda k: (rank.get(self.buffers[k].role, 2), self.buffers[k].slot))
+        new = {old: position for position, old in enumerate(order)}
+        self.buffers = [self.buffers[k] for k in order]
+        for b in self.buffers:
+            b.alias = new[b.alias] if b.alias >= 0 else -1
+        self.steps = [replace(s, buffers=tuple(new[n] for n in s.buffers)) for s in self.steps]
 
     def _lifetimes(self) -> None:
         for b in self.buffers:

@@ -260,6 +260,7 @@ class Function:
         self.device, self.backend = load_backend(device)
         self.profile = Profile(name) if profile else None
         self._cores: dict[Any, Core] = {}
+        self._fast: Any = None
         self.core = self._specialise()
 
     def _specialise(self) -> Core:
@@ -274,6 +275,7 @@ class Function:
             if self.profile is not None:
                 self.profile.compile_seconds += perf_counter() - start
         self.core = core
+        self._fast = core.fast.call if core.fast is not None else None
         return core
 
     def uncompiled(self) -> State:
@@ -284,6 +286,13 @@ class Function:
         return State(self.name, self.inputs, outputs, updates, self.mode)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
+        fast = self._fast
+        if fast is not None and not named:
+            return fast(*args)
+        return self._call(*args, **named)
+
+    def _call(self, *args: Any, **named: Any) -> Any:
+        """The whole road: convert, check, plan, run; it prepares the fast path for more calls like this one."""
         start = perf_counter() if self.profile is not None else 0.0
         core = self.core
         if any(s.storage.array.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
@@ -370,8 +379,22 @@ class Core:
         self.shared_shapes = tuple(source.type.shape for source in sources)
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
         self.update_slots = [slots[id(s.storage)] for s, _ in owner.updates]
+        self.fast = self._launch(backend)
         self.plans: dict[Any, Plan] = {}
         self.bound: dict[Any, dict[Any, int]] = {}
+
+    def _launch(self, backend: Any) -> Any:
+        """The back end's fast path for calls, where it has one and the function's arguments and results are plain."""
+        owner = self.owner
+        make = getattr(backend, "launch", None)
+        plain = owner.pattern == "single" or isinstance(owner.pattern, int)
+        if make is None or not plain or owner.profile is not None or self.settled.values or any(s.value is not None for s in owner.specs):
+            return None
+        fast = make(self.executable, owner._call, owner.pattern != "single")
+        if fast is not None:
+            for shared in self.shared:
+                shared.storage.watch(fast)
+        return fast
 
     def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         key = tuple(a.shape for a in arrays)
@@ -486,4 +509,6 @@ class Plan:
             raise IndexError(core.program.messages[status - 1])
         for slot, array in fresh:
             core.shared[slot].storage.array = array
+        if core.fast is not None:
+            core.fast.prepare(self.symbols, [r.shape for r in results], bound)
         return results

@@ -6,6 +6,7 @@ never changed once built. Every walk here is iterative, so that depth is bounded
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from types import SimpleNamespace
@@ -156,14 +157,33 @@ class Constant(Variable):
 class Storage:
     """Where a shared variable's array lives; clones of the variable share one.
 
-    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell.
+    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell. Functions that
+    hold the array's address ask to be told when another array takes its place: ``watch``.
     """
 
-    __slots__ = ("array", "version")
+    __slots__ = ("_array", "_watchers", "version")
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array = array
+        self._array = array
+        self._watchers: list[weakref.ref[Any]] = []
         self.version = 0
+
+    @property
+    def array(self) -> np.ndarray:
+        return self._array
+
+    @array.setter
+    def array(self, array: np.ndarray) -> None:
+        self._array = array
+        for reference in self._watchers:
+            watcher = reference()
+            if watcher is not None:
+                watcher.forget()
+
+    def watch(self, watcher: Any) -> None:
+        """Call ``watcher.forget()`` whenever another array takes this one's place, for as long as ``watcher`` lives."""
+        self._watchers = [r for r in self._watchers if r() is not None and r() is not watcher]
+        self._watchers.append(weakref.ref(watcher))
 
 
 class SharedVariable(Variable):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from symc_backends.c.build import build
 from symc_backends.c.emit import emit
+from symc_backends.c.launch import launch
 from symc_backends.c.run import run
 from symc_backends.c.toolchain import missing as unavailable
 
-__all__ = ["build", "emit", "run", "unavailable"]
+__all__ = ["build", "emit", "launch", "run", "unavailable"]

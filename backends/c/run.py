@@ -83,6 +83,22 @@ class Executable:
         free.append(frame)
         return int(status)
 
+    def lend(self, values: Sequence[int]) -> Loan | None:
+        """A frame for ``values`` that comes back when the loan is dropped."""
+        free = self.free.get(tuple(values))
+        return Loan(free, free.pop()) if free else None
+
+
+class Loan:
+    """A frame lent to somebody."""
+
+    def __init__(self, home: list[Frame], frame: Frame) -> None:
+        self.home = home
+        self.frame = frame
+
+    def __del__(self) -> None:
+        self.home.append(self.frame)
+
 
 class TimedExecutable(Executable):
     """Adds up in ``times`` the seconds that each step takes.

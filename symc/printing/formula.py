@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.printing.tree import attributes, label
@@ -32,7 +31,6 @@ def _transparent(node: Apply) -> bool:
         kept = [a for a in node.op["order"] if a != "x"]
         return kept == sorted(kept)
     return node.op.name in ("broadcast", "expand")
-
 
 
 
@@ -124,11 +122,11 @@ def _held(arg: Text, strength: int) -> str:
 
 
 def _extras(node: Apply) -> list[str]:
-    """Attributes as keyword arguments; a reduction over all axes does not list them."""
-    shown: dict[str, Any] = attributes(node.op)
+    """Attributes as keyword arguments, axes under NumPy's name; a reduction over all axes does not list them."""
+    shown = attributes(node.op)
     axes = node.op.attrs.get("axes")
-    if axes is not None and node.inputs and len(axes) == node.inputs[0].ndim:
-        shown.pop("axes", None)
-        if len(axes) == 1:
-            return [f"axis={axes[0]}"] if "axes" in shown else []
-    return [f"{key.replace('axes', 'axis')}={value}" for key, value in shown.items()]
+    if axes is not None:
+        del shown["axes"]
+        if not node.inputs or len(axes) < node.inputs[0].ndim:
+            shown = {"axis": str(axes[0]) if len(axes) == 1 else str(axes), **shown}
+    return [f"{key}={value}" for key, value in shown.items()]

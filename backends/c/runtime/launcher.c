@@ -22,7 +22,7 @@
 #define PyDataType_ELSIZE(descr) ((descr)->elsize)
 #endif
 
-typedef void (*entry_t)(void **buffers, const int64_t *dims);
+typedef int64_t (*entry_t)(void **buffers, const int64_t *dims);
 
 /* ---- Specifications and plans ----------------------------------------------------------------------------------- */
 
@@ -159,18 +159,24 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     plan->busy = 1;
     plan->refs++;
     PyObject *result = make_outputs(self, plan);
+    int64_t status = 0;
     if (result) {
         if (plan->release_gil) {
             Py_BEGIN_ALLOW_THREADS
-            self->entry(plan->buffers, plan->dims);
+            status = self->entry(plan->buffers, plan->dims);
             Py_END_ALLOW_THREADS
         } else {
-            self->entry(plan->buffers, plan->dims);
+            status = self->entry(plan->buffers, plan->dims);
         }
         self->fast_calls++;
     }
     plan->busy = 0;
     plan_release(plan);
+    if (status) {
+        /* The entry stopped before it changed anything; the slow path meets the same trouble and explains it. */
+        Py_DECREF(result);
+        return PyObject_Vectorcall(self->slow, args, flagged, names);
+    }
     return result;
 }
 
@@ -376,8 +382,8 @@ PyDoc_STRVAR(launcher_doc,
              "A compiled function as a callable of positional arguments.\n\n"
              "Parameters\n----------\n"
              "entry : int\n"
-             "    Address of `void (*)(void **buffers, const int64_t *dims)`; the buffers are the inputs,\n"
-             "    the outputs, then what `prepare` names.\n"
+             "    Address of `int64_t (*)(void **buffers, const int64_t *dims)`, which returns 0 when all went well;\n"
+             "    the buffers are the inputs, the outputs, then what `prepare` names.\n"
              "inputs, outputs : tuple of (typenum, sizes, slots)\n"
              "    NumPy's type number; for each axis its size, or -1 and then the place of its size among\n"
              "    the dims.  A Python number serves for a floating-point input without axes.\n"

@@ -1,0 +1,111 @@
+"""Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python code.
+
+The launcher is optional. Where it cannot be built, or a function needs Python at every call (dims that are values of scalars, updates that swap
+arrays), calls take the path through ``symc.function``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from symc.errors import CompileError
+from symc.loops.ir import Buffer, Program
+from symc_backends.c import cache, launcher, toolchain
+from symc_backends.c.build import ffi
+from symc_backends.c.run import Executable
+
+__all__ = ["Fast", "launch"]
+
+
+def _built(text: str, flags: Sequence[str]) -> str:
+    def make(target: str) -> None:
+        handle, source = tempfile.mkstemp(suffix=".c")
+        with os.fdopen(handle, "w") as f:
+            f.write(text)
+        try:
+            toolchain.compile_shared(source, target, ".", [f for f in flags if f != "-shared"])
+        finally:
+            os.unlink(source)
+
+    return cache.library(cache.digest("launcher", text, *flags, toolchain.identity()), make)
+
+
+@lru_cache(maxsize=1)
+def _module() -> ModuleType | None:
+    try:
+        return launcher.load(_built)
+    except (CompileError, ImportError, OSError):
+        return None  # without Python's headers, or with ones that do not fit, calls are slower but right
+
+
+class Fast:
+    """A function's fast path: call it with arrays; tell it of a new plan with ``prepare``."""
+
+    def __init__(self, executable: Executable, slow: Callable[..., Any], as_list: bool, module: ModuleType) -> None:
+        self.executable = executable
+        self.program: Program = executable.program
+        self.symbols = {s: k for k, s in enumerate(self.program.symbols)}
+        ins = [b for b in self.program.buffers if b.role == "input"]
+        self.outs = [b for b in self.program.buffers if b.role == "output"]
+        extra = [d for b in ins for d in b.shape if type(d) is not int and d not in self.symbols]
+        for d in dict.fromkeys(extra):
+            self.symbols[d] = len(self.symbols)
+        first = len(self.symbols)
+        outputs = []
+        for b in self.outs:
+            outputs.append((np.dtype(b.dtype).num, (-1,) * len(b.shape), tuple(range(first, first + len(b.shape)))))
+            first += len(b.shape)
+        inputs = tuple(self._spec(b) for b in ins)
+        entry = int(ffi.cast("uintptr_t", executable.entry))
+        self.rest = self.program.buffers[len(ins) + len(self.outs) :]
+        self.call = module.Launcher(entry, inputs, tuple(outputs), len(self.program.buffers), slow, as_list)
+
+    def _spec(self, b: Buffer) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        sizes = tuple(d if type(d) is int else -1 for d in b.shape)
+        return np.dtype(b.dtype).num, sizes, tuple(0 if type(d) is int else self.symbols[d] for d in b.shape)
+
+    def prepare(self, values: dict[Any, int], shapes: Sequence[tuple[int, ...]], arrays: Sequence[np.ndarray | None]) -> None:
+        """Make further calls like this one fast: values of symbols, output shapes, and the arrays of all buffers."""
+        base = tuple(values[s] for s in self.symbols)
+        loan = self.executable.lend([values[s] for s in self.program.symbols])
+        if loan is None:
+            return
+        pointers = []
+        at = len(self.program.buffers) - len(self.rest)
+        for k, b in enumerate(self.rest, at):
+            array = arrays[k]
+            if array is not None:
+                pointers.append(array.ctypes.data)
+            else:
+                source = b.alias if b.role == "update" else k
+                held = arrays[source]
+                pointers.append(held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.frame.pointers[k])))
+        dims = base + tuple(n for shape in shapes for n in shape)
+        self.call.prepare(dims, tuple(pointers), keep=(loan, list(arrays[at:])), release_gil=True)
+
+    def forget(self) -> None:
+        """Drop the plan: an array whose address it holds is no longer the right one."""
+        self.call.forget()
+
+
+def launch(executable: Executable, slow: Callable[..., Any], as_list: bool) -> Fast | None:
+    """The fast path of a function, or None where it cannot have one."""
+    program = executable.program
+    module = _module()
+    if module is None or any(b.role == "update" and b.alias < 0 for b in program.buffers):
+        return None
+    if not any(b.role == "output" for b in program.buffers) and not as_list:
+        return None
+    inputs = [b for b in program.buffers if b.role == "input"]
+    known = {d for b in inputs for d in b.shape if type(d) is not int and d.is_Symbol}
+    plain = all(type(d) is int or d.is_Symbol for b in inputs for d in b.shape)
+    if not plain or any(s not in known for s in program.symbols):
+        return None
+    return Fast(executable, slow, as_list, module)

@@ -1,0 +1,164 @@
+"""What a picture of a graph shows: boxes, arrows and clusters, before they have places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from symc.compiler import PASSES
+from symc.dims import show
+from symc.fusion import Group
+from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
+from symc.loops.ir import Step
+from symc.op import Axes, Fold, Indexed, Loops, Pointwise, Routine, View
+from symc.printing import stages
+from symc.printing.tree import label, op_text
+
+__all__ = ["KINDS", "Box", "Scene", "scene_of"]
+
+KINDS: dict[str, tuple[str, str, str]] = {
+    "input": ("#dcefdc", "#4c8c4a", "input"),
+    "shared": ("#fbe9c6", "#b98200", "shared variable"),
+    "constant": ("#eeeeee", "#8a8a8a", "constant"),
+    "pointwise": ("#d9e8fb", "#3b73b9", "elementwise"),
+    "fold": ("#fddccb", "#c8572b", "reduction"),
+    "routine": ("#e9dbf5", "#7d4bab", "library routine"),
+    "moving": ("#d5eeee", "#2f8585", "moves or reads elements"),
+    "composite": ("#fbd9e6", "#b93b73", "composite"),
+}
+"""Fill, border and legend of each kind of box."""
+_KIND_OF = {Pointwise: "pointwise", Fold: "fold", Routine: "routine", Axes: "moving", Indexed: "moving", View: "moving", Loops: "moving"}
+
+
+@dataclass
+class Box:
+    """A node of the picture: ``lines`` are written in it, ``note`` appears when the pointer rests on it."""
+
+    key: int
+    kind: str
+    lines: tuple[str, str]
+    note: str
+    output: bool = False
+
+
+@dataclass
+class Scene:
+    """``clusters`` maps a title to the boxes fused under it; boxes in none of them stand alone."""
+
+    title: str
+    boxes: dict[int, Box] = field(default_factory=dict)
+    arrows: dict[tuple[int, int], None] = field(default_factory=dict)
+    clusters: list[tuple[str, str, list[int]]] = field(default_factory=list)
+
+
+def scene_of(obj: Any) -> Scene:
+    """The picture of expressions, or of a function as it was fused."""
+    outputs = stages.expressions(obj)
+    if not isinstance(obj, stages.Function):
+        return _graph_scene(outputs, "graph of " + ", ".join(v.name or label(v) for v in outputs[:4]))
+    state = stages.state_after(obj, PASSES[-1].__name__)
+    names = {k: f"next value of {s!r}" for k, s in stages.update_targets(obj).items()}
+    for k, v in enumerate(outputs):
+        names.setdefault(k, v.name or f"output {k}")
+    scene = _graph_scene(list(state.graph), f"{obj.name}: {len(state.units)} units of work", names)
+    assert state.program is not None
+    _cluster(scene, state.units, state.program.steps)
+    return scene
+
+
+def _graph_scene(outputs: Sequence[Variable], title: str, names: Mapping[int, str] | None = None) -> Scene:
+    scene = Scene(title)
+    shown = {id(v): (names or {}).get(k, v.name or "") for k, v in reversed(list(enumerate(outputs)))}
+    for node in toposort(outputs):
+        if _spreads(node) and id(node.outputs[0]) not in shown:
+            continue
+        fixed = [_scalar(_behind(v)) for v in node.inputs]
+        key = id(node)
+        scene.boxes[key] = _op_box(node, fixed, shown)
+        for v, value in zip(node.inputs, fixed):
+            if value is None:
+                _arrow(scene, _behind(v), key)
+    for v in outputs:
+        if v.owner is None:
+            _leaf(scene, v)
+    return scene
+
+
+def _spreads(node: Apply) -> bool:
+    """Does the op only repeat its first input? Pictures show the arrow alone."""
+    if node.op.name == "dimshuffle":
+        kept = [a for a in node.op["order"] if a != "x"]
+        return kept == sorted(kept)
+    return node.op.name in ("broadcast", "expand")
+
+
+def _behind(v: Variable) -> Variable:
+    while v.owner is not None and _spreads(v.owner):
+        v = v.owner.inputs[0]
+    return v
+
+
+def _scalar(v: Variable) -> str | None:
+    """The number that a constant of one element is, else None."""
+    if not isinstance(v, Constant) or v.data.size != 1:
+        return None
+    value = v.data.reshape(())[()]
+    return f"{value:.4g}" if v.data.dtype.kind == "f" else str(value)
+
+
+def _arrow(scene: Scene, v: Variable, target: int) -> None:
+    source = id(v.owner) if v.owner is not None else _leaf(scene, v)
+    scene.arrows[source, target] = None
+
+
+def _leaf(scene: Scene, v: Variable) -> int:
+    kind = "constant" if isinstance(v, Constant) else "shared" if isinstance(v, SharedVariable) else "input"
+    if id(v) not in scene.boxes:
+        scene.boxes[id(v)] = Box(id(v), kind, (label(v), str(v.type)), _note(v, KINDS[kind][2]))
+    return id(v)
+
+
+def _op_box(node: Apply, fixed: Sequence[str | None], shown: Mapping[int, str]) -> Box:
+    v = node.outputs[0]
+    record = node.op.record
+    kind = _KIND_OF.get(type(record.lower), "composite")
+    name = node.op.name
+    if any(fixed):
+        name += f"({', '.join(f or '·' for f in fixed)})"
+    results = [shown[id(o)] for o in node.outputs if id(o) in shown]
+    title = next((r for r in results if r), v.name or "")
+    first = f"{title} = {name}" if title else name
+    return Box(id(node), kind, (first, str(v.type)), _note(v, KINDS[kind][2]), bool(results))
+
+
+def _note(v: Variable, kind: str) -> str:
+    parts = [op_text(v.owner.op) if v.owner is not None else label(v), f"type: {v.type}", f"kind: {kind}"]
+    if isinstance(v, SharedVariable):
+        parts.append(f"shape of its value: {v.storage.array.shape}")
+    if v.name and v.owner is not None:
+        parts.insert(1, f"name: {v.name}")
+    if v.trace is not None:
+        parts.append(f"made at {v.trace}")
+    return "\n".join(parts)
+
+
+def _cluster(scene: Scene, units: Sequence[Any], steps: Sequence[Step]) -> None:
+    """Boxes of one fused group stand together; what lies behind transposes and broadcasts goes with its readers."""
+    names = _step_names(steps)
+    for number, unit in enumerate(units):
+        members = [id(node) for node in (reversed(unit.members) if isinstance(unit, Group) else [unit]) if id(node) in scene.boxes]
+        if not members:
+            continue
+        if isinstance(unit, Group):
+            axes = " x ".join(show(a) for a in unit.axes) or "1"
+            title, note = f"loops over {axes}", f"{len(unit.members)} ops in one loop nest"
+        else:
+            title, note = type(unit.op.record.lower).__name__.lower(), names.get(unit.op.name, unit.op.name)
+        scene.clusters.append((f"{number}: {title}", note, members))
+        for key in members:
+            scene.boxes[key].note += f"\nin unit {number}: {title}"
+
+
+def _step_names(steps: Sequence[Step]) -> dict[str, str]:
+    return {s.kernel.name: s.kernel.name for s in steps}

@@ -1,0 +1,330 @@
+"""Pooling: the largest, mean or summed value of every window of the last two axes.
+
+``pool2d`` is a routine; so is its gradient. Averages and sums are linear, so the gradient of their gradient is the pooling
+itself; for the maximum it picks, from the second-order term, what stands at the positions of the maxima.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.dtypes import is_float
+from symc.errors import DTypeError, ShapeError, located
+from symc.gradient_marks import ZERO
+from symc.graph import Apply, Variable
+from symc.guards import require_equal
+from symc.op import Arg, Case, Op, Routine, record
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor
+from symc.types import TensorType
+
+__all__ = ["max_pool_2d_same_size", "pool_2d"]
+
+MODES = {"max": 0, "average_inc_pad": 1, "average_exc_pad": 2, "sum": 3}
+Pair = tuple[int, int]
+
+
+def _out_length(op: Op, axis: int, length: dims.Dim, operands: Sequence[Variable]) -> dims.Dim:
+    """How many windows fit along an axis (0: rows, 1: columns)."""
+    window, stride, pad = op["window"][axis], op["stride"][axis], op["pad"][axis]
+    padded = dims.add(length, 2 * pad)
+    if not op["ignore_border"]:
+        # One window for each stride that begins inside, but none that only repeats the end of the one before.
+        if stride >= window:
+            return dims.add(dims.floordiv(dims.sub(length, 1), stride), 1)
+        return dims.add(dims.maximum(dims.ceildiv(dims.sub(length, window), stride), 0), 1)
+    count = dims.add(dims.floordiv(dims.sub(padded, window), stride), 1)
+    require_equal(dims.minimum(count, 1), 1, lambda: located(
+        f"pool_2d: a window of {window} does not fit on axis {axis - 2}, which has {dims.show(padded)} with its padding", operands,
+        "use a smaller ws, pad, or ignore_border=False"))  # fmt: skip
+    return count
+
+
+def _pooled_shape(op: Op, x: Variable, operands: Sequence[Variable]) -> list[dims.Dim]:
+    *lead, h, w = x.type.shape
+    return [*lead, _out_length(op, 0, h, operands), _out_length(op, 1, w, operands)]
+
+
+def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    if not is_float(x.dtype):
+        raise DTypeError(located("pool2d: expected a float dtype", inputs, "cast it"))
+    return TensorType(x.dtype, _pooled_shape(op, x, inputs))
+
+
+def _grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    """For (x, y, g): ``g`` has the shape of ``y``, the result that of ``x``."""
+    x, y, g = inputs
+    _same_shape(op, y, g)
+    return TensorType(x.dtype, x.type.shape)
+
+
+def _grad_grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    """For (x, y, gg): ``gg`` has the shape of ``x``, the result that of ``y``."""
+    x, y, gg = inputs
+    _same_shape(op, x, gg)
+    return TensorType(y.dtype, y.type.shape)
+
+
+def _same_shape(op: Op, a: Variable, b: Variable) -> None:
+    for k, (have, want) in enumerate(zip(a.type.shape, b.type.shape)):
+        require_equal(have, want, lambda k=k: located(f"{op.name}: operands differ on axis {k}", [a, b]))  # type: ignore[misc]
+
+
+def _parameters(node: Apply) -> list[dims.Dim]:
+    op, x = node.op, node.inputs[0]
+    *lead, h, w = x.type.shape
+    out = _pooled_shape(op, x, node.inputs)
+    return [dims.product(lead), h, w, *out[-2:], *op["window"], *op["stride"], *op["pad"], MODES[op["mode"]]]
+
+
+# --- meaning on arrays ----------------------------------------------------------------------------------------------
+
+
+def _window_sum(op: Op, x: np.ndarray, outside: float, shape: Sequence[int]) -> np.ndarray:
+    """Windows of ``x``, ``(..., oh, ow, rows, columns)``, with ``outside`` beyond the edges."""
+    (wh, ww), (sh, sw), (ph, pw) = op["window"], op["stride"], op["pad"]
+    oh, ow = shape
+    grown = [((oh - 1) * sh + wh, ph), ((ow - 1) * sw + ww, pw)]
+    after = [max(need - before - have, 0) for (need, before), have in zip(grown, x.shape[-2:])]
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(ph, after[0]), (pw, after[1])], constant_values=outside)
+    return np.lib.stride_tricks.sliding_window_view(padded, (wh, ww), (-2, -1))[..., ::sh, ::sw, :, :][..., :oh, :ow, :, :]
+
+
+def _lengths(op: Op, x: np.ndarray) -> tuple[int, int]:
+    h, w = (int(_out_length(op, k, x.shape[k - 2], ())) for k in (0, 1))
+    return h, w
+
+
+def _divisors(op: Op, x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """What each window's sum is divided by: ``(oh, ow)``."""
+    inside = np.ones(x.shape[-2:])
+    if op["mode"] == "sum":
+        return np.ones(tuple(shape))
+    if op["mode"] == "average_exc_pad":
+        return np.maximum(_window_sum(op, inside, 0, shape).sum((-2, -1)), 1)
+    padded = np.pad(inside, [(p, p) for p in op["pad"]], constant_values=1)
+    return _window_sum(Op(op.record, **{**op.attrs, "pad": (0, 0)}), padded, 0, shape).sum((-2, -1))
+
+
+def _forward_numpy(op: Op, x: np.ndarray) -> np.ndarray:
+    shape = _lengths(op, x)
+    if op["mode"] == "max":
+        return _window_sum(op, x, -np.inf, shape).max((-2, -1))
+    sums = _window_sum(op, x.astype("float64"), 0, shape).sum((-2, -1))
+    return (sums / _divisors(op, x, shape)).astype(x.dtype)
+
+
+def _hits(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return _window_sum(op, x, np.nan, y.shape[-2:]) == y[..., None, None]
+
+
+def _backward_numpy(op: Op, x: np.ndarray, y: np.ndarray, g: np.ndarray) -> np.ndarray:
+    (wh, ww), (sh, sw), (ph, pw) = op["window"], op["stride"], op["pad"]
+    oh, ow = y.shape[-2:]
+    h, w = x.shape[-2:]
+    room = np.zeros((*x.shape[:-2], max(ph + h, (oh - 1) * sh + wh), max(pw + w, (ow - 1) * sw + ww)))
+    shares = _hits(op, x, y) * g[..., None, None] if op["mode"] == "max" else None
+    scaled = None if shares is not None else g / _divisors(op, x, (oh, ow))
+    for r, c in np.ndindex(wh, ww):
+        part = shares[..., r, c] if shares is not None else scaled
+        room[..., r : r + (oh - 1) * sh + 1 : sh, c : c + (ow - 1) * sw + 1 : sw] += part
+    return room[..., ph : ph + h, pw : pw + w].astype(x.dtype)
+
+
+def _grad_grad_numpy(op: Op, x: np.ndarray, y: np.ndarray, gg: np.ndarray) -> np.ndarray:
+    return np.where(_hits(op, x, y), _window_sum(op, gg, 0, y.shape[-2:]), 0).sum((-2, -1)).astype(y.dtype)
+
+
+# --- the records ----------------------------------------------------------------------------------------------------
+
+
+def _backward_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    x, y, _ = inputs
+    if op["mode"] == "max":
+        return [ZERO, ZERO, Op(_max_grad_grad, **op.attrs)(x, y, gs[0])]
+    return [ZERO, ZERO, Op(_pool, **op.attrs)(gs[0])]
+
+
+def _cases(order: int) -> list[Case]:
+    plain: list[tuple[tuple[int, ...], Any, dict[str, Any]]] = [
+        ((2, 3, 6, 5), (2, 2), {}),
+        ((1, 2, 7, 8), (3, 2), {"stride": (2, 1)}),
+        ((2, 5, 6), (3, 3), {"stride": (2, 2), "pad": (1, 2)}),
+        ((5, 7), (2, 3), {"ignore_border": False}),
+        ((2, 7, 6), (3, 2), {"ignore_border": False, "stride": (2, 3)}),
+        ((1, 2, 2, 6, 4), (2, 4), {"stride": (3, 1)}),
+        ((1, 1, 2, 3), (3, 4), {"ignore_border": False, "stride": (1, 2)}),
+    ]
+    made = []
+    for shape, ws, options in plain:
+        for mode in MODES:
+            given = {"ignore_border": True, **options, "mode": mode}
+            args: tuple[Arg, ...] = (Arg(shape, distinct=True),)
+            if order == 0:
+                made.append(Case(lambda x, ws=ws, given=given: pool_2d(x, ws, **given), args))
+            elif mode == "max":
+                made.append(Case(lambda x, ws=ws, given=given: _derivative(pool_2d(x, ws, **given), x, order), args, grad=False))
+    return made
+
+
+def _derivative(y: Variable, x: Variable, order: int) -> Variable:
+    """A gradient of pooling, or the gradient of that by the incoming one, with weights that differ from place to place."""
+    from symc.gradient import grad
+    from symc.tensor.reduce import sum
+
+    weights = ew.cos(y * 3.0)
+    dx = grad(None, x, known_grads={y: weights})
+    if order == 1:
+        return dx
+    return grad(sum(dx * ew.sin(x)), weights)
+
+
+_pool = record(
+    "pool2d",
+    infer=_infer,
+    numpy=_forward_numpy,
+    grad=lambda op, inputs, outputs, gs: [Op(_pool_grad, **op.attrs)(inputs[0], outputs[0], gs[0])],
+    lower=Routine("pool2d_forward", _parameters),
+    cases=lambda: _cases(0),
+)
+
+_pool_grad = record(
+    "pool2d_grad",
+    infer=_grad_infer,
+    numpy=_backward_numpy,
+    grad=_backward_grad,
+    lower=Routine("pool2d_backward", _parameters),
+    cases=lambda: _cases(1),
+)
+
+_max_grad_grad = record(
+    "pool2d_max_grad_grad",
+    infer=_grad_grad_infer,
+    numpy=_grad_grad_numpy,
+    grad=lambda op, inputs, outputs, gs: [ZERO, ZERO, Op(_pool_grad, **op.attrs)(inputs[0], inputs[1], gs[0])],
+    lower=Routine("pool2d_max_grad_grad", _parameters),
+    cases=lambda: _cases(2),
+)
+
+
+# --- what users write -----------------------------------------------------------------------------------------------
+
+
+def _pair(value: Any, name: str, least: int) -> Pair:
+    entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(entries) != 2 or any(isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries):
+        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of whole numbers from {least}, got {value!r}")
+    return int(entries[0]), int(entries[1])
+
+
+def _renamed(new: Any, old: Any, name: str, legacy: str) -> Any:
+    if old is not None and new is not None:
+        raise ValueError(f"pool_2d: {legacy} is the old name of {name}: give one of them")
+    return new if old is None else old
+
+
+def pool_2d(
+    input: Any,
+    ws: Any = None,
+    ignore_border: bool | None = None,
+    stride: Any = None,
+    pad: Any = None,
+    mode: str = "max",
+    ds: Any = None,
+    st: Any = None,
+    padding: Any = None,
+) -> Variable:
+    """Reduce every window of the last two axes to one value.
+
+    Parameters
+    ----------
+    input : tensor_like
+        ``(..., rows, columns)``, with any number of axes in front.
+    ws : int or pair of int
+        The window, (rows, columns).
+    ignore_border : bool
+        Drop what is left at the end when windows do not fill the axis. False (with no padding) lets the last window be cut by
+        the edge. Not given, it is False, as in Theano, with a warning.
+    stride : int or pair of int, optional
+        Distance of neighbouring windows; default ``ws``.
+    pad : int or pair of int
+        Zeros on both sides of rows and columns, (0, 0) by default; they never are a maximum.
+    mode : {'max', 'sum', 'average_inc_pad', 'average_exc_pad'}
+        The mean counts padding, or does not.
+    ds, st, padding : optional
+        Old names of ``ws``, ``stride`` and ``pad``.
+
+    Returns
+    -------
+    Variable
+        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored. Float input keeps its dtype; maxima
+        and sums of whole numbers stay whole.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, a window, stride or padding that does not make sense, or padding without ``ignore_border``.
+    ShapeError
+        When ``input`` has fewer than 2 axes, or no window fits.
+
+    Notes
+    -----
+    Where several elements of a window are the largest, the gradient goes to each of them.
+
+    Examples
+    --------
+    >>> import symc.tensor as T
+    >>> T.signal.pool.pool_2d(T.tensor4("x", shape=(None, 3, 33, 33)), (2, 2), ignore_border=True).static_shape
+    (None, 3, 16, 16)
+    """
+    ws, stride, pad = _renamed(ws, ds, "ws", "ds"), _renamed(stride, st, "stride", "st"), _renamed(pad, padding, "pad", "padding")
+    if ws is None:
+        raise ValueError("pool_2d: ws is missing: the window's (rows, columns)")
+    if mode not in MODES:
+        raise ValueError(f"pool_2d: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    window = _pair(ws, "ws", 1)
+    pads = (0, 0) if pad is None else _pair(pad, "pad", 0)
+    if ignore_border is None:
+        warnings.warn("pool_2d: ignore_border is not given and taken to be False; write it, True is faster", stacklevel=2)
+        ignore_border = False
+    if pads != (0, 0) and not ignore_border:
+        raise ValueError(f"pool_2d: pad={pads} needs ignore_border=True")
+    if any(p >= w for p, w in zip(pads, window)):
+        raise ValueError(f"pool_2d: pad={pads} must be smaller than the window {window}: some windows would hold padding alone")
+    strides = window if stride is None else _pair(stride, "stride", 1)
+    x = as_tensor(input)
+    if x.ndim < 2:
+        raise ShapeError(located(f"pool_2d: expected at least 2 axes, got {x.ndim}", [x]))
+    op = Op(_pool, window=window, stride=strides, pad=pads, mode=mode, ignore_border=bool(ignore_border))
+    if is_float(x.dtype):
+        return op(x)
+    # float64 holds whole numbers up to 2**53 exactly.
+    pooled = op(ew.cast(x, "float64"))
+    return ew.cast(pooled, x.dtype if mode in ("max", "sum") else "floatX")
+
+
+def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
+    """``input`` with every element that is not the largest of its window set to zero.
+
+    Parameters
+    ----------
+    input : tensor_like
+        ``(..., rows, columns)``.
+    patch_size : int or pair of int
+        The windows, which do not overlap; the last ones may be cut by the edge.
+
+    Returns
+    -------
+    Variable
+        The shape of ``input``.
+    """
+    x = as_tensor(input)
+    pooled = pool_2d(x, patch_size, ignore_border=False)
+    assert pooled.owner is not None
+    return Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled)
