@@ -301,7 +301,7 @@ class Trainer:
         updates = self.update(loss, params, learning_rate=self.learning_rate)
         self._initial_state = {shared: shared.get_value() for shared in updates if shared not in set(params)}
         # A step whose loss is not finite is not taken: its origin can then be found in intact parameters.
-        finite = T.isfinite(loss)
+        finite = T.lt(abs(loss), np.inf)
         guarded = {shared: T.switch(finite, new, shared) for shared, new in updates.items()}
         return symc.function([self.input_layer.input_var, self.target_var], loss, updates=guarded, name="train")
 

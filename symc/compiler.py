@@ -57,7 +57,7 @@ class State:
 
 
 def settle_shapes(state: State) -> State:
-    settled = settle(state.inputs, state.outputs)
+    settled = settle([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
     return replace(state, settled=settled, graph=settled.outputs)
 
 
@@ -79,7 +79,7 @@ def expand_composites(state: State) -> State:
         inputs = [numbering.constant(v) if isinstance(v, Constant) else known.get(v, v) for v in node.inputs]
         trace = node.outputs[0].trace
         if node.op.record.expand is None:
-            made: Sequence[Variable] = numbering.make(node.op, inputs, trace, node.outputs[0].name)
+            made: Sequence[Variable] = numbering.make(node.op, inputs, trace, node.outputs[0].name, node)
         else:
             made = _expanded(node, inputs, numbering)
         known.update(zip(node.outputs, made))

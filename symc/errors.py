@@ -5,6 +5,10 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -18,9 +22,12 @@ __all__ = [
     "SymcError",
     "Trace",
     "UnusedInputError",
+    "blamed",
+    "blaming",
     "describe",
     "here",
     "located",
+    "warn",
 ]
 
 
@@ -88,14 +95,43 @@ def here() -> Trace | None:
     return None
 
 
+_blamed: ContextVar[Trace | None] = ContextVar("blamed", default=None)
+
+
+@contextmanager
+def blaming(trace: Trace | None) -> Iterator[None]:
+    """Messages made inside the block point to ``trace``: to where an op was built rather than to who looks at it now."""
+    token = _blamed.set(trace)
+    try:
+        yield
+    finally:
+        _blamed.reset(token)
+
+
+def blamed() -> Trace | None:
+    """The line that messages point to at present, if somebody set one."""
+    return _blamed.get()
+
+
+_INSERTED = ("expand", "broadcast", "cast", "dimshuffle")
+"""Ops that symc puts between an operand and its op on its own account: a message names what they were applied to."""
+
+
 def describe(variable: Any) -> str:
     """One operand in an error message: name, dtype, shape, and where it was made."""
-    label = variable.name or ("constant" if getattr(variable, "data", None) is not None else None)
+    source = variable
+    while source.name is None and source.owner is not None and source.owner.op.name in _INSERTED:
+        source = source.owner.inputs[0]
+    label = source.name
     if label is None:
-        owner = variable.owner
-        label = f"result of {owner.op.name}" if owner is not None else "unnamed variable"
-    made = f", made at {variable.trace}" if variable.trace else ""
-    return f"{label}: {variable.type}{made}"
+        if source.owner is not None:
+            label = f"result of {source.owner.op.name}"
+        else:
+            value = getattr(source, "data", None)
+            label = "unnamed variable" if value is None else f"constant {value}" if value.size <= 4 else "constant"
+    given = "" if source is variable else f" (from {source.type})"
+    made = f", made at {source.trace}" if source.trace else ""
+    return f"{label}: {variable.type}{given}{made}"
 
 
 def located(message: str, operands: Any = (), repair: str | None = None, trace: Trace | None = None) -> str:
@@ -105,7 +141,16 @@ def located(message: str, operands: Any = (), repair: str | None = None, trace: 
     if repair:
         lines.append(f"  repair: {repair}")
     if trace is None:
-        trace = here()
+        trace = _blamed.get() or here()
     if trace:
         lines.append(f"  at {trace}")
     return "\n".join(lines)
+
+
+def warn(message: str) -> None:
+    """Warn at the user's line, however deep inside symc the reason was found."""
+    trace = here()
+    if trace is None:
+        warnings.warn(message, stacklevel=2)
+    else:
+        warnings.warn_explicit(message, UserWarning, trace.filename, trace.line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from time import perf_counter
@@ -15,13 +14,14 @@ from symc.backend import Backend, load_backend
 from symc.compiler import State, compile_graph
 from symc.config import config
 from symc.dtypes import is_float
-from symc.errors import GuardError, MissingInputError, UnusedInputError, located
+from symc.errors import GuardError, MissingInputError, UnusedInputError, here, located, warn
 from symc.evaluate import evaluate
 from symc.graph import SharedVariable, Variable, ancestors, clone_with, convert_value, is_input
 from symc.loops.ir import Program
 from symc.profile import Profile, costs
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
+from symc.types import TensorType
 
 __all__ = ["Function", "In", "Out", "function"]
 
@@ -98,7 +98,8 @@ def function(
         See each. Nothing is compiled then.
     """
     if not isinstance(inputs, (list, tuple)):
-        raise TypeError(f"function: inputs must be a list of variables, got {inputs!r}; for a single one write [{inputs!r}]")
+        repair = f"for a single one write [{inputs!r}]"
+        raise TypeError(located(f"function: inputs must be a list of variables, got {inputs!r}", [], repair))
     specs = [i if isinstance(i, In) else In(_as_input(i)) for i in inputs]
     pattern, variables = _flatten_outputs(outputs)
     update_pairs = _update_pairs(updates, specs)
@@ -106,14 +107,26 @@ def function(
     variables, update_pairs = _replace(variables, update_pairs, replaced)
     update_pairs = _with_defaults(variables, update_pairs, no_default_updates, replaced)
     _check_inputs(specs, variables, update_pairs, on_unused_input or config.on_unused_input)
-    return Function(specs, variables, pattern, update_pairs, name or "function", device, mode or config.mode, allow_input_downcast, config.profile if profile is None else profile)
+    return Function(specs, variables, pattern, update_pairs, name or "function", device, _mode(mode), allow_input_downcast, config.profile if profile is None else profile)
+
+
+def _mode(mode: str | None) -> str:
+    """A mode by its name, in any letter case, or the default."""
+    known = ("fast_run", "fast_compile", "no_rewrite")
+    found = config.mode if mode is None else str(mode).lower()
+    if found not in known:
+        raise ValueError(located(f"function: mode must be one of {', '.join(map(repr, known))}, got {mode!r}"))
+    return found
 
 
 def _as_input(v: Any) -> Variable:
     if not isinstance(v, Variable):
-        raise TypeError(f"function: an input must be a symbolic variable, got {v!r}")
+        shown = type(v).__name__ if isinstance(v, np.ndarray) else repr(v)
+        raise TypeError(located(
+            f"function: an input must be a symbolic variable, got {shown}", [], "arrays are given when the function is called"))  # fmt: skip
     if isinstance(v, SharedVariable):
-        raise TypeError(f"function: the shared variable {v!r} cannot be an input: its value is kept, not given; use givens= to replace it")
+        raise TypeError(located(
+            "function: a shared variable cannot be an input: its value is kept, not given", [v], "use givens= to replace it"))  # fmt: skip
     return v
 
 
@@ -140,7 +153,8 @@ def _update_pairs(updates: Any, specs: Sequence[In]) -> list[tuple[SharedVariabl
     pairs: list[tuple[SharedVariable, Variable]] = []
     for target, value in _pairs(updates):
         if not isinstance(target, SharedVariable):
-            raise TypeError(f"function: updates must be of shared variables, got {target!r}")
+            shown = [target] if isinstance(target, Variable) else []
+            raise TypeError(located(f"function: updates must be of shared variables, got {target!r}", shown, "make it with symc.shared"))
         if any(target.storage is t.storage for t, _ in pairs):
             raise ValueError(f"function: {target!r} is updated twice")
         pairs.append((target, _fitting_update(target, as_tensor(value))))
@@ -231,7 +245,7 @@ def _check_inputs(specs: Sequence[In], variables: Sequence[Variable], updates: S
             if policy == "raise":
                 raise UnusedInputError(message)
             if policy == "warn":
-                warnings.warn(message, stacklevel=4)
+                warn(message)
 
 
 class Function:
@@ -315,7 +329,7 @@ class Function:
     def _bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
         values: list[Any] = list(args)
         if len(values) > len(self.specs):
-            raise TypeError(f"{self.name}() takes {len(self.specs)} inputs, got {len(values)}")
+            raise TypeError(located(f"{self.name}() takes {len(self.specs)} inputs ({self._signature()}), got {len(values)}"))
         missing = object()
         values += [missing] * (len(self.specs) - len(values))
         names = [s.name for s in self.specs]
@@ -331,26 +345,35 @@ class Function:
         for k, (spec, value) in enumerate(zip(self.specs, values)):
             if value is missing:
                 if spec.value is None:
-                    raise TypeError(f"{self.name}() misses its input {k} ({spec.variable!r}: {spec.variable.type})")
+                    text = f"{self.name}() misses its input {k}; it takes ({self._signature()})"
+                    raise TypeError(located(text, [spec.variable], "give it, or declare a default with In(variable, value=...)"))
                 value = spec.value
             arrays.append(self._convert(k, spec, value))
         return arrays
 
     def _convert(self, k: int, spec: In, value: Any) -> np.ndarray:
         variable = spec.variable
-        if type(value) is np.ndarray and value.dtype.name == variable.type.dtype and value.ndim == variable.ndim and value.flags.c_contiguous:
-            return value
+        if type(value) is np.ndarray and value.dtype == variable.dtype and value.ndim == variable.ndim:
+            if value.flags.c_contiguous and value.flags.aligned:
+                return value
         what = f"{self.name}(): input {k} ({variable.name or 'unnamed'})"
         downcast = self.allow_downcast if spec.allow_downcast is None else spec.allow_downcast
-        if downcast and not spec.strict:
-            value = np.asarray(value).astype(variable.dtype)
         if not isinstance(value, (np.ndarray, np.generic)) and isinstance(value, float) and not is_float(variable.dtype) and value.is_integer():
             value = int(value)
-        array = convert_value(value, variable.type.clone(shape=[None] * variable.ndim), what, spec.strict)
+        try:
+            if downcast and not spec.strict and (given := np.asarray(value)).dtype.kind in "biuf":
+                value = given.astype(variable.dtype)
+            array = convert_value(value, TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n"), what, spec.strict)
+        except (TypeError, ValueError) as problem:
+            text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
+            raise type(problem)(located(text, [variable])) from None
         return np.require(array, requirements=["C", "A"])
 
+    def _signature(self) -> str:
+        return ", ".join(s.name or repr(s.variable) for s in self.specs)
+
     def __repr__(self) -> str:
-        return f"<symc function {self.name}({', '.join(map(repr, self.inputs))}) on {self.device}>"
+        return f"<symc function {self.name}({self._signature()}) on {self.device}>"
 
 
 class Core:
@@ -411,6 +434,12 @@ class Core:
             self.record.add(*plan.costs)
         return results
 
+    def given(self, arrays: Sequence[np.ndarray]) -> str:
+        """For messages: what the call got, and where it was called."""
+        parts = [f"{v.name or f'input {k}'}: {a.dtype}{a.shape}" for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
+        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.array.shape}" for s in self.shared]
+        return f"  given: {', '.join(parts) or 'nothing'}\n  called at {here()}"
+
     def _input_symbols(self, key: Any, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
         """The symbols that stand for axes of the inputs, and their values in this call."""
         found = self.bound.get(key)
@@ -447,15 +476,14 @@ class Plan:
             for axis, (dim, have) in enumerate(zip(source.type.shape, array.shape)):
                 want = dims.evaluate(dim, symbols)
                 if want != have:
-                    raise GuardError(located(
-                        f"{core.owner.name}(): input {v.name or 'unnamed'} has {have} on axis {axis}, expected {want} "
-                        f"(array of shape {array.shape}, variable {v.type})", trace=v.trace))  # fmt: skip
+                    text = f"{core.owner.name}(): an input has {have} on axis {axis}, expected {want}"
+                    raise GuardError(located(text, [v], trace=v.trace) + "\n" + core.given(arrays))
         for b in core.program.buffers:
             for axis, d in enumerate(b.shape):
                 if type(d) is not int and dims.evaluate(d, symbols) < 0:
-                    raise GuardError(located(
-                        f"{core.owner.name}(): {b.name} would have {dims.evaluate(d, symbols)} on axis {axis}; a dim cannot be negative",
-                        repair="check the numbers that its shape is made from", trace=b.trace))  # fmt: skip
+                    text = f"{core.owner.name}(): {b.name} would have {dims.evaluate(d, symbols)} on axis {axis}"
+                    repair = "a dim cannot be negative: check the numbers that the shape is made from"
+                    raise GuardError(located(text, [], repair, b.trace) + "\n" + core.given(arrays))
         self.dims = [symbols[s] for s in core.program.symbols]
         self.symbols = symbols
         self.costs = costs(core.program.steps, symbols) if core.record is not None else ([], [])
@@ -470,9 +498,8 @@ class Plan:
             for axis, (dim, have) in enumerate(zip(v.type.shape, array.shape)):
                 if type(dim) is int:
                     if dim != have:
-                        raise GuardError(located(
-                            f"{core.owner.name}(): input {v.name or 'unnamed'} must have {dim} on axis {axis}, got an array of shape {array.shape}",
-                            [v], trace=v.trace))  # fmt: skip
+                        text = f"{core.owner.name}(): an input has {have} on axis {axis}, declared to be {dim}"
+                        raise GuardError(located(text, [v], trace=v.trace) + "\n" + core.given(arrays))
                 elif not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
         for guard in core.settled.guards:
@@ -480,7 +507,8 @@ class Plan:
             if all(dims.symbols_of(d) <= known.keys() for d in sides):
                 left, right = (dims.evaluate(d, known) for d in sides)
                 if left != right:
-                    raise GuardError(f"{core.owner.name}(): {guard.message()}\n  in this call: {left} and {right}")
+                    found = f"  in this call: {left} and {right}\n{core.given(arrays)}"
+                    raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         core = self.core
@@ -506,7 +534,7 @@ class Plan:
             bound.append(array)
         status = core.executable(bound, self.dims)
         if status:
-            raise IndexError(core.program.messages[status - 1])
+            raise IndexError(f"{core.owner.name}(): {core.program.messages[status - 1]}\n{core.given(arrays)}")
         for slot, array in fresh:
             core.shared[slot].storage.array = array
         if core.fast is not None:

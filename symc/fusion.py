@@ -14,7 +14,7 @@ producing group over the same axes, so that one loop may store several results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -26,6 +26,8 @@ from symc.op import Axes, Fold, Indexed, Pointwise
 __all__ = ["Frame", "Group", "Unit", "fuse", "resolve"]
 
 Frame = tuple[int | None, ...]
+SEARCH_LIMIT = 400
+"""Units looked at to prove that joining two groups makes no cycle; beyond, they stay apart."""
 GROUP_LIMIT = 64
 """Members a group may have: bounds the size of a generated function, hence its compile time."""
 MIN_ROWS, LONG_ROW = 8, 16384
@@ -34,7 +36,9 @@ MIN_ROWS, LONG_ROW = 8, 16384
 
 @dataclass(eq=False)
 class Group:
-    """Fused ops; see the module's description. ``members`` run from consumers to producers."""
+    """Fused ops; see the module's description. ``members`` run from consumers to producers, ``demanded`` are the
+    variables that they read (some of them other members' values).
+    """
 
     axes: list[dims.Dim] = field(default_factory=list)
     inner: tuple[int, ...] | None = None
@@ -42,6 +46,7 @@ class Group:
     frames: dict[Variable, Frame] = field(default_factory=dict)
     members: list[Apply] = field(default_factory=list)
     stored: list[Variable] = field(default_factory=list)
+    demanded: set[Variable] = field(default_factory=set)
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -75,6 +80,7 @@ class _Fusion:
         self.demands: dict[Variable, list[tuple[Group, Frame]]] = {}
         self.group_of: dict[Apply, Group] = {}
         self.units: list[Unit] = []
+        self.rank: dict[int, tuple[int, int]] = {}
 
     def run(self) -> list[Unit]:
         for v in self.outputs:
@@ -153,7 +159,9 @@ class _Fusion:
 
     def demand(self, group: Group, variable: Variable, frame: Frame) -> None:
         base, found = resolve(variable, frame, self.stored)
-        self.demands.setdefault(base, []).append((group, found))
+        if base.owner is not None:
+            self.demands.setdefault(base, []).append((group, found))
+            group.demanded.add(base)
 
 
 def _covers(group: Group, frame: Frame) -> bool:
@@ -217,8 +225,7 @@ def _merge(state: _Fusion) -> None:
             unit = redirect[id(unit)]
         return unit
 
-    if len(state.units) > 4000:
-        return
+    state.rank = _ranks(state)
     # units stand from consumers to producers; a producer is offered to its consumers nearest first
     for unit in list(state.units):
         if not isinstance(unit, Group):
@@ -290,25 +297,44 @@ def _frames_fit(group: Group, inner: set[int]) -> bool:
     return all(not (used := {a for a in f if a is not None}) or used == outer or len(used) == len(group.axes) for f in group.frames.values())
 
 
-def _path_between(state: _Fusion, producer: dict[Variable, Unit], current: object, source: Group, target: Group) -> bool:
-    """Does ``target`` also depend on ``source`` through a third unit?"""
+def _path_between(state: _Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit], source: Group, target: Group) -> bool:
+    """Does ``target`` also depend on ``source`` through a third unit? In doubt, after a long search, yes."""
+    outside = [g for v in source.stored for g, _ in state.demands.get(v, []) if current(g) is not target]
+    if not outside and not any(v in state.needed for v in source.stored):
+        return False  # nobody else reads what the source makes
     stack: list[Unit] = [target]
     seen = {id(target)}
+    floor = state.rank[id(source)][0]
     while stack:
         unit = stack.pop()
         for v in _inputs_of(state, unit):
             found = producer.get(v)
             if found is None:
                 continue
-            found = current(found)  # type: ignore[operator]
+            found = current(found)
             if found is source:
                 if unit is not target:
                     return True
                 continue
-            if id(found) not in seen:
+            if id(found) not in seen and state.rank[id(found)][1] > floor:
+                if len(seen) > SEARCH_LIMIT:
+                    return True
                 seen.add(id(found))
                 stack.append(found)
     return False
+
+
+def _ranks(state: _Fusion) -> dict[int, tuple[int, int]]:
+    """The first and the last position, in the order of the graph, of what each unit computes.
+
+    No path leads from a unit to another whose last position is before its own first.
+    """
+    position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
+    found = {}
+    for unit in state.units:
+        places = [position[v] for v in _results(unit)]
+        found[id(unit)] = (min(places), max(places))
+    return found
 
 
 def _inputs_of(state: _Fusion, unit: Unit) -> Iterable[Variable]:
@@ -347,12 +373,16 @@ def _absorb(state: _Fusion, source: Group, target: Group, mapping: dict[int, int
         target.frames[value] = move(frame)
     for node in source.members:
         state.group_of[node] = target
+    (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]
+    state.rank[id(target)] = (min(a, c), max(b, d))
     target.members.extend(source.members)
     target.stored.extend(source.stored)
-    for demands in state.demands.values():
+    for value in source.demanded:
+        demands = state.demands[value]
         for k, (group, frame) in enumerate(demands):
             if group is source:
                 demands[k] = (target, move(frame))
+    target.demanded |= source.demanded
 
 
 # --- order --------------------------------------------------------------------------------------------------------

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from symc.dtypes import is_float
-from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, located
+from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, located, warn
 from symc.gradient_marks import ZERO
 from symc.graph import Apply, Constant, Variable, ancestors, toposort
 from symc.op import Op, record
@@ -146,13 +145,13 @@ def _finish(target: Variable, g: Variable | None, connected: bool, cost: Variabl
         return g
     if not connected:
         message = located(
-            "grad: the cost does not depend on this variable" + (f" (cost: {cost!r})" if cost is not None else ""),
-            [target], "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros",
+            "grad: the cost (operand 1) does not depend on operand 0" if cost is not None else "grad: not connected to known_grads",
+            [target] if cost is None else [target, cost], "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros",
         )  # fmt: skip
         if policy == "raise":
             raise DisconnectedInputError(message)
         if policy == "warn":
-            warnings.warn(message, stacklevel=4)
+            warn(message)
         if stand_in == "none":
             return None
     return zeros_like(target, target.dtype if is_float(target.dtype) else None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symc.dtypes import as_dtype
-from symc.errors import Trace, here
+from symc.errors import DTypeError, ShapeError, Trace, here
 from symc.types import TensorType
 
 if TYPE_CHECKING:
@@ -252,19 +252,22 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     """
     if isinstance(value, Variable):
         raise TypeError(f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables")
-    array = np.asarray(value)
-    if array.dtype.name != type.dtype:
-        target = np.dtype(type.dtype)
-        if strict:
-            raise TypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
+    try:
+        array = np.asarray(value)
+    except ValueError as problem:
+        raise ShapeError(f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}") from None
+    target = np.dtype(type.dtype)
+    if array.dtype != target:  # in any respect, the order of bytes too
+        if strict and array.dtype.name != target.name:
+            raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
         array = _convert_dtype(array, target, what)
     if array.ndim != type.ndim:
-        raise ValueError(
+        raise ShapeError(
             f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
         )
     for axis, (have, want) in enumerate(zip(array.shape, type.shape)):
         if type_is_int(want) and have != want:
-            raise ValueError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
+            raise ShapeError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
     return array
 
 
@@ -275,17 +278,17 @@ def type_is_int(dim: Any) -> bool:
 def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray:
     source = array.dtype
     if source.kind not in "biuf":
-        raise TypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
+        raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
     if target.kind == "f" or np.can_cast(source, target, "safe"):
         return array.astype(target)
     if source.kind in "iub" and target.kind in "iu":
         converted = array.astype(target)
         if np.array_equal(converted, array):
             return converted
-        raise TypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
-    raise TypeError(
-        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information; "
-        f"repair: convert it yourself with .astype({target.name!r})"
+        raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
+    raise DTypeError(
+        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information\n"
+        f"  repair: convert it yourself, with .astype({target.name!r})"
     )
 
 

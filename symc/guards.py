@@ -12,21 +12,26 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from symc import dims
-from symc.errors import ShapeError, Trace
+from symc.errors import ShapeError, Trace, blamed, blaming
 
 __all__ = ["Guard", "collecting", "require_equal"]
 
 
 class Guard(NamedTuple):
-    """``left == right``, else ``message()``."""
+    """``left == right``, else ``text()``; ``trace`` is the user's line that built the op."""
 
     left: dims.Dim
     right: dims.Dim
     message: Callable[[], str]
+    trace: Trace | None = None
+
+    def text(self) -> str:
+        """The message, pointing to the op's own line."""
+        with blaming(self.trace):
+            return self.message()
 
 
 _collector: ContextVar[list[Guard] | None] = ContextVar("collector", default=None)
-_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 @contextmanager
@@ -54,5 +59,5 @@ def require_equal(left: dims.Dim, right: dims.Dim, message: Callable[[], str]) -
     if verdict is None:
         found = _collector.get()
         if found is not None:
-            found.append(Guard(left, right, message))
+            found.append(Guard(left, right, message, blamed()))
     return right if type(right) is int else left

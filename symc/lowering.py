@@ -370,10 +370,11 @@ class _GroupLowering:
             result = result * self.k.size(self.sizes[a])
         return result
 
-    def store(self, value: Variable) -> None:
-        e = self._member(value)
-        buffer = self.k.writing(value)
-        self.put(Store(buffer, self.flat_index(self.frames[value]), e))
+    def store(self, values: Sequence[Variable]) -> None:
+        """Store values of the innermost loop. All are computed first: a result may lie where one of the operands lay."""
+        computed = [self._member(v) for v in values]
+        for v, e in zip(values, computed):
+            self.put(Store(self.k.writing(v), self.flat_index(self.frames[v]), e))
 
     def member_weight(self) -> int:
         return 1 + sum(weight(n) for n in self.group.members)
@@ -417,8 +418,7 @@ class _GroupLowering:
         axes = self.order
         cost = self.member_weight()
         if not axes:
-            for v in self.group.stored:
-                self.store(v)
+            self.store(self.group.stored)
             return self._finish()
         if len(axes) == 1:
             self._blocks(axes[0], cost)
@@ -427,8 +427,7 @@ class _GroupLowering:
         self.push(None, None)
         self.spread(rows, var("o"))
         self.push(last, var("i"))
-        for v in self.group.stored:
-            self.store(v)
+        self.store(self.group.stored)
         extent = self.k.size(self.sizes[last])
         self.close("i", extent, "simd")
         self.close("o", self.total(rows), "parallel", extent * cost)
@@ -438,14 +437,12 @@ class _GroupLowering:
         size = self.k.size(self.sizes[axis])
         if size.op == "const" and size.value <= BLOCK:
             self.push(axis, var("i"))
-            for v in self.group.stored:
-                self.store(v)
+            self.store(self.group.stored)
             self.close("i", size, "simd")
             return
         self.push(None, None)
         self.push(axis, var("o") * BLOCK + var("i"))
-        for v in self.group.stored:
-            self.store(v)
+        self.store(self.group.stored)
         self.close("i", minimum(size - var("o") * BLOCK, index(BLOCK)), "simd")
         self.close("o", call("floordiv", size + (BLOCK - 1), index(BLOCK)), "parallel", index(BLOCK * cost))
 
@@ -484,22 +481,19 @@ class _GroupLowering:
                 self._new_accumulator(v, ONE)
                 self.put(Store(self.accumulators[v], ZERO, _identity(v)))
             names = self._open_inner(self.inner, piece)
-            for v in [*stores, *[v for v, p in keep.items() if p == phase and v not in self.kept]]:
-                self._keep_or_store(v, v in stores)
+            for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
+                self._keep(v)
             for v in folds:
                 self._accumulate(v, ZERO)
+            self.store(stores)
             self._close_inner(names, simd=True)
             for v in stores:
                 self.kept.setdefault(v, "")
         if piece is None:
-            for v in self.group.stored:
-                if not any(a in inner for a in self.frames[v]):
-                    self.store(v)
+            self.store([v for v in self.group.stored if not any(a in inner for a in self.frames[v])])
 
-    def _keep_or_store(self, v: Variable, stored: bool) -> None:
-        if stored:
-            self.store(v)
-            return
+    def _keep(self, v: Variable) -> None:
+        """Store a value of the innermost loop in a row of scratch memory."""
         size = self.total(self.inner)
         name = self.k.fresh("keep")
         self.levels[-len(self.inner) - 1].statements.append(Alloc(name, v.dtype, size))
@@ -594,10 +588,9 @@ class _GroupLowering:
             names = self._open_inner(self.inner, piece)
 
             def body(folds: list[Variable] = folds, stores: list[Variable] = stores) -> None:
-                for v in stores:
-                    self.store(v)
                 for v in folds:
                     self._accumulate(v, var("i"))
+                self.store(stores)
 
             lanes(body)
             self._close_inner(names, simd=False)
@@ -608,7 +601,7 @@ class _GroupLowering:
         else:
             outer_values = [v for v in self.group.stored if not any(a in inner for a in self.frames[v])]
             if outer_values:
-                lanes(lambda: [self.store(v) for v in outer_values])  # type: ignore[misc]
+                lanes(lambda: self.store(outer_values))
         total = blocks * self.total(rows)
         self.close("o", total, "serial" if piece else "parallel", cost * COLUMNS)
 
@@ -675,8 +668,7 @@ class _GroupLowering:
             self.put(Load(name, self.k.buffer(parts[v], v.dtype), var("p") * self.k.size(results) + counter, v.dtype))
             self.put(Accumulate(self.accumulators[v], ZERO, var(name, v.dtype), lower.combine))
         self.close("p", index(PARTS), "simd")
-        for v in self.group.stored:
-            self.store(v)
+        self.store(self.group.stored)
         if self.outer:
             self.close("o", self.total(self.outer), "serial")
         return self.k.step(self.levels[0].statements, self.traces)

@@ -40,14 +40,22 @@ class Numbering:
         key = (c.data.dtype.str, c.data.shape, c.data.tobytes())
         return self._constants.setdefault(key, c)
 
-    def make(self, op: Op, inputs: Sequence[Variable], trace: Trace | None, name: str | None = None) -> tuple[Variable, ...]:
-        """The outputs of ``op`` on ``inputs``, which must be from this table."""
+    def make(
+        self, op: Op, inputs: Sequence[Variable], trace: Trace | None, name: str | None = None, original: Apply | None = None
+    ) -> tuple[Variable, ...]:
+        """The outputs of ``op`` on ``inputs``, which must be from this table.
+
+        ``original`` is an application of ``op`` that may be taken as it is if it has these very inputs.
+        """
         key = (op, *map(id, sorted(inputs, key=lambda v: v.serial) if op.record.commutative else inputs))
         found = self._table.get(key)
         if found is None:
-            node = op.apply(inputs, trace)
-            found = node.outputs
-            found[0].name = name
+            if original is not None and all(a is b for a, b in zip(inputs, original.inputs)):
+                node, found = original, original.outputs
+            else:
+                node = op.apply(inputs, trace)
+                found = node.outputs
+                found[0].name = name
             self._table[key] = found  # set first: a rule may look at the node while it is being simplified
             if self._simplify is not None and len(found) == 1:
                 better = self._simplify(node)
@@ -75,7 +83,8 @@ class Numbering:
 
         stop = frozenset(local) if not self._home else _Either(local, self._home)
         for node in toposort(outputs, stop):  # type: ignore[arg-type]
-            made = self.make(node.op, [here(v) for v in node.inputs], trace or node.outputs[0].trace, node.outputs[0].name)
+            first = node.outputs[0]
+            made = self.make(node.op, [here(v) for v in node.inputs], trace or first.trace, first.name, node)
             local.update(zip(node.outputs, made))
         return [here(v) for v in outputs]
 

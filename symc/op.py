@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import Trace, here
+from symc.errors import Trace, blaming, here
 from symc.graph import Apply, Variable
 from symc.loops.expr import Expr
 from symc.types import TensorType
@@ -230,8 +230,10 @@ class Op:
 
     def apply(self, inputs: Sequence[Variable], trace: Trace | None = None) -> Apply:
         """A new application, its output types inferred; raises what ``infer`` raises."""
-        types = self.record.infer(self, inputs)
-        return Apply(self, inputs, types if isinstance(types, list) else [types], trace or here())
+        trace = trace or here()
+        with blaming(trace):
+            types = self.record.infer(self, inputs)
+        return Apply(self, inputs, types if isinstance(types, list) else [types], trace)
 
     def __call__(self, *inputs: Variable) -> Any:
         outputs = self.apply(inputs).outputs

@@ -1,7 +1,8 @@
 """Profiles: where the time of a compiled function goes, kernel by kernel, with the user's lines.
 
-A function compiled with ``profile=True`` (or under ``symc.config.profile``) carries a ``Profile`` as ``f.profile``. The back
-end measures how long each step takes; what a step moves and computes is estimated by its kernel, for the shapes of each call.
+A function compiled with ``profile=True`` (or under ``symc.config.profile``) carries a ``Profile`` as ``f.profile``. The
+back end measures how long each step takes; what a step moves and computes is estimated by its kernel, for the shapes of
+each call.
 """
 
 from __future__ import annotations
@@ -141,9 +142,10 @@ class Profile:
         """
         rows = self.rows
         inside = self.kernel_seconds
+        part = 100 * inside / self.seconds if self.seconds else 0.0
         lines = [
-            f"profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}; kernels {_duration(inside)} "
-            f"({100 * inside / self.seconds if self.seconds else 0:.1f} %), compiling {_duration(self.compile_seconds)}",
+            f"profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}; "
+            f"kernels {_duration(inside)} ({part:.1f} %), compiling {_duration(self.compile_seconds)}",
             f"{'share':>7} {'time':>10} {'calls':>7} {'a call':>10} {'GB/s':>7} {'GFLOP/s':>8}  kernel  (lines)",
         ]
         for row in rows[:limit]:

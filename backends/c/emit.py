@@ -18,6 +18,8 @@ __all__ = ["emit"]
 STACK_LIMIT = 16384
 """Elements of scratch memory that may live on the stack."""
 SCRATCH_SLOTS = 16
+PART = 400
+"""Steps that one C function runs."""
 CHUNK_WORK = 65536
 """Estimated scalar operations worth handing to another thread."""
 
@@ -43,9 +45,23 @@ def emit(program: Program) -> str:
             lines.append(f"    if (*(int64_t *)B[{status}]) return *(int64_t *)B[{status}];")
     head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };", _PROFILE]
     texts = [body.replace("@", name) for body, name in functions.items()]
-    zero = [f"    *(int64_t *)B[{status}] = 0;"] if status is not None else []
-    entry = ["int64_t symc_entry(void **B, const int64_t *D) {", "    (void)B; (void)D;", *zero, *lines, "    return 0;", "}", ""]
-    return "\n".join([*head, *texts, *entry])
+    parts, calls = _parts(lines)
+    if status is not None:
+        calls.insert(0, f"    *(int64_t *)B[{status}] = 0;")
+    entry = ["int64_t symc_entry(void **B, const int64_t *D) {", "    (void)B; (void)D;", *calls, "    return 0;", "}", ""]
+    return "\n".join([*head, *texts, *parts, *entry])
+
+
+def _parts(lines: list[str]) -> tuple[list[str], list[str]]:
+    """A long list of steps cut into functions, since compilers take more than linear time over one; and the calls of these."""
+    if len(lines) <= PART:
+        return [], lines
+    parts, calls = [], []
+    for k in range(0, len(lines), PART):
+        name = f"part{k // PART}"
+        parts += [f"static __attribute__((noinline)) int64_t {name}(void **B, const int64_t *D) {{", "    (void)D;", *lines[k : k + PART], "    return 0;", "}"]
+        calls.append(f"    {{ const int64_t status = {name}(B, D); if (status) return status; }}")
+    return parts, calls
 
 
 _PROFILE = """#ifdef SYMC_PROFILE

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from symc.printing.layout import Layout, Point, Size, layered
 from symc.printing.page import page
 from symc.printing.scene import KINDS, Box, Scene, scene_of
+
+if TYPE_CHECKING:
+    from symc.printing.layout import Layout, Point, Size
 
 __all__ = ["graph_html", "graph_svg"]
 
@@ -26,9 +28,9 @@ MAX_LABEL = 44
 def graph_svg(obj: Any, path: str | Path | None = None) -> str:
     """Draw a graph as SVG: one file, complete in itself.
 
-    Boxes are coloured by what they are; the pointer shows type, shape and the user's line. Scalar constants are written into
-    the op that reads them, and broadcasting is left out. Of a compiled function the picture shows the rewritten graph with
-    a frame around each fused kernel.
+    Boxes are coloured by what they are; the pointer shows type, shape and the user's line. Scalar constants are written
+    into the op that reads them, and broadcasting is left out. Of a compiled function the picture shows the rewritten
+    graph with a frame around each fused kernel.
 
     Parameters
     ----------
@@ -89,12 +91,13 @@ def _svg(scene: Scene) -> str:
     width = max(size[0], legend[1], 8.0 * len(scene.title)) + 2 * MARGIN
     height = size[1] + HEAD + 2 * MARGIN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}" '
         'font-family="Helvetica, Arial, sans-serif">',
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0.8 L8 4 L0 7.2 Z" fill="#777"/></marker></defs>',
-        f'<text x="{MARGIN}" y="{MARGIN + 8}" font-size="16" font-weight="bold" fill="#222">{escape(scene.title)}</text>',
+        f'<text x="{MARGIN}" y="{MARGIN + 8}" font-size="16" font-weight="bold">{escape(scene.title)}</text>',
         legend[0],
         f'<g transform="translate({MARGIN:.0f} {HEAD + MARGIN:.0f})">',
         *frames,
@@ -117,7 +120,9 @@ def _cut(text: str) -> str:
 
 
 def _arranged(scene: Scene) -> tuple[dict[int, Point], dict[tuple[int, int], list[Point]], list[str], Size]:
-    """Places of boxes, routes of arrows, drawn frames, and the size: clusters are laid out inside, then among each other."""
+    """Places of boxes, routes of arrows, drawn frames, the size. Clusters are laid out inside, then as boxes."""
+    from symc.printing.layout import layered  # brings networkx, which is slow to import
+
     sizes: dict[Any, Size] = {b.key: _size(b) for b in scene.boxes.values()}
     home: dict[int, Any] = {k: k for k in scene.boxes}
     inner: dict[Any, Layout] = {}
@@ -187,19 +192,25 @@ def _box(b: Box, centre: Point) -> str:
     stroke = 2.6 if b.output else 1.2
     return (
         f'<g class="box" data-key="{b.key}"><title>{escape(b.note)}</title>'
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{radius:.0f}" fill="{fill}" stroke="{line}" '
-        f'stroke-width="{stroke}"/>'
-        f'<text x="{centre[0]:.1f}" y="{y + 16:.1f}" font-size="13" text-anchor="middle" fill="#111">{escape(_cut(b.lines[0]))}</text>'
-        f'<text x="{centre[0]:.1f}" y="{y + 30:.1f}" font-size="10" text-anchor="middle" fill="#555">{escape(_cut(b.lines[1]))}</text></g>'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{radius:.0f}" '
+        f'fill="{fill}" stroke="{line}" stroke-width="{stroke}"/>'
+        f"{_line(centre[0], y + 16, 13, '#111', b.lines[0])}{_line(centre[0], y + 30, 10, '#555', b.lines[1])}</g>"
     )
+
+
+def _line(x: float, y: float, size: int, colour: str, text: str) -> str:
+    shown = escape(_cut(text))
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{colour}">{shown}</text>'
 
 
 def _frame(cluster: tuple[str, str, list[int]], x: float, y: float, w: float, h: float) -> str:
     title, note, _ = cluster
     return (
         f'<g class="frame"><title>{escape(note)}</title>'
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8" fill="#f7f7f4" stroke="#b5b5ab" stroke-dasharray="5 3"/>'
-        f'<text x="{x + 10:.1f}" y="{y + 16:.1f}" font-size="11" fill="#6a6a60">{escape(title)}</text></g>'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8" '
+        'fill="#f7f7f4" stroke="#b5b5ab" stroke-dasharray="5 3"/>'
+        f'<text x="{x + 10:.1f}" y="{y + 16:.1f}" font-size="11" fill="#6a6a60" '
+        f'stroke="#f7f7f4" stroke-width="3" paint-order="stroke">{escape(title)}</text></g>'
     )
 
 

@@ -11,8 +11,9 @@ from symc.printing.tree import attributes, label
 __all__ = ["pp", "pprint"]
 
 _INFIX = {
-    "or": ("|", 1), "xor": ("^", 2), "and": ("&", 3), "eq": ("==", 4), "neq": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4),
-    "ge": (">=", 4), "add": ("+", 6), "sub": ("-", 6), "mul": ("*", 7), "true_div": ("/", 7), "floor_div": ("//", 7), "mod": ("%", 7),
+    "or": ("|", 1), "xor": ("^", 2), "and": ("&", 3), "eq": ("==", 4), "neq": ("!=", 4), "lt": ("<", 4),
+    "le": ("<=", 4), "gt": (">", 4), "ge": (">=", 4), "add": ("+", 6), "sub": ("-", 6), "mul": ("*", 7),
+    "true_div": ("/", 7), "floor_div": ("//", 7), "mod": ("%", 7),
 }  # fmt: skip
 """Sign and binding strength, in Python's order. Operands of equal strength need parentheses on the right."""
 _PREFIX = {"neg": "-", "invert": "~"}
@@ -33,12 +34,11 @@ def _transparent(node: Apply) -> bool:
     return node.op.name in ("broadcast", "expand")
 
 
-
 def pp(expression: Variable) -> str:
     """An expression as infix text.
 
-    Parts that occur more than once, and very long ones, get names, explained on lines of their own below the formula; so the
-    text stays as small as the graph is. Broadcasting is not written.
+    Parts that occur more than once, and very long ones, get names, explained on lines of their own below the formula,
+    so the text stays as small as the graph is. Broadcasting is not written.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """A layered layout of directed acyclic graphs: who stands where, and which way the edges go.
 
 Four steps, after Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", IEEE
-Transactions on Systems, Man, and Cybernetics 11 (1981): ranks, with edges cut into pieces one rank long; an order within
-each rank that crosses few edges; positions as near to the neighbours as the order allows; routes through the pieces.
+Transactions on Systems, Man, and Cybernetics 11 (1981): ranks, with edges cut into pieces one rank long; an order
+within each rank that crosses few edges; positions as near to the neighbours as the order allows; routes through the
+pieces.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def _place(rows: list[list[Any]], pieces: nx.DiGraph, widths: Mapping[Any, float
 def _separated(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
     """The positions nearest to ``wanted`` (least squares) that keep the order and do not overlap.
 
-    With the room each needs subtracted, this is isotonic regression, solved by pooling neighbours that are out of order.
+    With the room each needs subtracted, this is isotonic regression, solved by pooling neighbours out of order.
     """
     offsets = [0.0]
     for a, b in zip(widths, widths[1:]):
@@ -152,7 +153,12 @@ def _separated(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
 
 
 def _measure(
-    graph: nx.DiGraph, rows: list[list[Any]], x: dict[Any, float], widths: Mapping[Any, float], sizes: Mapping[Any, Size], paths: Mapping[Any, list[Any]]
+    graph: nx.DiGraph,
+    rows: list[list[Any]],
+    x: dict[Any, float],
+    widths: Mapping[Any, float],
+    sizes: Mapping[Any, Size],
+    paths: Mapping[Any, list[Any]],
 ) -> Layout:
     left = min(x[v] - widths[v] / 2 for v in x)
     right = max(x[v] + widths[v] / 2 for v in x)

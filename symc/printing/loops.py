@@ -9,14 +9,29 @@ from typing import Any
 from symc.dims import show, show_shape
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr
-from symc.loops.ir import Accumulate, Alloc, Barrier, Buffer, Call, For, If, Kernel, Let, Load, Program, Statement, Step, Store
+from symc.loops.ir import (
+    Accumulate,
+    Alloc,
+    Barrier,
+    Buffer,
+    Call,
+    For,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Program,
+    Statement,
+    Step,
+    Store,
+)
 
 __all__ = ["expression_text", "kernel_text", "program_text"]
 
 _INFIX = {
-    "or": ("|", 1), "xor": ("^", 2), "and": ("&", 3), "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4), "le": ("<=", 4), "gt": (">", 4),
-    "ge": (">=", 4), "shl": ("<<", 5), "shr": (">>", 5), "add": ("+", 6), "sub": ("-", 6), "mul": ("*", 7), "div": ("/", 7),
-    "floordiv": ("//", 7), "mod": ("%", 7),
+    "or": ("|", 1), "xor": ("^", 2), "and": ("&", 3), "eq": ("==", 4), "ne": ("!=", 4), "lt": ("<", 4),
+    "le": ("<=", 4), "gt": (">", 4), "ge": (">=", 4), "shl": ("<<", 5), "shr": (">>", 5), "add": ("+", 6),
+    "sub": ("-", 6), "mul": ("*", 7), "div": ("/", 7), "floordiv": ("//", 7), "mod": ("%", 7),
 }  # fmt: skip
 _UPDATE = {"add": "+=", "mul": "*=", "or": "|=", "and": "&="}
 _ATOM = 9

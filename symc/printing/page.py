@@ -8,17 +8,21 @@ __all__ = ["page"]
 
 _STYLE = """
 html, body { margin: 0; height: 100%; overflow: hidden; font: 13px Helvetica, Arial, sans-serif; color: #222; }
-#bar { position: fixed; top: 0; left: 0; right: 0; padding: 8px 12px; background: #ffffffe8; border-bottom: 1px solid #ccc; z-index: 1; }
-#bar input { width: 240px; padding: 3px 6px; } #bar button { padding: 3px 10px; } #count { color: #666; margin: 0 12px; }
-#note { position: fixed; right: 12px; bottom: 12px; max-width: 46%; padding: 8px 12px; background: #fffffff0; border: 1px solid #bbb;
-        border-radius: 6px; white-space: pre-wrap; font: 12px monospace; display: none; }
+#bar { position: fixed; top: 0; left: 0; right: 0; padding: 8px 12px; background: #ffffffe8; z-index: 1;
+       border-bottom: 1px solid #ccc; }
+#bar input { width: 240px; padding: 3px 6px; } #bar button { padding: 3px 10px; }
+#count { color: #666; margin: 0 12px; }
+#note { position: fixed; right: 12px; bottom: 12px; max-width: 46%; padding: 8px 12px; background: #fffffff0;
+        border: 1px solid #bbb; border-radius: 6px; white-space: pre-wrap; font: 12px monospace; display: none; }
 svg { width: 100%; height: 100%; cursor: grab; } .box { cursor: pointer; }
-.faded { opacity: 0.15; } .found rect { stroke: #d40000; stroke-width: 3; } path.lit { stroke: #d40000; stroke-width: 2; }
+.faded { opacity: 0.15; } .found rect { stroke: #d40000; stroke-width: 3; }
+path.lit { stroke: #d40000; stroke-width: 2; }
 """
 
 _SCRIPT = """
-const svg = document.querySelector("svg"), boxes = [...document.querySelectorAll(".box")], arrows = [...document.querySelectorAll(".arrow")];
-const note = document.getElementById("note"), search = document.getElementById("search"), count = document.getElementById("count");
+const svg = document.querySelector("svg");
+const boxes = [...document.querySelectorAll(".box")], arrows = [...document.querySelectorAll(".arrow")];
+const [note, search, count] = ["note", "search", "count"].map(id => document.getElementById(id));
 const whole = svg.getAttribute("viewBox").split(" ").map(Number);
 let view = [...whole], matches = [], at = -1;
 svg.removeAttribute("width"); svg.removeAttribute("height");

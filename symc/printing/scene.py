@@ -10,7 +10,6 @@ from symc.compiler import PASSES
 from symc.dims import show
 from symc.fusion import Group
 from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
-from symc.loops.ir import Step
 from symc.op import Axes, Fold, Indexed, Loops, Pointwise, Routine, View
 from symc.printing import stages
 from symc.printing.tree import label, op_text
@@ -28,7 +27,9 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "composite": ("#fbd9e6", "#b93b73", "composite"),
 }
 """Fill, border and legend of each kind of box."""
-_KIND_OF = {Pointwise: "pointwise", Fold: "fold", Routine: "routine", Axes: "moving", Indexed: "moving", View: "moving", Loops: "moving"}
+_KIND_OF = {Pointwise: "pointwise", Fold: "fold", Routine: "routine"} | dict.fromkeys(
+    (Axes, Indexed, View, Loops), "moving"
+)
 
 
 @dataclass
@@ -44,12 +45,16 @@ class Box:
 
 @dataclass
 class Scene:
-    """``clusters`` maps a title to the boxes fused under it; boxes in none of them stand alone."""
+    """``clusters`` holds title, note and boxes of each unit of work; boxes in none of them stand alone.
+
+    Boxes are known by the addresses of what they show, so ``alive`` keeps that.
+    """
 
     title: str
     boxes: dict[int, Box] = field(default_factory=dict)
     arrows: dict[tuple[int, int], None] = field(default_factory=dict)
     clusters: list[tuple[str, str, list[int]]] = field(default_factory=list)
+    alive: Any = None
 
 
 def scene_of(obj: Any) -> Scene:
@@ -62,8 +67,13 @@ def scene_of(obj: Any) -> Scene:
     for k, v in enumerate(outputs):
         names.setdefault(k, v.name or f"output {k}")
     scene = _graph_scene(list(state.graph), f"{obj.name}: {len(state.units)} units of work", names)
-    assert state.program is not None
-    _cluster(scene, state.units, state.program.steps)
+    assert state.settled is not None
+    for leaf, source in state.settled.sources.items():
+        if isinstance(leaf, SharedVariable) and id(source) in scene.boxes:
+            scene.boxes[id(source)].kind = "shared"
+            scene.boxes[id(source)].note = _note(leaf, KINDS["shared"][2])
+    _cluster(scene, state.units)
+    scene.alive = state
     return scene
 
 
@@ -143,22 +153,20 @@ def _note(v: Variable, kind: str) -> str:
     return "\n".join(parts)
 
 
-def _cluster(scene: Scene, units: Sequence[Any], steps: Sequence[Step]) -> None:
+def _cluster(scene: Scene, units: Sequence[Any]) -> None:
     """Boxes of one fused group stand together; what lies behind transposes and broadcasts goes with its readers."""
-    names = _step_names(steps)
     for number, unit in enumerate(units):
-        members = [id(node) for node in (reversed(unit.members) if isinstance(unit, Group) else [unit]) if id(node) in scene.boxes]
+        nodes = unit.members[::-1] if isinstance(unit, Group) else [unit]
+        members = [id(node) for node in nodes if id(node) in scene.boxes]
         if not members:
             continue
         if isinstance(unit, Group):
             axes = " x ".join(show(a) for a in unit.axes) or "1"
             title, note = f"loops over {axes}", f"{len(unit.members)} ops in one loop nest"
         else:
-            title, note = type(unit.op.record.lower).__name__.lower(), names.get(unit.op.name, unit.op.name)
+            lower = type(unit.op.record.lower)
+            title = "library routine" if lower is Routine else "view" if lower is View else "loops"
+            note = op_text(unit.op)
         scene.clusters.append((f"{number}: {title}", note, members))
         for key in members:
             scene.boxes[key].note += f"\nin unit {number}: {title}"
-
-
-def _step_names(steps: Sequence[Step]) -> dict[str, str]:
-    return {s.kernel.name: s.kernel.name for s in steps}

@@ -64,7 +64,8 @@ def expressions(obj: Any) -> list[Variable]:
         obj = list(obj.values())
     if isinstance(obj, (list, tuple)):
         return [v for part in obj for v in expressions(part)]
-    raise TypeError(f"expected a variable, a list of variables or a compiled function, got {type(obj).__name__}: {obj!r}")
+    what = f"{type(obj).__name__}: {obj!r}"
+    raise TypeError(f"expected a variable, a list of variables or a compiled function, got {what}")
 
 
 def initial_state(obj: Any) -> State:

@@ -48,8 +48,8 @@ def debugprint(
         Do not look behind variables that have a name.
     stage : str, optional
         ``"graph"`` (as the user built it; the default), ``"settled"``, ``"canonical"``, ``"stable"``, ``"expanded"``,
-        ``"special"``, ``"fused"``, ``"loops"``, ``"c"``, or the name of a pass of ``symc.compiler.PASSES``. Stages later
-        than the graph are compiled for the present shapes of the shared variables.
+        ``"special"``, ``"fused"``, ``"loops"``, ``"c"``, or the name of a pass of ``symc.compiler.PASSES``. Stages
+        later than the graph are compiled for the present shapes of the shared variables.
     print_lines : bool
         Print which line of the user's program built each variable.
 
@@ -129,7 +129,7 @@ def _forest(outputs: Sequence[Variable], targets: dict[int, SharedVariable], sty
 
 
 def _tree(root: Variable, style: _Style) -> Iterator[str]:
-    """The lines of one tree, depth first. ``prefix`` is what stands before a line; ``below`` what stands before its inputs."""
+    """The lines of one tree, depth first: ``prefix`` stands before a line, ``below`` before those of its inputs."""
     stack: list[tuple[Variable, int, str, str]] = [(root, 0, "", "")]
     while stack:
         v, level, prefix, below = stack.pop()

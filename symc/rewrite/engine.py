@@ -5,45 +5,69 @@ A ``Rule`` is a named pair of ordinary graphs over wildcards, with an optional c
     X = Wildcard("X")
     Rule("log1p", log(1 + X), log1p(X))
 
-A constant in a pattern matches a constant of that value however it was broadcast. Where a pair of graphs cannot say it, a
-``NodeRule`` is a function from an application to a variable that may stand in its place, or None.
+Wildcards are scalars, so a pattern of elementwise ops stands for the same expression of tensors of any one shape and
+dtype; a constant in a pattern matches a constant of that value however it was broadcast. Where a pair of graphs cannot say
+it, a ``NodeRule`` is a function from an application to a variable that may stand in its place, or None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from symc import dims
 from symc.graph import Apply, Constant, Variable
 from symc.guards import collecting
 from symc.numbering import Numbering
-from symc.op import Op
-from symc.tensor.basic import broadcast_like, constant
+from symc.op import Op, Pointwise
+from symc.tensor.basic import expand
 from symc.types import TensorType
 
-__all__ = ["NodeRule", "Rule", "RuleList", "Wildcard", "constant_value", "is_constant", "rewrite"]
+__all__ = [
+    "AnyRule",
+    "Bindings",
+    "NodeRule",
+    "Rule",
+    "RuleList",
+    "Wildcard",
+    "constant_value",
+    "filled",
+    "instantiate",
+    "is_constant",
+    "rewrite",
+]
+
+Bindings = dict[str, Variable]
+"""What each wildcard stands for, by name."""
 
 
 class Wildcard(Variable):
-    """Matches any variable; with ``is_scalar_constant`` only constants, of which ``Bindings`` gives the value."""
+    """Matches any variable, the same one wherever it occurs; with ``constant`` only what ``constant_value`` knows.
 
-    def __init__(self, name: str, dtype: str = "float32", constant: bool = False) -> None:
+    The dtype is the one the pattern is built in, not one that is asked for: float64 lets a pattern's own numbers keep all
+    their digits.
+    """
+
+    def __init__(self, name: str, dtype: str = "float64", constant: bool = False) -> None:
         super().__init__(TensorType(dtype, ()), None, 0, name)
         self.constant = constant
 
 
-_SPREADING = ("expand", "broadcast", "dimshuffle", "reshape_to", "cast_like")
+_SPREADING = frozenset(("expand", "broadcast", "dimshuffle", "reshape_to"))
+_SMALL = 64
 
 
-def constant_value(v: Variable) -> np.ndarray | None:
-    """The scalar that every element of ``v`` is known to be, or None."""
-    while v.owner is not None and v.owner.op.name in _SPREADING:
+def constant_value(v: Variable) -> Any:
+    """The NumPy scalar that every element of ``v`` is known to be, or None."""
+    while v.owner is not None:
+        if v.owner.op.record.name not in _SPREADING:
+            return None
         v = v.owner.inputs[0]
-    if isinstance(v, Constant) and v.data.size >= 1:
+    if isinstance(v, Constant) and 1 <= v.data.size <= _SMALL:
         first = v.data.flat[0]
-        if v.data.size == 1 or v.data.size <= 64 and (v.data == first).all():
+        if v.data.size == 1 or (v.data == first).all():
             return first
     return None
 
@@ -52,6 +76,12 @@ def is_constant(v: Variable, value: float) -> bool:
     """Is every element of ``v`` known to be ``value``?"""
     found = constant_value(v)
     return found is not None and bool(found == value)
+
+
+def filled(value: Any, dtype: str, shape: Sequence[dims.Dim]) -> Variable:
+    """A constant of this dtype, repeated to ``shape``."""
+    one = Constant(np.asarray(value).astype(dtype), dtype)
+    return expand(one, shape) if len(shape) else one
 
 
 class Rule:
@@ -68,6 +98,11 @@ class Rule:
         True if the two sides are equal as formulas over the reals, so that sympy can prove it.
     domain : pair
         From where the generated test draws values for the wildcards.
+    dtypes : sequence of str
+        In which dtypes of the wildcards the generated test tries the rule.
+    sample : callable, optional
+        ``sample({wildcard name: variable})`` puts other expressions in place of wildcards that the condition refuses
+        as plain inputs, or whose constants it does; used by the generated test alone.
     """
 
     def __init__(
@@ -75,9 +110,11 @@ class Rule:
         name: str,
         pattern: Variable,
         replacement: Variable,
-        condition: Callable[[dict[str, Variable]], bool] | None = None,
+        condition: Callable[[Bindings], bool] | None = None,
         algebraic: bool = True,
         domain: tuple[float, float] = (0.3, 2.0),
+        dtypes: Sequence[str] = ("float32", "float64"),
+        sample: Callable[[Bindings], Bindings] | None = None,
     ) -> None:
         if pattern.owner is None:
             raise ValueError(f"rule {name}: the pattern must be an application")
@@ -87,16 +124,23 @@ class Rule:
         self.condition = condition
         self.algebraic = algebraic
         self.domain = domain
+        self.dtypes = tuple(dtypes)
+        self.sample = sample
         self.op = pattern.owner.op
+        self._form = _Form(pattern)
+        unbound = {v.name for v in wildcards(replacement)} - {v.name for v in wildcards(pattern)}
+        if unbound:
+            raise ValueError(f"rule {name}: the replacement uses {sorted(map(str, unbound))}, which the pattern does not bind")
 
     def __call__(self, node: Apply) -> Variable | None:
-        bound: dict[str, Variable] = {}
-        assert self.pattern.owner is not None
-        if not _match_apply(self.pattern.owner, node, bound):
-            return None
-        if self.condition is not None and not self.condition(bound):
-            return None
-        return _instantiate(self.replacement, bound, node.outputs[0])
+        for bound in self._form.matches(node, {}):
+            if self.condition is None or self.condition(bound):
+                return instantiate(self.replacement, bound, node.outputs[0])
+        return None
+
+    def matches(self, node: Apply) -> bool:
+        """Would the rule fire at this application?"""
+        return any(self.condition is None or self.condition(bound) for bound in self._form.matches(node, {}))
 
     def __repr__(self) -> str:
         return f"<rule {self.name}: {self.pattern!r} -> {self.replacement!r}>"
@@ -120,75 +164,119 @@ class NodeRule:
 AnyRule = Rule | NodeRule
 
 
-def _match(pattern: Variable, v: Variable, bound: dict[str, Variable]) -> bool:
-    if isinstance(pattern, Wildcard):
-        assert pattern.name is not None
-        if pattern.constant and constant_value(v) is None:
-            return False
-        seen = bound.setdefault(pattern.name, v)
-        return seen is v
-    value = constant_value(pattern)
-    if value is not None:
-        found = constant_value(v)
-        return found is not None and bool(found == value)
-    if pattern.owner is None or v.owner is None:
-        return False
-    return _match_apply(pattern.owner, v.owner, bound)
+def wildcards(pattern: Variable) -> list[Wildcard]:
+    """The wildcards of a pattern, each once."""
+    found: dict[Variable, None] = {}
+    stack = [pattern]
+    while stack:
+        v = stack.pop()
+        if isinstance(v, Wildcard):
+            found[v] = None
+        elif v.owner is not None:
+            stack.extend(v.owner.inputs)
+    return list(found)  # type: ignore[arg-type]
 
 
-def _match_apply(pattern: Apply, node: Apply, bound: dict[str, Variable]) -> bool:
-    if pattern.op.record is not node.op.record or len(pattern.inputs) != len(node.inputs) or pattern.op.attrs != node.op.attrs:
-        return False
-    orders = [node.inputs]
-    if node.op.record.commutative and len(node.inputs) == 2:
-        orders.append(node.inputs[::-1])
-    for inputs in orders:
-        attempt = dict(bound)
-        if all(_match(p, v, attempt) for p, v in zip(pattern.inputs, inputs)):
-            bound.update(attempt)
-            return True
-    return False
+class _Form:
+    """A pattern prepared for matching; patterns are as small as a line, so it may recurse."""
+
+    __slots__ = ("children", "free", "name", "needs_constant", "op", "orders", "value")
+
+    def __init__(self, pattern: Variable) -> None:
+        self.free = isinstance(pattern, Wildcard)
+        self.name = pattern.name or ""
+        self.needs_constant = isinstance(pattern, Wildcard) and pattern.constant
+        self.value = None if self.free else constant_value(pattern)
+        self.op: Op | None = None
+        self.children: tuple[_Form, ...] = ()
+        if self.free or self.value is not None:
+            return
+        if pattern.owner is None:
+            raise ValueError(f"a pattern is made of ops, wildcards and constants, got {pattern!r}")
+        self.op = pattern.owner.op
+        self.children = tuple(_Form(v) for v in pattern.owner.inputs)
+        self.orders = 2 if self.op.record.commutative and len(self.children) == 2 else 1
+
+    def fits(self, v: Variable, bound: Bindings) -> Iterator[Bindings]:
+        """All ways to read ``v`` as this pattern that agree with ``bound``."""
+        if self.free:
+            seen = bound.get(self.name)
+            if seen is v:
+                yield bound
+            elif seen is None and not (self.needs_constant and constant_value(v) is None):
+                yield {**bound, self.name: v}
+        elif self.value is not None:
+            found = constant_value(v)
+            if found is not None and found == self.value:
+                yield bound
+        elif v.owner is not None:
+            yield from self.matches(v.owner, bound)
+
+    def matches(self, node: Apply, bound: Bindings) -> Iterator[Bindings]:
+        """All ways to read an application as this pattern that agree with ``bound``."""
+        assert self.op is not None
+        if node.op.record is not self.op.record or len(node.inputs) != len(self.children) or node.op.attrs != self.op.attrs:
+            return
+        if len(self.children) == 1:
+            yield from self.children[0].fits(node.inputs[0], bound)
+            return
+        yield from self._all_fit(node.inputs, 0, bound)
+        if self.orders == 2:
+            yield from self._all_fit(node.inputs[::-1], 0, bound)
+
+    def _all_fit(self, inputs: Sequence[Variable], k: int, bound: Bindings) -> Iterator[Bindings]:
+        if k == len(inputs):
+            yield bound
+            return
+        for found in self.children[k].fits(inputs[k], bound):
+            yield from self._all_fit(inputs, k + 1, found)
 
 
-def _instantiate(pattern: Variable, bound: dict[str, Variable], like: Variable) -> Variable:
-    """The replacement with wildcards filled in; its constants take the dtype and shape they meet."""
+def instantiate(pattern: Variable, bound: Bindings, like: Variable) -> Variable:
+    """A pattern with its wildcards filled in; its constants take the dtype and shape of the operands they meet."""
     if isinstance(pattern, Wildcard):
         assert pattern.name is not None
         return bound[pattern.name]
     value = constant_value(pattern)
     if value is not None:
-        return broadcast_like(constant(np.asarray(value).astype(like.dtype), dtype=like.dtype), like)
+        return filled(value, like.dtype, like.type.shape)
     assert pattern.owner is not None
-    inputs = [_instantiate(p, bound, like) for p in pattern.owner.inputs]
-    return pattern.owner.op(*inputs)
+    op, inputs = pattern.owner.op, pattern.owner.inputs
+    made = [None if constant_value(p) is not None else instantiate(p, bound, like) for p in inputs]
+    peers = [v for v in made if v is not None]
+    if isinstance(op.record.lower, Pointwise) and peers:
+        # a condition is a bool beside numbers: constants follow the last operand, which never is one
+        like = peers[-1]
+    return op(*[instantiate(p, bound, like) if v is None else v for p, v in zip(inputs, made)])
 
 
 class RuleList:
-    """Rules for one purpose; lists add up with ``+``."""
+    """Rules for one purpose; lists add up with ``+``. Of several that fit, the first in the list is taken."""
 
     def __init__(self, name: str, rules: Sequence[AnyRule]) -> None:
         self.name = name
         self.rules = list(rules)
         self._by_op: dict[str, list[AnyRule]] = {}
-        self._merged: dict[str, list[AnyRule]] = {}
-        for rule in self.rules:
-            for op in rule.ops if isinstance(rule, NodeRule) else (rule.op.name,):
-                self._by_op.setdefault(op, []).append(rule)
 
     def __add__(self, other: RuleList) -> RuleList:
         return RuleList(f"{self.name}+{other.name}", self.rules + other.rules)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[AnyRule]:
         return iter(self.rules)
 
     def __len__(self) -> int:
         return len(self.rules)
 
     def at(self, op: Op) -> list[AnyRule]:
-        found = self._merged.get(op.name)
+        """The rules to try at applications of ``op``, in the order of the list."""
+        found = self._by_op.get(op.record.name)
         if found is None:
-            found = self._merged[op.name] = self._by_op.get(op.name, []) + self._by_op.get("*", [])
+            found = self._by_op[op.record.name] = [rule for rule in self.rules if _concerns(rule, op.record.name)]
         return found
+
+
+def _concerns(rule: AnyRule, name: str) -> bool:
+    return rule.op.record.name == name if isinstance(rule, Rule) else name in rule.ops or "*" in rule.ops
 
 
 def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
@@ -201,7 +289,7 @@ def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
     def simplify(node: Apply) -> Variable | None:
         for rule in rules.at(node.op):
             found = rule(node)
-            if found is not None:
+            if found is not None and found is not node.outputs[0]:
                 return found
         return None
 

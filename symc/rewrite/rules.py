@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from symc.rewrite.arranging import ARRANGING, PRODUCTS, REDUCING
+from symc.rewrite.canonical import ARITHMETIC, CANCELLING
 from symc.rewrite.engine import RuleList
+from symc.rewrite.folding import FOLDING
+from symc.rewrite.special import SPECIALISED
+from symc.rewrite.stability import STABILITY
+from symc.tensor.nnet.rules import CROSSENTROPY_RULES
 
 __all__ = ["CANONICAL", "SPECIAL", "STABLE", "STRUCTURAL"]
 
-CANONICAL = RuleList("canonical", [])
-STABLE = RuleList("stable", [])
-SPECIAL = RuleList("special", [])
-STRUCTURAL = RuleList("structural", [])
+CANONICAL = RuleList("canonical", [*FOLDING, *ARRANGING, *REDUCING, *CANCELLING, *ARITHMETIC])
+"""One way to write what can be written in many; useless work removed."""
+
+STABLE = RuleList("stable", [*CROSSENTROPY_RULES, *STABILITY])
+"""Forms that overflow or cancel replaced by those that do not."""
+
+SPECIAL = SPECIALISED
+"""Forms for which there is a better primitive."""
+
+STRUCTURAL = PRODUCTS
+"""What library routines can read or write without a pass of its own."""

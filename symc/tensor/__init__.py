@@ -11,7 +11,7 @@ from symc.gradient import (
     zero_grad,
 )
 from symc.graph import Variable
-from symc.tensor import operators
+from symc.tensor import nnet, operators, shared_randomstreams, signal
 from symc.tensor.basic import (
     as_tensor,
     as_tensor_variable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,8 +53,9 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
         return stack_nested(x)
     try:
         return constant(x, name, ndim, dtype)
-    except TypeError as problem:
-        raise TypeError(f"expected a symbolic variable or numbers, got {type(x).__name__}: {problem}") from None
+    except (TypeError, ValueError):
+        shown = repr(x) if len(repr(x)) < 80 else repr(x)[:77] + "..."
+        raise TypeError(located(f"expected a symbolic variable or numbers, got {type(x).__name__}: {shown}")) from None
 
 
 as_tensor_variable = as_tensor
@@ -208,9 +210,9 @@ def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -
     if isinstance(axis, Constant) and axis.ndim == 0:
         axis = axis.data
     try:
-        found = int(axis)
+        found = operator.index(axis)
     except TypeError:
-        raise TypeError(f"{what}: expected a whole number as axis, got {axis!r}") from None
+        raise TypeError(located(f"{what}: expected a whole number as axis, got {axis!r}", [x] if x is not None else [])) from None
     if not -ndim <= found < ndim:
         raise ShapeError(located(f"{what}: axis {found} is out of range for {ndim} axes", [x] if x is not None else []))
     return found % ndim

@@ -66,6 +66,10 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
 def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], TensorType]:
     def infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         values = inputs[1:] if mixed else inputs
+        dtype = values[0].type.dtype
+        for v in values:
+            if v.type.dtype != dtype:
+                raise DTypeError(located(f"{op.name}: operands must have one dtype", inputs, "cast one of them"))
         shape = list(inputs[0].type.shape)
         for other in inputs[1:]:
             if other.ndim != len(shape):
@@ -75,9 +79,11 @@ def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], Tenso
                     shape[axis] = require_equal(shape[axis], dim, lambda axis=axis: located(  # type: ignore[misc]
                         f"{op.name}: shapes do not go together on axis {axis}", inputs,
                         "only dims known to be 1 are repeated: declare them so (broadcastable, or shape with 1)"))  # fmt: skip
-        if any(v.dtype != values[0].dtype for v in values):
-            raise DTypeError(located(f"{op.name}: operands must have one dtype", inputs, "cast one of them"))
-        return TensorType("bool" if result == "bool" else values[0].dtype, shape)
+        if result != "bool":
+            for v in values:
+                if v.type.shape == tuple(shape):
+                    return v.type
+        return TensorType("bool" if result == "bool" else dtype, shape)
 
     return infer
 

@@ -39,7 +39,9 @@ def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def _check_build(node: Apply, ctx: Any) -> list[Statement]:
-    code = ctx.code(located(f"an index is out of range: axis {node.op['axis']} of the operand below", [], "check the index against the operand's shape", node.outputs[0].trace))
+    code = ctx.code(located(
+        f"indexing: an index is out of range for axis {node.op['axis']}", node.inputs[:1],
+        "check the index against the shape it goes into", node.outputs[0].trace))  # fmt: skip
 
     def body(at: list[Expr], inside: list[Statement]) -> None:
         i, n = ctx.load(inside, 0, at), ctx.load(inside, 1, ())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from symc.dtypes import is_float
 from symc.errors import located
 from symc.graph import Constant, Variable
@@ -24,6 +26,22 @@ def _truth(self: Variable) -> bool:
     raise TypeError(located(
         "a symbolic variable has no truth value while the graph is built", [self],
         "use switch(condition, a, b) for a choice, & | ~ for logic, and 'is' to compare variables themselves"))  # fmt: skip
+
+
+def _number(self: Variable, kind: type = float) -> Any:
+    if isinstance(self, Constant) and self.data.size == 1:
+        return kind(self.data.reshape(())[()])
+    raise TypeError(located(
+        f"a symbolic variable is no {kind.__name__} while the graph is built", [self],
+        "compile a function and call it, or use x.eval({...})"))  # fmt: skip
+
+
+def _array(self: Variable, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    if isinstance(self, Constant):
+        return self.data if dtype is None else self.data.astype(dtype)
+    raise TypeError(located(
+        "a symbolic variable is no NumPy array", [self],
+        "use symc.tensor's functions on it, or get its value with x.eval({...})"))  # fmt: skip
 
 
 def _length(self: Variable) -> int:
@@ -115,7 +133,7 @@ METHODS: dict[str, Any] = {
     "__lt__": lambda a, b: ew.lt(a, b), "__le__": lambda a, b: ew.le(a, b), "__gt__": lambda a, b: ew.gt(a, b), "__ge__": lambda a, b: ew.ge(a, b),
     "__and__": lambda a, b: ew.and_(a, b), "__rand__": _reflected(ew.and_), "__or__": lambda a, b: ew.or_(a, b), "__ror__": _reflected(ew.or_),
     "__xor__": lambda a, b: ew.xor(a, b), "__rxor__": _reflected(ew.xor),
-    "__bool__": _truth, "__len__": _length, "__iter__": _iterate, "__contains__": _contains,
+    "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array, "__len__": _length, "__iter__": _iterate, "__contains__": _contains,
     "__getitem__": indexing.subtensor, "__setitem__": _refuse_item_assignment,
     "shape": property(basic.shape), "size": property(lambda x: shaping.size(x)), "T": property(lambda x: shaping.transpose(x)),
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),

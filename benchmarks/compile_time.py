@@ -1,0 +1,180 @@
+"""How long it takes until a training function can be called, cold and warm.
+
+    python benchmarks/compile_time.py                 LeNet, and 1, 10 and 100 stacked dense layers
+    python benchmarks/compile_time.py --save compile_time
+
+Every figure comes from a fresh process. *first*: the cache folder is empty, and symc's run-time library is built as
+well (once an installation). *cold*: the library is there, the function is not. *warm*: another process has compiled the
+function before. The C compiler is a script that counts how often it is called, so a warm start proves itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from contestants import symc_training
+from problems import PROBLEMS
+
+UNITS = 256
+MODELS = ("lenet", "1", "10", "100")
+"""LeNet, or a number of dense layers."""
+
+
+def build_stack(layers: int) -> tuple[Any, tuple[np.ndarray, np.ndarray], float, float]:
+    """A training function for ``layers`` dense layers of 256 rectified units, and an input for it."""
+    import symc
+    import symc.tensor as T
+
+    rng = np.random.default_rng(0)
+    x, target = T.matrix("x"), T.matrix("target")
+    start = perf_counter()
+    h, params = x, []
+    for k in range(layers):
+        weights = rng.standard_normal((UNITS, UNITS)).astype("float32") * np.float32(np.sqrt(2 / UNITS))
+        params += [symc.shared(weights, f"W{k}"), symc.shared(np.zeros(UNITS, "float32"), f"b{k}")]
+        h = T.maximum(T.dot(h, params[-2]) + params[-1], 0)
+    loss = T.mean(T.sqr(h - target))
+    updates = []
+    for p, g in zip(params, T.grad(loss, params)):
+        velocity = symc.shared(np.zeros_like(p.get_value()))
+        change = 0.9 * velocity - 1e-4 * g
+        updates += [(velocity, change), (p, p + change)]
+    graph = perf_counter() - start
+    start = perf_counter()
+    train = symc.function([x, target], loss, updates=updates)
+    batch = rng.standard_normal((2, 128, UNITS)).astype("float32")
+    return train, (batch[0], batch[1]), graph, perf_counter() - start
+
+
+def build_lenet() -> tuple[Any, tuple[np.ndarray, np.ndarray], float, float]:
+    """The training function of the table in ``run.py``."""
+    import symc
+
+    data = PROBLEMS["lenet"].data(False)
+    start = perf_counter()
+    inputs, loss, updates = symc_training("lenet", data)
+    graph = perf_counter() - start
+    start = perf_counter()
+    train = symc.function(inputs, loss, updates=updates)
+    return train, (data["x"], data["y"]), graph, perf_counter() - start
+
+
+def child(model: str) -> None:
+    """In a fresh process: import, build, compile, call; the seconds of each as JSON."""
+    start = perf_counter()
+    import symc  # noqa: F401 - the import is what is timed
+
+    imported = perf_counter() - start
+    train, batch, graph, function = build_lenet() if model == "lenet" else build_stack(int(model))
+    start = perf_counter()
+    loss = float(train(*batch))
+    print(
+        json.dumps(
+            {"import": imported, "graph": graph, "function": function, "call": perf_counter() - start, "loss": loss}
+        )
+    )
+
+
+def parent(models: list[str], repeats: int, folder: Path) -> list[dict[str, Any]]:
+    """Run every model through its three starts; ``folder`` holds caches and the counting compiler."""
+    compiler, log = _counting_compiler(folder)
+
+    def start(model: str, cache: Path) -> dict[str, Any]:
+        log.write_text("")
+        environment = os.environ | {"CC": str(compiler), "SYMC_CACHE": str(cache)}
+        command = [sys.executable, __file__, "--child", model]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout) | {"compilers": len(log.read_text().splitlines())}
+
+    library = folder / "library"
+    start("1", library)  # compiles the run-time library; and Python's own files, once for all
+    rows = []
+    for model in models:
+        first = start(model, folder / f"first-{model}")
+        cold, warm = [], []
+        for k in range(repeats):
+            cache = folder / f"cold-{model}-{k}"
+            shutil.copytree(library, cache)
+            if model == "1":
+                _forget_functions(cache)
+            cold.append(start(model, cache))
+            warm.append(start(model, cache))
+        rows.append({"model": model, "first": first, "cold": _middle(cold), "warm": _middle(warm)})
+    return rows
+
+
+def _counting_compiler(folder: Path) -> tuple[Path, Path]:
+    real = shutil.which(os.environ.get("CC", "cc"))
+    if real is None:
+        raise SystemExit("no C compiler found; install gcc or clang")
+    compiler, log = folder / "counting-cc", folder / "calls.log"
+    compiler.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real} "$@"\n')
+    compiler.chmod(0o700)
+    return compiler, log
+
+
+def _forget_functions(cache: Path) -> None:
+    """Remove the smallest libraries: everything but the run-time library."""
+    libraries = sorted(cache.glob("*.so"), key=lambda path: path.stat().st_size)
+    for path in libraries[:-1]:
+        path.unlink()
+
+
+def _middle(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: median(one[key] for one in found) for key in found[0]}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: seconds of ``symc.function``, compiler runs, growth a layer."""
+    lines = [
+        "| training function of | user's graph s | first s (compiler runs) | cold s (runs) | warm s (runs) "
+        "| cold ms a layer | warm ms a layer |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        parts = [f"{row[kind]['function']:.3f} ({row[kind]['compilers']:.0f})" for kind in ("first", "cold", "warm")]
+        count = None if row["model"] == "lenet" else int(row["model"])
+        growth = [f"{1e3 * row[kind]['function'] / count:.1f}" if count else "" for kind in ("cold", "warm")]
+        name = f"{count} dense layers" if count else "LeNet"
+        lines.append(f"| {name} | {row['warm']['graph']:.3f} | " + " | ".join(parts + growth) + " |")
+    imports = median(row["warm"]["import"] for row in rows)
+    return "\n".join(lines) + f"\n\n`import symc` takes {imports:.2f} s of each process, and is not in the figures.\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="lenet, or numbers of dense layers (default: lenet 1 10 100)")
+    parser.add_argument("--repeats", type=int, default=3, help="cold and warm starts of each (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one start of each, few layers")
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json and results/NAME.md beside this file")
+    parser.add_argument("--child", metavar="MODEL", help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.child:
+        child(options.child)
+        return
+    models = options.models or (["1", "4"] if options.quick else list(MODELS))
+    with tempfile.TemporaryDirectory() as folder:
+        rows = parent(models, 1 if options.quick else options.repeats, Path(folder))
+    text = table(rows)
+    print(text)
+    if any(row["warm"]["compilers"] for row in rows):
+        raise SystemExit("a warm start ran the C compiler")
+    if options.save:
+        from run import machine, save
+
+        save(options.save, machine(), [text], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""Cross-entropies. ``symc.tensor.nnet.rules`` keeps them finite when the probabilities come from a softmax or a sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.dtypes import floating, is_integer
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Variable
+from symc.guards import require_equal
+from symc.loops.expr import Expr, call, cast, const, select
+from symc.op import RECORDS, Arg, Case, Op, record
+from symc.tensor import elementwise as ew
+from symc.tensor import reduce
+from symc.tensor.basic import as_tensor, dimshuffle, unify_dtypes
+from symc.tensor.creation import arange
+from symc.tensor.elementwise import elementwise
+from symc.tensor.indexing import _valid_index, to_one_hot
+from symc.tensor.linalg import dot
+from symc.tensor.nnet.activations import softmax
+from symc.types import TensorType
+
+__all__ = [
+    "binary_crossentropy", "categorical_crossentropy", "confusion_matrix", "crossentropy_categorical_1hot",
+    "crossentropy_softmax_1hot", "sigmoid_binary_crossentropy",
+]  # fmt: skip
+
+# --- of one class out of many, given by its number --------------------------------------------------------------------
+
+
+def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    p, y = inputs
+    if p.ndim != y.ndim + 1:
+        raise ShapeError(located(
+            f"{op.name}: labels must have one axis less than the distributions, got {y.ndim} and {p.ndim}", inputs,
+            "distributions are (batch, classes), labels (batch,)"))  # fmt: skip
+    if not is_integer(y.dtype):
+        raise DTypeError(located(f"{op.name}: labels must be whole numbers, got {y.dtype}", inputs, "cast them, or give distributions"))
+    shape = [
+        require_equal(a, b, lambda k=k: located(f"{op.name}: labels and distributions differ on axis {k}", inputs))  # type: ignore[misc]
+        for k, (a, b) in enumerate(zip(p.type.shape, y.type.shape))
+    ]
+    return TensorType(p.dtype, shape)
+
+
+def _labels(y: Variable, p: Variable) -> Variable:
+    """The labels ``y`` as checked positions on the last axis of ``p``."""
+    return _valid_index(y, p, p.ndim - 1)
+
+
+def _is_label(y: Variable, p: Variable) -> Variable:
+    """A bool tensor of the shape of ``p``: is this the class that the row's label names?"""
+    return ew.eq(reduce.iota(p, -1), _column(_labels(y, p)))
+
+
+def _column(v: Variable) -> Variable:
+    return dimshuffle(v, (*range(v.ndim), "x"))
+
+
+def _picked(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if np.any(y < -p.shape[-1]) or np.any(y >= p.shape[-1]):
+        raise IndexError(f"a label is out of range for {p.shape[-1]} classes")
+    return np.take_along_axis(p, y[..., None] % p.shape[-1], -1)[..., 0]
+
+
+def _1hot_numpy(op: Op, p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return -np.log(_picked(p, y))
+
+
+def _1hot_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+    p, y = inputs
+    at = [reduce.iota(y, k) for k in range(y.ndim)]
+    return [-ew.log(Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p)))]
+
+
+def _1hot_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    p, y = inputs
+    return [ew.switch(_is_label(y, p), -_column(gs[0]) / p, 0), None]
+
+
+def _softmax_1hot_numpy(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        wide = x.astype("float64")
+        return (np.logaddexp.reduce(wide, axis=-1) - _picked(wide, y)).astype(x.dtype)
+
+
+def _softmax_1hot_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+    x, y = inputs
+    # Subtracting the largest first makes the difference of the two terms exact also for large x.
+    centred = x - reduce.max(x, axis=-1, keepdims=True)
+    own = reduce.sum(ew.switch(_is_label(y, x), centred, 0), axis=-1)
+    return [ew.log(reduce.sum(ew.exp(centred), axis=-1)) - own]
+
+
+def _softmax_1hot_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    x, y = inputs
+    p = softmax(x)
+    return [ew.switch(_is_label(y, x), p - 1, p) * _column(gs[0]), None]
+
+
+def _1hot_cases(kind: str, low: float, high: float) -> list[Case]:
+    def build(p: Variable, y: Variable) -> Variable:
+        return Op(RECORDS[kind])(p, y)
+
+    return [
+        Case(build, (Arg((4, 3), low=low, high=high), Arg((4,), "int64", 0, 3))),
+        Case(build, (Arg((3, 5), low=low, high=high), Arg((3,), "int32", -5, 0)), label="labels from the end"),
+        Case(build, (Arg((2, 3, 4), low=low, high=high), Arg((2, 3), "uint8", 0, 4))),
+        Case(build, (Arg((7,), low=low, high=high), Arg((), "int64", 0, 7))),
+        Case(build, (Arg((0, 3), low=low, high=high), Arg((0,), "int64", 0, 3)), grad=False),
+        Case(build, (Arg((40, 33), low=low, high=high), Arg((40,), "int64", 0, 33)), grad=False),
+    ]
+
+
+_1hot = record(
+    "categorical_crossentropy_1hot",
+    infer=_1hot_infer,
+    numpy=_1hot_numpy,
+    grad=_1hot_grad,
+    expand=_1hot_expand,
+    cases=lambda: _1hot_cases("categorical_crossentropy_1hot", 0.1, 1.0),
+)
+
+_softmax_1hot = record(
+    "crossentropy_softmax_1hot",
+    infer=_1hot_infer,
+    numpy=_softmax_1hot_numpy,
+    grad=_softmax_1hot_grad,
+    expand=_softmax_1hot_expand,
+    cases=lambda: [
+        *_1hot_cases("crossentropy_softmax_1hot", -3.0, 3.0),
+        Case(
+            lambda x, y: Op(_softmax_1hot)(x, y), (Arg((2, 3), values=[1e4, 0, -1e4, 88, 90, 89]), Arg((2,), "int64", values=[1, 0])),
+            grad=False, label="extreme",
+        ),
+    ],
+)  # fmt: skip
+
+
+def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
+    r"""Cross-entropy between predicted and true distributions, :math:`-\sum_j t_j \log p_j` for each row.
+
+    Parameters
+    ----------
+    coding_dist : tensor_like
+        ``(..., classes)`` predicted probabilities, such as a softmax.
+    true_dist : tensor_like
+        Either ``(...)`` whole numbers, the number of the true class of each row (counted from the end where negative), or
+        ``(..., classes)`` true probabilities.
+
+    Returns
+    -------
+    Variable
+        ``(...)``, the cross-entropy of every row.
+
+    Raises
+    ------
+    ShapeError
+        When the operands have neither the same number of axes nor the labels one less.
+    IndexError
+        At the call, when a label names no class.
+
+    Notes
+    -----
+    Values and gradients stay finite when ``coding_dist`` is a softmax that underflows: a rule then computes from the
+    logits. Of probabilities that are zero in earnest the cross-entropy is infinite.
+    """
+    p, t = as_tensor(coding_dist), as_tensor(true_dist)
+    p = ew.cast(p, floating(p.dtype))
+    if t.ndim == p.ndim - 1:
+        return Op(_1hot)(p, t)
+    if t.ndim != p.ndim:
+        raise ShapeError(located(
+            f"categorical_crossentropy: true_dist must have as many axes as coding_dist ({p.ndim}), or one less, got {t.ndim}", [p, t],
+            "give labels as (batch,) whole numbers, or distributions as (batch, classes)"))  # fmt: skip
+    return -reduce.sum(t * ew.log(p), axis=-1)
+
+
+def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Variable:
+    """``categorical_crossentropy`` for labels given as whole numbers: Theano's other name."""
+    return categorical_crossentropy(coding_dist, true_one_of_n)
+
+
+def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Variable, Variable]:
+    """Cross-entropy of the softmax of logits, and that softmax.
+
+    Parameters
+    ----------
+    x : tensor_like
+        ``(..., classes)`` logits.
+    y_idx : tensor_like
+        ``(...)`` whole numbers, the true classes.
+
+    Returns
+    -------
+    pair of Variable
+        ``(...)`` the cross-entropy, and ``(..., classes)`` the softmax.
+    """
+    x = as_tensor(x)
+    x = ew.cast(x, floating(x.dtype))
+    return Op(_softmax_1hot)(x, as_tensor(y_idx)), softmax(x)
+
+
+# --- of two classes ---------------------------------------------------------------------------------------------------
+
+
+def _unless_zero(factor: Expr, value: Expr) -> Expr:
+    """``factor * value``, and 0 where ``factor`` is, whatever ``value`` is there."""
+    zero = const(0, factor.dtype)
+    return select(call("eq", factor, zero), zero, factor * value)
+
+
+def _binary_body(o: Expr, t: Expr) -> Expr:
+    return -(_unless_zero(t, call("log", o)) + _unless_zero(1.0 - t, call("log1p", -o)))
+
+
+def _binary_numpy(o: np.ndarray, t: np.ndarray) -> np.ndarray:
+    o, t = o.astype("float64"), t.astype("float64")
+    return -(np.where(t == 0, 0, t * np.log(o)) + np.where(t == 1, 0, (1 - t) * np.log1p(-o)))
+
+
+def _slope_body(g: Expr, o: Expr, t: Expr) -> Expr:
+    zero = const(0, o.dtype)
+    return select(call("eq", o, t), zero, g * (o - t) / (o * (1.0 - o)))
+
+
+def _slope_numpy(g: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.where(o == t, 0, g * (o - t) / (o * (1 - o)))
+
+
+def _slope_grad(gs: Variable, y: Variable, g: Variable, o: Variable, t: Variable) -> Sequence[Variable]:
+    spread = o * (1 - o)
+    bend = (ew.sqr(o) + t - 2 * o * t) / ew.sqr(spread)
+    return _binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
+
+
+_binary_slope = elementwise(
+    "binary_crossentropy_slope", _slope_body, _slope_numpy, _slope_grad, domain=((-2, 2), (0.3, 0.7), (0.05, 0.25))
+)
+_binary = elementwise(
+    "binary_crossentropy", _binary_body, _binary_numpy,
+    lambda g, y, o, t: (_binary_slope(g, o, t), g * (ew.log1p(-o) - ew.log(o))), domain=((0.1, 0.9), (0.1, 0.9)),
+)  # fmt: skip
+
+
+def _logits_body(x: Expr, t: Expr) -> Expr:
+    # For t of 0 or 1 the last term is 0 or -|x|: nothing large is subtracted from something as large.
+    return call("softplus", -abs(x)) + _unless_zero(cast(x > 0, x.dtype) - t, x)
+
+
+_sigmoid_binary = elementwise(
+    "sigmoid_binary_crossentropy", _logits_body,
+    lambda x, t: np.logaddexp(0, x.astype("float64")) - np.where(t == 0, 0, x.astype("float64") * t),
+    lambda g, y, x, t: (g * (ew.sigmoid(x) - t), -(g * x)), domain=((-3, 3), (0.1, 0.9)),
+)  # fmt: skip
+
+
+def binary_crossentropy(output: Any, target: Any) -> Variable:
+    r"""Cross-entropy of a yes-or-no prediction, :math:`-t \log p - (1 - t) \log(1 - p)`.
+
+    Parameters
+    ----------
+    output : tensor_like
+        Probabilities in (0, 1), such as a sigmoid.
+    target : tensor_like
+        Values in [0, 1], broadcast with ``output``.
+
+    Returns
+    -------
+    Variable
+        Element by element. A prediction of exactly 0 or 1 that is right costs 0.
+
+    Notes
+    -----
+    Values and gradients stay finite when ``output`` is a sigmoid that saturates: a rule then computes from its argument.
+    """
+    return _binary(output, target)
+
+
+def sigmoid_binary_crossentropy(output: Any, target: Any) -> Variable:
+    """``binary_crossentropy`` of the sigmoid of ``output``, which is the argument of the sigmoid (a logit)."""
+    return _sigmoid_binary(output, target)
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def confusion_matrix(actual: Any, pred: Any, n_classes: Any = None) -> list[Variable]:
+    """How often each class was predicted as each other.
+
+    Parameters
+    ----------
+    actual, pred : tensor_like
+        ``(n,)`` whole numbers from 0, the true and the predicted classes.
+    n_classes : int or integer scalar, optional
+        Default: the largest number found, plus one.
+
+    Returns
+    -------
+    list of two Variables
+        ``(n_classes, n_classes)`` int64 counts, row by true class and column by predicted one; and the classes in order,
+        ``arange(n_classes)``. Unlike Theano's, the matrix has rows also for classes that do not occur.
+    """
+    actual, pred = as_tensor(actual), as_tensor(pred)
+    for v in (actual, pred):
+        if v.ndim != 1 or not is_integer(v.dtype):
+            raise ShapeError(located("confusion_matrix: expected vectors of whole numbers", [actual, pred]))
+    if n_classes is None:
+        dtype = unify_dtypes([actual, pred])
+        top = ew.maximum(reduce.max(ew.cast(actual, dtype)), reduce.max(ew.cast(pred, dtype)))
+        n_classes = ew.cast(top, "int64") + 1
+    rows, columns = (to_one_hot(v, n_classes, "int64") for v in (actual, pred))
+    return [dot(dimshuffle(rows, (1, 0)), columns), arange(n_classes)]

@@ -1,0 +1,83 @@
+"""Rules that keep cross-entropies finite when the probabilities come from a softmax or a sigmoid that saturates.
+
+They stand apart from the ops because the engine of rules is itself built on the tensor language.
+"""
+
+from __future__ import annotations
+
+from symc.graph import Apply, Variable
+from symc.op import RECORDS, Op
+from symc.rewrite.engine import NodeRule, RuleList, is_constant
+from symc.tensor import elementwise as ew
+from symc.tensor.nnet.activations import logsoftmax
+from symc.tensor.nnet.losses import sigmoid_binary_crossentropy
+
+__all__ = ["CROSSENTROPY_RULES"]
+
+
+def _is(v: Variable, op: str) -> bool:
+    return v.owner is not None and v.owner.op.name == op
+
+
+def _from_logits(node: Apply) -> Variable | None:
+    p, y = node.inputs
+    if not _is(p, "softmax") or p.owner.op["axis"] != p.ndim - 1:
+        return None
+    return Op(RECORDS["crossentropy_softmax_1hot"])(p.owner.inputs[0], y)
+
+
+def _log_of_softmax(node: Apply) -> Variable | None:
+    (p,) = node.inputs
+    return logsoftmax(p.owner.inputs[0], p.owner.op["axis"]) if _is(p, "softmax") else None
+
+
+def _binary_of_sigmoid(node: Apply) -> Variable | None:
+    o, t = node.inputs
+    return sigmoid_binary_crossentropy(o.owner.inputs[0], t) if _is(o, "sigmoid") else None
+
+
+def _factors(v: Variable) -> list[Variable]:
+    found, stack = [], [v]
+    while stack:
+        v = stack.pop()
+        if _is(v, "mul") and len(found) + len(stack) < 8:
+            stack.extend(v.owner.inputs[::-1])
+        else:
+            found.append(v)
+    return found
+
+
+def _slope_of_sigmoid(node: Apply) -> Variable | None:
+    """``slope(g, o, t) * o * (1 - o)`` is ``g * (o - t)``; a saturated ``o`` would make it 0 / 0."""
+    factors = _factors(node.outputs[0])
+    for slope in factors:
+        if not _is(slope, "binary_crossentropy_slope"):
+            continue
+        g, o, t = slope.owner.inputs
+        complement = next((v for v in factors if _is_complement(v, o)), None)
+        if complement is None or not any(v is o for v in factors):
+            continue
+        left = list(factors)
+        for gone in (slope, o, complement):
+            left.remove(next(v for v in left if v is gone))
+        result = ew.mul(g, ew.sub(o, t))
+        for v in left:
+            result = ew.mul(result, v)
+        return result
+    return None
+
+
+def _is_complement(v: Variable, o: Variable) -> bool:
+    return _is(v, "sub") and v.owner.inputs[1] is o and is_constant(v.owner.inputs[0], 1)
+
+
+CROSSENTROPY_RULES = RuleList(
+    "cross-entropy",
+    [
+        NodeRule("log of softmax", ("log",), _log_of_softmax),
+        NodeRule("cross-entropy of softmax", ("categorical_crossentropy_1hot",), _from_logits),
+        NodeRule("cross-entropy of sigmoid", ("binary_crossentropy",), _binary_of_sigmoid),
+        NodeRule("slope of the cross-entropy of sigmoid", ("mul",), _slope_of_sigmoid),
+    ],
+)
+"""The compiler's stable rules take these in."""

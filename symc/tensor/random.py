@@ -1,0 +1,245 @@
+"""Random numbers as a function of a counter: Philox4x32-10, written as loop IR.
+
+Element ``i`` of draw ``d`` under key ``k`` is Philox's answer to the counter ``(i, d)``. So a draw needs no memory and no
+order: it is computed wherever it is read, by any number of threads, on any back end, with the same bits. A dropout mask
+is never stored; the backward pass computes it again.
+
+References
+----------
+.. [1] John K. Salmon, Mark A. Moraes, Ron O. Dror and David E. Shaw (2011): Parallel random numbers: as easy as 1, 2, 3. SC11.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.graph import Apply, Constant, Variable
+from symc.loops.expr import Expr, call, cast, const, index
+from symc.op import Arg, Case, Indexed, Op, record
+from symc.tensor.basic import as_tensor, shape_i
+from symc.tensor.creation import alloc
+from symc.types import TensorType
+
+__all__ = ["draw", "philox", "stored_bits"]
+
+MULTIPLY = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+ORDER = (1, 3, 0, 2)
+"""In which order words are used up: the lower halves of the last products first, since they take less to compute."""
+
+Words = tuple[Expr, Expr, Expr, Expr]
+
+
+def philox(counter: Sequence[Expr], key: Sequence[Expr]) -> Words:
+    """Philox4x32-10: four random uint32 words for a counter of four and a key of two.
+
+    Parameters
+    ----------
+    counter, key : sequence of Expr
+        4 and 2 scalar expressions of dtype uint32.
+    """
+    c0, c1, c2, c3 = counter
+    for turn in range(ROUNDS):
+        k0, k1 = (k + (w * turn & 0xFFFFFFFF) if turn else k for k, w in zip(key, WEYL))
+        m0, m1 = (const(m, "uint32") for m in MULTIPLY)
+        c0, c1, c2, c3 = call("mulhi", c2, m1) ^ c1 ^ k0, c2 * m1, call("mulhi", c0, m0) ^ c3 ^ k1, c0 * m0
+    return c0, c1, c2, c3
+
+
+def _philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
+    """The same in 64-bit NumPy arithmetic, for positions of any shape."""
+    mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    key, draw_number = (np.uint64(v) for v in state)
+    at = position.astype("uint64")
+    x = [at & mask, at >> half, np.full_like(at, draw_number & mask), np.full_like(at, draw_number >> half)]
+    k = [key & mask, key >> half]
+    for _ in range(ROUNDS):
+        left, right = x[0] * np.uint64(MULTIPLY[0]), x[2] * np.uint64(MULTIPLY[1])
+        x = [(right >> half) ^ x[1] ^ k[0], right & mask, (left >> half) ^ x[3] ^ k[1], left & mask]
+        k = [(k[0] + np.uint64(WEYL[0])) & mask, (k[1] + np.uint64(WEYL[1])) & mask]
+    return x
+
+
+# --- from words to numbers --------------------------------------------------------------------------------------------
+
+
+def _unit(words: Sequence[Expr], dtype: str) -> Expr:
+    """A number in [0, 1): as many random bits as the dtype holds, 24 or 53."""
+    if dtype == "float32":
+        return cast(words[0] >> 8, dtype) * 2.0**-24
+    return (cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype)) * 2.0**-53
+
+
+def _positive_unit(words: Sequence[Expr], dtype: str) -> Expr:
+    """A number in (0, 1], fine near zero, where a logarithm looks."""
+    if dtype == "float32":
+        return (cast(words[0], dtype) + 0.5) * 2.0**-32
+    return (cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype) + 0.5) * 2.0**-53
+
+
+def _normal(words: Sequence[Expr], dtype: str, mean: Expr, std: Expr) -> Expr:
+    """Box and Muller's transform of two uniform numbers."""
+    second = words[1:] if dtype == "float32" else words[2:]
+    radius = call("sqrt", call("log", _positive_unit(words, dtype)) * -2.0)
+    return mean + std * (radius * call("cos", _unit(second, dtype) * (2 * math.pi)))
+
+
+def _integer(words: Sequence[Expr], dtype: str, low: Expr, high: Expr) -> Expr:
+    """The upper half of word times span: within 2**-32 of equally likely each."""
+    span = cast(high - low + 1, "uint32")
+    return cast(low + cast(call("mulhi", words[0], span), "int64"), dtype)
+
+
+KINDS: dict[str, Callable[..., Expr]] = {
+    "uniform": lambda words, dtype, low, high: low + _unit(words, dtype) * (high - low),
+    "normal": _normal,
+    "bernoulli": lambda words, dtype, p, _: cast(call("lt", _unit(words, p.dtype), p), dtype),
+    "integers": _integer,
+    "bits": lambda words, dtype, *_: words[0],
+}
+"""``kind(words, dtype, a, b)``: a number from random words and two parameters."""
+
+
+def _numpy_unit(w: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    if dtype == "float32":
+        return np.ldexp((w[0] >> np.uint64(8)).astype("float32"), -24)
+    return np.ldexp(((w[0] >> np.uint64(5)) << np.uint64(26) | (w[1] >> np.uint64(6))).astype("float64"), -53)
+
+
+def _numpy_normal(w: Sequence[np.ndarray], dtype: str, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    if dtype == "float32":
+        first, second = np.ldexp(w[0].astype("float32") + np.float32(0.5), -32), w[1:]
+    else:
+        first, second = _numpy_unit(w, dtype) + 2.0**-54, w[2:]
+    wide = np.sqrt(-2 * np.log(first.astype("float64"))) * np.cos(2 * np.pi * _numpy_unit(second, dtype).astype("float64"))
+    return mean + std * wide.astype(dtype)
+
+
+_ORACLES: dict[str, Callable[..., np.ndarray]] = {
+    "uniform": lambda w, dtype, low, high: low + _numpy_unit(w, dtype) * (high - low),
+    "normal": _numpy_normal,
+    "bernoulli": lambda w, dtype, p, _: _numpy_unit(w, p.dtype) < p,
+    "integers": lambda w, dtype, low, high: low + ((w[0] * (high - low + 1).astype("uint64")) >> np.uint64(32)).astype("int64"),
+    "bits": lambda w, dtype, *_: w[0],
+}
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+def _element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
+    key, number = (read(0, (index(k),)) for k in (0, 1))
+    (position,) = at
+    counter = [cast(position, "uint32"), cast(position >> 32, "uint32"), cast(number, "uint32"), cast(number >> 32, "uint32")]
+    words = philox(counter, [cast(key, "uint32"), cast(key >> 32, "uint32")])
+    words = tuple(words[k] for k in ORDER)
+    return KINDS[node.op["kind"]](words, node.op["dtype"], read(1, ()), read(2, ()))
+
+
+def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    return TensorType(op["dtype"], inputs[3].type.shape if op["shape"] is None else op["shape"])
+
+
+def _numpy(op: Op, state: np.ndarray, a: np.ndarray, b: np.ndarray, *template: np.ndarray) -> np.ndarray:
+    shape = template[0].shape if template else op["shape"]
+    words = _philox_numpy(np.arange(math.prod(shape)).reshape(shape), state)
+    words = [words[k] for k in ORDER]
+    return np.asarray(_ORACLES[op["kind"]](words, op["dtype"], a, b)).astype(op["dtype"])
+
+
+def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+    return Op(op.record, **{**op.attrs, "shape": types[0].shape})(*inputs[:3])
+
+
+def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    """Of a uniform or normal number by its parameters, with the randomness held fixed (reparameterisation)."""
+    from symc.tensor.reduce import sum
+
+    (g,), (_, a, b, *_rest) = gs, inputs
+    unread = [None] * (len(inputs) - 3)
+    if op["kind"] not in ("uniform", "normal"):
+        return [None, None, None, *unread]
+    zero, one = (Constant(np.full((), v, op["dtype"])) for v in (0, 1))
+    standard = Op(op.record, **op.attrs)(inputs[0], zero, one, *inputs[3:])
+    by_b = sum(g * standard)
+    return [None, sum(g) - by_b if op["kind"] == "uniform" else sum(g), by_b, *unread]
+
+
+def _cases() -> list[Case]:
+    state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
+    far = Arg((2,), "uint64", values=[0xFEDCBA9876543210, 0xFFFFFFFF00000007])
+    made = [
+        Case(lambda s, x, kind=kind, dtype=dtype, a=a, b=b: _random_like(s, kind, dtype, a, b, x), (s, Arg((3, 70))), grad=False, label=kind)
+        for kind, dtype, a, b in (
+            ("uniform", "float32", 0.0, 1.0), ("uniform", "float64", 0.0, 1.0), ("normal", "float32", 0.0, 1.0), ("normal", "float64", 0.0, 1.0),
+            ("bernoulli", "float32", 0.3, 0.0), ("bernoulli", "bool", 0.3, 0.0), ("bernoulli", "int64", 0.3, 0.0),
+            ("integers", "int64", -3, 11), ("integers", "int32", 0, 1),
+        )
+        for s in (state, far)
+    ]  # fmt: skip
+    lows = (Arg((), low=-1, high=0), Arg((), low=1, high=2))
+    for kind in ("uniform", "normal"):
+        made.append(Case(lambda s, x, a, b, kind=kind: _random_like(s, kind, a.dtype, a, b, x) * x, (state, Arg((2, 5)), *lows), label=kind))
+    made.append(Case(lambda s, x: _random_like(s, "uniform", "float32", 0.0, 1.0, x), (state, Arg((0, 3))), grad=False))
+    return made
+
+
+def _random_like(state: Variable, kind: str, dtype: str, a: Any, b: Any, template: Variable) -> Variable:
+    return draw(state, kind, dtype, a, b, [shape_i(template, k) for k in range(template.ndim)])
+
+
+_random = record(
+    "random", infer=_infer, numpy=_numpy, grad=_grad, settle=_settle, lower=Indexed(_element, recompute=True, flat=True), cases=_cases
+)
+
+_stored = record(
+    "random_stored",
+    infer=_infer,
+    numpy=_numpy,
+    grad=_grad,
+    settle=_settle,
+    lower=Indexed(_element, flat=True),
+    cases=lambda: [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), grad=False)],
+)
+
+
+def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence[Any]) -> Variable:
+    """Random numbers of a shape.
+
+    Parameters
+    ----------
+    state : Variable
+        ``(2,)`` uint64: the key, and the number of the draw.
+    kind : {'uniform', 'normal', 'bernoulli', 'integers'}
+        Uniform in [a, b); normal with mean ``a`` and standard deviation ``b``; 1 with probability ``a``, else 0; whole numbers
+        from ``a`` to ``b``, both included.
+    dtype : str
+    a, b : float, int or scalar Variable
+    shape : sequence of int or integer scalar
+    """
+    work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal") else None
+    return Op(_random, kind=kind, dtype=dtype, shape=None)(state, _parameter(a, work), _parameter(b, work), _template(shape))
+
+
+def stored_bits(state: Variable, shape: Sequence[Any]) -> Variable:
+    """Random uint32 words that are computed once and kept, for what reads each of them many times."""
+    unused = Constant(np.zeros((), "int64"))
+    return Op(_stored, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
+
+
+def _parameter(value: Any, dtype: str | None) -> Variable:
+    from symc.tensor.elementwise import cast as convert
+
+    v = as_tensor(value)
+    return v if dtype is None else convert(v, dtype)
+
+
+def _template(shape: Sequence[Any]) -> Variable:
+    """A tensor of which only the shape is read."""
+    return alloc(Constant(np.zeros((), "bool")), *shape) if len(shape) else Constant(np.zeros((), "bool"))
+

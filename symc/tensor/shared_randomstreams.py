@@ -1,0 +1,360 @@
+"""Random streams: symbolic draws, each with a state of its own that a call moves on.
+
+A draw's state is a shared uint64 vector, (key, number of the draw); its default update adds 1 to the number. See
+``symc.tensor.random`` for the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.config import config
+from symc.dtypes import as_dtype, is_float
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Constant, SharedVariable, Variable
+from symc.shared import shared
+from symc.tensor import elementwise as ew
+from symc.tensor import reduce
+from symc.tensor.basic import as_tensor, constant, dimshuffle, shape_entries, shape_i
+from symc.tensor.indexing import subtensor, take
+from symc.tensor.random import draw, stored_bits
+
+__all__ = ["MRG_RandomStreams", "RandomStreams"]
+
+
+class RandomStreams:
+    """A source of symbolic random tensors.
+
+    Parameters
+    ----------
+    seed : int, optional
+        With the same seed, the same draws in the same order have the same values, on every back end. None takes one from
+        the operating system.
+
+    Attributes
+    ----------
+    state_updates : list of (SharedVariable, Variable)
+        The state of each draw made so far, and its next value. ``symc.function`` makes these updates by itself.
+    default_instance_seed : int
+        The seed in use.
+
+    Notes
+    -----
+    Two draws are independent; a draw used twice in one function is the same numbers in both places. Every call of a
+    function moves the draws it uses on. A draw ``u`` has its state as ``u.rng`` and its update as ``u.update``.
+
+    Examples
+    --------
+    >>> import symc, symc.tensor as T
+    >>> streams = T.shared_randomstreams.RandomStreams(seed=234)
+    >>> f = symc.function([], streams.uniform((2, 2)))
+    >>> bool((f() == f()).any())
+    False
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.state_updates: list[tuple[SharedVariable, Variable]] = []
+        self.default_instance_seed = _checked_seed(seed)
+
+    def seed(self, seed: int | None = None) -> None:
+        """Start every draw made so far again, from ``seed`` (default: the one the streams were made with)."""
+        self.default_instance_seed = self.default_instance_seed if seed is None else _checked_seed(seed)
+        for number, (state, _) in enumerate(self.state_updates):
+            state.set_value(self._first_state(number))
+
+    def updates(self) -> list[tuple[SharedVariable, Variable]]:
+        """A copy of ``state_updates``."""
+        return list(self.state_updates)
+
+    def __getitem__(self, item: Variable) -> SharedVariable:
+        """The state of a draw."""
+        for state, _ in self.state_updates:
+            if item is state or getattr(item, "rng", None) is state:
+                return state
+        raise KeyError(f"{item!r} is no draw of these streams")
+
+    def _first_state(self, number: int) -> np.ndarray:
+        key = np.random.SeedSequence(self.default_instance_seed, spawn_key=(number,)).generate_state(1, np.uint64)[0]
+        return np.array([key, 0], "uint64")
+
+    def _new_state(self) -> SharedVariable:
+        number = len(self.state_updates)
+        state = shared(self._first_state(number), f"random state {number}", shape=(2,))
+        state.default_update = ew.add(state, constant(np.array([0, 1], "uint64")))
+        self.state_updates.append((state, state.default_update))
+        return state
+
+    def _marked(self, out: Variable, state: SharedVariable) -> Variable:
+        out.rng = state  # type: ignore[attr-defined]
+        out.update = (state, state.default_update)  # type: ignore[attr-defined]
+        return out
+
+    # --- distributions ----------------------------------------------------------------------------------------------
+
+    def uniform(
+        self, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: str | None = None, nstreams: Any = None
+    ) -> Variable:
+        """Numbers from [low, high), all equally likely.
+
+        Parameters
+        ----------
+        size : int, sequence of int or integer scalars, or integer vector, optional
+            The shape; None takes that of ``low`` and ``high``.
+        low, high : float or tensor_like
+            Broadcast to ``size``.
+        ndim : int, optional
+            How many axes, where ``size`` is a vector of unknown length.
+        dtype : str, optional
+            Default floatX.
+        nstreams : optional
+            Accepted for old programs; there is no such limit.
+
+        Returns
+        -------
+        Variable
+            ``size``, with 24 random bits in float32 and 53 in float64.
+        """
+        dtype = _float_dtype(dtype, "uniform")
+        return self._scaled("uniform", size, low, high, ndim, dtype, lambda unit, a, b: a + unit * (b - a))
+
+    def normal(
+        self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: str | None = None, nstreams: Any = None
+    ) -> Variable:
+        """Normally distributed numbers with mean ``avg`` and standard deviation ``std``.
+
+        Parameters
+        ----------
+        size, ndim, dtype, nstreams
+            As in :meth:`uniform`.
+        avg, std : float or tensor_like
+            Broadcast to ``size``.
+        """
+        dtype = _float_dtype(dtype, "normal")
+        return self._scaled("normal", size, avg, std, ndim, dtype, lambda unit, a, b: a + unit * b)
+
+    def _scaled(self, kind: str, size: Any, a: Any, b: Any, ndim: int | None, dtype: str, scale: Any) -> Variable:
+        a, b = (ew.cast(as_tensor(v), dtype) for v in (a, b))
+        shape = _shape(size, ndim, kind, (a, b))
+        state = self._new_state()
+        if a.ndim == 0 and b.ndim == 0:
+            return self._marked(draw(state, kind, dtype, a, b, shape), state)
+        return self._marked(scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b), state)
+
+    def binomial(
+        self, size: Any = None, n: Any = 1, p: Any = 0.5, ndim: int | None = None, dtype: str = "int64", prob: Any = None, nstreams: Any = None
+    ) -> Variable:
+        """How many of ``n`` trials, each with probability ``p``, succeed.
+
+        Parameters
+        ----------
+        size, ndim, nstreams
+            As in :meth:`uniform`.
+        n : int or integer scalar
+            1 gives masks of 0 and 1, which are recomputed where they are used and never stored.
+        p : float or tensor_like
+            Broadcast to ``size``.
+        dtype : str
+        prob : optional
+            Old name of ``p``.
+        """
+        p = as_tensor(p if prob is None else prob)
+        p = p if is_float(p.dtype) else ew.cast(p, "floatX")
+        _check_probabilities(p, "binomial")
+        shape, dtype = _shape(size, ndim, "binomial", (p,)), as_dtype(dtype)
+        state = self._new_state()
+        trials = 1 if _is_number(n, 1) else n
+        if p.ndim == 0 and trials == 1:
+            return self._marked(draw(state, "bernoulli", dtype, p, 0.0, shape), state)
+        if trials == 1:
+            return self._marked(ew.cast(ew.lt(draw(state, "uniform", p.dtype, 0.0, 1.0, shape), p), dtype), state)
+        unit = draw(state, "uniform", p.dtype, 0.0, 1.0, [*shape, trials])
+        successes = ew.lt(unit, dimshuffle(p, (*range(p.ndim), "x")) if p.ndim else p)
+        return self._marked(ew.cast(reduce.sum(ew.cast(successes, "int64"), axis=-1), dtype), state)
+
+    def random_integers(
+        self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
+    ) -> Variable:
+        """Whole numbers from ``low`` to ``high``, both included.
+
+        Parameters
+        ----------
+        size, ndim
+            As in :meth:`uniform`.
+        low, high : int or integer scalar
+            At most 2**32 - 1 apart (beyond 2**32 - 2 the result is ``low``).
+        dtype : str
+        """
+        low, high = as_tensor(low), as_tensor(high)
+        for v in (low, high):
+            if v.ndim or is_float(v.dtype):
+                raise DTypeError(located("random_integers: low and high must be whole scalars", [low, high]))
+        if isinstance(low, Constant) and isinstance(high, Constant) and not 0 <= int(high.data) - int(low.data) < 2**32 - 1:
+            raise ValueError(f"random_integers: high must be from low to low + 2**32 - 2, got {int(low.data)} and {int(high.data)}")
+        state = self._new_state()
+        return self._marked(draw(state, "integers", as_dtype(dtype), low, high, _shape(size, ndim, "random_integers", ())), state)
+
+    def multinomial(
+        self, size: Any = None, n: Any = 1, pvals: Any = (0.5, 0.5), ndim: int | None = None, dtype: str = "int64", nstreams: Any = None
+    ) -> Variable:
+        """How often each outcome occurs in ``n`` trials.
+
+        Parameters
+        ----------
+        size : optional
+            Shape without the axis of outcomes; default that of ``pvals`` without its last axis.
+        n : int or integer scalar
+        pvals : tensor_like
+            ``(..., outcomes)``, the probabilities of the outcomes; only their proportions count.
+        ndim, nstreams
+            As in :meth:`uniform`.
+        dtype : str
+
+        Returns
+        -------
+        Variable
+            ``(*size, outcomes)``; for ``n = 1`` each row has one 1.
+        """
+        p = as_tensor(pvals)
+        p = p if is_float(p.dtype) else ew.cast(p, "floatX")
+        lead = _shape(size, ndim, "multinomial", (subtensor(p, (Ellipsis, 0)),))
+        state = self._new_state()
+        once = _is_number(n, 1)
+        shape = [*lead, *([] if once else [n]), shape_i(p, p.ndim - 1)]
+        chosen = self._race(state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape)
+        hits = ew.eq(reduce.iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
+        counts = ew.cast(hits, "int64")
+        return self._marked(ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype)), state)
+
+    def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
+        """Which outcome of the last axis comes first, when each waits exponentially long with rate ``p``; and the waiting times."""
+        wait = -ew.log1p(-draw(state, "uniform", p.dtype, 0.0, 1.0, shape))
+        times = ew.switch(ew.gt(p, 0), wait / p, np.inf)
+        return reduce.argmin(times, axis=-1), times
+
+    def choice(
+        self, size: Any = None, a: Any = 2, replace: bool = True, p: Any = None, ndim: int | None = None, dtype: str = "int64", nstreams: Any = None
+    ) -> Variable:
+        """Entries drawn from a list.
+
+        Parameters
+        ----------
+        size, ndim, nstreams
+            As in :meth:`uniform`.
+        a : int, integer scalar or vector
+            What to draw from: ``arange(a)``, or the entries of a vector.
+        replace : bool
+            May an entry be drawn again? False takes the first of a permutation, so ``size`` must be a single number.
+        p : tensor_like, optional
+            ``(entries,)``, how likely each is; default all alike. Only with ``replace``.
+        dtype : str
+            Of the positions drawn when ``a`` is a number.
+        """
+        a = as_tensor(a)
+        if a.ndim > 1:
+            raise ShapeError(located("choice: a must be a whole number or a vector", [a]))
+        count = a if a.ndim == 0 else shape_i(a, 0)
+        shape = _shape(size, ndim, "choice", ())
+        if not replace:
+            if p is not None or len(shape) != 1:
+                raise ValueError("choice: without replacement, size must be a single number and p cannot be given")
+            drawn = self.permutation(n=count)
+            state = drawn.rng
+            drawn = subtensor(drawn, slice(0, shape[0]))
+        elif p is None:
+            drawn = self.random_integers(shape, 0, count - 1)
+            state = drawn.rng
+        else:
+            state = self._new_state()
+            p = as_tensor(p)
+            drawn = self._race(state, p if is_float(p.dtype) else ew.cast(p, "floatX"), [*shape, count])[0]
+        return self._marked(take(a, drawn) if a.ndim else ew.cast(drawn, as_dtype(dtype)), state)
+
+    def permutation(self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: str = "int64") -> Variable:
+        """The numbers from 0 to ``n - 1`` in random order.
+
+        Parameters
+        ----------
+        size, ndim
+            Shape in front of the axis of ``n``, by default none.
+        n : int or integer scalar
+        dtype : str
+
+        Returns
+        -------
+        Variable
+            ``(*size, n)``. The time grows with the square of ``n``: every entry counts how many random keys are below its own.
+        """
+        state = self._new_state()
+        keys = stored_bits(state, [*_shape(size, ndim, "permutation", ()), n])
+        lead = list(range(keys.ndim - 1))
+        own, other = dimshuffle(keys, (*lead, keys.ndim - 1, "x")), dimshuffle(keys, (*lead, "x", keys.ndim - 1))
+        place = reduce.iota(keys, -1)
+        earlier = ew.lt(dimshuffle(place, (*lead, "x", keys.ndim - 1)), dimshuffle(place, (*lead, keys.ndim - 1, "x")))
+        below = ew.or_(ew.lt(other, own), ew.and_(ew.eq(other, own), earlier))
+        return self._marked(ew.cast(reduce.sum(ew.cast(below, "int64"), axis=-1), as_dtype(dtype)), state)
+
+    def shuffle_row_elements(self, input: Any) -> Variable:
+        """``input`` with the elements of every row (along the last axis) in an order of its own."""
+        x = as_tensor(input)
+        if x.ndim == 0:
+            raise ShapeError(located("shuffle_row_elements: expected at least one axis", [x]))
+        order = self.permutation([shape_i(x, k) for k in range(x.ndim - 1)], shape_i(x, x.ndim - 1))
+        state = order.rng
+        return self._marked(subtensor(x, (*[reduce.iota(x, k) for k in range(x.ndim - 1)], order)), state)
+
+
+class MRG_RandomStreams(RandomStreams):
+    """``RandomStreams`` under Theano's other name, with its fixed default seed. The generator is Philox here too."""
+
+    def __init__(self, seed: int = 12345, use_cuda: Any = None) -> None:
+        super().__init__(seed)
+
+    def set_rstate(self, seed: int) -> None:
+        """Start every draw again from ``seed``."""
+        self.seed(seed)
+
+
+def _checked_seed(seed: Any) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(seed, Iterable):
+        return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1, np.uint64)[0])
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"RandomStreams: seed must be a whole number from 0, or a sequence of them, got {seed!r}")
+    return int(seed)
+
+
+def _float_dtype(dtype: str | None, what: str) -> str:
+    found = as_dtype(dtype or config.floatX)
+    if not is_float(found):
+        raise DTypeError(f"{what}: dtype must be float32 or float64, got {found}; cast the result, or use random_integers")
+    return found
+
+
+def _is_number(value: Any, number: int) -> bool:
+    if isinstance(value, Constant) and value.ndim == 0:
+        value = value.data.item()
+    return isinstance(value, (int, np.integer)) and value == number
+
+
+def _check_probabilities(p: Variable, what: str) -> None:
+    if isinstance(p, Constant) and not (np.all(p.data >= 0) and np.all(p.data <= 1)):
+        raise ValueError(f"{what}: p must be a probability from 0 to 1, got {p.data}")
+
+
+def _shape(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable]) -> list[Any]:
+    """``size`` as whole numbers and integer scalars; when it is None, the shape in which the parameters meet."""
+    if size is not None:
+        entries = shape_entries(size, what, ndim)
+        if ndim is not None and len(entries) != ndim:
+            raise ShapeError(f"{what}: size has {len(entries)} entries, but ndim={ndim}")
+        return list(entries)
+    if not parameters:
+        return []
+    meeting = parameters[0]
+    for other in parameters[1:]:
+        meeting = ew.add(meeting, other)
+    return [shape_i(meeting, k) for k in range(meeting.ndim)]

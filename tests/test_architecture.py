@@ -1,0 +1,222 @@
+"""The rules of the house that can be read off the source: who may import whom, who reads the environment, how long files are."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+import symc
+import symc.tensor  # noqa: F401
+from symc.op import RECORDS
+
+ROOT = Path(symc.__file__).parent.parent
+PACKAGES = {"symc": ROOT / "symc", "symc_backends": ROOT / "backends", "lasagne_like": ROOT / "lasagne_like"}
+FORBIDDEN = {
+    "symc": {"symc_backends", "backends", "lasagne_like"},
+    "symc_backends": {"lasagne_like", "backends"},
+    "lasagne_like": {"symc_backends", "backends"},
+}
+LONGEST = 400
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the three packages, by the names under which they are installed."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports(name: str, everywhere: bool) -> list[str]:
+    """The modules that ``name`` imports: anywhere in its text, or only those that importing it runs."""
+    package = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+    found = []
+    for node in ast.walk(TREES[name]) if everywhere else at_import(TREES[name].body):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [f"{base}.{a.name}" if f"{base}.{a.name}" in MODULES else base for a in node.names]
+    return found
+
+
+def at_import(body):
+    """The statements that run when a module is imported: not those in functions, nor those for type checkers alone."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, (ast.If, ast.Try, ast.With, ast.ClassDef, ast.For)):
+            for part in ("body", "orelse", "finalbody"):
+                yield from at_import(getattr(node, part, []))
+
+
+def test_there_is_something_to_look_at():
+    assert {"symc.op", "symc_backends.c.emit", "lasagne_like.layers.base"} <= MODULES.keys()
+    assert "symc.graph" in imports("symc.op", everywhere=False)
+    assert "symc.function" in imports("symc.tensor.operators", everywhere=True)
+    assert "symc.function" not in imports("symc.tensor.operators", everywhere=False)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_between_packages(name):
+    forbidden = FORBIDDEN[name.split(".")[0]]
+    wrong = sorted({m for m in imports(name, everywhere=True) if m.split(".")[0] in forbidden})
+    assert not wrong, f"{name} imports {wrong}"
+
+
+def test_the_one_lookup_of_back_ends():
+    """Names of back-end modules stand as text in one place of the language, where entry points are looked up."""
+    named = {
+        name
+        for name, tree in TREES.items()
+        if name.startswith("symc.") or name == "symc"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("symc_backends")
+        if "\n" not in node.value and " " not in node.value
+    }
+    assert named <= {"symc.backend", "symc.errors"}
+
+
+def test_importing_symc_loads_no_back_end_no_layers_and_no_drawing():
+    code = "import symc, sys; print(*sorted(m for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "symc.function" in loaded
+    assert not {
+        m for m in loaded if m.split(".")[0] in ("symc_backends", "lasagne_like", "networkx", "matplotlib", "pycuda")
+    }
+
+
+def test_no_cycles_among_modules():
+    graph = nx.DiGraph()
+    for name in MODULES:
+        for other in imports(name, everywhere=False):
+            # a package's own __init__ runs before its modules anyhow: only module to module counts
+            if other in MODULES and other != name and MODULES[other].name != "__init__.py":
+                graph.add_edge(name, other)
+    initial = [n for n in graph if MODULES[n].name == "__init__.py"]
+    graph.remove_nodes_from(initial)
+    assert nx.is_directed_acyclic_graph(graph), f"a cycle: {nx.find_cycle(graph)}"
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith("symc.")])
+def test_every_module_can_be_imported_first(name):
+    """From a fresh start, in any order, no half-made module is met."""
+    if name.count(".") > 1 and not name.endswith(("engine", "rules", "basic", "operators", "loops.ir", "drawing")):
+        pytest.skip("its package is covered by its own import")
+    done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+READS = ("environ", "getenv", "environb", "putenv")
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n != "symc.config"])
+def test_only_the_configuration_reads_the_environment(name):
+    found = [
+        f"{MODULES[name]}:{node.lineno}"
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Attribute) and node.attr in READS and ast.unparse(node.value) == "os"
+    ]
+    assert not found
+
+
+NO_CASES = {
+    "dim_value": "stands for a dim, inside the compiler alone",
+    "expand": "what broadcast settles to",
+    "reshape_to": "what reshape settles to",
+    "arange_of": "what arange settles to",
+    "iota_at": "what iota settles to",
+    "slice_at": "what slice settles to",
+    "write_slice_at": "what write_slice settles to",
+    "checked_index": "covered by the cases of gather and scatter, which it serves",
+    "disconnected_grad": "changes gradients alone",
+    "zero_grad": "changes gradients alone",
+    "grad_clip": "changes gradients alone",
+    "grad_scale": "changes gradients alone",
+    "carry_updates": "tells function which default updates to apply; changes no value",
+}
+"""Records that no generated test builds directly, and why."""
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_every_record_is_complete(name):
+    record = RECORDS[name]
+    forms = [record.lower is not None, record.expand is not None, record.settle is not None]
+    assert any(forms), f"{name} has neither loops nor an expansion, and does not settle"
+    assert record.lower is None or record.expand is None, f"{name} has loops and an expansion: which of them holds?"
+    assert callable(record.infer) and callable(record.numpy)
+    if name in NO_CASES:
+        assert not record.cases(), f"{name} has cases now: take it off the list"
+    else:
+        assert record.cases(), f"{name} has no cases"
+
+
+def test_the_list_of_exceptions_is_true():
+    gone = sorted(set(NO_CASES) - set(RECORDS))
+    # two forms of slicing are made by the compiler where it can; all others must exist
+    assert set(gone) <= {"slice_at", "write_slice_at"}
+
+
+def sizes() -> list[tuple[int, str]]:
+    """Lines of every file, the longest first."""
+    return sorted(((len(p.read_text(encoding="utf-8").splitlines()), n) for n, p in MODULES.items()), reverse=True)
+
+
+def test_sizes_of_files(record_property):
+    """Files over the customary length are listed; none may be twice as long."""
+    long = [f"{name}: {lines}" for lines, name in sizes() if lines > LONGEST]
+    record_property("files over 400 lines", ", ".join(long))
+    print("\n".join(long))
+    too_long = [f"{name}: {lines}" for lines, name in sizes() if lines > 2 * LONGEST + 50]
+    assert not too_long, f"these hide two rooms or more: {too_long}"
+
+
+def public_functions():
+    for name, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                yield name, node
+
+
+def test_public_functions_and_classes_say_what_they_are():
+    bare = [f"{name}.{node.name}" for name, node in public_functions() if ast.get_docstring(node) is None]
+    assert not bare, f"no docstring: {bare}"
+
+
+def test_public_functions_are_typed():
+    untyped = [
+        f"{name}.{node.name}"
+        for name, node in public_functions()
+        if isinstance(node, ast.FunctionDef) and name.startswith(("symc.", "symc_backends")) and node.returns is None
+    ]
+    assert not untyped, f"no return type: {untyped}"
+
+
+def test_every_module_has_a_description():
+    bare = [n for n, t in TREES.items() if ast.get_docstring(t) is None and MODULES[n].stat().st_size > 0]
+    assert not bare
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_promises(name):
+    text = MODULES[name].read_text(encoding="utf-8")
+    for word in ("TODO", "FIXME", "XXX", "NotImplementedError"):
+        assert word not in text, f"{word} in {name}"
+    assert os.sep + "work" + os.sep not in text
