@@ -5,14 +5,20 @@ A back end is a module found through the entry-point group ``symc.backends`` wit
 ``emit(program) -> str``
     the program as text;
 ``build(text, timed=0) -> code``
-    the text as loaded code, through the back end's cache; with ``timed``, code that measures each of its ``timed`` steps;
+    the text as loaded code, through the back end's cache; with ``timed``, code that measures each of its ``timed``
+    steps;
 ``run(code, program, timed=False) -> Executable``
     something that runs it; with ``timed`` it has an attribute ``times``, a float64 array to which every call adds the
     seconds that each of the program's steps took.
 
-An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds one array for each buffer of the program that is
-no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or the number
-(counted from 1) of the entry of ``program.messages`` that describes what went wrong.
+An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds one array for each buffer of the program
+that is no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or
+the number (counted from 1) of the entry of ``program.messages`` that describes what went wrong.
+
+Two more functions are optional. ``unavailable() -> str | None`` says why the back end cannot work here, and what to
+install. ``launch(executable, slow, as_list)`` gives a faster way to call a function, or None: an object whose ``call``
+takes the arguments and hands those that it is not prepared for to ``slow``, which prepares it with
+``prepare(symbols, shapes, arrays)`` after each call of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -37,10 +43,14 @@ _SHIPPED = {"c": "symc_backends.c", "interp": "symc_backends.interp"}
 
 
 class Executable(Protocol):
+    """What ``run`` gives."""
+
     def __call__(self, arrays: Sequence[np.ndarray | None], dims: Sequence[int]) -> int: ...
 
 
 class Backend(Protocol):
+    """The three functions that a back end must have."""
+
     def emit(self, program: Program) -> str: ...
     def build(self, text: str, timed: int = 0) -> Any: ...
     def run(self, code: Any, program: Program, timed: bool = False) -> Executable: ...
@@ -74,6 +84,6 @@ def load_backend(device: str | None = None) -> tuple[str, Backend]:
     raise CompileError(f"device {name!r} cannot be used: {problem}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _warn_once(problem: str) -> None:
     warnings.warn(f"functions run in the interpreter, which is slow: {problem}", stacklevel=5)

@@ -295,15 +295,20 @@ class _Lowering:
 
     def _update_in_place(self) -> None:
         """Write a shared variable's new value straight over the old one where no later step reads the old one."""
+        uses: dict[int, list[int]] = {}
+        writes: dict[int, list[int]] = {}
+        for k, step in enumerate(self.steps):
+            for number in dict.fromkeys(step.buffers):
+                uses.setdefault(number, []).append(k)
+            for number in {step.buffers[w] for w in step.kernel.writes}:
+                writes.setdefault(number, []).append(k)
         for shared, position in self.state.updates:
             source = self.settled.sources[shared]
             old, new = self.number[source], self.output_buffers[position]
             self.buffers[new].role = "update"
-            writer = max((k for k, s in enumerate(self.steps) if any(s.buffers[w] == new for w in s.kernel.writes)), default=None)
-            readers = [k for k, s in enumerate(self.steps) if old in s.buffers]
-            if writer is None or self.buffers[new].shape != self.buffers[old].shape:
+            if new not in writes or self.buffers[new].shape != self.buffers[old].shape:
                 continue
-            first_write = min(k for k, s in enumerate(self.steps) if any(s.buffers[w] == new for w in s.kernel.writes))
+            readers, first_write, writer = uses.get(old, []), writes[new][0], writes[new][-1]
             if all(k < first_write for k in readers) or (
                 all(k <= first_write for k in readers) and first_write == writer and same_positions(self.steps[writer], old, new)
             ):

@@ -121,6 +121,10 @@ def equal(a: Dim, b: Dim) -> bool | None:
         return a == b
     if a is b or a == b:
         return True
+    if type(a) is int and a >= 0 and b.is_Symbol or type(b) is int and b >= 0 and a.is_Symbol:
+        return None  # what sympy would say after a long think
+    if type(a) is not int and type(b) is not int and a.is_Symbol and b.is_Symbol:
+        return None
     return _equal(a, b)
 
 

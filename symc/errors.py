@@ -100,7 +100,7 @@ _blamed: ContextVar[Trace | None] = ContextVar("blamed", default=None)
 
 @contextmanager
 def blaming(trace: Trace | None) -> Iterator[None]:
-    """Messages made inside the block point to ``trace``: to where an op was built rather than to who looks at it now."""
+    """Messages made inside the block point to ``trace``: to where an op was built, not to who looks at it now."""
     token = _blamed.set(trace)
     try:
         yield

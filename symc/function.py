@@ -287,7 +287,7 @@ class Function:
                 self._cores.clear()
             self._cores[core.shared_shapes] = core
             if self.profile is not None:
-                self.profile.compile_seconds += perf_counter() - start
+                self.profile.took(perf_counter() - start, compiling=True)
         self.core = core
         self._fast = core.fast.call if core.fast is not None else None
         return core
@@ -314,7 +314,7 @@ class Function:
         arrays = self._bind(args, named)
         results = core.run(arrays)
         if self.profile is not None:
-            self.profile.seconds += perf_counter() - start
+            self.profile.took(perf_counter() - start)
         return self._arrange(results)
 
     def _arrange(self, results: list[np.ndarray]) -> Any:

@@ -81,6 +81,7 @@ class _Fusion:
         self.group_of: dict[Apply, Group] = {}
         self.units: list[Unit] = []
         self.rank: dict[int, tuple[int, int]] = {}
+        self.reads: dict[int, list[Variable]] = {}  # what units read, while groups are being merged
 
     def run(self) -> list[Unit]:
         for v in self.outputs:
@@ -338,9 +339,14 @@ def _ranks(state: _Fusion) -> dict[int, tuple[int, int]]:
 
 
 def _inputs_of(state: _Fusion, unit: Unit) -> Iterable[Variable]:
-    if not isinstance(unit, Group):
-        return [resolve(v, (None,) * v.ndim, state.stored)[0] for v in unit.inputs]
-    return external_reads(unit, state.stored)
+    found = state.reads.get(id(unit))
+    if found is None:
+        if isinstance(unit, Group):
+            found = external_reads(unit, state.stored)
+        else:
+            found = [resolve(v, (None,) * v.ndim, state.stored)[0] for v in unit.inputs]
+        state.reads[id(unit)] = found
+    return found
 
 
 def external_reads(group: Group, stored: set[Variable]) -> list[Variable]:
@@ -373,6 +379,7 @@ def _absorb(state: _Fusion, source: Group, target: Group, mapping: dict[int, int
         target.frames[value] = move(frame)
     for node in source.members:
         state.group_of[node] = target
+    state.reads.pop(id(target), None)
     (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]
     state.rank[id(target)] = (min(a, c), max(b, d))
     target.members.extend(source.members)

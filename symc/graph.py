@@ -203,7 +203,10 @@ class SharedVariable(Variable):
         return self.storage
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
-        """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite."""
+        """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite.
+
+        A borrowed array is for looking at: given to a function that updates this variable, it changes while it is read.
+        """
         return self.storage.array if borrow else self.storage.array.copy()
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:

@@ -8,6 +8,7 @@ each call.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,9 @@ class Row:
         return self.flops / self.seconds / 1e9 if self.seconds else 0.0
 
 
+_counting = threading.Lock()
+
+
 class Record:
     """The measurements of one piece of compiled code."""
 
@@ -70,10 +74,11 @@ class Record:
 
     def add(self, moved: Sequence[int], computed: Sequence[int]) -> None:
         """Count one call that moves and computes this much, step by step."""
-        self.calls += 1
-        for k, (b, f) in enumerate(zip(moved, computed)):
-            self.bytes[k] += b
-            self.flops[k] += f
+        with _counting:
+            self.calls += 1
+            for k, (b, f) in enumerate(zip(moved, computed)):
+                self.bytes[k] += b
+                self.flops[k] += f
 
     def clear(self) -> None:
         self.calls = 0
@@ -106,6 +111,14 @@ class Profile:
         made = Record(program, times)
         self._records.append(made)
         return made
+
+    def took(self, seconds: float, compiling: bool = False) -> None:
+        """Add the time of a call, or of compiling."""
+        with _counting:
+            if compiling:
+                self.compile_seconds += seconds
+            else:
+                self.seconds += seconds
 
     @property
     def calls(self) -> int:

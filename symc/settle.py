@@ -58,7 +58,9 @@ def settle(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Settled:
             sources[leaf] = _source(leaf, unified, sources, storages)
         with collecting() as found:
             settled, values = _rebuild(outputs, sources)
-        guards += found
+        guards += found  # as stated, in the symbols that messages and calls know
+        # An op may still state an equality in symbols that an earlier round replaced: read it in the new ones.
+        found = [Guard(dims.substitute(g.left, unified), dims.substitute(g.right, unified), g.message) for g in found]
         fresh = _unify(found, {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)})
         if not fresh:
             return Settled(sources, settled, guards, values, unified)

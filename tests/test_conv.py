@@ -1,4 +1,5 @@
-"""Convolution: against SciPy and against loops written out, shapes, adjoints, errors. Every geometry's values and derivatives
+"""Convolution: against SciPy and against loops written out, shapes, adjoints, errors. Every geometry's values and
+derivatives
 are in the generated tests."""
 
 from __future__ import annotations
@@ -34,10 +35,17 @@ def test_against_loops(rng) -> None:
     x, w = rng.normal(size=(2, 4, 9, 8)), rng.normal(size=(6, 2, 3, 2))
     found = run(
         lambda x, w: nnet.conv2d(
-            x, w, border_mode=((1, 2), (0, 3)), subsample=(2, 3), filter_dilation=(2, 1), num_groups=2, filter_flip=False
+            x,
+            w,
+            border_mode=((1, 2), (0, 3)),
+            subsample=(2, 3),
+            filter_dilation=(2, 1),
+            num_groups=2,
+            filter_flip=False,
         ),
-        x, w,
-    )  # fmt: skip
+        x,
+        w,
+    )
     padded = np.pad(x, [(0, 0), (0, 0), (1, 2), (0, 3)])
     want = np.zeros((2, 6, (12 - 5) // 2 + 1, (11 - 2) // 3 + 1))
     for n, k, i, j in np.ndindex(want.shape):
@@ -49,11 +57,16 @@ def test_against_loops(rng) -> None:
 @pytest.mark.parametrize(
     "options, rows, columns",
     [
-        ({}, 28, 30), ({"border_mode": "half"}, 32, 32), ({"border_mode": "full"}, 36, 34), ({"border_mode": 1}, 30, 32),
-        ({"border_mode": (2, 0)}, 32, 30), ({"subsample": (2, 3)}, 14, 10), ({"filter_dilation": (2, 5), "border_mode": "half"}, 32, 32),
+        ({}, 28, 30),
+        ({"border_mode": "half"}, 32, 32),
+        ({"border_mode": "full"}, 36, 34),
+        ({"border_mode": 1}, 30, 32),
+        ({"border_mode": (2, 0)}, 32, 30),
+        ({"subsample": (2, 3)}, 14, 10),
+        ({"filter_dilation": (2, 5), "border_mode": "half"}, 32, 32),
         ({"subsample": 2, "border_mode": ((0, 1), (1, 1))}, 15, 16),
     ],
-)  # fmt: skip
+)
 def test_shapes_are_known_when_the_graph_is_built(options, rows: int, columns: int) -> None:
     x, w = T.tensor4("x", shape=(None, 3, 32, 32)), T.tensor4("w", shape=(7, 3, 5, 3))
     assert nnet.conv2d(x, w, **options).static_shape == (None, 7, rows, columns)
@@ -83,13 +96,18 @@ def test_adjoints(rng) -> None:
 
 def test_transposed_is_the_gradient(rng) -> None:
     g, w = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(3, 2, 3, 3))
-    made = run(lambda g, w: nnet.conv2d_transpose(g, w, (None, 2, 8, 10), border_mode="half", input_dilation=(2, 2)), g, w)
+    made = run(
+        lambda g, w: nnet.conv2d_transpose(g, w, (None, 2, 8, 10), border_mode="half", input_dilation=(2, 2)), g, w
+    )
     by_grad = run(
         lambda g, w: T.grad(
-            None, x := T.zeros((2, 2, 8, 10), "float64"),
+            None,
+            x := T.zeros((2, 2, 8, 10), "float64"),
             known_grads={nnet.conv2d(x, w, border_mode="half", subsample=2): g},
-        ), g, w,
-    )  # fmt: skip
+        ),
+        g,
+        w,
+    )
     np.testing.assert_allclose(made, by_grad, rtol=1e-12)
 
 
@@ -144,11 +162,19 @@ def test_mismatches_only_a_call_can_see() -> None:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"border_mode": "same"}, "half"), ({"border_mode": "vald"}, "'vald'"), ({"border_mode": -1}, "-1"), ({"border_mode": (1, 2, 3)}, "border_mode"),
-        ({"subsample": 0}, "subsample"), ({"subsample": 1.5}, "1.5"), ({"filter_dilation": (1,)}, "pair"), ({"num_groups": 0}, "num_groups"),
-        ({"unshared": True}, "unshared"), ({"image_shape": (1, 1, 5, 5), "input_shape": (1, 1, 5, 5)}, "old name"), ({"input_shape": (1, 1)}, "4 entries"),
+        ({"border_mode": "same"}, "half"),
+        ({"border_mode": "vald"}, "'vald'"),
+        ({"border_mode": -1}, "-1"),
+        ({"border_mode": (1, 2, 3)}, "border_mode"),
+        ({"subsample": 0}, "subsample"),
+        ({"subsample": 1.5}, "1.5"),
+        ({"filter_dilation": (1,)}, "pair"),
+        ({"num_groups": 0}, "num_groups"),
+        ({"unshared": True}, "unshared"),
+        ({"image_shape": (1, 1, 5, 5), "input_shape": (1, 1, 5, 5)}, "old name"),
+        ({"input_shape": (1, 1)}, "4 entries"),
     ],
-)  # fmt: skip
+)
 def test_bad_options(options, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         nnet.conv2d(T.tensor4(), T.tensor4(), **options)

@@ -205,6 +205,31 @@ def test_updates_through_transposes_and_reads_at_other_places(device):
     np.testing.assert_array_equal(b.get_value(), [4, 3, 2, 1, 0])
 
 
+A = np.random.default_rng(3).normal(size=(2, 3)).astype(f32)
+B = np.random.default_rng(4).normal(size=(2, 3)).astype(f32)
+UPDATES = {
+    "each other": (lambda a, b: (a + b, a - b), (A + B, A - B)),
+    "exchanged by choice": (
+        lambda a, b: (T.switch(a > 0, b, a), T.switch(a > 0, a, b)),
+        (np.where(A > 0, B, A), np.where(A > 0, A, B)),
+    ),
+    "its own sum": (lambda a, b: (a + a.sum(), b * a.max()), (A + A.sum(), B * A.max())),
+    "its own rows": (lambda a, b: (a[np.array([1, 0])], T.set_subtensor(b[0], b[1])), (A[[1, 0]], B[[1, 1]])),
+    "its own product": (lambda a, b: (T.dot(T.dot(a, a.T), a), b + a), (A @ A.T @ A, A + B)),
+    "its elements in another order": (lambda a, b: (a.reshape((3, 2)).T, b[:, ::-1]), (A.reshape(3, 2).T, B[:, ::-1])),
+}
+
+
+@pytest.mark.parametrize("case", UPDATES)
+def test_no_update_reads_what_another_has_written(case, device):
+    make, wanted = UPDATES[case]
+    a, b = symc.shared(A, "a"), symc.shared(B, "b")
+    new_a, new_b = make(a, b)
+    outputs = compiled([], [a, b * 2], updates={a: new_a, b: new_b}, device=device)()
+    for got, want in zip([*outputs, a.get_value(), b.get_value()], [A, B * 2, *wanted]):
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
 def test_one_expression_for_an_output_and_two_updates(device):
     a, b = symc.shared(ones(3), "a"), symc.shared(ones(3), "b")
     y = a + 1

@@ -73,7 +73,9 @@ def test_linear_pooling_is_the_adjoint_of_its_gradient(rng, mode: str) -> None:
     x = T.dtensor3("x")
     y = pool_2d(x, (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 1), mode=mode)
     g = T.dtensor3("g")
-    value, dx = symc.function([x, g], [y, T.grad(None, x, known_grads={y: g})])(a := rng.normal(size=(2, 6, 5)), b := rng.normal(size=(2, 3, 6)))
+    value, dx = symc.function([x, g], [y, T.grad(None, x, known_grads={y: g})])(
+        a := rng.normal(size=(2, 6, 5)), b := rng.normal(size=(2, 3, 6))
+    )
     np.testing.assert_allclose((value * b).sum(), (a * dx).sum(), rtol=1e-10)
 
 
@@ -105,7 +107,9 @@ def test_second_derivative_of_max(rng) -> None:
 def test_whole_numbers_stay_whole() -> None:
     x = T.lmatrix("x")
     a = np.array([[2**53 - 1, 0], [3, -5]])
-    top, mean = symc.function([x], [pool_2d(x, 2, ignore_border=True), pool_2d(x, 2, ignore_border=True, mode="average_exc_pad")])(a)
+    top, mean = symc.function(
+        [x], [pool_2d(x, 2, ignore_border=True), pool_2d(x, 2, ignore_border=True, mode="average_exc_pad")]
+    )(a)
     assert top.dtype == "int64" and top == 2**53 - 1 and mean.dtype == "float32"
 
 
@@ -125,11 +129,16 @@ def test_max_pool_same_size() -> None:
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"ws": None}, "ws is missing"), ({"mode": "mean"}, "'mean'"), ({"ws": (2, 0)}, "ws"), ({"stride": (0, 1)}, "stride"),
-        ({"pad": (1, 1), "ignore_border": False}, "ignore_border=True"), ({"pad": (2, 0)}, "smaller than the window"),
-        ({"ds": (2, 2)}, "old name"), ({"ws": (2, 2, 2)}, "pair"),
+        ({"ws": None}, "ws is missing"),
+        ({"mode": "mean"}, "'mean'"),
+        ({"ws": (2, 0)}, "ws"),
+        ({"stride": (0, 1)}, "stride"),
+        ({"pad": (1, 1), "ignore_border": False}, "ignore_border=True"),
+        ({"pad": (2, 0)}, "smaller than the window"),
+        ({"ds": (2, 2)}, "old name"),
+        ({"ws": (2, 2, 2)}, "pair"),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments(arguments, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         pool_2d(T.tensor4(), **{"ws": (2, 2), "ignore_border": True, **arguments})

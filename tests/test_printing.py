@@ -256,6 +256,15 @@ def test_formulas_of_doubling_graphs_stay_small():
     assert len(pp(z)) < 20_000
 
 
+def test_examples_of_the_docstring():
+    import doctest
+
+    from symc.printing import formula
+
+    found = doctest.testmod(formula)
+    assert found.attempted and not found.failed
+
+
 def test_formula_of_something_else():
     with pytest.raises(TypeError, match="symbolic variable"):
         pp(3)

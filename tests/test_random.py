@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from symc_backends.interp import evaluate as evaluate_expr
 
 import symc
 import symc.tensor as T
@@ -12,7 +13,6 @@ from symc.loops.expr import const
 from symc.op import Indexed
 from symc.tensor.random import philox
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
-from symc_backends.interp import evaluate as evaluate_expr
 
 BACKENDS = ["interp", "c"]
 
@@ -23,11 +23,12 @@ BACKENDS = ["interp", "c"]
         ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
         ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
         (
-            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x299F31D0],
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
             [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
         ),
     ],
-)  # fmt: skip
+)
 def test_known_answers(counter, key, answer) -> None:
     """The vectors published with the generator."""
     words = philox([const(c, "uint32") for c in counter], [const(k, "uint32") for k in key])
@@ -105,7 +106,9 @@ def test_random_integers_are_inclusive_and_even() -> None:
 def test_multinomial_and_choice_follow_their_probabilities() -> None:
     s = RandomStreams(9)
     pvals = np.array([[0.1, 0.0, 0.9], [0.5, 0.25, 0.25]], "float32")
-    once, many, picked = symc.function([], [s.multinomial(pvals=pvals), s.multinomial(n=5000, pvals=pvals), s.choice((5000,), 3, p=pvals[0])])()
+    once, many, picked = symc.function(
+        [], [s.multinomial(pvals=pvals), s.multinomial(n=5000, pvals=pvals), s.choice((5000,), 3, p=pvals[0])]
+    )()
     assert once.shape == (2, 3) and (once.sum(1) == 1).all()
     assert (many.sum(1) == 5000).all() and many[0, 1] == 0
     np.testing.assert_allclose(many / 5000, pvals, atol=0.03)
@@ -114,9 +117,9 @@ def test_multinomial_and_choice_follow_their_probabilities() -> None:
 
 def test_permutation_shuffle_and_choice_without_replacement() -> None:
     s, x = RandomStreams(13), T.matrix("x")
-    p, rows, few = symc.function([x], [s.permutation((30,), 6), s.shuffle_row_elements(x), s.choice((4,), 9, replace=False)])(
-        np.arange(8, dtype="float32").reshape(2, 4)
-    )
+    p, rows, few = symc.function(
+        [x], [s.permutation((30,), 6), s.shuffle_row_elements(x), s.choice((4,), 9, replace=False)]
+    )(np.arange(8, dtype="float32").reshape(2, 4))
     np.testing.assert_array_equal(np.sort(p, 1), np.tile(np.arange(6), (30, 1)))
     assert len(np.unique(p, axis=0)) > 20
     np.testing.assert_array_equal(np.sort(rows, 1), np.arange(8).reshape(2, 4))
@@ -127,7 +130,12 @@ def test_two_calls_two_draws_and_two_streams_differ() -> None:
     s = RandomStreams(1)
     f = symc.function([], [s.uniform((100,)), s.uniform((100,))])
     a, b = f(), f()
-    for one, other in ((a[0], b[0]), (a[1], b[1]), (a[0], a[1]), (a[0], symc.function([], RandomStreams(2).uniform((100,)))())):
+    for one, other in (
+        (a[0], b[0]),
+        (a[1], b[1]),
+        (a[0], a[1]),
+        (a[0], symc.function([], RandomStreams(2).uniform((100,)))()),
+    ):
         assert (one == other).mean() < 0.1
 
 
@@ -162,7 +170,9 @@ def test_one_draw_is_the_same_numbers_wherever_it_is_used() -> None:
 
 def test_shapes_may_be_symbolic() -> None:
     s, x, n = MRG_RandomStreams(), T.matrix("x"), T.iscalar("n")
-    f = symc.function([x, n], [s.uniform(x.shape), s.normal((n, 3)), s.uniform(low=x, high=x + 1), s.uniform((x.shape[0], 1)) + x])
+    f = symc.function(
+        [x, n], [s.uniform(x.shape), s.normal((n, 3)), s.uniform(low=x, high=x + 1), s.uniform((x.shape[0], 1)) + x]
+    )
     x_value = np.arange(6, dtype="float32").reshape(2, 3)
     a, b, c, d = f(x_value, 4)
     assert a.shape == (2, 3) and b.shape == (4, 3)
@@ -175,7 +185,8 @@ def fused(f):
 
 
 def test_a_dropout_mask_is_never_stored() -> None:
-    """Forward and backward of dropout: no value in memory has come from the mask alone, and both halves use the same mask."""
+    """Forward and backward of dropout: no value in memory has come from the mask alone, and both halves use the same
+    mask."""
     x, w = T.matrix("x"), T.matrix("w")
     mask = RandomStreams(8).binomial(x.shape, p=0.5, dtype="float32")
     y = T.tanh(T.dot(x, w))
@@ -191,7 +202,9 @@ def test_a_dropout_mask_is_never_stored() -> None:
     kept = value != 0
     assert 0 < kept.sum() < kept.size
     direct = 1 - np.tanh(1.0) ** 2
-    np.testing.assert_allclose(dx, np.where(kept, 2 * (2 * np.tanh(2.0) * (1 - np.tanh(2.0) ** 2)), 0) + direct, rtol=2e-4)
+    np.testing.assert_allclose(
+        dx, np.where(kept, 2 * (2 * np.tanh(2.0) * (1 - np.tanh(2.0) ** 2)), 0) + direct, rtol=2e-4
+    )
 
 
 def test_the_lowering_asks_to_be_recomputed() -> None:
@@ -220,7 +233,7 @@ def test_gradient_by_the_parameters() -> None:
         (lambda s: s.uniform((2, 3), ndim=3), ValueError, "ndim=3"),
         (lambda s: s.uniform((-1,)), ValueError, "negative"),
         (lambda s: s.choice((2, 2), 5, replace=False), ValueError, "replacement"),
-        (lambda s: s.seed("a"), (ValueError, TypeError), ""),
+        (lambda s: s.seed("a"), ValueError, "seed must be"),
     ],
 )
 def test_errors(make, error, words: str) -> None:

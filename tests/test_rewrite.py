@@ -15,12 +15,15 @@ import symc.tensor as T
 from symc.compiler import PASSES, State
 from symc.evaluate import evaluate
 from symc.graph import Variable, clone_with, toposort
+from symc.op import RECORDS, Op
 from symc.rewrite import rules
 from symc.rewrite.engine import NodeRule, Rule, RuleList, Wildcard, constant_value, rewrite
 from symc.settle import settle
 
 
-def rewritten(outputs: Sequence[Variable], inputs: Sequence[Variable], mode: str = "fast_run", last: str = "rewrite_stable") -> State:
+def rewritten(
+    outputs: Sequence[Variable], inputs: Sequence[Variable], mode: str = "fast_run", last: str = "rewrite_stable"
+) -> State:
     state = State("test", list(inputs), list(outputs), [], mode)
     for step in PASSES:
         state = step(state)
@@ -41,7 +44,13 @@ def variable(shape: tuple[int | None, ...], dtype: str = "float32", name: str = 
 X = variable((None, None))
 S = variable((4, 3))
 V = variable((5,))
-N = T.lscalar("n")
+
+
+def written_whole(x: Variable, y: Variable) -> Variable:
+    """``y`` written over all five entries of ``x``."""
+    start, length = (T.constant(n, dtype="int64") for n in (0, 5))
+    return Op(RECORDS["write_slice"], steps=(1,), replace=True)(x, y, start, length)
+
 
 # expression, inputs, the ops that should be left
 STRUCTURE: dict[str, tuple[Callable[[], Variable], tuple[Variable, ...], dict[str, int]]] = {
@@ -80,7 +89,7 @@ STRUCTURE: dict[str, tuple[Callable[[], Variable], tuple[Variable, ...], dict[st
     "slice of join": (lambda: T.concatenate([S, S * 2])[4:8], (S,), {"mul": 1, "expand": 1}),
     "slice of symbolic join": (lambda: T.concatenate([X, X + 1])[: X.shape[0]], (X,), {}),
     "join of joins": (lambda: T.concatenate([T.concatenate([V, V * 2]), V]), (V,), {"join": 1, "mul": 1, "expand": 1}),
-    "write over everything": (lambda: T.set_subtensor(V[T.constant(1) - 1 :], V * 2), (V,), {"mul": 1, "expand": 1}),
+    "write over everything": (lambda: written_whole(V, V * 2), (V,), {"mul": 1, "expand": 1}),
     "write what was read": (lambda: T.set_subtensor(V[1:3], V[1:3]), (V,), {}),
     "read what was written": (lambda: T.set_subtensor(V[1:3], V[2:4])[1:3], (V,), {"slice_at": 1}),
     "switch of one": (lambda: T.switch(X > 0, X, X), (X,), {}),
@@ -91,7 +100,8 @@ STRUCTURE: dict[str, tuple[Callable[[], Variable], tuple[Variable, ...], dict[st
         {"mul": 3, "add": 2, "exp": 1, "expand": 3, "slice_at": 2, "dimshuffle": 2},
     ),
     "rows are computed once": (
-        lambda: T.exp(T.zeros_like(S) + V[:3]) + S, (S, V), {"exp": 1, "add": 1, "slice_at": 1, "dimshuffle": 1, "expand": 1}
+        lambda: T.exp(T.zeros_like(S) + V[:3]) + S, (S, V),
+        {"exp": 1, "add": 1, "slice_at": 1, "dimshuffle": 1, "expand": 1},
     ),
     "dims are dims": (lambda: T.arange(T.maximum(X.shape[0] + 2 - 2, 0)), (X,), {"arange_of": 1}),
     "counting rows needs no check": (lambda: X[T.arange(X.shape[0])], (X,), {"gather": 1, "arange_of": 1}),
@@ -129,8 +139,13 @@ def test_products_read_transposed_operands_in_place() -> None:
     left, right = variable((3, 4)), variable((5, 3))
     assert ops(T.dot(left.T, right.T), left, right, last="rewrite_special") == Counter({"dot": 1})
     batch = variable((2, 3, 4))
-    assert ops(T.batched_dot(batch.dimshuffle(0, 2, 1), batch), batch, last="rewrite_special") == Counter({"batched_dot": 1})
-    a, b = np.random.default_rng(0).normal(size=(3, 4)).astype("f"), np.random.default_rng(1).normal(size=(5, 3)).astype("f")
+    assert ops(T.batched_dot(batch.dimshuffle(0, 2, 1), batch), batch, last="rewrite_special") == Counter(
+        {"batched_dot": 1}
+    )
+    a, b = (
+        np.random.default_rng(0).normal(size=(3, 4)).astype("f"),
+        np.random.default_rng(1).normal(size=(5, 3)).astype("f"),
+    )
     got = symc.function([left, right], T.dot(left.T, right.T), device="interp")(a, b)
     np.testing.assert_allclose(got, a.T @ b.T, rtol=1e-5)
 
@@ -275,6 +290,13 @@ CROSSENTROPIES = {
 }
 
 
+def test_the_slope_of_a_crossentropy_needs_no_sum_over_the_labels() -> None:
+    x, y = T.matrix("x"), T.lvector("y")
+    slope = T.grad(T.nnet.categorical_crossentropy(T.nnet.softmax(x), y).mean(), x)
+    # what is left is the softmax's own
+    assert ops(slope, x, y, last="rewrite_special")["sum"] == 1
+
+
 @pytest.mark.parametrize("form", CROSSENTROPIES)
 @pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
 def test_crossentropy_of_a_softmax(form: str, mode: str) -> None:
@@ -377,10 +399,10 @@ def test_a_chain_of_100000_ops() -> None:
 def test_long_runs_of_units_and_constants() -> None:
     x = T.vector("x")
     y = x
-    for _ in range(10_000):
+    for _ in range(3_000):
         y = -((y * 1.5 + 0) * 1 / 1.5)
     state = rewritten([y], [x], last="rewrite_canonical")
-    assert len(toposort(state.graph)) <= 30_000
+    assert len(toposort(state.graph)) <= 3 * 3_000
 
 
 def test_time_grows_linearly() -> None:
@@ -394,7 +416,7 @@ def test_time_grows_linearly() -> None:
             best = min(best, time.perf_counter() - start)
         return best
 
-    assert seconds(24_000) < 4 * seconds(12_000)
+    assert seconds(8_000) < 4 * seconds(4_000)
 
 
 def test_100_stacked_layers_rewrite() -> None:

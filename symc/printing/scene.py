@@ -63,15 +63,15 @@ def scene_of(obj: Any) -> Scene:
     if not isinstance(obj, stages.Function):
         return _graph_scene(outputs, "graph of " + ", ".join(v.name or label(v) for v in outputs[:4]))
     state = stages.state_after(obj, PASSES[-1].__name__)
-    names = {k: f"next value of {s!r}" for k, s in stages.update_targets(obj).items()}
+    names = {k: f"next value of {label(s)}" for k, s in stages.update_targets(obj).items()}
     for k, v in enumerate(outputs):
         names.setdefault(k, v.name or f"output {k}")
     scene = _graph_scene(list(state.graph), f"{obj.name}: {len(state.units)} units of work", names)
     assert state.settled is not None
     for leaf, source in state.settled.sources.items():
         if isinstance(leaf, SharedVariable) and id(source) in scene.boxes:
-            scene.boxes[id(source)].kind = "shared"
-            scene.boxes[id(source)].note = _note(leaf, KINDS["shared"][2])
+            box = scene.boxes[id(source)]
+            box.kind, box.lines, box.note = "shared", (label(leaf), box.lines[1]), _note(leaf, KINDS["shared"][2])
     _cluster(scene, state.units)
     scene.alive = state
     return scene

@@ -124,7 +124,7 @@ def _lines(obj: Any, stage: str, style: _Style) -> Iterator[str]:
 def _forest(outputs: Sequence[Variable], targets: dict[int, SharedVariable], style: _Style) -> Iterator[str]:
     for k, v in enumerate(outputs):
         if k in targets:
-            yield f"update of {targets[k]!r}:"
+            yield f"update of {label(targets[k])}:"
         yield from _tree(v, style)
 
 
@@ -199,7 +199,7 @@ def label(v: Variable) -> str:
         value = repr(v) if v.data.size <= 4 else f"<constant {v.type}>"
         return f"{v.name}={value}" if v.name and v.data.size <= 4 else value
     if isinstance(v, SharedVariable):
-        return f"{v.name or '<shared>'}"
+        return v.name or "<shared>"
     return v.name or "<input>"
 
 

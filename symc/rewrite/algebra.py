@@ -27,7 +27,9 @@ __all__ = [
     "unrepeated",
 ]
 
-_NONNEGATIVE = frozenset(("abs", "sqr", "exp", "exp2", "sqrt", "sigmoid", "softplus", "softmax", "relu", "erfc", "cosh"))
+_NONNEGATIVE = frozenset(
+    ("abs", "sqr", "exp", "exp2", "sqrt", "sigmoid", "softplus", "softmax", "relu", "erfc", "cosh")
+)
 _DEPTH = 8
 
 

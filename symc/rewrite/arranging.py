@@ -1,21 +1,19 @@
-"""Rules about where elements lie: transposes, reshapes, repetition, parts, and reductions over what was rearranged."""
+"""Rules about where elements lie: transposes, reshapes, repetition, parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from symc import dims
 from symc.graph import Apply, Constant, Variable
 from symc.op import Op
-from symc.rewrite.algebra import dimshuffled, op_of, repeated, same_shape, source_of
-from symc.rewrite.engine import NodeRule, RuleList, constant_value, filled
+from symc.rewrite.algebra import dimshuffled, op_of, same_shape, source_of
+from symc.rewrite.engine import NodeRule, RuleList, constant_value
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import dim_value, expand, reshape_to
 
-__all__ = ["ARRANGING", "PRODUCTS", "REDUCING"]
+__all__ = ["ARRANGING", "PRODUCTS", "known_dim"]
 
 
 # --- transposes, reshapes, repetition ---------------------------------------------------------------------------------
@@ -79,7 +77,7 @@ def merge_reshapes(node: Apply) -> Variable | None:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _known_dim(v: Variable) -> dims.Dim | None:
+def known_dim(v: Variable) -> dims.Dim | None:
     if isinstance(v, Constant) and v.ndim == 0:
         return int(v.data)
     return v.owner.op["dim"] if op_of(v) == "dim_value" else None  # type: ignore[union-attr]
@@ -91,7 +89,7 @@ def _takes_all(x: Variable, shape: Sequence[dims.Dim], starts: Sequence[Variable
 
 def is_start(v: Variable) -> bool:
     """Does a slice that starts here start at the first element?"""
-    known = _known_dim(v)
+    known = known_dim(v)
     return type(known) is int and known == 0
 
 
@@ -118,7 +116,7 @@ def slice_rules(node: Apply) -> Variable | None:
 def _slice_of_slice(node: Apply, inner: Apply) -> Variable | None:
     starts: list[Variable] = []
     for outer, at, by in zip(node.inputs[1:], inner.inputs[1:], inner.op["steps"]):
-        first, second = _known_dim(outer), _known_dim(at)
+        first, second = known_dim(outer), known_dim(at)
         if first is None or second is None:
             return None
         starts.append(dim_value(dims.add(second, dims.mul(first, by))))
@@ -129,7 +127,7 @@ def _slice_of_slice(node: Apply, inner: Apply) -> Variable | None:
 def _slice_of_join(node: Apply, joined: Apply) -> Variable | None:
     """A part that lies within one of the joined tensors is a part of that one."""
     axis = joined.op["axis"]
-    start, length, step = _known_dim(node.inputs[1 + axis]), node.op["shape"][axis], node.op["steps"][axis]
+    start, length, step = known_dim(node.inputs[1 + axis]), node.op["shape"][axis], node.op["steps"][axis]
     if start is None or step < 1:
         return None
     offset: dims.Dim = 0
@@ -183,7 +181,11 @@ def join_rules(node: Apply) -> Variable | None:
         return node.inputs[0]
     if len(parts) == 1:
         return parts[0]
-    return node.op(*parts) if len(parts) != len(node.inputs) or any(a is not b for a, b in zip(parts, node.inputs)) else None
+    return (
+        node.op(*parts)
+        if len(parts) != len(node.inputs) or any(a is not b for a, b in zip(parts, node.inputs))
+        else None
+    )
 
 
 def gather_rules(node: Apply) -> Variable | None:
@@ -207,7 +209,7 @@ def checked_rules(node: Apply) -> Variable | None:
     index, length = node.inputs
     if op_of(index) == "checked_index" and index.owner.inputs[1] is length:  # type: ignore[union-attr]
         return index
-    size = _known_dim(length)
+    size = known_dim(length)
     source = index if op_of(index) != "expand" else source_of(index)
     while op_of(source) == "dimshuffle":
         source = source.owner.inputs[0]  # type: ignore[union-attr]
@@ -243,117 +245,6 @@ ARRANGING = RuleList(
     ],
 )
 
-# --- reductions -------------------------------------------------------------------------------------------------------
-
-
-def _again(node: Apply, x: Variable, axes: Sequence[int]) -> Variable:
-    return Op(node.op.record, **{**node.op.attrs, "axes": tuple(axes)})(x) if axes else x
-
-
-def reduce_over_ones(node: Apply) -> Variable | None:
-    """A reduction over axes of length 1 only drops them."""
-    (x,), axes = node.inputs, node.op["axes"]
-    kept = [k for k in axes if not x.type.broadcastable[k]]
-    if len(kept) == len(axes) and axes or x.dtype != node.outputs[0].dtype:
-        return None
-    order = [k for k in range(x.ndim) if k not in axes or k in kept]
-    return _again(node, dimshuffled(x, order), [order.index(k) for k in kept])
-
-
-def reduce_of_reduce(node: Apply) -> Variable | None:
-    """A reduction of a reduction of the same kind is one over both their axes."""
-    (x,) = node.inputs
-    if x.owner is None or x.owner.op.record is not node.op.record or x.dtype != x.owner.inputs[0].dtype:
-        return None
-    source, first = x.owner.inputs[0], x.owner.op["axes"]
-    left = [k for k in range(source.ndim) if k not in first]
-    return _again(node, source, sorted([*first, *(left[k] for k in node.op["axes"])]))
-
-
-def reduce_of_dimshuffle(node: Apply) -> Variable | None:
-    """Reduce before rearranging, where the result then needs no rearrangement."""
-    (x,), axes = node.inputs, node.op["axes"]
-    if op_of(x) != "dimshuffle":
-        return None
-    order, source = x.owner.op["order"], x.owner.inputs[0]  # type: ignore[union-attr]
-    kept = [order[k] for k in range(x.ndim) if k not in axes]
-    if "x" in kept or kept != sorted(kept):
-        return None
-    # axes that the rearrangement dropped had length 1: reducing over them too changes nothing
-    return _again(node, source, [k for k in range(source.ndim) if k not in kept])
-
-
-def sum_of_neg(node: Apply) -> Variable | None:
-    (x,) = node.inputs
-    return ew.neg.op(node.op(x.owner.inputs[0])) if op_of(x) == "neg" else None  # type: ignore[union-attr]
-
-
-def sum_of_scaled(node: Apply) -> Variable | None:
-    """``sum(x * s)`` is ``sum(x) * s`` for a scalar s, and likewise for a quotient."""
-    (x,), out = node.inputs, node.outputs[0]
-    if op_of(x) not in ("mul", "true_div") or x.dtype == "bool":
-        return None
-    left, right = x.owner.inputs  # type: ignore[union-attr]
-    choices = [(left, right)] if op_of(x) == "true_div" else [(left, right), (right, left)]
-    for values, scale in choices:
-        if op_of(scale) == "expand" and source_of(scale).ndim == 0:
-            return x.owner.op(node.op(values), expand(source_of(scale), out.type.shape))  # type: ignore[union-attr]
-    return None
-
-
-def sum_of_expand(node: Apply) -> Variable | None:
-    """A sum of repetitions is a product with their number."""
-    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
-    if op_of(x) != "expand" or x.dtype == "bool":
-        return None
-    source = source_of(x)
-    grown = [k for k in axes if repeated(x)[k]]
-    if not grown:
-        return None
-    if source.ndim == 0:
-        total = source
-    else:
-        summed = _again(node, source, axes)
-        total = expand(summed, out.type.shape) if summed.ndim else summed
-    count = _count(dims.product(x.type.shape[k] for k in grown), out.dtype)
-    if source.ndim == 0:
-        return expand(ew.mul.op(total, count), out.type.shape)
-    return ew.mul.op(total, expand(count, out.type.shape) if out.ndim else count)
-
-
-def _count(number: dims.Dim, dtype: str) -> Variable:
-    return filled(np.asarray(number), dtype, ()) if type(number) is int else ew.cast(dim_value(number), dtype)
-
-
-def extreme_of_expand(node: Apply) -> Variable | None:
-    """The largest of repetitions of one value is that value, if there is any."""
-    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
-    if op_of(x) != "expand":
-        return None
-    source = source_of(x)
-    lengths = [x.type.shape[k] for k in axes]
-    if not all(repeated(x)[k] for k in axes) or not all(type(d) is int and d > 0 for d in lengths):
-        return None
-    if source.ndim == 0:
-        return expand(source, out.type.shape)
-    return expand(dimshuffled(source, [k for k in range(x.ndim) if k not in axes]), out.type.shape)
-
-
-_FOLDS = ("sum", "prod", "max", "min", "any", "all")
-
-REDUCING = RuleList(
-    "reducing",
-    [
-        NodeRule("reduce_over_ones", _FOLDS, reduce_over_ones),
-        NodeRule("reduce_of_reduce", _FOLDS, reduce_of_reduce),
-        NodeRule("reduce_of_dimshuffle", _FOLDS, reduce_of_dimshuffle),
-        NodeRule("sum_of_neg", ("sum",), sum_of_neg),
-        NodeRule("sum_of_scaled", ("sum",), sum_of_scaled),
-        NodeRule("sum_of_expand", ("sum",), sum_of_expand),
-        NodeRule("extreme_of_expand", ("max", "min", "any", "all"), extreme_of_expand),
-    ],
-)
-
 
 def transposed_operands(node: Apply) -> Variable | None:
     """A product reads a transposed operand as it lies in memory: the routine takes a flag for it."""
@@ -371,4 +262,3 @@ def transposed_operands(node: Apply) -> Variable | None:
 
 PRODUCTS = RuleList("products", [NodeRule("transposed_operands", ("dot", "batched_dot"), transposed_operands)])
 """How products of matrices read their operands."""
-

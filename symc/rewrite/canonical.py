@@ -82,7 +82,7 @@ def _squared(bound: Bindings) -> Bindings:
 
 
 SIGNS = [
-    Rule("neg_of_neg", -(-X), X, dtypes=NUMBERS),
+    Rule("neg_of_neg", ew.neg(-X), X, dtypes=NUMBERS),
     Rule("neg_of_sub", -(X - Y), Y - X, dtypes=NUMBERS),
     Rule("add_of_neg", X + (-Y), X - Y, dtypes=NUMBERS),
     Rule("sub_of_neg", X - (-Y), X + Y, dtypes=NUMBERS),
@@ -130,9 +130,7 @@ MERGING = [
     Rule(
         "times_constants", (X * C) * D, X * (C * D), _product_is_safe, dtypes=NUMBERS, sample=_with_constants(C=3, D=5)
     ),
-    Rule(
-        "whole_plus_constants", (X + C) + D, X + (C + D), _is_whole, dtypes=WHOLE, sample=_with_constants(C=3, D=5)
-    ),
+    Rule("whole_plus_constants", (X + C) + D, X + (C + D), _is_whole, dtypes=WHOLE, sample=_with_constants(C=3, D=5)),
     Rule("over_power_of_two", X / C, X * ew.inv(C), _is_power_of_two, sample=_with_constants(C=4)),
     Rule("one_over", 1 / X, ew.inv(X)),
     Rule("times_reciprocal", X * ew.inv(Y), X / Y),
@@ -152,7 +150,7 @@ CANCELLING = RuleList(
         Rule("whole_minus_itself", I - I, ew.as_tensor(0), condition=_is_whole, dtypes=WHOLE),
     ],
 )
-"""Quotients whose parts cancel. What stands under a fraction bar and over it is often a probability that underflowed."""
+"""Quotients whose parts cancel: what stands above and below the bar is often a probability that underflowed."""
 
 CHOICES = [
     Rule("maximum_of_one", ew.maximum(X, X), X, dtypes=NUMBERS),
@@ -173,7 +171,9 @@ CHOICES = [
     Rule("and_true", ew.and_(P, True), P, algebraic=False, dtypes=BOOL, condition=lambda b: b["P"].dtype == "bool"),
     Rule("and_false", ew.and_(P, False), ew.as_tensor(False), algebraic=False, dtypes=BOOL),
     Rule("or_false", ew.or_(P, False), P, algebraic=False, dtypes=BOOL),
-    Rule("or_true", ew.or_(P, True), ew.as_tensor(True), lambda b: b["P"].dtype == "bool", algebraic=False, dtypes=BOOL),
+    Rule(
+        "or_true", ew.or_(P, True), ew.as_tensor(True), lambda b: b["P"].dtype == "bool", algebraic=False, dtypes=BOOL
+    ),
     Rule("switch_of_one", ew.switch(P, X, X), X, algebraic=False),
     Rule("switch_true", ew.switch(True, X, Y), X, algebraic=False),
     Rule("switch_false", ew.switch(False, X, Y), Y, algebraic=False),

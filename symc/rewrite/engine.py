@@ -6,8 +6,8 @@ A ``Rule`` is a named pair of ordinary graphs over wildcards, with an optional c
     Rule("log1p", log(1 + X), log1p(X))
 
 Wildcards are scalars, so a pattern of elementwise ops stands for the same expression of tensors of any one shape and
-dtype; a constant in a pattern matches a constant of that value however it was broadcast. Where a pair of graphs cannot say
-it, a ``NodeRule`` is a function from an application to a variable that may stand in its place, or None.
+dtype; a constant in a pattern matches a constant of that value however it was broadcast. Where a pair of graphs cannot
+say it, a ``NodeRule`` is a function from an application to a variable that may stand in its place, or None.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ Bindings = dict[str, Variable]
 class Wildcard(Variable):
     """Matches any variable, the same one wherever it occurs; with ``constant`` only what ``constant_value`` knows.
 
-    The dtype is the one the pattern is built in, not one that is asked for: float64 lets a pattern's own numbers keep all
-    their digits.
+    The dtype is the one the pattern is built in, not one that is asked for: float64 lets a pattern's own numbers keep
+    all their digits.
     """
 
     def __init__(self, name: str, dtype: str = "float64", constant: bool = False) -> None:
@@ -130,7 +130,9 @@ class Rule:
         self._form = _Form(pattern)
         unbound = {v.name for v in wildcards(replacement)} - {v.name for v in wildcards(pattern)}
         if unbound:
-            raise ValueError(f"rule {name}: the replacement uses {sorted(map(str, unbound))}, which the pattern does not bind")
+            raise ValueError(
+                f"rule {name}: the replacement uses {sorted(map(str, unbound))}, which the pattern does not bind"
+            )
 
     def __call__(self, node: Apply) -> Variable | None:
         for bound in self._form.matches(node, {}):
@@ -215,7 +217,11 @@ class _Form:
     def matches(self, node: Apply, bound: Bindings) -> Iterator[Bindings]:
         """All ways to read an application as this pattern that agree with ``bound``."""
         assert self.op is not None
-        if node.op.record is not self.op.record or len(node.inputs) != len(self.children) or node.op.attrs != self.op.attrs:
+        if (
+            node.op.record is not self.op.record
+            or len(node.inputs) != len(self.children)
+            or node.op.attrs != self.op.attrs
+        ):
             return
         if len(self.children) == 1:
             yield from self.children[0].fits(node.inputs[0], bound)

@@ -1,8 +1,8 @@
 """Constants computed at compile time, and work done once instead of once for every repetition.
 
-An elementwise op of operands that all repeat the same entries along an axis is computed on one of these entries, and the
-result is repeated. So ``expand`` moves towards the outputs, expressions of scalars become scalar expressions however often
-they were broadcast, and those of constants fold.
+An elementwise op of operands that all repeat the same entries along an axis is computed on one of these entries, and
+the result is repeated. So ``expand`` moves towards the outputs, expressions of scalars become scalar expressions
+however often they were broadcast, and those of constants fold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Proofs that a rule's two sides are one formula: graphs of elementwise ops as sympy expressions.
 
-What is proved is equality over the reals, where the wildcards may be anything in the rule's domain. Rounding, overflow and
-NaN are the business of the generated tests, which compare values.
+What is proved is equality over the reals, where the wildcards may be anything in the rule's domain. Rounding, overflow
+and NaN are the business of the generated tests, which compare values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import sympy
 
 from symc.graph import Constant, Variable, toposort
@@ -86,7 +85,9 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
     for node in toposort([v], frozenset(known)):
         meaning = _MEANING.get(node.op.name)
         if meaning is None:
-            raise TypeError(f"to_sympy: {node.op.name} is no formula over the reals; those known are {', '.join(_MEANING)}")
+            raise TypeError(
+                f"to_sympy: {node.op.name} is no formula over the reals; those known are {', '.join(_MEANING)}"
+            )
         known[node.outputs[0]] = meaning(*[formula(x) for x in node.inputs])
     return formula(v)
 
@@ -94,12 +95,14 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
 def is_proved(rule: Rule) -> bool:
     """Can sympy reduce the difference of the rule's two sides to zero, over the reals of its domain?
 
-    Wildcards whose domain is positive are taken as positive numbers. A rule with a ``sample`` is proved for what the sample
-    puts in the place of its wildcards, with constants as they are there.
+    Wildcards whose domain is positive are taken as positive numbers. A rule with a ``sample`` is proved for what the
+    sample puts in the place of its wildcards, with constants as they are there.
     """
     low = rule.domain[0]
     names: dict[str, Variable] = {str(w.name): w for w in wildcards(rule.pattern)}
-    symbols: dict[Variable, Any] = {w: sympy.Symbol(name, real=True, **({"positive": True} if low >= 0 else {})) for name, w in names.items()}
+    symbols: dict[Variable, Any] = {
+        w: sympy.Symbol(name, real=True, **({"positive": True} if low >= 0 else {})) for name, w in names.items()
+    }
     meant = {w: to_sympy(v, symbols) for w, v in zip(names.values(), _sampled(rule, names))}
     difference = to_sympy(rule.pattern, meant) - to_sympy(rule.replacement, meant)
     return any(bool(attempt(difference) == 0) for attempt in _ATTEMPTS)
@@ -126,17 +129,3 @@ _ATTEMPTS: tuple[Callable[[Any], Any], ...] = (
     _by_logarithms,
     lambda e: sympy.simplify(sympy.exp(e)) - 1,
 )
-
-
-def sample_values(rule: Rule, shape: tuple[int, ...], dtype: str, seed: int = 0) -> dict[str, np.ndarray]:
-    """Values from the rule's domain for each of its wildcards, for the generated test."""
-    random = np.random.default_rng(seed)
-    values = {}
-    for w in wildcards(rule.pattern):
-        if w.dtype == "bool" or dtype == "bool":
-            values[str(w.name)] = random.integers(0, 2, shape).astype("bool")
-        elif np.dtype(dtype).kind in "iu":
-            values[str(w.name)] = random.integers(1, 9, shape).astype(dtype)
-        else:
-            values[str(w.name)] = random.uniform(*rule.domain, shape).astype(dtype)
-    return values

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from symc.rewrite.arranging import ARRANGING, PRODUCTS, REDUCING
+from symc.rewrite.arranging import ARRANGING, PRODUCTS
 from symc.rewrite.canonical import ARITHMETIC, CANCELLING
 from symc.rewrite.engine import RuleList
 from symc.rewrite.folding import FOLDING
+from symc.rewrite.reducing import REDUCING
 from symc.rewrite.special import SPECIALISED
 from symc.rewrite.stability import STABILITY
 from symc.tensor.nnet.rules import CROSSENTROPY_RULES

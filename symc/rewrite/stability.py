@@ -1,7 +1,7 @@
-"""Forms that overflow, cancel or underflow, and the equal ones that do not. On at every level: this is about being right.
+"""Forms that overflow, cancel or underflow, and the equal ones that do not; on at every level, as being right is.
 
-The rules run after differentiation, so they also meet the gradients of unstable forms: quotients by a probability that is
-multiplied in again, ``exp(x) / (1 + exp(x))``, the weights of a log-sum-exp. Theano's list, and these.
+The rules run after differentiation, so they also meet the gradients of unstable forms: quotients by a probability that
+is multiplied in again, ``exp(x) / (1 + exp(x))``, the weights of a log-sum-exp. Theano's list, and these.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _along(v: Variable, x: Variable, axes: Sequence[int]) -> Variable:
 
 
 def stable_logsumexp(x: Variable, axes: Sequence[int]) -> Variable:
-    r""":math:`m + \log \sum e^{x - m}` with ``m`` the largest, or 0 where that is infinite: right for infinities too."""
+    r""":math:`m + \log \sum e^{x - m}` with ``m`` the largest, or 0 where that is infinite."""
     top = Op(RECORDS["max"], axes=tuple(axes), dtype=None)(x)
     top = ew.switch.op(ew.isinf.op(top), filled(0, x.dtype, top.type.shape), top)
     powers = exp.op(ew.sub.op(x, _along(top, x, axes)))
@@ -199,7 +199,9 @@ def gradient_of_logsumexp(node: Apply) -> Variable | None:
     return None
 
 
-def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variable) -> Iterator[tuple[tuple[Apply, Variable], Sequence[int]]]:
+def _divisors(
+    quotient: Variable, divisor: Variable, source: Variable, x: Variable
+) -> Iterator[tuple[tuple[Apply, Variable], Sequence[int]]]:
     """The exponential sum that divides, whether the quotient was made before or after the reduced axes came back."""
     keepdims = op_of(divisor) == "dimshuffle"
     inner = divisor.owner.inputs[0] if keepdims else divisor  # type: ignore[union-attr]
@@ -209,7 +211,9 @@ def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variab
     axes = found[0].op["axes"]
     order = _order(x.ndim, axes)
     back = (divisor if keepdims else source).owner
-    restored = tuple(back.op["order"]) == tuple(order) if back is not None and back.op.name == "dimshuffle" else not inner.ndim
+    restored = (
+        tuple(back.op["order"]) == tuple(order) if back is not None and back.op.name == "dimshuffle" else not inner.ndim
+    )
     if restored and (keepdims is False or quotient is source):
         yield found, axes
 
@@ -285,8 +289,8 @@ def _plain_product(v: Variable, y: Variable) -> Variable:
 def cancel_in_terms(node: Apply) -> Variable | None:
     """``(a / p + b) * p`` is ``a + b * p``.
 
-    A gradient that comes through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied by
-    ``p`` again; where ``p`` underflowed to zero the one without the other is right, and both together are NaN.
+    A gradient that comes through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied
+    by ``p`` again; where ``p`` underflowed to zero the one without the other is right, and both together are NaN.
     """
     for total, y in (node.inputs, node.inputs[::-1]):
         if not y.type.dtype.startswith("float"):

@@ -361,7 +361,9 @@ def broadcast_like(x: Any, template: Any) -> Variable:
 def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
     """``x`` with each axis in ``source`` repeated to that axis of the variable given."""
     ndim = x.ndim or len(source)
-    if all(type(v.type.shape[k]) is int for k, v in source.items()):
+    kept = [d for k, d in enumerate(x.type.shape) if k not in source]
+    # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
+    if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
         return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
     others: list[Variable] = []
     who = []

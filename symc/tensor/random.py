@@ -1,12 +1,14 @@
 """Random numbers as a function of a counter: Philox4x32-10, written as loop IR.
 
-Element ``i`` of draw ``d`` under key ``k`` is Philox's answer to the counter ``(i, d)``. So a draw needs no memory and no
+Element ``i`` of draw ``d`` under key ``k`` is Philox's answer to the counter ``(i, d)``. So a draw needs no memory
+and no
 order: it is computed wherever it is read, by any number of threads, on any back end, with the same bits. A dropout mask
 is never stored; the backward pass computes it again.
 
 References
 ----------
-.. [1] John K. Salmon, Mark A. Moraes, Ron O. Dror and David E. Shaw (2011): Parallel random numbers: as easy as 1, 2, 3. SC11.
+.. [1] John K. Salmon, Mark A. Moraes, Ron O. Dror and David E. Shaw (2011): Parallel random numbers: as easy as 1, 2,
+3. SC11.
 """
 
 from __future__ import annotations
@@ -116,7 +118,9 @@ def _numpy_normal(w: Sequence[np.ndarray], dtype: str, mean: np.ndarray, std: np
         first, second = np.ldexp(w[0].astype("float32") + np.float32(0.5), -32), w[1:]
     else:
         first, second = _numpy_unit(w, dtype) + 2.0**-54, w[2:]
-    wide = np.sqrt(-2 * np.log(first.astype("float64"))) * np.cos(2 * np.pi * _numpy_unit(second, dtype).astype("float64"))
+    wide = np.sqrt(-2 * np.log(first.astype("float64"))) * np.cos(
+        2 * np.pi * _numpy_unit(second, dtype).astype("float64")
+    )
     return mean + std * wide.astype(dtype)
 
 
@@ -124,7 +128,9 @@ _ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "uniform": lambda w, dtype, low, high: low + _numpy_unit(w, dtype) * (high - low),
     "normal": _numpy_normal,
     "bernoulli": lambda w, dtype, p, _: _numpy_unit(w, p.dtype) < p,
-    "integers": lambda w, dtype, low, high: low + ((w[0] * (high - low + 1).astype("uint64")) >> np.uint64(32)).astype("int64"),
+    "integers": lambda w, dtype, low, high: (
+        low + ((w[0] * (high - low + 1).astype("uint64")) >> np.uint64(32)).astype("int64")
+    ),
     "bits": lambda w, dtype, *_: w[0],
 }
 
@@ -135,10 +141,15 @@ _ORACLES: dict[str, Callable[..., np.ndarray]] = {
 def _element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
     key, number = (read(0, (index(k),)) for k in (0, 1))
     (position,) = at
-    counter = [cast(position, "uint32"), cast(position >> 32, "uint32"), cast(number, "uint32"), cast(number >> 32, "uint32")]
+    counter = [
+        cast(position, "uint32"),
+        cast(position >> 32, "uint32"),
+        cast(number, "uint32"),
+        cast(number >> 32, "uint32"),
+    ]
     words = philox(counter, [cast(key, "uint32"), cast(key >> 32, "uint32")])
-    words = tuple(words[k] for k in ORDER)
-    return KINDS[node.op["kind"]](words, node.op["dtype"], read(1, ()), read(2, ()))
+    ordered = [words[k] for k in ORDER]
+    return KINDS[node.op["kind"]](ordered, node.op["dtype"], read(1, ()), read(2, ()))
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -160,7 +171,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     """Of a uniform or normal number by its parameters, with the randomness held fixed (reparameterisation)."""
     from symc.tensor.reduce import sum
 
-    (g,), (_, a, b, *_rest) = gs, inputs
+    (g,) = gs
     unread = [None] * (len(inputs) - 3)
     if op["kind"] not in ("uniform", "normal"):
         return [None, None, None, *unread]
@@ -174,17 +185,29 @@ def _cases() -> list[Case]:
     state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
     far = Arg((2,), "uint64", values=[0xFEDCBA9876543210, 0xFFFFFFFF00000007])
     made = [
-        Case(lambda s, x, kind=kind, dtype=dtype, a=a, b=b: _random_like(s, kind, dtype, a, b, x), (s, Arg((3, 70))), grad=False, label=kind)
-        for kind, dtype, a, b in (
-            ("uniform", "float32", 0.0, 1.0), ("uniform", "float64", 0.0, 1.0), ("normal", "float32", 0.0, 1.0), ("normal", "float64", 0.0, 1.0),
-            ("bernoulli", "float32", 0.3, 0.0), ("bernoulli", "bool", 0.3, 0.0), ("bernoulli", "int64", 0.3, 0.0),
-            ("integers", "int64", -3, 11), ("integers", "int32", 0, 1),
+        Case(lambda s, x, given=given: _random_like(s, *given, x), (s, Arg((3, 70))), grad=False, label=given[0])
+        for given in (
+            ("uniform", "float32", 0.0, 1.0),
+            ("uniform", "float64", 0.0, 1.0),
+            ("normal", "float32", 0.0, 1.0),
+            ("normal", "float64", 0.0, 1.0),
+            ("bernoulli", "float32", 0.3, 0.0),
+            ("bernoulli", "bool", 0.3, 0.0),
+            ("bernoulli", "int64", 0.3, 0.0),
+            ("integers", "int64", -3, 11),
+            ("integers", "int32", 0, 1),
         )
         for s in (state, far)
-    ]  # fmt: skip
+    ]
     lows = (Arg((), low=-1, high=0), Arg((), low=1, high=2))
     for kind in ("uniform", "normal"):
-        made.append(Case(lambda s, x, a, b, kind=kind: _random_like(s, kind, a.dtype, a, b, x) * x, (state, Arg((2, 5)), *lows), label=kind))
+        made.append(
+            Case(
+                lambda s, x, a, b, kind=kind: _random_like(s, kind, a.dtype, a, b, x) * x,
+                (state, Arg((2, 5)), *lows),
+                label=kind,
+            )
+        )
     made.append(Case(lambda s, x: _random_like(s, "uniform", "float32", 0.0, 1.0, x), (state, Arg((0, 3))), grad=False))
     return made
 
@@ -194,7 +217,13 @@ def _random_like(state: Variable, kind: str, dtype: str, a: Any, b: Any, templat
 
 
 _random = record(
-    "random", infer=_infer, numpy=_numpy, grad=_grad, settle=_settle, lower=Indexed(_element, recompute=True, flat=True), cases=_cases
+    "random",
+    infer=_infer,
+    numpy=_numpy,
+    grad=_grad,
+    settle=_settle,
+    lower=Indexed(_element, recompute=True, flat=True),
+    cases=_cases,
 )
 
 _stored = record(
@@ -216,14 +245,16 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
     state : Variable
         ``(2,)`` uint64: the key, and the number of the draw.
     kind : {'uniform', 'normal', 'bernoulli', 'integers'}
-        Uniform in [a, b); normal with mean ``a`` and standard deviation ``b``; 1 with probability ``a``, else 0; whole numbers
-        from ``a`` to ``b``, both included.
+        Uniform in [a, b); normal with mean ``a`` and standard deviation ``b``; 1 with probability ``a``, else 0;
+        whole numbers from ``a`` to ``b``, both included.
     dtype : str
     a, b : float, int or scalar Variable
     shape : sequence of int or integer scalar
     """
     work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal") else None
-    return Op(_random, kind=kind, dtype=dtype, shape=None)(state, _parameter(a, work), _parameter(b, work), _template(shape))
+    return Op(_random, kind=kind, dtype=dtype, shape=None)(
+        state, _parameter(a, work), _parameter(b, work), _template(shape)
+    )
 
 
 def stored_bits(state: Variable, shape: Sequence[Any]) -> Variable:
@@ -242,4 +273,3 @@ def _parameter(value: Any, dtype: str | None) -> Variable:
 def _template(shape: Sequence[Any]) -> Variable:
     """A tensor of which only the shape is read."""
     return alloc(Constant(np.zeros((), "bool")), *shape) if len(shape) else Constant(np.zeros((), "bool"))
-

@@ -31,8 +31,8 @@ class RandomStreams:
     Parameters
     ----------
     seed : int, optional
-        With the same seed, the same draws in the same order have the same values, on every back end. None takes one from
-        the operating system.
+        With the same seed, the same draws in the same order have the same values, on every back end. None takes one
+        from the operating system.
 
     Attributes
     ----------
@@ -95,7 +95,13 @@ class RandomStreams:
     # --- distributions ----------------------------------------------------------------------------------------------
 
     def uniform(
-        self, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: str | None = None, nstreams: Any = None
+        self,
+        size: Any = None,
+        low: Any = 0.0,
+        high: Any = 1.0,
+        ndim: int | None = None,
+        dtype: str | None = None,
+        nstreams: Any = None,
     ) -> Variable:
         """Numbers from [low, high), all equally likely.
 
@@ -121,7 +127,13 @@ class RandomStreams:
         return self._scaled("uniform", size, low, high, ndim, dtype, lambda unit, a, b: a + unit * (b - a))
 
     def normal(
-        self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: str | None = None, nstreams: Any = None
+        self,
+        size: Any = None,
+        avg: Any = 0.0,
+        std: Any = 1.0,
+        ndim: int | None = None,
+        dtype: str | None = None,
+        nstreams: Any = None,
     ) -> Variable:
         """Normally distributed numbers with mean ``avg`` and standard deviation ``std``.
 
@@ -144,7 +156,14 @@ class RandomStreams:
         return self._marked(scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b), state)
 
     def binomial(
-        self, size: Any = None, n: Any = 1, p: Any = 0.5, ndim: int | None = None, dtype: str = "int64", prob: Any = None, nstreams: Any = None
+        self,
+        size: Any = None,
+        n: Any = 1,
+        p: Any = 0.5,
+        ndim: int | None = None,
+        dtype: str = "int64",
+        prob: Any = None,
+        nstreams: Any = None,
     ) -> Variable:
         """How many of ``n`` trials, each with probability ``p``, succeed.
 
@@ -191,13 +210,27 @@ class RandomStreams:
         for v in (low, high):
             if v.ndim or is_float(v.dtype):
                 raise DTypeError(located("random_integers: low and high must be whole scalars", [low, high]))
-        if isinstance(low, Constant) and isinstance(high, Constant) and not 0 <= int(high.data) - int(low.data) < 2**32 - 1:
-            raise ValueError(f"random_integers: high must be from low to low + 2**32 - 2, got {int(low.data)} and {int(high.data)}")
+        if (
+            isinstance(low, Constant)
+            and isinstance(high, Constant)
+            and not 0 <= int(high.data) - int(low.data) < 2**32 - 1
+        ):
+            raise ValueError(
+                f"random_integers: high must be from low to low + 2**32 - 2, got {int(low.data)} and {int(high.data)}"
+            )
         state = self._new_state()
-        return self._marked(draw(state, "integers", as_dtype(dtype), low, high, _shape(size, ndim, "random_integers", ())), state)
+        return self._marked(
+            draw(state, "integers", as_dtype(dtype), low, high, _shape(size, ndim, "random_integers", ())), state
+        )
 
     def multinomial(
-        self, size: Any = None, n: Any = 1, pvals: Any = (0.5, 0.5), ndim: int | None = None, dtype: str = "int64", nstreams: Any = None
+        self,
+        size: Any = None,
+        n: Any = 1,
+        pvals: Any = (0.5, 0.5),
+        ndim: int | None = None,
+        dtype: str = "int64",
+        nstreams: Any = None,
     ) -> Variable:
         """How often each outcome occurs in ``n`` trials.
 
@@ -223,19 +256,29 @@ class RandomStreams:
         state = self._new_state()
         once = _is_number(n, 1)
         shape = [*lead, *([] if once else [n]), shape_i(p, p.ndim - 1)]
-        chosen = self._race(state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape)
+        chosen = self._race(
+            state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape
+        )
         hits = ew.eq(reduce.iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
         counts = ew.cast(hits, "int64")
         return self._marked(ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype)), state)
 
     def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
-        """Which outcome of the last axis comes first, when each waits exponentially long with rate ``p``; and the waiting times."""
+        """Which outcome of the last axis comes first, when each waits exponentially long with rate ``p``; and the
+        waiting times."""
         wait = -ew.log1p(-draw(state, "uniform", p.dtype, 0.0, 1.0, shape))
         times = ew.switch(ew.gt(p, 0), wait / p, np.inf)
         return reduce.argmin(times, axis=-1), times
 
     def choice(
-        self, size: Any = None, a: Any = 2, replace: bool = True, p: Any = None, ndim: int | None = None, dtype: str = "int64", nstreams: Any = None
+        self,
+        size: Any = None,
+        a: Any = 2,
+        replace: bool = True,
+        p: Any = None,
+        ndim: int | None = None,
+        dtype: str = "int64",
+        nstreams: Any = None,
     ) -> Variable:
         """Entries drawn from a list.
 
@@ -285,7 +328,8 @@ class RandomStreams:
         Returns
         -------
         Variable
-            ``(*size, n)``. The time grows with the square of ``n``: every entry counts how many random keys are below its own.
+            ``(*size, n)``. The time grows with the square of ``n``: every entry counts how many random keys are below
+            its own.
         """
         state = self._new_state()
         keys = stored_bits(state, [*_shape(size, ndim, "permutation", ()), n])
@@ -320,7 +364,7 @@ class MRG_RandomStreams(RandomStreams):
 def _checked_seed(seed: Any) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(seed, Iterable):
+    if isinstance(seed, Iterable) and not isinstance(seed, str):
         return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1, np.uint64)[0])
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"RandomStreams: seed must be a whole number from 0, or a sequence of them, got {seed!r}")
@@ -330,7 +374,9 @@ def _checked_seed(seed: Any) -> int:
 def _float_dtype(dtype: str | None, what: str) -> str:
     found = as_dtype(dtype or config.floatX)
     if not is_float(found):
-        raise DTypeError(f"{what}: dtype must be float32 or float64, got {found}; cast the result, or use random_integers")
+        raise DTypeError(
+            f"{what}: dtype must be float32 or float64, got {found}; cast the result, or use random_integers"
+        )
     return found
 
 

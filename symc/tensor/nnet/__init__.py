@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 from symc.tensor.nnet.activations import (
-    elu, hard_sigmoid, leaky_relu, logsoftmax, logsumexp, relu, selu, sigmoid, softmax, softplus, softsign, ultra_fast_sigmoid,
-)  # fmt: skip
-from symc.tensor.nnet.conv import conv2d, conv2d_grad_wrt_inputs, conv2d_grad_wrt_weights, conv2d_transpose, separable_conv2d
+    elu,
+    hard_sigmoid,
+    leaky_relu,
+    logsoftmax,
+    logsumexp,
+    relu,
+    selu,
+    sigmoid,
+    softmax,
+    softplus,
+    softsign,
+    ultra_fast_sigmoid,
+)
+from symc.tensor.nnet.conv import (
+    conv2d,
+    conv2d_grad_wrt_inputs,
+    conv2d_grad_wrt_weights,
+    conv2d_transpose,
+    separable_conv2d,
+)
 from symc.tensor.nnet.losses import (
-    binary_crossentropy, categorical_crossentropy, confusion_matrix, crossentropy_categorical_1hot,
-    crossentropy_softmax_1hot, sigmoid_binary_crossentropy,
-)  # fmt: skip
+    binary_crossentropy,
+    categorical_crossentropy,
+    confusion_matrix,
+    crossentropy_categorical_1hot,
+    crossentropy_softmax_1hot,
+    sigmoid_binary_crossentropy,
+)
 from symc.tensor.nnet.normalization import batch_normalization, batch_normalization_test, batch_normalization_train
 
 __all__ = [
-    "batch_normalization", "batch_normalization_test", "batch_normalization_train", "binary_crossentropy",
-    "categorical_crossentropy", "confusion_matrix", "conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights",
-    "conv2d_transpose", "crossentropy_categorical_1hot", "crossentropy_softmax_1hot", "elu", "hard_sigmoid", "leaky_relu",
-    "logsoftmax", "logsumexp", "relu", "selu", "separable_conv2d", "sigmoid", "sigmoid_binary_crossentropy", "softmax", "softplus",
-    "softsign", "ultra_fast_sigmoid",
-]  # fmt: skip
+    "batch_normalization",
+    "batch_normalization_test",
+    "batch_normalization_train",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "confusion_matrix",
+    "conv2d",
+    "conv2d_grad_wrt_inputs",
+    "conv2d_grad_wrt_weights",
+    "conv2d_transpose",
+    "crossentropy_categorical_1hot",
+    "crossentropy_softmax_1hot",
+    "elu",
+    "hard_sigmoid",
+    "leaky_relu",
+    "logsoftmax",
+    "logsumexp",
+    "relu",
+    "selu",
+    "separable_conv2d",
+    "sigmoid",
+    "sigmoid_binary_crossentropy",
+    "softmax",
+    "softplus",
+    "softsign",
+    "ultra_fast_sigmoid",
+]

@@ -1,4 +1,5 @@
-"""Cross-entropies. ``symc.tensor.nnet.rules`` keeps them finite when the probabilities come from a softmax or a sigmoid."""
+"""Cross-entropies. ``symc.tensor.nnet.rules`` keeps them finite when the probabilities come from a softmax or a
+sigmoid."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
 from symc.guards import require_equal
 from symc.loops.expr import Expr, call, cast, const, select
-from symc.op import RECORDS, Arg, Case, Op, record
+from symc.op import RECORDS, Arg, Case, Op, Record, record
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor, dimshuffle, unify_dtypes
@@ -24,9 +25,13 @@ from symc.tensor.nnet.activations import softmax
 from symc.types import TensorType
 
 __all__ = [
-    "binary_crossentropy", "categorical_crossentropy", "confusion_matrix", "crossentropy_categorical_1hot",
-    "crossentropy_softmax_1hot", "sigmoid_binary_crossentropy",
-]  # fmt: skip
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "confusion_matrix",
+    "crossentropy_categorical_1hot",
+    "crossentropy_softmax_1hot",
+    "sigmoid_binary_crossentropy",
+]
 
 # --- of one class out of many, given by its number --------------------------------------------------------------------
 
@@ -34,11 +39,19 @@ __all__ = [
 def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     p, y = inputs
     if p.ndim != y.ndim + 1:
-        raise ShapeError(located(
-            f"{op.name}: labels must have one axis less than the distributions, got {y.ndim} and {p.ndim}", inputs,
-            "distributions are (batch, classes), labels (batch,)"))  # fmt: skip
+        raise ShapeError(
+            located(
+                f"{op.name}: labels must have one axis less than the distributions, got {y.ndim} and {p.ndim}",
+                inputs,
+                "distributions are (batch, classes), labels (batch,)",
+            )
+        )
     if not is_integer(y.dtype):
-        raise DTypeError(located(f"{op.name}: labels must be whole numbers, got {y.dtype}", inputs, "cast them, or give distributions"))
+        raise DTypeError(
+            located(
+                f"{op.name}: labels must be whole numbers, got {y.dtype}", inputs, "cast them, or give distributions"
+            )
+        )
     shape = [
         require_equal(a, b, lambda k=k: located(f"{op.name}: labels and distributions differ on axis {k}", inputs))  # type: ignore[misc]
         for k, (a, b) in enumerate(zip(p.type.shape, y.type.shape))
@@ -125,7 +138,7 @@ _1hot = record(
     cases=lambda: _1hot_cases("categorical_crossentropy_1hot", 0.1, 1.0),
 )
 
-_softmax_1hot = record(
+_softmax_1hot: Record = record(
     "crossentropy_softmax_1hot",
     infer=_1hot_infer,
     numpy=_softmax_1hot_numpy,
@@ -134,11 +147,13 @@ _softmax_1hot = record(
     cases=lambda: [
         *_1hot_cases("crossentropy_softmax_1hot", -3.0, 3.0),
         Case(
-            lambda x, y: Op(_softmax_1hot)(x, y), (Arg((2, 3), values=[1e4, 0, -1e4, 88, 90, 89]), Arg((2,), "int64", values=[1, 0])),
-            grad=False, label="extreme",
+            lambda x, y: Op(_softmax_1hot)(x, y),
+            (Arg((2, 3), values=[1e4, 0, -1e4, 88, 90, 89]), Arg((2,), "int64", values=[1, 0])),
+            grad=False,
+            label="extreme",
         ),
     ],
-)  # fmt: skip
+)
 
 
 def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
@@ -149,8 +164,8 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
     coding_dist : tensor_like
         ``(..., classes)`` predicted probabilities, such as a softmax.
     true_dist : tensor_like
-        Either ``(...)`` whole numbers, the number of the true class of each row (counted from the end where negative), or
-        ``(..., classes)`` true probabilities.
+        Either ``(...)`` whole numbers, the number of the true class of each row (counted from the end where
+        negative), or ``(..., classes)`` true probabilities.
 
     Returns
     -------
@@ -174,9 +189,14 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
     if t.ndim == p.ndim - 1:
         return Op(_1hot)(p, t)
     if t.ndim != p.ndim:
-        raise ShapeError(located(
-            f"categorical_crossentropy: true_dist must have as many axes as coding_dist ({p.ndim}), or one less, got {t.ndim}", [p, t],
-            "give labels as (batch,) whole numbers, or distributions as (batch, classes)"))  # fmt: skip
+        raise ShapeError(
+            located(
+                f"categorical_crossentropy: true_dist must have as many axes as coding_dist "
+                f"({p.ndim}), or one less, got {t.ndim}",
+                [p, t],
+                "give labels as (batch,) whole numbers, or distributions as (batch, classes)",
+            )
+        )
     return -reduce.sum(t * ew.log(p), axis=-1)
 
 
@@ -242,9 +262,12 @@ _binary_slope = elementwise(
     "binary_crossentropy_slope", _slope_body, _slope_numpy, _slope_grad, domain=((-2, 2), (0.3, 0.7), (0.05, 0.25))
 )
 _binary = elementwise(
-    "binary_crossentropy", _binary_body, _binary_numpy,
-    lambda g, y, o, t: (_binary_slope(g, o, t), g * (ew.log1p(-o) - ew.log(o))), domain=((0.1, 0.9), (0.1, 0.9)),
-)  # fmt: skip
+    "binary_crossentropy",
+    _binary_body,
+    _binary_numpy,
+    lambda g, y, o, t: (_binary_slope(g, o, t), g * (ew.log1p(-o) - ew.log(o))),
+    domain=((0.1, 0.9), (0.1, 0.9)),
+)
 
 
 def _logits_body(x: Expr, t: Expr) -> Expr:
@@ -252,11 +275,18 @@ def _logits_body(x: Expr, t: Expr) -> Expr:
     return call("softplus", -abs(x)) + _unless_zero(cast(x > 0, x.dtype) - t, x)
 
 
+def _logits_numpy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    x, factor = x.astype("float64"), (x > 0) - t.astype("float64")
+    return np.logaddexp(0, -np.abs(x)) + np.where(factor == 0, 0, x * factor)
+
+
 _sigmoid_binary = elementwise(
-    "sigmoid_binary_crossentropy", _logits_body,
-    lambda x, t: np.logaddexp(0, x.astype("float64")) - np.where(t == 0, 0, x.astype("float64") * t),
-    lambda g, y, x, t: (g * (ew.sigmoid(x) - t), -(g * x)), domain=((-3, 3), (0.1, 0.9)),
-)  # fmt: skip
+    "sigmoid_binary_crossentropy",
+    _logits_body,
+    _logits_numpy,
+    lambda g, y, x, t: (g * (ew.sigmoid(x) - t), -(g * x)),
+    domain=((-3, 3), (0.1, 0.9)),
+)
 
 
 def binary_crossentropy(output: Any, target: Any) -> Variable:
@@ -276,7 +306,8 @@ def binary_crossentropy(output: Any, target: Any) -> Variable:
 
     Notes
     -----
-    Values and gradients stay finite when ``output`` is a sigmoid that saturates: a rule then computes from its argument.
+    Values and gradients stay finite when ``output`` is a sigmoid that saturates: a rule then computes from its
+    argument.
     """
     return _binary(output, target)
 
@@ -302,8 +333,8 @@ def confusion_matrix(actual: Any, pred: Any, n_classes: Any = None) -> list[Vari
     Returns
     -------
     list of two Variables
-        ``(n_classes, n_classes)`` int64 counts, row by true class and column by predicted one; and the classes in order,
-        ``arange(n_classes)``. Unlike Theano's, the matrix has rows also for classes that do not occur.
+        ``(n_classes, n_classes)`` int64 counts, row by true class and column by predicted one; and the classes in
+        order, ``arange(n_classes)``. Unlike Theano's, the matrix has rows also for classes that do not occur.
     """
     actual, pred = as_tensor(actual), as_tensor(pred)
     for v in (actual, pred):

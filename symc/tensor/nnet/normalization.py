@@ -39,9 +39,13 @@ class _Parameters:
         if v.ndim == self.x.ndim:
             return addbroadcast(v, *[k for k in self.axes if not v.type.broadcastable[k]]) if self.axes else v
         if v.ndim != len(self.kept):
-            raise ShapeError(located(
-                f"{self.what}: {name} must have {len(self.kept)} axes, or {self.x.ndim} with 1 on the axes {self.axes}, got {v.ndim}",
-                [self.x, v]))  # fmt: skip
+            raise ShapeError(
+                located(
+                    f"{self.what}: {name} must have {len(self.kept)} axes, "
+                    f"or {self.x.ndim} with 1 on the axes {self.axes}, got {v.ndim}",
+                    [self.x, v],
+                )
+            )
         return dimshuffle(v, [self.kept.index(k) if k in self.kept else "x" for k in range(self.x.ndim)])
 
     def fold(self, v: Variable) -> Variable:
@@ -94,12 +98,13 @@ def batch_normalization_train(
     Returns
     -------
     tuple of Variable
-        ``out`` of the shape of ``inputs``; ``mean`` and ``invstd``, shaped like ``gamma``; then the new ``running_mean`` and
-        ``running_var`` (unbiased) for those that were given.
+        ``out`` of the shape of ``inputs``; ``mean`` and ``invstd``, shaped like ``gamma``; then the new
+        ``running_mean`` and ``running_var`` (unbiased) for those that were given.
 
     References
     ----------
-    .. [1] Sergey Ioffe and Christian Szegedy (2015): Batch normalization: accelerating deep network training by reducing
+    .. [1] Sergey Ioffe and Christian Szegedy (2015): Batch normalization: accelerating deep network training by
+    reducing
            internal covariate shift. arXiv:1502.03167.
     """
     what = "batch_normalization_train"
@@ -138,5 +143,7 @@ def batch_normalization_test(
     what = "batch_normalization_test"
     x, scale = as_tensor(inputs), as_tensor(gamma)
     shapes = _Parameters(x, _axes(axes, x, what), scale, what)
-    given: Sequence[Variable] = [shapes.spread(v, n) for v, n in ((scale, "gamma"), (beta, "beta"), (mean, "mean"), (var, "var"))]
+    given: Sequence[Variable] = [
+        shapes.spread(v, n) for v, n in ((scale, "gamma"), (beta, "beta"), (mean, "mean"), (var, "var"))
+    ]
     return (x - given[2]) * (given[0] / ew.sqrt(given[3] + epsilon)) + given[1]

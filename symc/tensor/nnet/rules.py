@@ -15,33 +15,38 @@ from symc.tensor.nnet.losses import sigmoid_binary_crossentropy
 __all__ = ["CROSSENTROPY_RULES"]
 
 
-def _is(v: Variable, op: str) -> bool:
-    return v.owner is not None and v.owner.op.name == op
+def _made_by(v: Variable, op: str) -> Apply | None:
+    """The application of ``op`` that computes ``v``, if that is what does."""
+    return v.owner if v.owner is not None and v.owner.op.name == op else None
 
 
 def _from_logits(node: Apply) -> Variable | None:
     p, y = node.inputs
-    if not _is(p, "softmax") or p.owner.op["axis"] != p.ndim - 1:
+    made = _made_by(p, "softmax")
+    if made is None or made.op["axis"] != p.ndim - 1:
         return None
-    return Op(RECORDS["crossentropy_softmax_1hot"])(p.owner.inputs[0], y)
+    return Op(RECORDS["crossentropy_softmax_1hot"])(made.inputs[0], y)
 
 
 def _log_of_softmax(node: Apply) -> Variable | None:
-    (p,) = node.inputs
-    return logsoftmax(p.owner.inputs[0], p.owner.op["axis"]) if _is(p, "softmax") else None
+    made = _made_by(node.inputs[0], "softmax")
+    return None if made is None else logsoftmax(made.inputs[0], made.op["axis"])
 
 
 def _binary_of_sigmoid(node: Apply) -> Variable | None:
     o, t = node.inputs
-    return sigmoid_binary_crossentropy(o.owner.inputs[0], t) if _is(o, "sigmoid") else None
+    made = _made_by(o, "sigmoid")
+    return None if made is None else sigmoid_binary_crossentropy(made.inputs[0], t)
 
 
 def _factors(v: Variable) -> list[Variable]:
-    found, stack = [], [v]
+    found: list[Variable] = []
+    stack = [v]
     while stack:
         v = stack.pop()
-        if _is(v, "mul") and len(found) + len(stack) < 8:
-            stack.extend(v.owner.inputs[::-1])
+        product = _made_by(v, "mul")
+        if product is not None and len(found) + len(stack) < 8:
+            stack.extend(product.inputs[::-1])
         else:
             found.append(v)
     return found
@@ -51,9 +56,10 @@ def _slope_of_sigmoid(node: Apply) -> Variable | None:
     """``slope(g, o, t) * o * (1 - o)`` is ``g * (o - t)``; a saturated ``o`` would make it 0 / 0."""
     factors = _factors(node.outputs[0])
     for slope in factors:
-        if not _is(slope, "binary_crossentropy_slope"):
+        made = _made_by(slope, "binary_crossentropy_slope")
+        if made is None:
             continue
-        g, o, t = slope.owner.inputs
+        g, o, t = made.inputs
         complement = next((v for v in factors if _is_complement(v, o)), None)
         if complement is None or not any(v is o for v in factors):
             continue
@@ -68,7 +74,8 @@ def _slope_of_sigmoid(node: Apply) -> Variable | None:
 
 
 def _is_complement(v: Variable, o: Variable) -> bool:
-    return _is(v, "sub") and v.owner.inputs[1] is o and is_constant(v.owner.inputs[0], 1)
+    made = _made_by(v, "sub")
+    return made is not None and made.inputs[1] is o and is_constant(made.inputs[0], 1)
 
 
 CROSSENTROPY_RULES = RuleList(

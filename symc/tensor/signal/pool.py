@@ -1,7 +1,7 @@
 """Pooling: the largest, mean or summed value of every window of the last two axes.
 
-``pool2d`` is a routine; so is its gradient. Averages and sums are linear, so the gradient of their gradient is the pooling
-itself; for the maximum it picks, from the second-order term, what stands at the positions of the maxima.
+``pool2d`` is a routine; so is its gradient. Averages and sums are linear, so the gradient of their gradient is the
+pooling itself; for the maximum it picks, from the second-order term, what stands at the positions of the maxima.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.gradient_marks import ZERO
 from symc.graph import Apply, Variable
 from symc.guards import require_equal
-from symc.op import Arg, Case, Op, Routine, record
+from symc.op import Arg, Case, Op, Record, Routine, record
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.types import TensorType
@@ -39,9 +39,16 @@ def _out_length(op: Op, axis: int, length: dims.Dim, operands: Sequence[Variable
             return dims.add(dims.floordiv(dims.sub(length, 1), stride), 1)
         return dims.add(dims.maximum(dims.ceildiv(dims.sub(length, window), stride), 0), 1)
     count = dims.add(dims.floordiv(dims.sub(padded, window), stride), 1)
-    require_equal(dims.minimum(count, 1), 1, lambda: located(
-        f"pool_2d: a window of {window} does not fit on axis {axis - 2}, which has {dims.show(padded)} with its padding", operands,
-        "use a smaller ws, pad, or ignore_border=False"))  # fmt: skip
+    require_equal(
+        dims.minimum(count, 1),
+        1,
+        lambda: located(
+            f"pool_2d: a window of {window} does not fit on axis {axis - 2}, "
+            f"which has {dims.show(padded)} with its padding",
+            operands,
+            "use a smaller ws, pad, or ignore_border=False",
+        ),
+    )
     return count
 
 
@@ -93,7 +100,9 @@ def _window_sum(op: Op, x: np.ndarray, outside: float, shape: Sequence[int]) -> 
     grown = [((oh - 1) * sh + wh, ph), ((ow - 1) * sw + ww, pw)]
     after = [max(need - before - have, 0) for (need, before), have in zip(grown, x.shape[-2:])]
     padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(ph, after[0]), (pw, after[1])], constant_values=outside)
-    return np.lib.stride_tricks.sliding_window_view(padded, (wh, ww), (-2, -1))[..., ::sh, ::sw, :, :][..., :oh, :ow, :, :]
+    return np.lib.stride_tricks.sliding_window_view(padded, (wh, ww), (-2, -1))[..., ::sh, ::sw, :, :][
+        ..., :oh, :ow, :, :
+    ]
 
 
 def _lengths(op: Op, x: np.ndarray) -> tuple[int, int]:
@@ -169,12 +178,15 @@ def _cases(order: int) -> list[Case]:
             if order == 0:
                 made.append(Case(lambda x, ws=ws, given=given: pool_2d(x, ws, **given), args))
             elif mode == "max":
-                made.append(Case(lambda x, ws=ws, given=given: _derivative(pool_2d(x, ws, **given), x, order), args, grad=False))
+                made.append(
+                    Case(lambda x, ws=ws, given=given: _derivative(pool_2d(x, ws, **given), x, order), args, grad=False)
+                )
     return made
 
 
 def _derivative(y: Variable, x: Variable, order: int) -> Variable:
-    """A gradient of pooling, or the gradient of that by the incoming one, with weights that differ from place to place."""
+    """A gradient of pooling, or the gradient of that by the incoming one, with weights that differ from place to
+    place."""
     from symc.gradient import grad
     from symc.tensor.reduce import sum
 
@@ -185,7 +197,7 @@ def _derivative(y: Variable, x: Variable, order: int) -> Variable:
     return grad(sum(dx * ew.sin(x)), weights)
 
 
-_pool = record(
+_pool: Record = record(
     "pool2d",
     infer=_infer,
     numpy=_forward_numpy,
@@ -194,7 +206,7 @@ _pool = record(
     cases=lambda: _cases(0),
 )
 
-_pool_grad = record(
+_pool_grad: Record = record(
     "pool2d_grad",
     infer=_grad_infer,
     numpy=_backward_numpy,
@@ -203,7 +215,7 @@ _pool_grad = record(
     cases=lambda: _cases(1),
 )
 
-_max_grad_grad = record(
+_max_grad_grad: Record = record(
     "pool2d_max_grad_grad",
     infer=_grad_grad_infer,
     numpy=_grad_grad_numpy,
@@ -218,7 +230,9 @@ _max_grad_grad = record(
 
 def _pair(value: Any, name: str, least: int) -> Pair:
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(entries) != 2 or any(isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries):
+    if len(entries) != 2 or any(
+        isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries
+    ):
         raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of whole numbers from {least}, got {value!r}")
     return int(entries[0]), int(entries[1])
 
@@ -249,8 +263,8 @@ def pool_2d(
     ws : int or pair of int
         The window, (rows, columns).
     ignore_border : bool
-        Drop what is left at the end when windows do not fill the axis. False (with no padding) lets the last window be cut by
-        the edge. Not given, it is False, as in Theano, with a warning.
+        Drop what is left at the end when windows do not fill the axis. False (with no padding) lets the last window
+        be cut by the edge. Not given, it is False, as in Theano, with a warning.
     stride : int or pair of int, optional
         Distance of neighbouring windows; default ``ws``.
     pad : int or pair of int
@@ -263,8 +277,8 @@ def pool_2d(
     Returns
     -------
     Variable
-        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored. Float input keeps its dtype; maxima
-        and sums of whole numbers stay whole.
+        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored. Float input keeps its
+        dtype; maxima and sums of whole numbers stay whole.
 
     Raises
     ------
@@ -283,7 +297,11 @@ def pool_2d(
     >>> T.signal.pool.pool_2d(T.tensor4("x", shape=(None, 3, 33, 33)), (2, 2), ignore_border=True).static_shape
     (None, 3, 16, 16)
     """
-    ws, stride, pad = _renamed(ws, ds, "ws", "ds"), _renamed(stride, st, "stride", "st"), _renamed(pad, padding, "pad", "padding")
+    ws, stride, pad = (
+        _renamed(ws, ds, "ws", "ds"),
+        _renamed(stride, st, "stride", "st"),
+        _renamed(pad, padding, "pad", "padding"),
+    )
     if ws is None:
         raise ValueError("pool_2d: ws is missing: the window's (rows, columns)")
     if mode not in MODES:
@@ -291,12 +309,16 @@ def pool_2d(
     window = _pair(ws, "ws", 1)
     pads = (0, 0) if pad is None else _pair(pad, "pad", 0)
     if ignore_border is None:
-        warnings.warn("pool_2d: ignore_border is not given and taken to be False; write it, True is faster", stacklevel=2)
+        warnings.warn(
+            "pool_2d: ignore_border is not given and taken to be False; write it, True is faster", stacklevel=2
+        )
         ignore_border = False
     if pads != (0, 0) and not ignore_border:
         raise ValueError(f"pool_2d: pad={pads} needs ignore_border=True")
     if any(p >= w for p, w in zip(pads, window)):
-        raise ValueError(f"pool_2d: pad={pads} must be smaller than the window {window}: some windows would hold padding alone")
+        raise ValueError(
+            f"pool_2d: pad={pads} must be smaller than the window {window}: some windows would hold padding alone"
+        )
     strides = window if stride is None else _pair(stride, "stride", 1)
     x = as_tensor(input)
     if x.ndim < 2:

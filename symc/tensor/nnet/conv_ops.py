@@ -1,0 +1,268 @@
+"""The primitives of convolution: one linear map and its two adjoints.
+
+The three primitives share one geometry (``_Geometry``). Each one's gradients are the two others, so derivatives of any
+order exist. Where an adjoint must know the shape of what it produces, it takes a *template* of which only the shape is
+read; ``settle`` puts dims in the template's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symc import dims
+from symc.dtypes import is_float
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Apply, Variable
+from symc.guards import require_equal
+from symc.op import Case, Op, Record, Routine, record
+from symc.types import TensorType
+
+__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D", "map_shape"]
+
+
+class _Geometry(NamedTuple):
+    """The dims of a convolution: images ``(n, c, h, w)``, filters ``(k, c / groups, r, s)``, maps ``(n, k, oh,
+    ow)``."""
+
+    images: tuple[dims.Dim, ...]
+    filters: tuple[dims.Dim, ...]
+    maps: tuple[dims.Dim, ...]
+    pads: tuple[tuple[dims.Dim, dims.Dim], ...]
+
+
+def _padding(op: Op, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
+    """Zeros before and after an image's axis (0: rows, 1: columns) for a filter that covers ``extent`` pixels."""
+    pad = op["pad"]
+    if pad == "full":
+        return dims.sub(extent, 1), dims.sub(extent, 1)
+    if pad == "half":
+        return dims.floordiv(extent, 2), dims.floordiv(extent, 2)
+    return pad[axis]
+
+
+def _geometry(
+    op: Op, images: Sequence[dims.Dim], filters: Sequence[dims.Dim], operands: Sequence[Variable]
+) -> _Geometry:
+    """The shape of the maps, and the checks that images and filters fit each other."""
+    groups = op["groups"]
+    for what, count in (("channels of the images", images[1]), ("filters", filters[0])):
+        if type(count) is int and count % groups:
+            raise ShapeError(located(f"{op.name}: {count} {what} cannot be divided into {groups} groups", operands))
+    require_equal(
+        images[1],
+        dims.mul(filters[1], groups),
+        lambda: located(
+            f"{op.name}: the images have {dims.show(images[1])} channels, "
+            f"the filters expect {dims.show(dims.mul(filters[1], groups))} "
+            f"({dims.show(filters[1])} in each of {groups} groups)",
+            operands,
+            "filters have the shape (number of filters, channels / num_groups, rows, columns)",
+        ),
+    )
+    pads, out = [], []
+    for axis, word in enumerate(("rows", "columns")):
+        length, size = images[2 + axis], filters[2 + axis]
+        extent = dims.add(dims.mul(dims.sub(size, 1), op["dilation"][axis]), 1)
+        before, after = _padding(op, axis, extent)
+        padded = dims.add(length, dims.add(before, after))
+        count = dims.add(dims.floordiv(dims.sub(padded, extent), op["stride"][axis]), 1)
+        require_equal(
+            dims.minimum(count, 1),
+            1,
+            lambda word=word, padded=padded, extent=extent: located(  # type: ignore[misc]
+                f"{op.name}: a filter covers {dims.show(extent)} {word}, "
+                f"but the padded images have only {dims.show(padded)}",
+                operands,
+                "pad more (border_mode), or use smaller filters",
+            ),
+        )
+        pads.append((before, after))
+        out.append(count)
+    return _Geometry(tuple(images), tuple(filters), (images[0], filters[0], *out), tuple(pads))
+
+
+def _check_maps(op: Op, found: Sequence[dims.Dim], wanted: Sequence[dims.Dim], operands: Sequence[Variable]) -> None:
+    for have, want, word in zip(found, wanted, ("batch", "filters", "rows", "columns")):
+        require_equal(
+            have,
+            want,
+            lambda have=have, want=want, word=word: located(  # type: ignore[misc]
+                f"{op.name}: the maps have {dims.show(have)} as their number of {word}; "
+                f"images and filters of these shapes make "
+                f"{dims.show(want)}",
+                operands,
+                "check the given shape, border_mode, subsample and filter_dilation",
+            ),
+        )
+
+
+def _check_operands(op: Op, operands: Sequence[Variable]) -> None:
+    for v in operands:
+        if v.ndim != 4:
+            raise ShapeError(
+                located(
+                    f"{op.name}: every operand must have 4 axes, got {v.ndim}",
+                    operands,
+                    "images are (batch, channels, rows, columns), filters (filters, channels, rows, columns)",
+                )
+            )
+        if not is_float(v.dtype) or v.dtype != operands[0].dtype:
+            raise DTypeError(located(f"{op.name}: operands must have one float dtype", operands, "cast one of them"))
+
+
+# --- the three primitives ---------------------------------------------------------------------------------------------
+
+
+def _forward_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
+    _check_operands(op, inputs)
+    return _geometry(op, inputs[0].type.shape, inputs[1].type.shape, inputs)
+
+
+def _adjoint_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
+    """For both adjoints: the shape of what they produce is the template's, or the attribute ``shape``."""
+    _check_operands(op, inputs)
+    made = op["shape"] if op["shape"] is not None else inputs[2].type.shape
+    if op.record is BACKWARD_DATA:
+        found = _geometry(op, made, inputs[1].type.shape, inputs)
+        _check_maps(op, inputs[0].type.shape, found.maps, inputs)
+    else:
+        found = _geometry(op, inputs[0].type.shape, made, inputs)
+        _check_maps(op, inputs[1].type.shape, found.maps, inputs)
+    return found
+
+
+def _parameters(geometry: Callable[[Op, Sequence[Variable]], _Geometry]) -> Callable[[Apply], list[dims.Dim]]:
+    def parameters(node: Apply) -> list[dims.Dim]:
+        op = node.op
+        g = geometry(op, node.inputs)
+        return [
+            *g.images,
+            g.filters[0],
+            *g.filters[2:],
+            *g.maps[2:],
+            *op["stride"],
+            g.pads[0][0],
+            g.pads[1][0],
+            *op["dilation"],
+            op["groups"],
+            int(op["flip"]),
+        ]
+
+    return parameters
+
+
+def _other(op: Op, kind: Any, *inputs: Variable, template: Variable | None = None) -> Variable:
+    """Another of the three primitives with the attributes of ``op``."""
+    attrs = {k: v for k, v in op.attrs.items() if k != "shape"}
+    if template is None:
+        return Op(kind, **attrs)(*inputs)
+    return Op(kind, **attrs, shape=None)(*inputs, template)
+
+
+def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+    return Op(op.record, **{**op.attrs, "shape": types[0].shape})(*inputs[:2])
+
+
+def _plain_pads(op: Op, filters: Sequence[int]) -> list[tuple[int, int]]:
+    return [_padding(op, k, (filters[2 + k] - 1) * op["dilation"][k] + 1) for k in (0, 1)]
+
+
+def _patches(op: Op, x: np.ndarray, filters: Sequence[int]) -> np.ndarray:
+    """``(n, groups, c / groups, oh, ow, r, s)``: the pixels under the filter at every place, as a view of the padded
+    images."""
+    (dh, dw), (sh, sw), groups = op["dilation"], op["stride"], op["groups"]
+    padded = np.pad(x, [(0, 0), (0, 0), *_plain_pads(op, filters)])
+    extent = [(filters[2] - 1) * dh + 1, (filters[3] - 1) * dw + 1]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, (2, 3), writeable=True)[
+        :, :, ::sh, ::sw, ::dh, ::dw
+    ]
+    return windows.reshape(x.shape[0], groups, x.shape[1] // groups, *windows.shape[2:])
+
+
+def _grouped_filters(op: Op, w: np.ndarray) -> np.ndarray:
+    """``(groups, k / groups, c / groups, r, s)``, as the sum over a patch wants them."""
+    w = w[:, :, ::-1, ::-1] if op["flip"] else w
+    return w.reshape(op["groups"], -1, *w.shape[1:])
+
+
+def _forward_numpy(op: Op, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    patches = _patches(op, x.astype("float64"), w.shape)
+    y = np.einsum("ngcyxrs,gkcrs->ngkyx", patches, _grouped_filters(op, w.astype("float64")))
+    return y.reshape(len(x), len(w), *y.shape[3:]).astype(x.dtype)
+
+
+def _data_numpy(op: Op, g: np.ndarray, w: np.ndarray, *template: np.ndarray) -> np.ndarray:
+    n, c, h, width = template[0].shape if template else op["shape"]
+    (top, bottom), (left, right) = _plain_pads(op, w.shape)
+    padded = np.zeros((n, c, h + top + bottom, width + left + right))
+    grouped = _grouped_filters(op, w.astype("float64"))
+    maps = g.astype("float64").reshape(n, op["groups"], -1, *g.shape[2:])
+    (sh, sw), (dh, dw) = op["stride"], op["dilation"]
+    for y, x in np.ndindex(*g.shape[2:]):
+        rows, cols = y * sh + dh * np.arange(w.shape[2]), x * sw + dw * np.arange(w.shape[3])
+        spread = np.einsum("ngk,gkcrs->ngcrs", maps[:, :, :, y, x], grouped)
+        padded[:, :, rows[:, None], cols] += spread.reshape(n, c, *w.shape[2:])
+    return padded[:, :, top : top + h, left : left + width].astype(g.dtype)
+
+
+def _weights_numpy(op: Op, x: np.ndarray, g: np.ndarray, *template: np.ndarray) -> np.ndarray:
+    shape = template[0].shape if template else op["shape"]
+    maps = g.astype("float64").reshape(len(g), op["groups"], -1, *g.shape[2:])
+    dw = np.einsum("ngcyxrs,ngkyx->gkcrs", _patches(op, x.astype("float64"), shape), maps).reshape(shape)
+    return (dw[:, :, ::-1, ::-1] if op["flip"] else dw).astype(x.dtype)
+
+
+def _cases(which: str) -> list[Case]:
+    """Written with the users' functions, which stand on this module."""
+    from symc.tensor.nnet.conv import conv_cases
+
+    return conv_cases(which)
+
+
+def map_shape(attrs: dict[str, Any], images: Sequence[dims.Dim], filters: Sequence[dims.Dim]) -> tuple[dims.Dim, ...]:
+    """``(batch, filters, rows, columns)`` of what ``CONV2D`` with these attributes makes."""
+    return _geometry(Op(CONV2D, **attrs), images, filters, ()).maps
+
+
+CONV2D: Record = record(
+    "conv2d",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, _forward_geometry(op, inputs).maps),
+    numpy=_forward_numpy,
+    grad=lambda op, inputs, outputs, gs: [
+        _other(op, BACKWARD_DATA, gs[0], inputs[1], template=inputs[0]),
+        _other(op, BACKWARD_WEIGHTS, inputs[0], gs[0], template=inputs[1]),
+    ],
+    lower=Routine("conv2d_forward", _parameters(_forward_geometry)),
+    cases=lambda: _cases("forward"),
+)
+
+BACKWARD_DATA: Record = record(
+    "conv2d_backward_data",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, _adjoint_geometry(op, inputs).images),
+    numpy=_data_numpy,
+    grad=lambda op, inputs, outputs, gs: [
+        _other(op, CONV2D, gs[0], inputs[1]),
+        _other(op, BACKWARD_WEIGHTS, gs[0], inputs[0], template=inputs[1]),
+        *[None] * (len(inputs) - 2),
+    ],
+    lower=Routine("conv2d_backward_data", _parameters(_adjoint_geometry)),
+    settle=_settle,
+    cases=lambda: _cases("data"),
+)
+
+BACKWARD_WEIGHTS: Record = record(
+    "conv2d_backward_weights",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, _adjoint_geometry(op, inputs).filters),
+    numpy=_weights_numpy,
+    grad=lambda op, inputs, outputs, gs: [
+        _other(op, BACKWARD_DATA, inputs[1], gs[0], template=inputs[0]),
+        _other(op, CONV2D, inputs[0], gs[0]),
+        *[None] * (len(inputs) - 2),
+    ],
+    lower=Routine("conv2d_backward_weights", _parameters(_adjoint_geometry)),
+    settle=_settle,
+    cases=lambda: _cases("weights"),
+)
