@@ -46,18 +46,49 @@ def _mul(a: Dim, b: Dim) -> Dim:
 
 
 @lru_cache(maxsize=65536)
+def _nonnegative(x: Any) -> bool:
+    """Is ``x`` seen to be 0 or more? By its structure alone: sympy's own reasoning takes milliseconds a question."""
+    if x.is_Number:
+        return bool(x >= 0)
+    if x.is_Symbol:
+        return bool(x.is_nonnegative)
+    if x.is_Add or x.is_Mul or isinstance(x, (sympy.floor, sympy.Min)):
+        return all(_nonnegative(part) for part in x.args)
+    if isinstance(x, sympy.Max):
+        return any(_nonnegative(part) for part in x.args)
+    return bool(x.is_Pow) and _nonnegative(x.base)
+
+
+def _difference(a: Dim, b: Dim) -> Any:
+    return sympy.Add(a, sympy.Mul(-1, b))
+
+
+@lru_cache(maxsize=65536)
 def _floordiv(a: Dim, b: Dim) -> Dim:
-    quotient = sympy.cancel(sympy.sympify(a) / b)
-    unknowns = tuple(quotient.free_symbols)
-    if unknowns and quotient.is_polynomial(*unknowns):
-        if all(c.is_integer for c in sympy.Poly(quotient, *unknowns).coeffs()):
-            return _plain(sympy.expand(quotient))
-    return _plain(sympy.floor(sympy.sympify(a) / b))
+    terms = [term / b for term in sympy.Add.make_args(sympy.sympify(a))]
+    whole = [term for term in terms if term.is_integer]
+    if len(whole) == len(terms):
+        return _plain(sympy.Add(*whole))
+    if type(b) is not int and b.is_Add:
+        quotient = sympy.cancel(sympy.sympify(a) / b)
+        unknowns = tuple(quotient.free_symbols)
+        if unknowns and quotient.is_polynomial(*unknowns):
+            if all(c.is_integer for c in sympy.Poly(quotient, *unknowns).coeffs()):
+                return _plain(sympy.expand(quotient))
+    rest = sympy.Add(*(term for term in terms if not term.is_integer))
+    if rest.is_number:
+        return _plain(sympy.Add(*whole, sympy.floor(rest)))
+    return sympy.Add(*whole, sympy.floor(rest, evaluate=False))
 
 
 @lru_cache(maxsize=65536)
 def _extreme(which: str, a: Dim, b: Dim) -> Dim:
-    return _plain((sympy.Max if which == "max" else sympy.Min)(a, b))
+    difference = _difference(a, b)
+    if _nonnegative(difference):
+        return a if which == "max" else b
+    if _nonnegative(-difference):
+        return b if which == "max" else a
+    return (sympy.Max if which == "max" else sympy.Min)(a, b, evaluate=False)
 
 
 def add(a: Dim, b: Dim) -> Dim:
@@ -80,7 +111,7 @@ def sub(a: Dim, b: Dim) -> Dim:
 
 
 def floordiv(a: Dim, b: Dim) -> Dim:
-    """``floor(a / b)`` for ``b > 0``; exact where the quotient is a polynomial with whole coefficients."""
+    """``floor(a / b)`` for ``b > 0``; exact where ``b`` divides every term, or the quotient is a whole polynomial."""
     if type(a) is int and type(b) is int:
         return a // b
     return a if b == 1 else _floordiv(a, b)
@@ -107,11 +138,13 @@ def product(dims: Iterable[Dim]) -> Dim:
 
 @lru_cache(maxsize=65536)
 def _equal(a: Dim, b: Dim) -> bool | None:
-    difference = sympy.expand(sympy.sympify(a) - b)
-    if difference.is_zero:
-        return True
-    if difference.is_nonzero:
-        return False
+    difference = _difference(a, b)
+    if difference.is_Number:
+        return bool(difference == 0)
+    for d in (difference, -difference):
+        constant, rest = d.as_coeff_Add()
+        if constant > 0 and _nonnegative(rest):
+            return False
     return None
 
 
@@ -121,10 +154,6 @@ def equal(a: Dim, b: Dim) -> bool | None:
         return a == b
     if a is b or a == b:
         return True
-    if type(a) is int and a >= 0 and b.is_Symbol or type(b) is int and b >= 0 and a.is_Symbol:
-        return None  # what sympy would say after a long think
-    if type(a) is not int and type(b) is not int and a.is_Symbol and b.is_Symbol:
-        return None
     return _equal(a, b)
 
 

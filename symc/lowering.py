@@ -270,9 +270,37 @@ class _GroupLowering:
     def _let(self, home: _Level, e: Expr) -> Expr:
         if e.op in ("const", "var"):
             return e
+        e = self._name_shared(home, e)
         name = self.k.fresh()
         home.statements.append(Let(name, e))
         return var(name, e.dtype)
+
+    def _name_shared(self, home: _Level, e: Expr) -> Expr:
+        """``e`` with every part that stands in it more than once named, so that its text is as long as its graph is large."""
+        uses: dict[int, int] = {}
+        order: list[Expr] = []
+        stack: list[tuple[Expr, bool]] = [(e, False)]
+        while stack:
+            x, done = stack.pop()
+            if done:
+                order.append(x)
+                continue
+            uses[id(x)] = uses.get(id(x), 0) + 1
+            if uses[id(x)] == 1:
+                stack.append((x, True))
+                stack.extend((a, False) for a in reversed(x.args))
+        if all(count == 1 or not x.args for x in order for count in (uses[id(x)],)):
+            return e
+        named: dict[int, Expr] = {}
+        for x in order:
+            args = tuple(named.get(id(a), a) for a in x.args)
+            made = x if all(a is b for a, b in zip(args, x.args)) else Expr(x.op, args, x.dtype, x.value)
+            if uses[id(x)] > 1 and x.args:
+                name = self.k.fresh()
+                home.statements.append(Let(name, made))
+                made = var(name, x.dtype)
+            named[id(x)] = made
+        return named[id(e)]
 
     def _element(self, node: Apply, frame: Frame) -> Expr:
         """An ``Indexed`` op's element: its own reads are loads at computed positions."""

@@ -8,14 +8,13 @@ import numpy as np
 
 from symc import dims
 from symc.dtypes import is_float
-from symc.graph import Constant, Variable
+from symc.graph import Variable
 from symc.op import RECORDS, Op
 from symc.rewrite.engine import Bindings, constant_value
 from symc.tensor.basic import expand
 
 __all__ = [
     "dimshuffled",
-    "is_zero_everywhere",
     "known_number",
     "nonnegative",
     "op_of",
@@ -117,11 +116,3 @@ def known_number(v: Variable) -> float | None:
     if value is None or not np.isfinite(value):
         return None
     return value.item()
-
-
-def is_zero_everywhere(v: Variable) -> bool:
-    """Is ``v`` known to hold nothing but zeros?"""
-    if isinstance(v, Constant):
-        return v.data.size > 0 and not v.data.any()
-    value = constant_value(v)
-    return value is not None and not value

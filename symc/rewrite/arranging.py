@@ -104,13 +104,36 @@ def slice_rules(node: Apply) -> Variable | None:
         return expand(source_of(x), shape)
     if name == "slice_at":
         return _slice_of_slice(node, x.owner)  # type: ignore[arg-type]
-    if name == "write_at" and x.owner.op["steps"] == steps:  # type: ignore[union-attr]
-        base, value, *places = x.owner.inputs  # type: ignore[union-attr]
-        if all(a is b for a, b in zip(places, starts)) and same_shape(value.type.shape, shape):
-            return value if x.owner.op["replace"] else ew.add.op(node.op(base, *starts), value)  # type: ignore[union-attr]
+    if name == "write_at":
+        return _slice_of_write(node)
     if name == "join":
         return _slice_of_join(node, x.owner)  # type: ignore[arg-type]
     return None
+
+
+def _slice_of_write(node: Apply) -> Variable | None:
+    """The part that was just written: what was written there, added to what it was added to."""
+    x, *starts = node.inputs
+    added: list[Variable] = []
+    total: Variable | None = None
+    # a loop, since a chain of writes to one place may be of any length
+    while op_of(x) == "write_at" and total is None:
+        written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
+        same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
+        if not same_place or not same_shape(value.type.shape, node.op["shape"]):
+            break
+        if written["replace"]:
+            total = value
+        else:
+            added.append(value)
+            x = base
+    if total is None:
+        if not added:
+            return None
+        total = node.op(x, *starts)
+    for value in reversed(added):
+        total = ew.add.op(total, value)
+    return total
 
 
 def _slice_of_slice(node: Apply, inner: Apply) -> Variable | None:

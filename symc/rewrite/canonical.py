@@ -50,7 +50,7 @@ def _product_is_safe(bound: Bindings) -> bool:
     if is_integer(dtype):
         return True
     limits = np.finfo(dtype)
-    return c * d == 0 and 0 in (c, d) or limits.tiny <= abs(c * d) <= limits.max
+    return bool(c * d == 0 and 0 in (c, d) or limits.tiny <= abs(c * d) <= limits.max)
 
 
 def _is_power_of_two(bound: Bindings) -> bool:

@@ -185,7 +185,7 @@ def _cases() -> list[Case]:
     state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
     far = Arg((2,), "uint64", values=[0xFEDCBA9876543210, 0xFFFFFFFF00000007])
     made = [
-        Case(lambda s, x, given=given: _random_like(s, *given, x), (s, Arg((3, 70))), grad=False, label=given[0])
+        Case(lambda s, x, given=given: _random_like(s, x, *given), (s, Arg((3, 70))), grad=False, label=given[0])
         for given in (
             ("uniform", "float32", 0.0, 1.0),
             ("uniform", "float64", 0.0, 1.0),
@@ -203,16 +203,16 @@ def _cases() -> list[Case]:
     for kind in ("uniform", "normal"):
         made.append(
             Case(
-                lambda s, x, a, b, kind=kind: _random_like(s, kind, a.dtype, a, b, x) * x,
+                lambda s, x, a, b, kind=kind: _random_like(s, x, kind, a.dtype, a, b) * x,
                 (state, Arg((2, 5)), *lows),
                 label=kind,
             )
         )
-    made.append(Case(lambda s, x: _random_like(s, "uniform", "float32", 0.0, 1.0, x), (state, Arg((0, 3))), grad=False))
+    made.append(Case(lambda s, x: _random_like(s, x, "uniform", "float32", 0.0, 1.0), (state, Arg((0, 3))), grad=False))
     return made
 
 
-def _random_like(state: Variable, kind: str, dtype: str, a: Any, b: Any, template: Variable) -> Variable:
+def _random_like(state: Variable, template: Variable, kind: str, dtype: str, a: Any, b: Any) -> Variable:
     return draw(state, kind, dtype, a, b, [shape_i(template, k) for k in range(template.ndim)])
 
 

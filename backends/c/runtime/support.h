@@ -69,7 +69,19 @@ SX_FLOAT(f64, double, )
 
 /* The upper half of a product of 32-bit numbers: the heart of counter-based random numbers. */
 static inline uint32_t sx_mulhi_u32(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
+#if VM_AVX512_BUILTINS
+/* Even and odd lanes apart: the 32-bit multiplication with a 64-bit result looks at every second lane. */
+VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
+    typedef int32_t half __attribute__((vector_size(64)));
+    typedef long long whole __attribute__((vector_size(64)));
+    typedef uint64_t wide __attribute__((vector_size(64)));
+    wide even = (wide)__builtin_ia32_pmuludq512_mask((half)a, (half)b, (whole){0}, (uint8_t)-1);
+    wide odd = (wide)__builtin_ia32_pmuludq512_mask((half)((wide)a >> 32), (half)((wide)b >> 32), (whole){0}, (uint8_t)-1);
+    return (v_u32)((even >> 32) | (odd & 0xFFFFFFFF00000000ul));
+}
+#else
 VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
     return vcast_u64_u32((vcast_u32_u64(a) * vcast_u32_u64(b)) >> 32);
 }
+#endif
 #endif

@@ -42,7 +42,8 @@ def _centred(x: Variable, axis: int) -> Variable:
 
 def _softmax_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     powers = ew.exp(_centred(inputs[0], op["axis"]))
-    return [powers / reduce.sum(powers, axis=op["axis"], keepdims=True)]
+    # The largest power is 1, so the sum is at least 1 and its reciprocal is as good as dividing every element.
+    return [powers * ew.inv(reduce.sum(powers, axis=op["axis"], keepdims=True))]
 
 
 def _logsoftmax_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
