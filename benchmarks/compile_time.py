@@ -98,7 +98,7 @@ def parent(models: list[str], repeats: int, folder: Path) -> list[dict[str, Any]
         return json.loads(done.stdout) | {"compilers": len(log.read_text().splitlines())}
 
     library = folder / "library"
-    start("1", library)  # compiles the run-time library; and Python's own files, once for all
+    start("0", library)  # a function without layers: compiles the run-time library, and Python's own files
     rows = []
     for model in models:
         first = start(model, folder / f"first-{model}")
@@ -106,8 +106,6 @@ def parent(models: list[str], repeats: int, folder: Path) -> list[dict[str, Any]
         for k in range(repeats):
             cache = folder / f"cold-{model}-{k}"
             shutil.copytree(library, cache)
-            if model == "1":
-                _forget_functions(cache)
             cold.append(start(model, cache))
             warm.append(start(model, cache))
         rows.append({"model": model, "first": first, "cold": _middle(cold), "warm": _middle(warm)})
@@ -122,13 +120,6 @@ def _counting_compiler(folder: Path) -> tuple[Path, Path]:
     compiler.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real} "$@"\n')
     compiler.chmod(0o700)
     return compiler, log
-
-
-def _forget_functions(cache: Path) -> None:
-    """Remove the smallest libraries: everything but the run-time library."""
-    libraries = sorted(cache.glob("*.so"), key=lambda path: path.stat().st_size)
-    for path in libraries[:-1]:
-        path.unlink()
 
 
 def _middle(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -154,6 +154,8 @@ def equal(a: Dim, b: Dim) -> bool | None:
         return a == b
     if a is b or a == b:
         return True
+    if type(a) is not int and type(b) is not int and a.is_Symbol and b.is_Symbol:
+        return None
     return _equal(a, b)
 
 

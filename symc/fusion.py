@@ -145,7 +145,7 @@ class _Fusion:
             if found is None:
                 return False
             input_frame = found
-        elif not _covers(group, frame):
+        elif not _covers(group, frame) and not _hoist(group, frame):
             return False
         group.members.append(node)
         group.frames[node.outputs[0]] = frame
@@ -171,6 +171,18 @@ def _covers(group: Group, frame: Frame) -> bool:
     if not used or len(used) == len(group.axes):
         return True
     return group.inner is not None and used == set(group.outer) or group.inner is None and _unit_axes(group, used)
+
+
+def _hoist(group: Group, frame: Frame) -> bool:
+    """Let a value that follows only the leading axes in: the others become inner axes, around which it is computed once a row."""
+    used = [a for a in frame if a is not None]
+    rest = tuple(range(len(used), len(group.axes)))
+    if group.inner is not None or not used or used != list(range(len(used))) or not _worth_rows(group, used, rest):
+        return False
+    if not _frames_fit(group, set(rest)):
+        return False
+    group.inner, group.order = rest, tuple(range(len(group.axes)))
+    return True
 
 
 def _unit_axes(group: Group, used: set[int]) -> bool:

@@ -37,6 +37,8 @@ __all__ = ["KernelBuilder", "LoopContext", "lower_group", "lower_single"]
 
 BLOCK = 4096
 """Elements of a one-axis map that one iteration of its parallel loop handles."""
+TILE = 64
+"""Side of the tiles in which a map with transposed operands is walked."""
 COLUMNS = 64
 """Columns that one iteration of a column form handles."""
 PARTS = 64
@@ -452,6 +454,10 @@ class _GroupLowering:
             self._blocks(axes[0], cost)
             return self._finish()
         *rows, last = axes
+        turned = self._turned(last)
+        if turned is not None:
+            self._tiles([a for a in rows if a != turned], turned, last, cost)
+            return self._finish()
         self.push(None, None)
         self.spread(rows, var("o"))
         self.push(last, var("i"))
@@ -460,6 +466,36 @@ class _GroupLowering:
         self.close("i", extent, "simd")
         self.close("o", self.total(rows), "parallel", extent * cost)
         return self._finish()
+
+    def _turned(self, last: int) -> int | None:
+        """An axis, other than the last, along which some operand is contiguous: a transpose, better walked in tiles."""
+        for node in self.group.members:
+            for base, frame in self.reads_of(node, self.frames[node.outputs[0]]):
+                found = self.compact(frame)
+                if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
+                    return found[-1]
+        return None
+
+    def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
+        """Loops over square tiles of two axes, so that operands contiguous along either stay in cache."""
+        sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
+        counts = {a: call("floordiv", n + (TILE - 1), index(TILE)) for a, n in sizes.items()}
+        self.push(None, None)
+        level = self.levels[-1]
+        starts, extents = {}, {}
+        rest: Expr = var("o")
+        for a in (last, turned):
+            starts[a] = self._let(level, call("mod", rest, counts[a]) * TILE)
+            extents[a] = self._let(level, minimum(sizes[a] - starts[a], index(TILE)))
+            rest = self._let(level, call("floordiv", rest, counts[a]))
+        if rows:
+            self.spread(rows, rest)
+        self.push(turned, starts[turned] + var("j"))
+        self.push(last, starts[last] + var("i"))
+        self.store(self.group.stored)
+        self.close("i", extents[last], "simd")
+        self.close("j", extents[turned], "serial")
+        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", index(TILE * TILE * cost))
 
     def _blocks(self, axis: int, cost: int) -> None:
         size = self.k.size(self.sizes[axis])

@@ -209,13 +209,59 @@ def mean(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = F
     return _reduce(_sum, x, axes, keepdims, None) / count(x, axes, dtype)
 
 
+def _variance_oracle(op: Op, x: np.ndarray) -> np.ndarray:
+    count_ = int(np.prod([x.shape[k] for k in op["axes"]], dtype=int))
+    with np.errstate(all="ignore"):
+        wide = x.astype("float64")
+        squares = np.square(wide - np.mean(wide, axis=op["axes"], keepdims=True)).sum(axis=op["axes"])
+        return np.asarray(squares / (np.float64(count_) - op["ddof"])).astype(x.dtype)
+
+
+def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
+    """d var / d x = 2 (x - mean) / (n - ddof)."""
+    (x,), axes = inputs, op["axes"]
+    scaled = restore(gs[0], x, axes) * 2 / (count(x, axes, x.dtype) - op["ddof"])
+    return [scaled * (x - mean(x, axes, keepdims=True))]
+
+
+def _variance_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+    """float64: mean first, then the squared distances. float32: sums of x and of its square in one walk, in float64.
+
+    In float64 the difference of the two sums keeps more digits than float32 has, up to means of a million deviations.
+    """
+    (x,), axes = inputs, op["axes"]
+    n = count(x, axes, "float64")
+    if x.dtype == "float64":
+        squares = _reduce(_sum, ew.sqr(x - mean(x, axes, keepdims=True)), axes, False, None)
+        return [squares / (n - op["ddof"])]
+    wide = ew.cast(x, "float64")
+    total = _reduce(_sum, wide, axes, False, None)
+    squares = _reduce(_sum, ew.sqr(wide), axes, False, None)
+    centred = ew.maximum(squares - ew.sqr(total) / n, 0)
+    return [ew.cast(centred / (n - op["ddof"]), x.dtype)]
+
+
+_variance = record(
+    "var",
+    infer=_infer,
+    numpy=_variance_oracle,
+    grad=_variance_grad,
+    expand=_variance_expand,
+    cases=lambda: [
+        *_fold_cases(lambda x, **k: var(x, **k))(),
+        Case(lambda x: var(x, axis=0, ddof=1), (Arg((5, 3)),), expect=lambda x: np.var(x.astype("float64"), axis=0, ddof=1)),
+        Case(lambda x: var(x), (Arg((1000,), low=99.0, high=101.0),), grad=False, label="mean of many deviations", rtol=1e-4),
+    ],
+)
+
+
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
     """Variance over ``axis``: the mean of squared distances from the mean, over ``n - ddof``."""
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
     axes = normalize_axes(axis, x, "var")
-    centred = x - mean(x, axes, keepdims=True)
-    return _reduce(_sum, ew.sqr(centred), axes, keepdims, None) / (count(x, axes, x.dtype) - ddof if ddof else count(x, axes, x.dtype))
+    out = Op(_variance, axes=axes, ddof=ddof)(x)
+    return _kept(out, x, axes) if keepdims else out
 
 
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
