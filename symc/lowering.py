@@ -39,7 +39,7 @@ BLOCK = 4096
 """Elements of a one-axis map that one iteration of its parallel loop handles."""
 TILE = 64
 """Side of the tiles in which a map with transposed operands is walked."""
-COLUMNS = 64
+COLUMNS = 128
 """Columns that one iteration of a column form handles."""
 PARTS = 64
 """Partial results of a split fold."""
