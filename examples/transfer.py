@@ -31,6 +31,7 @@ CUT = "pool2"  # the convolutions are kept; the dense layers above belong to the
 METHODS = ("from scratch", "frozen", "fine-tuned")
 BATCH = 25
 STEPS = 300
+RATE = 2e-3
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -50,7 +51,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def learn_source(digits: Digits, epochs: int, seed: int) -> tuple[OrderedDict[str, Layer], float]:
     """Train the first network on the digits 0 to 4; return it and its test error."""
     network = small_vgg(num_classes=5)
-    trainer = Trainer(network, learning_rate=cosine(2e-3, epochs), batch_size=64, seed=seed)
+    trainer = Trainer(network, learning_rate=cosine(RATE, epochs), batch_size=64, seed=seed)
     trainer.fit(digits.X_train, digits.y_train, epochs, validation=(digits.X_valid, digits.y_valid))
     return network, trainer.evaluate(digits.X_test, digits.y_test)[1]
 
@@ -78,22 +79,21 @@ class Contest:
         errors = {}
         fresh = small_vgg(num_classes=5)
         copy_weights(fresh, self.scratch)
-        errors["from scratch"] = self._train("from scratch", self.scratch, 2e-3, X, y, test, seed)
+        errors["from scratch"] = self._train("from scratch", self.scratch, X, y, test, seed)
 
         copy_weights(fresh, self.transferred)
         trunk = self.transferred[CUT]
         copy_weights(self.source, self.transferred, ["conv*", "bn*"])
         freeze(trunk, below=True)
-        errors["frozen"] = self._train("frozen", self.transferred, 2e-3, X, y, test, seed)
+        errors["frozen"] = self._train("frozen", self.transferred, X, y, test, seed)
         unfreeze(trunk, below=True)
-        errors["fine-tuned"] = self._train("fine-tuned", self.transferred, 5e-4, X, y, test, seed)
+        errors["fine-tuned"] = self._train("fine-tuned", self.transferred, X, y, test, seed)
         return errors
 
     def _train(
         self,
         method: str,
         network: OrderedDict[str, Layer],
-        rate: float,
         X: np.ndarray,
         y: np.ndarray,
         test: tuple[np.ndarray, np.ndarray],
@@ -103,7 +103,7 @@ class Contest:
         if method not in self.trainers:
             self.trainers[method] = Trainer(network, batch_size=BATCH, verbose=False)
         trainer = self.trainers[method]
-        trainer.schedule = cosine(rate, epochs)
+        trainer.schedule = cosine(RATE, epochs)
         trainer.reset(seed)
         trainer.fit(X, y, epochs)
         return trainer.evaluate(*test)[1]

@@ -16,6 +16,36 @@ A network is a chain (or graph) of layers; its output, losses and updates are or
     train = symc.function([x, y], loss, updates=updates.nesterov_momentum(loss, params, learning_rate=0.1))
 """
 
-from . import init, layers, nonlinearities, objectives, random, regularization, updates, utils
+from . import (
+    datasets,
+    init,
+    io,
+    layers,
+    models,
+    nonlinearities,
+    objectives,
+    plot,
+    random,
+    regularization,
+    training,
+    transfer,
+    updates,
+    utils,
+)
 
-__all__ = ["init", "layers", "nonlinearities", "objectives", "random", "regularization", "updates", "utils"]
+__all__ = [
+    "datasets",
+    "init",
+    "io",
+    "layers",
+    "models",
+    "nonlinearities",
+    "objectives",
+    "plot",
+    "random",
+    "regularization",
+    "training",
+    "transfer",
+    "updates",
+    "utils",
+]

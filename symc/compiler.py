@@ -68,7 +68,10 @@ def rewrite_canonical(state: State) -> State:
 
 def rewrite_stable(state: State) -> State:
     """Forms that overflow or cancel replaced by those that do not. On at every level: this is about being right."""
-    return replace(state, graph=rewrite(state.graph, rules.STABLE if state.mode == "no_rewrite" else rules.CANONICAL + rules.STABLE))
+    return replace(
+        state,
+        graph=rewrite(state.graph, rules.STABLE if state.mode == "no_rewrite" else rules.CANONICAL + rules.STABLE),
+    )
 
 
 def expand_composites(state: State) -> State:
@@ -184,7 +187,11 @@ class _Lowering:
     # --- buffers --------------------------------------------------------------------------------------------------
 
     def add(self, v: Variable, role: str, slot: int = 0) -> int:
-        self.buffers.append(Buffer(v.name or (v.owner.op.name if v.owner else "input"), v.dtype, v.type.shape, role, slot, trace=v.trace))
+        self.buffers.append(
+            Buffer(
+                v.name or (v.owner.op.name if v.owner else "input"), v.dtype, v.type.shape, role, slot, trace=v.trace
+            )
+        )
         return len(self.buffers) - 1
 
     def new_buffer(self, dtype: str, shape: Sequence[dims.Dim]) -> int:
@@ -220,7 +227,7 @@ class _Lowering:
             slots[role] += 1
 
     def _claim_outputs(self) -> None:
-        """Outputs that a step of their own computes are written where the caller wants them; others are copied at the end."""
+        """Outputs that a step of their own computes are written where the caller wants them; others are copied last."""
         self.copies: list[tuple[int, Variable]] = []
         self.output_buffers: list[int] = []
         for slot, v in enumerate(self.outputs):
@@ -257,7 +264,9 @@ class _Lowering:
             frame = group.frames[node.outputs[0]]
             for v in node.inputs:
                 base, at = resolve(v, frame, self.state.stored)
-                reads.setdefault(viewed(base), set()).add(at if base.type.shape and node.op.record.lower.__class__.__name__ == "Pointwise" else None)
+                reads.setdefault(viewed(base), set()).add(
+                    at if base.type.shape and node.op.record.lower.__class__.__name__ == "Pointwise" else None
+                )
         full = tuple(range(len(group.axes)))
         taken: set[int] = set()
         for value in group.stored:
@@ -265,7 +274,12 @@ class _Lowering:
             if self.buffers[number].role != "temp" or self.buffers[number].alias >= 0 or group.frames[value] != full:
                 continue
             for base, frames in reads.items():
-                if frames == {full} and base.dtype == value.dtype and self._dies_at(base, position) and self.number[base] not in taken:
+                if (
+                    frames == {full}
+                    and base.dtype == value.dtype
+                    and self._dies_at(base, position)
+                    and self.number[base] not in taken
+                ):
                     self.buffers[number].alias = self.number[base]
                     taken.add(self.number[base])
                     break
@@ -286,7 +300,9 @@ class _Lowering:
 
     def _copy_outputs(self) -> None:
         for number, v in self.copies:
-            self.steps.append(copy_step(self.buffer_of(v) if not isinstance(v, Constant) else self._constant(v), number, v))
+            self.steps.append(
+                copy_step(self.buffer_of(v) if not isinstance(v, Constant) else self._constant(v), number, v)
+            )
 
     def _constant(self, v: Constant) -> int:
         number = self.add(v, "constant")
@@ -310,14 +326,18 @@ class _Lowering:
                 continue
             readers, first_write, writer = uses.get(old, []), writes[new][0], writes[new][-1]
             if all(k < first_write for k in readers) or (
-                all(k <= first_write for k in readers) and first_write == writer and same_positions(self.steps[writer], old, new)
+                all(k <= first_write for k in readers)
+                and first_write == writer
+                and same_positions(self.steps[writer], old, new)
             ):
                 self.buffers[new].alias = old
 
     def _reorder(self) -> None:
-        """Inputs first, then outputs, each in the caller's order: the table a call fills in anew; then everything else."""
+        """Inputs first, then outputs, each in the caller's order: the table a call fills in anew; then all else."""
         rank = {"input": 0, "output": 1}
-        order = sorted(range(len(self.buffers)), key=lambda k: (rank.get(self.buffers[k].role, 2), self.buffers[k].slot))
+        order = sorted(
+            range(len(self.buffers)), key=lambda k: (rank.get(self.buffers[k].role, 2), self.buffers[k].slot)
+        )
         new = {old: position for position, old in enumerate(order)}
         self.buffers = [self.buffers[k] for k in order]
         for b in self.buffers:
@@ -361,7 +381,15 @@ def copy_step(source: int, target: int, v: Variable) -> Step:
     size = index(total) if known else var("n0")
     body = (Load("x", "b0", var("i"), v.dtype), Store("b1", var("i"), var("x", v.dtype)))
     bytes_moved = size * (2 * (8 if v.dtype.endswith("64") else 4))
-    kernel = Kernel("copy", (v.dtype, v.dtype), frozenset((1,)), 0 if known else 1, (For("i", size, body, "simd"),), index(0), bytes_moved)
+    kernel = Kernel(
+        "copy",
+        (v.dtype, v.dtype),
+        frozenset((1,)),
+        0 if known else 1,
+        (For("i", size, body, "simd"),),
+        index(0),
+        bytes_moved,
+    )
     return Step(kernel, (source, target), () if known else (total,), (v.trace,) if v.trace else ())
 
 

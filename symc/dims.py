@@ -14,8 +14,8 @@ from typing import Any
 import sympy
 
 __all__ = [
-    "Dim", "Shape", "add", "ceildiv", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul", "new_symbol", "product", "show",
-    "show_shape", "sub", "substitute", "symbols_of",
+    "Dim", "Shape", "add", "ceildiv", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul", "new_symbol",
+    "product", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any

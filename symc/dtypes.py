@@ -1,8 +1,8 @@
 """The dtypes of symc and the rule by which operands of several dtypes meet.
 
-The rule is NumPy's with two changes: an integer with ``float32`` gives ``float32``, and a scalar written in Python (or a
-0-d NumPy constant) is *weak*: it adapts to the arrays beside it and never widens them. ``float64`` appears only where the
-user wrote it.
+The rule is NumPy's with two changes: an integer with ``float32`` gives ``float32``, and a scalar written in Python (or
+a 0-d NumPy constant) is *weak*: it adapts to the arrays beside it and never widens them. ``float64`` appears only
+where the user wrote it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ import numpy as np
 
 from symc.config import config
 
-__all__ = ["ALL", "BITS", "FLOATS", "INTEGERS", "SIGNED", "UNSIGNED", "as_dtype", "floating", "is_float", "is_integer", "kind", "promote"]
+__all__ = [
+    "ALL",
+    "BITS",
+    "FLOATS",
+    "INTEGERS",
+    "SIGNED",
+    "UNSIGNED",
+    "as_dtype",
+    "floating",
+    "is_float",
+    "is_integer",
+    "kind",
+    "promote",
+]
 
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")

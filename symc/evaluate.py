@@ -14,7 +14,9 @@ from symc.op import Op
 __all__ = ["evaluate"]
 
 
-def evaluate(outputs: Sequence[Variable], given: Mapping[Variable, Any], symbols: Mapping[Any, int] | None = None) -> list[np.ndarray]:
+def evaluate(
+    outputs: Sequence[Variable], given: Mapping[Variable, Any], symbols: Mapping[Any, int] | None = None
+) -> list[np.ndarray]:
     """The values of ``outputs`` when the variables in ``given`` have these values.
 
     ``symbols`` gives values to the symbolic dims that stand in attributes of ops (only graphs inside the compiler have

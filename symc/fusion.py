@@ -311,10 +311,13 @@ def _frames_fit(group: Group, inner: set[int]) -> bool:
 
 
 def _path_between(state: _Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit], source: Group, target: Group) -> bool:
-    """Does ``target`` also depend on ``source`` through a third unit? In doubt, after a long search, yes."""
+    """Does ``target`` also depend on ``source`` through a third unit, or on all of it at once? In doubt, after a long search, yes."""
     outside = [g for v in source.stored for g, _ in state.demands.get(v, []) if current(g) is not target]
     if not outside and not any(v in state.needed for v in source.stored):
         return False  # nobody else reads what the source makes
+    made = set(source.stored)
+    if any(v in made for v in _indexed_reads(target, state.stored)):
+        return True  # an iteration would read what later iterations are still to write
     stack: list[Unit] = [target]
     seen = {id(target)}
     floor = state.rank[id(source)][0]
@@ -378,6 +381,25 @@ def external_reads(group: Group, stored: set[Variable]) -> list[Variable]:
         else:
             found[base] = None
     return list(found)
+
+
+def _indexed_reads(group: Group, stored: set[Variable]) -> Iterable[Variable]:
+    """The variables in memory that a group reads at positions other than that of the element being computed."""
+    own = set(group.frames)
+    stack = []
+    for node in group.members:
+        if isinstance(node.op.record.lower, Indexed):
+            yield from node.inputs
+        stack.extend(node.inputs)
+    seen: set[Variable] = set()
+    while stack:
+        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
+        if base in seen or base in own or base in stored or not is_inline(base):
+            continue
+        seen.add(base)
+        assert base.owner is not None
+        yield from base.owner.inputs
+        stack.extend(base.owner.inputs)
 
 
 def _absorb(state: _Fusion, source: Group, target: Group, mapping: dict[int, int]) -> None:

@@ -12,7 +12,8 @@ from symc.errors import DisconnectedInputError, DTypeError, NullGradError, Shape
 from symc.gradient_marks import ZERO
 from symc.graph import Apply, Constant, Variable, ancestors, toposort
 from symc.op import Op, record
-from symc.tensor.basic import as_tensor, broadcast_like, constant
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.elementwise import add
 from symc.types import TensorType
 
@@ -62,13 +63,16 @@ def grad(
     """
     if disconnected_inputs not in ("raise", "warn", "ignore"):
         raise ValueError(f"grad: disconnected_inputs must be 'raise', 'warn' or 'ignore', got {disconnected_inputs!r}")
-    targets = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    targets: list[Any] = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
     for target in targets:
         if not isinstance(target, Variable):
             raise TypeError(f"grad: wrt must hold symbolic variables, got {target!r}")
     seeds = _seeds(cost, known_grads)
     grads, connected = _accumulate(seeds, targets, frozenset(consider_constant or ()))
-    results = [_finish(target, grads.get(target), target in connected, cost, disconnected_inputs, return_disconnected) for target in targets]
+    results = [
+        _finish(target, grads.get(target), target in connected, cost, disconnected_inputs, return_disconnected)
+        for target in targets
+    ]
     if add_names and cost is not None and cost.name:
         for target, result in zip(targets, results):
             if result is not None and result.name is None and target.name and result is not target:
@@ -90,9 +94,13 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
     if not isinstance(cost, Variable):
         raise TypeError(f"grad: cost must be a symbolic variable, got {cost!r}")
     if cost.ndim != 0:
-        raise ShapeError(located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], "take .mean() or .sum() of it"))
+        raise ShapeError(
+            located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], "take .mean() or .sum() of it")
+        )
     if not is_float(cost.dtype):
-        raise DTypeError(located(f"grad: cost must be a float, got {cost.dtype}", [cost], "cast it, or drop the rounding"))
+        raise DTypeError(
+            located(f"grad: cost must be a float, got {cost.dtype}", [cost], "cast it, or drop the rounding")
+        )
     one = constant(np.ones((), cost.dtype), dtype=cost.dtype)
     seeds[cost] = add(seeds[cost], one) if cost in seeds else one
     return seeds
@@ -101,7 +109,7 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
 def _accumulate(
     seeds: Mapping[Variable, Variable], targets: Sequence[Variable], constants: frozenset[Variable]
 ) -> tuple[dict[Variable, Variable], set[Variable]]:
-    """Walk from ``seeds`` to ``targets``, adding up gradients; also which variables the seeds depend on smoothly or not."""
+    """Walk from ``seeds`` to ``targets``, adding up gradients; also which variables the seeds depend on at all."""
     order = toposort(list(seeds), constants)
     wanted = set(targets)
     useful: set[Apply] = set()  # applications on a path to a target
@@ -122,12 +130,21 @@ def _accumulate(
     return grads, connected
 
 
-def _contributions(node: Apply, grads: Mapping[Variable, Variable], wanted: set[Variable], useful: set[Apply], connected: set[Variable]) -> Sequence[Any]:
+def _contributions(
+    node: Apply, grads: Mapping[Variable, Variable], wanted: set[Variable], useful: set[Apply], connected: set[Variable]
+) -> Sequence[Any]:
     if not any(o in grads for o in node.outputs):
         return [ZERO] * len(node.inputs)
     incoming = [grads[o] if o in grads else zeros_like(o) for o in node.outputs]
     if node.op.record.grad is None:
-        raise NullGradError(located(f"grad: {node.op.name} has no derivative", node.inputs, "use disconnected_grad(x), or consider_constant=[...]", node.outputs[0].trace))
+        raise NullGradError(
+            located(
+                f"grad: {node.op.name} has no derivative",
+                node.inputs,
+                "use disconnected_grad(x), or consider_constant=[...]",
+                node.outputs[0].trace,
+            )
+        )
     found = node.op.record.grad(node.op, node.inputs, node.outputs, incoming)
     if len(found) != len(node.inputs):
         raise TypeError(f"the gradient of {node.op.name} returned {len(found)} terms for {len(node.inputs)} inputs")
@@ -137,17 +154,19 @@ def _contributions(node: Apply, grads: Mapping[Variable, Variable], wanted: set[
 def zeros_like(x: Variable, dtype: str | None = None) -> Variable:
     """Zeros of the shape of ``x``."""
     dtype = dtype or x.dtype
-    return broadcast_like(Constant(np.zeros((), dtype), dtype, weak=True), x)
+    return broadcast_like(Constant(np.zeros((), dtype), dtype), x)
 
 
-def _finish(target: Variable, g: Variable | None, connected: bool, cost: Variable | None, policy: str, stand_in: str) -> Variable | None:
+def _finish(
+    target: Variable, g: Variable | None, connected: bool, cost: Variable | None, policy: str, stand_in: str
+) -> Variable | None:
     if g is not None:
         return g
     if not connected:
-        message = located(
-            "grad: the cost (operand 1) does not depend on operand 0" if cost is not None else "grad: not connected to known_grads",
-            [target] if cost is None else [target, cost], "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros",
-        )  # fmt: skip
+        text, shown = "grad: not connected to known_grads", [target]
+        if cost is not None:
+            text, shown = "grad: the cost (operand 1) does not depend on operand 0", [target, cost]
+        message = located(text, shown, "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros")
         if policy == "raise":
             raise DisconnectedInputError(message)
         if policy == "warn":

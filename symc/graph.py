@@ -1,7 +1,7 @@
 """The one graph of the compiler: ``Variable``, ``Apply``, ``Constant``, ``SharedVariable``, and ways to walk it.
 
-A ``Variable`` is a typed value to come; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs are
-never changed once built. Every walk here is iterative, so that depth is bounded by memory alone.
+A ``Variable`` is a typed value to come; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs
+are never changed once built. Every walk here is iterative, so that depth is bounded by memory alone.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class Variable:
 class Constant(Variable):
     """A value known now.
 
-    ``weak`` marks a number written in Python without a dtype: it adapts to the arrays beside it.
+    ``weak`` marks a number written in Python without a dtype: it adapts to the arrays beside it, and ``exact`` keeps
+    it as it was written, so that 0.1 beside float64 arrays is not 0.1 rounded to float32.
     """
 
     def __init__(self, data: Any, dtype: str | None = None, name: str | None = None, weak: bool = False) -> None:
@@ -144,6 +145,7 @@ class Constant(Variable):
         self.data = np.array(array, dtype=as_dtype(array.dtype), order="C")  # a private copy: constants never change
         self.data.setflags(write=False)
         self.weak = weak
+        self.exact = np.asarray(data) if weak else self.data
         super().__init__(TensorType(self.data.dtype.name, self.data.shape), None, 0, name, here())
 
     @property
@@ -157,8 +159,8 @@ class Constant(Variable):
 class Storage:
     """Where a shared variable's array lives; clones of the variable share one.
 
-    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell. Functions that
-    hold the array's address ask to be told when another array takes its place: ``watch``.
+    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell.
+    Functions that hold the array's address ask to be told when another array takes its place: ``watch``.
     """
 
     __slots__ = ("_array", "_watchers", "version")
@@ -254,11 +256,15 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     more (float to int, a wide integer that does not fit) is refused.
     """
     if isinstance(value, Variable):
-        raise TypeError(f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables")
+        raise TypeError(
+            f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables"
+        )
     try:
         array = np.asarray(value)
     except ValueError as problem:
-        raise ShapeError(f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}") from None
+        raise ShapeError(
+            f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
+        ) from None
     target = np.dtype(type.dtype)
     if array.dtype != target:  # in any respect, the order of bytes too
         if strict and array.dtype.name != target.name:
@@ -326,7 +332,9 @@ def is_input(variable: Variable) -> bool:
     return variable.owner is None and not isinstance(variable, (Constant, SharedVariable))
 
 
-def toposort(outputs: Iterable[Variable], stop: Mapping[Variable, Any] | frozenset[Variable] = frozenset()) -> list[Apply]:
+def toposort(
+    outputs: Iterable[Variable], stop: Mapping[Variable, Any] | frozenset[Variable] = frozenset()
+) -> list[Apply]:
     """Every application that ``outputs`` depend on, producers before consumers. Does not look beyond ``stop``."""
     order: list[Apply] = []
     done: set[int] = set()

@@ -6,13 +6,14 @@ user's line; what only the call can tell is handed to the collector, if one list
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from symc import dims
-from symc.errors import ShapeError, Trace, blamed, blaming
+from symc.errors import ShapeError, Trace, blamed, blaming, located
 
 __all__ = ["Guard", "collecting", "require_equal"]
 
@@ -45,8 +46,23 @@ def collecting() -> Iterator[list[Guard]]:
         _collector.reset(token)
 
 
-def require_equal(left: dims.Dim, right: dims.Dim, message: Callable[[], str]) -> dims.Dim:
+def require_equal(
+    left: dims.Dim,
+    right: dims.Dim,
+    message: str | Callable[[], str],
+    operands: Sequence[Any] = (),
+    repair: str | None = None,
+) -> dims.Dim:
     """The common value of two dims that must be equal: the known one of them if either is.
+
+    Parameters
+    ----------
+    left, right : int or symbolic expression
+    message : str or callable
+        What is wrong where they differ; with ``operands`` and ``repair`` it becomes the text of the error. Where
+        putting it into words costs something, a callable without arguments that gives the whole text.
+    operands : sequence of Variable, optional
+    repair : str, optional
 
     Raises
     ------
@@ -54,10 +70,11 @@ def require_equal(left: dims.Dim, right: dims.Dim, message: Callable[[], str]) -
         When they are known to differ.
     """
     verdict = dims.equal(left, right)
-    if verdict is False:
-        raise ShapeError(message())
-    if verdict is None:
+    if verdict is not True:
+        tell = message if callable(message) else partial(located, message, operands, repair)
+        if verdict is False:
+            raise ShapeError(tell())
         found = _collector.get()
         if found is not None:
-            found.append(Guard(left, right, message, blamed()))
+            found.append(Guard(left, right, tell, blamed()))
     return right if type(right) is int else left

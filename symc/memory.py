@@ -12,10 +12,10 @@ ALIGN = 64
 
 
 def layout(buffers: Sequence[Buffer], sizes: Sequence[int]) -> tuple[list[int | None], int]:
-    """Offsets of the temporaries (None for other buffers) such that two alive at once never overlap, and the arena's size.
+    """Offsets of the temporaries (None for other buffers), such that two alive at once never overlap; the arena's size.
 
-    Largest first, each at the lowest offset that is free during its whole life: simple, and near the lower bound on the graphs of
-    neural networks. A temporary that took over another's memory lies where that one lies.
+    Largest first, each at the lowest offset that is free during its whole life: simple, and near the lower bound on
+    the graphs of neural networks. A temporary that took over another's memory lies where that one lies.
     """
     offsets: list[int | None] = [None] * len(buffers)
     roots = [k for k, b in enumerate(buffers) if b.role in ("temp", "status") and b.alias < 0]

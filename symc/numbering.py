@@ -23,8 +23,8 @@ class Numbering:
     Parameters
     ----------
     simplify : callable, optional
-        Tried on every new single-output application: another variable of the same type and value that should stand in its place, or None.
-        It is tried again on what it returned, until it has no more to say.
+        Tried on every new single-output application: another variable of the same type and value that should stand in
+        its place, or None. It is tried again on what it returned, until it has no more to say.
     """
 
     def __init__(self, simplify: Simplify | None = None) -> None:
@@ -41,7 +41,12 @@ class Numbering:
         return self._constants.setdefault(key, c)
 
     def make(
-        self, op: Op, inputs: Sequence[Variable], trace: Trace | None, name: str | None = None, original: Apply | None = None
+        self,
+        op: Op,
+        inputs: Sequence[Variable],
+        trace: Trace | None,
+        name: str | None = None,
+        original: Apply | None = None,
     ) -> tuple[Variable, ...]:
         """The outputs of ``op`` on ``inputs``, which must be from this table.
 
@@ -70,7 +75,9 @@ class Numbering:
                 self._home[v] = v
         return found
 
-    def adopt(self, outputs: Sequence[Variable], known: Mapping[Variable, Variable] | None = None, trace: Trace | None = None) -> list[Variable]:
+    def adopt(
+        self, outputs: Sequence[Variable], known: Mapping[Variable, Variable] | None = None, trace: Trace | None = None
+    ) -> list[Variable]:
         """``outputs`` rebuilt from this table, with the variables in ``known`` replaced."""
         local: dict[Variable, Variable] = dict(known or {})
 

@@ -1,8 +1,8 @@
 """The record of an op: everything the compiler knows of a primitive, in one place.
 
 A ``Record`` states a primitive's name, its typing rule ``infer``, its gradient ``grad``, its meaning ``numpy``, how it
-becomes loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a record with its attributes
-fixed, such as the axes of a sum. Nothing about a primitive stands anywhere else.
+becomes loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a record with its
+attributes fixed, such as the axes of a sum. Nothing about a primitive stands anywhere else.
 
 How an op becomes loops is one of six forms:
 
@@ -21,8 +21,8 @@ How an op becomes loops is one of six forms:
 ``Loops``
     statements written out, for what fits none of these: scatters, running sums, concatenation.
 
-An op with ``expand`` instead of ``lower`` is composite: a graph of other ops, put in its place by the compiler after the
-rules that know it by name have had their turn.
+An op with ``expand`` instead of ``lower`` is composite: a graph of other ops, put in its place by the compiler after
+the rules that know it by name have had their turn.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from symc.loops.expr import Expr
 from symc.types import TensorType
 
 __all__ = [
-    "RECORDS", "Arg", "Axes", "Case", "Fold", "Indexed", "Loops", "Op", "Pointwise", "Record", "Routine", "View", "record",
+    "RECORDS", "Arg", "Axes", "Case", "Fold", "Indexed", "Loops", "Op", "Pointwise", "Record", "Routine", "View",
+    "record",
 ]  # fmt: skip
 
 Read = Callable[[int, Sequence[Expr]], Expr]
@@ -65,8 +66,8 @@ class Indexed:
     """``element(node, index, read, size)`` gives the output's element at ``index``.
 
     ``size(dim)`` turns a dim into an index expression. ``recompute`` says that recomputing beats storing: the value
-    depends on the index and on scalars alone (counters, constants, random bits). ``flat`` says that ``index`` is wanted as
-    one flat position instead of one index an axis.
+    depends on the index and on scalars alone (counters, constants, random bits). ``flat`` says that ``index`` is
+    wanted as one flat position instead of one index an axis.
     """
 
     element: Callable[[Apply, tuple[Expr, ...], Read, Callable[[Any], Expr]], Expr]
@@ -113,7 +114,8 @@ class Loops:
 class Arg:
     """An argument of a test case: a shape and how to fill it.
 
-    ``dtype="float"`` stands for each float dtype in turn. Values are drawn from [low, high) unless ``values`` gives them.
+    ``dtype="float"`` stands for each float dtype in turn. Values are drawn from [low, high) unless ``values`` gives
+    them.
     """
 
     shape: tuple[int, ...]

@@ -2,8 +2,8 @@
 
 The user's graph is typed with whatever dims were known when it was built. Here it is built again over sources whose
 dims are as well known as they can be: shared variables have the shape of their values, and dims that some op requires
-to be equal are one symbol. Every ``infer`` runs again on the way, so what is wrong shows now, at the user's line; what only a
-call can tell is kept as guards. Operands read for their shape alone disappear: dims take their place.
+to be equal are one symbol. Every ``infer`` runs again on the way, so what is wrong shows now, at the user's line; what
+only a call can tell is kept as guards. Operands read for their shape alone disappear: dims take their place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from symc import dims
 from symc.graph import Constant, SharedVariable, Storage, Variable, toposort
 from symc.guards import Guard, collecting
 from symc.numbering import Numbering
-from symc.tensor.basic import value_symbols
+from symc.tensor.lengths import value_symbols
 from symc.types import TensorType
 
 __all__ = ["Settled", "settle"]
@@ -80,7 +80,12 @@ def _leaves(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Var
     return list(found)
 
 
-def _source(leaf: Variable, unified: Mapping[Any, dims.Dim], sources: Mapping[Variable, Variable], storages: dict[int, SharedVariable]) -> Variable:
+def _source(
+    leaf: Variable,
+    unified: Mapping[Any, dims.Dim],
+    sources: Mapping[Variable, Variable],
+    storages: dict[int, SharedVariable],
+) -> Variable:
     if isinstance(leaf, SharedVariable):
         first = storages.setdefault(id(leaf.storage), leaf)
         if first is not leaf and first in sources:
@@ -91,7 +96,9 @@ def _source(leaf: Variable, unified: Mapping[Any, dims.Dim], sources: Mapping[Va
     return Variable(TensorType(leaf.dtype, shape), None, 0, leaf.name, leaf.trace)
 
 
-def _rebuild(outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> tuple[list[Variable], dict[Any, Variable]]:
+def _rebuild(
+    outputs: Sequence[Variable], sources: Mapping[Variable, Variable]
+) -> tuple[list[Variable], dict[Any, Variable]]:
     numbering = Numbering()
     known: dict[Variable, Variable] = dict(sources)
     values: dict[Any, Variable] = {}

@@ -47,7 +47,8 @@ def shared(
         When ``value`` is symbolic or no array of numbers.
     """
     if isinstance(value, Variable):
-        raise TypeError(f"shared: expected an array or a number, got the symbolic variable {value!r}; evaluate it first, with .eval()")
+        text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
+        raise TypeError(f"{text}; evaluate it first, with .eval()")
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         array = array.astype(config.floatX)

@@ -15,7 +15,9 @@ import symc
 def _cache():
     """Compiled code goes where SYMC_CACHE says, or into a folder that is kept between runs of one machine."""
     if "SYMC_CACHE" not in os.environ:
-        symc.config.cache_dir = os.path.join(tempfile.gettempdir(), f"symc-tests-{os.getuid() if hasattr(os, 'getuid') else 0}")
+        symc.config.cache_dir = os.path.join(
+            tempfile.gettempdir(), f"symc-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"
+        )
     yield
 
 

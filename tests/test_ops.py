@@ -108,7 +108,10 @@ def test_gradient(case: Case, order: int) -> None:
         wrt = [k for k, a in enumerate(arrays) if is_float(a.dtype.name)]
         outputs = [o for o in as_list(case.build(*inputs)) if is_float(o.dtype)]
         for repetition in range(order):
-            weights = [np.random.default_rng(3 + repetition).uniform(0.5, 1.5, o.shape) for o in _values(outputs, inputs, arrays)]
+            weights = [
+                np.random.default_rng(3 + repetition).uniform(0.5, 1.5, o.shape)
+                for o in _values(outputs, inputs, arrays)
+            ]
             cost = sum(T.sum(o * w) for o, w in zip(outputs, weights))
             previous = outputs
             outputs = symc.grad(cost, [inputs[k] for k in wrt], disconnected_inputs="ignore")
@@ -125,10 +128,10 @@ def _values(outputs, inputs, arrays):
 
 
 def test_every_record_has_cases_or_is_internal() -> None:
-    """An op without cases is an op without tests; those that only the compiler makes are reached through others' cases."""
+    """An op without cases is an op without tests; those that only the compiler makes are reached through others."""
     internal = {name for name, r in RECORDS.items() if not r.cases()}
     reached = {
-        "dim_value", "expand", "reshape_to", "arange_of", "iota_at", "slice_at", "write_at", "checked_index", "disconnected_grad", "zero_grad", "grad_clip",
-        "grad_scale", "carry_updates",
+        "dim_value", "expand", "reshape_to", "arange_of", "iota_at", "slice_at", "write_at", "checked_index",
+        "disconnected_grad", "zero_grad", "grad_clip", "grad_scale", "carry_updates",
     }  # fmt: skip
     assert internal <= reached, internal - reached

@@ -51,7 +51,8 @@ def _batched_gemm(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p
 
 
 _CONV = (
-    "N", "C", "H", "W", "K", "R", "S", "OH", "OW", "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
+    "N", "C", "H", "W", "K", "R", "S", "OH", "OW",
+    "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
 )  # fmt: skip
 _POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
 
@@ -168,7 +169,10 @@ CALLS: dict[str, Routine] = {
     ),
     "batched_gemm": Routine(
         ("C",), ("A", "B"),
-        ("batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC", "accumulate"),
+        (
+            "batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC",
+            "accumulate",
+        ),
         _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2,
     ),
     "conv2d_forward": Routine(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops),

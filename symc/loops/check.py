@@ -24,13 +24,16 @@ def check(program: Program) -> None:
     for step in program.steps:
         kernel = step.kernel
         if len(step.buffers) != len(kernel.buffers) or len(step.dims) != kernel.dims:
-            raise IRError(f"{kernel.name}: bound to {len(step.buffers)} buffers and {len(step.dims)} dims, names {len(kernel.buffers)} and {kernel.dims}")
+            bound = f"bound to {len(step.buffers)} buffers and {len(step.dims)} dims"
+            raise IRError(f"{kernel.name}: {bound}, names {len(kernel.buffers)} and {kernel.dims}")
         for number, dtype in zip(step.buffers, kernel.buffers):
-            if program.buffers[number].dtype != dtype:
-                raise IRError(f"{kernel.name}: buffer {program.buffers[number].name} is {program.buffers[number].dtype}, the kernel wants {dtype}")
+            buffer = program.buffers[number]
+            if buffer.dtype != dtype:
+                raise IRError(f"{kernel.name}: buffer {buffer.name} is {buffer.dtype}, the kernel wants {dtype}")
         for k in kernel.writes:
-            if program.buffers[step.buffers[k]].role in ("input", "constant"):
-                raise IRError(f"{kernel.name}: writes {program.buffers[step.buffers[k]].name}, which is not the program's to write")
+            buffer = program.buffers[step.buffers[k]]
+            if buffer.role in ("input", "constant"):
+                raise IRError(f"{kernel.name}: writes {buffer.name}, which is not the program's to write")
         if id(kernel) not in seen:
             seen.add(id(kernel))
             check_kernel(kernel)
@@ -69,7 +72,9 @@ def _check_index(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -
         raise _fail(kernel, s, f"an index of dtype {e.dtype}")
 
 
-def _check_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, str], memory: dict[str, str], inside: str) -> None:
+def _check_body(
+    kernel: Kernel, body: Sequence[Statement], scope: dict[str, str], memory: dict[str, str], inside: str
+) -> None:
     scope, memory = dict(scope), dict(memory)
     for s in body:
         if isinstance(s, (Let, Load)):
@@ -90,7 +95,9 @@ def _check_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, str]
                 raise _fail(kernel, s, f"unknown combination {s.op}")
         elif isinstance(s, For):
             if s.kind not in _KINDS or inside == "simd":
-                raise _fail(kernel, s, "a simd loop must be innermost" if inside == "simd" else f"unknown kind {s.kind}")
+                raise _fail(
+                    kernel, s, "a simd loop must be innermost" if inside == "simd" else f"unknown kind {s.kind}"
+                )
             _check_index(kernel, s, s.extent, scope)
             if s.index in scope:
                 raise _fail(kernel, s, f"{s.index} is defined twice")
@@ -109,7 +116,9 @@ def _check_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, str]
             raise _fail(kernel, s, "unknown statement")
 
 
-def _check_access(kernel: Kernel, s: Statement, buffer: str, at: Expr, dtype: str, scope: dict[str, str], memory: dict[str, str]) -> None:
+def _check_access(
+    kernel: Kernel, s: Statement, buffer: str, at: Expr, dtype: str, scope: dict[str, str], memory: dict[str, str]
+) -> None:
     _check_index(kernel, s, at, scope)
     if memory.get(buffer) != dtype:
         raise _fail(kernel, s, f"{buffer} is {memory.get(buffer, 'not defined')}, accessed as {dtype}")
@@ -120,7 +129,9 @@ def _check_call(kernel: Kernel, s: Call, scope: dict[str, str], memory: dict[str
     if routine is None:
         raise _fail(kernel, s, f"unknown routine {s.name}")
     if len(s.buffers) != len(routine.outputs) + len(routine.inputs) or len(s.params) != len(routine.params):
-        raise _fail(kernel, s, f"{s.name} takes buffers {routine.outputs + routine.inputs} and parameters {routine.params}")
+        raise _fail(
+            kernel, s, f"{s.name} takes buffers {routine.outputs + routine.inputs} and parameters {routine.params}"
+        )
     for b in s.buffers:
         if b not in memory:
             raise _fail(kernel, s, f"{b} is not defined")

@@ -1,8 +1,8 @@
 """Scalar expressions of the loop IR: what one element is computed by.
 
-An ``Expr`` is a small immutable tree over names and constants. Bodies of elementwise ops are functions from Expr to Expr;
-indices are Exprs of dtype ``int64``. The constructors fold constants and unit elements, so that index arithmetic stays
-small without a separate simplifier.
+An ``Expr`` is a small immutable tree over names and constants. Bodies of elementwise ops are functions from Expr to
+Expr; indices are Exprs of dtype ``int64``. The constructors fold constants and unit elements, so that index arithmetic
+stays small without a separate simplifier.
 
 ``FUNCTIONS`` gives every scalar function its NumPy meaning, its number of arguments and its result dtype. A back end's
 dialect says how to write it.
@@ -18,12 +18,13 @@ import numpy as np
 from symc.dtypes import is_float
 
 __all__ = [
-    "FUNCTIONS", "Expr", "Function", "call", "cast", "const", "index", "logical_and", "maximum", "minimum", "select", "var",
+    "FUNCTIONS", "Expr", "Function", "call", "cast", "const", "index", "logical_and", "maximum", "minimum", "select",
+    "var",
 ]  # fmt: skip
 
 
 class Function(NamedTuple):
-    """A scalar function: its meaning on arrays, its arity, and its result (``"same"`` as the first argument, or ``"bool"``)."""
+    """A scalar function: its meaning on arrays, its arity, its result (``"same"`` as the first argument, ``"bool"``)."""
 
     numpy: Callable[..., Any]
     arity: int
@@ -127,8 +128,25 @@ FUNCTIONS: dict[str, Function] = {
     **{
         name: Function(getattr(np, name), 1, costly=True)
         for name in (
-            "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-            "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sin",
+            "cos",
+            "tan",
+            "arcsin",
+            "arccos",
+            "arctan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "arcsinh",
+            "arccosh",
+            "arctanh",
         )  # fmt: skip
     },
 }

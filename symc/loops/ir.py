@@ -1,7 +1,7 @@
 """The loop IR: nine statements, kernels made of them, and programs made of kernels.
 
-A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to the buffers and dims of
-the program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
+A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to the buffers and dims
+of the program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
 
 Loops of kind ``"parallel"`` have independent iterations and may run in any order or at once; ``"simd"`` loops are
 innermost and may run as vectors: their iterations are independent except for ``Accumulate``, whose order is free;
@@ -17,7 +17,8 @@ from symc.dims import Dim
 from symc.loops.expr import Expr
 
 __all__ = [
-    "Accumulate", "Alloc", "Barrier", "Buffer", "Call", "For", "If", "Kernel", "Let", "Load", "Program", "Statement", "Step", "Store",
+    "Accumulate", "Alloc", "Barrier", "Buffer", "Call", "For", "If", "Kernel", "Let", "Load", "Program", "Statement",
+    "Step", "Store",
 ]  # fmt: skip
 
 
@@ -148,8 +149,8 @@ class Step:
 class Buffer:
     """An array of a program.
 
-    ``role`` is ``"input"``, ``"shared"``, ``"constant"``, ``"output"`` or ``"temp"``; ``slot`` is its position among the
-    buffers of that role. ``alias`` is the buffer whose memory it shares, or -1.
+    ``role`` is ``"input"``, ``"shared"``, ``"constant"``, ``"output"`` or ``"temp"``; ``slot`` is its position among
+    the buffers of that role. ``alias`` is the buffer whose memory it shares, or -1.
     """
 
     name: str

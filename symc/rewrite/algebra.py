@@ -11,7 +11,7 @@ from symc.dtypes import is_float
 from symc.graph import Variable
 from symc.op import RECORDS, Op
 from symc.rewrite.engine import Bindings, constant_value
-from symc.tensor.basic import expand
+from symc.tensor.broadcasting import expand
 
 __all__ = [
     "dimshuffled",

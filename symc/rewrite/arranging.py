@@ -11,7 +11,9 @@ from symc.op import Op
 from symc.rewrite.algebra import dimshuffled, op_of, same_shape, source_of
 from symc.rewrite.engine import NodeRule, RuleList, constant_value
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import dim_value, expand, reshape_to
+from symc.tensor.axes import reshape_to
+from symc.tensor.broadcasting import expand
+from symc.tensor.lengths import dim_value
 
 __all__ = ["ARRANGING", "PRODUCTS", "known_dim"]
 

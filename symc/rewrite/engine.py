@@ -22,7 +22,7 @@ from symc.graph import Apply, Constant, Variable
 from symc.guards import collecting
 from symc.numbering import Numbering
 from symc.op import Op, Pointwise
-from symc.tensor.basic import expand
+from symc.tensor.broadcasting import expand
 from symc.types import TensorType
 
 __all__ = [

@@ -16,7 +16,8 @@ from symc.graph import Apply, Constant, Variable
 from symc.op import Axes, Fold, Op, Pointwise
 from symc.rewrite.algebra import op_of, repeated, unrepeated
 from symc.rewrite.engine import NodeRule, RuleList
-from symc.tensor.basic import dim_value, expand
+from symc.tensor.broadcasting import expand
+from symc.tensor.lengths import dim_value
 
 __all__ = ["FOLDING"]
 

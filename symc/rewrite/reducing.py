@@ -13,7 +13,8 @@ from symc.rewrite.algebra import dimshuffled, op_of, repeated, source_of, unrepe
 from symc.rewrite.arranging import known_dim
 from symc.rewrite.engine import NodeRule, RuleList, filled, is_constant
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import dim_value, expand
+from symc.tensor.broadcasting import expand
+from symc.tensor.lengths import dim_value
 
 __all__ = ["REDUCING"]
 

@@ -15,7 +15,7 @@ from symc.rewrite.algebra import dimshuffled, op_of, opposite, opposite_bound, s
 from symc.rewrite.canonical import CANCELLING
 from symc.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard, filled, is_constant
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import expand
+from symc.tensor.broadcasting import expand
 
 __all__ = ["STABILITY"]
 

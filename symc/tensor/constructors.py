@@ -41,11 +41,14 @@ def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> 
     def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
         if shape is not None and len(shape) != len(pattern):
             raise ValueError(f"{spelled}: expected a shape of {len(pattern)} entries, got {tuple(shape)}")
-        return Variable(TensorType(dtype or config.floatX, pattern if shape is None else shape, name or "n"), None, 0, name, here())
+        return Variable(
+            TensorType(dtype or config.floatX, pattern if shape is None else shape, name or "n"), None, 0, name, here()
+        )
 
     make.__name__ = make.__qualname__ = spelled
     axes = f"{len(pattern)} axes" if len(pattern) != 1 else "1 axis"
-    make.__doc__ = f"A symbolic tensor of {axes}, dtype {dtype or 'floatX'}" + (f", broadcastable {pattern}" if any(pattern) else "") + "."
+    broadcastable = f", broadcastable {pattern}" if any(pattern) else ""
+    make.__doc__ = f"A symbolic tensor of {axes}, dtype {dtype or 'floatX'}{broadcastable}."
     return make
 
 
@@ -59,7 +62,9 @@ _PREFIXES = {
 }  # fmt: skip
 
 CONSTRUCTORS: dict[str, Callable[..., Variable]] = {
-    prefix + kind: _constructor(prefix + kind, dtype, pattern) for prefix, dtype in _PREFIXES.items() for kind, pattern in _KINDS.items()
+    prefix + kind: _constructor(prefix + kind, dtype, pattern)
+    for prefix, dtype in _PREFIXES.items()
+    for kind, pattern in _KINDS.items()
 }
 
 
@@ -74,7 +79,9 @@ def _plural(spelled: str, one: Callable[..., Variable]) -> Callable[..., list[Va
     return make
 
 
-_PLURAL_NAMES = {"scalar": "scalars", "vector": "vectors", "matrix": "matrices", "row": "rows", "col": "cols", "tensor3": "tensor3s", "tensor4": "tensor4s", "tensor5": "tensor5s"}  # fmt: skip
+_PLURAL_NAMES = {kind: "matrices" if kind == "matrix" else kind + "s" for kind in _KINDS}
 PLURALS: dict[str, Callable[..., list[Variable]]] = {
-    prefix + plural: _plural(prefix + plural, CONSTRUCTORS[prefix + kind]) for prefix in _PREFIXES for kind, plural in _PLURAL_NAMES.items()
+    prefix + plural: _plural(prefix + plural, CONSTRUCTORS[prefix + kind])
+    for prefix in _PREFIXES
+    for kind, plural in _PLURAL_NAMES.items()
 }

@@ -14,15 +14,30 @@ from symc.errors import located
 from symc.graph import Constant, Variable
 from symc.guards import require_equal
 from symc.loops.expr import cast as cast_expr
-from symc.loops.expr import index
 from symc.op import Arg, Case, Indexed, Op, record
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import (
-    as_dim, as_tensor, broadcast_like, constant, dimshuffle, expand, pad_left, shape_entries,
-)  # fmt: skip
+from symc.tensor.axes import dimshuffle, pad_left, shape_entries
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.broadcasting import broadcast_like, expand
+from symc.tensor.lengths import as_dim
 from symc.types import TensorType
 
-__all__ = ["alloc", "arange", "eye", "fill", "full", "full_like", "identity_like", "ones", "ones_like", "tri", "tril", "triu", "zeros", "zeros_like"]
+__all__ = [
+    "alloc",
+    "arange",
+    "eye",
+    "fill",
+    "full",
+    "full_like",
+    "identity_like",
+    "ones",
+    "ones_like",
+    "tri",
+    "tril",
+    "triu",
+    "zeros",
+    "zeros_like",
+]
 
 
 def _dims_given(op: Op, scalars: Sequence[Variable]) -> list[dims.Dim]:
@@ -44,8 +59,13 @@ def _alloc_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     wanted = _dims_given(op, scalars)
     for axis, (have, want) in enumerate(zip(value.type.shape, wanted[len(wanted) - value.ndim :])):
         if not (type(have) is int and have == 1):
-            require_equal(have, want, lambda axis=axis: located(  # type: ignore[misc]
-                f"alloc: the value does not fit the shape on its axis {axis}", inputs, "the value must broadcast to the shape"))  # fmt: skip
+            require_equal(
+                have,
+                want,
+                f"alloc: the value does not fit the shape on its axis {axis}",
+                inputs,
+                "the value must broadcast to the shape",
+            )
     return TensorType(value.dtype, wanted)
 
 
@@ -61,7 +81,9 @@ def _alloc_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[V
     lead = g.ndim - value.ndim
     if lead:
         g = sum(g, axis=tuple(range(lead)))
-    grown = tuple(k for k, d in enumerate(value.type.shape) if type(d) is int and d == 1 and not g.type.broadcastable[k])
+    grown = tuple(
+        k for k, d in enumerate(value.type.shape) if type(d) is int and d == 1 and not g.type.broadcastable[k]
+    )
     return [sum(g, axis=grown, keepdims=True) if grown else g, *[None] * (len(inputs) - 1)]
 
 
@@ -70,11 +92,15 @@ _alloc = record(
     infer=_alloc_infer,
     numpy=_alloc_numpy,
     grad=_alloc_grad,
-    settle=lambda op, inputs, types: expand(inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape),
+    settle=lambda op, inputs, types: expand(
+        inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape
+    ),
     cases=lambda: [
         Case(lambda x, y: alloc(x, y.shape[0], 4), (Arg(()), Arg((3, 2)))),
         Case(lambda x: alloc(x, 2, 3, 4), (Arg((1, 4)),)),
-        Case(lambda n: alloc(2.5, n, 3), (Arg((), "int32", values=4),), expect=lambda n: np.full((n, 3), 2.5), grad=False),
+        Case(
+            lambda n: alloc(2.5, n, 3), (Arg((), "int32", values=4),), expect=lambda n: np.full((n, 3), 2.5), grad=False
+        ),
     ],
 )
 
@@ -165,15 +191,37 @@ _arange = record(
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
         Case(lambda n: arange(n), (Arg((), "int64", values=6),), expect=lambda n: np.arange(6), grad=False),
-        Case(lambda n: arange(2, n, 3), (Arg((), "int64", values=12),), expect=lambda n: np.arange(2, 12, 3), grad=False),
-        Case(lambda n: arange(9, n, -2), (Arg((), "int64", values=1),), expect=lambda n: np.arange(9, 1, -2), grad=False),
-        Case(lambda n: arange(0.5, n, 0.25), (Arg((), "float64", values=2.1),), expect=lambda n: np.arange(0.5, 2.1, 0.25), grad=False),
+        Case(
+            lambda n: arange(2, n, 3), (Arg((), "int64", values=12),), expect=lambda n: np.arange(2, 12, 3), grad=False
+        ),
+        Case(
+            lambda n: arange(9, n, -2), (Arg((), "int64", values=1),), expect=lambda n: np.arange(9, 1, -2), grad=False
+        ),
+        Case(
+            lambda n: arange(0.5, n, 0.25),
+            (Arg((), "float64", values=2.1),),
+            expect=lambda n: np.arange(0.5, 2.1, 0.25),
+            grad=False,
+        ),
     ],
 )
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Variable:
-    """Evenly spaced numbers from ``start`` (default 0) up to but without ``stop``; int64 unless an argument is a float."""
+    """Evenly spaced numbers from ``start`` (default 0) up to, but without, ``stop``.
+
+    Parameters
+    ----------
+    start, stop, step : number or scalar
+        With one argument, that is ``stop``. ``step`` may be negative, but not 0.
+    dtype : str, optional
+        Default int64, or the arguments' float dtype if one of them is a float.
+
+    Returns
+    -------
+    Variable
+        A vector.
+    """
     if stop is None:
         start, stop = 0, start
     arguments = [as_tensor(v) for v in (start, stop, step)]
@@ -215,8 +263,3 @@ def triu(x: Any, k: int = 0) -> Variable:
     """The matrix ``x`` with what lies below diagonal ``k`` set to zero."""
     x = as_tensor(x)
     return ew.switch(tri(x.shape[0], x.shape[1], k - 1, "bool"), constant(0), x)
-
-
-def position(i: Any) -> Any:
-    """An index expression for a whole number."""
-    return index(i)

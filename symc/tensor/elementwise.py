@@ -2,7 +2,8 @@
 
 ``elementwise(name, body, numpy, grad=...)`` makes the record and the function users call. ``body`` computes one
 element as a loop-IR expression; ``grad(g, y, *xs)`` gives the gradients from the incoming ``g``, the output ``y`` and
-the inputs, all of one shape. Broadcasting and dtype conversion are inserted by the function, so primitives never see them.
+the inputs, all of one shape. Broadcasting and dtype conversion are inserted by the function, so primitives never see
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import as_dtype, floating, is_float, is_integer
+from symc.dtypes import as_dtype, floating, is_float
 from symc.errors import DTypeError, located
 from symc.gradient_marks import ZERO
 from symc.graph import Constant, Variable
@@ -21,7 +22,8 @@ from symc.guards import require_equal
 from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.op import Arg, Case, Op, Pointwise, record
-from symc.tensor.basic import as_tensor, broadcast_together, unify_dtypes
+from symc.tensor.basic import as_tensor, unify_dtypes
+from symc.tensor.broadcasting import broadcast_together
 from symc.types import TensorType
 
 Grad = Callable[..., Sequence[Any]]
@@ -59,8 +61,14 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
     elif compute == "arithmetic" and dtype == "bool":
         dtype = "int8"
     elif compute == "bits" and is_float(dtype):
-        raise DTypeError(located(f"{name}: works on bools and integers, got {dtype}", variables, "compare first, or cast to an integer dtype"))
+        text = f"{name}: works on bools and integers, got {dtype}"
+        raise DTypeError(located(text, variables, "compare first, or cast to an integer dtype"))
     return [cast(v, dtype) for v in variables]
+
+
+def _domain_of_each(domain: Any, nin: int) -> list[tuple[float, float]]:
+    """One pair for each input, where one may serve them all."""
+    return [domain] * nin if isinstance(domain[0], (int, float)) else list(domain)
 
 
 def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], TensorType]:
@@ -76,9 +84,13 @@ def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], Tenso
                 raise DTypeError(located(f"{op.name}: operands must have as many axes", inputs))
             for axis, dim in enumerate(other.type.shape):
                 if dim is not shape[axis]:
-                    shape[axis] = require_equal(shape[axis], dim, lambda axis=axis: located(  # type: ignore[misc]
-                        f"{op.name}: shapes do not go together on axis {axis}", inputs,
-                        "only dims known to be 1 are repeated: declare them so (broadcastable, or shape with 1)"))  # fmt: skip
+                    shape[axis] = require_equal(
+                        shape[axis],
+                        dim,
+                        f"{op.name}: shapes do not go together on axis {axis}",
+                        inputs,
+                        "only dims known to be 1 are repeated: declare them so (broadcastable, or shape with 1)",
+                    )
         if result != "bool":
             for v in values:
                 if v.type.shape == tuple(shape):
@@ -122,7 +134,7 @@ def elementwise(
         The first operand is a condition.
     """
     nin = len(signature(body).parameters)
-    domains = [domain] * nin if isinstance(domain[0], (int, float)) else list(domain)  # type: ignore[list-item]
+    domains = _domain_of_each(domain, nin)
 
     def oracle(op: Op, *arrays: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
@@ -142,13 +154,14 @@ def elementwise(
         for dtype in kinds:
             first = ["bool" if mixed and k == 0 else dtype for k in range(nin)]
             for shape in ((3, 4), (5,), (), (0, 2)):
-                args = tuple(Arg(shape, d, lo, hi, distinct=True) for d, (lo, hi) in zip(first, domains))  # type: ignore[misc]
+                args = tuple(Arg(shape, d, lo, hi, distinct=True) for d, (lo, hi) in zip(first, domains))
                 smooth_here = dtype == "float" and smooth and result == "same" and shape != (0, 2)
                 made.append(Case(function, args, grad=smooth_here))
         special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, 3e38])
         if compute != "bits" and nin <= 2:
             grids = np.meshgrid(*[special] * nin)
-            made.append(Case(function, tuple(Arg((grids[0].size,), values=g.ravel()) for g in grids), grad=False, label="special values"))
+            args = tuple(Arg((grids[0].size,), values=g.ravel()) for g in grids)
+            made.append(Case(function, args, grad=False, label="special values"))
         return made
 
     made = record(
@@ -199,36 +212,84 @@ def cast(x: Any, dtype: str) -> Variable:
         return x
     if isinstance(x, Constant):
         with np.errstate(all="ignore"):
-            return Constant(x.data.astype(dtype), dtype, x.name, x.weak)
+            return Constant(x.exact.astype(dtype), dtype, x.name)
     return Op(_cast, dtype=dtype)(x)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
-add = elementwise("add", lambda x, y: x + y if x.dtype != "bool" else x | y, np.add, lambda g, z, x, y: (g, g), compute="same", commutative=True)
+add = elementwise(
+    "add",
+    lambda x, y: x + y if x.dtype != "bool" else x | y,
+    np.add,
+    lambda g, z, x, y: (g, g),
+    compute="same",
+    commutative=True,
+)
 sub = elementwise("sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic")
-mul = elementwise("mul", lambda x, y: x * y if x.dtype != "bool" else x & y, np.multiply, lambda g, z, x, y: (g * y, g * x), compute="same", commutative=True)
-true_div = elementwise("true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2)))
+mul = elementwise(
+    "mul",
+    lambda x, y: x * y if x.dtype != "bool" else x & y,
+    np.multiply,
+    lambda g, z, x, y: (g * y, g * x),
+    compute="same",
+    commutative=True,
+)
+true_div = elementwise(
+    "true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2))
+)
 floor_div = elementwise(
-    "floor_div", lambda x, y: call("floordiv", x, y), np.floor_divide, compute="arithmetic", domain=((-9, 9), (1, 4)), smooth=False
+    "floor_div",
+    lambda x, y: call("floordiv", x, y),
+    np.floor_divide,
+    compute="arithmetic",
+    domain=((-9, 9), (1, 4)),
+    smooth=False,
 )
 mod = elementwise(
     "mod", lambda x, y: call("mod", x, y), np.mod, lambda g, z, x, y: (g, -g * floor_div(x, y)),
     compute="arithmetic", domain=((4.1, 4.9), (1.1, 1.3)), smooth=False,
 )  # fmt: skip
 neg = elementwise("neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic")
-abs_ = elementwise("abs", lambda x: abs(x), np.abs, lambda g, y, x: (g * sgn(x),), domain=(0.2, 2), compute="arithmetic")
-sgn = elementwise(
+abs_ = elementwise(
+    "abs", lambda x: abs(x), np.abs, lambda g, y, x: (g * sgn(x),), domain=(0.2, 2), compute="arithmetic"
+)
+
+
+def _sgn_body(x: Expr) -> Expr:
+    sign = expr.cast(x > 0, x.dtype) - expr.cast(x < 0, x.dtype)
+    return expr.select(call("isnan", x), x, sign) if is_float(x.dtype) else sign
+
+
+sgn: Elementwise = elementwise(
     "sgn",
-    lambda x: expr.select(call("isnan", x), x, expr.cast(x > 0, x.dtype) - expr.cast(x < 0, x.dtype)) if is_float(x.dtype)
-    else expr.cast(x > 0, x.dtype) - expr.cast(x < 0, x.dtype),
-    np.sign, domain=(0.2, 2), compute="arithmetic", smooth=False,
-)  # fmt: skip
+    _sgn_body,
+    np.sign,
+    domain=(0.2, 2),
+    compute="arithmetic",
+    smooth=False,
+)
 sqr = elementwise("sqr", lambda x: x * x, np.square, lambda g, y, x: (g * x * 2,), compute="arithmetic")
 sqrt = elementwise("sqrt", lambda x: call("sqrt", x), np.sqrt, lambda g, y, x: (g * 0.5 / y,), domain=(0.3, 3))
 inv = elementwise("reciprocal", lambda x: 1.0 / x, np.reciprocal, lambda g, y, x: (-(g * y * y),), domain=(0.5, 2))
-maximum = elementwise("maximum", lambda x, y: call("max", x, y), np.maximum, lambda g, z, x, y: (g * eq(z, x), g * eq(z, y)), domain=((-2, 2), (-1.9, 2.1)), compute="same", commutative=True)
-minimum = elementwise("minimum", lambda x, y: call("min", x, y), np.minimum, lambda g, z, x, y: (g * eq(z, x), g * eq(z, y)), domain=((-2, 2), (-1.9, 2.1)), compute="same", commutative=True)
+maximum = elementwise(
+    "maximum",
+    lambda x, y: call("max", x, y),
+    np.maximum,
+    lambda g, z, x, y: (g * eq(z, x), g * neq(z, x)),
+    domain=((-2, 2), (-1.9, 2.1)),
+    compute="same",
+    commutative=True,
+)
+minimum = elementwise(
+    "minimum",
+    lambda x, y: call("min", x, y),
+    np.minimum,
+    lambda g, z, x, y: (g * eq(z, x), g * neq(z, x)),
+    domain=((-2, 2), (-1.9, 2.1)),
+    compute="same",
+    commutative=True,
+)
 
 
 def _pow_body(x: Expr, y: Expr) -> Expr:
@@ -253,36 +314,62 @@ exp = elementwise("exp", lambda x: call("exp", x), np.exp, lambda g, y, x: (g * 
 exp2 = elementwise("exp2", lambda x: call("exp2", x), np.exp2, lambda g, y, x: (g * y * float(np.log(2)),))
 expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * (y + 1),))
 log = elementwise("log", lambda x: call("log", x), np.log, lambda g, y, x: (g / x,), domain=(0.1, 3))
-log2 = elementwise("log2", lambda x: call("log2", x), np.log2, lambda g, y, x: (g / (x * float(np.log(2))),), domain=(0.1, 3))
-log10 = elementwise("log10", lambda x: call("log10", x), np.log10, lambda g, y, x: (g / (x * float(np.log(10))),), domain=(0.1, 3))
+log2 = elementwise(
+    "log2", lambda x: call("log2", x), np.log2, lambda g, y, x: (g / (x * float(np.log(2))),), domain=(0.1, 3)
+)
+log10 = elementwise(
+    "log10", lambda x: call("log10", x), np.log10, lambda g, y, x: (g / (x * float(np.log(10))),), domain=(0.1, 3)
+)
 log1p = elementwise("log1p", lambda x: call("log1p", x), np.log1p, lambda g, y, x: (g / (x + 1),), domain=(-0.8, 3))
 
 # --- trigonometry -------------------------------------------------------------------------------------------------
 
 sin = elementwise("sin", lambda x: call("sin", x), np.sin, lambda g, y, x: (g * cos(x),))
-cos = elementwise("cos", lambda x: call("cos", x), np.cos, lambda g, y, x: (-(g * sin(x)),))
+cos: Elementwise = elementwise("cos", lambda x: call("cos", x), np.cos, lambda g, y, x: (-(g * sin(x)),))
 tan = elementwise("tan", lambda x: call("tan", x), np.tan, lambda g, y, x: (g * (1 + sqr(y)),), domain=(-1, 1))
-arcsin = elementwise("arcsin", lambda x: call("arcsin", x), np.arcsin, lambda g, y, x: (g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9))
-arccos = elementwise("arccos", lambda x: call("arccos", x), np.arccos, lambda g, y, x: (-g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9))
+arcsin = elementwise(
+    "arcsin", lambda x: call("arcsin", x), np.arcsin, lambda g, y, x: (g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9)
+)
+arccos = elementwise(
+    "arccos", lambda x: call("arccos", x), np.arccos, lambda g, y, x: (-g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9)
+)
 arctan = elementwise("arctan", lambda x: call("arctan", x), np.arctan, lambda g, y, x: (g / (1 + sqr(x)),))
 arctan2 = elementwise(
     "arctan2", lambda y, x: call("arctan2", y, x), np.arctan2,
     lambda g, z, y, x: (g * x / (sqr(x) + sqr(y)), -(g * y) / (sqr(x) + sqr(y))), domain=(0.3, 2),
 )  # fmt: skip
 sinh = elementwise("sinh", lambda x: call("sinh", x), np.sinh, lambda g, y, x: (g * cosh(x),))
-cosh = elementwise("cosh", lambda x: call("cosh", x), np.cosh, lambda g, y, x: (g * sinh(x),))
+cosh: Elementwise = elementwise("cosh", lambda x: call("cosh", x), np.cosh, lambda g, y, x: (g * sinh(x),))
 tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * (1 - sqr(y)),))
 arcsinh = elementwise("arcsinh", lambda x: call("arcsinh", x), np.arcsinh, lambda g, y, x: (g / sqrt(sqr(x) + 1),))
-arccosh = elementwise("arccosh", lambda x: call("arccosh", x), np.arccosh, lambda g, y, x: (g / sqrt(sqr(x) - 1),), domain=(1.2, 3))
-arctanh = elementwise("arctanh", lambda x: call("arctanh", x), np.arctanh, lambda g, y, x: (g / (1 - sqr(x)),), domain=(-0.9, 0.9))
-deg2rad = elementwise("deg2rad", lambda x: x * float(np.pi / 180), np.deg2rad, lambda g, y, x: (g * float(np.pi / 180),))
-rad2deg = elementwise("rad2deg", lambda x: x * float(180 / np.pi), np.rad2deg, lambda g, y, x: (g * float(180 / np.pi),))
+arccosh = elementwise(
+    "arccosh", lambda x: call("arccosh", x), np.arccosh, lambda g, y, x: (g / sqrt(sqr(x) - 1),), domain=(1.2, 3)
+)
+arctanh = elementwise(
+    "arctanh", lambda x: call("arctanh", x), np.arctanh, lambda g, y, x: (g / (1 - sqr(x)),), domain=(-0.9, 0.9)
+)
+deg2rad = elementwise(
+    "deg2rad", lambda x: x * float(np.pi / 180), np.deg2rad, lambda g, y, x: (g * float(np.pi / 180),)
+)
+rad2deg = elementwise(
+    "rad2deg", lambda x: x * float(180 / np.pi), np.rad2deg, lambda g, y, x: (g * float(180 / np.pi),)
+)
 
 # --- special functions --------------------------------------------------------------------------------------------
 
 _TWO_OVER_SQRT_PI = float(2 / np.sqrt(np.pi))
-erf = elementwise("erf", lambda x: call("erf", x), expr.FUNCTIONS["erf"].numpy, lambda g, y, x: (g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,))
-erfc = elementwise("erfc", lambda x: call("erfc", x), expr.FUNCTIONS["erfc"].numpy, lambda g, y, x: (-g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,))
+erf = elementwise(
+    "erf",
+    lambda x: call("erf", x),
+    expr.FUNCTIONS["erf"].numpy,
+    lambda g, y, x: (g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
+)
+erfc = elementwise(
+    "erfc",
+    lambda x: call("erfc", x),
+    expr.FUNCTIONS["erfc"].numpy,
+    lambda g, y, x: (-g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
+)
 
 
 def _stable_sigmoid(x: np.ndarray) -> np.ndarray:
@@ -295,7 +382,14 @@ def _stable_softplus(x: np.ndarray) -> np.ndarray:
 
 sigmoid = elementwise("sigmoid", lambda x: call("sigmoid", x), _stable_sigmoid, lambda g, y, x: (g * y * (1 - y),))
 softplus = elementwise("softplus", lambda x: call("softplus", x), _stable_softplus, lambda g, y, x: (g * sigmoid(x),))
-relu = elementwise("relu", lambda x: call("max", x, expr.const(0, x.dtype)), lambda x: np.maximum(x, 0), lambda g, y, x: (switch(y > 0, g, 0),), domain=(0.2, 2), compute="arithmetic")
+relu = elementwise(
+    "relu",
+    lambda x: call("max", x, expr.const(0, x.dtype)),
+    lambda x: np.maximum(x, 0),
+    lambda g, y, x: (switch(y > 0, g, 0),),
+    domain=(0.2, 2),
+    compute="arithmetic",
+)
 
 # --- rounding -----------------------------------------------------------------------------------------------------
 
@@ -309,7 +403,11 @@ ceil = elementwise("ceil", _rounding("ceil"), np.ceil, compute="arithmetic", smo
 trunc = elementwise("trunc", _rounding("trunc"), np.trunc, compute="arithmetic", smooth=False)
 round_half_to_even = elementwise("round_half_to_even", _rounding("rint"), np.rint, compute="arithmetic", smooth=False)
 round_half_away_from_zero = elementwise(
-    "round_half_away_from_zero", _rounding("round_away"), expr.FUNCTIONS["round_away"].numpy, compute="arithmetic", smooth=False
+    "round_half_away_from_zero",
+    _rounding("round_away"),
+    expr.FUNCTIONS["round_away"].numpy,
+    compute="arithmetic",
+    smooth=False,
 )
 
 # --- comparison, logic, choice ------------------------------------------------------------------------------------
@@ -326,7 +424,7 @@ and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", co
 or_ = elementwise("or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True)
 xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True)
 invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits")
-switch = elementwise(
+switch: Elementwise = elementwise(
     "switch", lambda c, x, y: expr.select(c, x, y), np.where,
     lambda g, z, c, x, y: (ZERO, switch(c, g, 0), switch(c, 0, g)), compute="same", mixed=True,
 )  # fmt: skip
@@ -348,8 +446,3 @@ clip = elementwise(
     ),
     domain=((-0.4, 0.4), (-1, -0.5), (0.5, 1)), compute="same",
 )  # fmt: skip
-
-
-def is_whole(variable: Variable) -> bool:
-    """Is the variable of an integer dtype?"""
-    return is_integer(variable.dtype)

@@ -15,10 +15,23 @@ from symc.loops.expr import ZERO, Expr
 from symc.loops.ir import Statement, Store
 from symc.op import Arg, Case, Loops, Op, record
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor, broadcast_like, constant, dimshuffle, normalize_axis, reshape, shape_i, unify_dtypes
+from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
+from symc.tensor.lengths import length, shape_i
 from symc.types import TensorType
 
-__all__ = ["concatenate", "horizontal_stack", "join", "repeat", "split", "stack", "stack_nested", "stacklists", "tile", "vertical_stack"]
+__all__ = [
+    "concatenate",
+    "horizontal_stack",
+    "join",
+    "repeat",
+    "split",
+    "stack",
+    "stack_nested",
+    "stacklists",
+    "tile",
+    "vertical_stack",
+]
 
 
 def _join_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -28,13 +41,20 @@ def _join_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         if v.dtype != first.dtype:
             raise DTypeError(located("join: operands must have one dtype", inputs))
         if v.ndim != first.ndim:
-            raise ShapeError(located("join: operands must have as many axes", inputs, "add or drop axes with dimshuffle or reshape"))
+            raise ShapeError(
+                located("join: operands must have as many axes", inputs, "add or drop axes with dimshuffle or reshape")
+            )
         for k, dim in enumerate(v.type.shape):
             if k == axis:
                 shape[k] = dims.add(shape[k], dim)
             else:
-                shape[k] = require_equal(shape[k], dim, lambda k=k: located(  # type: ignore[misc]
-                    f"join along axis {axis}: operands differ on axis {k}", inputs, "only the joined axis may differ"))  # fmt: skip
+                shape[k] = require_equal(
+                    shape[k],
+                    dim,
+                    f"join along axis {axis}: operands differ on axis {k}",
+                    inputs,
+                    "only the joined axis may differ",
+                )
     return TensorType(first.dtype, shape)
 
 
@@ -147,15 +167,22 @@ def split(x: Any, splits_size: Sequence[Any], n_splits: int | None = None, axis:
     """``x`` cut along ``axis`` into pieces of the lengths in ``splits_size``."""
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)
-    sizes = list(splits_size) if not isinstance(splits_size, Variable) else [splits_size[k] for k in range(n_splits or 0)]
+    sizes = (
+        list(splits_size) if not isinstance(splits_size, Variable) else [splits_size[k] for k in range(n_splits or 0)]
+    )
     if n_splits is not None and len(sizes) != n_splits:
         raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
     if all(isinstance(s, (int, np.integer)) for s in sizes):
-        require_equal(int(sum(sizes)), x.type.shape[place], lambda: located(
-            f"split: lengths {sizes} do not add up to axis {place}", [x]))  # fmt: skip
+        require_equal(
+            int(sum(sizes)), x.type.shape[place], f"split: lengths {sizes} do not add up to axis {place}", [x]
+        )
     pieces, start = [], constant(0, dtype="int64")
     for s in sizes:
-        stop = start + s if isinstance(s, Variable) or isinstance(start, Variable) and start.owner is not None else constant(int(start.data) + int(s), dtype="int64")  # type: ignore[attr-defined]
+        stop = (
+            start + s
+            if isinstance(s, Variable) or isinstance(start, Variable) and start.owner is not None
+            else constant(int(start.data) + int(s), dtype="int64")
+        )  # type: ignore[attr-defined]
         pieces.append(x[(slice(None),) * place + (slice(start, stop),)])
         start = stop
     return pieces
@@ -172,23 +199,20 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
         from symc.tensor.indexing import take
 
         if not hasattr(count, "data"):
-            raise ShapeError(located("repeat: one count for each element must be known numbers", [count], "pass a NumPy array, or a scalar"))
+            raise ShapeError(
+                located(
+                    "repeat: one count for each element must be known numbers",
+                    [count],
+                    "pass a NumPy array, or a scalar",
+                )
+            )
         return take(x, np.repeat(np.arange(len(count.data)), count.data), axis=place)
     from symc.tensor.creation import alloc
 
     order: list[Any] = [*range(place + 1), "x", *range(place + 1, x.ndim)]
-    lengths = [_entry(x, k) for k in range(x.ndim)]
+    lengths = [length(x, k) for k in range(x.ndim)]
     spread = alloc(dimshuffle(x, order), [*lengths[: place + 1], repeats, *lengths[place + 1 :]])
-    return reshape(spread, [_times(n, repeats) if k == place else n for k, n in enumerate(lengths)])
-
-
-def _entry(x: Variable, axis: int) -> Any:
-    dim = x.type.shape[axis]
-    return dim if type(dim) is int else shape_i(x, axis)
-
-
-def _times(a: Any, b: Any) -> Any:
-    return a * b
+    return reshape(spread, [n * repeats if k == place else n for k, n in enumerate(lengths)])
 
 
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
@@ -201,11 +225,6 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
     if x.ndim < len(counts):
         x = dimshuffle(x, ["x"] * (len(counts) - x.ndim) + list(range(x.ndim)))
     order = [e for k in range(x.ndim) for e in ("x", k)]
-    lengths = [_entry(x, k) for k in range(x.ndim)]
+    lengths = [length(x, k) for k in range(x.ndim)]
     spread = alloc(dimshuffle(x, order), [e for c, n in zip(counts, lengths) for e in (c, n)])
-    return reshape(spread, [_times(n, c) for c, n in zip(counts, lengths)])
-
-
-def like(x: Variable, template: Variable) -> Variable:
-    """``x`` broadcast to ``template``."""
-    return broadcast_like(x, template)
+    return reshape(spread, [n * c for c, n in zip(counts, lengths)])

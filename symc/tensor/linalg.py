@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +14,11 @@ from symc.dtypes import is_float
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable
 from symc.guards import require_equal
-from symc.op import Arg, Case, Op, Routine, record
+from symc.op import Arg, Case, Op, Record, Routine, record
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor, dimshuffle, reshape, shape_i, unify_dtypes
+from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.basic import as_tensor, unify_dtypes
+from symc.tensor.lengths import length
 from symc.tensor.reduce import sum
 from symc.types import TensorType
 
@@ -27,9 +31,13 @@ def _sides(op: Op, inputs: Sequence[Variable]) -> tuple[list[dims.Dim], list[dim
 
 
 def _inner(op: Op, inputs: Sequence[Variable], k: dims.Dim, l: dims.Dim) -> None:
-    require_equal(k, l, lambda: located(
-        f"{op.name}: the inner dims must be equal, got {dims.show(k)} and {dims.show(l)}", inputs,
-        "the last axis of the left operand meets the first matrix axis of the right one: transpose one of them, or mend its shape"))  # fmt: skip
+    require_equal(k, l, lambda: _inner_refusal(op, inputs, k, l))
+
+
+def _inner_refusal(op: Op, inputs: Sequence[Variable], k: dims.Dim, l: dims.Dim) -> str:
+    text = f"{op.name}: the inner dims must be equal, got {dims.show(k)} and {dims.show(l)}"
+    rule = "the last axis of the left operand meets the first matrix axis of the right one"
+    return located(text, inputs, f"{rule}: transpose one of them, or mend its shape")
 
 
 def _gemm_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -66,7 +74,7 @@ def _product_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
     return [da, db]
 
 
-_gemm = record(
+_gemm: Record = record(
     "dot",
     infer=_gemm_infer,
     numpy=_product_numpy,
@@ -74,7 +82,10 @@ _gemm = record(
     lower=Routine("gemm", _gemm_params),
     cases=lambda: [
         *[
-            Case(lambda a, b, ta=ta, tb=tb: Op(_gemm, trans_a=ta, trans_b=tb)(a, b), (Arg((4, 3) if ta else (3, 4)), Arg((5, 4) if tb else (4, 5))))
+            Case(
+                lambda a, b, ta=ta, tb=tb: Op(_gemm, trans_a=ta, trans_b=tb)(a, b),
+                (Arg((4, 3) if ta else (3, 4)), Arg((5, 4) if tb else (4, 5))),
+            )
             for ta in (False, True)
             for tb in (False, True)
         ],
@@ -89,14 +100,19 @@ _gemm = record(
         Case(lambda a, b: tensordot(a, b, 2), (Arg((2, 3, 4)), Arg((3, 4, 5)))),
         Case(lambda a, b: tensordot(a, b, [[1], [2]]), (Arg((2, 3)), Arg((4, 5, 3)))),
     ],
-)  # fmt: skip
+)
 
 
 def _batched_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (m, k), (l, n) = _sides(op, inputs)
     _inner(op, inputs, k, l)
-    batch = require_equal(inputs[0].type.shape[0], inputs[1].type.shape[0], lambda: located(
-        "batched_dot: the first axes must be equal", inputs, "both operands hold one matrix for each entry of axis 0"))  # fmt: skip
+    batch = require_equal(
+        inputs[0].type.shape[0],
+        inputs[1].type.shape[0],
+        "batched_dot: the first axes must be equal",
+        inputs,
+        "both operands hold one matrix for each entry of axis 0",
+    )
     return TensorType(inputs[0].dtype, (batch, m, n))
 
 
@@ -104,11 +120,12 @@ def _batched_params(node: Apply) -> list[dims.Dim]:
     a, b = node.inputs
     (m, k), (_, n) = _sides(node.op, node.inputs)
     flags = [int(node.op["trans_a"]), int(node.op["trans_b"])]
-    return [node.outputs[0].type.shape[0], *flags, m, n, k, a.type.shape[2], b.type.shape[2], n,
-            dims.mul(m, k), dims.mul(k, n), dims.mul(m, n), 0]  # fmt: skip
+    leading = [a.type.shape[2], b.type.shape[2], n]
+    strides = [dims.mul(m, k), dims.mul(k, n), dims.mul(m, n)]
+    return [node.outputs[0].type.shape[0], *flags, m, n, k, *leading, *strides, 0]
 
 
-_batched = record(
+_batched: Record = record(
     "batched_dot",
     infer=_batched_infer,
     numpy=_product_numpy,
@@ -167,11 +184,7 @@ def dot(a: Any, b: Any) -> Variable:
         return _drop(_matrix_product(a, dimshuffle(b, (0, "x"))), 1)
     if a.ndim == 2 and b.ndim == 2:
         return _matrix_product(a, b)
-    return tensordot(a, b, [[a.ndim - 1], [builtin_max(b.ndim - 2, 0)]])
-
-
-def builtin_max(a: int, b: int) -> int:
-    return a if a > b else b
+    return tensordot(a, b, [[a.ndim - 1], [max(b.ndim - 2, 0)]])
 
 
 def _drop(x: Variable, axis: int) -> Variable:
@@ -189,7 +202,11 @@ def matmul(a: Any, b: Any) -> Variable:
         return dot(a, b)
     if a.ndim == b.ndim == 3:
         return batched_dot(a, b)
-    raise ShapeError(located("matmul: expected operands of at most two axes, or both of three", [a, b], "use tensordot or batched_dot"))
+    raise ShapeError(
+        located(
+            "matmul: expected operands of at most two axes, or both of three", [a, b], "use tensordot or batched_dot"
+        )
+    )
 
 
 def batched_dot(a: Any, b: Any) -> Variable:
@@ -217,37 +234,35 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
         over_a, over_b = ([int(k) for k in np.atleast_1d(side)] for side in axes)
     over_a, over_b = [k % a.ndim for k in over_a], [k % b.ndim for k in over_b]
     if len(over_a) != len(over_b):
-        raise ShapeError(located(f"tensordot: as many axes on both sides are needed, got {over_a} and {over_b}", [a, b]))
+        raise ShapeError(
+            located(f"tensordot: as many axes on both sides are needed, got {over_a} and {over_b}", [a, b])
+        )
     for k, l in zip(over_a, over_b):
-        require_equal(a.type.shape[k], b.type.shape[l], lambda k=k, l=l: located(  # type: ignore[misc]
-            f"tensordot: axis {k} of the left operand must be as long as axis {l} of the right one", [a, b]))  # fmt: skip
+        require_equal(
+            a.type.shape[k],
+            b.type.shape[l],
+            f"tensordot: axis {k} of the left operand must be as long as axis {l} of the right one",
+            [a, b],
+        )
     free_a = [k for k in range(a.ndim) if k not in over_a]
     free_b = [k for k in range(b.ndim) if k not in over_b]
     left = _as_matrix(dimshuffle(a, free_a + over_a), len(free_a))
     right = _as_matrix(dimshuffle(b, over_b + free_b), len(over_b))
     out = _matrix_product(left, right)
-    return reshape(out, [_entry(a, k) for k in free_a] + [_entry(b, k) for k in free_b])
-
-
-def _entry(x: Variable, axis: int) -> Any:
-    dim = x.type.shape[axis]
-    return dim if type(dim) is int else shape_i(x, axis)
+    return reshape(out, [length(a, k) for k in free_a] + [length(b, k) for k in free_b])
 
 
 def _as_matrix(x: Variable, rows: int) -> Variable:
     """``x`` with its first ``rows`` axes as the rows of a matrix and the others as its columns."""
     if x.ndim == 2 and rows == 1:
         return x
-    height = [_entry(x, k) for k in range(rows)]
-    width = [_entry(x, k) for k in range(rows, x.ndim)]
-    return reshape(x, [_times(height), _times(width)])
+    height = [length(x, k) for k in range(rows)]
+    width = [length(x, k) for k in range(rows, x.ndim)]
+    return reshape(x, [_product(height), _product(width)])
 
 
-def _times(entries: list[Any]) -> Any:
-    total: Any = 1
-    for e in entries:
-        total = e if isinstance(total, int) and total == 1 else total * e
-    return total
+def _product(lengths: list[Any]) -> Any:
+    return functools.reduce(operator.mul, lengths) if lengths else 1
 
 
 def outer(a: Any, b: Any) -> Variable:

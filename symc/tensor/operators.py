@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import is_float
 from symc.errors import located
 from symc.graph import Constant, Variable
-from symc.tensor import basic, creation, indexing, joining, linalg, reduce, shaping
+from symc.tensor import axes, creation, indexing, joining, lengths, linalg, reduce, shaping
 from symc.tensor import elementwise as ew
 
 __all__ = ["METHODS", "attach"]
@@ -23,37 +22,40 @@ def _floordiv(a: Any, b: Any) -> Variable:
 def _truth(self: Variable) -> bool:
     if isinstance(self, Constant) and self.data.size == 1:
         return bool(self.data)
-    raise TypeError(located(
-        "a symbolic variable has no truth value while the graph is built", [self],
-        "use switch(condition, a, b) for a choice, & | ~ for logic, and 'is' to compare variables themselves"))  # fmt: skip
+    repair = "use switch(condition, a, b) for a choice, & | ~ for logic, and 'is' to compare variables themselves"
+    raise TypeError(located("a symbolic variable has no truth value while the graph is built", [self], repair))
 
 
 def _number(self: Variable, kind: type = float) -> Any:
     if isinstance(self, Constant) and self.data.size == 1:
         return kind(self.data.reshape(())[()])
-    raise TypeError(located(
-        f"a symbolic variable is no {kind.__name__} while the graph is built", [self],
-        "compile a function and call it, or use x.eval({...})"))  # fmt: skip
+    repair = "compile a function and call it, or use x.eval({...})"
+    raise TypeError(located(f"a symbolic variable is no {kind.__name__} while the graph is built", [self], repair))
 
 
 def _array(self: Variable, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
     if isinstance(self, Constant):
         return self.data if dtype is None else self.data.astype(dtype)
-    raise TypeError(located(
-        "a symbolic variable is no NumPy array", [self],
-        "use symc.tensor's functions on it, or get its value with x.eval({...})"))  # fmt: skip
+    repair = "use symc.tensor's functions on it, or get its value with x.eval({...})"
+    raise TypeError(located("a symbolic variable is no NumPy array", [self], repair))
 
 
 def _length(self: Variable) -> int:
     known = self.type.shape[0] if self.ndim else None
     if type(known) is int:
         return known
-    raise TypeError(located("the length of a symbolic tensor is not known while the graph is built", [self], "use x.shape[0]"))
+    raise TypeError(
+        located("the length of a symbolic tensor is not known while the graph is built", [self], "use x.shape[0]")
+    )
 
 
 def _iterate(self: Variable) -> Iterator[Variable]:
     if self.ndim == 0 or type(self.type.shape[0]) is not int:
-        raise TypeError(located("a symbolic tensor of unknown length cannot be iterated over", [self], "index it, or declare its shape"))
+        raise TypeError(
+            located(
+                "a symbolic tensor of unknown length cannot be iterated over", [self], "index it, or declare its shape"
+            )
+        )
     return (self[k] for k in range(self.type.shape[0]))
 
 
@@ -62,7 +64,7 @@ def _contains(self: Variable, item: Any) -> bool:
 
 
 def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
-    """Compile and run: the value of the variable for the values given by variable or by name; compiled once a variable."""
+    """The value of the variable for values given by variable or by name; compiled once for each set of inputs."""
     from symc.function import function
 
     given = inputs_to_values or {}
@@ -77,7 +79,7 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
         if v is None:
             raise KeyError(f"eval: no input is called {key!r}; inputs are {sorted(by_name)}")
         resolved[v] = value
-    key = tuple(sorted((v.serial for v in resolved)))
+    key = tuple(sorted(v.serial for v in resolved))
     cache = self.__dict__.setdefault("_compiled", {})
     if key not in cache:
         cache[key] = function(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
@@ -85,7 +87,10 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
 
 
 def _norm(x: Variable, L: Any, axis: Any = None, keepdims: bool = False) -> Variable:
-    """The L-norm over ``axis``: the L-th root of the sum of L-th powers of absolute values (0 counts non-zeros, inf the largest)."""
+    """The L-norm over ``axis``: the L-th root of the sum of L-th powers of absolute values.
+
+    0 counts what is not zero, infinity takes the largest.
+    """
     size = ew.abs_(x)
     if L == 0:
         return reduce.sum(ew.neq(x, 0), axis=axis, keepdims=keepdims)
@@ -98,12 +103,14 @@ def _norm(x: Variable, L: Any, axis: Any = None, keepdims: bool = False) -> Vari
     return reduce.sum(size**L, axis=axis, keepdims=keepdims) ** (1.0 / L)
 
 
-def _transpose(x: Variable, *axes: Any) -> Variable:
-    return shaping.transpose(x, axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes or None)
+def _transpose(x: Variable, *order: Any) -> Variable:
+    return shaping.transpose(
+        x, order[0] if len(order) == 1 and (order[0] is None or isinstance(order[0], (tuple, list))) else order or None
+    )
 
 
 def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
-    return basic.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
+    return axes.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
 
 
 def _power(x: Any, y: Any) -> Variable:
@@ -120,7 +127,11 @@ def _reflected(function: Any) -> Any:
 
 
 def _refuse_item_assignment(self: Variable, key: Any, value: Any) -> None:
-    raise TypeError(located("symbolic variables do not change", [self], "x = set_subtensor(x[index], value) gives the changed tensor"))
+    raise TypeError(
+        located(
+            "symbolic variables do not change", [self], "x = set_subtensor(x[index], value) gives the changed tensor"
+        )
+    )
 
 
 METHODS: dict[str, Any] = {
@@ -135,9 +146,9 @@ METHODS: dict[str, Any] = {
     "__xor__": lambda a, b: ew.xor(a, b), "__rxor__": _reflected(ew.xor),
     "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array, "__len__": _length, "__iter__": _iterate, "__contains__": _contains,
     "__getitem__": indexing.subtensor, "__setitem__": _refuse_item_assignment,
-    "shape": property(basic.shape), "size": property(lambda x: shaping.size(x)), "T": property(lambda x: shaping.transpose(x)),
+    "shape": property(lengths.shape), "size": property(lambda x: shaping.size(x)), "T": property(lambda x: shaping.transpose(x)),
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
-    "dimshuffle": basic.dimshuffle, "reshape": _reshape, "transpose": _transpose, "flatten": shaping.flatten,
+    "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "flatten": shaping.flatten,
     "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze, "swapaxes": shaping.swapaxes, "dot": linalg.dot,
     "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std, "max": reduce.max, "min": reduce.min,
     "argmax": reduce.argmax, "argmin": reduce.argmin, "any": reduce.any, "all": reduce.all, "ptp": reduce.ptp, "norm": _norm,
@@ -154,8 +165,3 @@ def attach() -> None:
     # Comparison builds graphs, but variables stay usable as keys: == and hash keep their meaning of identity.
     for check in ("__eq__", "__hash__"):
         assert getattr(Variable, check) is getattr(object, check)
-
-
-def is_float_variable(v: Variable) -> bool:
-    """Is the variable of a float dtype?"""
-    return is_float(v.dtype)

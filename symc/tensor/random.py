@@ -22,8 +22,9 @@ import numpy as np
 from symc.graph import Apply, Constant, Variable
 from symc.loops.expr import Expr, call, cast, const, index
 from symc.op import Arg, Case, Indexed, Op, record
-from symc.tensor.basic import as_tensor, shape_i
+from symc.tensor.basic import as_tensor
 from symc.tensor.creation import alloc
+from symc.tensor.lengths import shape_i
 from symc.types import TensorType
 
 __all__ = ["draw", "philox", "stored_bits"]

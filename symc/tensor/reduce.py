@@ -14,11 +14,15 @@ from symc.gradient_marks import ZERO
 from symc.graph import Variable
 from symc.op import Arg, Case, Fold, Indexed, Op, record
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor, broadcast_like, dimshuffle, normalize_axis, shape_i
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.lengths import shape_i
 from symc.types import TensorType
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "iota", "max", "max_and_argmax", "mean", "min", "prod", "ptp", "std", "sum", "var",
+    "all", "any", "argmax", "argmin", "iota", "max", "max_and_argmax", "mean", "min", "prod", "ptp", "std", "sum",
+    "var",
 ]  # fmt: skip
 
 Axis = Any
@@ -59,14 +63,29 @@ def _oracle(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarra
 
 def _fold_cases(function: Callable[..., Variable], low: float = -2, distinct: bool = False) -> Callable[[], list[Case]]:
     def cases() -> list[Case]:
-        shapes = [((3, 4), 1), ((3, 4), 0), ((2, 3, 5), (0, 2)), ((2, 3, 5), 1), ((2, 3, 4), None), ((40, 33), 0), ((3, 70), 1), ((5,), 0)]
+        shapes = [
+            ((3, 4), 1),
+            ((3, 4), 0),
+            ((2, 3, 5), (0, 2)),
+            ((2, 3, 5), 1),
+            ((2, 3, 4), None),
+            ((40, 33), 0),
+            ((3, 70), 1),
+            ((5,), 0),
+        ]
         made = [
-            Case(lambda x, axis=axis: function(x, axis=axis), (Arg(shape, low=low, distinct=distinct),), grad=np.prod(shape) < 50)
+            Case(
+                lambda x, axis=axis: function(x, axis=axis),
+                (Arg(shape, low=low, distinct=distinct),),
+                grad=np.prod(shape) < 50,
+            )
             for shape, axis in shapes
         ]
         made.append(Case(lambda x: function(x, axis=1, keepdims=True), (Arg((3, 4), low=low, distinct=distinct),)))
         made.append(Case(lambda x: function(x, axis=0), (Arg((3, 4), "int32", -5, 5),), grad=False))
-        made.append(Case(lambda x: function(x, axis=0), (Arg((2, 3), values=[1, np.nan, np.inf, 2, 3, -np.inf]),), grad=False))
+        made.append(
+            Case(lambda x: function(x, axis=0), (Arg((2, 3), values=[1, np.nan, np.inf, 2, 3, -np.inf]),), grad=False)
+        )
         return made
 
     return cases
@@ -104,25 +123,60 @@ def _highest(dtype: str) -> Any:
 
 
 _sum = record(
-    "sum", infer=_infer, numpy=_oracle(np.sum, True), grad=_sum_grad, lower=Fold("add", lambda dtype: 0), cases=_fold_cases(lambda x, **k: sum(x, **k))
+    "sum",
+    infer=_infer,
+    numpy=_oracle(np.sum, True),
+    grad=_sum_grad,
+    lower=Fold("add", lambda dtype: 0),
+    cases=_fold_cases(lambda x, **k: sum(x, **k)),
 )
 _prod = record(
-    "prod", infer=_infer, numpy=_oracle(np.prod, True), grad=_prod_grad, lower=Fold("mul", lambda dtype: 1), cases=_fold_cases(lambda x, **k: prod(x, **k), 0.3)
+    "prod",
+    infer=_infer,
+    numpy=_oracle(np.prod, True),
+    grad=_prod_grad,
+    lower=Fold("mul", lambda dtype: 1),
+    cases=_fold_cases(lambda x, **k: prod(x, **k), 0.3),
 )
 _max = record(
-    "max", infer=_infer, numpy=_oracle(np.max, False), grad=_extreme_grad, lower=Fold("max", _lowest), cases=_fold_cases(lambda x, **k: max(x, **k), distinct=True)
+    "max",
+    infer=_infer,
+    numpy=_oracle(np.max, False),
+    grad=_extreme_grad,
+    lower=Fold("max", _lowest),
+    cases=_fold_cases(lambda x, **k: max(x, **k), distinct=True),
 )
 _min = record(
-    "min", infer=_infer, numpy=_oracle(np.min, False), grad=_extreme_grad, lower=Fold("min", _highest), cases=_fold_cases(lambda x, **k: min(x, **k), distinct=True)
+    "min",
+    infer=_infer,
+    numpy=_oracle(np.min, False),
+    grad=_extreme_grad,
+    lower=Fold("min", _highest),
+    cases=_fold_cases(lambda x, **k: min(x, **k), distinct=True),
 )
 
 
 def _logic_cases(function: Callable[..., Variable]) -> Callable[[], list[Case]]:
-    return lambda: [Case(lambda x: function(x, axis=1), (Arg((4, 3), "bool"),), grad=False), Case(lambda x: function(x), (Arg((40,), "bool"),), grad=False)]
+    return lambda: [
+        Case(lambda x: function(x, axis=1), (Arg((4, 3), "bool"),), grad=False),
+        Case(lambda x: function(x), (Arg((40,), "bool"),), grad=False),
+    ]
 
 
-_any = record("any", infer=_infer, numpy=_oracle(np.any, False), lower=Fold("or", lambda dtype: False), cases=_logic_cases(lambda x, **k: any(x, **k)))
-_all = record("all", infer=_infer, numpy=_oracle(np.all, False), lower=Fold("and", lambda dtype: True), cases=_logic_cases(lambda x, **k: all(x, **k)))
+_any = record(
+    "any",
+    infer=_infer,
+    numpy=_oracle(np.any, False),
+    lower=Fold("or", lambda dtype: False),
+    cases=_logic_cases(lambda x, **k: any(x, **k)),
+)
+_all = record(
+    "all",
+    infer=_infer,
+    numpy=_oracle(np.all, False),
+    lower=Fold("and", lambda dtype: True),
+    cases=_logic_cases(lambda x, **k: all(x, **k)),
+)
 
 
 def _reduce(kind: Any, x: Any, axis: Axis, keepdims: bool, dtype: str | None) -> Variable:
@@ -145,13 +199,17 @@ def _accumulator(x: Variable, dtype: str | None) -> str | None:
     return "uint64" if x.dtype.startswith("uint") and x.dtype != "uint64" else None
 
 
-def sum(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+def sum(
+    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+) -> Variable:
     """Sum over ``axis`` (None: all). Integers narrower than 64 bits are added up in 64."""
     x = as_tensor(x)
     return _reduce(_sum, x, axis, keepdims, _accumulator(x, dtype))
 
 
-def prod(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+def prod(
+    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+) -> Variable:
     """Product over ``axis``; its gradient is right where elements are zero."""
     x = as_tensor(x)
     return _reduce(_prod, x, axis, keepdims, _accumulator(x, dtype))
@@ -200,7 +258,9 @@ def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
     return total
 
 
-def mean(x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None) -> Variable:
+def mean(
+    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+) -> Variable:
     """Arithmetic mean over ``axis``, in a float dtype."""
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
@@ -249,8 +309,18 @@ _variance = record(
     expand=_variance_expand,
     cases=lambda: [
         *_fold_cases(lambda x, **k: var(x, **k))(),
-        Case(lambda x: var(x, axis=0, ddof=1), (Arg((5, 3)),), expect=lambda x: np.var(x.astype("float64"), axis=0, ddof=1)),
-        Case(lambda x: var(x), (Arg((1000,), low=99.0, high=101.0),), grad=False, label="mean of many deviations", rtol=1e-4),
+        Case(
+            lambda x: var(x, axis=0, ddof=1),
+            (Arg((5, 3)),),
+            expect=lambda x: np.var(x.astype("float64"), axis=0, ddof=1),
+        ),
+        Case(
+            lambda x: var(x),
+            (Arg((1000,), low=99.0, high=101.0),),
+            grad=False,
+            label="mean of many deviations",
+            rtol=1e-4,
+        ),
     ],
 )
 
@@ -287,7 +357,8 @@ _iota_at = record(
     "iota_at",
     infer=lambda op, inputs: TensorType("int64", op["shape"]),
     numpy=lambda op: np.broadcast_to(
-        np.arange(op["shape"][op["axis"]]).reshape([-1 if k == op["axis"] else 1 for k in range(len(op["shape"]))]), op["shape"]
+        np.arange(op["shape"][op["axis"]]).reshape([-1 if k == op["axis"] else 1 for k in range(len(op["shape"]))]),
+        op["shape"],
     ),
     grad=lambda op, inputs, outputs, gs: [],
     lower=Indexed(lambda node, idx, read, size: idx[node.op["axis"]], recompute=True),
@@ -299,7 +370,10 @@ _iota = record(
     numpy=_iota_numpy,
     grad=lambda op, inputs, outputs, gs: [None],
     settle=lambda op, inputs, types: Op(_iota_at, axis=op["axis"], shape=types[0].shape)(),
-    cases=lambda: [Case(lambda x: iota(x, 1), (Arg((2, 3)),), grad=False), Case(lambda x: iota(x, 0), (Arg((4,)),), grad=False)],
+    cases=lambda: [
+        Case(lambda x: iota(x, 1), (Arg((2, 3)),), grad=False),
+        Case(lambda x: iota(x, 0), (Arg((4,)),), grad=False),
+    ],
 )
 
 

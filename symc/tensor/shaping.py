@@ -8,11 +8,13 @@ from typing import Any
 from symc import dims
 from symc.errors import ShapeError, located
 from symc.graph import Variable
-from symc.tensor.basic import as_tensor, constant, dimshuffle, normalize_axis, reshape, shape_i
+from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.lengths import length, shape_i
 
 __all__ = [
-    "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast", "shape_padaxis",
-    "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose", "unbroadcast",
+    "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast",
+    "shape_padaxis", "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose", "unbroadcast",
 ]  # fmt: skip
 
 
@@ -43,13 +45,8 @@ def moveaxis(x: Any, source: int, destination: int) -> Variable:
     return dimshuffle(x, order)
 
 
-def _entry(x: Variable, axis: int) -> Any:
-    dim = x.type.shape[axis]
-    return dim if type(dim) is int else shape_i(x, axis)
-
-
 def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
-    """``x`` with its last axes made one, so that ``ndim`` are left (Theano's meaning: the leading ``ndim - 1`` axes stay)."""
+    """``x`` with its last axes made one, so that ``ndim`` are left: the leading ``ndim - 1`` stay, as in Theano."""
     x = as_tensor(x)
     ndim = outdim if outdim is not None else ndim
     if x.ndim == 0 and ndim == 1:
@@ -59,7 +56,7 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
     if ndim == x.ndim:
         return x
     tail = dims.product(x.type.shape[ndim - 1 :])
-    return reshape(x, [*[_entry(x, k) for k in range(ndim - 1)], tail if type(tail) is int else -1])
+    return reshape(x, [*[length(x, k) for k in range(ndim - 1)], tail if type(tail) is int else -1])
 
 
 def squeeze(x: Any, axis: Any = None) -> Variable:
@@ -107,7 +104,7 @@ def size(x: Any) -> Variable:
 
 def addbroadcast(x: Any, *axes: int) -> Variable:
     """``x`` with ``axes`` declared to have length 1, so that they broadcast; a call where they have not is an error."""
-    from symc.tensor.basic import specify_shape
+    from symc.tensor.axes import specify_shape
 
     x = as_tensor(x)
     wanted = {normalize_axis(a, x.ndim, "addbroadcast", x) for a in axes}

@@ -18,8 +18,10 @@ from symc.graph import Constant, SharedVariable, Variable
 from symc.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.basic import as_tensor, constant, dimshuffle, shape_entries, shape_i
+from symc.tensor.axes import dimshuffle, shape_entries
+from symc.tensor.basic import as_tensor, constant
 from symc.tensor.indexing import subtensor, take
+from symc.tensor.lengths import shape_i
 from symc.tensor.random import draw, stored_bits
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]

@@ -24,8 +24,8 @@ _carry = record(
 def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
     """``x``; a function whose outputs depend on it also makes these updates, whatever the compiler does to the rest.
 
-    This is how running averages travel with the expression that feeds them. An explicit update of the same shared variable
-    in ``symc.function`` goes before.
+    This is how running averages travel with the expression that feeds them. An explicit update of the same shared
+    variable in ``symc.function`` goes before.
     """
     for target in updates:
         if not isinstance(target, SharedVariable):

@@ -16,12 +16,14 @@ from symc.loops.expr import Expr, call, cast, const, select
 from symc.op import RECORDS, Arg, Case, Op, Record, record
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.basic import as_tensor, dimshuffle, unify_dtypes
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import arange
 from symc.tensor.elementwise import elementwise
-from symc.tensor.indexing import _valid_index, to_one_hot
+from symc.tensor.indexing import to_one_hot
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
+from symc.tensor.parts import valid_index
 from symc.types import TensorType
 
 __all__ = [
@@ -53,7 +55,7 @@ def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
             )
         )
     shape = [
-        require_equal(a, b, lambda k=k: located(f"{op.name}: labels and distributions differ on axis {k}", inputs))  # type: ignore[misc]
+        require_equal(a, b, f"{op.name}: labels and distributions differ on axis {k}", inputs)
         for k, (a, b) in enumerate(zip(p.type.shape, y.type.shape))
     ]
     return TensorType(p.dtype, shape)
@@ -61,7 +63,7 @@ def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _labels(y: Variable, p: Variable) -> Variable:
     """The labels ``y`` as checked positions on the last axis of ``p``."""
-    return _valid_index(y, p, p.ndim - 1)
+    return valid_index(y, p, p.ndim - 1)
 
 
 def _is_label(y: Variable, p: Variable) -> Variable:

@@ -9,7 +9,8 @@ from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.basic import as_tensor, dimshuffle
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor
 from symc.tensor.reduce import normalize_axes
 from symc.tensor.shaping import addbroadcast
 

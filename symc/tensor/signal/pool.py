@@ -80,7 +80,7 @@ def _grad_grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _same_shape(op: Op, a: Variable, b: Variable) -> None:
     for k, (have, want) in enumerate(zip(a.type.shape, b.type.shape)):
-        require_equal(have, want, lambda k=k: located(f"{op.name}: operands differ on axis {k}", [a, b]))  # type: ignore[misc]
+        require_equal(have, want, f"{op.name}: operands differ on axis {k}", [a, b])
 
 
 def _parameters(node: Apply) -> list[dims.Dim]:

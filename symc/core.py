@@ -1,0 +1,199 @@
+"""The code of a compiled function for given shapes of its shared variables, and the plans for the shapes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc import dims
+from symc.backend import Backend
+from symc.compiler import compile_graph
+from symc.errors import GuardError, here, located
+from symc.evaluate import evaluate
+from symc.graph import SharedVariable, Variable
+from symc.loops.ir import Program
+from symc.profile import costs
+
+if TYPE_CHECKING:
+    from symc.function import Function
+
+__all__ = ["Core", "Plan"]
+
+
+class Core:
+    """The code of a function for given shapes of its shared variables, and the plans of the shapes it has met."""
+
+    def __init__(self, owner: Function) -> None:
+        self.owner = owner
+        self.state = compile_graph(owner.uncompiled())
+        assert self.state.settled is not None and self.state.program is not None
+        self.settled = self.state.settled
+        self.program: Program = self.state.program
+        backend: Backend = owner.backend
+        self.text = backend.emit(self.program)
+        if owner.profile is None:
+            self.record = None
+            self.executable = backend.run(backend.build(self.text), self.program)
+        else:
+            code = backend.build(self.text, timed=max(len(self.program.steps), 1))
+            self.executable = backend.run(code, self.program, timed=True)
+            self.record = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
+        self.shared: list[SharedVariable] = []
+        sources: list[Variable] = []
+        for leaf, source in self.settled.sources.items():
+            if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
+                sources.append(source)
+                self.shared.append(leaf)
+        self.shared_shapes = tuple(source.type.shape for source in sources)
+        slots = {id(s.storage): k for k, s in enumerate(self.shared)}
+        self.update_slots = [slots[id(s.storage)] for s, _ in owner.updates]
+        self.fast = self._launch(backend)
+        self.plans: dict[Any, Plan] = {}
+        self.bound: dict[Any, dict[Any, int]] = {}
+
+    def _launch(self, backend: Any) -> Any:
+        """The back end's fast path for calls, where it has one and the function's arguments and results are plain."""
+        owner = self.owner
+        make = getattr(backend, "launch", None)
+        plain = owner.pattern == "single" or isinstance(owner.pattern, int)
+        defaults = any(s.value is not None for s in owner.specs)
+        if make is None or not plain or defaults or owner.profile is not None or self.settled.values:
+            return None
+        fast = make(self.executable, owner._call, owner.pattern != "single")
+        if fast is not None:
+            for shared in self.shared:
+                shared.storage.watch(fast)
+        return fast
+
+    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The results for these arguments, through the plan of their shapes."""
+        key = tuple(a.shape for a in arrays)
+        if self.settled.values:
+            key = (key, self._value_dims(key, arrays))
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = Plan(self, arrays, dict(key[1]) if self.settled.values else {})
+            if len(self.plans) > 256:
+                self.plans.clear()
+            self.plans[key] = plan
+        results = plan.run(arrays)
+        if self.record is not None:
+            self.record.add(*plan.costs)
+        return results
+
+    def given(self, arrays: Sequence[np.ndarray]) -> str:
+        """For messages: what the call got, and where it was called."""
+        named = [(v.name or f"input {k}", a) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
+        parts = [f"{name}: {a.dtype}{a.shape}" for name, a in named]
+        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.array.shape}" for s in self.shared]
+        return f"  given: {', '.join(parts) or 'nothing'}\n  called at {here()}"
+
+    def _input_symbols(self, key: Any, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
+        """The symbols that stand for axes of the inputs, and their values in this call."""
+        found = self.bound.get(key)
+        if found is None:
+            found = {}
+            for v, array in zip(self.owner.inputs, arrays):
+                for dim, have in zip(self.settled.sources[v].type.shape, array.shape):
+                    if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
+                        found.setdefault(dim, have)
+            if len(self.bound) > 256:
+                self.bound.clear()
+            self.bound[key] = found
+        return found
+
+    def _value_dims(self, key: Any, arrays: Sequence[np.ndarray]) -> tuple[tuple[Any, int], ...]:
+        """The values of the integer scalars that serve as dims."""
+        given = {self.settled.sources[v]: a for v, a in zip(self.owner.inputs, arrays)}
+        given |= {self.settled.sources[s]: s.storage.array for s in self.shared}
+        symbols = list(self.settled.values)
+        found = evaluate([self.settled.values[s] for s in symbols], given, self._input_symbols(key, arrays))
+        return tuple(zip(symbols, (int(v) for v in found)))
+
+
+class Plan:
+    """What one combination of shapes needs: values of the symbols, shapes of the outputs."""
+
+    def __init__(self, core: Core, arrays: Sequence[np.ndarray], values: dict[Any, int]) -> None:
+        self.core = core
+        symbols: dict[Any, int] = dict(values)
+        self._bind_user_symbols(core, arrays, symbols)
+        symbols.update(core._input_symbols(tuple(a.shape for a in arrays), arrays))
+        self._check(arrays, symbols)
+        self.dims = [symbols[s] for s in core.program.symbols]
+        self.symbols = symbols
+        self.costs = costs(core.program.steps, symbols) if core.record is not None else ([], [])
+        self.shapes = [
+            tuple(dims.evaluate(d, symbols) for d in b.shape) if b.role in ("output", "update") else None
+            for b in core.program.buffers
+        ]
+
+    def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
+        """Do the arguments have the shapes that the code was made for, and does no buffer get a negative dim?"""
+        core = self.core
+        for v, array in zip(core.owner.inputs, arrays):
+            source = core.settled.sources[v]
+            for axis, (dim, have) in enumerate(zip(source.type.shape, array.shape)):
+                want = dims.evaluate(dim, symbols)
+                if want != have:
+                    text = f"{core.owner.name}(): an input has {have} on axis {axis}, expected {want}"
+                    raise GuardError(located(text, [v], trace=v.trace) + "\n" + core.given(arrays))
+        for b in core.program.buffers:
+            for axis, d in enumerate(b.shape):
+                if type(d) is not int and dims.evaluate(d, symbols) < 0:
+                    text = f"{core.owner.name}(): {b.name} would have {dims.evaluate(d, symbols)} on axis {axis}"
+                    repair = "a dim cannot be negative: check the numbers that the shape is made from"
+                    raise GuardError(located(text, [], repair, b.trace) + "\n" + core.given(arrays))
+
+    def _bind_user_symbols(self, core: Core, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
+        """Check the guards as the user's own dims state them, so that a message speaks of the user's operands."""
+        known: dict[Any, int] = dict(symbols)
+        for v, array in zip(core.owner.inputs, arrays):
+            for axis, (dim, have) in enumerate(zip(v.type.shape, array.shape)):
+                if type(dim) is int:
+                    if dim != have:
+                        text = f"{core.owner.name}(): an input has {have} on axis {axis}, declared to be {dim}"
+                        raise GuardError(located(text, [v], trace=v.trace) + "\n" + core.given(arrays))
+                elif not dims.symbols_of(dim) - {dim}:
+                    known.setdefault(dim, have)
+        for guard in core.settled.guards:
+            sides = [guard.left, guard.right]
+            if all(dims.symbols_of(d) <= known.keys() for d in sides):
+                left, right = (dims.evaluate(d, known) for d in sides)
+                if left != right:
+                    found = f"  in this call: {left} and {right}\n{core.given(arrays)}"
+                    raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The results for arguments of these shapes; shared variables take their next values."""
+        core = self.core
+        bound: list[np.ndarray | None] = []
+        results: list[np.ndarray] = [None] * len(core.owner.outputs)  # type: ignore[list-item]
+        fresh: list[tuple[int, np.ndarray]] = []
+        first = len(core.owner.outputs)
+        for b, shape in zip(core.program.buffers, self.shapes):
+            array: np.ndarray | None = None
+            if b.role == "input":
+                array = arrays[b.slot]
+            elif b.role == "shared":
+                array = core.shared[b.slot].storage.array
+            elif b.role == "constant":
+                array = b.data
+            elif b.role == "output":
+                assert shape is not None
+                array = results[b.slot] = np.empty(shape, b.dtype)
+            elif b.role == "update" and b.alias < 0:
+                assert shape is not None
+                array = np.empty(shape, b.dtype)
+                fresh.append((core.update_slots[b.slot - first], array))
+            bound.append(array)
+        status = core.executable(bound, self.dims)
+        if status:
+            raise IndexError(f"{core.owner.name}(): {core.program.messages[status - 1]}\n{core.given(arrays)}")
+        for slot, array in fresh:
+            core.shared[slot].storage.array = array
+        if core.fast is not None:
+            core.fast.prepare(self.symbols, [r.shape for r in results], bound)
+        return results

@@ -1,0 +1,193 @@
+"""Groups with folds: phases over rows, or over blocks of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc import dims
+from symc.fusion import resolve
+from symc.graph import Variable
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, minimum, var
+from symc.loops.ir import Accumulate, Alloc, Step, Store
+from symc.lowering.builder import KernelBuilder
+from symc.lowering.frames import weight
+from symc.lowering.nest import Nest
+from symc.op import Fold
+
+COLUMNS = 128
+"""Columns that one iteration of a column form handles."""
+KEEP_LIMIT = 1 << 16
+"""Longest row, in elements, of which a phase keeps values for a later one."""
+
+Piece = tuple[int, Expr, Expr]
+"""A part of an inner axis: the axis, where the part starts, how long it is."""
+
+
+class Folds(Nest):
+    """The forms of rows and of columns."""
+
+    def phased(self) -> Step:
+        """One kernel: a parallel loop over the outer axes, if there are any, around the phases."""
+        self.begin(KernelBuilder(self.label, self.buffer_of))
+        columns = bool(self.outer) and self.order[-1] in self.outer
+        cost = index(self.member_weight()) * self.total(self.inner)
+        if columns:
+            self.column_form(cost)
+        elif self.outer:
+            self.push(None, None)
+            self.spread(self.outer, var("o"))
+            self.row_body(None)
+            self.close("o", self.total(self.outer), "parallel", cost)
+        else:
+            self.row_body(None)
+        return self.finish()
+
+    def row_body(self, piece: Piece | None) -> None:
+        """All phases of one row, then what lives on the outer axes.
+
+        ``piece`` restricts one inner axis: (axis, start, extent).
+        """
+        self.lane_index = ZERO
+        keep = self._worth_keeping() if piece is None else {}
+        for phase in range(self.phases()):
+            folds = self.folds_at(phase)
+            stores = self.stores_at(phase)
+            if not folds and not stores:
+                continue
+            for v in folds:
+                self.new_accumulator(v, ONE)
+                self._reset([v])
+            names = self._open_inner(self.inner, piece)
+            for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
+                self._keep(v)
+            self._terms(folds, stores)
+            self._close_inner(names, simd=True)
+            for v in stores:
+                self.kept.setdefault(v, "")
+        if piece is None:
+            self.store([v for v in self.group.stored if not self.is_inner(v)])
+
+    def _keep(self, v: Variable) -> None:
+        """Store a value of the innermost loop in a row of scratch memory."""
+        size = self.total(self.inner)
+        name = self.k.fresh("keep")
+        self.levels[-len(self.inner) - 1].statements.append(Alloc(name, v.dtype, size))
+        e = self.member(v)
+        self.put(Store(name, self.inner_index(), e))
+        self.kept[v] = name
+
+    def _worth_keeping(self) -> dict[Variable, int]:
+        """Costly values along the row that a later phase wants again, with the phase that first computes them."""
+        length = dims.product(self.sizes[a] for a in self.inner)
+        if type(length) is int and length > KEEP_LIMIT:
+            return {}
+        wanted: dict[Variable, set[int]] = {}
+        for phase in range(self.phases()):
+            roots = [self.node_of[v].inputs[0] for v in self.folds_at(phase)]
+            roots += self.stores_at(phase)
+            stack = [resolve(v, (None,) * v.ndim, self.stored)[0] if v not in self.node_of else v for v in roots]
+            seen: set[Variable] = set()
+            while stack:
+                v = stack.pop()
+                if v in seen or v not in self.node_of or not self.is_inner(v):
+                    continue
+                seen.add(v)
+                wanted.setdefault(v, set()).add(phase)
+                if v not in self.group.stored or self.level(v) == phase:
+                    stack.extend(base for base, _ in self.reads_of(self.node_of[v], self.frames[v]))
+        return {
+            v: min(phases)
+            for v, phases in wanted.items()
+            if len(phases) > 1 and v not in self.group.stored and weight(self.node_of[v]) > 1
+        }
+
+    def _open_inner(self, axes: Sequence[int], piece: Piece | None) -> list[tuple[str, Expr]]:
+        names = []
+        for a in axes:
+            name = self.k.fresh("r")
+            if piece is not None and piece[0] == a:
+                start, extent = piece[1], piece[2]
+                self.push(a, start + var(name))
+            else:
+                extent = self.k.size(self.sizes[a])
+                self.push(a, var(name))
+            names.append((name, extent))
+        return names
+
+    def _close_inner(self, names: list[tuple[str, Expr]], simd: bool) -> None:
+        for k, (name, extent) in enumerate(reversed(names)):
+            self.close(name, extent, "simd" if simd and k == 0 else "serial")
+
+    def new_accumulator(self, v: Variable, size: Expr) -> None:
+        """Room for ``size`` running results of the fold ``v`` in the innermost loop."""
+        name = self.k.fresh("acc")
+        self.accumulators[v] = name
+        self.put(Alloc(name, v.dtype, size))
+
+    def _reset(self, folds: Sequence[Variable]) -> None:
+        for v in folds:
+            self.put(Store(self.accumulators[v], self.lane_index, identity_of(v)))
+
+    def _terms(self, folds: Sequence[Variable], stores: Sequence[Variable]) -> None:
+        """In the innermost loop: a term for each of the folds, then what is stored there."""
+        for v in folds:
+            node = self.node_of[v]
+            lower = node.op.record.lower
+            assert isinstance(lower, Fold)
+            element = cast(self.value(node.inputs[0], self.fold_frames[v]), v.dtype)
+            self.put(Accumulate(self.accumulators[v], self.lane_index, element, lower.combine))
+        self.store(stores)
+
+    def column_form(
+        self, cost: Expr, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None
+    ) -> None:
+        """Blocks of columns in parallel; in each, phases over the inner axes with one lane a column."""
+        *rows, last = self.outer
+        size = self.k.size(self.sizes[last])
+        blocks = call("floordiv", size + (COLUMNS - 1), index(COLUMNS))
+        counter = var("o")
+        self.push(None, None)
+        if rows:
+            self.spread(rows, self.let(self.levels[-1], call("floordiv", counter, blocks)))
+            start = self.let(self.levels[-1], call("mod", counter, blocks) * COLUMNS)
+        else:
+            start = self.let(self.levels[-1], counter * COLUMNS)
+        width = self.let(self.levels[-1], minimum(size - start, index(COLUMNS)))
+
+        def lanes(work: Callable[..., None], *values: Sequence[Variable]) -> None:
+            self.push(last, start + var("i"))
+            work(*values)
+            self.close("i", width, "simd")
+
+        def each_partial() -> None:
+            assert partial is not None
+            for v in self.folds_at(0):
+                partial(v)
+
+        self.lane_index = var("i")
+        for phase in range(self.phases()):
+            folds = self.folds_at(phase)
+            stores = self.stores_at(phase)
+            if not folds and not stores:
+                continue
+            for v in folds:
+                self.new_accumulator(v, index(COLUMNS))
+            if folds:
+                lanes(self._reset, folds)
+            names = self._open_inner(self.inner, piece)
+            lanes(self._terms, folds, stores)
+            self._close_inner(names, simd=False)
+            for v in stores:
+                self.kept.setdefault(v, "")
+        if partial is not None:
+            lanes(each_partial)
+        elif results := [v for v in self.group.stored if not self.is_inner(v)]:
+            lanes(self.store, results)
+        total = blocks * self.total(rows)
+        self.close("o", total, "serial" if piece else "parallel", cost * COLUMNS)
+
+
+def identity_of(v: Variable) -> Expr:
+    """What a fold starts from."""
+    assert v.owner is not None and isinstance(v.owner.op.record.lower, Fold)
+    return const(v.owner.op.record.lower.identity(v.dtype), v.dtype)

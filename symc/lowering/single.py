@@ -1,0 +1,131 @@
+"""Applications that stand alone: library routines, and statements that a record writes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc import dims
+from symc.graph import Apply, Constant, Variable
+from symc.loops.calls import CALLS
+from symc.loops.expr import ONE, Expr, const, index, var
+from symc.loops.ir import Call, For, Load, Statement, Step, Store
+from symc.lowering.builder import KernelBuilder
+from symc.op import Loops, Routine
+
+
+class LoopContext:
+    """What a record's ``Loops`` builds its statements with.
+
+    ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` turns a dim into an expression, ``flat(v, index)`` a
+    multi-index into a position in ``v``, ``fresh()`` makes a name. ``in_place`` tells that the output has taken over
+    the memory of the record's ``in_place`` input, which then need not be copied.
+    """
+
+    def __init__(
+        self, node: Apply, builder: KernelBuilder, in_place: bool, new_status: Callable[[], int], messages: list[str]
+    ) -> None:
+        self.node = node
+        self.builder = builder
+        self.in_place = in_place
+        self.new_status = new_status
+        self.messages = messages
+
+    def input(self, k: int) -> str:
+        return self.builder.reads(self.node.inputs[k])
+
+    def output(self, k: int = 0) -> str:
+        return self.builder.writing(self.node.outputs[k])
+
+    def size(self, dim: dims.Dim) -> Expr:
+        return self.builder.size(dim)
+
+    def flat(self, v: Variable, position: Sequence[Expr]) -> Expr:
+        return self.builder.flat(v.type.shape, position)
+
+    def fresh(self, prefix: str = "t") -> str:
+        return self.builder.fresh(prefix)
+
+    def load(self, body: list[Statement], k: int, position: Sequence[Expr]) -> Expr:
+        """Add a load of input ``k`` at a multi-index to ``body``; gives the element."""
+        v = self.node.inputs[k]
+        if isinstance(v, Constant) and v.data.size == 1:
+            return const(v.data.reshape(())[()], v.dtype)
+        name = self.fresh("x")
+        body.append(Load(name, self.input(k), self.flat(v, position), v.dtype))
+        return var(name, v.dtype)
+
+    def copy(self, k: int) -> list[Statement]:
+        """Statements that copy input ``k`` to the output, unless it took over its memory."""
+        if self.in_place:
+            return []
+        v = self.node.inputs[k]
+        total = self.size(dims.product(v.type.shape))
+        i, x = self.fresh("i"), self.fresh("x")
+        body: tuple[Statement, ...] = (
+            Load(x, self.input(k), var(i), v.dtype),
+            Store(self.output(), var(i), var(x, v.dtype)),
+        )
+        return [For(i, total, body, "simd")]
+
+    def status(self) -> str:
+        """The buffer in which a step reports that something is wrong: store ``code(message)`` at 0."""
+        return self.builder.buffer(self.new_status(), "int64", True)
+
+    def code(self, message: str) -> Expr:
+        """The number under which the caller will find ``message``."""
+        self.messages.append(message)
+        return index(len(self.messages))
+
+    def nest(
+        self,
+        shape: Sequence[dims.Dim],
+        body: Callable[[list[Expr], list[Statement]], None],
+        parallel: bool = True,
+        simd: bool = False,
+    ) -> Statement:
+        """A loop nest over ``shape``: ``body(index, statements)`` fills the innermost loop.
+
+        ``parallel`` says that iterations of the outermost loop are independent, ``simd`` that those of the innermost
+        are.
+        """
+        names = [self.fresh("i") for _ in shape]
+        inside: list[Statement] = []
+        body([var(n) for n in names], inside)
+        statements = tuple(inside)
+        if not shape:
+            return For(self.fresh("i"), ONE, statements, "serial")
+        for k, (name, dim) in reversed(list(enumerate(zip(names, shape)))):
+            kind = "simd" if simd and k == len(shape) - 1 else "parallel" if k == 0 and parallel else "serial"
+            statements = (
+                For(name, self.size(dim), statements, kind, self.size(dims.product(shape[1:])) if k == 0 else None),
+            )
+        return statements[0]
+
+
+def lower_single(
+    node: Apply,
+    buffer_of: Callable[[Variable], int],
+    in_place: bool,
+    new_status: Callable[[], int],
+    messages: list[str],
+) -> list[Step]:
+    """The steps of an application that stands alone; a view has none."""
+    lower = node.op.record.lower
+    builder = KernelBuilder(node.op.name, buffer_of)
+    traces = [node.outputs[0].trace]
+    sizes = [(v.dtype, dims.product(v.type.shape)) for v in (*node.inputs, *node.outputs)]
+    if isinstance(lower, Routine):
+        buffers = [builder.writing(v) for v in node.outputs] + [builder.reads(v) for v in node.inputs]
+        params = tuple(builder.size(p) for p in lower.params(node))
+        builder.flops = CALLS[lower.name].flops(*params)
+        body: Sequence[Statement] = [Call(f"{lower.name}_{suffix(node.outputs[0].dtype)}", tuple(buffers), params)]
+        return [builder.step(body, traces, sizes)]
+    if isinstance(lower, Loops):
+        statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages)))
+        return [builder.step(statements, traces, sizes)]
+    return []
+
+
+def suffix(dtype: str) -> str:
+    """``f32`` for float32 and so on, as in the names of library routines."""
+    return {"float32": "f32", "float64": "f64"}.get(dtype) or dtype[0].replace("b", "u8") + dtype.lstrip("uintbol")

@@ -1,0 +1,268 @@
+"""Axes permuted and cut anew: ``dimshuffle``, ``reshape``, and dims declared with ``specify_shape``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.errors import ShapeError, located
+from symc.graph import Constant, Variable
+from symc.guards import require_equal
+from symc.op import Arg, Axes, Case, Op, View, record
+from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.lengths import as_dim, shape_i
+from symc.types import TensorType
+
+__all__ = [
+    "dimshuffle",
+    "pad_left",
+    "reshape",
+    "reshape_like",
+    "reshape_to",
+    "scalar_behind",
+    "shape_entries",
+    "specify_shape",
+]
+
+
+def _dimshuffle_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    order = op["order"]
+    for axis, dim in enumerate(x.type.shape):
+        if axis not in order:
+            require_equal(
+                dim,
+                1,
+                f"dimshuffle{order}: axis {axis} is dropped, which needs a dim of 1",
+                [x],
+                "keep the axis, or declare it broadcastable",
+            )
+    return TensorType(x.dtype, [1 if a == "x" else x.type.shape[a] for a in order])
+
+
+def _dimshuffle_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
+    order, (x,), (g,) = op["order"], inputs, gs
+    kept = [order.index(a) if a in order else "x" for a in range(x.ndim)]
+    return [dimshuffle(g, kept)]
+
+
+def _dimshuffle_numpy(op: Op, x: np.ndarray) -> np.ndarray:
+    order = op["order"]
+    kept = [a for a in order if a != "x"]
+    dropped = tuple(a for a in range(x.ndim) if a not in kept)
+    moved = np.squeeze(x, dropped).transpose(np.argsort(np.argsort(kept)) if kept else [])
+    return np.expand_dims(moved, tuple(k for k, a in enumerate(order) if a == "x"))
+
+
+_dimshuffle = record(
+    "dimshuffle",
+    infer=_dimshuffle_infer,
+    numpy=_dimshuffle_numpy,
+    grad=_dimshuffle_grad,
+    lower=Axes(
+        lambda op, node: tuple(op["order"].index(a) if a in op["order"] else None for a in range(node.inputs[0].ndim))
+    ),
+    cases=lambda: [
+        Case(lambda x: dimshuffle(x, (1, 0)), (Arg((2, 3)),)),
+        Case(lambda x: dimshuffle(x, (2, "x", 0, 1)), (Arg((2, 3, 4)),)),
+        Case(lambda x: dimshuffle(x, ("x", 0)), (Arg((0,)),), grad=False),
+        Case(lambda x: dimshuffle(x, ()), (Arg((1, 1)),)),
+    ],
+)
+
+
+def dimshuffle(x: Any, *pattern: Any) -> Variable:
+    """Permute, add and drop axes: ``pattern`` lists, for each output axis, an input axis or ``"x"`` for a new one of 1.
+
+    An input axis that ``pattern`` leaves out must have dim 1.
+    """
+    x = as_tensor(x)
+    if len(pattern) == 1 and isinstance(pattern[0], (tuple, list)):
+        pattern = tuple(pattern[0])
+    order: list[Any] = []
+    for entry in pattern:
+        if isinstance(entry, str):
+            if entry != "x":
+                raise ValueError(f"dimshuffle: expected axes and 'x', got {entry!r}")
+            order.append("x")
+        else:
+            axis = normalize_axis(entry, x.ndim, "dimshuffle", x)
+            if axis in order:
+                raise ValueError(f"dimshuffle: axis {axis} is used twice in {pattern}")
+            order.append(axis)
+    if order == list(range(x.ndim)):
+        return x
+    return Op(_dimshuffle, order=tuple(order))(x)
+
+
+def pad_left(x: Variable, ndim: int) -> Variable:
+    """``x`` with axes of 1 put in front until it has ``ndim``."""
+    missing = ndim - x.ndim
+    return dimshuffle(x, ["x"] * missing + list(range(x.ndim))) if missing > 0 else x
+
+
+def _reshape_dims(op: Op, inputs: Sequence[Variable]) -> list[dims.Dim]:
+    x, *scalars = inputs
+    wanted = [as_dim(scalars[k]) if given < -1 else given for k, given in _numbered(op["given"])]
+    total = dims.product(x.type.shape)
+    free = [k for k, d in enumerate(wanted) if type(d) is int and d == -1]
+    if len(free) > 1:
+        raise ShapeError(located(f"reshape: at most one entry may be -1, got {op['given']}", [x]))
+    if free:
+        rest = dims.product(d for k, d in enumerate(wanted) if k not in free)
+        wanted[free[0]] = dims.floordiv(total, rest) if rest != 0 else 0
+    require_equal(dims.product(wanted), total, lambda: _reshape_refusal(x, total, wanted))
+    return wanted
+
+
+def _reshape_refusal(x: Variable, total: dims.Dim, wanted: Sequence[dims.Dim]) -> str:
+    have, want = dims.show_shape(x.type.shape), dims.show_shape(wanted)
+    text = f"reshape: {have} holds {dims.show(total)} elements, {want} {dims.show(dims.product(wanted))}"
+    return located(text, [x], "the product of the new shape must be the same")
+
+
+def _numbered(given: Sequence[int]) -> list[tuple[int, int]]:
+    """Pairs (position among the scalar inputs, entry); entries below -1 stand for a scalar input."""
+    pairs, at = [], 0
+    for entry in given:
+        pairs.append((at, entry))
+        at += entry < -1
+    return pairs
+
+
+_reshape = record(
+    "reshape",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, _reshape_dims(op, inputs)),
+    numpy=lambda op, x, *scalars: x.reshape([int(scalars[k]) if g < -1 else g for k, g in _numbered(op["given"])]),
+    grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0]), *[None] * (len(inputs) - 1)],
+    settle=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
+    cases=lambda: [
+        Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),)),
+        Case(lambda x: reshape(x, (shape_i(x, 1), shape_i(x, 0))), (Arg((2, 3)),)),
+        Case(lambda x: reshape(x, (-1,)), (Arg((2, 0)),), grad=False),
+        Case(lambda x: reshape(x, ()), (Arg((1, 1)),)),
+    ],
+)
+
+
+_reshape_to = record(
+    "reshape_to",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x: x.reshape(op["shape"]),
+    grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0])],
+    lower=View(),
+)
+
+
+def reshape_to(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
+    """``x`` under another shape of as many elements, given as dims."""
+    return Op(_reshape_to, shape=tuple(shape))(x) if tuple(shape) != x.type.shape else x
+
+
+def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
+    """The elements of ``x`` in the same order under ``newshape``.
+
+    Parameters
+    ----------
+    newshape : sequence of int or integer scalars, or an integer vector
+        One entry may be -1: it takes what is left.
+    ndim : int, optional
+        Needed only when ``newshape`` is a symbolic vector of unknown length.
+    """
+    x = as_tensor(x)
+    entries = shape_entries(newshape, "reshape", ndim)
+    given: list[int] = []
+    scalars: list[Variable] = []
+    for entry in entries:
+        if isinstance(entry, int):
+            if entry < -1:
+                raise ShapeError(located(f"reshape: a dim cannot be {entry}", [x]))
+            given.append(entry)
+        else:
+            given.append(-2)
+            scalars.append(entry)
+    return Op(_reshape, given=tuple(given))(x, *scalars)
+
+
+def reshape_like(x: Variable, template: Variable) -> Variable:
+    """``x`` under the shape of ``template``."""
+    return reshape(x, [shape_i(template, k) for k in range(template.ndim)]) if template.ndim else reshape(x, ())
+
+
+def shape_entries(value: Any, what: str, ndim: int | None = None) -> list[int | Variable]:
+    """A shape argument as a list of whole numbers and integer scalars."""
+    if isinstance(value, (int, np.integer)):
+        return [int(value)]
+    if isinstance(value, Variable):
+        if value.ndim == 0:
+            return [int(value.data)] if isinstance(value, Constant) else [value]
+        if isinstance(value, Constant):
+            return [int(v) for v in value.data]
+        length = value.type.shape[0] if value.ndim == 1 else None
+        if value.owner is not None and value.owner.op.name == "join" and value.owner.op["axis"] == 0:
+            # a shape put together from scalars: take them back, so that their dims are known
+            parts = [scalar_behind(v) for v in value.owner.inputs]
+            if all(p is not None for p in parts):
+                return [e for p in parts for e in shape_entries(p, what)]
+        if type(length) is not int:
+            if ndim is None:
+                raise ShapeError(
+                    located(f"{what}: the length of the shape vector must be known", [value], "pass ndim=")
+                )
+            length = ndim
+        return [value[k] for k in range(length)]
+    return [e for v in value for e in shape_entries(v, what)]
+
+
+def scalar_behind(v: Variable) -> Variable | None:
+    """The scalar of which ``v`` is the one-element vector, if it was made that way."""
+    if v.owner is not None and v.owner.op.name == "dimshuffle" and v.owner.inputs[0].ndim == 0:
+        return v.owner.inputs[0]
+    if isinstance(v, Constant) and v.data.shape == (1,):
+        return constant(v.data[0], dtype=v.dtype)
+    return None
+
+
+def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    wanted = op["shape"]
+    if len(wanted) != x.ndim:
+        raise ShapeError(located(f"specify_shape: expected {len(wanted)} axes, got {x.ndim}", [x]))
+    found = [
+        d
+        if w is None
+        else require_equal(
+            d,
+            w,
+            f"specify_shape: axis {k} is declared to be {w}",
+            [x],
+            "pass an array of the declared shape, or declare another",
+        )
+        for k, (d, w) in enumerate(zip(x.type.shape, wanted))
+    ]
+    return TensorType(x.dtype, found)
+
+
+_specify = record(
+    "specify_shape",
+    infer=_specify_infer,
+    numpy=lambda op, x: x,
+    grad=lambda op, inputs, outputs, gs: [gs[0]],
+    settle=lambda op, inputs, types: inputs[0],
+    cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),))],
+)
+
+
+def specify_shape(x: Any, shape: Any) -> Variable:
+    """``x`` with dims declared: ints are fixed, None leaves a dim as it is.
+
+    A call that breaks the promise is an error.
+    """
+    x = as_tensor(x)
+    wanted = tuple(None if d is None else int(d) for d in shape)
+    if wanted == x.static_shape or all(w is None for w in wanted) and len(wanted) == x.ndim:
+        return x
+    return Op(_specify, shape=wanted)(x)

@@ -1,0 +1,148 @@
+"""Broadcasting: primitives never do it themselves, the functions that users call put it in.
+
+Only dims known to be 1 are repeated, as in Theano; the gradient of a repetition is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.errors import ShapeError, located
+from symc.graph import Variable
+from symc.op import Arg, Axes, Case, Op, record
+from symc.tensor.axes import pad_left
+from symc.tensor.basic import as_tensor
+from symc.types import TensorType
+
+__all__ = ["broadcast_like", "broadcast_together", "expand"]
+
+
+def _expanded_axes(x: TensorType, target: Sequence[dims.Dim]) -> tuple[int, ...]:
+    if not x.shape:
+        return tuple(range(len(target)))
+    return tuple(k for k, (a, b) in enumerate(zip(x.shape, target)) if a == 1 and not b == 1)
+
+
+def _expand_source(op: Op, node: Any) -> tuple[int | None, ...]:
+    grown = _expanded_axes(node.inputs[0].type, node.outputs[0].type.shape)
+    return tuple(None if k in grown else k for k in range(node.inputs[0].ndim))
+
+
+def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    from symc.tensor.reduce import sum
+
+    grown = _expanded_axes(inputs[0].type, outputs[0].type.shape)
+    g = sum(gs[0], axis=grown, keepdims=inputs[0].ndim > 0) if grown else gs[0]
+    return [g, *[None] * (len(inputs) - 1)]
+
+
+_expand = record(
+    "expand",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x: np.broadcast_to(x, op["shape"]),
+    grad=_expand_grad,
+    lower=Axes(_expand_source),
+)
+
+
+def expand(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
+    """``x`` with axes of 1 repeated to ``shape`` (same number of axes), or a scalar repeated to any shape."""
+    return Op(_expand, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
+
+
+def _broadcast_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    x, *others = inputs
+    axes = op["axes"]
+    return TensorType(
+        x.dtype,
+        [x.type.shape[k] if who < 0 else others[who].type.shape[axes[k]] for k, who in enumerate(op["who"])],
+    )
+
+
+_broadcast = record(
+    "broadcast",
+    infer=_broadcast_infer,
+    numpy=lambda op, x, *others: np.broadcast_to(
+        x, [x.shape[k] if who < 0 else others[who].shape[op["axes"][k]] for k, who in enumerate(op["who"])]
+    ),
+    grad=_expand_grad,
+    settle=lambda op, inputs, types: expand(inputs[0], types[0].shape),
+    cases=lambda: [
+        Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3)))),
+        Case(lambda x, y: broadcast_like(x, y), (Arg(()), Arg((2, 3)))),
+        Case(lambda x, y: broadcast_like(x, y), (Arg((1,)), Arg((0,))), grad=False),
+    ],
+)
+
+
+def broadcast_like(x: Any, template: Any) -> Variable:
+    """``x`` repeated to the shape of ``template``, whose values are not read."""
+    x, template = as_tensor(x), as_tensor(template)
+    if x.ndim == 0:
+        return _broadcast_to(x, dict.fromkeys(range(template.ndim), template)) if template.ndim else x
+    x = pad_left(x, template.ndim)
+    grown = [k for k in range(x.ndim) if x.type.broadcastable[k] and not template.type.broadcastable[k]]
+    return _broadcast_to(x, dict.fromkeys(grown, template)) if grown else x
+
+
+def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
+    """``x`` with each axis in ``source`` repeated to that axis of the variable given."""
+    ndim = x.ndim or len(source)
+    kept = [d for k, d in enumerate(x.type.shape) if k not in source]
+    # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
+    if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
+        return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
+    others: list[Variable] = []
+    who = []
+    for k in range(ndim):
+        if k in source:
+            if source[k] not in others:
+                others.append(source[k])
+            who.append(others.index(source[k]))
+        else:
+            who.append(-1)
+    return Op(_broadcast, who=tuple(who), axes=tuple(range(ndim)))(x, *others)
+
+
+def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variable]:
+    """The variables brought to one shape by NumPy's rule, where only dims known to be 1 are repeated.
+
+    Raises
+    ------
+    ShapeError
+        When two dims are known to differ and neither is 1; the message names the operands and the axis.
+    """
+    ndim = max(v.ndim for v in variables)
+    padded = [pad_left(v, ndim) if v.ndim else v for v in variables]
+    source: dict[int, Variable] = {}
+    for axis in range(ndim):
+        leader: Variable | None = None
+        for v in padded:
+            if v.ndim == 0:
+                continue
+            dim = v.type.shape[axis]
+            if leader is None or leader.type.broadcastable[axis]:
+                leader = v
+            elif type(dim) is int and dim == 1:
+                continue
+            elif dims.equal(leader.type.shape[axis], dim) is False:
+                one, other = dims.show(leader.type.shape[axis]), dims.show(dim)
+                where = f"axis {axis - ndim} is {one} in one operand and {other} in another"
+                text = f"{what}: shapes do not go together: {where}"
+                repair = "only dims known to be 1 are repeated; transpose, reshape or index one operand"
+                raise ShapeError(located(text, variables, repair))
+            elif type(dim) is int:
+                leader = v
+        if leader is not None:
+            source[axis] = leader
+    return [_broadcast_to(v, needed) if (needed := _growth(v, source)) else v for v in padded]
+
+
+def _growth(v: Variable, source: dict[int, Variable]) -> dict[int, Variable]:
+    if v.ndim == 0:
+        return source
+    return {k: s for k, s in source.items() if v.type.broadcastable[k] and not s.type.broadcastable[k]}
