@@ -15,6 +15,6 @@ from symc.tensor import dot
 __version__ = "0.1.0"
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "config", "dot", "function", "grad",
-    "pprint", "shared", "tensor",
+    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "config", "dot", "function",
+    "grad", "pprint", "shared", "tensor",
 ]  # fmt: skip

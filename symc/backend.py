@@ -51,9 +51,14 @@ class Executable(Protocol):
 class Backend(Protocol):
     """The three functions that a back end must have."""
 
-    def emit(self, program: Program) -> str: ...
-    def build(self, text: str, timed: int = 0) -> Any: ...
-    def run(self, code: Any, program: Program, timed: bool = False) -> Executable: ...
+    def emit(self, program: Program) -> str:
+        """The text of a program."""
+
+    def build(self, text: str, timed: int = 0) -> Any:
+        """Loaded code, through the cache; ``timed`` is the number of steps whose times it must be able to take."""
+
+    def run(self, code: Any, program: Program, timed: bool = False) -> Executable:
+        """The code bound to the program's constants and memory."""
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symc import dims
-from symc.fusion import Group, Unit, fuse, resolve
+from symc.fusion import Group, Unit, external_reads, fuse, resolve
 from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
 from symc.loops.check import check
 from symc.loops.expr import index, var
@@ -57,6 +57,7 @@ class State:
 
 
 def settle_shapes(state: State) -> State:
+    """The graph built again over the shapes at hand; what only a call can check becomes guards."""
     settled = settle([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
     return replace(state, settled=settled, graph=settled.outputs)
 
@@ -117,15 +118,18 @@ def rewrite_special(state: State) -> State:
 
 
 def fuse_loops(state: State) -> State:
+    """Units of work: groups of fused ops, library calls."""
     units, stored = fuse(state.graph)
     return replace(state, units=units, stored=stored)
 
 
 def lower_loops(state: State) -> State:
+    """A program: buffers, steps and kernels in loop IR."""
     return replace(state, program=_Lowering(state).run())
 
 
 def check_loops(state: State) -> State:
+    """Types, names and bounds of the loop IR; the state is left as it is."""
     assert state.program is not None
     check(state.program)
     return state
@@ -242,8 +246,6 @@ class _Lowering:
     def _last_uses(self) -> dict[Variable, int]:
         """For each value in memory the position of the last unit that reads it."""
         last: dict[Variable, int] = {}
-        from symc.fusion import external_reads
-
         for position, unit in enumerate(self.state.units):
             reads = external_reads(unit, self.state.stored) if isinstance(unit, Group) else unit.inputs
             for v in reads:

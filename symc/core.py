@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from symc.backend import Backend
 from symc.compiler import compile_graph
 from symc.errors import GuardError, here, located
 from symc.evaluate import evaluate
-from symc.graph import SharedVariable, Variable
+from symc.graph import SharedVariable, Variable, toposort
 from symc.loops.ir import Program
 from symc.profile import costs
 
@@ -40,6 +40,7 @@ class Core:
             code = backend.build(self.text, timed=max(len(self.program.steps), 1))
             self.executable = backend.run(code, self.program, timed=True)
             self.record = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
+        self.stages = _stages(self.settled.values)
         self.shared: list[SharedVariable] = []
         sources: list[Variable] = []
         for leaf, source in self.settled.sources.items():
@@ -49,6 +50,8 @@ class Core:
         self.shared_shapes = tuple(source.type.shape for source in sources)
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
         self.update_slots = [slots[id(s.storage)] for s, _ in owner.updates]
+        buffers = self.program.buffers
+        self.changed_in_place = [buffers[b.alias].slot for b in buffers if b.role == "update" and b.alias >= 0]
         self.fast = self._launch(backend)
         self.plans: dict[Any, Plan] = {}
         self.bound: dict[Any, dict[Any, int]] = {}
@@ -108,9 +111,26 @@ class Core:
         """The values of the integer scalars that serve as dims."""
         given = {self.settled.sources[v]: a for v, a in zip(self.owner.inputs, arrays)}
         given |= {self.settled.sources[s]: s.storage.array for s in self.shared}
-        symbols = list(self.settled.values)
-        found = evaluate([self.settled.values[s] for s in symbols], given, self._input_symbols(key, arrays))
-        return tuple(zip(symbols, (int(v) for v in found)))
+        symbols = dict(self._input_symbols(key, arrays))
+        for stage in self.stages:
+            found = evaluate([self.settled.values[s] for s in stage], given, symbols)
+            symbols.update(zip(stage, (int(v) for v in found)))
+        return tuple((s, symbols[s]) for s in self.settled.values)
+
+
+def _stages(values: Mapping[Any, Variable]) -> list[list[Any]]:
+    """The symbols of dims that are values of scalars, those first which the scalars of others are computed with."""
+    needs: dict[Any, set[Any]] = {}
+    for symbol, v in values.items():
+        attrs = [d for node in toposort([v]) for d in (*node.op.attrs.get("shape", ()), node.op.attrs.get("dim", 0))]
+        needs[symbol] = {s for d in attrs for s in dims.symbols_of(d)} & values.keys() - {symbol}
+    stages: list[list[Any]] = []
+    done: set[Any] = set()
+    while len(done) < len(needs):
+        stages.append([s for s in needs if s not in done and needs[s] <= done])
+        assert stages[-1], "dims depend on one another in a circle"
+        done.update(stages[-1])
+    return stages
 
 
 class Plan:
@@ -169,6 +189,7 @@ class Plan:
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The results for arguments of these shapes; shared variables take their next values."""
         core = self.core
+        arrays = self._apart(arrays)
         bound: list[np.ndarray | None] = []
         results: list[np.ndarray] = [None] * len(core.owner.outputs)  # type: ignore[list-item]
         fresh: list[tuple[int, np.ndarray]] = []
@@ -197,3 +218,10 @@ class Plan:
         if core.fast is not None:
             core.fast.prepare(self.symbols, [r.shape for r in results], bound)
         return results
+
+    def _apart(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """The arguments, with a copy of each that lies in memory which this call overwrites with an update."""
+        changed = [self.core.shared[slot].storage.array for slot in self.core.changed_in_place]
+        if not changed:
+            return arrays
+        return [a.copy() if any(np.may_share_memory(a, c) for c in changed) else a for a in arrays]

@@ -92,10 +92,12 @@ def _extreme(which: str, a: Dim, b: Dim) -> Dim:
 
 
 def add(a: Dim, b: Dim) -> Dim:
+    """``a + b``."""
     return a + b if type(a) is int and type(b) is int else _add(a, b)
 
 
 def mul(a: Dim, b: Dim) -> Dim:
+    """``a * b``."""
     if type(a) is int:
         if type(b) is int:
             return a * b
@@ -107,6 +109,7 @@ def mul(a: Dim, b: Dim) -> Dim:
 
 
 def sub(a: Dim, b: Dim) -> Dim:
+    """``a - b``."""
     return a - b if type(a) is int and type(b) is int else _add(a, mul(-1, b))
 
 
@@ -118,18 +121,22 @@ def floordiv(a: Dim, b: Dim) -> Dim:
 
 
 def ceildiv(a: Dim, b: Dim) -> Dim:
+    """``ceil(a / b)`` for ``b > 0``."""
     return floordiv(add(a, sub(b, 1)), b)
 
 
 def maximum(a: Dim, b: Dim) -> Dim:
+    """The larger of two dims, decided where it can be."""
     return max(a, b) if type(a) is int and type(b) is int else _extreme("max", a, b)
 
 
 def minimum(a: Dim, b: Dim) -> Dim:
+    """The smaller of two dims, decided where it can be."""
     return min(a, b) if type(a) is int and type(b) is int else _extreme("min", a, b)
 
 
 def product(dims: Iterable[Dim]) -> Dim:
+    """The product of dims; 1 for none."""
     result: Dim = 1
     for dim in dims:
         result = mul(result, dim)
@@ -165,6 +172,7 @@ def _symbols(dim: Dim) -> frozenset[Any]:
 
 
 def symbols_of(dim: Dim) -> frozenset[Any]:
+    """The symbols that a dim is made of; none for an int."""
     return frozenset() if type(dim) is int else _symbols(dim)
 
 
@@ -193,5 +201,6 @@ def show(dim: Dim) -> str:
 
 
 def show_shape(shape: Iterable[Dim]) -> str:
+    """A shape as an error message writes it."""
     parts = [show(d) for d in shape]
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

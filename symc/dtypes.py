@@ -64,10 +64,12 @@ def kind(dtype: str) -> int:
 
 
 def is_float(dtype: str) -> bool:
+    """Is ``dtype`` one of the floats?"""
     return _KIND[dtype] == 2
 
 
 def is_integer(dtype: str) -> bool:
+    """Is ``dtype`` one of the integers, signed or not? Bool is none."""
     return _KIND[dtype] == 1
 
 

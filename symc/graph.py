@@ -28,7 +28,6 @@ __all__ = [
     "Storage",
     "Variable",
     "ancestors",
-    "clients",
     "clone_with",
     "graph_inputs",
     "is_input",
@@ -75,18 +74,22 @@ class Variable:
 
     @property
     def dtype(self) -> str:
+        """The dtype of the type."""
         return self.type.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.type.shape)
 
     @property
     def broadcastable(self) -> tuple[bool, ...]:
+        """Per axis: is the dim known to be 1?"""
         return self.type.broadcastable
 
     @property
     def static_shape(self) -> tuple[int | None, ...]:
+        """The shape with None for dims that only the call will know."""
         return self.type.static_shape
 
     @property
@@ -98,6 +101,7 @@ class Variable:
         return found
 
     def get_parents(self) -> list[Apply]:
+        """The application that computes it, in a list; an empty one for inputs."""
         return [] if self.owner is None else [self.owner]
 
     def __repr__(self) -> str:
@@ -150,6 +154,7 @@ class Constant(Variable):
 
     @property
     def value(self) -> np.ndarray:
+        """The array, as Theano calls it."""
         return self.data
 
     def __repr__(self) -> str:
@@ -172,6 +177,7 @@ class Storage:
 
     @property
     def array(self) -> np.ndarray:
+        """The array itself, not a copy."""
         return self._array
 
     @array.setter
@@ -202,6 +208,7 @@ class SharedVariable(Variable):
 
     @property
     def container(self) -> Storage:
+        """The storage, as Theano calls it."""
         return self.storage
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
@@ -275,13 +282,9 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
             f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
         )
     for axis, (have, want) in enumerate(zip(array.shape, type.shape)):
-        if type_is_int(want) and have != want:
+        if isinstance(want, int) and have != want:
             raise ShapeError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
     return array
-
-
-def type_is_int(dim: Any) -> bool:
-    return type(dim) is int
 
 
 def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray:
@@ -313,14 +316,17 @@ class Apply:
 
     @property
     def out(self) -> Variable:
+        """The first output: the only one of most ops."""
         return self.outputs[0]
 
     @property
     def nin(self) -> int:
+        """How many inputs there are."""
         return len(self.inputs)
 
     @property
     def nout(self) -> int:
+        """How many outputs there are."""
         return len(self.outputs)
 
     def __repr__(self) -> str:
@@ -378,15 +384,6 @@ def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset
 def graph_inputs(outputs: Iterable[Variable]) -> list[Variable]:
     """The variables without owner that ``outputs`` depend on, in order of first meeting: inputs, shared, constants."""
     return [v for v in ancestors(outputs) if v.owner is None]
-
-
-def clients(outputs: Iterable[Variable]) -> dict[Variable, list[tuple[Apply, int]]]:
-    """Who reads each variable: ``variable -> [(apply, position), ...]``."""
-    table: dict[Variable, list[tuple[Apply, int]]] = {}
-    for node in toposort(outputs):
-        for position, variable in enumerate(node.inputs):
-            table.setdefault(variable, []).append((node, position))
-    return table
 
 
 def clone_with(

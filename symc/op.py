@@ -215,6 +215,7 @@ class Op:
 
     @property
     def name(self) -> str:
+        """The name of the record."""
         return self.record.name
 
     def __getitem__(self, key: str) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from symc import dims
 from symc.errors import Trace
-from symc.loops.expr import FUNCTIONS, Expr
+from symc.loops.expr import FUNCTIONS, Expr, parts
 from symc.loops.ir import Program, Step
 
 __all__ = ["Profile", "Row", "costs"]
@@ -52,10 +52,12 @@ class Row:
 
     @property
     def gbytes_per_second(self) -> float:
+        """Bytes moved in a second, in units of 1e9."""
         return self.bytes / self.seconds / 1e9 if self.seconds else 0.0
 
     @property
     def gflops_per_second(self) -> float:
+        """Scalar operations in a second, in units of 1e9."""
         return self.flops / self.seconds / 1e9 if self.seconds else 0.0
 
 
@@ -81,6 +83,7 @@ class Record:
                 self.flops[k] += f
 
     def clear(self) -> None:
+        """Forget what was counted so far."""
         self.calls = 0
         self.times[:] = 0
         self.bytes = [0] * len(self.bytes)
@@ -189,16 +192,9 @@ def costs(steps: Sequence[Step], symbols: Mapping[Any, int]) -> tuple[list[int],
 
 
 def _number(e: Expr, values: Mapping[str, int]) -> int:
-    """An index expression's value. Iterative: the estimate of a long fused chain is a deep sum."""
+    """An index expression's value."""
     known: dict[int, int] = {}
-    stack = [e]
-    while stack:
-        x = stack[-1]
-        waiting = [a for a in x.args if id(a) not in known]
-        if waiting:
-            stack.extend(waiting)
-            continue
-        stack.pop()
+    for x in parts(e):
         if x.op == "const":
             known[id(x)] = int(x.value)
         elif x.op == "var":

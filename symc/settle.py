@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc import dims
-from symc.graph import Constant, SharedVariable, Storage, Variable, toposort
+from symc.graph import Constant, SharedVariable, Variable, toposort
 from symc.guards import Guard, collecting
 from symc.numbering import Numbering
 from symc.tensor.lengths import value_symbols
@@ -161,8 +161,3 @@ def _resolved(dim: dims.Dim, becomes: Mapping[Any, dims.Dim]) -> dims.Dim:
             break
         dim = dims.substitute(dim, becomes)
     return dim
-
-
-def storage_of(leaf: Variable) -> Storage | None:
-    """The storage behind a source, if it is shared."""
-    return leaf.storage if isinstance(leaf, SharedVariable) else None

@@ -47,6 +47,7 @@ class TensorType:
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
@@ -60,6 +61,7 @@ class TensorType:
         return tuple(d if type(d) is int else None for d in self.shape)
 
     def clone(self, dtype: str | None = None, shape: Sequence[Any] | None = None) -> TensorType:
+        """The same type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
 
     def __eq__(self, other: object) -> bool:

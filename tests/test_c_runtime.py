@@ -71,7 +71,7 @@ def build(folder: Path, target: str) -> Path:
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_file, library_sources()))
     library = folder / "libsymc_rt.so"
-    subprocess.run([compiler(), "-shared", "-pthread", *objects, "-o", str(library)], check=True)
+    subprocess.run([compiler(), "-shared", "-pthread", "-Wl,-Bsymbolic", *objects, "-o", str(library)], check=True)
     return library
 
 

@@ -11,6 +11,7 @@ import weakref
 import cffi
 import numpy as np
 import pytest
+
 from symc_backends.c import launcher
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -23,29 +24,38 @@ ENTRIES = """
 #include <stdlib.h>
 #include <unistd.h>
 /* out = a + b over dims[0] elements */
-void add(void **p, const int64_t *dims) {
+int64_t add(void **p, const int64_t *dims) {
     const float *a = p[0], *b = p[1];
     float *out = p[2];
     for (int64_t i = 0; i < dims[0]; i++) out[i] = a[i] + b[i];
+    return 0;
 }
 /* (rows, 3) and a scalar: the rows' sums times the scalar, and their count */
-void rows(void **p, const int64_t *dims) {
+int64_t rows(void **p, const int64_t *dims) {
     const float *x = p[0], *scale = p[1];
     float *sums = p[2];
     double *count = p[3];
     for (int64_t i = 0; i < dims[1]; i++) sums[i] = (x[3 * i] + x[3 * i + 1] + x[3 * i + 2]) * *scale;
     *count = (double)dims[1];
+    return 0;
 }
 /* counts its calls in p[0] and waits until p[0][1] is set */
-void wait(void **p, const int64_t *dims) {
+int64_t wait(void **p, const int64_t *dims) {
     volatile int64_t *state = p[0];
     (void)dims;
     state[0]++;
     for (int i = 0; i < 5000 && !state[1]; i++) usleep(1000);
+    return 0;
 }
-void zero(void **p, const int64_t *dims) {
+int64_t zero(void **p, const int64_t *dims) {
     float *out = p[0];
     for (int64_t i = 0; i < dims[0]; i++) out[i] = 0;
+    return 0;
+}
+/* refuses: nothing may be taken from such a call */
+int64_t refuse(void **p, const int64_t *dims) {
+    (void)p, (void)dims;
+    return 7;
 }
 """
 
@@ -70,8 +80,8 @@ def module(folder):
 @pytest.fixture(scope="module")
 def entry(folder):
     ffi = cffi.FFI()
-    ffi.cdef("void add(void **, const int64_t *); void rows(void **, const int64_t *);")
-    ffi.cdef("void wait(void **, const int64_t *); void zero(void **, const int64_t *);")
+    for name in ("add", "rows", "wait", "zero", "refuse"):
+        ffi.cdef(f"int64_t {name}(void **, const int64_t *);")
     library = ffi.dlopen(str(compile_c(ENTRIES, ["-O1", "-shared", "-fPIC"], folder / "entries.so")))
     return lambda name: int(ffi.cast("uintptr_t", ffi.addressof(library, name)))
 
@@ -151,6 +161,14 @@ def test_dims_of_several_arguments_static_axes_scalars_and_lists(module, entry):
         assert count.shape == () and count == 2
     assert call(x, 2**40) == call(x, True) == call(x, "2") == "slow"
     assert call(np.ones((2, 4), "f4"), 2.0) == call(np.ones((3, 3), "f4"), 2.0) == "slow"
+
+
+def test_a_status_other_than_zero_sends_the_call_the_slow_way(module, entry):
+    call = module.Launcher(entry("refuse"), (VECTOR,), (VECTOR,), 2, lambda x: ("explained", x))
+    call.prepare((3,), ())
+    x = np.zeros(3, "float32")
+    word, given = call(x)
+    assert word == "explained" and given is x
 
 
 def test_one_output_in_a_list(module, entry):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from symc_backends.interp import evaluate as evaluate_expr
 
 import symc
 import symc.tensor as T
@@ -13,6 +12,7 @@ from symc.loops.expr import const
 from symc.op import Indexed
 from symc.tensor.random import philox
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
+from symc_backends.interp import evaluate as evaluate_expr
 
 BACKENDS = ["interp", "c"]
 

@@ -1,7 +1,7 @@
 """The content-addressed cache: files named by the digest of everything they were made from.
 
-Nothing in it is trusted: a library stands beside a file that holds its own digest, and one that fails it is built again.
-Files are written under a temporary name and renamed, so that there are no locks and no halves.
+Nothing in it is trusted: a library stands beside a file that holds its own digest, and one that fails it is built
+again. Files are written under a temporary name and renamed, so that there are no locks and no halves.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ CTYPE = {
     "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float32": "float", "float64": "double",
 }  # fmt: skip
 TAG = {
-    "bool": "u8", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint8": "u8", "uint16": "u16", "uint32": "u32",
-    "uint64": "u64", "float32": "f32", "float64": "f64",
+    "bool": "u8", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float32": "f32", "float64": "f64",
 }  # fmt: skip
 MASK = {dtype: f"i{8 if dtype == 'bool' else BITS[dtype]}" for dtype in TAG}
 """The integer vector that holds a comparison's result for operands of a dtype: lanes of 0 or -1, as wide as theirs."""

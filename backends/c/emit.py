@@ -43,7 +43,7 @@ STREAM_BYTES = 1 << 22
 
 
 def emit(program: Program) -> str:
-    """One C file: a function for each distinct kernel and ``symc_entry(buffers, dims)``, which runs the steps in order."""
+    """One C file: a function for each distinct kernel, and ``symc_entry(buffers, dims)``, which runs the steps."""
     functions: dict[str, str] = {}
     lines: list[str] = []
     symbols = {s: k for k, s in enumerate(program.symbols)}
@@ -64,29 +64,48 @@ def emit(program: Program) -> str:
         lines.append(f"    STEP({number}, {call})")
         if status is not None and status in step.buffers:
             lines.append(f"    if (*(int64_t *)B[{status}]) return *(int64_t *)B[{status}];")
-    head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };", _PROFILE]
+    head = [
+        '#include "support.h"',
+        '#include "symc_rt.h"',
+        "",
+        "struct args { void **b; const int64_t *n; };",
+        _PROFILE,
+    ]
     texts = [body.replace("@", name) for body, name in functions.items()]
     parts, calls = _parts(lines)
     if status is not None:
         calls.insert(0, f"    *(int64_t *)B[{status}] = 0;")
-    entry = ["int64_t symc_entry(void **B, const int64_t *D) {", "    (void)B; (void)D;", *calls, "    return 0;", "}", ""]
+    entry = [
+        "int64_t symc_entry(void **B, const int64_t *D) {",
+        "    (void)B; (void)D;",
+        *calls,
+        "    return 0;",
+        "}",
+        "",
+    ]
     return "\n".join([*head, *texts, *parts, *entry])
 
 
 def _parts(lines: list[str]) -> tuple[list[str], list[str]]:
-    """A long list of steps cut into functions, since compilers take more than linear time over one; and the calls of these."""
+    """A long list of steps cut into functions, and the calls of these: compilers take over-linear time over one."""
     if len(lines) <= PART:
         return [], lines
     parts, calls = [], []
     for k in range(0, len(lines), PART):
         name = f"part{k // PART}"
-        parts += [f"static __attribute__((noinline)) int64_t {name}(void **B, const int64_t *D) {{", "    (void)D;", *lines[k : k + PART], "    return 0;", "}"]
+        parts += [
+            f"static __attribute__((noinline)) int64_t {name}(void **B, const int64_t *D) {{",
+            "    (void)D;",
+            *lines[k : k + PART],
+            "    return 0;",
+            "}",
+        ]
         calls.append(f"    {{ const int64_t status = {name}(B, D); if (status) return status; }}")
     return parts, calls
 
 
 def _streamed(program: Program, step: Step) -> tuple[int, ...]:
-    """Buffers of a step that go to the caller and that it only writes: when large, they had better not pass through the cache."""
+    """Buffers of a step that go to the caller and that it only writes: when large, they should pass by the cache."""
     kernel = step.kernel
     candidates = [k for k in sorted(kernel.writes) if program.buffers[step.buffers[k]].role == "output"]
     if not candidates:
@@ -111,7 +130,11 @@ def _is_large(buffer: Buffer, symbols: dict[Any, int]) -> str:
 
 _PROFILE = """#ifdef SYMC_PROFILE
 #include <time.h>
-static inline double now_(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
+static inline double now_(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
 double symc_times[SYMC_PROFILE];
 #define STEP(k, ...) { const double start_ = now_(); __VA_ARGS__ symc_times[k] += now_() - start_; }
 #else
@@ -182,7 +205,9 @@ class _KernelText:
             const = "" if k in self.kernel.writes else "const "
             lines.append(f"{const}{CTYPE[dtype]} *b{k} = b[{k}]; (void)b{k};")
         lines += [f"const int64_t n{k} = n[{k}]; (void)n{k};" for k in range(self.kernel.dims)]
-        lines += [f"const int64_t large{k} = n[{self.kernel.dims + i}]; (void)large{k};" for i, k in enumerate(self.streamed)]
+        lines += [
+            f"const int64_t large{k} = n[{self.kernel.dims + i}]; (void)large{k};" for i, k in enumerate(self.streamed)
+        ]
         return lines
 
     def _fence(self) -> list[str]:
@@ -240,7 +265,9 @@ class _KernelText:
             return [f"{ctype} {s.name}[{max(s.size.value, 1)}] __attribute__((aligned(64)));"]
         if self.slots < SCRATCH_SLOTS:
             self.slots += 1
-            return [f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({_scalar(s.size)}));"]
+            return [
+                f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({_scalar(s.size)}));"
+            ]
         return [f"{ctype} {s.name}[{_scalar(s.size)} + 1];"]
 
     def _call(self, s: Call) -> list[str]:
@@ -250,10 +277,13 @@ class _KernelText:
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(s, _scalar, self.pointer, self.dtype_of, self.is_register, {f"b{k}" for k in self.streamed})
+            return emit_simd(
+                s, _scalar, self.pointer, self.dtype_of, self.is_register, {f"b{k}" for k in self.streamed}
+            )
         if s.kind == "parallel":
             return self._parallel(s, seen)
-        head = f"for (int64_t {s.index} = 0, {s.index}_end = {_scalar(s.extent)}; {s.index} < {s.index}_end; {s.index}++) {{"
+        i, extent = s.index, _scalar(s.extent)
+        head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
 
     def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
@@ -274,5 +304,3 @@ class _KernelText:
             work = f"({_scalar(s.work)})"
             grain = f"({work} >= {CHUNK_WORK} ? 1 : {CHUNK_WORK} / ({work} < 1 ? 1 : {work}))"
         return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {_scalar(s.extent)}, {grain}); }}"]
-
-

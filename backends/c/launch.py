@@ -1,7 +1,7 @@
-"""Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python code.
+"""Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python.
 
-The launcher is optional. Where it cannot be built, or a function needs Python at every call (dims that are values of scalars, updates that swap
-arrays), calls take the path through ``symc.function``.
+The launcher is optional. Where it cannot be built, or a function needs Python at every call (dims that are values of
+scalars, updates that swap arrays), calls take the path through ``symc.function``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Fast:
         sizes = tuple(d if type(d) is int else -1 for d in b.shape)
         return np.dtype(b.dtype).num, sizes, tuple(0 if type(d) is int else self.symbols[d] for d in b.shape)
 
-    def prepare(self, values: dict[Any, int], shapes: Sequence[tuple[int, ...]], arrays: Sequence[np.ndarray | None]) -> None:
+    def prepare(
+        self, values: dict[Any, int], shapes: Sequence[tuple[int, ...]], arrays: Sequence[np.ndarray | None]
+    ) -> None:
         """Make further calls like this one fast: values of symbols, output shapes, and the arrays of all buffers."""
         base = tuple(values[s] for s in self.symbols)
         loan = self.executable.lend([values[s] for s in self.program.symbols])
@@ -86,9 +88,13 @@ class Fast:
             else:
                 source = b.alias if b.role == "update" else k
                 held = arrays[source]
-                pointers.append(held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.frame.pointers[k])))
+                pointers.append(
+                    held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.frame.pointers[k]))
+                )
         dims = base + tuple(n for shape in shapes for n in shape)
-        self.call.prepare(dims, tuple(pointers), keep=(loan, list(arrays[at:])), release_gil=True)
+        changed = [arrays[b.alias] for b in self.rest if b.role == "update"]
+        written = tuple((a.ctypes.data, a.nbytes) for a in changed if a is not None)
+        self.call.prepare(dims, tuple(pointers), keep=(loan, list(arrays[at:])), release_gil=True, written=written)
 
     def forget(self) -> None:
         """Drop the plan: an array whose address it holds is no longer the right one."""

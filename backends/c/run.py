@@ -40,7 +40,10 @@ class Frame:
 
     def __init__(self, program: Program, values: Sequence[int]) -> None:
         bound = dict(zip(program.symbols, values))
-        sizes = [int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize for b in program.buffers]
+        sizes = [
+            int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize
+            for b in program.buffers
+        ]
         offsets, total = layout(program.buffers, sizes)
         self.arena = Arena(total)
         self.pointers = ffi.new("void *[]", max(len(program.buffers), 1))
@@ -49,7 +52,9 @@ class Frame:
             if offset is not None:
                 self.pointers[k] = ffi.cast("void *", self.arena.base + offset)
         self.given = [k for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias < 0]
-        self.aliases = [(k, b.alias) for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias >= 0]
+        self.aliases = [
+            (k, b.alias) for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias >= 0
+        ]
 
 
 class Executable:

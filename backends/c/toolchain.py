@@ -24,7 +24,7 @@ FLAGS = (
 
 @lru_cache(maxsize=4)
 def command(chosen: str) -> tuple[str, ...] | None:
-    """The compiler as an argument list: ``chosen``, or the first found of cc, gcc, clang, ziglang; None if there is none."""
+    """The compiler as an argument list: ``chosen``, or the first found of cc, gcc, clang, ziglang; None if none is."""
     if chosen:
         words = shlex.split(chosen)
         return tuple(words) if shutil.which(words[0]) else None
@@ -53,7 +53,9 @@ def _machine_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
     """Flags for the processor at hand, tried once on an empty file."""
     tried = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
     for flags in tried:
-        done = subprocess.run([*compiler, *flags, "-x", "c", "-E", "-"], input="", capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*compiler, *flags, "-x", "c", "-E", "-"], input="", capture_output=True, text=True, check=False
+        )
         if done.returncode == 0:
             return tuple(flags)
     return ()
@@ -64,7 +66,9 @@ def _cpu() -> str:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
             lines = f.read().splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+        return "\n".join(
+            sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
+        )
     except OSError:
         import platform
 
@@ -77,7 +81,7 @@ def _identity(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
 
 
 def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
-    """The compiler's version, remembered in the cache folder by its file's date and size: a warm start runs no compiler."""
+    """The compiler's version, remembered in the cache by its file's date and size: a warm start runs no compiler."""
     from symc_backends.c import cache
 
     key = cache.digest(repr((compiler, stamp)))

@@ -1,7 +1,7 @@
 """Vector code for ``simd`` loops: sixteen iterations at a time, and the rest with lanes switched off.
 
-A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of 16 lanes). A
-varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
+A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of 16
+lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
 """
 
 from __future__ import annotations
@@ -88,7 +88,13 @@ class _Body:
         if sign:
             return Value(f"({vectors[0]} {sign} {vectors[1]})", True, mask)
         a, b = vectors
-        text = {"eq": f"(~({a} ^ {b}))", "lt": f"(~{a} & {b})", "le": f"(~{a} | {b})", "gt": f"({a} & ~{b})", "ge": f"({a} | ~{b})"}[op]
+        text = {
+            "eq": f"(~({a} ^ {b}))",
+            "lt": f"(~{a} & {b})",
+            "le": f"(~{a} | {b})",
+            "gt": f"({a} & ~{b})",
+            "ge": f"({a} | ~{b})",
+        }[op]
         return Value(text, True, mask)
 
     def _select(self, e: Expr, args: Sequence[Value]) -> Value:
@@ -169,7 +175,11 @@ class _Body:
             text = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
         else:
             by = self.scalar(stride)
-            text = f"vgather_n_{tag}({pointer} + {start}, {by}, left)" if left else f"vgather_{tag}({pointer} + {start}, {by})"
+            text = (
+                f"vgather_n_{tag}({pointer} + {start}, {by}, left)"
+                if left
+                else f"vgather_{tag}({pointer} + {start}, {by})"
+            )
         self.varying_names.add(s.name)
         if s.dtype == "bool":
             self.add(f"const v_i8 {name} = -(v_i8){text};")
@@ -198,10 +208,12 @@ class _Body:
             return
         lanes = "left" if self.partial else str(LANES)
         if stride is None:
-            self.add(f"{{ const v_i64 at = {vector}; const v_{tag} of = {text}; for (int l = 0; l < {lanes}; l++) {pointer}[at[l]] = of[l]; }}")
+            each = f"for (int l = 0; l < {lanes}; l++) {pointer}[at[l]] = of[l];"
+            self.add(f"{{ const v_i64 at = {vector}; const v_{tag} of = {text}; {each} }}")
         else:
             by = self.scalar(stride)
-            self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l]; }}")
+            each = f"for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l];"
+            self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; {each} }}")
 
     def combine(self, op: str, dtype: str, a: str, b: str) -> str:
         if dtype == "bool":
@@ -238,7 +250,11 @@ class _Body:
         if unit:
             old = f"vload_n_{tag}({pointer} + {start}, left)" if self.partial else f"vload_{tag}({pointer} + {start})"
         else:
-            old = f"vgather_n_{tag}({pointer} + {start}, {by}, left)" if self.partial else f"vgather_{tag}({pointer} + {start}, {by})"
+            old = (
+                f"vgather_n_{tag}({pointer} + {start}, {by}, left)"
+                if self.partial
+                else f"vgather_{tag}({pointer} + {start}, {by})"
+            )
         new = self._stored(s.value)
         self.store(Store(s.buffer, s.index, s.value), pointer, self.combine(s.op, dtype, old, new))
 
@@ -273,9 +289,9 @@ def _substitute(e: Expr, name: str, by: Expr) -> Expr:
 def emit_simd(loop: For, scalar, pointer, dtype_of, is_register, streamed: Set[str]) -> list[str]:  # type: ignore[no-untyped-def]
     """C lines for a simd loop.
 
-    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its dtype, and
-    ``is_register(buffer)`` tells whether it is a single element held in a C variable. Stores to the buffers in ``streamed`` pass
-    by the cache when the C variable ``large<k>`` says so.
+    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its
+    dtype, and ``is_register(buffer)`` tells whether it is a single element held in a C variable. Stores to the buffers
+    in ``streamed`` pass by the cache when the C variable ``large<k>`` says so.
     """
     registers: dict[int, str] = {}
     for k, s in enumerate(loop.body):
@@ -344,5 +360,3 @@ def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer,
         lanes = f"vreduce_{'max' if s.op in ('or', 'max', 'add') else 'min'}_u8((v_u8)({parts[0]} & 1))"
         return [f"{target} = {scalar_call('or' if s.op in ('or', 'max', 'add') else 'and', [target, lanes], 'bool')};"]
     return [f"{target} = {scalar_call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
-
-

@@ -1,7 +1,7 @@
 """The interpreter: the living definition of the loop IR.
 
-It runs programs statement by statement on NumPy arrays. A ``simd`` loop binds its index to all its values at once, which is
-what "iterations are independent" means; everything else is done one iteration after another.
+It runs programs statement by statement on NumPy arrays. A ``simd`` loop binds its index to all its values at once,
+which is what "iterations are independent" means; everything else is done one iteration after another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from symc.loops.ir import Accumulate, Alloc, Call, For, If, Kernel, Let, Load, P
 
 __all__ = ["build", "emit", "run"]
 
-_COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "or": np.logical_or, "and": np.logical_and}
+_COMBINE = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "or": np.logical_or,
+    "and": np.logical_and,
+}
 
 
 def emit(program: Program) -> str:
@@ -45,7 +52,9 @@ def run(code: None, program: Program, timed: bool = False) -> Any:
                 scope: dict[str, Any] = {f"n{k}": np.int64(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
                 _run_body(step.kernel, step.kernel.body, scope, local)
                 times[number] += perf_counter() - start
-                status = next((memory[n] for n, b in enumerate(program.buffers) if b.role == "status" and n in step.buffers), None)
+                status = next(
+                    (memory[n] for n, b in enumerate(program.buffers) if b.role == "status" and n in step.buffers), None
+                )
                 if status is not None and status[0]:
                     return int(status[0])
         return 0
@@ -65,7 +74,7 @@ def _memory(program: Program, arrays: Sequence[np.ndarray | None], bound: dict[A
             size = int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64"))
             memory[k] = np.empty(size, b.dtype)
             memory[k].view("uint8")[...] = 0xCB  # what is read before it is written must not look right
-    for k, b in enumerate(program.buffers):
+    for k in range(len(program.buffers)):
         root = k
         while memory[root] is None:
             root = program.buffers[root].alias

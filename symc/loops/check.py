@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.loops.calls import CALLS
-from symc.loops.expr import FUNCTIONS, Expr
+from symc.loops.expr import FUNCTIONS, Expr, parts
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Program, Statement, Store
 
 __all__ = ["IRError", "check", "check_kernel"]
@@ -51,9 +51,7 @@ def _fail(kernel: Kernel, s: object, problem: str) -> IRError:
 
 
 def _check_expr(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -> None:
-    stack = [e]
-    while stack:
-        x = stack.pop()
+    for x in parts(e):
         if x.op == "var":
             if scope.get(x.value) != x.dtype:
                 raise _fail(kernel, s, f"{x.value} is {scope.get(x.value, 'not defined')}, used as {x.dtype}")
@@ -63,7 +61,6 @@ def _check_expr(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) ->
             values = x.args[1:] if x.op == "select" else x.args
             if len({a.dtype for a in values}) > 1 and x.op not in ("shl", "shr"):
                 raise _fail(kernel, s, f"{x.op} on dtypes {[a.dtype for a in x.args]}")
-        stack.extend(x.args)
 
 
 def _check_index(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Function(NamedTuple):
-    """A scalar function: its meaning on arrays, its arity, its result (``"same"`` as the first argument, ``"bool"``)."""
+    """A scalar function: its meaning on arrays, its arity, its result (``"same"`` as the first operand, ``"bool"``)."""
 
     numpy: Callable[..., Any]
     arity: int
@@ -264,6 +264,7 @@ _INFIX = {
 
 
 def const(value: Any, dtype: str) -> Expr:
+    """A constant of ``dtype``."""
     kind = np.dtype(dtype).kind
     plain: Any = bool(value) if kind == "b" else int(value) if kind in "iu" else float(value)
     return Expr("const", (), dtype, _Float(plain) if kind == "f" else plain)
@@ -283,6 +284,7 @@ class _Float(float):
 
 
 def var(name: str, dtype: str = "int64") -> Expr:
+    """A name: a loop counter, a dim or a value loaded before."""
     return Expr("var", (), dtype, name)
 
 
@@ -356,6 +358,7 @@ def _fold_index(name: str, args: tuple[Expr, ...]) -> Expr | None:
 
 
 def cast(e: Expr, dtype: str) -> Expr:
+    """``e`` converted to ``dtype``; constants are converted now."""
     if e.dtype == dtype:
         return e
     if e.op == "const" and not (is_float(e.dtype) and not is_float(dtype)):
@@ -364,14 +367,17 @@ def cast(e: Expr, dtype: str) -> Expr:
 
 
 def select(condition: Expr, a: Any, b: Any) -> Expr:
+    """``a`` where ``condition`` holds, else ``b``; both are computed."""
     return call("select", condition, a, b)
 
 
 def maximum(a: Any, b: Any) -> Expr:
+    """The larger of the two; NaN if one is NaN."""
     return call("max", a, b)
 
 
 def minimum(a: Any, b: Any) -> Expr:
+    """The smaller of the two; NaN if one is NaN."""
     return call("min", a, b)
 
 
@@ -384,16 +390,25 @@ def logical_and(*conditions: Expr) -> Expr | None:
     return result
 
 
+def parts(e: Expr) -> list[Expr]:
+    """Every part of an expression once, operands before what they stand in; parts may be shared, and very deep."""
+    found: list[Expr] = []
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(e, False)]
+    while stack:
+        x, done = stack.pop()
+        if done:
+            found.append(x)
+        elif id(x) not in seen:
+            seen.add(id(x))
+            stack.append((x, True))
+            stack.extend((a, False) for a in reversed(x.args))
+    return found
+
+
 def names_in(e: Expr) -> set[str]:
     """The variables an expression reads."""
-    found: set[str] = set()
-    stack = [e]
-    while stack:
-        x = stack.pop()
-        if x.op == "var":
-            found.add(x.value)
-        stack.extend(x.args)
-    return found
+    return {x.value for x in parts(e) if x.op == "var"}
 
 
 def coefficient(e: Expr, name: str) -> Expr | None:

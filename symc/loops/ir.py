@@ -85,6 +85,8 @@ class Accumulate:
 
 @dataclass(frozen=True, eq=False)
 class If:
+    """``body`` runs where ``condition`` holds."""
+
     condition: Expr
     body: tuple[Statement, ...]
 

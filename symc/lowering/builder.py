@@ -27,6 +27,7 @@ class KernelBuilder:
         self.flops: Expr = ZERO
 
     def fresh(self, prefix: str = "t") -> str:
+        """A name that is not taken."""
         self._counter += 1
         return f"{prefix}{self._counter}"
 
@@ -41,9 +42,11 @@ class KernelBuilder:
         return f"b{k}"
 
     def reads(self, v: Variable) -> str:
+        """The name of the buffer of ``v``, to be read."""
         return self.buffer(self.buffer_of(v), v.dtype)
 
     def writing(self, v: Variable) -> str:
+        """The name of the buffer of ``v``, to be written."""
         return self.buffer(self.buffer_of(v), v.dtype, True)
 
     def size(self, dim: dims.Dim) -> Expr:
@@ -64,6 +67,7 @@ class KernelBuilder:
     def step(
         self, body: Iterable[Statement], traces: Iterable[Any] = (), sizes: Sequence[tuple[str, dims.Dim]] = ()
     ) -> Step:
+        """The kernel with this body, bound to what it uses; ``sizes`` are the arrays it moves: (dtype, elements)."""
         total = ZERO
         for dtype, count in sizes:
             total = total + self.size(count) * np.dtype(dtype).itemsize

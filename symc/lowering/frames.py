@@ -65,6 +65,7 @@ class GroupFrames:
         return []
 
     def fold_frame(self, node: Apply) -> Frame:
+        """The axes that the input of the fold ``node`` follows."""
         outer, inner = iter(self.group.frames[node.outputs[0]]), iter(self.group.inner or ())
         return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
 

@@ -17,6 +17,7 @@ class Maps(Nest):
     """The map form."""
 
     def map(self) -> Step:
+        """One kernel: a simd loop over the last axis within a parallel loop over the others, or tiles or blocks."""
         self.begin(KernelBuilder(self.label, self.buffer_of))
         axes = self.order
         cost = self.member_weight()

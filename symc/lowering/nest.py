@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from symc import dims
 from symc.fusion import Frame, is_inline, resolve
 from symc.graph import Apply, Constant, Variable
-from symc.loops.expr import ONE, ZERO, Expr, call, const, var
+from symc.loops.expr import ONE, ZERO, Expr, call, const, parts, var
 from symc.loops.ir import For, Let, Load, Statement, Step, Store
 from symc.lowering.builder import KernelBuilder
 from symc.lowering.frames import GroupFrames, weight
@@ -35,6 +36,7 @@ class Nest(GroupFrames):
         self.depth_of: dict[int, int] = {}
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
         self.accumulators: dict[Variable, str] = {}
+        # values of earlier phases: the row of scratch memory that keeps them, or "" where they were stored anyhow
         self.kept: dict[Variable, str] = {}
 
     def flat_index(self, frame: Frame) -> Expr:
@@ -69,11 +71,13 @@ class Nest(GroupFrames):
         return found
 
     def load(self, home: Level, base: Variable, position: Expr) -> Expr:
+        """Load an element of ``base`` in the loop ``home``."""
         name = self.k.fresh("x")
         home.statements.append(Load(name, self.k.reads(base), position, base.dtype))
         return var(name, base.dtype)
 
     def let(self, home: Level, e: Expr) -> Expr:
+        """Name the value of ``e`` in the loop ``home``, unless it has a name or is a constant."""
         if e.op in ("const", "var"):
             return e
         e = self._name_shared(home, e)
@@ -83,19 +87,9 @@ class Nest(GroupFrames):
 
     def _name_shared(self, home: Level, e: Expr) -> Expr:
         """``e`` with every part that stands in it more than once named: its text is as long as its graph is large."""
-        uses: dict[int, int] = {}
-        order: list[Expr] = []
-        stack: list[tuple[Expr, bool]] = [(e, False)]
-        while stack:
-            x, done = stack.pop()
-            if done:
-                order.append(x)
-                continue
-            uses[id(x)] = uses.get(id(x), 0) + 1
-            if uses[id(x)] == 1:
-                stack.append((x, True))
-                stack.extend((a, False) for a in reversed(x.args))
-        if all(count == 1 or not x.args for x in order for count in (uses[id(x)],)):
+        order = parts(e)
+        uses = Counter(id(a) for x in order for a in x.args)
+        if all(uses[id(x)] <= 1 or not x.args for x in order):
             return e
         named: dict[int, Expr] = {}
         for x in order:
@@ -128,6 +122,7 @@ class Nest(GroupFrames):
         return lower.element(node, position, read, self.k.size)
 
     def member(self, value: Variable) -> Expr:
+        """The element of a member's value, computed in its loop if it is not known there."""
         node, frame = self.node_of[value], self.frames[value]
         home = self.home(frame)
         found = home.known.get(value)
@@ -136,7 +131,7 @@ class Nest(GroupFrames):
         lower = node.op.record.lower
         if value in self.kept:
             name = self.k.fresh("x")
-            if self.kept[value] in ("", None):
+            if not self.kept[value]:
                 found = self.load(home, value, self.flat_index(frame))
             else:
                 home.statements.append(Load(name, self.kept[value], self.inner_index(), value.dtype))
@@ -157,12 +152,14 @@ class Nest(GroupFrames):
         return found
 
     def inner_index(self) -> Expr:
+        """The position within a row: in the scratch memory that keeps one."""
         flat = ZERO
         for a in self.inner:
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
     def push(self, axis: int | None, position: Expr | None) -> None:
+        """Open a loop, over ``axis`` if one is given; ``close`` gives it its name and extent."""
         self.levels.append(Level([], {}))
         if axis is not None:
             assert position is not None
@@ -178,6 +175,7 @@ class Nest(GroupFrames):
             self.levels[-1].statements.append(For(name, extent, tuple(level.statements), kind, work))
 
     def put(self, s: Statement) -> None:
+        """Add a statement to the innermost loop."""
         self.levels[-1].statements.append(s)
 
     def spread(self, axes: Sequence[int], counter: Expr) -> None:
@@ -194,6 +192,7 @@ class Nest(GroupFrames):
                 rest = self.let(self.levels[-1], call("floordiv", rest, size))
 
     def total(self, axes: Iterable[int]) -> Expr:
+        """The product of the lengths of ``axes``."""
         result = ONE
         for a in axes:
             result = result * self.k.size(self.sizes[a])

@@ -31,18 +31,23 @@ class LoopContext:
         self.messages = messages
 
     def input(self, k: int) -> str:
+        """The name of the buffer of input ``k``."""
         return self.builder.reads(self.node.inputs[k])
 
     def output(self, k: int = 0) -> str:
+        """The name of the buffer of output ``k``."""
         return self.builder.writing(self.node.outputs[k])
 
     def size(self, dim: dims.Dim) -> Expr:
+        """A dim as an index expression."""
         return self.builder.size(dim)
 
     def flat(self, v: Variable, position: Sequence[Expr]) -> Expr:
+        """A multi-index into ``v`` as a position in its buffer."""
         return self.builder.flat(v.type.shape, position)
 
     def fresh(self, prefix: str = "t") -> str:
+        """A name that is not taken."""
         return self.builder.fresh(prefix)
 
     def load(self, body: list[Statement], k: int, position: Sequence[Expr]) -> Expr:

@@ -8,7 +8,7 @@ from typing import Any
 
 from symc.dims import show, show_shape
 from symc.loops.calls import CALLS
-from symc.loops.expr import Expr
+from symc.loops.expr import Expr, parts
 from symc.loops.ir import (
     Accumulate,
     Alloc,
@@ -125,14 +125,7 @@ def _call(s: Call) -> str:
 def expression_text(e: Expr, limit: int = 2000) -> str:
     """A scalar expression in infix form with the parentheses it needs, cut after about ``limit`` characters."""
     text: dict[int, tuple[str, int]] = {}
-    stack = [e]
-    while stack:
-        x = stack[-1]
-        waiting = [a for a in x.args if id(a) not in text]
-        if waiting:
-            stack.extend(waiting)
-            continue
-        stack.pop()
+    for x in parts(e):
         made, strength = _written(x, [text[id(a)] for a in x.args])
         text[id(x)] = (made if len(made) <= limit else "...", strength if len(made) <= limit else _ATOM)
     return text[id(e)][0]

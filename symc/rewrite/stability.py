@@ -94,14 +94,22 @@ def _exponential_sum(v: Variable) -> tuple[Apply, Variable] | None:
     return node, node.inputs[0].owner.inputs[0]  # type: ignore[union-attr]
 
 
-def _is_centred(x: Variable) -> bool:
-    """Was something that repeats, such as a maximum, subtracted already?"""
-    if op_of(x) != "sub":
-        return False
-    base = source_of(x.owner.inputs[1])  # type: ignore[union-attr]
-    while op_of(base) in ("dimshuffle", "switch", "expand"):
-        base = base.owner.inputs[-1 if op_of(base) == "switch" else 0]  # type: ignore[union-attr]
-    return op_of(base) == "max"
+def _is_centred(x: Variable, axes: Sequence[int]) -> bool:
+    """Was a maximum over ``axes`` subtracted already? It is looked for in sums, as rules move signs about."""
+    terms = list(x.owner.inputs) if op_of(x) in ("add", "sub", "neg") else []  # type: ignore[union-attr]
+    seen: set[Variable] = set()
+    while terms:
+        v = terms.pop()
+        if v in seen:
+            continue
+        seen.add(v)
+        while op_of(v) in ("dimshuffle", "switch", "expand"):
+            v = v.owner.inputs[-1 if op_of(v) == "switch" else 0]  # type: ignore[union-attr]
+        if op_of(v) == "max" and v.owner.op["axes"] == axes:  # type: ignore[union-attr]
+            return True
+        if op_of(v) in ("add", "sub", "neg"):
+            terms.extend(v.owner.inputs)  # type: ignore[union-attr]
+    return False
 
 
 def _along(v: Variable, x: Variable, axes: Sequence[int]) -> Variable:
@@ -125,7 +133,7 @@ def log_of_sum_of_exp(node: Apply) -> Variable | None:
     if op_of(s) == "dimshuffle":
         order, s = s.owner.op["order"], s.owner.inputs[0]  # type: ignore[union-attr]
     found = _exponential_sum(s)
-    if found is None or _is_centred(found[1]) or not found[0].op["axes"]:
+    if found is None or _is_centred(found[1], found[0].op["axes"]) or not found[0].op["axes"]:
         return None
     stable = stable_logsumexp(found[1], found[0].op["axes"])
     return stable if order is None else dimshuffled(stable, order)

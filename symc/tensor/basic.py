@@ -60,7 +60,7 @@ def _leaves(x: Any) -> list[Any]:
 
 
 def unify_dtypes(variables: Sequence[Variable]) -> str:
-    """The dtype in which ``variables`` meet: weak constants adapt to the others; whole numbers never lose their value."""
+    """The dtype in which ``variables`` meet: weak constants adapt to the others, but no integer loses its value."""
     weak = [v for v in variables if isinstance(v, Constant) and v.weak]
     found = promote(
         [v.type.dtype for v in variables if not (isinstance(v, Constant) and v.weak)], [v.type.dtype for v in weak]

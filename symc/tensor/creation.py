@@ -171,8 +171,8 @@ _arange_settled = record(
 
 def _arange_length(start: Variable, stop: Variable, step: Variable, dtype: str) -> Variable:
     """How many numbers there are from ``start`` to ``stop``, as an int64 scalar."""
-    if all(isinstance(v, Constant) for v in (start, stop, step)):
-        first, last, by = (v.data.item() for v in (start, stop, step))  # type: ignore[attr-defined]
+    if isinstance(start, Constant) and isinstance(stop, Constant) and isinstance(step, Constant):
+        first, last, by = (v.data.item() for v in (start, stop, step))
         return constant(max(0, int(np.ceil((last - first) / by))), dtype="int64")
     if isinstance(step, Constant) and not is_float(dtype):
         by = int(step.data)
@@ -224,15 +224,15 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None
     """
     if stop is None:
         start, stop = 0, start
-    arguments = [as_tensor(v) for v in (start, stop, step)]
+    first, last, by = as_tensor(start), as_tensor(stop), as_tensor(step)
     if dtype is None:
-        kinds = [v.dtype for v in arguments]
+        kinds = [v.dtype for v in (first, last, by)]
         dtype = promote(k for k in kinds if is_float(k)) if any(is_float(k) for k in kinds) else "int64"
     dtype = as_dtype(dtype)
-    if isinstance(arguments[2], Constant) and float(arguments[2].data) == 0:
-        raise ValueError(located("arange: the step cannot be 0", arguments))
-    length = ew.cast(_arange_length(*arguments, dtype), "int64")
-    return Op(_arange, dtype=dtype)(ew.cast(arguments[0], dtype), ew.cast(arguments[2], dtype), length)
+    if isinstance(by, Constant) and float(by.data) == 0:
+        raise ValueError(located("arange: the step cannot be 0", [first, last, by]))
+    length = ew.cast(_arange_length(first, last, by, dtype), "int64")
+    return Op(_arange, dtype=dtype)(ew.cast(first, dtype), ew.cast(by, dtype), length)
 
 
 def eye(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:

@@ -416,8 +416,12 @@ lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", r
 le = elementwise("le", lambda x, y: call("le", x, y), np.less_equal, compute="same", result="bool")
 gt = elementwise("gt", lambda x, y: call("gt", x, y), np.greater, compute="same", result="bool")
 ge = elementwise("ge", lambda x, y: call("ge", x, y), np.greater_equal, compute="same", result="bool")
-eq = elementwise("eq", lambda x, y: call("eq", x, y), np.equal, compute="same", result="bool", commutative=True)
-neq = elementwise("neq", lambda x, y: call("ne", x, y), np.not_equal, compute="same", result="bool", commutative=True)
+eq: Elementwise = elementwise(
+    "eq", lambda x, y: call("eq", x, y), np.equal, compute="same", result="bool", commutative=True
+)
+neq: Elementwise = elementwise(
+    "neq", lambda x, y: call("ne", x, y), np.not_equal, compute="same", result="bool", commutative=True
+)
 isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
 isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
 and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True)

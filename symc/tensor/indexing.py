@@ -49,9 +49,10 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
     """``x.shape[i]`` and ``x.shape[i:j]`` take the scalars that the shape was put together from: dims stay known."""
     if isinstance(item, tuple) and len(item) == 1:
         (item,) = item
-    if x.owner is None or x.owner.op.name != "join" or x.ndim != 1 or not isinstance(item, (int, np.integer, slice)):
+    if x.ndim != 1 or not is_integer(x.dtype) or not isinstance(item, (int, np.integer, slice)):
         return None
-    parts = [scalar_behind(v) for v in x.owner.inputs]
+    pieces = x.owner.inputs if x.owner is not None and x.owner.op.name == "join" else [x]
+    parts = [scalar_behind(v) for v in pieces]
     scalars = [p for p in parts if p is not None]
     if len(scalars) != len(parts):
         return None
@@ -184,28 +185,27 @@ def _gathered(x: Variable, arrays: dict[int, Variable]) -> Variable:
 
 def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, int]:
     """A slice as (start, length, step), with Python's rules for negative and missing entries."""
-    step = 1 if s.step is None else s.step
-    if isinstance(step, Constant):
-        step = int(step.data)
-    if not isinstance(step, (int, np.integer)):
+    given = 1 if s.step is None else int(s.step.data) if isinstance(s.step, Constant) else s.step
+    if not isinstance(given, (int, np.integer)):
         raise TypeError(located("indexing: the step of a slice must be a known whole number", [x]))
+    step = int(given)
     if step == 0:
         raise ValueError(located("indexing: the step of a slice cannot be 0", [x]))
     dim = x.type.shape[axis]
     start, stop = (_plain_bound(b) for b in (s.start, s.stop))
     if type(dim) is int and not isinstance(start, Variable) and not isinstance(stop, Variable):
-        taken = range(*slice(start, stop, int(step)).indices(dim))
-        return constant(taken.start, dtype="int64"), constant(len(taken), dtype="int64"), int(step)
+        taken = range(*slice(start, stop, step).indices(dim))
+        return constant(taken.start, dtype="int64"), constant(len(taken), dtype="int64"), step
     n = shape_i(x, axis)
     low: Any = 0 if step > 0 else -1
-    high = n if step > 0 else n - 1
+    high: Any = n if step > 0 else n - 1
     first = as_tensor((low if step > 0 else high) if start is None else _clamped(start, n, low, high))
     last = as_tensor((high if step > 0 else low) if stop is None else _clamped(stop, n, low, high))
-    span = last - first if step > 0 else first - last
+    span: Any = last - first if step > 0 else first - last
     length = ew.maximum(span if abs(step) == 1 else (span + (abs(step) - 1)) // abs(step), 0)
     if step == 1 and start is None and stop is None:
         length = n
-    return ew.cast(first, "int64"), ew.cast(length, "int64"), int(step)
+    return ew.cast(first, "int64"), ew.cast(length, "int64"), step
 
 
 def _plain_bound(b: Any) -> Any:

@@ -64,7 +64,8 @@ def _join_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Va
 
 def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Variable]:
     """``g`` cut along ``axis`` into pieces as long as ``templates``."""
-    pieces, start = [], constant(0, dtype="int64")
+    pieces: list[Variable] = []
+    start: Variable = constant(0, dtype="int64")
     for v in templates:
         stop = start + shape_i(v, axis)
         pieces.append(g[(slice(None),) * axis + (slice(start, stop),)])
@@ -167,16 +168,16 @@ def split(x: Any, splits_size: Sequence[Any], n_splits: int | None = None, axis:
     """``x`` cut along ``axis`` into pieces of the lengths in ``splits_size``."""
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)
-    sizes = (
-        list(splits_size) if not isinstance(splits_size, Variable) else [splits_size[k] for k in range(n_splits or 0)]
-    )
+    if isinstance(splits_size, Variable):
+        splits_size = [splits_size[k] for k in range(n_splits or 0)]
+    sizes = list(splits_size)
     if n_splits is not None and len(sizes) != n_splits:
         raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
     if all(isinstance(s, (int, np.integer)) for s in sizes):
-        require_equal(
-            int(sum(sizes)), x.type.shape[place], f"split: lengths {sizes} do not add up to axis {place}", [x]
-        )
-    pieces, start = [], constant(0, dtype="int64")
+        text = f"split: lengths {sizes} do not add up to axis {place}"
+        require_equal(int(sum(sizes)), x.type.shape[place], text, [x])
+    pieces: list[Variable] = []
+    start: Any = constant(0, dtype="int64")
     for s in sizes:
         stop = (
             start + s

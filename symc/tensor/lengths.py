@@ -36,28 +36,38 @@ def as_dim(x: Any) -> dims.Dim:
             stack.pop()
             continue
         rule = _DIM_RULES.get(v.owner.op.name) if v.owner is not None else None
-        if (
-            rule is None
-            or v.ndim != 0
-            or not all(is_integer(i.dtype) for i in v.owner.inputs if rule is not _shape_rule)
-        ):
+        # a shape is known from the type of its tensor: no need to look into that
+        inputs = v.owner.inputs if v.owner is not None and rule is not _shape_rule else ()
+        if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in inputs):
             known[v] = _leaf_dim(v)
             stack.pop()
             continue
-        pending = [i for i in v.owner.inputs if i not in known and rule is not _shape_rule]
+        pending = [i for i in inputs if i not in known]
         if pending:
             stack.extend(pending)
             continue
-        known[v] = rule(v, *(known.get(i, 0) for i in v.owner.inputs))
+        known[v] = rule(v, *(known[i] for i in inputs))
         stack.pop()
     return known[x]
+
+
+def _entry(v: Variable) -> np.ndarray | None:
+    """The value of a constant, or of a part of one such as ``shape[0]`` where the shape is known."""
+    if isinstance(v, Constant):
+        return v.data
+    if v.owner is None or v.owner.op.name not in ("slice", "dimshuffle", "cast"):
+        return None
+    inputs = [_entry(i) for i in v.owner.inputs]
+    known = [i for i in inputs if i is not None]
+    return v.owner.op.evaluate(known)[0] if len(known) == len(inputs) else None
 
 
 def _leaf_dim(v: Variable) -> dims.Dim:
     if v.ndim != 0 or not (is_integer(v.dtype) or v.dtype == "bool"):
         raise DTypeError(located("a dim must be an integer scalar", [v], "cast it, or take one element"))
-    if isinstance(v, Constant):
-        return int(v.data)
+    known = _entry(v)
+    if known is not None:
+        return int(known)
     symbol = v.__dict__.get("_dim")
     if symbol is None:
         symbol = v.__dict__["_dim"] = dims.new_symbol(v.name or "value", nonnegative=False)

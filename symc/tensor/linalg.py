@@ -165,8 +165,9 @@ def _inner_check(a: Variable, b: Variable) -> None:
 
 
 def dot(a: Any, b: Any) -> Variable:
-    """Theano's ``dot``: inner product of vectors, matrix products, and for more axes the sum over the last axis of ``a``
-    and the second-to-last of ``b`` (the last, if ``b`` is a vector), as ``numpy.dot``.
+    """Inner product of vectors, matrix products, and the like for more axes, as ``numpy.dot``.
+
+    The sum runs over the last axis of ``a`` and the second-to-last of ``b`` (the last, if ``b`` is a vector).
 
     Raises
     ------

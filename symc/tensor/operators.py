@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,6 @@ from symc.tensor import axes, creation, indexing, joining, lengths, linalg, redu
 from symc.tensor import elementwise as ew
 
 __all__ = ["METHODS", "attach"]
-
-
-def _floordiv(a: Any, b: Any) -> Variable:
-    return ew.floor_div(a, b)
 
 
 def _truth(self: Variable) -> bool:
@@ -113,13 +109,14 @@ def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
     return axes.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
 
 
-def _power(x: Any, y: Any) -> Variable:
-    return ew.power(x, y)
-
-
 def _round(x: Variable, mode: str | None = None) -> Variable:
     """Rounded half to even (the default) or, with ``mode="half_away_from_zero"``, away from zero."""
     return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
+
+
+def _method(function: Any) -> Any:
+    """An elementwise function as a method: not being a Python function, it would not take ``self``."""
+    return lambda *operands: function(*operands)
 
 
 def _reflected(function: Any) -> Any:
@@ -134,27 +131,35 @@ def _refuse_item_assignment(self: Variable, key: Any, value: Any) -> None:
     )
 
 
+_BINARY: dict[str, Callable[..., Variable]] = {
+    "add": ew.add, "sub": ew.sub, "mul": ew.mul, "truediv": ew.true_div, "floordiv": ew.floor_div, "mod": ew.mod,
+    "pow": ew.power, "matmul": linalg.matmul, "and": ew.and_, "or": ew.or_, "xor": ew.xor,
+}  # fmt: skip
+_COMPARISONS: dict[str, Callable[..., Variable]] = {"lt": ew.lt, "le": ew.le, "gt": ew.gt, "ge": ew.ge}
+
 METHODS: dict[str, Any] = {
-    "__add__": lambda a, b: ew.add(a, b), "__radd__": _reflected(ew.add), "__sub__": lambda a, b: ew.sub(a, b), "__rsub__": _reflected(ew.sub),
-    "__mul__": lambda a, b: ew.mul(a, b), "__rmul__": _reflected(ew.mul), "__truediv__": lambda a, b: ew.true_div(a, b),
-    "__rtruediv__": _reflected(ew.true_div), "__floordiv__": _floordiv, "__rfloordiv__": _reflected(_floordiv),
-    "__mod__": lambda a, b: ew.mod(a, b), "__rmod__": _reflected(ew.mod), "__pow__": _power, "__rpow__": _reflected(_power),
-    "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__matmul__": linalg.matmul, "__rmatmul__": _reflected(linalg.matmul),
-    "__neg__": lambda a: ew.neg(a), "__pos__": lambda a: a, "__abs__": lambda a: ew.abs_(a), "__invert__": lambda a: ew.invert(a),
-    "__lt__": lambda a, b: ew.lt(a, b), "__le__": lambda a, b: ew.le(a, b), "__gt__": lambda a, b: ew.gt(a, b), "__ge__": lambda a, b: ew.ge(a, b),
-    "__and__": lambda a, b: ew.and_(a, b), "__rand__": _reflected(ew.and_), "__or__": lambda a, b: ew.or_(a, b), "__ror__": _reflected(ew.or_),
-    "__xor__": lambda a, b: ew.xor(a, b), "__rxor__": _reflected(ew.xor),
-    "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array, "__len__": _length, "__iter__": _iterate, "__contains__": _contains,
-    "__getitem__": indexing.subtensor, "__setitem__": _refuse_item_assignment,
-    "shape": property(lengths.shape), "size": property(lambda x: shaping.size(x)), "T": property(lambda x: shaping.transpose(x)),
+    **{f"__{name}__": _method(function) for name, function in (_BINARY | _COMPARISONS).items()},
+    **{f"__r{name}__": _reflected(function) for name, function in _BINARY.items()},
+    "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__pos__": lambda a: a,
+    "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),
+    # what a variable is not
+    "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array,
+    "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
+    # shape and parts
+    "shape": property(lengths.shape), "size": property(shaping.size), "T": property(shaping.transpose),
+    "__getitem__": indexing.subtensor, "take": indexing.take, "repeat": joining.repeat,
+    "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "swapaxes": shaping.swapaxes,
+    "flatten": shaping.flatten, "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze,
+    # reductions and products
+    "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std,
+    "max": reduce.max, "min": reduce.min, "argmax": reduce.argmax, "argmin": reduce.argmin, "ptp": reduce.ptp,
+    "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot,
+    # element by element
+    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": _round,
+    "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
-    "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "flatten": shaping.flatten,
-    "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze, "swapaxes": shaping.swapaxes, "dot": linalg.dot,
-    "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std, "max": reduce.max, "min": reduce.min,
-    "argmax": reduce.argmax, "argmin": reduce.argmin, "any": reduce.any, "all": reduce.all, "ptp": reduce.ptp, "norm": _norm,
-    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": _round, "copy": lambda x, name=None: x,
-    "conj": lambda x: x, "fill": lambda x, value: creation.fill(x, value), "take": indexing.take, "repeat": joining.repeat,
-    "eval": _evaluate, "trunc": lambda x: ew.trunc(x), "ceil": lambda x: ew.ceil(x), "floor": lambda x: ew.floor(x),
+    "fill": creation.fill, "copy": lambda x, name=None: x,
+    "eval": _evaluate,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Reductions: four primitives (``sum``, ``prod``, ``max``, ``min``, with ``any`` and ``all``) and what is built from them."""
+"""Reductions: six primitives (``sum``, ``prod``, ``max``, ``min``, ``any``, ``all``) and what is built from them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _fold_cases(function: Callable[..., Variable], low: float = -2, distinct: bo
             Case(
                 lambda x, axis=axis: function(x, axis=axis),
                 (Arg(shape, low=low, distinct=distinct),),
-                grad=np.prod(shape) < 50,
+                grad=bool(np.prod(shape) < 50),
             )
             for shape, axis in shapes
         ]

@@ -122,10 +122,12 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Variable:
 
 
 def atleast_1d(x: Any) -> Variable:
+    """``x``, a scalar as a vector of one element."""
     x = as_tensor(x)
     return x if x.ndim else shape_padleft(x)
 
 
 def atleast_2d(x: Any) -> Variable:
+    """``x``, with axes of 1 in front until there are two."""
     x = as_tensor(x)
     return x if x.ndim >= 2 else shape_padleft(x, 2 - x.ndim)

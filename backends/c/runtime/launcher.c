@@ -38,7 +38,13 @@ typedef struct {
 } Shape;
 
 typedef struct {
+    const char *start, *end;
+} Range;
+
+typedef struct {
     int refs, busy, release_gil;
+    Py_ssize_t n_written;
+    Range *written; /* memory that a call changes in place: no argument may lie there */
     int64_t *dims;
     void **buffers;
     Shape *outputs;
@@ -65,6 +71,7 @@ static void plan_release(Plan *plan) {
     PyMem_Free(plan->buffers);
     PyMem_Free(plan->outputs);
     PyMem_Free(plan->scalars);
+    PyMem_Free(plan->written);
     PyMem_Free(plan);
 }
 
@@ -117,6 +124,9 @@ static void *input_pointer(const Spec *spec, PyObject *arg, const Plan *plan, do
         npy_intp expected = spec->fixed[i] >= 0 ? spec->fixed[i] : (npy_intp)plan->dims[spec->slot[i]];
         if (shape[i] != expected) return NULL;
     }
+    const char *start = PyArray_DATA(array), *end = start + PyArray_NBYTES(array);
+    for (Py_ssize_t i = 0; i < plan->n_written; i++)
+        if (start < plan->written[i].end && plan->written[i].start < end) return NULL;
     return PyArray_DATA(array);
 }
 
@@ -317,23 +327,44 @@ static int plan_fill(const Launcher *self, Plan *plan, PyObject *dims, PyObject 
     return PyErr_Occurred() ? -1 : plan_outputs(self, plan);
 }
 
+/* Reads a tuple of (address, bytes). */
+static int plan_written(Plan *plan, PyObject *written) {
+    Py_ssize_t n = PyTuple_GET_SIZE(written);
+    plan->written = PyMem_Calloc((size_t)n + 1, sizeof *plan->written);
+    if (!plan->written) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        unsigned long long start;
+        Py_ssize_t bytes;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(written, i), "Kn", &start, &bytes)) return -1;
+        plan->written[i].start = (const char *)(uintptr_t)start;
+        plan->written[i].end = plan->written[i].start + bytes;
+    }
+    plan->n_written = n;
+    return 0;
+}
+
 PyDoc_STRVAR(prepare_doc,
-             "prepare(dims, pointers, keep=None, release_gil=False)\n--\n\n"
+             "prepare(dims, pointers, keep=None, release_gil=False, written=())\n--\n\n"
              "Make the next calls with these dimensions fast.\n\n"
              "Parameters\n----------\n"
              "dims : tuple of int\n    The values behind the slots, as the entry expects them.\n"
              "pointers : tuple of int\n    Addresses of the buffers that follow inputs and outputs.\n"
              "keep : object\n    Whatever owns the memory behind `pointers`; held as long as the plan.\n"
-             "release_gil : bool\n    Whether the work is large enough to let other threads run meanwhile.\n\n"
+             "release_gil : bool\n    Whether the work is large enough to let other threads run meanwhile.\n"
+             "written : tuple of (int, int)\n    Addresses and sizes in bytes of memory that a call changes in place; with an\n"
+             "    argument that lies there the call takes the slow path.\n\n"
              "Returns\n-------\nbool\n"
              "    False if a call of the present plan is under way, which then stays.");
 
 static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"dims", "pointers", "keep", "release_gil", NULL};
-    PyObject *dims, *pointers, *keep = Py_None;
+    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", NULL};
+    PyObject *dims, *pointers, *keep = Py_None, *written = NULL;
     int release_gil = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|Op", names, &PyTuple_Type, &dims, &PyTuple_Type, &pointers,
-                                     &keep, &release_gil))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!", names, &PyTuple_Type, &dims, &PyTuple_Type, &pointers,
+                                     &keep, &release_gil, &PyTuple_Type, &written))
         return NULL;
     Py_ssize_t n_dims = PyTuple_GET_SIZE(dims), rest = self->n_buffers - self->n_inputs - self->n_outputs;
     if (n_dims <= self->max_slot)
@@ -345,7 +376,7 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
     if (!plan) return PyErr_NoMemory();
     plan->release_gil = release_gil;
     plan->keep = Py_NewRef(keep);
-    if (plan_fill(self, plan, dims, pointers) < 0) {
+    if (plan_fill(self, plan, dims, pointers) < 0 || (written && plan_written(plan, written) < 0)) {
         plan_release(plan);
         return NULL;
     }

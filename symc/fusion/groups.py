@@ -1,0 +1,110 @@
+"""Groups of fused ops: axes, frames, members; and how values are read through what needs no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from symc import dims
+from symc.graph import Apply, Variable
+from symc.loops.expr import FUNCTIONS, Expr, parts
+from symc.op import Axes, Indexed
+
+Frame = tuple[int | None, ...]
+GROUP_LIMIT = 64
+"""Members a group may have: bounds the size of a generated function, hence its compile time."""
+MIN_ROWS = 8
+LONG_ROW = 16384
+"""With fewer than ``MIN_ROWS`` rows, each longer than this, a fold and its consumers are better off in loops apart."""
+
+
+@dataclass(eq=False)
+class Group:
+    """Fused ops.
+
+    ``members`` run from consumers to producers, ``frames`` hold the group axes that their outputs follow, ``demanded``
+    are the variables that they read (some of them other members' values), ``stored`` those that they leave in memory.
+    """
+
+    axes: list[dims.Dim] = field(default_factory=list)
+    inner: tuple[int, ...] | None = None
+    order: tuple[int, ...] | None = None
+    frames: dict[Variable, Frame] = field(default_factory=dict)
+    members: list[Apply] = field(default_factory=list)
+    stored: list[Variable] = field(default_factory=list)
+    demanded: set[Variable] = field(default_factory=set)
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """The axes on which results of folds live."""
+        return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
+
+
+Unit = Group | Apply
+
+
+def resolve(variable: Variable, frame: Frame, stored: set[Variable]) -> tuple[Variable, Frame]:
+    """Look through transposes and broadcasts: the variable they read, and the frame in which they read it."""
+    while variable.owner is not None and variable not in stored:
+        node = variable.owner
+        lower = node.op.record.lower
+        if not isinstance(lower, Axes):
+            break
+        frame = tuple(None if k is None else frame[k] for k in lower.source(node.op, node))
+        variable = node.inputs[0]
+    return variable, frame
+
+
+def is_inline(variable: Variable) -> bool:
+    """Is the value recomputed wherever it is read?"""
+    node = variable.owner
+    return node is not None and isinstance(node.op.record.lower, Indexed) and node.op.record.lower.recompute
+
+
+def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
+    """Are these dims known to be equal, one by one?"""
+    return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
+
+
+def worth_rows(group: Group, outer: Iterable[int], inner: Iterable[int]) -> bool:
+    """Are there rows enough, or are they short enough, to fold each of them within one iteration?"""
+    rows = dims.product(group.axes[a] for a in outer)
+    length = dims.product(group.axes[a] for a in inner)
+    return not (type(rows) is int and rows < MIN_ROWS and not (type(length) is int and length <= LONG_ROW))
+
+
+def results(unit: Unit) -> Sequence[Variable]:
+    """The variables that a unit leaves in memory."""
+    return unit.stored if isinstance(unit, Group) else unit.outputs
+
+
+def frames_fit(group: Group, inner: set[int]) -> bool:
+    """If these axes became inner, would every member follow all axes, or all outer ones, or none?"""
+    everything = set(range(len(group.axes)))
+    nothing: set[int] = set()
+    allowed = (nothing, everything - inner, everything)
+    return all({a for a in frame if a is not None} in allowed for frame in group.frames.values())
+
+
+def external_reads(group: Group, stored: set[Variable]) -> list[Variable]:
+    """The variables in memory that a group reads, including those behind recomputed values."""
+    own = set(group.frames)
+    found: dict[Variable, None] = {}
+    stack = [v for node in group.members for v in node.inputs]
+    seen: set[Variable] = set()
+    while stack:
+        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
+        if base in seen or base in own:
+            continue
+        seen.add(base)
+        if is_inline(base) and base not in stored:
+            assert base.owner is not None
+            stack.extend(base.owner.inputs)
+        else:
+            found[base] = None
+    return list(found)
+
+
+def is_costly(e: Expr) -> bool:
+    """Does computing the expression cost more than loading its value from cache?"""
+    return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(e))
