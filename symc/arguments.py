@@ -11,6 +11,7 @@ import numpy as np
 from symc.dtypes import is_float
 from symc.errors import MissingInputError, UnusedInputError, located, warn
 from symc.graph import SharedVariable, Variable, ancestors, clone_with, is_input
+from symc.numbering import Numbering
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 
@@ -158,33 +159,53 @@ def with_defaults(
     """Add the default updates of every shared variable the expressions depend on, and of those these depend on."""
     if off is True:
         return updates
-    skip = {id(s.storage) for s in (off or ())}
     result = list(updates)
-    taken = {id(s.storage) for s, _ in updates} | skip
+    settled = {id(s.storage) for s, _ in updates} | {id(s.storage) for s in (off or ())}
+    carried: dict[int, int] = {}  # where in the result a storage's carried update stands
     frontier = [*variables, *[v for _, v in updates]]
     seen: set[Variable] = set()
     while frontier:
-        found: list[Variable] = []
-        for v in ancestors(frontier):
-            if v in seen:
-                continue
-            seen.add(v)
-            candidates = (
-                [(v, v.default_update)] if isinstance(v, SharedVariable) and v.default_update is not None else []
-            )
-            if v.owner is not None and v.owner.op.name == "carry_updates":
-                candidates += list(zip(v.owner.op["targets"], v.owner.inputs[1:]))
-            for target, value in candidates:
-                if id(target.storage) in taken:
+        fresh = [v for v in ancestors(frontier) if v not in seen]
+        seen.update(fresh)
+        frontier = []
+        for v in fresh:
+            if isinstance(v, SharedVariable) and v.default_update is not None and id(v.storage) not in settled:
+                settled.add(id(v.storage))
+                result.append((v, _default(v, v.default_update, replaced)))
+                frontier.append(result[-1][1])
+        carriers = [v for v in fresh if v.owner is not None and v.owner.op.name == "carry_updates"]
+        for v in sorted(carriers, key=lambda v: v.serial):
+            for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
+                if id(target.storage) in settled:
                     continue
-                taken.add(id(target.storage))
-                value = _fitting_update(target, as_tensor(value))
-                if replaced:
-                    value = clone_with([value], replaced)[0]
-                result.append((target, value))
-                found.append(value)
-        frontier = found
+                value = _fitting_update(target, value)  # part of the graph, so givens have been put in already
+                frontier.append(value)
+                place = carried.setdefault(id(target.storage), len(result))
+                if place == len(result):
+                    result.append((target, value))
+                else:
+                    result[place] = (target, _one_after_another(target, result[place][1], value))
     return result
+
+
+def _default(target: SharedVariable, value: Any, replaced: dict[Variable, Variable]) -> Variable:
+    value = _fitting_update(target, as_tensor(value))
+    return clone_with([value], replaced)[0] if replaced else value
+
+
+def _one_after_another(target: SharedVariable, first: Variable, second: Variable) -> Variable:
+    """Two carried updates of one shared variable: the second applied to what the first made.
+
+    So a batch normalisation that is applied to two batches learns from both. Equal ones, from two readings of one
+    expression, count once.
+    """
+    a, b = Numbering().adopt([first, second])
+    if a is b:
+        return first
+    now: dict[Variable, Variable] = {
+        v: first for v in ancestors([second]) if isinstance(v, SharedVariable) and v.storage is target.storage
+    }
+    return clone_with([second], now)[0]
 
 
 def check_inputs(

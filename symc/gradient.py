@@ -10,7 +10,7 @@ import numpy as np
 from symc.dtypes import is_float
 from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, located, warn
 from symc.gradient_marks import ZERO
-from symc.graph import Apply, Constant, Variable, ancestors, toposort
+from symc.graph import Apply, Constant, Variable, toposort
 from symc.op import Op, record
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
@@ -222,8 +222,3 @@ def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
 def grad_scale(x: Any, multiplier: float) -> Variable:
     """``x``; gradients that flow through it are multiplied by ``multiplier``."""
     return Op(_scale, factor=float(multiplier))(as_tensor(x))
-
-
-def depends_on(outputs: Sequence[Variable], variable: Variable) -> bool:
-    """Does any of ``outputs`` depend on ``variable``?"""
-    return any(v is variable for v in ancestors(outputs))

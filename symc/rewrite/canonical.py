@@ -19,6 +19,7 @@ from symc.op import Op
 from symc.rewrite.algebra import known_number, nonnegative
 from symc.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard, constant_value, filled
 from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor
 
 __all__ = ["ARITHMETIC", "CANCELLING"]
 
@@ -108,15 +109,15 @@ UNITS = [
     Rule("sub_zero", X - 0, X, dtypes=NUMBERS),
     Rule("times_one", X * 1, X, dtypes=NUMBERS),
     Rule("over_one", X / 1, X),
-    Rule("whole_times_zero", I * 0, ew.as_tensor(0), dtypes=WHOLE, condition=_is_whole),
-    Rule("power_zero", X**0, ew.as_tensor(1.0)),
+    Rule("whole_times_zero", I * 0, as_tensor(0), dtypes=WHOLE, condition=_is_whole),
+    Rule("power_zero", X**0, as_tensor(1.0)),
     Rule("power_one", X**1, X),
     Rule("power_two", X**2, ew.sqr(X)),
     Rule("power_half", X**0.5, ew.sqrt(X)),
     Rule("power_minus_half", X**-0.5, ew.inv(ew.sqrt(X))),
     Rule("power_minus_one", X**-1, ew.inv(X)),
     Rule("power_minus_two", X**-2, ew.inv(ew.sqr(X))),
-    Rule("one_to_power", ew.power(1.0, X), ew.as_tensor(1.0)),
+    Rule("one_to_power", ew.power(1.0, X), as_tensor(1.0)),
     Rule("two_to_power", ew.power(2.0, X), ew.exp2(X)),
     Rule("square", X * X, ew.sqr(X), condition=_not_bool, dtypes=NUMBERS),
     Rule("abs_of_abs", ew.abs_(ew.abs_(X)), ew.abs_(X), dtypes=("float32", "float64", "int32")),
@@ -144,10 +145,10 @@ MERGING = [
 CANCELLING = RuleList(
     "cancelling",
     [
-        Rule("over_itself", X / X, ew.as_tensor(1.0)),
+        Rule("over_itself", X / X, as_tensor(1.0)),
         Rule("product_over_factor", (X * Y) / Y, X),
         Rule("quotient_times_divisor", (X / Y) * Y, X),
-        Rule("whole_minus_itself", I - I, ew.as_tensor(0), condition=_is_whole, dtypes=WHOLE),
+        Rule("whole_minus_itself", I - I, as_tensor(0), condition=_is_whole, dtypes=WHOLE),
     ],
 )
 """Quotients whose parts cancel: what stands above and below the bar is often a probability that underflowed."""
@@ -157,23 +158,21 @@ CHOICES = [
     Rule("minimum_of_one", ew.minimum(X, X), X, dtypes=NUMBERS),
     Rule("is_maximum", ew.eq(ew.maximum(X, Y), X), ew.ge(X, Y), dtypes=NUMBERS, algebraic=False),
     Rule("is_minimum", ew.eq(ew.minimum(X, Y), X), ew.le(X, Y), dtypes=NUMBERS, algebraic=False),
-    Rule("less_than_itself", ew.lt(X, X), ew.as_tensor(False), dtypes=NUMBERS, algebraic=False),
-    Rule("greater_than_itself", ew.gt(X, X), ew.as_tensor(False), dtypes=NUMBERS, algebraic=False),
+    Rule("less_than_itself", ew.lt(X, X), as_tensor(False), dtypes=NUMBERS, algebraic=False),
+    Rule("greater_than_itself", ew.gt(X, X), as_tensor(False), dtypes=NUMBERS, algebraic=False),
     Rule("differs_from_itself", ew.neq(X, X), ew.isnan(X), algebraic=False, condition=lambda b: is_float(b["X"].dtype)),
-    Rule("equals_itself", ew.eq(I, I), ew.as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
-    Rule("at_least_itself", ew.ge(I, I), ew.as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
-    Rule("at_most_itself", ew.le(I, I), ew.as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
+    Rule("equals_itself", ew.eq(I, I), as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
+    Rule("at_least_itself", ew.ge(I, I), as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
+    Rule("at_most_itself", ew.le(I, I), as_tensor(True), _is_whole, algebraic=False, dtypes=WHOLE),
     Rule("not_of_not", ew.invert(ew.invert(P)), P, algebraic=False, dtypes=BOOL),
     Rule("not_of_eq", ew.invert(ew.eq(X, Y)), ew.neq(X, Y), algebraic=False),
     Rule("not_of_neq", ew.invert(ew.neq(X, Y)), ew.eq(X, Y), algebraic=False),
     Rule("and_of_one", ew.and_(P, P), P, algebraic=False, dtypes=BOOL),
     Rule("or_of_one", ew.or_(P, P), P, algebraic=False, dtypes=BOOL),
     Rule("and_true", ew.and_(P, True), P, algebraic=False, dtypes=BOOL, condition=lambda b: b["P"].dtype == "bool"),
-    Rule("and_false", ew.and_(P, False), ew.as_tensor(False), algebraic=False, dtypes=BOOL),
+    Rule("and_false", ew.and_(P, False), as_tensor(False), algebraic=False, dtypes=BOOL),
     Rule("or_false", ew.or_(P, False), P, algebraic=False, dtypes=BOOL),
-    Rule(
-        "or_true", ew.or_(P, True), ew.as_tensor(True), lambda b: b["P"].dtype == "bool", algebraic=False, dtypes=BOOL
-    ),
+    Rule("or_true", ew.or_(P, True), as_tensor(True), lambda b: b["P"].dtype == "bool", algebraic=False, dtypes=BOOL),
     Rule("switch_of_one", ew.switch(P, X, X), X, algebraic=False),
     Rule("switch_true", ew.switch(True, X, Y), X, algebraic=False),
     Rule("switch_false", ew.switch(False, X, Y), Y, algebraic=False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import ismodule as _ismodule
+
 from symc.gradient import (
     consider_constant,
     disconnected_grad,
@@ -152,4 +154,11 @@ operators.attach()
 globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "operators")]
+_LANGUAGE = ("nnet", "shared_randomstreams", "signal")
+"""The modules that users know by name; in the others the functions merely stand."""
+
+__all__ = [
+    name
+    for name, value in sorted(globals().items())
+    if not name.startswith("_") and name != "annotations" and (not _ismodule(value) or name in _LANGUAGE)
+]

@@ -1,220 +1,19 @@
-"""Elementwise mathematics: every op is one statement.
-
-``elementwise(name, body, numpy, grad=...)`` makes the record and the function users call. ``body`` computes one
-element as a loop-IR expression; ``grad(g, y, *xs)`` gives the gradients from the incoming ``g``, the output ``y`` and
-the inputs, all of one shape. Broadcasting and dtype conversion are inserted by the function, so primitives never see
-them.
-"""
+"""Elementwise mathematics: every op is one statement (see ``symc.tensor.pointwise`` for its parts)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from symc.dtypes import as_dtype, floating, is_float
-from symc.errors import DTypeError, located
+from symc.dtypes import is_float, is_integer
 from symc.gradient_marks import ZERO
 from symc.graph import Constant, Variable
-from symc.guards import require_equal
 from symc.loops import expr
 from symc.loops.expr import Expr, call
-from symc.op import Arg, Case, Op, Pointwise, record
 from symc.tensor.basic import as_tensor, unify_dtypes
-from symc.tensor.broadcasting import broadcast_together
-from symc.types import TensorType
-
-Grad = Callable[..., Sequence[Any]]
-
-
-class Elementwise:
-    """A user-level elementwise function; calling it on variables, arrays or numbers builds its application."""
-
-    def __init__(self, op: Op, compute: str, mixed: bool) -> None:
-        self.op = op
-        self.compute = compute
-        self.mixed = mixed
-        self.__name__ = op.name
-        self.__doc__ = op.record.numpy.__doc__
-
-    def __call__(self, *args: Any, dtype: str | None = None) -> Any:
-        variables = [as_tensor(a) for a in args]
-        if self.mixed:  # switch: the condition keeps its own dtype
-            variables = [cast(variables[0], "bool"), *_converted(self.op.name, variables[1:], self.compute)]
-        else:
-            variables = _converted(self.op.name, variables, self.compute)
-        if len(variables) > 1:
-            variables = broadcast_together(self.op.name, variables)
-        out = self.op(*variables)
-        return out if dtype is None else cast(out, dtype)
-
-    def __repr__(self) -> str:
-        return f"<symc elementwise function {self.op.name}>"
-
-
-def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[Variable]:
-    dtype = unify_dtypes(variables)
-    if compute == "float":
-        dtype = floating(dtype)
-    elif compute == "arithmetic" and dtype == "bool":
-        dtype = "int8"
-    elif compute == "bits" and is_float(dtype):
-        text = f"{name}: works on bools and integers, got {dtype}"
-        raise DTypeError(located(text, variables, "compare first, or cast to an integer dtype"))
-    return [cast(v, dtype) for v in variables]
-
-
-def _domain_of_each(domain: Any, nin: int) -> list[tuple[float, float]]:
-    """One pair for each input, where one may serve them all."""
-    return [domain] * nin if isinstance(domain[0], (int, float)) else list(domain)
-
-
-def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], TensorType]:
-    def infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-        values = inputs[1:] if mixed else inputs
-        dtype = values[0].type.dtype
-        for v in values:
-            if v.type.dtype != dtype:
-                raise DTypeError(located(f"{op.name}: operands must have one dtype", inputs, "cast one of them"))
-        shape = list(inputs[0].type.shape)
-        for other in inputs[1:]:
-            if other.ndim != len(shape):
-                raise DTypeError(located(f"{op.name}: operands must have as many axes", inputs))
-            for axis, dim in enumerate(other.type.shape):
-                if dim is not shape[axis]:
-                    shape[axis] = require_equal(
-                        shape[axis],
-                        dim,
-                        f"{op.name}: shapes do not go together on axis {axis}",
-                        inputs,
-                        "only dims known to be 1 are repeated: declare them so (broadcastable, or shape with 1)",
-                    )
-        if result != "bool":
-            for v in values:
-                if v.type.shape == tuple(shape):
-                    return v.type
-        return TensorType("bool" if result == "bool" else dtype, shape)
-
-    return infer
-
-
-def elementwise(
-    name: str,
-    body: Callable[..., Expr],
-    numpy: Callable[..., Any],
-    grad: Grad | None = None,
-    domain: tuple[float, float] | Sequence[tuple[float, float]] = (-2.0, 2.0),
-    compute: str = "float",
-    result: str = "same",
-    mixed: bool = False,
-    commutative: bool = False,
-    smooth: bool = True,
-) -> Elementwise:
-    """Make an elementwise op.
-
-    Parameters
-    ----------
-    name : str
-    body : callable
-        From the inputs' elements to the output's, as loop-IR expressions.
-    numpy : callable
-        The same on arrays, independently.
-    grad : callable, optional
-        ``grad(g, y, *xs)``, one gradient an input; ``ZERO`` for inputs the output does not vary with.
-    domain : pair, or one pair an input
-        Where test values are drawn: open, away from kinks.
-    compute : str
-        ``"float"``: integers are converted to floatX; ``"same"``: any dtype; ``"arithmetic"``: bools become int8;
-        ``"bits"``: no floats.
-    result : str
-        ``"same"`` as the operands or ``"bool"``.
-    mixed : bool
-        The first operand is a condition.
-    """
-    nin = len(signature(body).parameters)
-    domains = _domain_of_each(domain, nin)
-
-    def oracle(op: Op, *arrays: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            out = np.asarray(numpy(*arrays))
-        return out.astype("bool" if result == "bool" else arrays[mixed].dtype, copy=False)
-
-    oracle.__doc__ = f"Elementwise ``{name}``; see ``numpy.{getattr(numpy, '__name__', name)}``."
-
-    def differentiate(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> Any:
-        if grad is None:
-            return [ZERO] * len(inputs)
-        return grad(gs[0], outputs[0], *inputs)
-
-    def cases() -> list[Case]:
-        kinds = ["bool"] if compute == "bits" else ["float"] if compute == "float" else ["float", "int32"]
-        made = []
-        for dtype in kinds:
-            first = ["bool" if mixed and k == 0 else dtype for k in range(nin)]
-            for shape in ((3, 4), (5,), (), (0, 2)):
-                args = tuple(Arg(shape, d, lo, hi, distinct=True) for d, (lo, hi) in zip(first, domains))
-                smooth_here = dtype == "float" and smooth and result == "same" and shape != (0, 2)
-                made.append(Case(function, args, grad=smooth_here))
-        special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, 3e38])
-        if compute != "bits" and nin <= 2:
-            grids = np.meshgrid(*[special] * nin)
-            args = tuple(Arg((grids[0].size,), values=g.ravel()) for g in grids)
-            made.append(Case(function, args, grad=False, label="special values"))
-        return made
-
-    made = record(
-        name,
-        infer=_infer(result, mixed),
-        numpy=oracle,
-        grad=differentiate,
-        lower=Pointwise(body),
-        cases=cases,
-        commutative=commutative,
-    )
-    function = Elementwise(Op(made), compute, mixed)
-    return function
-
-
-# --- conversion ---------------------------------------------------------------------------------------------------
-
-
-def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
-    (x,) = inputs
-    return [cast(gs[0], x.dtype) if is_float(x.dtype) and is_float(op["dtype"]) else ZERO]
-
-
-def _cast_numpy(op: Op, x: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return x.astype(op["dtype"])
-
-
-_cast = record(
-    "cast",
-    infer=lambda op, inputs: TensorType(op["dtype"], inputs[0].type.shape),
-    numpy=_cast_numpy,
-    grad=_cast_grad,
-    lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
-    cases=lambda: [
-        Case(lambda x, to=to: cast(x, to), (Arg((3, 4), source, 0, 100),), grad=source == "float" and to == "float64")
-        for source in ("float", "int32", "int8", "uint8", "int64", "bool")
-        for to in ("float32", "float64", "int32", "int64", "uint8", "int16", "bool")
-    ],
-)
-
-
-def cast(x: Any, dtype: str) -> Variable:
-    """``x`` converted to ``dtype`` as C does it (floats to integers truncate)."""
-    x = as_tensor(x)
-    dtype = as_dtype(dtype)
-    if x.dtype == dtype:
-        return x
-    if isinstance(x, Constant):
-        with np.errstate(all="ignore"):
-            return Constant(x.exact.astype(dtype), dtype, x.name)
-    return Op(_cast, dtype=dtype)(x)
-
+from symc.tensor.pointwise import Elementwise, cast, elementwise  # noqa: F401 (``cast`` is one of the ops)
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
@@ -306,7 +105,28 @@ def _pow_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.power(x.astype("float64"), y.astype("float64"))
 
 
-power = elementwise("pow", _pow_body, _pow_numpy, _pow_grad, domain=((0.5, 2), (-2, 2)), compute="float")
+_power = elementwise("pow", _pow_body, _pow_numpy, _pow_grad, domain=((0.5, 2), (-2, 2)), compute="float")
+
+
+def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
+    """``x`` to the power ``y``, a float; whole numbers stay whole where ``y`` is a known whole number of at least 0."""
+    x, y = as_tensor(x), as_tensor(y)
+    known = isinstance(y, Constant) and y.ndim == 0 and is_integer(y.dtype) and y.data >= 0
+    made = _whole_power(cast(x, unify_dtypes([x, y])), int(y.data)) if known and is_integer(x.dtype) else _power(x, y)
+    return made if dtype is None else cast(made, dtype)
+
+
+def _whole_power(x: Variable, n: int) -> Variable:
+    """A power of whole numbers as products, which wrap around where NumPy's do."""
+    result = x * 0 + 1
+    while n:
+        if n & 1:
+            result = mul(result, x)
+        n >>= 1
+        if n:
+            x = sqr(x)
+    return result
+
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc import dims
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Variable
+from symc.graph import Apply, Constant, Variable
 from symc.guards import require_equal
 from symc.loops.expr import ZERO, Expr
 from symc.loops.ir import Statement, Store
@@ -179,11 +179,8 @@ def split(x: Any, splits_size: Sequence[Any], n_splits: int | None = None, axis:
     pieces: list[Variable] = []
     start: Any = constant(0, dtype="int64")
     for s in sizes:
-        stop = (
-            start + s
-            if isinstance(s, Variable) or isinstance(start, Variable) and start.owner is not None
-            else constant(int(start.data) + int(s), dtype="int64")
-        )  # type: ignore[attr-defined]
+        known = isinstance(start, Constant) and not isinstance(s, Variable)
+        stop = constant(int(start.data) + int(s), dtype="int64") if known else start + s
         pieces.append(x[(slice(None),) * place + (slice(start, stop),)])
         start = stop
     return pieces

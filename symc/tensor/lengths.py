@@ -55,7 +55,9 @@ def _entry(v: Variable) -> np.ndarray | None:
     """The value of a constant, or of a part of one such as ``shape[0]`` where the shape is known."""
     if isinstance(v, Constant):
         return v.data
-    if v.owner is None or v.owner.op.name not in ("slice", "dimshuffle", "cast"):
+    if v.owner is None or v.owner.op.name not in ("slice", "slice_at", "join", "dimshuffle", "cast"):
+        return None
+    if any(type(d) is not int for d in v.type.shape):
         return None
     inputs = [_entry(i) for i in v.owner.inputs]
     known = [i for i in inputs if i is not None]

@@ -12,6 +12,7 @@ from symc.dtypes import as_dtype, floating, is_float, is_integer
 from symc.errors import ShapeError, located
 from symc.gradient_marks import ZERO
 from symc.graph import Variable
+from symc.guards import require_equal
 from symc.op import Arg, Case, Fold, Indexed, Op, record
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -42,6 +43,16 @@ def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
     return TensorType(op.attrs.get("dtype") or x.dtype, [d for k, d in enumerate(x.type.shape) if k not in op["axes"]])
+
+
+def _infer_extreme(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    for k in op["axes"]:
+        dim = x.type.shape[k]
+        if type(dim) is not int:
+            what = f"{op.name}: axis {k} has no elements, so there is no {op.name}"
+            require_equal(dims.minimum(dim, 1), 1, what, [x])
+    return _infer(op, inputs)
 
 
 def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
@@ -140,7 +151,7 @@ _prod = record(
 )
 _max = record(
     "max",
-    infer=_infer,
+    infer=_infer_extreme,
     numpy=_oracle(np.max, False),
     grad=_extreme_grad,
     lower=Fold("max", _lowest),
@@ -148,7 +159,7 @@ _max = record(
 )
 _min = record(
     "min",
-    infer=_infer,
+    infer=_infer_extreme,
     numpy=_oracle(np.min, False),
     grad=_extreme_grad,
     lower=Fold("min", _highest),

@@ -8,6 +8,7 @@ read; ``settle`` puts dims in the template's place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,16 +70,7 @@ def _geometry(
         before, after = _padding(op, axis, extent)
         padded = dims.add(length, dims.add(before, after))
         count = dims.add(dims.floordiv(dims.sub(padded, extent), op["stride"][axis]), 1)
-        require_equal(
-            dims.minimum(count, 1),
-            1,
-            lambda word=word, padded=padded, extent=extent: located(  # type: ignore[misc]
-                f"{op.name}: a filter covers {dims.show(extent)} {word}, "
-                f"but the padded images have only {dims.show(padded)}",
-                operands,
-                "pad more (border_mode), or use smaller filters",
-            ),
-        )
+        require_equal(dims.minimum(count, 1), 1, partial(_too_small, op, word, extent, padded, operands))
         pads.append((before, after))
         out.append(count)
     return _Geometry(tuple(images), tuple(filters), (images[0], filters[0], *out), tuple(pads))
@@ -86,17 +78,18 @@ def _geometry(
 
 def _check_maps(op: Op, found: Sequence[dims.Dim], wanted: Sequence[dims.Dim], operands: Sequence[Variable]) -> None:
     for have, want, word in zip(found, wanted, ("batch", "filters", "rows", "columns")):
-        require_equal(
-            have,
-            want,
-            lambda have=have, want=want, word=word: located(  # type: ignore[misc]
-                f"{op.name}: the maps have {dims.show(have)} as their number of {word}; "
-                f"images and filters of these shapes make "
-                f"{dims.show(want)}",
-                operands,
-                "check the given shape, border_mode, subsample and filter_dilation",
-            ),
-        )
+        require_equal(have, want, partial(_wrong_maps, op, word, have, want, operands))
+
+
+def _too_small(op: Op, word: str, extent: dims.Dim, padded: dims.Dim, operands: Sequence[Variable]) -> str:
+    text = f"a filter covers {dims.show(extent)} {word}, but the padded images have only {dims.show(padded)}"
+    return located(f"{op.name}: {text}", operands, "pad more (border_mode), or use smaller filters")
+
+
+def _wrong_maps(op: Op, word: str, have: dims.Dim, want: dims.Dim, operands: Sequence[Variable]) -> str:
+    made = f"images and filters of these shapes make {dims.show(want)}"
+    text = f"{op.name}: the maps have {dims.show(have)} as their number of {word}; {made}"
+    return located(text, operands, "check the given shape, border_mode, subsample and filter_dilation")
 
 
 def _check_operands(op: Op, operands: Sequence[Variable]) -> None:
