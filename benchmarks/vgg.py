@@ -84,9 +84,8 @@ def torch_vgg(net: dict[str, Any], torch: Any) -> Any:
             steps.append(lambda h: functional.max_pool2d(h, 2))
         elif name in ("fc6", "fc7", "fc8"):
             w, b = (torch.tensor(p.get_value()) for p in (layer.W, layer.b))
-            steps.append(
-                lambda h, w=w, b=b, last=last: (lambda z: z if last else functional.relu(z))(h.flatten(1) @ w + b)
-            )
+            after = (lambda z: z) if name == "fc8" else functional.relu
+            steps.append(lambda h, w=w, b=b, after=after: after(h.flatten(1) @ w + b))
     steps.append(lambda h: torch.softmax(h, 1))
 
     def run(h: Any) -> Any:
