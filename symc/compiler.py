@@ -18,7 +18,7 @@ from symc.loops.expr import index, var
 from symc.loops.ir import Buffer, For, Kernel, Load, Program, Step, Store
 from symc.lowering import lower_group, lower_single
 from symc.numbering import Numbering
-from symc.op import Loops, View
+from symc.op import Loops, Pointwise, View
 from symc.rewrite import rules
 from symc.rewrite.engine import rewrite
 from symc.settle import Settled, settle
@@ -265,10 +265,11 @@ class _Lowering:
         for node in group.members:
             frame = group.frames[node.outputs[0]]
             for v in node.inputs:
-                base, at = resolve(v, frame, self.state.stored)
-                reads.setdefault(viewed(base), set()).add(
-                    at if base.type.shape and node.op.record.lower.__class__.__name__ == "Pointwise" else None
-                )
+                if not isinstance(node.op.record.lower, Pointwise):
+                    base, at = resolve(v, (None,) * v.ndim, self.state.stored)[0], None  # not element by element
+                else:
+                    base, at = resolve(v, frame, self.state.stored)
+                reads.setdefault(viewed(base), set()).add(at if base.type.shape else None)
         full = tuple(range(len(group.axes)))
         taken: set[int] = set()
         for value in group.stored:

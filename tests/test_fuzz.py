@@ -100,3 +100,18 @@ def test_a_loop_does_not_read_elsewhere_what_it_is_still_to_write():
     got, got_slope = f(value)
     np.testing.assert_array_equal(got, value + value[::-1])
     np.testing.assert_array_equal(got_slope, np.full((5, 4), 2.0))
+
+
+def test_lengths_known_to_be_one_stay_known_through_a_reshape():
+    x, y = T.dmatrix(), T.dmatrix()
+    total = x.var(axis=(0, 1), keepdims=True)
+    turned = total.reshape((total.shape[1], total.shape[0]))
+    got = symc.function([x, y], turned / (1 + y**2), device="interp")(np.arange(6.0).reshape(2, 3), np.ones((4, 5)))
+    np.testing.assert_allclose(got, np.full((4, 5), np.arange(6.0).var() / 2))
+
+
+def test_axes_of_a_repeated_value_are_moved_without_rewrites():
+    x = T.dvector()
+    spread = T.ones_like(x.dimshuffle(0, "x"))
+    f = symc.function([x], spread.dimshuffle(0), device="interp", mode="no_rewrite")
+    np.testing.assert_array_equal(f([3.0, 4.0]), [1, 1])
