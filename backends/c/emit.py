@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import sympy
 
 from symc.dims import Dim
@@ -14,7 +13,6 @@ from symc.loops.ir import (
     Accumulate,
     Alloc,
     Barrier,
-    Buffer,
     Call,
     For,
     If,
@@ -23,7 +21,6 @@ from symc.loops.ir import (
     Load,
     Program,
     Statement,
-    Step,
     Store,
 )
 from symc_backends.c.dialect import CTYPE, literal, scalar_call
@@ -37,8 +34,6 @@ SCRATCH_SLOTS = 16
 PART = 400
 """Steps that one C function runs."""
 CHUNK_WORK = 65536
-STREAM_BYTES = 1 << 22
-"""Results from this size on are written past the cache, if they lie on whole vectors."""
 """Estimated scalar operations worth handing to another thread."""
 
 
@@ -48,18 +43,15 @@ def emit(program: Program) -> str:
     lines: list[str] = []
     symbols = {s: k for k, s in enumerate(program.symbols)}
     status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
-    known: dict[tuple[int, tuple[int, ...]], str] = {}
+    known: dict[int, str] = {}
     for number, step in enumerate(program.steps):
-        streamed = _streamed(program, step)
-        name = known.get((id(step.kernel), streamed))
+        name = known.get(id(step.kernel))
         if name is None:
-            body = _KernelText(step.kernel, streamed).text("@")
+            body = _KernelText(step.kernel).text("@")
             name = functions.setdefault(body, f"k{len(functions)}")
-            known[(id(step.kernel), streamed)] = name
+            known[id(step.kernel)] = name
         buffers = ", ".join(f"B[{n}]" for n in step.buffers) or "0"
-        numbers = [dim_text(d, symbols) for d in step.dims]
-        numbers += [_is_large(program.buffers[step.buffers[k]], symbols) for k in streamed]
-        sizes = ", ".join(numbers) or "0"
+        sizes = ", ".join(dim_text(d, symbols) for d in step.dims) or "0"
         call = f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
         lines.append(f"    STEP({number}, {call})")
         if status is not None and status in step.buffers:
@@ -102,30 +94,6 @@ def _parts(lines: list[str]) -> tuple[list[str], list[str]]:
         ]
         calls.append(f"    {{ const int64_t status = {name}(B, D); if (status) return status; }}")
     return parts, calls
-
-
-def _streamed(program: Program, step: Step) -> tuple[int, ...]:
-    """Buffers of a step that go to the caller and that it only writes: when large, they should pass by the cache."""
-    kernel = step.kernel
-    candidates = [k for k in sorted(kernel.writes) if program.buffers[step.buffers[k]].role == "output"]
-    if not candidates:
-        return ()
-    touched: set[str] = set()
-    stack = list(kernel.body)
-    while stack:
-        s = stack.pop()
-        if isinstance(s, (For, If)):
-            stack.extend(s.body)
-        elif isinstance(s, (Load, Accumulate)):
-            touched.add(s.buffer)
-        elif isinstance(s, Call):
-            touched.update(s.buffers)
-    return tuple(k for k in candidates if f"b{k}" not in touched)
-
-
-def _is_large(buffer: Buffer, symbols: dict[Any, int]) -> str:
-    size = " * ".join(["(int64_t)1", *(dim_text(d, symbols) for d in buffer.shape)])
-    return f"({size} >= {STREAM_BYTES // np.dtype(buffer.dtype).itemsize})"
 
 
 _PROFILE = """#ifdef SYMC_PROFILE
@@ -186,9 +154,8 @@ def _scalar(e: Expr) -> str:
 class _KernelText:
     """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
 
-    def __init__(self, kernel: Kernel, streamed: tuple[int, ...] = ()) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.streamed = streamed
         self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
         self.tasks: list[str] = []
         self.slots = 0
@@ -196,7 +163,7 @@ class _KernelText:
     def text(self, name: str) -> str:
         prelude = self._prelude()
         body = self.block(self.kernel.body, [])
-        main = [f"static void {name}(void **b, const int64_t *n) {{", *prelude, *body, *self._fence(), "}"]
+        main = [f"static void {name}(void **b, const int64_t *n) {{", *prelude, *body, "}"]
         return "\n".join([*self.tasks, *main, ""])
 
     def _prelude(self) -> list[str]:
@@ -205,14 +172,7 @@ class _KernelText:
             const = "" if k in self.kernel.writes else "const "
             lines.append(f"{const}{CTYPE[dtype]} *b{k} = b[{k}]; (void)b{k};")
         lines += [f"const int64_t n{k} = n[{k}]; (void)n{k};" for k in range(self.kernel.dims)]
-        lines += [
-            f"const int64_t large{k} = n[{self.kernel.dims + i}]; (void)large{k};" for i, k in enumerate(self.streamed)
-        ]
         return lines
-
-    def _fence(self) -> list[str]:
-        """Streamed stores must be seen by whoever goes on from here."""
-        return [f"if ({' | '.join(f'large{k}' for k in self.streamed)}) vstream_fence();"] if self.streamed else []
 
     def pointer(self, buffer: str) -> str:
         return buffer
@@ -277,9 +237,7 @@ class _KernelText:
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(
-                s, _scalar, self.pointer, self.dtype_of, self.is_register, {f"b{k}" for k in self.streamed}
-            )
+            return emit_simd(s, _scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel":
             return self._parallel(s, seen)
         i, extent = s.index, _scalar(s.extent)
@@ -296,7 +254,7 @@ class _KernelText:
         self.tasks[slot] = "\n".join([
             f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *prelude, *loop, *self._fence(), "}",
+            *prelude, *loop,  "}",
         ])  # fmt: skip
         if s.work is None:
             grain = "1"

@@ -6,7 +6,7 @@ lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from symc.dtypes import BITS
@@ -36,12 +36,11 @@ def can_vectorise(loop: For) -> bool:
 class _Body:
     """Emits the loop's body once, for lanes [i, i + 16) or the first ``left`` of them."""
 
-    def __init__(self, loop: For, scalar, partial: bool, position: str, streamed: Set[str]) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, loop: For, scalar, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
         self.loop = loop
         self.scalar = scalar  # Expr -> C text, for uniform expressions
         self.partial = partial
         self.position = position
-        self.streamed = streamed
         self.lines: list[str] = []
         self.values: dict[str, Value] = {}
         self.definitions: dict[str, Expr] = {}  # int64 Lets, to see through when looking for strides
@@ -201,8 +200,6 @@ class _Body:
         if stride is not None and stride.op == "const" and stride.value == 1:
             if self.partial:
                 self.add(f"vstore_n_{tag}({pointer} + {start}, {text}, left);")
-            elif s.buffer in self.streamed:
-                self.add(f"vx_put_{tag}({pointer} + {start}, {text}, large{s.buffer[1:]});")
             else:
                 self.add(f"vstore_{tag}({pointer} + {start}, {text});")
             return
@@ -286,12 +283,11 @@ def _substitute(e: Expr, name: str, by: Expr) -> Expr:
     return Expr("cast", args, e.dtype) if e.op == "cast" else call(e.op, *args)
 
 
-def emit_simd(loop: For, scalar, pointer, dtype_of, is_register, streamed: Set[str]) -> list[str]:  # type: ignore[no-untyped-def]
+def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  # type: ignore[no-untyped-def]
     """C lines for a simd loop.
 
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its
-    dtype, and ``is_register(buffer)`` tells whether it is a single element held in a C variable. Stores to the buffers
-    in ``streamed`` pass by the cache when the C variable ``large<k>`` says so.
+    dtype, and ``is_register(buffer)`` tells whether it is a single element held in a C variable.
     """
     registers: dict[int, str] = {}
     for k, s in enumerate(loop.body):
@@ -308,7 +304,7 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register, streamed: Set[s
         lines.append("".join(f"v_{tag} {name}_{u} = vset1_{tag}({start}); " for u in range(unroll)))
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = _Body(loop, scalar, partial, position, streamed)
+        b = _Body(loop, scalar, partial, position)
         for k, s in enumerate(loop.body):
             if isinstance(s, Let):
                 b.let(s)

@@ -67,14 +67,6 @@ SX_UNSIGNED(u64, uint64_t, 0)
 SX_FLOAT(f32, float, f)
 SX_FLOAT(f64, double, )
 
-/* A store that passes by the cache if `large` says that it should and the address is one for whole vectors. */
-#define SX_PUT(T, S, B, M)                                                                \
-    VM_INLINE void vx_put_##T(S *p, v_##T x, int64_t large) {                             \
-        if (large && ((uintptr_t)p & 63) == 0) vstream_##T(p, x);                         \
-        else vstore_##T(p, x);                                                            \
-    }
-VM_ALL_TYPES(SX_PUT)
-
 /* The upper half of a product of 32-bit numbers: the heart of counter-based random numbers. */
 static inline uint32_t sx_mulhi_u32(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
 #if VM_AVX512_BUILTINS
