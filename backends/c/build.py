@@ -80,12 +80,6 @@ def build(text: str, timed: int = 0) -> Any:
     key = cache.digest(text, headers, toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))
 
     def make(target: str) -> None:
-        handle, source = tempfile.mkstemp(suffix=".c")
-        with os.fdopen(handle, "w") as f:
-            f.write(text)
-        try:
-            toolchain.compile_shared(source, target, str(RUNTIME), defines)
-        finally:
-            os.unlink(source)
+        toolchain.compile_shared(text, target, str(RUNTIME), defines)
 
     return ffi.dlopen(cache.library(key, make), ffi.RTLD_NOW)

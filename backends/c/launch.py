@@ -6,8 +6,6 @@ scalars, updates that swap arrays), calls take the path through ``symc.function`
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -26,13 +24,7 @@ __all__ = ["Fast", "launch"]
 
 def _built(text: str, flags: Sequence[str]) -> str:
     def make(target: str) -> None:
-        handle, source = tempfile.mkstemp(suffix=".c")
-        with os.fdopen(handle, "w") as f:
-            f.write(text)
-        try:
-            toolchain.compile_shared(source, target, ".", [f for f in flags if f != "-shared"])
-        finally:
-            os.unlink(source)
+        toolchain.compile_shared(text, target, ".", [f for f in flags if f != "-shared"])
 
     return cache.library(cache.digest("launcher", text, *flags, toolchain.identity()), make)
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import lru_cache
 
 from symc.config import config
@@ -134,6 +135,12 @@ def finish(process: subprocess.Popen[str], what: str) -> None:
         raise CompileError(f"the C compiler refused {what}:\n{' '.join(map(str, process.args))}\n{shown}")
 
 
-def compile_shared(source: str, output: str, include: str, extra: list[str] | None = None) -> None:
-    """Compile one C file into a shared library."""
-    finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)
+def compile_shared(text: str, output: str, include: str, extra: list[str] | None = None) -> None:
+    """Compile C text into a shared library."""
+    handle, source = tempfile.mkstemp(suffix=".c")
+    try:
+        with os.fdopen(handle, "w") as f:
+            f.write(text)
+        finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)
+    finally:
+        os.unlink(source)

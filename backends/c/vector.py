@@ -103,11 +103,7 @@ class _Body:
             c, x, y = (self.vector(v, "bool", mask) for v in args)
             return Value(f"(({c} & {x}) | (~{c} & {y}))", True, mask)
         x, y = self.vector(a, e.dtype), self.vector(b, e.dtype)
-        if not condition.varying:
-            # a vector has no ?: in C: spread the condition
-            c = self.vector(condition, "bool", MASK[e.dtype])
-        else:
-            c = self.vector(condition, "bool", MASK[e.dtype])
+        c = self.vector(condition, "bool", MASK[e.dtype])  # vectors have no ?: in C, so a uniform condition is spread
         return Value(f"vselect_{TAG[e.dtype]}({c}, {x}, {y})", True)
 
     def _cast(self, e: Expr) -> Value:
@@ -212,11 +208,6 @@ class _Body:
             each = f"for (int l = 0; l < {lanes}; l++) at[l * {by}] = of[l];"
             self.add(f"{{ {CTYPE[s.value.dtype]} *at = {pointer} + {start}; const v_{tag} of = {text}; {each} }}")
 
-    def combine(self, op: str, dtype: str, a: str, b: str) -> str:
-        if dtype == "bool":
-            return f"({a} {'|' if op in ('or', 'max', 'add') else '&'} {b})"
-        return vector_call(op, [a, b], dtype)
-
     def lane_mask(self, dtype: str) -> str:
         bits = MASK[dtype]
         return f"vlt_{bits}(vcast_i32_{bits}(viota_i32()), vset1_{bits}(left))"
@@ -226,16 +217,14 @@ class _Body:
         v = self.value(s.value)
         if dtype == "bool":
             text = self.vector(v, "bool", "i8")
-            identity = "0" if s.op in ("or", "max", "add") else "-1"
             if self.partial:
-                m = self.lane_mask("int8")
-                text = f"vselect_i8({m}, {text}, vset1_i8({identity}))"
+                text = f"vselect_i8({self.lane_mask('int8')}, {text}, vset1_i8({_vector_identity(s.op, dtype)}))"
         else:
             text = self.vector(v, dtype)
             if self.partial:
                 tag = TAG[dtype]
-                text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({_identity(s.op, dtype)}))"
-        self.add(f"{register} = {self.combine(s.op, dtype, register, text)};")
+                text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({_vector_identity(s.op, dtype)}))"
+        self.add(f"{register} = {_combine(s.op, dtype, register, text)};")
 
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
         """Each lane combines into an element of its own."""
@@ -253,7 +242,26 @@ class _Body:
                 else f"vgather_{tag}({pointer} + {start}, {by})"
             )
         new = self._stored(s.value)
-        self.store(Store(s.buffer, s.index, s.value), pointer, self.combine(s.op, dtype, old, new))
+        self.store(Store(s.buffer, s.index, s.value), pointer, _combine(s.op, dtype, old, new))
+
+
+def _is_any(op: str) -> bool:
+    """On bools every combination asks whether any of them holds, or whether all do."""
+    return op in ("or", "max", "add")
+
+
+def _combine(op: str, dtype: str, a: str, b: str) -> str:
+    """Two vectors combined lane by lane; bools are masks."""
+    if dtype == "bool":
+        return f"({a} {'|' if _is_any(op) else '&'} {b})"
+    return vector_call(op, [a, b], dtype)
+
+
+def _vector_identity(op: str, dtype: str) -> str:
+    """What changes nothing when combined; for bools, as a lane of a mask."""
+    if dtype == "bool":
+        return "0" if _is_any(op) else "-1"
+    return _identity(op, dtype)
 
 
 def _identity(op: str, dtype: str) -> str:
@@ -300,7 +308,7 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
         assert isinstance(s, Accumulate)
         dtype = dtype_of(s.buffer)
         tag = "i8" if dtype == "bool" else TAG[dtype]
-        start = ("0" if s.op in ("or", "max", "add") else "-1") if dtype == "bool" else _identity(s.op, dtype)
+        start = _vector_identity(s.op, dtype)
         lines.append("".join(f"v_{tag} {name}_{u} = vset1_{tag}({start}); " for u in range(unroll)))
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
@@ -342,17 +350,13 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
 
 
 def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer, scalar, is_register) -> list[str]:  # type: ignore[no-untyped-def]
-
-    def both(a: str, b: str) -> str:
-        if dtype == "bool":
-            return f"({a} {'|' if s.op in ('or', 'max', 'add') else '&'} {b})"
-        return vector_call(s.op, [a, b], dtype)
-
+    """Fold a register's vector accumulators into the element they accumulate for."""
     parts = [f"{name}_{u}" for u in range(unroll)]
     while len(parts) > 1:
-        parts = [both(parts[k], parts[k + 1]) if k + 1 < len(parts) else parts[k] for k in range(0, len(parts), 2)]
+        parts = [_combine(s.op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
     target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
     if dtype == "bool":
-        lanes = f"vreduce_{'max' if s.op in ('or', 'max', 'add') else 'min'}_u8((v_u8)({parts[0]} & 1))"
-        return [f"{target} = {scalar_call('or' if s.op in ('or', 'max', 'add') else 'and', [target, lanes], 'bool')};"]
+        word, extreme = ("or", "max") if _is_any(s.op) else ("and", "min")
+        lanes = f"vreduce_{extreme}_u8((v_u8)({parts[0]} & 1))"
+        return [f"{target} = {scalar_call(word, [target, lanes], 'bool')};"]
     return [f"{target} = {scalar_call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
