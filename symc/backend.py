@@ -38,7 +38,7 @@ from symc.loops.ir import Program
 
 __all__ = ["Backend", "Executable", "available", "load_backend"]
 
-_SHIPPED = {"c": "symc_backends.c", "interp": "symc_backends.interp"}
+_SHIPPED = {"c": "symc_backends.c", "cuda": "symc_backends.cuda", "interp": "symc_backends.interp"}
 """Where the back ends of this distribution live, for a source tree that was put on the path without being installed."""
 
 

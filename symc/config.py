@@ -45,6 +45,20 @@ class Config:
         The C compiler; empty means: look for ``$CC``, ``cc``, ``gcc``, ``clang``, then the package ``ziglang``.
     cflags : str
         Extra flags for the C compiler.
+    cuda_libraries : str
+        Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
+        cuBLAS and cuDNN before it asks the installed wheels and the system's loader.
+    cuda_device : int
+        Which GPU.
+    cuda_memory : int
+        Bytes of GPU memory that symc may hold; 0 means all that is free.
+    cuda_workspace : int
+        Bytes of scratch memory that one convolution or matrix product may take on the GPU.
+    cuda_precision : str
+        Arithmetic of matrix products and convolutions of float32 on the GPU: ``"float32"``, ``"tf32"`` (19-bit
+        operands) or ``"bfloat16"`` (operands rounded to bfloat16); sums are float32 in each.
+    cuda_graphs : bool
+        Record the launches of a function once and replay them.
     exception_verbosity : str
         Kept for old programs; errors always say everything.
     compute_test_value : str
@@ -61,6 +75,12 @@ class Config:
     cache_dir: str = field(default_factory=_default_cache)
     compiler: str = field(default_factory=lambda: os.environ.get("CC", ""))
     cflags: str = ""
+    cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
+    cuda_device: int = 0
+    cuda_memory: int = 0
+    cuda_workspace: int = 256 << 20
+    cuda_precision: str = "float32"
+    cuda_graphs: bool = True
     exception_verbosity: str = "high"
     compute_test_value: str = "off"
     on_unused_input: str = "raise"
@@ -68,6 +88,7 @@ class Config:
     _choices = {
         "floatX": ("float32", "float64"),
         "mode": ("fast_run", "fast_compile", "no_rewrite"),
+        "cuda_precision": ("float32", "tf32", "bfloat16"),
         "on_unused_input": ("raise", "warn", "ignore"),
     }
 

@@ -11,7 +11,8 @@ from typing import Any
 import cffi
 
 from symc.config import config
-from symc_backends.c import cache, toolchain
+from symc_backends import cache
+from symc_backends.c import toolchain
 
 __all__ = ["RUNTIME", "build", "ffi", "runtime"]
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from symc.errors import CompileError
 from symc.loops.ir import Buffer, Program
-from symc_backends.c import cache, launcher, toolchain
+from symc_backends import cache
+from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
 from symc_backends.c.run import Executable
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from symc.config import config
 from symc.errors import CompileError
+from symc_backends import cache
 
 __all__ = ["command", "compile_shared", "identity", "missing"]
 
@@ -83,8 +84,6 @@ def _identity(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
 
 def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
     """The compiler's version, remembered in the cache by its file's date and size: a warm start runs no compiler."""
-    from symc_backends.c import cache
-
     key = cache.digest(repr((compiler, stamp)))
     found = cache.read_text(f"compiler-{key}")
     if found is None:

@@ -1,6 +1,6 @@
 """The content-addressed cache: files named by the digest of everything they were made from.
 
-Nothing in it is trusted: a library stands beside a file that holds its own digest, and one that fails it is built
+Nothing in it is trusted: a file stands beside a file that holds its own digest, and one that fails it is built
 again. Files are written under a temporary name and renamed, so that there are no locks and no halves.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from symc.config import config
 
-__all__ = ["digest", "folder", "library", "read_text", "write_text"]
+__all__ = ["artifact", "digest", "folder", "library", "read_text", "write_text"]
 
 
 def digest(*parts: str | bytes) -> str:
@@ -58,9 +58,14 @@ def write_text(name: str, text: str) -> None:
     _replace(folder() / name, text.encode())
 
 
+def _sum(path: Path) -> Path:
+    """Where the digest of a file lies."""
+    return path.with_suffix(".sum")
+
+
 def _sound(path: Path) -> bool:
     try:
-        expected = path.with_suffix(".sum").read_text(encoding="ascii")
+        expected = _sum(path).read_text(encoding="ascii")
         return hashlib.sha256(path.read_bytes()).hexdigest() == expected
     except OSError:
         return False
@@ -68,19 +73,24 @@ def _sound(path: Path) -> bool:
 
 def library(key: str, build: Callable[[str], None]) -> str:
     """The path of the shared library called ``key``, made by ``build(path)`` if it is not there or not sound."""
-    path = folder() / f"{key}.so"
+    return artifact(f"{key}.so", build)
+
+
+def artifact(name: str, build: Callable[[str], None]) -> str:
+    """The path of the cache's file ``name``, made by ``build(path)`` if it is not there or not sound."""
+    path = folder() / name
     if _sound(path):
         return str(path)
-    handle, name = tempfile.mkstemp(dir=folder(), prefix=".new-", suffix=".so")
+    handle, fresh = tempfile.mkstemp(dir=folder(), prefix=".new-", suffix=path.suffix)
     os.close(handle)
     try:
-        build(name)
-        content = Path(name).read_bytes()
-        _replace(path.with_suffix(".sum"), hashlib.sha256(content).hexdigest().encode())
-        os.chmod(name, 0o700)
-        os.replace(name, path)
+        build(fresh)
+        content = Path(fresh).read_bytes()
+        _replace(_sum(path), hashlib.sha256(content).hexdigest().encode())
+        os.chmod(fresh, 0o700)
+        os.replace(fresh, path)
     except BaseException:
-        if os.path.exists(name):
-            os.unlink(name)
+        if os.path.exists(fresh):
+            os.unlink(fresh)
         raise
     return str(path)

@@ -1,0 +1,180 @@
+"""The GPU as the rest of the back end sees it: one primary context, one stream, a pool of memory, modules, launches.
+
+Nothing here runs at import. ``current()`` opens the device on first use; ``problem()`` says in one sentence why it
+cannot. All work of this process goes to one stream, in order: memory that a launch still reads may be handed on at
+once, since whoever writes to it comes later in the same stream.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from symc.config import config
+from symc.errors import CompileError
+from symc_backends.cuda import libraries
+
+__all__ = ["Device", "DeviceMemoryError", "current", "problem"]
+
+
+class DeviceMemoryError(MemoryError):
+    """The GPU has too little memory; ``asked`` bytes were wanted."""
+
+    def __init__(self, asked: int, held: int, free: int) -> None:
+        super().__init__(f"the GPU has no room for {asked:,} bytes more: symc holds {held:,}, {free:,} are free")
+        self.asked = asked
+
+
+def problem() -> str | None:
+    """Why no GPU can be used here, and what to do about it; None if one can."""
+    try:
+        current()
+    except CompileError as reason:
+        return str(reason)
+    return None
+
+
+def current() -> Device:
+    """The device that ``symc.config.cuda_device`` names, opened on first use.
+
+    Raises
+    ------
+    CompileError
+        With one sentence: PyCUDA, the driver or a GPU is missing.
+    """
+    return _open(config.cuda_device)
+
+
+@lru_cache(maxsize=8)
+def _open(ordinal: int) -> Device:
+    return Device(ordinal, _driver())
+
+
+def _driver() -> Any:
+    """PyCUDA's driver module, initialised."""
+    libraries.preload("libcuda.so.1")
+    try:
+        import pycuda.driver as driver
+    except ModuleNotFoundError as reason:
+        raise CompileError(f"PyCUDA is not installed ({reason}); run: pip install 'symc[cuda]'") from None
+    except ImportError as reason:
+        text = f"PyCUDA cannot load the NVIDIA driver ({reason})"
+        raise CompileError(f"{text}; install a driver that supports CUDA 12 or newer") from None
+    try:
+        driver.init()
+        count = driver.Device.count()
+    except driver.Error as reason:
+        raise CompileError(f"the NVIDIA driver does not start ({reason}); check it with nvidia-smi") from None
+    if count == 0:
+        raise CompileError("the NVIDIA driver finds no GPU; check it with nvidia-smi, and CUDA_VISIBLE_DEVICES")
+    return driver
+
+
+class Device:
+    """One GPU. ``with device:`` makes its context current in this thread and keeps other threads out.
+
+    Attributes
+    ----------
+    driver : module
+        ``pycuda.driver``.
+    name, arch : str
+        The product, and its architecture as compilers name it, such as ``"sm_90"``.
+    stream : pycuda.driver.Stream
+        The one stream on which everything runs.
+    processors : int
+        Multiprocessors.
+    """
+
+    def __init__(self, ordinal: int, driver: Any) -> None:
+        count = driver.Device.count()
+        if not 0 <= ordinal < count:
+            raise CompileError(f"symc.config.cuda_device is {ordinal}, but the GPUs here are 0 .. {count - 1}")
+        self.driver = driver
+        handle = driver.Device(ordinal)
+        self.name = str(handle.name())
+        self.capability = handle.compute_capability()
+        self.arch = "sm_{}{}".format(*self.capability)
+        self.processors = int(handle.multiprocessor_count)
+        self.total = int(handle.total_memory())
+        self.lock = threading.RLock()
+        self._depth = 0
+        self.context = handle.retain_primary_context()
+        with self:
+            self.stream = driver.Stream()
+            from pycuda.tools import DeviceMemoryPool
+
+            self._pool = DeviceMemoryPool()
+            self._arena: Any = None
+            self.arena_size = 0
+        atexit.register(self._close)
+
+    def __enter__(self) -> Device:
+        self.lock.acquire()
+        if self._depth == 0:
+            self.context.push()
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.context.pop()
+        self.lock.release()
+
+    def _close(self) -> None:
+        with self:
+            self._arena = None
+            self.stream.synchronize()
+            self._pool.free_held()
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Bytes that the pool holds, in use or ready to be used again."""
+        return int(self._pool.managed_bytes)
+
+    @property
+    def active(self) -> int:
+        """Bytes of the pool that are in use."""
+        return int(self._pool.active_bytes)
+
+    def empty(self, nbytes: int) -> Any:
+        """Fresh memory from the pool; ``int(...)`` of it is its address, and dropping it gives it back."""
+        if config.cuda_memory and self.active + nbytes > config.cuda_memory:
+            raise DeviceMemoryError(nbytes, self.held, max(config.cuda_memory - self.active, 0))
+        if config.cuda_memory and self.held + nbytes > config.cuda_memory:
+            self._pool.free_held()
+        try:
+            return self._pool.allocate(max(nbytes, 16))
+        except self.driver.MemoryError:
+            self.stream.synchronize()
+            self._pool.free_held()
+        try:
+            return self._pool.allocate(max(nbytes, 16))
+        except self.driver.MemoryError:
+            free, _ = self.driver.mem_get_info()
+            raise DeviceMemoryError(nbytes, self.held, int(free)) from None
+
+    def arena(self, nbytes: int) -> int:
+        """The address of scratch memory that all functions share; it moves when a function wants more than ever."""
+        if nbytes > self.arena_size or self._arena is None:
+            self._arena = None
+            self.arena_size = 0
+            self._arena = self.empty(nbytes)
+            self.arena_size = nbytes
+        return int(self._arena)
+
+    # --- code -----------------------------------------------------------------------------------------------------
+
+    def load(self, cubin: bytes) -> Any:
+        """A module from machine code; ``module.get_function(name)`` gives its kernels."""
+        return self.driver.module_from_buffer(cubin)
+
+    def launch(self, function: Any, grid: Any, block: Any, arguments: np.ndarray, shared: int = 0) -> None:
+        """Start a kernel; ``arguments`` holds one 8-byte word for each parameter (an address or an int64)."""
+        function._launch_kernel(grid, block, arguments, shared, self.stream)
