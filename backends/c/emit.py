@@ -23,7 +23,7 @@ from symc.loops.ir import (
     Statement,
     Store,
 )
-from symc_backends.c.dialect import CTYPE, literal, scalar_call
+from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.vector import can_vectorise, emit_simd
 
 __all__ = ["emit"]
@@ -137,20 +137,6 @@ def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
     raise TypeError(f"a dim of a form that has no C text: {dim!r}")
 
 
-def _scalar(e: Expr) -> str:
-    """A scalar expression as C text."""
-    if e.op == "const":
-        return literal(e.value, e.dtype)
-    if e.op == "var":
-        return e.value
-    args = [_scalar(a) for a in e.args]
-    if e.op == "cast":
-        if e.dtype == "bool":
-            return f"({args[0]} != 0)"
-        return f"(({CTYPE[e.dtype]}){args[0]})"
-    return scalar_call(e.op, args, e.dtype if e.op == "select" else e.args[0].dtype)
-
-
 class _KernelText:
     """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
 
@@ -193,20 +179,20 @@ class _KernelText:
         return lines
 
     def element(self, buffer: str, at: Expr) -> str:
-        return buffer if self.is_register(buffer) else f"{buffer}[{_scalar(at)}]"
+        return buffer if self.is_register(buffer) else f"{buffer}[{C.scalar(at)}]"
 
     def statement(self, s: Statement, seen: list[Statement]) -> list[str]:
         if isinstance(s, Let):
-            return [f"const {CTYPE[s.value.dtype]} {s.name} = {_scalar(s.value)};"]
+            return [f"const {CTYPE[s.value.dtype]} {s.name} = {C.scalar(s.value)};"]
         if isinstance(s, Load):
             return [f"const {CTYPE[s.dtype]} {s.name} = {self.element(s.buffer, s.index)};"]
         if isinstance(s, Store):
-            return [f"{self.element(s.buffer, s.index)} = {_scalar(s.value)};"]
+            return [f"{self.element(s.buffer, s.index)} = {C.scalar(s.value)};"]
         if isinstance(s, Accumulate):
             target = self.element(s.buffer, s.index)
-            return [f"{target} = {scalar_call(s.op, [target, _scalar(s.value)], self.dtype_of(s.buffer))};"]
+            return [f"{target} = {C.call(s.op, [target, C.scalar(s.value)], self.dtype_of(s.buffer))};"]
         if isinstance(s, If):
-            return [f"if ({_scalar(s.condition)}) {{", *self.block(s.body, seen), "}"]
+            return [f"if ({C.scalar(s.condition)}) {{", *self.block(s.body, seen), "}"]
         if isinstance(s, Alloc):
             return self._alloc(s)
         if isinstance(s, Call):
@@ -226,21 +212,21 @@ class _KernelText:
         if self.slots < SCRATCH_SLOTS:
             self.slots += 1
             return [
-                f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({_scalar(s.size)}));"
+                f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({C.scalar(s.size)}));"
             ]
-        return [f"{ctype} {s.name}[{_scalar(s.size)} + 1];"]
+        return [f"{ctype} {s.name}[{C.scalar(s.size)} + 1];"]
 
     def _call(self, s: Call) -> list[str]:
         buffers = ", ".join(f"(void *){b}" for b in s.buffers)
-        params = ", ".join(_scalar(p) for p in s.params)
+        params = ", ".join(C.scalar(p) for p in s.params)
         return [f"{{ void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}}; symc_{s.name}(cb, cp); }}"]
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(s, _scalar, self.pointer, self.dtype_of, self.is_register)
+            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel":
             return self._parallel(s, seen)
-        i, extent = s.index, _scalar(s.extent)
+        i, extent = s.index, C.scalar(s.extent)
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
 
@@ -259,6 +245,6 @@ class _KernelText:
         if s.work is None:
             grain = "1"
         else:
-            work = f"({_scalar(s.work)})"
+            work = f"({C.scalar(s.work)})"
             grain = f"({work} >= {CHUNK_WORK} ? 1 : {CHUNK_WORK} / ({work} < 1 ? 1 : {work}))"
-        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {_scalar(s.extent)}, {grain}); }}"]
+        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {C.scalar(s.extent)}, {grain}); }}"]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from symc.dtypes import BITS
 from symc.loops.expr import Expr, call, coefficient, names_in, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
-from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, literal, scalar_call, vector_call
+from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
+from symc_backends.dialect import identity
 
 __all__ = ["can_vectorise", "emit_simd"]
 
@@ -261,20 +262,7 @@ def _vector_identity(op: str, dtype: str) -> str:
     """What changes nothing when combined; for bools, as a lane of a mask."""
     if dtype == "bool":
         return "0" if _is_any(op) else "-1"
-    return _identity(op, dtype)
-
-
-def _identity(op: str, dtype: str) -> str:
-    import numpy as np
-
-    if op in ("add", "or"):
-        return literal(0, dtype)
-    if op == "mul":
-        return literal(1, dtype)
-    if op == "and":
-        return literal(-1, dtype)
-    low, high = (-np.inf, np.inf) if dtype.startswith("float") else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return literal(low if op == "max" else high, dtype)
+    return C.literal(identity(op, dtype), dtype)
 
 
 def _is_affine(e: Expr) -> bool:
@@ -358,5 +346,5 @@ def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer,
     if dtype == "bool":
         word, extreme = ("or", "max") if _is_any(s.op) else ("and", "min")
         lanes = f"vreduce_{extreme}_u8((v_u8)({parts[0]} & 1))"
-        return [f"{target} = {scalar_call(word, [target, lanes], 'bool')};"]
-    return [f"{target} = {scalar_call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
+        return [f"{target} = {C.call(word, [target, lanes], 'bool')};"]
+    return [f"{target} = {C.call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
