@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from symc.dtypes import BITS
-from symc.loops.expr import Expr, call, coefficient, names_in, var
+from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
@@ -118,26 +118,14 @@ class _Body:
 
     # --- addresses ------------------------------------------------------------------------------------------------
 
-    def seen_through(self, e: Expr) -> Expr:
-        """An index with the loop's own int64 definitions put in."""
-        if e.op == "var" and e.value in self.definitions:
-            return self.seen_through(self.definitions[e.value])
-        if not e.args:
-            return e
-        args = tuple(self.seen_through(a) for a in e.args)
-        if all(new is old for new, old in zip(args, e.args)):
-            return e
-
-        return call(e.op, *args) if e.op != "cast" else Expr("cast", args, e.dtype)
-
     def address(self, at: Expr) -> tuple[str, Expr | None, str]:
         """How an index moves with the loop: (text for the first lane, stride or None if irregular, vector text)."""
-        plain = self.seen_through(at)
+        plain = substituted(at, self.definitions)
         stride = coefficient(plain, self.loop.index)
         loaded = self.varying_names - {self.loop.index}
         if stride is None or not loaded.isdisjoint(names_in(plain)):
             return "", None, self.vector(self.value(at), "int64")
-        start = _substitute(plain, self.loop.index, var(self.position))
+        start = substituted(plain, {self.loop.index: var(self.position)})
         return self.scalar(start), stride, ""
 
     # --- statements -----------------------------------------------------------------------------------------------
@@ -267,16 +255,6 @@ def _vector_identity(op: str, dtype: str) -> str:
 
 def _is_affine(e: Expr) -> bool:
     return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(_is_affine(a) for a in e.args)
-
-
-def _substitute(e: Expr, name: str, by: Expr) -> Expr:
-    if e.op == "var":
-        return by if e.value == name else e
-    if not e.args:
-        return e
-
-    args = tuple(_substitute(a, name, by) for a in e.args)
-    return Expr("cast", args, e.dtype) if e.op == "cast" else call(e.op, *args)
 
 
 def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  # type: ignore[no-untyped-def]

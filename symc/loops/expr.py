@@ -10,7 +10,7 @@ dialect says how to write it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -409,6 +409,19 @@ def parts(e: Expr) -> list[Expr]:
 def names_in(e: Expr) -> set[str]:
     """The variables an expression reads."""
     return {x.value for x in parts(e) if x.op == "var"}
+
+
+def substituted(e: Expr, definitions: Mapping[str, Expr]) -> Expr:
+    """``e`` with names replaced by what they are defined as, and names in these as well; index arithmetic is folded."""
+    if e.op == "var":
+        made = definitions.get(e.value, e)
+        return e if made is e or (made.op == "var" and made.value == e.value) else substituted(made, definitions)
+    if not e.args:
+        return e
+    args = tuple(substituted(a, definitions) for a in e.args)
+    if all(new is old for new, old in zip(args, e.args)):
+        return e
+    return Expr("cast", args, e.dtype) if e.op == "cast" else call(e.op, *args)
 
 
 def coefficient(e: Expr, name: str) -> Expr | None:

@@ -1,0 +1,202 @@
+"""Which threads run which iterations: from a kernel of the loop IR to launches and library calls.
+
+A kernel's body becomes a list of *actions*. A ``Launch`` starts one CUDA kernel in one of three shapes:
+
+*teams*
+    a parallel loop: each iteration is run by a *team* of threads, 1 to 512 of them, which share the iterations of the
+    simd loops inside and do everything else alike. How many threads make a team follows from how long the simd loops
+    are, at launch; small teams share a block.
+*flat*
+    a simd loop by itself, or an ``unordered`` one: all threads of the grid share it.
+*block*
+    whatever else stands outside parallel loops: one team does it all.
+
+A ``LibraryCall`` hands buffers to a routine of ``symc.loops.calls``. What is computed before a loop and used in it is
+computed again in each launch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from symc.errors import CompileError
+from symc.loops.expr import ONE, Expr, names_in
+from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
+
+__all__ = ["Action", "Launch", "LibraryCall", "actions_of", "bound", "inner_loops", "walk"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start of a CUDA kernel.
+
+    Attributes
+    ----------
+    shape : {"teams", "flat", "block"}
+    before : tuple of Let and Load
+        What every thread computes first.
+    loop : For or None
+        The loop that is shared among teams or threads.
+    body : tuple of Statement
+        What one team does: the parallel loop's body, or the statements of a block.
+    """
+
+    shape: str
+    before: tuple[Statement, ...]
+    loop: For | None
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class LibraryCall:
+    """A routine, on kernel buffers and with whole-number parameters over the kernel's dims."""
+
+    call: Call
+    before: tuple[Statement, ...] = field(default=())
+
+
+Action = Launch | LibraryCall
+
+
+def walk(body: Sequence[Statement]) -> Iterator[Statement]:
+    """Every statement, those inside loops and conditions included."""
+    for s in body:
+        yield s
+        if isinstance(s, (For, If)):
+            yield from walk(s.body)
+
+
+def inner_loops(body: Sequence[Statement], kind: str = "simd") -> list[For]:
+    """The loops of a kind, at any depth."""
+    return [s for s in walk(body) if isinstance(s, For) and s.kind == kind]
+
+
+def touched(s: Statement) -> set[str]:
+    """The names of the memory that a statement, or one inside it, reads or writes."""
+    found: set[str] = set()
+    for x in walk([s]):
+        if isinstance(x, (Load, Store, Accumulate)):
+            found.add(x.buffer)
+        elif isinstance(x, Call):
+            found.update(x.buffers)
+    return found
+
+
+def actions_of(kernel: Kernel) -> list[Action]:
+    """The launches and calls that run a kernel, in order."""
+    private = {s.name for s in kernel.body if isinstance(s, Alloc)}
+    actions: list[Action] = []
+    seen: list[Statement] = []
+    block: list[Statement] = []
+
+    def flush() -> None:
+        if any(not isinstance(s, (Let, Load, Alloc)) for s in block):
+            actions.append(Launch("block", (), None, tuple(block)))
+        block.clear()
+
+    for s in kernel.body:
+        if isinstance(s, (Let, Load)):
+            block.append(s)
+            seen.append(s)
+        elif isinstance(s, Call):
+            flush()
+            actions.append(LibraryCall(s))
+            block.extend(seen)
+        elif isinstance(s, For) and s.kind != "serial" and not touched(s) & private:
+            if any(isinstance(x, Call) for x in walk(s.body)):
+                raise CompileError(f"kernel {kernel.name}: a library call inside a loop has no CUDA form")
+            flush()
+            shape = "teams" if s.kind == "parallel" else "flat"
+            actions.append(Launch(shape, _needed(seen, s), s, s.body))
+            block.extend(seen)
+        else:
+            block.append(s)
+    flush()
+    return actions
+
+
+def _needed(seen: Sequence[Statement], loop: For) -> tuple[Statement, ...]:
+    """Those of the values computed before a loop that it uses, directly or not."""
+    wanted: set[str] = set(names_in(loop.extent))
+    for s in walk([loop]):
+        wanted |= _reads(s)
+    kept: list[Statement] = []
+    for s in reversed(seen):
+        assert isinstance(s, (Let, Load))
+        if s.name in wanted:
+            kept.append(s)
+            wanted |= _reads(s)
+    return tuple(reversed(kept))
+
+
+def _reads(s: Statement) -> set[str]:
+    if isinstance(s, Let):
+        return names_in(s.value)
+    if isinstance(s, Load):
+        return names_in(s.index)
+    if isinstance(s, (Store, Accumulate)):
+        return names_in(s.index) | names_in(s.value)
+    if isinstance(s, For):
+        return names_in(s.extent)
+    if isinstance(s, If):
+        return names_in(s.condition)
+    if isinstance(s, Alloc):
+        return names_in(s.size)
+    if isinstance(s, Call):
+        return set().union(*[names_in(p) for p in s.params])
+    assert isinstance(s, Barrier)
+    return set()
+
+
+def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) -> int | None:
+    """The value of an index, or what it cannot exceed, from the kernel's dims; None where nothing can be told.
+
+    Loop counters and loaded values count as unknown but not negative, as what they are subtracted from is then the
+    bound.
+    """
+    if e.op == "const":
+        return int(e.value)
+    if e.op == "var":
+        if e.value in known:
+            return known[e.value]
+        return bound(definitions[e.value], known, definitions) if e.value in definitions else None
+    parts = [bound(a, known, definitions) for a in e.args]
+    if e.op == "sub":
+        exact = _exact(e.args[1], known)
+        return None if parts[0] is None else parts[0] - (exact or 0)
+    if e.op == "min":
+        return min((p for p in parts if p is not None), default=None)
+    if e.op == "mod":
+        return None if parts[1] is None else parts[1] - 1
+    if any(p is None for p in parts):
+        return None
+    whole = [p for p in parts if p is not None]
+    if e.op == "floordiv":
+        exact = _exact(e.args[1], known)
+        return whole[0] // exact if exact else whole[0]
+    simple = {"add": sum, "max": max}
+    if e.op in simple:
+        return simple[e.op](whole)
+    if e.op == "mul":
+        return whole[0] * whole[1]
+    return max(whole[1:]) if e.op == "select" else None
+
+
+def _exact(e: Expr, known: Mapping[str, int]) -> int | None:
+    """The value of an index over dims and constants alone."""
+    if e.op == "const":
+        return int(e.value)
+    if e.op == "var":
+        return known.get(e.value)
+    values = [_exact(a, known) for a in e.args]
+    if any(v is None for v in values):
+        return None
+    a, b = (values + [0])[:2]
+    assert a is not None and b is not None
+    return {"add": a + b, "sub": a - b, "mul": a * b}.get(e.op)
+
+
+def total(loop: For | None) -> Expr:
+    """How many iterations teams or threads share."""
+    return ONE if loop is None else loop.extent
