@@ -7,6 +7,7 @@ import tempfile
 
 import numpy as np
 import pytest
+from cuda_emulator.fixtures import emulated_device  # noqa: F401
 
 import symc
 
