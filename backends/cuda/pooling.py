@@ -1,0 +1,50 @@
+"""Pooling of our own: the three ``pool2d`` calls as launches.
+
+They read each element a few times, close together, and write each once: memory sets their pace.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from symc_backends.cuda import kernels
+from symc_backends.cuda.kernels import Launch, Pointer, Stage
+from symc_backends.cuda.tiling import LIMIT
+
+__all__ = ["Pool", "own"]
+
+_KERNELS = {
+    "pool2d_forward": "pool_forward",
+    "pool2d_backward": "pool_backward",
+    "pool2d_max_grad_grad": "pool_max_grad_grad",
+}
+
+
+class Pool(NamedTuple):
+    """The parameters of the ``pool2d`` calls, in their order."""
+
+    N: int
+    H: int
+    W: int
+    OH: int
+    OW: int
+    win_h: int
+    win_w: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    mode: int
+
+    def results(self, which: str) -> int:
+        """Elements of what the call named ``which`` writes."""
+        return self.N * (self.H * self.W if which == "pool2d_backward" else self.OH * self.OW)
+
+
+def own(which: str, pool: Pool, dtype: str, device: Any) -> tuple[int, list[Stage]]:
+    """The bytes of workspace (none) and the launch that computes the call named ``which``."""
+    if max(pool.H * pool.W, pool.OH * pool.OW) >= LIMIT:
+        raise ValueError(f"images of this size are more than symc's own kernels can count: {pool}")
+    buffers = [Pointer(k) for k in range(2 if which == "pool2d_forward" else 4)]
+    kernel = kernels.pool(_KERNELS[which], dtype)
+    return 0, [Launch(device, kernel, kernels.blocks(device, pool.results(which)), (*buffers, *pool))]

@@ -1,0 +1,78 @@
+"""Which tile a product is cut into, and into how many pieces its sums are divided: a model of where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from symc.config import config
+from symc_backends.cuda.kernels import SHAPES, Shape
+
+__all__ = ["LIMIT", "Plan", "plan"]
+
+LIMIT = 2**31 - 2**16
+"""Kernels count rows, columns, pixels and summed elements in 32 bits, and go a little beyond the last."""
+
+_START = 64
+"""What starting and ending a tile costs, in elements of the summed axis."""
+_SECOND_STAGE = 650_000
+"""What one more launch costs, in multiplications of a multiprocessor."""
+_ELEMENT = 40
+"""What reading one element from global memory costs, likewise."""
+_LONE_BLOCK = 1.3
+"""A multiprocessor with one block alone waits for memory more often."""
+_SIZE = {"f32": 4, "f64": 8}
+
+
+class Plan(NamedTuple):
+    """``pieces`` of ``span`` elements of the summed axis; ``tiles`` blocks for each piece."""
+
+    shape: Shape
+    tiles: int
+    pieces: int
+    span: int
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        return (self.tiles, self.pieces, 1)
+
+
+def plan(device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool) -> Plan:
+    """The cheapest plan for ``jobs`` products of ``rows x depth`` by ``depth x cols``.
+
+    ``divisible``: the sum may be divided, at the cost of a second stage that adds up the pieces. That depends on
+    nothing but the sizes and the device, so that results are the same every time.
+    """
+    found = min(
+        _candidates(device, dtype, jobs, rows, cols, depth, divisible),
+        key=lambda p: _cost(p, device.processors, jobs * rows * cols),
+    )
+    if found.tiles >= LIMIT or max(rows, cols, depth) >= LIMIT:
+        raise ValueError(f"{jobs} products of {rows} x {depth} by {depth} x {cols} are more than our kernels can count")
+    return found
+
+
+def _candidates(
+    device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool
+) -> Iterator[Plan]:
+    for shape in SHAPES[dtype]:
+        tiles = jobs * -(-rows // shape.rows) * -(-cols // shape.cols)
+        pieces = 1
+        while True:
+            span = max(-(-depth // pieces // shape.depth) * shape.depth, shape.depth)
+            count = max(-(-depth // span), 1)
+            if count == pieces:
+                yield Plan(shape, tiles, pieces, span)
+            pieces *= 2
+            room = pieces * jobs * rows * cols * _SIZE[dtype] <= config.cuda_workspace
+            if not divisible or not room or depth < pieces * 128 or tiles * pieces > 8 * device.processors:
+                break
+
+
+def _cost(plan: Plan, processors: int, results: int) -> float:
+    at_once = -(-plan.tiles * plan.pieces // processors)
+    steps = plan.span + _START
+    time = at_once * plan.shape.rows * plan.shape.cols * steps / plan.shape.rate * (_LONE_BLOCK if at_once == 1 else 1)
+    if plan.pieces > 1:
+        time += _SECOND_STAGE + _ELEMENT * (plan.pieces + 1) * results / processors
+    return time
