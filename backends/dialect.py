@@ -53,7 +53,8 @@ class Dialect:
             suffix = {"int64": self.suffix64, "uint64": self.suffix_u64, "uint32": "U"}.get(dtype, "")
             text = f"{number}{suffix}"
             return f"(({CTYPE[dtype]}){text})" if BITS[dtype] < 32 or number < 0 else text
-        number = float(value)
+        with np.errstate(over="ignore"):
+            number = float(np.dtype(dtype).type(value))
         if math.isnan(number):
             return self.nan[dtype]
         if math.isinf(number):

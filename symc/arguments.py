@@ -52,10 +52,13 @@ class In:
 
 
 class Out:
-    """An output; ``borrow`` is accepted for old programs and means nothing: outputs are always the caller's own."""
+    """An output. With ``borrow`` a result that lies on a device stays there: the call returns the device's own array,
+    which the next function on that device takes as it is. On the CPU it means nothing.
+    """
 
     def __init__(self, variable: Variable, borrow: bool = False) -> None:
         self.variable = as_tensor(variable)
+        self.borrow = borrow
 
 
 def input_specs(inputs: Any) -> list[In]:
@@ -77,22 +80,21 @@ def _as_input(v: Any) -> Variable:
     return v
 
 
-def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable]]:
-    """How the results of a call are to be arranged, and the output variables in order.
+def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable], list[bool]]:
+    """How the results of a call are to be arranged, the output variables in order, and which of them are borrowed.
 
     The arrangement is None, ``"single"``, the length of a list, or the keys of a dict.
     """
-
-    def one(o: Any) -> Variable:
-        return o.variable if isinstance(o, Out) else as_tensor(o)
-
+    pattern: Any = "single"
+    given = [outputs]
     if outputs is None:
-        return None, []
-    if isinstance(outputs, dict):
-        return list(outputs), [one(o) for o in outputs.values()]
-    if isinstance(outputs, (list, tuple)):
-        return len(outputs), [one(o) for o in outputs]
-    return "single", [one(outputs)]
+        pattern, given = None, []
+    elif isinstance(outputs, dict):
+        pattern, given = list(outputs), list(outputs.values())
+    elif isinstance(outputs, (list, tuple)):
+        pattern, given = len(outputs), list(outputs)
+    made = [o if isinstance(o, Out) else Out(o) for o in given]
+    return pattern, [o.variable for o in made], [o.borrow for o in made]
 
 
 def _pairs(value: Any) -> list[tuple[Any, Any]]:

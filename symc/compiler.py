@@ -22,6 +22,7 @@ from symc.op import Loops, Pointwise, View
 from symc.rewrite import rules
 from symc.rewrite.engine import rewrite
 from symc.settle import Settled, settle
+from symc.target import CPU, Target
 
 __all__ = ["PASSES", "State", "compile_graph"]
 
@@ -37,6 +38,8 @@ class State:
     updates : list of (SharedVariable, position)
         Which shared variable takes which output.
     mode : str
+    target : Target
+        What the loops are for.
     settled : Settled
     graph : list of Variable
         The outputs as the last graph pass left them.
@@ -49,6 +52,7 @@ class State:
     outputs: Sequence[Variable]
     updates: Sequence[tuple[SharedVariable, int]]
     mode: str = "fast_run"
+    target: Target = CPU
     settled: Settled | None = None
     graph: Sequence[Variable] = ()
     units: Sequence[Unit] = ()
@@ -119,7 +123,7 @@ def rewrite_special(state: State) -> State:
 
 def fuse_loops(state: State) -> State:
     """Units of work: groups of fused ops, library calls."""
-    units, stored = fuse(state.graph)
+    units, stored = fuse(state.graph, state.target)
     return replace(state, units=units, stored=stored)
 
 

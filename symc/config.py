@@ -59,6 +59,8 @@ class Config:
         operands) or ``"bfloat16"`` (operands rounded to bfloat16); sums are float32 in each.
     cuda_graphs : bool
         Record the launches of a function once and replay them.
+    cuda_blocking : bool
+        Wait for every kernel, so that one that fails is named.
     exception_verbosity : str
         Kept for old programs; errors always say everything.
     compute_test_value : str
@@ -81,6 +83,7 @@ class Config:
     cuda_workspace: int = 256 << 20
     cuda_precision: str = "float32"
     cuda_graphs: bool = True
+    cuda_blocking: bool = False
     exception_verbosity: str = "high"
     compute_test_value: str = "off"
     on_unused_input: str = "raise"

@@ -15,6 +15,7 @@ from symc.evaluate import evaluate
 from symc.graph import SharedVariable, Variable, toposort
 from symc.loops.ir import Program
 from symc.profile import costs
+from symc.storage import HOST, Space
 
 if TYPE_CHECKING:
     from symc.function import Function
@@ -32,6 +33,8 @@ class Core:
         self.settled = self.state.settled
         self.program: Program = self.state.program
         backend: Backend = owner.backend
+        make_space = getattr(backend, "space", None)
+        self.space: Space = HOST if make_space is None else make_space()
         self.text = backend.emit(self.program)
         if owner.profile is None:
             self.record = None
@@ -70,7 +73,7 @@ class Core:
                 shared.storage.watch(fast)
         return fast
 
-    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def run(self, arrays: list[Any]) -> list[Any]:
         """The results for these arguments, through the plan of their shapes."""
         key = tuple(a.shape for a in arrays)
         if self.settled.values:
@@ -90,7 +93,7 @@ class Core:
         """For messages: what the call got, and where it was called."""
         named = [(v.name or f"input {k}", a) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
         parts = [f"{name}: {a.dtype}{a.shape}" for name, a in named]
-        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.array.shape}" for s in self.shared]
+        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.shape}" for s in self.shared]
         return f"  given: {', '.join(parts) or 'nothing'}\n  called at {here()}"
 
     def _input_symbols(self, key: Any, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
@@ -109,7 +112,7 @@ class Core:
 
     def _value_dims(self, key: Any, arrays: Sequence[np.ndarray]) -> tuple[tuple[Any, int], ...]:
         """The values of the integer scalars that serve as dims."""
-        given = {self.settled.sources[v]: a for v, a in zip(self.owner.inputs, arrays)}
+        given = {self.settled.sources[v]: np.asarray(a) for v, a in zip(self.owner.inputs, arrays)}
         given |= {self.settled.sources[s]: s.storage.array for s in self.shared}
         symbols = dict(self._input_symbols(key, arrays))
         for stage in self.stages:
@@ -186,42 +189,47 @@ class Plan:
                     found = f"  in this call: {left} and {right}\n{core.given(arrays)}"
                     raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
 
-    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The results for arguments of these shapes; shared variables take their next values."""
-        core = self.core
-        arrays = self._apart(arrays)
-        bound: list[np.ndarray | None] = []
-        results: list[np.ndarray] = [None] * len(core.owner.outputs)  # type: ignore[list-item]
-        fresh: list[tuple[int, np.ndarray]] = []
+        core, space = self.core, self.core.space
+        bound: list[Any] = []
+        results: list[Any] = [None] * len(core.owner.outputs)
+        fresh: list[tuple[int, Any]] = []
+        held = [space.of(s.storage) for s in core.shared]
+        changed = [held[slot] for slot in core.changed_in_place]
+        arrays = [_apart(a, changed) for a in arrays] if changed else arrays
         first = len(core.owner.outputs)
         for b, shape in zip(core.program.buffers, self.shapes):
-            array: np.ndarray | None = None
+            array: Any = None
             if b.role == "input":
                 array = arrays[b.slot]
             elif b.role == "shared":
-                array = core.shared[b.slot].storage.array
+                array = held[b.slot]
             elif b.role == "constant":
                 array = b.data
             elif b.role == "output":
                 assert shape is not None
-                array = results[b.slot] = np.empty(shape, b.dtype)
+                array = results[b.slot] = space.empty(shape, b.dtype)
             elif b.role == "update" and b.alias < 0:
                 assert shape is not None
-                array = np.empty(shape, b.dtype)
+                array = space.empty(shape, b.dtype)
                 fresh.append((core.update_slots[b.slot - first], array))
             bound.append(array)
         status = core.executable(bound, self.dims)
         if status:
             raise IndexError(f"{core.owner.name}(): {core.program.messages[status - 1]}\n{core.given(arrays)}")
+        for slot in core.changed_in_place:
+            space.changed(core.shared[slot].storage)
         for slot, array in fresh:
-            core.shared[slot].storage.array = array
+            space.keep(core.shared[slot].storage, array)
         if core.fast is not None:
             core.fast.prepare(self.symbols, [r.shape for r in results], bound)
-        return results
+        return [space.result(r, borrow) for r, borrow in zip(results, core.owner.borrowed)]
 
-    def _apart(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """The arguments, with a copy of each that lies in memory which this call overwrites with an update."""
-        changed = [self.core.shared[slot].storage.array for slot in self.core.changed_in_place]
-        if not changed:
-            return arrays
-        return [a.copy() if any(np.may_share_memory(a, c) for c in changed) else a for a in arrays]
+
+def _apart(argument: Any, changed: Sequence[Any]) -> Any:
+    """The argument, or a copy of it if it lies in memory which this call overwrites with an update."""
+    if isinstance(argument, np.ndarray):
+        arrays = [c for c in changed if isinstance(c, np.ndarray)]
+        return argument.copy() if any(np.may_share_memory(argument, c) for c in arrays) else argument
+    return argument.copy() if any(argument.overlaps(c) for c in changed) else argument

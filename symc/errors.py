@@ -16,6 +16,7 @@ __all__ = [
     "DisconnectedInputError",
     "DTypeError",
     "GuardError",
+    "KernelError",
     "MissingInputError",
     "NullGradError",
     "ShapeError",
@@ -64,7 +65,11 @@ class MissingInputError(SymcError, ValueError):
 
 
 class CompileError(SymcError, RuntimeError):
-    """The C compiler refused a generated file, or none could be run."""
+    """A compiler refused generated code, or none could be run, or the device it is for is not there."""
+
+
+class KernelError(SymcError, RuntimeError):
+    """A kernel failed on a device while it ran."""
 
 
 class Trace(NamedTuple):

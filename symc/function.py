@@ -28,6 +28,7 @@ from symc.dtypes import is_float
 from symc.errors import located
 from symc.graph import SharedVariable, Variable, convert_value
 from symc.profile import Profile
+from symc.target import CPU
 from symc.types import TensorType
 
 __all__ = ["Function", "In", "Out", "function"]
@@ -86,7 +87,7 @@ def function(
         See each. Nothing is compiled then.
     """
     specs = input_specs(inputs)
-    pattern, variables = flatten_outputs(outputs)
+    pattern, variables, borrowed = flatten_outputs(outputs)
     pairs = update_pairs(updates)
     replaced = given_pairs(givens)
     variables, pairs = replace(variables, pairs, replaced)
@@ -94,7 +95,7 @@ def function(
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile
     return Function(
-        specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed
+        specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed, borrowed
     )
 
 
@@ -129,12 +130,14 @@ class Function:
         mode: str,
         allow_downcast: bool | None,
         profile: bool,
+        borrowed: Sequence[bool] = (),
     ) -> None:
         self.specs = specs
         self.inputs = [s.variable for s in specs]
         self.outputs = outputs
         self.updates = updates
         self.pattern = pattern
+        self.borrowed = borrowed or [False] * len(outputs)
         self.name = name
         self.mode = mode
         self.allow_downcast = allow_downcast
@@ -146,7 +149,7 @@ class Function:
 
     def _specialise(self) -> Core:
         """The code for the present shapes of the shared variables, compiled if it is new."""
-        core = self._cores.get(tuple(s.storage.array.shape for s in self.core.shared)) if self._cores else None
+        core = self._cores.get(tuple(s.storage.shape for s in self.core.shared)) if self._cores else None
         if core is None:
             start = perf_counter()
             core = Core(self)
@@ -164,7 +167,7 @@ class Function:
         first = len(self.outputs)
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
-        return State(self.name, self.inputs, outputs, updates, self.mode)
+        return State(self.name, self.inputs, outputs, updates, self.mode, getattr(self.backend, "target", CPU))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         fast = self._fast
@@ -176,7 +179,7 @@ class Function:
         """The whole road: convert, check, plan, run; it prepares the fast path for more calls like this one."""
         start = perf_counter() if self.profile is not None else 0.0
         core = self.core
-        if any(s.storage.array.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
+        if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
             core = self._specialise()
         arrays = self._bind(args, named)
         results = core.run(arrays)
@@ -184,7 +187,7 @@ class Function:
             self.profile.took(perf_counter() - start)
         return self._arrange(results)
 
-    def _arrange(self, results: list[np.ndarray]) -> Any:
+    def _arrange(self, results: list[Any]) -> Any:
         if self.pattern is None:
             return None
         if self.pattern == "single":
@@ -193,7 +196,7 @@ class Function:
             return dict(zip(self.pattern, results))
         return results
 
-    def _bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
+    def _bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         values: list[Any] = list(args)
         if len(values) > len(self.specs):
             text = f"{self.name}() takes {len(self.specs)} inputs ({self._signature()}), got {len(values)}"
@@ -222,8 +225,13 @@ class Function:
             arrays.append(self._convert(k, spec, value))
         return arrays
 
-    def _convert(self, k: int, spec: In, value: Any) -> np.ndarray:
+    def _convert(self, k: int, spec: In, value: Any) -> Any:
         variable = spec.variable
+        here = self.core.space.given(value)
+        if here is not None:
+            if here.dtype == variable.dtype and len(here.shape) == variable.ndim:
+                return here
+            value = here.download()
         if type(value) is np.ndarray and value.dtype == variable.dtype and value.ndim == variable.ndim:
             if value.flags.c_contiguous and value.flags.aligned:
                 return value

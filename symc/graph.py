@@ -6,7 +6,6 @@ are never changed once built. Every walk here is iterative, so that depth is bou
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import numpy as np
 
 from symc.dtypes import as_dtype
 from symc.errors import DTypeError, ShapeError, Trace, here
+from symc.storage import Storage
 from symc.types import TensorType
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ __all__ = [
     "Apply",
     "Constant",
     "SharedVariable",
-    "Storage",
     "Variable",
     "ancestors",
     "clone_with",
@@ -161,39 +160,6 @@ class Constant(Variable):
         return self.name or (str(self.data) if self.data.size <= 4 else f"<constant {self.type}>")
 
 
-class Storage:
-    """Where a shared variable's array lives; clones of the variable share one.
-
-    ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell.
-    Functions that hold the array's address ask to be told when another array takes its place: ``watch``.
-    """
-
-    __slots__ = ("_array", "_watchers", "version")
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-        self._watchers: list[weakref.ref[Any]] = []
-        self.version = 0
-
-    @property
-    def array(self) -> np.ndarray:
-        """The array itself, not a copy."""
-        return self._array
-
-    @array.setter
-    def array(self, array: np.ndarray) -> None:
-        self._array = array
-        for reference in self._watchers:
-            watcher = reference()
-            if watcher is not None:
-                watcher.forget()
-
-    def watch(self, watcher: Any) -> None:
-        """Call ``watcher.forget()`` whenever another array takes this one's place, for as long as ``watcher`` lives."""
-        self._watchers = [r for r in self._watchers if r() is not None and r() is not watcher]
-        self._watchers.append(weakref.ref(watcher))
-
-
 class SharedVariable(Variable):
     """A value that functions keep between calls and may update.
 
@@ -211,11 +177,15 @@ class SharedVariable(Variable):
         """The storage, as Theano calls it."""
         return self.storage
 
-    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray:
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
         """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite.
 
         A borrowed array is for looking at: given to a function that updates this variable, it changes while it is read.
+        With ``return_internal_type=True`` too, a value that lies on a device stays there: the result is the device's
+        own array.
         """
+        if return_internal_type and self.storage.remote is not None:
+            return self.storage.remote if borrow else self.storage.remote.copy()
         return self.storage.array if borrow else self.storage.array.copy()
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
@@ -241,7 +211,7 @@ class SharedVariable(Variable):
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
-        self.storage.array = np.zeros_like(self.storage.array)
+        self.storage.array = np.zeros(self.storage.shape, self.dtype)
         self.storage.version += 1
 
     def clone(self) -> SharedVariable:

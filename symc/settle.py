@@ -90,7 +90,7 @@ def _source(
         first = storages.setdefault(id(leaf.storage), leaf)
         if first is not leaf and first in sources:
             return sources[first]
-        shape: Sequence[dims.Dim] = leaf.storage.array.shape
+        shape: Sequence[dims.Dim] = leaf.storage.shape
     else:
         shape = [dims.substitute(d, unified) for d in leaf.type.shape]
     return Variable(TensorType(leaf.dtype, shape), None, 0, leaf.name, leaf.trace)

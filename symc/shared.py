@@ -9,7 +9,8 @@ import numpy as np
 
 from symc.config import config
 from symc.dtypes import as_dtype
-from symc.graph import SharedVariable, Storage, Variable
+from symc.graph import SharedVariable, Variable
+from symc.storage import Storage
 from symc.types import TensorType
 
 __all__ = ["shared"]

@@ -144,6 +144,7 @@ class _KernelText:
         self.kernel = kernel
         self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
         self.tasks: list[str] = []
+        self.shared_out = False
         self.slots = 0
 
     def text(self, name: str) -> str:
@@ -224,7 +225,7 @@ class _KernelText:
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_vectorise(s):
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
-        if s.kind == "parallel":
+        if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
         i, extent = s.index, C.scalar(s.extent)
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
@@ -236,7 +237,9 @@ class _KernelText:
         slot = len(self.tasks)
         self.tasks.append("")
         prelude = [*self._prelude(), *self.block(seen, [])]
+        self.shared_out = True  # parallel loops inside run in order: there are threads enough
         loop = [f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{", *self.block(s.body, seen), "}"]
+        self.shared_out = False
         self.tasks[slot] = "\n".join([
             f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",

@@ -9,6 +9,7 @@ from symc.fusion.groups import Group, Unit, external_reads, results
 from symc.fusion.merging import merge
 from symc.fusion.placing import Fusion
 from symc.graph import Variable
+from symc.target import CPU, Target
 
 
 def schedule(units: Sequence[Unit]) -> list[Unit]:
@@ -39,9 +40,9 @@ def schedule(units: Sequence[Unit]) -> list[Unit]:
     return result
 
 
-def fuse(outputs: Sequence[Variable]) -> tuple[list[Unit], set[Variable]]:
-    """Units in the order in which they run, and the variables that lie in memory."""
-    state = Fusion(outputs)
+def fuse(outputs: Sequence[Variable], machine: Target = CPU) -> tuple[list[Unit], set[Variable]]:
+    """Units in the order in which they run, and the variables that lie in memory, for loops on ``machine``."""
+    state = Fusion(outputs, machine)
     state.place_all()
     merge(state)
     return schedule(state.units), state.stored

@@ -9,13 +9,9 @@ from symc import dims
 from symc.graph import Apply, Variable
 from symc.loops.expr import FUNCTIONS, Expr, parts
 from symc.op import Axes, Indexed
+from symc.target import CPU, Target
 
 Frame = tuple[int | None, ...]
-GROUP_LIMIT = 64
-"""Members a group may have: bounds the size of a generated function, hence its compile time."""
-MIN_ROWS = 8
-LONG_ROW = 16384
-"""With fewer than ``MIN_ROWS`` rows, each longer than this, a fold and its consumers are better off in loops apart."""
 
 
 @dataclass(eq=False)
@@ -24,8 +20,10 @@ class Group:
 
     ``members`` run from consumers to producers, ``frames`` hold the group axes that their outputs follow, ``demanded``
     are the variables that they read (some of them other members' values), ``stored`` those that they leave in memory.
+    ``machine`` is what their loops are for.
     """
 
+    machine: Target = CPU
     axes: list[dims.Dim] = field(default_factory=list)
     inner: tuple[int, ...] | None = None
     order: tuple[int, ...] | None = None
@@ -38,6 +36,13 @@ class Group:
     def outer(self) -> tuple[int, ...]:
         """The axes on which results of folds live."""
         return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
+
+    def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
+        """Are there rows enough, or are they short enough, to fold each of them within one iteration?"""
+        rows = dims.product(self.axes[a] for a in outer)
+        length = dims.product(self.axes[a] for a in inner)
+        short = type(length) is int and length <= self.machine.long_row
+        return short or not (type(rows) is int and rows < self.machine.min_rows)
 
 
 Unit = Group | Apply
@@ -64,13 +69,6 @@ def is_inline(variable: Variable) -> bool:
 def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
     """Are these dims known to be equal, one by one?"""
     return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
-
-
-def worth_rows(group: Group, outer: Iterable[int], inner: Iterable[int]) -> bool:
-    """Are there rows enough, or are they short enough, to fold each of them within one iteration?"""
-    rows = dims.product(group.axes[a] for a in outer)
-    length = dims.product(group.axes[a] for a in inner)
-    return not (type(rows) is int and rows < MIN_ROWS and not (type(length) is int and length <= LONG_ROW))
 
 
 def results(unit: Unit) -> Sequence[Variable]:

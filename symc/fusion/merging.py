@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from symc.fusion.groups import (
-    GROUP_LIMIT,
     Frame,
     Group,
     Unit,
@@ -15,7 +14,6 @@ from symc.fusion.groups import (
     resolve,
     results,
     same,
-    worth_rows,
 )
 from symc.fusion.placing import Fusion
 from symc.graph import Variable
@@ -70,7 +68,7 @@ def merge(state: Fusion) -> None:
 
 def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame) -> dict[int, int] | None:
     """How the axes of ``source`` would become axes of ``target``, or None if they do not fit."""
-    if len(source.members) + len(target.members) > GROUP_LIMIT:
+    if len(source.members) + len(target.members) > target.machine.group_limit:
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):
@@ -93,7 +91,7 @@ def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame) -> dict[
     mapping.update(zip(missing, free))
     if target.inner is not None and tuple(free) != target.inner:
         return None
-    if target.inner is None and not worth_rows(source, source.outer, source.inner):
+    if target.inner is None and not source.worth_rows(source.outer, source.inner):
         return None
     if target.inner is None and not frames_fit(target, set(free)):
         return None

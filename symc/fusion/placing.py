@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symc.fusion.groups import GROUP_LIMIT, Frame, Group, Unit, frames_fit, is_inline, resolve, same, worth_rows
+from symc.fusion.groups import Frame, Group, Unit, frames_fit, is_inline, resolve, same
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.op import Axes, Fold, Indexed, Pointwise
+from symc.target import CPU, Target
 
 
 class Fusion:
     """The state of the pass: units so far, who reads what, and what lies in memory."""
 
-    def __init__(self, outputs: Sequence[Variable]) -> None:
+    def __init__(self, outputs: Sequence[Variable], machine: Target = CPU) -> None:
+        self.machine = machine
         self.order = toposort(outputs)
         self.outputs = list(outputs)
         self.stored: set[Variable] = set()  # values that need memory of their own
@@ -63,7 +65,7 @@ class Fusion:
     def start(self, node: Apply) -> None:
         """A group of its own for ``node``."""
         (value,) = node.outputs
-        group = Group()
+        group = Group(self.machine)
         group.axes = list(value.type.shape)
         self.units.append(group)
         self.stored.add(value)
@@ -74,7 +76,7 @@ class Fusion:
     def join(self, group: Group, node: Apply, frame: Frame) -> bool:
         """Make ``node`` a member of ``group`` with its output at ``frame``, if that is sound and worth it."""
         lower = node.op.record.lower
-        if len(group.members) >= GROUP_LIMIT:
+        if len(group.members) >= group.machine.group_limit:
             return False
         input_frame = frame
         if isinstance(lower, Fold):
@@ -115,7 +117,7 @@ def _hoist(group: Group, frame: Frame) -> bool:
     """Let a value that follows only the leading axes in: the others become inner ones, it is computed once a row."""
     used = [a for a in frame if a is not None]
     rest = tuple(range(len(used), len(group.axes)))
-    if group.inner is not None or not used or used != list(range(len(used))) or not worth_rows(group, used, rest):
+    if group.inner is not None or not used or used != list(range(len(used))) or not group.worth_rows(used, rest):
         return False
     if not frames_fit(group, set(rest)):
         return False
@@ -140,7 +142,7 @@ def _fold_frame(group: Group, node: Apply, frame: Frame) -> Frame | None:
         if tuple(free) != group.inner or not same(reduced, [group.axes[a] for a in free]):
             return None
     elif free:
-        if not used or not same(reduced, [group.axes[a] for a in free]) or not worth_rows(group, used, free):
+        if not used or not same(reduced, [group.axes[a] for a in free]) or not group.worth_rows(used, free):
             return None
     else:
         free = list(range(len(group.axes), len(group.axes) + len(reduced)))

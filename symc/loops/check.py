@@ -11,7 +11,7 @@ from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let
 __all__ = ["IRError", "check", "check_kernel"]
 
 _COMBINE = ("add", "mul", "max", "min", "or", "and")
-_KINDS = ("serial", "parallel", "simd")
+_KINDS = ("serial", "parallel", "simd", "unordered")
 
 
 class IRError(AssertionError):

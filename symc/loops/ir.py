@@ -3,9 +3,10 @@
 A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to the buffers and dims
 of the program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
 
-Loops of kind ``"parallel"`` have independent iterations and may run in any order or at once; ``"simd"`` loops are
-innermost and may run as vectors: their iterations are independent except for ``Accumulate``, whose order is free;
-``"serial"`` loops run in order.
+Loops of kind ``"parallel"`` have independent iterations and may run in any order or at once, as may parallel loops
+right inside them; ``"simd"`` loops are innermost and may run as vectors: their iterations are independent except for
+``Accumulate``, whose order is free; in ``"unordered"`` loops, too, nothing but the order in which they accumulate is
+free, but iterations may meet at positions that were read from memory; ``"serial"`` loops run in order.
 """
 
 from __future__ import annotations
@@ -169,10 +170,14 @@ class Buffer:
 
 @dataclass
 class Program:
-    """What a back end gets: buffers, the symbols a call binds, and the steps in order."""
+    """What a back end gets: buffers, the symbols a call binds, and the steps in order.
+
+    ``notes`` is where a back end's functions leave word for one another.
+    """
 
     name: str
     buffers: list[Buffer]
     symbols: tuple[Any, ...]
     steps: list[Step]
     messages: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)

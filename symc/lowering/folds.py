@@ -14,11 +14,6 @@ from symc.lowering.frames import weight
 from symc.lowering.nest import Nest
 from symc.op import Fold
 
-COLUMNS = 128
-"""Columns that one iteration of a column form handles."""
-KEEP_LIMIT = 1 << 16
-"""Longest row, in elements, of which a phase keeps values for a later one."""
-
 Piece = tuple[int, Expr, Expr]
 """A part of an inner axis: the axis, where the part starts, how long it is."""
 
@@ -29,18 +24,50 @@ class Folds(Nest):
     def phased(self) -> Step:
         """One kernel: a parallel loop over the outer axes, if there are any, around the phases."""
         self.begin(KernelBuilder(self.label, self.buffer_of))
-        columns = bool(self.outer) and self.order[-1] in self.outer
-        cost = index(self.member_weight()) * self.total(self.inner)
-        if columns:
-            self.column_form(cost)
-        elif self.outer:
-            self.push(None, None)
-            self.spread(self.outer, var("o"))
+        if not self.outer:
             self.row_body(None)
-            self.close("o", self.total(self.outer), "parallel", cost)
+            return self.finish()
+        cost = index(self.member_weight()) * self.total(self.inner)
+        self.push(None, None)
+        self.spread_outer(var("o"))
+        if self.columns_last():
+            self.column_body()
+            cost = cost * self.group.machine.columns
         else:
             self.row_body(None)
+        self.close("o", self.jobs(), "parallel", cost)
         return self.finish()
+
+    def columns_last(self) -> bool:
+        """Is the last axis in memory an outer one, so that neighbouring results are folded side by side?"""
+        return bool(self.outer) and self.order[-1] in self.outer
+
+    def jobs(self) -> Expr:
+        """The number of rows, or of blocks of columns."""
+        if not self.columns_last():
+            return self.total(self.outer)
+        *rows, last = self.outer
+        return self._blocks_of(last) * self.total(rows)
+
+    def _blocks_of(self, last: int) -> Expr:
+        width = self.group.machine.columns
+        return call("floordiv", self.k.size(self.sizes[last]) + (width - 1), index(width))
+
+    def spread_outer(self, counter: Expr) -> None:
+        """Recover from a counter over all jobs the position on the outer axes; of columns, the block's first one."""
+        if not self.columns_last():
+            self.spread(self.outer, counter)
+            return
+        *rows, last = self.outer
+        width = self.group.machine.columns
+        level = self.levels[-1]
+        self.first_column = counter * width
+        if rows:
+            blocks = self._blocks_of(last)
+            self.spread(rows, self.let(level, call("floordiv", counter, blocks)))
+            self.first_column = call("mod", counter, blocks) * width
+        self.first_column = self.let(level, self.first_column)
+        self.column_count = self.let(level, minimum(self.k.size(self.sizes[last]) - self.first_column, index(width)))
 
     def row_body(self, piece: Piece | None) -> None:
         """All phases of one row, then what lives on the outer axes.
@@ -79,7 +106,7 @@ class Folds(Nest):
     def _worth_keeping(self) -> dict[Variable, int]:
         """Costly values along the row that a later phase wants again, with the phase that first computes them."""
         length = dims.product(self.sizes[a] for a in self.inner)
-        if type(length) is int and length > KEEP_LIMIT:
+        if type(length) is int and length > self.group.machine.keep_limit:
             return {}
         wanted: dict[Variable, set[int]] = {}
         for phase in range(self.phases()):
@@ -138,26 +165,14 @@ class Folds(Nest):
             self.put(Accumulate(self.accumulators[v], self.lane_index, element, lower.combine))
         self.store(stores)
 
-    def column_form(
-        self, cost: Expr, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None
-    ) -> None:
-        """Blocks of columns in parallel; in each, phases over the inner axes with one lane a column."""
-        *rows, last = self.outer
-        size = self.k.size(self.sizes[last])
-        blocks = call("floordiv", size + (COLUMNS - 1), index(COLUMNS))
-        counter = var("o")
-        self.push(None, None)
-        if rows:
-            self.spread(rows, self.let(self.levels[-1], call("floordiv", counter, blocks)))
-            start = self.let(self.levels[-1], call("mod", counter, blocks) * COLUMNS)
-        else:
-            start = self.let(self.levels[-1], counter * COLUMNS)
-        width = self.let(self.levels[-1], minimum(size - start, index(COLUMNS)))
+    def column_body(self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None) -> None:
+        """One block of columns: phases over the inner axes, with one lane a column."""
+        last = self.outer[-1]
 
         def lanes(work: Callable[..., None], *values: Sequence[Variable]) -> None:
-            self.push(last, start + var("i"))
+            self.push(last, self.first_column + var("i"))
             work(*values)
-            self.close("i", width, "simd")
+            self.close("i", self.column_count, "simd")
 
         def each_partial() -> None:
             assert partial is not None
@@ -171,7 +186,7 @@ class Folds(Nest):
             if not folds and not stores:
                 continue
             for v in folds:
-                self.new_accumulator(v, index(COLUMNS))
+                self.new_accumulator(v, index(self.group.machine.columns))
             if folds:
                 lanes(self._reset, folds)
             names = self._open_inner(self.inner, piece)
@@ -183,8 +198,6 @@ class Folds(Nest):
             lanes(each_partial)
         elif results := [v for v in self.group.stored if not self.is_inner(v)]:
             lanes(self.store, results)
-        total = blocks * self.total(rows)
-        self.close("o", total, "serial" if piece else "parallel", cost * COLUMNS)
 
 
 def identity_of(v: Variable) -> Expr:

@@ -7,19 +7,12 @@ from collections.abc import Callable
 from symc import dims
 from symc.fusion import Group
 from symc.graph import Variable
-from symc.loops.expr import ONE, ZERO, call, index, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, index, minimum, var
 from symc.loops.ir import Accumulate, Load, Step, Store
 from symc.lowering.builder import KernelBuilder
 from symc.lowering.folds import Folds, identity_of
 from symc.lowering.maps import Maps
 from symc.op import Fold
-
-PARTS = 64
-"""Partial results of a split fold."""
-SPLIT_ABOVE = 16384
-"""Terms from which a fold with few results is split."""
-FEW_RESULTS = 32
-"""Results up to which a fold counts as having few."""
 
 
 class GroupLowering(Maps, Folds):
@@ -31,8 +24,9 @@ class GroupLowering(Maps, Folds):
             return [self.map()]
         outputs = dims.product(self.sizes[a] for a in self.outer)
         terms = dims.product(self.sizes[a] for a in self.inner)
-        few = type(outputs) is int and outputs <= FEW_RESULTS
-        long = not (type(terms) is int and terms * (outputs if few else 1) <= SPLIT_ABOVE)
+        machine = self.group.machine
+        few = type(outputs) is int and outputs <= machine.few_results
+        long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
         if few and long and self._single_phase():
             return self._split()
         return [self.phased()]
@@ -50,13 +44,14 @@ class GroupLowering(Maps, Folds):
             axis = max(sizes)[1]
         folds = self.folds_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
-        parts = {v: self.new_buffer(v.dtype, (PARTS, results)) for v in folds}
+        count = self.group.machine.parts
+        parts = {v: self.new_buffer(v.dtype, (count, results)) for v in folds}
 
         self.begin(KernelBuilder(self.label, self.buffer_of))
         whole = self.k.size(self.sizes[axis])
-        self.push(None, None)
-        length = self.let(self.levels[-1], call("floordiv", whole + (PARTS - 1), index(PARTS)))
-        start = self.let(self.levels[-1], minimum(var("p") * length, whole))
+        part = self.open_parts(count)
+        length = self.let(self.levels[-1], call("floordiv", whole + (count - 1), index(count)))
+        start = self.let(self.levels[-1], minimum(part * length, whole))
         extent = self.let(self.levels[-1], minimum(whole - start, length))
         piece = (axis, start, extent)
 
@@ -67,25 +62,28 @@ class GroupLowering(Maps, Folds):
             for a in self.outer:
                 at = at * self.k.size(self.sizes[a]) + self.at[a]
             target = self.k.buffer(parts[v], v.dtype, True)
-            self.put(Store(target, var("p") * self.k.size(results) + at, var(name, v.dtype)))
+            self.put(Store(target, part * self.k.size(results) + at, var(name, v.dtype)))
 
-        if self.outer and self.order[-1] in self.outer:
-            self.column_form(ONE, piece, partial)
-        elif self.outer:
-            self.push(None, None)
-            self.spread(self.outer, var("o"))
-            self.row_body(piece)
-            for v in folds:
-                partial(v)
-            self.close("o", self.total(self.outer), "serial")
+        if self.columns_last():
+            self.column_body(piece, partial)
         else:
             self.row_body(piece)
             for v in folds:
                 partial(v)
-        share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), index(PARTS))
-        self.close("p", index(PARTS), "parallel", share * self.member_weight())
+        share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), index(count))
+        each = call("floordiv", share, call("max", self.jobs(), ONE))
+        self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
         first = self.finish()
         return [first, self._combine(folds, parts, results)]
+
+    def open_parts(self, count: int) -> Expr:
+        """Open one parallel loop over all parts of all rows or blocks of columns; gives the number of the part."""
+        self.push(None, None)
+        if not self.outer:
+            return var("o")
+        jobs = self.jobs()
+        self.spread_outer(self.let(self.levels[-1], call("mod", var("o"), jobs)))
+        return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
 
     def _combine(self, folds: list[Variable], parts: dict[Variable, int], results: dims.Dim) -> Step:
         self.begin(KernelBuilder(self.label + " (combine)", self.buffer_of))
@@ -105,10 +103,10 @@ class GroupLowering(Maps, Folds):
             name = self.k.fresh("x")
             self.put(Load(name, self.k.buffer(parts[v], v.dtype), var("p") * self.k.size(results) + counter, v.dtype))
             self.put(Accumulate(self.accumulators[v], ZERO, var(name, v.dtype), lower.combine))
-        self.close("p", index(PARTS), "simd")
+        self.close("p", index(self.group.machine.parts), "simd")
         self.store(self.group.stored)
         if self.outer:
-            self.close("o", self.total(self.outer), "serial")
+            self.close("o", self.total(self.outer), "parallel", index(self.group.machine.parts))
         return self.k.step(self.levels[0].statements, self.traces)
 
 

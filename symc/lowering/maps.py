@@ -7,11 +7,6 @@ from symc.loops.ir import Step
 from symc.lowering.builder import KernelBuilder
 from symc.lowering.nest import Nest
 
-BLOCK = 4096
-"""Elements of a one-axis map that one iteration of its parallel loop handles."""
-TILE = 64
-"""Side of the tiles in which a map with transposed operands is walked."""
-
 
 class Maps(Nest):
     """The map form."""
@@ -52,15 +47,16 @@ class Maps(Nest):
 
     def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
         """Loops over square tiles of two axes, so that operands contiguous along either stay in cache."""
+        tile = self.group.machine.tile
         sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
-        counts = {a: call("floordiv", n + (TILE - 1), index(TILE)) for a, n in sizes.items()}
+        counts = {a: call("floordiv", n + (tile - 1), index(tile)) for a, n in sizes.items()}
         self.push(None, None)
         level = self.levels[-1]
         starts, extents = {}, {}
         rest: Expr = var("o")
         for a in (last, turned):
-            starts[a] = self.let(level, call("mod", rest, counts[a]) * TILE)
-            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(TILE)))
+            starts[a] = self.let(level, call("mod", rest, counts[a]) * tile)
+            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(tile)))
             rest = self.let(level, call("floordiv", rest, counts[a]))
         if rows:
             self.spread(rows, rest)
@@ -68,18 +64,19 @@ class Maps(Nest):
         self.push(last, starts[last] + var("i"))
         self.store(self.group.stored)
         self.close("i", extents[last], "simd")
-        self.close("j", extents[turned], "serial")
-        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", index(TILE * TILE * cost))
+        self.close("j", extents[turned], "parallel")
+        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", index(tile * tile * cost))
 
     def _blocks(self, axis: int, cost: int) -> None:
+        block = self.group.machine.block
         size = self.k.size(self.sizes[axis])
-        if size.op == "const" and size.value <= BLOCK:
+        if size.op == "const" and size.value <= block:
             self.push(axis, var("i"))
             self.store(self.group.stored)
             self.close("i", size, "simd")
             return
         self.push(None, None)
-        self.push(axis, var("o") * BLOCK + var("i"))
+        self.push(axis, var("o") * block + var("i"))
         self.store(self.group.stored)
-        self.close("i", minimum(size - var("o") * BLOCK, index(BLOCK)), "simd")
-        self.close("o", call("floordiv", size + (BLOCK - 1), index(BLOCK)), "parallel", index(BLOCK * cost))
+        self.close("i", minimum(size - var("o") * block, index(block)), "simd")
+        self.close("o", call("floordiv", size + (block - 1), index(block)), "parallel", index(block * cost))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from symc import dims
 from symc.graph import Apply, Constant, Variable
 from symc.loops.calls import CALLS
-from symc.loops.expr import ONE, Expr, const, index, var
-from symc.loops.ir import Call, For, Load, Statement, Step, Store
+from symc.loops.expr import Expr, call, const, index, var
+from symc.loops.ir import Call, For, Let, Load, Statement, Step, Store
 from symc.lowering.builder import KernelBuilder
 from symc.op import Loops, Routine
 
@@ -85,26 +85,47 @@ class LoopContext:
         self,
         shape: Sequence[dims.Dim],
         body: Callable[[list[Expr], list[Statement]], None],
-        parallel: bool = True,
+        kind: str = "parallel",
         simd: bool = False,
     ) -> Statement:
-        """A loop nest over ``shape``: ``body(index, statements)`` fills the innermost loop.
+        """Loops over ``shape``: ``body(index, statements)`` fills the innermost one.
 
-        ``parallel`` says that iterations of the outermost loop are independent, ``simd`` that those of the innermost
-        are.
+        All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it.
         """
-        names = [self.fresh("i") for _ in shape]
         inside: list[Statement] = []
-        body([var(n) for n in names], inside)
-        statements = tuple(inside)
-        if not shape:
-            return For(self.fresh("i"), ONE, statements, "serial")
-        for k, (name, dim) in reversed(list(enumerate(zip(names, shape)))):
-            kind = "simd" if simd and k == len(shape) - 1 else "parallel" if k == 0 and parallel else "serial"
-            statements = (
-                For(name, self.size(dim), statements, kind, self.size(dims.product(shape[1:])) if k == 0 else None),
-            )
-        return statements[0]
+        rows, last = (shape[:-1], shape[-1]) if simd and shape else (shape, None)
+        counter = self.fresh("o")
+        lets, position = self.spread(rows, var(counter))
+        if last is None:
+            body(position, inside)
+            statements = (*lets, *inside)
+        else:
+            name = self.fresh("i")
+            body([*position, var(name)], inside)
+            inner = For(name, self.size(last), tuple(inside), "simd")
+            if not rows:
+                return inner
+            statements = (*lets, inner)
+        work = None if last is None else self.size(last)
+        return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
+
+    def spread(self, shape: Sequence[dims.Dim], counter: Expr) -> tuple[list[Let], list[Expr]]:
+        """The position on each axis from one counter over all of them: definitions, and the names they make."""
+        lets: list[Let] = []
+
+        def name(e: Expr) -> Expr:
+            made = self.fresh("p")
+            lets.append(Let(made, e))
+            return var(made)
+
+        position: list[Expr] = []
+        for k, dim in reversed(list(enumerate(shape))):
+            if k == 0:
+                position.append(counter)
+            else:
+                position.append(name(call("mod", counter, self.size(dim))))
+                counter = name(call("floordiv", counter, self.size(dim)))
+        return lets, position[::-1]
 
 
 def lower_single(

@@ -145,7 +145,7 @@ def _op_box(node: Apply, fixed: Sequence[str | None], shown: Mapping[int, str]) 
 def _note(v: Variable, kind: str) -> str:
     parts = [op_text(v.owner.op) if v.owner is not None else label(v), f"type: {v.type}", f"kind: {kind}"]
     if isinstance(v, SharedVariable):
-        parts.append(f"shape of its value: {v.storage.array.shape}")
+        parts.append(f"shape of its value: {v.storage.shape}")
     if v.name and v.owner is not None:
         parts.insert(1, f"name: {v.name}")
     if v.trace is not None:

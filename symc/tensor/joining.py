@@ -11,8 +11,8 @@ from symc import dims
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, Variable
 from symc.guards import require_equal
-from symc.loops.expr import ZERO, Expr
-from symc.loops.ir import Statement, Store
+from symc.loops.expr import Expr, var
+from symc.loops.ir import Load, Statement, Store
 from symc.op import Arg, Case, Loops, Op, record
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
@@ -74,18 +74,23 @@ def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Va
 
 
 def _join_build(node: Apply, ctx: Any) -> list[Statement]:
+    """Seen from the joined axis, every operand is rows of memory, to be laid side by side."""
     (out,), axis = node.outputs, node.op["axis"]
+    rows, width = (dims.product(d) for d in (out.type.shape[:axis], out.type.shape[axis:]))
     statements: list[Statement] = []
     offset: dims.Dim = 0
     for k, v in enumerate(node.inputs):
-        start = ctx.size(offset) if type(offset) is not int or offset else ZERO
+        length = dims.product(v.type.shape[axis:])
 
-        def body(at: list[Expr], inside: list[Statement], k: int = k, start: Expr = start) -> None:
-            target = [i + start if a == axis else i for a, i in enumerate(at)]
-            inside.append(Store(ctx.output(), ctx.flat(out, target), ctx.load(inside, k, at)))
+        def body(at: list[Expr], inside: list[Statement], k: int = k, part: tuple = (offset, length)) -> None:
+            (row, i), (start, length) = at, part
+            name = ctx.fresh("x")
+            inside.append(Load(name, ctx.input(k), row * ctx.size(length) + i, out.dtype))
+            to = row * ctx.size(width) + (ctx.size(start) + i)
+            inside.append(Store(ctx.output(), to, var(name, out.dtype)))
 
-        statements.append(ctx.nest(v.type.shape, body, simd=True))
-        offset = dims.add(offset, v.type.shape[axis])
+        statements.append(ctx.nest((rows, length), body, simd=True))
+        offset = dims.add(offset, length)
     return statements
 
 

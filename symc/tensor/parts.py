@@ -46,7 +46,7 @@ def _check_build(node: Apply, ctx: Any) -> list[Statement]:
         fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
         inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
 
-    return [ctx.nest(node.outputs[0].type.shape, body, parallel=False)]
+    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
 
 
 _checked = record(
@@ -311,7 +311,10 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
         place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
         inside.append(_put(node, ctx, place, value))
 
-    statements.append(ctx.nest(y.type.shape, body, parallel=False))  # equal indices meet: in order
+    # Equal indices meet: values are added in any order, but of those that replace one another the last one stays.
+    kind = "serial" if node.op["replace"] else "unordered"
+    parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # is the last axis one that is copied as a whole?
+    statements.append(ctx.nest(y.type.shape, body, kind, simd=parts_last))
     return statements
 
 
