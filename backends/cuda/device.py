@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections import deque
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from symc.config import config
-from symc.errors import CompileError
+from symc.errors import CompileError, KernelError
 from symc_backends.cuda import libraries
 
 __all__ = ["Device", "DeviceMemoryError", "current", "problem"]
+
+
+FLYING = 64 << 20
+"""Bytes of page-locked memory from which copies may be under way at once."""
 
 
 class DeviceMemoryError(MemoryError):
@@ -94,6 +99,7 @@ class Device:
         if not 0 <= ordinal < count:
             raise CompileError(f"symc.config.cuda_device is {ordinal}, but the GPUs here are 0 .. {count - 1}")
         self.driver = driver
+        self.ordinal = ordinal
         handle = driver.Device(ordinal)
         self.name = str(handle.name())
         self.capability = handle.compute_capability()
@@ -105,9 +111,12 @@ class Device:
         self.context = handle.retain_primary_context()
         with self:
             self.stream = driver.Stream()
-            from pycuda.tools import DeviceMemoryPool
+            from pycuda.tools import DeviceMemoryPool, PageLockedMemoryPool
 
             self._pool = DeviceMemoryPool()
+            self._pinned = PageLockedMemoryPool()
+            self._flying: deque[tuple[Any, np.ndarray]] = deque()
+            self._flying_bytes = 0
             self._arena: Any = None
             self.arena_size = 0
         atexit.register(self._close)
@@ -128,8 +137,9 @@ class Device:
     def _close(self) -> None:
         with self:
             self._arena = None
-            self.stream.synchronize()
+            self.synchronize()
             self._pool.free_held()
+            self._pinned.free_held()
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
@@ -152,7 +162,7 @@ class Device:
         try:
             return self._pool.allocate(max(nbytes, 16))
         except self.driver.MemoryError:
-            self.stream.synchronize()
+            self.synchronize()
             self._pool.free_held()
         try:
             return self._pool.allocate(max(nbytes, 16))
@@ -168,6 +178,55 @@ class Device:
             self._arena = self.empty(nbytes)
             self.arena_size = nbytes
         return int(self._arena)
+
+    # --- copies ---------------------------------------------------------------------------------------------------
+
+    def send(self, array: np.ndarray, pointer: int) -> None:
+        """Copy a C-contiguous host array to ``pointer``; the array may be changed as soon as this returns.
+
+        The copy goes through page-locked memory, from which the GPU fetches it by itself while the host goes on.
+        """
+        if array.nbytes > FLYING:
+            self.driver.memcpy_htod(pointer, array)
+            return
+        while self._flying and (self._flying_bytes > FLYING or self._flying[0][0].query()):
+            event, done = self._flying.popleft()
+            event.synchronize()
+            self._flying_bytes -= done.nbytes
+        pinned = self._pinned.allocate(array.shape, array.dtype)
+        np.copyto(pinned, array)
+        self.driver.memcpy_htod_async(pointer, pinned, self.stream)
+        event = self.driver.Event(self.driver.event_flags.DISABLE_TIMING)
+        event.record(self.stream)
+        self._flying.append((event, pinned))
+        self._flying_bytes += pinned.nbytes
+
+    def fetch(self, pointer: int, array: np.ndarray) -> None:
+        """Wait for all work, and copy from ``pointer`` into a host array.
+
+        Raises
+        ------
+        KernelError
+            When a kernel that was queued before failed.
+        """
+        try:
+            self.driver.memcpy_dtoh_async(array, pointer, self.stream)
+            self.synchronize()
+        except self.driver.Error as reason:
+            text = f"the GPU failed while it ran what was queued before: {reason}"
+            raise KernelError(
+                f"{text}\n  repair: set symc.config.cuda_blocking = True to learn which kernel it is"
+            ) from None
+
+    def clear(self, pointer: int, nbytes: int) -> None:
+        """Fill memory with zeros, when its turn comes."""
+        self.driver.memset_d8_async(pointer, 0, nbytes, self.stream)
+
+    def synchronize(self) -> None:
+        """Wait for all work."""
+        self.stream.synchronize()
+        self._flying.clear()
+        self._flying_bytes = 0
 
     # --- code -----------------------------------------------------------------------------------------------------
 

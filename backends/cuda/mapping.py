@@ -6,8 +6,9 @@ A kernel's body becomes a list of *actions*. A ``Launch`` starts one CUDA kernel
     a parallel loop: each iteration is run by a *team* of threads, 1 to 512 of them, which share the iterations of the
     simd loops inside and do everything else alike. How many threads make a team follows from how long the simd loops
     are, at launch; small teams share a block.
+    So is an ``unordered`` loop, whose iterations meet in memory: they add to it atomically.
 *flat*
-    a simd loop by itself, or an ``unordered`` one: all threads of the grid share it.
+    a simd loop by itself: all threads of the grid share it.
 *block*
     whatever else stands outside parallel loops: one team does it all.
 
@@ -107,7 +108,7 @@ def actions_of(kernel: Kernel) -> list[Action]:
             if any(isinstance(x, Call) for x in walk(s.body)):
                 raise CompileError(f"kernel {kernel.name}: a library call inside a loop has no CUDA form")
             flush()
-            shape = "teams" if s.kind == "parallel" else "flat"
+            shape = "flat" if s.kind == "simd" else "teams"
             actions.append(Launch(shape, _needed(seen, s), s, s.body))
             block.extend(seen)
         else:

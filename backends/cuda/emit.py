@@ -1,0 +1,110 @@
+"""Text: a program of the loop IR as CUDA C, one function for each distinct launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symc.loops.ir import Kernel, Load, Program, Statement
+from symc_backends.cuda.dialect import CTYPE
+from symc_backends.cuda.mapping import Launch, LibraryCall, actions_of
+from symc_backends.cuda.threads import Threads
+
+__all__ = ["LONGEST_BLOCK", "SEPARATOR", "Start", "emit", "starts_of"]
+
+SEPARATOR = "// ----"
+"""Stands between functions, so that a long text can be compiled in parts."""
+LONGEST_BLOCK = 512
+"""Threads of the largest block; leaves each 128 registers."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A launch under the name of its function."""
+
+    name: str
+    threads: Threads
+
+
+def emit(program: Program) -> str:
+    """The functions of all launches; what ``starts_of`` tells is noted in the program."""
+    functions: dict[str, str] = {}
+    known: dict[int, list[Start | LibraryCall]] = {}
+    steps = []
+    for step in program.steps:
+        found = known.get(id(step.kernel))
+        if found is None:
+            found = known[id(step.kernel)] = _starts(step.kernel, functions)
+        steps.append(found)
+    program.notes["cuda starts"] = steps
+    head = '#include "team.cuh"\n'
+    return "\n".join([head, *[f"{SEPARATOR}\n{text.replace('@', name)}" for text, name in functions.items()]])
+
+
+def starts_of(program: Program) -> list[list[Start | LibraryCall]]:
+    """What each step of a program starts."""
+    if "cuda starts" not in program.notes:
+        emit(program)
+    return program.notes["cuda starts"]
+
+
+def _starts(kernel: Kernel, functions: dict[str, str]) -> list[Start | LibraryCall]:
+    found: list[Start | LibraryCall] = []
+    for action in actions_of(kernel):
+        if isinstance(action, LibraryCall):
+            found.append(action)
+            continue
+        threads = Threads(kernel, action)
+        text = _function(kernel, action, threads)
+        found.append(Start(functions.setdefault(text, f"k{len(functions)}"), threads))
+    return found
+
+
+def _function(kernel: Kernel, launch: Launch, threads: Threads) -> str:
+    """One ``__global__`` function; ``@`` stands for its name."""
+    parameters = [
+        f"{'' if k in kernel.writes else 'const '}{CTYPE[dtype]} *b{k}" for k, dtype in enumerate(kernel.buffers)
+    ]
+    parameters += [f"const int64_t n{k}_" for k in range(kernel.dims)]
+    lines = [f"const idx n{k} = (idx)n{k}_; (void)n{k};" for k in range(kernel.dims)]
+    if threads.arrays:
+        parameters += ["char *spare_", "const int64_t own_bytes_"]
+        lines += [
+            "extern __shared__ __align__(16) char shared_[];",
+            "char *mine_ = spare_ ? spare_ + (blockIdx.x * (int64_t)blockDim.y + threadIdx.y) * own_bytes_",
+            "                     : shared_ + threadIdx.y * own_bytes_;",
+        ]
+    if launch.shape == "flat":
+        lines += [
+            "const idx lane_ = (idx)blockIdx.x * blockDim.x + threadIdx.x, team_ = (idx)gridDim.x * blockDim.x;",
+            *_before(threads, launch.before),
+            *threads.lines,
+        ]
+    else:
+        lines.append("const idx lane_ = threadIdx.x, team_ = blockDim.x; (void)lane_; (void)team_;")
+        own = ["char *own_ = mine_;"] if threads.arrays else []
+        if launch.loop is None:
+            lines += [*own, *threads.lines]
+        else:
+            o = launch.loop.index
+            lines += [
+                *_before(threads, launch.before),
+                f"const idx count_ = {threads.indices.position(launch.loop.extent)};",
+                f"for (idx {o} = (idx)blockIdx.x * blockDim.y + threadIdx.y; {o} < count_;",
+                f"     {o} += (idx)gridDim.x * blockDim.y) {{",
+                *own,
+                *threads.lines,
+                "}",
+            ]
+    head = f'extern "C" __global__ void __launch_bounds__({LONGEST_BLOCK}) @({", ".join(parameters)}) {{'
+    return "\n".join([f"// {kernel.name}", head, *lines, "}", ""])
+
+
+def _before(threads: Threads, statements: Sequence[Statement]) -> list[str]:
+    lines = []
+    for s in statements:
+        if isinstance(s, Load):
+            lines.append(threads.indices.loaded(s, f"{s.buffer}[{threads.indices.position(s.index)}]"))
+        else:
+            lines.append(threads.indices.defined(s))  # type: ignore[arg-type]
+    return lines

@@ -1,0 +1,106 @@
+"""CUDA graphs: the launches of a call recorded once, and replayed by one call of the driver.
+
+A recording holds addresses, so it serves calls that find every buffer where it was before. The memory pool hands the
+same blocks out again and again, so that such calls are the rule once a loop is under way. Calls are recorded when the
+same addresses come for the second time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from symc.config import config
+from symc_backends.cuda import libraries
+from symc_backends.cuda.device import Device
+from symc_backends.cuda.tasks import Task
+
+__all__ = ["Graphs"]
+
+KEPT = 4
+"""Recordings of one function for given dims."""
+FEWEST = 3
+"""Tasks from which a recording pays."""
+_THREAD_LOCAL = 1
+"""Capture mode: calls of other threads are none of our business."""
+
+
+@lru_cache(maxsize=1)
+def _driver() -> Any:
+    return libraries.find("libcuda.so.1").library
+
+
+class Graphs:
+    """The recordings of one frame, by the addresses they hold."""
+
+    def __init__(self) -> None:
+        self._recorded: dict[bytes, Recording] = {}
+        self._seen: bytes = b""
+        self._hopeless = False
+
+    def run(self, device: Device, tasks: Sequence[Task], spare: int, addresses: bytes) -> None:
+        """Start all tasks, whose arguments hold ``addresses``."""
+        if self._hopeless or len(tasks) < FEWEST or not config.cuda_graphs:
+            for task in tasks:
+                task.start(device)
+            return
+        key = addresses + spare.to_bytes(8, "little")
+        found = self._recorded.get(key)
+        if found is None and key == self._seen:
+            found = self._record(device, tasks)
+            if found is not None:
+                if len(self._recorded) >= KEPT:
+                    self._recorded.pop(next(iter(self._recorded)))
+                self._recorded[key] = found
+        self._seen = key
+        if found is not None:
+            found.replay(device)
+            return
+        for task in tasks:
+            task.start(device)
+
+    def _record(self, device: Device, tasks: Sequence[Task]) -> Recording | None:
+        """A recording, or None where the driver cannot make one; then none is tried again."""
+        recording = Recording.of(device, tasks)
+        self._hopeless = recording is None
+        return recording
+
+
+class Recording:
+    """An instantiated graph; it is destroyed with this object."""
+
+    def __init__(self, device: Device, executable: ctypes.c_void_p) -> None:
+        self._device = device
+        self._executable = executable
+
+    @classmethod
+    def of(cls, device: Device, tasks: Sequence[Task]) -> Recording | None:
+        """Record the tasks instead of running them."""
+        driver, stream = _driver(), ctypes.c_void_p(int(device.stream.handle))
+        if driver is None or driver.cuStreamBeginCapture_v2(stream, _THREAD_LOCAL):
+            return None
+        graph = ctypes.c_void_p()
+        try:
+            for task in tasks:
+                task.start(device)
+        except Exception:  # what cannot be recorded is run the plain way, where it raises if it must
+            driver.cuStreamEndCapture(stream, ctypes.byref(graph))
+            return None
+        if driver.cuStreamEndCapture(stream, ctypes.byref(graph)) or not graph:
+            return None
+        executable = ctypes.c_void_p()
+        failed = driver.cuGraphInstantiateWithFlags(ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+        driver.cuGraphDestroy(graph)
+        return None if failed else cls(device, executable)
+
+    def replay(self, device: Device) -> None:
+        """Start what was recorded."""
+        status = _driver().cuGraphLaunch(self._executable, ctypes.c_void_p(int(device.stream.handle)))
+        if status:
+            raise device.driver.LaunchError(f"cuGraphLaunch failed with status {status}")
+
+    def __del__(self) -> None:
+        with self._device:
+            _driver().cuGraphExecDestroy(self._executable)

@@ -1,0 +1,103 @@
+"""How large grids, blocks and teams are, once the dims of a call are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from symc.errors import CompileError
+from symc.loops.expr import Expr
+from symc.loops.ir import Kernel, Let
+from symc_backends.cuda.mapping import bound, inner_loops, walk
+from symc_backends.cuda.threads import Threads
+
+__all__ = ["Grid", "grid_of", "is_wide"]
+
+BLOCK = 256
+"""Threads of a usual block."""
+TEAM = 256
+"""Threads of the largest usual team."""
+BIG_TEAM = 512
+"""Threads of a team where there are too few teams to fill the GPU."""
+SHARED = 48 << 10
+"""Bytes of shared memory that any GPU gives a block without being asked."""
+SPARE_BLOCKS = 4
+"""Blocks for each multiprocessor where teams keep their arrays in spare memory."""
+NARROW = 2**31 - 2**24
+"""Positions from here on take 64 bits; a grid's stride stays below the difference to 2^31."""
+
+
+class Grid(NamedTuple):
+    """``own`` bytes of private memory for each team: in ``shared`` memory, or in ``spare`` bytes from the arena."""
+
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    shared: int
+    spare: int
+    own: int
+
+
+def grid_of(threads: Threads, dims: Mapping[str, int], processors: int) -> Grid | None:
+    """The sizes for these dims; None where there is nothing to do."""
+    launch = threads.launch
+    definitions = {s.name: s.value for s in walk([*launch.before, *launch.body]) if isinstance(s, Let)}
+
+    def at_most(e: Expr) -> int | None:
+        return bound(e, dims, definitions)
+
+    if launch.shape == "flat":
+        assert launch.loop is not None
+        length = at_most(launch.loop.extent)
+        if length is not None and length <= 0:
+            return None
+        blocks = 16 * processors if length is None else -(-length // (BLOCK * threads.pack))
+        return Grid((max(1, min(blocks, 16 * processors)), 1, 1), (BLOCK, 1, 1), 0, 0, 0)
+    count = 1 if launch.loop is None else at_most(launch.loop.extent)
+    if count is not None and count <= 0:
+        return None
+    loops = [at_most(loop.extent) for loop in inner_loops(launch.body)]
+    longest = None if None in loops else max((n for n in loops if n is not None), default=1)
+    own = _own_bytes(threads, at_most)
+    return _teams(threads, 1 << 20 if count is None else count, longest, own, processors)
+
+
+def _teams(threads: Threads, count: int, longest: int | None, own: int, processors: int) -> Grid:
+    team = _team(threads, count, longest, processors)
+    teams = max(1, BLOCK // team) if team <= 32 or not threads.talks else 1
+    while teams > 1 and (count < teams * processors or own * teams > SHARED):
+        teams //= 2
+    blocks = -(-count // teams)
+    block = (team, teams, 1)
+    if own <= SHARED:
+        return Grid((min(blocks, 2**31 - 1), 1, 1), block, own * teams, 0, own)
+    blocks = min(blocks, SPARE_BLOCKS * processors)
+    return Grid((blocks, 1, 1), block, 0, blocks * teams * own, own)
+
+
+def _team(threads: Threads, count: int, longest: int | None, processors: int) -> int:
+    if threads.columns:
+        return threads.columns
+    if threads.alone:
+        return 1
+    if longest is None:
+        return TEAM
+    wanted = max(1, -(-longest // threads.pack))
+    most = BIG_TEAM if count < 2 * processors else TEAM
+    return min(most, 1 << (wanted - 1).bit_length())
+
+
+def _own_bytes(threads: Threads, at_most: object) -> int:
+    total = 0
+    for name, dtype, size in threads.arrays:
+        length = at_most(size)  # type: ignore[operator]
+        if length is None:
+            raise CompileError(f"kernel {threads.kernel.name}: how long the array {name} may become cannot be told")
+        total += -(-max(length, 0) * np.dtype(dtype).itemsize // 16) * 16
+    return total
+
+
+def is_wide(kernel: Kernel, dims: Mapping[str, int], elements: int) -> bool:
+    """Do positions take 64 bits, with buffers of up to ``elements`` elements?"""
+    return elements >= NARROW or any(abs(n) >= NARROW for n in dims.values())

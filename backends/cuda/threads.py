@@ -1,0 +1,330 @@
+"""The text of one launch: what every thread of a team does.
+
+Statements outside simd loops are done alike by all threads of a team, except that one thread writes to memory. A simd
+loop's iterations are shared among the threads; what they accumulate in a register is combined at the loop's end. Where
+a thread may read what another one wrote, or write what another one has yet to read, the team synchronises first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from symc.loops.expr import ZERO, Expr, coefficient, names_in, substituted
+from symc.loops.ir import Accumulate, Alloc, Barrier, For, If, Kernel, Let, Load, Statement, Store
+from symc_backends.cuda.dialect import CTYPE, CUDA, Indices, allocations
+from symc_backends.cuda.mapping import Launch, inner_loops, touched, walk
+from symc_backends.dialect import identity
+
+__all__ = ["Threads"]
+
+PACK = 4
+"""Most elements that a thread moves at once."""
+PACK_BYTES = 16
+"""Bytes that a thread moves at once."""
+LONG_BODY = 60
+"""Statements from which a loop's body is not written out a second time."""
+
+
+def affine_step(loop: For, at: Expr) -> Expr | None:
+    """How far a position in ``loop`` moves from one iteration to the next; None if that is irregular."""
+    plain = plain_position(loop, at)
+    moving = {loop.index}
+    for s in loop.body:
+        source = s.value if isinstance(s, Let) else s.index if isinstance(s, Load) else None
+        if source is not None and not moving.isdisjoint(names_in(source)):
+            moving.add(s.name)  # type: ignore[union-attr]
+    moving.discard(loop.index)
+    return None if not moving.isdisjoint(names_in(plain)) else coefficient(plain, loop.index)
+
+
+def plain_position(loop: For, at: Expr) -> Expr:
+    """A position with the loop's own whole-number definitions put in."""
+    definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
+    return substituted(at, definitions)
+
+
+class Threads:
+    """Writes the body of one launch.
+
+    Attributes
+    ----------
+    lines : list of str
+        The statements, for one iteration of the launch's loop.
+    arrays : list of (name, dtype, size)
+        The team's own arrays, which lie in shared memory, or in spare memory where they are too long for it.
+    columns : int
+        The number of threads that a team must have, because each keeps one column in a register; 0 if it is free.
+    talks : bool
+        Do the threads of a team exchange anything?
+    pack : int
+        The most elements that one thread moves at once.
+    """
+
+    def __init__(self, kernel: Kernel, launch: Launch) -> None:
+        self.kernel = kernel
+        self.launch = launch
+        everything = [*launch.before, *([launch.loop] if launch.loop else launch.body)]
+        self.indices = Indices(kernel.dims, everything)
+        self.memory: dict[str, str] = {f"b{k}": d for k, d in enumerate(kernel.buffers)}
+        self.registers: dict[str, str] = {}
+        self.arrays: list[tuple[str, str, Expr]] = []
+        self.atomic = launch.loop is not None and launch.loop.kind == "unordered"
+        self.alone = launch.shape != "flat" and not inner_loops(launch.body)
+        self.talks = False
+        self.pack = 1
+        self.columns = self._columns(launch.body)
+        self.written: set[str] = set()
+        self.read: set[str] = set()
+        self.peeked: set[str] = set()
+        if launch.shape == "flat":
+            assert launch.loop is not None
+            self.lines = self._simd(launch.loop)
+        else:
+            self.lines = self._block(launch.body)
+            if self.arrays and not self.alone:
+                self.lines.append(self._sync())  # before the next iteration uses them again
+
+    # --- private memory -------------------------------------------------------------------------------------------
+
+    def _columns(self, body: Sequence[Statement]) -> int:
+        """The common length of private arrays of which every simd loop touches just the element of its own counter."""
+        lengths = set()
+        for a in allocations(body):
+            if a.size.op == "const" and a.size.value == 1:
+                continue
+            if a.size.op != "const" or not self._own_column(a, body):
+                return 0
+            lengths.add(a.size.value)
+        (length,) = lengths if len(lengths) == 1 else (0,)
+        return length if length & (length - 1) == 0 and length <= 512 else 0
+
+    @staticmethod
+    def _own_column(a: Alloc, body: Sequence[Statement]) -> bool:
+        uses = 0
+        for loop in inner_loops(body):
+            for s in loop.body:
+                if isinstance(s, (Load, Store, Accumulate)) and s.buffer == a.name:
+                    uses += 1
+                    if not (s.index.op == "var" and s.index.value == loop.index):
+                        return False
+        every = sum(isinstance(s, (Load, Store, Accumulate)) and s.buffer == a.name for s in walk(body))
+        return uses == every
+
+    def _alloc(self, s: Alloc) -> list[str]:
+        single = s.size.op == "const" and s.size.value == 1
+        if single or self.columns:
+            self.registers[s.name] = s.dtype
+            return [f"{CTYPE[s.dtype]} {s.name};"]
+        self.arrays.append((s.name, s.dtype, s.size))
+        self.memory[s.name] = s.dtype
+        ctype = CTYPE[s.dtype]
+        size = self.indices.position(s.size)
+        return [f"{ctype} *{s.name} = ({ctype} *)own_; own_ += ((int64_t){size} * sizeof({ctype}) + 15) / 16 * 16;"]
+
+    # --- synchronising --------------------------------------------------------------------------------------------
+
+    def _sync(self) -> str:
+        self.talks = True
+        self.written.clear()
+        self.read.clear()
+        self.peeked.clear()
+        return "team_sync();"
+
+    def _before(self, s: Statement) -> list[str]:
+        """The synchronisation that a statement of the team's needs, if any; then what it touches is noted."""
+        if self.alone:
+            return []
+        reads: set[str] = set()
+        writes: set[str] = set()
+        for x in walk([s]):
+            if isinstance(x, Load):
+                reads.add(x.buffer)
+            elif isinstance(x, (Store, Accumulate)):
+                writes.add(x.buffer)
+        reads &= self.memory.keys()
+        writes &= self.memory.keys()
+        waits = (reads | writes) & self.written or writes & self.read
+        if isinstance(s, (Store, Accumulate)) and writes:
+            # An update may lie where an operand of another name lies, which other threads have yet to read.
+            waits = waits or self.memory[s.buffer] in self.peeked
+        lines = [self._sync()] if waits else []
+        self.written |= writes
+        self.read |= reads
+        if isinstance(s, Load) and reads:
+            self.peeked.add(self.memory[s.buffer])
+        return lines
+
+    # --- statements of the team -----------------------------------------------------------------------------------
+
+    def _block(self, body: Sequence[Statement]) -> list[str]:
+        lines: list[str] = []
+        for s in body:
+            if isinstance(s, (For, If)) and not (isinstance(s, For) and s.kind == "simd"):
+                lines += self._nested(s)
+            else:
+                lines += self._before(s)
+                lines += self._statement(s)
+        return lines
+
+    def _nested(self, s: For | If) -> list[str]:
+        """A loop or a condition that all threads of the team follow together."""
+        memory = touched(s) & self.memory.keys()
+        lines = [self._sync()] if not self.alone and memory & (self.written | self.read) else []
+        if isinstance(s, If):
+            lines.append(f"if ({self.indices.value(s.condition)}) {{")
+        else:
+            lines.append(_for(s, self.indices.position(s.extent)))
+        lines += self._block(s.body)
+        changes = any(isinstance(x, (Store, Accumulate)) and x.buffer in self.memory for x in walk(s.body))
+        if isinstance(s, For) and changes and not self.alone:
+            lines.append(self._sync())  # before the next iteration
+        return [*lines, "}"]
+
+    def _statement(self, s: Statement) -> list[str]:
+        if isinstance(s, For):
+            return self._simd(s)
+        if isinstance(s, Alloc):
+            return self._alloc(s)
+        if isinstance(s, Barrier):
+            return [] if self.alone else [self._sync()]
+        text = self._simple(s)
+        if isinstance(s, (Store, Accumulate)) and s.buffer in self.memory and not self.alone:
+            return [f"if (lane_ == 0) {{ {text} }}"]
+        return [text]
+
+    def _simple(self, s: Statement, meeting: bool = False) -> str:
+        """A statement that one thread does by itself; ``meeting`` says that others write to the same place."""
+        if isinstance(s, Let):
+            return self.indices.defined(s)
+        if isinstance(s, Load):
+            return self.indices.loaded(s, self._element(s.buffer, s.index))
+        if isinstance(s, Store):
+            return f"{self._element(s.buffer, s.index)} = {self.indices.value(s.value)};"
+        assert isinstance(s, Accumulate)
+        target, value = self._element(s.buffer, s.index), self.indices.value(s.value)
+        dtype = s.value.dtype
+        if (self.atomic or meeting) and s.buffer in self.memory:
+            if s.op == "add" and dtype in ("float32", "float64"):
+                return f"atomic_sum(&{target}, {value});"
+            return f"atomic_combine<{CTYPE[dtype]}>(&{target}, {value}, {_combiner(s.op, dtype)});"
+        return f"{target} = {CUDA.call(s.op, [target, value], dtype)};"
+
+    def _element(self, buffer: str, at: Expr) -> str:
+        return buffer if buffer in self.registers else f"{buffer}[{self.indices.position(at)}]"
+
+    # --- loops whose iterations the threads share -------------------------------------------------------------------
+
+    def _simd(self, loop: For) -> list[str]:
+        gathered = [s for s in loop.body if isinstance(s, Accumulate) and self._is_shared(loop, s)]
+        lines = ["{", f"const idx end_ = {self.indices.position(loop.extent)};"]
+        names = {}
+        for s in gathered:
+            dtype = s.value.dtype
+            if s.buffer not in names:
+                names[s.buffer] = f"{s.buffer}_"
+                start = CUDA.literal(identity(s.op, dtype), dtype)
+                lines.append(f"{CTYPE[dtype]} {s.buffer}_ = {start};")
+        for s in gathered:
+            self.registers[names[s.buffer]] = s.value.dtype
+        body = [self._own(s, names) for s in loop.body]
+        first = "lane_"
+        packs = self._packs(loop, body)
+        if packs is not None:
+            lines += ["idx rest_ = 0;", *self._packed(loop, body, packs)]
+            first = "rest_ + lane_"
+        lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += team_) {{")
+        for s in body:
+            lines += self._lane_statement(loop, s)
+        lines.append("}")
+        for name, register in names.items():
+            s = next(x for x in gathered if x.buffer == name)
+            dtype = s.value.dtype
+            whole = f"team_reduce<{CTYPE[dtype]}>({register}, {_combiner(s.op, dtype)})"
+            lines.append(f"{name} = {CUDA.call(s.op, [name, whole], dtype)};")
+            self.talks = True
+        return [*lines, "}"]
+
+    def _is_shared(self, loop: For, s: Accumulate) -> bool:
+        """Do all iterations accumulate in one and the same register?"""
+        return s.buffer in self.registers and not (self.columns and loop.index in names_in(s.index))
+
+    @staticmethod
+    def _own(s: Statement, names: dict[str, str]) -> Statement:
+        """The statement with a thread's own part in the place of a register that all accumulate in."""
+        if isinstance(s, Accumulate) and s.buffer in names:
+            return Accumulate(names[s.buffer], s.index, s.value, s.op)
+        return s
+
+    def _lane_statement(self, loop: For, s: Statement) -> list[str]:
+        if isinstance(s, If):
+            inside = [line for x in s.body for line in self._lane_statement(loop, x)]
+            return [f"if ({self.indices.value(s.condition)}) {{", *inside, "}"]
+        step = affine_step(loop, s.index) if isinstance(s, Accumulate) else None
+        apart = step is not None and not (step.op == "const" and step.value == 0)
+        return [self._simple(s, meeting=isinstance(s, Accumulate) and not apart)]
+
+    def _packs(self, loop: For, body: Sequence[Statement]) -> dict[int, str] | None:
+        """The statements that move neighbouring elements, and where they start; None if nothing is gained by packs."""
+        if len(body) > LONG_BODY or any(isinstance(s, If) for s in body) or self.columns:
+            return None
+        found: dict[int, str] = {}
+        for k, s in enumerate(body):
+            if not isinstance(s, (Load, Store, Accumulate)) or s.buffer in self.registers:
+                continue
+            step = affine_step(loop, s.index)
+            unit = step is not None and step.op == "const" and step.value == 1
+            if isinstance(s, Accumulate) or (isinstance(s, Store) and not unit):
+                return None
+            if unit:
+                start = substituted(plain_position(loop, s.index), {loop.index: ZERO})
+                found[k] = f"{s.buffer} + {self.indices.position(start)}"
+        return found or None
+
+    def _packed(self, loop: For, body: Sequence[Statement], packs: dict[int, str]) -> list[str]:
+        """The loop over whole packs, where memory is aligned to them; ``rest_`` is where it stops."""
+        sizes = {k: np.dtype(self.memory[body[k].buffer]).itemsize for k in packs}  # type: ignore[union-attr]
+        width = max(1, min(PACK, PACK_BYTES // max(sizes.values())))
+        self.pack = max(self.pack, width)
+        i = loop.index
+        starts = {start: width * sizes[k] for k, start in packs.items()}
+        aligned = " && ".join(f"(uint64_t)({start}) % {size} == 0" for start, size in starts.items())
+        loads, inside, stores = [], [], []
+        for k, s in enumerate(body):
+            if k not in packs:
+                inside.append(self._simple(s))
+                continue
+            assert isinstance(s, (Load, Store))
+            pack = f"Pack<{CTYPE[self.memory[s.buffer]]}, {width}>"
+            if isinstance(s, Load):
+                loads.append(f"const {pack} {s.name}_ = *(const {pack} *)({packs[k]} + first_);")
+                inside.append(self.indices.loaded(s, f"{s.name}_.v[v_]"))
+            else:
+                loads.append(f"{pack} store{k}_;")
+                inside.append(f"store{k}_.v[v_] = {self.indices.value(s.value)};")
+                stores.append(f"*({pack} *)({packs[k]} + first_) = store{k}_;")
+        return [
+            f"if ({aligned}) {{",
+            f"rest_ = end_ - end_ % {width};",
+            f"for (idx first_ = lane_ * {width}; first_ < rest_; first_ += team_ * {width}) {{",
+            *loads,
+            "#pragma unroll",
+            f"for (int v_ = 0; v_ < {width}; v_++) {{",
+            f"const idx {i} = first_ + v_; (void){i};",
+            *inside,
+            "}",
+            *stores,
+            "}",
+            "}",
+        ]
+
+
+def _for(s: For, extent: str) -> str:
+    return f"for (idx {s.index} = 0, {s.index}_end = {extent}; {s.index} < {s.index}_end; {s.index}++) {{"
+
+
+def _combiner(op: str, dtype: str) -> str:
+    """A function object that combines two values."""
+    ctype = CTYPE[dtype]
+    return f"[]({ctype} a, {ctype} b) {{ return ({ctype}){CUDA.call(op, ['a', 'b'], dtype)}; }}"
