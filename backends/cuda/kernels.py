@@ -125,6 +125,7 @@ class Launch:
         threads: int = THREADS,
     ) -> None:
         self.device = device
+        self.name = kernel.name
         self.function = kernel.load(device)
         self.grid = grid
         self.block = (threads, 1, 1)

@@ -35,7 +35,7 @@ class Bound:
     Attributes
     ----------
     workspace : int
-        Bytes of scratch memory it wants, aligned to 256.
+        Bytes of scratch memory it wants, at an address divisible by 64.
     by : str
         Who serves it: ``"cublas"``, ``"cudnn"``, ``"own"``, or ``"nothing"`` if there is nothing to do.
     """
