@@ -97,16 +97,18 @@ class Blas:
         with device:
             _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self.handle)))
             _check("cublasSetStream", library.cublasSetStream_v2(self.handle, int(device.stream.handle)))
-            self.workspace = device.empty(_WORKSPACE)
-            status = library.cublasSetWorkspace_v2(self.handle, int(self.workspace), _WORKSPACE)
+            size = min(_WORKSPACE, config.cuda_workspace)
+            self.workspace = device.empty(size)
+            status = library.cublasSetWorkspace_v2(self.handle, int(self.workspace), size)
             _check("cublasSetWorkspace", status)
 
     def serves(self, product: Product) -> bool:
-        """Whether cuBLAS can compute ``product``: it counts in 32 bits, and rows must not overlap."""
+        """Whether cuBLAS can compute ``product``: it counts in 32 bits, rows and results must lie one after another."""
         p = product
         leads = (p.lda, p.rows if p.trans_a else p.depth), (p.ldb, p.depth if p.trans_b else p.cols), (p.ldc, p.cols)
         sizes = (p.batch, p.rows, p.cols, p.depth, p.lda, p.ldb, p.ldc)
-        return p.depth > 0 and max(sizes) <= _LARGEST and all(lead >= width for lead, width in leads)
+        apart = p.batch == 1 or p.stride_c >= p.ldc * (p.rows - 1) + p.cols
+        return p.depth > 0 and max(sizes) <= _LARGEST and apart and all(lead >= width for lead, width in leads)
 
     def product(self, product: Product, dtype: str) -> tuple[int, list[Stage]]:
         """The bytes of workspace and the stages that compute ``product`` as ``symc.config.cuda_precision`` says."""

@@ -136,13 +136,15 @@ class Dnn:
         found = self._algorithm(_KINDS[which], first, second, how, result, exact)
         if found is None:
             return None
-        algorithm, memory = found
+        algorithm, memory, math = found
+        if not exact:  # an algorithm is chosen together with its arithmetic
+            how = self._convolution(dtype, c, math)
         return memory, [self._stage(which, dtype, first, second, how, result, algorithm, memory)]
 
     def _algorithm(
         self, kind: str, first: c_void_p, second: c_void_p, how: c_void_p, result: c_void_p, exact: bool
-    ) -> tuple[int, int] | None:
-        """cuDNN's first choice among the algorithms that are deterministic, small enough and precise enough."""
+    ) -> tuple[int, int, int] | None:
+        """Algorithm, workspace and arithmetic: cuDNN's first choice among the algorithms that are deterministic, small enough and precise enough."""
         found, count = (_Perf * 16)(), c_int()
         arguments = (self.handle, first, second, how, result, 16, ctypes.byref(count), found)
         try:
@@ -153,7 +155,7 @@ class Dnn:
         for perf in found[: count.value]:
             suits = perf.status == 0 and perf.determinism == _DETERMINISTIC and perf.math in allowed
             if suits and perf.memory <= config.cuda_workspace:
-                return int(perf.algorithm), int(perf.memory)
+                return int(perf.algorithm), int(perf.memory), int(perf.math)
         return None
 
     def _stage(
