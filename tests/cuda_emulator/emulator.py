@@ -1,8 +1,9 @@
 """A GPU emulated on the host, so that the CUDA back end can be tested without one.
 
 ``libraries()`` builds stand-ins for NVIDIA's libraries under their real names: ``libcuda.so.1``, on which an unmodified
-PyCUDA runs, and ``libnvrtc.so.13``, which compiles CUDA C with g++. Whatever looks for libraries in that folder first (``symc.config.cuda_libraries``) has an emulated GPU; the fixture
-``emulated_device`` (``fixtures.py``) sees to it.
+PyCUDA runs, ``libnvrtc.so.13``, which compiles CUDA C with g++, ``libcublas.so.13`` and ``libcudnn.so.9``. What looks
+for libraries in that folder first (``symc.config.cuda_libraries``) has an emulated GPU; the fixture ``emulated_device``
+(``fixtures.py``) sees to it. The files in ``src`` agree with NVIDIA's headers; a test shows it where those are.
 
 What it is stricter about than a GPU, and what each mistake is called
     - parameters: their bytes; pointers that are no memory of the device;
@@ -12,6 +13,8 @@ What it is stricter about than a GPU, and what each mistake is called
     - threads: deadlocks; barriers and shuffles that not all threads reach at the same line; masks that name lanes which
       have ended;
     - capture: what must not be called during one; replays see memory as it then is;
+    - cuBLAS and cuDNN: shapes, strides, types, memory that is too small or overlaps; workspaces are overwritten with
+      NaN; reduced precision rounds operands as a GPU does;
     - sources: no header of the host is visible, as NVRTC has none.
 
 Settings
@@ -47,6 +50,8 @@ HERE = Path(__file__).resolve().parent
 SOURCES = {
     "libcuda.so.1": ["blocks", "copies", "driver", "memory", "modules", "special", "streams", "unsupported"],
     "libnvrtc.so.13": ["nvrtc", "translate"],
+    "libcublas.so.13": ["cublas"],
+    "libcudnn.so.9": ["cudnn"],
 }
 """Which files of ``src`` make up each library. All but the first link against the first."""
 
@@ -54,10 +59,11 @@ SOURCES = {
 COMPILE = ["-std=c++17", "-O1", "-fPIC", "-fno-gnu-unique", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE"]
 
 # Kernels: the rounding of each operation as written; traps where an index or an address is wrong; symbols of one
-# module kept apart from those of others.
+# module kept apart from those of others; a frame larger than the stack found at once.
 KERNEL = [
     "-O1", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off",
-    "-fno-math-errno", "-fsanitize=bounds,alignment", "-fsanitize-undefined-trap-on-error", "-w",
+    "-fno-math-errno", "-fstack-clash-protection", "-fsanitize=bounds,alignment",
+    "-fsanitize-undefined-trap-on-error", "-w",
 ]  # fmt: skip
 KERNEL_STANDARD = "-std=c++17"  # NVRTC's default
 KERNEL_LINK = ["-shared", "-nostdlib", "-Wl,-Bsymbolic", "-pipe"]
@@ -152,12 +158,14 @@ def device() -> ctypes.CDLL:
     """The emulated driver, for all to see: PyCUDA, imported later, links against it.
 
     Beside the driver's functions it has counters: ``emulator_launches()`` (kernels run), ``emulator_replays()`` (graphs
-    run), ``emulator_blocks()``, ``emulator_used()`` (bytes of device memory), ``emulator_memory()`` (the limit).
+    run), ``emulator_blocks()``, ``emulator_used()`` (bytes of device memory), ``emulator_memory()`` (the limit);
+    and ``emulator_last_error()`` says in this thread what was wrong with the last call that failed, in any library.
     """
     library = ctypes.CDLL(str(libraries() / "libcuda.so.1"), mode=ctypes.RTLD_GLOBAL)
     for name in ("launches", "replays", "blocks", "used", "memory"):
         getattr(library, f"emulator_{name}").restype = ctypes.c_size_t
     library.emulator_set_memory.argtypes = [ctypes.c_size_t]
+    library.emulator_last_error.restype = ctypes.c_char_p
     return library
 
 

@@ -323,3 +323,7 @@ EMULATOR_CALL cuGetProcAddress_v2(const char *name, void **function, int, cuuint
     EMULATOR_NEED(*function, CUDA_ERROR_NOT_FOUND, "the emulated driver has no %s", name);
     return CUDA_SUCCESS;
 }
+
+// --- for tests -------------------------------------------------------------------------------------------------------
+
+EMULATOR_API const char *emulator_last_error() { return detail; }

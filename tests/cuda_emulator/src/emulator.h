@@ -10,6 +10,7 @@
 #define EMULATOR_CALL EMULATOR_API CUresult
 
 EMULATOR_CALL cuStreamSynchronize(CUstream stream);
+EMULATOR_CALL cuGetErrorString(CUresult code, const char **text);
 
 namespace emulator {
 
@@ -41,6 +42,8 @@ typedef std::function<CUresult()> Work;
 CUresult submit(CUstream stream, const char *what, Work work);
 // For calls that wait for all work: an error during a capture.
 CUresult synchronise(const char *what);
+// Does what streams outside of captures have queued.
+CUresult finish_all();
 // For calls that a capture in global mode forbids, such as allocations.
 CUresult unless_capturing(const char *what);
 CUresult check_stream(CUstream stream);

@@ -10,12 +10,13 @@ namespace emulator {
 namespace {
 
 constexpr size_t PAGE = 4096;
+constexpr size_t GUARD = 1 << 20;       // unmapped on both sides of an allocation; addresses cost nothing
 constexpr size_t ALIGNMENT = 256;       // what real allocations have at least
 constexpr unsigned char POISON = 0xff;  // NaN in every float type, -1 in every integer
 
 enum class Kind { device, global, pinned, registered };
 
-// The user's bytes end where the mapping ends, up to alignment: [mapping ... user ... padding][unmapped page].
+// The user's bytes end where the mapping ends, up to alignment: [guard][... user ... padding][guard].
 struct Region {
     size_t bytes, padding;
     char *mapping;
@@ -43,15 +44,15 @@ bool on_device(const Region *region) {
 
 CUresult allocate(void **address, size_t bytes, Kind kind) {
     size_t inside = rounded(bytes, ALIGNMENT), mapped = rounded(inside, PAGE);
-    char *mapping = (char *)mmap(nullptr, mapped + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *mapping = (char *)mmap(nullptr, mapped + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     EMULATOR_NEED(mapping != MAP_FAILED, CUDA_ERROR_OUT_OF_MEMORY, "the host has no %zu bytes", bytes);
-    if (mprotect(mapping + PAGE, mapped, PROT_READ | PROT_WRITE)) {
-        munmap(mapping, mapped + 2 * PAGE);
+    if (mprotect(mapping + GUARD, mapped, PROT_READ | PROT_WRITE)) {
+        munmap(mapping, mapped + 2 * GUARD);
         return failed(CUDA_ERROR_OUT_OF_MEMORY, "the host has no %zu bytes", bytes);
     }
-    char *user = mapping + PAGE + mapped - inside;
+    char *user = mapping + GUARD + mapped - inside;
     memset(user, POISON, inside);
-    regions[(uintptr_t)user] = Region{bytes, inside - bytes, mapping, mapped + 2 * PAGE, kind};
+    regions[(uintptr_t)user] = Region{bytes, inside - bytes, mapping, mapped + 2 * GUARD, kind};
     *address = user;
     return CUDA_SUCCESS;
 }
@@ -93,13 +94,13 @@ const char *describe(const void *address) {
             snprintf(text, sizeof text, "%p, byte %zu of the %zu bytes at %#zx", address, offset, bytes, before->first);
             return text;
         }
-        if (offset - bytes < 2 * PAGE) {
+        if (offset - bytes < GUARD) {
             snprintf(text, sizeof text, "%p, %zu bytes past the end of the %zu bytes at %#zx", address, offset - bytes,
                      bytes, before->first);
             return text;
         }
     }
-    if (next != regions.end() && next->first - where <= 2 * PAGE)
+    if (next != regions.end() && next->first - where <= GUARD)
         snprintf(text, sizeof text, "%p, %zu bytes before the %zu bytes at %#zx", address, next->first - where,
                  next->second.bytes, next->first);
     else
@@ -147,7 +148,8 @@ EMULATOR_CALL cuMemFree_v2(CUdeviceptr address) {
     auto region = regions.find(address);
     EMULATOR_NEED(region != regions.end() && region->second.kind == Kind::device, CUDA_ERROR_INVALID_VALUE,
                   "cuMemFree: no allocation starts at %#llx", address);
-    EMULATOR_TRY(synchronise("cuMemFree"));
+    EMULATOR_TRY(unless_capturing("cuMemFree"));
+    EMULATOR_TRY(finish_all());
     used -= rounded(region->second.bytes, ALIGNMENT);
     release(region);
     return CUDA_SUCCESS;
@@ -191,7 +193,8 @@ EMULATOR_CALL cuMemFreeHost(void *address) {
     auto region = regions.find((uintptr_t)address);
     EMULATOR_NEED(region != regions.end() && region->second.kind == Kind::pinned, CUDA_ERROR_INVALID_VALUE,
                   "cuMemFreeHost: no page-locked memory starts at %p", address);
-    EMULATOR_TRY(synchronise("cuMemFreeHost"));
+    EMULATOR_TRY(unless_capturing("cuMemFreeHost"));
+    EMULATOR_TRY(finish_all());
     release(region);
     return CUDA_SUCCESS;
 }
@@ -209,7 +212,8 @@ EMULATOR_CALL cuMemHostUnregister(void *address) {
     auto region = regions.find((uintptr_t)address);
     EMULATOR_NEED(region != regions.end() && region->second.kind == Kind::registered,
                   CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, "%p was not registered", address);
-    EMULATOR_TRY(synchronise("cuMemHostUnregister"));
+    EMULATOR_TRY(unless_capturing("cuMemHostUnregister"));
+    EMULATOR_TRY(finish_all());
     regions.erase(region);
     return CUDA_SUCCESS;
 }

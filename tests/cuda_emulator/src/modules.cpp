@@ -130,7 +130,8 @@ EMULATOR_CALL cuModuleLoad(CUmodule *module, const char *path) {
 EMULATOR_CALL cuModuleUnload(CUmodule module) {
     Locked lock(device_lock);
     EMULATOR_NEED(modules.count(module), CUDA_ERROR_INVALID_HANDLE, "%p is no module", (void *)module);
-    CUresult result = synchronise("cuModuleUnload");
+    EMULATOR_TRY(unless_capturing("cuModuleUnload"));
+    CUresult result = finish_all();
     for (CUfunction function : module->functions) function->module = nullptr;
     for (const void *address : module->globals) remove_global(address);
     dlclose(module->library);

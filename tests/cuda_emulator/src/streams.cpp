@@ -68,7 +68,9 @@ CUresult drain(CUstream stream) {
     return CUDA_SUCCESS;
 }
 
-CUresult drain_all() {
+}  // namespace
+
+CUresult finish_all() {
     CUresult result = drain(&legacy);
     for (CUstream stream : streams) {
         CUresult other = drain(stream);
@@ -76,8 +78,6 @@ CUresult drain_all() {
     }
     return result;
 }
-
-}  // namespace
 
 CUresult check_stream(CUstream stream) {
     stream = resolve(stream);
@@ -118,7 +118,7 @@ CUresult submit(CUstream stream, const char *what, Work work) {
 CUresult synchronise(const char *what) {
     for (CUstream stream : streams)
         if (stream->capture) return spoil(stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, what, "it would have to wait");
-    return drain_all();
+    return finish_all();
 }
 
 CUresult unless_capturing(const char *what) {
@@ -339,7 +339,7 @@ EMULATOR_CALL cuGraphLaunch(CUgraphExec executable, CUstream stream) {
 EMULATOR_CALL cuGraphExecDestroy(CUgraphExec executable) {
     Locked lock(device_lock);
     EMULATOR_NEED(executables.count(executable), CUDA_ERROR_INVALID_VALUE, "%p is no executable graph", (void *)executable);
-    CUresult result = drain_all();  // a graph that is still to run lives until it has
+    CUresult result = finish_all();  // a graph that is still to run lives until it has
     executables.erase(executable);
     delete executable;
     return result;
@@ -356,7 +356,7 @@ EMULATOR_CALL cuGraphDestroy(CUgraph graph) {
 
 EMULATOR_API void emulator_set_lazy(int on) {
     Locked lock(device_lock);
-    drain_all();
+    finish_all();
     lazy = on;
 }
 EMULATOR_API size_t emulator_replays() { return replays; }
