@@ -30,13 +30,18 @@ LONG_BODY = 60
 def affine_step(loop: For, at: Expr) -> Expr | None:
     """How far a position in ``loop`` moves from one iteration to the next; None if that is irregular."""
     plain = plain_position(loop, at)
-    moving = {loop.index}
+    others = moving(loop) - {loop.index}
+    return None if not others.isdisjoint(names_in(plain)) else coefficient(plain, loop.index)
+
+
+def moving(loop: For) -> set[str]:
+    """The names whose values change from one iteration of ``loop`` to the next."""
+    found = {loop.index}
     for s in loop.body:
         source = s.value if isinstance(s, Let) else s.index if isinstance(s, Load) else None
-        if source is not None and not moving.isdisjoint(names_in(source)):
-            moving.add(s.name)  # type: ignore[union-attr]
-    moving.discard(loop.index)
-    return None if not moving.isdisjoint(names_in(plain)) else coefficient(plain, loop.index)
+        if source is not None and not found.isdisjoint(names_in(source)):
+            found.add(s.name)  # type: ignore[union-attr]
+    return found
 
 
 def plain_position(loop: For, at: Expr) -> Expr:
@@ -228,7 +233,11 @@ class Threads:
                 lines.append(f"{CTYPE[dtype]} {s.buffer}_ = {start};")
         for s in gathered:
             self.registers[names[s.buffer]] = s.value.dtype
-        body = [self._own(s, names) for s in loop.body]
+        moves = moving(loop)
+        fixed = [s for s in loop.body if isinstance(s, (Let, Load)) and s.name not in moves]
+        body = [self._own(s, names) for s in loop.body if s not in fixed]
+        if fixed:  # the same in every iteration, if there is one
+            lines += ["if (end_ > 0) {", *[self._simple(s) for s in fixed]]
         first = "lane_"
         packs = self._packs(loop, body)
         if packs is not None:
@@ -237,7 +246,7 @@ class Threads:
         lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += team_) {{")
         for s in body:
             lines += self._lane_statement(loop, s)
-        lines.append("}")
+        lines += ["}", "}"] if fixed else ["}"]
         for name, register in names.items():
             s = next(x for x in gathered if x.buffer == name)
             dtype = s.value.dtype
