@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 from collections.abc import Sequence
 from ctypes import c_double, c_float, c_int, c_longlong, c_size_t, c_void_p
@@ -98,9 +99,18 @@ class Blas:
             _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self.handle)))
             _check("cublasSetStream", library.cublasSetStream_v2(self.handle, int(device.stream.handle)))
             size = min(_WORKSPACE, config.cuda_workspace)
-            self.workspace = device.empty(size)
+            self.workspace: Any = device.empty(size)
             status = library.cublasSetWorkspace_v2(self.handle, int(self.workspace), size)
             _check("cublasSetWorkspace", status)
+        self._destroy = library.cublasDestroy_v2
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        """Memory goes back while the device is still there."""
+        with self.device:
+            self.device.stream.synchronize()
+            self._destroy(self.handle)
+            self.workspace = None
 
     def serves(self, product: Product) -> bool:
         """Whether cuBLAS can compute ``product``: it counts in 32 bits, rows and results must lie one after another."""

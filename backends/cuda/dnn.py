@@ -144,7 +144,7 @@ class Dnn:
     def _algorithm(
         self, kind: str, first: c_void_p, second: c_void_p, how: c_void_p, result: c_void_p, exact: bool
     ) -> tuple[int, int, int] | None:
-        """Algorithm, workspace and arithmetic: cuDNN's first choice among the algorithms that are deterministic, small enough and precise enough."""
+        """Algorithm, workspace and arithmetic: cuDNN's first choice that is deterministic, small and precise enough."""
         found, count = (_Perf * 16)(), c_int()
         arguments = (self.handle, first, second, how, result, 16, ctypes.byref(count), found)
         try:
