@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import is_float, is_integer
+from symc.dtypes import is_float
 from symc.gradient_marks import ZERO
 from symc.graph import Constant, Variable
 from symc.loops import expr
@@ -24,6 +24,7 @@ add = elementwise(
     lambda g, z, x, y: (g, g),
     compute="same",
     commutative=True,
+    several=True,
 )
 sub = elementwise("sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic")
 mul = elementwise(
@@ -33,6 +34,7 @@ mul = elementwise(
     lambda g, z, x, y: (g * y, g * x),
     compute="same",
     commutative=True,
+    several=True,
 )
 true_div = elementwise(
     "true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2))
@@ -79,6 +81,7 @@ maximum = elementwise(
     domain=((-2, 2), (-1.9, 2.1)),
     compute="same",
     commutative=True,
+    several=True,
 )
 minimum = elementwise(
     "minimum",
@@ -88,6 +91,7 @@ minimum = elementwise(
     domain=((-2, 2), (-1.9, 2.1)),
     compute="same",
     commutative=True,
+    several=True,
 )
 
 
@@ -95,24 +99,47 @@ def _pow_body(x: Expr, y: Expr) -> Expr:
     return call("pow", x, y)
 
 
-def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[Variable]:
-    return g * y * power(x, y - 1), g * switch(eq(x, 0), 0, z * log(switch(eq(x, 0), 1, x)))
+def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[Any]:
+    by_y = g * switch(eq(x, 0), 0, z * log(switch(eq(x, 0), 1, x)))
+    known = _number_repeated(y)
+    if known is None:
+        return g * y * power(x, y - 1), by_y
+    if known == 0:  # 0 * x ** -1 would be NaN where x is 0: the derivatives of x**2 come here in their turn
+        return ZERO, by_y
+    return g * y * power(x, Constant(known - 1, y.dtype)), by_y
+
+
+def _number_repeated(v: Variable) -> Any:
+    """The number that ``v`` repeats, or None where it is not one, or not known now."""
+    while v.owner is not None and v.owner.op.name in ("dimshuffle", "expand", "broadcast", "cast"):
+        v = v.owner.inputs[0]
+    return v.data.reshape(()) if isinstance(v, Constant) and v.data.size == 1 else None
 
 
 def _pow_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if x.dtype.kind == "f":
-        return np.power(x, y)
-    return np.power(x.astype("float64"), y.astype("float64"))
+    return np.power(x, y)
 
 
 _power = elementwise("pow", _pow_body, _pow_numpy, _pow_grad, domain=((0.5, 2), (-2, 2)), compute="float")
 
 
 def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
-    """``x`` to the power ``y``, a float; whole numbers stay whole where ``y`` is a known whole number of at least 0."""
+    """``x`` to the power ``y``.
+
+    Whole numbers to whole powers stay whole. Where ``y`` is known they are multiplied out and wrap around as NumPy's
+    do; otherwise they are right up to 2**53, and negative powers are rounded to whole numbers. A known negative ``y``
+    gives floats.
+    """
     x, y = as_tensor(x), as_tensor(y)
-    known = isinstance(y, Constant) and y.ndim == 0 and is_integer(y.dtype) and y.data >= 0
-    made = _whole_power(cast(x, unify_dtypes([x, y])), int(y.data)) if known and is_integer(x.dtype) else _power(x, y)
+    met = unify_dtypes([x, y])
+    whole = "int8" if met == "bool" else met
+    known = isinstance(y, Constant) and y.ndim == 0
+    if is_float(met) or (known and y.data < 0):
+        made = _power(x, y)
+    elif known:
+        made = _whole_power(cast(x, whole), int(y.data))
+    else:
+        made = cast(round_half_to_even(_power(cast(x, "float64"), cast(y, "float64"))), whole)
     return made if dtype is None else cast(made, dtype)
 
 
@@ -244,9 +271,9 @@ neq: Elementwise = elementwise(
 )
 isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
 isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
-and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True)
-or_ = elementwise("or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True)
-xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True)
+and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True, several=True)
+or_ = elementwise("or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True, several=True)
+xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True, several=True)
 invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits")
 switch: Elementwise = elementwise(
     "switch", lambda c, x, y: expr.select(c, x, y), np.where,

@@ -17,7 +17,7 @@ from symc.guards import require_equal
 from symc.op import Arg, Case, Op, Record, Routine, record
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
-from symc.tensor.basic import as_tensor, unify_dtypes
+from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
 from symc.tensor.lengths import length
 from symc.tensor.reduce import sum
 from symc.types import TensorType
@@ -230,10 +230,12 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
     """Sum of products over the given axes, as ``numpy.tensordot``; lowered to one matrix product."""
     a, b = _operands("tensordot", a, b)
     if isinstance(axes, (int, np.integer)):
-        over_a, over_b = list(range(a.ndim - int(axes), a.ndim)), list(range(int(axes)))
-    else:
-        over_a, over_b = ([int(k) for k in np.atleast_1d(side)] for side in axes)
-    over_a, over_b = [k % a.ndim for k in over_a], [k % b.ndim for k in over_b]
+        if axes < 0:
+            raise ValueError(located(f"tensordot: the number of axes cannot be negative, got {axes}", [a, b]))
+        axes = (range(-int(axes), 0), range(int(axes)))
+    over_a, over_b = (
+        [normalize_axis(k, v.ndim, "tensordot", v) for k in np.atleast_1d(side)] for v, side in zip((a, b), axes)
+    )
     if len(over_a) != len(over_b):
         raise ShapeError(
             located(f"tensordot: as many axes on both sides are needed, got {over_a} and {over_b}", [a, b])

@@ -9,6 +9,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from inspect import signature
 from typing import Any
 
@@ -30,16 +31,23 @@ Grad = Callable[..., Sequence[Any]]
 
 
 class Elementwise:
-    """A user-level elementwise function; calling it on variables, arrays or numbers builds its application."""
+    """A user-level elementwise function; calling it on variables, arrays or numbers builds its application.
 
-    def __init__(self, op: Op, compute: str, mixed: bool) -> None:
+    ``operands`` are the names of what it takes; with ``several`` it also takes more, from left to right.
+    """
+
+    def __init__(self, op: Op, compute: str, mixed: bool, operands: Sequence[str], several: bool) -> None:
         self.op = op
         self.compute = compute
         self.mixed = mixed
+        self.operands = tuple(operands)
+        self.several = several
         self.__name__ = op.name
         self.__doc__ = op.record.numpy.__doc__
 
     def __call__(self, *args: Any, dtype: str | None = None) -> Any:
+        if len(args) != len(self.operands):
+            return self._of_another_number(args, dtype)
         variables = [as_tensor(a) for a in args]
         if self.mixed:  # switch: the condition keeps its own dtype
             variables = [cast(variables[0], "bool"), *_converted(self.op.name, variables[1:], self.compute)]
@@ -48,6 +56,15 @@ class Elementwise:
         if len(variables) > 1:
             variables = broadcast_together(self.op.name, variables)
         out = self.op(*variables)
+        return out if dtype is None else cast(out, dtype)
+
+    def _of_another_number(self, args: Sequence[Any], dtype: str | None) -> Variable:
+        if not self.several or len(args) < 2:
+            takes = f"{len(self.operands)} operands ({', '.join(self.operands)})"
+            more = " or more" if self.several else ""
+            text = f"{self.op.name}: takes {takes}{more}, got {len(args)}"
+            raise TypeError(located(text, [a for a in args if isinstance(a, Variable)]))
+        out = reduce(self, args)
         return out if dtype is None else cast(out, dtype)
 
     def __repr__(self) -> str:
@@ -111,6 +128,7 @@ def elementwise(
     mixed: bool = False,
     commutative: bool = False,
     smooth: bool = True,
+    several: bool = False,
 ) -> Elementwise:
     """Make an elementwise op.
 
@@ -132,8 +150,11 @@ def elementwise(
         ``"same"`` as the operands or ``"bool"``.
     mixed : bool
         The first operand is a condition.
+    several : bool
+        May users give more than two operands, to be combined from left to right?
     """
-    nin = len(signature(body).parameters)
+    operands = list(signature(body).parameters)
+    nin = len(operands)
     domains = _domain_of_each(domain, nin)
 
     def oracle(op: Op, *arrays: np.ndarray) -> np.ndarray:
@@ -173,7 +194,7 @@ def elementwise(
         cases=cases,
         commutative=commutative,
     )
-    function = Elementwise(Op(made), compute, mixed)
+    function = Elementwise(Op(made), compute, mixed, operands, several)
     return function
 
 
