@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from symc import tensor
 from symc.config import config
+from symc.copies import clone, register
 from symc.function import Function, In, Out, function
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.op import Op
-from symc.printing import pprint
+from symc.printing import pp, pprint
 from symc.shared import shared
 from symc.tensor import dot
 
 __version__ = "0.1.0"
 
+register()
+
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "config", "dot", "function",
-    "grad", "pprint", "shared", "tensor",
+    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "dot",
+    "function", "grad", "pp", "pprint", "shared", "tensor",
 ]  # fmt: skip

@@ -29,7 +29,10 @@ __all__ = [
 
 
 class In:
-    """An input with a default value, an update, or its own casting policy, as in Theano."""
+    """An input with a default value, an update, or its own casting policy, as in Theano.
+
+    ``update`` is an expression of the default value that the next call is to have: an input that keeps state.
+    """
 
     def __init__(
         self,
@@ -46,9 +49,25 @@ class In:
         self.variable = variable
         self.name = name or variable.name
         self.value = value
-        self.update = update
+        self.update = None if update is None else _next_value(variable, value, update)
         self.allow_downcast = allow_downcast
         self.strict = strict
+
+    def copy(self) -> In:
+        """One with the same facts, whose default value goes its own way."""
+        twin = object.__new__(In)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+def _next_value(variable: Variable, value: Any, update: Any) -> Variable:
+    if value is None:
+        text = "In: an input with an update needs a first value"
+        raise ValueError(located(text, [variable], "pass value="))
+    found = as_tensor(update)
+    if found.ndim != variable.ndim or not is_float(variable.dtype) and is_float(found.dtype):
+        raise TypeError(located("In: an update must be of the type of its input", [variable, found], "cast it"))
+    return cast(found, variable.dtype)
 
 
 class Out:
@@ -66,7 +85,7 @@ def input_specs(inputs: Any) -> list[In]:
     if not isinstance(inputs, (list, tuple)):
         repair = f"for a single one write [{inputs!r}]"
         raise TypeError(located(f"function: inputs must be a list of variables, got {inputs!r}", [], repair))
-    return [i if isinstance(i, In) else In(_as_input(i)) for i in inputs]
+    return [i.copy() if isinstance(i, In) else In(_as_input(i)) for i in inputs]
 
 
 def _as_input(v: Any) -> Variable:

@@ -88,6 +88,8 @@ def function(
     """
     specs = input_specs(inputs)
     pattern, variables, borrowed = flatten_outputs(outputs)
+    kept = [s.update for s in specs if s.update is not None]
+    variables, borrowed = [*variables, *kept], [*borrowed, *[False] * len(kept)]
     pairs = update_pairs(updates)
     replaced = given_pairs(givens)
     variables, pairs = replace(variables, pairs, replaced)
@@ -183,6 +185,9 @@ class Function:
             core = self._specialise()
         arrays = self._bind(args, named)
         results = core.run(arrays)
+        for spec in reversed(self.specs):  # the next values of inputs with an update come behind the outputs
+            if spec.update is not None:
+                spec.value = results.pop()
         if self.profile is not None:
             self.profile.took(perf_counter() - start)
         return self._arrange(results)
@@ -249,6 +254,52 @@ class Function:
             text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
             raise type(problem)(located(text, [variable])) from None
         return np.require(array, requirements=["C", "A"])
+
+    def get_shared(self) -> list[SharedVariable]:
+        """The shared variables that the function reads or updates."""
+        return list(self.core.shared)
+
+    def facts(self) -> dict[str, Any]:
+        """What the constructor was told, but for ``outputs`` and ``updates``."""
+        return {
+            "specs": self.specs,
+            "pattern": self.pattern,
+            "name": self.name,
+            "device": self.device,
+            "mode": self.mode,
+            "allow_downcast": self.allow_downcast,
+            "profile": self.profile is not None,
+            "borrowed": self.borrowed,
+        }
+
+    def copy(
+        self,
+        share_memory: bool = False,
+        swap: Mapping[SharedVariable, SharedVariable] | None = None,
+        delete_updates: bool = False,
+        name: str | None = None,
+        profile: bool | None = None,
+    ) -> Function:
+        """The same function once more, over the same shared variables.
+
+        Parameters
+        ----------
+        share_memory : bool
+            Accepted for old programs: working memory belongs to each running call anyhow.
+        swap : mapping, optional
+            Shared variables to others that take their place.
+        delete_updates : bool
+            Leave out all updates.
+        name, profile : optional
+            As in ``symc.function``; those of this function by default.
+        """
+        from symc.copies import with_shared_swapped
+
+        outputs, updates = with_shared_swapped(self.outputs, self.updates, swap or {})
+        facts = self.facts() | {"specs": [s.copy() for s in self.specs]}
+        facts |= {"name": name} if name is not None else {}
+        facts |= {"profile": profile} if profile is not None else {}
+        return Function(outputs=outputs, updates=[] if delete_updates else updates, **facts)
 
     def _signature(self) -> str:
         return ", ".join(s.name or repr(s.variable) for s in self.specs)

@@ -1,0 +1,165 @@
+"""Expressions, functions and networks cloned, deep-copied and pickled: to go on alone, from the same state."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from lasagne_like import layers, objectives, updates
+
+WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda thing: pickle.loads(pickle.dumps(thing))}
+ways = pytest.mark.parametrize("twin", WAYS.values(), ids=WAYS)
+
+
+@ways
+def test_a_shared_variable_that_functions_use(twin):
+    w = symc.shared(np.ones((3, 2), "float32"), "w")
+    grow = symc.function([], [], updates=[(w, w + 1)])
+    grow()
+    w.eval()
+    other = twin(w)
+    grow()
+    assert other.name == "w" and other.type == w.type
+    np.testing.assert_array_equal(other.get_value(), np.full((3, 2), 2, "float32"))
+    np.testing.assert_array_equal(w.get_value(), np.full((3, 2), 3, "float32"))
+    other.set_value(np.zeros((3, 2)))
+    assert w.get_value().min() == 3
+
+
+@ways
+def test_a_function_has_shared_variables_of_its_own(twin):
+    x, w = T.vector("x"), symc.shared(np.float32(1), "w")
+    f = symc.function([x, symc.In(T.scalar("s"), value=5.0)], x * w, updates={w: w + 1}, on_unused_input="ignore")
+    f([1.0])
+    g = twin(f)
+    assert g([1.0]) == 2 and g([1.0]) == 3 and f([1.0]) == 2
+    assert [v.name for v in g.get_shared()] == ["w"] and g.get_shared()[0] is not w
+
+
+def test_a_shallow_copy_shares():
+    w = symc.shared(0.0)
+    f = symc.function([], [], updates={w: w + 1})
+    copy.copy(f)()
+    f()
+    assert w.get_value() == 2
+
+
+@ways
+def test_depth_is_no_limit_and_inputs_stay_shared(twin):
+    x = T.vector("x")
+    y = x
+    for _ in range(3000):
+        y = T.sin(y) if y.owner is None else y + x
+    a, b = twin((x, y))
+    assert a is not x and a.serial != x.serial
+    np.testing.assert_allclose(symc.function([a], b)([0.5]), [np.sin(0.5) + 2999 * 0.5], rtol=1e-4)
+
+
+@ways
+def test_what_hangs_on_variables_comes_along(twin):
+    n = T.lscalar("n")
+    made = T.zeros((n + 1, 2)) + 1
+    number, tensor = twin((n, made))
+    assert symc.function([number], tensor)(2).shape == (3, 2)
+    state = symc.shared(0.0)
+    state.default_update = state + 1
+    other = twin(state)
+    count = symc.function([], other)
+    assert [float(count()) for _ in range(3)] == [0, 1, 2] and state.get_value() == 0
+
+
+@ways
+def test_random_streams_go_on_alike(twin):
+    streams = T.shared_randomstreams.RandomStreams(3)
+    f = symc.function([], streams.normal((4,)))
+    f()
+    g = twin(f)
+    for _ in range(2):
+        np.testing.assert_array_equal(f(), g())
+    assert (f() != f()).all()
+
+
+@ways
+def test_a_network_in_training(twin):
+    x, y = T.matrix("x"), T.ivector("y")
+    net = layers.batch_norm(layers.DenseLayer(layers.InputLayer((None, 3)), num_units=4))
+    net = layers.DenseLayer(layers.dropout(net), num_units=2, nonlinearity=T.nnet.softmax)
+    loss = objectives.categorical_crossentropy(layers.get_output(net, x), y).mean()
+    train = symc.function([x, y], loss, updates=updates.adam(loss, layers.get_all_params(net, trainable=True)))
+    batch = np.random.default_rng(0).standard_normal((6, 3)), [0, 1] * 3
+    train(*batch)
+    other, again = twin(net), twin(train)
+    before = layers.get_output(net, x, deterministic=True).eval({x: batch[0]})
+    for _ in range(2):
+        assert train(*batch) == again(*batch)
+    np.testing.assert_array_equal(layers.get_output(other, x, deterministic=True).eval({x: batch[0]}), before)
+
+
+def test_another_process_reads_it(tmp_path):
+    x = T.matrix("x")
+    path = tmp_path / "f.pkl"
+    path.write_bytes(pickle.dumps(symc.function([x], T.nnet.softmax(x) + T.arange(x.shape[0]).dimshuffle(0, "x"))))
+    # 'f + (x - x)' mixes the symbols of dims that were read with new ones
+    code = f"""
+import pickle
+f = pickle.load(open({str(path)!r}, "rb"))
+import symc, symc.tensor as T
+y = T.matrix("y")
+g = symc.function([f.inputs[0], y], f.outputs[0] + y)
+print(f([[1, 1]]).tolist(), g([[1, 1]], [[1, 1]]).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[[0.5, 0.5]] [[1.5, 1.5]]"
+
+
+def test_clone_replaces_and_leaves_the_original():
+    x, z = T.vectors("x", "z")
+    y = x * 2 + 1
+    assert symc.clone(y, {x: z}).eval({z: [1.0]}) == 3
+    assert symc.clone([y, x], replace=[(x, z * z)])[0].eval({z: [3.0]}) == 19
+    assert symc.clone({"y": y}, {x: z})["y"].eval({z: [2.0]}) == 5
+    assert y.eval({x: [1.0]}) == 3
+    fresh = symc.clone(y, share_inputs=False)
+    with pytest.raises(ValueError, match="not among the inputs"):
+        fresh.eval({x: [1.0]})
+    with pytest.raises(symc.errors.ShapeError, match="as many axes"):
+        symc.clone(y, {x: T.matrix("m")})
+    with pytest.raises(symc.errors.DTypeError, match="strict=False"):
+        symc.clone(y, {x: T.dvector("d")})
+    assert symc.clone(y, {x: T.dvector("d")}, strict=False).dtype == "float32"
+
+
+def test_a_function_copied_over_other_shared_variables():
+    state, other, step = symc.shared(0, "state"), symc.shared(5, "other"), T.iscalar("step")
+    f = symc.function([step], state * 2, updates=[(state, state + step)])
+    g = f.copy(swap={state: other}, name="g")
+    assert g(10) == 10 and other.get_value() == 15 and state.get_value() == 0 and g.name == "g"
+    assert f.copy(delete_updates=True)(7) == 0 and state.get_value() == 0
+    f.copy()(3)
+    assert state.get_value() == 3
+    with pytest.raises(TypeError, match="from shared variables to shared"):
+        f.copy(swap={step: other})
+    with pytest.raises(symc.errors.DTypeError, match="dtype"):
+        f.copy(swap={state: symc.shared(0.0)})
+
+
+def test_an_input_that_keeps_state():
+    x, s = T.scalars("x", "s")
+    f = symc.function([x, symc.In(s, value=10.0, update=s + x)], s)
+    assert [float(f(1)), float(f(2)), float(f(0))] == [10, 11, 13]
+    assert f(1, 100) == 100 and f(0) == 101
+    g = f.copy()
+    assert g(5) == 101 and g(0) == 106 and f(0) == 101
+    h = symc.function([x, symc.In(s, name="s", value=0.0, update=s + 1)], {"x": x, "s": s * 2})
+    assert h(1) == {"x": 1, "s": 0} and h(1, s=4)["s"] == 8 and h(1)["s"] == 10
+    with pytest.raises(ValueError, match="first value"):
+        symc.In(s, update=s + 1)
+    with pytest.raises(TypeError, match="type of its input"):
+        symc.In(s, value=0.0, update=T.vector("v"))
