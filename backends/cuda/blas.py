@@ -91,9 +91,10 @@ class Blas:
         library.cublasSetStream_v2.argtypes = [c_void_p, c_void_p]
         library.cublasSetWorkspace_v2.argtypes = [c_void_p, c_void_p, c_size_t]
         self._multiply = library.cublasGemmStridedBatchedEx
-        operand = [c_void_p, c_int, c_int, c_longlong]
+        operand: list[Any] = [c_void_p, c_int, c_int, c_longlong]
+        sizes: list[Any] = [c_int] * 5
         self._multiply.argtypes = [
-            c_void_p, *[c_int] * 5, c_void_p, *operand, *operand, c_void_p, *operand, *[c_int] * 3,
+            c_void_p, *sizes, c_void_p, *operand, *operand, c_void_p, *operand, *sizes[:3],
         ]  # fmt: skip
         with device:
             _check("cublasCreate", library.cublasCreate_v2(ctypes.byref(self.handle)))
@@ -150,7 +151,7 @@ class Blas:
             strides.append(rows * padded if stride else 0)
             used += -(-count * rows * padded * 2 // 256) * 256
         dense = p._replace(lda=leads[0], ldb=leads[1], stride_a=strides[0], stride_b=strides[1])
-        last = self._stage(dense, Pointer(p.buffers[0]), *places, _BFLOAT16, _FLOAT, _COMPUTE["bfloat16"])
+        last = self._stage(dense, Pointer(p.buffers[0]), places[0], places[1], _BFLOAT16, _FLOAT, _COMPUTE["bfloat16"])
         return used, [*stages, last]
 
     def _stage(self, p: Product, c: Pointer, a: Pointer, b: Pointer, kind: int, result: int, compute: int) -> Stage:

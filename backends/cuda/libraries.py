@@ -1,4 +1,4 @@
-"""Where NVIDIA's libraries lie: folders of the user, wheels, the toolkit, the system's loader, in this order.
+"""Where NVIDIA's libraries lie: folders of the user, wheels, the toolkit, conda, the system's loader, in this order.
 
 Nothing is loaded at import, and nothing here needs a GPU.
 """
@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -112,6 +113,7 @@ def _folders(chosen: str) -> Iterator[str]:
     yield from _chosen(chosen)
     yield from _wheels()
     yield from _toolkit()
+    yield os.path.join(sys.prefix, "lib")  # where conda puts them
 
 
 def _chosen(folders: str) -> list[str]:
