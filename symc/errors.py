@@ -15,6 +15,7 @@ __all__ = [
     "CompileError",
     "DisconnectedInputError",
     "DTypeError",
+    "GradientError",
     "GuardError",
     "KernelError",
     "MissingInputError",
@@ -54,6 +55,10 @@ class DisconnectedInputError(SymcError, ValueError):
 
 class NullGradError(SymcError, TypeError):
     """The gradient is not defined: the path goes through an op without one."""
+
+
+class GradientError(SymcError, ArithmeticError):
+    """A gradient that differences do not confirm."""
 
 
 class UnusedInputError(SymcError, ValueError):

@@ -20,6 +20,18 @@ from symc.types import TensorType
 __all__ = ["consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_scale", "zero_grad"]
 
 
+_ELSEWHERE = ("Lop", "Rop", "hessian", "jacobian", "verify_grad")
+
+
+def __getattr__(name: str) -> Any:
+    """What is built on ``grad`` stands in ``symc.derivatives``; users know it under this module's name."""
+    if name in _ELSEWHERE:
+        from symc import derivatives
+
+        return getattr(derivatives, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def grad(
     cost: Variable | None,
     wrt: Variable | Sequence[Variable],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inspect import ismodule as _ismodule
 
+from symc.derivatives import Lop, Rop, hessian, jacobian, verify_grad
 from symc.gradient import (
     consider_constant,
     disconnected_grad,

@@ -1,0 +1,104 @@
+"""Products with Jacobians, Jacobians, Hessians, and the check of gradients by differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.errors import DisconnectedInputError, GradientError, ShapeError
+
+RNG = np.random.default_rng(0)
+
+
+def network(x, w):
+    """From ``(3, 4)`` and ``(4, 2)`` to ``(3,)``: a product, something smooth, a reduction and an indexing."""
+    return T.tanh(T.dot(x, w)).sum(axis=1) * x[:, 1]
+
+
+X, W = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2))
+
+
+def jacobians():
+    """The Jacobians of ``network`` at ``X`` and ``W``, by central differences."""
+    x, w = T.dmatrices("x", "w")
+    f = symc.function([x, w], network(x, w))
+    found = []
+    for k, point in enumerate((X, W)):
+        columns = np.zeros((3, *point.shape))
+        for index in np.ndindex(point.shape):
+            step = np.zeros(point.shape)
+            step[index] = 1e-6
+            up, down = ([X, W], [X, W])
+            up[k], down[k] = point + step, point - step
+            columns[(slice(None), *index)] = (f(*up) - f(*down)) / 2e-6
+        found.append(columns)
+    return found
+
+
+def test_products_with_the_jacobian_from_both_sides():
+    x, w = T.dmatrices("x", "w")
+    u, v = T.dvector("u"), T.dmatrix("v")
+    y = network(x, w)
+    of_x, of_w = jacobians()
+    left, right, ahead = RNG.standard_normal(3), RNG.standard_normal((4, 2)), RNG.standard_normal((3, 4))
+    back = symc.function([x, w, u], T.Lop(y, [x, w], u))(X, W, left)
+    np.testing.assert_allclose(back[0], np.tensordot(left, of_x, 1), rtol=1e-5)
+    np.testing.assert_allclose(back[1], np.tensordot(left, of_w, 1), rtol=1e-5)
+    p = T.dmatrix("p")
+    made = symc.function([x, w, p, v], [T.Rop(y, w, v), T.Rop(y, [x, w], [p, v])])(X, W, ahead, right)
+    np.testing.assert_allclose(made[0], np.tensordot(of_w, right, 2), rtol=1e-5)
+    np.testing.assert_allclose(made[1], np.tensordot(of_w, right, 2) + np.tensordot(of_x, ahead, 2), rtol=1e-5)
+
+
+def test_the_product_of_a_hessian_with_a_vector():
+    x, v = T.dvectors("x", "v")
+    slope = T.grad((x**3).sum(), x)
+    f = symc.function([x, v], symc.gradient.Rop(slope, x, v))
+    np.testing.assert_allclose(f([1.0, 2.0], [3.0, -1.0]), [18, -12])
+
+
+def test_jacobian_and_hessian():
+    x = T.tensor("float64", shape=(3,), name="x")
+    w = T.dmatrix("w")
+    y = T.tanh(T.dot(x, w)) * x.sum()
+    y = T.specify_shape(y, (2,))
+    by_x, by_w = symc.function([x, w], T.jacobian(y, [x, w]))(X[0, :3], W[:3])
+    assert by_x.shape == (2, 3) and by_w.shape == (2, 3, 2)
+    t = np.tanh(X[0, :3] @ W[:3])
+    total = X[0, :3].sum()
+    np.testing.assert_allclose(by_x, (W[:3] * (1 - t**2) * total + t).T, rtol=1e-9)
+    np.testing.assert_allclose(by_w[1, :, 1], X[0, :3] * (1 - t[1] ** 2) * total, rtol=1e-9)
+    np.testing.assert_array_equal(by_w[1, :, 0], 0)
+    curve = symc.function([x], T.hessian((x[0] * x[1] ** 2 + T.exp(x[2])), x))([2.0, 3.0, 0.0])
+    np.testing.assert_allclose(curve, [[0, 6, 0], [6, 4, 0], [0, 0, 1]])
+    assert T.jacobian(x.sum(), x).ndim == 1
+
+
+def test_what_they_refuse():
+    x, y, m = T.vector("x"), T.vector("y"), T.matrix("m")
+    with pytest.raises(ShapeError, match=r"length of the expression must be known(.|\n)*declare the shape"):
+        T.jacobian(x * 2, x)
+    with pytest.raises(ShapeError, match="scalar or a vector"):
+        T.jacobian(m, m)
+    with pytest.raises(ShapeError, match="wrt to be vectors"):
+        T.hessian(m.sum(), m)
+    with pytest.raises(ShapeError, match="axes of its variable"):
+        T.Rop(x * 2, x, m)
+    with pytest.raises(ValueError, match="expected 1 evaluation points, got 2"):
+        T.Lop(x * 2, x, [x, x])
+    with pytest.raises(DisconnectedInputError, match="does not depend on any"):
+        T.Rop(x * 2, y, y)
+    assert T.Rop(x * 2, y, y, disconnected_outputs="ignore").eval({x: [1.0]}) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_verify_grad_confirms_and_objects(dtype):
+    points = [X[:2, :3].astype(dtype), W[:3].astype(dtype)]
+    T.verify_grad(lambda x, w: T.tanh(T.dot(x, w)), points)
+    symc.gradient.verify_grad(T.sqr, points[:1], n_tests=1, rng=np.random.RandomState(0))
+    with pytest.raises(GradientError, match=r"input 0, entry \(0, 0\): the gradient is 0, differences give"):
+        T.verify_grad(lambda x: T.sqr(T.disconnected_grad(x)), points[:1])
+    with pytest.raises(GradientError, match="input 1"):
+        T.verify_grad(lambda x, w: x.sum() * symc.gradient.grad_scale(w, 3).sum(), points)
