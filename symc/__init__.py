@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from symc import tensor
 from symc.config import config
 from symc.copies import clone, register
+from symc.errors import no_attribute as _no_attribute
 from symc.function import Function, In, Out, function
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
@@ -21,3 +24,8 @@ __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "dot",
     "function", "grad", "pp", "pprint", "shared", "tensor",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        raise _no_attribute(__name__, name, __all__)

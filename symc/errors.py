@@ -6,9 +6,10 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "describe",
     "here",
     "located",
+    "no_attribute",
     "warn",
 ]
 
@@ -155,6 +157,13 @@ def located(message: str, operands: Any = (), repair: str | None = None, trace: 
     if trace:
         lines.append(f"  at {trace}")
     return "\n".join(lines)
+
+
+def no_attribute(module: str, name: str, known: Sequence[str]) -> AttributeError:
+    """What a module answers when asked for a name that it does not have."""
+    near = get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return AttributeError(f"{module} has no {name!r}{hint}")
 
 
 def warn(message: str) -> None:

@@ -53,8 +53,6 @@ class Variable:
 
     default_update: Variable | None = None
     __array_priority__ = 1000
-    # NumPy must hand ``ndarray + variable`` to us instead of looping over the array's elements.
-    __array_ufunc__ = None
 
     def __init__(
         self,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symc import dims
 from symc.dtypes import as_dtype
+
+if TYPE_CHECKING:
+    from symc.graph import Variable
 
 __all__ = ["TensorType"]
 
@@ -63,6 +66,14 @@ class TensorType:
     def clone(self, dtype: str | None = None, shape: Sequence[Any] | None = None) -> TensorType:
         """The same type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
+
+    def __call__(self, name: str | None = None) -> Variable:
+        """A new symbolic input of this type; dims that are not known become symbols of its own."""
+        from symc.tensor.constructors import tensor
+
+        return tensor(self.dtype, None, name, self.static_shape)
+
+    make_variable = __call__
 
     def __eq__(self, other: object) -> bool:
         """Same dtype, same number of axes and the same known dims; symbols count as unknown."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from inspect import ismodule as _ismodule
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from symc.derivatives import Lop, Rop, hessian, jacobian, verify_grad
+from symc.errors import no_attribute as _no_attribute
 from symc.gradient import (
     consider_constant,
     disconnected_grad,
@@ -14,7 +16,7 @@ from symc.gradient import (
     zero_grad,
 )
 from symc.graph import Variable
-from symc.tensor import nnet, operators, shared_randomstreams, signal
+from symc.tensor import extra_ops, nnet, operators, shared_randomstreams, signal
 from symc.tensor.axes import dimshuffle, reshape, specify_shape
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
 from symc.tensor.broadcasting import broadcast_like
@@ -99,6 +101,32 @@ from symc.tensor.elementwise import (
     where,
     xor,
 )  # fmt: skip
+from symc.tensor.extra_ops import (
+    NotScalarConstantError,
+    allclose,
+    batched_tensordot,
+    bincount,
+    ceil_intdiv,
+    choose,
+    cov,
+    diag,
+    diagonal,
+    diff,
+    divmod,
+    fill_diagonal,
+    fill_diagonal_offset,
+    get_scalar_constant_value,
+    get_vector_length,
+    iround,
+    isclose,
+    linspace,
+    mgrid,
+    ogrid,
+    ravel_multi_index,
+    roll,
+    trace,
+    unravel_index,
+)
 from symc.tensor.indexing import (
     advanced_inc_subtensor1,
     advanced_subtensor1,
@@ -155,7 +183,7 @@ operators.attach()
 globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
-_LANGUAGE = ("nnet", "shared_randomstreams", "signal")
+_LANGUAGE = ("extra_ops", "nnet", "shared_randomstreams", "signal")
 """The modules that users know by name; in the others the functions merely stand."""
 
 __all__ = [
@@ -163,3 +191,8 @@ __all__ = [
     for name, value in sorted(globals().items())
     if not name.startswith("_") and name != "annotations" and (not _ismodule(value) or name in _LANGUAGE)
 ]
+
+if not _TYPE_CHECKING:  # what type checkers know of the module is what stands in it
+
+    def __getattr__(name: str) -> object:
+        raise _no_attribute(__name__, name, __all__)

@@ -9,8 +9,9 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
-from symc.tensor import axes, creation, indexing, joining, lengths, linalg, reduce, shaping
+from symc.tensor import axes, creation, extra_ops, indexing, joining, lengths, linalg, reduce, shaping
 from symc.tensor import elementwise as ew
+from symc.tensor.numpy_functions import apply_ufunc
 
 __all__ = ["METHODS", "attach"]
 
@@ -144,6 +145,7 @@ METHODS: dict[str, Any] = {
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),
     # what a variable is not
     "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array,
+    "__array_ufunc__": apply_ufunc,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
     "shape": property(lengths.shape), "size": property(shaping.size), "T": property(shaping.transpose),
@@ -153,7 +155,7 @@ METHODS: dict[str, Any] = {
     # reductions and products
     "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std,
     "max": reduce.max, "min": reduce.min, "argmax": reduce.argmax, "argmin": reduce.argmin, "ptp": reduce.ptp,
-    "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot,
+    "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot, "diagonal": extra_ops.diagonal,
     # element by element
     "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": _round,
     "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,

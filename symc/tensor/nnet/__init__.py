@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from symc.tensor.nnet import normalization as bn
 from symc.tensor.nnet.activations import (
     elu,
     hard_sigmoid,
@@ -38,6 +39,7 @@ __all__ = [
     "batch_normalization_test",
     "batch_normalization_train",
     "binary_crossentropy",
+    "bn",
     "categorical_crossentropy",
     "confusion_matrix",
     "conv2d",

@@ -1,0 +1,320 @@
+"""Helpers that are compositions of the language: diagonals, differences, rolls, positions by number, comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.errors import ShapeError, located
+from symc.graph import Constant, Variable
+from symc.tensor import elementwise as ew
+from symc.tensor import reduce
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.creation import arange, zeros
+from symc.tensor.indexing import inc_subtensor, set_subtensor, subtensor, to_one_hot
+from symc.tensor.joining import concatenate, repeat
+from symc.tensor.linalg import batched_dot, dot
+from symc.tensor.shaping import squeeze
+
+__all__ = [
+    "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
+    "diagonal", "diff", "divmod",
+    "fill_diagonal", "fill_diagonal_offset", "get_scalar_constant_value", "get_vector_length", "iround", "isclose",
+    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "squeeze", "to_one_hot", "trace",
+    "unravel_index",
+]  # fmt: skip
+
+
+# --- diagonals ----------------------------------------------------------------------------------------------------
+
+
+def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variable]:
+    """The rows and columns of the entries of a diagonal."""
+    length = ew.maximum(ew.minimum(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    along = arange(length)
+    return along + max(-offset, 0), along + max(offset, 0)
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
+    """The entries of ``x`` at which its position along ``axis2`` is that along ``axis1`` plus ``offset``.
+
+    They lie along the last axis of the result, as ``numpy.diagonal``.
+    """
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(located("diagonal: expected at least two axes", [x], "use diag to put a vector on a diagonal"))
+    first, second = (normalize_axis(a, x.ndim, "diagonal", x) for a in (axis1, axis2))
+    if first == second:
+        raise ShapeError(located(f"diagonal: axis1 and axis2 must differ, got {axis1} and {axis2}", [x]))
+    x = dimshuffle(x, [*(k for k in range(x.ndim) if k not in (first, second)), first, second])
+    rows, columns = _on_diagonal(x.shape[-2], x.shape[-1], offset)
+    return subtensor(x, (Ellipsis, rows, columns))
+
+
+def diag(v: Any, k: int = 0) -> Variable:
+    """The diagonal ``k`` of a matrix, or a square matrix with the vector ``v`` on its diagonal ``k``."""
+    v = as_tensor(v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ShapeError(located("diag: expected a vector or a matrix", [v], "use diagonal for more axes"))
+    n = v.shape[0] + abs(k)
+    empty = zeros((n, n), v.dtype)
+    rows, columns = _on_diagonal(n, n, k)
+    return set_subtensor(subtensor(empty, (rows, columns)), v)
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
+    """The sum of a diagonal."""
+    return reduce.sum(diagonal(x, offset, axis1, axis2), axis=-1)
+
+
+def fill_diagonal(a: Any, val: Any) -> Variable:
+    """``a`` with ``val`` on its main diagonal; all axes of more than two must have one length."""
+    a = as_tensor(a)
+    if a.ndim < 2:
+        raise ShapeError(located("fill_diagonal: expected at least two axes", [a]))
+    if a.ndim == 2:
+        return fill_diagonal_offset(a, val, 0)
+    return set_subtensor(subtensor(a, (arange(a.shape[0]),) * a.ndim), val)
+
+
+def fill_diagonal_offset(a: Any, val: Any, offset: int) -> Variable:
+    """The matrix ``a`` with ``val`` on its diagonal ``offset``."""
+    a = as_tensor(a)
+    if a.ndim != 2:
+        raise ShapeError(located("fill_diagonal_offset: expected a matrix", [a]))
+    return set_subtensor(subtensor(a, _on_diagonal(a.shape[0], a.shape[1], offset)), val)
+
+
+# --- along an axis ------------------------------------------------------------------------------------------------
+
+
+def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
+    """Differences of neighbours along ``axis``, taken ``n`` times."""
+    x = as_tensor(x)
+    lead = (slice(None),) * normalize_axis(axis, x.ndim, "diff", x)
+    for _ in range(n):
+        x = subtensor(x, (*lead, slice(1, None))) - subtensor(x, (*lead, slice(None, -1)))
+    return x
+
+
+def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
+    """``x`` moved ``shift`` places along ``axis`` (of ``x`` flattened when None); what leaves comes in at the start."""
+    x = as_tensor(x)
+    if axis is None:
+        return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
+    place = normalize_axis(axis, x.ndim, "roll", x)
+    length = x.shape[place]
+    source = ew.mod(arange(length) - shift, ew.maximum(length, 1))
+    return subtensor(x, (slice(None),) * place + (source,))
+
+
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
+    """``num`` numbers from ``start`` to ``stop`` at equal distances, in floatX."""
+    count = num - 1 if endpoint else num
+    width = as_tensor(stop) - start
+    made = start + ew.cast(arange(num), dtype or "floatX") * (width / float(max(count, 1)))
+    return ew.cast(made, dtype or "floatX")
+
+
+def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Variable:
+    """How often each whole number occurs in the vector ``x``, or the sum of the ``weights`` at which it does.
+
+    The result is as long as the largest number plus 1, or as ``minlength`` if that is more. Negative numbers are
+    errors when the function is called.
+    """
+    x = as_tensor(x)
+    if x.ndim != 1:
+        raise ShapeError(located("bincount: expected a vector", [x]))
+    length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
+    if minlength is not None:
+        length = ew.maximum(length, minlength)
+    one = constant(1, dtype="int64") if weights is None else as_tensor(weights)
+    x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range, where -1 were the last
+    return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
+
+
+def choose(a: Any, choices: Any) -> Variable:
+    """For each entry of ``a`` the entry at the same place of the choice that it numbers."""
+    a = as_tensor(a)
+    options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
+    chosen = as_tensor(options[0])
+    for k, option in enumerate(options[1:], 1):
+        chosen = ew.switch(ew.eq(a, k), option, chosen)
+    return chosen
+
+
+# --- products -----------------------------------------------------------------------------------------------------
+
+
+def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
+    """One ``tensordot`` for each entry of axis 0; ``axes`` count that axis too."""
+    x, y = as_tensor(x), as_tensor(y)
+    if isinstance(axes, (int, np.integer)):
+        over_x, over_y = list(range(x.ndim - int(axes), x.ndim)), list(range(1, int(axes) + 1))
+    else:
+        over_x, over_y = (
+            [normalize_axis(k, v.ndim, "batched_tensordot", v) for k in np.atleast_1d(side)]
+            for v, side in zip((x, y), axes)
+        )
+    if 0 in over_x or 0 in over_y or len(over_x) != len(over_y):
+        text = f"batched_tensordot: axes must pair axes other than the first, got {axes!r}"
+        raise ShapeError(located(text, [x, y]))
+    free_x = [k for k in range(1, x.ndim) if k not in over_x]
+    free_y = [k for k in range(1, y.ndim) if k not in over_y]
+    left = dimshuffle(x, [0, *free_x, *over_x]).reshape(_shape_of(x, free_x, over_x), ndim=3)
+    right = dimshuffle(y, [0, *over_y, *free_y]).reshape(_shape_of(y, over_y, free_y), ndim=3)
+    return batched_dot(left, right).reshape([x.shape[0], *(x.shape[k] for k in free_x), *(y.shape[k] for k in free_y)])
+
+
+def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[Any]:
+    """The first axis, and two groups of others as one axis each."""
+    sizes: list[Any] = [x.shape[0], 1, 1]
+    for place, group in ((1, first), (2, second)):
+        for k in group:
+            sizes[place] = sizes[place] * x.shape[k]
+    return sizes
+
+
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Variable:
+    """The covariances of variables: of the rows of ``m``, each column an observation, or of its columns."""
+    m = as_tensor(m)
+    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
+    m = m if rowvar or m.type.broadcastable[0] else m.T
+    if y is not None:
+        y = as_tensor(y)
+        y = y if y.ndim == 2 else dimshuffle(y, ("x", 0))
+        m = concatenate([m, y if rowvar else y.T], axis=0)
+    centred = m - reduce.mean(m, axis=1, keepdims=True)
+    rest = (0 if bias else 1) if ddof is None else ddof
+    return dot(centred, centred.T) / ew.cast(m.shape[1] - rest, centred.dtype)
+
+
+# --- positions ----------------------------------------------------------------------------------------------------
+
+
+def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, ...]:
+    """Positions in a flattened array of shape ``dims`` as one index for each axis."""
+    rest, found = as_tensor(indices), []
+    sizes = [dims[k] for k in range(len(dims))]
+    for n in _from_fastest(sizes, order, "unravel_index"):
+        found.append(ew.mod(rest, n))
+        rest = ew.floor_div(rest, n)
+    return tuple(found[::-1] if order == "C" else found)
+
+
+def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Variable:
+    """One index for each axis as positions in a flattened array of shape ``dims``."""
+    at = [as_tensor(multi_index[k]) for k in range(len(multi_index))]
+    sizes = [dims[k] for k in range(len(dims))]
+    if len(at) != len(sizes):
+        raise ShapeError(located(f"ravel_multi_index: {len(at)} indices for {len(sizes)} axes", at))
+    if mode == "wrap":
+        at = [ew.mod(i, n) for i, n in zip(at, sizes)]
+    elif mode == "clip":
+        at = [ew.clip(i, 0, n - 1) for i, n in zip(at, sizes)]
+    elif mode != "raise":
+        raise ValueError(f"ravel_multi_index: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    total: Any = constant(0, dtype="int64")
+    step: Any = 1
+    for i, n in zip(at[::-1] if order == "C" else at, _from_fastest(sizes, order, "ravel_multi_index")):
+        total, step = total + i * step, step * n
+    return total
+
+
+def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:
+    if order not in ("C", "F"):
+        raise ValueError(f"{what}: order must be 'C' or 'F', got {order!r}")
+    return sizes[::-1] if order == "C" else sizes
+
+
+class _Grid:
+    """``mgrid`` and ``ogrid``: indexed with slices ``start:stop:step``, one for each axis."""
+
+    def __init__(self, full: bool) -> None:
+        self.full = full
+
+    def __getitem__(self, slices: Any) -> Any:
+        given = slices if isinstance(slices, tuple) else (slices,)
+        along = []
+        for s in given:
+            if not isinstance(s, slice) or s.stop is None:
+                raise TypeError(f"mgrid and ogrid take slices start:stop:step, got {s!r}")
+            along.append(arange(0 if s.start is None else s.start, s.stop, 1 if s.step is None else s.step))
+        if len(along) == 1 and not isinstance(slices, tuple):
+            return along[0]
+        spread = [dimshuffle(v, ["x"] * k + [0] + ["x"] * (len(along) - k - 1)) for k, v in enumerate(along)]
+        if not self.full:
+            return spread
+        nothing = sum(v * 0 for v in spread)
+        return [v + nothing for v in spread]
+
+
+mgrid, ogrid = _Grid(True), _Grid(False)
+
+
+# --- whole numbers and comparisons --------------------------------------------------------------------------------
+
+
+def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
+    """Quotient rounded down, and what is left."""
+    return ew.floor_div(x, y), ew.mod(x, y)
+
+
+def ceil_intdiv(a: Any, b: Any) -> Variable:
+    """The quotient of whole numbers, rounded up."""
+    return -ew.floor_div(-as_tensor(a), b)
+
+
+def iround(x: Any, mode: str = "half_to_even") -> Variable:
+    """``x`` rounded, as int64."""
+    rounding = ew.round_half_away_from_zero if mode == "half_away_from_zero" else ew.round_half_to_even
+    return ew.cast(rounding(x), "int64")
+
+
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:
+    """Is ``|a - b| <= atol + rtol |b|``? Infinities are close to themselves; NaN to NaN only with ``equal_nan``."""
+    a, b = as_tensor(a), as_tensor(b)
+    near = ew.and_(ew.le(ew.abs_(a - b), atol + rtol * ew.abs_(b)), ew.invert(ew.or_(ew.isinf(a), ew.isinf(b))))
+    near = ew.or_(near, ew.eq(a, b))
+    return ew.or_(near, ew.and_(ew.isnan(a), ew.isnan(b))) if equal_nan else near
+
+
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:
+    """Are all entries close, as ``isclose`` sees it?"""
+    return reduce.all(isclose(a, b, rtol, atol, equal_nan))
+
+
+# --- what is known while the graph is built -----------------------------------------------------------------------
+
+
+class NotScalarConstantError(ValueError):
+    """A variable whose value only a call will know."""
+
+
+def get_scalar_constant_value(v: Any) -> np.ndarray:
+    """The number that ``v`` is known to be now.
+
+    Raises
+    ------
+    NotScalarConstantError
+        When it is none, or only a call will know.
+    """
+    v = as_tensor(v)
+    while v.owner is not None and v.owner.op.name in ("broadcast", "cast", "dimshuffle", "expand", "specify_shape"):
+        v = v.owner.inputs[0]
+    if isinstance(v, Constant) and v.data.size == 1:
+        return v.data.reshape(())
+    raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
+
+
+def get_vector_length(v: Any) -> int:
+    """The length of a vector, where it is known now."""
+    v = as_tensor(v)
+    if v.ndim != 1 or type(v.type.shape[0]) is not int:
+        raise ValueError(located("get_vector_length: not a vector of known length", [v]))
+    return v.type.shape[0]
