@@ -10,19 +10,20 @@ What it is stricter about than a GPU, and what each mistake is called
     - launches: limits of grid, block, shared memory and ``__launch_bounds__``;
     - memory: fresh memory, shared or not, is NaN; accesses past the ends of an allocation, or after it was freed, and
       indices outside arrays of known size, name kernel, block and thread; so do copies;
-    - threads: deadlocks; barriers and shuffles that not all threads reach at the same line; masks that name lanes which
-      have ended;
+    - threads: races on shared memory; deadlocks; barriers and shuffles that not all threads reach at the same line;
+      masks that name lanes which have ended;
     - capture: what must not be called during one; replays see memory as it then is;
     - cuBLAS and cuDNN: shapes, strides, types, memory that is too small or overlaps; workspaces are overwritten with
       NaN; reduced precision rounds operands as a GPU does;
     - sources: no header of the host is visible, as NVRTC has none.
 
 Settings
-    ``settings(memory=bytes)`` limits device memory; ``reverse=True`` runs threads and blocks last to first, which finds
-    races; ``lazy=True`` runs work of streams no sooner than someone waits for it, which finds waits that are missing.
+    ``settings(memory=bytes)`` limits device memory; ``reverse=True`` runs threads and blocks last to first, which shows
+    what depends on their order; ``races=False`` does not look for races; ``lazy=True`` runs work of streams no sooner
+    than someone waits for it, which finds waits that are missing.
 
-What it cannot do: inline PTX, tensor cores, textures, cooperative groups, clusters, capture across several streams,
-races inside a warp that both orders of threads happen to survive. Its time measurements mean nothing.
+What it cannot do: inline PTX, tensor cores, textures, cooperative groups, clusters, capture across several streams;
+find races on global memory. Its time measurements mean nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ __all__ = ["device", "libraries", "problem", "settings"]
 HERE = Path(__file__).resolve().parent
 
 SOURCES = {
-    "libcuda.so.1": ["blocks", "copies", "driver", "memory", "modules", "special", "streams", "unsupported"],
+    "libcuda.so.1": ["blocks", "copies", "driver", "memory", "modules", "races", "special", "streams", "unsupported"],
     "libnvrtc.so.13": ["nvrtc", "translate"],
     "libcublas.so.13": ["cublas"],
     "libcudnn.so.9": ["cudnn"],
@@ -59,11 +60,12 @@ SOURCES = {
 COMPILE = ["-std=c++17", "-O1", "-fPIC", "-fno-gnu-unique", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE"]
 
 # Kernels: the rounding of each operation as written; traps where an index or an address is wrong; symbols of one
-# module kept apart from those of others; a frame larger than the stack found at once.
+# module kept apart from those of others; a frame larger than the stack found at once; calls before each
+# access of memory, which races.cpp answers.
 KERNEL = [
     "-O1", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-gnu-unique", "-fno-strict-aliasing", "-ffp-contract=off",
     "-fno-math-errno", "-fstack-clash-protection", "-fsanitize=bounds,alignment",
-    "-fsanitize-undefined-trap-on-error", "-w",
+    "-fsanitize-undefined-trap-on-error", "-fsanitize=thread", "-w",
 ]  # fmt: skip
 KERNEL_STANDARD = "-std=c++17"  # NVRTC's default
 KERNEL_LINK = ["-shared", "-nostdlib", "-Wl,-Bsymbolic", "-pipe"]
@@ -170,16 +172,20 @@ def device() -> ctypes.CDLL:
 
 
 @contextmanager
-def settings(*, memory: int | None = None, reverse: bool = False, lazy: bool = False) -> Iterator[ctypes.CDLL]:
+def settings(
+    *, memory: int | None = None, reverse: bool = False, lazy: bool = False, races: bool = True
+) -> Iterator[ctypes.CDLL]:
     """Set the emulated device for the length of a ``with`` block."""
     library = device()
     before = library.emulator_memory()
     library.emulator_set_memory(before if memory is None else memory)
     library.emulator_set_reverse(int(reverse))
     library.emulator_set_lazy(int(lazy))
+    library.emulator_set_races(int(races))
     try:
         yield library
     finally:
         library.emulator_set_memory(before)
         library.emulator_set_reverse(0)
         library.emulator_set_lazy(0)
+        library.emulator_set_races(1)

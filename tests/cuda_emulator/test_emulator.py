@@ -101,11 +101,11 @@ extern "C" __global__ void diverge(float *y) {
 }
 extern "C" __global__ void foreign_mask(float *y) { __syncwarp(0xff); }
 extern "C" __global__ void dead_lanes(float *y) { if (threadIdx.x < 16) __syncwarp(); }
-extern "C" __global__ void outside(float *y, long long i) { __shared__ float s[4]; s[i] = 1; y[0] = s[0]; }
+extern "C" __global__ void outside(float *y, long long i) { __shared__ float s[4]; if (!threadIdx.x) y[0] = s[i] = 1; }
 extern "C" __global__ void misaligned(float *y) { *(float2 *)(y + 1) = make_float2(1, 2); }
 extern "C" __global__ void by_zero(int *y, long long z) { y[0] = 7 / (int)z; }
 extern "C" __global__ void asserting(float *y, long long n) { assert(n > 3); }
-extern "C" __global__ void dynamic_end(float *y) { extern __shared__ float s[]; s[threadIdx.x] = 1; y[0] = s[0]; }
+extern "C" __global__ void dynamic_end(float *y) { extern __shared__ float s[]; y[threadIdx.x] = s[threadIdx.x] = 1; }
 extern "C" __global__ void deep(float *y) { volatile char big[1 << 20]; big[threadIdx.x] = 1; y[0] = big[1]; }
 """
 
@@ -416,11 +416,43 @@ def test_memory_runs_out(gpu):
 def test_the_other_order_shows_a_race(gpu, kernels):
     y = gpu.array(np.zeros(64, "float32"))
     expected = [0, *range(63)]
-    gpu.launch(kernels, "racy", y, block=64)
+    with emulator.settings(races=False):
+        gpu.launch(kernels, "racy", y, block=64)
     assert gpu.read(y, 64).tolist() == expected
-    with emulator.settings(reverse=True):
+    with emulator.settings(races=False, reverse=True):
         gpu.launch(kernels, "racy", y, block=64)
     assert np.isnan(gpu.read(y, 64)[1:]).all()
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ("s[t] = t; y[t] = s[t ^ 1];", r"f::s, byte 4: thread .0,0,0. read it, thread .1,0,0. writes it"),
+        ("s[t] = t; y[t] = s[t ^ 32];", "byte 128: thread .0,0,0. read it, thread .32,0,0. writes it"),
+        ("s[t] = t; __syncwarp(); y[t] = s[t ^ 1];", None),
+        ("s[t] = t; __syncwarp(); y[t] = s[t ^ 32];", "byte 252: thread .31,0,0. read it, thread .63,0,0. writes it"),
+        ("s[t] = t; __syncthreads(); y[t] = s[t ^ 32];", None),
+        ("s[t] = t; __syncthreads(); y[t] = s[t ^ 32]; s[t] = 1; y[t] += s[t];", "thread .31,0,0. reads it"),
+        ("s[t] = t; __syncthreads(); y[t] = s[0]; if (t == 63) y[t] += s[0] = 1;", "thread .63,0,0. wrote it"),
+        ("if (t < 63) y[t] = s[0]; else y[t] = s[0] = 1;", "several threads read it, thread .63,0,0. writes"),
+        ("s[t / 2] = 1; __syncthreads(); y[t] = s[t];", "byte 0: thread .0,0,0. wrote it, thread .1,0,0. writes it"),
+        ("if (t == 0) s[0] = 0; __syncthreads(); atomicAdd(&s[0], 1.0f); __syncthreads(); y[t] = s[0];", None),
+        ("char *c = (char *)s; c[t] = t; __syncthreads(); y[t] = c[63 - t];", None),
+        ("extern __shared__ float4 d[]; d[t] = make_float4(t, t, t, t); y[t] = d[t ^ 1].x;", "dynamic shared memory"),
+    ],
+)
+def test_races_on_shared_memory(gpu, body, message):
+    module = gpu.load(f"""extern "C" __global__ void f(float *y) {{
+        __shared__ float s[64];
+        int t = threadIdx.x;
+        {body}
+    }}""")
+    y = gpu.array(np.zeros(64, "float32"))
+    if message is None:
+        gpu.launch(module, "f", y, grid=3, block=64, shared=1024)
+        return
+    with pytest.raises(gpu.driver.Error, match="race on .*" + message):
+        gpu.launch(module, "f", y, grid=3, block=64, shared=1024)
 
 
 # --- streams, events, pinned memory -----------------------------------------------------------------------------------

@@ -39,7 +39,6 @@ const unsigned long long *emulator_exchange(const char *what, int line, unsigned
 unsigned emulator_lane();
 unsigned emulator_active_lanes();
 [[noreturn]] void emulator_fail(int code, const char *what, int line);
-void emulator_atomic(const void *address, unsigned bytes);
 }
 
 #ifndef EMULATOR_DRIVER

@@ -98,11 +98,12 @@ EMULATOR_REDUCE(xor, unsigned, r ^ v)
 
 // --- atomics -----------------------------------------------------------------------------------------------------
 // All threads are fibers of one thread of the host, so plain code is atomic. CUDA has each atomic for a few types only,
-// and so have we.
+// and so have we. The search for races does not look at them.
+
+#define EMULATOR_NO_RACE __attribute__((no_sanitize("thread")))
 
 #define EMULATOR_ATOMIC_NAMED(name, type, result)                              \
-    static inline type name(type *address, type value) {                       \
-        emulator_atomic(address, sizeof(type));                                \
+    EMULATOR_NO_RACE static inline type name(type *address, type value) {      \
         type old = *address;                                                   \
         *address = result;                                                     \
         return old;                                                            \
@@ -129,8 +130,7 @@ EMULATOR_ATOMIC_ALL(atomicXor, old ^ value)
 EMULATOR_ATOMIC(atomicInc, unsigned, old >= value ? 0 : old + 1)
 EMULATOR_ATOMIC(atomicDec, unsigned, old == 0 || old > value ? value : old - 1)
 #define EMULATOR_CAS(name, type)                                        \
-    static inline type name(type *address, type compare, type value) { \
-        emulator_atomic(address, sizeof(type));                         \
+    EMULATOR_NO_RACE static inline type name(type *address, type compare, type value) { \
         type old = *address;                                            \
         if (old == compare) *address = value;                           \
         return old;                                                     \

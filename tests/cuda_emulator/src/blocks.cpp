@@ -20,6 +20,7 @@
 #define EMULATOR_DRIVER
 #include "../include/emulator_kernel.h"
 #include "emulator.h"
+#include "races.h"
 
 #define EMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -71,6 +72,7 @@ struct Exchange {
 
 struct Warp {
     unsigned alive, count;
+    unsigned completed;  // exchanges, ever
     Exchange exchanges[MOST_MASKS];
 };
 
@@ -339,6 +341,19 @@ void run_grid() {
 
 }  // namespace
 
+Moment moment() {
+    unsigned thread = current->thread;
+    return {thread, thread / WARP, barrier.generation, warps[thread / WARP].completed};
+}
+
+void report_race(bool dynamic, size_t byte, bool wrote_before, unsigned thread_before, bool writes_now) {
+    char before[60] = "several threads";
+    if (thread_before < MOST_THREADS) snprintf(before, sizeof before, "thread %s", where(coordinates(thread_before)));
+    give_up(CUDA_ERROR_LAUNCH_FAILED, "race on %s, byte %zu: %s %s it, thread %s %s it, and no barrier lies between",
+            dynamic ? "dynamic shared memory" : launch->shared_name(byte), byte, before, wrote_before ? "wrote" : "read",
+            where(emulator_here.thread), writes_now ? "writes" : "reads");
+}
+
 CUresult run(const Launch &wanted) {
     launch = &wanted;
     threads = wanted.block[0] * wanted.block[1] * wanted.block[2];
@@ -348,13 +363,16 @@ CUresult run(const Launch &wanted) {
     make_fibers();
     // The end of what is asked for is the end of what there is; 16 bytes is what a real start is aligned to at least.
     emulator_dynamic_shared = shared_end - (wanted.dynamic_bytes + 15) / 16 * 16;
+    watch(wanted.static_memory, wanted.static_bytes, emulator_dynamic_shared, wanted.dynamic_bytes);
     {
         FaultsCaught caught;
         if (!sigsetjmp(escape, 1)) {
             run_grid();
+            watch_nothing();
             return CUDA_SUCCESS;
         }
     }
+    watch_nothing();
     for (Fiber &fiber : fibers) fiber.made = false;  // they stand in the middle of something: begin anew
     return failed(error_code, "%s", error_text);
 }
@@ -400,6 +418,7 @@ EMULATOR_EXPORT const unsigned long long *emulator_exchange(const char *what, in
     if (exchange.arrived == mask) {
         exchange.arrived = 0;
         ++exchange.generation;
+        ++warp.completed;
     } else {
         wait_for(&exchange.generation, what, line, mask);
     }
@@ -408,7 +427,6 @@ EMULATOR_EXPORT const unsigned long long *emulator_exchange(const char *what, in
 
 EMULATOR_EXPORT unsigned emulator_lane() { return current->thread % WARP; }
 EMULATOR_EXPORT unsigned emulator_active_lanes() { return warps[current->thread / WARP].alive; }
-EMULATOR_EXPORT void emulator_atomic(const void *, unsigned) {}
 
 EMULATOR_EXPORT void emulator_fail(int code, const char *what, int line) {
     give_up((CUresult)code, "thread %s fails at line %d: %s", where(emulator_here.thread), line, what);

@@ -64,6 +64,7 @@ struct Launch {
     size_t dynamic_bytes;
     void *static_memory;
     size_t static_bytes;
+    std::function<const char *(size_t)> shared_name;  // of the static variable that has a given byte
 };
 CUresult run(const Launch &launch);
 extern bool reverse;

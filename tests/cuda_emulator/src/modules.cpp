@@ -1,6 +1,7 @@
 // Modules, kernels and their launch.
 #include <algorithm>
 #include <atomic>
+#include <cxxabi.h>
 #include <dlfcn.h>
 #include <link.h>
 #include <memory>
@@ -282,6 +283,20 @@ CUresult check_pointers(const Prepared &p) {
     return CUDA_SUCCESS;
 }
 
+// The variable of shared memory that has the byte; its name is mangled, like _ZZ3sumE4part.
+const char *shared_name(CUmodule module, size_t byte) {
+    static char text[200];
+    for (const Symbol &symbol : module->symbols) {
+        if (!symbol.shared_memory || byte - symbol.offset >= symbol.bytes) continue;
+        int status;
+        char *readable = abi::__cxa_demangle(symbol.name.c_str(), nullptr, nullptr, &status);
+        snprintf(text, sizeof text, "the shared variable %s", readable ? readable : symbol.name.c_str());
+        free(readable);
+        return text;
+    }
+    return "static shared memory";
+}
+
 CUresult execute(const Prepared &p) {
     EMULATOR_TRY(check_function(p.function));
     EMULATOR_TRY(check_pointers(p));
@@ -289,7 +304,8 @@ CUresult execute(const Prepared &p) {
     auto [memory, bytes] = shared_memory(p.function->module);
     const char *name = p.function->name.c_str();
     Launch launch = {name, p.function->kernel->call, p.parameters.data(), {p.grid[0], p.grid[1], p.grid[2]},
-                     {p.block[0], p.block[1], p.block[2]}, p.dynamic, memory, bytes};
+                     {p.block[0], p.block[1], p.block[2]}, p.dynamic, memory, bytes,
+                     [&](size_t byte) { return shared_name(p.function->module, byte); }};
     EMULATOR_TRY(run(launch));
     return check_padding(name);
 }

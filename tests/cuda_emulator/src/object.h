@@ -19,6 +19,7 @@ struct Symbol {
     std::string name;
     size_t bytes;
     bool shared_memory;
+    size_t offset;  // of shared memory: from its start
 };
 
 class Object {
@@ -50,7 +51,8 @@ class Object {
             const char *names = image + sections[sections[i].sh_link].sh_offset;
             for (size_t n = sections[i].sh_size / sizeof *symbol; n; --n, ++symbol)
                 if (symbol->st_shndx != SHN_UNDEF)
-                    found.push_back({names + symbol->st_name, symbol->st_size, ELF64_ST_TYPE(symbol->st_info) == STT_TLS});
+                    found.push_back({names + symbol->st_name, symbol->st_size, ELF64_ST_TYPE(symbol->st_info) == STT_TLS,
+                                     symbol->st_value});
         }
         return found;
     }
