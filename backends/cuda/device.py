@@ -79,6 +79,26 @@ def _driver() -> Any:
     return driver
 
 
+class Memory:
+    """A block of the pool: ``int(...)`` of it is its address, and dropping it gives it back.
+
+    The pool asks for a context when a block comes back, and Python drops objects where it likes.
+    """
+
+    __slots__ = ("_block", "_device")
+
+    def __init__(self, owner: Device, block: Any) -> None:
+        self._device = owner
+        self._block = block
+
+    def __int__(self) -> int:
+        return int(self._block)
+
+    def __del__(self) -> None:
+        with self._device:
+            self._block = None
+
+
 class Device:
     """One GPU. ``with device:`` makes its context current in this thread and keeps other threads out.
 
@@ -138,8 +158,8 @@ class Device:
         with self:
             self._arena = None
             self.synchronize()
-            self._pool.free_held()
-            self._pinned.free_held()
+            self._pool.stop_holding()
+            self._pinned.stop_holding()
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
@@ -153,19 +173,19 @@ class Device:
         """Bytes of the pool that are in use."""
         return int(self._pool.active_bytes)
 
-    def empty(self, nbytes: int) -> Any:
-        """Fresh memory from the pool; ``int(...)`` of it is its address, and dropping it gives it back."""
+    def empty(self, nbytes: int) -> Memory:
+        """Fresh memory from the pool; within ``with device:``."""
         if config.cuda_memory and self.active + nbytes > config.cuda_memory:
             raise DeviceMemoryError(nbytes, self.held, max(config.cuda_memory - self.active, 0))
         if config.cuda_memory and self.held + nbytes > config.cuda_memory:
             self._pool.free_held()
         try:
-            return self._pool.allocate(max(nbytes, 16))
+            return Memory(self, self._pool.allocate(max(nbytes, 16)))
         except self.driver.MemoryError:
             self.synchronize()
             self._pool.free_held()
         try:
-            return self._pool.allocate(max(nbytes, 16))
+            return Memory(self, self._pool.allocate(max(nbytes, 16)))
         except self.driver.MemoryError:
             free, _ = self.driver.mem_get_info()
             raise DeviceMemoryError(nbytes, self.held, int(free)) from None

@@ -9,6 +9,7 @@ from symc.loops.ir import Kernel, Load, Program, Statement
 from symc_backends.cuda.dialect import CTYPE
 from symc_backends.cuda.mapping import Launch, LibraryCall, actions_of
 from symc_backends.cuda.threads import Threads
+from symc_backends.cuda.tiles import Tiles, is_tiled
 
 __all__ = ["LONGEST_BLOCK", "SEPARATOR", "Start", "emit", "starts_of"]
 
@@ -54,7 +55,7 @@ def _starts(kernel: Kernel, functions: dict[str, str]) -> list[Start | LibraryCa
         if isinstance(action, LibraryCall):
             found.append(action)
             continue
-        threads = Threads(kernel, action)
+        threads = Tiles(kernel, action) if is_tiled(action) else Threads(kernel, action)
         text = _function(kernel, action, threads)
         found.append(Start(functions.setdefault(text, f"k{len(functions)}"), threads))
     return found
@@ -87,11 +88,13 @@ def _function(kernel: Kernel, launch: Launch, threads: Threads) -> str:
             lines += [*own, *threads.lines]
         else:
             o = launch.loop.index
+            teams, first = "blockDim.y", "(idx)blockIdx.x * blockDim.y + threadIdx.y"
+            if isinstance(threads, Tiles):
+                teams, first = "1", "(idx)blockIdx.x"
             lines += [
                 *_before(threads, launch.before),
                 f"const idx count_ = {threads.indices.position(launch.loop.extent)};",
-                f"for (idx {o} = (idx)blockIdx.x * blockDim.y + threadIdx.y; {o} < count_;",
-                f"     {o} += (idx)gridDim.x * blockDim.y) {{",
+                f"for (idx {o} = {first}; {o} < count_; {o} += (idx)gridDim.x * {teams}) {{",
                 *own,
                 *threads.lines,
                 "}",

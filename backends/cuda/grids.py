@@ -12,6 +12,7 @@ from symc.loops.expr import Expr
 from symc.loops.ir import Kernel, Let
 from symc_backends.cuda.mapping import bound, inner_loops, walk
 from symc_backends.cuda.threads import Threads
+from symc_backends.cuda.tiles import ROWS, SIDE, Tiles
 
 __all__ = ["Grid", "grid_of", "is_wide"]
 
@@ -57,6 +58,8 @@ def grid_of(threads: Threads, dims: Mapping[str, int], processors: int) -> Grid 
     count = 1 if launch.loop is None else at_most(launch.loop.extent)
     if count is not None and count <= 0:
         return None
+    if isinstance(threads, Tiles):
+        return Grid((min(count or 16 * processors, 2**31 - 1), 1, 1), (SIDE, ROWS, 1), 0, 0, 0)
     loops = [at_most(loop.extent) for loop in inner_loops(launch.body)]
     longest = None if None in loops else max((n for n in loops if n is not None), default=1)
     own = _own_bytes(threads, at_most)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from symc import dims
 from symc.graph import Apply, Variable
 from symc.loops.expr import FUNCTIONS, Expr, parts
-from symc.op import Axes, Indexed
+from symc.op import Axes, Fold, Indexed
 from symc.target import CPU, Target
 
 Frame = tuple[int | None, ...]
@@ -69,6 +69,19 @@ def is_inline(variable: Variable) -> bool:
 def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
     """Are these dims known to be equal, one by one?"""
     return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
+
+
+def read_along_rows(group: Group, values: Sequence[Variable], stored: set[Variable]) -> bool:
+    """Do values that change along the rows depend on one of these folds, so that rows are walked once more?"""
+    inner = set(group.inner or ())
+    known = set(values)
+    for node in reversed(group.members):  # producers first
+        if all(resolve(v, (None,) * v.ndim, stored)[0] not in known for v in node.inputs):
+            continue
+        if isinstance(node.op.record.lower, Fold) or not inner.isdisjoint(group.frames[node.outputs[0]]):
+            return True
+        known.add(node.outputs[0])
+    return False
 
 
 def results(unit: Unit) -> Sequence[Variable]:

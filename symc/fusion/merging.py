@@ -11,6 +11,7 @@ from symc.fusion.groups import (
     external_reads,
     frames_fit,
     is_inline,
+    read_along_rows,
     resolve,
     results,
     same,
@@ -51,7 +52,7 @@ def merge(state: Fusion) -> None:
                 frames = {f for g, f in state.demands[value] if current(g) is taker}
                 if len(frames) != 1:
                     continue
-                mapping = _axis_map(unit, taker, unit.frames[value], next(iter(frames)))
+                mapping = _axis_map(unit, taker, unit.frames[value], next(iter(frames)), state.stored)
                 if mapping is None or _path_between(state, producer, current, unit, taker):
                     continue
                 _absorb(state, unit, taker, mapping)
@@ -66,7 +67,7 @@ def merge(state: Fusion) -> None:
             state.stored.difference_update(inside)
 
 
-def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame) -> dict[int, int] | None:
+def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame, stored: set[Variable]) -> dict[int, int] | None:
     """How the axes of ``source`` would become axes of ``target``, or None if they do not fit."""
     if len(source.members) + len(target.members) > target.machine.group_limit:
         return None
@@ -89,8 +90,11 @@ def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame) -> dict[
     if len(free) != len(missing) or not same([source.axes[a] for a in missing], [target.axes[b] for b in free]):
         return None
     mapping.update(zip(missing, free))
-    if target.inner is not None and tuple(free) != target.inner:
-        return None
+    if target.inner is not None:
+        if tuple(free) != target.inner:
+            return None
+        if read_along_rows(target, source.stored, stored) and not target.worth_rows(target.outer, target.inner):
+            return None
     if target.inner is None and not source.worth_rows(source.outer, source.inner):
         return None
     if target.inner is None and not frames_fit(target, set(free)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symc.fusion.groups import Frame, Group, Unit, frames_fit, is_inline, resolve, same
+from symc.fusion.groups import Frame, Group, Unit, frames_fit, is_inline, read_along_rows, resolve, same
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.op import Axes, Fold, Indexed, Pointwise
 from symc.target import CPU, Target
@@ -82,6 +82,10 @@ class Fusion:
         if isinstance(lower, Fold):
             found = _fold_frame(group, node, frame)
             if found is None:
+                return False
+            if read_along_rows(group, node.outputs, self.stored) and not group.worth_rows(
+                group.outer, group.inner or ()
+            ):
                 return False
             input_frame = found
         elif not _covers(group, frame) and not _hoist(group, frame):

@@ -181,9 +181,9 @@ template <class S> struct SlopeLoader : Gathered<S, S::M> {
   const T *origin;
   int limit, filters, plane;
   Divisor by_plane;
-  __device__ __forceinline__ SlopeLoader(const T *dy, const Conv &c, int first)
+  __device__ __forceinline__ SlopeLoader(const T *dy, const Conv &c, const Divisor &by_plane, int first)
       : origin(dy + (int64_t)(first + this->x(0)) * (c.OH * c.OW)), limit(c.kg() - first - this->x(0)), filters(c.K),
-        plane(c.OH * c.OW), by_plane(plane) {}
+        plane(c.OH * c.OW), by_plane(by_plane) {}
 
   __device__ __forceinline__ void fetch(int begin, int end) {
     const int k = begin + this->k();
@@ -203,8 +203,8 @@ template <class S> struct WindowLoader : Gathered<S, S::N> {
   const Conv &c;
   int offset[Gathered<S, S::N>::COUNT], shift[Gathered<S, S::N>::COUNT];  // of the window: channel; row << 16 | col
   Divisor by_plane, by_width;
-  __device__ __forceinline__ WindowLoader(const T *images, const Conv &c, int first)
-      : images(images), c(c), by_plane(c.OH * c.OW), by_width(c.OW) {
+  __device__ __forceinline__ WindowLoader(const T *images, const Conv &c, const Divisor &by_plane, int first)
+      : images(images), c(c), by_plane(by_plane), by_width(c.OW) {
     const Divisor taps(c.R * c.S), across(c.S);
 #pragma unroll
     for (int i = 0; i < this->COUNT; ++i) {
@@ -241,10 +241,11 @@ __device__ __forceinline__ void conv_backward_weights(typename S::T *shared, typ
   T sums[S::TM][S::TN];
   const int kg = c.kg(), cg = c.cg(), cols = cg * c.R * c.S, pixels = c.N * c.OH * c.OW;
   const int begin = (int)blockIdx.y * span, end = min(pixels, begin + span);
+  const Divisor by_plane(c.OH * c.OW);
   int g, i, j;
   tile_at<S>(kg, cols, g, i, j);
-  SlopeLoader<S> left(dy + (int64_t)g * kg * c.OH * c.OW, c, i * S::M);
-  WindowLoader<S> right(x + (int64_t)g * cg * c.H * c.W, c, j * S::N);
+  SlopeLoader<S> left(dy + (int64_t)g * kg * c.OH * c.OW, c, by_plane, i * S::M);
+  WindowLoader<S> right(x + (int64_t)g * cg * c.H * c.W, c, by_plane, j * S::N);
   multiply<S>(shared, left, right, begin, end, sums);
   write<S>(dw + ((int64_t)blockIdx.y * c.K + (int64_t)g * kg) * cols, cols, i * S::M, j * S::N, kg, cols, false, sums);
 }

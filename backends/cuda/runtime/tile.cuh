@@ -63,8 +63,8 @@ template <class T> __device__ __forceinline__ bool aligned(const T *p, int64_t l
 // Quotients by a number that is known only at run time, for dividends below 2^31: a multiplication and a shift.
 struct Divisor {
   uint32_t by, factor, shift;
-  __device__ __forceinline__ explicit Divisor(int divisor) : by((uint32_t)divisor), shift(0) {
-    while ((1u << shift) < by) ++shift;
+  __device__ __forceinline__ explicit Divisor(int divisor) : by((uint32_t)divisor) {
+    shift = by > 1 ? 32 - (uint32_t)__clz((int)(by - 1)) : 0;
     factor = (uint32_t)((((uint64_t)1 << (31 + shift)) + by - 1) / (by ? by : 1));
   }
   __device__ __forceinline__ int quotient(int n) const {
