@@ -22,6 +22,11 @@ Settings
     what depends on their order; ``races=False`` does not look for races; ``lazy=True`` runs work of streams no sooner
     than someone waits for it, which finds waits that are missing.
 
+Run as a program, it prints the folder: ``SYMC_CUDA_LIBRARIES=$(python tests/cuda_emulator/emulator.py)`` before a
+command gives that an emulated GPU.
+
+An error does not end the emulated context, as it would a real one: tests go on after it.
+
 What it cannot do: inline PTX, tensor cores, textures, cooperative groups, clusters, capture across several streams;
 find races on global memory. Its time measurements mean nothing.
 """
@@ -189,3 +194,7 @@ def settings(
         library.emulator_set_reverse(0)
         library.emulator_set_lazy(0)
         library.emulator_set_races(1)
+
+
+if __name__ == "__main__":
+    print(libraries())

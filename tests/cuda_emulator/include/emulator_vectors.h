@@ -21,7 +21,7 @@ typedef __PTRDIFF_TYPE__ ptrdiff_t;
 // One block runs at a time, on one thread of the host, so shared memory may be thread-local: nothing else of a kernel's
 // object is, hence its thread-local segment IS the static shared memory, of known place and size, templates included.
 // (`extern __shared__` arrays are the dynamic kind; the compiler rewrites them, see translate.cpp.)
-#define __shared__ static thread_local
+#define __shared__ thread_local
 
 #define EMULATOR_VECTOR(type, name, align2, align4)                                                    \
     struct name##1 { type x; };                                                                        \

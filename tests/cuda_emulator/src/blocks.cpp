@@ -278,19 +278,20 @@ void make_fibers() {
 
 // --- faults ----------------------------------------------------------------------------------------------------------
 
-const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-struct sigaction former[4];
+const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+constexpr int FAULT_COUNT = 5;
+struct sigaction former[FAULT_COUNT];
 
 void on_fault(int signal, siginfo_t *info, void *) {
     if (!running || !pthread_equal(launcher, pthread_self())) {  // not the kernel's: whoever was asked before us decides
-        for (int i = 0; i < 4; ++i)
+        for (int i = 0; i < FAULT_COUNT; ++i)
             if (FAULTS[i] == signal) sigaction(signal, &former[i], nullptr);
         return;
     }
     const char *thread = where(emulator_here.thread);
     char *address = (char *)info->si_addr;
     if (signal == SIGFPE) give_up(CUDA_ERROR_LAUNCH_FAILED, "thread %s divides an integer by zero", thread);
-    if (signal == SIGILL)  // how -fsanitize=bounds,alignment ends
+    if (signal == SIGILL || signal == SIGTRAP)  // how -fsanitize=bounds,alignment ends, on x86-64 and on aarch64
         give_up(CUDA_ERROR_ILLEGAL_ADDRESS, "thread %s uses an index outside its array, or a misaligned address", thread);
     if (address >= stacks && address < stacks + MOST_THREADS * STACK)
         give_up(CUDA_ERROR_LAUNCH_FAILED, "thread %s needs more than %zu bytes of stack", thread, STACK);
@@ -316,13 +317,13 @@ class FaultsCaught {
         struct sigaction action = {};
         action.sa_sigaction = on_fault;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        for (int i = 0; i < 4; ++i) sigaction(FAULTS[i], &action, &former[i]);
+        for (int i = 0; i < FAULT_COUNT; ++i) sigaction(FAULTS[i], &action, &former[i]);
         launcher = pthread_self();
         running = 1;
     }
     ~FaultsCaught() {
         running = 0;
-        for (int i = 0; i < 4; ++i) sigaction(FAULTS[i], &former[i], nullptr);
+        for (int i = 0; i < FAULT_COUNT; ++i) sigaction(FAULTS[i], &former[i], nullptr);
         sigaltstack(&former_stack, nullptr);
     }
 };
