@@ -136,6 +136,15 @@ def _stages(values: Mapping[Any, Variable]) -> list[list[Any]]:
     return stages
 
 
+def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
+    """Two dims that should be equal: their values or, where they are no plain dims, those of the symbols in them."""
+    symbols = [symbol for d in sides for symbol in dims.symbols_of(d)]
+    if all(type(d) is int or d in symbols for d in sides):
+        return " and ".join(str(dims.evaluate(d, known)) for d in sides)
+    shown = sorted({(dims.show(symbol), known[symbol]) for symbol in symbols})
+    return ", ".join(f"{name} = {value}" for name, value in shown)
+
+
 class Plan:
     """What one combination of shapes needs: values of the symbols, shapes of the outputs."""
 
@@ -186,7 +195,7 @@ class Plan:
             if all(dims.symbols_of(d) <= known.keys() for d in sides):
                 left, right = (dims.evaluate(d, known) for d in sides)
                 if left != right:
-                    found = f"  in this call: {left} and {right}\n{core.given(arrays)}"
+                    found = f"  in this call: {_found(sides, known)}\n{core.given(arrays)}"
                     raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:

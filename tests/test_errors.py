@@ -89,6 +89,16 @@ def test_shape_mismatch_known_when_called(device):
         assert "repair: " in text
 
 
+@pytest.mark.parametrize("device", BACKENDS)
+def test_a_rule_about_more_than_one_dim_shows_each(device):
+    images, filters = T.tensor4s("a", "b")
+    f = symc.function([images, filters], T.nnet.conv2d(images, filters), device=device)
+    text = message(GuardError, lambda: f(np.ones((1, 3, 2, 4), f32), np.ones((4, 3, 3, 3), f32)))
+    assert (
+        "a filter covers b2 rows, but the padded images have only a2" in text and "in this call: a2 = 2, b2 = 3" in text
+    )
+
+
 def test_known_shape_of_a_shared_variable_is_checked_when_compiled_at_the_ops_line():
     x = T.matrix("x")
     w = symc.shared(np.ones((3, 4), f32), "w")
