@@ -170,6 +170,8 @@ class Trainer:
         """
         X, y = self._checked(X, y)
         if validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                raise ValueError(f"validation must be a pair of inputs and targets, got a {type(validation).__name__}")
             validation = self._checked(*validation)
         first = len(self.history.get("epoch", ()))
         try:
@@ -216,8 +218,10 @@ class Trainer:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the network's output for each input, shape ``(n,) + output_shape[1:]``."""
+        X = self._checked_inputs(X)
         function = self._function("predict")
-        return np.concatenate([function(X[i : i + self.batch_size]) for i in range(0, len(X), self.batch_size)])
+        starts = range(0, max(len(X), 1), self.batch_size)  # no inputs at all are one empty batch
+        return np.concatenate([function(X[start : start + self.batch_size]) for start in starts])
 
     def _epoch(self, epoch: int, X: np.ndarray, y: np.ndarray, validation: Any) -> None:
         began = time.perf_counter()
@@ -253,7 +257,8 @@ class Trainer:
             yield from batches
 
     def _keep_best(self, epoch: int, record: dict[str, float]) -> None:
-        score = tuple(record[name] for name in ("valid_error", "valid_loss") if name in record)
+        scores = [record[name] for name in ("valid_error", "valid_loss") if name in record]
+        score = tuple(math.inf if math.isnan(s) else s for s in scores)  # NaN, which is never better, is the worst
         if not self._best_score or score < self._best_score:
             self.best_epoch, self._best_score = epoch + 1, score
             self._best_values = [np.array(value) for value in get_all_param_values(self.output_layer)]
@@ -262,16 +267,19 @@ class Trainer:
         if self.verbose:
             print(text, flush=True)
 
+    def _checked_inputs(self, X: np.ndarray) -> np.ndarray:
+        X, wanted = np.asarray(X), self.input_layer.shape
+        fits = X.ndim == len(wanted) and all(w is None or w == n for w, n in zip(wanted[1:], X.shape[1:]))
+        if not fits:
+            raise ValueError(f"X has shape {X.shape}, but the network's input is {wanted}: reshape the array")
+        return X
+
     def _checked(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        X, y = np.asarray(X), np.asarray(y)
+        X, y = self._checked_inputs(X), np.asarray(y)
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} items and y has {len(y)}: expected as many targets as inputs")
         if not len(X):
             raise ValueError("X holds no item: nothing to train on or to evaluate")
-        wanted = self.input_layer.shape
-        fits = X.ndim == len(wanted) and all(w is None or w == n for w, n in zip(wanted[1:], X.shape[1:]))
-        if not fits:
-            raise ValueError(f"X has shape {X.shape}, but the network's input is {wanted}: reshape the array")
         if y.dtype.kind in "iu":
             classes = self.output_layer.output_shape[-1]
             if self.loss is categorical_crossentropy and classes is not None and not 0 <= y.min() <= y.max() < classes:

@@ -23,15 +23,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from .io import LoadReport, Network, all_layers, assign_weights, name_params
 from .layers import BatchNormLayer, Layer
 
 __all__ = ["freeze", "unfreeze", "frozen_layers", "select_layers", "replace_head", "copy_weights"]
-
-# What the user had told each batch normalisation that is frozen now, to be told again when it is unfrozen.
-_told_before: WeakKeyDictionary[Layer, tuple[bool | None, bool | None]] = WeakKeyDictionary()
 
 Choice = str | Layer | Iterable[str | Layer] | Mapping[str, Layer] | Callable[[Layer], bool]
 
@@ -124,18 +120,19 @@ def _holders(chosen: list[Layer], network: Network | None) -> list[tuple[Layer, 
 
 def _hold_averages(layer: Layer) -> None:
     """Make a batch normalisation use its stored averages and keep them, whatever get_output is told."""
-    if isinstance(layer, BatchNormLayer) and not _holds_averages(layer):
-        _told_before[layer] = layer.use_averages, layer.update_averages
+    if isinstance(layer, BatchNormLayer) and layer.told_before_freezing is None:
+        layer.told_before_freezing = layer.use_averages, layer.update_averages
         layer.use_averages, layer.update_averages = True, False
 
 
 def _release_averages(layer: Layer) -> None:
-    if isinstance(layer, BatchNormLayer) and _holds_averages(layer):
-        layer.use_averages, layer.update_averages = _told_before.pop(layer)
+    if isinstance(layer, BatchNormLayer) and layer.told_before_freezing is not None:
+        layer.use_averages, layer.update_averages = layer.told_before_freezing
+        layer.told_before_freezing = None
 
 
 def _holds_averages(layer: Layer) -> bool:
-    return layer in _told_before
+    return isinstance(layer, BatchNormLayer) and layer.told_before_freezing is not None
 
 
 def select_layers(choice: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
@@ -164,7 +161,7 @@ def select_layers(choice: Choice, network: Network | None = None, *, below: bool
     """
     if isinstance(choice, Mapping):
         choice = list(choice.values())
-    items = [choice] if isinstance(choice, str | Layer) or callable(choice) else list(choice)
+    items = list(choice) if isinstance(choice, Iterable) and not isinstance(choice, str) else [choice]
     found: dict[Layer, None] = {}
     for item in items:
         for layer in [item] if isinstance(item, Layer) else _matching(item, network):

@@ -106,6 +106,8 @@ class BatchNormLayer(Layer):
     use_averages, update_averages : bool or None
         What this layer does whatever :func:`get_output` is told; None (at first) to do as told. Setting them to True
         and False freezes the layer's statistics.
+    told_before_freezing : pair of (bool or None), or None
+        While the layer is frozen (``lasagne_like.transfer.freeze``), the two above as they were.
 
     Raises
     ------
@@ -147,6 +149,7 @@ class BatchNormLayer(Layer):
         self.alpha = alpha
         self.use_averages: bool | None = None
         self.update_averages: bool | None = None
+        self.told_before_freezing: tuple[bool | None, bool | None] | None = None
         shape = unshared_shape("BatchNormLayer", self.input_shape, self.axes)
         self.beta = None if beta is None else self.add_param(beta, shape, "beta", regularizable=False)
         self.gamma = None if gamma is None else self.add_param(gamma, shape, "gamma")

@@ -351,3 +351,25 @@ def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         plot_history({"epoch": [1], "train_loss": [1.0]})
+
+
+def test_predictions_check_their_inputs_and_may_be_none():
+    trainer = Trainer(classifier(), verbose=False)
+    assert trainer.predict(np.zeros((0, 5))).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"X has shape \(2, 4\), but the network's input is \(None, 5\)"):
+        trainer.predict(np.zeros((2, 4)))
+
+
+def test_validation_must_be_a_pair():
+    with pytest.raises(ValueError, match="validation must be a pair of inputs and targets, got a ndarray"):
+        Trainer(classifier(), verbose=False).fit(*blobs(), 1, validation=blobs()[0])
+
+
+def test_a_validation_loss_of_nan_is_never_the_best():
+    net = linear_model()
+    X, y = line()
+    judged = [float("nan"), 3.0, float("nan")]
+    trainer = regression(net, learning_rate=0.1)
+    trainer.evaluate = lambda *_: (judged[len(trainer.history.get("epoch", ()))], None)
+    trainer.fit(X, y, 3, validation=(X, y))
+    assert trainer.best_epoch == 2

@@ -1,5 +1,8 @@
 """Freezing, heads on trained trunks, copies between networks."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -217,3 +220,20 @@ def test_copy_weights():
     assert bits(other) == before
     with pytest.raises(ValueError, match="matches no parameter of the source"):
         copy_weights(one, other, "conv*")
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
+def test_a_copy_of_a_frozen_network_can_be_unfrozen(twin):
+    net = batch_norm(DenseLayer(InputLayer((None, 3)), 4))
+    freeze(net, below=True)
+    other = twin(net)
+    assert len(frozen_layers(other)) == len(frozen_layers(net)) == 2
+    unfreeze(other, below=True)
+    assert frozen_layers(other) == [] and len(get_all_params(other, trainable=True)) == 3
+    normalisation = other.input_layer
+    assert normalisation.use_averages is None and normalisation.update_averages is None
+
+
+def test_a_choice_that_is_none():
+    with pytest.raises(TypeError, match="expected layers, names, or a function from layer to bool, got int: 3"):
+        freeze(3)
