@@ -21,10 +21,14 @@ LONGEST_BLOCK = 512
 
 @dataclass(frozen=True)
 class Start:
-    """A launch under the name of its function."""
+    """A launch under the name of its function.
+
+    A ``guarded`` one does nothing if the program's status, its last argument, tells that something went wrong before.
+    """
 
     name: str
     threads: Threads
+    guarded: bool
 
 
 def emit(program: Program) -> str:
@@ -32,10 +36,13 @@ def emit(program: Program) -> str:
     functions: dict[str, str] = {}
     known: dict[int, list[Start | LibraryCall]] = {}
     steps = []
+    status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
     for step in program.steps:
         found = known.get(id(step.kernel))
         if found is None:
-            found = known[id(step.kernel)] = _starts(step.kernel, functions)
+            # One that writes the status itself must not leave halfway, when another block has just written it.
+            guarded = status is not None and status not in step.buffers
+            found = known[id(step.kernel)] = _starts(step.kernel, functions, guarded)
         steps.append(found)
     program.notes["cuda starts"] = steps
     head = '#include "team.cuh"\n'
@@ -49,19 +56,19 @@ def starts_of(program: Program) -> list[list[Start | LibraryCall]]:
     return program.notes["cuda starts"]
 
 
-def _starts(kernel: Kernel, functions: dict[str, str]) -> list[Start | LibraryCall]:
+def _starts(kernel: Kernel, functions: dict[str, str], guarded: bool) -> list[Start | LibraryCall]:
     found: list[Start | LibraryCall] = []
     for action in actions_of(kernel):
         if isinstance(action, LibraryCall):
             found.append(action)
             continue
         threads = Tiles(kernel, action) if is_tiled(action) else Threads(kernel, action)
-        text = _function(kernel, action, threads)
-        found.append(Start(functions.setdefault(text, f"k{len(functions)}"), threads))
+        text = _function(kernel, action, threads, guarded)
+        found.append(Start(functions.setdefault(text, f"k{len(functions)}"), threads, guarded))
     return found
 
 
-def _function(kernel: Kernel, launch: Launch, threads: Threads) -> str:
+def _function(kernel: Kernel, launch: Launch, threads: Threads, guarded: bool) -> str:
     """One ``__global__`` function; ``@`` stands for its name."""
     parameters = [
         f"{'' if k in kernel.writes else 'const '}{CTYPE[dtype]} *b{k}" for k, dtype in enumerate(kernel.buffers)
@@ -75,6 +82,9 @@ def _function(kernel: Kernel, launch: Launch, threads: Threads) -> str:
             "char *mine_ = spare_ ? spare_ + (blockIdx.x * (int64_t)blockDim.y + threadIdx.y) * own_bytes_",
             "                     : shared_ + threadIdx.y * own_bytes_;",
         ]
+    if guarded:
+        parameters.append("const int64_t *status_")
+        lines.append("if (*status_) return;")
     if launch.shape == "flat":
         lines += [
             "const idx lane_ = (idx)blockIdx.x * blockDim.x + threadIdx.x, team_ = (idx)gridDim.x * blockDim.x;",

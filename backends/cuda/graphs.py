@@ -1,14 +1,15 @@
 """CUDA graphs: the launches of a call recorded once, and replayed by one call of the driver.
 
 A recording holds addresses, so it serves calls that find every buffer where it was before. The memory pool hands the
-same blocks out again and again, so that such calls are the rule once a loop is under way. Calls are recorded when the
-same addresses come for the second time.
+same blocks out again and again, so that such calls are the rule once a loop is under way. A call is recorded when its
+addresses come for the second time; a few recordings are kept, since results that the caller holds on to take turns.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,36 +37,30 @@ class Graphs:
     """The recordings of one frame, by the addresses they hold."""
 
     def __init__(self) -> None:
-        self._recorded: dict[bytes, Recording] = {}
-        self._seen: bytes = b""
+        self._recorded: dict[tuple[int, ...], Recording] = {}
+        self._seen: deque[tuple[int, ...]] = deque(maxlen=2 * KEPT)
         self._hopeless = False
 
-    def run(self, device: Device, tasks: Sequence[Task], spare: int, addresses: bytes) -> None:
-        """Start all tasks, whose arguments hold ``addresses``."""
-        if self._hopeless or len(tasks) < FEWEST or not config.cuda_graphs:
-            for task in tasks:
-                task.start(device)
-            return
-        key = addresses + spare.to_bytes(8, "little")
+    def run(self, device: Device, tasks: Sequence[Task], key: tuple[int, ...], point: Callable[[], None]) -> None:
+        """Start all tasks. ``key`` holds every address of this call, ``point`` writes them into the arguments."""
         found = self._recorded.get(key)
-        if found is None and key == self._seen:
-            found = self._record(device, tasks)
-            if found is not None:
-                if len(self._recorded) >= KEPT:
-                    self._recorded.pop(next(iter(self._recorded)))
-                self._recorded[key] = found
-        self._seen = key
         if found is not None:
             found.replay(device)
             return
-        for task in tasks:
-            task.start(device)
-
-    def _record(self, device: Device, tasks: Sequence[Task]) -> Recording | None:
-        """A recording, or None where the driver cannot make one; then none is tried again."""
-        recording = Recording.of(device, tasks)
-        self._hopeless = recording is None
-        return recording
+        point()
+        if len(tasks) >= FEWEST and config.cuda_graphs and not self._hopeless:
+            if key in self._seen:
+                found = Recording.of(device, tasks)
+                self._hopeless = found is None
+            self._seen.append(key)
+        if found is None:
+            for task in tasks:
+                task.start(device)
+            return
+        if len(self._recorded) >= KEPT:
+            self._recorded.pop(next(iter(self._recorded)))
+        self._recorded[key] = found
+        found.replay(device)
 
 
 class Recording:

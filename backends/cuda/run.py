@@ -17,7 +17,7 @@ from symc_backends.cuda.emit import Start, starts_of
 from symc_backends.cuda.graphs import Graphs
 from symc_backends.cuda.grids import grid_of, is_wide
 from symc_backends.cuda.routines import bind
-from symc_backends.cuda.tasks import KernelTask, RoutineTask, Task
+from symc_backends.cuda.tasks import ClearTask, KernelTask, RoutineTask, Task
 from symc_backends.interp import evaluate
 
 __all__ = ["Executable", "run"]
@@ -32,44 +32,65 @@ def run(code: Code, program: Program, timed: bool = False) -> Executable:
 
 
 class Frame:
-    """What a call with given dims starts, in order, and where its temporaries lie in the arena."""
+    """What a call with given dims starts, in order, and where its temporaries lie in the arena.
+
+    Attributes
+    ----------
+    tasks : list of Task
+    arena : int
+        Bytes of the arena, spare memory included, which begins after ``temporaries`` bytes.
+    watched : bool
+        Must the status be looked at between tasks, because a library would write over what the user holds?
+    """
 
     def __init__(self, owner: Executable, values: Sequence[int]) -> None:
-        self.program = program = owner.program
+        program = owner.program
         bound = dict(zip(program.symbols, values))
-        self.lengths = [
-            int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) for b in program.buffers
-        ]
+        shapes = [[dims.evaluate(d, bound) for d in b.shape] for b in program.buffers]
+        self.lengths = [int(np.prod(shape, dtype="int64")) for shape in shapes]
         sizes = [n * np.dtype(b.dtype).itemsize for n, b in zip(self.lengths, program.buffers)]
-        offsets, total = layout(program.buffers, sizes)
+        offsets, self.temporaries = layout(program.buffers, sizes)
         self.offsets = [(k, o) for k, o in enumerate(offsets) if o is not None]
-        self.aliases = [
-            (k, b.alias) for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias >= 0
-        ]
+        elsewhere = [k for k, o in enumerate(offsets) if o is None]
+        self.aliases = [(k, program.buffers[k].alias) for k in elsewhere if program.buffers[k].alias >= 0]
         self.tasks: list[Task] = []
+        if owner.status is not None and program.steps:
+            self.tasks.append(ClearTask(program.steps[0], owner.status))
         for number, (step, starts) in enumerate(zip(program.steps, starts_of(program))):
             known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
             for start in starts:
-                task = self._task(owner.code, number, step, start, known)
+                task = self._task(owner, number, step, start, known)
                 if task is not None:
                     self.tasks.append(task)
-        self.spare = total
-        self.arena = total + max((t.spare for t in self.tasks), default=0)
-        self.pointers = np.zeros(len(program.buffers), "uint64")
-        self.filled = False
+        self.arena = self.temporaries + max((t.spare for t in self.tasks), default=0)
+        self.watched = owner.status is not None and any(_overwrites(program, t) for t in self.tasks)
         self.graphs = Graphs()
 
-    def _task(self, code: Code, number: int, step: Step, start: Any, known: dict[str, int]) -> Task | None:
-        if isinstance(start, Start):
-            grid = grid_of(start.threads, known, code.device.processors)
-            if grid is None:
-                return None
-            elements = max((self.lengths[n] for n in step.buffers), default=0)
-            function = code.function(start.name, is_wide(step.kernel, known, elements))
-            return KernelTask(number, step, function, grid, list(known.values()), bool(start.threads.arrays))
-        params = tuple(int(evaluate(p, known)) for p in start.call.params)
-        buffers = [step.buffers[int(b[1:])] for b in start.call.buffers]
-        return RoutineTask(number, step, bind(start.call.name, params, code.device), buffers)
+    def _task(self, owner: Executable, number: int, step: Step, start: Any, known: dict[str, int]) -> Task | None:
+        device = owner.device
+        if not isinstance(start, Start):
+            params = tuple(int(evaluate(p, known)) for p in start.call.params)
+            buffers = [step.buffers[int(b[1:])] for b in start.call.buffers]
+            return RoutineTask(number, step, bind(start.call.name, params, device), buffers)
+        grid = grid_of(start.threads, known, device.processors)
+        if grid is None:
+            return None
+        elements = max((self.lengths[n] for n in step.buffers), default=0)
+        function = owner.code.function(start.name, is_wide(step.kernel, known, elements))
+        status = owner.status if start.guarded else None
+        return KernelTask(number, step, function, grid, list(known.values()), bool(start.threads.arrays), status)
+
+    def point(self, addresses: Sequence[int], base: int) -> None:
+        """Write the addresses of all buffers into the arguments of the tasks."""
+        pointers = np.array(addresses, "uint64")
+        for task in self.tasks:
+            task.point(pointers, base + self.temporaries)
+
+
+def _overwrites(program: Program, task: Task) -> bool:
+    """Does a library write straight over a shared variable's old value?"""
+    written = [program.buffers[task.step.buffers[k]] for k in task.step.kernel.writes]
+    return isinstance(task, RoutineTask) and any(b.role == "update" and b.alias >= 0 for b in written)
 
 
 class Executable:
@@ -83,6 +104,7 @@ class Executable:
         self.times = np.zeros(max(len(program.steps), 1))
         self.frames: dict[tuple[int, ...], Frame] = {}
         self.constants: dict[int, DeviceArray] = {}
+        self.is_constant = [b.role == "constant" for b in program.buffers]
         self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
 
     def frame(self, values: Sequence[int]) -> Frame:
@@ -99,42 +121,37 @@ class Executable:
         with self.device as device:
             frame = self.frame(values)
             base = device.arena(frame.arena)
-            held = self._place(frame, arrays, base)
+            addresses, held = self._place(frame, arrays, base)
             if self.timed:
-                status = self._timed(frame, base)
-            elif self.status is not None or config.cuda_blocking:
-                status = self._watched(frame, base)
+                frame.point(addresses, base)
+                self._timed(frame)
+            elif frame.watched or config.cuda_blocking:
+                frame.point(addresses, base)
+                return self._watched(frame, addresses)
             else:
-                frame.graphs.run(device, frame.tasks, base + frame.spare, frame.pointers.tobytes())
-                status = 0
+                frame.graphs.run(device, frame.tasks, (base, *addresses), lambda: frame.point(addresses, base))
             del held  # whatever is written there from now on comes later in the stream
-        return status
+            return self._trouble(addresses)
 
-    def _place(self, frame: Frame, arrays: Sequence[Any], base: int) -> list[DeviceArray]:
-        """Where every buffer lies in this call; arguments and constants from the host are sent."""
+    def _place(self, frame: Frame, arrays: Sequence[Any], base: int) -> tuple[list[int], list[DeviceArray]]:
+        """Where every buffer lies in this call; arguments and constants from the host are sent.
+
+        The second list keeps what was sent alive.
+        """
         held: list[DeviceArray] = []
         addresses = [0] * len(arrays)
         for k, array in enumerate(arrays):
-            if array is None:
-                continue
-            if not isinstance(array, DeviceArray):
-                array = self._constant(k, array) if self.program.buffers[k].role == "constant" else self._sent(array)
-            held.append(array)
-            addresses[k] = array.pointer
+            if type(array) is DeviceArray:
+                addresses[k] = array.pointer
+            elif array is not None:
+                array = self._constant(k, array) if self.is_constant[k] else upload(self.device, array)
+                held.append(array)
+                addresses[k] = array.pointer
         for k, offset in frame.offsets:
             addresses[k] = base + offset
         for k, source in frame.aliases:
             addresses[k] = addresses[source]
-        pointers = np.array(addresses, "uint64")
-        if not frame.filled or not np.array_equal(pointers, frame.pointers):
-            frame.pointers = pointers
-            frame.filled = True
-            for task in frame.tasks:
-                task.point(pointers, base + frame.spare)
-        return held
-
-    def _sent(self, array: np.ndarray) -> DeviceArray:
-        return upload(self.device, array)
+        return addresses, held
 
     def _constant(self, k: int, array: np.ndarray) -> DeviceArray:
         found = self.constants.get(k)
@@ -142,30 +159,28 @@ class Executable:
             found = self.constants[k] = upload(self.device, array)
         return found
 
-    def _watched(self, frame: Frame, base: int) -> int:
-        """Run task by task; stop after a step that reports trouble, before any other changes what the user holds."""
-        device = self.device
-        status = None if self.status is None else int(frame.pointers[self.status])
-        if status is not None:
-            device.clear(status, 8)
+    def _trouble(self, addresses: Sequence[int]) -> int:
+        """The status that the kernels left, once they are done; 0 at once where there is none."""
+        if self.status is None:
+            return 0
         found = np.zeros(1, "int64")
+        self.device.fetch(addresses[self.status], found)
+        return int(found[0])
+
+    def _watched(self, frame: Frame, addresses: Sequence[int]) -> int:
+        """Run task by task; stop after a step that reports trouble, before any other changes what the user holds."""
         for k, task in enumerate(frame.tasks):
-            task.start(device)
+            task.start(self.device)
             if config.cuda_blocking:
-                task.wait(device)
+                task.wait(self.device)
             last = k + 1 == len(frame.tasks) or frame.tasks[k + 1].number != task.number
-            if status is not None and last and self.status in task.step.buffers:
-                device.fetch(status, found)
-                if found[0]:
-                    return int(found[0])
+            if last and self.status in task.step.buffers and (found := self._trouble(addresses)):
+                return found
         return 0
 
-    def _timed(self, frame: Frame, base: int) -> int:
-        """As ``_watched``, with an event before and after every task."""
-        device = self.device
-        driver = device.driver
-        if self.status is not None:
-            device.clear(int(frame.pointers[self.status]), 8)
+    def _timed(self, frame: Frame) -> None:
+        """Run with an event before and after every task."""
+        device, driver = self.device, self.device.driver
         marks = []
         for task in frame.tasks:
             first, second = driver.Event(), driver.Event()
@@ -176,8 +191,3 @@ class Executable:
         device.synchronize()
         for number, first, second in marks:
             self.times[number] += 1e-3 * first.time_till(second)
-        if self.status is None:
-            return 0
-        found = np.zeros(1, "int64")
-        device.fetch(int(frame.pointers[self.status]), found)
-        return int(found[0])

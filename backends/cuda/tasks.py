@@ -12,7 +12,7 @@ from symc.loops.ir import Step
 from symc_backends.cuda.device import Device
 from symc_backends.cuda.grids import Grid
 
-__all__ = ["KernelTask", "RoutineTask", "Task"]
+__all__ = ["ClearTask", "KernelTask", "RoutineTask", "Task"]
 
 
 class Task(Protocol):
@@ -49,21 +49,33 @@ class _Blamed:
 
 
 class KernelTask(_Blamed):
-    """A launch of a generated kernel; its arguments are 8-byte words: addresses, then dims, then spare memory."""
+    """A launch of a generated kernel.
 
-    def __init__(self, number: int, step: Step, function: Any, grid: Grid, dims: Sequence[int], private: bool) -> None:
+    Its arguments are 8-byte words: addresses of buffers, dims, spare memory and the bytes that each team has of it (if
+    it is ``private`` memory that teams want), the address of the buffer ``status`` (if the launch is guarded by it).
+    """
+
+    def __init__(
+        self, number: int, step: Step, function: Any, grid: Grid, dims: Sequence[int], private: bool, status: int | None
+    ) -> None:
         self.number = number
         self.step = step
         self.function = function
         self.grid = grid
         self.spare = grid.spare
-        self._buffers = np.array(step.buffers, "intp")
         words = [0] * len(step.buffers) + list(dims) + ([0, grid.own] if private else [])
-        self._arguments = np.array(words, "int64").view("uint64")
         self._spare_at = len(step.buffers) + len(dims) if grid.spare else -1
+        places = list(range(len(step.buffers)))
+        buffers = list(step.buffers)
+        if status is not None:
+            places.append(len(words))
+            buffers.append(status)
+            words.append(0)
+        self._places, self._buffers = np.array(places, "intp"), np.array(buffers, "intp")
+        self._arguments = np.array(words, "int64").view("uint64")
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        self._arguments[: len(self._buffers)] = pointers[self._buffers]
+        self._arguments[self._places] = pointers[self._buffers]
         if self._spare_at >= 0:
             self._arguments[self._spare_at] = spare
 
@@ -73,6 +85,23 @@ class KernelTask(_Blamed):
             device.launch(self.function, grid.grid, grid.block, self._arguments, grid.shared)
         except device.driver.Error as reason:
             raise failed(self.step, reason) from None
+
+
+class ClearTask(_Blamed):
+    """Sets the status to "nothing went wrong"."""
+
+    def __init__(self, step: Step, status: int) -> None:
+        self.number = 0
+        self.step = step
+        self.spare = 0
+        self._status = status
+        self._pointer = 0
+
+    def point(self, pointers: np.ndarray, spare: int) -> None:
+        self._pointer = int(pointers[self._status])
+
+    def start(self, device: Device) -> None:
+        device.clear(self._pointer, 8)
 
 
 class RoutineTask(_Blamed):
