@@ -123,7 +123,7 @@ def one_hot(x: Any, m: int | None = None) -> Any:
 
     Parameters
     ----------
-    x : expression, integer vector
+    x : expression or array, integer vector
         ``(n,)`` class numbers from 0 to ``m - 1``.
     m : int or scalar expression, optional
         The number of classes; ``max(x) + 1`` by default.
@@ -133,6 +133,7 @@ def one_hot(x: Any, m: int | None = None) -> Any:
     expression
         ``(n, m)`` matrix of dtype ``symc.config.floatX``.
     """
+    x = as_theano_expression(x)
     classes = T.arange(T.cast(T.max(x) + 1, "int32") if m is None else m)
     return T.cast(T.eq(x.dimshuffle(0, "x"), classes.dimshuffle("x", 0)), symc.config.floatX)
 

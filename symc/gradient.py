@@ -57,7 +57,9 @@ def grad(
     known_grads : mapping, optional
         Gradients already known for some variables, added to what flows from ``cost``.
     return_disconnected : {"zero", "none"}
-        What stands for a disconnected gradient that was not raised.
+        What stands for a disconnected gradient that was not raised, in any letter case.
+    null_gradients : {"raise"}
+        Kept for old programs: asking for a gradient that does not exist is always an error.
 
     Returns
     -------
@@ -75,6 +77,8 @@ def grad(
     """
     if disconnected_inputs not in ("raise", "warn", "ignore"):
         raise ValueError(f"grad: disconnected_inputs must be 'raise', 'warn' or 'ignore', got {disconnected_inputs!r}")
+    if return_disconnected.lower() not in ("zero", "none"):
+        raise ValueError(f"grad: return_disconnected must be 'zero' or 'none', got {return_disconnected!r}")
     targets: list[Any] = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
     for target in targets:
         if not isinstance(target, Variable):
@@ -82,7 +86,7 @@ def grad(
     seeds = _seeds(cost, known_grads)
     grads, connected = _accumulate(seeds, targets, frozenset(consider_constant or ()))
     results = [
-        _finish(target, grads.get(target), target in connected, cost, disconnected_inputs, return_disconnected)
+        _finish(target, grads.get(target), target in connected, cost, disconnected_inputs, return_disconnected.lower())
         for target in targets
     ]
     if add_names and cost is not None and cost.name:

@@ -102,3 +102,10 @@ def test_verify_grad_confirms_and_objects(dtype):
         T.verify_grad(lambda x: T.sqr(T.disconnected_grad(x)), points[:1])
     with pytest.raises(GradientError, match="input 1"):
         T.verify_grad(lambda x, w: x.sum() * symc.gradient.grad_scale(w, 3).sum(), points)
+
+
+def test_nothing_stands_for_a_disconnected_gradient_in_theanos_spelling():
+    x, y = T.vectors("x", "y")
+    for spelling in ("None", "none"):
+        found = T.grad(x.sum(), [x, y], disconnected_inputs="ignore", return_disconnected=spelling)
+        assert found[0] is not None and found[1] is None

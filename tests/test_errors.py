@@ -239,6 +239,7 @@ WRONG = [
     (TypeError, lambda: np.hypot(v, v), "numpy.hypot does not work"),
     (TypeError, lambda: np.add.reduce(v), "numpy.add.reduce does not work"),
     (TypeError, lambda: np.add(v, 1, out=np.ones(3)), "with out="),
+    (ValueError, lambda: T.grad(s, v, return_disconnected="zeros"), "must be 'zero' or 'none', got 'zeros'"),
     (AttributeError, lambda: T.sotfmax, "symc.tensor has no 'sotfmax'"),
     (AttributeError, lambda: T.zeroes, "did you mean 'zeros'?"),
     (AttributeError, lambda: symc.shred, "did you mean 'shared'?"),

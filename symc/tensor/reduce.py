@@ -408,18 +408,24 @@ def _arg(x: Any, axis: Axis, keepdims: bool, extreme: Callable[..., Variable], w
         flat = x.flatten() if x.ndim != 1 else x
         out = _position(flat, extreme(flat, 0), 0)
         return dimshuffle(out, ["x"] * x.ndim) if keepdims else out
-    (k,) = normalize_axes(axis, x, what)
-    out = _position(x, extreme(x, k), k)
-    return _kept(out, x, (k,)) if keepdims else out
+    axes = normalize_axes(axis, x, what)
+    rest = [k for k in range(x.ndim) if k not in axes]
+    lined_up = x if len(axes) == 1 else dimshuffle(x, [*rest, *axes]).flatten(len(rest) + 1)
+    k = axes[0] if len(axes) == 1 else len(rest)
+    out = _position(lined_up, extreme(lined_up, k), k)
+    return _kept(out, x, axes) if keepdims else out
 
 
 def argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Position (int64) of the largest element along ``axis``, the first of equals; None looks at ``x`` flattened."""
+    """Position (int64) of the largest element along ``axis``, the first of equals.
+
+    None looks at ``x`` flattened, and several axes are looked at as one that is flattened from them.
+    """
     return _arg(x, axis, keepdims, max, "argmax")
 
 
 def argmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Position (int64) of the smallest element along ``axis``, the first of equals; None looks at ``x`` flattened."""
+    """Position (int64) of the smallest element along ``axis``, the first of equals; ``axis`` as for ``argmax``."""
     return _arg(x, axis, keepdims, min, "argmin")
 
 

@@ -50,6 +50,7 @@ def test_one_hot():
     values = np.array([2, 0, 1, 2], "int32")
     assert np.array_equal(utils.one_hot(x).eval({x: values}), np.eye(3)[values])
     assert np.array_equal(utils.one_hot(x, 5).eval({x: values}), np.eye(5)[values])
+    assert np.array_equal(utils.one_hot(values, 5).eval(), np.eye(5)[values])
 
 
 def test_unique():
