@@ -57,7 +57,7 @@ SOURCES = {
     "libcuda.so.1": ["blocks", "copies", "driver", "memory", "modules", "races", "special", "streams", "unsupported"],
     "libnvrtc.so.13": ["nvrtc", "translate"],
     "libcublas.so.13": ["cublas"],
-    "libcudnn.so.9": ["cudnn"],
+    "libcudnn.so.9": ["cudnn", "cudnn_convolutions", "cudnn_pooling"],
 }
 """Which files of ``src`` make up each library. All but the first link against the first."""
 

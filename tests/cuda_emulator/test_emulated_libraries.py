@@ -380,7 +380,8 @@ def test_what_libraries_say_of_themselves(gpu, blas, dnn):
 
 HEADERS = {
     "copies": "cuda.h", "driver": "cuda.h", "memory": "cuda.h", "modules": "cuda.h", "streams": "cuda.h",
-    "nvrtc": "nvrtc.h", "cublas": "cublas_v2.h", "cudnn": "cudnn.h",
+    "nvrtc": "nvrtc.h", "cublas": "cublas_v2.h", "cudnn": "cudnn.h", "cudnn_convolutions": "cudnn.h",
+    "cudnn_pooling": "cudnn.h",
 }  # fmt: skip
 """What each file of ``src`` with functions of NVIDIA's must agree with."""
 
