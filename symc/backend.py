@@ -40,6 +40,7 @@ from symc.loops.ir import Program
 
 __all__ = ["Backend", "Executable", "available", "load_backend"]
 
+_ALIASES = {"": "c", "cpu": "c", "gpu": "cuda"}
 _SHIPPED = {"c": "symc_backends.c", "cuda": "symc_backends.cuda", "interp": "symc_backends.interp"}
 """Where the back ends of this distribution live, for a source tree that was put on the path without being installed."""
 
@@ -74,10 +75,10 @@ def available() -> dict[str, str]:
 def load_backend(device: str | None = None) -> tuple[str, Backend]:
     """The back end for ``device`` (default: ``symc.config.device``), by its name.
 
-    Without a C compiler the C back end gives way to the interpreter, with one warning that says what to install.
+    ``"cpu"`` stands for ``"c"`` and ``"gpu"`` for ``"cuda"``. Without a C compiler the C back end gives way to the interpreter, with one warning that says what to install.
     """
     name = device or config.device
-    name = "c" if name in ("cpu", "") else name
+    name = _ALIASES.get(name, name)
     modules = available()
     if name not in modules:
         raise ValueError(f"device {name!r} has no back end; installed are {', '.join(sorted(modules))}")

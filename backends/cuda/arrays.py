@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -47,7 +48,7 @@ class DeviceArray:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape, dtype="int64"))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -114,7 +115,7 @@ class DeviceArray:
 
 def allocate(owner: device.Device, shape: Sequence[int], dtype: Any) -> DeviceArray:
     """An array whose elements are not set."""
-    nbytes = int(np.prod(shape, dtype="int64")) * np.dtype(dtype).itemsize
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
     memory = owner.empty(nbytes)
     return DeviceArray(memory, int(memory), shape, dtype, owner)
 
@@ -146,7 +147,7 @@ class DeviceSpace:
         """An array of another library, as it lies; None if its elements do not follow one another."""
         shape, dtype = tuple(described["shape"]), np.dtype(described["typestr"])
         strides = described.get("strides")
-        dense = tuple(int(dtype.itemsize * np.prod(shape[k + 1 :], dtype="int64")) for k in range(len(shape)))
+        dense = tuple(dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))
         if strides is not None and tuple(strides) != dense and 0 not in shape:
             raise ValueError(
                 f"an array on the GPU must be C-contiguous, got shape {shape} with strides {tuple(strides)}\n"

@@ -61,12 +61,12 @@ def _open(ordinal: int) -> Device:
 
 def _driver() -> Any:
     """PyCUDA's driver module, initialised."""
-    libraries.preload("libcuda.so.1")
     try:
+        libraries.preload("libcuda.so.1")
         import pycuda.driver as driver
     except ModuleNotFoundError as reason:
         raise CompileError(f"PyCUDA is not installed ({reason}); run: pip install 'symc[cuda]'") from None
-    except ImportError as reason:
+    except (ImportError, OSError) as reason:
         text = f"PyCUDA cannot load the NVIDIA driver ({reason})"
         raise CompileError(f"{text}; install a driver that supports CUDA 12 or newer") from None
     try:
