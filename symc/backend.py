@@ -75,7 +75,8 @@ def available() -> dict[str, str]:
 def load_backend(device: str | None = None) -> tuple[str, Backend]:
     """The back end for ``device`` (default: ``symc.config.device``), by its name.
 
-    ``"cpu"`` stands for ``"c"`` and ``"gpu"`` for ``"cuda"``. Without a C compiler the C back end gives way to the interpreter, with one warning that says what to install.
+    ``"cpu"`` stands for ``"c"`` and ``"gpu"`` for ``"cuda"``. Without a C compiler the C back end gives way to the
+    interpreter, with one warning that says what to install.
     """
     name = device or config.device
     name = _ALIASES.get(name, name)
