@@ -28,6 +28,7 @@ typedef struct {
     int flip;
     int64_t columns;               /* taps * channels of a group */
     int64_t row_units, col_units;  /* units of pixels */
+    int64_t pixels;                /* the most in one */
     int64_t shares, column_blocks; /* tasks of one group */
     const run *runs;               /* in ascending order of column; taps from first to last in the image */
     int64_t run_count;
@@ -92,15 +93,14 @@ static void cut_runs(const conv *v, int64_t column, int64_t cols, pixel_panel *t
 }
 
 /* Where each pixel of a band begins in the copy that has channels last. */
-static const int64_t *locate_pixels(const conv *v, const band *part, int64_t pixels)
+static void locate_pixels(const conv *v, const band *part, int64_t *at)
 {
-    int64_t *at = symc_scratch(SLOT_TABLE_2, pixels * sizeof *at), n = 0;
+    int64_t n = 0;
     for (int64_t row = part->first_row; row < part->last_row; row++) {
         int64_t begin = FN(symc_band_row)(&v->g, &v->shape, part, row);
         for (int64_t col = 0; col < part->last_col - part->first_col; col++)
             at[n++] = (begin + col) * v->g.channels;
     }
-    return at;
 }
 
 static band unit_band(const conv *v, int64_t unit)
@@ -111,29 +111,43 @@ static band unit_band(const conv *v, int64_t unit)
                   (col + 1) * g->out_w / v->col_units};
 }
 
+/* A thread's own memory, enough for any unit. */
+typedef struct {
+    real *planes, *by_pixel, *a, *b;
+    int64_t *at;
+} workspace;
+
+static workspace take_workspace(const conv *v)
+{
+    size_t band_bytes = (v->g.channels * v->shape.plane + BAND_SLACK) * sizeof(real);
+    return (workspace){.planes = symc_scratch(SLOT_BAND, band_bytes),
+                       .by_pixel = v->g.channels > 1 ? symc_scratch(SLOT_BAND_2, band_bytes) : NULL,
+                       .a = symc_scratch(SLOT_BLOCK, v->g.filters * v->pixels * sizeof(real)),
+                       .b = symc_scratch(SLOT_BLOCK_2, (v->pixels * TILE_COLS + VL) * sizeof(real)),
+                       .at = symc_scratch(SLOT_TABLE_2, v->pixels * sizeof(int64_t))};
+}
+
 /* Adds a unit's part to panels [first, last) of columns of the share at `sum` (filters, columns). */
-static void add_unit(const conv *v, int64_t unit, int64_t group, int64_t first, int64_t last, real *sum, int accumulate)
+static void add_unit(const conv *v, const workspace *w, int64_t unit, int64_t group, int64_t first, int64_t last,
+                     real *sum, int accumulate)
 {
     const gather *g = &v->g;
     band part = unit_band(v, unit);
     int64_t pixels = (part.last_row - part.first_row) * (part.last_col - part.first_col);
     int64_t plane = v->shape.plane;
-    real *planes = symc_scratch(SLOT_BAND, (g->channels * plane + BAND_SLACK) * sizeof(real));
-    real *by_pixel = symc_scratch(SLOT_BAND_2, (g->channels * plane + BAND_SLACK) * sizeof(real));
-    real *a = symc_scratch(SLOT_BLOCK, g->filters * pixels * sizeof(real));
-    real *b = symc_scratch(SLOT_BLOCK_2, (pixels * TILE_COLS + VL) * sizeof(real));
+    real *planes = w->planes, *by_pixel = w->by_pixel, *a = w->a, *b = w->b;
     FN(symc_fill_band)(g, &v->shape, &part, group, 0, g->channels, planes);
     if (g->channels > 1)
         FN(symc_transpose)(by_pixel, g->channels, planes, plane, g->channels, plane);
     else
         by_pixel = planes;
     pack_filters(v, &part, group, pixels, a);
-    const int64_t *at = locate_pixels(v, &part, pixels);
+    locate_pixels(v, &part, w->at);
     for (int64_t j = first; j < last; j++) {
         int64_t column = j * TILE_COLS, cols = smaller(TILE_COLS, v->columns - column);
         pixel_panel panel;
         cut_runs(v, column, cols, &panel);
-        FN(symc_pack_pixels)(at, pixels, by_pixel, &panel, b);
+        FN(symc_pack_pixels)(w->at, pixels, by_pixel, &panel, b);
         for (int64_t i = 0; i < row_panels(v); i++) {
             int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row;
             FN(symc_tile)(rows, cols, pixels, a + row * pixels, rows, b, TILE_COLS, sum + row * v->columns + column,
@@ -157,14 +171,11 @@ static void add_dots(const gather *g, const real *from, const real *dy, int64_t 
     }
 }
 
-static void dot_group(const conv *v, int64_t group)
+static void dot_group(const conv *v, real *plane, vec *sums, int64_t *tap_at, int64_t group)
 {
     const gather *g = &v->g;
     int64_t taps = g->taps_h * g->taps_w, outputs = g->filters * taps;
-    real *plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real));
-    vec *sums = symc_scratch(SLOT_BLOCK, outputs * (sizeof(vec) + sizeof(real)) + taps * sizeof(int64_t));
     real *tails = (real *)(sums + outputs);
-    int64_t *tap_at = symc_scratch(SLOT_TABLE_2, taps * sizeof *tap_at);
     memset(sums, 0, outputs * (sizeof(vec) + sizeof(real)));
     for (int64_t k = 0; k < taps; k++)
         tap_at[k] = FN(symc_band_tap)(g, &v->shape, k / g->taps_w, k % g->taps_w);
@@ -186,8 +197,13 @@ static void dot_group(const conv *v, int64_t group)
 
 static void dot_groups(void *arg, int64_t begin, int64_t end)
 {
+    const conv *v = arg;
+    int64_t taps = v->g.taps_h * v->g.taps_w, outputs = v->g.filters * taps;
+    real *plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real));
+    vec *sums = symc_scratch(SLOT_BLOCK, outputs * (sizeof(vec) + sizeof(real)));
+    int64_t *tap_at = symc_scratch(SLOT_TABLE_2, taps * sizeof *tap_at);
     for (int64_t group = begin; group < end; group++)
-        dot_group(arg, group);
+        dot_group(v, plane, sums, tap_at, group);
 }
 
 /* ---- tasks ---- */
@@ -196,14 +212,15 @@ static void add_units(void *arg, int64_t begin, int64_t end)
 {
     const conv *v = arg;
     int64_t units = v->row_units * v->col_units, panels = ceil_div(v->columns, TILE_COLS);
+    workspace w = take_workspace(v);
     for (int64_t task = begin; task < end; task++) {
         int64_t block = task % v->column_blocks, share = task / v->column_blocks % v->shares;
         int64_t group = task / (v->column_blocks * v->shares);
         int64_t first = share * units / v->shares, last = (share + 1) * units / v->shares;
         real *sum = v->partial + (group * v->shares + share) * v->g.filters * v->columns;
         for (int64_t unit = first; unit < last; unit++)
-            add_unit(v, unit, group, block * panels / v->column_blocks, (block + 1) * panels / v->column_blocks, sum,
-                     unit > first);
+            add_unit(v, &w, unit, group, block * panels / v->column_blocks, (block + 1) * panels / v->column_blocks,
+                     sum, unit > first);
     }
 }
 
@@ -229,6 +246,12 @@ static void finish_filters(void *arg, int64_t begin, int64_t end)
     }
 }
 
+static void clear_filters(void *arg, int64_t begin, int64_t end)
+{
+    const conv *v = arg;
+    memset(v->dw + begin * v->columns, 0, (end - begin) * v->columns * sizeof(real));
+}
+
 /* Units of about UNIT_PIXELS pixels; shares for all threads unless groups do, or there is no memory for so many. */
 static void plan(conv *v, int64_t pixels)
 {
@@ -238,6 +261,7 @@ static void plan(conv *v, int64_t pixels)
     int64_t cols = ceil_div(g->out_w, v->col_units);
     v->row_units = larger(1, ceil_div(total, larger(1, pixels / cols)));
     v->shape = FN(symc_band_shape)(g, ceil_div(total, v->row_units), cols);
+    v->pixels = ceil_div(total, v->row_units) * cols;
     int64_t wanted = ceil_div(threads, g->groups);
     v->shares = smaller(wanted, v->row_units * v->col_units);
     v->shares = smaller(v->shares, 1 + PARTIAL_BYTES / (g->groups * g->filters * v->columns * (int64_t)sizeof(real)));
@@ -256,7 +280,7 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     if (c.filters * v.columns <= 0)
         return;
     if (c.images * c.out_h * c.out_w <= 0) {
-        memset(v.dw, 0, c.filters * v.columns * sizeof(real));
+        symc_parallel(clear_filters, &v, c.filters, ceil_div(SERIAL_PRODUCTS, v.columns));
         return;
     }
     FN(symc_forward_taps)(&c, &v.g);

@@ -77,17 +77,36 @@ static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, in
     scatter_tile(v, p, whole, rows, out, accumulate);
 }
 
-static void multiply_unit(const conv *v, const band *part, int64_t group, int64_t first, int64_t last)
+/* A thread's own memory, enough for any unit. */
+typedef struct {
+    pixel_panel *list;
+    real *own, *planes;
+} workspace;
+
+static workspace take_workspace(const conv *v)
 {
     const gather *g = &v->g;
-    int64_t taps = g->taps_h * g->taps_w, longest = 0;
-    int64_t panels = ceil_div((part->last_row - part->first_row) * (part->last_col - part->first_col), TILE_COLS);
+    if (g->filters <= DIRECT_FILTERS)
+        return (workspace){
+            .planes = symc_scratch(SLOT_BAND, (g->channels * v->shape.plane + BAND_SLACK) * sizeof(real))};
+    int64_t panels = ceil_div(v->rows * v->cols, TILE_COLS), longest = 0;
     for (int64_t q = 0; q < v->k_blocks; q++)
         longest = larger(longest, k_start(v, q + 1) - k_start(v, q));
-    pixel_panel *list = symc_scratch(SLOT_TABLE_2, panels * sizeof *list);
-    real *own = symc_scratch(SLOT_BLOCK, (panels * TILE_COLS * longest + VL) * sizeof(real));
-    int64_t channels = ceil_div(longest, taps) + 1;
-    real *planes = symc_scratch(SLOT_BAND, (channels * v->shape.plane + BAND_SLACK) * sizeof(real));
+    int64_t channels = smaller(g->channels, ceil_div(longest, g->taps_h * g->taps_w) + 1);
+    return (workspace){
+        .list = symc_scratch(SLOT_TABLE_2, panels * sizeof(pixel_panel)),
+        .own = symc_scratch(SLOT_BLOCK, (panels * TILE_COLS * longest + VL) * sizeof(real)),
+        .planes = symc_scratch(SLOT_BAND, (channels * v->shape.plane + BAND_SLACK) * sizeof(real))};
+}
+
+static void multiply_unit(const conv *v, const workspace *w, const band *part, int64_t group, int64_t first,
+                          int64_t last)
+{
+    const gather *g = &v->g;
+    int64_t taps = g->taps_h * g->taps_w;
+    int64_t panels = ceil_div((part->last_row - part->first_row) * (part->last_col - part->first_col), TILE_COLS);
+    pixel_panel *list = w->list;
+    real *own = w->own, *planes = w->planes;
     for (int64_t j = 0; j < panels; j++)
         FN(symc_find_runs)(g, &v->shape, part, j * TILE_COLS, &list[j]);
     for (int64_t q = 0; q < v->k_blocks; q++) {
@@ -125,10 +144,9 @@ static void sum_row(const conv *v, const real *weights, const real *from, int64_
     }
 }
 
-static void sum_unit(const conv *v, const band *part, int64_t group)
+static void sum_unit(const conv *v, real *planes, const band *part, int64_t group)
 {
     const gather *g = &v->g;
-    real *planes = symc_scratch(SLOT_BAND, (g->channels * v->shape.plane + BAND_SLACK) * sizeof(real));
     FN(symc_fill_band)(g, &v->shape, part, group, 0, g->channels, planes);
     for (int64_t row = part->first_row; row < part->last_row; row++) {
         const real *from = planes + FN(symc_band_row)(g, &v->shape, part, row);
@@ -145,6 +163,7 @@ static void run_units(void *arg, int64_t begin, int64_t end)
     const conv *v = arg;
     const gather *g = &v->g;
     int64_t total = g->images * g->out_h, panels = row_panels(v);
+    workspace w = take_workspace(v);
     for (int64_t i = begin; i < end; i++) {
         int64_t split = i % v->splits, unit = i / v->splits;
         int64_t col = unit % v->col_units, row = unit / v->col_units % v->row_units;
@@ -152,9 +171,9 @@ static void run_units(void *arg, int64_t begin, int64_t end)
         band part = {row * total / v->row_units, (row + 1) * total / v->row_units, col * g->out_w / v->col_units,
                      (col + 1) * g->out_w / v->col_units};
         if (g->filters <= DIRECT_FILTERS)
-            sum_unit(v, &part, group);
+            sum_unit(v, w.planes, &part, group);
         else
-            multiply_unit(v, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
+            multiply_unit(v, &w, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
     }
 }
 
@@ -187,9 +206,10 @@ static void locate_taps(conv *v)
                 *tap_at++ = c * v->shape.plane + FN(symc_band_tap)(g, &v->shape, r, s);
 }
 
-static void clear_output(const gather *g)
+static void clear_planes(void *arg, int64_t begin, int64_t end)
 {
-    for (int64_t plane = 0; plane < g->images * g->groups * g->filters; plane++)
+    const gather *g = arg;
+    for (int64_t plane = begin; plane < end; plane++)
         for (int64_t i = 0; i < g->out_h; i++)
             for (int64_t j = 0; j < g->out_w; j++)
                 g->out[plane * g->out_plane + i * g->out_row + j * g->out_col] = 0;
@@ -201,7 +221,8 @@ void FN(symc_gather_conv)(const gather *g)
     if (g->images * g->groups * g->filters * g->out_h * g->out_w <= 0)
         return;
     if (v.depth <= 0) {
-        clear_output(g);
+        symc_parallel(clear_planes, &v.g, g->images * g->groups * g->filters,
+                      ceil_div(SERIAL_PRODUCTS, g->out_h * g->out_w));
         return;
     }
     if (FN(symc_winograd_suits)(g)) {

@@ -145,11 +145,11 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
 static void multiply_tasks(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
+    int64_t longest_k = ceil_div(g->k_end - g->k_begin, g->k_blocks);
+    int64_t panels = ceil_div(g->shares_a ? col_panels(g->cols) : row_panels(g->rows), g->blocks);
+    real *own = symc_scratch(SLOT_BLOCK, panels * (g->shares_a ? TILE_COLS : TILE_ROWS) * longest_k * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
         region part = task_region(g, task);
-        int64_t longest_k = ceil_div(g->k_end - g->k_begin, g->k_blocks);
-        int64_t panels = g->shares_a ? part.last_col - part.first_col : part.last_row - part.first_row;
-        real *own = symc_scratch(SLOT_BLOCK, panels * (g->shares_a ? TILE_COLS : TILE_ROWS) * longest_k * sizeof(real));
         for (int64_t q = 0; q < g->k_blocks; q++) {
             int64_t k0 = k_start(g, q), k = k_start(g, q + 1) - k0;
             (g->shares_a ? multiply_columns : multiply_rows)(g, part, k0, k, own);
@@ -185,9 +185,10 @@ static void multiply(product *g)
     }
 }
 
-static void clear(const product *g)
+static void clear_rows(void *arg, int64_t begin, int64_t end)
 {
-    for (int64_t i = 0; i < g->rows && !g->accumulate; i++)
+    const product *g = arg;
+    for (int64_t i = begin; i < end; i++)
         memset(g->c + i * g->ldc, 0, g->cols * sizeof(real));
 }
 
@@ -196,7 +197,8 @@ static void multiply_any(product g)
     if (g.rows <= 0 || g.cols <= 0)
         return;
     if (g.k <= 0) {
-        clear(&g);
+        if (!g.accumulate)
+            symc_parallel(clear_rows, &g, g.rows, ceil_div(SERIAL_PRODUCTS, g.cols));
         return;
     }
     if (g.cols == 1) {
@@ -226,7 +228,7 @@ static void multiply_batch(void *arg, int64_t begin, int64_t end)
 {
     const batch *all = arg;
     const int64_t *p = all->p;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < larger(end, begin + 1); i++) { /* with an empty range: one, which asks for scratch */
         void *bufs[3] = {(real *)all->bufs[0] + i * p[11], (real *)all->bufs[1] + i * p[9],
                          (real *)all->bufs[2] + i * p[10]};
         int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};

@@ -7,10 +7,11 @@ enum {
 };
 
 typedef struct {
-    int64_t n, k, lda, y_step;
+    int64_t n, k, lda, x_step, y_step;
     const real *a, *x;
     real *y;
     int accumulate;
+    real *packed; /* x without the gaps */
 } job;
 
 INLINE void put(const job *g, int64_t i, real value)
@@ -84,15 +85,21 @@ static void combine_rows(void *arg, int64_t begin, int64_t end)
     }
 }
 
+static void pack_x(void *arg, int64_t begin, int64_t end)
+{
+    const job *g = arg;
+    for (int64_t j = begin; j < end; j++)
+        g->packed[j] = g->x[j * g->x_step];
+}
+
 void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, const real *x, int64_t x_step, real *y,
                    int64_t y_step, int accumulate)
 {
-    job g = {n, k, lda, y_step, a, x, y, accumulate};
+    job g = {n, k, lda, x_step, y_step, a, x, y, accumulate, NULL};
     if (x_step != 1) {
-        real *packed = symc_scratch(SLOT_SHARED, k * sizeof(real));
-        for (int64_t j = 0; j < k; j++)
-            packed[j] = x[j * x_step];
-        g.x = packed;
+        g.packed = symc_scratch(SLOT_SHARED, k * sizeof(real));
+        symc_parallel(pack_x, &g, k, k);
+        g.x = g.packed;
     }
     int64_t grain = larger(trans ? 4 * VL : 4, SERIAL_ELEMENTS / larger(1, k));
     symc_parallel(trans ? combine_rows : dots, &g, n, grain);

@@ -6,7 +6,7 @@
  * machine the caller never waits for a thread that the system has not scheduled.
  */
 #define _GNU_SOURCE
-#include "symc_rt.h"
+#include "scratch.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -22,7 +22,7 @@
 #endif
 
 enum {
-    MAX_THREADS = 256,
+    MAX_THREADS = SYMC_MAX_THREADS,
     CHUNKS_PER_THREAD = 4, /* slack for stealing when a core is slower or taken away */
     SPINS = 400,
     YIELDS = 200,
@@ -236,6 +236,10 @@ void symc_parallel(symc_task fn, void *arg, int64_t n, int64_t grain)
         chunks = (int64_t)width * CHUNKS_PER_THREAD;
     if (chunks < width)
         width = (int)chunks;
+    if (symc_is_measuring()) {
+        symc_measure_loop(fn, arg, width < 1 ? 1 : width);
+        return;
+    }
     if (width <= 1 || inside_loop || atomic_flag_test_and_set(&pool.taken)) {
         fn(arg, 0, n);
         return;

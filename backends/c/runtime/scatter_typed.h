@@ -102,17 +102,30 @@ static void crop(const scatter *z, const real *padded, real *plane)
     }
 }
 
+/* A thread's own memory, enough for any unit. */
+typedef struct {
+    pixel_panel *list;
+    real *planes, *own, *dx;
+} workspace;
+
+static workspace take_workspace(const scatter *z)
+{
+    int64_t panels = ceil_div(z->unit * z->v->out_h * z->v->out_w, TILE_COLS);
+    int64_t longest = ceil_div(z->filters, z->k_blocks), image = z->channels * z->plane;
+    return (workspace){.list = symc_scratch(SLOT_TABLE_2, panels * sizeof(pixel_panel)),
+                       .planes = symc_scratch(SLOT_BAND, (longest * z->shape.plane + BAND_SLACK) * sizeof(real)),
+                       .own = symc_scratch(SLOT_BLOCK, (panels * TILE_COLS * longest + VL) * sizeof(real)),
+                       .dx = symc_scratch(SLOT_BAND_2, (z->unit * image + BAND_SLACK) * sizeof(real))};
+}
+
 /* dX of one group for the whole images [first, last). */
-static void run_unit(const scatter *z, int64_t group, int64_t first, int64_t last)
+static void run_unit(const scatter *z, const workspace *w, int64_t group, int64_t first, int64_t last)
 {
     const conv2d *v = z->v;
     band part = {first * v->out_h, last * v->out_h, 0, v->out_w};
     int64_t panels = ceil_div((last - first) * v->out_h * v->out_w, TILE_COLS), image = z->channels * z->plane;
-    int64_t longest = ceil_div(z->filters, z->k_blocks);
-    pixel_panel *list = symc_scratch(SLOT_TABLE_2, panels * sizeof *list);
-    real *planes = symc_scratch(SLOT_BAND, (longest * z->shape.plane + BAND_SLACK) * sizeof(real));
-    real *own = symc_scratch(SLOT_BLOCK, (panels * TILE_COLS * longest + VL) * sizeof(real));
-    real *dx = symc_scratch(SLOT_BAND_2, ((last - first) * image + BAND_SLACK) * sizeof(real));
+    pixel_panel *list = w->list;
+    real *planes = w->planes, *own = w->own, *dx = w->dx;
     real tile[TILE_ROWS * TILE_COLS + VL] __attribute__((aligned(64)));
     memset(dx, 0, ((last - first) * image + BAND_SLACK) * sizeof(real));
     for (int64_t j = 0; j < panels; j++)
@@ -142,8 +155,9 @@ static void run_units(void *arg, int64_t begin, int64_t end)
 {
     const scatter *z = arg;
     int64_t units = ceil_div(z->v->images, z->unit);
+    workspace w = take_workspace(z);
     for (int64_t i = begin; i < end; i++)
-        run_unit(z, i / units, i % units * z->v->images / units, (i % units + 1) * z->v->images / units);
+        run_unit(z, &w, i / units, i % units * z->v->images / units, (i % units + 1) * z->v->images / units);
 }
 
 static void locate(scatter *z)

@@ -1,6 +1,6 @@
 /* Scratch memory: per thread, grow-only, so that a warm call allocates nothing. */
 #define _GNU_SOURCE
-#include "symc_rt.h"
+#include "scratch.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +14,11 @@ typedef struct {
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
+typedef block block_table[SYMC_SCRATCH_SLOTS];
+
 static _Thread_local block *thread_blocks;
+static _Thread_local block_table *imagined; /* by thread: the blocks of a measurement; NULL when there is none */
+static _Thread_local int imagined_thread, imagined_loop;
 static pthread_key_t blocks_key;
 static pthread_once_t blocks_key_once = PTHREAD_ONCE_INIT;
 
@@ -49,17 +53,80 @@ static void grow(block *b, size_t bytes)
     b->bytes = bytes;
 }
 
+static void make_blocks(void)
+{
+    pthread_once(&blocks_key_once, make_key);
+    thread_blocks = calloc(SYMC_SCRATCH_SLOTS, sizeof(block));
+    if (!thread_blocks)
+        out_of_memory(SYMC_SCRATCH_SLOTS * sizeof(block));
+    pthread_setspecific(blocks_key, thread_blocks);
+}
+
 void *symc_scratch(int slot, size_t bytes)
 {
-    if (!thread_blocks) {
-        pthread_once(&blocks_key_once, make_key);
-        thread_blocks = calloc(SYMC_SCRATCH_SLOTS, sizeof(block));
-        if (!thread_blocks)
-            out_of_memory(SYMC_SCRATCH_SLOTS * sizeof(block));
-        pthread_setspecific(blocks_key, thread_blocks);
-    }
-    block *b = &thread_blocks[slot];
+    if (!thread_blocks)
+        make_blocks();
+    block *b = &(imagined ? imagined[imagined_thread] : thread_blocks)[slot];
     if (!b->address || b->bytes < bytes)
         grow(b, bytes ? bytes : 1);
     return b->address;
+}
+
+/* ---- measuring: the same requests, served from blocks in which nothing is written but tables ---- */
+
+int symc_is_measuring(void) { return imagined != NULL; }
+
+void symc_measure_begin(void)
+{
+    imagined = calloc(SYMC_MAX_THREADS, sizeof *imagined);
+    if (!imagined)
+        out_of_memory(SYMC_MAX_THREADS * sizeof *imagined);
+}
+
+void symc_measure_loop(symc_task fn, void *arg, int width)
+{
+    if (imagined_loop)
+        width = 1; /* a loop inside a loop is run by the thread that meets it */
+    int outer = imagined_loop, self = imagined_thread;
+    imagined_loop = 1;
+    for (int t = 0; t < width; t++) {
+        imagined_thread = self + t;
+        fn(arg, 0, 0);
+    }
+    imagined_thread = self;
+    imagined_loop = outer;
+}
+
+typedef struct {
+    int slot;
+    size_t bytes;
+} request;
+
+static void ask(void *arg, int64_t begin, int64_t end)
+{
+    (void)begin, (void)end;
+    symc_scratch(((request *)arg)->slot, ((request *)arg)->bytes);
+}
+
+void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain)
+{
+    symc_parallel(ask, &(request){slot, bytes}, n, grain);
+}
+
+size_t symc_measured(void)
+{
+    size_t sum = 0;
+    for (int t = 0; t < SYMC_MAX_THREADS; t++)
+        for (int i = 0; i < SYMC_SCRATCH_SLOTS; i++)
+            sum += imagined[t][i].bytes;
+    return sum;
+}
+
+void symc_measure_end(void)
+{
+    for (int t = 0; t < SYMC_MAX_THREADS; t++)
+        for (int i = 0; i < SYMC_SCRATCH_SLOTS; i++)
+            free(imagined[t][i].address);
+    free(imagined);
+    imagined = NULL;
 }

@@ -23,7 +23,8 @@ extern "C" {
 
 /* ---- threads ----------------------------------------------------------------------------------------------------- */
 
-/* The body of a parallel loop: does the iterations [begin, end). */
+/* The body of a parallel loop: does the iterations [begin, end). On an empty range it asks for the scratch memory that
+ * any of its iterations may want, and touches no array. */
 typedef void (*symc_task)(void *arg, int64_t begin, int64_t end);
 
 /* The number of threads a parallel loop may use, the calling one included. Default: the CPUs open to this process. */
@@ -51,6 +52,18 @@ enum {
  * It stays valid until the same thread asks for more in the same slot. Ends the process with a message when the system
  * has no memory left: generated code has no way to go on. */
 SYMC_API void *symc_scratch(int slot, size_t bytes);
+
+/* How much scratch memory work takes, found out without doing it. From symc_measure_begin() to symc_measure_end(),
+ * parallel loops of this thread run their tasks on empty ranges, once for each thread that would take part, and scratch
+ * comes from blocks that are set aside for these threads. Library calls may be made with null pointers for arrays: what
+ * they do outside of tasks touches only scratch.
+ *
+ * symc_measured() is the bytes of all blocks of all threads so far. symc_measure_scratch() stands for a parallel loop
+ * over [0, n) whose iterations ask for `bytes` in `slot`. */
+SYMC_API void symc_measure_begin(void);
+SYMC_API void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+SYMC_API size_t symc_measured(void);
+SYMC_API void symc_measure_end(void);
 
 /* ---- matrix products --------------------------------------------------------------------------------------------- */
 

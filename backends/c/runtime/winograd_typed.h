@@ -121,12 +121,11 @@ INLINE void transform_tiles(const real *from, real *to, int64_t to_step)
 
 /* All channels of a unit's tiles: by panel, point and channel, TILE_COLS tiles. */
 static void prepare_tiles(const winograd *v, const band *part, int64_t group, const pixel_panel *list, int64_t panels,
-                          real *to)
+                          real *plane, real *to)
 {
     const gather *t = &v->tiles;
     int64_t step = t->channels * TILE_COLS;
     real raw[POINTS * TILE_COLS + VL] __attribute__((aligned(64)));
-    real *plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real));
     memset(raw, 0, sizeof raw);
     for (int64_t c = 0; c < t->channels; c++) {
         FN(symc_fill_band)(t, &v->shape, part, group, c, c + 1, plane);
@@ -203,17 +202,32 @@ static void multiply_point(int64_t channels, int64_t rows, int64_t cols, const r
                       ROW_STEP, tiles + c * TILE_COLS, TILE_COLS, m, TILE_COLS, c > 0);
 }
 
-static void run_unit(const winograd *v, const band *part, int64_t group, int64_t first, int64_t last)
+/* A thread's own memory, enough for any unit. */
+typedef struct {
+    pixel_panel *list;
+    real *image, *m, *plane;
+} workspace;
+
+static workspace take_workspace(const winograd *v)
+{
+    int64_t panels = ceil_div(v->rows * v->tiles.out_w, TILE_COLS), tile_step = v->g->channels * TILE_COLS;
+    return (workspace){.list = symc_scratch(SLOT_TABLE_2, panels * sizeof(pixel_panel)),
+                       .image = symc_scratch(SLOT_BLOCK, panels * POINTS * tile_step * sizeof(real)),
+                       .m = symc_scratch(SLOT_BLOCK_2, POINTS * TILE_ROWS * TILE_COLS * sizeof(real)),
+                       .plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real))};
+}
+
+static void run_unit(const winograd *v, const workspace *w, const band *part, int64_t group, int64_t first,
+                     int64_t last)
 {
     const gather *g = v->g;
     int64_t tiles = (part->last_row - part->first_row) * v->tiles.out_w, panels = ceil_div(tiles, TILE_COLS);
     int64_t tile_step = g->channels * TILE_COLS, filter_step = g->channels * ROW_STEP;
-    pixel_panel *list = symc_scratch(SLOT_TABLE_2, panels * sizeof *list);
-    real *image = symc_scratch(SLOT_BLOCK, panels * POINTS * tile_step * sizeof(real));
-    real *m = symc_scratch(SLOT_BLOCK_2, POINTS * TILE_ROWS * TILE_COLS * sizeof(real));
+    pixel_panel *list = w->list;
+    real *image = w->image, *m = w->m;
     for (int64_t j = 0; j < panels; j++)
         FN(symc_find_runs)(&v->tiles, &v->shape, part, j * TILE_COLS, &list[j]);
-    prepare_tiles(v, part, group, list, panels, image);
+    prepare_tiles(v, part, group, list, panels, w->plane, image);
     for (int64_t i = first; i < last; i++) {
         int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row, step = TILE_ROWS * TILE_COLS;
         const real *filters = v->filters + (group * row_panels(v) + i) * POINTS * filter_step;
@@ -232,10 +246,11 @@ static void run_units(void *arg, int64_t begin, int64_t end)
 {
     const winograd *v = arg;
     int64_t total = v->tiles.images * v->tiles.out_h, panels = row_panels(v);
+    workspace w = take_workspace(v);
     for (int64_t i = begin; i < end; i++) {
         int64_t split = i % v->splits, unit = i / v->splits % v->row_units, group = i / (v->splits * v->row_units);
         band part = {unit * total / v->row_units, (unit + 1) * total / v->row_units, 0, v->tiles.out_w};
-        run_unit(v, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
+        run_unit(v, &w, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
     }
 }
 

@@ -23,6 +23,7 @@ typedef struct {
     band_shape image_shape, gradient_shape;
     int64_t image_at[POINTS], gradient_at[OUT * OUT];
     int64_t units, shares, blocks; /* of tiles; tasks of a group: shares of the units times blocks of the channels */
+    int64_t tiles;                 /* the most in a unit */
     int64_t width;                 /* channels of a group in whole panels */
     real *sums;                    /* by group, share, point, filter, channel */
     real *dw;
@@ -96,12 +97,27 @@ INLINE void transform_gradient_tile(const real *from, const int64_t *at, real *t
     }
 }
 
-/* Channels [first, last) of a unit, with channels last: `lanes` per pixel, zeros for those that do not exist. */
-static const real *channels_last(const gather *t, const band_shape *shape, const band *part, int64_t group,
-                                 int64_t first, int64_t last, int64_t lanes)
+/* A thread's own memory, enough for any unit. */
+typedef struct {
+    real *planes, *turned, *gradient, *image;
+} workspace;
+
+static workspace take_workspace(const weights *v)
 {
-    real *planes = symc_scratch(SLOT_BAND, ((last - first) * shape->plane + BAND_SLACK) * sizeof(real));
-    real *turned = symc_scratch(SLOT_BAND_2, shape->plane * lanes * sizeof(real));
+    int64_t image = v->image_shape.plane * TILE_COLS, gradient = v->gradient_shape.plane * ROW_STEP;
+    int64_t most = larger(image, gradient);
+    return (workspace){
+        .planes = symc_scratch(SLOT_BAND, (most + BAND_SLACK) * sizeof(real)),
+        .turned = symc_scratch(SLOT_BAND_2, most * sizeof(real)),
+        .gradient = symc_scratch(SLOT_BLOCK, row_panels(v) * POINTS * v->tiles * ROW_STEP * sizeof(real)),
+        .image = symc_scratch(SLOT_BLOCK_2, POINTS * v->tiles * TILE_COLS * sizeof(real))};
+}
+
+/* Channels [first, last) of a unit, with channels last: `lanes` per pixel, zeros for those that do not exist. */
+static const real *channels_last(const workspace *w, const gather *t, const band_shape *shape, const band *part,
+                                 int64_t group, int64_t first, int64_t last, int64_t lanes)
+{
+    real *planes = w->planes, *turned = w->turned;
     if (last - first < lanes)
         memset(turned, 0, shape->plane * lanes * sizeof(real));
     FN(symc_fill_band)(t, shape, part, group, first, last, planes);
@@ -110,11 +126,12 @@ static const real *channels_last(const gather *t, const band_shape *shape, const
 }
 
 /* Panel j of channels: by point and tile, TILE_COLS channels. */
-static void prepare_image(const weights *v, const band *part, int64_t group, int64_t j, int64_t tiles, real *to)
+static void prepare_image(const weights *v, const workspace *w, const band *part, int64_t group, int64_t j,
+                          int64_t tiles, real *to)
 {
     const gather *t = &v->image;
     int64_t first = j * TILE_COLS, last = smaller(t->channels, first + TILE_COLS), at[POINTS];
-    const real *turned = channels_last(t, &v->image_shape, part, group, first, last, TILE_COLS);
+    const real *turned = channels_last(w, t, &v->image_shape, part, group, first, last, TILE_COLS);
     for (int i = 0; i < POINTS; i++)
         at[i] = v->image_at[i] * TILE_COLS;
     for (int64_t row = part->first_row; row < part->last_row; row++) {
@@ -126,12 +143,13 @@ static void prepare_image(const weights *v, const band *part, int64_t group, int
 }
 
 /* Panel i of filters: by point and tile, ROW_STEP filters. */
-static void prepare_gradient(const weights *v, const band *part, int64_t group, int64_t i, int64_t tiles, real *to)
+static void prepare_gradient(const weights *v, const workspace *w, const band *part, int64_t group, int64_t i,
+                             int64_t tiles, real *to)
 {
     const gather *t = &v->gradient;
     int64_t at[OUT * OUT];
     const real *turned =
-        channels_last(t, &v->gradient_shape, part, group, panel_row(v, i), panel_row(v, i + 1), ROW_STEP);
+        channels_last(w, t, &v->gradient_shape, part, group, panel_row(v, i), panel_row(v, i + 1), ROW_STEP);
     for (int k = 0; k < OUT * OUT; k++)
         at[k] = v->gradient_at[k] * ROW_STEP;
     for (int64_t row = part->first_row; row < part->last_row; row++) {
@@ -143,18 +161,17 @@ static void prepare_gradient(const weights *v, const band *part, int64_t group, 
 }
 
 /* Adds a unit's part to the sums of panels [first, last) of channels. */
-static void add_unit(const weights *v, const band *part, int64_t group, int64_t first, int64_t last, real *sums,
-                     int accumulate)
+static void add_unit(const weights *v, const workspace *w, const band *part, int64_t group, int64_t first,
+                     int64_t last, real *sums, int accumulate)
 {
     const gather *g = v->g;
     int64_t tiles = (part->last_row - part->first_row) * v->image.out_w, panels = row_panels(v);
     int64_t gradient_step = tiles * ROW_STEP, image_step = tiles * TILE_COLS;
-    real *gradient = symc_scratch(SLOT_BLOCK, panels * POINTS * gradient_step * sizeof(real));
-    real *image = symc_scratch(SLOT_BLOCK_2, POINTS * image_step * sizeof(real));
+    real *gradient = w->gradient, *image = w->image;
     for (int64_t i = 0; i < panels; i++)
-        prepare_gradient(v, part, group, i, tiles, gradient + i * POINTS * gradient_step);
+        prepare_gradient(v, w, part, group, i, tiles, gradient + i * POINTS * gradient_step);
     for (int64_t j = first; j < last; j++) {
-        prepare_image(v, part, group, j, tiles, image);
+        prepare_image(v, w, part, group, j, tiles, image);
         for (int64_t point = 0; point < POINTS; point++)
             for (int64_t i = 0; i < panels; i++) {
                 int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row;
@@ -169,13 +186,14 @@ static void add_units(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
     int64_t total = v->image.images * v->image.out_h, panels = v->width / TILE_COLS;
+    workspace w = take_workspace(v);
     for (int64_t task = begin; task < end; task++) {
         int64_t block = task % v->blocks, share = task / v->blocks % v->shares, group = task / (v->blocks * v->shares);
         int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
         real *sums = v->sums + (group * v->shares + share) * POINTS * v->g->filters * v->width;
         for (int64_t unit = first; unit < last; unit++) {
             band part = {unit * total / v->units, (unit + 1) * total / v->units, 0, v->image.out_w};
-            add_unit(v, &part, group, block * panels / v->blocks, (block + 1) * panels / v->blocks, sums,
+            add_unit(v, &w, &part, group, block * panels / v->blocks, (block + 1) * panels / v->blocks, sums,
                      unit > first);
         }
     }
@@ -233,6 +251,7 @@ static void plan(weights *v)
     v->width = ceil_div(g->channels, TILE_COLS) * TILE_COLS;
     v->blocks = smaller(v->width / TILE_COLS, ceil_div(wanted, v->shares));
     int64_t rows = ceil_div(total, v->units);
+    v->tiles = rows * v->image.out_w;
     v->image_shape = FN(symc_band_shape)(&v->image, rows, v->image.out_w);
     v->gradient_shape = FN(symc_band_shape)(&v->gradient, rows, v->image.out_w);
     for (int i = 0; i < POINTS; i++)
