@@ -182,7 +182,7 @@ def wildcards(pattern: Variable) -> list[Wildcard]:
 class _Form:
     """A pattern prepared for matching; patterns are as small as a line, so it may recurse."""
 
-    __slots__ = ("children", "free", "name", "needs_constant", "op", "orders", "value")
+    __slots__ = ("children", "free", "made_by", "name", "needs_constant", "op", "orders", "value")
 
     def __init__(self, pattern: Variable) -> None:
         self.free = isinstance(pattern, Wildcard)
@@ -198,6 +198,7 @@ class _Form:
         self.op = pattern.owner.op
         self.children = tuple(_Form(v) for v in pattern.owner.inputs)
         self.orders = 2 if self.op.record.commutative and len(self.children) == 2 else 1
+        self.made_by = [child.op.record for child in self.children if child.op is not None]
 
     def fits(self, v: Variable, bound: Bindings) -> Iterator[Bindings]:
         """All ways to read ``v`` as this pattern that agree with ``bound``."""
@@ -223,6 +224,12 @@ class _Form:
             or node.op.attrs != self.op.attrs
         ):
             return
+        for record in self.made_by:  # most applications are seen here not to match, before any reading is tried
+            for v in node.inputs:
+                if v.owner is not None and v.owner.op.record is record:
+                    break
+            else:
+                return
         if len(self.children) == 1:
             yield from self.children[0].fits(node.inputs[0], bound)
             return
