@@ -24,6 +24,7 @@ STAGES: dict[str, str] = {
     "fused": "fuse_loops",
     "loops": "lower_loops",
     "c": "emit",
+    "cuda": "emit",
     "text": "emit",
 }
 """Short names of stages. The name of any pass in ``symc.compiler.PASSES`` is taken as well."""
