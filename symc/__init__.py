@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from symc import tensor
@@ -21,11 +22,15 @@ __version__ = "0.1.0"
 register()
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "dot",
-    "function", "grad", "pp", "pprint", "shared", "tensor",
+    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "doctor",
+    "dot", "function", "grad", "pp", "pprint", "shared", "tensor",
 ]  # fmt: skip
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from symc.doctor import doctor
+else:
 
     def __getattr__(name: str) -> object:
+        if name == "doctor":  # a module that can be called, loaded when somebody asks for it
+            return importlib.import_module("symc.doctor")
         raise _no_attribute(__name__, name, __all__)

@@ -15,12 +15,13 @@ An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds on
 that is no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or
 the number (counted from 1) of the entry of ``program.messages`` that describes what went wrong.
 
-Four more things are optional. ``target`` is a ``symc.target.Target`` for which loops are shaped. ``space() -> Space``
+Five more things are optional. ``target`` is a ``symc.target.Target`` for which loops are shaped. ``space() -> Space``
 gives the memory in which the code finds shared variables and leaves its results, where that is not the host's
 (``symc.storage``); arguments and constants may lie in the host's memory all the same. ``unavailable() -> str | None``
 says why the back end cannot work here, and what to install. ``launch(executable, slow, as_list)`` gives a faster way to
 call a function, or None: an object whose ``call`` takes the arguments and hands those that it is not prepared for to
-``slow``, which prepares it with ``prepare(symbols, shapes, arrays)`` after each call of its own.
+``slow``, which prepares it with ``prepare(symbols, shapes, arrays)`` after each call of its own. ``examine()`` gives
+the ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from symc.config import config
 from symc.errors import CompileError
 from symc.loops.ir import Program
 
-__all__ = ["Backend", "Executable", "available", "load_backend"]
+__all__ = ["Backend", "Executable", "available", "load_backend", "name_of"]
 
 _ALIASES = {"": "c", "cpu": "c", "gpu": "cuda"}
 _SHIPPED = {"c": "symc_backends.c", "cuda": "symc_backends.cuda", "interp": "symc_backends.interp"}
@@ -72,14 +73,18 @@ def available() -> dict[str, str]:
     return found
 
 
+def name_of(device: str) -> str:
+    """The name of a device's back end: ``"cpu"`` stands for ``"c"``, and ``"gpu"`` for ``"cuda"``."""
+    return _ALIASES.get(device, device)
+
+
 def load_backend(device: str | None = None) -> tuple[str, Backend]:
     """The back end for ``device`` (default: ``symc.config.device``), by its name.
 
     ``"cpu"`` stands for ``"c"`` and ``"gpu"`` for ``"cuda"``. Without a C compiler the C back end gives way to the
     interpreter, with one warning that says what to install.
     """
-    name = device or config.device
-    name = _ALIASES.get(name, name)
+    name = name_of(device or config.device)
     modules = available()
     if name not in modules:
         raise ValueError(f"device {name!r} has no back end; installed are {', '.join(sorted(modules))}")

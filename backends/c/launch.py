@@ -20,7 +20,7 @@ from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
 from symc_backends.c.run import Executable
 
-__all__ = ["Fast", "launch"]
+__all__ = ["Fast", "available", "launch"]
 
 
 def _built(text: str, flags: Sequence[str]) -> str:
@@ -36,6 +36,11 @@ def _module() -> ModuleType | None:
         return launcher.load(_built)
     except (CompileError, ImportError, OSError):
         return None  # without Python's headers, or with ones that do not fit, calls are slower but right
+
+
+def available() -> bool:
+    """Whether the launcher is there, or can be built."""
+    return _module() is not None
 
 
 class Fast:
