@@ -49,7 +49,8 @@ def debugprint(
     stage : str, optional
         ``"graph"`` (as the user built it; the default), ``"settled"``, ``"canonical"``, ``"stable"``, ``"expanded"``,
         ``"special"``, ``"fused"``, ``"loops"``, ``"c"`` or ``"cuda"`` (the back end's text), or the name of a pass of
-        ``symc.compiler.PASSES``. Stages later than the graph are compiled for the present shapes of the shared variables.
+        ``symc.compiler.PASSES``. Stages later than the graph are compiled for the present shapes of the shared
+        variables.
     print_lines : bool
         Print which line of the user's program built each variable.
 
