@@ -104,7 +104,7 @@ def actions_of(kernel: Kernel) -> list[Action]:
             flush()
             actions.append(LibraryCall(s))
             block.extend(seen)
-        elif isinstance(s, For) and s.kind != "serial" and not touched(s) & private:
+        elif isinstance(s, For) and s.kind != "serial" and _stands_alone(s, seen, private):
             if any(isinstance(x, Call) for x in walk(s.body)):
                 raise CompileError(f"kernel {kernel.name}: a library call inside a loop has no CUDA form")
             flush()
@@ -115,6 +115,12 @@ def actions_of(kernel: Kernel) -> list[Action]:
             block.append(s)
     flush()
     return actions
+
+
+def _stands_alone(loop: For, seen: Sequence[Statement], private: set[str]) -> bool:
+    """Does a loop use nothing that is in the private memory of what stands before it?"""
+    used = touched(loop).union(*[touched(s) for s in _needed(seen, loop)])
+    return used.isdisjoint(private)
 
 
 def _needed(seen: Sequence[Statement], loop: For) -> tuple[Statement, ...]:
