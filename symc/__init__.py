@@ -9,6 +9,7 @@ from symc import tensor
 from symc.config import config
 from symc.copies import clone, register
 from symc.errors import no_attribute as _no_attribute
+from symc.footprint import memory_estimate
 from symc.function import Function, In, Out, function
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
@@ -23,7 +24,7 @@ register()
 
 __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "doctor",
-    "dot", "function", "grad", "pp", "pprint", "shared", "tensor",
+    "dot", "function", "grad", "memory_estimate", "pp", "pprint", "shared", "tensor",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 
 __all__ = [
+    "MISSING",
     "In",
     "Out",
     "check_inputs",
@@ -26,6 +27,9 @@ __all__ = [
     "update_pairs",
     "with_defaults",
 ]
+
+MISSING: Any = object()
+"""In the place of an argument that was not given."""
 
 
 class In:

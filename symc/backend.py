@@ -15,13 +15,14 @@ An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds on
 that is no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or
 the number (counted from 1) of the entry of ``program.messages`` that describes what went wrong.
 
-Five more things are optional. ``target`` is a ``symc.target.Target`` for which loops are shaped. ``space() -> Space``
+Six more things are optional. ``target`` is a ``symc.target.Target`` for which loops are shaped. ``space() -> Space``
 gives the memory in which the code finds shared variables and leaves its results, where that is not the host's
 (``symc.storage``); arguments and constants may lie in the host's memory all the same. ``unavailable() -> str | None``
 says why the back end cannot work here, and what to install. ``launch(executable, slow, as_list)`` gives a faster way to
 call a function, or None: an object whose ``call`` takes the arguments and hands those that it is not prepared for to
 ``slow``, which prepares it with ``prepare(symbols, shapes, arrays)`` after each call of its own. ``examine()`` gives
-the ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise.
+the ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise. ``footprint(executable, dims)``
+gives the ``symc.footprint.Memory`` that a call with these dims takes beside its arrays; it runs nothing.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from symc.backend import Backend
 from symc.compiler import compile_graph
 from symc.errors import GuardError, here, located
 from symc.evaluate import evaluate
+from symc.footprint import explained
 from symc.graph import SharedVariable, Variable, toposort
 from symc.loops.ir import Program
 from symc.profile import costs
@@ -75,6 +76,17 @@ class Core:
 
     def run(self, arrays: list[Any]) -> list[Any]:
         """The results for these arguments, through the plan of their shapes."""
+        plan = self.plan(arrays)
+        try:
+            results = plan.run(arrays)
+        except MemoryError as problem:
+            raise explained(problem, plan) from problem.__cause__
+        if self.record is not None:
+            self.record.add(*plan.costs)
+        return results
+
+    def plan(self, arrays: Sequence[Any]) -> Plan:
+        """What arguments of these shapes need; of their elements, only scalars that serve as dims are read."""
         key = tuple(a.shape for a in arrays)
         if self.settled.values:
             key = (key, self._value_dims(key, arrays))
@@ -84,10 +96,7 @@ class Core:
             if len(self.plans) > 256:
                 self.plans.clear()
             self.plans[key] = plan
-        results = plan.run(arrays)
-        if self.record is not None:
-            self.record.add(*plan.costs)
-        return results
+        return plan
 
     def given(self, arrays: Sequence[np.ndarray]) -> str:
         """For messages: what the call got, and where it was called."""

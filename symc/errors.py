@@ -21,6 +21,7 @@ __all__ = [
     "KernelError",
     "MissingInputError",
     "NullGradError",
+    "OutOfMemoryError",
     "ShapeError",
     "SymcError",
     "Trace",
@@ -73,6 +74,10 @@ class MissingInputError(SymcError, ValueError):
 
 class CompileError(SymcError, RuntimeError):
     """A compiler refused generated code, or none could be run, or the device it is for is not there."""
+
+
+class OutOfMemoryError(SymcError, MemoryError):
+    """A call found too little memory. It changed nothing."""
 
 
 class KernelError(SymcError, RuntimeError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from symc.arguments import (
+    MISSING,
     In,
     Out,
     check_inputs,
@@ -164,6 +165,13 @@ class Function:
         self._fast = core.fast.call if core.fast is not None else None
         return core
 
+    def fitting(self) -> Core:
+        """The code for the present shapes of the shared variables."""
+        core = self.core
+        if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
+            return self._specialise()
+        return core
+
     def uncompiled(self) -> State:
         """What enters the passes of the compiler."""
         first = len(self.outputs)
@@ -180,10 +188,8 @@ class Function:
     def _call(self, *args: Any, **named: Any) -> Any:
         """The whole road: convert, check, plan, run; it prepares the fast path for more calls like this one."""
         start = perf_counter() if self.profile is not None else 0.0
-        core = self.core
-        if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
-            core = self._specialise()
-        arrays = self._bind(args, named)
+        core = self.fitting()
+        arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
         results = core.run(arrays)
         for spec in reversed(self.specs):  # the next values of inputs with an update come behind the outputs
             if spec.update is not None:
@@ -201,13 +207,13 @@ class Function:
             return dict(zip(self.pattern, results))
         return results
 
-    def _bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+    def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """A value for every input, as it was given; ``MISSING`` among ``args`` stands for one that was not."""
         values: list[Any] = list(args)
         if len(values) > len(self.specs):
             text = f"{self.name}() takes {len(self.specs)} inputs ({self._signature()}), got {len(values)}"
             raise TypeError(located(text))
-        missing = object()
-        values += [missing] * (len(self.specs) - len(values))
+        values += [MISSING] * (len(self.specs) - len(values))
         names = [s.name for s in self.specs]
         for key, value in named.items():
             if key not in names:
@@ -215,22 +221,22 @@ class Function:
                 hint = f"did you mean {near[0]!r}?" if near else f"its inputs are {names}"
                 raise TypeError(f"{self.name}() has no input named {key!r}; {hint}")
             k = names.index(key)
-            if values[k] is not missing:
+            if values[k] is not MISSING:
                 raise TypeError(f"{self.name}() got two values for its input {key!r}")
             values[k] = value
-        arrays = []
         for k, (spec, value) in enumerate(zip(self.specs, values)):
-            if value is missing:
+            if value is MISSING:
                 if spec.value is None:
                     text = f"{self.name}() misses its input {k}; it takes ({self._signature()})"
                     raise TypeError(
                         located(text, [spec.variable], "give it, or declare a default with In(variable, value=...)")
                     )
-                value = spec.value
-            arrays.append(self._convert(k, spec, value))
-        return arrays
+                values[k] = spec.value
+        return values
 
-    def _convert(self, k: int, spec: In, value: Any) -> Any:
+    def convert(self, k: int, value: Any) -> Any:
+        """The array that input ``k`` becomes."""
+        spec = self.specs[k]
         variable = spec.variable
         here = self.core.space.given(value)
         if here is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import cffi
 
 from symc.config import config
+from symc.loops.calls import CALLS
 from symc_backends import cache
 from symc_backends.c import toolchain
 
@@ -23,8 +24,13 @@ ffi.cdef("""
     int64_t symc_entry(void **, const int64_t *);
     int symc_num_threads(void);
     void symc_set_num_threads(int);
+    void symc_measure_begin(void);
+    void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+    size_t symc_measured(void);
+    void symc_measure_end(void);
     extern double symc_times[];
 """)
+ffi.cdef("".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64")))
 
 _NOT_LIBRARY = ("launcher.c",)
 

@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 
 from symc.dims import Dim
-from symc.loops.expr import Expr
+from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import (
     Accumulate,
     Alloc,
@@ -137,6 +137,30 @@ def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
     raise TypeError(f"a dim of a form that has no C text: {dim!r}")
 
 
+def _on_stack(s: Alloc) -> bool:
+    return s.size.op == "const" and s.size.value <= STACK_LIMIT
+
+
+def scratch_slots(kernel: Kernel) -> dict[str, int]:
+    """The names of a kernel's arrays that lie in the threads' scratch memory, and the slot of each."""
+    found: dict[str, int] = {}
+    stack = list(kernel.body)[::-1]
+    while stack:
+        s = stack.pop()
+        if isinstance(s, Alloc) and not _on_stack(s) and len(found) < SCRATCH_SLOTS:
+            found.setdefault(s.name, len(found))
+        elif isinstance(s, (For, If)):
+            stack.extend(s.body[::-1])
+    return found
+
+
+def chunk_grain(loop: For) -> Expr:
+    """How many iterations of a parallel loop are worth handing to another thread."""
+    if loop.work is None:
+        return index(1)
+    return maximum(call("floordiv", index(CHUNK_WORK), maximum(loop.work, index(1))), index(1))
+
+
 class _KernelText:
     """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
 
@@ -145,7 +169,7 @@ class _KernelText:
         self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
         self.tasks: list[str] = []
         self.shared_out = False
-        self.slots = 0
+        self.slots = scratch_slots(kernel)
 
     def text(self, name: str) -> str:
         prelude = self._prelude()
@@ -208,13 +232,11 @@ class _KernelText:
         self.memory[s.name] = (s.dtype, single)
         if single:
             return [f"{ctype} {s.name};"]
-        if s.size.op == "const" and s.size.value <= STACK_LIMIT:
+        if _on_stack(s):
             return [f"{ctype} {s.name}[{max(s.size.value, 1)}] __attribute__((aligned(64)));"]
-        if self.slots < SCRATCH_SLOTS:
-            self.slots += 1
-            return [
-                f"{ctype} *{s.name} = symc_scratch({self.slots - 1}, sizeof({ctype}) * (size_t)({C.scalar(s.size)}));"
-            ]
+        if s.name in self.slots:
+            size = f"sizeof({ctype}) * (size_t)({C.scalar(s.size)})"
+            return [f"{ctype} *{s.name} = symc_scratch({self.slots[s.name]}, {size});"]
         return [f"{ctype} {s.name}[{C.scalar(s.size)} + 1];"]
 
     def _call(self, s: Call) -> list[str]:
@@ -245,9 +267,5 @@ class _KernelText:
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
             *prelude, *loop,  "}",
         ])  # fmt: skip
-        if s.work is None:
-            grain = "1"
-        else:
-            work = f"({C.scalar(s.work)})"
-            grain = f"({work} >= {CHUNK_WORK} ? 1 : {CHUNK_WORK} / ({work} < 1 ? 1 : {work}))"
-        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {C.scalar(s.extent)}, {grain}); }}"]
+        extent, grain = C.scalar(s.extent), C.scalar(chunk_grain(s))
+        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {extent}, {grain}); }}"]

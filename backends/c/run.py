@@ -25,9 +25,13 @@ class Arena:
     def __init__(self, size: int) -> None:
         self.map: mmap.mmap | None = None
         if size >= HUGE:
-            self.map = mmap.mmap(-1, size + HUGE)
+            try:
+                self.map = mmap.mmap(-1, size + HUGE)
+            except OSError:
+                raise MemoryError(f"there is no room for {size:,} bytes of temporaries") from None
             if hasattr(mmap, "MADV_HUGEPAGE"):
-                self.map.madvise(mmap.MADV_HUGEPAGE)
+                whole = size // HUGE * HUGE  # a huge page of which little is used would be taken whole
+                self.map.madvise(mmap.MADV_HUGEPAGE, 0, whole)
             self.memory = np.frombuffer(self.map, dtype="uint8")
         else:
             self.memory = np.empty(size + 128, "uint8")
@@ -35,16 +39,20 @@ class Arena:
         self.base = (start + 63) // 64 * 64
 
 
+def sizes_of(program: Program, values: Sequence[int]) -> list[int]:
+    """The bytes of every buffer, for these values of the program's symbols."""
+    bound = dict(zip(program.symbols, values))
+    return [
+        int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize
+        for b in program.buffers
+    ]
+
+
 class Frame:
     """What one running call needs: the array of buffer addresses, with temporaries in an arena of its own."""
 
     def __init__(self, program: Program, values: Sequence[int]) -> None:
-        bound = dict(zip(program.symbols, values))
-        sizes = [
-            int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize
-            for b in program.buffers
-        ]
-        offsets, total = layout(program.buffers, sizes)
+        offsets, total = layout(program.buffers, sizes_of(program, values))
         self.arena = Arena(total)
         self.pointers = ffi.new("void *[]", max(len(program.buffers), 1))
         self.dims = ffi.new("int64_t[]", list(values) or [0])
@@ -76,7 +84,7 @@ class Executable:
         try:
             frame = free.pop()
         except IndexError:
-            frame = Frame(self.program, key)
+            frame = self._frame(key)
         pointers = frame.pointers
         for k in frame.given:
             array = arrays[k]
@@ -87,6 +95,15 @@ class Executable:
         status = self.entry(pointers, frame.dims)
         free.append(frame)
         return int(status)
+
+    def _frame(self, key: tuple[int, ...]) -> Frame:
+        """A new frame; where there is no room for it, those of other dims that wait for their next call go."""
+        try:
+            return Frame(self.program, key)
+        except MemoryError:
+            for frames in list(self.free.values()):
+                frames.clear()
+        return Frame(self.program, key)
 
     def lend(self, values: Sequence[int]) -> Loan | None:
         """A frame for ``values`` that comes back when the loan is dropped."""

@@ -170,6 +170,7 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     plan->refs++;
     PyObject *result = make_outputs(self, plan);
     int64_t status = 0;
+    int no_room = !result && PyErr_ExceptionMatches(PyExc_MemoryError);
     if (result) {
         if (plan->release_gil) {
             Py_BEGIN_ALLOW_THREADS
@@ -182,9 +183,10 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     }
     plan->busy = 0;
     plan_release(plan);
-    if (status) {
+    if (status || no_room) {
         /* The entry stopped before it changed anything; the slow path meets the same trouble and explains it. */
-        Py_DECREF(result);
+        PyErr_Clear();
+        Py_XDECREF(result);
         return PyObject_Vectorcall(self->slow, args, flagged, names);
     }
     return result;

@@ -35,7 +35,8 @@ static void pool_remove(int i) {
     memmove(pool + i, pool + i + 1, (size_t)(pool_count - i) * sizeof *pool);
 }
 
-static void *pool_take(size_t size) {
+/* `size` is that of the block, of which the first `bytes` are written: only whole huge pages of these are asked for. */
+static void *pool_take(size_t size, size_t bytes) {
     for (int i = pool_count - 1; i >= 0; i--) {
         if (pool[i].size != size) continue;
         void *data = pool[i].data;
@@ -45,7 +46,7 @@ static void *pool_take(size_t size) {
     void *data = NULL;
     if (posix_memalign(&data, size >= HUGE_PAGE ? HUGE_PAGE : 64, size)) return NULL;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (size >= HUGE_PAGE) madvise(data, size, MADV_HUGEPAGE);
+    if (size >= HUGE_PAGE) madvise(data, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
     return data;
 }
@@ -82,7 +83,7 @@ static PyTypeObject BlockType = {
 
 static PyObject *pooled_array(int ndim, const npy_intp *shape, int typenum, size_t bytes) {
     size_t size = block_size(bytes);
-    void *data = pool_take(size);
+    void *data = pool_take(size, bytes);
     if (!data) return PyErr_NoMemory();
     Block *block = PyObject_New(Block, &BlockType);
     if (!block) {

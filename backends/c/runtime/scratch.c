@@ -10,9 +10,11 @@
 typedef struct {
     void *address;
     size_t bytes;
+    void *map; /* where a large block's mapping begins, and how long it is; NULL for a small one */
+    size_t mapped;
 } block;
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, LARGE = 1 << 16 };
 
 typedef block block_table[SYMC_SCRATCH_SLOTS];
 
@@ -22,10 +24,19 @@ static _Thread_local int imagined_thread, imagined_loop;
 static pthread_key_t blocks_key;
 static pthread_once_t blocks_key_once = PTHREAD_ONCE_INIT;
 
+static void release(block *b)
+{
+    if (b->map)
+        munmap(b->map, b->mapped);
+    else
+        free(b->address);
+    *b = (block){0};
+}
+
 static void free_blocks(void *blocks)
 {
     for (int i = 0; i < SYMC_SCRATCH_SLOTS; i++)
-        free(((block *)blocks)[i].address);
+        release((block *)blocks + i);
     free(blocks);
 }
 
@@ -37,19 +48,35 @@ static void out_of_memory(size_t bytes)
     abort();
 }
 
-static void grow(block *b, size_t bytes)
+/* Memory of its own for a large block: the allocator would keep what it outgrows. Only whole huge pages are asked for,
+ * so that no more memory is taken than is written to. */
+static int map_block(block *b, size_t bytes)
 {
-    size_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
-    bytes = (bytes + unit - 1) / unit * unit;
-    free(b->address);
-    b->bytes = 0;
-    b->address = aligned_alloc(unit, bytes);
-    if (!b->address)
-        out_of_memory(bytes);
+    size_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE, mapped = bytes + unit;
+    void *map = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED)
+        return 0;
+    uintptr_t start = ((uintptr_t)map + unit - 1) / unit * unit;
 #ifdef MADV_HUGEPAGE
     if (unit == HUGE_PAGE)
-        madvise(b->address, bytes, MADV_HUGEPAGE);
+        madvise((void *)start, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
+    *b = (block){(void *)start, bytes, map, mapped};
+    return 1;
+}
+
+static void grow(block *b, size_t bytes)
+{
+    release(b);
+    if (bytes >= LARGE) {
+        if (!map_block(b, bytes))
+            out_of_memory(bytes);
+        return;
+    }
+    bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    b->address = aligned_alloc(CACHE_LINE, bytes);
+    if (!b->address)
+        out_of_memory(bytes);
     b->bytes = bytes;
 }
 
@@ -126,7 +153,7 @@ void symc_measure_end(void)
 {
     for (int t = 0; t < SYMC_MAX_THREADS; t++)
         for (int i = 0; i < SYMC_SCRATCH_SLOTS; i++)
-            free(imagined[t][i].address);
+            release(&imagined[t][i]);
     free(imagined);
     imagined = NULL;
 }

@@ -1,0 +1,73 @@
+"""How much memory a call takes, told before it runs: the arena, and the scratch blocks of all threads.
+
+The run-time library counts its own scratch: its calls are made in its measuring mode, in which they plan their work and
+ask for memory as ever, but touch no array. So what is told cannot part from what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc import dims
+from symc.footprint import Memory
+from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
+from symc.memory import layout
+from symc_backends.c.build import ffi, runtime
+from symc_backends.c.emit import chunk_grain, scratch_slots
+from symc_backends.c.run import Executable, sizes_of
+from symc_backends.interp import evaluate
+
+__all__ = ["footprint"]
+
+
+def footprint(executable: Executable, values: Sequence[int]) -> Memory:
+    """See ``symc.backend``."""
+    program = executable.program
+    bound = dict(zip(program.symbols, values))
+    _, total = layout(program.buffers, sizes_of(program, values))
+    library = runtime()
+    scratch: list[tuple[Step, int]] = []
+    before = 0
+    library.symc_measure_begin()
+    try:
+        for step in program.steps:
+            known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
+            _measure(library, step.kernel, known)
+            now = int(library.symc_measured())
+            if now > before:
+                scratch.append((step, now - before))
+            before = now
+    finally:
+        library.symc_measure_end()
+    return Memory(total, scratch)
+
+
+def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
+    """Ask for everything that a kernel asks for."""
+    slots = scratch_slots(kernel)
+    for s, loop in _requests(kernel.body, None):
+        n, grain = 1, 1
+        if loop is not None:
+            n, grain = int(evaluate(loop.extent, dict(known))), int(evaluate(chunk_grain(loop), dict(known)))
+        if isinstance(s, Alloc):
+            if s.name in slots:
+                nbytes = int(evaluate(s.size, dict(known))) * np.dtype(s.dtype).itemsize
+                library.symc_measure_scratch(slots[s.name], nbytes, n, grain)
+            continue
+        params = ffi.new("int64_t[]", [int(evaluate(p, dict(known))) for p in s.params])
+        nothing = ffi.new("void *[]", len(s.buffers))
+        getattr(library, f"symc_{s.name}")(nothing, params)
+
+
+def _requests(body: Sequence[Any], loop: For | None) -> Iterator[tuple[Alloc | Call, For | None]]:
+    """Statements that take scratch memory, each with the parallel loop whose threads run it."""
+    for s in body:
+        if isinstance(s, (Alloc, Call)):
+            yield s, loop
+        elif isinstance(s, For):
+            yield from _requests(s.body, s if loop is None and s.kind == "parallel" else loop)
+        elif isinstance(s, If):
+            yield from _requests(s.body, loop)
