@@ -8,9 +8,10 @@ from symc_backends.cuda.build import build
 from symc_backends.cuda.device import problem
 from symc_backends.cuda.emit import emit
 from symc_backends.cuda.examination import examine
+from symc_backends.cuda.footprint import footprint
 from symc_backends.cuda.run import run
 
-__all__ = ["build", "emit", "examine", "run", "space", "target", "unavailable"]
+__all__ = ["build", "emit", "examine", "footprint", "run", "space", "target", "unavailable"]
 
 target = Target(
     min_rows=512, long_row=8192, block=1024, tile=32, columns=32, keep_limit=8192, parts=128, split_above=8192,

@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import CompileError, KernelError
+from symc.errors import CompileError, KernelError, OutOfMemoryError
 from symc_backends.cuda import libraries
 
 __all__ = ["Device", "DeviceMemoryError", "current", "problem"]
 
 
+LEAST = 16
+"""Bytes of the smallest block of memory."""
 FLYING = 64 << 20
 """Bytes of page-locked memory from which copies may be under way at once."""
 
 
-class DeviceMemoryError(MemoryError):
+class DeviceMemoryError(OutOfMemoryError):
     """The GPU has too little memory; ``asked`` bytes were wanted."""
 
     def __init__(self, asked: int, held: int, free: int) -> None:
@@ -173,19 +175,33 @@ class Device:
         """Bytes of the pool that are in use."""
         return int(self._pool.active_bytes)
 
+    def block(self, nbytes: int) -> int:
+        """The bytes that the pool takes from the GPU for ``nbytes``: it has blocks of certain sizes only."""
+        return int(self._pool.alloc_size(self._pool.bin_number(max(nbytes, LEAST))))
+
     def empty(self, nbytes: int) -> Memory:
         """Fresh memory from the pool; within ``with device:``."""
-        if config.cuda_memory and self.active + nbytes > config.cuda_memory:
-            raise DeviceMemoryError(nbytes, self.held, max(config.cuda_memory - self.active, 0))
-        if config.cuda_memory and self.held + nbytes > config.cuda_memory:
+        nbytes = max(nbytes, LEAST)
+        limit = config.cuda_memory
+        if limit and not self._pool.held_blocks and self.held + self.block(nbytes) > limit:
+            raise DeviceMemoryError(nbytes, self.held, max(limit - self.held, 0))
+        memory = self._allocate(nbytes)
+        if limit and self.held > limit:  # none of the blocks that wait was of this size
             self._pool.free_held()
+            if self.held > limit:
+                del memory
+                self._pool.free_held()
+                raise DeviceMemoryError(nbytes, self.held, max(limit - self.held, 0))
+        return memory
+
+    def _allocate(self, nbytes: int) -> Memory:
         try:
-            return Memory(self, self._pool.allocate(max(nbytes, 16)))
+            return Memory(self, self._pool.allocate(nbytes))
         except self.driver.MemoryError:
             self.synchronize()
             self._pool.free_held()
         try:
-            return Memory(self, self._pool.allocate(max(nbytes, 16)))
+            return Memory(self, self._pool.allocate(nbytes))
         except self.driver.MemoryError:
             free, _ = self.driver.mem_get_info()
             raise DeviceMemoryError(nbytes, self.held, int(free)) from None
