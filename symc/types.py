@@ -25,17 +25,22 @@ class TensorType:
         One of ``symc.dtypes.ALL`` or ``"floatX"``.
     shape : sequence
         One entry an axis: an ``int``, a symbolic dim, or None for a dim that only the call will know (it becomes a
-        fresh symbol). Theano's ``broadcastable`` pattern is taken too: True stands for a dim of 1, False for None.
+        fresh symbol). Theano's ``broadcastable`` pattern is taken too, here or under its own name: True stands for a
+        dim of 1, False for None.
     name : str, optional
         Prefix for fresh symbols, so that messages can speak of ``x0`` and ``x1``.
     """
 
     __slots__ = ("_key", "dtype", "shape")
 
-    def __init__(self, dtype: str, shape: Sequence[Any] = (), name: str = "n") -> None:
+    def __init__(
+        self, dtype: str, shape: Sequence[Any] = (), name: str = "n", broadcastable: Sequence[bool] | None = None
+    ) -> None:
         self.dtype = as_dtype(dtype)
         checked: list[dims.Dim] = []
-        for axis, dim in enumerate(shape):
+        for axis, dim in enumerate(shape if broadcastable is None else broadcastable):
+            if isinstance(dim, np.bool_):
+                dim = bool(dim)
             if dim is None or dim is False:
                 dim = dims.new_symbol(f"{name}{axis}")
             elif dim is True:

@@ -168,6 +168,7 @@ def test_arrays_beside_variables_keep_their_ways():
 def test_a_type_makes_inputs():
     x = T.TensorType("int64", (True, False))("x")
     assert x.name == "x" and x.dtype == "int64" and x.static_shape == (1, None)
+    assert T.TensorType(dtype="int64", broadcastable=(True, np.False_)) == x.type
     m = T.matrix("m")
     twin = m.type("twin")
     f = symc.function([m, twin], [m.sum(), twin.sum()])
