@@ -27,11 +27,16 @@ class Target:
     keep_limit : int
         Longest row, in elements, of which a phase keeps values for a later one.
     parts : int
-        Partial results of a split fold.
+        Partial results of a split fold, at most.
     split_above : int
         Terms from which a fold with few results is split.
     few_results : int
         Results up to which a fold counts as having few.
+    rows : int
+        Rows that keep the machine busy: a fold of fewer is split into as many parts as are missing, at each call's
+        sizes. 0: any fold with few results is split into ``parts``.
+    row_threads : int
+        Threads that a row takes, where ``columns`` take one each.
     """
 
     group_limit: int = 64
@@ -44,6 +49,8 @@ class Target:
     parts: int = 64
     split_above: int = 16384
     few_results: int = 32
+    rows: int = 0
+    row_threads: int = 1
 
 
 CPU = Target()

@@ -157,7 +157,7 @@ def test_a_long_chain_prints_in_linear_space():
 
 @pytest.mark.parametrize("stage", [*STAGES, *(p.__name__ for p in PASSES)])
 def test_every_stage_of_functions_and_expressions(stage):
-    device = "c" if stage in ("c", "text") else "interp"
+    device = "c" if stage in ("c", "cuda", "text") else "interp"
     assert "tanh" in show(compiled(device), stage=stage)
     assert "tanh" in show(network()[2], stage=stage)
 

@@ -14,8 +14,8 @@ from symc_backends.cuda.run import run
 __all__ = ["build", "emit", "examine", "footprint", "run", "space", "target", "unavailable"]
 
 target = Target(
-    min_rows=512, long_row=8192, block=1024, tile=32, columns=32, keep_limit=8192, parts=128, split_above=8192,
-    few_results=4096,
+    min_rows=512, long_row=8192, block=1024, tile=32, columns=32, keep_limit=8192, parts=256, split_above=8192,
+    rows=1024, row_threads=256,
 )  # fmt: skip
 """Hundreds of teams are needed to keep a GPU busy: long folds are cut into many parts, pieces of work are small."""
 

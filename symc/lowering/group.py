@@ -7,12 +7,15 @@ from collections.abc import Callable
 from symc import dims
 from symc.fusion import Group
 from symc.graph import Variable
-from symc.loops.expr import ONE, ZERO, Expr, call, index, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, minimum, var
 from symc.loops.ir import Accumulate, Load, Step, Store
 from symc.lowering.builder import KernelBuilder
 from symc.lowering.folds import Folds, identity_of
 from symc.lowering.maps import Maps
 from symc.op import Fold
+
+SHORTEST = 1024
+"""Elements below which a part would not be worth its while."""
 
 
 class GroupLowering(Maps, Folds):
@@ -22,35 +25,52 @@ class GroupLowering(Maps, Folds):
         """The steps that compute the group's stored values."""
         if not self.group.inner:
             return [self.map()]
+        parts = self._parts() if self._single_phase() else 1
+        return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
+
+    def _parts(self) -> dims.Dim:
+        """Into how many parts every fold is to be split; it may depend on the sizes of a call."""
+        machine = self.group.machine
         outputs = dims.product(self.sizes[a] for a in self.outer)
         terms = dims.product(self.sizes[a] for a in self.inner)
-        machine = self.group.machine
-        few = type(outputs) is int and outputs <= machine.few_results
-        long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
-        if few and long and self._single_phase():
-            return self._split()
-        return [self.phased()]
+        if not machine.rows:
+            few = type(outputs) is int and outputs <= machine.few_results
+            long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
+            return machine.parts if few and long else 1
+        if type(terms) is int and terms <= machine.split_above:
+            return 1
+        wanted, jobs = machine.rows, outputs
+        if self.columns_last():
+            *rows, last = self.outer
+            wanted = wanted * machine.row_threads // machine.columns
+            jobs = dims.mul(dims.product(self.sizes[a] for a in rows), dims.ceildiv(self.sizes[last], machine.columns))
+        missing = dims.floordiv(wanted, dims.maximum(jobs, 1))
+        each = dims.mul(terms, machine.columns) if self.columns_last() else terms
+        useful = dims.minimum(self.sizes[self._split_axis()], dims.ceildiv(each, SHORTEST))
+        return dims.maximum(1, dims.minimum(machine.parts, dims.minimum(missing, useful)))
+
+    def _split_axis(self) -> int:
+        """The inner axis that is cut into pieces: one of a length that calls decide, else the longest."""
+        unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
+        return unknown[0] if unknown else max((self.sizes[a], a) for a in self.inner)[1]
 
     def _single_phase(self) -> bool:
         if any(self.is_inner(v) for v in self.group.stored):
             return False
         return all(self.level(n.outputs[0]) == 1 for n in self.group.members if isinstance(n.op.record.lower, Fold))
 
-    def _split(self) -> list[Step]:
+    def _split(self, pieces: dims.Dim) -> list[Step]:
         """Partial folds over pieces of one inner axis in parallel, then a small kernel that combines them."""
-        sizes = [(self.sizes[a], a) for a in self.inner]
-        axis = next((a for s, a in sizes if type(s) is not int), None)
-        if axis is None:
-            axis = max(sizes)[1]
+        axis = self._split_axis()
         folds = self.folds_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
-        count = self.group.machine.parts
-        parts = {v: self.new_buffer(v.dtype, (count, results)) for v in folds}
+        parts = {v: self.new_buffer(v.dtype, (pieces, results)) for v in folds}
 
         self.begin(KernelBuilder(self.label, self.buffer_of))
         whole = self.k.size(self.sizes[axis])
-        part = self.open_parts(count)
-        length = self.let(self.levels[-1], call("floordiv", whole + (count - 1), index(count)))
+        count = self.k.size(pieces)
+        part = self.open_parts()
+        length = self.let(self.levels[-1], call("floordiv", whole + (count - 1), count))
         start = self.let(self.levels[-1], minimum(part * length, whole))
         extent = self.let(self.levels[-1], minimum(whole - start, length))
         piece = (axis, start, extent)
@@ -70,13 +90,13 @@ class GroupLowering(Maps, Folds):
             self.row_body(piece)
             for v in folds:
                 partial(v)
-        share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), index(count))
+        share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), count)
         each = call("floordiv", share, call("max", self.jobs(), ONE))
         self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
         first = self.finish()
-        return [first, self._combine(folds, parts, results)]
+        return [first, self._combine(folds, parts, pieces, results)]
 
-    def open_parts(self, count: int) -> Expr:
+    def open_parts(self) -> Expr:
         """Open one parallel loop over all parts of all rows or blocks of columns; gives the number of the part."""
         self.push(None, None)
         if not self.outer:
@@ -85,7 +105,7 @@ class GroupLowering(Maps, Folds):
         self.spread_outer(self.let(self.levels[-1], call("mod", var("o"), jobs)))
         return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
 
-    def _combine(self, folds: list[Variable], parts: dict[Variable, int], results: dims.Dim) -> Step:
+    def _combine(self, folds: list[Variable], parts: dict[Variable, int], pieces: dims.Dim, results: dims.Dim) -> Step:
         self.begin(KernelBuilder(self.label + " (combine)", self.buffer_of))
         self.lane_index = ZERO
         counter = ZERO
@@ -103,10 +123,10 @@ class GroupLowering(Maps, Folds):
             name = self.k.fresh("x")
             self.put(Load(name, self.k.buffer(parts[v], v.dtype), var("p") * self.k.size(results) + counter, v.dtype))
             self.put(Accumulate(self.accumulators[v], ZERO, var(name, v.dtype), lower.combine))
-        self.close("p", index(self.group.machine.parts), "simd")
+        self.close("p", self.k.size(pieces), "simd")
         self.store(self.group.stored)
         if self.outer:
-            self.close("o", self.total(self.outer), "parallel", index(self.group.machine.parts))
+            self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
         return self.k.step(self.levels[0].statements, self.traces)
 
 
