@@ -7,12 +7,16 @@ returns the result (the new loss, for a training step) once it is complete, as s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from problems import MOMENTUM, RATE, Data
 
-__all__ = ["CONTESTANTS", "Absent", "symc_training"]
+__all__ = [
+    "CONTESTANTS", "Absent", "Step", "jax_crossentropy", "jax_step", "jax_training", "symc_expression", "symc_training",
+    "torch_step", "torch_training",
+]  # fmt: skip
 
 Step = Callable[[], Any]
 
@@ -38,18 +42,20 @@ def symc_step(problem: str, data: Data, threads: int) -> Step:
         train = symc.function(inputs, loss, updates=updates)
         return lambda: train(data["x"], data["y"])
     variables = {name: (T.vector if value.ndim == 1 else T.matrix)(name) for name, value in data.items()}
-    v = variables.get
-    if problem == "chain":
-        result = T.tanh(v("a")) * T.exp(-v("b") * v("b")) + T.log1p(abs(v("a")))
-    elif problem == "softmax":
-        result = T.nnet.softmax(v("x"))
-    elif problem == "variance":
-        result = T.var(v("x"))
-    else:
-        result = v("a") + v("b")
-    run = symc.function(list(variables.values()), result)
+    run = symc.function(list(variables.values()), symc_expression(problem, variables))
     arrays = list(data.values())
     return lambda: run(*arrays)
+
+
+def symc_expression(problem: str, v: dict[str, Any]) -> Any:
+    """What a problem without parameters computes of its variables."""
+    import symc.tensor as T
+
+    if problem == "chain":
+        return T.tanh(v["a"]) * T.exp(-v["b"] * v["b"]) + T.log1p(abs(v["a"]))
+    if problem == "softmax":
+        return T.nnet.softmax(v["x"])
+    return T.var(v["x"]) if problem == "variance" else v["a"] + v["b"]
 
 
 def symc_training(problem: str, data: Data) -> tuple[list[Any], Any, list[tuple[Any, Any]]]:
@@ -82,17 +88,14 @@ def symc_training(problem: str, data: Data) -> tuple[list[Any], Any, list[tuple[
 # --- PyTorch ----------------------------------------------------------------------------------------------------------
 
 
-def torch_step(problem: str, data: Data, threads: int, compiled: bool = False) -> Step:
+def torch_step(problem: str, data: Data, threads: int, compiled: bool = False, device: str = "cpu") -> Step:
     import torch
     from torch.nn import functional as F
 
     torch.set_num_threads(threads)
-    t = {name: torch.from_numpy(value) for name, value in data.items()}
+    t = {name: torch.from_numpy(value).to(device) for name, value in data.items()}
     wrap = torch.compile if compiled else lambda f: f
     if problem in ("mlp", "lenet"):
-        for name in _parameters(data):
-            t[name] = t[name].clone().requires_grad_()
-        optimizer = torch.optim.SGD([t[name] for name in _parameters(data)], RATE, MOMENTUM, fused=True)
 
         def loss_of() -> Any:
             h = t["x"]
@@ -106,16 +109,7 @@ def torch_step(problem: str, data: Data, threads: int, compiled: bool = False) -
             last = "3" if problem == "mlp" else "2"
             return F.cross_entropy(torch.addmm(t["b" + last], h, t["W" + last]), t["y"])
 
-        forward = wrap(loss_of)
-
-        def step() -> Any:
-            optimizer.zero_grad(set_to_none=True)
-            loss = forward()
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
-
-        return step
+        return torch_training(t, wrap(loss_of))
     functions: dict[str, Callable[..., Any]] = {
         "chain": lambda a, b: torch.tanh(a) * torch.exp(-b * b) + torch.log1p(torch.abs(a)),
         "softmax": lambda x: torch.softmax(x, 1),
@@ -133,6 +127,25 @@ def torch_step(problem: str, data: Data, threads: int, compiled: bool = False) -
     return (lambda: run(*arrays)) if problem == "call" else call
 
 
+def torch_training(t: dict[str, Any], loss_of: Callable[[], Any], rate: float = RATE) -> Step:
+    """A step with momentum on all tensors of ``t`` but the batch, which become parameters; it returns the loss."""
+    import torch
+
+    parameters = [name for name in t if name not in ("x", "y")]
+    for name in parameters:
+        t[name] = t[name].clone().requires_grad_()
+    optimizer = torch.optim.SGD([t[name] for name in parameters], rate, MOMENTUM, fused=True)
+
+    def step() -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
 def torch_compile_step(problem: str, data: Data, threads: int) -> Step:
     return torch_step(problem, data, threads, compiled=True)
 
@@ -140,13 +153,13 @@ def torch_compile_step(problem: str, data: Data, threads: int) -> Step:
 # --- JAX --------------------------------------------------------------------------------------------------------------
 
 
-def jax_step(problem: str, data: Data, threads: int) -> Step:
+def jax_step(problem: str, data: Data, threads: int, wait: bool = True) -> Step:
     import jax
     import jax.numpy as jnp
 
     arrays = {name: jnp.asarray(value) for name, value in data.items()}
     if problem in ("mlp", "lenet"):
-        return _jax_training(problem, arrays)
+        return jax_training(partial(_jax_loss, problem), arrays, wait=wait)
     functions: dict[str, Callable[..., Any]] = {
         "chain": lambda a, b: jnp.tanh(a) * jnp.exp(-b * b) + jnp.log1p(jnp.abs(a)),
         "softmax": lambda x: jax.nn.softmax(x, axis=1),
@@ -155,33 +168,45 @@ def jax_step(problem: str, data: Data, threads: int) -> Step:
     }
     run = jax.jit(functions[problem])
     operands = list(arrays.values())
-    return lambda: run(*operands).block_until_ready()
+    return (lambda: run(*operands).block_until_ready()) if wait else (lambda: run(*operands))
 
 
-def _jax_training(problem: str, arrays: dict[str, Any]) -> Step:
+def _jax_loss(problem: str, p: dict[str, Any], x: Any, y: Any) -> Any:
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    x, y = arrays.pop("x"), arrays.pop("y")
+    h = x
+    if problem == "lenet":
+        for k in "12":
+            h = jax.nn.relu(lax.conv(h, p["K" + k], (1, 1), "VALID") + p["c" + k][:, None, None])
+            h = lax.reduce_window(h, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        h = h.reshape(len(h), -1)
+    h = jax.nn.relu(h @ p["W1"] + p["b1"])
+    if problem == "mlp":
+        h = jax.nn.relu(h @ p["W2"] + p["b2"])
+    last = "3" if problem == "mlp" else "2"
+    return jax_crossentropy(h @ p["W" + last] + p["b" + last], y)
 
-    def loss_of(p: dict[str, Any], x: Any, y: Any) -> Any:
-        h = x
-        if problem == "lenet":
-            for k in "12":
-                h = jax.nn.relu(lax.conv(h, p["K" + k], (1, 1), "VALID") + p["c" + k][:, None, None])
-                h = lax.reduce_window(h, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-            h = h.reshape(len(h), -1)
-        h = jax.nn.relu(h @ p["W1"] + p["b1"])
-        if problem == "mlp":
-            h = jax.nn.relu(h @ p["W2"] + p["b2"])
-        last = "3" if problem == "mlp" else "2"
-        scores = jax.nn.log_softmax(h @ p["W" + last] + p["b" + last])
-        return -jnp.take_along_axis(scores, y[:, None], 1).mean()
+
+def jax_crossentropy(scores: Any, y: Any) -> Any:
+    """The mean over the batch of minus the logarithm of what softmax gives the right class."""
+    import jax
+    import jax.numpy as jnp
+
+    return -jnp.take_along_axis(jax.nn.log_softmax(scores), y[:, None], 1).mean()
+
+
+def jax_training(loss_of: Callable[..., Any], arrays: dict[str, Any], rate: float = RATE, wait: bool = True) -> Step:
+    """A step with momentum on all of ``arrays`` but the batch; ``loss_of`` takes the parameters and the batch."""
+    import jax
+    import jax.numpy as jnp
+
+    x, y = arrays.pop("x"), arrays.pop("y")
 
     def update(p: dict[str, Any], v: dict[str, Any], x: Any, y: Any) -> Any:
         loss, g = jax.value_and_grad(loss_of)(p, x, y)
-        v = jax.tree.map(lambda v, g: MOMENTUM * v - RATE * g, v, g)
+        v = jax.tree.map(lambda v, g: MOMENTUM * v - rate * g, v, g)
         return jax.tree.map(jnp.add, p, v), v, loss
 
     run = jax.jit(update, donate_argnums=(0, 1))
@@ -189,7 +214,8 @@ def _jax_training(problem: str, arrays: dict[str, Any]) -> Step:
 
     def step() -> Any:
         state[0], state[1], loss = run(*state, x, y)
-        jax.block_until_ready(state)
+        if wait:
+            jax.block_until_ready(state)
         return loss
 
     return step

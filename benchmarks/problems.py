@@ -41,40 +41,40 @@ def _normal(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.nda
     return (scale * rng.standard_normal(shape)).astype("float32")
 
 
-def chain(quick: bool) -> Data:
+def chain(quick: bool, elements: int = 10_000_000) -> Data:
     rng = np.random.default_rng(1)
-    n = 1_000_000 if quick else 10_000_000
+    n = min(elements, 1_000_000) if quick else elements
     return {"a": _normal(rng, n), "b": _normal(rng, n)}
 
 
-def rows(quick: bool) -> Data:
-    return {"x": _normal(np.random.default_rng(2), 512 if quick else 4096, 1024)}
+def rows(quick: bool, number: int = 4096, length: int = 1024) -> Data:
+    return {"x": _normal(np.random.default_rng(2), min(number, 512) if quick else number, length)}
 
 
 def long_vector(quick: bool) -> Data:
     return {"x": 3 + _normal(np.random.default_rng(3), 1_000_000 if quick else 10_000_000)}
 
 
-def _batch(rng: np.random.Generator, *image: int) -> Data:
-    return {"x": _normal(rng, 128, *image), "y": rng.integers(0, 10, 128)}
+def _batch(rng: np.random.Generator, number: int, *image: int) -> Data:
+    return {"x": _normal(rng, number, *image), "y": rng.integers(0, 10, number)}
 
 
 def _dense(rng: np.random.Generator, number: int, inputs: int, units: int) -> Data:
     return {f"W{number}": _normal(rng, inputs, units, scale=inputs**-0.5), f"b{number}": np.zeros(units, "float32")}
 
 
-def mlp(quick: bool) -> Data:
+def mlp(quick: bool, batch: int = 128) -> Data:
     rng = np.random.default_rng(4)
-    return _batch(rng, 784) | _dense(rng, 1, 784, 256) | _dense(rng, 2, 256, 256) | _dense(rng, 3, 256, 10)
+    return _batch(rng, batch, 784) | _dense(rng, 1, 784, 256) | _dense(rng, 2, 256, 256) | _dense(rng, 3, 256, 10)
 
 
-def lenet(quick: bool) -> Data:
+def lenet(quick: bool, batch: int = 128) -> Data:
     rng = np.random.default_rng(5)
     filters = {
         "K1": _normal(rng, 20, 1, 5, 5, scale=0.2), "c1": np.zeros(20, "float32"),
         "K2": _normal(rng, 50, 20, 5, 5, scale=0.045), "c2": np.zeros(50, "float32"),
     }  # fmt: skip
-    return _batch(rng, 1, 28, 28) | filters | _dense(rng, 1, 800, 256) | _dense(rng, 2, 256, 10)
+    return _batch(rng, batch, 1, 28, 28) | filters | _dense(rng, 1, 800, 256) | _dense(rng, 2, 256, 10)
 
 
 def two_vectors(quick: bool) -> Data:

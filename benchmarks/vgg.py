@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_peers import torch_vgg
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,7 +46,7 @@ def forward(batch: int, repeats: int, threads: int) -> dict[str, Any]:
     """VGG-19 on random weights in symc and, if it is installed, PyTorch with the same weights."""
     import symc
     import symc.tensor as T
-    from lasagne_like.layers import get_output
+    from lasagne_like.layers import get_all_params, get_output
     from lasagne_like.models import vgg19
 
     symc.config.threads = threads
@@ -63,37 +64,12 @@ def forward(batch: int, repeats: int, threads: int) -> dict[str, Any]:
     except ImportError:
         return found
     torch.set_num_threads(threads)
-    theirs = torch_vgg(net, torch)
+    given = {p.name: torch.tensor(p.get_value()) for p in get_all_params(net["prob"])} | {"x": torch.tensor(X)}
     with torch.no_grad():
-        given = torch.tensor(X)
-        expected = theirs(given).numpy()
-        found["torch_s"] = timed(lambda: theirs(given), repeats)
+        expected = torch.softmax(torch_vgg(given), 1).numpy()
+        found["torch_s"] = timed(lambda: torch.softmax(torch_vgg(given), 1), repeats)
     found["relative_difference"] = float(np.abs(ours - expected).max() / np.abs(expected).max())
     return found
-
-
-def torch_vgg(net: dict[str, Any], torch: Any) -> Any:
-    """The same network in PyTorch, with the same weights."""
-    functional = torch.nn.functional
-    steps = []
-    for name, layer in net.items():
-        if name.startswith("conv"):
-            w, b = (torch.tensor(p.get_value()) for p in (layer.W, layer.b))
-            steps.append(lambda h, w=w, b=b: functional.relu(functional.conv2d(h, w, b, padding=1)))
-        elif name.startswith("pool"):
-            steps.append(lambda h: functional.max_pool2d(h, 2))
-        elif name in ("fc6", "fc7", "fc8"):
-            w, b = (torch.tensor(p.get_value()) for p in (layer.W, layer.b))
-            after = (lambda z: z) if name == "fc8" else functional.relu
-            steps.append(lambda h, w=w, b=b, after=after: after(h.flatten(1) @ w + b))
-    steps.append(lambda h: torch.softmax(h, 1))
-
-    def run(h: Any) -> Any:
-        for step in steps:
-            h = step(h)
-        return h
-
-    return run
 
 
 def training(batch: int, repeats: int, threads: int) -> dict[str, Any]:
