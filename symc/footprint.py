@@ -114,8 +114,9 @@ class MemoryEstimate:
 def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
     """How much memory ``f`` takes when it is called with arguments of these shapes; nothing is run or allocated.
 
-    Memory of other functions does not count, nor do code, the stacks of threads, and copies of arguments that have to
-    be made because they are of another dtype or not C-contiguous. Working memory is kept for later calls.
+    Working memory is kept for later calls. What does not count: memory of other functions, and of this one for other
+    shapes; code and the stacks of threads; what cuBLAS keeps for all functions together; copies of arguments that must
+    be made because they are of another dtype or not C-contiguous.
 
     Parameters
     ----------
@@ -156,23 +157,27 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
 def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
     """An array of the shape that input ``k`` gets, which takes no memory; the array itself if its elements matter."""
     variable = f.inputs[k]
-    is_shape = isinstance(value, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in value)
-    if decisive:
-        if is_shape:
-            text = f"memory_estimate: the value of input {k} of {f.name}() decides how large others are"
-            raise TypeError(located(text, [variable], "give the value itself in the place of a shape"))
+    given = f"memory_estimate: input {k} of {f.name}()"
+    shape = _shape(value, variable.ndim)
+    if decisive and not isinstance(value, (tuple, list)):
         return f.convert(k, value)
-    if not is_shape and not hasattr(value, "shape"):
-        if isinstance(value, (int, float)) and variable.ndim == 0:
-            value = ()
-        else:
-            text = f"memory_estimate: input {k} of {f.name}() must be given by a shape or an array, got {value!r}"
-            raise TypeError(located(text, [variable], "write a shape as a tuple, such as (128, 784)"))
-    shape = tuple(int(n) for n in (value if is_shape else value.shape))
-    if any(n < 0 for n in shape):
-        raise TypeError(located(f"memory_estimate: input {k} of {f.name}() cannot have the shape {shape}", [variable]))
+    if decisive:
+        text = f"{given} decides how large others are"
+        raise TypeError(located(text, [variable], "give its value in the place of a shape"))
+    if shape is None or any(n < 0 for n in shape):
+        text = f"{given} must be given by a shape or an array, got {value!r}"
+        raise TypeError(located(text, [variable], "write a shape as a tuple, such as (128, 784)"))
     array = np.broadcast_to(np.zeros((), variable.dtype), shape)
     return array if len(shape) == variable.ndim else f.convert(k, array)
+
+
+def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
+    """The shape that is meant: by a shape, by something that has one, or by a number."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(int, value)) if all(isinstance(n, (int, np.integer)) for n in value) else None
+    if isinstance(value, (int, float)) and ndim == 0:
+        return ()
+    return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
 
 
 def _estimate(plan: Plan, shapes: Sequence[tuple[int, ...]] = ()) -> MemoryEstimate:
@@ -267,9 +272,13 @@ def _host_state() -> str:
         with open("/proc/self/statm") as file:
             held = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (ImportError, OSError, ValueError, AttributeError):
         return "the system does not tell how much is free"
-    return f"this process holds {held:,}, {free:,} are free"
+    limited = "" if limit == resource.RLIM_INFINITY else f", and {limit:,} of address space are allowed"
+    return f"this process holds {held:,}, {free:,} are free{limited}"
 
 
 def _human(n: int) -> str:

@@ -24,6 +24,8 @@ __all__ = ["Device", "DeviceMemoryError", "current", "problem"]
 
 LEAST = 16
 """Bytes of the smallest block of memory."""
+IDLE = 64 << 20
+"""Bytes of blocks that may wait for their next use even where less than that is in use."""
 FLYING = 64 << 20
 """Bytes of page-locked memory from which copies may be under way at once."""
 
@@ -180,18 +182,23 @@ class Device:
         return int(self._pool.alloc_size(self._pool.bin_number(max(nbytes, LEAST))))
 
     def empty(self, nbytes: int) -> Memory:
-        """Fresh memory from the pool; within ``with device:``."""
+        """Fresh memory from the pool; within ``with device:``.
+
+        What was given back waits in the pool for the next use of its size; but when the pool has to grow and more waits
+        than is in use, that goes back to the GPU. So shapes that change with every call do not fill it.
+        """
         nbytes = max(nbytes, LEAST)
-        limit = config.cuda_memory
+        limit, before = config.cuda_memory, self.held
         if limit and not self._pool.held_blocks and self.held + self.block(nbytes) > limit:
             raise DeviceMemoryError(nbytes, self.held, max(limit - self.held, 0))
         memory = self._allocate(nbytes)
-        if limit and self.held > limit:  # none of the blocks that wait was of this size
+        over = limit and self.held > limit
+        if over or self.held > before and self.held - self.active > max(self.active, IDLE):
+            self._pool.free_held()  # none of the blocks that wait was of this size: perhaps none ever will be
+        if over and self.held > limit:
+            del memory
             self._pool.free_held()
-            if self.held > limit:
-                del memory
-                self._pool.free_held()
-                raise DeviceMemoryError(nbytes, self.held, max(limit - self.held, 0))
+            raise DeviceMemoryError(nbytes, self.held, max(limit - self.held, 0))
         return memory
 
     def _allocate(self, nbytes: int) -> Memory:
