@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import lasagne_like
+import symc
 from lasagne_like.datasets import Digits, load_mnist, offer_download
 from lasagne_like.io import save_weights
 from lasagne_like.layers import (
@@ -86,6 +87,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     add("--limit", type=int, help="use only so many training digits, for a quick look")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="output folder (default: %(default)s)")
+    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -114,6 +116,7 @@ def draw(out: Path, model: str, trainer: Trainer, title: str) -> None:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Train, test, save and draw; return what came out."""
     options = parse(argv)
+    symc.config.device = options.device
     recipe = RECIPES[options.model]
     epochs = recipe.epochs if options.epochs is None else options.epochs
     digits = load(options.data, options.download).limit(options.limit)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import lasagne_like
+import symc
 from lasagne_like.datasets import Digits, load_mnist
 from lasagne_like.init import HeNormal
 from lasagne_like.io import save_weights
@@ -45,6 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--limit", type=int, help="use only so many training digits, for a quick look")
     add("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="output folder (default: %(default)s)")
+    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -138,6 +140,7 @@ def draw_curve(path: Path, counts: list[int], errors: dict[str, np.ndarray]) -> 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Learn, transfer, print and draw; return the errors, each of shape (counts, draws)."""
     options = parse(argv)
+    symc.config.device = options.device
     if any(count % 5 or count < 5 for count in options.counts):
         raise SystemExit(f"--counts {options.counts}: expected multiples of 5, for as many digits of each class")
     began = time.perf_counter()

@@ -45,6 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--repeat", type=int, default=3, help="timed runs (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of the random weights (default: %(default)s)")
     add("--cache", metavar="DIR", type=Path, default=Path("runs"), help="where downloads go (default: %(default)s)")
+    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -87,6 +88,7 @@ def load(options: argparse.Namespace, network: dict) -> list[str]:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Build, load, classify and time; return the probabilities, the best classes and the seconds."""
     options = parse(argv)
+    symc.config.device = options.device
     lasagne_like.random.set_rng(np.random.RandomState(options.seed))
     if options.photo is None:
         pixels = np.random.RandomState(options.seed).randint(0, 256, (256, 256, 3))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import symc
 from lasagne_like.io import load_weights, save_weights
 from lasagne_like.models import small_vgg
 
@@ -44,6 +45,15 @@ def test_mnist(model, most, tmp_path, capsys):
     }
     network = mnist.RECIPES[model].build()
     assert load_weights(result["model"], network).matches
+
+
+def test_mnist_on_the_gpu(emulated_device, tmp_path, capsys):
+    arguments = ["--model", "fc64", "--limit", "300", "--epochs", "1", "--out", str(tmp_path)]
+    errors = []
+    for device in ("cuda", "cpu"):
+        with symc.config.change(device="c"):  # the example sets it; the test puts it back
+            errors.append(load("mnist").main([*arguments, "--device", device])["test_error"])
+    assert abs(errors[0] - errors[1]) < 0.02
 
 
 @pytest.mark.parametrize(
