@@ -239,7 +239,8 @@ def check(options: argparse.Namespace, links: Path, started: float) -> int:
     record["seconds"] = time.monotonic() - started
     if not options.emulate:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        text = json.dumps(record, indent=1).replace(str(ROOT) + os.sep, "")
+        options.json.write_text(text + "\n")
     print("\n".join(gpu_table.lines(record, options.emulate, None if options.emulate else options.json)))
     return 0
 

@@ -39,7 +39,8 @@ def measure(library: Library, step: Any, tiny: bool) -> list[float]:
         step()
         library.wait()
         first = perf_counter() - start
-        blocks, calls = BLOCKS, 3 if first > BLOCK_SECONDS else max(3, min(2000, int(BLOCK_SECONDS / first)))
+        blocks = BLOCKS if first < 3 * BLOCK_SECONDS else 3
+        calls = max(1, min(2000, int(BLOCK_SECONDS / first)))
         for _ in range(calls):  # clocks rise, recordings are made
             step()
         library.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -215,3 +216,21 @@ def test_the_table():
     everything = {**record, "speed": {"symc": {"version": "", "problems": full}}}
     assert len(table.lines(everything, True, None)) < 40
     json.dumps(record)
+
+
+# --- docs/gpu.md ------------------------------------------------------------------------------------------------------
+
+
+PAGE = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+
+
+def test_examples_of_the_page(emulated_device):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(blocks) >= 2
+    with symc.config.change(device="c"):
+        exec(compile("\n".join(blocks), "docs/gpu.md", "exec"), {"__name__": "page"})
+
+
+def test_the_page_knows_all_settings():
+    listed = set(re.findall(r"^\| `(cuda_\w+)` \|", PAGE, re.MULTILINE))
+    assert listed == {name for name in vars(symc.config) if name.startswith("cuda_")}
