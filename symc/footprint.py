@@ -151,7 +151,7 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
     values = f.bind(values, {key: value for key, value in named.items() if not isinstance(key, Variable)})
     decisive = set(graph_inputs(list(core.settled.values.values())))
     arrays = [_stand_in(f, k, value, core.settled.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)]
-    return _estimate(core.plan(arrays), [a.shape for a in arrays])
+    return _estimate(core.plan(arrays))
 
 
 def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
@@ -180,12 +180,13 @@ def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
     return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
 
 
-def _estimate(plan: Plan, shapes: Sequence[tuple[int, ...]] = ()) -> MemoryEstimate:
+def _estimate(plan: Plan, plain: bool = False) -> MemoryEstimate:
+    """``plain`` does without the back end."""
     core = plan.core
     owner, buffers = core.owner, core.program.buffers
     known = [tuple(int(dims.evaluate(d, plan.symbols)) for d in b.shape) for b in buffers]
     sizes = [int(np.prod(s, dtype="int64")) * np.dtype(b.dtype).itemsize for s, b in zip(known, buffers)]
-    offered = getattr(owner.backend, "footprint", None)
+    offered = None if plain else getattr(owner.backend, "footprint", None)
     memory: Memory = _plain(buffers, sizes) if offered is None else offered(core.executable, plan.dims)
     rows: list[TensorMemory] = []
     added = 0
@@ -247,7 +248,7 @@ def explained(problem: MemoryError, plan: Plan) -> MemoryError:
     try:
         estimate = _estimate(plan)
     except Exception:  # so little is left that not even this can be found out
-        return problem
+        estimate = _estimate(plan, plain=True)
     if core.space is HOST:
         text += f"; {_host_state()}"
     lines = [f"{core.owner.name}(): {text}", f"  the call needs {_human(estimate.peak)}; most of it goes to"]

@@ -274,6 +274,27 @@ f(some[0]), g(some[1])
     assert done.stdout.count("of address space are allowed") == 2 and done.stdout.count("1.6 GB  result") == 2
 
 
+def test_no_room_even_to_find_out():
+    """A routine that would want 8 GB of scratch memory where there is room for none of it."""
+    if symc.function([], []).device != "c" or sys.platform != "linux":
+        pytest.skip("needs Linux and a C compiler")
+    text = """
+import resource
+import symc, symc.tensor as T
+x, y = T.tensor4("x"), T.tensor4("y")
+f = symc.function([x, y], T.grad((T.nnet.conv2d(x, y) ** 2).sum(), y))
+shapes = [(1, 1 << 14, 64, 64), (1 << 14, 1 << 14, 5, 5)]
+assert symc.memory_estimate(f, shapes).parts["scratch"] > 8e9
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, -1))
+try:
+    symc.memory_estimate(f, shapes)
+except MemoryError as reason:
+    print(reason)
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert done.returncode == 0 and "no room to find out" in done.stdout, done.stdout + done.stderr
+
+
 def test_no_room_on_the_gpu(fresh_gpu):
     from cuda_emulator import emulator
 

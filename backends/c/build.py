@@ -24,8 +24,9 @@ ffi.cdef("""
     int64_t symc_entry(void **, const int64_t *);
     int symc_num_threads(void);
     void symc_set_num_threads(int);
-    void symc_measure_begin(void);
-    void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+    int symc_measure_begin(void);
+    int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
+    int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
     size_t symc_measured(void);
     void symc_measure_end(void);
     extern double symc_times[];

@@ -31,7 +31,7 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     library = runtime()
     scratch: list[tuple[Step, int]] = []
     before = 0
-    library.symc_measure_begin()
+    _check(library.symc_measure_begin())
     try:
         for step in program.steps:
             known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
@@ -55,11 +55,16 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
         if isinstance(s, Alloc):
             if s.name in slots:
                 nbytes = int(evaluate(s.size, dict(known))) * np.dtype(s.dtype).itemsize
-                library.symc_measure_scratch(slots[s.name], nbytes, n, grain)
+                _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
         params = ffi.new("int64_t[]", [int(evaluate(p, dict(known))) for p in s.params])
         nothing = ffi.new("void *[]", len(s.buffers))
-        getattr(library, f"symc_{s.name}")(nothing, params)
+        _check(library.symc_measure_call(ffi.addressof(library, f"symc_{s.name}"), nothing, params))
+
+
+def _check(measured: int) -> None:
+    if not measured:
+        raise MemoryError("there is no room to find out how much memory a call would take")
 
 
 def _requests(body: Sequence[Any], loop: For | None) -> Iterator[tuple[Alloc | Call, For | None]]:

@@ -3,6 +3,7 @@
 #include "scratch.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@ typedef block block_table[SYMC_SCRATCH_SLOTS];
 static _Thread_local block *thread_blocks;
 static _Thread_local block_table *imagined; /* by thread: the blocks of a measurement; NULL when there is none */
 static _Thread_local int imagined_thread, imagined_loop;
+static _Thread_local jmp_buf no_room; /* where a measurement ends that finds no memory */
 static pthread_key_t blocks_key;
 static pthread_once_t blocks_key_once = PTHREAD_ONCE_INIT;
 
@@ -44,6 +46,8 @@ static void make_key(void) { pthread_key_create(&blocks_key, free_blocks); }
 
 static void out_of_memory(size_t bytes)
 {
+    if (imagined)
+        longjmp(no_room, 1);
     fprintf(stderr, "symc: no memory for %zu bytes of scratch space; use smaller batches or fewer threads\n", bytes);
     abort();
 }
@@ -53,7 +57,12 @@ static void out_of_memory(size_t bytes)
 static int map_block(block *b, size_t bytes)
 {
     size_t unit = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE, mapped = bytes + unit;
-    void *map = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+    if (imagined) /* more than the system could give can be measured, too */
+        flags |= MAP_NORESERVE;
+#endif
+    void *map = mmap(NULL, mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (map == MAP_FAILED)
         return 0;
     uintptr_t start = ((uintptr_t)map + unit - 1) / unit * unit;
@@ -103,11 +112,19 @@ void *symc_scratch(int slot, size_t bytes)
 
 int symc_is_measuring(void) { return imagined != NULL; }
 
-void symc_measure_begin(void)
+int symc_measure_begin(void)
 {
     imagined = calloc(SYMC_MAX_THREADS, sizeof *imagined);
-    if (!imagined)
-        out_of_memory(SYMC_MAX_THREADS * sizeof *imagined);
+    return imagined != NULL;
+}
+
+int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p)
+{
+    imagined_thread = imagined_loop = 0;
+    if (setjmp(no_room))
+        return 0;
+    call(bufs, p);
+    return 1;
 }
 
 void symc_measure_loop(symc_task fn, void *arg, int width)
@@ -135,9 +152,13 @@ static void ask(void *arg, int64_t begin, int64_t end)
     symc_scratch(((request *)arg)->slot, ((request *)arg)->bytes);
 }
 
-void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain)
+int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain)
 {
+    imagined_thread = imagined_loop = 0;
+    if (setjmp(no_room))
+        return 0;
     symc_parallel(ask, &(request){slot, bytes}, n, grain);
+    return 1;
 }
 
 size_t symc_measured(void)

@@ -53,15 +53,20 @@ enum {
  * has no memory left: generated code has no way to go on. */
 SYMC_API void *symc_scratch(int slot, size_t bytes);
 
+/* A library call, as declared below. */
+typedef void (*symc_call)(void *const *bufs, const int64_t *p);
+
 /* How much scratch memory work takes, found out without doing it. From symc_measure_begin() to symc_measure_end(),
  * parallel loops of this thread run their tasks on empty ranges, once for each thread that would take part, and scratch
- * comes from blocks that are set aside for these threads. Library calls may be made with null pointers for arrays: what
- * they do outside of tasks touches only scratch.
+ * comes from blocks that are set aside for these threads.
  *
- * symc_measured() is the bytes of all blocks of all threads so far. symc_measure_scratch() stands for a parallel loop
- * over [0, n) whose iterations ask for `bytes` in `slot`. */
-SYMC_API void symc_measure_begin(void);
-SYMC_API void symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+ * symc_measure_call() makes a library call, with null pointers for arrays if need be: what it does outside of tasks
+ * touches only scratch. symc_measure_scratch() stands for a parallel loop over [0, n) whose iterations ask for `bytes`
+ * in `slot`. symc_measured() is the bytes of all blocks of all threads so far. What returns int returns 0 when there is
+ * not even room for measuring. */
+SYMC_API int symc_measure_begin(void);
+SYMC_API int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p);
+SYMC_API int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
 SYMC_API size_t symc_measured(void);
 SYMC_API void symc_measure_end(void);
 
