@@ -223,6 +223,8 @@ def check(options: argparse.Namespace, links: Path, started: float) -> int:
 
     given = environment(links, options.emulate)
     found = look(given)
+    if "emulated" in found.get("found", {}).get("GPU", "") and not options.emulate:
+        found = {"ok": False, "problem": "the GPU is the tests' emulated one, and --emulate was not given"}
     if not found["ok"]:
         print(f"No GPU can be used here, so nothing was measured: {found['problem']}.")
         return 3 if options.require else 0

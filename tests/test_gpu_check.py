@@ -55,6 +55,13 @@ def test_with_a_driver_that_fails(tmp_path):
     assert "nothing was measured: " in done.stdout and "Traceback" not in done.stdout
 
 
+def test_an_emulated_gpu_is_never_taken_for_a_real_one(emulated_device, tmp_path):
+    options = ["--json", tmp_path / "gpu.json", "--wheels", tmp_path / "none", "--require", "--parts", "accuracy"]
+    done = run(*options, SYMC_CUDA_LIBRARIES=str(emulated_device))
+    assert done.returncode == 3 and not (tmp_path / "gpu.json").exists()
+    assert "nothing was measured: the GPU is the tests' emulated one" in done.stdout
+
+
 def test_all_of_it_on_the_emulated_gpu(emulated_device, tmp_path):
     str(emulated_device)
     problems = ["chain_10M", "lenet_128", "overhead", "copy", "conv_3_64_224_data", "vgg_8_tf32"]
