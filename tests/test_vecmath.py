@@ -89,8 +89,9 @@ def loops(name, arity, t):
     arguments = ", ".join(f"const {s} *{i}" for i in inputs)
     tail = ", ".join(f"vload_n_{t}({i} + j, left)" for i in inputs)
     return (
-        f"void v_{name}_{t}({arguments}, {s} *out, int64_t n) {{ for (int64_t j = 0; j < n; j += 16) {{"
-        f" int64_t left = n - j < 16 ? n - j : 16; vstore_n_{t}(out + j, vm_{name}_{t}({tail}), left); }} }}\n"
+        f"void v_{name}_{t}({arguments}, {s} *out, int64_t n) {{ for (int64_t j = 0; j < n; j += VM_LANES) {{"
+        f" int64_t left = n - j < VM_LANES ? n - j : VM_LANES;"
+        f" vstore_n_{t}(out + j, vm_{name}_{t}({tail}), left); }} }}\n"
         f"void s_{name}_{t}({arguments}, {s} *out, int64_t n) {{ for (int64_t j = 0; j < n; j++)"
         f" out[j] = sm_{name}_{t}({', '.join(i + '[j]' for i in inputs)}); }}\n"
     )

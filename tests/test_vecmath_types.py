@@ -1,4 +1,4 @@
-"""Vectors of sixteen lanes of every type: memory, comparisons, selections, reductions and conversions."""
+"""Vectors of every type: memory, comparisons, selections, reductions and conversions."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def cast_text(a, b):
         f"void cast_{a}_{b}(const {CTYPES[a]} *p, {CTYPES[b]} *q)"
         f" {{ vstore_{b}(q, vcast_{a}_{b}(vload_{a}(p))); }}\n"
         f"void scalar_{a}_{b}(const {CTYPES[a]} *p, {CTYPES[b]} *q)"
-        f" {{ for (int i = 0; i < 16; i++) q[i] = ({CTYPES[b]})p[i]; }}\n"
+        f" {{ for (int i = 0; i < VM_LANES; i++) q[i] = ({CTYPES[b]})p[i]; }}\n"
     )
 
 
@@ -57,6 +57,7 @@ def cast_text(a, b):
 def helpers(request, tmp_path_factory):
     require(request.param)
     text = "".join(memory_text(t) for t in CTYPES) + "".join(cast_text(a, b) for a in CTYPES for b in CTYPES)
+    text += "void lanes(int32_t *p) { *p = VM_LANES; }\n"
     text += "void iota(int32_t *p, int64_t *q) { vstore_i32(p, viota_i32()); vstore_i64(q, viota_i64()); }\n"
     text += "void any(const int32_t *p, const int64_t *q, int32_t *out)"
     text += " { out[0] = vany_i32(vload_i32(p)); out[1] = vany_i64(vload_i64(q)); }\n"
@@ -68,7 +69,16 @@ def helpers(request, tmp_path_factory):
     return build(text, request.param, tmp_path_factory.mktemp("helpers"))
 
 
-def numbers(t, seed, count=16):
+@pytest.fixture(scope="module")
+def lanes(helpers):
+    """How many lanes the vectors have: as many as floats fit a register."""
+    count = np.zeros(1, np.int32)
+    helpers("lanes", count)
+    assert count[0] in (4, 8, 16)
+    return int(count[0])
+
+
+def numbers(t, seed, count):
     """Random numbers over the whole range of an integer type; of a float type, around one."""
     rng, dtype = np.random.default_rng(seed), DTYPES[t]
     if dtype.kind == "f":
@@ -84,10 +94,10 @@ def aligned(dtype, count):
 
 
 @pytest.mark.parametrize("t", CTYPES)
-def test_whole_vectors_travel_unchanged(helpers, t):
-    x = numbers(t, 1, 17)[1:]
+def test_whole_vectors_travel_unchanged(helpers, lanes, t):
+    x = numbers(t, 1, lanes + 1)[1:]
     for name in ("copy", "stream"):
-        out = aligned(DTYPES[t], 16)
+        out = aligned(DTYPES[t], lanes)
         helpers(f"{name}_{t}", x, out)
         np.testing.assert_array_equal(out, x)
     value = -0.0 if t in FLOATS else int(x[0])
@@ -96,55 +106,56 @@ def test_whole_vectors_travel_unchanged(helpers, t):
 
 
 @pytest.mark.parametrize("t", CTYPES)
-def test_partial_moves_touch_the_first_lanes_alone(helpers, t):
-    x = numbers(t, 2)
-    for n in range(17):
-        out = np.full(16, 7, DTYPES[t])
+def test_partial_moves_touch_the_first_lanes_alone(helpers, lanes, t):
+    x = numbers(t, 2, lanes)
+    for n in range(lanes + 1):
+        out = np.full(lanes, 7, DTYPES[t])
         helpers(f"load_n_{t}", x, out, n)
-        np.testing.assert_array_equal(out, np.where(np.arange(16) < n, x, 0).astype(DTYPES[t]))
-        out = np.full(16, 7, DTYPES[t])
+        np.testing.assert_array_equal(out, np.where(np.arange(lanes) < n, x, 0).astype(DTYPES[t]))
+        out = np.full(lanes, 7, DTYPES[t])
         helpers(f"store_n_{t}", x, out, n)
-        np.testing.assert_array_equal(out, np.where(np.arange(16) < n, x, 7).astype(DTYPES[t]))
+        np.testing.assert_array_equal(out, np.where(np.arange(lanes) < n, x, 7).astype(DTYPES[t]))
 
 
 @pytest.mark.parametrize("t", CTYPES)
 @pytest.mark.parametrize("stride", [1, 3, 0, -2])
-def test_strided_moves(helpers, t, stride):
+def test_strided_moves(helpers, lanes, t, stride):
+    few, most = lanes // 3, lanes - 1
     source = numbers(t, 3, 64)
     start = 32 if stride < 0 else 0
-    places = start + stride * np.arange(16)
-    out = np.zeros(16, DTYPES[t])
+    places = start + stride * np.arange(lanes)
+    out = np.zeros(lanes, DTYPES[t])
     helpers(f"gather_{t}", source[start:], out, stride)
     np.testing.assert_array_equal(out, source[places])
-    helpers(f"gather_n_{t}", source[start:], out, stride, 5)
-    np.testing.assert_array_equal(out, np.where(np.arange(16) < 5, source[places], 0).astype(DTYPES[t]))
+    helpers(f"gather_n_{t}", source[start:], out, stride, few)
+    np.testing.assert_array_equal(out, np.where(np.arange(lanes) < few, source[places], 0).astype(DTYPES[t]))
     helpers(f"index_{t}", source, places.astype(np.int64), out)
     np.testing.assert_array_equal(out, source[places])
-    helpers(f"index_n_{t}", source, places.astype(np.int64), out, 9)
-    np.testing.assert_array_equal(out, np.where(np.arange(16) < 9, source[places], 0).astype(DTYPES[t]))
+    helpers(f"index_n_{t}", source, places.astype(np.int64), out, most)
+    np.testing.assert_array_equal(out, np.where(np.arange(lanes) < most, source[places], 0).astype(DTYPES[t]))
     if stride:
         target, expected = np.zeros(64, DTYPES[t]), np.zeros(64, DTYPES[t])
-        expected[places] = source[:16]
+        expected[places] = source[:lanes]
         helpers(f"scatter_{t}", source, target[start:], stride)
         np.testing.assert_array_equal(target, expected)
         target[:] = expected[:] = 0
-        expected[places[:5]] = source[:5]
-        helpers(f"scatter_n_{t}", source, target[start:], stride, 5)
+        expected[places[:few]] = source[:few]
+        helpers(f"scatter_n_{t}", source, target[start:], stride, few)
         np.testing.assert_array_equal(target, expected)
 
 
 @pytest.mark.parametrize("t", CTYPES)
-def test_comparisons_selection_and_extrema(helpers, t):
-    a, b = numbers(t, 4), numbers(t, 5)
+def test_comparisons_selection_and_extrema(helpers, lanes, t):
+    a, b = numbers(t, 4, lanes), numbers(t, 5, lanes)
     b[::3] = a[::3]
     if t in FLOATS:
-        a[1], b[2], a[4], b[4] = [np.nan] * 4
+        a[1], b[2], a[-1], b[-1] = [np.nan] * 4
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        mask = np.zeros(16, DTYPES[MASKS[t]])
+        mask = np.zeros(lanes, DTYPES[MASKS[t]])
         helpers(f"{name}_{t}", a, b, mask)
         expected = getattr(a, f"__{name}__")(b)
         np.testing.assert_array_equal(mask, -expected.astype(mask.dtype))
-        out = np.zeros(16, DTYPES[t])
+        out = np.zeros(lanes, DTYPES[t])
         helpers(f"select_{t}", mask, a, b, out)
         np.testing.assert_array_equal(out, np.where(expected, a, b))
     for name, function in (("min", np.minimum), ("max", np.maximum)):
@@ -153,9 +164,10 @@ def test_comparisons_selection_and_extrema(helpers, t):
 
 
 def tree(function, x):
-    """The order of the reductions: lane i with lane i + 8, then i + 4, i + 2, i + 1."""
-    for half in (8, 4, 2, 1):
-        x = function(x[:half], x[half : 2 * half])
+    """The order of the reductions: lane i with the one half of all lanes further, until one is left."""
+    while len(x) > 1:
+        half = len(x) // 2
+        x = function(x[:half], x[half:])
     return x[0]
 
 
@@ -163,13 +175,13 @@ def tree(function, x):
 @pytest.mark.parametrize(
     "name, function", [("add", np.add), ("mul", np.multiply), ("min", np.minimum), ("max", np.maximum)]
 )
-def test_reductions_follow_one_tree_on_every_machine(helpers, t, name, function):
+def test_reductions_follow_one_tree(helpers, lanes, t, name, function):
     for seed in range(5):
-        x, out = numbers(t, seed), np.zeros(1, DTYPES[t])
+        x, out = numbers(t, seed, lanes), np.zeros(1, DTYPES[t])
         helpers(f"reduce_{name}_{t}", x, out)
         assert out[0] == tree(function, x)
     if t in FLOATS:
-        for lane in range(16):
+        for lane in range(lanes):
             x[:] = 1
             x[lane] = np.nan
             helpers(f"reduce_{name}_{t}", x, out)
@@ -177,37 +189,39 @@ def test_reductions_follow_one_tree_on_every_machine(helpers, t, name, function)
 
 
 @pytest.mark.parametrize("a", CTYPES)
-def test_conversions_agree_with_those_of_scalars(helpers, a):
+def test_conversions_agree_with_those_of_scalars(helpers, lanes, a):
     for b in CTYPES:
-        x = numbers(a, 6)
+        x = numbers(a, 6, 16)
         if a in FLOATS:
             limits = {"f": 1e30, "i": 2.0 ** (int(b[1:]) - 2), "u": 2.0 ** (int(b[1:]) - 1)}[b[0]]
             x = np.concatenate([[-1.5, 2.5, -0.5, 0.99], np.random.default_rng(1).uniform(-limits, limits, 12)])
             x = (abs(x) if b[0] == "u" else x).astype(DTYPES[a])
         vector, scalar = np.zeros((2, 16), DTYPES[b])
-        helpers(f"cast_{a}_{b}", x, vector)
-        helpers(f"scalar_{a}_{b}", x, scalar)
+        for k in range(0, 16, lanes):
+            helpers(f"cast_{a}_{b}", x[k:], vector[k:])
+            helpers(f"scalar_{a}_{b}", x[k:], scalar[k:])
         np.testing.assert_array_equal(vector, scalar, err_msg=f"{a} to {b}")
 
 
-def test_lane_numbers_and_any(helpers):
-    p, q, out = np.zeros(16, np.int32), np.zeros(16, np.int64), np.zeros(2, np.int32)
+def test_lane_numbers_and_any(helpers, lanes):
+    p, q, out = np.zeros(lanes, np.int32), np.zeros(lanes, np.int64), np.zeros(2, np.int32)
     helpers("any", p, q, out)
     assert (out == 0).all()
     helpers("iota", p, q)
-    np.testing.assert_array_equal([p, q], [np.arange(16)] * 2)
-    for lane in range(16):
+    np.testing.assert_array_equal([p, q], [np.arange(lanes)] * 2)
+    for lane in range(lanes):
         p[:] = q[:] = 0
-        p[lane] = q[15 - lane] = -1
+        p[lane] = q[-1 - lane] = -1
         helpers("any", p, q, out)
         assert (out != 0).all()
 
 
 @pytest.mark.parametrize("t", FLOATS)
-def test_classification(helpers, t):
+def test_classification(helpers, lanes, t):
     x = edges(DTYPES[t])[:16].copy()
     nan, inf = np.zeros((2, 16), DTYPES[MASKS[t]])
-    helpers(f"isnan_{t}", x, nan, inf)
+    for k in range(0, 16, lanes):
+        helpers(f"isnan_{t}", x[k:], nan[k:], inf[k:])
     np.testing.assert_array_equal(nan, -np.isnan(x).astype(nan.dtype))
     np.testing.assert_array_equal(inf, -np.isinf(x).astype(inf.dtype))
 

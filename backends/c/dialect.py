@@ -11,7 +11,8 @@ C = Dialect(
     nan={"float32": '__builtin_nanf("")', "float64": '__builtin_nan("")'},
     infinity={"float32": "__builtin_inff()", "float64": "__builtin_inf()"},
 )
-LANES = 16
+LANES = "VM_LANES"
+"""Iterations that vector code makes at once: as many floats as a register holds, which the run-time's headers know."""
 MASK = {dtype: f"i{8 if dtype == 'bool' else BITS[dtype]}" for dtype in TAG}
 """The integer vector that holds a comparison's result for operands of a dtype: lanes of 0 or -1, as wide as theirs."""
 

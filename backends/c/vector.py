@@ -1,6 +1,6 @@
-"""Vector code for ``simd`` loops: sixteen iterations at a time, and the rest with lanes switched off.
+"""Vector code for ``simd`` loops: a register's floats at a time, and the rest with lanes switched off.
 
-A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of 16
+A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of ``LANES``
 lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
 """
 
@@ -35,7 +35,7 @@ def can_vectorise(loop: For) -> bool:
 
 
 class _Body:
-    """Emits the loop's body once, for lanes [i, i + 16) or the first ``left`` of them."""
+    """Emits the loop's body once, for lanes [i, i + LANES) or the first ``left`` of them."""
 
     def __init__(self, loop: For, scalar, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
         self.loop = loop
@@ -188,7 +188,7 @@ class _Body:
             else:
                 self.add(f"vstore_{tag}({pointer} + {start}, {text});")
             return
-        lanes = "left" if self.partial else str(LANES)
+        lanes = "left" if self.partial else LANES
         if stride is None:
             each = f"for (int l = 0; l < {lanes}; l++) {pointer}[at[l]] = of[l];"
             self.add(f"{{ const v_i64 at = {vector}; const v_{tag} of = {text}; {each} }}")
@@ -294,10 +294,10 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
         return b.lines
 
     if unroll > 1:
-        lines.append(f"for (; {loop.index} + {LANES * unroll} <= end; {loop.index} += {LANES * unroll}) {{")
+        lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end; {loop.index} += {unroll} * {LANES}) {{")
         for copy in range(unroll):
             position = loop.index if copy == 0 else f"i_{copy}"
-            lines.append("{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {LANES * copy};")
+            lines.append("{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {copy} * {LANES};")
             lines += body(copy, False, position)
             lines.append("}")
         lines.append("}")

@@ -9,7 +9,7 @@
 #define SX_LANES2(NAME, T)                                                                \
     VM_OUTLINE v_##T vx_##NAME##_##T(v_##T a, v_##T b) {                                  \
         v_##T r;                                                                          \
-        for (int i = 0; i < 16; i++) r[i] = sx_##NAME##_##T(a[i], b[i]);                  \
+        for (int i = 0; i < VM_LANES; i++) r[i] = sx_##NAME##_##T(a[i], b[i]);                  \
         return r;                                                                         \
     }
 /* Division rounds down and the remainder has the sign of the divisor; by zero both give 0, as NumPy's do. */

@@ -64,6 +64,16 @@ VM_INLINE v_f64 vclamp_f64(v_f64 x, double low, double high) {
     vu_f64 u = {x}, l = {vset1_f64(low)}, h = {vset1_f64(high)}, r;
     VM_EACH(128, VM_PIECE_CLAMP, f64) return r.v;
 }
+#elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+/* These give the second operand where one is a NaN. */
+VM_INLINE v_f32 vclamp_f32(v_f32 x, float low, float high) {
+    return __builtin_ia32_maxps256(vset1_f32(low), __builtin_ia32_minps256(vset1_f32(high), x));
+}
+#define VM_PIECE_CLAMP(i, T) r.p[i] = __builtin_ia32_maxpd256(l.p[i], __builtin_ia32_minpd256(h.p[i], u.p[i]));
+VM_INLINE v_f64 vclamp_f64(v_f64 x, double low, double high) {
+    vu_f64 u = {x}, l = {vset1_f64(low)}, h = {vset1_f64(high)}, r;
+    VM_EACH(128, VM_PIECE_CLAMP, f64) return r.v;
+}
 #else
 #define VM_DEFINE_CLAMP(T, S)                                             \
     VM_INLINE v_##T vclamp_##T(v_##T x, S low, S high) {                  \
@@ -162,11 +172,11 @@ VM_INLINE v_f64 vm_sqrt_f64(v_f64 x) {
 #define VM_LANE_SQRT_F64(i) r[i] = __builtin_sqrt(x[i]);
 VM_INLINE v_f32 vm_sqrt_f32(v_f32 x) {
     v_f32 r = x;
-    VM_LANES16(VM_LANE_SQRT_F32) return r;
+    VM_EACH_LANE(VM_LANE_SQRT_F32) return r;
 }
 VM_INLINE v_f64 vm_sqrt_f64(v_f64 x) {
     v_f64 r = x;
-    VM_LANES16(VM_LANE_SQRT_F64) return r;
+    VM_EACH_LANE(VM_LANE_SQRT_F64) return r;
 }
 #endif
 VM_INLINE v_f32 vm_rsqrt_f32(v_f32 x) { return 1.0f / vm_sqrt_f32(x); }
@@ -235,13 +245,13 @@ VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
 #define VM_LANEWISE_1(NAME, T, S)                                  \
     VM_OUTLINE v_##T vm_##NAME##_##T(v_##T x) {                    \
         vu_##T u = {x};                                            \
-        for (int i = 0; i < 16; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i]); \
+        for (int i = 0; i < VM_LANES; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i]); \
         return u.v;                                                \
     }
 #define VM_LANEWISE_2(NAME, T, S)                                  \
     VM_OUTLINE v_##T vm_##NAME##_##T(v_##T a, v_##T b) {           \
         vu_##T u = {a}, w = {b};                                   \
-        for (int i = 0; i < 16; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i], w.lane[i]); \
+        for (int i = 0; i < VM_LANES; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i], w.lane[i]); \
         return u.v;                                                \
     }
 /* The scalar form of a vector function is one lane of it, so that both give the same bits. */

@@ -181,7 +181,7 @@ VM_INLINE v_f32 vcos_kernel_f32(v_f32 r) {
 #define VM_DEFINE_FAR(NAME)                                                        \
     VM_OUTLINE v_f32 v##NAME##_far_f32(v_f32 x) {                                  \
         vu_f32 u = {x};                                                            \
-        for (int i = 0; i < 16; i++) u.lane[i] = __builtin_##NAME##f(u.lane[i]);   \
+        for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_##NAME##f(u.lane[i]);   \
         return u.v;                                                                \
     }
 VM_DEFINE_FAR(sin)

@@ -209,13 +209,13 @@ VM_INLINE v_f64 vcos_kernel_f64(v_f64 r, v_f64 low) {
 
 VM_OUTLINE v_f64 vsin_far_f64(v_f64 x) {
     vu_f64 u = {x};
-    for (int i = 0; i < 16; i++) u.lane[i] = __builtin_sin(u.lane[i]);
+    for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_sin(u.lane[i]);
     return u.v;
 }
 
 VM_OUTLINE v_f64 vcos_far_f64(v_f64 x) {
     vu_f64 u = {x};
-    for (int i = 0; i < 16; i++) u.lane[i] = __builtin_cos(u.lane[i]);
+    for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_cos(u.lane[i]);
     return u.v;
 }
 

@@ -74,7 +74,7 @@ VM_INLINE v_f32 vm_pow_f32(v_f32 a, v_f32 b) {
 
 VM_OUTLINE v_f32 vfmod_far_f32(v_f32 a, v_f32 b) {
     vu_f32 x = {a}, y = {b};
-    for (int i = 0; i < 16; i++) x.lane[i] = __builtin_fmodf(x.lane[i], y.lane[i]);
+    for (int i = 0; i < VM_LANES; i++) x.lane[i] = __builtin_fmodf(x.lane[i], y.lane[i]);
     return x.v;
 }
 

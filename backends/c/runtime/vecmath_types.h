@@ -1,7 +1,8 @@
-/* Vectors of sixteen lanes for every storage type: load, store, select, compare, convert, reduce.
+/* Vectors for every storage type: load, store, select, compare, convert, reduce.
  *
- * A generated loop always advances by sixteen elements, so a value of type T is `v_T`: 16 bytes for the 8-bit
- * types, up to 128 bytes for the 64-bit ones.  Arithmetic is written with the operators of the compiler's vector
+ * A generated loop advances by VM_LANES elements, as many floats as a register holds: 16 with AVX-512, 8 with AVX2, 4
+ * elsewhere.  So a value of type T is `v_T`: one register or less for types of up to 32 bits, two for the 64-bit ones.
+ * (GCC keeps vectors that are wider than a register in memory, and moves them through it between any two operations.)  Arithmetic is written with the operators of the compiler's vector
  * extension.  Comparisons and selections go through functions, because GCC takes a comparison of vectors wider than
  * one register to pieces of one lane each; here the pieces are whole registers.
  *
@@ -42,50 +43,47 @@
 
 #define VM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-/* How many registers hold a value of 16, 32, 64 or 128 bytes, and the size of each of these pieces. */
-#if VM_REGISTER == 64
+/* Types come in classes, named by the bytes that sixteen lanes of them take: 16, 32, 64, 128.  For each class: how many
+ * registers hold a value, the size of each of these pieces, and the size of the whole. */
 #define VM_COUNT_16 1
 #define VM_COUNT_32 1
 #define VM_COUNT_64 1
 #define VM_COUNT_128 2
+#if VM_REGISTER == 64
+#define VM_LANES 16
 #define VM_PIECE_16 16
 #define VM_PIECE_32 32
 #define VM_PIECE_64 64
 #define VM_PIECE_128 64
+#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
 #elif VM_REGISTER == 32
-#define VM_COUNT_16 1
-#define VM_COUNT_32 1
-#define VM_COUNT_64 2
-#define VM_COUNT_128 4
-#define VM_PIECE_16 16
-#define VM_PIECE_32 32
+#define VM_LANES 8
+#define VM_PIECE_16 8
+#define VM_PIECE_32 16
 #define VM_PIECE_64 32
 #define VM_PIECE_128 32
+#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
 #else
-#define VM_COUNT_16 1
-#define VM_COUNT_32 2
-#define VM_COUNT_64 4
-#define VM_COUNT_128 8
-#define VM_PIECE_16 16
-#define VM_PIECE_32 16
+#define VM_LANES 4
+#define VM_PIECE_16 4
+#define VM_PIECE_32 8
 #define VM_PIECE_64 16
 #define VM_PIECE_128 16
+#define VM_EACH_LANE(S) S(0) S(1) S(2) S(3)
 #endif
+#define VM_BYTES(B) (VM_LANES * (B) / 16)
 
 #define VM_JOIN_(a, b) a##b
 #define VM_JOIN(a, b) VM_JOIN_(a, b)
 
-/* VM_EACH(bytes, S, T): the statement S(i, T) for every piece i of a value of type T.  Written out, since GCC at
+/* VM_EACH(class, S, T): the statement S(i, T) for every piece i of a value of type T.  Written out, since GCC at
  * -O2 does not promise to unroll a short loop, and a loop would force the pieces through memory. */
 #define VM_EACH_1(S, T) S(0, T)
 #define VM_EACH_2(S, T) S(0, T) S(1, T)
-#define VM_EACH_4(S, T) VM_EACH_2(S, T) S(2, T) S(3, T)
-#define VM_EACH_8(S, T) VM_EACH_4(S, T) S(4, T) S(5, T) S(6, T) S(7, T)
 #define VM_EACH(bytes, S, T) VM_JOIN(VM_EACH_, VM_JOIN(VM_COUNT_, bytes))(S, T)
 
-#define VM_LANES16(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
 
-/* Every storage type: X(name, scalar type, bytes of the vector, name of its mask type). */
+/* Every storage type: X(name, scalar type, class, name of its mask type). */
 #define VM_FLOAT_TYPES(X) X(f32, float, 64, i32) X(f64, double, 128, i64)
 #define VM_SIGNED_TYPES(X) \
     X(i8, int8_t, 16, i8) X(i16, int16_t, 32, i16) X(i32, int32_t, 64, i32) X(i64, int64_t, 128, i64)
@@ -95,13 +93,13 @@
 
 /* v_T the value, vp_T the piece that fits a register, vu_T both views, va_T at any address. */
 #define VM_DEFINE_TYPES(T, S, B, M)                                                \
-    typedef S v_##T __attribute__((vector_size(B)));                               \
+    typedef S v_##T __attribute__((vector_size(VM_BYTES(B))));                     \
     typedef S vp_##T __attribute__((vector_size(VM_PIECE_##B)));                   \
-    typedef S va_##T __attribute__((vector_size(B), aligned(sizeof(S)), may_alias)); \
+    typedef S va_##T __attribute__((vector_size(VM_BYTES(B)), aligned(sizeof(S)), may_alias)); \
     typedef union {                                                                \
         v_##T v;                                                                   \
         vp_##T p[VM_COUNT_##B];                                                    \
-        S lane[16];                                                                \
+        S lane[VM_LANES];                                                          \
     } vu_##T;
 VM_ALL_TYPES(VM_DEFINE_TYPES)
 #undef VM_DEFINE_TYPES
@@ -116,15 +114,16 @@ VM_ALL_TYPES(VM_DEFINE_TYPES)
 VM_ALL_TYPES(VM_DEFINE_SET1)
 #undef VM_DEFINE_SET1
 
-VM_INLINE v_i32 viota_i32(void) { return (v_i32){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
-VM_INLINE v_i64 viota_i64(void) { return (v_i64){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+#define VM_NUMBER(i) i,
+VM_INLINE v_i32 viota_i32(void) { return (v_i32){VM_EACH_LANE(VM_NUMBER)}; }
+VM_INLINE v_i64 viota_i64(void) { return (v_i64){VM_EACH_LANE(VM_NUMBER)}; }
 
-/* Memory.  A `_n` form touches the first n lanes alone (0 <= n < 16 is usual, n = 16 allowed). */
+/* Memory.  A `_n` form touches the first n lanes alone (0 <= n < VM_LANES is usual, n = VM_LANES allowed). */
 #define VM_DEFINE_MEMORY(T, S, B, M)                                                              \
     VM_INLINE v_##T vload_##T(const S *p) { return *(const va_##T *)p; }                          \
     VM_INLINE void vstore_##T(S *p, v_##T x) { *(va_##T *)p = x; }                                \
     VM_INLINE v_##T vgather_##T(const S *p, int64_t stride) {                                     \
-        return (v_##T){VM_LANES16(VM_STRIDED_LANE)};                                              \
+        return (v_##T){VM_EACH_LANE(VM_STRIDED_LANE)};                                              \
     }                                                                                             \
     VM_INLINE v_##T vgather_n_##T(const S *p, int64_t stride, int64_t n) {                        \
         vu_##T r = {{0}};                                                                         \
@@ -133,7 +132,7 @@ VM_INLINE v_i64 viota_i64(void) { return (v_i64){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1
     }                                                                                             \
     VM_INLINE void vscatter_##T(S *p, int64_t stride, v_##T x) {                                  \
         vu_##T r = {x};                                                                           \
-        for (int i = 0; i < 16; i++) p[i * stride] = r.lane[i];                                   \
+        for (int i = 0; i < VM_LANES; i++) p[i * stride] = r.lane[i];                                   \
     }                                                                                             \
     VM_INLINE void vscatter_n_##T(S *p, int64_t stride, v_##T x, int64_t n) {                     \
         vu_##T r = {x};                                                                           \
@@ -141,7 +140,7 @@ VM_INLINE v_i64 viota_i64(void) { return (v_i64){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1
     }                                                                                             \
     VM_INLINE v_##T vindex_##T(const S *p, v_i64 index) {                                         \
         vu_##T r;                                                                                 \
-        VM_LANES16(VM_INDEXED_LANE) return r.v;                                                   \
+        VM_EACH_LANE(VM_INDEXED_LANE) return r.v;                                                   \
     }                                                                                             \
     VM_INLINE v_##T vindex_n_##T(const S *p, v_i64 index, int64_t n) {                            \
         vu_##T r = {{0}};                                                                         \
@@ -220,6 +219,10 @@ VM_INLINE void vstream_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 typedef float vr_16 __attribute__((vector_size(16)));
 typedef float vr_32 __attribute__((vector_size(32)));
 typedef float vr_64 __attribute__((vector_size(64)));
+typedef float vr_8 __attribute__((vector_size(8)));
+typedef int32_t vr_4;
+VM_INLINE void vstream_piece_4(void *p, vr_4 x) { __builtin_memcpy(p, &x, 4); }
+VM_INLINE void vstream_piece_8(void *p, vr_8 x) { __builtin_memcpy(p, &x, 8); }
 VM_INLINE void vstream_piece_16(void *p, vr_16 x) { __builtin_ia32_movntps((float *)p, x); }
 #if VM_REGISTER >= 32
 VM_INLINE void vstream_piece_32(void *p, vr_32 x) { __builtin_ia32_movntps256((float *)p, x); }
@@ -273,8 +276,6 @@ VM_ALL_TYPES(VM_DEFINE_STREAM)
     })
 #define VM_SELECT_1(T, B, M, m, a, b) VM_BLEND(v_##T, v_##M, m, a, b)
 #define VM_SELECT_2(T, B, M, m, a, b) VM_SELECT_MANY(T, B, M, m, a, b)
-#define VM_SELECT_4(T, B, M, m, a, b) VM_SELECT_MANY(T, B, M, m, a, b)
-#define VM_SELECT_8(T, B, M, m, a, b) VM_SELECT_MANY(T, B, M, m, a, b)
 #define VM_SELECT(T, B, M, m, a, b) VM_JOIN(VM_SELECT_, VM_COUNT_##B)(T, B, M, m, a, b)
 #define vselect_f32(m, a, b) VM_SELECT(f32, 64, i32, m, a, b)
 #define vselect_f64(m, a, b) VM_SELECT(f64, 128, i64, m, a, b)
@@ -296,8 +297,6 @@ VM_ALL_TYPES(VM_DEFINE_STREAM)
 /* Where one register is enough nothing may pass through a union: the fold to a masked move comes before unions go. */
 #define VM_COMPARE_1(T, M, OP) return (v_##M)(a OP b);
 #define VM_COMPARE_2(T, M, OP) VM_COMPARE_MANY(T, M, OP, 2)
-#define VM_COMPARE_4(T, M, OP) VM_COMPARE_MANY(T, M, OP, 4)
-#define VM_COMPARE_8(T, M, OP) VM_COMPARE_MANY(T, M, OP, 8)
 #define VM_DEFINE_COMPARE(NAME, OP, T, B, M) \
     VM_INLINE v_##M NAME##_##T(v_##T a, v_##T b) { VM_JOIN(VM_COMPARE_, VM_COUNT_##B)(T, M, OP) }
 #define VM_DEFINE_CHOICE(T, S, B, M)                                                \
@@ -336,8 +335,7 @@ VM_ALL_TYPES(VM_DEFINE_CHOICE)
 VM_ALL_TYPES(VM_DEFINE_EXTREMA)
 #undef VM_DEFINE_EXTREMA
 
-/* Horizontal reductions.  The tree is the same on every machine: lane i meets lane i + 8, then i + 4, i + 2, i + 1,
- * first between registers, then between the lanes of one. */
+/* Horizontal reductions: first between registers, then lane i with lane i + half of them, until one is left. */
 #if defined(__clang__)
 #define VM_ROTATE(M, x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
 #else
@@ -356,11 +354,16 @@ VM_ALL_TYPES(VM_DEFINE_EXTREMA)
     r = F(r, VM_ROTATE(M, r, 2, 3, 0, 1));      \
     r = F(r, VM_ROTATE(M, r, 1, 2, 3, 0));
 #define VM_WITHIN_2(F, M, r) r = F(r, VM_ROTATE(M, r, 1, 0));
+#if VM_LANES == 16
 #define VM_ACROSS_1(F, M, p) p[0]; VM_WITHIN_16(F, M, r)
 #define VM_ACROSS_2(F, M, p) F(p[0], p[1]); VM_WITHIN_8(F, M, r)
-#define VM_ACROSS_4(F, M, p) F(F(p[0], p[2]), F(p[1], p[3])); VM_WITHIN_4(F, M, r)
-#define VM_ACROSS_8(F, M, p)                                                              \
-    F(F(F(p[0], p[4]), F(p[2], p[6])), F(F(p[1], p[5]), F(p[3], p[7]))); VM_WITHIN_2(F, M, r)
+#elif VM_LANES == 8
+#define VM_ACROSS_1(F, M, p) p[0]; VM_WITHIN_8(F, M, r)
+#define VM_ACROSS_2(F, M, p) F(p[0], p[1]); VM_WITHIN_4(F, M, r)
+#else
+#define VM_ACROSS_1(F, M, p) p[0]; VM_WITHIN_4(F, M, r)
+#define VM_ACROSS_2(F, M, p) F(p[0], p[1]); VM_WITHIN_2(F, M, r)
+#endif
 #define VM_DEFINE_REDUCTION(NAME, F, T, S, B, M)                                     \
     VM_INLINE S vreduce_##NAME##_##T(v_##T x) {                                      \
         vu_##T u = {x};                                                              \
