@@ -213,7 +213,10 @@ class _Body:
             if self.partial:
                 tag = TAG[dtype]
                 text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({_vector_identity(s.op, dtype)}))"
-        self.add(f"{register} = {_combine(s.op, dtype, register, text)};")
+        if _in_pieces(s.op, dtype):
+            self.add(f"VM_FOLD({s.op}, {TAG[dtype]}, {register}, {text});")
+        else:
+            self.add(f"{register} = {_combine(s.op, dtype, register, text)};")
 
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
         """Each lane combines into an element of its own."""
@@ -232,6 +235,11 @@ class _Body:
             )
         new = self._stored(s.value)
         self.store(Store(s.buffer, s.index, s.value), pointer, _combine(s.op, dtype, old, new))
+
+
+def _in_pieces(op: str, dtype: str) -> bool:
+    """Is an accumulator of this dtype wider than a register, and the combination one that knows pieces?"""
+    return dtype != "bool" and BITS[dtype] == 64 and op in ("add", "mul", "min", "max")
 
 
 def _is_any(op: str) -> bool:
@@ -275,7 +283,10 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
         dtype = dtype_of(s.buffer)
         tag = "i8" if dtype == "bool" else TAG[dtype]
         start = _vector_identity(s.op, dtype)
-        lines.append("".join(f"v_{tag} {name}_{u} = vset1_{tag}({start}); " for u in range(unroll)))
+        kind, first = f"v_{tag}", f"vset1_{tag}({start})"
+        if _in_pieces(s.op, dtype):
+            kind, first = f"vu_{tag}", f"{{{first}}}"
+        lines.append("".join(f"{kind} {name}_{u} = {first}; " for u in range(unroll)))
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
         b = _Body(loop, scalar, partial, position)
@@ -317,7 +328,7 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
 
 def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer, scalar, is_register) -> list[str]:  # type: ignore[no-untyped-def]
     """Fold a register's vector accumulators into the element they accumulate for."""
-    parts = [f"{name}_{u}" for u in range(unroll)]
+    parts = [f"{name}_{u}{'.v' if _in_pieces(s.op, dtype) else ''}" for u in range(unroll)]
     while len(parts) > 1:
         parts = [_combine(s.op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
     target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"

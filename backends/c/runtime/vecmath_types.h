@@ -335,6 +335,15 @@ VM_ALL_TYPES(VM_DEFINE_CHOICE)
 VM_ALL_TYPES(VM_DEFINE_EXTREMA)
 #undef VM_DEFINE_EXTREMA
 
+/* An accumulator of a 64-bit type is a union, and folded piece by piece: as one value, wider than a register, GCC would
+ * keep it in memory from one iteration to the next. */
+#define VM_FOLD(OP, T, accumulator, x)                                       \
+    do {                                                                     \
+        const vu_##T vm_fold = {x};                                          \
+        accumulator.p[0] = vp##OP##_##T(accumulator.p[0], vm_fold.p[0]);     \
+        accumulator.p[1] = vp##OP##_##T(accumulator.p[1], vm_fold.p[1]);     \
+    } while (0)
+
 /* Horizontal reductions: first between registers, then lane i with lane i + half of them, until one is left. */
 #if defined(__clang__)
 #define VM_ROTATE(M, x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
