@@ -1,14 +1,29 @@
-"""The memory plan: where in one arena each temporary lies."""
+"""The memory plan: how large each buffer is, and where in one arena each temporary lies."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from symc.loops.ir import Buffer
+import numpy as np
 
-__all__ = ["ALIGN", "layout"]
+from symc import dims
+from symc.loops.ir import Buffer, Program
+
+__all__ = ["ALIGN", "bytes_of", "layout", "lengths_of"]
 
 ALIGN = 64
+
+
+def lengths_of(program: Program, values: Sequence[int]) -> list[int]:
+    """The elements of every buffer, for these values of the program's symbols."""
+    bound = dict(zip(program.symbols, values))
+    return [math.prod(dims.evaluate(d, bound) for d in b.shape) for b in program.buffers]
+
+
+def bytes_of(program: Program, values: Sequence[int]) -> list[int]:
+    """The bytes of every buffer, for these values of the program's symbols."""
+    return [n * np.dtype(b.dtype).itemsize for n, b in zip(lengths_of(program, values), program.buffers)]
 
 
 def layout(buffers: Sequence[Buffer], sizes: Sequence[int]) -> tuple[list[int | None], int]:

@@ -14,10 +14,10 @@ import numpy as np
 from symc import dims
 from symc.footprint import Memory
 from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
-from symc.memory import layout
+from symc.memory import bytes_of, layout
 from symc_backends.c.build import ffi, runtime
 from symc_backends.c.emit import chunk_grain, scratch_slots
-from symc_backends.c.run import Executable, sizes_of
+from symc_backends.c.run import Executable
 from symc_backends.interp import evaluate
 
 __all__ = ["footprint"]
@@ -27,7 +27,7 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     """See ``symc.backend``."""
     program = executable.program
     bound = dict(zip(program.symbols, values))
-    _, total = layout(program.buffers, sizes_of(program, values))
+    _, total = layout(program.buffers, bytes_of(program, values))
     library = runtime()
     scratch: list[tuple[Step, int]] = []
     before = 0

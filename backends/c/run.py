@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.loops.ir import Program
-from symc.memory import layout
+from symc.memory import bytes_of, layout
 from symc_backends.c.build import ffi
 
 __all__ = ["Executable", "TimedExecutable", "run"]
@@ -39,20 +38,11 @@ class Arena:
         self.base = (start + 63) // 64 * 64
 
 
-def sizes_of(program: Program, values: Sequence[int]) -> list[int]:
-    """The bytes of every buffer, for these values of the program's symbols."""
-    bound = dict(zip(program.symbols, values))
-    return [
-        int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64")) * np.dtype(b.dtype).itemsize
-        for b in program.buffers
-    ]
-
-
 class Frame:
     """What one running call needs: the array of buffer addresses, with temporaries in an arena of its own."""
 
     def __init__(self, program: Program, values: Sequence[int]) -> None:
-        offsets, total = layout(program.buffers, sizes_of(program, values))
+        offsets, total = layout(program.buffers, bytes_of(program, values))
         self.arena = Arena(total)
         self.pointers = ffi.new("void *[]", max(len(program.buffers), 1))
         self.dims = ffi.new("int64_t[]", list(values) or [0])

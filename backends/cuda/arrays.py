@@ -143,8 +143,8 @@ class DeviceSpace:
         described = getattr(value, "__cuda_array_interface__", None)
         return None if described is None else self._adopt(value, described)
 
-    def _adopt(self, value: Any, described: dict[str, Any]) -> DeviceArray | None:
-        """An array of another library, as it lies; None if its elements do not follow one another."""
+    def _adopt(self, value: Any, described: dict[str, Any]) -> DeviceArray:
+        """An array of another library, as it lies; ValueError if its elements do not follow one another."""
         shape, dtype = tuple(described["shape"]), np.dtype(described["typestr"])
         strides = described.get("strides")
         dense = tuple(dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))

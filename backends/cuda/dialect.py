@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from symc.loops.expr import Expr, names_in
 from symc.loops.ir import Accumulate, Alloc, For, If, Let, Load, Statement, Store
 from symc_backends.cuda.mapping import walk
-from symc_backends.dialect import CTYPE, TAG, Dialect
+from symc_backends.dialect import CTYPE, Dialect
 
-__all__ = ["CTYPE", "CUDA", "TAG", "Indices"]
+__all__ = ["CTYPE", "CUDA", "Indices", "allocations"]
 
 CUDA = Dialect(
     nan={"float32": "__int_as_float(0x7fc00000)", "float64": "__longlong_as_double(0x7ff8000000000000LL)"},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from symc.errors import CompileError
 from symc.loops.expr import Expr
-from symc.loops.ir import Kernel, Let
+from symc.loops.ir import Let
 from symc_backends.cuda.mapping import bound, inner_loops, walk
 from symc_backends.cuda.threads import Threads
 from symc_backends.cuda.tiles import ROWS, SIDE, Tiles
@@ -91,16 +91,16 @@ def _team(threads: Threads, count: int, longest: int | None, processors: int) ->
     return min(most, 1 << (wanted - 1).bit_length())
 
 
-def _own_bytes(threads: Threads, at_most: object) -> int:
+def _own_bytes(threads: Threads, at_most: Callable[[Expr], int | None]) -> int:
     total = 0
     for name, dtype, size in threads.arrays:
-        length = at_most(size)  # type: ignore[operator]
+        length = at_most(size)
         if length is None:
             raise CompileError(f"kernel {threads.kernel.name}: how long the array {name} may become cannot be told")
         total += -(-max(length, 0) * np.dtype(dtype).itemsize // 16) * 16
     return total
 
 
-def is_wide(kernel: Kernel, dims: Mapping[str, int], elements: int) -> bool:
+def is_wide(dims: Mapping[str, int], elements: int) -> bool:
     """Do positions take 64 bits, with buffers of up to ``elements`` elements?"""
     return elements >= NARROW or any(abs(n) >= NARROW for n in dims.values())

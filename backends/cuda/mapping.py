@@ -19,10 +19,10 @@ computed again in each launch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from symc.errors import CompileError
-from symc.loops.expr import ONE, Expr, names_in
+from symc.loops.expr import Expr, names_in
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
 
 __all__ = ["Action", "Launch", "LibraryCall", "actions_of", "bound", "inner_loops", "walk"]
@@ -54,7 +54,6 @@ class LibraryCall:
     """A routine, on kernel buffers and with whole-number parameters over the kernel's dims."""
 
     call: Call
-    before: tuple[Statement, ...] = field(default=())
 
 
 Action = Launch | LibraryCall
@@ -202,8 +201,3 @@ def _exact(e: Expr, known: Mapping[str, int]) -> int | None:
     a, b = (values + [0])[:2]
     assert a is not None and b is not None
     return {"add": a + b, "sub": a - b, "mul": a * b}.get(e.op)
-
-
-def total(loop: For | None) -> Expr:
-    """How many iterations teams or threads share."""
-    return ONE if loop is None else loop.extent

@@ -10,7 +10,7 @@ import numpy as np
 from symc import dims
 from symc.config import config
 from symc.loops.ir import Program, Step
-from symc.memory import layout
+from symc.memory import bytes_of, layout, lengths_of
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
 from symc_backends.cuda.emit import Start, starts_of
@@ -46,10 +46,8 @@ class Frame:
     def __init__(self, owner: Executable, values: Sequence[int]) -> None:
         program = owner.program
         bound = dict(zip(program.symbols, values))
-        shapes = [[dims.evaluate(d, bound) for d in b.shape] for b in program.buffers]
-        self.lengths = [int(np.prod(shape, dtype="int64")) for shape in shapes]
-        sizes = [n * np.dtype(b.dtype).itemsize for n, b in zip(self.lengths, program.buffers)]
-        offsets, self.temporaries = layout(program.buffers, sizes)
+        self.lengths = lengths_of(program, values)
+        offsets, self.temporaries = layout(program.buffers, bytes_of(program, values))
         self.offsets = [(k, o) for k, o in enumerate(offsets) if o is not None]
         elsewhere = [k for k, o in enumerate(offsets) if o is None]
         self.aliases = [(k, program.buffers[k].alias) for k in elsewhere if program.buffers[k].alias >= 0]
@@ -76,7 +74,7 @@ class Frame:
         if grid is None:
             return None
         elements = max((self.lengths[n] for n in step.buffers), default=0)
-        function = owner.code.function(start.name, is_wide(step.kernel, known, elements))
+        function = owner.code.function(start.name, is_wide(known, elements))
         status = owner.status if start.guarded else None
         return KernelTask(number, step, function, grid, list(known.values()), bool(start.threads.arrays), status)
 

@@ -224,15 +224,11 @@ class Threads:
     def _simd(self, loop: For) -> list[str]:
         gathered = [s for s in loop.body if isinstance(s, Accumulate) and self._is_shared(loop, s)]
         lines = ["{", f"const idx end_ = {self.indices.position(loop.extent)};"]
-        names = {}
-        for s in gathered:
-            dtype = s.value.dtype
-            if s.buffer not in names:
-                names[s.buffer] = f"{s.buffer}_"
-                start = CUDA.literal(identity(s.op, dtype), dtype)
-                lines.append(f"{CTYPE[dtype]} {s.buffer}_ = {start};")
-        for s in gathered:
-            self.registers[names[s.buffer]] = s.value.dtype
+        gathers = {s.buffer: s for s in gathered}  # one for each register
+        names = {buffer: f"{buffer}_" for buffer in gathers}
+        for buffer, s in gathers.items():
+            dtype = self.registers[names[buffer]] = s.value.dtype
+            lines.append(f"{CTYPE[dtype]} {names[buffer]} = {CUDA.literal(identity(s.op, dtype), dtype)};")
         moves = moving(loop)
         fixed = [s for s in loop.body if isinstance(s, (Let, Load)) and s.name not in moves]
         body = [self._own(s, names) for s in loop.body if s not in fixed]
@@ -247,11 +243,10 @@ class Threads:
         for s in body:
             lines += self._lane_statement(loop, s)
         lines += ["}", "}"] if fixed else ["}"]
-        for name, register in names.items():
-            s = next(x for x in gathered if x.buffer == name)
+        for buffer, s in gathers.items():
             dtype = s.value.dtype
-            whole = f"team_reduce<{CTYPE[dtype]}>({register}, {_combiner(s.op, dtype)})"
-            lines.append(f"{name} = {CUDA.call(s.op, [name, whole], dtype)};")
+            whole = f"team_reduce<{CTYPE[dtype]}>({names[buffer]}, {_combiner(s.op, dtype)})"
+            lines.append(f"{buffer} = {CUDA.call(s.op, [buffer, whole], dtype)};")
             self.talks = True
         return [*lines, "}"]
 

@@ -95,9 +95,7 @@ def _axis_map(source: Group, target: Group, at: Frame, demanded: Frame, stored: 
             return None
         if read_along_rows(target, source.stored, stored) and not target.worth_rows(target.outer, target.inner):
             return None
-    if target.inner is None and not source.worth_rows(source.outer, source.inner):
-        return None
-    if target.inner is None and not frames_fit(target, set(free)):
+    elif not source.worth_rows(source.outer, source.inner) or not frames_fit(target, set(free)):
         return None
     return mapping
 
