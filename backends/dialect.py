@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import BITS, is_float, is_integer
+from symc.graph.dtypes import BITS, is_float, is_integer
 from symc.loops.expr import Expr
 
 __all__ = ["COMPARE", "CTYPE", "INFIX", "TAG", "Dialect", "identity"]

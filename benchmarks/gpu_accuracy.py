@@ -94,7 +94,7 @@ def error(got: list[np.ndarray], want: list[np.ndarray]) -> float:
 def reference() -> str:
     """The device that computes in float64: the C back end, where it works."""
     try:
-        from symc.backend import load_backend
+        from symc.runtime.backend import load_backend
 
         return load_backend("c")[0]
     except ImportError:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from symc import tensor
 from symc.config import config
-from symc.copies import clone, register
 from symc.errors import no_attribute as _no_attribute
-from symc.footprint import memory_estimate
-from symc.function import Function, In, Out, function
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
-from symc.op import Op
+from symc.graph.op import Op
 from symc.printing import pp, pprint
-from symc.shared import shared
+from symc.runtime.copies import clone, register
+from symc.runtime.function import Function, In, Out, function
+from symc.runtime.memory_estimate import memory_estimate
+from symc.runtime.shared import shared
 from symc.tensor import dot
 
 __version__ = "0.1.0"

@@ -21,8 +21,8 @@ from time import perf_counter
 from types import ModuleType
 from typing import Any
 
-from symc.backend import available, name_of
 from symc.config import Config, config
+from symc.runtime.backend import available, name_of
 
 __all__ = ["Finding", "Report", "attempt", "doctor", "self_test"]
 

@@ -24,7 +24,7 @@ __all__ = [
     "OutOfMemoryError",
     "ShapeError",
     "SymcError",
-    "Trace",
+    "SourceLocation",
     "UnusedInputError",
     "blamed",
     "blaming",
@@ -84,7 +84,7 @@ class KernelError(SymcError, RuntimeError):
     """A kernel failed on a device while it ran."""
 
 
-class Trace(NamedTuple):
+class SourceLocation(NamedTuple):
     """The user's line that built a variable."""
 
     filename: str
@@ -101,31 +101,31 @@ _OWN_PARENT = os.path.dirname(os.path.dirname(_HERE))
 _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasagne_like", "backends", "symc_backends"))
 
 
-def here() -> Trace | None:
+def here() -> SourceLocation | None:
     """The innermost frame outside symc and its layer library: the line a user would recognise."""
     frame = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_OWN):
-            return Trace(filename, frame.f_lineno)
+            return SourceLocation(filename, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
-_blamed: ContextVar[Trace | None] = ContextVar("blamed", default=None)
+_blamed: ContextVar[SourceLocation | None] = ContextVar("blamed", default=None)
 
 
 @contextmanager
-def blaming(trace: Trace | None) -> Iterator[None]:
-    """Messages made inside the block point to ``trace``: to where an op was built, not to who looks at it now."""
-    token = _blamed.set(trace)
+def blaming(location: SourceLocation | None) -> Iterator[None]:
+    """Messages made inside the block point to ``location``: to where an op was built, not to who looks at it now."""
+    token = _blamed.set(location)
     try:
         yield
     finally:
         _blamed.reset(token)
 
 
-def blamed() -> Trace | None:
+def blamed() -> SourceLocation | None:
     """The line that messages point to at present, if somebody set one."""
     return _blamed.get()
 
@@ -147,20 +147,20 @@ def describe(variable: Any) -> str:
             value = getattr(source, "data", None)
             label = "unnamed variable" if value is None else f"constant {value}" if value.size <= 4 else "constant"
     given = "" if source is variable else f" (from {source.type})"
-    made = f", made at {source.trace}" if source.trace else ""
+    made = f", made at {source.location}" if source.location else ""
     return f"{label}: {variable.type}{given}{made}"
 
 
-def located(message: str, operands: Any = (), repair: str | None = None, trace: Trace | None = None) -> str:
+def located(message: str, operands: Any = (), repair: str | None = None, location: SourceLocation | None = None) -> str:
     """A message followed by its operands, the likely repair and the user's line, each on a line of its own."""
     lines = [message]
     lines += [f"  operand {k}: {describe(v)}" for k, v in enumerate(operands)]
     if repair:
         lines.append(f"  repair: {repair}")
-    if trace is None:
-        trace = _blamed.get() or here()
-    if trace:
-        lines.append(f"  at {trace}")
+    if location is None:
+        location = _blamed.get() or here()
+    if location:
+        lines.append(f"  at {location}")
     return "\n".join(lines)
 
 
@@ -173,8 +173,8 @@ def no_attribute(module: str, name: str, known: Sequence[str]) -> AttributeError
 
 def warn(message: str) -> None:
     """Warn at the user's line, however deep inside symc the reason was found."""
-    trace = here()
-    if trace is None:
+    location = here()
+    if location is None:
         warnings.warn(message, stacklevel=2)
     else:
-        warnings.warn_explicit(message, UserWarning, trace.filename, trace.line)
+        warnings.warn_explicit(message, UserWarning, location.filename, location.line)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.loops.calls import CALLS
-from symc_backends.cuda import routines
+from symc_backends.cuda import library_calls
 from symc_backends.cuda.convolutions import Conv
 
 DTYPES = {"f32": np.dtype("float32"), "f64": np.dtype("float64")}
@@ -39,7 +39,7 @@ class Buffers:
         return found[GUARD:-GUARD]
 
 
-def launch(gpu: Any, bound: routines.Bound, arrays: Sequence[np.ndarray]) -> np.ndarray:
+def launch(gpu: Any, bound: library_calls.Bound, arrays: Sequence[np.ndarray]) -> np.ndarray:
     """What a bound call makes of its first array; the others must stay as they are."""
     with gpu:
         buffers = Buffers(gpu, arrays)
@@ -61,15 +61,15 @@ def meaning(which: str, params: dict[str, int], arrays: Sequence[np.ndarray]) ->
 
 def check(
     gpu: Any, which: str, dtype: str, params: dict[str, int], arrays: Sequence[np.ndarray], libraries: bool = False
-) -> routines.Bound:
-    bound = routines.bind(f"{which}_{dtype}", [params[key] for key in CALLS[which].params], gpu, libraries)
+) -> library_calls.Bound:
+    bound = library_calls.bind(f"{which}_{dtype}", [params[key] for key in CALLS[which].params], gpu, libraries)
     found = launch(gpu, bound, arrays)
     tolerance = TOLERANCE[dtype]
     np.testing.assert_allclose(found, meaning(which, params, arrays), tolerance, 20 * tolerance, err_msg=str(params))
     return bound
 
 
-def kernel_names(bound: routines.Bound) -> list[str]:
+def kernel_names(bound: library_calls.Bound) -> list[str]:
     return [stage.name for stage in bound._stages]
 
 
@@ -98,7 +98,7 @@ def filled(c: Conv, after: tuple[int, int] = (0, 0)) -> Conv:
     return c._replace(OH=height, OW=width)
 
 
-def convolve(gpu: Any, which: str, dtype: str, c: Conv, libraries: bool = False) -> routines.Bound:
+def convolve(gpu: Any, which: str, dtype: str, c: Conv, libraries: bool = False) -> library_calls.Bound:
     rng = np.random.default_rng(0)
     image, filters, slope = c.N * c.C * c.H * c.W, c.K * c.cg * c.taps, c.N * c.K * c.OH * c.OW
     lengths = {

@@ -13,8 +13,8 @@ import pytest
 
 import symc
 import symc.tensor  # noqa: F401
-from symc.compiler import PASSES
-from symc.op import RECORDS
+from symc.compiler.passes import PASSES
+from symc.graph.op import RECORDS
 
 ROOT = Path(symc.__file__).parent.parent
 PACKAGES = {"symc": ROOT / "symc", "symc_backends": ROOT / "backends", "lasagne_like": ROOT / "lasagne_like"}
@@ -68,10 +68,10 @@ def at_import(body):
 
 
 def test_there_is_something_to_look_at():
-    assert {"symc.op", "symc_backends.c.emit", "lasagne_like.layers.base"} <= MODULES.keys()
-    assert "symc.graph" in imports("symc.op", everywhere=False)
-    assert "symc.function" in imports("symc.tensor.operators", everywhere=True)
-    assert "symc.function" not in imports("symc.tensor.operators", everywhere=False)
+    assert {"symc.graph.op", "symc_backends.c.emit", "lasagne_like.layers.base"} <= MODULES.keys()
+    assert "symc.graph.variables" in imports("symc.graph.op", everywhere=False)
+    assert "symc.runtime.function" in imports("symc.tensor.operators", everywhere=True)
+    assert "symc.runtime.function" not in imports("symc.tensor.operators", everywhere=False)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -91,14 +91,14 @@ def test_the_one_lookup_of_back_ends():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("symc_backends")
         if "\n" not in node.value and " " not in node.value
     }
-    assert named <= {"symc.backend", "symc.errors"}
+    assert named <= {"symc.runtime.backend", "symc.errors"}
 
 
 def test_importing_symc_loads_no_back_end_no_layers_and_no_drawing():
     code = "import symc, sys; print(*sorted(m for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
-    assert "symc.function" in loaded
+    assert "symc.runtime.function" in loaded
     assert not {
         m for m in loaded if m.split(".")[0] in ("symc_backends", "lasagne_like", "networkx", "matplotlib", "pycuda")
     }
@@ -131,12 +131,12 @@ def test_only_the_configuration_reads_the_environment(name):
 
 NO_CASES = {
     "dim_value": "stands for a dim, inside the compiler alone",
-    "expand": "what broadcast settles to",
-    "reshape_to": "what reshape settles to",
-    "arange_of": "what arange settles to",
-    "iota_at": "what iota settles to",
-    "slice_at": "what slice settles to",
-    "write_at": "what write_slice settles to",
+    "expand": "what broadcast specialises to",
+    "reshape_to": "what reshape specialises to",
+    "arange_of": "what arange specialises to",
+    "iota_at": "what iota specialises to",
+    "slice_at": "what slice specialises to",
+    "write_at": "what write_slice specialises to",
     "checked_index": "covered by the cases of gather and scatter, which it serves",
     "disconnected_grad": "changes gradients alone",
     "zero_grad": "changes gradients alone",
@@ -150,9 +150,9 @@ NO_CASES = {
 @pytest.mark.parametrize("name", sorted(RECORDS))
 def test_every_record_is_complete(name):
     record = RECORDS[name]
-    forms = [record.lower is not None, record.expand is not None, record.settle is not None]
-    assert any(forms), f"{name} has neither loops nor an expansion, and does not settle"
-    assert record.lower is None or record.expand is None, f"{name} has loops and an expansion: which of them holds?"
+    forms = [record.lower is not None, record.decompose is not None, record.specialise is not None]
+    assert any(forms), f"{name} has neither loops nor an expansion, and does not specialise"
+    assert record.lower is None or record.decompose is None, f"{name} has loops and an expansion: which of them holds?"
     assert callable(record.infer) and callable(record.numpy)
     if name in NO_CASES:
         assert not record.cases(), f"{name} has cases now: take it off the list"
@@ -231,6 +231,9 @@ def test_examples_of_the_documentation(page):
         assert line in done.stdout
 
 
+HOMES = [ROOT / name for name in ("symc", "symc/compiler", "symc/runtime", "backends", "backends/c")]
+
+
 def test_the_documentation_names_what_exists():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for step in PASSES:
@@ -238,6 +241,6 @@ def test_the_documentation_names_what_exists():
     rooms = text[text.index("## The rooms") : text.index("Arrows between")]
     named = {word for word in re.findall(r"[\w/]+\.py|\w+/", rooms)}
     for word in named - {"symc/", "backends/", "lasagne_like/"}:
-        assert any((p / word).exists() for p in (ROOT / "symc", ROOT / "backends", ROOT / "backends" / "c")), word
+        assert any((p / word).exists() for p in HOMES), word
     for path in re.findall(r"`((?:symc|backends|tests)/[\w/]+(?:\.py)?)`", text):
         assert (ROOT / path).exists(), path

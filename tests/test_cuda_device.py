@@ -24,8 +24,8 @@ def on_gpu(inputs, outputs=None, **options):
 
 
 def frame_of(f):
-    (frame,) = f.core.executable.frames.values()
-    return frame
+    (workspace,) = f.core.executable.workspaces.values()
+    return workspace
 
 
 def test_shared_values_move_to_whoever_uses_them():

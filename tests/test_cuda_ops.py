@@ -9,7 +9,7 @@ from test_ops import CASES, GRAD_CASES, TOLERANCE, as_list, expected, fill, vari
 
 import symc
 import symc.tensor as T
-from symc.dtypes import is_float
+from symc.graph.dtypes import is_float
 
 pytestmark = pytest.mark.usefixtures("emulated_device")
 

@@ -28,7 +28,7 @@ def kernels() -> str:
         state = symc.function(inputs, out, device="interp", on_unused_input="ignore").core.state
         for text in emit(state.program).split(SEPARATOR)[1:]:
             found.setdefault(re.sub(r" k\d+\(", " @(", text, count=1))
-    return inlined("\n".join(['#include "team.cuh"', *(t.replace("@", f"k{n}") for n, t in enumerate(found))]))
+    return inlined("\n".join(['#include "thread_group.cuh"', *(t.replace("@", f"k{n}") for n, t in enumerate(found))]))
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90"])

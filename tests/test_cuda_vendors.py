@@ -11,7 +11,7 @@ from cuda_calls import CONVOLUTIONS, PLAIN, Buffers, check, convolve, draw, fill
 
 import symc
 from symc.loops.calls import CALLS
-from symc_backends.cuda import blas, dnn, libraries, routines
+from symc_backends.cuda import blas, dnn, libraries, library_calls
 from symc_backends.cuda import device as devices
 from symc_backends.cuda.graphs import Recording
 from symc_backends.cuda.pooling import Pool
@@ -32,8 +32,8 @@ def reopened():
     dnn._open.cache_clear()
 
 
-def bind(gpu: Any, which: str, dtype: str, params: dict[str, int]) -> routines.Bound:
-    return routines.bind(f"{which}_{dtype}", [params[key] for key in CALLS[which].params], gpu)
+def bind(gpu: Any, which: str, dtype: str, params: dict[str, int]) -> library_calls.Bound:
+    return library_calls.bind(f"{which}_{dtype}", [params[key] for key in CALLS[which].params], gpu)
 
 
 # --- who serves -------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_float64_stays_exact(gpu, precision):
 class Task:
     """A bound call on its buffers, as the back end starts it."""
 
-    def __init__(self, bound: routines.Bound, pointers: Sequence[int], workspace: int) -> None:
+    def __init__(self, bound: library_calls.Bound, pointers: Sequence[int], workspace: int) -> None:
         self.words = (bound, pointers, workspace)
 
     def start(self, device: Any) -> None:
@@ -173,7 +173,7 @@ def test_calls_can_be_recorded(gpu, own):
     images = draw(rng, "f32", c.N * c.K * c.OH * c.OW, c.N * c.C * c.H * c.W, c.K * c.C * c.taps)
     for which, named, buffers in (("gemm", params, arrays), ("conv2d_forward", c._asdict(), images)):
         words = [named[key] for key in CALLS[which].params]
-        bound = routines.bind(f"{which}_f32", words, gpu, libraries=not own)
+        bound = library_calls.bind(f"{which}_f32", words, gpu, libraries=not own)
         assert (bound.by == "own") == own
         with gpu:
             memory, space = Buffers(gpu, buffers), gpu.empty(bound.workspace)

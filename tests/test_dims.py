@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from symc import dims
+from symc.graph import dims
 
 N, M, K = (dims.new_symbol(name) for name in "nmk")
 VALUE = dims.new_symbol("value", nonnegative=False)

@@ -250,7 +250,7 @@ WRONG = [
     (ValueError, lambda: symc.function([x, x], x), "listed twice"),
     (ValueError, lambda: symc.function([x], x, device="tpu"), "installed are"),
     (ValueError, lambda: symc.function([x], x, mode="quick"), "fast_compile"),
-    (TypeError, lambda: symc.function([x], [], updates={x: x}), "symc.shared"),
+    (TypeError, lambda: symc.function([x], [], updates={x: x}), "symc.runtime.shared"),
     (ValueError, lambda: symc.function([], [], updates=[(w, w), (w, w)]), "updated twice"),
     (TypeError, lambda: symc.function([], [], updates={w: w.sum()}), "as many axes"),
     (TypeError, lambda: symc.function([], [], updates={symc.shared(np.zeros(2, "int32")): v}), "cast it"),
@@ -296,8 +296,8 @@ def test_a_refused_value_leaves_the_old_one():
 
 
 def test_no_derivative():
-    from symc.op import Op, Record
-    from symc.types import TensorType
+    from symc.graph.op import Op, Record
+    from symc.graph.types import TensorType
 
     blind = Record(
         "blind", infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape), numpy=lambda op, a: a

@@ -15,7 +15,7 @@ from footprint_cases import CASES, build
 import symc
 import symc.tensor as T
 from symc.errors import GuardError, OutOfMemoryError
-from symc.footprint import TensorMemory
+from symc.runtime.memory_estimate import TensorMemory
 
 HERE = Path(__file__).resolve().parent
 ON_CPU = ["mlp", "vgg", "chain", "long softmax", "gemm", "swapped", "convolution 3x3 filters", "convolution 5x5 images"]
@@ -119,7 +119,7 @@ def test_parts_add_up_and_tensors_have_names_shapes_and_lines(step):
     sizes = [t.bytes for t in estimate.tensors]
     assert sizes == sorted(sizes, reverse=True)
     x = next(t for t in estimate.tensors if t.name == "x")
-    assert x[:5] == (6000, "x", "float32", (50, 30), "argument") and x.trace.filename == __file__
+    assert x[:5] == (6000, "x", "float32", (50, 30), "argument") and x.location.filename == __file__
     largest = next(t for t in estimate.tensors if t.role == "temporary")
     assert largest.shape == (50, 20) and "T.dot(x, w)" in str(largest)
     text = str(estimate)

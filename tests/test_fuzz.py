@@ -10,7 +10,7 @@ from random_programs import LARGEST, Program, random_program
 
 import symc
 import symc.tensor as T
-from symc.evaluate import evaluate
+from symc.graph.evaluate import evaluate
 
 INTERPRETED = 240
 COMPILED = 12

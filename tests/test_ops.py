@@ -8,9 +8,9 @@ import pytest
 
 import symc
 import symc.tensor as T
-from symc.dtypes import is_float
-from symc.evaluate import evaluate
-from symc.op import RECORDS, Arg, Case
+from symc.graph.dtypes import is_float
+from symc.graph.evaluate import evaluate
+from symc.graph.op import RECORDS, Arg, Case
 
 BACKENDS = ("interp", "c")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}

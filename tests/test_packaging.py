@@ -39,7 +39,7 @@ def test_version_is_one():
 
 
 def test_every_back_end_is_shipped():
-    from symc.backend import available
+    from symc.runtime.backend import available
 
     listed = PROJECT["project"]["entry-points"]["symc.backends"]
     assert listed.items() <= available().items()

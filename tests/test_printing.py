@@ -13,7 +13,7 @@ import pytest
 
 import symc
 import symc.tensor as T
-from symc.compiler import PASSES
+from symc.compiler.passes import PASSES
 from symc.loops import expr
 from symc.printing import STAGES, debugprint, graph_html, graph_svg, pp, pprint
 from symc.printing.layout import layered
@@ -165,10 +165,10 @@ def test_every_stage_of_functions_and_expressions(stage):
 def test_stages_differ_as_they_should():
     f = compiled()
     assert "update of w:" in show(f, stage="graph")
-    assert "broadcast" in show(f, stage="graph") and "broadcast" not in show(f, stage="settled")
-    assert "(x0, 3)" in show(f, stage="settled"), "shapes of shared variables are known once settled"
+    assert "broadcast" in show(f, stage="graph") and "broadcast" not in show(f, stage="specialised")
+    assert "(x0, 3)" in show(f, stage="specialised"), "shapes of shared variables are known once specialised"
     fused = show(f, stage="fused")
-    assert re.search(r"^0: routine\n    \[id \w+\] = dot\(", fused)
+    assert re.search(r"^0: library call\n    \[id \w+\] = dot\(", fused)
     assert "loops over x0, reducing over 4" in fused and fused.count("stored") == 3
     loops = show(f, stage="loops")
     assert loops.startswith("program net(x0)")
@@ -303,7 +303,7 @@ def test_a_picture(make, tmp_path):
     for (_, p, *_), (_, q, *_) in combinations(boxes, 2):
         assert apart(p, q), "two boxes overlap"
     notes = {label: note for label, _, note, _ in boxes}
-    assert "type: float32(x0, " in notes["dot"] and "library routine" in notes["dot"]
+    assert "type: float32(x0, " in notes["dot"] and "library call" in notes["dot"]
     assert re.search(r"made at .*test_printing.py:\d+: hidden = T.tanh", notes["dot"])
     assert "shape of its value: (3, 4)" in notes["w"]
     keys = {key for *_, key in boxes}

@@ -12,7 +12,7 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.loops import expr
-from symc.profile import Profile, _number
+from symc.runtime.profile import Profile, _number
 
 f32 = np.float32
 BACKENDS = ("interp", "c")

@@ -8,8 +8,8 @@ from scipy import stats
 
 import symc
 import symc.tensor as T
+from symc.graph.op import Indexed
 from symc.loops.expr import const
-from symc.op import Indexed
 from symc.tensor.random import philox
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
 from symc_backends.interp import evaluate as evaluate_expr
@@ -208,7 +208,7 @@ def test_a_dropout_mask_is_never_stored() -> None:
 
 
 def test_the_lowering_asks_to_be_recomputed() -> None:
-    from symc.op import RECORDS
+    from symc.graph.op import RECORDS
 
     lower = RECORDS["random"].lower
     assert isinstance(lower, Indexed) and lower.recompute and lower.flat

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import symc
 import symc.tensor as T
-from symc.evaluate import evaluate
 from symc.graph import Variable
+from symc.graph.evaluate import evaluate
 
 ROWS, COLUMNS = 3, 4
 

@@ -12,13 +12,13 @@ import pytest
 
 import symc
 import symc.tensor as T
-from symc.compiler import PASSES, State
-from symc.evaluate import evaluate
+from symc.compiler.passes import PASSES, State
+from symc.compiler.rewrite import rules
+from symc.compiler.rewrite.engine import NodeRule, Rule, RuleList, Wildcard, constant_value, rewrite
+from symc.compiler.shape_specialisation import specialise
 from symc.graph import Variable, clone_with, toposort
-from symc.op import RECORDS, Op
-from symc.rewrite import rules
-from symc.rewrite.engine import NodeRule, Rule, RuleList, Wildcard, constant_value, rewrite
-from symc.settle import settle
+from symc.graph.evaluate import evaluate
+from symc.graph.op import RECORDS, Op
 
 
 def rewritten(
@@ -63,9 +63,9 @@ STRUCTURE: dict[str, tuple[Callable[[], Variable], tuple[Variable, ...], dict[st
     "cast there and back": (lambda: T.cast(T.cast(X, "float64"), "float32"), (X,), {}),
     "cast that loses stays": (lambda: T.cast(T.cast(X, "int8"), "float32"), (X,), {"cast": 2}),
     "cast through a wider one": (lambda: T.cast(T.cast(variable((3,), "int8"), "int32"), "int64"), (), {"cast": 1}),
-    "constants fold": (lambda: X * (T.constant(2.0) * 3 + 1), (X,), {"mul": 1, "expand": 1}),
+    "constants reduction": (lambda: X * (T.constant(2.0) * 3 + 1), (X,), {"mul": 1, "expand": 1}),
     "constant factors merge": (lambda: ((X * 2) * 3) * 4, (X,), {"mul": 1, "expand": 1}),
-    "broadcast constants fold": (lambda: X * (T.ones_like(X) * 3 + T.ones_like(X)), (X,), {"mul": 1, "expand": 1}),
+    "broadcast constants reduction": (lambda: X * (T.ones_like(X) * 3 + T.ones_like(X)), (X,), {"mul": 1, "expand": 1}),
     "units vanish": (lambda: (X * 1 + 0 - 0) / 1, (X,), {}),
     "half by product": (lambda: X / 2, (X,), {"mul": 1, "expand": 1}),
     "third stays a quotient": (lambda: X / 3, (X,), {"true_div": 1, "expand": 1}),
@@ -385,11 +385,11 @@ def _chain(length: int) -> tuple[Variable, Variable]:
 def test_a_chain_of_100000_ops() -> None:
     x, y = _chain(100_000)
     limit = sys.getrecursionlimit()
-    settled = settle([x], [y])
-    count = len(toposort(settled.outputs))
+    specialised = specialise([x], [y])
+    count = len(toposort(specialised.outputs))
     assert count >= 99_999
     start = time.perf_counter()
-    result = rewrite(settled.outputs, rules.CANONICAL + rules.STABLE)
+    result = rewrite(specialised.outputs, rules.CANONICAL + rules.STABLE)
     per_op = (time.perf_counter() - start) / count
     assert sys.getrecursionlimit() == limit
     assert len(toposort(result)) <= count
@@ -408,11 +408,11 @@ def test_long_runs_of_units_and_constants() -> None:
 def test_time_grows_linearly() -> None:
     def seconds(length: int) -> float:
         x, y = _chain(length)
-        settled = settle([x], [y])
+        specialised = specialise([x], [y])
         best = np.inf
         for _ in range(2):
             start = time.perf_counter()
-            rewrite(settled.outputs, rules.CANONICAL + rules.STABLE)
+            rewrite(specialised.outputs, rules.CANONICAL + rules.STABLE)
             best = min(best, time.perf_counter() - start)
         return best
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from symc.evaluate import evaluate
+from symc.compiler.rewrite import rules
+from symc.compiler.rewrite.engine import Rule, RuleList, filled, instantiate, rewrite, wildcards
+from symc.compiler.rewrite.proof import is_proved
+from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Constant, Variable, toposort
-from symc.numbering import Numbering
-from symc.rewrite import rules
-from symc.rewrite.engine import Rule, RuleList, filled, instantiate, rewrite, wildcards
-from symc.rewrite.proof import is_proved
-from symc.types import TensorType
+from symc.graph.evaluate import evaluate
+from symc.graph.types import TensorType
 
 ALL = [
     r for name in ("CANONICAL", "STABLE", "SPECIAL", "STRUCTURAL") for r in getattr(rules, name) if isinstance(r, Rule)
@@ -73,8 +73,8 @@ def test_both_sides_have_one_type_and_one_value(rule: Rule, shape: tuple[int, ..
 @pytest.mark.parametrize("rule", ALL, ids=by_name)
 def test_the_pattern_is_gone(rule: Rule) -> None:
     before, _ = lifted(rule, (3,), rule.dtypes[0])
-    settled = Numbering().adopt([before])[0]
-    assert rule.matches(settled.owner), "the rule does not know its own pattern"
+    specialised = ValueNumbering().adopt([before])[0]
+    assert rule.matches(specialised.owner), "the rule does not know its own pattern"
     (after,) = rewrite([before], RuleList("alone", [rule]))
     assert not any(rule.matches(node) for node in toposort([after]))
 
@@ -97,7 +97,7 @@ def test_is_proved(rule: Rule) -> None:
 
 
 def test_a_wrong_rule_is_not_proved() -> None:
-    from symc.rewrite.engine import Wildcard
+    from symc.compiler.rewrite.engine import Wildcard
     from symc.tensor import exp, expm1
 
     x = Wildcard("X")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symc.dtypes import BITS, is_float
+from symc.graph.dtypes import BITS, is_float
 from symc_backends.dialect import COMPARE, CTYPE, INFIX, TAG, Dialect
 
 __all__ = ["C", "CTYPE", "LANES", "MASK", "TAG", "vector_call"]

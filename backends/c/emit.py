@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy
 
-from symc.dims import Dim
+from symc.graph.dims import Dim
 from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import (
     Accumulate,

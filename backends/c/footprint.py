@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
-from symc.footprint import Memory
+from symc.compiler.memory_plan import bytes_of, layout
+from symc.graph import dims
 from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
-from symc.memory import bytes_of, layout
+from symc.runtime.memory_estimate import Memory
 from symc_backends.c.build import ffi, runtime
 from symc_backends.c.emit import chunk_grain, scratch_slots
 from symc_backends.c.run import Executable
@@ -24,7 +24,7 @@ __all__ = ["footprint"]
 
 
 def footprint(executable: Executable, values: Sequence[int]) -> Memory:
-    """See ``symc.backend``."""
+    """See ``symc.runtime.backend``."""
     program = executable.program
     bound = dict(zip(program.symbols, values))
     _, total = layout(program.buffers, bytes_of(program, values))

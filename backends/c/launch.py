@@ -87,7 +87,7 @@ class Fast:
                 source = b.alias if b.role == "update" else k
                 held = arrays[source]
                 pointers.append(
-                    held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.frame.pointers[k]))
+                    held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.workspace.pointers[k]))
                 )
         dims = base + tuple(n for shape in shapes for n in shape)
         changed = [arrays[b.alias] for b in self.rest if b.role == "update"]

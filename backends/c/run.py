@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from symc.compiler.memory_plan import bytes_of, layout
 from symc.loops.ir import Program
-from symc.memory import bytes_of, layout
 from symc_backends.c.build import ffi
 
 __all__ = ["Executable", "TimedExecutable", "run"]
@@ -38,7 +38,7 @@ class Arena:
         self.base = (start + 63) // 64 * 64
 
 
-class Frame:
+class Workspace:
     """What one running call needs: the array of buffer addresses, with temporaries in an arena of its own."""
 
     def __init__(self, program: Program, values: Sequence[int]) -> None:
@@ -56,13 +56,13 @@ class Frame:
 
 
 class Executable:
-    """See ``symc.backend``. Safe from many threads: each running call has a frame of its own."""
+    """See ``symc.runtime.backend``. Safe from many threads: each running call has a workspace of its own."""
 
     def __init__(self, library: Any, program: Program) -> None:
         self.library = library
         self.entry = library.symc_entry
         self.program = program
-        self.free: dict[tuple[int, ...], list[Frame]] = {}
+        self.free: dict[tuple[int, ...], list[Workspace]] = {}
 
     def __call__(self, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
         key = tuple(values)
@@ -72,44 +72,44 @@ class Executable:
                 self.free.clear()
             free = self.free.setdefault(key, [])
         try:
-            frame = free.pop()
+            workspace = free.pop()
         except IndexError:
-            frame = self._frame(key)
-        pointers = frame.pointers
-        for k in frame.given:
+            workspace = self._workspace(key)
+        pointers = workspace.pointers
+        for k in workspace.given:
             array = arrays[k]
             assert array is not None
             pointers[k] = ffi.cast("void *", array.ctypes.data)
-        for k, source in frame.aliases:
+        for k, source in workspace.aliases:
             pointers[k] = pointers[source]
-        status = self.entry(pointers, frame.dims)
-        free.append(frame)
+        status = self.entry(pointers, workspace.dims)
+        free.append(workspace)
         return int(status)
 
-    def _frame(self, key: tuple[int, ...]) -> Frame:
-        """A new frame; where there is no room for it, those of other dims that wait for their next call go."""
+    def _workspace(self, key: tuple[int, ...]) -> Workspace:
+        """A new workspace; where there is no room for it, those of other dims that wait for their next call go."""
         try:
-            return Frame(self.program, key)
+            return Workspace(self.program, key)
         except MemoryError:
-            for frames in list(self.free.values()):
-                frames.clear()
-        return Frame(self.program, key)
+            for workspaces in list(self.free.values()):
+                workspaces.clear()
+        return Workspace(self.program, key)
 
     def lend(self, values: Sequence[int]) -> Loan | None:
-        """A frame for ``values`` that comes back when the loan is dropped."""
+        """A workspace for ``values`` that comes back when the loan is dropped."""
         free = self.free.get(tuple(values))
         return Loan(free, free.pop()) if free else None
 
 
 class Loan:
-    """A frame lent to somebody."""
+    """A workspace lent to somebody."""
 
-    def __init__(self, home: list[Frame], frame: Frame) -> None:
+    def __init__(self, home: list[Workspace], workspace: Workspace) -> None:
         self.home = home
-        self.frame = frame
+        self.workspace = workspace
 
     def __del__(self) -> None:
-        self.home.append(self.frame)
+        self.home.append(self.workspace)
 
 
 class TimedExecutable(Executable):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from symc.dtypes import BITS
+from symc.graph.dtypes import BITS
 from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
@@ -327,7 +327,7 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
 
 
 def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer, scalar, is_register) -> list[str]:  # type: ignore[no-untyped-def]
-    """Fold a register's vector accumulators into the element they accumulate for."""
+    """Reduction a register's vector accumulators into the element they accumulate for."""
     parts = [f"{name}_{u}{'.v' if _in_pieces(s.op, dtype) else ''}" for u in range(unroll)]
     while len(parts) > 1:
         parts = [_combine(s.op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them

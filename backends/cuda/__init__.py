@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symc.target import Target
+from symc.compiler.target import Target
 from symc_backends.cuda.arrays import space
 from symc_backends.cuda.build import build
 from symc_backends.cuda.device import problem
@@ -17,7 +17,8 @@ target = Target(
     min_rows=512, long_row=8192, block=1024, tile=32, columns=32, keep_limit=8192, parts=256, split_above=8192,
     rows=1024, row_threads=256,
 )  # fmt: skip
-"""Hundreds of teams are needed to keep a GPU busy: long folds are cut into many parts, pieces of work are small."""
+"""Hundreds of thread_groups are needed to keep a GPU busy: long reductions are cut into many parts, pieces of work are
+small."""
 
 
 def unavailable() -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.storage import Storage
+from symc.runtime.storage import Storage
 from symc_backends.cuda import device, dlpack
 
 __all__ = ["DeviceArray", "DeviceSpace", "space"]
@@ -130,7 +130,7 @@ def upload(owner: device.Device, array: np.ndarray) -> DeviceArray:
 
 
 class DeviceSpace:
-    """The GPU's memory; see ``symc.storage.Space``."""
+    """The GPU's memory; see ``symc.runtime.storage.Space``."""
 
     def __init__(self, owner: device.Device) -> None:
         self.device = owner

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from symc.loops.ir import Kernel, Load, Program, Statement
 from symc_backends.cuda.dialect import CTYPE
-from symc_backends.cuda.mapping import Launch, LibraryCall, actions_of
+from symc_backends.cuda.mapping import Launch, LibraryLaunch, actions_of
 from symc_backends.cuda.threads import Threads
 from symc_backends.cuda.tiles import Tiles, is_tiled
 
@@ -34,7 +34,7 @@ class Start:
 def emit(program: Program) -> str:
     """The functions of all launches; what ``starts_of`` tells is noted in the program."""
     functions: dict[str, str] = {}
-    known: dict[int, list[Start | LibraryCall]] = {}
+    known: dict[int, list[Start | LibraryLaunch]] = {}
     steps = []
     status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
     for step in program.steps:
@@ -45,21 +45,21 @@ def emit(program: Program) -> str:
             found = known[id(step.kernel)] = _starts(step.kernel, functions, guarded)
         steps.append(found)
     program.notes["cuda starts"] = steps
-    head = '#include "team.cuh"\n'
+    head = '#include "thread_group.cuh"\n'
     return "\n".join([head, *[f"{SEPARATOR}\n{text.replace('@', name)}" for text, name in functions.items()]])
 
 
-def starts_of(program: Program) -> list[list[Start | LibraryCall]]:
+def starts_of(program: Program) -> list[list[Start | LibraryLaunch]]:
     """What each step of a program starts."""
     if "cuda starts" not in program.notes:
         emit(program)
     return program.notes["cuda starts"]
 
 
-def _starts(kernel: Kernel, functions: dict[str, str], guarded: bool) -> list[Start | LibraryCall]:
-    found: list[Start | LibraryCall] = []
+def _starts(kernel: Kernel, functions: dict[str, str], guarded: bool) -> list[Start | LibraryLaunch]:
+    found: list[Start | LibraryLaunch] = []
     for action in actions_of(kernel):
-        if isinstance(action, LibraryCall):
+        if isinstance(action, LibraryLaunch):
             found.append(action)
             continue
         threads = Tiles(kernel, action) if is_tiled(action) else Threads(kernel, action)
@@ -98,13 +98,13 @@ def _function(kernel: Kernel, launch: Launch, threads: Threads, guarded: bool) -
             lines += [*own, *threads.lines]
         else:
             o = launch.loop.index
-            teams, first = "blockDim.y", "(idx)blockIdx.x * blockDim.y + threadIdx.y"
+            thread_groups, first = "blockDim.y", "(idx)blockIdx.x * blockDim.y + threadIdx.y"
             if isinstance(threads, Tiles):
-                teams, first = "1", "(idx)blockIdx.x"
+                thread_groups, first = "1", "(idx)blockIdx.x"
             lines += [
                 *_before(threads, launch.before),
                 f"const idx count_ = {threads.indices.position(launch.loop.extent)};",
-                f"for (idx {o} = {first}; {o} < count_; {o} += (idx)gridDim.x * {teams}) {{",
+                f"for (idx {o} = {first}; {o} < count_; {o} += (idx)gridDim.x * {thread_groups}) {{",
                 *own,
                 *threads.lines,
                 "}",

@@ -34,7 +34,7 @@ def _driver() -> Any:
 
 
 class Graphs:
-    """The recordings of one frame, by the addresses they hold."""
+    """The recordings of one workspace, by the addresses they hold."""
 
     def __init__(self) -> None:
         self._recorded: dict[tuple[int, ...], Recording] = {}

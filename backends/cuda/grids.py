@@ -1,4 +1,4 @@
-"""How large grids, blocks and teams are, once the dims of a call are known."""
+"""How large grids, blocks and thread_groups are, once the dims of a call are known."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ __all__ = ["Grid", "grid_of", "is_wide"]
 BLOCK = 256
 """Threads of a usual block."""
 TEAM = 256
-"""Threads of the largest usual team."""
+"""Threads of the largest usual thread_group."""
 BIG_TEAM = 512
-"""Threads of a team where there are too few teams to fill the GPU."""
+"""Threads of a thread_group where there are too few thread_groups to fill the GPU."""
 SHARED = 48 << 10
 """Bytes of shared memory that any GPU gives a block without being asked."""
 SPARE_BLOCKS = 4
-"""Blocks for each multiprocessor where teams keep their arrays in spare memory."""
+"""Blocks for each multiprocessor where thread_groups keep their arrays in spare memory."""
 NARROW = 2**31 - 2**24
 """Positions from here on take 64 bits; a grid's stride stays below the difference to 2^31."""
 
 
 class Grid(NamedTuple):
-    """``own`` bytes of private memory for each team: in ``shared`` memory, or in ``spare`` bytes from the arena."""
+    """``own`` bytes of private memory for each thread_group: in ``shared`` memory, or in ``spare`` bytes from the
+    arena."""
 
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
@@ -67,19 +68,19 @@ def grid_of(threads: Threads, dims: Mapping[str, int], processors: int) -> Grid 
 
 
 def _teams(threads: Threads, count: int, longest: int | None, own: int, processors: int) -> Grid:
-    team = _team(threads, count, longest, processors)
-    teams = max(1, BLOCK // team) if team <= 32 or not threads.talks else 1
-    while teams > 1 and (count < teams * processors or own * teams > SHARED):
-        teams //= 2
-    blocks = -(-count // teams)
-    block = (team, teams, 1)
+    thread_group = _thread_group(threads, count, longest, processors)
+    thread_groups = max(1, BLOCK // thread_group) if thread_group <= 32 or not threads.talks else 1
+    while thread_groups > 1 and (count < thread_groups * processors or own * thread_groups > SHARED):
+        thread_groups //= 2
+    blocks = -(-count // thread_groups)
+    block = (thread_group, thread_groups, 1)
     if own <= SHARED:
-        return Grid((min(blocks, 2**31 - 1), 1, 1), block, own * teams, 0, own)
+        return Grid((min(blocks, 2**31 - 1), 1, 1), block, own * thread_groups, 0, own)
     blocks = min(blocks, SPARE_BLOCKS * processors)
-    return Grid((blocks, 1, 1), block, 0, blocks * teams * own, own)
+    return Grid((blocks, 1, 1), block, 0, blocks * thread_groups * own, own)
 
 
-def _team(threads: Threads, count: int, longest: int | None, processors: int) -> int:
+def _thread_group(threads: Threads, count: int, longest: int | None, processors: int) -> int:
     if threads.columns:
         return threads.columns
     if threads.alone:

@@ -2,17 +2,17 @@
 
 A kernel's body becomes a list of *actions*. A ``Launch`` starts one CUDA kernel in one of three shapes:
 
-*teams*
-    a parallel loop: each iteration is run by a *team* of threads, 1 to 512 of them, which share the iterations of the
-    simd loops inside and do everything else alike. How many threads make a team follows from how long the simd loops
-    are, at launch; small teams share a block.
+*thread_groups*
+    a parallel loop: each iteration is run by a *thread_group* of threads, 1 to 512 of them, which share the iterations
+    of the simd loops inside and do everything else alike. How many threads make a thread_group follows from how long
+    the simd loops are, at launch; small thread groups share a block.
     So is an ``unordered`` loop, whose iterations meet in memory: they add to it atomically.
 *flat*
     a simd loop by itself: all threads of the grid share it.
 *block*
-    whatever else stands outside parallel loops: one team does it all.
+    whatever else stands outside parallel loops: one thread_group does it all.
 
-A ``LibraryCall`` hands buffers to a routine of ``symc.loops.calls``. What is computed before a loop and used in it is
+A ``LibraryLaunch`` hands buffers to a routine of ``symc.loops.calls``. What is computed before a loop and used in it is
 computed again in each launch.
 """
 
@@ -25,7 +25,7 @@ from symc.errors import CompileError
 from symc.loops.expr import Expr, names_in
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
 
-__all__ = ["Action", "Launch", "LibraryCall", "actions_of", "bound", "inner_loops", "walk"]
+__all__ = ["Action", "Launch", "LibraryLaunch", "actions_of", "bound", "inner_loops", "walk"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Launch:
 
     Attributes
     ----------
-    shape : {"teams", "flat", "block"}
+    shape : {"thread_groups", "flat", "block"}
     before : tuple of Let and Load
         What every thread computes first.
     loop : For or None
-        The loop that is shared among teams or threads.
+        The loop that is shared among thread groups or threads.
     body : tuple of Statement
-        What one team does: the parallel loop's body, or the statements of a block.
+        What one thread_group does: the parallel loop's body, or the statements of a block.
     """
 
     shape: str
@@ -50,13 +50,13 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class LibraryCall:
+class LibraryLaunch:
     """A routine, on kernel buffers and with whole-number parameters over the kernel's dims."""
 
     call: Call
 
 
-Action = Launch | LibraryCall
+Action = Launch | LibraryLaunch
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -101,13 +101,13 @@ def actions_of(kernel: Kernel) -> list[Action]:
             seen.append(s)
         elif isinstance(s, Call):
             flush()
-            actions.append(LibraryCall(s))
+            actions.append(LibraryLaunch(s))
             block.extend(seen)
         elif isinstance(s, For) and s.kind != "serial" and _stands_alone(s, seen, private):
             if any(isinstance(x, Call) for x in walk(s.body)):
                 raise CompileError(f"kernel {kernel.name}: a library call inside a loop has no CUDA form")
             flush()
-            shape = "flat" if s.kind == "simd" else "teams"
+            shape = "flat" if s.kind == "simd" else "thread_groups"
             actions.append(Launch(shape, _needed(seen, s), s, s.body))
             block.extend(seen)
         else:

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
+from symc.compiler.memory_plan import bytes_of, layout, lengths_of
 from symc.config import config
+from symc.graph import dims
 from symc.loops.ir import Program, Step
-from symc.memory import bytes_of, layout, lengths_of
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
 from symc_backends.cuda.emit import Start, starts_of
 from symc_backends.cuda.graphs import Graphs
 from symc_backends.cuda.grids import grid_of, is_wide
-from symc_backends.cuda.routines import bind
-from symc_backends.cuda.tasks import ClearTask, KernelTask, RoutineTask, Task
+from symc_backends.cuda.library_calls import bind
+from symc_backends.cuda.tasks import ClearTask, KernelTask, LibraryTask, Task
 from symc_backends.interp import evaluate
 
 __all__ = ["Executable", "run"]
 
-FRAMES = 64
+WORKSPACES = 64
 """Combinations of dims for which a function remembers its launches."""
 
 
@@ -31,7 +31,7 @@ def run(code: Code, program: Program, timed: bool = False) -> Executable:
     return Executable(code, program, timed)
 
 
-class Frame:
+class Workspace:
     """What a call with given dims starts, in order, and where its temporaries lie in the arena.
 
     Attributes
@@ -69,7 +69,7 @@ class Frame:
         if not isinstance(start, Start):
             params = tuple(int(evaluate(p, known)) for p in start.call.params)
             buffers = [step.buffers[int(b[1:])] for b in start.call.buffers]
-            return RoutineTask(number, step, bind(start.call.name, params, device), buffers)
+            return LibraryTask(number, step, bind(start.call.name, params, device), buffers)
         grid = grid_of(start.threads, known, device.processors)
         if grid is None:
             return None
@@ -88,11 +88,11 @@ class Frame:
 def _overwrites(program: Program, task: Task) -> bool:
     """Does a library write straight over a shared variable's old value?"""
     written = [program.buffers[task.step.buffers[k]] for k in task.step.kernel.writes]
-    return isinstance(task, RoutineTask) and any(b.role == "update" and b.alias >= 0 for b in written)
+    return isinstance(task, LibraryTask) and any(b.role == "update" and b.alias >= 0 for b in written)
 
 
 class Executable:
-    """See ``symc.backend``. Calls of many threads take turns: the GPU has one stream of work."""
+    """See ``symc.runtime.backend``. Calls of many threads take turns: the GPU has one stream of work."""
 
     def __init__(self, code: Code, program: Program, timed: bool) -> None:
         self.code = code
@@ -100,38 +100,40 @@ class Executable:
         self.device = code.device
         self.timed = timed
         self.times = np.zeros(max(len(program.steps), 1))
-        self.frames: dict[tuple[int, ...], Frame] = {}
+        self.workspaces: dict[tuple[int, ...], Workspace] = {}
         self.constants: dict[int, DeviceArray] = {}
         self.is_constant = [b.role == "constant" for b in program.buffers]
         self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
 
-    def frame(self, values: Sequence[int]) -> Frame:
+    def workspace(self, values: Sequence[int]) -> Workspace:
         """What a call with these dims starts."""
         key = tuple(values)
-        found = self.frames.get(key)
+        found = self.workspaces.get(key)
         if found is None:
-            if len(self.frames) >= FRAMES:
-                self.frames.clear()
-            found = self.frames[key] = Frame(self, key)
+            if len(self.workspaces) >= WORKSPACES:
+                self.workspaces.clear()
+            found = self.workspaces[key] = Workspace(self, key)
         return found
 
     def __call__(self, arrays: Sequence[Any], values: Sequence[int]) -> int:
         with self.device as device:
-            frame = self.frame(values)
-            base = device.arena(frame.arena)
-            addresses, held = self._place(frame, arrays, base)
+            workspace = self.workspace(values)
+            base = device.arena(workspace.arena)
+            addresses, held = self._place(workspace, arrays, base)
             if self.timed:
-                frame.point(addresses, base)
-                self._timed(frame)
-            elif frame.watched or config.cuda_blocking:
-                frame.point(addresses, base)
-                return self._watched(frame, addresses)
+                workspace.point(addresses, base)
+                self._timed(workspace)
+            elif workspace.watched or config.cuda_blocking:
+                workspace.point(addresses, base)
+                return self._watched(workspace, addresses)
             else:
-                frame.graphs.run(device, frame.tasks, (base, *addresses), lambda: frame.point(addresses, base))
+                workspace.graphs.run(
+                    device, workspace.tasks, (base, *addresses), lambda: workspace.point(addresses, base)
+                )
             del held  # whatever is written there from now on comes later in the stream
             return self._trouble(addresses)
 
-    def _place(self, frame: Frame, arrays: Sequence[Any], base: int) -> tuple[list[int], list[DeviceArray]]:
+    def _place(self, workspace: Workspace, arrays: Sequence[Any], base: int) -> tuple[list[int], list[DeviceArray]]:
         """Where every buffer lies in this call; arguments and constants from the host are sent.
 
         The second list keeps what was sent alive.
@@ -145,9 +147,9 @@ class Executable:
                 array = self._constant(k, array) if self.is_constant[k] else upload(self.device, array)
                 held.append(array)
                 addresses[k] = array.pointer
-        for k, offset in frame.offsets:
+        for k, offset in workspace.offsets:
             addresses[k] = base + offset
-        for k, source in frame.aliases:
+        for k, source in workspace.aliases:
             addresses[k] = addresses[source]
         return addresses, held
 
@@ -165,22 +167,22 @@ class Executable:
         self.device.fetch(addresses[self.status], found)
         return int(found[0])
 
-    def _watched(self, frame: Frame, addresses: Sequence[int]) -> int:
+    def _watched(self, workspace: Workspace, addresses: Sequence[int]) -> int:
         """Run task by task; stop after a step that reports trouble, before any other changes what the user holds."""
-        for k, task in enumerate(frame.tasks):
+        for k, task in enumerate(workspace.tasks):
             task.start(self.device)
             if config.cuda_blocking:
                 task.wait(self.device)
-            last = k + 1 == len(frame.tasks) or frame.tasks[k + 1].number != task.number
+            last = k + 1 == len(workspace.tasks) or workspace.tasks[k + 1].number != task.number
             if last and self.status in task.step.buffers and (found := self._trouble(addresses)):
                 return found
         return 0
 
-    def _timed(self, frame: Frame) -> None:
+    def _timed(self, workspace: Workspace) -> None:
         """Run with an event before and after every task."""
         device, driver = self.device, self.device.driver
         marks = []
-        for task in frame.tasks:
+        for task in workspace.tasks:
             first, second = driver.Event(), driver.Event()
             first.record(device.stream)
             task.start(device)

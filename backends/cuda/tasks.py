@@ -1,4 +1,4 @@
-"""What is put into the GPU's stream: a kernel or a library routine, with arguments that are written in advance."""
+"""What is put into the GPU's stream: a kernel or a library call, with arguments that are written in advance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from symc.loops.ir import Step
 from symc_backends.cuda.device import Device
 from symc_backends.cuda.grids import Grid
 
-__all__ = ["ClearTask", "KernelTask", "RoutineTask", "Task"]
+__all__ = ["ClearTask", "KernelTask", "LibraryTask", "Task"]
 
 
 class Task(Protocol):
@@ -34,7 +34,7 @@ class Task(Protocol):
 
 def failed(step: Step, reason: Exception) -> KernelError:
     """The error of a step that the GPU did not run, or not to its end."""
-    lines = "".join(f"\n  computes: {trace}" for trace in step.traces)
+    lines = "".join(f"\n  computes: {location}" for location in step.locations)
     return KernelError(f"the kernel {step.kernel.name} failed on the GPU: {reason}{lines}")
 
 
@@ -51,8 +51,9 @@ class _Blamed:
 class KernelTask(_Blamed):
     """A launch of a generated kernel.
 
-    Its arguments are 8-byte words: addresses of buffers, dims, spare memory and the bytes that each team has of it (if
-    it is ``private`` memory that teams want), the address of the buffer ``status`` (if the launch is guarded by it).
+    Its arguments are 8-byte words: addresses of buffers, dims, spare memory and the bytes that each thread_group has
+    of it (if it is ``private`` memory that thread_groups want), the address of the buffer ``status`` (if the launch is
+    guarded by it).
     """
 
     def __init__(
@@ -104,8 +105,8 @@ class ClearTask(_Blamed):
         device.clear(self._pointer, 8)
 
 
-class RoutineTask(_Blamed):
-    """A library routine on buffers of the program."""
+class LibraryTask(_Blamed):
+    """A library call on buffers of the program."""
 
     def __init__(self, number: int, step: Step, bound: Any, buffers: Sequence[int]) -> None:
         self.number = number

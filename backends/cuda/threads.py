@@ -1,8 +1,9 @@
-"""The text of one launch: what every thread of a team does.
+"""The text of one launch: what every thread of a thread_group does.
 
-Statements outside simd loops are done alike by all threads of a team, except that one thread writes to memory. A simd
-loop's iterations are shared among the threads; what they accumulate in a register is combined at the loop's end. Where
-a thread may read what another one wrote, or write what another one has yet to read, the team synchronises first.
+Statements outside simd loops are done alike by all threads of a thread_group, except that one thread writes to memory.
+A simd loop's iterations are shared among the threads; what they accumulate in a register is combined at the loop's
+end. Where a thread may read what another one wrote, or write what another one has yet to read, the thread_group
+synchronises first.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ class Threads:
     lines : list of str
         The statements, for one iteration of the launch's loop.
     arrays : list of (name, dtype, size)
-        The team's own arrays, which lie in shared memory, or in spare memory where they are too long for it.
+        The thread_group's own arrays, which lie in shared memory, or in spare memory where they are too long for it.
     columns : int
-        The number of threads that a team must have, because each keeps one column in a register; 0 if it is free.
+        The number of threads that a thread_group must have, because each keeps one column in a register; 0 if it is
+        free.
     talks : bool
-        Do the threads of a team exchange anything?
+        Do the threads of a thread_group exchange anything?
     pack : int
         The most elements that one thread moves at once.
     """
@@ -138,7 +140,7 @@ class Threads:
         return "team_sync();"
 
     def _before(self, s: Statement) -> list[str]:
-        """The synchronisation that a statement of the team's needs, if any; then what it touches is noted."""
+        """The synchronisation that a statement of the thread_group's needs, if any; then what it touches is noted."""
         if self.alone:
             return []
         reads: set[str] = set()
@@ -161,7 +163,7 @@ class Threads:
             self.peeked.add(self.memory[s.buffer])
         return lines
 
-    # --- statements of the team -----------------------------------------------------------------------------------
+    # --- statements of the thread_group -----------------------------------------------------------------------------
 
     def _block(self, body: Sequence[Statement]) -> list[str]:
         lines: list[str] = []
@@ -174,7 +176,7 @@ class Threads:
         return lines
 
     def _nested(self, s: For | If) -> list[str]:
-        """A loop or a condition that all threads of the team follow together."""
+        """A loop or a condition that all threads of the thread_group follow together."""
         memory = touched(s) & self.memory.keys()
         lines = [self._sync()] if not self.alone and memory & (self.written | self.read) else []
         if isinstance(s, If):

@@ -27,7 +27,7 @@ ROWS = 8
 def is_tiled(launch: Launch) -> bool:
     """Is the launch a parallel loop over tiles of a parallel and a simd loop, and nothing else?"""
     body = [s for s in launch.body if not isinstance(s, Let)]
-    if launch.shape != "teams" or len(body) != 1 or not isinstance(body[0], For) or body[0].kind != "parallel":
+    if launch.shape != "thread_groups" or len(body) != 1 or not isinstance(body[0], For) or body[0].kind != "parallel":
         return False
     inner = body[0].body
     if len(inner) != 1 or not isinstance(inner[0], For) or inner[0].kind != "simd":

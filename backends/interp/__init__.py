@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
+from symc.graph import dims
 from symc.loops.calls import CALLS
 from symc.loops.expr import FUNCTIONS, Expr
 from symc.loops.ir import Accumulate, Alloc, Call, For, If, Kernel, Let, Load, Program, Statement, Store
@@ -39,7 +39,7 @@ def build(text: str, timed: int = 0) -> None:
 
 
 def run(code: None, program: Program, timed: bool = False) -> Any:
-    """An executable over the program; see ``symc.backend``."""
+    """An executable over the program; see ``symc.runtime.backend``."""
     times = np.zeros(len(program.steps))
 
     def execute(arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:

@@ -1,1 +1,1 @@
-"""The loop IR: expressions, statements, library routines, and the checker."""
+"""The loop IR: expressions, statements, library calls, and the checker."""

@@ -1,4 +1,4 @@
-"""The library routines a ``Call`` may name: buffers, parameters, meaning, cost.
+"""The library calls a ``Call`` may name: buffers, parameters, meaning, cost.
 
 Every back end implements this list for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
 params)`` is a routine's meaning: it writes the outputs, given flat arrays.
@@ -13,10 +13,10 @@ import numpy as np
 
 from symc.loops.expr import Expr
 
-__all__ = ["CALLS", "Routine"]
+__all__ = ["CALLS", "CallSpec"]
 
 
-class Routine(NamedTuple):
+class CallSpec(NamedTuple):
     """``outputs`` buffers come first, then ``inputs``; ``params`` are whole numbers in this order."""
 
     outputs: tuple[str, ...]
@@ -162,12 +162,12 @@ def _pool_flops(*p: Expr) -> Expr:
     return named["N"] * named["OH"] * named["OW"] * named["win_h"] * named["win_w"]
 
 
-CALLS: dict[str, Routine] = {
-    "gemm": Routine(
+CALLS: dict[str, CallSpec] = {
+    "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
         lambda ta, tb, m, n, k, *rest: m * n * k * 2,
     ),
-    "batched_gemm": Routine(
+    "batched_gemm": CallSpec(
         ("C",), ("A", "B"),
         (
             "batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC",
@@ -175,10 +175,10 @@ CALLS: dict[str, Routine] = {
         ),
         _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2,
     ),
-    "conv2d_forward": Routine(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops),
-    "conv2d_backward_data": Routine(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops),
-    "conv2d_backward_weights": Routine(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
-    "pool2d_forward": Routine(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
-    "pool2d_backward": Routine(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
-    "pool2d_max_grad_grad": Routine(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),
+    "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops),
+    "conv2d_backward_data": CallSpec(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops),
+    "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
+    "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
+    "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
+    "pool2d_max_grad_grad": CallSpec(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symc.dtypes import is_float
+from symc.graph.dtypes import is_float
 
 __all__ = [
     "FUNCTIONS", "Expr", "Function", "call", "cast", "const", "index", "logical_and", "maximum", "minimum", "select",

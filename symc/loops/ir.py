@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from symc.dims import Dim
+from symc.graph.dims import Dim
 from symc.loops.expr import Expr
 
 __all__ = [
@@ -99,7 +99,7 @@ class Barrier:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A library routine from ``symc.loops.calls``: written buffers first, whole-number parameters in order."""
+    """A library call from ``symc.loops.calls``: written buffers first, whole-number parameters in order."""
 
     name: str
     buffers: tuple[str, ...]
@@ -145,7 +145,7 @@ class Step:
     kernel: Kernel
     buffers: tuple[int, ...]
     dims: tuple[Dim, ...]
-    traces: tuple[Any, ...] = ()
+    locations: tuple[Any, ...] = ()
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Buffer:
     alias: int = -1
     first: int = 0
     last: int = 0
-    trace: Any = None
+    location: Any = None
     data: Any = None
 
 

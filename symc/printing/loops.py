@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from symc.dims import show, show_shape
+from symc.graph.dims import show, show_shape
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, parts
 from symc.loops.ir import (
@@ -70,7 +70,7 @@ def _arguments(step: Step) -> str:
 
 
 def _lines(step: Step) -> str:
-    found = dict.fromkeys(f"{os.path.basename(t.filename)}:{t.line}" for t in step.traces)
+    found = dict.fromkeys(f"{os.path.basename(t.filename)}:{t.line}" for t in step.locations)
     return f"  # {', '.join(found)}" if found else ""
 
 

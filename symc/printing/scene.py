@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symc.compiler import PASSES
-from symc.dims import show
-from symc.fusion import Group
+from symc.compiler.fusion import FusionGroup
+from symc.compiler.passes import PASSES
 from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
-from symc.op import Axes, Fold, Indexed, Loops, Pointwise, Routine, View
+from symc.graph.dims import show
+from symc.graph.op import Axes, Indexed, LibraryCall, Loops, Pointwise, Reduction, View
 from symc.printing import stages
 from symc.printing.tree import label, op_text
 
@@ -21,13 +21,13 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "shared": ("#fbe9c6", "#b98200", "shared variable"),
     "constant": ("#eeeeee", "#8a8a8a", "constant"),
     "pointwise": ("#d9e8fb", "#3b73b9", "elementwise"),
-    "fold": ("#fddccb", "#c8572b", "reduction"),
-    "routine": ("#e9dbf5", "#7d4bab", "library routine"),
+    "reduction": ("#fddccb", "#c8572b", "reduction"),
+    "routine": ("#e9dbf5", "#7d4bab", "library call"),
     "moving": ("#d5eeee", "#2f8585", "moves or reads elements"),
     "composite": ("#fbd9e6", "#b93b73", "composite"),
 }
 """Fill, border and legend of each kind of box."""
-_KIND_OF = {Pointwise: "pointwise", Fold: "fold", Routine: "routine"} | dict.fromkeys(
+_KIND_OF = {Pointwise: "pointwise", Reduction: "reduction", LibraryCall: "routine"} | dict.fromkeys(
     (Axes, Indexed, View, Loops), "moving"
 )
 
@@ -67,8 +67,8 @@ def scene_of(obj: Any) -> Scene:
     for k, v in enumerate(outputs):
         names.setdefault(k, v.name or f"output {k}")
     scene = _graph_scene(list(state.graph), f"{obj.name}: {len(state.units)} units of work", names)
-    assert state.settled is not None
-    for leaf, source in state.settled.sources.items():
+    assert state.specialised is not None
+    for leaf, source in state.specialised.sources.items():
         if isinstance(leaf, SharedVariable) and id(source) in scene.boxes:
             box = scene.boxes[id(source)]
             box.kind, box.lines, box.note = "shared", (label(leaf), box.lines[1]), _note(leaf, KINDS["shared"][2])
@@ -148,24 +148,24 @@ def _note(v: Variable, kind: str) -> str:
         parts.append(f"shape of its value: {v.storage.shape}")
     if v.name and v.owner is not None:
         parts.insert(1, f"name: {v.name}")
-    if v.trace is not None:
-        parts.append(f"made at {v.trace}")
+    if v.location is not None:
+        parts.append(f"made at {v.location}")
     return "\n".join(parts)
 
 
 def _cluster(scene: Scene, units: Sequence[Any]) -> None:
     """Boxes of one fused group stand together; what lies behind transposes and broadcasts goes with its readers."""
     for number, unit in enumerate(units):
-        nodes = unit.members[::-1] if isinstance(unit, Group) else [unit]
+        nodes = unit.members[::-1] if isinstance(unit, FusionGroup) else [unit]
         members = [id(node) for node in nodes if id(node) in scene.boxes]
         if not members:
             continue
-        if isinstance(unit, Group):
+        if isinstance(unit, FusionGroup):
             axes = " x ".join(show(a) for a in unit.axes) or "1"
             title, note = f"loops over {axes}", f"{len(unit.members)} ops in one loop nest"
         else:
             lower = type(unit.op.record.lower)
-            title = "library routine" if lower is Routine else "view" if lower is View else "loops"
+            title = "library call" if lower is LibraryCall else "view" if lower is View else "loops"
             note = op_text(unit.op)
         scene.clusters.append((f"{number}: {title}", note, members))
         for key in members:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-from symc.backend import load_backend
-from symc.compiler import PASSES, State
+from symc.compiler.passes import PASSES, State
 from symc.config import config
-from symc.function import Function
 from symc.graph import SharedVariable, Variable, graph_inputs, is_input
+from symc.runtime.backend import load_backend
+from symc.runtime.function import Function
 
 __all__ = ["STAGES", "expressions", "state_after", "text_of"]
 
 STAGES: dict[str, str] = {
     "graph": "",
-    "settled": "settle_shapes",
+    "specialised": "specialise_shapes",
     "canonical": "rewrite_canonical",
     "stable": "rewrite_stable",
-    "expanded": "expand_composites",
+    "decomposed": "decompose_composites",
     "special": "rewrite_special",
     "rewritten": "rewrite_special",
     "fused": "fuse_loops",
@@ -27,7 +27,7 @@ STAGES: dict[str, str] = {
     "cuda": "emit",
     "text": "emit",
 }
-"""Short names of stages. The name of any pass in ``symc.compiler.PASSES`` is taken as well."""
+"""Short names of stages. The name of any pass in ``symc.compiler.passes.PASSES`` is taken as well."""
 
 
 def stage_name(stage: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from symc.dims import show
-from symc.errors import Trace
-from symc.fusion import Group
+from symc.compiler.fusion import FusionGroup
+from symc.errors import SourceLocation
 from symc.graph import Apply, Constant, SharedVariable, Variable
-from symc.op import Axes, Op
+from symc.graph.dims import show
+from symc.graph.op import Axes, Op
 from symc.printing import stages
 from symc.printing.loops import program_text
 
@@ -47,9 +48,10 @@ def debugprint(
     stop_on_name : bool
         Do not look behind variables that have a name.
     stage : str, optional
-        ``"graph"`` (as the user built it; the default), ``"settled"``, ``"canonical"``, ``"stable"``, ``"expanded"``,
+        ``"graph"`` (as the user built it; the default), ``"specialised"``, ``"canonical"``, ``"stable"``,
+        ``"decomposed"``,
         ``"special"``, ``"fused"``, ``"loops"``, ``"c"`` or ``"cuda"`` (the back end's text), or the name of a pass of
-        ``symc.compiler.PASSES``. Stages later than the graph are compiled for the present shapes of the shared
+        ``symc.compiler.passes.PASSES``. Stages later than the graph are compiled for the present shapes of the shared
         variables.
     print_lines : bool
         Print which line of the user's program built each variable.
@@ -100,8 +102,8 @@ class _Style:
             text += f" {v.type}"
         if v.owner is not None and v.name:
             text += f" '{v.name}'"
-        if self.lines and v.trace is not None and v.owner is not None:
-            text += f"  # {place(v.trace)}"
+        if self.lines and v.location is not None and v.owner is not None:
+            text += f"  # {place(v.location)}"
         return text
 
 
@@ -154,17 +156,17 @@ def _tree(root: Variable, style: _Style) -> Iterator[str]:
 def _units(units: Sequence[Any], stored: set[Variable], style: _Style) -> Iterator[str]:
     """Fusion's result: each unit with its members, inputs by label."""
     for number, unit in enumerate(units):
-        if isinstance(unit, Group):
+        if isinstance(unit, FusionGroup):
             yield f"{number}: loops over {_axes(unit)}"
             for node in reversed(unit.members):
                 yield "    " + _member(node, stored, style)
         else:
-            lower = type(unit.op.record.lower).__name__.lower()
+            lower = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(unit.op.record.lower).__name__).lower()
             yield f"{number}: {lower}"
             yield "    " + _member(unit, stored | set(unit.outputs), style)
 
 
-def _axes(group: Group) -> str:
+def _axes(group: FusionGroup) -> str:
     outer = " x ".join(show(group.axes[a]) for a in group.outer) or "1"
     if group.inner is None:
         return outer
@@ -186,8 +188,8 @@ def _member(node: Apply, stored: set[Variable], style: _Style) -> str:
     text = f"{style.id(v).strip()} = {op_text(node.op)}({args})" + (f"  {v.type}" if style.types else "")
     if v in stored:
         text += "  stored"
-    if style.lines and v.trace is not None:
-        text += f"  # {place(v.trace)}"
+    if style.lines and v.location is not None:
+        text += f"  # {place(v.location)}"
     return text
 
 
@@ -225,6 +227,6 @@ def letters(number: int) -> str:
     return text
 
 
-def place(trace: Trace) -> str:
+def place(location: SourceLocation) -> str:
     """The user's line in short: file name and number."""
-    return f"{os.path.basename(trace.filename)}:{trace.line}"
+    return f"{os.path.basename(location.filename)}:{location.line}"

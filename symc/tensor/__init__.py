@@ -5,7 +5,6 @@ from __future__ import annotations
 from inspect import ismodule as _ismodule
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from symc.derivatives import Lop, Rop, hessian, jacobian, verify_grad
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import (
     consider_constant,
@@ -15,7 +14,9 @@ from symc.gradient import (
     grad_scale,
     zero_grad,
 )
+from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
 from symc.graph import Variable
+from symc.graph.types import TensorType
 from symc.tensor import extra_ops, nnet, operators, shared_randomstreams, signal
 from symc.tensor.axes import dimshuffle, reshape, specify_shape
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
@@ -147,7 +148,6 @@ from symc.tensor.joining import (
     tile,
     vertical_stack,
 )
-from symc.tensor.lengths import shape, shape_i
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.shaping import (
@@ -168,7 +168,7 @@ from symc.tensor.shaping import (
     unbroadcast,
 )  # fmt: skip
 from symc.tensor.state import carry_updates
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import shape, shape_i
 
 TensorVariable = Variable
 pow = power

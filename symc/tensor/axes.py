@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.errors import ShapeError, located
-from symc.graph import Constant, Variable
-from symc.guards import require_equal
-from symc.op import Arg, Axes, Case, Op, View, record
+from symc.graph import Constant, Variable, dims
+from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Axes, Case, Op, View, record
+from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
-from symc.tensor.lengths import as_dim, shape_i
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
     "dimshuffle",
@@ -138,7 +137,7 @@ _reshape = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _reshape_dims(op, inputs)),
     numpy=lambda op, x, *scalars: x.reshape([int(scalars[k]) if g < -1 else g for k, g in _numbered(op["given"])]),
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0]), *[None] * (len(inputs) - 1)],
-    settle=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
+    specialise=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),)),
         Case(lambda x: reshape(x, (shape_i(x, 1), shape_i(x, 0))), (Arg((2, 3)),)),
@@ -251,7 +250,7 @@ _specify = record(
     infer=_specify_infer,
     numpy=lambda op, x: x,
     grad=lambda op, inputs, outputs, gs: [gs[0]],
-    settle=lambda op, inputs, types: inputs[0],
+    specialise=lambda op, inputs, types: inputs[0],
     cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),))],
 )
 

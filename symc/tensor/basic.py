@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.dtypes import SIGNED, is_integer, promote
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.dtypes import SIGNED, is_integer, promote
 
 __all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "unify_dtypes"]
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.errors import ShapeError, located
-from symc.graph import Variable
-from symc.op import Arg, Axes, Case, Op, record
+from symc.graph import Variable, dims
+from symc.graph.op import Arg, Axes, Case, Op, record
+from symc.graph.types import TensorType
 from symc.tensor.axes import pad_left
 from symc.tensor.basic import as_tensor
-from symc.types import TensorType
 
 __all__ = ["broadcast_like", "broadcast_together", "expand"]
 
@@ -70,7 +69,7 @@ _broadcast = record(
         x, [x.shape[k] if who < 0 else others[who].shape[op["axes"][k]] for k, who in enumerate(op["who"])]
     ),
     grad=_expand_grad,
-    settle=lambda op, inputs, types: expand(inputs[0], types[0].shape),
+    specialise=lambda op, inputs, types: expand(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3)))),
         Case(lambda x, y: broadcast_like(x, y), (Arg(()), Arg((2, 3)))),

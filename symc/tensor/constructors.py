@@ -8,7 +8,7 @@ from typing import Any
 from symc.config import config
 from symc.errors import here
 from symc.graph import Variable
-from symc.types import TensorType
+from symc.graph.types import TensorType
 
 __all__ = ["CONSTRUCTORS", "PLURALS", "tensor"]
 

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.config import config
-from symc.dtypes import as_dtype, is_float, promote
 from symc.errors import located
-from symc.graph import Constant, Variable
-from symc.guards import require_equal
+from symc.graph import Constant, Variable, dims
+from symc.graph.dtypes import as_dtype, is_float, promote
+from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Case, Indexed, Op, record
+from symc.graph.types import TensorType
 from symc.loops.expr import cast as cast_expr
-from symc.op import Arg, Case, Indexed, Op, record
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left, shape_entries
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like, expand
-from symc.tensor.lengths import as_dim
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import as_dim
 
 __all__ = [
     "alloc",
@@ -92,7 +91,7 @@ _alloc = record(
     infer=_alloc_infer,
     numpy=_alloc_numpy,
     grad=_alloc_grad,
-    settle=lambda op, inputs, types: expand(
+    specialise=lambda op, inputs, types: expand(
         inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape
     ),
     cases=lambda: [
@@ -187,7 +186,7 @@ _arange = record(
     infer=lambda op, inputs: TensorType(op["dtype"], [as_dim(inputs[2])]),
     numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
-    settle=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
+    specialise=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
         Case(lambda n: arange(n), (Arg((), "int64", values=6),), expect=lambda n: np.arange(6), grad=False),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import is_float
-from symc.gradient_marks import ZERO
 from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_float
+from symc.graph.op import ZERO
 from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.tensor.basic import as_tensor, unify_dtypes

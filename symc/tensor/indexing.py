@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.config import config
-from symc.dtypes import is_integer
 from symc.errors import ShapeError, located
-from symc.graph import Constant, Variable
-from symc.op import Op
+from symc.graph import Constant, Variable, dims
+from symc.graph.dtypes import is_integer
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, scalar_behind
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_like, broadcast_together
 from symc.tensor.joining import stack
-from symc.tensor.lengths import as_dim, shape_i
-from symc.tensor.parts import gather, scatter, slice_part, valid_index, write_slice
+from symc.tensor.subtensor import gather, scatter, slice_part, valid_index, write_slice
+from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
     "advanced_inc_subtensor1",

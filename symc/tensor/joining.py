@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Constant, Variable
-from symc.guards import require_equal
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Case, Loops, Op, record
+from symc.graph.types import TensorType
 from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
-from symc.op import Arg, Case, Loops, Op, record
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
-from symc.tensor.lengths import length, shape_i
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
     "concatenate",

@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
-from symc.dtypes import is_float
 from symc.errors import ShapeError, located
-from symc.graph import Apply, Variable
-from symc.guards import require_equal
-from symc.op import Arg, Case, Op, Record, Routine, record
+from symc.graph import Apply, Variable, dims
+from symc.graph.dtypes import is_float
+from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Case, LibraryCall, Op, Record, record
+from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
-from symc.tensor.lengths import length
 from symc.tensor.reduce import sum
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import length
 
 __all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot"]
 
@@ -79,7 +78,7 @@ _gemm: Record = record(
     infer=_gemm_infer,
     numpy=_product_numpy,
     grad=_product_grad,
-    lower=Routine("gemm", _gemm_params),
+    lower=LibraryCall("gemm", _gemm_params),
     cases=lambda: [
         *[
             Case(
@@ -130,7 +129,7 @@ _batched: Record = record(
     infer=_batched_infer,
     numpy=_product_numpy,
     grad=_product_grad,
-    lower=Routine("batched_gemm", _batched_params),
+    lower=LibraryCall("batched_gemm", _batched_params),
     cases=lambda: [
         *[
             Case(
@@ -155,7 +154,7 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
         return Op(_gemm, trans_a=False, trans_b=False)(a, b)
-    # Whole numbers have no library routine: multiply and add in loops.
+    # Whole numbers have no library call: multiply and add in loops.
     _inner_check(a, b)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
 

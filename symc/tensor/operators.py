@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
-from symc.tensor import axes, creation, extra_ops, indexing, joining, lengths, linalg, reduce, shaping
+from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
 from symc.tensor import elementwise as ew
 from symc.tensor.numpy_functions import apply_ufunc
 
@@ -62,7 +62,7 @@ def _contains(self: Variable, item: Any) -> bool:
 
 def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
     """The value of the variable for values given by variable or by name; compiled once for each set of inputs."""
-    from symc.function import function
+    from symc.runtime.function import function
 
     given = inputs_to_values or {}
     if not isinstance(given, dict):
@@ -148,7 +148,7 @@ METHODS: dict[str, Any] = {
     "__array_ufunc__": apply_ufunc,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
-    "shape": property(lengths.shape), "size": property(shaping.size), "T": property(shaping.transpose),
+    "shape": property(symbolic_dims.shape), "size": property(shaping.size), "T": property(shaping.transpose),
     "__getitem__": indexing.subtensor, "take": indexing.take, "repeat": joining.repeat,
     "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "swapaxes": shaping.swapaxes,
     "flatten": shaping.flatten, "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze,

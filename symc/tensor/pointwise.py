@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import as_dtype, floating, is_float
 from symc.errors import DTypeError, located
-from symc.gradient_marks import ZERO
 from symc.graph import Constant, Variable
-from symc.guards import require_equal
+from symc.graph.dtypes import as_dtype, floating, is_float
+from symc.graph.guards import require_equal
+from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, record
+from symc.graph.types import TensorType
 from symc.loops import expr
 from symc.loops.expr import Expr, call
-from symc.op import Arg, Case, Op, Pointwise, record
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import broadcast_together
-from symc.types import TensorType
 
 Grad = Callable[..., Sequence[Any]]
 

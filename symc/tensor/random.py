@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Constant, Variable
+from symc.graph.op import Arg, Case, Indexed, Op, record
+from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, index
-from symc.op import Arg, Case, Indexed, Op, record
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import alloc
-from symc.tensor.lengths import shape_i
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["draw", "philox", "stored_bits"]
 
@@ -222,7 +222,7 @@ _random = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    settle=_settle,
+    specialise=_settle,
     lower=Indexed(_element, recompute=True, flat=True),
     cases=_cases,
 )
@@ -232,7 +232,7 @@ _stored = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    settle=_settle,
+    specialise=_settle,
     lower=Indexed(_element, flat=True),
     cases=lambda: [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), grad=False)],
 )

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
-from symc.dtypes import as_dtype, floating, is_float, is_integer
 from symc.errors import ShapeError, located
-from symc.gradient_marks import ZERO
-from symc.graph import Variable
-from symc.guards import require_equal
-from symc.op import Arg, Case, Fold, Indexed, Op, record
+from symc.graph import Variable, dims
+from symc.graph.dtypes import as_dtype, floating, is_float, is_integer
+from symc.graph.guards import require_equal
+from symc.graph.op import ZERO, Arg, Case, Indexed, Op, Reduction, record
+from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.lengths import shape_i
-from symc.types import TensorType
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
     "all", "any", "argmax", "argmin", "iota", "max", "max_and_argmax", "mean", "min", "prod", "ptp", "std", "sum",
@@ -72,7 +70,9 @@ def _oracle(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarra
     return oracle
 
 
-def _fold_cases(function: Callable[..., Variable], low: float = -2, distinct: bool = False) -> Callable[[], list[Case]]:
+def _reduction_cases(
+    function: Callable[..., Variable], low: float = -2, distinct: bool = False
+) -> Callable[[], list[Case]]:
     def cases() -> list[Case]:
         shapes = [
             ((3, 4), 1),
@@ -138,32 +138,32 @@ _sum = record(
     infer=_infer,
     numpy=_oracle(np.sum, True),
     grad=_sum_grad,
-    lower=Fold("add", lambda dtype: 0),
-    cases=_fold_cases(lambda x, **k: sum(x, **k)),
+    lower=Reduction("add", lambda dtype: 0),
+    cases=_reduction_cases(lambda x, **k: sum(x, **k)),
 )
 _prod = record(
     "prod",
     infer=_infer,
     numpy=_oracle(np.prod, True),
     grad=_prod_grad,
-    lower=Fold("mul", lambda dtype: 1),
-    cases=_fold_cases(lambda x, **k: prod(x, **k), 0.3),
+    lower=Reduction("mul", lambda dtype: 1),
+    cases=_reduction_cases(lambda x, **k: prod(x, **k), 0.3),
 )
 _max = record(
     "max",
     infer=_infer_extreme,
     numpy=_oracle(np.max, False),
     grad=_extreme_grad,
-    lower=Fold("max", _lowest),
-    cases=_fold_cases(lambda x, **k: max(x, **k), distinct=True),
+    lower=Reduction("max", _lowest),
+    cases=_reduction_cases(lambda x, **k: max(x, **k), distinct=True),
 )
 _min = record(
     "min",
     infer=_infer_extreme,
     numpy=_oracle(np.min, False),
     grad=_extreme_grad,
-    lower=Fold("min", _highest),
-    cases=_fold_cases(lambda x, **k: min(x, **k), distinct=True),
+    lower=Reduction("min", _highest),
+    cases=_reduction_cases(lambda x, **k: min(x, **k), distinct=True),
 )
 
 
@@ -178,14 +178,14 @@ _any = record(
     "any",
     infer=_infer,
     numpy=_oracle(np.any, False),
-    lower=Fold("or", lambda dtype: False),
+    lower=Reduction("or", lambda dtype: False),
     cases=_logic_cases(lambda x, **k: any(x, **k)),
 )
 _all = record(
     "all",
     infer=_infer,
     numpy=_oracle(np.all, False),
-    lower=Fold("and", lambda dtype: True),
+    lower=Reduction("and", lambda dtype: True),
     cases=_logic_cases(lambda x, **k: all(x, **k)),
 )
 
@@ -295,7 +295,7 @@ def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequenc
     return [scaled * (x - mean(x, axes, keepdims=True))]
 
 
-def _variance_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+def _variance_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     """float64: mean first, then the squared distances. float32: sums of x and of its square in one walk, in float64.
 
     In float64 the difference of the two sums keeps more digits than float32 has, up to means of a million deviations.
@@ -317,9 +317,9 @@ _variance = record(
     infer=_infer,
     numpy=_variance_oracle,
     grad=_variance_grad,
-    expand=_variance_expand,
+    decompose=_variance_decompose,
     cases=lambda: [
-        *_fold_cases(lambda x, **k: var(x, **k))(),
+        *_reduction_cases(lambda x, **k: var(x, **k))(),
         Case(
             lambda x: var(x, axis=0, ddof=1),
             (Arg((5, 3)),),
@@ -380,7 +380,7 @@ _iota = record(
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
     numpy=_iota_numpy,
     grad=lambda op, inputs, outputs, gs: [None],
-    settle=lambda op, inputs, types: Op(_iota_at, axis=op["axis"], shape=types[0].shape)(),
+    specialise=lambda op, inputs, types: Op(_iota_at, axis=op["axis"], shape=types[0].shape)(),
     cases=lambda: [
         Case(lambda x: iota(x, 1), (Arg((2, 3)),), grad=False),
         Case(lambda x: iota(x, 0), (Arg((4,)),), grad=False),

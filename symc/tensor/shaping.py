@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from symc import dims
 from symc.errors import ShapeError, located
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, constant, normalize_axis
-from symc.tensor.lengths import length, shape_i
+from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
     "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast",

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.dtypes import as_dtype, is_float
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, SharedVariable, Variable
-from symc.shared import shared
+from symc.graph.dtypes import as_dtype, is_float
+from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle, shape_entries
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.indexing import subtensor, take
-from symc.tensor.lengths import shape_i
 from symc.tensor.random import draw, stored_bits
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from symc.graph import SharedVariable, Variable
-from symc.op import Op, record
+from symc.graph.op import Op, record
+from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
-from symc.types import TensorType
 
 __all__ = ["carry_updates"]
 
@@ -17,7 +17,7 @@ _carry = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, *values: x,
     grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
-    settle=lambda op, inputs, types: inputs[0],
+    specialise=lambda op, inputs, types: inputs[0],
 )
 
 

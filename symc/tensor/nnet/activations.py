@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import floating
 from symc.errors import ShapeError, located
 from symc.graph import Variable
-from symc.op import Arg, Case, Op, record
+from symc.graph.dtypes import floating
+from symc.graph.op import Arg, Case, Op, record
+from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.elementwise import sigmoid, softplus
-from symc.types import TensorType
 
 __all__ = [
     "elu",
@@ -40,13 +40,13 @@ def _centred(x: Variable, axis: int) -> Variable:
     return x - reduce.max(x, axis=axis, keepdims=True)
 
 
-def _softmax_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+def _softmax_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     powers = ew.exp(_centred(inputs[0], op["axis"]))
     # The largest power is 1, so the sum is at least 1 and its reciprocal is as good as dividing every element.
     return [powers * ew.inv(reduce.sum(powers, axis=op["axis"], keepdims=True))]
 
 
-def _logsoftmax_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+def _logsoftmax_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     centred = _centred(inputs[0], op["axis"])
     return [centred - ew.log(reduce.sum(ew.exp(centred), axis=op["axis"], keepdims=True))]
 
@@ -75,7 +75,7 @@ def _times(g: Variable, p: Variable) -> Variable | None:
     by it
     again gives NaN; leaving both out is right, and is how the gradient of a cross-entropy of a softmax stays finite.
     """
-    from symc.rewrite.engine import is_constant
+    from symc.compiler.rewrite.engine import is_constant
 
     if g.owner is None:
         return None
@@ -144,7 +144,7 @@ _softmax = record(
     infer=_same_type,
     numpy=_wide(_softmax_numpy),
     grad=_softmax_grad,
-    expand=_softmax_expand,
+    decompose=_softmax_decompose,
     cases=_softmax_cases(lambda x, **k: softmax(x, **k)),
 )
 
@@ -153,7 +153,7 @@ _logsoftmax = record(
     infer=_same_type,
     numpy=_wide(_logsoftmax_numpy),
     grad=_logsoftmax_grad,
-    expand=_logsoftmax_expand,
+    decompose=_logsoftmax_decompose,
     cases=_softmax_cases(lambda x, **k: logsoftmax(x, **k)),
 )
 

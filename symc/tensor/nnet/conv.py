@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import floating
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
-from symc.op import Arg, Case, Op
+from symc.graph.dtypes import floating
+from symc.graph.op import Arg, Case, Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import specify_shape
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import alloc
-from symc.tensor.lengths import shape_i
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D, map_shape
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights", "conv2d_transpose", "separable_conv2d"]
 

@@ -2,7 +2,7 @@
 
 The three primitives share one geometry (``_Geometry``). Each one's gradients are the two others, so derivatives of any
 order exist. Where an adjoint must know the shape of what it produces, it takes a *template* of which only the shape is
-read; ``settle`` puts dims in the template's place.
+read; ``specialise`` puts dims in the template's place.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symc import dims
-from symc.dtypes import is_float
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Variable
-from symc.guards import require_equal
-from symc.op import Case, Op, Record, Routine, record
-from symc.types import TensorType
+from symc.graph import Apply, Variable, dims
+from symc.graph.dtypes import is_float
+from symc.graph.guards import require_equal
+from symc.graph.op import Case, LibraryCall, Op, Record, record
+from symc.graph.types import TensorType
 
 __all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D", "map_shape"]
 
@@ -228,7 +227,7 @@ CONV2D: Record = record(
         _other(op, BACKWARD_DATA, gs[0], inputs[1], template=inputs[0]),
         _other(op, BACKWARD_WEIGHTS, inputs[0], gs[0], template=inputs[1]),
     ],
-    lower=Routine("conv2d_forward", _parameters(_forward_geometry)),
+    lower=LibraryCall("conv2d_forward", _parameters(_forward_geometry)),
     cases=lambda: _cases("forward"),
 )
 
@@ -241,8 +240,8 @@ BACKWARD_DATA: Record = record(
         _other(op, BACKWARD_WEIGHTS, gs[0], inputs[0], template=inputs[1]),
         *[None] * (len(inputs) - 2),
     ],
-    lower=Routine("conv2d_backward_data", _parameters(_adjoint_geometry)),
-    settle=_settle,
+    lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
+    specialise=_settle,
     cases=lambda: _cases("data"),
 )
 
@@ -255,7 +254,7 @@ BACKWARD_WEIGHTS: Record = record(
         _other(op, CONV2D, inputs[0], gs[0]),
         *[None] * (len(inputs) - 2),
     ],
-    lower=Routine("conv2d_backward_weights", _parameters(_adjoint_geometry)),
-    settle=_settle,
+    lower=LibraryCall("conv2d_backward_weights", _parameters(_adjoint_geometry)),
+    specialise=_settle,
     cases=lambda: _cases("weights"),
 )

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from symc.dtypes import floating, is_integer
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
-from symc.guards import require_equal
+from symc.graph.dtypes import floating, is_integer
+from symc.graph.guards import require_equal
+from symc.graph.op import RECORDS, Arg, Case, Op, Record, record
+from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, select
-from symc.op import RECORDS, Arg, Case, Op, Record, record
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
@@ -23,8 +24,7 @@ from symc.tensor.elementwise import elementwise
 from symc.tensor.indexing import to_one_hot
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
-from symc.tensor.parts import valid_index
-from symc.types import TensorType
+from symc.tensor.subtensor import valid_index
 
 __all__ = [
     "binary_crossentropy",
@@ -86,7 +86,7 @@ def _1hot_numpy(op: Op, p: np.ndarray, y: np.ndarray) -> np.ndarray:
         return -np.log(_picked(p, y))
 
 
-def _1hot_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+def _1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     p, y = inputs
     at = [reduce.iota(y, k) for k in range(y.ndim)]
     return [-ew.log(Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p)))]
@@ -103,7 +103,7 @@ def _softmax_1hot_numpy(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (np.logaddexp.reduce(wide, axis=-1) - _picked(wide, y)).astype(x.dtype)
 
 
-def _softmax_1hot_expand(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+def _softmax_1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     x, y = inputs
     # Subtracting the largest first makes the difference of the two terms exact also for large x.
     centred = x - reduce.max(x, axis=-1, keepdims=True)
@@ -136,7 +136,7 @@ _1hot = record(
     infer=_1hot_infer,
     numpy=_1hot_numpy,
     grad=_1hot_grad,
-    expand=_1hot_expand,
+    decompose=_1hot_decompose,
     cases=lambda: _1hot_cases("categorical_crossentropy_1hot", 0.1, 1.0),
 )
 
@@ -145,7 +145,7 @@ _softmax_1hot: Record = record(
     infer=_1hot_infer,
     numpy=_softmax_1hot_numpy,
     grad=_softmax_1hot_grad,
-    expand=_softmax_1hot_expand,
+    decompose=_softmax_1hot_decompose,
     cases=lambda: [
         *_1hot_cases("crossentropy_softmax_1hot", -3.0, 3.0),
         Case(

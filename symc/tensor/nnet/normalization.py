@@ -49,7 +49,7 @@ class _Parameters:
             )
         return dimshuffle(v, [self.kept.index(k) if k in self.kept else "x" for k in range(self.x.ndim)])
 
-    def fold(self, v: Variable) -> Variable:
+    def reduction(self, v: Variable) -> Variable:
         return v if self.full else dimshuffle(v, self.kept)
 
 
@@ -116,15 +116,15 @@ def batch_normalization_train(
     var = reduce.var(x, axis=over, keepdims=True)
     invstd = 1.0 / ew.sqrt(var + epsilon)
     out = (x - mean) * (shapes.spread(scale, "gamma") * invstd) + shapes.spread(beta, "beta")
-    found = [out, shapes.fold(mean), shapes.fold(invstd)]
+    found = [out, shapes.reduction(mean), shapes.reduction(invstd)]
     keep = 1.0 - running_average_factor
     if running_mean is not None:
         moved = shapes.spread(running_mean, "running_mean") * keep + mean * running_average_factor
-        found.append(shapes.fold(moved))
+        found.append(shapes.reduction(moved))
     if running_var is not None:
         n = reduce.count(x, over, x.dtype)
         moved = shapes.spread(running_var, "running_var") * keep + (n / (n - 1)) * var * running_average_factor
-        found.append(shapes.fold(moved))
+        found.append(shapes.reduction(moved))
     return tuple(found)
 
 

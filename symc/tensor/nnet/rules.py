@@ -5,9 +5,9 @@ They stand apart from the ops because the engine of rules is itself built on the
 
 from __future__ import annotations
 
+from symc.compiler.rewrite.engine import NodeRule, RuleList, is_constant
 from symc.graph import Apply, Variable
-from symc.op import RECORDS, Op
-from symc.rewrite.engine import NodeRule, RuleList, is_constant
+from symc.graph.op import RECORDS, Op
 from symc.tensor import elementwise as ew
 from symc.tensor.nnet.activations import logsoftmax
 from symc.tensor.nnet.losses import sigmoid_binary_crossentropy

@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from symc import dims
-from symc.dtypes import is_float
 from symc.errors import DTypeError, ShapeError, located
-from symc.gradient_marks import ZERO
-from symc.graph import Apply, Variable
-from symc.guards import require_equal
-from symc.op import Arg, Case, Op, Record, Routine, record
+from symc.graph import Apply, Variable, dims
+from symc.graph.dtypes import is_float
+from symc.graph.guards import require_equal
+from symc.graph.op import ZERO, Arg, Case, LibraryCall, Op, Record, record
+from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
-from symc.types import TensorType
 
 __all__ = ["max_pool_2d_same_size", "pool_2d"]
 
@@ -202,7 +200,7 @@ _pool: Record = record(
     infer=_infer,
     numpy=_forward_numpy,
     grad=lambda op, inputs, outputs, gs: [Op(_pool_grad, **op.attrs)(inputs[0], outputs[0], gs[0])],
-    lower=Routine("pool2d_forward", _parameters),
+    lower=LibraryCall("pool2d_forward", _parameters),
     cases=lambda: _cases(0),
 )
 
@@ -211,7 +209,7 @@ _pool_grad: Record = record(
     infer=_grad_infer,
     numpy=_backward_numpy,
     grad=_backward_grad,
-    lower=Routine("pool2d_backward", _parameters),
+    lower=LibraryCall("pool2d_backward", _parameters),
     cases=lambda: _cases(1),
 )
 
@@ -220,7 +218,7 @@ _max_grad_grad: Record = record(
     infer=_grad_grad_infer,
     numpy=_grad_grad_numpy,
     grad=lambda op, inputs, outputs, gs: [ZERO, ZERO, Op(_pool_grad, **op.attrs)(inputs[0], inputs[1], gs[0])],
-    lower=Routine("pool2d_max_grad_grad", _parameters),
+    lower=LibraryCall("pool2d_max_grad_grad", _parameters),
     cases=lambda: _cases(2),
 )
 

@@ -1,0 +1,1 @@
+"""The compiler: passes from a graph to a program of kernels (see ``symc.compiler.passes``)."""

@@ -1,0 +1,121 @@
+"""Groups of fused ops: axes, itermaps, members; and how values are read through what needs no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from symc.compiler.target import CPU, Target
+from symc.graph import Apply, Variable, dims
+from symc.graph.op import Axes, Indexed, Reduction
+from symc.loops.expr import FUNCTIONS, Expr, parts
+
+IterationMap = tuple[int | None, ...]
+
+
+@dataclass(eq=False)
+class FusionGroup:
+    """Fused ops.
+
+    ``members`` run from consumers to producers, ``itermaps`` hold the group axes that their outputs follow,
+    ``demanded`` are the variables that they read (some of them other members' values), ``stored`` those that they
+    leave in memory.
+    ``machine`` is what their loops are for.
+    """
+
+    machine: Target = CPU
+    axes: list[dims.Dim] = field(default_factory=list)
+    inner: tuple[int, ...] | None = None
+    order: tuple[int, ...] | None = None
+    itermaps: dict[Variable, IterationMap] = field(default_factory=dict)
+    members: list[Apply] = field(default_factory=list)
+    stored: list[Variable] = field(default_factory=list)
+    demanded: set[Variable] = field(default_factory=set)
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """The axes on which results of reductions live."""
+        return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
+
+    def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
+        """Are there rows enough, or are they short enough, to reduction each of them within one iteration?"""
+        rows = dims.product(self.axes[a] for a in outer)
+        length = dims.product(self.axes[a] for a in inner)
+        short = type(length) is int and length <= self.machine.long_row
+        return short or not (type(rows) is int and rows < self.machine.min_rows)
+
+
+Unit = FusionGroup | Apply
+
+
+def resolve(variable: Variable, itermap: IterationMap, stored: set[Variable]) -> tuple[Variable, IterationMap]:
+    """Look through transposes and broadcasts: the variable they read, and the itermap in which they read it."""
+    while variable.owner is not None and variable not in stored:
+        node = variable.owner
+        lower = node.op.record.lower
+        if not isinstance(lower, Axes):
+            break
+        itermap = tuple(None if k is None else itermap[k] for k in lower.source(node.op, node))
+        variable = node.inputs[0]
+    return variable, itermap
+
+
+def is_inline(variable: Variable) -> bool:
+    """Is the value recomputed wherever it is read?"""
+    node = variable.owner
+    return node is not None and isinstance(node.op.record.lower, Indexed) and node.op.record.lower.recompute
+
+
+def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
+    """Are these dims known to be equal, one by one?"""
+    return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
+
+
+def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[Variable]) -> bool:
+    """Do values that change along the rows depend on one of these reductions, so that rows are walked once more?"""
+    inner = set(group.inner or ())
+    known = set(values)
+    for node in reversed(group.members):  # producers first
+        if all(resolve(v, (None,) * v.ndim, stored)[0] not in known for v in node.inputs):
+            continue
+        if isinstance(node.op.record.lower, Reduction) or not inner.isdisjoint(group.itermaps[node.outputs[0]]):
+            return True
+        known.add(node.outputs[0])
+    return False
+
+
+def results(unit: Unit) -> Sequence[Variable]:
+    """The variables that a unit leaves in memory."""
+    return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
+
+
+def itermaps_fit(group: FusionGroup, inner: set[int]) -> bool:
+    """If these axes became inner, would every member follow all axes, or all outer ones, or none?"""
+    everything = set(range(len(group.axes)))
+    nothing: set[int] = set()
+    allowed = (nothing, everything - inner, everything)
+    return all({a for a in itermap if a is not None} in allowed for itermap in group.itermaps.values())
+
+
+def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
+    """The variables in memory that a group reads, including those behind recomputed values."""
+    own = set(group.itermaps)
+    found: dict[Variable, None] = {}
+    stack = [v for node in group.members for v in node.inputs]
+    seen: set[Variable] = set()
+    while stack:
+        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
+        if base in seen or base in own:
+            continue
+        seen.add(base)
+        if is_inline(base) and base not in stored:
+            assert base.owner is not None
+            stack.extend(base.owner.inputs)
+        else:
+            found[base] = None
+    return list(found)
+
+
+def is_costly(e: Expr) -> bool:
+    """Does computing the expression cost more than loading its value from cache?"""
+    return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(e))

@@ -1,0 +1,210 @@
+"""The second walk: a group swallows its producer over the same axes, where that makes no cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from symc.compiler.fusion.groups import (
+    FusionGroup,
+    IterationMap,
+    Unit,
+    external_reads,
+    is_inline,
+    itermaps_fit,
+    read_along_rows,
+    resolve,
+    results,
+    same,
+)
+from symc.compiler.fusion.placing import Fusion
+from symc.graph import Variable
+from symc.graph.op import Indexed
+
+SEARCH_LIMIT = 400
+"""Units looked at to prove that joining two groups makes no cycle; beyond, they stay apart."""
+
+
+def merge(state: Fusion) -> None:
+    """Let groups swallow producing groups over the same axes, where that makes no cycle."""
+    producer = {v: unit for unit in state.units for v in results(unit)}
+    redirect: dict[int, FusionGroup] = {}
+
+    def current(unit: Unit) -> Unit:
+        while id(unit) in redirect:
+            unit = redirect[id(unit)]
+        return unit
+
+    state.rank = _ranks(state)
+    # units stand from consumers to producers; a producer is offered to its consumers nearest first
+    for unit in list(state.units):
+        if not isinstance(unit, FusionGroup):
+            continue
+        for value in list(unit.stored):
+            takers: list[FusionGroup] = []
+            for group, _ in state.demands.get(value, []):
+                taker = current(group)
+                if isinstance(taker, FusionGroup) and taker is not unit and all(t is not taker for t in takers):
+                    takers.append(taker)
+            for taker in takers:
+                here = current(unit)
+                if here is not unit or taker is here:
+                    break
+                itermaps = {f for g, f in state.demands[value] if current(g) is taker}
+                if len(itermaps) != 1:
+                    continue
+                mapping = _axis_map(unit, taker, unit.itermaps[value], next(iter(itermaps)), state.stored)
+                if mapping is None or _path_between(state, producer, current, unit, taker):
+                    continue
+                _absorb(state, unit, taker, mapping)
+                redirect[id(unit)] = taker
+    state.units = [u for u in state.units if id(u) not in redirect]
+    for unit in state.units:
+        if isinstance(unit, FusionGroup):
+            inside = [
+                v for v in unit.stored if v not in state.needed and all(g is unit for g, _ in state.demands.get(v, []))
+            ]
+            unit.stored = [v for v in unit.stored if v not in inside]
+            state.stored.difference_update(inside)
+
+
+def _axis_map(
+    source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap, stored: set[Variable]
+) -> dict[int, int] | None:
+    """How the axes of ``source`` would become axes of ``target``, or None if they do not fit."""
+    if len(source.members) + len(target.members) > target.machine.group_limit:
+        return None
+    mapping: dict[int, int] = {}
+    for a, b in zip(at, demanded):
+        if a is None and b is None:
+            continue
+        if a is None or b is None or a in mapping or b in mapping.values():
+            return None
+        mapping[a] = b
+    missing = [a for a in range(len(source.axes)) if a not in mapping]
+    free = [b for b in range(len(target.axes)) if b not in mapping.values()]
+    if source.inner is None:
+        # a producer of maps must cover every axis, else it would be computed again and again
+        if missing or free and set(free) != set(target.inner or ()):
+            return None
+        return mapping
+    if tuple(missing) != source.inner or not mapping and target.axes:
+        return None
+    if len(free) != len(missing) or not same([source.axes[a] for a in missing], [target.axes[b] for b in free]):
+        return None
+    mapping.update(zip(missing, free))
+    if target.inner is not None:
+        if tuple(free) != target.inner:
+            return None
+        if read_along_rows(target, source.stored, stored) and not target.worth_rows(target.outer, target.inner):
+            return None
+    elif not source.worth_rows(source.outer, source.inner) or not itermaps_fit(target, set(free)):
+        return None
+    return mapping
+
+
+def _path_between(
+    state: Fusion,
+    producer: dict[Variable, Unit],
+    current: Callable[[Unit], Unit],
+    source: FusionGroup,
+    target: FusionGroup,
+) -> bool:
+    """Does ``target`` also depend on ``source`` through a third unit, or on all of it at once?
+
+    In doubt, after a long search, yes.
+    """
+    outside = [g for v in source.stored for g, _ in state.demands.get(v, []) if current(g) is not target]
+    if not outside and not any(v in state.needed for v in source.stored):
+        return False  # nobody else reads what the source makes
+    made = set(source.stored)
+    if any(v in made for v in _indexed_reads(target, state.stored)):
+        return True  # an iteration would read what later iterations are still to write
+    stack: list[Unit] = [target]
+    seen = {id(target)}
+    floor = state.rank[id(source)][0]
+    while stack:
+        unit = stack.pop()
+        for v in _inputs_of(state, unit):
+            found = producer.get(v)
+            if found is None:
+                continue
+            found = current(found)
+            if found is source:
+                if unit is not target:
+                    return True
+                continue
+            if id(found) not in seen and state.rank[id(found)][1] > floor:
+                if len(seen) > SEARCH_LIMIT:
+                    return True
+                seen.add(id(found))
+                stack.append(found)
+    return False
+
+
+def _ranks(state: Fusion) -> dict[int, tuple[int, int]]:
+    """The first and the last position, in the order of the graph, of what each unit computes.
+
+    No path leads from a unit to another whose last position is before its own first.
+    """
+    position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
+    found = {}
+    for unit in state.units:
+        places = [position[v] for v in results(unit)]
+        found[id(unit)] = (min(places), max(places))
+    return found
+
+
+def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
+    found = state.reads.get(id(unit))
+    if found is None:
+        if isinstance(unit, FusionGroup):
+            found = external_reads(unit, state.stored)
+        else:
+            found = [resolve(v, (None,) * v.ndim, state.stored)[0] for v in unit.inputs]
+        state.reads[id(unit)] = found
+    return found
+
+
+def _indexed_reads(group: FusionGroup, stored: set[Variable]) -> Iterable[Variable]:
+    """The variables in memory that a group reads at positions other than that of the element being computed."""
+    own = set(group.itermaps)
+    stack: list[Variable] = []
+    for node in group.members:
+        if isinstance(node.op.record.lower, Indexed):
+            yield from node.inputs
+        stack.extend(node.inputs)
+    seen: set[Variable] = set()
+    while stack:
+        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
+        if base in seen or base in own or base in stored or not is_inline(base):
+            continue
+        seen.add(base)
+        assert base.owner is not None
+        yield from base.owner.inputs
+        stack.extend(base.owner.inputs)
+
+
+def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
+    """Make the members of ``source`` members of ``target``, with their axes renamed by ``mapping``."""
+
+    def move(itermap: IterationMap) -> IterationMap:
+        return tuple(None if a is None else mapping[a] for a in itermap)
+
+    if source.inner is not None and target.inner is None:
+        target.inner = tuple(mapping[a] for a in source.inner)
+        target.order = tuple(mapping[a] for a in source.order) if source.order else None
+    for value, itermap in source.itermaps.items():
+        target.itermaps[value] = move(itermap)
+    for node in source.members:
+        state.group_of[node] = target
+    state.reads.pop(id(target), None)
+    (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]
+    state.rank[id(target)] = (min(a, c), max(b, d))
+    target.members.extend(source.members)
+    target.stored.extend(source.stored)
+    for value in source.demanded:
+        demands = state.demands[value]
+        for k, (group, itermap) in enumerate(demands):
+            if group is source:
+                demands[k] = (target, move(itermap))
+    target.demanded |= source.demanded

@@ -1,0 +1,76 @@
+"""What one kernel uses, under the names by which its loops know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.graph import Variable, dims
+from symc.loops.expr import ZERO, Expr, index, var
+from symc.loops.ir import Kernel, Statement, Step
+
+
+class KernelBuilder:
+    """Collects what one kernel uses, and names it: buffers ``b0..``, dims ``n0..``, values ``t0..``."""
+
+    def __init__(self, name: str, buffer_of: Callable[[Variable], int]) -> None:
+        self.name = name
+        self.buffer_of = buffer_of
+        self.buffers: list[int] = []
+        self.dtypes: list[str] = []
+        self.writes: set[int] = set()
+        self.dims: list[dims.Dim] = []
+        self._counter = 0
+        self.flops: Expr = ZERO
+
+    def fresh(self, prefix: str = "t") -> str:
+        """A name that is not taken."""
+        self._counter += 1
+        return f"{prefix}{self._counter}"
+
+    def buffer(self, number: int, dtype: str, write: bool = False) -> str:
+        """The local name of program buffer ``number``."""
+        if number not in self.buffers:
+            self.buffers.append(number)
+            self.dtypes.append(dtype)
+        k = self.buffers.index(number)
+        if write:
+            self.writes.add(k)
+        return f"b{k}"
+
+    def reads(self, v: Variable) -> str:
+        """The name of the buffer of ``v``, to be read."""
+        return self.buffer(self.buffer_of(v), v.dtype)
+
+    def writing(self, v: Variable) -> str:
+        """The name of the buffer of ``v``, to be written."""
+        return self.buffer(self.buffer_of(v), v.dtype, True)
+
+    def size(self, dim: dims.Dim) -> Expr:
+        """A dim as an index expression."""
+        if type(dim) is int:
+            return index(dim)
+        if dim not in self.dims:
+            self.dims.append(dim)
+        return var(f"n{self.dims.index(dim)}")
+
+    def flat(self, shape: Sequence[dims.Dim], position: Sequence[Expr]) -> Expr:
+        """The flat (row-major) position of a multi-index."""
+        flat = ZERO
+        for dim, i in zip(shape, position):
+            flat = flat * self.size(dim) + i
+        return flat
+
+    def step(
+        self, body: Iterable[Statement], locations: Iterable[Any] = (), sizes: Sequence[tuple[str, dims.Dim]] = ()
+    ) -> Step:
+        """The kernel with this body, bound to what it uses; ``sizes`` are the arrays it moves: (dtype, elements)."""
+        total = ZERO
+        for dtype, count in sizes:
+            total = total + self.size(count) * np.dtype(dtype).itemsize
+        kernel = Kernel(
+            self.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), tuple(body), self.flops, total
+        )
+        return Step(kernel, tuple(self.buffers), tuple(self.dims), tuple(dict.fromkeys(t for t in locations if t)))

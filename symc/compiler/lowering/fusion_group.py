@@ -1,0 +1,140 @@
+"""The form that suits a group, and reductions split into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from symc.compiler.fusion import FusionGroup
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.maps import Maps
+from symc.compiler.lowering.reductions import Reductions, identity_of
+from symc.graph import Variable, dims
+from symc.graph.op import Reduction
+from symc.loops.expr import ONE, ZERO, Expr, call, minimum, var
+from symc.loops.ir import Accumulate, Load, Step, Store
+
+SHORTEST = 1024
+"""Elements below which a part would not be worth its while."""
+
+
+class GroupLowering(Maps, Reductions):
+    """All forms, and the choice among them."""
+
+    def lower(self) -> list[Step]:
+        """The steps that compute the group's stored values."""
+        if not self.group.inner:
+            return [self.map()]
+        parts = self._parts() if self._single_phase() else 1
+        return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
+
+    def _parts(self) -> dims.Dim:
+        """Into how many parts every reduction is to be split; it may depend on the sizes of a call."""
+        machine = self.group.machine
+        outputs = dims.product(self.sizes[a] for a in self.outer)
+        terms = dims.product(self.sizes[a] for a in self.inner)
+        if not machine.rows:
+            few = type(outputs) is int and outputs <= machine.few_results
+            long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
+            return machine.parts if few and long else 1
+        if type(terms) is int and terms <= machine.split_above:
+            return 1
+        wanted, jobs = machine.rows, outputs
+        if self.columns_last():
+            *rows, last = self.outer
+            wanted = wanted * machine.row_threads // machine.columns
+            jobs = dims.mul(dims.product(self.sizes[a] for a in rows), dims.ceildiv(self.sizes[last], machine.columns))
+        missing = dims.floordiv(wanted, dims.maximum(jobs, 1))
+        each = dims.mul(terms, machine.columns) if self.columns_last() else terms
+        useful = dims.minimum(self.sizes[self._split_axis()], dims.ceildiv(each, SHORTEST))
+        return dims.maximum(1, dims.minimum(machine.parts, dims.minimum(missing, useful)))
+
+    def _split_axis(self) -> int:
+        """The inner axis that is cut into pieces: one of a length that calls decide, else the longest."""
+        unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
+        return unknown[0] if unknown else max((self.sizes[a], a) for a in self.inner)[1]
+
+    def _single_phase(self) -> bool:
+        if any(self.is_inner(v) for v in self.group.stored):
+            return False
+        return all(
+            self.level(n.outputs[0]) == 1 for n in self.group.members if isinstance(n.op.record.lower, Reduction)
+        )
+
+    def _split(self, pieces: dims.Dim) -> list[Step]:
+        """Partial reductions over pieces of one inner axis in parallel, then a small kernel that combines them."""
+        axis = self._split_axis()
+        reductions = self.reductions_at(0)
+        results = dims.product(self.sizes[a] for a in self.outer)
+        parts = {v: self.new_buffer(v.dtype, (pieces, results)) for v in reductions}
+
+        self.begin(KernelBuilder(self.label, self.buffer_of))
+        whole = self.k.size(self.sizes[axis])
+        count = self.k.size(pieces)
+        part = self.open_parts()
+        length = self.let(self.levels[-1], call("floordiv", whole + (count - 1), count))
+        start = self.let(self.levels[-1], minimum(part * length, whole))
+        extent = self.let(self.levels[-1], minimum(whole - start, length))
+        piece = (axis, start, extent)
+
+        def partial(v: Variable) -> None:
+            name = self.k.fresh("x")
+            self.put(Load(name, self.accumulators[v], self.lane_index, v.dtype))
+            at = ZERO
+            for a in self.outer:
+                at = at * self.k.size(self.sizes[a]) + self.at[a]
+            target = self.k.buffer(parts[v], v.dtype, True)
+            self.put(Store(target, part * self.k.size(results) + at, var(name, v.dtype)))
+
+        if self.columns_last():
+            self.column_body(piece, partial)
+        else:
+            self.row_body(piece)
+            for v in reductions:
+                partial(v)
+        share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), count)
+        each = call("floordiv", share, call("max", self.jobs(), ONE))
+        self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
+        first = self.finish()
+        return [first, self._combine(reductions, parts, pieces, results)]
+
+    def open_parts(self) -> Expr:
+        """Open one parallel loop over all parts of all rows or blocks of columns; gives the number of the part."""
+        self.push(None, None)
+        if not self.outer:
+            return var("o")
+        jobs = self.jobs()
+        self.spread_outer(self.let(self.levels[-1], call("mod", var("o"), jobs)))
+        return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
+
+    def _combine(
+        self, reductions: list[Variable], parts: dict[Variable, int], pieces: dims.Dim, results: dims.Dim
+    ) -> Step:
+        self.begin(KernelBuilder(self.label + " (combine)", self.buffer_of))
+        self.lane_index = ZERO
+        counter = ZERO
+        if self.outer:
+            counter = var("o")
+            self.push(None, None)
+            self.spread(self.outer, counter)
+        for v in reductions:
+            self.new_accumulator(v, ONE)
+            self.put(Store(self.accumulators[v], ZERO, identity_of(v)))
+        self.push(None, None)
+        for v in reductions:
+            lower = self.node_of[v].op.record.lower
+            assert isinstance(lower, Reduction)
+            name = self.k.fresh("x")
+            self.put(Load(name, self.k.buffer(parts[v], v.dtype), var("p") * self.k.size(results) + counter, v.dtype))
+            self.put(Accumulate(self.accumulators[v], ZERO, var(name, v.dtype), lower.combine))
+        self.close("p", self.k.size(pieces), "simd")
+        self.store(self.group.stored)
+        if self.outer:
+            self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
+        return self.k.step(self.levels[0].statements, self.locations)
+
+
+def lower_group(
+    group: FusionGroup, stored: set[Variable], buffer_of: Callable[[Variable], int], new_buffer: Callable[..., int]
+) -> list[Step]:
+    """The steps that compute a group's stored values."""
+    return GroupLowering(group, stored, buffer_of, new_buffer).lower()

@@ -1,0 +1,165 @@
+"""A group seen as axes: which of them a value follows, which count as one, how many reductions lie before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from symc.compiler.fusion import FusionGroup, IterationMap, is_costly, is_inline, resolve
+from symc.graph import Apply, Variable, dims
+from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction
+from symc.loops.expr import var
+
+
+@lru_cache(maxsize=4096)
+def _pointwise_weight(op: Op, dtypes: tuple[str, ...]) -> int:
+    """Estimated scalar operations of an elementwise op: 1, or 8 for what takes a polynomial or a division."""
+    lower = op.record.lower
+    assert isinstance(lower, Pointwise)
+    return 8 if is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)) else 1
+
+
+def weight(node: Apply) -> int:
+    """Estimated scalar operations for each element of what ``node`` gives."""
+    if isinstance(node.op.record.lower, Pointwise):
+        return _pointwise_weight(node.op, tuple(v.dtype for v in node.inputs))
+    return 30 if isinstance(node.op.record.lower, Indexed) and node.op.record.lower.flat else 1
+
+
+class GroupIteration:
+    """The axes of a group: ``sizes`` of them, the ``order`` in which memory has them, ``inner`` and ``outer`` ones."""
+
+    def __init__(
+        self,
+        group: FusionGroup,
+        stored: set[Variable],
+        buffer_of: Callable[[Variable], int],
+        new_buffer: Callable[..., int],
+    ) -> None:
+        self.group = group
+        self.stored = stored
+        self.buffer_of = buffer_of
+        self.new_buffer = new_buffer
+        self.node_of = {node.outputs[0]: node for node in group.members}
+        self.itermaps = dict(group.itermaps)
+        self.reduction_itermaps: dict[Variable, IterationMap] = {}
+        order = list(group.order or ())
+        self.order = order + [a for a in range(len(group.axes)) if a not in order]
+        if not group.inner:
+            self.order = list(range(len(group.axes)))
+        self._merge_axes()
+        self.inner = [a for a in self.order if a in set(group.inner or ())]
+        self.outer = [a for a in self.order if a not in self.inner]
+        self.levels_of: dict[Variable, int] = {}
+        self.locations = [node.outputs[0].location for node in reversed(group.members)]
+        names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
+        self.label = "+".join(dict.fromkeys(names))[:60] or "copy"
+
+    def reads_of(self, node: Apply, itermap: IterationMap) -> list[tuple[Variable, IterationMap]]:
+        """What a member (or a recomputed value at ``itermap``) reads elementwise: base variables and their itermaps."""
+        lower = node.op.record.lower
+        if isinstance(lower, Pointwise):
+            return [resolve(v, itermap, self.stored) for v in node.inputs]
+        if isinstance(lower, Reduction):
+            return [resolve(node.inputs[0], self.reduction_itermaps[node.outputs[0]], self.stored)]
+        if isinstance(lower, Axes):
+            source = lower.source(node.op, node)
+            return [resolve(node.inputs[0], tuple(None if k is None else itermap[k] for k in source), self.stored)]
+        return []
+
+    def reduction_itermap(self, node: Apply) -> IterationMap:
+        """The axes that the input of the reduction ``node`` follows."""
+        outer, inner = iter(self.group.itermaps[node.outputs[0]]), iter(self.group.inner or ())
+        return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
+
+    def _merge_axes(self) -> None:
+        """Join neighbouring axes that every operand walks alike into one, so that loops are few and long."""
+        group = self.group
+        self.sizes: list[dims.Dim] = list(group.axes)
+        self.order = [a for a in self.order if not (type(self.sizes[a]) is int and self.sizes[a] == 1)]
+        counted = set(self.order)
+        seen: set[IterationMap] = set()
+        pinned: set[int] = set()
+        for node in group.members:
+            value = node.outputs[0]
+            if isinstance(node.op.record.lower, Reduction):
+                self.reduction_itermaps[value] = self.reduction_itermap(node)
+                seen.add(self.reduction_itermaps[value])
+            seen.add(group.itermaps[value])
+            _pin(node, group.itermaps[value], pinned)
+            for base, itermap in self.reads_of(node, group.itermaps[value]):
+                seen.add(itermap)
+                if base not in self.node_of and is_inline(base) and base not in self.stored:
+                    assert base.owner is not None
+                    _pin(base.owner, itermap, pinned)
+        compact = [tuple(a for a in f if a is not None and a in counted) for f in seen]
+        inner = set(group.inner or ())
+        into: dict[int, int] = {}
+        for a, b in zip(self.order, self.order[1:]):
+            if a in pinned or b in pinned or (a in inner) != (b in inner):
+                continue
+            if all(_adjacent(f, a, b) for f in compact):
+                into[b] = a
+        if not into:
+            return
+        for b in reversed(self.order):
+            if b in into:
+                self.sizes[into[b]] = dims.mul(self.sizes[into[b]], self.sizes[b])
+        self.order = [a for a in self.order if a not in into]
+
+    def compact(self, itermap: IterationMap) -> tuple[int, ...]:
+        """A itermap without unit axes, with merged axes counted once."""
+        kept = set(self.order)
+        return tuple(a for a in itermap if a is not None and a in kept)
+
+    def level(self, value: Variable) -> int:
+        """How many reductions lie on the way to a value."""
+        found = self.levels_of.get(value)
+        if found is None:
+            node = self.node_of.get(value)
+            if node is None:
+                found = 0
+            else:
+                reads = self.reads_of(node, self.itermaps[value])
+                found = max((self.level(base) for base, _ in reads), default=0)
+                if isinstance(node.op.record.lower, Reduction):
+                    found += 1
+            self.levels_of[value] = found
+        return found
+
+    def is_inner(self, value: Variable) -> bool:
+        """Does the value follow an inner axis, so that it changes along a row?"""
+        inner = self.group.inner or ()
+        return any(a in inner for a in self.itermaps[value])
+
+    def stores_at(self, phase: int) -> list[Variable]:
+        """The values that change along a row and are stored in this phase."""
+        return [v for v in self.group.stored if self.is_inner(v) and self.level(v) == phase]
+
+    def reductions_at(self, phase: int) -> list[Variable]:
+        """The reductions whose terms are known in this phase."""
+        return [
+            n.outputs[0]
+            for n in reversed(self.group.members)
+            if isinstance(n.op.record.lower, Reduction) and self.level(n.outputs[0]) == phase + 1
+        ]
+
+    def phases(self) -> int:
+        """How many loops over the inner axes follow one another."""
+        return max(self.level(v) for v in self.itermaps) + 1
+
+    def member_weight(self) -> int:
+        """Estimated scalar operations for each point of the group's loops."""
+        return 1 + sum(weight(n) for n in self.group.members)
+
+
+def _pin(node: Apply, itermap: IterationMap, pinned: set[int]) -> None:
+    lower = node.op.record.lower
+    if isinstance(lower, Indexed) and not lower.flat:
+        pinned.update(a for a in itermap if a is not None)
+
+
+def _adjacent(itermap: tuple[int, ...], a: int, b: int) -> bool:
+    if a not in itermap and b not in itermap:
+        return True
+    return a in itermap and b in itermap and itermap.index(b) == itermap.index(a) + 1

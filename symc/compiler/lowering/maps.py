@@ -1,0 +1,82 @@
+"""Groups without reductions: every element by itself."""
+
+from __future__ import annotations
+
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.nest import Nest
+from symc.loops.expr import Expr, call, index, minimum, var
+from symc.loops.ir import Step
+
+
+class Maps(Nest):
+    """The map form."""
+
+    def map(self) -> Step:
+        """One kernel: a simd loop over the last axis within a parallel loop over the others, or tiles or blocks."""
+        self.begin(KernelBuilder(self.label, self.buffer_of))
+        axes = self.order
+        cost = self.member_weight()
+        if not axes:
+            self.store(self.group.stored)
+            return self.finish()
+        if len(axes) == 1:
+            self._blocks(axes[0], cost)
+            return self.finish()
+        *rows, last = axes
+        turned = self._turned(last)
+        if turned is not None:
+            self._tiles([a for a in rows if a != turned], turned, last, cost)
+            return self.finish()
+        self.push(None, None)
+        self.spread(rows, var("o"))
+        self.push(last, var("i"))
+        self.store(self.group.stored)
+        extent = self.k.size(self.sizes[last])
+        self.close("i", extent, "simd")
+        self.close("o", self.total(rows), "parallel", extent * cost)
+        return self.finish()
+
+    def _turned(self, last: int) -> int | None:
+        """An axis, other than the last, along which some operand is contiguous: a transpose, better walked in tiles."""
+        for node in self.group.members:
+            for base, itermap in self.reads_of(node, self.itermaps[node.outputs[0]]):
+                found = self.compact(itermap)
+                if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
+                    return found[-1]
+        return None
+
+    def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
+        """Loops over square tiles of two axes, so that operands contiguous along either stay in cache."""
+        tile = self.group.machine.tile
+        sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
+        counts = {a: call("floordiv", n + (tile - 1), index(tile)) for a, n in sizes.items()}
+        self.push(None, None)
+        level = self.levels[-1]
+        starts, extents = {}, {}
+        rest: Expr = var("o")
+        for a in (last, turned):
+            starts[a] = self.let(level, call("mod", rest, counts[a]) * tile)
+            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(tile)))
+            rest = self.let(level, call("floordiv", rest, counts[a]))
+        if rows:
+            self.spread(rows, rest)
+        self.push(turned, starts[turned] + var("j"))
+        self.push(last, starts[last] + var("i"))
+        self.store(self.group.stored)
+        self.close("i", extents[last], "simd")
+        self.close("j", extents[turned], "parallel")
+        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", index(tile * tile * cost))
+
+    def _blocks(self, axis: int, cost: int) -> None:
+        block = self.group.machine.block
+        size = self.k.size(self.sizes[axis])
+        if size.op == "const" and size.value <= block:
+            self.push(axis, var("i"))
+            self.store(self.group.stored)
+            self.close("i", size, "simd")
+            return
+        self.push(None, None)
+        self.push(axis, var("o") * block + var("i"))
+        self.store(self.group.stored)
+        self.close("i", minimum(size - var("o") * block, index(block)), "simd")
+        self.close("o", call("floordiv", size + (block - 1), index(block)), "parallel", index(block * cost))

@@ -1,0 +1,224 @@
+"""The loop nest of a group while it is being filled: its open loops, and the values known in each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symc.compiler.fusion import IterationMap, is_inline, resolve
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.iteration import GroupIteration, weight
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import Axes, Indexed, Pointwise
+from symc.loops.expr import ONE, ZERO, Expr, call, const, parts, var
+from symc.loops.ir import For, Let, Load, Statement, Step, Store
+
+
+@dataclass
+class Level:
+    """One loop of the nest being filled: its statements so far and the values known in it."""
+
+    statements: list[Statement]
+    known: dict[Any, Expr]
+
+
+class Nest(GroupIteration):
+    """Statements go to the innermost open loop; a value goes to the outermost loop in which it can be computed."""
+
+    def begin(self, builder: KernelBuilder) -> None:
+        """Start a kernel: no loop is open, nothing is known."""
+        self.k = builder
+        self.levels: list[Level] = [Level([], {})]
+        self.lane_index: Expr = ZERO  # a reduction's place in its accumulator: the column, where columns are lanes
+        self.depth_of: dict[int, int] = {}
+        self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
+        self.accumulators: dict[Variable, str] = {}
+        # values of earlier phases: the row of scratch memory that keeps them, or "" where they were stored anyhow
+        self.kept: dict[Variable, str] = {}
+
+    def flat_index(self, itermap: IterationMap) -> Expr:
+        """The position, in row-major memory, of the element at ``itermap`` of a variable that follows its axes."""
+        flat = ZERO
+        for a in self.compact(itermap):
+            flat = flat * self.k.size(self.sizes[a]) + self.at[a]
+        return flat
+
+    def home(self, itermap: IterationMap) -> Level:
+        """The outermost loop in which a value at ``itermap`` can be computed."""
+        depth = max((self.depth_of[a] for a in self.compact(itermap)), default=0)
+        return self.levels[depth]
+
+    def value(self, variable: Variable, itermap: IterationMap) -> Expr:
+        """The element of ``variable`` at ``itermap``, computing what is needed in the right loop."""
+        base, itermap = resolve(variable, itermap, self.stored) if variable not in self.node_of else (variable, itermap)
+        if isinstance(base, Constant) and base.data.size == 1:
+            return const(base.data.reshape(())[()], base.dtype)
+        if base in self.node_of:
+            return self.member(base)
+        home = self.home(itermap)
+        key = (base, self.compact(itermap))
+        found = home.known.get(key)
+        if found is None:
+            if is_inline(base) and base not in self.stored:
+                assert base.owner is not None
+                found = self.let(home, self._element(base.owner, itermap))
+            else:
+                found = self.load(home, base, self.flat_index(itermap))
+            home.known[key] = found
+        return found
+
+    def load(self, home: Level, base: Variable, position: Expr) -> Expr:
+        """Load an element of ``base`` in the loop ``home``."""
+        name = self.k.fresh("x")
+        home.statements.append(Load(name, self.k.reads(base), position, base.dtype))
+        return var(name, base.dtype)
+
+    def let(self, home: Level, e: Expr) -> Expr:
+        """Name the value of ``e`` in the loop ``home``, unless it has a name or is a constant."""
+        if e.op in ("const", "var"):
+            return e
+        e = self._name_shared(home, e)
+        name = self.k.fresh()
+        home.statements.append(Let(name, e))
+        return var(name, e.dtype)
+
+    def _name_shared(self, home: Level, e: Expr) -> Expr:
+        """``e`` with every part that stands in it more than once named: its text is as long as its graph is large."""
+        order = parts(e)
+        uses = Counter(id(a) for x in order for a in x.args)
+        if all(uses[id(x)] <= 1 or not x.args for x in order):
+            return e
+        named: dict[int, Expr] = {}
+        for x in order:
+            args = tuple(named.get(id(a), a) for a in x.args)
+            made = x if all(a is b for a, b in zip(args, x.args)) else Expr(x.op, args, x.dtype, x.value)
+            if uses[id(x)] > 1 and x.args:
+                name = self.k.fresh()
+                home.statements.append(Let(name, made))
+                made = var(name, x.dtype)
+            named[id(x)] = made
+        return named[id(e)]
+
+    def _element(self, node: Apply, itermap: IterationMap) -> Expr:
+        """An ``Indexed`` op's element: its own reads are loads at computed positions."""
+        lower = node.op.record.lower
+        assert isinstance(lower, Indexed)
+        if lower.flat:
+            position: tuple[Expr, ...] = (self.flat_index(itermap),)
+        else:
+            position = tuple(ZERO if a is None else self.at[a] for a in itermap)
+        home = self.home(itermap)
+
+        def read(k: int, at: Sequence[Expr]) -> Expr:
+            source = node.inputs[k]
+            if isinstance(source, Constant) and source.data.size == 1:
+                return const(source.data.reshape(())[()], source.dtype)
+            flat = self.k.flat(source.type.shape, at)
+            return self.load(home, source, flat)
+
+        return lower.element(node, position, read, self.k.size)
+
+    def member(self, value: Variable) -> Expr:
+        """The element of a member's value, computed in its loop if it is not known there."""
+        node, itermap = self.node_of[value], self.itermaps[value]
+        home = self.home(itermap)
+        found = home.known.get(value)
+        if found is not None:
+            return found
+        lower = node.op.record.lower
+        if value in self.kept:
+            name = self.k.fresh("x")
+            if not self.kept[value]:
+                found = self.load(home, value, self.flat_index(itermap))
+            else:
+                home.statements.append(Load(name, self.kept[value], self.inner_index(), value.dtype))
+                found = var(name, value.dtype)
+        elif isinstance(lower, Pointwise):
+            elements = [self.value(v, itermap) for v in node.inputs]
+            found = self.let(home, lower.body(*elements, **node.op.attrs))
+        elif isinstance(lower, Axes):
+            base, at = self.reads_of(node, itermap)[0]
+            found = self.value(base, at)
+        elif isinstance(lower, Indexed):
+            found = self.let(home, self._element(node, itermap))
+        else:
+            name = self.k.fresh("x")
+            home.statements.append(Load(name, self.accumulators[value], self.lane_index, value.dtype))
+            found = var(name, value.dtype)
+        home.known[value] = found
+        return found
+
+    def inner_index(self) -> Expr:
+        """The position within a row: in the scratch memory that keeps one."""
+        flat = ZERO
+        for a in self.inner:
+            flat = flat * self.k.size(self.sizes[a]) + self.at[a]
+        return flat
+
+    def push(self, axis: int | None, position: Expr | None) -> None:
+        """Open a loop, over ``axis`` if one is given; ``close`` gives it its name and extent."""
+        self.levels.append(Level([], {}))
+        if axis is not None:
+            assert position is not None
+            self.at[axis] = position
+            self.depth_of[axis] = len(self.levels) - 1
+
+    def close(self, name: str, extent: Expr, kind: str, work: Expr | None = None) -> None:
+        """End the innermost loop and put it into the one around it."""
+        level = self.levels.pop()
+        for axis in [a for a, d in self.depth_of.items() if d == len(self.levels)]:
+            del self.depth_of[axis]
+        if level.statements:
+            self.levels[-1].statements.append(For(name, extent, tuple(level.statements), kind, work))
+
+    def put(self, s: Statement) -> None:
+        """Add a statement to the innermost loop."""
+        self.levels[-1].statements.append(s)
+
+    def spread(self, axes: Sequence[int], counter: Expr) -> None:
+        """Recover the positions on several axes from one counter over all of them."""
+        depth = len(self.levels) - 1
+        rest = counter
+        for a in reversed(axes):
+            size = self.k.size(self.sizes[a])
+            first = a == axes[0]
+            here = rest if first else call("mod", rest, size)
+            self.at[a] = self.let(self.levels[-1], here)
+            self.depth_of[a] = depth
+            if not first:
+                rest = self.let(self.levels[-1], call("floordiv", rest, size))
+
+    def total(self, axes: Iterable[int]) -> Expr:
+        """The product of the lengths of ``axes``."""
+        result = ONE
+        for a in axes:
+            result = result * self.k.size(self.sizes[a])
+        return result
+
+    def store(self, values: Sequence[Variable]) -> None:
+        """Store values of the innermost loop.
+
+        All are computed first: a result may lie where one of the operands lay.
+        """
+        computed = [self.member(v) for v in values]
+        for v, e in zip(values, computed):
+            self.put(Store(self.k.writing(v), self.flat_index(self.itermaps[v]), e))
+
+    def _sizes_touched(self) -> list[tuple[str, dims.Dim]]:
+        touched: dict[Any, tuple[str, dims.Dim]] = {}
+        for node in self.group.members:
+            for base, _ in self.reads_of(node, self.itermaps[node.outputs[0]]):
+                computed = base in self.node_of or (is_inline(base) and base not in self.stored)
+                if not computed and not isinstance(base, Constant):
+                    touched[base] = (base.dtype, dims.product(base.type.shape))
+        for v in self.group.stored:
+            touched[v] = (v.dtype, dims.product(v.type.shape))
+        return list(touched.values())
+
+    def finish(self) -> Step:
+        """The kernel that was filled."""
+        everything = dims.product(self.sizes[a] for a in self.order)
+        self.k.flops = self.k.size(everything) * sum(weight(n) for n in self.group.members)
+        return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())

@@ -1,0 +1,205 @@
+"""Groups with reductions: phases over rows, or over blocks of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc.compiler.fusion import resolve
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.iteration import weight
+from symc.compiler.lowering.nest import Nest
+from symc.graph import Variable, dims
+from symc.graph.op import Reduction
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, minimum, var
+from symc.loops.ir import Accumulate, Alloc, Step, Store
+
+Piece = tuple[int, Expr, Expr]
+"""A part of an inner axis: the axis, where the part starts, how long it is."""
+
+
+class Reductions(Nest):
+    """The forms of rows and of columns."""
+
+    def phased(self) -> Step:
+        """One kernel: a parallel loop over the outer axes, if there are any, around the phases."""
+        self.begin(KernelBuilder(self.label, self.buffer_of))
+        if not self.outer:
+            self.row_body(None)
+            return self.finish()
+        cost = index(self.member_weight()) * self.total(self.inner)
+        self.push(None, None)
+        self.spread_outer(var("o"))
+        if self.columns_last():
+            self.column_body()
+            cost = cost * self.group.machine.columns
+        else:
+            self.row_body(None)
+        self.close("o", self.jobs(), "parallel", cost)
+        return self.finish()
+
+    def columns_last(self) -> bool:
+        """Is the last axis in memory an outer one, so that neighbouring results are folded side by side?"""
+        return bool(self.outer) and self.order[-1] in self.outer
+
+    def jobs(self) -> Expr:
+        """The number of rows, or of blocks of columns."""
+        if not self.columns_last():
+            return self.total(self.outer)
+        *rows, last = self.outer
+        return self._blocks_of(last) * self.total(rows)
+
+    def _blocks_of(self, last: int) -> Expr:
+        width = self.group.machine.columns
+        return call("floordiv", self.k.size(self.sizes[last]) + (width - 1), index(width))
+
+    def spread_outer(self, counter: Expr) -> None:
+        """Recover from a counter over all jobs the position on the outer axes; of columns, the block's first one."""
+        if not self.columns_last():
+            self.spread(self.outer, counter)
+            return
+        *rows, last = self.outer
+        width = self.group.machine.columns
+        level = self.levels[-1]
+        self.first_column = counter * width
+        if rows:
+            blocks = self._blocks_of(last)
+            self.spread(rows, self.let(level, call("floordiv", counter, blocks)))
+            self.first_column = call("mod", counter, blocks) * width
+        self.first_column = self.let(level, self.first_column)
+        self.column_count = self.let(level, minimum(self.k.size(self.sizes[last]) - self.first_column, index(width)))
+
+    def row_body(self, piece: Piece | None) -> None:
+        """All phases of one row, then what lives on the outer axes.
+
+        ``piece`` restricts one inner axis: (axis, start, extent).
+        """
+        self.lane_index = ZERO
+        keep = self._worth_keeping() if piece is None else {}
+        for phase in range(self.phases()):
+            reductions = self.reductions_at(phase)
+            stores = self.stores_at(phase)
+            if not reductions and not stores:
+                continue
+            for v in reductions:
+                self.new_accumulator(v, ONE)
+                self._reset([v])
+            names = self._open_inner(self.inner, piece)
+            for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
+                self._keep(v)
+            self._terms(reductions, stores)
+            self._close_inner(names, simd=True)
+            for v in stores:
+                self.kept.setdefault(v, "")
+        if piece is None:
+            self.store([v for v in self.group.stored if not self.is_inner(v)])
+
+    def _keep(self, v: Variable) -> None:
+        """Store a value of the innermost loop in a row of scratch memory."""
+        size = self.total(self.inner)
+        name = self.k.fresh("keep")
+        self.levels[-len(self.inner) - 1].statements.append(Alloc(name, v.dtype, size))
+        e = self.member(v)
+        self.put(Store(name, self.inner_index(), e))
+        self.kept[v] = name
+
+    def _worth_keeping(self) -> dict[Variable, int]:
+        """Costly values along the row that a later phase wants again, with the phase that first computes them."""
+        length = dims.product(self.sizes[a] for a in self.inner)
+        if type(length) is int and length > self.group.machine.keep_limit:
+            return {}
+        wanted: dict[Variable, set[int]] = {}
+        for phase in range(self.phases()):
+            roots = [self.node_of[v].inputs[0] for v in self.reductions_at(phase)]
+            roots += self.stores_at(phase)
+            stack = [resolve(v, (None,) * v.ndim, self.stored)[0] if v not in self.node_of else v for v in roots]
+            seen: set[Variable] = set()
+            while stack:
+                v = stack.pop()
+                if v in seen or v not in self.node_of or not self.is_inner(v):
+                    continue
+                seen.add(v)
+                wanted.setdefault(v, set()).add(phase)
+                if v not in self.group.stored or self.level(v) == phase:
+                    stack.extend(base for base, _ in self.reads_of(self.node_of[v], self.itermaps[v]))
+        return {
+            v: min(phases)
+            for v, phases in wanted.items()
+            if len(phases) > 1 and v not in self.group.stored and weight(self.node_of[v]) > 1
+        }
+
+    def _open_inner(self, axes: Sequence[int], piece: Piece | None) -> list[tuple[str, Expr]]:
+        names = []
+        for a in axes:
+            name = self.k.fresh("r")
+            if piece is not None and piece[0] == a:
+                start, extent = piece[1], piece[2]
+                self.push(a, start + var(name))
+            else:
+                extent = self.k.size(self.sizes[a])
+                self.push(a, var(name))
+            names.append((name, extent))
+        return names
+
+    def _close_inner(self, names: list[tuple[str, Expr]], simd: bool) -> None:
+        for k, (name, extent) in enumerate(reversed(names)):
+            self.close(name, extent, "simd" if simd and k == 0 else "serial")
+
+    def new_accumulator(self, v: Variable, size: Expr) -> None:
+        """Room for ``size`` running results of the reduction ``v`` in the innermost loop."""
+        name = self.k.fresh("acc")
+        self.accumulators[v] = name
+        self.put(Alloc(name, v.dtype, size))
+
+    def _reset(self, reductions: Sequence[Variable]) -> None:
+        for v in reductions:
+            self.put(Store(self.accumulators[v], self.lane_index, identity_of(v)))
+
+    def _terms(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> None:
+        """In the innermost loop: a term for each of the reductions, then what is stored there."""
+        for v in reductions:
+            node = self.node_of[v]
+            lower = node.op.record.lower
+            assert isinstance(lower, Reduction)
+            element = cast(self.value(node.inputs[0], self.reduction_itermaps[v]), v.dtype)
+            self.put(Accumulate(self.accumulators[v], self.lane_index, element, lower.combine))
+        self.store(stores)
+
+    def column_body(self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None) -> None:
+        """One block of columns: phases over the inner axes, with one lane a column."""
+        last = self.outer[-1]
+
+        def lanes(work: Callable[..., None], *values: Sequence[Variable]) -> None:
+            self.push(last, self.first_column + var("i"))
+            work(*values)
+            self.close("i", self.column_count, "simd")
+
+        def each_partial() -> None:
+            assert partial is not None
+            for v in self.reductions_at(0):
+                partial(v)
+
+        self.lane_index = var("i")
+        for phase in range(self.phases()):
+            reductions = self.reductions_at(phase)
+            stores = self.stores_at(phase)
+            if not reductions and not stores:
+                continue
+            for v in reductions:
+                self.new_accumulator(v, index(self.group.machine.columns))
+            if reductions:
+                lanes(self._reset, reductions)
+            names = self._open_inner(self.inner, piece)
+            lanes(self._terms, reductions, stores)
+            self._close_inner(names, simd=False)
+            for v in stores:
+                self.kept.setdefault(v, "")
+        if partial is not None:
+            lanes(each_partial)
+        elif results := [v for v in self.group.stored if not self.is_inner(v)]:
+            lanes(self.store, results)
+
+
+def identity_of(v: Variable) -> Expr:
+    """What a reduction starts from."""
+    assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
+    return const(v.owner.op.record.lower.identity(v.dtype), v.dtype)

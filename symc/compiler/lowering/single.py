@@ -1,0 +1,156 @@
+"""Applications that stand alone: library calls, and statements that a record writes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import LibraryCall, Loops
+from symc.loops.calls import CALLS
+from symc.loops.expr import Expr, call, const, index, var
+from symc.loops.ir import Call, For, Let, Load, Statement, Step, Store
+
+
+class LoopContext:
+    """What a record's ``Loops`` builds its statements with.
+
+    ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` turns a dim into an expression, ``flat(v, index)`` a
+    multi-index into a position in ``v``, ``fresh()`` makes a name. ``in_place`` tells that the output has taken over
+    the memory of the record's ``in_place`` input, which then need not be copied.
+    """
+
+    def __init__(
+        self, node: Apply, builder: KernelBuilder, in_place: bool, new_status: Callable[[], int], messages: list[str]
+    ) -> None:
+        self.node = node
+        self.builder = builder
+        self.in_place = in_place
+        self.new_status = new_status
+        self.messages = messages
+
+    def input(self, k: int) -> str:
+        """The name of the buffer of input ``k``."""
+        return self.builder.reads(self.node.inputs[k])
+
+    def output(self, k: int = 0) -> str:
+        """The name of the buffer of output ``k``."""
+        return self.builder.writing(self.node.outputs[k])
+
+    def size(self, dim: dims.Dim) -> Expr:
+        """A dim as an index expression."""
+        return self.builder.size(dim)
+
+    def flat(self, v: Variable, position: Sequence[Expr]) -> Expr:
+        """A multi-index into ``v`` as a position in its buffer."""
+        return self.builder.flat(v.type.shape, position)
+
+    def fresh(self, prefix: str = "t") -> str:
+        """A name that is not taken."""
+        return self.builder.fresh(prefix)
+
+    def load(self, body: list[Statement], k: int, position: Sequence[Expr]) -> Expr:
+        """Add a load of input ``k`` at a multi-index to ``body``; gives the element."""
+        v = self.node.inputs[k]
+        if isinstance(v, Constant) and v.data.size == 1:
+            return const(v.data.reshape(())[()], v.dtype)
+        name = self.fresh("x")
+        body.append(Load(name, self.input(k), self.flat(v, position), v.dtype))
+        return var(name, v.dtype)
+
+    def copy(self, k: int) -> list[Statement]:
+        """Statements that copy input ``k`` to the output, unless it took over its memory."""
+        if self.in_place:
+            return []
+        v = self.node.inputs[k]
+        total = self.size(dims.product(v.type.shape))
+        i, x = self.fresh("i"), self.fresh("x")
+        body: tuple[Statement, ...] = (
+            Load(x, self.input(k), var(i), v.dtype),
+            Store(self.output(), var(i), var(x, v.dtype)),
+        )
+        return [For(i, total, body, "simd")]
+
+    def status(self) -> str:
+        """The buffer in which a step reports that something is wrong: store ``code(message)`` at 0."""
+        return self.builder.buffer(self.new_status(), "int64", True)
+
+    def code(self, message: str) -> Expr:
+        """The number under which the caller will find ``message``."""
+        self.messages.append(message)
+        return index(len(self.messages))
+
+    def nest(
+        self,
+        shape: Sequence[dims.Dim],
+        body: Callable[[list[Expr], list[Statement]], None],
+        kind: str = "parallel",
+        simd: bool = False,
+    ) -> Statement:
+        """Loops over ``shape``: ``body(index, statements)`` fills the innermost one.
+
+        All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it.
+        """
+        inside: list[Statement] = []
+        rows, last = (shape[:-1], shape[-1]) if simd and shape else (shape, None)
+        counter = self.fresh("o")
+        lets, position = self.spread(rows, var(counter))
+        if last is None:
+            body(position, inside)
+            statements = (*lets, *inside)
+        else:
+            name = self.fresh("i")
+            body([*position, var(name)], inside)
+            inner = For(name, self.size(last), tuple(inside), "simd")
+            if not rows:
+                return inner
+            statements = (*lets, inner)
+        work = None if last is None else self.size(last)
+        return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
+
+    def spread(self, shape: Sequence[dims.Dim], counter: Expr) -> tuple[list[Let], list[Expr]]:
+        """The position on each axis from one counter over all of them: definitions, and the names they make."""
+        lets: list[Let] = []
+
+        def name(e: Expr) -> Expr:
+            made = self.fresh("p")
+            lets.append(Let(made, e))
+            return var(made)
+
+        position: list[Expr] = []
+        for k, dim in reversed(list(enumerate(shape))):
+            if k == 0:
+                position.append(counter)
+            else:
+                position.append(name(call("mod", counter, self.size(dim))))
+                counter = name(call("floordiv", counter, self.size(dim)))
+        return lets, position[::-1]
+
+
+def lower_single(
+    node: Apply,
+    buffer_of: Callable[[Variable], int],
+    in_place: bool,
+    new_status: Callable[[], int],
+    messages: list[str],
+) -> list[Step]:
+    """The steps of an application that stands alone; a view has none."""
+    lower = node.op.record.lower
+    builder = KernelBuilder(node.op.name, buffer_of)
+    locations = [node.outputs[0].location]
+    sizes = [(v.dtype, dims.product(v.type.shape)) for v in (*node.inputs, *node.outputs)]
+    if isinstance(lower, LibraryCall):
+        buffers = [builder.writing(v) for v in node.outputs] + [builder.reads(v) for v in node.inputs]
+        params = tuple(builder.size(p) for p in lower.params(node))
+        builder.flops = CALLS[lower.name].flops(*params)
+        body: Sequence[Statement] = [Call(f"{lower.name}_{suffix(node.outputs[0].dtype)}", tuple(buffers), params)]
+        return [builder.step(body, locations, sizes)]
+    if isinstance(lower, Loops):
+        statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages)))
+        return [builder.step(statements, locations, sizes)]
+    return []
+
+
+def suffix(dtype: str) -> str:
+    """``f32`` for float32 and so on, as in the names of library calls."""
+    return {"float32": "f32", "float64": "f64"}.get(dtype) or dtype[0].replace("b", "u8") + dtype.lstrip("uintbol")

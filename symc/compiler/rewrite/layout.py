@@ -1,0 +1,288 @@
+"""Rules about where elements lie: transposes, reshapes, repetition, parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from symc.compiler.rewrite.algebra import dimshuffled, op_of, same_shape, source_of
+from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import Op
+from symc.tensor import elementwise as ew
+from symc.tensor.axes import reshape_to
+from symc.tensor.broadcasting import expand
+from symc.tensor.symbolic_dims import dim_value
+
+__all__ = ["ARRANGING", "PRODUCTS", "known_dim"]
+
+
+# --- transposes, reshapes, repetition ---------------------------------------------------------------------------------
+
+
+def merge_dimshuffles(node: Apply) -> Variable | None:
+    """Two rearrangements in a row are one; one that changes nothing is none."""
+    (x,), order = node.inputs, node.op["order"]
+    ones = x.type.broadcastable
+    if len(order) == x.ndim and all(a == k or a == "x" and ones[k] for k, a in enumerate(order)):
+        return x
+    if op_of(x) != "dimshuffle":
+        return None
+    inner = x.owner.op["order"]  # type: ignore[union-attr]
+    merged = tuple("x" if a == "x" else inner[a] for a in order)
+    return dimshuffled(x.owner.inputs[0], merged)  # type: ignore[union-attr]
+
+
+def dimshuffle_of_expand(node: Apply) -> Variable | None:
+    """Rearrange before repeating: fewer elements move."""
+    (x,), out = node.inputs, node.outputs[0]
+    if op_of(x) != "expand":
+        return None
+    source = source_of(x)
+    if source.ndim == 0:
+        return expand(source, out.type.shape)
+    return expand(dimshuffled(source, node.op["order"]), out.type.shape)
+
+
+def merge_expands(node: Apply) -> Variable | None:
+    """Repetition of what is repeated already, or of a scalar that was given axes first."""
+    (x,), shape = node.inputs, node.op["shape"]
+    if same_shape(x.type.shape, shape):
+        return x
+    if op_of(x) == "expand":
+        return expand(source_of(x), shape)
+    if op_of(x) == "dimshuffle" and x.owner.inputs[0].ndim == 0:  # type: ignore[union-attr]
+        return expand(x.owner.inputs[0], shape)  # type: ignore[union-attr]
+    return None
+
+
+def merge_reshapes(node: Apply) -> Variable | None:
+    """One reshape instead of two; none where the shape is the same; a rearrangement where only axes of 1 differ."""
+    (x,), shape = node.inputs, node.op["shape"]
+    if same_shape(x.type.shape, shape):
+        return x
+    if op_of(x) == "reshape_to":
+        return reshape_to(x.owner.inputs[0], shape)  # type: ignore[union-attr]
+    if op_of(x) == "expand" and source_of(x).ndim == 0:
+        return expand(source_of(x), shape)
+    old = [k for k, d in enumerate(x.type.shape) if not (type(d) is int and d == 1)]
+    new = [k for k, d in enumerate(shape) if not (type(d) is int and d == 1)]
+    if not same_shape([x.type.shape[k] for k in old], [shape[k] for k in new]):
+        return None
+    order: list[Any] = ["x"] * len(shape)
+    for k, source in zip(new, old):
+        order[k] = source
+    return dimshuffled(x, order)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def known_dim(v: Variable) -> dims.Dim | None:
+    if isinstance(v, Constant) and v.ndim == 0:
+        return int(v.data)
+    return v.owner.op["dim"] if op_of(v) == "dim_value" else None  # type: ignore[union-attr]
+
+
+def _takes_all(x: Variable, shape: Sequence[dims.Dim], starts: Sequence[Variable], steps: Sequence[int]) -> bool:
+    return all(s == 1 for s in steps) and all(is_start(v) for v in starts) and same_shape(x.type.shape, shape)
+
+
+def is_start(v: Variable) -> bool:
+    """Does a slice that starts here start at the first element?"""
+    known = known_dim(v)
+    return type(known) is int and known == 0
+
+
+def slice_rules(node: Apply) -> Variable | None:
+    """Parts of everything, of a part, of repetitions, of what was just written there, of one of several joined."""
+    x, *starts = node.inputs
+    steps, shape = node.op["steps"], node.op["shape"]
+    if _takes_all(x, shape, starts, steps):
+        return x
+    name = op_of(x)
+    if name == "expand" and source_of(x).ndim == 0:
+        return expand(source_of(x), shape)
+    if name == "slice_at":
+        return _slice_of_slice(node, x.owner)  # type: ignore[arg-type]
+    if name == "write_at":
+        return _slice_of_write(node)
+    if name == "join":
+        return _slice_of_join(node, x.owner)  # type: ignore[arg-type]
+    return None
+
+
+def _slice_of_write(node: Apply) -> Variable | None:
+    """The part that was just written: what was written there, added to what it was added to."""
+    x, *starts = node.inputs
+    added: list[Variable] = []
+    total: Variable | None = None
+    # a loop, since a chain of writes to one place may be of any length
+    while op_of(x) == "write_at" and total is None:
+        written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
+        same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
+        if not same_place or not same_shape(value.type.shape, node.op["shape"]):
+            break
+        if written["replace"]:
+            total = value
+        else:
+            added.append(value)
+            x = base
+    if total is None:
+        if not added:
+            return None
+        total = node.op(x, *starts)
+    for value in reversed(added):
+        total = ew.add.op(total, value)
+    return total
+
+
+def _slice_of_slice(node: Apply, inner: Apply) -> Variable | None:
+    starts: list[Variable] = []
+    for outer, at, by in zip(node.inputs[1:], inner.inputs[1:], inner.op["steps"]):
+        first, second = known_dim(outer), known_dim(at)
+        if first is None or second is None:
+            return None
+        starts.append(dim_value(dims.add(second, dims.mul(first, by))))
+    steps = tuple(a * b for a, b in zip(node.op["steps"], inner.op["steps"]))
+    return Op(node.op.record, steps=steps, shape=node.op["shape"])(inner.inputs[0], *starts)
+
+
+def _slice_of_join(node: Apply, joined: Apply) -> Variable | None:
+    """A part that lies within one of the joined tensors is a part of that one."""
+    axis = joined.op["axis"]
+    start, length, step = known_dim(node.inputs[1 + axis]), node.op["shape"][axis], node.op["steps"][axis]
+    if start is None or step < 1:
+        return None
+    offset: dims.Dim = 0
+    for piece in joined.inputs:
+        size = piece.type.shape[axis]
+        if _lies_within(dims.sub(start, offset), length, step, size):
+            starts = list(node.inputs[1:])
+            starts[axis] = dim_value(dims.sub(start, offset))
+            return node.op(piece, *starts)
+        offset = dims.add(offset, size)
+    return None
+
+
+def _lies_within(start: dims.Dim, length: dims.Dim, step: int, size: dims.Dim) -> bool:
+    if all(type(d) is int for d in (start, length, size)):
+        return bool(start >= 0 and length > 0 and start + (length - 1) * step < size)
+    return step == 1 and dims.equal(start, 0) is True and dims.equal(length, size) is True
+
+
+def write_rules(node: Apply) -> Variable | None:
+    """Writing over everything, nothing new, or into zeros that are then the whole story."""
+    x, value, *starts = node.inputs
+    if _takes_all(x, value.type.shape, starts, node.op["steps"]):
+        return value if node.op["replace"] else ew.add.op(x, value)
+    if node.op["replace"] and op_of(value) == "slice_at" and value.owner.op["steps"] == node.op["steps"]:  # type: ignore[union-attr]
+        source, *places = value.owner.inputs  # type: ignore[union-attr]
+        if source is x and all(a is b for a, b in zip(places, starts)):
+            return x
+    return None
+
+
+def add_part(node: Apply) -> Variable | None:
+    """A sum with a tensor that is zero but for a part: add only that part. Gradients of indexing come in this form."""
+    for part, other in (node.inputs, node.inputs[::-1]):
+        if op_of(part) not in ("write_at", "scatter") or part.owner.op["replace"]:  # type: ignore[union-attr]
+            continue
+        base, *rest = part.owner.inputs  # type: ignore[union-attr]
+        if constant_value(base) is not None and constant_value(base) == 0 and op_of(other) != "expand":
+            return part.owner.op(other, *rest)  # type: ignore[union-attr]
+    return None
+
+
+def join_rules(node: Apply) -> Variable | None:
+    """A join of one, with empty parts, or of joins along the same axis."""
+    axis = node.op["axis"]
+    parts: list[Variable] = []
+    for v in node.inputs:
+        inner = v.owner.inputs if op_of(v) == "join" and v.owner.op["axis"] == axis else [v]  # type: ignore[union-attr]
+        parts += [p for p in inner if not (type(p.type.shape[axis]) is int and p.type.shape[axis] == 0)]
+    if not parts:
+        return node.inputs[0]
+    if len(parts) == 1:
+        return parts[0]
+    return (
+        node.op(*parts)
+        if len(parts) != len(node.inputs) or any(a is not b for a, b in zip(parts, node.inputs))
+        else None
+    )
+
+
+def gather_rules(node: Apply) -> Variable | None:
+    """Reading from one value repeated, or from a counter, whose entries need no memory."""
+    x, first = node.inputs[:2]
+    out = node.outputs[0]
+    if op_of(x) == "expand" and source_of(x).ndim == 0:
+        return expand(source_of(x), out.type.shape)
+    if x.ndim != 1:
+        return None
+    if op_of(x) == "iota_at" and first.dtype == "int64":
+        return first
+    if op_of(x) == "arange_of" and x.dtype == first.dtype:
+        start, step = (expand(v, first.type.shape) if first.ndim else v for v in x.owner.inputs)  # type: ignore[union-attr]
+        return ew.add.op(start, ew.mul.op(first, step))
+    return None
+
+
+def checked_rules(node: Apply) -> Variable | None:
+    """An index that was checked against the same length, or that counts up to it, needs no check."""
+    index, length = node.inputs
+    if op_of(index) == "checked_index" and index.owner.inputs[1] is length:  # type: ignore[union-attr]
+        return index
+    size = known_dim(length)
+    source = index if op_of(index) != "expand" else source_of(index)
+    while op_of(source) == "dimshuffle":
+        source = source.owner.inputs[0]  # type: ignore[union-attr]
+    if size is None or index.dtype != "int64":
+        return None
+    if op_of(source) == "iota_at":
+        top = source.owner.op["shape"][source.owner.op["axis"]]  # type: ignore[union-attr]
+    elif op_of(source) == "arange_of" and _counts_from_zero(source.owner):  # type: ignore[arg-type]
+        top = source.type.shape[0]
+    else:
+        return None
+    return index if dims.equal(top, size) else None
+
+
+def _counts_from_zero(node: Apply) -> bool:
+    start, step = (constant_value(v) for v in node.inputs)
+    return start is not None and step is not None and start == 0 and step == 1
+
+
+ARRANGING = RuleList(
+    "arranging",
+    [
+        NodeRule("merge_dimshuffles", ("dimshuffle",), merge_dimshuffles),
+        NodeRule("dimshuffle_of_expand", ("dimshuffle",), dimshuffle_of_expand),
+        NodeRule("merge_expands", ("expand",), merge_expands),
+        NodeRule("merge_reshapes", ("reshape_to",), merge_reshapes),
+        NodeRule("slice", ("slice_at",), slice_rules),
+        NodeRule("write", ("write_at",), write_rules),
+        NodeRule("add_part", ("add",), add_part),
+        NodeRule("join", ("join",), join_rules),
+        NodeRule("gather", ("gather",), gather_rules),
+        NodeRule("checked_index", ("checked_index",), checked_rules),
+    ],
+)
+
+
+def transposed_operands(node: Apply) -> Variable | None:
+    """A product reads a transposed operand as it lies in memory: the routine takes a flag for it."""
+    a, b = node.inputs
+    swap = tuple(range(a.ndim - 2)) + (a.ndim - 1, a.ndim - 2)
+    flags = {"trans_a": node.op["trans_a"], "trans_b": node.op["trans_b"]}
+    changed = False
+    operands = []
+    for v, flag in ((a, "trans_a"), (b, "trans_b")):
+        if op_of(v) == "dimshuffle" and v.owner.op["order"] == swap and v.owner.inputs[0].ndim == v.ndim:  # type: ignore[union-attr]
+            v, flags[flag], changed = v.owner.inputs[0], not flags[flag], True  # type: ignore[union-attr]
+        operands.append(v)
+    return Op(node.op.record, **{**node.op.attrs, **flags})(*operands) if changed else None
+
+
+PRODUCTS = RuleList("products", [NodeRule("transposed_operands", ("dot", "batched_dot"), transposed_operands)])
+"""How products of matrices read their operands."""

@@ -1,0 +1,160 @@
+"""Rules about reductions: over nothing, over what was reduced, rearranged, scaled or repeated before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from symc.compiler.rewrite.algebra import dimshuffled, op_of, repeated, source_of, unrepeated
+from symc.compiler.rewrite.engine import NodeRule, RuleList, filled, is_constant
+from symc.compiler.rewrite.layout import known_dim
+from symc.graph import Apply, Variable, dims
+from symc.graph.op import Op
+from symc.tensor import elementwise as ew
+from symc.tensor.broadcasting import expand
+from symc.tensor.symbolic_dims import dim_value
+
+__all__ = ["REDUCING"]
+
+
+def _again(node: Apply, x: Variable, axes: Sequence[int]) -> Variable:
+    return Op(node.op.record, **{**node.op.attrs, "axes": tuple(axes)})(x) if axes else x
+
+
+def reduce_over_ones(node: Apply) -> Variable | None:
+    """A reduction over axes of length 1 only drops them."""
+    (x,), axes = node.inputs, node.op["axes"]
+    kept = [k for k in axes if not x.type.broadcastable[k]]
+    if len(kept) == len(axes) and axes or x.dtype != node.outputs[0].dtype:
+        return None
+    order = [k for k in range(x.ndim) if k not in axes or k in kept]
+    return _again(node, dimshuffled(x, order), [order.index(k) for k in kept])
+
+
+def reduce_of_reduce(node: Apply) -> Variable | None:
+    """A reduction of a reduction of the same kind is one over both their axes."""
+    (x,) = node.inputs
+    if x.owner is None or x.owner.op.record is not node.op.record or x.dtype != x.owner.inputs[0].dtype:
+        return None
+    source, first = x.owner.inputs[0], x.owner.op["axes"]
+    left = [k for k in range(source.ndim) if k not in first]
+    return _again(node, source, sorted([*first, *(left[k] for k in node.op["axes"])]))
+
+
+def reduce_of_dimshuffle(node: Apply) -> Variable | None:
+    """Reduce before rearranging, where the result then needs no rearrangement."""
+    (x,), axes = node.inputs, node.op["axes"]
+    if op_of(x) != "dimshuffle":
+        return None
+    order, source = x.owner.op["order"], x.owner.inputs[0]  # type: ignore[union-attr]
+    kept = [order[k] for k in range(x.ndim) if k not in axes]
+    if "x" in kept or kept != sorted(kept):
+        return None
+    # axes that the rearrangement dropped had length 1: reducing over them too changes nothing
+    return _again(node, source, [k for k in range(source.ndim) if k not in kept])
+
+
+def sum_of_neg(node: Apply) -> Variable | None:
+    (x,) = node.inputs
+    return ew.neg.op(node.op(x.owner.inputs[0])) if op_of(x) == "neg" else None  # type: ignore[union-attr]
+
+
+def sum_of_scaled(node: Apply) -> Variable | None:
+    """``sum(x * s)`` is ``sum(x) * s`` for a scalar s, and likewise for a quotient."""
+    (x,), out = node.inputs, node.outputs[0]
+    if op_of(x) not in ("mul", "true_div") or x.dtype == "bool":
+        return None
+    left, right = x.owner.inputs  # type: ignore[union-attr]
+    choices = [(left, right)] if op_of(x) == "true_div" else [(left, right), (right, left)]
+    for values, scale in choices:
+        if op_of(scale) == "expand" and source_of(scale).ndim == 0:
+            return x.owner.op(node.op(values), expand(source_of(scale), out.type.shape))  # type: ignore[union-attr]
+    return None
+
+
+def sum_of_expand(node: Apply) -> Variable | None:
+    """A sum of repetitions is a product with their number."""
+    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
+    if op_of(x) != "expand" or x.dtype == "bool":
+        return None
+    source = source_of(x)
+    grown = [k for k in axes if repeated(x)[k]]
+    if not grown:
+        return None
+    if source.ndim == 0:
+        total = source
+    else:
+        summed = _again(node, source, axes)
+        total = expand(summed, out.type.shape) if summed.ndim else summed
+    count = _count(dims.product(x.type.shape[k] for k in grown), out.dtype)
+    if source.ndim == 0:
+        return expand(ew.mul.op(total, count), out.type.shape)
+    return ew.mul.op(total, expand(count, out.type.shape) if out.ndim else count)
+
+
+def _count(number: dims.Dim, dtype: str) -> Variable:
+    return filled(np.asarray(number), dtype, ()) if type(number) is int else ew.cast(dim_value(number), dtype)
+
+
+def sum_of_one_hot(node: Apply) -> Variable | None:
+    """Along an axis where one entry is chosen by its checked position and the others are 0, the sum is that entry."""
+    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
+    if op_of(x) != "switch" or len(axes) != 1:
+        return None
+    (axis,) = axes
+    condition, value, rest = x.owner.inputs  # type: ignore[union-attr]
+    if not is_constant(rest, 0) or not repeated(value)[axis] or not _names_one(condition, axis):
+        return None
+    source = source_of(value)
+    if source.ndim == 0:
+        return expand(source, out.type.shape)
+    column = unrepeated(value, [1 if k == axis else d for k, d in enumerate(value.type.shape)])
+    return dimshuffled(column, [k for k in range(x.ndim) if k != axis])
+
+
+def _names_one(condition: Variable, axis: int) -> bool:
+    """Does the condition hold for exactly one position along ``axis``?"""
+    if op_of(condition) != "eq":
+        return False
+    for counter, place in (condition.owner.inputs, condition.owner.inputs[::-1]):  # type: ignore[union-attr]
+        if op_of(counter) != "iota_at" or counter.owner.op["axis"] != axis or not repeated(place)[axis]:  # type: ignore[union-attr]
+            continue
+        base = place
+        while op_of(base) in ("expand", "dimshuffle"):
+            base = base.owner.inputs[0]  # type: ignore[union-attr]
+        if op_of(base) == "checked_index":
+            size = known_dim(base.owner.inputs[1])  # type: ignore[union-attr]
+            return size is not None and dims.equal(size, counter.type.shape[axis]) is True
+    return False
+
+
+def extreme_of_expand(node: Apply) -> Variable | None:
+    """The largest of repetitions of one value is that value, if there is any."""
+    (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
+    if op_of(x) != "expand":
+        return None
+    source = source_of(x)
+    lengths = [x.type.shape[k] for k in axes]
+    if not all(repeated(x)[k] for k in axes) or not all(type(d) is int and d > 0 for d in lengths):
+        return None
+    if source.ndim == 0:
+        return expand(source, out.type.shape)
+    return expand(dimshuffled(source, [k for k in range(x.ndim) if k not in axes]), out.type.shape)
+
+
+_FOLDS = ("sum", "prod", "max", "min", "any", "all")
+
+REDUCING = RuleList(
+    "reducing",
+    [
+        NodeRule("reduce_over_ones", _FOLDS, reduce_over_ones),
+        NodeRule("reduce_of_reduce", _FOLDS, reduce_of_reduce),
+        NodeRule("reduce_of_dimshuffle", _FOLDS, reduce_of_dimshuffle),
+        NodeRule("sum_of_neg", ("sum",), sum_of_neg),
+        NodeRule("sum_of_scaled", ("sum",), sum_of_scaled),
+        NodeRule("sum_of_expand", ("sum",), sum_of_expand),
+        NodeRule("sum_of_one_hot", ("sum",), sum_of_one_hot),
+        NodeRule("extreme_of_expand", ("max", "min", "any", "all"), extreme_of_expand),
+    ],
+)

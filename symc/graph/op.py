@@ -1,0 +1,258 @@
+"""The record of an op: everything the compiler knows of a primitive, in one place.
+
+A ``Record`` states a primitive's name, its typing rule ``infer``, its gradient ``grad``, its meaning ``numpy``, how it
+becomes loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a record with its
+attributes fixed, such as the axes of a sum. Nothing about a primitive stands anywhere else.
+
+How an op becomes loops is one of six forms:
+
+``Pointwise``
+    an element of the output is an expression of the inputs' elements at the same index;
+``Axes``
+    an element of the output is the input's element with its index permuted, extended or cut: transposes, broadcasting;
+``Indexed``
+    an element of the output is an expression that reads inputs at computed indices: slices, gathers, padding, counters;
+``Reduction``
+    a reduction over the attribute ``axes``, given by an identity and a combining operation;
+``View``
+    the input's elements in the same flat order under another shape;
+``LibraryCall``
+    a library call (GEMM, convolution, ...), named in ``symc.loops.calls``;
+``Loops``
+    statements written out, for what fits none of these: scatters, running sums, concatenation.
+
+An op with ``decompose`` instead of ``lower`` is composite: a graph of other ops, put in its place by the compiler after
+the rules that know it by name have had their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from symc.errors import SourceLocation, blaming, here
+from symc.graph.types import TensorType
+from symc.graph.variables import Apply, Variable
+from symc.loops.expr import Expr
+
+__all__ = [
+    "RECORDS", "ZERO", "Arg", "Axes", "Case", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise", "Record",
+    "Reduction", "View", "record",
+]  # fmt: skip
+
+Read = Callable[[int, Sequence[Expr]], Expr]
+"""``read(k, index)``: the element of input ``k`` at a tuple of indices."""
+
+
+class Zero:
+    """The output depends on this input, with a derivative of zero almost everywhere (comparisons, rounding)."""
+
+    def __repr__(self) -> str:
+        return "ZERO"
+
+
+ZERO = Zero()
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """``body(*elements, **attrs)`` gives the output's element. ``dtype`` conversions are explicit in the body."""
+
+    body: Callable[..., Expr]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """``source(op, node)`` gives, for each axis of the input, the output axis it follows, or None to read index 0."""
+
+    source: Callable[[Op, Apply], tuple[int | None, ...]]
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """``element(node, index, read, size)`` gives the output's element at ``index``.
+
+    ``size(dim)`` turns a dim into an index expression. ``recompute`` says that recomputing beats storing: the value
+    depends on the index and on scalars alone (counters, constants, random bits). ``flat`` says that ``index`` is
+    wanted as one flat position instead of one index an axis.
+    """
+
+    element: Callable[[Apply, tuple[Expr, ...], Read, Callable[[Any], Expr]], Expr]
+    recompute: bool = False
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Reduce over ``op["axes"]`` with ``combine`` (add, mul, max, min, and, or), starting from ``identity(dtype)``."""
+
+    combine: str
+    identity: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """The same elements in the same order under the output's shape."""
+
+
+@dataclass(frozen=True)
+class LibraryCall:
+    """``name`` and ``params(node)``: whole-number parameters as dims. Buffers are outputs, then inputs.
+
+    ``accumulates``: input whose memory the output may take over, when the routine can add into it.
+    """
+
+    name: str
+    params: Callable[[Apply], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Loops:
+    """``build(node, context)`` returns the statements; see ``symc.compiler.lowering.LoopContext``.
+
+    ``in_place`` is the input whose memory the output may take over, or None.
+    """
+
+    build: Callable[[Apply, Any], Any]
+    in_place: int | None = None
+
+
+@dataclass(frozen=True)
+class Arg:
+    """An argument of a test case: a shape and how to fill it.
+
+    ``dtype="float"`` stands for each float dtype in turn. Values are drawn from [low, high) unless ``values`` gives
+    them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float"
+    low: float = -2.0
+    high: float = 2.0
+    values: Any = None
+    distinct: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """One generated test: ``build(*variables)`` is compiled on every back end and compared with the oracle.
+
+    Attributes
+    ----------
+    build : callable
+        From variables to the expression under test.
+    args : tuple of Arg
+    expect : callable, optional
+        An independent meaning of ``build`` on arrays; default is the records' own ``numpy``.
+    grad : bool
+        Also check first and second derivatives against central differences.
+    static : bool
+        Build once with known dims too, besides symbolic ones.
+    """
+
+    build: Callable[..., Any]
+    args: tuple[Arg, ...]
+    expect: Callable[..., Any] | None = None
+    grad: bool = True
+    static: bool = True
+    label: str = ""
+    rtol: float | None = None
+
+
+Lowering = Pointwise | Axes | Indexed | Reduction | View | LibraryCall | Loops
+
+RECORDS: dict[str, Record] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """See the module's description.
+
+    Attributes
+    ----------
+    name : str
+    infer : callable
+        ``infer(op, inputs)`` gives the output's type, or a list of types; raises ``ShapeError`` or ``DTypeError``.
+    numpy : callable
+        ``numpy(op, *arrays)`` gives the output, or a tuple of outputs.
+    grad : callable or None
+        ``grad(op, inputs, outputs, output_gradients)`` gives one variable an input; None stands for "does not depend".
+        A record without ``grad`` has no derivative, and asking for one is an error.
+    lower : Lowering or None
+    decompose : callable or None
+        ``decompose(op, inputs)`` gives the outputs as a graph of other ops.
+    specialise : callable or None
+        ``specialise(op, inputs, types)`` gives a variable that no longer needs inputs read for their shape alone.
+    cases : callable
+        Gives the list of ``Case``.
+    """
+
+    name: str
+    infer: Callable[[Op, Sequence[Variable]], TensorType | list[TensorType]]
+    numpy: Callable[..., Any]
+    grad: Callable[..., Sequence[Variable | None]] | None = None
+    lower: Lowering | None = None
+    decompose: Callable[[Op, Sequence[Variable]], Sequence[Variable]] | None = None
+    specialise: Callable[[Op, Sequence[Variable], Sequence[TensorType]], Variable] | None = None
+    cases: Callable[[], list[Case]] = field(default=list)
+    commutative: bool = False
+    same_at_zero: bool = False
+
+
+def record(name: str, **facts: Any) -> Record:
+    """Make a record and enter it in ``RECORDS``, where the generated tests find it."""
+    if name in RECORDS:
+        raise ValueError(f"an op named {name!r} exists already")
+    made = RECORDS[name] = Record(name, **facts)
+    return made
+
+
+class Op:
+    """A record with its attributes fixed; two with equal attributes are equal.
+
+    ``op["axes"]`` reads an attribute. Calling an op on variables applies it.
+    """
+
+    __slots__ = ("_hash", "attrs", "record")
+
+    def __init__(self, record: Record, **attrs: Any) -> None:
+        self.record = record
+        self.attrs = attrs
+        self._hash = hash((record.name, tuple(sorted(attrs.items(), key=lambda item: item[0]))))
+
+    @property
+    def name(self) -> str:
+        """The name of the record."""
+        return self.record.name
+
+    def __getitem__(self, key: str) -> Any:
+        return self.attrs[key]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Op) and self.record is other.record and self.attrs == other.attrs)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{k}={v!r}" for k, v in self.attrs.items())
+        return f"{self.name}{{{inner}}}" if inner else self.name
+
+    def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:
+        """A new application, its output types inferred; raises what ``infer`` raises."""
+        location = location or here()
+        with blaming(location):
+            types = self.record.infer(self, inputs)
+        return Apply(self, inputs, types if isinstance(types, list) else [types], location)
+
+    def __call__(self, *inputs: Variable) -> Any:
+        outputs = self.apply(inputs).outputs
+        return outputs[0] if len(outputs) == 1 else list(outputs)
+
+    def evaluate(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The record's NumPy meaning on arrays, as a tuple."""
+        found = self.record.numpy(self, *arrays)
+        return found if isinstance(found, tuple) else (found,)

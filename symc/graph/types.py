@@ -1,0 +1,93 @@
+"""``TensorType``: a dtype and a shape whose dims may be symbolic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc.graph import dims
+from symc.graph.dtypes import as_dtype
+
+if TYPE_CHECKING:
+    from symc.graph.variables import Variable
+
+__all__ = ["TensorType"]
+
+
+class TensorType:
+    """What is known of a tensor before it exists.
+
+    Parameters
+    ----------
+    dtype : str
+        One of ``symc.graph.dtypes.ALL`` or ``"floatX"``.
+    shape : sequence
+        One entry an axis: an ``int``, a symbolic dim, or None for a dim that only the call will know (it becomes a
+        fresh symbol). Theano's ``broadcastable`` pattern is taken too, here or under its own name: True stands for a
+        dim of 1, False for None.
+    name : str, optional
+        Prefix for fresh symbols, so that messages can speak of ``x0`` and ``x1``.
+    """
+
+    __slots__ = ("_key", "dtype", "shape")
+
+    def __init__(
+        self, dtype: str, shape: Sequence[Any] = (), name: str = "n", broadcastable: Sequence[bool] | None = None
+    ) -> None:
+        self.dtype = as_dtype(dtype)
+        checked: list[dims.Dim] = []
+        for axis, dim in enumerate(shape if broadcastable is None else broadcastable):
+            if isinstance(dim, np.bool_):
+                dim = bool(dim)
+            if dim is None or dim is False:
+                dim = dims.new_symbol(f"{name}{axis}")
+            elif dim is True:
+                dim = 1
+            elif isinstance(dim, (int, np.integer)):
+                dim = int(dim)
+                if dim < 0:
+                    raise ValueError(f"a dim cannot be negative, got {dim} on axis {axis} of {tuple(shape)}")
+            checked.append(dim)
+        self.shape: dims.Shape = tuple(checked)
+        self._key: tuple[Any, ...] | None = None
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        """Per axis: is the dim known to be 1? Only such axes broadcast."""
+        return tuple(type(d) is int and d == 1 for d in self.shape)
+
+    @property
+    def static_shape(self) -> tuple[int | None, ...]:
+        """The shape with None for every dim that only the call will know."""
+        return tuple(d if type(d) is int else None for d in self.shape)
+
+    def clone(self, dtype: str | None = None, shape: Sequence[Any] | None = None) -> TensorType:
+        """The same type with another dtype or shape."""
+        return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
+
+    def __call__(self, name: str | None = None) -> Variable:
+        """A new symbolic input of this type; dims that are not known become symbols of its own."""
+        from symc.tensor.constructors import tensor
+
+        return tensor(self.dtype, None, name, self.static_shape)
+
+    make_variable = __call__
+
+    def __eq__(self, other: object) -> bool:
+        """Same dtype, same number of axes and the same known dims; symbols count as unknown."""
+        if not isinstance(other, TensorType):
+            return NotImplemented
+        return self.dtype == other.dtype and self.static_shape == other.static_shape
+
+    def __hash__(self) -> int:
+        return hash((self.dtype, self.static_shape))
+
+    def __repr__(self) -> str:
+        return f"{self.dtype}{dims.show_shape(self.shape)}"

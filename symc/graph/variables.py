@@ -1,0 +1,293 @@
+"""The nodes of the one graph of the compiler: ``Variable``, ``Apply``, ``Constant``, ``SharedVariable``.
+
+A ``Variable`` is a typed value to come; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs
+are never changed once built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc.errors import DTypeError, ShapeError, SourceLocation, here
+from symc.graph.dtypes import as_dtype
+from symc.graph.types import TensorType
+from symc.runtime.storage import Storage
+
+if TYPE_CHECKING:
+    from symc.graph.op import Op
+
+__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value"]
+
+_serial = count()
+
+
+class Variable:
+    """A typed value to come.
+
+    Attributes
+    ----------
+    type : TensorType
+    owner : Apply or None
+        The application that computes this variable.
+    index : int
+        Which output of ``owner`` it is.
+    name : str or None
+    location : SourceLocation or None
+        The user's line that built it.
+    """
+
+    default_update: Variable | None = None
+    __array_priority__ = 1000
+
+    def __init__(
+        self,
+        type: TensorType,
+        owner: Apply | None = None,
+        index: int = 0,
+        name: str | None = None,
+        location: SourceLocation | None = None,
+    ) -> None:
+        self.type = type
+        self.owner = owner
+        self.index = index
+        self.name = name
+        self.location = location
+        self.serial = next(_serial)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the type."""
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.type.shape)
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        """Per axis: is the dim known to be 1?"""
+        return self.type.broadcastable
+
+    @property
+    def static_shape(self) -> tuple[int | None, ...]:
+        """The shape with None for dims that only the call will know."""
+        return self.type.static_shape
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """A place for a user's own notes about this variable."""
+        found = self.__dict__.get("_tag")
+        if found is None:
+            found = self.__dict__["_tag"] = SimpleNamespace()
+        return found
+
+    def get_parents(self) -> list[Apply]:
+        """The application that computes it, in a list; an empty one for inputs."""
+        return [] if self.owner is None else [self.owner]
+
+    def __repr__(self) -> str:
+        if self.name:
+            return self.name
+        if self.owner is None:
+            return f"<{self.type}>"
+        output = "" if len(self.owner.outputs) == 1 else f".{self.index}"
+        return f"{self.owner.op.name}{output}"
+
+    if TYPE_CHECKING:  # operators and methods are attached by symc.tensor.operators
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Variable: ...
+        def __radd__(self, other: Any) -> Variable: ...
+        def __sub__(self, other: Any) -> Variable: ...
+        def __rsub__(self, other: Any) -> Variable: ...
+        def __mul__(self, other: Any) -> Variable: ...
+        def __rmul__(self, other: Any) -> Variable: ...
+        def __truediv__(self, other: Any) -> Variable: ...
+        def __rtruediv__(self, other: Any) -> Variable: ...
+        def __floordiv__(self, other: Any) -> Variable: ...
+        def __mod__(self, other: Any) -> Variable: ...
+        def __pow__(self, other: Any) -> Variable: ...
+        def __neg__(self) -> Variable: ...
+        def __lt__(self, other: Any) -> Variable: ...
+        def __le__(self, other: Any) -> Variable: ...
+        def __gt__(self, other: Any) -> Variable: ...
+        def __ge__(self, other: Any) -> Variable: ...
+        def __and__(self, other: Any) -> Variable: ...
+        def __or__(self, other: Any) -> Variable: ...
+        def __invert__(self) -> Variable: ...
+        def __getitem__(self, item: Any) -> Variable: ...
+
+
+class Constant(Variable):
+    """A value known now.
+
+    ``weak`` marks a number written in Python without a dtype: it adapts to the arrays beside it, and ``exact`` keeps
+    it as it was written, so that 0.1 beside float64 arrays is not 0.1 rounded to float32.
+    """
+
+    def __init__(self, data: Any, dtype: str | None = None, name: str | None = None, weak: bool = False) -> None:
+        array = np.asarray(data, dtype=None if dtype is None else as_dtype(dtype))
+        self.data = np.array(array, dtype=as_dtype(array.dtype), order="C")  # a private copy: constants never change
+        self.data.setflags(write=False)
+        self.weak = weak
+        self.exact = np.asarray(data) if weak else self.data
+        super().__init__(TensorType(self.data.dtype.name, self.data.shape), None, 0, name, here())
+
+    @property
+    def value(self) -> np.ndarray:
+        """The array, as Theano calls it."""
+        return self.data
+
+    def __repr__(self) -> str:
+        return self.name or (str(self.data) if self.data.size <= 4 else f"<constant {self.type}>")
+
+
+class SharedVariable(Variable):
+    """A value that functions keep between calls and may update.
+
+    The shape in its type is symbolic unless ``shape`` fixed it; compiled functions specialise to the value's shape and
+    adapt when ``set_value`` changes it.
+    """
+
+    def __init__(self, type: TensorType, storage: Storage, name: str | None = None, strict: bool = False) -> None:
+        super().__init__(type, None, 0, name, here())
+        self.storage = storage
+        self.strict = strict
+
+    @property
+    def container(self) -> Storage:
+        """The storage, as Theano calls it."""
+        return self.storage
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite.
+
+        A borrowed array is for looking at: given to a function that updates this variable, it changes while it is read.
+        With ``return_internal_type=True`` too, a value that lies on a device stays there: the result is the device's
+        own array.
+        """
+        if return_internal_type and self.storage.remote is not None:
+            return self.storage.remote if borrow else self.storage.remote.copy()
+        return self.storage.array if borrow else self.storage.array.copy()
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value.
+
+        Parameters
+        ----------
+        new_value : array_like
+            Must have the variable's number of axes and agree with every dim its type fixes.
+        borrow : bool
+            Keep ``new_value`` itself where that is possible instead of a copy.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a dtype that would lose information, or a wrong number of axes or fixed dim; the old value stays.
+        """
+        array = convert_value(new_value, self.type, f"set_value of {self.name or 'a shared variable'}", self.strict)
+        if not borrow and np.shares_memory(array, np.asarray(new_value)):
+            array = array.copy()
+        self.storage.array = _owned(array)
+        self.storage.version += 1
+
+    def zero(self, borrow: bool = False) -> None:
+        """Set every element to zero."""
+        self.storage.array = np.zeros(self.storage.shape, self.dtype)
+        self.storage.version += 1
+
+    def clone(self) -> SharedVariable:
+        """A variable over the same storage, with a ``default_update`` of its own."""
+        twin = SharedVariable(self.type, self.storage, self.name, self.strict)
+        twin.location = self.location
+        return twin
+
+
+def _owned(array: np.ndarray) -> np.ndarray:
+    """C-contiguous, writable, aligned: what compiled code may update in place."""
+    return np.require(array, requirements=["C", "W", "A"])
+
+
+def convert_value(value: Any, type: TensorType, what: str, strict: bool = False) -> np.ndarray:
+    """``value`` as an array of ``type``, or an error that names ``what``.
+
+    Floats of any width convert to the float dtype asked for, whole numbers to floats; anything that may lose
+    more (float to int, a wide integer that does not fit) is refused.
+    """
+    if isinstance(value, Variable):
+        raise TypeError(
+            f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables"
+        )
+    try:
+        array = np.asarray(value)
+    except ValueError as problem:
+        raise ShapeError(
+            f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
+        ) from None
+    target = np.dtype(type.dtype)
+    if array.dtype != target:  # in any respect, the order of bytes too
+        if strict and array.dtype.name != target.name:
+            raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
+        array = _convert_dtype(array, target, what)
+    if array.ndim != type.ndim:
+        raise ShapeError(
+            f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
+        )
+    for axis, (have, want) in enumerate(zip(array.shape, type.shape)):
+        if isinstance(want, int) and have != want:
+            raise ShapeError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
+    return array
+
+
+def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray:
+    source = array.dtype
+    if source.kind not in "biuf":
+        raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
+    if target.kind == "f" or np.can_cast(source, target, "safe"):
+        return array.astype(target)
+    if source.kind in "iub" and target.kind in "iu":
+        converted = array.astype(target)
+        if np.array_equal(converted, array):
+            return converted
+        raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
+    raise DTypeError(
+        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information\n"
+        f"  repair: convert it yourself, with .astype({target.name!r})"
+    )
+
+
+class Apply:
+    """One op applied to inputs, with the variables it computes."""
+
+    __slots__ = ("inputs", "op", "outputs")
+
+    def __init__(
+        self, op: Op, inputs: Sequence[Variable], types: Sequence[TensorType], location: SourceLocation | None
+    ) -> None:
+        self.op = op
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(Variable(type, self, k, None, location) for k, type in enumerate(types))
+
+    @property
+    def out(self) -> Variable:
+        """The first output: the only one of most ops."""
+        return self.outputs[0]
+
+    @property
+    def nin(self) -> int:
+        """How many inputs there are."""
+        return len(self.inputs)
+
+    @property
+    def nout(self) -> int:
+        """How many outputs there are."""
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(map(repr, self.inputs))})"

@@ -1,0 +1,186 @@
+"""Copies: expressions with parts replaced, functions over other variables, and what ``copy`` and ``pickle`` make.
+
+``pickle`` and ``copy.deepcopy`` ask ``copyreg`` how to take an object apart. An expression goes as a flat list of its
+applications, so that its depth is bounded by memory alone, as everywhere in symc; a function goes as its expressions
+and is compiled again, mostly out of the cache. Things copied or pickled together keep sharing their inputs and shared
+variables.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
+from symc.graph.op import RECORDS, Op, Record
+from symc.runtime.function import Function
+from symc.runtime.storage import Storage
+from symc.tensor.basic import as_tensor
+from symc.tensor.elementwise import cast
+
+__all__ = ["clone", "register", "with_shared_swapped"]
+
+
+def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True) -> Any:
+    """The same expression, or expressions, with some variables replaced.
+
+    Parameters
+    ----------
+    output : Variable, or sequence or dict of them
+    replace : mapping or sequence of pairs, optional
+        Variables, of any kind, to what stands in their place.
+    strict : bool
+        Must a replacement have the dtype of what it replaces? False casts it.
+    share_inputs : bool
+        False puts fresh inputs in place of those that are not replaced.
+
+    Returns
+    -------
+    Variable, list or dict
+        Arranged as ``output``, which is not changed.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        When a replacement has another number of axes or, if ``strict``, another dtype.
+    """
+    if isinstance(output, Mapping):
+        return dict(zip(output, clone(list(output.values()), replace, strict, share_inputs)))
+    outputs = list(output) if isinstance(output, (list, tuple)) else [output]
+    pairs = replace.items() if isinstance(replace, Mapping) else replace or ()
+    replaced = {old: _fitting(old, as_tensor(new), strict) for old, new in pairs}
+    if not share_inputs:
+        leaves = [v for v in ancestors(outputs, frozenset(replaced)) if type(v) is Variable and v.owner is None]
+        replaced |= {v: Variable(v.type, None, 0, v.name, v.location) for v in leaves if v not in replaced}
+    cloned = clone_with(outputs, replaced)
+    return cloned if isinstance(output, (list, tuple)) else cloned[0]
+
+
+def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:
+    if new.ndim != old.ndim:
+        raise ShapeError(located("clone: a replacement must have as many axes as what it replaces", [old, new]))
+    if new.dtype != old.dtype and strict:
+        repair = "cast it, or pass strict=False"
+        raise DTypeError(located("clone: a replacement must have the dtype of what it replaces", [old, new], repair))
+    return cast(new, old.dtype)
+
+
+def with_shared_swapped(
+    outputs: Sequence[Variable], updates: Sequence[tuple[SharedVariable, Variable]], swap: Mapping[Any, Any]
+) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
+    """The outputs and updates of a function, with some shared variables replaced by others."""
+    for old, new in swap.items():
+        if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
+            raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
+        _fitting(old, new, True)
+    found = clone_with([*outputs, *[v for _, v in updates]], swap)
+    count = len(outputs)
+    return found[:count], [(swap.get(target, target), v) for (target, _), v in zip(updates, found[count:])]
+
+
+# --- taken apart and put together --------------------------------------------------------------------------------
+
+_FIXED = frozenset(
+    ("type", "owner", "index", "name", "location", "serial", "storage", "strict", "data", "exact", "weak")
+)
+_PASSING = frozenset(("_compiled",))
+"""What is made again when it is wanted: functions that ``eval`` compiled."""
+
+Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
+"""Leaves, applications in order with the places of their inputs among all values so far, places of the outputs."""
+
+
+def _notes(v: Variable) -> dict[str, Any]:
+    """What hangs on a variable besides its own fields: default updates, tags, the symbol of a scalar's value."""
+    return {name: value for name, value in v.__dict__.items() if name not in _FIXED and name not in _PASSING}
+
+
+def _freeze(outputs: Sequence[Variable]) -> Frozen:
+    leaves = [v for v in ancestors(outputs) if v.owner is None]
+    places = {v: k for k, v in enumerate(leaves)}
+    nodes: list[tuple[Any, ...]] = []
+    for node in toposort(outputs):
+        made = [(v.type, v.name, _notes(v)) for v in node.outputs]
+        nodes.append((node.op, [places[v] for v in node.inputs], made, node.outputs[0].location))
+        for v in node.outputs:
+            places[v] = len(places)
+    return leaves, nodes, [places[v] for v in outputs]
+
+
+def _thaw(frozen: Frozen) -> list[Variable]:
+    leaves, nodes, places = frozen
+    values = list(leaves)
+    for op, at, made, location in nodes:
+        node = Apply(op, [values[k] for k in at], [type for type, _, _ in made], location)
+        for v, (_, name, notes) in zip(node.outputs, made):
+            v.name = name
+            v.__dict__.update(notes)
+        values.extend(node.outputs)
+    return [values[k] for k in places]
+
+
+def _computed(frozen: Frozen) -> Variable:
+    return _thaw(frozen)[0]
+
+
+def _reduce_variable(v: Variable) -> tuple[Any, ...]:
+    if v.owner is None:
+        return Variable, (v.type, None, 0, v.name, v.location), _notes(v)
+    return _computed, (_freeze([v]),)
+
+
+def _constant(data: Any, exact: Any, weak: bool, name: str | None, location: Any) -> Constant:
+    made = Constant(data, data.dtype.name, name)
+    made.weak, made.location = weak, location
+    if exact is not None:
+        made.exact = exact
+    return made
+
+
+def _reduce_constant(v: Constant) -> tuple[Any, ...]:
+    return _constant, (v.data, v.exact if v.weak else None, v.weak, v.name, v.location), _notes(v)
+
+
+def _shared(type: Any, storage: Storage, name: str | None, strict: bool, location: Any) -> SharedVariable:
+    made = SharedVariable(type, storage, name, strict)
+    made.location = location
+    return made
+
+
+def _reduce_shared(v: SharedVariable) -> tuple[Any, ...]:
+    return _shared, (v.type, v.storage, v.name, v.strict, v.location), _notes(v)
+
+
+def _reduce_storage(storage: Storage) -> tuple[Any, ...]:
+    return Storage, (storage.array.copy(),)
+
+
+def _record(name: str) -> Record:
+    return RECORDS[name]
+
+
+def _op(record: Record, attrs: dict[str, Any]) -> Op:
+    return Op(record, **attrs)
+
+
+def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVariable]) -> Function:
+    values = _thaw(frozen)
+    count = len(values) - len(targets)
+    return Function(outputs=values[:count], updates=list(zip(targets, values[count:])), **facts)
+
+
+def _reduce_function(f: Function) -> tuple[Any, ...]:
+    return _function, (f.facts(), _freeze([*f.outputs, *[v for _, v in f.updates]]), [s for s, _ in f.updates])
+
+
+def register() -> None:
+    """Tell ``copyreg`` how to take these apart."""
+    copyreg.pickle(Record, lambda r: (_record, (r.name,)))
+    copyreg.pickle(Op, lambda op: (_op, (op.record, op.attrs)))
+    copyreg.pickle(Variable, _reduce_variable)  # type: ignore[arg-type]
+    copyreg.pickle(Constant, _reduce_constant)  # type: ignore[arg-type]
+    copyreg.pickle(SharedVariable, _reduce_shared)  # type: ignore[arg-type]
+    copyreg.pickle(Storage, _reduce_storage)  # type: ignore[arg-type]
+    copyreg.pickle(Function, _reduce_function)  # type: ignore[arg-type]

@@ -1,0 +1,314 @@
+"""``function``: compile expressions into a callable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from symc.compiler.passes import State
+from symc.compiler.target import CPU
+from symc.config import config
+from symc.errors import located
+from symc.graph import SharedVariable, Variable, convert_value
+from symc.graph.dtypes import is_float
+from symc.graph.types import TensorType
+from symc.runtime.arguments import (
+    MISSING,
+    In,
+    Out,
+    check_inputs,
+    flatten_outputs,
+    given_pairs,
+    input_specs,
+    replace,
+    update_pairs,
+    with_defaults,
+)
+from symc.runtime.backend import load_backend
+from symc.runtime.profile import Profile
+from symc.runtime.specialisation import Specialisation
+
+__all__ = ["Function", "In", "Out", "function"]
+
+
+CORE_LIMIT = 64
+"""Combinations of shared variables' shapes for which a function keeps compiled code."""
+
+
+def function(
+    inputs: Sequence[Any],
+    outputs: Any = None,
+    updates: Any = None,
+    givens: Any = None,
+    on_unused_input: str | None = None,
+    allow_input_downcast: bool | None = None,
+    name: str | None = None,
+    device: str | None = None,
+    mode: str | None = None,
+    profile: bool | None = None,
+    no_default_updates: bool | Sequence[SharedVariable] = False,
+    accept_inplace: bool = False,
+    rebuild_strict: bool = True,
+) -> Function:
+    """Compile ``outputs`` as a function of ``inputs``.
+
+    Parameters
+    ----------
+    inputs : sequence of Variable or In
+    outputs : Variable, Out, sequence or dict of them, or None
+        The call returns arrays in the same arrangement; with None, nothing (useful with ``updates``).
+    updates : mapping or sequence of pairs, optional
+        ``{shared variable: its next value}``; all next values are computed from the current ones.
+    givens : mapping or sequence of pairs, optional
+        Replace variables before compiling.
+    on_unused_input : {"raise", "warn", "ignore"}, optional
+    allow_input_downcast : bool, optional
+        True lets inputs lose precision or their fraction silently; by default only floats may become narrower floats.
+    name : str, optional
+    device : str, optional
+        Which back end; default ``symc.config.device``.
+    mode : str, optional
+        As ``symc.config.mode``.
+    profile : bool, optional
+        Time every kernel; see ``Function.profile``.
+    no_default_updates : bool or sequence of SharedVariable
+        Ignore all default updates, or those of the variables listed.
+
+    Returns
+    -------
+    Function
+
+    Raises
+    ------
+    MissingInputError, UnusedInputError, ShapeError, DTypeError
+        See each. Nothing is compiled then.
+    """
+    specs = input_specs(inputs)
+    pattern, variables, borrowed = flatten_outputs(outputs)
+    kept = [s.update for s in specs if s.update is not None]
+    variables, borrowed = [*variables, *kept], [*borrowed, *[False] * len(kept)]
+    pairs = update_pairs(updates)
+    replaced = given_pairs(givens)
+    variables, pairs = replace(variables, pairs, replaced)
+    pairs = with_defaults(variables, pairs, no_default_updates, replaced)
+    check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
+    timed = config.profile if profile is None else profile
+    return Function(
+        specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed, borrowed
+    )
+
+
+def _mode(mode: str | None) -> str:
+    """A mode by its name, in any letter case, or the default."""
+    known = ("fast_run", "fast_compile", "no_rewrite")
+    found = config.mode if mode is None else str(mode).lower()
+    if found not in known:
+        raise ValueError(located(f"function: mode must be one of {', '.join(map(repr, known))}, got {mode!r}"))
+    return found
+
+
+class Function:
+    """A compiled function; call it with arrays in the order of its inputs, or by name.
+
+    Attributes
+    ----------
+    inputs, outputs : list of Variable
+    name, device : str
+    profile : Profile or None
+        Where the time goes, if the function was compiled with ``profile=True``: ``print(f.profile.summary())``.
+    """
+
+    def __init__(
+        self,
+        specs: list[In],
+        outputs: list[Variable],
+        pattern: Any,
+        updates: list[tuple[SharedVariable, Variable]],
+        name: str,
+        device: str | None,
+        mode: str,
+        allow_downcast: bool | None,
+        profile: bool,
+        borrowed: Sequence[bool] = (),
+    ) -> None:
+        self.specs = specs
+        self.inputs = [s.variable for s in specs]
+        self.outputs = outputs
+        self.updates = updates
+        self.pattern = pattern
+        self.borrowed = borrowed or [False] * len(outputs)
+        self.name = name
+        self.mode = mode
+        self.allow_downcast = allow_downcast
+        self.device, self.backend = load_backend(device)
+        self.profile = Profile(name) if profile else None
+        self._cores: dict[Any, Specialisation] = {}
+        self._fast: Any = None
+        self.core = self._specialise()
+
+    def _specialise(self) -> Specialisation:
+        """The code for the present shapes of the shared variables, compiled if it is new."""
+        core = self._cores.get(tuple(s.storage.shape for s in self.core.shared)) if self._cores else None
+        if core is None:
+            start = perf_counter()
+            core = Specialisation(self)
+            if len(self._cores) >= CORE_LIMIT:
+                self._cores.clear()
+            self._cores[core.shared_shapes] = core
+            if self.profile is not None:
+                self.profile.took(perf_counter() - start, compiling=True)
+        self.core = core
+        self._fast = core.fast.call if core.fast is not None else None
+        return core
+
+    def fitting(self) -> Specialisation:
+        """The code for the present shapes of the shared variables."""
+        core = self.core
+        if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
+            return self._specialise()
+        return core
+
+    def uncompiled(self) -> State:
+        """What enters the passes of the compiler."""
+        first = len(self.outputs)
+        outputs = [*self.outputs, *[v for _, v in self.updates]]
+        updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
+        return State(self.name, self.inputs, outputs, updates, self.mode, getattr(self.backend, "target", CPU))
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        fast = self._fast
+        if fast is not None and not named:
+            return fast(*args)
+        return self._call(*args, **named)
+
+    def _call(self, *args: Any, **named: Any) -> Any:
+        """The whole road: convert, check, plan, run; it prepares the fast path for more calls like this one."""
+        start = perf_counter() if self.profile is not None else 0.0
+        core = self.fitting()
+        arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
+        results = core.run(arrays)
+        for spec in reversed(self.specs):  # the next values of inputs with an update come behind the outputs
+            if spec.update is not None:
+                spec.value = results.pop()
+        if self.profile is not None:
+            self.profile.took(perf_counter() - start)
+        return self._arrange(results)
+
+    def _arrange(self, results: list[Any]) -> Any:
+        if self.pattern is None:
+            return None
+        if self.pattern == "single":
+            return results[0]
+        if isinstance(self.pattern, list):
+            return dict(zip(self.pattern, results))
+        return results
+
+    def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        """A value for every input, as it was given; ``MISSING`` among ``args`` stands for one that was not."""
+        values: list[Any] = list(args)
+        if len(values) > len(self.specs):
+            text = f"{self.name}() takes {len(self.specs)} inputs ({self._signature()}), got {len(values)}"
+            raise TypeError(located(text))
+        values += [MISSING] * (len(self.specs) - len(values))
+        names = [s.name for s in self.specs]
+        for key, value in named.items():
+            if key not in names:
+                near = get_close_matches(key, [n for n in names if n], 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"its inputs are {names}"
+                raise TypeError(f"{self.name}() has no input named {key!r}; {hint}")
+            k = names.index(key)
+            if values[k] is not MISSING:
+                raise TypeError(f"{self.name}() got two values for its input {key!r}")
+            values[k] = value
+        for k, (spec, value) in enumerate(zip(self.specs, values)):
+            if value is MISSING:
+                if spec.value is None:
+                    text = f"{self.name}() misses its input {k}; it takes ({self._signature()})"
+                    raise TypeError(
+                        located(text, [spec.variable], "give it, or declare a default with In(variable, value=...)")
+                    )
+                values[k] = spec.value
+        return values
+
+    def convert(self, k: int, value: Any) -> Any:
+        """The array that input ``k`` becomes."""
+        spec = self.specs[k]
+        variable = spec.variable
+        here = self.core.space.given(value)
+        if here is not None:
+            if here.dtype == variable.dtype and len(here.shape) == variable.ndim:
+                return here
+            value = here.download()
+        if type(value) is np.ndarray and value.dtype == variable.dtype and value.ndim == variable.ndim:
+            if value.flags.c_contiguous and value.flags.aligned:
+                return value
+        what = f"{self.name}(): input {k} ({variable.name or 'unnamed'})"
+        downcast = self.allow_downcast if spec.allow_downcast is None else spec.allow_downcast
+        whole = isinstance(value, float) and not isinstance(value, np.generic) and value.is_integer()
+        if whole and not is_float(variable.dtype):
+            value = int(value)
+        try:
+            if downcast and not spec.strict and (given := np.asarray(value)).dtype.kind in "biuf":
+                value = given.astype(variable.dtype)
+            wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
+            array = convert_value(value, wanted, what, spec.strict)
+        except (TypeError, ValueError) as problem:
+            text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
+            raise type(problem)(located(text, [variable])) from None
+        return np.require(array, requirements=["C", "A"])
+
+    def get_shared(self) -> list[SharedVariable]:
+        """The shared variables that the function reads or updates."""
+        return list(self.core.shared)
+
+    def facts(self) -> dict[str, Any]:
+        """What the constructor was told, but for ``outputs`` and ``updates``."""
+        return {
+            "specs": self.specs,
+            "pattern": self.pattern,
+            "name": self.name,
+            "device": self.device,
+            "mode": self.mode,
+            "allow_downcast": self.allow_downcast,
+            "profile": self.profile is not None,
+            "borrowed": self.borrowed,
+        }
+
+    def copy(
+        self,
+        share_memory: bool = False,
+        swap: Mapping[SharedVariable, SharedVariable] | None = None,
+        delete_updates: bool = False,
+        name: str | None = None,
+        profile: bool | None = None,
+    ) -> Function:
+        """The same function once more, over the same shared variables.
+
+        Parameters
+        ----------
+        share_memory : bool
+            Accepted for old programs: working memory belongs to each running call anyhow.
+        swap : mapping, optional
+            Shared variables to others that take their place.
+        delete_updates : bool
+            Leave out all updates.
+        name, profile : optional
+            As in ``symc.function``; those of this function by default.
+        """
+        from symc.runtime.copies import with_shared_swapped
+
+        outputs, updates = with_shared_swapped(self.outputs, self.updates, swap or {})
+        facts = self.facts() | {"specs": [s.copy() for s in self.specs]}
+        facts |= {"name": name} if name is not None else {}
+        facts |= {"profile": profile} if profile is not None else {}
+        return Function(outputs=outputs, updates=[] if delete_updates else updates, **facts)
+
+    def _signature(self) -> str:
+        return ", ".join(s.name or repr(s.variable) for s in self.specs)
+
+    def __repr__(self) -> str:
+        return f"<symc function {self.name}({self._signature()}) on {self.device}>"

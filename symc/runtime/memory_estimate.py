@@ -1,0 +1,294 @@
+"""How much memory a function takes, told before it runs; and what is said when there is too little.
+
+All sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from symc.compiler.memory_plan import ALIGN
+from symc.errors import OutOfMemoryError, SourceLocation, located
+from symc.graph import Variable, dims, graph_inputs
+from symc.loops.ir import Buffer, Step
+from symc.runtime.arguments import MISSING
+from symc.runtime.storage import HOST
+
+if TYPE_CHECKING:
+    from symc.runtime.function import Function
+    from symc.runtime.specialisation import Plan
+
+__all__ = ["Memory", "MemoryEstimate", "TensorMemory", "explained", "memory_estimate"]
+
+SHOWN = 12
+"""Rows of a printed table."""
+
+PARTS = ("arguments", "shared", "constants", "results", "updates", "temporaries", "scratch", "rounding")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a back end says of a call: what it takes beside the arrays that go in and come out.
+
+    Attributes
+    ----------
+    arena : int
+        For temporaries, together.
+    scratch : sequence of (Step, int)
+        What steps want for themselves and leave to later steps; each listed one wants so much more than those before.
+    block : callable
+        ``block(nbytes)`` is the memory that an array of ``nbytes`` really takes.
+    apart : bool
+        Does the code find its arguments and constants in memory of its own, to which they are copied?
+    """
+
+    arena: int
+    scratch: Sequence[tuple[Step, int]] = ()
+    block: Callable[[int], int] = int
+    apart: bool = False
+
+
+class TensorMemory(NamedTuple):
+    """One array of a function. ``role`` says whether it is an argument, shared, a constant, a result, an update or a
+    temporary; ``"scratch"`` is what the computation of the tensor takes for itself. ``location`` is the user's line."""
+
+    bytes: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    role: str
+    location: SourceLocation | None
+
+    def __str__(self) -> str:
+        what = f"{self.name} {self.dtype}{self.shape}" if self.dtype else self.name
+        return f"{_human(self.bytes):>10}  {self.role:<9}  {what}{f'  {self.location}' if self.location else ''}"
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """What ``memory_estimate`` found. ``print`` shows it as a table.
+
+    Attributes
+    ----------
+    name, device : str
+        The function's.
+    peak : int
+        Everything of this function that is alive at the worst moment of a call: arguments (on a GPU their copies
+        there), shared variables, constants, results, new values of shared variables, and working memory.
+    call : int
+        The part of it that a call adds to what was there before. Shared variables that do not lie on the GPU yet
+        count as added.
+    parts : dict of str to int
+        ``peak``, divided into ``"arguments"``, ``"shared"``, ``"constants"``, ``"results"``, ``"updates"`` (those which
+        cannot be written over the old values), ``"temporaries"`` (all of their arena), ``"scratch"`` (of library
+        routines and threads) and ``"rounding"`` (of allocations to blocks).
+    tensors : tuple of TensorMemory
+        The largest first; of temporaries, those which are alive when most is.
+    """
+
+    name: str
+    device: str
+    peak: int
+    call: int
+    parts: dict[str, int]
+    tensors: tuple[TensorMemory, ...]
+
+    def table(self, rows: int = SHOWN) -> list[str]:
+        """The largest ``rows`` tensors, a line each, and the sum of what is left."""
+        lines = [str(t) for t in self.tensors[:rows]]
+        rest = self.peak - sum(t.bytes for t in self.tensors[:rows])
+        return [*lines, f"{_human(rest):>10}  all else"] if rest else lines
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {_human(size)}" for name, size in self.parts.items() if size)
+        head = f"{self.name} on {self.device}: {_human(self.peak)} at most, of which a call adds {_human(self.call)}"
+        return "\n".join([head, f"  {parts or 'nothing'}", *self.table()])
+
+
+def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
+    """How much memory ``f`` takes when it is called with arguments of these shapes; nothing is run or allocated.
+
+    Working memory is kept for later calls. What does not count: memory of other functions, and of this one for other
+    shapes; code and the stacks of threads; what cuBLAS keeps for all functions together; copies of arguments that must
+    be made because they are of another dtype or not C-contiguous.
+
+    Parameters
+    ----------
+    f : Function
+    shapes : sequence or mapping, optional
+        A shape for each input, in order, or by the input's name or variable; an array serves as its shape. Inputs with
+        a default may be left out. A whole number that decides how large others become must be given itself.
+
+    Returns
+    -------
+    MemoryEstimate
+
+    Raises
+    ------
+    TypeError, ShapeError, GuardError
+        As a call with such arguments would.
+
+    Examples
+    --------
+    >>> x = T.matrix("x")
+    >>> f = symc.function([x], T.tanh(x) + 1)
+    >>> symc.memory_estimate(f, [(1000, 1000)]).parts["results"]
+    4000000
+    """
+    core = f.fitting()
+    named = shapes if isinstance(shapes, Mapping) else {}
+    values = [MISSING] * len(f.specs) if isinstance(shapes, Mapping) else list(shapes or ())
+    for key in [key for key in named if isinstance(key, Variable)]:
+        if key not in f.inputs:
+            raise TypeError(located(f"memory_estimate: {f.name}() has no such input", [key]))
+        values[f.inputs.index(key)] = named[key]
+    values = f.bind(values, {key: value for key, value in named.items() if not isinstance(key, Variable)})
+    decisive = set(graph_inputs(list(core.specialised.values.values())))
+    arrays = [
+        _stand_in(f, k, value, core.specialised.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)
+    ]
+    return _estimate(core.plan(arrays))
+
+
+def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
+    """An array of the shape that input ``k`` gets, which takes no memory; the array itself if its elements matter."""
+    variable = f.inputs[k]
+    given = f"memory_estimate: input {k} of {f.name}()"
+    shape = _shape(value, variable.ndim)
+    if decisive and not isinstance(value, (tuple, list)):
+        return f.convert(k, value)
+    if decisive:
+        text = f"{given} decides how large others are"
+        raise TypeError(located(text, [variable], "give its value in the place of a shape"))
+    if shape is None or any(n < 0 for n in shape):
+        text = f"{given} must be given by a shape or an array, got {value!r}"
+        raise TypeError(located(text, [variable], "write a shape as a tuple, such as (128, 784)"))
+    array = np.broadcast_to(np.zeros((), variable.dtype), shape)
+    return array if len(shape) == variable.ndim else f.convert(k, array)
+
+
+def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
+    """The shape that is meant: by a shape, by something that has one, or by a number."""
+    if isinstance(value, (tuple, list)):
+        return tuple(map(int, value)) if all(isinstance(n, (int, np.integer)) for n in value) else None
+    if isinstance(value, (int, float)) and ndim == 0:
+        return ()
+    return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
+
+
+def _estimate(plan: Plan, plain: bool = False) -> MemoryEstimate:
+    """``plain`` does without the back end."""
+    core = plan.core
+    owner, buffers = core.owner, core.program.buffers
+    known = [tuple(int(dims.evaluate(d, plan.symbols)) for d in b.shape) for b in buffers]
+    sizes = [int(np.prod(s, dtype="int64")) * np.dtype(b.dtype).itemsize for s, b in zip(known, buffers)]
+    offered = None if plain else getattr(owner.backend, "footprint", None)
+    memory: Memory = _plain(buffers, sizes) if offered is None else offered(core.executable, plan.dims)
+    rows: list[TensorMemory] = []
+    added = 0
+    for k, b in enumerate(buffers):
+        if b.role in ("temp", "status") or b.alias >= 0:
+            continue
+        role = {"input": "argument", "output": "result"}.get(b.role, b.role)
+        rows.append(TensorMemory(sizes[k], b.name, b.dtype, known[k], role, b.location))
+        fresh = role in ("result", "update") or memory.apart and role != "shared"
+        if role == "shared":
+            fresh = memory.apart and core.shared[b.slot].storage.remote is None
+        added += memory.block(sizes[k]) if fresh else 0
+    arrays = sum(r.bytes for r in rows)
+    blocks = sum(memory.block(r.bytes) for r in rows)
+    scratch = sum(n for _, n in memory.scratch)
+    working = memory.block(memory.arena + scratch) if memory.apart else memory.arena + scratch
+    parts = dict.fromkeys(PARTS, 0)
+    for row in rows:
+        parts[row.role if row.role == "shared" else row.role + "s"] += row.bytes
+    parts |= {"temporaries": memory.arena, "scratch": scratch}
+    parts["rounding"] = blocks - arrays + working - memory.arena - scratch
+    rows += _fullest(buffers, sizes, known, len(core.program.steps))
+    rows += [
+        TensorMemory(n, step.kernel.name, "", (), "scratch", step.locations[0] if step.locations else None)
+        for step, n in memory.scratch
+    ]
+    tensors = tuple(sorted((r for r in rows if r.bytes), key=lambda r: -r.bytes))
+    return MemoryEstimate(owner.name, owner.device, blocks + working, added + working, parts, tensors)
+
+
+def _plain(buffers: Sequence[Buffer], sizes: Sequence[int]) -> Memory:
+    """What a back end takes that says nothing of it: for every temporary memory of its own."""
+    return Memory(sum(n for b, n in zip(buffers, sizes) if b.role in ("temp", "status") and b.alias < 0))
+
+
+def _fullest(
+    buffers: Sequence[Buffer], sizes: Sequence[int], shapes: Sequence[tuple[int, ...]], steps: int
+) -> list[TensorMemory]:
+    """The temporaries that are alive when most is."""
+    roots = [k for k, b in enumerate(buffers) if b.role == "temp" and b.alias < 0]
+    change = [0] * (steps + 1)
+    for k in roots:
+        if buffers[k].last >= buffers[k].first:
+            size = -(-max(sizes[k], 1) // ALIGN) * ALIGN
+            change[buffers[k].first] += size
+            change[buffers[k].last + 1] -= size
+    moment = int(np.argmax(np.cumsum(change))) if steps else 0
+    alive = [k for k in roots if buffers[k].first <= moment <= buffers[k].last]
+    return [
+        TensorMemory(sizes[k], buffers[k].name, buffers[k].dtype, shapes[k], "temporary", buffers[k].location)
+        for k in alive
+    ]
+
+
+def explained(problem: MemoryError, plan: Plan) -> MemoryError:
+    """The error of a call that found too little memory, told what the function holds and what could be done."""
+    core = plan.core
+    text = str(problem) or "there is too little memory"
+    try:
+        estimate = _estimate(plan)
+    except Exception:  # so little is left that not even this can be found out
+        estimate = _estimate(plan, plain=True)
+    if core.space is HOST:
+        text += f"; {_host_state()}"
+    lines = [f"{core.owner.name}(): {text}", f"  the call needs {_human(estimate.peak)}; most of it goes to"]
+    lines += [f"  {line}" for line in estimate.table()]
+    lines += ["  repair: call it with smaller batches" + ("" if core.space is HOST else _REPAIR_DEVICE)]
+    message = "\n".join(lines)
+    if isinstance(problem, OutOfMemoryError):
+        problem.args = (message,)
+        return problem
+    return OutOfMemoryError(message)
+
+
+_REPAIR_DEVICE = (
+    "; take results that stay on the device (Out(..., borrow=True)) to the host or drop them; "
+    "raise symc.config.cuda_memory if it is set"
+)
+
+
+def _host_state() -> str:
+    """What this process holds and the system has left, where the system tells."""
+    try:
+        with open("/proc/self/statm") as file:
+            held = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (ImportError, OSError, ValueError, AttributeError):
+        return "the system does not tell how much is free"
+    limited = "" if limit == resource.RLIM_INFINITY else f", and {limit:,} of address space are allowed"
+    return f"this process holds {held:,}, {free:,} are free{limited}"
+
+
+def _human(n: int) -> str:
+    """A number of bytes with a fitting unit: kB is 1,000 bytes."""
+    if abs(n) < 1000:
+        return f"{n} B"
+    for unit in ("kB", "MB", "GB"):
+        n_unit = n / {"kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+        if abs(n_unit) < 999.5:
+            break
+    return f"{n_unit:.3g} {unit}" if abs(n_unit) < 999.5 else f"{n_unit:,.0f} {unit}"

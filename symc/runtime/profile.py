@@ -1,0 +1,221 @@
+"""Profiles: where the time of a compiled function goes, kernel by kernel, with the user's lines.
+
+A function compiled with ``profile=True`` (or under ``symc.config.profile``) carries a ``Profile`` as ``f.profile``. The
+back end measures how long each step takes; what a step moves and computes is estimated by its kernel, for the shapes of
+each call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symc.errors import SourceLocation
+from symc.graph import dims
+from symc.loops.expr import FUNCTIONS, Expr, parts
+from symc.loops.ir import Program, Step
+
+__all__ = ["Profile", "Row", "costs"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step of the program, over all calls.
+
+    Attributes
+    ----------
+    kernel : str
+        What the kernel computes.
+    calls : int
+    seconds : float
+        Time spent in it, all calls together.
+    share : float
+        Its part of the time of all kernels, from 0 to 1.
+    bytes, flops : int
+        Memory moved and scalar operations done, as estimated; all calls together.
+    lines : tuple of SourceLocation
+        The user's lines that it computes.
+    """
+
+    kernel: str
+    calls: int
+    seconds: float
+    share: float
+    bytes: int
+    flops: int
+    lines: tuple[SourceLocation, ...]
+
+    @property
+    def gbytes_per_second(self) -> float:
+        """Bytes moved in a second, in units of 1e9."""
+        return self.bytes / self.seconds / 1e9 if self.seconds else 0.0
+
+    @property
+    def gflops_per_second(self) -> float:
+        """Scalar operations in a second, in units of 1e9."""
+        return self.flops / self.seconds / 1e9 if self.seconds else 0.0
+
+
+_counting = threading.Lock()
+
+
+class Record:
+    """The measurements of one piece of compiled code."""
+
+    def __init__(self, program: Program, times: np.ndarray) -> None:
+        self.program = program
+        self.times = times
+        self.calls = 0
+        self.bytes = [0] * len(program.steps)
+        self.flops = [0] * len(program.steps)
+
+    def add(self, moved: Sequence[int], computed: Sequence[int]) -> None:
+        """Count one call that moves and computes this much, step by step."""
+        with _counting:
+            self.calls += 1
+            for k, (b, f) in enumerate(zip(moved, computed)):
+                self.bytes[k] += b
+                self.flops[k] += f
+
+    def clear(self) -> None:
+        """Forget what was counted so far."""
+        self.calls = 0
+        self.times[:] = 0
+        self.bytes = [0] * len(self.bytes)
+        self.flops = [0] * len(self.flops)
+
+
+class Profile:
+    """What ``f.profile`` holds.
+
+    Attributes
+    ----------
+    name : str
+        The function's.
+    seconds : float
+        Time of all calls as Python sees it, conversions and allocation included.
+    compile_seconds : float
+        Time spent compiling, over all shapes of shared variables met so far.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seconds = 0.0
+        self.compile_seconds = 0.0
+        self._records: list[Record] = []
+
+    def open(self, program: Program, times: np.ndarray) -> Record:
+        """Start measuring ``program``, whose executable adds up the seconds of each step in ``times``."""
+        made = Record(program, times)
+        self._records.append(made)
+        return made
+
+    def took(self, seconds: float, compiling: bool = False) -> None:
+        """Add the time of a call, or of compiling."""
+        with _counting:
+            if compiling:
+                self.compile_seconds += seconds
+            else:
+                self.seconds += seconds
+
+    @property
+    def calls(self) -> int:
+        """How often the function was called."""
+        return sum(r.calls for r in self._records)
+
+    @property
+    def kernel_seconds(self) -> float:
+        """Time spent inside kernels."""
+        return float(sum(r.times.sum() for r in self._records))
+
+    @property
+    def rows(self) -> list[Row]:
+        """One ``Row`` a step, the slowest first."""
+        total = self.kernel_seconds or 1.0
+        rows = [
+            Row(s.kernel.name, r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
+            for r in self._records
+            for s, t, b, f in zip(r.program.steps, r.times, r.bytes, r.flops)
+        ]
+        return sorted(rows, key=lambda row: -row.seconds)
+
+    def clear(self) -> None:
+        """Forget all measurements, for instance those of warming up."""
+        self.seconds = 0.0
+        for record in self._records:
+            record.clear()
+
+    def summary(self, limit: int = 20) -> str:
+        """A table of the ``limit`` slowest steps.
+
+        Columns: share of the kernels' time, seconds in all, calls, microseconds a call, GB/s, GFLOP/s, the kernel and
+        the user's lines.
+        """
+        rows = self.rows
+        inside = self.kernel_seconds
+        part = 100 * inside / self.seconds if self.seconds else 0.0
+        lines = [
+            f"profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}; "
+            f"kernels {_duration(inside)} ({part:.1f} %), compiling {_duration(self.compile_seconds)}",
+            f"{'share':>7} {'time':>10} {'calls':>7} {'a call':>10} {'GB/s':>7} {'GFLOP/s':>8}  kernel  (lines)",
+        ]
+        for row in rows[:limit]:
+            each = row.seconds / row.calls if row.calls else 0.0
+            where = ", ".join(_place(t) for t in row.lines[:4]) + (", ..." if len(row.lines) > 4 else "")
+            lines.append(
+                f"{100 * row.share:6.1f}% {_duration(row.seconds):>10} {row.calls:>7} {_duration(each):>10} "
+                f"{row.gbytes_per_second:7.1f} {row.gflops_per_second:8.1f}  {_shortened(row.kernel)}"
+                + (f"  ({where})" if where else "")
+            )
+        if len(rows) > limit:
+            rest = sum(row.seconds for row in rows[limit:])
+            lines.append(f"  ... and {len(rows) - limit} more steps, {_duration(rest)}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}>"
+
+
+def costs(steps: Sequence[Step], symbols: Mapping[Any, int]) -> tuple[list[int], list[int]]:
+    """Bytes moved and scalar operations done by each step, when the program's symbols have these values."""
+    moved, computed = [], []
+    for step in steps:
+        local = {f"n{k}": dims.evaluate(d, symbols) for k, d in enumerate(step.dims)}
+        moved.append(_number(step.kernel.bytes, local))
+        computed.append(_number(step.kernel.flops, local))
+    return moved, computed
+
+
+def _number(e: Expr, values: Mapping[str, int]) -> int:
+    """An index expression's value."""
+    known: dict[int, int] = {}
+    for x in parts(e):
+        if x.op == "const":
+            known[id(x)] = int(x.value)
+        elif x.op == "var":
+            known[id(x)] = values[x.value]
+        elif x.op == "cast":
+            known[id(x)] = known[id(x.args[0])]
+        else:
+            known[id(x)] = int(FUNCTIONS[x.op].numpy(*(known[id(a)] for a in x.args)))
+    return known[id(e)]
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def _place(location: SourceLocation) -> str:
+    return f"{os.path.basename(location.filename)}:{location.line}"
+
+
+def _shortened(name: str, limit: int = 48) -> str:
+    return name if len(name) <= limit else name[: limit - 3] + "..."

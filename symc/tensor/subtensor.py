@@ -1,0 +1,340 @@
+"""The primitives behind indexing.
+
+``checked_index`` makes indices non-negative and refuses those out of range. ``slice`` reads a regular part (a start, a
+length and a step for each axis), ``gather`` reads at index arrays; each has a partner that writes (``write_slice``,
+``scatter``), which is also its gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.errors import located
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.dtypes import is_integer
+from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
+from symc.graph.types import TensorType
+from symc.loops.expr import Expr, call, index, select
+from symc.loops.ir import Accumulate, If, Statement, Store
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.symbolic_dims import as_dim, shape_i
+
+__all__ = ["gather", "scatter", "slice_part", "valid_index", "write_slice"]
+
+
+def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
+    if np.any(i < -n) or np.any(i >= n):
+        raise IndexError(f"index out of range for an axis of {n}")
+    return np.where(i < 0, i + n, i).astype("int64")
+
+
+def _check_build(node: Apply, ctx: Any) -> list[Statement]:
+    text = f"indexing: an index is out of range for axis {node.op['axis']}"
+    repair = "check the index against the shape it goes into"
+    code = ctx.code(located(text, node.inputs[:1], repair, node.outputs[0].location))
+
+    def body(at: list[Expr], inside: list[Statement]) -> None:
+        i, n = ctx.load(inside, 0, at), ctx.load(inside, 1, ())
+        inside.append(If(call("or", i < call("neg", n), i >= n), (Store(ctx.status(), index(0), code),)))
+        fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
+        inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
+
+    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
+
+
+_checked = record(
+    "checked_index",
+    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
+    numpy=_check_numpy,
+    grad=lambda op, inputs, outputs, gs: [None, None],
+    lower=Loops(_check_build),
+)
+
+
+def valid_index(i: Any, x: Variable, axis: int) -> Variable:
+    """``i`` as int64 indices from the front into ``axis`` of ``x``, checked now if possible, else when called."""
+    i = as_tensor(i)
+    if not is_integer(i.dtype):
+        text = f"indexing: an index must be a whole number, got {i.dtype}"
+        raise TypeError(located(text, [x, i], "cast it to int64"))
+    dim = x.type.shape[axis]
+    if isinstance(i, Constant) and type(dim) is int:
+        if np.any(i.data < -dim) or np.any(i.data >= dim):
+            shown = i.data if i.data.size < 5 else ""
+            raise IndexError(located(f"indexing: index {shown} is out of range for axis {axis} of {dim}", [x]))
+        return constant(np.where(i.data < 0, i.data + dim, i.data).astype("int64"), dtype="int64")
+    return Op(_checked, axis=axis)(ew.cast(i, "int64"), shape_i(x, axis))
+
+
+def _zeros(template: Variable) -> Variable:
+    return broadcast_like(Constant(np.zeros((), template.dtype)), template)
+
+
+def _put(node: Apply, ctx: Any, place: Expr, value: Expr) -> Statement:
+    """The statement that replaces an element of the output by ``value`` or adds to it, as the op says."""
+    if node.op["replace"]:
+        return Store(ctx.output(), place, value)
+    return Accumulate(ctx.output(), place, value, "add")
+
+
+def _slice_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    x, *bounds = inputs
+    return TensorType(x.dtype, [as_dim(length) for length in bounds[1::2]])
+
+
+def _slices(op: Op, bounds: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    return np.ix_(*[int(s) + np.arange(int(n)) * step for s, n, step in zip(bounds[::2], bounds[1::2], op["steps"])])
+
+
+def _slice_element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
+    return read(0, [read(1 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))])
+
+
+def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[Any]:
+    return [b for pair in zip(starts, shape) for b in pair]
+
+
+_slice_at = record(
+    "slice_at",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
+    lower=Indexed(_slice_element),
+)
+
+
+slice_part = record(
+    "slice",
+    infer=_slice_infer,
+    numpy=lambda op, x, *bounds: x[_slices(op, bounds)],
+    grad=lambda op, inputs, outputs, gs: [
+        _write(_zeros(inputs[0]), gs[0], inputs[1:], op["steps"], False),
+        *[None] * (len(inputs) - 1),
+    ],
+    specialise=lambda op, inputs, types: Op(_slice_at, steps=op["steps"], shape=types[0].shape)(
+        inputs[0], *inputs[1::2]
+    ),
+    cases=lambda: [
+        Case(lambda x: x[1:], (Arg((4, 3)),), expect=lambda x: x[1:]),
+        Case(lambda x: x[:, -1], (Arg((4, 3)),), expect=lambda x: x[:, -1]),
+        Case(lambda x: x[::-1, ::2], (Arg((4, 5)),), expect=lambda x: x[::-1, ::2]),
+        Case(lambda x: x[-3:-1], (Arg((5,)),), expect=lambda x: x[-3:-1]),
+        Case(lambda x: x[2:100, None, ..., 0], (Arg((4, 2, 3)),), expect=lambda x: x[2:100, None, ..., 0]),
+        Case(lambda x: x[5:2], (Arg((6,)),), expect=lambda x: x[5:2], grad=False),
+        Case(lambda x: x[4:1:-2], (Arg((6,)),), expect=lambda x: x[4:1:-2]),
+        Case(lambda x, i: x[i], (Arg((4, 3)), Arg((), "int32", values=-2)), expect=lambda x, i: x[i]),
+        Case(
+            lambda x, i: x[i * 2 : (i + 1) * 2], (Arg((5, 3)), Arg((), "int64", values=2)), expect=lambda x, i: x[4:6]
+        ),
+        Case(lambda x, i: x[:i], (Arg((5,)), Arg((), "int64", values=-2)), expect=lambda x, i: x[:-2]),
+    ],
+)
+
+
+def _write_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    x, y, *bounds = inputs
+    for axis, (have, length) in enumerate(zip(y.type.shape, bounds[1::2])):
+        require_equal(
+            have,
+            as_dim(length),
+            f"writing into a part of a tensor: the value does not fit on axis {axis}",
+            [x, y],
+            "the value must broadcast to the part",
+        )
+    return TensorType(x.dtype, x.type.shape)
+
+
+def _write_numpy(op: Op, x: np.ndarray, y: np.ndarray, *bounds: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    if op["replace"]:
+        out[_slices(op, bounds)] = y
+    else:
+        out[_slices(op, bounds)] += y
+    return out
+
+
+def _write_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    x, y, *bounds = inputs
+    (g,) = gs
+    to_x = _write(g, _zeros(y), bounds, op["steps"], True) if op["replace"] else g
+    return [to_x, Op(slice_part, steps=op["steps"])(g, *bounds), *[None] * len(bounds)]
+
+
+def _write_build(node: Apply, ctx: Any) -> list[Statement]:
+    x, y = node.inputs[:2]
+    statements = ctx.copy(0)
+
+    def body(at: list[Expr], inside: list[Statement]) -> None:
+        value = ctx.load(inside, 1, at)
+        target = [ctx.load(inside, 2 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))]
+        place = ctx.flat(x, target)
+        inside.append(_put(node, ctx, place, value))
+
+    statements.append(ctx.nest(y.type.shape, body, simd=node.op["replace"]))
+    return statements
+
+
+_write_at = record(
+    "write_at",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=lambda op, x, y, *starts: _write_numpy(op, x, y, *_with_lengths(starts, y.shape)),
+    lower=Loops(_write_build, in_place=0),
+)
+
+
+def _write_cases() -> list[Case]:
+    from symc.tensor.indexing import inc_subtensor, set_subtensor
+
+    return [
+        Case(lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3)))),
+        Case(lambda x, y: inc_subtensor(x[:, ::2], y), (Arg((3, 5)), Arg((3, 3)))),
+        Case(lambda x, y: inc_subtensor(x[-1], y), (Arg((3, 2)), Arg(()))),
+        Case(lambda x, y: set_subtensor(x[::-1], y), (Arg((3, 2)), Arg((3, 2)))),
+        Case(lambda x: set_subtensor(x[0:0], 1.0), (Arg((3,)),)),
+    ]
+
+
+write_slice = record(
+    "write_slice",
+    infer=_write_infer,
+    numpy=_write_numpy,
+    grad=_write_grad,
+    specialise=lambda op, inputs, types: Op(_write_at, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
+    cases=_write_cases,
+)
+
+
+def _write(x: Variable, y: Variable, bounds: Sequence[Variable], steps: tuple[int, ...], replace: bool) -> Variable:
+    return Op(write_slice, steps=steps, replace=replace)(x, y, *bounds)
+
+
+def _gather_shape(op: Op, inputs: Sequence[Variable]) -> list[dims.Dim]:
+    x, first = inputs[0], inputs[1]
+    rest = [d for k, d in enumerate(x.type.shape) if k not in op["axes"]]
+    return [*rest[: op["place"]], *first.type.shape, *rest[op["place"] :]]
+
+
+def _gather_position(
+    node: Apply, at: Sequence[Expr], load: Callable[[int, Sequence[Expr]], Expr], first: int
+) -> list[Expr]:
+    """Where in ``x`` the element at ``at`` of the result lies; index arrays start at input ``first``."""
+    place, axes = node.op["place"], node.op["axes"]
+    count = node.inputs[first].ndim
+    inside = at[place : place + count]
+    rest = iter([*at[:place], *at[place + count :]])
+    return [load(first + axes.index(k), inside) if k in axes else next(rest) for k in range(node.inputs[0].ndim)]
+
+
+def _gather_numpy(op: Op, x: np.ndarray, *indices: np.ndarray) -> np.ndarray:
+    moved = np.moveaxis(x, op["axes"], range(len(op["axes"])))[tuple(indices)]
+    count = indices[0].ndim
+    return np.moveaxis(moved, range(count), range(op["place"], op["place"] + count))
+
+
+def _gather_cases() -> list[Case]:
+    from symc.tensor.indexing import take
+
+    return [
+        Case(lambda x, i: x[i], (Arg((4, 3)), Arg((2, 5), "int32", -4, 4)), expect=lambda x, i: x[i]),
+        Case(
+            lambda x, i, j: x[i, j],
+            (Arg((4, 3)), Arg((5,), "int64", 0, 4), Arg((5,), "int64", -3, 3)),
+            expect=lambda x, i, j: x[i, j],
+        ),
+        Case(lambda x, i: x[:, i], (Arg((4, 3)), Arg((2,), "int64", 0, 3)), expect=lambda x, i: x[:, i]),
+        Case(lambda x, i: x[1:, i, ::2], (Arg((4, 3, 5)), Arg((2,), "int64", 0, 3)), expect=lambda x, i: x[1:, i, ::2]),
+        Case(lambda x, i: x[i, :, i], (Arg((4, 3, 4)), Arg((2,), "int64", 0, 4)), expect=lambda x, i: x[i, :, i]),
+        Case(lambda x, i: take(x, i), (Arg((4, 3)), Arg((2, 2), "int64", 0, 12)), expect=lambda x, i: x.ravel()[i]),
+        Case(lambda x, i: x[i], (Arg((4,)), Arg((0,), "int64", 0, 4)), expect=lambda x, i: x[i], grad=False),
+        Case(lambda x: x[np.array([0, 2])], (Arg((4, 3)),), expect=lambda x: x[[0, 2]]),
+    ]
+
+
+gather = record(
+    "gather",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, _gather_shape(op, inputs)),
+    numpy=_gather_numpy,
+    grad=lambda op, inputs, outputs, gs: [
+        Op(scatter, axes=op["axes"], place=op["place"], replace=False)(_zeros(inputs[0]), gs[0], *inputs[1:]),
+        *[None] * (len(inputs) - 1),
+    ],
+    lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1))),
+    cases=_gather_cases,
+)
+
+
+def _scatter_numpy(op: Op, x: np.ndarray, y: np.ndarray, *indices: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    moved = np.moveaxis(out, op["axes"], range(len(op["axes"])))
+    count = indices[0].ndim
+    values = np.moveaxis(y, range(op["place"], op["place"] + count), range(count))
+    if op["replace"]:
+        moved[tuple(indices)] = values
+    else:
+        np.add.at(moved, tuple(indices), values)
+    return out
+
+
+def _scatter_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    x, y, *indices = inputs
+    wanted = _gather_shape(op, [x, *indices])
+    for axis, (have, want) in enumerate(zip(y.type.shape, wanted)):
+        require_equal(
+            have,
+            want,
+            f"writing at index arrays: the value does not fit on axis {axis}",
+            [x, y],
+            "the value must broadcast to the part",
+        )
+    return TensorType(x.dtype, x.type.shape)
+
+
+def _scatter_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    x, y, *indices = inputs
+    (g,) = gs
+    read = Op(gather, axes=op["axes"], place=op["place"])(g, *indices)
+    if not op["replace"]:
+        return [g, read, *[None] * len(indices)]
+    return [Op(op.record, **op.attrs)(g, _zeros(y), *indices), read, *[None] * len(indices)]
+
+
+def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
+    x, y = node.inputs[:2]
+    statements = ctx.copy(0)
+
+    def body(at: list[Expr], inside: list[Statement]) -> None:
+        value = ctx.load(inside, 1, at)
+        place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
+        inside.append(_put(node, ctx, place, value))
+
+    # Equal indices meet: values are added in any order, but of those that replace one another the last one stays.
+    kind = "serial" if node.op["replace"] else "unordered"
+    parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # is the last axis one that is copied as a whole?
+    statements.append(ctx.nest(y.type.shape, body, kind, simd=parts_last))
+    return statements
+
+
+def _scatter_cases() -> list[Case]:
+    from symc.tensor.indexing import inc_subtensor, set_subtensor
+
+    return [
+        Case(lambda x, y, i: inc_subtensor(x[i], y), (Arg((4, 3)), Arg((5, 3)), Arg((5,), "int64", 0, 4))),
+        Case(lambda x, y, i: inc_subtensor(x[:, i], y), (Arg((4, 3)), Arg((4, 5)), Arg((5,), "int64", 0, 3))),
+        Case(lambda x, y: set_subtensor(x[np.array([2, 0])], y), (Arg((4, 3)), Arg((2, 3)))),
+        Case(lambda x, y: set_subtensor(x[np.array([2, 0]), np.array([1, 2])], y), (Arg((4, 3)), Arg((2,)))),
+    ]
+
+
+scatter: Record = record(
+    "scatter",
+    infer=_scatter_infer,
+    numpy=_scatter_numpy,
+    grad=_scatter_grad,
+    lower=Loops(_scatter_build, in_place=0),
+    cases=_scatter_cases,
+)

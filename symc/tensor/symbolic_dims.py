@@ -1,0 +1,162 @@
+"""Dims as values and values as dims: what ``x.shape`` gives, and how it serves as the dim of another tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.errors import DTypeError, located
+from symc.graph import Constant, Variable, dims
+from symc.graph.dtypes import is_integer
+from symc.graph.op import Arg, Case, Indexed, Op, record
+from symc.graph.types import TensorType
+from symc.tensor.basic import as_tensor, constant, normalize_axis
+
+__all__ = ["as_dim", "dim_value", "length", "shape", "shape_i", "value_symbols"]
+
+
+def as_dim(x: Any) -> dims.Dim:
+    """The dim that a whole number or an integer scalar expression stands for.
+
+    Expressions over shapes, constants, ``+ - * // minimum maximum`` become the same expression of dims; any other
+    scalar gets a symbol of its own, bound to its value at each call.
+    """
+    if isinstance(x, (int, np.integer)):
+        return int(x)
+    if not isinstance(x, Variable):
+        raise TypeError(f"expected a whole number or an integer scalar as a dim, got {x!r}")
+    known: dict[Variable, dims.Dim] = {}
+    stack = [x]
+    while stack:
+        v = stack[-1]
+        if v in known:
+            stack.pop()
+            continue
+        rule = _DIM_RULES.get(v.owner.op.name) if v.owner is not None else None
+        # a shape is known from the type of its tensor: no need to look into that
+        inputs = v.owner.inputs if v.owner is not None and rule is not _shape_rule else ()
+        if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in inputs):
+            known[v] = _leaf_dim(v)
+            stack.pop()
+            continue
+        pending = [i for i in inputs if i not in known]
+        if pending:
+            stack.extend(pending)
+            continue
+        known[v] = rule(v, *(known[i] for i in inputs))
+        stack.pop()
+    return known[x]
+
+
+def _entry(v: Variable) -> np.ndarray | None:
+    """The value of a constant, or of a part of one such as ``shape[0]`` where the shape is known."""
+    if isinstance(v, Constant):
+        return v.data
+    if v.owner is None or v.owner.op.name not in ("slice", "slice_at", "join", "dimshuffle", "cast"):
+        return None
+    if any(type(d) is not int for d in v.type.shape):
+        return None
+    inputs = [_entry(i) for i in v.owner.inputs]
+    known = [i for i in inputs if i is not None]
+    return v.owner.op.evaluate(known)[0] if len(known) == len(inputs) else None
+
+
+def _leaf_dim(v: Variable) -> dims.Dim:
+    if v.ndim != 0 or not (is_integer(v.dtype) or v.dtype == "bool"):
+        raise DTypeError(located("a dim must be an integer scalar", [v], "cast it, or take one element"))
+    known = _entry(v)
+    if known is not None:
+        return int(known)
+    symbol = v.__dict__.get("_dim")
+    if symbol is None:
+        symbol = v.__dict__["_dim"] = dims.new_symbol(v.name or "value", nonnegative=False)
+    return symbol
+
+
+def _shape_rule(v: Variable, *_: dims.Dim) -> dims.Dim:
+    assert v.owner is not None
+    return v.owner.inputs[0].type.shape[v.owner.op["axis"]]
+
+
+_DIM_RULES: dict[str, Callable[..., dims.Dim]] = {
+    "shape_i": _shape_rule,
+    "dim_value": lambda v: v.owner.op["dim"],
+    "add": lambda v, a, b: dims.add(a, b),
+    "sub": lambda v, a, b: dims.sub(a, b),
+    "mul": lambda v, a, b: dims.mul(a, b),
+    "floor_div": lambda v, a, b: dims.floordiv(a, b),
+    "minimum": lambda v, a, b: dims.minimum(a, b),
+    "maximum": lambda v, a, b: dims.maximum(a, b),
+    "cast": lambda v, a: a,
+    "specify_shape": lambda v, a: a,
+}
+
+
+def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
+    """The symbols that ``as_dim`` bound to values of these scalars or of scalars they are computed from."""
+    found: dict[Any, Variable] = {}
+    stack = list(variables)
+    seen: set[int] = set()
+    while stack:
+        v = stack.pop()
+        if id(v) in seen:
+            continue
+        seen.add(id(v))
+        symbol = v.__dict__.get("_dim")
+        if symbol is not None:
+            found[symbol] = v
+        elif v.owner is not None and v.owner.op.name in _DIM_RULES and v.owner.op.name != "shape_i":
+            stack.extend(v.owner.inputs)
+    return found
+
+
+_dim_value = record(
+    "dim_value",
+    infer=lambda op, inputs: TensorType("int64", ()),
+    numpy=lambda op: np.asarray(op["dim"], "int64"),
+    grad=lambda op, inputs, outputs, gs: (),
+    lower=Indexed(lambda node, idx, read, size: size(node.op["dim"]), recompute=True),
+)
+
+
+def dim_value(dim: dims.Dim) -> Variable:
+    """A dim as an int64 scalar."""
+    return constant(dim, dtype="int64") if type(dim) is int else Op(_dim_value, dim=dim)()
+
+
+_shape_i = record(
+    "shape_i",
+    infer=lambda op, inputs: TensorType("int64", ()),
+    numpy=lambda op, x: np.asarray(x.shape[op["axis"]], "int64"),
+    grad=lambda op, inputs, outputs, gs: (None,),
+    specialise=lambda op, inputs, types: dim_value(inputs[0].type.shape[op["axis"]]),
+    cases=lambda: [Case(lambda x: shape_i(x, 1), (Arg((2, 3)),), grad=False)],
+)
+
+
+def shape_i(x: Any, axis: int) -> Variable:
+    """Length of axis ``axis`` of ``x``, an int64 scalar; a constant where it is known."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim, "shape", x)
+    dim = x.type.shape[axis]
+    return constant(dim, dtype="int64") if type(dim) is int else Op(_shape_i, axis=axis)(x)
+
+
+def shape(x: Any) -> Variable:
+    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration give its entries without building it."""
+    from symc.tensor.joining import stack
+
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return constant(np.zeros(0, "int64"))
+    if all(type(d) is int for d in x.type.shape):
+        return constant(np.array(x.type.shape, "int64"))
+    return stack([shape_i(x, k) for k in range(x.ndim)])
+
+
+def length(x: Variable, axis: int) -> Any:
+    """Length of axis ``axis`` of ``x`` as an int where it is known, else as a scalar: an entry for ``reshape``."""
+    dim = x.type.shape[axis]
+    return dim if type(dim) is int else shape_i(x, axis)
