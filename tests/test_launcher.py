@@ -24,14 +24,16 @@ ENTRIES = """
 #include <stdlib.h>
 #include <unistd.h>
 /* out = a + b over dims[0] elements */
-int64_t add(void **p, const int64_t *dims) {
+int64_t add(void **p, int64_t *dims, int64_t segment) {
+    (void)segment;
     const float *a = p[0], *b = p[1];
     float *out = p[2];
     for (int64_t i = 0; i < dims[0]; i++) out[i] = a[i] + b[i];
     return 0;
 }
 /* (rows, 3) and a scalar: the rows' sums times the scalar, and their count */
-int64_t rows(void **p, const int64_t *dims) {
+int64_t rows(void **p, int64_t *dims, int64_t segment) {
+    (void)segment;
     const float *x = p[0], *scale = p[1];
     float *sums = p[2];
     double *count = p[3];
@@ -40,20 +42,23 @@ int64_t rows(void **p, const int64_t *dims) {
     return 0;
 }
 /* counts its calls in p[0] and waits until p[0][1] is set */
-int64_t wait(void **p, const int64_t *dims) {
+int64_t wait(void **p, int64_t *dims, int64_t segment) {
+    (void)segment;
     volatile int64_t *state = p[0];
     (void)dims;
     state[0]++;
     for (int i = 0; i < 5000 && !state[1]; i++) usleep(1000);
     return 0;
 }
-int64_t zero(void **p, const int64_t *dims) {
+int64_t zero(void **p, int64_t *dims, int64_t segment) {
+    (void)segment;
     float *out = p[0];
     for (int64_t i = 0; i < dims[0]; i++) out[i] = 0;
     return 0;
 }
 /* refuses: nothing may be taken from such a call */
-int64_t refuse(void **p, const int64_t *dims) {
+int64_t refuse(void **p, int64_t *dims, int64_t segment) {
+    (void)segment;
     (void)p, (void)dims;
     return 7;
 }
@@ -81,7 +86,7 @@ def module(folder):
 def entry(folder):
     ffi = cffi.FFI()
     for name in ("add", "rows", "wait", "zero", "refuse"):
-        ffi.cdef(f"int64_t {name}(void **, const int64_t *);")
+        ffi.cdef(f"int64_t {name}(void **, int64_t *, int64_t);")
     library = ffi.dlopen(str(compile_c(ENTRIES, ["-O1", "-shared", "-fPIC"], folder / "entries.so")))
     return lambda name: int(ffi.cast("uintptr_t", ffi.addressof(library, name)))
 
@@ -89,9 +94,13 @@ def entry(folder):
 VECTOR = (FLOAT, (-1,), (0,))
 
 
+def no_failure(status, args):
+    raise AssertionError(f"status {status}")
+
+
 @pytest.fixture
 def add(module, entry):
-    return module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, lambda *a, **k: ("slow", a, k))
+    return module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, lambda *a, **k: ("slow", a, k), no_failure)
 
 
 def test_without_a_plan_every_call_is_slow(add):
@@ -152,7 +161,7 @@ def test_what_takes_the_slow_path(add, other):
 def test_dims_of_several_arguments_static_axes_scalars_and_lists(module, entry):
     inputs = ((FLOAT, (-1, 3), (1, -1)), (FLOAT, (), ()))
     outputs = ((FLOAT, (-1,), (1,)), (DOUBLE, (), ()))
-    call = module.Launcher(entry("rows"), inputs, outputs, 4, lambda *a: "slow")
+    call = module.Launcher(entry("rows"), inputs, outputs, 4, lambda *a: "slow", no_failure)
     call.prepare((77, 2), ())
     x = np.arange(6, dtype="f4").reshape(2, 3)
     for scale in (np.array(2, "f4"), 2.0, 2):
@@ -163,16 +172,24 @@ def test_dims_of_several_arguments_static_axes_scalars_and_lists(module, entry):
     assert call(np.ones((2, 4), "f4"), 2.0) == call(np.ones((3, 3), "f4"), 2.0) == "slow"
 
 
-def test_a_status_other_than_zero_sends_the_call_the_slow_way(module, entry):
-    call = module.Launcher(entry("refuse"), (VECTOR,), (VECTOR,), 2, lambda x: ("explained", x))
+def test_a_call_that_fails_is_not_run_again(module, entry):
+    seen = []
+
+    def fail(status, args):
+        seen.append((status, args))
+        raise IndexError("out of range")
+
+    call = module.Launcher(entry("refuse"), (VECTOR,), (VECTOR,), 2, lambda x: seen.append("slow"), fail)
     call.prepare((3,), ())
     x = np.zeros(3, "float32")
-    word, given = call(x)
-    assert word == "explained" and given is x
+    with pytest.raises(IndexError, match="out of range"):
+        call(x)
+    ((status, given),) = seen
+    assert status == 7 and given[0] is x
 
 
 def test_one_output_in_a_list(module, entry):
-    call = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print, as_list=True)
+    call = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print, no_failure, as_list=True)
     call.prepare((0,), ())
     empty = np.ones(0, "f4")
     (result,) = call(empty, empty)
@@ -189,7 +206,7 @@ def test_a_new_plan_replaces_the_old_one_and_forget_drops_it(add):
 
 
 def test_large_results_come_from_a_pool(module, entry):
-    call = module.Launcher(entry("zero"), (), (VECTOR,), 1, print)
+    call = module.Launcher(entry("zero"), (), (VECTOR,), 1, print, no_failure)
     n = 3_000_000
     call.prepare((n,), ())
     module.set_pool_limit(0)
@@ -213,7 +230,7 @@ def test_large_results_come_from_a_pool(module, entry):
 
 def test_a_busy_plan_sends_other_threads_the_slow_way_and_stays(module, entry):
     state = np.zeros(2, "i8")
-    call = module.Launcher(entry("wait"), (), (), 1, lambda: "slow")
+    call = module.Launcher(entry("wait"), (), (), 1, lambda: "slow", no_failure)
     call.prepare((), (state.ctypes.data,), keep=state, release_gil=True)
     results = []
     thread = threading.Thread(target=lambda: results.append(call()))
@@ -235,7 +252,7 @@ def test_nothing_leaks(module, entry):
     owner = Owner()
     alive = weakref.ref(owner)
     cycle = []
-    cycle.append(module.Launcher(entry("zero"), (), (VECTOR,), 1, cycle.append))
+    cycle.append(module.Launcher(entry("zero"), (), (VECTOR,), 1, cycle.append, no_failure))
     cycle[0].prepare((3,), (), keep=owner)
     del owner
     assert alive() is not None
@@ -243,7 +260,7 @@ def test_nothing_leaks(module, entry):
     gc.collect()
     assert alive() is None
     array = np.ones(4, "f4")
-    add = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print)
+    add = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print, no_failure)
     add.prepare((4,), ())
     before = sys.getrefcount(array)
     for _ in range(10):
@@ -265,7 +282,9 @@ def test_nothing_leaks(module, entry):
     ],
 )
 def test_bad_specifications(module, entry, change, error, message):
-    good = dict(entry=entry("add"), inputs=(VECTOR, VECTOR), outputs=(VECTOR,), n_buffers=3, slow=print)
+    good = dict(
+        entry=entry("add"), inputs=(VECTOR, VECTOR), outputs=(VECTOR,), n_buffers=3, slow=print, fail=no_failure
+    )
     with pytest.raises(error, match=message):
         module.Launcher(**{**good, **change})
 

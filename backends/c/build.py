@@ -21,7 +21,8 @@ RUNTIME = Path(__file__).parent / "runtime"
 
 ffi = cffi.FFI()
 ffi.cdef("""
-    int64_t symc_entry(void **, const int64_t *);
+    int64_t symc_entry(void **, int64_t *, int64_t);
+    void symc_sizes(const int64_t *, int64_t, int64_t *);
     int symc_num_threads(void);
     void symc_set_num_threads(int);
     int symc_measure_begin(void);

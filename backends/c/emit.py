@@ -13,16 +13,25 @@ from symc.loops.ir import (
     Accumulate,
     Alloc,
     Barrier,
+    Bind,
+    Branch,
     Call,
+    Check,
     For,
+    Host,
     If,
     Kernel,
     Let,
     Load,
+    Loop,
+    Node,
     Program,
+    Ref,
     Statement,
+    Step,
     Store,
 )
+from symc.runtime.segments import Segments
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.vector import can_vectorise, emit_simd
 
@@ -33,66 +42,166 @@ STACK_LIMIT = 16384
 SCRATCH_SLOTS = 16
 PART = 400
 """Steps that one C function runs."""
+RAISED = 1 << 40
+"""The status of a call that ended because Python raised."""
 CHUNK_WORK = 65536
 """Estimated scalar operations worth handing to another thread."""
 
 
 def emit(program: Program) -> str:
-    """One C file: a function for each distinct kernel, and ``symc_entry(buffers, dims)``, which runs the steps."""
-    functions: dict[str, str] = {}
-    lines: list[str] = []
-    symbols = {s: k for k, s in enumerate(program.symbols)}
-    status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
-    known: dict[int, str] = {}
-    for number, step in enumerate(program.steps):
-        name = known.get(id(step.kernel))
-        if name is None:
-            body = _KernelText(step.kernel).text("@")
-            name = functions.setdefault(body, f"k{len(functions)}")
-            known[id(step.kernel)] = name
-        buffers = ", ".join(f"B[{n}]" for n in step.buffers) or "0"
-        sizes = ", ".join(dim_text(d, symbols) for d in step.dims) or "0"
-        call = f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
-        lines.append(f"    STEP({number}, {call})")
-        if status is not None and status in step.buffers:
-            lines.append(f"    if (*(int64_t *)B[{status}]) return *(int64_t *)B[{status}];")
+    """One C file: a function per distinct kernel, and ``symc_entry(buffers, dims, segment)``, which runs the steps.
+
+    With several segments there is ``symc_sizes(dims, segment, sizes)`` too, which tells what a segment lays out.
+    """
+    writer = _Entry(program)
+    bodies = []
+    for number, nodes in enumerate(program.segments):
+        lines = writer.nodes(nodes, 1)
+        if number == 0 and writer.status >= 0:
+            lines.insert(0, f"    *(int64_t *)B[{writer.status}] = 0;")
+        bodies.append(lines)
     head = [
         '#include "support.h"',
         '#include "symc_rt.h"',
         "",
         "struct args { void **b; const int64_t *n; };",
+        "typedef int64_t symc_host(int64_t step, void **b, const int64_t *n, void **B);",
+        f"#define SYMC_RAISED {RAISED}",
         _PROFILE,
     ]
-    texts = [body.replace("@", name) for body, name in functions.items()]
-    parts, calls = _parts(lines)
-    if status is not None:
-        calls.insert(0, f"    *(int64_t *)B[{status}] = 0;")
+    texts = [body.replace("@", name) for body, name in writer.functions.items()]
+    parts, calls = [], []
+    for number, lines in enumerate(bodies):
+        more, lines = _parts(lines, f"part{number}_")
+        parts += more
+        calls += lines if len(bodies) == 1 else [f"    if (segment == {number}) {{", *lines, "    return 0; }"]
     entry = [
-        "int64_t symc_entry(void **B, const int64_t *D) {",
-        "    (void)B; (void)D;",
+        "int64_t symc_entry(void **B, int64_t *D, int64_t segment) {",
+        "    (void)B; (void)D; (void)segment;",
         *calls,
         "    return 0;",
         "}",
         "",
     ]
-    return "\n".join([*head, *texts, *parts, *entry])
+    return "\n".join([*head, *texts, *parts, *entry, *(_sizes(program, writer) if len(bodies) > 1 else [])])
 
 
-def _parts(lines: list[str]) -> tuple[list[str], list[str]]:
+class _Entry:
+    """The nodes of a program as C statements, and the functions of the kernels they run."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.functions: dict[str, str] = {}
+        self.known: dict[int, str] = {}
+        self.symbols = {s: k for k, s in enumerate(program.symbols)}
+        self.number = {id(step): k for k, step in enumerate(program.steps)}
+        self.hosts = [step for step in program.steps if isinstance(step, Host)]
+        self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), -1)
+
+    def nodes(self, nodes: Sequence[Node], depth: int) -> list[str]:
+        lines: list[str] = []
+        pad = "    " * depth
+        for node in nodes:
+            if isinstance(node, Step):
+                lines.append(f"{pad}STEP({self.number[id(node)]}, {self._step(node)})")
+                if self.status >= 0 and self.status in node.writes:
+                    lines.append(f"{pad}if (*(int64_t *)B[{self.status}]) return *(int64_t *)B[{self.status}];")
+            elif isinstance(node, Host):
+                lines.append(f"{pad}STEP({self.number[id(node)]}, {self._host(node)})")
+            elif isinstance(node, Bind):
+                lines += [f"{pad}{line}" for line in self._bind(node)]
+            elif isinstance(node, Check):
+                test = f"{self.dim(node.left)} {'<' if node.least else '!='} {self.dim(node.right)}"
+                lines.append(f"{pad}if ({test}) return {node.code};")
+            elif isinstance(node, Branch):
+                lines.append(f"{pad}if (*({self._pointer(node.condition, 'bool')})) {{")
+                lines += self.nodes(node.then, depth + 1)
+                if node.otherwise:
+                    lines += [f"{pad}}} else {{", *self.nodes(node.otherwise, depth + 1)]
+                lines.append(f"{pad}}}")
+            else:
+                lines += self._loop(node, depth)
+        return lines
+
+    def dim(self, dim: Dim) -> str:
+        return dim_text(dim, self.symbols)
+
+    def _pointer(self, ref: Ref, dtype: str) -> str:
+        """The address that a reference stands for, typed."""
+        start = f"({CTYPE[dtype]} *)B[{ref.buffer}]"
+        return start if type(ref.offset) is int and ref.offset == 0 else f"{start} + {self.dim(ref.offset)}"
+
+    def _address(self, ref: Ref, dtype: str) -> str:
+        offset = type(ref.offset) is int and ref.offset == 0
+        return f"B[{ref.buffer}]" if offset else f"(void *)({self._pointer(ref, dtype)})"
+
+    def _step(self, step: Step) -> str:
+        name = self.known.get(id(step.kernel))
+        if name is None:
+            body = _KernelText(step.kernel).text("@")
+            name = self.functions.setdefault(body, f"k{len(self.functions)}")
+            self.known[id(step.kernel)] = name
+        buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)) or "0"
+        sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
+        return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
+
+    def _host(self, step: Host) -> str:
+        """A call back into Python, through the function whose address lies behind the last buffer."""
+        buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.dtypes)) or "0"
+        sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
+        call = f"((symc_host *)B[{len(self.program.buffers)}])({self.hosts.index(step)}, b, n, B)"
+        return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; if ({call}) return SYMC_RAISED; }}"
+
+    def _bind(self, node: Bind) -> list[str]:
+        symbol = f"D[{self.symbols[node.symbol]}]"
+        return [f"{symbol} = (int64_t)*({self._pointer(node.source, node.dtype)});"]
+
+    def _loop(self, node: Loop, depth: int) -> list[str]:
+        pad, i = "    " * depth, f"D[{self.symbols[node.index]}]"
+        end = f"end{depth}_"
+        lines = [
+            f"{pad}{{ const int64_t {end} = {self.dim(node.count)}; int64_t done{depth}_ = 0;",
+            f"{pad}for (int64_t i{depth}_ = 0; i{depth}_ < {end}; i{depth}_++) {{",
+            f"{pad}    {i} = i{depth}_; done{depth}_ = i{depth}_ + 1;",
+            *self.nodes(node.body, depth + 1),
+        ]
+        if node.until is not None:
+            lines.append(f"{pad}    if (*({self._pointer(node.until, 'bool')})) break;")
+        done = "" if node.done is None else f" D[{self.symbols[node.done]}] = done{depth}_;"
+        return [*lines, f"{pad}}}{done} (void)done{depth}_; }}"]
+
+
+def _sizes(program: Program, writer: _Entry) -> list[str]:
+    """The function that tells what each segment lays out, in the order of ``symc.runtime.segments``."""
+    lines = ["void symc_sizes(const int64_t *D, int64_t segment, int64_t *S) {", "    (void)D;"]
+    for number, segment in enumerate(Segments(program)):
+        lines.append(f"    if (segment == {number}) {{")
+        lines += [f"        S[{k}] = {writer.dim(d)};" for k, d in enumerate(segment.wanted)]
+        lines.append("    }")
+    return [*lines, "}", ""]
+
+
+def _parts(lines: list[str], prefix: str) -> tuple[list[str], list[str]]:
     """A long list of steps cut into functions, and the calls of these: compilers take over-linear time over one."""
     if len(lines) <= PART:
         return [], lines
-    parts, calls = [], []
-    for k in range(0, len(lines), PART):
-        name = f"part{k // PART}"
-        parts += [
-            f"static __attribute__((noinline)) int64_t {name}(void **B, const int64_t *D) {{",
-            "    (void)D;",
-            *lines[k : k + PART],
-            "    return 0;",
-            "}",
-        ]
-        calls.append(f"    {{ const int64_t status = {name}(B, D); if (status) return status; }}")
+    parts: list[str] = []
+    calls: list[str] = []
+    chunk: list[str] = []
+    for k, line in enumerate(lines):
+        chunk.append(line)
+        outermost = k + 1 == len(lines) or lines[k + 1].startswith("    STEP(")  # never inside a loop or branch
+        if len(chunk) >= PART and outermost or k + 1 == len(lines):
+            name = f"{prefix}{len(calls)}"
+            parts += [
+                f"static __attribute__((noinline)) int64_t {name}(void **B, int64_t *D) {{",
+                "    (void)D;",
+                *chunk,
+                "    return 0;",
+                "}",
+            ]
+            calls.append(f"    {{ const int64_t status = {name}(B, D); if (status) return status; }}")
+            chunk = []
     return parts, calls
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.memory_plan import bytes_of, layout
 from symc.graph import dims
 from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
 from symc.runtime.memory_estimate import Memory
+from symc.runtime.segments import offsets_of
 from symc_backends.c.build import ffi, runtime
 from symc_backends.c.emit import chunk_grain, scratch_slots
 from symc_backends.c.run import Executable
@@ -27,13 +27,17 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     """See ``symc.runtime.backend``."""
     program = executable.program
     bound = dict(zip(program.symbols, values))
-    _, total = layout(program.buffers, bytes_of(program, values))
+    total = 0
+    for segment in executable.segments:
+        total += offsets_of(program, segment, segment.sizes(list(values)))[1]
     library = runtime()
     scratch: list[tuple[Step, int]] = []
     before = 0
     _check(library.symc_measure_begin())
     try:
         for step in program.steps:
+            if not isinstance(step, Step):
+                continue
             known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
             _measure(library, step.kernel, known)
             now = int(library.symc_measured())

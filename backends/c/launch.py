@@ -1,7 +1,7 @@
 """Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python.
 
-The launcher is optional. Where it cannot be built, or a function needs Python at every call (dims that are values of
-scalars, updates that swap arrays), calls take the path through ``symc.function``.
+The launcher is optional. Where it cannot be built, or a function needs Python at every call (steps that Python runs,
+updates that swap large arrays), calls take the path through ``symc.function``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from symc.errors import CompileError
 from symc.loops.ir import Buffer, Program
+from symc.runtime.turns import CHANGED, LOCK, WAITING
 from symc_backends import cache
 from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
@@ -46,7 +47,14 @@ def available() -> bool:
 class Fast:
     """A function's fast path: call it with arrays; tell it of a new plan with ``prepare``."""
 
-    def __init__(self, executable: Executable, slow: Callable[..., Any], as_list: bool, module: ModuleType) -> None:
+    def __init__(
+        self,
+        executable: Executable,
+        slow: Callable[..., Any],
+        fail: Callable[[int, Sequence[Any]], None],
+        as_list: bool,
+        module: ModuleType,
+    ) -> None:
         self.executable = executable
         self.program: Program = executable.program
         self.symbols = {s: k for k, s in enumerate(self.program.symbols)}
@@ -62,54 +70,73 @@ class Fast:
             first += len(b.shape)
         inputs = tuple(self._spec(b) for b in ins)
         entry = int(ffi.cast("uintptr_t", executable.entry))
+        segments = len(executable.segments)
+        sizes = int(ffi.cast("uintptr_t", executable.library.symc_sizes)) if segments > 1 else 0
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
-        self.call = module.Launcher(entry, inputs, tuple(outputs), len(self.program.buffers), slow, as_list)
+        self.call = module.Launcher(
+            entry, inputs, tuple(outputs), len(self.program.buffers), slow, fail, as_list, segments, sizes
+        )
 
     def _spec(self, b: Buffer) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         sizes = tuple(d if type(d) is int else -1 for d in b.shape)
         return np.dtype(b.dtype).num, sizes, tuple(0 if type(d) is int else self.symbols[d] for d in b.shape)
 
     def prepare(
-        self, values: dict[Any, int], shapes: Sequence[tuple[int, ...]], arrays: Sequence[np.ndarray | None]
+        self,
+        symbols: dict[Any, int],
+        arrays: Sequence[np.ndarray | None],
+        values: Sequence[int],
+        turns: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] = ((), ()),
     ) -> None:
-        """Make further calls like this one fast: values of symbols, output shapes, and the arrays of all buffers."""
-        base = tuple(values[s] for s in self.symbols)
-        loan = self.executable.lend([values[s] for s in self.program.symbols])
+        """Make further calls like this one fast.
+
+        Parameters
+        ----------
+        symbols : dict
+            Values of the symbols of arguments' axes.
+        arrays : sequence
+            The arrays of all buffers in the call that just ended.
+        values : sequence of int
+            The values of the program's symbols in that call.
+        turns : pair
+            The turns that a call takes, of shared variables which it reads and which it writes.
+        """
+        given = self.program.given
+        loan = self.executable.lend(values[:given])
         if loan is None:
             return
-        pointers = []
+        own = len(self.program.symbols)
+        base = [*values[:own], *(symbols[s] for s in list(self.symbols)[own:])]
         at = len(self.program.buffers) - len(self.rest)
-        for k, b in enumerate(self.rest, at):
-            array = arrays[k]
-            if array is not None:
-                pointers.append(array.ctypes.data)
-            else:
-                source = b.alias if b.role == "update" else k
-                held = arrays[source]
-                pointers.append(
-                    held.ctypes.data if held is not None else int(ffi.cast("uintptr_t", loan.workspace.pointers[k]))
-                )
-        dims = base + tuple(n for shape in shapes for n in shape)
-        changed = [arrays[b.alias] for b in self.rest if b.role == "update"]
+        pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in range(at, at + len(self.rest))]
+        shapes = [a.shape for a in arrays[at - len(self.outs) : at] if a is not None]
+        dims = (*base, *(n for shape in shapes for n in shape))
+        changed = [arrays[k] for k in self.program.updated]
         written = tuple((a.ctypes.data, a.nbytes) for a in changed if a is not None)
-        self.call.prepare(dims, tuple(pointers), keep=(loan, list(arrays[at:])), release_gil=True, written=written)
+        read, write = (tuple(t.ctypes.data for t in group) for group in turns)
+        sizes = tuple(loan.workspace.sizes[1:])
+        keep = (loan, list(arrays[at:]), turns)
+        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
 
     def forget(self) -> None:
         """Drop the plan: an array whose address it holds is no longer the right one."""
         self.call.forget()
 
 
-def launch(executable: Executable, slow: Callable[..., Any], as_list: bool) -> Fast | None:
+def launch(
+    executable: Executable, slow: Callable[..., Any], fail: Callable[[int, Sequence[Any]], None], as_list: bool
+) -> Fast | None:
     """The fast path of a function, or None where it cannot have one."""
     program = executable.program
     module = _module()
-    if module is None or any(b.role == "update" and b.alias < 0 for b in program.buffers):
+    if module is None or executable.hosts or any(b.role == "update" and b.alias < 0 for b in program.buffers):
         return None
     if not any(b.role == "output" for b in program.buffers) and not as_list:
         return None
     inputs = [b for b in program.buffers if b.role == "input"]
     known = {d for b in inputs for d in b.shape if type(d) is not int and d.is_Symbol}
     plain = all(type(d) is int or d.is_Symbol for b in inputs for d in b.shape)
-    if not plain or any(s not in known for s in program.symbols):
+    if not plain or any(s not in known for s in program.symbols[: program.given]):
         return None
-    return Fast(executable, slow, as_list, module)
+    module.set_turns(LOCK, CHANGED.notify_all, WAITING.ctypes.data)
+    return Fast(executable, slow, fail, as_list, module)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from symc.compiler.memory_plan import bytes_of, layout
-from symc.loops.ir import Program
+from symc.loops.ir import Buffer, Host, Program
+from symc.runtime.backend import Provide
+from symc.runtime.segments import Segment, Segments, offsets_of
 from symc_backends.c.build import ffi
 
 __all__ = ["Executable", "TimedExecutable", "run"]
 
 HUGE = 1 << 21
+WORKSPACES = 32
+"""Combinations of axes of arguments for which a function keeps working memory."""
+LAYOUTS = 4
+"""Layouts of a segment that a workspace keeps, where values decide about sizes."""
+HOST = "int64_t(int64_t, void **, const int64_t *, void **)"
 
 
 class Arena:
@@ -39,20 +47,50 @@ class Arena:
 
 
 class Workspace:
-    """What one running call needs: the array of buffer addresses, with temporaries in an arena of its own."""
+    """What one running call needs: buffer addresses, values of symbols, and temporaries in arenas of its own.
 
-    def __init__(self, program: Program, values: Sequence[int]) -> None:
-        offsets, total = layout(program.buffers, bytes_of(program, values))
-        self.arena = Arena(total)
-        self.pointers = ffi.new("void *[]", max(len(program.buffers), 1))
-        self.dims = ffi.new("int64_t[]", list(values) or [0])
-        for k, offset in enumerate(offsets):
-            if offset is not None:
-                self.pointers[k] = ffi.cast("void *", self.arena.base + offset)
-        self.given = [k for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias < 0]
-        self.aliases = [
-            (k, b.alias) for k, (b, o) in enumerate(zip(program.buffers, offsets)) if o is None and b.alias >= 0
+    ``sizes`` are those of the present layout of each segment; layouts that were wanted lately are kept.
+    """
+
+    def __init__(self, owner: Executable, values: Sequence[int]) -> None:
+        program = owner.program
+        self.owner = owner
+        self.program = program
+        self.pointers = ffi.new("void *[]", len(program.buffers) + 1)
+        self.pointers[len(program.buffers)] = owner.host
+        self.dims = ffi.new("int64_t[]", max(len(program.symbols), 1))
+        self.given = list(values)
+        self.sizes: list[tuple[int, ...] | None] = [None] * len(owner.segments)
+        self.kept: list[OrderedDict[tuple[int, ...], tuple[Arena, dict[int, int]]]] = [
+            OrderedDict() for _ in owner.segments
         ]
+        self.raised: BaseException | None = None
+
+    def lay_out(self, number: int, segment: Segment, arrays: list[Any], provide: Provide) -> int:
+        """Point to the memory of a segment for the present values of the symbols; 0, or the status if a size is < 0."""
+        sizes = segment.sizes(list(self.dims)[: len(self.program.symbols)])
+        if sizes != self.sizes[number]:
+            for k, size in zip(segment.temporaries, sizes):
+                if size < 0:
+                    return -k - 1
+            kept = self.kept[number]
+            found = kept.get(sizes)
+            if found is None:
+                offsets, total = offsets_of(self.program, segment, sizes)
+                found = self.owner.arena(total), offsets
+                while len(kept) >= LAYOUTS:
+                    kept.popitem(last=False)
+                kept[sizes] = found
+            else:
+                kept.move_to_end(sizes)
+            arena, offsets = found
+            for k, offset in offsets.items():
+                self.pointers[k] = ffi.cast("void *", arena.base + offset)
+            self.sizes[number] = sizes
+        for k, shape in zip(segment.results, segment.shapes(sizes)):
+            arrays[k] = provide(k, shape)
+            self.pointers[k] = ffi.cast("void *", arrays[k].ctypes.data)
+        return 0
 
 
 class Executable:
@@ -62,43 +100,106 @@ class Executable:
         self.library = library
         self.entry = library.symc_entry
         self.program = program
-        self.free: dict[tuple[int, ...], list[Workspace]] = {}
+        self.segments = list(Segments(program))
+        buffers = program.buffers
+        self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
+        # an alias of an alias must find the address of the first there already
+        self.aliases = [(k, b.alias) for k, b in enumerate(buffers) if b.alias >= 0]
+        self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
+        self.hosts = [step for step in program.steps if isinstance(step, Host)]
+        self.running = threading.local()
+        self.callback = ffi.callback(HOST, self._host, error=1) if self.hosts else None
+        self.host = ffi.NULL if self.callback is None else ffi.cast("void *", self.callback)
+        self.free: OrderedDict[tuple[int, ...], list[Workspace]] = OrderedDict()
 
-    def __call__(self, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
+    def __call__(
+        self, arrays: Sequence[np.ndarray | None], values: Sequence[int], provide: Provide
+    ) -> tuple[int, list[int]]:
         key = tuple(values)
-        free = self.free.get(key)
-        if free is None:
-            if len(self.free) > 32:
-                self.free.clear()
-            free = self.free.setdefault(key, [])
-        try:
-            workspace = free.pop()
-        except IndexError:
-            workspace = self._workspace(key)
-        pointers = workspace.pointers
-        for k in workspace.given:
-            array = arrays[k]
+        home, workspace = self._take(key)
+        pointers, bound = workspace.pointers, list(arrays)
+        for k in self.given:
+            array = bound[k]
             assert array is not None
             pointers[k] = ffi.cast("void *", array.ctypes.data)
-        for k, source in workspace.aliases:
-            pointers[k] = pointers[source]
-        status = self.entry(pointers, workspace.dims)
-        free.append(workspace)
-        return int(status)
-
-    def _workspace(self, key: tuple[int, ...]) -> Workspace:
-        """A new workspace; where there is no room for it, those of other dims that wait for their next call go."""
+        workspace.dims[0 : len(key)] = workspace.given
+        status = 0
+        outer = getattr(self.running, "workspace", None)
+        self.running.workspace = workspace
         try:
-            return Workspace(self.program, key)
+            for number, segment in enumerate(self.segments):
+                status = workspace.lay_out(number, segment, bound, provide)
+                if status:
+                    break
+                for k, source in self.aliases:
+                    pointers[k] = pointers[source]
+                status = self.entry(pointers, workspace.dims, number)
+                if status:
+                    break
+        finally:
+            self.running.workspace = outer
+            home.append(workspace)
+        raised, workspace.raised = workspace.raised, None
+        if raised is not None:
+            raise raised
+        return int(status), list(workspace.dims)
+
+    def _take(self, key: tuple[int, ...]) -> tuple[list[Workspace], Workspace]:
+        """A workspace for these values that nobody uses, and the list to which it goes back."""
+        home = self.free.get(key)
+        if home is None:
+            home = self.free.setdefault(key, [])
+            while len(self.free) > WORKSPACES:
+                self.free.popitem(last=False)
+        try:
+            return home, home.pop()
+        except IndexError:
+            return home, Workspace(self, key)
+
+    def _host(self, step: int, b: Any, n: Any, _: Any) -> int:
+        """What the code calls for the steps that Python runs."""
+        host = self.hosts[step]
+        try:
+            arrays, at = [], 0
+            for k, (shape, dtype) in enumerate(zip(host.shapes, host.dtypes)):
+                known = tuple(n[at + axis] for axis in range(len(shape)))
+                at += len(shape)
+                arrays.append(_array(b[k], known, dtype, writable=k < host.outputs))
+            host.callback(arrays[: host.outputs], arrays[host.outputs :])
+        except BaseException as problem:
+            self.running.workspace.raised = problem
+            return 1
+        return 0
+
+    def arena(self, size: int) -> Arena:
+        """A new arena; where there is no room for it, workspaces that wait for their next call go."""
+        try:
+            return Arena(size)
         except MemoryError:
             for workspaces in list(self.free.values()):
                 workspaces.clear()
-        return Workspace(self.program, key)
+        return Arena(size)
 
     def lend(self, values: Sequence[int]) -> Loan | None:
         """A workspace for ``values`` that comes back when the loan is dropped."""
-        free = self.free.get(tuple(values))
-        return Loan(free, free.pop()) if free else None
+        home = self.free.get(tuple(values))
+        return Loan(home, home.pop()) if home else None
+
+
+def _root(buffers: Sequence[Buffer], number: int) -> int:
+    while buffers[number].alias >= 0:
+        number = buffers[number].alias
+    return number
+
+
+def _array(pointer: Any, shape: tuple[int, ...], dtype: str, writable: bool) -> np.ndarray:
+    """The memory at an address, as an array."""
+    count = math.prod(shape)
+    if not count:
+        return np.empty(shape, dtype)
+    found = np.frombuffer(ffi.buffer(pointer, count * np.dtype(dtype).itemsize), dtype).reshape(shape)
+    found.setflags(write=writable)
+    return found
 
 
 class Loan:
@@ -125,12 +226,14 @@ class TimedExecutable(Executable):
         self.times = np.zeros(max(len(program.steps), 1))
         self.clock = np.frombuffer(ffi.buffer(library.symc_times, self.times.nbytes), "float64")
 
-    def __call__(self, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
+    def __call__(
+        self, arrays: Sequence[np.ndarray | None], values: Sequence[int], provide: Provide
+    ) -> tuple[int, list[int]]:
         with self.turn:
             self.clock[:] = 0
-            status = super().__call__(arrays, values)
+            found = super().__call__(arrays, values, provide)
             self.times += self.clock
-        return status
+        return found
 
 
 def run(code: Any, program: Program, timed: bool = False) -> Executable:

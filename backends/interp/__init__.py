@@ -6,6 +6,7 @@ which is what "iterations are independent" means; everything else is done one it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -15,7 +16,29 @@ import numpy as np
 from symc.graph import dims
 from symc.loops.calls import CALLS
 from symc.loops.expr import FUNCTIONS, Expr
-from symc.loops.ir import Accumulate, Alloc, Call, For, If, Kernel, Let, Load, Program, Statement, Store
+from symc.loops.ir import (
+    Accumulate,
+    Alloc,
+    Bind,
+    Branch,
+    Call,
+    Check,
+    For,
+    Host,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Node,
+    Program,
+    Ref,
+    Statement,
+    Step,
+    Store,
+)
+from symc.runtime.backend import Provide
+from symc.runtime.segments import Segment, Segments
 
 __all__ = ["build", "emit", "run"]
 
@@ -40,46 +63,120 @@ def build(text: str, timed: int = 0) -> None:
 
 def run(code: None, program: Program, timed: bool = False) -> Any:
     """An executable over the program; see ``symc.runtime.backend``."""
-    times = np.zeros(len(program.steps))
+    return Executable(program)
 
-    def execute(arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> int:
-        bound = dict(zip(program.symbols, values))
-        memory = _memory(program, arrays, bound)
+
+class Executable:
+    """See ``symc.runtime.backend``."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.segments = Segments(program)
+        self.times = np.zeros(max(len(program.steps), 1))
+        self.number = {id(step): k for k, step in enumerate(program.steps)}
+        self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), -1)
+
+    def __call__(
+        self, arrays: Sequence[np.ndarray | None], values: Sequence[int], provide: Provide
+    ) -> tuple[int, list[int]]:
+        call = _Call(self, arrays, values)
         with np.errstate(all="ignore"):
-            for number, step in enumerate(program.steps):
-                start = perf_counter()
-                local = {f"b{k}": memory[n] for k, n in enumerate(step.buffers)}
-                scope: dict[str, Any] = {f"n{k}": np.int64(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-                _run_body(step.kernel, step.kernel.body, scope, local)
-                times[number] += perf_counter() - start
-                status = next(
-                    (memory[n] for n, b in enumerate(program.buffers) if b.role == "status" and n in step.buffers), None
-                )
-                if status is not None and status[0]:
-                    return int(status[0])
+            for nodes, segment in zip(self.program.segments, self.segments):
+                failed = call.lay_out(segment, provide)
+                status = failed or call.run(nodes)
+                if status:
+                    return status, call.values()
+        return 0, call.values()
+
+
+class _Call:
+    """The memory of one call, flat, and the values of the program's symbols."""
+
+    def __init__(self, owner: Executable, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> None:
+        self.owner = owner
+        self.program = owner.program
+        self.bound: dict[Any, int] = dict(zip(self.program.symbols, values))
+        self.memory: list[Any] = [None if a is None else a.reshape(-1) for a in arrays]
+
+    def values(self) -> list[int]:
+        return [self.bound.get(s, 0) for s in self.program.symbols]
+
+    def lay_out(self, segment: Segment, provide: Provide) -> int:
+        sizes = segment.sizes(self.values())
+        buffers = self.program.buffers
+        for k, size in zip(segment.temporaries, sizes):
+            if size < 0:
+                return -k - 1
+            if buffers[k].role == "status":
+                self.memory[k] = np.zeros(1, "int64")
+            else:
+                self.memory[k] = np.empty(size, buffers[k].dtype)
+                self.memory[k].view("uint8")[...] = 0xCB  # what is read before it is written must not look right
+        for k, shape in zip(segment.results, segment.shapes(sizes)):
+            self.memory[k] = provide(k, shape).reshape(-1)
+        for k in range(len(buffers)):
+            root = k
+            while self.memory[root] is None and buffers[root].alias >= 0:
+                root = buffers[root].alias
+            self.memory[k] = self.memory[root]
         return 0
 
-    execute.times = times  # type: ignore[attr-defined]
-    return execute
+    def at(self, ref: Ref) -> np.ndarray:
+        """The memory from ``ref`` on."""
+        return self.memory[ref.buffer][dims.evaluate(ref.offset, self.bound) :]
 
+    def run(self, nodes: Sequence[Node]) -> int:
+        """Run nodes in order; gives 0, or the number of the message that ended the call."""
+        for node in nodes:
+            status = 0
+            if isinstance(node, (Step, Host)):
+                start = perf_counter()
+                status = self._step(node) if isinstance(node, Step) else self._host(node)
+                self.owner.times[self.owner.number[id(node)]] += perf_counter() - start
+            elif isinstance(node, Bind):
+                value = self.bound[node.symbol] = int(self.at(node.source)[0])
+                if node.bound is not None and value > dims.evaluate(node.bound, self.bound):
+                    raise AssertionError(f"{node.symbol} is {value}, more than the {node.bound} there is room for")
+            elif isinstance(node, Check):
+                left, right = (dims.evaluate(d, self.bound) for d in (node.left, node.right))
+                status = 0 if left == right or node.least and left > right else node.code
+            elif isinstance(node, Branch):
+                status = self.run(node.then if self.at(node.condition)[0] else node.otherwise)
+            elif isinstance(node, Loop):
+                status = self._loop(node)
+            if status:
+                return status
+        return 0
 
-def _memory(program: Program, arrays: Sequence[np.ndarray | None], bound: dict[Any, int]) -> list[np.ndarray]:
-    memory: list[Any] = [None] * len(program.buffers)
-    for k, (b, array) in enumerate(zip(program.buffers, arrays)):
-        if array is not None:
-            memory[k] = array.reshape(-1)
-        elif b.role == "status":
-            memory[k] = np.zeros(1, b.dtype)
-        elif b.alias < 0:
-            size = int(np.prod([dims.evaluate(d, bound) for d in b.shape], dtype="int64"))
-            memory[k] = np.empty(size, b.dtype)
-            memory[k].view("uint8")[...] = 0xCB  # what is read before it is written must not look right
-    for k in range(len(program.buffers)):
-        root = k
-        while memory[root] is None:
-            root = program.buffers[root].alias
-        memory[k] = memory[root]
-    return memory
+    def _step(self, step: Step) -> int:
+        local = {f"b{k}": self.at(ref) for k, ref in enumerate(step.refs)}
+        scope: dict[str, Any] = {f"n{k}": np.int64(dims.evaluate(d, self.bound)) for k, d in enumerate(step.dims)}
+        _run_body(step.kernel, step.kernel.body, scope, local)
+        return int(self.memory[self.owner.status][0]) if self.owner.status in step.writes else 0
+
+    def _host(self, step: Host) -> int:
+        arrays = []
+        for ref, shape in zip(step.refs, step.shapes):
+            known = [dims.evaluate(d, self.bound) for d in shape]
+            arrays.append(self.at(ref)[: math.prod(known)].reshape(known))
+        for array in arrays[step.outputs :]:
+            array.setflags(write=False)
+        step.callback(arrays[: step.outputs], arrays[step.outputs :])
+        return 0
+
+    def _loop(self, loop: Loop) -> int:
+        done = 0
+        for k in range(dims.evaluate(loop.count, self.bound)):
+            self.bound[loop.index] = k
+            status = self.run(loop.body)
+            if status:
+                return status
+            done = k + 1
+            if loop.until is not None and self.at(loop.until)[0]:
+                break
+        if loop.done is not None:
+            self.bound[loop.done] = done
+        return 0
 
 
 def evaluate(e: Expr, scope: dict[str, Any]) -> Any:

@@ -2,56 +2,193 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 
 import numpy as np
 
 from symc.graph import dims
 from symc.loops.ir import Buffer, Program
 
-__all__ = ["ALIGN", "bytes_of", "layout", "lengths_of"]
+__all__ = ["ALIGN", "bytes_of", "layout", "lengths_of", "place"]
 
 ALIGN = 64
+EXHAUSTIVE = 128
+"""Up to this many buffers a quadratic placement is tried as well where the sweeps leave gaps."""
+MANY = 20000
+"""Up to this many buffers a second sweep is tried."""
+GOOD = 1.02
+"""The plan is accepted when it is within this factor of the lower bound."""
+
+Lifetime = tuple[int, int]
+"""The first and the last step that touch a buffer; the last before the first if none does."""
 
 
-def lengths_of(program: Program, values: Sequence[int]) -> list[int]:
+def lengths_of(program: Program, values: Sequence[int]) -> tuple[int, ...]:
     """The elements of every buffer, for these values of the program's symbols."""
-    bound = dict(zip(program.symbols, values))
-    return [math.prod(dims.evaluate(d, bound) for d in b.shape) for b in program.buffers]
+    found: Callable[[Sequence[int]], tuple[int, ...]] | None = program.notes.get("lengths")
+    if found is None:
+        found = dims.compile([dims.product(b.shape) for b in program.buffers], program.symbols)
+        program.notes["lengths"] = found
+    return found(values)
 
 
 def bytes_of(program: Program, values: Sequence[int]) -> list[int]:
     """The bytes of every buffer, for these values of the program's symbols."""
-    return [n * np.dtype(b.dtype).itemsize for n, b in zip(lengths_of(program, values), program.buffers)]
+    widths = {dtype: np.dtype(dtype).itemsize for dtype in {b.dtype for b in program.buffers}}
+    return [n * widths[b.dtype] for n, b in zip(lengths_of(program, values), program.buffers)]
 
 
 def layout(buffers: Sequence[Buffer], sizes: Sequence[int]) -> tuple[list[int | None], int]:
     """Offsets of the temporaries (None for other buffers), such that two alive at once never overlap; the arena's size.
 
-    Largest first, each at the lowest offset that is free during its whole life: simple, and near the lower bound on
-    the graphs of neural networks. A temporary that took over another's memory lies where that one lies.
+    A temporary that took over another's memory lies where that one lies. A status buffer lives through the program.
     """
-    offsets: list[int | None] = [None] * len(buffers)
+    end = max((b.last for b in buffers), default=0)
     roots = [k for k, b in enumerate(buffers) if b.role in ("temp", "status") and b.alias < 0]
-    placed: list[tuple[int, int, int, int]] = []  # (first, last, start, end)
-    total = 0
-    for k in sorted(roots, key=lambda k: (-sizes[k], k)):
-        first, last = (buffers[k].first, buffers[k].last) if buffers[k].role == "temp" else (0, 1 << 60)
-        size = -(-max(sizes[k], 1) // ALIGN) * ALIGN
-        taken = sorted((s, e) for f, l, s, e in placed if f <= last and first <= l)
-        start = 0
-        for s, e in taken:
-            if start + size <= s:
-                break
-            start = max(start, e)
-        offsets[k] = start
-        placed.append((first, last, start, start + size))
-        total = max(total, start + size)
+    lifetimes = [(buffers[k].first, buffers[k].last) if buffers[k].role == "temp" else (0, end) for k in roots]
+    placed, total = place(lifetimes, [sizes[k] for k in roots])
+    offsets: list[int | None] = [None] * len(buffers)
+    for k, offset in zip(roots, placed):
+        offsets[k] = offset
     for k, b in enumerate(buffers):
         if b.role == "temp" and b.alias >= 0:
-            root = b.alias
-            while buffers[root].alias >= 0 and buffers[root].role == "temp":
-                root = buffers[root].alias
-            offsets[k] = offsets[root]
+            chain = [k]
+            while offsets[root := buffers[chain[-1]].alias] is None and buffers[root].role == "temp":
+                chain.append(root)
+            for member in chain:
+                offsets[member] = offsets[root]
+    return offsets, total
+
+
+def place(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Offsets such that two buffers alive at once never overlap, and the bytes that all of them take together.
+
+    Offsets are multiples of ``ALIGN``. Time is near-linear in the number of buffers: a sweep over the steps keeps the
+    free memory in holes, and gives each buffer the smallest one that fits. Forward and backward sweeps fragment memory
+    differently; the better one counts. Small programs are also tried largest buffer first.
+    """
+    spans = np.asarray(lifetimes, "int64").reshape(-1, 2)
+    rounded = _rounded(sizes)
+    best = _sweep(spans, rounded)
+    if len(sizes) > MANY:
+        return best
+    enough = GOOD * lower_bound(lifetimes, sizes)
+    if best[1] > enough:
+        best = min(best, _sweep(-spans[:, ::-1], rounded), key=_total)
+    if best[1] > enough and len(sizes) <= EXHAUSTIVE:
+        best = min(best, _largest_first(lifetimes, rounded.tolist()), key=_total)
+    return best
+
+
+def lower_bound(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> int:
+    """The bytes alive, rounded up to ``ALIGN`` for each buffer, at the step at which they are most."""
+    spans = np.asarray(lifetimes, "int64").reshape(-1, 2)
+    used = spans[:, 0] <= spans[:, 1]
+    rounded = _rounded(sizes)[used]
+    times = np.concatenate([spans[used, 0], spans[used, 1] + 1])
+    change = np.concatenate([rounded, -rounded])
+    return int(np.cumsum(change[np.lexsort((change, times))]).max(initial=0))
+
+
+def _rounded(sizes: Sequence[int]) -> np.ndarray:
+    return np.maximum(-(-np.asarray(sizes, "int64") // ALIGN), 1) * ALIGN
+
+
+def _total(plan: tuple[list[int], int]) -> int:
+    return plan[1]
+
+
+def _sweep(spans: np.ndarray, sizes: np.ndarray) -> tuple[list[int], int]:
+    """One walk over the steps in order; at equal steps the larger buffer chooses first."""
+    firsts, lasts, bytes_ = spans[:, 0].tolist(), spans[:, 1].tolist(), sizes.tolist()
+    offsets = [0] * len(bytes_)
+    memory = _Holes()
+    used = np.flatnonzero(spans[:, 0] <= spans[:, 1])
+    leaving = iter(used[np.argsort(spans[used, 1], kind="stable")].tolist())
+    next_gone = next(leaving, -1)
+    for k in used[np.lexsort((-sizes[used], spans[used, 0]))].tolist():
+        first = firsts[k]
+        while lasts[next_gone] < first:  # it came before ``k``, which has not left itself
+            memory.free(offsets[next_gone], bytes_[next_gone])
+            next_gone = next(leaving)
+        offsets[k] = memory.take(bytes_[k])
+    return offsets, memory.total
+
+
+class _Holes:
+    """The free parts of an arena that grows at its end: best fit, neighbours joined as soon as they are free."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._size: dict[int, int] = {}  # of the hole that starts here
+        self._start: dict[int, int] = {}  # of the hole that ends here
+        self._sizes: list[int] = []  # sorted
+        self._starts: dict[int, list[int]] = {}  # by size: a heap that may name holes which are gone
+
+    def take(self, size: int) -> int:
+        """The start of ``size`` free bytes, which are free no longer."""
+        sizes, holes = self._sizes, self._size
+        at = bisect_left(sizes, size)
+        while at < len(sizes):
+            fitting = sizes[at]
+            starts = self._starts[fitting]
+            while starts and holes.get(starts[0]) != fitting:
+                heappop(starts)
+            if starts:  # the lowest of the smallest holes that fit
+                start = heappop(starts)
+                del holes[start], self._start[start + fitting]
+                if fitting > size:
+                    self._add(start + size, fitting - size)
+                return start
+            del self._starts[fitting], sizes[at]
+        start = self._start.pop(self.total, self.total)  # grow, from the hole at the end if there is one
+        if start < self.total:
+            del holes[start]
+        self.total = start + size
+        return start
+
+    def free(self, start: int, size: int) -> None:
+        """Give bytes back."""
+        holes = self._size
+        before = self._start.pop(start, None)
+        if before is not None:
+            size += holes.pop(before)
+            start = before
+        after = holes.pop(start + size, None)
+        if after is not None:
+            del self._start[start + size + after]
+            size += after
+        self._add(start, size)
+
+    def _add(self, start: int, size: int) -> None:
+        self._size[start] = size
+        self._start[start + size] = start
+        known = self._starts.get(size)
+        if known is None:
+            self._starts[size] = [start]
+            insort(self._sizes, size)
+        else:
+            heappush(known, start)
+
+
+def _largest_first(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int], int]:
+    """The largest first, each at the lowest offset that is free during its whole life. Time is quadratic."""
+    offsets = [0] * len(sizes)
+    placed: list[tuple[int, int, int, int]] = []  # (start, end, first, last), sorted
+    total = 0
+    for k in sorted(range(len(sizes)), key=lambda k: (-sizes[k], k)):
+        first, last = lifetimes[k]
+        if first > last:
+            continue
+        start = 0
+        for s, e, f, l in placed:
+            if f <= last and first <= l:
+                if start + sizes[k] <= s:
+                    break
+                start = max(start, e)
+        offsets[k] = start
+        insort(placed, (start, start + sizes[k], first, last))
+        total = max(total, start + sizes[k])
     return offsets, total

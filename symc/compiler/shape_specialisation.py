@@ -1,20 +1,26 @@
-"""Settling: from the user's graph to the compiler's.
+"""Shape specialisation: from the user's graph to the compiler's.
 
 The user's graph is typed with whatever dims were known when it was built. Here it is built again over sources whose
 dims are as well known as they can be: shared variables have the shape of their values, and dims that some op requires
 to be equal are one symbol. Every ``infer`` runs again on the way, so what is wrong shows now, at the user's line; what
 only a call can tell is kept as guards. Operands read for their shape alone disappear: dims take their place.
+
+A dim may be the value of a whole number that the program computes, as in ``x[:n]`` or ``alloc(0, n)``. Such a dim is
+a symbol that belongs to the number for good, however often the graph is built again, and is bound to it when the
+program runs; what must hold for it is checked there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from symc.compiler.bodies import with_bodies
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Constant, SharedVariable, Variable, dims, toposort
-from symc.graph.guards import Guard, collecting
+from symc.graph.body import Body, Equality
+from symc.graph.guards import Guard, collecting, state_guard
 from symc.graph.types import TensorType
 from symc.tensor.symbolic_dims import value_symbols
 
@@ -28,12 +34,16 @@ class Specialised:
     Attributes
     ----------
     sources : dict
-        From the user's inputs (and one shared variable a storage) to the variables that stand for them.
+        From the user's inputs (and one shared variable per storage) to the variables that stand for them.
     outputs : list of Variable
     guards : list of Guard
-        Equalities to check when called, over the symbols of ``sources`` before unification.
-    values : dict
-        Symbols bound to the value of an integer scalar of this graph.
+        Equalities over the axes of arguments, to check once per combination of shapes, in the user's symbols.
+    symbols : tuple
+        Symbols of dims that are the values of whole numbers.
+    values : list of Variable
+        These whole numbers.
+    equalities : list of Equality
+        What must hold for them in every call.
     unified : dict
         What each unified symbol became.
     """
@@ -41,29 +51,51 @@ class Specialised:
     sources: dict[Variable, Variable]
     outputs: list[Variable]
     guards: list[Guard]
-    values: dict[Any, Variable]
+    symbols: tuple[Any, ...] = ()
+    values: list[Variable] = field(default_factory=list)
+    equalities: list[Equality] = field(default_factory=list)
     unified: dict[Any, dims.Dim] = field(default_factory=dict)
 
 
 def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Specialised:
-    """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises."""
-    guards: list[Guard] = []
+    """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
+
+    Each round replaces at least one symbol by what it must equal, and makes no new ones, so the rounds end.
+    """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
-    leaves = [v for v in _leaves(inputs, outputs)]
+    leaves = _leaves(inputs, outputs)
+    guards: list[Guard] = []
     while True:
         sources: dict[Variable, Variable] = {}
         for leaf in leaves:
             sources[leaf] = _source(leaf, unified, sources, storages)
+        level = _Level(unified)
         with collecting() as found:
-            specialised, values = _rebuild(outputs, sources)
+            made = level.rebuild(outputs, sources)
         guards += found  # as stated, in the symbols that messages and calls know
-        # An op may still state an equality in symbols that an earlier round replaced: read it in the new ones.
-        found = [Guard(dims.substitute(g.left, unified), dims.substitute(g.right, unified), g.message) for g in found]
-        fresh = _unify(found, {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)})
+        axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
+        fresh = _unify(found, unified, axes, level.everywhere)
         if not fresh:
-            return Specialised(sources, specialised, guards, values, unified)
-        unified = {k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh
+            break
+        unified.update({k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh)
+    known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
+    plain, late = _sorted(guards, known, level.everywhere)
+    symbols, values = level.needed([*made, *sources.values()], late)
+    return Specialised(sources, made, plain, symbols, values, late, unified)
+
+
+def _sorted(guards: Sequence[Guard], known: set[Any], values: set[Any]) -> tuple[list[Guard], list[Equality]]:
+    """Guards that shapes of arguments decide, and those that need the values of whole numbers, each once."""
+    plain: list[Guard] = []
+    late: dict[Any, Equality] = {}
+    for g in guards:
+        used = dims.symbols_of(g.left) | dims.symbols_of(g.right)
+        if not used & values:
+            plain.append(g)
+        elif used <= known | values:
+            late.setdefault((g.left, g.right), Equality(g.left, g.right, g.text))
+    return plain, list(late.values())
 
 
 def _leaves(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
@@ -95,68 +127,175 @@ def _source(
     return Variable(TensorType(leaf.dtype, shape), None, 0, leaf.name, leaf.location)
 
 
-def _rebuild(
-    outputs: Sequence[Variable], sources: Mapping[Variable, Variable]
-) -> tuple[list[Variable], dict[Any, Variable]]:
-    numbering = ValueNumbering()
-    known: dict[Variable, Variable] = dict(sources)
-    values: dict[Any, Variable] = {}
-    bound = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)}
+class _Level:
+    """One graph, or one body, being built again.
 
-    def note_values(inputs: Sequence[Variable], types: Sequence[TensorType]) -> None:
-        """Remember which scalars give the dims that no source gives."""
-        new = {s for t in types for d in t.shape for s in dims.symbols_of(d)} - bound
-        if new:
-            found = value_symbols(inputs)
-            values.update(found)
-            bound.update(found)
+    Attributes
+    ----------
+    values : dict
+        From symbols that are values of whole numbers of this level to these numbers.
+    everywhere : set
+        Such symbols of this level and of all bodies inside.
+    """
 
-    def here(v: Variable) -> Variable:
-        if isinstance(v, Constant):
-            return numbering.constant(v)
-        return known.get(v, v)
+    def __init__(self, unified: Mapping[Any, dims.Dim], everywhere: set[Any] | None = None) -> None:
+        self.unified = unified
+        self.values: dict[Any, Variable] = {}
+        self.everywhere: set[Any] = set() if everywhere is None else everywhere
 
-    for node in toposort(outputs, frozenset(sources)):
-        inputs = [here(v) for v in node.inputs]
-        location = node.outputs[0].location
-        record = node.op.record
-        if record.specialise is None:
-            made: Sequence[Variable] = numbering.make(node.op, inputs, location, node.outputs[0].name)
-            note_values(inputs, [v.type for v in made])
-        else:
-            applied = node.op.apply(inputs, location)
-            note_values(inputs, [v.type for v in applied.outputs])
-            fresh = record.specialise(node.op, inputs, [v.type for v in applied.outputs])
-            made = numbering.adopt([fresh], location=location)
-        known.update(zip(node.outputs, made))
-    return [here(v) for v in outputs], values
+    def rebuild(self, outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> list[Variable]:
+        """``outputs`` over other sources."""
+        numbering = ValueNumbering()
+        known: dict[Variable, Variable] = {}
+
+        def here(v: Variable) -> Variable:
+            return numbering.constant(v) if isinstance(v, Constant) else known.get(v, v)
+
+        for old, new in sources.items():
+            known[old] = new
+            self._carry(old, new)
+        for node in toposort(outputs, frozenset(sources)):
+            inputs = [here(v) for v in node.inputs]
+            location = node.outputs[0].location
+            record = node.op.record
+            op = node.op if not record.bodies else self._with_bodies(node.op, inputs)
+            if record.specialise is None:
+                made: Sequence[Variable] = numbering.make(op, inputs, location, node.outputs[0].name)
+                self._note(inputs)
+            else:
+                applied = op.apply(inputs, location)
+                self._note(inputs)
+                fresh = record.specialise(op, inputs, [v.type for v in applied.outputs])
+                made = numbering.adopt([fresh], location=location)
+            for old, new in zip(node.outputs, made):
+                known[old] = new
+                self._carry(old, new)
+        return [here(v) for v in outputs]
+
+    def _with_bodies(self, op: Any, inputs: Sequence[Variable]) -> Any:
+        assert op.record.body_types is not None
+
+        def rebuilt(name: str, body: Body) -> Body:
+            types = op.record.body_types(op, inputs, name)
+            fresh = [Variable(t, None, 0, v.name, v.location) for t, v in zip(types, body.inputs)]
+            level = _Level(self.unified, self.everywhere)
+            with collecting() as found:
+                outputs = level.rebuild(body.outputs, dict(zip(body.inputs, fresh)))
+            inside = {s: v for s, v in level.values.items()}
+            late = [g for g in found if (dims.symbols_of(g.left) | dims.symbols_of(g.right)) & inside.keys()]
+            for g in found:
+                if g not in late:
+                    state_guard(g)
+            equalities = [Equality(g.left, g.right, g.text) for g in late]
+            symbols, values = level.needed(outputs, equalities)
+            return Body(fresh, outputs, symbols, values, equalities)
+
+        return with_bodies(op, rebuilt)
+
+    def _carry(self, old: Variable, new: Variable) -> None:
+        """The symbol of a whole number stays its own when the graph is built again."""
+        symbol = old.__dict__.get("_dim")
+        made = new.__dict__.get("_dim")
+        if symbol is not None and made is None:
+            new.__dict__["_dim"] = dims.substitute(symbol, self.unified)
+            new.__dict__["_symbol"] = symbol
+        elif symbol is None and made is not None and not isinstance(new, Constant):
+            old.__dict__["_dim"] = new.__dict__.get("_symbol", made)
+        for v in (old, new):
+            own = v.__dict__.get("_symbol", v.__dict__.get("_dim"))
+            if own is not None and type(own) is not int:
+                self.values.setdefault(own, new)
+                self.everywhere.add(own)
+
+    def _note(self, inputs: Sequence[Variable]) -> None:
+        """Remember the whole numbers whose values serve as dims."""
+        for symbol, v in value_symbols(inputs).items():
+            own = v.__dict__.get("_symbol", symbol)
+            if type(own) is not int and own.is_Symbol:
+                v.__dict__.setdefault("_symbol", own)
+                self.values.setdefault(own, v)
+                self.everywhere.add(own)
+
+    def needed(
+        self, outputs: Sequence[Variable], equalities: Iterable[Equality]
+    ) -> tuple[tuple[Any, ...], list[Variable]]:
+        """The symbols of this level that its graph or what must hold uses, with the numbers; what these use, too."""
+        if not self.values:
+            return (), []
+        wanted: set[Any] = set()
+        for e in equalities:
+            wanted |= dims.symbols_of(e.left) | dims.symbols_of(e.right)
+        found: dict[Any, Variable] = {}
+        pending: Iterable[Variable] = outputs
+        seen: set[int] = set()
+        while True:
+            for node in toposort(pending):
+                if id(node) not in seen:
+                    seen.add(id(node))
+                    for v in (*node.inputs, *node.outputs):
+                        wanted.update(s for d in v.type.shape for s in dims.symbols_of(d))
+                    wanted |= symbols_in(node.op.attrs.values())
+            for v in pending:
+                wanted.update(s for d in v.type.shape for s in dims.symbols_of(d))
+            fresh = {s: self.values[s] for s in sorted(wanted & self.values.keys() - found.keys(), key=str)}
+            if not fresh:
+                return tuple(found), list(found.values())
+            found.update(fresh)
+            pending = list(fresh.values())
 
 
-def _unify(guards: Sequence[Guard], inputs: set[Any]) -> dict[Any, dims.Dim]:
-    """A substitution under which the guards between plain symbols hold."""
+def symbols_in(values: Iterable[Any]) -> set[Any]:
+    """The symbols in dims among attributes, bodies included."""
+    found: set[Any] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (tuple, list)):
+            stack.extend(value)
+        elif isinstance(value, Body):
+            for v in value.inputs:
+                stack.extend(v.type.shape)
+            for e in value.equalities:
+                stack.extend((e.left, e.right))
+            for node in toposort(value.graph):
+                stack.extend(node.op.attrs.values())
+                stack.extend(d for v in node.outputs for d in v.type.shape)
+        elif hasattr(value, "free_symbols"):
+            found.update(value.free_symbols)
+    return found
+
+
+def _unify(
+    guards: Sequence[Guard], unified: Mapping[Any, dims.Dim], axes: set[Any], values: set[Any]
+) -> dict[Any, dims.Dim]:
+    """A substitution under which guards hold: values of whole numbers become axes or numbers, axes other axes.
+
+    An axis of an argument never becomes what only the program computes: it is known when a call begins.
+    """
     becomes: dict[Any, dims.Dim] = {}
 
-    def root(dim: dims.Dim) -> dims.Dim:
-        while dim in becomes:
-            dim = becomes[dim]
+    def now(dim: dims.Dim) -> dims.Dim:
+        dim = dims.substitute(dim, unified)
+        for _ in range(len(becomes) + 1):
+            if not dims.symbols_of(dim) & becomes.keys():
+                break
+            dim = dims.substitute(dim, becomes)
         return dim
 
+    def may_become(symbol: Any, dim: dims.Dim) -> bool:
+        used = dims.symbols_of(dim)
+        if type(symbol) is int or symbol in used:
+            return False
+        return symbol in values or symbol in axes and not used & values
+
     for guard in guards:
-        left, right = root(guard.left), root(guard.right)
+        left, right = now(guard.left), now(guard.right)
         if dims.equal(left, right):
             continue
-        if left in inputs and not (type(right) is not int and left in dims.symbols_of(right)):
-            if right in inputs and str(right) > str(left):
-                left, right = right, left
-            becomes[left] = right
-        elif right in inputs and not (type(left) is not int and right in dims.symbols_of(left)):
-            becomes[right] = left
-    return {symbol: _resolved(root(symbol), becomes) for symbol in becomes}
-
-
-def _resolved(dim: dims.Dim, becomes: Mapping[Any, dims.Dim]) -> dims.Dim:
-    for _ in range(len(becomes)):
-        if not any(s in becomes for s in dims.symbols_of(dim)):
-            break
-        dim = dims.substitute(dim, becomes)
-    return dim
+        if left in axes and right in axes and str(right) > str(left) or left in axes and right in values:
+            left, right = right, left
+        for a, b in ((left, right), (right, left)):
+            if may_become(a, b):
+                becomes[a] = b
+                break
+    return {symbol: now(symbol) for symbol in becomes}

@@ -6,16 +6,18 @@ symbolic results are memoised, so that shapes cost little even in large graphs.
 
 from __future__ import annotations
 
+import builtins
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cmp_to_key, lru_cache, reduce
+from operator import itemgetter
 from typing import Any
 
 import sympy
 
 __all__ = [
-    "Dim", "Shape", "add", "ceildiv", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul", "new_symbol",
-    "product", "show", "show_shape", "sub", "substitute", "symbols_of",
+    "Dim", "Shape", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul",
+    "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any
@@ -37,26 +39,90 @@ def _plain(value: Any) -> Dim:
 
 @lru_cache(maxsize=65536)
 def _add(a: Dim, b: Dim) -> Dim:
-    return _plain(sympy.Add(a, b))
+    return _into_extremes(_plain(sympy.Add(a, b)))
 
 
 @lru_cache(maxsize=65536)
 def _mul(a: Dim, b: Dim) -> Dim:
-    return _plain(sympy.expand_mul(sympy.Mul(a, b)))
+    """The product, distributed over sums: operands are distributed already, so that one level is enough."""
+    ours, theirs = sympy.Add.make_args(sympy.sympify(a)), sympy.Add.make_args(sympy.sympify(b))
+    if len(ours) == len(theirs) == 1:
+        return _plain(sympy.Mul(a, b))
+    return _into_extremes(_plain(sympy.Add(*(sympy.Mul(x, y) for x in ours for y in theirs))))
+
+
+def _into_extremes(total: Dim) -> Dim:
+    """A sum with ``max`` or ``min`` among its terms, moved inside where that leaves fewer terms.
+
+    ``n - min(1, n)`` becomes ``max(n - 1, 0)`` and ``max(n, 1) - 1`` the same, so that a length cut again and again
+    stays short.
+    """
+    if type(total) is int or not total.is_Add:
+        return total
+    found = [(term, *term.as_coeff_Mul()) for term in total.args]
+    found = [(term, sign, e) for term, sign, e in found if isinstance(e, (sympy.Max, sympy.Min))]
+    for k, (term, sign, extreme) in enumerate(found):
+        for other, factor, second in found[:k]:
+            together = _cancelled(extreme, second, sign == factor) if abs(sign) == abs(factor) else None
+            if together is not None:
+                rest = sympy.Add(total, sympy.Mul(-1, term), sympy.Mul(-1, other))
+                return _into_extremes(_plain(sympy.Add(rest, sympy.Mul(sign, together))))
+        if sign in (1, -1):
+            rest = _difference(total, term)
+            parts = [sympy.Add(rest, sympy.Mul(sign, part)) for part in extreme.args]
+            if rest.is_Number or any(part.is_Number for part in parts):
+                largest = isinstance(extreme, sympy.Max) == (sign == 1)
+                return reduce(maximum if largest else minimum, (_into_extremes(_plain(part)) for part in parts))
+    return total
+
+
+def _cancelled(a: Any, b: Any, added: bool) -> Any:
+    """``a + b`` or ``a - b`` where it is free of extremes: ``max(p, q) + min(p, q)`` is ``p + q``; None elsewhere."""
+    if len(a.args) != 2 or len(b.args) != 2 or (type(a) is type(b)) == added:
+        return None
+    (p, q), (r, s) = a.args, b.args
+    for r_, s_ in ((r, s), (s, r)):
+        if _difference(p, r_) == _difference(q, s_):
+            return sympy.Add(p, s_) if added else _difference(p, r_)
+    return None
+
+
+DEEP = 24
+"""Nested operations looked through for a sign; beyond, nothing is known."""
 
 
 @lru_cache(maxsize=65536)
 def _nonnegative(x: Any) -> bool:
     """Is ``x`` seen to be 0 or more? By its structure alone: sympy's own reasoning takes milliseconds a question."""
+    return _seen_nonnegative(x, DEEP, 3)
+
+
+def _seen_nonnegative(x: Any, depth: int, tries: int) -> bool:
     if x.is_Number:
         return bool(x >= 0)
     if x.is_Symbol:
         return bool(x.is_nonnegative)
+    if depth == 0:
+        return False
     if x.is_Add or x.is_Mul or isinstance(x, (sympy.floor, sympy.Min)):
-        return all(_nonnegative(part) for part in x.args)
+        if all(_seen_nonnegative(part, depth - 1, tries) for part in x.args):
+            return True
+        return x.is_Add and tries > 0 and _bounded_nonnegative(x, depth - 1, tries - 1)
     if isinstance(x, sympy.Max):
-        return any(_nonnegative(part) for part in x.args)
-    return bool(x.is_Pow) and _nonnegative(x.base)
+        return any(_seen_nonnegative(part, depth - 1, tries) for part in x.args)
+    return bool(x.is_Pow) and _seen_nonnegative(x.base, depth - 1, tries)
+
+
+def _bounded_nonnegative(total: Any, depth: int, tries: int) -> bool:
+    """Is a sum 0 or more, since ``-min(a, b)`` is at least ``-a``, ``max(a, b)`` at least ``a``, and so on?"""
+    for term in total.args:
+        factor, part = term.as_coeff_Mul()
+        lower = isinstance(part, (sympy.Min, sympy.floor)) if factor < 0 else isinstance(part, sympy.Max)
+        if lower:
+            rest = _difference(total, term)
+            if any(_seen_nonnegative(sympy.Add(rest, factor * bound), depth, tries) for bound in part.args):
+                return True
+    return False
 
 
 def _difference(a: Dim, b: Dim) -> Any:
@@ -70,11 +136,11 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
     if len(whole) == len(terms):
         return _plain(sympy.Add(*whole))
     if type(b) is not int and b.is_Add:
-        quotient = sympy.cancel(sympy.sympify(a) / b)
-        unknowns = tuple(quotient.free_symbols)
-        if unknowns and quotient.is_polynomial(*unknowns):
-            if all(c.is_integer for c in sympy.Poly(quotient, *unknowns).coeffs()):
-                return _plain(sympy.expand(quotient))
+        ratio = sympy.cancel(sympy.sympify(a) / b)
+        unknowns = tuple(_symbols(ratio))
+        if unknowns and ratio.is_polynomial(*unknowns):
+            if all(c.is_integer for c in sympy.Poly(ratio, *unknowns).coeffs()):
+                return _plain(sympy.expand(ratio))
     rest = sympy.Add(*(term for term in terms if not term.is_integer))
     if rest.is_number:
         return _plain(sympy.Add(*whole, sympy.floor(rest)))
@@ -83,12 +149,32 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
 
 @lru_cache(maxsize=65536)
 def _extreme(which: str, a: Dim, b: Dim) -> Dim:
-    difference = _difference(a, b)
-    if _nonnegative(difference):
-        return a if which == "max" else b
-    if _nonnegative(-difference):
-        return b if which == "max" else a
-    return (sympy.Max if which == "max" else sympy.Min)(a, b, evaluate=False)
+    kind = sympy.Max if which == "max" else sympy.Min
+    parts: list[Any] = []
+    for new in [p for x in (a, b) for p in (x.args if isinstance(x, kind) else (sympy.sympify(x),))]:
+        kept = []
+        for old in parts:
+            difference = _difference(old, new) if kind is sympy.Max else _difference(new, old)
+            if _nonnegative(difference):
+                break  # ``old`` is never worse
+            if not _nonnegative(-difference):
+                kept.append(old)
+        else:
+            parts = [*kept, new]
+    if len(parts) == 1:
+        return _plain(parts[0])
+    # made directly: sympy's own constructor sorts and compares whole trees
+    return _expression(kind, tuple(sorted(parts, key=_ORDER)))
+
+
+_ORDER = cmp_to_key(sympy.Basic.compare)
+
+
+@lru_cache(maxsize=65536)
+def _expression(kind: Any, parts: tuple[Any, ...]) -> Any:
+    made = sympy.Expr.__new__(kind, *parts)
+    made._argset = frozenset(parts)
+    return made
 
 
 def add(a: Dim, b: Dim) -> Dim:
@@ -157,18 +243,38 @@ def _equal(a: Dim, b: Dim) -> bool | None:
 
 def equal(a: Dim, b: Dim) -> bool | None:
     """True or False where it is known, None where only a call can tell."""
-    if type(a) is int and type(b) is int:
-        return a == b
-    if a is b or a == b:
+    if a is b:
         return True
-    if type(a) is not int and type(b) is not int and a.is_Symbol and b.is_Symbol:
-        return None
+    if type(a) is int:
+        if type(b) is int:
+            return a == b
+    elif type(b) is not int:
+        if a == b:
+            return True
+        if a.is_Symbol and b.is_Symbol:
+            return None
     return _equal(a, b)
 
 
 @lru_cache(maxsize=65536)
 def _symbols(dim: Dim) -> frozenset[Any]:
-    return frozenset(dim.free_symbols)
+    return frozenset(e for e in _inside(dim) if e.is_Symbol)
+
+
+def _inside(dim: Any) -> list[Any]:
+    """Every distinct part of an expression, those before that the others are made of."""
+    found: dict[Any, None] = {}
+    stack = [(dim, False)]
+    while stack:
+        e, ready = stack.pop()
+        if e in found:
+            continue
+        if ready or not e.args:
+            found[e] = None
+        else:
+            stack.append((e, True))
+            stack.extend((part, False) for part in e.args)
+    return list(found)
 
 
 def symbols_of(dim: Dim) -> frozenset[Any]:
@@ -183,8 +289,31 @@ def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
     direct = values.get(dim)
     if direct is not None:
         return direct
-    used = {s: values[s] for s in symbols_of(dim) if s in values}
-    return _plain(sympy.expand(dim.xreplace({k: sympy.sympify(v) for k, v in used.items()}))) if used else dim
+    used = [s for s in symbols_of(dim) if s in values]
+    if not used:
+        return dim
+    known: dict[Any, Dim] = {s: values[s] for s in used}
+    for e in _inside(dim):
+        if e not in known:
+            changed = any(known[part] is not part for part in e.args)
+            known[e] = _rebuilt(e, known) if changed else _plain(e)
+    return known[dim]
+
+
+def _rebuilt(e: Any, known: Mapping[Any, Dim]) -> Dim:
+    parts = [known[part] for part in e.args]
+    if e.is_Add:
+        return reduce(add, parts)
+    if e.is_Mul:
+        return reduce(mul, parts)
+    if isinstance(e, (sympy.Max, sympy.Min)):
+        return reduce(maximum if isinstance(e, sympy.Max) else minimum, parts)
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        return product([parts[0]] * int(e.exp))
+    if isinstance(e, sympy.floor):
+        top, bottom = quotient(e.args[0])
+        return floordiv(substitute(top, known), substitute(bottom, known))
+    return _plain(e.func(*parts))
 
 
 def evaluate(dim: Dim, values: Mapping[Any, int]) -> int:
@@ -192,11 +321,131 @@ def evaluate(dim: Dim, values: Mapping[Any, int]) -> int:
     if type(dim) is int:
         return dim
     direct = values.get(dim)
-    return direct if direct is not None else int(dim.xreplace({k: sympy.Integer(v) for k, v in values.items()}))
+    if direct is not None:
+        return int(direct)
+    symbols, function = _single(dim)
+    missing = [s for s in symbols if s not in values]
+    if missing:
+        raise ValueError(f"the value of {show(missing[0])} is not known, which the dim {show(dim)} depends on")
+    return function([values[s] for s in symbols])[0]
+
+
+@lru_cache(maxsize=65536)
+def _single(dim: Any) -> tuple[tuple[Any, ...], Callable[[Sequence[int]], tuple[int, ...]]]:
+    symbols = tuple(_symbols(dim))
+    return symbols, compile((dim,), symbols)
+
+
+def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """A function from the values of ``symbols``, in order, to the values of all of ``exprs``.
+
+    It is plain Python over whole numbers, in which every part that expressions share is computed once.
+
+    Raises
+    ------
+    ValueError
+        If an expression depends on a symbol that is not among ``symbols``.
+
+    Examples
+    --------
+    >>> n = new_symbol("n")
+    >>> compile((add(n, 1), 7, floordiv(n, 2)), (n,))([5])
+    (6, 7, 2)
+    """
+    distinct: dict[Any, int] = {}
+    places = [distinct.setdefault(e, len(distinct)) for e in exprs]
+    body, names = _statements(distinct, symbols)
+    text = "\n ".join(["def function(v):", *body, f"return ({''.join(name + ', ' for name in names)})"])
+    scope: dict[str, Any] = {}
+    exec(builtins.compile(text, "<dims>", "exec"), scope)
+    function = scope["function"]
+    if len(distinct) == len(places):
+        return function
+    if len(places) == 1:
+        return function
+    gather = itemgetter(*places)
+    return lambda values: gather(function(values))
+
+
+def _statements(exprs: Iterable[Dim], symbols: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """Assignments that compute every part of ``exprs`` once, and the names of ``exprs``. Nothing is nested."""
+    position = {s: k for k, s in enumerate(symbols)}
+    names: dict[Any, str] = {}
+    lines: list[str] = []
+    stack = [e for e in exprs if type(e) is not int][::-1]
+    while stack:
+        e = stack[-1]
+        if e in names:
+            stack.pop()
+        elif e.is_Integer:
+            names[stack.pop()] = f"({int(e)})"
+        elif e.is_Symbol:
+            if e not in position:
+                raise ValueError(f"the value of {show(e)} is not known, on which a dim depends")
+            names[stack.pop()] = f"a{position[e]}"
+            lines.append(f"a{position[e]} = int(v[{position[e]}])")
+        else:
+            form, parts = _operation(e)
+            waiting = [p for p in parts if p not in names]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            lines.append(f"t{len(names)} = {form([names[p] for p in parts])}")
+            names[stack.pop()] = f"t{len(names)}"
+    return lines, [f"({e})" if type(e) is int else names[e] for e in exprs]
+
+
+def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
+    """How Python computes ``e`` from parts."""
+    if e.is_Add:
+        return " + ".join, e.args
+    if e.is_Mul:
+        top, bottom = quotient(e)
+        return (" * ".join, e.args) if bottom == 1 else ("//".join, (top, bottom))
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        return " ** ".join, e.args
+    if isinstance(e, sympy.floor):
+        return "//".join, quotient(e.args[0])
+    if isinstance(e, sympy.ceiling):
+        return (lambda names: f"-(-{names[0]}//{names[1]})"), quotient(e.args[0])
+    if isinstance(e, sympy.Mod):
+        return " % ".join, e.args
+    if isinstance(e, (sympy.Max, sympy.Min)):
+        name = "max" if isinstance(e, sympy.Max) else "min"
+        return (lambda names: f"{name}({', '.join(names)})"), e.args
+    if isinstance(e, sympy.Abs):
+        return (lambda names: f"abs({names[0]})"), e.args
+    raise TypeError(f"a dim of a form that has no code: {e!r}")
+
+
+@lru_cache(maxsize=65536)
+def quotient(x: Any) -> tuple[Any, Any]:
+    """``x`` as one fraction of expressions with whole coefficients: its numerator and its denominator."""
+    terms = [term.as_numer_denom() for term in sympy.Add.make_args(x)]
+    if len(terms) == 1:
+        return terms[0]
+    return sympy.fraction(sympy.together(x)) if any(bottom != 1 for _, bottom in terms) else (x, sympy.Integer(1))
+
+
+LONGEST = 40
+"""Operations that a message writes out; longer dims are named by their symbols."""
+
+
+@lru_cache(maxsize=65536)
+def _written_size(dim: Any) -> int:
+    """How many symbols, numbers and operations the text of a dim has."""
+    sizes: dict[Any, int] = {}
+    for e in _inside(dim):
+        sizes[e] = 1 + sum(sizes[part] for part in e.args)
+    return sizes[dim]
 
 
 def show(dim: Dim) -> str:
     """A dim as an error message writes it: symbols by their plain names."""
+    if type(dim) is int:
+        return str(dim)
+    if isinstance(dim, sympy.Basic) and _written_size(dim) > LONGEST:
+        return f"f({', '.join(sorted(map(show, symbols_of(dim))))})"
     return re.sub(r"\b_", "", str(dim))
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from symc.errors import ShapeError, SourceLocation, blamed, blaming, located
 from symc.graph import dims
 
-__all__ = ["Guard", "collecting", "require_equal"]
+__all__ = ["Guard", "collecting", "require_equal", "state_guard"]
 
 
 class Guard(NamedTuple):
@@ -46,6 +46,13 @@ def collecting() -> Iterator[list[Guard]]:
         _collector.reset(token)
 
 
+def state_guard(guard: Guard) -> None:
+    """Hand a guard to whoever collects them."""
+    found = _collector.get()
+    if found is not None:
+        found.append(guard)
+
+
 def require_equal(
     left: dims.Dim,
     right: dims.Dim,
@@ -74,7 +81,5 @@ def require_equal(
         tell = message if callable(message) else partial(located, message, operands, repair)
         if verdict is False:
             raise ShapeError(tell())
-        found = _collector.get()
-        if found is not None:
-            found.append(Guard(left, right, tell, blamed()))
+        state_guard(Guard(left, right, tell, blamed()))
     return right if type(right) is int else left

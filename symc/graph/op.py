@@ -4,7 +4,7 @@ A ``Record`` states a primitive's name, its typing rule ``infer``, its gradient 
 becomes loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a record with its
 attributes fixed, such as the axes of a sum. Nothing about a primitive stands anywhere else.
 
-How an op becomes loops is one of six forms:
+How an op becomes part of a program is one of these forms:
 
 ``Pointwise``
     an element of the output is an expression of the inputs' elements at the same index;
@@ -19,7 +19,11 @@ How an op becomes loops is one of six forms:
 ``LibraryCall``
     a library call (GEMM, convolution, ...), named in ``symc.loops.calls``;
 ``Loops``
-    statements written out, for what fits none of these: scatters, running sums, concatenation.
+    statements written out, for what fits none of these: scatters, running sums, concatenation;
+``HostCall``
+    a function of NumPy arrays that Python runs in mid-program;
+``Structured``
+    nodes of the program: loops and branches around the graphs that the op holds as bodies.
 
 An op with ``decompose`` instead of ``lower`` is composite: a graph of other ops, put in its place by the compiler after
 the rules that know it by name have had their turn.
@@ -39,8 +43,8 @@ from symc.graph.variables import Apply, Variable
 from symc.loops.expr import Expr
 
 __all__ = [
-    "RECORDS", "ZERO", "Arg", "Axes", "Case", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise", "Record",
-    "Reduction", "View", "record",
+    "RECORDS", "ZERO", "Arg", "Axes", "Case", "HostCall", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise",
+    "Record", "Reduction", "Structured", "View", "record",
 ]  # fmt: skip
 
 Read = Callable[[int, Sequence[Expr]], Expr]
@@ -95,7 +99,29 @@ class Reduction:
 
 @dataclass(frozen=True)
 class View:
-    """The same elements in the same order under the output's shape."""
+    """The input's elements in the same flat order under the output's shape, from element ``offset(node)`` on."""
+
+    offset: Callable[[Apply], Any] | None = None
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """Python computes it in mid-program: ``call(op, *arrays)``, by default the record's ``numpy``.
+
+    Whatever it raises ends the call, told which op it was, on which operands, and where that was built.
+    """
+
+    call: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Structured:
+    """``build(node, scope)`` adds nodes to the program: loops and branches around the op's bodies.
+
+    See ``symc.compiler.lowering.program.Scope``.
+    """
+
+    build: Callable[[Apply, Any], None]
 
 
 @dataclass(frozen=True)
@@ -162,7 +188,7 @@ class Case:
     rtol: float | None = None
 
 
-Lowering = Pointwise | Axes | Indexed | Reduction | View | LibraryCall | Loops
+Lowering = Pointwise | Axes | Indexed | Reduction | View | LibraryCall | Loops | HostCall | Structured
 
 RECORDS: dict[str, Record] = {}
 
@@ -188,6 +214,18 @@ class Record:
         ``specialise(op, inputs, types)`` gives a variable that no longer needs inputs read for their shape alone.
     cases : callable
         Gives the list of ``Case``.
+    commutative : bool
+        The order of the inputs makes no difference.
+    upper : callable or None
+        ``upper(op, inputs)`` is a dim that the value of the output, a whole number, cannot exceed.
+    fallible : bool
+        A call may end with an error here, so it runs before anything that the caller can see is written.
+    effect : {"none", "random", "ordered"}
+        Ordered ops are never merged and keep their order.
+    bodies : tuple of str
+        The attributes that hold a ``Body``.
+    body_types : callable or None
+        ``body_types(op, inputs, attribute)`` gives the types of that body's inputs.
     """
 
     name: str
@@ -200,6 +238,11 @@ class Record:
     cases: Callable[[], list[Case]] = field(default=list)
     commutative: bool = False
     same_at_zero: bool = False
+    upper: Callable[[Op, Sequence[Variable]], Any] | None = None
+    fallible: bool = False
+    effect: str = "none"
+    bodies: tuple[str, ...] = ()
+    body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
 
 
 def record(name: str, **facts: Any) -> Record:

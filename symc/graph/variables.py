@@ -17,6 +17,7 @@ from symc.errors import DTypeError, ShapeError, SourceLocation, here
 from symc.graph.dtypes import as_dtype
 from symc.graph.types import TensorType
 from symc.runtime.storage import Storage
+from symc.runtime.turns import taken
 
 if TYPE_CHECKING:
     from symc.graph.op import Op
@@ -172,9 +173,10 @@ class SharedVariable(Variable):
         With ``return_internal_type=True`` too, a value that lies on a device stays there: the result is the device's
         own array.
         """
-        if return_internal_type and self.storage.remote is not None:
-            return self.storage.remote if borrow else self.storage.remote.copy()
-        return self.storage.array if borrow else self.storage.array.copy()
+        with taken([self.storage.turn], []):
+            if return_internal_type and self.storage.remote is not None:
+                return self.storage.remote if borrow else self.storage.remote.copy()
+            return self.storage.array if borrow else self.storage.array.copy()
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value.
@@ -194,13 +196,15 @@ class SharedVariable(Variable):
         array = convert_value(new_value, self.type, f"set_value of {self.name or 'a shared variable'}", self.strict)
         if not borrow and np.shares_memory(array, np.asarray(new_value)):
             array = array.copy()
-        self.storage.array = _owned(array)
-        self.storage.version += 1
+        with taken([], [self.storage.turn]):
+            self.storage.array = _owned(array)
+            self.storage.version += 1
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
-        self.storage.array = np.zeros(self.storage.shape, self.dtype)
-        self.storage.version += 1
+        with taken([], [self.storage.turn]):
+            self.storage.array = np.zeros(self.storage.shape, self.dtype)
+            self.storage.version += 1
 
     def clone(self) -> SharedVariable:
         """A variable over the same storage, with a ``default_update`` of its own."""

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 
 from symc.loops.calls import CALLS
 from symc.loops.expr import FUNCTIONS, Expr, parts
-from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Program, Statement, Store
+from symc.loops.ir import (
+    Accumulate,
+    Alloc,
+    Barrier,
+    Call,
+    For,
+    Host,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Program,
+    Statement,
+    Store,
+)
 
 __all__ = ["IRError", "check", "check_kernel"]
 
@@ -22,6 +36,9 @@ def check(program: Program) -> None:
     """Check every kernel, and that steps bind as many buffers and dims, of the right dtypes, as their kernels name."""
     seen: set[int] = set()
     for step in program.steps:
+        if isinstance(step, Host):
+            _check_host(program, step)
+            continue
         kernel = step.kernel
         if len(step.buffers) != len(kernel.buffers) or len(step.dims) != kernel.dims:
             bound = f"bound to {len(step.buffers)} buffers and {len(step.dims)} dims"
@@ -37,6 +54,17 @@ def check(program: Program) -> None:
         if id(kernel) not in seen:
             seen.add(id(kernel))
             check_kernel(kernel)
+
+
+def _check_host(program: Program, step: Host) -> None:
+    if not len(step.refs) == len(step.shapes) == len(step.dtypes):
+        raise IRError(f"{step.name}: {len(step.refs)} arrays, {len(step.shapes)} shapes, {len(step.dtypes)} dtypes")
+    for number, dtype in zip(step.buffers, step.dtypes):
+        if program.buffers[number].dtype != dtype:
+            raise IRError(f"{step.name}: buffer {program.buffers[number].name} is not of dtype {dtype}")
+    for number in step.writes:
+        if program.buffers[number].role in ("input", "constant", "shared"):
+            raise IRError(f"{step.name}: writes {program.buffers[number].name}, which is not the program's to write")
 
 
 def check_kernel(kernel: Kernel) -> None:

@@ -1,7 +1,9 @@
 """The loop IR: nine statements, kernels made of them, and programs made of kernels.
 
-A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to the buffers and dims
-of the program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
+A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to memory and dims of the
+program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
+
+A program is a tree: steps, loops and branches around them, dims bound to values in mid-program, calls into Python.
 
 Loops of kind ``"parallel"`` have independent iterations and may run in any order or at once, as may parallel loops
 right inside them; ``"simd"`` loops are innermost and may run as vectors: their iterations are independent except for
@@ -11,15 +13,17 @@ free, but iterations may meet at positions that were read from memory; ``"serial
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from symc.graph.dims import Dim
 from symc.loops.expr import Expr
 
 __all__ = [
-    "Accumulate", "Alloc", "Barrier", "Buffer", "Call", "For", "If", "Kernel", "Let", "Load", "Program", "Statement",
-    "Step", "Store",
+    "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Check", "For", "Host", "If", "Kernel", "Let",
+    "Load", "Loop", "Node", "Program", "Ref", "Statement", "Step", "Store", "walk",
 ]  # fmt: skip
 
 
@@ -139,21 +143,133 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Ref:
+    """Memory of a program buffer from element ``offset`` on, a dim over the program's symbols and loop indices."""
+
+    buffer: int
+    offset: Dim = 0
+
+
+@dataclass(frozen=True)
 class Step:
-    """One run of a kernel: which program buffers and dims it gets."""
+    """One run of a kernel: which memory and dims it gets.
+
+    A step that writes the status buffer may store the number of a message there, which ends the call.
+    """
 
     kernel: Kernel
-    buffers: tuple[int, ...]
+    refs: tuple[Ref, ...]
     dims: tuple[Dim, ...]
     locations: tuple[Any, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it computes."""
+        return self.kernel.name
+
+    @property
+    def buffers(self) -> tuple[int, ...]:
+        """The program buffers bound to ``b0``, ``b1``, ..."""
+        return tuple(r.buffer for r in self.refs)
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        """The program buffers that it writes."""
+        return tuple(self.refs[k].buffer for k in sorted(self.kernel.writes))
+
+
+@dataclass(frozen=True)
+class Host:
+    """Hand arrays to Python: ``callback(outputs, inputs)`` writes the former, given NumPy arrays.
+
+    ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` say how each is seen. An exception that the
+    callback raises ends the call and reaches the caller.
+    """
+
+    name: str
+    callback: Callable[[Sequence[Any], Sequence[Any]], None]
+    refs: tuple[Ref, ...]
+    outputs: int
+    shapes: tuple[tuple[Dim, ...], ...]
+    dtypes: tuple[str, ...]
+    locations: tuple[Any, ...] = ()
+
+    @property
+    def dims(self) -> tuple[Dim, ...]:
+        """All dims of its arrays, one after another."""
+        return tuple(d for shape in self.shapes for d in shape)
+
+    @property
+    def buffers(self) -> tuple[int, ...]:
+        """The program buffers that it sees."""
+        return tuple(r.buffer for r in self.refs)
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        """The program buffers that it writes."""
+        return self.buffers[: self.outputs]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Run ``body`` for ``index`` = 0 .. ``count`` - 1, until the bool at ``until`` is true after an iteration.
+
+    ``index`` is a symbol that offsets, dims and counts inside may use. ``done``, if given, is a symbol that holds the
+    number of iterations that ran, from the end of the loop on.
+    """
+
+    index: Any
+    count: Dim
+    body: tuple[Node, ...]
+    until: Ref | None = None
+    done: Any = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Run ``then`` if the bool at ``condition`` is true, else ``otherwise``."""
+
+    condition: Ref
+    then: tuple[Node, ...]
+    otherwise: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Make ``symbol`` the value of the whole number at ``source``, of dtype ``dtype``.
+
+    With a ``bound``, memory for what depends on the symbol was laid out for that value; without one, the program
+    falls into segments here, and memory of the next one is laid out once the value is known.
+    """
+
+    symbol: Any
+    source: Ref
+    dtype: str
+    bound: Dim | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """End the call with message number ``code`` unless ``left`` equals ``right`` (with ``least``: is at least)."""
+
+    left: Dim
+    right: Dim
+    code: int
+    least: bool = False
+
+
+Node = Step | Host | Loop | Branch | Bind | Check
 
 
 @dataclass
 class Buffer:
     """An array of a program.
 
-    ``role`` is ``"input"``, ``"shared"``, ``"constant"``, ``"output"`` or ``"temp"``; ``slot`` is its position among
-    the buffers of that role. ``alias`` is the buffer whose memory it shares, or -1.
+    ``role`` is ``"input"``, ``"shared"``, ``"constant"``, ``"output"``, ``"update"``, ``"status"`` or ``"temp"``;
+    ``slot`` is its position among the buffers of that role. ``alias`` is the buffer whose memory it shares, or -1.
+    ``first`` and ``last`` are the numbers of the steps between which a temporary holds its value. ``room`` is the
+    number of elements to reserve, where that differs from the product of ``shape``, and ``segment`` the one that lays
+    it out.
     """
 
     name: str
@@ -166,18 +282,55 @@ class Buffer:
     last: int = 0
     location: Any = None
     data: Any = None
+    room: Dim | None = None
+    segment: int = 0
 
 
 @dataclass
 class Program:
-    """What a back end gets: buffers, the symbols a call binds, and the steps in order.
+    """What a back end gets: buffers, symbols, and a tree of steps.
 
-    ``notes`` is where a back end's functions leave word for one another.
+    ``symbols`` are all that dims and offsets use: the first ``given`` of them are known when a call begins (axes of
+    arguments), the others are bound or are indices of loops. ``updated`` are the slots of the shared variables that a
+    call overwrites. ``notes`` is where a back end's functions leave word for one another.
     """
 
     name: str
     buffers: list[Buffer]
     symbols: tuple[Any, ...]
-    steps: list[Step]
+    body: tuple[Node, ...]
     messages: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    given: int = 0
+    updated: tuple[int, ...] = ()
+
+    @cached_property
+    def steps(self) -> tuple[Step | Host, ...]:
+        """Every step of the tree, in the order of the text: what profiles and lifetimes number."""
+        return tuple(n for n in walk(self.body) if isinstance(n, (Step, Host)))
+
+    @cached_property
+    def segments(self) -> tuple[tuple[Node, ...], ...]:
+        """The body cut behind each ``Bind`` without a bound."""
+        found: list[list[Node]] = [[]]
+        bound = False
+        for node in self.body:
+            if isinstance(node, Bind) and node.bound is None:
+                bound = True
+            elif bound and not isinstance(node, (Bind, Check)):
+                found.append([])
+                bound = False
+            found[-1].append(node)
+        return tuple(tuple(nodes) for nodes in found)
+
+
+def walk(body: Sequence[Node]) -> Iterator[Node]:
+    """Every node of a tree, each before what is inside it."""
+    stack = list(body)[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, Loop):
+            stack.extend(node.body[::-1])
+        elif isinstance(node, Branch):
+            stack.extend((*node.then, *node.otherwise)[::-1])

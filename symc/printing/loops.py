@@ -13,14 +13,20 @@ from symc.loops.ir import (
     Accumulate,
     Alloc,
     Barrier,
+    Bind,
+    Branch,
     Buffer,
     Call,
+    Check,
     For,
+    Host,
     If,
     Kernel,
     Let,
     Load,
+    Node,
     Program,
+    Ref,
     Statement,
     Step,
     Store,
@@ -47,14 +53,53 @@ def program_text(program: Program) -> Iterator[str]:
     yield "  steps"
     kernels: dict[int, str] = {}
     distinct: list[Kernel] = []
-    for k, step in enumerate(program.steps):
-        if id(step.kernel) not in kernels:
+    for step in program.steps:
+        if isinstance(step, Step) and id(step.kernel) not in kernels:
             kernels[id(step.kernel)] = f"K{len(distinct)}"
             distinct.append(step.kernel)
-        yield f"    {k:<3} {kernels[id(step.kernel)]}({_arguments(step)})  {step.kernel.name}{_lines(step)}"
+    numbers = {id(step): k for k, step in enumerate(program.steps)}
+    for number, nodes in enumerate(program.segments):
+        if number:
+            yield f"    segment {number}: memory is laid out for the values bound"
+        yield from _tree(program, nodes, numbers, kernels, "")
     for kernel in distinct:
         yield ""
         yield from kernel_text(kernel, kernels[id(kernel)])
+
+
+def _tree(
+    program: Program, nodes: Sequence[Node], numbers: dict[int, int], kernels: dict[int, str], pad: str
+) -> Iterator[str]:
+    """The nodes of a program, a line each, with what is inside them indented."""
+    for node in nodes:
+        number = f"    {numbers.get(id(node), ''):<3} {pad}"
+        if isinstance(node, Step):
+            yield f"{number}{kernels[id(node.kernel)]}({_arguments(node)})  {node.name}{_lines(node)}"
+        elif isinstance(node, Host):
+            outs, ins = node.refs[: node.outputs], node.refs[node.outputs :]
+            told = f"{', '.join(map(_ref, outs))} = python {node.name}({', '.join(map(_ref, ins))})"
+            yield f"{number}{told}{_lines(node)}"
+        elif isinstance(node, Bind):
+            limit = "" if node.bound is None else f", at most {show(node.bound)}"
+            yield f"{number}{show(node.symbol)} = {_ref(node.source)}{limit}"
+        elif isinstance(node, Check):
+            sign = ">=" if node.least else "=="
+            yield f"{number}check {show(node.left)} {sign} {show(node.right)}, else message {node.code}"
+        elif isinstance(node, Branch):
+            yield f"{number}if {_ref(node.condition)}"
+            yield from _tree(program, node.then, numbers, kernels, pad + "  ")
+            if node.otherwise:
+                yield f"{number}else"
+                yield from _tree(program, node.otherwise, numbers, kernels, pad + "  ")
+        else:
+            until = "" if node.until is None else f" until {_ref(node.until)}"
+            done = "" if node.done is None else f", {show(node.done)} of them"
+            yield f"{number}for {show(node.index)} < {show(node.count)}{until}{done}"
+            yield from _tree(program, node.body, numbers, kernels, pad + "  ")
+
+
+def _ref(ref: Ref) -> str:
+    return f"B{ref.buffer}" if type(ref.offset) is int and ref.offset == 0 else f"B{ref.buffer}[{show(ref.offset)}:]"
 
 
 def _memory(b: Buffer) -> str:
@@ -64,12 +109,12 @@ def _memory(b: Buffer) -> str:
 
 
 def _arguments(step: Step) -> str:
-    buffers = ", ".join(f"B{n}" for n in step.buffers)
+    buffers = ", ".join(map(_ref, step.refs))
     sizes = ", ".join(show(d) for d in step.dims)
     return f"{buffers}; {sizes}" if sizes else buffers
 
 
-def _lines(step: Step) -> str:
+def _lines(step: Step | Host) -> str:
     found = dict.fromkeys(f"{os.path.basename(t.filename)}:{t.line}" for t in step.locations)
     return f"  # {', '.join(found)}" if found else ""
 

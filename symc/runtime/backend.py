@@ -11,47 +11,53 @@ A back end is a module found through the entry-point group ``symc.backends`` wit
     something that runs it; with ``timed`` it has an attribute ``times``, a float64 array to which every call adds the
     seconds that each of the program's steps took.
 
-An ``Executable`` is called as ``executable(arrays, dims)``: ``arrays`` holds one array for each buffer of the program
-that is no temporary and no alias, None for the others, and ``dims`` the values of ``program.symbols``. It returns 0, or
-the number (counted from 1) of the entry of ``program.messages`` that describes what went wrong.
+An ``Executable`` is called as ``executable(arrays, dims, provide)``: ``arrays`` holds one array per buffer of the
+program that is an argument, shared variable or constant, None for the others, and ``dims`` the values of the symbols
+``program.symbols[:program.given]``. ``provide(number, shape)`` gives the memory of a result or update when its size is
+known. It returns a status and the values of all symbols. The status is 0, or the number (counted from 1) of the entry
+of ``program.messages`` that describes what went wrong, or ``-k - 1`` if buffer ``k`` would get a negative size. What a
+``Host`` callback raises passes through.
 
 Six more things are optional. ``target`` is a ``symc.compiler.target.Target`` for which loops are shaped. ``space() ->
 Space`` gives the memory in which the code finds shared variables and leaves its results, where that is not the host's
 (``symc.runtime.storage``); arguments and constants may lie in the host's memory all the same. ``unavailable() -> str |
-None`` says why the back end cannot work here, and what to install. ``launch(executable, slow, as_list)`` gives a
+None`` says why the back end cannot work here, and what to install. ``launch(executable, slow, fail, as_list)`` gives a
 faster way to call a function, or None: an object whose ``call`` takes the arguments and hands those that it is not
-prepared for to
-``slow``, which prepares it with ``prepare(symbols, shapes, arrays)`` after each call of its own. ``examine()`` gives
-the ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise. ``footprint(executable, dims)``
-gives the ``symc.runtime.memory_estimate.Memory`` that a call with these dims takes beside its arrays; it runs nothing.
+prepared for to ``slow``, which prepares it with ``prepare(symbols, arrays, values)`` after each call of its own; a
+call that ends with a status is never run again but handed to ``fail(status, arguments)``. ``examine()`` gives the
+``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise. ``footprint(executable, values)``
+gives the ``symc.runtime.memory_estimate.Memory`` that a call with these values of all symbols takes beside its arrays;
+it runs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
-
-import numpy as np
 
 from symc.config import config
 from symc.errors import CompileError
 from symc.loops.ir import Program
 
-__all__ = ["Backend", "Executable", "available", "load_backend", "name_of"]
+__all__ = ["Backend", "Executable", "Provide", "available", "load_backend", "name_of"]
 
 _ALIASES = {"": "c", "cpu": "c", "gpu": "cuda"}
 _SHIPPED = {"c": "symc_backends.c", "cuda": "symc_backends.cuda", "interp": "symc_backends.interp"}
 """Where the back ends of this distribution live, for a source tree that was put on the path without being installed."""
 
 
+Provide = Callable[[int, "tuple[int, ...]"], Any]
+"""``provide(number, shape)`` gives memory for the result or update that the program's buffer ``number`` is."""
+
+
 class Executable(Protocol):
     """What ``run`` gives."""
 
-    def __call__(self, arrays: Sequence[np.ndarray | None], dims: Sequence[int]) -> int: ...
+    def __call__(self, arrays: Sequence[Any], dims: Sequence[int], provide: Provide) -> tuple[int, Sequence[int]]: ...
 
 
 class Backend(Protocol):

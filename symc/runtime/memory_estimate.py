@@ -5,6 +5,7 @@ All sizes are bytes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from symc.compiler.memory_plan import ALIGN
+from symc.compiler.shape_specialisation import symbols_in
 from symc.errors import OutOfMemoryError, SourceLocation, located
-from symc.graph import Variable, dims, graph_inputs
-from symc.loops.ir import Buffer, Step
+from symc.graph import Variable, dims, graph_inputs, toposort
+from symc.graph.evaluate import evaluate
+from symc.loops.ir import Bind, Buffer, Step, walk
 from symc.runtime.arguments import MISSING
 from symc.runtime.storage import HOST
 
 if TYPE_CHECKING:
     from symc.runtime.function import Function
-    from symc.runtime.specialisation import Plan
+    from symc.runtime.specialisation import Plan, Specialisation
 
 __all__ = ["Memory", "MemoryEstimate", "TensorMemory", "explained", "memory_estimate"]
 
@@ -148,11 +151,32 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
             raise TypeError(located(f"memory_estimate: {f.name}() has no such input", [key]))
         values[f.inputs.index(key)] = named[key]
     values = f.bind(values, {key: value for key, value in named.items() if not isinstance(key, Variable)})
-    decisive = set(graph_inputs(list(core.specialised.values.values())))
+    decisive = set(graph_inputs(core.specialised.values))
     arrays = [
         _stand_in(f, k, value, core.specialised.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)
     ]
-    return _estimate(core.plan(arrays))
+    return _estimate(core.plan(arrays), _values(core, arrays))
+
+
+def _values(core: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
+    """The values of all symbols, those that the program would compute included; indices of loops are 0."""
+    known: dict[Any, int] = dict(core.plan(arrays).symbols)
+    given = {core.specialised.sources[v]: np.asarray(a) for v, a in zip(core.owner.inputs, arrays)}
+    given |= {core.specialised.sources[s]: s.storage.array for s in core.shared}
+    waiting = dict(zip(core.specialised.symbols, core.specialised.values))
+    bounded = {n.symbol: n.bound for n in walk(core.program.body) if isinstance(n, Bind) and n.bound is not None}
+    while waiting:
+        for symbol, v in list(waiting.items()):
+            bound = bounded.get(symbol)
+            needs = symbols_in(node.op.attrs.values() for node in toposort([v])) if bound is None else set()
+            if bound is not None and dims.symbols_of(bound) <= known.keys():
+                known[symbol] = dims.evaluate(bound, known)
+            elif bound is None and needs <= known.keys():
+                known[symbol] = int(evaluate([v], given, known)[0])
+            else:
+                continue
+            del waiting[symbol]
+    return {s: known.get(s, 0) for s in core.program.symbols} | known
 
 
 def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
@@ -181,14 +205,19 @@ def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
     return tuple(map(int, value.shape)) if hasattr(value, "shape") else None
 
 
-def _estimate(plan: Plan, plain: bool = False) -> MemoryEstimate:
+def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> MemoryEstimate:
     """``plain`` does without the back end."""
     core = plan.core
     owner, buffers = core.owner, core.program.buffers
-    known = [tuple(int(dims.evaluate(d, plan.symbols)) for d in b.shape) for b in buffers]
-    sizes = [int(np.prod(s, dtype="int64")) * np.dtype(b.dtype).itemsize for s, b in zip(known, buffers)]
+    known = [tuple(int(dims.evaluate(d, symbols)) for d in b.shape) for b in buffers]
+    rooms = [math.prod(s) if b.room is None else int(dims.evaluate(b.room, symbols)) for s, b in zip(known, buffers)]
+    sizes = [n * np.dtype(b.dtype).itemsize for n, b in zip(rooms, buffers)]
     offered = None if plain else getattr(owner.backend, "footprint", None)
-    memory: Memory = _plain(buffers, sizes) if offered is None else offered(core.executable, plan.dims)
+    memory: Memory = (
+        _plain(buffers, sizes)
+        if offered is None
+        else offered(core.executable, [symbols[s] for s in core.program.symbols])
+    )
     rows: list[TensorMemory] = []
     added = 0
     for k, b in enumerate(buffers):
@@ -211,7 +240,7 @@ def _estimate(plan: Plan, plain: bool = False) -> MemoryEstimate:
     parts["rounding"] = blocks - arrays + working - memory.arena - scratch
     rows += _fullest(buffers, sizes, known, len(core.program.steps))
     rows += [
-        TensorMemory(n, step.kernel.name, "", (), "scratch", step.locations[0] if step.locations else None)
+        TensorMemory(n, step.name, "", (), "scratch", step.locations[0] if step.locations else None)
         for step, n in memory.scratch
     ]
     tensors = tuple(sorted((r for r in rows if r.bytes), key=lambda r: -r.bytes))
@@ -242,14 +271,15 @@ def _fullest(
     ]
 
 
-def explained(problem: MemoryError, plan: Plan) -> MemoryError:
+def explained(problem: MemoryError, plan: Plan, arrays: Sequence[Any]) -> MemoryError:
     """The error of a call that found too little memory, told what the function holds and what could be done."""
     core = plan.core
     text = str(problem) or "there is too little memory"
+    symbols = _values(core, arrays)
     try:
-        estimate = _estimate(plan)
+        estimate = _estimate(plan, symbols)
     except Exception:  # so little is left that not even this can be found out
-        estimate = _estimate(plan, plain=True)
+        estimate = _estimate(plan, symbols, plain=True)
     if core.space is HOST:
         text += f"; {_host_state()}"
     lines = [f"{core.owner.name}(): {text}", f"  the call needs {_human(estimate.peak)}; most of it goes to"]

@@ -7,6 +7,7 @@ each call.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from symc.errors import SourceLocation
 from symc.graph import dims
 from symc.loops.expr import FUNCTIONS, Expr, parts
-from symc.loops.ir import Program, Step
+from symc.loops.ir import Bind, Branch, Host, Loop, Node, Program, Step
 
 __all__ = ["Profile", "Row", "costs"]
 
@@ -64,7 +65,7 @@ class Row:
 _counting = threading.Lock()
 
 
-class Record:
+class Samples:
     """The measurements of one piece of compiled code."""
 
     def __init__(self, program: Program, times: np.ndarray) -> None:
@@ -107,11 +108,11 @@ class Profile:
         self.name = name
         self.seconds = 0.0
         self.compile_seconds = 0.0
-        self._records: list[Record] = []
+        self._records: list[Samples] = []
 
-    def open(self, program: Program, times: np.ndarray) -> Record:
+    def open(self, program: Program, times: np.ndarray) -> Samples:
         """Start measuring ``program``, whose executable adds up the seconds of each step in ``times``."""
-        made = Record(program, times)
+        made = Samples(program, times)
         self._records.append(made)
         return made
 
@@ -138,7 +139,7 @@ class Profile:
         """One ``Row`` a step, the slowest first."""
         total = self.kernel_seconds or 1.0
         rows = [
-            Row(s.kernel.name, r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
+            Row(s.name, r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
             for r in self._records
             for s, t, b, f in zip(r.program.steps, r.times, r.bytes, r.flops)
         ]
@@ -181,13 +182,38 @@ class Profile:
         return f"<profile of {self.name}: {self.calls} calls, {_duration(self.seconds)}>"
 
 
-def costs(steps: Sequence[Step], symbols: Mapping[Any, int]) -> tuple[list[int], list[int]]:
-    """Bytes moved and scalar operations done by each step, when the program's symbols have these values."""
-    moved, computed = [], []
-    for step in steps:
-        local = {f"n{k}": dims.evaluate(d, symbols) for k, d in enumerate(step.dims)}
-        moved.append(_number(step.kernel.bytes, local))
-        computed.append(_number(step.kernel.flops, local))
+def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list[int]]:
+    """Bytes moved and scalar operations done by each step, when the symbols of arguments' axes have these values.
+
+    A step in a loop counts once per iteration. Symbols that only the program knows count as their bounds, or as 1.
+    """
+    known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
+    moved: list[int] = []
+    computed: list[int] = []
+
+    def visit(nodes: Sequence[Node], times: int) -> None:
+        for node in nodes:
+            if isinstance(node, Step):
+                local = {f"n{k}": dims.evaluate(d, known) for k, d in enumerate(node.dims)}
+                moved.append(times * _number(node.kernel.bytes, local))
+                computed.append(times * _number(node.kernel.flops, local))
+            elif isinstance(node, Host):
+                sizes = [math.prod(dims.evaluate(d, known) for d in shape) for shape in node.shapes]
+                moved.append(times * sum(n * np.dtype(t).itemsize for n, t in zip(sizes, node.dtypes)))
+                computed.append(0)
+            elif isinstance(node, Bind) and node.bound is not None:
+                known[node.symbol] = dims.evaluate(node.bound, known)
+            elif isinstance(node, Loop):
+                count = max(dims.evaluate(node.count, known), 0)
+                known[node.index] = 0
+                visit(node.body, times * count)
+                if node.done is not None:
+                    known[node.done] = count
+            elif isinstance(node, Branch):
+                visit(node.then, times)
+                visit(node.otherwise, times)
+
+    visit(program.body, 1)
     return moved, computed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +11,22 @@ import numpy as np
 
 from symc.compiler.passes import compile_graph
 from symc.errors import GuardError, here, located
-from symc.graph import SharedVariable, Variable, dims, toposort
-from symc.graph.evaluate import evaluate
-from symc.loops.ir import Program
+from symc.graph import SharedVariable, Variable, dims
+from symc.loops.ir import Buffer, Check, Program, walk
 from symc.runtime.backend import Backend
 from symc.runtime.memory_estimate import explained
 from symc.runtime.profile import costs
+from symc.runtime.segments import Segments
 from symc.runtime.storage import HOST, Space
+from symc.runtime.turns import taken
 
 if TYPE_CHECKING:
     from symc.runtime.function import Function
 
-__all__ = ["Specialisation", "Plan"]
+__all__ = ["Plan", "Specialisation"]
+
+PLANS = 128
+"""Combinations of arguments' shapes that a function remembers."""
 
 
 class Specialisation:
@@ -37,13 +43,12 @@ class Specialisation:
         self.space: Space = HOST if make_space is None else make_space()
         self.text = backend.emit(self.program)
         if owner.profile is None:
-            self.record = None
+            self.samples = None
             self.executable = backend.run(backend.build(self.text), self.program)
         else:
             code = backend.build(self.text, timed=max(len(self.program.steps), 1))
             self.executable = backend.run(code, self.program, timed=True)
-            self.record = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
-        self.stages = _stages(self.specialised.values)
+            self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
         self.shared: list[SharedVariable] = []
         sources: list[Variable] = []
         for leaf, source in self.specialised.sources.items():
@@ -52,12 +57,26 @@ class Specialisation:
                 self.shared.append(leaf)
         self.shared_shapes = tuple(source.type.shape for source in sources)
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
-        self.update_slots = [slots[id(s.storage)] for s, _ in owner.updates]
         buffers = self.program.buffers
-        self.changed_in_place = [buffers[b.alias].slot for b in buffers if b.role == "update" and b.alias >= 0]
+        first = len(owner.outputs)
+        self.swapped = {
+            k: slots[id(owner.updates[b.slot - first][0].storage)]
+            for k, b in enumerate(buffers)
+            if b.role == "update" and b.alias < 0
+        }
+        self.overwritten = [buffers[k].slot for k in self.program.updated]
+        changed = {*self.overwritten, *self.swapped.values()}
+        self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
+        self.read_turns = [s.storage.turn for k, s in enumerate(self.shared) if k not in changed]
+        self.spare: dict[int, Any] = {}
+        self.cut = Segments(self.program).cut
+        self.shape_codes = {node.code for node in walk(self.program.body) if isinstance(node, Check)}
         self.fast = self._launch(backend)
-        self.plans: dict[Any, Plan] = {}
-        self.bound: dict[Any, dict[Any, int]] = {}
+        self.plans: OrderedDict[Any, Plan] = OrderedDict()
+        symbolic = [(b, axis, d) for b in buffers for axis, d in enumerate(b.shape) if type(d) is not int]
+        given = set(self.program.symbols[: self.program.given])
+        self.checked = [(b, axis, d) for b, axis, d in symbolic if dims.symbols_of(d) <= given]
+        self.evaluate_checked = dims.compile([d for *_, d in self.checked], self.program.symbols)
 
     def _launch(self, backend: Any) -> Any:
         """The back end's fast path for calls, where it has one and the function's arguments and results are plain."""
@@ -65,9 +84,9 @@ class Specialisation:
         make = getattr(backend, "launch", None)
         plain = owner.pattern == "single" or isinstance(owner.pattern, int)
         defaults = any(s.value is not None for s in owner.specs)
-        if make is None or not plain or defaults or owner.profile is not None or self.specialised.values:
+        if make is None or not plain or defaults or owner.profile is not None or self.swapped or self.cut:
             return None
-        fast = make(self.executable, owner._call, owner.pattern != "single")
+        fast = make(self.executable, owner._call, self.fail, owner.pattern != "single")
         if fast is not None:
             for shared in self.shared:
                 shared.storage.watch(fast)
@@ -76,72 +95,48 @@ class Specialisation:
     def run(self, arrays: list[Any]) -> list[Any]:
         """The results for these arguments, through the plan of their shapes."""
         plan = self.plan(arrays)
-        try:
-            results = plan.run(arrays)
-        except MemoryError as problem:
-            raise explained(problem, plan) from problem.__cause__
-        if self.record is not None:
-            self.record.add(*plan.costs)
+        with taken(self.read_turns, self.written_turns):
+            try:
+                results = plan.run(arrays)
+            except MemoryError as problem:
+                raise explained(problem, plan, arrays) from problem.__cause__
+        if self.samples is not None:
+            self.samples.add(*plan.costs)
         return results
 
+    def fail(self, status: int, arrays: Sequence[Any]) -> None:
+        """Raise the error of a call that ended with this status."""
+        kind = GuardError if status in self.shape_codes else IndexError
+        raise kind(f"{self.owner.name}(): {self.program.messages[status - 1]}\n{self.given(arrays)}")
+
+    def negative(self, b: Buffer, axis: int, size: int, arrays: Sequence[Any]) -> GuardError:
+        """The error of a buffer that would get a negative dim."""
+        text = f"{self.owner.name}(): {b.name} would have {size} on axis {axis}"
+        repair = "a dim cannot be negative: check the numbers that the shape is made from"
+        return GuardError(located(text, [], repair, b.location) + "\n" + self.given(arrays))
+
     def plan(self, arrays: Sequence[Any]) -> Plan:
-        """What arguments of these shapes need; of their elements, only scalars that serve as dims are read."""
-        key = tuple(a.shape for a in arrays)
-        if self.specialised.values:
-            key = (key, self._value_dims(key, arrays))
+        """What arguments of these shapes need."""
+        key = tuple([a.shape for a in arrays])
         plan = self.plans.get(key)
         if plan is None:
-            plan = Plan(self, arrays, dict(key[1]) if self.specialised.values else {})
-            if len(self.plans) > 256:
-                self.plans.clear()
+            plan = Plan(self, arrays)
+            while len(self.plans) >= PLANS:
+                self.plans.popitem(last=False)
             self.plans[key] = plan
         return plan
 
     def given(self, arrays: Sequence[np.ndarray]) -> str:
         """For messages: what the call got, and where it was called."""
-        named = [(v.name or f"input {k}", a) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
+        named = [(v.name or f"input {k}", np.asarray(a)) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
         parts = [f"{name}: {a.dtype}{a.shape}" for name, a in named]
         parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.shape}" for s in self.shared]
-        return f"  given: {', '.join(parts) or 'nothing'}\n  called at {here()}"
-
-    def _input_symbols(self, key: Any, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
-        """The symbols that stand for axes of the inputs, and their values in this call."""
-        found = self.bound.get(key)
-        if found is None:
-            found = {}
-            for v, array in zip(self.owner.inputs, arrays):
-                for dim, have in zip(self.specialised.sources[v].type.shape, array.shape):
-                    if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
-                        found.setdefault(dim, have)
-            if len(self.bound) > 256:
-                self.bound.clear()
-            self.bound[key] = found
-        return found
-
-    def _value_dims(self, key: Any, arrays: Sequence[np.ndarray]) -> tuple[tuple[Any, int], ...]:
-        """The values of the integer scalars that serve as dims."""
-        given = {self.specialised.sources[v]: np.asarray(a) for v, a in zip(self.owner.inputs, arrays)}
-        given |= {self.specialised.sources[s]: s.storage.array for s in self.shared}
-        symbols = dict(self._input_symbols(key, arrays))
-        for stage in self.stages:
-            found = evaluate([self.specialised.values[s] for s in stage], given, symbols)
-            symbols.update(zip(stage, (int(v) for v in found)))
-        return tuple((s, symbols[s]) for s in self.specialised.values)
+        shown = parts[:SHOWN] + ([f"and {len(parts) - SHOWN} more"] if len(parts) > SHOWN else [])
+        return f"  given: {', '.join(shown) or 'nothing'}\n  called at {here()}"
 
 
-def _stages(values: Mapping[Any, Variable]) -> list[list[Any]]:
-    """The symbols of dims that are values of scalars, those first which the scalars of others are computed with."""
-    needs: dict[Any, set[Any]] = {}
-    for symbol, v in values.items():
-        attrs = [d for node in toposort([v]) for d in (*node.op.attrs.get("shape", ()), node.op.attrs.get("dim", 0))]
-        needs[symbol] = {s for d in attrs for s in dims.symbols_of(d)} & values.keys() - {symbol}
-    stages: list[list[Any]] = []
-    done: set[Any] = set()
-    while len(done) < len(needs):
-        stages.append([s for s in needs if s not in done and needs[s] <= done])
-        assert stages[-1], "dims depend on one another in a circle"
-        done.update(stages[-1])
-    return stages
+SHOWN = 12
+"""Arrays that a message describes."""
 
 
 def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
@@ -154,21 +149,15 @@ def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
 
 
 class Plan:
-    """What one combination of shapes needs: values of the symbols, shapes of the outputs."""
+    """What one combination of shapes needs: the values of the symbols that follow from shapes."""
 
-    def __init__(self, core: Specialisation, arrays: Sequence[np.ndarray], values: dict[Any, int]) -> None:
+    def __init__(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> None:
         self.core = core
-        symbols: dict[Any, int] = dict(values)
-        self._bind_user_symbols(core, arrays, symbols)
-        symbols.update(core._input_symbols(tuple(a.shape for a in arrays), arrays))
-        self._check(arrays, symbols)
-        self.dims = [symbols[s] for s in core.program.symbols]
-        self.symbols = symbols
-        self.costs = costs(core.program.steps, symbols) if core.record is not None else ([], [])
-        self.shapes = [
-            tuple(dims.evaluate(d, symbols) for d in b.shape) if b.role in ("output", "update") else None
-            for b in core.program.buffers
-        ]
+        self.symbols = self._bound(core, arrays)
+        self._check(arrays, self.symbols)
+        program = core.program
+        self.dims = [self.symbols[s] for s in program.symbols[: program.given]]
+        self.costs = costs(program, self.symbols) if core.samples is not None else ([], [])
 
     def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
         """Do the arguments have the shapes that the code was made for, and does no buffer get a negative dim?"""
@@ -180,16 +169,14 @@ class Plan:
                 if want != have:
                     text = f"{core.owner.name}(): an input has {have} on axis {axis}, expected {want}"
                     raise GuardError(located(text, [v], location=v.location) + "\n" + core.given(arrays))
-        for b in core.program.buffers:
-            for axis, d in enumerate(b.shape):
-                if type(d) is not int and dims.evaluate(d, symbols) < 0:
-                    text = f"{core.owner.name}(): {b.name} would have {dims.evaluate(d, symbols)} on axis {axis}"
-                    repair = "a dim cannot be negative: check the numbers that the shape is made from"
-                    raise GuardError(located(text, [], repair, b.location) + "\n" + core.given(arrays))
+        values = [symbols.get(s, 0) for s in core.program.symbols]
+        for (b, axis, _), size in zip(core.checked, core.evaluate_checked(values)):
+            if size < 0:
+                raise core.negative(b, axis, size, arrays)
 
-    def _bind_user_symbols(self, core: Specialisation, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
-        """Check the guards as the user's own dims state them, so that a message speaks of the user's operands."""
-        known: dict[Any, int] = dict(symbols)
+    def _bound(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
+        """Values of symbols; guards are checked as the user's dims state them, so that messages speak of operands."""
+        known: dict[Any, int] = {}
         for v, array in zip(core.owner.inputs, arrays):
             for axis, (dim, have) in enumerate(zip(v.type.shape, array.shape)):
                 if type(dim) is int:
@@ -205,43 +192,76 @@ class Plan:
                 if left != right:
                     found = f"  in this call: {_found(sides, known)}\n{core.given(arrays)}"
                     raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
+        for v, array in zip(core.owner.inputs, arrays):
+            for dim, have in zip(core.specialised.sources[v].type.shape, array.shape):
+                if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
+                    known.setdefault(dim, have)
+        return known
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
-        """The results for arguments of these shapes; shared variables take their next values."""
+        """The results for arguments of these shapes; shared variables take their next values, if all goes well."""
         core, space = self.core, self.core.space
-        bound: list[Any] = []
+        buffers = core.program.buffers
         results: list[Any] = [None] * len(core.owner.outputs)
-        fresh: list[tuple[int, Any]] = []
+        fresh: dict[int, Any] = {}
         held = [space.of(s.storage) for s in core.shared]
-        changed = [held[slot] for slot in core.changed_in_place]
+        changed = [held[slot] for slot in core.overwritten]
         arrays = [_apart(a, changed) for a in arrays] if changed else arrays
-        first = len(core.owner.outputs)
-        for b, shape in zip(core.program.buffers, self.shapes):
-            array: Any = None
+        bound: list[Any] = [None] * len(buffers)
+        for k, b in enumerate(buffers):
             if b.role == "input":
-                array = arrays[b.slot]
+                bound[k] = arrays[b.slot]
             elif b.role == "shared":
-                array = held[b.slot]
+                bound[k] = held[b.slot]
             elif b.role == "constant":
-                array = b.data
-            elif b.role == "output":
-                assert shape is not None
-                array = results[b.slot] = space.empty(shape, b.dtype)
-            elif b.role == "update" and b.alias < 0:
-                assert shape is not None
-                array = space.empty(shape, b.dtype)
-                fresh.append((core.update_slots[b.slot - first], array))
-            bound.append(array)
-        status = core.executable(bound, self.dims)
+                bound[k] = b.data
+
+        def provide(k: int, shape: tuple[int, ...]) -> Any:
+            b = buffers[k]
+            for axis, size in enumerate(shape):
+                if size < 0:
+                    raise core.negative(b, axis, size, arrays)
+            if b.role == "output":
+                found = results[b.slot] = space.empty(shape, b.dtype)
+            else:
+                found = fresh[k] = self._next(core.swapped[k], shape, b.dtype)
+            bound[k] = found
+            return found
+
+        status, values = core.executable(bound, self.dims, provide)
+        if status < 0:
+            b = buffers[-status - 1]
+            sizes = [dims.evaluate(d, dict(zip(core.program.symbols, values))) for d in b.shape]
+            axis = next((k for k, n in enumerate(sizes) if n < 0), 0)
+            raise core.negative(b, axis, sizes[axis], arrays)
         if status:
-            raise IndexError(f"{core.owner.name}(): {core.program.messages[status - 1]}\n{core.given(arrays)}")
-        for slot in core.changed_in_place:
+            core.fail(status, arrays)
+        if core.cut:
+            known = dict(zip(core.program.symbols, values))
+            for k in core.cut:
+                b = buffers[k]
+                shape = tuple(dims.evaluate(d, known) for d in b.shape)
+                if b.role == "output":
+                    results[b.slot] = space.part(results[b.slot], shape)
+                else:
+                    fresh[k] = space.part(fresh[k], shape)
+        for slot in core.overwritten:
             space.changed(core.shared[slot].storage)
-        for slot, array in fresh:
+        for k, array in fresh.items():
+            slot = core.swapped[k]
+            core.spare[slot] = held[slot]
             space.keep(core.shared[slot].storage, array)
         if core.fast is not None:
-            core.fast.prepare(self.symbols, [r.shape for r in results], bound)
+            core.fast.prepare(self.symbols, bound, values, (core.read_turns, core.written_turns))
         return [space.result(r, borrow) for r, borrow in zip(results, core.owner.borrowed)]
+
+    def _next(self, slot: int, shape: tuple[int, ...], dtype: str) -> Any:
+        """Room for the next value of a shared variable: where the one before the present one lay, if that is free."""
+        spare = self.core.spare.pop(slot, None)
+        if type(spare) is np.ndarray and spare.shape == shape and spare.dtype == dtype and spare.base is None:
+            if sys.getrefcount(spare) == 2 and spare.flags.writeable and spare.flags.c_contiguous:
+                return spare
+        return self.core.space.empty(shape, dtype)
 
 
 def _apart(argument: Any, changed: Sequence[Any]) -> Any:

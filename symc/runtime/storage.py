@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -45,6 +46,9 @@ class Space(Protocol):
     def changed(self, storage: Storage) -> None:
         """Take note that the value lying here was overwritten in place."""
 
+    def part(self, array: Any, shape: Sequence[int]) -> Any:
+        """The first elements of a flat array, as an array of this shape with no more memory than it needs."""
+
     def result(self, array: Any, borrow: bool) -> Any:
         """What the caller gets for a result that lies here; with ``borrow`` it may stay where it is."""
 
@@ -57,13 +61,14 @@ class Storage:
     Functions that hold the array's address ask to be told when another array takes its place: ``watch``.
     """
 
-    __slots__ = ("_array", "_remote", "_watchers", "version")
+    __slots__ = ("_array", "_remote", "_watchers", "turn", "version")
 
     def __init__(self, array: np.ndarray) -> None:
         self._array: np.ndarray | None = array
         self._remote: Any = None
         self._watchers: list[weakref.ref[Any]] = []
         self.version = 0
+        self.turn = np.zeros(1, "int64")  # see symc.runtime.turns
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,6 +141,11 @@ class _Host:
 
     def changed(self, storage: Storage) -> None:
         storage.recall()
+
+    def part(self, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        count = math.prod(shape)
+        found = array[:count].reshape(shape)
+        return found.copy() if count < array.size else found
 
     def result(self, array: np.ndarray, borrow: bool) -> np.ndarray:
         return array

@@ -54,6 +54,7 @@ _checked = record(
     numpy=_check_numpy,
     grad=lambda op, inputs, outputs, gs: [None, None],
     lower=Loops(_check_build),
+    fallible=True,
 )
 
 

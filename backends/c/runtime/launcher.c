@@ -22,7 +22,8 @@
 #define PyDataType_ELSIZE(descr) ((descr)->elsize)
 #endif
 
-typedef int64_t (*entry_t)(void **buffers, const int64_t *dims);
+typedef int64_t (*entry_t)(void **buffers, int64_t *dims, int64_t segment);
+typedef void (*sizes_t)(const int64_t *dims, int64_t segment, int64_t *sizes);
 
 /* ---- Specifications and plans ----------------------------------------------------------------------------------- */
 
@@ -42,9 +43,17 @@ typedef struct {
 } Range;
 
 typedef struct {
+    Py_ssize_t n;
+    int64_t *values, *found; /* what a segment lays out in calls of the plan, and room for what it would in this one */
+} Layout;
+
+typedef struct {
     int refs, busy, release_gil;
-    Py_ssize_t n_written;
+    Py_ssize_t n_written, n_read_turns, n_write_turns;
     Range *written; /* memory that a call changes in place: no argument may lie there */
+    int64_t **read_turns, **write_turns; /* of shared variables: see symc/runtime/turns.py */
+    Layout *layouts;                     /* of the segments after the first */
+    Py_ssize_t n_layouts;
     int64_t *dims;
     void **buffers;
     Shape *outputs;
@@ -58,9 +67,11 @@ typedef struct {
     entry_t entry;
     Py_ssize_t n_inputs, n_outputs, n_buffers;
     int as_list, max_slot;
+    Py_ssize_t segments;
+    sizes_t sizes;
     Spec *inputs, *outputs;
     Plan *plan;
-    PyObject *slow;
+    PyObject *slow, *fail;
     unsigned long long fast_calls;
 } Launcher;
 
@@ -72,6 +83,10 @@ static void plan_release(Plan *plan) {
     PyMem_Free(plan->outputs);
     PyMem_Free(plan->scalars);
     PyMem_Free(plan->written);
+    PyMem_Free(plan->read_turns);
+    PyMem_Free(plan->write_turns);
+    for (Py_ssize_t i = 0; plan->layouts && i < plan->n_layouts; i++) PyMem_Free(plan->layouts[i].values);
+    PyMem_Free(plan->layouts);
     PyMem_Free(plan);
 }
 
@@ -156,6 +171,95 @@ static PyObject *make_outputs(const Launcher *self, Plan *plan) {
     return list;
 }
 
+/* ---- Turns ------------------------------------------------------------------------------------------------------ */
+
+static PyObject *lock_acquire, *lock_release, *wake_waiting;
+static const int64_t *waiting;
+
+/* Takes the turns of a plan if nobody is in the way; 0 if the call must wait, on the slow path. */
+static int turns_take(const Plan *plan) {
+    PyObject *arguments[] = {Py_False};
+    PyObject *got = PyObject_Vectorcall(lock_acquire, arguments, 1, NULL);
+    int free = got == Py_True;
+    Py_XDECREF(got);
+    if (!free) {
+        PyErr_Clear();
+        return 0;
+    }
+    for (Py_ssize_t i = 0; free && i < plan->n_write_turns; i++) free = *plan->write_turns[i] == 0;
+    for (Py_ssize_t i = 0; free && i < plan->n_read_turns; i++) free = *plan->read_turns[i] >= 0;
+    for (Py_ssize_t i = 0; free && i < plan->n_write_turns; i++) *plan->write_turns[i] = -1;
+    for (Py_ssize_t i = 0; free && i < plan->n_read_turns; i++) ++*plan->read_turns[i];
+    Py_XDECREF(PyObject_CallNoArgs(lock_release));
+    return free;
+}
+
+/* Ends the turns of a plan, whatever happens meanwhile; an exception that was set, or comes, stays set. */
+static void turns_end(const Plan *plan) {
+    PyObject *type, *value, *traceback, *got;
+    PyErr_Fetch(&type, &value, &traceback);
+    while (!(got = PyObject_CallNoArgs(lock_acquire))) { /* a signal's handler raised while this waited */
+        if (type) PyErr_Clear();
+        else PyErr_Fetch(&type, &value, &traceback);
+    }
+    Py_DECREF(got);
+    for (Py_ssize_t i = 0; i < plan->n_write_turns; i++) *plan->write_turns[i] = 0;
+    for (Py_ssize_t i = 0; i < plan->n_read_turns; i++) --*plan->read_turns[i];
+    if (*waiting) Py_XDECREF(PyObject_CallNoArgs(wake_waiting));
+    Py_XDECREF(PyObject_CallNoArgs(lock_release));
+    if (type) PyErr_Restore(type, value, traceback);
+}
+
+PyDoc_STRVAR(turns_doc,
+             "set_turns(lock, wake, waiting)\n--\n\n"
+             "The lock under which turns change, what wakes those who wait, and the address of how many do.");
+
+static PyObject *set_turns(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *lock, *wake;
+    unsigned long long address;
+    if (!PyArg_ParseTuple(args, "OOK", &lock, &wake, &address)) return NULL;
+    PyObject *acquire = PyObject_GetAttrString(lock, "acquire");
+    PyObject *release = PyObject_GetAttrString(lock, "release");
+    if (!acquire || !release) {
+        Py_XDECREF(acquire);
+        Py_XDECREF(release);
+        return NULL;
+    }
+    Py_XSETREF(lock_acquire, acquire);
+    Py_XSETREF(lock_release, release);
+    Py_XSETREF(wake_waiting, Py_NewRef(wake));
+    waiting = (const int64_t *)(uintptr_t)address;
+    Py_RETURN_NONE;
+}
+
+/* ---- The call, continued ----------------------------------------------------------------------------------------- */
+
+#define OTHER_SIZES (-1)
+
+/* Runs segment after segment, as long as each lays out what it did in the plan. */
+static int64_t run_segments(const Launcher *self, Plan *plan) {
+    int64_t status = self->entry(plan->buffers, plan->dims, 0);
+    for (Py_ssize_t i = 0; !status && i < plan->n_layouts; i++) {
+        const Layout *layout = plan->layouts + i;
+        self->sizes(plan->dims, i + 1, layout->found);
+        if (memcmp(layout->found, layout->values, (size_t)layout->n * sizeof *layout->values)) return OTHER_SIZES;
+        status = self->entry(plan->buffers, plan->dims, i + 1);
+    }
+    return status;
+}
+
+/* A call that failed is never run again: `fail` raises its error. */
+static PyObject *failed(const Launcher *self, int64_t status, PyObject *const *args) {
+    PyObject *given = PyTuple_New(self->n_inputs);
+    for (Py_ssize_t i = 0; given && i < self->n_inputs; i++) PyTuple_SET_ITEM(given, i, Py_NewRef(args[i]));
+    PyObject *result = given ? PyObject_CallFunction(self->fail, "LO", (long long)status, given) : NULL;
+    Py_XDECREF(given);
+    if (!result) return NULL;
+    Py_DECREF(result);
+    return PyErr_Format(PyExc_SystemError, "a call ended with status %lld", (long long)status);
+}
+
 static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t flagged, PyObject *names) {
     Launcher *self = (Launcher *)callable;
     Plan *plan = self->plan;
@@ -168,26 +272,40 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     /* Busy before anything is allocated: that may run the collector, and with it other Python code. */
     plan->busy = 1;
     plan->refs++;
-    PyObject *result = make_outputs(self, plan);
+    const int turns = plan->n_read_turns || plan->n_write_turns;
+    if (turns && !turns_take(plan)) {
+        plan->busy = 0;
+        plan_release(plan);
+        return PyObject_Vectorcall(self->slow, args, flagged, names);
+    }
+    /* While the turns were being taken another thread may have given the storage another array. */
+    const int stale = self->plan != plan;
+    PyObject *result = stale ? NULL : make_outputs(self, plan);
     int64_t status = 0;
-    int no_room = !result && PyErr_ExceptionMatches(PyExc_MemoryError);
+    int no_room = !stale && !result && PyErr_ExceptionMatches(PyExc_MemoryError);
     if (result) {
         if (plan->release_gil) {
             Py_BEGIN_ALLOW_THREADS
-            status = self->entry(plan->buffers, plan->dims);
+            status = run_segments(self, plan);
             Py_END_ALLOW_THREADS
         } else {
-            status = self->entry(plan->buffers, plan->dims);
+            status = run_segments(self, plan);
         }
         self->fast_calls++;
     }
+    if (turns) turns_end(plan);
     plan->busy = 0;
     plan_release(plan);
-    if (status || no_room) {
-        /* The entry stopped before it changed anything; the slow path meets the same trouble and explains it. */
+    if (stale || no_room || status == OTHER_SIZES) {
+        /* Nothing that anybody can see was changed; the slow path lays memory out anew, or explains the trouble. */
         PyErr_Clear();
         Py_XDECREF(result);
         return PyObject_Vectorcall(self->slow, args, flagged, names);
+    }
+    if (PyErr_Occurred()) Py_CLEAR(result);
+    if (status) {
+        Py_XDECREF(result);
+        return failed(self, status, args);
     }
     return result;
 }
@@ -248,14 +366,18 @@ static Spec *specs_read(PyObject *tuple, int *max_slot) {
 }
 
 static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"entry", "inputs", "outputs", "n_buffers", "slow", "as_list", NULL};
-    unsigned long long entry;
-    PyObject *inputs, *outputs, *slow;
-    Py_ssize_t n_buffers;
+    static char *names[] = {"entry", "inputs", "outputs", "n_buffers", "slow",
+                            "fail",  "as_list", "segments", "sizes",   NULL};
+    unsigned long long entry, sizes = 0;
+    PyObject *inputs, *outputs, *slow, *fail;
+    Py_ssize_t n_buffers, segments = 1;
     int as_list = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KO!O!nO|p", names, &entry, &PyTuple_Type, &inputs, &PyTuple_Type,
-                                     &outputs, &n_buffers, &slow, &as_list))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KO!O!nOO|pnK", names, &entry, &PyTuple_Type, &inputs, &PyTuple_Type,
+                                     &outputs, &n_buffers, &slow, &fail, &as_list, &segments, &sizes))
         return NULL;
+    if (segments < 1 || (segments > 1 && !sizes))
+        return PyErr_Format(PyExc_ValueError, "%zd segments: there must be one, or a function for the sizes", segments);
+    if (!PyCallable_Check(fail)) return PyErr_Format(PyExc_TypeError, "fail: a callable is expected, not %R", fail);
     Py_ssize_t used = PyTuple_GET_SIZE(inputs) + PyTuple_GET_SIZE(outputs);
     if (!entry) return PyErr_Format(PyExc_ValueError, "entry: the address of a C function is expected, not 0");
     if (n_buffers < used)
@@ -271,6 +393,9 @@ static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     self->entry = (entry_t)(uintptr_t)entry;
     self->vectorcall = launcher_call;
     self->slow = Py_NewRef(slow);
+    self->fail = Py_NewRef(fail);
+    self->segments = segments;
+    self->sizes = (sizes_t)(uintptr_t)sizes;
     self->inputs = specs_read(inputs, &self->max_slot);
     self->outputs = self->inputs ? specs_read(outputs, &self->max_slot) : NULL;
     if (!self->outputs) Py_CLEAR(self);
@@ -279,6 +404,7 @@ static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 
 static int launcher_traverse(Launcher *self, visitproc visit, void *arg) {
     Py_VISIT(self->slow);
+    Py_VISIT(self->fail);
     if (self->plan) Py_VISIT(self->plan->keep);
     return 0;
 }
@@ -288,6 +414,7 @@ static int launcher_clear(Launcher *self) {
     self->plan = NULL;
     plan_release(plan);
     Py_CLEAR(self->slow);
+    Py_CLEAR(self->fail);
     return 0;
 }
 
@@ -348,8 +475,58 @@ static int plan_written(Plan *plan, PyObject *written) {
     return 0;
 }
 
+/* Reads tuples of sizes, one per segment after the first. */
+static int plan_layouts(Plan *plan, PyObject *sizes) {
+    Py_ssize_t n = PyTuple_GET_SIZE(sizes);
+    plan->layouts = PyMem_Calloc((size_t)n + 1, sizeof *plan->layouts);
+    if (!plan->layouts) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    plan->n_layouts = n;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *values = PyTuple_GET_ITEM(sizes, i);
+        Layout *layout = plan->layouts + i;
+        if (!PyTuple_Check(values)) {
+            PyErr_Format(PyExc_TypeError, "sizes: a tuple per segment is expected, not %R", values);
+            return -1;
+        }
+        layout->n = PyTuple_GET_SIZE(values);
+        layout->values = PyMem_Calloc(2 * (size_t)layout->n + 1, sizeof *layout->values);
+        if (!layout->values) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        layout->found = layout->values + layout->n;
+        for (Py_ssize_t k = 0; k < layout->n; k++) {
+            layout->values[k] = PyLong_AsLongLong(PyTuple_GET_ITEM(values, k));
+            if (PyErr_Occurred()) return -1;
+        }
+    }
+    return 0;
+}
+
+/* Reads a tuple of addresses. */
+static int64_t **addresses_read(PyObject *tuple, Py_ssize_t *n) {
+    *n = PyTuple_GET_SIZE(tuple);
+    int64_t **found = PyMem_Calloc((size_t)*n + 1, sizeof *found);
+    if (!found) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < *n; i++) {
+        found[i] = (int64_t *)(uintptr_t)PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(tuple, i));
+        if (PyErr_Occurred()) {
+            PyMem_Free(found);
+            *n = 0;
+            return NULL;
+        }
+    }
+    return found;
+}
+
 PyDoc_STRVAR(prepare_doc,
-             "prepare(dims, pointers, keep=None, release_gil=False, written=())\n--\n\n"
+             "prepare(dims, pointers, keep=None, release_gil=False, written=(), sizes=(), read=(), write=())\n--\n\n"
              "Make the next calls with these dimensions fast.\n\n"
              "Parameters\n----------\n"
              "dims : tuple of int\n    The values behind the slots, as the entry expects them.\n"
@@ -357,17 +534,25 @@ PyDoc_STRVAR(prepare_doc,
              "keep : object\n    Whatever owns the memory behind `pointers`; held as long as the plan.\n"
              "release_gil : bool\n    Whether the work is large enough to let other threads run meanwhile.\n"
              "written : tuple of (int, int)\n    Addresses and sizes in bytes of memory that a call changes in place; with an\n"
-             "    argument that lies there the call takes the slow path.\n\n"
+             "    argument that lies there the call takes the slow path.\n"
+             "sizes : tuple of tuple of int\n    What each segment after the first lays out; where a call finds other\n"
+             "    sizes it takes the slow path.\n"
+             "read, write : tuple of int\n    Addresses of the turns that a call takes.\n\n"
              "Returns\n-------\nbool\n"
              "    False if a call of the present plan is under way, which then stays.");
 
 static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", NULL};
-    PyObject *dims, *pointers, *keep = Py_None, *written = NULL;
+    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", "sizes", "read", "write", NULL};
+    PyObject *dims, *pointers, *keep = Py_None, *written = NULL, *sizes = NULL, *read = NULL, *write = NULL;
     int release_gil = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!", names, &PyTuple_Type, &dims, &PyTuple_Type, &pointers,
-                                     &keep, &release_gil, &PyTuple_Type, &written))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!", names, &PyTuple_Type, &dims, &PyTuple_Type,
+                                     &pointers, &keep, &release_gil, &PyTuple_Type, &written, &PyTuple_Type, &sizes,
+                                     &PyTuple_Type, &read, &PyTuple_Type, &write))
         return NULL;
+    if ((sizes ? PyTuple_GET_SIZE(sizes) : 0) != self->segments - 1)
+        return PyErr_Format(PyExc_ValueError, "sizes: expected a tuple for each of %zd segments", self->segments - 1);
+    if (((read && PyTuple_GET_SIZE(read)) || (write && PyTuple_GET_SIZE(write))) && !lock_acquire)
+        return PyErr_Format(PyExc_ValueError, "read, write: turns need set_turns first");
     Py_ssize_t n_dims = PyTuple_GET_SIZE(dims), rest = self->n_buffers - self->n_inputs - self->n_outputs;
     if (n_dims <= self->max_slot)
         return PyErr_Format(PyExc_ValueError, "dims: %zd given, slot %d is in use", n_dims, self->max_slot);
@@ -378,7 +563,10 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
     if (!plan) return PyErr_NoMemory();
     plan->release_gil = release_gil;
     plan->keep = Py_NewRef(keep);
-    if (plan_fill(self, plan, dims, pointers) < 0 || (written && plan_written(plan, written) < 0)) {
+    if (plan_fill(self, plan, dims, pointers) < 0 || (written && plan_written(plan, written) < 0) ||
+        (sizes && plan_layouts(plan, sizes) < 0) ||
+        (read && !(plan->read_turns = addresses_read(read, &plan->n_read_turns))) ||
+        (write && !(plan->write_turns = addresses_read(write, &plan->n_write_turns)))) {
         plan_release(plan);
         return NULL;
     }
@@ -411,18 +599,23 @@ static PyMemberDef launcher_members[] = {
 };
 
 PyDoc_STRVAR(launcher_doc,
-             "Launcher(entry, inputs, outputs, n_buffers, slow, as_list=False)\n--\n\n"
+             "Launcher(entry, inputs, outputs, n_buffers, slow, fail, as_list=False, segments=1, sizes=0)\n--\n\n"
              "A compiled function as a callable of positional arguments.\n\n"
              "Parameters\n----------\n"
              "entry : int\n"
-             "    Address of `int64_t (*)(void **buffers, const int64_t *dims)`, which returns 0 when all went well;\n"
+             "    Address of `int64_t (*)(void **buffers, int64_t *dims, int64_t segment)`, which returns 0 when all\n"
+             "    went well;\n"
              "    the buffers are the inputs, the outputs, then what `prepare` names.\n"
              "inputs, outputs : tuple of (typenum, sizes, slots)\n"
              "    NumPy's type number; for each axis its size, or -1 and then the place of its size among\n"
              "    the dims.  A Python number serves for a floating-point input without axes.\n"
              "n_buffers : int\n    Length of the table of buffers.\n"
              "slow : callable\n    Called with the same arguments whenever no plan fits them.\n"
-             "as_list : bool\n    Whether a single output, too, comes in a list.");
+             "fail : callable\n    Called with a status that is not 0 and the arguments; raises.\n"
+             "as_list : bool\n    Whether a single output, too, comes in a list.\n"
+             "segments : int\n    How many segments the entry has.\n"
+             "sizes : int\n    Address of `void (*)(const int64_t *dims, int64_t segment, int64_t *sizes)`, which tells\n"
+             "    what a segment lays out, for all but the first.");
 
 static PyTypeObject LauncherType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "symc_launcher.Launcher",
@@ -444,6 +637,7 @@ static PyTypeObject LauncherType = {
 static PyMethodDef functions[] = {
     {"set_pool_limit", set_pool_limit, METH_O, limit_doc},
     {"pool_held", pool_held, METH_NOARGS, held_doc},
+    {"set_turns", set_turns, METH_VARARGS, turns_doc},
     {NULL, NULL, 0, NULL},
 };
 

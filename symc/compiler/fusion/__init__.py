@@ -13,7 +13,27 @@ agree on its itermap; otherwise its value is stored and it starts a group of its
 a producing group over the same axes, so that one loop may store several results.
 """
 
-from symc.compiler.fusion.fuse import fuse
-from symc.compiler.fusion.groups import FusionGroup, IterationMap, Unit, external_reads, is_costly, is_inline, resolve
+from symc.compiler.fusion.fuse import fuse, may_fail
+from symc.compiler.fusion.groups import (
+    FusionGroup,
+    IterationMap,
+    Unit,
+    external_reads,
+    is_costly,
+    is_inline,
+    resolve,
+    symbols_of_unit,
+)
 
-__all__ = ["IterationMap", "FusionGroup", "Unit", "external_reads", "fuse", "is_costly", "is_inline", "resolve"]
+__all__ = [
+    "FusionGroup",
+    "IterationMap",
+    "Unit",
+    "external_reads",
+    "fuse",
+    "is_costly",
+    "is_inline",
+    "may_fail",
+    "resolve",
+    "symbols_of_unit",
+]

@@ -2,47 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from typing import Any
 
-from symc.compiler.fusion.groups import FusionGroup, Unit, external_reads, results
+from symc.compiler.fusion.groups import FusionGroup, Unit, base_of, external_reads, results, symbols_of_unit
 from symc.compiler.fusion.merging import merge
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.target import CPU, Target
 from symc.graph import Variable
+from symc.graph.op import HostCall
 
 
-def schedule(units: Sequence[Unit]) -> list[Unit]:
-    """Producers before consumers; among those that are ready, the order in which the user built them."""
+def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
+    """Producers before consumers; what values of dims need first, then what may fail; else in the user's order.
+
+    ``binding`` gives the whole numbers whose values are symbols: a unit whose dims use one follows its producer.
+    """
     stored = {v for unit in units for v in results(unit)}
     maker = {v: k for k, unit in enumerate(units) for v in results(unit)}
-    waiting: list[int] = []
-    users: list[list[int]] = [[] for _ in units]
+    bound_by = {s: base for s, v in (binding or {}).items() if (base := base_of(v)) in maker}
+    sources: list[set[int]] = []
     for k, unit in enumerate(units):
         reads = external_reads(unit, stored) if isinstance(unit, FusionGroup) else unit.inputs
-        sources = {maker[v] for v in reads if v in maker and maker[v] != k}
-        waiting.append(len(sources))
-        for s in sources:
+        found = {maker[v] for v in reads if v in maker}
+        if bound_by:
+            found |= {maker[bound_by[s]] for s in symbols_of_unit(unit, reads) if s in bound_by}
+        sources.append(found - {k})
+    first = _ancestors([maker[v] for v in bound_by.values()], sources)
+    early = _ancestors([k for k, unit in enumerate(units) if may_fail(unit)], sources)
+    waiting = [len(s) for s in sources]
+    users: list[list[int]] = [[] for _ in units]
+    for k, found in enumerate(sources):
+        for s in found:
             users[s].append(k)
-    rank = [min(v.serial for v in results(unit)) for unit in units]
+    rank = [
+        (0 if k in first else 1 if k in early else 2, min(v.serial for v in results(unit)))
+        for k, unit in enumerate(units)
+    ]
     ready = [(rank[k], k) for k, n in enumerate(waiting) if n == 0]
     heapify(ready)
-    result: list[Unit] = []
+    order: list[Unit] = []
     while ready:
         _, k = heappop(ready)
-        result.append(units[k])
+        order.append(units[k])
         for u in users[k]:
             waiting[u] -= 1
             if waiting[u] == 0:
                 heappush(ready, (rank[u], u))
-    if len(result) != len(units):
+    if len(order) != len(units):
         raise AssertionError("fusion made a cycle")
-    return result
+    return order
 
 
-def fuse(outputs: Sequence[Variable], machine: Target = CPU) -> tuple[list[Unit], set[Variable]]:
+def may_fail(unit: Unit) -> bool:
+    """May a call end with an error in this unit?"""
+    nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
+    return any(n.op.record.fallible or isinstance(n.op.record.lower, HostCall) for n in nodes)
+
+
+def _ancestors(roots: Sequence[int], sources: Sequence[set[int]]) -> set[int]:
+    found = set(roots)
+    stack = list(roots)
+    while stack:
+        for s in sources[stack.pop()]:
+            if s not in found:
+                found.add(s)
+                stack.append(s)
+    return found
+
+
+def fuse(
+    outputs: Sequence[Variable], machine: Target = CPU, binding: Mapping[Any, Variable] | None = None
+) -> tuple[list[Unit], set[Variable]]:
     """Units in the order in which they run, and the variables that lie in memory, for loops on ``machine``."""
-    state = Fusion(outputs, machine)
+    state = Fusion(outputs, machine, binding)
     state.place_all()
     merge(state)
-    return schedule(state.units), state.stored
+    return schedule(state.units, binding), state.stored

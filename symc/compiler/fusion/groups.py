@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
 
 from symc.compiler.target import CPU, Target
-from symc.graph import Apply, Variable, dims
-from symc.graph.op import Axes, Indexed, Reduction
+from symc.graph import Apply, Variable, dims, toposort
+from symc.graph.body import Body
+from symc.graph.op import Axes, Indexed, Reduction, View
 from symc.loops.expr import FUNCTIONS, Expr, parts
 
 IterationMap = tuple[int | None, ...]
@@ -119,3 +123,37 @@ def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
 def is_costly(e: Expr) -> bool:
     """Does computing the expression cost more than loading its value from cache?"""
     return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(e))
+
+
+def base_of(v: Variable) -> Variable:
+    """The variable whose memory a view shows."""
+    while v.owner is not None and isinstance(v.owner.op.record.lower, View):
+        v = v.owner.inputs[0]
+    return v
+
+
+def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
+    """The symbols in the dims of what a unit reads and makes, and in the attributes of its ops."""
+    nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
+    found = {s for v in reads for d in v.type.shape for s in dims.symbols_of(d)}
+    stack: list[Any] = []
+    for node in nodes:
+        for v in (*node.outputs, *node.inputs):
+            found.update(s for d in v.type.shape for s in dims.symbols_of(d))
+        stack.extend(node.op.attrs.values())
+    for v in reads:  # views carry the offset at which they begin
+        while v.owner is not None and isinstance(v.owner.op.record.lower, View):
+            stack.extend(v.owner.op.attrs.values())
+            v = v.owner.inputs[0]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, tuple):
+            stack.extend(value)
+        elif isinstance(value, sympy.Basic):
+            found.update(value.free_symbols)
+        elif isinstance(value, Body):
+            stack.extend(d for v in value.inputs for d in v.type.shape)
+            for node in toposort(value.graph):
+                stack.extend(node.op.attrs.values())
+                stack.extend(d for v in node.outputs for d in v.type.shape)
+    return found

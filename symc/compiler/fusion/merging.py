@@ -15,6 +15,7 @@ from symc.compiler.fusion.groups import (
     resolve,
     results,
     same,
+    symbols_of_unit,
 )
 from symc.compiler.fusion.placing import Fusion
 from symc.graph import Variable
@@ -37,7 +38,7 @@ def merge(state: Fusion) -> None:
     state.rank = _ranks(state)
     # units stand from consumers to producers; a producer is offered to its consumers nearest first
     for unit in list(state.units):
-        if not isinstance(unit, FusionGroup):
+        if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
             continue
         for value in list(unit.stored):
             takers: list[FusionGroup] = []
@@ -49,6 +50,8 @@ def merge(state: Fusion) -> None:
                 here = current(unit)
                 if here is not unit or taker is here:
                     break
+                if not state.apart.isdisjoint(taker.stored):
+                    continue
                 itermaps = {f for g, f in state.demands[value] if current(g) is taker}
                 if len(itermaps) != 1:
                     continue
@@ -161,6 +164,9 @@ def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
             found = external_reads(unit, state.stored)
         else:
             found = [resolve(v, (None,) * v.ndim, state.stored)[0] for v in unit.inputs]
+        if state.binding:
+            symbols = symbols_of_unit(unit, list(found))
+            found = [*found, *(v for s, v in state.binding.items() if s in symbols)]
         state.reads[id(unit)] = found
     return found
 

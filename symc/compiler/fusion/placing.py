@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
+    base_of,
     is_inline,
     itermaps_fit,
     read_along_rows,
@@ -22,8 +24,12 @@ from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 class Fusion:
     """The state of the pass: units so far, who reads what, and what lies in memory."""
 
-    def __init__(self, outputs: Sequence[Variable], machine: Target = CPU) -> None:
+    def __init__(
+        self, outputs: Sequence[Variable], machine: Target = CPU, binding: Mapping[Any, Variable] | None = None
+    ) -> None:
         self.machine = machine
+        self.binding = {s: base_of(v) for s, v in (binding or {}).items()}  # symbols that are values of this graph
+        self.apart = set(self.binding.values())
         self.order = toposort(outputs)
         self.outputs = list(outputs)
         self.stored: set[Variable] = set()  # values that need memory of their own

@@ -9,16 +9,16 @@ import numpy as np
 
 from symc.graph import Variable, dims
 from symc.loops.expr import ZERO, Expr, index, var
-from symc.loops.ir import Kernel, Statement, Step
+from symc.loops.ir import Kernel, Ref, Statement, Step
 
 
 class KernelBuilder:
     """Collects what one kernel uses, and names it: buffers ``b0..``, dims ``n0..``, values ``t0..``."""
 
-    def __init__(self, name: str, buffer_of: Callable[[Variable], int]) -> None:
+    def __init__(self, name: str, ref_of: Callable[[Variable], Ref]) -> None:
         self.name = name
-        self.buffer_of = buffer_of
-        self.buffers: list[int] = []
+        self.ref_of = ref_of
+        self.refs: list[Ref] = []
         self.dtypes: list[str] = []
         self.writes: set[int] = set()
         self.dims: list[dims.Dim] = []
@@ -30,23 +30,23 @@ class KernelBuilder:
         self._counter += 1
         return f"{prefix}{self._counter}"
 
-    def buffer(self, number: int, dtype: str, write: bool = False) -> str:
-        """The local name of program buffer ``number``."""
-        if number not in self.buffers:
-            self.buffers.append(number)
+    def buffer(self, ref: Ref, dtype: str, write: bool = False) -> str:
+        """The local name of the memory at ``ref``."""
+        if ref not in self.refs:
+            self.refs.append(ref)
             self.dtypes.append(dtype)
-        k = self.buffers.index(number)
+        k = self.refs.index(ref)
         if write:
             self.writes.add(k)
         return f"b{k}"
 
     def reads(self, v: Variable) -> str:
         """The name of the buffer of ``v``, to be read."""
-        return self.buffer(self.buffer_of(v), v.dtype)
+        return self.buffer(self.ref_of(v), v.dtype)
 
     def writing(self, v: Variable) -> str:
         """The name of the buffer of ``v``, to be written."""
-        return self.buffer(self.buffer_of(v), v.dtype, True)
+        return self.buffer(self.ref_of(v), v.dtype, True)
 
     def size(self, dim: dims.Dim) -> Expr:
         """A dim as an index expression."""
@@ -73,4 +73,4 @@ class KernelBuilder:
         kernel = Kernel(
             self.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), tuple(body), self.flops, total
         )
-        return Step(kernel, tuple(self.buffers), tuple(self.dims), tuple(dict.fromkeys(t for t in locations if t)))
+        return Step(kernel, tuple(self.refs), tuple(self.dims), tuple(dict.fromkeys(t for t in locations if t)))

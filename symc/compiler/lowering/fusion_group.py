@@ -11,7 +11,7 @@ from symc.compiler.lowering.reductions import Reductions, identity_of
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, minimum, var
-from symc.loops.ir import Accumulate, Load, Step, Store
+from symc.loops.ir import Accumulate, Load, Ref, Step, Store
 
 SHORTEST = 1024
 """Elements below which a part would not be worth its while."""
@@ -67,7 +67,7 @@ class GroupLowering(Maps, Reductions):
         results = dims.product(self.sizes[a] for a in self.outer)
         parts = {v: self.new_buffer(v.dtype, (pieces, results)) for v in reductions}
 
-        self.begin(KernelBuilder(self.label, self.buffer_of))
+        self.begin(KernelBuilder(self.label, self.ref_of))
         whole = self.k.size(self.sizes[axis])
         count = self.k.size(pieces)
         part = self.open_parts()
@@ -107,9 +107,9 @@ class GroupLowering(Maps, Reductions):
         return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
 
     def _combine(
-        self, reductions: list[Variable], parts: dict[Variable, int], pieces: dims.Dim, results: dims.Dim
+        self, reductions: list[Variable], parts: dict[Variable, Ref], pieces: dims.Dim, results: dims.Dim
     ) -> Step:
-        self.begin(KernelBuilder(self.label + " (combine)", self.buffer_of))
+        self.begin(KernelBuilder(self.label + " (combine)", self.ref_of))
         self.lane_index = ZERO
         counter = ZERO
         if self.outer:
@@ -134,7 +134,7 @@ class GroupLowering(Maps, Reductions):
 
 
 def lower_group(
-    group: FusionGroup, stored: set[Variable], buffer_of: Callable[[Variable], int], new_buffer: Callable[..., int]
+    group: FusionGroup, stored: set[Variable], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
 ) -> list[Step]:
     """The steps that compute a group's stored values."""
-    return GroupLowering(group, stored, buffer_of, new_buffer).lower()
+    return GroupLowering(group, stored, ref_of, new_buffer).lower()

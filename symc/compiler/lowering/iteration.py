@@ -9,6 +9,7 @@ from symc.compiler.fusion import FusionGroup, IterationMap, is_costly, is_inline
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction
 from symc.loops.expr import var
+from symc.loops.ir import Ref
 
 
 @lru_cache(maxsize=4096)
@@ -33,12 +34,12 @@ class GroupIteration:
         self,
         group: FusionGroup,
         stored: set[Variable],
-        buffer_of: Callable[[Variable], int],
-        new_buffer: Callable[..., int],
+        ref_of: Callable[[Variable], Ref],
+        new_buffer: Callable[..., Ref],
     ) -> None:
         self.group = group
         self.stored = stored
-        self.buffer_of = buffer_of
+        self.ref_of = ref_of
         self.new_buffer = new_buffer
         self.node_of = {node.outputs[0]: node for node in group.members}
         self.itermaps = dict(group.itermaps)

@@ -13,7 +13,7 @@ class Maps(Nest):
 
     def map(self) -> Step:
         """One kernel: a simd loop over the last axis within a parallel loop over the others, or tiles or blocks."""
-        self.begin(KernelBuilder(self.label, self.buffer_of))
+        self.begin(KernelBuilder(self.label, self.ref_of))
         axes = self.order
         cost = self.member_weight()
         if not axes:

@@ -22,7 +22,7 @@ class Reductions(Nest):
 
     def phased(self) -> Step:
         """One kernel: a parallel loop over the outer axes, if there are any, around the phases."""
-        self.begin(KernelBuilder(self.label, self.buffer_of))
+        self.begin(KernelBuilder(self.label, self.ref_of))
         if not self.outer:
             self.row_body(None)
             return self.finish()

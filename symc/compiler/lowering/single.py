@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import LibraryCall, Loops
+from symc.graph.op import HostCall, LibraryCall, Loops
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, call, const, index, var
-from symc.loops.ir import Call, For, Let, Load, Statement, Step, Store
+from symc.loops.ir import Call, For, Host, Let, Load, Ref, Statement, Step, Store
 
 
 class LoopContext:
@@ -21,7 +24,7 @@ class LoopContext:
     """
 
     def __init__(
-        self, node: Apply, builder: KernelBuilder, in_place: bool, new_status: Callable[[], int], messages: list[str]
+        self, node: Apply, builder: KernelBuilder, in_place: bool, new_status: Callable[[], Ref], messages: list[str]
     ) -> None:
         self.node = node
         self.builder = builder
@@ -129,14 +132,14 @@ class LoopContext:
 
 def lower_single(
     node: Apply,
-    buffer_of: Callable[[Variable], int],
+    ref_of: Callable[[Variable], Ref],
     in_place: bool,
-    new_status: Callable[[], int],
+    new_status: Callable[[], Ref],
     messages: list[str],
-) -> list[Step]:
+) -> list[Step | Host]:
     """The steps of an application that stands alone; a view has none."""
     lower = node.op.record.lower
-    builder = KernelBuilder(node.op.name, buffer_of)
+    builder = KernelBuilder(node.op.name, ref_of)
     locations = [node.outputs[0].location]
     sizes = [(v.dtype, dims.product(v.type.shape)) for v in (*node.inputs, *node.outputs)]
     if isinstance(lower, LibraryCall):
@@ -145,10 +148,51 @@ def lower_single(
         builder.flops = CALLS[lower.name].flops(*params)
         body: Sequence[Statement] = [Call(f"{lower.name}_{suffix(node.outputs[0].dtype)}", tuple(buffers), params)]
         return [builder.step(body, locations, sizes)]
+    if isinstance(lower, HostCall):
+        return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):
         statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages)))
         return [builder.step(statements, locations, sizes)]
     return []
+
+
+def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) -> Host:
+    op = node.op
+    location = node.outputs[0].location
+
+    def callback(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray]) -> None:
+        try:
+            found = op.evaluate(inputs) if lower.call is None else lower.call(op, *inputs)
+            results = found if isinstance(found, (tuple, list)) else (found,)
+            for k, (out, result) in enumerate(zip(outputs, results, strict=True)):
+                if np.shape(result) != out.shape:
+                    raise ShapeError(f"output {k} has shape {np.shape(result)}, its type says {out.shape}")
+                out[...] = result
+        except Exception as problem:
+            raise _told(problem, located(f"{op.name}: {problem}", node.inputs, location=location)) from problem
+
+    variables = (*node.outputs, *node.inputs)
+    return Host(
+        op.name,
+        callback,
+        tuple(map(ref_of, variables)),
+        len(node.outputs),
+        tuple(v.type.shape for v in variables),
+        tuple(v.dtype for v in variables),
+        (location,) if location else (),
+    )
+
+
+def _told(problem: Exception, text: str) -> Exception:
+    """An exception of the same kind with a longer message, or the same one with a note if its kind takes no message."""
+    try:
+        made = type(problem)(text)
+        if str(made) == text:
+            return made
+    except Exception:  # noqa: S110 (any constructor may refuse)
+        pass
+    problem.add_note(text)
+    return problem
 
 
 def suffix(dtype: str) -> str:

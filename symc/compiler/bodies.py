@@ -1,0 +1,42 @@
+"""Passes and the inner graphs of ops: what is done to a graph is done to the bodies inside it by the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc.graph import Variable, toposort
+from symc.graph.body import Body
+from symc.graph.op import Op
+
+__all__ = ["with_bodies", "within"]
+
+
+def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
+    """``op`` with each of its bodies replaced by ``change(attribute, body)``."""
+    changed = {name: change(name, op[name]) for name in op.record.bodies}
+    return Op(op.record, **{**op.attrs, **changed}) if changed else op
+
+
+def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], list[Variable]]) -> list[Variable]:
+    """``transform`` applied to the bodies in ``graph``, innermost first, then to ``graph`` itself."""
+    order = toposort(graph)
+    if not any(node.op.record.bodies for node in order):
+        return transform(graph)
+    known: dict[Variable, Variable] = {}
+    done: dict[Body, Body] = {}
+
+    def changed(name: str, body: Body) -> Body:
+        if body not in done:
+            done[body] = body.with_graph(within(body.graph, transform))
+        return done[body]
+
+    for node in order:
+        op = with_bodies(node.op, changed)
+        inputs = [known.get(v, v) for v in node.inputs]
+        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
+            continue
+        made = op.apply(inputs, node.outputs[0].location).outputs
+        for old, new in zip(node.outputs, made):
+            new.name = old.name
+            known[old] = new
+    return transform([known.get(v, v) for v in graph])

@@ -1,0 +1,100 @@
+"""``Body``: an inner graph that an op holds as an attribute, such as the step of a scan or the branch of an ifelse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from symc.graph.dims import Dim
+from symc.graph.traversal import toposort
+from symc.graph.variables import Constant, Variable
+
+__all__ = ["Body", "Equality"]
+
+
+class Equality(NamedTuple):
+    """``left == right`` (with ``least``: ``left >= right``) must hold in every call; ``text()`` is the error if not."""
+
+    left: Dim
+    right: Dim
+    text: Callable[[], str]
+    least: bool = False
+
+
+class Body:
+    """A graph with inputs of its own; two of the same form are equal, whatever their variables.
+
+    Attributes
+    ----------
+    inputs : tuple of Variable
+        Without owners. The graph reads nothing else, constants aside.
+    outputs : tuple of Variable
+    symbols : tuple
+        Symbols of dims inside that are the values of whole numbers computed inside.
+    values : tuple of Variable
+        These whole numbers.
+    equalities : tuple of Equality
+        What a call must check once they are known.
+    """
+
+    __slots__ = ("_hash", "_key", "equalities", "inputs", "outputs", "symbols", "values")
+
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        symbols: Sequence[Any] = (),
+        values: Sequence[Variable] = (),
+        equalities: Sequence[Equality] = (),
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.symbols = tuple(symbols)
+        self.values = tuple(values)
+        self.equalities = tuple(equalities)
+        self._key: Any = None
+        self._hash = 0
+
+    @property
+    def graph(self) -> tuple[Variable, ...]:
+        """Everything that must be computed: outputs, then values of symbols."""
+        return (*self.outputs, *self.values)
+
+    def with_graph(self, graph: Sequence[Variable]) -> Body:
+        """The same body computing ``graph`` instead, variable by variable."""
+        count = len(self.outputs)
+        return Body(self.inputs, graph[:count], self.symbols, graph[count:], self.equalities)
+
+    @property
+    def key(self) -> Any:
+        """The form: equal for bodies that compute the same from inputs of the same types."""
+        if self._key is None:
+            number: dict[Variable, Any] = {v: k for k, v in enumerate(self.inputs)}
+            nodes = []
+
+            def known(v: Variable) -> Any:
+                if v in number:
+                    return number[v]
+                if isinstance(v, Constant):
+                    return (v.data.dtype.str, v.data.shape, v.data.tobytes())
+                return id(v)  # a shared variable is itself
+
+            for node in toposort(self.graph, frozenset(self.inputs)):
+                nodes.append((node.op, *map(known, node.inputs)))
+                for k, v in enumerate(node.outputs):
+                    number[v] = (len(nodes), k)
+            types = tuple((v.type.dtype, v.type.shape) for v in self.inputs)
+            self._key = (types, tuple(nodes), tuple(map(known, self.graph)), self.symbols)
+            self._hash = hash(self._key)
+        return self._key
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or isinstance(other, Body) and self.key == other.key
+
+    def __hash__(self) -> int:
+        _ = self.key
+        return self._hash
+
+    def __repr__(self) -> str:
+        ins = ", ".join(map(repr, self.inputs))
+        return f"<body ({ins}) -> ({', '.join(map(repr, self.outputs))})>"

@@ -1,0 +1,57 @@
+"""Who may use shared variables when: calls that update one exclude all others; calls that only read run side by side.
+
+Every storage has a ``turn``: an array of one number that counts the readers at work, or is -1 while a writer is. It
+changes only under ``LOCK``; fast paths in C take the same lock and the same array.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+__all__ = ["CHANGED", "LOCK", "WAITING", "taken"]
+
+LOCK = threading.Lock()
+CHANGED = threading.Condition(LOCK)
+WAITING = np.zeros(1, "int64")
+"""How many threads wait for their turn: whoever ends a turn wakes them."""
+_mine = threading.local()
+
+
+@contextmanager
+def taken(reads: Sequence[np.ndarray], writes: Sequence[np.ndarray]) -> Iterator[None]:
+    """Take these turns together, or wait until that is possible. A thread does not wait for itself."""
+    if not reads and not writes:
+        yield
+        return
+    held: set[int] = _mine.__dict__.setdefault("held", set())
+    written = {id(t): t for t in writes if id(t) not in held}
+    read = {id(t): t for t in reads if id(t) not in held and id(t) not in written}
+    with CHANGED:
+        WAITING[0] += 1
+        try:
+            CHANGED.wait_for(lambda: _free(read.values(), written.values()))
+        finally:
+            WAITING[0] -= 1
+        for t in written.values():
+            t[0] = -1
+        for t in read.values():
+            t[0] += 1
+    held.update(written, read)
+    try:
+        yield
+    finally:
+        held.difference_update(written, read)
+        with CHANGED:
+            for t in written.values():
+                t[0] = 0
+            for t in read.values():
+                t[0] -= 1
+            CHANGED.notify_all()
+
+
+def _free(read: object, written: object) -> bool:
+    return all(t[0] == 0 for t in written) and all(t[0] >= 0 for t in read)  # type: ignore[attr-defined]
