@@ -80,7 +80,9 @@ class ProgramBuilder:
             b.alias = new[b.alias] if b.alias >= 0 else -1
         body = tuple(_renumbered(node, new) for node in body)
         symbols, count = _symbols(buffers, body, given)
-        made = Program(self.name, buffers, symbols, body, self.messages, given=count, updated=tuple(updated))
+        made = Program(
+            self.name, buffers, symbols, body, self.messages, given=count, updated=tuple(new[k] for k in updated)
+        )
         for number, nodes in enumerate(made.segments):
             if number:
                 earlier = {n for s in made.segments[:number] for node in walk(s) for n in _used(node)}
