@@ -16,6 +16,7 @@ from symc.compiler.lowering.program import ProgramBuilder, Root
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.shape_specialisation import Specialised, specialise
+from symc.compiler.slices import views_of_slices
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
@@ -130,6 +131,14 @@ def rewrite_special(state: State) -> State:
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
 
 
+def view_slices(state: State) -> State:
+    """Slices that are one piece of memory become references to it."""
+    assert state.specialised is not None
+    graph, symbols, values = views_of_slices(state.graph, state.specialised.symbols)
+    specialised = replace(state.specialised, symbols=(*state.specialised.symbols, *symbols))
+    return replace(state, graph=[*graph, *values], specialised=specialised)
+
+
 def fuse_loops(state: State) -> State:
     """Units of work: groups of fused ops, library calls. Bodies follow when they are lowered."""
     units, stored = fuse(state.graph, state.target, state.binding)
@@ -164,6 +173,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_stable,
     decompose_composites,
     rewrite_special,
+    view_slices,
     fuse_loops,
     lower_loops,
     check_loops,

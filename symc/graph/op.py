@@ -222,6 +222,9 @@ class Record:
         A call may end with an error here, so it runs before anything that the caller can see is written.
     effect : {"none", "random", "ordered"}
         Ordered ops are never merged and keep their order.
+    contiguous : callable or None
+        For a part of a tensor: ``contiguous(node)`` gives the inputs that are the starts on the leading axes, if the
+        part is one piece of memory, else None.
     bodies : tuple of str
         The attributes that hold a ``Body``.
     body_types : callable or None
@@ -241,6 +244,7 @@ class Record:
     upper: Callable[[Op, Sequence[Variable]], Any] | None = None
     fallible: bool = False
     effect: str = "none"
+    contiguous: Callable[[Apply], Sequence[int] | None] | None = None
     bodies: tuple[str, ...] = ()
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
 

@@ -101,8 +101,26 @@ def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[An
     return [b for pair in zip(starts, shape) for b in pair]
 
 
+def _contiguous(node: Apply) -> list[int] | None:
+    """The starts on the leading axes, if the slice is one piece of memory: ones, then one range, then whole axes."""
+    x, shape = node.inputs[0], node.outputs[0].type.shape
+    if any(step != 1 for step in node.op["steps"]) or not shape:
+        return None
+    last = len(shape)
+    while last and dims.equal(shape[last - 1], x.type.shape[last - 1]) is True and _starts_at_zero(node.inputs[last]):
+        last -= 1
+    if any(not (type(d) is int and d == 1) for d in shape[: max(last - 1, 0)]):
+        return None
+    return list(range(1, last + 1))
+
+
+def _starts_at_zero(v: Variable) -> bool:
+    return isinstance(v, Constant) and int(v.data) == 0
+
+
 _slice_at = record(
     "slice_at",
+    contiguous=_contiguous,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
     lower=Indexed(_slice_element),

@@ -105,7 +105,7 @@ static Plan *plan_new(const Launcher *self, Py_ssize_t n_dims) {
 
 /* ---- The call --------------------------------------------------------------------------------------------------- */
 
-/* A Python number for a floating-point scalar; anything that could lose more than rounding takes the slow path. */
+/* A Python number for a scalar; anything that could lose more than rounding takes the slow path. */
 static void *scalar_pointer(const Spec *spec, PyObject *arg, double *place) {
     double value;
     if (PyFloat_CheckExact(arg)) {
@@ -113,7 +113,16 @@ static void *scalar_pointer(const Spec *spec, PyObject *arg, double *place) {
     } else if (PyLong_CheckExact(arg)) {
         int overflow;
         long long integer = PyLong_AsLongLongAndOverflow(arg, &overflow);
-        if (overflow || integer > (1 << 24) || integer < -(1 << 24)) return NULL;
+        if (overflow) return NULL;
+        if (spec->typenum == NPY_INT64) {
+            *(int64_t *)place = integer;
+            return place;
+        }
+        if (spec->typenum == NPY_INT32 && integer == (int32_t)integer) {
+            *(int32_t *)place = (int32_t)integer;
+            return place;
+        }
+        if (integer > (1 << 24) || integer < -(1 << 24)) return NULL;
         value = (double)integer;
     } else {
         return NULL;

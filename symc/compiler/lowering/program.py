@@ -26,7 +26,7 @@ from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program
 __all__ = ["ProgramBuilder", "Scope"]
 
 UNBOUNDED = 1 << 62
-"""The bound of a symbol inside a loop for which no memory is laid out."""
+"""The bound of a symbol on which no size depends."""
 COPY_BACK = 1 << 20
 """Bytes of new values that are rather copied over the old ones at the end of a call than swapped with them."""
 
@@ -243,12 +243,16 @@ class Scope:
         self.known = set(known)
         self.waiting = dict(self.binding)
         self.equalities = list(equalities)
+        self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
         self.done: set[Variable] = set()
         self.last_use: dict[Variable, int] = {}
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Take over units of work; says for which symbols memory can be laid out before they are known."""
         self.units, self.stored = units, stored
+        if self.binding:
+            made = (*self.graph, *(v for unit in units for v in _made(unit)))
+            self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
         for symbol, v in self.binding.items():
             bound = _upper_bound(v)
             if self.parent is not None or bound is not None and self._grows_with(symbol):
@@ -335,7 +339,7 @@ class Scope:
                 continue
             del self.waiting[symbol]
             bound = self.builder.bounds.get(symbol)
-            if bound is None and self.parent is not None:
+            if bound is None and (self.parent is not None or symbol not in self.sizing):
                 bound = UNBOUNDED
             self.nodes.append(Bind(symbol, self.ref_of(v), v.dtype, bound))
             self.known.add(symbol)

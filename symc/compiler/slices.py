@@ -1,0 +1,96 @@
+"""Slices that are one piece of memory become views: a reference with an offset instead of a copy.
+
+``x[k]``, ``x[a:b]`` and ``x[k, a:b]`` lie in memory without gaps. Where an op that stands alone reads such a slice (a
+product, a factorisation), or where its start is known, it is replaced by ``part``, whose offset is a dim: a start that
+the program computes is bound to a symbol first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.compiler.value_numbering import ValueNumbering
+from symc.graph import Apply, Constant, Variable, dims, toposort
+from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction, View, record
+from symc.graph.types import TensorType
+from symc.tensor.symbolic_dims import as_dim, value_symbols
+
+__all__ = ["views_of_slices"]
+
+_part = record(
+    "part",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x: x.reshape(-1)[op["offset"] : op["offset"] + int(np.prod(op["shape"]))].reshape(op["shape"]),
+    lower=View(lambda node: node.op["offset"]),
+)
+
+
+def views_of_slices(
+    graph: Sequence[Variable], known: Sequence[Any]
+) -> tuple[list[Variable], tuple[Any, ...], list[Variable]]:
+    """The graph with contiguous slices as views; symbols that it uses beside ``known``, and the numbers behind them."""
+    order = toposort(graph)
+    if not any(node.op.record.contiguous is not None for node in order):
+        return list(graph), (), []
+    whole: set[Variable] = set()  # read by something that wants memory
+    for node in reversed(order):
+        passes_on = isinstance(node.op.record.lower, View) or _keeps_order(node)
+        if not isinstance(node.op.record.lower, (Pointwise, Axes, Reduction, Indexed, View)) or (
+            passes_on and node.outputs[0] in whole
+        ):
+            whole.update(node.inputs)
+    replaced: dict[Variable, Variable] = {}
+    symbols: dict[Any, Variable] = {}
+    numbering = ValueNumbering()
+    for node in order:
+        inputs = [replaced.get(v, v) for v in node.inputs]
+        location = node.outputs[0].location
+        offset = _offset(node, inputs, node.outputs[0] in whole)
+        if offset is not None:
+            shape = node.outputs[0].type.shape
+            made: Sequence[Variable] = numbering.make(Op(_part, shape=shape, offset=offset), inputs[:1], location)
+            for symbol, v in value_symbols(inputs[1:]).items():
+                if symbol not in known and symbol in dims.symbols_of(offset):
+                    symbols.setdefault(symbol, v)
+        elif inputs and _is_view(inputs[0]) and _keeps_order(node):
+            made = numbering.make(Op(_part, shape=node.outputs[0].type.shape, offset=0), inputs, location)
+        else:
+            made = numbering.make(node.op, inputs, location, node.outputs[0].name, node)
+        replaced.update(zip(node.outputs, made))
+    return [replaced.get(v, v) for v in graph], tuple(symbols), list(symbols.values())
+
+
+def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | None:
+    """Where the slice begins in flat memory, if it is one piece of it and a view of it is worth having."""
+    starts = None if node.op.record.contiguous is None else node.op.record.contiguous(node)
+    if starts is None or inputs[0].owner is None and isinstance(inputs[0], Constant):
+        return None
+    starts = [inputs[k] for k in starts]
+    if not whole and not all(_is_known(v) for v in starts):
+        return None
+    shape = inputs[0].type.shape
+    offset: dims.Dim = 0
+    for axis, start in enumerate(starts):
+        offset = dims.add(offset, dims.mul(as_dim(start), dims.product(shape[axis + 1 :])))
+    return offset
+
+
+def _is_view(v: Variable) -> bool:
+    return v.owner is not None and v.owner.op.record is _part
+
+
+def _keeps_order(node: Apply) -> bool:
+    """Does the op only add and drop axes of length 1?"""
+    if not isinstance(node.op.record.lower, Axes):
+        return False
+    follows = [a for a in node.op.record.lower.source(node.op, node) if a is not None]
+    sizes = [dims.product(v.type.shape) for v in (node.inputs[0], node.outputs[0])]
+    return follows == sorted(follows) and dims.equal(*sizes) is True
+
+
+def _is_known(v: Variable) -> bool:
+    """Is the value a constant, or a dim of the arguments?"""
+    return isinstance(v, Constant) or v.owner is not None and "dim" in v.owner.op.attrs and not v.owner.inputs
