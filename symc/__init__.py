@@ -16,7 +16,7 @@ from symc.runtime.copies import clone, register
 from symc.runtime.function import Function, In, Out, function
 from symc.runtime.memory_estimate import memory_estimate
 from symc.runtime.shared import shared
-from symc.tensor import dot
+from symc.tensor import dot, ifelse, scan
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ register()
 
 __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "doctor",
-    "dot", "function", "grad", "memory_estimate", "pp", "pprint", "shared", "tensor",
+    "dot", "function", "grad", "ifelse", "memory_estimate", "pp", "pprint", "scan", "shared", "tensor",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

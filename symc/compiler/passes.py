@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symc.compiler.bodies import within
+from symc.compiler.branches import sink_branches
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.lowering.program import ProgramBuilder, Root
 from symc.compiler.rewrite import rules
@@ -116,7 +117,10 @@ def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumberi
         record = inner.op.record
         if record.specialise is not None:
             types = [v.type for v in inner.op.apply(args, location).outputs]
-            made: Sequence[Variable] = numbering.adopt([record.specialise(inner.op, args, types)], location=location)
+            found = record.specialise(inner.op, args, types)
+            made: Sequence[Variable] = numbering.adopt(
+                [found] if isinstance(found, Variable) else found, location=location
+            )
         elif record.decompose is not None:
             made = _decomposed(inner.op.apply(args, location), args, numbering)
         else:
@@ -129,6 +133,11 @@ def rewrite_special(state: State) -> State:
     """Forms for which there is a better primitive, now that composites are open; and once more the canonical rules."""
     fast = state.mode == "fast_run"
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
+
+
+def sink_lazy(state: State) -> State:
+    """What only one branch of an ifelse needs moves into that branch."""
+    return replace(state, graph=within(state.graph, sink_branches))
 
 
 def view_slices(state: State) -> State:
@@ -173,6 +182,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_stable,
     decompose_composites,
     rewrite_special,
+    sink_lazy,
     view_slices,
     fuse_loops,
     lower_loops,

@@ -166,7 +166,7 @@ class _Level:
                 applied = op.apply(inputs, location)
                 self._note(inputs)
                 fresh = record.specialise(op, inputs, [v.type for v in applied.outputs])
-                made = numbering.adopt([fresh], location=location)
+                made = numbering.adopt([fresh] if isinstance(fresh, Variable) else fresh, location=location)
             for old, new in zip(node.outputs, made):
                 known[old] = new
                 self._carry(old, new)

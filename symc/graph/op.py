@@ -211,7 +211,8 @@ class Record:
     decompose : callable or None
         ``decompose(op, inputs)`` gives the outputs as a graph of other ops.
     specialise : callable or None
-        ``specialise(op, inputs, types)`` gives a variable that no longer needs inputs read for their shape alone.
+        ``specialise(op, inputs, types)`` gives a variable, or one per output, that needs no inputs read for their
+        shape alone.
     cases : callable
         Gives the list of ``Case``.
     commutative : bool
@@ -220,11 +221,15 @@ class Record:
         ``upper(op, inputs)`` is a dim that the value of the output, a whole number, cannot exceed.
     fallible : bool
         A call may end with an error here, so it runs before anything that the caller can see is written.
+    lazy : bool
+        The first input decides which half of the others is wanted.
     effect : {"none", "random", "ordered"}
         Ordered ops are never merged and keep their order.
     contiguous : callable or None
         For a part of a tensor: ``contiguous(node)`` gives the inputs that are the starts on the leading axes, if the
         part is one piece of memory, else None.
+    drop_unused : callable or None
+        ``drop_unused(op, used)`` gives an op without the outputs that nobody reads, and which old outputs it has.
     bodies : tuple of str
         The attributes that hold a ``Body``.
     body_types : callable or None
@@ -237,14 +242,16 @@ class Record:
     grad: Callable[..., Sequence[Variable | None]] | None = None
     lower: Lowering | None = None
     decompose: Callable[[Op, Sequence[Variable]], Sequence[Variable]] | None = None
-    specialise: Callable[[Op, Sequence[Variable], Sequence[TensorType]], Variable] | None = None
+    specialise: Callable[[Op, Sequence[Variable], Sequence[TensorType]], Variable | Sequence[Variable]] | None = None
     cases: Callable[[], list[Case]] = field(default=list)
     commutative: bool = False
     same_at_zero: bool = False
     upper: Callable[[Op, Sequence[Variable]], Any] | None = None
     fallible: bool = False
+    lazy: bool = False
     effect: str = "none"
     contiguous: Callable[[Apply], Sequence[int] | None] | None = None
+    drop_unused: Callable[[Op, Sequence[bool]], tuple[Op, list[int]]] | None = None
     bodies: tuple[str, ...] = ()
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
 
@@ -298,6 +305,10 @@ class Op:
     def __call__(self, *inputs: Variable) -> Any:
         outputs = self.apply(inputs).outputs
         return outputs[0] if len(outputs) == 1 else list(outputs)
+
+    def all(self, *inputs: Variable) -> tuple[Variable, ...]:
+        """All outputs of applying the op, also where there is one only."""
+        return self.apply(inputs).outputs
 
     def evaluate(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """The record's NumPy meaning on arrays, as a tuple."""

@@ -128,6 +128,7 @@ from symc.tensor.extra_ops import (
     trace,
     unravel_index,
 )
+from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import (
     advanced_inc_subtensor1,
     advanced_subtensor1,
@@ -150,6 +151,7 @@ from symc.tensor.joining import (
 )
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
+from symc.tensor.scan import scan
 from symc.tensor.shaping import (
     addbroadcast,
     atleast_1d,

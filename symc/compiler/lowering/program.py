@@ -331,6 +331,10 @@ class Scope:
         """Copy a value to ``target``."""
         self.nodes.append(copy_step(self.ref_of(v), target, v))
 
+    def move(self, source: Ref, target: Ref, like: Variable) -> None:
+        """Copy as many elements as ``like`` has."""
+        self.nodes.append(copy_step(source, target, like))
+
     def flush(self) -> None:
         """Bind the symbols whose values are there by now, and check what can be checked."""
         for symbol, v in list(self.waiting.items()):

@@ -1,0 +1,170 @@
+"""``ifelse``: one of two values, of which only the one that is wanted is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.errors import ShapeError, located
+from symc.graph import Apply, Variable
+from symc.graph.body import Body
+from symc.graph.evaluate import evaluate
+from symc.graph.guards import require_equal
+from symc.graph.op import ZERO, Arg, Case, Op, Structured, record
+from symc.graph.types import TensorType
+from symc.loops.ir import Branch
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.broadcasting import broadcast_like
+
+__all__ = ["branch", "ifelse"]
+
+
+def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
+    count = (len(inputs) - 1) // 2
+    types = []
+    for a, b in zip(inputs[1 : 1 + count], inputs[1 + count :]):
+        shape = [
+            require_equal(x, y, f"ifelse: the two values differ in length on axis {k}", [a, b], "make them alike")
+            for k, (x, y) in enumerate(zip(a.type.shape, b.type.shape))
+        ]
+        types.append(TensorType(a.dtype, shape))
+    return types
+
+
+def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    condition = inputs[0]
+    count = len(outputs)
+    zeros = [broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), g) for g in gs]
+    to_then = _apply(condition, gs, zeros)
+    to_else = _apply(condition, zeros, gs)
+    return [ZERO, *to_then[:count], *to_else[:count]]
+
+
+def _numpy(op: Op, condition: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    count = len(values) // 2
+    return values[:count] if condition else values[count:]
+
+
+_ifelse = record(
+    "ifelse",
+    infer=_infer,
+    numpy=_numpy,
+    grad=_grad,
+    lazy=True,
+    cases=lambda: [
+        Case(
+            lambda c, x: ifelse(c > 0, x * 2, x - 1), (Arg((), "int32", values=1), Arg((3,))), expect=lambda c, x: x * 2
+        ),
+        Case(
+            lambda c, x: ifelse(c > 0, x * x, ew.exp(x)), (Arg((), "int32", values=0), Arg((2, 3))),
+            expect=lambda c, x: np.exp(x),
+        ),
+        Case(
+            lambda c, x: ifelse(c > 0, [x.sum(), x * 3], [x.max(), x]),
+            (Arg((), "float", values=-1.0), Arg((4,), distinct=True)),
+            expect=lambda c, x: (x.max(), x),
+        ),
+    ],
+)  # fmt: skip
+
+
+def _apply(condition: Variable, then: Sequence[Variable], otherwise: Sequence[Variable]) -> Sequence[Variable]:
+    return Op(_ifelse).all(condition, *then, *otherwise)
+
+
+def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Any:
+    """``then_branch`` if ``condition`` is true, else ``else_branch``; what only the other one needs is not computed.
+
+    Parameters
+    ----------
+    condition : Variable or number
+        A scalar; anything but zero is true.
+    then_branch, else_branch : Variable, or sequence of Variable
+        Alike in number, dtypes and shapes.
+    name : str, optional
+        Name of the result.
+
+    Returns
+    -------
+    Variable, or a list of them where the branches are sequences
+
+    Raises
+    ------
+    ShapeError
+        When the condition is no scalar, or the branches differ in number of values, axes or known lengths.
+
+    See Also
+    --------
+    symc.tensor.switch : chooses element by element; both values are computed.
+    """
+    single = not isinstance(then_branch, (list, tuple))
+    then = [as_tensor(v) for v in ([then_branch] if single else then_branch)]
+    otherwise = [as_tensor(v) for v in ([else_branch] if not isinstance(else_branch, (list, tuple)) else else_branch)]
+    condition = as_tensor(condition)
+    if condition.ndim:
+        text = f"ifelse: the condition must be a scalar, got {condition.ndim} axes"
+        raise ShapeError(located(text, [condition], "reduce it with .all() or .any(), or use switch"))
+    if len(then) != len(otherwise):
+        raise ValueError(located(f"ifelse: {len(then)} values in one branch, {len(otherwise)} in the other"))
+    pairs = [_alike(a, b) for a, b in zip(then, otherwise)]
+    if condition.dtype != "bool":
+        condition = ew.neq(condition, 0)
+    made = list(_apply(condition, [a for a, _ in pairs], [b for _, b in pairs]))
+    if name is not None:
+        for k, v in enumerate(made):
+            v.name = name if single else f"{name}{k}"
+    return made[0] if single else made
+
+
+def _alike(a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Two values brought to one dtype."""
+    if a.ndim != b.ndim:
+        text = f"ifelse: the values have {a.ndim} and {b.ndim} axes"
+        raise ShapeError(located(text, [a, b], "give both the same number of axes"))
+    if a.dtype == b.dtype:
+        return a, b
+    dtype = ew.unify_dtypes([a, b])
+    return ew.cast(a, dtype), ew.cast(b, dtype)
+
+
+# --- the compiler's form ----------------------------------------------------------------------------------------------
+
+
+def _branch_inputs(op: Op, inputs: Sequence[Variable], name: str) -> Sequence[Variable]:
+    split = 1 + len(op["then"].inputs)
+    return inputs[1:split] if name == "then" else inputs[split:]
+
+
+def _branch_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
+    return [TensorType(v.dtype, v.type.shape) for v in op["then"].outputs]
+
+
+def _branch_numpy(op: Op, condition: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    split = len(op["then"].inputs)
+    body: Body = op["then"] if condition else op["otherwise"]
+    given = arrays[:split] if condition else arrays[split:]
+    return tuple(evaluate(body.outputs, dict(zip(body.inputs, given))))
+
+
+def _branch_build(node: Apply, scope: Any) -> None:
+    targets = [scope.ref_of(v) for v in node.outputs]
+    parts = []
+    for name in ("then", "otherwise"):
+        places = [scope.ref_of(v) for v in _branch_inputs(node.op, node.inputs, name)]
+        nodes, _, _ = scope.body(node.op[name], places, targets)
+        parts.append(nodes)
+    scope.nodes.append(Branch(scope.ref_of(node.inputs[0]), *parts))
+
+
+branch = record(
+    "branch",
+    infer=_branch_infer,
+    numpy=_branch_numpy,
+    lower=Structured(_branch_build),
+    bodies=("then", "otherwise"),
+    body_types=lambda op, inputs, name: [v.type for v in _branch_inputs(op, inputs, name)],
+)
+"""``ifelse`` with what only one side needs inside that side's body."""
