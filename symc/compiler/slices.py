@@ -10,22 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Variable, dims, toposort
-from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction, View, record
-from symc.graph.types import TensorType
+from symc.graph.op import Axes, Indexed, Pointwise, Reduction, View
+from symc.tensor.subtensor import part_of, part_record
 from symc.tensor.symbolic_dims import as_dim, value_symbols
 
 __all__ = ["views_of_slices"]
-
-_part = record(
-    "part",
-    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
-    numpy=lambda op, x: x.reshape(-1)[op["offset"] : op["offset"] + int(np.prod(op["shape"]))].reshape(op["shape"]),
-    lower=View(lambda node: node.op["offset"]),
-)
 
 
 def views_of_slices(
@@ -51,12 +42,12 @@ def views_of_slices(
         offset = _offset(node, inputs, node.outputs[0] in whole)
         if offset is not None:
             shape = node.outputs[0].type.shape
-            made: Sequence[Variable] = numbering.make(Op(_part, shape=shape, offset=offset), inputs[:1], location)
+            made: Sequence[Variable] = numbering.make(part_of(shape, offset), inputs[:1], location)
             for symbol, v in value_symbols(inputs[1:]).items():
                 if symbol not in known and symbol in dims.symbols_of(offset):
                     symbols.setdefault(symbol, v)
         elif inputs and _is_view(inputs[0]) and _keeps_order(node):
-            made = numbering.make(Op(_part, shape=node.outputs[0].type.shape, offset=0), inputs, location)
+            made = numbering.make(part_of(node.outputs[0].type.shape, 0), inputs, location)
         else:
             made = numbering.make(node.op, inputs, location, node.outputs[0].name, node)
         replaced.update(zip(node.outputs, made))
@@ -79,7 +70,7 @@ def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | 
 
 
 def _is_view(v: Variable) -> bool:
-    return v.owner is not None and v.owner.op.record is _part
+    return v.owner is not None and v.owner.op.record is part_record
 
 
 def _keeps_order(node: Apply) -> bool:

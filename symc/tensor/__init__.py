@@ -152,6 +152,7 @@ from symc.tensor.joining import (
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.scan import scan
+from symc.tensor.selection import argwhere, flatnonzero, nonzero, nonzero_values
 from symc.tensor.shaping import (
     addbroadcast,
     atleast_1d,

@@ -7,6 +7,7 @@ length and a step for each axis), ``gather`` reads at index arrays; each has a p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from symc.errors import located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.guards import require_equal
-from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
+from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, View, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, index, select
 from symc.loops.ir import Accumulate, If, Statement, Store
@@ -25,7 +26,7 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = ["gather", "scatter", "slice_part", "valid_index", "write_slice"]
+__all__ = ["gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice"]
 
 
 def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -99,6 +100,24 @@ def _slice_element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr],
 
 def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[Any]:
     return [b for pair in zip(starts, shape) for b in pair]
+
+
+part_record = record(
+    "part",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
+    numpy=lambda op, x: x.reshape(-1)[op["offset"] :][: math.prod(op["shape"])].reshape(op["shape"]),
+    lower=View(lambda node: node.op["offset"]),
+)
+
+
+def part_of(shape: Sequence[dims.Dim], offset: dims.Dim) -> Op:
+    """The op that sees memory from element ``offset`` on as a tensor of this shape."""
+    return Op(part_record, shape=tuple(shape), offset=offset)
+
+
+def part(x: Variable, shape: Sequence[dims.Dim], offset: dims.Dim) -> Variable:
+    """The elements of ``x`` from flat position ``offset`` on as a tensor of this shape; only the compiler uses it."""
+    return part_of(shape, offset)(x)
 
 
 def _contiguous(node: Apply) -> list[int] | None:

@@ -71,7 +71,9 @@ def _leaf_dim(v: Variable) -> dims.Dim:
         return int(known)
     symbol = v.__dict__.get("_dim")
     if symbol is None:
-        symbol = v.__dict__["_dim"] = dims.new_symbol(v.name or "value", nonnegative=False)
+        symbol = v.__dict__["_dim"] = dims.new_symbol(
+            v.name or "value", nonnegative=v.owner is not None and v.owner.op.record.upper is not None
+        )
     return symbol
 
 

@@ -457,7 +457,7 @@ def _made(unit: Unit) -> Sequence[Variable]:
 
 def _upper_bound(v: Variable) -> dims.Dim | None:
     """What the value of a whole number cannot exceed, as its record says."""
-    if v.owner is None or v.owner.op.record.upper is None:
+    if v.owner is None or v.owner.op.record.upper is None or v.ndim:
         return None
     return v.owner.op.record.upper(v.owner.op, v.owner.inputs)
 
