@@ -17,14 +17,17 @@ from symc.runtime.function import Function, In, Out, function
 from symc.runtime.memory_estimate import memory_estimate
 from symc.runtime.shared import shared
 from symc.tensor import dot, ifelse, scan
+from symc.tensor.graph_op import OpFromGraph
+from symc.tensor.python_op import PythonOp, as_op
 
 __version__ = "0.1.0"
 
 register()
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Op", "Out", "SharedVariable", "Variable", "clone", "config", "doctor",
-    "dot", "function", "grad", "ifelse", "memory_estimate", "pp", "pprint", "scan", "shared", "tensor",
+    "Apply", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
+    "as_op", "clone", "config", "doctor", "dot", "function", "grad", "ifelse", "memory_estimate", "pp", "pprint",
+    "scan", "shared", "tensor",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from symc.loops.ir import (
     Node,
     Program,
     Ref,
+    Room,
     Statement,
     Step,
     Store,
@@ -113,6 +114,8 @@ class _Entry:
             elif isinstance(node, Check):
                 test = f"{self.dim(node.left)} {'<' if node.least else '!='} {self.dim(node.right)}"
                 lines.append(f"{pad}if ({test}) return {node.code};")
+            elif isinstance(node, Room):
+                lines.append(f"{pad}if ({self._room(node)}) return SYMC_RAISED;")
             elif isinstance(node, Branch):
                 lines.append(f"{pad}if (*({self._pointer(node.condition, 'bool')})) {{")
                 lines += self.nodes(node.then, depth + 1)
@@ -151,6 +154,11 @@ class _Entry:
         sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
         call = f"((symc_host *)B[{len(self.program.buffers)}])({self.hosts.index(step)}, b, n, B)"
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; if ({call}) return SYMC_RAISED; }}"
+
+    def _room(self, node: Room) -> str:
+        """A call back into Python for the memory of a buffer: steps from -1 down stand for buffers."""
+        host = f"((symc_host *)B[{len(self.program.buffers)}])"
+        return f"{host}({-1 - node.buffer}, 0, (const int64_t[]){{{self.dim(node.elements)}}}, B)"
 
     def _bind(self, node: Bind) -> list[str]:
         symbol = f"D[{self.symbols[node.symbol]}]"

@@ -129,7 +129,7 @@ def launch(
     """The fast path of a function, or None where it cannot have one."""
     program = executable.program
     module = _module()
-    if module is None or executable.hosts or any(b.role == "update" and b.alias < 0 for b in program.buffers):
+    if module is None or executable.calls_back or any(b.role == "update" and b.alias < 0 for b in program.buffers):
         return None
     if not any(b.role == "output" for b in program.buffers) and not as_list:
         return None

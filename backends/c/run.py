@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import GuardError, located
 from symc.loops.ir import Buffer, Host, Program
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
@@ -30,6 +31,7 @@ class Arena:
     """Aligned memory for temporaries; large ones ask for huge pages, since page faults cost more than arithmetic."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self.map: mmap.mmap | None = None
         if size >= HUGE:
             try:
@@ -65,6 +67,18 @@ class Workspace:
             OrderedDict() for _ in owner.segments
         ]
         self.raised: BaseException | None = None
+        self.rooms: dict[int, Arena] = {}
+
+    def make_room(self, number: int, elements: int) -> None:
+        """Point a buffer to memory for so many elements."""
+        b = self.program.buffers[number]
+        if elements < 0:
+            raise GuardError(located(f"{b.name} would have {elements} elements", [], location=b.location))
+        wanted = elements * np.dtype(b.dtype).itemsize
+        arena = self.rooms.get(number)
+        if arena is None or arena.size < wanted:
+            arena = self.rooms[number] = self.owner.arena(wanted)
+        self.pointers[number] = ffi.cast("void *", arena.base)
 
     def lay_out(self, number: int, segment: Segment, arrays: list[Any], provide: Provide) -> int:
         """Point to the memory of a segment for the present values of the symbols; 0, or the status if a size is < 0."""
@@ -107,8 +121,9 @@ class Executable:
         self.aliases = [(k, b.alias) for k, b in enumerate(buffers) if b.alias >= 0]
         self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
+        self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
         self.running = threading.local()
-        self.callback = ffi.callback(HOST, self._host, error=1) if self.hosts else None
+        self.callback = ffi.callback(HOST, self._host, error=1) if self.calls_back else None
         self.host = ffi.NULL if self.callback is None else ffi.cast("void *", self.callback)
         self.free: OrderedDict[tuple[int, ...], list[Workspace]] = OrderedDict()
 
@@ -157,9 +172,12 @@ class Executable:
             return home, Workspace(self, key)
 
     def _host(self, step: int, b: Any, n: Any, _: Any) -> int:
-        """What the code calls for the steps that Python runs."""
-        host = self.hosts[step]
+        """What the code calls for the steps that Python runs, and for memory."""
         try:
+            if step < 0:
+                self.running.workspace.make_room(-1 - step, n[0])
+                return 0
+            host = self.hosts[step]
             arrays, at = [], 0
             for k, (shape, dtype) in enumerate(zip(host.shapes, host.dtypes)):
                 known = tuple(n[at + axis] for axis in range(len(shape)))

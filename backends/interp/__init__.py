@@ -33,6 +33,7 @@ from symc.loops.ir import (
     Node,
     Program,
     Ref,
+    Room,
     Statement,
     Step,
     Store,
@@ -140,6 +141,11 @@ class _Call:
             elif isinstance(node, Check):
                 left, right = (dims.evaluate(d, self.bound) for d in (node.left, node.right))
                 status = 0 if left == right or node.least and left > right else node.code
+            elif isinstance(node, Room):
+                size = dims.evaluate(node.elements, self.bound)
+                if size < 0:
+                    return -node.buffer - 1
+                self.memory[node.buffer] = np.empty(size, self.program.buffers[node.buffer].dtype)
             elif isinstance(node, Branch):
                 status = self.run(node.then if self.at(node.condition)[0] else node.otherwise)
             elif isinstance(node, Loop):

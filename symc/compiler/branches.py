@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from symc.graph import Apply, Constant, Variable, toposort
-from symc.graph.body import Body
+from symc.compiler.bodies import with_bodies
+from symc.compiler.shape_specialisation import symbols_in
+from symc.graph import Apply, Constant, Variable, dims, toposort
+from symc.graph.body import Body, Equality
 from symc.graph.op import Op
 from symc.tensor.ifelse import branch
 
-__all__ = ["sink_branches"]
+__all__ = ["Level", "sink_branches"]
 
 
 @dataclass(eq=False)
@@ -20,6 +23,8 @@ class _Place:
     parent: _Place | None = None
     depth: int = 0
     nodes: list[Apply] = field(default_factory=list)
+    symbols: list[Any] = field(default_factory=list)
+    equalities: list[Equality] = field(default_factory=list)
     sides: dict[tuple[Apply, bool], _Place] = field(default_factory=dict)
 
     def side(self, node: Apply, then: bool) -> _Place:
@@ -42,16 +47,33 @@ def _common(a: _Place, b: _Place) -> _Place:
     return a
 
 
-def sink_branches(graph: Sequence[Variable]) -> list[Variable]:
-    """The graph with every ``ifelse`` as a ``branch`` that holds what only its sides need."""
-    order = toposort(graph)
+@dataclass
+class Level:
+    """A graph with what its dims need: symbols, the numbers whose values they are, and what must hold for them."""
+
+    outputs: list[Variable]
+    symbols: tuple[Any, ...] = ()
+    values: list[Variable] = field(default_factory=list)
+    equalities: list[Equality] = field(default_factory=list)
+
+
+def sink_branches(level: Level) -> Level:
+    """The graph with every ``ifelse`` as a ``branch`` that holds what only its sides need; bodies inside, too."""
+    order = toposort([*level.outputs, *level.values])
+    if any(node.op.record.bodies for node in order):
+        level = _bodies_first(level, order)
+        order = toposort([*level.outputs, *level.values])
     if not any(node.op.record.lazy for node in order):
-        return list(graph)
+        return level
+    binding = dict(zip(level.symbols, level.values))
+    order = _ordered(level, binding)
     top = _Place()
-    wanted: dict[Variable, _Place] = dict.fromkeys(graph, top)
+    wanted: dict[Variable, _Place] = {v: top for v in level.outputs}
+    shown = {s for v in level.outputs for d in v.type.shape for s in dims.symbols_of(d)} & binding.keys()
+    wanted.update((binding[s], top) for s in shown)
     place_of: dict[Apply, _Place] = {}
     for node in reversed(order):
-        places = [wanted[v] for v in node.outputs if v in wanted]
+        places = [wanted[v] for v in node.outputs if v in wanted] or [top]
         here = places[0]
         for other in places[1:]:
             here = _common(here, other)
@@ -60,57 +82,120 @@ def sink_branches(graph: Sequence[Variable]) -> list[Variable]:
         for k, v in enumerate(node.inputs):
             use = here.side(node, k <= count) if node.op.record.lazy and k else here
             wanted[v] = _common(wanted[v], use) if v in wanted else use
+        for s in _symbols_of(node, binding):
+            v = binding[s]
+            wanted[v] = _common(wanted[v], here) if v in wanted else here
     for node in order:
         place_of[node].nodes.append(node)
+    for s, v in binding.items():
+        wanted.get(v, top).symbols.append(s)
+    where = {s: wanted.get(v, top) for s, v in binding.items()}
+    for e in level.equalities:
+        used = (dims.symbols_of(e.left) | dims.symbols_of(e.right)) & where.keys()
+        max((where[s] for s in used), key=lambda p: p.depth, default=top).equalities.append(e)
     known: dict[Variable, Variable] = {}
-    _rebuild(top, known)
-    return [known.get(v, v) for v in graph]
+    _rebuild(top, known, binding)
+    return Level(
+        [known.get(v, v) for v in level.outputs],
+        tuple(top.symbols),
+        [known[v] if v in known else v for v in (binding[s] for s in top.symbols)],
+        top.equalities,
+    )
 
 
-def _rebuild(place: _Place, known: dict[Variable, Variable]) -> None:
+def _bodies_first(level: Level, order: Sequence[Apply]) -> Level:
+    """The same level with the bodies inside it done."""
+    known: dict[Variable, Variable] = {}
+
+    def changed(name: str, body: Body) -> Body:
+        inner = sink_branches(Level(list(body.outputs), body.symbols, list(body.values), list(body.equalities)))
+        return Body(body.inputs, inner.outputs, inner.symbols, inner.values, inner.equalities)
+
+    for node in order:
+        _apply_again(node, known, with_bodies(node.op, changed))
+    outputs, values = ([known.get(v, v) for v in group] for group in (level.outputs, level.values))
+    return Level(outputs, level.symbols, values, level.equalities)
+
+
+def _apply_again(node: Apply, known: dict[Variable, Variable], op: Op) -> None:
+    """Note in ``known`` what stands for the outputs of ``node``, where its op or inputs are others now."""
+    inputs = [known.get(v, v) for v in node.inputs]
+    if op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs)):
+        _note(node, op.apply(inputs, node.outputs[0].location).outputs, known)
+
+
+def _note(node: Apply, made: Sequence[Variable], known: dict[Variable, Variable]) -> None:
+    for old, new in zip(node.outputs, made):
+        new.name = old.name
+        known[old] = new
+
+
+def _symbols_of(node: Apply, binding: dict[Any, Variable]) -> set[Any]:
+    """The symbols that must be known before ``node`` runs."""
+    if not binding:
+        return set()
+    found = {s for v in node.outputs for d in v.type.shape for s in dims.symbols_of(d)}
+    return (found | symbols_in(node.op.attrs.values())) & binding.keys()
+
+
+def _ordered(level: Level, binding: dict[Any, Variable]) -> list[Apply]:
+    """Producers before consumers, where what gives a symbol its value counts as a producer for those who use it."""
+    found: list[Apply] = []
+    state: dict[Apply, int] = {}
+    stack: list[Apply] = [v.owner for v in (*level.outputs, *level.values) if v.owner is not None]
+    while stack:
+        node = stack[-1]
+        if state.get(node, 0):
+            stack.pop()
+            if state[node] == 1:
+                state[node] = 2
+                found.append(node)
+            continue
+        state[node] = 1
+        needs = [*node.inputs, *(binding[s] for s in sorted(_symbols_of(node, binding), key=str))]
+        stack.extend(v.owner for v in needs if v.owner is not None and not state.get(v.owner, 0))
+    return found
+
+
+def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, Variable]) -> None:
     """Build the applications of a place again; ``known`` says what stands for the variables met so far."""
     for node in place.nodes:
-        location = node.outputs[0].location
-        inputs = [known.get(v, v) for v in node.inputs]
         if not node.op.record.lazy:
-            if any(a is not b for a, b in zip(inputs, node.inputs)):
-                made = node.op.apply(inputs, location).outputs
-                for old, new in zip(node.outputs, made):
-                    new.name = old.name
-                    known[old] = new
+            _apply_again(node, known, node.op)
             continue
         count = len(node.outputs)
         sides = []
-        reads: list[Variable] = [inputs[0]]
+        reads: list[Variable] = [known.get(node.inputs[0], node.inputs[0])]
         for then, results in ((True, node.inputs[1 : 1 + count]), (False, node.inputs[1 + count :])):
-            body, outer = _body(place.sides.get((node, then)), results)
+            body, outer = _body(place.sides.get((node, then)), results, binding)
             sides.append(body)
             reads += [known.get(v, v) for v in outer]
-        made = Op(branch, then=sides[0], otherwise=sides[1]).apply(reads, location).outputs
-        for old, new in zip(node.outputs, made):
-            new.name = old.name
-            known[old] = new
+        made = Op(branch, then=sides[0], otherwise=sides[1]).apply(reads, node.outputs[0].location).outputs
+        _note(node, made, known)
 
 
-def _body(place: _Place | None, results: Sequence[Variable]) -> tuple[Body, list[Variable]]:
+def _body(
+    place: _Place | None, results: Sequence[Variable], binding: dict[Any, Variable]
+) -> tuple[Body, list[Variable]]:
     """One side as a body, and the variables from outside that it reads."""
     inside = place if place is not None else _Place()
-    own = {v for p in _places(inside) for node in p.nodes for v in node.outputs}
+    nodes = [node for p in _places(inside) for node in p.nodes]
+    own = {v for node in nodes for v in node.outputs}
+    values = [binding[s] for p in _places(inside) for s in p.symbols]
     outer: dict[Variable, Variable] = {}
-
-    def inner(v: Variable) -> None:
+    for v in (*(v for node in nodes for v in node.inputs), *results, *values):
         if v not in own and v not in outer and not isinstance(v, Constant):
             outer[v] = Variable(v.type, None, 0, v.name, v.location)
-
-    for p in _places(inside):
-        for node in p.nodes:
-            for v in node.inputs:
-                inner(v)
-    for v in results:
-        inner(v)
     known = dict(outer)
-    _rebuild(inside, known)
-    return Body(list(outer.values()), [known.get(v, v) for v in results]), list(outer)
+    _rebuild(inside, known, binding)
+    body = Body(
+        list(outer.values()),
+        [known.get(v, v) for v in results],
+        inside.symbols,
+        [known.get(binding[s], binding[s]) for s in inside.symbols],
+        inside.equalities,
+    )
+    return body, list(outer)
 
 
 def _places(place: _Place) -> list[_Place]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symc.compiler.bodies import within
-from symc.compiler.branches import sink_branches
+from symc.compiler.branches import Level, sink_branches
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.lowering.program import ProgramBuilder, Root
 from symc.compiler.rewrite import rules
@@ -137,7 +137,13 @@ def rewrite_special(state: State) -> State:
 
 def sink_lazy(state: State) -> State:
     """What only one branch of an ifelse needs moves into that branch."""
-    return replace(state, graph=within(state.graph, sink_branches))
+    specialised = state.specialised
+    assert specialised is not None
+    count = len(state.graph) - len(specialised.symbols)
+    outputs, values = list(state.graph[:count]), list(state.graph[count:])
+    level = sink_branches(Level(outputs, specialised.symbols, values, specialised.equalities))
+    specialised = replace(specialised, symbols=level.symbols, equalities=level.equalities)
+    return replace(state, graph=[*level.outputs, *level.values], specialised=specialised)
 
 
 def view_slices(state: State) -> State:

@@ -56,10 +56,10 @@ def views_of_slices(
 
 def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | None:
     """Where the slice begins in flat memory, if it is one piece of it and a view of it is worth having."""
-    starts = None if node.op.record.contiguous is None else node.op.record.contiguous(node)
-    if starts is None or inputs[0].owner is None and isinstance(inputs[0], Constant):
+    found = None if node.op.record.contiguous is None else node.op.record.contiguous(node)
+    if found is None or inputs[0].owner is None and isinstance(inputs[0], Constant):
         return None
-    starts = [inputs[k] for k in starts]
+    starts = [inputs[k] for k in found]
     if not whole and not all(_is_known(v) for v in starts):
         return None
     shape = inputs[0].type.shape

@@ -267,15 +267,20 @@ def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray
 
 
 class Apply:
-    """One op applied to inputs, with the variables it computes."""
+    """One op applied to inputs, with the variables it computes: one per type (or variable of that type) given."""
 
     __slots__ = ("inputs", "op", "outputs")
 
     def __init__(
-        self, op: Op, inputs: Sequence[Variable], types: Sequence[TensorType], location: SourceLocation | None
+        self,
+        op: Any,
+        inputs: Sequence[Variable],
+        outputs: Sequence[TensorType | Variable],
+        location: SourceLocation | None = None,
     ) -> None:
-        self.op = op
+        self.op: Op = op
         self.inputs = tuple(inputs)
+        types = [v.type if isinstance(v, Variable) else v for v in outputs]
         self.outputs = tuple(Variable(type, self, k, None, location) for k, type in enumerate(types))
 
     @property

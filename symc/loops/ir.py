@@ -23,7 +23,7 @@ from symc.loops.expr import Expr
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Check", "For", "Host", "If", "Kernel", "Let",
-    "Load", "Loop", "Node", "Program", "Ref", "Statement", "Step", "Store", "walk",
+    "Load", "Loop", "Node", "Program", "Ref", "Room", "Statement", "Step", "Store", "walk",
 ]  # fmt: skip
 
 
@@ -258,7 +258,15 @@ class Check:
     least: bool = False
 
 
-Node = Step | Host | Loop | Branch | Bind | Check
+@dataclass(frozen=True)
+class Room:
+    """Give ``buffer`` memory for ``elements`` elements: its size is known only here, in the middle of a segment."""
+
+    buffer: int
+    elements: Dim
+
+
+Node = Step | Host | Loop | Branch | Bind | Check | Room
 
 
 @dataclass
@@ -284,6 +292,7 @@ class Buffer:
     data: Any = None
     room: Dim | None = None
     segment: int = 0
+    dynamic: bool = False
 
 
 @dataclass

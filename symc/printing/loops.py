@@ -27,6 +27,7 @@ from symc.loops.ir import (
     Node,
     Program,
     Ref,
+    Room,
     Statement,
     Step,
     Store,
@@ -85,6 +86,8 @@ def _tree(
         elif isinstance(node, Check):
             sign = ">=" if node.least else "=="
             yield f"{number}check {show(node.left)} {sign} {show(node.right)}, else message {node.code}"
+        elif isinstance(node, Room):
+            yield f"{number}room for {show(node.elements)} elements in B{node.buffer}"
         elif isinstance(node, Branch):
             yield f"{number}if {_ref(node.condition)}"
             yield from _tree(program, node.then, numbers, kernels, pad + "  ")

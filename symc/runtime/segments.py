@@ -33,7 +33,7 @@ class Segment:
     def __init__(self, program: Program, number: int) -> None:
         buffers = program.buffers
         own = [k for k, b in enumerate(buffers) if b.segment == number and b.alias < 0]
-        self.temporaries = [k for k in own if buffers[k].role in ("temp", "status")]
+        self.temporaries = [k for k in own if buffers[k].role in ("temp", "status") and not buffers[k].dynamic]
         self.results = [k for k in own if buffers[k].role in ("output", "update")]
         self.widths = [np.dtype(buffers[k].dtype).itemsize for k in self.temporaries]
         wanted: list[dims.Dim] = [_elements(buffers[k]) for k in self.temporaries]

@@ -16,12 +16,11 @@ from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.sharing import copy_step, fails, same_positions, viewed
 from symc.compiler.lowering.single import lower_single
 from symc.compiler.target import CPU, Target
-from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
-from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Step, walk
+from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Room, Step, walk
 
 __all__ = ["ProgramBuilder", "Scope"]
 
@@ -49,11 +48,11 @@ class ProgramBuilder:
         made = Buffer(name, dtype, tuple(shape), role)
         if self.bounds and any(dims.symbols_of(d) & self.bounds.keys() for d in shape):
             made.room = largest(dims.product(shape), self.bounds)
-            if made.room is None:
-                text = f"{name} has a length that a value inside a loop decides, and nothing bounds it"
-                raise ShapeError(located(text, [], "bound it, for instance with minimum(n, x.shape[0])"))
+            made.dynamic = made.room is None
         self.buffers.append(made)
         self.home.append(home)
+        if made.dynamic and home is not None:
+            home.nodes.append(Room(len(self.buffers) - 1, dims.product(shape)))
         return len(self.buffers) - 1
 
     def status(self) -> Ref:
@@ -157,6 +156,8 @@ def _renumbered(node: Node, new: Mapping[int, int]) -> Node:
         return replace(node, refs=tuple(map(moved, node.refs)))
     if isinstance(node, Bind):
         return replace(node, source=moved(node.source))
+    if isinstance(node, Room):
+        return replace(node, buffer=new[node.buffer])
     if isinstance(node, Loop):
         until = None if node.until is None else moved(node.until)
         return replace(node, body=tuple(_renumbered(n, new) for n in node.body), until=until)
@@ -187,6 +188,8 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
         elif isinstance(node, Check):
             note(node.left)
             note(node.right)
+        elif isinstance(node, Room):
+            note(node.elements)
         elif isinstance(node, Bind):
             late.setdefault(node.symbol)
             note(node.source.offset)

@@ -10,7 +10,7 @@ import numpy as np
 from symc.graph import Variable, dims
 from symc.graph.op import View
 from symc.loops.expr import index, var
-from symc.loops.ir import Bind, Buffer, Check, For, Host, Kernel, Load, Node, Ref, Step, Store
+from symc.loops.ir import Bind, Buffer, Check, For, Host, Kernel, Load, Node, Ref, Room, Step, Store
 
 __all__ = ["copy_step", "fails", "same_positions", "viewed"]
 
@@ -30,7 +30,7 @@ def fails(node: Node, buffers: Sequence[Buffer]) -> bool:
     """May the node end the call?"""
     if isinstance(node, Step):
         return any(buffers[n].role == "status" for n in node.buffers)
-    return isinstance(node, (Host, Check)) or isinstance(node, Bind) and node.bound is None
+    return isinstance(node, (Host, Check, Room)) or isinstance(node, Bind) and node.bound is None
 
 
 def copy_step(source: Ref, target: Ref, v: Variable) -> Step:
