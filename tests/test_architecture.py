@@ -142,6 +142,14 @@ NO_CASES = {
     "zero_grad": "changes gradients alone",
     "grad_clip": "changes gradients alone",
     "grad_scale": "changes gradients alone",
+    "part": "what slices that are one piece of memory become",
+    "true_places": "covered by the cases of front, which takes what it counts",
+    "scan_of": "what scan becomes once the number of steps is a dim",
+    "branch": "what ifelse becomes once its sides hold what only they need",
+    "python_step": "what python_op becomes",
+    "python_run": "a Python op whose shapes are told by what it gives; covered by the cases of python_op",
+    "python_take": "takes what python_run gave",
+    "python_taken": "what python_take becomes",
     "carry_updates": "tells function which default updates to apply; changes no value",
 }
 """Records that no generated test builds directly, and why."""

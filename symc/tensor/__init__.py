@@ -38,6 +38,7 @@ from symc.tensor.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from symc.tensor.cumulative import cumsum
 from symc.tensor.elementwise import (
     abs_,
     add,
@@ -128,6 +129,7 @@ from symc.tensor.extra_ops import (
     trace,
     unravel_index,
 )
+from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
 from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import (
     advanced_inc_subtensor1,

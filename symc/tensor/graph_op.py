@@ -66,24 +66,24 @@ def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(evaluate(op["body"].outputs, dict(zip(op["body"].inputs, arrays))))
 
 
+def _pair(dtype: str) -> OpFromGraph:
+    x, y = (Variable(TensorType(dtype, [None]), None, 0, name) for name in "xy")
+    return OpFromGraph([x, y], [ew.exp(x) * y, x + y])
+
+
+def _square(dtype: str) -> OpFromGraph:
+    x = Variable(TensorType(dtype, [None]), None, 0, "x")
+    return OpFromGraph([x], [x * x], grad_overrides=lambda inputs, gs: [gs[0] * inputs[0] * 2])
+
+
 def _cases() -> list[Case]:
-    x, y = ew_inputs()
-    made = OpFromGraph([x, y], [ew.exp(x) * y, x + y])
-    doubled = OpFromGraph([x], [x * x], grad_overrides=lambda inputs, gs: [gs[0] * inputs[0] * 2])
     return [
         Case(
-            lambda a, b: made(a, b) + [made(b, a)[0]], (Arg((3,)), Arg((3,))),
+            lambda a, b: [*_pair(a.dtype)(a, b), _pair(a.dtype)(b, a)[0]], (Arg((3,)), Arg((3,))),
             expect=lambda a, b: (np.exp(a) * b, a + b, np.exp(b) * a),
         ),
-        Case(lambda a: doubled(a), (Arg((2,)),), expect=np.square),
+        Case(lambda a: _square(a.dtype)(a), (Arg((2,)),), expect=np.square),
     ]  # fmt: skip
-
-
-def ew_inputs() -> tuple[Variable, Variable]:
-    """Two vectors of floatX."""
-    from symc.tensor.constructors import tensor
-
-    return tensor("floatX", shape=(None,), name="x"), tensor("floatX", shape=(None,), name="y")
 
 
 _from_graph = record(

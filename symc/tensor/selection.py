@@ -69,7 +69,13 @@ _front = record(
         Case(lambda x: flatnonzero(x), (Arg((7,), values=[0, 1, 0, -2, 3, 0, 0]),), expect=np.flatnonzero, grad=False),
         Case(lambda x: nonzero(x), (Arg((2, 3), values=[0, 1, 0, 2, 3, 0]),), expect=np.nonzero, grad=False),
         Case(lambda x: nonzero(x), (Arg((3, 2), "bool", values=[0] * 6),), expect=np.nonzero, grad=False),
-        Case(lambda x: nonzero_values(x), (Arg((2, 3), values=[0, 1, 0, 2, 3, 0]),), expect=lambda x: x[x != 0]),
+        Case(
+            lambda x: nonzero_values(x),
+            (Arg((2, 3), values=[0, 1, 0, 2, 3, 0]),),
+            expect=lambda x: x[x != 0],
+            grad=False,
+        ),
+        Case(lambda x: nonzero_values(x), (Arg((2, 2), low=0.5),), expect=lambda x: x[x != 0]),
         Case(lambda x: argwhere(x), (Arg((0, 3)),), expect=np.argwhere, grad=False),
     ],
 )
