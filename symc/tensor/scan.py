@@ -29,6 +29,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.reduce import sum
+from symc.tensor.subtensor import part
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = ["scan"]
@@ -101,6 +102,40 @@ def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(results)
 
 
+def _without(first: bool, x: Variable) -> Variable:
+    return Op(_trimmed, first=first)(x)
+
+
+def _trimmed_grad(
+    op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
+) -> list[Variable]:
+    """Zeros in the place of the entry that is left out."""
+    from symc.tensor.joining import join
+
+    (x,), (g,) = inputs, gs
+    missing = broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), x[0:1])
+    return [join(0, missing, g) if op["first"] else join(0, g, missing)]
+
+
+_trimmed = record(
+    "trimmed",
+    infer=lambda op, inputs: TensorType(
+        inputs[0].dtype, (dims.sub(inputs[0].type.shape[0], 1), *inputs[0].type.shape[1:])
+    ),
+    numpy=lambda op, x: x[1:] if op["first"] else x[:-1],
+    grad=_trimmed_grad,
+    specialise=lambda op, inputs, types: part(
+        inputs[0], types[0].shape, dims.product(types[0].shape[1:]) if op["first"] else 0
+    ),
+    cases=lambda: [
+        Case(lambda x: _without(True, x), (Arg((3, 2)),), expect=lambda x: x[1:]),
+        Case(lambda x: _without(False, x), (Arg((3,)),), expect=lambda x: x[:-1]),
+        Case(lambda x: _without(True, x), (Arg((1, 2)),), expect=lambda x: x[1:], grad=False),
+    ],
+)
+"""A trajectory without its first or its last entry: a view of it."""
+
+
 # --- its gradient -----------------------------------------------------------------------------------------------------
 
 
@@ -140,8 +175,8 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
 
     back_sequences = [
         *zip(x, sequences),
-        *((before[k], in_time(kept[k][:-1])) for k in range(len(states))),
-        *((arriving[k], in_time(g_states[k][1:])) for k in arriving),
+        *((before[k], in_time(_without(False, kept[k]))) for k in range(len(states))),
+        *((arriving[k], in_time(_without(True, g_states[k]))) for k in arriving),
         *((g_made[j], gs[len(states) + j]) for j in floats),
     ]
     starts = [_zeros(states[k]) if op["keep"][k] else g_states[k] for k in moving]
@@ -426,7 +461,7 @@ def scan(
     if go_backwards:  # entry k of the op's outputs belongs to entry k of the sequences; here to step k
         stacked = [v[::-1] for v in stacked]
     of_states, of_others = iter(trajectories), iter(stacked)
-    outputs = [next(of_others) if v is None else next(of_states)[1:] for v in h]
+    outputs = [next(of_others) if v is None else _without(True, next(of_states)) for v in h]
     for k, v in enumerate(outputs):
         v.name = name if name is None or single else f"{name}{k}"
     return (outputs[0] if single else outputs), {}
