@@ -245,7 +245,7 @@ def test_a_step_of_zero_at_run_time_is_refused() -> None:
     v, s = T.vector("v"), T.lscalar("s")
     f = symc.function([v, s], v[::s])
     assert f(np.arange(4), -3).tolist() == [3, 0]
-    with pytest.raises(ValueError, match="step"):
+    with pytest.raises((IndexError, ValueError), match="step"):
         f(np.arange(4), 0)
 
 

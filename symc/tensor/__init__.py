@@ -131,15 +131,7 @@ from symc.tensor.extra_ops import (
 )
 from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
 from symc.tensor.ifelse import ifelse
-from symc.tensor.indexing import (
-    advanced_inc_subtensor1,
-    advanced_subtensor1,
-    inc_subtensor,
-    set_subtensor,
-    subtensor,
-    take,
-    to_one_hot,
-)
+from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
 from symc.tensor.joining import (
     concatenate,
     horizontal_stack,
@@ -173,6 +165,7 @@ from symc.tensor.shaping import (
     unbroadcast,
 )  # fmt: skip
 from symc.tensor.state import carry_updates
+from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape, shape_i
 
 TensorVariable = Variable

@@ -13,9 +13,11 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Axes, Case, Op, View, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
+    "declare_dims",
     "dimshuffle",
     "pad_left",
     "reshape",
@@ -227,20 +229,9 @@ def scalar_behind(v: Variable) -> Variable | None:
 
 def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
-    wanted = op["shape"]
-    if len(wanted) != x.ndim:
-        raise ShapeError(located(f"specify_shape: expected {len(wanted)} axes, got {x.ndim}", [x]))
     found = [
-        d
-        if w is None
-        else require_equal(
-            d,
-            w,
-            f"specify_shape: axis {k} is declared to be {w}",
-            [x],
-            "pass an array of the declared shape, or declare another",
-        )
-        for k, (d, w) in enumerate(zip(x.type.shape, wanted))
+        d if w is None else require_equal(d, w, op["text"].format(axis=k, wanted=w), [x], op["repair"])
+        for k, (d, w) in enumerate(zip(x.type.shape, op["shape"]))
     ]
     return TensorType(x.dtype, found)
 
@@ -254,14 +245,44 @@ _specify = record(
     cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),))],
 )
 
+DECLARED = "specify_shape: axis {axis} is declared to be {wanted}"
+
+
+def declare_dims(x: Variable, wanted: Sequence[int | None], text: str = DECLARED, repair: str | None = None) -> Variable:
+    """``x`` with known lengths for the axes that ``wanted`` gives one.
+
+    ``text`` says what is wrong where an axis has another, with ``{axis}`` and ``{wanted}`` in their places.
+    """
+    if all(w is None or type(d) is int and d == w for d, w in zip(x.type.shape, wanted)):
+        return x
+    return Op(_specify, shape=tuple(wanted), text=text, repair=repair)(x)
+
 
 def specify_shape(x: Any, shape: Any) -> Variable:
-    """``x`` with dims declared: ints are fixed, None leaves a dim as it is.
+    """``x`` with dims declared.
 
-    A call that breaks the promise is an error.
+    Parameters
+    ----------
+    x : tensor_like
+    shape : sequence, or integer vector
+        One entry per axis: a whole number or an integer scalar, or None to leave a dim as it is.
+
+    Raises
+    ------
+    ShapeError
+        When the declaration is known to be wrong. A call that breaks it is an error too.
     """
     x = as_tensor(x)
-    wanted = tuple(None if d is None else int(d) for d in shape)
-    if wanted == x.static_shape or all(w is None for w in wanted) and len(wanted) == x.ndim:
-        return x
-    return Op(_specify, shape=wanted)(x)
+    repair = "pass an array of the declared shape, or declare another"
+    listed = isinstance(shape, (list, tuple))
+    entries = [e for s in shape for e in ([None] if s is None else shape_entries(s, "specify_shape"))] if listed else None
+    if entries is None:
+        entries = list(shape_entries(shape, "specify_shape", x.ndim))
+    if len(entries) != x.ndim:
+        raise ShapeError(located(f"specify_shape: expected {len(entries)} axes, got {x.ndim}", [x]))
+    if any(isinstance(e, int) and e < 0 for e in entries):
+        raise ValueError(located(f"specify_shape: a dim cannot be negative, got {tuple(entries)}", [x]))
+    x = declare_dims(x, [e if isinstance(e, int) else None for e in entries], repair=repair)
+    text = "specify_shape: axis {} is declared to be another length"
+    symbolic = [(shape_i(x, k), e, text.format(k)) for k, e in enumerate(entries) if isinstance(e, Variable)]
+    return require_lengths(x, symbolic, repair) if symbolic else x

@@ -14,10 +14,11 @@ from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.creation import arange, zeros
-from symc.tensor.indexing import inc_subtensor, set_subtensor, subtensor, to_one_hot
+from symc.tensor.indexing import subtensor, to_one_hot
 from symc.tensor.joining import concatenate, repeat
 from symc.tensor.linalg import batched_dot, dot
 from symc.tensor.shaping import squeeze
+from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
 __all__ = [
     "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
