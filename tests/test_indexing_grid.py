@@ -290,7 +290,8 @@ def test_the_last_write_wins_and_has_the_gradient() -> None:
 
 
 def test_second_derivatives_of_writes() -> None:
-    x, y, i = T.dvector("x"), T.dvector("y"), T.lvector("i")
+    x, y = (T.tensor("float64", shape=(3,), name=n) for n in "xy")
+    i = T.lvector("i")
     out = T.set_subtensor(x[i], y)
     cost = (out**3).sum()
     hessian = symc.function([x, y, i], [T.hessian(cost, y), T.hessian(cost, x)])
