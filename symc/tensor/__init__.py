@@ -126,6 +126,7 @@ from symc.tensor.extra_ops import (
     ogrid,
     ravel_multi_index,
     roll,
+    round,
     trace,
     unravel_index,
 )
@@ -174,7 +175,6 @@ square = sqr
 reciprocal = inv
 int_div = floor_div
 bitwise_and, bitwise_or, bitwise_xor, bitwise_not = and_, or_, xor, invert
-round = round_half_to_even
 abs = abs_
 
 operators.attach()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import located
+from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import as_dtype, is_float, promote
 from symc.graph.guards import require_equal
@@ -19,7 +19,8 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left, shape_entries
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like, expand
-from symc.tensor.symbolic_dims import as_dim
+from symc.tensor.requirements import require_lengths
+from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
     "alloc",
@@ -134,15 +135,31 @@ def full(shape: Any, value: Any, dtype: str | None = None) -> Variable:
 
 
 def fill(x: Any, value: Any) -> Variable:
-    """``value`` repeated to the shape of ``x``, in the dtype of ``x``."""
-    x = as_tensor(x)
-    return broadcast_like(ew.cast(value, x.dtype), x)
+    """``value`` repeated to the shape of ``x``, in the dtype of ``value``; the values of ``x`` are not read.
+
+    Raises
+    ------
+    ShapeError
+        When ``value`` does not broadcast to the shape of ``x``; what is known only at call time is checked there.
+    """
+    return _spread("fill", x, as_tensor(value))
 
 
 def full_like(x: Any, value: Any, dtype: str | None = None) -> Variable:
-    """``value`` repeated to the shape of ``x``."""
+    """``value`` repeated to the shape of ``x``, in ``dtype`` (default: that of ``x``)."""
     x = as_tensor(x)
-    return broadcast_like(ew.cast(value, dtype or x.dtype), x)
+    return _spread("full_like", x, ew.cast(value, dtype or x.dtype))
+
+
+def _spread(what: str, x: Any, value: Variable) -> Variable:
+    """``value`` repeated to the shape of ``x``, of which only dims known to be 1 are repeated."""
+    x = as_tensor(x)
+    if value.ndim > x.ndim:
+        raise ShapeError(located(f"{what}: the value has more axes than what it fills", [x, value]))
+    value = broadcast_like(value, x)
+    text = f"{what}: the value does not fit on axis"
+    pairs = [(shape_i(value, k), shape_i(x, k), f"{text} {k}") for k in range(value.ndim)]
+    return require_lengths(value, pairs, "only dims known to be 1 are repeated")
 
 
 def zeros_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:

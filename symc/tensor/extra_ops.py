@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
+from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
@@ -18,13 +19,14 @@ from symc.tensor.indexing import subtensor, to_one_hot
 from symc.tensor.joining import concatenate, repeat
 from symc.tensor.linalg import batched_dot, dot
 from symc.tensor.shaping import squeeze
+from symc.tensor.subtensor import checked_below
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
 __all__ = [
     "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
     "diagonal", "diff", "divmod",
     "fill_diagonal", "fill_diagonal_offset", "get_scalar_constant_value", "get_vector_length", "iround", "isclose",
-    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "squeeze", "to_one_hot", "trace",
+    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "round", "squeeze", "to_one_hot", "trace",
     "unravel_index",
 ]  # fmt: skip
 
@@ -139,10 +141,33 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
 
 
-def choose(a: Any, choices: Any) -> Variable:
-    """For each entry of ``a`` the entry at the same place of the choice that it numbers."""
+def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
+    """For each entry of ``a`` the entry at the same place of the choice that it numbers.
+
+    Parameters
+    ----------
+    a : tensor_like
+        Whole numbers from 0 to ``len(choices) - 1``; a call with another is an IndexError.
+    choices : list of tensor_like, or tensor_like
+        Broadcast together with ``a``; of a tensor, the entries along its first axis.
+    mode : {'raise', 'wrap', 'clip'}
+        What becomes of numbers out of range: an error, taken modulo the number of choices, or the nearest.
+    """
     a = as_tensor(a)
+    if is_float(a.dtype):
+        raise DTypeError(located(f"choose: expected whole numbers, got {a.dtype}", [a], "cast them to int64"))
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
+    if not options:
+        raise ValueError(located("choose: there is nothing to choose from", [a]))
+    if mode == "wrap":
+        a = ew.mod(ew.cast(a, "int64"), len(options))
+    elif mode == "clip":
+        a = ew.clip(ew.cast(a, "int64"), 0, len(options) - 1)
+    elif mode != "raise":
+        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    a = checked_below(a, len(options), f"choose: a number is not one of the {len(options)} choices", "use mode='clip'")
+    if len(options) == 1:
+        return ew.switch(ew.eq(a, 0), options[0], 0)  # two branches that differ, so that the check of ``a`` stays
     chosen = as_tensor(options[0])
     for k, option in enumerate(options[1:], 1):
         chosen = ew.switch(ew.eq(a, k), option, chosen)
@@ -268,13 +293,32 @@ def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
 
 def ceil_intdiv(a: Any, b: Any) -> Variable:
     """The quotient of whole numbers, rounded up."""
-    return -ew.floor_div(-as_tensor(a), b)
+    a, b = as_tensor(a), as_tensor(b)
+    for v in (a, b):
+        if is_float(v.dtype):
+            text = f"ceil_intdiv: expected whole numbers, got {v.dtype}"
+            raise DTypeError(located(text, [a, b], "use ceil(a / b) for floats"))
+    quotient = ew.floor_div(a, b)
+    return quotient + ew.cast(ew.neq(ew.mod(a, b), 0), quotient.dtype)
 
 
 def iround(x: Any, mode: str = "half_to_even") -> Variable:
-    """``x`` rounded, as int64."""
-    rounding = ew.round_half_away_from_zero if mode == "half_away_from_zero" else ew.round_half_to_even
-    return ew.cast(rounding(x), "int64")
+    """``x`` rounded, as int64; ``mode`` as for ``round``."""
+    return ew.cast(round(x, mode), "int64")
+
+
+def round(x: Any, mode: str | None = None) -> Variable:
+    """``x`` rounded to whole numbers, in its own dtype.
+
+    Parameters
+    ----------
+    x : tensor_like
+    mode : {'half_to_even', 'half_away_from_zero'}
+        Where halves go: to the even neighbour (the default, as NumPy rounds), or away from zero.
+    """
+    if mode not in (None, "half_to_even", "half_away_from_zero"):
+        raise ValueError(f"round: mode must be 'half_to_even' or 'half_away_from_zero', got {mode!r}")
+    return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
 
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:

@@ -15,8 +15,9 @@ from symc.graph.types import TensorType
 from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.axes import dimshuffle, reshape, shape_entries
 from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
+from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
@@ -168,25 +169,47 @@ def vertical_stack(*args: Any) -> Variable:
     return join(0, *args)
 
 
-def split(x: Any, splits_size: Sequence[Any], n_splits: int | None = None, axis: int = 0) -> list[Variable]:
-    """``x`` cut along ``axis`` into pieces of the lengths in ``splits_size``."""
+def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) -> list[Variable]:
+    """``x`` cut along ``axis`` into pieces.
+
+    Parameters
+    ----------
+    x : tensor_like
+    splits_size : sequence of int or integer scalars, or integer vector
+        The lengths of the pieces: none is negative, and they add up to the length of the axis.
+    n_splits : int, optional
+        How many pieces; needed when ``splits_size`` is a vector of unknown length.
+    axis : int
+
+    Returns
+    -------
+    list of Variable
+
+    Raises
+    ------
+    ShapeError
+        When the lengths are known not to fit; what is known only at call time is checked there.
+    """
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)
-    if isinstance(splits_size, Variable):
-        splits_size = [splits_size[k] for k in range(n_splits or 0)]
-    sizes = list(splits_size)
+    sizes = shape_entries(splits_size, "split", n_splits)
     if n_splits is not None and len(sizes) != n_splits:
         raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
-    if all(isinstance(s, (int, np.integer)) for s in sizes):
-        text = f"split: lengths {sizes} do not add up to axis {place}"
-        require_equal(int(sum(sizes)), x.type.shape[place], text, [x])
+    if not sizes:
+        raise ValueError(located("split: no lengths are given", [x]))
+    checks: list[tuple[Any, Any, str]] = [
+        (ew.minimum(s, 0) if isinstance(s, Variable) else min(s, 0), 0, f"split: the length of piece {k} is negative")
+        for k, s in enumerate(sizes)
+    ]
+    total = sum(sizes[1:], sizes[0])
+    shown = sizes if all(isinstance(s, int) for s in sizes) else "given"
+    checks.append((total, length(x, place), f"split: the lengths {shown} do not add up to axis {place}"))
+    x = require_lengths(x, checks, "lengths must be 0 or more and add up to the length of the axis")
     pieces: list[Variable] = []
-    start: Any = constant(0, dtype="int64")
+    start: Any = 0
     for s in sizes:
-        known = isinstance(start, Constant) and not isinstance(s, Variable)
-        stop = constant(int(start.data) + int(s), dtype="int64") if known else start + s
-        pieces.append(x[(slice(None),) * place + (slice(start, stop),)])
-        start = stop
+        pieces.append(x[(slice(None),) * place + (slice(start, start + s),)])
+        start = start + s
     return pieces
 
 

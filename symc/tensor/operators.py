@@ -110,11 +110,6 @@ def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
     return axes.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
 
 
-def _round(x: Variable, mode: str | None = None) -> Variable:
-    """Rounded half to even (the default) or, with ``mode="half_away_from_zero"``, away from zero."""
-    return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
-
-
 def _method(function: Any) -> Any:
     """An elementwise function as a method: not being a Python function, it would not take ``self``."""
     return lambda *operands: function(*operands)
@@ -155,9 +150,9 @@ METHODS: dict[str, Any] = {
     # reductions and products
     "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std,
     "max": reduce.max, "min": reduce.min, "argmax": reduce.argmax, "argmin": reduce.argmin, "ptp": reduce.ptp,
-    "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot, "diagonal": extra_ops.diagonal,
+    "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot, "diagonal": extra_ops.diagonal, "trace": extra_ops.trace,
     # element by element
-    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": _round,
+    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": extra_ops.round,
     "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
     "fill": creation.fill, "copy": lambda x, name=None: x,

@@ -397,8 +397,9 @@ def _shape(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable
     """``size`` as whole numbers and integer scalars; when it is None, the shape in which the parameters meet."""
     if size is not None:
         entries = shape_entries(size, what, ndim)
-        if ndim is not None and len(entries) != ndim:
-            raise ShapeError(f"{what}: size has {len(entries)} entries, but ndim={ndim}")
+        for e in entries:
+            if isinstance(e, int) and e < 0:
+                raise ValueError(f"{what}: a dim cannot be negative, got {e}")
         return list(entries)
     if not parameters:
         return []
