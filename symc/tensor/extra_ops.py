@@ -17,10 +17,12 @@ from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.creation import arange, zeros
 from symc.tensor.indexing import subtensor, to_one_hot
 from symc.tensor.joining import concatenate, repeat
-from symc.tensor.linalg import batched_dot, dot
+from symc.tensor.linalg import batched_dot, dot, paired_axes
+from symc.tensor.requirements import require_lengths
 from symc.tensor.shaping import squeeze
 from symc.tensor.subtensor import checked_below
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
     "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
@@ -180,16 +182,15 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
     """One ``tensordot`` for each entry of axis 0; ``axes`` count that axis too."""
     x, y = as_tensor(x), as_tensor(y)
-    if isinstance(axes, (int, np.integer)):
-        over_x, over_y = list(range(x.ndim - int(axes), x.ndim)), list(range(1, int(axes) + 1))
-    else:
-        over_x, over_y = (
-            [normalize_axis(k, v.ndim, "batched_tensordot", v) for k in np.atleast_1d(side)]
-            for v, side in zip((x, y), axes)
-        )
-    if 0 in over_x or 0 in over_y or len(over_x) != len(over_y):
+    if x.ndim == 0 or y.ndim == 0:
+        raise ShapeError(located("batched_tensordot: operands need a first axis of entries", [x, y]))
+    over_x, over_y = paired_axes("batched_tensordot", x, y, axes, first=1)
+    if 0 in over_x or 0 in over_y:
         text = f"batched_tensordot: axes must pair axes other than the first, got {axes!r}"
         raise ShapeError(located(text, [x, y]))
+    text = "batched_tensordot: axis {} of the left operand must be as long as axis {} of the right one"
+    pairs = [(shape_i(x, k), shape_i(y, l), text.format(k, l)) for k, l in zip(over_x, over_y)]
+    x = require_lengths(x, pairs, "name other axes, or mend the shape of an operand")
     free_x = [k for k in range(1, x.ndim) if k not in over_x]
     free_y = [k for k in range(1, y.ndim) if k not in over_y]
     left = dimshuffle(x, [0, *free_x, *over_x]).reshape(_shape_of(x, free_x, over_x), ndim=3)
