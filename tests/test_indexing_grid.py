@@ -68,13 +68,14 @@ SLICES: list[Any] = [
     slice(None), slice(1, None), slice(None, -1), slice(None, None, -1), slice(-3, -1), slice(None, None, 2),
     slice(3, 0, -2), slice(5, 2), slice(-100, 100), slice(100, -100, -1), slice(-1, None, -2), slice(np.int64(1), 3),
     slice(Sym("i"), None), slice(None, Sym("i")), slice(Sym("k"), Sym("big")), slice(Sym("low"), Sym("j")),
-    slice(Sym("big"), Sym("low"), -1), slice(Sym("i"), Sym("low"), -2), slice(None, Sym("j"), -1), slice(Sym("j"), 3, 2),
-    slice(None, None, Sym("two")), slice(None, None, Sym("back")), slice(Sym("i"), None, Sym("three_back")),
-    slice(-1, Sym("low"), Sym("back")), slice(1, None, Sym("far")), slice(Sym("big"), Sym("k"), Sym("back")),
+    slice(Sym("big"), Sym("low"), -1), slice(Sym("i"), Sym("low"), -2), slice(None, Sym("j"), -1),
+    slice(Sym("j"), 3, 2), slice(None, None, Sym("two")), slice(None, None, Sym("back")),
+    slice(Sym("i"), None, Sym("three_back")), slice(-1, Sym("low"), Sym("back")), slice(1, None, Sym("far")),
+    slice(Sym("big"), Sym("k"), Sym("back")),
 ]  # fmt: skip
 ARRAYS: list[Any] = [
-    *[Sym(name) for name in _ARRAYS], [0, -1], np.array([1, 1, 0]), np.array([[0], [1]], "uint8"), [], [[0, 1], [-1, 0]],
-    np.array([-1]), np.zeros((2, 0), int), np.array(1), [1],
+    *[Sym(name) for name in _ARRAYS], [0, -1], np.array([1, 1, 0]), np.array([[0], [1]], "uint8"), [],
+    [[0, 1], [-1, 0]], np.array([-1]), np.zeros((2, 0), int), np.array(1), [1],
 ]  # fmt: skip
 
 
@@ -181,7 +182,9 @@ def value_shapes(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int,
     return tuple(1 if rng.random() < 0.25 else n for n in kept)
 
 
-@pytest.mark.parametrize(("rank", "static", "count"), [(1, False, 20), (2, False, 25), (3, False, 30), (4, False, 20), (3, True, 25)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rank", "static", "count"), [(1, False, 20), (2, False, 25), (3, False, 30), (4, False, 20), (3, True, 25)]
+)
 @pytest.mark.parametrize("replace", [True, False], ids=["set", "inc"])
 def test_writes_and_their_gradients(rank: int, static: bool, count: int, replace: bool) -> None:
     """``y`` is an input of unknown lengths: where its length is 1 at run time it broadcasts, as NumPy's."""
@@ -258,14 +261,30 @@ def test_every_slice_of_a_short_vector_with_all_bounds_symbolic() -> None:
         for first, last in itertools.product((-6, -4, -1, 0, 1, 3, 4, 7), repeat=2):
             step = (-3, -1, 1, 2)[(first + last + n) % 4]
             found = f(x, first, last, step)
-            wanted = [x[first:last:step], x[first:last], x[first:last:-2], x[first::step], x[:last:step], x[n - first : last]]
+            wanted = [
+                x[first:last:step],
+                x[first:last],
+                x[first:last:-2],
+                x[first::step],
+                x[:last:step],
+                x[n - first : last],
+            ]
             for one, other in zip(found, wanted):
                 assert one.tolist() == other.tolist(), (n, first, last, step)
 
 
 def test_bool_scalars_add_an_axis_as_in_numpy() -> None:
     m, value = T.matrix("m"), np.arange(6, dtype="float32").reshape(2, 3)
-    items = [True, False, (True, 0), (0, False), ([0, 1], True), (slice(None), True), (Ellipsis, np.True_, [1]), (True, None)]
+    items = [
+        True,
+        False,
+        (True, 0),
+        (0, False),
+        ([0, 1], True),
+        (slice(None), True),
+        (Ellipsis, np.True_, [1]),
+        (True, None),
+    ]
     for item, found in zip(items, symc.function([m], [m[i] for i in items])(value)):
         assert found.shape == value[item].shape and np.array_equal(found, value[item]), item
 
@@ -324,11 +343,21 @@ def test_writes_through_several_indexings() -> None:
     m, value = T.matrix("m"), np.arange(12, dtype="float32").reshape(3, 4)
     first, second = np.array([2, 0]), np.array([1, 1, 0])
     outs = [
-        T.set_subtensor(m[first][second], -1.0), T.set_subtensor(m[1:][first - 2], -1.0), T.set_subtensor(m.T[first], -1.0),
-        T.inc_subtensor(m[1:].T[second], 1.0), T.set_subtensor(m[first].T[1:], -1.0), T.inc_subtensor(m[::-1][:, 1], 5.0),
+        T.set_subtensor(m[first][second], -1.0),
+        T.set_subtensor(m[1:][first - 2], -1.0),
+        T.set_subtensor(m.T[first], -1.0),
+        T.inc_subtensor(m[1:].T[second], 1.0),
+        T.set_subtensor(m[first].T[1:], -1.0),
+        T.inc_subtensor(m[::-1][:, 1], 5.0),
         T.set_subtensor(m[1:3, None, 0], -1.0),
-    ]  # fmt: skip
-    wanted: list[np.ndarray] = [value[first], value[1:].copy(), value.T.copy(), value[1:].T.copy(), value[first].T.copy()]
+    ]
+    wanted: list[np.ndarray] = [
+        value[first],
+        value[1:].copy(),
+        value.T.copy(),
+        value[1:].T.copy(),
+        value[first].T.copy(),
+    ]
     wanted[0][second] = -1
     wanted[1][first - 2] = -1
     wanted[2][first] = -1

@@ -283,7 +283,9 @@ _specify = record(
 DECLARED = "specify_shape: axis {axis} is declared to be {wanted}"
 
 
-def declare_dims(x: Variable, wanted: Sequence[int | None], text: str = DECLARED, repair: str | None = None) -> Variable:
+def declare_dims(
+    x: Variable, wanted: Sequence[int | None], text: str = DECLARED, repair: str | None = None
+) -> Variable:
     """``x`` with known lengths for the axes that ``wanted`` gives one.
 
     ``text`` says what is wrong where an axis has another, with ``{axis}`` and ``{wanted}`` in their places.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +14,15 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.axes import dimshuffle
+from symc.tensor.axes import dimshuffle, shape_entries
 from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros
 from symc.tensor.indexing import subtensor, to_one_hot
 from symc.tensor.joining import concatenate, repeat
 from symc.tensor.linalg import batched_dot, dot, paired_axes
 from symc.tensor.requirements import require_lengths
 from symc.tensor.shaping import squeeze
-from symc.tensor.subtensor import checked_below
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape_i
 
@@ -38,6 +40,7 @@ __all__ = [
 
 def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variable]:
     """The rows and columns of the entries of a diagonal."""
+    offset = operator.index(offset)
     length = ew.maximum(ew.minimum(rows + min(offset, 0), columns - max(offset, 0)), 0)
     along = arange(length)
     return along + max(-offset, 0), along + max(offset, 0)
@@ -84,6 +87,8 @@ def fill_diagonal(a: Any, val: Any) -> Variable:
         raise ShapeError(located("fill_diagonal: expected at least two axes", [a]))
     if a.ndim == 2:
         return fill_diagonal_offset(a, val, 0)
+    text = "fill_diagonal: all axes of a tensor of more than two must have one length"
+    a = require_lengths(a, [(shape_i(a, 0), shape_i(a, k), text) for k in range(1, a.ndim)])
     return set_subtensor(subtensor(a, (arange(a.shape[0]),) * a.ndim), val)
 
 
@@ -101,6 +106,8 @@ def fill_diagonal_offset(a: Any, val: Any, offset: int) -> Variable:
 def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
     """Differences of neighbours along ``axis``, taken ``n`` times."""
     x = as_tensor(x)
+    if operator.index(n) < 0:
+        raise ValueError(located(f"diff: n cannot be negative, got {n}", [x]))
     lead = (slice(None),) * normalize_axis(axis, x.ndim, "diff", x)
     for _ in range(n):
         x = subtensor(x, (*lead, slice(1, None))) - subtensor(x, (*lead, slice(None, -1)))
@@ -110,6 +117,9 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
 def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
     """``x`` moved ``shift`` places along ``axis`` (of ``x`` flattened when None); what leaves comes in at the start."""
     x = as_tensor(x)
+    by = as_tensor(shift)
+    if by.ndim or is_float(by.dtype):
+        raise TypeError(located("roll: shift must be a whole number", [x, by], "roll along one axis after another"))
     if axis is None:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
@@ -119,9 +129,15 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` numbers from ``start`` to ``stop`` at equal distances, in floatX."""
+    """``num`` numbers from ``start`` to ``stop`` at equal distances, in ``dtype`` (default floatX)."""
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: num cannot be negative, got {num}")
+    start, stop = as_tensor(start), as_tensor(stop)
+    if start.ndim or stop.ndim:
+        raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
     count = num - 1 if endpoint else num
-    width = as_tensor(stop) - start
+    width = stop - start
     made = start + ew.cast(arange(num), dtype or "floatX") * (width / float(max(count, 1)))
     return ew.cast(made, dtype or "floatX")
 
@@ -130,11 +146,21 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     """How often each whole number occurs in the vector ``x``, or the sum of the ``weights`` at which it does.
 
     The result is as long as the largest number plus 1, or as ``minlength`` if that is more. Negative numbers are
-    errors when the function is called.
+    errors when the function is called, whatever ``assert_nonneg`` says.
     """
     x = as_tensor(x)
     if x.ndim != 1:
         raise ShapeError(located("bincount: expected a vector", [x]))
+    if is_float(x.dtype):
+        raise DTypeError(located(f"bincount: expected whole numbers, got {x.dtype}", [x], "cast them to int64"))
+    if weights is not None:
+        weights = as_tensor(weights)
+        if weights.ndim != 1:
+            raise ShapeError(located("bincount: weights must be a vector", [x, weights]))
+        text = "bincount: there must be as many weights as numbers"
+        weights = require_lengths(weights, [(shape_i(weights, 0), shape_i(x, 0), text)])
+    if minlength is not None and isinstance(as_tensor(minlength), Constant) and int(minlength) < 0:
+        raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
     length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
     if minlength is not None:
         length = ew.maximum(length, minlength)
@@ -209,25 +235,31 @@ def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[
 
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Variable:
     """The covariances of variables: of the rows of ``m``, each column an observation, or of its columns."""
-    m = as_tensor(m)
-    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
-    m = m if rowvar or m.type.broadcastable[0] else m.T
+    m = _variables_in_rows(m, rowvar)
     if y is not None:
-        y = as_tensor(y)
-        y = y if y.ndim == 2 else dimshuffle(y, ("x", 0))
-        m = concatenate([m, y if rowvar else y.T], axis=0)
+        m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
     centred = m - reduce.mean(m, axis=1, keepdims=True)
-    rest = (0 if bias else 1) if ddof is None else ddof
+    rest = (0 if bias else 1) if ddof is None else operator.index(ddof)
     return dot(centred, centred.T) / ew.cast(m.shape[1] - rest, centred.dtype)
+
+
+def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
+    m = as_tensor(m)
+    if m.ndim not in (1, 2):
+        raise ShapeError(located("cov: expected a vector or a matrix", [m]))
+    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
+    return m if rowvar or m.type.broadcastable[0] else m.T
 
 
 # --- positions ----------------------------------------------------------------------------------------------------
 
 
 def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, ...]:
-    """Positions in a flattened array of shape ``dims`` as one index for each axis."""
-    rest, found = as_tensor(indices), []
-    sizes = [dims[k] for k in range(len(dims))]
+    """Positions in a flattened array of shape ``dims`` as one index per axis; others than these are errors."""
+    rest, found = _whole("unravel_index", indices), []
+    sizes: list[Any] = list(shape_entries(dims, "unravel_index"))
+    total: Any = functools.reduce(operator.mul, sizes, 1)
+    rest = checked_below(rest, total, "unravel_index: an index is out of range", "check it against dims")
     for n in _from_fastest(sizes, order, "unravel_index"):
         found.append(ew.mod(rest, n))
         rest = ew.floor_div(rest, n)
@@ -235,22 +267,35 @@ def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, 
 
 
 def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Variable:
-    """One index for each axis as positions in a flattened array of shape ``dims``."""
-    at = [as_tensor(multi_index[k]) for k in range(len(multi_index))]
-    sizes = [dims[k] for k in range(len(dims))]
+    """One index per axis as positions in a flattened array of shape ``dims``.
+
+    ``mode`` says what becomes of indices out of range: an error, taken modulo the length, or the nearest.
+    """
+    at = [_whole("ravel_multi_index", multi_index[k]) for k in range(len(multi_index))]
+    sizes: list[Any] = list(shape_entries(dims, "ravel_multi_index"))
     if len(at) != len(sizes):
         raise ShapeError(located(f"ravel_multi_index: {len(at)} indices for {len(sizes)} axes", at))
     if mode == "wrap":
         at = [ew.mod(i, n) for i, n in zip(at, sizes)]
     elif mode == "clip":
         at = [ew.clip(i, 0, n - 1) for i, n in zip(at, sizes)]
-    elif mode != "raise":
+    elif mode == "raise":
+        text = "ravel_multi_index: an index is out of range for axis"
+        at = [checked_below(i, n, f"{text} {k}", "use mode='clip'") for k, (i, n) in enumerate(zip(at, sizes))]
+    else:
         raise ValueError(f"ravel_multi_index: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     total: Any = constant(0, dtype="int64")
     step: Any = 1
     for i, n in zip(at[::-1] if order == "C" else at, _from_fastest(sizes, order, "ravel_multi_index")):
         total, step = total + i * step, step * n
     return total
+
+
+def _whole(what: str, indices: Any) -> Variable:
+    found = as_tensor(indices)
+    if is_float(found.dtype):
+        raise DTypeError(located(f"{what}: indices must be whole numbers, got {found.dtype}", [found]))
+    return ew.cast(found, "int64")
 
 
 def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:

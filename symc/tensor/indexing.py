@@ -17,10 +17,11 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, scalar_behind
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
+from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange
 from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, parse
 from symc.tensor.joining import stack
-from symc.tensor.subtensor import checked_below, gather, slice_part, valid_index
+from symc.tensor.subtensor import gather, slice_part, valid_index
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = ["PART_OPS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
@@ -162,7 +163,7 @@ def _is_whole_axis(x: Variable, k: int, bounds: Sequence[Variable], steps: Seque
 
 
 def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
-    """A slice as (start, length, step), with Python's rules for negative and missing entries; the step may be an int."""
+    """A slice as (start, length, step), with Python's rules for missing and negative ones. A known step is an int."""
     start, stop, step = (_plain_bound(x, b) for b in (s.start, s.stop, s.step))
     step = 1 if step is None else step
     if isinstance(step, Variable):
@@ -185,7 +186,9 @@ def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
     return ew.cast(first, "int64"), ew.cast(length, "int64"), step
 
 
-def _symbolic_step(x: Variable, axis: int, start: Any, stop: Any, step: Variable) -> tuple[Variable, Variable, Variable]:
+def _symbolic_step(
+    x: Variable, axis: int, start: Any, stop: Any, step: Variable
+) -> tuple[Variable, Variable, Variable]:
     """The same for a step that only a call knows, the sign of it too."""
     text = "indexing: the step of a slice is 0"
     step = step + checked_below(ew.cast(ew.eq(step, 0), "int64"), 1, text, "give a step other than 0")

@@ -156,12 +156,14 @@ def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
         return Op(_gemm, trans_a=False, trans_b=False)(a, b)
     # Whole numbers have no library call: multiply and add in loops.
-    _inner_check(a, b)
+    a = _with_inner_dims(a, b, "dot", 1, 0)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
 
 
-def _inner_check(a: Variable, b: Variable) -> None:
-    _inner(Op(_gemm, trans_a=False, trans_b=False), [a, b], a.type.shape[1], b.type.shape[0])
+def _with_inner_dims(a: Variable, b: Variable, what: str, k: int, l: int) -> Variable:
+    """``a``, whose axis ``k`` must be as long as axis ``l`` of ``b``: multiplying would repeat an axis of 1."""
+    text = f"{what}: the inner dims must be equal: axis {k} of the left operand and axis {l} of the right one"
+    return require_lengths(a, [(shape_i(a, k), shape_i(b, l), text)], "transpose one of them, or mend its shape")
 
 
 def dot(a: Any, b: Any) -> Variable:
@@ -221,6 +223,9 @@ def batched_dot(a: Any, b: Any) -> Variable:
     if is_float(left.dtype):
         out = Op(_batched, trans_a=False, trans_b=False)(left, right)
     else:
+        left = _with_inner_dims(left, right, "batched_dot", 2, 1)
+        text = "batched_dot: both operands must hold as many matrices"
+        left = require_lengths(left, [(shape_i(left, 0), shape_i(right, 0), text)])
         out = sum(dimshuffle(left, (0, 1, 2, "x")) * dimshuffle(right, (0, "x", 1, 2)), axis=2, dtype=a.dtype)
     kept = [0, *([1] if a.ndim == 3 else []), *([2] if b.ndim == 3 else [])]
     return dimshuffle(out, kept)
@@ -266,7 +271,9 @@ def paired_axes(what: str, a: Variable, b: Variable, axes: Any, first: int) -> t
             raise ShapeError(located(f"{what}: cannot sum over {count} axes of these operands", [a, b]))
         return list(range(a.ndim - count, a.ndim)), list(range(first, first + count))
     if not isinstance(axes, (list, tuple, np.ndarray)) or len(axes) != 2:
-        text = f"{what}: axes must be a number or a pair (axes of the left operand, axes of the right one), got {axes!r}"
+        text = (
+            f"{what}: axes must be a number or a pair (axes of the left operand, axes of the right one), got {axes!r}"
+        )
         raise ValueError(located(text, [a, b]))
     sides = []
     for v, side in zip((a, b), axes):

@@ -10,9 +10,9 @@ import numpy as np
 from symc.graph import Variable, dims
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, record
+from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
 from symc.tensor.symbolic_dims import as_dim, shape_i
-from symc.graph.types import TensorType
 
 __all__ = ["require_lengths"]
 

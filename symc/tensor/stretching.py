@@ -14,11 +14,11 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.guards import require_equal
+from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
+from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, const, index, select, var
 from symc.loops.ir import Accumulate, For, Statement, Store
-from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
 from symc.tensor.broadcasting import expand
-from symc.graph.types import TensorType
 
 __all__ = ["stretch"]
 
@@ -137,7 +137,12 @@ _unstretch: Record = record(
             expect=lambda g, x: g.sum(0, keepdims=True),
             grad=False,
         ),
-        Case(lambda g, x: Op(_unstretch)(g, x), (Arg((2, 3)), Arg((1, 1))), expect=lambda g, x: g.sum(keepdims=True).reshape(1, 1), grad=False),
+        Case(
+            lambda g, x: Op(_unstretch)(g, x),
+            (Arg((2, 3)), Arg((1, 1))),
+            expect=lambda g, x: g.sum(keepdims=True).reshape(1, 1),
+            grad=False,
+        ),
     ],
 )
 

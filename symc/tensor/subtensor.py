@@ -1,9 +1,8 @@
 """The primitives behind indexing.
 
-``checked_index`` makes indices non-negative and refuses those out of range. ``slice`` reads a regular part (a start, a
-length and a step per axis), ``gather`` reads at index arrays; each has a partner that writes (``write_slice``,
-``scatter``), which is also its gradient. Where index arrays name one place several times, added values all count; of
-values that replace one another the last stays, and it alone has a gradient.
+``slice`` reads a regular part (a start, a length and a step per axis), ``gather`` reads at index arrays; each has a
+partner that writes (``write_slice``, ``scatter``), which is also its gradient. Where index arrays name one place
+several times, added values all count; of values that replace one another the last stays, and it alone has a gradient.
 """
 
 from __future__ import annotations
@@ -20,62 +19,18 @@ from symc.graph.dtypes import is_integer
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, View, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr, call, index, select
-from symc.loops.ir import Accumulate, If, Statement, Store
+from symc.loops.expr import Expr
+from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape_like
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.checked import checked_below
 from symc.tensor.creation import alloc, arange
 from symc.tensor.shaping import size
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = [
-    "checked_below", "gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice",
-]  # fmt: skip
-
-
-def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
-    if np.any(i < (-n if op["wrap"] else 0)) or np.any(i >= n):
-        raise IndexError(op["text"])
-    return np.where(i < 0, i + n, i).astype("int64")
-
-
-def _check_build(node: Apply, ctx: Any) -> list[Statement]:
-    code = ctx.code(located(node.op["text"], node.inputs[:1], node.op["repair"], node.outputs[0].location))
-    wrap = node.op["wrap"]
-
-    def body(at: list[Expr], inside: list[Statement]) -> None:
-        i, n = ctx.load(inside, 0, at), ctx.load(inside, 1, ())
-        wrong = call("or", i < (call("neg", n) if wrap else index(0)), i >= n)
-        inside.append(If(wrong, (Store(ctx.status(), index(0), code),)))
-        fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
-        inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
-
-    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
-
-
-_checked = record(
-    "checked_index",
-    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
-    numpy=_check_numpy,
-    grad=lambda op, inputs, outputs, gs: [None, None],
-    lower=Loops(_check_build),
-    fallible=True,
-)
-
-
-def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) -> Variable:
-    """Whole numbers as int64, each of which a call requires to be from 0 to ``n - 1``.
-
-    With ``wrap``, numbers from ``-n`` count from the end. A call that breaks the rule is an IndexError with ``text``.
-    """
-    i, n = as_tensor(i), as_tensor(n)
-    if isinstance(i, Constant) and isinstance(n, Constant):
-        if np.any(i.data < (-n.data if wrap else 0)) or np.any(i.data >= n.data):
-            raise IndexError(located(text, [i], repair))
-        return constant(np.where(i.data < 0, i.data + n.data, i.data).astype("int64"), dtype="int64")
-    return Op(_checked, text=text, repair=repair, wrap=wrap)(ew.cast(i, "int64"), ew.cast(n, "int64"))
+__all__ = ["gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice"]
 
 
 def valid_index(i: Any, x: Variable, axis: int) -> Variable:
@@ -394,7 +349,7 @@ def _distinct(i: Variable) -> bool:
 
 def _counts_up(counter: Apply) -> bool:
     start, step = counter.inputs[:2]
-    return isinstance(start, Constant) and isinstance(step, Constant) and start.data >= 0 and step.data > 0
+    return isinstance(start, Constant) and isinstance(step, Constant) and bool(start.data >= 0 and step.data > 0)
 
 
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:

@@ -337,7 +337,8 @@ def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
     Variable
         The shape of ``input``.
     """
-    x = as_tensor(input)
+    given = as_tensor(input)
+    x = given if is_float(given.dtype) else ew.cast(given, "float64")
     pooled = pool_2d(x, patch_size, ignore_border=False)
     assert pooled.owner is not None
-    return Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled)
+    return ew.cast(Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled), given.dtype)
