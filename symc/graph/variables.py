@@ -224,7 +224,8 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
 
     Floats of any width convert to the float dtype asked for, whole numbers to floats; anything that may lose
     more (an array of floats to integers, a wide integer that does not fit) is refused. Lists have no dtype of their
-    own: they convert to integers where every number is whole, and an empty list to any dtype. Masked arrays are refused.
+    own: they convert to integers where every number is whole, and an empty list to any dtype. Masked arrays are
+    refused.
     """
     if isinstance(value, Variable):
         raise TypeError(
