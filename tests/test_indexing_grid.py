@@ -29,6 +29,12 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], Any]] = {
     "single": ((1,), [-1]),
 }
 
+_MASKS: dict[tuple[int, ...], Any] = {
+    (2,): [1, 0], (3,): [0, 1, 1], (4,): [1, 0, 1, 1], (5,): [0, 0, 1, 0, 1],
+    (4, 5): np.arange(20).reshape(4, 5) % 3 == 0, (3, 4): np.zeros((3, 4)), (3, 2): [[1, 1], [0, 1], [0, 0]],
+    (2, 4): [[0, 1, 1, 0], [1, 0, 0, 0]], (4, 3): np.ones((4, 3)),
+}  # fmt: skip
+
 VARIABLES: dict[str, Any] = {}
 VALUES: dict[str, np.ndarray] = {}
 for _name, (_dtype, _value) in _SCALARS.items():
@@ -37,6 +43,11 @@ for _name, _value in _STEPS.items():
     VARIABLES[_name], VALUES[_name] = T.lscalar(_name), np.asarray(_value)
 for _name, (_pattern, _value) in _ARRAYS.items():
     VARIABLES[_name], VALUES[_name] = T.tensor("int64", shape=_pattern, name=_name), np.asarray(_value)
+for _shape, _value in _MASKS.items():
+    _name = "mask" + "x".join(map(str, _shape))
+    VARIABLES[_name] = T.tensor("bool", shape=(None,) * len(_shape), name=_name)
+    VALUES[_name] = np.asarray(_value, bool)
+VARIABLES["yes"], VALUES["yes"] = T.scalar("yes", dtype="bool"), np.asarray(True)
 
 
 class Sym:
@@ -50,7 +61,7 @@ def resolve(item: Any, table: dict[str, Any]) -> Any:
     """``item`` with its symbolic entries taken from ``table``."""
     if isinstance(item, Sym):
         found = table[item.name]
-        return int(found) if isinstance(found, np.ndarray) and found.ndim == 0 else found
+        return found[()] if isinstance(found, np.ndarray) and found.ndim == 0 else found
     if isinstance(item, slice):
         return slice(*(resolve(b, table) for b in (item.start, item.stop, item.step)))
     return tuple(resolve(e, table) for e in item) if isinstance(item, tuple) else item
@@ -80,9 +91,10 @@ ARRAYS: list[Any] = [
 
 
 def masks(shape: tuple[int, ...], rng: np.random.Generator) -> list[Any]:
-    """Constant masks over the leading axes of ``shape``."""
+    """Masks over the leading axes of ``shape``."""
+    symbolic = [Sym("mask" + "x".join(map(str, shape[:k]))) for k in (1, 2) if len(shape) >= k]
     found: list[Any] = [rng.random(shape[:1]) < 0.5, np.zeros(shape[:1], bool), list(rng.random(shape[:1]) < 0.6)]
-    return found + ([rng.random(shape[:2]) < 0.4] if len(shape) > 1 else [])
+    return [*found, *symbolic, *([rng.random(shape[:2]) < 0.4] if len(shape) > 1 else [])]
 
 
 def draw(rank: int, rng: np.random.Generator) -> Any:
@@ -94,10 +106,10 @@ def draw(rank: int, rng: np.random.Generator) -> Any:
     while axis < count:
         kind = rng.random()
         if kind < array_share:
-            if rng.random() < 0.15:
+            if rng.random() < 0.25:
                 options = masks(SHAPES[rank][axis:], rng)
                 entries.append(options[rng.integers(len(options))])
-                axis += np.ndim(entries[-1])
+                axis += np.ndim(resolve(entries[-1], VALUES))
             else:
                 entries.append(ARRAYS[rng.integers(len(ARRAYS))])
                 axis += 1

@@ -45,6 +45,7 @@ _checked = record(
     grad=lambda op, inputs, outputs, gs: [None, None],
     lower=Loops(_check_build),
     fallible=True,
+    distinct=lambda node: node.inputs[0],
 )
 
 

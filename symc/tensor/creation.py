@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.config import config
 from symc.errors import ShapeError, located
-from symc.graph import Constant, Variable, dims
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import as_dtype, is_float, promote
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Op, record
@@ -200,11 +200,17 @@ def _arange_length(start: Variable, stop: Variable, step: Variable) -> Variable:
     return ew.maximum(ew.cast(whole, "int64"), 0)
 
 
+def _counts_up(node: Apply) -> bool:
+    start, step = node.inputs[:2]
+    return isinstance(start, Constant) and isinstance(step, Constant) and bool(start.data >= 0 and step.data > 0)
+
+
 _arange = record(
     "arange",
     infer=lambda op, inputs: TensorType(op["dtype"], [as_dim(inputs[2])]),
     numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
+    distinct=_counts_up,
     specialise=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),

@@ -12,6 +12,9 @@ from symc.errors import located
 from symc.graph import Constant, Variable
 from symc.tensor.axes import declare_dims
 from symc.tensor.basic import as_tensor, constant
+from symc.tensor.requirements import require_lengths
+from symc.tensor.selection import nonzero
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["Entry", "Flag", "Gap", "Index", "NewAxis", "Slice", "mask_indices", "parse"]
 
@@ -25,9 +28,13 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """Takes the places of one axis that an integer variable names; a scalar drops the axis."""
+    """Takes the places of one axis that an integer variable names; a scalar drops the axis.
+
+    ``valid`` says that they need no check: places that a mask selects lie inside.
+    """
 
     at: Variable
+    valid: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +44,12 @@ class NewAxis:
 
 @dataclass(frozen=True, eq=False)
 class Flag:
-    """A mask without axes: it takes no axis, and adds one of length 1 (True) or 0 (False) as an index array does."""
+    """A mask without axes: it takes no axis, and adds one of length 1 (True) or 0 (False) as an index array does.
 
-    holds: bool
+    ``at`` are its places on an axis of 1.
+    """
+
+    at: Variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +79,7 @@ def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:
     if not any(e is Ellipsis for e in given):
         given.append(Ellipsis)
     entries: list[Entry] = []
-    wanted: list[Any] = [None] * x.ndim  # lengths that masks ask for
+    axes_of_masks: list[tuple[int, Variable, int]] = []  # an axis of x, a mask, and the axis of that
     axis = 0
     for e in given:
         if e is Ellipsis:
@@ -77,17 +87,30 @@ def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:
             entries += [Slice(slice(None))] * rest or [Gap()]
             axis += rest
         elif isinstance(e, Variable) and e.dtype == "bool":
-            for k in range(e.ndim):
-                wanted[axis + k] = _mask_length(x, axis + k, e, k)
-            entries += [Index(i) for i in mask_indices(e)] if e.ndim else [Flag(_value_of_flag(x, e))]
+            axes_of_masks += [(axis + k, e, k) for k in range(e.ndim)]
+            entries += [Index(i, valid=True) if e.ndim else Flag(i) for i in mask_indices(e)]
             axis += e.ndim
         else:
             entries.append(Index(e) if isinstance(e, Variable) else e)
             axis += _axes_taken(e)
-    if any(w is not None for w in wanted):
-        text = "indexing: the mask selects from {wanted} entries of axis {axis}, which has another length"
-        x = declare_dims(x, wanted, text, "a mask must have the shape of what it selects from")
-    return x, entries
+    return _as_long_as_masks(x, axes_of_masks), entries
+
+
+def _as_long_as_masks(x: Variable, pairs: Sequence[tuple[int, Variable, int]]) -> Variable:
+    """``x``, whose axes must be as long as those of the masks that select from them."""
+    repair = "a mask must have the shape of what it selects from"
+    wanted: list[int | None] = [None] * x.ndim
+    for axis, mask, k in pairs:
+        have, want = x.type.shape[axis], mask.type.shape[k]
+        if type(have) is int and type(want) is int and have != want:
+            text = f"indexing: a mask of length {want} cannot select from axis {axis} of {have}"
+            raise IndexError(located(text, [x, mask], repair))
+        wanted[axis] = want if type(want) is int else None
+    text = "indexing: the mask selects from {wanted} entries of axis {axis}, which has another length"
+    x = declare_dims(x, wanted, text, repair)
+    text = "indexing: a mask is not as long as axis {} of what it selects from"
+    lengths = [(shape_i(x, a), shape_i(m, k), text.format(a)) for a, m, k in pairs if wanted[a] is None]
+    return require_lengths(x, lengths, repair)
 
 
 def _plain(x: Variable, entry: Any) -> Any:
@@ -127,28 +150,11 @@ def _axes_taken(entry: Any) -> int:
     return int(isinstance(entry, Slice))
 
 
-def _mask_length(x: Variable, axis: int, mask: Variable, k: int) -> int:
-    """The length that ``axis`` of ``x`` must have, where it is not known to have it already."""
-    have, want = x.type.shape[axis], mask.type.shape[k]
-    if type(have) is int and type(want) is int and have != want:
-        text = f"indexing: a mask of length {want} cannot select from axis {axis} of {have}"
-        raise IndexError(located(text, [x, mask], "a mask must have the shape of what it selects from"))
-    return want if type(want) is int else have
-
-
-def _value_of_flag(x: Variable, mask: Variable) -> bool:
-    if isinstance(mask, Constant):
-        return bool(mask.data)
-    raise _not_known(mask)
-
-
 def mask_indices(mask: Variable) -> list[Variable]:
-    """The positions at which ``mask`` holds, in order: one index vector per axis of it, as ``numpy.nonzero``."""
+    """The places at which ``mask`` holds, in order: one index vector per axis of it, as ``numpy.nonzero``.
+
+    A mask without axes counts as a vector of one element.
+    """
     if isinstance(mask, Constant):
-        return [constant(i, dtype="int64") for i in np.nonzero(mask.data)]
-    raise _not_known(mask)
-
-
-def _not_known(mask: Variable) -> TypeError:
-    text = "indexing: a symbolic mask has no known number of results"
-    return TypeError(located(text, [mask], "use switch(mask, x, other), or sum(x * mask)"))
+        return [constant(i, dtype="int64") for i in np.nonzero(np.atleast_1d(mask.data))]
+    return list(nonzero(mask))

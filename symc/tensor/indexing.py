@@ -1,4 +1,4 @@
-"""Indexing: slices, integers, index arrays and constant masks, with NumPy's meaning."""
+"""Indexing: slices, integers, index arrays and masks, with NumPy's meaning."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def subtensor(x: Any, item: Any) -> Variable:
     ----------
     x : tensor_like
     item : index or tuple of indices
-        Integers, slices, None, Ellipsis, integer arrays, lists and constant boolean masks. Integers, arrays, and all
+        Integers, slices, None, Ellipsis, integer arrays, lists and boolean masks. Integers, arrays, masks and all
         three parts of a slice may be symbolic. Of index arrays, only dims known to be 1 are repeated.
 
     Raises
@@ -94,7 +94,7 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
                 strided[e], length = start + arange(length) * step, shape_i(x, axis)
                 start, step = constant(0, dtype="int64"), 1
         elif e in arrays:
-            arrays[e] = valid_index(arrays[e], x, axis)
+            arrays[e] = arrays[e] if entry.valid else valid_index(arrays[e], x, axis)
             start, length, step = constant(0, dtype="int64"), shape_i(x, axis), 1
         else:
             start, length, step = valid_index(entry.at, x, axis), constant(1, dtype="int64"), 1  # type: ignore[union-attr]
@@ -111,7 +111,7 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
         order = sorted([*labels, *flags])
         x = dimshuffle(x, ["x" if e in flags else labels.index(e) for e in order])
         labels = order
-        arrays |= {e: constant(np.zeros(int(entries[e].holds), "int64"), dtype="int64") for e in flags}  # type: ignore[union-attr]
+        arrays |= {e: entries[e].at for e in flags}  # type: ignore[union-attr]
     return _arranged(x, entries, labels, arrays)
 
 

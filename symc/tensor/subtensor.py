@@ -341,15 +341,13 @@ def _last_writes(x: Variable, axes: Sequence[int], indices: Sequence[Variable]) 
 
 
 def _distinct(i: Variable) -> bool:
-    """Is it plain that a vector of indices names no place twice?"""
-    if i.owner is not None and i.owner.op.name == "checked_index":
-        i = i.owner.inputs[0]
-    return i.ndim == 1 and i.owner is not None and i.owner.op.name == "arange" and _counts_up(i.owner)
-
-
-def _counts_up(counter: Apply) -> bool:
-    start, step = counter.inputs[:2]
-    return isinstance(start, Constant) and isinstance(step, Constant) and bool(start.data >= 0 and step.data > 0)
+    """Is it known of a vector of indices that it names no place twice?"""
+    while i.ndim == 1 and i.owner is not None and i.owner.op.record.distinct is not None:
+        found = i.owner.op.record.distinct(i.owner)
+        if isinstance(found, bool):
+            return found
+        i = found
+    return False
 
 
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
