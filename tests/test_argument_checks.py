@@ -234,8 +234,6 @@ def test_sums_and_means_in_the_dtype_asked_for() -> None:
     ones = np.ones(1 << 12, "f4") * np.float32(4097)
     outputs = [V.sum(acc_dtype="float64"), V.mean(acc_dtype="float64"), V.prod(acc_dtype="float64")]
     found = symc.function([V], outputs)(ones)
-        ones
-    )
     assert [v.dtype.name for v in found] == ["float32"] * 3
     assert found[0] == np.float32(4097 * (1 << 12)) and found[1] == 4097
     assert T.sum(T.vector(dtype="int8"), dtype="int32", acc_dtype="int64").dtype == "int32"
