@@ -137,6 +137,8 @@ NO_CASES = {
     "iota_at": "what iota specialises to",
     "slice_at": "what slice specialises to",
     "write_at": "what write_slice specialises to",
+    "stretch_at": "what stretch specialises to",
+    "unstretch_at": "what unstretch specialises to",
     "checked_index": "covered by the cases of gather and scatter, which it serves",
     "disconnected_grad": "changes gradients alone",
     "zero_grad": "changes gradients alone",

@@ -228,6 +228,9 @@ class Record:
     contiguous : callable or None
         For a part of a tensor: ``contiguous(node)`` gives the inputs that are the starts on the leading axes, if the
         part is one piece of memory, else None.
+    distinct : callable or None
+        For a vector of whole numbers: ``distinct(node)`` says whether all of them differ and none is negative, or gives
+        the input of which that must be true.
     drop_unused : callable or None
         ``drop_unused(op, used)`` gives an op without the outputs that nobody reads, and which old outputs it has.
     bodies : tuple of str
@@ -251,6 +254,7 @@ class Record:
     lazy: bool = False
     effect: str = "none"
     contiguous: Callable[[Apply], Sequence[int] | None] | None = None
+    distinct: Callable[[Apply], bool | Variable] | None = None
     drop_unused: Callable[[Op, Sequence[bool]], tuple[Op, list[int]]] | None = None
     bodies: tuple[str, ...] = ()
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None

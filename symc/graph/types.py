@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["TensorType"]
 
 
+def _flag(entry: Any) -> bool:
+    if entry is None or isinstance(entry, (bool, np.bool_, int, np.integer)) and entry in (0, 1):
+        return bool(entry)
+    raise TypeError(f"a broadcastable pattern holds bools, one per axis, got {entry!r}: give lengths as shape")
+
+
 class TensorType:
     """What is known of a tensor before it exists.
 
@@ -24,11 +30,19 @@ class TensorType:
     dtype : str
         One of ``symc.graph.dtypes.ALL`` or ``"floatX"``.
     shape : sequence
-        One entry an axis: an ``int``, a symbolic dim, or None for a dim that only the call will know (it becomes a
-        fresh symbol). Theano's ``broadcastable`` pattern is taken too, here or under its own name: True stands for a
-        dim of 1, False for None.
+        One entry per axis: an ``int``, a symbolic dim, or None for a dim known only at call time (it becomes a fresh
+        symbol). A bool is an entry of Theano's ``broadcastable`` pattern: True stands for a dim of 1, False for None.
     name : str, optional
         Prefix for fresh symbols, so that messages can speak of ``x0`` and ``x1``.
+    broadcastable : sequence of bool, optional
+        Theano's pattern in place of ``shape``, in which 1 and 0 are read as True and False.
+
+    Raises
+    ------
+    TypeError
+        For an entry that is no dim, or where both ``shape`` and ``broadcastable`` are given.
+    ValueError
+        For a negative dim.
     """
 
     __slots__ = ("_key", "dtype", "shape")
@@ -38,7 +52,13 @@ class TensorType:
     ) -> None:
         self.dtype = as_dtype(dtype)
         checked: list[dims.Dim] = []
-        for axis, dim in enumerate(shape if broadcastable is None else broadcastable):
+        if broadcastable is not None:
+            if len(shape):
+                raise TypeError("TensorType: give shape or broadcastable, not both")
+            shape = [_flag(b) for b in broadcastable]
+        elif isinstance(shape, (str, int)):
+            raise TypeError(f"TensorType: a shape is a sequence with one entry per axis, got {shape!r}")
+        for axis, dim in enumerate(shape):
             if isinstance(dim, np.bool_):
                 dim = bool(dim)
             if dim is None or dim is False:
@@ -49,6 +69,8 @@ class TensorType:
                 dim = int(dim)
                 if dim < 0:
                     raise ValueError(f"a dim cannot be negative, got {dim} on axis {axis} of {tuple(shape)}")
+            elif not hasattr(dim, "free_symbols"):  # of a symbolic dim
+                raise TypeError(f"TensorType: a dim is a whole number or None, got {dim!r} on axis {axis}")
             checked.append(dim)
         self.shape: dims.Shape = tuple(checked)
         self._key: tuple[Any, ...] | None = None

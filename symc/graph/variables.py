@@ -22,7 +22,7 @@ from symc.runtime.turns import taken
 if TYPE_CHECKING:
     from symc.graph.op import Op
 
-__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value"]
+__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value", "refuse_masked"]
 
 _serial = count()
 
@@ -133,6 +133,7 @@ class Constant(Variable):
     """
 
     def __init__(self, data: Any, dtype: str | None = None, name: str | None = None, weak: bool = False) -> None:
+        refuse_masked(data, "constant")
         array = np.asarray(data, dtype=None if dtype is None else as_dtype(dtype))
         self.data = np.array(array, dtype=as_dtype(array.dtype), order="C")  # a private copy: constants never change
         self.data.setflags(write=False)
@@ -222,12 +223,15 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     """``value`` as an array of ``type``, or an error that names ``what``.
 
     Floats of any width convert to the float dtype asked for, whole numbers to floats; anything that may lose
-    more (float to int, a wide integer that does not fit) is refused.
+    more (an array of floats to integers, a wide integer that does not fit) is refused. Lists have no dtype of their
+    own: they convert to integers where every number is whole, and an empty list to any dtype. Masked arrays are
+    refused.
     """
     if isinstance(value, Variable):
         raise TypeError(
             f"{what}: expected numbers, got the symbolic variable {value!r}; use givens= to replace variables"
         )
+    refuse_masked(value, what)
     try:
         array = np.asarray(value)
     except ValueError as problem:
@@ -238,7 +242,7 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     if array.dtype != target:  # in any respect, the order of bytes too
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
-        array = _convert_dtype(array, target, what)
+        array = _convert_dtype(array, target, what, isinstance(value, (list, tuple)))
     if array.ndim != type.ndim:
         raise ShapeError(
             f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
@@ -249,7 +253,20 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     return array
 
 
-def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray:
+def refuse_masked(value: Any, what: str) -> None:
+    """Raise a TypeError for a masked array, or a list that holds one: its mask would be lost."""
+    if isinstance(value, (list, tuple)):
+        for entry in value:
+            if isinstance(entry, (list, tuple, np.ma.MaskedArray)):
+                refuse_masked(entry, what)
+    elif isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{what}: masked arrays are not supported: the mask would be lost\n"
+            "  repair: give value.filled(number), and the mask as an array of its own where it is needed"
+        )
+
+
+def _convert_dtype(array: np.ndarray, target: np.dtype, what: str, listed: bool) -> np.ndarray:
     source = array.dtype
     if source.kind not in "biuf":
         raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
@@ -260,6 +277,11 @@ def _convert_dtype(array: np.ndarray, target: np.dtype, what: str) -> np.ndarray
         if np.array_equal(converted, array):
             return converted
         raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
+    if listed:
+        with np.errstate(invalid="ignore"):
+            converted = array.astype(target)
+        if np.array_equal(converted, array):
+            return converted
     raise DTypeError(
         f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information\n"
         f"  repair: convert it yourself, with .astype({target.name!r})"

@@ -11,6 +11,7 @@ from symc.config import config
 from symc.graph import SharedVariable, Variable
 from symc.graph.dtypes import as_dtype
 from symc.graph.types import TensorType
+from symc.graph.variables import refuse_masked
 from symc.runtime.storage import Storage
 
 __all__ = ["shared"]
@@ -50,11 +51,14 @@ def shared(
     if isinstance(value, Variable):
         text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
         raise TypeError(f"{text}; evaluate it first, with .eval()")
+    refuse_masked(value, "shared")
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         array = array.astype(config.floatX)
     array = array.astype(as_dtype(array.dtype), copy=not borrow)
     pattern: Sequence[Any] = [None] * array.ndim
+    if shape is not None and broadcastable is not None:
+        raise TypeError("shared: give shape or broadcastable, not both")
     if shape is not None:
         pattern = shape
     elif broadcastable is not None:

@@ -126,20 +126,13 @@ from symc.tensor.extra_ops import (
     ogrid,
     ravel_multi_index,
     roll,
+    round,
     trace,
     unravel_index,
 )
 from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
 from symc.tensor.ifelse import ifelse
-from symc.tensor.indexing import (
-    advanced_inc_subtensor1,
-    advanced_subtensor1,
-    inc_subtensor,
-    set_subtensor,
-    subtensor,
-    take,
-    to_one_hot,
-)
+from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
 from symc.tensor.joining import (
     concatenate,
     horizontal_stack,
@@ -173,6 +166,7 @@ from symc.tensor.shaping import (
     unbroadcast,
 )  # fmt: skip
 from symc.tensor.state import carry_updates
+from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape, shape_i
 
 TensorVariable = Variable
@@ -181,7 +175,6 @@ square = sqr
 reciprocal = inv
 int_div = floor_div
 bitwise_and, bitwise_or, bitwise_xor, bitwise_not = and_, or_, xor, invert
-round = round_half_to_even
 abs = abs_
 
 operators.attach()

@@ -12,6 +12,7 @@ from symc.config import config
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import SIGNED, is_integer, promote
+from symc.graph.variables import refuse_masked
 
 __all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "unify_dtypes"]
 
@@ -45,6 +46,7 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
         from symc.tensor.joining import stack_nested
 
         return stack_nested(x)
+    refuse_masked(x, "as_tensor")
     try:
         return constant(x, name, ndim, dtype)
     except (TypeError, ValueError):

@@ -26,14 +26,19 @@ def tensor(
     dtype : str, optional
         Default floatX.
     broadcastable : sequence, optional
-        Theano's pattern of bools; entries may be ints or None too, and then mean what they mean in ``shape``.
+        Theano's pattern of bools, in which 1 and 0 are read as True and False. Other whole numbers and None are taken
+        as entries of ``shape``.
     name : str, optional
     shape : sequence of int or None, optional
         Known dims, None for those a call decides.
     """
     if shape is not None and broadcastable is not None:
         raise TypeError("tensor: give shape or broadcastable, not both")
-    pattern = shape if shape is not None else broadcastable if broadcastable is not None else ()
+    pattern = shape if shape is not None else ()
+    if broadcastable is not None:
+        if isinstance(broadcastable, (str, int)):
+            raise TypeError(f"tensor: a broadcastable pattern has one entry per axis, got {broadcastable!r}")
+        pattern = [bool(b) if b in (0, 1) else b for b in broadcastable]
     return Variable(TensorType(dtype or config.floatX, pattern, name or "n"), None, 0, name, here())
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import located
-from symc.graph import Constant, Variable, dims
+from symc.errors import ShapeError, located
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import as_dtype, is_float, promote
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Op, record
@@ -19,7 +19,9 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left, shape_entries
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like, expand
-from symc.tensor.symbolic_dims import as_dim
+from symc.tensor.checked import checked_below
+from symc.tensor.requirements import require_lengths
+from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
     "alloc",
@@ -134,15 +136,31 @@ def full(shape: Any, value: Any, dtype: str | None = None) -> Variable:
 
 
 def fill(x: Any, value: Any) -> Variable:
-    """``value`` repeated to the shape of ``x``, in the dtype of ``x``."""
-    x = as_tensor(x)
-    return broadcast_like(ew.cast(value, x.dtype), x)
+    """``value`` repeated to the shape of ``x``, in the dtype of ``value``; the values of ``x`` are not read.
+
+    Raises
+    ------
+    ShapeError
+        When ``value`` does not broadcast to the shape of ``x``; what is known only at call time is checked there.
+    """
+    return _spread("fill", x, as_tensor(value))
 
 
 def full_like(x: Any, value: Any, dtype: str | None = None) -> Variable:
-    """``value`` repeated to the shape of ``x``."""
+    """``value`` repeated to the shape of ``x``, in ``dtype`` (default: that of ``x``)."""
     x = as_tensor(x)
-    return broadcast_like(ew.cast(value, dtype or x.dtype), x)
+    return _spread("full_like", x, ew.cast(value, dtype or x.dtype))
+
+
+def _spread(what: str, x: Any, value: Variable) -> Variable:
+    """``value`` repeated to the shape of ``x``, of which only dims known to be 1 are repeated."""
+    x = as_tensor(x)
+    if value.ndim > x.ndim:
+        raise ShapeError(located(f"{what}: the value has more axes than what it fills", [x, value]))
+    value = broadcast_like(value, x)
+    text = f"{what}: the value does not fit on axis"
+    pairs = [(shape_i(value, k), shape_i(x, k), f"{text} {k}") for k in range(value.ndim)]
+    return require_lengths(value, pairs, "only dims known to be 1 are repeated")
 
 
 def zeros_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
@@ -168,17 +186,23 @@ _arange_settled = record(
 )
 
 
-def _arange_length(start: Variable, stop: Variable, step: Variable, dtype: str) -> Variable:
+def _arange_length(start: Variable, stop: Variable, step: Variable) -> Variable:
     """How many numbers there are from ``start`` to ``stop``, as an int64 scalar."""
     if isinstance(start, Constant) and isinstance(stop, Constant) and isinstance(step, Constant):
         first, last, by = (v.data.item() for v in (start, stop, step))
         return constant(max(0, int(np.ceil((last - first) / by))), dtype="int64")
-    if isinstance(step, Constant) and not is_float(dtype):
+    if isinstance(step, Constant) and not any(is_float(v.dtype) for v in (start, stop, step)):
         by = int(step.data)
+        start, stop = ew.cast(start, "int64"), ew.cast(stop, "int64")
         span = stop - start if by > 0 else start - stop
         return ew.maximum(span if abs(by) == 1 else (span + (abs(by) - 1)) // abs(by), 0)
     whole = ew.ceil(ew.true_div(ew.cast(stop, "float64") - ew.cast(start, "float64"), ew.cast(step, "float64")))
     return ew.maximum(ew.cast(whole, "int64"), 0)
+
+
+def _counts_up(node: Apply) -> bool:
+    start, step = node.inputs[:2]
+    return isinstance(start, Constant) and isinstance(step, Constant) and bool(start.data >= 0 and step.data > 0)
 
 
 _arange = record(
@@ -186,6 +210,7 @@ _arange = record(
     infer=lambda op, inputs: TensorType(op["dtype"], [as_dim(inputs[2])]),
     numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
+    distinct=_counts_up,
     specialise=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
@@ -224,41 +249,67 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None
     if stop is None:
         start, stop = 0, start
     first, last, by = as_tensor(start), as_tensor(stop), as_tensor(step)
+    for v in (first, last, by):
+        if v.ndim:
+            raise ShapeError(located("arange: start, stop and step must be scalars", [first, last, by]))
     if dtype is None:
         kinds = [v.dtype for v in (first, last, by)]
         dtype = promote(k for k in kinds if is_float(k)) if any(is_float(k) for k in kinds) else "int64"
     dtype = as_dtype(dtype)
     if isinstance(by, Constant) and float(by.data) == 0:
         raise ValueError(located("arange: the step cannot be 0", [first, last, by]))
-    length = ew.cast(_arange_length(first, last, by, dtype), "int64")
+    if any(isinstance(v, Constant) and not np.isfinite(v.data) for v in (first, last, by)):
+        raise ValueError(located("arange: start, stop and step must be finite", [first, last, by]))
+    if not isinstance(by, Constant):
+        text = "arange: the step is 0"
+        zero = ew.cast(ew.eq(by, 0), "int64")
+        by = by + ew.cast(checked_below(zero, 1, text, "give a step other than 0"), by.dtype)
+    length = ew.cast(_arange_length(first, last, by), "int64")
     return Op(_arange, dtype=dtype)(ew.cast(first, dtype), ew.cast(by, dtype), length)
+
+
+def _rows_and_columns(what: str, n: Any, m: Any) -> tuple[Variable, Variable]:
+    """Counters over the rows and the columns of a matrix of ``(n, m)``."""
+    given, scalars = _split_shape([n, n if m is None else m], what)
+    left = iter(scalars)
+    rows, cols = (arange(next(left) if g < 0 else g) for g in given)
+    return rows, cols
 
 
 def eye(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
     """Ones on the diagonal ``k``, zeros elsewhere: shape ``(n, m)``, ``m`` defaulting to ``n``."""
-    rows, cols = arange(n), arange(n if m is None else m)
+    rows, cols = _rows_and_columns("eye", n, m)
     return ew.cast(ew.eq(dimshuffle(rows, (0, "x")) + k, dimshuffle(cols, ("x", 0))), dtype or config.floatX)
 
 
 def identity_like(x: Any) -> Variable:
     """``eye`` of the shape and dtype of the matrix ``x``."""
     x = as_tensor(x)
+    if x.ndim != 2:
+        raise ShapeError(located("identity_like: expected a matrix", [x]))
     return eye(x.shape[0], x.shape[1], dtype=x.dtype)
 
 
 def tri(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
-    """Ones on and below the diagonal ``k``, zeros above."""
-    rows, cols = arange(n), arange(n if m is None else m)
+    """Ones on and below the diagonal ``k``, zeros above: shape ``(n, m)``, ``m`` defaulting to ``n``."""
+    rows, cols = _rows_and_columns("tri", n, m)
     return ew.cast(ew.le(dimshuffle(cols, ("x", 0)), dimshuffle(rows, (0, "x")) + k), dtype or config.floatX)
 
 
 def tril(x: Any, k: int = 0) -> Variable:
-    """The matrix ``x`` with what lies above diagonal ``k`` set to zero."""
-    x = as_tensor(x)
-    return ew.switch(tri(x.shape[0], x.shape[1], k, "bool"), x, constant(0))
+    """``x`` with what lies above diagonal ``k`` of its last two axes set to zero."""
+    x = _with_two_axes("tril", x)
+    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k, "bool"), x, constant(0))
 
 
 def triu(x: Any, k: int = 0) -> Variable:
-    """The matrix ``x`` with what lies below diagonal ``k`` set to zero."""
+    """``x`` with what lies below diagonal ``k`` of its last two axes set to zero."""
+    x = _with_two_axes("triu", x)
+    return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k - 1, "bool"), constant(0), x)
+
+
+def _with_two_axes(what: str, x: Any) -> Variable:
     x = as_tensor(x)
-    return ew.switch(tri(x.shape[0], x.shape[1], k - 1, "bool"), constant(0), x)
+    if x.ndim < 2:
+        raise ShapeError(located(f"{what}: expected at least two axes", [x]))
+    return x

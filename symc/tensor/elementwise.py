@@ -293,7 +293,9 @@ def _clip_numpy(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 clip = elementwise(
     "clip", lambda x, low, high: expr.minimum(expr.maximum(x, low), high), _clip_numpy,
     lambda g, z, x, low, high: (
-        switch(and_(ge(x, low), le(x, high)), g, 0), switch(lt(x, low), g, 0), switch(gt(x, high), g, 0),
+        switch(and_(ge(x, low), le(x, high)), g, 0),
+        switch(and_(lt(x, low), le(low, high)), g, 0),
+        switch(gt(maximum(x, low), high), g, 0),  # also where low > high: then the value is high
     ),
     domain=((-0.4, 0.4), (-1, -0.5), (0.5, 1)), compute="same",
 )  # fmt: skip

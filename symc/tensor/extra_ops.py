@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
+from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.axes import dimshuffle
+from symc.tensor.axes import dimshuffle, shape_entries
 from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros
-from symc.tensor.indexing import inc_subtensor, set_subtensor, subtensor, to_one_hot
+from symc.tensor.indexing import subtensor, to_one_hot
 from symc.tensor.joining import concatenate, repeat
-from symc.tensor.linalg import batched_dot, dot
+from symc.tensor.linalg import batched_dot, dot, paired_axes
+from symc.tensor.requirements import require_lengths
 from symc.tensor.shaping import squeeze
+from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
     "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
     "diagonal", "diff", "divmod",
     "fill_diagonal", "fill_diagonal_offset", "get_scalar_constant_value", "get_vector_length", "iround", "isclose",
-    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "squeeze", "to_one_hot", "trace",
+    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "round", "squeeze", "to_one_hot", "trace",
     "unravel_index",
 ]  # fmt: skip
 
@@ -33,6 +40,7 @@ __all__ = [
 
 def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variable]:
     """The rows and columns of the entries of a diagonal."""
+    offset = operator.index(offset)
     length = ew.maximum(ew.minimum(rows + min(offset, 0), columns - max(offset, 0)), 0)
     along = arange(length)
     return along + max(-offset, 0), along + max(offset, 0)
@@ -79,6 +87,8 @@ def fill_diagonal(a: Any, val: Any) -> Variable:
         raise ShapeError(located("fill_diagonal: expected at least two axes", [a]))
     if a.ndim == 2:
         return fill_diagonal_offset(a, val, 0)
+    text = "fill_diagonal: all axes of a tensor of more than two must have one length"
+    a = require_lengths(a, [(shape_i(a, 0), shape_i(a, k), text) for k in range(1, a.ndim)])
     return set_subtensor(subtensor(a, (arange(a.shape[0]),) * a.ndim), val)
 
 
@@ -96,6 +106,8 @@ def fill_diagonal_offset(a: Any, val: Any, offset: int) -> Variable:
 def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
     """Differences of neighbours along ``axis``, taken ``n`` times."""
     x = as_tensor(x)
+    if operator.index(n) < 0:
+        raise ValueError(located(f"diff: n cannot be negative, got {n}", [x]))
     lead = (slice(None),) * normalize_axis(axis, x.ndim, "diff", x)
     for _ in range(n):
         x = subtensor(x, (*lead, slice(1, None))) - subtensor(x, (*lead, slice(None, -1)))
@@ -105,6 +117,9 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
 def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
     """``x`` moved ``shift`` places along ``axis`` (of ``x`` flattened when None); what leaves comes in at the start."""
     x = as_tensor(x)
+    by = as_tensor(shift)
+    if by.ndim or is_float(by.dtype):
+        raise TypeError(located("roll: shift must be a whole number", [x, by], "roll along one axis after another"))
     if axis is None:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
@@ -114,9 +129,15 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` numbers from ``start`` to ``stop`` at equal distances, in floatX."""
+    """``num`` numbers from ``start`` to ``stop`` at equal distances, in ``dtype`` (default floatX)."""
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: num cannot be negative, got {num}")
+    start, stop = as_tensor(start), as_tensor(stop)
+    if start.ndim or stop.ndim:
+        raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
     count = num - 1 if endpoint else num
-    width = as_tensor(stop) - start
+    width = stop - start
     made = start + ew.cast(arange(num), dtype or "floatX") * (width / float(max(count, 1)))
     return ew.cast(made, dtype or "floatX")
 
@@ -125,11 +146,21 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     """How often each whole number occurs in the vector ``x``, or the sum of the ``weights`` at which it does.
 
     The result is as long as the largest number plus 1, or as ``minlength`` if that is more. Negative numbers are
-    errors when the function is called.
+    errors when the function is called, whatever ``assert_nonneg`` says.
     """
     x = as_tensor(x)
     if x.ndim != 1:
         raise ShapeError(located("bincount: expected a vector", [x]))
+    if is_float(x.dtype):
+        raise DTypeError(located(f"bincount: expected whole numbers, got {x.dtype}", [x], "cast them to int64"))
+    if weights is not None:
+        weights = as_tensor(weights)
+        if weights.ndim != 1:
+            raise ShapeError(located("bincount: weights must be a vector", [x, weights]))
+        text = "bincount: there must be as many weights as numbers"
+        weights = require_lengths(weights, [(shape_i(weights, 0), shape_i(x, 0), text)])
+    if minlength is not None and isinstance(as_tensor(minlength), Constant) and int(minlength) < 0:
+        raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
     length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
     if minlength is not None:
         length = ew.maximum(length, minlength)
@@ -138,10 +169,33 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
 
 
-def choose(a: Any, choices: Any) -> Variable:
-    """For each entry of ``a`` the entry at the same place of the choice that it numbers."""
+def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
+    """For each entry of ``a`` the entry at the same place of the choice that it numbers.
+
+    Parameters
+    ----------
+    a : tensor_like
+        Whole numbers from 0 to ``len(choices) - 1``; a call with another is an IndexError.
+    choices : list of tensor_like, or tensor_like
+        Broadcast together with ``a``; of a tensor, the entries along its first axis.
+    mode : {'raise', 'wrap', 'clip'}
+        What becomes of numbers out of range: an error, taken modulo the number of choices, or the nearest.
+    """
     a = as_tensor(a)
+    if is_float(a.dtype):
+        raise DTypeError(located(f"choose: expected whole numbers, got {a.dtype}", [a], "cast them to int64"))
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
+    if not options:
+        raise ValueError(located("choose: there is nothing to choose from", [a]))
+    if mode == "wrap":
+        a = ew.mod(ew.cast(a, "int64"), len(options))
+    elif mode == "clip":
+        a = ew.clip(ew.cast(a, "int64"), 0, len(options) - 1)
+    elif mode != "raise":
+        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    a = checked_below(a, len(options), f"choose: a number is not one of the {len(options)} choices", "use mode='clip'")
+    if len(options) == 1:
+        return ew.switch(ew.eq(a, 0), options[0], 0)  # two branches that differ, so that the check of ``a`` stays
     chosen = as_tensor(options[0])
     for k, option in enumerate(options[1:], 1):
         chosen = ew.switch(ew.eq(a, k), option, chosen)
@@ -154,16 +208,15 @@ def choose(a: Any, choices: Any) -> Variable:
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
     """One ``tensordot`` for each entry of axis 0; ``axes`` count that axis too."""
     x, y = as_tensor(x), as_tensor(y)
-    if isinstance(axes, (int, np.integer)):
-        over_x, over_y = list(range(x.ndim - int(axes), x.ndim)), list(range(1, int(axes) + 1))
-    else:
-        over_x, over_y = (
-            [normalize_axis(k, v.ndim, "batched_tensordot", v) for k in np.atleast_1d(side)]
-            for v, side in zip((x, y), axes)
-        )
-    if 0 in over_x or 0 in over_y or len(over_x) != len(over_y):
+    if x.ndim == 0 or y.ndim == 0:
+        raise ShapeError(located("batched_tensordot: operands need a first axis of entries", [x, y]))
+    over_x, over_y = paired_axes("batched_tensordot", x, y, axes, first=1)
+    if 0 in over_x or 0 in over_y:
         text = f"batched_tensordot: axes must pair axes other than the first, got {axes!r}"
         raise ShapeError(located(text, [x, y]))
+    text = "batched_tensordot: axis {} of the left operand must be as long as axis {} of the right one"
+    pairs = [(shape_i(x, k), shape_i(y, l), text.format(k, l)) for k, l in zip(over_x, over_y)]
+    x = require_lengths(x, pairs, "name other axes, or mend the shape of an operand")
     free_x = [k for k in range(1, x.ndim) if k not in over_x]
     free_y = [k for k in range(1, y.ndim) if k not in over_y]
     left = dimshuffle(x, [0, *free_x, *over_x]).reshape(_shape_of(x, free_x, over_x), ndim=3)
@@ -182,25 +235,31 @@ def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[
 
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Variable:
     """The covariances of variables: of the rows of ``m``, each column an observation, or of its columns."""
-    m = as_tensor(m)
-    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
-    m = m if rowvar or m.type.broadcastable[0] else m.T
+    m = _variables_in_rows(m, rowvar)
     if y is not None:
-        y = as_tensor(y)
-        y = y if y.ndim == 2 else dimshuffle(y, ("x", 0))
-        m = concatenate([m, y if rowvar else y.T], axis=0)
+        m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
     centred = m - reduce.mean(m, axis=1, keepdims=True)
-    rest = (0 if bias else 1) if ddof is None else ddof
+    rest = (0 if bias else 1) if ddof is None else operator.index(ddof)
     return dot(centred, centred.T) / ew.cast(m.shape[1] - rest, centred.dtype)
+
+
+def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
+    m = as_tensor(m)
+    if m.ndim not in (1, 2):
+        raise ShapeError(located("cov: expected a vector or a matrix", [m]))
+    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
+    return m if rowvar or m.type.broadcastable[0] else m.T
 
 
 # --- positions ----------------------------------------------------------------------------------------------------
 
 
 def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, ...]:
-    """Positions in a flattened array of shape ``dims`` as one index for each axis."""
-    rest, found = as_tensor(indices), []
-    sizes = [dims[k] for k in range(len(dims))]
+    """Positions in a flattened array of shape ``dims`` as one index per axis; others than these are errors."""
+    rest, found = _whole("unravel_index", indices), []
+    sizes: list[Any] = list(shape_entries(dims, "unravel_index"))
+    total: Any = functools.reduce(operator.mul, sizes, 1)
+    rest = checked_below(rest, total, "unravel_index: an index is out of range", "check it against dims")
     for n in _from_fastest(sizes, order, "unravel_index"):
         found.append(ew.mod(rest, n))
         rest = ew.floor_div(rest, n)
@@ -208,22 +267,35 @@ def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, 
 
 
 def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Variable:
-    """One index for each axis as positions in a flattened array of shape ``dims``."""
-    at = [as_tensor(multi_index[k]) for k in range(len(multi_index))]
-    sizes = [dims[k] for k in range(len(dims))]
+    """One index per axis as positions in a flattened array of shape ``dims``.
+
+    ``mode`` says what becomes of indices out of range: an error, taken modulo the length, or the nearest.
+    """
+    at = [_whole("ravel_multi_index", multi_index[k]) for k in range(len(multi_index))]
+    sizes: list[Any] = list(shape_entries(dims, "ravel_multi_index"))
     if len(at) != len(sizes):
         raise ShapeError(located(f"ravel_multi_index: {len(at)} indices for {len(sizes)} axes", at))
     if mode == "wrap":
         at = [ew.mod(i, n) for i, n in zip(at, sizes)]
     elif mode == "clip":
         at = [ew.clip(i, 0, n - 1) for i, n in zip(at, sizes)]
-    elif mode != "raise":
+    elif mode == "raise":
+        text = "ravel_multi_index: an index is out of range for axis"
+        at = [checked_below(i, n, f"{text} {k}", "use mode='clip'") for k, (i, n) in enumerate(zip(at, sizes))]
+    else:
         raise ValueError(f"ravel_multi_index: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     total: Any = constant(0, dtype="int64")
     step: Any = 1
     for i, n in zip(at[::-1] if order == "C" else at, _from_fastest(sizes, order, "ravel_multi_index")):
         total, step = total + i * step, step * n
     return total
+
+
+def _whole(what: str, indices: Any) -> Variable:
+    found = as_tensor(indices)
+    if is_float(found.dtype):
+        raise DTypeError(located(f"{what}: indices must be whole numbers, got {found.dtype}", [found]))
+    return ew.cast(found, "int64")
 
 
 def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:
@@ -267,13 +339,32 @@ def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
 
 def ceil_intdiv(a: Any, b: Any) -> Variable:
     """The quotient of whole numbers, rounded up."""
-    return -ew.floor_div(-as_tensor(a), b)
+    a, b = as_tensor(a), as_tensor(b)
+    for v in (a, b):
+        if is_float(v.dtype):
+            text = f"ceil_intdiv: expected whole numbers, got {v.dtype}"
+            raise DTypeError(located(text, [a, b], "use ceil(a / b) for floats"))
+    quotient = ew.floor_div(a, b)
+    return quotient + ew.cast(ew.neq(ew.mod(a, b), 0), quotient.dtype)
 
 
 def iround(x: Any, mode: str = "half_to_even") -> Variable:
-    """``x`` rounded, as int64."""
-    rounding = ew.round_half_away_from_zero if mode == "half_away_from_zero" else ew.round_half_to_even
-    return ew.cast(rounding(x), "int64")
+    """``x`` rounded, as int64; ``mode`` as for ``round``."""
+    return ew.cast(round(x, mode), "int64")
+
+
+def round(x: Any, mode: str | None = None) -> Variable:
+    """``x`` rounded to whole numbers, in its own dtype.
+
+    Parameters
+    ----------
+    x : tensor_like
+    mode : {'half_to_even', 'half_away_from_zero'}
+        Where halves go: to the even neighbour (the default, as NumPy rounds), or away from zero.
+    """
+    if mode not in (None, "half_to_even", "half_away_from_zero"):
+        raise ValueError(f"round: mode must be 'half_to_even' or 'half_away_from_zero', got {mode!r}")
+    return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
 
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:

@@ -1,121 +1,154 @@
-"""Indexing: slices, whole-number arrays, and writing into a part of a tensor."""
+"""Indexing: slices, integers, index arrays and masks, with NumPy's meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from symc.config import config
-from symc.errors import ShapeError, located
+from symc.errors import located
 from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, scalar_behind
 from symc.tensor.basic import as_tensor, constant, normalize_axis
-from symc.tensor.broadcasting import broadcast_like, broadcast_together
+from symc.tensor.broadcasting import broadcast_together
+from symc.tensor.checked import checked_below
+from symc.tensor.creation import arange
+from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, parse
 from symc.tensor.joining import stack
-from symc.tensor.subtensor import gather, scatter, slice_part, valid_index, write_slice
+from symc.tensor.subtensor import gather, slice_part, valid_index
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = [
-    "advanced_inc_subtensor1",
-    "advanced_subtensor1",
-    "inc_subtensor",
-    "set_subtensor",
-    "subtensor",
-    "take",
-    "to_one_hot",
-]
+__all__ = ["PART_OPS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
+
+PART_OPS = ("dimshuffle", "gather", "slice", "reshape")
+"""The ops through which writing looks for the tensor that was indexed."""
 
 
 def subtensor(x: Any, item: Any) -> Variable:
-    """``x[item]``: slices, whole numbers, None, Ellipsis and whole-number arrays, with NumPy's meaning."""
+    """``x[item]``, as NumPy defines it.
+
+    Parameters
+    ----------
+    x : tensor_like
+    item : index or tuple of indices
+        Integers, slices, None, Ellipsis, integer arrays, lists and boolean masks. Integers, arrays, masks and all
+        three parts of a slice may be symbolic. Of index arrays, only dims known to be 1 are repeated.
+
+    Raises
+    ------
+    IndexError
+        For an index out of range, too many indices, or a mask that does not fit; what is known only at call time is
+        checked there.
+    TypeError
+        For what is no index, such as a float.
+    """
     x = as_tensor(x)
     known = _entries_of_shape(x, item)
-    if known is not None:
-        return known
-    plain, arrays, kept = _plan(x, item)
-    part = plain(x)
-    if arrays:
-        part = _gathered(part, arrays)
-    return dimshuffle(part, kept(part.ndim)) if kept else part
+    return known if known is not None else _read(*parse(x, item))
 
 
 def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
     """``x.shape[i]`` and ``x.shape[i:j]`` take the scalars that the shape was put together from: dims stay known."""
     if isinstance(item, tuple) and len(item) == 1:
         (item,) = item
-    if x.ndim != 1 or not is_integer(x.dtype) or not isinstance(item, (int, np.integer, slice)):
+    if x.ndim != 1 or not is_integer(x.dtype) or not isinstance(item, (int, np.integer, slice)) or item is True:
         return None
     pieces = x.owner.inputs if x.owner is not None and x.owner.op.name == "join" else [x]
     parts = [scalar_behind(v) for v in pieces]
     scalars = [p for p in parts if p is not None]
-    if len(scalars) != len(parts):
+    if len(scalars) != len(parts) or isinstance(item, bool):
         return None
     if isinstance(item, slice):
-        if any(isinstance(b, Variable) for b in (item.start, item.stop, item.step)):
+        bounds = [_plain_bound(x, b) for b in (item.start, item.stop, item.step)]
+        if any(isinstance(b, Variable) for b in bounds):
             return None
-        chosen = scalars[item]
+        chosen = scalars[slice(*bounds)]
         return stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
     if not -len(scalars) <= item < len(scalars):
         raise IndexError(located(f"indexing: index {item} is out of range for {len(scalars)} entries", [x]))
     return scalars[item]
 
 
-def _expanded_items(x: Variable, item: Any) -> list[Any]:
-    items = list(item) if isinstance(item, tuple) else [item]
-    if isinstance(item, list):
-        items = [np.asarray(item)]
-    real = sum(1 for e in items if e is not None and e is not Ellipsis)
-    if real > x.ndim:
-        raise IndexError(located(f"indexing: {real} indices for {x.ndim} axes", [x]))
-    if sum(1 for e in items if e is Ellipsis) > 1:
-        raise IndexError("indexing: only one Ellipsis is allowed")
-    fill = [slice(None)] * (x.ndim - real)
-    if not any(e is Ellipsis for e in items):
-        items.append(Ellipsis)
-    at = next(k for k, e in enumerate(items) if e is Ellipsis)
-    return items[:at] + fill + items[at + 1 :]
+def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
+    """The part of ``x`` that the entries take: a slicing, then gathers, then the axes in NumPy's order.
 
-
-def _plan(x: Variable, item: Any) -> tuple[Callable[[Variable], Variable], dict[int, Variable], Any]:
-    """How ``x[item]`` is read: a slicing, index arrays by axis, and a final rearrangement of axes."""
-    items = _expanded_items(x, item)
+    Axes are followed by the number of the entry that made them.
+    """
+    arrays = {e: entry.at for e, entry in enumerate(entries) if isinstance(entry, Index) and entry.at.ndim}
+    flags = [e for e, entry in enumerate(entries) if isinstance(entry, Flag)]
+    labels: list[Any] = [e for e, entry in enumerate(entries) if isinstance(entry, (Slice, Index))]
     bounds: list[Variable] = []
     steps: list[int] = []
-    arrays: dict[int, Variable] = {}
-    layout: list[str] = []  # "keep", "drop", "array" for each axis of x; "new" for None
-    axis = 0
-    for entry in items:
-        if entry is None:
-            layout.append("new")
-            continue
-        if isinstance(entry, slice):
-            start, length, step = _bounds(x, axis, entry)
-            layout.append("keep")
+    strided: dict[int, Variable] = {}  # positions that slices with a symbolic step take
+    for axis, e in enumerate(labels):
+        entry = entries[e]
+        if isinstance(entry, Slice):
+            start, length, step = _bounds(x, axis, entry.bounds)
+            if isinstance(step, Variable):
+                strided[e], length = start + arange(length) * step, shape_i(x, axis)
+                start, step = constant(0, dtype="int64"), 1
+        elif e in arrays:
+            arrays[e] = arrays[e] if entry.valid else valid_index(arrays[e], x, axis)
+            start, length, step = constant(0, dtype="int64"), shape_i(x, axis), 1
         else:
-            found = _as_index(x, entry)
-            if found.ndim:
-                arrays[axis] = valid_index(found, x, axis)
-                start, length, step = constant(0, dtype="int64"), shape_i(x, axis), 1
-                layout.append("array")
-            else:
-                start, length, step = valid_index(found, x, axis), constant(1, dtype="int64"), 1
-                layout.append("drop")
+            start, length, step = valid_index(entry.at, x, axis), constant(1, dtype="int64"), 1  # type: ignore[union-attr]
         bounds += [start, length]
         steps.append(step)
-        axis += 1
-    whole = all(_is_whole_axis(x, k, bounds, steps) for k in range(x.ndim))
-
-    def plain(v: Variable) -> Variable:
+    plainly_gathered = (arrays or strided) and not flags and not _is_part(x)
+    if not (plainly_gathered and all(_is_whole_axis(x, k, bounds, steps) for k in range(x.ndim))):
         # even the whole is a part, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) know their target
-        plainly_gathered = whole and arrays and (v.owner is None or v.owner.op.name != "slice")
-        return v if plainly_gathered else Op(slice_part, steps=tuple(steps))(v, *bounds)
+        x = Op(slice_part, steps=tuple(steps))(x, *bounds)
+    for e, positions in strided.items():
+        axis = labels.index(e)
+        x = Op(gather, axes=(axis,), place=axis)(x, positions)
+    if flags:
+        order = sorted([*labels, *flags])
+        x = dimshuffle(x, ["x" if e in flags else labels.index(e) for e in order])
+        labels = order
+        arrays |= {e: entries[e].at for e in flags}  # type: ignore[union-attr]
+    return _arranged(x, entries, labels, arrays)
 
-    return plain, arrays, _rearrangement(layout, arrays)
+
+def _is_part(x: Variable) -> bool:
+    return x.owner is not None and x.owner.op.name in PART_OPS
+
+
+def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: dict[int, Variable]) -> Variable:
+    """Gather at the index arrays, and put the axes in order.
+
+    Beside an index array, an integer is an index array too. Their common axes stand where the first of them stood, or
+    in front when slices or new axes separate them.
+    """
+    wanted: list[Any] = []
+    group = [e for e, entry in enumerate(entries) if isinstance(entry, (Index, Flag))] if arrays else []
+    together = bool(group) and group == list(range(group[0], group[0] + len(group)))
+    common: list[Any] = []
+    if arrays:
+        named = sorted(arrays)
+        indices = broadcast_together("indexing", [arrays[e] for e in named])
+        common = [("common", k) for k in range(indices[0].ndim)]
+        rest = [e for e in labels if e not in arrays]
+        place = sum(e < group[0] for e in rest) if together else 0
+        x = Op(gather, axes=tuple(labels.index(e) for e in named), place=place)(x, *indices)
+        labels = [*rest[:place], *common, *rest[place:]]
+        wanted = [] if together else list(common)
+    for e, entry in enumerate(entries):
+        if isinstance(entry, NewAxis):
+            wanted.append("x")
+        elif isinstance(entry, Slice):
+            wanted.append(e)
+        elif not isinstance(entry, Gap) and together and e == group[0]:
+            wanted += common
+    return dimshuffle(x, [label if label == "x" else labels.index(label) for label in wanted])
+
+
+# --- slices -------------------------------------------------------------------------------------------------------
 
 
 def _is_whole_axis(x: Variable, k: int, bounds: Sequence[Variable], steps: Sequence[int]) -> bool:
@@ -129,69 +162,15 @@ def _is_whole_axis(x: Variable, k: int, bounds: Sequence[Variable], steps: Seque
     )
 
 
-def _as_index(x: Variable, entry: Any) -> Variable:
-    found = as_tensor(entry)
-    if found.dtype == "bool":
-        if isinstance(found, Constant):
-            if found.ndim != 1:
-                raise IndexError(located("indexing: a mask known now must have one axis", [x], "use nonzero() of it"))
-            return constant(np.flatnonzero(found.data), dtype="int64")
-        text = "indexing: a symbolic mask has no known number of results"
-        raise TypeError(located(text, [x, found], "use switch(mask, x, other), or sum(x * mask)"))
-    return found
-
-
-def _rearrangement(layout: Sequence[str], arrays: dict[int, Variable]) -> Any:
-    """The dimshuffle that drops indexed axes and puts new ones in, as a function of the result's number of axes."""
-    if "drop" not in layout and "new" not in layout:
-        return None
-    count = max((v.ndim for v in arrays.values()), default=0)
-    adjacent = _adjacent(arrays)
-
-    def order(ndim: int) -> list[Any]:
-        result: list[Any] = []
-        source = 0 if adjacent or not arrays else count
-        placed = False
-        if arrays and not adjacent:
-            result += list(range(count))
-        for kind in layout:
-            if kind == "new":
-                result.append("x")
-            elif kind == "array":
-                if adjacent and not placed:
-                    result += list(range(source, source + count))
-                    source += count
-                    placed = True
-            else:
-                if kind == "keep":
-                    result.append(source)
-                source += 1
-        return result
-
-    return order
-
-
-def _adjacent(arrays: dict[int, Variable]) -> bool:
-    axes = sorted(arrays)
-    return axes == list(range(axes[0], axes[0] + len(axes))) if axes else True
-
-
-def _gathered(x: Variable, arrays: dict[int, Variable]) -> Variable:
-    axes = tuple(sorted(arrays))
-    indices = broadcast_together("indexing", [arrays[a] for a in axes])
-    return Op(gather, axes=axes, place=axes[0] if _adjacent(arrays) else 0)(x, *indices)
-
-
-def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, int]:
-    """A slice as (start, length, step), with Python's rules for negative and missing entries."""
-    given = 1 if s.step is None else int(s.step.data) if isinstance(s.step, Constant) else s.step
-    if not isinstance(given, (int, np.integer)):
-        raise TypeError(located("indexing: the step of a slice must be a known whole number", [x]))
-    step = int(given)
+def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
+    """A slice as (start, length, step), with Python's rules for missing and negative ones. A known step is an int."""
+    start, stop, step = (_plain_bound(x, b) for b in (s.start, s.stop, s.step))
+    step = 1 if step is None else step
+    if isinstance(step, Variable):
+        return _symbolic_step(x, axis, start, stop, step)
     if step == 0:
         raise ValueError(located("indexing: the step of a slice cannot be 0", [x]))
     dim = x.type.shape[axis]
-    start, stop = (_plain_bound(b) for b in (s.start, s.stop))
     if type(dim) is int and not isinstance(start, Variable) and not isinstance(stop, Variable):
         taken = range(*slice(start, stop, step).indices(dim))
         return constant(taken.start, dtype="int64"), constant(len(taken), dtype="int64"), step
@@ -207,19 +186,37 @@ def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, int]:
     return ew.cast(first, "int64"), ew.cast(length, "int64"), step
 
 
-def _plain_bound(b: Any) -> Any:
-    if isinstance(b, Constant):
-        b = b.data
+def _symbolic_step(
+    x: Variable, axis: int, start: Any, stop: Any, step: Variable
+) -> tuple[Variable, Variable, Variable]:
+    """The same for a step that only a call knows, the sign of it too."""
+    text = "indexing: the step of a slice is 0"
+    step = step + checked_below(ew.cast(ew.eq(step, 0), "int64"), 1, text, "give a step other than 0")
+    n, ahead = shape_i(x, axis), ew.gt(step, 0)
+    low, high = ew.switch(ahead, 0, -1), ew.switch(ahead, n, n - 1)
+    first = ew.switch(ahead, low, high) if start is None else _clamped(start, n, low, high)
+    last = ew.switch(ahead, high, low) if stop is None else _clamped(stop, n, low, high)
+    span, size = ew.switch(ahead, last - first, first - last), ew.abs_(step)
+    count = (span + (size - 1)) // size
+    return ew.cast(first, "int64"), ew.cast(ew.switch(ew.gt(count, 0), count, 0), "int64"), step
+
+
+def _plain_bound(x: Variable, b: Any) -> Any:
+    """A part of a slice as None, an int or an int64 scalar."""
     if b is None:
         return None
-    if isinstance(b, Variable):
-        dim = as_dim(b) if _is_index_scalar(b) else None
+    if isinstance(b, Variable) and not isinstance(b, Constant):
+        if b.ndim or not (is_integer(b.dtype) or b.dtype == "bool"):
+            text = "indexing: a bound or step of a slice must be an integer scalar"
+            raise TypeError(located(text, [x, b], "cast it to int64, or take one element"))
+        dim = as_dim(b) if is_integer(b.dtype) else None
         return dim if type(dim) is int else ew.cast(b, "int64")
-    return int(b)
-
-
-def _is_index_scalar(b: Variable) -> bool:
-    return b.ndim == 0 and is_integer(b.dtype)
+    try:
+        number = operator.index(b.data[()] if isinstance(b, Constant) else b)
+    except TypeError:
+        text = f"indexing: a bound or step of a slice must be a whole number, got {b!r}"
+        raise TypeError(located(text, [x], "convert it with int()")) from None
+    return max(-(2**62), min(number, 2**62))  # beyond any length, but still an int64
 
 
 def _clamped(bound: Any, n: Variable, low: Any, high: Any) -> Any:
@@ -246,114 +243,55 @@ def _is_dim_expression(v: Variable) -> bool:
     return v.owner.op.name in ("add", "mul") and all(_is_dim_expression(i) for i in v.owner.inputs)
 
 
-def _part_of(part: Variable) -> tuple[Variable, list[Any]]:
-    """For the result of an indexing: the tensor indexed, and the steps from it to ``part``, innermost first."""
-    steps: list[Any] = []
-    v = part
-    while v.owner is not None and v.owner.op.name in ("dimshuffle", "gather", "slice", "reshape"):
-        steps.append(v.owner)
-        v = v.owner.inputs[0]
-        last = steps[-1].op.name
-        if last == "slice" or last == "gather" and (v.owner is None or v.owner.op.name != "slice"):
-            break
-    return v, steps
-
-
-def _write_back(x: Variable, y: Any, replace: bool, what: str) -> Variable:
-    if not isinstance(x, Variable) or x.owner is None:
-        raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {x!r}")
-    base, steps = _part_of(x)
-    if not steps or steps[-1].op.name not in ("slice", "gather"):
-        if x.owner.op.name in ("dimshuffle", "reshape") or base is x:
-            raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [x]))
-    y = ew.cast(as_tensor(y), x.dtype)
-    if y.ndim > x.ndim:
-        raise ShapeError(located(f"{what}: the value has more axes than the part it is written to", [x, y]))
-    value = broadcast_like(y, x)
-    if value.ndim == x.ndim and x.ndim:
-        value = broadcast_together(what, [x, value])[1]
-    return _undo(base, steps, value, replace)
-
-
-def _undo(base: Variable, steps: list[Any], value: Variable, replace: bool) -> Variable:
-    """Write ``value`` through the steps, from the last one taken back to the tensor indexed."""
-    for position, node in enumerate(steps):
-        source = node.inputs[0]
-        if node.op.name in ("dimshuffle", "reshape"):
-            value = node.op.record.grad(node.op, node.inputs, node.outputs, [value])[0]
-            continue
-        record_ = write_slice if node.op.name == "slice" else scatter
-        inner = Op(record_, **node.op.attrs, replace=replace)(source, value, *node.inputs[1:])
-        if position == len(steps) - 1:
-            return inner
-        value, replace = inner, True
-    return value
-
-
-def set_subtensor(x: Variable, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
-    """The tensor of which ``x`` is an indexing, with that part replaced by ``y``.
-
-    Parameters
-    ----------
-    x : Variable
-        An indexing such as ``a[1:3]``.
-    y : tensor_like
-        Must broadcast to the shape of ``x``.
-
-    Returns
-    -------
-    Variable
-        Of the shape and dtype of ``a``.
-    """
-    return _write_back(x, y, True, "set_subtensor")
-
-
-def inc_subtensor(
-    x: Variable,
-    y: Any,
-    inplace: bool = False,
-    set_instead_of_inc: bool = False,
-    tolerate_inplace_aliasing: bool = False,
-) -> Variable:
-    """The tensor of which ``x`` is an indexing, with ``y`` added to that part.
-
-    Where an index occurs twice, both count. Parameters and result are those of ``set_subtensor``.
-    """
-    return _write_back(x, y, set_instead_of_inc, "inc_subtensor")
+# --- functions ----------------------------------------------------------------------------------------------------
 
 
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Variable:
-    """The entries of ``x`` at whole-number ``indices`` along ``axis`` (of ``x`` flattened when None)."""
-    x, indices = as_tensor(x), as_tensor(indices)
+    """The entries of ``x`` at whole-number ``indices`` along ``axis`` (of ``x`` flattened when None).
+
+    ``mode`` says what becomes of indices out of range: "raise" makes a call an error (negative ones count from the
+    end), "wrap" takes them modulo the length, "clip" takes the nearest.
+    """
+    x = as_tensor(x)
+    indices = constant(np.zeros(np.shape(indices), "int64")) if _is_empty(indices) else as_tensor(indices)
+    if not is_integer(indices.dtype):
+        text = f"take: indices must be whole numbers, got {indices.dtype}"
+        raise TypeError(located(text, [x, indices], "cast them to int64; x[mask] selects by a mask"))
     if axis is None:
         x, axis = x.flatten(), 0
     place = normalize_axis(axis, x.ndim, "take", x)
     if mode == "wrap":
-        indices = indices % shape_i(x, place)
+        indices = ew.cast(indices, "int64") % shape_i(x, place)
     elif mode == "clip":
-        indices = ew.clip(indices, 0, shape_i(x, place) - 1)
+        indices = ew.clip(ew.cast(indices, "int64"), 0, shape_i(x, place) - 1)
     elif mode != "raise":
         raise ValueError(f"take: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     return subtensor(x, (slice(None),) * place + (indices,))
 
 
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and np.size(value) == 0
+
+
 def advanced_subtensor1(x: Any, indices: Any) -> Variable:
     """``x[indices]`` for a vector of whole numbers."""
-    return subtensor(x, as_tensor(indices))
+    return take(x, _vector_of_indices("advanced_subtensor1", indices), axis=0)
 
 
-def advanced_inc_subtensor1(x: Any, y: Any, indices: Any) -> Variable:
-    """``x`` with ``y`` added at ``x[indices]``."""
-    return inc_subtensor(subtensor(x, as_tensor(indices)), y)
+def _vector_of_indices(what: str, indices: Any) -> Variable:
+    found = as_tensor(indices)
+    if found.ndim != 1:
+        raise TypeError(located(f"{what}: expected a vector of indices, got {found.ndim} axes", [found]))
+    return found
 
 
 def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
-    """One row for each entry of ``y``: 1 at the column that the entry names, else 0.
+    """One row per entry of ``y``: 1 at the column that the entry names, else 0.
 
     Parameters
     ----------
     y : tensor_like
-        Whole numbers from 0 to ``nb_class - 1``, of any shape.
+        Whole numbers from 0 to ``nb_class - 1``, of any shape; negative ones count from the end. Others are errors.
     nb_class : int or scalar
         Number of columns.
     dtype : str, optional
@@ -362,10 +300,12 @@ def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
     Returns
     -------
     Variable
-        Of the shape of ``y`` with an axis of ``nb_class`` behind.
+        Of the shape of ``y``, followed by an axis of ``nb_class``.
     """
-    from symc.tensor.creation import arange
-
     y = as_tensor(y)
+    if not is_integer(y.dtype):
+        raise TypeError(located(f"to_one_hot: expected whole numbers, got {y.dtype}", [y], "cast them to int64"))
+    text = "to_one_hot: an entry names no column"
+    y = checked_below(y, nb_class, text, "entries must be from 0 to nb_class - 1", wrap=True)
     columns = dimshuffle(arange(nb_class), (*["x"] * y.ndim, 0))
     return ew.cast(ew.eq(dimshuffle(y, (*range(y.ndim), "x")), columns), dtype or config.floatX)

@@ -9,14 +9,16 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.dtypes import is_float
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Loops, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.axes import dimshuffle, reshape, shape_entries
 from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
+from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
@@ -134,14 +136,22 @@ def concatenate(tensor_list: Sequence[Any], axis: int = 0) -> Variable:
 
 
 def stack(tensors: Any, axis: int = 0, *more: Any) -> Variable:
-    """The tensors, all of one shape, along a new axis."""
+    """The tensors, all of one shape, along a new axis.
+
+    Theano's old form, ``stack(a, b, c)``, puts them along the first.
+    """
     if isinstance(tensors, Variable):
-        tensors = [tensors, *([axis] if isinstance(axis, Variable) else []), *more]
-        axis = 0
+        if not isinstance(axis, Variable):
+            raise TypeError(located("stack: expected a list of tensors", [tensors], "write stack([a, b], axis)"))
+        tensors, axis = [tensors, axis, *more], 0
+    elif more:
+        raise TypeError(f"stack: takes a list of tensors and an axis, got {len(more)} arguments more")
     variables = [as_tensor(t) for t in tensors]
     if not variables:
         raise ValueError("stack: nothing to stack")
     ndim = variables[0].ndim
+    if any(v.ndim != ndim for v in variables):
+        raise ShapeError(located("stack: the tensors must have as many axes", variables))
     place = normalize_axis(axis, ndim + 1, "stack", variables[0])
     order: list[Any] = list(range(ndim))
     order.insert(place, "x")
@@ -160,54 +170,91 @@ stacklists = stack_nested
 
 def horizontal_stack(*args: Any) -> Variable:
     """Matrices side by side."""
-    return join(1, *args)
+    return join(1, *_matrices("horizontal_stack", args))
 
 
 def vertical_stack(*args: Any) -> Variable:
     """Matrices below one another."""
-    return join(0, *args)
+    return join(0, *_matrices("vertical_stack", args))
 
 
-def split(x: Any, splits_size: Sequence[Any], n_splits: int | None = None, axis: int = 0) -> list[Variable]:
-    """``x`` cut along ``axis`` into pieces of the lengths in ``splits_size``."""
+def _matrices(what: str, args: Sequence[Any]) -> list[Variable]:
+    variables = [as_tensor(a) for a in args]
+    if any(v.ndim != 2 for v in variables):
+        raise ShapeError(located(f"{what}: expected matrices", variables, "use join or stack"))
+    return variables
+
+
+def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) -> list[Variable]:
+    """``x`` cut along ``axis`` into pieces.
+
+    Parameters
+    ----------
+    x : tensor_like
+    splits_size : sequence of int or integer scalars, or integer vector
+        The lengths of the pieces: none is negative, and they add up to the length of the axis.
+    n_splits : int, optional
+        How many pieces; needed when ``splits_size`` is a vector of unknown length.
+    axis : int
+
+    Returns
+    -------
+    list of Variable
+
+    Raises
+    ------
+    ShapeError
+        When the lengths are known not to fit; what is known only at call time is checked there.
+    """
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)
-    if isinstance(splits_size, Variable):
-        splits_size = [splits_size[k] for k in range(n_splits or 0)]
-    sizes = list(splits_size)
+    sizes = shape_entries(splits_size, "split", n_splits)
     if n_splits is not None and len(sizes) != n_splits:
         raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
-    if all(isinstance(s, (int, np.integer)) for s in sizes):
-        text = f"split: lengths {sizes} do not add up to axis {place}"
-        require_equal(int(sum(sizes)), x.type.shape[place], text, [x])
+    if not sizes:
+        raise ValueError(located("split: no lengths are given", [x]))
+    checks: list[tuple[Any, Any, str]] = [
+        (ew.minimum(s, 0) if isinstance(s, Variable) else min(s, 0), 0, f"split: the length of piece {k} is negative")
+        for k, s in enumerate(sizes)
+    ]
+    total = sum(sizes[1:], sizes[0])
+    shown = sizes if all(isinstance(s, int) for s in sizes) else "given"
+    checks.append((total, length(x, place), f"split: the lengths {shown} do not add up to axis {place}"))
+    x = require_lengths(x, checks, "lengths must be 0 or more and add up to the length of the axis")
     pieces: list[Variable] = []
-    start: Any = constant(0, dtype="int64")
+    start: Any = 0
     for s in sizes:
-        known = isinstance(start, Constant) and not isinstance(s, Variable)
-        stop = constant(int(start.data) + int(s), dtype="int64") if known else start + s
-        pieces.append(x[(slice(None),) * place + (slice(start, stop),)])
-        start = stop
+        pieces.append(x[(slice(None),) * place + (slice(start, start + s),)])
+        start = start + s
     return pieces
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
-    """Every element (along ``axis``; flattened when None) ``repeats`` times in a row."""
+    """Every element (along ``axis``; flattened when None) ``repeats`` times in a row.
+
+    ``repeats`` is a number, which may be symbolic, or known numbers, one per element.
+    """
     x = as_tensor(x)
     if axis is None:
         x, axis = x.flatten(), 0
     place = normalize_axis(axis, x.ndim, "repeat", x)
     count = as_tensor(repeats)
+    if is_float(count.dtype):
+        raise TypeError(located(f"repeat: repeats must be whole numbers, got {count.dtype}", [x, count]))
+    if isinstance(count, Constant) and np.any(count.data < 0):
+        raise ValueError(located(f"repeat: repeats cannot be negative, got {count.data}", [x]))
+    if count.ndim > 1:
+        raise ShapeError(located("repeat: repeats must be a number or a vector", [x, count]))
     if count.ndim:
         from symc.tensor.indexing import take
 
-        if not hasattr(count, "data"):
-            raise ShapeError(
-                located(
-                    "repeat: one count for each element must be known numbers",
-                    [count],
-                    "pass a NumPy array, or a scalar",
-                )
-            )
+        if not isinstance(count, Constant):
+            text = "repeat: one count per element must be known numbers"
+            raise ShapeError(located(text, [count], "pass a NumPy array, or a scalar"))
+        if len(count.data) == 1:
+            return repeat(x, int(count.data[0]), place)
+        text = f"repeat: axis {place} must have as many elements as there are counts: {len(count.data)}"
+        x = require_lengths(x, [(length(x, place), len(count.data), text)], "give one count per element")
         return take(x, np.repeat(np.arange(len(count.data)), count.data), axis=place)
     from symc.tensor.creation import alloc
 
@@ -218,12 +265,29 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
 
 
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
-    """``x`` repeated as a whole ``reps[k]`` times along each axis, as ``numpy.tile``."""
+    """``x`` repeated as a whole ``reps[k]`` times along each axis, as ``numpy.tile``.
+
+    Parameters
+    ----------
+    x : tensor_like
+    reps : int, sequence of int or integer scalars, or integer vector of known length
+    ndim : int, optional
+        How many axes the result has: missing entries of ``reps`` are 1, missing axes of ``x`` are put in front.
+    """
     from symc.tensor.creation import alloc
 
     x = as_tensor(x)
-    counts = list(reps) if isinstance(reps, (list, tuple)) else [reps]
-    counts = [1] * (x.ndim - len(counts)) + counts
+    counts = list(shape_entries(reps, "tile"))
+    for c in counts:
+        if isinstance(c, int) and c < 0:
+            raise ValueError(located(f"tile: reps cannot be negative, got {c}", [x]))
+    total = max(x.ndim, len(counts))
+    if ndim is not None:
+        if ndim < total:
+            text = f"tile: ndim={ndim} is less than the axes of the operand ({x.ndim}) or the length of reps"
+            raise ValueError(located(text, [x]))
+        total = ndim
+    counts = [*[1] * (total - len(counts)), *counts]
     if x.ndim < len(counts):
         x = dimshuffle(x, ["x"] * (len(counts) - x.ndim) + list(range(x.ndim)))
     order = [e for k in range(x.ndim) for e in ("x", k)]

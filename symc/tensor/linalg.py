@@ -19,7 +19,8 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
 from symc.tensor.reduce import sum
-from symc.tensor.symbolic_dims import length
+from symc.tensor.requirements import require_lengths
+from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot"]
 
@@ -155,12 +156,14 @@ def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
         return Op(_gemm, trans_a=False, trans_b=False)(a, b)
     # Whole numbers have no library call: multiply and add in loops.
-    _inner_check(a, b)
+    a = _with_inner_dims(a, b, "dot", 1, 0)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
 
 
-def _inner_check(a: Variable, b: Variable) -> None:
-    _inner(Op(_gemm, trans_a=False, trans_b=False), [a, b], a.type.shape[1], b.type.shape[0])
+def _with_inner_dims(a: Variable, b: Variable, what: str, k: int, l: int) -> Variable:
+    """``a``, whose axis ``k`` must be as long as axis ``l`` of ``b``: multiplying would repeat an axis of 1."""
+    text = f"{what}: the inner dims must be equal: axis {k} of the left operand and axis {l} of the right one"
+    return require_lengths(a, [(shape_i(a, k), shape_i(b, l), text)], "transpose one of them, or mend its shape")
 
 
 def dot(a: Any, b: Any) -> Variable:
@@ -220,38 +223,68 @@ def batched_dot(a: Any, b: Any) -> Variable:
     if is_float(left.dtype):
         out = Op(_batched, trans_a=False, trans_b=False)(left, right)
     else:
+        left = _with_inner_dims(left, right, "batched_dot", 2, 1)
+        text = "batched_dot: both operands must hold as many matrices"
+        left = require_lengths(left, [(shape_i(left, 0), shape_i(right, 0), text)])
         out = sum(dimshuffle(left, (0, 1, 2, "x")) * dimshuffle(right, (0, "x", 1, 2)), axis=2, dtype=a.dtype)
     kept = [0, *([1] if a.ndim == 3 else []), *([2] if b.ndim == 3 else [])]
     return dimshuffle(out, kept)
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
-    """Sum of products over the given axes, as ``numpy.tensordot``; lowered to one matrix product."""
+    """Sum of products over the given axes, as ``numpy.tensordot``; lowered to one matrix product.
+
+    Parameters
+    ----------
+    a, b : tensor_like
+    axes : int, or pair
+        A number: the sum runs over so many last axes of ``a`` and first axes of ``b``. A pair (axes of ``a``, axes of
+        ``b``), each an int or a sequence of as many ints.
+
+    Raises
+    ------
+    ShapeError
+        For axes that do not exist, are named twice or cannot be paired, or whose lengths are known to differ. What is
+        known only at call time is checked there.
+    """
     a, b = _operands("tensordot", a, b)
-    if isinstance(axes, (int, np.integer)):
-        if axes < 0:
-            raise ValueError(located(f"tensordot: the number of axes cannot be negative, got {axes}", [a, b]))
-        axes = (range(-int(axes), 0), range(int(axes)))
-    over_a, over_b = (
-        [normalize_axis(k, v.ndim, "tensordot", v) for k in np.atleast_1d(side)] for v, side in zip((a, b), axes)
-    )
-    if len(over_a) != len(over_b):
-        raise ShapeError(
-            located(f"tensordot: as many axes on both sides are needed, got {over_a} and {over_b}", [a, b])
-        )
-    for k, l in zip(over_a, over_b):
-        require_equal(
-            a.type.shape[k],
-            b.type.shape[l],
-            f"tensordot: axis {k} of the left operand must be as long as axis {l} of the right one",
-            [a, b],
-        )
+    over_a, over_b = paired_axes("tensordot", a, b, axes, first=0)
+    text = "tensordot: axis {} of the left operand must be as long as axis {} of the right one"
+    pairs = [(shape_i(a, k), shape_i(b, l), text.format(k, l)) for k, l in zip(over_a, over_b)]
+    a = require_lengths(a, pairs, "name other axes, or mend the shape of an operand")
     free_a = [k for k in range(a.ndim) if k not in over_a]
     free_b = [k for k in range(b.ndim) if k not in over_b]
     left = _as_matrix(dimshuffle(a, free_a + over_a), len(free_a))
     right = _as_matrix(dimshuffle(b, over_b + free_b), len(over_b))
     out = _matrix_product(left, right)
     return reshape(out, [length(a, k) for k in free_a] + [length(b, k) for k in free_b])
+
+
+def paired_axes(what: str, a: Variable, b: Variable, axes: Any, first: int) -> tuple[list[int], list[int]]:
+    """The ``axes`` argument of ``tensordot`` as axes of ``a`` and axes of ``b``, one by one.
+
+    As a number it stands for the last axes of ``a`` and those of ``b`` from ``first`` on.
+    """
+    if isinstance(axes, (int, np.integer)) and not isinstance(axes, bool):
+        count = int(axes)
+        if not 0 <= count <= min(a.ndim, b.ndim) - first:
+            raise ShapeError(located(f"{what}: cannot sum over {count} axes of these operands", [a, b]))
+        return list(range(a.ndim - count, a.ndim)), list(range(first, first + count))
+    if not isinstance(axes, (list, tuple, np.ndarray)) or len(axes) != 2:
+        text = (
+            f"{what}: axes must be a number or a pair (axes of the left operand, axes of the right one), got {axes!r}"
+        )
+        raise ValueError(located(text, [a, b]))
+    sides = []
+    for v, side in zip((a, b), axes):
+        listed = list(side) if isinstance(side, (list, tuple, range)) or np.ndim(side) == 1 else [side]
+        sides.append([normalize_axis(k, v.ndim, what, v) for k in listed])
+        if len(set(sides[-1])) != len(listed):
+            raise ShapeError(located(f"{what}: an axis is named twice in {side!r}", [v]))
+    if len(sides[0]) != len(sides[1]):
+        text = f"{what}: as many axes on both sides are needed, got {sides[0]} and {sides[1]}"
+        raise ShapeError(located(text, [a, b]))
+    return sides[0], sides[1]
 
 
 def _as_matrix(x: Variable, rows: int) -> Variable:

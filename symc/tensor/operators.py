@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
+from symc.graph.op import Arg, Case, Op, record
 from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
 from symc.tensor import elementwise as ew
 from symc.tensor.numpy_functions import apply_ufunc
@@ -83,12 +84,31 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
     return cache[key](*[resolved[v] for v in sorted(resolved, key=lambda v: v.serial)])
 
 
+_copy = record(
+    "copy",
+    infer=lambda op, inputs: inputs[0].type,
+    numpy=lambda op, x: x,
+    grad=lambda op, inputs, outputs, gs: [gs[0]],
+    specialise=lambda op, inputs, types: inputs[0],
+    cases=lambda: [Case(lambda x: copy(x, "y") * 2, (Arg((2, 3)),), expect=lambda x: x * 2)],
+)
+
+
+def copy(x: Variable, name: str | None = None) -> Variable:
+    """A variable of its own with the value of ``x``, under a name of its own."""
+    twin = Op(_copy)(x)
+    twin.name = name
+    return twin
+
+
 def _norm(x: Variable, L: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     """The L-norm over ``axis``: the L-th root of the sum of L-th powers of absolute values.
 
-    0 counts what is not zero, infinity takes the largest.
+    0 counts what is not zero, infinity takes the largest and -infinity the smallest.
     """
     size = ew.abs_(x)
+    if L == -float("inf"):
+        return reduce.min(size, axis=axis, keepdims=keepdims)
     if L == 0:
         return reduce.sum(ew.neq(x, 0), axis=axis, keepdims=keepdims)
     if L == float("inf"):
@@ -108,11 +128,6 @@ def _transpose(x: Variable, *order: Any) -> Variable:
 
 def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
     return axes.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
-
-
-def _round(x: Variable, mode: str | None = None) -> Variable:
-    """Rounded half to even (the default) or, with ``mode="half_away_from_zero"``, away from zero."""
-    return ew.round_half_away_from_zero(x) if mode == "half_away_from_zero" else ew.round_half_to_even(x)
 
 
 def _method(function: Any) -> Any:
@@ -156,11 +171,12 @@ METHODS: dict[str, Any] = {
     "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std,
     "max": reduce.max, "min": reduce.min, "argmax": reduce.argmax, "argmin": reduce.argmin, "ptp": reduce.ptp,
     "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot, "diagonal": extra_ops.diagonal,
+    "trace": extra_ops.trace,
     # element by element
-    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": _round,
+    "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": extra_ops.round,
     "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
-    "fill": creation.fill, "copy": lambda x, name=None: x,
+    "fill": creation.fill, "copy": copy,
     "eval": _evaluate,
 }  # fmt: skip
 

@@ -210,20 +210,31 @@ def _accumulator(x: Variable, dtype: str | None) -> str | None:
     return "uint64" if x.dtype.startswith("uint") and x.dtype != "uint64" else None
 
 
+def _accumulated(kind: Any, x: Any, axis: Axis, dtype: str | None, keepdims: bool, acc_dtype: str | None) -> Variable:
+    """A sum or product in ``dtype``, worked out in ``acc_dtype`` where that is given."""
+    x = as_tensor(x)
+    wanted = _accumulator(x, dtype)
+    if acc_dtype is None:
+        return _reduce(kind, x, axis, keepdims, wanted)
+    return ew.cast(_reduce(kind, x, axis, keepdims, as_dtype(acc_dtype)), wanted or x.dtype)
+
+
 def sum(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Sum over ``axis`` (None: all). Integers narrower than 64 bits are added up in 64."""
-    x = as_tensor(x)
-    return _reduce(_sum, x, axis, keepdims, _accumulator(x, dtype))
+    """Sum over ``axis`` (None: all).
+
+    Integers narrower than 64 bits are added up in 64, unless ``dtype`` names another. ``acc_dtype`` is the dtype in
+    which elements are added up before the result is converted.
+    """
+    return _accumulated(_sum, x, axis, dtype, keepdims, acc_dtype)
 
 
 def prod(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Product over ``axis``; its gradient is right where elements are zero."""
-    x = as_tensor(x)
-    return _reduce(_prod, x, axis, keepdims, _accumulator(x, dtype))
+    """Product over ``axis``; its gradient is right where elements are zero. Dtypes as for ``sum``."""
+    return _accumulated(_prod, x, axis, dtype, keepdims, acc_dtype)
 
 
 def _check_not_empty(x: Variable, axis: Axis, what: str) -> None:
@@ -272,9 +283,11 @@ def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
 def mean(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Arithmetic mean over ``axis``, in a float dtype."""
+    """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, a float one too, is that of the sum."""
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
+    if acc_dtype is not None and as_dtype(acc_dtype) != dtype:
+        return ew.cast(mean(x, axis, floating(as_dtype(acc_dtype)), keepdims), dtype)
     x = ew.cast(x, dtype)
     axes = normalize_axes(axis, x, "mean")
     return _reduce(_sum, x, axes, keepdims, None) / count(x, axes, dtype)
@@ -337,7 +350,10 @@ _variance = record(
 
 
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
-    """Variance over ``axis``: the mean of squared distances from the mean, over ``n - ddof``."""
+    """Variance over ``axis``: the mean of squared distances from the mean, over ``n - ddof``.
+
+    ``corrected`` is accepted for old programs: the result is always as accurate as the two-pass algorithm's.
+    """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
     axes = normalize_axes(axis, x, "var")

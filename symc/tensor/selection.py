@@ -65,6 +65,7 @@ _front = record(
     numpy=lambda op, x, n: x[: int(n)],
     grad=lambda op, inputs, outputs, gs: [None, None],
     specialise=lambda op, inputs, types: part(inputs[0], types[0].shape, 0),
+    distinct=lambda node: True,
     cases=lambda: [
         Case(lambda x: flatnonzero(x), (Arg((7,), values=[0, 1, 0, -2, 3, 0, 0]),), expect=np.flatnonzero, grad=False),
         Case(lambda x: nonzero(x), (Arg((2, 3), values=[0, 1, 0, 2, 3, 0]),), expect=np.nonzero, grad=False),

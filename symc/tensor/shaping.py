@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,19 +36,29 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Variable:
     return dimshuffle(x, order)
 
 
-def moveaxis(x: Any, source: int, destination: int) -> Variable:
-    """``x`` with one axis moved to another place."""
+def moveaxis(x: Any, source: Any, destination: Any) -> Variable:
+    """``x`` with an axis, or as many axes as ``source`` and ``destination`` list, moved to other places."""
     x = as_tensor(x)
-    a, b = (normalize_axis(k, x.ndim, "moveaxis", x) for k in (source, destination))
-    order = [k for k in range(x.ndim) if k != a]
-    order.insert(b, a)
+    moved, places = (
+        [normalize_axis(k, x.ndim, "moveaxis", x) for k in (side if isinstance(side, (list, tuple)) else [side])]
+        for side in (source, destination)
+    )
+    if len(moved) != len(places) or len(set(moved)) != len(moved) or len(set(places)) != len(places):
+        text = f"moveaxis: expected as many different axes on both sides, got {source!r} and {destination!r}"
+        raise ValueError(located(text, [x]))
+    order = [k for k in range(x.ndim) if k not in moved]
+    for place, axis in sorted(zip(places, moved)):
+        order.insert(place, axis)
     return dimshuffle(x, order)
 
 
 def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
     """``x`` with its last axes made one, so that ``ndim`` are left: the leading ``ndim - 1`` stay, as in Theano."""
     x = as_tensor(x)
-    ndim = outdim if outdim is not None else ndim
+    if outdim is not None:
+        if ndim != 1:
+            raise TypeError("flatten: outdim is the old name of ndim: give one of them")
+        ndim = outdim
     if x.ndim == 0 and ndim == 1:
         return dimshuffle(x, ("x",))
     if not 1 <= ndim <= x.ndim:
@@ -69,15 +80,22 @@ def squeeze(x: Any, axis: Any = None) -> Variable:
 
 
 def shape_padleft(x: Any, n_ones: int = 1) -> Variable:
-    """``x`` with axes of 1 put in front."""
+    """``x`` with ``n_ones`` axes of 1 put in front."""
     x = as_tensor(x)
-    return dimshuffle(x, ["x"] * n_ones + list(range(x.ndim)))
+    return dimshuffle(x, ["x"] * _count("shape_padleft", n_ones, x) + list(range(x.ndim)))
+
+
+def _count(what: str, n_ones: Any, x: Variable) -> int:
+    count = operator.index(n_ones)
+    if count < 0:
+        raise ValueError(located(f"{what}: the number of new axes cannot be negative, got {count}", [x]))
+    return count
 
 
 def shape_padright(x: Any, n_ones: int = 1) -> Variable:
-    """``x`` with axes of 1 put behind."""
+    """``x`` with ``n_ones`` axes of 1 put behind."""
     x = as_tensor(x)
-    return dimshuffle(x, [*range(x.ndim), *["x"] * n_ones])
+    return dimshuffle(x, [*range(x.ndim), *["x"] * _count("shape_padright", n_ones, x)])
 
 
 def shape_padaxis(x: Any, axis: int) -> Variable:
@@ -112,11 +130,18 @@ def addbroadcast(x: Any, *axes: int) -> Variable:
 
 def unbroadcast(x: Any, *axes: int) -> Variable:
     """``x``: kept for old programs. An axis known to be 1 stays one, and broadcasts."""
-    return as_tensor(x)
+    x = as_tensor(x)
+    for a in axes:
+        normalize_axis(a, x.ndim, "unbroadcast", x)
+    return x
 
 
 def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Variable:
-    """``x`` with the axes marked True declared to have length 1."""
+    """``x`` with the axes marked True declared to have length 1; ``broadcastable`` has one entry per axis."""
+    x = as_tensor(x)
+    if len(broadcastable) != x.ndim:
+        text = f"patternbroadcast: expected {x.ndim} entries, one per axis, got {tuple(broadcastable)}"
+        raise ValueError(located(text, [x]))
     return addbroadcast(x, *[k for k, b in enumerate(broadcastable) if b])
 
 

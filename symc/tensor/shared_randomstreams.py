@@ -14,14 +14,16 @@ import numpy as np
 from symc.config import config
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, SharedVariable, Variable
-from symc.graph.dtypes import as_dtype, is_float
+from symc.graph.dtypes import as_dtype, is_float, is_integer
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle, shape_entries
 from symc.tensor.basic import as_tensor, constant
+from symc.tensor.checked import checked_below
 from symc.tensor.indexing import subtensor, take
 from symc.tensor.random import draw, stored_bits
+from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]
@@ -155,7 +157,8 @@ class RandomStreams:
         state = self._new_state()
         if a.ndim == 0 and b.ndim == 0:
             return self._marked(draw(state, kind, dtype, a, b, shape), state)
-        return self._marked(scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b), state)
+        drawn = scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b)
+        return self._marked(_of_shape(drawn, shape, kind, (a, b)), state)
 
     def binomial(
         self,
@@ -184,16 +187,19 @@ class RandomStreams:
         p = as_tensor(p if prob is None else prob)
         p = p if is_float(p.dtype) else ew.cast(p, "floatX")
         _check_probabilities(p, "binomial")
+        (n,) = _shape_entries_of([n], "binomial: n")
         shape, dtype = _shape(size, ndim, "binomial", (p,)), as_dtype(dtype)
         state = self._new_state()
         trials = 1 if _is_number(n, 1) else n
         if p.ndim == 0 and trials == 1:
             return self._marked(draw(state, "bernoulli", dtype, p, 0.0, shape), state)
         if trials == 1:
-            return self._marked(ew.cast(ew.lt(draw(state, "uniform", p.dtype, 0.0, 1.0, shape), p), dtype), state)
+            drawn = ew.cast(ew.lt(draw(state, "uniform", p.dtype, 0.0, 1.0, shape), p), dtype)
+            return self._marked(_of_shape(drawn, shape, "binomial", (p,)), state)
         unit = draw(state, "uniform", p.dtype, 0.0, 1.0, [*shape, trials])
         successes = ew.lt(unit, dimshuffle(p, (*range(p.ndim), "x")) if p.ndim else p)
-        return self._marked(ew.cast(reduce.sum(ew.cast(successes, "int64"), axis=-1), dtype), state)
+        drawn = ew.cast(reduce.sum(ew.cast(successes, "int64"), axis=-1), dtype)
+        return self._marked(_of_shape(drawn, shape, "binomial", (p,)), state)
 
     def random_integers(
         self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
@@ -205,7 +211,7 @@ class RandomStreams:
         size, ndim
             As in :meth:`uniform`.
         low, high : int or integer scalar
-            At most 2**32 - 1 apart (beyond 2**32 - 2 the result is ``low``).
+            ``high`` from ``low`` to ``low + 2**32 - 2``; a call with others is an error.
         dtype : str
         """
         low, high = as_tensor(low), as_tensor(high)
@@ -220,10 +226,16 @@ class RandomStreams:
             raise ValueError(
                 f"random_integers: high must be from low to low + 2**32 - 2, got {int(low.data)} and {int(high.data)}"
             )
+        found = as_dtype(dtype)
+        for v in (low, high):
+            if isinstance(v, Constant) and is_integer(found) and int(v.data) != int(v.data.astype(found)):
+                raise ValueError(f"random_integers: {int(v.data)} does not fit dtype {found}")
+        if not (isinstance(low, Constant) and isinstance(high, Constant)):
+            text = "random_integers: high must be from low to low + 2**32 - 2"
+            low = ew.cast(low, "int64")
+            high = low + checked_below(ew.cast(high, "int64") - low, 2**32 - 1, text, "exchange low and high")
         state = self._new_state()
-        return self._marked(
-            draw(state, "integers", as_dtype(dtype), low, high, _shape(size, ndim, "random_integers", ())), state
-        )
+        return self._marked(draw(state, "integers", found, low, high, _shape(size, ndim, "random_integers", ())), state)
 
     def multinomial(
         self,
@@ -254,6 +266,9 @@ class RandomStreams:
         """
         p = as_tensor(pvals)
         p = p if is_float(p.dtype) else ew.cast(p, "floatX")
+        if p.ndim == 0:
+            raise ShapeError(located("multinomial: pvals must have an axis of outcomes", [p]))
+        (n,) = _shape_entries_of([n], "multinomial: n")
         lead = _shape(size, ndim, "multinomial", (subtensor(p, (Ellipsis, 0)),))
         state = self._new_state()
         once = _is_number(n, 1)
@@ -263,7 +278,8 @@ class RandomStreams:
         )
         hits = ew.eq(reduce.iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
         counts = ew.cast(hits, "int64")
-        return self._marked(ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype)), state)
+        drawn = ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype))
+        return self._marked(_of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
 
     def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
         """Which outcome of the last axis comes first, when each waits exponentially long with rate ``p``; and the
@@ -300,6 +316,8 @@ class RandomStreams:
         a = as_tensor(a)
         if a.ndim > 1:
             raise ShapeError(located("choice: a must be a whole number or a vector", [a]))
+        if a.ndim == 0 and (is_float(a.dtype) or isinstance(a, Constant) and int(a.data) < 1):
+            raise ValueError(located("choice: a must be a whole number from 1, or a vector", [a]))
         count = a if a.ndim == 0 else shape_i(a, 0)
         shape = _shape(size, ndim, "choice", ())
         if not replace:
@@ -307,13 +325,19 @@ class RandomStreams:
                 raise ValueError("choice: without replacement, size must be a single number and p cannot be given")
             drawn = self.permutation(n=count)
             state = drawn.rng
+            text = "choice: without replacement, no more can be drawn than there are"
+            drawn = require_lengths(drawn, [(ew.minimum(count - shape[0], 0), 0, text)], "draw with replacement")
             drawn = subtensor(drawn, slice(0, shape[0]))
         elif p is None:
             drawn = self.random_integers(shape, 0, count - 1)
             state = drawn.rng
         else:
-            state = self._new_state()
             p = as_tensor(p)
+            if p.ndim != 1:
+                raise ShapeError(located("choice: p must be a vector with one entry per choice", [a, p]))
+            text = "choice: p must have one entry per choice"
+            p = require_lengths(p, [(shape_i(p, 0), count, text)])
+            state = self._new_state()
             drawn = self._race(state, p if is_float(p.dtype) else ew.cast(p, "floatX"), [*shape, count])[0]
         return self._marked(take(a, drawn) if a.ndim else ew.cast(drawn, as_dtype(dtype)), state)
 
@@ -388,6 +412,25 @@ def _is_number(value: Any, number: int) -> bool:
     return isinstance(value, (int, np.integer)) and value == number
 
 
+def _shape_entries_of(values: Sequence[Any], what: str) -> list[Any]:
+    """Whole numbers from 0, or integer scalars."""
+    entries = shape_entries(list(values), what)
+    for e in entries:
+        if isinstance(e, int) and e < 0:
+            raise ValueError(f"{what} cannot be negative, got {e}")
+    return list(entries)
+
+
+def _of_shape(drawn: Variable, shape: Sequence[Any], what: str, parameters: Sequence[Variable]) -> Variable:
+    """``drawn``, which must have ``shape``: parameters may be repeated to it, but it is not repeated to them."""
+    if drawn.ndim != len(shape):
+        text = f"{what}: the parameters have more axes than the size, which has {len(shape)}"
+        raise ShapeError(located(text, parameters, "give a size of the shape in which the parameters meet, or none"))
+    text = f"{what}: the parameters do not fit the size on axis"
+    pairs = [(shape_i(drawn, k), n, f"{text} {k}") for k, n in enumerate(shape)]
+    return require_lengths(drawn, pairs, "the parameters must broadcast to the size")
+
+
 def _check_probabilities(p: Variable, what: str) -> None:
     if isinstance(p, Constant) and not (np.all(p.data >= 0) and np.all(p.data <= 1)):
         raise ValueError(f"{what}: p must be a probability from 0 to 1, got {p.data}")
@@ -396,13 +439,14 @@ def _check_probabilities(p: Variable, what: str) -> None:
 def _shape(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable]) -> list[Any]:
     """``size`` as whole numbers and integer scalars; when it is None, the shape in which the parameters meet."""
     if size is not None:
-        entries = shape_entries(size, what, ndim)
-        if ndim is not None and len(entries) != ndim:
-            raise ShapeError(f"{what}: size has {len(entries)} entries, but ndim={ndim}")
-        return list(entries)
-    if not parameters:
-        return []
-    meeting = parameters[0]
+        entries = list(shape_entries(size, what, ndim))
+        for e in entries:
+            if isinstance(e, int) and e < 0:
+                raise ValueError(f"{what}: a dim cannot be negative, got {e}")
+        return entries
+    meeting = parameters[0] if parameters else constant(0)
     for other in parameters[1:]:
         meeting = ew.add(meeting, other)
+    if ndim is not None and meeting.ndim != ndim:
+        raise ShapeError(located(f"{what}: ndim={ndim}, but without a size the result has {meeting.ndim}", parameters))
     return [shape_i(meeting, k) for k in range(meeting.ndim)]

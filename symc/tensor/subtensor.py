@@ -1,8 +1,8 @@
 """The primitives behind indexing.
 
-``checked_index`` makes indices non-negative and refuses those out of range. ``slice`` reads a regular part (a start, a
-length and a step for each axis), ``gather`` reads at index arrays; each has a partner that writes (``write_slice``,
-``scatter``), which is also its gradient.
+``slice`` reads a regular part (a start, a length and a step per axis), ``gather`` reads at index arrays; each has a
+partner that writes (``write_slice``, ``scatter``), which is also its gradient. Where index arrays name one place
+several times, added values all count; of values that replace one another the last stays, and it alone has a gradient.
 """
 
 from __future__ import annotations
@@ -19,44 +19,18 @@ from symc.graph.dtypes import is_integer
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, View, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr, call, index, select
-from symc.loops.ir import Accumulate, If, Statement, Store
+from symc.loops.expr import Expr
+from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor import elementwise as ew
+from symc.tensor.axes import dimshuffle, reshape_like
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.checked import checked_below
+from symc.tensor.creation import alloc, arange
+from symc.tensor.shaping import size
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = ["gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice"]
-
-
-def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
-    if np.any(i < -n) or np.any(i >= n):
-        raise IndexError(f"index out of range for an axis of {n}")
-    return np.where(i < 0, i + n, i).astype("int64")
-
-
-def _check_build(node: Apply, ctx: Any) -> list[Statement]:
-    text = f"indexing: an index is out of range for axis {node.op['axis']}"
-    repair = "check the index against the shape it goes into"
-    code = ctx.code(located(text, node.inputs[:1], repair, node.outputs[0].location))
-
-    def body(at: list[Expr], inside: list[Statement]) -> None:
-        i, n = ctx.load(inside, 0, at), ctx.load(inside, 1, ())
-        inside.append(If(call("or", i < call("neg", n), i >= n), (Store(ctx.status(), index(0), code),)))
-        fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
-        inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
-
-    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
-
-
-_checked = record(
-    "checked_index",
-    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
-    numpy=_check_numpy,
-    grad=lambda op, inputs, outputs, gs: [None, None],
-    lower=Loops(_check_build),
-    fallible=True,
-)
 
 
 def valid_index(i: Any, x: Variable, axis: int) -> Variable:
@@ -65,13 +39,13 @@ def valid_index(i: Any, x: Variable, axis: int) -> Variable:
     if not is_integer(i.dtype):
         text = f"indexing: an index must be a whole number, got {i.dtype}"
         raise TypeError(located(text, [x, i], "cast it to int64"))
+    text = f"indexing: an index is out of range for axis {axis}"
     dim = x.type.shape[axis]
     if isinstance(i, Constant) and type(dim) is int:
         if np.any(i.data < -dim) or np.any(i.data >= dim):
-            shown = i.data if i.data.size < 5 else ""
-            raise IndexError(located(f"indexing: index {shown} is out of range for axis {axis} of {dim}", [x]))
-        return constant(np.where(i.data < 0, i.data + dim, i.data).astype("int64"), dtype="int64")
-    return Op(_checked, axis=axis)(ew.cast(i, "int64"), shape_i(x, axis))
+            shown = f"index {i.data}" if i.data.size < 5 else "an index"
+            raise IndexError(located(f"indexing: {shown} is out of range for axis {axis} of {dim}", [x]))
+    return checked_below(i, shape_i(x, axis), text, "check the index against the shape it goes into", wrap=True)
 
 
 def _zeros(template: Variable) -> Variable:
@@ -226,7 +200,7 @@ _write_at = record(
 
 
 def _write_cases() -> list[Case]:
-    from symc.tensor.indexing import inc_subtensor, set_subtensor
+    from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
     return [
         Case(lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3)))),
@@ -338,7 +312,42 @@ def _scatter_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
     read = Op(gather, axes=op["axes"], place=op["place"])(g, *indices)
     if not op["replace"]:
         return [g, read, *[None] * len(indices)]
+    stays = _last_writes(x, op["axes"], indices)
+    if stays is not None:
+        count, place = indices[0].ndim, op["place"]
+        order = ["x"] * place + list(range(count)) + ["x"] * (y.ndim - place - count)
+        read = ew.switch(dimshuffle(stays, order), read, 0)
     return [Op(op.record, **op.attrs)(g, _zeros(y), *indices), read, *[None] * len(indices)]
+
+
+def _last_writes(x: Variable, axes: Sequence[int], indices: Sequence[Variable]) -> Variable | None:
+    """Per entry of the index arrays: is it the last that names its place? None where none is named twice."""
+    if any(_distinct(i) for i in indices):
+        return None
+    first = indices[0]
+    if all(isinstance(i, Constant) for i in indices):
+        places = np.stack([i.data.ravel() for i in indices], 1)  # type: ignore[attr-defined]
+        found, last = np.unique(places[::-1], axis=0, return_index=True)
+        if len(found) == len(places):
+            return None
+        stays = np.zeros(len(places), bool)
+        stays[len(places) - 1 - last] = True
+        return constant(stays.reshape(first.type.shape))
+    lengths = [shape_i(x, k) for k in axes]
+    lined_up = {"axes": tuple(range(len(axes))), "place": 0}
+    number = reshape_like(arange(size(first)), first)
+    latest = Op(scatter, **lined_up, replace=True)(alloc(constant(0, dtype="int64"), lengths), number, *indices)
+    return ew.eq(Op(gather, **lined_up)(latest, *indices), number)
+
+
+def _distinct(i: Variable) -> bool:
+    """Is it known of a vector of indices that it names no place twice?"""
+    while i.ndim == 1 and i.owner is not None and i.owner.op.record.distinct is not None:
+        found = i.owner.op.record.distinct(i.owner)
+        if isinstance(found, bool):
+            return found
+        i = found
+    return False
 
 
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
@@ -358,13 +367,23 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
 
 
 def _scatter_cases() -> list[Case]:
-    from symc.tensor.indexing import inc_subtensor, set_subtensor
+    from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
     return [
         Case(lambda x, y, i: inc_subtensor(x[i], y), (Arg((4, 3)), Arg((5, 3)), Arg((5,), "int64", 0, 4))),
         Case(lambda x, y, i: inc_subtensor(x[:, i], y), (Arg((4, 3)), Arg((4, 5)), Arg((5,), "int64", 0, 3))),
         Case(lambda x, y: set_subtensor(x[np.array([2, 0])], y), (Arg((4, 3)), Arg((2, 3)))),
         Case(lambda x, y: set_subtensor(x[np.array([2, 0]), np.array([1, 2])], y), (Arg((4, 3)), Arg((2,)))),
+        Case(
+            lambda x, y, i: set_subtensor(x[i], y),
+            (Arg((3, 2)), Arg((4, 2)), Arg((4,), "int64", values=[1, -3, 1, 0])),
+            expect=lambda x, y, i: np.stack([y[3], y[2], x[2]]),
+        ),
+        Case(
+            lambda x, y: set_subtensor(x[:, np.array([1, 1])], y),
+            (Arg((2, 3)), Arg((2, 2))),
+            expect=lambda x, y: np.stack([x[:, 0], y[:, 1], x[:, 2]], 1),
+        ),
     ]
 
 

@@ -62,6 +62,19 @@ def _is_power_of_two(bound: Bindings) -> bool:
     return math.frexp(abs(c))[0] == 0.5 and bool(np.finfo(bound["C"].dtype).tiny <= abs(1 / c))
 
 
+def _has_quotient(bound: Bindings) -> bool:
+    """Are C and D known, and is their quotient neither infinite nor without digits?"""
+    c, d = known_number(bound["C"]), known_number(bound["D"])
+    if c is None or d is None or c == 0 or d == 0 or not is_float(bound["C"].dtype):
+        return False
+    limits = np.finfo(bound["C"].dtype)
+    return bool(limits.tiny <= abs(float(c) / float(d)) <= limits.max)
+
+
+def _is_known(bound: Bindings) -> bool:
+    return known_number(bound["C"]) is not None and is_float(bound["C"].dtype)
+
+
 def _is_whole(bound: Bindings) -> bool:
     return is_integer(bound["X"].dtype)
 
@@ -141,6 +154,20 @@ MERGING = [
     Rule("reciprocal_of_sqrt_squared", ew.sqr(ew.inv(X)), ew.inv(ew.sqr(X))),
     Rule("exp_of_log", ew.exp(ew.log(X)), X, condition=_has_nonnegative_x, sample=_squared),
 ]
+
+SIZES = [
+    Rule("abs_of_multiple", ew.abs_(X * C), ew.abs_(X) * ew.abs_(C), _is_known, sample=_with_constants(C=-3)),
+    Rule("over_its_size", X / ew.abs_(X), ew.sgn(X), algebraic=False),
+    Rule("size_over_itself", ew.abs_(X) / X, ew.sgn(X), algebraic=False),
+    Rule("multiple_over_size", (X * C) / ew.abs_(X), ew.sgn(X) * C, sample=_with_constants(C=3), algebraic=False),
+    Rule(
+        "multiples_over_size", (X * C) / (ew.abs_(X) * D), ew.sgn(X) * (C / D), _has_quotient,
+        sample=_with_constants(C=3, D=2), algebraic=False,
+    ),
+    Rule("size_over_factor", (ew.abs_(X) * C) / X, ew.sgn(X) * C, sample=_with_constants(C=3), algebraic=False),
+    Rule("square_over_factor", ew.sqr(X) / X, X),
+]  # fmt: skip
+"""A number over its absolute value is its sign, at 0 too: quotients whose parts cancel are taken as finite."""
 
 CANCELLING = RuleList(
     "cancelling",
@@ -229,6 +256,7 @@ ARITHMETIC = RuleList(
         *SIGNS,
         *UNITS,
         *MERGING,
+        *SIZES,
         *CHOICES,
         NodeRule("power_as_product", ("pow",), power_as_product),
         NodeRule("cast_of_cast", ("cast",), cast_of_cast),

@@ -27,7 +27,7 @@ MODES = {"max": 0, "average_inc_pad": 1, "average_exc_pad": 2, "sum": 3}
 Pair = tuple[int, int]
 
 
-def _out_length(op: Op, axis: int, length: dims.Dim, operands: Sequence[Variable]) -> dims.Dim:
+def _out_length(op: Op, axis: int, length: dims.Dim) -> dims.Dim:
     """How many windows fit along an axis (0: rows, 1: columns)."""
     window, stride, pad = op["window"][axis], op["stride"][axis], op["pad"][axis]
     padded = dims.add(length, 2 * pad)
@@ -36,30 +36,20 @@ def _out_length(op: Op, axis: int, length: dims.Dim, operands: Sequence[Variable
         if stride >= window:
             return dims.add(dims.floordiv(dims.sub(length, 1), stride), 1)
         return dims.add(dims.maximum(dims.ceildiv(dims.sub(length, window), stride), 0), 1)
-    count = dims.add(dims.floordiv(dims.sub(padded, window), stride), 1)
-    require_equal(
-        dims.minimum(count, 1),
-        1,
-        lambda: located(
-            f"pool_2d: a window of {window} does not fit on axis {axis - 2}, "
-            f"which has {dims.show(padded)} with its padding",
-            operands,
-            "use a smaller ws, pad, or ignore_border=False",
-        ),
-    )
-    return count
+    # none where the window is longer than the axis, and the result is empty
+    return dims.maximum(dims.add(dims.floordiv(dims.sub(padded, window), stride), 1), 0)
 
 
-def _pooled_shape(op: Op, x: Variable, operands: Sequence[Variable]) -> list[dims.Dim]:
+def _pooled_shape(op: Op, x: Variable) -> list[dims.Dim]:
     *lead, h, w = x.type.shape
-    return [*lead, _out_length(op, 0, h, operands), _out_length(op, 1, w, operands)]
+    return [*lead, _out_length(op, 0, h), _out_length(op, 1, w)]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
     if not is_float(x.dtype):
         raise DTypeError(located("pool2d: expected a float dtype", inputs, "cast it"))
-    return TensorType(x.dtype, _pooled_shape(op, x, inputs))
+    return TensorType(x.dtype, _pooled_shape(op, x))
 
 
 def _grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -84,7 +74,7 @@ def _same_shape(op: Op, a: Variable, b: Variable) -> None:
 def _parameters(node: Apply) -> list[dims.Dim]:
     op, x = node.op, node.inputs[0]
     *lead, h, w = x.type.shape
-    out = _pooled_shape(op, x, node.inputs)
+    out = _pooled_shape(op, x)
     return [dims.product(lead), h, w, *out[-2:], *op["window"], *op["stride"], *op["pad"], MODES[op["mode"]]]
 
 
@@ -95,7 +85,7 @@ def _window_sum(op: Op, x: np.ndarray, outside: float, shape: Sequence[int]) -> 
     """Windows of ``x``, ``(..., oh, ow, rows, columns)``, with ``outside`` beyond the edges."""
     (wh, ww), (sh, sw), (ph, pw) = op["window"], op["stride"], op["pad"]
     oh, ow = shape
-    grown = [((oh - 1) * sh + wh, ph), ((ow - 1) * sw + ww, pw)]
+    grown = [(max(oh - 1, 0) * sh + wh, ph), (max(ow - 1, 0) * sw + ww, pw)]
     after = [max(need - before - have, 0) for (need, before), have in zip(grown, x.shape[-2:])]
     padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(ph, after[0]), (pw, after[1])], constant_values=outside)
     return np.lib.stride_tricks.sliding_window_view(padded, (wh, ww), (-2, -1))[..., ::sh, ::sw, :, :][
@@ -104,7 +94,7 @@ def _window_sum(op: Op, x: np.ndarray, outside: float, shape: Sequence[int]) -> 
 
 
 def _lengths(op: Op, x: np.ndarray) -> tuple[int, int]:
-    h, w = (int(_out_length(op, k, x.shape[k - 2], ())) for k in (0, 1))
+    h, w = (int(_out_length(op, k, x.shape[k - 2])) for k in (0, 1))
     return h, w
 
 
@@ -135,6 +125,8 @@ def _backward_numpy(op: Op, x: np.ndarray, y: np.ndarray, g: np.ndarray) -> np.n
     (wh, ww), (sh, sw), (ph, pw) = op["window"], op["stride"], op["pad"]
     oh, ow = y.shape[-2:]
     h, w = x.shape[-2:]
+    if not oh * ow:
+        return np.zeros_like(x)
     room = np.zeros((*x.shape[:-2], max(ph + h, (oh - 1) * sh + wh), max(pw + w, (ow - 1) * sw + ww)))
     shares = _hits(op, x, y) * g[..., None, None] if op["mode"] == "max" else None
     scaled = None if shares is not None else g / _divisors(op, x, (oh, ow))
@@ -167,6 +159,7 @@ def _cases(order: int) -> list[Case]:
         ((2, 7, 6), (3, 2), {"ignore_border": False, "stride": (2, 3)}),
         ((1, 2, 2, 6, 4), (2, 4), {"stride": (3, 1)}),
         ((1, 1, 2, 3), (3, 4), {"ignore_border": False, "stride": (1, 2)}),
+        ((2, 4, 3), (5, 2), {}),
     ]
     made = []
     for shape, ws, options in plain:
@@ -275,15 +268,15 @@ def pool_2d(
     Returns
     -------
     Variable
-        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored. Float input keeps its
-        dtype; maxima and sums of whole numbers stay whole.
+        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored; an axis that no window fits
+        is empty. Float input keeps its dtype; maxima and sums of whole numbers stay whole.
 
     Raises
     ------
     ValueError
         For an unknown mode, a window, stride or padding that does not make sense, or padding without ``ignore_border``.
     ShapeError
-        When ``input`` has fewer than 2 axes, or no window fits.
+        When ``input`` has fewer than 2 axes.
 
     Notes
     -----
@@ -344,7 +337,8 @@ def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
     Variable
         The shape of ``input``.
     """
-    x = as_tensor(input)
+    given = as_tensor(input)
+    x = given if is_float(given.dtype) else ew.cast(given, "float64")
     pooled = pool_2d(x, patch_size, ignore_border=False)
     assert pooled.owner is not None
-    return Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled)
+    return ew.cast(Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled), given.dtype)

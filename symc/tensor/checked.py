@@ -1,0 +1,62 @@
+"""Whole numbers that must lie in a range: known ones are checked at once, others when the function is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from symc.errors import located
+from symc.graph import Apply, Constant, Variable
+from symc.graph.op import Loops, Op, record
+from symc.graph.types import TensorType
+from symc.loops.expr import Expr, call, index, select
+from symc.loops.ir import If, Statement, Store
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, constant
+
+__all__ = ["checked_below"]
+
+
+def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
+    if np.any(i < (-n if op["wrap"] else 0)) or np.any(i >= n):
+        raise IndexError(op["text"])
+    return np.where(i < 0, i + n, i).astype("int64")
+
+
+def _check_build(node: Apply, ctx: Any) -> list[Statement]:
+    code = ctx.code(located(node.op["text"], node.inputs[:1], node.op["repair"], node.outputs[0].location))
+    wrap = node.op["wrap"]
+
+    def body(at: list[Expr], inside: list[Statement]) -> None:
+        i, n = ctx.load(inside, 0, at), ctx.load(inside, 1, ())
+        wrong = call("or", i < (call("neg", n) if wrap else index(0)), i >= n)
+        inside.append(If(wrong, (Store(ctx.status(), index(0), code),)))
+        fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
+        inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
+
+    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
+
+
+_checked = record(
+    "checked_index",
+    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
+    numpy=_check_numpy,
+    grad=lambda op, inputs, outputs, gs: [None, None],
+    lower=Loops(_check_build),
+    fallible=True,
+    distinct=lambda node: node.inputs[0],
+)
+
+
+def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) -> Variable:
+    """Whole numbers as int64, each of which a call requires to be from 0 to ``n - 1``.
+
+    With ``wrap``, numbers from ``-n`` count from the end. A call that breaks the rule is an IndexError with ``text``.
+    """
+    i, n = as_tensor(i), as_tensor(n)
+    if isinstance(i, Constant) and isinstance(n, Constant):
+        if np.any(i.data < (-n.data if wrap else 0)) or np.any(i.data >= n.data):
+            raise IndexError(located(text, [i], repair))
+        return constant(np.where(i.data < 0, i.data + n.data, i.data).astype("int64"), dtype="int64")
+    return Op(_checked, text=text, repair=repair, wrap=wrap)(ew.cast(i, "int64"), ew.cast(n, "int64"))

@@ -1,0 +1,126 @@
+"""``set_subtensor`` and ``inc_subtensor``: a tensor with a part of it replaced or added to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_float, is_integer
+from symc.graph.op import Op
+from symc.graph.variables import Apply
+from symc.tensor import elementwise as ew
+from symc.tensor.axes import dimshuffle, reshape_like
+from symc.tensor.basic import as_tensor
+from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.indexing import PART_OPS, advanced_subtensor1
+from symc.tensor.stretching import stretch
+from symc.tensor.subtensor import scatter, write_slice
+
+__all__ = ["advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]
+
+
+def set_subtensor(x: Variable, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
+    """The tensor of which ``x`` is an indexing, with that part replaced by ``y``.
+
+    Parameters
+    ----------
+    x : Variable
+        An indexing such as ``a[1:3]``; it may be followed by transposes and reshapes.
+    y : tensor_like
+        Must broadcast to the shape of ``x``. As in NumPy, an axis whose length is 1 at call time is repeated too.
+    inplace, tolerate_inplace_aliasing : bool
+        Accepted for old programs: the compiler decides where memory is shared.
+
+    Returns
+    -------
+    Variable
+        Of the shape and dtype of ``a``.
+
+    Notes
+    -----
+    Where index arrays name one place several times, the last write, in the order of the elements of ``y``, stays. It
+    alone has a gradient.
+    """
+    return _write(x, y, True, "set_subtensor")
+
+
+def inc_subtensor(
+    x: Variable,
+    y: Any,
+    inplace: bool = False,
+    set_instead_of_inc: bool = False,
+    tolerate_inplace_aliasing: bool = False,
+) -> Variable:
+    """The tensor of which ``x`` is an indexing, with ``y`` added to that part.
+
+    Where index arrays name one place several times, all of its values are added. ``set_instead_of_inc=True`` is
+    ``set_subtensor``. Other parameters and the result are those of ``set_subtensor``.
+    """
+    return _write(x, y, set_instead_of_inc, "inc_subtensor")
+
+
+def advanced_inc_subtensor1(x: Any, y: Any, indices: Any) -> Variable:
+    """``x`` with ``y`` added at ``x[indices]``, for a vector of whole numbers."""
+    return inc_subtensor(advanced_subtensor1(x, indices), y)
+
+
+def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
+    if not isinstance(part, Variable) or part.owner is None:
+        raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {part!r}")
+    steps = _steps_to(part)
+    if not steps or steps[-1].op.name not in ("slice", "gather"):
+        raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [part]))
+    y = _of_dtype(as_tensor(y), part, what)
+    if y.ndim > part.ndim:
+        raise ShapeError(located(f"{what}: the value has more axes than the part it is written to", [part, y]))
+    return _through(steps, stretch(what, broadcast_like(y, part), part), replace)
+
+
+def _of_dtype(y: Variable, part: Variable, what: str) -> Variable:
+    """The value in the dtype of the part, where no fraction is lost and no known number."""
+    dtype = part.dtype
+    if is_float(dtype) or y.dtype == dtype:
+        return ew.cast(y, dtype)
+    if isinstance(y, Constant):
+        with np.errstate(all="ignore"):
+            fits = np.array_equal(y.data.astype(dtype), y.data)
+    else:
+        fits = not is_float(y.dtype) and (dtype != "bool" or is_integer(y.dtype))
+    if not fits:
+        text = f"{what}: a value of dtype {y.dtype} cannot be written into a tensor of dtype {dtype} without a loss"
+        raise DTypeError(located(text, [part, y], "cast the value, or the tensor before it is indexed"))
+    return ew.cast(y, dtype)
+
+
+def _steps_to(part: Variable) -> list[Apply]:
+    """The applications of the last indexing from which ``part`` was made, outermost first.
+
+    An indexing begins with a slicing, or with a gather from what no indexing or rearrangement made.
+    """
+    steps: list[Apply] = []
+    v = part
+    while v.owner is not None and v.owner.op.name in PART_OPS:
+        steps.append(v.owner)
+        v = v.owner.inputs[0]
+        if steps[-1].op.name == "slice":
+            break
+    return steps
+
+
+def _through(steps: list[Apply], value: Variable, replace: bool) -> Variable:
+    """Write ``value`` through the steps, from the last one taken back to the tensor indexed."""
+    for node in steps:
+        source = node.inputs[0]
+        if node.op.name == "dimshuffle":
+            order = node.op["order"]
+            value = dimshuffle(value, [order.index(a) if a in order else "x" for a in range(source.ndim)])
+        elif node.op.name == "reshape":
+            value = reshape_like(value, source)
+        else:
+            primitive = write_slice if node.op.name == "slice" else scatter
+            value = Op(primitive, **node.op.attrs, replace=replace)(source, value, *node.inputs[1:])
+            replace = True
+    return value
