@@ -125,3 +125,10 @@ def test_inputs_of_updates_and_default_updates_count():
     s, n = T.scalar("s"), T.scalar("n")
     f = symc.function([n, symc.In(s, value=0.0, update=s + n)], s, device="interp")
     assert f(1) == 0 and f(1) == 1
+
+
+def test_a_known_length_serves_as_a_python_number():
+    x = VARIABLES["known"]()
+    assert int(x.shape[1]) == 3 and list(range(x.shape[0])) == [0, 1] and bool(x.shape[0])
+    assert [int(n) for n in x.shape] == [2, 3] and np.asarray(x.shape).tolist() == [2, 3]
+    assert int(T.scalar("s").size) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import located
-from symc.graph import Constant, Variable
+from symc.graph import Variable
 from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
 from symc.tensor import elementwise as ew
 from symc.tensor.numpy_functions import apply_ufunc
@@ -17,22 +17,25 @@ __all__ = ["METHODS", "attach"]
 
 
 def _truth(self: Variable) -> bool:
-    if isinstance(self, Constant) and self.data.size == 1:
-        return bool(self.data)
+    known = symbolic_dims.known_value(self)
+    if known is not None and known.size == 1:
+        return bool(known)
     repair = "use switch(condition, a, b) for a choice, & | ~ for logic, and 'is' to compare variables themselves"
     raise TypeError(located("a symbolic variable has no truth value while the graph is built", [self], repair))
 
 
 def _number(self: Variable, kind: type = float) -> Any:
-    if isinstance(self, Constant) and self.data.size == 1:
-        return kind(self.data.reshape(())[()])
+    known = symbolic_dims.known_value(self)
+    if known is not None and known.size == 1:
+        return kind(known.reshape(())[()])
     repair = "compile a function and call it, or use x.eval({...})"
     raise TypeError(located(f"a symbolic variable is no {kind.__name__} while the graph is built", [self], repair))
 
 
 def _array(self: Variable, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    if isinstance(self, Constant):
-        return self.data if dtype is None else self.data.astype(dtype)
+    known = symbolic_dims.known_value(self)
+    if known is not None:
+        return known if dtype is None else known.astype(dtype)
     repair = "use symc.tensor's functions on it, or get its value with x.eval({...})"
     raise TypeError(located("a symbolic variable is no NumPy array", [self], repair))
 
