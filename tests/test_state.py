@@ -383,24 +383,37 @@ def test_an_input_is_never_overwritten_nor_handed_out_whatever_it_allows():
 def test_a_default_that_does_not_fit_is_refused_at_build():
     x, n = T.vector("x"), T.ivector("n")
     for bad in (np.ones((2, 2)), 3.0, "text"):
-        with pytest.raises((TypeError, ValueError), match="default|value"):
-            In(x, value=bad)
+        with pytest.raises((TypeError, ValueError), match="default value of input 0"):
+            compiled([In(x, value=bad)], x)
     with pytest.raises(TypeError, match="lose"):
-        In(n, value=[1.5])
+        compiled([In(n, value=[1.5])], n)
     assert compiled([In(n, value=[1.5], allow_downcast=True)], n)() == 1
     with pytest.raises(TypeError, match="strict"):
-        In(n, value=np.arange(3), strict=True)
+        compiled([In(n, value=np.arange(3), strict=True)], n)
     with pytest.raises(TypeError, match="lose"):
-        In(x, value=np.array([0.1]), allow_downcast=False)
+        compiled([In(x, value=np.array([0.1]))], x, allow_input_downcast=False)
     declared = T.tensor("float32", shape=(3,), name="declared")
-    with pytest.raises(ValueError):
-        In(declared, value=[1.0, 2.0])
+    with pytest.raises(ValueError, match="default value"):
+        compiled([In(declared, value=[1.0, 2.0])], declared)
     with pytest.raises(TypeError, match="givens"):
         In(x, value=symc.shared(ones(2)))
     with pytest.raises(TypeError, match="symbolic variable"):
         In(ones(3))
     with pytest.raises(TypeError, match="shared variable"):
         In(symc.shared(0.0))
+
+
+def test_an_implicit_input_is_given_by_name_only():
+    x, s, y = T.scalars("x", "s", "y")
+    f = compiled([x, In(s, value=10.0, implicit=True), y], x + s + y)
+    assert f(1, 2) == 13 and f(1, 2, s=0) == 3
+    with pytest.raises(TypeError, match="takes 2 inputs"):
+        f(1, 2, 3)
+    with pytest.raises(ValueError, match="implicit"):
+        In(s, implicit=True)
+    unnamed = compiled([In(x, autoname=False)], x)
+    with pytest.raises(TypeError, match="no input named"):
+        unnamed(x=1)
 
 
 def test_strict_refuses_even_what_loses_nothing():

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
+from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, dims, toposort
 from symc.graph.op import RECORDS, Op, Record
+from symc.graph.types import TensorType
 from symc.runtime.function import Function
 from symc.runtime.storage import Storage
+from symc.runtime.updates import check_unique, fitting_shared_update
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 
@@ -70,31 +72,62 @@ def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:
 def with_shared_swapped(
     outputs: Sequence[Variable], updates: Sequence[tuple[SharedVariable, Variable]], swap: Mapping[Any, Any]
 ) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
-    """The outputs and updates of a function, with some shared variables replaced by others."""
+    """The outputs and updates of a function, with some shared variables replaced by others.
+
+    Raises
+    ------
+    TypeError
+        When ``swap`` holds anything but shared variables, or one of another dtype.
+    ValueError
+        When the function does not use a variable, or two of its updates would be of one variable.
+    """
+    used = [v for v in ancestors([*outputs, *[v for _, v in updates]]) if isinstance(v, SharedVariable)]
+    used += [target for target, _ in updates]
+    becomes: dict[Variable, SharedVariable] = {}
     for old, new in swap.items():
         if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
             raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
         _fitting(old, new, True)
-    found = clone_with([*outputs, *[v for _, v in updates]], swap)
+        places = [v for v in used if v.storage is old.storage]  # clones of a variable are the same value
+        if not places:
+            raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))
+        becomes.update(dict.fromkeys(places, new))
+    if not becomes:
+        return list(outputs), list(updates)
+    found = clone_with([*outputs, *[v for _, v in updates]], becomes)
     count = len(outputs)
-    return found[:count], [(swap.get(target, target), v) for (target, _), v in zip(updates, found[count:])]
+    targets = [becomes.get(target, target) for target, _ in updates]
+    swapped = [(target, fitting_shared_update(target, v)) for target, v in zip(targets, found[count:])]
+    check_unique(swapped)
+    return found[:count], swapped
 
 
 # --- taken apart and put together --------------------------------------------------------------------------------
 
 _FIXED = frozenset(
-    ("type", "owner", "index", "name", "location", "serial", "storage", "strict", "data", "exact", "weak")
+    ("type", "owner", "index", "name", "location", "serial")
+    + ("storage", "strict", "allow_downcast", "data", "exact", "weak", "_dim")
 )
 _PASSING = frozenset(("_compiled",))
-"""What is made again when it is wanted: functions that ``eval`` compiled."""
+"""What is made again on demand: functions that ``eval`` compiled."""
 
 Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
 """Leaves, applications in order with the places of their inputs among all values so far, places of the outputs."""
 
 
 def _notes(v: Variable) -> dict[str, Any]:
-    """What hangs on a variable besides its own fields: default updates, tags, the symbol of a scalar's value."""
+    """What hangs on a variable besides its own fields: default updates and tags."""
     return {name: value for name, value in v.__dict__.items() if name not in _FIXED and name not in _PASSING}
+
+
+def _symbol(v: Variable) -> Any:
+    """The symbol for the value of an integer scalar, where it serves as a dim."""
+    return dims.packed(v.__dict__.get("_dim"))
+
+
+def _set_symbol(v: Variable, symbol: Any) -> None:
+    if symbol is not None:
+        v.__dict__["_dim"] = dims.unpacked(symbol)
 
 
 def _freeze(outputs: Sequence[Variable]) -> Frozen:
@@ -102,7 +135,7 @@ def _freeze(outputs: Sequence[Variable]) -> Frozen:
     places = {v: k for k, v in enumerate(leaves)}
     nodes: list[tuple[Any, ...]] = []
     for node in toposort(outputs):
-        made = [(v.type, v.name, _notes(v)) for v in node.outputs]
+        made = [(v.type, v.name, _symbol(v), _notes(v)) for v in node.outputs]
         nodes.append((node.op, [places[v] for v in node.inputs], made, node.outputs[0].location))
         for v in node.outputs:
             places[v] = len(places)
@@ -113,9 +146,10 @@ def _thaw(frozen: Frozen) -> list[Variable]:
     leaves, nodes, places = frozen
     values = list(leaves)
     for op, at, made, location in nodes:
-        node = Apply(op, [values[k] for k in at], [type for type, _, _ in made], location)
-        for v, (_, name, notes) in zip(node.outputs, made):
+        node = Apply(op, [values[k] for k in at], [type for type, *_ in made], location)
+        for v, (_, name, symbol, notes) in zip(node.outputs, made):
             v.name = name
+            _set_symbol(v, symbol)
             v.__dict__.update(notes)
         values.extend(node.outputs)
     return [values[k] for k in places]
@@ -125,9 +159,33 @@ def _computed(frozen: Frozen) -> Variable:
     return _thaw(frozen)[0]
 
 
+def _applied(frozen: Frozen) -> Apply:
+    node = _thaw(frozen)[0].owner
+    assert node is not None
+    return node
+
+
+def _reduce_apply(node: Apply) -> tuple[Any, ...]:
+    return _applied, (_freeze(node.outputs),)
+
+
+def _type(dtype: str, shape: Any) -> TensorType:
+    return TensorType(dtype, dims.unpacked(shape))
+
+
+def _reduce_type(type: TensorType) -> tuple[Any, ...]:
+    return _type, (type.dtype, dims.packed(type.shape))
+
+
+def _input(type: TensorType, name: str | None, location: Any, symbol: Any) -> Variable:
+    made = Variable(type, None, 0, name, location)
+    _set_symbol(made, symbol)
+    return made
+
+
 def _reduce_variable(v: Variable) -> tuple[Any, ...]:
     if v.owner is None:
-        return Variable, (v.type, None, 0, v.name, v.location), _notes(v)
+        return _input, (v.type, v.name, v.location, _symbol(v)), _notes(v)
     return _computed, (_freeze([v]),)
 
 
@@ -143,14 +201,18 @@ def _reduce_constant(v: Constant) -> tuple[Any, ...]:
     return _constant, (v.data, v.exact if v.weak else None, v.weak, v.name, v.location), _notes(v)
 
 
-def _shared(type: Any, storage: Storage, name: str | None, strict: bool, location: Any) -> SharedVariable:
-    made = SharedVariable(type, storage, name, strict)
+def _shared(
+    type: Any, storage: Storage, name: str | None, policies: tuple[bool, bool | None], location: Any, symbol: Any
+) -> SharedVariable:
+    made = SharedVariable(type, storage, name, *policies)
     made.location = location
+    _set_symbol(made, symbol)
     return made
 
 
 def _reduce_shared(v: SharedVariable) -> tuple[Any, ...]:
-    return _shared, (v.type, v.storage, v.name, v.strict, v.location), _notes(v)
+    policies = v.strict, v.allow_downcast
+    return _shared, (v.type, v.storage, v.name, policies, v.location, _symbol(v)), _notes(v)
 
 
 def _reduce_storage(storage: Storage) -> tuple[Any, ...]:
@@ -162,7 +224,11 @@ def _record(name: str) -> Record:
 
 
 def _op(record: Record, attrs: dict[str, Any]) -> Op:
-    return Op(record, **attrs)
+    return Op(record, **{name: dims.unpacked(value) for name, value in attrs.items()})
+
+
+def _reduce_op(op: Op) -> tuple[Any, ...]:
+    return _op, (op.record, {name: dims.packed(value) for name, value in op.attrs.items()})
 
 
 def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVariable]) -> Function:
@@ -178,7 +244,9 @@ def _reduce_function(f: Function) -> tuple[Any, ...]:
 def register() -> None:
     """Tell ``copyreg`` how to take these apart."""
     copyreg.pickle(Record, lambda r: (_record, (r.name,)))
-    copyreg.pickle(Op, lambda op: (_op, (op.record, op.attrs)))
+    copyreg.pickle(Op, _reduce_op)  # type: ignore[arg-type]
+    copyreg.pickle(TensorType, _reduce_type)  # type: ignore[arg-type]
+    copyreg.pickle(Apply, _reduce_apply)  # type: ignore[arg-type]
     copyreg.pickle(Variable, _reduce_variable)  # type: ignore[arg-type]
     copyreg.pickle(Constant, _reduce_constant)  # type: ignore[arg-type]
     copyreg.pickle(SharedVariable, _reduce_shared)  # type: ignore[arg-type]

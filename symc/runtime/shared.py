@@ -35,6 +35,8 @@ def shared(
     name : str, optional
     strict : bool
         Refuse values of another dtype in ``set_value``.
+    allow_downcast : bool, optional
+        What ``set_value`` may lose: anything (True), nothing (False), or the precision of floats (the default).
     borrow : bool
         Keep ``value`` itself where possible instead of a copy.
     broadcastable : sequence of bool, optional
@@ -65,4 +67,5 @@ def shared(
         if declared is not None and declared != actual:
             raise ValueError(f"shared: axis {axis} is declared to be {declared}, but the value has shape {array.shape}")
     owned = np.require(array, requirements=["C", "W", "A"])
-    return SharedVariable(TensorType(array.dtype.name, pattern, name or "shared"), Storage(owned), name, strict)
+    type = TensorType(array.dtype.name, pattern, name or "shared")
+    return SharedVariable(type, Storage(owned), name, strict, allow_downcast)

@@ -229,14 +229,14 @@ def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
     wanted = op["shape"]
     if len(wanted) != x.ndim:
-        raise ShapeError(located(f"specify_shape: expected {len(wanted)} axes, got {x.ndim}", [x]))
+        raise ShapeError(located(f"{op['what']}: expected {len(wanted)} axes, got {x.ndim}", [x]))
     found = [
         d
         if w is None
         else require_equal(
             d,
             w,
-            f"specify_shape: axis {k} is declared to be {w}",
+            f"{op['what']}: axis {k} is declared to be {w}",
             [x],
             "pass an array of the declared shape, or declare another",
         )
@@ -255,13 +255,13 @@ _specify = record(
 )
 
 
-def specify_shape(x: Any, shape: Any) -> Variable:
+def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:
     """``x`` with dims declared: ints are fixed, None leaves a dim as it is.
 
-    A call that breaks the promise is an error.
+    A call that breaks the promise is an error, which begins with ``what``.
     """
     x = as_tensor(x)
     wanted = tuple(None if d is None else int(d) for d in shape)
     if wanted == x.static_shape or all(w is None for w in wanted) and len(wanted) == x.ndim:
         return x
-    return Op(_specify, shape=wanted)(x)
+    return Op(_specify, shape=wanted, what=what)(x)
