@@ -8,6 +8,7 @@ an array of dtype ``symc.config.floatX``.
 >>> layer = DenseLayer((100, 20), num_units=50, W=HeNormal("relu"), b=Constant(0.1))
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -220,11 +221,11 @@ class He(_Scaled):
     def sample(self, shape: Sequence[int]) -> np.ndarray:
         self._check(shape)
         if self.c01b:
-            fan_in = np.prod(shape[:3])
+            fan_in = math.prod(shape[:3])
         elif len(shape) == 2:
             fan_in = shape[0]
         else:
-            fan_in = np.prod(shape[1:])
+            fan_in = math.prod(shape[1:])
         return self.initializer(std=self.gain * np.sqrt(1.0 / fan_in)).sample(shape)
 
 

@@ -18,7 +18,7 @@ import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class _Array:
         self.value = _from_items(items, dtype.resolve(), shape, "F" if fortran else "C")
 
 
-def _from_items(items: object, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_items(items: object, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> Any:
     data = _as_bytes(items)
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise RefusedPickleError(

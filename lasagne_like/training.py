@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from .diagnosis import NonFiniteLossError, explain_non_finite
+from .diagnosis import NonFiniteLossError, Objective, explain_non_finite
 from .io import all_layers
 from .layers import InputLayer, Layer, get_all_param_values, get_all_params, get_output, set_all_param_values
 from .objectives import categorical_crossentropy
@@ -49,12 +50,24 @@ def cosine(start: float, epochs: int, end: float = 0.0) -> Schedule:
     ----------
     .. [1] Loshchilov, Hutter (2017): SGDR: stochastic gradient descent with warm restarts. ICLR.
     """
-    return lambda epoch: end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1)))
+    return partial(_cosine, start, epochs, end)
+
+
+def _cosine(start: float, epochs: int, end: float, epoch: int) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1)))
 
 
 def step_decay(start: float, every: int, factor: float = 0.1) -> Schedule:
     """Return the schedule ``start * factor ** (epoch // every)``."""
-    return lambda epoch: start * factor ** (epoch // every)
+    return partial(_step_decay, start, every, factor)
+
+
+def _step_decay(start: float, every: int, factor: float, epoch: int) -> float:
+    return start * factor ** (epoch // every)
+
+
+def _constant(rate: float, epoch: int) -> float:
+    return rate
 
 
 class Trainer:
@@ -125,9 +138,10 @@ class Trainer:
         self.network = network
         self.output_layer = network if isinstance(network, Layer) else list(network.values())[-1]
         self.input_layer = _only_input(self.output_layer)
-        self.target_var = T.ivector("target") if target_var is None else target_var
+        self.target_var = T.tensor("int32", name="target", shape=(None,)) if target_var is None else target_var
         self.loss, self.error, self.update, self.penalty = loss, error, update, penalty
-        self.schedule: Schedule = learning_rate if callable(learning_rate) else lambda epoch: learning_rate
+        schedule: Any = learning_rate if callable(learning_rate) else partial(_constant, learning_rate)
+        self.schedule: Schedule = schedule
         self.learning_rate = symc.shared(np.asarray(self.schedule(0), symc.config.floatX), name="learning_rate")
         self.batch_size, self.patience, self.verbose = batch_size, patience, verbose
         self.history: History = {}
@@ -233,7 +247,7 @@ class Trainer:
             inputs, targets = X[chosen], y[chosen]
             loss = float(train(inputs, targets))
             if not math.isfinite(loss):
-                raise explain_non_finite(self, loss, inputs, targets, f"epoch {epoch + 1}, batch {number}")
+                raise explain_non_finite(self._objective(), loss, inputs, targets, f"epoch {epoch + 1}, batch {number}")
             total += loss * len(chosen)
         record = {"epoch": epoch + 1, "train_loss": total / len(X), "learning_rate": rate}
         if validation is not None:
@@ -294,6 +308,10 @@ class Trainer:
         if name not in self._compiled:
             self._compiled[name] = getattr(self, f"_compile_{name}")()
         return self._compiled[name]
+
+    def _objective(self) -> Objective:
+        input_var = self.input_layer.input_var
+        return Objective(self.network, self.output_layer, input_var, self.target_var, self.loss, self.penalty)
 
     def train_loss(self) -> Any:
         """Return the scalar expression that training minimises: mean loss in training mode, plus the penalty."""

@@ -281,7 +281,7 @@ def compute_norms(array: Any, norm_axes: Sequence[int] | None = None) -> Any:
     return library.sqrt(library.sum(array**2, axis=axes))
 
 
-def create_param(spec: Any, shape: Iterable[int], name: str | None = None) -> Any:
+def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None) -> Any:
     """Create the variable of a parameter from any of the forms in which a user may state it.
 
     Parameters
@@ -316,7 +316,7 @@ def create_param(spec: Any, shape: Iterable[int], name: str | None = None) -> An
             f"Cannot create param with an unknown dimension. Tried to create param with shape={shape!r}, "
             f"name={name!r}. Give the incoming layer fixed sizes for these axes."
         )
-    if any(size <= 0 for size in shape):
+    if any(size is not None and size <= 0 for size in shape):
         raise ValueError(
             "Cannot create param with a non-positive shape dimension. "
             f"Tried to create param with shape={shape!r}, name={name!r}"

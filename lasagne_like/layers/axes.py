@@ -62,8 +62,9 @@ def unshared_shape(owner: str, input_shape: Sequence[int | None], shared_axes: I
     ValueError
         If one of the sizes is None.
     """
-    shape = tuple(size for axis, size in enumerate(input_shape) if axis not in shared_axes)
-    if None in shape:
+    sizes = [size for axis, size in enumerate(input_shape) if axis not in shared_axes]
+    shape = tuple(size for size in sizes if size is not None)
+    if len(shape) < len(sizes):
         raise ValueError(
             f"{owner} needs specified input sizes for all axes that are not shared: the input shape is "
             f"{tuple(input_shape)!r}, shared are the axes {tuple(shared_axes)!r}"

@@ -98,7 +98,7 @@ class BaseConvLayer(Layer):
         self.untie_biases = untie_biases
         self.num_groups = num_groups
         self.pad = _normalised_pad(pad, self.filter_size)
-        self._check_channels()
+        self._channels_per_group = self._known_channels() // num_groups
         self.W = self.add_param(W, self.get_W_shape(), name="W")
         self.b = None
         if b is not None:
@@ -110,7 +110,7 @@ class BaseConvLayer(Layer):
                 )
             self.b = self.add_param(b, (num_filters, *spatial), name="b", regularizable=False)
 
-    def _check_channels(self) -> None:
+    def _known_channels(self) -> int:
         channels = self.input_shape[1]
         if channels is None:
             raise ValueError(
@@ -123,6 +123,7 @@ class BaseConvLayer(Layer):
                 f"num_groups (here: {self.num_groups}) must evenly divide the number of filters (here: "
                 f"{self.num_filters}) and the number of input channels (here: {channels})"
             )
+        return channels
 
     def get_W_shape(self) -> tuple[int, ...]:
         """Compute the shape of the weights.
@@ -132,7 +133,7 @@ class BaseConvLayer(Layer):
         tuple of int
             ``(num_filters, channels // num_groups, ...)`` with the filter sizes.
         """
-        return (self.num_filters, self.input_shape[1] // self.num_groups, *self.filter_size)
+        return (self.num_filters, self._channels_per_group, *self.filter_size)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         activation = self.convolve(input, **kwargs)
@@ -234,7 +235,7 @@ class Conv2DLayer(BaseConvLayer):
         **kwargs: Any,
     ):
         # Biases that are untied ask for the output shape, hence for the convolution, in the base constructor.
-        self.convolution = T.nnet.conv2d if convolution is None else convolution
+        self.convolution: Callable = T.nnet.conv2d if convolution is None else convolution
         super().__init__(
             incoming,
             num_filters,
@@ -251,7 +252,7 @@ class Conv2DLayer(BaseConvLayer):
         )
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
-        options = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
+        options: dict[str, Any] = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
         return self.convolution(
             input,
             self.W,
@@ -394,7 +395,7 @@ class DilatedConv2DLayer(BaseConvLayer):
         tuple of int
             ``(channels, num_filters, filter_rows, filter_columns)``.
         """
-        return (self.input_shape[1] // self.num_groups, self.num_filters, *self.filter_size)
+        return (self._channels_per_group, self.num_filters, *self.filter_size)
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
         return T.nnet.conv2d(

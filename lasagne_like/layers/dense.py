@@ -2,6 +2,7 @@
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -80,15 +81,13 @@ class DenseLayer(Layer):
             )
         self.num_leading_axes = num_leading_axes
         trailing = self.input_shape[num_leading_axes:]
-        if any(size is None for size in trailing):
+        sizes = [size for size in trailing if size is not None]
+        if len(sizes) < len(trailing):
             raise ValueError(
                 "A DenseLayer requires a fixed input shape (except for the leading axes). "
                 f"Got {self.input_shape!r} for num_leading_axes={num_leading_axes}."
             )
-        num_inputs = 1
-        for size in trailing:
-            num_inputs *= size
-        self.W = self.add_param(W, (num_inputs, num_units), name="W")
+        self.W = self.add_param(W, (math.prod(sizes), num_units), name="W")
         self.b = None if b is None else self.add_param(b, (num_units,), name="b", regularizable=False)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:

@@ -11,6 +11,7 @@ import symc.tensor as T
 
 from ..utils import as_theano_expression, inspect_kwargs, suggest, unique
 from .base import Layer
+from .inference import agree, refined
 from .input import InputLayer
 
 __all__ = [
@@ -54,7 +55,7 @@ def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Laye
     >>> get_all_layers(l1, treat_as_input=[l_in]) == [l_in, l1]
     True
     """
-    entered = set(treat_as_input or ())
+    entered = set(_checked_layers(treat_as_input or (), "treat_as_input"))
     left: set = set()
     result = []
     stack = _as_list(layer)[::-1]
@@ -75,6 +76,24 @@ def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Laye
     return result
 
 
+def _checked_layers(keys: Iterable, what: str) -> list:
+    """Return `keys` if all are layers, or None, which stands for the missing inputs of free-floating layers."""
+    keys = list(keys)
+    for key in keys:
+        if key is not None and not isinstance(key, Layer):
+            raise TypeError(f"{what} must name layers, got {key!r} of type {type(key).__name__}")
+    return keys
+
+
+def _only_input(layers: Iterable[Layer], given: str) -> None:
+    inputs = [layer for layer in layers if isinstance(layer, InputLayer)]
+    if len(inputs) > 1:
+        raise ValueError(
+            f"{given} for a network with multiple input layers: {inputs!r}. Please call it with a dictionary from "
+            "these layers instead."
+        )
+
+
 def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **kwargs: Any) -> Any:
     """Build the expression of a network's output.
 
@@ -83,9 +102,9 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
     layer_or_layers : Layer or iterable of Layer
         The layer or layers to compute the output of.
     inputs : expression, array or dict, optional
-        The input of the network: an expression (or array) that goes into all input layers; or a dictionary from
-        layers, of any kind, to expressions that take the place of their outputs. Input layers for which nothing is
-        given use their ``input_var``.
+        The input of a network with a single input layer: an expression (or array) that takes the place of its
+        ``input_var``; or a dictionary from layers, of any kind, to expressions that take the place of their outputs.
+        Input layers for which nothing is given use their ``input_var``.
     **kwargs
         Passed on to all layers. Known to the library: ``deterministic=True`` turns noise off and makes batch
         normalisation use stored averages; ``batch_norm_use_averages`` and ``batch_norm_update_averages``, see
@@ -97,9 +116,12 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
 
     Raises
     ------
+    TypeError
+        If a key of `inputs` is not a layer.
     ValueError
-        If a layer that was given a shape instead of an incoming layer has no expression in `inputs`, or if an
-        expression in `inputs` does not fit the shape of its layer.
+        If a single expression is given for several input layers, if a layer that was given a shape instead of an
+        incoming layer has no expression in `inputs`, or if an expression in `inputs` does not fit the shape of its
+        layer.
 
     Warns
     -----
@@ -111,12 +133,15 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
     Every call of this function draws its own noise: two outputs of one noisy layer differ.
     """
     replacements = inputs if isinstance(inputs, Mapping) else {}
+    _checked_layers(replacements, "get_output(): the keys of inputs")
     layers = get_all_layers(layer_or_layers, replacements)
     outputs: dict[Any, Any] = {}
     for layer, expression in replacements.items():
         expression = as_theano_expression(expression)
         outputs[layer] = expression if layer is None else _with_shape_of(layer, expression)
     whole = None if inputs is None or isinstance(inputs, Mapping) else as_theano_expression(inputs)
+    if whole is not None:
+        _only_input(layers, "get_output() was called with a single input expression")
     accepted = {"deterministic"}
     for layer in layers:
         if layer in outputs:
@@ -130,8 +155,9 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
                 "get_output() was called without giving an input expression for the free-floating layer "
                 f"{layer!r}. Please call it with a dictionary mapping this layer to an input expression."
             )
-        arguments = layer._arguments([outputs[each] for each in layer.input_layers])
-        outputs[layer] = layer.get_output_for(arguments, **kwargs)
+        arguments = [outputs[each] for each in layer.input_layers]
+        output = layer.get_output_for(layer._arguments(arguments), **kwargs)
+        outputs[layer] = refined(layer, output, arguments)
         accepted |= set(inspect_kwargs(layer.get_output_for)) | set(layer.get_output_kwargs)
     _warn_of_unused(set(kwargs) - accepted, accepted)
     if isinstance(layer_or_layers, Layer):
@@ -143,8 +169,7 @@ def _with_shape_of(layer: Layer, expression: Any) -> Any:
     """Tell `expression` what is known of its shape from the layer that it is the output of."""
     shape = layer.output_shape
     known = expression.static_shape
-    clash = len(known) != len(shape) or any(a is not None and b is not None and a != b for a, b in zip(known, shape))
-    if clash:
+    if not agree(known, shape):
         raise ValueError(
             f"the expression {expression!r} of shape {known!r} does not fit {layer!r} of output shape {shape!r}; "
             "give the InputLayer the shape of the data, with None where sizes vary"
@@ -168,19 +193,30 @@ def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any
     layer_or_layers : Layer or iterable of Layer
         The layer or layers to compute the shape of.
     input_shapes : tuple or dict, optional
-        The shape of the input of all input layers; or a dictionary from layers, of any kind, to the shapes of their
-        outputs. By default the shapes with which the network was built.
+        The shape of the input of a network with a single input layer; or a dictionary from layers, of any kind, to the
+        shapes of their outputs. By default the shapes with which the network was built.
 
     Returns
     -------
     tuple, or list of tuples if a list was given
+
+    Raises
+    ------
+    TypeError
+        If a key of `input_shapes` is not a layer.
+    ValueError
+        If a single shape is given for several input layers.
     """
     if not input_shapes:
         if isinstance(layer_or_layers, Layer):
             return layer_or_layers.output_shape
         return [layer.output_shape for layer in _as_list(layer_or_layers)]
     shapes: dict[Any, Any] = dict(input_shapes) if isinstance(input_shapes, Mapping) else {}
-    for layer in get_all_layers(layer_or_layers, shapes):
+    _checked_layers(shapes, "get_output_shape(): the keys of input_shapes")
+    layers = get_all_layers(layer_or_layers, shapes)
+    if not isinstance(input_shapes, Mapping):
+        _only_input(layers, "get_output_shape() was called with a single input shape")
+    for layer in layers:
         if layer in shapes:
             continue
         if isinstance(layer, InputLayer):

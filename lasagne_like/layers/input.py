@@ -6,7 +6,8 @@ from typing import Any
 import symc
 import symc.tensor as T
 
-from .base import Layer, Shape
+from .base import Layer
+from .inference import OutputType, Shape
 
 __all__ = ["InputLayer"]
 
@@ -47,6 +48,7 @@ class InputLayer(Layer):
                 "Cannot create InputLayer with a non-positive shape dimension. "
                 f"shape={self.shape!r}, self.name={name!r}"
             )
+        self._dtype_given = input_var is not None
         if input_var is None:
             input_var = T.tensor(symc.config.floatX, shape=self.shape, name=f"{name}.input" if name else "input")
         elif input_var.ndim != len(self.shape):
@@ -56,11 +58,11 @@ class InputLayer(Layer):
             )
         self.input_var = input_var
 
-    def _incomings(self, incoming: Any) -> tuple:
+    def _incomings(self, incoming: Any) -> Sequence:
         return ()
 
-    def _output_type(self) -> tuple[Shape, str]:
-        return self.shape, self.input_var.dtype
+    def _output_type(self) -> OutputType:
+        return OutputType(self.shape, self.input_var.dtype, self._dtype_given)
 
     def get_output_shape_for(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -6,7 +6,8 @@ from typing import Any
 
 import symc.tensor as T
 
-from .base import MergeLayer, Shape
+from .base import MergeLayer
+from .inference import Shape
 
 __all__ = [
     "ConcatLayer",
@@ -109,25 +110,49 @@ def _cut(mode: str, size: Any, least: Any) -> slice:
     return slice(start, start + least)
 
 
-def _agreed(inputs: Sequence, free_axis: int | None = None) -> list:
-    """Tell every input the sizes that are known of any, on all axes but one."""
+def _same_ndim(inputs: Sequence) -> int:
     ndims = [x.ndim for x in inputs]
     if len(set(ndims)) > 1:
         raise ValueError(f"Mismatch: the inputs have different numbers of dimensions {ndims!r}")
+    return ndims[0]
+
+
+def _mismatch(inputs: Sequence, exception: str) -> ValueError:
+    listed = ", ".join(str(x.static_shape) for x in inputs)
+    return ValueError(f"Mismatch: input shapes must be the same{exception}, got {listed}")
+
+
+def _declared(inputs: Sequence, shapes: Sequence[Sequence[int | None]]) -> list:
+    """Tell every input the sizes that are known of it."""
+    pairs = [(x, tuple(shape)) for x, shape in zip(inputs, shapes)]
+    return [x if shape == x.static_shape else T.specify_shape(x, shape) for x, shape in pairs]
+
+
+def _agreed(inputs: Sequence, free_axis: int) -> list:
+    """Tell every input the sizes that are known of any, on all axes but one."""
     shapes = [list(x.static_shape) for x in inputs]
-    common: list[int | None] = []
-    for axis, sizes in enumerate(zip(*shapes)):
-        known = {size for size in sizes if size is not None}
-        if len(known) > 1 and axis != free_axis:
-            listed = ", ".join(str(tuple(shape)) for shape in shapes)
-            allowed = "" if free_axis is None else " except in the concatenation axis"
-            raise ValueError(f"Mismatch: input shapes must be the same{allowed}, got {listed}")
-        common.append(known.pop() if len(known) == 1 else None)
-    result = []
-    for x, shape in zip(inputs, shapes):
-        wanted = [own if axis == free_axis else common[axis] for axis, own in enumerate(shape)]
-        result.append(x if wanted == shape else T.specify_shape(x, tuple(wanted)))
-    return result
+    for axis in range(_same_ndim(inputs)):
+        known = {shape[axis] for shape in shapes} - {None}
+        if axis == free_axis or not known:
+            continue
+        if len(known) > 1:
+            raise _mismatch(inputs, " except in the concatenation axis")
+        for shape in shapes:
+            shape[axis] = min(known)
+    return _declared(inputs, shapes)
+
+
+def _aligned(inputs: Sequence) -> list:
+    """Tell every input the sizes that are known of any; inputs of size 1 along an axis are left to broadcast."""
+    shapes = [list(x.static_shape) for x in inputs]
+    for axis in range(_same_ndim(inputs)):
+        long = {shape[axis] for shape in shapes} - {None, 1}
+        if len(long) > 1:
+            raise _mismatch(inputs, " or 1")
+        for shape in shapes:
+            if shape[axis] is None and long:
+                shape[axis] = min(long)
+    return _declared(inputs, shapes)
 
 
 class ConcatLayer(MergeLayer):
@@ -179,7 +204,8 @@ class ElemwiseMergeLayer(MergeLayer):
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; all equal.
+        The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
+        are 1, which broadcast, and those that are unknown.
     merge_function : callable
         A function of two expressions, such as ``symc.tensor.mul``; more inputs are combined from left to right.
     cropping : sequence of (None or str), or None
@@ -199,7 +225,7 @@ class ElemwiseMergeLayer(MergeLayer):
         self.cropping = cropping
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
-        return reduce(self.merge_function, _agreed(autocrop(inputs, self.cropping)))
+        return reduce(self.merge_function, _aligned(autocrop(inputs, self.cropping)))
 
 
 class ElemwiseSumLayer(ElemwiseMergeLayer):
@@ -208,7 +234,8 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; all equal.
+        The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
+        are 1, which broadcast, and those that are unknown.
     coeffs : number, expression or list of these
         Factors on the inputs: one for all, or one for each.
     cropping : sequence of (None or str), or None

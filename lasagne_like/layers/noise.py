@@ -1,7 +1,7 @@
 """Layers that add noise while training, against overfitting."""
 
 from collections.abc import Iterable
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 from symc.tensor.shared_randomstreams import RandomStreams
@@ -56,7 +56,7 @@ class DropoutLayer(Layer):
         self, incoming: Any, p: Any = 0.5, rescale: bool = True, shared_axes: Iterable[int] = (), **kwargs: Any
     ):
         super().__init__(incoming, **kwargs)
-        if isinstance(p, Number) and not 0 <= p <= 1:
+        if isinstance(p, Real) and not 0 <= float(p) <= 1:
             raise ValueError(f"{type(self).__name__}: p must be a probability from 0 to 1, got {p!r}")
         self._srng = new_streams()
         self.p = p
@@ -64,14 +64,14 @@ class DropoutLayer(Layer):
         self.shared_axes = tuple(shared_axes)
 
     def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:
-        if deterministic or (isinstance(self.p, Number) and self.p == 0):
+        if deterministic or (isinstance(self.p, Real) and self.p == 0):
             return input
         retain = 1 - self.p
         shared = {axis % input.ndim for axis in self.shared_axes}
         mask_shape = tuple(1 if axis in shared else input.shape[axis] for axis in range(input.ndim))
         mask = self._srng.binomial(mask_shape, p=retain, dtype=input.dtype)
         # With p = 1 nothing is kept, and there is no mean to restore.
-        if self.rescale and not (isinstance(retain, Number) and retain == 0):
+        if self.rescale and not (isinstance(retain, Real) and retain == 0):
             input = input / retain
         return input * mask
 
@@ -79,42 +79,42 @@ class DropoutLayer(Layer):
 dropout = DropoutLayer
 
 
-def dropout_channels(incoming: Any, *args: Any, **kwargs: Any) -> DropoutLayer:
+def dropout_channels(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
     """Drop whole channels: :class:`DropoutLayer` with all axes after the second shared.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, ...)``.
-    *args, **kwargs
-        Passed to :class:`DropoutLayer`.
+    p, rescale, **kwargs
+        See :class:`DropoutLayer`.
 
     Returns
     -------
     DropoutLayer
     """
     ndim = len(getattr(incoming, "output_shape", incoming))
-    return DropoutLayer(incoming, *args, shared_axes=tuple(range(2, ndim)), **kwargs)
+    return DropoutLayer(incoming, p, rescale, tuple(range(2, ndim)), **kwargs)
 
 
 spatial_dropout = dropout_channels
 
 
-def dropout_locations(incoming: Any, *args: Any, **kwargs: Any) -> DropoutLayer:
+def dropout_locations(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
     """Drop all channels of a position together: :class:`DropoutLayer` with the second axis shared.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, ...)``.
-    *args, **kwargs
-        Passed to :class:`DropoutLayer`.
+    p, rescale, **kwargs
+        See :class:`DropoutLayer`.
 
     Returns
     -------
     DropoutLayer
     """
-    return DropoutLayer(incoming, *args, shared_axes=(1,), **kwargs)
+    return DropoutLayer(incoming, p, rescale, (1,), **kwargs)
 
 
 class GaussianNoiseLayer(Layer):
@@ -145,7 +145,7 @@ class GaussianNoiseLayer(Layer):
         self.sigma = sigma
 
     def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:
-        if deterministic or (isinstance(self.sigma, Number) and self.sigma == 0):
+        if deterministic or (isinstance(self.sigma, Real) and self.sigma == 0):
             return input
         shape = tuple(input.shape[axis] for axis in range(input.ndim))
         # A noise of unit variance, scaled here, lets sigma be symbolic whatever the streams accept.

@@ -116,6 +116,8 @@ class BatchNormLayer(Layer):
 
     Notes
     -----
+    The running averages have the tag ``batch_norm_stat``: ``get_all_params(network, batch_norm_stat=True)`` lists them.
+
     ``get_output(..., deterministic=True)`` uses the averages and does not update them; the keyword arguments
     ``batch_norm_use_averages`` and ``batch_norm_update_averages`` choose either apart from `deterministic`.
 
@@ -153,8 +155,9 @@ class BatchNormLayer(Layer):
         shape = unshared_shape("BatchNormLayer", self.input_shape, self.axes)
         self.beta = None if beta is None else self.add_param(beta, shape, "beta", regularizable=False)
         self.gamma = None if gamma is None else self.add_param(gamma, shape, "gamma")
-        self.mean = self.add_param(mean, shape, "mean", trainable=False, regularizable=False)
-        self.inv_std = self.add_param(inv_std, shape, "inv_std", trainable=False, regularizable=False)
+        tags = {"trainable": False, "regularizable": False, "batch_norm_stat": True}
+        self.mean = self.add_param(mean, shape, "mean", **tags)
+        self.inv_std = self.add_param(inv_std, shape, "inv_std", **tags)
 
     def get_output_for(
         self,
@@ -193,14 +196,14 @@ def _first(*choices: bool | None) -> bool:
     return next(choice for choice in choices if choice is not None)
 
 
-def _take_nonlinearity(layer: Layer) -> Any:
+def _take_nonlinearity(layer: Any) -> Any:
     nonlinearity = getattr(layer, "nonlinearity", None)
     if nonlinearity is not None:
         layer.nonlinearity = nonlinearities.identity
     return nonlinearity
 
 
-def _drop_bias(layer: Layer) -> None:
+def _drop_bias(layer: Any) -> None:
     if getattr(layer, "b", None) is not None:
         del layer.params[layer.b]
         layer.b = None

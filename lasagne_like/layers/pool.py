@@ -237,11 +237,11 @@ class FeaturePoolLayer(Layer):
             raise ValueError(
                 f"Number of input feature maps ({channels}) is not a multiple of the pool size (pool_size={pool_size})"
             )
+        self._groups = channels // pool_size
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = [input.shape[axis] if size is None else size for axis, size in enumerate(input.static_shape)]
-        groups = self.input_shape[self.axis] // self.pool_size
-        sizes[self.axis : self.axis + 1] = [groups, self.pool_size]
+        sizes[self.axis : self.axis + 1] = [self._groups, self.pool_size]
         return self.pool_function(input.reshape(tuple(sizes), ndim=input.ndim + 1), axis=self.axis + 1)
 
 

@@ -104,9 +104,9 @@ class ReshapeLayer(Layer):
             if entry == 0 or entry < -1:
                 raise ValueError(f"`shape` integers must be positive or -1, got {entry!r}")
         elif isinstance(entry, list):
-            if len(entry) != 1 or not isinstance(entry[0], int_types) or entry[0] < 0:
+            if len(entry) != 1 or not isinstance(entry[0], int_types) or int(entry[0]) < 0:
                 raise ValueError(f"`shape` input references must be single-element lists of int >= 0, got {entry!r}")
-            if entry[0] >= len(self.input_shape):
+            if int(entry[0]) >= len(self.input_shape):
                 raise ValueError(f"`shape` refers to input axis {entry!r}, but the input shape is {self.input_shape!r}")
         elif isinstance(entry, symc.Variable):
             if entry.ndim != 0:

@@ -3,7 +3,7 @@
 # ruff: noqa: B008
 
 from collections.abc import Callable, Sequence
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import symc.tensor as T
 from .. import init, nonlinearities
 from ..utils import floatX
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
-from .base import Layer, MergeLayer, Shape
+from .base import Layer, MergeLayer
+from .inference import Shape, infer
 from .noise import new_streams
 
 __all__ = [
@@ -170,13 +171,20 @@ class ExpressionLayer(Layer):
 
     def __init__(self, incoming: Any, function: Callable, output_shape: Any = None, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        if isinstance(output_shape, str) and output_shape != "auto":
+            raise ValueError(f"output_shape must be None, 'auto', a tuple or a callable, got {output_shape!r}")
         self.function = function
-        if callable(output_shape):
-            self.get_output_shape_for = output_shape
-        elif output_shape is None:
-            self.get_output_shape_for = lambda input_shape: input_shape
-        elif output_shape != "auto":
-            self.get_output_shape_for = lambda input_shape: tuple(output_shape)
+        self._stated = output_shape
+
+    def _states_shape(self) -> bool:
+        return not isinstance(self._stated, str)
+
+    def get_output_shape_for(self, input_shape: Shape) -> Shape:
+        if not self._states_shape():
+            return infer(self, [input_shape]).static_shape
+        if self._stated is None:
+            return input_shape
+        return self._stated(input_shape) if callable(self._stated) else tuple(self._stated)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return self.function(input)
@@ -254,7 +262,7 @@ class ParametricRectifierLayer(Layer):
         return T.nnet.relu(input, spread(self.alpha, input.ndim, self.shared_axes))
 
 
-def prelu(layer: Layer, **kwargs: Any) -> ParametricRectifierLayer:
+def prelu(layer: Any, **kwargs: Any) -> ParametricRectifierLayer:
     """Replace the nonlinearity of a layer by a parametric rectifier.
 
     Parameters
@@ -301,7 +309,7 @@ class RandomizedRectifierLayer(Layer):
     def __init__(self, incoming: Any, lower: Any = 0.3, upper: Any = 0.8, shared_axes: Any = "auto", **kwargs: Any):
         super().__init__(incoming, **kwargs)
         self._srng = new_streams()
-        if isinstance(lower, Number) and isinstance(upper, Number) and lower > upper:
+        if isinstance(lower, Real) and isinstance(upper, Real) and lower > upper:
             raise ValueError(
                 "Upper bound for Randomized Rectifier needs to be higher than lower bound, "
                 f"got lower={lower!r}, upper={upper!r}"
@@ -319,7 +327,7 @@ class RandomizedRectifierLayer(Layer):
         return T.nnet.relu(input, self.lower + (self.upper - self.lower) * unit)
 
 
-def rrelu(layer: Layer, **kwargs: Any) -> RandomizedRectifierLayer:
+def rrelu(layer: Any, **kwargs: Any) -> RandomizedRectifierLayer:
     """Replace the nonlinearity of a layer by a randomised leaky rectifier.
 
     Parameters
