@@ -1,4 +1,4 @@
-"""The base classes of all layers."""
+"""Base classes of layers."""
 
 import inspect
 from abc import ABCMeta
@@ -15,7 +15,7 @@ __all__ = ["Layer", "MergeLayer"]
 
 
 class _LayerType(ABCMeta):
-    """Tells a layer when its constructor has finished."""
+    """Calls ``_finish`` when the constructor of a layer has returned."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__call__(*args, **kwargs)
@@ -76,7 +76,7 @@ class Layer(metaclass=_LayerType):
     """
 
     input_dtype: str | None = None
-    """The dtype of inputs where it does not follow from the incoming layer (integers for tables)."""
+    """The dtype of the input, if it does not follow from the incoming layer (an integer dtype for embeddings)."""
 
     _constructed = False
     _assumed_shape: Shape | None = None
@@ -101,7 +101,7 @@ class Layer(metaclass=_LayerType):
                 )
 
     def _finish(self) -> None:
-        """Check what was assumed while the constructor ran."""
+        """Check the output shape that was assumed while the constructor ran."""
         self._constructed = True
         if self._assumed_shape is not None:
             inferred = infer(self, self.input_shapes).static_shape
@@ -142,7 +142,7 @@ class Layer(metaclass=_LayerType):
 
     def _only(self, field: str, values: Sequence) -> Any:
         if len(values) != 1:
-            # Programs ask hasattr(layer, "input_layer") to tell layers with one input from others.
+            # AttributeError, because programs use hasattr(layer, "input_layer") to distinguish layers with one input.
             raise AttributeError(f"{type(self).__name__} has {len(values)} inputs, hence no {field}; see {field}s")
         return values[0]
 
@@ -152,12 +152,12 @@ class Layer(metaclass=_LayerType):
         return self._output_type().shape
 
     def _states_shape(self) -> bool:
-        """Whether a subclass or the user replaced ``get_output_shape_for``."""
+        """Whether ``get_output_shape_for`` is overridden."""
         method = getattr(self.get_output_shape_for, "__func__", None)
         return method not in (Layer.get_output_shape_for, MergeLayer.get_output_shape_for)
 
     def _states_output(self) -> bool:
-        """Whether the layer has a ``get_output_for`` from which to infer."""
+        """Whether ``get_output_for`` is overridden."""
         return getattr(self.get_output_for, "__func__", None) not in (Layer.get_output_for, MergeLayer.get_output_for)
 
     def _output_type(self) -> OutputType:
@@ -171,7 +171,7 @@ class Layer(metaclass=_LayerType):
             except TypeError:
                 if None not in self.input_layers:
                     raise
-                # Nothing is known of a missing input but its shape: the placeholder may be of the wrong dtype.
+                # Only the shape of a missing input is known: the placeholder may have the wrong dtype.
                 return OutputType(shape, symc.config.floatX, False)
             if not agree(shape, output.static_shape):
                 raise ValueError(
@@ -188,7 +188,7 @@ class Layer(metaclass=_LayerType):
         except AttributeError as error:
             if self._constructed or error.obj is not self or len(self.input_shapes) != 1:
                 raise
-            # The constructor has not set the attribute yet; _finish checks the assumption.
+            # The constructor has not set the attribute yet. _finish checks the assumption.
             self._assumed_shape = self.input_shape
             return OutputType(self.input_shape, *self._input_dtypes[0])
         return OutputType(output.static_shape, output.dtype, certain)
@@ -204,21 +204,21 @@ class Layer(metaclass=_LayerType):
         return stated
 
     def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list:
-        """List the parameters of this layer (not of those below).
+        """List the parameters of this layer, without those of the layers below.
 
         Parameters
         ----------
         unwrap_shared : bool
-            What to do with parameters that are expressions: list the shared variables in them (True), or the
+            How to list parameters that are expressions: as the shared variables they depend on (True), or as the
             expressions themselves (False).
         **tags
-            ``tag=True`` keeps only parameters that have the tag, ``tag=False`` only those that do not. Known to the
-            library are ``trainable`` and ``regularizable``; layers may add others.
+            ``tag=True`` selects parameters that have the tag, ``tag=False`` those that do not. The library uses
+            ``trainable``, ``regularizable`` and ``batch_norm_stat``; layers may use others.
 
         Returns
         -------
         list of shared variables or expressions
-            In the order of their creation. An expression's variables share its tags.
+            In the order of creation. The variables of an expression share its tags.
         """
         wanted = {tag for tag, value in tags.items() if value}
         unwanted = {tag for tag, value in tags.items() if not value}
@@ -249,14 +249,14 @@ class Layer(metaclass=_LayerType):
         return infer(self, [input_shape]).static_shape
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        """Apply this layer (and only this layer) to an input; to be overridden.
+        """Apply this layer, without those below, to an input; subclasses override this method.
 
         Parameters
         ----------
         input : expression
             The input of the layer, of shape :attr:`input_shape`.
         **kwargs
-            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+            The keyword arguments of :func:`get_output`, such as ``deterministic``.
 
         Returns
         -------
@@ -275,15 +275,15 @@ class Layer(metaclass=_LayerType):
         shape : iterable of int
             The shape of the parameter.
         name : str, optional
-            The name of the parameter; that of the layer is put before it (``'layer.name'``).
+            The name of the parameter. It is prefixed with the name of the layer (``'layer.name'``).
         **tags
-            Tags to add (``tag=True``) or not to add (``tag=False``). Parameters are ``trainable`` and
-            ``regularizable`` unless said otherwise.
+            Tags to add (``tag=True``) or not to add (``tag=False``). By default, parameters have the tags
+            ``trainable`` and ``regularizable``.
 
         Returns
         -------
         shared variable or expression
-            The parameter, usually kept as an attribute of the layer.
+            The parameter. It is usually stored as an attribute of the layer.
 
         Examples
         --------
@@ -345,28 +345,24 @@ class MergeLayer(Layer):
         tuple
             One size per axis of the output; None where it may vary.
 
-        Raises
-        ------
-        NotImplementedError
-            If a layer that overrides this method calls it: there is no shape that several inputs have in common.
-
         Notes
         -----
-        The shape is inferred from :meth:`get_output_for`.
+        The shape is inferred from :meth:`get_output_for`. A layer that overrides this method cannot call it: there is
+        no single input shape to return.
         """
         if self._states_shape() or not self._states_output():
             raise NotImplementedError(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
         return infer(self, input_shapes).static_shape
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
-        """Apply this layer (and only this layer) to its inputs; to be overridden.
+        """Apply this layer, without those below, to its inputs; subclasses override this method.
 
         Parameters
         ----------
         inputs : list of expressions
             One per input layer.
         **kwargs
-            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+            The keyword arguments of :func:`get_output`, such as ``deterministic``.
 
         Returns
         -------

@@ -24,26 +24,27 @@ class DenseLayer(Layer):
     num_units : int
         The number of units of the layer.
     W : number, array, expression, shared variable or callable
-        The weights, ``(num_inputs, num_units)``, where ``num_inputs`` is the product of all sizes but those of the
-        leading axes; see :func:`lasagne_like.utils.create_param`.
+        The weights, ``(num_inputs, num_units)``, where ``num_inputs`` is the product of the sizes of the trailing axes;
+        see :func:`lasagne_like.utils.create_param`.
     b : number, array, expression, shared variable, callable or None
-        The biases, ``(num_units,)``. None for a layer without biases.
+        The biases, ``(num_units,)``. None disables them.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     num_leading_axes : int
-        How many axes, batch included, are kept apart: the weights are applied to every entry along them. A negative
-        number counts the axes that are multiplied instead: -1 stands for the last axis alone.
+        The number of leading axes, including the batch, along which the weights are applied separately. The remaining
+        axes are flattened. A negative number specifies the number of trailing axes instead: -1 applies the weights to
+        the last axis only.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `num_leading_axes` does not leave at least one axis to multiply, or if the size of one of these is None.
+        If `num_leading_axes` leaves no trailing axis, or if the size of a trailing axis is None.
 
     Notes
     -----
-    Inputs of more than ``num_leading_axes + 1`` axes are flattened.
+    Inputs with more than ``num_leading_axes + 1`` axes are flattened.
 
     Examples
     --------
@@ -101,9 +102,9 @@ class DenseLayer(Layer):
 
 
 class NINLayer(Layer):
-    """A fully connected layer over the channels, shared by all positions: "network in network".
+    """A fully connected layer over the channels, applied at each position ("network in network").
 
-    It does what a convolution with filters of size 1 does, for any number of spatial axes.
+    It is equivalent to a convolution with filters of size 1, for any number of spatial axes.
 
     Parameters
     ----------
@@ -112,13 +113,13 @@ class NINLayer(Layer):
     num_units : int
         The number of units (output channels).
     untie_biases : bool
-        Whether every position has biases of its own.
+        Whether to use separate biases for each position.
     W : number, array, expression, shared variable or callable
         The weights, ``(channels, num_units)``.
     b : number, array, expression, shared variable, callable or None
-        The biases, ``(num_units,)`` or, if untied, ``(num_units, ...)`` with the spatial sizes. None for no biases.
+        The biases, ``(num_units,)`` or, if untied, ``(num_units, ...)`` with the spatial sizes. None disables them.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     **kwargs
         See :class:`Layer`.
 

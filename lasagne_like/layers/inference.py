@@ -1,4 +1,4 @@
-"""Shape inference: a layer is applied to placeholders to find the shape and dtype of its output."""
+"""Shape inference: the output type of a layer, from applying it to symbolic placeholders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shape = tuple[int | None, ...]
 class OutputType(NamedTuple):
     """The shape and dtype of a layer's output.
 
-    ``certain`` is False if the dtype is an assumption: the network has an input of which only the shape was given.
+    ``certain`` is False if the dtype is an assumption, because only the shape of an input of the network is given.
     """
 
     shape: Shape
@@ -45,12 +45,12 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
     Returns
     -------
     expression
-        The layer's output. Its type holds what follows from the shapes of the inputs and of the parameters.
+        The output of the layer. Its type contains all that follows from the shapes of inputs and parameters.
 
     Raises
     ------
     Exception
-        Whatever the layer's ``get_output_for`` raises, with a note that names the layer.
+        The exception raised by the ``get_output_for`` of the layer, with a note that names the layer.
     """
     types = [OutputType(tuple(shape), *known) for shape, known in zip(input_shapes, layer._input_dtypes)]
     try:
@@ -69,32 +69,32 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
 
 
 def refined(layer: Any, output: Any, inputs: Sequence[Any]) -> Any:
-    """Add to an output's type the sizes that follow from the declared shapes of the layer's parameters.
+    """Declare the sizes of an output that follow from the shapes with which the parameters were registered.
 
     Parameters
     ----------
     layer : Layer
     output : expression
-        What the layer returned for `inputs`.
+        The output of the layer for `inputs`.
     inputs : sequence of expressions
 
     Returns
     -------
     expression
-        `output` itself if its type is complete, or if all parameters have a type that states their shape.
+        `output` itself if its shape is known, or if the types of all parameters include their shapes.
     """
     if not isinstance(output, symc.Variable) or not _partly_known(layer) or None not in output.static_shape:
         return output
     try:
         inferred = infer(layer, [each.static_shape for each in inputs]).static_shape
-    except Exception:  # the output exists: a layer that takes no placeholders is none the worse
+    except Exception:  # the output exists: inference only adds to its type
         return output
     wanted = tuple(own if own is not None else size for own, size in zip(output.static_shape, inferred))
     return T.specify_shape(output, wanted)
 
 
 def _partly_known(layer: Any) -> dict[Any, Shape]:
-    """The parameters whose types do not state the shape with which they were registered."""
+    """Return the parameters whose types do not include the shapes with which they were registered."""
     return {param: shape for param, shape in layer._param_shapes.items() if param.static_shape != shape}
 
 
@@ -106,7 +106,7 @@ def _applied(layer: Any, inputs: Sequence[Any]) -> Any:
     parameters = inspect.signature(layer.get_output_for).parameters
     options = {}
     if "deterministic" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        # Asking for a shape must neither draw from random streams nor build updates of running averages.
+        # Inference must not draw from random streams or build updates of running averages.
         options["deterministic"] = True
     output = as_theano_expression(layer.get_output_for(layer._arguments(inputs), **options))
     replaced: dict[Any, Any] = {p: T.tensor(p.dtype, shape=shape) for p, shape in _partly_known(layer).items()}
@@ -116,7 +116,7 @@ def _applied(layer: Any, inputs: Sequence[Any]) -> Any:
 
 
 def _other_inputs(layer: Any, types: Sequence[OutputType], error: Exception) -> Iterator[list[Any]]:
-    """Yield other inputs to try with a layer that does not take independent placeholders of the assumed dtypes."""
+    """Yield further inputs to try if a layer does not accept independent placeholders of the assumed dtypes."""
     if isinstance(error, TypeError) and not all(each.certain for each in types):
         yield [_placeholder(each, None if each.certain else "int32") for each in types]
     if layer._constructed and None not in layer.input_layers and [t.shape for t in types] == list(layer.input_shapes):
@@ -128,9 +128,10 @@ def _other_inputs(layer: Any, types: Sequence[OutputType], error: Exception) -> 
 
 
 def _network_outputs(layer: Any) -> dict[Any, Any]:
-    """Compute the outputs of all layers below one from placeholders for the network's inputs.
+    """Compute the outputs of all layers below a layer from placeholders for the inputs of the network.
 
-    Unlike placeholders for the layer's own inputs, they depend on each other, as a layer that takes gradients needs.
+    Unlike placeholders for the inputs of the layer, they depend on each other, as layers that compute gradients
+    require.
     """
     outputs: dict[Any, Any] = {}
     stack = list(layer.input_layers)

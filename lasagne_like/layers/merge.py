@@ -33,12 +33,12 @@ def _croppings(cropping: Sequence | None, ndims: Iterable[int]) -> list:
 
 
 def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | None) -> list[Shape]:
-    """Compute the shapes of arrays after :func:`autocrop`.
+    """Compute the shapes that result from :func:`autocrop`.
 
     Parameters
     ----------
     input_shapes : sequence of tuples
-        One shape for each array; None for unknown sizes.
+        One shape per array; None for unknown sizes.
     cropping : sequence of (None or str), or None
         See :func:`autocrop`.
 
@@ -49,7 +49,7 @@ def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | No
     Raises
     ------
     ValueError
-        If the numbers of axes differ, or a mode is unknown.
+        If the numbers of axes differ, or a cropping mode is unknown.
     """
     if cropping is None:
         return list(input_shapes)
@@ -62,19 +62,19 @@ def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | No
 
 
 def autocrop(inputs: Sequence, cropping: Sequence | None) -> list:
-    """Cut several expressions to the smallest size among them.
+    """Crop several expressions to their smallest common size.
 
     Parameters
     ----------
     inputs : sequence of expressions
-        All of the same number of axes.
+        Expressions with the same number of axes.
     cropping : sequence of (None or str), or None
-        One mode for each axis; missing ones are None, and None alone crops nothing.
+        One mode per axis; missing modes are None. None instead of a sequence disables cropping.
 
-        * None: the axis is left as it is.
-        * ``'lower'``: the elements with the lowest indices are kept.
-        * ``'upper'``: those with the highest indices.
-        * ``'center'``: those in the middle.
+        * None: do not crop the axis.
+        * ``'lower'``: keep the elements with the lowest indices.
+        * ``'upper'``: keep the elements with the highest indices.
+        * ``'center'``: keep the central elements.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def autocrop(inputs: Sequence, cropping: Sequence | None) -> list:
     Raises
     ------
     ValueError
-        If the numbers of axes differ, or a mode is unknown.
+        If the numbers of axes differ, or a cropping mode is unknown.
     """
     if cropping is None:
         return list(inputs)
@@ -123,13 +123,13 @@ def _mismatch(inputs: Sequence, exception: str) -> ValueError:
 
 
 def _declared(inputs: Sequence, shapes: Sequence[Sequence[int | None]]) -> list:
-    """Tell every input the sizes that are known of it."""
+    """Declare the given sizes of each input."""
     pairs = [(x, tuple(shape)) for x, shape in zip(inputs, shapes)]
     return [x if shape == x.static_shape else T.specify_shape(x, shape) for x, shape in pairs]
 
 
 def _agreed(inputs: Sequence, free_axis: int) -> list:
-    """Tell every input the sizes that are known of any, on all axes but one."""
+    """Declare sizes that are known for any input for all inputs, except along one axis."""
     shapes = [list(x.static_shape) for x in inputs]
     for axis in range(_same_ndim(inputs)):
         known = {shape[axis] for shape in shapes} - {None}
@@ -143,7 +143,7 @@ def _agreed(inputs: Sequence, free_axis: int) -> list:
 
 
 def _aligned(inputs: Sequence) -> list:
-    """Tell every input the sizes that are known of any; inputs of size 1 along an axis are left to broadcast."""
+    """Declare sizes that are known for any input for all inputs; inputs of size 1 along an axis broadcast."""
     shapes = [list(x.static_shape) for x in inputs]
     for axis in range(_same_ndim(inputs)):
         long = {shape[axis] for shape in shapes} - {None, 1}
@@ -156,23 +156,23 @@ def _aligned(inputs: Sequence) -> list:
 
 
 class ConcatLayer(MergeLayer):
-    """A layer that puts its inputs one after the other.
+    """A layer that concatenates its inputs.
 
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; equal but for `axis`.
+        The layers feeding into this layer, or the expected input shapes, which must be equal except along `axis`.
     axis : int
-        The axis along which the inputs are joined.
+        The axis along which to concatenate.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`; `axis` itself is never cut.
+        How to crop inputs of different sizes, see :func:`autocrop`; `axis` is never cropped.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        On the first use of the output (or its shape), if the input shapes do not match.
+        If the input shapes do not match, when the output or its shape is first used.
 
     Examples
     --------
@@ -199,7 +199,7 @@ concat = ConcatLayer
 
 
 class ElemwiseMergeLayer(MergeLayer):
-    """A layer that combines its inputs element by element.
+    """A layer that combines its inputs elementwise.
 
     Parameters
     ----------
@@ -207,16 +207,16 @@ class ElemwiseMergeLayer(MergeLayer):
         The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
         are 1, which broadcast, and those that are unknown.
     merge_function : callable
-        A function of two expressions, such as ``symc.tensor.mul``; more inputs are combined from left to right.
+        A function of two expressions, such as ``symc.tensor.mul``; it is applied from left to right.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`.
+        How to crop inputs of different sizes, see :func:`autocrop`.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        On the first use of the output (or its shape), if the input shapes differ.
+        If the input shapes do not match, when the output or its shape is first used.
     """
 
     def __init__(self, incomings: Iterable, merge_function: Callable, cropping: Sequence | None = None, **kwargs: Any):
@@ -237,16 +237,16 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
         The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
         are 1, which broadcast, and those that are unknown.
     coeffs : number, expression or list of these
-        Factors on the inputs: one for all, or one for each.
+        The coefficients of the inputs: a single one, or one per input.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`.
+        How to crop inputs of different sizes, see :func:`autocrop`.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If the number of coefficients is not that of the inputs.
+        If the number of coefficients differs from the number of inputs.
 
     Examples
     --------
@@ -261,7 +261,7 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
             if len(coeffs) != len(self.input_shapes):
                 raise ValueError(
                     f"Mismatch: got {len(coeffs)} coeffs for {len(self.input_shapes)} incomings; "
-                    "give one number for all or one for each"
+                    "pass a single number or one per input"
                 )
             self.coeffs = coeffs
         else:

@@ -1,4 +1,4 @@
-"""Layers that add noise while training, against overfitting."""
+"""Noise layers, for regularisation during training."""
 
 from collections.abc import Iterable
 from numbers import Real
@@ -20,12 +20,16 @@ __all__ = [
 
 
 def new_streams() -> RandomStreams:
-    """Create symbolic random streams, seeded from the library's generator."""
+    """Create symbolic random streams, seeded by the random number generator of the library."""
     return RandomStreams(int(get_rng().randint(1, 2147462579)))
 
 
 class DropoutLayer(Layer):
-    r"""A layer that sets values to zero at random: :math:`y = \frac{m x}{1 - p}` with a mask :math:`m` of 0 and 1.
+    r"""A dropout layer, which sets values to zero at random.
+
+    .. math:: y = \frac{m x}{1 - p}
+
+    with a random binary mask :math:`m`.
 
     Parameters
     ----------
@@ -34,15 +38,15 @@ class DropoutLayer(Layer):
     p : float or scalar expression
         The probability of setting a value to zero.
     rescale : bool
-        Whether to divide by ``1 - p``, so that the mean is kept and nothing is to be done when testing.
+        Whether to divide by ``1 - p`` during training, which preserves the mean.
     shared_axes : tuple of int
-        Axes along which all values share one entry of the mask: ``(2, 3)`` drops whole channels of images.
+        Axes over which the mask is shared: ``(2, 3)`` drops whole channels of images.
     **kwargs
         See :class:`Layer`.
 
     Notes
     -----
-    With ``get_output(..., deterministic=True)`` the input passes unchanged.
+    With ``get_output(..., deterministic=True)`` the output is the input.
 
     References
     ----------
@@ -70,7 +74,7 @@ class DropoutLayer(Layer):
         shared = {axis % input.ndim for axis in self.shared_axes}
         mask_shape = tuple(1 if axis in shared else input.shape[axis] for axis in range(input.ndim))
         mask = self._srng.binomial(mask_shape, p=retain, dtype=input.dtype)
-        # With p = 1 nothing is kept, and there is no mean to restore.
+        # With p = 1 all values are dropped, and there is no mean to preserve.
         if self.rescale and not (isinstance(retain, Real) and retain == 0):
             input = input / retain
         return input * mask
@@ -80,7 +84,7 @@ dropout = DropoutLayer
 
 
 def dropout_channels(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
-    """Drop whole channels: :class:`DropoutLayer` with all axes after the second shared.
+    """Drop whole channels: a :class:`DropoutLayer` whose mask is shared over all axes after the second.
 
     Parameters
     ----------
@@ -101,7 +105,7 @@ spatial_dropout = dropout_channels
 
 
 def dropout_locations(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
-    """Drop all channels of a position together: :class:`DropoutLayer` with the second axis shared.
+    """Drop all channels of a position: a :class:`DropoutLayer` whose mask is shared over the second axis.
 
     Parameters
     ----------
@@ -118,7 +122,7 @@ def dropout_locations(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwarg
 
 
 class GaussianNoiseLayer(Layer):
-    r"""A layer that adds normally distributed noise, :math:`y = x + \mathcal{N}(0, \sigma^2)`.
+    r"""A layer that adds Gaussian noise, :math:`y = x + \mathcal{N}(0, \sigma^2)`.
 
     Parameters
     ----------
@@ -131,7 +135,7 @@ class GaussianNoiseLayer(Layer):
 
     Notes
     -----
-    With ``get_output(..., deterministic=True)`` the input passes unchanged.
+    With ``get_output(..., deterministic=True)`` the output is the input.
 
     References
     ----------
@@ -148,5 +152,5 @@ class GaussianNoiseLayer(Layer):
         if deterministic or (isinstance(self.sigma, Real) and self.sigma == 0):
             return input
         shape = tuple(input.shape[axis] for axis in range(input.ndim))
-        # A noise of unit variance, scaled here, lets sigma be symbolic whatever the streams accept.
+        # Scaling noise of unit variance allows a symbolic sigma.
         return input + self.sigma * self._srng.normal(shape, avg=0.0, std=1.0, dtype=input.dtype)

@@ -457,21 +457,21 @@ def show_shape(shape: Iterable[Dim]) -> str:
 
 
 def packed(value: Any) -> Any:
-    """``value`` with every symbolic dim in it, also inside tuples and lists, as bytes: sympy refuses old protocols."""
+    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy does not support protocols 0 and 1."""
     if isinstance(value, sympy.Basic):
         return _Packed(_dumped(value))
     return type(value)(map(packed, value)) if type(value) in (tuple, list) else value
 
 
 def unpacked(value: Any) -> Any:
-    """The inverse of :func:`packed`. Symbols keep their identity: those that were equal are equal."""
+    """Invert :func:`packed`. Equal symbols are equal afterwards."""
     if isinstance(value, _Packed):
         return _loaded(value.data)
     return type(value)(map(unpacked, value)) if type(value) in (tuple, list) else value
 
 
 class _Packed:
-    """A symbolic dim as sympy pickles it."""
+    """A symbolic dim, pickled by sympy."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -1,4 +1,4 @@
-"""What a user hands to ``function`` as inputs and outputs, checked and brought to one form."""
+"""The inputs and outputs of ``function``: validation and normalisation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from symc.tensor.basic import as_tensor
 __all__ = ["MISSING", "In", "Out", "check_inputs", "flatten_outputs", "input_specs"]
 
 MISSING: Any = object()
-"""In the place of an argument that was not given."""
+"""Marks an argument that was not given."""
 
 
 class In:
-    """An input with a default value, an update, or its own policy of conversion.
+    """An input with a default value, an update, or a conversion policy of its own.
 
     Parameters
     ----------
@@ -29,29 +29,30 @@ class In:
     name : str, optional
         The keyword under which a call may give it; by default the variable's name.
     value : array_like, optional
-        Used by calls that do not give the input. Copied, unless `borrow` is set.
+        The default value, for calls that do not give the input. It is copied unless `borrow` is True.
     update : Variable, optional
-        The default value of the next call, computed from the values of this one: an input that keeps state.
+        The default value of the next call, computed from the inputs of the current call: an input with state.
     mutable : bool, optional
-        Allows the function to overwrite the argument. No function makes use of it.
+        Permit the function to overwrite the argument. Currently, no function does.
     strict : bool
-        Refuse values of any other dtype.
+        Refuse values of a different dtype.
     allow_downcast : bool, optional
-        What a value may lose, see ``symc.function``; None leaves it to the function.
+        Which conversions are permitted, see ``symc.function``; by default as specified for the function.
     autoname : bool
-        Whether the variable's name serves as the default of `name`.
+        Whether the name of the variable is the default of `name`.
     implicit : bool, optional
-        True for an input that calls cannot give by position; it needs a `value`.
+        Whether the input can only be given by name. It requires a `value`.
     borrow : bool, optional
-        Use the array in `value` itself, and allow results to share memory with the argument (no result does). By
-        default that of `mutable`.
+        Use the array `value` without copying it, and permit results to share memory with the argument. Currently, no
+        result does. The default is `mutable`.
 
     Raises
     ------
     TypeError
-        If `variable` is no symbolic variable, or a shared one; if `value` is symbolic, or `update` of another dtype.
+        If `variable` is not a symbolic variable or is shared, if `value` is symbolic, or if the dtype of `update` does
+        not fit.
     ValueError
-        If `update` or `implicit` lacks a `value`, or an argument contradicts another.
+        If `update` or `implicit` is given without a `value`, or if arguments contradict each other.
     """
 
     def __init__(
@@ -89,18 +90,18 @@ class In:
             self.update = fitting_update(variable, np.shape(self.value), update, f"the update of input {self!r}")
 
     def copy(self) -> In:
-        """One with the same facts, whose default value goes its own way."""
+        """Return a copy with a default value of its own."""
         twin = object.__new__(In)
         twin.__dict__.update(self.__dict__)
         return twin
 
     def convert(self, value: Any, what: str, allow_downcast: bool | None) -> np.ndarray:
-        """``value`` as an array of the variable's dtype and number of axes.
+        """Convert a value to an array with the dtype and the number of axes of the variable.
 
         Raises
         ------
         TypeError, ValueError
-            When that is not possible, or loses more than the policy allows; the message begins with ``what``.
+            If that is impossible, or not permitted by the policy. The message starts with `what`.
         """
         variable = self.variable
         wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
@@ -117,8 +118,10 @@ class In:
 
 
 class Out:
-    """An output. With ``borrow`` a result that lies on a device stays there: the call returns the device's own array,
-    which the next function on that device takes as it is. On the CPU it means nothing.
+    """An output.
+
+    With ``borrow=True``, a result in device memory is returned as a device array, which functions on that device accept
+    without a copy. It has no effect on the CPU.
     """
 
     def __init__(self, variable: Variable, borrow: bool = False) -> None:
@@ -127,12 +130,12 @@ class Out:
 
 
 def input_specs(inputs: Any, allow_downcast: bool | None = None) -> list[In]:
-    """The inputs of a function as ``In`` objects of its own, with default values that fit.
+    """Convert the inputs of a function to ``In`` objects with validated default values.
 
     Raises
     ------
     TypeError, ValueError
-        When an input is no variable, is listed twice, or its default value does not fit.
+        If an input is not a variable or is listed twice, or if a default value does not fit.
     """
     if not isinstance(inputs, (list, tuple)):
         repair = f"for a single one write [{inputs!r}]"
@@ -169,9 +172,9 @@ def _as_input(v: Any) -> Variable:
 
 
 def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable], list[bool]]:
-    """How the results of a call are to be arranged, the output variables in order, and which of them are borrowed.
+    """Return the structure of the results, the output variables, and which of these are borrowed.
 
-    The arrangement is None, ``"single"``, the length of a list, or the keys of a dict.
+    The structure is None, ``"single"``, the length of a list, or the keys of a dict.
     """
     pattern: Any = "single"
     given = [outputs]
@@ -191,14 +194,14 @@ def check_inputs(
     updates: Updates,
     policy: str,
 ) -> None:
-    """Every variable that the outputs need must be listed, once, and every one listed must be needed.
+    """Check that the inputs are exactly the variables that the outputs depend on.
 
     Raises
     ------
     MissingInputError
-        When the outputs depend on a variable that is not listed.
+        If the outputs depend on a variable that is not an input.
     UnusedInputError
-        When a variable is not needed, and ``policy`` is ``"raise"``.
+        If no output depends on an input, and ``policy`` is ``"raise"``.
     """
     given = [s.variable for s in specs]
     stop = frozenset(given)

@@ -1,9 +1,8 @@
-"""Copies: expressions with parts replaced, functions over other variables, and what ``copy`` and ``pickle`` make.
+"""Copies: expressions with variables replaced, functions of other shared variables, copying and pickling.
 
-``pickle`` and ``copy.deepcopy`` ask ``copyreg`` how to take an object apart. An expression goes as a flat list of its
-applications, so that its depth is bounded by memory alone, as everywhere in symc; a function goes as its expressions
-and is compiled again, mostly out of the cache. Things copied or pickled together keep sharing their inputs and shared
-variables.
+Reductions for ``pickle`` and ``copy.deepcopy`` are registered with ``copyreg``. An expression is reduced to a flat list
+of its applications, so that its depth is limited only by memory. A function is reduced to its expressions and compiled
+again, usually from the cache. Objects copied or pickled together keep sharing inputs and shared variables.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ __all__ = ["clone", "register", "with_shared_swapped"]
 
 
 def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True) -> Any:
-    """The same expression, or expressions, with some variables replaced.
+    """Copy one or several expressions with some variables replaced.
 
     Parameters
     ----------
     output : Variable, or sequence or dict of them
     replace : mapping or sequence of pairs, optional
-        Variables, of any kind, to what stands in their place.
+        Maps variables of any kind to their replacements.
     strict : bool
-        Must a replacement have the dtype of what it replaces? False casts it.
+        Whether a replacement must have the dtype of the variable it replaces. If False, it is cast.
     share_inputs : bool
-        False puts fresh inputs in place of those that are not replaced.
+        If False, inputs that are not replaced are replaced by new ones.
 
     Returns
     -------
     Variable, list or dict
-        Arranged as ``output``, which is not changed.
+        With the structure of ``output``, which is not modified.
 
     Raises
     ------
     ShapeError, DTypeError
-        When a replacement has another number of axes or, if ``strict``, another dtype.
+        If a replacement has a different number of axes or, if ``strict``, a different dtype.
     """
     if isinstance(output, Mapping):
         return dict(zip(output, clone(list(output.values()), replace, strict, share_inputs)))
@@ -72,14 +71,14 @@ def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:
 def with_shared_swapped(
     outputs: Sequence[Variable], updates: Sequence[tuple[SharedVariable, Variable]], swap: Mapping[Any, Any]
 ) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
-    """The outputs and updates of a function, with some shared variables replaced by others.
+    """Replace shared variables in the outputs and updates of a function.
 
     Raises
     ------
     TypeError
-        When ``swap`` holds anything but shared variables, or one of another dtype.
+        If ``swap`` contains anything but shared variables, or variables of different dtypes.
     ValueError
-        When the function does not use a variable, or two of its updates would be of one variable.
+        If the function does not use a variable, or if two updates have the same target.
     """
     used = [v for v in ancestors([*outputs, *[v for _, v in updates]]) if isinstance(v, SharedVariable)]
     used += [target for target, _ in updates]
@@ -88,7 +87,7 @@ def with_shared_swapped(
         if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
             raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
         _fitting(old, new, True)
-        places = [v for v in used if v.storage is old.storage]  # clones of a variable are the same value
+        places = [v for v in used if v.storage is old.storage]  # clones of a variable share its value
         if not places:
             raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))
         becomes.update(dict.fromkeys(places, new))
@@ -102,26 +101,26 @@ def with_shared_swapped(
     return found[:count], swapped
 
 
-# --- taken apart and put together --------------------------------------------------------------------------------
+# --- reductions -------------------------------------------------------------------------------------------------
 
 _FIXED = frozenset(
     ("type", "owner", "index", "name", "location", "serial")
     + ("storage", "strict", "allow_downcast", "data", "exact", "weak", "_dim")
 )
 _PASSING = frozenset(("_compiled",))
-"""What is made again on demand: functions that ``eval`` compiled."""
+"""Caches that are rebuilt on demand: functions compiled by ``eval``."""
 
 Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
-"""Leaves, applications in order with the places of their inputs among all values so far, places of the outputs."""
+"""Leaves, applications with the positions of their inputs among all preceding values, positions of the outputs."""
 
 
 def _notes(v: Variable) -> dict[str, Any]:
-    """What hangs on a variable besides its own fields: default updates and tags."""
+    """Return the additional attributes of a variable, such as its default update and tags."""
     return {name: value for name, value in v.__dict__.items() if name not in _FIXED and name not in _PASSING}
 
 
 def _symbol(v: Variable) -> Any:
-    """The symbol for the value of an integer scalar, where it serves as a dim."""
+    """Return the packed symbol of an integer scalar that is used as a dim, or None."""
     return dims.packed(v.__dict__.get("_dim"))
 
 
@@ -242,7 +241,7 @@ def _reduce_function(f: Function) -> tuple[Any, ...]:
 
 
 def register() -> None:
-    """Tell ``copyreg`` how to take these apart."""
+    """Register the reductions with ``copyreg``."""
     copyreg.pickle(Record, lambda r: (_record, (r.name,)))
     copyreg.pickle(Op, _reduce_op)  # type: ignore[arg-type]
     copyreg.pickle(TensorType, _reduce_type)  # type: ignore[arg-type]

@@ -17,22 +17,23 @@ __all__ = ["given_pairs", "replace"]
 
 
 def given_pairs(givens: Any) -> dict[Variable, Variable]:
-    """What replaces what, of the type of what is replaced.
+    """Validate givens, and convert each replacement to the type of the variable it replaces.
 
-    The pairs are read in order: a replacement sees those before it, so ``[(x, y), (z, x + 1)]`` gives ``z`` as
-    ``y + 1``.
+    Pairs are processed in order: earlier pairs are applied to later replacements, so ``[(x, y), (z, x + 1)]`` replaces
+    ``z`` by ``y + 1``.
 
     Raises
     ------
     TypeError
-        When what is replaced is no variable, or the replacement's dtype loses information.
+        If a key is not a variable, or a float replaces an integer.
     TypeMismatchError
-        When the replacement has another number of axes, or a length known to differ from a declared one.
+        If a replacement has a different number of axes.
     ValueError
-        When a variable is replaced twice, or a replacement depends on a variable that is replaced by it or after it.
+        If a variable is replaced twice, if a replacement depends on the variable it replaces or on one that is replaced
+        later, or if a known dim differs from a declared one.
     """
     replaced: dict[Variable, Variable] = {}
-    read: dict[Any, Variable] = {}  # what the replacements so far depend on, and the variable each served
+    read: dict[Any, Variable] = {}  # what the replacements so far depend on, and the variables they replace
     for old, new in pairs(givens, "givens"):
         if not isinstance(old, Variable):
             raise TypeError(located(f"function: givens must replace symbolic variables, got {old!r}"))
@@ -53,7 +54,7 @@ def given_pairs(givens: Any) -> dict[Variable, Variable]:
 
 
 def _identity(v: Variable) -> Any:
-    """What two variables have in common that stand for one value: themselves, or the storage of clones."""
+    """Return a key that is equal for a shared variable and its clones."""
     return id(v.storage) if isinstance(v, SharedVariable) else v
 
 
@@ -72,7 +73,7 @@ def _fitting_given(old: Variable, new: Variable) -> Variable:
 def replace(
     variables: Sequence[Variable], updates: Updates, replaced: Mapping[Variable, Variable]
 ) -> tuple[list[Variable], Updates]:
-    """Outputs and updates with the givens put in."""
+    """Apply givens to outputs and updates."""
     if not replaced:
         return list(variables), updates
     cloned = clone_with([*variables, *[v for _, v in updates]], replaced)

@@ -1,4 +1,4 @@
-"""Updates of shared variables: checked against their variables, and completed by default updates."""
+"""Updates of shared variables: validation, and collection of default updates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Updates = list[tuple[SharedVariable, Variable]]
 
 
 def pairs(value: Any, what: str) -> list[tuple[Any, Any]]:
-    """A mapping, or a sequence of pairs, as a list of pairs."""
+    """Convert a mapping or a sequence of pairs to a list of pairs."""
     if value is None:
         return []
     if isinstance(value, Mapping):
@@ -40,7 +40,7 @@ def pairs(value: Any, what: str) -> list[tuple[Any, Any]]:
 
 
 def update_pairs(updates: Any) -> Updates:
-    """Pairs of a shared variable and its next value, of its type."""
+    """Convert explicit updates to pairs of a shared variable and its next value."""
     found: Updates = []
     for target, value in pairs(updates, "updates"):
         if not isinstance(target, SharedVariable):
@@ -53,12 +53,12 @@ def update_pairs(updates: Any) -> Updates:
 
 
 def check_unique(updates: Updates) -> None:
-    """No value may have two next values.
+    """Check that no shared variable is updated twice.
 
     Raises
     ------
     ValueError
-        When two targets are one variable, or clones of one.
+        If two targets share a value: a variable and itself or its clone.
     """
     seen: set[int] = set()
     for target, _ in updates:
@@ -68,34 +68,35 @@ def check_unique(updates: Updates) -> None:
 
 
 def fitting_shared_update(target: SharedVariable, value: Any) -> Variable:
-    """The next value of a shared variable, of its type."""
+    """Validate the next value of a shared variable, and cast it to the dtype of the variable."""
     return fitting_update(target, target.storage.shape, value, f"the update of {target.name or 'a shared variable'}")
 
 
 def fitting_update(target: Variable, present: Sequence[int], value: Any, what: str) -> Variable:
-    """``value`` as a next value of ``target``: of its dtype, its number of axes and the dims that its type declares.
+    """Validate ``value`` as the next value of ``target``, and cast it to the dtype of the target.
 
     Parameters
     ----------
     target : Variable
     present : sequence of int
-        The shape of the present value.
+        The shape of the current value.
     value : Variable or array_like
     what : str
-        For messages: whose update it is.
+        A description of the update, for error messages.
 
     Returns
     -------
     Variable
-        Dims that the type declares and the value does not know are checked at each call, before anything changes.
+        The value. Dims that are declared for the target but unknown for the value are checked at each call, before
+        anything is changed.
 
     Raises
     ------
     DTypeError
-        When the value's dtype may hold what the target's cannot.
+        If the dtype of the value cannot be converted safely to that of the target.
     TypeMismatchError
-        For another number of axes, a dim known to differ from a declared one, or an axis of length 1 where the target
-        has another length: that axis would broadcast in the value, and does not in the target.
+        If the number of axes or a known dim differs from that of the target, or if the value always has length 1 along
+        an axis where the current value is longer and the type of the target is not broadcastable.
     """
     value = as_tensor(value)
     if value.ndim != target.ndim:
@@ -124,25 +125,25 @@ def with_default_updates(
     replaced: Mapping[Variable, Variable],
     inputs: frozenset[Variable],
 ) -> Updates:
-    """Add the default updates of every shared variable the expressions depend on, and of those these depend on.
+    """Add the default updates of all shared variables that the expressions and their updates depend on.
 
     Parameters
     ----------
     outputs : sequence of Variable
     updates : list of pairs
-        The explicit ones, which take precedence.
+        The explicit updates, which take precedence.
     off : bool or sequence of SharedVariable
         ``no_default_updates`` of ``symc.function``.
     replaced : mapping
-        The givens; they are put into the default updates too.
+        The givens, which are applied to default updates as well.
     inputs : frozenset of Variable
-        What is given: nothing behind these is computed, so nothing behind them is updated.
+        The explicit inputs. Variables on which only these depend are not updated.
     """
     if off is True:
         return updates
     result = list(updates)
     decided = {id(s.storage) for s, _ in updates} | {id(s.storage) for s in _without_default_update(off)}
-    carried: dict[int, int] = {}  # where in the result a storage's carried update stands
+    carried: dict[int, int] = {}  # position of the carried update of a storage in the result
     frontier = [*outputs, *[v for _, v in updates]]
     seen: set[Variable] = set()
     while frontier:
@@ -159,7 +160,7 @@ def with_default_updates(
             for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
                 if id(target.storage) in decided:
                     continue
-                value = fitting_shared_update(target, value)  # part of the graph, so givens have been put in already
+                value = fitting_shared_update(target, value)  # part of the graph, to which givens are applied already
                 frontier.append(value)
                 place = carried.setdefault(id(target.storage), len(result))
                 if place == len(result):
@@ -184,10 +185,9 @@ def _default_update(target: SharedVariable, replaced: Mapping[Variable, Variable
 
 
 def _one_after_another(target: SharedVariable, first: Variable, second: Variable) -> Variable:
-    """Two carried updates of one shared variable: the second applied to the result of the first.
+    """Compose two carried updates of a shared variable: apply the second to the result of the first.
 
-    So a batch normalisation that is applied to two batches learns from both. Equal ones, from two readings of one
-    expression, count once.
+    A batch normalisation layer that is applied to two batches is updated for both. Equal updates count once.
     """
     a, b = ValueNumbering().adopt([first, second])
     if a is b:

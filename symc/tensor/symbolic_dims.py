@@ -51,7 +51,7 @@ def as_dim(x: Any) -> dims.Dim:
 
 
 def known_value(v: Variable) -> np.ndarray | None:
-    """The value of a constant, or of what follows from known shapes, such as ``x.shape`` and its parts."""
+    """Return the value of a constant, or of an expression of known shapes such as ``x.shape``; None if it is unknown."""
     if isinstance(v, Constant):
         return v.data
     if v.owner is None or v.owner.op.name not in _FOLLOWING or any(type(d) is not int for d in v.type.shape):
@@ -156,7 +156,7 @@ _shape_i = record(
 
 
 def shape_i(x: Any, axis: int) -> Variable:
-    """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even where the length is known."""
+    """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
     x = as_tensor(x)
     return Op(_shape_i, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
 
@@ -172,7 +172,7 @@ _typed_by = record(
 
 
 def typed_by(value: Any, *templates: Any) -> Variable:
-    """``value``, which was derived from the types of ``templates``: it depends on them, but reads no element."""
+    """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
     return Op(_typed_by)(as_tensor(value), *map(as_tensor, templates))
 
 
