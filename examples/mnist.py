@@ -96,7 +96,7 @@ def load(data: Path | None, download: bool) -> Digits:
     if download or (data is not None and not data.exists()):
         data = offer_download(data or Path("mnist"), agreed=download) or data
     if data is None:
-        print("training on the sample; use --data DIR for the full MNIST, and --download to download it")
+        print("training on the sample; --data DIR takes the full MNIST, --download fetches it")
     return load_mnist(data)
 
 

@@ -64,7 +64,7 @@ def fetch(weights: str, digest: str | None, cache: Path) -> Path:
     if "://" not in weights:
         return Path(weights)
     if not digest:
-        raise SystemExit(f"--weights {weights}: downloading requires --sha256 DIGEST, the digest of the file")
+        raise SystemExit(f"--weights {weights}: a download needs --sha256 DIGEST, the digest of the file")
     try:
         import pooch
     except ImportError as error:

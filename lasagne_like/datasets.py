@@ -220,7 +220,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         else:
             found[part] = path
     if missing:
-        raise FileNotFoundError(f"{folder} lacks the files {', '.join(missing)} of MNIST (gzipped or not)")
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)} (gzipped or not) of the four files of MNIST")
     return {part: read_idx(path) for part, path in found.items()}
 
 
@@ -253,7 +253,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is a damaged or incomplete gzip file ({error}): download it again") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_DTYPES or data[3] == 0:
-        raise ValueError(f"{path} is not an IDX file: it starts with {data[:4].hex(' ')}, not 00 00 <dtype> <axes>")
+        raise ValueError(f"{path} is no IDX file: it begins with {data[:4].hex(' ')}, expected 00 00 <dtype> <axes>")
     axes = data[3]
     start = 4 + 4 * axes
     if len(data) < start:

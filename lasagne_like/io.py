@@ -135,7 +135,7 @@ def name_params(network: Network) -> OrderedDict[str, Any]:
         names[name] = param
     if derived:
         warnings.warn(
-            f"{len(derived)} parameters have no unique name; the names "
+            f"{len(derived)} parameters have no name or share it with another; the names "
             f"{', '.join(derived[:4])}{', ...' if len(derived) > 4 else ''} are derived. Name the layers (name='...') "
             "to make weight files independent of positions",
             stacklevel=3,

@@ -57,7 +57,7 @@ class _StandIn:
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        raise RefusedPickleError("the pickle tries to modify a global")
+        raise RefusedPickleError("the pickle tries to alter a global")
 
 
 class _Dtype:
@@ -149,7 +149,7 @@ class _Reconstruct(_StandIn):
 
     def __call__(self, kind: object, *start: object) -> _Array:
         if not isinstance(kind, _NdarrayName):
-            raise RefusedPickleError(f"the pickle reconstructs a {type(kind).__name__}, expected numpy.ndarray")
+            raise RefusedPickleError(f"the pickle reconstructs a {type(kind).__name__}; only numpy.ndarray is read")
         return _Array()
 
 
@@ -212,7 +212,7 @@ class _Reader(pickle.Unpickler):
         if stand_in is None:
             allowed = ", ".join(sorted(".".join(key) for key in _ALLOWED))
             raise RefusedPickleError(
-                f"the pickle refers to {module}.{name}, which a weight file does not need: refused, "
+                f"the pickle asks for {module}.{name}, which a weight file does not need: refused, "
                 f"no code was executed. Supported are arrays, numbers, strings and containers (globals {allowed})"
             )
         return stand_in()

@@ -66,7 +66,7 @@ def plot_history(
     """
     epochs = history.get("epoch", ())
     if not len(epochs):
-        raise ValueError("history contains no epoch: train for at least one epoch before plotting")
+        raise ValueError("history holds no epoch: train for at least one epoch before plotting")
     figure = _new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     drawn_errors = 0

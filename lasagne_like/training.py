@@ -299,7 +299,7 @@ class Trainer:
         X, wanted = np.asarray(X), self.input_layer.shape
         fits = X.ndim == len(wanted) and all(w is None or w == n for w, n in zip(wanted[1:], X.shape[1:]))
         if not fits:
-            raise ValueError(f"X has shape {X.shape}, but the network expects {wanted}: reshape the array")
+            raise ValueError(f"X has shape {X.shape}, but the network's input is {wanted}: reshape the array")
         return X
 
     def _checked(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -307,13 +307,13 @@ class Trainer:
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} items and y has {len(y)}: expected equal numbers of inputs and targets")
         if not len(X):
-            raise ValueError("X is empty: there are no items to train on or to evaluate")
+            raise ValueError("X holds no items: there is nothing to train on or to evaluate")
         if y.dtype.kind in "iu":
             classes = self.output_layer.output_shape[-1]
             if self.loss is categorical_crossentropy and classes is not None and not 0 <= y.min() <= y.max() < classes:
                 raise ValueError(
-                    f"y contains class labels from {y.min()} to {y.max()}, but the network has {classes} outputs, for "
-                    f"labels 0 to {classes - 1}: renumber the classes or add units to the last layer"
+                    f"y holds the classes {y.min()} to {y.max()}, but the network has {classes} outputs, for classes "
+                    f"0 to {classes - 1}: renumber the classes or add units to the last layer"
                 )
             y = y.astype(self.target_var.dtype)
         return X, y
@@ -364,8 +364,8 @@ def _only_input(output_layer: Layer) -> InputLayer:
         raise ValueError(f"the network has {len(inputs)} input layers ({names}): a Trainer supports exactly one")
     if inputs[0].shape[0] is not None:
         raise ValueError(
-            f"the input layer has shape {inputs[0].shape}, with a fixed batch size: use None for the batch size, "
-            "because the last batch may be smaller"
+            f"the input layer has shape {inputs[0].shape}, with a fixed batch size: give None as the first "
+            "entry, because the last batch may be smaller"
         )
     return inputs[0]
 

@@ -176,20 +176,20 @@ def _matching(item: object, network: Network | None) -> list[Layer]:
             f"expected layers, names, or a function from layer to bool, got {type(item).__name__}: {item!r}"
         )
     if network is None:
-        raise ValueError(f"{item!r} requires a network: pass network=... (an output layer or a dict)")
+        raise ValueError(f"{item!r} needs the network to look in: pass network=... (an output layer or a dict)")
     named = _names(network)
     if callable(item):
         matches = [layer for layer in named if item(layer)]
         if not matches:
-            raise ValueError(f"the function {item!r} selects none of the network's {len(named)} layers")
+            raise ValueError(f"the function {item!r} chose none of the network's {len(named)} layers")
         return matches
     matches = [layer for layer, name in named.items() if name is not None and fnmatchcase(name, item)]
     if not matches:
         names = [name for name in named.values() if name is not None]
         near = difflib.get_close_matches(item, names, n=5, cutoff=0.4)
         listed = f"names: {', '.join(names)}" if names else "no layer has a name"
-        hint = f"similar names: {', '.join(near)}" if near else listed
-        raise ValueError(f"no layer name matches {item!r}; {hint}")
+        hint = f"near names: {', '.join(near)}" if near else listed
+        raise ValueError(f"no layer's name matches {item!r}; {hint}")
     return matches
 
 
@@ -242,14 +242,14 @@ def replace_head(
     top = list(built.values())[-1] if isinstance(built, Mapping) else built
     layers = all_layers(top)
     if trunk not in layers:
-        raise ValueError(f"the result of build is not connected to {cut!r}: build on the layer passed to it")
+        raise ValueError(f"the result of build does not rest on {cut!r}: build on the layer passed to it")
     kept, old_names = set(all_layers(trunk)), _names(network)
     result: OrderedDict[str, Layer] = OrderedDict()
     for position, layer in enumerate(layers):
         name = old_names.get(layer) if layer in kept else head_names.get(layer, layer.name)
         name = name or f"{position}_{type(layer).__name__}"
         if name in result:
-            raise ValueError(f"two layers have the name {name!r}: give the new layer another name")
+            raise ValueError(f"two layers would be called {name!r}: give the new layer another name")
         result[name] = layer
     return result
 

@@ -35,7 +35,7 @@ def chosen_axes(axes: Any, ndim: int, auto: Iterable[int]) -> tuple[int, ...]:
         return tuple(auto) if axes == "auto" else tuple(range(ndim))
     chosen = (axes,) if isinstance(axes, int_types) else tuple(axes)
     if any(not -ndim <= axis < ndim for axis in chosen):
-        raise ValueError(f"axes {chosen!r} are out of range for an input of {ndim} dimensions")
+        raise ValueError(f"axes {chosen!r} do not exist in an input of {ndim} dimensions")
     return tuple(axis % ndim for axis in chosen)
 
 

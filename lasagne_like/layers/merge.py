@@ -110,49 +110,24 @@ def _cut(mode: str, size: Any, least: Any) -> slice:
     return slice(start, start + least)
 
 
-def _same_ndim(inputs: Sequence) -> int:
+def _agreed(inputs: Sequence, free_axis: int | None = None) -> list:
+    """Declare sizes that are known for any input for all inputs, except along one axis."""
     ndims = [x.ndim for x in inputs]
     if len(set(ndims)) > 1:
         raise ValueError(f"Mismatch: the inputs have different numbers of dimensions {ndims!r}")
-    return ndims[0]
-
-
-def _mismatch(inputs: Sequence, exception: str) -> ValueError:
-    listed = ", ".join(str(x.static_shape) for x in inputs)
-    return ValueError(f"Mismatch: input shapes must be the same{exception}, got {listed}")
-
-
-def _declared(inputs: Sequence, shapes: Sequence[Sequence[int | None]]) -> list:
-    """Declare the given sizes of each input."""
-    pairs = [(x, tuple(shape)) for x, shape in zip(inputs, shapes)]
-    return [x if shape == x.static_shape else T.specify_shape(x, shape) for x, shape in pairs]
-
-
-def _agreed(inputs: Sequence, free_axis: int) -> list:
-    """Declare sizes that are known for any input for all inputs, except along one axis."""
     shapes = [list(x.static_shape) for x in inputs]
-    for axis in range(_same_ndim(inputs)):
+    for axis in range(ndims[0]):
         known = {shape[axis] for shape in shapes} - {None}
         if axis == free_axis or not known:
             continue
         if len(known) > 1:
-            raise _mismatch(inputs, " except in the concatenation axis")
+            listed = ", ".join(str(tuple(x.static_shape)) for x in inputs)
+            allowed = "" if free_axis is None else " except in the concatenation axis"
+            raise ValueError(f"Mismatch: input shapes must be the same{allowed}, got {listed}")
         for shape in shapes:
             shape[axis] = min(known)
-    return _declared(inputs, shapes)
-
-
-def _aligned(inputs: Sequence) -> list:
-    """Declare sizes that are known for any input for all inputs; inputs of size 1 along an axis broadcast."""
-    shapes = [list(x.static_shape) for x in inputs]
-    for axis in range(_same_ndim(inputs)):
-        long = {shape[axis] for shape in shapes} - {None, 1}
-        if len(long) > 1:
-            raise _mismatch(inputs, " or 1")
-        for shape in shapes:
-            if shape[axis] is None and long:
-                shape[axis] = min(long)
-    return _declared(inputs, shapes)
+    pairs = [(x, tuple(shape)) for x, shape in zip(inputs, shapes)]
+    return [x if shape == x.static_shape else T.specify_shape(x, shape) for x, shape in pairs]
 
 
 class ConcatLayer(MergeLayer):
@@ -204,8 +179,7 @@ class ElemwiseMergeLayer(MergeLayer):
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
-        are 1, which broadcast, and those that are unknown.
+        The layers feeding into this layer, or the expected input shapes, which must be equal where sizes are known.
     merge_function : callable
         A function of two expressions, such as ``symc.tensor.mul``; it is applied from left to right.
     cropping : sequence of (None or str), or None
@@ -225,7 +199,7 @@ class ElemwiseMergeLayer(MergeLayer):
         self.cropping = cropping
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
-        return reduce(self.merge_function, _aligned(autocrop(inputs, self.cropping)))
+        return reduce(self.merge_function, _agreed(autocrop(inputs, self.cropping)))
 
 
 class ElemwiseSumLayer(ElemwiseMergeLayer):
@@ -234,8 +208,7 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes. Sizes must be equal, except for those that
-        are 1, which broadcast, and those that are unknown.
+        The layers feeding into this layer, or the expected input shapes, which must be equal where sizes are known.
     coeffs : number, expression or list of these
         The coefficients of the inputs: a single one, or one per input.
     cropping : sequence of (None or str), or None

@@ -50,7 +50,7 @@ class FlattenLayer(Layer):
         super().__init__(incoming, **kwargs)
         self.outdim = outdim
         if outdim < 1:
-            raise ValueError(f"outdim must be positive, got {outdim}")
+            raise ValueError(f"Dim must be >0, was {outdim}")
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return input.flatten(self.outdim)
@@ -169,7 +169,7 @@ class DimshuffleLayer(Layer):
         dropped = [size for axis, size in enumerate(self.input_shape) if axis not in axes]
         if any(size != 1 for size in dropped):
             raise ValueError(
-                f"pattern {pattern!r} omits an axis whose size is not known to be 1; "
+                f"pattern {pattern!r} leaves out an axis whose size is not known to be 1; "
                 f"the input shape is {self.input_shape!r}"
             )
         self.pattern = pattern

@@ -457,7 +457,7 @@ def show_shape(shape: Iterable[Dim]) -> str:
 
 
 def packed(value: Any) -> Any:
-    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy does not support protocols 0 and 1."""
+    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy has no protocols 0 and 1."""
     if isinstance(value, sympy.Basic):
         return _Packed(_dumped(value))
     return type(value)(map(packed, value)) if type(value) in (tuple, list) else value

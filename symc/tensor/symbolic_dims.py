@@ -51,7 +51,7 @@ def as_dim(x: Any) -> dims.Dim:
 
 
 def known_value(v: Variable) -> np.ndarray | None:
-    """Return the value of a constant, or of an expression of known shapes such as ``x.shape``; None if it is unknown."""
+    """Return the value of a constant, or of an expression of known shapes such as ``x.shape``; else None."""
     if isinstance(v, Constant):
         return v.data
     if v.owner is None or v.owner.op.name not in _FOLLOWING or any(type(d) is not int for d in v.type.shape):

@@ -13,7 +13,6 @@ from lasagne_like.layers import (
     BatchNormLayer,
     Conv2DLayer,
     DenseLayer,
-    ElemwiseMergeLayer,
     ElemwiseSumLayer,
     InputLayer,
     Layer,
@@ -315,18 +314,3 @@ def test_inputs_are_lists():
     get_output(layer)
     get_output_shape(layer, {a: (2, 3), b: (2, 3)})
     assert len(seen) >= 2 and all(isinstance(each, list) for each in seen)
-
-
-def test_sizes_of_one_broadcast_when_merged(rng):
-    long, short = rng.randn(2, 3, 5).astype("float32"), rng.randn(2, 1, 5).astype("float32")
-    a, b = InputLayer((None, 3, 5)), InputLayer((None, 1, 5))
-    for layer, wanted in (
-        (ElemwiseSumLayer([a, b]), long + short),
-        (ElemwiseSumLayer([b, a], coeffs=[2, -1]), 2 * short - long),
-        (ElemwiseMergeLayer([b, a], T.mul), long * short),
-    ):
-        assert layer.output_shape == (None, 3, 5)
-        got = symc.function([a.input_var, b.input_var], get_output(layer), device="interp")(long, short)
-        np.testing.assert_allclose(got, wanted, rtol=1e-6)
-    with pytest.raises(ValueError, match="Mismatch"):
-        ElemwiseSumLayer([a, InputLayer((None, 2, 5))]).output_shape  # noqa: B018
