@@ -7,7 +7,6 @@ symbolic results are memoised, so that shapes cost little even in large graphs.
 from __future__ import annotations
 
 import builtins
-import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cmp_to_key, lru_cache, reduce
@@ -18,7 +17,7 @@ import sympy
 
 __all__ = [
     "Dim", "Shape", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul",
-    "new_symbol", "packed", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of", "unpacked",
+    "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any
@@ -454,34 +453,3 @@ def show_shape(shape: Iterable[Dim]) -> str:
     """A shape as an error message writes it."""
     parts = [show(d) for d in shape]
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-
-
-def packed(value: Any) -> Any:
-    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy has no protocols 0 and 1."""
-    if isinstance(value, sympy.Basic):
-        return _Packed(_dumped(value))
-    return type(value)(map(packed, value)) if type(value) in (tuple, list) else value
-
-
-def unpacked(value: Any) -> Any:
-    """Invert :func:`packed`. Equal symbols are equal afterwards."""
-    if isinstance(value, _Packed):
-        return _loaded(value.data)
-    return type(value)(map(unpacked, value)) if type(value) in (tuple, list) else value
-
-
-class _Packed:
-    """A symbolic dim, pickled by sympy."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-@lru_cache(maxsize=4096)
-def _dumped(dim: Any) -> bytes:
-    return pickle.dumps(dim, 2)
-
-
-@lru_cache(maxsize=4096)
-def _loaded(data: bytes) -> Any:
-    return pickle.loads(data)

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, dims, toposort
+from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
 from symc.graph.op import RECORDS, Op, Record
+from symc.graph.packing import packed, unpacked
 from symc.graph.types import TensorType
 from symc.runtime.function import Function
 from symc.runtime.storage import Storage
@@ -121,12 +122,12 @@ def _notes(v: Variable) -> dict[str, Any]:
 
 def _symbol(v: Variable) -> Any:
     """Return the packed symbol of an integer scalar that is used as a dim, or None."""
-    return dims.packed(v.__dict__.get("_dim"))
+    return packed(v.__dict__.get("_dim"))
 
 
 def _set_symbol(v: Variable, symbol: Any) -> None:
     if symbol is not None:
-        v.__dict__["_dim"] = dims.unpacked(symbol)
+        v.__dict__["_dim"] = unpacked(symbol)
 
 
 def _freeze(outputs: Sequence[Variable]) -> Frozen:
@@ -169,11 +170,11 @@ def _reduce_apply(node: Apply) -> tuple[Any, ...]:
 
 
 def _type(dtype: str, shape: Any) -> TensorType:
-    return TensorType(dtype, dims.unpacked(shape))
+    return TensorType(dtype, unpacked(shape))
 
 
 def _reduce_type(type: TensorType) -> tuple[Any, ...]:
-    return _type, (type.dtype, dims.packed(type.shape))
+    return _type, (type.dtype, packed(type.shape))
 
 
 def _input(type: TensorType, name: str | None, location: Any, symbol: Any) -> Variable:
@@ -223,11 +224,11 @@ def _record(name: str) -> Record:
 
 
 def _op(record: Record, attrs: dict[str, Any]) -> Op:
-    return Op(record, **{name: dims.unpacked(value) for name, value in attrs.items()})
+    return Op(record, **{name: unpacked(value) for name, value in attrs.items()})
 
 
 def _reduce_op(op: Op) -> tuple[Any, ...]:
-    return _op, (op.record, {name: dims.packed(value) for name, value in op.attrs.items()})
+    return _op, (op.record, {name: packed(value) for name, value in op.attrs.items()})
 
 
 def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVariable]) -> Function:
