@@ -67,7 +67,7 @@ def _fitting_given(old: Variable, new: Variable) -> Variable:
             text = f"function: givens replace {old!r}, of dtype {old.dtype}, by an expression of dtype {new.dtype}"
             raise DTypeError(located(text, [old, new], f"cast it: symc.tensor.cast(value, {old.dtype!r})"))
         new = cast(new, old.dtype)
-    return specify_shape(new, old.static_shape, f"function: givens: the replacement of {old!r}")
+    return specify_shape(new, old.static_shape, f"givens: the replacement of {old!r}")
 
 
 def replace(

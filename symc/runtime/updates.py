@@ -115,7 +115,7 @@ def fitting_update(target: Variable, present: Sequence[int], value: Any, what: s
             text = f"function: {what} always has length 1 on axis {axis}, where the variable has {present[axis]}"
             repair = f"repeat it with symc.tensor.fill({target!r}, value), or drop keepdims"
             raise TypeMismatchError(located(text, [target, value], repair))
-    return specify_shape(value, target.static_shape, f"function: {what}")
+    return specify_shape(value, target.static_shape, what)
 
 
 def with_default_updates(

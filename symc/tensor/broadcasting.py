@@ -16,7 +16,6 @@ from symc.graph.op import Arg, Axes, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.axes import pad_left
 from symc.tensor.basic import as_tensor
-from symc.tensor.symbolic_dims import typed_by
 
 __all__ = ["broadcast_like", "broadcast_together", "expand"]
 
@@ -83,10 +82,10 @@ def broadcast_like(x: Any, template: Any) -> Variable:
     """``x`` repeated to the shape of ``template``, whose values are not read. It depends on both in any case."""
     x, template = as_tensor(x), as_tensor(template)
     if x.ndim == 0:
-        return _repeated(x, dict.fromkeys(range(template.ndim), template)) if template.ndim else typed_by(x, template)
+        return _broadcast_from(x, dict.fromkeys(range(template.ndim), template), [template])
     x = pad_left(x, template.ndim)
     grown = [k for k in range(x.ndim) if x.type.broadcastable[k] and not template.type.broadcastable[k]]
-    return _repeated(x, dict.fromkeys(grown, template)) if grown else typed_by(x, template)
+    return _broadcast_from(x, dict.fromkeys(grown, template), [template])
 
 
 def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
@@ -96,21 +95,24 @@ def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
     # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
     if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
         return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
-    return _repeated(x, source)
+    return _broadcast_from(x, source, [])
 
 
-def _repeated(x: Variable, source: dict[int, Variable]) -> Variable:
-    """As :func:`_broadcast_to`, by an application that has the variables in ``source`` among its inputs."""
-    others: list[Variable] = []
+def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Variable]) -> Variable:
+    """As ``_broadcast_to``, with the variables that give the shape as inputs even where their dims are known.
+
+    So ``zeros_like(x)`` depends on ``x``: a function may have it as its only output.
+    """
+    ndim = x.ndim or len(source)
     who = []
-    for k in range(x.ndim or len(source)):
+    for k in range(ndim):
         if k in source:
             if source[k] not in others:
                 others.append(source[k])
             who.append(others.index(source[k]))
         else:
             who.append(-1)
-    return Op(_broadcast, who=tuple(who), axes=tuple(range(len(who))))(x, *others)
+    return Op(_broadcast, who=tuple(who), axes=tuple(range(ndim)))(x, *others)
 
 
 def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variable]:

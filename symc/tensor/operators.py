@@ -8,12 +8,22 @@ from typing import Any
 import numpy as np
 
 from symc.errors import located
-from symc.graph import Variable
+from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_integer
 from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
 from symc.tensor import elementwise as ew
 from symc.tensor.numpy_functions import apply_ufunc
 
 __all__ = ["METHODS", "attach"]
+
+
+def _item(self: Variable, item: Any) -> Variable:
+    """``self[item]``, dependent on bounds of slices that follow from known shapes, which become numbers."""
+    entries = item if isinstance(item, tuple) else (item,)
+    bounds = [b for e in entries if isinstance(e, slice) for b in (e.start, e.stop, e.step) if isinstance(b, Variable)]
+    scalars = [b for b in bounds if not isinstance(b, Constant) and b.ndim == 0 and is_integer(b.dtype)]
+    read = [b for b in scalars if type(symbolic_dims.as_dim(b)) is int]
+    return indexing.subtensor(symbolic_dims.typed_by(self, *read) if read else self, item)
 
 
 def _truth(self: Variable) -> bool:
@@ -152,7 +162,7 @@ METHODS: dict[str, Any] = {
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
     "shape": property(symbolic_dims.shape), "size": property(shaping.size), "T": property(shaping.transpose),
-    "__getitem__": indexing.subtensor, "take": indexing.take, "repeat": joining.repeat,
+    "__getitem__": _item, "take": indexing.take, "repeat": joining.repeat,
     "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "swapaxes": shaping.swapaxes,
     "flatten": shaping.flatten, "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze,
     # reductions and products
