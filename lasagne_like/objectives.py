@@ -149,7 +149,7 @@ def aggregate(loss: Any, weights: Any = None, mode: str = "mean") -> Any:
         return loss.sum()
     if mode == "normalized_sum":
         if weights is None:
-            raise ValueError("mode='normalized_sum' requires weights")
+            raise ValueError("require weights for mode='normalized_sum'")
         return loss.sum() / as_theano_expression(weights).sum()
     raise ValueError(f"mode must be 'mean', 'sum' or 'normalized_sum', got {mode!r}")
 

@@ -105,7 +105,7 @@ class BaseConvLayer(Layer):
             spatial = self.output_shape[2:] if untie_biases else ()
             if None in spatial:
                 raise ValueError(
-                    f"{type(self).__name__} with untie_biases=True requires known spatial sizes, but the output shape "
+                    f"{type(self).__name__} with untie_biases=True needs known spatial sizes, but the output shape "
                     f"is {self.output_shape!r}; use fixed sizes in the InputLayer or untie_biases=False"
                 )
             self.b = self.add_param(b, (num_filters, *spatial), name="b", regularizable=False)

@@ -154,7 +154,7 @@ def small_vgg(
     smallest = 2 ** len(channels)
     if min(input_shape[1:]) < smallest:
         raise ValueError(
-            f"input_shape={input_shape}: {len(channels)} blocks halve the image {len(channels)} times, which requires "
+            f"input_shape={input_shape}: {len(channels)} blocks halve the picture {len(channels)} times, which requires "
             f"at least {smallest} rows and columns; give fewer entries in channels={tuple(channels)}"
         )
     net = _Stack((None, *input_shape), input_var)
@@ -206,7 +206,7 @@ def preprocess(
     if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
         raise ValueError(f"image has shape {image.shape}: expected (rows, columns, 3) or (rows, columns)")
     if size > shorter_side:
-        raise ValueError(f"size={size} is larger than shorter_side={shorter_side}: the crop does not fit")
+        raise ValueError(f"size={size} is larger than shorter_side={shorter_side}: nothing to crop from")
     rows, columns = image.shape[:2]
     scale = shorter_side / min(rows, columns)
     scaled = _resize(image[:, :, :3].astype(np.float32), round(rows * scale), round(columns * scale))
