@@ -1,12 +1,12 @@
 """Train a network on handwritten digits.
 
-    python examples/mnist.py                                    LeNet on the 7,000 digits that ship here
+    python examples/mnist.py                                    LeNet on the sample of 7,000 digits
     python examples/mnist.py --data DIR                         LeNet on the full MNIST (four IDX files in DIR)
-    python examples/mnist.py --data DIR --download              the same, fetching the files to DIR first if needed
-    python examples/mnist.py --model fc64 --data DIR            a perceptron of 64 hidden units
+    python examples/mnist.py --data DIR --download              the same, after downloading the files to DIR
+    python examples/mnist.py --model fc64 --data DIR            a perceptron with 64 hidden units
 
-Ends with the error on the test digits, and leaves in the output folder the trained model (MODEL.safetensors), its
-learning curve (MODEL.png) and, for a first look inside, its first layer's filters (MODEL-filters.png).
+Prints the test error and writes to the output folder the trained model (MODEL.safetensors), its learning curve
+(MODEL.png) and the filters of its first layer (MODEL-filters.png).
 """
 
 import argparse
@@ -36,7 +36,7 @@ from lasagne_like.training import Trainer, cosine
 
 
 def build_fc64() -> Layer:
-    """784-64-10."""
+    """Build a perceptron with 784-64-10 units."""
     net = DropoutLayer(InputLayer((None, 1, 28, 28), name="input"), p=0.1)
     net = DenseLayer(net, 64, name="hidden")
     net = DropoutLayer(net, p=0.1)
@@ -44,7 +44,7 @@ def build_fc64() -> Layer:
 
 
 def build_fc256x2() -> Layer:
-    """784-256-256-10."""
+    """Build a perceptron with 784-256-256-10 units."""
     net = DropoutLayer(InputLayer((None, 1, 28, 28), name="input"), p=0.2)
     for number in (1, 2):
         net = DropoutLayer(DenseLayer(net, 256, name=f"hidden{number}"), p=0.3)
@@ -52,7 +52,7 @@ def build_fc256x2() -> Layer:
 
 
 def build_lenet() -> Layer:
-    """20C5-MP2-50C5-MP2-FC256-FC10, after LeCun et al. (1998), with rectifiers and dropout."""
+    """Build 20C5-MP2-50C5-MP2-FC256-FC10, after LeCun et al. (1998), with rectifiers and dropout."""
     net: Layer = InputLayer((None, 1, 28, 28), name="input")
     for number, filters in ((1, 20), (2, 50)):
         net = MaxPool2DLayer(Conv2DLayer(net, filters, 5, name=f"conv{number}"), 2, name=f"pool{number}")
@@ -62,7 +62,7 @@ def build_lenet() -> Layer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to build a network, and what trains it well on the full MNIST."""
+    """A network and the hyperparameters for training it on the full MNIST."""
 
     build: Callable[[], Layer]
     epochs: int
@@ -80,41 +80,41 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--model", choices=RECIPES, default="lenet", help="network to train (default: %(default)s)")
-    add("--data", metavar="DIR", type=Path, help="folder of MNIST's four IDX files (default: the shipped sample)")
-    add("--download", action="store_true", help="fetch MNIST (11.6 MB) into --data DIR, by default ./mnist")
-    add("--epochs", type=int, help="passes over the training digits (default: the model's own)")
-    add("--batch", type=int, default=128, help="digits in a mini-batch (default: %(default)s)")
-    add("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
-    add("--limit", type=int, help="use only so many training digits, for a quick look")
+    add("--data", metavar="DIR", type=Path, help="folder with the four IDX files of MNIST (default: the sample)")
+    add("--download", action="store_true", help="download MNIST (11.6 MB) to --data DIR, by default ./mnist")
+    add("--epochs", type=int, help="passes over the training digits (default: depends on the model)")
+    add("--batch", type=int, default=128, help="digits per mini-batch (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    add("--limit", type=int, help="maximum number of training digits, for a quick test")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="output folder (default: %(default)s)")
-    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
+    add("--device", default=symc.config.device, help="device to run on, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def load(data: Path | None, download: bool) -> Digits:
-    """Return the digits of a folder, fetched first if the user wants that, or the shipped sample."""
+    """Load the digits from a folder, after downloading them if requested, or load the sample."""
     if download or (data is not None and not data.exists()):
         data = offer_download(data or Path("mnist"), agreed=download) or data
     if data is None:
-        print("training on the shipped sample; --data DIR takes the full MNIST, --download fetches it")
+        print("training on the sample; --data DIR takes the full MNIST, --download fetches it")
     return load_mnist(data)
 
 
 def draw(out: Path, model: str, trainer: Trainer, title: str) -> None:
-    """Draw the learning curve and the first layer, where matplotlib is installed."""
+    """Plot the learning curve and the filters of the first layer, if matplotlib is installed."""
     try:
         from lasagne_like.plot import plot_filters, plot_history
 
         plot_history(trainer.history, out / f"{model}.png", title=title)
     except ImportError as error:
-        print(f"no curve drawn: {error}")
+        print(f"no plots: {error}")
         return
     first = next(layer for layer in lasagne_like.layers.get_all_layers(trainer.output_layer) if layer.params)
     plot_filters(first.W.get_value(), out / f"{model}-filters.png")
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Train, test, save and draw; return what came out."""
+    """Train, test, save and plot; return the results."""
     options = parse(argv)
     symc.config.device = options.device
     recipe = RECIPES[options.model]

@@ -1,12 +1,12 @@
-"""Re-use what a network learnt from some digits to learn others from very few labels.
+"""Transfer learning: classify new digits from few labels with features learned from other digits.
 
-    python examples/transfer.py                     on the 7,000 digits that ship here
+    python examples/transfer.py                     on the sample of 7,000 digits
     python examples/transfer.py --data DIR          on the full MNIST (four IDX files in DIR)
 
-A small VGG-style network learns the digits 0 to 4. Then the digits 5 to 9 are learnt from 10, 50 and 250 labelled
-ones, three ways: from scratch; with the convolutions of the first network frozen under a new head; and with all of it
-fine-tuned after that. Each is repeated on several random draws of the labelled digits. Prints a table of the errors on
-all test digits 5 to 9, and leaves it as a curve in the output folder (transfer.png).
+A small VGG-style network is trained on the digits 0 to 4. The digits 5 to 9 are then learned from 10, 50 and 250
+labelled examples with three methods: from scratch; with a new head on the frozen convolutions of the first network; and
+with all layers fine-tuned afterwards. Each is repeated for several random draws of labelled digits. Prints a table of
+the test errors on the digits 5 to 9, and plots it in the output folder (transfer.png).
 """
 
 import argparse
@@ -28,7 +28,7 @@ from lasagne_like.nonlinearities import rectify, softmax
 from lasagne_like.training import Trainer, cosine
 from lasagne_like.transfer import copy_weights, freeze, replace_head, unfreeze
 
-CUT = "pool2"  # the convolutions are kept; the dense layers above belong to the old digits
+CUT = "pool2"  # keep the convolutions; the dense layers above are specific to the source digits
 METHODS = ("from scratch", "frozen", "fine-tuned")
 BATCH = 25
 STEPS = 300
@@ -38,20 +38,20 @@ RATE = 2e-3
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--data", metavar="DIR", type=Path, help="folder of MNIST's four IDX files (default: the shipped sample)")
-    add("--counts", type=int, nargs="+", default=[10, 50, 250], help="labelled digits, in all (default: 10 50 250)")
-    add("--draws", type=int, default=5, help="random draws of labelled digits for each count (default: %(default)s)")
+    add("--data", metavar="DIR", type=Path, help="folder with the four IDX files of MNIST (default: the sample)")
+    add("--counts", type=int, nargs="+", default=[10, 50, 250], help="numbers of labelled digits (default: 10 50 250)")
+    add("--draws", type=int, default=5, help="random draws of labelled digits per count (default: %(default)s)")
     add("--epochs", type=int, default=8, help="passes over the digits 0 to 4 (default: %(default)s)")
     add("--steps", type=int, default=STEPS, help="training steps on labelled digits (default: %(default)s)")
-    add("--limit", type=int, help="use only so many training digits, for a quick look")
-    add("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    add("--limit", type=int, help="maximum number of training digits, for a quick test")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     add("--out", metavar="DIR", type=Path, default=Path("runs"), help="output folder (default: %(default)s)")
-    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
+    add("--device", default=symc.config.device, help="device to run on, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def learn_source(digits: Digits, epochs: int, seed: int) -> tuple[OrderedDict[str, Layer], float]:
-    """Train the first network on the digits 0 to 4; return it and its test error."""
+    """Train the source network on the digits 0 to 4; return it with its test error."""
     network = small_vgg(num_classes=5)
     trainer = Trainer(network, learning_rate=cosine(RATE, epochs), batch_size=64, seed=seed)
     trainer.fit(digits.X_train, digits.y_train, epochs, validation=(digits.X_valid, digits.y_valid))
@@ -59,25 +59,25 @@ def learn_source(digits: Digits, epochs: int, seed: int) -> tuple[OrderedDict[st
 
 
 def new_head(trunk: Layer) -> Layer:
-    """Put the dense part of a small VGG, with its own random weights, on a trunk."""
+    """Build the dense layers of a small VGG, with random weights, on top of a trunk."""
     net: Layer = DenseLayer(trunk, 64, W=HeNormal("relu"), b=None, nonlinearity=None, name="fc")
     net = NonlinearityLayer(BatchNormLayer(net, name="fc_bn"), rectify, name="fc_relu")
     net = DropoutLayer(net, p=0.5, name="fc_dropout")
     return DenseLayer(net, 5, nonlinearity=softmax, name="out")
 
 
-class Contest:
-    """The three ways to learn new digits, each compiled once and run on many draws."""
+class Comparison:
+    """The three methods for learning new digits, each compiled once and run on many draws."""
 
     def __init__(self, source: OrderedDict[str, Layer], steps: int) -> None:
         self.source, self.steps = source, steps
         self.scratch = small_vgg(num_classes=5)
-        # A copy, because fine-tuning changes the trunk and every draw starts from the source's.
+        # A separate network: fine-tuning changes the trunk, but each draw starts from the source weights.
         self.transferred = replace_head(small_vgg(num_classes=5), CUT, new_head)
         self.trainers: dict[str, Trainer] = {}
 
     def run(self, X: np.ndarray, y: np.ndarray, test: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, float]:
-        """Learn the given digits; return the test error of every method."""
+        """Train on the given digits; return the test error of each method."""
         errors = {}
         fresh = small_vgg(num_classes=5)
         copy_weights(fresh, self.scratch)
@@ -112,7 +112,7 @@ class Contest:
 
 
 def draw_labelled(digits: Digits, count: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Draw as many digits of each class, ``count`` in all."""
+    """Draw ``count`` digits, with equal numbers per class."""
     chosen = [rng.choice(np.flatnonzero(digits.y_train == k), count // 5, replace=False) for k in range(5)]
     chosen = rng.permutation(np.concatenate(chosen))
     return digits.X_train[chosen], digits.y_train[chosen]
@@ -126,7 +126,7 @@ def print_table(counts: list[int], errors: dict[str, np.ndarray]) -> None:
 
 
 def draw_curve(path: Path, counts: list[int], errors: dict[str, np.ndarray]) -> None:
-    """Draw error against labels, where matplotlib is installed."""
+    """Plot the error as a function of the number of labels, if matplotlib is installed."""
     try:
         from lasagne_like.plot import plot_errors
 
@@ -134,32 +134,32 @@ def draw_curve(path: Path, counts: list[int], errors: dict[str, np.ndarray]) -> 
         spread = {method: values.std(axis=1) for method, values in errors.items()}
         plot_errors(counts, means, path, spread=spread, xlabel="labelled digits 5 to 9", title="transfer from 0 to 4")
     except ImportError as error:
-        print(f"no curve drawn: {error}")
+        print(f"no plot: {error}")
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Learn, transfer, print and draw; return the errors, each of shape (counts, draws)."""
+    """Train, transfer, print and plot; return the errors, of shape ``(counts, draws)`` per method."""
     options = parse(argv)
     symc.config.device = options.device
     if any(count % 5 or count < 5 for count in options.counts):
-        raise SystemExit(f"--counts {options.counts}: expected multiples of 5, for as many digits of each class")
+        raise SystemExit(f"--counts {options.counts}: expected multiples of 5, for equal numbers of digits per class")
     began = time.perf_counter()
     lasagne_like.random.set_rng(np.random.RandomState(options.seed))
     digits = load_mnist(options.data).limit(options.limit)
     low, high = digits.only((0, 1, 2, 3, 4)), digits.only((5, 6, 7, 8, 9))
-    print(f"learning 0 to 4 from {len(low.X_train):,} digits")
+    print(f"training on {len(low.X_train):,} digits 0 to 4")
     source, source_error = learn_source(low, options.epochs, options.seed)
     print(f"test error on 0 to 4: {100 * source_error:.2f} %")
 
-    contest = Contest(source, options.steps)
+    comparison = Comparison(source, options.steps)
     rng = np.random.RandomState(options.seed)
     errors = {method: np.zeros((len(options.counts), options.draws)) for method in METHODS}
     for row, count in enumerate(options.counts):
         for draw in range(options.draws):
             X, y = draw_labelled(high, count, rng)
-            for method, error in contest.run(X, y, (high.X_test, high.y_test), seed=draw).items():
+            for method, error in comparison.run(X, y, (high.X_test, high.y_test), seed=draw).items():
                 errors[method][row, draw] = error
-        print(f"learnt 5 to 9 from {count} digits, {options.draws} times")
+        print(f"trained on {count} digits 5 to 9, {options.draws} times")
     print_table(options.counts, errors)
 
     options.out.mkdir(parents=True, exist_ok=True)

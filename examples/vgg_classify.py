@@ -1,12 +1,12 @@
-"""Classify a photograph with VGG-19 (or VGG-16), trained on ImageNet's 1,000 classes.
+"""Classify a photograph with VGG-19 or VGG-16, trained on the 1,000 classes of ImageNet.
 
     python examples/vgg_classify.py photo.jpg --weights vgg19.pkl
     python examples/vgg_classify.py photo.jpg --weights https://.../vgg19.pkl --sha256 <digest>
-    python examples/vgg_classify.py                       random weights: shapes, parameters and time alone
+    python examples/vgg_classify.py                       random weights, for shapes, parameters and timing
 
-Weights are taken from .safetensors or .npz files saved by lasagne_like.io (parameters conv1_1.W, conv1_1.b, ...), or
-from the vgg16.pkl and vgg19.pkl of the Lasagne recipes, which also name the classes; the pickle is read without running
-anything in it. A URL is fetched into --cache only with the SHA-256 digest that the file must have.
+Weights are read from .safetensors or .npz files saved by lasagne_like.io (parameters conv1_1.W, conv1_1.b, ...), or
+from vgg16.pkl and vgg19.pkl of the Lasagne recipes, which include the class names; the pickle is read without executing
+code from it. A URL is downloaded to --cache and requires the SHA-256 digest of the file.
 """
 
 import argparse
@@ -24,60 +24,60 @@ from lasagne_like.models import preprocess, vgg16, vgg19
 
 MODELS = {"vgg16": vgg16, "vgg19": vgg19}
 
-WHAT_TO_PUT_WHERE = """\
-No weights given: the network is filled with random numbers, so its answer means nothing.
-For a real one, pass --weights with one of
-  - vgg19.pkl (or vgg16.pkl) of the Lasagne recipes' model zoo, which brings the names of the classes,
+NO_WEIGHTS = """\
+No weights given: the network has random weights, and its predictions are meaningless.
+To classify, pass --weights with one of
+  - vgg19.pkl (or vgg16.pkl) of the Lasagne recipes, which includes the class names,
   - a .safetensors or .npz file with the arrays conv1_1.W, conv1_1.b, ..., fc8.W, fc8.b,
   - the URL of either, with --sha256 DIGEST,
-and --labels FILE, a text file with a class name a line, unless the weights bring them."""
+and --labels FILE, a text file with one class name per line, unless the weights include them."""
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("photo", nargs="?", type=Path, help="picture to classify (default: random pixels)")
+    add("photo", nargs="?", type=Path, help="image to classify (default: random pixels)")
     add("--model", choices=MODELS, default="vgg19", help="network (default: %(default)s)")
-    add("--weights", metavar="FILE|URL", help="trained weights (default: random ones)")
-    add("--sha256", metavar="DIGEST", help="digest that a downloaded weight file must have")
-    add("--labels", metavar="FILE", type=Path, help="names of the classes, one a line")
-    add("--top", type=int, default=5, help="how many classes to show (default: %(default)s)")
-    add("--repeat", type=int, default=3, help="timed runs (default: %(default)s)")
+    add("--weights", metavar="FILE|URL", help="trained weights (default: random weights)")
+    add("--sha256", metavar="DIGEST", help="SHA-256 digest of the weight file to download")
+    add("--labels", metavar="FILE", type=Path, help="class names, one per line")
+    add("--top", type=int, default=5, help="number of classes to show (default: %(default)s)")
+    add("--repeat", type=int, default=3, help="number of timed runs (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of the random weights (default: %(default)s)")
-    add("--cache", metavar="DIR", type=Path, default=Path("runs"), help="where downloads go (default: %(default)s)")
-    add("--device", default=symc.config.device, help="where functions run, such as cpu or cuda (default: %(default)s)")
+    add("--cache", metavar="DIR", type=Path, default=Path("runs"), help="folder for downloads (default: %(default)s)")
+    add("--device", default=symc.config.device, help="device to run on, such as cpu or cuda (default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Return a picture as an array (rows, columns, 3) of RGB values 0 to 255."""
+    """Read an image as an array (rows, columns, 3) of RGB values from 0 to 255."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise SystemExit(f"reading {path} needs the package pillow: pip install pillow ({error})") from error
+        raise SystemExit(f"reading {path} requires the package pillow: pip install pillow ({error})") from error
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def fetch(weights: str, digest: str | None, cache: Path) -> Path:
-    """Return the path of a weight file, downloaded first if it is a URL."""
+    """Return the path of a weight file, after downloading it if a URL is given."""
     if "://" not in weights:
         return Path(weights)
     if not digest:
-        raise SystemExit(f"--weights {weights}: a download needs --sha256 DIGEST, the digest the file must have")
+        raise SystemExit(f"--weights {weights}: a download needs --sha256 DIGEST, the digest of the file")
     try:
         import pooch
     except ImportError as error:
-        raise SystemExit("downloading needs the package pooch: pip install pooch") from error
+        raise SystemExit("downloading requires the package pooch: pip install pooch") from error
     name = weights.rsplit("/", 1)[-1]
     return Path(pooch.retrieve(weights, known_hash=f"sha256:{digest}", fname=name, path=cache))
 
 
 def load(options: argparse.Namespace, network: dict) -> list[str]:
-    """Load the weights, if any; return the names of the classes, if any are known."""
+    """Load the weights, if given; return the class names, if known."""
     labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
     if not options.weights:
-        print(WHAT_TO_PUT_WHERE)
+        print(NO_WEIGHTS)
         return labels
     path = fetch(options.weights, options.sha256, options.cache)
     report = load_weights(path, network)
@@ -86,7 +86,7 @@ def load(options: argparse.Namespace, network: dict) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Build, load, classify and time; return the probabilities, the best classes and the seconds."""
+    """Build, load, classify and time; return the probabilities, the best classes and the time in seconds."""
     options = parse(argv)
     symc.config.device = options.device
     lasagne_like.random.set_rng(np.random.RandomState(options.seed))
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         probabilities = classify(image)[0]
         seconds.append(time.perf_counter() - began)
     best = np.argsort(probabilities)[::-1][: options.top]
-    print(f"{options.model}: {count:,} parameters, compiled in {compile_seconds:.1f} s, {min(seconds):.3f} s a picture")
+    print(f"{options.model}: {count:,} parameters, compiled in {compile_seconds:.1f} s, {min(seconds):.3f} s per image")
     for index in best:
         print(f"{100 * probabilities[index]:6.2f} %  {labels[index] if index < len(labels) else f'class {index}'}")
     return {"probabilities": probabilities, "best": best, "seconds": min(seconds), "parameters": count}

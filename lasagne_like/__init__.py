@@ -1,6 +1,6 @@
-"""Neural networks as plain expressions: layers, losses and optimisers with Lasagne's names and meaning.
+"""A neural-network library on top of symc: layers, losses and optimisers with Lasagne's names and semantics.
 
-A network is a chain (or graph) of layers; its output, losses and updates are ordinary symc expressions::
+A network is a chain or graph of layers; its outputs, losses and updates are ordinary symc expressions::
 
     import symc
     import symc.tensor as T

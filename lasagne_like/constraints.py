@@ -1,4 +1,4 @@
-"""Bounds on the norms of weights and gradients; part of the interface of :mod:`lasagne_like.updates`."""
+"""Norm constraints on weights and gradients; exported by :mod:`lasagne_like.updates`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +13,19 @@ __all__ = ["norm_constraint", "total_norm_constraint"]
 def norm_constraint(
     tensor_var: Any, max_norm: Any, norm_axes: Sequence[int] | None = None, epsilon: float = 1e-7
 ) -> Any:
-    """Scale down the incoming weights of every unit whose norm is too large.
+    """Rescale the incoming weights of every unit whose norm exceeds a bound.
 
     Parameters
     ----------
     tensor_var : expression
         Weights, their update or their gradient.
     max_norm : float or scalar expression
-        The largest norm allowed.
+        The upper bound of the norm.
     norm_axes : sequence of int, optional
-        The axes over which a norm is taken. By default axis 0 of a matrix ``(inputs, units)`` and all axes but the
-        first of the weights of a convolution, ``(filters, channels, ...)``.
+        The axes over which each norm is computed. By default axis 0 of a matrix ``(inputs, units)``, and all axes but
+        the first of the weights of a convolution, ``(filters, channels, ...)``.
     epsilon : float
-        Added to the divisor, for units of norm 0.
+        Added to the divisor, to avoid division by zero.
 
     Returns
     -------
@@ -35,11 +35,11 @@ def norm_constraint(
     Raises
     ------
     ValueError
-        If `tensor_var` has another number of axes than 2 to 5 and `norm_axes` is not given.
+        If `tensor_var` does not have 2 to 5 axes and `norm_axes` is not given.
 
     Notes
     -----
-    Applied to the new value of a parameter, it keeps the weights within a ball::
+    Apply it to the updated value of a parameter to keep the weights within a ball::
 
         updates[layer.W] = norm_constraint(updates[layer.W], max_norm=1.0)
     """
@@ -51,18 +51,18 @@ def norm_constraint(
 def total_norm_constraint(
     tensor_vars: Sequence, max_norm: Any, epsilon: float = 1e-7, return_norm: bool = False
 ) -> Any:
-    """Scale down several tensors together if their common norm is too large.
+    """Rescale several tensors jointly if their total norm exceeds a bound.
 
     Parameters
     ----------
     tensor_vars : sequence of expressions
-        Often all gradients of a loss.
+        Typically all gradients of a loss.
     max_norm : float or scalar expression
-        The largest norm allowed for all elements of all tensors together.
+        The upper bound of the norm over all elements of all tensors.
     epsilon : float
-        Added to the divisor, for a norm of 0.
+        Added to the divisor, to avoid division by zero.
     return_norm : bool
-        Whether to return the norm (before scaling) too.
+        Whether to return the norm before rescaling as well.
 
     Returns
     -------

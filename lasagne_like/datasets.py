@@ -1,7 +1,7 @@
-"""Data sets: the MNIST handwritten digits, read from their IDX files or from the small sample in ``examples/data``.
+"""Data sets: the MNIST handwritten digits, from the original IDX files or from the sample in ``examples/data``.
 
-The sample ``mnist_sample.npz`` holds 6,000 training and 1,000 test digits of the real MNIST, 600 and 100 of each
-class, in one compressed file of 1.1 MB. It was drawn so (``images``/``labels`` are the arrays of the IDX files)::
+The sample ``mnist_sample.npz`` holds 6,000 training and 1,000 test digits of MNIST, 600 and 100 per class, in a
+compressed file of 1.1 MB. It was created as follows (``images`` and ``labels`` are the arrays of the IDX files)::
 
     rng = np.random.default_rng(2015)
 
@@ -42,14 +42,14 @@ MNIST_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
 @dataclass(frozen=True)
 class _File:
-    """One file of MNIST: SHA-256 of the gzip file as published, and of the bytes inside it."""
+    """One file of MNIST, with the SHA-256 digests of the published gzip file and of its uncompressed content."""
 
     name: str
     archive: str
     content: str
 
 
-# The content digest is kept beside the archive's because mirrors compress the same bytes anew.
+# The content digest is needed because mirrors recompress the files.
 _MNIST = {
     "train_images": _File(
         "train-images-idx3-ubyte.gz",
@@ -78,14 +78,14 @@ _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 
 @dataclass(frozen=True)
 class Digits:
-    """Labelled digits in three parts.
+    """Labelled digits, split into training, validation and test set.
 
     Attributes
     ----------
     X_train, X_valid, X_test : numpy.ndarray
-        Images, shape ``(n, 1, 28, 28)`` (image, channel, row, column), float32 in ``[0, 1]``, ink is 1.
+        Images of shape ``(n, 1, 28, 28)`` (image, channel, row, column), float32 in ``[0, 1]``; 1 is ink.
     y_train, y_valid, y_test : numpy.ndarray
-        Labels 0 to 9, shape ``(n,)``, int32.
+        Labels from 0 to 9, of shape ``(n,)``, int32.
     """
 
     X_train: np.ndarray
@@ -96,7 +96,7 @@ class Digits:
     y_test: np.ndarray
 
     def limit(self, count: int | None) -> Digits:
-        """Return the first ``count`` training digits and a sixth of that (at least 10) of the other parts."""
+        """Return the first ``count`` training digits, and a sixth as many (at least 10) of the other sets."""
         if count is None:
             return self
         rest = max(10, count // 6)
@@ -110,7 +110,7 @@ class Digits:
         )
 
     def only(self, labels: tuple[int, ...]) -> Digits:
-        """Return the digits of the given classes alone, relabelled 0, 1, 2, ... in the order given."""
+        """Return the digits of the given classes, relabelled 0, 1, 2, ... in the given order."""
         parts: list[np.ndarray] = []
         for images, targets in (
             (self.X_train, self.y_train),
@@ -124,29 +124,29 @@ class Digits:
 
 
 def load_mnist(folder: str | os.PathLike | None = None, *, validation: int | None = None) -> Digits:
-    """Load MNIST from its four IDX files, or the sample of 7,000 digits that ships with the sources.
+    """Load MNIST from its four IDX files, or the sample of 7,000 digits distributed with the sources.
 
     Parameters
     ----------
     folder : path, optional
-        Folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-        ``t10k-labels-idx1-ubyte``, gzipped (``.gz``) or not. Without it the shipped sample is read.
+        The folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+        ``t10k-labels-idx1-ubyte``, gzipped (``.gz``) or not. By default the sample is loaded.
     validation : int, optional
-        How many of the last training digits become the validation set: by default a sixth (10,000 of 60,000,
-        1,000 of the sample's 6,000); 0 keeps them all for training.
+        The number of digits to split off the end of the training set as validation set; by default a sixth (10,000 of
+        60,000, or 1,000 of the 6,000 in the sample). 0 keeps all digits for training.
 
     Returns
     -------
     Digits
-        The three parts, images as float32 ``(n, 1, 28, 28)`` in ``[0, 1]``, labels as int32 ``(n,)``.
+        The three sets; images are float32 ``(n, 1, 28, 28)`` in ``[0, 1]``, labels int32 ``(n,)``.
 
     Raises
     ------
     FileNotFoundError
-        The folder, one of its files, or the sample is not there.
+        If the folder, one of its files, or the sample does not exist.
     ValueError
-        A file is no IDX file, is cut short, or does not hold 28 x 28 images or labels 0 to 9; or ``validation`` asks
-        for more digits than there are.
+        If a file is not an IDX file, is truncated, or does not hold 28 x 28 images or labels from 0 to 9; or if
+        `validation` exceeds the number of digits.
 
     Examples
     --------
@@ -166,31 +166,30 @@ def load_mnist(folder: str | os.PathLike | None = None, *, validation: int | Non
 
 
 def _checked(images: np.ndarray, labels: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return images scaled to [0, 1] with a channel axis, and labels, after checks that both belong together."""
+    """Check that images and labels match; return the images, scaled to [0, 1], with a channel axis, and the labels."""
     if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
         raise ValueError(
             f"the {part} images have shape {images.shape} and dtype {images.dtype}, expected (n, 28, 28) of uint8: "
-            "is it another data set?"
+            "not the MNIST data set?"
         )
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"the {part} part has {len(images)} images but labels of shape {labels.shape}: the two files do not "
-            "belong together"
+            f"the {part} part has {len(images)} images but labels of shape {labels.shape}: the files do not match"
         )
     if labels.size and labels.max() > 9:
-        raise ValueError(f"the {part} labels reach {labels.max()}, expected 0 to 9: is it another data set?")
+        raise ValueError(f"the {part} labels reach {labels.max()}, expected 0 to 9: not the MNIST data set?")
     return (images[:, None] / np.float32(255)).astype(np.float32), labels.astype(np.int32)
 
 
 def find_sample() -> Path:
-    """Return the path of the shipped sample ``examples/data/mnist_sample.npz``.
+    """Return the path of the sample ``examples/data/mnist_sample.npz``.
 
     Raises
     ------
     FileNotFoundError
-        The package was installed without the sources' ``examples`` folder.
+        If the package was installed without the ``examples`` folder of the sources.
     """
-    # Beside the package in a checkout or an editable install; under the current folder otherwise.
+    # Next to the package in a checkout or an editable install; otherwise in the current folder.
     roots = (Path(__file__).resolve().parents[1], Path.cwd())
     tried = [root / "examples" / "data" / "mnist_sample.npz" for root in roots]
     for path in tried:
@@ -198,8 +197,8 @@ def find_sample() -> Path:
             return path
     places = " nor ".join(str(path) for path in tried)
     raise FileNotFoundError(
-        f"the MNIST sample is neither at {places}: run from a checkout of the sources, or name a folder of MNIST's "
-        "IDX files"
+        f"the MNIST sample is neither at {places}: run from a checkout of the sources, or pass a folder with the IDX "
+        "files of MNIST"
     )
 
 
@@ -210,7 +209,7 @@ def _read_sample() -> dict[str, np.ndarray]:
 
 def _read_folder(folder: Path) -> dict[str, np.ndarray]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}: expected a folder with MNIST's four IDX files")
+        raise FileNotFoundError(f"no folder {folder}: expected a folder with the four IDX files of MNIST")
     found = {}
     missing = []
     for part, file in _MNIST.items():
@@ -221,20 +220,20 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         else:
             found[part] = path
     if missing:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)} (gzipped or not) of MNIST's four files")
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)} (gzipped or not) of the four files of MNIST")
     return {part: read_idx(path) for part, path in found.items()}
 
 
 def read_idx(path: str | os.PathLike) -> np.ndarray:
     """Read one IDX file, gzipped or not.
 
-    An IDX file is two zero bytes, a byte for the dtype, a byte for the number of axes, the size of every axis as
-    big-endian 32-bit integers, and the items, row-major and big-endian.
+    An IDX file consists of two zero bytes, a byte for the dtype, a byte for the number of axes, the size of each axis
+    as a big-endian 32-bit integer, and the items in row-major order and big-endian.
 
     Parameters
     ----------
     path : path
-        File to read.
+        The file to read.
 
     Returns
     -------
@@ -244,7 +243,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        The magic number is wrong, the file is shorter or longer than its header says, or its compression is damaged.
+        If the magic number is wrong, the length does not match the header, or the compressed data are damaged.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -252,7 +251,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is a damaged or incomplete gzip file ({error}): fetch it again") from error
+            raise ValueError(f"{path} is a damaged or incomplete gzip file ({error}): download it again") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_DTYPES or data[3] == 0:
         raise ValueError(f"{path} is no IDX file: it begins with {data[:4].hex(' ')}, expected 00 00 <dtype> <axes>")
     axes = data[3]
@@ -265,23 +264,23 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     if len(data) - start != wanted:
         raise ValueError(
             f"{path} holds {len(data) - start} bytes of items, but its header says shape {shape} of {dtype.name}, "
-            f"which are {wanted}: fetch it again"
+            f"which are {wanted}: download it again"
         )
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def download_mnist(folder: str | os.PathLike, *, url: str = MNIST_URL) -> Path:
-    """Download MNIST's four files (11.6 MB) to a folder and check them against their SHA-256 digests.
+    """Download the four files of MNIST (11.6 MB) to a folder and verify their SHA-256 digests.
 
-    Files that are already there and right are kept. Nothing is downloaded unless this function is called: ask the
-    user first, for example with :func:`offer_download`.
+    Existing files with the correct digest are kept. Ask the user for consent before calling this function, for example
+    with :func:`offer_download`.
 
     Parameters
     ----------
     folder : path
-        Where to put the files; made if needed.
+        The folder for the files; created if needed.
     url : str
-        Address of the folder to fetch from, ending in a slash.
+        The address of the folder to download from, ending in a slash.
 
     Returns
     -------
@@ -291,14 +290,14 @@ def download_mnist(folder: str | os.PathLike, *, url: str = MNIST_URL) -> Path:
     Raises
     ------
     ImportError
-        The package ``pooch`` is not installed.
+        If the package ``pooch`` is not installed.
     ValueError
-        A file's digest is wrong.
+        If the digest of a file is wrong.
     """
     try:
         import pooch
     except ImportError as error:
-        raise ImportError("downloading needs the package pooch: pip install pooch (or symc[examples])") from error
+        raise ImportError("downloading requires the package pooch: pip install pooch (or symc[examples])") from error
     folder = Path(folder)
     for file in _MNIST.values():
         if not _is_intact(folder / file.name, file):
@@ -316,23 +315,23 @@ def _is_intact(path: Path, file: _File) -> bool:
 def offer_download(
     folder: str | os.PathLike, *, agreed: bool = False, ask: Callable[[str], str] = input
 ) -> Path | None:
-    """Download MNIST when the user agrees: beforehand (``agreed``), or by answering a question on a terminal.
+    """Download MNIST if the user agrees, either in advance (``agreed``) or when prompted on a terminal.
 
-    A program whose input or output is no terminal (a pipe, a batch job) is never asked and never downloads by itself.
+    If the input or output of the program is not a terminal (a pipe, a batch job), nothing is asked or downloaded.
 
     Parameters
     ----------
     folder : path
-        Where to put the files.
+        The folder for the files.
     agreed : bool
-        The user has already agreed, for example by a ``--download`` flag.
+        Whether the user has agreed already, for example by a ``--download`` flag.
     ask : callable
-        Shows a question and returns the answer.
+        Shows a prompt and returns the answer.
 
     Returns
     -------
     pathlib.Path or None
-        The folder, or None when the user did not agree.
+        The folder, or None if the user did not agree.
     """
     if not agreed:
         if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):

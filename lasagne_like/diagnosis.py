@@ -1,10 +1,11 @@
-"""Where a loss that is not finite comes from."""
+"""Find the origin of a loss that is not finite."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,33 @@ import symc.tensor as T
 from .io import all_layers, name_params
 from .layers import InputLayer, Layer, get_output
 
-if TYPE_CHECKING:
-    from .training import Trainer
+__all__ = ["NonFiniteLossError", "Objective", "explain_non_finite"]
 
-__all__ = ["NonFiniteLossError", "explain_non_finite"]
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training loss is computed from.
+
+    Attributes
+    ----------
+    network : Layer or dict of str to Layer
+        The output layer, or named layers that include it.
+    output_layer : Layer
+        The layer that gives the prediction.
+    input_var, target_var : Variable
+        The variables of inputs and targets.
+    loss : callable
+        ``loss(prediction, target)``: the loss of each item.
+    penalty : Variable or None
+        A scalar added to the mean loss.
+    """
+
+    network: Layer | dict[str, Layer]
+    output_layer: Layer
+    input_var: Any
+    target_var: Any
+    loss: Callable[[Any, Any], Any]
+    penalty: Any = None
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -26,9 +50,9 @@ class NonFiniteLossError(ArithmeticError):
     Attributes
     ----------
     origin : str
-        The first thing on the way from the input to the loss that is not finite: ``"input"``, ``"target"``,
+        The first value, in the order of computation, that is not finite: ``"input"``, ``"target"``,
         ``"parameter <name>"``, ``"output of layer <name>"``, ``"penalty"``, ``"loss"``, or ``"unknown"`` if a second
-        evaluation was finite (random layers draw anew).
+        evaluation was finite (random layers draw again).
     where : str
         Epoch and batch.
     """
@@ -49,22 +73,22 @@ _REPAIRS = {
     "penalty": "check the regularisation term and its weight",
     "loss": "the prediction is finite, so the loss is undefined there: log(0) or a division by zero; use a stable form "
     "such as softmax with categorical_crossentropy, or clip the prediction",
-    "unknown": "evaluated again on the same batch everything was finite; random layers drew other numbers. Lower the "
-    "learning rate",
+    "unknown": "a second evaluation of the same batch was finite: random layers drew other numbers. Lower the learning "
+    "rate",
 }
 
 
 def explain_non_finite(
-    trainer: Trainer, loss: float, inputs: np.ndarray, targets: np.ndarray, where: str
+    objective: Objective, loss: float, inputs: np.ndarray, targets: np.ndarray, where: str
 ) -> NonFiniteLossError:
-    """Find the first value that is not finite on the way to the loss of one batch.
+    """Find the first value that is not finite in the computation of the loss of one batch.
 
     Parameters
     ----------
-    trainer : Trainer
-        Its network still has the parameters with which the loss was computed.
+    objective : Objective
+        Its network must still have the parameters with which the loss was computed.
     loss : float
-        The loss found.
+        The loss that was computed.
     inputs, targets : numpy.ndarray
         The batch.
     where : str
@@ -73,10 +97,11 @@ def explain_non_finite(
     Returns
     -------
     NonFiniteLossError
-        To be raised; its message names the origin, counts the bad values and suggests a repair.
+        For the caller to raise; its message names the origin, counts the values that are not finite and suggests a
+        repair.
     """
     origin, detail = "unknown", ""
-    for name, values in _stations(trainer, inputs, targets):
+    for name, values in _stations(objective, inputs, targets):
         values = np.asarray(values)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             origin, detail = name, f" ({_count_bad(values)})"
@@ -86,31 +111,31 @@ def explain_non_finite(
     return NonFiniteLossError(message, origin, where)
 
 
-def _stations(trainer: Trainer, inputs: np.ndarray, targets: np.ndarray) -> Iterator[tuple[str, Any]]:
-    """Yield what the loss is computed from, in that order, as (origin, values)."""
+def _stations(objective: Objective, inputs: np.ndarray, targets: np.ndarray) -> Iterator[tuple[str, Any]]:
+    """Yield the inputs and intermediate results of the loss in the order of computation, as (origin, values)."""
     yield "input", inputs
     yield "target", targets
-    layers = all_layers(trainer.output_layer)
-    outputs = _layer_outputs(trainer, layers, inputs)
-    names = {param: name for name, param in name_params(trainer.network).items()}
+    layers = all_layers(objective.output_layer)
+    outputs = _layer_outputs(objective, layers, inputs)
+    names = {param: name for name, param in name_params(objective.network).items()}
     for position, layer in enumerate(layers):
         for param in layer.get_params():
             yield f"parameter {names[param]}", param.get_value(borrow=True)
         if not isinstance(layer, InputLayer):
             yield f"output of layer {layer.name or position} ({type(layer).__name__})", outputs[layer]
-    if trainer.penalty is not None:
-        yield "penalty", symc.function([], trainer.penalty)()
+    if objective.penalty is not None:
+        yield "penalty", symc.function([], objective.penalty)()
     prediction = T.tensor(str(outputs[layers[-1]].dtype), shape=(None,) * outputs[layers[-1]].ndim, name="prediction")
-    of_items = symc.function([prediction, trainer.target_var], trainer.loss(prediction, trainer.target_var))
+    of_items = symc.function([prediction, objective.target_var], objective.loss(prediction, objective.target_var))
     yield "loss", of_items(outputs[layers[-1]], targets)
 
 
-def _layer_outputs(trainer: Trainer, layers: list[Layer], inputs: np.ndarray) -> dict[Layer, np.ndarray]:
+def _layer_outputs(objective: Objective, layers: list[Layer], inputs: np.ndarray) -> dict[Layer, np.ndarray]:
     keeps = any("batch_norm_update_averages" in inspect.signature(layer.get_output_for).parameters for layer in layers)
-    # Looking must not change anything: running averages stay as they are.
+    # The diagnosis must not change the running averages.
     options = {"batch_norm_update_averages": False} if keeps else {}
     computed = [layer for layer in layers if not isinstance(layer, InputLayer)]
-    function = symc.function([trainer.input_layer.input_var], get_output(computed, **options), name="diagnosis")
+    function = symc.function([objective.input_var], get_output(computed, **options), name="diagnosis")
     return dict(zip(computed, function(inputs)))
 
 

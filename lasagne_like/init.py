@@ -1,6 +1,6 @@
-r"""Functions that create the initial values of parameters.
+r"""Initialisers: the initial values of parameters.
 
-Every initialiser is an object to be called with a shape; it draws from :func:`lasagne_like.random.get_rng` and returns
+An initialiser is a callable object. Called with a shape, it draws from :func:`lasagne_like.random.get_rng` and returns
 an array of dtype ``symc.config.floatX``.
 
 >>> from lasagne_like.layers import DenseLayer
@@ -8,6 +8,7 @@ an array of dtype ``symc.config.floatX``.
 >>> layer = DenseLayer((100, 20), num_units=50, W=HeNormal("relu"), b=Constant(0.1))
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,10 +34,10 @@ __all__ = [
 
 
 class Initializer:
-    """Base class of the initialisers. A new one overrides :meth:`sample`."""
+    """Base class of initialisers. Subclasses override :meth:`sample`."""
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
-        """Return a new sample; the same as :meth:`sample`.
+        """Return a sample; equivalent to :meth:`sample`.
 
         Parameters
         ----------
@@ -46,7 +47,7 @@ class Initializer:
         return self.sample(shape)
 
     def sample(self, shape: Sequence[int]) -> np.ndarray:
-        """Draw a value; to be overridden.
+        """Draw an initial value; subclasses override this method.
 
         Parameters
         ----------
@@ -58,7 +59,7 @@ class Initializer:
         numpy.ndarray
             ``shape``, dtype ``symc.config.floatX``.
         """
-        raise TypeError(f"{type(self).__name__} does not define sample(shape), which every Initializer must")
+        raise TypeError(f"{type(self).__name__} must define sample(shape), as every Initializer does")
 
 
 class Normal(Initializer):
@@ -86,11 +87,11 @@ class Uniform(Initializer):
     Parameters
     ----------
     range : float or tuple of two floats
-        The interval ``(a, b)``; a number `r` means ``(-r, r)``. Not used if `std` is given.
+        The interval ``(a, b)``; a number `r` denotes ``(-r, r)``. Ignored if `std` is given.
     std : float, optional
         The standard deviation; the interval is then ``(mean - sqrt(3) * std, mean + sqrt(3) * std)``.
     mean : float
-        The middle of the interval; used with `std` only.
+        The centre of the interval; only used with `std`.
     """
 
     def __init__(self, range: float | tuple[float, float] = 0.01, std: float | None = None, mean: float = 0.0):
@@ -115,7 +116,7 @@ def _gain(gain: float | str) -> float:
 
 
 class _Scaled(Initializer):
-    """An initialiser whose standard deviation follows from the shape of the parameter."""
+    """Base class of initialisers whose standard deviation depends on the shape of the parameter."""
 
     def __init__(self, initializer: Any, gain: float | str, c01b: bool):
         self.initializer = initializer
@@ -133,7 +134,7 @@ class _Scaled(Initializer):
 
 
 class Glorot(_Scaled):
-    r"""Scale weights by the number of inputs and outputs of a layer (also known as Xavier initialisation).
+    r"""Scale weights by the number of inputs and outputs of a layer (Xavier initialisation).
 
     .. math:: \sigma = \mathrm{gain} \sqrt{\frac{2}{(n_{in} + n_{out}) \cdot \mathrm{receptive\ field}}}
 
@@ -220,11 +221,11 @@ class He(_Scaled):
     def sample(self, shape: Sequence[int]) -> np.ndarray:
         self._check(shape)
         if self.c01b:
-            fan_in = np.prod(shape[:3])
+            fan_in = math.prod(shape[:3])
         elif len(shape) == 2:
             fan_in = shape[0]
         else:
-            fan_in = np.prod(shape[1:])
+            fan_in = math.prod(shape[1:])
         return self.initializer(std=self.gain * np.sqrt(1.0 / fan_in)).sample(shape)
 
 
@@ -243,7 +244,7 @@ class HeUniform(He):
 
 
 class Constant(Initializer):
-    """Fill the parameter with one value.
+    """Fill the parameter with a constant.
 
     Parameters
     ----------
@@ -259,14 +260,14 @@ class Constant(Initializer):
 
 
 class Sparse(Initializer):
-    """Connect every unit to a random part of its inputs, with normally distributed weights.
+    """Connect every unit to a random subset of its inputs, with normally distributed weights.
 
     Parameters
     ----------
     sparsity : float
-        The fraction of the inputs that a unit is connected to, from 0 to 1.
+        The fraction of the inputs to which a unit is connected, from 0 to 1.
     std : float
-        The standard deviation of the weights that are not zero.
+        The standard deviation of the non-zero weights.
 
     Raises
     ------
@@ -300,13 +301,13 @@ class Sparse(Initializer):
 class Orthogonal(Initializer):
     """Fill the parameter with a random orthogonal matrix.
 
-    Parameters with more than two axes are treated as matrices ``(shape[0], prod(shape[1:]))``; a matrix that is not
-    square has orthonormal rows or columns, whichever are fewer.
+    Parameters with more than two axes are treated as matrices ``(shape[0], prod(shape[1:]))``. A rectangular matrix has
+    orthonormal rows or columns, whichever are fewer.
 
     Parameters
     ----------
     gain : float or 'relu'
-        A factor on the matrix; ``'relu'`` is the square root of 2.
+        The factor by which the matrix is scaled; ``'relu'`` denotes the square root of 2.
 
     Raises
     ------

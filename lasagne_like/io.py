@@ -1,13 +1,13 @@
-"""Weight files: parameters by name, as ``.safetensors`` or ``.npz``; old Lasagne files by position.
+"""Weight files: parameters by name in ``.safetensors`` or ``.npz`` files; Lasagne's files by position.
 
-A network goes to a file as one array for every parameter, under the parameter's name (:func:`name_params`). Loading
-first compares the whole file with the whole network, and sets values only if every single one fits: a network is
-never left half-loaded. Saving writes a temporary file beside the target and renames it, so that an interrupted program
-leaves the old file or the new one, never a part.
+A weight file holds one array per parameter, under the name of the parameter (:func:`name_params`). Loading compares the
+whole file with the whole network before it sets any value, so that a network is never partly loaded by accident. Saving
+writes a temporary file in the same folder and renames it, so that an interrupted program leaves either the old or the
+new file.
 
-Three forms are read: named arrays; the ``arr_0, arr_1, ...`` that Lasagne programs save with
-``np.savez(path, *get_all_param_values(network))``; and the pickles of the Lasagne recipes
-(see :mod:`lasagne_like.legacy_pickle`). The last two know the parameters by their position alone.
+Three formats can be read: named arrays; ``arr_0, arr_1, ...`` as saved by Lasagne programs with
+``np.savez(path, *get_all_param_values(network))``; and the pickles of the Lasagne recipes (see
+:mod:`lasagne_like.legacy_pickle`). In the last two, parameters are identified by position.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ Network = Layer | Sequence[Layer] | Mapping[str, Layer]
 
 @dataclass
 class LoadReport:
-    """How a weight file and a network compare.
+    """The result of comparing a weight file with a network.
 
     Attributes
     ----------
     loaded : list of str
-        Parameters that were set; empty when loading was refused.
+        The parameters that were set; empty if loading was refused.
     missing : list of str
-        Parameters of the network that the file lacks.
+        The parameters of the network that are not in the file.
     extra : list of str
-        Arrays of the file that no parameter of the network is called after.
+        The arrays in the file that do not match a parameter of the network.
     misshaped : list of (str, tuple, tuple)
-        Name, the network's shape, the file's shape.
+        Name, shape in the network, shape in the file.
     mistyped : list of (str, str, str)
-        Name, the network's dtype, the file's dtype, where the file's values cannot become the network's
-        (a complex or text array, a float for an integer).
+        Name, dtype in the network, dtype in the file, for values that cannot be converted (complex numbers or text,
+        floats for integers).
     classes : list of str
-        Names of the classes, where the file brings them (the Lasagne recipes do).
+        The names of the classes, if the file contains them, as the Lasagne recipes do.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -64,19 +64,19 @@ class LoadReport:
 
     @property
     def matches(self) -> bool:
-        """Whether file and network agree entirely."""
+        """Whether file and network match completely."""
         return not (self.missing or self.extra or self.misshaped or self.mistyped)
 
     def __str__(self) -> str:
         lines = []
         if self.missing:
-            lines.append(f"missing in the file ({len(self.missing)}): {', '.join(self.missing)}")
+            lines.append(f"missing from the file ({len(self.missing)}): {', '.join(self.missing)}")
         if self.extra:
             lines.append(f"extra in the file ({len(self.extra)}): {', '.join(self.extra)}")
         if self.misshaped:
-            lines.append(f"of another shape ({len(self.misshaped)}): {_cases(self.misshaped)}")
+            lines.append(f"shape differs ({len(self.misshaped)}): {_cases(self.misshaped)}")
         if self.mistyped:
-            lines.append(f"of an unfit dtype ({len(self.mistyped)}): {_cases(self.mistyped)}")
+            lines.append(f"incompatible dtype ({len(self.mistyped)}): {_cases(self.mistyped)}")
         return "\n".join(lines) or f"all {len(self.loaded)} parameters loaded"
 
 
@@ -85,7 +85,7 @@ def _cases(entries: Sequence[tuple[str, Any, Any]]) -> str:
 
 
 class WeightsMismatchError(ValueError):
-    """A weight file does not fit the network; ``report`` is the :class:`LoadReport`."""
+    """A weight file does not match the network; ``report`` is the :class:`LoadReport`."""
 
     def __init__(self, message: str, report: LoadReport) -> None:
         super().__init__(message)
@@ -93,27 +93,27 @@ class WeightsMismatchError(ValueError):
 
 
 def name_params(network: Network) -> OrderedDict[str, Any]:
-    """Give every parameter of a network a unique name.
+    """Assign a unique name to each parameter of a network.
 
-    A parameter keeps its own name (``layer.W`` for a layer called ``layer``). Where names are missing or clash, as in
-    networks of unnamed layers, ``layer.W`` is derived from the key in the dictionary of layers, the layer's name, or
-    its position and class (``3_DenseLayer.W``); a warning says so, because positions change with the architecture.
+    A parameter keeps its own name (``layer.W`` for a layer named ``layer``). Where names are missing or not unique, as
+    in networks of unnamed layers, a name is derived from the key in the dictionary of layers, the name of the layer, or
+    its position and class (``3_DenseLayer.W``). This issues a warning, because positions change with the architecture.
 
     Parameters
     ----------
     network : Layer, list of Layer, or dict of str to Layer
-        Output layer(s), or named layers as :func:`lasagne_like.models.vgg16` returns them. All layers below belong
-        to the network.
+        The output layer or layers, or named layers as returned by :func:`lasagne_like.models.vgg16`. All layers below
+        them are part of the network.
 
     Returns
     -------
     OrderedDict of str to shared variable
-        In the order of ``get_all_params``.
+        In the order of :func:`lasagne_like.layers.get_all_params`.
 
     Raises
     ------
     TypeError
-        ``network`` is none of the three.
+        If `network` is none of these.
     """
     layers = all_layers(network)
     keys = {id(layer): key for key, layer in network.items()} if isinstance(network, Mapping) else {}
@@ -135,9 +135,9 @@ def name_params(network: Network) -> OrderedDict[str, Any]:
         names[name] = param
     if derived:
         warnings.warn(
-            f"{len(derived)} parameters have no name or share it with another; they are called "
-            f"{', '.join(derived[:4])}{', ...' if len(derived) > 4 else ''}. Give the layers names (name='...') to "
-            "keep weight files independent of positions",
+            f"{len(derived)} parameters have no name or share it with another; the names "
+            f"{', '.join(derived[:4])}{', ...' if len(derived) > 4 else ''} are derived. Name the layers (name='...') "
+            "to make weight files independent of positions",
             stacklevel=3,
         )
     return names
@@ -156,13 +156,13 @@ def _derive(param: Any, layer: Layer, label: str | None, position: int, taken: s
 
 
 def all_layers(network: Network) -> list[Layer]:
-    """Return the layers of a network given by its output(s) or a dict of layers, every layer after its inputs."""
+    """Return the layers of a network given by its outputs or by a dict of layers; each layer follows its inputs."""
     if isinstance(network, Layer):
         return get_all_layers(network)
     layers = list(network.values()) if isinstance(network, Mapping) else network
     if isinstance(layers, Sequence) and layers and all(isinstance(layer, Layer) for layer in layers):
         fed = {id(below) for layer in get_all_layers(list(layers)) for below in getattr(layer, "input_layers", ())}
-        # The outputs alone, so that the order is the one get_all_params(output) gives, whatever the dict's order.
+        # Start from the outputs: the order must be that of get_all_params(output), independent of the dict.
         return get_all_layers([layer for layer in layers if id(layer) not in fed])
     raise TypeError(
         f"network: expected a Layer, a list of layers or a dict of named layers, got {type(network).__name__} "
@@ -171,21 +171,21 @@ def all_layers(network: Network) -> list[Layer]:
 
 
 def save_weights(path: str | os.PathLike, network: Network) -> None:
-    """Write all parameters of a network to a file, by name.
+    """Save all parameters of a network to a file, by name.
 
     Parameters
     ----------
     path : path
-        ``.safetensors`` or ``.npz``. An existing file is replaced in one step, once the new one is complete.
+        A ``.safetensors`` or ``.npz`` file. An existing file is replaced atomically.
     network : Layer, list of Layer, or dict of str to Layer
-        Network; see :func:`name_params` for the names.
+        The network; see :func:`name_params` for the names.
 
     Raises
     ------
     ValueError
-        The path has another suffix.
+        If the path has another suffix.
     OSError
-        The file cannot be written; an older one is then untouched.
+        If the file cannot be written; an existing file is not changed.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def _by_suffix(path: Path, forms: dict[str, Callable], verb: str) -> Callable:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success make it durable and rename it."""
+    """Yield a temporary path in the same folder; on success, flush it to disk and rename it to ``path``."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         yield temporary
@@ -229,7 +229,7 @@ def _write_safetensors(path: Path, values: dict[str, np.ndarray]) -> None:
 
 
 def _write_npz(path: Path, values: dict[str, np.ndarray]) -> None:
-    # np.savez takes names as keyword arguments and so cannot write an array called "file".
+    # np.savez takes names as keyword arguments and therefore cannot write an array named "file".
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, value in values.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -237,32 +237,33 @@ def _write_npz(path: Path, values: dict[str, np.ndarray]) -> None:
 
 
 def load_weights(path: str | os.PathLike, network: Network, strict: bool = True) -> LoadReport:
-    """Set the parameters of a network from a file.
+    """Load the parameters of a network from a file.
 
     Parameters
     ----------
     path : path
-        ``.safetensors`` or ``.npz`` (by name; an ``.npz`` of ``arr_0, arr_1, ...`` by position), or ``.pkl``
-        (a Lasagne recipe, by position).
+        A ``.safetensors`` or ``.npz`` file (by name; an ``.npz`` file of ``arr_0, arr_1, ...`` by position), or a
+        ``.pkl`` file (a Lasagne recipe, by position).
     network : Layer, list of Layer, or dict of str to Layer
-        Network whose parameters to set; see :func:`name_params` for their names.
+        The network; see :func:`name_params` for the names of its parameters.
     strict : bool
-        With True, file and network must agree in every name and shape, or nothing is loaded. With False, the
-        parameters that do agree are loaded, and the report tells the rest.
+        If True, file and network must match in all names and shapes, or nothing is loaded. If False, the parameters
+        that match are loaded, and the report lists the others.
 
     Returns
     -------
     LoadReport
-        What was loaded and, with ``strict=False``, what was not.
+        What was loaded and, if `strict` is False, what was not.
 
     Raises
     ------
     WeightsMismatchError
-        With ``strict=True``: lists every missing, extra and misshaped entry. The network is unchanged.
+        If `strict` is True and file and network do not match; the message lists the differences. The network is not
+        changed.
     ValueError
-        The suffix is another, or the file is damaged. The network is unchanged.
+        If the path has another suffix, or the file is damaged. The network is not changed.
     FileNotFoundError
-        There is no such file.
+        If the file does not exist.
     """
     path = Path(path)
     read = _by_suffix(path, {".safetensors": _read_safetensors, ".npz": _read_npz, ".pkl": read_recipe}, "load")
@@ -286,18 +287,18 @@ def assign_weights(
     strict: bool = True,
     source: str = "the given values",
 ) -> LoadReport:
-    """Set parameters from arrays of the same names: all or, with ``strict=False``, those that fit.
+    """Set parameters to the arrays of the same names.
 
     Parameters
     ----------
     values : mapping of str to numpy.ndarray
-        New values.
+        The new values.
     params : mapping of str to shared variable
-        Parameters, as :func:`name_params` returns them.
+        The parameters, as returned by :func:`name_params`.
     strict : bool
-        Whether every name and shape must agree.
+        Whether all names and shapes must match. If False, only the parameters that match are set.
     source : str
-        Where the values come from, for the message.
+        The origin of the values, for the error message.
 
     Returns
     -------
@@ -307,7 +308,8 @@ def assign_weights(
     Raises
     ------
     WeightsMismatchError
-        With ``strict=True``: lists every missing, extra and misshaped entry. No parameter is changed.
+        If `strict` is True and names, shapes or dtypes do not match; the message lists the differences. No parameter is
+        changed.
     """
     report = LoadReport(
         missing=[name for name in params if name not in values], extra=[name for name in values if name not in params]
@@ -324,7 +326,7 @@ def assign_weights(
         else:
             fitting[name] = there.astype(here.dtype, copy=False)
     if strict and not report.matches:
-        raise WeightsMismatchError(f"{source} does not fit the network; nothing was loaded.\n{report}", report)
+        raise WeightsMismatchError(f"{source} does not match the network; nothing was loaded.\n{report}", report)
     for name, value in fitting.items():
         params[name].set_value(value)
     report.loaded = list(fitting)
@@ -332,7 +334,7 @@ def assign_weights(
 
 
 def _by_position(values: list[np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
-    """Name values by the parameters at their positions; the ones beyond the last parameter by their numbers."""
+    """Name values after the parameters at their positions; values beyond the last parameter get numbers."""
     return {names[i] if i < len(names) else f"value {i}": value for i, value in enumerate(values)}
 
 
@@ -343,7 +345,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(str(path))
     except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise ValueError(f"{path} is not a safetensors file, or is damaged: {error}") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray] | list[np.ndarray]:
@@ -351,7 +353,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray] | list[np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             values = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, AttributeError) as error:
-        raise ValueError(f"{path} is no npz file of plain arrays, or a damaged one: {error}") from error
+        raise ValueError(f"{path} is not an npz file of numeric arrays, or is damaged: {error}") from error
     if values and all(re.fullmatch(r"arr_\d+", name) for name in values):
         return [values[name] for name in sorted(values, key=lambda name: int(name[4:]))]
     return values

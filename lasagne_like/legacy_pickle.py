@@ -1,12 +1,12 @@
-"""Reading weight files that old Lasagne programs pickled, without running anything they contain.
+"""A safe reader for weight files pickled by Lasagne programs: it executes no code from the file.
 
-A pickle is a program: whoever loads one with :mod:`pickle` runs what its author wrote. The reader here executes the
-pickle's stack operations but gives it nothing to call: every global it names is either one of a few that an array
-needs, each answered by a stand-in written below, or refused by name. NumPy's own reconstruction functions are never
-handed over either, because a crafted ``dtype`` state makes NumPy take raw bytes for object pointers. Stand-ins check
-everything and build arrays only with ``numpy.frombuffer`` of plain numeric types.
+A pickle is a program, and loading it with :mod:`pickle` executes code chosen by its author. The reader in this module
+executes the stack operations of a pickle but provides no functions to call: each global that the pickle names must be
+one of a few that arrays require, which is replaced by a stand-in defined below; any other global is refused. NumPy's
+reconstruction functions are not provided either, because a crafted ``dtype`` state makes NumPy interpret raw bytes as
+object pointers. Stand-ins validate their arguments and build arrays only by ``numpy.frombuffer`` with numeric dtypes.
 
-The file format of the Lasagne recipes' model zoo is a dictionary pickled by Python 2 (protocols 0 to 2)::
+The model files of the Lasagne recipes are dictionaries pickled by Python 2 (protocols 0 to 2)::
 
     {"param values": [array, ...], "synset words": [str, ...], "mean value" or "mean image": array}
 """
@@ -18,7 +18,7 @@ import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -26,23 +26,23 @@ __all__ = ["RecipeWeights", "RefusedPickleError", "read_pickle", "read_recipe"]
 
 
 class RefusedPickleError(ValueError):
-    """A pickle asked for something other than plain containers, numbers, texts and numeric arrays."""
+    """A pickle contains something other than containers, numbers, strings and numeric arrays."""
 
 
 @dataclass(frozen=True)
 class RecipeWeights:
-    """What a model of the Lasagne recipes holds.
+    """The content of a model file of the Lasagne recipes.
 
     Attributes
     ----------
     param_values : list of numpy.ndarray
-        Parameter values in the order of ``get_all_params(network)``.
+        The parameter values, in the order of ``get_all_params(network)``.
     synset_words : list of str
-        Names of the classes, in the order of the outputs; empty if the file has none.
+        The names of the classes, in the order of the outputs; empty if the file has none.
     mean : numpy.ndarray or None
-        Mean pixel or mean image to subtract from the input.
+        The mean pixel or mean image to subtract from inputs.
     extra : dict
-        Whatever else the file holds (for example the model's type), by name.
+        The remaining entries of the file, such as the type of the model, by name.
     """
 
     param_values: list[np.ndarray]
@@ -52,7 +52,7 @@ class RecipeWeights:
 
 
 class _StandIn:
-    """A global that a pickle may name; unpickled programs can call it but not alter it."""
+    """Base class of stand-ins for globals: a pickle can call them but not modify them."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ class _StandIn:
 
 
 class _Dtype:
-    """Stand-in for ``numpy.dtype``: plain numeric types alone, resolved by :meth:`resolve`."""
+    """Stand-in for a ``numpy.dtype`` of a numeric type; :meth:`resolve` returns the dtype."""
 
     __slots__ = ("code", "order")
 
@@ -70,7 +70,7 @@ class _Dtype:
     def __init__(self, code: object) -> None:
         if not isinstance(code, str) or code not in self._CODES:
             raise RefusedPickleError(
-                f"the pickle holds an array of dtype {code!r}; readable are {', '.join(sorted(self._CODES))}"
+                f"the pickle holds an array of dtype {code!r}; supported are {', '.join(sorted(self._CODES))}"
             )
         self.code, self.order = code, "|"
 
@@ -79,7 +79,7 @@ class _Dtype:
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", ">", "=", "|"):
             raise RefusedPickleError(f"the pickle holds a dtype state {state!r} that is not NumPy's")
         if any(part is not None for part in state[2:5]):
-            raise RefusedPickleError("the pickle holds an array of a structured dtype; only plain numbers are readable")
+            raise RefusedPickleError("the pickle holds an array of a structured dtype; only numbers are supported")
         self.order = state[1]
 
     def resolve(self) -> np.dtype:
@@ -89,7 +89,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stand-in for an array under reconstruction: empty until its state arrives."""
+    """Stand-in for an array under reconstruction; its value is None until its state is set."""
 
     __slots__ = ("value",)
 
@@ -97,7 +97,7 @@ class _Array:
         self.value: np.ndarray | None = None
 
     def __setstate__(self, state: object) -> None:
-        # (version,) shape, dtype, is Fortran-ordered, items; Python 2's first NumPy left the version out
+        # (version,) shape, dtype, is Fortran-ordered, items; early versions of NumPy omit the version
         if isinstance(state, tuple) and len(state) == 5:
             state = state[1:]
         if not isinstance(state, tuple) or len(state) != 4:
@@ -110,7 +110,7 @@ class _Array:
         self.value = _from_items(items, dtype.resolve(), shape, "F" if fortran else "C")
 
 
-def _from_items(items: object, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_items(items: object, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> Any:
     data = _as_bytes(items)
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise RefusedPickleError(
@@ -123,18 +123,18 @@ def _from_items(items: object, dtype: np.dtype, shape: tuple[int, ...], order: s
 
 def _as_bytes(items: object) -> bytes:
     if isinstance(items, str):
-        # Python 2's byte strings arrive as text decoded with latin-1, which maps every byte to one character.
+        # Byte strings of Python 2 are decoded as latin-1, which maps each byte to one character.
         try:
             return items.encode("latin-1")
         except UnicodeEncodeError as error:
-            raise RefusedPickleError("the pickle holds array items that are no bytes") from error
+            raise RefusedPickleError("the pickle holds array items that are not bytes") from error
     if isinstance(items, bytes | bytearray):
         return bytes(items)
     raise RefusedPickleError(f"the pickle holds array items of type {type(items).__name__}, expected bytes")
 
 
 class _NdarrayName(_StandIn):
-    """Stand-in for the class ``numpy.ndarray``, which pickles only pass on to ``_reconstruct``."""
+    """Stand-in for the class ``numpy.ndarray``, which pickles only pass to ``_reconstruct``."""
 
 
 class _MakeDtype(_StandIn):
@@ -149,7 +149,7 @@ class _Reconstruct(_StandIn):
 
     def __call__(self, kind: object, *start: object) -> _Array:
         if not isinstance(kind, _NdarrayName):
-            raise RefusedPickleError(f"the pickle reconstructs a {type(kind).__name__}, only numpy.ndarray is readable")
+            raise RefusedPickleError(f"the pickle reconstructs a {type(kind).__name__}; only numpy.ndarray is read")
         return _Array()
 
 
@@ -163,7 +163,7 @@ class _Scalar(_StandIn):
 
 
 class _Encode(_StandIn):
-    """``_codecs.encode(text, 'latin1')``: how Python 3 writes bytes in old protocols."""
+    """``_codecs.encode(text, 'latin1')``: the form of bytes in protocols 0 to 2 of Python 3."""
 
     def __call__(self, text: object, encoding: object = "latin1") -> bytes:
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
@@ -172,7 +172,7 @@ class _Encode(_StandIn):
 
 
 class _EmptyBytes(_StandIn):
-    """``bytes()``: how Python 3 writes empty bytes in old protocols."""
+    """``bytes()``: the form of empty bytes in protocols 0 to 2 of Python 3."""
 
     def __call__(self) -> bytes:
         return b""
@@ -205,15 +205,15 @@ _ALLOWED = {
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler for which only the globals above exist."""
+    """An unpickler that resolves only the globals in ``_ALLOWED``."""
 
     def find_class(self, module: str, name: str) -> object:
         stand_in = _ALLOWED.get((module, name))
         if stand_in is None:
             allowed = ", ".join(sorted(".".join(key) for key in _ALLOWED))
             raise RefusedPickleError(
-                f"the pickle asks for {module}.{name}, which a weight file does not need: refused, nothing was run. "
-                f"Readable are arrays, numbers, texts and containers (globals {allowed})"
+                f"the pickle asks for {module}.{name}, which a weight file does not need: refused, "
+                f"no code was executed. Supported are arrays, numbers, strings and containers (globals {allowed})"
             )
         return stand_in()
 
@@ -222,24 +222,24 @@ class _Reader(pickle.Unpickler):
 
 
 def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
-    """Read containers, numbers, texts and numeric arrays from a pickle, running none of its code.
+    """Read containers, numbers, strings and numeric arrays from a pickle without executing code from it.
 
     Parameters
     ----------
     source : path or binary file
-        Pickle of any protocol, written by Python 2 (its byte strings arrive as text, by latin-1) or 3.
+        A pickle of any protocol, written by Python 2 (byte strings are decoded as latin-1) or Python 3.
 
     Returns
     -------
     object
-        Dictionaries, lists, tuples, sets, texts, numbers and :class:`numpy.ndarray` in native byte order.
+        Dictionaries, lists, tuples, sets, strings, numbers and :class:`numpy.ndarray` in native byte order.
 
     Raises
     ------
     RefusedPickleError
-        The pickle names any other global (the message says which), or holds arrays that are not plain numbers.
+        If the pickle refers to another global, which the message names, or holds arrays that are not numeric.
     ValueError
-        The file is no pickle, or is cut short.
+        If the file is not a pickle, or is truncated.
     """
     if isinstance(source, str | os.PathLike):
         with open(source, "rb") as file:
@@ -249,8 +249,8 @@ def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
     except RefusedPickleError:
         raise
     except Exception as error:
-        # A damaged pickle may fail in any way, from a short read to an unhashable key.
-        raise ValueError(f"not a readable pickle, or a damaged one: {type(error).__name__}: {error}") from error
+        # A damaged pickle can raise any exception, from a short read to an unhashable key.
+        raise ValueError(f"not a supported pickle, or damaged: {type(error).__name__}: {error}") from error
     return _finished(content)
 
 
@@ -258,7 +258,7 @@ _DEEPEST = 100
 
 
 def _finished(content: Any, done: dict[int, tuple[Any, Any]] | None = None, depth: int = 0) -> Any:
-    """Replace the stand-ins in nested containers by what they stand for; shared containers stay shared."""
+    """Replace the stand-ins in nested containers by the values they represent; shared containers stay shared."""
     if isinstance(content, _Array | _Dtype | _StandIn):
         return _plain(content)
     if not isinstance(content, dict | list | tuple | set | frozenset):
@@ -269,13 +269,13 @@ def _finished(content: Any, done: dict[int, tuple[Any, Any]] | None = None, dept
     if id(content) in done:
         return done[id(content)][1]
     if isinstance(content, dict | list):
-        # Entered before its items are: a container may contain itself.
+        # Registered before its items are visited: a container may contain itself.
         done[id(content)] = (content, content)
         for key, item in list(content.items() if isinstance(content, dict) else enumerate(content)):
             content[key] = _finished(item, done, depth + 1)
         return content
     result = type(content)(_finished(item, done, depth + 1) for item in content)
-    # The old tuple is kept too: were it freed, its id could return as another object's.
+    # Keep the old tuple alive: otherwise its id could be reused by another object.
     done[id(content)] = (content, result)
     return result
 
@@ -291,24 +291,24 @@ def _plain(item: object) -> Any:
 
 
 def read_recipe(path: str | os.PathLike) -> RecipeWeights:
-    """Read a model file of the Lasagne recipes' zoo (``vgg16.pkl``, ``vgg19.pkl``, ...).
+    """Read a model file of the Lasagne recipes (``vgg16.pkl``, ``vgg19.pkl``, ...).
 
     Parameters
     ----------
     path : path
-        The pickle.
+        The pickle file.
 
     Returns
     -------
     RecipeWeights
-        Parameter values in order, class names and mean.
+        The parameter values in order, the class names and the mean.
 
     Raises
     ------
     RefusedPickleError
         See :func:`read_pickle`.
     ValueError
-        The pickle is damaged, or holds no list of arrays under ``"param values"`` (or ``"values"``).
+        If the pickle is damaged, or holds no list of arrays under ``"param values"`` (or ``"values"``).
     """
     path = Path(path)
     content = read_pickle(path)

@@ -1,7 +1,7 @@
-r"""Functions that layers apply to their activations.
+r"""Nonlinearities: elementwise functions that layers apply to their activations.
 
-Each takes an expression and returns one of the same shape. Some take settings: they are classes whose objects are the
-functions (:class:`ScaledTanH`, :class:`LeakyRectify`, :class:`SELU`).
+Each maps an expression to an expression of the same shape. Nonlinearities with parameters are classes whose instances
+are callable (:class:`ScaledTanH`, :class:`LeakyRectify`, :class:`SELU`).
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def softmax(x: Any) -> Any:
-    r"""Normalised exponentials over the last axis, :math:`\varphi(x)_j = \frac{e^{x_j}}{\sum_k e^{x_k}}`.
+    r"""Softmax over the last axis, :math:`\varphi(x)_j = \frac{e^{x_j}}{\sum_k e^{x_k}}`.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def softmax(x: Any) -> Any:
     Returns
     -------
     expression
-        Values in ``[0, 1]`` that add up to 1 in every row.
+        Values in ``[0, 1]``; each row sums to 1.
     """
     return T.nnet.softmax(x)
 
@@ -79,13 +79,13 @@ class ScaledTanH:
     Parameters
     ----------
     scale_in : float
-        The factor :math:`\alpha` on the input.
+        The scale :math:`\alpha` of the input.
     scale_out : float
-        The factor :math:`\beta` on the output.
+        The scale :math:`\beta` of the output.
 
     Notes
     -----
-    LeCun et al. recommend ``ScaledTanH(scale_in=2. / 3, scale_out=1.7159)`` for inputs of unit variance; it keeps
+    LeCun et al. recommend ``ScaledTanH(scale_in=2. / 3, scale_out=1.7159)`` for inputs of unit variance: it satisfies
     :math:`\varphi(\pm 1) = \pm 1`.
 
     References
@@ -120,12 +120,12 @@ def rectify(x: Any) -> Any:
 
 
 class LeakyRectify:
-    r"""Rectifier with a slope for negative inputs, :math:`\varphi(x) = \max(\alpha x, x)`.
+    r"""Leaky rectifier, :math:`\varphi(x) = \max(\alpha x, x)`.
 
     Parameters
     ----------
     leakiness : float
-        The slope :math:`\alpha`, from 0 (the ordinary rectifier) to 1 (the identity).
+        The slope :math:`\alpha` for negative inputs, from 0 (the standard rectifier) to 1 (the identity).
 
     References
     ----------
@@ -154,7 +154,7 @@ def elu(x: Any) -> Any:
     Returns
     -------
     expression
-        Values above -1.
+        Values greater than -1.
 
     References
     ----------
@@ -165,16 +165,16 @@ def elu(x: Any) -> Any:
 
 
 class SELU:
-    r"""Scaled exponential linear unit, which drives activations towards zero mean and unit variance.
+    r"""Scaled exponential linear unit, for activations that converge towards zero mean and unit variance.
 
     .. math:: \varphi(x) = \lambda x \ \text{for}\ x > 0, \quad \lambda \alpha (e^x - 1) \ \text{otherwise}
 
     Parameters
     ----------
     scale : float
-        The factor :math:`\lambda`; above 1.
+        The scale :math:`\lambda`, greater than 1.
     scale_neg : float
-        The factor :math:`\alpha` on negative inputs.
+        The scale :math:`\alpha` for negative inputs.
 
     References
     ----------
@@ -194,7 +194,7 @@ selu = SELU(scale=1.0507009873554804934193349852946, scale_neg=1.673263242354377
 
 
 def softplus(x: Any) -> Any:
-    r"""Smooth rectifier :math:`\varphi(x) = \log(1 + e^x)`.
+    r"""Softplus function :math:`\varphi(x) = \log(1 + e^x)`.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def softplus(x: Any) -> Any:
 
 
 def linear(x: Any) -> Any:
-    r"""Identity :math:`\varphi(x) = x`.
+    r"""Identity function :math:`\varphi(x) = x`.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
 r"""Losses and accuracies.
 
-A loss function returns one value for each example (or each prediction); :func:`aggregate` turns them into the scalar
-that an optimiser minimises::
+A loss function returns one value per example (or per prediction); :func:`aggregate` reduces them to the scalar that an
+optimiser minimises::
 
     prediction = get_output(network)
     loss = aggregate(categorical_crossentropy(prediction, targets), mode="mean")
 
-For layers that act differently in training and testing, build a second prediction with ``deterministic=True`` and
-compute the test loss and accuracy from that.
+For networks that behave differently in training and evaluation, build a second prediction with ``deterministic=True``
+and compute the evaluation loss and accuracy from it.
 """
 
 from typing import Any
@@ -31,10 +31,10 @@ __all__ = [
 
 
 def align_targets(predictions: Any, targets: Any) -> tuple[Any, Any]:
-    """Give a vector of targets the shape of a column of predictions.
+    """Align a vector of targets with a column of predictions.
 
-    A network with one output unit predicts a matrix ``(batch, 1)``, while its targets usually are a vector
-    ``(batch,)``; without alignment their difference would be a ``(batch, batch)`` matrix.
+    A network with one output unit predicts a matrix ``(batch, 1)``, whereas targets are usually a vector ``(batch,)``.
+    Without alignment their difference would broadcast to a ``(batch, batch)`` matrix.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def align_targets(predictions: Any, targets: Any) -> tuple[Any, Any]:
     Returns
     -------
     predictions, targets : expression
-        Changed only if one is a vector and the other a column.
+        Reshaped only if one is a vector and the other a column.
     """
     predictions, targets = as_theano_expression(predictions), as_theano_expression(targets)
     if _is_column(predictions) and targets.ndim == 1:
@@ -67,19 +67,19 @@ def binary_crossentropy(predictions: Any, targets: Any) -> Any:
     predictions : expression
         Values in (0, 1), such as the output of a sigmoid layer.
     targets : expression
-        Values in [0, 1], of the same shape.
+        Values in [0, 1], of the same shape as `predictions`.
 
     Returns
     -------
     expression
-        The cross-entropy of every prediction.
+        The cross-entropy of each prediction.
     """
     predictions, targets = align_targets(predictions, targets)
     return T.nnet.binary_crossentropy(predictions, targets)
 
 
 def categorical_crossentropy(predictions: Any, targets: Any) -> Any:
-    r"""Cross-entropy between predicted distributions and classes.
+    r"""Cross-entropy between predicted distributions and class labels.
 
     .. math:: L_i = -\sum_j t_{i,j} \log(p_{i,j})
 
@@ -88,16 +88,16 @@ def categorical_crossentropy(predictions: Any, targets: Any) -> Any:
     predictions : expression
         ``(batch, classes)`` values in (0, 1), such as the output of a softmax layer.
     targets : expression
-        Either ``(batch,)`` integers, the number of the correct class, or ``(batch, classes)`` distributions.
+        Either ``(batch,)`` integer class labels, or ``(batch, classes)`` distributions.
 
     Returns
     -------
     expression
-        ``(batch,)`` the cross-entropy of every example.
+        ``(batch,)`` cross-entropy of each example.
 
     Notes
     -----
-    On the output of a softmax, the compiler replaces the logarithm of the softmax by a stable log-softmax.
+    If `predictions` is the output of a softmax, the compiler uses a numerically stable log-softmax.
     """
     return T.nnet.categorical_crossentropy(predictions, targets)
 
@@ -113,21 +113,21 @@ def squared_error(a: Any, b: Any) -> Any:
     Returns
     -------
     expression
-        The squared error of every element.
+        The squared error of each element.
     """
     a, b = align_targets(a, b)
     return (a - b) ** 2
 
 
 def aggregate(loss: Any, weights: Any = None, mode: str = "mean") -> Any:
-    """Combine the losses of the elements or examples to a scalar.
+    """Aggregate the losses of elements or examples to a scalar.
 
     Parameters
     ----------
     loss : expression
-        One loss for each element or example.
+        One loss per element or example.
     weights : expression, optional
-        Factors on the losses; the same shape, or one that broadcasts to it.
+        Weights of the losses; of the same shape, or one that broadcasts to it.
     mode : {'mean', 'sum', 'normalized_sum'}
         The mean or sum of the weighted losses, or their sum divided by the sum of the weights.
 
@@ -170,14 +170,14 @@ def binary_hinge_loss(
     delta : float
         The margin.
     log_odds : bool
-        Whether predictions are log-odds; probabilities are converted to log-odds.
+        Whether `predictions` are log-odds. Probabilities are converted to log-odds.
     binary : bool
-        Whether targets are 0 or 1.
+        Whether `targets` are 0 or 1 rather than -1 or 1.
 
     Returns
     -------
     expression
-        The loss of every prediction.
+        The loss of each prediction.
     """
     predictions, targets = align_targets(predictions, targets)
     if not log_odds:
@@ -188,7 +188,7 @@ def binary_hinge_loss(
 
 
 def multiclass_hinge_loss(predictions: Any, targets: Any, delta: float = 1) -> Any:
-    r"""Hinge loss of the correct class against the best wrong one.
+    r"""Multi-class hinge loss: the margin between the correct class and the best incorrect class.
 
     .. math:: L_i = \max(0, \max_{j \neq t_i} p_{i,j} - p_{i,t_i} + \delta)
 
@@ -197,14 +197,14 @@ def multiclass_hinge_loss(predictions: Any, targets: Any, delta: float = 1) -> A
     predictions : expression
         ``(batch, classes)`` scores.
     targets : expression
-        Either ``(batch,)`` integers, the number of the correct class, or ``(batch, classes)`` with a single 1 a row.
+        Either ``(batch,)`` integer class labels, or ``(batch, classes)`` one-hot rows.
     delta : float
         The margin.
 
     Returns
     -------
     expression
-        ``(batch,)`` the loss of every example.
+        ``(batch,)`` loss of each example.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def _is_class(predictions: Any, targets: Any) -> Any:
 
 
 def huber_loss(predictions: Any, targets: Any, delta: float = 1) -> Any:
-    r"""Squared error for small differences and absolute error for large ones.
+    r"""Huber loss: squared error for small differences, absolute error for large ones.
 
     .. math:: L = \frac{(p - t)^2}{2} \ \text{if}\ |p - t| \leq \delta, \quad
               \delta (|p - t| - \frac{\delta}{2}) \ \text{otherwise}
@@ -240,12 +240,12 @@ def huber_loss(predictions: Any, targets: Any, delta: float = 1) -> Any:
     ----------
     predictions, targets : expression
     delta : float
-        The difference at which the loss turns linear.
+        The difference beyond which the loss is linear.
 
     Returns
     -------
     expression
-        The loss of every element.
+        The loss of each element.
 
     References
     ----------
@@ -257,7 +257,7 @@ def huber_loss(predictions: Any, targets: Any, delta: float = 1) -> Any:
 
 
 def binary_accuracy(predictions: Any, targets: Any, threshold: float = 0.5) -> Any:
-    r"""Whether a prediction is on the target's side of a threshold, :math:`\mathbb{1}[(p \geq \theta) = t]`.
+    r"""Binary accuracy: whether a thresholded prediction equals the target, :math:`\mathbb{1}[(p \geq \theta) = t]`.
 
     Parameters
     ----------
@@ -266,29 +266,28 @@ def binary_accuracy(predictions: Any, targets: Any, threshold: float = 0.5) -> A
     targets : expression
         0 or 1.
     threshold : float
-        Predictions from here on count as 1.
+        Predictions greater than or equal to it count as 1.
 
     Returns
     -------
     expression
-        A Boolean for every prediction; its mean is the accuracy.
+        One Boolean per prediction; their mean is the accuracy.
     """
     predictions, targets = align_targets(predictions, targets)
     return T.eq(T.ge(predictions, threshold), targets)
 
 
 def categorical_accuracy(predictions: Any, targets: Any, top_k: int = 1) -> Any:
-    r"""Whether the correct class is among the `top_k` predicted ones.
+    r"""Categorical accuracy: whether the correct class is among the `top_k` highest-ranked predictions.
 
     Parameters
     ----------
     predictions : expression
         ``(batch, classes)`` probabilities or scores.
     targets : expression
-        Either ``(batch,)`` integers, the number of the correct class, or ``(batch, classes)`` with the largest entry
-        at the correct class.
+        Either ``(batch,)`` integer class labels, or ``(batch, classes)`` with the largest entry at the correct class.
     top_k : int
-        How many of the largest predictions count.
+        The number of highest-ranked predictions to consider.
 
     Returns
     -------
@@ -302,7 +301,7 @@ def categorical_accuracy(predictions: Any, targets: Any, top_k: int = 1) -> Any:
 
     Notes
     -----
-    Of equal predictions the one of lowest class number ranks first. A target predicted as NaN is never accurate.
+    Ties are broken in favour of the lower class label. A prediction of NaN for the correct class counts as wrong.
     """
     if targets.ndim == predictions.ndim:
         targets = T.argmax(targets, axis=-1)
@@ -314,7 +313,7 @@ def categorical_accuracy(predictions: Any, targets: Any, top_k: int = 1) -> Any:
 
 
 def _rank(predictions: Any, targets: Any) -> Any:
-    """Count the classes that come before the target when sorted by falling prediction."""
+    """Return the rank of the target: the number of classes before it in descending order of prediction."""
     score = T.switch(_is_class(predictions, targets), predictions, 0).sum(axis=-1, keepdims=True)
     # Written as "not below or equal" so that a score of NaN ranks last instead of first.
     ahead = T.eq(T.le(predictions, score), 0)

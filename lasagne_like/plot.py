@@ -1,8 +1,8 @@
-"""Pictures of training: learning curves, first-layer filters, error against the number of labels.
+"""Plots: learning curves, first-layer filters, error as a function of the number of labels.
 
-Each function draws on given axes or a new figure, writes a file when given a ``path`` (the suffix says which kind),
-and returns the figure. matplotlib is imported only when a function is called, without pyplot: no window system and
-no global state are involved, so that drawing works on a machine without a display.
+Each function creates a figure, saves it if ``path`` is given (the suffix determines the format), and returns it.
+matplotlib is imported only when a function is called. pyplot is not used, so that the functions work without a display
+and do not change global state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "plotting needs the package matplotlib: pip install matplotlib (or symc[examples])"
+            "plotting requires the package matplotlib: pip install matplotlib (or symc[examples])"
         ) from error
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
@@ -40,17 +40,17 @@ def _finish(figure: Figure, path: str | os.PathLike | None) -> Figure:
 def plot_history(
     history: Mapping[str, Sequence[float]], path: str | os.PathLike | None = None, *, title: str | None = None
 ) -> Figure:
-    """Draw the loss (left) and the error (right) against the epoch.
+    """Plot the loss (left) and the error (right) by epoch.
 
     Parameters
     ----------
     history : mapping
-        As :meth:`lasagne_like.training.Trainer.fit` returns it: ``epoch`` and any of ``train_loss``, ``valid_loss``,
+        The result of :meth:`lasagne_like.training.Trainer.fit`: ``epoch`` and any of ``train_loss``, ``valid_loss``,
         ``train_error``, ``valid_error``.
     path : path, optional
-        File to write.
+        The file to write.
     title : str, optional
-        Heading of the figure.
+        The title of the figure.
 
     Returns
     -------
@@ -60,13 +60,13 @@ def plot_history(
     Raises
     ------
     ImportError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     ValueError
-        The history holds no epoch.
+        If the history is empty.
     """
     epochs = history.get("epoch", ())
     if not len(epochs):
-        raise ValueError("history holds no epoch: train for at least one epoch before drawing")
+        raise ValueError("history holds no epoch: train for at least one epoch before plotting")
     figure = _new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     drawn_errors = 0
@@ -92,29 +92,29 @@ def plot_history(
 
 
 def plot_filters(W: np.ndarray, path: str | os.PathLike | None = None, *, columns: int | None = None) -> Figure:
-    """Draw the filters of a convolution (or the columns of a dense layer on images) as a grid of pictures.
+    """Plot the filters of a convolution, or the weights of a dense layer on images, as a grid of images.
 
     Parameters
     ----------
     W : numpy.ndarray
-        Shape ``(filters, channels, rows, columns)``: each filter of 3 channels is a colour picture, of any other
-        number its channels side by side; or ``(pixels, units)`` with a square number of pixels.
+        Either ``(filters, channels, rows, columns)``: filters with 3 channels are shown in colour, the channels of
+        others side by side; or ``(pixels, units)`` with a square number of pixels.
     path : path, optional
-        File to write.
+        The file to write.
     columns : int, optional
-        Pictures a row: by default a nearly square grid.
+        The number of images per row; by default the grid is nearly square.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The figure. Every filter is scaled by its own largest magnitude.
+        The figure. Each filter is normalised by its largest absolute value.
 
     Raises
     ------
     ImportError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     ValueError
-        ``W`` has neither form.
+        If `W` has another shape.
     """
     pictures = _as_pictures(np.asarray(W, dtype=np.float64))
     columns = columns or math.ceil(math.sqrt(len(pictures)))
@@ -151,20 +151,20 @@ def plot_errors(
     xlabel: str = "labelled examples",
     title: str | None = None,
 ) -> Figure:
-    """Draw error against the number of labelled examples, a curve for every method.
+    """Plot the error as a function of the number of labelled examples, one curve per method.
 
     Parameters
     ----------
     counts : sequence of int
-        Numbers of examples, on a logarithmic axis.
+        The numbers of examples, shown on a logarithmic axis.
     errors : mapping
-        Method's name to its errors (fractions, one for every count).
+        Maps the name of a method to its errors (fractions, one per count).
     path : path, optional
-        File to write.
+        The file to write.
     spread : mapping, optional
-        Method's name to the standard deviation of each error, drawn as bars.
+        Maps the name of a method to the standard deviation of each error, shown as error bars.
     xlabel, title : str, optional
-        Texts.
+        The axis label and the title.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def plot_errors(
     Raises
     ------
     ImportError
-        matplotlib is not installed.
+        If matplotlib is not installed.
     """
     figure = _new_figure(5.2, 3.8)
     axes: Axes = figure.subplots()

@@ -1,7 +1,7 @@
-"""The one source of randomness of the library.
+"""The random number generator of the library.
 
-Initialisers draw from it, and layers with noise seed their symbolic streams from it, so that fixing it makes a whole
-network reproducible::
+Initialisers draw from it, and noise layers use it to seed their symbolic random streams. Setting it makes a network
+reproducible::
 
     import numpy as np
     import lasagne_like
@@ -19,34 +19,34 @@ _rng: Any = np.random
 
 
 def get_rng() -> Any:
-    """Return the random number generator that the library draws from.
+    """Return the random number generator of the library.
 
     Returns
     -------
     numpy.random.RandomState or the module ``numpy.random``
-        The generator given to :func:`set_rng`; NumPy's global one if there was none.
+        The generator passed to :func:`set_rng`; by default NumPy's global generator.
     """
     return _rng
 
 
 def set_rng(new_rng: Any) -> None:
-    """Replace the random number generator that the library draws from.
+    """Set the random number generator of the library.
 
     Parameters
     ----------
     new_rng : numpy.random.RandomState or the module ``numpy.random``
-        The generator to use from now on. Networks built before keep the numbers they drew.
+        The new generator. It does not affect networks that exist already.
 
     Raises
     ------
     TypeError
-        If `new_rng` lacks one of the methods the library needs (``normal``, ``uniform``, ``randint``).
+        If `new_rng` lacks a method that the library uses (``normal``, ``uniform``, ``randint``, ``shuffle``).
     """
     global _rng
     missing = [method for method in ("normal", "uniform", "randint", "shuffle") if not hasattr(new_rng, method)]
     if missing:
         raise TypeError(
             f"set_rng: new_rng has no method {', '.join(missing)}; expected a numpy.random.RandomState, "
-            f"got {type(new_rng).__name__}. np.random.RandomState(seed) will do."
+            f"got {type(new_rng).__name__}; pass np.random.RandomState(seed)"
         )
     _rng = new_rng

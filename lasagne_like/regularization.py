@@ -1,4 +1,4 @@
-"""Penalties on parameters, to be added to the loss.
+"""Regularisation penalties on parameters, to be added to the loss.
 
 >>> import lasagne_like
 >>> from lasagne_like.layers import DenseLayer, InputLayer
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def l1(x: Any) -> Any:
-    """Sum of absolute values.
+    """Return the sum of absolute values.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def l1(x: Any) -> Any:
 
 
 def l2(x: Any) -> Any:
-    """Sum of squares (not halved, and not its square root).
+    """Return the sum of squares, without a factor of one half and without a square root.
 
     Parameters
     ----------
@@ -55,20 +55,20 @@ def l2(x: Any) -> Any:
 
 
 def apply_penalty(tensor_or_tensors: Any, penalty: Callable, **kwargs: Any) -> Any:
-    """Apply a penalty to one expression, or to several and add the results.
+    """Apply a penalty to an expression, or sum it over several expressions.
 
     Parameters
     ----------
     tensor_or_tensors : expression or iterable of expressions
     penalty : callable
-        From an expression to a scalar.
+        Maps an expression to a scalar.
     **kwargs
         Passed to `penalty`.
 
     Returns
     -------
     expression
-        A scalar; the number 0 if there is nothing to penalise.
+        A scalar; the number 0 if there are no expressions.
     """
     if isinstance(tensor_or_tensors, symc.Variable):
         return penalty(tensor_or_tensors, **kwargs)
@@ -78,15 +78,15 @@ def apply_penalty(tensor_or_tensors: Any, penalty: Callable, **kwargs: Any) -> A
 def regularize_layer_params(
     layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
 ) -> Any:
-    """Apply a penalty to the parameters of one layer or of several layers, not of those below.
+    """Apply a penalty to the parameters of one or several layers, excluding the layers below them.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
     penalty : callable
-        From an expression to a scalar.
+        Maps an expression to a scalar.
     tags : mapping, optional
-        Which parameters to take, as for :meth:`Layer.get_params`; ``{'regularizable': True}`` by default.
+        Tags that select the parameters, see :meth:`Layer.get_params`; ``{'regularizable': True}`` by default.
     **kwargs
         Passed to `penalty`.
 
@@ -103,16 +103,16 @@ def regularize_layer_params(
 def regularize_layer_params_weighted(
     layers: Mapping[Layer, Any], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
 ) -> Any:
-    """Apply a penalty with a coefficient for each layer.
+    """Apply a penalty with one coefficient per layer.
 
     Parameters
     ----------
     layers : mapping of Layer to number or scalar expression
         The coefficients.
     penalty : callable
-        From an expression to a scalar.
+        Maps an expression to a scalar.
     tags : mapping, optional
-        As for :func:`regularize_layer_params`.
+        See :func:`regularize_layer_params`.
     **kwargs
         Passed to `penalty`.
 
@@ -129,16 +129,16 @@ def regularize_layer_params_weighted(
 def regularize_network_params(
     layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
 ) -> Any:
-    """Apply a penalty to the parameters of all layers up to the given ones.
+    """Apply a penalty to the parameters of a network: of the given layers and all layers below them.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
         The output layer or layers of the network.
     penalty : callable
-        From an expression to a scalar.
+        Maps an expression to a scalar.
     tags : mapping, optional
-        Which parameters to take; ``{'regularizable': True}`` by default.
+        Tags that select the parameters; ``{'regularizable': True}`` by default.
     **kwargs
         Passed to `penalty`.
 

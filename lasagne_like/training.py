@@ -1,8 +1,8 @@
-"""A small trainer: mini-batches, validation, best weights, early stopping, learning-rate schedules.
+"""A trainer with mini-batches, validation, early stopping and learning-rate schedules.
 
-:class:`Trainer` compiles one training and one evaluation function with a symbolic batch size and runs them in a loop
-that anyone could write; it exists so that nobody has to write again the parts that are easy to get wrong (the smaller
-last batch, averages weighted by batch size, the best weights, a loss that is not finite).
+:class:`Trainer` compiles a training and an evaluation function with a symbolic batch size and runs them in a simple
+loop. It takes care of details that are easy to get wrong: the smaller last batch, averages weighted by batch size,
+restoring the best weights, non-finite losses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from .diagnosis import NonFiniteLossError, explain_non_finite
+from .diagnosis import NonFiniteLossError, Objective, explain_non_finite
 from .io import all_layers
 from .layers import InputLayer, Layer, get_all_param_values, get_all_params, get_output, set_all_param_values
 from .objectives import categorical_crossentropy
@@ -31,7 +32,20 @@ History = dict[str, list[float]]
 
 
 def classification_error(prediction: Any, target: Any) -> Any:
-    """Return, for each row, 1 where the largest of ``prediction`` (n, classes) is not class ``target`` (n,), else 0."""
+    """Return 1 where the largest entry of a row of ``prediction`` is not at class ``target``, else 0.
+
+    Parameters
+    ----------
+    prediction : expression
+        ``(n, classes)`` scores.
+    target : expression
+        ``(n,)`` class labels.
+
+    Returns
+    -------
+    expression
+        ``(n,)`` floats.
+    """
     return T.cast(T.neq(T.argmax(prediction, axis=1), target), symc.config.floatX)
 
 
@@ -41,68 +55,81 @@ def cosine(start: float, epochs: int, end: float = 0.0) -> Schedule:
     Parameters
     ----------
     start, end : float
-        Learning rate of epoch 0, and the one that epoch ``epochs`` would have.
+        The learning rate of epoch 0, and that of epoch ``epochs``.
     epochs : int
-        Length of the descent.
+        The number of epochs over which the rate decreases.
 
     References
     ----------
     .. [1] Loshchilov, Hutter (2017): SGDR: stochastic gradient descent with warm restarts. ICLR.
     """
-    return lambda epoch: end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1)))
+    return partial(_cosine, start, epochs, end)
+
+
+def _cosine(start: float, epochs: int, end: float, epoch: int) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1)))
 
 
 def step_decay(start: float, every: int, factor: float = 0.1) -> Schedule:
     """Return the schedule ``start * factor ** (epoch // every)``."""
-    return lambda epoch: start * factor ** (epoch // every)
+    return partial(_step_decay, start, every, factor)
+
+
+def _step_decay(start: float, every: int, factor: float, epoch: int) -> float:
+    return start * factor ** (epoch // every)
+
+
+def _constant(rate: float, epoch: int) -> float:
+    return rate
 
 
 class Trainer:
-    """Trains a network of one input layer on arrays in memory.
+    """Train a network with one input layer on arrays in memory.
 
     Parameters
     ----------
     network : Layer or dict of str to Layer
-        Output layer, or named layers of which the last is the output. The batch axis of its one input layer is
-        ``None``.
+        The output layer, or named layers of which the last is the output layer. The batch size of the input layer must
+        be None.
     loss : callable
-        ``loss(prediction, target)``: expression of the loss of each item, shape ``(n,)`` or more axes.
+        ``loss(prediction, target)`` returns the losses of the items, of shape ``(n,)`` or with more axes.
     error : callable or None
-        ``error(prediction, target)``: expression of an error of each item, for the reports; None for no such thing.
+        ``error(prediction, target)`` returns the errors of the items, for reports. None disables it.
     update : callable
-        ``update(loss, params, learning_rate=shared)``: dict of updates, as in :mod:`lasagne_like.updates`.
+        ``update(loss, params, learning_rate=shared)`` returns a dict of updates, see :mod:`lasagne_like.updates`.
     learning_rate : float or callable
-        A number, or a schedule from the epoch (0, 1, ...) to a number, such as :func:`cosine`.
+        A number, or a schedule: a function from the epoch (0, 1, ...) to a number, such as :func:`cosine`.
     penalty : Variable, optional
-        Scalar expression added to the loss in training, such as ``1e-4 * regularize_network_params(network, l2)``.
+        A scalar expression added to the training loss, such as ``1e-4 * regularize_network_params(network, l2)``.
     target_var : Variable, optional
-        Variable of the targets; by default an int32 vector of class numbers.
+        The variable of the targets; by default an int32 vector of class labels.
     batch_size : int
-        Items in a mini-batch; the last of an epoch may be smaller.
+        The number of items per mini-batch; the last batch of an epoch may be smaller.
     patience : int, optional
-        Stop after so many epochs without a better validation.
+        Stop after this many epochs without improvement of the validation error or loss.
     seed : int
-        Seed of the order of items. What the layers draw (initial weights, dropout) is seeded by
-        :func:`lasagne_like.random.set_rng` before the network is built.
+        The seed of the order of items. To seed initial weights and noise layers, call
+        :func:`lasagne_like.random.set_rng` before building the network.
     verbose : bool
-        Print a line an epoch; on a terminal also a progress bar.
+        Whether to print one line per epoch and, on a terminal, a progress bar.
 
     Attributes
     ----------
     history : dict of str to list of float
-        One entry an epoch over all calls of :meth:`fit`: ``epoch`` (from 1), ``train_loss``, ``learning_rate``,
-        ``seconds``, and ``valid_loss``, ``valid_error`` where there are such.
+        One entry per epoch over all calls of :meth:`fit`: ``epoch`` (from 1), ``train_loss``, ``learning_rate``,
+        ``seconds`` and, if available, ``valid_loss`` and ``valid_error``.
     best_epoch : int or None
-        Epoch of the best validation so far (by error, then by loss); its weights are in the network after :meth:`fit`.
+        The epoch with the best validation result so far (by error, then by loss). The network has the weights of that
+        epoch after :meth:`fit`.
 
     Raises
     ------
     ValueError
-        The network has more or fewer than one input layer, a fixed batch size, or no trainable parameter.
+        If the network does not have exactly one input layer, has a fixed batch size, or has no trainable parameters.
 
     Notes
     -----
-    The functions are compiled on first use and once. Freeze layers before, or make a new Trainer.
+    Each function is compiled once, on first use. To freeze layers afterwards, create a new Trainer.
     """
 
     def __init__(
@@ -125,9 +152,10 @@ class Trainer:
         self.network = network
         self.output_layer = network if isinstance(network, Layer) else list(network.values())[-1]
         self.input_layer = _only_input(self.output_layer)
-        self.target_var = T.ivector("target") if target_var is None else target_var
+        self.target_var = T.tensor("int32", name="target", shape=(None,)) if target_var is None else target_var
         self.loss, self.error, self.update, self.penalty = loss, error, update, penalty
-        self.schedule: Schedule = learning_rate if callable(learning_rate) else lambda epoch: learning_rate
+        schedule: Any = learning_rate if callable(learning_rate) else partial(_constant, learning_rate)
+        self.schedule: Schedule = schedule
         self.learning_rate = symc.shared(np.asarray(self.schedule(0), symc.config.floatX), name="learning_rate")
         self.batch_size, self.patience, self.verbose = batch_size, patience, verbose
         self.history: History = {}
@@ -141,19 +169,19 @@ class Trainer:
     def fit(
         self, X: np.ndarray, y: np.ndarray, epochs: int, validation: tuple[np.ndarray, np.ndarray] | None = None
     ) -> History:
-        """Train for some epochs; called again, go on from the weights and the optimiser's state it left.
+        """Train for a number of epochs. Further calls continue with the weights and the state of the optimiser.
 
         Parameters
         ----------
         X : numpy.ndarray
-            Inputs, shape ``(n,) + input_shape[1:]``.
+            The inputs, of shape ``(n,) + input_shape[1:]``.
         y : numpy.ndarray
-            Targets, shape ``(n,)`` or more axes.
+            The targets, of shape ``(n,)`` or with more axes.
         epochs : int
-            Passes over the data.
+            The number of passes over the data.
         validation : pair of numpy.ndarray, optional
-            Inputs and targets to evaluate after each epoch. With it, the network ends with the weights of its best
-            epoch, also when training was interrupted or failed; without, with the last ones.
+            Inputs and targets to evaluate after each epoch. If given, the weights of the best epoch are restored at the
+            end, also if training is interrupted or fails.
 
         Returns
         -------
@@ -163,10 +191,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            Inputs and targets have different lengths, none, or another shape than the network's input.
+            If inputs and targets have different lengths or are empty, or if the inputs do not have the input shape of
+            the network.
         NonFiniteLossError
-            The loss was NaN or infinite. The message names the first layer or parameter that is not finite. The
-            optimiser's step was not applied (the batch's running averages were).
+            If the loss is NaN or infinite. The message names the first layer or parameter that is not finite. The
+            update of the optimiser is not applied; updates of running averages are.
         """
         X, y = self._checked(X, y)
         if validation is not None:
@@ -179,7 +208,7 @@ class Trainer:
                 self._epoch(epoch, X, y, validation)
                 since_best = 0 if validation is None else epoch + 1 - (self.best_epoch or 0)
                 if self.patience and since_best >= self.patience:
-                    self._say(f"no better validation for {self.patience} epochs: stopped")
+                    self._say(f"stopped: no improvement for {self.patience} epochs")
                     break
         finally:
             if validation is not None and self._best_values:
@@ -187,16 +216,15 @@ class Trainer:
         return self.history
 
     def reset(self, seed: int | None = None) -> None:
-        """Forget what training has learnt beside the parameters, so that the next :meth:`fit` starts afresh.
+        """Reset the state of training, but not the parameters.
 
-        The optimiser's own state (moments, step counts) returns to its start, history and best weights are dropped.
-        The compiled functions stay: setting parameters, then resetting, is the cheap way to train the same network
-        many times.
+        The state of the optimiser (moments, step counts) is set to its initial value; history and best weights are
+        discarded. The compiled functions are kept: to train the same network repeatedly, set its parameters and reset.
 
         Parameters
         ----------
         seed : int, optional
-            New seed for the order of items.
+            A new seed of the order of items.
         """
         for shared, value in self._initial_state.items():
             shared.set_value(value)
@@ -205,7 +233,7 @@ class Trainer:
             self._rng = np.random.default_rng(seed)
 
     def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float | None]:
-        """Return mean loss and mean error (None without one), with dropout off and stored batch-norm averages."""
+        """Return the mean loss and the mean error (None if disabled) of the network in deterministic mode."""
         X, y = self._checked(X, y)
         function = self._function("evaluate")
         totals = np.zeros(2)
@@ -217,10 +245,10 @@ class Trainer:
         return float(loss), None if self.error is None else float(error)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the network's output for each input, shape ``(n,) + output_shape[1:]``."""
+        """Return the outputs of the network in deterministic mode, of shape ``(n,) + output_shape[1:]``."""
         X = self._checked_inputs(X)
         function = self._function("predict")
-        starts = range(0, max(len(X), 1), self.batch_size)  # no inputs at all are one empty batch
+        starts = range(0, max(len(X), 1), self.batch_size)  # an empty input is one empty batch
         return np.concatenate([function(X[start : start + self.batch_size]) for start in starts])
 
     def _epoch(self, epoch: int, X: np.ndarray, y: np.ndarray, validation: Any) -> None:
@@ -233,7 +261,7 @@ class Trainer:
             inputs, targets = X[chosen], y[chosen]
             loss = float(train(inputs, targets))
             if not math.isfinite(loss):
-                raise explain_non_finite(self, loss, inputs, targets, f"epoch {epoch + 1}, batch {number}")
+                raise explain_non_finite(self._objective(), loss, inputs, targets, f"epoch {epoch + 1}, batch {number}")
             total += loss * len(chosen)
         record = {"epoch": epoch + 1, "train_loss": total / len(X), "learning_rate": rate}
         if validation is not None:
@@ -258,7 +286,7 @@ class Trainer:
 
     def _keep_best(self, epoch: int, record: dict[str, float]) -> None:
         scores = [record[name] for name in ("valid_error", "valid_loss") if name in record]
-        score = tuple(math.inf if math.isnan(s) else s for s in scores)  # NaN, which is never better, is the worst
+        score = tuple(math.inf if math.isnan(s) else s for s in scores)  # NaN counts as the worst score
         if not self._best_score or score < self._best_score:
             self.best_epoch, self._best_score = epoch + 1, score
             self._best_values = [np.array(value) for value in get_all_param_values(self.output_layer)]
@@ -277,15 +305,15 @@ class Trainer:
     def _checked(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         X, y = self._checked_inputs(X), np.asarray(y)
         if len(X) != len(y):
-            raise ValueError(f"X has {len(X)} items and y has {len(y)}: expected as many targets as inputs")
+            raise ValueError(f"X has {len(X)} items and y has {len(y)}: expected equal numbers of inputs and targets")
         if not len(X):
-            raise ValueError("X holds no item: nothing to train on or to evaluate")
+            raise ValueError("X holds no items: there is nothing to train on or to evaluate")
         if y.dtype.kind in "iu":
             classes = self.output_layer.output_shape[-1]
             if self.loss is categorical_crossentropy and classes is not None and not 0 <= y.min() <= y.max() < classes:
                 raise ValueError(
-                    f"y holds the classes {y.min()} to {y.max()}, but the network has {classes} outputs, for classes 0 "
-                    f"to {classes - 1}: renumber the classes or give the last layer more units"
+                    f"y holds the classes {y.min()} to {y.max()}, but the network has {classes} outputs, for classes "
+                    f"0 to {classes - 1}: renumber the classes or add units to the last layer"
                 )
             y = y.astype(self.target_var.dtype)
         return X, y
@@ -295,8 +323,12 @@ class Trainer:
             self._compiled[name] = getattr(self, f"_compile_{name}")()
         return self._compiled[name]
 
+    def _objective(self) -> Objective:
+        input_var = self.input_layer.input_var
+        return Objective(self.network, self.output_layer, input_var, self.target_var, self.loss, self.penalty)
+
     def train_loss(self) -> Any:
-        """Return the scalar expression that training minimises: mean loss in training mode, plus the penalty."""
+        """Return the training loss as a scalar expression: the mean loss in training mode plus the penalty."""
         prediction = get_output(self.output_layer)
         loss = T.mean(self.loss(prediction, self.target_var))
         return loss if self.penalty is None else loss + self.penalty
@@ -304,11 +336,11 @@ class Trainer:
     def _compile_train(self) -> Any:
         params = get_all_params(self.output_layer, trainable=True)
         if not params:
-            raise ValueError("the network has no trainable parameter: unfreeze some layer before training")
+            raise ValueError("the network has no trainable parameters: unfreeze a layer before training")
         loss = self.train_loss()
         updates = self.update(loss, params, learning_rate=self.learning_rate)
         self._initial_state = {shared: shared.get_value() for shared in updates if shared not in set(params)}
-        # A step whose loss is not finite is not taken: its origin can then be found in intact parameters.
+        # Skip the update if the loss is not finite, so that the diagnosis can use the parameters that led to it.
         finite = T.lt(abs(loss), np.inf)
         guarded = {shared: T.switch(finite, new, shared) for shared, new in updates.items()}
         return symc.function([self.input_layer.input_var, self.target_var], loss, updates=guarded, name="train")
@@ -329,11 +361,11 @@ def _only_input(output_layer: Layer) -> InputLayer:
     inputs = [layer for layer in all_layers(output_layer) if isinstance(layer, InputLayer)]
     if len(inputs) != 1:
         names = ", ".join(str(layer.name) for layer in inputs)
-        raise ValueError(f"the network has {len(inputs)} input layers ({names}): a Trainer feeds exactly one")
+        raise ValueError(f"the network has {len(inputs)} input layers ({names}): a Trainer supports exactly one")
     if inputs[0].shape[0] is not None:
         raise ValueError(
-            f"the input layer's shape is {inputs[0].shape}, with a fixed batch size: give None as first entry, so that "
-            "the smaller last batch fits too"
+            f"the input layer has shape {inputs[0].shape}, with a fixed batch size: give None as the first "
+            "entry, because the last batch may be smaller"
         )
     return inputs[0]
 

@@ -1,15 +1,15 @@
-"""Transfer learning: freeze layers, put a new head on a trained trunk, copy weights between networks.
+"""Transfer learning: freeze layers, replace the head of a trained network, copy weights between networks.
 
-The usual course, for a trained network ``net`` (a dict of named layers)::
+Typical use, for a trained network ``net`` (a dict of named layers)::
 
     new = replace_head(net, "pool5", lambda trunk: DenseLayer(trunk, 5, nonlinearity=softmax, name="out"))
     freeze("*", new)
-    unfreeze("out", new)       # train only the head ...
+    unfreeze("out", new)       # train the head only
     Trainer(new).fit(...)
-    unfreeze("*", new)         # ... then all of it, gently
+    unfreeze("*", new)         # then fine-tune all layers
     Trainer(new, learning_rate=1e-4).fit(...)
 
-Freezing edits tags, so it must come before the training function is compiled.
+Freezing changes the tags of parameters: call it before compiling the training function.
 
 References
 ----------
@@ -33,32 +33,32 @@ Choice = str | Layer | Iterable[str | Layer] | Mapping[str, Layer] | Callable[[L
 
 
 def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
-    """Keep the parameters of some layers as they are while the others are trained.
+    """Exclude the parameters of some layers from training.
 
-    The parameters lose the tag ``trainable``: ``get_all_params(network, trainable=True)`` leaves them out, so that no
-    update touches them and no gradient is built for them; where everything below a layer is frozen, the backward pass
-    stops there. A frozen batch normalisation normalises by its stored averages and keeps them, also in training.
+    The parameters lose the tag ``trainable``, so that ``get_all_params(network, trainable=True)`` does not list them
+    and no updates or gradients are built for them. If all layers below a layer are frozen, the backward pass ends
+    there. A frozen batch normalisation layer uses its stored averages without updating them, in training as well.
 
     Parameters
     ----------
     layer_or_pattern : Layer, str, list, dict or callable
-        Which layers: a layer, a shell-style pattern of layer names (``"conv[12]_*"``), a list of these, a dict of
+        The layers: a layer, a shell-style pattern of layer names (``"conv[12]_*"``), a list of these, a dict of
         named layers, or a function from layer to bool.
     network : Layer, list of Layer, or dict of str to Layer, optional
-        Where patterns and functions look for layers; a dict's keys count as names. Needed for those; given with
-        layers, their parameters are frozen wherever else in the network they are shared.
+        The network in which patterns and functions select layers, where it is required; the keys of a dict count as
+        names. If given, parameters shared with other layers of the network are frozen there as well.
     below : bool
-        Freeze all layers that feed the chosen ones, too.
+        Whether to freeze all layers below the selected ones as well.
 
     Returns
     -------
     list of Layer
-        The layers now frozen by this call, every layer after its inputs.
+        The selected layers; each layer follows its inputs.
 
     Raises
     ------
     ValueError
-        Nothing matches a pattern (the message lists near names), or ``network`` is missing.
+        If nothing matches a pattern (the message lists similar names), or `network` is required but missing.
 
     Examples
     --------
@@ -81,15 +81,15 @@ def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: b
 
 
 def unfreeze(layer_or_pattern: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
-    """Undo :func:`freeze`: what it made untrainable is trainable again, averages are updated again.
+    """Undo :func:`freeze`.
 
-    Parameters and errors are those of :func:`freeze`. Layers that are not frozen stay as they are, and so do parameters
-    that were never trainable.
+    Parameters and errors are those of :func:`freeze`. Layers that are not frozen and parameters that were never
+    trainable are not changed.
 
     Returns
     -------
     list of Layer
-        The chosen layers.
+        The selected layers.
     """
     chosen = select_layers(layer_or_pattern, network, below=below)
     for layer, param in _holders(chosen, network):
@@ -102,7 +102,7 @@ def unfreeze(layer_or_pattern: Choice, network: Network | None = None, *, below:
 
 
 def frozen_layers(network: Network) -> list[Layer]:
-    """Return the layers of a network that :func:`freeze` has frozen."""
+    """Return the layers of a network that are frozen by :func:`freeze`."""
     return [
         layer
         for layer in all_layers(network)
@@ -111,7 +111,7 @@ def frozen_layers(network: Network) -> list[Layer]:
 
 
 def _holders(chosen: list[Layer], network: Network | None) -> list[tuple[Layer, Any]]:
-    """Pair each parameter of the chosen layers with every layer of the network that has it."""
+    """Pair each parameter of the selected layers with every layer of the network that uses it."""
     wanted = {param for layer in chosen for param in layer.params}
     around = chosen if network is None else [*chosen, *all_layers(network)]
     unique = list(dict.fromkeys(around))
@@ -119,7 +119,7 @@ def _holders(chosen: list[Layer], network: Network | None) -> list[tuple[Layer, 
 
 
 def _hold_averages(layer: Layer) -> None:
-    """Make a batch normalisation use its stored averages and keep them, whatever get_output is told."""
+    """Make a batch normalisation layer use its stored averages without updating them, overriding get_output."""
     if isinstance(layer, BatchNormLayer) and layer.told_before_freezing is None:
         layer.told_before_freezing = layer.use_averages, layer.update_averages
         layer.use_averages, layer.update_averages = True, False
@@ -136,28 +136,28 @@ def _holds_averages(layer: Layer) -> bool:
 
 
 def select_layers(choice: Choice, network: Network | None = None, *, below: bool = False) -> list[Layer]:
-    """Resolve a choice of layers as :func:`freeze` describes it.
+    """Select layers as described for :func:`freeze`.
 
     Parameters
     ----------
     choice : Layer, str, list, dict or callable
-        Which layers.
+        The layers.
     network : Layer, list of Layer, or dict of str to Layer, optional
-        Where to look for names.
+        The network in which patterns and functions select layers.
     below : bool
-        Add all layers that feed the chosen ones.
+        Whether to add all layers below the selected ones.
 
     Returns
     -------
     list of Layer
-        Without repetition, every layer after its inputs.
+        Without duplicates; each layer follows its inputs.
 
     Raises
     ------
     ValueError
-        Nothing matches, or ``network`` is needed.
+        If nothing matches, or `network` is required but missing.
     TypeError
-        ``choice`` is of another type.
+        If `choice` is of another type.
     """
     if isinstance(choice, Mapping):
         choice = list(choice.values())
@@ -176,7 +176,7 @@ def _matching(item: object, network: Network | None) -> list[Layer]:
             f"expected layers, names, or a function from layer to bool, got {type(item).__name__}: {item!r}"
         )
     if network is None:
-        raise ValueError(f"{item!r} needs the network to look in: give network=... (an output layer or a dict)")
+        raise ValueError(f"{item!r} needs the network to look in: pass network=... (an output layer or a dict)")
     named = _names(network)
     if callable(item):
         matches = [layer for layer in named if item(layer)]
@@ -187,7 +187,8 @@ def _matching(item: object, network: Network | None) -> list[Layer]:
     if not matches:
         names = [name for name in named.values() if name is not None]
         near = difflib.get_close_matches(item, names, n=5, cutoff=0.4)
-        hint = f"near names: {', '.join(near)}" if near else f"names: {', '.join(names) or 'none, no layer has a name'}"
+        listed = f"names: {', '.join(names)}" if names else "no layer has a name"
+        hint = f"near names: {', '.join(near)}" if near else listed
         raise ValueError(f"no layer's name matches {item!r}; {hint}")
     return matches
 
@@ -200,29 +201,29 @@ def _names(network: Network) -> dict[Layer, str | None]:
 def replace_head(
     network: Network, cut: str | Layer, build: Callable[[Layer], Layer | Mapping[str, Layer]]
 ) -> OrderedDict[str, Layer]:
-    """Keep a network up to one layer and put new layers on top.
+    """Replace the layers above a given layer of a network.
 
     Parameters
     ----------
     network : Layer, list of Layer, or dict of str to Layer
-        The trained network. It is not changed, but the new network shares its layers, and with them their
-        parameters, up to ``cut``.
+        The trained network. It is not changed. The new network shares its layers and parameters up to `cut`.
     cut : str or Layer
         The last layer to keep, or its name.
     build : callable
-        Given that layer, returns the new output layer, or a dict of new named layers ending in the output layer.
+        Called with that layer; returns the new output layer, or a dict of new named layers of which the last is the
+        output layer.
 
     Returns
     -------
     OrderedDict of str to Layer
-        The kept layers under their names, then the new ones; unnamed layers are called by position and class. The last
-        entry is the output layer.
+        The kept layers under their names, followed by the new layers; unnamed layers are named after their position and
+        class. The last entry is the output layer.
 
     Raises
     ------
     ValueError
-        No or more than one layer is called ``cut``; what ``build`` returns does not rest on it; or a new layer is
-        called like a kept one.
+        If `cut` does not match exactly one layer, if the result of `build` is not connected to it, or if a new layer
+        has the name of a kept layer.
 
     Examples
     --------
@@ -233,21 +234,22 @@ def replace_head(
     """
     found = select_layers(cut, network)
     if len(found) != 1:
-        raise ValueError(f"cut={cut!r} matches {len(found)} layers ({', '.join(str(f.name) for f in found)}): need one")
+        names = ", ".join(str(layer.name) for layer in found)
+        raise ValueError(f"cut={cut!r} matches {len(found)} layers ({names}), expected one")
     trunk = found[0]
     built = build(trunk)
     head_names = {layer: name for name, layer in built.items()} if isinstance(built, Mapping) else {}
     top = list(built.values())[-1] if isinstance(built, Mapping) else built
     layers = all_layers(top)
     if trunk not in layers:
-        raise ValueError(f"what build returned does not rest on {cut!r}: use the layer that build is given as incoming")
+        raise ValueError(f"the result of build does not rest on {cut!r}: build on the layer passed to it")
     kept, old_names = set(all_layers(trunk)), _names(network)
     result: OrderedDict[str, Layer] = OrderedDict()
     for position, layer in enumerate(layers):
         name = old_names.get(layer) if layer in kept else head_names.get(layer, layer.name)
         name = name or f"{position}_{type(layer).__name__}"
         if name in result:
-            raise ValueError(f"two layers would be called {name!r}: give the new one another name")
+            raise ValueError(f"two layers would be called {name!r}: give the new layer another name")
         result[name] = layer
     return result
 
@@ -255,16 +257,16 @@ def replace_head(
 def copy_weights(
     source: Network, target: Network, pattern: str | Iterable[str] = "*", *, strict: bool = True
 ) -> LoadReport:
-    """Copy parameter values between two networks by name; afterwards the networks share nothing.
+    """Copy parameter values from one network to another, by name.
 
     Parameters
     ----------
     source, target : Layer, list of Layer, or dict of str to Layer
-        From and to; see :func:`lasagne_like.io.name_params` for the names.
+        The networks; see :func:`lasagne_like.io.name_params` for the names of their parameters.
     pattern : str or list of str
         Shell-style patterns of the parameter names to copy, such as ``"conv*"``.
     strict : bool
-        Whether the names that match must agree between both, with their shapes. With False those that agree are copied.
+        Whether the selected parameters must match in names and shapes. If False, those that match are copied.
 
     Returns
     -------
@@ -274,9 +276,9 @@ def copy_weights(
     Raises
     ------
     lasagne_like.io.WeightsMismatchError
-        Names or shapes do not agree, with ``strict=True``; nothing is copied then.
+        If `strict` is True and names or shapes do not match. Nothing is copied.
     ValueError
-        The pattern matches no parameter of the source.
+        If the pattern matches no parameter of the source.
     """
     patterns = [pattern] if isinstance(pattern, str) else list(pattern)
 

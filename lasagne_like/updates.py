@@ -1,15 +1,15 @@
-r"""Optimisers, as pure functions from a loss to a dictionary of updates.
+r"""Optimisers: functions from a loss to a dictionary of updates.
 
-Every optimiser takes a scalar loss, or a list of gradients, and a list of shared variables. It returns an
-``OrderedDict`` that maps each shared variable (the parameters, and the optimiser's own state) to its next value, ready
-for ``symc.function(..., updates=...)``:
+An optimiser takes a scalar loss, or a list of gradients, and a list of shared variables. It returns an ``OrderedDict``
+that maps shared variables (the parameters, and the state of the optimiser) to their next values, for use as
+``symc.function(..., updates=...)``:
 
 * :func:`sgd`, :func:`momentum`, :func:`nesterov_momentum`, :func:`adagrad`, :func:`rmsprop`, :func:`adadelta`,
   :func:`adam`, :func:`adamax`, :func:`amsgrad`;
 * :func:`apply_momentum` and :func:`apply_nesterov_momentum` add momentum to the updates of any optimiser;
-* :func:`norm_constraint` and :func:`total_norm_constraint` bound the norm of a tensor or of several.
+* :func:`norm_constraint` and :func:`total_norm_constraint` bound the norm of one or several tensors.
 
-All hyperparameters may be symbolic; a shared learning rate can be changed while training, without compiling anew::
+All hyperparameters may be symbolic. A shared learning rate can be changed during training without recompiling::
 
     rate = symc.shared(floatX(0.001))
     updates = adam(loss, params, learning_rate=rate)
@@ -49,16 +49,16 @@ __all__ = [
 ]
 
 Updates = OrderedDict
-"""Shared variable to expression of its next value."""
+"""Maps shared variables to expressions of their next values."""
 
 
 def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
-    """Return the gradients of a loss, or the ones given.
+    """Return the gradients of a loss, or the given gradients.
 
     Parameters
     ----------
     loss_or_grads : scalar expression, or list of expressions
-        A loss, or one gradient for each parameter.
+        A loss, or one gradient per parameter.
     params : sequence of shared variables
 
     Returns
@@ -68,15 +68,15 @@ def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
     Raises
     ------
     ValueError
-        If a parameter is not a shared variable (it could never be updated), or if the number of gradients is not the
-        number of parameters.
+        If a parameter is not a shared variable and therefore cannot be updated, or if the number of gradients differs
+        from the number of parameters.
     """
     params = list(params)
     for position, param in enumerate(params):
         if not isinstance(param, symc.SharedVariable):
             raise ValueError(
                 f"params must contain shared variables only, but params[{position}] is {param!r}. If it contains "
-                "arbitrary parameter expressions, then lasagne_like.utils.collect_shared_vars() may help you."
+                "parameter expressions, use lasagne_like.utils.collect_shared_vars()."
             )
     if isinstance(loss_or_grads, (list, tuple)):
         if len(loss_or_grads) != len(params):
@@ -91,7 +91,7 @@ def _zeros_like(param: Any) -> Any:
 
 
 def _descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Updates], Any]) -> Updates:
-    """Collect ``param - step(param, grad, updates)``; `step` adds the updates of its own state."""
+    """Build the updates ``param - step(param, grad, updates)``; `step` adds the updates of its state."""
     params = list(params)
     updates: Updates = OrderedDict()
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params)):
@@ -111,7 +111,7 @@ def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
     """
     return _descend(loss_or_grads, params, lambda param, grad, updates: learning_rate * grad)
 
@@ -127,15 +127,15 @@ def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: A
     ----------
     updates : mapping of shared variable to expression
     params : iterable of shared variables, optional
-        The ones that get momentum; all keys of `updates` by default.
+        The parameters to which momentum is added; by default all keys of `updates`.
     momentum : float or scalar expression
-        The part :math:`\mu` of the velocity that is kept. More momentum means larger steps in effect; multiplying the
-        learning rate by ``1 - momentum`` makes up for it.
+        The decay factor :math:`\mu` of the velocity. A higher momentum results in larger effective steps; multiply the
+        learning rate by ``1 - momentum`` to compensate.
 
     Returns
     -------
     OrderedDict
-        A changed copy of `updates`, with the velocities added.
+        A copy of `updates` with momentum applied, including the updates of the velocities.
     """
     result: Updates = OrderedDict(updates)
     for param in list(updates) if params is None else params:
@@ -161,7 +161,7 @@ def momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum:
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
     """
     return apply_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
 
@@ -177,19 +177,19 @@ def apply_nesterov_momentum(updates: Mapping, params: Iterable | None = None, mo
     ----------
     updates : mapping of shared variable to expression
     params : iterable of shared variables, optional
-        The ones that get momentum; all keys of `updates` by default.
+        The parameters to which momentum is added; by default all keys of `updates`.
     momentum : float or scalar expression
-        The part :math:`\mu` of the velocity that is kept.
+        The decay factor :math:`\mu` of the velocity.
 
     Returns
     -------
     OrderedDict
-        A changed copy of `updates`, with the velocities added.
+        A copy of `updates` with momentum applied, including the updates of the velocities.
 
     Notes
     -----
-    The method looks ahead: it wants the gradient at the place to which the velocity leads. Here the stored parameters
-    are that place, so that the gradient at the current parameters is the one wanted [1]_.
+    Nesterov momentum evaluates the gradient at the position to which the velocity leads. Here the stored parameters
+    are those look-ahead positions, so that the gradient is evaluated at the current parameters [1]_.
 
     References
     ----------
@@ -220,13 +220,13 @@ def nesterov_momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, 
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
     """
     return apply_nesterov_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
 
 
 def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsilon: Any = 1e-6) -> Updates:
-    r"""Scale steps by the root of all squared gradients so far.
+    r"""Adagrad: scale steps by the root of the accumulated squared gradients.
 
     .. math:: a := a + g^2, \quad \theta := \theta - \frac{\eta}{\sqrt{a + \epsilon}} g
 
@@ -239,7 +239,7 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------
@@ -258,7 +258,7 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
 def rmsprop(
     loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.9, epsilon: Any = 1e-6
 ) -> Updates:
-    r"""Scale steps by a running root mean square of the gradients.
+    r"""RMSprop: scale steps by a running root mean square of the gradients.
 
     .. math:: r := \rho r + (1 - \rho) g^2, \quad \theta := \theta - \frac{\eta}{\sqrt{r + \epsilon}} g
 
@@ -267,12 +267,12 @@ def rmsprop(
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
     learning_rate, rho, epsilon : float or scalar expression
-        `rho` near 1 makes the average slow.
+        A `rho` close to 1 averages over more steps.
 
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------
@@ -290,7 +290,7 @@ def rmsprop(
 def adadelta(
     loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.95, epsilon: Any = 1e-6
 ) -> Updates:
-    r"""Scale steps by the ratio of running root mean squares of past steps and gradients.
+    r"""Adadelta: scale steps by the ratio of running root mean squares of past steps and gradients.
 
     .. math:: r := \rho r + (1 - \rho) g^2, \quad
               \Delta = \frac{\sqrt{s + \epsilon}}{\sqrt{r + \epsilon}} g, \quad
@@ -305,7 +305,7 @@ def adadelta(
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------
@@ -325,7 +325,7 @@ def adadelta(
 def _adam_like(
     loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
 ) -> Updates:
-    """Move by a running mean of gradients, divided by what ``scale(param, grad, updates)`` returns."""
+    """Step by a running mean of the gradients, divided by ``scale(param, grad, updates)``."""
     elapsed = symc.shared(floatX(0.0))
     now = elapsed + 1
     rate = rate_at(now)
@@ -348,7 +348,7 @@ def adam(
     beta2: Any = 0.999,
     epsilon: Any = 1e-8,
 ) -> Updates:
-    r"""Adam: running means of gradients and of their squares, with their bias at the start taken away.
+    r"""Adam: bias-corrected running means of the gradients and of their squares.
 
     .. math:: m := \beta_1 m + (1 - \beta_1) g, \quad v := \beta_2 v + (1 - \beta_2) g^2, \quad
               \theta := \theta - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
@@ -362,7 +362,7 @@ def adam(
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------
@@ -387,7 +387,7 @@ def adamax(
     beta2: Any = 0.999,
     epsilon: Any = 1e-8,
 ) -> Updates:
-    r"""The variant of Adam with the infinity norm of the gradients.
+    r"""AdaMax: the variant of Adam based on the infinity norm of the gradients.
 
     .. math:: m := \beta_1 m + (1 - \beta_1) g, \quad u := \max(\beta_2 u, |g|), \quad
               \theta := \theta - \frac{\eta}{1 - \beta_1^t} \frac{m}{u + \epsilon}
@@ -401,7 +401,7 @@ def adamax(
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------
@@ -424,7 +424,7 @@ def amsgrad(
     beta2: Any = 0.999,
     epsilon: Any = 1e-8,
 ) -> Updates:
-    r"""The variant of Adam that divides by the largest mean square so far.
+    r"""AMSGrad: the variant of Adam that divides by the maximum of the running mean squares.
 
     .. math:: v := \beta_2 v + (1 - \beta_2) g^2, \quad \hat{v} := \max(\hat{v}, v)
 
@@ -439,7 +439,7 @@ def amsgrad(
     Returns
     -------
     OrderedDict
-        Shared variable to expression of its next value.
+        Maps shared variables to expressions of their next values.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Small helpers shared by the layers, the optimisers and user code."""
+"""Helper functions for layers, optimisers and user code."""
 
 import inspect
 import numbers
@@ -39,13 +39,13 @@ def floatX(arr: Any) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        The same values with dtype ``symc.config.floatX``.
+        The values, converted to dtype ``symc.config.floatX``.
     """
     return np.asarray(arr, dtype=symc.config.floatX)
 
 
 def shared_empty(dim: int = 2, dtype: str | None = None) -> Any:
-    """Create a shared variable to be filled later.
+    """Create a shared variable whose value is set later.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def shared_empty(dim: int = 2, dtype: str | None = None) -> Any:
     Returns
     -------
     shared variable
-        Holds one zero (``(1,) * dim``); every axis may change its size in a later ``set_value``.
+        Its value is a zero of shape ``(1,) * dim``; ``set_value`` may change the size of each axis.
     """
     dtype = symc.config.floatX if dtype is None else dtype
     return symc.shared(np.zeros((1,) * dim, dtype=dtype), shape=(None,) * dim)
 
 
 def as_theano_expression(input: Any) -> Any:
-    """Wrap a value as a symbolic constant unless it is an expression already.
+    """Convert a value to a symbolic constant, unless it is an expression.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def as_theano_expression(input: Any) -> Any:
     Raises
     ------
     TypeError
-        If `input` can be neither used nor wrapped as an expression.
+        If `input` is not an expression and cannot be converted.
     """
     if isinstance(input, symc.Variable):
         return input
@@ -100,7 +100,7 @@ def collect_shared_vars(expressions: Any) -> list:
     Returns
     -------
     list of shared variables
-        Each once, in the order in which a left-to-right, depth-first reading of the expressions meets them.
+        Without duplicates, in the order of a depth-first, left-to-right traversal of the expressions.
     """
     stack = [expressions] if isinstance(expressions, symc.Variable) else list(expressions)
     stack.reverse()
@@ -119,12 +119,12 @@ def collect_shared_vars(expressions: Any) -> list:
 
 
 def one_hot(x: Any, m: int | None = None) -> Any:
-    """Encode class numbers as rows with a single one.
+    """Encode class labels as one-hot rows.
 
     Parameters
     ----------
     x : expression or array, integer vector
-        ``(n,)`` class numbers from 0 to ``m - 1``.
+        ``(n,)`` class labels from 0 to ``m - 1``.
     m : int or scalar expression, optional
         The number of classes; ``max(x) + 1`` by default.
 
@@ -139,7 +139,7 @@ def one_hot(x: Any, m: int | None = None) -> Any:
 
 
 def unique(l: Iterable) -> list:
-    """Remove duplicates while keeping the order of first occurrence.
+    """Remove duplicates, preserving the order of first occurrence.
 
     Parameters
     ----------
@@ -153,16 +153,16 @@ def unique(l: Iterable) -> list:
 
 
 def as_tuple(x: Any, N: int, t: type | tuple | None = None) -> tuple:
-    """Coerce a value to a tuple of given length.
+    """Convert a value to a tuple of a given length.
 
     Parameters
     ----------
     x : value or iterable
-        An iterable is turned into a tuple, any other value is repeated `N` times.
+        An iterable is converted to a tuple; any other value is repeated `N` times.
     N : int
         The length of the tuple.
     t : type or tuple of types, optional
-        The type that every element must have.
+        The required type of the elements.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def as_tuple(x: Any, N: int, t: type | tuple | None = None) -> tuple:
     TypeError
         If an element is not of type `t`.
     ValueError
-        If `x` is an iterable of another length.
+        If `x` is an iterable of a different length.
     """
     try:
         values = tuple(x)
@@ -197,7 +197,7 @@ def inspect_kwargs(func: Callable) -> list[str]:
     Returns
     -------
     list of str
-        The parameters that have a default value or are keyword-only; ``*args`` and ``**kwargs`` do not count.
+        The parameters with a default value and the keyword-only ones, without ``*args`` and ``**kwargs``.
     """
     return [
         name
@@ -207,30 +207,30 @@ def inspect_kwargs(func: Callable) -> list[str]:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ``" (perhaps you meant ...)"`` with the known word nearest to `word`, or nothing if none is near."""
+    """Return ``" (perhaps you meant ...)"`` with the known word most similar to `word`, or an empty string."""
     near = get_close_matches(word, sorted(known), n=1)
     return f" (perhaps you meant {near[0]})" if near else ""
 
 
 def norm_axes_of(ndim: int, norm_axes: Sequence[int] | None) -> tuple[int, ...]:
-    """Choose the axes of a weight tensor that lead into one unit.
+    """Return the axes of a weight tensor over which the incoming weights of a unit extend.
 
     Parameters
     ----------
     ndim : int
         The number of axes of the tensor.
     norm_axes : sequence of int, optional
-        Returned as it is, if given.
+        Returned unchanged if given.
 
     Returns
     -------
     tuple of int
-        Axis 0 of a matrix (dense layers); all but axis 0 of 3 to 5 axes (convolutions).
+        Axis 0 of a matrix (dense layers); all but axis 0 of tensors with 3 to 5 axes (convolutions).
 
     Raises
     ------
     ValueError
-        If there is no convention for `ndim` axes and `norm_axes` was not given.
+        If there is no convention for `ndim` axes and `norm_axes` is not given.
     """
     if norm_axes is not None:
         return tuple(norm_axes)
@@ -242,27 +242,27 @@ def norm_axes_of(ndim: int, norm_axes: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def compute_norms(array: Any, norm_axes: Sequence[int] | None = None) -> Any:
-    """Compute the Euclidean norms of the incoming weights of every unit.
+    """Compute the Euclidean norm of the incoming weights of each unit.
 
     Parameters
     ----------
     array : numpy.ndarray or expression
         The weights.
     norm_axes : sequence of int, optional
-        The axes that are summed over. By default axis 0 of a matrix ``(inputs, units)`` and all axes but the first of
+        The axes to sum over. By default axis 0 of a matrix ``(inputs, units)`` and all axes but the first of
         the weights of a convolution, ``(filters, channels, ...)``.
 
     Returns
     -------
     numpy.ndarray or expression
-        One norm for each unit, of the kind of `array`.
+        One norm per unit; an array or an expression like `array`.
 
     Raises
     ------
     TypeError
         If `array` is neither an array nor an expression.
     ValueError
-        If `array` has another number of axes than 1 to 5 and `norm_axes` is not given.
+        If `array` does not have 1 to 5 axes and `norm_axes` is not given.
 
     Examples
     --------
@@ -281,42 +281,42 @@ def compute_norms(array: Any, norm_axes: Sequence[int] | None = None) -> Any:
     return library.sqrt(library.sum(array**2, axis=axes))
 
 
-def create_param(spec: Any, shape: Iterable[int], name: str | None = None) -> Any:
-    """Create the variable of a parameter from any of the forms in which a user may state it.
+def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None) -> Any:
+    """Create the variable of a parameter from any supported specification.
 
     Parameters
     ----------
     spec : number, array, expression, shared variable or callable
-        * A number or an array becomes a shared variable; it must have the shape `shape`. Floating-point values are
-          converted to ``symc.config.floatX``, so that an array drawn from NumPy does not turn a network to float64.
-        * A shared variable or an expression is used as it is; it must have ``len(shape)`` axes, and no size known
-          to differ from `shape`.
-        * A callable (such as an initialiser from :mod:`lasagne_like.init`) is called with `shape` and must return one
-          of the above.
+        * A number or an array of shape `shape`, from which a shared variable is created. Floating-point values are
+          converted to ``symc.config.floatX``, so that a float64 array does not make the whole network float64.
+        * A shared variable or an expression, which is used as it is. It must have ``len(shape)`` axes, and no size
+          that is known to differ from `shape`.
+        * A callable, such as an initialiser from :mod:`lasagne_like.init`, which is called with `shape` and must
+          return one of the above.
     shape : iterable of int
-        The sizes of the parameter.
+        The shape of the parameter.
     name : str, optional
-        The name of the new variable. A given variable keeps its own name if it has one.
+        The name of the new variable. A given variable that has a name keeps it.
 
     Returns
     -------
     shared variable or expression
-        Shared variables made here have a static shape.
+        Shared variables created here have a static shape.
 
     Raises
     ------
     TypeError
         If `spec` is of another type.
     ValueError
-        If a size in `shape` is not positive, or the value's shape is not `shape`.
+        If a size in `shape` is unknown or not positive, or the shape of the value is not `shape`.
     """
     shape = tuple(shape)
     if any(size is None for size in shape):
         raise ValueError(
             f"Cannot create param with an unknown dimension. Tried to create param with shape={shape!r}, "
-            f"name={name!r}. Give the incoming layer fixed sizes for these axes."
+            f"name={name!r}. Use fixed sizes for these axes in the incoming layer."
         )
-    if any(size <= 0 for size in shape):
+    if any(size is not None and size <= 0 for size in shape):
         raise ValueError(
             "Cannot create param with a non-positive shape dimension. "
             f"Tried to create param with shape={shape!r}, name={name!r}"

@@ -25,6 +25,7 @@ __all__ = [
     "ShapeError",
     "SymcError",
     "SourceLocation",
+    "TypeMismatchError",
     "UnusedInputError",
     "blamed",
     "blaming",
@@ -46,6 +47,10 @@ class ShapeError(SymcError, ValueError):
 
 class DTypeError(SymcError, TypeError):
     """A dtype that the op or input does not take."""
+
+
+class TypeMismatchError(ShapeError, TypeError):
+    """An update or a given whose axes or lengths contradict the type of its variable."""
 
 
 class GuardError(ShapeError):

@@ -161,5 +161,63 @@ def test_an_input_that_keeps_state():
     assert h(1) == {"x": 1, "s": 0} and h(1, s=4)["s"] == 8 and h(1)["s"] == 10
     with pytest.raises(ValueError, match="first value"):
         symc.In(s, update=s + 1)
-    with pytest.raises(TypeError, match="type of its input"):
+    with pytest.raises(TypeError, match="update of input s must have as many axes"):
         symc.In(s, value=0.0, update=T.vector("v"))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_of_pickle(protocol):
+    def twin(thing):
+        return pickle.loads(pickle.dumps(thing, protocol))
+
+    x, n = T.matrix("x"), T.lscalar("n")
+    w = symc.shared(np.ones(3, "float32"), "w", allow_downcast=False)
+    streams = T.shared_randomstreams.RandomStreams(5)
+    draw = streams.uniform((2,))
+    # symbolic dims in types, in attributes of ops, and as values of scalars
+    rows = T.zeros((n + 1, x.shape[0] // 2)) + T.alloc(T.constant(np.float32(2)), n + 1, 1)
+    f = symc.function([x, symc.In(n, value=2)], [rows, x + w, draw], updates={w: w * 2}, device="interp")
+    given = np.ones((5, 3), "float32")
+    f(given)
+    g = twin(f)
+    for _ in range(2):
+        for mine, theirs in zip(f(given), g(given)):
+            np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(TypeError):
+        twin(w).set_value([0.1, 0.2, 0.3])
+
+    x2, n2, rows2, w2, w3 = twin((x, n, rows, w, w))
+    assert w3 is w2 and w2.get_value()[0] == w.get_value()[0] and x2.type == x.type
+    got = symc.function([x2, n2], rows2, device="interp")(given, 3)
+    np.testing.assert_array_equal(got, np.full((4, 2), 2))
+    for thing in (
+        x.type,
+        rows.owner,
+        rows.owner.op,
+        symc.In(x, value=given),
+        symc.Out(rows),
+        w.storage,
+        T.constant(3.5),
+    ):
+        assert type(twin(thing)) is type(thing)
+
+    net = layers.DenseLayer(
+        layers.batch_norm(layers.DenseLayer(layers.InputLayer((None, 3)), num_units=4)), num_units=2
+    )
+    other = twin(net)
+    before = layers.get_output(net, x, deterministic=True).eval({x: given})
+    layers.set_all_param_values(net, [0 * v for v in layers.get_all_param_values(net)])
+    np.testing.assert_array_equal(layers.get_output(other, x, deterministic=True).eval({x: given}), before)
+    assert other.output_shape == (None, 2)
+
+    again = twin(streams)
+    np.testing.assert_array_equal(
+        symc.function([], again.normal((3,)), device="interp")(),
+        symc.function([], streams.normal((3,)), device="interp")(),
+    )
+
+
+def test_symbols_that_were_one_are_one_in_a_copy():
+    x = T.vector("x")
+    first, second = pickle.loads(pickle.dumps((x.type, (x * 2).type), 0))
+    assert first.shape == second.shape == x.type.shape

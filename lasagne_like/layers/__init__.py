@@ -1,4 +1,4 @@
-"""The layers, and functions on networks of layers.
+"""Layers, and functions on networks of layers.
 
 >>> from lasagne_like.layers import DenseLayer, InputLayer, dropout, get_output
 >>> network = InputLayer((None, 784))

@@ -1,4 +1,4 @@
-"""Parameters that some axes of the input share."""
+"""Helpers for parameters that are shared over some axes of the input."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,15 +9,16 @@ __all__ = ["chosen_axes", "spread", "unshared_shape"]
 
 
 def chosen_axes(axes: Any, ndim: int, auto: Iterable[int]) -> tuple[int, ...]:
-    """Read an argument that names axes: ``'auto'``, ``'all'``, one number or several; negative ones count from the end.
+    """Normalise an argument that specifies axes to a tuple of non-negative axis numbers.
 
     Parameters
     ----------
-    axes : str, int or iterable of int
+    axes : 'auto', 'all', int or iterable of int
+        Negative numbers count from the last axis.
     ndim : int
         The number of axes of the input.
     auto : iterable of int
-        The meaning of ``'auto'``.
+        The axes denoted by ``'auto'``.
 
     Returns
     -------
@@ -26,7 +27,7 @@ def chosen_axes(axes: Any, ndim: int, auto: Iterable[int]) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        If `axes` is another string, or an axis does not exist.
+        If `axes` is another string, or an axis is out of range.
     """
     if isinstance(axes, str):
         if axes not in ("auto", "all"):
@@ -39,17 +40,17 @@ def chosen_axes(axes: Any, ndim: int, auto: Iterable[int]) -> tuple[int, ...]:
 
 
 def all_but_second(ndim: int) -> tuple[int, ...]:
-    """The axes over which per-channel parameters are shared: the batch and all positions."""
+    """Return the axes over which per-channel parameters are shared: all but the second."""
     return (0, *range(2, ndim))
 
 
 def unshared_shape(owner: str, input_shape: Sequence[int | None], shared_axes: Iterable[int]) -> tuple[int, ...]:
-    """Compute the shape of a parameter: the sizes of all axes that do not share it.
+    """Compute the shape of a parameter: the sizes of all axes over which it is not shared.
 
     Parameters
     ----------
     owner : str
-        The kind of layer, for the error message.
+        The name of the layer class, for the error message.
     input_shape : sequence of (int or None)
     shared_axes : iterable of int
 
@@ -62,8 +63,9 @@ def unshared_shape(owner: str, input_shape: Sequence[int | None], shared_axes: I
     ValueError
         If one of the sizes is None.
     """
-    shape = tuple(size for axis, size in enumerate(input_shape) if axis not in shared_axes)
-    if None in shape:
+    sizes = [size for axis, size in enumerate(input_shape) if axis not in shared_axes]
+    shape = tuple(size for size in sizes if size is not None)
+    if len(shape) < len(sizes):
         raise ValueError(
             f"{owner} needs specified input sizes for all axes that are not shared: the input shape is "
             f"{tuple(input_shape)!r}, shared are the axes {tuple(shared_axes)!r}"
@@ -72,7 +74,7 @@ def unshared_shape(owner: str, input_shape: Sequence[int | None], shared_axes: I
 
 
 def spread(param: Any, ndim: int, shared_axes: Iterable[int]) -> Any:
-    """Give a parameter the axes of the input, with size 1 on those that share it.
+    """Expand a parameter to the axes of the input, with size 1 on those over which it is shared.
 
     Parameters
     ----------

@@ -1,25 +1,32 @@
-"""The base classes of all layers."""
+"""Base classes of layers."""
 
 import inspect
+from abc import ABCMeta
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import symc
-import symc.tensor as T
 
-from ..utils import as_theano_expression, collect_shared_vars, create_param, int_types, suggest
+from ..utils import collect_shared_vars, create_param, int_types, suggest
+from .inference import OutputType, Shape, agree, infer
 
 __all__ = ["Layer", "MergeLayer"]
 
-Shape = tuple[int | None, ...]
-"""One entry an axis; None for a size that only a call will know."""
+
+class _LayerType(ABCMeta):
+    """Calls ``_finish`` when the constructor of a layer has returned."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__call__(*args, **kwargs)
+        layer._finish()
+        return layer
 
 
-class Layer:
+class Layer(metaclass=_LayerType):
     """A layer of a network, to be subclassed for new kinds of layers.
 
-    A layer knows the layers that feed into it, so that the output layer of a network stands for the whole network.
+    A layer refers to the layers that feed into it, so that the output layer of a network stands for the whole network.
     A new kind of layer overrides :meth:`get_output_for` and, if it has parameters, creates them in its constructor
     with :meth:`add_param`::
 
@@ -31,28 +38,28 @@ class Layer:
             def get_output_for(self, input, **kwargs):
                 return input * self.factor
 
-    The output shape follows from :meth:`get_output_for`. A subclass may still state it by overriding
-    :meth:`get_output_shape_for`; its statement is then checked against the inferred one.
+    The output shape is inferred from :meth:`get_output_for`. A subclass may still state it by overriding
+    :meth:`get_output_shape_for`; the statement takes precedence and is checked against the inferred shape.
 
     Parameters
     ----------
     incoming : Layer or tuple
-        The layer feeding into this layer, or the expected input shape: one size an axis, None where it may vary.
+        The layer feeding into this layer, or the expected input shape: one size per axis, None where it may vary.
     name : str, optional
         The name of the layer; it prefixes the names of the layer's parameters.
 
     Attributes
     ----------
-    input_layers : tuple of (Layer or None)
+    input_layers : list of (Layer or None)
         The layers feeding into this one; None for those of which only the shape was given.
-    input_shapes : tuple of tuple
+    input_shapes : list of tuple
         Their output shapes.
     input_layer, input_shape
         The only elements of these, for layers with one input.
     params : OrderedDict
         Parameter to set of tags, in the order of creation.
     get_output_kwargs : list of str
-        Further keyword arguments that :meth:`get_output_for` understands, beside those in its signature.
+        Further keyword arguments that :meth:`get_output_for` understands, besides those in its signature.
 
     Raises
     ------
@@ -60,10 +67,19 @@ class Layer:
         If `incoming` is neither a layer nor a tuple, or for an unknown keyword argument.
     ValueError
         If an input size is not positive.
+
+    Notes
+    -----
+    A constructor may read :attr:`output_shape` before it has set all that :meth:`get_output_for` uses. The output
+    shape then is the input shape, as for every layer of Lasagne that does not override :meth:`get_output_shape_for`.
+    A layer for which that turns out to be wrong raises when its constructor returns.
     """
 
     input_dtype: str | None = None
-    """The dtype of inputs where it does not follow from the incoming layer (integers for tables)."""
+    """The dtype of the input, if it does not follow from the incoming layer (an integer dtype for embeddings)."""
+
+    _constructed = False
+    _assumed_shape: Shape | None = None
 
     def __init__(self, incoming: Any, name: str | None = None, **unknown: Any):
         if unknown:
@@ -71,11 +87,12 @@ class Layer:
         self.name = name
         self.params: OrderedDict[Any, set[str]] = OrderedDict()
         self.get_output_kwargs: list[str] = []
+        self._param_shapes: dict[Any, Shape] = {}
         incomings = self._incomings(incoming)
-        types = [_output_type(each) for each in incomings]
-        self.input_layers = tuple(None if isinstance(each, tuple) else each for each in incomings)
-        self.input_shapes = tuple(shape for shape, _ in types)
-        self._input_dtypes = tuple(dtype for _, dtype in types)
+        types = [_type_of_incoming(each) for each in incomings]
+        self.input_layers: list[Any] = [None if isinstance(each, tuple) else each for each in incomings]
+        self.input_shapes: list[Shape] = [each.shape for each in types]
+        self._input_dtypes = [(each.dtype, each.certain) for each in types]
         for shape in self.input_shapes:
             if any(size is not None and size <= 0 for size in shape):
                 raise ValueError(
@@ -83,15 +100,28 @@ class Layer:
                     f"input_shape={shape!r}, self.name={name!r}"
                 )
 
+    def _finish(self) -> None:
+        """Check the output shape that was assumed while the constructor ran."""
+        self._constructed = True
+        if self._assumed_shape is not None:
+            inferred = infer(self, self.input_shapes).static_shape
+            if not agree(self._assumed_shape, inferred):
+                raise ValueError(
+                    f"{type(self).__name__} (name={self.name!r}) reads its output_shape in its constructor, where it "
+                    f"is the input shape {self._assumed_shape!r}, but the expression returned by get_output_for() has "
+                    f"shape {inferred!r}. Override get_output_shape_for(), or read output_shape after all attributes "
+                    "that get_output_for() uses are set."
+                )
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__} at {id(self):#x}>"
 
-    def _incomings(self, incoming: Any) -> tuple:
-        """Arrange the constructor's argument as a tuple of layers and shapes."""
+    def _incomings(self, incoming: Any) -> Sequence:
+        """Arrange the constructor's argument as a sequence of layers and shapes."""
         return (incoming,)
 
     def _arguments(self, values: Sequence) -> Any:
-        """Arrange one value for each input as ``get_output_for`` and ``get_output_shape_for`` expect it."""
+        """Arrange one value per input as ``get_output_for`` and ``get_output_shape_for`` expect it."""
         return values[0]
 
     @property
@@ -100,7 +130,7 @@ class Layer:
 
     @input_layer.setter
     def input_layer(self, layer: Any) -> None:
-        self.input_layers = (layer,)
+        self.input_layers = [layer]
 
     @property
     def input_shape(self) -> Shape:
@@ -108,23 +138,62 @@ class Layer:
 
     @input_shape.setter
     def input_shape(self, shape: Shape) -> None:
-        self.input_shapes = (tuple(shape),)
+        self.input_shapes = [tuple(shape)]
 
     def _only(self, field: str, values: Sequence) -> Any:
         if len(values) != 1:
-            # Programs ask hasattr(layer, "input_layer") to tell layers with one input from others.
+            # AttributeError, because programs use hasattr(layer, "input_layer") to distinguish layers with one input.
             raise AttributeError(f"{type(self).__name__} has {len(values)} inputs, hence no {field}; see {field}s")
         return values[0]
 
     @property
     def output_shape(self) -> Shape:
-        """tuple : The shape of the layer's output: one size an axis, None where it may vary."""
-        return self._output_type()[0]
+        """tuple : The shape of the layer's output: one size per axis, None where it may vary."""
+        return self._output_type().shape
 
-    def _output_type(self) -> tuple[Shape, str]:
-        if not _states_shape(self):
-            output = self._infer(self.input_shapes)
-            return output.static_shape, output.dtype
+    def _states_shape(self) -> bool:
+        """Whether ``get_output_shape_for`` is overridden."""
+        method = getattr(self.get_output_shape_for, "__func__", None)
+        return method not in (Layer.get_output_shape_for, MergeLayer.get_output_shape_for)
+
+    def _states_output(self) -> bool:
+        """Whether ``get_output_for`` is overridden."""
+        return getattr(self.get_output_for, "__func__", None) not in (Layer.get_output_for, MergeLayer.get_output_for)
+
+    def _output_type(self) -> OutputType:
+        certain = all(each for _, each in self._input_dtypes)
+        if self._states_shape():
+            shape = self._stated_shape()
+            if not self._constructed:
+                return OutputType(shape, symc.config.floatX, False)
+            try:
+                output = infer(self, self.input_shapes)
+            except TypeError:
+                if None not in self.input_layers:
+                    raise
+                # Only the shape of a missing input is known: the placeholder may have the wrong dtype.
+                return OutputType(shape, symc.config.floatX, False)
+            if not agree(shape, output.static_shape):
+                raise ValueError(
+                    f"{type(self).__name__} (name={self.name!r}) contradicts itself for input shapes "
+                    f"{self.input_shapes!r}: get_output_shape_for() returns {shape!r}, but the expression returned by "
+                    f"get_output_for() has shape {output.static_shape!r}. Correct get_output_shape_for(), or remove "
+                    "it: the shape is inferred without it."
+                )
+            return OutputType(shape, output.dtype, certain)
+        if not self._states_output():
+            return OutputType(self.get_output_shape_for(self._arguments(self.input_shapes)), *self._input_dtypes[0])
+        try:
+            output = infer(self, self.input_shapes)
+        except AttributeError as error:
+            if self._constructed or error.obj is not self or len(self.input_shapes) != 1:
+                raise
+            # The constructor has not set the attribute yet. _finish checks the assumption.
+            self._assumed_shape = self.input_shape
+            return OutputType(self.input_shape, *self._input_dtypes[0])
+        return OutputType(output.static_shape, output.dtype, certain)
+
+    def _stated_shape(self) -> Shape:
         stated = tuple(self.get_output_shape_for(self._arguments(self.input_shapes)))
         if any(isinstance(size, symc.Variable) for size in stated):
             raise ValueError(
@@ -132,59 +201,24 @@ class Layer:
                 f"{stated!r}. This is not allowed; shapes must be tuples of integers for fixed-size dimensions and "
                 "Nones for variable dimensions."
             )
-        try:
-            output = self._infer(self.input_shapes)
-        except Exception:
-            # A layer that states its shape need not accept placeholder inputs (of the wrong dtype, say).
-            return stated, symc.config.floatX
-        inferred = output.static_shape
-        agree = len(stated) == len(inferred) and all(a is None or b is None or a == b for a, b in zip(stated, inferred))
-        if not agree:
-            raise ValueError(
-                f"{type(self).__name__} (name={self.name!r}) contradicts itself for input shapes "
-                f"{self.input_shapes!r}: get_output_shape_for() returns {stated!r}, but the expression returned by "
-                f"get_output_for() has shape {inferred!r}. Correct get_output_shape_for(), or remove it: the shape is "
-                "inferred without it."
-            )
-        return stated, output.dtype
-
-    def _infer(self, input_shapes: Sequence[Shape]) -> Any:
-        """Apply the layer to placeholders, to see what comes out."""
-        placeholders = [
-            T.tensor(self.input_dtype or dtype, shape=tuple(shape))
-            for shape, dtype in zip(input_shapes, self._input_dtypes)
-        ]
-        parameters = inspect.signature(self.get_output_for).parameters
-        if "deterministic" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            # Asking for a shape must neither draw from random streams nor build updates of running averages.
-            options = {"deterministic": True}
-        else:
-            options = {}
-        try:
-            return as_theano_expression(self.get_output_for(self._arguments(placeholders), **options))
-        except Exception as error:
-            error.add_note(
-                f"while inferring the output shape of {type(self).__name__} (name={self.name!r}) "
-                f"for input shapes {tuple(input_shapes)!r}"
-            )
-            raise
+        return stated
 
     def get_params(self, unwrap_shared: bool = True, **tags: bool) -> list:
-        """List the parameters of this layer (not of those below).
+        """List the parameters of this layer, without those of the layers below.
 
         Parameters
         ----------
         unwrap_shared : bool
-            What to do with parameters that are expressions: list the shared variables in them (True), or the
+            How to list parameters that are expressions: as the shared variables they depend on (True), or as the
             expressions themselves (False).
         **tags
-            ``tag=True`` keeps only parameters that have the tag, ``tag=False`` only those that do not. Known to the
-            library are ``trainable`` and ``regularizable``; layers may add others.
+            ``tag=True`` selects parameters that have the tag, ``tag=False`` those that do not. The library uses
+            ``trainable``, ``regularizable`` and ``batch_norm_stat``; layers may use others.
 
         Returns
         -------
         list of shared variables or expressions
-            In the order of their creation. An expression's variables share its tags.
+            In the order of creation. The variables of an expression share its tags.
         """
         wanted = {tag for tag, value in tags.items() if value}
         unwanted = {tag for tag, value in tags.items() if not value}
@@ -197,28 +231,32 @@ class Layer:
         Parameters
         ----------
         input_shape : tuple
-            One size an axis; None where it may vary.
+            One size per axis; None where it may vary.
 
         Returns
         -------
         tuple
-            One size an axis of the output; None where it may vary.
+            One size per axis of the output; None where it may vary.
 
         Notes
         -----
-        Inferred from :meth:`get_output_for`. Layers written for Lasagne override it; others need not.
+        The shape is inferred from :meth:`get_output_for`. A layer that overrides this method gets `input_shape` back
+        from ``super().get_output_shape_for(input_shape)``, as in Lasagne; so does a layer without
+        :meth:`get_output_for`.
         """
-        return self._infer((input_shape,)).static_shape
+        if self._states_shape() or not self._states_output():
+            return input_shape
+        return infer(self, [input_shape]).static_shape
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        """Apply this layer (and only this layer) to an input; to be overridden.
+        """Apply this layer, without those below, to an input; subclasses override this method.
 
         Parameters
         ----------
         input : expression
             The input of the layer, of shape :attr:`input_shape`.
         **kwargs
-            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+            The keyword arguments of :func:`get_output`, such as ``deterministic``.
 
         Returns
         -------
@@ -227,7 +265,7 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, input, **kwargs)")
 
-    def add_param(self, spec: Any, shape: Iterable[int], name: str | None = None, **tags: bool) -> Any:
+    def add_param(self, spec: Any, shape: Iterable[int | None], name: str | None = None, **tags: bool) -> Any:
         """Create a parameter and register it with the layer.
 
         Parameters
@@ -237,15 +275,15 @@ class Layer:
         shape : iterable of int
             The shape of the parameter.
         name : str, optional
-            The name of the parameter; that of the layer is put before it (``'layer.name'``).
+            The name of the parameter. It is prefixed with the name of the layer (``'layer.name'``).
         **tags
-            Tags to add (``tag=True``) or not to add (``tag=False``). Parameters are ``trainable`` and
-            ``regularizable`` unless said otherwise.
+            Tags to add (``tag=True``) or not to add (``tag=False``). By default, parameters have the tags
+            ``trainable`` and ``regularizable``.
 
         Returns
         -------
         shared variable or expression
-            The parameter, usually kept as an attribute of the layer.
+            The parameter. It is usually stored as an attribute of the layer.
 
         Examples
         --------
@@ -257,7 +295,9 @@ class Layer:
         """
         if name is not None and self.name is not None:
             name = f"{self.name}.{name}"
+        shape = tuple(shape)
         param = create_param(spec, shape, name)
+        self._param_shapes[param] = shape
         tags = {"trainable": True, "regularizable": True} | tags
         self.params[param] = {tag for tag, value in tags.items() if value}
         return param
@@ -281,10 +321,10 @@ class MergeLayer(Layer):
     def __init__(self, incomings: Iterable, name: str | None = None, **unknown: Any):
         super().__init__(incomings, name, **unknown)
 
-    def _incomings(self, incoming: Any) -> tuple:
+    def _incomings(self, incoming: Any) -> Sequence:
         if isinstance(incoming, Layer):
             raise TypeError(f"{type(self).__name__} expects a list of layers or input shapes, got {incoming!r} alone")
-        return tuple(incoming)
+        return list(incoming)
 
     def _arguments(self, values: Sequence) -> list:
         return list(values)
@@ -298,24 +338,31 @@ class MergeLayer(Layer):
         Parameters
         ----------
         input_shapes : list of tuple
-            One shape for each input.
+            One shape per input.
 
         Returns
         -------
         tuple
-            One size an axis of the output; None where it may vary.
+            One size per axis of the output; None where it may vary.
+
+        Notes
+        -----
+        The shape is inferred from :meth:`get_output_for`. A layer that overrides this method cannot call it: there is
+        no single input shape to return.
         """
-        return self._infer(tuple(input_shapes)).static_shape
+        if self._states_shape() or not self._states_output():
+            raise NotImplementedError(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
+        return infer(self, input_shapes).static_shape
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
-        """Apply this layer (and only this layer) to its inputs; to be overridden.
+        """Apply this layer, without those below, to its inputs; subclasses override this method.
 
         Parameters
         ----------
         inputs : list of expressions
-            One for each input layer.
+            One per input layer.
         **kwargs
-            Whatever the user passed to :func:`get_output`, such as ``deterministic``.
+            The keyword arguments of :func:`get_output`, such as ``deterministic``.
 
         Returns
         -------
@@ -325,17 +372,12 @@ class MergeLayer(Layer):
         raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, inputs, **kwargs)")
 
 
-def _states_shape(layer: Layer) -> bool:
-    """Whether a subclass or the user replaced ``get_output_shape_for``."""
-    method = getattr(layer.get_output_shape_for, "__func__", None)
-    return method not in (Layer.get_output_shape_for, MergeLayer.get_output_shape_for)
-
-
-def _output_type(incoming: Any) -> tuple[Shape, str]:
+def _type_of_incoming(incoming: Any) -> OutputType:
     if isinstance(incoming, Layer):
         return incoming._output_type()
     if isinstance(incoming, tuple) and all(size is None or isinstance(size, int_types) for size in incoming):
-        return tuple(None if size is None else int(size) for size in incoming), symc.config.floatX
+        shape = tuple(None if size is None else int(size) for size in incoming)
+        return OutputType(shape, symc.config.floatX, False)
     repair = "; wrap an expression in an InputLayer" if isinstance(incoming, symc.Variable) else ""
     raise TypeError(
         f"incoming must be a Layer or a tuple with a size (or None) for each axis, got {incoming!r} "

@@ -23,9 +23,9 @@ __all__ = [
 
 
 class BaseConvLayer(Layer):
-    """What the convolutional layers have in common: parameters, biases and nonlinearity.
+    """Base class of convolutional layers, with parameters, biases and nonlinearity.
 
-    A subclass defines :meth:`convolve`.
+    Subclasses define :meth:`convolve`.
 
     Parameters
     ----------
@@ -36,34 +36,34 @@ class BaseConvLayer(Layer):
     filter_size : int or iterable of int
         The size of the filters along the spatial axes.
     stride : int or iterable of int
-        The distance of neighbouring outputs along the spatial axes.
+        The distance between adjacent outputs along the spatial axes.
     pad : int, iterable of int, 'full', 'same' or 'valid'
-        How many zeros to put around the input, on both ends of every spatial axis. ``'valid'`` puts none, ``'full'``
-        one fewer than the filter size, and ``'same'`` half the filter size, which keeps the size at stride 1 and needs
-        odd filter sizes.
+        The number of zeros to add at both ends of each spatial axis. ``'valid'`` adds none, ``'full'`` one less than
+        the filter size, and ``'same'`` half the filter size, rounded down, which preserves the size at stride 1 and
+        requires odd filter sizes.
     untie_biases : bool
-        Whether every position has biases of its own; the spatial sizes must be known then.
+        Whether to use separate biases for each position, which requires known spatial sizes.
     W : number, array, expression, shared variable or callable
         The weights, see :meth:`get_W_shape`.
     b : number, array, expression, shared variable, callable or None
         The biases, ``(num_filters,)`` or, if untied, ``(num_filters, ...)`` with the spatial sizes of the output. None
-        for no biases.
+        disables them.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     flip_filters : bool
-        Whether to flip the filters before sliding them over the input (a convolution), or not (a cross-correlation).
+        Whether to flip the filters (convolution) or not (cross-correlation).
     num_groups : int
-        The number of groups in which channels are convolved apart from each other.
+        The number of groups of channels that are convolved separately.
     n : int, optional
-        The number of spatial axes; by default all but two of the input's.
+        The number of spatial axes; by default the number of input axes minus two.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If the input has another number of axes, its channels are unknown or cannot be divided into groups, or `pad` is
-        ``'same'`` with filters of an even size.
+        If the number of input axes is wrong, if the number of channels is unknown or not divisible by the number of
+        groups, or if `pad` is ``'same'`` for an even filter size.
     """
 
     def __init__(
@@ -98,23 +98,23 @@ class BaseConvLayer(Layer):
         self.untie_biases = untie_biases
         self.num_groups = num_groups
         self.pad = _normalised_pad(pad, self.filter_size)
-        self._check_channels()
+        self._channels_per_group = self._known_channels() // num_groups
         self.W = self.add_param(W, self.get_W_shape(), name="W")
         self.b = None
         if b is not None:
             spatial = self.output_shape[2:] if untie_biases else ()
             if None in spatial:
                 raise ValueError(
-                    f"{type(self).__name__} with untie_biases=True needs known spatial sizes, but the output shape is "
-                    f"{self.output_shape!r}; give the InputLayer fixed sizes or use untie_biases=False"
+                    f"{type(self).__name__} with untie_biases=True needs known spatial sizes, but the output shape "
+                    f"is {self.output_shape!r}; use fixed sizes in the InputLayer or untie_biases=False"
                 )
             self.b = self.add_param(b, (num_filters, *spatial), name="b", regularizable=False)
 
-    def _check_channels(self) -> None:
+    def _known_channels(self) -> int:
         channels = self.input_shape[1]
         if channels is None:
             raise ValueError(
-                f"{type(self).__name__} needs a known number of input channels, got input shape {self.input_shape!r}"
+                f"{type(self).__name__} requires a known number of input channels, got input shape {self.input_shape!r}"
             )
         if self.num_groups <= 0:
             raise ValueError(f"num_groups must be positive, got {self.num_groups!r}")
@@ -123,6 +123,7 @@ class BaseConvLayer(Layer):
                 f"num_groups (here: {self.num_groups}) must evenly divide the number of filters (here: "
                 f"{self.num_filters}) and the number of input channels (here: {channels})"
             )
+        return channels
 
     def get_W_shape(self) -> tuple[int, ...]:
         """Compute the shape of the weights.
@@ -132,7 +133,7 @@ class BaseConvLayer(Layer):
         tuple of int
             ``(num_filters, channels // num_groups, ...)`` with the filter sizes.
         """
-        return (self.num_filters, self.input_shape[1] // self.num_groups, *self.filter_size)
+        return (self.num_filters, self._channels_per_group, *self.filter_size)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         activation = self.convolve(input, **kwargs)
@@ -142,14 +143,14 @@ class BaseConvLayer(Layer):
         return self.nonlinearity(activation)
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
-        """Convolve the input with the weights; to be defined by subclasses.
+        """Convolve the input with the weights; subclasses define this method.
 
         Parameters
         ----------
         input : expression
             ``(batch, channels, ...)``.
         **kwargs
-            Whatever the user passed to :func:`get_output`.
+            The keyword arguments of :func:`get_output`.
 
         Returns
         -------
@@ -167,7 +168,7 @@ def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
         if any(size % 2 == 0 for size in filter_size):
             raise ValueError(
                 f"pad='same' requires odd filter sizes, got filter_size={filter_size!r}; "
-                "use an integer pad, or a PadLayer for different numbers of zeros on both sides"
+                "use an integer pad, or a PadLayer for asymmetric padding"
             )
         return pad
     if pad == "valid":
@@ -191,9 +192,9 @@ class Conv2DLayer(BaseConvLayer):
     filter_size : int or pair of int
         The size of the filters, ``(rows, columns)``.
     stride : int or pair of int
-        The distance of neighbouring outputs.
+        The distance between adjacent outputs.
     pad : int, pair of int, 'full', 'same' or 'valid'
-        How many zeros to put around the input, see :class:`BaseConvLayer`.
+        The number of zeros to add around the input, see :class:`BaseConvLayer`.
     untie_biases : bool
         Whether every position has biases of its own.
     W : number, array, expression, shared variable or callable
@@ -201,11 +202,11 @@ class Conv2DLayer(BaseConvLayer):
     b : number, array, expression, shared variable, callable or None
         The biases, ``(num_filters,)`` or, if untied, ``(num_filters, output_rows, output_columns)``.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     flip_filters : bool
-        True: a convolution (the default); False: a cross-correlation, as in most other libraries.
+        True for a convolution (the default), False for a cross-correlation, as in most other libraries.
     num_groups : int
-        The number of groups in which channels are convolved apart from each other.
+        The number of groups of channels that are convolved separately.
     convolution : callable
         The function that convolves, with the interface of ``symc.tensor.nnet.conv2d``.
     **kwargs
@@ -233,8 +234,8 @@ class Conv2DLayer(BaseConvLayer):
         convolution: Callable | None = None,
         **kwargs: Any,
     ):
-        # Biases that are untied ask for the output shape, hence for the convolution, in the base constructor.
-        self.convolution = T.nnet.conv2d if convolution is None else convolution
+        # Set first: with untied biases, the base constructor infers the output shape from the convolution.
+        self.convolution: Callable = T.nnet.conv2d if convolution is None else convolution
         super().__init__(
             incoming,
             num_filters,
@@ -251,7 +252,7 @@ class Conv2DLayer(BaseConvLayer):
         )
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
-        options = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
+        options: dict[str, Any] = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
         return self.convolution(
             input,
             self.W,
@@ -317,7 +318,7 @@ class Conv1DLayer(BaseConvLayer):
         )
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
-        # A row of pixels: the sequence lies along the columns of images with one row.
+        # Treat the sequence as an image with a single row.
         pad = self._border_mode()
         flat = T.nnet.conv2d(
             input.dimshuffle(0, 1, "x", 2),
@@ -331,7 +332,7 @@ class Conv1DLayer(BaseConvLayer):
 
 
 class DilatedConv2DLayer(BaseConvLayer):
-    """A 2D convolutional layer whose filters have gaps: a large field of view with few parameters.
+    """A 2D dilated convolutional layer: a large receptive field with few parameters.
 
     Parameters
     ----------
@@ -340,18 +341,18 @@ class DilatedConv2DLayer(BaseConvLayer):
     num_filters : int
         The number of filters (output channels).
     filter_size : int or pair of int
-        The number of weights of a filter, ``(rows, columns)``; it covers ``(size - 1) * dilation + 1`` pixels.
+        The number of weights of a filter, ``(rows, columns)``. It covers ``(size - 1) * dilation + 1`` pixels.
     dilation : int or pair of int
-        The distance of neighbouring weights in the input.
+        The distance between adjacent weights of a filter, in input pixels.
     pad : int, pair of int, 'full', 'same' or 'valid'
-        How many zeros to put around the input; the named ones follow from the pixels that a filter covers.
+        The number of zeros to add around the input; named modes refer to the number of pixels a filter covers.
     untie_biases, b, nonlinearity
         See :class:`BaseConvLayer`.
     W : number, array, expression, shared variable or callable
-        The weights, ``(channels, num_filters, filter_rows, filter_columns)``: mind that the first two axes are swapped
-        with respect to :class:`Conv2DLayer`.
+        The weights, ``(channels, num_filters, filter_rows, filter_columns)``. The first two axes are swapped compared
+        to :class:`Conv2DLayer`.
     flip_filters : bool
-        Whether to flip the filters; unlike in :class:`Conv2DLayer`, False by default.
+        Whether to flip the filters. Unlike for :class:`Conv2DLayer`, the default is False.
     **kwargs
         See :class:`Layer`.
 
@@ -394,7 +395,7 @@ class DilatedConv2DLayer(BaseConvLayer):
         tuple of int
             ``(channels, num_filters, filter_rows, filter_columns)``.
         """
-        return (self.input_shape[1] // self.num_groups, self.num_filters, *self.filter_size)
+        return (self._channels_per_group, self.num_filters, *self.filter_size)
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
         return T.nnet.conv2d(

@@ -2,6 +2,7 @@
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,26 +24,27 @@ class DenseLayer(Layer):
     num_units : int
         The number of units of the layer.
     W : number, array, expression, shared variable or callable
-        The weights, ``(num_inputs, num_units)``, where ``num_inputs`` is the product of all sizes but those of the
-        leading axes; see :func:`lasagne_like.utils.create_param`.
+        The weights, ``(num_inputs, num_units)``, where ``num_inputs`` is the product of the sizes of the trailing axes;
+        see :func:`lasagne_like.utils.create_param`.
     b : number, array, expression, shared variable, callable or None
-        The biases, ``(num_units,)``. None for a layer without biases.
+        The biases, ``(num_units,)``. None disables them.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     num_leading_axes : int
-        How many axes, batch included, are kept apart: the weights are applied to every entry along them. A negative
-        number counts the axes that are multiplied instead: -1 stands for the last axis alone.
+        The number of leading axes, including the batch, along which the weights are applied separately. The remaining
+        axes are flattened. A negative number specifies the number of trailing axes instead: -1 applies the weights to
+        the last axis only.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `num_leading_axes` does not leave at least one axis to multiply, or if the size of one of these is None.
+        If `num_leading_axes` leaves no trailing axis, or if the size of a trailing axis is None.
 
     Notes
     -----
-    Inputs of more than ``num_leading_axes + 1`` axes are flattened.
+    Inputs with more than ``num_leading_axes + 1`` axes are flattened.
 
     Examples
     --------
@@ -80,15 +82,13 @@ class DenseLayer(Layer):
             )
         self.num_leading_axes = num_leading_axes
         trailing = self.input_shape[num_leading_axes:]
-        if any(size is None for size in trailing):
+        sizes = [size for size in trailing if size is not None]
+        if len(sizes) < len(trailing):
             raise ValueError(
                 "A DenseLayer requires a fixed input shape (except for the leading axes). "
                 f"Got {self.input_shape!r} for num_leading_axes={num_leading_axes}."
             )
-        num_inputs = 1
-        for size in trailing:
-            num_inputs *= size
-        self.W = self.add_param(W, (num_inputs, num_units), name="W")
+        self.W = self.add_param(W, (math.prod(sizes), num_units), name="W")
         self.b = None if b is None else self.add_param(b, (num_units,), name="b", regularizable=False)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
@@ -102,9 +102,9 @@ class DenseLayer(Layer):
 
 
 class NINLayer(Layer):
-    """A fully connected layer over the channels, shared by all positions: "network in network".
+    """A fully connected layer over the channels, applied at each position ("network in network").
 
-    It does what a convolution with filters of size 1 does, for any number of spatial axes.
+    It is equivalent to a convolution with filters of size 1, for any number of spatial axes.
 
     Parameters
     ----------
@@ -113,13 +113,13 @@ class NINLayer(Layer):
     num_units : int
         The number of units (output channels).
     untie_biases : bool
-        Whether every position has biases of its own.
+        Whether to use separate biases for each position.
     W : number, array, expression, shared variable or callable
         The weights, ``(channels, num_units)``.
     b : number, array, expression, shared variable, callable or None
-        The biases, ``(num_units,)`` or, if untied, ``(num_units, ...)`` with the spatial sizes. None for no biases.
+        The biases, ``(num_units,)`` or, if untied, ``(num_units, ...)`` with the spatial sizes. None disables them.
     nonlinearity : callable or None
-        Applied to the activations; None for a linear layer.
+        Applied to the activations. None for a linear layer.
     **kwargs
         See :class:`Layer`.
 

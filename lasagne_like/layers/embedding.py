@@ -1,4 +1,4 @@
-"""Tables of learned vectors."""
+"""Embedding layers."""
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
@@ -11,7 +11,7 @@ __all__ = ["EmbeddingLayer"]
 
 
 class EmbeddingLayer(Layer):
-    """A layer that replaces whole numbers by learned vectors.
+    """An embedding layer, which maps integers to learned vectors.
 
     Parameters
     ----------
@@ -19,11 +19,11 @@ class EmbeddingLayer(Layer):
         The layer feeding into this layer, or the expected input shape. The input must be of an integer dtype, with
         values from 0 to ``input_size - 1``.
     input_size : int
-        How many different numbers there are.
+        The number of different integers.
     output_size : int
-        The length of the vectors.
+        The size of the vectors.
     W : array, expression, shared variable or callable
-        The table, ``(input_size, output_size)``.
+        The embedding matrix, ``(input_size, output_size)``.
     **kwargs
         See :class:`Layer`.
 
@@ -48,6 +48,6 @@ class EmbeddingLayer(Layer):
         if input.dtype.startswith("float"):
             raise TypeError(
                 f"{type(self).__name__} (name={self.name!r}) needs an input of an integer dtype, got {input.dtype}; "
-                "give its InputLayer an integer input_var, such as T.imatrix()"
+                "pass an integer input_var to its InputLayer, such as T.imatrix()"
             )
         return self.W[input]

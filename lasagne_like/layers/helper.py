@@ -1,4 +1,4 @@
-"""Functions on whole networks: their layers, parameters, outputs and shapes."""
+"""Functions on networks: their layers, parameters, outputs and shapes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -11,6 +11,7 @@ import symc.tensor as T
 
 from ..utils import as_theano_expression, inspect_kwargs, suggest, unique
 from .base import Layer
+from .inference import agree, refined
 from .input import InputLayer
 
 __all__ = [
@@ -30,19 +31,19 @@ def _as_list(layer_or_layers: Any) -> list:
 
 
 def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Layer] | None = None) -> list[Layer]:
-    """List all layers that lead to one or several output layers.
+    """List all layers that one or several output layers depend on, including these.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
         The output layer or layers.
     treat_as_input : iterable of Layer, optional
-        Layers to stop at, as if they were input layers.
+        Layers to treat as input layers: the layers below them are not listed.
 
     Returns
     -------
     list of Layer
-        Each once, after all layers it takes input from; a layer's inputs are visited from left to right.
+        Without duplicates, in topological order; the inputs of a layer are visited from left to right.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Laye
     >>> get_all_layers(l1, treat_as_input=[l_in]) == [l_in, l1]
     True
     """
-    entered = set(treat_as_input or ())
+    entered = set(_checked_layers(treat_as_input or (), "treat_as_input"))
     left: set = set()
     result = []
     stack = _as_list(layer)[::-1]
@@ -75,48 +76,72 @@ def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Laye
     return result
 
 
+def _checked_layers(keys: Iterable, what: str) -> list:
+    """Return `keys` if all are layers, or None, which stands for the missing inputs of free-floating layers."""
+    keys = list(keys)
+    for key in keys:
+        if key is not None and not isinstance(key, Layer):
+            raise TypeError(f"{what} must name layers, got {key!r} of type {type(key).__name__}")
+    return keys
+
+
+def _only_input(layers: Iterable[Layer], given: str) -> None:
+    inputs = [layer for layer in layers if isinstance(layer, InputLayer)]
+    if len(inputs) > 1:
+        raise ValueError(
+            f"{given} for a network with multiple input layers: {inputs!r}. Please call it with a dictionary from "
+            "these layers instead."
+        )
+
+
 def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **kwargs: Any) -> Any:
-    """Build the expression of a network's output.
+    """Build the output expression of a network.
 
     Parameters
     ----------
     layer_or_layers : Layer or iterable of Layer
-        The layer or layers to compute the output of.
+        The layer or layers whose output to compute.
     inputs : expression, array or dict, optional
-        The input of the network: an expression (or array) that goes into all input layers; or a dictionary from
-        layers, of any kind, to expressions that take the place of their outputs. Input layers for which nothing is
-        given use their ``input_var``.
+        The input of a network with a single input layer: an expression (or array) that takes the place of its
+        ``input_var``; or a dictionary from layers, of any kind, to expressions that take the place of their outputs.
+        Input layers for which nothing is given use their ``input_var``.
     **kwargs
-        Passed on to all layers. Known to the library: ``deterministic=True`` turns noise off and makes batch
-        normalisation use stored averages; ``batch_norm_use_averages`` and ``batch_norm_update_averages``, see
-        :class:`BatchNormLayer`.
+        Passed to all layers. The layers of the library support ``deterministic=True``, which disables noise and makes
+        batch normalisation use its running averages, and ``batch_norm_use_averages`` and
+        ``batch_norm_update_averages``, see :class:`BatchNormLayer`.
 
     Returns
     -------
-    expression, or list of expressions if a list was given
+    expression, or list of expressions if several layers are given
 
     Raises
     ------
+    TypeError
+        If a key of `inputs` is not a layer.
     ValueError
-        If a layer that was given a shape instead of an incoming layer has no expression in `inputs`, or if an
-        expression in `inputs` does not fit the shape of its layer.
+        If a single expression is given for several input layers, if a layer that was given a shape instead of an
+        incoming layer has no expression in `inputs`, or if an expression in `inputs` does not fit the shape of its
+        layer.
 
     Warns
     -----
     UserWarning
-        If no layer understands one of the keyword arguments.
+        If a keyword argument is not supported by any layer.
 
     Notes
     -----
-    Every call of this function draws its own noise: two outputs of one noisy layer differ.
+    Noise is sampled separately for each call: the outputs of two calls for a noisy layer differ.
     """
     replacements = inputs if isinstance(inputs, Mapping) else {}
+    _checked_layers(replacements, "get_output(): the keys of inputs")
     layers = get_all_layers(layer_or_layers, replacements)
     outputs: dict[Any, Any] = {}
     for layer, expression in replacements.items():
         expression = as_theano_expression(expression)
         outputs[layer] = expression if layer is None else _with_shape_of(layer, expression)
     whole = None if inputs is None or isinstance(inputs, Mapping) else as_theano_expression(inputs)
+    if whole is not None:
+        _only_input(layers, "get_output() was called with a single input expression")
     accepted = {"deterministic"}
     for layer in layers:
         if layer in outputs:
@@ -130,8 +155,9 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
                 "get_output() was called without giving an input expression for the free-floating layer "
                 f"{layer!r}. Please call it with a dictionary mapping this layer to an input expression."
             )
-        arguments = layer._arguments([outputs[each] for each in layer.input_layers])
-        outputs[layer] = layer.get_output_for(arguments, **kwargs)
+        arguments = [outputs[each] for each in layer.input_layers]
+        output = layer.get_output_for(layer._arguments(arguments), **kwargs)
+        outputs[layer] = refined(layer, output, arguments)
         accepted |= set(inspect_kwargs(layer.get_output_for)) | set(layer.get_output_kwargs)
     _warn_of_unused(set(kwargs) - accepted, accepted)
     if isinstance(layer_or_layers, Layer):
@@ -140,14 +166,13 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
 
 
 def _with_shape_of(layer: Layer, expression: Any) -> Any:
-    """Tell `expression` what is known of its shape from the layer that it is the output of."""
+    """Declare the sizes of `expression` that are known from the output shape of `layer`."""
     shape = layer.output_shape
     known = expression.static_shape
-    clash = len(known) != len(shape) or any(a is not None and b is not None and a != b for a, b in zip(known, shape))
-    if clash:
+    if not agree(known, shape):
         raise ValueError(
             f"the expression {expression!r} of shape {known!r} does not fit {layer!r} of output shape {shape!r}; "
-            "give the InputLayer the shape of the data, with None where sizes vary"
+            "set the shape of the InputLayer to that of the data, with None for sizes that vary"
         )
     if all(b is None or a == b for a, b in zip(known, shape)):
         return expression
@@ -166,21 +191,32 @@ def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any
     Parameters
     ----------
     layer_or_layers : Layer or iterable of Layer
-        The layer or layers to compute the shape of.
+        The layer or layers whose output shape to compute.
     input_shapes : tuple or dict, optional
-        The shape of the input of all input layers; or a dictionary from layers, of any kind, to the shapes of their
-        outputs. By default the shapes with which the network was built.
+        The shape of the input of a network with a single input layer; or a dictionary from layers, of any kind, to the
+        shapes of their outputs. By default the shapes with which the network was built.
 
     Returns
     -------
-    tuple, or list of tuples if a list was given
+    tuple, or list of tuples if several layers are given
+
+    Raises
+    ------
+    TypeError
+        If a key of `input_shapes` is not a layer.
+    ValueError
+        If a single shape is given for several input layers.
     """
     if not input_shapes:
         if isinstance(layer_or_layers, Layer):
             return layer_or_layers.output_shape
         return [layer.output_shape for layer in _as_list(layer_or_layers)]
     shapes: dict[Any, Any] = dict(input_shapes) if isinstance(input_shapes, Mapping) else {}
-    for layer in get_all_layers(layer_or_layers, shapes):
+    _checked_layers(shapes, "get_output_shape(): the keys of input_shapes")
+    layers = get_all_layers(layer_or_layers, shapes)
+    if not isinstance(input_shapes, Mapping):
+        _only_input(layers, "get_output_shape() was called with a single input shape")
+    for layer in layers:
         if layer in shapes:
             continue
         if isinstance(layer, InputLayer):
@@ -194,22 +230,21 @@ def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any
 
 
 def get_all_params(layer: Layer | Iterable[Layer], unwrap_shared: bool = True, **tags: bool) -> list:
-    """List the parameters of all layers that lead to one or several output layers.
+    """List the parameters of all layers that one or several output layers depend on.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
         The output layer or layers.
     unwrap_shared : bool
-        What to do with parameters that are expressions, see :meth:`Layer.get_params`.
+        How to list parameters that are expressions, see :meth:`Layer.get_params`.
     **tags
-        Which parameters to take, see :meth:`Layer.get_params`; ``trainable=True`` for those that an optimiser should
-        change.
+        Select parameters by tags, see :meth:`Layer.get_params`; ``trainable=True`` selects those to be optimised.
 
     Returns
     -------
     list of shared variables or expressions
-        Each once, in the order of :func:`get_all_layers`.
+        Without duplicates, in the order of :func:`get_all_layers`.
 
     Examples
     --------
@@ -222,14 +257,14 @@ def get_all_params(layer: Layer | Iterable[Layer], unwrap_shared: bool = True, *
 
 
 def count_params(layer: Layer | Iterable[Layer], **tags: bool) -> int:
-    """Count the numbers in the parameters of all layers that lead to the given ones.
+    """Count the elements of the parameters of all layers that the given layers depend on.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
         The output layer or layers.
     **tags
-        Which parameters to count, see :meth:`Layer.get_params`.
+        Select parameters by tags, see :meth:`Layer.get_params`.
 
     Returns
     -------
@@ -243,14 +278,14 @@ def _size(param: Any) -> int:
 
 
 def get_all_param_values(layer: Layer | Iterable[Layer], **tags: bool) -> list[np.ndarray]:
-    """Copy the values of the parameters of all layers that lead to the given ones.
+    """Return copies of the parameter values of all layers that the given layers depend on.
 
     Parameters
     ----------
     layer : Layer or iterable of Layer
         The output layer or layers.
     **tags
-        Which parameters to take, see :meth:`Layer.get_params`.
+        Select parameters by tags, see :meth:`Layer.get_params`.
 
     Returns
     -------
@@ -261,7 +296,7 @@ def get_all_param_values(layer: Layer | Iterable[Layer], **tags: bool) -> list[n
 
 
 def set_all_param_values(layer: Layer | Iterable[Layer], values: Sequence, **tags: bool) -> None:
-    """Set the parameters of all layers that lead to the given ones.
+    """Set the parameter values of all layers that the given layers depend on.
 
     Parameters
     ----------
@@ -270,12 +305,12 @@ def set_all_param_values(layer: Layer | Iterable[Layer], values: Sequence, **tag
     values : sequence of array_like
         In the order of :func:`get_all_params`.
     **tags
-        Which parameters to set, see :meth:`Layer.get_params`.
+        Select parameters by tags, see :meth:`Layer.get_params`.
 
     Raises
     ------
     ValueError
-        If the number or a shape of the values is not that of the parameters. No parameter is changed then.
+        If the number or the shapes of the values do not match the parameters. No parameter is changed.
     """
     params = get_all_params(layer, **tags)
     values = [np.asarray(value) for value in values]
@@ -296,7 +331,7 @@ def set_all_param_values(layer: Layer | Iterable[Layer], values: Sequence, **tag
 
 
 class _Table(str):
-    """A text that an interactive session shows as it is, not quoted."""
+    """A string that interactive sessions display without quotes."""
 
     __slots__ = ()
 
@@ -305,7 +340,7 @@ class _Table(str):
 
 
 def summary(layer: Layer | Iterable[Layer]) -> str:
-    """Describe a network as a table: the layers, their output shapes and their parameters.
+    """Return a table of the layers of a network with their output shapes and parameters.
 
     Parameters
     ----------
@@ -315,8 +350,7 @@ def summary(layer: Layer | Iterable[Layer]) -> str:
     Returns
     -------
     str
-        One line for each layer and three with the numbers of parameters. A parameter that several layers share counts
-        once. Print it, or let an interactive session show it.
+        One line per layer, and the numbers of parameters. A parameter shared by several layers counts once.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The layer at which data enters a network."""
+"""The input layer of a network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,32 +6,33 @@ from typing import Any
 import symc
 import symc.tensor as T
 
-from .base import Layer, Shape
+from .base import Layer
+from .inference import OutputType, Shape
 
 __all__ = ["InputLayer"]
 
 
 class InputLayer(Layer):
-    """A layer that holds a symbolic input of the network.
+    """The input layer, which represents a symbolic variable.
 
     Parameters
     ----------
     shape : tuple of (int or None)
-        The shape of the input; None where a size may vary, as the batch size often does.
+        The shape of the input; None for sizes that may vary, such as the batch size.
     input_var : expression, optional
-        The variable (or expression) that is the input. By default a new one of dtype ``symc.config.floatX``.
+        The variable or expression to use as input. By default a new variable of dtype ``symc.config.floatX``.
     name : str, optional
-        The name of the layer; a new variable is called ``'name.input'`` after it.
+        The name of the layer; a new variable is named ``'name.input'``.
 
     Raises
     ------
     ValueError
-        If a size is not positive, or `input_var` does not have one axis for each element of `shape`.
+        If a size is not positive, or the number of axes of `input_var` is not the length of `shape`.
 
     Notes
     -----
-    The first axis usually is the batch. The network sees ``specify_shape(input_var, shape)``, so that the sizes in
-    `shape` are known to all layers and to the compiler, and checked when a function is called.
+    The first axis is usually the batch. The output of the layer is ``specify_shape(input_var, shape)``: the sizes in
+    `shape` are known to all layers and to the compiler, and are checked when a function is called.
 
     Examples
     --------
@@ -47,6 +48,7 @@ class InputLayer(Layer):
                 "Cannot create InputLayer with a non-positive shape dimension. "
                 f"shape={self.shape!r}, self.name={name!r}"
             )
+        self._dtype_given = input_var is not None
         if input_var is None:
             input_var = T.tensor(symc.config.floatX, shape=self.shape, name=f"{name}.input" if name else "input")
         elif input_var.ndim != len(self.shape):
@@ -56,11 +58,11 @@ class InputLayer(Layer):
             )
         self.input_var = input_var
 
-    def _incomings(self, incoming: Any) -> tuple:
+    def _incomings(self, incoming: Any) -> Sequence:
         return ()
 
-    def _output_type(self) -> tuple[Shape, str]:
-        return self.shape, self.input_var.dtype
+    def _output_type(self) -> OutputType:
+        return OutputType(self.shape, self.input_var.dtype, self._dtype_given)
 
     def get_output_shape_for(self, input_shape: Shape) -> Shape:
         return input_shape

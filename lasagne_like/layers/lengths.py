@@ -1,4 +1,4 @@
-"""How long the outputs of sliding windows are."""
+"""Output lengths of convolutions and pooling operations."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ __all__ = ["conv_input_length", "conv_output_length", "pool_output_length"]
 
 
 def conv_output_length(input_length: int | None, filter_size: int, stride: int, pad: Any = 0) -> int | None:
-    """Compute the size of the output of a convolution along one axis.
+    """Compute the output length of a convolution along one axis.
 
     Parameters
     ----------
     input_length : int or None
-        The size of the input.
+        The length of the input.
     filter_size : int
         The size of the filters.
     stride : int
-        The distance of neighbouring outputs.
+        The distance between adjacent outputs.
     pad : int, 'full', 'same' or 'valid'
-        The number of zeros at both ends; ``'full'`` is ``filter_size - 1``, ``'same'`` is ``filter_size // 2``,
+        The number of zeros to add at each end; ``'full'`` is ``filter_size - 1``, ``'same'`` is ``filter_size // 2``,
         ``'valid'`` is 0.
 
     Returns
@@ -30,7 +30,7 @@ def conv_output_length(input_length: int | None, filter_size: int, stride: int, 
     Raises
     ------
     ValueError
-        If `pad` is something else.
+        If `pad` is invalid.
     """
     if input_length is None:
         return None
@@ -38,14 +38,14 @@ def conv_output_length(input_length: int | None, filter_size: int, stride: int, 
 
 
 def conv_input_length(output_length: int | None, filter_size: int, stride: int, pad: Any = 0) -> int | None:
-    """Compute the smallest size of the input from which a convolution gives an output of some size.
+    """Compute the minimum input length for which a convolution has a given output length.
 
     Parameters
     ----------
     output_length : int or None
-        The size of the output.
+        The length of the output.
     filter_size, stride, pad
-        As for :func:`conv_output_length`.
+        See :func:`conv_output_length`.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def conv_input_length(output_length: int | None, filter_size: int, stride: int, 
     Raises
     ------
     ValueError
-        If `pad` is none of those known.
+        If `pad` is invalid.
     """
     if output_length is None:
         return None
@@ -74,20 +74,20 @@ def _zeros(pad: Any, filter_size: int) -> int:
 def pool_output_length(
     input_length: int | None, pool_size: int, stride: int, pad: int, ignore_border: bool
 ) -> int | None:
-    """Compute the size of the output of a pooling operation along one axis.
+    """Compute the output length of a pooling operation along one axis.
 
     Parameters
     ----------
     input_length : int or None
-        The size of the input.
+        The length of the input.
     pool_size : int
         The size of the pooling windows.
     stride : int
-        The distance of neighbouring windows.
+        The distance between adjacent windows.
     pad : int
-        How many elements are added at both ends.
+        The number of elements to add at each end.
     ignore_border : bool
-        Whether windows that the input does not fill are left out. If false, `pad` must be 0.
+        Whether to omit windows that extend beyond the input. If False, `pad` must be 0.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def pool_output_length(
     Raises
     ------
     ValueError
-        If `pad` is not 0 although `ignore_border` is false.
+        If `pad` is not 0 although `ignore_border` is False.
     """
     if input_length is None or pool_size is None:
         return None

@@ -6,7 +6,8 @@ from typing import Any
 
 import symc.tensor as T
 
-from .base import MergeLayer, Shape
+from .base import MergeLayer
+from .inference import Shape
 
 __all__ = [
     "ConcatLayer",
@@ -32,12 +33,12 @@ def _croppings(cropping: Sequence | None, ndims: Iterable[int]) -> list:
 
 
 def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | None) -> list[Shape]:
-    """Compute the shapes of arrays after :func:`autocrop`.
+    """Compute the shapes that result from :func:`autocrop`.
 
     Parameters
     ----------
     input_shapes : sequence of tuples
-        One shape for each array; None for unknown sizes.
+        One shape per array; None for unknown sizes.
     cropping : sequence of (None or str), or None
         See :func:`autocrop`.
 
@@ -48,7 +49,7 @@ def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | No
     Raises
     ------
     ValueError
-        If the numbers of axes differ, or a mode is unknown.
+        If the numbers of axes differ, or a cropping mode is unknown.
     """
     if cropping is None:
         return list(input_shapes)
@@ -61,19 +62,19 @@ def autocrop_array_shapes(input_shapes: Sequence[Shape], cropping: Sequence | No
 
 
 def autocrop(inputs: Sequence, cropping: Sequence | None) -> list:
-    """Cut several expressions to the smallest size among them.
+    """Crop several expressions to their smallest common size.
 
     Parameters
     ----------
     inputs : sequence of expressions
-        All of the same number of axes.
+        Expressions with the same number of axes.
     cropping : sequence of (None or str), or None
-        One mode for each axis; missing ones are None, and None alone crops nothing.
+        One mode per axis; missing modes are None. None instead of a sequence disables cropping.
 
-        * None: the axis is left as it is.
-        * ``'lower'``: the elements with the lowest indices are kept.
-        * ``'upper'``: those with the highest indices.
-        * ``'center'``: those in the middle.
+        * None: do not crop the axis.
+        * ``'lower'``: keep the elements with the lowest indices.
+        * ``'upper'``: keep the elements with the highest indices.
+        * ``'center'``: keep the central elements.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def autocrop(inputs: Sequence, cropping: Sequence | None) -> list:
     Raises
     ------
     ValueError
-        If the numbers of axes differ, or a mode is unknown.
+        If the numbers of axes differ, or a cropping mode is unknown.
     """
     if cropping is None:
         return list(inputs)
@@ -110,44 +111,43 @@ def _cut(mode: str, size: Any, least: Any) -> slice:
 
 
 def _agreed(inputs: Sequence, free_axis: int | None = None) -> list:
-    """Tell every input the sizes that are known of any, on all axes but one."""
+    """Declare sizes that are known for any input for all inputs, except along one axis."""
     ndims = [x.ndim for x in inputs]
     if len(set(ndims)) > 1:
         raise ValueError(f"Mismatch: the inputs have different numbers of dimensions {ndims!r}")
     shapes = [list(x.static_shape) for x in inputs]
-    common: list[int | None] = []
-    for axis, sizes in enumerate(zip(*shapes)):
-        known = {size for size in sizes if size is not None}
-        if len(known) > 1 and axis != free_axis:
-            listed = ", ".join(str(tuple(shape)) for shape in shapes)
+    for axis in range(ndims[0]):
+        known = {shape[axis] for shape in shapes} - {None}
+        if axis == free_axis or not known:
+            continue
+        if len(known) > 1:
+            listed = ", ".join(str(tuple(x.static_shape)) for x in inputs)
             allowed = "" if free_axis is None else " except in the concatenation axis"
             raise ValueError(f"Mismatch: input shapes must be the same{allowed}, got {listed}")
-        common.append(known.pop() if len(known) == 1 else None)
-    result = []
-    for x, shape in zip(inputs, shapes):
-        wanted = [own if axis == free_axis else common[axis] for axis, own in enumerate(shape)]
-        result.append(x if wanted == shape else T.specify_shape(x, tuple(wanted)))
-    return result
+        for shape in shapes:
+            shape[axis] = min(known)
+    pairs = [(x, tuple(shape)) for x, shape in zip(inputs, shapes)]
+    return [x if shape == x.static_shape else T.specify_shape(x, shape) for x, shape in pairs]
 
 
 class ConcatLayer(MergeLayer):
-    """A layer that puts its inputs one after the other.
+    """A layer that concatenates its inputs.
 
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; equal but for `axis`.
+        The layers feeding into this layer, or the expected input shapes, which must be equal except along `axis`.
     axis : int
-        The axis along which the inputs are joined.
+        The axis along which to concatenate.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`; `axis` itself is never cut.
+        How to crop inputs of different sizes, see :func:`autocrop`; `axis` is never cropped.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        On the first use of the output (or its shape), if the input shapes do not match.
+        If the input shapes do not match, when the output or its shape is first used.
 
     Examples
     --------
@@ -174,23 +174,23 @@ concat = ConcatLayer
 
 
 class ElemwiseMergeLayer(MergeLayer):
-    """A layer that combines its inputs element by element.
+    """A layer that combines its inputs elementwise.
 
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; all equal.
+        The layers feeding into this layer, or the expected input shapes, which must be equal where sizes are known.
     merge_function : callable
-        A function of two expressions, such as ``symc.tensor.mul``; more inputs are combined from left to right.
+        A function of two expressions, such as ``symc.tensor.mul``; it is applied from left to right.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`.
+        How to crop inputs of different sizes, see :func:`autocrop`.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        On the first use of the output (or its shape), if the input shapes differ.
+        If the input shapes do not match, when the output or its shape is first used.
     """
 
     def __init__(self, incomings: Iterable, merge_function: Callable, cropping: Sequence | None = None, **kwargs: Any):
@@ -208,18 +208,18 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
     Parameters
     ----------
     incomings : list of (Layer or tuple)
-        The layers feeding into this layer, or the expected input shapes; all equal.
+        The layers feeding into this layer, or the expected input shapes, which must be equal where sizes are known.
     coeffs : number, expression or list of these
-        Factors on the inputs: one for all, or one for each.
+        The coefficients of the inputs: a single one, or one per input.
     cropping : sequence of (None or str), or None
-        How to cut inputs of different sizes, see :func:`autocrop`.
+        How to crop inputs of different sizes, see :func:`autocrop`.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If the number of coefficients is not that of the inputs.
+        If the number of coefficients differs from the number of inputs.
 
     Examples
     --------
@@ -234,7 +234,7 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
             if len(coeffs) != len(self.input_shapes):
                 raise ValueError(
                     f"Mismatch: got {len(coeffs)} coeffs for {len(self.input_shapes)} incomings; "
-                    "give one number for all or one for each"
+                    "pass a single number or one per input"
                 )
             self.coeffs = coeffs
         else:

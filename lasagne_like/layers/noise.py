@@ -1,7 +1,7 @@
-"""Layers that add noise while training, against overfitting."""
+"""Noise layers, for regularisation during training."""
 
 from collections.abc import Iterable
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 from symc.tensor.shared_randomstreams import RandomStreams
@@ -20,12 +20,16 @@ __all__ = [
 
 
 def new_streams() -> RandomStreams:
-    """Create symbolic random streams, seeded from the library's generator."""
+    """Create symbolic random streams, seeded by the random number generator of the library."""
     return RandomStreams(int(get_rng().randint(1, 2147462579)))
 
 
 class DropoutLayer(Layer):
-    r"""A layer that sets values to zero at random: :math:`y = \frac{m x}{1 - p}` with a mask :math:`m` of 0 and 1.
+    r"""A dropout layer, which sets values to zero at random.
+
+    .. math:: y = \frac{m x}{1 - p}
+
+    with a random binary mask :math:`m`.
 
     Parameters
     ----------
@@ -34,15 +38,15 @@ class DropoutLayer(Layer):
     p : float or scalar expression
         The probability of setting a value to zero.
     rescale : bool
-        Whether to divide by ``1 - p``, so that the mean is kept and nothing is to be done when testing.
+        Whether to divide by ``1 - p`` during training, which preserves the mean.
     shared_axes : tuple of int
-        Axes along which all values share one entry of the mask: ``(2, 3)`` drops whole channels of images.
+        Axes over which the mask is shared: ``(2, 3)`` drops whole channels of images.
     **kwargs
         See :class:`Layer`.
 
     Notes
     -----
-    With ``get_output(..., deterministic=True)`` the input passes unchanged.
+    With ``get_output(..., deterministic=True)`` the output is the input.
 
     References
     ----------
@@ -56,7 +60,7 @@ class DropoutLayer(Layer):
         self, incoming: Any, p: Any = 0.5, rescale: bool = True, shared_axes: Iterable[int] = (), **kwargs: Any
     ):
         super().__init__(incoming, **kwargs)
-        if isinstance(p, Number) and not 0 <= p <= 1:
+        if isinstance(p, Real) and not 0 <= float(p) <= 1:
             raise ValueError(f"{type(self).__name__}: p must be a probability from 0 to 1, got {p!r}")
         self._srng = new_streams()
         self.p = p
@@ -64,14 +68,14 @@ class DropoutLayer(Layer):
         self.shared_axes = tuple(shared_axes)
 
     def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:
-        if deterministic or (isinstance(self.p, Number) and self.p == 0):
+        if deterministic or (isinstance(self.p, Real) and self.p == 0):
             return input
         retain = 1 - self.p
         shared = {axis % input.ndim for axis in self.shared_axes}
         mask_shape = tuple(1 if axis in shared else input.shape[axis] for axis in range(input.ndim))
         mask = self._srng.binomial(mask_shape, p=retain, dtype=input.dtype)
-        # With p = 1 nothing is kept, and there is no mean to restore.
-        if self.rescale and not (isinstance(retain, Number) and retain == 0):
+        # With p = 1 all values are dropped, and there is no mean to preserve.
+        if self.rescale and not (isinstance(retain, Real) and retain == 0):
             input = input / retain
         return input * mask
 
@@ -79,46 +83,46 @@ class DropoutLayer(Layer):
 dropout = DropoutLayer
 
 
-def dropout_channels(incoming: Any, *args: Any, **kwargs: Any) -> DropoutLayer:
-    """Drop whole channels: :class:`DropoutLayer` with all axes after the second shared.
+def dropout_channels(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
+    """Drop whole channels: a :class:`DropoutLayer` whose mask is shared over all axes after the second.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, ...)``.
-    *args, **kwargs
-        Passed to :class:`DropoutLayer`.
+    p, rescale, **kwargs
+        See :class:`DropoutLayer`.
 
     Returns
     -------
     DropoutLayer
     """
     ndim = len(getattr(incoming, "output_shape", incoming))
-    return DropoutLayer(incoming, *args, shared_axes=tuple(range(2, ndim)), **kwargs)
+    return DropoutLayer(incoming, p, rescale, tuple(range(2, ndim)), **kwargs)
 
 
 spatial_dropout = dropout_channels
 
 
-def dropout_locations(incoming: Any, *args: Any, **kwargs: Any) -> DropoutLayer:
-    """Drop all channels of a position together: :class:`DropoutLayer` with the second axis shared.
+def dropout_locations(incoming: Any, p: Any = 0.5, rescale: bool = True, **kwargs: Any) -> DropoutLayer:
+    """Drop all channels of a position: a :class:`DropoutLayer` whose mask is shared over the second axis.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, ...)``.
-    *args, **kwargs
-        Passed to :class:`DropoutLayer`.
+    p, rescale, **kwargs
+        See :class:`DropoutLayer`.
 
     Returns
     -------
     DropoutLayer
     """
-    return DropoutLayer(incoming, *args, shared_axes=(1,), **kwargs)
+    return DropoutLayer(incoming, p, rescale, (1,), **kwargs)
 
 
 class GaussianNoiseLayer(Layer):
-    r"""A layer that adds normally distributed noise, :math:`y = x + \mathcal{N}(0, \sigma^2)`.
+    r"""A layer that adds Gaussian noise, :math:`y = x + \mathcal{N}(0, \sigma^2)`.
 
     Parameters
     ----------
@@ -131,7 +135,7 @@ class GaussianNoiseLayer(Layer):
 
     Notes
     -----
-    With ``get_output(..., deterministic=True)`` the input passes unchanged.
+    With ``get_output(..., deterministic=True)`` the output is the input.
 
     References
     ----------
@@ -145,8 +149,8 @@ class GaussianNoiseLayer(Layer):
         self.sigma = sigma
 
     def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:
-        if deterministic or (isinstance(self.sigma, Number) and self.sigma == 0):
+        if deterministic or (isinstance(self.sigma, Real) and self.sigma == 0):
             return input
         shape = tuple(input.shape[axis] for axis in range(input.ndim))
-        # A noise of unit variance, scaled here, lets sigma be symbolic whatever the streams accept.
+        # Scaling noise of unit variance allows a symbolic sigma.
         return input + self.sigma * self._srng.normal(shape, avg=0.0, std=1.0, dtype=input.dtype)

@@ -1,4 +1,4 @@
-"""Layers that normalise their input."""
+"""Normalisation layers."""
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
@@ -25,11 +25,11 @@ __all__ = [
 
 
 class LocalResponseNormalization2DLayer(Layer):
-    r"""A layer that divides every value by the strength of neighbouring channels at the same position.
+    r"""A local response normalisation layer over adjacent channels.
 
     .. math:: y_i = \frac{x_i}{\left(k + \alpha \sum_j x_j^2\right)^\beta}
 
-    where :math:`j` runs over `n` channels around :math:`i`.
+    where the sum is over the `n` channels centred at :math:`i`, at the same position.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class LocalResponseNormalization2DLayer(Layer):
     alpha, k, beta : float
         The coefficients of the formula.
     n : int
-        The number of channels in the sum; odd.
+        The number of channels in the sum. It must be odd.
     **kwargs
         See :class:`Layer`.
 
@@ -56,7 +56,7 @@ class LocalResponseNormalization2DLayer(Layer):
     def __init__(self, incoming: Any, alpha: float = 1e-4, k: float = 2, beta: float = 0.75, n: int = 5, **kwargs: Any):
         super().__init__(incoming, **kwargs)
         if n % 2 == 0:
-            raise ValueError(f"LocalResponseNormalization2DLayer needs an odd n, got n={n}")
+            raise ValueError(f"LocalResponseNormalization2DLayer requires an odd n, got n={n}")
         self.alpha = alpha
         self.k = k
         self.beta = beta
@@ -72,42 +72,42 @@ class LocalResponseNormalization2DLayer(Layer):
 
 
 class BatchNormLayer(Layer):
-    r"""A layer that gives every channel zero mean and unit variance over the batch, then a learned scale and shift.
+    r"""A batch normalisation layer: normalise each channel over the batch, then apply a learned scale and shift.
 
     .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \gamma + \beta
 
-    While training, :math:`\mu` and :math:`\sigma^2` are those of the mini-batch, and running averages of the mean and
-    of the inverse standard deviation are updated; when testing, the averages take their place.
+    In training, :math:`\mu` and :math:`\sigma^2` are the statistics of the mini-batch, and running averages of the mean
+    and of the inverse standard deviation are updated. In deterministic mode, the running averages are used instead.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     axes : 'auto', int or tuple of int
-        The axes to normalise over; ``'auto'`` stands for all but the second: the batch and all positions.
+        The axes to normalise over; ``'auto'`` denotes all but the second, that is, the batch and all positions.
     epsilon : float
-        Added to the variance.
+        Added to the variance for numerical stability.
     alpha : float
-        The weight of the newest mini-batch in the running averages, from 0 to 1.
+        The weight of the current mini-batch in the running averages, from 0 to 1.
     beta : number, array, expression, shared variable, callable or None
-        The shift :math:`\beta`, of the shape of the input without `axes`. None for none (a linear layer or
-        nonlinearity that follows may make it useless).
+        The shift :math:`\beta`, whose shape is that of the input without `axes`. None disables it, for example if the
+        following layer has biases.
     gamma : number, array, expression, shared variable, callable or None
-        The scale :math:`\gamma`, of the same shape. None for none.
+        The scale :math:`\gamma`, of the same shape. None disables it, for example if the following layer is linear.
     mean : number, array, expression, shared variable or callable
-        The running mean, of the same shape.
+        The running average of the mean, of the same shape.
     inv_std : number, array, expression, shared variable or callable
-        The running mean of :math:`1 / \sqrt{\sigma^2 + \epsilon}`, of the same shape.
+        The running average of :math:`1 / \sqrt{\sigma^2 + \epsilon}`, of the same shape.
     **kwargs
         See :class:`Layer`.
 
     Attributes
     ----------
     use_averages, update_averages : bool or None
-        What this layer does whatever :func:`get_output` is told; None (at first) to do as told. Setting them to True
-        and False freezes the layer's statistics.
+        If not None, override the arguments of :func:`get_output`. Setting them to True and False freezes the statistics
+        of the layer.
     told_before_freezing : pair of (bool or None), or None
-        While the layer is frozen (``lasagne_like.transfer.freeze``), the two above as they were.
+        The previous values of the two above, while the layer is frozen by ``lasagne_like.transfer.freeze``.
 
     Raises
     ------
@@ -116,13 +116,15 @@ class BatchNormLayer(Layer):
 
     Notes
     -----
-    ``get_output(..., deterministic=True)`` uses the averages and does not update them; the keyword arguments
-    ``batch_norm_use_averages`` and ``batch_norm_update_averages`` choose either apart from `deterministic`.
+    The running averages have the tag ``batch_norm_stat``: ``get_all_params(network, batch_norm_stat=True)`` lists them.
 
-    The updates of the averages travel with the expression: any function compiled from an output that uses the
-    mini-batch's statistics updates the averages, whatever its optimisations.
+    ``get_output(..., deterministic=True)`` uses the averages without updating them. The keyword arguments
+    ``batch_norm_use_averages`` and ``batch_norm_update_averages`` control both independently of `deterministic`.
 
-    Stack it between a layer and its nonlinearity with :func:`batch_norm`.
+    The updates of the averages are attached to the output expression: every function compiled from an output in
+    training mode updates the averages.
+
+    Use :func:`batch_norm` to insert the layer between another layer and its nonlinearity.
 
     References
     ----------
@@ -153,8 +155,9 @@ class BatchNormLayer(Layer):
         shape = unshared_shape("BatchNormLayer", self.input_shape, self.axes)
         self.beta = None if beta is None else self.add_param(beta, shape, "beta", regularizable=False)
         self.gamma = None if gamma is None else self.add_param(gamma, shape, "gamma")
-        self.mean = self.add_param(mean, shape, "mean", trainable=False, regularizable=False)
-        self.inv_std = self.add_param(inv_std, shape, "inv_std", trainable=False, regularizable=False)
+        tags = {"trainable": False, "regularizable": False, "batch_norm_stat": True}
+        self.mean = self.add_param(mean, shape, "mean", **tags)
+        self.inv_std = self.add_param(inv_std, shape, "inv_std", **tags)
 
     def get_output_for(
         self,
@@ -180,10 +183,10 @@ class BatchNormLayer(Layer):
         return normalized if self.beta is None else normalized + spread(self.beta, input.ndim, self.axes)
 
     def _update(self, used: Any, average: Any, of_batch: Any) -> Any:
-        """Let `used`, which every output and gradient reads, carry the update of `average`."""
+        """Attach the update of `average` to `used`, which all outputs and gradients depend on."""
         if not isinstance(average, symc.SharedVariable):
             return used
-        # On a clone, so that other functions that read the average (when testing) do not update it.
+        # Update a clone: functions that only read the average must not update it.
         running = average.clone()
         new = (1 - self.alpha) * running + self.alpha * of_batch
         return T.carry_updates(used, {running: T.cast(new, running.dtype)})
@@ -193,35 +196,35 @@ def _first(*choices: bool | None) -> bool:
     return next(choice for choice in choices if choice is not None)
 
 
-def _take_nonlinearity(layer: Layer) -> Any:
+def _take_nonlinearity(layer: Any) -> Any:
     nonlinearity = getattr(layer, "nonlinearity", None)
     if nonlinearity is not None:
         layer.nonlinearity = nonlinearities.identity
     return nonlinearity
 
 
-def _drop_bias(layer: Layer) -> None:
+def _drop_bias(layer: Any) -> None:
     if getattr(layer, "b", None) is not None:
         del layer.params[layer.b]
         layer.b = None
 
 
 def batch_norm(layer: Layer, **kwargs: Any) -> Layer:
-    """Normalise the activations of a layer before its nonlinearity.
+    """Insert batch normalisation between a layer and its nonlinearity.
 
-    The layer loses its nonlinearity, which is put on top, and its biases, which the normalisation would undo.
+    The nonlinearity is moved to a new layer, and the biases are removed, because the normalisation cancels them.
 
     Parameters
     ----------
     layer : Layer
-        The layer to normalise; it is changed for good.
+        The layer to normalise. It is modified in place.
     **kwargs
-        Passed to :class:`BatchNormLayer`. ``name`` is ``'layer_bn'`` after the layer's name by default.
+        Passed to :class:`BatchNormLayer`. By default, ``name`` is the name of the layer with the suffix ``_bn``.
 
     Returns
     -------
     BatchNormLayer or NonlinearityLayer
-        The uppermost new layer.
+        The topmost new layer.
 
     Examples
     --------
@@ -243,7 +246,7 @@ def _nonlinearity_on_top(layer: Layer, nonlinearity: Any, name: str | None) -> L
 
 
 class StandardizationLayer(Layer):
-    r"""A layer that gives its input zero mean and unit variance over some axes, without parameters.
+    r"""A layer that normalises its input to zero mean and unit variance over some axes, without parameters.
 
     .. math:: y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}
 
@@ -252,11 +255,11 @@ class StandardizationLayer(Layer):
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     axes : 'auto', 'spatial', 'features', int or tuple of int
-        The axes to normalise over. ``'spatial'``: all from the third on, every channel of every example apart.
-        ``'features'``: all but the first, every example apart. ``'auto'``: ``'features'`` for matrices, ``'spatial'``
-        otherwise.
+        The axes to normalise over. ``'spatial'``: all axes from the third on, separately for each channel of each
+        example. ``'features'``: all axes but the first, separately for each example. ``'auto'``: ``'features'`` for
+        matrices, ``'spatial'`` otherwise.
     epsilon : float
-        Added to the variance.
+        Added to the variance for numerical stability.
     **kwargs
         See :class:`Layer`.
 
@@ -280,7 +283,7 @@ class StandardizationLayer(Layer):
         if not self.axes:
             raise ValueError(
                 f"StandardizationLayer has no axes to normalise over for input shape {self.input_shape!r}; "
-                "use axes='features' or name the axes"
+                "use axes='features' or specify the axes"
             )
         self.epsilon = epsilon
 
@@ -290,7 +293,7 @@ class StandardizationLayer(Layer):
 
 
 def _standardized(layer: Layer, suffix: str, axes: Any, extra: Iterable, kwargs: dict) -> Layer:
-    """Put a StandardizationLayer, further layers and the nonlinearity of `layer` on top of it."""
+    """Stack a StandardizationLayer, further layers and the nonlinearity of `layer` on top of it."""
     nonlinearity = _take_nonlinearity(layer)
     _drop_bias(layer)
     name = kwargs.pop("name", None) or (layer.name and layer.name + suffix)
@@ -301,23 +304,24 @@ def _standardized(layer: Layer, suffix: str, axes: Any, extra: Iterable, kwargs:
 
 
 def instance_norm(layer: Layer, learn_scale: bool = True, learn_bias: bool = True, **kwargs: Any) -> Layer:
-    """Normalise every channel of every example before the layer's nonlinearity.
+    """Insert instance normalisation between a layer and its nonlinearity: over each channel of each example.
 
-    The layer loses its nonlinearity, which is put on top, and its biases, which the normalisation would undo.
+    The nonlinearity is moved to a new layer, and the biases are removed, because the normalisation cancels them.
 
     Parameters
     ----------
     layer : Layer
-        The layer to normalise; it is changed for good.
+        The layer to normalise. It is modified in place.
     learn_scale, learn_bias : bool
-        Whether to add a :class:`ScaleLayer` and a :class:`BiasLayer`, with one parameter for each channel.
+        Whether to add a :class:`ScaleLayer` and a :class:`BiasLayer`, with one parameter per channel.
     **kwargs
-        Passed to :class:`StandardizationLayer`. ``name`` is ``'layer_in'`` after the layer's name by default.
+        Passed to :class:`StandardizationLayer`. By default, ``name`` is the name of the layer with the suffix
+        ``_in``.
 
     Returns
     -------
     Layer
-        The uppermost new layer.
+        The topmost new layer.
     """
     extra = [(ScaleLayer, "_scale")] * learn_scale + [(BiasLayer, "_bias")] * learn_bias
     axes = kwargs.pop("axes", "spatial")
@@ -325,22 +329,23 @@ def instance_norm(layer: Layer, learn_scale: bool = True, learn_bias: bool = Tru
 
 
 def layer_norm(layer: Layer, **kwargs: Any) -> Layer:
-    """Normalise every example over all its features before the layer's nonlinearity.
+    """Insert layer normalisation between a layer and its nonlinearity: over all features of each example.
 
-    The layer loses its nonlinearity, which is put on top, and its biases; a :class:`ScaleLayer` and a
-    :class:`BiasLayer` with one parameter for each channel are added.
+    The nonlinearity is moved to a new layer, and the biases are removed. A :class:`ScaleLayer` and a
+    :class:`BiasLayer` with one parameter per channel are added.
 
     Parameters
     ----------
     layer : Layer
-        The layer to normalise; it is changed for good.
+        The layer to normalise. It is modified in place.
     **kwargs
-        Passed to :class:`StandardizationLayer`. ``name`` is ``'layer_ln'`` after the layer's name by default.
+        Passed to :class:`StandardizationLayer`. By default, ``name`` is the name of the layer with the suffix
+        ``_ln``.
 
     Returns
     -------
     Layer
-        The uppermost new layer.
+        The topmost new layer.
     """
     axes = kwargs.pop("axes", "features")
     return _standardized(layer, "_ln", axes, [(ScaleLayer, "_scale"), (BiasLayer, "_bias")], kwargs)

@@ -1,4 +1,4 @@
-"""Layers that gather neighbouring values, and those that spread them."""
+"""Pooling and upscaling layers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class _PoolLayer(Layer):
-    """Pooling windows over the last `n` axes."""
+    """Base class of pooling layers over the last `n` axes."""
 
     n: int
 
@@ -56,29 +56,29 @@ class _PoolLayer(Layer):
 
 
 class Pool2DLayer(_PoolLayer):
-    """A 2D pooling layer: the largest or mean value of every window of an image.
+    """A 2D pooling layer over images.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, rows, columns)``.
     pool_size : int or pair of int
-        The size of the windows.
+        The size of the pooling windows.
     stride : int, pair of int or None
-        The distance of neighbouring windows; the window size by default.
+        The distance between adjacent windows; the window size by default.
     pad : int or pair of int
-        How many elements are added on each side; less than the window size.
+        The number of elements to add on each side; less than the window size.
     ignore_border : bool
-        Whether windows that stick out of the (padded) image are left out. If false, `pad` must be 0.
+        Whether to omit windows that extend beyond the (padded) image. If False, `pad` must be 0.
     mode : {'max', 'average_inc_pad', 'average_exc_pad', 'sum'}
-        What is computed of a window; the averages count added elements (as zeros), or not.
+        The reduction of each window; the averages include or exclude padding.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If the input does not have 4 axes, or `mode` is unknown, or `pad` is set without `ignore_border`.
+        If the input does not have 4 axes, `mode` is unknown, or `pad` is given although `ignore_border` is False.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class Pool1DLayer(_PoolLayer):
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, length)``.
     pool_size : int or iterable of one int
-        The size of the windows.
+        The size of the pooling windows.
     stride, pad, ignore_border, mode
         See :class:`Pool2DLayer`.
     **kwargs
@@ -172,12 +172,12 @@ class MaxPool1DLayer(Pool1DLayer):
 
 
 class GlobalPoolLayer(Layer):
-    """A layer that reduces all positions to one: ``(batch, channels, ...)`` to ``(batch, channels)``.
+    """A layer that pools over all positions, from ``(batch, channels, ...)`` to ``(batch, channels)``.
 
     Parameters
     ----------
     incoming : Layer or tuple
-        The layer feeding into this layer, or the expected input shape, of at least 3 axes.
+        The layer feeding into this layer, or the expected input shape, with at least 3 axes.
     pool_function : callable
         Called as ``pool_function(x, axis=...)``: ``symc.tensor.mean``, ``max``, ``sum`` ...
     **kwargs
@@ -201,14 +201,14 @@ class GlobalPoolLayer(Layer):
 
 
 class FeaturePoolLayer(Layer):
-    """A layer that pools groups of neighbouring channels; with ``max``, also known as maxout.
+    """A layer that pools over groups of adjacent channels; maxout if the pooling function is the maximum.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     pool_size : int
-        The number of channels in a group.
+        The number of channels per group.
     axis : int
         The axis of the channels.
     pool_function : callable
@@ -237,16 +237,16 @@ class FeaturePoolLayer(Layer):
             raise ValueError(
                 f"Number of input feature maps ({channels}) is not a multiple of the pool size (pool_size={pool_size})"
             )
+        self._groups = channels // pool_size
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = [input.shape[axis] if size is None else size for axis, size in enumerate(input.static_shape)]
-        groups = self.input_shape[self.axis] // self.pool_size
-        sizes[self.axis : self.axis + 1] = [groups, self.pool_size]
+        sizes[self.axis : self.axis + 1] = [self._groups, self.pool_size]
         return self.pool_function(input.reshape(tuple(sizes), ndim=input.ndim + 1), axis=self.axis + 1)
 
 
 class _UpscaleLayer(Layer):
-    """Enlarge the last `n` axes."""
+    """Base class of upscaling layers over the last `n` axes."""
 
     n: int
 
@@ -279,16 +279,16 @@ class _UpscaleLayer(Layer):
 
 
 class Upscale1DLayer(_UpscaleLayer):
-    """A layer that makes sequences longer.
+    """A 1D upscaling layer over sequences.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, length)``.
     scale_factor : int or iterable of one int
-        By how much.
+        The upscaling factor.
     mode : {'repeat', 'dilate'}
-        Whether elements are repeated, or followed by zeros.
+        Whether to repeat elements or to insert zeros between them.
     **kwargs
         See :class:`Layer`.
     """
@@ -297,16 +297,16 @@ class Upscale1DLayer(_UpscaleLayer):
 
 
 class Upscale2DLayer(_UpscaleLayer):
-    """A layer that makes images larger.
+    """A 2D upscaling layer over images.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape ``(batch, channels, rows, columns)``.
     scale_factor : int or pair of int
-        By how much.
+        The upscaling factor.
     mode : {'repeat', 'dilate'}
-        Whether pixels are repeated, or followed by zeros.
+        Whether to repeat pixels or to insert zeros between them.
     **kwargs
         See :class:`Layer`.
 

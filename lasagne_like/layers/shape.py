@@ -1,4 +1,4 @@
-"""Layers that rearrange their input."""
+"""Layers that change the shape of their input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +23,14 @@ __all__ = [
 
 
 class FlattenLayer(Layer):
-    """A layer that joins trailing axes.
+    """A layer that flattens trailing axes.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     outdim : int
-        The number of axes of the output: the leading ``outdim - 1`` are kept, the others become one.
+        The number of axes of the output: the first ``outdim - 1`` axes are kept, the others are flattened.
     **kwargs
         See :class:`Layer`.
 
@@ -60,18 +60,18 @@ flatten = FlattenLayer
 
 
 class ReshapeLayer(Layer):
-    """A layer that gives its input another shape.
+    """A layer that reshapes its input.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     shape : tuple
-        One entry for each axis of the output:
+        One entry per axis of the output:
 
         * a positive int, the size;
         * ``[i]``, the size of the input's axis ``i``;
-        * -1, for at most one axis: the size that uses up all elements;
+        * -1, for at most one axis: the size is inferred from the number of elements;
         * a scalar integer expression.
     **kwargs
         See :class:`Layer`.
@@ -79,7 +79,7 @@ class ReshapeLayer(Layer):
     Raises
     ------
     ValueError
-        If `shape` contains anything else, or cannot be reached from the input shape.
+        If `shape` contains anything else, or is incompatible with the input shape.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class ReshapeLayer(Layer):
         if sum(isinstance(entry, int_types) and entry == -1 for entry in shape) > 1:
             raise ValueError(f"`shape` cannot contain multiple -1, got {shape!r}")
         self.shape = shape
-        # A shape out of reach should fail here, where the user states it.
+        # Report an incompatible shape when the layer is created.
         self.output_shape  # noqa: B018
 
     def _check(self, entry: Any) -> None:
@@ -104,9 +104,9 @@ class ReshapeLayer(Layer):
             if entry == 0 or entry < -1:
                 raise ValueError(f"`shape` integers must be positive or -1, got {entry!r}")
         elif isinstance(entry, list):
-            if len(entry) != 1 or not isinstance(entry[0], int_types) or entry[0] < 0:
+            if len(entry) != 1 or not isinstance(entry[0], int_types) or int(entry[0]) < 0:
                 raise ValueError(f"`shape` input references must be single-element lists of int >= 0, got {entry!r}")
-            if entry[0] >= len(self.input_shape):
+            if int(entry[0]) >= len(self.input_shape):
                 raise ValueError(f"`shape` refers to input axis {entry!r}, but the input shape is {self.input_shape!r}")
         elif isinstance(entry, symc.Variable):
             if entry.ndim != 0:
@@ -131,22 +131,22 @@ reshape = ReshapeLayer
 
 
 class DimshuffleLayer(Layer):
-    """A layer that reorders axes, adds axes of size 1 or drops them.
+    """A layer that permutes axes, and inserts or removes axes of size 1.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     pattern : tuple
-        One entry for each axis of the output: the number of an input axis, or ``'x'`` for a new axis of size 1. Input
-        axes that are left out must have size 1.
+        One entry per axis of the output: the number of an input axis, or ``'x'`` for a new axis of size 1. Omitted
+        input axes must have size 1.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `pattern` contains anything else, repeats an axis or leaves one out whose size is not known to be 1.
+        If `pattern` contains anything else, repeats an axis, or omits an axis whose size is not known to be 1.
 
     Examples
     --------
@@ -182,13 +182,13 @@ dimshuffle = DimshuffleLayer
 
 
 def padded(x: Any, width: Sequence[tuple[int, int]], val: Any = 0) -> Any:
-    """Surround an expression with a constant value.
+    """Pad an expression with a constant value.
 
     Parameters
     ----------
     x : expression
     width : sequence of pairs of int
-        For every axis, how many elements to put before and after.
+        The number of elements to insert before and after, per axis.
     val : float or scalar expression
 
     Returns
@@ -208,26 +208,26 @@ def padded(x: Any, width: Sequence[tuple[int, int]], val: Any = 0) -> Any:
 
 
 class PadLayer(Layer):
-    """A layer that surrounds its input with a constant value.
+    """A layer that pads its input with a constant value.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     width : int, or iterable of (int or pair of int)
-        How many elements to add: the same number everywhere; or, for each axis after the batch axes, a number for both
-        ends or a pair ``(before, after)``.
+        The number of elements to insert: one number for all axes and ends; or, for each axis after the batch axes, a
+        number for both ends or a pair ``(before, after)``.
     val : float or scalar expression
-        The value of the new elements.
+        The value of the inserted elements.
     batch_ndim : int
-        How many leading axes are left as they are.
+        The number of leading axes that are not padded.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `width` does not have one entry for each axis.
+        If `width` does not have one entry per axis.
 
     Examples
     --------
@@ -243,7 +243,7 @@ class PadLayer(Layer):
         pairs = [(each, each) if isinstance(each, int_types) else tuple(each) for each in widths]
         if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(
-                f"width must be a number or have one number or pair of numbers (not negative) for each of the {axes} "
+                f"width must be a non-negative number, or have one such number or pair for each of the {axes} "
                 f"axes after batch_ndim={batch_ndim}, got {width!r} for input shape {self.input_shape!r}"
             )
         self.width = width
@@ -259,14 +259,14 @@ pad = PadLayer
 
 
 class SliceLayer(Layer):
-    """A layer that takes a part of its input along one axis.
+    """A layer that slices its input along one axis.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     indices : int or slice
-        An int takes one entry, and the axis disappears; a slice takes a range.
+        An int selects one entry and removes the axis; a slice selects a range.
     axis : int
         The axis to slice.
     **kwargs

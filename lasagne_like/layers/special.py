@@ -1,9 +1,9 @@
-"""Layers that apply one simple operation, with or without parameters."""
+"""Layers that apply a single operation, with or without parameters."""
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
 from collections.abc import Callable, Sequence
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import symc.tensor as T
 from .. import init, nonlinearities
 from ..utils import floatX
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
-from .base import Layer, MergeLayer, Shape
+from .base import Layer, MergeLayer
+from .inference import Shape, infer
 from .noise import new_streams
 
 __all__ = [
@@ -39,7 +40,7 @@ class NonlinearityLayer(Layer):
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     nonlinearity : callable or None
-        None for a layer that does nothing.
+        The nonlinearity. None for the identity.
     **kwargs
         See :class:`Layer`.
     """
@@ -53,16 +54,16 @@ class NonlinearityLayer(Layer):
 
 
 class BiasLayer(Layer):
-    """A layer that adds learned biases.
+    """A layer that adds biases.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     b : number, array, expression, shared variable, callable or None
-        The biases, of the shape of the input without the shared axes. None for a layer that does nothing.
+        The biases, whose shape is that of the input without the shared axes. None for the identity.
     shared_axes : 'auto', int or tuple of int
-        The axes along which all values have the same bias; ``'auto'`` stands for all but the second.
+        The axes over which biases are shared; ``'auto'`` denotes all but the second.
     **kwargs
         See :class:`Layer`.
 
@@ -91,16 +92,16 @@ class BiasLayer(Layer):
 
 
 class ScaleLayer(Layer):
-    """A layer that multiplies by learned scales.
+    """A layer that multiplies by scales.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     scales : number, array, expression, shared variable or callable
-        The scales, of the shape of the input without the shared axes.
+        The scales, whose shape is that of the input without the shared axes.
     shared_axes : 'auto', int or tuple of int
-        The axes along which all values have the same scale; ``'auto'`` stands for all but the second.
+        The axes over which scales are shared; ``'auto'`` denotes all but the second.
     **kwargs
         See :class:`Layer`.
 
@@ -122,21 +123,21 @@ class ScaleLayer(Layer):
 
 
 def standardize(layer: Any, offset: Any, scale: Any, shared_axes: Any = "auto") -> ScaleLayer:
-    """Subtract a fixed offset and divide by a fixed scale, such as the mean and deviation of the training data.
+    """Subtract a fixed offset and divide by a fixed scale, such as mean and standard deviation of the training data.
 
     Parameters
     ----------
     layer : Layer or tuple
         The layer feeding into the new layers, or the expected input shape.
     offset, scale : array, expression or shared variable
-        Of the shape of the input without the shared axes.
+        The offset and the scale, whose shape is that of the input without the shared axes.
     shared_axes : 'auto', int or tuple of int
-        The axes along which all values have the same offset and scale; ``'auto'`` stands for all but the second.
+        The axes over which offset and scale are shared; ``'auto'`` denotes all but the second.
 
     Returns
     -------
     ScaleLayer
-        On top of a :class:`BiasLayer`; the parameters of neither are trainable.
+        The topmost of the new layers, stacked on a :class:`BiasLayer`. Their parameters are not trainable.
     """
     layer = BiasLayer(layer, -offset, shared_axes)
     layer.params[layer.b].discard("trainable")
@@ -147,17 +148,17 @@ def standardize(layer: Any, offset: Any, scale: Any, shared_axes: Any = "auto") 
 
 
 class ExpressionLayer(Layer):
-    """A layer that applies a function of the user.
+    """A layer that applies a user-defined function.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     function : callable
-        From the input expression to the output expression.
+        Maps the input expression to the output expression.
     output_shape : None, 'auto', tuple or callable
-        None states that the output has the shape of the input; ``'auto'`` infers the shape from the function; a tuple
-        (with None where a size may vary) or a function of the input shape states it. Statements are checked.
+        None if the output has the shape of the input; ``'auto'`` to infer the shape from the function; a tuple, with
+        None for sizes that may vary; or a function of the input shape. Given shapes are checked.
     **kwargs
         See :class:`Layer`.
 
@@ -170,30 +171,38 @@ class ExpressionLayer(Layer):
 
     def __init__(self, incoming: Any, function: Callable, output_shape: Any = None, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        if isinstance(output_shape, str) and output_shape != "auto":
+            raise ValueError(f"output_shape must be None, 'auto', a tuple or a callable, got {output_shape!r}")
         self.function = function
-        if callable(output_shape):
-            self.get_output_shape_for = output_shape
-        elif output_shape is None:
-            self.get_output_shape_for = lambda input_shape: input_shape
-        elif output_shape != "auto":
-            self.get_output_shape_for = lambda input_shape: tuple(output_shape)
+        self._stated = output_shape
+
+    def _states_shape(self) -> bool:
+        return not isinstance(self._stated, str)
+
+    def get_output_shape_for(self, input_shape: Shape) -> Shape:
+        if not self._states_shape():
+            return infer(self, [input_shape]).static_shape
+        if self._stated is None:
+            return input_shape
+        return self._stated(input_shape) if callable(self._stated) else tuple(self._stated)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return self.function(input)
 
 
 class InverseLayer(MergeLayer):
-    """A layer that undoes another one, by the gradient of its output with respect to its input.
+    """A layer that approximates the inverse of another layer by the gradient with respect to its input.
 
-    It is the transposed layer of a :class:`DenseLayer`, the transposed convolution of a convolutional layer and the
-    unpooling of a max-pooling layer; a nonlinearity of the layer contributes its derivative.
+    The inverse of a :class:`DenseLayer` multiplies by the transposed weights, that of a convolutional layer is a
+    transposed convolution, and that of a max-pooling layer is unpooling. The derivative of the nonlinearity of the
+    layer is included.
 
     Parameters
     ----------
     incoming : Layer or tuple
-        The layer feeding into this layer, or the expected input shape: the output shape of `layer`.
+        The layer feeding into this layer, or the expected input shape; its shape must be the output shape of `layer`.
     layer : Layer
-        The layer to invert, with one input.
+        The layer to invert. It must have a single input.
     **kwargs
         See :class:`Layer`.
 
@@ -210,7 +219,6 @@ class InverseLayer(MergeLayer):
         super().__init__([incoming, layer, layer.input_layer], **kwargs)
 
     def get_output_shape_for(self, input_shapes: Sequence[Shape]) -> Shape:
-        # Placeholders for the three inputs would not depend on each other, so there would be no gradient to look at.
         return input_shapes[2]
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
@@ -219,16 +227,18 @@ class InverseLayer(MergeLayer):
 
 
 class ParametricRectifierLayer(Layer):
-    r"""A layer with a rectifier whose slope for negative inputs is learned, :math:`y = \max(0, x) + \alpha \min(0, x)`.
+    r"""A parametric rectifier layer, with learned slopes for negative inputs.
+
+    .. math:: y = \max(0, x) + \alpha \min(0, x)
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     alpha : number, array, expression, shared variable or callable
-        The slopes, of the shape of the input without the shared axes.
+        The slopes, whose shape is that of the input without the shared axes.
     shared_axes : 'auto', 'all', int or tuple of int
-        The axes along which all values have the same slope; ``'auto'`` stands for all but the second.
+        The axes over which slopes are shared; ``'auto'`` denotes all but the second.
     **kwargs
         See :class:`Layer`.
 
@@ -254,13 +264,13 @@ class ParametricRectifierLayer(Layer):
         return T.nnet.relu(input, spread(self.alpha, input.ndim, self.shared_axes))
 
 
-def prelu(layer: Layer, **kwargs: Any) -> ParametricRectifierLayer:
+def prelu(layer: Any, **kwargs: Any) -> ParametricRectifierLayer:
     """Replace the nonlinearity of a layer by a parametric rectifier.
 
     Parameters
     ----------
     layer : Layer
-        The layer; it is changed for good.
+        The layer. It is modified in place.
     **kwargs
         Passed to :class:`ParametricRectifierLayer`.
 
@@ -274,23 +284,23 @@ def prelu(layer: Layer, **kwargs: Any) -> ParametricRectifierLayer:
 
 
 class RandomizedRectifierLayer(Layer):
-    """A layer with a leaky rectifier whose slope is drawn at random while training.
+    """A randomised leaky rectifier layer, which samples slopes during training.
 
     Parameters
     ----------
     incoming : Layer or tuple
         The layer feeding into this layer, or the expected input shape.
     lower, upper : float or scalar expression
-        The slopes are drawn uniformly between them; with ``deterministic=True`` their mean is used.
+        The bounds of the uniform distribution of the slopes. With ``deterministic=True`` their mean is used.
     shared_axes : 'auto', 'all', int or tuple of int
-        The axes along which all values have the same slope; ``'auto'`` stands for all but the second.
+        The axes over which slopes are shared; ``'auto'`` denotes all but the second.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `lower` is above `upper`.
+        If `lower` is greater than `upper`.
 
     References
     ----------
@@ -301,9 +311,9 @@ class RandomizedRectifierLayer(Layer):
     def __init__(self, incoming: Any, lower: Any = 0.3, upper: Any = 0.8, shared_axes: Any = "auto", **kwargs: Any):
         super().__init__(incoming, **kwargs)
         self._srng = new_streams()
-        if isinstance(lower, Number) and isinstance(upper, Number) and lower > upper:
+        if isinstance(lower, Real) and isinstance(upper, Real) and lower > upper:
             raise ValueError(
-                "Upper bound for Randomized Rectifier needs to be higher than lower bound, "
+                "RandomizedRectifierLayer: the upper bound must not be less than the lower bound, "
                 f"got lower={lower!r}, upper={upper!r}"
             )
         self.lower = lower
@@ -319,13 +329,13 @@ class RandomizedRectifierLayer(Layer):
         return T.nnet.relu(input, self.lower + (self.upper - self.lower) * unit)
 
 
-def rrelu(layer: Layer, **kwargs: Any) -> RandomizedRectifierLayer:
+def rrelu(layer: Any, **kwargs: Any) -> RandomizedRectifierLayer:
     """Replace the nonlinearity of a layer by a randomised leaky rectifier.
 
     Parameters
     ----------
     layer : Layer
-        The layer; it is changed for good.
+        The layer. It is modified in place.
     **kwargs
         Passed to :class:`RandomizedRectifierLayer`.
 

@@ -1,4 +1,4 @@
-"""Classic networks as dictionaries of named layers."""
+"""Well-known network architectures, as dictionaries of named layers."""
 
 from .vgg import IMAGENET_MEAN_BGR, preprocess, small_vgg, vgg16, vgg19
 

@@ -1,7 +1,7 @@
-"""The VGG networks of Simonyan and Zisserman, and a small relative for small pictures.
+"""The VGG networks of Simonyan and Zisserman, and a small variant for small images.
 
-Every builder returns an ordered dictionary of named layers from ``"input"`` to ``"prob"``: a key is the layer's name,
-and the prefix of its parameters' names (``conv1_1.W``).
+Each builder returns an ordered dictionary of named layers, from ``"input"`` to ``"prob"``. A key is the name of the
+layer and prefixes the names of its parameters (``conv1_1.W``).
 
 References
 ----------
@@ -33,7 +33,7 @@ from ..nonlinearities import rectify, softmax
 
 __all__ = ["vgg16", "vgg19", "small_vgg", "preprocess", "IMAGENET_MEAN_BGR"]
 
-#: Mean of ImageNet's pixels, in the order blue, green, red, that the published weights expect to be subtracted.
+#: Mean pixel of ImageNet in the order blue, green, red, to be subtracted from inputs of the published weights.
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 
 _CHANNELS = (64, 128, 256, 512, 512)
@@ -57,20 +57,20 @@ def vgg16(input_var: Any = None, num_classes: int = 1000) -> OrderedDict[str, La
     Parameters
     ----------
     input_var : Variable, optional
-        Images, shape ``(n, 3, 224, 224)`` (image, channel in the order blue, green, red; row; column), floatX, with
-        the mean pixel subtracted: see :func:`preprocess`.
+        Images of shape ``(n, 3, 224, 224)`` (image; channel in the order blue, green, red; row; column) and dtype
+        floatX, with the mean pixel subtracted, see :func:`preprocess`.
     num_classes : int
-        Units of the last layer.
+        The number of units of the last layer.
 
     Returns
     -------
     OrderedDict of str to Layer
         ``input``, ``conv1_1``, ``conv1_2``, ``pool1``, ..., ``conv5_3``, ``pool5``, ``fc6``, ``fc6_dropout``, ``fc7``,
-        ``fc7_dropout``, ``fc8``, ``prob``. ``get_output(net["prob"])`` has shape ``(n, num_classes)``, rows sum to 1.
+        ``fc7_dropout``, ``fc8``, ``prob``. ``get_output(net["prob"])`` has shape ``(n, num_classes)``; rows sum to 1.
 
     Notes
     -----
-    Convolutions do not flip their filters, as in Caffe, where the published weights come from.
+    Convolutions do not flip their filters, as in Caffe, for which the weights were published.
     """
     return _vgg((2, 2, 3, 3, 3), input_var, num_classes)
 
@@ -81,14 +81,14 @@ def vgg19(input_var: Any = None, num_classes: int = 1000) -> OrderedDict[str, La
     Parameters
     ----------
     input_var : Variable, optional
-        Images, shape ``(n, 3, 224, 224)``, as for :func:`vgg16`.
+        Images of shape ``(n, 3, 224, 224)``, see :func:`vgg16`.
     num_classes : int
-        Units of the last layer.
+        The number of units of the last layer.
 
     Returns
     -------
     OrderedDict of str to Layer
-        As of :func:`vgg16`, with a fourth convolution in the blocks 3, 4 and 5.
+        As for :func:`vgg16`, with a fourth convolution in blocks 3, 4 and 5.
     """
     return _vgg((2, 2, 4, 4, 4), input_var, num_classes)
 
@@ -119,25 +119,26 @@ def small_vgg(
 ) -> OrderedDict[str, Layer]:
     """Build a small VGG-style network with batch normalisation and dropout.
 
-    Each block is ``convolutions`` times (3 x 3 convolution without bias, batch normalisation [2]_, rectifier) and a
-    2 x 2 maximum pooling; then a dense layer with batch normalisation, rectifier and dropout, and the classifier.
+    Each block repeats (3 x 3 convolution without bias, batch normalisation [2]_, rectifier) ``convolutions`` times,
+    followed by 2 x 2 max-pooling. The blocks are followed by a dense layer with batch normalisation, rectifier and
+    dropout, and by the classifier.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Channels, rows and columns of one picture.
+        The channels, rows and columns of an image.
     num_classes : int
-        Units of the last layer.
+        The number of units of the last layer.
     channels : sequence of int
-        Filters in the convolutions of each block: as many blocks as entries.
+        The number of filters of the convolutions in each block; one entry per block.
     convolutions : int
-        Convolutions in a block.
+        The number of convolutions per block.
     dense : int
-        Units of the dense layer before the classifier.
+        The number of units of the dense layer before the classifier.
     dropout : float
-        Probability of dropping one of those units while training.
+        The dropout probability of these units.
     input_var : Variable, optional
-        Pictures, shape ``(n,) + input_shape``, floatX.
+        Images of shape ``(n,) + input_shape`` and dtype floatX.
 
     Returns
     -------
@@ -148,13 +149,13 @@ def small_vgg(
     Raises
     ------
     ValueError
-        The pictures are too small for that many poolings.
+        If the images are too small for the number of pooling layers.
     """
     smallest = 2 ** len(channels)
     if min(input_shape[1:]) < smallest:
         raise ValueError(
-            f"input_shape={input_shape}: {len(channels)} blocks halve the picture {len(channels)} times and need at "
-            f"least {smallest} rows and columns; give fewer entries in channels={tuple(channels)}"
+            f"input_shape={input_shape}: {len(channels)} blocks halve the picture {len(channels)} times, which needs "
+            f"at least {smallest} rows and columns; give fewer entries in channels={tuple(channels)}"
         )
     net = _Stack((None, *input_shape), input_var)
     for block, filters in enumerate(channels, start=1):
@@ -176,28 +177,28 @@ def small_vgg(
 def preprocess(
     image: np.ndarray, *, size: int = 224, shorter_side: int = 256, mean: Sequence[float] = IMAGENET_MEAN_BGR
 ) -> np.ndarray:
-    """Turn a photograph into VGG's input: scale, crop the centre, reorder to BGR, subtract the mean pixel.
+    """Convert a photograph to an input of a VGG network: scale, crop the centre, reorder to BGR, subtract the mean.
 
     Parameters
     ----------
     image : numpy.ndarray
-        Shape ``(rows, columns, 3)`` in the order red, green, blue, or ``(rows, columns)`` of grey values; 0 to 255.
+        ``(rows, columns, 3)`` values in the order red, green, blue, or ``(rows, columns)`` grey values; 0 to 255.
     size : int
-        Rows and columns of the crop.
+        The number of rows and columns of the crop.
     shorter_side : int
-        Length to which the shorter side is scaled, bilinearly, before the crop.
+        The length to which the shorter side is scaled by bilinear interpolation before cropping.
     mean : sequence of float
-        Mean blue, green and red.
+        The mean values of blue, green and red.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(1, 3, size, size)`` (image, channel in BGR, row, column), float32.
+        ``(1, 3, size, size)`` (image, channel in BGR, row, column), float32.
 
     Raises
     ------
     ValueError
-        ``image`` has another shape, or the crop is larger than the scaled photograph.
+        If `image` has another shape, or the crop is larger than the scaled photograph.
     """
     image = np.asarray(image)
     if image.ndim == 2:
@@ -216,12 +217,12 @@ def preprocess(
 
 
 def _resize(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Resize by linear interpolation along each axis, averaging over the covered pixels when shrinking."""
+    """Resize by linear interpolation along each axis, with an averaging filter for downscaling."""
     return _resampling(image.shape[1], columns) @ np.tensordot(_resampling(image.shape[0], rows), image, axes=(1, 0))
 
 
 def _resampling(old: int, new: int) -> np.ndarray:
-    """Return the matrix, shape (new, old), of a triangular filter that is as wide as an output pixel, or an input's."""
+    """Return the ``(new, old)`` matrix of a triangular filter as wide as the larger of input and output pixels."""
     scale = old / new
     width = max(scale, 1.0)
     centres = (np.arange(new) + 0.5) * scale - 0.5

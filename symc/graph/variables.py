@@ -157,10 +157,18 @@ class SharedVariable(Variable):
     adapt when ``set_value`` changes it.
     """
 
-    def __init__(self, type: TensorType, storage: Storage, name: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        type: TensorType,
+        storage: Storage,
+        name: str | None = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+    ) -> None:
         super().__init__(type, None, 0, name, here())
         self.storage = storage
         self.strict = strict
+        self.allow_downcast = allow_downcast
 
     @property
     def container(self) -> Storage:
@@ -193,8 +201,10 @@ class SharedVariable(Variable):
         ------
         TypeError, ValueError
             For a dtype that would lose information, or a wrong number of axes or fixed dim; the old value stays.
+            What counts as a loss follows ``strict`` and ``allow_downcast`` of ``symc.shared``.
         """
-        array = convert_value(new_value, self.type, f"set_value of {self.name or 'a shared variable'}", self.strict)
+        what = f"set_value of {self.name or 'a shared variable'}"
+        array = convert_value(new_value, self.type, what, self.strict, self.allow_downcast)
         if not borrow and np.shares_memory(array, np.asarray(new_value)):
             array = array.copy()
         with taken([], [self.storage.turn]):
@@ -209,7 +219,7 @@ class SharedVariable(Variable):
 
     def clone(self) -> SharedVariable:
         """A variable over the same storage, with a ``default_update`` of its own."""
-        twin = SharedVariable(self.type, self.storage, self.name, self.strict)
+        twin = SharedVariable(self.type, self.storage, self.name, self.strict, self.allow_downcast)
         twin.location = self.location
         return twin
 
@@ -219,13 +229,24 @@ def _owned(array: np.ndarray) -> np.ndarray:
     return np.require(array, requirements=["C", "W", "A"])
 
 
-def convert_value(value: Any, type: TensorType, what: str, strict: bool = False) -> np.ndarray:
+def convert_value(
+    value: Any, type: TensorType, what: str, strict: bool = False, allow_downcast: bool | None = None
+) -> np.ndarray:
     """``value`` as an array of ``type``, or an error that names ``what``.
 
-    Floats of any width convert to the float dtype asked for, whole numbers to floats; anything that may lose
-    more (an array of floats to integers, a wide integer that does not fit) is refused. Lists have no dtype of their
-    own: they convert to integers where every number is whole, and an empty list to any dtype. Masked arrays are
-    refused.
+    Parameters
+    ----------
+    value : array_like
+    type : TensorType
+    what : str
+        What the value is for, such as ``"f(): input 0 (x)"``.
+    strict : bool
+        Refuse every other dtype.
+    allow_downcast : bool, optional
+        True converts whatever the cost. False refuses any loss: an array by its dtype, numbers written in Python by
+        their values. By default floats of any width convert to the float dtype asked for, integers to floats, and
+        integers that fit to other integers; anything that may lose more (float to int, an integer that does not fit)
+        is refused.
     """
     if isinstance(value, Variable):
         raise TypeError(
@@ -242,7 +263,8 @@ def convert_value(value: Any, type: TensorType, what: str, strict: bool = False)
     if array.dtype != target:  # in any respect, the order of bytes too
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
-        array = _convert_dtype(array, target, what, isinstance(value, (list, tuple)))
+        typed = isinstance(value, np.ndarray) and array.size > 0  # its dtype says what it holds, not only its values
+        array = _convert_dtype(array, target, what, allow_downcast, typed)
     if array.ndim != type.ndim:
         raise ShapeError(
             f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
@@ -266,24 +288,24 @@ def refuse_masked(value: Any, what: str) -> None:
         )
 
 
-def _convert_dtype(array: np.ndarray, target: np.dtype, what: str, listed: bool) -> np.ndarray:
+def _convert_dtype(
+    array: np.ndarray, target: np.dtype, what: str, allow_downcast: bool | None, typed: bool
+) -> np.ndarray:
     source = array.dtype
     if source.kind not in "biuf":
         raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
-    if target.kind == "f" or np.can_cast(source, target, "safe"):
-        return array.astype(target)
-    if source.kind in "iub" and target.kind in "iu":
+    with np.errstate(invalid="ignore", over="ignore"):
         converted = array.astype(target)
-        if np.array_equal(converted, array):
+        if allow_downcast or np.can_cast(source, target, "safe") or (allow_downcast is None and target.kind == "f"):
             return converted
+        exact = np.array_equal(converted.astype(source), array, equal_nan=source.kind == "f")
+    if exact and (not typed or (allow_downcast is None and target.kind in "iu" and source.kind in "iub")):
+        return converted
+    if source.kind in "iub" and target.kind in "iu" and not exact:
         raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
-    if listed:
-        with np.errstate(invalid="ignore"):
-            converted = array.astype(target)
-        if np.array_equal(converted, array):
-            return converted
+    lossless = " (allow_downcast=False)" if allow_downcast is False else ""
     raise DTypeError(
-        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information\n"
+        f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information{lossless}\n"
         f"  repair: convert it yourself, with .astype({target.name!r})"
     )
 

@@ -1,41 +1,58 @@
-"""What a user hands to ``function``: inputs, outputs, updates and givens, checked and brought to one form."""
+"""The inputs and outputs of ``function``: validation and normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import MissingInputError, UnusedInputError, located, warn
-from symc.graph import SharedVariable, Variable, ancestors, clone_with, is_input
-from symc.graph.dtypes import is_float
+from symc.graph import SharedVariable, Variable, ancestors, convert_value, is_input
+from symc.graph.types import TensorType
+from symc.runtime.updates import Updates, fitting_update
 from symc.tensor.basic import as_tensor
-from symc.tensor.elementwise import cast
 
-__all__ = [
-    "MISSING",
-    "In",
-    "Out",
-    "check_inputs",
-    "flatten_outputs",
-    "given_pairs",
-    "input_specs",
-    "replace",
-    "update_pairs",
-    "with_defaults",
-]
+__all__ = ["MISSING", "In", "Out", "check_inputs", "flatten_outputs", "input_specs"]
 
 MISSING: Any = object()
-"""In the place of an argument that was not given."""
+"""Marks an argument that was not given."""
 
 
 class In:
-    """An input with a default value, an update, or its own casting policy, as in Theano.
+    """An input with a default value, an update, or a conversion policy of its own.
 
-    ``update`` is an expression of the default value that the next call is to have: an input that keeps state.
+    Parameters
+    ----------
+    variable : Variable
+    name : str, optional
+        The keyword under which a call may give it; by default the variable's name.
+    value : array_like, optional
+        The default value, for calls that do not give the input. It is copied unless `borrow` is True.
+    update : Variable, optional
+        The default value of the next call, computed from the inputs of the current call: an input with state.
+    mutable : bool, optional
+        Permit the function to overwrite the argument. Currently, no function does.
+    strict : bool
+        Refuse values of a different dtype.
+    allow_downcast : bool, optional
+        Which conversions are permitted, see ``symc.function``; by default as specified for the function.
+    autoname : bool
+        Whether the name of the variable is the default of `name`.
+    implicit : bool, optional
+        Whether the input can only be given by name. It requires a `value`.
+    borrow : bool, optional
+        Use the array `value` without copying it, and permit results to share memory with the argument. Currently, no
+        result does. The default is `mutable`.
+
+    Raises
+    ------
+    TypeError
+        If `variable` is not a symbolic variable or is shared, if `value` is symbolic, or if the dtype of `update` does
+        not fit.
+    ValueError
+        If `update` or `implicit` is given without a `value`, or if arguments contradict each other.
     """
 
     def __init__(
@@ -44,39 +61,67 @@ class In:
         name: str | None = None,
         value: Any = None,
         update: Any = None,
-        borrow: bool = False,
-        allow_downcast: bool | None = None,
+        mutable: bool | None = None,
         strict: bool = False,
-        mutable: bool = False,
-        implicit: Any = None,
+        allow_downcast: bool | None = None,
+        autoname: bool = True,
+        implicit: bool | None = None,
+        borrow: bool | None = None,
     ) -> None:
-        self.variable = variable
-        self.name = name or variable.name
-        self.value = value
-        self.update = None if update is None else _next_value(variable, value, update)
+        self.variable = _as_input(variable)
+        self.name = name or (self.variable.name if autoname else None)
+        self.mutable = bool(mutable)
+        self.borrow = self.mutable if borrow is None else borrow
+        if self.mutable and not self.borrow:
+            text = "In: mutable=True with borrow=False contradict each other"
+            raise ValueError(located(text, [variable], "an argument that may be overwritten may be borrowed"))
         self.allow_downcast = allow_downcast
         self.strict = strict
+        self.implicit = bool(implicit)
+        if isinstance(value, Variable):
+            text = f"In: the default value must be numbers, got the symbolic variable {value!r}"
+            raise TypeError(located(text, [variable], "use givens= to replace a variable by an expression"))
+        if value is None and (update is not None or implicit):
+            text = f"In: an input with {'an update' if update is not None else 'implicit=True'} needs a first value"
+            raise ValueError(located(text, [variable], "pass value="))
+        self.value = value.copy() if isinstance(value, np.ndarray) and not self.borrow else value
+        self.update = None
+        if update is not None:
+            self.update = fitting_update(variable, np.shape(self.value), update, f"the update of input {self!r}")
 
     def copy(self) -> In:
-        """One with the same facts, whose default value goes its own way."""
+        """Return a copy with a default value of its own."""
         twin = object.__new__(In)
         twin.__dict__.update(self.__dict__)
         return twin
 
+    def convert(self, value: Any, what: str, allow_downcast: bool | None) -> np.ndarray:
+        """Convert a value to an array with the dtype and the number of axes of the variable.
 
-def _next_value(variable: Variable, value: Any, update: Any) -> Variable:
-    if value is None:
-        text = "In: an input with an update needs a first value"
-        raise ValueError(located(text, [variable], "pass value="))
-    found = as_tensor(update)
-    if found.ndim != variable.ndim or not is_float(variable.dtype) and is_float(found.dtype):
-        raise TypeError(located("In: an update must be of the type of its input", [variable, found], "cast it"))
-    return cast(found, variable.dtype)
+        Raises
+        ------
+        TypeError, ValueError
+            If that is impossible, or not permitted by the policy. The message starts with `what`.
+        """
+        variable = self.variable
+        wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
+        policy = allow_downcast if self.allow_downcast is None else self.allow_downcast
+        try:
+            array = convert_value(value, wanted, what, self.strict, policy)
+        except (TypeError, ValueError) as problem:
+            text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
+            raise type(problem)(located(text, [variable])) from None
+        return np.require(array, requirements=["C", "A"])
+
+    def __repr__(self) -> str:
+        return self.name or repr(self.variable)
 
 
 class Out:
-    """An output. With ``borrow`` a result that lies on a device stays there: the call returns the device's own array,
-    which the next function on that device takes as it is. On the CPU it means nothing.
+    """An output.
+
+    With ``borrow=True``, a result in device memory is returned as a device array, which functions on that device accept
+    without a copy. It has no effect on the CPU.
     """
 
     def __init__(self, variable: Variable, borrow: bool = False) -> None:
@@ -84,12 +129,35 @@ class Out:
         self.borrow = borrow
 
 
-def input_specs(inputs: Any) -> list[In]:
-    """The inputs of a function as ``In`` objects."""
+def input_specs(inputs: Any, allow_downcast: bool | None = None) -> list[In]:
+    """Convert the inputs of a function to ``In`` objects with validated default values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an input is not a variable or is listed twice, or if a default value does not fit.
+    """
     if not isinstance(inputs, (list, tuple)):
         repair = f"for a single one write [{inputs!r}]"
         raise TypeError(located(f"function: inputs must be a list of variables, got {inputs!r}", [], repair))
-    return [i.copy() if isinstance(i, In) else In(_as_input(i)) for i in inputs]
+    specs = [i.copy() if isinstance(i, In) else In(i) for i in inputs]
+    for k, spec in enumerate(specs):
+        if any(spec.variable is other.variable for other in specs[:k]):
+            raise ValueError(f"function: {spec.variable!r} is listed twice among the inputs")
+        if spec.value is not None and not hasattr(spec.value, "download"):  # an array on a device stays there
+            converted = spec.convert(spec.value, f"function: the default value of input {k} ({spec!r})", allow_downcast)
+            _check_declared(spec, converted)
+            spec.value = converted
+    return specs
+
+
+def _check_declared(spec: In, value: np.ndarray) -> None:
+    for axis, (declared, found) in enumerate(zip(spec.variable.static_shape, value.shape)):
+        if declared is not None and declared != found:
+            text = (
+                f"function: the default value of {spec!r} has length {found} on axis {axis}, declared to be {declared}"
+            )
+            raise ValueError(located(text, [spec.variable]))
 
 
 def _as_input(v: Any) -> Variable:
@@ -104,9 +172,9 @@ def _as_input(v: Any) -> Variable:
 
 
 def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable], list[bool]]:
-    """How the results of a call are to be arranged, the output variables in order, and which of them are borrowed.
+    """Return the structure of the results, the output variables, and which of these are borrowed.
 
-    The arrangement is None, ``"single"``, the length of a list, or the keys of a dict.
+    The structure is None, ``"single"``, the length of a list, or the keys of a dict.
     """
     pattern: Any = "single"
     given = [outputs]
@@ -120,138 +188,22 @@ def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable], list[bool]]:
     return pattern, [o.variable for o in made], [o.borrow for o in made]
 
 
-def _pairs(value: Any) -> list[tuple[Any, Any]]:
-    if value is None:
-        return []
-    return list(value.items()) if isinstance(value, Mapping) else [tuple(pair) for pair in value]
-
-
-def update_pairs(updates: Any) -> list[tuple[SharedVariable, Variable]]:
-    """Pairs of a shared variable and its next value, cast to its dtype."""
-    pairs: list[tuple[SharedVariable, Variable]] = []
-    for target, value in _pairs(updates):
-        if not isinstance(target, SharedVariable):
-            shown = [target] if isinstance(target, Variable) else []
-            text = f"function: updates must be of shared variables, got {target!r}"
-            raise TypeError(located(text, shown, "make it with symc.runtime.shared"))
-        if any(target.storage is t.storage for t, _ in pairs):
-            raise ValueError(f"function: {target!r} is updated twice")
-        pairs.append((target, _fitting_update(target, as_tensor(value))))
-    return pairs
-
-
-def _fitting_update(target: SharedVariable, value: Variable) -> Variable:
-    if value.ndim != target.ndim:
-        raise TypeError(located("function: an update must have as many axes as its shared variable", [target, value]))
-    if value.dtype == target.dtype:
-        return value
-    if is_float(target.dtype) or np.can_cast(value.dtype, target.dtype, "safe"):
-        return cast(value, target.dtype)
-    text = f"function: an update of dtype {value.dtype} does not fit its shared variable of dtype {target.dtype}"
-    raise TypeError(located(text, [target, value], f"cast it: symc.tensor.cast(value, {target.dtype!r})"))
-
-
-def given_pairs(givens: Any) -> dict[Variable, Variable]:
-    """What replaces what, cast to the dtypes of what is replaced."""
-    replaced: dict[Variable, Variable] = {}
-    for old, new in _pairs(givens):
-        if not isinstance(old, Variable):
-            raise TypeError(f"function: givens must replace symbolic variables, got {old!r}")
-        new = as_tensor(new)
-        if new.ndim != old.ndim:
-            raise TypeError(located("function: givens must not change the number of axes", [old, new]))
-        replaced[old] = cast(new, old.dtype) if new.dtype != old.dtype else new
-    return replaced
-
-
-def replace(
-    variables: list[Variable], updates: list[tuple[SharedVariable, Variable]], replaced: dict[Variable, Variable]
-) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
-    """Outputs and updates with the givens put in."""
-    if not replaced:
-        return variables, updates
-    cloned = clone_with([*variables, *[v for _, v in updates]], replaced)
-    count = len(variables)
-    return cloned[:count], [(s, v) for (s, _), v in zip(updates, cloned[count:])]
-
-
-def with_defaults(
-    variables: Sequence[Variable],
-    updates: list[tuple[SharedVariable, Variable]],
-    off: Any,
-    replaced: dict[Variable, Variable],
-) -> list[tuple[SharedVariable, Variable]]:
-    """Add the default updates of every shared variable the expressions depend on, and of those these depend on."""
-    if off is True:
-        return updates
-    result = list(updates)
-    specialised = {id(s.storage) for s, _ in updates} | {id(s.storage) for s in (off or ())}
-    carried: dict[int, int] = {}  # where in the result a storage's carried update stands
-    frontier = [*variables, *[v for _, v in updates]]
-    seen: set[Variable] = set()
-    while frontier:
-        fresh = [v for v in ancestors(frontier) if v not in seen]
-        seen.update(fresh)
-        frontier = []
-        for v in fresh:
-            if isinstance(v, SharedVariable) and v.default_update is not None and id(v.storage) not in specialised:
-                specialised.add(id(v.storage))
-                result.append((v, _default(v, v.default_update, replaced)))
-                frontier.append(result[-1][1])
-        carriers = [v for v in fresh if v.owner is not None and v.owner.op.name == "carry_updates"]
-        for v in sorted(carriers, key=lambda v: v.serial):
-            for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
-                if id(target.storage) in specialised:
-                    continue
-                value = _fitting_update(target, value)  # part of the graph, so givens have been put in already
-                frontier.append(value)
-                place = carried.setdefault(id(target.storage), len(result))
-                if place == len(result):
-                    result.append((target, value))
-                else:
-                    result[place] = (target, _one_after_another(target, result[place][1], value))
-    return result
-
-
-def _default(target: SharedVariable, value: Any, replaced: dict[Variable, Variable]) -> Variable:
-    value = _fitting_update(target, as_tensor(value))
-    return clone_with([value], replaced)[0] if replaced else value
-
-
-def _one_after_another(target: SharedVariable, first: Variable, second: Variable) -> Variable:
-    """Two carried updates of one shared variable: the second applied to what the first made.
-
-    So a batch normalisation that is applied to two batches learns from both. Equal ones, from two readings of one
-    expression, count once.
-    """
-    a, b = ValueNumbering().adopt([first, second])
-    if a is b:
-        return first
-    now: dict[Variable, Variable] = {
-        v: first for v in ancestors([second]) if isinstance(v, SharedVariable) and v.storage is target.storage
-    }
-    return clone_with([second], now)[0]
-
-
 def check_inputs(
     specs: Sequence[In],
     variables: Sequence[Variable],
-    updates: Sequence[tuple[SharedVariable, Variable]],
+    updates: Updates,
     policy: str,
 ) -> None:
-    """Every variable that the outputs need must be listed, once, and every one listed must be needed.
+    """Check that the inputs are exactly the variables that the outputs depend on.
 
     Raises
     ------
     MissingInputError
-        When the outputs depend on a variable that is not listed.
+        If the outputs depend on a variable that is not an input.
     UnusedInputError
-        When a variable is not needed, and ``policy`` is ``"raise"``.
+        If no output depends on an input, and ``policy`` is ``"raise"``.
     """
     given = [s.variable for s in specs]
-    for k, v in enumerate(given):
-        if any(v is w for w in given[:k]):
-            raise ValueError(f"function: {v!r} is listed twice among the inputs")
     stop = frozenset(given)
     used: set[Variable] = set()
     for v in ancestors([*variables, *[u for _, u in updates]], stop):

@@ -1,9 +1,8 @@
-"""Copies: expressions with parts replaced, functions over other variables, and what ``copy`` and ``pickle`` make.
+"""Copies: expressions with variables replaced, functions of other shared variables, copying and pickling.
 
-``pickle`` and ``copy.deepcopy`` ask ``copyreg`` how to take an object apart. An expression goes as a flat list of its
-applications, so that its depth is bounded by memory alone, as everywhere in symc; a function goes as its expressions
-and is compiled again, mostly out of the cache. Things copied or pickled together keep sharing their inputs and shared
-variables.
+Reductions for ``pickle`` and ``copy.deepcopy`` are registered with ``copyreg``. An expression is reduced to a flat list
+of its applications, so that its depth is limited only by memory. A function is reduced to its expressions and compiled
+again, usually from the cache. Objects copied or pickled together keep sharing inputs and shared variables.
 """
 
 from __future__ import annotations
@@ -15,8 +14,11 @@ from typing import Any
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
 from symc.graph.op import RECORDS, Op, Record
+from symc.graph.packing import packed, unpacked
+from symc.graph.types import TensorType
 from symc.runtime.function import Function
 from symc.runtime.storage import Storage
+from symc.runtime.updates import check_unique, fitting_shared_update
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 
@@ -24,27 +26,27 @@ __all__ = ["clone", "register", "with_shared_swapped"]
 
 
 def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True) -> Any:
-    """The same expression, or expressions, with some variables replaced.
+    """Copy one or several expressions with some variables replaced.
 
     Parameters
     ----------
     output : Variable, or sequence or dict of them
     replace : mapping or sequence of pairs, optional
-        Variables, of any kind, to what stands in their place.
+        Maps variables of any kind to their replacements.
     strict : bool
-        Must a replacement have the dtype of what it replaces? False casts it.
+        Whether a replacement must have the dtype of the variable it replaces. If False, it is cast.
     share_inputs : bool
-        False puts fresh inputs in place of those that are not replaced.
+        If False, inputs that are not replaced are replaced by new ones.
 
     Returns
     -------
     Variable, list or dict
-        Arranged as ``output``, which is not changed.
+        With the structure of ``output``, which is not modified.
 
     Raises
     ------
     ShapeError, DTypeError
-        When a replacement has another number of axes or, if ``strict``, another dtype.
+        If a replacement has a different number of axes or, if ``strict``, a different dtype.
     """
     if isinstance(output, Mapping):
         return dict(zip(output, clone(list(output.values()), replace, strict, share_inputs)))
@@ -70,31 +72,62 @@ def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:
 def with_shared_swapped(
     outputs: Sequence[Variable], updates: Sequence[tuple[SharedVariable, Variable]], swap: Mapping[Any, Any]
 ) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
-    """The outputs and updates of a function, with some shared variables replaced by others."""
+    """Replace shared variables in the outputs and updates of a function.
+
+    Raises
+    ------
+    TypeError
+        If ``swap`` contains anything but shared variables, or variables of different dtypes.
+    ValueError
+        If the function does not use a variable, or if two updates have the same target.
+    """
+    used = [v for v in ancestors([*outputs, *[v for _, v in updates]]) if isinstance(v, SharedVariable)]
+    used += [target for target, _ in updates]
+    becomes: dict[Variable, SharedVariable] = {}
     for old, new in swap.items():
         if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
             raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
         _fitting(old, new, True)
-    found = clone_with([*outputs, *[v for _, v in updates]], swap)
+        places = [v for v in used if v.storage is old.storage]  # clones of a variable share its value
+        if not places:
+            raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))
+        becomes.update(dict.fromkeys(places, new))
+    if not becomes:
+        return list(outputs), list(updates)
+    found = clone_with([*outputs, *[v for _, v in updates]], becomes)
     count = len(outputs)
-    return found[:count], [(swap.get(target, target), v) for (target, _), v in zip(updates, found[count:])]
+    targets = [becomes.get(target, target) for target, _ in updates]
+    swapped = [(target, fitting_shared_update(target, v)) for target, v in zip(targets, found[count:])]
+    check_unique(swapped)
+    return found[:count], swapped
 
 
-# --- taken apart and put together --------------------------------------------------------------------------------
+# --- reductions -------------------------------------------------------------------------------------------------
 
 _FIXED = frozenset(
-    ("type", "owner", "index", "name", "location", "serial", "storage", "strict", "data", "exact", "weak")
+    ("type", "owner", "index", "name", "location", "serial")
+    + ("storage", "strict", "allow_downcast", "data", "exact", "weak", "_dim")
 )
 _PASSING = frozenset(("_compiled",))
-"""What is made again when it is wanted: functions that ``eval`` compiled."""
+"""Caches that are rebuilt on demand: functions compiled by ``eval``."""
 
 Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
-"""Leaves, applications in order with the places of their inputs among all values so far, places of the outputs."""
+"""Leaves, applications with the positions of their inputs among all preceding values, positions of the outputs."""
 
 
 def _notes(v: Variable) -> dict[str, Any]:
-    """What hangs on a variable besides its own fields: default updates, tags, the symbol of a scalar's value."""
+    """Return the additional attributes of a variable, such as its default update and tags."""
     return {name: value for name, value in v.__dict__.items() if name not in _FIXED and name not in _PASSING}
+
+
+def _symbol(v: Variable) -> Any:
+    """Return the packed symbol of an integer scalar that is used as a dim, or None."""
+    return packed(v.__dict__.get("_dim"))
+
+
+def _set_symbol(v: Variable, symbol: Any) -> None:
+    if symbol is not None:
+        v.__dict__["_dim"] = unpacked(symbol)
 
 
 def _freeze(outputs: Sequence[Variable]) -> Frozen:
@@ -102,7 +135,7 @@ def _freeze(outputs: Sequence[Variable]) -> Frozen:
     places = {v: k for k, v in enumerate(leaves)}
     nodes: list[tuple[Any, ...]] = []
     for node in toposort(outputs):
-        made = [(v.type, v.name, _notes(v)) for v in node.outputs]
+        made = [(v.type, v.name, _symbol(v), _notes(v)) for v in node.outputs]
         nodes.append((node.op, [places[v] for v in node.inputs], made, node.outputs[0].location))
         for v in node.outputs:
             places[v] = len(places)
@@ -113,9 +146,10 @@ def _thaw(frozen: Frozen) -> list[Variable]:
     leaves, nodes, places = frozen
     values = list(leaves)
     for op, at, made, location in nodes:
-        node = Apply(op, [values[k] for k in at], [type for type, _, _ in made], location)
-        for v, (_, name, notes) in zip(node.outputs, made):
+        node = Apply(op, [values[k] for k in at], [type for type, *_ in made], location)
+        for v, (_, name, symbol, notes) in zip(node.outputs, made):
             v.name = name
+            _set_symbol(v, symbol)
             v.__dict__.update(notes)
         values.extend(node.outputs)
     return [values[k] for k in places]
@@ -125,9 +159,33 @@ def _computed(frozen: Frozen) -> Variable:
     return _thaw(frozen)[0]
 
 
+def _applied(frozen: Frozen) -> Apply:
+    node = _thaw(frozen)[0].owner
+    assert node is not None
+    return node
+
+
+def _reduce_apply(node: Apply) -> tuple[Any, ...]:
+    return _applied, (_freeze(node.outputs),)
+
+
+def _type(dtype: str, shape: Any) -> TensorType:
+    return TensorType(dtype, unpacked(shape))
+
+
+def _reduce_type(type: TensorType) -> tuple[Any, ...]:
+    return _type, (type.dtype, packed(type.shape))
+
+
+def _input(type: TensorType, name: str | None, location: Any, symbol: Any) -> Variable:
+    made = Variable(type, None, 0, name, location)
+    _set_symbol(made, symbol)
+    return made
+
+
 def _reduce_variable(v: Variable) -> tuple[Any, ...]:
     if v.owner is None:
-        return Variable, (v.type, None, 0, v.name, v.location), _notes(v)
+        return _input, (v.type, v.name, v.location, _symbol(v)), _notes(v)
     return _computed, (_freeze([v]),)
 
 
@@ -143,14 +201,18 @@ def _reduce_constant(v: Constant) -> tuple[Any, ...]:
     return _constant, (v.data, v.exact if v.weak else None, v.weak, v.name, v.location), _notes(v)
 
 
-def _shared(type: Any, storage: Storage, name: str | None, strict: bool, location: Any) -> SharedVariable:
-    made = SharedVariable(type, storage, name, strict)
+def _shared(
+    type: Any, storage: Storage, name: str | None, policies: tuple[bool, bool | None], location: Any, symbol: Any
+) -> SharedVariable:
+    made = SharedVariable(type, storage, name, *policies)
     made.location = location
+    _set_symbol(made, symbol)
     return made
 
 
 def _reduce_shared(v: SharedVariable) -> tuple[Any, ...]:
-    return _shared, (v.type, v.storage, v.name, v.strict, v.location), _notes(v)
+    policies = v.strict, v.allow_downcast
+    return _shared, (v.type, v.storage, v.name, policies, v.location, _symbol(v)), _notes(v)
 
 
 def _reduce_storage(storage: Storage) -> tuple[Any, ...]:
@@ -162,7 +224,11 @@ def _record(name: str) -> Record:
 
 
 def _op(record: Record, attrs: dict[str, Any]) -> Op:
-    return Op(record, **attrs)
+    return Op(record, **{name: unpacked(value) for name, value in attrs.items()})
+
+
+def _reduce_op(op: Op) -> tuple[Any, ...]:
+    return _op, (op.record, {name: packed(value) for name, value in op.attrs.items()})
 
 
 def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVariable]) -> Function:
@@ -176,9 +242,11 @@ def _reduce_function(f: Function) -> tuple[Any, ...]:
 
 
 def register() -> None:
-    """Tell ``copyreg`` how to take these apart."""
+    """Register the reductions with ``copyreg``."""
     copyreg.pickle(Record, lambda r: (_record, (r.name,)))
-    copyreg.pickle(Op, lambda op: (_op, (op.record, op.attrs)))
+    copyreg.pickle(Op, _reduce_op)  # type: ignore[arg-type]
+    copyreg.pickle(TensorType, _reduce_type)  # type: ignore[arg-type]
+    copyreg.pickle(Apply, _reduce_apply)  # type: ignore[arg-type]
     copyreg.pickle(Variable, _reduce_variable)  # type: ignore[arg-type]
     copyreg.pickle(Constant, _reduce_constant)  # type: ignore[arg-type]
     copyreg.pickle(SharedVariable, _reduce_shared)  # type: ignore[arg-type]

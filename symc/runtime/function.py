@@ -13,24 +13,13 @@ from symc.compiler.passes import State
 from symc.compiler.target import CPU
 from symc.config import config
 from symc.errors import located
-from symc.graph import SharedVariable, Variable, convert_value
-from symc.graph.dtypes import is_float
-from symc.graph.types import TensorType
-from symc.runtime.arguments import (
-    MISSING,
-    In,
-    Out,
-    check_inputs,
-    flatten_outputs,
-    given_pairs,
-    input_specs,
-    replace,
-    update_pairs,
-    with_defaults,
-)
+from symc.graph import SharedVariable, Variable
+from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.backend import load_backend
+from symc.runtime.givens import given_pairs, replace
 from symc.runtime.profile import Profile
 from symc.runtime.specialisation import Specialisation
+from symc.runtime.updates import update_pairs, with_default_updates
 
 __all__ = ["Function", "In", "Out", "function"]
 
@@ -62,12 +51,15 @@ def function(
     outputs : Variable, Out, sequence or dict of them, or None
         The call returns arrays in the same arrangement; with None, nothing (useful with ``updates``).
     updates : mapping or sequence of pairs, optional
-        ``{shared variable: its next value}``; all next values are computed from the current ones.
+        ``{shared variable: its next value}``; all next values are computed from the current ones, and must be of the
+        variables' types.
     givens : mapping or sequence of pairs, optional
-        Replace variables before compiling.
+        Replace variables before compiling. A replacement may depend on variables replaced before it, not on itself.
     on_unused_input : {"raise", "warn", "ignore"}, optional
+        What to do about an input of which neither the values nor the shape or type are read.
     allow_input_downcast : bool, optional
-        True lets inputs lose precision or their fraction silently; by default only floats may become narrower floats.
+        True lets inputs lose precision or their fraction silently, False refuses any loss, that of float64 arrays given
+        for float32 inputs included; by default only floats may become narrower floats.
     name : str, optional
     device : str, optional
         Which back end; default ``symc.config.device``.
@@ -76,7 +68,8 @@ def function(
     profile : bool, optional
         Time every kernel; see ``Function.profile``.
     no_default_updates : bool or sequence of SharedVariable
-        Ignore all default updates, or those of the variables listed.
+        Ignore all default updates, or those of the variables listed. Default updates of what lies behind an explicit
+        input never run.
 
     Returns
     -------
@@ -84,17 +77,18 @@ def function(
 
     Raises
     ------
-    MissingInputError, UnusedInputError, ShapeError, DTypeError
+    MissingInputError, UnusedInputError, TypeMismatchError, ShapeError, DTypeError
         See each. Nothing is compiled then.
     """
-    specs = input_specs(inputs)
+    specs = input_specs(inputs, allow_input_downcast)
     pattern, variables, borrowed = flatten_outputs(outputs)
     kept = [s.update for s in specs if s.update is not None]
     variables, borrowed = [*variables, *kept], [*borrowed, *[False] * len(kept)]
     pairs = update_pairs(updates)
     replaced = given_pairs(givens)
     variables, pairs = replace(variables, pairs, replaced)
-    pairs = with_defaults(variables, pairs, no_default_updates, replaced)
+    given = frozenset(s.variable for s in specs)
+    pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile
     return Function(
@@ -209,11 +203,13 @@ class Function:
 
     def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         """A value for every input, as it was given; ``MISSING`` among ``args`` stands for one that was not."""
-        values: list[Any] = list(args)
-        if len(values) > len(self.specs):
-            text = f"{self.name}() takes {len(self.specs)} inputs ({self._signature()}), got {len(values)}"
+        places = [k for k, s in enumerate(self.specs) if not s.implicit]
+        if len(args) > len(places):
+            text = f"{self.name}() takes {len(places)} inputs ({self._signature()}), got {len(args)}"
             raise TypeError(located(text))
-        values += [MISSING] * (len(self.specs) - len(values))
+        values: list[Any] = [MISSING] * len(self.specs)
+        for k, value in zip(places, args):
+            values[k] = value
         names = [s.name for s in self.specs]
         for key, value in named.items():
             if key not in names:
@@ -246,20 +242,7 @@ class Function:
         if type(value) is np.ndarray and value.dtype == variable.dtype and value.ndim == variable.ndim:
             if value.flags.c_contiguous and value.flags.aligned:
                 return value
-        what = f"{self.name}(): input {k} ({variable.name or 'unnamed'})"
-        downcast = self.allow_downcast if spec.allow_downcast is None else spec.allow_downcast
-        whole = isinstance(value, float) and not isinstance(value, np.generic) and value.is_integer()
-        if whole and not is_float(variable.dtype):
-            value = int(value)
-        try:
-            if downcast and not spec.strict and (given := np.asarray(value)).dtype.kind in "biuf":
-                value = given.astype(variable.dtype)
-            wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
-            array = convert_value(value, wanted, what, spec.strict)
-        except (TypeError, ValueError) as problem:
-            text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
-            raise type(problem)(located(text, [variable])) from None
-        return np.require(array, requirements=["C", "A"])
+        return spec.convert(value, f"{self.name}(): input {k} ({variable.name or 'unnamed'})", self.allow_downcast)
 
     def get_shared(self) -> list[SharedVariable]:
         """The shared variables that the function reads or updates."""
@@ -293,19 +276,31 @@ class Function:
         share_memory : bool
             Accepted for old programs: working memory belongs to each running call anyhow.
         swap : mapping, optional
-            Shared variables to others that take their place.
+            Shared variables that the function uses, to others that take their place, as targets of updates too.
         delete_updates : bool
-            Leave out all updates.
+            Leave out all updates, those of inputs included.
         name, profile : optional
             As in ``symc.function``; those of this function by default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When ``swap`` names a variable that the function does not use, or one of another type takes its place.
         """
         from symc.runtime.copies import with_shared_swapped
 
         outputs, updates = with_shared_swapped(self.outputs, self.updates, swap or {})
-        facts = self.facts() | {"specs": [s.copy() for s in self.specs]}
+        specs = [s.copy() for s in self.specs]
+        facts = self.facts() | {"specs": specs}
         facts |= {"name": name} if name is not None else {}
         facts |= {"profile": profile} if profile is not None else {}
-        return Function(outputs=outputs, updates=[] if delete_updates else updates, **facts)
+        if delete_updates:
+            updates = []
+            outputs = outputs[: len(outputs) - sum(s.update is not None for s in specs)]
+            facts["borrowed"] = self.borrowed[: len(outputs)]
+            for spec in specs:
+                spec.update = None
+        return Function(outputs=outputs, updates=updates, **facts)
 
     def _signature(self) -> str:
         return ", ".join(s.name or repr(s.variable) for s in self.specs)

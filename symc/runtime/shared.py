@@ -1,4 +1,4 @@
-"""``shared``: variables that keep their value between calls."""
+"""``shared``: variables whose values persist between calls."""
 
 from __future__ import annotations
 
@@ -27,26 +27,29 @@ def shared(
     shape: Sequence[int | None] | None = None,
     dtype: str | None = None,
 ) -> SharedVariable:
-    """A variable that functions keep between calls and may update.
+    """Create a variable whose value persists between calls, and which functions may update.
 
     Parameters
     ----------
     value : array_like
-        The first value. A Python float becomes floatX, a Python int int64; arrays keep their dtype.
+        The initial value. Python floats are converted to floatX and Python ints to int64; arrays keep their dtype.
     name : str, optional
     strict : bool
-        Refuse values of another dtype in ``set_value``.
+        Refuse values of a different dtype in ``set_value``.
+    allow_downcast : bool, optional
+        Which conversions ``set_value`` permits: any (True), only lossless ones (False), or those of floats to a lower
+        precision as well (the default).
     borrow : bool
-        Keep ``value`` itself where possible instead of a copy.
+        Use ``value`` without copying it, if possible.
     broadcastable : sequence of bool, optional
-        Axes declared to be of length 1, which then broadcast. Default: none, as in Theano.
+        The axes declared to have length 1, which broadcast. By default none, as in Theano.
     shape : sequence of int or None, optional
-        Dims that the value will always have; None leaves one open.
+        The shape that the value must always have; None for dims that may change.
 
     Raises
     ------
     TypeError
-        When ``value`` is symbolic or no array of numbers.
+        If ``value`` is symbolic, or not an array of numbers.
     """
     if isinstance(value, Variable):
         text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
@@ -69,4 +72,5 @@ def shared(
         if declared is not None and declared != actual:
             raise ValueError(f"shared: axis {axis} is declared to be {declared}, but the value has shape {array.shape}")
     owned = np.require(array, requirements=["C", "W", "A"])
-    return SharedVariable(TensorType(array.dtype.name, pattern, name or "shared"), Storage(owned), name, strict)
+    type = TensorType(array.dtype.name, pattern, name or "shared")
+    return SharedVariable(type, Storage(owned), name, strict, allow_downcast)

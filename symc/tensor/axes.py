@@ -264,8 +264,10 @@ def scalar_behind(v: Variable) -> Variable | None:
 
 def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
+    if len(op["shape"]) != x.ndim:
+        raise ShapeError(located(f"{op['what']}: expected {len(op['shape'])} axes, got {x.ndim}", [x]))
     found = [
-        d if w is None else require_equal(d, w, op["text"].format(axis=k, wanted=w), [x], op["repair"])
+        d if w is None else require_equal(d, w, op["text"].format(what=op["what"], axis=k, wanted=w), [x], op["repair"])
         for k, (d, w) in enumerate(zip(x.type.shape, op["shape"]))
     ]
     return TensorType(x.dtype, found)
@@ -280,22 +282,26 @@ _specify = record(
     cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),))],
 )
 
-DECLARED = "specify_shape: axis {axis} is declared to be {wanted}"
+DECLARED = "{what}: axis {axis} is declared to be {wanted}"
 
 
 def declare_dims(
-    x: Variable, wanted: Sequence[int | None], text: str = DECLARED, repair: str | None = None
+    x: Variable,
+    wanted: Sequence[int | None],
+    text: str = DECLARED,
+    repair: str | None = None,
+    what: str = "specify_shape",
 ) -> Variable:
     """``x`` with known lengths for the axes that ``wanted`` gives one.
 
-    ``text`` says what is wrong where an axis has another, with ``{axis}`` and ``{wanted}`` in their places.
+    ``text`` says what is wrong where an axis has another, with ``{what}``, ``{axis}`` and ``{wanted}`` in their places.
     """
     if all(w is None or type(d) is int and d == w for d, w in zip(x.type.shape, wanted)):
         return x
-    return Op(_specify, shape=tuple(wanted), text=text, repair=repair)(x)
+    return Op(_specify, shape=tuple(wanted), text=text, repair=repair, what=what)(x)
 
 
-def specify_shape(x: Any, shape: Any) -> Variable:
+def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:
     """``x`` with dims declared.
 
     Parameters
@@ -303,6 +309,8 @@ def specify_shape(x: Any, shape: Any) -> Variable:
     x : tensor_like
     shape : sequence, or integer vector
         One entry per axis: a whole number or an integer scalar, or None to leave a dim as it is.
+    what : str
+        What messages begin with.
 
     Raises
     ------
@@ -312,14 +320,14 @@ def specify_shape(x: Any, shape: Any) -> Variable:
     x = as_tensor(x)
     repair = "pass an array of the declared shape, or declare another"
     if isinstance(shape, (list, tuple)):
-        entries: list[Any] = [None if s is None else _shape_entry(s, "specify_shape") for s in shape]
+        entries: list[Any] = [None if s is None else _shape_entry(s, what) for s in shape]
     else:
-        entries = list(shape_entries(shape, "specify_shape", x.ndim))
+        entries = list(shape_entries(shape, what, x.ndim))
     if len(entries) != x.ndim:
-        raise ShapeError(located(f"specify_shape: expected {len(entries)} axes, got {x.ndim}", [x]))
+        raise ShapeError(located(f"{what}: expected {len(entries)} axes, got {x.ndim}", [x]))
     if any(isinstance(e, int) and e < 0 for e in entries):
-        raise ValueError(located(f"specify_shape: a dim cannot be negative, got {tuple(entries)}", [x]))
-    x = declare_dims(x, [e if isinstance(e, int) else None for e in entries], repair=repair)
-    text = "specify_shape: axis {} is declared to be another length"
+        raise ValueError(located(f"{what}: a dim cannot be negative, got {tuple(entries)}", [x]))
+    x = declare_dims(x, [e if isinstance(e, int) else None for e in entries], repair=repair, what=what)
+    text = what + ": axis {} is declared to be another length"
     symbolic = [(shape_i(x, k), e, text.format(k)) for k, e in enumerate(entries) if isinstance(e, Variable)]
     return require_lengths(x, symbolic, repair) if symbolic else x

@@ -79,13 +79,13 @@ _broadcast = record(
 
 
 def broadcast_like(x: Any, template: Any) -> Variable:
-    """``x`` repeated to the shape of ``template``, whose values are not read."""
+    """``x`` repeated to the shape of ``template``, whose values are not read. It depends on both in any case."""
     x, template = as_tensor(x), as_tensor(template)
     if x.ndim == 0:
-        return _broadcast_to(x, dict.fromkeys(range(template.ndim), template)) if template.ndim else x
+        return _broadcast_from(x, dict.fromkeys(range(template.ndim), template), [template])
     x = pad_left(x, template.ndim)
     grown = [k for k in range(x.ndim) if x.type.broadcastable[k] and not template.type.broadcastable[k]]
-    return _broadcast_to(x, dict.fromkeys(grown, template)) if grown else x
+    return _broadcast_from(x, dict.fromkeys(grown, template), [template])
 
 
 def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
@@ -95,7 +95,15 @@ def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
     # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
     if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
         return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
-    others: list[Variable] = []
+    return _broadcast_from(x, source, [])
+
+
+def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Variable]) -> Variable:
+    """As ``_broadcast_to``, with the variables that give the shape as inputs even where their dims are known.
+
+    So ``zeros_like(x)`` depends on ``x``: a function may have it as its only output.
+    """
+    ndim = x.ndim or len(source)
     who = []
     for k in range(ndim):
         if k in source:

@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
+from symc.graph.dtypes import is_integer
 from symc.graph.op import Arg, Case, Op, record
 from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
 from symc.tensor import elementwise as ew
@@ -17,23 +18,35 @@ from symc.tensor.numpy_functions import apply_ufunc
 __all__ = ["METHODS", "attach"]
 
 
+def _item(self: Variable, item: Any) -> Variable:
+    """``self[item]``, dependent on bounds of slices that follow from known shapes, which become numbers."""
+    entries = item if isinstance(item, tuple) else (item,)
+    bounds = [b for e in entries if isinstance(e, slice) for b in (e.start, e.stop, e.step) if isinstance(b, Variable)]
+    scalars = [b for b in bounds if not isinstance(b, Constant) and b.ndim == 0 and is_integer(b.dtype)]
+    read = [b for b in scalars if type(symbolic_dims.as_dim(b)) is int]
+    return indexing.subtensor(symbolic_dims.typed_by(self, *read) if read else self, item)
+
+
 def _truth(self: Variable) -> bool:
-    if isinstance(self, Constant) and self.data.size == 1:
-        return bool(self.data)
+    known = symbolic_dims.known_value(self)
+    if known is not None and known.size == 1:
+        return bool(known)
     repair = "use switch(condition, a, b) for a choice, & | ~ for logic, and 'is' to compare variables themselves"
     raise TypeError(located("a symbolic variable has no truth value while the graph is built", [self], repair))
 
 
 def _number(self: Variable, kind: type = float) -> Any:
-    if isinstance(self, Constant) and self.data.size == 1:
-        return kind(self.data.reshape(())[()])
+    known = symbolic_dims.known_value(self)
+    if known is not None and known.size == 1:
+        return kind(known.reshape(())[()])
     repair = "compile a function and call it, or use x.eval({...})"
     raise TypeError(located(f"a symbolic variable is no {kind.__name__} while the graph is built", [self], repair))
 
 
 def _array(self: Variable, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    if isinstance(self, Constant):
-        return self.data if dtype is None else self.data.astype(dtype)
+    known = symbolic_dims.known_value(self)
+    if known is not None:
+        return known if dtype is None else known.astype(dtype)
     repair = "use symc.tensor's functions on it, or get its value with x.eval({...})"
     raise TypeError(located("a symbolic variable is no NumPy array", [self], repair))
 
@@ -164,7 +177,7 @@ METHODS: dict[str, Any] = {
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
     "shape": property(symbolic_dims.shape), "size": property(shaping.size), "T": property(shaping.transpose),
-    "__getitem__": indexing.subtensor, "take": indexing.take, "repeat": joining.repeat,
+    "__getitem__": _item, "take": indexing.take, "repeat": joining.repeat,
     "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "swapaxes": shaping.swapaxes,
     "flatten": shaping.flatten, "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze,
     # reductions and products

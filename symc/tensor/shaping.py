@@ -10,7 +10,7 @@ from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, constant, normalize_axis
-from symc.tensor.symbolic_dims import length, shape_i
+from symc.tensor.symbolic_dims import length, shape_i, typed_by
 
 __all__ = [
     "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast",
@@ -113,7 +113,7 @@ expand_dims = shape_padaxis
 def size(x: Any) -> Variable:
     """How many elements ``x`` has, an int64 scalar."""
     x = as_tensor(x)
-    total: Any = constant(1, dtype="int64")
+    total: Any = typed_by(constant(1, dtype="int64"), x) if x.ndim == 0 else None
     for k in range(x.ndim):
         total = shape_i(x, k) if k == 0 else total * shape_i(x, k)
     return total

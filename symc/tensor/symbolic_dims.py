@@ -14,7 +14,7 @@ from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 
-__all__ = ["as_dim", "dim_value", "length", "shape", "shape_i", "value_symbols"]
+__all__ = ["as_dim", "dim_value", "known_value", "length", "shape", "shape_i", "typed_by", "value_symbols"]
 
 
 def as_dim(x: Any) -> dims.Dim:
@@ -36,7 +36,7 @@ def as_dim(x: Any) -> dims.Dim:
             continue
         rule = _DIM_RULES.get(v.owner.op.name) if v.owner is not None else None
         # a shape is known from the type of its tensor: no need to look into that
-        inputs = v.owner.inputs if v.owner is not None and rule is not _shape_rule else ()
+        inputs = v.owner.inputs if v.owner is not None and v.owner.op.name not in _TYPE_READERS else ()
         if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in inputs):
             known[v] = _leaf_dim(v)
             stack.pop()
@@ -50,23 +50,34 @@ def as_dim(x: Any) -> dims.Dim:
     return known[x]
 
 
-def _entry(v: Variable) -> np.ndarray | None:
-    """The value of a constant, or of a part of one such as ``shape[0]`` where the shape is known."""
+def known_value(v: Variable) -> np.ndarray | None:
+    """Return the value of a constant, or of an expression of known shapes such as ``x.shape``; else None."""
     if isinstance(v, Constant):
         return v.data
-    if v.owner is None or v.owner.op.name not in ("slice", "slice_at", "join", "dimshuffle", "cast"):
+    if v.owner is None or v.owner.op.name not in _FOLLOWING or any(type(d) is not int for d in v.type.shape):
         return None
-    if any(type(d) is not int for d in v.type.shape):
-        return None
-    inputs = [_entry(i) for i in v.owner.inputs]
-    known = [i for i in inputs if i is not None]
-    return v.owner.op.evaluate(known)[0] if len(known) == len(inputs) else None
+    node = v.owner
+    if node.op.name == "shape_i":
+        dim = node.inputs[0].type.shape[node.op["axis"]]
+        return np.asarray(dim, "int64") if type(dim) is int else None
+    if node.op.name == "typed_by":
+        return known_value(node.inputs[0])
+    known: list[np.ndarray] = []
+    for i in node.inputs:
+        found = known_value(i)
+        if found is None:
+            return None
+        known.append(found)
+    return node.op.evaluate(known)[0]
+
+
+_FOLLOWING = frozenset(("slice", "slice_at", "join", "dimshuffle", "cast", "shape_i", "typed_by"))
 
 
 def _leaf_dim(v: Variable) -> dims.Dim:
     if v.ndim != 0 or not (is_integer(v.dtype) or v.dtype == "bool"):
         raise DTypeError(located("a dim must be an integer scalar", [v], "cast it, or take one element"))
-    known = _entry(v)
+    known = known_value(v)
     if known is not None:
         return int(known)
     symbol = v.__dict__.get("_dim")
@@ -82,6 +93,9 @@ def _shape_rule(v: Variable, *_: dims.Dim) -> dims.Dim:
     return v.owner.inputs[0].type.shape[v.owner.op["axis"]]
 
 
+_TYPE_READERS = frozenset(("shape_i", "typed_by"))
+"""Ops whose dim does not depend on the values of their (further) inputs."""
+
 _DIM_RULES: dict[str, Callable[..., dims.Dim]] = {
     "shape_i": _shape_rule,
     "dim_value": lambda v: v.owner.op["dim"],
@@ -93,6 +107,7 @@ _DIM_RULES: dict[str, Callable[..., dims.Dim]] = {
     "maximum": lambda v, a, b: dims.maximum(a, b),
     "cast": lambda v, a: a,
     "specify_shape": lambda v, a: a,
+    "typed_by": lambda v, *_: as_dim(v.owner.inputs[0]),
 }
 
 
@@ -109,6 +124,8 @@ def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
         symbol = v.__dict__.get("_dim")
         if symbol is not None:
             found[symbol] = v
+        elif v.owner is not None and v.owner.op.name == "typed_by":
+            stack.append(v.owner.inputs[0])
         elif v.owner is not None and v.owner.op.name in _DIM_RULES and v.owner.op.name != "shape_i":
             stack.extend(v.owner.inputs)
     return found
@@ -139,11 +156,24 @@ _shape_i = record(
 
 
 def shape_i(x: Any, axis: int) -> Variable:
-    """Length of axis ``axis`` of ``x``, an int64 scalar; a constant where it is known."""
+    """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
     x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim, "shape", x)
-    dim = x.type.shape[axis]
-    return constant(dim, dtype="int64") if type(dim) is int else Op(_shape_i, axis=axis)(x)
+    return Op(_shape_i, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
+
+
+_typed_by = record(
+    "typed_by",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=lambda op, value, *templates: value,
+    grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
+    specialise=lambda op, inputs, types: inputs[0],
+    cases=lambda: [Case(lambda x, y: typed_by(x, y) * 2, (Arg((2, 3)), Arg(())))],
+)
+
+
+def typed_by(value: Any, *templates: Any) -> Variable:
+    """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
+    return Op(_typed_by)(as_tensor(value), *map(as_tensor, templates))
 
 
 def shape(x: Any) -> Variable:
@@ -152,9 +182,7 @@ def shape(x: Any) -> Variable:
 
     x = as_tensor(x)
     if x.ndim == 0:
-        return constant(np.zeros(0, "int64"))
-    if all(type(d) is int for d in x.type.shape):
-        return constant(np.array(x.type.shape, "int64"))
+        return typed_by(np.zeros(0, "int64"), x)
     return stack([shape_i(x, k) for k in range(x.ndim)])
 
 

@@ -47,7 +47,7 @@ def test_a_layer_written_for_lasagne(rng):
     assert layer.output_shape == (None, 4)
     assert layer.input_layer is l_in
     assert layer.input_shape == (None, 3)
-    assert layer.input_layers == (l_in,)
+    assert layer.input_layers == [l_in] and layer.input_shapes == [(None, 3)]
     assert layer.W.name == "mine.W"
     x = rng.randn(5, 3).astype("float32")
     result = get_output(layer).eval({l_in.input_var: x})
@@ -57,8 +57,8 @@ def test_a_layer_written_for_lasagne(rng):
 def test_a_merge_layer_written_for_lasagne():
     a, b = InputLayer((None, 3)), InputLayer((None, 3))
     layer = Stacked([a, b])
-    assert layer.input_layers == (a, b)
-    assert list(layer.input_shapes) == [(None, 3), (None, 3)]
+    assert layer.input_layers == [a, b]
+    assert layer.input_shapes == [(None, 3), (None, 3)]
     assert layer.output_shape == (None, 3)
     assert not hasattr(layer, "input_layer")
 
@@ -162,7 +162,7 @@ def test_replacing_the_input_of_a_layer():
     a, b = InputLayer((None, 3)), InputLayer((None, 3))
     layer = Doubled(a)
     layer.input_layer = b
-    assert layer.input_layers == (b,)
+    assert layer.input_layers == [b]
     x = T.matrix()
     assert get_output(layer, {b: x}).eval({x: np.ones((2, 3))}).shape == (2, 6)
 

@@ -3,7 +3,9 @@
 A layer without cases fails the suite. Sizes are distinct, so that no axis can be taken for another.
 """
 
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -149,3 +151,63 @@ def test_gradients_are_central_differences(cls, shapes, args, kwargs, rng, float
 
     difference = (moved(1) - moved(-1)) / 2
     np.testing.assert_allclose(expected, difference, rtol=1e-4, atol=1e-9)
+
+
+WAYS_TO_GIVE = {
+    "shared variable": lambda value: symc.shared(value),
+    "expression of a shared variable": lambda value: symc.shared(value / 2) * 2,
+    "expression of known shape": lambda value: 2 * symc.shared(value / 2, shape=value.shape),
+    "shared variable to be filled later": lambda value: symc.shared(value),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_GIVE)
+@pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
+def test_parameters_given_as_variables_keep_shapes_known(cls, shapes, args, kwargs, way, rng):
+    inputs, plain = build(cls, shapes, args, kwargs)
+    names = [param.name for param in plain.params]
+    if not names:
+        pytest.skip("no parameters")
+    values = {param.name: rng.uniform(0.2, 1, param.get_value().shape).astype("float32") for param in plain.params}
+    given = {name: WAYS_TO_GIVE[way](value) for name, value in values.items()}
+    if "later" in way:
+        for variable in given.values():
+            variable.set_value(np.zeros((1,) * variable.ndim, "float32"))
+    others, layer = build(cls, shapes, args, kwargs | given)
+    assert all(param is given[param.name] for param in layer.params)
+    assert layer.output_shape == plain.output_shape
+    wanted = [(2, *shape[1:]) for shape in (shapes if isinstance(shapes, list) else [shapes])]
+    for of in (layer, plain):
+        of.shape_found = of.get_output_shape_for(of._arguments(wanted))
+    assert layer.shape_found == plain.shape_found
+    output = L.get_output(layer, deterministic=True)
+    assert output.static_shape == plain.output_shape
+    above = L.DenseLayer(L.FlattenLayer(layer), 2) if None not in layer.output_shape[1:] else None
+    assert above is None or above.W.get_value().shape == (int(np.prod(plain.output_shape[1:])), 2)
+    for name, variable in given.items():
+        if "later" in way:
+            variable.set_value(values[name])
+        plain_param = next(param for param in plain.params if param.name == name)
+        plain_param.set_value(values[name])
+    data = list(sample(inputs, rng))
+    results = [
+        symc.function([each.input_var for each in ins], L.get_output(of, deterministic=True), device="interp")(*data)
+        for ins, of in ((inputs, plain), (others, layer))
+    ]
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
+def test_layers_are_copied_and_pickled(cls, shapes, args, kwargs):
+    inputs, layer = build(cls, shapes, args, kwargs)
+    copied = copy.deepcopy(layer)
+    assert copied.output_shape == layer.output_shape and copied.input_layers[0] is not layer.input_layers[0]
+    if cls is L.ExpressionLayer:
+        layer.function = np.negative  # no pickle takes the functions of the cases
+    for protocol in range(6):
+        twin = pickle.loads(pickle.dumps(layer, protocol))
+        assert twin.output_shape == layer.output_shape
+        assert [p.name for p in twin.get_params()] == [p.name for p in layer.get_params()]
+        for mine, theirs in zip(twin.get_params(), layer.get_params()):
+            assert mine is not theirs
+            np.testing.assert_array_equal(mine.get_value(), theirs.get_value())

@@ -70,12 +70,35 @@ class TestGetOutput:
         parts = [np.maximum(x @ l.W.get_value(), 0) for l in (left, right)]
         np.testing.assert_allclose(result, np.concatenate(parts, axis=1), rtol=1e-5)
 
-    def test_one_expression_for_all_inputs(self, rng):
-        a, b = InputLayer((None, 3)), InputLayer((None, 3))
+    def test_one_expression_for_several_inputs_is_refused(self):
+        a, b = InputLayer((None, 3), name="a"), InputLayer((None, 3), name="b")
+        both = ElemwiseSumLayer([a, b])
+        with pytest.raises(ValueError, match=r"single input expression.*multiple input layers.*'a'.*'b'"):
+            get_output(both, T.matrix())
+        with pytest.raises(ValueError, match="dictionary"):
+            get_output([a, b], np.ones((2, 3), "float32"))
+        with pytest.raises(ValueError, match="single input shape.*multiple input layers"):
+            get_output_shape(both, (2, 3))
+        x, y = T.matrix(), T.matrix()
+        value = np.ones((2, 3), "float32")
+        np.testing.assert_allclose(get_output(both, {a: x, b: y}).eval({x: value, y: 3 * value}), 4 * value)
+        assert get_output_shape(both, {a: (2, 3)}) == (2, 3)
+
+    def test_one_expression_for_the_only_input_that_counts(self, diamond):
+        l_in, left, right, top = diamond
         x = T.matrix()
-        value = rng.randn(2, 3).astype("float32")
-        result = get_output(ElemwiseSumLayer([a, b]), x).eval({x: value})
-        np.testing.assert_allclose(result, 2 * value)
+        value = np.ones((2, 3), "float32")
+        assert get_output([left, right], x)[0].eval({x: value}).shape == (2, 4)
+        assert get_output(DenseLayer(ElemwiseSumLayer([l_in, l_in]), 2), x).eval({x: value}).shape == (2, 2)
+
+    @pytest.mark.parametrize("key", ["in", 0, T.matrix()])
+    def test_keys_must_be_layers(self, diamond, key):
+        with pytest.raises(TypeError, match="must name layers, got"):
+            get_output(diamond[-1], {key: T.matrix()})
+        with pytest.raises(TypeError, match="must name layers, got"):
+            get_output_shape(diamond[-1], {key: (2, 3)})
+        with pytest.raises(TypeError, match="must name layers, got"):
+            get_all_layers(diamond[-1], treat_as_input=[key])
 
     def test_an_array(self, rng):
         l_in = InputLayer((None, 3))

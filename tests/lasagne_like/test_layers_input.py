@@ -12,7 +12,7 @@ def test_the_variable():
     assert layer.input_var.name == "in.input"
     assert layer.input_var.static_shape == (None, 3)
     assert layer.input_var.dtype == symc.config.floatX
-    assert layer.input_layers == ()
+    assert layer.input_layers == []
     assert layer.get_params() == []
     assert InputLayer((2,)).input_var.name == "input"
 

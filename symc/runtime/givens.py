@@ -1,0 +1,81 @@
+"""Givens: variables replaced before a function is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symc.errors import DTypeError, TypeMismatchError, located
+from symc.graph import SharedVariable, Variable, ancestors, clone_with
+from symc.graph.dtypes import is_float
+from symc.runtime.updates import Updates, pairs
+from symc.tensor.axes import specify_shape
+from symc.tensor.basic import as_tensor
+from symc.tensor.elementwise import cast
+
+__all__ = ["given_pairs", "replace"]
+
+
+def given_pairs(givens: Any) -> dict[Variable, Variable]:
+    """Validate givens, and convert each replacement to the type of the variable it replaces.
+
+    Pairs are processed in order: earlier pairs are applied to later replacements, so ``[(x, y), (z, x + 1)]`` replaces
+    ``z`` by ``y + 1``.
+
+    Raises
+    ------
+    TypeError
+        If a key is not a variable, or a float replaces an integer.
+    TypeMismatchError
+        If a replacement has a different number of axes.
+    ValueError
+        If a variable is replaced twice, if a replacement depends on the variable it replaces or on one that is replaced
+        later, or if a known dim differs from a declared one.
+    """
+    replaced: dict[Variable, Variable] = {}
+    read: dict[Any, Variable] = {}  # what the replacements so far depend on, and the variables they replace
+    for old, new in pairs(givens, "givens"):
+        if not isinstance(old, Variable):
+            raise TypeError(located(f"function: givens must replace symbolic variables, got {old!r}"))
+        if new is old:
+            continue
+        if old in replaced:
+            raise ValueError(located(f"function: givens replace {old!r} twice", [old]))
+        new = clone_with([as_tensor(new)], replaced)[0]
+        for v in ancestors([new]):
+            read.setdefault(_identity(v), old)
+        user = read.get(_identity(old))
+        if user is not None:
+            text = f"function: givens replace {old!r}, but the replacement of {user!r} depends on it"
+            repair = "a replacement may depend on variables that are replaced before it, not on itself or later ones"
+            raise ValueError(located(text, [old, user], repair))
+        replaced[old] = _fitting_given(old, new)
+    return replaced
+
+
+def _identity(v: Variable) -> Any:
+    """Return a key that is equal for a shared variable and its clones."""
+    return id(v.storage) if isinstance(v, SharedVariable) else v
+
+
+def _fitting_given(old: Variable, new: Variable) -> Variable:
+    if new.ndim != old.ndim:
+        text = f"function: givens replace {old!r}, of {old.ndim} axes, by an expression of {new.ndim} axes"
+        raise TypeMismatchError(located(text, [old, new]))
+    if new.dtype != old.dtype:
+        if is_float(new.dtype) and not is_float(old.dtype):
+            text = f"function: givens replace {old!r}, of dtype {old.dtype}, by an expression of dtype {new.dtype}"
+            raise DTypeError(located(text, [old, new], f"cast it: symc.tensor.cast(value, {old.dtype!r})"))
+        new = cast(new, old.dtype)
+    return specify_shape(new, old.static_shape, f"givens: the replacement of {old!r}")
+
+
+def replace(
+    variables: Sequence[Variable], updates: Updates, replaced: Mapping[Variable, Variable]
+) -> tuple[list[Variable], Updates]:
+    """Apply givens to outputs and updates."""
+    if not replaced:
+        return list(variables), updates
+    cloned = clone_with([*variables, *[v for _, v in updates]], replaced)
+    count = len(variables)
+    return cloned[:count], [(s, v) for (s, _), v in zip(updates, cloned[count:])]
