@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
-import sys
 
 import numpy as np
 import pytest
 from oracles import arrays, elementwise, folds, methods, networks, streams
+from oracles.independence import Watch, in_modules
 
 import symc
 import symc.tensor as T
@@ -38,30 +37,10 @@ def as_list(found):
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
-class no_symc:
-    """While active, calls of symc's Python code are recorded in ``seen``: an oracle that makes one is none."""
-
-    def __enter__(self):
-        self.seen: set[str] = set()
-        self.before = sys.getprofile(), gc.isenabled()
-        gc.disable()  # finalizers of earlier tests' objects are no calls of the oracle
-        sys.setprofile(self._note)
-        return self
-
-    def _note(self, frame, event, argument):
-        if event == "call" and frame.f_globals.get("__name__", "").split(".")[0] in ("symc", "symc_backends"):
-            self.seen.add(frame.f_code.co_qualname)
-
-    def __exit__(self, *exception):
-        sys.setprofile(self.before[0])
-        if self.before[1]:
-            gc.enable()
-
-
 def wanted(oracle, values):
-    with np.errstate(all="ignore"), no_symc() as watched:
+    with np.errstate(all="ignore"), Watch(in_modules("symc", "symc_backends")) as watch:
         found = [np.asarray(w) for w in as_list(oracle(*values))]
-    assert not watched.seen, f"the oracle calls symc: {sorted(watched.seen)}"
+    assert not watch.seen, f"the oracle calls symc: {sorted(watch.seen)}"
     return found
 
 
