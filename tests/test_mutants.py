@@ -1,0 +1,65 @@
+"""Seeded mistakes: every patch still applies, and a few are killed here; ``python tests/mutants/run.py`` tries all."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+import pytest
+from mutants.catalogue import MUTANTS, SHORT
+from mutants.run import ROOT, Copy, judge, patched
+
+import symc
+import symc.tensor as T
+
+BY_NAME = {m.name: m for m in MUTANTS}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_a_patch_applies_and_names_tests_that_exist(mutant):
+    text = patched(mutant)
+    if mutant.file.endswith(".py"):
+        assert ast.dump(ast.parse(text)) != ast.dump(ast.parse((ROOT / mutant.file).read_text(encoding="utf-8")))
+    for test in mutant.tests:
+        if test.startswith("tests/"):
+            file, _, function = test.partition("::")
+            assert f"def {function.partition('[')[0]}" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_names_are_unique():
+    assert len(BY_NAME) == len(MUTANTS) and set(SHORT) <= set(BY_NAME)
+
+
+@pytest.fixture(scope="module")
+def copy():
+    with Copy(symc.config.cache_dir) as made:
+        made.check()
+        yield made
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_it_is_killed(copy, name):
+    verdict, said = judge(copy, BY_NAME[name])
+    assert verdict == "killed", said
+
+
+# --- what some mutants break, in a small program ----------------------------------------------------------------------
+
+
+def test_operands_keep_their_order():
+    x, y = T.dvectors("x", "y")
+    a, b = np.array([5.0, 1.0]), np.array([2.0, 4.0])
+    found = symc.function([x, y], [x - y, y - x, x / y, y / x, x**y, y**x, x < y, y < x])(a, b)
+    want = [a - b, b - a, a / b, b / a, a**b, b**a, a < b, b < a]
+    for have, wanted in zip(found, want, strict=True):
+        np.testing.assert_allclose(have, wanted, rtol=1e-12)
+
+
+def test_temporaries_of_neighbouring_steps_are_apart():
+    """A chain of products: each reads the temporary that the one before has written."""
+    x = T.dmatrix("x")
+    value = np.random.default_rng(0).standard_normal((7, 7))
+    y, want = x, value
+    for _ in range(5):
+        y, want = T.dot(y, x), want @ value
+    np.testing.assert_allclose(symc.function([x], y)(value), want, rtol=1e-9)
