@@ -24,7 +24,7 @@ _WORD = 2**32
 def _words(state: np.ndarray, count: int) -> list[tuple[int, ...]]:
     """The four words of each element of a draw, in the order in which they are used."""
     key, number = (int(v) for v in state)
-    found = []
+    found: list[tuple[int, ...]] = []
     for i in range(count):
         a, b, c, d = i % _WORD, i // _WORD, number % _WORD, number // _WORD
         k, l = key % _WORD, key // _WORD

@@ -256,8 +256,8 @@ MUTANTS = [
     Mutant(
         "threads do not wait for what others of their group wrote",
         "backends/cuda/threads.py",
-        "        waits = (reads | writes) & self.written or writes & self.read",
-        "        waits = writes & self.read",
+        "        waits = bool((reads | writes) & self.written or writes & self.read)",
+        "        waits = bool(writes & self.read)",
         ("tests/test_cuda_ops.py", "-k", "test_value and (softmax-0 or var-4 or sum-6)"),
     ),
     # --- layers
