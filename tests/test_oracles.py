@@ -132,7 +132,7 @@ def test_constructors_make_what_their_names_say():
         for letter, dtype in letters.items():
             for kind, (pattern, plural) in kinds.items():
                 one, two = getattr(T, letter + kind)("x"), getattr(T, letter + plural)("y", "z")
-                for v, name in zip((one, *two), "xyz"):
+                for v, name in zip((one, *two), "xyz", strict=True):
                     assert (v.name, v.dtype, tuple(v.broadcastable)) == (name, dtype, pattern)
         v = T.tensor("int16", shape=(None, 3, 1), name="t")
     assert (v.name, v.dtype, v.static_shape) == ("t", "int16", (None, 3, 1))
