@@ -170,8 +170,8 @@ MUTANTS = [
     Mutant(
         "shapes that only a call can tell apart are not checked",
         "symc/graph/guards.py",
-        "            found.append(Guard(left, right, tell, blamed()))",
-        "            pass",
+        "        state_guard(Guard(left, right, tell, blamed()))",
+        "        pass",
         ("tests/test_conv.py::test_mismatches_only_a_call_can_see",),
     ),
     Mutant(
@@ -183,16 +183,23 @@ MUTANTS = [
     ),
     Mutant(
         "an update is written before the last reader of the old value",
-        "symc/compiler/passes.py",
-        "            if all(k < first_write for k in readers) or (",
-        "            if readers or (",
+        "symc/compiler/lowering/program.py",
+        "            if first_write > barrier and (same or all(k < first_write for k in readers)):",
+        "            if first_write > barrier:",
         ("tests/test_function.py::test_no_update_reads_what_another_has_written",),
+    ),
+    Mutant(
+        "an update is written before a step that may fail",
+        "symc/compiler/lowering/program.py",
+        "            if first_write > barrier and (same or",
+        "            if (same or",
+        ("tests/test_programs.py::test_a_call_that_fails_leaves_all_state_as_it_was",),
     ),
     Mutant(
         "temporaries that meet in one step share memory",
         "symc/compiler/memory_plan.py",
-        "if f <= last and first <= l)",
-        "if f < last and first < l)",
+        "        while lasts[next_gone] < first:",
+        "        while lasts[next_gone] <= first and lasts[next_gone] < lasts[k]:",
         ("tests/test_mutants.py::test_temporaries_of_neighbouring_steps_are_apart",),
     ),
     Mutant(
