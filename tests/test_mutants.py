@@ -55,11 +55,17 @@ def test_operands_keep_their_order():
         np.testing.assert_allclose(have, wanted, rtol=1e-12)
 
 
-def test_temporaries_of_neighbouring_steps_are_apart():
-    """A chain of products: each reads the temporary that the one before has written."""
-    x = T.dmatrix("x")
-    value = np.random.default_rng(0).standard_normal((7, 7))
-    y, want = x, value
-    for _ in range(5):
-        y, want = T.dot(y, x), want @ value
-    np.testing.assert_allclose(symc.function([x], y)(value), want, rtol=1e-9)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_call_that_fails_changes_nothing(size):
+    """Though one update must be known before the index that is out of range, and in whichever order they are given."""
+    x = T.dvector("x")
+    w, u = symc.shared(np.zeros(size), "w"), symc.shared(0.0, "u")
+    later = w + x[0]
+    updates = [(w, later), (u, u + x[T.cast(T.dot(later, later), "int64") + 1])]
+    for ordered in (updates, updates[::-1]):
+        f = symc.function([x], updates=ordered)
+        for _ in range(2):
+            with pytest.raises(IndexError):
+                f([1.0, 2.0])
+        np.testing.assert_array_equal(w.get_value(), np.zeros(size))
+        assert u.get_value() == 0

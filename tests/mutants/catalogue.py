@@ -193,14 +193,14 @@ MUTANTS = [
         "symc/compiler/lowering/program.py",
         "            if first_write > barrier and (same or",
         "            if (same or",
-        ("tests/test_programs.py::test_a_call_that_fails_leaves_all_state_as_it_was",),
+        ("tests/test_mutants.py::test_a_call_that_fails_changes_nothing",),
     ),
     Mutant(
         "temporaries that meet in one step share memory",
         "symc/compiler/memory_plan.py",
         "        while lasts[next_gone] < first:",
         "        while lasts[next_gone] <= first and lasts[next_gone] < lasts[k]:",
-        ("tests/test_mutants.py::test_temporaries_of_neighbouring_steps_are_apart",),
+        ("tests/test_memory_plan.py",),
     ),
     Mutant(
         "erfc of -x becomes erfc of x",
@@ -236,7 +236,7 @@ MUTANTS = [
         "symc/runtime/function.py",
         "if downcast and not spec.strict and",
         "if downcast is not None and",
-        ("tests/test_function.py::test_downcasting", "tests/test_function.py::test_what_converts"),
+        ("tests/test_input_policies.py",),
     ),
     # --- back ends
     Mutant(
