@@ -265,4 +265,16 @@ INDEXING: Table = {
     ],
 }
 
-TABLE: Table = {**CREATION, **LAYOUT, **JOINING, **INDEXING}
+SPARSE = np.where(np.abs(M) > 1, M, 0)
+SELECTION: Table = {
+    "nonzero": [
+        example(T.nonzero, lambda x: list(np.nonzero(x)), SPARSE),
+        example(T.nonzero, lambda x: list(np.nonzero(x)), SPARSE > 0),
+        example(lambda x: T.nonzero(x, return_matrix=True), lambda x: np.array(np.nonzero(x)), SPARSE),
+    ],
+    "flatnonzero": [example(T.flatnonzero, np.flatnonzero, SPARSE), example(T.flatnonzero, np.flatnonzero, V * 0)],
+    "argwhere": [example(T.argwhere, np.argwhere, SPARSE)],
+    "nonzero_values": [example(T.nonzero_values, lambda x: x[x != 0], SPARSE)],
+}
+
+TABLE: Table = {**CREATION, **LAYOUT, **JOINING, **INDEXING, **SELECTION}

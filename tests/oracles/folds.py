@@ -183,4 +183,40 @@ DERIVATIVES: Table = {
     ],
 }
 
-TABLE: Table = {**REDUCTIONS, **PRODUCTS, **DERIVATIVES}
+SQUARE = draw(4, 4) + 4 * np.eye(4)
+POSITIVE = (lambda a: (a @ a.T + np.eye(4)).astype("float32").astype("float64"))(draw(4, 4))
+
+
+def rebuilt(x):
+    """The product of the factors, the singular values, and the products that are the identity for orthonormal factors."""
+    u, s, v = T.svd(x, full_matrices=False)
+    return [T.dot(u * s, v), s, T.dot(u.T, u), T.dot(v, v.T)]
+
+
+LINEAR: Table = {
+    "cumsum": [
+        example(lambda x, k=k: T.cumsum(x, k), lambda x, k=k: np.cumsum(x, k), v)
+        for v in (X3, I3.astype("int64"))
+        for k in (None, 0, 1, -1)
+    ],
+    "cholesky": [
+        example(T.cholesky, np.linalg.cholesky, POSITIVE, rtol=1e-9),
+        example(lambda x: T.cholesky(x, lower=False), lambda x: np.linalg.cholesky(x).T, POSITIVE, rtol=1e-9),
+    ],
+    "matrix_inverse": [example(T.matrix_inverse, np.linalg.inv, SQUARE, rtol=1e-9)],
+    "solve": [
+        example(T.solve, np.linalg.solve, SQUARE, draw(4, 3), rtol=1e-9),
+        example(T.solve, np.linalg.solve, SQUARE, draw(4), rtol=1e-9),
+    ],
+    "svd": [
+        example(
+            rebuilt,
+            lambda x: [x, np.linalg.svd(x, compute_uv=False), np.eye(min(x.shape)), np.eye(min(x.shape))],
+            x,
+            rtol=1e-9,
+        )
+        for x in (draw(4, 3), draw(3, 4), SQUARE)
+    ],
+}
+
+TABLE: Table = {**REDUCTIONS, **PRODUCTS, **DERIVATIVES, **LINEAR}
