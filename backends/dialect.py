@@ -54,12 +54,12 @@ class Dialect:
             text = f"{number}{suffix}"
             return f"(({CTYPE[dtype]}){text})" if BITS[dtype] < 32 or number < 0 else text
         with np.errstate(over="ignore"):
-            number = float(np.dtype(dtype).type(value))
-        if math.isnan(number):
+            real = float(np.dtype(dtype).type(value))
+        if math.isnan(real):
             return self.nan[dtype]
-        if math.isinf(number):
-            return f"(-{self.infinity[dtype]})" if number < 0 else self.infinity[dtype]
-        return f"{number.hex()}{'f' if dtype == 'float32' else ''}"
+        if math.isinf(real):
+            return f"(-{self.infinity[dtype]})" if real < 0 else self.infinity[dtype]
+        return f"{real.hex()}{'f' if dtype == 'float32' else ''}"
 
     def call(self, name: str, args: list[str], dtype: str) -> str:
         """A scalar function of operands of ``dtype``."""

@@ -135,7 +135,7 @@ def test_the_same_random_bits():
         f = symc.function([], out, device=device)
         return [f(), f()]
 
-    for there, here in zip(drawn("cuda"), drawn("c")):
+    for there, here in zip(drawn("cuda"), drawn("c"), strict=True):
         for k in (0, 1, 3):
             np.testing.assert_array_equal(there[k], here[k])
         np.testing.assert_allclose(there[2], here[2], rtol=1e-5, atol=1e-6)
@@ -204,7 +204,7 @@ def test_shapes_at_the_edges(shape):
     out = [x.sum(), x.sum(0), x.sum(1), x.T * 2, T.tanh(x), (x - x.mean(1, keepdims=True)) ** 2, T.nnet.softmax(x + 1)]
     a = np.random.default_rng(0).random(shape, dtype="float32")
     with np.errstate(all="ignore"):
-        for got, want in zip(on_gpu([x], out)(a), symc.function([x], out, device="c")(a)):
+        for got, want in zip(on_gpu([x], out)(a), symc.function([x], out, device="c")(a), strict=True):
             np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 
 
@@ -220,7 +220,7 @@ def test_positions_of_64_bits(monkeypatch):
     f = on_gpu([x, i], out)
     got = f(a, rows)
     assert True in f.core.executable.code._modules
-    for g, w in zip(got, want):
+    for g, w in zip(got, want, strict=True):
         np.testing.assert_array_equal(g, w)
 
 
@@ -234,7 +234,7 @@ def test_threads_in_the_other_order():
     want = f(*given)
     with emulator.settings(reverse=True):
         got = f(*given)
-    for g, w in zip(got, want):
+    for g, w in zip(got, want, strict=True):
         np.testing.assert_array_equal(g, w)
 
 

@@ -60,5 +60,5 @@ def test_training_agrees_with_the_cpu(build, method):
     (losses, values, _), (want, wanted, _) = (trained(build, method, device) for device in ("cuda", "c"))
     np.testing.assert_allclose(losses, want, rtol=2e-4)
     assert losses[0] != losses[1] != losses[2]
-    for got, expected in zip(values, wanted):
+    for got, expected in zip(values, wanted, strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-5)

@@ -27,5 +27,5 @@ def test_a_loop_after_a_fold_of_everything_stays_with_it():
     value = np.random.default_rng(0).random((6, 7), dtype="float32")
     got = symc.function([x], [scaled, scaled.T + 1, x.sum()], device="cuda")(value)
     want = value / (value.sum() + value.max())
-    for g, w in zip(got, (want, want.T + 1, value.sum())):
+    for g, w in zip(got, (want, want.T + 1, value.sum()), strict=True):
         np.testing.assert_allclose(g, w, rtol=1e-5)

@@ -55,7 +55,7 @@ def test_an_output_may_be_an_input_a_constant_a_shared_variable_or_twice_the_sam
     given = np.arange(3, dtype=f32)
     for _ in range(2):
         got = f(given)
-        for a, b in zip(got, [[0, 1, 2], 3.5, [1, 1], [0, 2, 4], [0, 2, 4], [0, 2]]):
+        for a, b in zip(got, [[0, 1, 2], 3.5, [1, 1], [0, 2, 4], [0, 2, 4], [0, 2]], strict=True):
             np.testing.assert_array_equal(a, b)
     for a in got:
         assert not np.shares_memory(a, given) and not np.shares_memory(a, w.get_value(borrow=True))
@@ -226,7 +226,7 @@ def test_no_update_reads_what_another_has_written(case, device):
     a, b = symc.shared(A, "a"), symc.shared(B, "b")
     new_a, new_b = make(a, b)
     outputs = compiled([], [a, b * 2], updates={a: new_a, b: new_b}, device=device)()
-    for got, want in zip([*outputs, a.get_value(), b.get_value()], [A, B * 2, *wanted]):
+    for got, want in zip([*outputs, a.get_value(), b.get_value()], [A, B * 2, *wanted], strict=True):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 
 

@@ -51,7 +51,9 @@ def test_numbers_beside_float64_keep_all_their_digits(rng):
     x = T.dmatrix("x")
     value = rng.uniform(0.2, 1, (3, 3))
     got = function([x], [x * 0.3, 0.1 + x, x / 0.3, T.clip(x, 0.3, 0.7), x**0.3])(value)
-    for result, want in zip(got, [value * 0.3, 0.1 + value, value / 0.3, np.clip(value, 0.3, 0.7), value**0.3]):
+    for result, want in zip(
+        got, [value * 0.3, 0.1 + value, value / 0.3, np.clip(value, 0.3, 0.7), value**0.3], strict=True
+    ):
         assert result.dtype == np.float64
         np.testing.assert_allclose(result, want, rtol=1e-14)
 
@@ -136,7 +138,7 @@ def test_a_hidden_layer_with_both_penalties(data, rng):
         inner = q @ v2.T * (1 - h**2)
         v2, c2 = v2 - 0.1 * (h.T @ q + 0.001 * np.sign(v2) + 0.02 * v2), c2 - 0.1 * q.sum(0)
         v1, c1 = v1 - 0.1 * (images.T @ inner + 0.001 * np.sign(v1) + 0.02 * v1), c1 - 0.1 * inner.sum(0)
-    for v, want in zip(params, [v1, c1, v2, c2]):
+    for v, want in zip(params, [v1, c1, v2, c2], strict=True):
         np.testing.assert_allclose(v.get_value(), want, atol=1e-5)
 
 
@@ -255,7 +257,7 @@ def test_writing_into_the_whole_and_into_parts_of_parts(shape):
     reversed_more = value[::-1].copy()
     np.add.at(reversed_more, places, 1)
     wanted = [value * 0 + 7, value * 2, value * 2, 3, value * 0 + 4, reversed_more, value[2] + 1, [1, 5]]
-    for got, want in zip(function([x, z], outputs)(value, 1.0), wanted):
+    for got, want in zip(function([x, z], outputs)(value, 1.0), wanted, strict=True):
         np.testing.assert_array_equal(got, want)
 
 
@@ -286,7 +288,7 @@ def test_whole_numbers_behave_as_in_numpy(dtype):
         lambda x, y: x & y, lambda x, y: x ^ y, lambda x, y: ~x, lambda x, y: abs(x), lambda x, y: x**2,
         lambda x, y: x**3, lambda x, y: x.sum(), lambda x, y: x.prod(), lambda x, y: x.max(), lambda x, y: x[::-1],
     ]  # fmt: skip
-    for got, form in zip(function([x, y], [form(x, y) for form in forms])(a, b), forms):
+    for got, form in zip(function([x, y], [form(x, y) for form in forms])(a, b), forms, strict=True):
         want = np.asarray(form(a, b))
         assert got.dtype == want.dtype
         np.testing.assert_array_equal(got, want)

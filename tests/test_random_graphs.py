@@ -109,7 +109,7 @@ def check(inputs: list[Variable], output: Variable, variants: list[tuple[str, st
     assert all(np.isfinite(w).all() for w in want)
     for device, mode in variants:
         f = symc.function(inputs, [output, *slopes], device=device, mode=mode, on_unused_input="ignore")
-        for got, expected in zip(f(*arrays), want):
+        for got, expected in zip(f(*arrays), want, strict=True):
             assert got.dtype == expected.dtype
             assert got.shape == expected.shape
             size = max(1.0, float(np.abs(expected).max()))

@@ -230,7 +230,7 @@ def test_small_differences_keep_their_digits(mode: str) -> None:
     x = T.vector("x")
     tiny = np.array([1e-10, -1e-12], "float32")
     f = symc.function([x], [T.log(1 + x), T.exp(x) - 1, 1 - T.exp(x), T.log(1 - x)], device="interp", mode=mode)
-    for got, want in zip(f(tiny), (tiny, tiny, -tiny, -tiny)):
+    for got, want in zip(f(tiny), (tiny, tiny, -tiny, -tiny), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)
 
 

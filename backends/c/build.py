@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -53,7 +54,8 @@ def _runtime_path(identity: str, cflags: str) -> str:
     def make(target: str) -> None:
         workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         with tempfile.TemporaryDirectory() as scratch:
-            objects, running = [], []
+            objects: list[str] = []
+            running: list[tuple[subprocess.Popen[str], str]] = []
             for source in sorted(sources, key=lambda p: -p.stat().st_size):
                 obj = os.path.join(scratch, source.stem + ".o")
                 objects.append(obj)

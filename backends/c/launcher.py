@@ -79,6 +79,7 @@ def load_file(path: str) -> ModuleType:
     """The module in a shared object; the same one every time, since it owns the pool of result memory."""
     loader = importlib.machinery.ExtensionFileLoader(MODULE, path)
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module

@@ -127,7 +127,8 @@ def start(sources: list[str], output: str, include: str, extra: list[str]) -> su
 
 
 def finish(process: subprocess.Popen[str], what: str) -> None:
-    """Wait, and turn the compiler's complaints into an error."""
+    """Wait for a process of ``start``, and turn the compiler's complaints into an error."""
+    assert isinstance(process.args, list)
     text, _ = process.communicate()
     if process.returncode:
         shown = text if len(text) < 4000 else text[:4000] + "\n..."

@@ -6,7 +6,7 @@ lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS
@@ -37,7 +37,7 @@ def can_vectorise(loop: For) -> bool:
 class _Body:
     """Emits the loop's body once, for lanes [i, i + LANES) or the first ``left`` of them."""
 
-    def __init__(self, loop: For, scalar, partial: bool, position: str) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, loop: For, scalar: Callable[[Expr], str], partial: bool, position: str) -> None:
         self.loop = loop
         self.scalar = scalar  # Expr -> C text, for uniform expressions
         self.partial = partial
@@ -265,7 +265,13 @@ def _is_affine(e: Expr) -> bool:
     return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(_is_affine(a) for a in e.args)
 
 
-def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  # type: ignore[no-untyped-def]
+def emit_simd(
+    loop: For,
+    scalar: Callable[[Expr], str],
+    pointer: Callable[[str], str],
+    dtype_of: Callable[[str], str],
+    is_register: Callable[[str], bool],
+) -> list[str]:
     """C lines for a simd loop.
 
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its
@@ -326,7 +332,15 @@ def emit_simd(loop: For, scalar, pointer, dtype_of, is_register) -> list[str]:  
     return lines
 
 
-def _finish_register(s: Accumulate, name: str, unroll: int, dtype: str, pointer, scalar, is_register) -> list[str]:  # type: ignore[no-untyped-def]
+def _finish_register(
+    s: Accumulate,
+    name: str,
+    unroll: int,
+    dtype: str,
+    pointer: Callable[[str], str],
+    scalar: Callable[[Expr], str],
+    is_register: Callable[[str], bool],
+) -> list[str]:
     """Reduction a register's vector accumulators into the element they accumulate for."""
     parts = [f"{name}_{u}{'.v' if _in_pieces(s.op, dtype) else ''}" for u in range(unroll)]
     while len(parts) > 1:

@@ -85,7 +85,7 @@ def _as_product(which: str, values: Sequence[int]) -> Product:
     named = dict(zip(CALLS[which].params, values))
     sizes = [named[key] for key in ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc")]
     strides = [named.get(f"stride{matrix}", 0) for matrix in "ABC"]
-    return Product(named.get("batch", 1), *sizes, *strides, named["accumulate"])
+    return Product._make([named.get("batch", 1), *sizes, *strides, named["accumulate"], (0, 1, 2)])
 
 
 def _product(product: Product, dtype: str, device: Any, libraries: bool) -> Bound:

@@ -181,9 +181,10 @@ def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) ->
     if e.op == "floordiv":
         exact = _exact(e.args[1], known)
         return whole[0] // exact if exact else whole[0]
-    simple = {"add": sum, "max": max}
-    if e.op in simple:
-        return simple[e.op](whole)
+    if e.op == "add":
+        return sum(whole)
+    if e.op == "max":
+        return max(whole)
     if e.op == "mul":
         return whole[0] * whole[1]
     return max(whole[1:]) if e.op == "select" else None

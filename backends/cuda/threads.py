@@ -152,7 +152,7 @@ class Threads:
                 writes.add(x.buffer)
         reads &= self.memory.keys()
         writes &= self.memory.keys()
-        waits = (reads | writes) & self.written or writes & self.read
+        waits = bool((reads | writes) & self.written or writes & self.read)
         if isinstance(s, (Store, Accumulate)) and writes:
             # An update may lie where an operand of another name lies, which other threads have yet to read.
             waits = waits or self.memory[s.buffer] in self.peeked
@@ -242,8 +242,8 @@ class Threads:
             lines += ["idx rest_ = 0;", *self._packed(loop, body, packs)]
             first = "rest_ + lane_"
         lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += team_) {{")
-        for s in body:
-            lines += self._lane_statement(loop, s)
+        for own in body:
+            lines += self._lane_statement(loop, own)
         lines += ["}", "}"] if fixed else ["}"]
         for buffer, s in gathers.items():
             dtype = s.value.dtype

@@ -171,8 +171,9 @@ class Case:
     build : callable
         From variables to the expression under test.
     args : tuple of Arg
-    expect : callable, optional
-        An independent meaning of ``build`` on arrays; default is the records' own ``numpy``.
+    expect : callable
+        The meaning of ``build`` on arrays, from NumPy, SciPy or a formula; never from symc's functions or a record's
+        ``numpy``, which would follow ``build`` into its mistakes.
     grad : bool
         Also check first and second derivatives against central differences.
     static : bool
@@ -181,7 +182,7 @@ class Case:
 
     build: Callable[..., Any]
     args: tuple[Arg, ...]
-    expect: Callable[..., Any] | None = None
+    expect: Callable[..., Any]
     grad: bool = True
     static: bool = True
     label: str = ""

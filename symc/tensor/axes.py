@@ -69,10 +69,10 @@ _dimshuffle = record(
         lambda op, node: tuple(op["order"].index(a) if a in op["order"] else None for a in range(node.inputs[0].ndim))
     ),
     cases=lambda: [
-        Case(lambda x: dimshuffle(x, (1, 0)), (Arg((2, 3)),)),
-        Case(lambda x: dimshuffle(x, (2, "x", 0, 1)), (Arg((2, 3, 4)),)),
-        Case(lambda x: dimshuffle(x, ("x", 0)), (Arg((0,)),), grad=False),
-        Case(lambda x: dimshuffle(x, ()), (Arg((1, 1)),)),
+        Case(lambda x: dimshuffle(x, (1, 0)), (Arg((2, 3)),), lambda x: x.T),
+        Case(lambda x: dimshuffle(x, (2, "x", 0, 1)), (Arg((2, 3, 4)),), lambda x: x.transpose(2, 0, 1)[:, None]),
+        Case(lambda x: dimshuffle(x, ("x", 0)), (Arg((0,)),), lambda x: x[None], grad=False),
+        Case(lambda x: dimshuffle(x, ()), (Arg((1, 1)),), lambda x: x[0, 0]),
     ],
 )
 
@@ -143,10 +143,10 @@ _reshape = record(
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0]), *[None] * (len(inputs) - 1)],
     specialise=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
     cases=lambda: [
-        Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),)),
-        Case(lambda x: reshape(x, (shape_i(x, 1), shape_i(x, 0))), (Arg((2, 3)),)),
-        Case(lambda x: reshape(x, (-1,)), (Arg((2, 0)),), grad=False),
-        Case(lambda x: reshape(x, ()), (Arg((1, 1)),)),
+        Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),), lambda x: x.reshape(3, 4)),
+        Case(lambda x: reshape(x, (shape_i(x, 1), shape_i(x, 0))), (Arg((2, 3)),), lambda x: x.reshape(3, 2)),
+        Case(lambda x: reshape(x, (-1,)), (Arg((2, 0)),), np.ravel, grad=False),
+        Case(lambda x: reshape(x, ()), (Arg((1, 1)),), lambda x: x[0, 0]),
     ],
 )
 
@@ -279,7 +279,7 @@ _specify = record(
     numpy=lambda op, x: x,
     grad=lambda op, inputs, outputs, gs: [gs[0]],
     specialise=lambda op, inputs, types: inputs[0],
-    cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),))],
+    cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),), lambda x: x + x)],
 )
 
 DECLARED = "{what}: axis {axis} is declared to be {wanted}"

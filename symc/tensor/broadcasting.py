@@ -71,9 +71,9 @@ _broadcast = record(
     grad=_expand_grad,
     specialise=lambda op, inputs, types: expand(inputs[0], types[0].shape),
     cases=lambda: [
-        Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3)))),
-        Case(lambda x, y: broadcast_like(x, y), (Arg(()), Arg((2, 3)))),
-        Case(lambda x, y: broadcast_like(x, y), (Arg((1,)), Arg((0,))), grad=False),
+        Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3))), lambda x, y: np.tile(x, (2, 1))),
+        Case(lambda x, y: broadcast_like(x, y), (Arg(()), Arg((2, 3))), lambda x, y: np.full((2, 3), x)),
+        Case(lambda x, y: broadcast_like(x, y), (Arg((1,)), Arg((0,))), lambda x, y: y, grad=False),
     ],
 )
 

@@ -97,8 +97,8 @@ _alloc = record(
         inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape
     ),
     cases=lambda: [
-        Case(lambda x, y: alloc(x, y.shape[0], 4), (Arg(()), Arg((3, 2)))),
-        Case(lambda x: alloc(x, 2, 3, 4), (Arg((1, 4)),)),
+        Case(lambda x, y: alloc(x, y.shape[0], 4), (Arg(()), Arg((3, 2))), lambda x, y: np.full((3, 4), x)),
+        Case(lambda x: alloc(x, 2, 3, 4), (Arg((1, 4)),), lambda x: np.tile(x, (2, 3, 1))),
         Case(
             lambda n: alloc(2.5, n, 3), (Arg((), "int32", values=4),), expect=lambda n: np.full((n, 3), 2.5), grad=False
         ),

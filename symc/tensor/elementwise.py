@@ -245,14 +245,21 @@ def _rounding(name: str) -> Callable[[Expr], Expr]:
     return lambda x: call(name, x) if is_float(x.dtype) else x
 
 
-floor = elementwise("floor", _rounding("floor"), np.floor, compute="arithmetic", smooth=False)
-ceil = elementwise("ceil", _rounding("ceil"), np.ceil, compute="arithmetic", smooth=False)
-trunc = elementwise("trunc", _rounding("trunc"), np.trunc, compute="arithmetic", smooth=False)
-round_half_to_even = elementwise("round_half_to_even", _rounding("rint"), np.rint, compute="arithmetic", smooth=False)
+def _rounded(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """NumPy's function, but integers keep their dtype: older versions make them floats."""
+    return lambda x: function(x) if x.dtype.kind == "f" else x
+
+
+floor = elementwise("floor", _rounding("floor"), _rounded(np.floor), compute="arithmetic", smooth=False)
+ceil = elementwise("ceil", _rounding("ceil"), _rounded(np.ceil), compute="arithmetic", smooth=False)
+trunc = elementwise("trunc", _rounding("trunc"), _rounded(np.trunc), compute="arithmetic", smooth=False)
+round_half_to_even = elementwise(
+    "round_half_to_even", _rounding("rint"), _rounded(np.rint), compute="arithmetic", smooth=False
+)
 round_half_away_from_zero = elementwise(
     "round_half_away_from_zero",
     _rounding("round_away"),
-    expr.FUNCTIONS["round_away"].numpy,
+    _rounded(expr.FUNCTIONS["round_away"].numpy),
     compute="arithmetic",
     smooth=False,
 )

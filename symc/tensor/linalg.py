@@ -85,20 +85,30 @@ _gemm: Record = record(
             Case(
                 lambda a, b, ta=ta, tb=tb: Op(_gemm, trans_a=ta, trans_b=tb)(a, b),
                 (Arg((4, 3) if ta else (3, 4)), Arg((5, 4) if tb else (4, 5))),
+                lambda a, b, ta=ta, tb=tb: np.dot(a.T if ta else a, b.T if tb else b),
             )
             for ta in (False, True)
             for tb in (False, True)
         ],
-        Case(lambda a, b: dot(a, b), (Arg((3, 4)), Arg((4,)))),
-        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4, 2)))),
-        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4,)))),
-        Case(lambda a, b: dot(a, b), (Arg((2, 3, 4)), Arg((4, 5)))),
-        Case(lambda a, b: dot(a, b), (Arg((2, 0)), Arg((0, 3))), grad=False),
-        Case(lambda a, b: dot(a, b), (Arg((0, 2)), Arg((2, 3))), grad=False),
-        Case(lambda a, b: dot(a, b), (Arg((3, 4), "int32", -5, 5), Arg((4, 2), "int32", -5, 5)), grad=False),
-        Case(lambda a, b: dot(a, b), (Arg((70, 65)), Arg((65, 97))), grad=False),
-        Case(lambda a, b: tensordot(a, b, 2), (Arg((2, 3, 4)), Arg((3, 4, 5)))),
-        Case(lambda a, b: tensordot(a, b, [[1], [2]]), (Arg((2, 3)), Arg((4, 5, 3)))),
+        Case(lambda a, b: dot(a, b), (Arg((3, 4)), Arg((4,))), np.dot),
+        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4, 2))), np.dot),
+        Case(lambda a, b: dot(a, b), (Arg((4,)), Arg((4,))), np.dot),
+        Case(lambda a, b: dot(a, b), (Arg((2, 3, 4)), Arg((4, 5))), np.dot),
+        Case(lambda a, b: dot(a, b), (Arg((2, 0)), Arg((0, 3))), np.dot, grad=False),
+        Case(lambda a, b: dot(a, b), (Arg((0, 2)), Arg((2, 3))), np.dot, grad=False),
+        Case(lambda a, b: dot(a, b), (Arg((3, 4), "int32", -5, 5), Arg((4, 2), "int32", -5, 5)), np.dot, grad=False),
+        Case(
+            lambda a, b: dot(a, b),
+            (Arg((70, 65)), Arg((65, 97))),
+            lambda a, b: np.dot(a.astype("float64"), b.astype("float64")),
+            grad=False,
+        ),
+        Case(lambda a, b: tensordot(a, b, 2), (Arg((2, 3, 4)), Arg((3, 4, 5))), np.tensordot),
+        Case(
+            lambda a, b: tensordot(a, b, [[1], [2]]),
+            (Arg((2, 3)), Arg((4, 5, 3))),
+            lambda a, b: np.einsum("ij,klj->ikl", a, b),
+        ),
     ],
 )
 
@@ -136,12 +146,13 @@ _batched: Record = record(
             Case(
                 lambda a, b, ta=ta, tb=tb: Op(_batched, trans_a=ta, trans_b=tb)(a, b),
                 (Arg((2, 4, 3) if ta else (2, 3, 4)), Arg((2, 5, 4) if tb else (2, 4, 5))),
+                lambda a, b, ta=ta, tb=tb: np.einsum(f"b{'ji' if ta else 'ij'},b{'kj' if tb else 'jk'}->bik", a, b),
             )
             for ta in (False, True)
             for tb in (False, True)
         ],
-        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3, 4)))),
-        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3)))),
+        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3, 4))), lambda a, b: np.einsum("bj,bjk->bk", a, b)),
+        Case(lambda a, b: batched_dot(a, b), (Arg((2, 3)), Arg((2, 3))), lambda a, b: (a * b).sum(1)),
     ],
 )
 

@@ -176,12 +176,12 @@ def elementwise(
             for shape in ((3, 4), (5,), (), (0, 2)):
                 args = tuple(Arg(shape, d, lo, hi, distinct=True) for d, (lo, hi) in zip(first, domains))
                 smooth_here = dtype == "float" and smooth and result == "same" and shape != (0, 2)
-                made.append(Case(function, args, grad=smooth_here))
+                made.append(Case(function, args, numpy, grad=smooth_here))
         special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, 3e38])
         if compute != "bits" and nin <= 2:
             grids = np.meshgrid(*[special] * nin)
             args = tuple(Arg((grids[0].size,), values=g.ravel()) for g in grids)
-            made.append(Case(function, args, grad=False, label="special values"))
+            made.append(Case(function, args, numpy, grad=False, label="special values"))
         return made
 
     made = record(
@@ -217,7 +217,12 @@ _cast = record(
     grad=_cast_grad,
     lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
     cases=lambda: [
-        Case(lambda x, to=to: cast(x, to), (Arg((3, 4), source, 0, 100),), grad=source == "float" and to == "float64")
+        Case(
+            lambda x, to=to: cast(x, to),
+            (Arg((3, 4), source, 0, 100),),
+            lambda x, to=to: x.astype(to),
+            grad=source == "float" and to == "float64",
+        )
         for source in ("float", "int32", "int8", "uint8", "int64", "bool")
         for to in ("float32", "float64", "int32", "int64", "uint8", "int16", "bool")
     ],

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Constant, Variable
-from symc.graph.op import Arg, Case, Indexed, Op, record
+from symc.graph.op import Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, index
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import alloc
-from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["draw", "philox", "stored_bits"]
 
@@ -183,38 +182,15 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
 
 
 def _cases() -> list[Case]:
-    state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
-    far = Arg((2,), "uint64", values=[0xFEDCBA9876543210, 0xFFFFFFFF00000007])
-    made = [
-        Case(lambda s, x, given=given: _random_like(s, x, *given), (s, Arg((3, 70))), grad=False, label=given[0])
-        for given in (
-            ("uniform", "float32", 0.0, 1.0),
-            ("uniform", "float64", 0.0, 1.0),
-            ("normal", "float32", 0.0, 1.0),
-            ("normal", "float64", 0.0, 1.0),
-            ("bernoulli", "float32", 0.3, 0.0),
-            ("bernoulli", "bool", 0.3, 0.0),
-            ("bernoulli", "int64", 0.3, 0.0),
-            ("integers", "int64", -3, 11),
-            ("integers", "int32", 0, 1),
-        )
-        for s in (state, far)
-    ]
-    lows = (Arg((), low=-1, high=0), Arg((), low=1, high=2))
-    for kind in ("uniform", "normal"):
-        made.append(
-            Case(
-                lambda s, x, a, b, kind=kind: _random_like(s, x, kind, a.dtype, a, b) * x,
-                (state, Arg((2, 5)), *lows),
-                label=kind,
-            )
-        )
-    made.append(Case(lambda s, x: _random_like(s, x, "uniform", "float32", 0.0, 1.0), (state, Arg((0, 3))), grad=False))
-    return made
+    from symc.tensor.random_cases import random_cases
+
+    return random_cases()
 
 
-def _random_like(state: Variable, template: Variable, kind: str, dtype: str, a: Any, b: Any) -> Variable:
-    return draw(state, kind, dtype, a, b, [shape_i(template, k) for k in range(template.ndim)])
+def _stored_cases() -> list[Case]:
+    from symc.tensor.random_cases import stored_cases
+
+    return stored_cases()
 
 
 _random = record(
@@ -234,7 +210,7 @@ _stored = record(
     grad=_grad,
     specialise=_settle,
     lower=Indexed(_element, flat=True),
-    cases=lambda: [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), grad=False)],
+    cases=_stored_cases,
 )
 
 

@@ -199,15 +199,35 @@ _write_at = record(
 )
 
 
+def _written(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
+    """``x`` with ``y`` at an index, for the tests."""
+    x = x.copy()
+    x[at] = y
+    return x
+
+
+def _increased(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
+    """``x`` with ``y`` added at an index, once for each time that an entry occurs in it; for the tests."""
+    x = x.copy()
+    np.add.at(x, at, y)
+    return x
+
+
 def _write_cases() -> list[Case]:
     from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
     return [
-        Case(lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3)))),
-        Case(lambda x, y: inc_subtensor(x[:, ::2], y), (Arg((3, 5)), Arg((3, 3)))),
-        Case(lambda x, y: inc_subtensor(x[-1], y), (Arg((3, 2)), Arg(()))),
-        Case(lambda x, y: set_subtensor(x[::-1], y), (Arg((3, 2)), Arg((3, 2)))),
-        Case(lambda x: set_subtensor(x[0:0], 1.0), (Arg((3,)),)),
+        Case(
+            lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3))), lambda x, y: _written(x, np.s_[1:3], y)
+        ),
+        Case(
+            lambda x, y: inc_subtensor(x[:, ::2], y),
+            (Arg((3, 5)), Arg((3, 3))),
+            lambda x, y: _increased(x, np.s_[:, ::2], y),
+        ),
+        Case(lambda x, y: inc_subtensor(x[-1], y), (Arg((3, 2)), Arg(())), lambda x, y: _increased(x, -1, y)),
+        Case(lambda x, y: set_subtensor(x[::-1], y), (Arg((3, 2)), Arg((3, 2))), lambda x, y: y[::-1]),
+        Case(lambda x: set_subtensor(x[0:0], 1.0), (Arg((3,)),), lambda x: x),
     ]
 
 
@@ -370,10 +390,26 @@ def _scatter_cases() -> list[Case]:
     from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
     return [
-        Case(lambda x, y, i: inc_subtensor(x[i], y), (Arg((4, 3)), Arg((5, 3)), Arg((5,), "int64", 0, 4))),
-        Case(lambda x, y, i: inc_subtensor(x[:, i], y), (Arg((4, 3)), Arg((4, 5)), Arg((5,), "int64", 0, 3))),
-        Case(lambda x, y: set_subtensor(x[np.array([2, 0])], y), (Arg((4, 3)), Arg((2, 3)))),
-        Case(lambda x, y: set_subtensor(x[np.array([2, 0]), np.array([1, 2])], y), (Arg((4, 3)), Arg((2,)))),
+        Case(
+            lambda x, y, i: inc_subtensor(x[i], y),
+            (Arg((4, 3)), Arg((5, 3)), Arg((5,), "int64", 0, 4)),
+            lambda x, y, i: _increased(x, i, y),
+        ),
+        Case(
+            lambda x, y, i: inc_subtensor(x[:, i], y),
+            (Arg((4, 3)), Arg((4, 5)), Arg((5,), "int64", 0, 3)),
+            lambda x, y, i: _increased(x, np.s_[:, i], y),
+        ),
+        Case(
+            lambda x, y: set_subtensor(x[np.array([2, 0])], y),
+            (Arg((4, 3)), Arg((2, 3))),
+            lambda x, y: _written(x, [2, 0], y),
+        ),
+        Case(
+            lambda x, y: set_subtensor(x[np.array([2, 0]), np.array([1, 2])], y),
+            (Arg((4, 3)), Arg((2,))),
+            lambda x, y: _written(x, ([2, 0], [1, 2]), y),
+        ),
         Case(
             lambda x, y, i: set_subtensor(x[i], y),
             (Arg((3, 2)), Arg((4, 2)), Arg((4,), "int64", values=[1, -3, 1, 0])),

@@ -225,7 +225,7 @@ def test_functions_of_numbers(gpu):
     x = np.linspace(-3.9, 3.9, 32)
     y = gpu.array(np.zeros((len(formulas), 32)))
     gpu.launch(module, "f", y, gpu.array(x), 32)
-    for formula, row in zip(formulas, gpu.read(y, (len(formulas), 32), "f8")):
+    for formula, row in zip(formulas, gpu.read(y, (len(formulas), 32), "f8"), strict=True):
         np.testing.assert_allclose(row, formulas[formula](x), rtol=1e-12, atol=1e-14, err_msg=formula)
 
 

@@ -26,7 +26,7 @@ def values_of(net):
 
 def assert_same(first, second):
     assert len(first) == len(second)
-    for one, other in zip(first, second):
+    for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

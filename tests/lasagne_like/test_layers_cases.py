@@ -115,7 +115,7 @@ def test_inferred_shape_is_the_computed_one(cls, shapes, args, kwargs, determini
     result = symc.function([each.input_var for each in inputs], output)(*sample(inputs, rng))
     assert result.ndim == len(layer.output_shape)
     unknown = 0
-    for inferred, computed in zip(layer.output_shape, result.shape):
+    for inferred, computed in zip(layer.output_shape, result.shape, strict=True):
         assert inferred in (None, computed)
         unknown += inferred is None
     loose = max(each.shape.count(None) for each in inputs)

@@ -27,5 +27,5 @@ def test_layers_agree_with_the_cpu(cls, shapes, args, kwargs):
         given = list(sample(inputs, rng))
         results.append([f(*given), f(*given), [p.get_value() for p in layer.get_params()]])
     for there, here in zip(*results):
-        for got, want in zip(there, here):
+        for got, want in zip(there, here, strict=True):
             np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)

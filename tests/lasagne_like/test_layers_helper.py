@@ -167,7 +167,8 @@ class TestGetOutput:
         layer.get_output_kwargs.append("factor")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            get_output(layer, factor=3)
+            found = get_output(layer, factor=3)
+        np.testing.assert_array_equal(found.eval({layer.input_layer.input_var: [[1, 2, 3]]}), [[3, 6, 9]])
 
     @pytest.mark.parametrize("shape", [(None, 4), (None,), (None, 3, 1)])
     def test_expressions_must_fit(self, diamond, shape):
@@ -218,7 +219,7 @@ class TestParams:
         top = diamond[-1]
         values = [rng.randn(*v.shape).astype(v.dtype) for v in get_all_param_values(top)]
         set_all_param_values(top, values)
-        for value, now in zip(values, get_all_param_values(top)):
+        for value, now in zip(values, get_all_param_values(top), strict=True):
             assert np.array_equal(value, now)
         set_all_param_values(top, [0 * values[0], 0 * values[2]], regularizable=True)
         assert not diamond[1].W.get_value().any() and diamond[1].b.get_value().any()
@@ -236,7 +237,7 @@ class TestParams:
         before = get_all_param_values(top)
         with pytest.raises(ValueError, match=message):
             set_all_param_values(top, change([value + 1 for value in before]))
-        for value, now in zip(before, get_all_param_values(top)):
+        for value, now in zip(before, get_all_param_values(top), strict=True):
             assert np.array_equal(value, now)
 
 

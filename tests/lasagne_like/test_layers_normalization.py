@@ -78,7 +78,7 @@ class TestBatchNorm:
         now = self.statistics(x, axes)
         np.testing.assert_allclose(run(layer, x), self.normalized(layer, x, axes, *now), rtol=1e-8)
         after = layer.mean.get_value(), layer.inv_std.get_value()
-        for old, of_batch, new in zip(before, now, after):
+        for old, of_batch, new in zip(before, now, after, strict=True):
             np.testing.assert_allclose(new, 0.75 * old + 0.25 * of_batch, rtol=1e-10)
 
     def test_testing(self, spec, axes, shape, x, rng, float64):

@@ -91,7 +91,9 @@ def test_figures(method, form, float64):
     if form == "symbolic settings":
         settings = {name: symc.shared(floatX(value)) for name, value in settings.items()}
     start = symc.grad(loss, params) if form == "gradients" else loss
-    for value, expected in zip(train(getattr(updates, method)(start, params, **settings), params), FIGURES[method]):
+    for value, expected in zip(
+        train(getattr(updates, method)(start, params, **settings), params), FIGURES[method], strict=True
+    ):
         np.testing.assert_allclose(value, expected, rtol=1e-10)
 
 
@@ -101,7 +103,7 @@ def test_float32_stays_float32(method):
     result = getattr(updates, method)(loss, params, **SETTINGS[method])
     assert {variable.dtype for variable in result} == {"float32"}
     assert {expression.dtype for expression in result.values()} == {"float32"}
-    for value, expected in zip(train(result, params), FIGURES[method]):
+    for value, expected in zip(train(result, params), FIGURES[method], strict=True):
         np.testing.assert_allclose(value, expected, rtol=2e-5)
 
 
@@ -114,7 +116,7 @@ def test_momentum_is_a_combinator(plain, with_momentum, float64):
     untouched = dict(before)
     after = getattr(updates, plain)(before, momentum=0.5)
     assert dict(before) == untouched
-    for value, expected in zip(train(after, params), FIGURES[with_momentum]):
+    for value, expected in zip(train(after, params), FIGURES[with_momentum], strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-10)
 
 
@@ -189,6 +191,6 @@ def test_total_norm_constraint(scale, clipped, rng, float64):
     expected = np.sqrt(sum((value**2).sum() for value in values))
     np.testing.assert_allclose(total, expected)
     assert (expected > 2.0) == clipped
-    for before, after in zip(values, result):
+    for before, after in zip(values, result, strict=True):
         np.testing.assert_allclose(after, before * (2.0 / expected if clipped else 1), rtol=1e-4)
     assert len(updates.total_norm_constraint(variables, 2.0)) == 2

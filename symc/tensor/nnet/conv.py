@@ -10,12 +10,12 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating
-from symc.graph.op import Arg, Case, Op
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import specify_shape
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import alloc
-from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D, map_shape
+from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights", "conv2d_transpose", "separable_conv2d"]
@@ -391,38 +391,3 @@ def separable_conv2d(
         num_groups=num_channels,
     )
     return conv2d(depth, pointwise_filters, None, pointwise_filter_shape)
-
-
-# --- test cases of the primitives
-# ---------------------------------------------------------------------------------------
-
-GEOMETRIES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
-    ((2, 3, 6, 5), (4, 3, 3, 2), {}),
-    ((2, 3, 5, 6), (2, 3, 3, 3), {"border_mode": "half", "filter_flip": False}),
-    ((1, 2, 4, 5), (3, 2, 2, 3), {"border_mode": "full"}),
-    ((2, 2, 8, 7), (3, 2, 3, 2), {"subsample": (3, 2), "border_mode": (2, 1)}),
-    ((1, 2, 9, 8), (2, 2, 3, 2), {"filter_dilation": (2, 3), "border_mode": 1, "filter_flip": False}),
-    ((2, 4, 5, 6), (6, 2, 2, 3), {"num_groups": 2, "subsample": (1, 2)}),
-    ((1, 3, 4, 5), (6, 1, 3, 3), {"num_groups": 3, "border_mode": "half"}),
-    ((1, 2, 5, 6), (3, 2, 3, 3), {"border_mode": ((0, 2), (1, 0)), "subsample": (2, 2)}),
-    ((2, 5, 4, 3), (4, 5, 1, 1), {"subsample": (2, 1)}),
-    ((1, 1, 1, 7), (2, 1, 1, 3), {"border_mode": (0, 1)}),
-]
-"""Images, filters, and what ``conv2d`` takes besides: no two dims of one shape are alike where that can be."""
-
-
-def _case(which: str, images: tuple[int, ...], filters: tuple[int, ...], options: dict[str, Any]) -> Case:
-    maps = tuple(int(d) for d in map_shape(_attributes("conv2d", **options), images, filters))
-    x, w, g = (Arg(shape, low=-1, high=1) for shape in (images, filters, maps))
-    if which == "forward":
-        return Case(lambda x, w: conv2d(x, w, **options), (x, w))
-    if which == "data":
-        return Case(
-            lambda g, w, x: conv2d_grad_wrt_inputs(g, w, [shape_i(x, k) for k in range(4)], **options), (g, w, x)
-        )
-    return Case(lambda x, g, w: conv2d_grad_wrt_weights(x, g, [shape_i(w, k) for k in range(4)], **options), (x, g, w))
-
-
-def conv_cases(which: str) -> list[Case]:
-    """A case for each geometry of the primitive ``which``: "forward", "data" or "weights"."""
-    return [_case(which, *geometry) for geometry in GEOMETRIES]

@@ -20,7 +20,7 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 
-__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D", "map_shape"]
+__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D"]
 
 
 class _Geometry(NamedTuple):
@@ -208,15 +208,10 @@ def _weights_numpy(op: Op, x: np.ndarray, g: np.ndarray, *template: np.ndarray) 
 
 
 def _cases(which: str) -> list[Case]:
-    """Written with the users' functions, which stand on this module."""
-    from symc.tensor.nnet.conv import conv_cases
+    """Written with the users' functions, which build on this module."""
+    from symc.tensor.nnet.conv_cases import conv_cases
 
     return conv_cases(which)
-
-
-def map_shape(attrs: dict[str, Any], images: Sequence[dims.Dim], filters: Sequence[dims.Dim]) -> tuple[dims.Dim, ...]:
-    """``(batch, filters, rows, columns)`` of what ``CONV2D`` with these attributes makes."""
-    return _geometry(Op(CONV2D, **attrs), images, filters, ()).maps
 
 
 CONV2D: Record = record(

@@ -16,7 +16,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.guards import require_equal
-from symc.graph.op import ZERO, Arg, Case, LibraryCall, Op, Record, record
+from symc.graph.op import ZERO, Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
@@ -151,41 +151,10 @@ def _backward_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequenc
 
 
 def _cases(order: int) -> list[Case]:
-    plain: list[tuple[tuple[int, ...], Any, dict[str, Any]]] = [
-        ((2, 3, 6, 5), (2, 2), {}),
-        ((1, 2, 7, 8), (3, 2), {"stride": (2, 1)}),
-        ((2, 5, 6), (3, 3), {"stride": (2, 2), "pad": (1, 2)}),
-        ((5, 7), (2, 3), {"ignore_border": False}),
-        ((2, 7, 6), (3, 2), {"ignore_border": False, "stride": (2, 3)}),
-        ((1, 2, 2, 6, 4), (2, 4), {"stride": (3, 1)}),
-        ((1, 1, 2, 3), (3, 4), {"ignore_border": False, "stride": (1, 2)}),
-        ((2, 4, 3), (5, 2), {}),
-    ]
-    made = []
-    for shape, ws, options in plain:
-        for mode in MODES:
-            given = {"ignore_border": True, **options, "mode": mode}
-            args: tuple[Arg, ...] = (Arg(shape, distinct=True),)
-            if order == 0:
-                made.append(Case(lambda x, ws=ws, given=given: pool_2d(x, ws, **given), args))
-            elif mode == "max":
-                made.append(
-                    Case(lambda x, ws=ws, given=given: _derivative(pool_2d(x, ws, **given), x, order), args, grad=False)
-                )
-    return made
+    """Written with the users' functions, which build on this module."""
+    from symc.tensor.signal.pool_cases import pool_cases
 
-
-def _derivative(y: Variable, x: Variable, order: int) -> Variable:
-    """A gradient of pooling, or the gradient of that by the incoming one, with weights that differ from place to
-    place."""
-    from symc.gradient import grad
-    from symc.tensor.reduce import sum
-
-    weights = ew.cos(y * 3.0)
-    dx = grad(None, x, known_grads={y: weights})
-    if order == 1:
-        return dx
-    return grad(sum(dx * ew.sin(x)), weights)
+    return pool_cases(order)
 
 
 _pool: Record = record(

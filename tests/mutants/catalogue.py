@@ -1,0 +1,301 @@
+"""Seeded mistakes that the tests must notice.
+
+Each mutant is a small change of one file, and the quick tests of which at least one must fail with it. A mutant that
+survives shows a test that cannot fail; a patch that no longer applies (``tests/test_mutants.py`` tells) wants to follow
+the code it changes, not to be dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MUTANTS", "SHORT", "Mutant"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake and the tests that must notice it.
+
+    Attributes
+    ----------
+    name : str
+        What is wrong.
+    file : str
+        Relative to the root of the repository.
+    old, new : str
+        ``old`` must occur exactly once in the file.
+    tests : tuple of str
+        Files or node ids, as pytest takes them. Together they should run within seconds.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def oracle(*names: str) -> tuple[str, ...]:
+    """The tests of public functions against their oracles."""
+    return tuple(
+        f"tests/test_oracles.py::test_against_its_oracle[{name}-{way}]"
+        for name in names
+        for way in ("float64-c", "float32-interp")
+    )
+
+
+MUTANTS = [
+    # --- the language: wrong in the graph that a function builds, whatever back end runs it
+    Mutant(
+        "the padding of a convolution gains a row of zeros",
+        "symc/tensor/nnet/conv_ops.py",
+        "        return dims.floordiv(extent, 2), dims.floordiv(extent, 2)",
+        "        return dims.add(dims.floordiv(extent, 2), 1 - axis), dims.floordiv(extent, 2)",
+        ("tests/test_ops.py::test_value[conv2d-1-float64]",),
+    ),
+    Mutant(
+        "filters are flipped where they should not be, and the other way round",
+        "symc/tensor/nnet/conv.py",
+        '"flip": bool(filter_flip),',
+        '"flip": not filter_flip,',
+        oracle("nnet.conv2d"),
+    ),
+    Mutant(
+        "the last pooling window, cut by the edge, is forgotten",
+        "symc/tensor/signal/pool.py",
+        "        if stride >= window:\n            return dims.add(dims.floordiv(dims.sub(length, 1), stride), 1)",
+        "        if stride >= window:\n            return dims.floordiv(length, stride)",
+        oracle("signal.pool.pool_2d"),
+    ),
+    Mutant(
+        "less-than holds for equals, in the code and in its NumPy meaning alike",
+        "symc/tensor/elementwise.py",
+        'lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less,',
+        'lt = elementwise("lt", lambda x, y: call("le", x, y), np.less_equal,',
+        oracle("lt"),
+    ),
+    Mutant(
+        "the mean divides by the number of all elements",
+        "symc/tensor/reduce.py",
+        "    known = dims.product(x.type.shape[k] for k in axes)",
+        "    known = dims.product(x.type.shape)",
+        oracle("mean"),
+    ),
+    Mutant(
+        "the standard deviation ignores ddof",
+        "symc/tensor/reduce.py",
+        "    return ew.sqrt(var(x, axis, ddof, keepdims))",
+        "    return ew.sqrt(var(x, axis, 0, keepdims))",
+        oracle("std"),
+    ),
+    Mutant(
+        "softmax runs over the last axis always",
+        "symc/tensor/nnet/activations.py",
+        "    return Op(kind, axis=normalize_axis(axis, x.ndim, kind.name, x))",
+        "    return Op(kind, axis=x.ndim - 1)",
+        oracle("nnet.softmax"),
+    ),
+    Mutant(
+        "roll goes the other way",
+        "symc/tensor/extra_ops.py",
+        "arange(length) - shift",
+        "arange(length) + shift",
+        oracle("roll"),
+    ),
+    Mutant(
+        "running variances of batch normalisation are biased",
+        "symc/tensor/nnet/normalization.py",
+        "keep + (n / (n - 1)) * var * running",
+        "keep + var * running",
+        oracle("nnet.batch_normalization_train"),
+    ),
+    Mutant(
+        "stack puts the new axis last",
+        "symc/tensor/joining.py",
+        '    place = normalize_axis(axis, ndim + 1, "stack", variables[0])',
+        '    place = max(normalize_axis(axis, ndim + 1, "stack", variables[0]), ndim)',
+        oracle("stack"),
+    ),
+    Mutant(
+        "Philox runs nine rounds",
+        "symc/tensor/random.py",
+        "ROUNDS = 10",
+        "ROUNDS = 9",
+        ("tests/test_oracles.py::test_random_streams[uniform-float64]",),
+    ),
+    Mutant(
+        "a random stream draws the same numbers at every call",
+        "symc/tensor/shared_randomstreams.py",
+        'constant(np.array([0, 1], "uint64"))',
+        'constant(np.array([0, 0], "uint64"))',
+        ("tests/test_oracles.py::test_random_streams[uniform-float64]",),
+    ),
+    Mutant(
+        "operands that do not broadcast are not refused",
+        "symc/tensor/broadcasting.py",
+        "            elif dims.equal(leader.type.shape[axis], dim) is False:",
+        "            elif leader is v:",
+        ("tests/test_errors.py",),
+    ),
+    Mutant(
+        "the last index but one counts as out of range, and the one beyond the last does not",
+        "symc/tensor/subtensor.py",
+        'call("or", i < call("neg", n), i >= n)',
+        'call("or", i < call("neg", n), i > n)',
+        ("tests/test_nnet.py::test_labels_out_of_range",),
+    ),
+    # --- derivatives
+    Mutant(
+        "the slope of the cosine has the wrong sign",
+        "symc/tensor/elementwise.py",
+        "lambda g, y, x: (-(g * sin(x)),)",
+        "lambda g, y, x: (g * sin(x),)",
+        ("tests/test_ops.py::test_gradient[cos-1]",),
+    ),
+    Mutant(
+        "contributions to one gradient replace one another",
+        "symc/gradient/reverse.py",
+        "grads[variable] = add(grads[variable], g) if variable in grads else g",
+        "grads[variable] = g",
+        oracle("grad", "hessian", "Lop"),
+    ),
+    Mutant(
+        "the gradient of a product of matrices forgets a transpose",
+        "symc/tensor/linalg.py",
+        "    da = make(b, g, tb, True) if ta else make(g, b, False, not tb)",
+        "    da = make(b, g, tb, True) if ta else make(g, b, False, tb)",
+        ("tests/test_ops.py::test_gradient[dot-0]",),
+    ),
+    # --- the compiler
+    Mutant(
+        "shapes that only a call can tell apart are not checked",
+        "symc/graph/guards.py",
+        "        state_guard(Guard(left, right, tell, blamed()))",
+        "        pass",
+        ("tests/test_conv.py::test_mismatches_only_a_call_can_see",),
+    ),
+    Mutant(
+        "a - b and b - a are one",
+        "symc/compiler/value_numbering.py",
+        "if op.record.commutative else inputs",
+        "if len(inputs) == 2 else inputs",
+        ("tests/test_mutants.py::test_operands_keep_their_order",),
+    ),
+    Mutant(
+        "an update is written before the last reader of the old value",
+        "symc/compiler/lowering/program.py",
+        "            if first_write > barrier and (same or all(k < first_write for k in readers)):",
+        "            if first_write > barrier:",
+        ("tests/test_function.py::test_no_update_reads_what_another_has_written",),
+    ),
+    Mutant(
+        "an update is written before a step that may fail",
+        "symc/compiler/lowering/program.py",
+        "            if first_write > barrier and (same or",
+        "            if (same or",
+        ("tests/test_mutants.py::test_a_call_that_fails_changes_nothing",),
+    ),
+    Mutant(
+        "temporaries that meet in one step share memory",
+        "symc/compiler/memory_plan.py",
+        "        while lasts[next_gone] < first:",
+        "        while lasts[next_gone] <= first and lasts[next_gone] < lasts[k]:",
+        ("tests/test_memory_plan.py",),
+    ),
+    Mutant(
+        "erfc of -x becomes erfc of x",
+        "symc/compiler/rewrite/stability.py",
+        'Rule("erfc_of_negative", 1 + ew.erf(X), ew.erfc(-X))',
+        'Rule("erfc_of_negative", 1 + ew.erf(X), ew.erfc(X))',
+        ("tests/test_rewrite_rules.py::test_both_sides_have_one_type_and_one_value[erfc_of_negative-float64-1d]",),
+    ),
+    # --- functions and shared variables
+    Mutant(
+        "shared keeps the caller's array though it was not to borrow it",
+        "symc/runtime/shared.py",
+        "copy=not borrow)",
+        "copy=False)",
+        ("tests/test_shared.py",),
+    ),
+    Mutant(
+        "get_value hands out the variable's own memory",
+        "symc/graph/variables.py",
+        "return self.storage.array if borrow else self.storage.array.copy()",
+        "return self.storage.array",
+        ("tests/test_shared.py",),
+    ),
+    Mutant(
+        "default updates of what default updates read are forgotten",
+        "symc/runtime/arguments.py",
+        "                frontier.append(result[-1][1])\n",
+        "",
+        ("tests/test_function.py::test_default_updates_of_what_default_updates_read",),
+    ),
+    Mutant(
+        "strict inputs take what loses information",
+        "symc/runtime/function.py",
+        "if downcast and not spec.strict and",
+        "if downcast is not None and",
+        ("tests/test_input_policies.py",),
+    ),
+    # --- back ends
+    Mutant(
+        "the flags of the compiler are missing from the cache's keys",
+        "backends/c/build.py",
+        'toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))',
+        'toolchain.identity(), " ".join(defines))',
+        ("tests/test_cache_keys.py",),
+    ),
+    Mutant(
+        "a damaged file of the cache is loaded",
+        "backends/cache.py",
+        "        return hashlib.sha256(path.read_bytes()).hexdigest() == expected",
+        "        return bool(expected)",
+        ("tests/test_cache_keys.py",),
+    ),
+    Mutant(
+        "the rest of a vector loop is left out when one element remains",
+        "backends/c/vector.py",
+        'lines.append(f"if ({loop.index} < end) {{ const',
+        'lines.append(f"if ({loop.index} + 1 < end) {{ const',
+        oracle("exp", "sum"),
+    ),
+    Mutant(
+        "threads do not wait for what others of their group wrote",
+        "backends/cuda/threads.py",
+        "        waits = bool((reads | writes) & self.written or writes & self.read)",
+        "        waits = bool(writes & self.read)",
+        ("tests/test_cuda_ops.py::test_value[softmax-0 and more-float32]",),
+    ),
+    # --- layers
+    Mutant(
+        "Nesterov's momentum uses the old velocity",
+        "lasagne_like/updates.py",
+        "        result[param] = momentum * new_velocity + result[param]",
+        "        result[param] = momentum * velocity + result[param]",
+        ("tests/lasagne_like/test_updates.py::test_figures[loss-nesterov_momentum]",),
+    ),
+    Mutant(
+        "dropout multiplies by what it should divide by",
+        "lasagne_like/layers/noise.py",
+        "            input = input / retain",
+        "            input = input * retain",
+        ("tests/lasagne_like/test_layers_noise.py",),
+    ),
+    Mutant(
+        "a weight file's pickle may name any function",
+        "lasagne_like/legacy_pickle.py",
+        "        if stand_in is None:\n            allowed",
+        "        if stand_in is None and hasattr(__import__(module), name):\n"
+        "            return getattr(__import__(module), name)\n"
+        "        if stand_in is None:\n            allowed",
+        ("tests/lasagne_like/test_io.py::test_hostile_pickles_are_refused_by_name",),
+    ),
+]
+
+SHORT = (
+    "the padding of a convolution gains a row of zeros",
+    "less-than holds for equals, in the code and in its NumPy meaning alike",
+    "Nesterov's momentum uses the old velocity",
+)
+"""Those that every run of the suite tries: two that once passed it, and one of the layers."""

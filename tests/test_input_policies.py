@@ -1,0 +1,40 @@
+"""Which values inputs take: by default, with ``allow_downcast`` either way, and strictly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+
+WIDE, WHOLE = np.array([1.5, 2.5]), np.array([1, 2])
+
+
+def asked(dtype, **policy):
+    """A function of one input under a policy."""
+    x = T.vector("x", dtype=dtype)
+    return symc.function([symc.In(x, **policy)], x * 1)
+
+
+@pytest.mark.parametrize("dtype, value", [("float32", WIDE), ("int32", WHOLE), ("float64", WHOLE)])
+def test_what_loses_little_is_taken_by_default(dtype, value):
+    found = asked(dtype)(value)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("policy", [{}, {"allow_downcast": False}])
+def test_fractions_are_not_dropped_unasked(policy):
+    with pytest.raises(TypeError, match="input 0"):
+        asked("int32", **policy)(WIDE)
+    np.testing.assert_array_equal(asked("int32", allow_downcast=True)(WIDE), [1, 2])
+
+
+@pytest.mark.parametrize("policy", [{}, {"allow_downcast": True}])
+def test_strict_inputs_take_their_own_dtype_alone(policy):
+    f = asked("float32", strict=True, **policy)
+    np.testing.assert_array_equal(f(WIDE.astype("float32")), WIDE)
+    for other in (WIDE, WHOLE):
+        with pytest.raises(TypeError, match="input 0"):
+            f(other)
