@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,18 +97,30 @@ SYMBOLS = {
 """What generated code offers, all of it or a part: its names and C types."""
 
 
+class _Loaded:
+    """A loaded library, until nothing refers to it."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        weakref.finalize(self, _loader.dlclose, handle).atexit = False  # threads may still be running it
+
+
+def _let_go(loaded: _Loaded, pointer: Any) -> None:
+    """The end of a pointer into a library, which was loaded at least until now."""
+
+
 class Code:
     """Loaded code, with an attribute for each of ``SYMBOLS``; one that the code does not have is a null pointer.
 
-    It is unloaded when nothing refers to it any more, as libraries that cffi itself opened never are.
+    It is unloaded when nothing refers to it or to one of its attributes any more, as libraries that cffi itself opened
+    never are.
     """
 
     def __init__(self, image: bytes) -> None:
-        handle = loading.load(image, _opened)
-        self._unload = weakref.finalize(self, _loader.dlclose, handle)
-        self._unload.atexit = False  # threads may still be running it
+        loaded = _Loaded(loading.load(image, _opened))
         for name, ctype in SYMBOLS.items():
-            setattr(self, name, ffi.cast(ctype, _loader.dlsym(handle, name.encode())))
+            pointer = ffi.cast(ctype, _loader.dlsym(loaded.handle, name.encode()))
+            setattr(self, name, ffi.gc(pointer, partial(_let_go, loaded)))
 
     if TYPE_CHECKING:
 
