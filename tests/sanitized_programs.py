@@ -188,6 +188,69 @@ def pooling():
 
 
 @program
+def running_sums():
+    x = T.matrix("x")
+    f = symc.function([x], [T.cumsum(x, axis=0), T.cumsum(x, axis=1), T.cumsum(x), symc.grad(T.cumsum(x)[-1], x)])
+    for n, m in ((1, 1), (17, 3), (5, 65)):
+        a = draw(n, m)
+        yield from zip(f(a), (np.cumsum(a, 0), np.cumsum(a, 1), np.cumsum(a), np.ones_like(a)))
+
+
+@program
+def branches():
+    """Each side runs alone, with its gradient."""
+    x, k = T.vector("x"), T.lscalar("k")
+    y = symc.ifelse(T.gt(k, 0), T.exp(x).sum(), (x * x).sum())
+    f = symc.function([x, k], [y, symc.grad(y, x)])
+    for n in SIZES:
+        a = draw(n)
+        yield from zip(f(a, 1), (np.exp(a).sum(), np.exp(a)))
+        yield from zip(f(a, 0), ((a * a).sum(), 2 * a))
+
+
+@program
+def loops():
+    """A recurrence over rows, its last state, and the gradients by the sequence, the weights and the start."""
+    x, w, start = T.matrix("x"), T.matrix("w"), T.vector("start")
+    states, _ = symc.scan(lambda row, h: T.tanh(row + T.dot(h, w)), sequences=x, outputs_info=start)
+    loss = (states * states).sum() + states[-1].sum()
+    f = symc.function([x, w, start], [states, *symc.grad(loss, [x, w, start])])
+    for steps, width in ((1, 1), (7, 3), (33, 17)):
+        a, b, h0 = draw(steps, width), draw(width, width) / width, draw(width)
+        h, found = [h0.astype("float64")], f(a, b, h0)
+        for row in a:
+            h.append(np.tanh(row + h[-1] @ b))
+        yield found[0], h[1:]
+        by_row, by_b, g = np.zeros(a.shape), np.zeros(b.shape), np.ones(width)
+        for t in range(steps, 0, -1):
+            by_row[t - 1] = (g + 2 * h[t]) * (1 - h[t] ** 2)
+            by_b += np.outer(h[t - 1], by_row[t - 1])
+            g = by_row[t - 1] @ b.T
+        yield from zip(found[1:], (by_row, by_b, g))
+
+
+@program
+def lengths_that_are_values():
+    """Results whose sizes are known only once they are computed: none, some, or all of the elements."""
+    x, m = T.vector("x"), T.matrix("m")
+    places = T.nonzero(x > 0)[0]
+    f = symc.function([x, m], [x[places], (x[places] * 2).sum(), *T.nonzero(m > 0), m[T.nonzero(m[:, 0] > 0)[0]]])
+    for n in SIZES[1:]:
+        for a, b in ((draw(n), draw(n, 3)), (-np.ones(n, "float32"), np.ones((n, 3), "float32"))):
+            rows, cols = np.nonzero(b > 0)
+            yield from zip(f(a, b), (a[a > 0], 2 * a[a > 0].sum(), rows, cols, b[b[:, 0] > 0]))
+
+
+@program
+def minibatches():
+    x, k = T.matrix("x"), T.lscalar("k")
+    f = symc.function([x, k], [x[k], x[k * 3 : (k + 1) * 3].sum(axis=0)])
+    a = draw(10, 5)
+    for at in range(3):
+        yield from zip(f(a, at), (a[at], a[at * 3 : at * 3 + 3].sum(0)))
+
+
+@program
 def joins_splits_and_padding():
     x, y = T.matrix("x"), T.matrix("y")
     joined = T.concatenate([x, y, x], axis=1)
