@@ -1,20 +1,35 @@
 """The content-addressed cache: files named by the digest of everything they were made from.
 
-Nothing in it is trusted: a file stands beside a file that holds its own digest, and one that fails it is built
-again. Files are written under a temporary name and renamed, so that there are no locks and no halves.
+Nothing in it is trusted. A file ends with a digest of its name and content, and one that fails it is made again. What
+is used is the content that was checked, never the file, which may change later. Files are written under a temporary
+name and renamed, so that there are no locks and no halves. A folder that others could write to is not used at all.
+
+The cache saves work and nothing else depends on it: without a folder that can be used, everything is made when it is
+needed, after one warning that names the folder and what to do about it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from symc.config import config
+from symc_backends import loading, scratch
 
-__all__ = ["artifact", "digest", "folder", "library", "read_text", "write_text"]
+__all__ = ["content", "digest", "folder", "library", "read", "read_text", "write", "write_text"]
+
+_MARK = b"\nsymc"
+_SEAL = len(_MARK) + 64
+"""Bytes at the end of a file: a mark, and the digest in hexadecimal."""
 
 
 def digest(*parts: str | bytes) -> str:
@@ -27,70 +42,170 @@ def digest(*parts: str | bytes) -> str:
     return h.hexdigest()[:40]
 
 
-def folder() -> Path:
-    """The cache folder, made on first use for its owner alone."""
-    path = Path(config.cache_dir)
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+# --- the folder -------------------------------------------------------------------------------------------------------
 
 
-def _replace(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+def folder() -> Path | None:
+    """The cache folder, made on first use for its owner alone; None if there is none that can be used."""
+    path = config.cache_dir
     try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        if path.startswith("~"):
+            raise _Unusable("whose home folder that is, is not known", _ANOTHER)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        status = os.stat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            raise _Unusable("it is not a folder", _ANOTHER)
+        if os.name == "posix":
+            if status.st_uid != os.geteuid():
+                raise _Unusable("it belongs to another user, and the code in it is run", _ANOTHER)
+            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise _Unusable("others can write to it, and the code in it is run", f"run: chmod go-w {path}")
+    except OSError as problem:
+        _warn(path, f"{problem.strerror or problem}", _ANOTHER)
+        return None
+    except _Unusable as problem:
+        _warn(path, *problem.args)
+        return None
+    return Path(path)
+
+
+class _Unusable(Exception):
+    """Why a folder cannot be used, and what to do about it."""
+
+
+_ANOTHER = "set SYMC_CACHE, or symc.config.cache_dir, to a folder of your own that can be written to"
+_warned: set[str] = set()
+_warning = threading.Lock()
+
+
+def _warn(path: str, reason: str, repair: str) -> None:
+    """Say once for each folder why compiled code is not kept in it."""
+    with _warning:
+        if path in _warned:
+            return
+        _warned.add(path)
+    text = f"compiled code is not kept, so that every process compiles anew: the cache folder {path} cannot be used"
+    warnings.warn(f"{text} ({reason}); {repair}", stacklevel=3)
+
+
+# --- its files --------------------------------------------------------------------------------------------------------
+
+
+def _seal(name: str, data: bytes) -> bytes:
+    h = hashlib.sha256(name.encode() + b"\0")
+    h.update(data)
+    return _MARK + h.hexdigest().encode()
+
+
+def read(name: str) -> bytes | None:
+    """The content of the cache's file ``name``; None if it is not there, or not what was written."""
+    place = folder()
+    if place is None:
+        return None
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(place / name, flags), "rb") as f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                return None
+            whole = f.read()
+    except OSError:
+        return None
+    data = whole[:-_SEAL]
+    return data if whole[-_SEAL:] == _seal(name, data) else None
+
+
+def write(name: str, data: bytes) -> None:
+    """Keep ``data`` as the cache's file ``name``, if that is possible."""
+    place = folder()
+    if place is None:
+        return
+    try:
+        partial = place / "partial"
+        partial.mkdir(mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=partial)
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data)
+                f.write(_seal(name, data))
+            os.replace(temporary, place / name)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as problem:
+        repair = f"make room in it and make it writable, or {_ANOTHER}"
+        _warn(str(place), f"a file cannot be written there: {problem.strerror or problem}", repair)
 
 
 def read_text(name: str) -> str | None:
     """A small text of the cache, or None."""
-    try:
-        return (folder() / name).read_text(encoding="utf-8")
-    except OSError:
-        return None
+    data = read(name)
+    return None if data is None else data.decode()
 
 
 def write_text(name: str, text: str) -> None:
-    _replace(folder() / name, text.encode())
+    """Keep a small text."""
+    write(name, text.encode())
 
 
-def _sum(path: Path) -> Path:
-    """Where the digest of a file lies."""
-    return path.with_suffix(".sum")
+def content(name: str, build: Callable[[str], None]) -> bytes:
+    """The content of the cache's file ``name``, made by ``build(path)`` if it is not there or not sound.
 
-
-def _sound(path: Path) -> bool:
-    try:
-        expected = _sum(path).read_text(encoding="ascii")
-        return hashlib.sha256(path.read_bytes()).hexdigest() == expected
-    except OSError:
-        return False
+    ``build`` may leave other files beside ``path``; they are removed.
+    """
+    found = read(name)
+    if found is not None:
+        return found
+    with _turn(name):
+        found = read(name)
+        if found is None:
+            _sweep(config.cache_dir)
+            with scratch.folder(folder()) as place:
+                target = place / name
+                build(str(target))
+                found = target.read_bytes()
+            write(name, found)
+    return found
 
 
 def library(key: str, build: Callable[[str], None]) -> str:
-    """The path of the shared library called ``key``, made by ``build(path)`` if it is not there or not sound."""
-    return artifact(f"{key}.so", build)
+    """A path under which the shared library called ``key`` can be loaded until the process ends."""
+    return loading.lasting_path(content(f"{key}.so", build))
 
 
-def artifact(name: str, build: Callable[[str], None]) -> str:
-    """The path of the cache's file ``name``, made by ``build(path)`` if it is not there or not sound."""
-    path = folder() / name
-    if _sound(path):
-        return str(path)
-    handle, fresh = tempfile.mkstemp(dir=folder(), prefix=".new-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        build(fresh)
-        content = Path(fresh).read_bytes()
-        _replace(_sum(path), hashlib.sha256(content).hexdigest().encode())
-        os.chmod(fresh, 0o700)
-        os.replace(fresh, path)
-    except BaseException:
-        if os.path.exists(fresh):
-            os.unlink(fresh)
-        raise
-    return str(path)
+@lru_cache(maxsize=4)
+def _sweep(path: str) -> None:
+    """Once in a process: remove what processes left that were killed while they wrote to the cache."""
+    place = folder()
+    if place is not None:
+        scratch.sweep(place / "partial")
+
+
+class _Turn:
+    """Held by the thread that makes a file: others wait for it rather than make the same."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+_turning = threading.Lock()
+
+
+@contextmanager
+def _turn(name: str) -> Iterator[None]:
+    with _turning:
+        turn = _turns.setdefault(name, _Turn())
+    with turn.lock:
+        yield
+
+
+def _forget_turns() -> None:
+    """In a new process that was forked while a thread held locks, no thread will ever let go of them."""
+    global _turning
+    _turning = threading.Lock()
+    _turns.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_turns)

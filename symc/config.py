@@ -7,20 +7,28 @@ first import, through ``SYMC_FLAGS="floatX=float64,device=interp"``.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
-__all__ = ["Config", "config", "read_flags"]
+__all__ = ["Config", "config", "environment", "read_flags"]
 
 
 def _default_cache() -> str:
-    base = os.environ.get("SYMC_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"), "symc"
-    )
-    return base
+    given = os.environ.get("SYMC_CACHE")
+    if given:
+        return given
+    base = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if base.startswith("~"):  # a user without a home folder
+        return os.path.join(tempfile.gettempdir(), f"symc-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
+    return os.path.join(base, "symc")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of this process with some variables changed, for processes that it starts."""
+    return {**os.environ, **changes}
 
 
 @dataclass
@@ -40,7 +48,9 @@ class Config:
     threads : int
         Threads of the C back end; 0 means one for each usable core.
     cache_dir : str
-        Folder of the content-addressed cache of compiled code.
+        Folder of the content-addressed cache of compiled code; ``~`` stands for the user's home folder. It is made, for
+        its owner alone, when it is first used. If it cannot be written to, belongs to another user, or others can write
+        to it, compiled code is not kept, and there is one warning.
     compiler : str
         The C compiler; empty means: look for ``$CC``, ``cc``, ``gcc``, ``clang``, then the package ``ziglang``.
     cflags : str
@@ -106,6 +116,9 @@ class Config:
         allowed = self._choices.get(name)
         if allowed and value not in allowed:
             raise ValueError(f"symc.config.{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        if name == "cache_dir":
+            value = os.path.expanduser(os.fspath(value) or _default_cache())
+            value = value if value.startswith("~") else os.path.abspath(value)
         object.__setattr__(self, name, value)
 
     @contextmanager

@@ -211,6 +211,8 @@ _CACHE_FIX = "set SYMC_CACHE, or symc.config.cache_dir, to a folder of your own"
 
 def _cache() -> Finding:
     path = config.cache_dir
+    if path.startswith("~"):
+        return Finding("cache", path, "whose home folder that is, is not known", _CACHE_FIX)
     os.makedirs(path, mode=0o700, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         pass
@@ -222,8 +224,14 @@ def _cache() -> Finding:
                 count += 1
             except OSError:  # another process renamed it
                 continue
-    mode = stat.S_IMODE(os.stat(path).st_mode)
+    status = os.stat(path)
+    mode = stat.S_IMODE(status.st_mode)
     found = f"{path}, writable, mode {mode:04o}, {count:,} files, {size / 1e6:,.1f} MB"
+    if os.name == "posix" and status.st_uid != os.geteuid():
+        return Finding("cache", found, "it belongs to another user: compiled code is not kept there", _CACHE_FIX)
+    if mode & 0o022 and os.name == "posix":
+        text = "others can write to it: compiled code is not kept there"
+        return Finding("cache", found, text, f"run: chmod 700 {path}")
     if os.name == "posix" and mode & 0o077:
         return Finding("cache", found, "others may enter it, and the code in it is run", f"run: chmod 700 {path}")
     return Finding("cache", found)

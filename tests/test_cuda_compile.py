@@ -42,7 +42,7 @@ def test_a_text_is_compiled_once(emulated_device, fresh_cache, monkeypatch):
     compiler.cubin(KERNEL.format(value=1), "sm_80")
     assert len(runs) == 3
     names = sorted(path.suffix for path in fresh_cache.iterdir() if path.is_file())
-    assert names == [".cubin"] * 3 + [".sum"] * 3
+    assert names == [".cubin"] * 3
 
 
 def test_a_damaged_file_is_compiled_again(emulated_device, fresh_cache):

@@ -1,29 +1,31 @@
-"""Building: C text to loaded code, through the cache. The run-time library is built the same way, once."""
+"""Building: C text to loaded code, through the cache. The run-time library is built the same way, once.
+
+Functions of equal text share their code, which is unloaded when the last of them is gone.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
-from functools import lru_cache
+import threading
+import weakref
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cffi
 
 from symc.config import config
 from symc.loops.calls import CALLS
-from symc_backends import cache
+from symc_backends import cache, loading
 from symc_backends.c import toolchain
 
-__all__ = ["RUNTIME", "build", "ffi", "runtime"]
+__all__ = ["RUNTIME", "Code", "build", "ffi", "runtime"]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
 ffi = cffi.FFI()
 ffi.cdef("""
-    int64_t symc_entry(void **, int64_t *, int64_t);
-    void symc_sizes(const int64_t *, int64_t, int64_t *);
     int symc_num_threads(void);
     void symc_set_num_threads(int);
     int symc_measure_begin(void);
@@ -31,7 +33,10 @@ ffi.cdef("""
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
     size_t symc_measured(void);
     void symc_measure_end(void);
-    extern double symc_times[];
+    void *dlopen(const char *, int);
+    void *dlsym(void *, const char *);
+    int dlclose(void *);
+    char *dlerror(void);
 """)
 ffi.cdef("".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64")))
 
@@ -46,44 +51,98 @@ def _sources() -> tuple[list[Path], str]:
     return [p for p in files if p.suffix == ".c" and p.name not in _NOT_LIBRARY], text
 
 
-@lru_cache(maxsize=4)
-def _runtime_path(identity: str, cflags: str) -> str:
+def _runtime_image(identity: str, cflags: str) -> bytes:
     sources, text = _sources()
     key = cache.digest("runtime", text, identity, cflags)
 
     def make(target: str) -> None:
         workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        with tempfile.TemporaryDirectory() as scratch:
-            objects: list[str] = []
-            running: list[tuple[subprocess.Popen[str], str]] = []
-            for source in sorted(sources, key=lambda p: -p.stat().st_size):
-                obj = os.path.join(scratch, source.stem + ".o")
-                objects.append(obj)
-                if len(running) >= workers:
-                    toolchain.finish(*running.pop(0))
-                running.append((toolchain.start([str(source)], obj, str(RUNTIME), ["-c"]), source.name))
-            for process, name in running:
-                toolchain.finish(process, name)
-            toolchain.finish(toolchain.start(objects, target, str(RUNTIME), ["-shared", "-lm"]), "the run-time library")
+        objects: list[str] = []
+        running: list[tuple[subprocess.Popen[str], str]] = []
+        for source in sorted(sources, key=lambda p: -p.stat().st_size):
+            obj = os.path.join(os.path.dirname(target), source.stem + ".o")
+            objects.append(obj)
+            if len(running) >= workers:
+                toolchain.finish(*running.pop(0))
+            running.append((toolchain.start([str(source)], obj, str(RUNTIME), ["-c"]), source.name))
+        for process, name in running:
+            toolchain.finish(process, name)
+        toolchain.finish(toolchain.start(objects, target, str(RUNTIME), ["-shared", "-lm"]), "the run-time library")
 
-    return cache.library(key, make)
+    return cache.content(f"{key}.so", make)
 
 
 @lru_cache(maxsize=4)
-def _load_runtime(path: str) -> Any:
+def _loaded_runtime(identity: str, cflags: str) -> Any:
     # Global, so that generated libraries find its symbols.
-    return ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL)
+    image = _runtime_image(identity, cflags)
+    return loading.load(image, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+
+
+_loading = threading.Lock()
 
 
 def runtime() -> Any:
     """The run-time library, loaded; its number of threads follows ``symc.config.threads``."""
-    library = _load_runtime(_runtime_path(toolchain.identity(), config.cflags))
+    with _loading:
+        library = _loaded_runtime(toolchain.identity(), config.cflags)
     if config.threads:
         library.symc_set_num_threads(config.threads)
     return library
 
 
-def build(text: str, timed: int = 0) -> Any:
+SYMBOLS = {
+    "symc_entry": "int64_t (*)(void **, int64_t *, int64_t)",
+    "symc_sizes": "void (*)(const int64_t *, int64_t, int64_t *)",
+    "symc_times": "double *",
+}
+"""What generated code offers, all of it or a part: its names and C types."""
+
+
+class _Loaded:
+    """A loaded library, until nothing refers to it."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        weakref.finalize(self, _loader.dlclose, handle).atexit = False  # threads may still be running it
+
+
+def _let_go(loaded: _Loaded, pointer: Any) -> None:
+    """The end of a pointer into a library, which was loaded at least until now."""
+
+
+class Code:
+    """Loaded code, with an attribute for each of ``SYMBOLS``; one that the code does not have is a null pointer.
+
+    It is unloaded when nothing refers to it or to one of its attributes any more, as libraries that cffi itself opened
+    never are.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        loaded = _Loaded(loading.load(image, _opened))
+        for name, ctype in SYMBOLS.items():
+            pointer = ffi.cast(ctype, _loader.dlsym(loaded.handle, name.encode()))
+            setattr(self, name, ffi.gc(pointer, partial(_let_go, loaded)))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+_loader: Any = ffi.dlopen(None)
+
+
+def _opened(path: str) -> Any:
+    handle = _loader.dlopen(path.encode(), ffi.RTLD_NOW)
+    if not handle:
+        raise OSError(ffi.string(_loader.dlerror()).decode(errors="replace"))
+    return handle
+
+
+_known: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+
+
+def build(text: str, timed: int = 0) -> Code:
     """Compile (or find) and load a generated file; with ``timed``, one that measures each of its ``timed`` steps."""
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     runtime()
@@ -93,4 +152,5 @@ def build(text: str, timed: int = 0) -> Any:
     def make(target: str) -> None:
         toolchain.compile_shared(text, target, str(RUNTIME), defines)
 
-    return ffi.dlopen(cache.library(key, make), ffi.RTLD_NOW)
+    found = _known.get(key)
+    return found if found is not None else _known.setdefault(key, Code(cache.content(f"{key}.so", make)))

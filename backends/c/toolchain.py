@@ -8,10 +8,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import lru_cache
 
-from symc.config import config
+from symc.config import config, environment
 from symc.errors import CompileError
 from symc_backends import cache
 
@@ -44,10 +43,6 @@ def missing() -> str | None:
         return None
     wanted = f"the compiler {config.compiler!r} was not found" if config.compiler else "no C compiler was found"
     return f"{wanted}; install gcc or clang, or run: pip install ziglang"
-
-
-def _output(args: list[str]) -> str:
-    return subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False).stdout
 
 
 @lru_cache(maxsize=4)
@@ -88,8 +83,13 @@ def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
     found = cache.read_text(f"compiler-{key}")
     if found is None:
         flags = _machine_flags(compiler)
-        found = " ".join(flags) + "\n" + _output([*compiler, "--version"])
-        cache.write_text(f"compiler-{key}", found)
+        version = subprocess.run(
+            [*compiler, "--version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+            check=False,
+        )  # fmt: skip
+        found = " ".join(flags) + "\n" + version.stdout
+        if version.returncode == 0:
+            cache.write_text(f"compiler-{key}", found)
     return found
 
 
@@ -121,9 +121,13 @@ def flags() -> list[str]:
 
 
 def start(sources: list[str], output: str, include: str, extra: list[str]) -> subprocess.Popen[str]:
-    """Start compiling ``sources``; the caller waits."""
+    """Start compiling ``sources``; the caller waits. The compiler's own temporary files lie beside ``output``."""
     args = [*_needed(), *flags(), f"-I{include}", *extra, *sources, "-o", output]
-    return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    variables = environment(TMPDIR=os.path.dirname(os.path.abspath(output)))
+    return subprocess.Popen(
+        args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, errors="replace",
+        env=variables,
+    )  # fmt: skip
 
 
 def finish(process: subprocess.Popen[str], what: str) -> None:
@@ -136,11 +140,8 @@ def finish(process: subprocess.Popen[str], what: str) -> None:
 
 
 def compile_shared(text: str, output: str, include: str, extra: list[str] | None = None) -> None:
-    """Compile C text into a shared library."""
-    handle, source = tempfile.mkstemp(suffix=".c")
-    try:
-        with os.fdopen(handle, "w") as f:
-            f.write(text)
-        finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)
-    finally:
-        os.unlink(source)
+    """Compile C text into a shared library; the text is left beside it."""
+    source = f"{output}.c"
+    with open(source, "w", encoding="utf-8") as f:
+        f.write(text)
+    finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from symc.graph.dtypes import BITS
 from symc.loops.expr import Expr, coefficient, names_in, substituted, var
-from symc.loops.ir import Accumulate, For, Let, Load, Store
+from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
 
@@ -19,6 +19,8 @@ __all__ = ["can_vectorise", "emit_simd"]
 
 UNROLL = 4
 """Accumulators a reduction keeps, so that one addition need not wait for the one before."""
+FEWEST_LANES = 4
+"""Lanes of the narrowest registers."""
 
 
 class Value(NamedTuple):
@@ -277,22 +279,16 @@ def emit_simd(
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its
     dtype, and ``is_register(buffer)`` tells whether it is a single element held in a C variable.
     """
-    registers: dict[int, str] = {}
-    for k, s in enumerate(loop.body):
-        if isinstance(s, Accumulate) and loop.index not in names_in(s.index):
-            registers[k] = f"v{k}_{loop.index}"
-    unroll = UNROLL if registers and len(loop.body) <= 14 else 1
+    unroll = UNROLL if len(loop.body) <= 14 else 1
+    registers = {
+        k: _Register(s, f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
+        for k, s in enumerate(loop.body)
+        if isinstance(s, Accumulate) and loop.index not in names_in(s.index)
+    }
+    unroll = unroll if registers else 1
     lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {loop.index} = 0;"]
-    for k, name in registers.items():
-        s = loop.body[k]
-        assert isinstance(s, Accumulate)
-        dtype = dtype_of(s.buffer)
-        tag = "i8" if dtype == "bool" else TAG[dtype]
-        start = _vector_identity(s.op, dtype)
-        kind, first = f"v_{tag}", f"vset1_{tag}({start})"
-        if _in_pieces(s.op, dtype):
-            kind, first = f"vu_{tag}", f"{{{first}}}"
-        lines.append("".join(f"{kind} {name}_{u} = {first}; " for u in range(unroll)))
+    for register in registers.values():
+        lines += register.declared()
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
         b = _Body(loop, scalar, partial, position)
@@ -305,49 +301,90 @@ def emit_simd(
                 b.store(s, pointer(s.buffer))
             elif isinstance(s, Accumulate):
                 if k in registers:
-                    b.accumulate_register(s, f"{registers[k]}_{copy}", dtype_of(s.buffer))
+                    b.accumulate_register(s, registers[k].names[copy], registers[k].dtype)
                 else:
                     b.accumulate_memory(s, pointer(s.buffer))
         return b.lines
 
-    if unroll > 1:
-        lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end; {loop.index} += {unroll} * {LANES}) {{")
-        for copy in range(unroll):
-            position = loop.index if copy == 0 else f"i_{copy}"
-            lines.append("{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {copy} * {LANES};")
-            lines += body(copy, False, position)
-            lines.append("}")
+    def whole(copies: int, stop: str) -> list[str]:
+        """The loop up to ``stop`` over groups of ``copies`` vectors."""
+        step = f"{copies} * {LANES}" if copies > 1 else LANES
+        inside: list[str] = []
+        for copy in range(copies):
+            inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {copy} * {LANES};"]
+            inside += [*body(copy, False, loop.index if copy == 0 else f"i_{copy}"), "}"]
+        return [f"for (; {loop.index} + {step} <= {stop}; {loop.index} += {step}) {{", *inside, "}"]
+
+    sums = [register for register in registers.values() if register.total]
+    if sums:
+        most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {unroll} * {LANES}"
+        lines.append(f"const int64_t most = {most};")
+        lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end;) {{")
+        lines.append(f"const int64_t stop = {loop.index} + most < end ? {loop.index} + most : end;")
+        lines += whole(unroll, "stop")
+        lines.append(f"if ({loop.index} + {unroll} * {LANES} > end) break;")
+        for register in sums:
+            lines += register.flushed()
         lines.append("}")
-    lines.append(f"for (; {loop.index} + {LANES} <= end; {loop.index} += {LANES}) {{")
-    lines += body(0, False, loop.index)
-    lines.append("}")
+    else:
+        lines += whole(unroll, "end")
+    if unroll > 1:
+        lines += whole(1, "end")
     lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
     lines += body(0, True, loop.index)
     lines.append("}")
-    for k, name in registers.items():
-        s = loop.body[k]
-        assert isinstance(s, Accumulate)
-        lines += _finish_register(s, name, unroll, dtype_of(s.buffer), pointer, scalar, is_register)
+    for register in registers.values():
+        s = register.statement
+        target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
+        lines.append(register.finished(target))
     lines.append("}")
     return lines
 
 
-def _finish_register(
-    s: Accumulate,
-    name: str,
-    unroll: int,
-    dtype: str,
-    pointer: Callable[[str], str],
-    scalar: Callable[[Expr], str],
-    is_register: Callable[[str], bool],
-) -> list[str]:
-    """Reduction a register's vector accumulators into the element they accumulate for."""
-    parts = [f"{name}_{u}{'.v' if _in_pieces(s.op, dtype) else ''}" for u in range(unroll)]
-    while len(parts) > 1:
-        parts = [_combine(s.op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
-    target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
-    if dtype == "bool":
-        word, extreme = ("or", "max") if _is_any(s.op) else ("and", "min")
-        lanes = f"vreduce_{extreme}_u8((v_u8)({parts[0]} & 1))"
-        return [f"{target} = {C.call(word, [target, lanes], 'bool')};"]
-    return [f"{target} = {C.call(s.op, [target, f'vreduce_{s.op}_{TAG[dtype]}({parts[0]})'], dtype)};"]
+class _Register:
+    """What the iterations of a simd loop accumulate in one element: a vector for each copy of the loop's body.
+
+    Sums of floats have a ``total`` besides, to which the vectors are added, and emptied, before they have taken in more
+    terms than keep their digits.
+    """
+
+    def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
+        self.statement = statement
+        self.dtype = dtype
+        self.names = [f"{name}_{u}" for u in range(copies)]
+        few = extent.op == "const" and extent.value <= SUM_TERMS.get(dtype, 0) * copies * FEWEST_LANES
+        self.total = f"{name}_total" if statement.op == "add" and dtype in SUM_TERMS and not few else ""
+        self.pieces = _in_pieces(statement.op, dtype)
+        self.tag = "i8" if dtype == "bool" else TAG[dtype]
+        first = f"vset1_{self.tag}({_vector_identity(statement.op, dtype)})"
+        self.type = f"vu_{self.tag}" if self.pieces else f"v_{self.tag}"
+        self.first = f"({self.type}){{{first}}}" if self.pieces else first
+
+    def declared(self) -> list[str]:
+        lines = [" ".join(f"{self.type} {name} = {self.first};" for name in self.names)]
+        return [f"double {self.total} = 0;", *lines] if self.total else lines
+
+    def flushed(self) -> list[str]:
+        """Add the vectors to the total and empty them."""
+        return [f"{self.total} += {self._combined()};", " ".join(f"{name} = {self.first};" for name in self.names)]
+
+    def finished(self, target: str) -> str:
+        """Combine everything with the element ``target``."""
+        if self.total:
+            ctype = CTYPE[self.dtype]
+            wide = f"({ctype})({target} + ({self.total} + sum))"
+            return f"{{ const {ctype} sum = {self._combined()}; {target} = end > most ? {wide} : {target} + sum; }}"
+        op = self.statement.op
+        if self.dtype == "bool":
+            op = "or" if _is_any(op) else "and"
+        return f"{target} = {C.call(op, [target, self._combined()], self.dtype)};"
+
+    def _combined(self) -> str:
+        """All lanes of all vectors as one scalar."""
+        op, dtype = self.statement.op, self.dtype
+        parts = [f"{name}.v" if self.pieces else name for name in self.names]
+        while len(parts) > 1:
+            parts = [_combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
+        if dtype == "bool":
+            return f"vreduce_{'max' if _is_any(op) else 'min'}_u8((v_u8)({parts[0]} & 1))"
+        return f"vreduce_{op}_{self.tag}({parts[0]})"

@@ -49,7 +49,7 @@ def cubin(text: str, arch: str) -> bytes:
     def make(target: str) -> None:
         Path(target).write_bytes(compiler.compile(source, arch))
 
-    return Path(cache.artifact(f"{key}.cubin", make)).read_bytes()
+    return cache.content(f"{key}.cubin", make)
 
 
 def compiler_identity() -> str:
@@ -203,7 +203,8 @@ def _nvcc_identity(nvcc: str) -> str:
             [nvcc, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
         )
         version = done.stdout
-        cache.write_text(name, version)
+        if done.returncode == 0:
+            cache.write_text(name, version)
     return f"{version} {stamp}"
 
 

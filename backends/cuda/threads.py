@@ -8,12 +8,12 @@ synchronises first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from symc.loops.expr import ZERO, Expr, coefficient, names_in, substituted
-from symc.loops.ir import Accumulate, Alloc, Barrier, For, If, Kernel, Let, Load, Statement, Store
+from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Barrier, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.cuda.dialect import CTYPE, CUDA, Indices, allocations
 from symc_backends.cuda.mapping import Launch, inner_loops, touched, walk
 from symc_backends.dialect import identity
@@ -82,6 +82,7 @@ class Threads:
         self.talks = False
         self.pack = 1
         self.columns = self._columns(launch.body)
+        self.totals: dict[str, int] = {}
         self.written: set[str] = set()
         self.read: set[str] = set()
         self.peeked: set[str] = set()
@@ -231,6 +232,8 @@ class Threads:
         for buffer, s in gathers.items():
             dtype = self.registers[names[buffer]] = s.value.dtype
             lines.append(f"{CTYPE[dtype]} {names[buffer]} = {CUDA.literal(identity(s.op, dtype), dtype)};")
+        self._totals(loop, gathers)
+        lines += [f"double {b}_total_ = 0; int {b}_count_ = 0;" for b in self.totals]
         moves = moving(loop)
         fixed = [s for s in loop.body if isinstance(s, (Let, Load)) and s.name not in moves]
         body = [self._own(s, names) for s in loop.body if s not in fixed]
@@ -244,13 +247,33 @@ class Threads:
         lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += team_) {{")
         for own in body:
             lines += self._lane_statement(loop, own)
+        lines += self._counted(1)
         lines += ["}", "}"] if fixed else ["}"]
         for buffer, s in gathers.items():
             dtype = s.value.dtype
+            if buffer in self.totals:
+                lines.append(f"{names[buffer]} = ({CTYPE[dtype]})({buffer}_total_ + {names[buffer]});")
             whole = f"team_reduce<{CTYPE[dtype]}>({names[buffer]}, {_combiner(s.op, dtype)})"
             lines.append(f"{buffer} = {CUDA.call(s.op, [buffer, whole], dtype)};")
             self.talks = True
         return [*lines, "}"]
+
+    def _totals(self, loop: For, gathers: Mapping[str, Accumulate]) -> None:
+        """Note the sums of floats that may take in more terms in one thread than keep their digits."""
+        longest = loop.extent.value if loop.extent.op == "const" else None
+        self.totals = {
+            buffer: SUM_TERMS[s.value.dtype]
+            for buffer, s in gathers.items()
+            if s.op == "add" and s.value.dtype in SUM_TERMS
+            and (longest is None or longest > SUM_TERMS[s.value.dtype])
+        }  # fmt: skip
+
+    def _counted(self, terms: int) -> list[str]:
+        """After ``terms`` more terms: add a sum that has taken in enough of them to its total."""
+        return [
+            f"if (({b}_count_ += {terms}) >= {most}) {{ {b}_total_ += {b}_; {b}_ = 0; {b}_count_ = 0; }}"
+            for b, most in self.totals.items()
+        ]
 
     def _is_shared(self, loop: For, s: Accumulate) -> bool:
         """Do all iterations accumulate in one and the same register?"""
@@ -320,6 +343,7 @@ class Threads:
             f"const idx {i} = first_ + v_; (void){i};",
             *inside,
             "}",
+            *self._counted(width),
             *stores,
             "}",
             "}",

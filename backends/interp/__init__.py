@@ -240,7 +240,10 @@ def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: di
         buffer[at] = combine(buffer[at], value)
     else:  # inside a simd loop: every lane contributes, also to one and the same element
         lanes = np.broadcast_to(value, extent).astype(buffer.dtype)
-        combine.at(buffer, np.broadcast_to(at, extent), lanes)
+        if np.ndim(at) == 0:
+            buffer[at] = combine(buffer[at], combine.reduce(lanes))
+        else:
+            combine.at(buffer, np.broadcast_to(at, extent), lanes)
 
 
 def _call(s: Call, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> None:

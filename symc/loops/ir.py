@@ -9,6 +9,10 @@ Loops of kind ``"parallel"`` have independent iterations and may run in any orde
 right inside them; ``"simd"`` loops are innermost and may run as vectors: their iterations are independent except for
 ``Accumulate``, whose order is free; in ``"unordered"`` loops, too, nothing but the order in which they accumulate is
 free, but iterations may meet at positions that were read from memory; ``"serial"`` loops run in order.
+
+A running sum of floats takes in no more than ``SUM_TERMS`` terms one by one: of a million small terms added to a large
+float32 sum, each loses most of its digits. The lowering sees to it in serial loops, where it adds the sums of blocks of
+terms to a float64 total. Back ends see to it in simd loops, where the order of accumulation is theirs.
 """
 
 from __future__ import annotations
@@ -23,8 +27,12 @@ from symc.loops.expr import Expr
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Check", "For", "Host", "If", "Kernel", "Let",
-    "Load", "Loop", "Node", "Program", "Ref", "Room", "Statement", "Step", "Store", "walk",
+    "Load", "Loop", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step", "Store", "walk",
 ]  # fmt: skip
+
+SUM_TERMS = {"float32": 32, "float64": 512}
+"""The terms that a running sum takes in before it is added to a float64 total: few enough for a relative error of the
+order of 1e-6 and 1e-13, many enough for the total to cost little."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,7 +188,7 @@ POSITIVE = (lambda a: (a @ a.T + np.eye(4)).astype("float32").astype("float64"))
 
 
 def rebuilt(x):
-    """The product of the factors, the singular values, and the products that are the identity for orthonormal factors."""
+    """The product of the factors, the singular values, and the products that are the identity."""
     u, s, v = T.svd(x, full_matrices=False)
     return [T.dot(u * s, v), s, T.dot(u.T, u), T.dot(v, v.T)]
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from symc.compiler.fusion import FusionGroup
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.maps import Maps
-from symc.compiler.lowering.reductions import Reductions, identity_of
+from symc.compiler.lowering.nest import total_dtype
+from symc.compiler.lowering.reductions import Reductions
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
-from symc.loops.expr import ONE, ZERO, Expr, call, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
 from symc.loops.ir import Accumulate, Load, Ref, Step, Store
 
 SHORTEST = 1024
@@ -65,7 +66,7 @@ class GroupLowering(Maps, Reductions):
         axis = self._split_axis()
         reductions = self.reductions_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
-        parts = {v: self.new_buffer(v.dtype, (pieces, results)) for v in reductions}
+        parts = {v: self.new_buffer(total_dtype(v), (pieces, results)) for v in reductions}
 
         self.begin(KernelBuilder(self.label, self.ref_of))
         whole = self.k.size(self.sizes[axis])
@@ -77,13 +78,12 @@ class GroupLowering(Maps, Reductions):
         piece = (axis, start, extent)
 
         def partial(v: Variable) -> None:
-            name = self.k.fresh("x")
-            self.put(Load(name, self.accumulators[v], self.lane_index, v.dtype))
+            found = cast(self.accumulated(self.levels[-1], v), total_dtype(v))
             at = ZERO
             for a in self.outer:
                 at = at * self.k.size(self.sizes[a]) + self.at[a]
-            target = self.k.buffer(parts[v], v.dtype, True)
-            self.put(Store(target, part * self.k.size(results) + at, var(name, v.dtype)))
+            target = self.k.buffer(parts[v], found.dtype, True)
+            self.put(Store(target, part * self.k.size(results) + at, found))
 
         if self.columns_last():
             self.column_body(piece, partial)
@@ -117,15 +117,16 @@ class GroupLowering(Maps, Reductions):
             self.push(None, None)
             self.spread(self.outer, counter)
         for v in reductions:
-            self.new_accumulator(v, ONE)
-            self.put(Store(self.accumulators[v], ZERO, identity_of(v)))
+            self.new_accumulator(v, ONE, total_dtype(v))
+        self._reset(reductions)
         self.push(None, None)
         for v in reductions:
             lower = self.node_of[v].op.record.lower
             assert isinstance(lower, Reduction)
             name = self.k.fresh("x")
-            self.put(Load(name, self.k.buffer(parts[v], v.dtype), var("p") * self.k.size(results) + counter, v.dtype))
-            self.put(Accumulate(self.accumulators[v], ZERO, var(name, v.dtype), lower.combine))
+            target, dtype = self.accumulators[v]
+            self.put(Load(name, self.k.buffer(parts[v], dtype), var("p") * self.k.size(results) + counter, dtype))
+            self.put(Accumulate(target, ZERO, var(name, dtype), lower.combine))
         self.close("p", self.k.size(pieces), "simd")
         self.store(self.group.stored)
         if self.outer:

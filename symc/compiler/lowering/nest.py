@@ -11,9 +11,10 @@ from symc.compiler.fusion import IterationMap, is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import GroupIteration, weight
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import Axes, Indexed, Pointwise
-from symc.loops.expr import ONE, ZERO, Expr, call, const, parts, var
-from symc.loops.ir import For, Let, Load, Statement, Step, Store
+from symc.graph.dtypes import is_float
+from symc.graph.op import Axes, Indexed, Pointwise, Reduction
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, parts, var
+from symc.loops.ir import For, If, Let, Load, Statement, Step, Store
 
 
 @dataclass
@@ -34,7 +35,10 @@ class Nest(GroupIteration):
         self.lane_index: Expr = ZERO  # a reduction's place in its accumulator: the column, where columns are lanes
         self.depth_of: dict[int, int] = {}
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
-        self.accumulators: dict[Variable, str] = {}
+        self.accumulators: dict[Variable, tuple[str, str]] = {}  # each reduction's, with its dtype
+        self.block_sums: dict[Variable, str] = {}
+        self.block_start: Expr | None = None
+        self.more_blocks: Expr | None = None
         # values of earlier phases: the row of scratch memory that keeps them, or "" where they were stored anyhow
         self.kept: dict[Variable, str] = {}
 
@@ -144,11 +148,20 @@ class Nest(GroupIteration):
         elif isinstance(lower, Indexed):
             found = self.let(home, self._element(node, itermap))
         else:
-            name = self.k.fresh("x")
-            home.statements.append(Load(name, self.accumulators[value], self.lane_index, value.dtype))
-            found = var(name, value.dtype)
+            found = self.let(home, cast(self.accumulated(home, value), value.dtype))
         home.known[value] = found
         return found
+
+    def accumulated(self, home: Level, value: Variable) -> Expr:
+        """What a reduction has come to, in the dtype of its accumulator: its total, and a last block beside it."""
+        accumulator, dtype = self.accumulators[value]
+        name = self.k.fresh("x")
+        home.statements.append(Load(name, accumulator, self.lane_index, dtype))
+        if value not in self.block_sums:
+            return var(name, dtype)
+        last = self.k.fresh("x")
+        home.statements.append(Load(last, self.block_sums[value], self.lane_index, value.dtype))
+        return var(name, dtype) + cast(var(last, value.dtype), dtype)
 
     def inner_index(self) -> Expr:
         """The position within a row: in the scratch memory that keeps one."""
@@ -172,6 +185,12 @@ class Nest(GroupIteration):
             del self.depth_of[axis]
         if level.statements:
             self.levels[-1].statements.append(For(name, extent, tuple(level.statements), kind, work))
+
+    def close_if(self, condition: Expr | None) -> None:
+        """End what was opened like a loop; it is done where ``condition`` holds, or always."""
+        level = self.levels.pop()
+        body = tuple(level.statements)
+        self.levels[-1].statements += body if condition is None else (If(condition, body),)
 
     def put(self, s: Statement) -> None:
         """Add a statement to the innermost loop."""
@@ -222,3 +241,14 @@ class Nest(GroupIteration):
         everything = dims.product(self.sizes[a] for a in self.order)
         self.k.flops = self.k.size(everything) * sum(weight(n) for n in self.group.members)
         return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())
+
+
+def is_sum(v: Variable) -> bool:
+    """Is the reduction a sum of floats, which loses digits where many terms are added to one running sum?"""
+    assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
+    return v.owner.op.record.lower.combine == "add" and is_float(v.dtype)
+
+
+def total_dtype(v: Variable) -> str:
+    """The dtype in which the parts of a reduction are combined: sums of floats have float64 totals."""
+    return "float64" if is_sum(v) else v.dtype

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from symc.compiler.fusion import resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import weight
-from symc.compiler.lowering.nest import Nest
+from symc.compiler.lowering.nest import Level, Nest, is_sum, total_dtype
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, minimum, var
-from symc.loops.ir import Accumulate, Alloc, Step, Store
+from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Step, Store
 
 Piece = tuple[int, Expr, Expr]
 """A part of an inner axis: the axis, where the part starts, how long it is."""
+
+
+class Blocks(NamedTuple):
+    """How the terms of sums are grouped into blocks, whose sums are added to totals.
+
+    A block is ``chunk`` steps of the inner axis number ``at``, with all axes inside it. With ``chunk`` 1, it is
+    the axes inside ``at`` alone.
+    """
+
+    at: int
+    chunk: int
 
 
 class Reductions(Nest):
@@ -80,24 +92,31 @@ class Reductions(Nest):
             stores = self.stores_at(phase)
             if not reductions and not stores:
                 continue
-            for v in reductions:
-                self.new_accumulator(v, ONE)
-                self._reset([v])
-            names = self._open_inner(self.inner, piece)
+            row = self.levels[-1]
+            blocks = self._blocks_of_terms(reductions, piece, lanes=True)
+            blocked = [v for v in reductions if blocks and is_sum(v)]
+            self._new_accumulators(reductions, blocked, ONE)
+            self._reset(reductions)
+            outside = self._open_blocks(blocks, piece)
+            names = self._open_inner(blocks, piece)
             for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
-                self._keep(v)
+                self._keep(v, row)
             self._terms(reductions, stores)
             self._close_inner(names, simd=True)
+            self._end_block(blocked)
+            for v in blocked:
+                del self.block_sums[v]
+            self._close_inner(outside, simd=False)
             for v in stores:
                 self.kept.setdefault(v, "")
         if piece is None:
             self.store([v for v in self.group.stored if not self.is_inner(v)])
 
-    def _keep(self, v: Variable) -> None:
-        """Store a value of the innermost loop in a row of scratch memory."""
+    def _keep(self, v: Variable, row: Level) -> None:
+        """Store a value of the innermost loop in scratch memory that belongs to the row."""
         size = self.total(self.inner)
         name = self.k.fresh("keep")
-        self.levels[-len(self.inner) - 1].statements.append(Alloc(name, v.dtype, size))
+        row.statements.append(Alloc(name, v.dtype, size))
         e = self.member(v)
         self.put(Store(name, self.inner_index(), e))
         self.kept[v] = name
@@ -127,32 +146,96 @@ class Reductions(Nest):
             if len(phases) > 1 and v not in self.group.stored and weight(self.node_of[v]) > 1
         }
 
-    def _open_inner(self, axes: Sequence[int], piece: Piece | None) -> list[tuple[str, Expr]]:
+    def _blocks_of_terms(self, reductions: Sequence[Variable], piece: Piece | None, lanes: bool) -> Blocks | None:
+        """How the terms of a phase's sums are grouped; None where they are few enough for one running sum.
+
+        ``lanes``: the innermost loop is a simd loop over the terms, in which back ends group them.
+        """
+        sums = [SUM_TERMS[v.dtype] for v in reductions if is_sum(v)]
+        if not sums:
+            return None
+        room = min(sums)
+        for at in reversed(range(len(self.inner) - (1 if lanes else 0))):
+            size = self.sizes[self.inner[at]]
+            known = type(size) is int and not (piece is not None and piece[0] == self.inner[at])
+            if not known or size > room:
+                return Blocks(at, 1 if lanes else room)
+            room //= size
+        return None
+
+    def _open_blocks(self, blocks: Blocks | None, piece: Piece | None) -> list[tuple[str, Expr]]:
+        """Open the loops around the blocks of terms."""
+        self.block_start = self.more_blocks = None
+        if blocks is None:
+            return []
+        names = [self._open(a, *self._extent(a, piece)) for a in self.inner[: blocks.at]]
+        axis = self.inner[blocks.at]
+        if blocks.chunk == 1:
+            return [*names, self._open(axis, *self._extent(axis, piece))]
+        name = self.k.fresh("r")
+        _, extent = self._extent(axis, piece)
+        count = call("floordiv", extent + (blocks.chunk - 1), index(blocks.chunk))
+        self.push(None, None)
+        self.block_start = self.let(self.levels[-1], var(name) * blocks.chunk)
+        self.more_blocks = self.block_start + blocks.chunk < extent
+        return [*names, (name, count)]
+
+    def _open_inner(self, blocks: Blocks | None, piece: Piece | None) -> list[tuple[str, Expr]]:
+        """Open the loops over one block of terms, or over all of them."""
         names = []
-        for a in axes:
-            name = self.k.fresh("r")
-            if piece is not None and piece[0] == a:
-                start, extent = piece[1], piece[2]
-                self.push(a, start + var(name))
-            else:
-                extent = self.k.size(self.sizes[a])
-                self.push(a, var(name))
-            names.append((name, extent))
-        return names
+        if self.block_start is not None:
+            assert blocks is not None
+            axis = self.inner[blocks.at]
+            start, extent = self._extent(axis, piece)
+            length = self.let(self.levels[-1], minimum(extent - self.block_start, index(blocks.chunk)))
+            names.append(self._open(axis, start + self.block_start, length))
+        rest = self.inner if blocks is None else self.inner[blocks.at + 1 :]
+        return names + [self._open(a, *self._extent(a, piece)) for a in rest]
+
+    def _open(self, axis: int, start: Expr, extent: Expr) -> tuple[str, Expr]:
+        name = self.k.fresh("r")
+        self.push(axis, start + var(name))
+        return name, extent
+
+    def _extent(self, axis: int, piece: Piece | None) -> tuple[Expr, Expr]:
+        """Where the walk along an inner axis starts, and how long it is."""
+        if piece is not None and piece[0] == axis:
+            return piece[1], piece[2]
+        return ZERO, self.k.size(self.sizes[axis])
 
     def _close_inner(self, names: list[tuple[str, Expr]], simd: bool) -> None:
         for k, (name, extent) in enumerate(reversed(names)):
             self.close(name, extent, "simd" if simd and k == 0 else "serial")
 
-    def new_accumulator(self, v: Variable, size: Expr) -> None:
+    def new_accumulator(self, v: Variable, size: Expr, dtype: str) -> None:
         """Room for ``size`` running results of the reduction ``v`` in the innermost loop."""
         name = self.k.fresh("acc")
-        self.accumulators[v] = name
-        self.put(Alloc(name, v.dtype, size))
+        self.accumulators[v] = name, dtype
+        self.put(Alloc(name, dtype, size))
+
+    def _new_accumulators(self, reductions: Sequence[Variable], blocked: Sequence[Variable], size: Expr) -> None:
+        """Room for running results: for sums in blocks, totals, and beside them the sums of one block."""
+        for v in reductions:
+            self.new_accumulator(v, size, total_dtype(v) if v in blocked else v.dtype)
+        for v in blocked:
+            self.block_sums[v] = self.k.fresh("part")
+            self.put(Alloc(self.block_sums[v], v.dtype, size))
 
     def _reset(self, reductions: Sequence[Variable]) -> None:
         for v in reductions:
-            self.put(Store(self.accumulators[v], self.lane_index, identity_of(v)))
+            name, dtype = self.accumulators[v]
+            self.put(Store(name, self.lane_index, identity_of(v, dtype)))
+            if v in self.block_sums:
+                self.put(Store(self.block_sums[v], self.lane_index, identity_of(v, v.dtype)))
+
+    def _end_block(self, sums: Sequence[Variable]) -> None:
+        """Add the sums of a block to the totals, and start the next block."""
+        for v in sums:
+            name = self.k.fresh("x")
+            self.put(Load(name, self.block_sums[v], self.lane_index, v.dtype))
+            total, dtype = self.accumulators[v]
+            self.put(Accumulate(total, self.lane_index, cast(var(name, v.dtype), dtype), "add"))
+            self.put(Store(self.block_sums[v], self.lane_index, identity_of(v, v.dtype)))
 
     def _terms(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> None:
         """In the innermost loop: a term for each of the reductions, then what is stored there."""
@@ -161,7 +244,8 @@ class Reductions(Nest):
             lower = node.op.record.lower
             assert isinstance(lower, Reduction)
             element = cast(self.value(node.inputs[0], self.reduction_itermaps[v]), v.dtype)
-            self.put(Accumulate(self.accumulators[v], self.lane_index, element, lower.combine))
+            target = self.block_sums.get(v) or self.accumulators[v][0]
+            self.put(Accumulate(target, self.lane_index, element, lower.combine))
         self.store(stores)
 
     def column_body(self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None) -> None:
@@ -184,13 +268,20 @@ class Reductions(Nest):
             stores = self.stores_at(phase)
             if not reductions and not stores:
                 continue
-            for v in reductions:
-                self.new_accumulator(v, index(self.group.machine.columns))
+            blocks = self._blocks_of_terms(reductions, piece, lanes=False)
+            blocked = [v for v in reductions if blocks and is_sum(v)]
+            self._new_accumulators(reductions, blocked, index(self.group.machine.columns))
             if reductions:
                 lanes(self._reset, reductions)
-            names = self._open_inner(self.inner, piece)
+            outside = self._open_blocks(blocks, piece)
+            names = self._open_inner(blocks, piece)
             lanes(self._terms, reductions, stores)
             self._close_inner(names, simd=False)
+            if blocked:
+                self.push(None, None)
+                lanes(self._end_block, blocked)
+                self.close_if(self.more_blocks)
+            self._close_inner(outside, simd=False)
             for v in stores:
                 self.kept.setdefault(v, "")
         if partial is not None:
@@ -199,7 +290,7 @@ class Reductions(Nest):
             lanes(self.store, results)
 
 
-def identity_of(v: Variable) -> Expr:
+def identity_of(v: Variable, dtype: str) -> Expr:
     """What a reduction starts from."""
     assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
-    return const(v.owner.op.record.lower.identity(v.dtype), v.dtype)
+    return const(v.owner.op.record.lower.identity(dtype), dtype)

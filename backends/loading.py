@@ -1,0 +1,97 @@
+"""Machine code in memory as something that the system's loader takes.
+
+The loader wants a path. What lies under a path of the cache may change after it was checked, even while the code runs,
+since loaded pages are read when they are first used. So the checked content goes into memory that has a path but
+no name in any folder; where the system has no such thing, into a file that is removed once it is loaded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from symc.errors import CompileError
+from symc_backends import scratch
+
+__all__ = ["lasting_path", "load"]
+
+T = TypeVar("T")
+_numbers = itertools.count(1)
+
+
+def load(data: bytes, opened: Callable[[str], T]) -> T:
+    """What ``opened(path)`` makes of a shared library, with ``data`` under ``path`` for as long as that takes.
+
+    Raises
+    ------
+    CompileError
+        With the loader's words, if it refuses the library.
+    """
+    problem: OSError | None = None
+    for place in (_in_memory, _in_file):
+        try:
+            with place(data) as path:
+                return opened(path)
+        except OSError as reason:
+            problem = reason
+    raise CompileError(f"compiled code cannot be loaded: {problem}") from problem
+
+
+def lasting_path(data: bytes) -> str:
+    """A path under which ``data`` lies until the process ends."""
+    with suppress(OSError):
+        return _alias(_memory(data))
+    place = tempfile.mkdtemp(prefix=scratch.PREFIX)
+    atexit.register(shutil.rmtree, place, True)
+    path = os.path.join(place, "library.so")
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    handle = _memory(data)
+    try:
+        yield _alias(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _in_file(data: bytes) -> Iterator[str]:
+    with scratch.folder() as place:
+        path = place / f"library{next(_numbers)}.so"
+        path.write_bytes(data)
+        yield str(path)
+
+
+def _memory(data: bytes) -> int:
+    """A handle of memory that holds ``data``."""
+    if not hasattr(os, "memfd_create"):
+        raise OSError("this system has no memory with a path")
+    handle = os.memfd_create("symc", os.MFD_CLOEXEC)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _alias(handle: int) -> str:
+    """A path for the file behind ``handle`` that was never used before in this process.
+
+    The loader takes equal paths for equal libraries, but the numbers of handles are used again. So the path spells a
+    running number in binary, with ``/.`` for 1 and ``/`` for 0.
+    """
+    spelt = "".join("/." if bit == "1" else "/" for bit in f"{next(_numbers):b}")
+    return f"/proc/self/fd{spelt}/{handle}"

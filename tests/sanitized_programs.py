@@ -1,0 +1,352 @@
+"""Programs that are run under AddressSanitizer and UndefinedBehaviorSanitizer: one list, to which more are added.
+
+A program is a function without arguments that yields pairs of what symc found and what is right. ``test_sanitizers.py``
+runs all of them in one process, whose generated code and run-time library are instrumented, and reports each by its
+name. Arrays should have odd sizes, and exactly the memory they need.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import symc
+import symc.tensor as T
+
+PROGRAMS: dict[str, Callable[[], Iterator[tuple[Any, Any]]]] = {}
+rng = np.random.default_rng(5)
+
+
+def program(make):
+    """Enter a function into the list."""
+    PROGRAMS[make.__name__] = make
+    return make
+
+
+def draw(*shape: int, dtype: str = "float32") -> np.ndarray:
+    return rng.uniform(-1, 1, shape).astype(dtype)
+
+
+SIZES = (0, 1, 3, 15, 16, 17, 31, 33, 63, 65, 129, 1025)
+
+
+@program
+def elementwise():
+    x, y, k = T.vector("x"), T.dvector("y"), T.lvector("k")
+    f = symc.function([x, y, k], [T.exp(x) * x + 1, T.tanh(y) / (1 + y * y), k * 3 - x, T.switch(k > 1, x, y)])
+    for n in SIZES:
+        a, b, c = draw(n), draw(n, dtype="float64"), rng.integers(-3, 4, n)
+        wanted = (np.exp(a) * a + 1, np.tanh(b) / (1 + b * b), c * 3 - a, np.where(c > 1, a, b))
+        yield from zip(f(a, b, c), wanted)
+
+
+@program
+def small_integers():
+    x, y, b = T.vector("x", "int8"), T.vector("y", "uint16"), T.vector("b", "bool")
+    f = symc.function([x, y, b], [x * x, x // 3, x % 5, y + y, T.invert(b), b & (x > 0), x.max(), y.min(), b.any()])
+    for n in SIZES[1:]:
+        i, j, c = rng.integers(-9, 9, n).astype("int8"), rng.integers(0, 99, n).astype("uint16"), rng.random(n) < 0.5
+        yield from zip(f(i, j, c), (i * i, i // 3, i % 5, j + j, ~c, c & (i > 0), i.max(), j.min(), c.any()))
+
+
+@program
+def broadcasts_and_transposes():
+    x, row, col = T.matrix("x"), T.row("row"), T.col("col")
+    f = symc.function([x, row, col], [x + row * col, x.T - col.T, (x.T * 2).reshape((-1,)), T.concatenate([x, row])])
+    for n, m in ((1, 1), (3, 17), (65, 33), (0, 5), (5, 0)):
+        a, r, c = draw(n, m), draw(1, m), draw(n, 1)
+        yield from zip(f(a, r, c), (a + r * c, a.T - c.T, (a.T * 2).reshape(-1), np.concatenate([a, r])))
+
+
+@program
+def reductions():
+    x = T.tensor3("x")
+    axes = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+    sums = symc.function([x], [x.sum(axis=a) for a in axes])
+    others = symc.function([x], [x.max(axis=0), x.min(axis=2), x.argmax(axis=1), x.prod(axis=(0, 2)), x.std(axis=1)])
+    for shape in ((1, 1, 1), (3, 5, 7), (33, 2, 17), (2, 65, 1), (1, 3, 1030), (1100, 3, 1), (40, 40, 40)):
+        a = draw(*shape)
+        exact = a.astype("float64")
+        yield from zip(sums(a), [exact.sum(axis=axis) for axis in axes])
+        yield from zip(others(a), (a.max(0), a.min(2), a.argmax(1), exact.prod((0, 2)), exact.std(1)))
+    for shape in ((0, 3, 5), (3, 0, 5), (3, 5, 0)):
+        yield from zip(sums(np.zeros(shape, "float32")), [np.zeros(shape).sum(axis=axis) for axis in axes])
+
+
+@program
+def sums_in_double_precision():
+    x = T.dmatrix("x")
+    f = symc.function([x], [x.sum(axis=0), x.sum(axis=1), (x * x).sum()])
+    for n, m in ((1, 1), (7, 700), (700, 7), (130, 129)):
+        a = draw(n, m, dtype="float64")
+        yield from zip(f(a), (a.sum(0), a.sum(1), (a * a).sum()))
+
+
+@program
+def softmax_and_its_gradient():
+    x, k = T.matrix("x"), T.ivector("k")
+    loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x), k).mean()
+    f = symc.function([x, k], [T.nnet.softmax(x), loss, symc.grad(loss, x)])
+    for n, m in ((1, 3), (5, 17), (33, 10)):
+        a, c = draw(n, m), rng.integers(0, m, n).astype("int32")
+        p = np.exp(a) / np.exp(a).sum(1, keepdims=True)
+        yield from zip(f(a, c), (p, -np.log(p[range(n), c]).mean(), (p - np.eye(m)[c]) / n))
+
+
+@program
+def gathers_and_scatters():
+    x, y, k, m = T.matrix("x"), T.matrix("y"), T.lvector("k"), T.lvector("m")
+    outputs = [x[k], x[:, m], x[k, m], T.inc_subtensor(x[k], y), T.set_subtensor(x[1:-1:2], 0), x[::-1, 1:]]
+    outputs.append(symc.grad((x[k] * y).sum(), x))
+    f = symc.function([x, y, k, m], outputs)
+    for rows, cols, n in ((3, 5, 7), (17, 33, 1), (9, 1, 65)):
+        a, b = draw(rows, cols), draw(n, cols)
+        i, j = rng.integers(-rows, rows, n), rng.integers(-cols, cols, n)
+        added, cut, back = a.copy(), a.copy(), np.zeros_like(a)
+        np.add.at(added, i, b)
+        cut[1:-1:2] = 0
+        np.add.at(back, i, b)
+        yield from zip(f(a, b, i, j), (a[i], a[:, j], a[i, j], added, cut, a[::-1, 1:], back))
+
+
+@program
+def an_index_out_of_range():
+    """The call ends in an error and leaves everything alone."""
+    x, k = T.vector("x"), T.lvector("k")
+    w = symc.shared(np.arange(5, dtype="float32"), "w")
+    f = symc.function([x, k], x[k], updates={w: w + 1})
+    for wrong in (5, -6, 2**40, -(2**62)):
+        try:
+            f(np.zeros(5, "float32"), np.array([0, wrong]))
+        except IndexError:
+            yield w.get_value(), np.arange(5)
+        else:
+            raise AssertionError(f"index {wrong} was accepted")
+
+
+@program
+def products():
+    x, y, v, a, b = T.matrix("x"), T.matrix("y"), T.vector("v"), T.tensor3("a"), T.tensor3("b")
+    f = symc.function([x, y, v], [T.dot(x, y), T.dot(x, v), T.dot(v, y), T.dot(v, v), T.dot(x.T, x)])
+    batched = symc.function([a, b], T.batched_dot(a, b))
+    for n, k, m in ((1, 1, 1), (3, 5, 7), (17, 33, 65), (0, 3, 2), (2, 3, 0), (130, 70, 31)):
+        p, q, r = draw(n, k), draw(k, m), draw(k)
+        yield from zip(f(p, q, r), (p @ q, p @ r, r @ q, r @ r, p.T @ p))
+        p, q = draw(3, n, k), draw(3, k, m)
+        yield batched(p, q), p @ q
+
+
+def correlated(a, w, pad, step):
+    """A convolution by its definition."""
+    a = np.pad(a.astype("float64"), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    height, width = ((n - m) // step + 1 for n, m in zip(a.shape[2:], w.shape[2:]))
+    out = np.zeros((len(a), len(w), height, width))
+    for i, j in np.ndindex(height, width):
+        piece = a[:, :, i * step : i * step + w.shape[2], j * step : j * step + w.shape[3]]
+        out[:, :, i, j] = np.tensordot(piece, w[:, :, ::-1, ::-1], ((1, 2, 3), (1, 2, 3)))
+    return out
+
+
+@program
+def convolutions():
+    x, w = T.tensor4("x"), T.tensor4("w")
+    for size, pad, step, images, channels, filters, n in (
+        (3, 1, 1, 2, 3, 5, 9), (3, 0, 1, 1, 1, 1, 5), (5, 2, 2, 3, 2, 17, 11), (1, 0, 1, 2, 5, 3, 7),
+        (4, 0, 3, 1, 3, 4, 13),
+    ):  # fmt: skip
+        y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step))
+        f = symc.function([x, w], [y, *symc.grad((y * y).sum() / 2, [x, w])])
+        a, b = draw(images, channels, n, n), draw(filters, channels, size, size)
+        out, by_x, by_w = f(a, b)
+        wanted = correlated(a, b, pad, step)
+        yield out, wanted
+        bump_x, bump_w = draw(*a.shape), draw(*b.shape)
+        yield (by_x * bump_x).sum(), (wanted * correlated(bump_x, b, pad, step)).sum()
+        yield (by_w * bump_w).sum(), (wanted * correlated(a, bump_w, pad, step)).sum()
+
+
+@program
+def pooling():
+    x = T.tensor4("x")
+    for window, step, n in ((2, 2, 7), (3, 2, 9), (3, 1, 5)):
+        outputs = []
+        for mode in ("max", "average_exc_pad"):
+            y = T.signal.pool.pool_2d(x, (window, window), ignore_border=True, stride=(step, step), mode=mode)
+            outputs += [y, symc.grad(y.sum(), x).sum()]
+        f = symc.function([x], outputs)
+        a = draw(2, 3, n, n)
+        m = (n - window) // step + 1
+        pieces = np.array([
+            [a[:, :, i * step : i * step + window, j * step : j * step + window] for j in range(m)] for i in range(m)
+        ]).transpose(2, 3, 0, 1, 4, 5)  # fmt: skip
+        count = 2 * 3 * m * m
+        yield from zip(f(a), (pieces.max((4, 5)), count, pieces.mean((4, 5)), count))
+
+
+@program
+def running_sums():
+    x = T.matrix("x")
+    f = symc.function([x], [T.cumsum(x, axis=0), T.cumsum(x, axis=1), T.cumsum(x), symc.grad(T.cumsum(x)[-1], x)])
+    for n, m in ((1, 1), (17, 3), (5, 65)):
+        a = draw(n, m)
+        yield from zip(f(a), (np.cumsum(a, 0), np.cumsum(a, 1), np.cumsum(a), np.ones_like(a)))
+
+
+@program
+def branches():
+    """Each side runs alone, with its gradient."""
+    x, k = T.vector("x"), T.lscalar("k")
+    y = symc.ifelse(T.gt(k, 0), T.exp(x).sum(), (x * x).sum())
+    f = symc.function([x, k], [y, symc.grad(y, x)])
+    for n in SIZES:
+        a = draw(n)
+        yield from zip(f(a, 1), (np.exp(a).sum(), np.exp(a)))
+        yield from zip(f(a, 0), ((a * a).sum(), 2 * a))
+
+
+@program
+def loops():
+    """A recurrence over rows, its last state, and the gradients by the sequence, the weights and the start."""
+    x, w, start = T.matrix("x"), T.matrix("w"), T.vector("start")
+    states, _ = symc.scan(lambda row, h: T.tanh(row + T.dot(h, w)), sequences=x, outputs_info=start)
+    loss = (states * states).sum() + states[-1].sum()
+    f = symc.function([x, w, start], [states, *symc.grad(loss, [x, w, start])])
+    for steps, width in ((1, 1), (7, 3), (33, 17)):
+        a, b, h0 = draw(steps, width), draw(width, width) / width, draw(width)
+        h, found = [h0.astype("float64")], f(a, b, h0)
+        for row in a:
+            h.append(np.tanh(row + h[-1] @ b))
+        yield found[0], h[1:]
+        by_row, by_b, g = np.zeros(a.shape), np.zeros(b.shape), np.ones(width)
+        for t in range(steps, 0, -1):
+            by_row[t - 1] = (g + 2 * h[t]) * (1 - h[t] ** 2)
+            by_b += np.outer(h[t - 1], by_row[t - 1])
+            g = by_row[t - 1] @ b.T
+        yield from zip(found[1:], (by_row, by_b, g))
+
+
+@program
+def lengths_that_are_values():
+    """Results whose sizes are known only once they are computed: none, some, or all of the elements."""
+    x, m = T.vector("x"), T.matrix("m")
+    places = T.nonzero(x > 0)[0]
+    f = symc.function([x, m], [x[places], (x[places] * 2).sum(), *T.nonzero(m > 0), m[T.nonzero(m[:, 0] > 0)[0]]])
+    for n in SIZES[1:]:
+        for a, b in ((draw(n), draw(n, 3)), (-np.ones(n, "float32"), np.ones((n, 3), "float32"))):
+            rows, cols = np.nonzero(b > 0)
+            yield from zip(f(a, b), (a[a > 0], 2 * a[a > 0].sum(), rows, cols, b[b[:, 0] > 0]))
+
+
+@program
+def minibatches():
+    x, k = T.matrix("x"), T.lscalar("k")
+    f = symc.function([x, k], [x[k], x[k * 3 : (k + 1) * 3].sum(axis=0)])
+    a = draw(10, 5)
+    for at in range(3):
+        yield from zip(f(a, at), (a[at], a[at * 3 : at * 3 + 3].sum(0)))
+
+
+@program
+def joins_splits_and_padding():
+    x, y = T.matrix("x"), T.matrix("y")
+    joined = T.concatenate([x, y, x], axis=1)
+    f = symc.function([x, y], [joined, T.stack([x, x * 2]), T.tile(x, (2, 3)), T.roll(x, 2, axis=0), T.diag(x[0])])
+    for n, m, k in ((1, 1, 1), (3, 17, 5), (5, 3, 0)):
+        a, b = draw(n, m), draw(n, k)
+        wanted = (np.concatenate([a, b, a], 1), np.stack([a, a * 2]), np.tile(a, (2, 3)), np.roll(a, 2, 0))
+        yield from zip(f(a, b), (*wanted, np.diag(a[0])))
+
+
+@program
+def a_training_step():
+    """Two layers with dropout, momentum, and batches of changing size: the loss goes down."""
+    from symc.tensor.shared_randomstreams import RandomStreams
+
+    x, k = T.matrix("x"), T.ivector("k")
+    w, v = symc.shared(draw(7, 33) / 3, "w"), symc.shared(draw(33, 3) / 5, "v")
+    hidden = T.maximum(T.dot(x, w), 0) * RandomStreams(3).binomial((33,), p=0.9, dtype="float32")
+    loss = T.nnet.categorical_crossentropy(T.nnet.softmax(T.dot(hidden, v)), k).mean()
+    updates = {}
+    for p, g in zip((w, v), symc.grad(loss, [w, v])):
+        speed = symc.shared(np.zeros(p.get_value().shape, "float32"))
+        updates |= {speed: 0.9 * speed - 0.1 * g, p: p + 0.9 * speed - 0.1 * g}
+    f = symc.function([x, k], loss, updates=updates)
+    a = draw(65, 7)
+    right = a[:, :3].argmax(1).astype("int32")
+    first = f(a, right)
+    for n in (1, 17, 64, 65, 33) * 8:
+        last = f(a[:n], right[:n])
+    yield f(a, right) < first / 2 and np.isfinite(last), True
+
+
+@program
+def cases_of_the_records():
+    """A case of every op's record, several of them in one function."""
+    from test_ops import CASES, as_list, expected, fill, variables
+
+    chosen = {}
+    for k, case in enumerate(CASES):
+        chosen.setdefault(case.id.split("-")[0], (k, case.values[0]))
+    pending: list[Any] = []
+    for number, (k, case) in enumerate(chosen.values(), 1):
+        dtype = ("float32", "float64")[k % 2]
+        arrays = [fill(a, dtype, rng) for a in case.args]
+        inputs = variables(case, arrays, False)
+        with symc.config.change(floatX=dtype):
+            outputs = as_list(case.build(*inputs))
+            pending.append((inputs, arrays, outputs, expected(case, outputs, inputs, arrays)))
+        if len(pending) < 24 and number < len(chosen):
+            continue
+        f = symc.function(
+            [v for p in pending for v in p[0]], [v for p in pending for v in p[2]], on_unused_input="ignore"
+        )
+        found = f(*[a for p in pending for a in p[1]])
+        yield from zip(found, [w for p in pending for w in p[3]])
+        pending.clear()
+
+
+# --- running them -----------------------------------------------------------------------------------------------------
+
+
+def canary(text: str, values: np.ndarray) -> None:
+    """Run a line of C on an array ``x``."""
+    from symc_backends.c.build import build, ffi
+
+    head = "#include <stdint.h>\nint64_t symc_entry(void **B, int64_t *D, int64_t s) { volatile float *x = B[0];"
+    pointers = ffi.new("void *[]", [ffi.cast("void *", values.ctypes.data)])
+    build(f"{head} {text} return D[0] + s; }}").symc_entry(pointers, ffi.new("int64_t[]", 1), 0)
+
+
+CANARIES = {
+    "a_read_beyond_the_end": lambda: canary("x[0] = x[5];", np.zeros(5, "float32")),
+    "a_write_before_the_start": lambda: canary("x[-1] = 1;", np.zeros(5, "float32")),
+    "a_shift_too_far": lambda: canary("volatile int by = 40; x[0] = 1 << by;", np.zeros(5, "float32")),
+    "a_wrong_result": lambda: np.testing.assert_allclose(1, 2),
+}
+"""What must be noticed; each is a proof that the others would be."""
+
+
+def run() -> None:
+    """Run everything; whatever is said on the standard error output after a name belongs to it."""
+    for name, make in PROGRAMS.items():
+        print(f"=== {name}", file=sys.stderr, flush=True)
+        try:
+            for found, wanted in make():
+                np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-4)
+        except Exception:
+            traceback.print_exc()
+    for name, act in CANARIES.items():
+        print(f"=== {name}", file=sys.stderr, flush=True)
+        try:
+            act()
+        except Exception:
+            traceback.print_exc()
+    print("=== end", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run()

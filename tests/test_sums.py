@@ -1,0 +1,166 @@
+"""Sums keep their digits: along every axis, fused with other ops, on every back end.
+
+The oracle is NumPy in float64 (or closed forms): a float32 sum that adds its terms one by one is off by far more than
+what is allowed here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+
+LONG = 1_000_003
+TENTH = float(np.float32(0.1))
+
+
+def off(found, wanted):
+    """The largest relative error."""
+    found = np.asarray(found, "float64")
+    return float(np.max(np.abs(found - wanted) / np.abs(wanted)))
+
+
+@pytest.fixture(scope="module")
+def means():
+    """A function of a 3-d array that gives its means over every choice of axes."""
+    x = T.tensor3("x")
+    axes = [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)]
+    return axes, symc.function([x], [x.mean(axis=a) for a in axes])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(LONG, 3, 1), (3, LONG, 1), (3, 1, LONG), (1, 1, LONG), (LONG, 1, 2), (2, LONG, 2), (5, 1001, 201)],
+    ids=str,
+)
+def test_means_of_a_constant(means, shape):
+    axes, f = means
+    for axis, found in zip(axes, f(np.full(shape, 0.1, "float32"))):
+        assert off(found, TENTH) < 1e-6, axis
+
+
+def test_the_mean_of_five_million_rows():
+    x = T.matrix("x")
+    f = symc.function([x], [x.mean(axis=0), x.mean(), x.T.mean(axis=1), (2 * x).sum(axis=0)])
+    rows = 5_000_000
+    first, whole, turned, doubled = f(np.full((rows, 3), 0.1, "float32"))
+    assert off(first, TENTH) < 1e-6 and off(whole, TENTH) < 1e-6 and off(turned, TENTH) < 1e-6
+    assert off(doubled, 2 * rows * TENTH) < 1e-6
+
+
+def test_known_shapes():
+    """Shapes that are known when the code is made, so that blocks of terms have known lengths."""
+    x = T.TensorType("float32", (70_001, 2, 3))("x")
+    y = T.TensorType("float32", (2, 70_001, 33))("y")
+    f = symc.function([x, y], [x.mean(axis=0), x.mean(axis=(0, 2)), y.mean(axis=(1, 2)), y.mean(axis=1), y.mean()])
+    for found in f(np.full((70_001, 2, 3), 0.3, "float32"), np.full((2, 70_001, 33), 0.3, "float32")):
+        assert off(found, float(np.float32(0.3))) < 1e-6
+
+
+def test_random_values_with_an_offset(rng):
+    a = (rng.random((200_001, 5)) + 1000).astype("float32")
+    x = T.matrix("x")
+    f = symc.function([x], [x.sum(axis=0), x.sum(axis=1).mean(), T.mean(x), x.norm(2, axis=0), x.norm(1, axis=0)])
+    exact = a.astype("float64")
+    wanted = [
+        exact.sum(0), exact.sum(1).mean(), exact.mean(), np.linalg.norm(exact, axis=0), np.linalg.norm(exact, 1, axis=0)
+    ]  # fmt: skip
+    for found, want in zip(f(a), wanted):
+        assert off(found, want) < 1e-6
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_variances(rng, axis):
+    a = rng.normal(size=(300_001, 3)).astype("float32")
+    a = a if axis != 1 else np.ascontiguousarray(a.T)
+    x = T.matrix("x")
+    f = symc.function([x], [x.var(axis=axis), x.std(axis=axis)])
+    exact = a.astype("float64")
+    for found, want in zip(f(a), [exact.var(axis=axis), exact.std(axis=axis)]):
+        assert off(found, want) < 2e-6
+
+
+def test_sums_of_a_softmax():
+    """A row of a million equal scores: every probability is 1e-6, and the loss is log(1e6)."""
+    x = T.matrix("x")
+    p = T.nnet.softmax(x)
+    f = symc.function([x], [p, p.sum(axis=1), T.log(T.exp(x).sum(axis=1)), T.log(T.exp(x).sum(axis=0))])
+    a = np.zeros((2, 1_000_000), "float32") + 0.5
+    p, total, wide, _ = f(a)
+    assert off(p, 1e-6) < 1e-6 and off(total, 1) < 1e-6 and off(wide, 0.5 + np.log(1e6)) < 1e-6
+    assert off(f(np.ascontiguousarray(a.T))[3], 0.5 + np.log(1e6)) < 1e-6
+
+
+def test_gradients_of_what_was_broadcast():
+    """The gradient of a broadcast operand is a sum over the axes it was repeated along."""
+    x, b, c, s = T.matrix("x"), T.vector("b"), T.col("c"), T.scalar("s")
+    cost = (x * b).sum() + (x * c).sum() + (x * s).sum()
+    f = symc.function([x, b, c, s], symc.grad(cost, [b, c, s]))
+    rows = 1_000_000
+    a = np.full((rows, 3), 0.1, "float32")
+    gb, gc, gs = f(a, np.ones(3, "float32"), np.ones((rows, 1), "float32"), 1)
+    assert off(gb, rows * TENTH) < 1e-6 and off(gc, 3 * TENTH) < 1e-6 and off(gs, 3 * rows * TENTH) < 1e-6
+
+
+def test_batch_normalisation_statistics(rng):
+    a = (rng.normal(size=(400, 3, 40, 30)) + 7).astype("float32")
+    x = T.tensor4("x")
+    f = symc.function([x], [x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)), x.sum(axis=(0, 1)), x.sum(axis=(1, 3))])
+    exact = a.astype("float64")
+    wanted = [exact.mean((0, 2, 3)), exact.var((0, 2, 3)), exact.sum((0, 1)), exact.sum((1, 3))]
+    for found, want in zip(f(a), wanted):
+        assert off(found, want) < 2e-6
+
+
+def test_double_precision():
+    x = T.dmatrix("x")
+    f = symc.function([x], [x.mean(axis=0), x.mean(), x.T.mean(axis=1)])
+    for found in f(np.full((2_000_000, 2), 0.1)):
+        assert off(found, 0.1) < 2e-13
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_sums_that_cannot_be_exact_stay_what_they_are(mode):
+    """Infinities, NaN, signs, empty sums."""
+    x = T.matrix("x")
+    f = symc.function([x], [x.sum(axis=0), x.sum(axis=1), x.sum()], mode=mode)
+    a = np.ones((1000, 2), "float32")
+    a[500, 0] = np.inf
+    columns, rows, whole = f(a)
+    assert columns.tolist() == [np.inf, 1000] and rows[500] == np.inf and rows[0] == 2 and whole == np.inf
+    a[700, 0] = -np.inf
+    assert np.isnan(f(a)[0][0]) and np.isnan(f(a)[2])
+    assert f(np.zeros((0, 4), "float32"))[0].tolist() == [0] * 4 and f(np.zeros((0, 4), "float32"))[2] == 0
+    assert f(np.zeros((4, 0), "float32"))[1].tolist() == [0] * 4
+
+
+@pytest.fixture(scope="module")
+def both_ways():
+    x, y = T.matrices("x", "y")
+    return symc.function([x, y], [x.sum(axis=0), y.sum(axis=1)])
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 63, 64, 65, 127, 511, 512, 513, 1000, 2047, 2048, 2049, 4127])
+def test_lengths_around_the_blocks(both_ways, length, rng):
+    """Every term counts once, whatever the length of blocks and vectors."""
+    a = rng.integers(-8, 9, (length, 3)).astype("float32")  # sums of small integers are exact
+    columns, rows = both_ways(a, np.ascontiguousarray(a.T))
+    assert columns.tolist() == a.sum(0).tolist() and rows.tolist() == a.sum(0).tolist()
+
+
+def test_on_the_interpreter():
+    x = T.matrix("x")
+    f = symc.function([x], [x.mean(axis=0), x.mean(axis=1)], device="interp")
+    assert off(f(np.full((4_001, 2), 0.1, "float32"))[0], TENTH) < 1e-6
+    assert off(f(np.full((2, 200_001), 0.1, "float32"))[1], TENTH) < 1e-6
+
+
+def test_on_the_gpu(emulated_device):
+    x = T.tensor3("x")
+    axes = [(0,), (1,), (2,), (0, 1), (0, 1, 2)]
+    f = symc.function([x], [x.mean(axis=a) for a in axes], device="cuda")
+    for shape in [(100_001, 2, 1), (2, 1, 100_001), (700, 40, 5)]:
+        for axis, found in zip(axes, f(np.full(shape, 0.1, "float32"))):
+            assert off(found, TENTH) < 1e-6, (shape, axis)
