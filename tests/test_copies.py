@@ -221,3 +221,36 @@ def test_symbols_that_were_one_are_one_in_a_copy():
     x = T.vector("x")
     first, second = pickle.loads(pickle.dumps((x.type, (x * 2).type), 0))
     assert first.shape == second.shape == x.type.shape
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_inner_graphs_are_pickled(protocol):
+    x, c = T.vector("x"), T.iscalar("c")
+    rate = symc.shared(0.5, "rate")
+    rate.default_update = rate + 1
+    start = T.constant(np.float32(0))
+    sums, updates = symc.scan(lambda s, h: h * rate + s, sequences=x, outputs_info=start)
+    a, b = T.scalars("a", "b")
+    inner = symc.OpFromGraph([a, b], [a * b + 1])
+    outputs = [sums, symc.ifelse(c, x.sum(), x.max()), inner(x[0], x[1])]
+    f = symc.function([x, c], outputs, updates=updates, device="interp")
+    g = pickle.loads(pickle.dumps(f, protocol))
+    for k in (1, 0):
+        for mine, theirs in zip(f([1, 2, 3], k), g([1, 2, 3], k)):
+            np.testing.assert_array_equal(mine, theirs)
+    assert rate.get_value() == 2.5 and [s.get_value() for s in g.get_shared()] == [2.5]
+
+
+@symc.as_op(itypes=[T.vector], otypes=[T.vector])
+def doubled(x):
+    return 2 * x
+
+
+@ways
+def test_ops_made_of_functions_go_by_name(twin):
+    x = T.vector("x")
+    f = symc.function([x], doubled(x) + 1, device="interp")
+    np.testing.assert_array_equal(twin(f)([1, 2]), [3, 5])
+    assert twin(doubled) is doubled
+    unnamed = symc.as_op(itypes=[T.vector], otypes=[T.vector])(np.negative)
+    np.testing.assert_array_equal(symc.function([x], twin(unnamed)(x), device="interp")([1]), [-1])

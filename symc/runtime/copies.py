@@ -13,6 +13,7 @@ from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
+from symc.graph.body import Body
 from symc.graph.op import RECORDS, Op, Record
 from symc.graph.packing import packed, unpacked
 from symc.graph.types import TensorType
@@ -173,6 +174,18 @@ def _type(dtype: str, shape: Any) -> TensorType:
     return TensorType(dtype, unpacked(shape))
 
 
+def _body(frozen: Frozen, inputs: int, outputs: int, symbols: Any) -> Body:
+    values = _thaw(frozen)
+    graph = values[inputs:]
+    return Body(values[:inputs], graph[:outputs], unpacked(symbols), graph[outputs:])
+
+
+def _reduce_body(body: Body) -> tuple[Any, ...]:
+    assert not body.equalities, "only the compiler's own bodies have them"
+    frozen = _freeze([*body.inputs, *body.graph])
+    return _body, (frozen, len(body.inputs), len(body.outputs), packed(body.symbols))
+
+
 def _reduce_type(type: TensorType) -> tuple[Any, ...]:
     return _type, (type.dtype, packed(type.shape))
 
@@ -247,6 +260,7 @@ def register() -> None:
     copyreg.pickle(Op, _reduce_op)  # type: ignore[arg-type]
     copyreg.pickle(TensorType, _reduce_type)  # type: ignore[arg-type]
     copyreg.pickle(Apply, _reduce_apply)  # type: ignore[arg-type]
+    copyreg.pickle(Body, _reduce_body)  # type: ignore[arg-type]
     copyreg.pickle(Variable, _reduce_variable)  # type: ignore[arg-type]
     copyreg.pickle(Constant, _reduce_constant)  # type: ignore[arg-type]
     copyreg.pickle(SharedVariable, _reduce_shared)  # type: ignore[arg-type]

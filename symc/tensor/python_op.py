@@ -7,6 +7,7 @@ memory is laid out beforehand; else the op runs first, and the shapes of what it
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -267,6 +268,13 @@ class _Function(PythonOp):
         if grad is not None:
             self.grad = grad
         self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A decorated function is pickled by name, as functions are: its module holds the op under that name."""
+        name = getattr(self.function, "__qualname__", "")
+        held = getattr(sys.modules.get(self.__module__), name, None)
+        return name if held is self else super().__reduce_ex__(protocol)
 
     @property
     def name(self) -> str:
