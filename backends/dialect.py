@@ -30,6 +30,11 @@ INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", 
 COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
 
+def negated(operand: str) -> str:
+    """The operand of a minus sign: two of them in a row would be a decrement."""
+    return f"({operand})" if operand.startswith("-") else operand
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a language writes what C's relatives write differently.
@@ -75,7 +80,7 @@ class Dialect:
             text = f"({args[0]} {INFIX[name]} {args[1]})"
             return f"(({ctype}){text})" if is_integer(dtype) and BITS[dtype] < 32 else text
         if name == "neg":
-            return f"(({ctype})-{args[0]})"
+            return f"(({ctype})-{negated(args[0])})"
         if name == "not":
             return f"(({ctype})~{args[0]})"
         if name in ("min", "max", "abs", "floordiv", "mod", "mulhi"):

@@ -29,6 +29,7 @@ __all__ = [
     "UnusedInputError",
     "blamed",
     "blaming",
+    "building_at",
     "describe",
     "here",
     "located",
@@ -106,8 +107,24 @@ _OWN_PARENT = os.path.dirname(os.path.dirname(_HERE))
 _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasagne_like", "backends", "symc_backends"))
 
 
+_known_here: ContextVar[SourceLocation | None] = ContextVar("known_here", default=None)
+
+
+@contextmanager
+def building_at(location: SourceLocation | None) -> Iterator[None]:
+    """What is built inside the block is built at this line: looked up once for many ops."""
+    token = _known_here.set(location)
+    try:
+        yield
+    finally:
+        _known_here.reset(token)
+
+
 def here() -> SourceLocation | None:
     """The innermost frame outside symc and its layer library: the line a user would recognise."""
+    known = _known_here.get()
+    if known is not None:
+        return known
     frame = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename

@@ -130,6 +130,7 @@ def test_only_the_configuration_reads_the_environment(name):
 
 
 NO_CASES = {
+    "undefined_grad": "it has no value of its own; tests/test_gradient.py differentiates through it",
     "dim_value": "stands for a dim, inside the compiler alone",
     "expand": "what broadcast specialises to",
     "reshape_to": "what reshape specialises to",

@@ -192,7 +192,7 @@ def test_every_record_has_cases_or_is_internal() -> None:
     internal = {name for name, r in RECORDS.items() if not r.cases()}
     reached = {
         "dim_value", "expand", "reshape_to", "arange_of", "iota_at", "slice_at", "write_at", "checked_index",
-        "disconnected_grad", "zero_grad", "grad_clip", "grad_scale", "carry_updates", "part",
+        "disconnected_grad", "undefined_grad", "zero_grad", "grad_clip", "grad_scale", "carry_updates", "part",
         "true_places", "scan_of", "branch", "python_step", "python_run", "python_take", "python_taken",
     }  # fmt: skip
     assert internal <= reached, internal - reached

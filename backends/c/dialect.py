@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from symc.graph.dtypes import BITS, is_float
-from symc_backends.dialect import COMPARE, CTYPE, INFIX, TAG, Dialect
+from symc_backends.dialect import COMPARE, CTYPE, INFIX, TAG, Dialect, negated
 
 __all__ = ["C", "CTYPE", "LANES", "MASK", "TAG", "vector_call"]
 
@@ -25,7 +25,7 @@ def vector_call(name: str, args: list[str], dtype: str) -> str:
     if name in INFIX:
         return f"({args[0]} {INFIX[name]} {args[1]})"
     if name == "neg":
-        return f"(-{args[0]})"
+        return f"(-{negated(args[0])})"
     if name == "not":
         return f"(~{args[0]})"
     if name in ("min", "max"):

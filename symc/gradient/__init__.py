@@ -1,18 +1,33 @@
 """Differentiation: gradients, products with Jacobians, Jacobians, and their check by differences."""
 
+from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, grad_not_implemented, grad_undefined
 from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
-from symc.gradient.reverse import consider_constant, disconnected_grad, grad, grad_clip, grad_scale, zero_grad
+from symc.gradient.pass_through import (
+    consider_constant,
+    disconnected_grad,
+    grad_clip,
+    grad_scale,
+    undefined_grad,
+    zero_grad,
+)
+from symc.gradient.reverse import grad
 
 __all__ = [
+    "DisconnectedType",
     "Lop",
+    "NullType",
     "Rop",
     "consider_constant",
     "disconnected_grad",
+    "disconnected_type",
     "grad",
     "grad_clip",
+    "grad_not_implemented",
     "grad_scale",
+    "grad_undefined",
     "hessian",
     "jacobian",
+    "undefined_grad",
     "verify_grad",
     "zero_grad",
 ]

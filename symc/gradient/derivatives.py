@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import DisconnectedInputError, GradientError, ShapeError, located
-from symc.gradient.reverse import grad, zeros_like
-from symc.graph import Variable
+from symc.config import config
+from symc.errors import DisconnectedInputError, GradientError, ShapeError, located, warn
+from symc.gradient.absent import disconnected_type
+from symc.gradient.reverse import grad, zero_gradient
+from symc.graph import Variable, clone_with
+from symc.graph.dtypes import is_float
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
 from symc.tensor.joining import stack
@@ -62,7 +65,9 @@ def Lop(
     return grad(None, wrt, consider_constant, disconnected_inputs, known_grads=known)
 
 
-def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "raise") -> Any:
+def Rop(
+    f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "ignore", return_disconnected: str = "zero"
+) -> Any:
     """The Jacobian of ``f`` by ``wrt``, times ``eval_points``: how ``f`` changes when ``wrt`` moves that way.
 
     It is the derivative by ``u`` of ``Lop(f, wrt, u)`` times the points: whatever has a gradient has this too.
@@ -72,34 +77,66 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "raise")
     f : Variable or sequence of Variable
     wrt : Variable or sequence of Variable
     eval_points : Variable or sequence of Variable
-        Each of the shape of its ``wrt``.
-    disconnected_outputs : {"raise", "ignore"}
-        What to do when an ``f`` does not depend on any ``wrt``; ignored ones get zeros.
+        Each of the shape of its ``wrt``. None stands for zeros.
+    disconnected_outputs : {"ignore", "warn", "raise"}
+        What to do when an ``f`` does not depend on any ``wrt``.
+    return_disconnected : {"zero", "none", "disconnected"}
+        What stands for the derivative of such an ``f``, as in :func:`symc.grad`.
 
     Returns
     -------
     Variable, or a list of them if ``f`` is a sequence
         Each of the shape of its ``f``.
     """
-    sources = _listed(wrt)
-    points = _paired("Rop", sources, eval_points)
-    results = [_pushed(output, sources, points, disconnected_outputs) for output in _listed(f)]
+    if disconnected_outputs not in ("raise", "warn", "ignore"):
+        text = "Rop: disconnected_outputs must be 'raise', 'warn' or 'ignore'"
+        raise ValueError(f"{text}, got {disconnected_outputs!r}")
+    if return_disconnected.lower() not in ("zero", "none", "disconnected"):
+        text = "Rop: return_disconnected must be 'zero', 'none' or 'disconnected'"
+        raise ValueError(f"{text}, got {return_disconnected!r}")
+    sources, given = _listed(wrt), _listed(eval_points)
+    if len(sources) == len(given):
+        pairs = [(v, p) for v, p in zip(sources, given) if p is not None]
+        sources, given = [v for v, _ in pairs], [p for _, p in pairs]
+    points = _paired("Rop", sources, given)
+    results = []
+    for output in _listed(f):
+        pushed = _pushed(output, sources, points)
+        if pushed is None:
+            pushed = _disconnected_output(output, sources, disconnected_outputs, return_disconnected.lower())
+        results.append(pushed)
     return results if isinstance(f, (list, tuple)) else results[0]
 
 
-def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable], policy: str) -> Variable:
-    direction = zeros_like(f)
-    back = grad(None, list(wrt), disconnected_inputs="ignore", known_grads={f: direction}, return_disconnected="none")
+def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) -> Variable | None:
+    """The derivative of ``f`` in a direction; None if it does not depend on ``wrt``."""
+    # The product of a vector with the Jacobian is linear in the vector, so any will do: the derivative has none in it,
+    # except for ops that bend gradients (grad_clip), which are taken as they are for small ones.
+    vector = Variable(TensorType(f.dtype if is_float(f.dtype) else config.floatX, f.type.shape), None, 0, None)
+    back = grad(None, list(wrt), disconnected_inputs="ignore", known_grads={f: vector}, return_disconnected="none")
     met = [sum(g * p) for g, p in zip(back, points) if g is not None]
     if not met:
-        if policy == "raise":
-            text = "Rop: the output (operand 0) does not depend on any variable in wrt"
-            raise DisconnectedInputError(located(text, [f, *wrt], "pass disconnected_outputs='ignore' to get zeros"))
-        return zeros_like(f)
+        return None
     total = met[0]
     for more in met[1:]:
         total = total + more
-    return grad(total, direction, disconnected_inputs="ignore")
+    found = grad(total, vector, disconnected_inputs="ignore", return_disconnected="none")
+    return zero_gradient(f) if found is None else clone_with([found], {vector: zero_gradient(f)})[0]
+
+
+def _disconnected_output(f: Variable, wrt: Sequence[Variable], policy: str, stand_in: str) -> Variable | None:
+    message = located(
+        "Rop: the output (operand 0) does not depend on any variable in wrt",
+        [f, *wrt],
+        "pass disconnected_outputs='ignore' to get zeros",
+    )
+    if policy == "raise":
+        raise DisconnectedInputError(message)
+    if policy == "warn":
+        warn(message)
+    if stand_in == "zero":
+        return zero_gradient(f)
+    return None if stand_in == "none" else disconnected_type()
 
 
 def jacobian(

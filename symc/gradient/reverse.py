@@ -1,22 +1,21 @@
-"""Differentiation: a function from graph to graph (reverse accumulation)."""
+"""``grad``: a function from graph to graph."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, located, warn
-from symc.graph import Apply, Constant, Variable, toposort
+from symc.config import config
+from symc.errors import DisconnectedInputError, DTypeError, ShapeError, building_at, here, located, warn
+from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, null_gradient
+from symc.gradient.accumulation import Accumulation
+from symc.graph import Variable
 from symc.graph.dtypes import is_float
-from symc.graph.op import ZERO, Op, record
-from symc.graph.types import TensorType
-from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.elementwise import add
+from symc.tensor.basic import as_tensor
+from symc.tensor.creation import ones_like, zeros_like
+from symc.tensor.elementwise import cast
 
-__all__ = ["consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_scale", "zero_grad"]
+__all__ = ["grad", "zero_gradient"]
 
 
 def grad(
@@ -34,194 +33,152 @@ def grad(
     Parameters
     ----------
     cost : Variable or None
-        A float scalar; may be None when ``known_grads`` is given.
+        A scalar; may be None when ``known_grads`` is given. An integer cost is a step function, whose gradients are
+        zero.
     wrt : Variable or sequence of Variable
         What to differentiate by.
     consider_constant : sequence of Variable, optional
-        Variables through which no gradient flows.
+        Variables through which no gradient flows. One that is in ``wrt`` too still has its own gradient.
     disconnected_inputs : {"raise", "warn", "ignore"}
         What to do when ``cost`` does not depend on an entry of ``wrt``.
+    add_names : bool
+        Name the results after ``cost`` and ``wrt`` where these have names.
     known_grads : mapping, optional
-        Gradients already known for some variables, added to what flows from ``cost``.
-    return_disconnected : {"zero", "none"}
-        What stands for a disconnected gradient that was not raised, in any letter case.
-    null_gradients : {"raise"}
-        Kept for old programs: asking for a gradient that does not exist is always an error.
+        Gradients that are known already for some variables, in place of what would flow to these from ``cost``.
+    return_disconnected : {"zero", "none", "disconnected"}
+        What stands for a disconnected gradient that was not raised, in any letter case: zeros, None, or a variable of
+        type ``DisconnectedType``.
+    null_gradients : {"raise", "return"}
+        What to do when a gradient does not exist: an error, or a variable of type ``NullType``, whose ``why_null``
+        tells the reason and which no expression can use.
 
     Returns
     -------
     Variable, or a list of them if ``wrt`` is a sequence
-        Each of the shape and dtype of its ``wrt``.
+        Each of the shape of its ``wrt``, and of its dtype. The gradient by an integer variable is a float: integers
+        are taken as the reals they are among. What comes out of an op as an integer does not vary with its inputs.
 
     Raises
     ------
-    ShapeError, DTypeError
-        When ``cost`` is no float scalar.
+    ShapeError
+        When ``cost`` is no scalar.
     DisconnectedInputError
         See ``disconnected_inputs``.
     NullGradError
-        When the path goes through an op without a derivative.
+        When the path goes through an op without a derivative; see ``null_gradients``.
+
+    Notes
+    -----
+    Where a function chooses between values (``switch``, ``maximum``, ``clip``, ``abs``, ``max``, ``prod``, ``pow``, an
+    index), what was not chosen has a gradient of exactly zero, also where its own derivative is infinite or NaN.
+
+    At kinks the derivative is that of one side or zero: ``abs`` and ``relu`` have 0 at 0, ``maximum`` and ``minimum``
+    of equal operands give all to the first, ``clip`` gives all to its argument at both bounds, and ``max`` and ``min``
+    over an axis give all to each of several equal elements.
+
+    Examples
+    --------
+    >>> import symc, symc.tensor as T
+    >>> v = T.scalar("v")
+    >>> slope = symc.grad(T.switch(v < 7, v, T.sqrt(v - 7)), v)
+    >>> float(symc.function([v], slope)(5))
+    1.0
     """
-    if disconnected_inputs not in ("raise", "warn", "ignore"):
-        raise ValueError(f"grad: disconnected_inputs must be 'raise', 'warn' or 'ignore', got {disconnected_inputs!r}")
-    if return_disconnected.lower() not in ("zero", "none"):
-        raise ValueError(f"grad: return_disconnected must be 'zero' or 'none', got {return_disconnected!r}")
+    _one_of("disconnected_inputs", disconnected_inputs, ("raise", "warn", "ignore"))
+    _one_of("return_disconnected", return_disconnected.lower(), ("zero", "none", "disconnected"))
+    _one_of("null_gradients", null_gradients, ("raise", "return"))
     targets: list[Any] = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
     for target in targets:
         if not isinstance(target, Variable):
             raise TypeError(f"grad: wrt must hold symbolic variables, got {target!r}")
-    seeds = _seeds(cost, known_grads)
-    grads, connected = _accumulate(seeds, targets, frozenset(consider_constant or ()))
-    results = [
-        _finish(target, grads.get(target), target in connected, cost, disconnected_inputs, return_disconnected.lower())
-        for target in targets
-    ]
+    with building_at(here()):
+        seeds = _seeds(cost, known_grads)
+        walk = Accumulation(seeds, targets, _constants(consider_constant), null_gradients)
+    results: list[Any] = []
+    for target in targets:
+        if target in walk.undefined:
+            results.append(null_gradient(walk.undefined[target]))
+            continue
+        if target not in walk.connected and not _is_allowed(target, cost, disconnected_inputs):
+            raise DisconnectedInputError(_disconnected_message(target, cost))
+        results.append(_result(target, walk, return_disconnected.lower()))
     if add_names and cost is not None and cost.name:
-        for target, result in zip(targets, results):
-            if result is not None and result.name is None and target.name and result is not target:
-                result.name = f"d({cost.name})/d({target.name})"
+        _name(cost.name, targets, results)
     return results if isinstance(wrt, (list, tuple)) else results[0]
+
+
+def _one_of(what: str, given: str, allowed: Sequence[str]) -> None:
+    if given not in allowed:
+        names = " or ".join([", ".join(map(repr, allowed[:-1])), repr(allowed[-1])])
+        raise ValueError(f"grad: {what} must be {names}, got {given!r}")
+
+
+def _constants(given: Sequence[Variable] | None) -> frozenset[Variable]:
+    if isinstance(given, Variable):
+        given = [given]
+    for v in given or ():
+        if not isinstance(v, Variable):
+            raise TypeError(f"grad: consider_constant must hold symbolic variables, got {v!r}")
+    return frozenset(given or ())
 
 
 def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
     seeds: dict[Variable, Variable] = {}
+    if cost is not None:
+        if not isinstance(cost, Variable):
+            raise TypeError(f"grad: cost must be a symbolic variable, got {cost!r}")
+        if cost.ndim != 0:
+            repair = "take .mean() or .sum() of it"
+            raise ShapeError(located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], repair))
+        seeds[cost] = ones_like(cost, cost.dtype if is_float(cost.dtype) else config.floatX)
+    elif not known:
+        raise ValueError("grad: cost may be None only when known_grads is given")
     for variable, g in (known or {}).items():
-        g = as_tensor(g)
-        if g.ndim != variable.ndim:
-            raise ShapeError(located("grad: a known gradient must have as many axes as its variable", [variable, g]))
-        seeds[variable] = g
-    if cost is None:
-        if not seeds:
-            raise ValueError("grad: cost may be None only when known_grads is given")
-        return seeds
-    if not isinstance(cost, Variable):
-        raise TypeError(f"grad: cost must be a symbolic variable, got {cost!r}")
-    if cost.ndim != 0:
-        raise ShapeError(
-            located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], "take .mean() or .sum() of it")
-        )
-    if not is_float(cost.dtype):
-        raise DTypeError(
-            located(f"grad: cost must be a float, got {cost.dtype}", [cost], "cast it, or drop the rounding")
-        )
-    one = constant(np.ones((), cost.dtype), dtype=cost.dtype)
-    seeds[cost] = add(seeds[cost], one) if cost in seeds else one
+        seeds[variable] = _known_gradient(variable, g)
     return seeds
 
 
-def _accumulate(
-    seeds: Mapping[Variable, Variable], targets: Sequence[Variable], constants: frozenset[Variable]
-) -> tuple[dict[Variable, Variable], set[Variable]]:
-    """Walk from ``seeds`` to ``targets``, adding up gradients; also which variables the seeds depend on at all."""
-    order = toposort(list(seeds), constants)
-    wanted = set(targets)
-    useful: set[Apply] = set()  # applications on a path to a target
-    for node in order:
-        if any(v in wanted or (v.owner in useful if v.owner is not None else False) for v in node.inputs):
-            useful.add(node)
-    grads: dict[Variable, Variable] = dict(seeds)
-    connected: set[Variable] = set(seeds)
-    for node in reversed(order):
-        if node not in useful or not any(o in connected for o in node.outputs):
-            continue
-        for variable, g in zip(node.inputs, _contributions(node, grads, wanted, useful, connected)):
-            if g is None or variable in constants:
-                continue
-            connected.add(variable)
-            if g is not ZERO:
-                grads[variable] = add(grads[variable], g) if variable in grads else g
-    return grads, connected
+def _known_gradient(variable: Any, g: Any) -> Variable:
+    if not isinstance(variable, Variable):
+        raise TypeError(f"grad: the keys of known_grads must be symbolic variables, got {variable!r}")
+    g = as_tensor(g)
+    if g.ndim != variable.ndim:
+        raise ShapeError(located("grad: a known gradient must have as many axes as its variable", [variable, g]))
+    if is_float(variable.dtype):
+        return cast(g, variable.dtype)
+    if not is_float(g.dtype):
+        raise DTypeError(located("grad: a known gradient must be a float", [variable, g], "cast it to floatX"))
+    return g
 
 
-def _contributions(
-    node: Apply, grads: Mapping[Variable, Variable], wanted: set[Variable], useful: set[Apply], connected: set[Variable]
-) -> Sequence[Any]:
-    if not any(o in grads for o in node.outputs):
-        return [ZERO] * len(node.inputs)
-    incoming = [grads[o] if o in grads else zeros_like(o) for o in node.outputs]
-    if node.op.record.grad is None:
-        raise NullGradError(
-            located(
-                f"grad: {node.op.name} has no derivative",
-                node.inputs,
-                "use disconnected_grad(x), or consider_constant=[...]",
-                node.outputs[0].location,
-            )
-        )
-    found = node.op.record.grad(node.op, node.inputs, node.outputs, incoming)
-    if len(found) != len(node.inputs):
-        raise TypeError(f"the gradient of {node.op.name} returned {len(found)} terms for {len(node.inputs)} inputs")
-    return found
+def _is_allowed(target: Variable, cost: Variable | None, policy: str) -> bool:
+    """May the cost be independent of ``target``? Warns where the policy says so."""
+    if policy == "warn":
+        warn(_disconnected_message(target, cost))
+    return policy != "raise"
 
 
-def zeros_like(x: Variable, dtype: str | None = None) -> Variable:
-    """Zeros of the shape of ``x``."""
-    dtype = dtype or x.dtype
-    return broadcast_like(Constant(np.zeros((), dtype), dtype), x)
+def _disconnected_message(target: Variable, cost: Variable | None) -> str:
+    text, shown = "grad: not connected to known_grads", [target]
+    if cost is not None:
+        text, shown = "grad: the cost (operand 1) does not depend on operand 0", [target, cost]
+    return located(text, shown, "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros")
 
 
-def _finish(
-    target: Variable, g: Variable | None, connected: bool, cost: Variable | None, policy: str, stand_in: str
-) -> Variable | None:
-    if g is not None:
-        return g
-    if not connected:
-        text, shown = "grad: not connected to known_grads", [target]
-        if cost is not None:
-            text, shown = "grad: the cost (operand 1) does not depend on operand 0", [target, cost]
-        message = located(text, shown, "leave it out of wrt, or pass disconnected_inputs='ignore' to get zeros")
-        if policy == "raise":
-            raise DisconnectedInputError(message)
-        if policy == "warn":
-            warn(message)
-        if stand_in == "none":
-            return None
-    return zeros_like(target, target.dtype if is_float(target.dtype) else None)
+def _result(target: Variable, walk: Accumulation, stand_in: str) -> Variable | None:
+    if target not in walk.connected and stand_in != "zero":
+        return disconnected_type() if stand_in == "disconnected" else None
+    found = walk.gradient(target)
+    return zero_gradient(target) if found is None else found
 
 
-# --- ops that only change gradients -------------------------------------------------------------------------------
+def zero_gradient(x: Variable) -> Variable:
+    """Zeros of the shape of ``x``, and of its dtype or, if that is none of a gradient, floatX."""
+    return zeros_like(x, x.dtype if is_float(x.dtype) else config.floatX)
 
 
-def _identity(name: str, grad: Any) -> Any:
-    return record(
-        name,
-        infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
-        numpy=lambda op, x: x,
-        grad=grad,
-        specialise=lambda op, inputs, types: inputs[0],
-    )
-
-
-_disconnected = _identity("disconnected_grad", lambda op, inputs, outputs, gs: [None])
-_zero = _identity("zero_grad", lambda op, inputs, outputs, gs: [ZERO])
-_clip = _identity("grad_clip", lambda op, inputs, outputs, gs: [_clipped(gs[0], op["low"], op["high"])])
-_scale = _identity("grad_scale", lambda op, inputs, outputs, gs: [gs[0] * op["factor"]])
-
-
-def _clipped(g: Variable, low: float, high: float) -> Variable:
-    from symc.tensor.elementwise import clip
-
-    return clip(g, low, high)
-
-
-def disconnected_grad(x: Any) -> Variable:
-    """``x``, through which no gradient flows: ``grad`` treats what lies behind as disconnected."""
-    return Op(_disconnected)(as_tensor(x))
-
-
-def zero_grad(x: Any) -> Variable:
-    """``x``, through which a gradient of zero flows."""
-    return Op(_zero)(as_tensor(x))
-
-
-consider_constant = zero_grad
-
-
-def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
-    """``x``; gradients that flow through it are clipped to the bounds, element by element."""
-    return Op(_clip, low=float(lower_bound), high=float(upper_bound))(as_tensor(x))
-
-
-def grad_scale(x: Any, multiplier: float) -> Variable:
-    """``x``; gradients that flow through it are multiplied by ``multiplier``."""
-    return Op(_scale, factor=float(multiplier))(as_tensor(x))
+def _name(cost: str, targets: Sequence[Variable], results: Sequence[Any]) -> None:
+    for target, result in zip(targets, results):
+        absent = result is None or isinstance(result.type, (NullType, DisconnectedType))
+        if not absent and result.name is None and target.name and result is not target:
+            result.name = f"d({cost})/d({target.name})"

@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import SourceLocation, blaming, here
+from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.types import TensorType
 from symc.graph.variables import Apply, Variable
 from symc.loops.expr import Expr
@@ -49,16 +50,6 @@ __all__ = [
 
 Read = Callable[[int, Sequence[Expr]], Expr]
 """``read(k, index)``: the element of input ``k`` at a tuple of indices."""
-
-
-class Zero:
-    """The output depends on this input, with a derivative of zero almost everywhere (comparisons, rounding)."""
-
-    def __repr__(self) -> str:
-        return "ZERO"
-
-
-ZERO = Zero()
 
 
 @dataclass(frozen=True)
@@ -206,8 +197,17 @@ class Record:
     numpy : callable
         ``numpy(op, *arrays)`` gives the output, or a tuple of outputs.
     grad : callable or None
-        ``grad(op, inputs, outputs, output_gradients)`` gives one variable an input; None stands for "does not depend".
-        A record without ``grad`` has no derivative, and asking for one is an error.
+        ``grad(op, inputs, outputs, output_gradients)`` gives one answer per input: a variable, ``Selected``, ``ZERO``,
+        ``Undefined``, or None for an input whose values the outputs do not depend on. A record without ``grad`` has no
+        derivative, and asking for one is an error.
+    reach : Reach or None
+        Which elements of the inputs matter for which elements of the output; elementwise ops need none. Without it,
+        all elements of the inputs are taken to matter as soon as one of the output does.
+    linear : str
+        ``"jointly"``: linear in all inputs together, so that a gradient of zero stays zero whatever they hold;
+        ``"separately"``: linear in each input while the others are fixed; ``"first"``: so in the first; empty: in none.
+    bounded_slope : bool
+        The derivatives are finite for finite inputs, unless they overflow.
     lower : Lowering or None
     decompose : callable or None
         ``decompose(op, inputs)`` gives the outputs as a graph of other ops.
@@ -249,7 +249,6 @@ class Record:
     specialise: Callable[[Op, Sequence[Variable], Sequence[TensorType]], Variable | Sequence[Variable]] | None = None
     cases: Callable[[], list[Case]] = field(default=list)
     commutative: bool = False
-    same_at_zero: bool = False
     upper: Callable[[Op, Sequence[Variable]], Any] | None = None
     fallible: bool = False
     lazy: bool = False
@@ -259,6 +258,9 @@ class Record:
     drop_unused: Callable[[Op, Sequence[bool]], tuple[Op, list[int]]] | None = None
     bodies: tuple[str, ...] = ()
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
+    reach: Reach | None = None
+    linear: str = ""
+    bounded_slope: bool = False
 
 
 def record(name: str, **facts: Any) -> Record:

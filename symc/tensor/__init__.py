@@ -17,7 +17,7 @@ from symc.gradient import (
 from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
 from symc.graph import Variable
 from symc.graph.types import TensorType
-from symc.tensor import extra_ops, nnet, operators, shared_randomstreams, signal
+from symc.tensor import extra_ops, nnet, operators, recurrence, shared_randomstreams, signal  # noqa: F401
 from symc.tensor.axes import dimshuffle, reshape, specify_shape
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
 from symc.tensor.broadcasting import broadcast_like

@@ -11,6 +11,7 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Axes, Case, Op, View, record
 from symc.graph.types import TensorType
@@ -52,6 +53,10 @@ def _dimshuffle_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Seque
     return [dimshuffle(g, kept)]
 
 
+def _dimshuffle_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+    return _dimshuffle_grad(op, inputs, outputs, [counts])
+
+
 def _dimshuffle_numpy(op: Op, x: np.ndarray) -> np.ndarray:
     order = op["order"]
     kept = [a for a in order if a != "x"]
@@ -65,6 +70,8 @@ _dimshuffle = record(
     infer=_dimshuffle_infer,
     numpy=_dimshuffle_numpy,
     grad=_dimshuffle_grad,
+    reach=Reach(_dimshuffle_reach, one_to_one=True),
+    linear="jointly",
     lower=Axes(
         lambda op, node: tuple(op["order"].index(a) if a in op["order"] else None for a in range(node.inputs[0].ndim))
     ),
@@ -136,11 +143,22 @@ def _numbered(given: Sequence[int]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _reshape_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    from symc.tensor.broadcasting import broadcast_like
+
+    x = inputs[0]
+    if all(counts.type.broadcastable):
+        return [dimshuffle(counts, ["x"] * x.ndim)]
+    return [reshape_like(broadcast_like(counts, outputs[0]), x)]
+
+
 _reshape = record(
     "reshape",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _reshape_dims(op, inputs)),
     numpy=lambda op, x, *scalars: x.reshape([int(scalars[k]) if g < -1 else g for k, g in _numbered(op["given"])]),
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0]), *[None] * (len(inputs) - 1)],
+    reach=Reach(_reshape_reach, one_to_one=True),
+    linear="jointly",
     specialise=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),), lambda x: x.reshape(3, 4)),
@@ -156,6 +174,8 @@ _reshape_to = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: x.reshape(op["shape"]),
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0])],
+    reach=Reach(_reshape_reach, one_to_one=True),
+    linear="jointly",
     lower=View(),
 )
 
@@ -278,6 +298,8 @@ _specify = record(
     infer=_specify_infer,
     numpy=lambda op, x: x,
     grad=lambda op, inputs, outputs, gs: [gs[0]],
+    reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
+    linear="jointly",
     specialise=lambda op, inputs, types: inputs[0],
     cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),), lambda x: x + x)],
 )

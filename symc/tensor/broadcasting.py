@@ -12,12 +12,13 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.gradient_flow import Reach
 from symc.graph.op import Arg, Axes, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.axes import pad_left
 from symc.tensor.basic import as_tensor
 
-__all__ = ["broadcast_like", "broadcast_together", "expand"]
+__all__ = ["before_repetition", "broadcast_like", "broadcast_together", "expand", "unrepeated"]
 
 
 def _expanded_axes(x: TensorType, target: Sequence[dims.Dim]) -> tuple[int, ...]:
@@ -39,11 +40,21 @@ def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
     return [g, *[None] * (len(inputs) - 1)]
 
 
+def _expand_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    """An element counts where one of its repetitions does."""
+    from symc.tensor.reduce import any
+
+    x, grown = inputs[0], _expanded_axes(inputs[0].type, outputs[0].type.shape)
+    return [any(counts, axis=grown, keepdims=x.ndim > 0) if grown else counts, *[None] * (len(inputs) - 1)]
+
+
 _expand = record(
     "expand",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: np.broadcast_to(x, op["shape"]),
     grad=_expand_grad,
+    reach=Reach(_expand_reach, gathers=True),
+    linear="jointly",
     lower=Axes(_expand_source),
 )
 
@@ -69,6 +80,8 @@ _broadcast = record(
         x, [x.shape[k] if who < 0 else others[who].shape[op["axes"][k]] for k, who in enumerate(op["who"])]
     ),
     grad=_expand_grad,
+    reach=Reach(_expand_reach, gathers=True),
+    linear="jointly",
     specialise=lambda op, inputs, types: expand(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3))), lambda x, y: np.tile(x, (2, 1))),
@@ -113,6 +126,18 @@ def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Varia
         else:
             who.append(-1)
     return Op(_broadcast, who=tuple(who), axes=tuple(range(ndim)))(x, *others)
+
+
+def before_repetition(v: Variable) -> Variable:
+    """What ``v`` repeats; itself if it was not repeated."""
+    while v.owner is not None and v.owner.op.record in (_expand, _broadcast):
+        v = v.owner.inputs[0]
+    return v
+
+
+def unrepeated(v: Variable) -> Variable:
+    """``v`` before it was repeated, with as many axes, of which those that were repeated have length 1."""
+    return pad_left(before_repetition(v), v.ndim)
 
 
 def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variable]:

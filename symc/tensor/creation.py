@@ -11,6 +11,7 @@ from symc.config import config
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import as_dtype, is_float, promote
+from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
@@ -88,11 +89,24 @@ def _alloc_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[V
     return [sum(g, axis=grown, keepdims=True) if grown else g, *[None] * (len(inputs) - 1)]
 
 
+def _alloc_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    from symc.tensor.reduce import any
+
+    value, out = inputs[0], outputs[0]
+    lead = out.ndim - value.ndim
+    if lead:
+        counts = any(counts, axis=tuple(range(lead)))
+    grown = tuple(k for k, one in enumerate(value.type.broadcastable) if one and not out.type.broadcastable[lead + k])
+    return [any(counts, axis=grown, keepdims=True) if grown else counts, *[None] * (len(inputs) - 1)]
+
+
 _alloc = record(
     "alloc",
     infer=_alloc_infer,
     numpy=_alloc_numpy,
     grad=_alloc_grad,
+    reach=Reach(_alloc_reach, gathers=True),
+    linear="jointly",
     specialise=lambda op, inputs, types: expand(
         inputs[0] if inputs[0].ndim == 0 else pad_left(inputs[0], types[0].ndim), types[0].shape
     ),
@@ -175,11 +189,21 @@ def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
 
 # --- counters -----------------------------------------------------------------------------------------------------
 
+
+def _arange_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    """Element k is ``start + k * step``. How many there are does not vary with ``stop`` but in jumps."""
+    from symc.tensor.reduce import iota, sum
+
+    (g,) = gs
+    position = ew.cast(iota(g, 0), g.dtype)
+    return [sum(g), sum(g * position), None][: len(inputs)]
+
+
 _arange_settled = record(
     "arange_of",
     infer=lambda op, inputs: TensorType(op["dtype"], op["shape"]),
     numpy=lambda op, start, step: (start + np.arange(op["shape"][0]) * step).astype(op["dtype"]),
-    grad=lambda op, inputs, outputs, gs: [None, None],
+    grad=_arange_grad,
     lower=Indexed(
         lambda node, idx, read, size: read(0, ()) + cast_expr(idx[0], node.op["dtype"]) * read(1, ()), recompute=True
     ),
@@ -209,7 +233,7 @@ _arange = record(
     "arange",
     infer=lambda op, inputs: TensorType(op["dtype"], [as_dim(inputs[2])]),
     numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
-    grad=lambda op, inputs, outputs, gs: [None, None, None],
+    grad=_arange_grad,
     distinct=_counts_up,
     specialise=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
-from symc.graph.op import ZERO
+from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.tensor.basic import as_tensor, unify_dtypes
@@ -22,23 +22,29 @@ add = elementwise(
     lambda x, y: x + y if x.dtype != "bool" else x | y,
     np.add,
     lambda g, z, x, y: (g, g),
+    linear="jointly",
     compute="same",
     commutative=True,
     several=True,
 )
-sub = elementwise("sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic")
+sub = elementwise(
+    "sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic", linear="jointly"
+)
 mul = elementwise(
     "mul",
     lambda x, y: x * y if x.dtype != "bool" else x & y,
     np.multiply,
     lambda g, z, x, y: (g * y, g * x),
+    linear="separately",
+    bounded_slope=True,
     compute="same",
     commutative=True,
     several=True,
 )
 true_div = elementwise(
-    "true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2))
-)
+    "true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2)),
+    linear="first",
+)  # fmt: skip
 floor_div = elementwise(
     "floor_div",
     lambda x, y: call("floordiv", x, y),
@@ -51,9 +57,15 @@ mod = elementwise(
     "mod", lambda x, y: call("mod", x, y), np.mod, lambda g, z, x, y: (g, -g * floor_div(x, y)),
     compute="arithmetic", domain=((4.1, 4.9), (1.1, 1.3)), smooth=False,
 )  # fmt: skip
-neg = elementwise("neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic")
+neg = elementwise("neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic", linear="jointly")
 abs_ = elementwise(
-    "abs", lambda x: abs(x), np.abs, lambda g, y, x: (g * sgn(x),), domain=(0.2, 2), compute="arithmetic"
+    "abs",
+    lambda x: abs(x),
+    np.abs,
+    lambda g, y, x: (switch(eq(x, 0), 0, g * sgn(x)),),
+    domain=(0.2, 2),
+    compute="arithmetic",
+    bounded_slope=True,
 )
 
 
@@ -70,27 +82,38 @@ sgn: Elementwise = elementwise(
     compute="arithmetic",
     smooth=False,
 )
-sqr = elementwise("sqr", lambda x: x * x, np.square, lambda g, y, x: (g * x * 2,), compute="arithmetic")
+sqr = elementwise(
+    "sqr", lambda x: x * x, np.square, lambda g, y, x: (g * x * 2,), compute="arithmetic", bounded_slope=True
+)
 sqrt = elementwise("sqrt", lambda x: call("sqrt", x), np.sqrt, lambda g, y, x: (g * 0.5 / y,), domain=(0.3, 3))
 inv = elementwise("reciprocal", lambda x: 1.0 / x, np.reciprocal, lambda g, y, x: (-(g * y * y),), domain=(0.5, 2))
+
+
+def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
+    """The gradient flows to the first operand where that was taken, else to the second."""
+    return Selected(first, g), Selected(first, g, negated=True)
+
+
 maximum = elementwise(
     "maximum",
     lambda x, y: call("max", x, y),
     np.maximum,
-    lambda g, z, x, y: (g * eq(z, x), g * neq(z, x)),
+    lambda g, z, x, y: _by_the_first(g, eq(z, x)),
     domain=((-2, 2), (-1.9, 2.1)),
     compute="same",
     commutative=True,
+    bounded_slope=True,
     several=True,
 )
 minimum = elementwise(
     "minimum",
     lambda x, y: call("min", x, y),
     np.minimum,
-    lambda g, z, x, y: (g * eq(z, x), g * neq(z, x)),
+    lambda g, z, x, y: _by_the_first(g, eq(z, x)),
     domain=((-2, 2), (-1.9, 2.1)),
     compute="same",
     commutative=True,
+    bounded_slope=True,
     several=True,
 )
 
@@ -100,13 +123,18 @@ def _pow_body(x: Expr, y: Expr) -> Expr:
 
 
 def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[Any]:
-    by_y = g * switch(eq(x, 0), 0, z * log(switch(eq(x, 0), 1, x)))
+    """At x = 0 the derivative by y is taken to be 0, and so is that of ``x ** 0`` by x.
+
+    These come up in derivatives of every order of ``x ** n``: after n of them, ``0 * x ** -1`` would be NaN.
+    """
+    at_zero = eq(x, 0)
+    by_y = Selected(at_zero, g * (z * log(x)), negated=True)
     known = _number_repeated(y)
     if known is None:
-        return g * y * power(x, y - 1), by_y
-    if known == 0:  # 0 * x ** -1 would be NaN where x is 0: the derivatives of x**2 come here in their turn
+        return Selected(and_(at_zero, eq(y, 0)), g * (y * power(x, y - 1)), negated=True), by_y
+    if known == 0:
         return ZERO, by_y
-    return g * y * power(x, Constant(known - 1, y.dtype)), by_y
+    return g * (y * power(x, Constant(known - 1, y.dtype))), by_y
 
 
 def _number_repeated(v: Variable) -> Any:
@@ -157,9 +185,11 @@ def _whole_power(x: Variable, n: int) -> Variable:
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------------
 
-exp = elementwise("exp", lambda x: call("exp", x), np.exp, lambda g, y, x: (g * y,))
-exp2 = elementwise("exp2", lambda x: call("exp2", x), np.exp2, lambda g, y, x: (g * y * float(np.log(2)),))
-expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * (y + 1),))
+exp = elementwise("exp", lambda x: call("exp", x), np.exp, lambda g, y, x: (g * y,), bounded_slope=True)
+exp2 = elementwise(
+    "exp2", lambda x: call("exp2", x), np.exp2, lambda g, y, x: (g * y * float(np.log(2)),), bounded_slope=True
+)
+expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * (y + 1),), bounded_slope=True)
 log = elementwise("log", lambda x: call("log", x), np.log, lambda g, y, x: (g / x,), domain=(0.1, 3))
 log2 = elementwise(
     "log2", lambda x: call("log2", x), np.log2, lambda g, y, x: (g / (x * float(np.log(2))),), domain=(0.1, 3)
@@ -171,35 +201,61 @@ log1p = elementwise("log1p", lambda x: call("log1p", x), np.log1p, lambda g, y, 
 
 # --- trigonometry -------------------------------------------------------------------------------------------------
 
-sin = elementwise("sin", lambda x: call("sin", x), np.sin, lambda g, y, x: (g * cos(x),))
-cos: Elementwise = elementwise("cos", lambda x: call("cos", x), np.cos, lambda g, y, x: (-(g * sin(x)),))
-tan = elementwise("tan", lambda x: call("tan", x), np.tan, lambda g, y, x: (g * (1 + sqr(y)),), domain=(-1, 1))
+sin = elementwise("sin", lambda x: call("sin", x), np.sin, lambda g, y, x: (g * cos(x),), bounded_slope=True)
+cos: Elementwise = elementwise(
+    "cos", lambda x: call("cos", x), np.cos, lambda g, y, x: (-(g * sin(x)),), bounded_slope=True
+)
+tan = elementwise(
+    "tan", lambda x: call("tan", x), np.tan, lambda g, y, x: (g * (1 + sqr(y)),), domain=(-1, 1), bounded_slope=True
+)
 arcsin = elementwise(
-    "arcsin", lambda x: call("arcsin", x), np.arcsin, lambda g, y, x: (g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9)
+    "arcsin", lambda x: call("arcsin", x), np.arcsin, lambda g, y, x: (g / sqrt((1 - x) * (1 + x)),), domain=(-0.9, 0.9)
 )
 arccos = elementwise(
-    "arccos", lambda x: call("arccos", x), np.arccos, lambda g, y, x: (-g / sqrt(1 - sqr(x)),), domain=(-0.9, 0.9)
+    "arccos",
+    lambda x: call("arccos", x),
+    np.arccos,
+    lambda g, y, x: (-g / sqrt((1 - x) * (1 + x)),),
+    domain=(-0.9, 0.9),
 )
-arctan = elementwise("arctan", lambda x: call("arctan", x), np.arctan, lambda g, y, x: (g / (1 + sqr(x)),))
+arctan = elementwise(
+    "arctan", lambda x: call("arctan", x), np.arctan, lambda g, y, x: (g / (1 + sqr(x)),), bounded_slope=True
+)
 arctan2 = elementwise(
     "arctan2", lambda y, x: call("arctan2", y, x), np.arctan2,
     lambda g, z, y, x: (g * x / (sqr(x) + sqr(y)), -(g * y) / (sqr(x) + sqr(y))), domain=(0.3, 2),
 )  # fmt: skip
-sinh = elementwise("sinh", lambda x: call("sinh", x), np.sinh, lambda g, y, x: (g * cosh(x),))
-cosh: Elementwise = elementwise("cosh", lambda x: call("cosh", x), np.cosh, lambda g, y, x: (g * sinh(x),))
-tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * (1 - sqr(y)),))
-arcsinh = elementwise("arcsinh", lambda x: call("arcsinh", x), np.arcsinh, lambda g, y, x: (g / sqrt(sqr(x) + 1),))
+sinh = elementwise("sinh", lambda x: call("sinh", x), np.sinh, lambda g, y, x: (g * cosh(x),), bounded_slope=True)
+cosh: Elementwise = elementwise(
+    "cosh", lambda x: call("cosh", x), np.cosh, lambda g, y, x: (g * sinh(x),), bounded_slope=True
+)
+tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * (1 - sqr(y)),), bounded_slope=True)
+arcsinh = elementwise(
+    "arcsinh", lambda x: call("arcsinh", x), np.arcsinh, lambda g, y, x: (g / sqrt(sqr(x) + 1),), bounded_slope=True
+)
 arccosh = elementwise(
-    "arccosh", lambda x: call("arccosh", x), np.arccosh, lambda g, y, x: (g / sqrt(sqr(x) - 1),), domain=(1.2, 3)
+    "arccosh",
+    lambda x: call("arccosh", x),
+    np.arccosh,
+    lambda g, y, x: (g / (sqrt(x - 1) * sqrt(x + 1)),),
+    domain=(1.2, 3),
 )
 arctanh = elementwise(
-    "arctanh", lambda x: call("arctanh", x), np.arctanh, lambda g, y, x: (g / (1 - sqr(x)),), domain=(-0.9, 0.9)
+    "arctanh", lambda x: call("arctanh", x), np.arctanh, lambda g, y, x: (g / ((1 - x) * (1 + x)),), domain=(-0.9, 0.9)
 )
 deg2rad = elementwise(
-    "deg2rad", lambda x: x * float(np.pi / 180), np.deg2rad, lambda g, y, x: (g * float(np.pi / 180),)
+    "deg2rad",
+    lambda x: x * float(np.pi / 180),
+    np.deg2rad,
+    lambda g, y, x: (g * float(np.pi / 180),),
+    bounded_slope=True,
 )
 rad2deg = elementwise(
-    "rad2deg", lambda x: x * float(180 / np.pi), np.rad2deg, lambda g, y, x: (g * float(180 / np.pi),)
+    "rad2deg",
+    lambda x: x * float(180 / np.pi),
+    np.rad2deg,
+    lambda g, y, x: (g * float(180 / np.pi),),
+    bounded_slope=True,
 )
 
 # --- special functions --------------------------------------------------------------------------------------------
@@ -210,12 +266,14 @@ erf = elementwise(
     lambda x: call("erf", x),
     expr.FUNCTIONS["erf"].numpy,
     lambda g, y, x: (g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
+    bounded_slope=True,
 )
 erfc = elementwise(
     "erfc",
     lambda x: call("erfc", x),
     expr.FUNCTIONS["erfc"].numpy,
     lambda g, y, x: (-g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
+    bounded_slope=True,
 )
 
 
@@ -227,15 +285,20 @@ def _stable_softplus(x: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, x.astype("float64"))
 
 
-sigmoid = elementwise("sigmoid", lambda x: call("sigmoid", x), _stable_sigmoid, lambda g, y, x: (g * y * (1 - y),))
-softplus = elementwise("softplus", lambda x: call("softplus", x), _stable_softplus, lambda g, y, x: (g * sigmoid(x),))
+sigmoid = elementwise(
+    "sigmoid", lambda x: call("sigmoid", x), _stable_sigmoid, lambda g, y, x: (g * y * (1 - y),), bounded_slope=True
+)
+softplus = elementwise(
+    "softplus", lambda x: call("softplus", x), _stable_softplus, lambda g, y, x: (g * sigmoid(x),), bounded_slope=True
+)
 relu = elementwise(
     "relu",
     lambda x: call("max", x, expr.const(0, x.dtype)),
     lambda x: np.maximum(x, 0),
-    lambda g, y, x: (switch(y > 0, g, 0),),
+    lambda g, y, x: (Selected(y > 0, g),),
     domain=(0.2, 2),
     compute="arithmetic",
+    bounded_slope=True,
 )
 
 # --- rounding -----------------------------------------------------------------------------------------------------
@@ -284,7 +347,10 @@ xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", com
 invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits")
 switch: Elementwise = elementwise(
     "switch", lambda c, x, y: expr.select(c, x, y), np.where,
-    lambda g, z, c, x, y: (ZERO, switch(c, g, 0), switch(c, 0, g)), compute="same", mixed=True,
+    lambda g, z, c, x, y: (
+        ZERO, Selected(c, g, choice=Choice.CONDITION), Selected(c, g, negated=True, choice=Choice.CONDITION),
+    ),
+    compute="same", mixed=True, bounded_slope=True,
 )  # fmt: skip
 
 
@@ -297,12 +363,22 @@ def _clip_numpy(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.minimum(np.maximum(x, low), high)
 
 
+def _clip_grad(g: Variable, z: Variable, x: Variable, low: Variable, high: Variable) -> Sequence[Any]:
+    above = gt(maximum(x, low), high)
+    below = lt(x, low)
+    return (
+        Selected(or_(above, below), g, negated=True),
+        Selected(and_(below, invert(above)), g),
+        Selected(above, g),
+    )
+
+
 clip = elementwise(
-    "clip", lambda x, low, high: expr.minimum(expr.maximum(x, low), high), _clip_numpy,
-    lambda g, z, x, low, high: (
-        switch(and_(ge(x, low), le(x, high)), g, 0),
-        switch(and_(lt(x, low), le(low, high)), g, 0),
-        switch(gt(maximum(x, low), high), g, 0),  # also where low > high: then the value is high
-    ),
-    domain=((-0.4, 0.4), (-1, -0.5), (0.5, 1)), compute="same",
-)  # fmt: skip
+    "clip",
+    lambda x, low, high: expr.minimum(expr.maximum(x, low), high),
+    _clip_numpy,
+    _clip_grad,
+    domain=((-0.4, 0.4), (-1, -0.5), (0.5, 1)),
+    compute="same",
+    bounded_slope=True,
+)

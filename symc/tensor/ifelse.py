@@ -11,13 +11,13 @@ from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable
 from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
+from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.guards import require_equal
-from symc.graph.op import ZERO, Arg, Case, Op, Structured, record
+from symc.graph.op import Arg, Case, Op, Structured, record
 from symc.graph.types import TensorType
 from symc.loops.ir import Branch
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.basic import as_tensor
 
 __all__ = ["branch", "ifelse"]
 
@@ -35,12 +35,10 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    condition = inputs[0]
-    count = len(outputs)
-    zeros = [broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), g) for g in gs]
-    to_then = _apply(condition, gs, zeros)
-    to_else = _apply(condition, zeros, gs)
-    return [ZERO, *to_then[:count], *to_else[:count]]
+    def one_side(negated: bool) -> list[Selected]:
+        return [Selected(inputs[0], g, negated, Choice.CONDITION, lazy=True) for g in gs]
+
+    return [ZERO, *one_side(False), *one_side(True)]
 
 
 def _numpy(op: Op, condition: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:

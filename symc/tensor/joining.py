@@ -10,6 +10,7 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Loops, Op, record
 from symc.graph.types import TensorType
@@ -18,6 +19,7 @@ from symc.loops.ir import Load, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape, shape_entries
 from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
+from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import length, shape_i
 
@@ -63,6 +65,10 @@ def _join_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Va
     return split_like(gs[0], inputs, op["axis"])
 
 
+def _join_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Variable]:
+    return split_like(broadcast_like(counts, outputs[0]), inputs, op["axis"])
+
+
 def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Variable]:
     """``g`` cut along ``axis`` into pieces as long as ``templates``."""
     pieces: list[Variable] = []
@@ -100,6 +106,8 @@ _join = record(
     infer=_join_infer,
     numpy=lambda op, *arrays: np.concatenate(arrays, axis=op["axis"]),
     grad=_join_grad,
+    reach=Reach(_join_reach),
+    linear="jointly",
     lower=Loops(_join_build),
     cases=lambda: [
         Case(lambda x, y: join(0, x, y), (Arg((2, 3)), Arg((4, 3))), lambda x, y: np.vstack([x, y])),

@@ -12,13 +12,14 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, reshape
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
-from symc.tensor.reduce import sum
+from symc.tensor.reduce import any, sum
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import length, shape_i
 
@@ -74,11 +75,25 @@ def _product_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
     return [da, db]
 
 
+def _product_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+    """A row of op(A) counts where its row of the product has something that does; columns of op(B) likewise."""
+    rows, columns = any(counts, axis=-1, keepdims=True), any(counts, axis=-2, keepdims=True)
+    lead = list(range(counts.ndim - 2))
+    turned = [*lead, counts.ndim - 1, counts.ndim - 2]
+    return [
+        dimshuffle(rows, turned) if op["trans_a"] else rows,
+        dimshuffle(columns, turned) if op["trans_b"] else columns,
+    ]
+
+
 _gemm: Record = record(
     "dot",
     infer=_gemm_infer,
     numpy=_product_numpy,
     grad=_product_grad,
+    reach=Reach(_product_reach, mixes=True),
+    linear="separately",
+    bounded_slope=True,
     lower=LibraryCall("gemm", _gemm_params),
     cases=lambda: [
         *[
@@ -140,6 +155,9 @@ _batched: Record = record(
     infer=_batched_infer,
     numpy=_product_numpy,
     grad=_product_grad,
+    reach=Reach(_product_reach, mixes=True),
+    linear="separately",
+    bounded_slope=True,
     lower=LibraryCall("batched_gemm", _batched_params),
     cases=lambda: [
         *[

@@ -128,6 +128,8 @@ def elementwise(
     commutative: bool = False,
     smooth: bool = True,
     several: bool = False,
+    linear: str = "",
+    bounded_slope: bool = False,
 ) -> Elementwise:
     """Make an elementwise op.
 
@@ -139,7 +141,8 @@ def elementwise(
     numpy : callable
         The same on arrays, independently.
     grad : callable, optional
-        ``grad(g, y, *xs)``, one gradient an input; ``ZERO`` for inputs the output does not vary with.
+        ``grad(g, y, *xs)``, one gradient per input; ``ZERO`` for inputs the output does not vary with, ``Selected``
+        where a condition decides whether the gradient flows.
     domain : pair, or one pair an input
         Where test values are drawn: open, away from kinks.
     compute : str
@@ -151,6 +154,8 @@ def elementwise(
         The first operand is a condition.
     several : bool
         May users give more than two operands, to be combined from left to right?
+    linear, bounded_slope
+        As in ``Record``.
     """
     operands = list(signature(body).parameters)
     nin = len(operands)
@@ -192,6 +197,8 @@ def elementwise(
         lower=Pointwise(body),
         cases=cases,
         commutative=commutative,
+        linear=linear,
+        bounded_slope=bounded_slope,
     )
     function = Elementwise(Op(made), compute, mixed, operands, several)
     return function
@@ -201,8 +208,11 @@ def elementwise(
 
 
 def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    """Of a float; the gradient by an integer is that of the float it becomes."""
     (x,) = inputs
-    return [cast(gs[0], x.dtype) if is_float(x.dtype) and is_float(op["dtype"]) else ZERO]
+    if not is_float(op["dtype"]):
+        return [ZERO]
+    return [cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0]]
 
 
 def _cast_numpy(op: Op, x: np.ndarray) -> np.ndarray:
@@ -215,6 +225,8 @@ _cast = record(
     infer=lambda op, inputs: TensorType(op["dtype"], inputs[0].type.shape),
     numpy=_cast_numpy,
     grad=_cast_grad,
+    linear="jointly",
+    bounded_slope=True,
     lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
     cases=lambda: [
         Case(

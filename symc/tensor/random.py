@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Apply, Constant, Variable
+from symc.graph.gradient_flow import Undefined
 from symc.graph.op import Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, index
@@ -174,7 +175,9 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     (g,) = gs
     unread = [None] * (len(inputs) - 3)
     if op["kind"] not in ("uniform", "normal"):
-        return [None, None, None, *unread]
+        name = {"bernoulli": "binomial", "integers": "random_integers"}.get(op["kind"], op["kind"])
+        undefined = Undefined(f"{name} has no derivative by what its distribution depends on")
+        return [None, undefined, undefined, *unread]
     zero, one = (Constant(np.full((), v, op["dtype"])) for v in (0, 1))
     standard = Op(op.record, **op.attrs)(inputs[0], zero, one, *inputs[3:])
     by_b = sum(g * standard)

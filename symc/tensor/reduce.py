@@ -10,8 +10,9 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
 from symc.graph.dtypes import as_dtype, floating, is_float, is_integer
+from symc.graph.gradient_flow import Reach, Selected
 from symc.graph.guards import require_equal
-from symc.graph.op import ZERO, Arg, Case, Indexed, Op, Reduction, record
+from symc.graph.op import Arg, Case, Indexed, Op, Reduction, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -57,6 +58,11 @@ def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
     """A reduction's result (or its gradient) repeated along the reduced ``axes`` to the shape of ``x``."""
     kept = iter(range(g.ndim))
     return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
+
+
+def _reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+    """The elements that are reduced to one all count where that does."""
+    return [_kept(counts, inputs[0], op["axes"])]
 
 
 def _oracle(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarray]:
@@ -115,25 +121,21 @@ def _reduction_cases(
 
 def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
     (x,) = inputs
-    return [restore(ew.cast(gs[0], x.dtype), x, op["axes"]) if is_float(x.dtype) else ZERO]
+    return [restore(ew.cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0], x, op["axes"])]
 
 
 def _prod_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    # g * prod / x fails where x is 0: there the product of the others is needed, and it is zero as soon as two are 0.
+    from symc.tensor.recurrence import product_of_others
+
     (x,), axes = inputs, op["axes"]
     if not is_float(x.dtype):
-        return [ZERO]
-    zero = ew.eq(x, 0)
-    count = sum(ew.cast(zero, "int64"), axis=axes)
-    others = prod(ew.switch(zero, 1, x), axis=axes)
-    at_zero = ew.switch(ew.eq(count, 1), gs[0] * others, 0)
-    regular = restore(gs[0] * outputs[0], x, axes) / ew.switch(zero, 1, x)
-    return [ew.switch(zero, restore(at_zero, x, axes), regular)]
+        return [restore(gs[0], x, axes) * product_of_others(ew.cast(x, gs[0].dtype), axes)]
+    return [restore(ew.cast(gs[0], x.dtype), x, axes) * product_of_others(x, axes)]
 
 
 def _extreme_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     (x,), axes = inputs, op["axes"]
-    return [ew.eq(restore(outputs[0], x, axes), x) * restore(gs[0], x, axes)]
+    return [Selected(ew.eq(restore(outputs[0], x, axes), x), restore(gs[0], x, axes))]
 
 
 def _lowest(dtype: str) -> Any:
@@ -149,6 +151,8 @@ _sum = record(
     infer=_infer,
     numpy=_oracle(np.sum, True),
     grad=_sum_grad,
+    reach=Reach(_reduction_reach),
+    linear="jointly",
     lower=Reduction("add", lambda dtype: 0),
     cases=_reduction_cases(lambda x, **k: sum(x, **k), np.sum),
 )
@@ -157,6 +161,8 @@ _prod = record(
     infer=_infer,
     numpy=_oracle(np.prod, True),
     grad=_prod_grad,
+    reach=Reach(_reduction_reach),
+    bounded_slope=True,
     lower=Reduction("mul", lambda dtype: 1),
     cases=_reduction_cases(lambda x, **k: prod(x, **k), np.prod, 0.3),
 )
@@ -165,6 +171,8 @@ _max = record(
     infer=_infer_extreme,
     numpy=_oracle(np.max, False),
     grad=_extreme_grad,
+    reach=Reach(_reduction_reach),
+    linear="jointly",
     lower=Reduction("max", _lowest),
     cases=_reduction_cases(lambda x, **k: max(x, **k), np.max, distinct=True),
 )
@@ -173,6 +181,8 @@ _min = record(
     infer=_infer_extreme,
     numpy=_oracle(np.min, False),
     grad=_extreme_grad,
+    reach=Reach(_reduction_reach),
+    linear="jointly",
     lower=Reduction("min", _highest),
     cases=_reduction_cases(lambda x, **k: min(x, **k), np.min, distinct=True),
 )
@@ -244,7 +254,7 @@ def sum(
 def prod(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Product over ``axis``; its gradient is right where elements are zero. Dtypes as for ``sum``."""
+    """Product over ``axis``; its derivatives of every order are right at zeros. Dtypes as for ``sum``."""
     return _accumulated(_prod, x, axis, dtype, keepdims, acc_dtype)
 
 
@@ -341,6 +351,8 @@ _variance = record(
     infer=_infer,
     numpy=_variance_oracle,
     grad=_variance_grad,
+    reach=Reach(_reduction_reach),
+    bounded_slope=True,
     decompose=_variance_decompose,
     cases=lambda: [
         *_reduction_cases(lambda x, **k: var(x, **k), np.var)(),

@@ -13,6 +13,7 @@ import numpy as np
 
 from symc.config import config
 from symc.errors import DTypeError, ShapeError, located
+from symc.gradient.pass_through import undefined_grad
 from symc.graph import Constant, SharedVariable, Variable
 from symc.graph.dtypes import as_dtype, is_float, is_integer
 from symc.runtime.shared import shared
@@ -265,7 +266,7 @@ class RandomStreams:
             ``(*size, outcomes)``; for ``n = 1`` each row has one 1.
         """
         p = as_tensor(pvals)
-        p = p if is_float(p.dtype) else ew.cast(p, "floatX")
+        p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "multinomial has no derivative by pvals")
         if p.ndim == 0:
             raise ShapeError(located("multinomial: pvals must have an axis of outcomes", [p]))
         (n,) = _shape_entries_of([n], "multinomial: n")
@@ -338,7 +339,8 @@ class RandomStreams:
             text = "choice: p must have one entry per choice"
             p = require_lengths(p, [(shape_i(p, 0), count, text)])
             state = self._new_state()
-            drawn = self._race(state, p if is_float(p.dtype) else ew.cast(p, "floatX"), [*shape, count])[0]
+            p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "choice has no derivative by p")
+            drawn = self._race(state, p, [*shape, count])[0]
         return self._marked(take(a, drawn) if a.ndim else ew.cast(drawn, as_dtype(dtype)), state)
 
     def permutation(self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: str = "int64") -> Variable:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symc.graph import SharedVariable, Variable
+from symc.graph.gradient_flow import Reach
 from symc.graph.op import Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
@@ -17,6 +18,8 @@ _carry = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, *values: x,
     grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
+    reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
+    linear="jointly",
     specialise=lambda op, inputs, types: inputs[0],
 )
 

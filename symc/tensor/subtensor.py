@@ -16,6 +16,7 @@ import numpy as np
 from symc.errors import located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_integer
+from symc.graph.gradient_flow import Choice, Reach, Selected
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, View, record
 from symc.graph.types import TensorType
@@ -48,8 +49,8 @@ def valid_index(i: Any, x: Variable, axis: int) -> Variable:
     return checked_below(i, shape_i(x, axis), text, "check the index against the shape it goes into", wrap=True)
 
 
-def _zeros(template: Variable) -> Variable:
-    return broadcast_like(Constant(np.zeros((), template.dtype)), template)
+def _zeros(template: Variable, dtype: str | None = None) -> Variable:
+    return broadcast_like(Constant(np.zeros((), dtype or template.dtype)), template)
 
 
 def _put(node: Apply, ctx: Any, place: Expr, value: Expr) -> Statement:
@@ -120,6 +121,16 @@ _slice_at = record(
 )
 
 
+def _slice_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    nowhere = _zeros(inputs[0], "bool")
+    read = _write(nowhere, broadcast_like(counts, outputs[0]), inputs[1:], op["steps"], True)
+    return [read, *[None] * (len(inputs) - 1)]
+
+
+def _by_position(op: Op) -> Choice:
+    return Choice.POSITION
+
+
 slice_part = record(
     "slice",
     infer=_slice_infer,
@@ -128,6 +139,8 @@ slice_part = record(
         _write(_zeros(inputs[0]), gs[0], inputs[1:], op["steps"], False),
         *[None] * (len(inputs) - 1),
     ],
+    reach=Reach(_slice_reach, partial=_by_position),
+    linear="jointly",
     specialise=lambda op, inputs, types: Op(_slice_at, steps=op["steps"], shape=types[0].shape)(
         inputs[0], *inputs[1::2]
     ),
@@ -175,6 +188,17 @@ def _write_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[V
     (g,) = gs
     to_x = _write(g, _zeros(y), bounds, op["steps"], True) if op["replace"] else g
     return [to_x, Op(slice_part, steps=op["steps"])(g, *bounds), *[None] * len(bounds)]
+
+
+def _write_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    x, y, *bounds = inputs
+    everywhere = broadcast_like(counts, outputs[0])
+    of_x = _write(everywhere, _zeros(y, "bool"), bounds, op["steps"], True) if op["replace"] else counts
+    return [of_x, Op(slice_part, steps=op["steps"])(everywhere, *bounds), *[None] * len(bounds)]
+
+
+def _by_replacing(op: Op) -> Choice | None:
+    return Choice.POSITION if op["replace"] else None
 
 
 def _write_build(node: Apply, ctx: Any) -> list[Statement]:
@@ -236,6 +260,8 @@ write_slice = record(
     infer=_write_infer,
     numpy=_write_numpy,
     grad=_write_grad,
+    reach=Reach(_write_reach, partial=_by_replacing),
+    linear="jointly",
     specialise=lambda op, inputs, types: Op(_write_at, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
     cases=_write_cases,
 )
@@ -268,6 +294,13 @@ def _gather_numpy(op: Op, x: np.ndarray, *indices: np.ndarray) -> np.ndarray:
     return np.moveaxis(moved, range(count), range(op["place"], op["place"] + count))
 
 
+def _gather_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    x, *indices = inputs
+    times = ew.cast(broadcast_like(counts, outputs[0]), "int32")
+    read = Op(scatter, axes=op["axes"], place=op["place"], replace=False)(_zeros(x, "int32"), times, *indices)
+    return [ew.gt(read, 0), *[None] * len(indices)]
+
+
 def _gather_cases() -> list[Case]:
     from symc.tensor.indexing import take
 
@@ -295,6 +328,8 @@ gather = record(
         Op(scatter, axes=op["axes"], place=op["place"], replace=False)(_zeros(inputs[0]), gs[0], *inputs[1:]),
         *[None] * (len(inputs) - 1),
     ],
+    reach=Reach(_gather_reach, partial=_by_position),
+    linear="jointly",
     lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1))),
     cases=_gather_cases,
 )
@@ -336,7 +371,7 @@ def _scatter_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
     if stays is not None:
         count, place = indices[0].ndim, op["place"]
         order = ["x"] * place + list(range(count)) + ["x"] * (y.ndim - place - count)
-        read = ew.switch(dimshuffle(stays, order), read, 0)
+        read = Selected(dimshuffle(stays, order), read, choice=Choice.POSITION)
     return [Op(op.record, **op.attrs)(g, _zeros(y), *indices), read, *[None] * len(indices)]
 
 
@@ -368,6 +403,14 @@ def _distinct(i: Variable) -> bool:
             return found
         i = found
     return False
+
+
+def _scatter_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
+    x, y, *indices = inputs
+    everywhere = broadcast_like(counts, outputs[0])
+    of_x = Op(op.record, **op.attrs)(everywhere, _zeros(y, "bool"), *indices) if op["replace"] else counts
+    of_y = Op(gather, axes=op["axes"], place=op["place"])(everywhere, *indices)
+    return [of_x, of_y, *[None] * len(indices)]
 
 
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
@@ -428,6 +471,8 @@ scatter: Record = record(
     infer=_scatter_infer,
     numpy=_scatter_numpy,
     grad=_scatter_grad,
+    reach=Reach(_scatter_reach, partial=_by_replacing),
+    linear="jointly",
     lower=Loops(_scatter_build, in_place=0),
     cases=_scatter_cases,
 )

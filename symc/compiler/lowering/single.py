@@ -61,6 +61,13 @@ class LoopContext:
         body.append(Load(name, self.input(k), self.flat(v, position), v.dtype))
         return var(name, v.dtype)
 
+    def load_output(self, body: list[Statement], position: Sequence[Expr]) -> Expr:
+        """Add a load of an element of the output that was stored before; gives the element."""
+        out = self.node.outputs[0]
+        name = self.fresh("x")
+        body.append(Load(name, self.output(), self.flat(out, position), out.dtype))
+        return var(name, out.dtype)
+
     def copy(self, k: int) -> list[Statement]:
         """Statements that copy input ``k`` to the output, unless it took over its memory."""
         if self.in_place:

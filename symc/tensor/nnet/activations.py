@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, located
-from symc.graph import Variable
+from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating
+from symc.graph.gradient_flow import Reach
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.broadcasting import before_repetition
 from symc.tensor.elementwise import sigmoid, softplus
 
 __all__ = [
@@ -68,39 +70,66 @@ def _logsoftmax_numpy(x: np.ndarray, axis: int) -> np.ndarray:
     return x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
 
 
+_SEARCHED = 2000
+"""How many ops of a gradient are searched for a quotient, so that the search takes no time to speak of."""
+
+
 def _times(g: Variable, p: Variable) -> Variable | None:
     """``g * p`` without the division by ``p`` that ``g`` is known to hold; None if it holds none.
 
     A gradient that comes through ``log(p)`` is a quotient by ``p``. Where ``p`` has underflowed to zero, multiplying
-    by it
-    again gives NaN; leaving both out is right, and is how the gradient of a cross-entropy of a softmax stays finite.
+    by it again gives NaN; leaving both out is right, and is how the gradient of a cross-entropy of a softmax stays
+    finite.
     """
-    from symc.compiler.rewrite.engine import is_constant
+    known: dict[Variable, Variable | None] = {}
+    stack = [g]
+    while stack:
+        v = stack[-1]
+        factors = () if v in known or len(known) > _SEARCHED else _may_hold_quotient(v)
+        pending = [f for f in factors if f not in known]
+        if pending:
+            stack.extend(pending)
+            continue
+        stack.pop()
+        if v not in known:
+            known[v] = _without_quotient(v, p, known)
+    return known[g]
 
-    if g.owner is None:
+
+def _may_hold_quotient(v: Variable) -> Sequence[Variable]:
+    """The operands of ``v`` of which ``v`` has as many quotients as they have."""
+    if v.owner is None or v.owner.op.record not in _CARRY_QUOTIENTS:
+        return ()
+    return v.owner.inputs[1:] if v.owner.op.record is ew.switch.op.record else v.owner.inputs
+
+
+def _without_quotient(v: Variable, p: Variable, known: dict[Variable, Variable | None]) -> Variable | None:
+    if v.owner is None:
         return None
-    name, inputs = g.owner.op.name, g.owner.inputs
-    if name == "true_div":
+    record_, inputs = v.owner.op.record, v.owner.inputs
+    if record_ is ew.true_div.op.record:
         return inputs[0] if inputs[1] is p else None
-    if name == "neg":
-        inner = _times(inputs[0], p)
-        return None if inner is None else -inner
-    if name == "switch":
-        if not is_constant(inputs[2], 0):
-            return None
-        inner = _times(inputs[1], p)
-        return None if inner is None else ew.switch(inputs[0], inner, 0)
-    if name == "mul":
-        for one, other in (inputs, inputs[::-1]):
-            inner = _times(one, p)
-            if inner is not None:
-                return inner * other
-    if name == "add":
-        parts = [_times(v, p) for v in inputs]
-        if any(part is not None for part in parts):
-            left, right = (v * p if part is None else part for v, part in zip(inputs, parts))
-            return left + right
-    return None
+    if record_ not in _CARRY_QUOTIENTS:
+        return None
+    parts = [known.get(f) for f in _may_hold_quotient(v)]
+    if all(part is None for part in parts):
+        return None
+    if record_ is ew.mul.op.record:
+        first, second = parts
+        return first * inputs[1] if first is not None else inputs[0] * second
+    made = [part if part is not None else _plain(f, p) for f, part in zip(_may_hold_quotient(v), parts)]
+    if record_ is ew.switch.op.record:
+        return ew.switch(inputs[0], *made)
+    return _CARRY_QUOTIENTS[record_](*made)
+
+
+def _plain(v: Variable, p: Variable) -> Variable:
+    """``v * p``; what was not selected stays zero, whatever ``p`` is there."""
+    source = before_repetition(v)
+    return v if isinstance(source, Constant) and not source.data.any() else v * p
+
+
+_CARRY_QUOTIENTS: dict[Any, Any] = {f.op.record: f for f in (ew.neg, ew.switch, ew.mul, ew.add, ew.sub)}
 
 
 def _softmax_grad(
@@ -116,6 +145,10 @@ def _softmax_grad(
 def _logsoftmax_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
     (x,), (g,) = inputs, gs
     return [g - Op(_softmax, axis=op["axis"])(x) * reduce.sum(g, axis=op["axis"], keepdims=True)]
+
+
+def _row_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+    return [reduce.any(counts, axis=op["axis"], keepdims=True)]
 
 
 def _softmax_cases(function: Callable[..., Variable], oracle: str) -> Callable[[], list[Case]]:
@@ -152,6 +185,8 @@ _softmax = record(
     infer=_same_type,
     numpy=_wide(_softmax_numpy),
     grad=_softmax_grad,
+    reach=Reach(_row_reach),
+    bounded_slope=True,
     decompose=_softmax_decompose,
     cases=_softmax_cases(lambda x, **k: softmax(x, **k), "softmax"),
 )
@@ -161,6 +196,8 @@ _logsoftmax = record(
     infer=_same_type,
     numpy=_wide(_logsoftmax_numpy),
     grad=_logsoftmax_grad,
+    reach=Reach(_row_reach),
+    bounded_slope=True,
     decompose=_logsoftmax_decompose,
     cases=_softmax_cases(lambda x, **k: logsoftmax(x, **k), "log_softmax"),
 )
@@ -274,8 +311,7 @@ def elu(x: Any, alpha: Any = 1) -> Variable:
            exponential linear units. arXiv:1511.07289.
     """
     x = as_tensor(x)
-    # The exponential of the positive part would overflow, and its gradient with it, though it is not used.
-    return ew.switch(ew.gt(x, 0), x, alpha * ew.expm1(ew.minimum(x, 0)))
+    return ew.switch(ew.gt(x, 0), x, alpha * ew.expm1(x))
 
 
 def selu(x: Any) -> Variable:

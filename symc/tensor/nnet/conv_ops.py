@@ -16,6 +16,7 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
@@ -214,6 +215,28 @@ def _cases(which: str) -> list[Case]:
     return conv_cases(which)
 
 
+def _reach(images: bool, filters: bool) -> Reach:
+    """Whole images and whole filters count, where anything that comes of them does.
+
+    The two arguments tell which of the operands correspond to an axis of the result: its first, of images or filters.
+    """
+
+    def find(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Any]:
+        from symc.tensor.axes import dimshuffle
+        from symc.tensor.reduce import any
+
+        anything = any(counts, axis=(0, 1, 2, 3), keepdims=True)
+        first = any(counts, axis=(1, 2, 3), keepdims=True)
+        if images and filters:
+            second = dimshuffle(any(counts, axis=(0, 2, 3), keepdims=True), (1, 0, 2, 3))
+            found = [first, second]
+        else:
+            found = [first, anything] if images else [anything, dimshuffle(first, (1, 0, 2, 3))]
+        return [*found, *[None] * (len(inputs) - 2)]
+
+    return Reach(find, mixes=True)
+
+
 CONV2D: Record = record(
     "conv2d",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _forward_geometry(op, inputs).maps),
@@ -222,6 +245,9 @@ CONV2D: Record = record(
         _other(op, BACKWARD_DATA, gs[0], inputs[1], template=inputs[0]),
         _other(op, BACKWARD_WEIGHTS, inputs[0], gs[0], template=inputs[1]),
     ],
+    reach=_reach(images=True, filters=True),
+    linear="separately",
+    bounded_slope=True,
     lower=LibraryCall("conv2d_forward", _parameters(_forward_geometry)),
     cases=lambda: _cases("forward"),
 )
@@ -235,6 +261,9 @@ BACKWARD_DATA: Record = record(
         _other(op, BACKWARD_WEIGHTS, gs[0], inputs[0], template=inputs[1]),
         *[None] * (len(inputs) - 2),
     ],
+    reach=_reach(images=True, filters=False),
+    linear="separately",
+    bounded_slope=True,
     lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
     specialise=_settle,
     cases=lambda: _cases("data"),
@@ -249,6 +278,9 @@ BACKWARD_WEIGHTS: Record = record(
         _other(op, CONV2D, inputs[0], gs[0]),
         *[None] * (len(inputs) - 2),
     ],
+    reach=_reach(images=False, filters=True),
+    linear="separately",
+    bounded_slope=True,
     lower=LibraryCall("conv2d_backward_weights", _parameters(_adjoint_geometry)),
     specialise=_settle,
     cases=lambda: _cases("weights"),

@@ -11,6 +11,7 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
 from symc.graph.dtypes import floating, is_integer
+from symc.graph.gradient_flow import Choice, Reach, Selected
 from symc.graph.guards import require_equal
 from symc.graph.op import RECORDS, Arg, Case, Op, Record, record
 from symc.graph.types import TensorType
@@ -94,7 +95,11 @@ def _1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
 
 def _1hot_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
     p, y = inputs
-    return [ew.switch(_is_label(y, p), -_column(gs[0]) / p, 0), None]
+    return [Selected(_is_label(y, p), -_column(gs[0]) / p, choice=Choice.POSITION), None]
+
+
+def _1hot_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Any]:
+    return [_column(counts), None]
 
 
 def _softmax_1hot_numpy(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -150,6 +155,7 @@ _1hot = record(
     infer=_1hot_infer,
     numpy=_1hot_numpy,
     grad=_1hot_grad,
+    reach=Reach(_1hot_reach),
     decompose=_1hot_decompose,
     cases=lambda: _1hot_cases("categorical_crossentropy_1hot", 0.1, 1.0),
 )
@@ -159,6 +165,8 @@ _softmax_1hot: Record = record(
     infer=_1hot_infer,
     numpy=_softmax_1hot_numpy,
     grad=_softmax_1hot_grad,
+    reach=Reach(_1hot_reach),
+    bounded_slope=True,
     decompose=_softmax_1hot_decompose,
     cases=lambda: [
         *_1hot_cases("crossentropy_softmax_1hot", -3.0, 3.0),
@@ -271,7 +279,7 @@ def _slope_numpy(g: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _slope_grad(gs: Variable, y: Variable, g: Variable, o: Variable, t: Variable) -> Sequence[Variable]:
     spread = o * (1 - o)
-    bend = (ew.sqr(o) + t - 2 * o * t) / ew.sqr(spread)
+    bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of what is not negative keeps all its digits
     return _binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
 
 

@@ -15,11 +15,13 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import ZERO, Choice, Reach
 from symc.graph.guards import require_equal
-from symc.graph.op import ZERO, Case, LibraryCall, Op, Record, record
+from symc.graph.op import Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.broadcasting import broadcast_like
 
 __all__ = ["max_pool_2d_same_size", "pool_2d"]
 
@@ -157,11 +159,18 @@ def _cases(order: int) -> list[Case]:
     return pool_cases(order)
 
 
+def _reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Variable]:
+    (x,), (y,) = inputs, outputs
+    return [ew.gt(Op(_pool_grad, **op.attrs)(x, y, ew.cast(broadcast_like(counts, y), y.dtype)), 0)]
+
+
 _pool: Record = record(
     "pool2d",
     infer=_infer,
     numpy=_forward_numpy,
     grad=lambda op, inputs, outputs, gs: [Op(_pool_grad, **op.attrs)(inputs[0], outputs[0], gs[0])],
+    reach=Reach(_reach, partial=lambda op: Choice.ORDER),
+    linear="jointly",
     lower=LibraryCall("pool2d_forward", _parameters),
     cases=lambda: _cases(0),
 )

@@ -1,0 +1,288 @@
+"""Reverse accumulation: from gradients of some variables to those of what these were computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symc.errors import NullGradError, blaming, located
+from symc.gradient.selection import Condition, Flow, Literal, both, either, known_factor, merged, selected
+from symc.graph import Apply, Constant, Variable, toposort
+from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
+from symc.graph.op import Pointwise
+from symc.tensor import elementwise as ew
+from symc.tensor.axes import dimshuffle, pad_left
+from symc.tensor.broadcasting import before_repetition
+from symc.tensor.creation import zeros_like
+from symc.tensor.reduce import any as any_of
+
+__all__ = ["Accumulation"]
+
+_MANY = 8
+"""Longer lists of conditions are put together to one."""
+
+
+class Accumulation:
+    """One walk from ``seeds`` to ``targets``.
+
+    Parameters
+    ----------
+    seeds : mapping
+        Gradients that are given. They stand: what flows to these variables from others does not count.
+    targets : sequence of Variable
+    constants : frozenset of Variable
+        Variables behind which nothing is looked at.
+    null_gradients : {"raise", "return"}
+
+    Attributes
+    ----------
+    connected : set of Variable
+        Those on which the seeds depend.
+    undefined : dict
+        For variables whose gradient does not exist, why.
+    """
+
+    def __init__(
+        self,
+        seeds: Mapping[Variable, Variable],
+        targets: Sequence[Variable],
+        constants: frozenset[Variable],
+        null_gradients: str = "raise",
+    ) -> None:
+        self.seeds = seeds
+        self.wanted = set(targets)
+        self.null_gradients = null_gradients
+        self.connected: set[Variable] = set(seeds)
+        self.undefined: dict[Variable, str] = {}
+        self._arriving: dict[Variable, list[Flow]] = {v: [Flow(g)] for v, g in seeds.items()}
+        self._merged: dict[Variable, Flow] = {}
+        self._conditions: dict[tuple[Variable, Choice, bool], Condition] = {}
+        self._moved: dict[tuple[Apply, Condition], Condition] = {}
+        self._patterns: dict[Any, Sequence[Any]] = {}
+        order = toposort(list(seeds), constants)
+        self._useful: set[Apply] = set()  # applications on a path to a target
+        for node in order:
+            if any(self._matters(v) for v in node.inputs):
+                self._useful.add(node)
+        for node in reversed(order):
+            if node in self._useful and any(o in self.connected for o in node.outputs):
+                self._pass(node)
+
+    def gradient(self, v: Variable) -> Variable | None:
+        """The gradient of a target; None where it is zero, or there is none."""
+        flow = self._flow(v)
+        return None if flow is None else selected(flow)
+
+    def _matters(self, v: Variable) -> bool:
+        return v in self.wanted or (v.owner is not None and v.owner in self._useful)
+
+    def _flow(self, v: Variable) -> Flow | None:
+        found = self._merged.get(v)
+        if found is None and v in self._arriving:
+            found = self._merged[v] = merged(self._arriving.pop(v))
+        return found
+
+    def _pass(self, node: Apply) -> None:
+        """Send on what arrived at the outputs of ``node``."""
+        flows = [self._flow(o) for o in node.outputs]
+        reasons = [self.undefined[o] for o in node.outputs if o in self.undefined]
+        if reasons:
+            answers: Sequence[Any] = [None if a is None else Undefined(reasons[0]) for a in self._pattern(node)]
+        elif all(flow is None for flow in flows) or not any(is_float(o.dtype) for o in node.outputs):
+            answers = self._pattern(node)
+        elif node.op.record.grad is None:
+            answers = [Undefined(f"{node.op.name} has no derivative")] * len(node.inputs)
+        elif isinstance(node.op.record.lower, Pointwise):
+            assert flows[0] is not None
+            answers = self._pointwise(node, flows[0])
+        else:
+            answers = self._other(node, flows)
+        for position, (v, answer) in enumerate(zip(node.inputs, answers)):
+            if answer is not None and self._matters(v):
+                self._arrive(node, position, v, answer)
+
+    def _arrive(self, node: Apply, position: int, v: Variable, answer: Any) -> None:
+        self.connected.add(v)
+        if v in self.seeds or answer is ZERO:
+            return
+        if isinstance(answer, Undefined):
+            if self.null_gradients == "raise":
+                raise NullGradError(_null_message(node, position, answer))
+            self.undefined.setdefault(v, answer.reason)
+        else:
+            self._arriving.setdefault(v, []).append(answer)
+
+    def _pattern(self, node: Apply) -> Sequence[Any]:
+        """What the op answers to gradients of zero: per input ``ZERO``, ``Undefined``, or None for no dependence."""
+        if isinstance(node.op.record.lower, Pointwise) or node.op.record.grad is None:
+            return [ZERO] * len(node.inputs)
+        key = (node.op, len(node.inputs))
+        if key not in self._patterns:
+            found = _answers(node, [_zero(o) for o in node.outputs])
+            self._patterns[key] = [a if a is None or isinstance(a, Undefined) else ZERO for a in found]
+        return self._patterns[key]
+
+    # --- elementwise ops: the conditions stay, and what does not count may become anything ----------------------------
+
+    def _pointwise(self, node: Apply, flow: Flow) -> list[Any]:
+        found: list[Any] = []
+        for position, answer in enumerate(_answers(node, [flow.g])):
+            literals = flow.literals
+            g = answer.g if isinstance(answer, Selected) else answer
+            if isinstance(g, Variable) and g is not flow.g and not _keeps_zeros(node, position):
+                literals = _opened(literals, node)
+            found.append(self._answer(answer, literals))
+        return found
+
+    def _answer(self, answer: Any, literals: dict[Literal, bool]) -> Any:
+        """An answer of a record's ``grad`` as a flow, under the conditions of its own besides ``literals``."""
+        if isinstance(answer, Variable):
+            return Flow(answer, literals)
+        if not isinstance(answer, Selected):
+            return answer
+        literal = self._literal(answer)
+        if literal.opposite in literals:
+            return ZERO
+        if len(literals) >= _MANY:
+            g, literals = _shortened(Flow(answer.g, literals))
+            return Flow(g, {**literals, literal: True})
+        return Flow(answer.g, {**literals, literal: True})
+
+    def _literal(self, answer: Selected) -> Literal:
+        v, holds = answer.condition, not answer.negated
+        while v.owner is not None and v.owner.op.record is ew.invert.op.record and v.dtype == "bool":
+            v, holds = v.owner.inputs[0], not holds
+        source = before_repetition(v)
+        uniform = all(source.type.broadcastable)
+        if uniform:
+            source = dimshuffle(source, ()) if source.ndim else source
+        key = (source, answer.choice, answer.lazy)
+        if key not in self._conditions:
+            self._conditions[key] = Condition((), lambda: source, answer.choice, uniform, answer.lazy)
+        return Literal(self._conditions[key], holds)
+
+    # --- other ops: zeros are put in before, and conditions are carried to the elements of the inputs -----------------
+
+    def _other(self, node: Apply, flows: Sequence[Flow | None]) -> list[Any]:
+        gs = [_zero(o) if flow is None else selected(flow) for o, flow in zip(node.outputs, flows)]
+        reach = node.op.record.reach
+        if reach is None or len(node.outputs) > 1:
+            literals = self._anywhere(flows)
+            return [self._answer(a, literals) for a in _answers(node, gs)]
+        assert flows[0] is not None
+        dirty = node.op.record.linear != "jointly"
+        whole = {k: dirty and _opens(k, node) for k in flows[0].literals if k.condition.uniform}
+        kept = [k for k in flows[0].literals if not k.condition.uniform]
+        if reach.gathers or (dirty and not reach.one_to_one):
+            kept = [k for k in kept if k.condition.choice is Choice.CONDITION]
+        if not kept and _unread(node) is None:
+            return [self._answer(a, whole) for a in _answers(node, gs)]
+        if reach.mixes:
+            return self._unmixed(node, gs, reach, both(kept), whole)
+        if reach.one_to_one and kept:
+            carried = {Literal(self._carried(node, reach, k.condition), k.holds): k for k in kept}
+            literals = {**whole, **{k: dirty and _opens(k, node) for k in carried}}
+            return [self._answer(a, literals) for a in _answers(node, gs)]
+        counts = both(kept)
+        found = []
+        for position, answer in enumerate(_answers(node, gs)):
+            literal = Literal(self._reached(node, reach, counts, position))
+            found.append(self._answer(answer, {**whole, literal: dirty and _opens(literal, node)}))
+        return found
+
+    def _carried(self, node: Apply, reach: Reach, condition: Condition) -> Condition:
+        """A condition on the output's elements as one on those of the first input, which are the same elements."""
+        key = (node, condition)
+        if key not in self._moved:
+            self._moved[key] = self._reached(node, reach, condition, 0)
+        return self._moved[key]
+
+    def _reached(self, node: Apply, reach: Reach, counts: Condition | None, position: int) -> Condition:
+        x = node.inputs[position]
+
+        def build(*values: Variable) -> Variable:
+            which = values[0] if values else _everywhere(node.outputs[0])
+            found = reach.find(node.op, node.inputs, node.outputs, which)[position]
+            return _everywhere(x) if found is None else found
+
+        choices = [c for c in (counts.choice if counts else None, _unread(node)) if c is not None]
+        return Condition([] if counts is None else [counts], build, max(choices))
+
+    def _unmixed(
+        self, node: Apply, gs: list[Variable], reach: Reach, counts: Condition | None, whole: dict[Literal, bool]
+    ) -> list[Any]:
+        """Take out of the operands what does not count, which may be infinite or NaN, before they are multiplied."""
+        literals = [Literal(self._reached(node, reach, counts, k)) for k in range(len(node.inputs))]
+        inputs = [
+            v if answer is None or not is_float(v.dtype) else ew.switch(literal.condition.value, v, 0)
+            for literal, v, answer in zip(literals, node.inputs, self._pattern(node))
+        ]
+        return [self._answer(a, {**whole, literal: True}) for literal, a in zip(literals, _answers(node, gs, inputs))]
+
+    def _anywhere(self, flows: Sequence[Flow | None]) -> dict[Literal, bool]:
+        """Of an op about which nothing is known: its inputs count where anything of its outputs does."""
+        arrived = [flow for flow in flows if flow is not None]
+        if len(arrived) == 1 and all(k.condition.uniform for k in arrived[0].literals):
+            return dict.fromkeys(arrived[0].literals, True)
+        conditions = []
+        for flow in arrived:
+            counts = both(k for k in flow.literals if k.condition.choice is Choice.CONDITION or k.condition.uniform)
+            if counts is None:
+                return {}
+            conditions.append(counts if counts.uniform else Condition([counts], any_of, Choice.CONDITION, True))
+        return {Literal(either(conditions)): True}
+
+
+def _answers(node: Apply, gs: Sequence[Variable], inputs: Sequence[Variable] | None = None) -> Sequence[Any]:
+    assert node.op.record.grad is not None
+    with blaming(node.outputs[0].location):
+        found = node.op.record.grad(node.op, node.inputs if inputs is None else inputs, node.outputs, list(gs))
+    if len(found) != len(node.inputs):
+        raise TypeError(f"the gradient of {node.op.name} returned {len(found)} terms for {len(node.inputs)} inputs")
+    return found
+
+
+def _zero(v: Variable) -> Variable:
+    return zeros_like(v, v.dtype if is_float(v.dtype) else "floatX")
+
+
+def _keeps_zeros(node: Apply, position: int) -> bool:
+    """Is the gradient by this input zero where the output's is, whatever the inputs hold?"""
+    linear = node.op.record.linear
+    if linear == "separately" or (linear == "first" and position == 0):
+        return all(known_factor(v) for k, v in enumerate(node.inputs) if k != position)
+    return linear == "jointly"
+
+
+def _unread(node: Apply) -> Choice | None:
+    """Why the op may leave elements of its inputs unread; None if it reads them all."""
+    reach = node.op.record.reach
+    return None if reach is None or reach.partial is None else reach.partial(node.op)
+
+
+def _opens(literal: Literal, node: Apply) -> bool:
+    """May the derivatives of the op be infinite or NaN where the condition fails?"""
+    return literal.condition.choice is not Choice.ORDER or not node.op.record.bounded_slope
+
+
+def _opened(literals: dict[Literal, bool], node: Apply) -> dict[Literal, bool]:
+    return {literal: open_ or _opens(literal, node) for literal, open_ in literals.items()}
+
+
+def _shortened(flow: Flow) -> tuple[Variable, dict[Literal, bool]]:
+    """The same with one condition in place of many."""
+    counts = both(flow.literals)
+    assert counts is not None
+    return selected(flow), {Literal(counts): False}
+
+
+def _everywhere(x: Variable) -> Variable:
+    """A condition that always holds, of the axes of ``x``."""
+    return pad_left(Constant(True, "bool"), x.ndim)
+
+
+def _null_message(node: Apply, position: int, answer: Undefined) -> str:
+    text = f"grad: {answer.reason}"
+    repair = "use disconnected_grad(x), or consider_constant=[...]"
+    return located(text, node.inputs, repair, node.outputs[0].location)

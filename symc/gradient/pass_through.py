@@ -1,0 +1,72 @@
+"""Ops that leave values as they are and change gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from symc.graph import Variable
+from symc.graph.gradient_flow import ZERO, Reach, Undefined
+from symc.graph.op import Op, Record, record
+from symc.graph.types import TensorType
+from symc.tensor.basic import as_tensor
+from symc.tensor.elementwise import clip
+
+__all__ = [
+    "consider_constant",
+    "disconnected_grad",
+    "grad_clip",
+    "grad_scale",
+    "undefined_grad",
+    "zero_grad",
+]
+
+
+def _identity(name: str, grad: Callable[[Op, Variable], Any]) -> Record:
+    return record(
+        name,
+        infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+        numpy=lambda op, x: x,
+        grad=lambda op, inputs, outputs, gs: [grad(op, gs[0])],
+        specialise=lambda op, inputs, types: inputs[0],
+        reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
+        bounded_slope=True,
+    )
+
+
+_disconnected = _identity("disconnected_grad", lambda op, g: None)
+_zero = _identity("zero_grad", lambda op, g: ZERO)
+_undefined = _identity("undefined_grad", lambda op, g: Undefined(op["reason"]))
+_clip = _identity("grad_clip", lambda op, g: clip(g, op["low"], op["high"]))
+_scale = _identity("grad_scale", lambda op, g: g * op["factor"])
+
+
+def disconnected_grad(x: Any) -> Variable:
+    """``x``, through which no gradient flows: ``grad`` treats what lies behind as disconnected."""
+    return Op(_disconnected)(as_tensor(x))
+
+
+def zero_grad(x: Any) -> Variable:
+    """``x``, through which a gradient of zero flows."""
+    return Op(_zero)(as_tensor(x))
+
+
+consider_constant = zero_grad
+
+
+def undefined_grad(x: Any, reason: str = "undefined_grad was put here") -> Variable:
+    """``x``, by which nothing may be differentiated: ``grad`` raises ``NullGradError`` with this reason.
+
+    It does so whether or not the gradient that arrives is zero.
+    """
+    return Op(_undefined, reason=reason)(as_tensor(x))
+
+
+def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
+    """``x``; gradients that flow through it are clipped to the bounds, element by element."""
+    return Op(_clip, low=float(lower_bound), high=float(upper_bound))(as_tensor(x))
+
+
+def grad_scale(x: Any, multiplier: float) -> Variable:
+    """``x``; gradients that flow through it are multiplied by ``multiplier``."""
+    return Op(_scale, factor=float(multiplier))(as_tensor(x))

@@ -1,0 +1,253 @@
+"""Gradients together with the places at which they count.
+
+The gradient that flows into the branch of a ``switch`` is zero where that branch was not taken. Multiplied by the
+derivatives of what the branch computes, which may be infinite or NaN there, it would not stay zero: masks must select.
+A ``Flow`` therefore carries a gradient together with the conditions under which it counts; where one of them fails, the
+gradient is zero, and what the graph ``Flow.g`` holds at these places may be anything. ``selected`` puts the zeros in,
+once, where a gradient leaves the elementwise ops behind a choice. This works for derivatives of every order, since the
+derivative of a selection is a selection.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from symc.graph import Constant, Variable
+from symc.graph.gradient_flow import Choice
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import constant
+from symc.tensor.broadcasting import before_repetition, unrepeated
+from symc.tensor.creation import zeros_like
+from symc.tensor.ifelse import ifelse
+
+__all__ = ["Condition", "Flow", "Literal", "both", "either", "known_factor", "merged", "selected"]
+
+
+class Condition:
+    """A bool tensor that is built when it is first needed, from other conditions.
+
+    Attributes
+    ----------
+    parents : sequence of Condition
+    build : callable
+        From the parents' values to this one.
+    choice : Choice
+    uniform : bool
+        Is it one truth for all elements: a scalar? Such a condition is the same for all variables.
+    lazy : bool
+        Is what it does not choose not to be computed?
+    """
+
+    __slots__ = ("_value", "build", "choice", "lazy", "parents", "uniform")
+
+    def __init__(
+        self,
+        parents: Sequence[Condition],
+        build: Callable[..., Variable],
+        choice: Choice,
+        uniform: bool = False,
+        lazy: bool = False,
+    ) -> None:
+        self.parents = tuple(parents)
+        self.build = build
+        self.choice = choice
+        self.uniform = uniform
+        self.lazy = lazy
+        self._value: Variable | None = None
+
+    @property
+    def value(self) -> Variable:
+        """The tensor; an explicit stack, since conditions may be made from one another to any depth."""
+        stack = [self]
+        while stack:
+            top = stack[-1]
+            pending = [p for p in top.parents if p._value is None] if top._value is None else []
+            if pending:
+                stack.extend(pending)
+                continue
+            stack.pop()
+            if top._value is None:
+                top._value = unrepeated(top.build(*[p._value for p in top.parents]))
+        assert self._value is not None
+        return self._value
+
+
+class Literal(NamedTuple):
+    """A condition, or with ``holds=False`` its opposite."""
+
+    condition: Condition
+    holds: bool = True
+
+    @property
+    def opposite(self) -> Literal:
+        """The literal that holds where this one fails."""
+        return Literal(self.condition, not self.holds)
+
+    @property
+    def value(self) -> Variable:
+        """As a bool tensor."""
+        return self.condition.value if self.holds else ew.invert(self.condition.value)
+
+
+class Flow:
+    """A gradient, and under which conditions it counts.
+
+    Attributes
+    ----------
+    g : Variable
+    literals : dict from Literal to bool
+        The gradient counts where all hold. The value tells whether ``g`` may differ from zero where that one fails.
+    """
+
+    __slots__ = ("_selected", "g", "literals")
+
+    def __init__(self, g: Variable, literals: dict[Literal, bool] | None = None) -> None:
+        self.g = g
+        self.literals = literals or {}
+        self._selected: Variable | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.g!r} under {len(self.literals)} conditions>"
+
+
+def selected(flow: Flow) -> Variable:
+    """The gradient, exactly zero where it does not count."""
+    if flow._selected is None:
+        g = flow.g
+        for literal, open_ in flow.literals.items():
+            if open_:
+                g = _choice(literal, g, _no_gradient(literal, g))
+        flow._selected = g
+    return flow._selected
+
+
+def _no_gradient(literal: Literal, g: Variable) -> Variable:
+    return zeros_like(g) if literal.condition.lazy else constant(0, dtype=g.dtype)
+
+
+def _choice(literal: Literal, g: Variable, otherwise: Variable) -> Variable:
+    """``g`` where the literal holds, and else the other."""
+    first, second = (g, otherwise) if literal.holds else (otherwise, g)
+    choose = ifelse if literal.condition.lazy else ew.switch
+    return choose(literal.condition.value, first, second)
+
+
+def both(literals: Iterable[Literal]) -> Condition | None:
+    """The condition that holds where all literals do; None for no literal."""
+    each = list(literals)
+    if not each:
+        return None
+    if len(each) == 1 and each[0].holds:
+        return each[0].condition
+    signs = [literal.holds for literal in each]
+
+    def build(*values: Variable) -> Variable:
+        return _folded(ew.and_, [v if sign else ew.invert(v) for v, sign in zip(values, signs)])
+
+    conditions = [literal.condition for literal in each]
+    return Condition(conditions, build, max(c.choice for c in conditions), all(c.uniform for c in conditions))
+
+
+def either(conditions: Sequence[Condition]) -> Condition:
+    """The condition that holds where one of these does."""
+    if len(conditions) == 1:
+        return conditions[0]
+    choice, uniform = min(c.choice for c in conditions), all(c.uniform for c in conditions)
+    return Condition(conditions, lambda *values: _folded(ew.or_, values), choice, uniform)
+
+
+def _folded(combine: Callable[..., Variable], values: Sequence[Variable]) -> Variable:
+    total = values[0]
+    for v in values[1:]:
+        total = combine(total, v)
+    return total
+
+
+# --- sums of gradients ------------------------------------------------------------------------------------------------
+
+_FEW = {Choice.ORDER: 3, Choice.POSITION: 3, Choice.CONDITION: 16}
+"""An element with more reasons to count than this is taken to count: finding out whether one holds costs too much."""
+
+
+def merged(flows: Sequence[Flow]) -> Flow:
+    """The sum of gradients of one variable.
+
+    Gradients under opposite conditions, as the two branches of a ``switch`` give them, become one choice between them.
+    """
+    groups: dict[frozenset[Literal], Flow] = {}
+    for flow in flows:
+        _put(groups, flow)
+    _join_branches(groups, list(groups))
+    if len(groups) > 1:
+        _join_branches(groups, _weakened(groups))
+    left = list(groups.values())
+    if len(left) == 1:
+        return left[0]
+    total = selected(left[0])
+    for flow in left[1:]:
+        total = ew.add(total, selected(flow))
+    conditions = [c for c in (both(flow.literals) for flow in left) if c is not None]
+    if len(conditions) < len(left) or len(left) > _FEW[min(c.choice for c in conditions)]:
+        return Flow(total)
+    return Flow(total, {Literal(either(conditions)): False})
+
+
+def _join_branches(groups: dict[frozenset[Literal], Flow], changed: Sequence[frozenset[Literal]]) -> None:
+    """Put together what differs in one condition alone, beginning with the entries that changed."""
+    waiting = deque(changed)
+    while waiting:
+        key = waiting.popleft()
+        if key not in groups:
+            continue
+        for literal in groups[key].literals:
+            partner = key - {literal} | {literal.opposite}
+            if partner in groups:
+                found = _chosen(groups.pop(key), groups.pop(partner), literal)
+                waiting.append(_put(groups, found))
+                break
+
+
+def _weakened(groups: dict[frozenset[Literal], Flow]) -> list[frozenset[Literal]]:
+    """Let go of orders and positions inside one branch of a choice whose other branch is there too."""
+    branches = {k for key in groups for k in key if k.condition.choice is Choice.CONDITION}
+    changed = []
+    for key in list(groups):
+        kept = [k for k in groups[key].literals if k.condition.choice is Choice.CONDITION]
+        if len(kept) < len(key) and any(k.opposite in branches for k in kept):
+            flow = groups.pop(key)
+            inner = {k: open_ for k, open_ in flow.literals.items() if k not in kept}
+            rest = {k: flow.literals[k] for k in kept}
+            changed.append(_put(groups, Flow(selected(Flow(flow.g, inner)), rest)))
+    return changed
+
+
+def _put(groups: dict[frozenset[Literal], Flow], flow: Flow) -> frozenset[Literal]:
+    key = frozenset(flow.literals)
+    other = groups.get(key)
+    groups[key] = flow if other is None else Flow(ew.add(other.g, flow.g), _united(other, flow))
+    return key
+
+
+def _united(a: Flow, b: Flow) -> dict[Literal, bool]:
+    return {literal: open_ or b.literals.get(literal, False) for literal, open_ in a.literals.items()}
+
+
+def _chosen(a: Flow, b: Flow, literal: Literal) -> Flow:
+    """``a``, which counts where ``literal`` holds, and ``b``, which counts where it does not, as one gradient."""
+    rest = {k: open_ or b.literals.get(k, False) for k, open_ in a.literals.items() if k != literal}
+    if not a.literals[literal] and not b.literals[literal.opposite]:
+        return Flow(ew.add(a.g, b.g), rest)
+    return Flow(_choice(literal, a.g, b.g), rest)
+
+
+# --- what keeps zeros -------------------------------------------------------------------------------------------------
+
+
+def known_factor(v: Variable) -> bool:
+    """Is ``v`` a constant, or one repeated, by which zeros can be multiplied and divided and stay zeros?"""
+    v = before_repetition(v)
+    return isinstance(v, Constant) and bool((np.isfinite(v.data) & (v.data != 0)).all())
