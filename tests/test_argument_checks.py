@@ -291,3 +291,23 @@ def test_the_shape_of_a_new_axis() -> None:
     f = symc.function([V], [V.dimshuffle("x", "x", 0).shape[1], V.dimshuffle("x", 0).shape], on_unused_input="ignore")
     one, both = f(np.ones(4, "f4"))
     assert one == 1 and both.tolist() == [1, 4]
+
+
+def test_shared_variables_that_do_not_fit_yet() -> None:
+    """Two values that contradict each other may fit at the call; one that contradicts a declared length never does."""
+    a, b = symc.shared(np.ones((2, 3), "f4"), "a"), symc.shared(np.ones((3, 4), "f4"), "b")
+    f = symc.function([], T.join(0, a, b))
+    with pytest.raises(ValueError, match="join along axis 0"):
+        f()
+    b.set_value(np.ones((3, 3), "f4"))
+    assert f().shape == (5, 3)
+    b.set_value(np.ones((1, 2), "f4"))
+    with pytest.raises(ValueError, match="join along axis 0"):
+        f()
+    g = symc.function([V], a * b + V)
+    a.set_value(np.ones((1, 2), "f4"))
+    assert g([1, 2]).tolist() == [[2, 3]]
+    x = T.tensor("float32", shape=(None, 4))
+    for wrong in (T.dot(x, symc.shared(np.ones((3, 2), "f4"))), symc.shared(np.ones(6)).reshape((4, 2))):
+        with pytest.raises(ValueError):
+            symc.function([x], wrong, on_unused_input="ignore")

@@ -18,13 +18,14 @@ from typing import Any
 
 from symc.compiler.bodies import with_bodies
 from symc.compiler.value_numbering import ValueNumbering
+from symc.errors import ShapeError
 from symc.graph import Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.guards import Guard, collecting, state_guard
 from symc.graph.types import TensorType
 from symc.tensor.symbolic_dims import value_symbols
 
-__all__ = ["Specialised", "specialise"]
+__all__ = ["Specialised", "only_shared_values_disagree", "specialise"]
 
 
 @dataclass
@@ -57,10 +58,11 @@ class Specialised:
     unified: dict[Any, dims.Dim] = field(default_factory=dict)
 
 
-def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Specialised:
+def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present: bool = True) -> Specialised:
     """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
 
-    Each round replaces at least one symbol by what it must equal, and makes no new ones, so the rounds end.
+    Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
+    replaces at least one symbol by what it must equal, and makes no new ones, so the rounds end.
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
@@ -69,7 +71,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Speci
     while True:
         sources: dict[Variable, Variable] = {}
         for leaf in leaves:
-            sources[leaf] = _source(leaf, unified, sources, storages)
+            sources[leaf] = _source(leaf, unified, sources, storages, present)
         level = _Level(unified)
         with collecting() as found:
             made = level.rebuild(outputs, sources)
@@ -83,6 +85,30 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Speci
     plain, late = _sorted(guards, known, level.everywhere)
     symbols, values = level.needed([*made, *sources.values()], late)
     return Specialised(sources, made, plain, symbols, values, late, unified)
+
+
+def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:
+    """Of expressions that the present shapes contradict: do only the values of shared variables contradict each other?
+
+    Then ``set_value`` may still make them fit. What contradicts a number, such as a length that an input declares, is
+    a mistake now.
+    """
+    try:
+        open_ = specialise(inputs, outputs, present=False)
+    except ShapeError:
+        return False
+    shapes: dict[Any, int] = {}
+    for leaf in open_.sources:
+        if isinstance(leaf, SharedVariable):
+            shapes |= {d: n for d, n in zip(leaf.type.shape, leaf.storage.shape) if type(d) is not int}
+    if any(type(open_.unified.get(s)) is int and open_.unified[s] != n for s, n in shapes.items()):
+        return False
+    for g in open_.guards:
+        numbers = type(g.left) is int or type(g.right) is int
+        if numbers and dims.symbols_of(g.left) | dims.symbols_of(g.right) <= shapes.keys():
+            if dims.evaluate(g.left, shapes) != dims.evaluate(g.right, shapes):
+                return False
+    return True
 
 
 def _sorted(guards: Sequence[Guard], known: set[Any], values: set[Any]) -> tuple[list[Guard], list[Equality]]:
@@ -116,11 +142,13 @@ def _source(
     unified: Mapping[Any, dims.Dim],
     sources: Mapping[Variable, Variable],
     storages: dict[int, SharedVariable],
+    present: bool,
 ) -> Variable:
     if isinstance(leaf, SharedVariable):
         first = storages.setdefault(id(leaf.storage), leaf)
         if first is not leaf and first in sources:
             return sources[first]
+    if isinstance(leaf, SharedVariable) and present:
         shape: Sequence[dims.Dim] = leaf.storage.shape
     else:
         shape = [dims.substitute(d, unified) for d in leaf.type.shape]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from symc.compiler.passes import State
+from symc.compiler.shape_specialisation import only_shared_values_disagree
 from symc.compiler.target import CPU
 from symc.config import config
-from symc.errors import located
+from symc.errors import ShapeError, located
 from symc.graph import SharedVariable, Variable
 from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.backend import load_backend
@@ -142,11 +143,25 @@ class Function:
         self.profile = Profile(name) if profile else None
         self._cores: dict[Any, Specialisation] = {}
         self._fast: Any = None
-        self.core = self._specialise()
+        self._core: Specialisation | None = None
+        try:
+            self._specialise()
+        except ShapeError:
+            # Raised by the call instead, where set_value of a shared variable may have made the shapes fit by then.
+            state = self.uncompiled()
+            if not only_shared_values_disagree(state.inputs, state.outputs):
+                raise
+
+    @property
+    def core(self) -> Specialisation:
+        """The code in use."""
+        return self._core if self._core is not None else self._specialise()
 
     def _specialise(self) -> Specialisation:
         """The code for the present shapes of the shared variables, compiled if it is new."""
-        core = self._cores.get(tuple(s.storage.shape for s in self.core.shared)) if self._cores else None
+        core = None
+        if self._core is not None:
+            core = self._cores.get(tuple(s.storage.shape for s in self._core.shared))
         if core is None:
             start = perf_counter()
             core = Specialisation(self)
@@ -155,7 +170,7 @@ class Function:
             self._cores[core.shared_shapes] = core
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
-        self.core = core
+        self._core = core
         self._fast = core.fast.call if core.fast is not None else None
         return core
 
