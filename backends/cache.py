@@ -27,6 +27,8 @@ from symc_backends import loading, scratch
 
 __all__ = ["content", "digest", "folder", "library", "read", "read_text", "write", "write_text"]
 
+_FORMAT = b"symc cache 2"
+"""Part of every name, so that files of another form have other names."""
 _MARK = b"\nsymc"
 _SEAL = len(_MARK) + 64
 """Bytes at the end of a file: a mark, and the digest in hexadecimal."""
@@ -34,7 +36,7 @@ _SEAL = len(_MARK) + 64
 
 def digest(*parts: str | bytes) -> str:
     """A name for content: SHA-256 over the parts and their lengths, shortened to 40 hex digits."""
-    h = hashlib.sha256()
+    h = hashlib.sha256(_FORMAT)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
         h.update(len(data).to_bytes(8, "little"))

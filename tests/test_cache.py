@@ -185,10 +185,10 @@ def test_a_whole_damaged_cache_and_processes_that_start_together(tmp_path, monke
     """A bit of every file changes, that of the run-time library and the launcher too; then processes share the rest."""
     rng = random.Random(2)
     environment = {"SYMC_CACHE": str(tmp_path / "cache"), "SYMC_FLAGS": ""}
-    image = build_module._runtime_image(toolchain.identity(), "")  # building it once, below, takes long enough
+    image = build_module._runtime_image(toolchain.identity())  # building it once, below, takes long enough
     with symc.config.change(cache_dir=str(tmp_path / "cache")), monkeypatch.context() as patch:
         patch.setattr(cache, "content", lambda name, build: cache.write(name, image))
-        build_module._runtime_image(toolchain.identity(), "")
+        build_module._runtime_image(toolchain.identity())
     assert RESULT in output(python(PROGRAM, **environment))
     first = files(tmp_path / "cache")
     for path in first:
@@ -224,6 +224,26 @@ def test_machine_code_for_gpus(emulated_device, tmp_path):
         for name, data in [*damages(path.read_bytes(), rng)][::6]:
             path.write_bytes(data)
             assert result() == want, name
+
+
+def test_other_flags_give_other_code(fresh, monkeypatch):
+    """Every kind of code is named by the flags it is compiled with."""
+    launch = sys.modules["symc_backends.c.launch"]
+    names = []
+
+    def note(name, build):
+        names.append(name)
+        return b""
+
+    monkeypatch.setattr(cache, "content", note)
+    monkeypatch.setattr(build_module, "runtime", lambda: None)
+    monkeypatch.setattr(build_module, "Code", lambda image: threading.Lock())
+    for flags in ("", "-DA", "-DB"):
+        with symc.config.change(cflags=flags):
+            build_module.build("text")
+            build_module._runtime_image(toolchain.identity())
+            launch._built("text", [])
+    assert len(set(names)) == len(names) == 9
 
 
 # --- folders that cannot be used --------------------------------------------------------------------------------------

@@ -51,9 +51,9 @@ def _sources() -> tuple[list[Path], str]:
     return [p for p in files if p.suffix == ".c" and p.name not in _NOT_LIBRARY], text
 
 
-def _runtime_image(identity: str, cflags: str) -> bytes:
+def _runtime_image(identity: str) -> bytes:
     sources, text = _sources()
-    key = cache.digest("runtime", text, identity, cflags)
+    key = cache.digest("runtime", text, identity)
 
     def make(target: str) -> None:
         workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -73,9 +73,9 @@ def _runtime_image(identity: str, cflags: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _loaded_runtime(identity: str, cflags: str) -> Any:
+def _loaded_runtime(identity: str) -> Any:
     # Global, so that generated libraries find its symbols.
-    image = _runtime_image(identity, cflags)
+    image = _runtime_image(identity)
     return loading.load(image, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
 
 
@@ -85,7 +85,7 @@ _loading = threading.Lock()
 def runtime() -> Any:
     """The run-time library, loaded; its number of threads follows ``symc.config.threads``."""
     with _loading:
-        library = _loaded_runtime(toolchain.identity(), config.cflags)
+        library = _loaded_runtime(toolchain.identity())
     if config.threads:
         library.symc_set_num_threads(config.threads)
     return library
@@ -147,7 +147,7 @@ def build(text: str, timed: int = 0) -> Code:
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     runtime()
     _, headers = _sources()
-    key = cache.digest(text, headers, toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))
+    key = cache.digest(text, headers, toolchain.identity(), " ".join(defines))
 
     def make(target: str) -> None:
         toolchain.compile_shared(text, target, str(RUNTIME), defines)

@@ -109,9 +109,9 @@ def _needed() -> tuple[str, ...]:
 
 
 def identity() -> str:
-    """Everything about compiler and processor that the compiled code depends on."""
+    """Everything about compiler, flags and processor that the compiled code depends on."""
     compiler = _needed()
-    return f"{compiler}\n{_identity(compiler, _stamp(compiler))}"
+    return f"{compiler}\n{' '.join(flags())}\n{_identity(compiler, _stamp(compiler))}"
 
 
 def flags() -> list[str]:
