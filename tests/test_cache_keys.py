@@ -1,9 +1,8 @@
-"""The cache of compiled code: what its keys depend on, and that a file that fails its digest is built again."""
+"""What the keys of compiled code in the cache depend on."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -21,11 +20,11 @@ class _Asked(Exception):
 def key(monkeypatch):
     """From a text, and the number of its timed steps, to the key of its library; nothing is compiled."""
 
-    def library(key, make):
+    def content(key, make):
         raise _Asked(key)
 
     monkeypatch.setattr(build, "runtime", lambda: None)
-    monkeypatch.setattr(cache, "library", library)
+    monkeypatch.setattr(cache, "content", content)
 
     def ask(text, timed=0):
         with pytest.raises(_Asked) as caught:
@@ -49,20 +48,3 @@ def test_a_key_depends_on_the_text_the_flags_and_the_headers(key, monkeypatch):
 def test_digests_tell_where_a_part_ends():
     assert cache.digest("ab", "c") != cache.digest("a", "bc") != cache.digest("abc")
     assert cache.digest("ab") == cache.digest(b"ab")
-
-
-@pytest.mark.parametrize("damage", [b"", b"other", b"content and more"])
-def test_a_file_that_fails_its_digest_is_built_again(tmp_path, damage):
-    built = []
-
-    def make(target):
-        built.append(target)
-        Path(target).write_bytes(b"content")
-
-    with symc.config.change(cache_dir=str(tmp_path / "cache")):
-        path = Path(cache.artifact("name.bin", make))
-        assert cache.artifact("name.bin", make) == str(path) and len(built) == 1
-        path.write_bytes(damage)
-        assert Path(cache.artifact("name.bin", make)).read_bytes() == b"content" and len(built) == 2
-        path.unlink()
-        assert Path(cache.artifact("name.bin", make)).read_bytes() == b"content" and len(built) == 3

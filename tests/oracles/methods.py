@@ -107,6 +107,7 @@ METHODS: Table = {
         example(lambda x: x.norm(0, axis=1), lambda x: np.count_nonzero(x, 1), np.where(X > 0, X, 0)),
     ],
     "dot": [same(lambda x, y: x.dot(y), X, SQUARE)],
+    "trace": [same(lambda x: x.trace(), X), same(lambda x: x.trace(-1), X)],
     "diagonal": [same(lambda x: x.diagonal(1), X)],
     "astype": [same(lambda x: x.astype("int32"), X)],
     "clip": [same(lambda x: x.clip(-0.5, 1), X)],
