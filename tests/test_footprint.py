@@ -54,7 +54,7 @@ def fresh_gpu(emulated_device):
     blas.current(found)  # its workspace belongs to no function
     with found:
         gc.collect()
-        found._arena, found.arena_size = None, 0
+        found._shared.clear()
         found._pool.free_held()
     return found
 
