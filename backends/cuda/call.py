@@ -28,6 +28,8 @@ class Call:
         Of all symbols; 0 for those that are not bound yet.
     addresses : array of int64
         Where each program buffer lies.
+    given : dict of int to array
+        The program buffers that the caller handed over in the host's memory, flat.
     held : list
         What keeps memory alive until the call ends. Whatever is written there later comes later in the stream.
     pending : bool
@@ -42,6 +44,7 @@ class Call:
         self.device = owner.device
         self.values = [*values, *[0] * (len(program.symbols) - len(values))]
         self.addresses = np.zeros(len(program.buffers), "int64")
+        self.given: dict[int, np.ndarray] = {}
         self.held: list[Any] = []
         self.pending = False
         self.started = 0

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from symc.graph import dims
-from symc.loops.ir import Bind, Host, Loop, Program
+from symc.loops.ir import Bind, Host, Loop, Program, Ref, Step
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segments, offsets_of
+from symc_backends.cuda.arrange import Arranger
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
 from symc_backends.cuda.call import Call
 from symc_backends.cuda.straight import Straight
 from symc_backends.cuda.tasks import Task
-from symc_backends.cuda.walk import Arranger, Item, run_all
+from symc_backends.cuda.walk import Item, run_all
 
 __all__ = ["Executable", "Layout", "run"]
 
@@ -77,6 +78,8 @@ class Executable:
         self.roots = np.array([_root(program, k) for k in range(len(buffers))], "intp")
         self.is_constant = [b.role == "constant" for b in buffers]
         self.constants: dict[int, DeviceArray] = {}
+        launched = {n for step in program.steps if isinstance(step, Step) for n in step.buffers}
+        self.launched = [k in launched for k in range(len(buffers))]
         self.segments = list(Segments(program))
         self.shares_arena = not any(isinstance(step, Host) for step in program.steps)
         self.known = self._known()
@@ -112,6 +115,10 @@ class Executable:
         b = self.program.buffers[number]
         return dims.product(b.shape) if b.room is None else b.room
 
+    def may_be_given(self, ref: Ref) -> bool:
+        """May the caller hand over what is there in the host's memory?"""
+        return self.program.buffers[ref.buffer].role in ("input", "constant")
+
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def layout(self, number: int, values: Sequence[int]) -> Layout:
@@ -142,11 +149,14 @@ class Executable:
             return call.fetch(), call.values
 
     def _place(self, call: Call, arrays: Sequence[Any]) -> None:
-        """Find the addresses of arguments, shared variables and constants; what lies in the host's memory is sent."""
+        """Find the addresses of arguments, shared variables and constants; what kernels read is sent."""
         for k, array in enumerate(arrays):
             if array is None:
                 continue
             if type(array) is not DeviceArray:
+                call.given[k] = array.reshape(-1)
+                if not self.launched[k]:
+                    continue
                 array = self._constant(k, array) if self.is_constant[k] else upload(self.device, array)
                 call.held.append(array)
             call.addresses[k] = array.pointer

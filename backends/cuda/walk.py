@@ -1,4 +1,4 @@
-"""A program's tree as the host walks it.
+"""The parts of the walk over a program's tree that the host does in a call.
 
 What needs no answer from the GPU (steps, and loops over such steps) is put into the stream as a ``Group``, which CUDA
 graphs record. Everything else waits for the element that decides how to go on, and for the status with it.
@@ -6,6 +6,7 @@ graphs record. Everything else waits for the element that decides how to go on, 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -15,17 +16,17 @@ import numpy as np
 
 from symc.config import config
 from symc.graph import dims
-from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Ref, Step, walk
+from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref
 from symc_backends.cuda.call import Call
-from symc_backends.cuda.emit import starts_of
 from symc_backends.cuda.graphs import Graphs
-from symc_backends.cuda.mapping import LibraryLaunch
 from symc_backends.cuda.straight import Straight
 
 if TYPE_CHECKING:
     from symc_backends.cuda.run import Executable
 
-__all__ = ["Arranger", "Group", "Item", "run_all"]
+__all__ = [
+    "Binding", "Choice", "Condition", "FreeLoop", "Group", "HostItem", "Item", "Look", "Watched", "run_all",
+]  # fmt: skip
 
 KEPT = 64
 """Combinations of values for which a group keeps recordings."""
@@ -52,16 +53,26 @@ class Place:
 
     def __init__(self, owner: Executable, ref: Ref) -> None:
         self.buffer = ref.buffer
-        self.dtype = owner.program.buffers[ref.buffer].dtype
-        width = np.dtype(self.dtype).itemsize
-        self._offset = dims.compile([dims.mul(ref.offset, width)], owner.program.symbols)
+        self.dtype = np.dtype(owner.program.buffers[ref.buffer].dtype)
+        self._offset = dims.compile([ref.offset], owner.program.symbols)
 
     def address(self, call: Call) -> int:
         """The address of its first element."""
-        return int(call.addresses[self.buffer]) + self._offset(call.values)[0]
+        return int(call.addresses[self.buffer]) + self._offset(call.values)[0] * self.dtype.itemsize
+
+    def given(self, call: Call, size: int) -> np.ndarray | None:
+        """The ``size`` elements there, if the caller handed them over in the host's memory."""
+        found = call.given.get(self.buffer)
+        if found is None:
+            return None
+        offset = self._offset(call.values)[0]
+        return found[offset : offset + size]
 
     def element(self, call: Call) -> tuple[int, Any]:
         """The status, and the element there."""
+        found = self.given(call, 1)
+        if found is not None:
+            return 0, found[0]
         found = np.empty(1, self.dtype)
         return call.fetch([(self.address(call), found)]), found[0]
 
@@ -235,28 +246,37 @@ class HostItem:
         if call.owner.timed:
             device.synchronize()
         begin = perf_counter()
-        arrays = self._arrays(call.values)
-        pointers = [place.address(call) for place in self.places]
-        outputs, inputs = arrays[: node.outputs], arrays[node.outputs :]
-        status = call.fetch(list(zip(pointers[node.outputs :], inputs)))
+        arrays, wanted = self._arrays(call)
+        status = call.fetch(wanted)
         if status:
             return status
+        outputs, inputs = arrays[: node.outputs], arrays[node.outputs :]
         for array in inputs:
             array.setflags(write=False)
         with device.released():
             node.callback(outputs, inputs)
-        for array, pointer in zip(outputs, pointers):
+        for array, place in zip(outputs, self.places):
             if array.size:
-                device.send(array, pointer)
+                device.send(array, place.address(call))
         call.owner.times[self.number] += perf_counter() - begin
         return 0
 
-    def _arrays(self, values: Sequence[int]) -> list[np.ndarray]:
-        sizes, at, arrays = self.sizes(values), 0, []
-        for shape, dtype in zip(self.node.shapes, self.node.dtypes):
-            arrays.append(np.empty(sizes[at : at + len(shape)], dtype))
+    def _arrays(self, call: Call) -> tuple[list[np.ndarray], list[tuple[int, np.ndarray]]]:
+        """Arrays for the outputs and inputs, and addresses from which to fill some of them."""
+        sizes, at = self.sizes(call.values), 0
+        arrays: list[np.ndarray] = []
+        wanted = []
+        for k, (place, shape) in enumerate(zip(self.places, self.node.shapes)):
+            known = sizes[at : at + len(shape)]
             at += len(shape)
-        return arrays
+            found = place.given(call, math.prod(known)) if k >= self.node.outputs else None
+            if found is None:
+                arrays.append(np.empty(known, place.dtype))
+                if k >= self.node.outputs:
+                    wanted.append((place.address(call), arrays[-1]))
+            else:
+                arrays.append(found.reshape(known))
+        return arrays, wanted
 
 
 def _straights(parts: Sequence[Straight | FreeLoop]) -> list[Straight]:
@@ -264,90 +284,3 @@ def _straights(parts: Sequence[Straight | FreeLoop]) -> list[Straight]:
     for part in parts:
         found += [part] if isinstance(part, Straight) else _straights(part.body)
     return found
-
-
-class Arranger:
-    """Makes items of nodes.
-
-    Kernels do nothing once a status is set. Library calls cannot know of it, so that the host looks at the status
-    before one that writes over what the caller can see.
-
-    Attributes
-    ----------
-    straights : list of Straight
-        All that were made.
-    """
-
-    def __init__(self, owner: Executable) -> None:
-        self.owner = owner
-        self.straights: list[Straight] = []
-        self._clear = owner.status is not None
-        self._pending = False  # may a status be set that nobody looked at?
-
-    def items(self, nodes: Sequence[Node]) -> list[Item]:
-        """The items of nodes in order."""
-        items: list[Item] = []
-        parts: list[Straight | FreeLoop] = []
-        steps: list[Step] = []
-
-        def end_steps() -> None:
-            if steps or self._clear:
-                parts.append(Straight(self.owner, steps, self._clear))
-                self.straights.append(parts[-1])  # type: ignore[arg-type]
-                steps.clear()
-                self._clear = False
-
-        def end_group() -> None:
-            end_steps()
-            if parts:
-                items.append(Group(parts))
-                parts.clear()
-
-        for node in nodes:
-            if isinstance(node, Step):
-                if self._pending and self._overwrites(node):
-                    end_group()
-                    items.append(Look())
-                    self._pending = False
-                steps.append(node)
-                self._pending |= self.owner.status in node.writes
-                continue
-            end_steps()
-            made = self._item(node)
-            if isinstance(made, FreeLoop):
-                parts.append(made)
-            else:
-                end_group()
-                items.append(made)
-        end_group()
-        return items
-
-    def _item(self, node: Node) -> Item | FreeLoop:
-        owner = self.owner
-        if isinstance(node, Loop):
-            # what comes late in the body comes before what comes early
-            self._pending |= any(isinstance(n, Step) and owner.status in n.writes for n in walk(node.body))
-            pending = self._pending
-            body = self.items(node.body)
-            self._pending |= pending
-            if node.until is None and all(isinstance(item, Group) for item in body):
-                return FreeLoop(owner, node, [part for item in body for part in item.parts])  # type: ignore[attr-defined]
-            return Watched(owner, node, body)
-        if isinstance(node, Check):
-            return Condition(owner, node)
-        self._pending = False  # all that follow fetch the status as well
-        if isinstance(node, Branch):
-            then = self.items(node.then)
-            pending, self._pending = self._pending, False
-            otherwise = self.items(node.otherwise)
-            self._pending |= pending
-            return Choice(owner, node, then, otherwise)
-        return Binding(owner, node) if isinstance(node, Bind) else HostItem(owner, node)  # type: ignore[arg-type]
-
-    def _overwrites(self, step: Step) -> bool:
-        """Does a library write straight over a shared variable's value?"""
-        starts = starts_of(self.owner.program)[self.owner.number[id(step)]]
-        if not any(isinstance(start, LibraryLaunch) for start in starts):
-            return False
-        buffers = self.owner.program.buffers
-        return any(buffers[self.owner.roots[n]].role == "shared" for n in step.writes)
