@@ -29,7 +29,7 @@ class Call:
     addresses : array of int64
         Where each program buffer lies.
     given : dict of int to array
-        The program buffers that the caller handed over in the host's memory, flat.
+        The program buffers that the caller handed over in the host's memory, flat; and what follows from them.
     held : list
         What keeps memory alive until the call ends. Whatever is written there later comes later in the stream.
     pending : bool

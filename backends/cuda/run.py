@@ -16,6 +16,7 @@ from symc_backends.cuda.arrange import Arranger
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
 from symc_backends.cuda.call import Call
+from symc_backends.cuda.shadows import shadows_of
 from symc_backends.cuda.straight import Straight
 from symc_backends.cuda.tasks import Task
 from symc_backends.cuda.walk import Item, run_all
@@ -80,6 +81,7 @@ class Executable:
         self.constants: dict[int, DeviceArray] = {}
         launched = {n for step in program.steps if isinstance(step, Step) for n in step.buffers}
         self.launched = [k in launched for k in range(len(buffers))]
+        self.shadows = shadows_of(program)
         self.segments = list(Segments(program))
         self.shares_arena = not any(isinstance(step, Host) for step in program.steps)
         self.known = self._known()
@@ -116,8 +118,8 @@ class Executable:
         return dims.product(b.shape) if b.room is None else b.room
 
     def may_be_given(self, ref: Ref) -> bool:
-        """May the caller hand over what is there in the host's memory?"""
-        return self.program.buffers[ref.buffer].role in ("input", "constant")
+        """May what is there follow from what the caller hands over in the host's memory?"""
+        return ref.buffer in self.shadows or self.program.buffers[ref.buffer].role in ("input", "constant")
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from symc.graph import dims
 from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref
 from symc_backends.cuda.call import Call
 from symc_backends.cuda.graphs import Graphs
+from symc_backends.cuda.shadows import value_of
 from symc_backends.cuda.straight import Straight
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Place:
         return int(call.addresses[self.buffer]) + self._offset(call.values)[0] * self.dtype.itemsize
 
     def given(self, call: Call, size: int) -> np.ndarray | None:
-        """The ``size`` elements there, if the caller handed them over in the host's memory."""
-        found = call.given.get(self.buffer)
+        """The ``size`` elements there, if they follow from what the caller handed over in the host's memory."""
+        found = value_of(self.buffer, call.owner.shadows, call.given)
         if found is None:
             return None
         offset = self._offset(call.values)[0]
