@@ -594,3 +594,90 @@ def test_places_whose_number_only_values_decide(rng):
         rows, columns, flat = f(a)
         np.testing.assert_array_equal([rows, columns], np.nonzero(a))
         np.testing.assert_array_equal(flat, np.flatnonzero(a > 0.5))
+
+
+def test_a_scan_and_its_gradient(rng):
+    """Rows of 3 elements; a product in the body; carried state of which only the last value is wanted."""
+    x, h, w = T.matrix("x"), T.vector("h"), T.matrix("w")
+    states, _ = symc.scan(lambda x, h: T.tanh(T.dot(h, w) + x), [x], [h])
+    total = (states[-1] ** 2).sum()
+    f = on_gpu([x, h, w], [states, T.grad(total, w), T.grad(total, h)])
+    values = [rng.random((6, 3)), rng.random(3), rng.random((3, 3)) - 0.5]
+
+    def run(x, h, w):
+        found = []
+        for row in x:
+            h = np.tanh(h @ w + row)
+            found.append(h)
+        return np.stack(found)
+
+    for _ in range(3):
+        got, by_w, by_h = f(*[v.astype(F) for v in values])
+        np.testing.assert_allclose(got, run(*values), rtol=1e-5)
+    for which, slope in ((2, by_w), (1, by_h)):
+        for place in np.ndindex(values[which].shape):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = [v.copy() for v in values]
+                moved[which][place] += step
+                ends.append((run(*moved)[-1] ** 2).sum())
+            np.testing.assert_allclose(slope[place], (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=1e-5)
+
+
+def test_lengths_that_every_iteration_decides(rng):
+    """Memory inside the loop is made when the value is known, and the loop ends with the error of a wrong index."""
+    x, lengths = T.vector("x"), T.lvector("lengths")
+    sums, _ = symc.scan(lambda k: (T.arange(k) * T.arange(k)).sum() + x[k], [lengths], [None])
+    w = symc.shared(np.zeros(2, F))
+    f = on_gpu([x, lengths], sums, updates={w: w + 1})
+    a = rng.random(9, dtype=F)
+    for given in ([2, 0, 8, 3], [8], [1, 5]):
+        want = [(np.arange(k) ** 2).sum() + a[k] for k in given]
+        np.testing.assert_allclose(f(a, given), want, rtol=1e-6)
+    with pytest.raises(IndexError, match="out of range"):
+        f(a, [2, 9, 1])
+    np.testing.assert_array_equal(w.get_value(), [3, 3])
+
+
+def test_ifelse_computes_one_side(rng):
+    """The other side holds a wrong index."""
+    c, x, i = T.iscalar("c"), T.matrix("x"), T.lvector("i")
+    f = on_gpu([c, x, i], symc.ifelse(T.neq(c, 0), T.exp(x).sum(0), x[i].sum(0)))
+    a = rng.random((4, 3), dtype=F)
+    for _ in range(3):
+        np.testing.assert_allclose(f(1, a, [9]), np.exp(a).sum(0), rtol=1e-5)
+        np.testing.assert_allclose(f(0, a, [3, 3]), 2 * a[3], rtol=1e-6)
+    with pytest.raises(IndexError):
+        f(0, a, [9])
+
+
+def test_ops_in_python(rng):
+    """Between kernels; once the shape is known beforehand, once it follows from what Python gives."""
+
+    class Unique(symc.PythonOp):
+        def make_node(self, x):
+            return symc.Apply(self, [x], [x.type()])
+
+        def perform(self, node, inputs, output_storage):
+            if inputs[0].size == 7:
+                raise LookupError("seven")
+            output_storage[0][0] = np.unique(inputs[0])
+
+    class Sort(Unique):
+        def perform(self, node, inputs, output_storage):
+            output_storage[0][0] = np.sort(inputs[0])
+
+        def infer_shape(self, node, shapes):
+            return shapes
+
+    x = T.vector("x")
+    w = symc.shared(np.zeros(2, F))
+    f = on_gpu([x], [Unique()(T.floor(x * 3)) + 1, Sort()(x * 2) * 3], updates={w: w + 1})
+    for size in (5, 20, 0, 20):
+        a = rng.random(size, dtype=F)
+        different, ordered = f(a)
+        np.testing.assert_array_equal(different, np.unique(np.floor(a * 3)) + 1)
+        np.testing.assert_allclose(ordered, np.sort(a) * 6, rtol=1e-6)
+    with pytest.raises(LookupError, match="seven"):
+        f(np.ones(7))
+    np.testing.assert_array_equal(w.get_value(), [4, 4])

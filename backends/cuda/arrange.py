@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Step, walk
+from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Room, Step, walk
 from symc_backends.cuda.emit import starts_of
 from symc_backends.cuda.mapping import LibraryLaunch
 from symc_backends.cuda.straight import Straight
-from symc_backends.cuda.walk import Binding, Choice, Condition, FreeLoop, Group, HostItem, Item, Look, Watched
+from symc_backends.cuda.walk import (
+    Binding,
+    Choice,
+    Condition,
+    FreeLoop,
+    Group,
+    HostItem,
+    Item,
+    Look,
+    Reservation,
+    Watched,
+)
 
 if TYPE_CHECKING:
     from symc_backends.cuda.run import Executable
@@ -86,6 +97,8 @@ class Arranger:
             return Watched(owner, node, body)
         if isinstance(node, Check):
             return Condition(owner, node)
+        if isinstance(node, Room):
+            return Reservation(owner, node)
         source = node.source if isinstance(node, Bind) else node.condition if isinstance(node, Branch) else None
         if source is None or not owner.may_be_given(source):
             self._pending = False  # whoever asks the GPU for something gets the status as well

@@ -32,6 +32,8 @@ class Call:
         The program buffers that the caller handed over in the host's memory, flat; and what follows from them.
     held : list
         What keeps memory alive until the call ends. Whatever is written there later comes later in the stream.
+    rooms : dict of int to (memory, int)
+        Memory of buffers that a ``Room`` sized, and its bytes.
     pending : bool
         May a step have stored a status that nobody has looked at?
     started : int
@@ -46,6 +48,7 @@ class Call:
         self.addresses = np.zeros(len(program.buffers), "int64")
         self.given: dict[int, np.ndarray] = {}
         self.held: list[Any] = []
+        self.rooms: dict[int, tuple[Any, int]] = {}
         self.pending = False
         self.started = 0
         self._marks: list[tuple[int, Any, Any]] = []

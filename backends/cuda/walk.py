@@ -16,7 +16,7 @@ import numpy as np
 
 from symc.config import config
 from symc.graph import dims
-from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref
+from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref, Room
 from symc_backends.cuda.call import Call
 from symc_backends.cuda.graphs import Graphs
 from symc_backends.cuda.shadows import value_of
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from symc_backends.cuda.run import Executable
 
 __all__ = [
-    "Binding", "Choice", "Condition", "FreeLoop", "Group", "HostItem", "Item", "Look", "Watched", "run_all",
+    "Binding", "Choice", "Condition", "FreeLoop", "Group", "HostItem", "Item", "Look", "Reservation", "Watched",
+    "run_all",
 ]  # fmt: skip
 
 KEPT = 64
@@ -231,6 +232,26 @@ class Condition:
         if difference == 0 or self.least and difference > 0:
             return 0
         return call.fetch() or self.code  # what went wrong earlier is told first
+
+
+class Reservation:
+    """Memory for a buffer whose size is known only now; a loop keeps it where it is large enough."""
+
+    def __init__(self, owner: Executable, node: Room) -> None:
+        self.buffer = node.buffer
+        self.width = np.dtype(owner.program.buffers[node.buffer].dtype).itemsize
+        self.elements = dims.compile([node.elements], owner.program.symbols)
+        self.sharing = np.flatnonzero(owner.roots == node.buffer)
+
+    def run(self, call: Call) -> int:
+        wanted = self.elements(call.values)[0] * self.width
+        if wanted < 0:
+            return call.fetch() or -self.buffer - 1
+        memory, size = call.rooms.get(self.buffer, (None, -1))
+        if size < wanted:
+            memory, _ = call.rooms[self.buffer] = call.device.empty(wanted), wanted
+        call.addresses[self.sharing] = int(memory)
+        return 0
 
 
 class HostItem:
