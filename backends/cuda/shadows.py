@@ -50,14 +50,13 @@ class Shadow:
 def shadows_of(program: Program) -> dict[int, Shadow]:
     """The temporaries of one element that the host can compute, if the caller hands over their arguments there."""
     writers: dict[int, int] = {}
-    for step in program.steps:
-        for number in step.writes:
+    for any_step in program.steps:
+        for number in any_step.writes:
             writers[number] = writers.get(number, 0) + 1
     known = {k for k, b in enumerate(program.buffers) if b.role in ("input", "constant")}
     found: dict[int, Shadow] = {}
-    for step in program.body:
-        if not isinstance(step, Step) or step.dims or not all(map(_is_simple, step.kernel.body)):
-            continue
+    plain = [n for n in program.body if isinstance(n, Step) and not n.dims and all(map(_is_simple, n.kernel.body))]
+    for step in plain:
         for position in step.kernel.writes:
             number = step.refs[position].buffer
             shadow = Shadow(step, position)

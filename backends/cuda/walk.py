@@ -84,13 +84,14 @@ class FreeLoop:
 
     def __init__(self, owner: Executable, loop: Loop, body: Sequence[Straight | FreeLoop]) -> None:
         self.body = body
-        self.fails = any(part.fails for part in body)
+        self.fails: bool = any(part.fails for part in body)
         self.index = owner.position[loop.index]
         self.done = None if loop.done is None else owner.position[loop.done]
         self.count: Callable[[Sequence[int]], tuple[int, ...]] = dims.compile([loop.count], owner.program.symbols)
         counted = owner.positions([loop.count])
-        self.symbols = [k for k in [*counted, *(k for part in body for k in part.symbols)] if k != self.index]
-        self.moving = [k for part in body for k in part.moving if k != self.index]
+        inside = [k for part in body for k in part.symbols]
+        self.symbols: list[int] = [k for k in (*counted, *inside) if k != self.index]
+        self.moving: list[int] = [k for part in body for k in part.moving if k != self.index]
 
     def start(self, call: Call) -> None:
         """Put all iterations into the stream."""
