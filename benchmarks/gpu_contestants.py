@@ -97,7 +97,8 @@ class Symc:
 
     def tasks(self) -> int:
         """Kernels and library calls of one call of the function that was built last."""
-        return max(len(frame.tasks) for frame in self.last.core.executable.frames.values())
+        executable = self.last.core.executable
+        return max(len(executable.tasks(values)) for values in executable.layouts[0])
 
 
 def symc_outputs(kind: str, v: dict[str, Any]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,17 +153,6 @@ def test_float64_stays_exact(gpu, precision):
 # --- recording --------------------------------------------------------------------------------------------------------
 
 
-class Task:
-    """A bound call on its buffers, as the back end starts it."""
-
-    def __init__(self, bound: library_calls.Bound, pointers: Sequence[int], workspace: int) -> None:
-        self.words = (bound, pointers, workspace)
-
-    def start(self, device: Any) -> None:
-        bound, pointers, workspace = self.words
-        bound(pointers, workspace)
-
-
 @pytest.mark.parametrize("own", [False, True])
 def test_calls_can_be_recorded(gpu, own):
     """Nothing is allocated or waited for: a recorded call does its work when it is replayed, and only then."""
@@ -177,7 +166,7 @@ def test_calls_can_be_recorded(gpu, own):
         assert (bound.by == "own") == own
         with gpu:
             memory, space = Buffers(gpu, buffers), gpu.empty(bound.workspace)
-            recording = Recording.of(gpu, [Task(bound, memory.pointers, int(space))])
+            recording = Recording.of(gpu, partial(bound, memory.pointers, int(space)))
             np.testing.assert_array_equal(memory.fetch(0), buffers[0])
             recording.replay(gpu)
             found = memory.fetch(0)

@@ -54,7 +54,7 @@ def fresh_gpu(emulated_device):
     blas.current(found)  # its workspace belongs to no function
     with found:
         gc.collect()
-        found._arena, found.arena_size = None, 0
+        found._shared.clear()
         found._pool.free_held()
     return found
 
@@ -97,6 +97,21 @@ def test_estimates_hold_on_the_gpu(fresh_gpu, name):
     assert estimate.call == estimate.peak
     assert abs(estimate.peak / during.rise - 1) < 0.02
     assert abs(symc.memory_estimate(f, arguments).peak / estimate.peak - 1) < 0.02
+
+
+def test_estimates_of_sizes_that_values_decide(fresh_gpu):
+    """Temporaries of two segments, beside what a product keeps for itself."""
+    x, y = T.matrix("x"), T.vector("y")
+    n = T.cast(y.sum(), "int64")
+    large = T.dot(T.tanh(T.dot(x, x.T)), x) + y[0]
+    out = T.dot(T.tanh(T.zeros((n, 700)) + large[0, 0]).T, T.exp(T.zeros((n, 700)) + large[1, 0]))
+    f = symc.function([x, y], out, device="cuda")
+    arguments = np.ones((600, 30), "float32"), np.full(5, 100, "float32")
+    assert len(f.fitting().program.segments) == 2
+    estimate = symc.memory_estimate(f, arguments)
+    with HighWater(fresh_gpu) as during:
+        assert f(*arguments).shape == (700, 700)
+    assert abs(estimate.peak / during.rise - 1) < 0.02
 
 
 # --- what it says -----------------------------------------------------------------------------------------------------

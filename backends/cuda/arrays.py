@@ -177,6 +177,10 @@ class DeviceSpace:
     def changed(self, storage: Storage) -> None:
         storage.place(storage.remote, only=True)
 
+    def part(self, array: DeviceArray, shape: Sequence[int]) -> DeviceArray:
+        first = DeviceArray(array.owner, array.pointer, shape, array.dtype, self.device)
+        return first.copy() if first.size < array.size else first
+
     def result(self, array: DeviceArray, borrow: bool) -> Any:
         return array if borrow else array.download()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -141,8 +143,7 @@ class Device:
             self._pinned = PageLockedMemoryPool()
             self._flying: deque[tuple[Any, np.ndarray]] = deque()
             self._flying_bytes = 0
-            self._arena: Any = None
-            self.arena_size = 0
+            self._shared: dict[str, tuple[Memory, int]] = {}
         atexit.register(self._close)
 
     def __enter__(self) -> Device:
@@ -158,9 +159,21 @@ class Device:
             self.context.pop()
         self.lock.release()
 
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Within ``with device:``, a block in which other threads may use the device."""
+        depth = self._depth
+        for _ in range(depth):
+            self.__exit__()
+        try:
+            yield
+        finally:
+            for _ in range(depth):
+                self.__enter__()
+
     def _close(self) -> None:
         with self:
-            self._arena = None
+            self._shared.clear()
             self.synchronize()
             self._pool.stop_holding()
             self._pinned.stop_holding()
@@ -214,13 +227,26 @@ class Device:
             raise DeviceMemoryError(nbytes, self.held, int(free)) from None
 
     def arena(self, nbytes: int) -> int:
-        """The address of scratch memory that all functions share; it moves when a function wants more than ever."""
-        if nbytes > self.arena_size or self._arena is None:
-            self._arena = None
-            self.arena_size = 0
-            self._arena = self.empty(nbytes)
-            self.arena_size = nbytes
-        return int(self._arena)
+        """The address of memory for temporaries that all functions share; it moves when it must grow."""
+        return self._grown("arena", nbytes)
+
+    def scratch(self, nbytes: int) -> int:
+        """The address of memory that every task may use for itself; it moves when it must grow."""
+        return self._grown("scratch", nbytes)
+
+    @property
+    def scratch_place(self) -> tuple[int, int]:
+        """Where scratch memory lies at present, and its bytes."""
+        memory, size = self._shared.get("scratch", (0, 0))
+        return int(memory), size
+
+    def _grown(self, name: str, nbytes: int) -> int:
+        found = self._shared.get(name)
+        if found is None or found[1] < nbytes:
+            found = None
+            self._shared.pop(name, None)  # given back first, so that both need not fit
+            found = self._shared[name] = self.empty(nbytes), nbytes
+        return int(found[0])
 
     # --- copies ---------------------------------------------------------------------------------------------------
 
@@ -245,7 +271,11 @@ class Device:
         self._flying_bytes += pinned.nbytes
 
     def fetch(self, pointer: int, array: np.ndarray) -> None:
-        """Wait for all work, and copy from ``pointer`` into a host array.
+        """Wait for all work, and copy from ``pointer`` into a host array; see ``fetch_all``."""
+        self.fetch_all([(pointer, array)])
+
+    def fetch_all(self, wanted: Sequence[tuple[int, np.ndarray]]) -> None:
+        """Wait for all work, and copy from addresses into C-contiguous host arrays.
 
         Raises
         ------
@@ -253,7 +283,8 @@ class Device:
             When a kernel that was queued before failed.
         """
         try:
-            self.driver.memcpy_dtoh_async(array, pointer, self.stream)
+            for pointer, array in wanted:
+                self.driver.memcpy_dtoh_async(array, pointer, self.stream)
             self.synchronize()
         except self.driver.Error as reason:
             text = f"the GPU failed while it ran what was queued before: {reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symc.loops.ir import Kernel, Load, Program, Statement
+from symc.loops.ir import Host, Kernel, Load, Program, Statement
 from symc_backends.cuda.dialect import CTYPE
 from symc_backends.cuda.mapping import Launch, LibraryLaunch, actions_of
 from symc_backends.cuda.threads import Threads
@@ -23,7 +23,8 @@ LONGEST_BLOCK = 512
 class Start:
     """A launch under the name of its function.
 
-    A ``guarded`` one does nothing if the program's status, its last argument, tells that something went wrong before.
+    A ``guarded`` one does nothing if its last argument, the program's status, tells that something went wrong before.
+    One that may set the status itself gets a copy made before it: no thread leaves halfway because of another.
     """
 
     name: str
@@ -35,13 +36,14 @@ def emit(program: Program) -> str:
     """The functions of all launches; what ``starts_of`` tells is noted in the program."""
     functions: dict[str, str] = {}
     known: dict[int, list[Start | LibraryLaunch]] = {}
-    steps = []
-    status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
+    steps: list[list[Start | LibraryLaunch]] = []
+    guarded = any(b.role == "status" for b in program.buffers)
     for step in program.steps:
+        if isinstance(step, Host):
+            steps.append([])
+            continue
         found = known.get(id(step.kernel))
         if found is None:
-            # One that writes the status itself must not leave halfway, when another block has just written it.
-            guarded = status is not None and status not in step.buffers
             found = known[id(step.kernel)] = _starts(step.kernel, functions, guarded)
         steps.append(found)
     program.notes["cuda starts"] = steps
@@ -50,7 +52,7 @@ def emit(program: Program) -> str:
 
 
 def starts_of(program: Program) -> list[list[Start | LibraryLaunch]]:
-    """What each step of a program starts."""
+    """What each step of a program starts; nothing for those that Python runs."""
     if "cuda starts" not in program.notes:
         emit(program)
     return program.notes["cuda starts"]

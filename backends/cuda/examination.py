@@ -7,10 +7,10 @@ import importlib.util
 import re
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -127,16 +127,6 @@ def _look(name: str, library: ModuleType, works: bool) -> Callable[[], Finding]:
     return look
 
 
-class _Fill:
-    """A task that can be recorded: bytes are set to zero."""
-
-    def __init__(self, pointer: int) -> None:
-        self.pointer = pointer
-
-    def start(self, owner: Any) -> None:
-        owner.clear(self.pointer, 64)
-
-
 def _recordings() -> Finding:
     """Whether the driver records launches (as CUDA graphs) and replays them."""
     gpu = device.current()
@@ -144,7 +134,7 @@ def _recordings() -> Finding:
     with gpu as d:
         memory = d.empty(host.nbytes)
         d.send(host, int(memory))
-        recording = Recording.of(d, [_Fill(int(memory))])  # type: ignore[list-item]
+        recording = Recording.of(d, partial(d.clear, int(memory), host.nbytes))
         if recording is not None:
             recording.replay(d)
             d.fetch(int(memory), host)

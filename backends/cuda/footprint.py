@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from symc.graph import dims
+from symc.loops.ir import Room, walk
 from symc.runtime.memory_estimate import Memory
 from symc_backends.cuda.run import Executable
 
@@ -14,7 +18,14 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     """See ``symc.runtime.backend``. What is known afterwards, such as the algorithms of convolutions, serves the call,
     too."""
     with executable.device as device:
-        workspace = executable.workspace(values)
-        greediest = max(workspace.tasks, key=lambda task: task.spare, default=None)
-        scratch = [] if greediest is None or not greediest.spare else [(greediest.step, greediest.spare)]
-        return Memory(workspace.temporaries, scratch, device.block, apart=True)
+        totals = [executable.layout(k, values).total for k in range(len(executable.segments))]
+        bound = dict(zip(executable.program.symbols, values))
+        for node in walk(executable.program.body):
+            if isinstance(node, Room):
+                width = np.dtype(executable.program.buffers[node.buffer].dtype).itemsize
+                totals.append(max(dims.evaluate(node.elements, bound), 0) * width)
+        greediest = max(executable.tasks(values), key=lambda task: task.spare, default=None)
+        spare = 0 if greediest is None else greediest.spare
+        scratch = [(greediest.step, spare)] if greediest is not None and greediest.step is not None and spare else []
+        blocks = [n for n in (*totals, spare) if n]
+        return Memory(sum(totals), scratch, device.block, apart=True, blocks=blocks)

@@ -1,29 +1,31 @@
-"""CUDA graphs: the launches of a call recorded once, and replayed by one call of the driver.
+"""CUDA graphs: launches recorded once, and replayed by one call of the driver.
 
 A recording holds addresses, so it serves calls that find every buffer where it was before. The memory pool hands the
-same blocks out again and again, so that such calls are the rule once a loop is under way. A call is recorded when its
-addresses come for the second time; a few recordings are kept, since results that the caller holds on to take turns.
+same blocks out again and again, so that such calls are the rule once training is under way. Launches are recorded when
+their addresses come for the second time; a few recordings are kept, since results that the caller holds on to take
+turns.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from symc.config import config
 from symc_backends.cuda import libraries
 from symc_backends.cuda.device import Device
-from symc_backends.cuda.tasks import Task
 
 __all__ = ["Graphs"]
 
 KEPT = 4
-"""Recordings of one function for given dims."""
+"""Recordings for the same values of symbols."""
 FEWEST = 3
 """Tasks from which a recording pays."""
+MOST = 4096
+"""Tasks up to which the memory of a recording is worth it."""
 _THREAD_LOCAL = 1
 """Capture mode: calls of other threads are none of our business."""
 
@@ -34,33 +36,27 @@ def _driver() -> Any:
 
 
 class Graphs:
-    """The recordings of one workspace, by the addresses they hold."""
+    """The recordings of the same launches for several addresses."""
 
     def __init__(self) -> None:
         self._recorded: dict[tuple[int, ...], Recording] = {}
         self._seen: deque[tuple[int, ...]] = deque(maxlen=2 * KEPT)
         self._hopeless = False
 
-    def run(self, device: Device, tasks: Sequence[Task], key: tuple[int, ...], point: Callable[[], None]) -> None:
-        """Start all tasks. ``key`` holds every address of this call, ``point`` writes them into the arguments."""
+    def run(self, device: Device, key: tuple[int, ...], start: Callable[[], int]) -> None:
+        """Start what ``start`` puts into the stream; it gives the number of tasks. ``key`` holds every address."""
         found = self._recorded.get(key)
+        if found is None and config.cuda_graphs and not self._hopeless and key in self._seen:
+            found = Recording.of(device, start)
+            self._hopeless = found is None
+            if found is not None:
+                if len(self._recorded) >= KEPT:
+                    self._recorded.pop(next(iter(self._recorded)))
+                self._recorded[key] = found
         if found is not None:
             found.replay(device)
-            return
-        point()
-        if len(tasks) >= FEWEST and config.cuda_graphs and not self._hopeless:
-            if key in self._seen:
-                found = Recording.of(device, tasks)
-                self._hopeless = found is None
+        elif FEWEST <= start() <= MOST:
             self._seen.append(key)
-        if found is None:
-            for task in tasks:
-                task.start(device)
-            return
-        if len(self._recorded) >= KEPT:
-            self._recorded.pop(next(iter(self._recorded)))
-        self._recorded[key] = found
-        found.replay(device)
 
 
 class Recording:
@@ -71,15 +67,14 @@ class Recording:
         self._executable = executable
 
     @classmethod
-    def of(cls, device: Device, tasks: Sequence[Task]) -> Recording | None:
-        """Record the tasks instead of running them."""
+    def of(cls, device: Device, start: Callable[[], Any]) -> Recording | None:
+        """Record what ``start`` puts into the stream instead of running it."""
         driver, stream = _driver(), ctypes.c_void_p(int(device.stream.handle))
         if driver is None or driver.cuStreamBeginCapture_v2(stream, _THREAD_LOCAL):
             return None
         graph = ctypes.c_void_p()
         try:
-            for task in tasks:
-                task.start(device)
+            start()
         except Exception:  # what cannot be recorded is run the plain way, where it raises if it must
             driver.cuStreamEndCapture(stream, ctypes.byref(graph))
             return None

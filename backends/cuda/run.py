@@ -1,29 +1,30 @@
-"""Running: what a call starts for its dims, memory for temporaries, and the call itself."""
+"""Running: memory for what each segment of a program lays out, and the call itself."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from symc.compiler.memory_plan import bytes_of, layout, lengths_of
-from symc.config import config
 from symc.graph import dims
-from symc.loops.ir import Program, Step
+from symc.loops.ir import Bind, Host, Loop, Program, Ref, Step
+from symc.runtime.backend import Provide
+from symc.runtime.segments import Segments, offsets_of
+from symc_backends.cuda.arrange import Arranger
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
-from symc_backends.cuda.emit import Start, starts_of
-from symc_backends.cuda.graphs import Graphs
-from symc_backends.cuda.grids import grid_of, is_wide
-from symc_backends.cuda.library_calls import bind
-from symc_backends.cuda.tasks import ClearTask, KernelTask, LibraryTask, Task
-from symc_backends.interp import evaluate
+from symc_backends.cuda.call import Call
+from symc_backends.cuda.shadows import shadows_of
+from symc_backends.cuda.straight import Straight
+from symc_backends.cuda.tasks import Task
+from symc_backends.cuda.walk import Item, run_all
 
-__all__ = ["Executable", "run"]
+__all__ = ["Executable", "Layout", "run"]
 
-WORKSPACES = 64
-"""Combinations of dims for which a function remembers its launches."""
+LAYOUTS = 64
+"""Combinations of values for which a function remembers where the temporaries of a segment lie."""
 
 
 def run(code: Code, program: Program, timed: bool = False) -> Executable:
@@ -31,64 +32,35 @@ def run(code: Code, program: Program, timed: bool = False) -> Executable:
     return Executable(code, program, timed)
 
 
-class Workspace:
-    """What a call with given dims starts, in order, and where its temporaries lie in the arena.
+class Layout:
+    """Where what a segment lays out lies, for certain values of symbols.
 
     Attributes
     ----------
-    tasks : list of Task
-    arena : int
-        Bytes of the arena, spare memory included, which begins after ``temporaries`` bytes.
-    watched : bool
-        Must the status be looked at between tasks, because a library would write over what the user holds?
+    negative : int
+        The status of a call in which a buffer would get a negative size; 0 if none would.
+    temporaries, offsets : array
+        Temporaries, and where they begin in ``total`` bytes.
+    results : list of (int, tuple of int)
+        Results, and the shapes that are asked for.
+    spare : int
+        Scratch memory for everything whose dims are known when the segment begins.
     """
 
-    def __init__(self, owner: Executable, values: Sequence[int]) -> None:
-        program = owner.program
-        bound = dict(zip(program.symbols, values))
-        self.lengths = lengths_of(program, values)
-        offsets, self.temporaries = layout(program.buffers, bytes_of(program, values))
-        self.offsets = [(k, o) for k, o in enumerate(offsets) if o is not None]
-        elsewhere = [k for k, o in enumerate(offsets) if o is None]
-        self.aliases = [(k, program.buffers[k].alias) for k in elsewhere if program.buffers[k].alias >= 0]
-        self.tasks: list[Task] = []
-        if owner.status is not None and program.steps:
-            self.tasks.append(ClearTask(program.steps[0], owner.status))
-        for number, (step, starts) in enumerate(zip(program.steps, starts_of(program))):
-            known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-            for start in starts:
-                task = self._task(owner, number, step, start, known)
-                if task is not None:
-                    self.tasks.append(task)
-        self.arena = self.temporaries + max((t.spare for t in self.tasks), default=0)
-        self.watched = owner.status is not None and any(_overwrites(program, t) for t in self.tasks)
-        self.graphs = Graphs()
-
-    def _task(self, owner: Executable, number: int, step: Step, start: Any, known: dict[str, int]) -> Task | None:
-        device = owner.device
-        if not isinstance(start, Start):
-            params = tuple(int(evaluate(p, known)) for p in start.call.params)
-            buffers = [step.buffers[int(b[1:])] for b in start.call.buffers]
-            return LibraryTask(number, step, bind(start.call.name, params, device), buffers)
-        grid = grid_of(start.threads, known, device.processors)
-        if grid is None:
-            return None
-        elements = max((self.lengths[n] for n in step.buffers), default=0)
-        function = owner.code.function(start.name, is_wide(known, elements))
-        status = owner.status if start.guarded else None
-        return KernelTask(number, step, function, grid, list(known.values()), bool(start.threads.arrays), status)
-
-    def point(self, addresses: Sequence[int], base: int) -> None:
-        """Write the addresses of all buffers into the arguments of the tasks."""
-        pointers = np.array(addresses, "uint64")
-        for task in self.tasks:
-            task.point(pointers, base + self.temporaries)
-
-
-def _overwrites(program: Program, task: Task) -> bool:
-    """Does a library write straight over a shared variable's old value?"""
-    written = [program.buffers[task.step.buffers[k]] for k in task.step.kernel.writes]
-    return isinstance(task, LibraryTask) and any(b.role == "update" and b.alias >= 0 for b in written)
+    def __init__(self, owner: Executable, number: int, values: Sequence[int]) -> None:
+        segment = owner.segments[number]
+        sizes = segment.sizes(values)
+        self.negative = next((-k - 1 for k, size in zip(segment.temporaries, sizes) if size < 0), 0)
+        self.spare = self.total = 0
+        if self.negative:
+            return
+        offsets, self.total = offsets_of(owner.program, segment, sizes)
+        self.temporaries = np.array(list(offsets), "intp")
+        self.offsets = np.array(list(offsets.values()), "int64")
+        self.results = list(zip(segment.results, segment.shapes(sizes)))
+        known = set(owner.known[number])
+        straights = [s for s in owner.straights[number] if known.issuperset(s.symbols)]
+        self.spare = max((s.prepared(values).spare for s in straights), default=0)
 
 
 class Executable:
@@ -100,58 +72,96 @@ class Executable:
         self.device = code.device
         self.timed = timed
         self.times = np.zeros(max(len(program.steps), 1))
-        self.workspaces: dict[tuple[int, ...], Workspace] = {}
+        buffers = program.buffers
+        self.number = {id(step): k for k, step in enumerate(program.steps)}
+        self.position = {symbol: k for k, symbol in enumerate(program.symbols)}
+        self.status = next((k for k, b in enumerate(buffers) if b.role == "status"), None)
+        self.roots = np.array([_root(program, k) for k in range(len(buffers))], "intp")
+        self.is_constant = [b.role == "constant" for b in buffers]
         self.constants: dict[int, DeviceArray] = {}
-        self.is_constant = [b.role == "constant" for b in program.buffers]
-        self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), None)
+        launched = {n for step in program.steps if isinstance(step, Step) for n in step.buffers}
+        self.launched = [k in launched for k in range(len(buffers))]
+        self.shadows = shadows_of(program)
+        self.segments = list(Segments(program))
+        self.shares_arena = not any(isinstance(step, Host) for step in program.steps)
+        self.known = self._known()
+        self.items: list[list[Item]] = []
+        self.straights: list[list[Straight]] = []
+        arranger = Arranger(self)
+        for nodes in program.segments:
+            before = len(arranger.straights)
+            self.items.append(arranger.items(nodes))
+            self.straights.append(arranger.straights[before:])
+        self.layouts: list[OrderedDict[tuple[int, ...], Layout]] = [OrderedDict() for _ in self.segments]
 
-    def workspace(self, values: Sequence[int]) -> Workspace:
-        """What a call with these dims starts."""
-        key = tuple(values)
-        found = self.workspaces.get(key)
-        if found is None:
-            if len(self.workspaces) >= WORKSPACES:
-                self.workspaces.clear()
-            found = self.workspaces[key] = Workspace(self, key)
+    def _known(self) -> list[list[int]]:
+        """Positions of the symbols that are known when each segment begins."""
+        known = list(range(self.program.given))
+        found = []
+        for nodes in self.program.segments:
+            found.append(list(known))
+            for node in nodes:
+                symbol = node.symbol if isinstance(node, Bind) else node.done if isinstance(node, Loop) else None
+                if symbol is not None:
+                    known.append(self.position[symbol])
         return found
 
-    def __call__(self, arrays: Sequence[Any], values: Sequence[int]) -> int:
-        with self.device as device:
-            workspace = self.workspace(values)
-            base = device.arena(workspace.arena)
-            addresses, held = self._place(workspace, arrays, base)
-            if self.timed:
-                workspace.point(addresses, base)
-                self._timed(workspace)
-            elif workspace.watched or config.cuda_blocking:
-                workspace.point(addresses, base)
-                return self._watched(workspace, addresses)
-            else:
-                workspace.graphs.run(
-                    device, workspace.tasks, (base, *addresses), lambda: workspace.point(addresses, base)
-                )
-            del held  # whatever is written there from now on comes later in the stream
-            return self._trouble(addresses)
+    # --- what items are made with -----------------------------------------------------------------------------------
 
-    def _place(self, workspace: Workspace, arrays: Sequence[Any], base: int) -> tuple[list[int], list[DeviceArray]]:
-        """Where every buffer lies in this call; arguments and constants from the host are sent.
+    def positions(self, wanted: Sequence[dims.Dim]) -> list[int]:
+        """The positions of the symbols of dims among the program's."""
+        return sorted({self.position[s] for d in wanted for s in dims.symbols_of(d)})
 
-        The second list keeps what was sent alive.
-        """
-        held: list[DeviceArray] = []
-        addresses = [0] * len(arrays)
+    def elements(self, number: int) -> dims.Dim:
+        """The elements of a buffer, or of the room for it."""
+        b = self.program.buffers[number]
+        return dims.product(b.shape) if b.room is None else b.room
+
+    def may_be_given(self, ref: Ref) -> bool:
+        """May what is there follow from what the caller hands over in the host's memory?"""
+        return ref.buffer in self.shadows or self.program.buffers[ref.buffer].role in ("input", "constant")
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def layout(self, number: int, values: Sequence[int]) -> Layout:
+        """What a segment lays out for these values of symbols."""
+        kept = self.layouts[number]
+        key = tuple([values[k] for k in self.known[number]])
+        found = kept.get(key)
+        if found is None:
+            while len(kept) >= LAYOUTS:
+                kept.popitem(last=False)
+            found = kept[key] = Layout(self, number, values)
+        else:
+            kept.move_to_end(key)
+        return found
+
+    def tasks(self, values: Sequence[int]) -> list[Task]:
+        """What is launched for these values of all symbols: both sides of branches, each loop's body once."""
+        return [task for group in self.straights for s in group for task in s.prepared(values).tasks]
+
+    def __call__(self, arrays: Sequence[Any], values: Sequence[int], provide: Provide) -> tuple[int, list[int]]:
+        with self.device:
+            call = Call(self, values)
+            self._place(call, arrays)
+            for number, items in enumerate(self.items):
+                status = self._lay_out(call, number, provide) or run_all(items, call)
+                if status:
+                    return status, call.values
+            return call.fetch(), call.values
+
+    def _place(self, call: Call, arrays: Sequence[Any]) -> None:
+        """Find the addresses of arguments, shared variables and constants; what kernels read is sent."""
         for k, array in enumerate(arrays):
-            if type(array) is DeviceArray:
-                addresses[k] = array.pointer
-            elif array is not None:
+            if array is None:
+                continue
+            if type(array) is not DeviceArray:
+                call.given[k] = array.reshape(-1)
+                if not self.launched[k]:
+                    continue
                 array = self._constant(k, array) if self.is_constant[k] else upload(self.device, array)
-                held.append(array)
-                addresses[k] = array.pointer
-        for k, offset in workspace.offsets:
-            addresses[k] = base + offset
-        for k, source in workspace.aliases:
-            addresses[k] = addresses[source]
-        return addresses, held
+                call.held.append(array)
+            call.addresses[k] = array.pointer
 
     def _constant(self, k: int, array: np.ndarray) -> DeviceArray:
         found = self.constants.get(k)
@@ -159,35 +169,34 @@ class Executable:
             found = self.constants[k] = upload(self.device, array)
         return found
 
-    def _trouble(self, addresses: Sequence[int]) -> int:
-        """The status that the kernels left, once they are done; 0 at once where there is none."""
-        if self.status is None:
-            return 0
-        found = np.zeros(1, "int64")
-        self.device.fetch(addresses[self.status], found)
-        return int(found[0])
+    def _lay_out(self, call: Call, number: int, provide: Provide) -> int:
+        """Find addresses for temporaries and results of a segment; 0, or the status if a size is negative.
 
-    def _watched(self, workspace: Workspace, addresses: Sequence[int]) -> int:
-        """Run task by task; stop after a step that reports trouble, before any other changes what the user holds."""
-        for k, task in enumerate(workspace.tasks):
-            task.start(self.device)
-            if config.cuda_blocking:
-                task.wait(self.device)
-            last = k + 1 == len(workspace.tasks) or workspace.tasks[k + 1].number != task.number
-            if last and self.status in task.step.buffers and (found := self._trouble(addresses)):
-                return found
+        The arena that functions share serves the first segment, unless Python runs in between and may call others.
+        """
+        layout = self.layout(number, call.values)
+        if layout.negative:
+            return layout.negative
+        base = 0
+        if layout.total and number == 0 and self.shares_arena:
+            base = self.device.arena(layout.total)
+        elif layout.total:
+            memory = self.device.empty(layout.total)
+            call.held.append(memory)
+            base = int(memory)
+        if layout.spare:
+            self.device.scratch(layout.spare)
+        call.addresses[layout.temporaries] = base + layout.offsets
+        for k, shape in layout.results:
+            array = provide(k, shape)
+            call.held.append(array)
+            call.addresses[k] = array.pointer
+        call.addresses[:] = call.addresses[self.roots]
         return 0
 
-    def _timed(self, workspace: Workspace) -> None:
-        """Run with an event before and after every task."""
-        device, driver = self.device, self.device.driver
-        marks = []
-        for task in workspace.tasks:
-            first, second = driver.Event(), driver.Event()
-            first.record(device.stream)
-            task.start(device)
-            second.record(device.stream)
-            marks.append((task.number, first, second))
-        device.synchronize()
-        for number, first, second in marks:
-            self.times[number] += 1e-3 * first.time_till(second)
+
+def _root(program: Program, number: int) -> int:
+    """The buffer whose memory a buffer shares at last."""
+    while program.buffers[number].alias >= 0:
+        number = program.buffers[number].alias
+    return number

@@ -1,4 +1,7 @@
-"""What is put into the GPU's stream: a kernel or a library call, with arguments that are written in advance."""
+"""What is put into the GPU's stream: a kernel or a library call, with arguments that are written in advance.
+
+Tasks name memory by *slots*: positions in an array of addresses that ``point`` gets.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,21 @@ from symc.loops.ir import Step
 from symc_backends.cuda.device import Device
 from symc_backends.cuda.grids import Grid
 
-__all__ = ["ClearTask", "KernelTask", "LibraryTask", "Task"]
+__all__ = ["ClearTask", "KeepTask", "KernelTask", "LibraryTask", "Task"]
+
+WORD = 8
+"""Bytes of the status."""
 
 
 class Task(Protocol):
-    """One thing to start. ``number`` is the step of the program that it belongs to, ``spare`` the scratch it wants."""
+    """One thing to start. ``number`` is the step of the program that it belongs to, ``spare`` the scratch it needs."""
 
     number: int
-    step: Step
+    step: Step | None
     spare: int
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        """Write down the addresses of the program's buffers and of spare memory."""
+        """Write down the addresses of memory, by slot, and of scratch."""
 
     def start(self, device: Device) -> None:
         """Put it into the stream."""
@@ -32,14 +38,16 @@ class Task(Protocol):
         """Wait for the stream, and blame this task for what went wrong."""
 
 
-def failed(step: Step, reason: Exception) -> KernelError:
+def failed(step: Step | None, reason: Exception) -> KernelError:
     """The error of a step that the GPU did not run, or not to its end."""
+    if step is None:
+        return KernelError(f"the GPU failed: {reason}")
     lines = "".join(f"\n  computes: {location}" for location in step.locations)
     return KernelError(f"the kernel {step.kernel.name} failed on the GPU: {reason}{lines}")
 
 
 class _Blamed:
-    step: Step
+    step: Step | None
 
     def wait(self, device: Device) -> None:
         try:
@@ -51,32 +59,38 @@ class _Blamed:
 class KernelTask(_Blamed):
     """A launch of a generated kernel.
 
-    Its arguments are 8-byte words: addresses of buffers, dims, spare memory and the bytes that each thread_group has
-    of it (if it is ``private`` memory that thread_groups want), the address of the buffer ``status`` (if the launch is
-    guarded by it).
+    Its arguments are 8-byte words: addresses of buffers, dims, scratch and the bytes of it that each thread_group owns
+    (where thread_groups keep ``private`` arrays), the address of the status that ``guards`` it.
     """
 
     def __init__(
-        self, number: int, step: Step, function: Any, grid: Grid, dims: Sequence[int], private: bool, status: int | None
+        self,
+        number: int,
+        step: Step,
+        function: Any,
+        grid: Grid,
+        slots: Sequence[int],
+        dims: Sequence[int],
+        private: bool,
+        guard: int | None,
     ) -> None:
         self.number = number
         self.step = step
         self.function = function
         self.grid = grid
         self.spare = grid.spare
-        words = [0] * len(step.buffers) + list(dims) + ([0, grid.own] if private else [])
-        self._spare_at = len(step.buffers) + len(dims) if grid.spare else -1
-        places = list(range(len(step.buffers)))
-        buffers = list(step.buffers)
-        if status is not None:
+        words = [0] * len(slots) + list(dims) + ([0, grid.own] if private else [])
+        self._spare_at = len(slots) + len(dims) if grid.spare else -1
+        places, named = list(range(len(slots))), list(slots)
+        if guard is not None:
             places.append(len(words))
-            buffers.append(status)
+            named.append(guard)
             words.append(0)
-        self._places, self._buffers = np.array(places, "intp"), np.array(buffers, "intp")
+        self._places, self._slots = np.array(places, "intp"), np.array(named, "intp")
         self._arguments = np.array(words, "int64").view("uint64")
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        self._arguments[self._places] = pointers[self._buffers]
+        self._arguments[self._places] = pointers[self._slots]
         if self._spare_at >= 0:
             self._arguments[self._spare_at] = spare
 
@@ -89,36 +103,53 @@ class KernelTask(_Blamed):
 
 
 class ClearTask(_Blamed):
-    """Sets the status to "nothing went wrong"."""
+    """Sets the status, and the copy of it behind it, to "nothing went wrong"."""
 
-    def __init__(self, step: Step, status: int) -> None:
-        self.number = 0
-        self.step = step
+    def __init__(self, number: int, slot: int) -> None:
+        self.number = number
+        self.step = None
         self.spare = 0
-        self._status = status
+        self._slot = slot
         self._pointer = 0
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        self._pointer = int(pointers[self._status])
+        self._pointer = int(pointers[self._slot])
 
     def start(self, device: Device) -> None:
-        device.clear(self._pointer, 8)
+        device.clear(self._pointer, 2 * WORD)
+
+
+class KeepTask(_Blamed):
+    """Copies the status to the word behind it, where a step that may set the status sees whether an earlier one did."""
+
+    def __init__(self, number: int, slot: int) -> None:
+        self.number = number
+        self.step = None
+        self.spare = 0
+        self._slot = slot
+        self._pointer = 0
+
+    def point(self, pointers: np.ndarray, spare: int) -> None:
+        self._pointer = int(pointers[self._slot])
+
+    def start(self, device: Device) -> None:
+        device.driver.memcpy_dtod_async(self._pointer + WORD, self._pointer, WORD, device.stream)
 
 
 class LibraryTask(_Blamed):
-    """A library call on buffers of the program."""
+    """A library call."""
 
-    def __init__(self, number: int, step: Step, bound: Any, buffers: Sequence[int]) -> None:
+    def __init__(self, number: int, step: Step, bound: Any, slots: Sequence[int]) -> None:
         self.number = number
         self.step = step
         self.bound = bound
         self.spare = bound.workspace
-        self._buffers = np.array(buffers, "intp")
+        self._slots = np.array(slots, "intp")
         self._pointers: list[int] = []
         self._workspace = 0
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        self._pointers = [int(p) for p in pointers[self._buffers]]
+        self._pointers = pointers[self._slots].tolist()
         self._workspace = spare
 
     def start(self, device: Device) -> None:

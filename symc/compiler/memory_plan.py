@@ -1,17 +1,14 @@
-"""The memory plan: how large each buffer is, and where in one arena each temporary lies."""
+"""The memory plan: where in one arena each temporary lies."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 import numpy as np
 
-from symc.graph import dims
-from symc.loops.ir import Buffer, Program
-
-__all__ = ["ALIGN", "bytes_of", "layout", "lengths_of", "place"]
+__all__ = ["ALIGN", "place"]
 
 ALIGN = 64
 EXHAUSTIVE = 128
@@ -23,43 +20,6 @@ GOOD = 1.02
 
 Lifetime = tuple[int, int]
 """The first and the last step that touch a buffer; the last before the first if none does."""
-
-
-def lengths_of(program: Program, values: Sequence[int]) -> tuple[int, ...]:
-    """The elements of every buffer, for these values of the program's symbols."""
-    found: Callable[[Sequence[int]], tuple[int, ...]] | None = program.notes.get("lengths")
-    if found is None:
-        found = dims.compile([dims.product(b.shape) for b in program.buffers], program.symbols)
-        program.notes["lengths"] = found
-    return found(values)
-
-
-def bytes_of(program: Program, values: Sequence[int]) -> list[int]:
-    """The bytes of every buffer, for these values of the program's symbols."""
-    widths = {dtype: np.dtype(dtype).itemsize for dtype in {b.dtype for b in program.buffers}}
-    return [n * widths[b.dtype] for n, b in zip(lengths_of(program, values), program.buffers)]
-
-
-def layout(buffers: Sequence[Buffer], sizes: Sequence[int]) -> tuple[list[int | None], int]:
-    """Offsets of the temporaries (None for other buffers), such that two alive at once never overlap; the arena's size.
-
-    A temporary that took over another's memory lies where that one lies. A status buffer lives through the program.
-    """
-    end = max((b.last for b in buffers), default=0)
-    roots = [k for k, b in enumerate(buffers) if b.role in ("temp", "status") and b.alias < 0]
-    lifetimes = [(buffers[k].first, buffers[k].last) if buffers[k].role == "temp" else (0, end) for k in roots]
-    placed, total = place(lifetimes, [sizes[k] for k in roots])
-    offsets: list[int | None] = [None] * len(buffers)
-    for k, offset in zip(roots, placed):
-        offsets[k] = offset
-    for k, b in enumerate(buffers):
-        if b.role == "temp" and b.alias >= 0:
-            chain = [k]
-            while offsets[root := buffers[chain[-1]].alias] is None and buffers[root].role == "temp":
-                chain.append(root)
-            for member in chain:
-                offsets[member] = offsets[root]
-    return offsets, total
 
 
 def place(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int], int]:

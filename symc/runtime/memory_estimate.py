@@ -48,12 +48,15 @@ class Memory:
         ``block(nbytes)`` is the memory that an array of ``nbytes`` really takes.
     apart : bool
         Does the code find its arguments and constants in memory of its own, to which they are copied?
+    blocks : sequence of int, optional
+        The allocations that arena and scratch consist of, where they are not a single one.
     """
 
     arena: int
     scratch: Sequence[tuple[Step, int]] = ()
     block: Callable[[int], int] = int
     apart: bool = False
+    blocks: Sequence[int] | None = None
 
 
 class TensorMemory(NamedTuple):
@@ -232,7 +235,9 @@ def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> Memor
     arrays = sum(r.bytes for r in rows)
     blocks = sum(memory.block(r.bytes) for r in rows)
     scratch = sum(n for _, n in memory.scratch)
-    working = memory.block(memory.arena + scratch) if memory.apart else memory.arena + scratch
+    working = memory.arena + scratch
+    if memory.apart:
+        working = sum(map(memory.block, [working] if memory.blocks is None else memory.blocks))
     parts = dict.fromkeys(PARTS, 0)
     for row in rows:
         parts[row.role if row.role == "shared" else row.role + "s"] += row.bytes
