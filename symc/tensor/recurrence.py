@@ -116,28 +116,26 @@ def _cases() -> list[Case]:
     made = [
         Case(
             lambda a, b, reverse=reverse, own=own: linear_recurrence(a, b, reverse, own),
-            (Arg((2, 4)), Arg((2, 4))),
-            expect=lambda a, b, reverse=reverse, own=own: _by_matrices(a, b, reverse, own),
+            (Arg(shape), Arg(shape)),
+            lambda a, b, reverse=reverse, own=own: _by_matrices(a, b, reverse, own),
         )
-        for reverse, own in directions
+        for shape, (reverse, own) in zip(((2, 4), (5,), (2, 3, 1), (3, 3)), directions)
     ]
-    made.append(Case(lambda a, b: linear_recurrence(a, b), (Arg((5,)), Arg((5,)))))
-    made.append(Case(lambda a, b: linear_recurrence(a, b), (Arg((2, 0)), Arg((2, 0))), grad=False))
-    made.append(Case(lambda a, b: linear_recurrence(a, b, True), (Arg((2, 3, 1)), Arg((2, 3, 1)))))
+    made.append(Case(lambda a, b: linear_recurrence(a, b), (Arg((2, 0)), Arg((2, 0))), lambda a, b: b, grad=False))
     return made
 
 
 def _by_matrices(a: np.ndarray, b: np.ndarray, reverse: bool, own: bool) -> np.ndarray:
     """Row by row the solution of ``(1 - S) out = b``, where ``S`` holds the factors beside the diagonal."""
     n, rows = b.shape[-1], []
-    for factors, right in zip(a.astype("float64"), b.astype("float64")):
+    for factors, right in zip(a.reshape(-1, n).astype("float64"), b.reshape(-1, n).astype("float64")):
         carry = np.zeros((n, n))
         for at in range(n):
             previous = at + 1 if reverse else at - 1
             if 0 <= previous < n:
                 carry[at, previous] = factors[at if own else previous]
         rows.append(np.linalg.solve(np.eye(n) - carry, right))
-    return np.array(rows)
+    return np.array(rows).reshape(b.shape)
 
 
 _recurrence: Record = record(
