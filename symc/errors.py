@@ -43,7 +43,9 @@ class SymcError(Exception):
 
 
 class ShapeError(SymcError, ValueError):
-    """Shapes that cannot go together."""
+    """Shapes that cannot go together. ``op`` is the op that refused them, where one did."""
+
+    op: Any = None
 
 
 class DTypeError(SymcError, TypeError):

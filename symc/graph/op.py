@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import SourceLocation, blaming, here
+from symc.errors import ShapeError, SourceLocation, blaming, here
 from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.types import TensorType
 from symc.graph.variables import Apply, Variable
@@ -229,6 +229,9 @@ class Record:
     contiguous : callable or None
         For a part of a tensor: ``contiguous(node)`` gives the inputs that are the starts on the leading axes, if the
         part is one piece of memory, else None.
+    checks_late : bool
+        Where only the present values of shared variables contradict each other, the call says so and not the compiler:
+        ``set_value`` may make them fit.
     distinct : callable or None
         For a vector of whole numbers: ``distinct(node)`` says whether all of them differ and none is negative, or gives
         the input of which that must be true.
@@ -254,6 +257,7 @@ class Record:
     lazy: bool = False
     effect: str = "none"
     contiguous: Callable[[Apply], Sequence[int] | None] | None = None
+    checks_late: bool = False
     distinct: Callable[[Apply], bool | Variable] | None = None
     drop_unused: Callable[[Op, Sequence[bool]], tuple[Op, list[int]]] | None = None
     bodies: tuple[str, ...] = ()
@@ -306,7 +310,11 @@ class Op:
         """A new application, its output types inferred; raises what ``infer`` raises."""
         location = location or here()
         with blaming(location):
-            types = self.record.infer(self, inputs)
+            try:
+                types = self.record.infer(self, inputs)
+            except ShapeError as problem:
+                problem.op = self
+                raise
         return Apply(self, inputs, types if isinstance(types, list) else [types], location)
 
     def __call__(self, *inputs: Variable) -> Any:

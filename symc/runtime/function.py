@@ -146,10 +146,11 @@ class Function:
         self._core: Specialisation | None = None
         try:
             self._specialise()
-        except ShapeError:
+        except ShapeError as problem:
             # Raised by the call instead, where set_value of a shared variable may have made the shapes fit by then.
             state = self.uncompiled()
-            if not only_shared_values_disagree(state.inputs, state.outputs):
+            late = problem.op is not None and problem.op.record.checks_late
+            if not late or not only_shared_values_disagree(state.inputs, state.outputs):
                 raise
 
     @property

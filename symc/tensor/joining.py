@@ -109,6 +109,7 @@ _join = record(
     reach=Reach(_join_reach),
     linear="jointly",
     lower=Loops(_join_build),
+    checks_late=True,
     cases=lambda: [
         Case(lambda x, y: join(0, x, y), (Arg((2, 3)), Arg((4, 3))), lambda x, y: np.vstack([x, y])),
         Case(lambda x, y, z: join(1, x, y, z), (Arg((2, 3)), Arg((2, 1)), Arg((2, 4))), lambda *a: np.hstack(a)),
