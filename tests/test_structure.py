@@ -343,6 +343,18 @@ def test_scan_sees_what_lies_outside(device, rng):
     close(w.get_value(), before + want[-1])
 
 
+def test_what_nobody_reads_of_a_scan_is_not_computed(device, rng):
+    x, h = T.matrix("x"), T.vector("h")
+    (states, sums), _ = T.scan(lambda x, h: [h * x, T.exp(h) + x], [x], [h, None])
+    f = symc.function([x, h], states, device=device)
+    assert not any("exp" in s.name for s in nodes(f, Step))
+    a, s = rng.random((3, 2)), rng.random(2)
+    close(f(a, s), np.cumprod(a, 0) * s)
+    only = symc.function([x, h], sums, device=device)
+    close(only(a, s), np.exp(np.vstack([s, np.cumprod(a, 0)[:-1] * s])) + a)
+    assert any(b.shape == (2, 2) or len(b.shape) == 2 and b.shape[0] == 2 for b in only.core.program.buffers)
+
+
 def test_mistakes_of_scan():
     x, h = T.matrix("x"), T.vector("h")
     with pytest.raises(ValueError, match="number of steps"):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from symc.graph import Variable, toposort
+from symc.graph import Apply, Variable, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["with_bodies", "within"]
+__all__ = ["drop_unused_outputs", "with_bodies", "within"]
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
@@ -40,3 +40,30 @@ def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], 
             new.name = old.name
             known[old] = new
     return transform([known.get(v, v) for v in graph])
+
+
+def drop_unused_outputs(graph: Sequence[Variable]) -> list[Variable]:
+    """The graph with ops that compute several outputs relieved of those that nobody reads."""
+    order = toposort(graph)
+    if not any(node.op.record.drop_unused is not None for node in order):
+        return list(graph)
+    used = set(graph)
+    smaller: dict[Apply, tuple[Op, list[int]]] = {}
+    for node in reversed(order):
+        if not any(v in used for v in node.outputs):
+            continue
+        drop = node.op.record.drop_unused
+        if drop is not None and not all(v in used for v in node.outputs):
+            smaller[node] = drop(node.op, [v in used for v in node.outputs])
+        used.update(node.inputs)
+    known: dict[Variable, Variable] = {}
+    for node in order:
+        op, kept = smaller.get(node, (node.op, list(range(len(node.outputs)))))
+        inputs = [known.get(v, v) for v in node.inputs]
+        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
+            continue
+        made = op.apply(inputs, node.outputs[0].location).outputs
+        for k, new in zip(kept, made):
+            new.name = node.outputs[k].name
+            known[node.outputs[k]] = new
+    return [known.get(v, v) for v in graph]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from symc.compiler.bodies import within
+from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.lowering.program import ProgramBuilder, Root
@@ -135,6 +135,11 @@ def rewrite_special(state: State) -> State:
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
 
 
+def drop_unused(state: State) -> State:
+    """Outputs that nobody reads are not computed."""
+    return replace(state, graph=within(state.graph, drop_unused_outputs))
+
+
 def sink_lazy(state: State) -> State:
     """What only one branch of an ifelse needs moves into that branch."""
     specialised = state.specialised
@@ -188,6 +193,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_stable,
     decompose_composites,
     rewrite_special,
+    drop_unused,
     sink_lazy,
     view_slices,
     fuse_loops,

@@ -274,12 +274,13 @@ def _build(node: Apply, scope: Any) -> None:
 
 
 def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
-    """The op without stacked outputs that nobody reads, and which of the old outputs the new ones are."""
+    """Without stacked outputs that nobody reads; of states that nobody reads, only the present value is kept."""
     states = op["roles"].states
     kept = [k for k in range(len(used)) if k < states or used[k]]
     body: Body = op["body"]
     smaller = Body(body.inputs, [body.outputs[k] for k in kept], body.symbols, body.values, body.equalities)
-    return Op(op.record, **{**op.attrs, "body": smaller}), kept
+    keep = tuple(yes and wanted for yes, wanted in zip(op["keep"], used))
+    return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
 
 
 _facts: dict[str, Any] = {
