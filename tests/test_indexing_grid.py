@@ -380,3 +380,12 @@ def test_writes_through_several_indexings() -> None:
     wanted[6][1:3, None, 0] = -1
     for found, want in zip(symc.function([m], outs)(value), wanted):
         assert np.array_equal(found, want)
+
+
+def test_what_is_known_is_checked_at_once() -> None:
+    x = T.tensor("float32", shape=(3, 4))
+    for item in (3, (0, -5), [0, 3], (slice(None), np.array([[4]])), np.ones((3, 3), bool)):
+        with pytest.raises(IndexError):
+            x[item]
+    part = x[[0, -1], 1]
+    assert part.static_shape == (2,) and "checked_index" not in symc.printing.debugprint(part, file="str")

@@ -174,7 +174,7 @@ def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
     if type(dim) is int and not isinstance(start, Variable) and not isinstance(stop, Variable):
         taken = range(*slice(start, stop, step).indices(dim))
         return constant(taken.start, dtype="int64"), constant(len(taken), dtype="int64"), step
-    n = shape_i(x, axis)
+    n: Any = dim if type(dim) is int else shape_i(x, axis)
     low: Any = 0 if step > 0 else -1
     high: Any = n if step > 0 else n - 1
     first = as_tensor((low if step > 0 else high) if start is None else _clamped(start, n, low, high))
@@ -182,7 +182,7 @@ def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
     span: Any = last - first if step > 0 else first - last
     length = ew.maximum(span if abs(step) == 1 else (span + (abs(step) - 1)) // abs(step), 0)
     if step == 1 and start is None and stop is None:
-        length = n
+        length = as_tensor(n)
     return ew.cast(first, "int64"), ew.cast(length, "int64"), step
 
 
@@ -192,7 +192,9 @@ def _symbolic_step(
     """The same for a step that only a call knows, the sign of it too."""
     text = "indexing: the step of a slice is 0"
     step = step + checked_below(ew.cast(ew.eq(step, 0), "int64"), 1, text, "give a step other than 0")
-    n, ahead = shape_i(x, axis), ew.gt(step, 0)
+    dim = x.type.shape[axis]
+    n: Any = dim if type(dim) is int else shape_i(x, axis)
+    ahead = ew.gt(step, 0)
     low, high = ew.switch(ahead, 0, -1), ew.switch(ahead, n, n - 1)
     first = ew.switch(ahead, low, high) if start is None else _clamped(start, n, low, high)
     last = ew.switch(ahead, high, low) if stop is None else _clamped(stop, n, low, high)
@@ -219,7 +221,7 @@ def _plain_bound(x: Variable, b: Any) -> Any:
     return max(-(2**62), min(number, 2**62))  # beyond any length, but still an int64
 
 
-def _clamped(bound: Any, n: Variable, low: Any, high: Any) -> Any:
+def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
     """A bound counted from the front and kept within [low, high]."""
     if isinstance(bound, int):
         from_front = n + bound if bound < 0 else constant(bound, dtype="int64")

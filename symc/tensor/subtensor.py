@@ -29,7 +29,7 @@ from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import alloc, arange
 from symc.tensor.shaping import size
-from symc.tensor.symbolic_dims import as_dim, shape_i
+from symc.tensor.symbolic_dims import as_dim, length, shape_i
 
 __all__ = ["gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice"]
 
@@ -46,7 +46,7 @@ def valid_index(i: Any, x: Variable, axis: int) -> Variable:
         if np.any(i.data < -dim) or np.any(i.data >= dim):
             shown = f"index {i.data}" if i.data.size < 5 else "an index"
             raise IndexError(located(f"indexing: {shown} is out of range for axis {axis} of {dim}", [x]))
-    return checked_below(i, shape_i(x, axis), text, "check the index against the shape it goes into", wrap=True)
+    return checked_below(i, length(x, axis), text, "check the index against the shape it goes into", wrap=True)
 
 
 def _zeros(template: Variable, dtype: str | None = None) -> Variable:
@@ -163,10 +163,10 @@ slice_part = record(
 
 def _write_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     x, y, *bounds = inputs
-    for axis, (have, length) in enumerate(zip(y.type.shape, bounds[1::2])):
+    for axis, (have, want) in enumerate(zip(y.type.shape, bounds[1::2])):
         require_equal(
             have,
-            as_dim(length),
+            as_dim(want),
             f"writing into a part of a tensor: the value does not fit on axis {axis}",
             [x, y],
             "the value must broadcast to the part",
