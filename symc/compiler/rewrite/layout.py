@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from symc.compiler.rewrite.algebra import dimshuffled, op_of, same_shape, source_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
 from symc.graph import Apply, Constant, Variable, dims
@@ -229,7 +231,7 @@ def gather_rules(node: Apply) -> Variable | None:
 
 
 def checked_rules(node: Apply) -> Variable | None:
-    """An index that was checked against the same length, or that counts up to it, needs no check."""
+    """An index that was checked against the same length, or counts up to it, or is known, needs no check."""
     index, length = node.inputs
     if op_of(index) == "checked_index" and index.owner.inputs[1] is length:  # type: ignore[union-attr]
         return index
@@ -237,6 +239,9 @@ def checked_rules(node: Apply) -> Variable | None:
     source = index if op_of(index) != "expand" else source_of(index)
     while op_of(source) == "dimshuffle":
         source = source.owner.inputs[0]  # type: ignore[union-attr]
+    if isinstance(index, Constant) and type(size) is int:
+        inside = bool(np.all((index.data >= -size) & (index.data < size)))
+        return Constant(np.where(index.data < 0, index.data + size, index.data).astype("int64")) if inside else None
     if size is None or index.dtype != "int64":
         return None
     if op_of(source) == "iota_at":
