@@ -1,4 +1,4 @@
-"""Every rule that is a function: it fires on its examples, and makes no value worse, whatever the size of the inputs."""
+"""Every rule that is a function: it fires on its examples, and makes no value worse, whatever its inputs' sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
 from symc.tensor.nnet.activations import softmax_over
 from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
-from symc.tensor.symbolic_dims import dim_value
+from symc.tensor.subtensor import valid_index
 
 LISTS = (rules.BEFORE_GRADIENT, rules.CANONICAL, rules.STABLE, rules.SPECIAL, rules.STRUCTURAL)
 NODE_RULES = {r.name: r for rule_list in LISTS for r in rule_list if isinstance(r, NodeRule)}
@@ -45,8 +45,11 @@ def _slope_times(x: Variable, y: Variable) -> Variable:
 # of the matrices x and y, (4, 3) both
 EXAMPLES: dict[str, list[Build]] = {
     "fold_constants": [lambda x, y: x * (T.constant(2.0) * 3)],
-    "compute_before_repeating": [lambda x, y: T.exp(expand(x[:, :1], (4, 3))), lambda x, y: x + T.exp(expand(x[0, 0], (4, 3)))],
-    "dim_arithmetic": [lambda x, y: x * T.cast(dim_value(4) * T.constant(np.int64(2)) + dim_value(3), "float32")],
+    "compute_before_repeating": [
+        lambda x, y: T.exp(expand(x[:, :1], (4, 3))),
+        lambda x, y: x + T.exp(expand(x[0, 0], (4, 3))),
+    ],
+    "dim_arithmetic": [],  # of dims that only a call knows: see "dims are dims" in test_rewrite.py
     "merge_dimshuffles": [lambda x, y: x.T.T, lambda x, y: x.dimshuffle(1, "x", 0).dimshuffle(2, 0, 1)],
     "dimshuffle_of_expand": [lambda x, y: expand(x[:, :1], (4, 3)).T],
     "merge_expands": [lambda x, y: expand(expand(x[:1, :1], (4, 1)), (4, 3))],
@@ -55,14 +58,19 @@ EXAMPLES: dict[str, list[Build]] = {
     "write": [lambda x, y: T.set_subtensor(x[:, :], y), lambda x, y: T.inc_subtensor(x[:, :], y)],
     "add_part": [lambda x, y: x + T.inc_subtensor(T.zeros((4, 3))[1:3], y[1:3])],
     "join": [lambda x, y: T.concatenate([T.concatenate([x, y]), x])],
-    "gather": [lambda x, y: T.arange(9, dtype="int64")[_index(4, 3, 0)] * T.constant(1.0), lambda x, y: expand(x[0, 0], (7,))[_index(1, 2)]],
+    "gather": [
+        lambda x, y: T.arange(9, dtype="int64")[_index(4, 3, 0)] * T.constant(1.0),
+        lambda x, y: expand(x[0, 0], (7,))[_index(1, 2)],
+    ],
     "checked_index": [lambda x, y: x[_index(-1, 2)], lambda x, y: x[T.arange(4)]],
     "power_as_product": [lambda x, y: x**3, lambda x, y: x**7],
     "cast_of_cast": [lambda x, y: T.cast(T.cast(x, "float64"), "float32")],
     "crossentropy_of_probabilities": [
         lambda x, y: categorical_crossentropy(softmax_over(x, (1,)), _index(0, 1, 2, 0)),
         lambda x, y: categorical_crossentropy(softmax_over(x, (0,)), _index(0, 1, 2, 0)),
-        lambda x, y: categorical_crossentropy(softmax_over(x, (1,)).reshape((2, 2, 3)), Constant(np.array([[0, 1], [2, 0]]))),
+        lambda x, y: categorical_crossentropy(
+            softmax_over(x, (1,)).reshape((2, 2, 3)), Constant(np.array([[0, 1], [2, 0]]))
+        ),
     ],
     "crossentropy_of_sigmoid": [
         lambda x, y: binary_crossentropy(sigmoid(x), 1.0),
@@ -95,16 +103,23 @@ EXAMPLES: dict[str, list[Build]] = {
     "sum_of_expand": [lambda x, y: expand(x[:1], (4, 3)).sum(axis=0), lambda x, y: expand(x[0, 0], (4, 3)).sum(axis=1)],
     "sum_of_one_hot": [
         lambda x, y: T.switch(
-            T.eq(_op("iota_at", axis=1, shape=(4, 3)), _op("checked_index", _index(2, 0, 1, 1), dim_value(3)).dimshuffle(0, "x")),
-            x[:, :1], 0.0,
+            T.eq(
+                _op("iota_at", axis=1, shape=(4, 3)), valid_index(T.cast(y[:, 0], "int64") * 0, x, 1).dimshuffle(0, "x")
+            ),
+            x[:, :1],
+            0.0,
         ).sum(axis=1)
     ],
     "extreme_of_expand": [lambda x, y: expand(x[:1], (4, 3)).max(axis=0)],
     "exp_over_sum": [
-        lambda x, y: T.exp(x) / T.exp(x).sum(axis=1, keepdims=True), lambda x, y: T.exp(x) / T.exp(x).sum(),
+        lambda x, y: T.exp(x) / T.exp(x).sum(axis=1, keepdims=True),
+        lambda x, y: T.exp(x) / T.exp(x).sum(),
         lambda x, y: T.exp(x) / T.exp(x).sum(axis=0, keepdims=True),
     ],
-    "minus_logsumexp": [lambda x, y: x - T.nnet.logsumexp(x, axis=1, keepdims=True), lambda x, y: x - T.nnet.logsumexp(x)],
+    "minus_logsumexp": [
+        lambda x, y: x - T.nnet.logsumexp(x, axis=1, keepdims=True),
+        lambda x, y: x - T.nnet.logsumexp(x),
+    ],
     "exp_of_logsoftmax": [lambda x, y: T.exp(T.nnet.logsoftmax(x, axis=0))],
     "gradient_of_logsumexp": [
         lambda x, y: T.exp(x) * (y[:, :1] / T.exp(x).sum(axis=1, keepdims=True)),
@@ -116,7 +131,7 @@ EXAMPLES: dict[str, list[Build]] = {
         lambda x, y: (y - x / sigmoid(y)) * _op("sigmoid_slope", -y),
     ],
     "transposed_operands": [lambda x, y: T.dot(x.T, y)],
-}  # fmt: skip
+}
 
 SCALES = (1e-6, 1.0, 20.0, 90.0, 600.0)
 
@@ -154,10 +169,11 @@ def test_the_rule_makes_nothing_worse(name: str, k: int) -> None:
         with np.errstate(all="ignore"):
             old, new, all_new = evaluate([before, after, together], dict(zip(inputs, arrays)))
             want = _exact(EXAMPLES[name][k], arrays)
-        allowed = 8 * abs(old.astype("float64") - want) + 4e-6 * abs(want) * (1 + scale) + 4e-7 * (1 + scale)
-        known = np.isfinite(want) & np.isfinite(old)
-        for found in (new, all_new):
-            assert np.all((abs(found - want) <= allowed)[known]), f"{name} at scale {scale}"
+        with np.errstate(all="ignore"):
+            allowed = 8 * abs(old.astype("float64") - want) + 4e-6 * abs(want) * (1 + scale) + 4e-7 * (1 + scale)
+            known = np.isfinite(want) & np.isfinite(old)
+            for found in (new, all_new):
+                assert np.all((abs(found - want) <= allowed)[known]), f"{name} at scale {scale}"
 
 
 def _exact(build: Build, arrays: list[np.ndarray]) -> np.ndarray:

@@ -69,7 +69,7 @@ def _factors(v: Variable) -> list[Variable]:
 
 
 def _slope_of_sigmoid(node: Apply) -> Variable | None:
-    """``slope(g, o, t)`` times the slope of the sigmoid ``o`` is ``g * (o - t)``; a saturated ``o`` makes it 0 / 0."""
+    """``slope(g, o, t)`` times the slope of the sigmoid ``o`` is ``g * (o - t)``; where ``o`` is 0 or 1, 0 / 0."""
     factors = _factors(node.outputs[0])
     for slope in factors:
         if op_of(slope) != "binary_crossentropy_slope":
@@ -82,7 +82,7 @@ def _slope_of_sigmoid(node: Apply) -> Variable | None:
         left = list(factors)
         for gone in (slope, inner):
             left.remove(next(v for v in left if v is gone))
-        result = ew.mul(g, ew.sub(o, t))
+        result = ew.mul(g, Op(RECORDS["sigmoid_binary_crossentropy_slope"])(x, t))
         for v in left:
             result = ew.mul(result, v)
         return result
