@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symc.errors import SourceLocation
-from symc.graph import Apply, Constant, Variable, toposort
+from symc.graph import Apply, Constant, Variable
 from symc.graph.op import Op
 
 __all__ = ["ValueNumbering"]
@@ -25,12 +25,16 @@ class ValueNumbering:
     simplify : callable, optional
         Tried on every new single-output application: another variable of the same type and value that should stand in
         its place, or None. It is tried again on what it returned, until it has no more to say.
+
+    Notes
+    -----
+    Nothing here recurses: replacements of replacements wait on an explicit stack, however many there are.
     """
 
     def __init__(self, simplify: Simplify | None = None) -> None:
         self._table: dict[Any, tuple[Variable, ...]] = {}
         self._constants: dict[Any, Constant] = {}
-        self._home: dict[Variable, Variable] = {}
+        self._home: set[Variable] = set()
         self._simplify = simplify
 
     def constant(self, c: Constant) -> Constant:
@@ -52,28 +56,11 @@ class ValueNumbering:
 
         ``original`` is an application of ``op`` that may be taken as it is if it has these very inputs.
         """
-        key = (op, *map(id, sorted(inputs, key=lambda v: v.serial) if op.record.commutative else inputs))
-        found = self._table.get(key)
-        if found is None:
-            if original is not None and all(a is b for a, b in zip(inputs, original.inputs)):
-                node, found = original, original.outputs
-            else:
-                node = op.apply(inputs, location)
-                found = node.outputs
-                found[0].name = name
-            self._table[key] = found  # set first: a rule may look at the node while it is being simplified
-            if self._simplify is not None and len(found) == 1:
-                better = self._simplify(node)
-                if better is not None and better is not found[0]:
-                    if better.type.dtype != found[0].type.dtype or better.ndim != found[0].ndim:
-                        raise TypeError(f"a rewrite of {node!r} changed its type from {found[0].type} to {better.type}")
-                    specialised = self.adopt([better], location=location)[0]
-                    if specialised.name is None and specialised.owner is not None:
-                        specialised.name = name
-                    found = self._table[key] = (specialised,)
-            for v in found:
-                self._home[v] = v
-        return found
+        key, found, better = self._look_up(op, inputs, location, name, original)
+        if better is None:
+            return found
+        result = self._bring(better, {found[0]: found[0]}, location)
+        return self._replaced(key, result, name)
 
     def adopt(
         self,
@@ -83,27 +70,106 @@ class ValueNumbering:
     ) -> list[Variable]:
         """``outputs`` rebuilt from this table, with the variables in ``known`` replaced."""
         local: dict[Variable, Variable] = dict(known or {})
+        return [self._bring(v, local, location) for v in outputs]
 
-        def here(v: Variable) -> Variable:
-            if v in local:
-                return local[v]
-            if isinstance(v, Constant):
-                return self.constant(v)
-            return v
+    def _look_up(
+        self,
+        op: Op,
+        inputs: Sequence[Variable],
+        location: SourceLocation | None,
+        name: str | None,
+        original: Apply | None,
+    ) -> tuple[Any, tuple[Variable, ...], Variable | None]:
+        """The key of an application, what the table has for it by now, and what should replace that, if anything."""
+        key: Any = (op, *map(id, sorted(inputs, key=lambda v: v.serial) if op.record.commutative else inputs))
+        if op.record.effect == "ordered":  # what happens twice must happen twice
+            key = (key, id(original))
+        found = self._table.get(key)
+        if found is not None:
+            return key, found, None
+        if original is not None and all(a is b for a, b in zip(inputs, original.inputs)):
+            node, found = original, original.outputs
+        else:
+            node = op.apply(inputs, location)
+            found = node.outputs
+            found[0].name = name
+        self._table[key] = found  # set first: a rule may look at the node while it is being simplified
+        if self._simplify is not None and len(found) == 1:
+            better = self._simplify(node)
+            if better is not None and better is not found[0]:
+                if better.type.dtype != found[0].type.dtype or better.ndim != found[0].ndim:
+                    raise TypeError(f"a rewrite of {node!r} changed its type from {found[0].type} to {better.type}")
+                return key, found, better
+        self._home.update(found)
+        return key, found, None
 
-        stop = frozenset(local) if not self._home else _Either(local, self._home)
-        for node in toposort(outputs, stop):  # type: ignore[arg-type]
+    def _replaced(self, key: Any, result: Variable, name: str | None) -> tuple[Variable, ...]:
+        """Enter the final replacement of an application."""
+        if result.name is None and result.owner is not None:
+            result.name = name
+        made = self._table[key] = (result,)
+        self._home.add(result)
+        return made
+
+    def _here(self, v: Variable, local: Mapping[Variable, Variable]) -> Variable:
+        found = local.get(v)
+        if found is not None:
+            return found
+        return self.constant(v) if isinstance(v, Constant) else v
+
+    def _bring(self, output: Variable, local: dict[Variable, Variable], location: SourceLocation | None) -> Variable:
+        """``output`` rebuilt from this table, what it depends on first; replacements go through the same stack."""
+        home = self._home
+        stack: list[_Frame] = []
+
+        def missing(v: Variable, known: Mapping[Variable, Variable]) -> bool:
+            return v.owner is not None and v not in known and v not in home
+
+        if missing(output, local):
+            stack.append(_Frame(output.owner, local, location))  # type: ignore[arg-type]
+        while stack:
+            frame = stack[-1]
+            node, known = frame.node, frame.known
             first = node.outputs[0]
-            made = self.make(node.op, [here(v) for v in node.inputs], location or first.location, first.name, node)
-            local.update(zip(node.outputs, made))
-        return [here(v) for v in outputs]
+            if frame.better is not None:  # which was brought in the meantime
+                made = self._replaced(frame.key, self._here(frame.better, frame.scope), first.name)
+                known[first] = made[0]
+                stack.pop()
+                continue
+            inputs, k = node.inputs, frame.position
+            while k < len(inputs) and not missing(inputs[k], known):
+                k += 1
+            frame.position = k + 1
+            if k < len(inputs):
+                stack.append(_Frame(inputs[k].owner, known, frame.location))  # type: ignore[arg-type]
+                continue
+            here = [self._here(v, known) for v in inputs]
+            where = frame.location or first.location
+            frame.key, found, frame.better = self._look_up(node.op, here, where, first.name, node)
+            if frame.better is None:
+                known.update(zip(node.outputs, found))
+                stack.pop()
+                continue
+            frame.scope = {found[0]: found[0]}
+            if missing(frame.better, frame.scope):
+                stack.append(_Frame(frame.better.owner, frame.scope, where))  # type: ignore[arg-type]
+        return self._here(output, local)
 
 
-class _Either:
-    """Membership in either of two mappings."""
+class _Frame:
+    """An application on its way into the table.
 
-    def __init__(self, a: Mapping[Any, Any], b: Mapping[Any, Any]) -> None:
-        self.a, self.b = a, b
+    ``known`` maps the variables of its graph to those of the table, ``position`` is the next input to look at;
+    ``better``, ``key`` and ``scope`` are set while a replacement is brought in its place.
+    """
 
-    def __contains__(self, key: object) -> bool:
-        return key in self.a or key in self.b
+    __slots__ = ("better", "key", "known", "location", "node", "position", "scope")
+
+    def __init__(self, node: Apply, known: dict[Variable, Variable], location: SourceLocation | None) -> None:
+        self.node = node
+        self.known = known
+        self.location = location
+        self.position = 0
+        self.key: Any = None
+        self.better: Variable | None = None
+        self.scope: dict[Variable, Variable] = {}

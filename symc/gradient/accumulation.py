@@ -60,14 +60,17 @@ class Accumulation:
         self._conditions: dict[tuple[Variable, Choice, bool], Condition] = {}
         self._moved: dict[tuple[Apply, Condition], Condition] = {}
         self._patterns: dict[Any, Sequence[Any]] = {}
-        order = toposort(list(seeds), constants)
+        order, forms = _with_stable_forms(toposort(list(seeds), constants), self.wanted | set(seeds) | constants)
         self._useful: set[Apply] = set()  # applications on a path to a target
         for node in order:
-            if any(self._matters(v) for v in node.inputs):
+            if any(self._matters(v) for v in ((forms[node],) if node in forms else node.inputs)):
                 self._useful.add(node)
         for node in reversed(order):
             if node in self._useful and any(o in self.connected for o in node.outputs):
-                self._pass(node)
+                if node in forms:
+                    self._pass_to_form(node.outputs[0], forms[node])
+                else:
+                    self._pass(node)
 
     def gradient(self, v: Variable) -> Variable | None:
         """The gradient of a target; None where it is zero, or there is none."""
@@ -82,6 +85,17 @@ class Accumulation:
         if found is None and v in self._arriving:
             found = self._merged[v] = merged(self._arriving.pop(v))
         return found
+
+    def _pass_to_form(self, v: Variable, form: Variable) -> None:
+        """Send what arrived at ``v`` on to the stable form that it is equal to."""
+        self.connected.add(form)
+        if form in self.seeds:
+            return
+        if v in self.undefined:
+            self.undefined.setdefault(form, self.undefined[v])
+        flow = self._flow(v)
+        if flow is not None:
+            self._arriving.setdefault(form, []).append(flow)
 
     def _pass(self, node: Apply) -> None:
         """Send on what arrived at the outputs of ``node``."""
@@ -232,6 +246,19 @@ class Accumulation:
                 return {}
             conditions.append(counts if counts.uniform else Condition([counts], any_of, Choice.CONDITION, True))
         return {Literal(either(conditions)): True}
+
+
+def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[list[Apply], dict[Apply, Variable]]:
+    """The applications to walk, with the stable forms of some in front of them, and the value of each such form."""
+    from symc.compiler.rewrite.forms import stable_forms
+
+    forms = stable_forms(order, opaque)
+    walked: dict[Apply, None] = {}
+    for node in order:
+        if node in forms:
+            walked.update(dict.fromkeys(forms[node].nodes))
+        walked[node] = None
+    return list(walked), {node: form.value for node, form in forms.items()}
 
 
 def _answers(node: Apply, gs: Sequence[Variable], inputs: Sequence[Variable] | None = None) -> Sequence[Any]:

@@ -241,6 +241,18 @@ class Record:
         The attributes that hold a ``Body``.
     body_types : callable or None
         ``body_types(op, inputs, attribute)`` gives the types of that body's inputs.
+    layout_only : bool
+        The output holds the elements of input 0, rearranged or repeated; nothing can fail, other inputs give shapes.
+    moves : callable or None
+        ``moves(op)`` gives, as a slice, the inputs whose elements the output consists of, unchanged: ``f`` of the
+        output is the op of ``f`` of these inputs, for every elementwise ``f``. Other inputs say where elements go.
+    nonnegative : str
+        Of floats: ``"always"`` at least 0 or NaN; if ``"all"`` or ``"any"`` of the moved or combined inputs are.
+    bounded : bool
+        Always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
+    log : callable or None
+        ``log(op, inputs)`` gives the logarithm of the output where it has a form that neither overflows nor
+        underflows.
     """
 
     name: str
@@ -265,6 +277,11 @@ class Record:
     reach: Reach | None = None
     linear: str = ""
     bounded_slope: bool = False
+    layout_only: bool = False
+    moves: Callable[[Op], slice | None] | None = None
+    nonnegative: str = ""
+    bounded: bool = False
+    log: Callable[[Op, Sequence[Variable]], Variable] | None = None
 
 
 def record(name: str, **facts: Any) -> Record:

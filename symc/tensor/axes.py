@@ -72,6 +72,9 @@ _dimshuffle = record(
     grad=_dimshuffle_grad,
     reach=Reach(_dimshuffle_reach, one_to_one=True),
     linear="jointly",
+    layout_only=True,
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     lower=Axes(
         lambda op, node: tuple(op["order"].index(a) if a in op["order"] else None for a in range(node.inputs[0].ndim))
     ),
@@ -159,6 +162,8 @@ _reshape = record(
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0]), *[None] * (len(inputs) - 1)],
     reach=Reach(_reshape_reach, one_to_one=True),
     linear="jointly",
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     specialise=lambda op, inputs, types: reshape_to(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x: reshape(x, (3, -1)), (Arg((2, 3, 2)),), lambda x: x.reshape(3, 4)),
@@ -177,6 +182,9 @@ _reshape_to = record(
     reach=Reach(_reshape_reach, one_to_one=True),
     linear="jointly",
     lower=View(),
+    layout_only=True,
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
 )
 
 
@@ -300,6 +308,8 @@ _specify = record(
     grad=lambda op, inputs, outputs, gs: [gs[0]],
     reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
     linear="jointly",
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     specialise=lambda op, inputs, types: inputs[0],
     cases=lambda: [Case(lambda x: specify_shape(x, (None, 3)) * 2, (Arg((2, 3)),), lambda x: x + x)],
 )

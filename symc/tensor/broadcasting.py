@@ -56,6 +56,9 @@ _expand = record(
     reach=Reach(_expand_reach, gathers=True),
     linear="jointly",
     lower=Axes(_expand_source),
+    layout_only=True,
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
 )
 
 
@@ -82,6 +85,9 @@ _broadcast = record(
     grad=_expand_grad,
     reach=Reach(_expand_reach, gathers=True),
     linear="jointly",
+    layout_only=True,
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     specialise=lambda op, inputs, types: expand(inputs[0], types[0].shape),
     cases=lambda: [
         Case(lambda x, y: broadcast_like(x, y), (Arg((1, 3)), Arg((2, 3))), lambda x, y: np.tile(x, (2, 1))),

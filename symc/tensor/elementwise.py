@@ -2,120 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
-from symc.graph.gradient_flow import ZERO, Choice, Selected
+from symc.graph.gradient_flow import ZERO, Selected
 from symc.loops import expr
 from symc.loops.expr import Expr, call
+from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise functions here)
+    abs_,
+    add,
+    and_,
+    ceil,
+    clip,
+    eq,
+    floor,
+    floor_div,
+    ge,
+    gt,
+    inv,
+    invert,
+    isinf,
+    isnan,
+    le,
+    lt,
+    maximum,
+    minimum,
+    mod,
+    mul,
+    neg,
+    neq,
+    or_,
+    round_half_away_from_zero,
+    round_half_to_even,
+    sgn,
+    sqr,
+    sqrt,
+    sub,
+    switch,
+    true_div,
+    trunc,
+    where,
+    xor,
+)
 from symc.tensor.basic import as_tensor, unify_dtypes
-from symc.tensor.pointwise import Elementwise, cast, elementwise  # noqa: F401 (``cast`` is one of the ops)
+from symc.tensor.pointwise import Elementwise, cast, elementwise
 
-# --- arithmetic ---------------------------------------------------------------------------------------------------
-
-add = elementwise(
-    "add",
-    lambda x, y: x + y if x.dtype != "bool" else x | y,
-    np.add,
-    lambda g, z, x, y: (g, g),
-    linear="jointly",
-    compute="same",
-    commutative=True,
-    several=True,
-)
-sub = elementwise(
-    "sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic", linear="jointly"
-)
-mul = elementwise(
-    "mul",
-    lambda x, y: x * y if x.dtype != "bool" else x & y,
-    np.multiply,
-    lambda g, z, x, y: (g * y, g * x),
-    linear="separately",
-    bounded_slope=True,
-    compute="same",
-    commutative=True,
-    several=True,
-)
-true_div = elementwise(
-    "true_div", lambda x, y: x / y, np.divide, lambda g, z, x, y: (g / y, -(g * z) / y), domain=((-2, 2), (0.5, 2)),
-    linear="first",
-)  # fmt: skip
-floor_div = elementwise(
-    "floor_div",
-    lambda x, y: call("floordiv", x, y),
-    np.floor_divide,
-    compute="arithmetic",
-    domain=((-9, 9), (1, 4)),
-    smooth=False,
-)
-mod = elementwise(
-    "mod", lambda x, y: call("mod", x, y), np.mod, lambda g, z, x, y: (g, -g * floor_div(x, y)),
-    compute="arithmetic", domain=((4.1, 4.9), (1.1, 1.3)), smooth=False,
-)  # fmt: skip
-neg = elementwise("neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic", linear="jointly")
-abs_ = elementwise(
-    "abs",
-    lambda x: abs(x),
-    np.abs,
-    lambda g, y, x: (switch(eq(x, 0), 0, g * sgn(x)),),
-    domain=(0.2, 2),
-    compute="arithmetic",
-    bounded_slope=True,
-)
-
-
-def _sgn_body(x: Expr) -> Expr:
-    sign = expr.cast(x > 0, x.dtype) - expr.cast(x < 0, x.dtype)
-    return expr.select(call("isnan", x), x, sign) if is_float(x.dtype) else sign
-
-
-sgn: Elementwise = elementwise(
-    "sgn",
-    _sgn_body,
-    np.sign,
-    domain=(0.2, 2),
-    compute="arithmetic",
-    smooth=False,
-)
-sqr = elementwise(
-    "sqr", lambda x: x * x, np.square, lambda g, y, x: (g * x * 2,), compute="arithmetic", bounded_slope=True
-)
-sqrt = elementwise("sqrt", lambda x: call("sqrt", x), np.sqrt, lambda g, y, x: (g * 0.5 / y,), domain=(0.3, 3))
-inv = elementwise("reciprocal", lambda x: 1.0 / x, np.reciprocal, lambda g, y, x: (-(g * y * y),), domain=(0.5, 2))
-
-
-def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
-    """The gradient flows to the first operand where that was taken, else to the second."""
-    return Selected(first, g), Selected(first, g, negated=True)
-
-
-maximum = elementwise(
-    "maximum",
-    lambda x, y: call("max", x, y),
-    np.maximum,
-    lambda g, z, x, y: _by_the_first(g, eq(z, x)),
-    domain=((-2, 2), (-1.9, 2.1)),
-    compute="same",
-    commutative=True,
-    bounded_slope=True,
-    several=True,
-)
-minimum = elementwise(
-    "minimum",
-    lambda x, y: call("min", x, y),
-    np.minimum,
-    lambda g, z, x, y: _by_the_first(g, eq(z, x)),
-    domain=((-2, 2), (-1.9, 2.1)),
-    compute="same",
-    commutative=True,
-    bounded_slope=True,
-    several=True,
-)
+# --- powers -------------------------------------------------------------------------------------------------------
 
 
 def _pow_body(x: Expr, y: Expr) -> Expr:
@@ -185,11 +121,25 @@ def _whole_power(x: Variable, n: int) -> Variable:
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------------
 
-exp = elementwise("exp", lambda x: call("exp", x), np.exp, lambda g, y, x: (g * y,), bounded_slope=True)
-exp2 = elementwise(
-    "exp2", lambda x: call("exp2", x), np.exp2, lambda g, y, x: (g * y * float(np.log(2)),), bounded_slope=True
+exp = elementwise(
+    "exp",
+    lambda x: call("exp", x),
+    np.exp,
+    lambda g, y, x: (g * y,),
+    bounded_slope=True,
+    nonnegative="always",
+    log=lambda op, inputs: inputs[0],
 )
-expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * (y + 1),), bounded_slope=True)
+exp2 = elementwise(
+    "exp2",
+    lambda x: call("exp2", x),
+    np.exp2,
+    lambda g, y, x: (g * y * float(np.log(2)),),
+    bounded_slope=True,
+    nonnegative="always",
+    log=lambda op, inputs: inputs[0] * float(np.log(2)),
+)
+expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * exp(x),), bounded_slope=True)
 log = elementwise("log", lambda x: call("log", x), np.log, lambda g, y, x: (g / x,), domain=(0.1, 3))
 log2 = elementwise(
     "log2", lambda x: call("log2", x), np.log2, lambda g, y, x: (g / (x * float(np.log(2))),), domain=(0.1, 3)
@@ -227,9 +177,26 @@ arctan2 = elementwise(
 )  # fmt: skip
 sinh = elementwise("sinh", lambda x: call("sinh", x), np.sinh, lambda g, y, x: (g * cosh(x),), bounded_slope=True)
 cosh: Elementwise = elementwise(
-    "cosh", lambda x: call("cosh", x), np.cosh, lambda g, y, x: (g * sinh(x),), bounded_slope=True
+    "cosh",
+    lambda x: call("cosh", x),
+    np.cosh,
+    lambda g, y, x: (g * sinh(x),),
+    bounded_slope=True,
+    nonnegative="always",
+    log=lambda op, inputs: _stable().logcosh(inputs[0]),
 )
-tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * (1 - sqr(y)),), bounded_slope=True)
+tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * tanh_slope(x),), bounded_slope=True)
+# 1 - y**2, which is wrong in all its digits where y is almost 1
+tanh_slope: Elementwise = elementwise(
+    "tanh_slope",
+    lambda x: 4.0 * _sigmoid_slope_body(2.0 * x),
+    lambda x: 1 / np.square(np.cosh(x.astype("float64"))),
+    lambda g, y, x: (-2 * g * y * tanh(x),),
+    bounded_slope=True,
+    nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: -2 * _stable().logcosh(inputs[0]),
+)
 arcsinh = elementwise(
     "arcsinh", lambda x: call("arcsinh", x), np.arcsinh, lambda g, y, x: (g / sqrt(sqr(x) + 1),), bounded_slope=True
 )
@@ -260,6 +227,14 @@ rad2deg = elementwise(
 
 # --- special functions --------------------------------------------------------------------------------------------
 
+
+def _stable() -> Any:
+    """The module of the stable forms, which is built on this one."""
+    from symc.tensor import stable
+
+    return stable
+
+
 _TWO_OVER_SQRT_PI = float(2 / np.sqrt(np.pi))
 erf = elementwise(
     "erf",
@@ -274,22 +249,53 @@ erfc = elementwise(
     expr.FUNCTIONS["erfc"].numpy,
     lambda g, y, x: (-g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
     bounded_slope=True,
+    nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: _stable().log_erfc(inputs[0]),
 )
 
 
 def _stable_sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (np.tanh(0.5 * x.astype("float64")) + 1)
+    return np.exp(-np.logaddexp(0, -x.astype("float64")))
 
 
 def _stable_softplus(x: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, x.astype("float64"))
 
 
+def _sigmoid_slope_body(x: Expr) -> Expr:
+    e = call("exp", -abs(x))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
 sigmoid = elementwise(
-    "sigmoid", lambda x: call("sigmoid", x), _stable_sigmoid, lambda g, y, x: (g * y * (1 - y),), bounded_slope=True
+    "sigmoid",
+    lambda x: call("sigmoid", x),
+    _stable_sigmoid,
+    lambda g, y, x: (g * sigmoid_slope(x),),
+    bounded_slope=True,
+    nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: -softplus(-inputs[0]),
 )
-softplus = elementwise(
-    "softplus", lambda x: call("softplus", x), _stable_softplus, lambda g, y, x: (g * sigmoid(x),), bounded_slope=True
+# y * (1 - y), which is wrong in all its digits where y is almost 1
+sigmoid_slope: Elementwise = elementwise(
+    "sigmoid_slope",
+    _sigmoid_slope_body,
+    lambda x: 0.25 / np.square(np.cosh(0.5 * x.astype("float64"))),
+    lambda g, y, x: (-(g * y * tanh(0.5 * x)),),
+    bounded_slope=True,
+    nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: -(softplus(inputs[0]) + softplus(-inputs[0])),
+)
+softplus: Elementwise = elementwise(
+    "softplus",
+    lambda x: call("softplus", x),
+    _stable_softplus,
+    lambda g, y, x: (g * sigmoid(x),),
+    bounded_slope=True,
+    nonnegative="always",
 )
 relu = elementwise(
     "relu",
@@ -299,86 +305,5 @@ relu = elementwise(
     domain=(0.2, 2),
     compute="arithmetic",
     bounded_slope=True,
-)
-
-# --- rounding -----------------------------------------------------------------------------------------------------
-
-
-def _rounding(name: str) -> Callable[[Expr], Expr]:
-    return lambda x: call(name, x) if is_float(x.dtype) else x
-
-
-def _rounded(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """NumPy's function, but integers keep their dtype: older versions make them floats."""
-    return lambda x: function(x) if x.dtype.kind == "f" else x
-
-
-floor = elementwise("floor", _rounding("floor"), _rounded(np.floor), compute="arithmetic", smooth=False)
-ceil = elementwise("ceil", _rounding("ceil"), _rounded(np.ceil), compute="arithmetic", smooth=False)
-trunc = elementwise("trunc", _rounding("trunc"), _rounded(np.trunc), compute="arithmetic", smooth=False)
-round_half_to_even = elementwise(
-    "round_half_to_even", _rounding("rint"), _rounded(np.rint), compute="arithmetic", smooth=False
-)
-round_half_away_from_zero = elementwise(
-    "round_half_away_from_zero",
-    _rounding("round_away"),
-    _rounded(expr.FUNCTIONS["round_away"].numpy),
-    compute="arithmetic",
-    smooth=False,
-)
-
-# --- comparison, logic, choice ------------------------------------------------------------------------------------
-
-lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", result="bool")
-le = elementwise("le", lambda x, y: call("le", x, y), np.less_equal, compute="same", result="bool")
-gt = elementwise("gt", lambda x, y: call("gt", x, y), np.greater, compute="same", result="bool")
-ge = elementwise("ge", lambda x, y: call("ge", x, y), np.greater_equal, compute="same", result="bool")
-eq: Elementwise = elementwise(
-    "eq", lambda x, y: call("eq", x, y), np.equal, compute="same", result="bool", commutative=True
-)
-neq: Elementwise = elementwise(
-    "neq", lambda x, y: call("ne", x, y), np.not_equal, compute="same", result="bool", commutative=True
-)
-isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
-isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
-and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True, several=True)
-or_ = elementwise("or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True, several=True)
-xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True, several=True)
-invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits")
-switch: Elementwise = elementwise(
-    "switch", lambda c, x, y: expr.select(c, x, y), np.where,
-    lambda g, z, c, x, y: (
-        ZERO, Selected(c, g, choice=Choice.CONDITION), Selected(c, g, negated=True, choice=Choice.CONDITION),
-    ),
-    compute="same", mixed=True, bounded_slope=True,
-)  # fmt: skip
-
-
-def where(condition: Any, x: Any, y: Any) -> Variable:
-    """``x`` where ``condition`` holds, else ``y``; all three are broadcast together."""
-    return switch(condition, x, y)
-
-
-def _clip_numpy(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.minimum(np.maximum(x, low), high)
-
-
-def _clip_grad(g: Variable, z: Variable, x: Variable, low: Variable, high: Variable) -> Sequence[Any]:
-    above = gt(maximum(x, low), high)
-    below = lt(x, low)
-    return (
-        Selected(or_(above, below), g, negated=True),
-        Selected(and_(below, invert(above)), g),
-        Selected(above, g),
-    )
-
-
-clip = elementwise(
-    "clip",
-    lambda x, low, high: expr.minimum(expr.maximum(x, low), high),
-    _clip_numpy,
-    _clip_grad,
-    domain=((-0.4, 0.4), (-1, -0.5), (0.5, 1)),
-    compute="same",
-    bounded_slope=True,
+    nonnegative="always",
 )

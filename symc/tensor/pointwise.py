@@ -128,8 +128,7 @@ def elementwise(
     commutative: bool = False,
     smooth: bool = True,
     several: bool = False,
-    linear: str = "",
-    bounded_slope: bool = False,
+    **traits: Any,
 ) -> Elementwise:
     """Make an elementwise op.
 
@@ -154,8 +153,8 @@ def elementwise(
         The first operand is a condition.
     several : bool
         May users give more than two operands, to be combined from left to right?
-    linear, bounded_slope
-        As in ``Record``.
+    **traits
+        Further facts of the record, such as ``linear``, ``nonnegative`` and ``log``.
     """
     operands = list(signature(body).parameters)
     nin = len(operands)
@@ -164,7 +163,7 @@ def elementwise(
     def oracle(op: Op, *arrays: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             out = np.asarray(numpy(*arrays))
-        return out.astype("bool" if result == "bool" else arrays[mixed].dtype, copy=False)
+            return out.astype("bool" if result == "bool" else arrays[mixed].dtype, copy=False)
 
     oracle.__doc__ = f"Elementwise ``{name}``; see ``numpy.{getattr(numpy, '__name__', name)}``."
 
@@ -197,8 +196,7 @@ def elementwise(
         lower=Pointwise(body),
         cases=cases,
         commutative=commutative,
-        linear=linear,
-        bounded_slope=bounded_slope,
+        **traits,
     )
     function = Elementwise(Op(made), compute, mixed, operands, several)
     return function

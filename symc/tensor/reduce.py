@@ -60,7 +60,7 @@ def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
     return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
 
 
-def _reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+def reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
     """The elements that are reduced to one all count where that does."""
     return [_kept(counts, inputs[0], op["axes"])]
 
@@ -151,9 +151,10 @@ _sum = record(
     infer=_infer,
     numpy=_oracle(np.sum, True),
     grad=_sum_grad,
-    reach=Reach(_reduction_reach),
+    reach=Reach(reduction_reach),
     linear="jointly",
     lower=Reduction("add", lambda dtype: 0),
+    nonnegative="all",
     cases=_reduction_cases(lambda x, **k: sum(x, **k), np.sum),
 )
 _prod = record(
@@ -161,9 +162,10 @@ _prod = record(
     infer=_infer,
     numpy=_oracle(np.prod, True),
     grad=_prod_grad,
-    reach=Reach(_reduction_reach),
+    reach=Reach(reduction_reach),
     bounded_slope=True,
     lower=Reduction("mul", lambda dtype: 1),
+    nonnegative="all",
     cases=_reduction_cases(lambda x, **k: prod(x, **k), np.prod, 0.3),
 )
 _max = record(
@@ -171,9 +173,10 @@ _max = record(
     infer=_infer_extreme,
     numpy=_oracle(np.max, False),
     grad=_extreme_grad,
-    reach=Reach(_reduction_reach),
+    reach=Reach(reduction_reach),
     linear="jointly",
     lower=Reduction("max", _lowest),
+    nonnegative="all",
     cases=_reduction_cases(lambda x, **k: max(x, **k), np.max, distinct=True),
 )
 _min = record(
@@ -181,9 +184,10 @@ _min = record(
     infer=_infer_extreme,
     numpy=_oracle(np.min, False),
     grad=_extreme_grad,
-    reach=Reach(_reduction_reach),
+    reach=Reach(reduction_reach),
     linear="jointly",
     lower=Reduction("min", _highest),
+    nonnegative="all",
     cases=_reduction_cases(lambda x, **k: min(x, **k), np.min, distinct=True),
 )
 
@@ -351,7 +355,7 @@ _variance = record(
     infer=_infer,
     numpy=_variance_oracle,
     grad=_variance_grad,
-    reach=Reach(_reduction_reach),
+    reach=Reach(reduction_reach),
     bounded_slope=True,
     decompose=_variance_decompose,
     cases=lambda: [

@@ -118,6 +118,8 @@ _slice_at = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
     lower=Indexed(_slice_element),
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
 )
 
 
@@ -134,6 +136,8 @@ def _by_position(op: Op) -> Choice:
 slice_part = record(
     "slice",
     infer=_slice_infer,
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     numpy=lambda op, x, *bounds: x[_slices(op, bounds)],
     grad=lambda op, inputs, outputs, gs: [
         _write(_zeros(inputs[0]), gs[0], inputs[1:], op["steps"], False),
@@ -220,6 +224,7 @@ _write_at = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, y, *starts: _write_numpy(op, x, y, *_with_lengths(starts, y.shape)),
     lower=Loops(_write_build, in_place=0),
+    moves=lambda op: slice(0, 2) if op["replace"] else None,
 )
 
 
@@ -258,6 +263,7 @@ def _write_cases() -> list[Case]:
 write_slice = record(
     "write_slice",
     infer=_write_infer,
+    moves=lambda op: slice(0, 2) if op["replace"] else None,
     numpy=_write_numpy,
     grad=_write_grad,
     reach=Reach(_write_reach, partial=_by_replacing),
@@ -331,6 +337,8 @@ gather = record(
     reach=Reach(_gather_reach, partial=_by_position),
     linear="jointly",
     lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1))),
+    moves=lambda op: slice(0, 1),
+    nonnegative="all",
     cases=_gather_cases,
 )
 
@@ -473,6 +481,7 @@ scatter: Record = record(
     grad=_scatter_grad,
     reach=Reach(_scatter_reach, partial=_by_replacing),
     linear="jointly",
+    moves=lambda op: slice(0, 2) if op["replace"] else None,
     lower=Loops(_scatter_build, in_place=0),
     cases=_scatter_cases,
 )

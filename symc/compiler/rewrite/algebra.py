@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from symc.compiler.rewrite.engine import Bindings, constant_value
-from symc.graph import Variable, dims
+from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.op import RECORDS, Op
 from symc.tensor.broadcasting import expand
 
 __all__ = [
     "dimshuffled",
+    "is_repetition",
     "known_number",
+    "moved_inputs",
+    "moved_to",
     "nonnegative",
     "op_of",
     "opposite",
@@ -25,10 +28,9 @@ __all__ = [
     "unrepeated",
 ]
 
-_NONNEGATIVE = frozenset(
-    ("abs", "sqr", "exp", "exp2", "sqrt", "sigmoid", "softplus", "softmax", "relu", "erfc", "cosh")
-)
-_DEPTH = 8
+
+_REACH = 64
+"""How many variables a question about a sign looks at."""
 
 
 def op_of(v: Variable) -> str:
@@ -36,19 +38,47 @@ def op_of(v: Variable) -> str:
     return "" if v.owner is None else v.owner.op.record.name
 
 
-def nonnegative(v: Variable, depth: int = _DEPTH) -> bool:
-    """Is every element of the float ``v`` surely at least 0, or NaN?"""
-    value = constant_value(v)
-    if value is not None:
-        return bool(value >= 0)
-    if v.owner is None or not is_float(v.dtype) or depth == 0:
-        return False
-    name, inputs = op_of(v), v.owner.inputs
-    if name in _NONNEGATIVE:
-        return True
-    if name in ("add", "mul", "true_div", "minimum", "sum", "prod", "max", "min", "expand", "dimshuffle", "reshape_to"):
-        return all(nonnegative(i, depth - 1) for i in inputs)
-    return name == "maximum" and any(nonnegative(i, depth - 1) for i in inputs)
+def nonnegative(v: Variable) -> bool:
+    """Is every element of the float ``v`` surely at least 0, or NaN? Looks at a few dozen ops and no further."""
+    known: dict[Variable, bool] = {}
+    stack = [v]
+    while stack:
+        x = stack[-1]
+        if x in known:
+            stack.pop()
+            continue
+        value = constant_value(x)
+        if value is not None:
+            known[x] = bool(value >= 0)
+        elif x.owner is None or not is_float(x.dtype) or len(known) > _REACH:
+            known[x] = False
+        else:
+            record = x.owner.op.record
+            inputs = moved_inputs(x.owner) or x.owner.inputs
+            missing = [i for i in inputs if i not in known] if record.nonnegative in ("all", "any") else []
+            if missing and len(stack) < _REACH:
+                stack.extend(missing)
+                continue
+            flags = [known.get(i, False) for i in inputs]
+            decide = {"always": True, "all": all(flags), "any": any(flags)}
+            known[x] = decide.get(record.nonnegative, False)
+    return known[v]
+
+
+def moved_inputs(node: Apply) -> Sequence[Variable]:
+    """The inputs whose elements the output consists of, where that is all the op does; otherwise none."""
+    record = node.op.record
+    which = None if record.moves is None else record.moves(node.op)
+    return () if which is None else node.inputs[which]
+
+
+def moved_to(node: Apply, values: Sequence[Variable]) -> Variable:
+    """The op of ``node`` with other ``values`` in the place of its ``moved_inputs``."""
+    record = node.op.record
+    assert record.moves is not None
+    where = list(range(len(node.inputs)))[record.moves(node.op) or slice(0)]
+    replaced = dict(zip(where, values))
+    return node.op(*[replaced.get(k, v) for k, v in enumerate(node.inputs)])
 
 
 def opposite(a: Variable, b: Variable) -> bool:
@@ -83,9 +113,14 @@ def same_shape(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
     return len(a) == len(b) and all(x is y or bool(dims.equal(x, y)) for x, y in zip(a, b))
 
 
+def is_repetition(v: Variable) -> bool:
+    """Does ``v`` repeat something to its shape, in the user's graph or in the compiler's?"""
+    return op_of(v) in ("expand", "broadcast")
+
+
 def source_of(v: Variable) -> Variable:
     """``v`` before it was repeated to its shape; itself if it was not."""
-    return v.owner.inputs[0] if op_of(v) == "expand" else v  # type: ignore[union-attr]
+    return v.owner.inputs[0] if is_repetition(v) else v  # type: ignore[union-attr]
 
 
 def repeated(v: Variable) -> tuple[bool, ...]:

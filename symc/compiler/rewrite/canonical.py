@@ -21,7 +21,7 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 
-__all__ = ["ARITHMETIC", "CANCELLING"]
+__all__ = ["ARITHMETIC", "CANCELLING", "NEGATIVE_OF_NEGATIVE", "POWERS"]
 
 X, Y = Wildcard("X"), Wildcard("Y")
 C, D = Wildcard("C", constant=True), Wildcard("D", constant=True)
@@ -95,8 +95,10 @@ def _squared(bound: Bindings) -> Bindings:
     return {k: ew.sqr(v) for k, v in bound.items()}
 
 
+NEGATIVE_OF_NEGATIVE = Rule("neg_of_neg", ew.neg(-X), X, dtypes=NUMBERS)
+
 SIGNS = [
-    Rule("neg_of_neg", ew.neg(-X), X, dtypes=NUMBERS),
+    NEGATIVE_OF_NEGATIVE,
     Rule("neg_of_sub", -(X - Y), Y - X, dtypes=NUMBERS),
     Rule("add_of_neg", X + (-Y), X - Y, dtypes=NUMBERS),
     Rule("sub_of_neg", X - (-Y), X + Y, dtypes=NUMBERS),
@@ -117,6 +119,15 @@ SIGNS = [
     Rule("cosh_of_neg", ew.cosh(-X), ew.cosh(X)),
 ]
 
+POWERS = [
+    Rule("power_two", X**2, ew.sqr(X)),
+    Rule("power_half", X**0.5, ew.sqrt(X)),
+    Rule("power_minus_half", X**-0.5, ew.inv(ew.sqrt(X))),
+    Rule("power_minus_one", X**-1, ew.inv(X)),
+    # the square of the reciprocal: the reciprocal of the square overflows, or vanishes, long before
+    Rule("power_minus_two", X**-2, ew.sqr(ew.inv(X))),
+]
+
 UNITS = [
     Rule("add_zero", X + 0, X, dtypes=NUMBERS),
     Rule("sub_zero", X - 0, X, dtypes=NUMBERS),
@@ -125,11 +136,7 @@ UNITS = [
     Rule("whole_times_zero", I * 0, as_tensor(0), dtypes=WHOLE, condition=_is_whole),
     Rule("power_zero", X**0, as_tensor(1.0)),
     Rule("power_one", X**1, X),
-    Rule("power_two", X**2, ew.sqr(X)),
-    Rule("power_half", X**0.5, ew.sqrt(X)),
-    Rule("power_minus_half", X**-0.5, ew.inv(ew.sqrt(X))),
-    Rule("power_minus_one", X**-1, ew.inv(X)),
-    Rule("power_minus_two", X**-2, ew.inv(ew.sqr(X))),
+    *POWERS,
     Rule("one_to_power", ew.power(1.0, X), as_tensor(1.0)),
     Rule("two_to_power", ew.power(2.0, X), ew.exp2(X)),
     Rule("square", X * X, ew.sqr(X), condition=_not_bool, dtypes=NUMBERS),
@@ -151,7 +158,13 @@ MERGING = [
     Rule("reciprocal_of_reciprocal", ew.inv(ew.inv(X)), X),
     Rule("reciprocal_of_quotient", ew.inv(X / Y), Y / X),
     Rule("reciprocal_of_exp", ew.inv(ew.exp(X)), ew.exp(-X)),
-    Rule("reciprocal_of_sqrt_squared", ew.sqr(ew.inv(X)), ew.inv(ew.sqr(X))),
+    Rule(
+        "squared_reciprocal_of_sqrt",
+        ew.sqr(ew.inv(ew.sqrt(X))),
+        ew.inv(X),
+        condition=_has_nonnegative_x,
+        sample=_squared,
+    ),
     Rule("exp_of_log", ew.exp(ew.log(X)), X, condition=_has_nonnegative_x, sample=_squared),
 ]
 

@@ -49,6 +49,13 @@ _MEANING: dict[str, Callable[..., Any]] = {
     "sigmoid": _sigmoid,
     "softplus": lambda x: sympy.log(1 + sympy.exp(x)),
     "relu": lambda x: sympy.Max(x, 0),
+    "sigmoid_slope": lambda x: 1 / (2 + sympy.exp(x) + sympy.exp(-x)),
+    "tanh_slope": lambda x: 4 / (2 + sympy.exp(2 * x) + sympy.exp(-2 * x)),
+    "logaddexp": lambda x, y: sympy.log(sympy.exp(x) + sympy.exp(y)),
+    "log1mexp": lambda x: sympy.log(1 - sympy.exp(x)),
+    "logcosh": lambda x: sympy.log(sympy.cosh(x)),
+    "log_erfc": lambda x: sympy.log(1 - sympy.erf(x)),
+    "log_half_erfc": lambda x: sympy.log((1 - sympy.erf(x)) / 2),
     "cast": lambda x: x,
     "expand": lambda x: x,
 }

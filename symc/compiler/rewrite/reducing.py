@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symc.compiler.rewrite.algebra import dimshuffled, op_of, repeated, source_of, unrepeated
+from symc.compiler.rewrite.algebra import dimshuffled, known_number, op_of, repeated, source_of, unrepeated
 from symc.compiler.rewrite.engine import NodeRule, RuleList, filled, is_constant
 from symc.compiler.rewrite.layout import known_dim
 from symc.graph import Apply, Variable, dims
@@ -61,13 +61,16 @@ def sum_of_neg(node: Apply) -> Variable | None:
 
 
 def sum_of_scaled(node: Apply) -> Variable | None:
-    """``sum(x * s)`` is ``sum(x) * s`` for a scalar s, and likewise for a quotient."""
+    """``sum(x * s)`` is ``sum(x) * s`` for a known number s, where this cannot overflow before ``sum(x * s)`` does."""
     (x,), out = node.inputs, node.outputs[0]
     if op_of(x) not in ("mul", "true_div") or x.dtype == "bool":
         return None
     left, right = x.owner.inputs  # type: ignore[union-attr]
     choices = [(left, right)] if op_of(x) == "true_div" else [(left, right), (right, left)]
     for values, scale in choices:
+        number = known_number(scale)
+        if number is None or not (abs(number) >= 1 if op_of(x) == "mul" else 0 < abs(number) <= 1):
+            continue
         if op_of(scale) == "expand" and source_of(scale).ndim == 0:
             return x.owner.op(node.op(values), expand(source_of(scale), out.type.shape))  # type: ignore[union-attr]
     return None

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, located
-from symc.graph import Constant, Variable
+from symc.graph import Variable
 from symc.graph.dtypes import floating
 from symc.graph.gradient_flow import Reach
-from symc.graph.op import Arg, Case, Op, record
+from symc.graph.op import Arg, Case, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.broadcasting import before_repetition
 from symc.tensor.elementwise import sigmoid, softplus
 
 __all__ = [
@@ -67,78 +67,16 @@ def _softmax_numpy(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _logsoftmax_numpy(x: np.ndarray, axis: int) -> np.ndarray:
-    return x - np.logaddexp.reduce(x, axis=axis, keepdims=True)
-
-
-_SEARCHED = 2000
-"""How many ops of a gradient are searched for a quotient, so that the search takes no time to speak of."""
-
-
-def _times(g: Variable, p: Variable) -> Variable | None:
-    """``g * p`` without the division by ``p`` that ``g`` is known to hold; None if it holds none.
-
-    A gradient that comes through ``log(p)`` is a quotient by ``p``. Where ``p`` has underflowed to zero, multiplying
-    by it again gives NaN; leaving both out is right, and is how the gradient of a cross-entropy of a softmax stays
-    finite.
-    """
-    known: dict[Variable, Variable | None] = {}
-    stack = [g]
-    while stack:
-        v = stack[-1]
-        factors = () if v in known or len(known) > _SEARCHED else _may_hold_quotient(v)
-        pending = [f for f in factors if f not in known]
-        if pending:
-            stack.extend(pending)
-            continue
-        stack.pop()
-        if v not in known:
-            known[v] = _without_quotient(v, p, known)
-    return known[g]
-
-
-def _may_hold_quotient(v: Variable) -> Sequence[Variable]:
-    """The operands of ``v`` of which ``v`` has as many quotients as they have."""
-    if v.owner is None or v.owner.op.record not in _CARRY_QUOTIENTS:
-        return ()
-    return v.owner.inputs[1:] if v.owner.op.record is ew.switch.op.record else v.owner.inputs
-
-
-def _without_quotient(v: Variable, p: Variable, known: dict[Variable, Variable | None]) -> Variable | None:
-    if v.owner is None:
-        return None
-    record_, inputs = v.owner.op.record, v.owner.inputs
-    if record_ is ew.true_div.op.record:
-        return inputs[0] if inputs[1] is p else None
-    if record_ not in _CARRY_QUOTIENTS:
-        return None
-    parts = [known.get(f) for f in _may_hold_quotient(v)]
-    if all(part is None for part in parts):
-        return None
-    if record_ is ew.mul.op.record:
-        first, second = parts
-        return first * inputs[1] if first is not None else inputs[0] * second
-    made = [part if part is not None else _plain(f, p) for f, part in zip(_may_hold_quotient(v), parts)]
-    if record_ is ew.switch.op.record:
-        return ew.switch(inputs[0], *made)
-    return _CARRY_QUOTIENTS[record_](*made)
-
-
-def _plain(v: Variable, p: Variable) -> Variable:
-    """``v * p``; what was not selected stays zero, whatever ``p`` is there."""
-    source = before_repetition(v)
-    return v if isinstance(source, Constant) and not source.data.any() else v * p
-
-
-_CARRY_QUOTIENTS: dict[Any, Any] = {f.op.record: f for f in (ew.neg, ew.switch, ew.mul, ew.add, ew.sub)}
+    found = x
+    for k in axis if isinstance(axis, tuple) else (axis,):
+        found = np.logaddexp.reduce(found, axis=k, keepdims=True)
+    return x - found
 
 
 def _softmax_grad(
     op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
 ) -> list[Variable]:
     (p,), (g,) = outputs, gs
-    product = _times(g, p)
-    if product is not None:
-        return [product - p * reduce.sum(product, axis=op["axis"], keepdims=True)]
     return [p * (g - reduce.sum(g * p, axis=op["axis"], keepdims=True))]
 
 
@@ -151,10 +89,12 @@ def _row_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variabl
     return [reduce.any(counts, axis=op["axis"], keepdims=True)]
 
 
-def _softmax_cases(function: Callable[..., Variable], oracle: str) -> Callable[[], list[Case]]:
+def _softmax_cases(
+    function: Callable[..., Variable], oracle: str, over_two: Callable[[Variable], Variable]
+) -> Callable[[], list[Case]]:
     """``oracle`` is the name of SciPy's function, which only the tests need."""
 
-    def wanted(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    def wanted(x: np.ndarray, axis: Any = -1) -> np.ndarray:
         from scipy import special
 
         return getattr(special, oracle)(x.astype("float64"), axis)
@@ -164,6 +104,7 @@ def _softmax_cases(function: Callable[..., Variable], oracle: str) -> Callable[[
         Case(lambda x: function(x), (Arg((5,)),), wanted),
         Case(lambda x: function(x, axis=0), (Arg((3, 4)),), lambda x: wanted(x, 0)),
         Case(lambda x: function(x, axis=-2), (Arg((2, 3, 4)),), lambda x: wanted(x, 1)),
+        Case(over_two, (Arg((2, 3, 4)),), lambda x: wanted(x, (0, 2)), label="two axes"),
         Case(lambda x: function(x), (Arg((0, 3)),), lambda x: x, grad=False),
         Case(lambda x: function(x), (Arg((9, 37), low=-500, high=500),), wanted, grad=False, label="wide"),
         Case(
@@ -188,10 +129,13 @@ _softmax = record(
     reach=Reach(_row_reach),
     bounded_slope=True,
     decompose=_softmax_decompose,
-    cases=_softmax_cases(lambda x, **k: softmax(x, **k), "softmax"),
+    nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: Op(_logsoftmax, **op.attrs)(*inputs),
+    cases=_softmax_cases(lambda x, **k: softmax(x, **k), "softmax", lambda x: softmax_over(x, (0, 2))),
 )
 
-_logsoftmax = record(
+_logsoftmax: Record = record(
     "logsoftmax",
     infer=_same_type,
     numpy=_wide(_logsoftmax_numpy),
@@ -199,7 +143,80 @@ _logsoftmax = record(
     reach=Reach(_row_reach),
     bounded_slope=True,
     decompose=_logsoftmax_decompose,
-    cases=_softmax_cases(lambda x, **k: logsoftmax(x, **k), "log_softmax"),
+    cases=_softmax_cases(lambda x, **k: logsoftmax(x, **k), "log_softmax", lambda x: logsoftmax_over(x, (0, 2))),
+)
+
+
+# --- logarithm of a sum of exponentials -------------------------------------------------------------------------------
+
+
+def _restored(ndim: int, axes: Sequence[int]) -> list[Any]:
+    """The order that gives a reduction's result its reduced ``axes`` back, with length 1."""
+    kept = iter(range(ndim))
+    return ["x" if k in axes else next(kept) for k in range(ndim)]
+
+
+def _logsumexp_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    (x,) = inputs
+    return TensorType(x.dtype, [d for k, d in enumerate(x.type.shape) if k not in op["axes"]])
+
+
+def _logsumexp_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+    (x,), axes = inputs, op["axes"]
+    if any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes)):  # which has no largest element
+        return [ew.log(reduce.sum(x, axis=axes))]
+    top = reduce.max(x, axis=axes)
+    # Infinities cannot be subtracted from themselves; 0 leaves them as they are.
+    top = ew.switch(ew.isinf(top), 0, top)
+    return [ew.log(reduce.sum(ew.exp(x - reduce.restore(top, x, axes)), axis=axes)) + top]
+
+
+def _logsumexp_numpy(op: Op, x: np.ndarray) -> np.ndarray:
+    found = x.astype("float64")
+    for axis in sorted(op["axes"], reverse=True):
+        found = np.logaddexp.reduce(found, axis=axis)
+    return np.asarray(found).astype(x.dtype)
+
+
+def _logsumexp_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
+    (x,), axes = inputs, op["axes"]
+    return [reduce.restore(gs[0], x, axes) * softmax_over(x, axes)]
+
+
+def softmax_over(x: Variable, axes: Sequence[int]) -> Variable:
+    """``exp(x) / sum(exp(x), axes)``; ``axes`` are counted from the front."""
+    return Op(_softmax, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
+
+
+def logsoftmax_over(x: Variable, axes: Sequence[int]) -> Variable:
+    """The logarithm of ``softmax_over``."""
+    return Op(_logsoftmax, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
+
+
+_logsumexp = record(
+    "logsumexp",
+    infer=_logsumexp_infer,
+    numpy=_logsumexp_numpy,
+    grad=_logsumexp_grad,
+    reach=Reach(reduce.reduction_reach),
+    bounded_slope=True,
+    decompose=_logsumexp_decompose,
+    cases=lambda: [
+        Case(lambda x: logsumexp(x), (Arg((3, 4)),), lambda x: np.log(np.exp(x.astype("float64")).sum())),
+        Case(lambda x: logsumexp(x, axis=0), (Arg((3, 4)),), lambda x: np.log(np.exp(x.astype("float64")).sum(0))),
+        Case(
+            lambda x: logsumexp(x, axis=(0, 2), keepdims=True),
+            (Arg((2, 3, 4)),),
+            lambda x: np.log(np.exp(x.astype("float64")).sum((0, 2), keepdims=True)),
+        ),
+        Case(
+            lambda x: logsumexp(x, axis=1),
+            (Arg((3, 2), values=[1000.0, 999.0, -np.inf, -np.inf, -1000.0, np.inf]),),
+            expect=lambda x: np.logaddexp.reduce(x, axis=1),
+            grad=False,
+            label="extreme",
+        ),
+    ],
 )
 
 
@@ -263,11 +280,9 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
-    top = reduce.max(x, axis=axis, keepdims=True)
-    # Infinities cannot be subtracted from themselves; 0 leaves them as they are.
-    top = ew.switch(ew.isinf(top), 0, top)
-    summed = ew.log(reduce.sum(ew.exp(x - top), axis=axis, keepdims=True)) + top
-    return summed if keepdims else reduce.sum(summed, axis=axis)
+    axes = reduce.normalize_axes(axis, x, "logsumexp")
+    found = Op(_logsumexp, axes=axes)(x) if axes else x
+    return dimshuffle(found, _restored(x.ndim, axes)) if keepdims else found
 
 
 # --- elementwise ------------------------------------------------------------------------------------------------------

@@ -87,10 +87,14 @@ def _1hot_numpy(op: Op, p: np.ndarray, y: np.ndarray) -> np.ndarray:
         return -np.log(_picked(p, y))
 
 
-def _1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
-    p, y = inputs
+def picked_classes(p: Variable, y: Variable) -> Variable:
+    """The entry of each row of ``p`` that the row's label in ``y`` names; labels are checked when called."""
     at = [reduce.iota(y, k) for k in range(y.ndim)]
-    return [-ew.log(Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p)))]
+    return Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p))
+
+
+def _1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+    return [-ew.log(picked_classes(*inputs))]
 
 
 def _1hot_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
@@ -305,11 +309,25 @@ def _logits_numpy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.logaddexp(0, -np.abs(x)) + np.where(factor == 0, 0, x * factor)
 
 
+def _logits_slope_body(x: Expr, t: Expr) -> Expr:
+    # sigmoid(x) - t from the smaller of the two probabilities, which is exact where the larger rounds to 1
+    small = call("sigmoid", -abs(x))
+    return select(x > 0, (1.0 - t) - small, small - t)
+
+
+_logits_slope = elementwise(
+    "sigmoid_binary_crossentropy_slope",
+    _logits_slope_body,
+    lambda x, t: 0.5 * (1 + np.tanh(0.5 * x.astype("float64"))) - t,
+    lambda g, y, x, t: (g * ew.sigmoid_slope(x), -g),
+    bounded_slope=True,
+    domain=((-3, 3), (0.1, 0.9)),
+)
 _sigmoid_binary = elementwise(
     "sigmoid_binary_crossentropy",
     _logits_body,
     _logits_numpy,
-    lambda g, y, x, t: (g * (ew.sigmoid(x) - t), -(g * x)),
+    lambda g, y, x, t: (g * _logits_slope(x, t), -(g * x)),
     domain=((-3, 3), (0.1, 0.9)),
 )
 

@@ -1,0 +1,161 @@
+"""Stable forms of the user's expressions, found before they are differentiated.
+
+The gradient of ``log(1 + exp(x))``, taken op by op, is a quotient of two infinities where x is large, and a second one
+of what a rule made of that is no better. So ``symc.grad`` asks here for which applications of the user's graph a stable
+form is known, and takes the derivative of the form. The graph itself stays as it is: forms are expressions of the
+user's own variables, and so is everything around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symc.compiler.rewrite.algebra import moved_inputs
+from symc.compiler.rewrite.engine import Rule, simplifier
+from symc.compiler.rewrite.magnitudes import carries_logarithms
+from symc.compiler.rewrite.rules import BEFORE_GRADIENT
+from symc.compiler.value_numbering import ValueNumbering
+from symc.graph import Apply, Constant, Variable, clone_with, toposort
+from symc.graph.guards import collecting
+from symc.graph.op import Record
+
+__all__ = ["Form", "stable_forms"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an application's output is equal to, and the applications between it and variables of the user's graph."""
+
+    value: Variable
+    nodes: Sequence[Apply]
+
+
+def _functions_in_patterns() -> frozenset[Record]:
+    """The ops that patterns have below their roots, except for the arithmetic that every graph is full of."""
+    found = set()
+    for rule in BEFORE_GRADIENT:
+        if isinstance(rule, Rule):
+            inner = [n for n in toposort([rule.pattern]) if n is not rule.pattern.owner]
+            found |= {n.op.record for n in inner if not carries_logarithms(n.op)}
+    return frozenset(found)
+
+
+_FUNCTIONS = _functions_in_patterns()
+
+
+def _starts(node: Apply) -> bool:
+    """Can a stable form be found above this application?"""
+    return node.op.record.log is not None or node.op.record in _FUNCTIONS
+
+
+def stable_forms(order: Sequence[Apply], opaque: Iterable[Variable]) -> dict[Apply, Form]:
+    """The stable forms of applications in ``order``, which holds producers before consumers.
+
+    Parameters
+    ----------
+    order : sequence of Apply
+        The graph of the user.
+    opaque : iterable of Variable
+        Variables that no form looks behind, since they are differentiated by.
+
+    Returns
+    -------
+    dict
+        For each application that has one its ``Form``, which depends on variables computed before it in ``order``.
+    """
+    if not any(_starts(node) for node in order):
+        return {}
+    with collecting():
+        return _Search(opaque).run(order)
+
+
+class _Search:
+    def __init__(self, opaque: Iterable[Variable]) -> None:
+        self.simplify = simplifier(BEFORE_GRADIENT, specialised=False)
+        self.numbering = ValueNumbering(self.simplify)
+        self.opaque = frozenset(opaque)
+        self.same: dict[Any, Variable] = {}  # from (op, operands) to the first of the user's variables of that value
+        self.first: dict[Variable, Variable] = {}  # to that variable, from the others
+        self.rebuilt: dict[Variable, Variable] = {}
+        self.users: dict[Variable, Variable] = {}  # back from rebuilt variables to the user's of the same value
+        self.known: set[Variable] = set()  # the user's variables that were computed before
+        self.live: set[Variable] = set()  # those above which a form may be found
+
+    def run(self, order: Sequence[Apply]) -> dict[Apply, Form]:
+        found: dict[Apply, Form] = {}
+        for node in order:
+            self.known.update(node.inputs)
+            if len(node.outputs) == 1:
+                self._visit(node, found)
+            self.known.update(node.outputs)
+            for v in node.outputs:
+                if v in self.opaque:
+                    stand_in = Variable(v.type, None, 0, v.name, v.location)
+                    self.first[v] = self.rebuilt[v] = stand_in
+                    self.users[stand_in] = v
+                    self.live.discard(v)
+        return found
+
+    def _visit(self, node: Apply, found: dict[Apply, Form]) -> None:
+        out = node.outputs[0]
+        inputs = [self._operand(v) for v in node.inputs]
+        ids = tuple(map(id, inputs))
+        key = (node.op, tuple(sorted(ids)) if node.op.record.commutative else ids)
+        twin = self.same.setdefault(key, out)
+        if twin is not out:
+            self.first[out] = twin
+            if twin in self.rebuilt:
+                self.rebuilt[out] = self.rebuilt[twin]
+            if twin in self.live:
+                self.live.add(out)
+            if twin.owner in found:
+                found[node] = found[twin.owner]
+            return
+        if not (_starts(node) or any(v in self.live for v in inputs)):
+            return
+        value = self._rebuild(node, [self.rebuilt.get(v, v) for v in inputs])
+        if value is not None:
+            found[node] = self._form(value)
+        if value is not None or _starts(node) or carries_logarithms(node.op) or moved_inputs(node):
+            self.live.add(out)
+
+    def _operand(self, v: Variable) -> Variable:
+        return self.numbering.constant(v) if isinstance(v, Constant) else self.first.get(v, v)
+
+    def _rebuild(self, node: Apply, inputs: Sequence[Variable]) -> Variable | None:
+        """The application over rebuilt operands; if a rule put something else in its place, what it is."""
+        out = node.outputs[0]
+        untouched = not any(v in self.rebuilt or v in self.first for v in node.inputs)
+        if untouched and self.simplify(node) is None:  # most often so; the table has nothing to add
+            return None
+        (made,) = self.numbering.make(node.op, inputs, out.location, None, node)
+        if made is not out:
+            self.rebuilt[out] = made
+        if made.owner is not None and made.owner.op == node.op and _same(made.owner.inputs, inputs):
+            self.users.setdefault(made, out)
+            return None
+        return made
+
+    def _form(self, value: Variable) -> Form:
+        """``value`` over the user's variables."""
+        if value in self.users or value in self.known:
+            return Form(self.users.get(value, value), ())
+        stop: dict[Variable, Variable] = {}
+        stack, seen = [value], {value}
+        while stack:
+            v = stack.pop()
+            if v in self.users or v in self.known or v.owner is None:
+                stop[v] = self.users.get(v, v)
+                continue
+            for i in v.owner.inputs:
+                if i not in seen:
+                    seen.add(i)
+                    stack.append(i)
+        (made,) = clone_with([value], {v: u for v, u in stop.items() if v is not u})
+        return Form(made, toposort([made], frozenset(stop.values())))
+
+
+def _same(a: Sequence[Variable], b: Sequence[Variable]) -> bool:
+    return len(a) == len(b) and sorted(map(id, a)) == sorted(map(id, b))

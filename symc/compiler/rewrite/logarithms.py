@@ -1,0 +1,243 @@
+"""Logarithms of what overflows or underflows: products, quotients and sums of exponentials, and parts of them.
+
+A *scaled form* of an expression is a pair ``w, m`` that stands for ``w * exp(m)``: exponentials, sigmoids, softmaxes
+and their kind have one from the ``log`` of their records, and arithmetic, reductions and everything that only moves
+elements carry it upwards. The logarithm of such an expression is ``log(w) + m``, or ``m`` alone where ``w`` is 1; a sum
+is taken after its largest exponent was subtracted. Nothing here looks at signs, so weights may be anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symc.compiler.rewrite.algebra import moved_inputs, moved_to
+from symc.compiler.rewrite.engine import NodeRule, constant_value, filled_like
+from symc.compiler.rewrite.magnitudes import NUMBER, kind_of, operands
+from symc.graph import Apply, Variable
+from symc.graph.op import RECORDS, Op
+from symc.tensor import elementwise as ew
+from symc.tensor import reduce, stable
+from symc.tensor.nnet.activations import logsumexp
+
+__all__ = ["LOGARITHM_RULES", "log_of"]
+
+
+class Scaled(NamedTuple):
+    """``weight * exp(exponent)``; None stands for a weight of 1, and for an exponent of 0."""
+
+    weight: Variable | None
+    exponent: Variable | None
+
+
+# --- building forms ---------------------------------------------------------------------------------------------------
+
+
+def _fixed(v: Variable) -> Variable:
+    """``v`` without a gradient: a shift that cancels, wherever it is put."""
+    return Op(RECORDS["disconnected_grad"])(v)
+
+
+def _finite(top: Variable) -> Variable:
+    return ew.switch(ew.isinf(top), 0, top)
+
+
+def _both(a: Variable | None, b: Variable | None, combine: Callable[..., Variable]) -> Variable | None:
+    if a is None or b is None:
+        return a if b is None else b
+    return combine(a, b)
+
+
+def _scaled_product(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    a, b = forms
+    return Scaled(_both(a.weight, b.weight, ew.mul), _both(a.exponent, b.exponent, ew.add))
+
+
+def _scaled_quotient(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    a, b = forms
+    weight = a.weight
+    if b.weight is not None:
+        weight = ew.inv(b.weight) if weight is None else weight / b.weight
+    exponent = a.exponent
+    if b.exponent is not None:
+        exponent = _negative(b.exponent) if exponent is None else exponent - b.exponent
+    return Scaled(weight, exponent)
+
+
+def _negative(v: Variable) -> Variable:
+    return v.owner.inputs[0] if v.owner is not None and v.owner.op.name == "neg" else -v
+
+
+def _scaled_sum_of_two(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    a, b = forms
+    out = node.outputs[0]
+    if node.op.name == "add" and a.weight is None and b.weight is None:
+        if a.exponent is None or b.exponent is None:
+            other = b.exponent if a.exponent is None else a.exponent
+            return Scaled(None, filled_like(math.log(2), out) if other is None else ew.softplus(other))
+        return Scaled(None, stable.logaddexp(a.exponent, b.exponent))
+    zero = filled_like(0, out)
+    x, y = (zero if f.exponent is None else f.exponent for f in forms)
+    top = _fixed(_finite(ew.maximum(x, y)))
+    left, right = (ew.exp(v - top) if f.weight is None else f.weight * ew.exp(v - top) for f, v in zip(forms, (x, y)))
+    return Scaled(node.op(left, right), top)
+
+
+def _scaled_negative(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    (a,) = forms
+    return Scaled(filled_like(-1, node.outputs[0]) if a.weight is None else -a.weight, a.exponent)
+
+
+def _scaled_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    (a,) = forms
+    assert a.exponent is not None
+    if node.op.name == "sqrt":
+        return Scaled(None, a.exponent * 0.5)
+    return Scaled(None if a.weight is None else ew.sqr(a.weight), a.exponent * 2)
+
+
+def _scaled_known_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    a, power = forms[0], node.inputs[1]
+    assert a.exponent is not None
+    return Scaled(None if a.weight is None else ew.power(a.weight, power), a.exponent * power)
+
+
+def _scaled_reciprocal(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    return _scaled_quotient(node, (Scaled(None, None), forms[0]))
+
+
+def _scaled_sum(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    (a,), axes = forms, node.op["axes"]
+    assert a.exponent is not None
+    if a.weight is None:
+        return Scaled(None, logsumexp(a.exponent, axes))
+    top = _fixed(_finite(reduce.max(a.exponent, axis=axes)))
+    powers = a.weight * ew.exp(a.exponent - reduce.restore(top, a.exponent, axes))
+    return Scaled(node.op(powers), top)
+
+
+def _scaled_cast(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    (a,) = forms
+    return Scaled(None, None if a.exponent is None else ew.cast(a.exponent, node.op["dtype"]))
+
+
+def _scaled_prod(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    assert forms[0].exponent is not None
+    return Scaled(None, Op(RECORDS["sum"], **node.op.attrs)(forms[0].exponent))
+
+
+def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    """Weights and exponents are moved each for itself."""
+    sources = moved_inputs(node)
+    weight = None
+    if any(f.weight is not None for f in forms):
+        weight = moved_to(node, [filled_like(1, v) if f.weight is None else f.weight for f, v in zip(forms, sources)])
+    exponents = [filled_like(0, v) if f.exponent is None else f.exponent for f, v in zip(forms, sources)]
+    return Scaled(weight, moved_to(node, exponents))
+
+
+_SCALED: dict[str, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
+    "mul": _scaled_product,
+    "true_div": _scaled_quotient,
+    "add": _scaled_sum_of_two,
+    "sub": _scaled_sum_of_two,
+    "neg": _scaled_negative,
+    "sqr": _scaled_power,
+    "sqrt": _scaled_power,
+    "pow": _scaled_known_power,
+    "reciprocal": _scaled_reciprocal,
+    "sum": _scaled_sum,
+    "prod": _scaled_prod,
+    "cast": _scaled_cast,
+}
+
+
+def _leaf_form(v: Variable, memo: dict[Any, Any]) -> Scaled | None:
+    if v.owner is not None and v.owner.op.record.log is not None:
+        return Scaled(None, v.owner.op.record.log(v.owner.op, v.owner.inputs))
+    kind = kind_of(v, memo)
+    value = constant_value(v)
+    if kind == NUMBER and value is None:
+        assert v.owner is not None
+        if v.owner.inputs[0].dtype == "bool":  # a condition as a number
+            return Scaled(None, ew.switch(v.owner.inputs[0], filled_like(0, v), filled_like(-np.inf, v)))
+    elif kind == NUMBER:
+        if value == 1:
+            return Scaled(None, None)
+        return Scaled(None, filled_like(math.log(value) if value > 0 else -np.inf, v))
+    return None if kind.strong or kind == NUMBER else Scaled(v, None)
+
+
+def scaled(v: Variable, memo: dict[Any, Any]) -> Scaled:
+    """The scaled form of ``v``, which every expression has: in the worst case it is its own weight."""
+    stack = [v]
+    while stack:
+        x = stack[-1]
+        if ("scaled", x) in memo:
+            stack.pop()
+            continue
+        found = _leaf_form(x, memo)
+        if found is None:
+            assert x.owner is not None
+            parts = operands(x.owner)
+            left = [i for i in parts if ("scaled", i) not in memo]
+            if left:
+                stack.extend(left)
+                continue
+            found = _SCALED.get(x.owner.op.name, _scaled_move)(x.owner, [memo["scaled", i] for i in parts])
+        memo["scaled", x] = found
+        stack.pop()
+    return memo["scaled", v]
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def log_of(v: Variable, memo: dict[Any, Any]) -> Variable | None:
+    """The logarithm of ``v`` through its scaled form; None where the logarithm itself is as good."""
+    if not kind_of(v, memo).strong:
+        return None
+    weight, exponent = scaled(v, memo)
+    if weight is None:
+        return exponent
+    return ew.log(weight) if exponent is None else ew.log(weight) + exponent
+
+
+def _log(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    return log_of(node.inputs[0], memo)
+
+
+def _log_to_base(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    found = log_of(node.inputs[0], memo)
+    return None if found is None else found * (1 / math.log(2 if node.op.name == "log2" else 10))
+
+
+def _log1p(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    (v,) = node.inputs
+    kind = kind_of(v, memo)
+    if not (kind.grows and kind.positive):
+        return None
+    exponent = scaled(v, memo).exponent
+    return None if exponent is None else ew.softplus(exponent)
+
+
+def _quotient(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Of two that may both overflow or underflow, the exponential of the difference of their logarithms."""
+    above, below = (kind_of(v, memo) for v in node.inputs)
+    if not (above.strong and below.strong and (above.grows or below.grows)):
+        return None
+    weight, exponent = _scaled_quotient(node, [scaled(v, memo) for v in node.inputs])
+    if exponent is None:
+        return None
+    return ew.exp(exponent) if weight is None else weight * ew.exp(exponent)
+
+
+LOGARITHM_RULES = [
+    NodeRule("log_of_scaled", ("log",), _log, remembers=True),
+    NodeRule("log_to_base_of_scaled", ("log2", "log10"), _log_to_base, remembers=True),
+    NodeRule("log1p_of_scaled", ("log1p",), _log1p, remembers=True),
+    NodeRule("quotient_of_scaled", ("true_div",), _quotient, remembers=True),
+]

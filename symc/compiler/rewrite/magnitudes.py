@@ -1,0 +1,205 @@
+"""What can be said of the magnitude of an expression before a logarithm of it is built.
+
+Exponentials, sigmoids, softmaxes and their kind have logarithms that neither overflow nor underflow, in the ``log`` of
+their records. Arithmetic, reductions and everything that only moves elements carry that upwards; where it would gain
+nothing, as in a sum with a number of something that cannot overflow, an expression counts as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from symc.compiler.rewrite.algebra import moved_inputs
+from symc.compiler.rewrite.engine import constant_value
+from symc.graph import Apply, Variable
+from symc.graph.dtypes import is_float
+from symc.graph.op import Op
+
+__all__ = ["NUMBER", "Kind", "carries_logarithms", "kind_of", "operands"]
+
+
+class Kind(NamedTuple):
+    """What is known of an expression before its scaled form is built.
+
+    ``strong``: it has a form worth using; ``grows``: it may overflow; ``positive``: the form has no weight.
+    """
+
+    strong: bool
+    grows: bool
+    positive: bool
+
+
+_UNKNOWN = Kind(False, False, False)
+NUMBER = Kind(False, False, True)
+
+
+def _kind_of_product(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return Kind(any(k.strong for k in kinds), any(k.grows for k in kinds), all(k.positive for k in kinds))
+
+
+def _kind_of_quotient(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    a, b = kinds
+    return Kind(a.strong or b.strong, a.grows or b.strong, a.positive and b.positive)
+
+
+def _kind_of_sum_of_two(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    # a sum with something that neither overflows nor underflows is as good as it is
+    grows = any(k.grows for k in kinds)
+    if not (grows or all(k.strong for k in kinds)) or _are_shifted(node):
+        return _UNKNOWN
+    return Kind(True, grows, all(k.positive for k in kinds))
+
+
+def _kind_of_difference(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return Kind(True, True, False) if any(k.grows for k in kinds) and not _are_shifted(node) else _UNKNOWN
+
+
+def _are_shifted(node: Apply) -> bool:
+    return any(_is_shifted(v, lambda top: top.op.name == "maximum") for v in node.inputs)
+
+
+def _kind_of_negative(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return kinds[0]._replace(positive=False) if kinds[0].strong else _UNKNOWN
+
+
+def _kind_of_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return kinds[0] if kinds[0].strong and (kinds[0].positive or node.op.name == "sqr") else _UNKNOWN
+
+
+def _kind_of_known_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    base, exponent = kinds[0], constant_value(node.inputs[1])
+    if not base.strong or exponent is None or not np.isfinite(exponent):
+        return _UNKNOWN
+    if not base.positive and exponent != int(exponent):
+        return _UNKNOWN
+    return Kind(True, base.grows or exponent < 0, base.positive)
+
+
+def _kind_of_reciprocal(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return Kind(True, True, kinds[0].positive) if kinds[0].strong else _UNKNOWN
+
+
+def _kind_of_sum(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    (x,), axes = node.inputs, node.op["axes"]
+    empty = any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes))
+    if not kinds[0].strong or not axes or empty or x.dtype != node.outputs[0].dtype:
+        return _UNKNOWN
+    return _UNKNOWN if _is_shifted(x, lambda top: top.op.name == "max" and top.op["axes"] == axes) else kinds[0]
+
+
+def _kind_of_cast(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return NUMBER if kinds[0] == NUMBER else _UNKNOWN
+
+
+def _kind_of_prod(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    same = node.inputs[0].dtype == node.outputs[0].dtype
+    return kinds[0] if kinds[0].strong and kinds[0].positive and same else _UNKNOWN
+
+
+_KINDS: dict[str, Callable[[Apply, Sequence[Kind]], Kind]] = {
+    "mul": _kind_of_product,
+    "true_div": _kind_of_quotient,
+    "add": _kind_of_sum_of_two,
+    "sub": _kind_of_difference,
+    "neg": _kind_of_negative,
+    "sqr": _kind_of_power,
+    "sqrt": _kind_of_power,
+    "pow": _kind_of_known_power,
+    "reciprocal": _kind_of_reciprocal,
+    "sum": _kind_of_sum,
+    "prod": _kind_of_prod,
+    "cast": _kind_of_cast,
+}
+
+
+def carries_logarithms(op: Op) -> bool:
+    """Is this arithmetic through which scaled forms are carried upwards?"""
+    return op.name in _KINDS
+
+
+def _is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
+    """Is a factor of ``v`` an exponential from whose argument the largest of several was subtracted already?
+
+    What is largest, ``is_top`` tells. It is looked for in sums, as rules move signs about, and not far.
+    """
+    found, seen = [v], {v}
+    for v in found:
+        node = v.owner
+        if node is None or len(found) > _REACH:
+            continue
+        if node.op.name == "exp":
+            return _has_term(node.inputs[0], is_top)
+        for i in node.inputs if node.op.name in ("mul", "neg") else moved_inputs(node):
+            if i not in seen:
+                seen.add(i)
+                found.append(i)
+    return False
+
+
+def _has_term(x: Variable, is_top: Callable[[Apply], bool]) -> bool:
+    found, seen = [x], {x}
+    for v in found:
+        node = v.owner
+        if node is None or len(found) > _REACH:
+            continue
+        if is_top(node):
+            return True
+        for i in node.inputs if node.op.name in ("add", "sub", "neg") else _behind(node):
+            if i not in seen:
+                seen.add(i)
+                found.append(i)
+    return False
+
+
+def _behind(node: Apply) -> Sequence[Variable]:
+    return node.inputs if node.op.name == "disconnected_grad" else moved_inputs(node)
+
+
+_REACH = 64
+"""How many variables such a search looks at."""
+
+
+def _leaf_kind(v: Variable) -> Kind | None:
+    """The kind of what is not looked into; None for what is."""
+    value = constant_value(v)
+    if value is not None:
+        return NUMBER if is_float(v.dtype) and np.isfinite(value) and value >= 0 else _UNKNOWN
+    if v.owner is None or not is_float(v.dtype):
+        return _UNKNOWN
+    node = v.owner
+    if node.op.record.log is not None:
+        return Kind(True, not node.op.record.bounded, True)
+    if node.op.name == "cast" and node.inputs[0].dtype == "bool":
+        return NUMBER
+    return None if node.op.name in _KINDS or moved_inputs(node) else _UNKNOWN
+
+
+def operands(node: Apply) -> Sequence[Variable]:
+    return node.inputs if node.op.name in _KINDS else moved_inputs(node)
+
+
+def kind_of(v: Variable, memo: dict[Any, Any]) -> Kind:
+    """The kind of ``v``; what was found of its parts is remembered."""
+    stack = [v]
+    while stack:
+        x = stack[-1]
+        if ("kind", x) in memo:
+            stack.pop()
+            continue
+        found = _leaf_kind(x)
+        if found is None:
+            assert x.owner is not None
+            parts = operands(x.owner)
+            left = [i for i in parts if ("kind", i) not in memo]
+            if left:
+                stack.extend(left)
+                continue
+            kinds = [memo["kind", i] for i in parts]
+            found = _KINDS.get(x.owner.op.name, _kind_of_product)(x.owner, kinds)
+            found = found if found.strong or found == NUMBER else _UNKNOWN
+        memo["kind", x] = found
+        stack.pop()
+    return memo["kind", v]

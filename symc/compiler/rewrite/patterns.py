@@ -1,0 +1,245 @@
+"""Patterns: graphs over wildcards, compiled to straight-line checks.
+
+Wildcards are scalars, so a pattern of elementwise ops stands for the same expression of tensors of any one shape and
+dtype; a constant in a pattern matches a constant of that value however it was broadcast.
+
+A pattern with commutative ops is compiled to one list of checks for each order of their operands, so matching never
+searches: every variant is run once, from its first check to the first that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import Op, Pointwise, Record
+from symc.graph.types import TensorType
+from symc.tensor.broadcasting import broadcast_like, expand
+
+__all__ = [
+    "Bindings",
+    "Pattern",
+    "Wildcard",
+    "constant_value",
+    "filled",
+    "filled_like",
+    "instantiate",
+    "is_constant",
+    "wildcards",
+]
+
+Bindings = dict[str, Variable]
+"""What each wildcard stands for, by name."""
+
+
+class Wildcard(Variable):
+    """Matches any variable, the same one wherever it occurs; with ``constant`` only what ``constant_value`` knows.
+
+    The dtype is the one the pattern is built in, not one that is asked for: float64 lets a pattern's own numbers keep
+    all their digits.
+    """
+
+    def __init__(self, name: str, dtype: str = "float64", constant: bool = False) -> None:
+        super().__init__(TensorType(dtype, ()), None, 0, name)
+        self.constant = constant
+
+
+_SMALL = 64
+
+
+def constant_value(v: Variable) -> Any:
+    """The NumPy scalar that every element of ``v`` is known to be, or None."""
+    while v.owner is not None:
+        if not v.owner.op.record.layout_only:
+            return None
+        v = v.owner.inputs[0]
+    if isinstance(v, Constant) and 1 <= v.data.size <= _SMALL:
+        first = v.data.flat[0]
+        if v.data.size == 1 or (v.data == first).all():
+            return first
+    return None
+
+
+def is_constant(v: Variable, value: float) -> bool:
+    """Is every element of ``v`` known to be ``value``?"""
+    found = constant_value(v)
+    return found is not None and bool(found == value)
+
+
+def filled(value: Any, dtype: str, shape: Sequence[dims.Dim]) -> Variable:
+    """A constant of this dtype, repeated to ``shape``."""
+    one = Constant(np.asarray(value).astype(dtype), dtype)
+    return expand(one, shape) if len(shape) else one
+
+
+def filled_like(value: Any, like: Variable) -> Variable:
+    """A constant of the dtype and shape of ``like``; unlike ``filled`` also in graphs whose shapes are not settled."""
+    return broadcast_like(Constant(np.asarray(value).astype(like.dtype), like.dtype), like)
+
+
+def wildcards(pattern: Variable) -> list[Wildcard]:
+    """The wildcards of a pattern, each once."""
+    found: dict[Variable, None] = {}
+    stack = [pattern]
+    while stack:
+        v = stack.pop()
+        if isinstance(v, Wildcard):
+            found[v] = None
+        elif v.owner is not None:
+            stack.extend(v.owner.inputs)
+    return list(found)  # type: ignore[arg-type]
+
+
+# --- matching ---------------------------------------------------------------------------------------------------------
+
+_OP, _VALUE, _SAME, _KNOWN = range(4)
+
+
+class Pattern:
+    """A pattern prepared for matching.
+
+    Attributes
+    ----------
+    op : Op
+        The op at the pattern's root.
+    """
+
+    __slots__ = ("_variants", "op")
+
+    def __init__(self, pattern: Variable) -> None:
+        if pattern.owner is None:
+            raise ValueError("a pattern must be an application")
+        self.op: Op = pattern.owner.op
+        self._variants = [_compiled(pattern, order) for order in _orders(pattern)]
+
+    def matches(self, node: Apply) -> Iterator[Bindings]:
+        """All ways to read ``node``, an application of ``op``'s record, as this pattern."""
+        if node.op.attrs != self.op.attrs:
+            return
+        for checks, names in self._variants:
+            slots = _run(checks, node)
+            if slots is not None:
+                yield {name: slots[k] for name, k in names}
+
+    def may_match(self, children: Sequence[Record | None]) -> bool:
+        """Can an application whose inputs are made by these records match? None stands for an input or a constant."""
+        return any(_fits(checks, children) for checks, _ in self._variants)
+
+
+def _orders(pattern: Variable) -> Iterator[dict[Apply, bool]]:
+    """Every choice of which commutative applications to read with their operands exchanged."""
+    found: dict[Apply, None] = {}
+    stack = [pattern]
+    while stack:
+        v = stack.pop()
+        if isinstance(v, Wildcard) or constant_value(v) is not None:
+            continue
+        node = v.owner
+        if node is None:
+            raise ValueError(f"a pattern is made of ops, wildcards and constants, got {v!r}")
+        if node.op.record.commutative and len(node.inputs) == 2 and node.inputs[0] is not node.inputs[1]:
+            found[node] = None
+        stack.extend(node.inputs)
+    for choice in product((False, True), repeat=len(found)):
+        yield dict(zip(found, choice))
+
+
+def _compiled(pattern: Variable, exchanged: dict[Apply, bool]) -> tuple[list[tuple], list[tuple[str, int]]]:
+    """Checks on numbered slots, slot 0 being the root's first input, and the slots of the wildcards."""
+    checks: list[tuple] = []
+    names: dict[str, int] = {}
+    queue: list[tuple[int, Variable]] = []
+    count = 0
+
+    def enter(node: Apply) -> None:
+        nonlocal count
+        inputs = node.inputs[::-1] if exchanged.get(node) else node.inputs
+        for v in inputs:
+            queue.append((count, v))
+            count += 1
+
+    assert pattern.owner is not None
+    checks.append((_OP, -1, pattern.owner.op, len(pattern.owner.inputs)))
+    enter(pattern.owner)
+    while queue:
+        slot, v = queue.pop(0)
+        if isinstance(v, Wildcard):
+            assert v.name is not None
+            if v.name in names:
+                checks.append((_SAME, slot, names[v.name]))
+            else:
+                names[v.name] = slot
+                if v.constant:
+                    checks.append((_KNOWN, slot))
+        elif constant_value(v) is not None:
+            checks.append((_VALUE, slot, constant_value(v)))
+        else:
+            assert v.owner is not None
+            checks.append((_OP, slot, v.owner.op, len(v.owner.inputs)))
+            enter(v.owner)
+    return checks, list(names.items())
+
+
+def _run(checks: Sequence[tuple], root: Apply) -> list[Variable] | None:
+    """The slots where all checks hold, or None."""
+    slots: list[Variable] = []
+    for check in checks:
+        kind, slot = check[0], check[1]
+        if kind == _OP:
+            node = root if slot < 0 else slots[slot].owner
+            _, _, op, count = check
+            if node is None or node.op.record is not op.record or len(node.inputs) != count:
+                return None
+            if node.op is not op and node.op.attrs != op.attrs:
+                return None
+            slots.extend(node.inputs)
+        elif kind == _SAME:
+            if slots[slot] is not slots[check[2]]:
+                return None
+        else:
+            value = constant_value(slots[slot])
+            if value is None or (kind == _VALUE and not value == check[2]):
+                return None
+    return slots
+
+
+def _fits(checks: Sequence[tuple], children: Sequence[Record | None]) -> bool:
+    if len(children) != checks[0][3]:
+        return False
+    for check in checks[1:]:
+        kind, slot = check[0], check[1]
+        if slot < len(children):
+            made_by = children[slot]
+            if kind == _OP and made_by is not check[2].record:
+                return False
+            if kind in (_VALUE, _KNOWN) and made_by is not None and not made_by.layout_only:
+                return False
+    return True
+
+
+# --- building ---------------------------------------------------------------------------------------------------------
+
+
+def instantiate(pattern: Variable, bound: Bindings, like: Variable) -> Variable:
+    """A pattern with its wildcards filled in; its constants take the dtype and shape of the operands they meet.
+
+    Patterns are as small as a line, so this may recurse.
+    """
+    if isinstance(pattern, Wildcard):
+        assert pattern.name is not None
+        return bound[pattern.name]
+    value = constant_value(pattern)
+    if value is not None:
+        return filled_like(np.asarray(value).astype(like.dtype), like)
+    assert pattern.owner is not None
+    op, inputs = pattern.owner.op, pattern.owner.inputs
+    made = [None if constant_value(p) is not None else instantiate(p, bound, like) for p in inputs]
+    peers = [v for v in made if v is not None]
+    if isinstance(op.record.lower, Pointwise) and peers:
+        # a condition is a bool beside numbers: constants follow the last operand, which never is one
+        like = peers[-1]
+    return op(*[instantiate(p, bound, like) if v is None else v for p, v in zip(inputs, made)])

@@ -1,0 +1,124 @@
+"""Quotients that are multiplied in again by what divided them, as gradients through logarithms are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.compiler.rewrite.algebra import op_of, opposite
+from symc.compiler.rewrite.engine import is_constant
+from symc.graph import Apply, Variable
+from symc.tensor import elementwise as ew
+
+__all__ = ["cancel_in_terms"]
+
+_REACH = 12
+"""How many ops of a factor are searched for a quotient that cancels."""
+_CARRIERS = ("add", "sub", "neg", "mul", "switch")
+
+
+def _times(total: Variable, y: Variable) -> Variable | None:
+    """``total * y`` without the quotients by ``y`` that ``total`` holds in its terms; None if it holds none."""
+    order: list[Variable] = []
+    stack, seen = [total], {total}
+    while stack:
+        v = stack.pop()
+        order.append(v)
+        name = op_of(v)
+        if name == "true_div" and v.owner.inputs[1] is y:  # type: ignore[union-attr]
+            continue
+        if name != "true_div" and name not in _CARRIERS:
+            continue
+        inputs = v.owner.inputs  # type: ignore[union-attr]
+        for i in inputs[:1] if name == "true_div" else inputs[1:] if name == "switch" else inputs:
+            if i not in seen and len(seen) < _REACH:
+                seen.add(i)
+                stack.append(i)
+    made: dict[Variable, Variable] = {}  # those of ``order`` that hold a quotient, multiplied by ``y``
+    for v in _operands_first(order):
+        found = _multiplied(v, y, made)
+        if found is not None:
+            made[v] = found
+    return made.get(total)
+
+
+def _operands_first(found: Sequence[Variable]) -> list[Variable]:
+    return sorted(found, key=lambda v: v.serial)
+
+
+def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Variable | None:
+    name = op_of(v)
+    if not name:
+        return None
+    assert v.owner is not None
+    inputs = v.owner.inputs
+    if name == "true_div":
+        if inputs[1] is y:
+            return inputs[0]
+        return ew.true_div.op(made[inputs[0]], inputs[1]) if inputs[0] in made else None
+    if name == "mul":
+        for one, other in (inputs, inputs[::-1]):
+            if one in made:
+                return ew.mul.op(made[one], other)
+        return None
+    if name not in _CARRIERS:
+        return None
+    terms = inputs[1:] if name == "switch" else inputs
+    if not any(t in made for t in terms):
+        return None
+    products = [made[t] if t in made else _plain_product(t, y) for t in terms]
+    return v.owner.op(*inputs[: len(inputs) - len(terms)], *products)
+
+
+def _plain_product(v: Variable, y: Variable) -> Variable:
+    # A term that is zero stays so, however large the other factor: it is the branch that was not taken.
+    return v if is_constant(v, 0) else ew.mul.op(v, y)
+
+
+def cancel_in_terms(node: Apply) -> Variable | None:
+    """``(a / p + b) * p`` is ``a + b * p``.
+
+    A gradient that comes through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied
+    by ``p`` again; where ``p`` underflowed to zero the one without the other is right, and both together are NaN. The
+    slope of a sigmoid is the product of the sigmoid and its complement, and quotients by either cancel.
+    """
+    for total, y in (node.inputs, node.inputs[::-1]):
+        if not y.type.dtype.startswith("float"):
+            return None
+        found = _times(total, y)
+        if found is not None:
+            return found
+        if op_of(y) == "sigmoid_slope":
+            x = y.owner.inputs[0]  # type: ignore[union-attr]
+            found = _through_slope(total, x)
+            if found is not None:
+                return found
+    return None
+
+
+def _through_slope(total: Variable, x: Variable) -> Variable | None:
+    """``total * sigmoid(x) * sigmoid(-x)`` without the quotients by one of the two that ``total`` holds."""
+    for divisor in _divisors_in(total):
+        if op_of(divisor) != "sigmoid":
+            continue
+        argument = divisor.owner.inputs[0]  # type: ignore[union-attr]
+        if argument is x or opposite(argument, x):
+            found = _times(total, divisor)
+            if found is not None:
+                return ew.mul.op(found, ew.sigmoid.op(ew.neg.op(argument)))
+    return None
+
+
+def _divisors_in(total: Variable) -> list[Variable]:
+    found: dict[Variable, None] = {}
+    stack, seen = [total], {total}
+    while stack:
+        v = stack.pop()
+        name = op_of(v)
+        if name == "true_div":
+            found[v.owner.inputs[1]] = None  # type: ignore[union-attr]
+        if name == "true_div" or name in _CARRIERS:
+            for i in v.owner.inputs:  # type: ignore[union-attr]
+                if i not in seen and len(seen) < _REACH:
+                    seen.add(i)
+                    stack.append(i)
+    return list(found)

@@ -1,0 +1,192 @@
+"""Every rule that is a function: it fires on its examples, and makes no value worse, whatever its inputs' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import symc.tensor as T
+from symc.compiler.rewrite import rules
+from symc.compiler.rewrite.engine import NodeRule, RuleList, rewrite
+from symc.compiler.shape_specialisation import specialise
+from symc.graph import Constant, Variable, toposort
+from symc.graph.evaluate import evaluate
+from symc.graph.op import RECORDS, Op
+from symc.tensor.broadcasting import expand
+from symc.tensor.elementwise import sigmoid
+from symc.tensor.nnet.activations import softmax_over
+from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
+from symc.tensor.subtensor import valid_index
+
+LISTS = (rules.BEFORE_GRADIENT, rules.CANONICAL, rules.STABLE, rules.SPECIAL, rules.STRUCTURAL)
+NODE_RULES = {r.name: r for rule_list in LISTS for r in rule_list if isinstance(r, NodeRule)}
+
+Build = Callable[[Variable, Variable], Variable]
+
+
+def _op(kind: str, *inputs: Variable, **attrs: object) -> Variable:
+    return Op(RECORDS[kind], **attrs)(*inputs)
+
+
+def _at(*starts: int) -> list[Variable]:
+    return [T.constant(np.asarray(s, "int64")) for s in starts]
+
+
+def _index(*values: int) -> Variable:
+    return Constant(np.array(values, "int64"))
+
+
+def _slope_times(x: Variable, y: Variable) -> Variable:
+    return _op("binary_crossentropy_slope", y, sigmoid(x), T.ones_like(x)) * _op("sigmoid_slope", x)
+
+
+# of the matrices x and y, (4, 3) both
+EXAMPLES: dict[str, list[Build]] = {
+    "fold_constants": [lambda x, y: x * (T.constant(2.0) * 3)],
+    "compute_before_repeating": [
+        lambda x, y: T.exp(expand(x[:, :1], (4, 3))),
+        lambda x, y: x + T.exp(expand(x[0, 0], (4, 3))),
+    ],
+    "dim_arithmetic": [],  # of dims that only a call knows: see "dims are dims" in test_rewrite.py
+    "merge_dimshuffles": [lambda x, y: x.T.T, lambda x, y: x.dimshuffle(1, "x", 0).dimshuffle(2, 0, 1)],
+    "dimshuffle_of_expand": [lambda x, y: expand(x[:, :1], (4, 3)).T],
+    "merge_expands": [lambda x, y: expand(expand(x[:1, :1], (4, 1)), (4, 3))],
+    "merge_reshapes": [lambda x, y: x.reshape((2, 6)).reshape((12,)), lambda x, y: x.reshape((4, 1, 3))],
+    "slice": [lambda x, y: x[:, :], lambda x, y: x[1:][::2], lambda x, y: T.concatenate([x, y])[4:8]],
+    "write": [lambda x, y: T.set_subtensor(x[:, :], y), lambda x, y: T.inc_subtensor(x[:, :], y)],
+    "add_part": [lambda x, y: x + T.inc_subtensor(T.zeros((4, 3))[1:3], y[1:3])],
+    "join": [lambda x, y: T.concatenate([T.concatenate([x, y]), x])],
+    "gather": [
+        lambda x, y: T.arange(9, dtype="int64")[_index(4, 3, 0)] * T.constant(1.0),
+        lambda x, y: expand(x[0, 0], (7,))[_index(1, 2)],
+    ],
+    "checked_index": [lambda x, y: x[_index(-1, 2)], lambda x, y: x[T.arange(4)]],
+    "power_as_product": [lambda x, y: x**3, lambda x, y: x**7],
+    "cast_of_cast": [lambda x, y: T.cast(T.cast(x, "float64"), "float32")],
+    "crossentropy_of_probabilities": [
+        lambda x, y: categorical_crossentropy(softmax_over(x, (1,)), _index(0, 1, 2, 0)),
+        lambda x, y: categorical_crossentropy(softmax_over(x, (0,)), _index(0, 1, 2, 0)),
+        lambda x, y: categorical_crossentropy(
+            softmax_over(x, (1,)).reshape((2, 2, 3)), Constant(np.array([[0, 1], [2, 0]]))
+        ),
+    ],
+    "crossentropy_of_sigmoid": [
+        lambda x, y: binary_crossentropy(sigmoid(x), 1.0),
+        lambda x, y: binary_crossentropy(T.concatenate([sigmoid(x), sigmoid(y)])[::2].T, 0.0),
+    ],
+    "slope_of_crossentropy_of_sigmoid": [_slope_times, lambda x, y: y * _slope_times(x, y)],
+    "log_of_scaled": [
+        lambda x, y: T.log(T.exp(x) * T.exp(y) + T.exp(x)),
+        lambda x, y: T.log(y * T.exp(x)),
+        lambda x, y: T.log((y * T.exp(x)).sum(axis=0)),
+        lambda x, y: T.log(T.exp(x).sum(axis=1) / T.exp(y).sum(axis=1)),
+        lambda x, y: T.log(T.concatenate([sigmoid(x), T.sqr(y)])),
+        lambda x, y: T.log(T.switch(x > y, sigmoid(x), y)),
+        lambda x, y: T.log(T.exp(x) - T.exp(y)),
+        lambda x, y: T.log(T.prod(sigmoid(x), axis=0)),
+        lambda x, y: T.log(1 / (T.exp(x) + 3)),
+    ],
+    "log_to_base_of_scaled": [lambda x, y: T.log2(sigmoid(x)), lambda x, y: T.log10(T.exp(x) + T.exp(y))],
+    "log1p_of_scaled": [lambda x, y: T.log1p(T.exp(x) + T.exp(y))],
+    "quotient_of_scaled": [
+        lambda x, y: T.exp(x) / (T.exp(x) + T.exp(y)),
+        lambda x, y: T.exp(x) / T.exp(y),
+        lambda x, y: y * T.exp(x) / (T.exp(x).sum(axis=1, keepdims=True) + T.exp(y)),
+    ],
+    "reduce_over_ones": [lambda x, y: x[:, :1].sum(axis=1)],
+    "reduce_of_reduce": [lambda x, y: x.sum(axis=1).sum(), lambda x, y: x.max(axis=0).max(axis=0)],
+    "reduce_of_dimshuffle": [lambda x, y: x.T.sum(), lambda x, y: x.T.max(axis=0)],
+    "sum_of_neg": [lambda x, y: (-x).sum(axis=0)],
+    "sum_of_scaled": [lambda x, y: (x * 3).sum(axis=0), lambda x, y: (x / 0.3).sum()],
+    "sum_of_expand": [lambda x, y: expand(x[:1], (4, 3)).sum(axis=0), lambda x, y: expand(x[0, 0], (4, 3)).sum(axis=1)],
+    "sum_of_one_hot": [
+        lambda x, y: T.switch(
+            T.eq(
+                _op("iota_at", axis=1, shape=(4, 3)), valid_index(T.cast(y[:, 0], "int64") * 0, x, 1).dimshuffle(0, "x")
+            ),
+            x[:, :1],
+            0.0,
+        ).sum(axis=1)
+    ],
+    "extreme_of_expand": [lambda x, y: expand(x[:1], (4, 3)).max(axis=0)],
+    "exp_over_sum": [
+        lambda x, y: T.exp(x) / T.exp(x).sum(axis=1, keepdims=True),
+        lambda x, y: T.exp(x) / T.exp(x).sum(),
+        lambda x, y: T.exp(x) / T.exp(x).sum(axis=0, keepdims=True),
+    ],
+    "minus_logsumexp": [
+        lambda x, y: x - T.nnet.logsumexp(x, axis=1, keepdims=True),
+        lambda x, y: x - T.nnet.logsumexp(x),
+    ],
+    "exp_of_logsoftmax": [lambda x, y: T.exp(T.nnet.logsoftmax(x, axis=0))],
+    "gradient_of_logsumexp": [
+        lambda x, y: T.exp(x) * (y[:, :1] / T.exp(x).sum(axis=1, keepdims=True)),
+        lambda x, y: T.exp(x) * (y[0] / T.exp(x).sum(axis=0)),
+    ],
+    "cancel_in_terms": [
+        lambda x, y: (y / sigmoid(x) + 1) * sigmoid(x),
+        lambda x, y: (y / sigmoid(x)) * _op("sigmoid_slope", x),
+        lambda x, y: (y - x / sigmoid(y)) * _op("sigmoid_slope", -y),
+    ],
+    "transposed_operands": [lambda x, y: T.dot(x.T, y)],
+}
+
+SCALES = (1e-6, 1.0, 20.0, 90.0, 600.0)
+
+
+def graph(build: Build) -> tuple[list[Variable], Variable]:
+    inputs = [T.tensor(dtype="float32", shape=(4, 3), name=name) for name in "xy"]
+    settled = specialise(inputs, [build(*inputs)])
+    return [settled.sources[v] for v in inputs], settled.outputs[0]
+
+
+def fires(rule: NodeRule, v: Variable) -> bool:
+    return any(rule(node) is not None for node in toposort([v]) if node.op.name in rule.ops or "*" in rule.ops)
+
+
+def test_every_rule_has_examples() -> None:
+    assert EXAMPLES.keys() == NODE_RULES.keys()
+
+
+CASES = [pytest.param(name, k, id=f"{name}-{k}") for name, builds in EXAMPLES.items() for k in range(len(builds))]
+
+
+@pytest.mark.parametrize(("name", "k"), CASES)
+def test_the_rule_makes_nothing_worse(name: str, k: int) -> None:
+    inputs, before = graph(EXAMPLES[name][k])
+    rule = NODE_RULES[name]
+    assert fires(rule, before), "the rule does not know its own example"
+    (after,) = rewrite([before], RuleList("alone", [rule]))
+    together = before
+    for rule_list in (rules.CANONICAL, rules.CANONICAL + rules.STABLE):
+        (together,) = rewrite([together], rule_list)
+    assert after.type == before.type == together.type
+    random = np.random.default_rng(k)
+    for scale in SCALES:
+        arrays = [(random.uniform(-1, 1, (4, 3)) * scale).astype("float32") for _ in inputs]
+        with np.errstate(all="ignore"):
+            old, new, all_new = evaluate([before, after, together], dict(zip(inputs, arrays)))
+            want = _exact(EXAMPLES[name][k], arrays)
+        with np.errstate(all="ignore"):
+            allowed = 8 * abs(old.astype("float64") - want) + 4e-6 * abs(want) * (1 + scale) + 4e-7 * (1 + scale)
+            known = np.isfinite(want) & np.isfinite(old)
+            for found in (new, all_new):
+                assert np.all((abs(found - want) <= allowed)[known]), f"{name} at scale {scale}"
+
+
+def _exact(build: Build, arrays: list[np.ndarray]) -> np.ndarray:
+    """The unrewritten graph in float64, whose range holds what overflows in float32 up to the largest scale here."""
+    inputs = [T.tensor(dtype="float64", shape=(4, 3)) for _ in arrays]
+    settled = specialise(inputs, [build(*inputs)])
+    given = {settled.sources[v]: a.astype("float64") for v, a in zip(inputs, arrays)}
+    return np.asarray(evaluate(settled.outputs, given)[0], "float64")
+
+
+def test_a_sum_is_not_scaled_after_it_overflowed() -> None:
+    x = T.tensor(dtype="float32", shape=(8,))
+    settled = specialise([x], [(x * 1e-3).sum(), (x / 1e3).sum()])
+    values = np.full(8, 3e38, "float32")
+    got = evaluate(rewrite(settled.outputs, rules.CANONICAL), {settled.sources[x]: values})
+    np.testing.assert_allclose(got, [2.4e36, 2.4e36], rtol=1e-6)

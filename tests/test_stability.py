@@ -1,0 +1,203 @@
+"""Stable forms that people write, and their derivatives of first to third order, against formulas in high precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+import symc
+import symc.tensor as T
+
+t = sympy.Symbol("t", real=True)
+ROOT2 = float(np.sqrt(2))
+erf, erfc = sympy.erf, sympy.erfc
+
+
+def _sigmoid(x: object) -> sympy.Expr:
+    return 1 / (1 + sympy.exp(-x))
+
+
+FAR = (-800.0, -100.0, -88.5, -40.0, -17.0, -3.0, -1e-3, 0.0, 0.25, 2.0, 14.0, 20.0, 40.0, 89.0, 100.0, 800.0)
+NEGATIVE = tuple(x for x in FAR if x < 0)
+POSITIVE = tuple(x for x in FAR if x > 0)
+TAILS = (-30.0, -9.5, -4.0, -1.0, -0.1, 0.0, 1e-4, 0.4, 0.9, 3.0, 5.0, 9.0, 14.0, 30.0)
+# name: what is written in symc, the formula, where it is tried
+FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
+    "log(1 + exp(x))": (lambda x: T.log(1 + T.exp(x)), sympy.log(1 + sympy.exp(t)), FAR),
+    "log(exp(-x) + 1)": (lambda x: T.log(T.exp(-x) + 1), sympy.log(1 + sympy.exp(-t)), FAR),
+    "log1p(exp(x))": (lambda x: T.log1p(T.exp(x)), sympy.log(1 + sympy.exp(t)), FAR),
+    "log2(1 + exp(x))": (lambda x: T.log2(1 + T.exp(x)), sympy.log(1 + sympy.exp(t), 2), FAR),
+    "1 / (1 + exp(-x))": (lambda x: 1 / (1 + T.exp(-x)), _sigmoid(t), FAR),
+    "(1 + exp(-x)) ** -1": (lambda x: (1 + T.exp(-x)) ** -1, _sigmoid(t), FAR),
+    "exp(x) / (1 + exp(x))": (lambda x: T.exp(x) / (1 + T.exp(x)), _sigmoid(t), FAR),
+    "exp(-x) / (1 + exp(-x))": (lambda x: T.exp(-x) / (1 + T.exp(-x)), _sigmoid(-t), FAR),
+    "e / (1 + e)": (lambda x: (lambda e: e / (1 + e))(T.exp(x)), _sigmoid(t), FAR),
+    "1 - sigmoid(x)": (lambda x: 1 - T.nnet.sigmoid(x), _sigmoid(-t), FAR),
+    "p * (1 - p)": (lambda x: (lambda p: p * (1 - p))(T.nnet.sigmoid(x)), _sigmoid(t) * _sigmoid(-t), FAR),
+    "exp(x) / (1 + exp(x)) ** 2": (lambda x: T.exp(x) / (1 + T.exp(x)) ** 2, _sigmoid(t) * _sigmoid(-t), FAR),
+    "softplus": (T.nnet.softplus, sympy.log(1 + sympy.exp(t)), FAR),
+    "log(sigmoid(x))": (lambda x: T.log(T.nnet.sigmoid(x)), -sympy.log(1 + sympy.exp(-t)), FAR),
+    "log(1 - sigmoid(x))": (lambda x: T.log(1 - T.nnet.sigmoid(x)), -sympy.log(1 + sympy.exp(t)), FAR),
+    "log1p(-sigmoid(x))": (lambda x: T.log1p(-T.nnet.sigmoid(x)), -sympy.log(1 + sympy.exp(t)), FAR),
+    "log(3 * sigmoid(x))": (lambda x: T.log(3 * T.nnet.sigmoid(x)), sympy.log(3) - sympy.log(1 + sympy.exp(-t)), FAR),
+    "log(sigmoid(x) ** 2)": (lambda x: T.log(T.nnet.sigmoid(x) ** 2), -2 * sympy.log(1 + sympy.exp(-t)), FAR),
+    "log(sqrt(sigmoid(x)))": (lambda x: T.log(T.sqrt(T.nnet.sigmoid(x))), -sympy.log(1 + sympy.exp(-t)) / 2, FAR),
+    "log(exp(x) + exp(2 x))": (
+        lambda x: T.log(T.exp(x) + T.exp(2 * x)), t + sympy.log(1 + sympy.exp(t)), FAR,
+    ),
+    "log of three exponentials": (
+        lambda x: T.log(T.exp(x) + T.exp(-x) + T.exp(x / 2)),
+        sympy.log(sympy.exp(t) + sympy.exp(-t) + sympy.exp(t / 2)), FAR,
+    ),
+    "log of a weighted sum": (
+        lambda x: T.log(0.25 * T.exp(x) + 3 * T.exp(-2 * x) + 2),
+        sympy.log(sympy.exp(t) / 4 + 3 * sympy.exp(-2 * t) + 2), FAR,
+    ),
+    "log of a difference": (
+        lambda x: T.log(2 * T.exp(x) - 0.5 * T.exp(-x)), sympy.log(2 * sympy.exp(t) - sympy.exp(-t) / 2), POSITIVE,
+    ),
+    "log of a mixture": (
+        lambda x: T.log(0.5 * T.nnet.sigmoid(x) + 0.5 * T.nnet.sigmoid(x - 3)),
+        sympy.log(_sigmoid(t) / 2 + _sigmoid(t - 3) / 2), FAR,
+    ),
+    "log of a quotient": (lambda x: T.log(T.exp(x) / (1 + T.exp(2 * x))), t - sympy.log(1 + sympy.exp(2 * t)), FAR),
+    "log(exp(x) - 1)": (lambda x: T.log(T.exp(x) - 1), sympy.log(sympy.exp(t) - 1), POSITIVE),
+    "log(1 - exp(x))": (lambda x: T.log(1 - T.exp(x)), sympy.log(1 - sympy.exp(t)), NEGATIVE),
+    "log1p(-exp(x))": (lambda x: T.log1p(-T.exp(x)), sympy.log(1 - sympy.exp(t)), NEGATIVE),
+    "log(cosh(x))": (lambda x: T.log(T.cosh(x)), sympy.log(sympy.cosh(t)), FAR),
+    "log(exp(x) + exp(-x))": (
+        lambda x: T.log(T.exp(x) + T.exp(-x)), sympy.log(sympy.exp(t) + sympy.exp(-t)), FAR,
+    ),
+    "tanh": (T.tanh, sympy.tanh(t), FAR),
+    "tanh from exponentials": (
+        lambda x: (T.exp(x) - T.exp(-x)) / (T.exp(x) + T.exp(-x)), sympy.tanh(t), FAR,
+    ),
+    "tanh from one exponential": (lambda x: (T.exp(x) - 1) / (T.exp(x) + 1), sympy.tanh(t / 2), FAR),
+    "2 sigmoid(x) - 1": (lambda x: 2 * T.nnet.sigmoid(x) - 1, sympy.tanh(t / 2), FAR),
+    "log(1 - tanh(x))": (lambda x: T.log(1 - T.tanh(x)), sympy.log(2) - sympy.log(1 + sympy.exp(2 * t)), FAR),
+    "exp(x) / (exp(x) + exp(-x))": (lambda x: T.exp(x) / (T.exp(x) + T.exp(-x)), _sigmoid(2 * t), FAR),
+    "x * sigmoid(x)": (lambda x: x * T.nnet.sigmoid(x), t * _sigmoid(t), FAR),
+    "cross-entropy, 1": (
+        lambda x: T.nnet.binary_crossentropy(T.nnet.sigmoid(x), 1.0), sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+    "cross-entropy, 0": (
+        lambda x: T.nnet.binary_crossentropy(1 / (1 + T.exp(-x)), 0.0), sympy.log(1 + sympy.exp(t)), FAR,
+    ),
+    "cross-entropy, 0.25": (
+        lambda x: T.nnet.binary_crossentropy(T.nnet.sigmoid(x), 0.25), sympy.log(1 + sympy.exp(t)) - t / 4, FAR,
+    ),
+    "cross-entropy after reshape": (
+        lambda x: T.nnet.binary_crossentropy(T.nnet.sigmoid(x).reshape((-1, 1))[:, 0], 1.0),
+        sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+    "cross-entropy by hand": (
+        lambda x: (lambda p: -(0.25 * T.log(p) + 0.75 * T.log(1 - p)))(T.nnet.sigmoid(x)),
+        sympy.log(1 + sympy.exp(t)) - t / 4, FAR,
+    ),
+    "log(erfc(x))": (lambda x: T.log(T.erfc(x)), sympy.log(erfc(t)), TAILS),
+    "log(1 - erf(x))": (lambda x: T.log(1 - T.erf(x)), sympy.log(erfc(t)), TAILS),
+    "log of the normal distribution function": (
+        lambda x: T.log(0.5 * (1 + T.erf(x / ROOT2))), sympy.log(erfc(-t / sympy.sqrt(2)) / 2), TAILS,
+    ),
+    "the same by erfc": (
+        lambda x: T.log(0.5 * T.erfc(-x / ROOT2)), sympy.log(erfc(-t / sympy.sqrt(2)) / 2), TAILS,
+    ),
+    "the same as a quotient": (
+        lambda x: T.log((1 + T.erf(x / ROOT2)) / 2), sympy.log(erfc(-t / sympy.sqrt(2)) / 2), TAILS,
+    ),
+    "log of its complement": (
+        lambda x: T.log(1 - 0.5 * (1 + T.erf(x / ROOT2))), sympy.log(erfc(t / sympy.sqrt(2)) / 2), TAILS,
+    ),
+    "the normal distribution function": (
+        lambda x: 0.5 * (1 + T.erf(x / ROOT2)), erfc(-t / sympy.sqrt(2)) / 2, TAILS,
+    ),
+    "log after reshape": (
+        lambda x: T.log(T.nnet.sigmoid(x).reshape((-1, 2)).T.flatten().reshape((2, -1)).T.flatten()),
+        -sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+    "log after gather": (
+        lambda x: T.log(T.nnet.sigmoid(x)[T.arange(x.shape[0])[::-1]])[::-1], -sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+    "log after join": (
+        lambda x: T.log(T.concatenate([T.nnet.sigmoid(x[:2]), 1 / (1 + T.exp(-x[2:]))])),
+        -sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+    "log after stack": (
+        lambda x: T.log(T.stack([T.nnet.sigmoid(x), 1 - T.nnet.sigmoid(x)], axis=1))[:, 1],
+        -sympy.log(1 + sympy.exp(t)), FAR,
+    ),
+    "log after switch": (
+        lambda x: T.log(T.switch(x > 0, T.nnet.sigmoid(-x), T.nnet.sigmoid(x))),
+        -sympy.log(1 + sympy.exp(t)), POSITIVE,
+    ),
+    "log after set_subtensor": (
+        lambda x: T.log(T.set_subtensor(T.nnet.sigmoid(x)[:2], T.nnet.sigmoid(x[:2]))),
+        -sympy.log(1 + sympy.exp(-t)), FAR,
+    ),
+}  # fmt: skip
+
+
+# their terms cancel in some place whatever the form, so that rounding counts against 1 there and not against the value
+SUMS = {
+    "log of a difference", "log of a mixture", "log of a quotient", "log(exp(x) + exp(-x))", "log(1 - tanh(x))",
+}  # fmt: skip
+NORMAL = {name for name in FORMS if "erf" in name or "normal" in name or "the same" in name or "complement" in name}
+
+
+@cache
+def derivative(name: str, order: int) -> sympy.Expr:
+    formula = FORMS[name][1]
+    return formula if order == 0 else sympy.diff(derivative(name, order - 1), t)
+
+
+@cache
+def exact(name: str, order: int, point: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+    """The derivative at ``point`` and how much it changes when the point changes by its own size."""
+    with mpmath.workdps(1200 if abs(point) > 100 else 420):
+        x = mpmath.mpf(point)
+        value, slope = (_compiled(name, k)(x) for k in (order, order + 1))
+        return +mpmath.mpf(value), abs(x * slope)
+
+
+@cache
+def _compiled(name: str, order: int) -> Callable:
+    return sympy.lambdify(t, derivative(name, order), "mpmath")
+
+
+def compare(name: str, order: int, dtype: str, points: np.ndarray, got: np.ndarray, ulps: float) -> None:
+    info = np.finfo(dtype)
+    for point, value in zip(points, got):
+        want, sway = exact(name, order, float(point))
+        allowed = ulps * info.eps * (abs(want) + sway + (name in SUMS)) + 8 * info.tiny
+        miss = abs(mpmath.mpf(float(value)) - want)
+        shown = f"{name}, order {order} at {point}: got {value}, want {mpmath.nstr(want, 9)}"
+        assert np.isfinite(value), shown
+        assert miss <= allowed, shown
+
+
+ULPS = {0: 32, 1: 64, 2: 128, 3: 1024}
+"""How many units of rounding each order may miss by."""
+
+
+def function(name: str, dtype: str, device: str, mode: str = "fast_run") -> Callable:
+    x = T.tensor(dtype=dtype, shape=(None,), name="x")
+    outputs = [FORMS[name][0](x)]
+    for _ in range(3):
+        outputs.append(T.grad(outputs[-1].sum(), x, disconnected_inputs="ignore"))
+    return symc.function([x], outputs, device=device, mode=mode)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FORMS)
+def test_values_and_derivatives(name: str, dtype: str) -> None:
+    points = np.array(FORMS[name][2], dtype)
+    for order, got in enumerate(function(name, dtype, "interp")(points)):
+        if name not in NORMAL:
+            compare(name, order, dtype, points, got, ULPS[order])
+        elif order < 3:
+            compare(name, order, dtype, points, got, 4096 if order == 2 else ULPS[order])
