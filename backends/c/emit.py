@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy
 
+from symc.graph.collector import uncollected
 from symc.graph.dims import Dim
 from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import (
@@ -49,6 +50,7 @@ CHUNK_WORK = 65536
 """Estimated scalar operations worth handing to another thread."""
 
 
+@uncollected
 def emit(program: Program) -> str:
     """One C file: a function per distinct kernel, and ``symc_entry(buffers, dims, segment)``, which runs the steps.
 

@@ -16,13 +16,15 @@ from typing import Any
 import sympy
 
 __all__ = [
-    "Dim", "Shape", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul",
-    "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
+    "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum",
+    "mul", "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any
 """``int`` or ``sympy.Expr``."""
 Shape = tuple[Dim, ...]
+Symbolic = sympy.Expr
+"""The class of dims that are not plain numbers."""
 
 
 def new_symbol(name: str, nonnegative: bool = True) -> sympy.Dummy:
