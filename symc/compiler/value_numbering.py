@@ -52,10 +52,7 @@ class ValueNumbering:
 
         ``original`` is an application of ``op`` that may be taken as it is if it has these very inputs.
         """
-        numbers = [id(v) for v in inputs]
-        if op.record.commutative:
-            numbers.sort()
-        key = (op, *numbers)
+        key = (op, *map(id, sorted(inputs, key=lambda v: v.serial) if op.record.commutative else inputs))
         found = self._table.get(key)
         if found is None:
             if original is not None and all(a is b for a, b in zip(inputs, original.inputs)):

@@ -333,7 +333,7 @@ def _convert_dtype(
 class Apply:
     """One op applied to inputs, with the variables it computes: one per type (or variable of that type) given."""
 
-    __slots__ = ("inputs", "op", "outputs")
+    __slots__ = ("axes", "inputs", "op", "outputs")
 
     def __init__(
         self,
@@ -343,6 +343,7 @@ class Apply:
         location: SourceLocation | None = None,
     ) -> None:
         self.op: Op = op
+        self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
         self.inputs = tuple(inputs)
         types = [v if type(v) is TensorType else v.type for v in outputs]
         if len(types) == 1:
