@@ -13,19 +13,18 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cffi
-
 from symc.config import config
 from symc.loops.calls import CALLS
 from symc_backends import cache, loading
 from symc_backends.c import toolchain
+from symc_backends.c.declarations import declared
 
 __all__ = ["RUNTIME", "Code", "build", "ffi", "runtime"]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
-ffi = cffi.FFI()
-ffi.cdef("""
+ffi = declared(
+    """
     int symc_num_threads(void);
     void symc_set_num_threads(int);
     int symc_measure_begin(void);
@@ -37,8 +36,9 @@ ffi.cdef("""
     void *dlsym(void *, const char *);
     int dlclose(void *);
     char *dlerror(void);
-""")
-ffi.cdef("".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64")))
+"""
+    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+)
 
 _NOT_LIBRARY = ("launcher.c",)
 

@@ -34,7 +34,7 @@ INTEGERS = SIGNED + UNSIGNED
 FLOATS = ("float32", "float64")
 ALL = ("bool", *INTEGERS, *FLOATS)
 BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
-_NAMES = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
+_NAMES: dict[object, str] = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
 _DTYPES = {type(d) for d in _NAMES}
 _KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2)}
 
