@@ -14,7 +14,7 @@ from typing import Any
 from symc.compiler.fusion import FusionGroup, is_inline
 from symc.graph import Constant, Variable
 from symc.graph.op import Axes
-from symc.loops.ir import Step
+from symc.loops.ir import Ref, Step
 
 __all__ = ["Form", "Lowered", "form_of"]
 
@@ -66,16 +66,16 @@ def _is_axes(v: Variable) -> bool:
 class Lowered:
     """What lowering a group made, ready to be bound again."""
 
-    def __init__(self, form: Form, ref_of: Callable[[Variable], int], new_buffer: Callable[..., int]) -> None:
+    def __init__(self, form: Form, ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]) -> None:
         self.steps: Sequence[Step] = ()
         self._form = form
         self._ref_of = ref_of
         self._new_buffer = new_buffer
-        self._named: list[tuple[int, int]] = []  # (number of the variable, buffer), in the order of asking
-        self._made: list[tuple[int, str, Sequence[Any]]] = []
+        self._named: list[tuple[int, Ref]] = []  # (number of the variable, where it lies), in the order of asking
+        self._made: list[tuple[Ref, str, Sequence[Any]]] = []
         self.sound = True
 
-    def ref_of(self, v: Variable) -> int:
+    def ref_of(self, v: Variable) -> Ref:
         """As the function of this name that lowering gets, taking notes."""
         found = self._ref_of(v)
         number = self._form.number.get(v)
@@ -85,7 +85,7 @@ class Lowered:
             self._named.append((number, found))
         return found
 
-    def new_buffer(self, dtype: str, shape: Sequence[Any]) -> int:
+    def new_buffer(self, dtype: str, shape: Sequence[Any]) -> Ref:
         """As the function of this name that lowering gets, taking notes."""
         found = self._new_buffer(dtype, shape)
         self._made.append((found, dtype, shape))
@@ -98,21 +98,21 @@ class Lowered:
         self._form, self._ref_of, self._new_buffer = Form(None, {}), _gone, _gone
 
     def bind(
-        self, form: Form, locations: Sequence[Any], ref_of: Callable[[Variable], int], new_buffer: Callable[..., int]
+        self, form: Form, locations: Sequence[Any], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
     ) -> list[Step] | None:
         """The steps over another group's buffers; None if two of them are one where they were not, or the reverse."""
         variables = list(form.number)
-        to: dict[int, int] = {}
-        back: dict[int, int] = {}
-        for number, buffer in self._named:
+        to: dict[Ref, Ref] = {}
+        back: dict[Ref, Ref] = {}
+        for number, ref in self._named:
             mine = ref_of(variables[number])
-            if to.setdefault(buffer, mine) != mine or back.setdefault(mine, buffer) != buffer:
+            if to.setdefault(ref, mine) != mine or back.setdefault(mine, ref) != ref:
                 return None
-        for buffer, dtype, shape in self._made:
-            to[buffer] = new_buffer(dtype, shape)
+        for ref, dtype, shape in self._made:
+            to[ref] = new_buffer(dtype, shape)
         lines = tuple(dict.fromkeys(t for t in locations if t))
-        return [Step(s.kernel, tuple([to[b] for b in s.buffers]), s.dims, lines) for s in self.steps]
+        return [Step(s.kernel, tuple([to[r] for r in s.refs]), s.dims, lines) for s in self.steps]
 
 
-def _gone(*_: Any) -> int:
+def _gone(*_: Any) -> Ref:
     raise AssertionError("lowering is done")
