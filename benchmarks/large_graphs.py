@@ -127,7 +127,7 @@ GRAPHS: dict[str, tuple[Callable[[int], Graph], int]] = {
 
 
 def measure(name: str, size: int) -> dict[str, float]:
-    """Seconds of the wall clock and of the processor per stage; ``compiler`` is the processor time of the C compiler."""
+    """Seconds of the wall clock and of the processor per stage; ``compiler`` is the C compiler's."""
     import resource
     from time import perf_counter, process_time
 

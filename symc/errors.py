@@ -33,7 +33,6 @@ __all__ = [
     "here",
     "located",
     "no_attribute",
-    "building_at",
     "warn",
 ]
 

@@ -1,4 +1,4 @@
-"""Large programs: many steps, many kernels, deep graphs. They compile in time near-linear in their size, and rightly."""
+"""Large programs: many steps, many kernels, deep graphs. They compile rightly, in time near-linear in their size."""
 
 import sys
 import time

@@ -56,7 +56,7 @@ def _runtime_image(identity: str) -> bytes:
 
     def make(target: str) -> None:
         ordered = sorted(sources, key=lambda p: -p.stat().st_size)
-        jobs = [(str(p), str(Path(target).with_name(p.stem + ".o")), p.name, []) for p in ordered]
+        jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "the run-time library")
 
     return cache.content(f"{key}.so", make)
@@ -149,7 +149,7 @@ def build(text: str, timed: int = 0) -> Code:
             source = f"{target}.{k}.c"
             Path(source).write_text(unit, encoding="utf-8")
             extra = defines if k < len(units) - 1 else [*defines, "-O1"]  # the entry only calls the kernels
-            jobs.append((source, f"{source}.o", source, extra))
+            jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(extra)))
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "a generated library")
 
     found = _known.get(key)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from symc.config import config, environment
 from symc.errors import CompileError
 from symc_backends import cache
 
-__all__ = ["command", "compile_shared", "compile_side_by_side", "identity", "missing"]
+__all__ = ["Job", "command", "compile_shared", "compile_side_by_side", "identity", "missing"]
 
 FLAGS = (
     "-O2", "-std=gnu11", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
@@ -148,19 +149,26 @@ def compile_shared(text: str, output: str, include: str, extra: list[str] | None
     finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)
 
 
-def compile_side_by_side(
-    jobs: Sequence[tuple[str, str, str, Sequence[str]]], output: str, include: str, what: str
-) -> None:
-    """Compile many files, as many at once as there are processors, and link them into a shared library.
+class Job(NamedTuple):
+    """One file to compile: its path, the object made of it, its name in messages, and flags of its own."""
 
-    ``jobs`` are the files' sources, objects, names for messages and flags of their own, the longest ones first.
+    source: str
+    made: str
+    name: str
+    flags: tuple[str, ...] = ()
+
+
+def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str) -> None:
+    """Compile files, as many at once as there are processors, and link them into a shared library.
+
+    The longest ones should come first.
     """
     workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     running: list[tuple[subprocess.Popen[str], str]] = []
-    for source, made, name, extra in jobs:
+    for job in jobs:
         if len(running) >= workers:
             finish(*running.pop(0))
-        running.append((start([source], made, include, ["-c", *extra]), name))
+        running.append((start([job.source], job.made, include, ["-c", *job.flags]), job.name))
     for process, name in running:
         finish(process, name)
-    finish(start([made for _, made, _, _ in jobs], output, include, ["-shared", "-lm"]), what)
+    finish(start([job.made for job in jobs], output, include, ["-shared", "-lm"]), what)

@@ -345,7 +345,7 @@ class Apply:
         self.op: Op = op
         self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
         self.inputs = tuple(inputs)
-        types = [v if type(v) is TensorType else v.type for v in outputs]
+        types = [v.type if isinstance(v, Variable) else v for v in outputs]
         if len(types) == 1:
             self.outputs: tuple[Variable, ...] = (Variable(types[0], self, 0, None, location),)
         else:
