@@ -1,11 +1,15 @@
 """How long it takes until a training function can be called, cold and warm.
 
-    python benchmarks/compile_time.py                 LeNet, and 1, 10 and 100 stacked dense layers
+    python benchmarks/compile_time.py                 LeNet, and 1, 10 and 100 stacked dense layers; large graphs
     python benchmarks/compile_time.py --save compile_time
+    python benchmarks/compile_time.py chain reductions --before other/.venv/bin/python    large graphs, two versions
 
 Every figure comes from a fresh process. *first*: the cache folder is empty, and symc's run-time library is built as
 well (once an installation). *cold*: the library is there, the function is not. *warm*: another process has compiled the
 function before. The C compiler is a script that counts how often it is called, so a warm start proves itself.
+
+Large graphs (``large_graphs.py``) are built, differentiated, compiled cold and warm, and called twice. Their table has
+the seconds of the processor beside those of the wall clock, since only these mean something on a busy machine.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from contestants import symc_training
+from large_graphs import GRAPHS, measure
 from problems import PROBLEMS
 
 UNITS = 256
@@ -72,6 +77,10 @@ def build_lenet() -> tuple[Any, tuple[np.ndarray, np.ndarray], float, float]:
 
 def child(model: str) -> None:
     """In a fresh process: import, build, compile, call; the seconds of each as JSON."""
+    if ":" in model:
+        name, size = model.split(":")
+        print(json.dumps(measure(name, int(size))))
+        return
     start = perf_counter()
     import symc  # noqa: F401 - the import is what is timed
 
@@ -112,6 +121,62 @@ def parent(models: list[str], repeats: int, folder: Path) -> list[dict[str, Any]
     return rows
 
 
+LIMIT = 600
+"""Seconds after which a large graph is given up."""
+
+
+def large(names: list[str], scale: float, pythons: dict[str, str], folder: Path) -> list[dict[str, Any]]:
+    """Large graphs with each of the interpreters, cold and warm; None for what took too long or failed."""
+
+    def start(python: str, model: str, cache: Path) -> dict[str, Any] | None:
+        environment = os.environ | {"SYMC_CACHE": str(cache)}
+        command = [python, __file__, "--child", model]
+        try:
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            return None
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    rows = []
+    for version, python in pythons.items():
+        start(python, "inputs:2", folder / version)  # builds the run-time library
+    for name in names:
+        size = max(1, round(GRAPHS[name][1] * scale))
+        row: dict[str, Any] = {"graph": name, "size": size}
+        for version, python in pythons.items():
+            cache = folder / version
+            if name == "small function":
+                cache = folder / f"{version}-small"
+                shutil.copytree(folder / version, cache)
+            row[version] = {kind: start(python, f"{name}:{size}", cache) for kind in ("cold", "warm")}
+        rows.append(row)
+    return rows
+
+
+def large_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: seconds of the wall clock, and in brackets of the processor."""
+    lines = [
+        "| graph | ops | version | graph s | gradient s | function warm s | function cold s | C compiler s "
+        "| first call ms | later call ms | memory MB |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        for version in [key for key in row if key not in ("graph", "size")]:
+            cold, warm = row[version]["cold"], row[version]["warm"]
+            cells = [row["graph"], f"{row['size']:,}", version]
+            if cold is None or warm is None:
+                lines.append("| " + " | ".join([*cells, f"not within {LIMIT} s", *[""] * 7]) + " |")
+                continue
+            for stage in ("graph", "gradient"):
+                cells.append(f"{warm[stage]:.2f} ({warm[f'{stage} cpu']:.2f})")
+            cells += [f"{found['function']:.2f} ({found['function cpu']:.2f})" for found in (warm, cold)]
+            cells.append(f"{cold['compiler']:.2f}")
+            cells += [f"{1e3 * warm[k]:.1f} ({1e3 * warm[f'{k} cpu']:.1f})" for k in ("call", "again")]
+            lines.append("| " + " | ".join([*cells, f"{warm['memory']:.0f}"]) + " |")
+    note = "Seconds of the wall clock, in brackets those that the process itself kept a processor busy."
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
 def _counting_compiler(folder: Path) -> tuple[Path, Path]:
     real = shutil.which(os.environ.get("CC", "cc"))
     if real is None:
@@ -145,7 +210,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", help="lenet, or numbers of dense layers (default: lenet 1 10 100)")
+    parser.add_argument(
+        "models", nargs="*", help="lenet, numbers of dense layers, or names of large graphs (default: all)"
+    )
+    parser.add_argument("--before", metavar="PYTHON", help="an interpreter with another version, for large graphs")
+    parser.add_argument("--scale", type=float, default=1, help="multiplies the sizes of large graphs")
     parser.add_argument("--repeats", type=int, default=3, help="cold and warm starts of each (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one start of each, few layers")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json and results/NAME.md beside this file")
@@ -154,17 +223,28 @@ def main(argv: list[str] | None = None) -> None:
     if options.child:
         child(options.child)
         return
-    models = options.models or (["1", "4"] if options.quick else list(MODELS))
+    chosen = options.models or [*(["1", "4"] if options.quick else MODELS), *GRAPHS]
+    graphs = [name for name in GRAPHS for model in chosen if name.startswith(model)]
+    models = [model for model in chosen if model == "lenet" or model.isdigit()]
+    pythons = {"before": options.before} if options.before else {}
+    text: list[str] = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        rows = parent(models, 1 if options.quick else options.repeats, Path(folder))
-    text = table(rows)
-    print(text)
+        if models:
+            rows = parent(models, 1 if options.quick else options.repeats, Path(folder))
+            text.append(table(rows))
+            print(text[-1])
+        if graphs:
+            scale = 0.02 if options.quick else options.scale
+            found = large(graphs, scale, pythons | {"now": sys.executable}, Path(folder))
+            text.append(large_table(found))
+            print(text[-1])
     if any(row["warm"]["compilers"] for row in rows):
         raise SystemExit("a warm start ran the C compiler")
     if options.save:
         from run import machine, save
 
-        save(options.save, machine(), [text], rows)
+        save(options.save, machine(), ["\n".join(text)], rows + (found if graphs else []))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -109,49 +108,78 @@ _OWN_PARENT = os.path.dirname(os.path.dirname(_HERE))
 _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasagne_like", "backends", "symc_backends"))
 
 
-_known_here: ContextVar[SourceLocation | None] = ContextVar("known_here", default=None)
-
-
-@contextmanager
-def building_at(location: SourceLocation | None) -> Iterator[None]:
-    """What is built inside the block is built at this line: looked up once for many ops."""
-    token = _known_here.set(location)
-    try:
-        yield
-    finally:
-        _known_here.reset(token)
+_files: dict[str, dict[int, SourceLocation] | None] = {}
+"""By file: None for those of symc, else the locations met in it, so that the variables of a line share one."""
 
 
 def here() -> SourceLocation | None:
-    """The innermost frame outside symc and its layer library: the line a user would recognise."""
-    known = _known_here.get()
-    if known is not None:
-        return known
+    """The innermost frame outside symc and its layer library: the line a user would recognise.
+
+    Inside ``building_at`` it is the location given there.
+    """
+    if _blame.origin is not None:
+        return _blame.origin
     frame = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_OWN):
-            return SourceLocation(filename, frame.f_lineno)
+        try:
+            lines = _files[filename]
+        except KeyError:
+            lines = _files[filename] = None if filename.startswith(_OWN) else {}
+        if lines is not None:
+            line = frame.f_lineno
+            found = lines.get(line)
+            if found is None:
+                found = lines[line] = SourceLocation(filename, line)
+            return found
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
-_blamed: ContextVar[SourceLocation | None] = ContextVar("blamed", default=None)
+class _Blame(threading.local):
+    location: SourceLocation | None = None
+    origin: SourceLocation | None = None
 
 
-@contextmanager
-def blaming(location: SourceLocation | None) -> Iterator[None]:
+_blame = _Blame()
+
+
+class blaming:  # noqa: N801 - used as a function; a class enters faster than a generator
     """Messages made inside the block point to ``location``: to where an op was built, not to who looks at it now."""
-    token = _blamed.set(location)
-    try:
-        yield
-    finally:
-        _blamed.reset(token)
+
+    __slots__ = ("before", "location")
+
+    def __init__(self, location: SourceLocation | None) -> None:
+        self.location = location
+
+    def __enter__(self) -> None:
+        self.before = _blame.location
+        _blame.location = self.location
+
+    def __exit__(self, *_: object) -> None:
+        _blame.location = self.before
+
+
+class building_at:  # noqa: N801 - as above
+    """What is built inside the block is built at this line: looked up once for many ops. None has no effect."""
+
+    __slots__ = ("before", "origin")
+
+    def __init__(self, origin: SourceLocation | None) -> None:
+        self.origin = origin
+
+    def __enter__(self) -> None:
+        self.before = _blame.origin
+        if self.origin is not None:
+            _blame.origin = self.origin
+
+    def __exit__(self, *_: object) -> None:
+        _blame.origin = self.before
 
 
 def blamed() -> SourceLocation | None:
     """The line that messages point to at present, if somebody set one."""
-    return _blamed.get()
+    return _blame.location
 
 
 _INSERTED = ("expand", "broadcast", "cast", "dimshuffle")
@@ -182,7 +210,7 @@ def located(message: str, operands: Any = (), repair: str | None = None, locatio
     if repair:
         lines.append(f"  repair: {repair}")
     if location is None:
-        location = _blamed.get() or here()
+        location = _blame.location or here()
     if location:
         lines.append(f"  at {location}")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+import sympy
 
 from symc.graph import dims
 
@@ -77,3 +78,55 @@ def test_extremes_are_decided_by_structure():
     assert dims.maximum(dims.add(N, 1), 1) == dims.add(N, 1) and dims.minimum(dims.add(N, 1), 1) == 1
     assert dims.maximum(N, 0) == N
     assert type(dims.maximum(VALUE, 0)) is not int
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_compiled_dims_agree_with_sympy(seed):
+    rng = random.Random(1000 + seed)
+    symbols = (N, M, K, VALUE)
+    exprs = [draw(rng, rng.choice([0, 1, 2, 3])) for _ in range(12)]
+    exprs += exprs[:4]
+    function = dims.compile(exprs, symbols)
+    for _ in range(4):
+        at = values(rng)
+        want = [e if type(e) is int else int(e.xreplace({s: sympy.Integer(v) for s, v in at.items()})) for e in exprs]
+        assert function([at[s] for s in symbols]) == tuple(want)
+        assert [dims.evaluate(e, at) for e in exprs] == want
+
+
+def test_compiling_computes_shared_parts_once_and_nests_nothing():
+    shared = dims.maximum(dims.sub(N, M), 3)
+    for _ in range(2000):
+        shared = dims.maximum(dims.sub(dims.mul(2, shared), M), dims.sub(K, shared))
+    assert dims.compile((shared, 5), (N, M, K))([0, 6, 0])[1] == 5
+
+
+def test_compiling_nothing_and_compiling_what_is_not_known():
+    assert dims.compile((), (N,))([3]) == ()
+    assert dims.compile((4, 4), ())([]) == (4, 4)
+    with pytest.raises(ValueError, match="m is not known"):
+        dims.compile((dims.add(N, M),), (N,))
+    with pytest.raises(ValueError, match="m is not known"):
+        dims.evaluate(dims.add(N, M), {N: 1})
+
+
+def test_lengths_cut_again_and_again_stay_short():
+    cut = N
+    for _ in range(300):
+        cut = dims.sub(cut, dims.minimum(1, cut))
+    assert dims.equal(cut, dims.maximum(dims.sub(N, 300), 0))
+    assert dims.evaluate(cut, {N: 305}) == 5 and dims.evaluate(cut, {N: 20}) == 0
+    whole = dims.add(dims.sub(N, dims.minimum(2, N)), dims.minimum(2, N))
+    assert whole == N
+    assert dims.add(dims.maximum(N, M), dims.minimum(N, M)) == dims.add(N, M)
+    assert dims.sub(dims.maximum(N, 5), 5) == dims.maximum(dims.sub(N, 5), 0)
+
+
+def test_deep_dims_cost_what_they_have_parts():
+    deep = dims.maximum(dims.sub(N, M), 3)
+    for _ in range(1500):
+        deep = dims.maximum(dims.sub(dims.mul(2, deep), M), dims.sub(K, deep))
+    assert dims.symbols_of(deep) == {N, M, K}
+    assert len(dims.show(deep)) < 100
+    renamed = dims.substitute(deep, {M: 0, K: 2})
+    assert dims.evaluate(deep, {N: 1, M: 0, K: 2}) == dims.evaluate(renamed, {N: 1}) == 3 * 2**1500

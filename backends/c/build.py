@@ -5,27 +5,25 @@ Functions of equal text share their code, which is unloaded when the last of the
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 import weakref
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cffi
-
 from symc.config import config
 from symc.loops.calls import CALLS
 from symc_backends import cache, loading
 from symc_backends.c import toolchain
+from symc_backends.c.declarations import declared
+from symc_backends.c.units import units_of
 
 __all__ = ["RUNTIME", "Code", "build", "ffi", "runtime"]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
-ffi = cffi.FFI()
-ffi.cdef("""
+ffi = declared(
+    """
     int symc_num_threads(void);
     void symc_set_num_threads(int);
     int symc_measure_begin(void);
@@ -37,8 +35,9 @@ ffi.cdef("""
     void *dlsym(void *, const char *);
     int dlclose(void *);
     char *dlerror(void);
-""")
-ffi.cdef("".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64")))
+"""
+    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+)
 
 _NOT_LIBRARY = ("launcher.c",)
 
@@ -56,18 +55,9 @@ def _runtime_image(identity: str) -> bytes:
     key = cache.digest("runtime", text, identity)
 
     def make(target: str) -> None:
-        workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        objects: list[str] = []
-        running: list[tuple[subprocess.Popen[str], str]] = []
-        for source in sorted(sources, key=lambda p: -p.stat().st_size):
-            obj = os.path.join(os.path.dirname(target), source.stem + ".o")
-            objects.append(obj)
-            if len(running) >= workers:
-                toolchain.finish(*running.pop(0))
-            running.append((toolchain.start([str(source)], obj, str(RUNTIME), ["-c"]), source.name))
-        for process, name in running:
-            toolchain.finish(process, name)
-        toolchain.finish(toolchain.start(objects, target, str(RUNTIME), ["-shared", "-lm"]), "the run-time library")
+        ordered = sorted(sources, key=lambda p: -p.stat().st_size)
+        jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
+        toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "the run-time library")
 
     return cache.content(f"{key}.so", make)
 
@@ -150,7 +140,17 @@ def build(text: str, timed: int = 0) -> Code:
     key = cache.digest(text, headers, toolchain.identity(), " ".join(defines))
 
     def make(target: str) -> None:
-        toolchain.compile_shared(text, target, str(RUNTIME), defines)
+        units = units_of(text)
+        if len(units) == 1:
+            toolchain.compile_shared(text, target, str(RUNTIME), defines)
+            return
+        jobs = []
+        for k, unit in enumerate(units):
+            source = f"{target}.{k}.c"
+            Path(source).write_text(unit, encoding="utf-8")
+            extra = defines if k < len(units) - 1 else [*defines, "-O1"]  # the entry only calls the kernels
+            jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(extra)))
+        toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "a generated library")
 
     found = _known.get(key)
     return found if found is not None else _known.setdefault(key, Code(cache.content(f"{key}.so", make)))

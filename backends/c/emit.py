@@ -7,48 +7,23 @@ from typing import Any
 
 import sympy
 
-from symc.graph.dims import Dim
-from symc.loops.expr import Expr, call, index, maximum
-from symc.loops.ir import (
-    Accumulate,
-    Alloc,
-    Barrier,
-    Bind,
-    Branch,
-    Call,
-    Check,
-    For,
-    Host,
-    If,
-    Kernel,
-    Let,
-    Load,
-    Loop,
-    Node,
-    Program,
-    Ref,
-    Room,
-    Statement,
-    Step,
-    Store,
-)
+from symc.graph.collector import uncollected
+from symc.graph.dims import Dim, quotient
+from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, Room, Step
 from symc.runtime.segments import Segments
-from symc_backends.c.dialect import CTYPE, C
-from symc_backends.c.vector import can_vectorise, emit_simd
+from symc_backends.c.dialect import CTYPE
+from symc_backends.c.functions import Functions
+from symc_backends.c.units import in_units
 
 __all__ = ["emit"]
 
-STACK_LIMIT = 16384
-"""Elements of scratch memory that may live on the stack."""
-SCRATCH_SLOTS = 16
 PART = 400
-"""Steps that one C function runs."""
+"""Lines of steps in one C function."""
 RAISED = 1 << 40
 """The status of a call that ended because Python raised."""
-CHUNK_WORK = 65536
-"""Estimated scalar operations worth handing to another thread."""
 
 
+@uncollected
 def emit(program: Program) -> str:
     """One C file: a function per distinct kernel, and ``symc_entry(buffers, dims, segment)``, which runs the steps.
 
@@ -61,30 +36,26 @@ def emit(program: Program) -> str:
         if number == 0 and writer.status >= 0:
             lines.insert(0, f"    *(int64_t *)B[{writer.status}] = 0;")
         bodies.append(lines)
-    head = [
-        '#include "support.h"',
-        '#include "symc_rt.h"',
-        "",
-        "struct args { void **b; const int64_t *n; };",
-        "typedef int64_t symc_host(int64_t step, void **b, const int64_t *n, void **B);",
-        f"#define SYMC_RAISED {RAISED}",
-        _PROFILE,
-    ]
-    texts = [body.replace("@", name) for body, name in writer.functions.items()]
     parts, calls = [], []
     for number, lines in enumerate(bodies):
         more, lines = _parts(lines, f"part{number}_")
         parts += more
         calls += lines if len(bodies) == 1 else [f"    if (segment == {number}) {{", *lines, "    return 0; }"]
     entry = [
+        "typedef int64_t symc_host(int64_t step, void **b, const int64_t *n, void **B);",
+        f"#define SYMC_RAISED {RAISED}",
+        _PROFILE,
+        *parts,
         "int64_t symc_entry(void **B, int64_t *D, int64_t segment) {",
         "    (void)B; (void)D; (void)segment;",
         *calls,
         "    return 0;",
         "}",
         "",
+        *(_sizes(program, writer) if len(bodies) > 1 else []),
     ]
-    return "\n".join([*head, *texts, *parts, *entry, *(_sizes(program, writer) if len(bodies) > 1 else [])])
+    head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };"]
+    return in_units(head, writer.functions.texts, entry, many_steps=bool(parts))
 
 
 class _Entry:
@@ -92,8 +63,7 @@ class _Entry:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.functions: dict[str, str] = {}
-        self.known: dict[int, str] = {}
+        self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
         self.number = {id(step): k for k, step in enumerate(program.steps)}
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
@@ -139,13 +109,9 @@ class _Entry:
         return f"B[{ref.buffer}]" if offset else f"(void *)({self._pointer(ref, dtype)})"
 
     def _step(self, step: Step) -> str:
-        name = self.known.get(id(step.kernel))
-        if name is None:
-            body = _KernelText(step.kernel).text("@")
-            name = self.functions.setdefault(body, f"k{len(self.functions)}")
-            self.known[id(step.kernel)] = name
+        name, constants = self.functions.of(step.kernel)
         buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)) or "0"
-        sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
+        sizes = ", ".join([*map(self.dim, step.dims), *constants]) or "0"
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
 
     def _host(self, step: Host) -> str:
@@ -243,7 +209,7 @@ def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
     if isinstance(dim, sympy.Pow) and isinstance(dim.exp, sympy.Integer) and dim.exp > 0:
         return "(" + " * ".join([dim_text(dim.base, symbols)] * int(dim.exp)) + ")"
     if isinstance(dim, sympy.floor):
-        top, bottom = sympy.fraction(sympy.together(dim.args[0]))
+        top, bottom = quotient(dim.args[0])
         return f"sx_floordiv_i64({dim_text(top, symbols)}, {dim_text(bottom, symbols)})"
     if isinstance(dim, (sympy.Max, sympy.Min)):
         name = "max" if isinstance(dim, sympy.Max) else "min"
@@ -252,137 +218,3 @@ def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
             text = f"sx_{name}_i64({text}, {dim_text(a, symbols)})"
         return text
     raise TypeError(f"a dim of a form that has no C text: {dim!r}")
-
-
-def _on_stack(s: Alloc) -> bool:
-    return s.size.op == "const" and s.size.value <= STACK_LIMIT
-
-
-def scratch_slots(kernel: Kernel) -> dict[str, int]:
-    """The names of a kernel's arrays that lie in the threads' scratch memory, and the slot of each."""
-    found: dict[str, int] = {}
-    stack = list(kernel.body)[::-1]
-    while stack:
-        s = stack.pop()
-        if isinstance(s, Alloc) and not _on_stack(s) and len(found) < SCRATCH_SLOTS:
-            found.setdefault(s.name, len(found))
-        elif isinstance(s, (For, If)):
-            stack.extend(s.body[::-1])
-    return found
-
-
-def chunk_grain(loop: For) -> Expr:
-    """How many iterations of a parallel loop are worth handing to another thread."""
-    if loop.work is None:
-        return index(1)
-    return maximum(call("floordiv", index(CHUNK_WORK), maximum(loop.work, index(1))), index(1))
-
-
-class _KernelText:
-    """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
-        self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
-        self.tasks: list[str] = []
-        self.shared_out = False
-        self.slots = scratch_slots(kernel)
-
-    def text(self, name: str) -> str:
-        prelude = self._prelude()
-        body = self.block(self.kernel.body, [])
-        main = [f"static void {name}(void **b, const int64_t *n) {{", *prelude, *body, "}"]
-        return "\n".join([*self.tasks, *main, ""])
-
-    def _prelude(self) -> list[str]:
-        lines = ["(void)b; (void)n;"]
-        for k, dtype in enumerate(self.kernel.buffers):
-            const = "" if k in self.kernel.writes else "const "
-            lines.append(f"{const}{CTYPE[dtype]} *b{k} = b[{k}]; (void)b{k};")
-        lines += [f"const int64_t n{k} = n[{k}]; (void)n{k};" for k in range(self.kernel.dims)]
-        return lines
-
-    def pointer(self, buffer: str) -> str:
-        return buffer
-
-    def dtype_of(self, buffer: str) -> str:
-        return self.memory[buffer][0]
-
-    def is_register(self, buffer: str) -> bool:
-        return self.memory[buffer][1]
-
-    def block(self, body: Sequence[Statement], before: list[Statement]) -> list[str]:
-        lines: list[str] = []
-        seen = list(before)
-        for s in body:
-            lines += self.statement(s, seen)
-            if isinstance(s, (Let, Load)):
-                seen.append(s)
-        return lines
-
-    def element(self, buffer: str, at: Expr) -> str:
-        return buffer if self.is_register(buffer) else f"{buffer}[{C.scalar(at)}]"
-
-    def statement(self, s: Statement, seen: list[Statement]) -> list[str]:
-        if isinstance(s, Let):
-            return [f"const {CTYPE[s.value.dtype]} {s.name} = {C.scalar(s.value)};"]
-        if isinstance(s, Load):
-            return [f"const {CTYPE[s.dtype]} {s.name} = {self.element(s.buffer, s.index)};"]
-        if isinstance(s, Store):
-            return [f"{self.element(s.buffer, s.index)} = {C.scalar(s.value)};"]
-        if isinstance(s, Accumulate):
-            target = self.element(s.buffer, s.index)
-            return [f"{target} = {C.call(s.op, [target, C.scalar(s.value)], self.dtype_of(s.buffer))};"]
-        if isinstance(s, If):
-            return [f"if ({C.scalar(s.condition)}) {{", *self.block(s.body, seen), "}"]
-        if isinstance(s, Alloc):
-            return self._alloc(s)
-        if isinstance(s, Call):
-            return self._call(s)
-        if isinstance(s, Barrier):
-            return []
-        return self._loop(s, seen)
-
-    def _alloc(self, s: Alloc) -> list[str]:
-        ctype = CTYPE[s.dtype]
-        single = s.size.op == "const" and s.size.value == 1
-        self.memory[s.name] = (s.dtype, single)
-        if single:
-            return [f"{ctype} {s.name};"]
-        if _on_stack(s):
-            return [f"{ctype} {s.name}[{max(s.size.value, 1)}] __attribute__((aligned(64)));"]
-        if s.name in self.slots:
-            size = f"sizeof({ctype}) * (size_t)({C.scalar(s.size)})"
-            return [f"{ctype} *{s.name} = symc_scratch({self.slots[s.name]}, {size});"]
-        return [f"{ctype} {s.name}[{C.scalar(s.size)} + 1];"]
-
-    def _call(self, s: Call) -> list[str]:
-        buffers = ", ".join(f"(void *){b}" for b in s.buffers)
-        params = ", ".join(C.scalar(p) for p in s.params)
-        return [f"{{ void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}}; symc_{s.name}(cb, cp); }}"]
-
-    def _loop(self, s: For, seen: list[Statement]) -> list[str]:
-        if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
-        if s.kind == "parallel" and not self.shared_out:
-            return self._parallel(s, seen)
-        i, extent = s.index, C.scalar(s.extent)
-        head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
-        return [head, *self.block(s.body, seen), "}"]
-
-    def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
-        """The loop's body becomes a function of a range; what was computed before it is computed there again."""
-        task = f"@_{len(self.tasks)}"
-        slot = len(self.tasks)
-        self.tasks.append("")
-        prelude = [*self._prelude(), *self.block(seen, [])]
-        self.shared_out = True  # parallel loops inside run in order: there are threads enough
-        loop = [f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{", *self.block(s.body, seen), "}"]
-        self.shared_out = False
-        self.tasks[slot] = "\n".join([
-            f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
-            "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *prelude, *loop,  "}",
-        ])  # fmt: skip
-        extent, grain = C.scalar(s.extent), C.scalar(chunk_grain(s))
-        return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {extent}, {grain}); }}"]

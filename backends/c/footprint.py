@@ -16,7 +16,7 @@ from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
 from symc.runtime.memory_estimate import Memory
 from symc.runtime.segments import offsets_of
 from symc_backends.c.build import ffi, runtime
-from symc_backends.c.emit import chunk_grain, scratch_slots
+from symc_backends.c.kernel_text import chunk_grain, scratch_slots
 from symc_backends.c.run import Executable
 from symc_backends.interp import evaluate
 

@@ -8,13 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from symc.config import config, environment
 from symc.errors import CompileError
 from symc_backends import cache
 
-__all__ = ["command", "compile_shared", "identity", "missing"]
+__all__ = ["Job", "command", "compile_shared", "compile_side_by_side", "identity", "missing"]
 
 FLAGS = (
     "-O2", "-std=gnu11", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
@@ -145,3 +147,28 @@ def compile_shared(text: str, output: str, include: str, extra: list[str] | None
     with open(source, "w", encoding="utf-8") as f:
         f.write(text)
     finish(start([source], output, include, ["-shared", *(extra or []), "-lm"]), source)
+
+
+class Job(NamedTuple):
+    """One file to compile: its path, the object made of it, its name in messages, and flags of its own."""
+
+    source: str
+    made: str
+    name: str
+    flags: tuple[str, ...] = ()
+
+
+def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str) -> None:
+    """Compile files, as many at once as there are processors, and link them into a shared library.
+
+    The longest ones should come first.
+    """
+    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    running: list[tuple[subprocess.Popen[str], str]] = []
+    for job in jobs:
+        if len(running) >= workers:
+            finish(*running.pop(0))
+        running.append((start([job.source], job.made, include, ["-c", *job.flags]), job.name))
+    for process, name in running:
+        finish(process, name)
+    finish(start([job.made for job in jobs], output, include, ["-shared", "-lm"]), what)

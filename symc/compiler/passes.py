@@ -21,6 +21,7 @@ from symc.compiler.slices import views_of_slices
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
+from symc.graph.collector import uncollected
 from symc.loops.check import check
 from symc.loops.ir import Program
 
@@ -202,6 +203,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
 )
 
 
+@uncollected
 def compile_graph(state: State, watch: Callable[[str, State], None] | None = None) -> State:
     """Run all passes; ``watch(name, state)`` sees what came out of each."""
     for step in PASSES:

@@ -16,13 +16,18 @@ from typing import Any
 import sympy
 
 __all__ = [
-    "Dim", "Shape", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum", "mul",
-    "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
+    "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum",
+    "mul", "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any
 """``int`` or ``sympy.Expr``."""
 Shape = tuple[Dim, ...]
+Symbolic = sympy.Expr
+"""The class of dims that are not plain numbers."""
+
+
+_ORDER = cmp_to_key(sympy.Basic.compare)
 
 
 def new_symbol(name: str, nonnegative: bool = True) -> sympy.Dummy:
@@ -37,18 +42,41 @@ def _plain(value: Any) -> Dim:
     return int(value) if isinstance(value, sympy.Integer) else value
 
 
+def _terms(x: Any) -> tuple[Any, ...]:
+    x = sympy.sympify(x)
+    return x.args if x.is_Add else (x,)
+
+
+def _sum(*summands: tuple[Any, Any]) -> Any:
+    """The sum of ``factor * expression``, like terms collected; ``Add`` itself imports sympy's tensors on first use."""
+    constant: Any = sympy.S.Zero
+    factors: dict[Any, Any] = {}
+    for factor, x in summands:
+        for term in _terms(x):
+            if term.is_Number:
+                constant += factor * term
+            else:
+                own, rest = term.as_coeff_Mul()
+                factors[rest] = factors.get(rest, 0) + factor * own
+    parts = [rest if factor == 1 else sympy.Mul(factor, rest) for rest, factor in factors.items() if factor != 0]
+    parts.sort(key=_ORDER)
+    if constant != 0 or not parts:
+        parts.insert(0, constant)
+    return parts[0] if len(parts) == 1 else sympy.Add._from_args(parts)
+
+
 @lru_cache(maxsize=65536)
 def _add(a: Dim, b: Dim) -> Dim:
-    return _into_extremes(_plain(sympy.Add(a, b)))
+    return _into_extremes(_plain(_sum((1, a), (1, b))))
 
 
 @lru_cache(maxsize=65536)
 def _mul(a: Dim, b: Dim) -> Dim:
     """The product, distributed over sums: operands are distributed already, so that one level is enough."""
-    ours, theirs = sympy.Add.make_args(sympy.sympify(a)), sympy.Add.make_args(sympy.sympify(b))
+    ours, theirs = _terms(a), _terms(b)
     if len(ours) == len(theirs) == 1:
         return _plain(sympy.Mul(a, b))
-    return _into_extremes(_plain(sympy.Add(*(sympy.Mul(x, y) for x in ours for y in theirs))))
+    return _into_extremes(_plain(_sum(*((1, sympy.Mul(x, y)) for x in ours for y in theirs))))
 
 
 def _into_extremes(total: Dim) -> Dim:
@@ -65,11 +93,11 @@ def _into_extremes(total: Dim) -> Dim:
         for other, factor, second in found[:k]:
             together = _cancelled(extreme, second, sign == factor) if abs(sign) == abs(factor) else None
             if together is not None:
-                rest = sympy.Add(total, sympy.Mul(-1, term), sympy.Mul(-1, other))
-                return _into_extremes(_plain(sympy.Add(rest, sympy.Mul(sign, together))))
+                rest = _sum((1, total), (-1, term), (-1, other))
+                return _into_extremes(_plain(_sum((1, rest), (sign, together))))
         if sign in (1, -1):
             rest = _difference(total, term)
-            parts = [sympy.Add(rest, sympy.Mul(sign, part)) for part in extreme.args]
+            parts = [_sum((1, rest), (sign, part)) for part in extreme.args]
             if rest.is_Number or any(part.is_Number for part in parts):
                 largest = isinstance(extreme, sympy.Max) == (sign == 1)
                 return reduce(maximum if largest else minimum, (_into_extremes(_plain(part)) for part in parts))
@@ -83,7 +111,7 @@ def _cancelled(a: Any, b: Any, added: bool) -> Any:
     (p, q), (r, s) = a.args, b.args
     for r_, s_ in ((r, s), (s, r)):
         if _difference(p, r_) == _difference(q, s_):
-            return sympy.Add(p, s_) if added else _difference(p, r_)
+            return _sum((1, p), (1, s_)) if added else _difference(p, r_)
     return None
 
 
@@ -120,31 +148,31 @@ def _bounded_nonnegative(total: Any, depth: int, tries: int) -> bool:
         lower = isinstance(part, (sympy.Min, sympy.floor)) if factor < 0 else isinstance(part, sympy.Max)
         if lower:
             rest = _difference(total, term)
-            if any(_seen_nonnegative(sympy.Add(rest, factor * bound), depth, tries) for bound in part.args):
+            if any(_seen_nonnegative(_sum((1, rest), (factor, bound)), depth, tries) for bound in part.args):
                 return True
     return False
 
 
 def _difference(a: Dim, b: Dim) -> Any:
-    return sympy.Add(a, sympy.Mul(-1, b))
+    return _sum((1, a), (-1, b))
 
 
 @lru_cache(maxsize=65536)
 def _floordiv(a: Dim, b: Dim) -> Dim:
-    terms = [term / b for term in sympy.Add.make_args(sympy.sympify(a))]
+    terms = [term / b for term in _terms(a)]
     whole = [term for term in terms if term.is_integer]
     if len(whole) == len(terms):
-        return _plain(sympy.Add(*whole))
+        return _plain(_sum(*((1, term) for term in whole)))
     if type(b) is not int and b.is_Add:
         ratio = sympy.cancel(sympy.sympify(a) / b)
         unknowns = tuple(_symbols(ratio))
         if unknowns and ratio.is_polynomial(*unknowns):
             if all(c.is_integer for c in sympy.Poly(ratio, *unknowns).coeffs()):
                 return _plain(sympy.expand(ratio))
-    rest = sympy.Add(*(term for term in terms if not term.is_integer))
+    rest = _sum(*((1, term) for term in terms if not term.is_integer))
     if rest.is_number:
-        return _plain(sympy.Add(*whole, sympy.floor(rest)))
-    return sympy.Add(*whole, sympy.floor(rest, evaluate=False))
+        return _plain(_sum(*((1, term) for term in whole), (1, sympy.floor(rest))))
+    return _sum(*((1, term) for term in whole), (1, sympy.floor(rest, evaluate=False)))
 
 
 @lru_cache(maxsize=65536)
@@ -157,7 +185,7 @@ def _extreme(which: str, a: Dim, b: Dim) -> Dim:
             difference = _difference(old, new) if kind is sympy.Max else _difference(new, old)
             if _nonnegative(difference):
                 break  # ``old`` is never worse
-            if not _nonnegative(-difference):
+            if not _nonnegative(_sum((-1, difference))):
                 kept.append(old)
         else:
             parts = [*kept, new]
@@ -165,9 +193,6 @@ def _extreme(which: str, a: Dim, b: Dim) -> Dim:
         return _plain(parts[0])
     # made directly: sympy's own constructor sorts and compares whole trees
     return _expression(kind, tuple(sorted(parts, key=_ORDER)))
-
-
-_ORDER = cmp_to_key(sympy.Basic.compare)
 
 
 @lru_cache(maxsize=65536)
@@ -234,7 +259,7 @@ def _equal(a: Dim, b: Dim) -> bool | None:
     difference = _difference(a, b)
     if difference.is_Number:
         return bool(difference == 0)
-    for d in (difference, -difference):
+    for d in (difference, _sum((-1, difference))):
         constant, rest = d.as_coeff_Add()
         if constant > 0 and _nonnegative(rest):
             return False
@@ -421,7 +446,7 @@ def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
 @lru_cache(maxsize=65536)
 def quotient(x: Any) -> tuple[Any, Any]:
     """``x`` as one fraction of expressions with whole coefficients: its numerator and its denominator."""
-    terms = [term.as_numer_denom() for term in sympy.Add.make_args(x)]
+    terms = [term.as_numer_denom() for term in _terms(x)]
     if len(terms) == 1:
         return terms[0]
     return sympy.fraction(sympy.together(x)) if any(bottom != 1 for _, bottom in terms) else (x, sympy.Integer(1))

@@ -34,6 +34,8 @@ INTEGERS = SIGNED + UNSIGNED
 FLOATS = ("float32", "float64")
 ALL = ("bool", *INTEGERS, *FLOATS)
 BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
+_NAMES: dict[object, str] = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
+_DTYPES = {type(d) for d in _NAMES}
 _KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2)}
 
 
@@ -49,6 +51,9 @@ def as_dtype(dtype: object) -> str:
         return dtype
     if dtype == "floatX":
         return config.floatX
+    known = _NAMES.get(dtype) if type(dtype) in _DTYPES else None
+    if known is not None:
+        return known
     try:
         name = np.dtype(dtype).name  # type: ignore[call-overload]
     except TypeError:

@@ -45,7 +45,7 @@ class TensorType:
         For a negative dim.
     """
 
-    __slots__ = ("_key", "dtype", "shape")
+    __slots__ = ("_broadcastable", "dtype", "shape")
 
     def __init__(
         self, dtype: str, shape: Sequence[Any] = (), name: str = "n", broadcastable: Sequence[bool] | None = None
@@ -59,6 +59,9 @@ class TensorType:
         elif isinstance(shape, (str, int)):
             raise TypeError(f"TensorType: a shape is a sequence with one entry per axis, got {shape!r}")
         for axis, dim in enumerate(shape):
+            if type(dim) is int and dim >= 0 or isinstance(dim, dims.Symbolic):
+                checked.append(dim)
+                continue
             if isinstance(dim, np.bool_):
                 dim = bool(dim)
             if dim is None or dim is False:
@@ -69,11 +72,11 @@ class TensorType:
                 dim = int(dim)
                 if dim < 0:
                     raise ValueError(f"a dim cannot be negative, got {dim} on axis {axis} of {tuple(shape)}")
-            elif not hasattr(dim, "free_symbols"):  # of a symbolic dim
+            else:
                 raise TypeError(f"TensorType: a dim is a whole number or None, got {dim!r} on axis {axis}")
             checked.append(dim)
         self.shape: dims.Shape = tuple(checked)
-        self._key: tuple[Any, ...] | None = None
+        self._broadcastable: tuple[bool, ...] | None = None
 
     @property
     def ndim(self) -> int:
@@ -83,7 +86,10 @@ class TensorType:
     @property
     def broadcastable(self) -> tuple[bool, ...]:
         """Per axis: is the dim known to be 1? Only such axes broadcast."""
-        return tuple(type(d) is int and d == 1 for d in self.shape)
+        found = self._broadcastable
+        if found is None:
+            found = self._broadcastable = tuple([type(d) is int and d == 1 for d in self.shape])
+        return found
 
     @property
     def static_shape(self) -> tuple[int | None, ...]:

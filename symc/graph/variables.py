@@ -7,7 +7,9 @@ are never changed once built.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
+from math import copysign
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +143,15 @@ class Constant(Variable):
         self.exact = np.asarray(data) if weak else self.data
         super().__init__(TensorType(self.data.dtype.name, self.data.shape), None, 0, name, here())
 
+    @classmethod
+    def number(cls, value: bool | int | float, dtype: str | None = None, name: str | None = None) -> Constant:
+        """A weak constant for a Python number. Numbers are written so often that equal ones share their arrays."""
+        made = cls.__new__(cls)
+        made.data, made.exact, type = _number(value.__class__.__name__, value, copysign(1.0, value), dtype)
+        made.weak = True
+        Variable.__init__(made, type, None, 0, name, here())
+        return made
+
     @property
     def value(self) -> np.ndarray:
         """The array, as Theano calls it."""
@@ -148,6 +159,15 @@ class Constant(Variable):
 
     def __repr__(self) -> str:
         return self.name or (str(self.data) if self.data.size <= 4 else f"<constant {self.type}>")
+
+
+@lru_cache(maxsize=4096)
+def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.ndarray, np.ndarray, TensorType]:
+    """The array, the number as it was written, and the type; ``sign`` tells -0.0 from 0.0."""
+    exact = np.asarray(value)
+    data = exact.astype(as_dtype(exact.dtype if dtype is None else dtype))
+    data.setflags(write=False)
+    return data, exact, TensorType(data.dtype.name)
 
 
 class SharedVariable(Variable):
@@ -313,7 +333,7 @@ def _convert_dtype(
 class Apply:
     """One op applied to inputs, with the variables it computes: one per type (or variable of that type) given."""
 
-    __slots__ = ("inputs", "op", "outputs")
+    __slots__ = ("axes", "inputs", "op", "outputs")
 
     def __init__(
         self,
@@ -323,9 +343,13 @@ class Apply:
         location: SourceLocation | None = None,
     ) -> None:
         self.op: Op = op
+        self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
         self.inputs = tuple(inputs)
         types = [v.type if isinstance(v, Variable) else v for v in outputs]
-        self.outputs = tuple(Variable(type, self, k, None, location) for k, type in enumerate(types))
+        if len(types) == 1:
+            self.outputs: tuple[Variable, ...] = (Variable(types[0], self, 0, None, location),)
+        else:
+            self.outputs = tuple(Variable(type, self, k, None, location) for k, type in enumerate(types))
 
     @property
     def out(self) -> Variable:

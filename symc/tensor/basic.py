@@ -19,6 +19,8 @@ __all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "uni
 
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
     """A value known now; a Python number without ``dtype`` stays weak (it never widens the arrays it meets)."""
+    if dtype is None and not ndim and type(value) in (float, int, bool):
+        return Constant.number(value, config.floatX if type(value) is float else None, name)
     weak = dtype is None and (
         isinstance(value, (bool, int, float)) and not isinstance(value, np.generic) or np.ndim(value) == 0
     )
@@ -63,6 +65,9 @@ def _leaves(x: Any) -> list[Any]:
 
 def unify_dtypes(variables: Sequence[Variable]) -> str:
     """The dtype in which ``variables`` meet: weak constants adapt to the others, but no integer loses its value."""
+    dtypes = {v.type.dtype for v in variables}
+    if len(dtypes) == 1 and not all(isinstance(v, Constant) and v.weak for v in variables):
+        return dtypes.pop()
     weak = [v for v in variables if isinstance(v, Constant) and v.weak]
     found = promote(
         [v.type.dtype for v in variables if not (isinstance(v, Constant) and v.weak)], [v.type.dtype for v in weak]

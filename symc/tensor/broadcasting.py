@@ -6,6 +6,7 @@ Only dims known to be 1 are repeated, as in Theano; the gradient of a repetition
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -126,12 +127,18 @@ def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Varia
     who = []
     for k in range(ndim):
         if k in source:
-            if source[k] not in others:
+            at = next((at for at, v in enumerate(others) if v is source[k]), len(others))
+            if at == len(others):
                 others.append(source[k])
-            who.append(others.index(source[k]))
+            who.append(at)
         else:
             who.append(-1)
-    return Op(_broadcast, who=tuple(who), axes=tuple(range(ndim)))(x, *others)
+    return _broadcast_op(tuple(who))(x, *others)
+
+
+@lru_cache(maxsize=1024)
+def _broadcast_op(who: tuple[int, ...]) -> Op:
+    return Op(_broadcast, who=who, axes=tuple(range(len(who))))
 
 
 def before_repetition(v: Variable) -> Variable:
@@ -154,7 +161,10 @@ def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variabl
     ShapeError
         When two dims are known to differ and neither is 1; the message names the operands and the axis.
     """
-    ndim = max(v.ndim for v in variables)
+    shapes = {v.type.shape for v in variables}
+    if len(shapes) == 1:
+        return list(variables)
+    ndim = max(map(len, shapes))
     padded = [pad_left(v, ndim) if v.ndim else v for v in variables]
     source: dict[int, Variable] = {}
     for axis in range(ndim):

@@ -17,7 +17,7 @@ import numpy as np
 
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import as_dtype, floating, is_float
+from symc.graph.dtypes import ALL, as_dtype, floating, is_float
 from symc.graph.guards import require_equal
 from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, record
 from symc.graph.types import TensorType
@@ -241,11 +241,15 @@ _cast = record(
 
 def cast(x: Any, dtype: str) -> Variable:
     """``x`` converted to ``dtype`` as C does it (floats to integers truncate)."""
-    x = as_tensor(x)
+    if not isinstance(x, Variable):
+        x = as_tensor(x)
     dtype = as_dtype(dtype)
-    if x.dtype == dtype:
+    if x.type.dtype == dtype:
         return x
     if isinstance(x, Constant):
         with np.errstate(all="ignore"):
             return Constant(x.exact.astype(dtype), dtype, x.name)
-    return Op(_cast, dtype=dtype)(x)
+    return _CAST_TO[dtype](x)
+
+
+_CAST_TO = {dtype: Op(_cast, dtype=dtype) for dtype in ALL}

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable, dims
-from symc.graph.dtypes import is_integer
+from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
@@ -114,20 +114,20 @@ _DIM_RULES: dict[str, Callable[..., dims.Dim]] = {
 def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
     """The symbols that ``as_dim`` bound to values of these scalars or of scalars they are computed from."""
     found: dict[Any, Variable] = {}
-    stack = list(variables)
-    seen: set[int] = set()
+    seen: set[Variable] = set()
+    stack = [v for v in variables if v.ndim == 0]
     while stack:
         v = stack.pop()
-        if id(v) in seen:
+        if v in seen or is_float(v.dtype):
             continue
-        seen.add(id(v))
+        seen.add(v)
         symbol = v.__dict__.get("_dim")
         if symbol is not None:
             found[symbol] = v
         elif v.owner is not None and v.owner.op.name == "typed_by":
             stack.append(v.owner.inputs[0])
         elif v.owner is not None and v.owner.op.name in _DIM_RULES and v.owner.op.name != "shape_i":
-            stack.extend(v.owner.inputs)
+            stack.extend(u for u in v.owner.inputs if u.ndim == 0)
     return found
 
 

@@ -56,6 +56,19 @@
     SX_LANES2(floordiv, T)                                                                \
     SX_LANES2(mod, T)
 
+/* Constants that kernels get as arguments come as bits among whole numbers. */
+static inline float sx_bits_f32(int64_t bits) {
+    const int32_t low = (int32_t)bits;
+    float x;
+    __builtin_memcpy(&x, &low, sizeof x);
+    return x;
+}
+static inline double sx_bits_f64(int64_t bits) {
+    double x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 SX_SIGNED(i8, int8_t, INT8_MIN)
 SX_SIGNED(i16, int16_t, INT16_MIN)
 SX_SIGNED(i32, int32_t, INT32_MIN)

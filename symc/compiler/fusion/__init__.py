@@ -18,10 +18,12 @@ from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
+    axes_of,
     external_reads,
     is_costly,
     is_inline,
     resolve,
+    source_of,
     symbols_of_unit,
 )
 
@@ -29,6 +31,8 @@ __all__ = [
     "FusionGroup",
     "IterationMap",
     "Unit",
+    "axes_of",
+    "source_of",
     "external_reads",
     "fuse",
     "is_costly",

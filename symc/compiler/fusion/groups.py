@@ -23,8 +23,8 @@ class FusionGroup:
 
     ``members`` run from consumers to producers, ``itermaps`` hold the group axes that their outputs follow,
     ``demanded`` are the variables that they read (some of them other members' values), ``stored`` those that they
-    leave in memory.
-    ``machine`` is what their loops are for.
+    leave in memory. ``machine`` is what their loops are for; ``lowered`` is where lowering keeps what groups of one
+    form share.
     """
 
     machine: Target = CPU
@@ -35,6 +35,7 @@ class FusionGroup:
     members: list[Apply] = field(default_factory=list)
     stored: list[Variable] = field(default_factory=list)
     demanded: set[Variable] = field(default_factory=set)
+    lowered: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -56,12 +57,30 @@ def resolve(variable: Variable, itermap: IterationMap, stored: set[Variable]) ->
     """Look through transposes and broadcasts: the variable they read, and the itermap in which they read it."""
     while variable.owner is not None and variable not in stored:
         node = variable.owner
-        lower = node.op.record.lower
-        if not isinstance(lower, Axes):
+        if not isinstance(node.op.record.lower, Axes):
             break
-        itermap = tuple(None if k is None else itermap[k] for k in lower.source(node.op, node))
+        itermap = tuple([None if k is None else itermap[k] for k in axes_of(node)])
         variable = node.inputs[0]
     return variable, itermap
+
+
+def axes_of(node: Apply) -> tuple[int | None, ...]:
+    """For each axis of the input of an ``Axes`` op the output axis that it follows; asked often, and so kept."""
+    found = node.axes
+    if found is None:
+        lower = node.op.record.lower
+        assert isinstance(lower, Axes)
+        found = node.axes = lower.source(node.op, node)
+    return found
+
+
+def source_of(variable: Variable, stored: set[Variable]) -> Variable:
+    """The variable that is read where ``variable`` is: ``resolve`` without itermaps."""
+    while variable.owner is not None and variable not in stored:
+        if not isinstance(variable.owner.op.record.lower, Axes):
+            break
+        variable = variable.owner.inputs[0]
+    return variable
 
 
 def is_inline(variable: Variable) -> bool:
@@ -80,7 +99,7 @@ def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[
     inner = set(group.inner or ())
     known = set(values)
     for node in reversed(group.members):  # producers first
-        if all(resolve(v, (None,) * v.ndim, stored)[0] not in known for v in node.inputs):
+        if all(source_of(v, stored) not in known for v in node.inputs):
             continue
         if isinstance(node.op.record.lower, Reduction) or not inner.isdisjoint(group.itermaps[node.outputs[0]]):
             return True
@@ -108,7 +127,7 @@ def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
     stack = [v for node in group.members for v in node.inputs]
     seen: set[Variable] = set()
     while stack:
-        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
+        base = source_of(stack.pop(), stored)
         if base in seen or base in own:
             continue
         seen.add(base)

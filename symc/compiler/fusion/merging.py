@@ -12,9 +12,9 @@ from symc.compiler.fusion.groups import (
     is_inline,
     itermaps_fit,
     read_along_rows,
-    resolve,
     results,
     same,
+    source_of,
     symbols_of_unit,
 )
 from symc.compiler.fusion.placing import Fusion
@@ -40,34 +40,46 @@ def merge(state: Fusion) -> None:
     for unit in list(state.units):
         if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
             continue
-        for value in list(unit.stored):
-            takers: list[FusionGroup] = []
-            for group, _ in state.demands.get(value, []):
-                taker = current(group)
-                if isinstance(taker, FusionGroup) and taker is not unit and all(t is not taker for t in takers):
-                    takers.append(taker)
-            for taker in takers:
-                here = current(unit)
-                if here is not unit or taker is here:
-                    break
-                if not state.apart.isdisjoint(taker.stored):
-                    continue
-                itermaps = {f for g, f in state.demands[value] if current(g) is taker}
-                if len(itermaps) != 1:
-                    continue
-                mapping = _axis_map(unit, taker, unit.itermaps[value], next(iter(itermaps)), state.stored)
-                if mapping is None or _path_between(state, producer, current, unit, taker):
-                    continue
-                _absorb(state, unit, taker, mapping)
+        readers = {id(g) for v in unit.stored for g in state.demands.get(v, ())}
+        needed = any(v in state.needed for v in unit.stored)
+        for value in unit.stored:
+            taker = _taker(state, producer, current, unit, value, readers, needed)
+            if taker is not None:
                 redirect[id(unit)] = taker
+                break
     state.units = [u for u in state.units if id(u) not in redirect]
     for unit in state.units:
         if isinstance(unit, FusionGroup):
-            inside = [
-                v for v in unit.stored if v not in state.needed and all(g is unit for g, _ in state.demands.get(v, []))
-            ]
+            inside = {v for v in unit.stored if v not in state.needed and _read_only_by(unit, state.demands.get(v, {}))}
             unit.stored = [v for v in unit.stored if v not in inside]
             state.stored.difference_update(inside)
+
+
+def _taker(
+    state: Fusion,
+    producer: dict[Variable, Unit],
+    current: Callable[[Unit], Unit],
+    unit: FusionGroup,
+    value: Variable,
+    readers: set[int],
+    needed: bool,
+) -> FusionGroup | None:
+    """The first consumer of ``value`` that could swallow ``unit``, which it then has; None if none could."""
+    for taker, itermaps in state.demands.get(value, {}).items():
+        if taker is unit or len(itermaps) != 1 or not state.apart.isdisjoint(taker.stored):
+            continue
+        mapping = _axis_map(unit, taker, unit.itermaps[value], next(iter(itermaps)), state.stored)
+        if mapping is None:
+            continue
+        if (needed or readers != {id(taker)}) and _path_between(state, producer, current, unit, taker):
+            continue
+        _absorb(state, unit, taker, mapping)
+        return taker
+    return None
+
+
+def _read_only_by(unit: FusionGroup, readers: dict[FusionGroup, set[IterationMap]]) -> bool:
+    return not readers or len(readers) == 1 and unit in readers
 
 
 def _axis_map(
@@ -116,11 +128,7 @@ def _path_between(
 
     In doubt, after a long search, yes.
     """
-    outside = [g for v in source.stored for g, _ in state.demands.get(v, []) if current(g) is not target]
-    if not outside and not any(v in state.needed for v in source.stored):
-        return False  # nobody else reads what the source makes
-    made = set(source.stored)
-    if any(v in made for v in _indexed_reads(target, state.stored)):
+    if not _indexed_reads(state, target).isdisjoint(source.stored):
         return True  # an iteration would read what later iterations are still to write
     stack: list[Unit] = [target]
     seen = {id(target)}
@@ -163,7 +171,7 @@ def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
         if isinstance(unit, FusionGroup):
             found = external_reads(unit, state.stored)
         else:
-            found = [resolve(v, (None,) * v.ndim, state.stored)[0] for v in unit.inputs]
+            found = [source_of(v, state.stored) for v in unit.inputs]
         if state.binding:
             symbols = symbols_of_unit(unit, list(found))
             found = [*found, *(v for s, v in state.binding.items() if s in symbols)]
@@ -171,23 +179,28 @@ def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
     return found
 
 
-def _indexed_reads(group: FusionGroup, stored: set[Variable]) -> Iterable[Variable]:
+def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
     """The variables in memory that a group reads at positions other than that of the element being computed."""
-    own = set(group.itermaps)
+    found = state.indexed.get(id(group))
+    if found is not None:
+        return found
+    found = state.indexed[id(group)] = set()
+    own = group.itermaps
     stack: list[Variable] = []
     for node in group.members:
         if isinstance(node.op.record.lower, Indexed):
-            yield from node.inputs
+            found.update(node.inputs)
         stack.extend(node.inputs)
     seen: set[Variable] = set()
     while stack:
-        base, _ = resolve(v := stack.pop(), (None,) * v.ndim, stored)
-        if base in seen or base in own or base in stored or not is_inline(base):
+        base = source_of(stack.pop(), state.stored)
+        if base in seen or base in own or base in state.stored or not is_inline(base):
             continue
         seen.add(base)
         assert base.owner is not None
-        yield from base.owner.inputs
+        found.update(base.owner.inputs)
         stack.extend(base.owner.inputs)
+    return found
 
 
 def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
@@ -204,13 +217,13 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
     for node in source.members:
         state.group_of[node] = target
     state.reads.pop(id(target), None)
+    if id(target) in state.indexed:
+        state.indexed[id(target)] |= _indexed_reads(state, source)
     (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]
     state.rank[id(target)] = (min(a, c), max(b, d))
     target.members.extend(source.members)
     target.stored.extend(source.stored)
     for value in source.demanded:
         demands = state.demands[value]
-        for k, (group, itermap) in enumerate(demands):
-            if group is source:
-                demands[k] = (target, move(itermap))
+        demands.setdefault(target, set()).update(map(move, demands.pop(source)))
     target.demanded |= source.demanded

@@ -9,6 +9,7 @@ from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
+    axes_of,
     base_of,
     is_inline,
     itermaps_fit,
@@ -33,11 +34,13 @@ class Fusion:
         self.order = toposort(outputs)
         self.outputs = list(outputs)
         self.stored: set[Variable] = set()  # values that need memory of their own
-        self.demands: dict[Variable, list[tuple[FusionGroup, IterationMap]]] = {}
+        self.demands: dict[Variable, dict[FusionGroup, set[IterationMap]]] = {}  # who reads a value, and where
         self.group_of: dict[Apply, FusionGroup] = {}
         self.units: list[Unit] = []
+        self.lowered: dict[Any, Any] = {}
         self.rank: dict[int, tuple[int, int]] = {}
         self.reads: dict[int, list[Variable]] = {}  # what units read, while groups are being merged
+        self.indexed: dict[int, set[Variable]] = {}  # what groups read at computed positions, likewise
 
     def place_all(self) -> None:
         """Give every op its unit; ``units`` then stand from consumers to producers."""
@@ -67,12 +70,12 @@ class Fusion:
                 self.units.append(node)
             return
         (value,) = node.outputs
-        demands = self.demands.get(value, [])
+        demands = self.demands.get(value, {})
         if value not in self.stored and (isinstance(lower, Axes) or is_inline(value)):
             return  # no memory of its own: consumers read through it, and have noted what lies behind
-        if value not in self.stored and demands:
-            group, itermap = demands[0]
-            if all(g is group and f == itermap for g, f in demands) and self.join(group, node, itermap):
+        if value not in self.stored and len(demands) == 1:
+            ((group, itermaps),) = demands.items()
+            if len(itermaps) == 1 and self.join(group, node, next(iter(itermaps))):
                 return
         if value in self.stored or demands:
             self.start(node)
@@ -80,7 +83,7 @@ class Fusion:
     def start(self, node: Apply) -> None:
         """A group of its own for ``node``."""
         (value,) = node.outputs
-        group = FusionGroup(self.machine)
+        group = FusionGroup(self.machine, lowered=self.lowered)
         group.axes = list(value.type.shape)
         self.units.append(group)
         self.stored.add(value)
@@ -112,15 +115,14 @@ class Fusion:
             for v in node.inputs:
                 self.demand(group, v, input_itermap)
         elif isinstance(lower, Axes):
-            source = lower.source(node.op, node)
-            self.demand(group, node.inputs[0], tuple(None if k is None else itermap[k] for k in source))
+            self.demand(group, node.inputs[0], tuple(None if k is None else itermap[k] for k in axes_of(node)))
         return True
 
     def demand(self, group: FusionGroup, variable: Variable, itermap: IterationMap) -> None:
         """Note that ``group`` reads ``variable`` at ``itermap``: whoever computes it may join."""
         base, found = resolve(variable, itermap, self.stored)
         if base.owner is not None:
-            self.demands.setdefault(base, []).append((group, found))
+            self.demands.setdefault(base, {}).setdefault(group, set()).add(found)
             group.demanded.add(base)
 
 

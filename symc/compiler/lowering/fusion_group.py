@@ -9,6 +9,7 @@ from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.reductions import Reductions
+from symc.compiler.lowering.reuse import Lowered, form_of
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
@@ -137,5 +138,17 @@ class GroupLowering(Maps, Reductions):
 def lower_group(
     group: FusionGroup, stored: set[Variable], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
 ) -> list[Step]:
-    """The steps that compute a group's stored values."""
-    return GroupLowering(group, stored, ref_of, new_buffer).lower()
+    """The steps that compute a group's stored values; their kernels are those of an equal group lowered before."""
+    form = form_of(group, stored)
+    known: Lowered | None = group.lowered.get(form.key)
+    if known is not None:
+        locations = [node.outputs[0].location for node in reversed(group.members)]
+        steps = known.bind(form, locations, ref_of, new_buffer)
+        if steps is not None:
+            return steps
+    made = Lowered(form, ref_of, new_buffer)
+    steps = GroupLowering(group, stored, made.ref_of, made.new_buffer).lower()
+    made.close(steps)
+    if made.sound:
+        group.lowered[form.key] = made
+    return steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from symc.compiler.fusion import FusionGroup, IterationMap, is_costly, is_inline, resolve
+from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly, is_inline, resolve
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction
 from symc.loops.expr import var
@@ -64,8 +64,8 @@ class GroupIteration:
         if isinstance(lower, Reduction):
             return [resolve(node.inputs[0], self.reduction_itermaps[node.outputs[0]], self.stored)]
         if isinstance(lower, Axes):
-            source = lower.source(node.op, node)
-            return [resolve(node.inputs[0], tuple(None if k is None else itermap[k] for k in source), self.stored)]
+            found = tuple(None if k is None else itermap[k] for k in axes_of(node))
+            return [resolve(node.inputs[0], found, self.stored)]
         return []
 
     def reduction_itermap(self, node: Apply) -> IterationMap:

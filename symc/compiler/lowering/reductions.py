@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from symc.compiler.fusion import resolve
+from symc.compiler.fusion import source_of
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import weight
 from symc.compiler.lowering.nest import Level, Nest, is_sum, total_dtype
@@ -130,7 +130,7 @@ class Reductions(Nest):
         for phase in range(self.phases()):
             roots = [self.node_of[v].inputs[0] for v in self.reductions_at(phase)]
             roots += self.stores_at(phase)
-            stack = [resolve(v, (None,) * v.ndim, self.stored)[0] if v not in self.node_of else v for v in roots]
+            stack = [source_of(v, self.stored) if v not in self.node_of else v for v in roots]
             seen: set[Variable] = set()
             while stack:
                 v = stack.pop()

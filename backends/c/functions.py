@@ -1,0 +1,86 @@
+"""The C functions of a program's kernels, of which there are as few as possible.
+
+Kernels of one text share a function. So do three or more that differ in constants alone, such as the outputs of
+``[exp(k * x) for k in range(1000)]``: the C compiler takes as long over each of them as over the first, and the
+constants are as good as arguments.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+
+from symc.loops.ir import Kernel
+from symc_backends.c.kernel_text import KernelText
+
+__all__ = ["Functions"]
+
+FEW = 3
+"""Kernels that differ in constants alone, from which on they share a function."""
+
+_NUMBER = re.compile(r"\b0x[0-9a-f]\.[0-9a-f]+p[+-]\d+f?")
+_PRELUDE = "(void)b; (void)n;\n"
+
+
+class Functions:
+    """``texts`` are the functions, in order; ``of`` tells which one a kernel is, and with which constants."""
+
+    def __init__(self, kernels: Iterable[Kernel]) -> None:
+        distinct = {id(k): k for k in kernels}
+        bodies = {key: KernelText(k).text("@") for key, k in distinct.items()}
+        alike: dict[tuple[str, int], dict[str, list[str]]] = {}
+        for key, body in bodies.items():
+            form = (_NUMBER.sub("#", body), distinct[key].dims)
+            alike.setdefault(form, {}).setdefault(body, _NUMBER.findall(body))
+        shared = {
+            body: _varying(list(found.values())) for found in alike.values() if len(found) >= FEW for body in found
+        }
+        self._known: dict[int, tuple[str, list[str]]] = {}
+        names: dict[str, str] = {}
+        for key, body in bodies.items():
+            constants: list[str] = []
+            if body in shared:
+                body, constants = _with_arguments(body, shared[body], distinct[key].dims)
+            self._known[key] = (names.setdefault(body, f"k{len(names)}"), constants)
+        self.texts = {name: body.replace("@", name) for body, name in names.items()}
+
+    def of(self, kernel: Kernel) -> tuple[str, Sequence[str]]:
+        """The name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
+        return self._known[id(kernel)]
+
+
+def _varying(numbers: Sequence[Sequence[str]]) -> dict[int, int]:
+    """The places at which not all lists have the same, each with its argument; places that vary alike share one."""
+    arguments: dict[tuple[str, ...], int] = {}
+    columns = {k: found for k, found in enumerate(zip(*numbers)) if len(set(found)) > 1}
+    return {k: arguments.setdefault(found, len(arguments)) for k, found in columns.items()}
+
+
+def _with_arguments(body: str, places: Mapping[int, int], dims: int) -> tuple[str, list[str]]:
+    """The function with the numbers at these places read from ``n`` behind the dims, and the bits of the numbers."""
+    values: dict[int, str] = {}
+    position = count()
+
+    def argument(match: re.Match[str]) -> str:
+        k = places.get(next(position))
+        if k is None:
+            return match.group()
+        values[k] = match.group()
+        return f"c{k}_"
+
+    body = _NUMBER.sub(argument, body)
+    lines = []
+    for k in range(len(values)):
+        kind, ctype = ("f32", "float") if values[k].endswith("f") else ("f64", "double")
+        lines.append(f"const {ctype} c{k}_ = sx_bits_{kind}(n[{dims + k}]); (void)c{k}_;\n")
+    return body.replace(_PRELUDE, _PRELUDE + "".join(lines)), [_bits(values[k]) for k in range(len(values))]
+
+
+def _bits(text: str) -> str:
+    """The bits of a number as a C integer."""
+    if text.endswith("f"):
+        return str(struct.unpack("<i", struct.pack("<f", float.fromhex(text[:-1])))[0])
+    (number,) = struct.unpack("<q", struct.pack("<d", float.fromhex(text)))
+    return f"{number}LL"
