@@ -110,6 +110,8 @@ class Accumulation:
         elif isinstance(node.op.record.lower, Pointwise):
             assert flows[0] is not None
             answers = self._pointwise(node, flows[0])
+        elif all(a is None or not self._matters(v) for v, a in zip(node.inputs, self._pattern(node))):
+            return  # the targets are behind what is read for its shape alone, such as the template of a repetition
         else:
             answers = self._other(node, flows)
         for position, (v, answer) in enumerate(zip(node.inputs, answers)):

@@ -10,6 +10,7 @@ from symc.errors import DisconnectedInputError, DTypeError, ShapeError, building
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, null_gradient
 from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
+from symc.graph.collector import uncollected
 from symc.graph.dtypes import is_float
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import ones_like, zeros_like
@@ -18,6 +19,7 @@ from symc.tensor.elementwise import cast
 __all__ = ["grad", "zero_gradient"]
 
 
+@uncollected
 def grad(
     cost: Variable | None,
     wrt: Variable | Sequence[Variable],
