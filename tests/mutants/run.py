@@ -102,13 +102,12 @@ def main(arguments: Sequence[str]) -> int:
     failures = 0
     with Copy(os.environ.get("SYMC_CACHE")) as copy:
         copy.check()
-        clean = copy.pytest(sorted({test for m in chosen for test in m.tests}))
-        if clean.returncode:
-            print(clean.stdout[-4000:], "the tests fail without a mistake", sep="\n")
-            return 1
+        sound = not copy.pytest(sorted({test for m in chosen for test in m.tests})).returncode
         for mutant in chosen:
             start = time.perf_counter()
-            verdict, said = judge(copy, mutant)
+            # If tests fail without a mistake, only the mutants that count on these cannot be judged.
+            clean = None if sound else copy.pytest(mutant.tests)
+            verdict, said = ("broken", clean.stdout) if clean and clean.returncode else judge(copy, mutant)
             failures += verdict != "killed"
             print(f"{verdict:8} {time.perf_counter() - start:5.1f} s  {mutant.name}", flush=True)
             if verdict != "killed":
