@@ -158,6 +158,17 @@ def test_lengths_that_depend_on_lengths(device):
     close(f(3, [1.0, 2]), [4, 4, 4])
 
 
+def test_a_length_that_is_a_value_as_a_number(device):
+    """The number is recomputed where it is read, which must not happen before the value is known."""
+    a, b, step = T.scalars("a", "b", "step")
+    numbers = T.arange(a, b, step)
+    f = symc.function([a, b, step], [T.grad(numbers.sum(), a), numbers.shape[0] * 2], device=device)
+    for count in (4, 2):
+        got = f(0.0, 1.0, 1 / count)
+        close(got[0], count)
+        close(got[1], 2 * count)
+
+
 # --- branches ---------------------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,15 @@ def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
         while v.owner is not None and isinstance(v.owner.op.record.lower, View):
             stack.extend(v.owner.op.attrs.values())
             v = v.owner.inputs[0]
+    known = {*reads, *(v for node in nodes for v in node.outputs)}
+    behind = [v for node in nodes for v in node.inputs if v not in known]
+    while behind:  # what is recomputed where it is read, such as a dim as a number
+        v = behind.pop()
+        if v.owner is not None and v not in known:
+            known.add(v)
+            stack.extend(v.owner.op.attrs.values())
+            stack.extend(v.type.shape)
+            behind.extend(v.owner.inputs)
     while stack:
         value = stack.pop()
         if isinstance(value, tuple):
