@@ -242,7 +242,7 @@ def test_examples_of_the_documentation(page):
         assert line in done.stdout
 
 
-HOMES = [ROOT / name for name in ("symc", "symc/compiler", "symc/runtime", "backends", "backends/c")]
+HOMES = [ROOT / name for name in ("symc", "symc/compiler", "symc/gradient", "symc/runtime", "backends", "backends/c")]
 
 
 def test_the_documentation_names_what_exists():
