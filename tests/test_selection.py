@@ -184,6 +184,37 @@ def test_rows_that_are_not_chosen_stay_out_of_matrix_products(condition):
         np.testing.assert_allclose(bend_w, np.repeat([[-1 / 16], [-1 / 25]], 3, 1))
 
 
+def test_choices_reach_through_repetition():
+    """One entry that is used in many places counts where it does in one of them."""
+    b, x = T.dvector("b"), T.dmatrix("x")
+    data, bias = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([1.0, 0.0, 2.0])
+    for build in (
+        lambda b: T.switch(T.isinf(T.log(b) + x), 0, T.log(b) + x),
+        lambda b: T.maximum(T.log(b) + x, 0),
+        lambda b: T.clip(T.log(b) + x, -1, 100),
+        lambda b: T.switch(b > 0, T.log(b), 0) + x,
+        lambda b: T.switch(T.alloc(b, 2, 3) > 0, T.alloc(T.log(b), 2, 3), 0),
+    ):
+        slope = symc.grad(build(b).sum(), b)
+        for mode in MODES:
+            f = symc.function([b, x], [slope, symc.grad(slope.sum(), b)], mode=mode, on_unused_input="ignore")
+            first, second = f(bias, data)
+            np.testing.assert_allclose(first, [2, 0, 1])
+            np.testing.assert_allclose(second, [-2, 0, -0.5])
+
+
+def test_missing_values_stay_out_of_the_gradient_of_a_model():
+    x, w, b = T.dmatrix("x"), T.dmatrix("w"), T.dvector("b")
+    y = T.tanh(T.dot(x, w) + b)
+    cost = T.switch(T.isnan(y), 0, y**2).sum()
+    data = np.array([[1.0, 2.0], [np.nan, 1.0], [3.0, -1.0]])
+    weights, bias = np.array([[0.1, 0.2], [0.3, -0.4]]), np.array([0.5, -0.5])
+    found = symc.function([x, w, b], symc.grad(cost, [w, b]))
+    for got, want in zip(found(data, weights, bias), found(data[[0, 2]], weights, bias)):
+        assert np.isfinite(got).all()
+        np.testing.assert_allclose(got, want)
+
+
 def test_images_that_are_not_chosen_stay_out_of_convolutions():
     x, w = T.dtensor4("x"), T.dtensor4("w")
     maps = T.nnet.conv2d(T.log(x), w)

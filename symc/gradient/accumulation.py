@@ -190,7 +190,9 @@ class Accumulation:
         dirty = node.op.record.linear != "jointly"
         whole = {k: dirty and _opens(k, node) for k in flows[0].literals if k.condition.uniform}
         kept = [k for k in flows[0].literals if not k.condition.uniform]
-        if reach.gathers or (dirty and not reach.one_to_one):
+        if reach.gathers:
+            kept = [k for k in kept if k.condition.choice in (Choice.CONDITION, Choice.BOUND)]
+        elif dirty and not reach.one_to_one:
             kept = [k for k in kept if k.condition.choice is Choice.CONDITION]
         if not kept and _unread(node) is None:
             return [self._answer(a, whole) for a in _answers(node, gs)]
@@ -292,7 +294,7 @@ def _unread(node: Apply) -> Choice | None:
 
 def _opens(literal: Literal, node: Apply) -> bool:
     """May the derivatives of the op be infinite or NaN where the condition fails?"""
-    return literal.condition.choice is not Choice.ORDER or not node.op.record.bounded_slope
+    return literal.condition.choice > Choice.BOUND or not node.op.record.bounded_slope
 
 
 def _opened(literals: dict[Literal, bool], node: Apply) -> dict[Literal, bool]:

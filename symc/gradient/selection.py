@@ -169,7 +169,7 @@ def _folded(combine: Callable[..., Variable], values: Sequence[Variable]) -> Var
 
 # --- sums of gradients ------------------------------------------------------------------------------------------------
 
-_FEW = {Choice.ORDER: 3, Choice.POSITION: 3, Choice.CONDITION: 16}
+_FEW = {Choice.ORDER: 3, Choice.BOUND: 3, Choice.POSITION: 3, Choice.CONDITION: 16}
 """An element with more reasons to count than this is taken to count: finding out whether one holds costs too much."""
 
 

@@ -30,7 +30,10 @@ class Choice(IntEnum):
     Attributes
     ----------
     ORDER
-        Another element was larger or smaller. A NaN always counts, so what does not count is no NaN.
+        It was not the largest of a window or axis, or not above zero. What does not count is no NaN, or the value that
+        it was compared for is NaN too.
+    BOUND
+        The other operand of ``maximum``, ``minimum`` or ``clip`` was taken; the same holds.
     POSITION
         No index named it, or it was written over.
     CONDITION
@@ -38,8 +41,9 @@ class Choice(IntEnum):
     """
 
     ORDER = 1
-    POSITION = 2
-    CONDITION = 3
+    BOUND = 2
+    POSITION = 3
+    CONDITION = 4
 
 
 class Selected(NamedTuple):
@@ -90,7 +94,7 @@ class Reach:
         ``partial(op)``: why there may be elements of inputs on which no element of the output depends; None if there
         are none.
     gathers : bool
-        Finding out takes a reduction, which is made for conditions that users wrote alone (``Choice.CONDITION``).
+        Finding out takes a reduction, which is made for ``CONDITION`` and ``BOUND`` alone.
     mixes : bool
         The gradient by one input adds up products with elements of the others (matrix products): elements that do not
         count must be taken out of these first.

@@ -109,7 +109,7 @@ inv = elementwise("reciprocal", lambda x: 1.0 / x, np.reciprocal, lambda g, y, x
 
 def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
     """The gradient flows to the first operand where that was taken, else to the second."""
-    return Selected(first, g), Selected(first, g, negated=True)
+    return Selected(first, g, choice=Choice.BOUND), Selected(first, g, negated=True, choice=Choice.BOUND)
 
 
 maximum = elementwise(
@@ -205,9 +205,9 @@ def _clip_grad(g: Variable, z: Variable, x: Variable, low: Variable, high: Varia
     above = gt(maximum(x, low), high)
     below = lt(x, low)
     return (
-        Selected(or_(above, below), g, negated=True),
-        Selected(and_(below, invert(above)), g),
-        Selected(above, g),
+        Selected(or_(above, below), g, negated=True, choice=Choice.BOUND),
+        Selected(and_(below, invert(above)), g, choice=Choice.BOUND),
+        Selected(above, g, choice=Choice.BOUND),
     )
 
 
