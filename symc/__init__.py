@@ -12,9 +12,10 @@ from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.graph.op import Op
 from symc.printing import pp, pprint
-from symc.runtime.copies import clone, register
+from symc.runtime.copies import register
 from symc.runtime.function import Function, In, Out, function
 from symc.runtime.memory_estimate import memory_estimate
+from symc.runtime.replacement import clone
 from symc.runtime.shared import shared
 from symc.tensor import dot, ifelse, scan
 from symc.tensor.graph_op import OpFromGraph

@@ -13,9 +13,9 @@ from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
 from symc.graph.op import Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left
+from symc.tensor.broadcasting import any as any_of
 from symc.tensor.broadcasting import before_repetition
 from symc.tensor.creation import zeros_like
-from symc.tensor.reduce import any as any_of
 
 __all__ = ["Accumulation"]
 

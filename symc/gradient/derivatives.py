@@ -16,8 +16,8 @@ from symc.graph import Variable, clone_with
 from symc.graph.dtypes import is_float
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
+from symc.tensor.broadcasting import sum
 from symc.tensor.joining import stack
-from symc.tensor.reduce import sum
 
 __all__ = ["Lop", "Rop", "hessian", "jacobian", "verify_grad"]
 

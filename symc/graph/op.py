@@ -45,7 +45,7 @@ from symc.loops.expr import Expr
 
 __all__ = [
     "RECORDS", "ZERO", "Arg", "Axes", "Case", "HostCall", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise",
-    "Record", "Reduction", "Structured", "View", "record",
+    "Record", "Reduction", "Structured", "View", "add_cases", "record",
 ]  # fmt: skip
 
 Read = Callable[[int, Sequence[Expr]], Expr]
@@ -215,7 +215,7 @@ class Record:
         ``specialise(op, inputs, types)`` gives a variable, or one per output, that needs no inputs read for their
         shape alone.
     cases : callable
-        Gives the list of ``Case``.
+        Gives the list of ``Case``; ``add_cases`` adds more.
     commutative : bool
         The order of the inputs makes no difference.
     upper : callable or None
@@ -282,6 +282,12 @@ class Record:
     nonnegative: str = ""
     bounded: bool = False
     log: Callable[[Op, Sequence[Variable]], Variable] | None = None
+
+
+def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:
+    """Give a record cases from a module of its own, written with the functions that are built on the record."""
+    earlier = record.cases
+    object.__setattr__(record, "cases", lambda: [*earlier(), *cases()])
 
 
 def record(name: str, **facts: Any) -> Record:

@@ -100,13 +100,10 @@ class TensorType:
         """The same type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
 
-    def __call__(self, name: str | None = None) -> Variable:
-        """A new symbolic input of this type; dims that are not known become symbols of its own."""
-        from symc.tensor.constructors import tensor
+    if TYPE_CHECKING:  # attached by symc.tensor.constructors
 
-        return tensor(self.dtype, None, name, self.static_shape)
-
-    make_variable = __call__
+        def __call__(self, name: str | None = None) -> Variable: ...
+        def make_variable(self, name: str | None = None) -> Variable: ...
 
     def __eq__(self, other: object) -> bool:
         """Same dtype, same number of axes and the same known dims; symbols count as unknown."""

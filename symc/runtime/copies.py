@@ -1,4 +1,4 @@
-"""Copies: expressions with variables replaced, functions of other shared variables, copying and pickling.
+"""Copying and pickling of expressions, shared variables and functions.
 
 Reductions for ``pickle`` and ``copy.deepcopy`` are registered with ``copyreg``. An expression is reduced to a flat list
 of its applications, so that its depth is limited only by memory. A function is reduced to its expressions and compiled
@@ -8,99 +8,18 @@ again, usually from the cache. Objects copied or pickled together keep sharing i
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, clone_with, toposort
+from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, toposort
 from symc.graph.body import Body
 from symc.graph.op import RECORDS, Op, Record
 from symc.graph.packing import packed, unpacked
 from symc.graph.types import TensorType
 from symc.runtime.function import Function
 from symc.runtime.storage import Storage
-from symc.runtime.updates import check_unique, fitting_shared_update
-from symc.tensor.basic import as_tensor
-from symc.tensor.elementwise import cast
 
-__all__ = ["clone", "register", "with_shared_swapped"]
-
-
-def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True) -> Any:
-    """Copy one or several expressions with some variables replaced.
-
-    Parameters
-    ----------
-    output : Variable, or sequence or dict of them
-    replace : mapping or sequence of pairs, optional
-        Maps variables of any kind to their replacements.
-    strict : bool
-        Whether a replacement must have the dtype of the variable it replaces. If False, it is cast.
-    share_inputs : bool
-        If False, inputs that are not replaced are replaced by new ones.
-
-    Returns
-    -------
-    Variable, list or dict
-        With the structure of ``output``, which is not modified.
-
-    Raises
-    ------
-    ShapeError, DTypeError
-        If a replacement has a different number of axes or, if ``strict``, a different dtype.
-    """
-    if isinstance(output, Mapping):
-        return dict(zip(output, clone(list(output.values()), replace, strict, share_inputs)))
-    outputs = list(output) if isinstance(output, (list, tuple)) else [output]
-    pairs = replace.items() if isinstance(replace, Mapping) else replace or ()
-    replaced = {old: _fitting(old, as_tensor(new), strict) for old, new in pairs}
-    if not share_inputs:
-        leaves = [v for v in ancestors(outputs, frozenset(replaced)) if type(v) is Variable and v.owner is None]
-        replaced |= {v: Variable(v.type, None, 0, v.name, v.location) for v in leaves if v not in replaced}
-    cloned = clone_with(outputs, replaced)
-    return cloned if isinstance(output, (list, tuple)) else cloned[0]
-
-
-def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:
-    if new.ndim != old.ndim:
-        raise ShapeError(located("clone: a replacement must have as many axes as what it replaces", [old, new]))
-    if new.dtype != old.dtype and strict:
-        repair = "cast it, or pass strict=False"
-        raise DTypeError(located("clone: a replacement must have the dtype of what it replaces", [old, new], repair))
-    return cast(new, old.dtype)
-
-
-def with_shared_swapped(
-    outputs: Sequence[Variable], updates: Sequence[tuple[SharedVariable, Variable]], swap: Mapping[Any, Any]
-) -> tuple[list[Variable], list[tuple[SharedVariable, Variable]]]:
-    """Replace shared variables in the outputs and updates of a function.
-
-    Raises
-    ------
-    TypeError
-        If ``swap`` contains anything but shared variables, or variables of different dtypes.
-    ValueError
-        If the function does not use a variable, or if two updates have the same target.
-    """
-    used = [v for v in ancestors([*outputs, *[v for _, v in updates]]) if isinstance(v, SharedVariable)]
-    used += [target for target, _ in updates]
-    becomes: dict[Variable, SharedVariable] = {}
-    for old, new in swap.items():
-        if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
-            raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
-        _fitting(old, new, True)
-        places = [v for v in used if v.storage is old.storage]  # clones of a variable share its value
-        if not places:
-            raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))
-        becomes.update(dict.fromkeys(places, new))
-    if not becomes:
-        return list(outputs), list(updates)
-    found = clone_with([*outputs, *[v for _, v in updates]], becomes)
-    count = len(outputs)
-    targets = [becomes.get(target, target) for target, _ in updates]
-    swapped = [(target, fitting_shared_update(target, v)) for target, v in zip(targets, found[count:])]
-    check_unique(swapped)
-    return found[:count], swapped
+__all__ = ["register"]
 
 
 # --- reductions -------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outpu
 from symc.runtime.backend import load_backend
 from symc.runtime.givens import given_pairs, replace
 from symc.runtime.profile import Profile
+from symc.runtime.replacement import with_shared_swapped
 from symc.runtime.specialisation import Specialisation
 from symc.runtime.updates import update_pairs, with_default_updates
 
@@ -303,8 +304,6 @@ class Function:
         TypeError, ValueError
             When ``swap`` names a variable that the function does not use, or one of another type takes its place.
         """
-        from symc.runtime.copies import with_shared_swapped
-
         outputs, updates = with_shared_swapped(self.outputs, self.updates, swap or {})
         specs = [s.copy() for s in self.specs]
         facts = self.facts() | {"specs": specs}

@@ -9,9 +9,9 @@ from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
 from symc.graph.dtypes import is_float
 from symc.runtime.updates import Updates, pairs
-from symc.tensor.axes import specify_shape
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
+from symc.tensor.shape_arguments import specify_shape
 
 __all__ = ["given_pairs", "replace"]
 

@@ -17,8 +17,17 @@ from symc.gradient import (
 from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
 from symc.graph import Variable
 from symc.graph.types import TensorType
-from symc.tensor import extra_ops, nnet, operators, recurrence, shared_randomstreams, signal  # noqa: F401
-from symc.tensor.axes import dimshuffle, reshape, specify_shape
+from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
+    extra_ops,
+    nnet,
+    operators,
+    random_cases,
+    recurrence,
+    shared_randomstreams,
+    signal,
+    subtensor_cases,
+)
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.constructors import CONSTRUCTORS, PLURALS, tensor
@@ -133,21 +142,14 @@ from symc.tensor.extra_ops import (
 from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
 from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
-from symc.tensor.joining import (
-    concatenate,
-    horizontal_stack,
-    join,
-    repeat,
-    split,
-    stack,
-    stacklists,
-    tile,
-    vertical_stack,
-)
+from symc.tensor.joining import concatenate, horizontal_stack, join, split, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
+from symc.tensor.repeating import repeat, tile
+from symc.tensor.reshaping import reshape
 from symc.tensor.scan import scan
 from symc.tensor.selection import argwhere, flatnonzero, nonzero, nonzero_values
+from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.shaping import (
     addbroadcast,
     atleast_1d,
@@ -156,6 +158,7 @@ from symc.tensor.shaping import (
     flatten,
     moveaxis,
     patternbroadcast,
+    shape,
     shape_padaxis,
     shape_padleft,
     shape_padright,
@@ -167,7 +170,7 @@ from symc.tensor.shaping import (
 )  # fmt: skip
 from symc.tensor.state import carry_updates
 from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor
-from symc.tensor.symbolic_dims import shape, shape_i
+from symc.tensor.symbolic_dims import shape_i
 
 TensorVariable = Variable
 pow = power

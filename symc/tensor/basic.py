@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import SIGNED, is_integer, promote
 from symc.graph.variables import refuse_masked
 
-__all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "unify_dtypes"]
+__all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "stack_lists_with", "unify_dtypes"]
 
 
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
@@ -45,9 +45,7 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
     if isinstance(x, Variable):
         return x
     if isinstance(x, (list, tuple)) and any(isinstance(v, Variable) for v in _leaves(x)):
-        from symc.tensor.joining import stack_nested
-
-        return stack_nested(x)
+        return _stack_lists(x)
     refuse_masked(x, "as_tensor")
     try:
         return constant(x, name, ndim, dtype)
@@ -57,6 +55,14 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
 
 
 as_tensor_variable = as_tensor
+
+_stack_lists: Callable[[Any], Variable]
+
+
+def stack_lists_with(function: Callable[[Any], Variable]) -> None:
+    """Tell ``as_tensor`` what stacks nested lists of variables: a function that is itself built on ``as_tensor``."""
+    global _stack_lists
+    _stack_lists = function
 
 
 def _leaves(x: Any) -> list[Any]:

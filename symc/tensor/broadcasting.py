@@ -1,6 +1,7 @@
-"""Broadcasting: primitives never do it themselves, the functions that users call put it in.
+"""Broadcasting, and the sum that is its gradient.
 
-Only dims known to be 1 are repeated, as in Theano; the gradient of a repetition is a sum.
+Primitives never broadcast: the functions that users call insert it. Only dims known to be 1 are repeated, as in Theano.
+The gradient of a repetition is a sum, and that of a sum a repetition.
 """
 
 from __future__ import annotations
@@ -13,13 +14,25 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
+from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
-from symc.graph.op import Arg, Axes, Case, Op, record
+from symc.graph.op import Arg, Axes, Case, Op, Reduction, record
 from symc.graph.types import TensorType
-from symc.tensor.axes import pad_left
+from symc.tensor.axes import dimshuffle, pad_left
 from symc.tensor.basic import as_tensor
+from symc.tensor.conversion import cast
+from symc.tensor.reduction_records import (
+    Axis,
+    accumulated,
+    logic_cases,
+    oracle_of,
+    reduce_over,
+    reduced_type,
+    reduction_cases,
+    reduction_reach,
+)
 
-__all__ = ["before_repetition", "broadcast_like", "broadcast_together", "expand", "unrepeated"]
+__all__ = ["any", "before_repetition", "broadcast_like", "broadcast_together", "expand", "restore", "sum", "unrepeated"]
 
 
 def _expanded_axes(x: TensorType, target: Sequence[dims.Dim]) -> tuple[int, ...]:
@@ -34,8 +47,6 @@ def _expand_source(op: Op, node: Any) -> tuple[int | None, ...]:
 
 
 def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    from symc.tensor.reduce import sum
-
     grown = _expanded_axes(inputs[0].type, outputs[0].type.shape)
     g = sum(gs[0], axis=grown, keepdims=inputs[0].ndim > 0) if grown else gs[0]
     return [g, *[None] * (len(inputs) - 1)]
@@ -43,8 +54,6 @@ def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
 
 def _expand_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
     """An element counts where one of its repetitions does."""
-    from symc.tensor.reduce import any
-
     x, grown = inputs[0], _expanded_axes(inputs[0].type, outputs[0].type.shape)
     return [any(counts, axis=grown, keepdims=x.ndim > 0) if grown else counts, *[None] * (len(inputs) - 1)]
 
@@ -194,3 +203,52 @@ def _growth(v: Variable, source: dict[int, Variable]) -> dict[int, Variable]:
     if v.ndim == 0:
         return source
     return {k: s for k, s in source.items() if v.type.broadcastable[k] and not s.type.broadcastable[k]}
+
+
+def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
+    """A reduction's result (or its gradient) repeated along the reduced ``axes`` to the shape of ``x``."""
+    kept = iter(range(g.ndim))
+    return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
+
+
+def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    (x,) = inputs
+    return [restore(cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0], x, op["axes"])]
+
+
+_sum = record(
+    "sum",
+    infer=reduced_type,
+    numpy=oracle_of(np.sum, True),
+    grad=_sum_grad,
+    reach=Reach(reduction_reach),
+    linear="jointly",
+    lower=Reduction("add", lambda dtype: 0),
+    nonnegative="all",
+    cases=reduction_cases(lambda x, **k: sum(x, **k), np.sum),
+)
+
+
+_any = record(
+    "any",
+    infer=reduced_type,
+    numpy=oracle_of(np.any, False),
+    lower=Reduction("or", lambda dtype: False),
+    cases=logic_cases(lambda x, **k: any(x, **k), np.any),
+)
+
+
+def sum(
+    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+) -> Variable:
+    """Sum over ``axis`` (None: all).
+
+    Integers narrower than 64 bits are added up in 64, unless ``dtype`` names another. ``acc_dtype`` is the dtype in
+    which elements are added up before the result is converted.
+    """
+    return accumulated(_sum, x, axis, dtype, keepdims, acc_dtype)
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Does ``x`` (as bool) hold anywhere along ``axis``?"""
+    return reduce_over(_any, cast(x, "bool"), axis, keepdims, None)

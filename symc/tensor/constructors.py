@@ -42,6 +42,15 @@ def tensor(
     return Variable(TensorType(dtype or config.floatX, pattern, name or "n"), None, 0, name, here())
 
 
+def _of_type(self: TensorType, name: str | None = None) -> Variable:
+    """A new symbolic input of this type; dims that are not known become symbols of its own."""
+    return tensor(self.dtype, None, name, self.static_shape)
+
+
+for _name in ("__call__", "make_variable"):
+    setattr(TensorType, _name, _of_type)
+
+
 def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> Callable[..., Variable]:
     def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
         if shape is not None and len(shape) != len(pattern):

@@ -17,11 +17,14 @@ from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import cast as cast_expr
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, pad_left, shape_entries
+from symc.tensor.axes import dimshuffle, pad_left
 from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like, expand
+from symc.tensor.broadcasting import any as any_of
+from symc.tensor.broadcasting import broadcast_like, expand, sum
 from symc.tensor.checked import checked_below
+from symc.tensor.positions import iota
 from symc.tensor.requirements import require_lengths
+from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
 __all__ = [
@@ -77,8 +80,6 @@ def _alloc_numpy(op: Op, value: np.ndarray, *scalars: np.ndarray) -> np.ndarray:
 
 
 def _alloc_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
-    from symc.tensor.reduce import sum
-
     value, (g,) = inputs[0], gs
     lead = g.ndim - value.ndim
     if lead:
@@ -90,17 +91,15 @@ def _alloc_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[V
 
 
 def _alloc_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
-    from symc.tensor.reduce import any
-
     value, out = inputs[0], outputs[0]
     lead = out.ndim - value.ndim
     if lead:
-        counts = any(counts, axis=tuple(range(lead)))
+        counts = any_of(counts, axis=tuple(range(lead)))
     grown = tuple(k for k, one in enumerate(value.type.broadcastable) if one and not out.type.broadcastable[lead + k])
-    return [any(counts, axis=grown, keepdims=True) if grown else counts, *[None] * (len(inputs) - 1)]
+    return [any_of(counts, axis=grown, keepdims=True) if grown else counts, *[None] * (len(inputs) - 1)]
 
 
-_alloc = record(
+alloc_record = record(
     "alloc",
     infer=_alloc_infer,
     numpy=_alloc_numpy,
@@ -126,7 +125,7 @@ def alloc(value: Any, *shape: Any) -> Variable:
     given, scalars = _split_shape(shape[0] if len(shape) == 1 else shape, "alloc")
     if len(given) < value.ndim:
         raise ValueError(located(f"alloc: a shape of {len(given)} axes cannot hold the value", [value]))
-    return Op(_alloc, given=given)(value, *scalars)
+    return Op(alloc_record, given=given)(value, *scalars)
 
 
 def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
@@ -192,8 +191,6 @@ def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
 
 def _arange_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     """Element k is ``start + k * step``. How many there are does not vary with ``stop`` but in jumps."""
-    from symc.tensor.reduce import iota, sum
-
     (g,) = gs
     position = ew.cast(iota(g, 0), g.dtype)
     return [sum(g), sum(g * position), None][: len(inputs)]

@@ -11,7 +11,7 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Selected
 from symc.loops import expr
-from symc.loops.expr import Expr, call
+from symc.loops.expr import Expr, call, select
 from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise functions here)
     abs_,
     add,
@@ -49,7 +49,11 @@ from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise f
     xor,
 )
 from symc.tensor.basic import as_tensor, unify_dtypes
-from symc.tensor.pointwise import Elementwise, cast, elementwise
+from symc.tensor.conversion import cast
+from symc.tensor.erfc_forms import log_erfc
+from symc.tensor.pointwise import Elementwise, elementwise
+
+_LOG_2 = float(np.log(2))
 
 # --- powers -------------------------------------------------------------------------------------------------------
 
@@ -183,7 +187,7 @@ cosh: Elementwise = elementwise(
     lambda g, y, x: (g * sinh(x),),
     bounded_slope=True,
     nonnegative="always",
-    log=lambda op, inputs: _stable().logcosh(inputs[0]),
+    log=lambda op, inputs: logcosh(inputs[0]),
 )
 tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * tanh_slope(x),), bounded_slope=True)
 # 1 - y**2, which is wrong in all its digits where y is almost 1
@@ -195,7 +199,24 @@ tanh_slope: Elementwise = elementwise(
     bounded_slope=True,
     nonnegative="always",
     bounded=True,
-    log=lambda op, inputs: -2 * _stable().logcosh(inputs[0]),
+    log=lambda op, inputs: -2 * logcosh(inputs[0]),
+)
+
+
+def _logcosh_body(x: Expr) -> Expr:
+    size = abs(x)
+    small = call("sinh", expr.minimum(size, 2.0) * 0.5)
+    return select(
+        size < 1.0, call("log1p", 2.0 * small * small), size + call("log1p", call("exp", -2.0 * size)) - _LOG_2
+    )
+
+
+logcosh: Elementwise = elementwise(
+    "logcosh",
+    _logcosh_body,
+    lambda x: np.logaddexp(x.astype("float64"), -x.astype("float64")) - _LOG_2,
+    lambda g, y, x: (g * tanh(x),),
+    bounded_slope=True,
 )
 arcsinh = elementwise(
     "arcsinh", lambda x: call("arcsinh", x), np.arcsinh, lambda g, y, x: (g / sqrt(sqr(x) + 1),), bounded_slope=True
@@ -228,13 +249,6 @@ rad2deg = elementwise(
 # --- special functions --------------------------------------------------------------------------------------------
 
 
-def _stable() -> Any:
-    """The module of the stable forms, which is built on this one."""
-    from symc.tensor import stable
-
-    return stable
-
-
 _TWO_OVER_SQRT_PI = float(2 / np.sqrt(np.pi))
 erf = elementwise(
     "erf",
@@ -251,7 +265,7 @@ erfc = elementwise(
     bounded_slope=True,
     nonnegative="always",
     bounded=True,
-    log=lambda op, inputs: _stable().log_erfc(inputs[0]),
+    log=lambda op, inputs: log_erfc(inputs[0]),
 )
 
 

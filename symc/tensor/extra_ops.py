@@ -14,14 +14,16 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.axes import dimshuffle, shape_entries
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros
 from symc.tensor.indexing import subtensor, to_one_hot
-from symc.tensor.joining import concatenate, repeat
+from symc.tensor.joining import concatenate
 from symc.tensor.linalg import batched_dot, dot, paired_axes
+from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
+from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.shaping import squeeze
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape_i

@@ -19,7 +19,7 @@ from symc.graph.op import Arg, Case, HostCall, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
-from symc.tensor.creation import tril
+from symc.tensor.creation import identity_like, tril
 from symc.tensor.linalg import dot
 
 __all__ = ["cholesky", "matrix_inverse", "solve", "svd"]
@@ -107,8 +107,6 @@ def solve(a: Any, b: Any) -> Variable:
 
 def matrix_inverse(a: Any) -> Variable:
     """The inverse of a matrix ``(n, n)``."""
-    from symc.tensor.creation import identity_like
-
     a = _matrix("matrix_inverse", a)
     return Op(_solve)(a, identity_like(a))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
+from symc.gradient.reverse import grad
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float
@@ -17,7 +18,7 @@ from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
-from symc.tensor.reduce import sum
+from symc.tensor.broadcasting import sum
 
 __all__ = ["OpFromGraph"]
 
@@ -39,8 +40,6 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
         if len(found) != len(inputs):
             raise ValueError(f"{op['name']}: its gradient gives {len(found)} terms for {len(inputs)} inputs")
         return [None if g is None else as_tensor(g) for g in found]
-    from symc.gradient.reverse import grad
-
     body: Body = op["body"]
     arriving = [Variable(TensorType(g.dtype, g.type.shape), None, 0, f"g{k}") for k, g in enumerate(gs)]
     total: Variable | None = None

@@ -10,10 +10,10 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
-from symc.tensor.axes import declare_dims
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.requirements import require_lengths
 from symc.tensor.selection import nonzero
+from symc.tensor.shape_arguments import declare_dims
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["Entry", "Flag", "Gap", "Index", "NewAxis", "Slice", "mask_indices", "parse"]

@@ -14,13 +14,14 @@ from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, scalar_behind
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange
 from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, parse
 from symc.tensor.joining import stack
+from symc.tensor.shape_arguments import scalar_behind
 from symc.tensor.subtensor import gather, slice_part, valid_index
 from symc.tensor.symbolic_dims import as_dim, shape_i
 

@@ -1,4 +1,4 @@
-"""Joining, splitting and repeating tensors."""
+"""Joining and splitting tensors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.dtypes import is_float
+from symc.graph import Apply, Variable, dims
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Loops, Op, record
@@ -17,22 +16,21 @@ from symc.graph.types import TensorType
 from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape, shape_entries
-from symc.tensor.basic import as_tensor, constant, normalize_axis, unify_dtypes
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor, constant, normalize_axis, stack_lists_with, unify_dtypes
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.requirements import require_lengths
+from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
     "concatenate",
     "horizontal_stack",
     "join",
-    "repeat",
     "split",
     "stack",
     "stack_nested",
     "stacklists",
-    "tile",
     "vertical_stack",
 ]
 
@@ -123,8 +121,6 @@ _join = record(
             lambda x, y: np.hstack([x, y]),
             grad=False,
         ),
-        Case(lambda x: repeat(x, 3, axis=1), (Arg((2, 3)),), expect=lambda x: np.repeat(x, 3, 1)),
-        Case(lambda x: tile(x, (2, 3)), (Arg((2, 3)),), expect=lambda x: np.tile(x, (2, 3))),
     ],
 )
 
@@ -245,68 +241,4 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     return pieces
 
 
-def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
-    """Every element (along ``axis``; flattened when None) ``repeats`` times in a row.
-
-    ``repeats`` is a number, which may be symbolic, or known numbers, one per element.
-    """
-    x = as_tensor(x)
-    if axis is None:
-        x, axis = x.flatten(), 0
-    place = normalize_axis(axis, x.ndim, "repeat", x)
-    count = as_tensor(repeats)
-    if is_float(count.dtype):
-        raise TypeError(located(f"repeat: repeats must be whole numbers, got {count.dtype}", [x, count]))
-    if isinstance(count, Constant) and np.any(count.data < 0):
-        raise ValueError(located(f"repeat: repeats cannot be negative, got {count.data}", [x]))
-    if count.ndim > 1:
-        raise ShapeError(located("repeat: repeats must be a number or a vector", [x, count]))
-    if count.ndim:
-        from symc.tensor.indexing import take
-
-        if not isinstance(count, Constant):
-            text = "repeat: one count per element must be known numbers"
-            raise ShapeError(located(text, [count], "pass a NumPy array, or a scalar"))
-        if len(count.data) == 1:
-            return repeat(x, int(count.data[0]), place)
-        text = f"repeat: axis {place} must have as many elements as there are counts: {len(count.data)}"
-        x = require_lengths(x, [(length(x, place), len(count.data), text)], "give one count per element")
-        return take(x, np.repeat(np.arange(len(count.data)), count.data), axis=place)
-    from symc.tensor.creation import alloc
-
-    order: list[Any] = [*range(place + 1), "x", *range(place + 1, x.ndim)]
-    lengths = [length(x, k) for k in range(x.ndim)]
-    spread = alloc(dimshuffle(x, order), [*lengths[: place + 1], repeats, *lengths[place + 1 :]])
-    return reshape(spread, [n * repeats if k == place else n for k, n in enumerate(lengths)])
-
-
-def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
-    """``x`` repeated as a whole ``reps[k]`` times along each axis, as ``numpy.tile``.
-
-    Parameters
-    ----------
-    x : tensor_like
-    reps : int, sequence of int or integer scalars, or integer vector of known length
-    ndim : int, optional
-        How many axes the result has: missing entries of ``reps`` are 1, missing axes of ``x`` are put in front.
-    """
-    from symc.tensor.creation import alloc
-
-    x = as_tensor(x)
-    counts = list(shape_entries(reps, "tile"))
-    for c in counts:
-        if isinstance(c, int) and c < 0:
-            raise ValueError(located(f"tile: reps cannot be negative, got {c}", [x]))
-    total = max(x.ndim, len(counts))
-    if ndim is not None:
-        if ndim < total:
-            text = f"tile: ndim={ndim} is less than the axes of the operand ({x.ndim}) or the length of reps"
-            raise ValueError(located(text, [x]))
-        total = ndim
-    counts = [*[1] * (total - len(counts)), *counts]
-    if x.ndim < len(counts):
-        x = dimshuffle(x, ["x"] * (len(counts) - x.ndim) + list(range(x.ndim)))
-    order = [e for k in range(x.ndim) for e in ("x", k)]
-    lengths = [length(x, k) for k in range(x.ndim)]
-    spread = alloc(dimshuffle(x, order), [e for c, n in zip(counts, lengths) for e in (c, n)])
-    return reshape(spread, [n * c for c, n in zip(counts, lengths)])
+stack_lists_with(stack_nested)

@@ -17,10 +17,11 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
-from symc.tensor.reduce import any, sum
+from symc.tensor.broadcasting import any, sum
 from symc.tensor.requirements import require_lengths
+from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot"]

@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 
 from symc.errors import located
-from symc.graph import Constant, Variable
+from symc.graph import Constant, Variable, graph_inputs, is_input
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Arg, Case, Op, record
-from symc.tensor import axes, creation, extra_ops, indexing, joining, linalg, reduce, shaping, symbolic_dims
+from symc.tensor import (
+    axes,
+    creation,
+    extra_ops,
+    indexing,
+    linalg,
+    reduce,
+    repeating,
+    reshaping,
+    shaping,
+    symbolic_dims,
+)
 from symc.tensor import elementwise as ew
 from symc.tensor.numpy_functions import apply_ufunc
 
@@ -81,8 +92,6 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
     given = inputs_to_values or {}
     if not isinstance(given, dict):
         raise TypeError(f"eval: expected a dict from inputs to values, got {given!r}")
-    from symc.graph import graph_inputs, is_input
-
     by_name = {v.name: v for v in graph_inputs([self]) if is_input(v) and v.name}
     resolved = {}
     for key, value in given.items():
@@ -140,7 +149,7 @@ def _transpose(x: Variable, *order: Any) -> Variable:
 
 
 def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
-    return axes.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
+    return reshaping.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
 
 
 def _method(function: Any) -> Any:
@@ -176,8 +185,8 @@ METHODS: dict[str, Any] = {
     "__array_ufunc__": apply_ufunc,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
-    "shape": property(symbolic_dims.shape), "size": property(shaping.size), "T": property(shaping.transpose),
-    "__getitem__": _item, "take": indexing.take, "repeat": joining.repeat,
+    "shape": property(shaping.shape), "size": property(shaping.size), "T": property(shaping.transpose),
+    "__getitem__": _item, "take": indexing.take, "repeat": repeating.repeat,
     "dimshuffle": axes.dimshuffle, "reshape": _reshape, "transpose": _transpose, "swapaxes": shaping.swapaxes,
     "flatten": shaping.flatten, "ravel": lambda x: shaping.flatten(x), "squeeze": shaping.squeeze,
     # reductions and products

@@ -21,10 +21,12 @@ import numpy as np
 
 from symc.graph import Apply, Constant, Variable
 from symc.graph.gradient_flow import Undefined
-from symc.graph.op import Case, Indexed, Op, record
+from symc.graph.op import Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, index
 from symc.tensor.basic import as_tensor
+from symc.tensor.broadcasting import sum
+from symc.tensor.conversion import cast as convert
 from symc.tensor.creation import alloc
 
 __all__ = ["draw", "philox", "stored_bits"]
@@ -170,8 +172,6 @@ def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     """Of a uniform or normal number by its parameters, with the randomness held fixed (reparameterisation)."""
-    from symc.tensor.reduce import sum
-
     (g,) = gs
     unread = [None] * (len(inputs) - 3)
     if op["kind"] not in ("uniform", "normal"):
@@ -184,36 +184,22 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     return [None, sum(g) - by_b if op["kind"] == "uniform" else sum(g), by_b, *unread]
 
 
-def _cases() -> list[Case]:
-    from symc.tensor.random_cases import random_cases
-
-    return random_cases()
-
-
-def _stored_cases() -> list[Case]:
-    from symc.tensor.random_cases import stored_cases
-
-    return stored_cases()
-
-
-_random = record(
+random_record = record(
     "random",
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
     specialise=_settle,
     lower=Indexed(_element, recompute=True, flat=True),
-    cases=_cases,
 )
 
-_stored = record(
+stored_record = record(
     "random_stored",
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
     specialise=_settle,
     lower=Indexed(_element, flat=True),
-    cases=_stored_cases,
 )
 
 
@@ -232,7 +218,7 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
     shape : sequence of int or integer scalar
     """
     work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal") else None
-    return Op(_random, kind=kind, dtype=dtype, shape=None)(
+    return Op(random_record, kind=kind, dtype=dtype, shape=None)(
         state, _parameter(a, work), _parameter(b, work), _template(shape)
     )
 
@@ -240,12 +226,10 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
 def stored_bits(state: Variable, shape: Sequence[Any]) -> Variable:
     """Random uint32 words that are computed once and kept, for what reads each of them many times."""
     unused = Constant(np.zeros((), "int64"))
-    return Op(_stored, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
+    return Op(stored_record, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
 
 
 def _parameter(value: Any, dtype: str | None) -> Variable:
-    from symc.tensor.elementwise import cast as convert
-
     v = as_tensor(value)
     return v if dtype is None else convert(v, dtype)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable
-from symc.graph.op import Arg, Case
-from symc.tensor.random import draw, stored_bits
+from symc.graph.op import Arg, Case, add_cases
+from symc.tensor.random import draw, random_record, stored_bits, stored_record
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["random_cases", "stored_cases"]
@@ -111,3 +111,7 @@ def stored_cases() -> list[Case]:
         return np.array([w[0] for w in _words(state, 60)], "uint32").reshape(3, 20)
 
     return [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), wanted, grad=False)]
+
+
+add_cases(random_record, random_cases)
+add_cases(stored_record, stored_cases)

@@ -15,8 +15,10 @@ from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, maximum, minimum, select, var
 from symc.loops.ir import For, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape, reshape_like
-from symc.tensor.reduce import any, iota
+from symc.tensor.axes import dimshuffle
+from symc.tensor.broadcasting import any
+from symc.tensor.positions import iota
+from symc.tensor.reshaping import reshape, reshape_like
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = ["linear_recurrence", "product_of_others"]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
+from symc.gradient.reverse import grad
 from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float, is_integer
@@ -27,8 +28,8 @@ from symc.graph.types import TensorType
 from symc.loops.ir import Loop, Ref
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.reduce import sum
+from symc.tensor.broadcasting import broadcast_like, sum
+from symc.tensor.joining import join
 from symc.tensor.subtensor import part
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
@@ -110,8 +111,6 @@ def _trimmed_grad(
     op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
 ) -> list[Variable]:
     """Zeros in the place of the entry that is left out."""
-    from symc.tensor.joining import join
-
     (x,), (g,) = inputs, gs
     missing = broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), x[0:1])
     return [join(0, missing, g) if op["first"] else join(0, g, missing)]
@@ -220,8 +219,6 @@ def _trajectory(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable],
 
 def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> list[Variable]:
     """Gradients of the sum of ``total``; zeros where it does not depend."""
-    from symc.gradient.reverse import grad
-
     if not total:
         return [v * 0 for v in wrt]
     cost = total[0]

@@ -17,8 +17,9 @@ from symc.graph.types import TensorType
 from symc.loops.expr import ONE, ZERO, cast, index, var
 from symc.loops.ir import Accumulate, Alloc, For, Load, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import reshape
 from symc.tensor.basic import as_tensor
+from symc.tensor.joining import stack
+from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten
 from symc.tensor.subtensor import gather, part
 from symc.tensor.symbolic_dims import as_dim, length
@@ -123,8 +124,6 @@ def nonzero(a: Any, return_matrix: bool = False) -> Any:
             rest = ew.floor_div(rest, size)
     found.reverse()
     if return_matrix:
-        from symc.tensor.joining import stack
-
         return stack(found)
     return tuple(found)
 

@@ -6,15 +6,21 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
-from symc.tensor.axes import dimshuffle, reshape
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.joining import stack
+from symc.tensor.reshaping import reshape
+from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length, shape_i, typed_by
 
 __all__ = [
     "addbroadcast", "atleast_1d", "atleast_2d", "expand_dims", "flatten", "moveaxis", "patternbroadcast",
-    "shape_padaxis", "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose", "unbroadcast",
+    "shape", "shape_padaxis", "shape_padleft", "shape_padright", "size", "squeeze", "swapaxes", "transpose",
+    "unbroadcast",
 ]  # fmt: skip
 
 
@@ -121,8 +127,6 @@ def size(x: Any) -> Variable:
 
 def addbroadcast(x: Any, *axes: int) -> Variable:
     """``x`` with ``axes`` declared to have length 1, so that they broadcast; a call where they have not is an error."""
-    from symc.tensor.axes import specify_shape
-
     x = as_tensor(x)
     wanted = {normalize_axis(a, x.ndim, "addbroadcast", x) for a in axes}
     return specify_shape(x, [1 if k in wanted else None for k in range(x.ndim)])
@@ -155,3 +159,11 @@ def atleast_2d(x: Any) -> Variable:
     """``x``, with axes of 1 in front until there are two."""
     x = as_tensor(x)
     return x if x.ndim >= 2 else shape_padleft(x, 2 - x.ndim)
+
+
+def shape(x: Any) -> Variable:
+    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration give its entries without building it."""
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return typed_by(np.zeros(0, "int64"), x)
+    return stack([shape_i(x, k) for k in range(x.ndim)])

@@ -19,12 +19,14 @@ from symc.graph.dtypes import as_dtype, is_float, is_integer
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
-from symc.tensor.axes import dimshuffle, shape_entries
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
 from symc.tensor.indexing import subtensor, take
+from symc.tensor.positions import iota
 from symc.tensor.random import draw, stored_bits
 from symc.tensor.requirements import require_lengths
+from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]
@@ -277,7 +279,7 @@ class RandomStreams:
         chosen = self._race(
             state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape
         )
-        hits = ew.eq(reduce.iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
+        hits = ew.eq(iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
         counts = ew.cast(hits, "int64")
         drawn = ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype))
         return self._marked(_of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
@@ -363,7 +365,7 @@ class RandomStreams:
         keys = stored_bits(state, [*_shape(size, ndim, "permutation", ()), n])
         lead = list(range(keys.ndim - 1))
         own, other = dimshuffle(keys, (*lead, keys.ndim - 1, "x")), dimshuffle(keys, (*lead, "x", keys.ndim - 1))
-        place = reduce.iota(keys, -1)
+        place = iota(keys, -1)
         earlier = ew.lt(dimshuffle(place, (*lead, "x", keys.ndim - 1)), dimshuffle(place, (*lead, keys.ndim - 1, "x")))
         below = ew.or_(ew.lt(other, own), ew.and_(ew.eq(other, own), earlier))
         return self._marked(ew.cast(reduce.sum(ew.cast(below, "int64"), axis=-1), as_dtype(dtype)), state)
@@ -375,7 +377,7 @@ class RandomStreams:
             raise ShapeError(located("shuffle_row_elements: expected at least one axis", [x]))
         order = self.permutation([shape_i(x, k) for k in range(x.ndim - 1)], shape_i(x, x.ndim - 1))
         state = order.rng
-        return self._marked(subtensor(x, (*[reduce.iota(x, k) for k in range(x.ndim - 1)], order)), state)
+        return self._marked(subtensor(x, (*[iota(x, k) for k in range(x.ndim - 1)], order)), state)
 
 
 class MRG_RandomStreams(RandomStreams):

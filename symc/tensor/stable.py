@@ -15,12 +15,11 @@ from symc.graph import Variable
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
 from symc.tensor import elementwise as ew
-from symc.tensor.pointwise import Elementwise, elementwise
+from symc.tensor.pointwise import elementwise
 
-__all__ = ["erfc_hazard", "log1mexp", "log_erfc", "log_half_erfc", "logaddexp", "logcosh"]
+__all__ = ["log1mexp", "logaddexp"]
 
 _LOG2 = math.log(2.0)
-_TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
 
 # --- sums of exponentials ---------------------------------------------------------------------------------------------
@@ -46,23 +45,6 @@ logaddexp = elementwise(
 )
 
 
-def _logcosh_body(x: Expr) -> Expr:
-    size = abs(x)
-    small = call("sinh", expr.minimum(size, 2.0) * 0.5)
-    return select(
-        size < 1.0, call("log1p", 2.0 * small * small), size + call("log1p", call("exp", -2.0 * size)) - _LOG2
-    )
-
-
-logcosh = elementwise(
-    "logcosh",
-    _logcosh_body,
-    lambda x: np.logaddexp(x.astype("float64"), -x.astype("float64")) - _LOG2,
-    lambda g, y, x: (g * ew.tanh(x),),
-    bounded_slope=True,
-)
-
-
 def _log1mexp_body(x: Expr) -> Expr:
     return select(x > -_LOG2, call("log", -call("expm1", x)), call("log1p", -call("exp", x)))
 
@@ -78,134 +60,4 @@ log1mexp = elementwise(
     _log1mexp_numpy,
     lambda g, y, x: (g * ew.exp(x) / ew.expm1(x),),
     domain=(-3, -0.1),
-)
-
-# --- the complementary error function ---------------------------------------------------------------------------------
-#
-# Beyond a threshold, erfc(x) = exp(-x^2) / (x sqrt(pi)) * S, with the asymptotic series S = 1 - t + 3 t^2 - 15 t^3 ...
-# in t = 1 / (2 x^2). It is cut where its terms are below the rounding of the dtype, which the threshold makes sure of.
-
-_FAR = {"float32": (4.0, 10), "float64": (8.0, 14)}
-
-
-def _far(x: Expr) -> tuple[Expr, Expr, Expr]:
-    """Is ``x`` beyond the threshold; ``x``, or the threshold below it; and ``(1 - S) / t``."""
-    threshold, terms = _FAR[x.dtype]
-    big = expr.maximum(x, threshold)
-    t = 0.5 / big / big
-    tail = expr.const(0, x.dtype)
-    for k in range(terms, 1, -1):
-        tail = (2.0 * k - 1.0) * t * (1.0 - tail)
-    return x > threshold, big, 1.0 - tail
-
-
-def _exp_of_negative_square(x: Expr) -> Expr:
-    """``exp(-x * x)`` without the rounding of the square, which the exponential would magnify."""
-    x = expr.minimum(expr.maximum(x, -30.0), 30.0)  # beyond, the result is zero in every dtype
-    high = call("rint", x * 16.0) * 0.0625
-    return call("exp", -(high * high)) * call("exp", -((x - high) * (x + high)))
-
-
-def _missing(big: Expr, rest: Expr) -> Expr:
-    """``1 - S``."""
-    return 0.5 / big / big * rest
-
-
-def _log_erfc_far(big: Expr, rest: Expr) -> Expr:
-    return -(big * big) - call("log", big * math.sqrt(math.pi)) + call("log1p", -_missing(big, rest))
-
-
-def _log_erfc_body(x: Expr) -> Expr:
-    far, big, rest = _far(x)
-    near = select(abs(x) < 0.5, call("log1p", -call("erf", x)), call("log", call("erfc", x)))
-    return select(far, _log_erfc_far(big, rest), near)
-
-
-def _log_half_erfc_body(x: Expr) -> Expr:
-    far, big, rest = _far(x)
-    near = select(x < 0.0, call("log1p", -0.5 * call("erfc", -x)), call("log", 0.5 * call("erfc", x)))
-    return select(far, _log_erfc_far(big, rest) - _LOG2, near)
-
-
-def _hazard_body(x: Expr) -> Expr:
-    far, big, rest = _far(x)
-    return select(
-        far, 2.0 * big / (1.0 - _missing(big, rest)), _TWO_OVER_SQRT_PI * _exp_of_negative_square(x) / call("erfc", x)
-    )
-
-
-def _excess_body(x: Expr) -> Expr:
-    far, big, rest = _far(x)
-    return select(far, rest / big / (1.0 - _missing(big, rest)), _hazard_body(x) - 2.0 * x)
-
-
-_erf, _erfc = expr.FUNCTIONS["erf"].numpy, expr.FUNCTIONS["erfc"].numpy
-
-
-def _erfcx_fraction(x: np.ndarray) -> np.ndarray:
-    """``exp(x^2) erfc(x)`` for x of at least 3, by Laplace's continued fraction."""
-    found = x
-    for k in range(120, 0, -1):
-        found = x + k / 2 / found
-    return 1 / (found * math.sqrt(math.pi))
-
-
-def _log_erfc_numpy(x: np.ndarray) -> np.ndarray:
-    wide = x.astype("float64")
-    far = np.maximum(wide, 3)
-    near = np.where(np.abs(wide) < 0.5, np.log1p(-_erf(wide)), np.log(_erfc(np.minimum(wide, 3))))
-    return np.where(wide > 3, np.log(_erfcx_fraction(far)) - far * far, near)
-
-
-def _log_half_erfc_numpy(x: np.ndarray) -> np.ndarray:
-    wide = x.astype("float64")
-    return np.where(wide < 0, np.log1p(-_erfc(np.abs(wide)) / 2), _log_erfc_numpy(wide) - _LOG2)
-
-
-def _hazard_numpy(x: np.ndarray) -> np.ndarray:
-    wide = x.astype("float64")
-    near = np.minimum(wide, 3)
-    return _TWO_OVER_SQRT_PI * np.where(
-        wide > 3, 1 / _erfcx_fraction(np.maximum(wide, 3)), np.exp(-near * near) / _erfc(near)
-    )
-
-
-def _excess_numpy(x: np.ndarray) -> np.ndarray:
-    wide = x.astype("float64")
-    far = np.maximum(wide, 3)
-    found = far
-    for k in range(120, 1, -1):
-        found = far + k / 2 / found
-    return np.where(wide > 3, 1 / found, _hazard_numpy(wide) - 2 * wide)
-
-
-erfc_hazard = elementwise(
-    "erfc_hazard",
-    _hazard_body,
-    _hazard_numpy,
-    lambda g, y, x: (g * y * _erfc_excess(x),),
-    bounded_slope=True,
-    nonnegative="always",
-)
-"""Minus the slope of ``log(erfc(x))``: about ``2 x`` for large x, and vanishing for negative ones."""
-
-_erfc_excess: Elementwise = elementwise(
-    "erfc_excess",
-    _excess_body,
-    _excess_numpy,
-    lambda g, y, x: (g * (erfc_hazard(x) * y - 2),),
-    bounded_slope=True,
-    nonnegative="always",
-)
-"""By how much ``erfc_hazard(x)`` exceeds ``2 x``; the difference itself would cancel."""
-
-log_erfc = elementwise(
-    "log_erfc", _log_erfc_body, _log_erfc_numpy, lambda g, y, x: (-(g * erfc_hazard(x)),), bounded_slope=True
-)
-log_half_erfc = elementwise(
-    "log_half_erfc",
-    _log_half_erfc_body,
-    _log_half_erfc_numpy,
-    lambda g, y, x: (-(g * erfc_hazard(x)),),
-    bounded_slope=True,
 )

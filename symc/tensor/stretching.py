@@ -18,7 +18,7 @@ from symc.graph.op import Arg, Case, Indexed, Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, const, index, select, var
 from symc.loops.ir import Accumulate, For, Statement, Store
-from symc.tensor.broadcasting import expand
+from symc.tensor.broadcasting import expand, sum
 
 __all__ = ["stretch"]
 
@@ -93,8 +93,6 @@ def _sum_to_numpy(x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def _unstretch_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
-    from symc.tensor.reduce import sum
-
     g, shape = inputs[0], types[0].shape
     known = [_decided(have, want) for have, want in zip(shape, g.type.shape)]
     if None in known:

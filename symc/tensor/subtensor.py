@@ -23,11 +23,12 @@ from symc.graph.types import TensorType
 from symc.loops.expr import Expr
 from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape_like
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import alloc, arange
+from symc.tensor.reshaping import reshape_like
 from symc.tensor.shaping import size
 from symc.tensor.symbolic_dims import as_dim, length, shape_i
 
@@ -228,38 +229,6 @@ _write_at = record(
 )
 
 
-def _written(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
-    """``x`` with ``y`` at an index, for the tests."""
-    x = x.copy()
-    x[at] = y
-    return x
-
-
-def _increased(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
-    """``x`` with ``y`` added at an index, once for each time that an entry occurs in it; for the tests."""
-    x = x.copy()
-    np.add.at(x, at, y)
-    return x
-
-
-def _write_cases() -> list[Case]:
-    from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
-
-    return [
-        Case(
-            lambda x, y: set_subtensor(x[1:3], y), (Arg((4, 3)), Arg((2, 3))), lambda x, y: _written(x, np.s_[1:3], y)
-        ),
-        Case(
-            lambda x, y: inc_subtensor(x[:, ::2], y),
-            (Arg((3, 5)), Arg((3, 3))),
-            lambda x, y: _increased(x, np.s_[:, ::2], y),
-        ),
-        Case(lambda x, y: inc_subtensor(x[-1], y), (Arg((3, 2)), Arg(())), lambda x, y: _increased(x, -1, y)),
-        Case(lambda x, y: set_subtensor(x[::-1], y), (Arg((3, 2)), Arg((3, 2))), lambda x, y: y[::-1]),
-        Case(lambda x: set_subtensor(x[0:0], 1.0), (Arg((3,)),), lambda x: x),
-    ]
-
-
 write_slice = record(
     "write_slice",
     infer=_write_infer,
@@ -269,7 +238,6 @@ write_slice = record(
     reach=Reach(_write_reach, partial=_by_replacing),
     linear="jointly",
     specialise=lambda op, inputs, types: Op(_write_at, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
-    cases=_write_cases,
 )
 
 
@@ -307,25 +275,6 @@ def _gather_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable
     return [ew.gt(read, 0), *[None] * len(indices)]
 
 
-def _gather_cases() -> list[Case]:
-    from symc.tensor.indexing import take
-
-    return [
-        Case(lambda x, i: x[i], (Arg((4, 3)), Arg((2, 5), "int32", -4, 4)), expect=lambda x, i: x[i]),
-        Case(
-            lambda x, i, j: x[i, j],
-            (Arg((4, 3)), Arg((5,), "int64", 0, 4), Arg((5,), "int64", -3, 3)),
-            expect=lambda x, i, j: x[i, j],
-        ),
-        Case(lambda x, i: x[:, i], (Arg((4, 3)), Arg((2,), "int64", 0, 3)), expect=lambda x, i: x[:, i]),
-        Case(lambda x, i: x[1:, i, ::2], (Arg((4, 3, 5)), Arg((2,), "int64", 0, 3)), expect=lambda x, i: x[1:, i, ::2]),
-        Case(lambda x, i: x[i, :, i], (Arg((4, 3, 4)), Arg((2,), "int64", 0, 4)), expect=lambda x, i: x[i, :, i]),
-        Case(lambda x, i: take(x, i), (Arg((4, 3)), Arg((2, 2), "int64", 0, 12)), expect=lambda x, i: x.ravel()[i]),
-        Case(lambda x, i: x[i], (Arg((4,)), Arg((0,), "int64", 0, 4)), expect=lambda x, i: x[i], grad=False),
-        Case(lambda x: x[np.array([0, 2])], (Arg((4, 3)),), expect=lambda x: x[[0, 2]]),
-    ]
-
-
 gather = record(
     "gather",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _gather_shape(op, inputs)),
@@ -339,7 +288,6 @@ gather = record(
     lower=Indexed(lambda node, at, read, size: read(0, _gather_position(node, at, read, 1))),
     moves=lambda op: slice(0, 1),
     nonnegative="all",
-    cases=_gather_cases,
 )
 
 
@@ -437,43 +385,6 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
-def _scatter_cases() -> list[Case]:
-    from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
-
-    return [
-        Case(
-            lambda x, y, i: inc_subtensor(x[i], y),
-            (Arg((4, 3)), Arg((5, 3)), Arg((5,), "int64", 0, 4)),
-            lambda x, y, i: _increased(x, i, y),
-        ),
-        Case(
-            lambda x, y, i: inc_subtensor(x[:, i], y),
-            (Arg((4, 3)), Arg((4, 5)), Arg((5,), "int64", 0, 3)),
-            lambda x, y, i: _increased(x, np.s_[:, i], y),
-        ),
-        Case(
-            lambda x, y: set_subtensor(x[np.array([2, 0])], y),
-            (Arg((4, 3)), Arg((2, 3))),
-            lambda x, y: _written(x, [2, 0], y),
-        ),
-        Case(
-            lambda x, y: set_subtensor(x[np.array([2, 0]), np.array([1, 2])], y),
-            (Arg((4, 3)), Arg((2,))),
-            lambda x, y: _written(x, ([2, 0], [1, 2]), y),
-        ),
-        Case(
-            lambda x, y, i: set_subtensor(x[i], y),
-            (Arg((3, 2)), Arg((4, 2)), Arg((4,), "int64", values=[1, -3, 1, 0])),
-            expect=lambda x, y, i: np.stack([y[3], y[2], x[2]]),
-        ),
-        Case(
-            lambda x, y: set_subtensor(x[:, np.array([1, 1])], y),
-            (Arg((2, 3)), Arg((2, 2))),
-            expect=lambda x, y: np.stack([x[:, 0], y[:, 1], x[:, 2]], 1),
-        ),
-    ]
-
-
 scatter: Record = record(
     "scatter",
     infer=_scatter_infer,
@@ -483,5 +394,4 @@ scatter: Record = record(
     linear="jointly",
     moves=lambda op: slice(0, 2) if op["replace"] else None,
     lower=Loops(_scatter_build, in_place=0),
-    cases=_scatter_cases,
 )

@@ -12,10 +12,11 @@ from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Op
 from symc.graph.variables import Apply
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle, reshape_like
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.indexing import PART_OPS, advanced_subtensor1
+from symc.tensor.reshaping import reshape_like
 from symc.tensor.stretching import stretch
 from symc.tensor.subtensor import scatter, write_slice
 

@@ -14,7 +14,7 @@ from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 
-__all__ = ["as_dim", "dim_value", "known_value", "length", "shape", "shape_i", "typed_by", "value_symbols"]
+__all__ = ["as_dim", "dim_value", "known_value", "length", "shape_i", "typed_by", "value_symbols"]
 
 
 def as_dim(x: Any) -> dims.Dim:
@@ -174,16 +174,6 @@ _typed_by = record(
 def typed_by(value: Any, *templates: Any) -> Variable:
     """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
     return Op(_typed_by)(as_tensor(value), *map(as_tensor, templates))
-
-
-def shape(x: Any) -> Variable:
-    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration give its entries without building it."""
-    from symc.tensor.joining import stack
-
-    x = as_tensor(x)
-    if x.ndim == 0:
-        return typed_by(np.zeros(0, "int64"), x)
-    return stack([shape_i(x, k) for k in range(x.ndim)])
 
 
 def length(x: Variable, axis: int) -> Any:

@@ -12,8 +12,8 @@ from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import reshape_to
 from symc.tensor.broadcasting import expand
+from symc.tensor.reshaping import reshape_to
 from symc.tensor.symbolic_dims import dim_value
 
 __all__ = ["ARRANGING", "PRODUCTS", "known_dim"]

@@ -29,6 +29,7 @@ from symc.graph import Apply, Variable
 from symc.tensor import elementwise as ew
 from symc.tensor import stable
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.erfc_forms import log_erfc, log_half_erfc
 from symc.tensor.nnet.activations import logsoftmax_over, softmax_over
 
 __all__ = ["FORMS", "STABILITY"]
@@ -76,10 +77,10 @@ LOGARITHMS = [
     Rule("log_of_negative_expm1", log(-expm1(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log1p_of_negative_exp", log1p(-exp(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log_of_expm1", log(expm1(X)), X + stable.log1mexp(-X)),
-    Rule("log1p_of_erf", log1p(erf(X)), stable.log_erfc(-X)),
-    Rule("log1p_of_negative_erf", log1p(-erf(X)), stable.log_erfc(X)),
-    Rule("log_of_half_erfc", log(0.5 * erfc(X)), stable.log_half_erfc(X)),
-    Rule("log_of_erfc_over_two", log(erfc(X) / 2), stable.log_half_erfc(X)),
+    Rule("log1p_of_erf", log1p(erf(X)), log_erfc(-X)),
+    Rule("log1p_of_negative_erf", log1p(-erf(X)), log_erfc(X)),
+    Rule("log_of_half_erfc", log(0.5 * erfc(X)), log_half_erfc(X)),
+    Rule("log_of_erfc_over_two", log(erfc(X) / 2), log_half_erfc(X)),
     Rule("softplus", log1p(exp(X)), softplus(X)),
     Rule("log1p_of_negative_sigmoid", log1p(-sigmoid(X)), -softplus(X)),
     Rule("softplus_minus_argument", softplus(X) - X, softplus(-X)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from symc.tensor.nnet import conv_cases  # noqa: F401 (test cases of the records)
 from symc.tensor.nnet import normalization as bn
 from symc.tensor.nnet.activations import (
     elu,

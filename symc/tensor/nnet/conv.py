@@ -12,10 +12,10 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import specify_shape
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import alloc
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
+from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights", "conv2d_transpose", "separable_conv2d"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from symc.graph.op import Arg, Case
+from symc.graph.op import Arg, Case, add_cases
 from symc.tensor.nnet.conv import conv2d, conv2d_grad_wrt_inputs, conv2d_grad_wrt_weights
+from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["GEOMETRIES", "conv_cases"]
@@ -112,3 +114,7 @@ def _case(which: str, geometry: Geometry) -> Case:
 def conv_cases(which: str) -> list[Case]:
     """A case for each geometry of the primitive ``which``: "forward", "data" or "weights"."""
     return [_case(which, geometry) for geometry in GEOMETRIES]
+
+
+for _record, _which in ((CONV2D, "forward"), (BACKWARD_DATA, "data"), (BACKWARD_WEIGHTS, "weights")):
+    add_cases(_record, partial(conv_cases, _which))

@@ -18,8 +18,10 @@ from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
-from symc.graph.op import Case, LibraryCall, Op, Record, record
+from symc.graph.op import LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.tensor.axes import dimshuffle
+from symc.tensor.broadcasting import any
 
 __all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D"]
 
@@ -208,13 +210,6 @@ def _weights_numpy(op: Op, x: np.ndarray, g: np.ndarray, *template: np.ndarray) 
     return (dw[:, :, ::-1, ::-1] if op["flip"] else dw).astype(x.dtype)
 
 
-def _cases(which: str) -> list[Case]:
-    """Written with the users' functions, which build on this module."""
-    from symc.tensor.nnet.conv_cases import conv_cases
-
-    return conv_cases(which)
-
-
 def _reach(images: bool, filters: bool) -> Reach:
     """Whole images and whole filters count, where anything that comes of them does.
 
@@ -222,9 +217,6 @@ def _reach(images: bool, filters: bool) -> Reach:
     """
 
     def find(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Any]:
-        from symc.tensor.axes import dimshuffle
-        from symc.tensor.reduce import any
-
         anything = any(counts, axis=(0, 1, 2, 3), keepdims=True)
         first = any(counts, axis=(1, 2, 3), keepdims=True)
         if images and filters:
@@ -249,7 +241,6 @@ CONV2D: Record = record(
     linear="separately",
     bounded_slope=True,
     lower=LibraryCall("conv2d_forward", _parameters(_forward_geometry)),
-    cases=lambda: _cases("forward"),
 )
 
 BACKWARD_DATA: Record = record(
@@ -266,7 +257,6 @@ BACKWARD_DATA: Record = record(
     bounded_slope=True,
     lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
     specialise=_settle,
-    cases=lambda: _cases("data"),
 )
 
 BACKWARD_WEIGHTS: Record = record(
@@ -283,5 +273,4 @@ BACKWARD_WEIGHTS: Record = record(
     bounded_slope=True,
     lower=LibraryCall("conv2d_backward_weights", _parameters(_adjoint_geometry)),
     specialise=_settle,
-    cases=lambda: _cases("weights"),
 )

@@ -25,6 +25,7 @@ from symc.tensor.elementwise import elementwise
 from symc.tensor.indexing import to_one_hot
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
+from symc.tensor.positions import iota
 from symc.tensor.subtensor import valid_index
 
 __all__ = [
@@ -69,7 +70,7 @@ def _labels(y: Variable, p: Variable) -> Variable:
 
 def _is_label(y: Variable, p: Variable) -> Variable:
     """A bool tensor of the shape of ``p``: is this the class that the row's label names?"""
-    return ew.eq(reduce.iota(p, -1), _column(_labels(y, p)))
+    return ew.eq(iota(p, -1), _column(_labels(y, p)))
 
 
 def _column(v: Variable) -> Variable:
@@ -89,7 +90,7 @@ def _1hot_numpy(op: Op, p: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def picked_classes(p: Variable, y: Variable) -> Variable:
     """The entry of each row of ``p`` that the row's label in ``y`` names; labels are checked when called."""
-    at = [reduce.iota(y, k) for k in range(y.ndim)]
+    at = [iota(y, k) for k in range(y.ndim)]
     return Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p))
 
 

@@ -11,7 +11,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
-from symc.tensor.reduce import normalize_axes
+from symc.tensor.reduction_records import normalize_axes
 from symc.tensor.shaping import addbroadcast
 
 __all__ = ["batch_normalization", "batch_normalization_test", "batch_normalization_train"]

@@ -17,7 +17,7 @@ from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Reach
 from symc.graph.guards import require_equal
-from symc.graph.op import Case, LibraryCall, Op, Record, record
+from symc.graph.op import LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
@@ -148,49 +148,39 @@ def _grad_grad_numpy(op: Op, x: np.ndarray, y: np.ndarray, gg: np.ndarray) -> np
 def _backward_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
     x, y, _ = inputs
     if op["mode"] == "max":
-        return [ZERO, ZERO, Op(_max_grad_grad, **op.attrs)(x, y, gs[0])]
-    return [ZERO, ZERO, Op(_pool, **op.attrs)(gs[0])]
-
-
-def _cases(order: int) -> list[Case]:
-    """Written with the users' functions, which build on this module."""
-    from symc.tensor.signal.pool_cases import pool_cases
-
-    return pool_cases(order)
+        return [ZERO, ZERO, Op(POOL_MAX_GRAD_GRAD, **op.attrs)(x, y, gs[0])]
+    return [ZERO, ZERO, Op(POOL, **op.attrs)(gs[0])]
 
 
 def _reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Variable]:
     (x,), (y,) = inputs, outputs
-    return [ew.gt(Op(_pool_grad, **op.attrs)(x, y, ew.cast(broadcast_like(counts, y), y.dtype)), 0)]
+    return [ew.gt(Op(POOL_GRAD, **op.attrs)(x, y, ew.cast(broadcast_like(counts, y), y.dtype)), 0)]
 
 
-_pool: Record = record(
+POOL: Record = record(
     "pool2d",
     infer=_infer,
     numpy=_forward_numpy,
-    grad=lambda op, inputs, outputs, gs: [Op(_pool_grad, **op.attrs)(inputs[0], outputs[0], gs[0])],
+    grad=lambda op, inputs, outputs, gs: [Op(POOL_GRAD, **op.attrs)(inputs[0], outputs[0], gs[0])],
     reach=Reach(_reach, partial=lambda op: Choice.ORDER),
     linear="jointly",
     lower=LibraryCall("pool2d_forward", _parameters),
-    cases=lambda: _cases(0),
 )
 
-_pool_grad: Record = record(
+POOL_GRAD: Record = record(
     "pool2d_grad",
     infer=_grad_infer,
     numpy=_backward_numpy,
     grad=_backward_grad,
     lower=LibraryCall("pool2d_backward", _parameters),
-    cases=lambda: _cases(1),
 )
 
-_max_grad_grad: Record = record(
+POOL_MAX_GRAD_GRAD: Record = record(
     "pool2d_max_grad_grad",
     infer=_grad_grad_infer,
     numpy=_grad_grad_numpy,
-    grad=lambda op, inputs, outputs, gs: [ZERO, ZERO, Op(_pool_grad, **op.attrs)(inputs[0], inputs[1], gs[0])],
+    grad=lambda op, inputs, outputs, gs: [ZERO, ZERO, Op(POOL_GRAD, **op.attrs)(inputs[0], inputs[1], gs[0])],
     lower=LibraryCall("pool2d_max_grad_grad", _parameters),
-    cases=lambda: _cases(2),
 )
 
 
@@ -292,7 +282,7 @@ def pool_2d(
     x = as_tensor(input)
     if x.ndim < 2:
         raise ShapeError(located(f"pool_2d: expected at least 2 axes, got {x.ndim}", [x]))
-    op = Op(_pool, window=window, stride=strides, pad=pads, mode=mode, ignore_border=bool(ignore_border))
+    op = Op(POOL, window=window, stride=strides, pad=pads, mode=mode, ignore_border=bool(ignore_border))
     if is_float(x.dtype):
         return op(x)
     # float64 holds whole numbers up to 2**53 exactly.
@@ -319,4 +309,4 @@ def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
     x = given if is_float(given.dtype) else ew.cast(given, "float64")
     pooled = pool_2d(x, patch_size, ignore_border=False)
     assert pooled.owner is not None
-    return ew.cast(Op(_pool_grad, **pooled.owner.op.attrs)(x, pooled, pooled), given.dtype)
+    return ew.cast(Op(POOL_GRAD, **pooled.owner.op.attrs)(x, pooled, pooled), given.dtype)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from symc.gradient.reverse import grad
 from symc.graph import Variable
-from symc.graph.op import Arg, Case
+from symc.graph.op import Arg, Case, add_cases
 from symc.tensor import elementwise as ew
-from symc.tensor.signal.pool import MODES, pool_2d
+from symc.tensor.broadcasting import sum
+from symc.tensor.signal.pool import MODES, POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD, pool_2d
 
 __all__ = ["pool_cases"]
 
@@ -82,16 +85,11 @@ class _Windows:
 
 def _slope(y: Variable, x: Variable) -> tuple[Variable, Variable]:
     """The gradient of pooling with an incoming one that differs from place to place; and that one."""
-    from symc.gradient.reverse import grad
-
     weights = ew.cos(y * 3.0)
     return grad(None, x, known_grads={y: weights}), weights
 
 
 def _bend(y: Variable, x: Variable) -> Variable:
-    from symc.gradient.reverse import grad
-    from symc.tensor.reduce import sum
-
     dx, weights = _slope(y, x)
     return grad(sum(dx * ew.sin(x)), weights)
 
@@ -114,3 +112,7 @@ def pool_cases(order: int) -> list[Case]:
             build, expect = builds[order]
             made.append(Case(build, args, expect, grad=order == 0))
     return made
+
+
+for _order, _record in enumerate((POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD)):
+    add_cases(_record, partial(pool_cases, _order))

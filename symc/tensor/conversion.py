@@ -1,0 +1,69 @@
+"""Conversion between dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.graph import Constant, Variable
+from symc.graph.dtypes import ALL, as_dtype, is_float
+from symc.graph.gradient_flow import ZERO
+from symc.graph.op import Arg, Case, Op, Pointwise, record
+from symc.graph.types import TensorType
+from symc.loops import expr
+from symc.loops.expr import call
+from symc.tensor.basic import as_tensor
+
+__all__ = ["cast"]
+
+
+def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    """Of a float; the gradient by an integer is that of the float it becomes."""
+    (x,) = inputs
+    if not is_float(op["dtype"]):
+        return [ZERO]
+    return [cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0]]
+
+
+def _cast_numpy(op: Op, x: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return x.astype(op["dtype"])
+
+
+_cast = record(
+    "cast",
+    infer=lambda op, inputs: TensorType(op["dtype"], inputs[0].type.shape),
+    numpy=_cast_numpy,
+    grad=_cast_grad,
+    linear="jointly",
+    bounded_slope=True,
+    lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
+    cases=lambda: [
+        Case(
+            lambda x, to=to: cast(x, to),
+            (Arg((3, 4), source, 0, 100),),
+            lambda x, to=to: x.astype(to),
+            grad=source == "float" and to == "float64",
+        )
+        for source in ("float", "int32", "int8", "uint8", "int64", "bool")
+        for to in ("float32", "float64", "int32", "int64", "uint8", "int16", "bool")
+    ],
+)
+
+
+def cast(x: Any, dtype: str) -> Variable:
+    """``x`` converted to ``dtype`` as C does it (floats to integers truncate)."""
+    if not isinstance(x, Variable):
+        x = as_tensor(x)
+    dtype = as_dtype(dtype)
+    if x.type.dtype == dtype:
+        return x
+    if isinstance(x, Constant):
+        with np.errstate(all="ignore"):
+            return Constant(x.exact.astype(dtype), dtype, x.name)
+    return _CAST_TO[dtype](x)
+
+
+_CAST_TO = {dtype: Op(_cast, dtype=dtype) for dtype in ALL}

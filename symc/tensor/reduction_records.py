@@ -1,0 +1,147 @@
+"""How reductions are made: their typing rule, oracle, reach and cases, and what the functions users call share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from symc.errors import ShapeError, located
+from symc.graph import Variable
+from symc.graph.dtypes import as_dtype, is_float
+from symc.graph.op import Arg, Case, Op, Record
+from symc.graph.types import TensorType
+from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.conversion import cast
+
+__all__ = [
+    "Axis", "accumulated", "logic_cases", "normalize_axes", "oracle_of", "reduce_over", "reduced_type",
+    "reduction_cases", "reduction_reach", "with_axes_kept",
+]  # fmt: skip
+
+
+Axis = Any
+
+
+def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
+    """``axis`` (None, a whole number or a sequence of them) as a sorted tuple counted from the front."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    entries = axis if isinstance(axis, (tuple, list)) else [axis]
+    found = sorted(normalize_axis(a, x.ndim, what, x) for a in entries)
+    if len(set(found)) != len(found):
+        raise ShapeError(located(f"{what}: an axis is given twice in {tuple(entries)}", [x]))
+    return tuple(found)
+
+
+def reduced_type(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    """The type without the reduced axes, in the dtype in which the elements are combined."""
+    (x,) = inputs
+    return TensorType(op.attrs.get("dtype") or x.dtype, [d for k, d in enumerate(x.type.shape) if k not in op["axes"]])
+
+
+def reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
+    """The elements that are reduced to one all count where that does."""
+    return [with_axes_kept(counts, inputs[0], op["axes"])]
+
+
+def oracle_of(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarray]:
+    """The meaning of a reduction by NumPy's ``function``; ``wide`` combines floats in float64."""
+
+    def oracle(op: Op, x: np.ndarray) -> np.ndarray:
+        dtype = op.attrs.get("dtype") or x.dtype.name
+        with np.errstate(all="ignore"):
+            if wide and is_float(dtype):
+                return np.asarray(function(x.astype("float64"), axis=op["axes"])).astype(dtype)
+            return np.asarray(function(x.astype(dtype), axis=op["axes"])).astype(dtype)
+
+    return oracle
+
+
+def reduction_cases(
+    function: Callable[..., Variable], oracle: Callable[..., Any], low: float = -2, distinct: bool = False
+) -> Callable[[], list[Case]]:
+    """Cases of the users' ``function`` over various axes.
+
+    Values are drawn from ``low`` on, and are ``distinct`` where ties matter.
+    """
+
+    def wide(x: np.ndarray, **options: Any) -> Any:
+        return oracle(x.astype("float64") if x.dtype.kind == "f" else x, **options)
+
+    def cases() -> list[Case]:
+        shapes = [
+            ((3, 4), 1),
+            ((3, 4), 0),
+            ((2, 3, 5), (0, 2)),
+            ((2, 3, 5), 1),
+            ((2, 3, 4), None),
+            ((40, 33), 0),
+            ((3, 70), 1),
+            ((5,), 0),
+        ]
+        made = [
+            Case(
+                lambda x, axis=axis: function(x, axis=axis),
+                (Arg(shape, low=low, distinct=distinct),),
+                lambda x, axis=axis: wide(x, axis=axis),
+                grad=bool(np.prod(shape) < 50),
+            )
+            for shape, axis in shapes
+        ]
+        made.append(
+            Case(
+                lambda x: function(x, axis=1, keepdims=True),
+                (Arg((3, 4), low=low, distinct=distinct),),
+                lambda x: wide(x, axis=1, keepdims=True),
+            )
+        )
+        special = Arg((2, 3), values=[1, np.nan, np.inf, 2, 3, -np.inf])
+        made += [
+            Case(lambda x: function(x, axis=0), (arg,), lambda x: wide(x, axis=0), grad=False)
+            for arg in (Arg((3, 4), "int32", -5, 5), special)
+        ]
+        return made
+
+    return cases
+
+
+def logic_cases(function: Callable[..., Variable], oracle: Callable[..., Any]) -> Callable[[], list[Case]]:
+    """Cases of a reduction of bools, for the users' ``function``."""
+    return lambda: [
+        Case(lambda x: function(x, axis=1), (Arg((4, 3), "bool"),), lambda x: oracle(x, axis=1), grad=False),
+        Case(lambda x: function(x), (Arg((40,), "bool"),), oracle, grad=False),
+    ]
+
+
+def reduce_over(kind: Record, x: Any, axis: Axis, keepdims: bool, dtype: str | None) -> Variable:
+    """``x`` reduced over ``axis`` by the record ``kind``, its elements combined in ``dtype`` (None: that of ``x``)."""
+    x = as_tensor(x)
+    axes = normalize_axes(axis, x, kind.name)
+    out = Op(kind, axes=axes, dtype=dtype)(cast(x, dtype) if dtype else x)
+    return with_axes_kept(out, x, axes) if keepdims else out
+
+
+def with_axes_kept(out: Variable, x: Variable, axes: Sequence[int]) -> Variable:
+    """A reduction of ``x`` with the reduced ``axes`` put back as axes of 1."""
+    remaining = iter(range(out.ndim))
+    return dimshuffle(out, ["x" if k in axes else next(remaining) for k in range(x.ndim)])
+
+
+def _accumulator(x: Variable, dtype: str | None) -> str | None:
+    if dtype is not None:
+        return as_dtype(dtype)
+    if x.dtype == "bool" or x.dtype.startswith("int"):
+        return "int64" if x.dtype != "int64" else None
+    return "uint64" if x.dtype.startswith("uint") and x.dtype != "uint64" else None
+
+
+def accumulated(kind: Record, x: Any, axis: Axis, dtype: str | None, keepdims: bool, acc_dtype: str | None) -> Variable:
+    """A sum or product in ``dtype``, worked out in ``acc_dtype`` where that is given."""
+    x = as_tensor(x)
+    wanted = _accumulator(x, dtype)
+    if acc_dtype is None:
+        return reduce_over(kind, x, axis, keepdims, wanted)
+    return cast(reduce_over(kind, x, axis, keepdims, as_dtype(acc_dtype)), wanted or x.dtype)
