@@ -174,8 +174,9 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
 
     def note(dim: dims.Dim | None) -> None:
         if dim is not None and type(dim) is not int:
-            for s in sorted(dims.symbols_of(dim), key=str):
-                found.setdefault(s)
+            fresh = dims.symbols_of(dim) - found.keys()
+            if fresh:
+                found.update(dict.fromkeys(dims.ordered(fresh)))
 
     for b in buffers:
         for d in b.shape:
