@@ -152,7 +152,7 @@ def _ordered(level: Level, binding: dict[Any, Variable]) -> list[Apply]:
                 found.append(node)
             continue
         state[node] = 1
-        needs = [*node.inputs, *(binding[s] for s in sorted(_symbols_of(node, binding), key=str))]
+        needs = [*node.inputs, *(binding[s] for s in dims.ordered(_symbols_of(node, binding)))]
         stack.extend(v.owner for v in needs if v.owner is not None and not state.get(v.owner, 0))
     return found
 

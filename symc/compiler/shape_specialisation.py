@@ -265,7 +265,7 @@ class _Level:
                     wanted |= symbols_in(node.op.attrs.values())
             for v in pending:
                 wanted.update(s for d in v.type.shape for s in dims.symbols_of(d))
-            fresh = {s: self.values[s] for s in sorted(wanted & self.values.keys() - found.keys(), key=str)}
+            fresh = {s: self.values[s] for s in dims.ordered(wanted & self.values.keys() - found.keys())}
             if not fresh:
                 return tuple(found), list(found.values())
             found.update(fresh)

@@ -81,7 +81,10 @@ class ValueNumbering:
         original: Apply | None,
     ) -> tuple[Any, tuple[Variable, ...], Variable | None]:
         """The key of an application, what the table has for it by now, and what should replace that, if anything."""
-        key: Any = (op, *map(id, sorted(inputs, key=lambda v: v.serial) if op.record.commutative else inputs))
+        numbers = [id(v) for v in inputs]
+        if op.record.commutative:
+            numbers.sort()
+        key: Any = (op, *numbers)
         if op.record.effect == "ordered":  # what happens twice must happen twice
             key = (key, id(original))
         found = self._table.get(key)

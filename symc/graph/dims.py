@@ -17,7 +17,7 @@ import sympy
 
 __all__ = [
     "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum",
-    "mul", "new_symbol", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
+    "mul", "new_symbol", "ordered", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
 ]  # fmt: skip
 
 Dim = Any
@@ -305,6 +305,11 @@ def _inside(dim: Any) -> list[Any]:
 def symbols_of(dim: Dim) -> frozenset[Any]:
     """The symbols that a dim is made of; none for an int."""
     return frozenset() if type(dim) is int else _symbols(dim)
+
+
+def ordered(symbols: Iterable[Any]) -> list[Any]:
+    """Symbols by name, those of one name in the order in which they were made: the same in every process."""
+    return sorted(symbols, key=lambda s: (s.name, getattr(s, "dummy_index", 0)))
 
 
 def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:

@@ -174,8 +174,9 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
 
     def note(dim: dims.Dim | None) -> None:
         if dim is not None and type(dim) is not int:
-            for s in sorted(dims.symbols_of(dim), key=str):
-                found.setdefault(s)
+            fresh = dims.symbols_of(dim) - found.keys()
+            if fresh:
+                found.update(dict.fromkeys(dims.ordered(fresh)))
 
     for b in buffers:
         for d in b.shape:
@@ -396,6 +397,10 @@ class Scope:
                     at = None
                 reads.setdefault(viewed(base)[0], set()).add(at if base.type.shape else None)
         full = tuple(range(len(group.axes)))
+        free: dict[str, list[Variable]] = {}  # by dtype
+        for base, itermaps in reads.items():
+            if itermaps == {full} and self._dies_at(base, position):
+                free.setdefault(base.dtype, []).append(base)
         taken: set[int] = set()
         buffers = self.builder.buffers
         for value in group.stored:
@@ -405,15 +410,11 @@ class Scope:
                 continue
             if self.builder.home[ref.buffer] is not self:
                 continue
-            for base, itermaps in reads.items():
-                if (
-                    itermaps == {full}
-                    and base.dtype == value.dtype
-                    and self._dies_at(base, position)
-                    and self.place[base].buffer not in taken
-                ):
-                    made.alias = self.place[base].buffer
-                    taken.add(made.alias)
+            while free.get(value.dtype):
+                buffer = self.place[free[value.dtype].pop(0)].buffer
+                if buffer not in taken:
+                    made.alias = buffer
+                    taken.add(buffer)
                     break
 
     def _single_in_place(self, node: Any, position: int) -> bool:

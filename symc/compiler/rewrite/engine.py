@@ -152,6 +152,7 @@ class RuleList:
         self._by_op: dict[str, tuple[list[AnyRule], bool]] = {}
         self._by_operands: dict[Any, list[AnyRule]] = {}
         self._sums: dict[int, RuleList] = {}
+        self._rests: dict[RuleList, RuleList] = {}
 
     def __add__(self, other: RuleList) -> RuleList:
         # remembered, so that the index of a sum is made once for the process and not once a compile
@@ -159,6 +160,14 @@ class RuleList:
         if found is None:
             found = self._sums[id(other)] = RuleList(f"{self.name}+{other.name}", self.rules + other.rules)
             found._parts = (self, other)  # type: ignore[attr-defined]  # keeps ``other``, whose id is the key
+        return found
+
+    def without(self, other: RuleList) -> RuleList:
+        """The rules that are not in ``other``."""
+        found = self._rests.get(other)
+        if found is None:
+            done = set(other.rules)
+            found = self._rests[other] = RuleList(f"{self.name}-{other.name}", [r for r in self.rules if r not in done])
         return found
 
     def __iter__(self) -> Iterator[AnyRule]:
@@ -209,10 +218,14 @@ def simplifier(rules: RuleList, specialised: bool) -> Callable[[Apply], Variable
         if specialised and record.specialise is not None:
             made = record.specialise(node.op, node.inputs, [v.type for v in node.outputs])
             return made if isinstance(made, Variable) else made[0]
-        for rule in rules.candidates(node):
+        # rules see a node and what it is computed from, and that never changes: those that had nothing to say to this
+        # node in an earlier pass have nothing to say now
+        todo = rules if node.settled is None else rules.without(node.settled)
+        for rule in todo.candidates(node):
             found = rule(node, memo)
             if found is not None and found is not node.outputs[0]:
                 return found
+        node.settled = rules
         return None
 
     return simplify
