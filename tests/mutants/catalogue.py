@@ -69,7 +69,7 @@ MUTANTS = [
     ),
     Mutant(
         "less-than holds for equals, in the code and in its NumPy meaning alike",
-        "symc/tensor/elementwise.py",
+        "symc/tensor/arithmetic.py",
         'lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less,',
         'lt = elementwise("lt", lambda x, y: call("le", x, y), np.less_equal,',
         oracle("lt"),
@@ -154,9 +154,9 @@ MUTANTS = [
     ),
     Mutant(
         "contributions to one gradient replace one another",
-        "symc/gradient/reverse.py",
-        "grads[variable] = add(grads[variable], g) if variable in grads else g",
-        "grads[variable] = g",
+        "symc/gradient/accumulation.py",
+        "            self._arriving.setdefault(v, []).append(answer)",
+        "            self._arriving[v] = [answer]",
         oracle("grad", "hessian", "Lop"),
     ),
     Mutant(
@@ -205,8 +205,8 @@ MUTANTS = [
     Mutant(
         "erfc of -x becomes erfc of x",
         "symc/compiler/rewrite/stability.py",
-        'Rule("erfc_of_negative", 1 + ew.erf(X), ew.erfc(-X))',
-        'Rule("erfc_of_negative", 1 + ew.erf(X), ew.erfc(X))',
+        'Rule("erfc_of_negative", 1 + erf(X), erfc(-X))',
+        'Rule("erfc_of_negative", 1 + erf(X), erfc(X))',
         ("tests/test_rewrite_rules.py::test_both_sides_have_one_type_and_one_value[erfc_of_negative-float64-1d]",),
     ),
     # --- functions and shared variables
@@ -241,9 +241,9 @@ MUTANTS = [
     # --- back ends
     Mutant(
         "the flags of the compiler are missing from the cache's keys",
-        "backends/c/build.py",
-        'toolchain.identity(), " ".join(toolchain.flags()), " ".join(defines))',
-        'toolchain.identity(), " ".join(defines))',
+        "backends/c/toolchain.py",
+        "{' '.join(flags())}\\n{_identity(",
+        "{_identity(",
         ("tests/test_cache_keys.py",),
     ),
     Mutant(
