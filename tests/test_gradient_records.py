@@ -304,6 +304,8 @@ def test_counters():
     z = T.lscalar("z")
     slope = symc.grad((T.arange(z * 1.0, 10.0, 2.0) ** 2).sum(), z)
     assert symc.function([z], slope)(4) == 36
+    counted = symc.grad(T.arange(z * 1.0, 10.0, 2.0).sum(), z)  # how many there are, which only the call knows
+    assert [symc.function([z], counted, mode=mode)(4) for mode in MODES] == [3, 3]
     by_ends = symc.grad((T.linspace(a, b, 5) * np.arange(5.0)).sum(), [a, b])
     found = symc.function([a, b], by_ends)(0.0, 8.0)
     np.testing.assert_allclose(found, [sum(k * (1 - k / 4) for k in range(5)), sum(k * k / 4 for k in range(5))])
