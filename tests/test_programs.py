@@ -364,7 +364,7 @@ def test_carried_updates_of_one_variable_follow_one_another():
     assert after([x], [centred(x), centred(x)], [2, 2]) == 1
     assert after([x], [centred(centred(x) * 3 + 1)], [2, 4]) == 1.25
     assert after([x], [centred(x)], [2, 4], updates=[(m, m + 7)]) == 7
-    assert after([x], [centred(x)], [2, 4], givens={x: x * 2}) == 3
+    assert after([y], [centred(x)], [2, 4], givens={x: y * 2}) == 3
 
 
 def test_a_shared_variable_takes_values_of_other_shapes():
