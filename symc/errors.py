@@ -182,14 +182,10 @@ def blamed() -> SourceLocation | None:
     return _blame.location
 
 
-_INSERTED = ("expand", "broadcast", "cast", "dimshuffle")
-"""Ops that symc puts between an operand and its op on its own account: a message names what they were applied to."""
-
-
 def describe(variable: Any) -> str:
     """One operand in an error message: name, dtype, shape, and where it was made."""
     source = variable
-    while source.name is None and source.owner is not None and source.owner.op.name in _INSERTED:
+    while source.name is None and source.owner is not None and source.owner.op.record.inserted:
         source = source.owner.inputs[0]
     label = source.name
     if label is None:

@@ -146,6 +146,36 @@ def test_only_the_configuration_reads_the_environment(name):
     assert not found
 
 
+def names_of_ops(name: str) -> list[int]:
+    """Lines of a module that decide something by the name of an op: comparisons, and look-ups in tables."""
+    found = []
+    for node in ast.walk(TREES[name]):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.Subscript):
+            asked = [node.slice]
+            if ast.unparse(node.value) == "RECORDS" and isinstance(node.slice, ast.Constant):
+                found.append(node.lineno)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            asked = node.args[:1]
+        texts = [ast.unparse(part) for part in asked]
+        found += [node.lineno for text in texts if re.search(r"(^|[.])(op|record|kind)\.name$", text)]
+    return found
+
+
+def test_what_counts_as_a_test_of_a_name(monkeypatch):
+    text = 'a.op.name == "x"\nop.name in (1,)\nT[v.owner.op.record.name]\nT.get(op.name)\nRECORDS["x"]\nf(op.name)'
+    monkeypatch.setitem(TREES, "sample", ast.parse(text))
+    assert sorted(names_of_ops("sample")) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith(("symc.", "symc_backends"))])
+def test_no_test_of_the_name_of_an_op(name):
+    """What a pass needs to know of an op is a trait of its record, or the record itself."""
+    assert not names_of_ops(name)
+
+
 NO_CASES = {
     "undefined_grad": "it has no value of its own; tests/test_gradient.py differentiates through it",
     "dim_value": "stands for a dim, inside the compiler alone",

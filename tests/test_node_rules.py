@@ -143,7 +143,7 @@ def graph(build: Build) -> tuple[list[Variable], Variable]:
 
 
 def fires(rule: NodeRule, v: Variable) -> bool:
-    return any(rule(node) is not None for node in toposort([v]) if node.op.name in rule.ops or "*" in rule.ops)
+    return any(rule(node) is not None for node in toposort([v]) if node.op.record in rule.ops)
 
 
 def test_every_rule_has_examples() -> None:

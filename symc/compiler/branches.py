@@ -11,7 +11,7 @@ from symc.compiler.shape_specialisation import symbols_in
 from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.op import Op
-from symc.tensor.ifelse import branch
+from symc.tensor.ifelse import BRANCH
 
 __all__ = ["Level", "sink_branches"]
 
@@ -170,7 +170,7 @@ def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, 
             body, outer = _body(place.sides.get((node, then)), results, binding)
             sides.append(body)
             reads += [known.get(v, v) for v in outer]
-        made = Op(branch, then=sides[0], otherwise=sides[1]).apply(reads, node.outputs[0].location).outputs
+        made = Op(BRANCH, then=sides[0], otherwise=sides[1]).apply(reads, node.outputs[0].location).outputs
         _note(node, made, known)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction, View
-from symc.tensor.subtensor import part_of, part_record
+from symc.tensor.subtensor import PART, part_of
 from symc.tensor.symbolic_dims import as_dim, value_symbols
 
 __all__ = ["views_of_slices"]
@@ -70,7 +70,7 @@ def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | 
 
 
 def _is_view(v: Variable) -> bool:
-    return v.owner is not None and v.owner.op.record is part_record
+    return v.owner is not None and v.owner.op.record is PART
 
 
 def _keeps_order(node: Apply) -> bool:

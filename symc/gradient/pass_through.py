@@ -34,7 +34,7 @@ def _identity(name: str, grad: Callable[[Op, Variable], Any]) -> Record:
     )
 
 
-_disconnected = _identity("disconnected_grad", lambda op, g: None)
+DISCONNECTED_GRAD = _identity("disconnected_grad", lambda op, g: None)
 _zero = _identity("zero_grad", lambda op, g: ZERO)
 _undefined = _identity("undefined_grad", lambda op, g: Undefined(op["reason"]))
 _clip = _identity("grad_clip", lambda op, g: clip(g, op["low"], op["high"]))
@@ -43,7 +43,7 @@ _scale = _identity("grad_scale", lambda op, g: g * op["factor"])
 
 def disconnected_grad(x: Any) -> Variable:
     """``x``, through which no gradient flows: ``grad`` treats what lies behind as disconnected."""
-    return Op(_disconnected)(as_tensor(x))
+    return Op(DISCONNECTED_GRAD)(as_tensor(x))
 
 
 def zero_grad(x: Any) -> Variable:

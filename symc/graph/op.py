@@ -38,7 +38,9 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, SourceLocation, blaming, here
+from symc.graph.dims import Dim
 from symc.graph.gradient_flow import ZERO, Reach
+from symc.graph.notation import Text
 from symc.graph.types import TensorType
 from symc.graph.variables import Apply, Variable
 from symc.loops.expr import Expr
@@ -250,6 +252,24 @@ class Record:
         Of floats: ``"always"`` at least 0 or NaN; if ``"all"`` or ``"any"`` of the moved or combined inputs are.
     bounded : bool
         Always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
+    inserted : bool
+        The functions that users call apply it to operands on their own account: a message names what it was applied to.
+    enlarges : callable or None
+        ``enlarges(op)`` says whether all it does is to make input 0 as large as another tensor. Formulas and pictures
+        leave that out, as NumPy does.
+    foldable : bool
+        Worked out at once where the inputs are known, while the graph is built or compiled. Elementwise ops and
+        reductions are worked out while compiling in any case.
+    dim : callable or None
+        Of an integer scalar: ``dim(node, dims)`` gives the dim that its value is, from those of its inputs.
+    dim_reads : int or None
+        On how many of the inputs' values ``dim`` depends: none of them where it reads types; None for all.
+    carries_updates : bool
+        A function that depends on it makes the updates of the shared variables in the attribute ``targets`` by the
+        further inputs.
+    formula : callable or None
+        ``formula(op, args)`` writes an application in infix form; see ``symc.graph.notation``. Without it, it is
+        written as a call.
     log : callable or None
         ``log(op, inputs)`` gives the logarithm of the output where it has a form that neither overflows nor
         underflows.
@@ -282,6 +302,13 @@ class Record:
     nonnegative: str = ""
     bounded: bool = False
     log: Callable[[Op, Sequence[Variable]], Variable] | None = None
+    inserted: bool = False
+    enlarges: Callable[[Op], bool] | None = None
+    foldable: bool = False
+    dim: Callable[[Apply, Sequence[Dim]], Dim] | None = None
+    dim_reads: int | None = None
+    carries_updates: bool = False
+    formula: Callable[[Op, Sequence[Text]], Text] | None = None
 
 
 def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:

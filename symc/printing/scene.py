@@ -12,7 +12,7 @@ from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
 from symc.graph.dims import show
 from symc.graph.op import Axes, Indexed, LibraryCall, Loops, Pointwise, Reduction, View
 from symc.printing import stages
-from symc.printing.tree import label, op_text
+from symc.printing.tree import enlarges, label, op_text
 
 __all__ = ["KINDS", "Box", "Scene", "scene_of"]
 
@@ -81,7 +81,7 @@ def _graph_scene(outputs: Sequence[Variable], title: str, names: Mapping[int, st
     scene = Scene(title)
     shown = {id(v): (names or {}).get(k, v.name or "") for k, v in reversed(list(enumerate(outputs)))}
     for node in toposort(outputs):
-        if _spreads(node) and id(node.outputs[0]) not in shown:
+        if enlarges(node) and id(node.outputs[0]) not in shown:
             continue
         fixed = [_scalar(_behind(v)) for v in node.inputs]
         key = id(node)
@@ -95,16 +95,8 @@ def _graph_scene(outputs: Sequence[Variable], title: str, names: Mapping[int, st
     return scene
 
 
-def _spreads(node: Apply) -> bool:
-    """Does the op only repeat its first input? Pictures show the arrow alone."""
-    if node.op.name == "dimshuffle":
-        kept = [a for a in node.op["order"] if a != "x"]
-        return kept == sorted(kept)
-    return node.op.name in ("broadcast", "expand")
-
-
 def _behind(v: Variable) -> Variable:
-    while v.owner is not None and _spreads(v.owner):
+    while v.owner is not None and enlarges(v.owner):
         v = v.owner.inputs[0]
     return v
 

@@ -16,7 +16,7 @@ from symc.graph.op import Axes, Op
 from symc.printing import stages
 from symc.printing.loops import program_text
 
-__all__ = ["attributes", "debugprint", "label", "op_text", "place"]
+__all__ = ["attributes", "debugprint", "enlarges", "label", "op_text", "place"]
 
 MAX_INDENT = 40
 """Levels drawn with bars; deeper ones say their depth in figures, so that a long chain prints in linear space."""
@@ -191,6 +191,11 @@ def _member(node: Apply, stored: set[Variable], style: _Style) -> str:
     if style.lines and v.location is not None:
         text += f"  # {place(v.location)}"
     return text
+
+
+def enlarges(node: Apply) -> bool:
+    """Is all the op does to make its first input as large as another tensor? Formulas and pictures leave it out."""
+    return node.op.record.enlarges is not None and node.op.record.enlarges(node.op)
 
 
 def label(v: Variable) -> str:

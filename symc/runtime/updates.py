@@ -155,7 +155,7 @@ def with_default_updates(
                 decided.add(id(v.storage))
                 result.append((v, _default_update(v, replaced)))
                 frontier.append(result[-1][1])
-        carriers = [v for v in fresh if v not in inputs and v.owner is not None and v.owner.op.name == "carry_updates"]
+        carriers = [v for v in fresh if v not in inputs and v.owner is not None and v.owner.op.record.carries_updates]
         for v in sorted(carriers, key=lambda v: v.serial):
             for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
                 if id(target.storage) in decided:

@@ -142,7 +142,7 @@ from symc.tensor.extra_ops import (
 from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
 from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
-from symc.tensor.joining import concatenate, horizontal_stack, join, split, stack, stacklists, vertical_stack
+from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.repeating import repeat, tile
@@ -168,6 +168,7 @@ from symc.tensor.shaping import (
     transpose,
     unbroadcast,
 )  # fmt: skip
+from symc.tensor.splitting import split
 from symc.tensor.state import carry_updates
 from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape_i

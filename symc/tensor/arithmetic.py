@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Selected
+from symc.graph.notation import ATOM, NEGATED, POWER, PRODUCT, held, infix, prefix
 from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.tensor.pointwise import Elementwise, elementwise
@@ -29,9 +30,18 @@ add = elementwise(
     commutative=True,
     several=True,
     nonnegative="all",
+    formula=infix("+", 6),
+    dim=lambda node, known: dims.add(*known),
 )
 sub = elementwise(
-    "sub", lambda x, y: x - y, np.subtract, lambda g, z, x, y: (g, -g), compute="arithmetic", linear="jointly"
+    "sub",
+    lambda x, y: x - y,
+    np.subtract,
+    lambda g, z, x, y: (g, -g),
+    compute="arithmetic",
+    linear="jointly",
+    formula=infix("-", 6),
+    dim=lambda node, known: dims.sub(*known),
 )
 mul = elementwise(
     "mul",
@@ -44,6 +54,8 @@ mul = elementwise(
     commutative=True,
     several=True,
     nonnegative="all",
+    formula=infix("*", 7),
+    dim=lambda node, known: dims.mul(*known),
 )
 true_div = elementwise(
     "true_div",
@@ -53,6 +65,7 @@ true_div = elementwise(
     domain=((-2, 2), (0.5, 2)),
     linear="first",
     nonnegative="all",
+    formula=infix("/", 7),
 )
 floor_div = elementwise(
     "floor_div",
@@ -61,12 +74,17 @@ floor_div = elementwise(
     compute="arithmetic",
     domain=((-9, 9), (1, 4)),
     smooth=False,
+    formula=infix("//", 7),
+    dim=lambda node, known: dims.floordiv(*known),
 )
 mod = elementwise(
     "mod", lambda x, y: call("mod", x, y), np.mod, lambda g, z, x, y: (g, -g * floor_div(x, y)),
     compute="arithmetic", domain=((4.1, 4.9), (1.1, 1.3)), smooth=False,
+    formula=infix("%", 7),
 )  # fmt: skip
-neg = elementwise("neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic", linear="jointly")
+neg = elementwise(
+    "neg", lambda x: -x, np.negative, lambda g, y, x: (-g,), compute="arithmetic", linear="jointly", formula=prefix("-")
+)
 abs_ = elementwise(
     "abs",
     lambda x: abs(x),
@@ -100,11 +118,19 @@ sqr = elementwise(
     compute="arithmetic",
     bounded_slope=True,
     nonnegative="always",
+    formula=lambda op, args: (f"{held(args[0], ATOM)} ** 2", POWER),
 )
 sqrt = elementwise(
     "sqrt", lambda x: call("sqrt", x), np.sqrt, lambda g, y, x: (g * 0.5 / y,), domain=(0.3, 3), nonnegative="always"
 )
-inv = elementwise("reciprocal", lambda x: 1.0 / x, np.reciprocal, lambda g, y, x: (-(g * y * y),), domain=(0.5, 2))
+inv = elementwise(
+    "reciprocal",
+    lambda x: 1.0 / x,
+    np.reciprocal,
+    lambda g, y, x: (-(g * y * y),),
+    domain=(0.5, 2),
+    formula=lambda op, args: (f"1 / {held(args[0], NEGATED)}", PRODUCT),
+)
 
 
 def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
@@ -123,6 +149,7 @@ maximum = elementwise(
     bounded_slope=True,
     several=True,
     nonnegative="any",
+    dim=lambda node, known: dims.maximum(*known),
 )
 minimum = elementwise(
     "minimum",
@@ -135,6 +162,7 @@ minimum = elementwise(
     bounded_slope=True,
     several=True,
     nonnegative="all",
+    dim=lambda node, known: dims.minimum(*known),
 )
 
 
@@ -166,22 +194,44 @@ round_half_away_from_zero = elementwise(
 
 # --- comparison, logic, choice ------------------------------------------------------------------------------------
 
-lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", result="bool")
-le = elementwise("le", lambda x, y: call("le", x, y), np.less_equal, compute="same", result="bool")
-gt = elementwise("gt", lambda x, y: call("gt", x, y), np.greater, compute="same", result="bool")
-ge = elementwise("ge", lambda x, y: call("ge", x, y), np.greater_equal, compute="same", result="bool")
+lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", result="bool", formula=infix("<", 4))
+le = elementwise(
+    "le", lambda x, y: call("le", x, y), np.less_equal, compute="same", result="bool", formula=infix("<=", 4)
+)
+gt = elementwise("gt", lambda x, y: call("gt", x, y), np.greater, compute="same", result="bool", formula=infix(">", 4))
+ge = elementwise(
+    "ge", lambda x, y: call("ge", x, y), np.greater_equal, compute="same", result="bool", formula=infix(">=", 4)
+)
 eq: Elementwise = elementwise(
-    "eq", lambda x, y: call("eq", x, y), np.equal, compute="same", result="bool", commutative=True
+    "eq",
+    lambda x, y: call("eq", x, y),
+    np.equal,
+    compute="same",
+    result="bool",
+    commutative=True,
+    formula=infix("==", 4),
 )
 neq: Elementwise = elementwise(
-    "neq", lambda x, y: call("ne", x, y), np.not_equal, compute="same", result="bool", commutative=True
+    "neq",
+    lambda x, y: call("ne", x, y),
+    np.not_equal,
+    compute="same",
+    result="bool",
+    commutative=True,
+    formula=infix("!=", 4),
 )
 isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
 isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
-and_ = elementwise("and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True, several=True)
-or_ = elementwise("or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True, several=True)
-xor = elementwise("xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True, several=True)
-invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits")
+and_ = elementwise(
+    "and", lambda x, y: x & y, np.bitwise_and, compute="bits", commutative=True, several=True, formula=infix("&", 3)
+)
+or_ = elementwise(
+    "or", lambda x, y: x | y, np.bitwise_or, compute="bits", commutative=True, several=True, formula=infix("|", 1)
+)
+xor = elementwise(
+    "xor", lambda x, y: x ^ y, np.bitwise_xor, compute="bits", commutative=True, several=True, formula=infix("^", 2)
+)
+invert = elementwise("invert", lambda x: ~x, np.invert, compute="bits", formula=prefix("~"))
 switch: Elementwise = elementwise(
     "switch", lambda c, x, y: expr.select(c, x, y), np.where,
     lambda g, z, c, x, y: (

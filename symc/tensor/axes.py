@@ -10,6 +10,7 @@ import numpy as np
 from symc.graph import Variable
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
+from symc.graph.notation import ATOM, Text, held
 from symc.graph.op import Arg, Axes, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, normalize_axis
@@ -50,13 +51,28 @@ def _dimshuffle_numpy(op: Op, x: np.ndarray) -> np.ndarray:
     return np.expand_dims(moved, tuple(k for k, a in enumerate(order) if a == "x"))
 
 
-_dimshuffle = record(
+def _only_adds_axes(op: Op) -> bool:
+    kept = [a for a in op["order"] if a != "x"]
+    return kept == sorted(kept)
+
+
+def _formula(op: Op, args: Sequence[Text]) -> Text:
+    if op["order"] == (1, 0):
+        return f"{held(args[0], ATOM)}.T", ATOM
+    return f"dimshuffle({args[0][0]}, order={op['order']})", ATOM
+
+
+DIMSHUFFLE = record(
     "dimshuffle",
     infer=_dimshuffle_infer,
     numpy=_dimshuffle_numpy,
     grad=_dimshuffle_grad,
     reach=Reach(_dimshuffle_reach, one_to_one=True),
     linear="jointly",
+    inserted=True,
+    foldable=True,
+    enlarges=_only_adds_axes,
+    formula=_formula,
     layout_only=True,
     moves=lambda op: slice(0, 1),
     nonnegative="all",
@@ -93,7 +109,7 @@ def dimshuffle(x: Any, *pattern: Any) -> Variable:
             order.append(axis)
     if order == list(range(x.ndim)):
         return x
-    return Op(_dimshuffle, order=tuple(order))(x)
+    return Op(DIMSHUFFLE, order=tuple(order))(x)
 
 
 def pad_left(x: Variable, ndim: int) -> Variable:

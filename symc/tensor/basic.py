@@ -10,11 +10,19 @@ import numpy as np
 
 from symc.config import config
 from symc.errors import ShapeError, located
-from symc.graph import Constant, Variable
+from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, is_integer, promote
 from symc.graph.variables import refuse_masked
 
-__all__ = ["as_tensor", "as_tensor_variable", "constant", "normalize_axis", "stack_lists_with", "unify_dtypes"]
+__all__ = [
+    "as_tensor",
+    "as_tensor_variable",
+    "constant",
+    "normalize_axis",
+    "number_repeated",
+    "stack_lists_with",
+    "unify_dtypes",
+]
 
 
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
@@ -67,6 +75,18 @@ def stack_lists_with(function: Callable[[Any], Variable]) -> None:
 
 def _leaves(x: Any) -> list[Any]:
     return [leaf for v in x for leaf in (_leaves(v) if isinstance(v, (list, tuple)) else [v])]
+
+
+def number_repeated(v: Variable) -> Any:
+    """The number that ``v`` repeats, as a NumPy scalar array, or None where it is not one, or not known now."""
+    while v.owner is not None and (v.owner.op.record.inserted or _only_moves(v.owner)):
+        v = v.owner.inputs[0]
+    return v.data.reshape(()) if isinstance(v, Constant) and v.data.size == 1 else None
+
+
+def _only_moves(node: Apply) -> bool:
+    moves = node.op.record.moves
+    return moves is not None and moves(node.op) == slice(0, 1)
 
 
 def unify_dtypes(variables: Sequence[Variable]) -> str:

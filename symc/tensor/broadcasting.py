@@ -58,13 +58,15 @@ def _expand_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable
     return [any(counts, axis=grown, keepdims=x.ndim > 0) if grown else counts, *[None] * (len(inputs) - 1)]
 
 
-_expand = record(
+EXPAND = record(
     "expand",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: np.broadcast_to(x, op["shape"]),
     grad=_expand_grad,
     reach=Reach(_expand_reach, gathers=True),
     linear="jointly",
+    inserted=True,
+    enlarges=lambda op: True,
     lower=Axes(_expand_source),
     layout_only=True,
     moves=lambda op: slice(0, 1),
@@ -74,7 +76,7 @@ _expand = record(
 
 def expand(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
     """``x`` with axes of 1 repeated to ``shape`` (same number of axes), or a scalar repeated to any shape."""
-    return Op(_expand, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
+    return Op(EXPAND, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
 
 
 def _broadcast_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -86,7 +88,7 @@ def _broadcast_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     )
 
 
-_broadcast = record(
+BROADCAST = record(
     "broadcast",
     infer=_broadcast_infer,
     numpy=lambda op, x, *others: np.broadcast_to(
@@ -95,6 +97,8 @@ _broadcast = record(
     grad=_expand_grad,
     reach=Reach(_expand_reach, gathers=True),
     linear="jointly",
+    inserted=True,
+    enlarges=lambda op: True,
     layout_only=True,
     moves=lambda op: slice(0, 1),
     nonnegative="all",
@@ -147,12 +151,12 @@ def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Varia
 
 @lru_cache(maxsize=1024)
 def _broadcast_op(who: tuple[int, ...]) -> Op:
-    return Op(_broadcast, who=who, axes=tuple(range(len(who))))
+    return Op(BROADCAST, who=who, axes=tuple(range(len(who))))
 
 
 def before_repetition(v: Variable) -> Variable:
     """What ``v`` repeats; itself if it was not repeated."""
-    while v.owner is not None and v.owner.op.record in (_expand, _broadcast):
+    while v.owner is not None and v.owner.op.record in (EXPAND, BROADCAST):
         v = v.owner.inputs[0]
     return v
 
@@ -216,7 +220,7 @@ def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Var
     return [restore(cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0], x, op["axes"])]
 
 
-_sum = record(
+SUM = record(
     "sum",
     infer=reduced_type,
     numpy=oracle_of(np.sum, True),
@@ -229,7 +233,7 @@ _sum = record(
 )
 
 
-_any = record(
+ANY = record(
     "any",
     infer=reduced_type,
     numpy=oracle_of(np.any, False),
@@ -246,9 +250,9 @@ def sum(
     Integers narrower than 64 bits are added up in 64, unless ``dtype`` names another. ``acc_dtype`` is the dtype in
     which elements are added up before the result is converted.
     """
-    return accumulated(_sum, x, axis, dtype, keepdims, acc_dtype)
+    return accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Does ``x`` (as bool) hold anywhere along ``axis``?"""
-    return reduce_over(_any, cast(x, "bool"), axis, keepdims, None)
+    return reduce_over(ANY, cast(x, "bool"), axis, keepdims, None)

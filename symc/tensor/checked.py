@@ -38,7 +38,7 @@ def _check_build(node: Apply, ctx: Any) -> list[Statement]:
     return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
 
 
-_checked = record(
+CHECKED_INDEX = record(
     "checked_index",
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
     numpy=_check_numpy,
@@ -59,4 +59,4 @@ def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) ->
         if np.any(i.data < (-n.data if wrap else 0)) or np.any(i.data >= n.data):
             raise IndexError(located(text, [i], repair))
         return constant(np.where(i.data < 0, i.data + n.data, i.data).astype("int64"), dtype="int64")
-    return Op(_checked, text=text, repair=repair, wrap=wrap)(ew.cast(i, "int64"), ew.cast(n, "int64"))
+    return Op(CHECKED_INDEX, text=text, repair=repair, wrap=wrap)(ew.cast(i, "int64"), ew.cast(n, "int64"))

@@ -32,12 +32,15 @@ def _cast_numpy(op: Op, x: np.ndarray) -> np.ndarray:
         return x.astype(op["dtype"])
 
 
-_cast = record(
+CAST = record(
     "cast",
     infer=lambda op, inputs: TensorType(op["dtype"], inputs[0].type.shape),
     numpy=_cast_numpy,
     grad=_cast_grad,
     linear="jointly",
+    inserted=True,
+    foldable=True,
+    dim=lambda node, dims: dims[0],
     bounded_slope=True,
     lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
     cases=lambda: [
@@ -66,4 +69,4 @@ def cast(x: Any, dtype: str) -> Variable:
     return _CAST_TO[dtype](x)
 
 
-_CAST_TO = {dtype: Op(_cast, dtype=dtype) for dtype in ALL}
+_CAST_TO = {dtype: Op(CAST, dtype=dtype) for dtype in ALL}

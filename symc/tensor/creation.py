@@ -99,7 +99,7 @@ def _alloc_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
     return [any_of(counts, axis=grown, keepdims=True) if grown else counts, *[None] * (len(inputs) - 1)]
 
 
-alloc_record = record(
+ALLOC = record(
     "alloc",
     infer=_alloc_infer,
     numpy=_alloc_numpy,
@@ -125,7 +125,7 @@ def alloc(value: Any, *shape: Any) -> Variable:
     given, scalars = _split_shape(shape[0] if len(shape) == 1 else shape, "alloc")
     if len(given) < value.ndim:
         raise ValueError(located(f"alloc: a shape of {len(given)} axes cannot hold the value", [value]))
-    return Op(alloc_record, given=given)(value, *scalars)
+    return Op(ALLOC, given=given)(value, *scalars)
 
 
 def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
@@ -196,7 +196,7 @@ def _arange_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
     return [sum(g), sum(g * position), None][: len(inputs)]
 
 
-_arange_settled = record(
+ARANGE_OF = record(
     "arange_of",
     infer=lambda op, inputs: TensorType(op["dtype"], op["shape"]),
     numpy=lambda op, start, step: (start + np.arange(op["shape"][0]) * step).astype(op["dtype"]),
@@ -232,7 +232,7 @@ _arange = record(
     numpy=lambda op, start, step, length: (start + np.arange(int(length)) * step).astype(op["dtype"]),
     grad=_arange_grad,
     distinct=_counts_up,
-    specialise=lambda op, inputs, types: Op(_arange_settled, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
+    specialise=lambda op, inputs, types: Op(ARANGE_OF, dtype=op["dtype"], shape=types[0].shape)(*inputs[:2]),
     cases=lambda: [
         Case(lambda x: arange(x.shape[0]), (Arg((5,)),), expect=lambda x: np.arange(5), grad=False),
         Case(lambda n: arange(n), (Arg((), "int64", values=6),), expect=lambda n: np.arange(6), grad=False),

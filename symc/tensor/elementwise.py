@@ -10,6 +10,7 @@ import numpy as np
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Selected
+from symc.graph.notation import ATOM, POWER, held
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
 from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise functions here)
@@ -48,7 +49,7 @@ from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise f
     where,
     xor,
 )
-from symc.tensor.basic import as_tensor, unify_dtypes
+from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
 from symc.tensor.conversion import cast
 from symc.tensor.erfc_forms import log_erfc
 from symc.tensor.pointwise import Elementwise, elementwise
@@ -69,7 +70,7 @@ def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[An
     """
     at_zero = eq(x, 0)
     by_y = Selected(at_zero, g * (z * log(x)), negated=True)
-    known = _number_repeated(y)
+    known = number_repeated(y)
     if known is None:
         return Selected(and_(at_zero, eq(y, 0)), g * (y * power(x, y - 1)), negated=True), by_y
     if known == 0:
@@ -77,18 +78,19 @@ def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[An
     return g * (y * power(x, Constant(known - 1, y.dtype))), by_y
 
 
-def _number_repeated(v: Variable) -> Any:
-    """The number that ``v`` repeats, or None where it is not one, or not known now."""
-    while v.owner is not None and v.owner.op.name in ("dimshuffle", "expand", "broadcast", "cast"):
-        v = v.owner.inputs[0]
-    return v.data.reshape(()) if isinstance(v, Constant) and v.data.size == 1 else None
-
-
 def _pow_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.power(x, y)
 
 
-_power = elementwise("pow", _pow_body, _pow_numpy, _pow_grad, domain=((0.5, 2), (-2, 2)), compute="float")
+float_power = elementwise(
+    "pow",
+    _pow_body,
+    _pow_numpy,
+    _pow_grad,
+    domain=((0.5, 2), (-2, 2)),
+    compute="float",
+    formula=lambda op, args: (f"{held(args[0], ATOM)} ** {held(args[1], POWER)}", POWER),
+)
 
 
 def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
@@ -103,11 +105,11 @@ def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     whole = "int8" if met == "bool" else met
     known = isinstance(y, Constant) and y.ndim == 0
     if is_float(met) or (known and y.data < 0):
-        made = _power(x, y)
+        made = float_power(x, y)
     elif known:
         made = _whole_power(cast(x, whole), int(y.data))
     else:
-        made = cast(round_half_to_even(_power(cast(x, "float64"), cast(y, "float64"))), whole)
+        made = cast(round_half_to_even(float_power(cast(x, "float64"), cast(y, "float64"))), whole)
     return made if dtype is None else cast(made, dtype)
 
 

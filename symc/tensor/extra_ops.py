@@ -15,7 +15,7 @@ from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.basic import as_tensor, constant, normalize_axis, number_repeated
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros
 from symc.tensor.indexing import subtensor, to_one_hot
@@ -398,10 +398,9 @@ def get_scalar_constant_value(v: Any) -> np.ndarray:
         When it is none, or only a call will know.
     """
     v = as_tensor(v)
-    while v.owner is not None and v.owner.op.name in ("broadcast", "cast", "dimshuffle", "expand", "specify_shape"):
-        v = v.owner.inputs[0]
-    if isinstance(v, Constant) and v.data.size == 1:
-        return v.data.reshape(())
+    found = number_repeated(v)
+    if found is not None:
+        return found
     raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
 
 

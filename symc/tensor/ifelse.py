@@ -19,7 +19,7 @@ from symc.loops.ir import Branch
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 
-__all__ = ["branch", "ifelse"]
+__all__ = ["BRANCH", "ifelse"]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
@@ -157,7 +157,7 @@ def _branch_build(node: Apply, scope: Any) -> None:
     scope.nodes.append(Branch(scope.ref_of(node.inputs[0]), *parts))
 
 
-branch = record(
+BRANCH = record(
     "branch",
     infer=_branch_infer,
     numpy=_branch_numpy,

@@ -14,20 +14,22 @@ from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle
+from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
+from symc.tensor.conversion import CAST
 from symc.tensor.creation import arange
 from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, parse
 from symc.tensor.joining import stack
-from symc.tensor.shape_arguments import scalar_behind
-from symc.tensor.subtensor import gather, slice_part, valid_index
-from symc.tensor.symbolic_dims import as_dim, shape_i
+from symc.tensor.reshaping import RESHAPE
+from symc.tensor.shape_arguments import scalars_behind
+from symc.tensor.subtensor import GATHER, SLICE, valid_index
+from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
 
-__all__ = ["PART_OPS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
+__all__ = ["PARTS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
 
-PART_OPS = ("dimshuffle", "gather", "slice", "reshape")
+PARTS = (DIMSHUFFLE, GATHER, SLICE, RESHAPE)
 """The ops through which writing looks for the tensor that was indexed."""
 
 
@@ -60,10 +62,8 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
         (item,) = item
     if x.ndim != 1 or not is_integer(x.dtype) or not isinstance(item, (int, np.integer, slice)) or item is True:
         return None
-    pieces = x.owner.inputs if x.owner is not None and x.owner.op.name == "join" else [x]
-    parts = [scalar_behind(v) for v in pieces]
-    scalars = [p for p in parts if p is not None]
-    if len(scalars) != len(parts) or isinstance(item, bool):
+    scalars = scalars_behind(x)
+    if scalars is None or isinstance(item, bool):
         return None
     if isinstance(item, slice):
         bounds = [_plain_bound(x, b) for b in (item.start, item.stop, item.step)]
@@ -104,10 +104,10 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
     plainly_gathered = (arrays or strided) and not flags and not _is_part(x)
     if not (plainly_gathered and all(_is_whole_axis(x, k, bounds, steps) for k in range(x.ndim))):
         # even the whole is a part, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) know their target
-        x = Op(slice_part, steps=tuple(steps))(x, *bounds)
+        x = Op(SLICE, steps=tuple(steps))(x, *bounds)
     for e, positions in strided.items():
         axis = labels.index(e)
-        x = Op(gather, axes=(axis,), place=axis)(x, positions)
+        x = Op(GATHER, axes=(axis,), place=axis)(x, positions)
     if flags:
         order = sorted([*labels, *flags])
         x = dimshuffle(x, ["x" if e in flags else labels.index(e) for e in order])
@@ -117,7 +117,7 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
 
 
 def _is_part(x: Variable) -> bool:
-    return x.owner is not None and x.owner.op.name in PART_OPS
+    return x.owner is not None and x.owner.op.record in PARTS
 
 
 def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: dict[int, Variable]) -> Variable:
@@ -136,7 +136,7 @@ def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: 
         common = [("common", k) for k in range(indices[0].ndim)]
         rest = [e for e in labels if e not in arrays]
         place = sum(e < group[0] for e in rest) if together else 0
-        x = Op(gather, axes=tuple(labels.index(e) for e in named), place=place)(x, *indices)
+        x = Op(GATHER, axes=tuple(labels.index(e) for e in named), place=place)(x, *indices)
         labels = [*rest[:place], *common, *rest[place:]]
         wanted = [] if together else list(common)
     for e, entry in enumerate(entries):
@@ -235,15 +235,15 @@ def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
 
 def _is_dim_expression(v: Variable) -> bool:
     """Is the scalar made only of shapes and sums of them, hence not negative?"""
-    while v.owner is not None and v.owner.op.name == "cast":
+    while v.owner is not None and v.owner.op.record is CAST:
         v = v.owner.inputs[0]
     if isinstance(v, Constant):
         return bool(v.data >= 0)
     if v.owner is None:
         return False
-    if v.owner.op.name in ("shape_i", "dim_value"):
+    if v.owner.op.record in (SHAPE_I, DIM_VALUE):
         return True
-    return v.owner.op.name in ("add", "mul") and all(_is_dim_expression(i) for i in v.owner.inputs)
+    return v.owner.op.record in (ew.add.record, ew.mul.record) and all(_is_dim_expression(i) for i in v.owner.inputs)
 
 
 # --- functions ----------------------------------------------------------------------------------------------------

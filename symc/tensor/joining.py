@@ -1,4 +1,4 @@
-"""Joining and splitting tensors."""
+"""Tensors joined along an axis, or stacked along a new one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from symc.graph.op import Arg, Case, Loops, Op, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
-from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, stack_lists_with, unify_dtypes
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.requirements import require_lengths
-from symc.tensor.shape_arguments import shape_entries
-from symc.tensor.symbolic_dims import length, shape_i
+from symc.tensor.conversion import cast
+from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
     "concatenate",
+    "JOIN",
     "horizontal_stack",
     "join",
-    "split",
     "stack",
     "stack_nested",
     "stacklists",
@@ -99,8 +97,9 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
-_join = record(
+JOIN = record(
     "join",
+    foldable=True,
     infer=_join_infer,
     numpy=lambda op, *arrays: np.concatenate(arrays, axis=op["axis"]),
     grad=_join_grad,
@@ -136,8 +135,8 @@ def join(axis: Any, *tensors: Any) -> Variable:
         raise ShapeError(located("join: scalars have no axis to join along", variables, "use stack"))
     place = normalize_axis(axis, variables[0].ndim, "join", variables[0])
     dtype = unify_dtypes(variables)
-    variables = [ew.cast(v, dtype) for v in variables]
-    return variables[0] if len(variables) == 1 else Op(_join, axis=place)(*variables)
+    variables = [cast(v, dtype) for v in variables]
+    return variables[0] if len(variables) == 1 else Op(JOIN, axis=place)(*variables)
 
 
 def concatenate(tensor_list: Sequence[Any], axis: int = 0) -> Variable:
@@ -195,50 +194,6 @@ def _matrices(what: str, args: Sequence[Any]) -> list[Variable]:
     if any(v.ndim != 2 for v in variables):
         raise ShapeError(located(f"{what}: expected matrices", variables, "use join or stack"))
     return variables
-
-
-def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) -> list[Variable]:
-    """``x`` cut along ``axis`` into pieces.
-
-    Parameters
-    ----------
-    x : tensor_like
-    splits_size : sequence of int or integer scalars, or integer vector
-        The lengths of the pieces: none is negative, and they add up to the length of the axis.
-    n_splits : int, optional
-        How many pieces; needed when ``splits_size`` is a vector of unknown length.
-    axis : int
-
-    Returns
-    -------
-    list of Variable
-
-    Raises
-    ------
-    ShapeError
-        When the lengths are known not to fit; what is known only at call time is checked there.
-    """
-    x = as_tensor(x)
-    place = normalize_axis(axis, x.ndim, "split", x)
-    sizes = shape_entries(splits_size, "split", n_splits)
-    if n_splits is not None and len(sizes) != n_splits:
-        raise ValueError(located(f"split: {n_splits} pieces wanted, {len(sizes)} lengths given", [x]))
-    if not sizes:
-        raise ValueError(located("split: no lengths are given", [x]))
-    checks: list[tuple[Any, Any, str]] = [
-        (ew.minimum(s, 0) if isinstance(s, Variable) else min(s, 0), 0, f"split: the length of piece {k} is negative")
-        for k, s in enumerate(sizes)
-    ]
-    total = sum(sizes[1:], sizes[0])
-    shown = sizes if all(isinstance(s, int) for s in sizes) else "given"
-    checks.append((total, length(x, place), f"split: the lengths {shown} do not add up to axis {place}"))
-    x = require_lengths(x, checks, "lengths must be 0 or more and add up to the length of the axis")
-    pieces: list[Variable] = []
-    start: Any = 0
-    for s in sizes:
-        pieces.append(x[(slice(None),) * place + (slice(start, start + s),)])
-        start = start + s
-    return pieces
 
 
 stack_lists_with(stack_nested)

@@ -14,6 +14,7 @@ from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
+from symc.graph.notation import ATOM, Text, held
 from symc.graph.op import Arg, Case, LibraryCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
@@ -87,8 +88,15 @@ def _product_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Var
     ]
 
 
-_gemm: Record = record(
+def _gemm_formula(op: Op, args: Sequence[Text]) -> Text:
+    turned = [f"{held(a, ATOM)}.T" if op[flag] else a[0] for a, flag in zip(args, ("trans_a", "trans_b"))]
+    return f"dot({turned[0]}, {turned[1]})", ATOM
+
+
+DOT: Record = record(
     "dot",
+    formula=_gemm_formula,
+    foldable=True,
     infer=_gemm_infer,
     numpy=_product_numpy,
     grad=_product_grad,
@@ -99,7 +107,7 @@ _gemm: Record = record(
     cases=lambda: [
         *[
             Case(
-                lambda a, b, ta=ta, tb=tb: Op(_gemm, trans_a=ta, trans_b=tb)(a, b),
+                lambda a, b, ta=ta, tb=tb: Op(DOT, trans_a=ta, trans_b=tb)(a, b),
                 (Arg((4, 3) if ta else (3, 4)), Arg((5, 4) if tb else (4, 5))),
                 lambda a, b, ta=ta, tb=tb: np.dot(a.T if ta else a, b.T if tb else b),
             )
@@ -151,7 +159,7 @@ def _batched_params(node: Apply) -> list[dims.Dim]:
     return [node.outputs[0].type.shape[0], *flags, m, n, k, *leading, *strides, 0]
 
 
-_batched: Record = record(
+BATCHED_DOT: Record = record(
     "batched_dot",
     infer=_batched_infer,
     numpy=_product_numpy,
@@ -163,7 +171,7 @@ _batched: Record = record(
     cases=lambda: [
         *[
             Case(
-                lambda a, b, ta=ta, tb=tb: Op(_batched, trans_a=ta, trans_b=tb)(a, b),
+                lambda a, b, ta=ta, tb=tb: Op(BATCHED_DOT, trans_a=ta, trans_b=tb)(a, b),
                 (Arg((2, 4, 3) if ta else (2, 3, 4)), Arg((2, 5, 4) if tb else (2, 4, 5))),
                 lambda a, b, ta=ta, tb=tb: np.einsum(f"b{'ji' if ta else 'ij'},b{'kj' if tb else 'jk'}->bik", a, b),
             )
@@ -184,7 +192,7 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 
 def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
-        return Op(_gemm, trans_a=False, trans_b=False)(a, b)
+        return Op(DOT, trans_a=False, trans_b=False)(a, b)
     # Whole numbers have no library call: multiply and add in loops.
     a = _with_inner_dims(a, b, "dot", 1, 0)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
@@ -251,7 +259,7 @@ def batched_dot(a: Any, b: Any) -> Variable:
     left = a if a.ndim == 3 else dimshuffle(a, (0, "x", 1))
     right = b if b.ndim == 3 else dimshuffle(b, (0, 1, "x"))
     if is_float(left.dtype):
-        out = Op(_batched, trans_a=False, trans_b=False)(left, right)
+        out = Op(BATCHED_DOT, trans_a=False, trans_b=False)(left, right)
     else:
         left = _with_inner_dims(left, right, "batched_dot", 2, 1)
         text = "batched_dot: both operands must hold as many matrices"

@@ -19,7 +19,7 @@ from symc.errors import DTypeError, located
 from symc.graph import Variable
 from symc.graph.dtypes import floating, is_float
 from symc.graph.guards import require_equal
-from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, record
+from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr
 from symc.tensor.basic import as_tensor, unify_dtypes
@@ -43,6 +43,11 @@ class Elementwise:
         self.several = several
         self.__name__ = op.name
         self.__doc__ = op.record.numpy.__doc__
+
+    @property
+    def record(self) -> Record:
+        """The record of the op."""
+        return self.op.record
 
     def __call__(self, *args: Any, dtype: str | None = None) -> Any:
         if len(args) != len(self.operands):

@@ -20,7 +20,7 @@ def _iota_numpy(op: Op, x: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.arange(x.shape[op["axis"]], dtype="int64").reshape(shape), x.shape)
 
 
-_iota_at = record(
+IOTA_AT = record(
     "iota_at",
     infer=lambda op, inputs: TensorType("int64", op["shape"]),
     numpy=lambda op: np.broadcast_to(
@@ -32,12 +32,12 @@ _iota_at = record(
 )
 
 
-_iota = record(
+IOTA = record(
     "iota",
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
     numpy=_iota_numpy,
     grad=lambda op, inputs, outputs, gs: [None],
-    specialise=lambda op, inputs, types: Op(_iota_at, axis=op["axis"], shape=types[0].shape)(),
+    specialise=lambda op, inputs, types: Op(IOTA_AT, axis=op["axis"], shape=types[0].shape)(),
     cases=lambda: [
         Case(lambda x: iota(x, 1), (Arg((2, 3)),), lambda x: np.indices((2, 3))[1], grad=False),
         Case(lambda x: iota(x, 0), (Arg((4,)),), lambda x: np.arange(4), grad=False),
@@ -48,4 +48,4 @@ _iota = record(
 def iota(x: Any, axis: int) -> Variable:
     """An int64 tensor of the shape of ``x`` whose elements are their own position along ``axis``."""
     x = as_tensor(x)
-    return Op(_iota, axis=normalize_axis(axis, x.ndim, "iota", x))(x)
+    return Op(IOTA, axis=normalize_axis(axis, x.ndim, "iota", x))(x)

@@ -184,7 +184,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     return [None, sum(g) - by_b if op["kind"] == "uniform" else sum(g), by_b, *unread]
 
 
-random_record = record(
+RANDOM = record(
     "random",
     infer=_infer,
     numpy=_numpy,
@@ -193,7 +193,7 @@ random_record = record(
     lower=Indexed(_element, recompute=True, flat=True),
 )
 
-stored_record = record(
+RANDOM_STORED = record(
     "random_stored",
     infer=_infer,
     numpy=_numpy,
@@ -218,7 +218,7 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
     shape : sequence of int or integer scalar
     """
     work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal") else None
-    return Op(random_record, kind=kind, dtype=dtype, shape=None)(
+    return Op(RANDOM, kind=kind, dtype=dtype, shape=None)(
         state, _parameter(a, work), _parameter(b, work), _template(shape)
     )
 
@@ -226,7 +226,7 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
 def stored_bits(state: Variable, shape: Sequence[Any]) -> Variable:
     """Random uint32 words that are computed once and kept, for what reads each of them many times."""
     unused = Constant(np.zeros((), "int64"))
-    return Op(stored_record, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
+    return Op(RANDOM_STORED, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
 
 
 def _parameter(value: Any, dtype: str | None) -> Variable:

@@ -13,7 +13,7 @@ import numpy as np
 
 from symc.graph import Variable
 from symc.graph.op import Arg, Case, add_cases
-from symc.tensor.random import draw, random_record, stored_bits, stored_record
+from symc.tensor.random import RANDOM, RANDOM_STORED, draw, stored_bits
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["random_cases", "stored_cases"]
@@ -113,5 +113,5 @@ def stored_cases() -> list[Case]:
     return [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), wanted, grad=False)]
 
 
-add_cases(random_record, random_cases)
-add_cases(stored_record, stored_cases)
+add_cases(RANDOM, random_cases)
+add_cases(RANDOM_STORED, stored_cases)

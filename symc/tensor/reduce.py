@@ -70,7 +70,7 @@ def _highest(dtype: str) -> Any:
     return np.inf if is_float(dtype) else np.iinfo(dtype).max if is_integer(dtype) else True
 
 
-_prod = record(
+PROD = record(
     "prod",
     infer=reduced_type,
     numpy=oracle_of(np.prod, True),
@@ -81,7 +81,7 @@ _prod = record(
     nonnegative="all",
     cases=reduction_cases(lambda x, **k: prod(x, **k), np.prod, 0.3),
 )
-_max = record(
+MAX = record(
     "max",
     infer=_infer_extreme,
     numpy=oracle_of(np.max, False),
@@ -92,7 +92,7 @@ _max = record(
     nonnegative="all",
     cases=reduction_cases(lambda x, **k: max(x, **k), np.max, distinct=True),
 )
-_min = record(
+MIN = record(
     "min",
     infer=_infer_extreme,
     numpy=oracle_of(np.min, False),
@@ -105,7 +105,7 @@ _min = record(
 )
 
 
-_all = record(
+ALL = record(
     "all",
     infer=reduced_type,
     numpy=oracle_of(np.all, False),
@@ -118,7 +118,7 @@ def prod(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
     """Product over ``axis``; its derivatives of every order are right at zeros. Dtypes as for ``sum``."""
-    return accumulated(_prod, x, axis, dtype, keepdims, acc_dtype)
+    return accumulated(PROD, x, axis, dtype, keepdims, acc_dtype)
 
 
 def _check_not_empty(x: Variable, axis: Axis, what: str) -> None:
@@ -131,19 +131,19 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Largest element over ``axis``; NaN if there is one."""
     x = as_tensor(x)
     _check_not_empty(x, axis, "max")
-    return reduce_over(_max, x, axis, keepdims, None)
+    return reduce_over(MAX, x, axis, keepdims, None)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Smallest element over ``axis``; NaN if there is one."""
     x = as_tensor(x)
     _check_not_empty(x, axis, "min")
-    return reduce_over(_min, x, axis, keepdims, None)
+    return reduce_over(MIN, x, axis, keepdims, None)
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     """Does ``x`` (as bool) hold everywhere along ``axis``?"""
-    return reduce_over(_all, ew.cast(x, "bool"), axis, keepdims, None)
+    return reduce_over(ALL, ew.cast(x, "bool"), axis, keepdims, None)
 
 
 def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
@@ -261,7 +261,7 @@ def _position(x: Variable, best: Variable, axis: int) -> Variable:
     here = ew.eq(x, restore(best, x, (axis,)))
     if is_float(x.dtype):
         here = here | ew.isnan(x)
-    return reduce_over(_min, ew.switch(here, iota(x, axis), np.iinfo("int64").max), (axis,), False, None)
+    return reduce_over(MIN, ew.switch(here, iota(x, axis), np.iinfo("int64").max), (axis,), False, None)
 
 
 def _arg(x: Any, axis: Axis, keepdims: bool, extreme: Callable[..., Variable], what: str) -> Variable:

@@ -12,7 +12,7 @@ from symc.graph.dtypes import is_float
 from symc.graph.op import Arg, Case, add_cases
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.creation import alloc, alloc_record
+from symc.tensor.creation import ALLOC, alloc
 from symc.tensor.indexing import take
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
@@ -84,7 +84,7 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
 
 
 add_cases(
-    alloc_record,
+    ALLOC,
     lambda: [
         Case(lambda x: repeat(x, 3, axis=1), (Arg((2, 3)),), expect=lambda x: np.repeat(x, 3, 1)),
         Case(lambda x: tile(x, (2, 3)), (Arg((2, 3)),), expect=lambda x: np.tile(x, (2, 3))),

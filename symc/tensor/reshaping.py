@@ -58,7 +58,7 @@ def _reshape_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variabl
     return [reshape_like(broadcast_like(counts, outputs[0]), x)]
 
 
-_reshape = record(
+RESHAPE = record(
     "reshape",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _reshape_dims(op, inputs)),
     numpy=lambda op, x, *scalars: x.reshape([int(scalars[k]) if g < -1 else g for k, g in _numbered(op["given"])]),
@@ -77,8 +77,9 @@ _reshape = record(
 )
 
 
-_reshape_to = record(
+RESHAPE_TO = record(
     "reshape_to",
+    foldable=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: x.reshape(op["shape"]),
     grad=lambda op, inputs, outputs, gs: [reshape_like(gs[0], inputs[0])],
@@ -93,7 +94,7 @@ _reshape_to = record(
 
 def reshape_to(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
     """``x`` under another shape of as many elements, given as dims."""
-    return Op(_reshape_to, shape=tuple(shape))(x) if tuple(shape) != x.type.shape else x
+    return Op(RESHAPE_TO, shape=tuple(shape))(x) if tuple(shape) != x.type.shape else x
 
 
 def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
@@ -118,7 +119,7 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
         else:
             given.append(-2)
             scalars.append(entry)
-    return Op(_reshape, given=tuple(given))(x, *scalars)
+    return Op(RESHAPE, given=tuple(given))(x, *scalars)
 
 
 def reshape_like(x: Variable, template: Variable) -> Variable:

@@ -21,7 +21,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.joining import stack
 from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten
-from symc.tensor.subtensor import gather, part
+from symc.tensor.subtensor import GATHER, part
 from symc.tensor.symbolic_dims import as_dim, length
 
 __all__ = ["argwhere", "flatnonzero", "nonzero", "nonzero_values"]
@@ -136,4 +136,4 @@ def argwhere(a: Any) -> Variable:
 def nonzero_values(a: Any) -> Variable:
     """The elements of ``a`` that are not zero, in row-major order: a vector."""
     x, places = _places(a)
-    return Op(gather, axes=(0,), place=0)(flatten(x), places)
+    return Op(GATHER, axes=(0,), place=0)(flatten(x), places)

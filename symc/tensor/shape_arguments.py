@@ -15,11 +15,13 @@ from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
+from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.basic import as_tensor, constant
+from symc.tensor.joining import JOIN
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["declare_dims", "scalar_behind", "shape_entries", "specify_shape"]
+__all__ = ["declare_dims", "scalars_behind", "shape_entries", "specify_shape"]
 
 
 def shape_entries(value: Any, what: str, ndim: int | None = None) -> list[int | Variable]:
@@ -66,11 +68,9 @@ def _shape_entry(value: Any, what: str) -> int | Variable:
 def _entries_of_vector(value: Variable, what: str, ndim: int | None) -> list[int | Variable]:
     if isinstance(value, Constant):
         return [_shape_entry(v, what) for v in value.data]
-    if value.owner is not None and value.owner.op.name == "join" and value.owner.op["axis"] == 0:
-        # a shape put together from scalars: take them back, so that their dims are known
-        parts = [scalar_behind(v) for v in value.owner.inputs]
-        if all(p is not None for p in parts):
-            return [_shape_entry(p, what) for p in parts]
+    scalars = scalars_behind(value)
+    if scalars is not None:
+        return [_shape_entry(v, what) for v in scalars]
     length = value.type.shape[0]
     if type(length) is not int:
         if ndim is None:
@@ -80,9 +80,15 @@ def _entries_of_vector(value: Variable, what: str, ndim: int | None) -> list[int
     return [_shape_entry(value[k], what) for k in range(length)]
 
 
-def scalar_behind(v: Variable) -> Variable | None:
-    """The scalar of which ``v`` is the one-element vector, if it was made that way."""
-    if v.owner is not None and v.owner.op.name == "dimshuffle" and v.owner.inputs[0].ndim == 0:
+def scalars_behind(v: Variable) -> list[Variable] | None:
+    """The scalars that the vector ``v`` was put together from; None if it was not. Their dims stay known."""
+    pieces = v.owner.inputs if v.owner is not None and v.owner.op.record is JOIN else [v]
+    scalars = [s for p in pieces if (s := _scalar_behind(p)) is not None]
+    return scalars if len(scalars) == len(pieces) else None
+
+
+def _scalar_behind(v: Variable) -> Variable | None:
+    if v.owner is not None and v.owner.op.record is DIMSHUFFLE and v.owner.inputs[0].ndim == 0:
         return v.owner.inputs[0]
     if isinstance(v, Constant) and v.data.shape == (1,):
         return constant(v.data[0], dtype=v.dtype)
@@ -102,6 +108,7 @@ def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 _specify = record(
     "specify_shape",
+    dim=lambda node, dims: dims[0],
     infer=_specify_infer,
     numpy=lambda op, x: x,
     grad=lambda op, inputs, outputs, gs: [gs[0]],

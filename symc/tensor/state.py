@@ -13,13 +13,14 @@ from symc.tensor.basic import as_tensor
 
 __all__ = ["carry_updates"]
 
-_carry = record(
+CARRY_UPDATES = record(
     "carry_updates",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, *values: x,
     grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
     reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
     linear="jointly",
+    carries_updates=True,
     specialise=lambda op, inputs, types: inputs[0],
 )
 
@@ -34,4 +35,4 @@ def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
         if not isinstance(target, SharedVariable):
             raise TypeError(f"carry_updates: updates must be of shared variables, got {target!r}")
     values = [as_tensor(v) for v in updates.values()]
-    return Op(_carry, targets=tuple(updates))(as_tensor(x), *values)
+    return Op(CARRY_UPDATES, targets=tuple(updates))(as_tensor(x), *values)

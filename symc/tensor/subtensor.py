@@ -32,7 +32,18 @@ from symc.tensor.reshaping import reshape_like
 from symc.tensor.shaping import size
 from symc.tensor.symbolic_dims import as_dim, length, shape_i
 
-__all__ = ["gather", "part", "part_of", "part_record", "scatter", "slice_part", "valid_index", "write_slice"]
+__all__ = [
+    "GATHER",
+    "PART",
+    "SCATTER",
+    "SLICE",
+    "SLICE_AT",
+    "WRITE_AT",
+    "WRITE_SLICE",
+    "part",
+    "part_of",
+    "valid_index",
+]
 
 
 def valid_index(i: Any, x: Variable, axis: int) -> Variable:
@@ -78,7 +89,7 @@ def _with_lengths(starts: Sequence[np.ndarray], shape: Sequence[int]) -> list[An
     return [b for pair in zip(starts, shape) for b in pair]
 
 
-part_record = record(
+PART = record(
     "part",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: x.reshape(-1)[op["offset"] :][: math.prod(op["shape"])].reshape(op["shape"]),
@@ -88,7 +99,7 @@ part_record = record(
 
 def part_of(shape: Sequence[dims.Dim], offset: dims.Dim) -> Op:
     """The op that sees memory from element ``offset`` on as a tensor of this shape."""
-    return Op(part_record, shape=tuple(shape), offset=offset)
+    return Op(PART, shape=tuple(shape), offset=offset)
 
 
 def part(x: Variable, shape: Sequence[dims.Dim], offset: dims.Dim) -> Variable:
@@ -113,8 +124,9 @@ def _starts_at_zero(v: Variable) -> bool:
     return isinstance(v, Constant) and int(v.data) == 0
 
 
-_slice_at = record(
+SLICE_AT = record(
     "slice_at",
+    foldable=True,
     contiguous=_contiguous,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x, *starts: x[_slices(op, _with_lengths(starts, op["shape"]))],
@@ -134,8 +146,9 @@ def _by_position(op: Op) -> Choice:
     return Choice.POSITION
 
 
-slice_part = record(
+SLICE = record(
     "slice",
+    foldable=True,
     infer=_slice_infer,
     moves=lambda op: slice(0, 1),
     nonnegative="all",
@@ -146,7 +159,7 @@ slice_part = record(
     ],
     reach=Reach(_slice_reach, partial=_by_position),
     linear="jointly",
-    specialise=lambda op, inputs, types: Op(_slice_at, steps=op["steps"], shape=types[0].shape)(
+    specialise=lambda op, inputs, types: Op(SLICE_AT, steps=op["steps"], shape=types[0].shape)(
         inputs[0], *inputs[1::2]
     ),
     cases=lambda: [
@@ -192,14 +205,14 @@ def _write_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[V
     x, y, *bounds = inputs
     (g,) = gs
     to_x = _write(g, _zeros(y), bounds, op["steps"], True) if op["replace"] else g
-    return [to_x, Op(slice_part, steps=op["steps"])(g, *bounds), *[None] * len(bounds)]
+    return [to_x, Op(SLICE, steps=op["steps"])(g, *bounds), *[None] * len(bounds)]
 
 
 def _write_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
     x, y, *bounds = inputs
     everywhere = broadcast_like(counts, outputs[0])
     of_x = _write(everywhere, _zeros(y, "bool"), bounds, op["steps"], True) if op["replace"] else counts
-    return [of_x, Op(slice_part, steps=op["steps"])(everywhere, *bounds), *[None] * len(bounds)]
+    return [of_x, Op(SLICE, steps=op["steps"])(everywhere, *bounds), *[None] * len(bounds)]
 
 
 def _by_replacing(op: Op) -> Choice | None:
@@ -220,8 +233,9 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
-_write_at = record(
+WRITE_AT = record(
     "write_at",
+    foldable=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, y, *starts: _write_numpy(op, x, y, *_with_lengths(starts, y.shape)),
     lower=Loops(_write_build, in_place=0),
@@ -229,7 +243,7 @@ _write_at = record(
 )
 
 
-write_slice = record(
+WRITE_SLICE = record(
     "write_slice",
     infer=_write_infer,
     moves=lambda op: slice(0, 2) if op["replace"] else None,
@@ -237,12 +251,12 @@ write_slice = record(
     grad=_write_grad,
     reach=Reach(_write_reach, partial=_by_replacing),
     linear="jointly",
-    specialise=lambda op, inputs, types: Op(_write_at, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
+    specialise=lambda op, inputs, types: Op(WRITE_AT, **op.attrs)(inputs[0], inputs[1], *inputs[2::2]),
 )
 
 
 def _write(x: Variable, y: Variable, bounds: Sequence[Variable], steps: tuple[int, ...], replace: bool) -> Variable:
-    return Op(write_slice, steps=steps, replace=replace)(x, y, *bounds)
+    return Op(WRITE_SLICE, steps=steps, replace=replace)(x, y, *bounds)
 
 
 def _gather_shape(op: Op, inputs: Sequence[Variable]) -> list[dims.Dim]:
@@ -271,16 +285,17 @@ def _gather_numpy(op: Op, x: np.ndarray, *indices: np.ndarray) -> np.ndarray:
 def _gather_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
     x, *indices = inputs
     times = ew.cast(broadcast_like(counts, outputs[0]), "int32")
-    read = Op(scatter, axes=op["axes"], place=op["place"], replace=False)(_zeros(x, "int32"), times, *indices)
+    read = Op(SCATTER, axes=op["axes"], place=op["place"], replace=False)(_zeros(x, "int32"), times, *indices)
     return [ew.gt(read, 0), *[None] * len(indices)]
 
 
-gather = record(
+GATHER = record(
     "gather",
+    foldable=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _gather_shape(op, inputs)),
     numpy=_gather_numpy,
     grad=lambda op, inputs, outputs, gs: [
-        Op(scatter, axes=op["axes"], place=op["place"], replace=False)(_zeros(inputs[0]), gs[0], *inputs[1:]),
+        Op(SCATTER, axes=op["axes"], place=op["place"], replace=False)(_zeros(inputs[0]), gs[0], *inputs[1:]),
         *[None] * (len(inputs) - 1),
     ],
     reach=Reach(_gather_reach, partial=_by_position),
@@ -320,7 +335,7 @@ def _scatter_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 def _scatter_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
     x, y, *indices = inputs
     (g,) = gs
-    read = Op(gather, axes=op["axes"], place=op["place"])(g, *indices)
+    read = Op(GATHER, axes=op["axes"], place=op["place"])(g, *indices)
     if not op["replace"]:
         return [g, read, *[None] * len(indices)]
     stays = _last_writes(x, op["axes"], indices)
@@ -347,8 +362,8 @@ def _last_writes(x: Variable, axes: Sequence[int], indices: Sequence[Variable]) 
     lengths = [shape_i(x, k) for k in axes]
     lined_up = {"axes": tuple(range(len(axes))), "place": 0}
     number = reshape_like(arange(size(first)), first)
-    latest = Op(scatter, **lined_up, replace=True)(alloc(constant(0, dtype="int64"), lengths), number, *indices)
-    return ew.eq(Op(gather, **lined_up)(latest, *indices), number)
+    latest = Op(SCATTER, **lined_up, replace=True)(alloc(constant(0, dtype="int64"), lengths), number, *indices)
+    return ew.eq(Op(GATHER, **lined_up)(latest, *indices), number)
 
 
 def _distinct(i: Variable) -> bool:
@@ -365,7 +380,7 @@ def _scatter_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variabl
     x, y, *indices = inputs
     everywhere = broadcast_like(counts, outputs[0])
     of_x = Op(op.record, **op.attrs)(everywhere, _zeros(y, "bool"), *indices) if op["replace"] else counts
-    of_y = Op(gather, axes=op["axes"], place=op["place"])(everywhere, *indices)
+    of_y = Op(GATHER, axes=op["axes"], place=op["place"])(everywhere, *indices)
     return [of_x, of_y, *[None] * len(indices)]
 
 
@@ -385,7 +400,7 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
-scatter: Record = record(
+SCATTER: Record = record(
     "scatter",
     infer=_scatter_infer,
     numpy=_scatter_numpy,

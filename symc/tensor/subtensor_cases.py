@@ -8,7 +8,7 @@ import numpy as np
 
 from symc.graph.op import Arg, Case, add_cases
 from symc.tensor.indexing import take
-from symc.tensor.subtensor import gather, scatter, write_slice
+from symc.tensor.subtensor import GATHER, SCATTER, WRITE_SLICE
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
 
@@ -94,6 +94,6 @@ def _scatter_cases() -> list[Case]:
     ]
 
 
-add_cases(write_slice, _write_cases)
-add_cases(gather, _gather_cases)
-add_cases(scatter, _scatter_cases)
+add_cases(WRITE_SLICE, _write_cases)
+add_cases(GATHER, _gather_cases)
+add_cases(SCATTER, _scatter_cases)

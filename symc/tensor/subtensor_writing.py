@@ -12,13 +12,13 @@ from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Op
 from symc.graph.variables import Apply
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle
+from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.indexing import PART_OPS, advanced_subtensor1
-from symc.tensor.reshaping import reshape_like
+from symc.tensor.indexing import PARTS, advanced_subtensor1
+from symc.tensor.reshaping import RESHAPE, reshape_like
 from symc.tensor.stretching import stretch
-from symc.tensor.subtensor import scatter, write_slice
+from symc.tensor.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 
 __all__ = ["advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]
 
@@ -72,7 +72,7 @@ def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
     if not isinstance(part, Variable) or part.owner is None:
         raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {part!r}")
     steps = _steps_to(part)
-    if not steps or steps[-1].op.name not in ("slice", "gather"):
+    if not steps or steps[-1].op.record not in (SLICE, GATHER):
         raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [part]))
     y = _of_dtype(as_tensor(y), part, what)
     if y.ndim > part.ndim:
@@ -103,10 +103,10 @@ def _steps_to(part: Variable) -> list[Apply]:
     """
     steps: list[Apply] = []
     v = part
-    while v.owner is not None and v.owner.op.name in PART_OPS:
+    while v.owner is not None and v.owner.op.record in PARTS:
         steps.append(v.owner)
         v = v.owner.inputs[0]
-        if steps[-1].op.name == "slice":
+        if steps[-1].op.record is SLICE:
             break
     return steps
 
@@ -115,13 +115,13 @@ def _through(steps: list[Apply], value: Variable, replace: bool) -> Variable:
     """Write ``value`` through the steps, from the last one taken back to the tensor indexed."""
     for node in steps:
         source = node.inputs[0]
-        if node.op.name == "dimshuffle":
+        if node.op.record is DIMSHUFFLE:
             order = node.op["order"]
             value = dimshuffle(value, [order.index(a) if a in order else "x" for a in range(source.ndim)])
-        elif node.op.name == "reshape":
+        elif node.op.record is RESHAPE:
             value = reshape_like(value, source)
         else:
-            primitive = write_slice if node.op.name == "slice" else scatter
+            primitive = WRITE_SLICE if node.op.record is SLICE else SCATTER
             value = Op(primitive, **node.op.attrs, replace=replace)(source, value, *node.inputs[1:])
             replace = True
     return value

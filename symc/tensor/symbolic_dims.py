@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,8 @@ def as_dim(x: Any) -> dims.Dim:
         if v in known:
             stack.pop()
             continue
-        rule = _DIM_RULES.get(v.owner.op.name) if v.owner is not None else None
-        # a shape is known from the type of its tensor: no need to look into that
-        inputs = v.owner.inputs if v.owner is not None and v.owner.op.name not in _TYPE_READERS else ()
+        rule = None if v.owner is None else v.owner.op.record.dim
+        inputs = () if v.owner is None else v.owner.inputs[: v.owner.op.record.dim_reads]
         if rule is None or v.ndim != 0 or not all(is_integer(i.dtype) for i in inputs):
             known[v] = _leaf_dim(v)
             stack.pop()
@@ -45,7 +44,8 @@ def as_dim(x: Any) -> dims.Dim:
         if pending:
             stack.extend(pending)
             continue
-        known[v] = rule(v, *(known[i] for i in inputs))
+        assert v.owner is not None
+        known[v] = rule(v.owner, [known[i] for i in inputs])
         stack.pop()
     return known[x]
 
@@ -54,14 +54,16 @@ def known_value(v: Variable) -> np.ndarray | None:
     """Return the value of a constant, or of an expression of known shapes such as ``x.shape``; else None."""
     if isinstance(v, Constant):
         return v.data
-    if v.owner is None or v.owner.op.name not in _FOLLOWING or any(type(d) is not int for d in v.type.shape):
+    if v.owner is None or any(type(d) is not int for d in v.type.shape):
         return None
-    node = v.owner
-    if node.op.name == "shape_i":
-        dim = node.inputs[0].type.shape[node.op["axis"]]
+    node, record = v.owner, v.owner.op.record
+    if record.dim is not None and record.dim_reads == 0:
+        dim = record.dim(node, [])
         return np.asarray(dim, "int64") if type(dim) is int else None
-    if node.op.name == "typed_by":
+    if record is TYPED_BY:
         return known_value(node.inputs[0])
+    if not record.foldable:
+        return None
     known: list[np.ndarray] = []
     for i in node.inputs:
         found = known_value(i)
@@ -69,9 +71,6 @@ def known_value(v: Variable) -> np.ndarray | None:
             return None
         known.append(found)
     return node.op.evaluate(known)[0]
-
-
-_FOLLOWING = frozenset(("slice", "slice_at", "join", "dimshuffle", "cast", "shape_i", "typed_by"))
 
 
 def _leaf_dim(v: Variable) -> dims.Dim:
@@ -88,29 +87,6 @@ def _leaf_dim(v: Variable) -> dims.Dim:
     return symbol
 
 
-def _shape_rule(v: Variable, *_: dims.Dim) -> dims.Dim:
-    assert v.owner is not None
-    return v.owner.inputs[0].type.shape[v.owner.op["axis"]]
-
-
-_TYPE_READERS = frozenset(("shape_i", "typed_by"))
-"""Ops whose dim does not depend on the values of their (further) inputs."""
-
-_DIM_RULES: dict[str, Callable[..., dims.Dim]] = {
-    "shape_i": _shape_rule,
-    "dim_value": lambda v: v.owner.op["dim"],
-    "add": lambda v, a, b: dims.add(a, b),
-    "sub": lambda v, a, b: dims.sub(a, b),
-    "mul": lambda v, a, b: dims.mul(a, b),
-    "floor_div": lambda v, a, b: dims.floordiv(a, b),
-    "minimum": lambda v, a, b: dims.minimum(a, b),
-    "maximum": lambda v, a, b: dims.maximum(a, b),
-    "cast": lambda v, a: a,
-    "specify_shape": lambda v, a: a,
-    "typed_by": lambda v, *_: as_dim(v.owner.inputs[0]),
-}
-
-
 def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
     """The symbols that ``as_dim`` bound to values of these scalars or of scalars they are computed from."""
     found: dict[Any, Variable] = {}
@@ -124,15 +100,14 @@ def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
         symbol = v.__dict__.get("_dim")
         if symbol is not None:
             found[symbol] = v
-        elif v.owner is not None and v.owner.op.name == "typed_by":
-            stack.append(v.owner.inputs[0])
-        elif v.owner is not None and v.owner.op.name in _DIM_RULES and v.owner.op.name != "shape_i":
-            stack.extend(u for u in v.owner.inputs if u.ndim == 0)
+        elif v.owner is not None and v.owner.op.record.dim is not None:
+            stack.extend(u for u in v.owner.inputs[: v.owner.op.record.dim_reads] if u.ndim == 0)
     return found
 
 
-_dim_value = record(
+DIM_VALUE = record(
     "dim_value",
+    dim=lambda node, dims: node.op["dim"],
     infer=lambda op, inputs: TensorType("int64", ()),
     numpy=lambda op: np.asarray(op["dim"], "int64"),
     grad=lambda op, inputs, outputs, gs: (),
@@ -142,11 +117,13 @@ _dim_value = record(
 
 def dim_value(dim: dims.Dim) -> Variable:
     """A dim as an int64 scalar."""
-    return constant(dim, dtype="int64") if type(dim) is int else Op(_dim_value, dim=dim)()
+    return constant(dim, dtype="int64") if type(dim) is int else Op(DIM_VALUE, dim=dim)()
 
 
-_shape_i = record(
+SHAPE_I = record(
     "shape_i",
+    dim=lambda node, dims: node.inputs[0].type.shape[node.op["axis"]],
+    dim_reads=0,
     infer=lambda op, inputs: TensorType("int64", ()),
     numpy=lambda op, x: np.asarray(x.shape[op["axis"]], "int64"),
     grad=lambda op, inputs, outputs, gs: (None,),
@@ -158,11 +135,13 @@ _shape_i = record(
 def shape_i(x: Any, axis: int) -> Variable:
     """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
     x = as_tensor(x)
-    return Op(_shape_i, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
+    return Op(SHAPE_I, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
 
 
-_typed_by = record(
+TYPED_BY = record(
     "typed_by",
+    dim=lambda node, dims: dims[0],
+    dim_reads=1,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, value, *templates: value,
     grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
@@ -173,7 +152,7 @@ _typed_by = record(
 
 def typed_by(value: Any, *templates: Any) -> Variable:
     """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
-    return Op(_typed_by)(as_tensor(value), *map(as_tensor, templates))
+    return Op(TYPED_BY)(as_tensor(value), *map(as_tensor, templates))
 
 
 def length(x: Variable, axis: int) -> Any:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from symc.compiler.rewrite.engine import Bindings, constant_value
+from symc.compiler.rewrite.ops import BROADCAST, DIMSHUFFLE, EXPAND, MUL, NEG, SUB
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
-from symc.graph.op import RECORDS, Op
+from symc.graph.op import Op, Record
 from symc.tensor.broadcasting import expand
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "moved_inputs",
     "moved_to",
     "nonnegative",
-    "op_of",
+    "record_of",
     "opposite",
     "opposite_bound",
     "repeated",
@@ -33,9 +34,9 @@ _REACH = 64
 """How many variables a question about a sign looks at."""
 
 
-def op_of(v: Variable) -> str:
-    """Name of the op that computes ``v``; empty for inputs and constants."""
-    return "" if v.owner is None else v.owner.op.record.name
+def record_of(v: Variable) -> Record | None:
+    """The record of the op that computes ``v``; None for inputs and constants."""
+    return None if v.owner is None else v.owner.op.record
 
 
 def nonnegative(v: Variable) -> bool:
@@ -84,11 +85,11 @@ def moved_to(node: Apply, values: Sequence[Variable]) -> Variable:
 def opposite(a: Variable, b: Variable) -> bool:
     """Is ``b`` surely ``-a``?"""
     for x, y in ((a, b), (b, a)):
-        if op_of(x) == "neg" and x.owner.inputs[0] is y:  # type: ignore[union-attr]
+        if record_of(x) is NEG and x.owner.inputs[0] is y:  # type: ignore[union-attr]
             return True
-    if op_of(a) == op_of(b) == "sub":
+    if record_of(a) is record_of(b) is SUB:
         return a.owner.inputs == b.owner.inputs[::-1]  # type: ignore[union-attr]
-    if op_of(a) == op_of(b) == "mul":
+    if record_of(a) is record_of(b) is MUL:
         return _opposite_products(a.owner.inputs, b.owner.inputs)  # type: ignore[union-attr]
     return False
 
@@ -115,7 +116,7 @@ def same_shape(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
 
 def is_repetition(v: Variable) -> bool:
     """Does ``v`` repeat something to its shape, in the user's graph or in the compiler's?"""
-    return op_of(v) in ("expand", "broadcast")
+    return record_of(v) in (EXPAND, BROADCAST)
 
 
 def source_of(v: Variable) -> Variable:
@@ -141,7 +142,7 @@ def dimshuffled(v: Variable, order: Sequence[int | str]) -> Variable:
     """``v`` with its axes in this order, without looking whether that changes anything."""
     if list(order) == list(range(v.ndim)):
         return v
-    return Op(RECORDS["dimshuffle"], order=tuple(order))(v)
+    return Op(DIMSHUFFLE, order=tuple(order))(v)
 
 
 def known_number(v: Variable) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from symc.compiler.rewrite.algebra import known_number, nonnegative
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard, constant_value, filled
+from symc.compiler.rewrite.ops import CAST, POW
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import BITS, is_float, is_integer
 from symc.graph.op import Op
@@ -271,7 +272,7 @@ ARITHMETIC = RuleList(
         *MERGING,
         *SIZES,
         *CHOICES,
-        NodeRule("power_as_product", ("pow",), power_as_product),
-        NodeRule("cast_of_cast", ("cast",), cast_of_cast),
+        NodeRule("power_as_product", (POW,), power_as_product),
+        NodeRule("cast_of_cast", (CAST,), cast_of_cast),
     ],
 )

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from symc.compiler.rewrite.algebra import moved_inputs, moved_to, op_of
+from symc.compiler.rewrite.algebra import moved_inputs, moved_to, record_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList
 from symc.compiler.rewrite.logarithms import log_of
+from symc.compiler.rewrite.ops import (
+    BINARY_CROSSENTROPY,
+    BINARY_CROSSENTROPY_SLOPE,
+    CATEGORICAL_CROSSENTROPY_1HOT,
+    CROSSENTROPY_SOFTMAX_1HOT,
+    MUL,
+    SIGMOID,
+    SIGMOID_BINARY_CROSSENTROPY_SLOPE,
+    SIGMOID_SLOPE,
+    SOFTMAX,
+)
 from symc.graph import Apply, Variable
-from symc.graph.op import RECORDS, Op
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.nnet.losses import picked_classes, sigmoid_binary_crossentropy
 
@@ -17,8 +28,8 @@ __all__ = ["CROSSENTROPY_FORMS", "CROSSENTROPY_RULES"]
 
 def _from_logits(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     p, y = node.inputs
-    if op_of(p) == "softmax" and p.owner.op["axis"] == p.ndim - 1:  # type: ignore[union-attr]
-        return Op(RECORDS["crossentropy_softmax_1hot"])(p.owner.inputs[0], y)  # type: ignore[union-attr]
+    if record_of(p) is SOFTMAX and p.owner.op["axis"] == p.ndim - 1:  # type: ignore[union-attr]
+        return Op(CROSSENTROPY_SOFTMAX_1HOT)(p.owner.inputs[0], y)  # type: ignore[union-attr]
     found = log_of(p, memo)
     return None if found is None else -picked_classes(found, y)
 
@@ -30,7 +41,7 @@ def _sigmoid_argument(v: Variable) -> Variable | None:
     while stack:
         found = stack.pop()
         order.append(found)
-        if op_of(found) == "sigmoid":
+        if record_of(found) is SIGMOID:
             continue
         sources = () if found.owner is None else moved_inputs(found.owner)
         if not sources:
@@ -43,7 +54,7 @@ def _sigmoid_argument(v: Variable) -> Variable | None:
     for found in sorted(order, key=lambda x: x.serial):
         node = found.owner
         assert node is not None
-        if node.op.name == "sigmoid":
+        if node.op.record is SIGMOID:
             arguments[found] = node.inputs[0]
         else:
             arguments[found] = moved_to(node, [arguments[s] for s in moved_inputs(node)])
@@ -61,7 +72,7 @@ def _factors(v: Variable) -> list[Variable]:
     stack = [v]
     while stack:
         v = stack.pop()
-        if op_of(v) == "mul" and len(found) + len(stack) < 8:
+        if record_of(v) is MUL and len(found) + len(stack) < 8:
             stack.extend(v.owner.inputs[::-1])  # type: ignore[union-attr]
         else:
             found.append(v)
@@ -72,17 +83,17 @@ def _slope_of_sigmoid(node: Apply) -> Variable | None:
     """``slope(g, o, t)`` times the slope of the sigmoid ``o`` is ``g * (o - t)``; where ``o`` is 0 or 1, 0 / 0."""
     factors = _factors(node.outputs[0])
     for slope in factors:
-        if op_of(slope) != "binary_crossentropy_slope":
+        if record_of(slope) is not BINARY_CROSSENTROPY_SLOPE:
             continue
         g, o, t = slope.owner.inputs  # type: ignore[union-attr]
-        x = o.owner.inputs[0] if op_of(o) == "sigmoid" else None  # type: ignore[union-attr]
-        inner = next((v for v in factors if op_of(v) == "sigmoid_slope" and v.owner.inputs[0] is x), None)  # type: ignore[union-attr]
+        x = o.owner.inputs[0] if record_of(o) is SIGMOID else None  # type: ignore[union-attr]
+        inner = next((v for v in factors if record_of(v) is SIGMOID_SLOPE and v.owner.inputs[0] is x), None)  # type: ignore[union-attr]
         if x is None or inner is None:
             continue
         left = list(factors)
         for gone in (slope, inner):
             left.remove(next(v for v in left if v is gone))
-        result = ew.mul(g, Op(RECORDS["sigmoid_binary_crossentropy_slope"])(x, t))
+        result = ew.mul(g, Op(SIGMOID_BINARY_CROSSENTROPY_SLOPE)(x, t))
         for v in left:
             result = ew.mul(result, v)
         return result
@@ -92,13 +103,13 @@ def _slope_of_sigmoid(node: Apply) -> Variable | None:
 CROSSENTROPY_FORMS = RuleList(
     "cross-entropy",
     [
-        NodeRule("crossentropy_of_probabilities", ("categorical_crossentropy_1hot",), _from_logits, remembers=True),
-        NodeRule("crossentropy_of_sigmoid", ("binary_crossentropy",), _binary_of_sigmoid),
+        NodeRule("crossentropy_of_probabilities", (CATEGORICAL_CROSSENTROPY_1HOT,), _from_logits, remembers=True),
+        NodeRule("crossentropy_of_sigmoid", (BINARY_CROSSENTROPY,), _binary_of_sigmoid),
     ],
 )
 """What is put in place before differentiating."""
 
 CROSSENTROPY_RULES = RuleList(
-    "cross-entropy", [*CROSSENTROPY_FORMS, NodeRule("slope_of_crossentropy_of_sigmoid", ("mul",), _slope_of_sigmoid)]
+    "cross-entropy", [*CROSSENTROPY_FORMS, NodeRule("slope_of_crossentropy_of_sigmoid", (MUL,), _slope_of_sigmoid)]
 )
 """The compiler's stable rules take these in."""

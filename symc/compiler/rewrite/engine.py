@@ -15,7 +15,7 @@ are found by the op at the root and the ops that make its operands, so that wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 from symc.compiler.rewrite.patterns import (
@@ -32,9 +32,10 @@ from symc.compiler.rewrite.patterns import (
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Variable
 from symc.graph.guards import collecting
-from symc.graph.op import Op
+from symc.graph.op import Op, Record
 
 __all__ = [
+    "EVERY_OP",
     "AnyRule",
     "Bindings",
     "NodeRule",
@@ -118,18 +119,27 @@ class Rule:
         return f"<rule {self.name}: {self.pattern!r} -> {self.replacement!r}>"
 
 
+class _EveryOp:
+    def __contains__(self, record: object) -> bool:
+        return True
+
+
+EVERY_OP: Container[Record] = _EveryOp()
+"""For rules that are tried at every application."""
+
+
 class NodeRule:
-    """A rule written as a function; ``ops`` names the ops at whose applications it is tried, ``"*"`` all.
+    """A rule written as a function, tried at applications of the records ``ops``.
 
     With ``remembers`` the function takes a second argument, a dict that lives as long as the run: facts about a
     variable that take a walk through its graph are found once there.
     """
 
     def __init__(
-        self, name: str, ops: Sequence[str], function: Callable[..., Variable | None], remembers: bool = False
+        self, name: str, ops: Container[Record], function: Callable[..., Variable | None], remembers: bool = False
     ):
         self.name = name
-        self.ops = tuple(ops)
+        self.ops = ops
         self.function = function
         self.remembers = remembers
 
@@ -149,7 +159,7 @@ class RuleList:
     def __init__(self, name: str, rules: Sequence[AnyRule]) -> None:
         self.name = name
         self.rules = list(rules)
-        self._by_op: dict[str, tuple[list[AnyRule], bool]] = {}
+        self._by_op: dict[Record, tuple[list[AnyRule], bool]] = {}
         self._by_operands: dict[Any, list[AnyRule]] = {}
         self._sums: dict[int, RuleList] = {}
         self._rests: dict[RuleList, RuleList] = {}
@@ -181,11 +191,10 @@ class RuleList:
         return self._rooted(op)[0]
 
     def _rooted(self, op: Op) -> tuple[list[AnyRule], bool]:
-        name = op.record.name
-        found = self._by_op.get(name)
+        found = self._by_op.get(op.record)
         if found is None:
-            rules = [rule for rule in self.rules if _concerns(rule, name)]
-            found = self._by_op[name] = (rules, any(isinstance(r, Rule) for r in rules))
+            rules = [rule for rule in self.rules if _concerns(rule, op.record)]
+            found = self._by_op[op.record] = (rules, any(isinstance(r, Rule) for r in rules))
         return found
 
     def candidates(self, node: Apply) -> list[AnyRule]:
@@ -202,8 +211,8 @@ class RuleList:
         return found
 
 
-def _concerns(rule: AnyRule, name: str) -> bool:
-    return rule.op.record.name == name if isinstance(rule, Rule) else name in rule.ops or "*" in rule.ops
+def _concerns(rule: AnyRule, record: Record) -> bool:
+    return rule.op.record is record if isinstance(rule, Rule) else record in rule.ops
 
 
 def simplifier(rules: RuleList, specialised: bool) -> Callable[[Apply], Variable | None]:

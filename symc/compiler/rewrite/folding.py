@@ -7,14 +7,13 @@ however often they were broadcast, and those of constants reduction.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from symc.compiler.rewrite.algebra import op_of, repeated, unrepeated
-from symc.compiler.rewrite.engine import NodeRule, RuleList
+from symc.compiler.rewrite.algebra import record_of, repeated, unrepeated
+from symc.compiler.rewrite.engine import EVERY_OP, NodeRule, RuleList
+from symc.compiler.rewrite.ops import ADD, DIM_VALUE, EXPAND, FLOOR_DIV, MAXIMUM, MINIMUM, MUL, SUB
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import Axes, Op, Pointwise, Reduction
+from symc.graph.op import Op, Pointwise, Reduction
 from symc.tensor.broadcasting import expand
 from symc.tensor.symbolic_dims import dim_value
 
@@ -22,14 +21,10 @@ __all__ = ["FOLDING"]
 
 FOLD_LIMIT = 1024
 """Elements a folded constant may have: beyond, computing it anew costs less than carrying it in the program."""
-_ARRANGING = frozenset(("join", "write_at", "reshape_to", "slice_at", "gather"))
 
 
 def _may_fold(op: Op) -> bool:
-    lower = op.record.lower
-    if isinstance(lower, Axes):
-        return op.record.name != "expand"  # a repeated constant stays small
-    return isinstance(lower, (Pointwise, Reduction)) or op.record.name in _ARRANGING or op.record.name == "dot"
+    return op.record.foldable or isinstance(op.record.lower, (Pointwise, Reduction))
 
 
 def fold_constants(node: Apply) -> Variable | None:
@@ -53,32 +48,25 @@ def fold_constants(node: Apply) -> Variable | None:
 
 def compute_before_repeating(node: Apply) -> Variable | None:
     """``f(expand(a), expand(b))`` becomes ``expand(f(a, b))`` along the axes where all operands repeat one entry."""
-    if not isinstance(node.op.record.lower, Pointwise) or not any(op_of(v) == "expand" for v in node.inputs):
+    if not isinstance(node.op.record.lower, Pointwise) or not any(record_of(v) is EXPAND for v in node.inputs):
         return None
     out = node.outputs[0].type
     patterns = [repeated(v) for v in node.inputs]
     everywhere = [all(p[k] for p in patterns) for k in range(out.ndim)]
     if not any(all_repeat and not (type(d) is int and d == 1) for all_repeat, d in zip(everywhere, out.shape)):
         return None
-    scalar = all(op_of(v) == "expand" and v.owner.inputs[0].ndim == 0 for v in node.inputs)  # type: ignore[union-attr]
+    scalar = all(record_of(v) is EXPAND and v.owner.inputs[0].ndim == 0 for v in node.inputs)  # type: ignore[union-attr]
     if scalar:
         return expand(node.op(*[v.owner.inputs[0] for v in node.inputs]), out.shape)  # type: ignore[union-attr]
     small = [1 if all_repeat else d for all_repeat, d in zip(everywhere, out.shape)]
     return expand(node.op(*[unrepeated(v, small) for v in node.inputs]), out.shape)
 
 
-_DIM_ARITHMETIC: dict[str, Any] = {
-    "add": dims.add,
-    "sub": dims.sub,
-    "mul": dims.mul,
-    "maximum": dims.maximum,
-    "minimum": dims.minimum,
-    "floor_div": dims.floordiv,
-}
+_DIM_ARITHMETIC = (ADD, SUB, MUL, MAXIMUM, MINIMUM, FLOOR_DIV)
 
 
 def _as_known_dim(v: Variable) -> dims.Dim | None:
-    if op_of(v) == "dim_value":
+    if record_of(v) is DIM_VALUE:
         return v.owner.op["dim"]  # type: ignore[union-attr]
     return int(v.data) if isinstance(v, Constant) and v.ndim == 0 and v.dtype == "int64" else None
 
@@ -91,16 +79,17 @@ def dim_arithmetic(node: Apply) -> Variable | None:
     left, right = (_as_known_dim(v) for v in node.inputs)
     if left is None or right is None:
         return None
-    if node.op.name == "floor_div" and not (type(right) is int and right > 0):
+    if node.op.record is FLOOR_DIV and not (type(right) is int and right > 0):
         return None
-    return dim_value(_DIM_ARITHMETIC[node.op.name](left, right))
+    assert node.op.record.dim is not None
+    return dim_value(node.op.record.dim(node, [left, right]))
 
 
 FOLDING = RuleList(
     "folding",
     [
-        NodeRule("fold_constants", ("*",), fold_constants),
-        NodeRule("compute_before_repeating", ("*",), compute_before_repeating),
-        NodeRule("dim_arithmetic", tuple(_DIM_ARITHMETIC), dim_arithmetic),
+        NodeRule("fold_constants", EVERY_OP, fold_constants),
+        NodeRule("compute_before_repeating", EVERY_OP, compute_before_repeating),
+        NodeRule("dim_arithmetic", _DIM_ARITHMETIC, dim_arithmetic),
     ],
 )

@@ -7,8 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.rewrite.algebra import dimshuffled, op_of, same_shape, source_of
+from symc.compiler.rewrite.algebra import dimshuffled, record_of, same_shape, source_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
+from symc.compiler.rewrite.ops import (
+    ADD,
+    ARANGE_OF,
+    BATCHED_DOT,
+    CHECKED_INDEX,
+    DIM_VALUE,
+    DIMSHUFFLE,
+    DOT,
+    EXPAND,
+    GATHER,
+    IOTA_AT,
+    JOIN,
+    RESHAPE_TO,
+    SCATTER,
+    SLICE_AT,
+    WRITE_AT,
+)
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -28,7 +45,7 @@ def merge_dimshuffles(node: Apply) -> Variable | None:
     ones = x.type.broadcastable
     if len(order) == x.ndim and all(a == k or a == "x" and ones[k] for k, a in enumerate(order)):
         return x
-    if op_of(x) != "dimshuffle":
+    if record_of(x) is not DIMSHUFFLE:
         return None
     inner = x.owner.op["order"]  # type: ignore[union-attr]
     merged = tuple("x" if a == "x" else inner[a] for a in order)
@@ -38,7 +55,7 @@ def merge_dimshuffles(node: Apply) -> Variable | None:
 def dimshuffle_of_expand(node: Apply) -> Variable | None:
     """Rearrange before repeating: fewer elements move."""
     (x,), out = node.inputs, node.outputs[0]
-    if op_of(x) != "expand":
+    if record_of(x) is not EXPAND:
         return None
     source = source_of(x)
     if source.ndim == 0:
@@ -51,9 +68,9 @@ def merge_expands(node: Apply) -> Variable | None:
     (x,), shape = node.inputs, node.op["shape"]
     if same_shape(x.type.shape, shape):
         return x
-    if op_of(x) == "expand":
+    if record_of(x) is EXPAND:
         return expand(source_of(x), shape)
-    if op_of(x) == "dimshuffle" and x.owner.inputs[0].ndim == 0:  # type: ignore[union-attr]
+    if record_of(x) is DIMSHUFFLE and x.owner.inputs[0].ndim == 0:  # type: ignore[union-attr]
         return expand(x.owner.inputs[0], shape)  # type: ignore[union-attr]
     return None
 
@@ -63,9 +80,9 @@ def merge_reshapes(node: Apply) -> Variable | None:
     (x,), shape = node.inputs, node.op["shape"]
     if same_shape(x.type.shape, shape):
         return x
-    if op_of(x) == "reshape_to":
+    if record_of(x) is RESHAPE_TO:
         return reshape_to(x.owner.inputs[0], shape)  # type: ignore[union-attr]
-    if op_of(x) == "expand" and source_of(x).ndim == 0:
+    if record_of(x) is EXPAND and source_of(x).ndim == 0:
         return expand(source_of(x), shape)
     old = [k for k, d in enumerate(x.type.shape) if not (type(d) is int and d == 1)]
     new = [k for k, d in enumerate(shape) if not (type(d) is int and d == 1)]
@@ -83,7 +100,7 @@ def merge_reshapes(node: Apply) -> Variable | None:
 def known_dim(v: Variable) -> dims.Dim | None:
     if isinstance(v, Constant) and v.ndim == 0:
         return int(v.data)
-    return v.owner.op["dim"] if op_of(v) == "dim_value" else None  # type: ignore[union-attr]
+    return v.owner.op["dim"] if record_of(v) is DIM_VALUE else None  # type: ignore[union-attr]
 
 
 def _takes_all(x: Variable, shape: Sequence[dims.Dim], starts: Sequence[Variable], steps: Sequence[int]) -> bool:
@@ -102,14 +119,14 @@ def slice_rules(node: Apply) -> Variable | None:
     steps, shape = node.op["steps"], node.op["shape"]
     if _takes_all(x, shape, starts, steps):
         return x
-    name = op_of(x)
-    if name == "expand" and source_of(x).ndim == 0:
+    record = record_of(x)
+    if record is EXPAND and source_of(x).ndim == 0:
         return expand(source_of(x), shape)
-    if name == "slice_at":
+    if record is SLICE_AT:
         return _slice_of_slice(node, x.owner)  # type: ignore[arg-type]
-    if name == "write_at":
+    if record is WRITE_AT:
         return _slice_of_write(node)
-    if name == "join":
+    if record is JOIN:
         return _slice_of_join(node, x.owner)  # type: ignore[arg-type]
     return None
 
@@ -120,7 +137,7 @@ def _slice_of_write(node: Apply) -> Variable | None:
     added: list[Variable] = []
     total: Variable | None = None
     # a loop, since a chain of writes to one place may be of any length
-    while op_of(x) == "write_at" and total is None:
+    while record_of(x) is WRITE_AT and total is None:
         written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
         same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
         if not same_place or not same_shape(value.type.shape, node.op["shape"]):
@@ -178,7 +195,7 @@ def write_rules(node: Apply) -> Variable | None:
     x, value, *starts = node.inputs
     if _takes_all(x, value.type.shape, starts, node.op["steps"]):
         return value if node.op["replace"] else ew.add.op(x, value)
-    if node.op["replace"] and op_of(value) == "slice_at" and value.owner.op["steps"] == node.op["steps"]:  # type: ignore[union-attr]
+    if node.op["replace"] and record_of(value) is SLICE_AT and value.owner.op["steps"] == node.op["steps"]:  # type: ignore[union-attr]
         source, *places = value.owner.inputs  # type: ignore[union-attr]
         if source is x and all(a is b for a, b in zip(places, starts)):
             return x
@@ -188,10 +205,10 @@ def write_rules(node: Apply) -> Variable | None:
 def add_part(node: Apply) -> Variable | None:
     """A sum with a tensor that is zero but for a part: add only that part. Gradients of indexing come in this form."""
     for part, other in (node.inputs, node.inputs[::-1]):
-        if op_of(part) not in ("write_at", "scatter") or part.owner.op["replace"]:  # type: ignore[union-attr]
+        if record_of(part) not in (WRITE_AT, SCATTER) or part.owner.op["replace"]:  # type: ignore[union-attr]
             continue
         base, *rest = part.owner.inputs  # type: ignore[union-attr]
-        if constant_value(base) is not None and constant_value(base) == 0 and op_of(other) != "expand":
+        if constant_value(base) is not None and constant_value(base) == 0 and record_of(other) is not EXPAND:
             return part.owner.op(other, *rest)  # type: ignore[union-attr]
     return None
 
@@ -201,7 +218,7 @@ def join_rules(node: Apply) -> Variable | None:
     axis = node.op["axis"]
     parts: list[Variable] = []
     for v in node.inputs:
-        inner = v.owner.inputs if op_of(v) == "join" and v.owner.op["axis"] == axis else [v]  # type: ignore[union-attr]
+        inner = v.owner.inputs if record_of(v) is JOIN and v.owner.op["axis"] == axis else [v]  # type: ignore[union-attr]
         parts += [p for p in inner if not (type(p.type.shape[axis]) is int and p.type.shape[axis] == 0)]
     if not parts:
         return node.inputs[0]
@@ -218,13 +235,13 @@ def gather_rules(node: Apply) -> Variable | None:
     """Reading from one value repeated, or from a counter, whose entries need no memory."""
     x, first = node.inputs[:2]
     out = node.outputs[0]
-    if op_of(x) == "expand" and source_of(x).ndim == 0:
+    if record_of(x) is EXPAND and source_of(x).ndim == 0:
         return expand(source_of(x), out.type.shape)
     if x.ndim != 1:
         return None
-    if op_of(x) == "iota_at" and first.dtype == "int64":
+    if record_of(x) is IOTA_AT and first.dtype == "int64":
         return first
-    if op_of(x) == "arange_of" and x.dtype == first.dtype:
+    if record_of(x) is ARANGE_OF and x.dtype == first.dtype:
         start, step = (expand(v, first.type.shape) if first.ndim else v for v in x.owner.inputs)  # type: ignore[union-attr]
         return ew.add.op(start, ew.mul.op(first, step))
     return None
@@ -233,7 +250,7 @@ def gather_rules(node: Apply) -> Variable | None:
 def checked_rules(node: Apply) -> Variable | None:
     """An index that is known, was checked against the same length or counts up to it, needs no check."""
     index, length = node.inputs
-    if op_of(index) == "checked_index" and index.owner.inputs[1] is length:  # type: ignore[union-attr]
+    if record_of(index) is CHECKED_INDEX and index.owner.inputs[1] is length:  # type: ignore[union-attr]
         return index
     size = known_dim(length)
     if isinstance(index, Constant) and type(size) is int:
@@ -241,14 +258,14 @@ def checked_rules(node: Apply) -> Variable | None:
         if np.all(index.data >= wraps) and np.all(index.data < size):
             return Constant(np.where(index.data < 0, index.data + size, index.data), "int64")
         return None
-    source = index if op_of(index) != "expand" else source_of(index)
-    while op_of(source) == "dimshuffle":
+    source = index if record_of(index) is not EXPAND else source_of(index)
+    while record_of(source) is DIMSHUFFLE:
         source = source.owner.inputs[0]  # type: ignore[union-attr]
     if size is None or index.dtype != "int64":
         return None
-    if op_of(source) == "iota_at":
+    if record_of(source) is IOTA_AT:
         top = source.owner.op["shape"][source.owner.op["axis"]]  # type: ignore[union-attr]
-    elif op_of(source) == "arange_of" and _counts_from_zero(source.owner):  # type: ignore[arg-type]
+    elif record_of(source) is ARANGE_OF and _counts_from_zero(source.owner):  # type: ignore[arg-type]
         top = source.type.shape[0]
     else:
         return None
@@ -263,16 +280,16 @@ def _counts_from_zero(node: Apply) -> bool:
 ARRANGING = RuleList(
     "arranging",
     [
-        NodeRule("merge_dimshuffles", ("dimshuffle",), merge_dimshuffles),
-        NodeRule("dimshuffle_of_expand", ("dimshuffle",), dimshuffle_of_expand),
-        NodeRule("merge_expands", ("expand",), merge_expands),
-        NodeRule("merge_reshapes", ("reshape_to",), merge_reshapes),
-        NodeRule("slice", ("slice_at",), slice_rules),
-        NodeRule("write", ("write_at",), write_rules),
-        NodeRule("add_part", ("add",), add_part),
-        NodeRule("join", ("join",), join_rules),
-        NodeRule("gather", ("gather",), gather_rules),
-        NodeRule("checked_index", ("checked_index",), checked_rules),
+        NodeRule("merge_dimshuffles", (DIMSHUFFLE,), merge_dimshuffles),
+        NodeRule("dimshuffle_of_expand", (DIMSHUFFLE,), dimshuffle_of_expand),
+        NodeRule("merge_expands", (EXPAND,), merge_expands),
+        NodeRule("merge_reshapes", (RESHAPE_TO,), merge_reshapes),
+        NodeRule("slice", (SLICE_AT,), slice_rules),
+        NodeRule("write", (WRITE_AT,), write_rules),
+        NodeRule("add_part", (ADD,), add_part),
+        NodeRule("join", (JOIN,), join_rules),
+        NodeRule("gather", (GATHER,), gather_rules),
+        NodeRule("checked_index", (CHECKED_INDEX,), checked_rules),
     ],
 )
 
@@ -285,11 +302,11 @@ def transposed_operands(node: Apply) -> Variable | None:
     changed = False
     operands = []
     for v, flag in ((a, "trans_a"), (b, "trans_b")):
-        if op_of(v) == "dimshuffle" and v.owner.op["order"] == swap and v.owner.inputs[0].ndim == v.ndim:  # type: ignore[union-attr]
+        if record_of(v) is DIMSHUFFLE and v.owner.op["order"] == swap and v.owner.inputs[0].ndim == v.ndim:  # type: ignore[union-attr]
             v, flags[flag], changed = v.owner.inputs[0], not flags[flag], True  # type: ignore[union-attr]
         operands.append(v)
     return Op(node.op.record, **{**node.op.attrs, **flags})(*operands) if changed else None
 
 
-PRODUCTS = RuleList("products", [NodeRule("transposed_operands", ("dot", "batched_dot"), transposed_operands)])
+PRODUCTS = RuleList("products", [NodeRule("transposed_operands", (DOT, BATCHED_DOT), transposed_operands)])
 """How products of matrices read their operands."""

@@ -17,8 +17,27 @@ import numpy as np
 from symc.compiler.rewrite.algebra import moved_inputs, moved_to
 from symc.compiler.rewrite.engine import NodeRule, constant_value, filled_like
 from symc.compiler.rewrite.magnitudes import NUMBER, kind_of, operands
+from symc.compiler.rewrite.ops import (
+    ADD,
+    CAST,
+    DISCONNECTED_GRAD,
+    LOG,
+    LOG1P,
+    LOG2,
+    LOG10,
+    MUL,
+    NEG,
+    POW,
+    PROD,
+    RECIPROCAL,
+    SQR,
+    SQRT,
+    SUB,
+    SUM,
+    TRUE_DIV,
+)
 from symc.graph import Apply, Variable
-from symc.graph.op import RECORDS, Op
+from symc.graph.op import Op, Record
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce, stable
 from symc.tensor.nnet.activations import logsumexp
@@ -38,7 +57,7 @@ class Scaled(NamedTuple):
 
 def _fixed(v: Variable) -> Variable:
     """``v`` without a gradient: a shift that cancels, wherever it is put."""
-    return Op(RECORDS["disconnected_grad"])(v)
+    return Op(DISCONNECTED_GRAD)(v)
 
 
 def _finite(top: Variable) -> Variable:
@@ -68,13 +87,13 @@ def _scaled_quotient(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 
 
 def _negative(v: Variable) -> Variable:
-    return v.owner.inputs[0] if v.owner is not None and v.owner.op.name == "neg" else -v
+    return v.owner.inputs[0] if v.owner is not None and v.owner.op.record is NEG else -v
 
 
 def _scaled_sum_of_two(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     a, b = forms
     out = node.outputs[0]
-    if node.op.name == "add" and a.weight is None and b.weight is None:
+    if node.op.record is ADD and a.weight is None and b.weight is None:
         if a.exponent is None or b.exponent is None:
             other = b.exponent if a.exponent is None else a.exponent
             return Scaled(None, filled_like(math.log(2), out) if other is None else ew.softplus(other))
@@ -94,7 +113,7 @@ def _scaled_negative(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 def _scaled_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     (a,) = forms
     assert a.exponent is not None
-    if node.op.name == "sqrt":
+    if node.op.record is SQRT:
         return Scaled(None, a.exponent * 0.5)
     return Scaled(None if a.weight is None else ew.sqr(a.weight), a.exponent * 2)
 
@@ -126,7 +145,7 @@ def _scaled_cast(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 
 def _scaled_prod(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     assert forms[0].exponent is not None
-    return Scaled(None, Op(RECORDS["sum"], **node.op.attrs)(forms[0].exponent))
+    return Scaled(None, Op(SUM, **node.op.attrs)(forms[0].exponent))
 
 
 def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
@@ -139,19 +158,19 @@ def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     return Scaled(weight, moved_to(node, exponents))
 
 
-_SCALED: dict[str, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
-    "mul": _scaled_product,
-    "true_div": _scaled_quotient,
-    "add": _scaled_sum_of_two,
-    "sub": _scaled_sum_of_two,
-    "neg": _scaled_negative,
-    "sqr": _scaled_power,
-    "sqrt": _scaled_power,
-    "pow": _scaled_known_power,
-    "reciprocal": _scaled_reciprocal,
-    "sum": _scaled_sum,
-    "prod": _scaled_prod,
-    "cast": _scaled_cast,
+_SCALED: dict[Record, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
+    MUL: _scaled_product,
+    TRUE_DIV: _scaled_quotient,
+    ADD: _scaled_sum_of_two,
+    SUB: _scaled_sum_of_two,
+    NEG: _scaled_negative,
+    SQR: _scaled_power,
+    SQRT: _scaled_power,
+    POW: _scaled_known_power,
+    RECIPROCAL: _scaled_reciprocal,
+    SUM: _scaled_sum,
+    PROD: _scaled_prod,
+    CAST: _scaled_cast,
 }
 
 
@@ -187,7 +206,7 @@ def scaled(v: Variable, memo: dict[Any, Any]) -> Scaled:
             if left:
                 stack.extend(left)
                 continue
-            found = _SCALED.get(x.owner.op.name, _scaled_move)(x.owner, [memo["scaled", i] for i in parts])
+            found = _SCALED.get(x.owner.op.record, _scaled_move)(x.owner, [memo["scaled", i] for i in parts])
         memo["scaled", x] = found
         stack.pop()
     return memo["scaled", v]
@@ -212,7 +231,7 @@ def _log(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 
 def _log_to_base(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     found = log_of(node.inputs[0], memo)
-    return None if found is None else found * (1 / math.log(2 if node.op.name == "log2" else 10))
+    return None if found is None else found * (1 / math.log(2 if node.op.record is LOG2 else 10))
 
 
 def _log1p(node: Apply, memo: dict[Any, Any]) -> Variable | None:
@@ -236,8 +255,8 @@ def _quotient(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 
 
 LOGARITHM_RULES = [
-    NodeRule("log_of_scaled", ("log",), _log, remembers=True),
-    NodeRule("log_to_base_of_scaled", ("log2", "log10"), _log_to_base, remembers=True),
-    NodeRule("log1p_of_scaled", ("log1p",), _log1p, remembers=True),
-    NodeRule("quotient_of_scaled", ("true_div",), _quotient, remembers=True),
+    NodeRule("log_of_scaled", (LOG,), _log, remembers=True),
+    NodeRule("log_to_base_of_scaled", (LOG2, LOG10), _log_to_base, remembers=True),
+    NodeRule("log1p_of_scaled", (LOG1P,), _log1p, remembers=True),
+    NodeRule("quotient_of_scaled", (TRUE_DIV,), _quotient, remembers=True),
 ]

@@ -14,9 +14,27 @@ import numpy as np
 
 from symc.compiler.rewrite.algebra import moved_inputs
 from symc.compiler.rewrite.engine import constant_value
+from symc.compiler.rewrite.ops import (
+    ADD,
+    CAST,
+    DISCONNECTED_GRAD,
+    EXP,
+    MAX,
+    MAXIMUM,
+    MUL,
+    NEG,
+    POW,
+    PROD,
+    RECIPROCAL,
+    SQR,
+    SQRT,
+    SUB,
+    SUM,
+    TRUE_DIV,
+)
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import is_float
-from symc.graph.op import Op
+from symc.graph.op import Op, Record
 
 __all__ = ["NUMBER", "Kind", "carries_logarithms", "kind_of", "operands"]
 
@@ -58,7 +76,7 @@ def _kind_of_difference(node: Apply, kinds: Sequence[Kind]) -> Kind:
 
 
 def _are_shifted(node: Apply) -> bool:
-    return any(_is_shifted(v, lambda top: top.op.name == "maximum") for v in node.inputs)
+    return any(_is_shifted(v, lambda top: top.op.record is MAXIMUM) for v in node.inputs)
 
 
 def _kind_of_negative(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -66,7 +84,7 @@ def _kind_of_negative(node: Apply, kinds: Sequence[Kind]) -> Kind:
 
 
 def _kind_of_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
-    return kinds[0] if kinds[0].strong and (kinds[0].positive or node.op.name == "sqr") else _UNKNOWN
+    return kinds[0] if kinds[0].strong and (kinds[0].positive or node.op.record is SQR) else _UNKNOWN
 
 
 def _kind_of_known_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -87,7 +105,7 @@ def _kind_of_sum(node: Apply, kinds: Sequence[Kind]) -> Kind:
     empty = any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes))
     if not kinds[0].strong or not axes or empty or x.dtype != node.outputs[0].dtype:
         return _UNKNOWN
-    return _UNKNOWN if _is_shifted(x, lambda top: top.op.name == "max" and top.op["axes"] == axes) else kinds[0]
+    return _UNKNOWN if _is_shifted(x, lambda top: top.op.record is MAX and top.op["axes"] == axes) else kinds[0]
 
 
 def _kind_of_cast(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -99,25 +117,25 @@ def _kind_of_prod(node: Apply, kinds: Sequence[Kind]) -> Kind:
     return kinds[0] if kinds[0].strong and kinds[0].positive and same else _UNKNOWN
 
 
-_KINDS: dict[str, Callable[[Apply, Sequence[Kind]], Kind]] = {
-    "mul": _kind_of_product,
-    "true_div": _kind_of_quotient,
-    "add": _kind_of_sum_of_two,
-    "sub": _kind_of_difference,
-    "neg": _kind_of_negative,
-    "sqr": _kind_of_power,
-    "sqrt": _kind_of_power,
-    "pow": _kind_of_known_power,
-    "reciprocal": _kind_of_reciprocal,
-    "sum": _kind_of_sum,
-    "prod": _kind_of_prod,
-    "cast": _kind_of_cast,
+_KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
+    MUL: _kind_of_product,
+    TRUE_DIV: _kind_of_quotient,
+    ADD: _kind_of_sum_of_two,
+    SUB: _kind_of_difference,
+    NEG: _kind_of_negative,
+    SQR: _kind_of_power,
+    SQRT: _kind_of_power,
+    POW: _kind_of_known_power,
+    RECIPROCAL: _kind_of_reciprocal,
+    SUM: _kind_of_sum,
+    PROD: _kind_of_prod,
+    CAST: _kind_of_cast,
 }
 
 
 def carries_logarithms(op: Op) -> bool:
     """Is this arithmetic through which scaled forms are carried upwards?"""
-    return op.name in _KINDS
+    return op.record in _KINDS
 
 
 def _is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
@@ -130,9 +148,9 @@ def _is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
         node = v.owner
         if node is None or len(found) > _REACH:
             continue
-        if node.op.name == "exp":
+        if node.op.record is EXP:
             return _has_term(node.inputs[0], is_top)
-        for i in node.inputs if node.op.name in ("mul", "neg") else moved_inputs(node):
+        for i in node.inputs if node.op.record in (MUL, NEG) else moved_inputs(node):
             if i not in seen:
                 seen.add(i)
                 found.append(i)
@@ -147,7 +165,7 @@ def _has_term(x: Variable, is_top: Callable[[Apply], bool]) -> bool:
             continue
         if is_top(node):
             return True
-        for i in node.inputs if node.op.name in ("add", "sub", "neg") else _behind(node):
+        for i in node.inputs if node.op.record in (ADD, SUB, NEG) else _behind(node):
             if i not in seen:
                 seen.add(i)
                 found.append(i)
@@ -155,7 +173,7 @@ def _has_term(x: Variable, is_top: Callable[[Apply], bool]) -> bool:
 
 
 def _behind(node: Apply) -> Sequence[Variable]:
-    return node.inputs if node.op.name == "disconnected_grad" else moved_inputs(node)
+    return node.inputs if node.op.record is DISCONNECTED_GRAD else moved_inputs(node)
 
 
 _REACH = 64
@@ -172,13 +190,13 @@ def _leaf_kind(v: Variable) -> Kind | None:
     node = v.owner
     if node.op.record.log is not None:
         return Kind(True, not node.op.record.bounded, True)
-    if node.op.name == "cast" and node.inputs[0].dtype == "bool":
+    if node.op.record is CAST and node.inputs[0].dtype == "bool":
         return NUMBER
-    return None if node.op.name in _KINDS or moved_inputs(node) else _UNKNOWN
+    return None if node.op.record in _KINDS or moved_inputs(node) else _UNKNOWN
 
 
 def operands(node: Apply) -> Sequence[Variable]:
-    return node.inputs if node.op.name in _KINDS else moved_inputs(node)
+    return node.inputs if node.op.record in _KINDS else moved_inputs(node)
 
 
 def kind_of(v: Variable, memo: dict[Any, Any]) -> Kind:
@@ -198,7 +216,7 @@ def kind_of(v: Variable, memo: dict[Any, Any]) -> Kind:
                 stack.extend(left)
                 continue
             kinds = [memo["kind", i] for i in parts]
-            found = _KINDS.get(x.owner.op.name, _kind_of_product)(x.owner, kinds)
+            found = _KINDS.get(x.owner.op.record, _kind_of_product)(x.owner, kinds)
             found = found if found.strong or found == NUMBER else _UNKNOWN
         memo["kind", x] = found
         stack.pop()

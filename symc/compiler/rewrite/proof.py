@@ -12,7 +12,46 @@ from typing import Any
 import sympy
 
 from symc.compiler.rewrite.engine import Rule, wildcards
+from symc.compiler.rewrite.ops import (
+    ABS,
+    ADD,
+    CAST,
+    COS,
+    COSH,
+    ERF,
+    ERFC,
+    EXP,
+    EXP2,
+    EXPAND,
+    EXPM1,
+    LOG,
+    LOG1MEXP,
+    LOG1P,
+    LOG_ERFC,
+    LOG_HALF_ERFC,
+    LOGADDEXP,
+    LOGCOSH,
+    MAXIMUM,
+    MINIMUM,
+    MUL,
+    NEG,
+    POW,
+    RECIPROCAL,
+    RELU,
+    SIGMOID,
+    SIGMOID_SLOPE,
+    SIN,
+    SINH,
+    SOFTPLUS,
+    SQR,
+    SQRT,
+    SUB,
+    TANH,
+    TANH_SLOPE,
+    TRUE_DIV,
+)
 from symc.graph import Constant, Variable, toposort
+from symc.graph.op import Record
 
 __all__ = ["is_proved", "to_sympy"]
 
@@ -21,43 +60,43 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + sympy.exp(-x))
 
 
-_MEANING: dict[str, Callable[..., Any]] = {
-    "add": lambda x, y: x + y,
-    "sub": lambda x, y: x - y,
-    "mul": lambda x, y: x * y,
-    "true_div": lambda x, y: x / y,
-    "pow": lambda x, y: x**y,
-    "neg": lambda x: -x,
-    "abs": sympy.Abs,
-    "sqr": lambda x: x**2,
-    "sqrt": sympy.sqrt,
-    "reciprocal": lambda x: 1 / x,
-    "maximum": sympy.Max,
-    "minimum": sympy.Min,
-    "exp": sympy.exp,
-    "exp2": lambda x: 2**x,
-    "expm1": lambda x: sympy.exp(x) - 1,
-    "log": sympy.log,
-    "log1p": lambda x: sympy.log(1 + x),
-    "sin": sympy.sin,
-    "cos": sympy.cos,
-    "tanh": sympy.tanh,
-    "sinh": sympy.sinh,
-    "cosh": sympy.cosh,
-    "erf": sympy.erf,
-    "erfc": lambda x: 1 - sympy.erf(x),
-    "sigmoid": _sigmoid,
-    "softplus": lambda x: sympy.log(1 + sympy.exp(x)),
-    "relu": lambda x: sympy.Max(x, 0),
-    "sigmoid_slope": lambda x: 1 / (2 + sympy.exp(x) + sympy.exp(-x)),
-    "tanh_slope": lambda x: 4 / (2 + sympy.exp(2 * x) + sympy.exp(-2 * x)),
-    "logaddexp": lambda x, y: sympy.log(sympy.exp(x) + sympy.exp(y)),
-    "log1mexp": lambda x: sympy.log(1 - sympy.exp(x)),
-    "logcosh": lambda x: sympy.log(sympy.cosh(x)),
-    "log_erfc": lambda x: sympy.log(1 - sympy.erf(x)),
-    "log_half_erfc": lambda x: sympy.log((1 - sympy.erf(x)) / 2),
-    "cast": lambda x: x,
-    "expand": lambda x: x,
+_MEANING: dict[Record, Callable[..., Any]] = {
+    ADD: lambda x, y: x + y,
+    SUB: lambda x, y: x - y,
+    MUL: lambda x, y: x * y,
+    TRUE_DIV: lambda x, y: x / y,
+    POW: lambda x, y: x**y,
+    NEG: lambda x: -x,
+    ABS: sympy.Abs,
+    SQR: lambda x: x**2,
+    SQRT: sympy.sqrt,
+    RECIPROCAL: lambda x: 1 / x,
+    MAXIMUM: sympy.Max,
+    MINIMUM: sympy.Min,
+    EXP: sympy.exp,
+    EXP2: lambda x: 2**x,
+    EXPM1: lambda x: sympy.exp(x) - 1,
+    LOG: sympy.log,
+    LOG1P: lambda x: sympy.log(1 + x),
+    SIN: sympy.sin,
+    COS: sympy.cos,
+    TANH: sympy.tanh,
+    SINH: sympy.sinh,
+    COSH: sympy.cosh,
+    ERF: sympy.erf,
+    ERFC: lambda x: 1 - sympy.erf(x),
+    SIGMOID: _sigmoid,
+    SOFTPLUS: lambda x: sympy.log(1 + sympy.exp(x)),
+    RELU: lambda x: sympy.Max(x, 0),
+    SIGMOID_SLOPE: lambda x: 1 / (2 + sympy.exp(x) + sympy.exp(-x)),
+    TANH_SLOPE: lambda x: 4 / (2 + sympy.exp(2 * x) + sympy.exp(-2 * x)),
+    LOGADDEXP: lambda x, y: sympy.log(sympy.exp(x) + sympy.exp(y)),
+    LOG1MEXP: lambda x: sympy.log(1 - sympy.exp(x)),
+    LOGCOSH: lambda x: sympy.log(sympy.cosh(x)),
+    LOG_ERFC: lambda x: sympy.log(1 - sympy.erf(x)),
+    LOG_HALF_ERFC: lambda x: sympy.log((1 - sympy.erf(x)) / 2),
+    CAST: lambda x: x,
+    EXPAND: lambda x: x,
 }
 
 
@@ -90,11 +129,10 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
         raise TypeError(f"to_sympy: no formula is given for {x!r} of type {x.type}; pass it in symbols=")
 
     for node in toposort([v], frozenset(known)):
-        meaning = _MEANING.get(node.op.name)
+        meaning = _MEANING.get(node.op.record)
         if meaning is None:
-            raise TypeError(
-                f"to_sympy: {node.op.name} is no formula over the reals; those known are {', '.join(_MEANING)}"
-            )
+            known_ones = ", ".join(r.name for r in _MEANING)
+            raise TypeError(f"to_sympy: {node.op.name} is no formula over the reals; those known are {known_ones}")
         known[node.outputs[0]] = meaning(*[formula(x) for x in node.inputs])
     return formula(v)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symc.compiler.rewrite.algebra import op_of, opposite
+from symc.compiler.rewrite.algebra import opposite, record_of
 from symc.compiler.rewrite.engine import is_constant
+from symc.compiler.rewrite.ops import ADD, MUL, NEG, SIGMOID, SIGMOID_SLOPE, SUB, SWITCH, TRUE_DIV
 from symc.graph import Apply, Variable
 from symc.tensor import elementwise as ew
 
@@ -13,7 +14,7 @@ __all__ = ["cancel_in_terms"]
 
 _REACH = 12
 """How many ops of a factor are searched for a quotient that cancels."""
-_CARRIERS = ("add", "sub", "neg", "mul", "switch")
+_CARRIERS = (ADD, SUB, NEG, MUL, SWITCH)
 
 
 def _times(total: Variable, y: Variable) -> Variable | None:
@@ -23,13 +24,13 @@ def _times(total: Variable, y: Variable) -> Variable | None:
     while stack:
         v = stack.pop()
         order.append(v)
-        name = op_of(v)
-        if name == "true_div" and v.owner.inputs[1] is y:  # type: ignore[union-attr]
+        record = record_of(v)
+        if record is TRUE_DIV and v.owner.inputs[1] is y:  # type: ignore[union-attr]
             continue
-        if name != "true_div" and name not in _CARRIERS:
+        if record is not TRUE_DIV and record not in _CARRIERS:
             continue
         inputs = v.owner.inputs  # type: ignore[union-attr]
-        for i in inputs[:1] if name == "true_div" else inputs[1:] if name == "switch" else inputs:
+        for i in inputs[:1] if record is TRUE_DIV else inputs[1:] if record is SWITCH else inputs:
             if i not in seen and len(seen) < _REACH:
                 seen.add(i)
                 stack.append(i)
@@ -46,23 +47,23 @@ def _operands_first(found: Sequence[Variable]) -> list[Variable]:
 
 
 def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Variable | None:
-    name = op_of(v)
-    if not name:
+    record = record_of(v)
+    if record is None:
         return None
     assert v.owner is not None
     inputs = v.owner.inputs
-    if name == "true_div":
+    if record is TRUE_DIV:
         if inputs[1] is y:
             return inputs[0]
         return ew.true_div.op(made[inputs[0]], inputs[1]) if inputs[0] in made else None
-    if name == "mul":
+    if record is MUL:
         for one, other in (inputs, inputs[::-1]):
             if one in made:
                 return ew.mul.op(made[one], other)
         return None
-    if name not in _CARRIERS:
+    if record not in _CARRIERS:
         return None
-    terms = inputs[1:] if name == "switch" else inputs
+    terms = inputs[1:] if record is SWITCH else inputs
     if not any(t in made for t in terms):
         return None
     products = [made[t] if t in made else _plain_product(t, y) for t in terms]
@@ -87,7 +88,7 @@ def cancel_in_terms(node: Apply) -> Variable | None:
         found = _times(total, y)
         if found is not None:
             return found
-        if op_of(y) == "sigmoid_slope":
+        if record_of(y) is SIGMOID_SLOPE:
             x = y.owner.inputs[0]  # type: ignore[union-attr]
             found = _through_slope(total, x)
             if found is not None:
@@ -98,7 +99,7 @@ def cancel_in_terms(node: Apply) -> Variable | None:
 def _through_slope(total: Variable, x: Variable) -> Variable | None:
     """``total * sigmoid(x) * sigmoid(-x)`` without the quotients by one of the two that ``total`` holds."""
     for divisor in _divisors_in(total):
-        if op_of(divisor) != "sigmoid":
+        if record_of(divisor) is not SIGMOID:
             continue
         argument = divisor.owner.inputs[0]  # type: ignore[union-attr]
         if argument is x or opposite(argument, x):
@@ -113,10 +114,10 @@ def _divisors_in(total: Variable) -> list[Variable]:
     stack, seen = [total], {total}
     while stack:
         v = stack.pop()
-        name = op_of(v)
-        if name == "true_div":
+        record = record_of(v)
+        if record is TRUE_DIV:
             found[v.owner.inputs[1]] = None  # type: ignore[union-attr]
-        if name == "true_div" or name in _CARRIERS:
+        if record is TRUE_DIV or record in _CARRIERS:
             for i in v.owner.inputs:  # type: ignore[union-attr]
                 if i not in seen and len(seen) < _REACH:
                     seen.add(i)

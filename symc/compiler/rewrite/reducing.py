@@ -6,9 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symc.compiler.rewrite.algebra import dimshuffled, known_number, op_of, repeated, source_of, unrepeated
+from symc.compiler.rewrite.algebra import dimshuffled, known_number, record_of, repeated, source_of, unrepeated
 from symc.compiler.rewrite.engine import NodeRule, RuleList, filled, is_constant
 from symc.compiler.rewrite.layout import known_dim
+from symc.compiler.rewrite.ops import (
+    ALL,
+    ANY,
+    CHECKED_INDEX,
+    DIMSHUFFLE,
+    EQ,
+    EXPAND,
+    IOTA_AT,
+    MAX,
+    MIN,
+    MUL,
+    NEG,
+    PROD,
+    SUM,
+    SWITCH,
+    TRUE_DIV,
+)
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -45,7 +62,7 @@ def reduce_of_reduce(node: Apply) -> Variable | None:
 def reduce_of_dimshuffle(node: Apply) -> Variable | None:
     """Reduce before rearranging, where the result then needs no rearrangement."""
     (x,), axes = node.inputs, node.op["axes"]
-    if op_of(x) != "dimshuffle":
+    if record_of(x) is not DIMSHUFFLE:
         return None
     order, source = x.owner.op["order"], x.owner.inputs[0]  # type: ignore[union-attr]
     kept = [order[k] for k in range(x.ndim) if k not in axes]
@@ -57,21 +74,21 @@ def reduce_of_dimshuffle(node: Apply) -> Variable | None:
 
 def sum_of_neg(node: Apply) -> Variable | None:
     (x,) = node.inputs
-    return ew.neg.op(node.op(x.owner.inputs[0])) if op_of(x) == "neg" else None  # type: ignore[union-attr]
+    return ew.neg.op(node.op(x.owner.inputs[0])) if record_of(x) is NEG else None  # type: ignore[union-attr]
 
 
 def sum_of_scaled(node: Apply) -> Variable | None:
     """``sum(x * s)`` is ``sum(x) * s`` for a known number s, where this cannot overflow before ``sum(x * s)`` does."""
     (x,), out = node.inputs, node.outputs[0]
-    if op_of(x) not in ("mul", "true_div") or x.dtype == "bool":
+    if record_of(x) not in (MUL, TRUE_DIV) or x.dtype == "bool":
         return None
     left, right = x.owner.inputs  # type: ignore[union-attr]
-    choices = [(left, right)] if op_of(x) == "true_div" else [(left, right), (right, left)]
+    choices = [(left, right)] if record_of(x) is TRUE_DIV else [(left, right), (right, left)]
     for values, scale in choices:
         number = known_number(scale)
-        if number is None or not (abs(number) >= 1 if op_of(x) == "mul" else 0 < abs(number) <= 1):
+        if number is None or not (abs(number) >= 1 if record_of(x) is MUL else 0 < abs(number) <= 1):
             continue
-        if op_of(scale) == "expand" and source_of(scale).ndim == 0:
+        if record_of(scale) is EXPAND and source_of(scale).ndim == 0:
             return x.owner.op(node.op(values), expand(source_of(scale), out.type.shape))  # type: ignore[union-attr]
     return None
 
@@ -79,7 +96,7 @@ def sum_of_scaled(node: Apply) -> Variable | None:
 def sum_of_expand(node: Apply) -> Variable | None:
     """A sum of repetitions is a product with their number."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
-    if op_of(x) != "expand" or x.dtype == "bool":
+    if record_of(x) is not EXPAND or x.dtype == "bool":
         return None
     source = source_of(x)
     grown = [k for k in axes if repeated(x)[k]]
@@ -103,7 +120,7 @@ def _count(number: dims.Dim, dtype: str) -> Variable:
 def sum_of_one_hot(node: Apply) -> Variable | None:
     """Along an axis where one entry is chosen by its checked position and the others are 0, the sum is that entry."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
-    if op_of(x) != "switch" or len(axes) != 1:
+    if record_of(x) is not SWITCH or len(axes) != 1:
         return None
     (axis,) = axes
     condition, value, rest = x.owner.inputs  # type: ignore[union-attr]
@@ -118,15 +135,15 @@ def sum_of_one_hot(node: Apply) -> Variable | None:
 
 def _names_one(condition: Variable, axis: int) -> bool:
     """Does the condition hold for exactly one position along ``axis``?"""
-    if op_of(condition) != "eq":
+    if record_of(condition) is not EQ:
         return False
     for counter, place in (condition.owner.inputs, condition.owner.inputs[::-1]):  # type: ignore[union-attr]
-        if op_of(counter) != "iota_at" or counter.owner.op["axis"] != axis or not repeated(place)[axis]:  # type: ignore[union-attr]
+        if record_of(counter) is not IOTA_AT or counter.owner.op["axis"] != axis or not repeated(place)[axis]:  # type: ignore[union-attr]
             continue
         base = place
-        while op_of(base) in ("expand", "dimshuffle"):
+        while record_of(base) in (EXPAND, DIMSHUFFLE):
             base = base.owner.inputs[0]  # type: ignore[union-attr]
-        if op_of(base) == "checked_index":
+        if record_of(base) is CHECKED_INDEX:
             size = known_dim(base.owner.inputs[1])  # type: ignore[union-attr]
             return size is not None and dims.equal(size, counter.type.shape[axis]) is True
     return False
@@ -135,7 +152,7 @@ def _names_one(condition: Variable, axis: int) -> bool:
 def extreme_of_expand(node: Apply) -> Variable | None:
     """The largest of repetitions of one value is that value, if there is any."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
-    if op_of(x) != "expand":
+    if record_of(x) is not EXPAND:
         return None
     source = source_of(x)
     lengths = [x.type.shape[k] for k in axes]
@@ -146,18 +163,18 @@ def extreme_of_expand(node: Apply) -> Variable | None:
     return expand(dimshuffled(source, [k for k in range(x.ndim) if k not in axes]), out.type.shape)
 
 
-_FOLDS = ("sum", "prod", "max", "min", "any", "all")
+_REDUCTIONS = (SUM, PROD, MAX, MIN, ANY, ALL)
 
 REDUCING = RuleList(
     "reducing",
     [
-        NodeRule("reduce_over_ones", _FOLDS, reduce_over_ones),
-        NodeRule("reduce_of_reduce", _FOLDS, reduce_of_reduce),
-        NodeRule("reduce_of_dimshuffle", _FOLDS, reduce_of_dimshuffle),
-        NodeRule("sum_of_neg", ("sum",), sum_of_neg),
-        NodeRule("sum_of_scaled", ("sum",), sum_of_scaled),
-        NodeRule("sum_of_expand", ("sum",), sum_of_expand),
-        NodeRule("sum_of_one_hot", ("sum",), sum_of_one_hot),
-        NodeRule("extreme_of_expand", ("max", "min", "any", "all"), extreme_of_expand),
+        NodeRule("reduce_over_ones", _REDUCTIONS, reduce_over_ones),
+        NodeRule("reduce_of_reduce", _REDUCTIONS, reduce_of_reduce),
+        NodeRule("reduce_of_dimshuffle", _REDUCTIONS, reduce_of_dimshuffle),
+        NodeRule("sum_of_neg", (SUM,), sum_of_neg),
+        NodeRule("sum_of_scaled", (SUM,), sum_of_scaled),
+        NodeRule("sum_of_expand", (SUM,), sum_of_expand),
+        NodeRule("sum_of_one_hot", (SUM,), sum_of_one_hot),
+        NodeRule("extreme_of_expand", (MAX, MIN, ANY, ALL), extreme_of_expand),
     ],
 )

@@ -16,16 +16,18 @@ from typing import Any
 from symc.compiler.rewrite.algebra import (
     dimshuffled,
     nonnegative,
-    op_of,
     opposite_bound,
+    record_of,
     same_shape,
     source_of,
 )
 from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, POWERS
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard
 from symc.compiler.rewrite.logarithms import LOGARITHM_RULES
+from symc.compiler.rewrite.ops import DIMSHUFFLE, EXP, LOGSOFTMAX, LOGSUMEXP, MUL, RECIPROCAL, SUB, SUM, TRUE_DIV
 from symc.compiler.rewrite.quotients import cancel_in_terms
 from symc.graph import Apply, Variable
+from symc.graph.op import Record
 from symc.tensor import elementwise as ew
 from symc.tensor import stable
 from symc.tensor.broadcasting import broadcast_like
@@ -128,13 +130,13 @@ SIGMOIDS = [
 # --- normalised exponentials ------------------------------------------------------------------------------------------
 
 
-def _reduced(v: Variable, kind: str) -> Apply | None:
+def _reduced(v: Variable, kind: Record) -> Apply | None:
     """The reduction whose result ``v`` repeats along the reduced axes, keeping the order of the others."""
     ndim, v = v.ndim, source_of(v)
     order: Sequence[Any] | None = None
-    if op_of(v) == "dimshuffle":
+    if record_of(v) is DIMSHUFFLE:
         order, v = v.owner.op["order"], v.owner.inputs[0]  # type: ignore[union-attr]
-    if op_of(v) != kind:
+    if record_of(v) is not kind:
         return None
     node = v.owner
     assert node is not None
@@ -151,9 +153,9 @@ def _order(ndim: int, axes: Sequence[int]) -> list[Any]:
 def exp_over_sum(node: Apply) -> Variable | None:
     """``exp(x) / sum(exp(x))`` is a softmax."""
     power, total = node.inputs
-    if op_of(power) != "exp":
+    if record_of(power) is not EXP:
         return None
-    found = _reduced(total, "sum")
+    found = _reduced(total, SUM)
     if found is None or found.inputs[0] is not power or not found.op["axes"]:
         return None
     return softmax_over(power.owner.inputs[0], found.op["axes"])  # type: ignore[union-attr]
@@ -162,7 +164,7 @@ def exp_over_sum(node: Apply) -> Variable | None:
 def minus_logsumexp(node: Apply) -> Variable | None:
     """``x - logsumexp(x)`` is the logarithm of a softmax."""
     x, total = node.inputs
-    found = _reduced(total, "logsumexp")
+    found = _reduced(total, LOGSUMEXP)
     if found is None or found.inputs[0] is not x:
         return None
     return logsoftmax_over(x, found.op["axes"])
@@ -170,7 +172,7 @@ def minus_logsumexp(node: Apply) -> Variable | None:
 
 def exp_of_logsoftmax(node: Apply) -> Variable | None:
     (x,) = node.inputs
-    if op_of(x) != "logsoftmax":
+    if record_of(x) is not LOGSOFTMAX:
         return None
     axis = x.owner.op["axis"]  # type: ignore[union-attr]
     return softmax_over(x.owner.inputs[0], axis if isinstance(axis, tuple) else (axis,))  # type: ignore[union-attr]
@@ -178,24 +180,24 @@ def exp_of_logsoftmax(node: Apply) -> Variable | None:
 
 def _exponential_sum(v: Variable) -> Apply | None:
     """The application of ``sum(exp(x), axes)``."""
-    return v.owner if op_of(v) == "sum" and op_of(v.owner.inputs[0]) == "exp" else None  # type: ignore[union-attr]
+    return v.owner if record_of(v) is SUM and record_of(v.owner.inputs[0]) is EXP else None  # type: ignore[union-attr]
 
 
 def gradient_of_logsumexp(node: Apply) -> Variable | None:
     """``exp(x) * (g / sum(exp(x)))``, repeated along the sum's axes, is ``g * softmax(x)``."""
     for power, spread in (node.inputs, node.inputs[::-1]):
-        if op_of(power) != "exp":
+        if record_of(power) is not EXP:
             continue
         source = source_of(spread)
-        quotient = source.owner.inputs[0] if op_of(source) == "dimshuffle" else source  # type: ignore[union-attr]
-        if op_of(quotient) not in ("true_div", "reciprocal"):
+        quotient = source.owner.inputs[0] if record_of(source) is DIMSHUFFLE else source  # type: ignore[union-attr]
+        if record_of(quotient) not in (TRUE_DIV, RECIPROCAL):
             continue
         x, divisor = power.owner.inputs[0], quotient.owner.inputs[-1]  # type: ignore[union-attr]
         for found in _divisors(quotient, divisor, source, x):
             if found.inputs[0] is not power:
                 continue
             weights = softmax_over(x, found.op["axes"])
-            if op_of(quotient) == "reciprocal":
+            if record_of(quotient) is RECIPROCAL:
                 return weights
             above = quotient.owner.inputs[0]  # type: ignore[union-attr]
             return ew.mul.op(_respread(above, source, x), weights)
@@ -204,7 +206,7 @@ def gradient_of_logsumexp(node: Apply) -> Variable | None:
 
 def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variable) -> Iterator[Apply]:
     """The exponential sum that divides, whether the quotient was made before or after the reduced axes came back."""
-    keepdims = op_of(divisor) == "dimshuffle"
+    keepdims = record_of(divisor) is DIMSHUFFLE
     inner = divisor.owner.inputs[0] if keepdims else divisor  # type: ignore[union-attr]
     found = _exponential_sum(inner)
     if found is None or not found.op["axes"]:
@@ -212,21 +214,21 @@ def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variab
     order = _order(x.ndim, found.op["axes"])
     back = (divisor if keepdims else source).owner
     restored = (
-        tuple(back.op["order"]) == tuple(order) if back is not None and back.op.name == "dimshuffle" else not inner.ndim
+        tuple(back.op["order"]) == tuple(order) if back is not None and back.op.record is DIMSHUFFLE else not inner.ndim
     )
     if restored and (keepdims is False or quotient is source):
         yield found
 
 
 def _respread(above: Variable, source: Variable, x: Variable) -> Variable:
-    column = dimshuffled(above, source.owner.op["order"]) if op_of(source) == "dimshuffle" else above  # type: ignore[union-attr]
+    column = dimshuffled(above, source.owner.op["order"]) if record_of(source) is DIMSHUFFLE else above  # type: ignore[union-attr]
     return broadcast_like(column, x) if not same_shape(column.type.shape, x.type.shape) else column
 
 
 NORMALISED = [
-    NodeRule("exp_over_sum", ("true_div",), exp_over_sum),
-    NodeRule("minus_logsumexp", ("sub",), minus_logsumexp),
-    NodeRule("exp_of_logsoftmax", ("exp",), exp_of_logsoftmax),
+    NodeRule("exp_over_sum", (TRUE_DIV,), exp_over_sum),
+    NodeRule("minus_logsumexp", (SUB,), minus_logsumexp),
+    NodeRule("exp_of_logsoftmax", (EXP,), exp_of_logsoftmax),
 ]
 
 FORMS = RuleList(
@@ -244,7 +246,7 @@ STABILITY = RuleList(
         *CANCELLING,
         *NORMALISED,
         *LOGARITHM_RULES,
-        NodeRule("gradient_of_logsumexp", ("mul",), gradient_of_logsumexp),
-        NodeRule("cancel_in_terms", ("mul",), cancel_in_terms),
+        NodeRule("gradient_of_logsumexp", (MUL,), gradient_of_logsumexp),
+        NodeRule("cancel_in_terms", (MUL,), cancel_in_terms),
     ],
 )

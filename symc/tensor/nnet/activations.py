@@ -82,7 +82,7 @@ def _softmax_grad(
 
 def _logsoftmax_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
     (x,), (g,) = inputs, gs
-    return [g - Op(_softmax, axis=op["axis"])(x) * reduce.sum(g, axis=op["axis"], keepdims=True)]
+    return [g - Op(SOFTMAX, axis=op["axis"])(x) * reduce.sum(g, axis=op["axis"], keepdims=True)]
 
 
 def _row_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
@@ -121,7 +121,7 @@ def _same_type(op: Op, inputs: Sequence[Variable]) -> TensorType:
     return TensorType(inputs[0].dtype, inputs[0].type.shape)
 
 
-_softmax = record(
+SOFTMAX = record(
     "softmax",
     infer=_same_type,
     numpy=_wide(_softmax_numpy),
@@ -131,11 +131,11 @@ _softmax = record(
     decompose=_softmax_decompose,
     nonnegative="always",
     bounded=True,
-    log=lambda op, inputs: Op(_logsoftmax, **op.attrs)(*inputs),
+    log=lambda op, inputs: Op(LOGSOFTMAX, **op.attrs)(*inputs),
     cases=_softmax_cases(lambda x, **k: softmax(x, **k), "softmax", lambda x: softmax_over(x, (0, 2))),
 )
 
-_logsoftmax: Record = record(
+LOGSOFTMAX: Record = record(
     "logsoftmax",
     infer=_same_type,
     numpy=_wide(_logsoftmax_numpy),
@@ -185,15 +185,15 @@ def _logsumexp_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequen
 
 def softmax_over(x: Variable, axes: Sequence[int]) -> Variable:
     """``exp(x) / sum(exp(x), axes)``; ``axes`` are counted from the front."""
-    return Op(_softmax, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
+    return Op(SOFTMAX, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
 
 
 def logsoftmax_over(x: Variable, axes: Sequence[int]) -> Variable:
     """The logarithm of ``softmax_over``."""
-    return Op(_logsoftmax, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
+    return Op(LOGSOFTMAX, axis=axes[0] if len(axes) == 1 else tuple(axes))(x)
 
 
-_logsumexp = record(
+LOGSUMEXP = record(
     "logsumexp",
     infer=_logsumexp_infer,
     numpy=_logsumexp_numpy,
@@ -242,7 +242,7 @@ def softmax(x: Any, axis: int = -1) -> Variable:
     Variable
         The shape of ``x``, float. The largest element is subtracted first, so no finite ``x`` overflows.
     """
-    return _along(_softmax, x, axis)
+    return _along(SOFTMAX, x, axis)
 
 
 def logsoftmax(x: Any, axis: int = -1) -> Variable:
@@ -260,7 +260,7 @@ def logsoftmax(x: Any, axis: int = -1) -> Variable:
     Variable
         The shape of ``x``, float.
     """
-    return _along(_logsoftmax, x, axis)
+    return _along(LOGSOFTMAX, x, axis)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Variable:
@@ -281,7 +281,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
     axes = reduce.normalize_axes(axis, x, "logsumexp")
-    found = Op(_logsumexp, axes=axes)(x) if axes else x
+    found = Op(LOGSUMEXP, axes=axes)(x) if axes else x
     return dimshuffle(found, _restored(x.ndim, axes)) if keepdims else found
 
 

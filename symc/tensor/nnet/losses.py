@@ -13,7 +13,7 @@ from symc.graph import Variable
 from symc.graph.dtypes import floating, is_integer
 from symc.graph.gradient_flow import Choice, Reach, Selected
 from symc.graph.guards import require_equal
-from symc.graph.op import RECORDS, Arg, Case, Op, Record, record
+from symc.graph.op import Arg, Case, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, call, cast, const, select
 from symc.tensor import elementwise as ew
@@ -26,7 +26,7 @@ from symc.tensor.indexing import to_one_hot
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
 from symc.tensor.positions import iota
-from symc.tensor.subtensor import valid_index
+from symc.tensor.subtensor import GATHER, valid_index
 
 __all__ = [
     "binary_crossentropy",
@@ -91,7 +91,7 @@ def _1hot_numpy(op: Op, p: np.ndarray, y: np.ndarray) -> np.ndarray:
 def picked_classes(p: Variable, y: Variable) -> Variable:
     """The entry of each row of ``p`` that the row's label in ``y`` names; labels are checked when called."""
     at = [iota(y, k) for k in range(y.ndim)]
-    return Op(RECORDS["gather"], axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p))
+    return Op(GATHER, axes=tuple(range(p.ndim)), place=0)(p, *at, _labels(y, p))
 
 
 def _1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
@@ -138,12 +138,12 @@ def _by_hand(scores: np.ndarray, y: np.ndarray, logits: bool) -> np.ndarray:
     return np.reshape(found, y.shape)
 
 
-def _1hot_cases(kind: str, low: float, high: float) -> list[Case]:
+def _1hot_cases(kind: Record, low: float, high: float) -> list[Case]:
     def wanted(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return _by_hand(p, y, kind == "crossentropy_softmax_1hot")
+        return _by_hand(p, y, kind is CROSSENTROPY_SOFTMAX_1HOT)
 
     def build(p: Variable, y: Variable) -> Variable:
-        return Op(RECORDS[kind])(p, y)
+        return Op(kind)(p, y)
 
     return [
         Case(build, (Arg((4, 3), low=low, high=high), Arg((4,), "int64", 0, 3)), wanted),
@@ -155,17 +155,17 @@ def _1hot_cases(kind: str, low: float, high: float) -> list[Case]:
     ]
 
 
-_1hot = record(
+CATEGORICAL_CROSSENTROPY_1HOT: Record = record(
     "categorical_crossentropy_1hot",
     infer=_1hot_infer,
     numpy=_1hot_numpy,
     grad=_1hot_grad,
     reach=Reach(_1hot_reach),
     decompose=_1hot_decompose,
-    cases=lambda: _1hot_cases("categorical_crossentropy_1hot", 0.1, 1.0),
+    cases=lambda: _1hot_cases(CATEGORICAL_CROSSENTROPY_1HOT, 0.1, 1.0),
 )
 
-_softmax_1hot: Record = record(
+CROSSENTROPY_SOFTMAX_1HOT: Record = record(
     "crossentropy_softmax_1hot",
     infer=_1hot_infer,
     numpy=_softmax_1hot_numpy,
@@ -174,9 +174,9 @@ _softmax_1hot: Record = record(
     bounded_slope=True,
     decompose=_softmax_1hot_decompose,
     cases=lambda: [
-        *_1hot_cases("crossentropy_softmax_1hot", -3.0, 3.0),
+        *_1hot_cases(CROSSENTROPY_SOFTMAX_1HOT, -3.0, 3.0),
         Case(
-            lambda x, y: Op(_softmax_1hot)(x, y),
+            lambda x, y: Op(CROSSENTROPY_SOFTMAX_1HOT)(x, y),
             (Arg((2, 3), values=[1e4, 0, -1e4, 88, 90, 89]), Arg((2,), "int64", values=[1, 0])),
             lambda x, y: _by_hand(x, y, True),
             grad=False,
@@ -217,7 +217,7 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
     p, t = as_tensor(coding_dist), as_tensor(true_dist)
     p = ew.cast(p, floating(p.dtype))
     if t.ndim == p.ndim - 1:
-        return Op(_1hot)(p, t)
+        return Op(CATEGORICAL_CROSSENTROPY_1HOT)(p, t)
     if t.ndim != p.ndim:
         raise ShapeError(
             located(
@@ -252,7 +252,7 @@ def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Variable, Variable]:
     """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
-    return Op(_softmax_1hot)(x, as_tensor(y_idx)), softmax(x)
+    return Op(CROSSENTROPY_SOFTMAX_1HOT)(x, as_tensor(y_idx)), softmax(x)
 
 
 # --- of two classes ---------------------------------------------------------------------------------------------------
@@ -285,17 +285,17 @@ def _slope_numpy(g: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
 def _slope_grad(gs: Variable, y: Variable, g: Variable, o: Variable, t: Variable) -> Sequence[Variable]:
     spread = o * (1 - o)
     bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of what is not negative keeps all its digits
-    return _binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
+    return binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
 
 
-_binary_slope = elementwise(
+binary_slope = elementwise(
     "binary_crossentropy_slope", _slope_body, _slope_numpy, _slope_grad, domain=((-2, 2), (0.3, 0.7), (0.05, 0.25))
 )
-_binary = elementwise(
+binary_of = elementwise(
     "binary_crossentropy",
     _binary_body,
     _binary_numpy,
-    lambda g, y, o, t: (_binary_slope(g, o, t), g * (ew.log1p(-o) - ew.log(o))),
+    lambda g, y, o, t: (binary_slope(g, o, t), g * (ew.log1p(-o) - ew.log(o))),
     domain=((0.1, 0.9), (0.1, 0.9)),
 )
 
@@ -316,7 +316,7 @@ def _logits_slope_body(x: Expr, t: Expr) -> Expr:
     return select(x > 0, (1.0 - t) - small, small - t)
 
 
-_logits_slope = elementwise(
+sigmoid_binary_slope = elementwise(
     "sigmoid_binary_crossentropy_slope",
     _logits_slope_body,
     lambda x, t: 0.5 * (1 + np.tanh(0.5 * x.astype("float64"))) - t,
@@ -328,7 +328,7 @@ _sigmoid_binary = elementwise(
     "sigmoid_binary_crossentropy",
     _logits_body,
     _logits_numpy,
-    lambda g, y, x, t: (g * _logits_slope(x, t), -(g * x)),
+    lambda g, y, x, t: (g * sigmoid_binary_slope(x, t), -(g * x)),
     domain=((-3, 3), (0.1, 0.9)),
 )
 
@@ -353,7 +353,7 @@ def binary_crossentropy(output: Any, target: Any) -> Variable:
     Values and gradients stay finite when ``output`` is a sigmoid that saturates: a rule then computes from its
     argument.
     """
-    return _binary(output, target)
+    return binary_of(output, target)
 
 
 def sigmoid_binary_crossentropy(output: Any, target: Any) -> Variable:

@@ -1,0 +1,138 @@
+"""The ops that rules speak of, by their records: what a rule is about is an object and never a name."""
+
+from __future__ import annotations
+
+from symc.gradient.pass_through import DISCONNECTED_GRAD
+from symc.tensor import elementwise as ew
+from symc.tensor import erfc_forms, stable
+from symc.tensor.axes import DIMSHUFFLE
+from symc.tensor.broadcasting import ANY, BROADCAST, EXPAND, SUM
+from symc.tensor.checked import CHECKED_INDEX
+from symc.tensor.conversion import CAST
+from symc.tensor.creation import ARANGE_OF
+from symc.tensor.joining import JOIN
+from symc.tensor.linalg import BATCHED_DOT, DOT
+from symc.tensor.nnet import losses
+from symc.tensor.nnet.activations import LOGSOFTMAX, LOGSUMEXP, SOFTMAX
+from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_SOFTMAX_1HOT
+from symc.tensor.positions import IOTA_AT
+from symc.tensor.reduce import ALL, MAX, MIN, PROD
+from symc.tensor.reshaping import RESHAPE_TO
+from symc.tensor.subtensor import GATHER, SCATTER, SLICE_AT, WRITE_AT
+from symc.tensor.symbolic_dims import DIM_VALUE
+
+__all__ = [
+    "ABS",
+    "ADD",
+    "ALL",
+    "ANY",
+    "ARANGE_OF",
+    "BATCHED_DOT",
+    "BINARY_CROSSENTROPY",
+    "BINARY_CROSSENTROPY_SLOPE",
+    "BROADCAST",
+    "CAST",
+    "CATEGORICAL_CROSSENTROPY_1HOT",
+    "CHECKED_INDEX",
+    "COS",
+    "COSH",
+    "CROSSENTROPY_SOFTMAX_1HOT",
+    "DIMSHUFFLE",
+    "DIM_VALUE",
+    "DISCONNECTED_GRAD",
+    "DOT",
+    "EQ",
+    "ERF",
+    "ERFC",
+    "EXP",
+    "EXP2",
+    "EXPAND",
+    "EXPM1",
+    "FLOOR_DIV",
+    "GATHER",
+    "IOTA_AT",
+    "JOIN",
+    "LOG",
+    "LOG10",
+    "LOG1MEXP",
+    "LOG1P",
+    "LOG2",
+    "LOGADDEXP",
+    "LOGCOSH",
+    "LOGSOFTMAX",
+    "LOGSUMEXP",
+    "LOG_ERFC",
+    "LOG_HALF_ERFC",
+    "MAX",
+    "MAXIMUM",
+    "MIN",
+    "MINIMUM",
+    "MUL",
+    "NEG",
+    "POW",
+    "PROD",
+    "RECIPROCAL",
+    "RELU",
+    "RESHAPE_TO",
+    "SCATTER",
+    "SIGMOID",
+    "SIGMOID_BINARY_CROSSENTROPY_SLOPE",
+    "SIGMOID_SLOPE",
+    "SIN",
+    "SINH",
+    "SLICE_AT",
+    "SOFTMAX",
+    "SOFTPLUS",
+    "SQR",
+    "SQRT",
+    "SUB",
+    "SUM",
+    "SWITCH",
+    "TANH",
+    "TANH_SLOPE",
+    "TRUE_DIV",
+    "WRITE_AT",
+]
+
+ABS = ew.abs_.record
+ADD = ew.add.record
+COS = ew.cos.record
+COSH = ew.cosh.record
+EQ = ew.eq.record
+ERF = ew.erf.record
+ERFC = ew.erfc.record
+EXP = ew.exp.record
+EXP2 = ew.exp2.record
+EXPM1 = ew.expm1.record
+FLOOR_DIV = ew.floor_div.record
+LOG = ew.log.record
+LOG10 = ew.log10.record
+LOG1MEXP = stable.log1mexp.record
+LOG1P = ew.log1p.record
+LOG2 = ew.log2.record
+LOGADDEXP = stable.logaddexp.record
+LOGCOSH = ew.logcosh.record
+LOG_ERFC = erfc_forms.log_erfc.record
+LOG_HALF_ERFC = erfc_forms.log_half_erfc.record
+MAXIMUM = ew.maximum.record
+MINIMUM = ew.minimum.record
+MUL = ew.mul.record
+NEG = ew.neg.record
+POW = ew.float_power.record
+RECIPROCAL = ew.inv.record
+RELU = ew.relu.record
+SIGMOID = ew.sigmoid.record
+SIGMOID_SLOPE = ew.sigmoid_slope.record
+SIN = ew.sin.record
+SINH = ew.sinh.record
+SOFTPLUS = ew.softplus.record
+SQR = ew.sqr.record
+SQRT = ew.sqrt.record
+SUB = ew.sub.record
+SWITCH = ew.switch.record
+TANH = ew.tanh.record
+TANH_SLOPE = ew.tanh_slope.record
+TRUE_DIV = ew.true_div.record
+BINARY_CROSSENTROPY = losses.binary_of.record
+BINARY_CROSSENTROPY_SLOPE = losses.binary_slope.record
+SIGMOID_BINARY_CROSSENTROPY_SLOPE = losses.sigmoid_binary_slope.record
