@@ -26,8 +26,39 @@ def test_kernels_that_differ_in_constants_share_a_function():
         np.testing.assert_allclose(got, want, rtol=1e-6 if got.dtype == np.float32 else 1e-13)
 
 
-def test_a_program_of_several_units():
-    """More steps than one C function runs, and more kernels than one compiler run takes."""
+def test_kernels_that_differ_in_offsets_share_a_function():
+    x = T.vector("x")
+    w = T.matrix("w")
+    outputs = [x[k] * (k + 1.0) + w[k, -k - 1] for k in range(40)]
+    f = symc.function([x, w], outputs)
+    assert f.fitting().text.count("KERNEL void k") < 20
+    a, b = np.arange(50, dtype="float32"), np.arange(2500, dtype="float32").reshape(50, 50)
+    for k, got in enumerate(f(a, b)):
+        assert got == a[k] * (k + 1) + b[k, -k - 1]
+    with pytest.raises(IndexError, match="20"):
+        f(a[:20], b)
+
+
+def test_a_vector_function_called_many_times():
+    x, z = T.vector("x"), T.dvector("z")
+    y, v = x, z
+    for _ in range(20):
+        y, v = T.tanh(y * 1.5 + 0.1), T.arctan2(v, v * v + 0.5)
+    f = symc.function([x, z], [y, v])
+    assert "vo_tanh_f32" in f.fitting().text and "vo_arctan2_f64" in f.fitting().text
+    a = np.linspace(-2, 2, 101)
+    want, other = a, a
+    for _ in range(20):
+        want, other = np.tanh(want * 1.5 + 0.1), np.arctan2(other, other * other + 0.5)
+    got, second = f(a.astype("float32"), a)
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(second, other, rtol=1e-12)
+
+
+def test_a_program_of_several_units(monkeypatch):
+    """More steps than are written out one by one, and more kernels than one run of the C compiler takes."""
+    units = pytest.importorskip("symc_backends.c.units")
+    monkeypatch.setattr(units, "LARGE", 20_000)
     x = T.matrix("x")
     y, want = x, np.linspace(-1, 1, 12).reshape(3, 4).astype("float32")
     value = want
@@ -35,14 +66,16 @@ def test_a_program_of_several_units():
         y = T.tanh(y - y.mean(axis=k % 2, keepdims=True)) + 0.01 * (k % 5)
         want = np.tanh(want - want.mean(axis=k % 2, keepdims=True)) + np.float32(0.01 * (k % 5))
     many = [T.exp(x / (2 + k)) if k % 2 else T.sqrt(abs(x)) * sum([x] * (k % 50)) for k in range(120)]
-    f = symc.function([x], [y, *many])
+    f = symc.function([x], [y, *many], profile=True)
     text = f.fitting().text
     assert "next unit" in text
+    assert "run_steps" in text
     got, *others = f(value)
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-5)
     for k, other in enumerate(others):
         right = np.exp(value / (2 + k)) if k % 2 else np.sqrt(abs(value)) * (value * (k % 50))
         np.testing.assert_allclose(other, right, rtol=2e-5, atol=1e-6)
+    assert "tanh" in f.profile.summary()
 
 
 def test_equal_groups_share_their_kernels():

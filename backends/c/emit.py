@@ -13,6 +13,7 @@ from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, R
 from symc.runtime.segments import Segments
 from symc_backends.c.dialect import CTYPE
 from symc_backends.c.functions import Functions
+from symc_backends.c.tables import MANY, SHORTEST, Tables
 from symc_backends.c.units import in_units
 
 __all__ = ["emit"]
@@ -45,6 +46,7 @@ def emit(program: Program) -> str:
         "typedef int64_t symc_host(int64_t step, void **b, const int64_t *n, void **B);",
         f"#define SYMC_RAISED {RAISED}",
         _PROFILE,
+        *writer.tables.texts,
         *parts,
         "int64_t symc_entry(void **B, int64_t *D, int64_t segment) {",
         "    (void)B; (void)D; (void)segment;",
@@ -55,6 +57,7 @@ def emit(program: Program) -> str:
         *(_sizes(program, writer) if len(bodies) > 1 else []),
     ]
     head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };"]
+    head += writer.functions.called
     return in_units(head, writer.functions.texts, entry, many_steps=bool(parts))
 
 
@@ -64,14 +67,36 @@ class _Entry:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
+        self.tables = Tables(self.functions, self.dim)
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
         self.number = {id(step): k for k, step in enumerate(program.steps)}
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), -1)
 
-    def nodes(self, nodes: Sequence[Node], depth: int) -> list[str]:
+    def _in_tables(self, nodes: Sequence[Node]) -> list[str]:
+        """The statements of many nodes: runs of plain steps as tables, the others written out."""
+        lines: list[str] = []
+        plain = [isinstance(n, Step) and (self.status < 0 or self.status not in n.writes) for n in nodes]
+        at = 0
+        while at < len(nodes):
+            end = at
+            while end < len(nodes) and plain[end]:
+                end += 1
+            if end - at >= SHORTEST:
+                run = [n for n in nodes[at:end] if isinstance(n, Step)]
+                lines += self.tables.run(run, self.number[id(run[0])])
+            else:
+                end = max(end, at + 1)
+                lines += self.nodes(nodes[at:end], 1, written_out=True)
+            at = end
+        return lines
+
+    def nodes(self, nodes: Sequence[Node], depth: int, written_out: bool = False) -> list[str]:
+        """The statements of nodes, in tables where there are many unless they are to be ``written_out``."""
         lines: list[str] = []
         pad = "    " * depth
+        if depth == 1 and len(self.number) >= MANY and not written_out:
+            return self._in_tables(nodes)
         for node in nodes:
             if isinstance(node, Step):
                 lines.append(f"{pad}STEP({self.number[id(node)]}, {self._step(node)})")
