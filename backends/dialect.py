@@ -3,6 +3,9 @@
 A dialect is a ``Dialect`` with its own table of what differs. Arithmetic is written with operators; every other scalar
 function is a call of ``sx_NAME_TAG`` (extrema, divisions, remainders, with NumPy's rules) or ``sm_NAME_TAG``
 (mathematics), which a header of each dialect defines.
+
+Elements of float16 are their bits, in a ``uint16_t``: they are loaded, stored and selected, and converted by
+``sx_f32_of_half``, ``sx_half_of_f32`` and ``sx_half_of_f64``.
 """
 
 from __future__ import annotations
@@ -13,18 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph.dtypes import BITS, is_float, is_integer
+from symc.graph.dtypes import BITS, HALF, is_float, is_integer
 from symc.loops.expr import Expr
 
 __all__ = ["COMPARE", "CTYPE", "INFIX", "TAG", "Dialect", "identity"]
 
 CTYPE = {
     "bool": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t",
-    "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float32": "float", "float64": "double",
+    "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float16": "uint16_t", "float32": "float",
+    "float64": "double",
 }  # fmt: skip
 TAG = {
     "bool": "u8", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
-    "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float32": "f32", "float64": "f64",
+    "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64", "float16": "u16", "float32": "f32",
+    "float64": "f64",
 }  # fmt: skip
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "shl": "<<", "shr": ">>"}
 COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -60,6 +65,8 @@ class Dialect:
             return f"(({CTYPE[dtype]}){text})" if BITS[dtype] < 32 or number < 0 else text
         with np.errstate(over="ignore"):
             real = float(np.dtype(dtype).type(value))
+            if dtype == HALF:
+                return f"((uint16_t){int(np.float16(real).view(np.uint16))}U)"
         if math.isnan(real):
             return self.nan[dtype]
         if math.isinf(real):
@@ -97,9 +104,24 @@ class Dialect:
 
     def apply(self, e: Expr, args: list[str]) -> str:
         """The expression ``e`` over the texts of its operands."""
+        if e.op == "cast" and HALF in (e.dtype, e.args[0].dtype):
+            return self._half(args[0], e.args[0].dtype, e.dtype)
         if e.op == "cast":
             return f"({args[0]} != 0)" if e.dtype == "bool" else f"(({CTYPE[e.dtype]}){args[0]})"
         return self.call(e.op, args, e.dtype if e.op == "select" else e.args[0].dtype)
+
+    def _half(self, text: str, source: str, dtype: str) -> str:
+        """A conversion from or to float16, between which and other dtypes float32 stands."""
+        if source == HALF:
+            wide = f"sx_f32_of_half({text})"
+            return (
+                wide
+                if dtype == "float32"
+                else f"((uint8_t)({wide} != 0))"
+                if dtype == "bool"
+                else f"(({CTYPE[dtype]}){wide})"
+            )
+        return f"sx_half_of_{'f64' if source == 'float64' else 'f32'}({text})"
 
 
 def identity(op: str, dtype: str) -> Any:

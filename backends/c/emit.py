@@ -56,7 +56,9 @@ def emit(program: Program) -> str:
         "",
         *(_sizes(program, writer) if len(bodies) > 1 else []),
     ]
-    head = ['#include "support.h"', '#include "symc_rt.h"', "", "struct args { void **b; const int64_t *n; };"]
+    half = any("of_half" in text or "half_of" in text for text in writer.functions.texts.values())
+    own = ['#include "half.h"'] if half else []
+    head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
     head += writer.functions.called
     return in_units(head, writer.functions.texts, entry, many_steps=bool(parts))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from symc.graph.dtypes import BITS
+from symc.graph.dtypes import BITS, HALF
 from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
@@ -112,11 +112,22 @@ class _Body:
     def _cast(self, e: Expr) -> Value:
         (source,) = e.args
         v = self.value(source)
+        if HALF in (source.dtype, e.dtype):
+            return self._half(v, source, e.dtype)
         if source.dtype == "bool":
             mask = self.vector(v, "bool", MASK[e.dtype])
             bits = f"i{BITS[e.dtype]}"
             return Value(f"vcast_{bits}_{TAG[e.dtype]}({mask} & 1)", True)
         return Value(f"vcast_{TAG[source.dtype]}_{TAG[e.dtype]}({v.text})", True)
+
+    def _half(self, v: Value, source: Expr, dtype: str) -> Value:
+        """A conversion from or to float16, between which and other dtypes float32 stands."""
+        if source.dtype == HALF:
+            text = f"vf32_of_half({v.text})"
+            return Value(text if dtype == "float32" else f"vcast_f32_{TAG[dtype]}({text})", True)
+        if source.dtype not in ("float32", "float64"):
+            v = self._cast(Expr("cast", (source,), "float32"))
+        return Value(f"vhalf_of_{'f64' if source.dtype == 'float64' else 'f32'}({v.text})", True)
 
     # --- addresses ------------------------------------------------------------------------------------------------
 

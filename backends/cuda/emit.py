@@ -48,6 +48,8 @@ def emit(program: Program) -> str:
         steps.append(found)
     program.notes["cuda starts"] = steps
     head = '#include "thread_group.cuh"\n'
+    if any("of_half" in text or "half_of" in text for text in functions):
+        head += '#include "half.cuh"\n'
     return "\n".join([head, *[f"{SEPARATOR}\n{text.replace('@', name)}" for text, name in functions.items()]])
 
 

@@ -18,6 +18,7 @@ from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.slices import views_of_slices
+from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
@@ -72,6 +73,11 @@ def specialise_shapes(state: State) -> State:
     """The graph built again over the shapes at hand; what only a call can check becomes guards."""
     specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
     return replace(state, specialised=specialised, graph=[*specialised.outputs, *specialised.values])
+
+
+def widen_storage(state: State) -> State:
+    """Ops on dtypes that are only storage compute in float32; early, so that all rules see the dtypes they know."""
+    return replace(state, graph=within(state.graph, computed_wide))
 
 
 def rewrite_canonical(state: State) -> State:
@@ -190,6 +196,7 @@ def check_loops(state: State) -> State:
 
 PASSES: tuple[Callable[[State], State], ...] = (
     specialise_shapes,
+    widen_storage,
     rewrite_canonical,
     rewrite_stable,
     decompose_composites,

@@ -13,7 +13,7 @@ from symc.errors import DisconnectedInputError, GradientError, ShapeError, locat
 from symc.gradient.absent import disconnected_type
 from symc.gradient.reverse import grad, zero_gradient
 from symc.graph import Variable, clone_with
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import BITS, is_float
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
@@ -214,6 +214,10 @@ def hessian(
     return found if isinstance(wrt, (list, tuple)) else found[0]
 
 
+_DIFFERENCES = {"float16": (6e-2, 5e-2, 1e-1), "float32": (1e-2, 5e-3, 2e-2), "float64": (1e-6, 1e-6, 1e-5)}
+"""Per dtype: the step of central differences, and by how much they may miss the gradient, absolutely and relatively."""
+
+
 def verify_grad(
     fun: Callable[..., Variable],
     pt: Sequence[Any],
@@ -249,10 +253,9 @@ def verify_grad(
 
     rng = np.random.RandomState(1) if rng is None else rng
     points = [np.array(p) for p in pt]
-    narrow = any(p.dtype == np.float32 for p in points)
-    step = (1e-2 if narrow else 1e-6) if eps is None else eps
-    absolute = (5e-3 if narrow else 1e-6) if abs_tol is None else abs_tol
-    relative = (2e-2 if narrow else 1e-5) if rel_tol is None else rel_tol
+    narrowest = min((p.dtype.name for p in points if is_float(p.dtype.name)), key=BITS.__getitem__, default="float64")
+    usual = _DIFFERENCES[narrowest]
+    step, absolute, relative = (u if given is None else given for u, given in zip(usual, (eps, abs_tol, rel_tol)))
     inputs = [Variable(TensorType(p.dtype.name, p.shape), None, 0, f"input {k}") for k, p in enumerate(points)]
     output = fun(*inputs)
     weights = Variable(output.type, None, 0, "projection")

@@ -3,6 +3,9 @@
 The rule is NumPy's with two changes: an integer with ``float32`` gives ``float32``, and a scalar written in Python (or
 a 0-d NumPy constant) is *weak*: it adapts to the arrays beside it and never widens them. ``float64`` appears only
 where the user wrote it.
+
+``float16`` is storage: arrays have that dtype, arithmetic has not. A pass of the compiler
+(``symc.compiler.storage``) makes the ops of a program compute in ``float32``.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ __all__ = [
     "ALL",
     "BITS",
     "FLOATS",
+    "HALF",
     "INTEGERS",
     "SIGNED",
     "UNSIGNED",
     "as_dtype",
+    "computing",
     "floating",
     "is_float",
     "is_integer",
@@ -31,7 +36,9 @@ __all__ = [
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS = SIGNED + UNSIGNED
-FLOATS = ("float32", "float64")
+HALF = "float16"
+"""The float dtype that values are stored in but not computed in."""
+FLOATS = (HALF, "float32", "float64")
 ALL = ("bool", *INTEGERS, *FLOATS)
 BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
 _NAMES: dict[object, str] = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
@@ -83,13 +90,18 @@ def floating(dtype: str) -> str:
     return dtype if _KIND[dtype] == 2 else config.floatX
 
 
+def computing(dtype: str) -> str:
+    """The dtype in which values of ``dtype`` are computed: its own, or float32 for the dtype that is only storage."""
+    return "float32" if dtype == HALF else dtype
+
+
 def _meet(a: str, b: str) -> str:
     if a == b:
         return a
     ka, kb = _KIND[a], _KIND[b]
     if ka == 2 or kb == 2:
         if ka == kb:
-            return "float64"
+            return max(a, b, key=BITS.__getitem__)
         return a if ka == 2 else b
     found = np.promote_types(a, b).name
     # NumPy sends int64 with uint64 to float64; a float that nobody wrote is floatX here.

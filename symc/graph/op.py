@@ -243,6 +243,8 @@ class Record:
         The attributes that hold a ``Body``.
     body_types : callable or None
         ``body_types(op, inputs, attribute)`` gives the types of that body's inputs.
+    declared_dtypes : bool
+        Operands and results have the dtypes that the user declared, whatever the compiler computes in.
     layout_only : bool
         The output holds the elements of input 0, rearranged or repeated; nothing can fail, other inputs give shapes.
     moves : callable or None
@@ -297,6 +299,7 @@ class Record:
     reach: Reach | None = None
     linear: str = ""
     bounded_slope: bool = False
+    declared_dtypes: bool = False
     layout_only: bool = False
     moves: Callable[[Op], slice | None] | None = None
     nonnegative: str = ""

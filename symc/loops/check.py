@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symc.graph.dtypes import HALF
 from symc.loops.calls import CALLS
 from symc.loops.expr import FUNCTIONS, Expr, parts
 from symc.loops.ir import (
@@ -89,6 +90,8 @@ def _check_expr(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) ->
             values = x.args[1:] if x.op == "select" else x.args
             if len({a.dtype for a in values}) > 1 and x.op not in ("shl", "shr"):
                 raise _fail(kernel, s, f"{x.op} on dtypes {[a.dtype for a in x.args]}")
+            if any(a.dtype == HALF for a in values) and x.op != "select":
+                raise _fail(kernel, s, f"{x.op} on {HALF}, which is for storage: it is converted and selected only")
 
 
 def _check_index(kernel: Kernel, s: Statement, e: Expr, scope: dict[str, str]) -> None:
@@ -118,6 +121,8 @@ def _check_body(
                 raise _fail(kernel, s, f"writes {s.buffer}, which the kernel does not declare")
             if isinstance(s, Accumulate) and s.op not in _COMBINE:
                 raise _fail(kernel, s, f"unknown combination {s.op}")
+            if isinstance(s, Accumulate) and s.value.dtype == HALF:
+                raise _fail(kernel, s, f"accumulates in {HALF}, which is for storage")
         elif isinstance(s, For):
             if s.kind not in _KINDS or inside == "simd":
                 raise _fail(

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import ALL, as_dtype, is_float
+from symc.graph.dtypes import ALL, as_dtype, computing, is_float
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, Op, Pointwise, record
 from symc.graph.types import TensorType
 from symc.loops import expr
-from symc.loops.expr import call
+from symc.loops.expr import Expr, call
 from symc.tensor.basic import as_tensor
 
-__all__ = ["cast"]
+__all__ = ["cast", "CAST"]
 
 
 def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
@@ -32,6 +32,13 @@ def _cast_numpy(op: Op, x: np.ndarray) -> np.ndarray:
         return x.astype(op["dtype"])
 
 
+def _cast_body(x: Expr, dtype: str) -> Expr:
+    if dtype != "bool":
+        return expr.cast(x, dtype)
+    x = expr.cast(x, computing(x.dtype))
+    return call("ne", x, expr.const(0, x.dtype))
+
+
 CAST = record(
     "cast",
     infer=lambda op, inputs: TensorType(op["dtype"], inputs[0].type.shape),
@@ -42,7 +49,7 @@ CAST = record(
     foldable=True,
     dim=lambda node, dims: dims[0],
     bounded_slope=True,
-    lower=Pointwise(lambda x, dtype: expr.cast(x, dtype) if dtype != "bool" else call("ne", x, expr.const(0, x.dtype))),
+    lower=Pointwise(_cast_body),
     cases=lambda: [
         Case(
             lambda x, to=to: cast(x, to),

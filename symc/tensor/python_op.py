@@ -187,6 +187,7 @@ def _take_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
 _python_op = record(
     "python_op",
+    declared_dtypes=True,
     infer=_infer,
     numpy=lambda op, *arrays: _perform(op, arrays),
     grad=_grad,
@@ -203,6 +204,7 @@ _python_step = record(
     infer=lambda op, inputs: [TensorType(d, s) for (d, _), s in zip(op["types"], op["shapes"])],
     numpy=lambda op, *arrays: _perform(op, arrays),
     lower=HostCall(),
+    declared_dtypes=True,
 )
 
 _tickets = count(1)
@@ -232,6 +234,7 @@ _python_run = record(
     infer=lambda op, inputs: [TensorType("int64", ())] * (1 + _lengths(op)),
     numpy=_run,
     lower=HostCall(),
+    declared_dtypes=True,
 )
 
 _python_taken = record(
@@ -239,6 +242,7 @@ _python_taken = record(
     infer=lambda op, inputs: [TensorType(d, s) for (d, _), s in zip(op["types"], op["shapes"])],
     numpy=_take,
     lower=HostCall(),
+    declared_dtypes=True,
 )
 
 
@@ -248,6 +252,7 @@ def _take_specialise(op: Op, inputs: Sequence[Variable], types: Sequence[TensorT
 
 _python_take = record(
     "python_take",
+    declared_dtypes=True,
     infer=_take_infer,
     numpy=_take,
     grad=_take_grad,

@@ -9,7 +9,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable, dims
-from symc.graph.dtypes import as_dtype, floating, is_float, is_integer
+from symc.graph.dtypes import as_dtype, computing, floating, is_float, is_integer
 from symc.graph.gradient_flow import Reach, Selected
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Reduction, record
@@ -165,7 +165,8 @@ def mean(
     """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, a float one too, is that of the sum."""
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
-    if acc_dtype is not None and as_dtype(acc_dtype) != dtype:
+    acc_dtype = computing(dtype) if acc_dtype is None else acc_dtype
+    if as_dtype(acc_dtype) != dtype:  # float16 could not hold the sum, nor the number of its terms
         return ew.cast(mean(x, axis, floating(as_dtype(acc_dtype)), keepdims), dtype)
     x = ew.cast(x, dtype)
     axes = normalize_axes(axis, x, "mean")
@@ -183,8 +184,10 @@ def _variance_oracle(op: Op, x: np.ndarray) -> np.ndarray:
 def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
     """d var / d x = 2 (x - mean) / (n - ddof)."""
     (x,), axes = inputs, op["axes"]
-    scaled = restore(gs[0], x, axes) * 2 / (count(x, axes, x.dtype) - op["ddof"])
-    return [scaled * (x - mean(x, axes, keepdims=True))]
+    dtype = computing(x.dtype)
+    wide = ew.cast(x, dtype)
+    scaled = restore(ew.cast(gs[0], dtype), wide, axes) * 2 / (count(wide, axes, dtype) - op["ddof"])
+    return [ew.cast(scaled * (wide - mean(wide, axes, keepdims=True)), x.dtype)]
 
 
 def _variance_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:

@@ -405,7 +405,7 @@ def _float_dtype(dtype: str | None, what: str) -> str:
     found = as_dtype(dtype or config.floatX)
     if not is_float(found):
         raise DTypeError(
-            f"{what}: dtype must be float32 or float64, got {found}; cast the result, or use random_integers"
+            f"{what}: dtype must be float16, float32 or float64, got {found}; cast the result, or use random_integers"
         )
     return found
 
