@@ -273,7 +273,8 @@ def from_graph(s: Scope, k: int) -> Any:
     op = symc.OpFromGraph(leaves, [inner.nodes[result].variable])
 
     def step(frame: Frame) -> np.ndarray:
-        return Frame(inner, dict(enumerate(frame.values(args))), frame).value(result)
+        leaves = {i: lambda j=j: frame.value(j) for i, j in enumerate(args)}
+        return Frame(inner, leaves, frame).value(result)
 
     text = f"op from graph\n{inner.described()}\n" + "    " * inner.depth + f"result {result}, of "
     return s.add(op, None, args, text, varies=inner.nodes[result].varies, whole=step)  # type: ignore[arg-type]

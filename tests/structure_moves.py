@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from random_programs import BINARY, UNARY, softmax
+from random_programs import BINARY, UNARY
 from structure_programs import Scope, Unknown, strict
 
 import symc
@@ -16,6 +16,11 @@ __all__ = ["MOVES"]
 
 THRESHOLD = 0.0123
 """Values are compared with it, not with zero, so that rounding seldom decides."""
+
+
+def softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    powers = np.exp(x - x.max(axis=axis, keepdims=True, initial=-1e9))
+    return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def unary(s: Scope, k: int) -> Any:
@@ -187,12 +192,11 @@ def write(s: Scope, k: int) -> Any:
         return None
     args = [k]
     items, text = _items(s, x.shape, args)
-    current = x[_filled(items, tuple(s.value(a) for a in args))] if len(args) == 1 else None
-    value = None
-    if current is not None:
-        value = s.pick(lambda j: s.kind(j) == "f" and s.value(j).shape == current.shape)
-    else:
-        value = s.floats((0,))
+    try:
+        current = x[_filled(items, tuple(s.value(a) for a in args))]
+    except (IndexError, ValueError):
+        return None
+    value = s.pick(lambda j: s.kind(j) == "f" and s.value(j).shape == current.shape) if len(args) == 1 else s.floats((0,))
     if value is not None:
         args.append(value)
     replace = s.chance(0.5)

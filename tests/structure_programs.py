@@ -46,10 +46,10 @@ class Run:
 
 
 class Frame:
-    """The values of a scope's nodes for one choice of its leaves."""
+    """The values of a scope's nodes for one choice of its leaves: arrays, or functions that give them when asked."""
 
     def __init__(
-        self, scope: Scope, leaves: Mapping[int, np.ndarray], parent: Frame | None = None, run: Run | None = None
+        self, scope: Scope, leaves: Mapping[int, Any], parent: Frame | None = None, run: Run | None = None
     ) -> None:
         self.scope, self.leaves, self.parent = scope, leaves, parent
         self.run = run or (parent.run if parent else Run())
@@ -86,7 +86,8 @@ class Frame:
     def _compute(self, k: int) -> np.ndarray:
         node = self.scope.nodes[k]
         if node.step is None:
-            return self.leaves[k]
+            value = self.leaves[k]
+            return value() if callable(value) else value
         with np.errstate(all="ignore"):
             try:
                 value = np.asarray(node.step(self))
