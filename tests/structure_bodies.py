@@ -66,7 +66,7 @@ def branch(s: Scope, k: int) -> Any:
         if value.ndim:
             try:
                 if frame.value(left).shape != value.shape:
-                    raise ValueError("the values differ in shape")
+                    frame.run.may_fail = True
             except (Fails, Unknown) as error:
                 if isinstance(error.__cause__, FAILURES):
                     frame.run.may_fail = True
