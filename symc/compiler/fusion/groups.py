@@ -151,21 +151,9 @@ def base_of(v: Variable) -> Variable:
     return v
 
 
-def _computed(group: FusionGroup, reads: Sequence[Variable]) -> list[Apply]:
-    """The members of a group, and what is computed again where they read it."""
-    found = list(group.members)
-    seen = {*reads, *group.itermaps}
-    for node in found:
-        for v in node.inputs:
-            if v.owner is not None and v not in seen and (is_inline(v) or isinstance(v.owner.op.record.lower, Axes)):
-                seen.add(v)
-                found.append(v.owner)
-    return found
-
-
 def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
-    """The symbols in the dims of what a unit reads and makes, and in the attributes of the ops that it computes."""
-    nodes = _computed(unit, reads) if isinstance(unit, FusionGroup) else [unit]
+    """The symbols in the dims of what a unit reads and makes, and in the attributes of its ops."""
+    nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
     found = {s for v in reads for d in v.type.shape for s in dims.symbols_of(d)}
     stack: list[Any] = []
     for node in nodes:
