@@ -202,7 +202,7 @@ def _difference(s: Scope, task: Task, leaves: dict[int, np.ndarray], k: int) -> 
         slopes = []
         for step in (1e-5, 1e-6):
             right, left = cost(step), cost(-step)
-            if abs((right - middle) - (middle - left)) > 1e-3 * step + 1e6 * step**2:
+            if abs((right - middle) - (middle - left)) > 1e-3 * step + 1e3 * step**2:
                 return None
             slopes.append((right - left) / (2 * step))
     except (Fails, Unknown):

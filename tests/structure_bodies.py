@@ -273,6 +273,8 @@ def from_graph(s: Scope, k: int) -> Any:
     op = symc.OpFromGraph(leaves, [inner.nodes[result].variable])
 
     def step(frame: Frame) -> np.ndarray:
+        if any(_rules_of_shapes(frame, j) for j in args):
+            frame.run.may_fail = True
         leaves = {i: lambda j=j: frame.value(j) for i, j in enumerate(args)}
         return Frame(inner, leaves, frame).value(result)
 

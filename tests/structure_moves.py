@@ -201,13 +201,10 @@ def write(s: Scope, k: int) -> Any:
         args.append(value)
     replace = s.chance(0.5)
     function = T.set_subtensor if replace else T.inc_subtensor
-    shape = s.stretches(value) if value is not None else ()
 
     def step(*vs: np.ndarray) -> np.ndarray:
         out, items_now = vs[0].copy(), _filled(items, vs)
         y = vs[-1] if value is not None else 0.5
-        if value is not None:
-            strict(lambda a, b: a, [(False,) * out[items_now].ndim, shape])(out[items_now], y)
         out[items_now] = y if replace else out[items_now] + y
         return out
 
@@ -383,10 +380,16 @@ def selected(s: Scope, k: int) -> Any:
         mask = s.pick(lambda j: s.kind(j) == "f" and s.value(j).ndim == 1 and len(s.value(j)) == len(x))
         if mask is None:
             return None
-        return s.add(lambda v, m: v[m > THRESHOLD], lambda v, m: v[m > THRESHOLD], [k, mask], "x[m > t]", varies=True)
+        return s.add(lambda v, m: v[m > THRESHOLD], _masked, [k, mask], "x[m > t]", varies=True)
     return s.add(
         lambda v: T.set_subtensor(v[v > THRESHOLD], 0.5), lambda v: np.where(v > THRESHOLD, 0.5, v), [k], "x[x > t] = 0.5"
     )
+
+
+def _masked(v: np.ndarray, m: np.ndarray) -> np.ndarray:
+    if len(m) != len(v):  # NumPy takes an empty mask for anything
+        raise IndexError("a mask of another length")
+    return v[m > THRESHOLD]
 
 
 def running_sum(s: Scope, k: int) -> Any:

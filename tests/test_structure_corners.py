@@ -84,3 +84,23 @@ def test_nothing_has_no_largest_element(device):
     w.set_value(np.ones((4, 0)))
     for result in g():
         assert result.shape == (4, 0)
+
+
+def test_two_computed_lengths_that_must_agree_are_found_in_their_order(device):
+    """The second is counted in what the first one selects, so the first cannot wait for it."""
+    v, c = T.vector("v"), T.scalar("c")
+    once = v[v > 0]
+    twice = once[once > 1]
+    f = symc.function([v, c], [T.ifelse(c > 0, once, twice), twice + once], device=device)
+    for got in f([-3.0, 2, 4], 1):
+        assert got.shape == (2,)
+    with pytest.raises(ValueError):
+        f([-3.0, 2, 0.5], 1)
+
+
+def test_a_value_of_length_one_fits_any_part(device):
+    x, y = T.matrix("x"), T.vector("y")
+    f = symc.function([x, y], T.set_subtensor(x[-1, :-3], y), device=device)
+    close(f(np.zeros((2, 5)), [7.0]), [[0] * 5, [7, 7, 0, 0, 0]])
+    with pytest.raises(ValueError):
+        f(np.zeros((2, 5)), [7.0, 8, 9])
