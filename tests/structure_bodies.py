@@ -120,7 +120,11 @@ class _Loop:
 
     def parts(self, frame: Frame) -> tuple[int, list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
         """The number of steps, sequences in their order, states, constants."""
-        found = frame.values([*self.sequences, *self.states, *self.constants, *([] if self.n is None else [self.n])])
+        wanted = [*self.sequences, *self.states, *self.constants, *([] if self.n is None else [self.n])]
+        try:
+            found = frame.values(wanted)
+        except Fails:
+            raise Unknown("the step may not read this") from None
         a, b = len(self.sequences), len(self.sequences) + len(self.states)
         sequences, states = found[:a], found[a:b]
         constants = found[b : b + len(self.constants)]
@@ -151,6 +155,8 @@ class _Loop:
                 found = self.step(frame, [np.zeros(v.shape[1:], v.dtype) for v in sequences], states, constants)
             except Fails:
                 raise Unknown("what a step that never runs would give") from None
+            if any(old.shape != new.shape for old, new in zip(states, found)):
+                raise Unknown("a step that never runs would change the shape of a state")
             return [np.zeros((0, *v.shape), v.dtype) for v in [*states, *found[len(states) :]]]
         if any(v.shape != history[0].shape for history in made for v in history):
             raise Unknown("outputs of several shapes")
@@ -191,7 +197,10 @@ class _Loop:
             extra = b.pick(lambda i: b.kind(i) == "f" and b.value(i).ndim == 0)
             args = [k if j is None else j, *([] if extra is None else [extra])]
             made = b.add(
-                lambda *vs: T.tanh(sum(vs[1:], vs[0] * 0.7)), lambda *vs: np.tanh(sum(vs[1:], vs[0] * 0.7)), args, "next"
+                lambda *vs: T.tanh(sum(vs[1:], vs[0] * 0.7)),
+                lambda *vs: np.tanh(sum(vs[1:], vs[0] * 0.7)),
+                args,
+                "next",
             )
             return k if made is None else made
         return k if j is None else j
@@ -227,7 +236,13 @@ def loop(s: Scope, k: int) -> Any:
     )  # fmt: skip
     key = ("loop", id(made))
     for j, v in enumerate(found):
-        s.add(lambda v=v: v, None, [], f"{text} {j}", whole=lambda frame, j=j: frame.once(key, lambda: _sound(made, frame))[j])  # type: ignore[arg-type, misc]
+        s.add(
+            lambda v=v: v,
+            None,
+            [],
+            f"{text} {j}",
+            whole=lambda frame, j=j: frame.once(key, lambda: _sound(made, frame))[j],
+        )  # type: ignore[arg-type, misc]
         text = "    the same scan's output"
 
 

@@ -1,4 +1,4 @@
-"""Moves by which random programs grow: each adds to a scope something made from node ``k``, or nothing where it does not fit."""
+"""Moves by which random programs grow: each adds something made from node ``k``, or nothing where it does not fit."""
 
 from __future__ import annotations
 
@@ -91,7 +91,11 @@ def reshape(s: Scope, k: int) -> Any:
             return v.reshape((int(m), -1) if last else (-1, int(m)))
 
         return s.add(
-            lambda v, m: v.reshape((m, -1) if last else (-1, m), ndim=2), step, [k, n], "reshape to (n, -1)", varies=True
+            lambda v, m: v.reshape((m, -1) if last else (-1, m), ndim=2),
+            step,
+            [k, n],
+            "reshape to (n, -1)",
+            varies=True,
         )
     return s.add(lambda v: v.flatten(), lambda v: v.ravel(), [k], "flatten")
 
@@ -196,7 +200,9 @@ def write(s: Scope, k: int) -> Any:
         current = x[_filled(items, tuple(s.value(a) for a in args))]
     except (IndexError, ValueError):
         return None
-    value = s.pick(lambda j: s.kind(j) == "f" and s.value(j).shape == current.shape) if len(args) == 1 else s.floats((0,))
+    value = (
+        s.pick(lambda j: s.kind(j) == "f" and s.value(j).shape == current.shape) if len(args) == 1 else s.floats((0,))
+    )
     if value is not None:
         args.append(value)
     replace = s.chance(0.5)
@@ -333,7 +339,9 @@ def lengths(s: Scope, k: int) -> Any:
         return s.add(lambda v, m: T.zeros((m,), s.dtype) + v, zeros, [k, n], "zeros(n) +", varies=True)
     if kind == 6 and x.ndim == 1:
         fit = strict(lambda a, b: a * b, [(False,), s.stretches(k)])
-        return s.add(lambda v, m: T.arange(m) * v, lambda v, m: fit(np.arange(m), v), [k, n], "arange(n) *", varies=True)
+        return s.add(
+            lambda v, m: T.arange(m) * v, lambda v, m: fit(np.arange(m), v), [k, n], "arange(n) *", varies=True
+        )
     return None
 
 
@@ -374,15 +382,18 @@ def selected(s: Scope, k: int) -> Any:
             varies=True,
         )
     if kind == 2:
-        return s.add(lambda v: T.flatnonzero(v > THRESHOLD), lambda v: np.flatnonzero(v > THRESHOLD), [k], "flatnonzero",
-                     varies=True)  # fmt: skip
+        step = lambda v: np.flatnonzero(v > THRESHOLD)  # noqa: E731
+        return s.add(lambda v: T.flatnonzero(v > THRESHOLD), step, [k], "flatnonzero", varies=True)
     if kind == 3:
         mask = s.pick(lambda j: s.kind(j) == "f" and s.value(j).ndim == 1 and len(s.value(j)) == len(x))
         if mask is None:
             return None
         return s.add(lambda v, m: v[m > THRESHOLD], _masked, [k, mask], "x[m > t]", varies=True)
     return s.add(
-        lambda v: T.set_subtensor(v[v > THRESHOLD], 0.5), lambda v: np.where(v > THRESHOLD, 0.5, v), [k], "x[x > t] = 0.5"
+        lambda v: T.set_subtensor(v[v > THRESHOLD], 0.5),
+        lambda v: np.where(v > THRESHOLD, 0.5, v),
+        [k],
+        "x[x > t] = 0.5",
     )
 
 
@@ -448,7 +459,9 @@ def python(s: Scope, k: int) -> Any:
         )(_halved)
         return s.add(op, _halved, [k], "python: half")
     if kind == 1 and x.ndim == 1:
-        return s.add(symc.as_op([unknown], [unknown], grad=_beyond_grad)(_beyond), _beyond, [k], "python: > t", varies=True)
+        return s.add(
+            symc.as_op([unknown], [unknown], grad=_beyond_grad)(_beyond), _beyond, [k], "python: > t", varies=True
+        )
     if kind == 2:
         op = symc.as_op([unknown], [unknown], infer_shape=lambda node, shapes: shapes, grad=lambda inputs, gs: [gs[0]])(
             _picky
@@ -489,7 +502,7 @@ def given(s: Scope, k: int) -> Any:
 
 
 MOVES = {
-    unary: 8, binary: 12, reduction: 10, permute: 5, normalise: 2, reshape: 4, index: 9, minibatch: 3, gather: 4, write: 6,
-    write_rows: 2, joined: 4, split: 2, product: 5, product_of_slice: 3, lengths: 9, integers: 5, selected: 6,
+    unary: 8, binary: 12, reduction: 10, permute: 5, normalise: 2, reshape: 4, index: 9, minibatch: 3, gather: 4,
+    write: 6, write_rows: 2, joined: 4, split: 2, product: 5, product_of_slice: 3, lengths: 9, integers: 5, selected: 6,
     running_sum: 3, factorised: 2, python: 3,
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """Random programs with structure and their meaning in NumPy: scopes of nodes, and frames that evaluate them.
 
-A *scope* is a list of nodes: the program itself, the step of a scan, the graph of an op. Each node is a symbolic variable and,
-beside it, a closure over NumPy arrays that gives its value. A *frame* evaluates the nodes of a scope on demand, once, for one
-choice of inputs: what is not asked for is not computed, as in a branch that is not taken. Nothing here asks symc
-for a value.
+A *scope* is a list of nodes: the program itself, the step of a scan, the graph of an op. Each node is a symbolic
+variable and, beside it, a closure over NumPy arrays that gives its value. A *frame* evaluates the nodes of a scope on
+demand, once, for one choice of inputs: what is not asked for is not computed, as in a branch that is not taken. Nothing
+here asks symc for a value.
 """
 
 from __future__ import annotations

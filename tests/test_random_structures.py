@@ -9,11 +9,10 @@ import warnings
 
 import numpy as np
 import pytest
-import symc
-import symc.tensor as T
 from random_structures import MODES, check
 from structure_bodies import random_scope
-from structure_programs import Fails, Frame
+
+import symc
 
 INTERPRETED = 180
 COMPILED = 12

@@ -98,6 +98,18 @@ def test_two_computed_lengths_that_must_agree_are_found_in_their_order(device):
         f([-3.0, 2, 0.5], 1)
 
 
+def test_a_result_as_large_as_two_values_say(device):
+    """One of them has a bound, the other one may be anything."""
+    v, n = T.vector("v"), T.lscalar("n")
+    picked = v[v > 0]
+    out, _ = T.scan(lambda h: h * picked, None, [picked], n_steps=n)
+    f = symc.function([v, n], [T.sqrt(out), T.zeros((n, picked.shape[0]), f64) + picked], device=device)
+    got = f([4.0, -1, 9], 2)
+    close(got[0], [[4, 9], [8, 27]])
+    close(got[1], [[4, 9], [4, 9]])
+    assert f([-1.0], 3)[0].shape == (3, 0)
+
+
 def test_a_value_of_length_one_fits_any_part(device):
     x, y = T.matrix("x"), T.vector("y")
     f = symc.function([x, y], T.set_subtensor(x[-1, :-3], y), device=device)

@@ -299,8 +299,8 @@ def _unify(
 ) -> dict[Any, dims.Dim]:
     """A substitution under which guards hold: values of whole numbers become axes or numbers, axes other axes.
 
-    An axis of an argument never becomes what only the program computes: it is known when a call begins. Nor does a value
-    become one that is computed after it, perhaps from it.
+    An axis of an argument never becomes what only the program computes: it is known when a call begins. Nor does a
+    value become one that is computed after it, perhaps from it.
     """
     becomes: dict[Any, dims.Dim] = {}
 

@@ -167,6 +167,6 @@ BRANCH = record(
 )
 """``ifelse`` with what only one side needs inside that side's body.
 
-``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may depend,
-mean nothing outside.
+``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may
+depend, mean nothing outside.
 """
