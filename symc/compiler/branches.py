@@ -170,7 +170,9 @@ def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, 
             body, outer = _body(place.sides.get((node, then)), results, binding)
             sides.append(body)
             reads += [known.get(v, v) for v in outer]
-        made = Op(BRANCH, then=sides[0], otherwise=sides[1]).apply(reads, node.outputs[0].location).outputs
+        shapes = tuple(tuple(v.type.shape) for v in node.outputs)
+        op = Op(BRANCH, then=sides[0], otherwise=sides[1], shapes=shapes)
+        made = op.apply(reads, node.outputs[0].location).outputs
         _note(node, made, known)
 
 

@@ -82,7 +82,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
             break
         unified.update({k: dims.substitute(v, fresh) for k, v in unified.items()} | fresh)
     known = {s for v in leaves for d in v.type.shape for s in dims.symbols_of(d)} | axes
-    plain, late = _sorted(guards, known, level.everywhere)
+    plain, late = _sorted(guards, known, set(level.everywhere))
     symbols, values = level.needed([*made, *sources.values()], late)
     return Specialised(sources, made, plain, symbols, values, late, unified)
 
@@ -162,14 +162,15 @@ class _Level:
     ----------
     values : dict
         From symbols that are values of whole numbers of this level to these numbers.
-    everywhere : set
-        Such symbols of this level and of all bodies inside.
+    everywhere : dict
+        Such symbols of this level and of all bodies inside, each with the number of those met before it: what gives one
+        its value depends on earlier ones alone.
     """
 
-    def __init__(self, unified: Mapping[Any, dims.Dim], everywhere: set[Any] | None = None) -> None:
+    def __init__(self, unified: Mapping[Any, dims.Dim], everywhere: dict[Any, int] | None = None) -> None:
         self.unified = unified
         self.values: dict[Any, Variable] = {}
-        self.everywhere: set[Any] = set() if everywhere is None else everywhere
+        self.everywhere: dict[Any, int] = {} if everywhere is None else everywhere
 
     def rebuild(self, outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> list[Variable]:
         """``outputs`` over other sources."""
@@ -233,7 +234,7 @@ class _Level:
             own = v.__dict__.get("_symbol", v.__dict__.get("_dim"))
             if own is not None and type(own) is not int:
                 self.values.setdefault(own, new)
-                self.everywhere.add(own)
+                self.everywhere.setdefault(own, len(self.everywhere))
 
     def _note(self, inputs: Sequence[Variable]) -> None:
         """Remember the whole numbers whose values serve as dims."""
@@ -242,7 +243,7 @@ class _Level:
             if type(own) is not int and own.is_Symbol:
                 v.__dict__.setdefault("_symbol", own)
                 self.values.setdefault(own, v)
-                self.everywhere.add(own)
+                self.everywhere.setdefault(own, len(self.everywhere))
 
     def needed(
         self, outputs: Sequence[Variable], equalities: Iterable[Equality]
@@ -294,11 +295,12 @@ def symbols_in(values: Iterable[Any]) -> set[Any]:
 
 
 def _unify(
-    guards: Sequence[Guard], unified: Mapping[Any, dims.Dim], axes: set[Any], values: set[Any]
+    guards: Sequence[Guard], unified: Mapping[Any, dims.Dim], axes: set[Any], values: Mapping[Any, int]
 ) -> dict[Any, dims.Dim]:
     """A substitution under which guards hold: values of whole numbers become axes or numbers, axes other axes.
 
-    An axis of an argument never becomes what only the program computes: it is known when a call begins.
+    An axis of an argument never becomes what only the program computes: it is known when a call begins. Nor does a
+    value become one that is computed after it, perhaps from it.
     """
     becomes: dict[Any, dims.Dim] = {}
 
@@ -314,7 +316,10 @@ def _unify(
         used = dims.symbols_of(dim)
         if type(symbol) is int or symbol in used:
             return False
-        return symbol in values or symbol in axes and not used & values
+        late = used & values.keys()
+        if symbol in values:
+            return all(values[s] < values[symbol] for s in late)
+        return symbol in axes and not late
 
     for guard in guards:
         left, right = now(guard.left), now(guard.right)

@@ -137,7 +137,7 @@ def _branch_inputs(op: Op, inputs: Sequence[Variable], name: str) -> Sequence[Va
 
 
 def _branch_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
-    return [TensorType(v.dtype, v.type.shape) for v in op["then"].outputs]
+    return [TensorType(v.dtype, shape) for v, shape in zip(op["then"].outputs, op["shapes"])]
 
 
 def _branch_numpy(op: Op, condition: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -165,4 +165,8 @@ BRANCH = record(
     bodies=("then", "otherwise"),
     body_types=lambda op, inputs, name: [v.type for v in _branch_inputs(op, inputs, name)],
 )
-"""``ifelse`` with what only one side needs inside that side's body."""
+"""``ifelse`` with what only one side needs inside that side's body.
+
+``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may
+depend, mean nothing outside.
+"""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
+from symc.errors import ShapeError, blamed, located
 from symc.graph import Variable, dims
 from symc.graph.dtypes import as_dtype, computing, floating, is_float, is_integer
 from symc.graph.gradient_flow import Reach, Selected
-from symc.graph.guards import require_equal
+from symc.graph.guards import Guard, state_guard
 from symc.graph.op import Arg, Case, Op, Reduction, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
@@ -41,12 +42,13 @@ __all__ = [
 
 
 def _infer_extreme(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    """States, for whoever collects what calls must check, that no reduced axis is empty."""
     (x,) = inputs
     for k in op["axes"]:
-        dim = x.type.shape[k]
-        if type(dim) is not int:
-            what = f"{op.name}: axis {k} has no elements, so there is no {op.name}"
-            require_equal(dims.minimum(dim, 1), 1, what, [x])
+        least = dims.minimum(x.type.shape[k], 1)
+        if dims.equal(least, 1) is not True:
+            text = f"{op.name}: axis {k} has no elements, so there is no {op.name}"
+            state_guard(Guard(least, 1, partial(located, text, [x]), blamed()))
     return reduced_type(op, inputs)
 
 
@@ -132,6 +134,11 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     x = as_tensor(x)
     _check_not_empty(x, axis, "max")
     return reduce_over(MAX, x, axis, keepdims, None)
+
+
+def largest(x: Variable, axis: Axis) -> Variable:
+    """Largest element over ``axis``, kept with length 1; not checked for axes that are empty, unlike ``max``."""
+    return reduce_over(_max, x, axis, True, None)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:

@@ -120,7 +120,10 @@ def reduce_over(kind: Record, x: Any, axis: Axis, keepdims: bool, dtype: str | N
     """``x`` reduced over ``axis`` by the record ``kind``, its elements combined in ``dtype`` (None: that of ``x``)."""
     x = as_tensor(x)
     axes = normalize_axes(axis, x, kind.name)
-    out = Op(kind, axes=axes, dtype=dtype)(cast(x, dtype) if dtype else x)
+    x = cast(x, dtype) if dtype else x
+    if not axes:
+        return x
+    out = Op(kind, axes=axes, dtype=dtype)(x)
     return with_axes_kept(out, x, axes) if keepdims else out
 
 

@@ -31,7 +31,7 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like, sum
 from symc.tensor.joining import join
 from symc.tensor.subtensor import part
-from symc.tensor.symbolic_dims import as_dim, shape_i
+from symc.tensor.symbolic_dims import as_dim, following_from_shapes, shape_i
 
 __all__ = ["scan"]
 
@@ -360,15 +360,31 @@ def _scan_op(
 def _closed(
     outputs: Sequence[Variable], inner: Sequence[Variable]
 ) -> tuple[list[Variable], list[tuple[Variable, Variable]]]:
-    """The outputs over inner variables alone: what does not depend on the step comes in as one more constant."""
+    """The outputs over inner variables alone: what does not depend on the step comes in as one more constant.
+
+    Whole numbers that follow from shapes are derived inside again, so that they stay dims.
+    """
     depends = set(inner)
     order = toposort(outputs, frozenset(inner))
     for node in order:
         if any(v in depends for v in node.inputs):
             depends.update(node.outputs)
     replaced: dict[Variable, Variable] = {v: v for v in inner}
+    lengths = following_from_shapes(order)
 
     def here(v: Variable) -> Variable:
+        pending = [v] if v in lengths else []
+        while pending:
+            node = pending[-1].owner
+            assert node is not None
+            first = [i for i in node.inputs if i in lengths and i not in replaced]
+            if not first:
+                again = node.op.apply([outer(i) for i in node.inputs], node.outputs[0].location)
+                replaced[pending.pop()] = again.outputs[0]
+            pending += first
+        return outer(v)
+
+    def outer(v: Variable) -> Variable:
         if v in replaced or isinstance(v, Constant):
             return replaced.get(v, v)
         made = replaced[v] = Variable(TensorType(v.dtype, v.type.shape), None, 0, v.name, v.location)

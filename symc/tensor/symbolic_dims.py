@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, located
-from symc.graph import Constant, Variable, dims
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Arg, Case, Indexed, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 
-__all__ = ["as_dim", "dim_value", "known_value", "length", "shape_i", "typed_by", "value_symbols"]
+__all__ = [
+    "as_dim",
+    "dim_value",
+    "following_from_shapes",
+    "known_value",
+    "length",
+    "shape_i",
+    "typed_by",
+    "value_symbols",
+]
 
 
 def as_dim(x: Any) -> dims.Dim:
@@ -102,6 +111,18 @@ def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
             found[symbol] = v
         elif v.owner is not None and v.owner.op.record.dim is not None:
             stack.extend(u for u in v.owner.inputs[: v.owner.op.record.dim_reads] if u.ndim == 0)
+    return found
+
+
+def following_from_shapes(nodes: Sequence[Apply]) -> set[Variable]:
+    """The whole numbers among the results of ``nodes``, producers first, that follow from shapes alone."""
+    found: set[Variable] = set()
+    for node in nodes:
+        v, record = node.outputs[0], node.op.record
+        if record.dim is None or v.ndim or not is_integer(v.dtype):
+            continue
+        if all(isinstance(i, Constant) or i in found for i in node.inputs[: record.dim_reads]):
+            found.add(v)
     return found
 
 

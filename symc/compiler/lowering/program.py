@@ -254,13 +254,20 @@ class Scope:
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Take over units of work; says for which symbols memory can be laid out before they are known."""
         self.units, self.stored = units, stored
-        if self.binding:
-            made = (*self.graph, *(v for unit in units for v in _made(unit)))
-            self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
+        if not self.binding:
+            return
+        made = (*self.graph, *(v for unit in units for v in _made(unit)))
+        self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
+        bounds = self.builder.bounds
         for symbol, v in self.binding.items():
             bound = _upper_bound(v)
             if self.parent is not None or bound is not None and self._grows_with(symbol):
-                self.builder.bounds[symbol] = None if bound is None else largest(bound, self.builder.bounds)
+                bounds[symbol] = None if bound is None else largest(bound, bounds)
+        if self.parent is None:
+            sizes = {dims.product(v.type.shape) for v in made}
+            while stuck := {s for n in sizes if largest(n, bounds) is None for s in dims.symbols_of(n) & bounds.keys()}:
+                for symbol in stuck:  # as if it had no bound: what depends on it begins a segment
+                    del bounds[symbol]
 
     def _grows_with(self, symbol: Any) -> bool:
         """Is every dim that depends on the symbol largest where the symbol is?"""

@@ -39,7 +39,7 @@ __all__ = [
 
 
 def _centred(x: Variable, axis: int) -> Variable:
-    return x - reduce.max(x, axis=axis, keepdims=True)
+    return x - reduce.largest(x, axis)
 
 
 def _softmax_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:

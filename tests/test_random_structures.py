@@ -1,0 +1,48 @@
+"""Random programs with structure mean on every back end what their closures over NumPy arrays mean.
+
+``python tests/random_structures.py --count 10000`` runs as many as one likes.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from random_structures import MODES, check
+from structure_bodies import random_scope
+
+import symc
+
+INTERPRETED = 180
+COMPILED = 12
+EMULATED = 4
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with warnings.catch_warnings(), np.printoptions(threshold=20, precision=5, edgeitems=2):
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, in NumPy
+        yield
+
+
+@pytest.mark.parametrize("first", range(0, INTERPRETED, 20))
+def test_interpreted_programs(first):
+    for seed in range(first, first + 20):
+        check(seed)
+
+
+@pytest.mark.parametrize("seed", range(20_000, 20_000 + COMPILED))
+def test_compiled_programs(seed):
+    check(seed, "c", [MODES[seed % 3]])
+
+
+@pytest.mark.parametrize("seed", range(30_000, 30_000 + EMULATED))
+def test_programs_on_the_emulated_device(seed, emulated_device):
+    check(seed, "cuda", [MODES[seed % 3]])
+
+
+def test_equal_seeds_give_equal_programs():
+    with symc.config.change(floatX="float64"):
+        assert random_scope(5).described() == random_scope(5).described()
+        assert random_scope(5).described() != random_scope(6).described()

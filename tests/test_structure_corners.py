@@ -1,0 +1,118 @@
+"""Corners of programs with structure that random programs found; each on the interpreter and in C."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+
+f64 = "float64"
+
+
+@pytest.fixture(params=["interp", "c"])
+def device(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _wide():
+    with symc.config.change(floatX=f64):
+        yield
+
+
+def close(got, want, rtol=1e-12):
+    assert np.shape(got) == np.shape(want)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_reductions_over_no_axes(device, mode):
+    n, x = T.lscalar("n"), T.matrix("x")
+    outputs = [n.sum(), T.max(x, axis=()), n.prod() + 1, T.mean(x, axis=()), T.all(n > 0)]
+    got = symc.function([n, x], outputs, device=device, mode=mode)(3, [[1.0, 2]])
+    for result, want in zip(got, (3, [[1, 2]], 4, [[1, 2]], True)):
+        close(result, want)
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_a_value_that_is_a_dim_is_known_before_it_is_read_as_a_number(device, mode):
+    v, n = T.vector("v"), T.lscalar("n")
+    picked = v[v > 0]
+    f = symc.function([v, n], picked[n : n + 1], device=device, mode=mode)
+    close(f([-1.0, 2, -3, 4], 1), [4])
+    close(f([-1.0, 2, -3, 4], -2), [2])
+    close(f([-1.0, -2], 0), [])
+
+
+def test_a_branch_whose_length_only_its_own_side_knows(device):
+    n, x = T.lscalar("n"), T.tensor(dtype=f64, shape=(2,), name="x")
+    v = T.vector("v")
+    f = symc.function([n, x, v], T.ifelse(n > 1, v[n:], x), device=device)
+    close(f(2, [1.0, 2], [1.0, 2, 3, 4]), [3, 4])
+    close(f(0, [1.0, 2], [1.0, 2, 3, 4]), [1, 2])
+    with pytest.raises(ValueError):
+        f(3, [1.0, 2], [1.0, 2, 3, 4])
+
+
+def test_the_length_of_an_outer_tensor_inside_a_scan(device):
+    x, y = T.matrix("x"), T.vector("y")
+
+    def step(row):
+        inner, _ = T.scan(lambda e: e + row.sum(), [y], None)
+        return inner
+
+    out, _ = T.scan(step, [x], None)
+    f = symc.function([x, y], [out, out.min()], device=device)
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(4.0)
+    got = f(a, b)
+    close(got[0], a.sum(1)[:, None] + b)
+    close(got[1], 3)
+
+
+def test_nothing_has_no_largest_element(device):
+    v, w = T.vector("v"), symc.shared(np.ones((2, 5)))
+    f = symc.function([v], (v - w).min(axis=(0, 1)), device=device)
+    close(f(np.zeros(5)), -1)
+    w.set_value(np.ones((0, 5)))
+    with pytest.raises(ValueError, match="no elements"):
+        f(np.zeros(5))
+    g = symc.function([], [T.nnet.softmax(w), T.log(T.nnet.softmax(w))], device=device)
+    for result in g():
+        assert result.shape == (0, 5)
+    w.set_value(np.ones((4, 0)))
+    for result in g():
+        assert result.shape == (4, 0)
+
+
+def test_two_computed_lengths_that_must_agree_are_found_in_their_order(device):
+    """The second is counted in what the first one selects, so the first cannot wait for it."""
+    v, c = T.vector("v"), T.scalar("c")
+    once = v[v > 0]
+    twice = once[once > 1]
+    f = symc.function([v, c], [T.ifelse(c > 0, once, twice), twice + once], device=device)
+    for got in f([-3.0, 2, 4], 1):
+        assert got.shape == (2,)
+    with pytest.raises(ValueError):
+        f([-3.0, 2, 0.5], 1)
+
+
+def test_a_result_as_large_as_two_values_say(device):
+    """One of them has a bound, the other one may be anything."""
+    v, n = T.vector("v"), T.lscalar("n")
+    picked = v[v > 0]
+    out, _ = T.scan(lambda h: h * picked, None, [picked], n_steps=n)
+    f = symc.function([v, n], [T.sqrt(out), T.zeros((n, picked.shape[0]), f64) + picked], device=device)
+    got = f([4.0, -1, 9], 2)
+    close(got[0], [[4, 9], [8, 27]])
+    close(got[1], [[4, 9], [4, 9]])
+    assert f([-1.0], 3)[0].shape == (3, 0)
+
+
+def test_a_value_of_length_one_fits_any_part(device):
+    x, y = T.matrix("x"), T.vector("y")
+    f = symc.function([x, y], T.set_subtensor(x[-1, :-3], y), device=device)
+    close(f(np.zeros((2, 5)), [7.0]), [[0] * 5, [7, 7, 0, 0, 0]])
+    with pytest.raises(ValueError):
+        f(np.zeros((2, 5)), [7.0, 8, 9])
