@@ -138,7 +138,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
 
 def largest(x: Variable, axis: Axis) -> Variable:
     """Largest element over ``axis``, kept with length 1; not checked for axes that are empty, unlike ``max``."""
-    return reduce_over(_max, x, axis, True, None)
+    return reduce_over(MAX, x, axis, True, None)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
