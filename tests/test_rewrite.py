@@ -352,6 +352,13 @@ def test_a_rule_that_changes_the_type_is_an_error() -> None:
         rewrite([T.exp(V)], bad)
 
 
+def test_rules_without_end_are_an_error() -> None:
+    a = Wildcard("A")
+    endless = RuleList("endless", [Rule("grow", T.exp(a), T.exp(a + 1))])
+    with pytest.raises(RuntimeError, match="does not end.*grow"):
+        rewrite([T.exp(V)], endless)
+
+
 def test_a_rule_must_bind_what_it_uses() -> None:
     a, b = Wildcard("A"), Wildcard("B")
     with pytest.raises(ValueError, match="'B'"):

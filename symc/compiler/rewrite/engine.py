@@ -15,6 +15,7 @@ are found by the op at the root and the ops that make its operands, so that wher
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from symc.compiler.rewrite.patterns import (
     wildcards,
 )
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Variable
+from symc.graph import Apply, Variable, toposort
 from symc.graph.guards import collecting
 from symc.graph.op import Op, Record
 
@@ -215,14 +216,21 @@ def _concerns(rule: AnyRule, record: Record) -> bool:
     return rule.op.record is record if isinstance(rule, Rule) else record in rule.ops
 
 
-def simplifier(rules: RuleList, specialised: bool) -> Callable[[Apply], Variable | None]:
-    """What the value-numbering table asks at every new application.
+_FEW, _MANY = 10_000, 100
+"""How often rules may be applied, in all and besides once per application of the graph: far more than rules need."""
+
+
+def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply], Variable | None]:
+    """What the value-numbering table asks at every new application of a graph of ``size`` applications.
 
     With ``specialised``, ops that read operands for their shape alone, which rules may build, lose these operands.
     """
     memo: Memo = {}
+    left = _FEW + _MANY * size
+    latest: deque[str] = deque(maxlen=6)
 
     def simplify(node: Apply) -> Variable | None:
+        nonlocal left
         record = node.op.record
         if specialised and record.specialise is not None:
             made = record.specialise(node.op, node.inputs, [v.type for v in node.outputs])
@@ -233,6 +241,10 @@ def simplifier(rules: RuleList, specialised: bool) -> Callable[[Apply], Variable
         for rule in todo.candidates(node):
             found = rule(node, memo)
             if found is not None and found is not node.outputs[0]:
+                left -= 1
+                latest.append(rule.name)
+                if left < 0:
+                    raise RuntimeError(f"rewriting does not end: the rules {', '.join(latest)} go on without end")
                 return found
         node.settled = rules
         return None
@@ -247,4 +259,4 @@ def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
     dims is lost: the user's own were collected before, and those that a rule makes hold by construction.
     """
     with collecting():
-        return ValueNumbering(simplifier(rules, specialised=True)).adopt(outputs)
+        return ValueNumbering(simplifier(rules, True, len(toposort(outputs)))).adopt(outputs)

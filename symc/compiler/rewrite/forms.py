@@ -68,12 +68,12 @@ def stable_forms(order: Sequence[Apply], opaque: Iterable[Variable]) -> dict[App
     if not any(_starts(node) for node in order):
         return {}
     with collecting():
-        return _Search(opaque).run(order)
+        return _Search(opaque, len(order)).run(order)
 
 
 class _Search:
-    def __init__(self, opaque: Iterable[Variable]) -> None:
-        self.simplify = simplifier(BEFORE_GRADIENT, specialised=False)
+    def __init__(self, opaque: Iterable[Variable], size: int) -> None:
+        self.simplify = simplifier(BEFORE_GRADIENT, False, size)
         self.numbering = ValueNumbering(self.simplify)
         self.opaque = frozenset(opaque)
         self.same: dict[Any, Variable] = {}  # from (op, operands) to the first of the user's variables of that value

@@ -15,6 +15,7 @@ from symc.compiler.rewrite.engine import Rule, wildcards
 from symc.compiler.rewrite.ops import (
     ABS,
     ADD,
+    BROADCAST,
     CAST,
     COS,
     COSH,
@@ -97,6 +98,7 @@ _MEANING: dict[Record, Callable[..., Any]] = {
     LOG_HALF_ERFC: lambda x: sympy.log((1 - sympy.erf(x)) / 2),
     CAST: lambda x: x,
     EXPAND: lambda x: x,
+    BROADCAST: lambda x, *likes: x,
 }
 
 
