@@ -38,6 +38,17 @@ def _index(*values: int) -> Variable:
     return Constant(np.array(values, "int64"))
 
 
+def _checked(index: Variable, wrap: bool) -> Variable:
+    return _op("checked_index", index, *_at(4), text="out of range", repair="", wrap=wrap)
+
+
+def test_a_known_index_that_is_out_of_range_stays_an_error() -> None:
+    for index, wrap in ((_index(-1), False), (_index(4), True), (_index(-5), True)):
+        (left,) = rewrite([_checked(index, wrap)], rules.CANONICAL)
+        with pytest.raises(IndexError):
+            evaluate([left], {})
+
+
 def _slope_times(x: Variable, y: Variable) -> Variable:
     return _op("binary_crossentropy_slope", y, sigmoid(x), T.ones_like(x)) * _op("sigmoid_slope", x)
 
@@ -62,7 +73,11 @@ EXAMPLES: dict[str, list[Build]] = {
         lambda x, y: T.arange(9, dtype="int64")[_index(4, 3, 0)] * T.constant(1.0),
         lambda x, y: expand(x[0, 0], (7,))[_index(1, 2)],
     ],
-    "checked_index": [lambda x, y: x[_index(-1, 2)], lambda x, y: x[T.arange(4)]],
+    "checked_index": [
+        lambda x, y: _op("gather", x, _checked(_index(-1, 2), True), axes=(0,), place=0),
+        lambda x, y: _op("gather", x, _checked(_index(3, 2), False), axes=(0,), place=0),
+        lambda x, y: x[T.arange(4)],
+    ],
     "power_as_product": [lambda x, y: x**3, lambda x, y: x**7],
     "cast_of_cast": [lambda x, y: T.cast(T.cast(x, "float64"), "float32")],
     "crossentropy_of_probabilities": [

@@ -177,8 +177,8 @@ MUTANTS = [
     Mutant(
         "a - b and b - a are one",
         "symc/compiler/value_numbering.py",
-        "if op.record.commutative else inputs",
-        "if len(inputs) == 2 else inputs",
+        "        if op.record.commutative:\n",
+        "        if len(inputs) == 2:\n",
         ("tests/test_mutants.py::test_operands_keep_their_order",),
     ),
     Mutant(
