@@ -275,7 +275,7 @@ def test_a_full_folder(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(cache.os, "replace", full)
-    assert "No space left" in works_without(tmp_path, "make room")
+    assert "No space left" in works_without(tmp_path, "free space")
     assert not files(tmp_path)
 
 
