@@ -113,7 +113,7 @@ _files: dict[str, dict[int, SourceLocation] | None] = {}
 
 
 def here() -> SourceLocation | None:
-    """The innermost frame outside symc and its layer library: the line a user would recognise.
+    """Locate the innermost frame outside symc and its layer library: the user's own line.
 
     Inside ``building_at`` it is the location given there.
     """
@@ -145,7 +145,7 @@ _blame = _Blame()
 
 
 class blaming:  # noqa: N801 - used as a function; a class enters faster than a generator
-    """Messages made inside the block point to ``location``: to where an op was built, not to who looks at it now."""
+    """Make messages inside the block point to ``location``, where an op was built, instead of the current caller."""
 
     __slots__ = ("before", "location")
 
@@ -161,7 +161,7 @@ class blaming:  # noqa: N801 - used as a function; a class enters faster than a 
 
 
 class building_at:  # noqa: N801 - as above
-    """What is built inside the block is built at this line: looked up once for many ops. None has no effect."""
+    """Give everything built inside the block this source location: one lookup for many ops. None has no effect."""
 
     __slots__ = ("before", "origin")
 
@@ -178,7 +178,7 @@ class building_at:  # noqa: N801 - as above
 
 
 def blamed() -> SourceLocation | None:
-    """The line that messages point to at present, if somebody set one."""
+    """The source location that messages currently point to, if one was set with ``blaming``."""
     return _blame.location
 
 

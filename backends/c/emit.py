@@ -21,7 +21,7 @@ __all__ = ["emit"]
 PART = 400
 """Lines of steps in one C function."""
 RAISED = 1 << 40
-"""The status of a call that ended because Python raised."""
+"""The status of a call that ended with a Python exception."""
 
 
 @uncollected

@@ -13,8 +13,7 @@ __all__ = ["Body", "Equality"]
 
 
 class Equality(NamedTuple):
-    """A check of every call: ``left == right``, or ``left >= right`` with ``least``; ``text()`` is the error
-    message."""
+    """A check of every call: ``left == right`` (with ``least``: ``left >= right``), else the message ``text()``."""
 
     left: Dim
     right: Dim

@@ -72,7 +72,7 @@ def _add(a: Dim, b: Dim) -> Dim:
 
 @lru_cache(maxsize=65536)
 def _mul(a: Dim, b: Dim) -> Dim:
-    """The product, distributed over sums: operands are distributed already, so that one level is enough."""
+    """Multiply, distributing over sums. The operands are already distributed, so one level is enough."""
     ours, theirs = _terms(a), _terms(b)
     if len(ours) == len(theirs) == 1:
         return _plain(sympy.Mul(a, b))
@@ -184,7 +184,7 @@ def _extreme(which: str, a: Dim, b: Dim) -> Dim:
         for old in parts:
             difference = _difference(old, new) if kind is sympy.Max else _difference(new, old)
             if _nonnegative(difference):
-                break  # ``old`` is never worse
+                break  # ``old`` dominates
             if not _nonnegative(_sum((-1, difference))):
                 kept.append(old)
         else:
@@ -450,7 +450,7 @@ def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
 
 @lru_cache(maxsize=65536)
 def quotient(x: Any) -> tuple[Any, Any]:
-    """``x`` as one fraction of expressions with whole coefficients: its numerator and its denominator."""
+    """Write ``x`` as one fraction with integer coefficients; return its numerator and denominator."""
     terms = [term.as_numer_denom() for term in _terms(x)]
     if len(terms) == 1:
         return terms[0]

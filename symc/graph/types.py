@@ -85,7 +85,7 @@ class TensorType:
 
     @property
     def broadcastable(self) -> tuple[bool, ...]:
-        """Per axis: is the dim known to be 1? Only such axes broadcast."""
+        """Whether the dim is known to be 1, per axis. Only such axes broadcast."""
         found = self._broadcastable
         if found is None:
             found = self._broadcastable = tuple([type(d) is int and d == 1 for d in self.shape])
