@@ -112,7 +112,7 @@ BROADCAST = record(
 
 
 def broadcast_like(x: Any, template: Any) -> Variable:
-    """``x`` repeated to the shape of ``template``, whose values are not read. It depends on both in any case."""
+    """Broadcast ``x`` to the shape of ``template``, whose values are not read. The result depends on both."""
     x, template = as_tensor(x), as_tensor(template)
     if x.ndim == 0:
         return _broadcast_from(x, dict.fromkeys(range(template.ndim), template), [template])
@@ -122,19 +122,19 @@ def broadcast_like(x: Any, template: Any) -> Variable:
 
 
 def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
-    """``x`` with each axis in ``source`` repeated to that axis of the variable given."""
+    """Broadcast each axis of ``x`` in ``source`` to the length of that axis of the given variable."""
     ndim = x.ndim or len(source)
     kept = [d for k, d in enumerate(x.type.shape) if k not in source]
-    # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
+    # A symbol must not become an attribute: it would not be replaced when equal dims are unified.
     if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
         return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
     return _broadcast_from(x, source, [])
 
 
 def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Variable]) -> Variable:
-    """As ``_broadcast_to``, with the variables that give the shape as inputs even where their dims are known.
+    """As ``_broadcast_to``, with the variables that determine the shape as inputs even if their dims are known.
 
-    So ``zeros_like(x)`` depends on ``x``: a function may have it as its only output.
+    ``zeros_like(x)`` therefore depends on ``x``: a function of ``x`` may have it as its only output.
     """
     ndim = x.ndim or len(source)
     who = []
@@ -162,17 +162,17 @@ def before_repetition(v: Variable) -> Variable:
 
 
 def unrepeated(v: Variable) -> Variable:
-    """``v`` before it was repeated, with as many axes, of which those that were repeated have length 1."""
+    """``v`` before broadcasting, with the same number of axes; the broadcast axes have length 1."""
     return pad_left(before_repetition(v), v.ndim)
 
 
 def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variable]:
-    """The variables brought to one shape by NumPy's rule, where only dims known to be 1 are repeated.
+    """Broadcast variables together by NumPy's rule; only dims known to be 1 are broadcast.
 
     Raises
     ------
     ShapeError
-        When two dims are known to differ and neither is 1; the message names the operands and the axis.
+        If two dims are known to differ and neither is 1; the message names the operands and the axis.
     """
     shapes = {v.type.shape for v in variables}
     if len(shapes) == 1:

@@ -1,4 +1,4 @@
-"""Dims as values and values as dims: what ``x.shape`` gives, and how it serves as the dim of another tensor."""
+"""Conversion between dims and values: ``x.shape``, and its use as the dim of another tensor."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = [
 
 
 def as_dim(x: Any) -> dims.Dim:
-    """The dim that a whole number or an integer scalar expression stands for.
+    """Convert an integer or an integer scalar expression to a dim.
 
     Expressions over shapes, constants, ``+ - * // minimum maximum`` become the same expression of dims; any other
-    scalar gets a symbol of its own, bound to its value at each call.
+    scalar gets its own symbol, bound to its value at each call.
     """
     if isinstance(x, (int, np.integer)):
         return int(x)
@@ -97,7 +97,7 @@ def _leaf_dim(v: Variable) -> dims.Dim:
 
 
 def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
-    """The symbols that ``as_dim`` bound to values of these scalars or of scalars they are computed from."""
+    """The symbols that ``as_dim`` has bound to these scalars or to scalars they are computed from."""
     found: dict[Any, Variable] = {}
     seen: set[Variable] = set()
     stack = [v for v in variables if v.ndim == 0]
@@ -154,7 +154,7 @@ SHAPE_I = record(
 
 
 def shape_i(x: Any, axis: int) -> Variable:
-    """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
+    """The length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
     x = as_tensor(x)
     return Op(SHAPE_I, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
 
@@ -177,6 +177,6 @@ def typed_by(value: Any, *templates: Any) -> Variable:
 
 
 def length(x: Variable, axis: int) -> Any:
-    """Length of axis ``axis`` of ``x`` as an int where it is known, else as a scalar: an entry for ``reshape``."""
+    """The length of axis ``axis`` of ``x``, as an int if it is known, else as a scalar."""
     dim = x.type.shape[axis]
     return dim if type(dim) is int else shape_i(x, axis)
