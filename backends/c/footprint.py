@@ -24,7 +24,7 @@ __all__ = ["footprint"]
 
 
 def footprint(executable: Executable, values: Sequence[int]) -> Memory:
-    """See ``symc.runtime.backend``."""
+    """The memory of a call besides its arrays; see ``symc.runtime.backend``."""
     program = executable.program
     bound = dict(zip(program.symbols, values))
     total = 0

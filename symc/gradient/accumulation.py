@@ -293,7 +293,7 @@ def _unread(node: Apply) -> Choice | None:
 
 
 def _opens(literal: Literal, node: Apply) -> bool:
-    """May the derivatives of the op be infinite or NaN where the condition fails?"""
+    """Whether the derivatives of the op may be infinite or NaN where the condition fails."""
     return literal.condition.choice > Choice.BOUND or not node.op.record.bounded_slope
 
 

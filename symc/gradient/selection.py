@@ -171,7 +171,7 @@ def _folded(combine: Callable[..., Variable], values: Sequence[Variable]) -> Var
 # --- sums of gradients ------------------------------------------------------------------------------------------------
 
 _FEW = {Choice.ORDER: 3, Choice.BOUND: 3, Choice.POSITION: 3, Choice.CONDITION: 16}
-"""An element with more reasons to count than this is taken to count: finding out whether one holds costs too much."""
+"""An element with more conditions than this is taken to count: evaluating all of them would cost too much."""
 
 
 def merged(flows: Sequence[Flow]) -> Flow:

@@ -134,7 +134,7 @@ inv = elementwise(
 
 
 def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
-    """The gradient flows to the first operand where that was taken, else to the second."""
+    """The gradient flows to the first operand where it was selected, else to the second."""
     return Selected(first, g, choice=Choice.BOUND), Selected(first, g, negated=True, choice=Choice.BOUND)
 
 
@@ -174,7 +174,7 @@ def _rounding(name: str) -> Callable[[Expr], Expr]:
 
 
 def _rounded(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """NumPy's function, but integers keep their dtype: older versions make them floats."""
+    """NumPy's function, but integers keep their dtype: older versions convert them to floats."""
     return lambda x: function(x) if x.dtype.kind == "f" else x
 
 
@@ -243,7 +243,7 @@ switch: Elementwise = elementwise(
 
 
 def where(condition: Any, x: Any, y: Any) -> Variable:
-    """``x`` where ``condition`` holds, else ``y``; all three are broadcast together."""
+    """Select ``x`` where ``condition`` holds, else ``y``; all three are broadcast together."""
     return switch(condition, x, y)
 
 

@@ -53,7 +53,7 @@ def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
 
 
 def _expand_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
-    """An element counts where one of its repetitions does."""
+    """An element counts where one of its copies does."""
     x, grown = inputs[0], _expanded_axes(inputs[0].type, outputs[0].type.shape)
     return [any(counts, axis=grown, keepdims=x.ndim > 0) if grown else counts, *[None] * (len(inputs) - 1)]
 
@@ -210,7 +210,7 @@ def _growth(v: Variable, source: dict[int, Variable]) -> dict[int, Variable]:
 
 
 def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
-    """A reduction's result (or its gradient) repeated along the reduced ``axes`` to the shape of ``x``."""
+    """Broadcast a reduction's result (or its gradient) along the reduced ``axes`` to the shape of ``x``."""
     kept = iter(range(g.ndim))
     return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
 
@@ -247,8 +247,8 @@ def sum(
 ) -> Variable:
     """Sum over ``axis`` (None: all).
 
-    Integers narrower than 64 bits are added up in 64, unless ``dtype`` names another. ``acc_dtype`` is the dtype in
-    which elements are added up before the result is converted.
+    Integers narrower than 64 bits are summed as 64-bit integers, unless ``dtype`` is given. ``acc_dtype`` is the dtype
+    of the accumulator, from which the result is converted.
     """
     return accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
 

@@ -43,7 +43,7 @@ def tensor(
 
 
 def _of_type(self: TensorType, name: str | None = None) -> Variable:
-    """A new symbolic input of this type; dims that are not known become symbols of its own."""
+    """Create a symbolic input of this type; unknown dims become fresh symbols."""
     return tensor(self.dtype, None, name, self.static_shape)
 
 

@@ -190,7 +190,7 @@ def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
 
 
 def _arange_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Element k is ``start + k * step``. How many there are does not vary with ``stop`` but in jumps."""
+    """Element k is ``start + k * step``. The number of elements is piecewise constant in ``stop``."""
     (g,) = gs
     position = ew.cast(iota(g, 0), g.dtype)
     return [sum(g), sum(g * position), None][: len(inputs)]

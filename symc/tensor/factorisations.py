@@ -106,7 +106,7 @@ def solve(a: Any, b: Any) -> Variable:
 
 
 def matrix_inverse(a: Any) -> Variable:
-    """The inverse of a matrix ``(n, n)``."""
+    """The inverse of an ``(n, n)`` matrix."""
     a = _matrix("matrix_inverse", a)
     return Op(_solve)(a, identity_like(a))
 

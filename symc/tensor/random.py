@@ -170,7 +170,7 @@ def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> 
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Of a uniform or normal number by its parameters, with the randomness held fixed (reparameterisation)."""
+    """The gradient of a uniform or normal number by its parameters, for fixed random bits (reparameterisation)."""
     (g,) = gs
     unread = [None] * (len(inputs) - 3)
     if op["kind"] not in ("uniform", "normal"):

@@ -26,7 +26,7 @@ Axis = Any
 
 
 def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
-    """``axis`` (None, a whole number or a sequence of them) as a sorted tuple counted from the front."""
+    """Convert ``axis`` (None, an integer or a sequence of integers) to a sorted tuple of non-negative axis numbers."""
     if axis is None:
         return tuple(range(x.ndim))
     entries = axis if isinstance(axis, (tuple, list)) else [axis]
@@ -43,7 +43,7 @@ def reduced_type(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 
 def reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
-    """The elements that are reduced to one all count where that does."""
+    """All elements that are reduced to one element count if that element does."""
     return [with_axes_kept(counts, inputs[0], op["axes"])]
 
 
@@ -142,7 +142,7 @@ def _accumulator(x: Variable, dtype: str | None) -> str | None:
 
 
 def accumulated(kind: Record, x: Any, axis: Axis, dtype: str | None, keepdims: bool, acc_dtype: str | None) -> Variable:
-    """A sum or product in ``dtype``, worked out in ``acc_dtype`` where that is given."""
+    """A sum or product in ``dtype``, accumulated in ``acc_dtype`` if given."""
     x = as_tensor(x)
     wanted = _accumulator(x, dtype)
     if acc_dtype is None:

@@ -110,7 +110,7 @@ def _without(first: bool, x: Variable) -> Variable:
 def _trimmed_grad(
     op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
 ) -> list[Variable]:
-    """Zeros in the place of the entry that is left out."""
+    """The gradient is zero at the omitted entry."""
     (x,), (g,) = inputs, gs
     missing = broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), x[0:1])
     return [join(0, missing, g) if op["first"] else join(0, g, missing)]
@@ -218,7 +218,7 @@ def _trajectory(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable],
 
 
 def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> list[Variable]:
-    """Gradients of the sum of ``total``; zeros where it does not depend."""
+    """Gradients of the sum of ``total``; zeros by variables on which it does not depend."""
     if not total:
         return [v * 0 for v in wrt]
     cost = total[0]

@@ -126,7 +126,7 @@ def size(x: Any) -> Variable:
 
 
 def addbroadcast(x: Any, *axes: int) -> Variable:
-    """``x`` with ``axes`` declared to have length 1, so that they broadcast; a call where they have not is an error."""
+    """Declare that ``axes`` of ``x`` have length 1, so that they broadcast; checked at call time."""
     x = as_tensor(x)
     wanted = {normalize_axis(a, x.ndim, "addbroadcast", x) for a in axes}
     return specify_shape(x, [1 if k in wanted else None for k in range(x.ndim)])
@@ -162,7 +162,7 @@ def atleast_2d(x: Any) -> Variable:
 
 
 def shape(x: Any) -> Variable:
-    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration give its entries without building it."""
+    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration return its entries without building it."""
     x = as_tensor(x)
     if x.ndim == 0:
         return typed_by(np.zeros(0, "int64"), x)

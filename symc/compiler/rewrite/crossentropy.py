@@ -1,4 +1,4 @@
-"""Rules that keep cross-entropies finite when the probabilities come from a softmax or a sigmoid that saturates."""
+"""Rules that keep cross-entropies finite if the probabilities come from a saturated softmax or sigmoid."""
 
 from __future__ import annotations
 
@@ -112,4 +112,4 @@ CROSSENTROPY_FORMS = RuleList(
 CROSSENTROPY_RULES = RuleList(
     "cross-entropy", [*CROSSENTROPY_FORMS, NodeRule("slope_of_crossentropy_of_sigmoid", (MUL,), _slope_of_sigmoid)]
 )
-"""The compiler's stable rules take these in."""
+"""These are part of the compiler's stability rules."""

@@ -71,7 +71,7 @@ def _labels(y: Variable, p: Variable) -> Variable:
 
 
 def _is_label(y: Variable, p: Variable) -> Variable:
-    """A bool tensor of the shape of ``p``: is this the class that the row's label names?"""
+    """A bool tensor of the shape of ``p``, true at the class of the row's label."""
     return ew.eq(iota(p, -1), _column(_labels(y, p)))
 
 

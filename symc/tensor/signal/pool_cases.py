@@ -84,7 +84,7 @@ class _Windows:
 
 
 def _slope(y: Variable, x: Variable) -> tuple[Variable, Variable]:
-    """The gradient of pooling with an incoming one that differs from place to place; and that one."""
+    """The gradient of pooling for a varying output gradient, and that output gradient."""
     weights = ew.cos(y * 3.0)
     return grad(None, x, known_grads={y: weights}), weights
 
