@@ -59,7 +59,7 @@ class Functions:
         self.called = list(called)
 
     def of(self, kernel: Kernel) -> tuple[str, Sequence[str]]:
-        """The name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
+        """Return the name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
         return self._known[id(kernel)]
 
 
@@ -93,7 +93,7 @@ def _alike(dims: Mapping[str, int], number: re.Pattern[str], fewest: int) -> dic
 
 
 def _varying(numbers: Sequence[Sequence[str]]) -> dict[int, int]:
-    """The places at which not all lists have the same, each with its argument; places that vary alike share one."""
+    """Map positions at which the lists differ to argument numbers; positions that vary equally share one."""
     arguments: dict[tuple[str, ...], int] = {}
     columns = {k: found for k, found in enumerate(zip(*numbers)) if len(set(found)) > 1}
     return {k: arguments.setdefault(found, len(arguments)) for k, found in columns.items()}

@@ -1,4 +1,4 @@
-"""Text of one kernel: a C function, and functions for the bodies of its parallel loops."""
+"""Code generation for one kernel: a C function, and functions for the bodies of its parallel loops."""
 
 from __future__ import annotations
 

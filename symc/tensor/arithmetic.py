@@ -1,6 +1,6 @@
-"""Elementwise arithmetic, rounding, comparison and choice: every op is one statement.
+"""Elementwise arithmetic, rounding, comparison and selection: every op is one statement.
 
-See ``symc.tensor.pointwise`` for the parts of such a statement; ``symc.tensor.elementwise`` has these functions too.
+See ``symc.tensor.pointwise`` for the parts of a statement; ``symc.tensor.elementwise`` also exports these functions.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ round_half_away_from_zero = elementwise(
     smooth=False,
 )
 
-# --- comparison, logic, choice ------------------------------------------------------------------------------------
+# --- comparison, logic, selection ---------------------------------------------------------------------------------
 
 lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", result="bool", formula=infix("<", 4))
 le = elementwise(

@@ -1,4 +1,4 @@
-"""Elements that are their own position along an axis."""
+"""Tensors of indices along an axis."""
 
 from __future__ import annotations
 

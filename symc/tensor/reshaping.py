@@ -1,4 +1,4 @@
-"""The elements of a tensor in the same order under another shape."""
+"""``reshape``: the elements of a tensor in the same order with another shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes that users write, read as lengths; and dims declared with ``specify_shape``."""
+"""Conversion of shape arguments, and dims declared with ``specify_shape``."""
 
 from __future__ import annotations
 

@@ -285,8 +285,7 @@ class RandomStreams:
         return self._marked(_of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
 
     def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
-        """Draw exponential waiting times with rates ``p``; returns the first outcome on the last axis, and the
-        times."""
+        """Draw exponential waiting times with rates ``p``; returns the first outcome and the times."""
         wait = -ew.log1p(-draw(state, "uniform", p.dtype, 0.0, 1.0, shape))
         times = ew.switch(ew.gt(p, 0), wait / p, np.inf)
         return reduce.argmin(times, axis=-1), times

@@ -1,4 +1,4 @@
-"""Test cases of indexing, reads and writes, in terms of the functions that users call."""
+"""Test cases of reading and writing by index, built with the public functions."""
 
 from __future__ import annotations
 
