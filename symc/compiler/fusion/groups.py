@@ -162,7 +162,7 @@ def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
         for v in node.inputs:  # counters and dims are computed where they are read, in no unit of their own
             if v.owner is not None and isinstance(v.owner.op.record.lower, Indexed):
                 stack.extend(v.owner.op.attrs.values())
-    for v in reads:  # views carry the offset at which they begin
+    for v in reads:  # views include their offset
         while v.owner is not None and isinstance(v.owner.op.record.lower, View):
             stack.extend(v.owner.op.attrs.values())
             v = v.owner.inputs[0]
