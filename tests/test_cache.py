@@ -1,4 +1,4 @@
-"""The cache: whatever happens to its files and its folder, results are right, and nothing is left for ever."""
+"""The cache: results are right whatever happens to its files and its folder, and abandoned files are removed."""
 
 from __future__ import annotations
 

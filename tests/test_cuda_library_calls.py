@@ -1,4 +1,4 @@
-"""The library calls of the CUDA back end against their meaning in NumPy, on the emulated GPU."""
+"""The library calls of the CUDA back end compared with their NumPy implementations, on the emulated GPU."""
 
 from __future__ import annotations
 

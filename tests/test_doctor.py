@@ -1,4 +1,4 @@
-"""symc.doctor: what it finds, and that nothing on a machine makes it raise."""
+"""symc.doctor: its findings, and that it never raises."""
 
 from __future__ import annotations
 

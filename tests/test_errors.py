@@ -1,4 +1,4 @@
-"""Messages are part of the interface: each says op, operands, rule, repair, and the user's own lines."""
+"""Error messages: each names the op, the operands, the rule, a repair, and the user's own lines."""
 
 from __future__ import annotations
 

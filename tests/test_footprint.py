@@ -1,4 +1,4 @@
-"""How much memory functions take: told before, measured after; and what is said when there is too little."""
+"""Memory of functions: estimates compared with measurements, and errors for insufficient memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations, cross-entropies and normalisation; above all that they stay finite where their parts do not."""
+"""Activations, cross-entropies and normalisation, especially where intermediate results are not finite."""
 
 from __future__ import annotations
 
