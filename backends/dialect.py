@@ -1,8 +1,8 @@
 """Code generation common to C-like languages: types, constants, functions and scalar expressions.
 
-A dialect is a ``Dialect`` with its own table of what differs. Arithmetic is written with operators; every other scalar
-function is a call of ``sx_NAME_TAG`` (extrema, divisions, remainders, with NumPy's rules) or ``sm_NAME_TAG``
-(mathematics), which a header of each dialect defines.
+A ``Dialect`` defines the differences. Arithmetic is written with operators; every other scalar function is a call of
+``sx_NAME_TAG`` (extrema, divisions, remainders, with NumPy's rules) or ``sm_NAME_TAG`` (mathematical functions), which
+a header of each dialect defines.
 
 Elements of float16 are their bits, in a ``uint16_t``: they are loaded, stored and selected, and converted by
 ``sx_f32_of_half``, ``sx_half_of_f32`` and ``sx_half_of_f64``.
@@ -103,7 +103,7 @@ class Dialect:
         return self.apply(e, [self.scalar(a) for a in e.args])
 
     def apply(self, e: Expr, args: list[str]) -> str:
-        """The expression ``e`` over the texts of its operands."""
+        """Write the expression ``e``, given the texts of its operands."""
         if e.op == "cast" and HALF in (e.dtype, e.args[0].dtype):
             return self._half(args[0], e.args[0].dtype, e.dtype)
         if e.op == "cast":

@@ -38,7 +38,7 @@ _PRELUDE = "(void)b; (void)n;\n"
 
 
 class Functions:
-    """``texts`` are the functions, in order; ``of`` tells which one a kernel is, and with which constants.
+    """The C functions: ``texts`` in order; ``of`` returns the function and the constants of a kernel.
 
     ``called`` are definitions of vector functions that the texts call.
     """
@@ -100,7 +100,7 @@ def _varying(numbers: Sequence[Sequence[str]]) -> dict[int, int]:
 
 
 def _with_arguments(body: str, number: re.Pattern[str], places: Mapping[int, int], dims: int) -> tuple[str, list[str]]:
-    """The function with the numbers at these places read from ``n`` behind the dims, and the bits of the numbers."""
+    """Replace the numbers at these positions by arguments in ``n`` after the dims; also returns the numbers' bits."""
     values: dict[int, str] = {}
     position = count()
 

@@ -42,7 +42,7 @@ _scale = _identity("grad_scale", lambda op, g: g * op["factor"])
 
 
 def disconnected_grad(x: Any) -> Variable:
-    """``x``, through which no gradient flows: ``grad`` treats what lies behind as disconnected."""
+    """Return ``x`` with its gradient cut: ``grad`` treats everything behind it as disconnected."""
     return Op(DISCONNECTED_GRAD)(as_tensor(x))
 
 

@@ -243,7 +243,7 @@ class Record:
     bodies : tuple of str
         The attributes that hold a ``Body``.
     body_types : callable or None
-        ``body_types(op, inputs, attribute)`` gives the types of that body's inputs.
+        ``body_types(op, inputs, attribute)`` returns the types of that body's inputs.
     declared_dtypes : bool
         Operands and results have the dtypes that the user declared, whatever the compiler computes in.
     layout_only : bool

@@ -75,7 +75,7 @@ EXPAND = record(
 
 
 def expand(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
-    """``x`` with axes of 1 repeated to ``shape`` (same number of axes), or a scalar repeated to any shape."""
+    """Broadcast axes of 1 of ``x`` to ``shape`` (same number of axes), or a scalar to any shape."""
     return Op(EXPAND, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
 
 
@@ -155,7 +155,7 @@ def _broadcast_op(who: tuple[int, ...]) -> Op:
 
 
 def before_repetition(v: Variable) -> Variable:
-    """What ``v`` repeats; itself if it was not repeated."""
+    """The variable that ``v`` broadcasts; ``v`` itself if it is not a broadcast."""
     while v.owner is not None and v.owner.op.record in (EXPAND, BROADCAST):
         v = v.owner.inputs[0]
     return v
@@ -254,5 +254,5 @@ def sum(
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Does ``x`` (as bool) hold anywhere along ``axis``?"""
+    """Whether any element along ``axis`` is true."""
     return reduce_over(ANY, cast(x, "bool"), axis, keepdims, None)

@@ -30,7 +30,7 @@ from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
 __all__ = ["PARTS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
 
 PARTS = (DIMSHUFFLE, GATHER, SLICE, RESHAPE)
-"""The ops through which writing looks for the tensor that was indexed."""
+"""The ops that ``set_subtensor`` traverses to find the indexed tensor."""
 
 
 def subtensor(x: Any, item: Any) -> Variable:
@@ -103,7 +103,7 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
         steps.append(step)
     plainly_gathered = (arrays or strided) and not flags and not _is_part(x)
     if not (plainly_gathered and all(_is_whole_axis(x, k, bounds, steps) for k in range(x.ndim))):
-        # even the whole is a part, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) know their target
+        # even x[:] is a slice, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) find their target
         x = Op(SLICE, steps=tuple(steps))(x, *bounds)
     for e, positions in strided.items():
         axis = labels.index(e)
@@ -234,7 +234,7 @@ def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
 
 
 def _is_dim_expression(v: Variable) -> bool:
-    """Is the scalar made only of shapes and sums of them, hence not negative?"""
+    """Whether the scalar consists only of shapes and sums of them, hence is not negative."""
     while v.owner is not None and v.owner.op.record is CAST:
         v = v.owner.inputs[0]
     if isinstance(v, Constant):

@@ -193,7 +193,7 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
         return Op(DOT, trans_a=False, trans_b=False)(a, b)
-    # Whole numbers have no library call: multiply and add in loops.
+    # Integers have no library call: multiply and add in loops.
     a = _with_inner_dims(a, b, "dot", 1, 0)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
 

@@ -119,7 +119,7 @@ ALL = record(
 def prod(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Product over ``axis``; its derivatives of every order are right at zeros. Dtypes as for ``sum``."""
+    """Product over ``axis`` (None: all); derivatives of every order are exact at zeros. Dtypes as for ``sum``."""
     return accumulated(PROD, x, axis, dtype, keepdims, acc_dtype)
 
 
@@ -149,7 +149,7 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Does ``x`` (as bool) hold everywhere along ``axis``?"""
+    """Whether all elements along ``axis`` are true."""
     return reduce_over(ALL, ew.cast(x, "bool"), axis, keepdims, None)
 
 

@@ -93,7 +93,7 @@ RESHAPE_TO = record(
 
 
 def reshape_to(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
-    """``x`` under another shape of as many elements, given as dims."""
+    """Reshape ``x`` to a shape given as dims."""
     return Op(RESHAPE_TO, shape=tuple(shape))(x) if tuple(shape) != x.type.shape else x
 
 

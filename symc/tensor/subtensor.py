@@ -98,7 +98,7 @@ PART = record(
 
 
 def part_of(shape: Sequence[dims.Dim], offset: dims.Dim) -> Op:
-    """The op that sees memory from element ``offset`` on as a tensor of this shape."""
+    """The op that views memory from element ``offset`` on as a tensor of this shape."""
     return Op(PART, shape=tuple(shape), offset=offset)
 
 

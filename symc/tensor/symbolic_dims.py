@@ -137,7 +137,7 @@ DIM_VALUE = record(
 
 
 def dim_value(dim: dims.Dim) -> Variable:
-    """A dim as an int64 scalar."""
+    """Convert a dim to an int64 scalar."""
     return constant(dim, dtype="int64") if type(dim) is int else Op(DIM_VALUE, dim=dim)()
 
 
@@ -172,7 +172,7 @@ TYPED_BY = record(
 
 
 def typed_by(value: Any, *templates: Any) -> Variable:
-    """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
+    """Add a dependency of ``value`` on ``templates``, from whose types it was derived. Their elements are not read."""
     return Op(TYPED_BY)(as_tensor(value), *map(as_tensor, templates))
 
 

@@ -115,7 +115,7 @@ def same_shape(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
 
 
 def is_repetition(v: Variable) -> bool:
-    """Does ``v`` repeat something to its shape, in the user's graph or in the compiler's?"""
+    """Whether ``v`` is a broadcast, in the user's graph or in the compiler's."""
     return record_of(v) in (EXPAND, BROADCAST)
 
 

@@ -20,7 +20,7 @@ from symc.tensor.symbolic_dims import dim_value
 __all__ = ["FOLDING"]
 
 FOLD_LIMIT = 1024
-"""Elements a folded constant may have: beyond, computing it anew costs less than carrying it in the program."""
+"""The largest number of elements of a folded constant: recomputing larger ones is cheaper than storing them."""
 
 
 def _may_fold(op: Op) -> bool:
@@ -47,7 +47,7 @@ def fold_constants(node: Apply) -> Variable | None:
 
 
 def compute_before_repeating(node: Apply) -> Variable | None:
-    """``f(expand(a), expand(b))`` becomes ``expand(f(a, b))`` along the axes where all operands repeat one entry."""
+    """Replace ``f(expand(a), expand(b))`` by ``expand(f(a, b))`` along axes where all operands repeat one entry."""
     if not isinstance(node.op.record.lower, Pointwise) or not any(record_of(v) is EXPAND for v in node.inputs):
         return None
     out = node.outputs[0].type

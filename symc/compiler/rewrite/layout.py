@@ -136,7 +136,7 @@ def _slice_of_write(node: Apply) -> Variable | None:
     x, *starts = node.inputs
     added: list[Variable] = []
     total: Variable | None = None
-    # a loop, since a chain of writes to one place may be of any length
+    # a loop, since a chain of writes to the same part may have any length
     while record_of(x) is WRITE_AT and total is None:
         written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
         same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
@@ -309,4 +309,4 @@ def transposed_operands(node: Apply) -> Variable | None:
 
 
 PRODUCTS = RuleList("products", [NodeRule("transposed_operands", (DOT, BATCHED_DOT), transposed_operands)])
-"""How products of matrices read their operands."""
+"""Rules for the operands of matrix products."""

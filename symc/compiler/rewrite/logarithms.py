@@ -56,7 +56,7 @@ class Scaled(NamedTuple):
 
 
 def _fixed(v: Variable) -> Variable:
-    """``v`` without a gradient: a shift that cancels, wherever it is put."""
+    """``v`` without a gradient, as a shift that cancels."""
     return Op(DISCONNECTED_GRAD)(v)
 
 

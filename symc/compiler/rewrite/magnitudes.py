@@ -134,7 +134,7 @@ _KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
 
 
 def carries_logarithms(op: Op) -> bool:
-    """Is this arithmetic through which scaled forms are carried upwards?"""
+    """Whether scaled forms are propagated through this op."""
     return op.record in _KINDS
 
 

@@ -13,7 +13,7 @@ from symc.tensor import elementwise as ew
 __all__ = ["cancel_in_terms"]
 
 _REACH = 12
-"""How many ops of a factor are searched for a quotient that cancels."""
+"""The number of ops of a factor that are searched for a quotient that cancels."""
 _CARRIERS = (ADD, SUB, NEG, MUL, SWITCH)
 
 

@@ -134,7 +134,7 @@ def sum_of_one_hot(node: Apply) -> Variable | None:
 
 
 def _names_one(condition: Variable, axis: int) -> bool:
-    """Does the condition hold for exactly one position along ``axis``?"""
+    """Whether the condition holds for exactly one position along ``axis``."""
     if record_of(condition) is not EQ:
         return False
     for counter, place in (condition.owner.inputs, condition.owner.inputs[::-1]):  # type: ignore[union-attr]

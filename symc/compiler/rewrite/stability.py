@@ -131,7 +131,7 @@ SIGMOIDS = [
 
 
 def _reduced(v: Variable, kind: Record) -> Apply | None:
-    """The reduction whose result ``v`` repeats along the reduced axes, keeping the order of the others."""
+    """The reduction whose result ``v`` broadcasts along the reduced axes, keeping the order of the others."""
     ndim, v = v.ndim, source_of(v)
     order: Sequence[Any] | None = None
     if record_of(v) is DIMSHUFFLE:
@@ -205,7 +205,7 @@ def gradient_of_logsumexp(node: Apply) -> Variable | None:
 
 
 def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variable) -> Iterator[Apply]:
-    """The exponential sum that divides, whether the quotient was made before or after the reduced axes came back."""
+    """The exponential sum in the divisor, whether or not the reduced axes were restored before the division."""
     keepdims = record_of(divisor) is DIMSHUFFLE
     inner = divisor.owner.inputs[0] if keepdims else divisor  # type: ignore[union-attr]
     found = _exponential_sum(inner)

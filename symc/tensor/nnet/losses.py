@@ -286,7 +286,7 @@ def _slope_numpy(g: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _slope_grad(gs: Variable, y: Variable, g: Variable, o: Variable, t: Variable) -> Sequence[Variable]:
     spread = o * (1 - o)
-    bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of what is not negative keeps all its digits
+    bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of non-negative terms does not cancel
     return binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
 
 
