@@ -161,7 +161,7 @@ class _Level:
     Attributes
     ----------
     values : dict
-        From symbols that are values of whole numbers of this level to these numbers.
+        Maps symbols that are values of integers of this level to these integers.
     everywhere : dict
         Such symbols of this level and of all bodies inside, each with the number of those met before it: what gives one
         its value depends on earlier ones alone.
@@ -299,8 +299,8 @@ def _unify(
 ) -> dict[Any, dims.Dim]:
     """Find a substitution that satisfies guards: values of integers become axes or numbers, axes become other axes.
 
-    An axis of an argument never becomes what only the program computes: it is known when a call begins. Nor does a
-    value become one that is computed after it, perhaps from it.
+    An axis of an argument, which is known when a call begins, never becomes a value that the program computes. Nor does
+    a value become one that is computed after it, perhaps from it.
     """
     becomes: dict[Any, dims.Dim] = {}
 

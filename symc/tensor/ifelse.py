@@ -165,7 +165,7 @@ BRANCH = record(
     bodies=("then", "otherwise"),
     body_types=lambda op, inputs, name: [v.type for v in _branch_inputs(op, inputs, name)],
 )
-"""``ifelse`` with what only one side needs inside that side's body.
+"""``ifelse`` with the computations that only one branch needs inside that branch's body.
 
 ``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may
 depend, mean nothing outside.

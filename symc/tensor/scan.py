@@ -360,7 +360,7 @@ def _scan_op(
 def _closed(
     outputs: Sequence[Variable], inner: Sequence[Variable]
 ) -> tuple[list[Variable], list[tuple[Variable, Variable]]]:
-    """The outputs over inner variables alone: what does not depend on the step comes in as one more constant.
+    """Express the outputs by inner variables only: other values become additional constants.
 
     Whole numbers that follow from shapes are derived inside again, so that they stay dims.
     """

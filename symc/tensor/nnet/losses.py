@@ -117,7 +117,7 @@ def _softmax_1hot_numpy(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _softmax_1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     x, y = inputs
-    # Subtracting the largest first makes the difference of the two terms exact also for large x.
+    # Subtracting the largest element first makes the difference of the two terms exact even for large x.
     centred = x - reduce.largest(x, -1)
     own = reduce.sum(ew.switch(_is_label(y, x), centred, 0), axis=-1)
     return [ew.log(reduce.sum(ew.exp(centred), axis=-1)) - own]
