@@ -109,7 +109,7 @@ _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasa
 
 
 _files: dict[str, dict[int, SourceLocation] | None] = {}
-"""By file: None for those of symc, else the locations met in it, so that the variables of a line share one."""
+"""Source locations by file (None for symc's own files), so that the variables of a line share one."""
 
 
 def here() -> SourceLocation | None:

@@ -150,7 +150,7 @@ def compile_shared(text: str, output: str, include: str, extra: list[str] | None
 
 
 class Job(NamedTuple):
-    """One file to compile: its path, the object made of it, its name in messages, and flags of its own."""
+    """A compilation of one file: its path, its object file, its name in messages, and its own flags."""
 
     source: str
     made: str
@@ -159,7 +159,7 @@ class Job(NamedTuple):
 
 
 def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str) -> None:
-    """Compile files, as many at once as there are processors, and link them into a shared library.
+    """Compile files in parallel, one per processor, and link them to a shared library.
 
     The longest ones should come first.
     """

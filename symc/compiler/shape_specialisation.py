@@ -163,7 +163,7 @@ class _Level:
     values : dict
         Maps symbols that are values of integers of this level to these integers.
     everywhere : dict
-        Such symbols of this level and of all bodies inside, each with the number of those met before it: what gives one
+        Such symbols of this level and of all inner bodies, each with the number of symbols before it: what gives one
         its value depends on earlier ones alone.
     """
 

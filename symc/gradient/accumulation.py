@@ -87,7 +87,7 @@ class Accumulation:
         return found
 
     def _pass_to_form(self, v: Variable, form: Variable) -> None:
-        """Send what arrived at ``v`` on to the stable form that it is equal to."""
+        """Pass the gradient of ``v`` on to the equal stable form."""
         self.connected.add(form)
         if form in self.seeds:
             return
@@ -111,7 +111,7 @@ class Accumulation:
             assert flows[0] is not None
             answers = self._pointwise(node, flows[0])
         elif all(a is None or not self._matters(v) for v, a in zip(node.inputs, self._pattern(node))):
-            return  # the targets are behind what is read for its shape alone, such as the template of a repetition
+            return  # only shapes lead to the targets, such as that of the template of a broadcast
         else:
             answers = self._other(node, flows)
         for position, (v, answer) in enumerate(zip(node.inputs, answers)):
@@ -253,7 +253,7 @@ class Accumulation:
 
 
 def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[list[Apply], dict[Apply, Variable]]:
-    """The applications to walk, with the stable forms of some in front of them, and the value of each such form."""
+    """The applications to traverse, each preceded by its stable form if it has one, and the value of each form."""
     from symc.compiler.rewrite.forms import stable_forms
 
     forms = stable_forms(order, opaque)

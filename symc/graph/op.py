@@ -245,37 +245,39 @@ class Record:
     body_types : callable or None
         ``body_types(op, inputs, attribute)`` returns the types of that body's inputs.
     declared_dtypes : bool
-        Operands and results have the dtypes that the user declared, whatever the compiler computes in.
+        Whether operands and results have the dtypes that the user declared, regardless of the dtype of computation.
     layout_only : bool
-        The output holds the elements of input 0, rearranged or repeated; nothing can fail, other inputs give shapes.
+        Whether the output contains only the elements of input 0, rearranged or repeated; the op cannot fail, and other
+        inputs only define shapes.
     moves : callable or None
-        ``moves(op)`` gives, as a slice, the inputs whose elements the output consists of, unchanged: ``f`` of the
-        output is the op of ``f`` of these inputs, for every elementwise ``f``. Other inputs say where elements go.
+        ``moves(op)`` returns, as a slice, the inputs whose unchanged elements the output consists of: ``f`` of the
+        output is the op of ``f`` of these inputs, for every elementwise ``f``. Other inputs define positions.
     nonnegative : str
-        Of floats: ``"always"`` at least 0 or NaN; if ``"all"`` or ``"any"`` of the moved or combined inputs are.
+        When a float output is non-negative or NaN: ``"always"``, or if ``"all"`` or ``"any"`` of the moved or combined
+        inputs are.
     bounded : bool
-        Always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
+        Whether the output is always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
     inserted : bool
-        The functions that users call apply it to operands on their own account: a message names what it was applied to.
+        Whether public functions insert the op between an operand and another op: a message names what it was applied
+        to.
     enlarges : callable or None
-        ``enlarges(op)`` says whether all it does is to make input 0 as large as another tensor. Formulas and pictures
-        leave that out, as NumPy does.
+        ``enlarges(op)`` returns whether the op only broadcasts input 0 to the shape of another tensor. Formulas and
+        pictures omit such ops, as NumPy does.
     foldable : bool
-        Worked out at once where the inputs are known, while the graph is built or compiled. Elementwise ops and
-        reductions are worked out while compiling in any case.
+        Whether the op is evaluated immediately if its inputs are known when the graph is built or compiled. Elementwise
+        ops and reductions are always folded during compilation.
     dim : callable or None
-        Of an integer scalar: ``dim(node, dims)`` gives the dim that its value is, from those of its inputs.
+        For an integer scalar: ``dim(node, dims)`` returns its value as a dim, given those of its inputs.
     dim_reads : int or None
-        On how many of the inputs' values ``dim`` depends: none of them where it reads types; None for all.
+        The number of inputs on whose values ``dim`` depends: 0 if it only reads types; None for all.
     carries_updates : bool
-        A function that depends on it makes the updates of the shared variables in the attribute ``targets`` by the
-        further inputs.
+        Whether a function that depends on the op updates the shared variables in the attribute ``targets`` to the other
+        inputs.
     formula : callable or None
-        ``formula(op, args)`` writes an application in infix form; see ``symc.graph.notation``. Without it, it is
-        written as a call.
+        ``formula(op, args)`` writes an application in infix notation; see ``symc.graph.notation``. Without it, the
+        application is written as a call.
     log : callable or None
-        ``log(op, inputs)`` gives the logarithm of the output where it has a form that neither overflows nor
-        underflows.
+        ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
     """
 
     name: str
@@ -316,7 +318,7 @@ class Record:
 
 
 def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:
-    """Give a record cases from a module of its own, written with the functions that are built on the record."""
+    """Add cases to a record from a separate module, which uses the functions built on the record."""
     earlier = record.cases
     object.__setattr__(record, "cases", lambda: [*earlier(), *cases()])
 

@@ -73,7 +73,7 @@ class TensorType:
                 if dim < 0:
                     raise ValueError(f"a dim cannot be negative, got {dim} on axis {axis} of {tuple(shape)}")
             else:
-                raise TypeError(f"TensorType: a dim is a whole number or None, got {dim!r} on axis {axis}")
+                raise TypeError(f"TensorType: a dim is an integer or None, got {dim!r} on axis {axis}")
             checked.append(dim)
         self.shape: dims.Shape = tuple(checked)
         self._broadcastable: tuple[bool, ...] | None = None

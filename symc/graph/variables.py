@@ -145,7 +145,7 @@ class Constant(Variable):
 
     @classmethod
     def number(cls, value: bool | int | float, dtype: str | None = None, name: str | None = None) -> Constant:
-        """A weak constant for a Python number. Numbers are written so often that equal ones share their arrays."""
+        """Create a weak constant for a Python number. Equal numbers, which are frequent, share their arrays."""
         made = cls.__new__(cls)
         made.data, made.exact, type = _number(value.__class__.__name__, value, copysign(1.0, value), dtype)
         made.weak = True
@@ -163,7 +163,7 @@ class Constant(Variable):
 
 @lru_cache(maxsize=4096)
 def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.ndarray, np.ndarray, TensorType]:
-    """The array, the number as it was written, and the type; ``sign`` tells -0.0 from 0.0."""
+    """The array, the original number, and the type; ``sign`` distinguishes -0.0 from 0.0."""
     exact = np.asarray(value)
     data = exact.astype(as_dtype(exact.dtype if dtype is None else dtype))
     data.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Axes permuted, added and dropped: ``dimshuffle``."""
+"""``dimshuffle``: permuting, adding and dropping axes."""
 
 from __future__ import annotations
 

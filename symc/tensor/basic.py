@@ -120,7 +120,7 @@ def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -
         found = operator.index(axis)
     except TypeError:
         raise TypeError(
-            located(f"{what}: expected a whole number as axis, got {axis!r}", [x] if x is not None else [])
+            located(f"{what}: expected an integer as axis, got {axis!r}", [x] if x is not None else [])
         ) from None
     if not -ndim <= found < ndim:
         raise ShapeError(located(f"{what}: axis {found} is out of range for {ndim} axes", [x] if x is not None else []))

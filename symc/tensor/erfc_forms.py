@@ -37,7 +37,7 @@ def _far(x: Expr) -> tuple[Expr, Expr, Expr]:
 
 
 def _exp_of_negative_square(x: Expr) -> Expr:
-    """``exp(-x * x)`` without the rounding of the square, which the exponential would magnify."""
+    """``exp(-x * x)`` without the rounding error of the square, which the exponential would amplify."""
     x = expr.minimum(expr.maximum(x, -30.0), 30.0)  # beyond, the result is zero in every dtype
     high = call("rint", x * 16.0) * 0.0625
     return call("exp", -(high * high)) * call("exp", -((x - high) * (x + high)))

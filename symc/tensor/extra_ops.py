@@ -121,7 +121,7 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
     x = as_tensor(x)
     by = as_tensor(shift)
     if by.ndim or is_float(by.dtype):
-        raise TypeError(located("roll: shift must be a whole number", [x, by], "roll along one axis after another"))
+        raise TypeError(located("roll: shift must be an integer", [x, by], "roll along one axis after another"))
     if axis is None:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
@@ -154,7 +154,7 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     if x.ndim != 1:
         raise ShapeError(located("bincount: expected a vector", [x]))
     if is_float(x.dtype):
-        raise DTypeError(located(f"bincount: expected whole numbers, got {x.dtype}", [x], "cast them to int64"))
+        raise DTypeError(located(f"bincount: expected integers, got {x.dtype}", [x], "cast them to int64"))
     if weights is not None:
         weights = as_tensor(weights)
         if weights.ndim != 1:
@@ -185,7 +185,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
     """
     a = as_tensor(a)
     if is_float(a.dtype):
-        raise DTypeError(located(f"choose: expected whole numbers, got {a.dtype}", [a], "cast them to int64"))
+        raise DTypeError(located(f"choose: expected integers, got {a.dtype}", [a], "cast them to int64"))
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
     if not options:
         raise ValueError(located("choose: there is nothing to choose from", [a]))
@@ -296,7 +296,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
 def _whole(what: str, indices: Any) -> Variable:
     found = as_tensor(indices)
     if is_float(found.dtype):
-        raise DTypeError(located(f"{what}: indices must be whole numbers, got {found.dtype}", [found]))
+        raise DTypeError(located(f"{what}: indices must be integers, got {found.dtype}", [found]))
     return ew.cast(found, "int64")
 
 
@@ -344,7 +344,7 @@ def ceil_intdiv(a: Any, b: Any) -> Variable:
     a, b = as_tensor(a), as_tensor(b)
     for v in (a, b):
         if is_float(v.dtype):
-            text = f"ceil_intdiv: expected whole numbers, got {v.dtype}"
+            text = f"ceil_intdiv: expected integers, got {v.dtype}"
             raise DTypeError(located(text, [a, b], "use ceil(a / b) for floats"))
     quotient = ew.floor_div(a, b)
     return quotient + ew.cast(ew.neq(ew.mod(a, b), 0), quotient.dtype)

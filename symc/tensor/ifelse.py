@@ -167,6 +167,6 @@ BRANCH = record(
 )
 """``ifelse`` with the computations that only one branch needs inside that branch's body.
 
-``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may
-depend, mean nothing outside.
+``shapes`` are those of the results: shapes inside a branch may depend on values of integers inside it, which are
+undefined outside.
 """

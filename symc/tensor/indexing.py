@@ -217,7 +217,7 @@ def _plain_bound(x: Variable, b: Any) -> Any:
     try:
         number = operator.index(b.data[()] if isinstance(b, Constant) else b)
     except TypeError:
-        text = f"indexing: a bound or step of a slice must be a whole number, got {b!r}"
+        text = f"indexing: a bound or step of a slice must be an integer, got {b!r}"
         raise TypeError(located(text, [x], "convert it with int()")) from None
     return max(-(2**62), min(number, 2**62))  # beyond any length, but still an int64
 
@@ -258,7 +258,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     x = as_tensor(x)
     indices = constant(np.zeros(np.shape(indices), "int64")) if _is_empty(indices) else as_tensor(indices)
     if not is_integer(indices.dtype):
-        text = f"take: indices must be whole numbers, got {indices.dtype}"
+        text = f"take: indices must be integers, got {indices.dtype}"
         raise TypeError(located(text, [x, indices], "cast them to int64; x[mask] selects by a mask"))
     if axis is None:
         x, axis = x.flatten(), 0
@@ -307,7 +307,7 @@ def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
     """
     y = as_tensor(y)
     if not is_integer(y.dtype):
-        raise TypeError(located(f"to_one_hot: expected whole numbers, got {y.dtype}", [y], "cast them to int64"))
+        raise TypeError(located(f"to_one_hot: expected integers, got {y.dtype}", [y], "cast them to int64"))
     text = "to_one_hot: an entry names no column"
     y = checked_below(y, nb_class, text, "entries must be from 0 to nb_class - 1", wrap=True)
     columns = dimshuffle(arange(nb_class), (*["x"] * y.ndim, 0))

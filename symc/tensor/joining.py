@@ -1,4 +1,4 @@
-"""Tensors joined along an axis, or stacked along a new one."""
+"""Joining tensors along an axis, and stacking along a new axis."""
 
 from __future__ import annotations
 

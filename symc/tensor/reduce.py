@@ -42,7 +42,7 @@ __all__ = [
 
 
 def _infer_extreme(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    """States, for whoever collects what calls must check, that no reduced axis is empty."""
+    """Infer the type of an extremum, and require that no reduced axis is empty."""
     (x,) = inputs
     for k in op["axes"]:
         least = dims.minimum(x.type.shape[k], 1)
@@ -137,7 +137,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
 
 
 def largest(x: Variable, axis: Axis) -> Variable:
-    """Largest element over ``axis``, kept with length 1; not checked for axes that are empty, unlike ``max``."""
+    """Largest element over ``axis``, kept with length 1; unlike ``max``, without a check for empty axes."""
     return reduce_over(MAX, x, axis, True, None)
 
 

@@ -33,7 +33,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     place = normalize_axis(axis, x.ndim, "repeat", x)
     count = as_tensor(repeats)
     if is_float(count.dtype):
-        raise TypeError(located(f"repeat: repeats must be whole numbers, got {count.dtype}", [x, count]))
+        raise TypeError(located(f"repeat: repeats must be integers, got {count.dtype}", [x, count]))
     if isinstance(count, Constant) and np.any(count.data < 0):
         raise ValueError(located(f"repeat: repeats cannot be negative, got {count.data}", [x]))
     if count.ndim > 1:

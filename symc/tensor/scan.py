@@ -271,7 +271,7 @@ def _build(node: Apply, scope: Any) -> None:
 
 
 def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
-    """Without stacked outputs that nobody reads; of states that nobody reads, only the present value is kept."""
+    """Drop unused stacked outputs; of unused states, only the current value is kept."""
     states = op["roles"].states
     kept = [k for k in range(len(used)) if k < states or used[k]]
     body: Body = op["body"]
@@ -496,7 +496,7 @@ def _count(sequences: Sequence[Variable], n_steps: Any) -> Variable:
     if n_steps is not None:
         count = as_tensor(n_steps)
         if count.ndim or not is_integer(count.dtype):
-            raise DTypeError(located("scan: n_steps must be a whole number", [count]))
+            raise DTypeError(located("scan: n_steps must be an integer", [count]))
         return ew.cast(count, "int64")
     if not sequences:
         raise ValueError(located("scan: nothing tells the number of steps", [], "give sequences or n_steps"))

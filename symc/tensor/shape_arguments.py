@@ -61,7 +61,7 @@ def _shape_entry(value: Any, what: str) -> int | Variable:
     try:
         return operator.index(value[()] if isinstance(value, np.ndarray) else value)
     except TypeError:
-        text = f"{what}: an entry of a shape must be a whole number or an integer scalar, got {value!r}"
+        text = f"{what}: an entry of a shape must be an integer or an integer scalar, got {value!r}"
         raise TypeError(located(text)) from None
 
 

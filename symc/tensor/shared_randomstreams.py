@@ -220,7 +220,7 @@ class RandomStreams:
         low, high = as_tensor(low), as_tensor(high)
         for v in (low, high):
             if v.ndim or is_float(v.dtype):
-                raise DTypeError(located("random_integers: low and high must be whole scalars", [low, high]))
+                raise DTypeError(located("random_integers: low and high must be integer scalars", [low, high]))
         if (
             isinstance(low, Constant)
             and isinstance(high, Constant)
@@ -318,9 +318,9 @@ class RandomStreams:
         """
         a = as_tensor(a)
         if a.ndim > 1:
-            raise ShapeError(located("choice: a must be a whole number or a vector", [a]))
+            raise ShapeError(located("choice: a must be an integer or a vector", [a]))
         if a.ndim == 0 and (is_float(a.dtype) or isinstance(a, Constant) and int(a.data) < 1):
-            raise ValueError(located("choice: a must be a whole number from 1, or a vector", [a]))
+            raise ValueError(located("choice: a must be an integer from 1, or a vector", [a]))
         count = a if a.ndim == 0 else shape_i(a, 0)
         shape = _shape(size, ndim, "choice", ())
         if not replace:
@@ -396,7 +396,7 @@ def _checked_seed(seed: Any) -> int:
     if isinstance(seed, Iterable) and not isinstance(seed, str):
         return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1, np.uint64)[0])
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"RandomStreams: seed must be a whole number from 0, or a sequence of them, got {seed!r}")
+        raise ValueError(f"RandomStreams: seed must be an integer from 0, or a sequence of them, got {seed!r}")
     return int(seed)
 
 

@@ -50,7 +50,7 @@ def valid_index(i: Any, x: Variable, axis: int) -> Variable:
     """Convert ``i`` to checked non-negative int64 indices into ``axis`` of ``x``."""
     i = as_tensor(i)
     if not is_integer(i.dtype):
-        text = f"indexing: an index must be a whole number, got {i.dtype}"
+        text = f"indexing: an index must be an integer, got {i.dtype}"
         raise TypeError(located(text, [x, i], "cast it to int64"))
     text = f"indexing: an index is out of range for axis {axis}"
     dim = x.type.shape[axis]

@@ -35,7 +35,7 @@ def as_dim(x: Any) -> dims.Dim:
     if isinstance(x, (int, np.integer)):
         return int(x)
     if not isinstance(x, Variable):
-        raise TypeError(f"expected a whole number or an integer scalar as a dim, got {x!r}")
+        raise TypeError(f"expected an integer or an integer scalar as a dim, got {x!r}")
     known: dict[Variable, dims.Dim] = {}
     stack = [x]
     while stack:
@@ -115,7 +115,7 @@ def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
 
 
 def following_from_shapes(nodes: Sequence[Apply]) -> set[Variable]:
-    """The whole numbers among the results of ``nodes``, producers first, that follow from shapes alone."""
+    """The integers among the results of ``nodes``, in topological order, that depend only on shapes."""
     found: set[Variable] = set()
     for node in nodes:
         v, record = node.outputs[0], node.op.record

@@ -56,7 +56,7 @@
     SX_LANES2(floordiv, T)                                                                \
     SX_LANES2(mod, T)
 
-/* Constants that kernels get as arguments come as bits among whole numbers. */
+/* Constants that kernels get as arguments come as bits among integers. */
 static inline float sx_bits_f32(int64_t bits) {
     const int32_t low = (int32_t)bits;
     float x;

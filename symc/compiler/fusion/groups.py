@@ -159,7 +159,7 @@ def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
         for v in (*node.outputs, *node.inputs):
             found.update(s for d in v.type.shape for s in dims.symbols_of(d))
         stack.extend(node.op.attrs.values())
-        for v in node.inputs:  # counters and dims are computed where they are read, in no unit of their own
+        for v in node.inputs:  # counters and dims are computed where they are read, not in a separate unit
             if v.owner is not None and isinstance(v.owner.op.record.lower, Indexed):
                 stack.extend(v.owner.op.attrs.values())
     for v in reads:  # views include their offset

@@ -151,7 +151,7 @@ LOGSOFTMAX: Record = record(
 
 
 def _restored(ndim: int, axes: Sequence[int]) -> list[Any]:
-    """The order that gives a reduction's result its reduced ``axes`` back, with length 1."""
+    """The dimshuffle order that restores the reduced ``axes`` of a reduction's result with length 1."""
     kept = iter(range(ndim))
     return ["x" if k in axes else next(kept) for k in range(ndim)]
 
@@ -163,7 +163,7 @@ def _logsumexp_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _logsumexp_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     (x,), axes = inputs, op["axes"]
-    if any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes)):  # which has no largest element
+    if any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes)):  # an empty axis has no largest element
         return [ew.log(reduce.sum(x, axis=axes))]
     top = reduce.max(x, axis=axes)
     # The difference of equal infinities is NaN; subtracting 0 keeps infinities.

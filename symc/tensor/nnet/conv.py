@@ -27,14 +27,14 @@ def _whole(value: Any, what: str, name: str, least: int) -> int:
     if isinstance(value, Constant) and value.ndim == 0:
         value = value.data.item()
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{what}: {name} must be made of whole numbers from {least}, got {value!r}")
+        raise ValueError(f"{what}: {name} must be made of integers from {least}, got {value!r}")
     return int(value)
 
 
 def _pair(value: Any, what: str, name: str, least: int) -> Pair:
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
-        raise ValueError(f"{what}: {name} must be a whole number or a pair (rows, columns), got {value!r}")
+        raise ValueError(f"{what}: {name} must be an integer or a pair (rows, columns), got {value!r}")
     return _whole(entries[0], what, name, least), _whole(entries[1], what, name, least)
 
 
@@ -47,9 +47,7 @@ def _border(value: Any, what: str) -> Any:
     if value == "same":
         raise ValueError(f"{what}: border_mode has no 'same'; for odd filters 'half' keeps the size")
     if isinstance(value, str):
-        raise ValueError(
-            f"{what}: border_mode must be 'valid', 'full', 'half', a whole number or a pair, got {value!r}"
-        )
+        raise ValueError(f"{what}: border_mode must be 'valid', 'full', 'half', an integer or a pair, got {value!r}")
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
         raise ValueError(f"{what}: border_mode must have an entry for rows and one for columns, got {value!r}")

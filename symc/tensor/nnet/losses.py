@@ -54,9 +54,7 @@ def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         )
     if not is_integer(y.dtype):
         raise DTypeError(
-            located(
-                f"{op.name}: labels must be whole numbers, got {y.dtype}", inputs, "cast them, or give distributions"
-            )
+            located(f"{op.name}: labels must be integers, got {y.dtype}", inputs, "cast them, or give distributions")
         )
     shape = [
         require_equal(a, b, f"{op.name}: labels and distributions differ on axis {k}", inputs)
@@ -226,7 +224,7 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
                 f"categorical_crossentropy: true_dist must have as many axes as coding_dist "
                 f"({p.ndim}), or one less, got {t.ndim}",
                 [p, t],
-                "give labels as (batch,) whole numbers, or distributions as (batch, classes)",
+                "give labels as (batch,) integers, or distributions as (batch, classes)",
             )
         )
     return -reduce.sum(t * ew.log(p), axis=-1)
@@ -385,7 +383,7 @@ def confusion_matrix(actual: Any, pred: Any, n_classes: Any = None) -> list[Vari
     actual, pred = as_tensor(actual), as_tensor(pred)
     for v in (actual, pred):
         if v.ndim != 1 or not is_integer(v.dtype):
-            raise ShapeError(located("confusion_matrix: expected vectors of whole numbers", [actual, pred]))
+            raise ShapeError(located("confusion_matrix: expected vectors of integers", [actual, pred]))
     if n_classes is None:
         dtype = unify_dtypes([actual, pred])
         top = ew.maximum(reduce.max(ew.cast(actual, dtype)), reduce.max(ew.cast(pred, dtype)))

@@ -192,7 +192,7 @@ def _pair(value: Any, name: str, least: int) -> Pair:
     if len(entries) != 2 or any(
         isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries
     ):
-        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of whole numbers from {least}, got {value!r}")
+        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of integers from {least}, got {value!r}")
     return int(entries[0]), int(entries[1])
 
 
