@@ -1,1 +1,1 @@
-"""Back ends of symc: code generators and run-times. Installed under the name ``symc_backends``."""
+"""Back ends of symc: code generators and run-time libraries. Installed under the name ``symc_backends``."""

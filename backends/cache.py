@@ -1,11 +1,11 @@
-"""The content-addressed cache: files named by the digest of everything they were made from.
+"""The content-addressed cache: files named by the digest of everything they depend on.
 
-Nothing in it is trusted. A file ends with a digest of its name and content, and one that fails it is made again. What
-is used is the content that was checked, never the file, which may change later. Files are written under a temporary
-name and renamed, so that there are no locks and no halves. A folder that others could write to is not used at all.
+Cached files are not trusted. A file ends with a digest of its name and content, and is rebuilt if the check fails. Only
+checked content is used, never the file itself, which may change later. Files are written under a temporary name and
+renamed, so that there are no locks and no partial files. A folder that others could write to is not used at all.
 
-The cache saves work and nothing else depends on it: without a folder that can be used, everything is made when it is
-needed, after one warning that names the folder and what to do about it.
+The cache only saves work: without a usable folder, everything is built when needed, after one warning that names the
+folder and a repair.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from symc_backends import loading, scratch
 __all__ = ["content", "digest", "folder", "library", "read", "read_text", "write", "write_text"]
 
 _FORMAT = b"symc cache 2"
-"""Part of every name, so that files of another form have other names."""
+"""Part of every name, so that files of another format have other names."""
 _MARK = b"\nsymc"
 _SEAL = len(_MARK) + 64
-"""Bytes at the end of a file: a mark, and the digest in hexadecimal."""
+"""The number of bytes at the end of a file: a marker, and the digest in hexadecimal."""
 
 
 def digest(*parts: str | bytes) -> str:
-    """A name for content: SHA-256 over the parts and their lengths, shortened to 40 hex digits."""
+    """Compute a name for content: SHA-256 over the parts and their lengths, truncated to 40 hex digits."""
     h = hashlib.sha256(_FORMAT)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -48,11 +48,11 @@ def digest(*parts: str | bytes) -> str:
 
 
 def folder() -> Path | None:
-    """The cache folder, made on first use for its owner alone; None if there is none that can be used."""
+    """The cache folder, created on first use with access for its owner only; None if no folder is usable."""
     path = config.cache_dir
     try:
         if path.startswith("~"):
-            raise _Unusable("whose home folder that is, is not known", _ANOTHER)
+            raise _Unusable("the home folder of that user is unknown", _ANOTHER)
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
         if not stat.S_ISDIR(status.st_mode):
@@ -72,7 +72,7 @@ def folder() -> Path | None:
 
 
 class _Unusable(Exception):
-    """Why a folder cannot be used, and what to do about it."""
+    """The reason why a folder cannot be used, and a repair."""
 
 
 _ANOTHER = "set SYMC_CACHE, or symc.config.cache_dir, to a folder of your own that can be written to"
@@ -81,12 +81,12 @@ _warning = threading.Lock()
 
 
 def _warn(path: str, reason: str, repair: str) -> None:
-    """Say once for each folder why compiled code is not kept in it."""
+    """Warn once per folder why compiled code is not cached in it."""
     with _warning:
         if path in _warned:
             return
         _warned.add(path)
-    text = f"compiled code is not kept, so that every process compiles anew: the cache folder {path} cannot be used"
+    text = f"compiled code is not cached, so that every process compiles again: the cache folder {path} cannot be used"
     warnings.warn(f"{text} ({reason}); {repair}", stacklevel=3)
 
 
@@ -100,7 +100,7 @@ def _seal(name: str, data: bytes) -> bytes:
 
 
 def read(name: str) -> bytes | None:
-    """The content of the cache's file ``name``; None if it is not there, or not what was written."""
+    """Read the content of the cached file ``name``; None if it is missing or damaged."""
     place = folder()
     if place is None:
         return None
@@ -117,7 +117,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, data: bytes) -> None:
-    """Keep ``data`` as the cache's file ``name``, if that is possible."""
+    """Store ``data`` as the cached file ``name``, if possible."""
     place = folder()
     if place is None:
         return
@@ -135,23 +135,23 @@ def write(name: str, data: bytes) -> None:
                 os.unlink(temporary)
             raise
     except OSError as problem:
-        repair = f"make room in it and make it writable, or {_ANOTHER}"
+        repair = f"free space in it and make it writable, or {_ANOTHER}"
         _warn(str(place), f"a file cannot be written there: {problem.strerror or problem}", repair)
 
 
 def read_text(name: str) -> str | None:
-    """A small text of the cache, or None."""
+    """Read a small cached text, or None."""
     data = read(name)
     return None if data is None else data.decode()
 
 
 def write_text(name: str, text: str) -> None:
-    """Keep a small text."""
+    """Store a small text."""
     write(name, text.encode())
 
 
 def content(name: str, build: Callable[[str], None]) -> bytes:
-    """The content of the cache's file ``name``, made by ``build(path)`` if it is not there or not sound.
+    """Return the content of the cached file ``name``, built by ``build(path)`` if it is missing or damaged.
 
     ``build`` may leave other files beside ``path``; they are removed.
     """
@@ -171,20 +171,20 @@ def content(name: str, build: Callable[[str], None]) -> bytes:
 
 
 def library(key: str, build: Callable[[str], None]) -> str:
-    """A path under which the shared library called ``key`` can be loaded until the process ends."""
+    """Return a path under which the shared library named ``key`` can be loaded until the process ends."""
     return loading.lasting_path(content(f"{key}.so", build))
 
 
 @lru_cache(maxsize=4)
 def _sweep(path: str) -> None:
-    """Once in a process: remove what processes left that were killed while they wrote to the cache."""
+    """Remove files left by processes that were killed while writing to the cache; once per process."""
     place = folder()
     if place is not None:
         scratch.sweep(place / "partial")
 
 
 class _Turn:
-    """Held by the thread that makes a file: others wait for it rather than make the same."""
+    """A lock held by the thread that builds a file; others wait for it instead of building the same file."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -203,7 +203,7 @@ def _turn(name: str) -> Iterator[None]:
 
 
 def _forget_turns() -> None:
-    """In a new process that was forked while a thread held locks, no thread will ever let go of them."""
+    """Discard locks after a fork: those held by other threads of the parent would never be released."""
     global _turning
     _turning = threading.Lock()
     _turns.clear()

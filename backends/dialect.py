@@ -1,8 +1,8 @@
-"""What languages near C have in common: how types, constants, functions and scalar expressions are written.
+"""Code generation common to C-like languages: types, constants, functions and scalar expressions.
 
-A dialect is a ``Dialect`` with its own table of what differs. Arithmetic is written with operators; every other scalar
-function is a call of ``sx_NAME_TAG`` (extrema, divisions, remainders, with NumPy's rules) or ``sm_NAME_TAG``
-(mathematics), which a header of each dialect defines.
+A ``Dialect`` defines the differences. Arithmetic is written with operators; every other scalar function is a call of
+``sx_NAME_TAG`` (extrema, divisions, remainders, with NumPy's rules) or ``sm_NAME_TAG`` (mathematical functions), which
+a header of each dialect defines.
 
 Elements of float16 are their bits, in a ``uint16_t``: they are loaded, stored and selected, and converted by
 ``sx_f32_of_half``, ``sx_half_of_f32`` and ``sx_half_of_f64``.
@@ -36,13 +36,13 @@ COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
 
 def negated(operand: str) -> str:
-    """The operand of a minus sign: two of them in a row would be a decrement."""
+    """Write the operand of a minus sign: two minus signs in a row would be a decrement."""
     return f"({operand})" if operand.startswith("-") else operand
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a language writes what C's relatives write differently.
+    """The syntax in which C-like languages differ.
 
     ``nan`` and ``infinity`` are constants of each float dtype; ``suffix64`` and ``suffix_u64`` end 64-bit constants.
     """
@@ -53,7 +53,7 @@ class Dialect:
     suffix_u64: str = "UL"
 
     def literal(self, value: Any, dtype: str) -> str:
-        """A number as a constant of exactly that value."""
+        """Write a number as a constant of exactly that value."""
         if dtype == "bool":
             return "1" if value else "0"
         if is_integer(dtype):
@@ -74,7 +74,7 @@ class Dialect:
         return f"{real.hex()}{'f' if dtype == 'float32' else ''}"
 
     def call(self, name: str, args: list[str], dtype: str) -> str:
-        """A scalar function of operands of ``dtype``."""
+        """Write a scalar function of operands of ``dtype``."""
         ctype, tag = CTYPE[dtype], TAG[dtype]
         if name in COMPARE:
             return f"({args[0]} {COMPARE[name]} {args[1]})"
@@ -95,7 +95,7 @@ class Dialect:
         return f"sm_{name}_{tag}({', '.join(args)})"
 
     def scalar(self, e: Expr) -> str:
-        """A scalar expression."""
+        """Write a scalar expression."""
         if e.op == "const":
             return self.literal(e.value, e.dtype)
         if e.op == "var":
@@ -103,7 +103,7 @@ class Dialect:
         return self.apply(e, [self.scalar(a) for a in e.args])
 
     def apply(self, e: Expr, args: list[str]) -> str:
-        """The expression ``e`` over the texts of its operands."""
+        """Write the expression ``e``, given the texts of its operands."""
         if e.op == "cast" and HALF in (e.dtype, e.args[0].dtype):
             return self._half(args[0], e.args[0].dtype, e.dtype)
         if e.op == "cast":
@@ -125,7 +125,7 @@ class Dialect:
 
 
 def identity(op: str, dtype: str) -> Any:
-    """What changes nothing when it is combined by ``Accumulate``'s ``op``."""
+    """The identity of ``Accumulate``'s ``op``."""
     if dtype == "bool":
         return op not in ("or", "max", "add")
     if op in ("add", "or"):

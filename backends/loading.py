@@ -1,8 +1,8 @@
-"""Machine code in memory as something that the system's loader takes.
+"""Loading of machine code from memory with the system's loader.
 
-The loader wants a path. What lies under a path of the cache may change after it was checked, even while the code runs,
-since loaded pages are read when they are first used. So the checked content goes into memory that has a path but
-no name in any folder; where the system has no such thing, into a file that is removed once it is loaded.
+The loader needs a path. A file of the cache may change after it was checked, even while the code runs, since pages are
+read when they are first used. The checked content is therefore copied to an anonymous file in memory that has a path
+but no name in any folder; where the system has none, to a file that is removed once it is loaded.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _numbers = itertools.count(1)
 
 
 def load(data: bytes, opened: Callable[[str], T]) -> T:
-    """What ``opened(path)`` makes of a shared library, with ``data`` under ``path`` for as long as that takes.
+    """Call ``opened(path)``, where ``path`` holds the shared library ``data`` for the duration of the call.
 
     Raises
     ------
     CompileError
-        With the loader's words, if it refuses the library.
+        If the loader rejects the library; includes the loader's message.
     """
     problem: OSError | None = None
     for place in (_in_memory, _in_file):
@@ -44,7 +44,7 @@ def load(data: bytes, opened: Callable[[str], T]) -> T:
 
 
 def lasting_path(data: bytes) -> str:
-    """A path under which ``data`` lies until the process ends."""
+    """Return a path that holds ``data`` until the process ends."""
     with suppress(OSError):
         return _alias(_memory(data))
     place = tempfile.mkdtemp(prefix=scratch.PREFIX)
@@ -73,9 +73,9 @@ def _in_file(data: bytes) -> Iterator[str]:
 
 
 def _memory(data: bytes) -> int:
-    """A handle of memory that holds ``data``."""
+    """Create an anonymous file in memory that holds ``data``; returns its handle."""
     if not hasattr(os, "memfd_create"):
-        raise OSError("this system has no memory with a path")
+        raise OSError("this system has no anonymous files in memory")
     handle = os.memfd_create("symc", os.MFD_CLOEXEC)
     try:
         rest = memoryview(data)
@@ -88,10 +88,10 @@ def _memory(data: bytes) -> int:
 
 
 def _alias(handle: int) -> str:
-    """A path for the file behind ``handle`` that was never used before in this process.
+    """Return a path for the file behind ``handle`` that was never used before in this process.
 
-    The loader takes equal paths for equal libraries, but the numbers of handles are used again. So the path spells a
-    running number in binary, with ``/.`` for 1 and ``/`` for 0.
+    The loader treats equal paths as the same library, but handle numbers are reused. The path therefore encodes a
+    counter in binary, with ``/.`` for 1 and ``/`` for 0.
     """
     spelt = "".join("/." if bit == "1" else "/" for bit in f"{next(_numbers):b}")
     return f"/proc/self/fd{spelt}/{handle}"

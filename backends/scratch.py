@@ -1,7 +1,7 @@
-"""Private folders for builds, and the removal of what killed processes left.
+"""Private build folders, and removal of those left by killed processes.
 
-A folder is locked for as long as its process uses it. The system drops the lock when the process ends, however that
-happens, so that a folder without a lock is abandoned, and one with a lock is never touched.
+A folder is locked while its process uses it. The system releases the lock when the process ends in any way, so that a
+folder without a lock is abandoned, and a locked folder is never removed.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from symc.errors import CompileError
 
 try:
     import fcntl
-except ImportError:  # where files cannot be locked, age alone tells what is abandoned
+except ImportError:  # without file locks, only age indicates that a folder is abandoned
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["folder", "sweep"]
 
 PREFIX = "symc-build-"
 AGE = 600.0 if fcntl is not None else 86400.0
-"""Seconds after which a folder without a lock counts as abandoned: one that was just made has no lock yet."""
+"""Seconds after which a folder without a lock counts as abandoned: a new folder has no lock yet."""
 ROOM = 64 << 20
-"""Bytes that a place for builds should have free."""
+"""Free bytes that a place for builds should have."""
 
 
 @contextmanager
 def folder(other: Path | None = None) -> Iterator[Path]:
-    """A private folder for the length of a ``with`` block; in ``other``, where temporary folders have no room."""
+    """Create a private folder for the duration of a ``with`` block; in ``other``, if temporary folders are full."""
     place = _place(other)
     _sweep_builds(place)
     try:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     except OSError as problem:
-        repair = "make room there, or set TMPDIR to a folder that can be written to"
+        repair = "free space there, or set TMPDIR to a writable folder"
         raise CompileError(f"no folder for a build can be made in {place}: {problem.strerror}; {repair}") from problem
     lock = _locked(path)
     try:
@@ -52,7 +52,7 @@ def folder(other: Path | None = None) -> Iterator[Path]:
 
 
 def _place(other: Path | None) -> str:
-    """Where builds are done: the first place with room, of the system's temporary folder, memory and ``other``."""
+    """Choose the place for builds: the first with free space of the system's temporary folder, memory and ``other``."""
     places = ["/dev/shm"] if other is None else ["/dev/shm", str(other)]
     with suppress(OSError):
         places.insert(0, tempfile.gettempdir())
@@ -64,7 +64,7 @@ def _place(other: Path | None) -> str:
 
 
 def _locked(path: Path) -> int | None:
-    """A handle that holds the lock of a folder; None if another process holds it, or it cannot be locked."""
+    """Lock a folder and return the handle; None if another process holds the lock, or it cannot be locked."""
     if fcntl is None:
         return None
     handle = None
@@ -80,12 +80,12 @@ def _locked(path: Path) -> int | None:
 
 @lru_cache(maxsize=4)
 def _sweep_builds(place: str) -> None:
-    """Once in a process."""
+    """Remove abandoned build folders in ``place``, once per process."""
     sweep(Path(place), PREFIX)
 
 
 def sweep(place: Path, prefix: str = "") -> None:
-    """Remove what this user's processes abandoned in ``place``, of the names that start with ``prefix``."""
+    """Remove folders in ``place`` with names starting with ``prefix`` that this user's processes abandoned."""
     try:
         entries = [entry for entry in os.scandir(place) if entry.name.startswith(prefix)]
     except OSError:

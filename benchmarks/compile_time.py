@@ -1,15 +1,15 @@
-"""How long it takes until a training function can be called, cold and warm.
+"""Measure the time until a training function can be called, cold and warm.
 
     python benchmarks/compile_time.py                 LeNet, and 1, 10 and 100 stacked dense layers; large graphs
     python benchmarks/compile_time.py --save compile_time
     python benchmarks/compile_time.py chain reductions --before other/.venv/bin/python    large graphs, two versions
 
-Every figure comes from a fresh process. *first*: the cache folder is empty, and symc's run-time library is built as
-well (once an installation). *cold*: the library is there, the function is not. *warm*: another process has compiled the
-function before. The C compiler is a script that counts how often it is called, so a warm start proves itself.
+Every measurement uses a fresh process. *first*: the cache folder is empty, and symc's run-time library is also built
+(once per installation). *cold*: the library is cached, the function is not. *warm*: another process has compiled the
+function before. The C compiler is a script that counts its calls, which verifies warm starts.
 
 Large graphs (``large_graphs.py``) are built, differentiated, compiled cold and warm, and called twice. Their table has
-the seconds of the processor beside those of the wall clock, since only these mean something on a busy machine.
+processor time beside wall-clock time, since only the former is meaningful on a busy machine.
 """
 
 from __future__ import annotations

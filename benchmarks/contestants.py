@@ -1,7 +1,7 @@
-"""One builder a library: from a problem's name and data to a function that does the work once.
+"""One builder per library: from a problem's name and data to a function that does the work once.
 
-Every builder is written the way its library's documentation recommends for speed. A built function takes nothing and
-returns the result (the new loss, for a training step) once it is complete, as something NumPy can convert.
+Every builder is written the way its library's documentation recommends for speed. A built function takes no arguments
+and returns the complete result (the new loss, for a training step), in a form that NumPy can convert.
 """
 
 from __future__ import annotations

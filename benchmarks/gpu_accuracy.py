@@ -1,9 +1,9 @@
-"""symc's results on the GPU against float64 ones from the CPU: one line of JSON for each problem.
+"""Compare symc's results on the GPU with float64 results from the CPU: one line of JSON per problem.
 
     gpu_accuracy.py [--tiny] [TITLE...]
 
-The reference is the same expression in float64 by the C back end, or by the interpreter where there is no C compiler.
-An error is the largest difference over the largest element of the reference.
+The reference is the same expression in float64 with the C back end, or with the interpreter if there is no C compiler.
+An error is the largest difference divided by the largest element of the reference.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The GPU back end on this machine, in one call: tests, accuracy, and speed beside PyTorch, JAX and CuPy.
+"""Check the GPU back end on this machine: tests, accuracy, and speed compared with PyTorch, JAX and CuPy.
 
     python benchmarks/gpu_check.py                        everything; figures go to benchmarks/results/gpu.json
     python benchmarks/gpu_check.py --json $OUT/gpu.json   ... or elsewhere
     python benchmarks/gpu_check.py --parts speed --problems vgg_train_32_tf32 chain_100M
     python benchmarks/gpu_check.py --emulate              does the script work? On the tests' emulated GPU, tiny sizes
 
-Every part runs in processes of its own, with a limit of time, so that a crash or a hang loses no more than what it
-hit. Without a GPU it says so in one sentence and writes nothing.
+Every part runs in its own processes, with a time limit, so that a crash or a hang loses only that part. Without a GPU
+it reports that in one sentence and writes nothing.
 
 Packages that are missing (PyCUDA) are installed from a folder of wheels, without network; symc itself is used from
 this checkout.

@@ -1,4 +1,4 @@
-"""Contestants' processes: started, read line by line, and ended when they take too long."""
+"""Contestants' processes: start them, read their output line by line, and end them after a time limit."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One class a library: from a problem and its data to a function that starts the work once, on the GPU.
+"""One class per library: from a problem and its data to a function that starts the work once, on the GPU.
 
-Data lie on the GPU before anything is timed, and results stay there. Every builder is written the way its library's
+Data are on the GPU before anything is timed, and results stay there. Every builder is written the way its library's
 documentation recommends for speed; definitions that ``run.py`` measures on the CPU too come from ``contestants.py``.
 """
 

@@ -1,4 +1,4 @@
-"""What ``gpu_check.py`` measures: names, sizes, data, and the work that each problem is.
+"""The problems of ``gpu_check.py``: names, sizes, data, and operation counts.
 
 Data come as NumPy arrays, always the same; ``data(True)`` makes small ones. Large arrays repeat a block of random
 numbers, since drawing hundreds of millions would take longer than measuring with them.

@@ -1,4 +1,4 @@
-"""The short table of ``gpu_check.py``: symc beside the fastest peer, and beside what the chip can do."""
+"""The short table of ``gpu_check.py``: symc compared with the fastest peer and with the chip's peak throughput."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One contestant on the GPU, in a process of its own: takes the problems one after another.
+"""Run one contestant on the GPU, in its own process, on one problem after another.
 
     gpu_worker.py CONTESTANT PROBLEM...
 

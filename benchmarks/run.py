@@ -1,12 +1,12 @@
-"""symc beside its peers, in one run.
+"""Compare symc with its peers, in one run.
 
     python benchmarks/run.py                          every problem, every peer that is installed
     python benchmarks/run.py chain softmax            some problems
     python benchmarks/run.py --quick                  small sizes and few repeats: does it work at all?
     python benchmarks/run.py --save results           also write benchmarks/results/results.json and .md
 
-Each contestant runs in a process of its own; they take turns, a few repeats at a time, so that noise on the machine
-hits all alike. A table shows the median and the least time, and how many times symc's each peer's median is.
+Each contestant runs in its own process; they alternate, a few repeats at a time, so that noise on the machine affects
+all of them. A table shows median and minimum times, and the ratio of each peer's median to symc's.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/vgg.py                 batch 8, three repeats
     python benchmarks/vgg.py --save vgg      also write benchmarks/results/vgg.json
 
-The training step runs in a process of its own, so that its peak memory is its own.
+The training step runs in its own process, so that its peak memory can be measured.
 """
 
 from __future__ import annotations

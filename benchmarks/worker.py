@@ -1,7 +1,7 @@
-"""One contestant in a process of its own: builds one problem's function, then times it whenever it is told to.
+"""Run one contestant in its own process: build one problem's function, then time it on request.
 
-A process each, because thread pools that share one disturb each other. The parent says how many repeats on standard
-input; the seconds of each come back as one line of JSON.
+Contestants have separate processes because thread pools in one process disturb each other. The parent sends the number
+of repeats on standard input; the seconds of each are returned as one line of JSON.
 """
 
 from __future__ import annotations

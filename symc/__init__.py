@@ -36,6 +36,6 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        if name == "doctor":  # a module that can be called, loaded when somebody asks for it
+        if name == "doctor":  # a callable module, loaded on first access
             return importlib.import_module("symc.doctor")
         raise _no_attribute(__name__, name, __all__)

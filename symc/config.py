@@ -33,7 +33,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 @dataclass
 class Config:
-    """What a user may choose; every field is a plain value.
+    """User settings; every field is a plain value.
 
     Attributes
     ----------
@@ -48,20 +48,20 @@ class Config:
     threads : int
         Threads of the C back end; 0 means one for each usable core.
     cache_dir : str
-        Folder of the content-addressed cache of compiled code; ``~`` stands for the user's home folder. It is made, for
-        its owner alone, when it is first used. If it cannot be written to, belongs to another user, or others can write
-        to it, compiled code is not kept, and there is one warning.
+        Folder of the content-addressed cache of compiled code; ``~`` is the user's home folder. It is created on first
+        use, accessible to its owner only. If it is not writable, belongs to another user, or is writable by others,
+        compiled code is not cached, and symc warns once.
     compiler : str
-        The C compiler; empty means: look for ``$CC``, ``cc``, ``gcc``, ``clang``, then the package ``ziglang``.
+        The C compiler; if empty, the first found of ``$CC``, ``cc``, ``gcc``, ``clang`` and the package ``ziglang``.
     cflags : str
         Extra flags for the C compiler.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
-        cuBLAS and cuDNN before it asks the installed wheels and the system's loader.
+        cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
     cuda_device : int
-        Which GPU.
+        Index of the GPU to use.
     cuda_memory : int
-        Bytes of GPU memory that symc may hold; 0 means all that is free.
+        Bytes of GPU memory that symc may allocate; 0 means all free memory.
     cuda_workspace : int
         Bytes of scratch memory that one convolution or matrix product may take on the GPU.
     cuda_precision : str
@@ -70,11 +70,11 @@ class Config:
     cuda_graphs : bool
         Record the launches of a function once and replay them.
     cuda_blocking : bool
-        Wait for every kernel, so that one that fails is named.
+        Wait for every kernel, so that an error names the kernel that failed.
     exception_verbosity : str
-        Kept for old programs; errors always say everything.
+        Has no effect: errors always include every detail. Accepted for old programs.
     compute_test_value : str
-        Kept for old programs; shapes are checked when an expression is built.
+        Has no effect: shapes are checked when an expression is built. Accepted for old programs.
     on_unused_input : str
         Default of ``symc.function``'s argument: ``"raise"``, ``"warn"`` or ``"ignore"``.
     """
@@ -123,7 +123,7 @@ class Config:
 
     @contextmanager
     def change(self, **settings: Any) -> Iterator[Config]:
-        """Set fields for the length of a ``with`` block."""
+        """Set fields for the duration of a ``with`` block."""
         old = {name: getattr(self, name) for name in settings}
         try:
             for name, value in settings.items():

@@ -1,7 +1,7 @@
-"""``symc.doctor()`` says what symc found on this machine, and what to do about what is wanting.
+"""``symc.doctor()`` reports what symc found on this machine, and how to fix what is missing.
 
-The module can be called: ``symc.doctor()`` means ``symc.doctor.doctor()``, whether the module was imported by name
-or not. ``python -m symc.doctor`` prints the same and ends with status 0 if the default device works.
+The module is callable: ``symc.doctor()`` means ``symc.doctor.doctor()``, whether or not the module was imported by
+name. ``python -m symc.doctor`` prints the same report and exits with status 0 if the default device works.
 
 A back end reports on itself through its optional function ``examine() -> list[Finding]``.
 """
@@ -29,7 +29,7 @@ __all__ = ["Finding", "Report", "attempt", "doctor", "self_test"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for.
+    """The result of one check.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Finding:
     problem : str
         What is wrong with it; empty if nothing is.
     fix : str
-        One sentence: what to do about it.
+        How to fix it, in one sentence.
     grave : bool
-        Does the back end not work because of it? Other problems only make it slower or less convenient.
+        Whether it keeps the back end from working. Other problems only make it slower or less convenient.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """What was found of symc itself (``name`` is ``"symc"``) or of a back end."""
+    """Findings about symc itself (``name`` is ``"symc"``) or a back end."""
 
     name: str
     findings: list[Finding]
 
 
 class Report:
-    """What ``doctor`` found. ``str(report)`` is its text.
+    """The report of ``doctor``; ``str(report)`` is its text.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Does the default device work?"""
+        """Whether the default device works."""
         wanted = [p for p in self.parts if p.name in ("symc", self.device)]
         return len(wanted) == 2 and not any(f.grave for p in wanted for f in p.findings)
 
@@ -99,7 +99,7 @@ class Report:
 
 
 def doctor(quiet: bool = False) -> Report:
-    """Look at this machine, print what was found, and return it. Nothing found here is raised.
+    """Examine this machine, print the report and return it. Problems are reported, never raised.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def doctor(quiet: bool = False) -> Report:
     report = Report([], device)
     for part in _parts(device):
         report.parts.append(part)
-        if not quiet:  # at once: whoever waits for a driver that hangs should see how far it got
+        if not quiet:  # part by part: if a driver hangs, the output shows how far the examination got
             print(_text(part, device), flush=True)
     if not quiet:
         print(report.verdict())
@@ -124,7 +124,7 @@ def doctor(quiet: bool = False) -> Report:
 
 
 def attempt(name: str, look: Callable[[], Finding], fix: str, grave: bool = False) -> Finding:
-    """What ``look`` finds, or that it failed: then ``fix`` is what to do, and ``grave`` how bad it is."""
+    """Return the finding of ``look``, or a finding with this ``fix`` and ``grave`` if it raises."""
     try:
         return look()
     except Exception as reason:
@@ -132,7 +132,7 @@ def attempt(name: str, look: Callable[[], Finding], fix: str, grave: bool = Fals
 
 
 def self_test(device: str) -> Finding:
-    """Whether a small function compiles for a device and gives the right result there."""
+    """Check that a small function compiles for a device and returns the right result there."""
     import numpy as np
 
     import symc
@@ -158,7 +158,7 @@ def self_test(device: str) -> Finding:
     return Finding("self-test", f"softmax(x w) and its gradient are right (in {seconds:.2f} s with compilation)")
 
 
-# --- what symc itself finds -------------------------------------------------------------------------------------------
+# --- findings about symc itself ---------------------------------------------------------------------------------------
 
 
 def _parts(device: str) -> Iterator[Part]:
@@ -176,7 +176,7 @@ def _examined(name: str, module: str) -> list[Finding]:
             return list(examine())
         return [attempt("self-test", lambda: self_test(name), "report it, with this text", grave=True)]
     except Exception as reason:
-        fix = f"reinstall what brings the back end {name!r}"
+        fix = f"reinstall the package that provides the back end {name!r}"
         return [Finding("back end", problem=f"{module} cannot be used: {_one_line(reason)}", fix=fix, grave=True)]
 
 
@@ -191,14 +191,14 @@ def _python() -> Finding:
 
 
 def _settings(device: str) -> Finding:
-    """The settings that are not as they would be without the user's doing; the cache folder has a line of its own."""
+    """Settings that differ from their defaults; the cache folder has a line of its own."""
     plain = Config()
     changed = [
         f"{f.name}={getattr(config, f.name)!r}"
         for f in fields(Config)
         if getattr(config, f.name) != getattr(plain, f.name) and f.name != "cache_dir"
     ]
-    found = ", ".join(changed) or "all as by default"
+    found = ", ".join(changed) or "all at their defaults"
     if device not in available():
         text = f"there is no back end {device!r}"
         fix = f"set symc.config.device to one of {', '.join(sorted(available()))}"
@@ -212,7 +212,7 @@ _CACHE_FIX = "set SYMC_CACHE, or symc.config.cache_dir, to a folder of your own"
 def _cache() -> Finding:
     path = config.cache_dir
     if path.startswith("~"):
-        return Finding("cache", path, "whose home folder that is, is not known", _CACHE_FIX)
+        return Finding("cache", path, "the home folder of that user is unknown", _CACHE_FIX)
     os.makedirs(path, mode=0o700, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         pass
@@ -228,12 +228,12 @@ def _cache() -> Finding:
     mode = stat.S_IMODE(status.st_mode)
     found = f"{path}, writable, mode {mode:04o}, {count:,} files, {size / 1e6:,.1f} MB"
     if os.name == "posix" and status.st_uid != os.geteuid():
-        return Finding("cache", found, "it belongs to another user: compiled code is not kept there", _CACHE_FIX)
+        return Finding("cache", found, "it belongs to another user: compiled code is not cached there", _CACHE_FIX)
     if mode & 0o022 and os.name == "posix":
-        text = "others can write to it: compiled code is not kept there"
+        text = "others can write to it: compiled code is not cached there"
         return Finding("cache", found, text, f"run: chmod 700 {path}")
     if os.name == "posix" and mode & 0o077:
-        return Finding("cache", found, "others may enter it, and the code in it is run", f"run: chmod 700 {path}")
+        return Finding("cache", found, "others can read it, and symc runs the code in it", f"run: chmod 700 {path}")
     return Finding("cache", found)
 
 
@@ -246,7 +246,7 @@ def _one_line(reason: BaseException) -> str:
 
 
 def _text(part: Part, device: str) -> str:
-    """One part, aligned; ``!`` marks problems, ``!!`` those because of which the default device does not work."""
+    """One part as aligned text; ``!`` marks problems, ``!!`` those that keep the default device from working."""
     lines = [f"{part.name} (the default device)" if part.name == device else part.name]
     for f in part.findings:
         mark = "!!" if f.grave and part.name in ("symc", device) else "!" if f.problem else ""
@@ -258,15 +258,16 @@ def _text(part: Part, device: str) -> str:
 
 
 class _Callable(ModuleType):
-    """This module's class, so that ``symc.doctor`` may be called: importing a module puts it into its package under its
-    own name, in the place of any function that had been there."""
+    """The class of this module, which makes ``symc.doctor`` callable.
+
+    Importing a module binds its name in the package, in place of any function of that name."""
 
     def __call__(self, *args: Any, **named: Any) -> Report:
         return doctor(*args, **named)
 
 
 if __name__ == "__main__":
-    from symc.doctor import doctor as imported  # the module that back ends know; this copy is called __main__
+    from symc.doctor import doctor as imported  # the module that back ends import; this copy is named __main__
 
     sys.exit(0 if imported().ok else 1)
 else:

@@ -1,4 +1,4 @@
-"""Errors that say which op, which operands, which rule, which repair, and the user's own line."""
+"""Errors that name the op, the operands, the violated rule, a repair, and the user's own line."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class SymcError(Exception):
 
 
 class ShapeError(SymcError, ValueError):
-    """Shapes that cannot go together. ``op`` is the op that refused them, where one did."""
+    """Incompatible shapes. ``op`` is the op that rejected them, if one did."""
 
     op: Any = None
 
 
 class DTypeError(SymcError, TypeError):
-    """A dtype that the op or input does not take."""
+    """A dtype that the op or input does not accept."""
 
 
 class TypeMismatchError(ShapeError, TypeError):
@@ -56,39 +56,39 @@ class TypeMismatchError(ShapeError, TypeError):
 
 
 class GuardError(ShapeError):
-    """A shape rule that only the call could check, broken by the arrays given."""
+    """A shape rule checked at call time, violated by the given arrays."""
 
 
 class DisconnectedInputError(SymcError, ValueError):
-    """The gradient was asked for a variable on which the cost does not depend."""
+    """A gradient by a variable on which the cost does not depend."""
 
 
 class NullGradError(SymcError, TypeError):
-    """The gradient is not defined: the path goes through an op without one."""
+    """An undefined gradient: the path goes through an op without a derivative."""
 
 
 class GradientError(SymcError, ArithmeticError):
-    """A gradient that differences do not confirm."""
+    """A gradient that disagrees with finite differences."""
 
 
 class UnusedInputError(SymcError, ValueError):
-    """An input of a function on which no output depends."""
+    """A function input on which no output depends."""
 
 
 class MissingInputError(SymcError, ValueError):
-    """An output depends on a variable that is not among the inputs."""
+    """A variable on which an output depends but that is not among the inputs."""
 
 
 class CompileError(SymcError, RuntimeError):
-    """A compiler refused generated code, or none could be run, or the device it is for is not there."""
+    """Failure to compile: the compiler rejected generated code, no compiler could be run, or the device is missing."""
 
 
 class OutOfMemoryError(SymcError, MemoryError):
-    """A call found too little memory. It changed nothing."""
+    """A call ran out of memory. It changed nothing."""
 
 
 class KernelError(SymcError, RuntimeError):
-    """A kernel failed on a device while it ran."""
+    """A kernel failed on a device while it was running."""
 
 
 class SourceLocation(NamedTuple):
@@ -109,11 +109,11 @@ _OWN = tuple(os.path.join(_OWN_PARENT, name) + os.sep for name in ("symc", "lasa
 
 
 _files: dict[str, dict[int, SourceLocation] | None] = {}
-"""By file: None for those of symc, else the locations met in it, so that the variables of a line share one."""
+"""Source locations by file (None for symc's own files), so that the variables of a line share one."""
 
 
 def here() -> SourceLocation | None:
-    """The innermost frame outside symc and its layer library: the line a user would recognise.
+    """Locate the innermost frame outside symc and its layer library: the user's own line.
 
     Inside ``building_at`` it is the location given there.
     """
@@ -145,7 +145,7 @@ _blame = _Blame()
 
 
 class blaming:  # noqa: N801 - used as a function; a class enters faster than a generator
-    """Messages made inside the block point to ``location``: to where an op was built, not to who looks at it now."""
+    """Make messages inside the block point to ``location``, where an op was built, instead of the current caller."""
 
     __slots__ = ("before", "location")
 
@@ -161,7 +161,7 @@ class blaming:  # noqa: N801 - used as a function; a class enters faster than a 
 
 
 class building_at:  # noqa: N801 - as above
-    """What is built inside the block is built at this line: looked up once for many ops. None has no effect."""
+    """Give everything built inside the block this source location: one lookup for many ops. None has no effect."""
 
     __slots__ = ("before", "origin")
 
@@ -178,12 +178,12 @@ class building_at:  # noqa: N801 - as above
 
 
 def blamed() -> SourceLocation | None:
-    """The line that messages point to at present, if somebody set one."""
+    """The source location that messages currently point to, if one was set with ``blaming``."""
     return _blame.location
 
 
 def describe(variable: Any) -> str:
-    """One operand in an error message: name, dtype, shape, and where it was made."""
+    """Describe an operand for an error message: name, dtype, shape and source location."""
     source = variable
     while source.name is None and source.owner is not None and source.owner.op.record.inserted:
         source = source.owner.inputs[0]
@@ -200,7 +200,7 @@ def describe(variable: Any) -> str:
 
 
 def located(message: str, operands: Any = (), repair: str | None = None, location: SourceLocation | None = None) -> str:
-    """A message followed by its operands, the likely repair and the user's line, each on a line of its own."""
+    """Format a message with its operands, the likely repair and the user's line, each on a line of its own."""
     lines = [message]
     lines += [f"  operand {k}: {describe(v)}" for k, v in enumerate(operands)]
     if repair:
@@ -213,14 +213,14 @@ def located(message: str, operands: Any = (), repair: str | None = None, locatio
 
 
 def no_attribute(module: str, name: str, known: Sequence[str]) -> AttributeError:
-    """What a module answers when asked for a name that it does not have."""
+    """Build the error for a name that a module does not have."""
     near = get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return AttributeError(f"{module} has no {name!r}{hint}")
 
 
 def warn(message: str) -> None:
-    """Warn at the user's line, however deep inside symc the reason was found."""
+    """Issue a warning that points to the user's line, however deep inside symc it is raised."""
     location = here()
     if location is None:
         warnings.warn(message, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Shared by all tests: a cache folder of their own, two threads, quiet warnings."""
+"""Configuration of all tests: a separate cache folder, two threads, suppressed warnings."""
 
 from __future__ import annotations
 

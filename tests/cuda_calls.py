@@ -1,4 +1,4 @@
-"""Library calls on a device, with arrays of all sorts, against their meaning in NumPy."""
+"""Library calls on a device, with various arrays, compared with their NumPy implementations."""
 
 from __future__ import annotations
 

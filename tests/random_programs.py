@@ -1,4 +1,4 @@
-"""Random programs: a symbolic graph, and beside it the same steps in NumPy.
+"""Random programs: a symbolic graph, and the same steps in NumPy.
 
 A program grows from a few inputs and shared variables by random moves: elementwise functions, reductions over random
 axes that are then spread again, permuted axes, slices, joins, products, writes into parts. Every move knows its NumPy

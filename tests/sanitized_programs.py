@@ -1,4 +1,4 @@
-"""Programs that are run under AddressSanitizer and UndefinedBehaviorSanitizer: one list, to which more are added.
+"""Programs that are run under AddressSanitizer and UndefinedBehaviorSanitizer.
 
 A program is a function without arguments that yields pairs of what symc found and what is right. ``test_sanitizers.py``
 runs all of them in one process, whose generated code and run-time library are instrumented, and reports each by its

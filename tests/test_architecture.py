@@ -1,4 +1,4 @@
-"""The rules of the house that can be read off the source: who imports whom, who reads the environment, file sizes."""
+"""The structure of the source: permitted imports, reads of the environment, file sizes, documented packages."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_sizes_of_files(record_property):
     record_property("files over 400 lines", ", ".join(long))
     print("\n".join(long))
     too_long = [f"{name}: {lines}" for lines, name in sizes() if lines > 2 * LONGEST + 50]
-    assert not too_long, f"these hide two rooms or more: {too_long}"
+    assert not too_long, f"split these files: {too_long}"
 
 
 def public_functions():
@@ -296,8 +296,8 @@ def test_the_documentation_names_what_exists():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for step in PASSES:
         assert step.__name__ in text, f"the pass {step.__name__} is not on the page"
-    rooms = text[text.index("## The rooms") : text.index("Arrows between")]
-    named = {word for word in re.findall(r"[\w/]+\.py|\w+/", rooms)}
+    packages = text[text.index("## Packages and modules") : text.index("The only dependencies between")]
+    named = {word for word in re.findall(r"[\w/]+\.py|\w+/", packages)}
     for word in named - {"symc/", "backends/", "lasagne_like/"}:
         assert any((p / word).exists() for p in HOMES), word
     for path in re.findall(r"`((?:symc|backends|tests)/[\w/]+(?:\.py)?)`", text):

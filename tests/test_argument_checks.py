@@ -1,6 +1,6 @@
-"""Arguments of public functions: wrong lengths, kinds and ranges are errors, never garbage; none is ignored.
+"""Arguments of public functions: wrong lengths, types and ranges raise errors; no argument is ignored.
 
-Most cases are rows of tables: a call that must be refused, while the graph is built or when the function is called.
+Most cases are rows of tables: calls that must raise an error, when the graph is built or when the function is called.
 """
 
 from __future__ import annotations

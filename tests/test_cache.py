@@ -1,4 +1,4 @@
-"""The cache: whatever happens to its files and its folder, results are right, and nothing is left for ever."""
+"""The cache: results are right whatever happens to its files and its folder, and abandoned files are removed."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_a_full_folder(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(cache.os, "replace", full)
-    assert "No space left" in works_without(tmp_path, "make room")
+    assert "No space left" in works_without(tmp_path, "free space")
     assert not files(tmp_path)
 
 

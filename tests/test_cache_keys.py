@@ -1,4 +1,4 @@
-"""What the keys of compiled code in the cache depend on."""
+"""The dependencies of the cache keys of compiled code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expressions, functions and networks cloned, deep-copied and pickled: to go on alone, from the same state."""
+"""Cloning, deep copies and pickling of expressions, functions and networks, with their state."""
 
 from __future__ import annotations
 

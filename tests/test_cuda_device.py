@@ -1,4 +1,4 @@
-"""The CUDA back end's own matters, on the emulated GPU: where values lie, recordings, errors, sizes."""
+"""Properties of the CUDA back end on the emulated GPU: placement of values, recordings, errors, sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on the emulated GPU: one and the same training on both devices, and the random numbers of the CPU."""
+"""Networks on the emulated GPU: the same training on both devices, with the same random numbers."""
 
 from __future__ import annotations
 

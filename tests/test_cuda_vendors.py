@@ -1,4 +1,4 @@
-"""cuBLAS and cuDNN: what they serve, in which arithmetic, and what happens without them; on the emulated GPU."""
+"""cuBLAS and cuDNN: supported calls, arithmetic, and behaviour without them; on the emulated GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Symbolic dims against plain integers: what is said for all values holds for every value tried."""
+"""Symbolic dims compared with plain integers: statements about all values hold for every value tried."""
 
 import random
 

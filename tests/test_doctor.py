@@ -1,4 +1,4 @@
-"""symc.doctor: what it finds, and that nothing on a machine makes it raise."""
+"""symc.doctor: its findings, and that it never raises."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_a_cache_that_others_may_enter(tmp_path):
     with symc.config.change(cache_dir=str(folder)):
         found = symc.doctor._cache()
         folder.chmod(0o777)
-        assert "not kept" in symc.doctor._cache().problem and "chmod" in symc.doctor._cache().fix
+        assert "not cached" in symc.doctor._cache().problem and "chmod" in symc.doctor._cache().fix
     with symc.config.change(cache_dir="~nobody-of-this-name/cache"):
-        assert "not known" in symc.doctor._cache().problem
+        assert "unknown" in symc.doctor._cache().problem
     assert "mode 0755, 1 files, 0.0 MB" in found.found and found.fix == f"run: chmod 700 {folder}"
     with symc.config.change(cache_dir=str(tmp_path / "new")):
         assert not symc.doctor._cache().problem

@@ -1,4 +1,4 @@
-"""How elementwise functions are called, and powers of whole numbers. The ops are tested from their records."""
+"""Calls of elementwise functions, and integer powers. The ops themselves are tested from their records."""
 
 from __future__ import annotations
 

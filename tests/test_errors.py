@@ -1,4 +1,4 @@
-"""Messages are part of the interface: each says op, operands, rule, repair, and the user's own lines."""
+"""Error messages: each names the op, the operands, the rule, a repair, and the user's own lines."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def assign():
 
 
 WRONG = [
-    (TypeError, lambda: x[1.5], "index must be a whole number"),
+    (TypeError, lambda: x[1.5], "index must be an integer"),
     (TypeError, lambda: x["a"], "expected a symbolic variable or numbers, got str: 'a'"),
     (IndexError, lambda: x[1, 2, 3], "3 indices for 2 axes"),
     (IndexError, lambda: A[7], "index 7 is out of range for axis 0 of 3"),
@@ -264,8 +264,8 @@ WRONG = [
     (ValueError, lambda: symc.grad(T.sum(v), v, disconnected_inputs="no"), "'raise', 'warn' or 'ignore'"),
     (ShapeError, lambda: T.sum(x, axis=-3), "axis -3 is out of range for 2 axes"),
     (ShapeError, lambda: x.max(axis=(0, 2)), "axis 2 is out of range"),
-    (TypeError, lambda: T.sum(x, axis=1.5), "whole number as axis, got 1.5"),
-    (TypeError, lambda: T.sum(x, axis="rows"), "whole number as axis, got 'rows'"),
+    (TypeError, lambda: T.sum(x, axis=1.5), "integer as axis, got 1.5"),
+    (TypeError, lambda: T.sum(x, axis="rows"), "integer as axis, got 'rows'"),
     (ShapeError, lambda: A.reshape((5, 5)), "holds 12 elements"),
     (ShapeError, lambda: x.reshape((-1, -1)), "at most one entry may be -1"),
     (ShapeError, lambda: T.concatenate([A, B], axis=1), "operands differ on axis 0"),

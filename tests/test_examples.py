@@ -1,4 +1,4 @@
-"""Every example in a short form: it runs, writes what it promises, and its figures point the right way."""
+"""Short runs of every example: they succeed, write the documented files, and the results improve as expected."""
 
 import importlib.util
 import subprocess

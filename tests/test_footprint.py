@@ -1,4 +1,4 @@
-"""How much memory functions take: told before, measured after; and what is said when there is too little."""
+"""Memory of functions: estimates compared with measurements, and errors for insufficient memory."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ except MemoryError as reason:
     print(reason)
 """
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
-    assert done.returncode == 0 and "no room to find out" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "too little memory to measure" in done.stdout, done.stdout + done.stderr
 
 
 def test_no_room_on_the_gpu(fresh_gpu):
@@ -319,7 +319,7 @@ def test_no_room_on_the_gpu(fresh_gpu):
     for more in (1 << 20, 5 << 20, 9 << 20, 13 << 20):  # for nothing; for the arena; for the argument, too; ...
         with emulator.settings(memory=used + more):
             text = fails(f, w)
-            assert "the GPU has no room for" in text and "cuda_memory" in text
+            assert "the GPU has no memory for" in text and "cuda_memory" in text
     f(MANY)
 
 

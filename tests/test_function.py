@@ -1,4 +1,4 @@
-"""The contract of ``symc.function``: what goes in, what comes out, what is kept in between."""
+"""The interface of ``symc.function``: inputs, outputs and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random programs with shared variables: what is compiled gives what NumPy gives, call after call."""
+"""Random programs with shared variables: compiled functions agree with NumPy over successive calls."""
 
 from __future__ import annotations
 

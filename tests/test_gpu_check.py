@@ -1,4 +1,4 @@
-"""benchmarks/gpu_check.py: the whole script on the emulated GPU, and what it does when things go wrong."""
+"""benchmarks/gpu_check.py: the whole script on the emulated GPU, and its behaviour on errors."""
 
 from __future__ import annotations
 

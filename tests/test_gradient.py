@@ -1,4 +1,4 @@
-"""``grad`` as Theano's documentation has it: known gradients, constants, integers, disconnected and undefined ones."""
+"""``grad`` as documented by Theano: known gradients, constants, integers, disconnected and undefined gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives of all records where they are delicate: zeros, ties, ends of domains, saturation.
+"""Derivatives of all records at critical points: zeros, ties, ends of domains, saturation.
 
 Elementwise ops are compared with mpmath in 100 digits, first and second order and forward mode, away from kinks; what
 holds at kinks is written down. ``tests/test_ops.py`` compares every record with differences at ordinary points.

@@ -1,4 +1,4 @@
-"""Which values inputs take: by default, with ``allow_downcast`` either way, and strictly."""
+"""Values that inputs accept: by default, with each value of ``allow_downcast``, and with ``strict``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launcher: what counts as a call that fits its plan, what it hands to the slow path, memory and threads."""
+"""The launcher: calls that fit its plan, calls passed to the slow path, memory and threads."""
 
 import gc
 import shutil

@@ -1,4 +1,4 @@
-"""The memory plan against brute force: what is alive at once never overlaps, and little memory is lost."""
+"""The memory plan compared with brute force: live buffers never overlap, and little memory is wasted."""
 
 import random
 import time

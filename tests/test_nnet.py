@@ -1,4 +1,4 @@
-"""Activations, cross-entropies and normalisation; above all that they stay finite where their parts do not."""
+"""Activations, cross-entropies and normalisation, especially where intermediate results are not finite."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_labels_out_of_range(form: str, device: str) -> None:
 def test_cross_entropy_needs_fitting_operands() -> None:
     with pytest.raises(ShapeError, match="true_dist"):
         nnet.categorical_crossentropy(T.matrix(), T.tensor3())
-    with pytest.raises(TypeError, match="whole numbers"):
+    with pytest.raises(TypeError, match="integers"):
         nnet.categorical_crossentropy(T.matrix(), T.vector())
     with pytest.raises(ShapeError, match="differ on axis 0"):
         nnet.categorical_crossentropy(T.matrix(shape=(3, 4)), T.lvector(shape=(2,)))

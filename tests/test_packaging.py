@@ -1,4 +1,4 @@
-"""What pyproject.toml lists is what there is: an installed symc lacks nothing of the source tree's."""
+"""Packaging: an installed symc contains every module and data file of the source tree."""
 
 import tomllib
 from fnmatch import fnmatch

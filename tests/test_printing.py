@@ -1,4 +1,4 @@
-"""What people look at: trees, formulas, loops, pictures."""
+"""Printed forms: trees, formulas, loops, pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs as people write them, from first steps to small networks, beside the same computation in NumPy."""
+"""Typical user programs, from first steps to small networks, compared with NumPy."""
 
 from __future__ import annotations
 

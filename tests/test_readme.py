@@ -1,4 +1,4 @@
-"""What the README says is so: its code runs, its commands are the ones that are tested, its links lead somewhere."""
+"""The README: its code runs, its commands are those that are tested, its links exist."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Rewriting by structure (the useless op is gone) and by value at the extremes; and its cost on long graphs."""
+"""Rewriting: the resulting structure, values at extreme inputs, and the cost on long graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients under choices: what was not chosen is zero in derivatives of every order, whatever it computes there."""
+"""Gradients of selections: derivatives of every order are zero for branches that were not selected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose memory a shared variable's value is: copies unless borrowing was asked for."""
+"""Ownership of shared variables' values: copies, unless borrowing is requested."""
 
 from __future__ import annotations
 

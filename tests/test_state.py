@@ -1,4 +1,4 @@
-"""State by the book: which updates run, which are refused, what givens may say, and what inputs may lose."""
+"""State: applied and rejected updates, givens, and conversions of inputs."""
 
 from __future__ import annotations
 

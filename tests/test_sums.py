@@ -1,4 +1,4 @@
-"""Sums keep their digits: along every axis, fused with other ops, on every back end.
+"""Accuracy of sums: along every axis, fused with other ops, on every back end.
 
 The oracle is NumPy in float64 (or closed forms): a float32 sum that adds its terms one by one is off by far more than
 what is allowed here.

@@ -1,4 +1,4 @@
-"""Vectors of every type: memory, comparisons, selections, reductions and conversions."""
+"""Vectors of every type: memory access, comparisons, selections, reductions and conversions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Compiles C text against the headers of vector mathematics and calls it with NumPy arrays."""
+"""Compile C text with the vector mathematics headers, and call it with NumPy arrays."""
 
 import os
 import platform

@@ -1,6 +1,6 @@
-"""Building: C text to loaded code, through the cache. The run-time library is built the same way, once.
+"""Compilation of C text to loaded code, through the cache. The run-time library is built the same way, once.
 
-Functions of equal text share their code, which is unloaded when the last of them is gone.
+Functions with equal text share their code, which is unloaded when the last of them is deleted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _loading = threading.Lock()
 
 
 def runtime() -> Any:
-    """The run-time library, loaded; its number of threads follows ``symc.config.threads``."""
+    """Load the run-time library; its number of threads follows ``symc.config.threads``."""
     with _loading:
         library = _loaded_runtime(toolchain.identity())
     if config.threads:
@@ -86,11 +86,11 @@ SYMBOLS = {
     "symc_sizes": "void (*)(const int64_t *, int64_t, int64_t *)",
     "symc_times": "double *",
 }
-"""What generated code offers, all of it or a part: its names and C types."""
+"""Symbols that generated code may define, with their C types."""
 
 
 class _Loaded:
-    """A loaded library, until nothing refers to it."""
+    """A loaded library, unloaded when nothing refers to it."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
@@ -98,14 +98,13 @@ class _Loaded:
 
 
 def _let_go(loaded: _Loaded, pointer: Any) -> None:
-    """The end of a pointer into a library, which was loaded at least until now."""
+    """Finalise a pointer into a library: keeps the library loaded for as long as the pointer lives."""
 
 
 class Code:
-    """Loaded code, with an attribute for each of ``SYMBOLS``; one that the code does not have is a null pointer.
+    """Loaded code, with one attribute per entry of ``SYMBOLS``; undefined symbols are null pointers.
 
-    It is unloaded when nothing refers to it or to one of its attributes any more, as libraries that cffi itself opened
-    never are.
+    It is unloaded when nothing refers to it or to one of its attributes any more; cffi itself never unloads a library.
     """
 
     def __init__(self, image: bytes) -> None:
@@ -133,7 +132,7 @@ _known: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 
 
 def build(text: str, timed: int = 0) -> Code:
-    """Compile (or find) and load a generated file; with ``timed``, one that measures each of its ``timed`` steps."""
+    """Compile (or find) and load generated text; with ``timed``, code that measures each of its ``timed`` steps."""
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     runtime()
     _, headers = _sources()

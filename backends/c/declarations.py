@@ -1,7 +1,7 @@
-"""The C functions that generated code and the run-time library offer to Python, and the ``ffi`` that knows them.
+"""Declarations of the C functions in generated code and the run-time library, and their ``ffi`` object.
 
-cffi reads declarations with a C parser written in Python, which costs more than compiling a small function does. What
-it makes of them is therefore kept in the cache, as literals.
+cffi parses declarations with a C parser written in Python, which takes longer than compiling a small function. The
+result is therefore cached, as literals.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["declared"]
 
 
 def declared(declarations: str) -> Any:
-    """An FFI object for C declarations; libraries are opened with its ``dlopen``."""
+    """Create an FFI object for C declarations; its ``dlopen`` opens libraries."""
     import _cffi_backend
 
     name = f"ffi-{cache.digest(declarations, _cffi_backend.__version__)}"
@@ -28,7 +28,7 @@ def declared(declarations: str) -> Any:
 
 
 def _literals(declarations: str) -> str:
-    """The arguments from which cffi makes an FFI object with these declarations, as the text of a dict."""
+    """The arguments with which cffi creates an FFI object for these declarations, as the text of a dict."""
     import cffi
     from cffi.recompiler import make_py_source
 
@@ -41,4 +41,4 @@ def _literals(declarations: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "_cffi_backend.FFI":
             return repr({k.arg: ast.literal_eval(k.value) for k in node.keywords})
-    raise RuntimeError("cffi writes its modules in a form that is not known here")
+    raise RuntimeError("cffi generates modules of an unknown form")

@@ -1,4 +1,4 @@
-"""The C dialect: what C writes in its own way, and how it writes vector operations."""
+"""The C dialect: C's own syntax, and vector operations."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ C = Dialect(
     infinity={"float32": "__builtin_inff()", "float64": "__builtin_inf()"},
 )
 LANES = "VM_LANES"
-"""Iterations that vector code makes at once: as many floats as a register holds, which the run-time's headers know."""
+"""The number of iterations per vector: as many floats as a register holds, defined by the run-time headers."""
 MASK = {dtype: f"i{8 if dtype == 'bool' else BITS[dtype]}" for dtype in TAG}
-"""The integer vector that holds a comparison's result for operands of a dtype: lanes of 0 or -1, as wide as theirs."""
+"""The integer vector type of comparisons of a dtype: lanes of 0 or -1, as wide as those of the operands."""
 
 
 def vector_call(name: str, args: list[str], dtype: str) -> str:
-    """A vector function of operands of ``dtype``, which is not bool; comparisons give masks."""
+    """Write a vector function of operands of ``dtype``, which is not bool; comparisons return masks."""
     tag = TAG[dtype]
     if name in COMPARE:
         return f"v{name}_{tag}({args[0]}, {args[1]})"

@@ -1,4 +1,4 @@
-"""Text: a program of the loop IR as one C file with one entry point."""
+"""Code generation: a program of the loop IR as one C file with one entry point."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ __all__ = ["emit"]
 PART = 400
 """Lines of steps in one C function."""
 RAISED = 1 << 40
-"""The status of a call that ended because Python raised."""
+"""The status of a call that ended with a Python exception."""
 
 
 @uncollected
 def emit(program: Program) -> str:
-    """One C file: a function per distinct kernel, and ``symc_entry(buffers, dims, segment)``, which runs the steps.
+    """Generate one C file: a function per kernel, and ``symc_entry(buffers, dims, segment)``, which runs the steps.
 
-    With several segments there is ``symc_sizes(dims, segment, sizes)`` too, which tells what a segment lays out.
+    With several segments there is also ``symc_sizes(dims, segment, sizes)``, which computes the sizes of a segment's
+    memory.
     """
     writer = _Entry(program)
     bodies = []
@@ -64,7 +65,7 @@ def emit(program: Program) -> str:
 
 
 class _Entry:
-    """The nodes of a program as C statements, and the functions of the kernels they run."""
+    """Generator of the nodes of a program as C statements, and of the kernels they run as functions."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -127,7 +128,7 @@ class _Entry:
         return dim_text(dim, self.symbols)
 
     def _pointer(self, ref: Ref, dtype: str) -> str:
-        """The address that a reference stands for, typed."""
+        """The typed address of a reference."""
         start = f"({CTYPE[dtype]} *)B[{ref.buffer}]"
         return start if type(ref.offset) is int and ref.offset == 0 else f"{start} + {self.dim(ref.offset)}"
 
@@ -142,14 +143,14 @@ class _Entry:
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
 
     def _host(self, step: Host) -> str:
-        """A call back into Python, through the function whose address lies behind the last buffer."""
+        """A callback into Python, through the function whose address follows the last buffer."""
         buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.dtypes)) or "0"
         sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
         call = f"((symc_host *)B[{len(self.program.buffers)}])({self.hosts.index(step)}, b, n, B)"
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; if ({call}) return SYMC_RAISED; }}"
 
     def _room(self, node: Room) -> str:
-        """A call back into Python for the memory of a buffer: steps from -1 down stand for buffers."""
+        """A callback into Python for the memory of a buffer: negative step numbers denote buffers."""
         host = f"((symc_host *)B[{len(self.program.buffers)}])"
         return f"{host}({-1 - node.buffer}, 0, (const int64_t[]){{{self.dim(node.elements)}}}, B)"
 
@@ -173,7 +174,7 @@ class _Entry:
 
 
 def _sizes(program: Program, writer: _Entry) -> list[str]:
-    """The function that tells what each segment lays out, in the order of ``symc.runtime.segments``."""
+    """The function that computes the sizes of each segment's memory, in the order of ``symc.runtime.segments``."""
     lines = ["void symc_sizes(const int64_t *D, int64_t segment, int64_t *S) {", "    (void)D;"]
     for number, segment in enumerate(Segments(program)):
         lines.append(f"    if (segment == {number}) {{")
@@ -183,7 +184,7 @@ def _sizes(program: Program, writer: _Entry) -> list[str]:
 
 
 def _parts(lines: list[str], prefix: str) -> tuple[list[str], list[str]]:
-    """A long list of steps cut into functions, and the calls of these: compilers take over-linear time over one."""
+    """Split a long list of steps into functions and their calls: compile time is superlinear in the length."""
     if len(lines) <= PART:
         return [], lines
     parts: list[str] = []
@@ -222,7 +223,7 @@ double symc_times[SYMC_PROFILE];
 
 
 def dim_text(dim: Dim, symbols: dict[Any, int]) -> str:
-    """A dim as a C expression over the array ``D`` of symbol values."""
+    """Write a dim as a C expression over the array ``D`` of symbol values."""
     if type(dim) is int:
         return str(dim)
     if dim in symbols:

@@ -1,4 +1,4 @@
-"""What ``symc.doctor()`` says of the C back end."""
+"""The findings of ``symc.doctor()`` about the C back end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REGISTERS = {"64": "AVX-512", "32": "AVX2", "16": "SSE2"}
 
 
 def examine() -> list[Finding]:
-    """Compiler, vectors, threads, matrix products, the launcher, and whether a function is right."""
+    """Examine compiler, vectors, threads, matrix products and the launcher, and run a self-test."""
     compiler = attempt("compiler", _compiler, _INSTALL, grave=True)
     if compiler.problem:
         return [compiler, Finding("functions", "run in the interpreter, which is slow, until there is a compiler")]
@@ -29,10 +29,10 @@ def examine() -> list[Finding]:
         ),
         attempt("vectors", _vectors, "set symc.config.compiler to another compiler"),
         attempt("threads", _threads, "see the self-test"),
-        Finding("products", "symc's own kernels, for matrix products as for convolutions; no BLAS is asked for"),
+        Finding("products", "symc's own kernels, for matrix products and convolutions; no BLAS is needed"),
         attempt("launcher", _launcher, _HEADERS),
         attempt(
-            "self-test", lambda: self_test("c"), "see the compiler's words above, and try another compiler", grave=True
+            "self-test", lambda: self_test("c"), "see the compiler's messages, and try another compiler", grave=True
         ),
     ]
 
@@ -58,7 +58,7 @@ def _compiler() -> Finding:
 
 
 def _vectors() -> Finding:
-    """The registers that the run-time's own headers choose, and whether they use the compiler's AVX-512 functions."""
+    """The vector registers that the run-time headers choose, and whether they use the compiler's AVX-512 intrinsics."""
     command = toolchain.command(config.compiler)
     assert command is not None
     text = '#include "vecmath_types.h"\n'
@@ -73,7 +73,7 @@ def _vectors() -> Finding:
     name = "NEON" if "__ARM_NEON" in macros else _REGISTERS.get(width, "")
     found = f"{name}, registers of {width} bytes"
     if width == "64" and macros.get("VM_AVX512_BUILTINS") == "0":
-        text = "this compiler's names of AVX-512 instructions are not known, so some functions take longer"
+        text = "this compiler's AVX-512 intrinsics are not known, so some functions are slower"
         return Finding("vectors", found, text, "use gcc")
     if name == "SSE2":
         text = "the compiler sees no AVX2, which every processor since 2015 has"

@@ -1,7 +1,7 @@
-"""How much memory a call takes, told before it runs: the arena, and the scratch blocks of all threads.
+"""Memory of a call before it runs: the arena, and the scratch blocks of all threads.
 
-The run-time library counts its own scratch: its calls are made in its measuring mode, in which they plan their work and
-ask for memory as ever, but touch no array. So what is told cannot part from what is done.
+The run-time library counts its own scratch memory: its routines are called in a measuring mode, in which they plan
+their work and request memory as usual, but touch no array. The estimate therefore cannot differ from the actual use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["footprint"]
 
 
 def footprint(executable: Executable, values: Sequence[int]) -> Memory:
-    """See ``symc.runtime.backend``."""
+    """The memory of a call besides its arrays; see ``symc.runtime.backend``."""
     program = executable.program
     bound = dict(zip(program.symbols, values))
     total = 0
@@ -50,7 +50,7 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
 
 
 def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
-    """Ask for everything that a kernel asks for."""
+    """Request all scratch memory that a kernel requests."""
     slots = scratch_slots(kernel)
     for s, loop in _requests(kernel.body, None):
         n, grain = 1, 1
@@ -68,11 +68,11 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
 
 def _check(measured: int) -> None:
     if not measured:
-        raise MemoryError("there is no room to find out how much memory a call would take")
+        raise MemoryError("there is too little memory to measure how much memory a call would take")
 
 
 def _requests(body: Sequence[Any], loop: For | None) -> Iterator[tuple[Alloc | Call, For | None]]:
-    """Statements that take scratch memory, each with the parallel loop whose threads run it."""
+    """Statements that use scratch memory, each with the parallel loop whose threads run it."""
     for s in body:
         if isinstance(s, (Alloc, Call)):
             yield s, loop

@@ -38,7 +38,7 @@ _PRELUDE = "(void)b; (void)n;\n"
 
 
 class Functions:
-    """``texts`` are the functions, in order; ``of`` tells which one a kernel is, and with which constants.
+    """The C functions: ``texts`` in order; ``of`` returns the function and the constants of a kernel.
 
     ``called`` are definitions of vector functions that the texts call.
     """
@@ -59,7 +59,7 @@ class Functions:
         self.called = list(called)
 
     def of(self, kernel: Kernel) -> tuple[str, Sequence[str]]:
-        """The name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
+        """Return the name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
         return self._known[id(kernel)]
 
 
@@ -93,14 +93,14 @@ def _alike(dims: Mapping[str, int], number: re.Pattern[str], fewest: int) -> dic
 
 
 def _varying(numbers: Sequence[Sequence[str]]) -> dict[int, int]:
-    """The places at which not all lists have the same, each with its argument; places that vary alike share one."""
+    """Map positions at which the lists differ to argument numbers; positions that vary equally share one."""
     arguments: dict[tuple[str, ...], int] = {}
     columns = {k: found for k, found in enumerate(zip(*numbers)) if len(set(found)) > 1}
     return {k: arguments.setdefault(found, len(arguments)) for k, found in columns.items()}
 
 
 def _with_arguments(body: str, number: re.Pattern[str], places: Mapping[int, int], dims: int) -> tuple[str, list[str]]:
-    """The function with the numbers at these places read from ``n`` behind the dims, and the bits of the numbers."""
+    """Replace the numbers at these positions by arguments in ``n`` after the dims; also returns the numbers' bits."""
     values: dict[int, str] = {}
     position = count()
 

@@ -1,4 +1,4 @@
-"""Text of one kernel: a C function, and functions for the bodies of its parallel loops."""
+"""Code generation for one kernel: a C function, and functions for the bodies of its parallel loops."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from symc_backends.c.vector import can_vectorise, emit_simd
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
 
 STACK_LIMIT = 16384
-"""Elements of scratch memory that may live on the stack."""
+"""The largest number of scratch elements allocated on the stack."""
 SCRATCH_SLOTS = 16
 CHUNK_WORK = 65536
-"""Estimated scalar operations worth handing to another thread."""
+"""The estimated number of scalar operations worth running on another thread."""
 
 
 def _on_stack(s: Alloc) -> bool:
@@ -23,7 +23,7 @@ def _on_stack(s: Alloc) -> bool:
 
 
 def scratch_slots(kernel: Kernel) -> dict[str, int]:
-    """The names of a kernel's arrays that lie in the threads' scratch memory, and the slot of each."""
+    """Map the names of a kernel's arrays in the threads' scratch memory to their slots."""
     found: dict[str, int] = {}
     stack = list(kernel.body)[::-1]
     while stack:
@@ -36,14 +36,14 @@ def scratch_slots(kernel: Kernel) -> dict[str, int]:
 
 
 def chunk_grain(loop: For) -> Expr:
-    """How many iterations of a parallel loop are worth handing to another thread."""
+    """The number of iterations of a parallel loop worth running on another thread."""
     if loop.work is None:
         return index(1)
     return maximum(call("floordiv", index(CHUNK_WORK), maximum(loop.work, index(1))), index(1))
 
 
 class KernelText:
-    """The C function (and the bodies of its parallel loops) for one kernel; ``@`` stands for its name."""
+    """Generator of one kernel's C function and the bodies of its parallel loops; ``@`` is replaced by its name."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -135,12 +135,12 @@ class KernelText:
         return [head, *self.block(s.body, seen), "}"]
 
     def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
-        """The loop's body becomes a function of a range; what was computed before it is computed there again."""
+        """The loop's body becomes a function of a range; values computed before it are recomputed there."""
         task = f"@_{len(self.tasks)}"
         slot = len(self.tasks)
         self.tasks.append("")
         prelude = [*self._prelude(), *self.block(seen, [])]
-        self.shared_out = True  # parallel loops inside run in order: there are threads enough
+        self.shared_out = True  # parallel loops inside run in order: there are enough threads
         loop = [f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{", *self.block(s.body, seen), "}"]
         self.shared_out = False
         self.tasks[slot] = "\n".join([

@@ -1,7 +1,7 @@
 """Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python.
 
-The launcher is optional. Where it cannot be built, or a function needs Python at every call (steps that Python runs,
-updates that swap large arrays), calls take the path through ``symc.function``.
+The launcher is optional. If it cannot be built, or a function needs Python at every call (steps in Python, updates that
+swap large arrays), calls use the slow path in ``symc.runtime.function``.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def _module() -> ModuleType | None:
     try:
         return launcher.load(_built)
     except (CompileError, ImportError, OSError):
-        return None  # without Python's headers, or with ones that do not fit, calls are slower but right
+        return None  # without Python's headers, or with incompatible ones, calls are slower but correct
 
 
 def available() -> bool:
-    """Whether the launcher is there, or can be built."""
+    """Whether the launcher exists or can be built."""
     return _module() is not None
 
 
 class Fast:
-    """A function's fast path: call it with arrays; tell it of a new plan with ``prepare``."""
+    """A function's fast path: called with arrays, after ``prepare`` has set a plan."""
 
     def __init__(
         self,
@@ -88,18 +88,18 @@ class Fast:
         values: Sequence[int],
         turns: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] = ((), ()),
     ) -> None:
-        """Make further calls like this one fast.
+        """Prepare the fast path for similar calls.
 
         Parameters
         ----------
         symbols : dict
             Values of the symbols of arguments' axes.
         arrays : sequence
-            The arrays of all buffers in the call that just ended.
+            The arrays of all buffers in the preceding call.
         values : sequence of int
             The values of the program's symbols in that call.
         turns : pair
-            The turns that a call takes, of shared variables which it reads and which it writes.
+            The turns of shared variables that a call reads and of those that it writes.
         """
         given = self.program.given
         loan = self.executable.lend(values[:given])
@@ -119,14 +119,14 @@ class Fast:
         self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
 
     def forget(self) -> None:
-        """Drop the plan: an array whose address it holds is no longer the right one."""
+        """Drop the plan, because an array whose address it holds was replaced."""
         self.call.forget()
 
 
 def launch(
     executable: Executable, slow: Callable[..., Any], fail: Callable[[int, Sequence[Any]], None], as_list: bool
 ) -> Fast | None:
-    """The fast path of a function, or None where it cannot have one."""
+    """Create the fast path of a function; None if it cannot have one."""
     program = executable.program
     module = _module()
     if module is None or executable.calls_back or any(b.role == "update" and b.alias < 0 for b in program.buffers):

@@ -1,7 +1,7 @@
 """The extension module through which Python calls compiled functions.
 
-`runtime/launcher.c` is compiled once per installation, for this interpreter and this NumPy, and kept in the cache
-beside the kernels.  Where the headers of Python are missing there is no launcher and calls take the Python path.
+``runtime/launcher.c`` is compiled once per installation, for this interpreter and this NumPy, and cached beside the
+kernels. Without the headers of Python there is no launcher, and calls use the Python path.
 """
 
 import importlib.machinery
@@ -22,25 +22,25 @@ FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
 
 def include_folders() -> tuple[str, ...]:
-    """Where the headers of Python and NumPy are."""
+    """The include folders of Python and NumPy."""
     return sysconfig.get_path("include"), sysconfig.get_path("platinclude"), np.get_include()
 
 
 def can_build() -> bool:
-    """Whether the headers are there; distributions often ship Python without them (package ``python3-dev``)."""
+    """Whether the headers exist; distributions often ship Python without them (package ``python3-dev``)."""
     return any((Path(folder) / "Python.h").exists() for folder in include_folders())
 
 
 def recipe() -> tuple[str, tuple[str, ...]]:
-    """What has to be compiled, and how.
+    """The source of the launcher and its compiler flags.
 
     Returns
     -------
     text : str
-        The C source, its own headers written into it, so that a cache keyed by the text notices a change of either.
-        The first line names the interpreter and the version of NumPy: there is one module for each.
+        The C source with its own headers inlined, so that a cache keyed by the text detects changes of either. The
+        first line names the interpreter and the version of NumPy: there is one module per combination.
     flags : tuple of str
-        Arguments of the compiler, include folders among them.
+        Arguments of the compiler, including include folders.
     """
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     text = (RUNTIME / "launcher.c").read_text(encoding="utf-8")
@@ -52,22 +52,22 @@ def recipe() -> tuple[str, tuple[str, ...]]:
 
 
 def load(build: Callable[[str, Sequence[str]], Path | str]) -> ModuleType | None:
-    """The launcher module, with the type `Launcher` and the functions `set_pool_limit` and `pool_held`.
+    """Load the launcher module, with the type `Launcher` and the functions `set_pool_limit` and `pool_held`.
 
     Parameters
     ----------
     build : callable
-        Turns C text and compiler flags into the path of a shared object, from the cache where it has it.
+        Compiles C text with compiler flags, or finds it in the cache; returns the path of the shared object.
 
     Returns
     -------
     module or None
-        None where the headers of Python are missing.
+        None if the headers of Python are missing.
 
     Raises
     ------
     ImportError
-        If the shared object is not one that this interpreter can load.
+        If this interpreter cannot load the shared object.
     """
     if not can_build():
         return None
@@ -76,7 +76,7 @@ def load(build: Callable[[str, Sequence[str]], Path | str]) -> ModuleType | None
 
 @cache
 def load_file(path: str) -> ModuleType:
-    """The module in a shared object; the same one every time, since it owns the pool of result memory."""
+    """Load the module in a shared object; always the same module object, since it owns the pool of result memory."""
     loader = importlib.machinery.ExtensionFileLoader(MODULE, path)
     spec = importlib.util.spec_from_file_location(MODULE, path, loader=loader)
     assert spec is not None

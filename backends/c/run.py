@@ -1,4 +1,4 @@
-"""Running: memory for temporaries, and the call itself."""
+"""Execution: memory for temporaries, and calls."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Executable", "TimedExecutable", "run"]
 
 HUGE = 1 << 21
 WORKSPACES = 32
-"""Combinations of axes of arguments for which a function keeps working memory."""
+"""The number of combinations of argument shapes for which a function keeps working memory."""
 LAYOUTS = 4
-"""Layouts of a segment that a workspace keeps, where values decide about sizes."""
+"""The number of layouts of a segment that a workspace keeps, if sizes depend on values."""
 HOST = "int64_t(int64_t, void **, const int64_t *, void **)"
 
 
 class Arena:
-    """Aligned memory for temporaries; large ones ask for huge pages, since page faults cost more than arithmetic."""
+    """Aligned memory for temporaries; large arenas use huge pages, since page faults cost more than arithmetic."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -37,9 +37,9 @@ class Arena:
             try:
                 self.map = mmap.mmap(-1, size + HUGE)
             except OSError:
-                raise MemoryError(f"there is no room for {size:,} bytes of temporaries") from None
+                raise MemoryError(f"there is too little memory for {size:,} bytes of temporaries") from None
             if hasattr(mmap, "MADV_HUGEPAGE"):
-                whole = size // HUGE * HUGE  # a huge page of which little is used would be taken whole
+                whole = size // HUGE * HUGE  # a partly used huge page would be allocated as a whole
                 self.map.madvise(mmap.MADV_HUGEPAGE, 0, whole)
             self.memory = np.frombuffer(self.map, dtype="uint8")
         else:
@@ -49,9 +49,9 @@ class Arena:
 
 
 class Workspace:
-    """What one running call needs: buffer addresses, values of symbols, and temporaries in arenas of its own.
+    """The state of one running call: buffer addresses, values of symbols, and temporaries in its own arenas.
 
-    ``sizes`` are those of the present layout of each segment; layouts that were wanted lately are kept.
+    ``sizes`` are those of the current layout of each segment; recently used layouts are kept.
     """
 
     def __init__(self, owner: Executable, values: Sequence[int]) -> None:
@@ -70,7 +70,7 @@ class Workspace:
         self.rooms: dict[int, Arena] = {}
 
     def make_room(self, number: int, elements: int) -> None:
-        """Point a buffer to memory for so many elements."""
+        """Allocate memory for this many elements of a buffer."""
         b = self.program.buffers[number]
         if elements < 0:
             raise GuardError(located(f"{b.name} would have {elements} elements", [], location=b.location))
@@ -81,7 +81,7 @@ class Workspace:
         self.pointers[number] = ffi.cast("void *", arena.base)
 
     def lay_out(self, number: int, segment: Segment, arrays: list[Any], provide: Provide) -> int:
-        """Point to the memory of a segment for the present values of the symbols; 0, or the status if a size is < 0."""
+        """Allocate a segment's memory for the current symbol values; returns 0, or the status if a size is negative."""
         sizes = segment.sizes(list(self.dims)[: len(self.program.symbols)])
         if sizes != self.sizes[number]:
             for k, size in zip(segment.temporaries, sizes):
@@ -108,7 +108,7 @@ class Workspace:
 
 
 class Executable:
-    """See ``symc.runtime.backend``. Safe from many threads: each running call has a workspace of its own."""
+    """The executable; see ``symc.runtime.backend``. Thread-safe: each running call has its own workspace."""
 
     def __init__(self, library: Any, program: Program) -> None:
         self.library = library
@@ -117,7 +117,7 @@ class Executable:
         self.segments = list(Segments(program))
         buffers = program.buffers
         self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
-        # an alias of an alias must find the address of the first there already
+        # an alias of an alias needs the address of the first to be set
         self.aliases = [(k, b.alias) for k, b in enumerate(buffers) if b.alias >= 0]
         self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
@@ -160,7 +160,7 @@ class Executable:
         return int(status), list(workspace.dims)
 
     def _take(self, key: tuple[int, ...]) -> tuple[list[Workspace], Workspace]:
-        """A workspace for these values that nobody uses, and the list to which it goes back."""
+        """Take an unused workspace for these values; also returns the list to which it must be returned."""
         home = self.free.get(key)
         if home is None:
             home = self.free.setdefault(key, [])
@@ -172,7 +172,7 @@ class Executable:
             return home, Workspace(self, key)
 
     def _host(self, step: int, b: Any, n: Any, _: Any) -> int:
-        """What the code calls for the steps that Python runs, and for memory."""
+        """The callback of the code, for steps in Python and for memory."""
         try:
             if step < 0:
                 self.running.workspace.make_room(-1 - step, n[0])
@@ -190,7 +190,7 @@ class Executable:
         return 0
 
     def arena(self, size: int) -> Arena:
-        """A new arena; where there is no room for it, workspaces that wait for their next call go."""
+        """Allocate an arena, freeing unused workspaces if memory is short."""
         try:
             return Arena(size)
         except MemoryError:
@@ -199,7 +199,7 @@ class Executable:
         return Arena(size)
 
     def lend(self, values: Sequence[int]) -> Loan | None:
-        """A workspace for ``values`` that comes back when the loan is dropped."""
+        """Lend a workspace for ``values``, which is returned when the loan is deleted."""
         home = self.free.get(tuple(values))
         return Loan(home, home.pop()) if home else None
 
@@ -211,7 +211,7 @@ def _root(buffers: Sequence[Buffer], number: int) -> int:
 
 
 def _array(pointer: Any, shape: tuple[int, ...], dtype: str, writable: bool) -> np.ndarray:
-    """The memory at an address, as an array."""
+    """Wrap the memory at an address as an array."""
     count = math.prod(shape)
     if not count:
         return np.empty(shape, dtype)
@@ -221,7 +221,7 @@ def _array(pointer: Any, shape: tuple[int, ...], dtype: str, writable: bool) -> 
 
 
 class Loan:
-    """A workspace lent to somebody."""
+    """A workspace on loan; it is returned when this object is deleted."""
 
     def __init__(self, home: list[Workspace], workspace: Workspace) -> None:
         self.home = home
@@ -232,9 +232,9 @@ class Loan:
 
 
 class TimedExecutable(Executable):
-    """Adds up in ``times`` the seconds that each step takes.
+    """An executable that accumulates the seconds of each step in ``times``.
 
-    The clock's array belongs to the loaded file, which two functions of equal text share, so calls take turns.
+    The array of times belongs to the loaded library, which functions with equal text share, so calls are serialised.
     """
 
     turn = threading.Lock()
@@ -255,5 +255,5 @@ class TimedExecutable(Executable):
 
 
 def run(code: Any, program: Program, timed: bool = False) -> Executable:
-    """Something that runs ``code``; ``timed`` says that it was built to measure its steps."""
+    """Create an executable for ``code``; with ``timed``, code built to measure its steps."""
     return TimedExecutable(code, program) if timed else Executable(code, program)

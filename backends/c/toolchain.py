@@ -1,4 +1,4 @@
-"""The C compiler: which one, with which flags, and what it is called in the cache's keys."""
+"""The C compiler: its selection, its flags, and its identity in cache keys."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FLAGS = (
     "-O2", "-std=gnu11", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
     "-ffp-contract=fast", "-Wno-psabi", "-pthread",
 )  # fmt: skip
-"""``-fwrapv``: integers wrap as NumPy's do. Never ``-ffast-math``: NaN and infinity mean something to users."""
+"""``-fwrapv``: integers wrap as in NumPy. Never ``-ffast-math``: NaN and infinity are meaningful to users."""
 
 
 @lru_cache(maxsize=4)
 def command(chosen: str) -> tuple[str, ...] | None:
-    """The compiler as an argument list: ``chosen``, or the first found of cc, gcc, clang, ziglang; None if none is."""
+    """The compiler as an argument list: ``chosen``, or the first found of cc, gcc, clang, ziglang; else None."""
     if chosen:
         words = shlex.split(chosen)
         return tuple(words) if shutil.which(words[0]) else None
@@ -40,7 +40,7 @@ def command(chosen: str) -> tuple[str, ...] | None:
 
 
 def missing() -> str | None:
-    """What to tell a user who has no compiler, or None."""
+    """The message for users without a compiler; None if there is one."""
     if command(config.compiler) is not None:
         return None
     wanted = f"the compiler {config.compiler!r} was not found" if config.compiler else "no C compiler was found"
@@ -49,7 +49,7 @@ def missing() -> str | None:
 
 @lru_cache(maxsize=4)
 def _machine_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
-    """Flags for the processor at hand, tried once on an empty file."""
+    """Flags for this processor, tested once on an empty file."""
     tried = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
     for flags in tried:
         done = subprocess.run(
@@ -61,7 +61,7 @@ def _machine_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _cpu() -> str:
-    """What distinguishes this processor from another one that shares the cache folder."""
+    """An identifier that distinguishes this processor from others that share the cache folder."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
             lines = f.read().splitlines()
@@ -80,7 +80,7 @@ def _identity(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
 
 
 def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
-    """The compiler's version, remembered in the cache by its file's date and size: a warm start runs no compiler."""
+    """The compiler's version, cached by its file's date and size: a warm start does not run the compiler."""
     key = cache.digest(repr((compiler, stamp)))
     found = cache.read_text(f"compiler-{key}")
     if found is None:
@@ -111,7 +111,7 @@ def _needed() -> tuple[str, ...]:
 
 
 def identity() -> str:
-    """Everything about compiler, flags and processor that the compiled code depends on."""
+    """An identifier of the compiler, flags and processor that compiled code depends on."""
     compiler = _needed()
     return f"{compiler}\n{' '.join(flags())}\n{_identity(compiler, _stamp(compiler))}"
 
@@ -123,7 +123,7 @@ def flags() -> list[str]:
 
 
 def start(sources: list[str], output: str, include: str, extra: list[str]) -> subprocess.Popen[str]:
-    """Start compiling ``sources``; the caller waits. The compiler's own temporary files lie beside ``output``."""
+    """Start compiling ``sources`` without waiting. The compiler's temporary files are created beside ``output``."""
     args = [*_needed(), *flags(), f"-I{include}", *extra, *sources, "-o", output]
     variables = environment(TMPDIR=os.path.dirname(os.path.abspath(output)))
     return subprocess.Popen(
@@ -133,7 +133,7 @@ def start(sources: list[str], output: str, include: str, extra: list[str]) -> su
 
 
 def finish(process: subprocess.Popen[str], what: str) -> None:
-    """Wait for a process of ``start``, and turn the compiler's complaints into an error."""
+    """Wait for a process of ``start``, and raise the compiler's messages as an error."""
     assert isinstance(process.args, list)
     text, _ = process.communicate()
     if process.returncode:
@@ -142,7 +142,7 @@ def finish(process: subprocess.Popen[str], what: str) -> None:
 
 
 def compile_shared(text: str, output: str, include: str, extra: list[str] | None = None) -> None:
-    """Compile C text into a shared library; the text is left beside it."""
+    """Compile C text to a shared library; the text is kept beside it."""
     source = f"{output}.c"
     with open(source, "w", encoding="utf-8") as f:
         f.write(text)
@@ -150,7 +150,7 @@ def compile_shared(text: str, output: str, include: str, extra: list[str] | None
 
 
 class Job(NamedTuple):
-    """One file to compile: its path, the object made of it, its name in messages, and flags of its own."""
+    """A compilation of one file: its path, its object file, its name in messages, and its own flags."""
 
     source: str
     made: str
@@ -159,7 +159,7 @@ class Job(NamedTuple):
 
 
 def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str) -> None:
-    """Compile files, as many at once as there are processors, and link them into a shared library.
+    """Compile files in parallel, one per processor, and link them to a shared library.
 
     The longest ones should come first.
     """

@@ -1,4 +1,4 @@
-"""A program's text in units: large ones are compiled side by side, by as many compilers as there are processors."""
+"""Translation units of a program: large programs are compiled in parallel, with one compiler per processor."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 __all__ = ["UNIT", "in_units", "units_of"]
 
 UNIT = "\n/* ==== next unit ==== */\n"
-"""Stands between the units of a text. What is before the first one belongs to each of them."""
+"""The separator of the units of a text. The text before the first unit belongs to each of them."""
 LARGE = 100_000
-"""Characters of kernels in one unit: some seconds of the C compiler, which takes a quarter over the headers alone."""
+"""The number of characters of kernels per unit: a few seconds of the C compiler, a quarter of which is for the
+headers."""
 
 
 def in_units(head: Sequence[str], kernels: Mapping[str, str], entry: Sequence[str], many_steps: bool) -> str:
-    """One text. Small programs are one unit; in others the kernels stand in units of their own, the entry in the last.
+    """Join the parts of a program to one text. A small program is one unit; otherwise kernels are in separate units.
 
-    ``many_steps``: the entry is long.
+
+    The entry is in the last unit. ``many_steps``: the entry is long.
     """
     if sum(map(len, kernels.values())) <= LARGE and not many_steps:
         return "\n".join([*head, "#define KERNEL static", *kernels.values(), *entry])
@@ -33,6 +35,6 @@ def in_units(head: Sequence[str], kernels: Mapping[str, str], entry: Sequence[st
 
 
 def units_of(text: str) -> list[str]:
-    """The complete text of every unit; the entry is the last."""
+    """Split a text into the complete text of every unit; the entry is in the last one."""
     head, *units = text.split(UNIT)
     return [f"{head}\n{unit}" for unit in units] or [text]

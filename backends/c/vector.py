@@ -1,4 +1,4 @@
-"""Vector code for ``simd`` loops: a register's floats at a time, and the rest with lanes switched off.
+"""Vector code for ``simd`` loops: one register of floats at a time, and the remainder with masked lanes.
 
 A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of ``LANES``
 lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
@@ -18,13 +18,13 @@ from symc_backends.dialect import identity
 __all__ = ["can_vectorise", "emit_simd"]
 
 UNROLL = 4
-"""Accumulators a reduction keeps, so that one addition need not wait for the one before."""
+"""The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
 FEWEST_LANES = 4
-"""Lanes of the narrowest registers."""
+"""The number of lanes of the narrowest registers."""
 
 
 class Value(NamedTuple):
-    """C text of a value; ``mask`` is the vector tag (``"i32"``) if it is a varying bool."""
+    """The C text of a value; ``mask`` is the vector tag (``"i32"``) of a varying bool."""
 
     text: str
     varying: bool
@@ -32,12 +32,12 @@ class Value(NamedTuple):
 
 
 def can_vectorise(loop: For) -> bool:
-    """Are the body's statements only those that have a vector form?"""
+    """Whether all statements of the body have a vector form."""
     return all(isinstance(s, (Let, Load, Store, Accumulate)) for s in loop.body)
 
 
 class _Body:
-    """Emits the loop's body once, for lanes [i, i + LANES) or the first ``left`` of them."""
+    """Generator of one copy of the loop's body, for lanes [i, i + LANES) or the first ``left`` of them."""
 
     def __init__(self, loop: For, scalar: Callable[[Expr], str], partial: bool, position: str) -> None:
         self.loop = loop
@@ -46,7 +46,7 @@ class _Body:
         self.position = position
         self.lines: list[str] = []
         self.values: dict[str, Value] = {}
-        self.definitions: dict[str, Expr] = {}  # int64 Lets, to see through when looking for strides
+        self.definitions: dict[str, Expr] = {}  # int64 Lets, substituted to find strides
         self.varying_names: set[str] = {loop.index}
 
     # --- expressions ----------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class _Body:
         return Value(text, True, MASK[operand] if e.dtype == "bool" else "")
 
     def vector(self, v: Value, dtype: str, mask: str = "") -> str:
-        """A value as a vector; bools as a mask of tag ``mask``."""
+        """Convert a value to a vector; bools become a mask of tag ``mask``."""
         if dtype == "bool":
             if not v.varying:
                 return f"vset1_{mask}(-(int64_t)({v.text}))" if mask == "i64" else f"vset1_{mask}(-(int)({v.text}))"
@@ -106,7 +106,7 @@ class _Body:
             c, x, y = (self.vector(v, "bool", mask) for v in args)
             return Value(f"(({c} & {x}) | (~{c} & {y}))", True, mask)
         x, y = self.vector(a, e.dtype), self.vector(b, e.dtype)
-        c = self.vector(condition, "bool", MASK[e.dtype])  # vectors have no ?: in C, so a uniform condition is spread
+        c = self.vector(condition, "bool", MASK[e.dtype])  # C has no ?: on vectors: broadcast a uniform condition
         return Value(f"vselect_{TAG[e.dtype]}({c}, {x}, {y})", True)
 
     def _cast(self, e: Expr) -> Value:
@@ -132,7 +132,7 @@ class _Body:
     # --- addresses ------------------------------------------------------------------------------------------------
 
     def address(self, at: Expr) -> tuple[str, Expr | None, str]:
-        """How an index moves with the loop: (text for the first lane, stride or None if irregular, vector text)."""
+        """Analyse an index: (text for the first lane, stride or None if irregular, vector text)."""
         plain = substituted(at, self.definitions)
         stride = coefficient(plain, self.loop.index)
         loaded = self.varying_names - {self.loop.index}
@@ -215,7 +215,7 @@ class _Body:
         return f"vlt_{bits}(vcast_i32_{bits}(viota_i32()), vset1_{bits}(left))"
 
     def accumulate_register(self, s: Accumulate, register: str, dtype: str) -> None:
-        """Add the lanes to a vector accumulator."""
+        """Combine the lanes with a vector accumulator."""
         v = self.value(s.value)
         if dtype == "bool":
             text = self.vector(v, "bool", "i8")
@@ -232,7 +232,7 @@ class _Body:
             self.add(f"{register} = {_combine(s.op, dtype, register, text)};")
 
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
-        """Each lane combines into an element of its own."""
+        """Combine each lane with its own element in memory."""
         dtype, tag = s.value.dtype, TAG[s.value.dtype]
         start, stride, _ = self.address(s.index)
         assert stride is not None
@@ -251,24 +251,24 @@ class _Body:
 
 
 def _in_pieces(op: str, dtype: str) -> bool:
-    """Is an accumulator of this dtype wider than a register, and the combination one that knows pieces?"""
+    """Whether an accumulator of this dtype is wider than a register, and the combination supports pieces."""
     return dtype != "bool" and BITS[dtype] == 64 and op in ("add", "mul", "min", "max")
 
 
 def _is_any(op: str) -> bool:
-    """On bools every combination asks whether any of them holds, or whether all do."""
+    """Whether the combination is "any" on bools; else it is "all"."""
     return op in ("or", "max", "add")
 
 
 def _combine(op: str, dtype: str, a: str, b: str) -> str:
-    """Two vectors combined lane by lane; bools are masks."""
+    """Combine two vectors lane by lane; bools are masks."""
     if dtype == "bool":
         return f"({a} {'|' if _is_any(op) else '&'} {b})"
     return vector_call(op, [a, b], dtype)
 
 
 def _vector_identity(op: str, dtype: str) -> str:
-    """What changes nothing when combined; for bools, as a lane of a mask."""
+    """The identity of a combination; for bools, as a lane of a mask."""
     if dtype == "bool":
         return "0" if _is_any(op) else "-1"
     return C.literal(identity(op, dtype), dtype)
@@ -285,10 +285,10 @@ def emit_simd(
     dtype_of: Callable[[str], str],
     is_register: Callable[[str], bool],
 ) -> list[str]:
-    """C lines for a simd loop.
+    """Generate C lines for a simd loop.
 
-    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` names a buffer's address, ``dtype_of(buffer)`` its
-    dtype, and ``is_register(buffer)`` tells whether it is a single element held in a C variable.
+    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
+    dtype, and ``is_register(buffer)`` whether it is a single element in a C variable.
     """
     unroll = UNROLL if len(loop.body) <= 14 else 1
     registers = {
@@ -353,10 +353,10 @@ def emit_simd(
 
 
 class _Register:
-    """What the iterations of a simd loop accumulate in one element: a vector for each copy of the loop's body.
+    """The accumulators of a simd loop for one element: a vector per copy of the loop's body.
 
-    Sums of floats have a ``total`` besides, to which the vectors are added, and emptied, before they have taken in more
-    terms than keep their digits.
+    Sums of floats also have a ``total``, to which the vectors are added, and then reset, before rounding errors
+    accumulate over too many terms.
     """
 
     def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
@@ -376,11 +376,11 @@ class _Register:
         return [f"double {self.total} = 0;", *lines] if self.total else lines
 
     def flushed(self) -> list[str]:
-        """Add the vectors to the total and empty them."""
+        """Add the vectors to the total and reset them."""
         return [f"{self.total} += {self._combined()};", " ".join(f"{name} = {self.first};" for name in self.names)]
 
     def finished(self, target: str) -> str:
-        """Combine everything with the element ``target``."""
+        """Combine all accumulators with the element ``target``."""
         if self.total:
             ctype = CTYPE[self.dtype]
             wide = f"({ctype})({target} + ({self.total} + sum))"
@@ -391,7 +391,7 @@ class _Register:
         return f"{target} = {C.call(op, [target, self._combined()], self.dtype)};"
 
     def _combined(self) -> str:
-        """All lanes of all vectors as one scalar."""
+        """Combine all lanes of all vectors to one scalar."""
         op, dtype = self.statement.op, self.dtype
         parts = [f"{name}.v" if self.pieces else name for name in self.names]
         while len(parts) > 1:

@@ -1,4 +1,4 @@
-"""The CUDA back end: loop IR to CUDA C, compiled by NVRTC, run through PyCUDA, with cuBLAS and cuDNN where they are."""
+"""The CUDA back end: loop IR to CUDA C, compiled by NVRTC, run through PyCUDA, with cuBLAS and cuDNN if installed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ target = Target(
     min_rows=512, long_row=8192, block=1024, tile=32, columns=32, keep_limit=8192, parts=256, split_above=8192,
     rows=1024, row_threads=256,
 )  # fmt: skip
-"""Hundreds of thread_groups are needed to keep a GPU busy: long reductions are cut into many parts, pieces of work are
-small."""
+"""Hundreds of thread groups are needed to occupy a GPU: long reductions are split into many parts, and units of work
+are small."""
 
 
 def unavailable() -> str | None:
-    """Why no GPU can be used here, and what to install; None if one can."""
+    """Return why no GPU can be used on this machine, and what to install; None if one can."""
     from symc_backends.cuda import compile
 
     return problem() or compile.problem()

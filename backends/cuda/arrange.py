@@ -1,4 +1,4 @@
-"""From a program's tree to the parts of the walk over it."""
+"""Conversion of a program's tree to the items of the walk over it."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ __all__ = ["Arranger"]
 
 
 class Arranger:
-    """Makes items of nodes.
+    """Builder of items from nodes.
 
-    Kernels do nothing once a status is set. Library calls cannot know of it, so that the host looks at the status
-    before one that writes over what the caller can see.
+    Kernels do nothing once a status is set. Library calls do not read the status, so the host checks it before a
+    library call that overwrites memory visible to the caller.
 
     Attributes
     ----------
     straights : list of Straight
-        All that were made.
+        All straights created so far.
     """
 
     def __init__(self, owner: Executable) -> None:
         self.owner = owner
         self.straights: list[Straight] = []
         self._clear = owner.status is not None
-        self._pending = False  # may a status be set that nobody looked at?
+        self._pending = False  # whether a status may be set that was not checked yet
 
     def items(self, nodes: Sequence[Node]) -> list[Item]:
-        """The items of nodes in order."""
+        """Build the items of nodes, in order."""
         items: list[Item] = []
         parts: list[Straight | FreeLoop] = []
         steps: list[Step] = []
@@ -87,7 +87,7 @@ class Arranger:
     def _item(self, node: Node) -> Item | FreeLoop:
         owner = self.owner
         if isinstance(node, Loop):
-            # what comes late in the body comes before what comes early
+            # nodes late in the body precede nodes early in the next iteration
             self._pending |= any(isinstance(n, Step) and owner.status in n.writes for n in walk(node.body))
             pending = self._pending
             body = self.items(node.body)
@@ -101,7 +101,7 @@ class Arranger:
             return Reservation(owner, node)
         source = node.source if isinstance(node, Bind) else node.condition if isinstance(node, Branch) else None
         if source is None or not owner.may_be_given(source):
-            self._pending = False  # whoever asks the GPU for something gets the status as well
+            self._pending = False  # every fetch from the GPU also reads the status
         if isinstance(node, Branch):
             before = self._pending
             then = self.items(node.then)
@@ -115,7 +115,7 @@ class Arranger:
         return HostItem(owner, node)
 
     def _overwrites(self, step: Step) -> bool:
-        """Does a library write straight over a shared variable's value?"""
+        """Whether a library writes a shared variable's value in place."""
         starts = starts_of(self.owner.program)[self.owner.number[id(step)]]
         if not any(isinstance(start, LibraryLaunch) for start in starts):
             return False

@@ -1,4 +1,4 @@
-"""Arrays in the GPU's memory, and that memory as functions see it."""
+"""Arrays in GPU memory, and the memory space of functions on the GPU."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["DeviceArray", "DeviceSpace", "space"]
 
 
 class DeviceArray:
-    """A C-contiguous array in the GPU's memory.
+    """A C-contiguous array in GPU memory.
 
-    ``np.asarray(a)`` and ``a.download()`` bring it to the host. Libraries that know ``__cuda_array_interface__`` or
-    DLPack (PyTorch, CuPy, JAX, Numba, PyCUDA) take it as it is, without a copy.
+    ``np.asarray(a)`` and ``a.download()`` copy it to the host. Libraries that support ``__cuda_array_interface__`` or
+    DLPack (PyTorch, CuPy, JAX, Numba, PyCUDA) accept it without a copy.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class DeviceArray:
     pointer : int
         The address of the first element.
     owner : object
-        What keeps the memory alive.
+        The object that keeps the memory alive.
     """
 
     __slots__ = ("device", "dtype", "owner", "pointer", "shape")
@@ -56,7 +56,7 @@ class DeviceArray:
         return self.size * self.dtype.itemsize
 
     def download(self) -> np.ndarray:
-        """The elements in a new NumPy array."""
+        """Copy the elements to a new NumPy array."""
         array = np.empty(self.shape, self.dtype)
         if array.size:
             with self.device as d:
@@ -64,7 +64,7 @@ class DeviceArray:
         return array
 
     def copy(self) -> DeviceArray:
-        """The same elements in memory of their own."""
+        """Copy the array to new memory."""
         with self.device as d:
             fresh = allocate(d, self.shape, self.dtype)
             if self.nbytes:
@@ -72,14 +72,14 @@ class DeviceArray:
         return fresh
 
     def overlaps(self, other: Any) -> bool:
-        """Does any byte belong to both arrays?"""
+        """Whether the two arrays share memory."""
         if not isinstance(other, DeviceArray):
             return False
         return self.pointer < other.pointer + other.nbytes and other.pointer < self.pointer + self.nbytes
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("an array on the GPU comes to the host as a copy; copy=False cannot be had")
+            raise ValueError("an array on the GPU is always copied to the host; copy=False is not possible")
         array = self.download()
         return array if dtype is None else array.astype(dtype)
 
@@ -95,7 +95,7 @@ class DeviceArray:
 
     def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
         with self.device as d:
-            d.synchronize()  # whatever stream the consumer reads from, the elements are there
+            d.synchronize()  # the elements are complete for any stream of the consumer
         return dlpack.capsule(self, self.pointer, self.shape, self.dtype, self.device.ordinal)
 
     def __len__(self) -> int:
@@ -114,14 +114,14 @@ class DeviceArray:
 
 
 def allocate(owner: device.Device, shape: Sequence[int], dtype: Any) -> DeviceArray:
-    """An array whose elements are not set."""
+    """Allocate an uninitialised array."""
     nbytes = math.prod(shape) * np.dtype(dtype).itemsize
     memory = owner.empty(nbytes)
     return DeviceArray(memory, int(memory), shape, dtype, owner)
 
 
 def upload(owner: device.Device, array: np.ndarray) -> DeviceArray:
-    """A copy of a host array on the GPU."""
+    """Copy a host array to the GPU."""
     array = np.ascontiguousarray(array).reshape(array.shape)
     fresh = allocate(owner, array.shape, array.dtype)
     if array.nbytes:
@@ -130,7 +130,7 @@ def upload(owner: device.Device, array: np.ndarray) -> DeviceArray:
 
 
 class DeviceSpace:
-    """The GPU's memory; see ``symc.runtime.storage.Space``."""
+    """The memory space of the GPU; see ``symc.runtime.storage.Space``."""
 
     def __init__(self, owner: device.Device) -> None:
         self.device = owner
@@ -144,7 +144,7 @@ class DeviceSpace:
         return None if described is None else self._adopt(value, described)
 
     def _adopt(self, value: Any, described: dict[str, Any]) -> DeviceArray:
-        """An array of another library, as it lies; ValueError if its elements do not follow one another."""
+        """Wrap an array of another library without a copy; ValueError if it is not contiguous."""
         shape, dtype = tuple(described["shape"]), np.dtype(described["typestr"])
         strides = described.get("strides")
         dense = tuple(dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))
@@ -156,7 +156,7 @@ class DeviceSpace:
         stream = described.get("stream")
         with self.device as d:
             if stream is None or int(stream) != int(d.stream.handle):
-                d.context.synchronize()  # whoever wrote it may still be at it, on a stream of its own
+                d.context.synchronize()  # its producer may still be writing, on another stream
         return DeviceArray(value, int(described["data"][0]), shape, dtype, self.device)
 
     def of(self, storage: Storage) -> DeviceArray:
@@ -191,5 +191,5 @@ def _space(owner: device.Device) -> DeviceSpace:
 
 
 def space() -> DeviceSpace:
-    """The memory of the device in use."""
+    """The memory space of the current device."""
     return _space(device.current())

@@ -1,4 +1,4 @@
-"""Matrix products through cuBLAS, where it is installed."""
+"""Matrix products with cuBLAS, if it is installed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Blas", "current", "problem", "version"]
 
 _FLOAT, _DOUBLE, _BFLOAT16 = 0, 1, 14
 _COMPUTE = {"float32": 68, "tf32": 77, "bfloat16": 68}
-"""How float32 is multiplied, by ``symc.config.cuda_precision``."""
+"""Compute types for float32, by ``symc.config.cuda_precision``."""
 _COMPUTE_DOUBLE = 70
 _DEFAULT_ALGORITHM = -1
 _WORKSPACE = 32 << 20
-"""What cuBLAS wants on recent GPUs; with less it may choose slower ways."""
+"""The workspace recommended for recent GPUs; with less, cuBLAS may choose slower algorithms."""
 _LARGEST = 2**31 - 1
 
 
 def problem() -> str | None:
-    """Why cuBLAS cannot be used here, and what to do about it; None if it can (as far as can be seen without a GPU)."""
+    """Return why cuBLAS cannot be used, and a repair; None if it can, as far as known without a GPU."""
     found = _found()
     if found.library is not None:
         return None
@@ -37,7 +37,7 @@ def problem() -> str | None:
 
 
 def version() -> str | None:
-    """Such as ``"13.0.2"``; None without cuBLAS."""
+    """The version, such as ``"13.0.2"``; None without cuBLAS."""
     library = _found().library
     if library is None:
         return None
@@ -50,14 +50,14 @@ def version() -> str | None:
 
 
 def current(device: Any) -> Blas | None:
-    """cuBLAS on ``device``, opened on first use; None where it is missing or does not start (with a warning)."""
+    """cuBLAS on ``device``, opened on first use; None if it is missing or does not start (with a warning)."""
     if _found().library is None:
         return None
     return _open(device, config.cuda_libraries)
 
 
 def _found() -> libraries.Found:
-    # cuBLAS needs cuBLASLt, which other libraries must find as well.
+    # cuBLAS needs cuBLASLt, which other libraries must also find.
     libraries.find(*libraries.sonames("libcublasLt"))
     return libraries.find(*libraries.sonames("libcublas"))
 
@@ -83,7 +83,7 @@ def _check(name: str, status: int) -> None:
 
 
 class Blas:
-    """A handle on the device's stream, with a workspace of its own: no call allocates, graphs can record all."""
+    """A handle on the device's stream, with its own workspace: no call allocates, so graphs can record all calls."""
 
     def __init__(self, library: ctypes.CDLL, device: Any) -> None:
         self.device = device
@@ -107,14 +107,14 @@ class Blas:
         atexit.register(self._close)
 
     def _close(self) -> None:
-        """Memory goes back while the device is still there."""
+        """Release memory while the device is still open."""
         with self.device:
             self.device.stream.synchronize()
             self._destroy(self.handle)
             self.workspace = None
 
     def serves(self, product: Product) -> bool:
-        """Whether cuBLAS can compute ``product``: it counts in 32 bits, rows and results must lie one after another."""
+        """Whether cuBLAS can compute ``product``: it uses 32-bit sizes, and rows and results must be contiguous."""
         p = product
         leads = (p.lda, p.rows if p.trans_a else p.depth), (p.ldb, p.depth if p.trans_b else p.cols), (p.ldc, p.cols)
         sizes = (p.batch, p.rows, p.cols, p.depth, p.lda, p.ldb, p.ldc)
@@ -122,7 +122,7 @@ class Blas:
         return p.depth > 0 and max(sizes) <= _LARGEST and apart and all(lead >= width for lead, width in leads)
 
     def product(self, product: Product, dtype: str) -> tuple[int, list[Stage]]:
-        """The bytes of workspace and the stages that compute ``product`` as ``symc.config.cuda_precision`` says."""
+        """Workspace bytes and stages for ``product`` in the precision ``symc.config.cuda_precision``."""
         if dtype == "f32" and config.cuda_precision == "bfloat16":
             return self._rounded(product)
         c, a, b = (Pointer(number) for number in product.buffers)
@@ -131,7 +131,7 @@ class Blas:
         return 0, [self._stage(product, c, a, b, kind, kind, compute)]
 
     def _rounded(self, product: Product) -> tuple[int, list[Stage]]:
-        """Both operands rounded to bfloat16 in the workspace, then multiplied; sums and result are float32."""
+        """Round both operands to bfloat16 in the workspace, then multiply; sums and result are float32."""
         p = product
         shapes = [
             (p.depth, p.rows) if p.trans_a else (p.rows, p.depth),
@@ -141,7 +141,7 @@ class Blas:
         operands = zip(shapes, p.buffers[1:], (p.lda, p.ldb), (p.stride_a, p.stride_b))
         for (rows, cols), buffer, lead, stride in operands:
             count = p.batch if stride else 1
-            padded = -(-cols // 8) * 8  # rows of 16 bytes each, as tensor cores want them
+            padded = -(-cols // 8) * 8  # rows of a multiple of 16 bytes, as required by tensor cores
             numbers = (rows, cols, lead, padded, count, stride)
             grid = kernels.blocks(self.device, count * rows * cols)
             pointers = (Pointer(WORKSPACE, used), Pointer(buffer))
@@ -155,7 +155,7 @@ class Blas:
         return used, [*stages, last]
 
     def _stage(self, p: Product, c: Pointer, a: Pointer, b: Pointer, kind: int, result: int, compute: int) -> Stage:
-        # cuBLAS counts along columns: to it our row-major C = A B is C^T = B^T A^T.
+        # cuBLAS is column-major: our row-major C = A B is C^T = B^T A^T to it.
         number = c_double if compute == _COMPUTE_DOUBLE else c_float
         one, old = number(1), number(1 if p.accumulate else 0)
         multiply, handle = self._multiply, self.handle

@@ -1,4 +1,4 @@
-"""Building: CUDA C text to loaded kernels, through the cache; long texts in parts, at the same time."""
+"""Compilation of CUDA C text to loaded kernels, through the cache; parts of long texts are compiled concurrently."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from symc_backends.cuda.emit import SEPARATOR
 __all__ = ["Code", "build"]
 
 PART = 24
-"""Functions that are compiled together."""
+"""The number of functions that are compiled together."""
 
 
 def build(text: str, timed: int = 0) -> Code:
-    """The kernels of a text, ready to be loaded; ``timed`` changes nothing, since events measure from outside."""
+    """Compile the kernels of a text; ``timed`` has no effect, since steps are timed with events."""
     return _code(text, device.current())
 
 
@@ -27,9 +27,9 @@ def _code(text: str, owner: device.Device) -> Code:
 
 
 class Code:
-    """Loaded kernels by name: ``function(name)``, and ``function(name, wide=True)`` for positions of 64 bits.
+    """Loaded kernels by name: ``function(name)``, or ``function(name, wide=True)`` for 64-bit positions.
 
-    Kernels with 64-bit positions are compiled when the first is asked for.
+    Kernels with 64-bit positions are compiled when first needed.
     """
 
     def __init__(self, text: str, owner: device.Device) -> None:
@@ -48,7 +48,7 @@ class Code:
             self._modules[wide] = [self.device.load(image) for image in images]
 
     def function(self, name: str, wide: bool = False) -> Any:
-        """A kernel by its name."""
+        """Look up a kernel by its name."""
         found = self._functions.get((name, wide))
         if found is None:
             if wide not in self._modules:

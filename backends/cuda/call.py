@@ -1,4 +1,4 @@
-"""One running call: where its memory lies, the values of symbols, and what it has put into the stream."""
+"""The state of a running call: addresses of its memory, values of symbols, and work put into the stream."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 MARKS = 512
-"""Tasks that are timed before their times are read."""
+"""The number of tasks that are timed before their times are read."""
 
 
 class Call:
-    """One running call.
+    """The state of a running call.
 
     Attributes
     ----------
     values : list of int
-        Of all symbols; 0 for those that are not bound yet.
+        Values of all symbols; 0 for those that are not bound yet.
     addresses : array of int64
-        Where each program buffer lies.
+        Addresses of the program buffers.
     given : dict of int to array
-        The program buffers that the caller handed over in the host's memory, flat; and what follows from them.
+        Program buffers that were passed in host memory, flat, and values computed from them.
     held : list
-        What keeps memory alive until the call ends. Whatever is written there later comes later in the stream.
+        Objects that keep memory alive until the call ends. Later writes to this memory come later in the stream.
     rooms : dict of int to (memory, int)
-        Memory of buffers that a ``Room`` sized, and its bytes.
+        Memory allocated by ``Room`` nodes for their buffers, and its bytes.
     pending : bool
-        May a step have stored a status that nobody has looked at?
+        Whether a step may have stored a status that was not checked yet.
     started : int
-        Tasks put into the stream.
+        The number of tasks put into the stream.
     """
 
     def __init__(self, owner: Executable, values: Sequence[int]) -> None:
@@ -54,7 +54,7 @@ class Call:
         self._marks: list[tuple[int, Any, Any]] = []
 
     def start(self, prepared: Prepared, pointers: np.ndarray) -> None:
-        """Put tasks into the stream, for memory at these addresses."""
+        """Enqueue tasks for memory at these addresses."""
         device = self.device
         spare = device.scratch(prepared.spare) if prepared.spare else 0
         self.started += len(prepared.tasks)
@@ -78,7 +78,7 @@ class Call:
             self.settle()
 
     def settle(self) -> None:
-        """Add up the times of what was started, once it has run."""
+        """Accumulate the times of the started tasks, once they have finished."""
         if self._marks:
             self.device.synchronize()
             for number, first, second in self._marks:
@@ -86,7 +86,7 @@ class Call:
             self._marks.clear()
 
     def fetch(self, wanted: Sequence[tuple[int, np.ndarray]] = ()) -> int:
-        """Read memory from addresses into arrays, waiting once; gives the status, with which that means nothing."""
+        """Copy memory to arrays, waiting once, and return the status; the arrays are valid only if it is 0."""
         status = np.zeros(1, "int64")
         pairs = [(pointer, array) for pointer, array in wanted if array.size]
         if self.pending:

@@ -1,6 +1,7 @@
-"""CUDA C to machine code: through NVRTC, or nvcc where there is no NVRTC, and through the cache.
+"""Compilation of CUDA C to machine code with NVRTC, or nvcc without NVRTC, through the cache.
 
-Device headers are inlined first, so that the text is all there is: it, the options and the compiler name the result.
+Device headers are inlined first, so that the text is complete: the text, the options and the compiler form the cache
+key.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ __all__ = ["compiler_identity", "cubin", "inlined", "problem"]
 RUNTIME = Path(__file__).parent / "runtime"
 
 OPTIONS = ("--std=c++17",)
-"""Never ``--use_fast_math``: NaN, infinity and the last bits mean something to users."""
+"""Never ``--use_fast_math``: NaN, infinity and the last bits are meaningful to users."""
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([\w.]+)"\s*$')
 _LONGEST_LOG = 4000
 
 
 def cubin(text: str, arch: str) -> bytes:
-    """The machine code of CUDA C ``text`` for ``arch`` (such as ``"sm_90"``), compiled or found in the cache.
+    """Compile CUDA C ``text`` to machine code for ``arch`` (such as ``"sm_90"``), or find it in the cache.
 
-    ``#include "name.cuh"`` brings in a file of ``runtime/``, once. Kernels are ``extern "C" __global__``; other
-    functions are marked ``__device__``.
+    ``#include "name.cuh"`` inlines a file of ``runtime/``, once. Kernels are ``extern "C" __global__``; other functions
+    are marked ``__device__``.
 
     Raises
     ------
     CompileError
-        The compiler's log, if it refuses the text; or one sentence, if there is no compiler.
+        With the compiler's log if it rejects the text, or with one sentence if there is no compiler.
     """
     compiler = _compiler()
     source = inlined(text)
@@ -53,12 +54,12 @@ def cubin(text: str, arch: str) -> bytes:
 
 
 def compiler_identity() -> str:
-    """Everything about the compiler that machine code depends on."""
+    """An identifier of the compiler that machine code depends on."""
     return _compiler().identity
 
 
 def problem() -> str | None:
-    """Why no CUDA C can be compiled here, and what to do about it; None if it can."""
+    """Return why no CUDA C can be compiled on this machine, and a repair; None if it can."""
     try:
         _compiler()
     except CompileError as reason:
@@ -67,7 +68,7 @@ def problem() -> str | None:
 
 
 def inlined(text: str) -> str:
-    """``text`` with the headers of ``runtime/`` in the place of its includes, each the first time alone."""
+    """Replace the includes of ``text`` by the headers of ``runtime/``, each only once."""
     return "\n".join(_inlined(text, "kernels.cu", set())) + "\n"
 
 
@@ -93,7 +94,7 @@ def _header(name: str) -> str:
 
 
 class _Compiler(NamedTuple):
-    """``compile(text, arch)`` gives machine code; ``identity`` distinguishes what made it."""
+    """A compiler: ``compile(text, arch)`` returns machine code; ``identity`` identifies the compiler."""
 
     identity: str
     compile: Callable[[str, str], bytes]
@@ -105,7 +106,7 @@ def _compiler() -> _Compiler:
 
 @lru_cache(maxsize=4)
 def _compiler_in(chosen: str) -> _Compiler:
-    """NVRTC, or else nvcc; ``chosen`` is the setting this depends on."""
+    """Find NVRTC, or else nvcc; ``chosen`` is the setting that the result depends on."""
     nvrtc = libraries.find(*libraries.sonames("libnvrtc"), beside="libnvrtc-builtins.so*")
     if nvrtc.library is not None:
         return _nvrtc(nvrtc.library, nvrtc.path)
@@ -117,10 +118,10 @@ def _compiler_in(chosen: str) -> _Compiler:
 
 
 def _stamp(path: str) -> str:
-    """A file's size and date: they tell two builds of one version apart."""
+    """A file's size and date, which distinguish two builds of the same version."""
     try:
         status = os.stat(os.path.realpath(path))
-    except OSError:  # the system's loader knows where it lies, we do not
+    except OSError:  # found by the system's loader, at an unknown path
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
 
@@ -168,7 +169,7 @@ def _nvrtc_read(library: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> by
 
 
 def _nvrtc_archs(library: ctypes.CDLL) -> list[int]:
-    """The architectures this NVRTC knows; none if it does not say."""
+    """The architectures that this NVRTC supports; empty if it does not report them."""
     if not hasattr(library, "nvrtcGetNumSupportedArchs"):
         return []
     count = ctypes.c_int()
@@ -179,7 +180,7 @@ def _nvrtc_archs(library: ctypes.CDLL) -> list[int]:
 
 
 def _nearest(arch: str, known: list[int]) -> str:
-    """``arch``, or for a GPU younger than the compiler the newest one of its family: its machine code runs there."""
+    """Return ``arch`` or, for a GPU newer than the compiler, the newest supported architecture of its family."""
     wanted = int(arch.removeprefix("sm_"))
     if not known or wanted in known:
         return arch
@@ -194,7 +195,7 @@ def _nearest(arch: str, known: list[int]) -> str:
 
 
 def _nvcc_identity(nvcc: str) -> str:
-    """The compiler's version, remembered in the cache by its file's date and size: a warm start runs no compiler."""
+    """The compiler's version, cached by its file's date and size: a warm start does not run the compiler."""
     stamp = _stamp(nvcc)
     name = f"nvcc-{cache.digest(nvcc, stamp)}"
     version = cache.read_text(name)

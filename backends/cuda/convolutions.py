@@ -1,4 +1,4 @@
-"""Convolutions of our own: the three ``conv2d`` calls as launches."""
+"""symc's own convolution kernels: the three ``conv2d`` calls as launches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from symc_backends.cuda.tiling import LIMIT, plan
 __all__ = ["Conv", "as_product", "own"]
 
 _FEW = 4
-"""Rows of a group's product up to which a tile would be mostly empty."""
+"""The largest number of rows of a group's product for which a tile would be mostly empty."""
 _BUFFERS = (Pointer(0), Pointer(1), Pointer(2))
 
 
@@ -53,7 +53,7 @@ class Conv(NamedTuple):
         return self.R * self.S
 
     def results(self, which: str) -> int:
-        """Elements of what the call named ``which`` writes."""
+        """The number of elements that the call ``which`` writes."""
         if which == "conv2d_forward":
             return self.N * self.K * self.OH * self.OW
         if which == "conv2d_backward_data":
@@ -62,9 +62,9 @@ class Conv(NamedTuple):
 
 
 def as_product(which: str, conv: Conv) -> Product | None:
-    """A convolution of large images with filters of one tap as a product for each image; None for others.
+    """Express a convolution of large images with 1 x 1 filters as one product per image; None for others.
 
-    Small images are better off as a convolution, whose tiles reach across them.
+    Small images are faster as a convolution, whose tiles extend across images.
     """
     c = conv
     plane = c.H * c.W
@@ -79,7 +79,7 @@ def as_product(which: str, conv: Conv) -> Product | None:
 
 
 def own(which: str, conv: Conv, dtype: str, device: Any) -> tuple[int, list[Stage]]:
-    """The bytes of workspace and the launches that compute the call named ``which``."""
+    """Workspace bytes and launches that compute the call ``which``."""
     _check(conv)
     if which == "conv2d_backward_weights":
         return _weights(conv, dtype, device)
@@ -117,8 +117,8 @@ def _weights(conv: Conv, dtype: str, device: Any) -> tuple[int, list[Stage]]:
 
 
 def _check(c: Conv) -> None:
-    """Kernels count in 32 bits within an image, and over all images' pixels."""
+    """Check sizes: kernels use 32-bit positions within an image, and for the pixels of all images."""
     plane = max(c.H * c.W, c.OH * c.OW)
     largest = max(c.N, 1) * plane, max(c.C, c.K) * plane, c.K * max(c.cg, 1) * c.taps, c.R << 16, c.S << 16
     if max(largest) >= LIMIT:
-        raise ValueError(f"a convolution of this size is more than symc's own kernels can count: {c}")
+        raise ValueError(f"a convolution of this size exceeds the 32-bit sizes of symc's own kernels: {c}")

@@ -1,8 +1,8 @@
-"""The GPU as the rest of the back end sees it: one primary context, one stream, a pool of memory, modules, launches.
+"""The GPU: one primary context, one stream, a memory pool, modules, launches.
 
-Nothing here runs at import. ``current()`` opens the device on first use; ``problem()`` says in one sentence why it
-cannot. All work of this process goes to one stream, in order: memory that a launch still reads may be handed on at
-once, since whoever writes to it comes later in the same stream.
+Nothing here runs at import. ``current()`` opens the device on first use; ``problem()`` states in one sentence why it
+cannot. All work of this process goes to one stream, in order: memory that a launch still reads may be reused
+immediately, since later writes come later in the same stream.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = ["Device", "DeviceMemoryError", "current", "problem"]
 
 
 LEAST = 16
-"""Bytes of the smallest block of memory."""
+"""Size of the smallest memory block, in bytes."""
 IDLE = 64 << 20
-"""Bytes of blocks that may wait for their next use even where less than that is in use."""
+"""Bytes of free blocks that the pool may keep even if fewer bytes are in use."""
 FLYING = 64 << 20
-"""Bytes of page-locked memory from which copies may be under way at once."""
+"""Bytes of page-locked memory for concurrent copies."""
 
 
 class DeviceMemoryError(OutOfMemoryError):
-    """The GPU has too little memory; ``asked`` bytes were wanted."""
+    """The GPU has too little free memory; ``asked`` bytes were requested."""
 
     def __init__(self, asked: int, held: int, free: int) -> None:
-        super().__init__(f"the GPU has no room for {asked:,} bytes more: symc holds {held:,}, {free:,} are free")
+        super().__init__(f"the GPU has no memory for {asked:,} more bytes: symc holds {held:,}, {free:,} are free")
         self.asked = asked
 
 
 def problem() -> str | None:
-    """Why no GPU can be used here, and what to do about it; None if one can."""
+    """Return why no GPU can be used on this machine, and a repair; None if one can."""
     try:
         current()
     except CompileError as reason:
@@ -50,12 +50,12 @@ def problem() -> str | None:
 
 
 def current() -> Device:
-    """The device that ``symc.config.cuda_device`` names, opened on first use.
+    """The device with the index ``symc.config.cuda_device``, opened on first use.
 
     Raises
     ------
     CompileError
-        With one sentence: PyCUDA, the driver or a GPU is missing.
+        If PyCUDA, the driver or a GPU is missing.
     """
     return _open(config.cuda_device)
 
@@ -86,9 +86,9 @@ def _driver() -> Any:
 
 
 class Memory:
-    """A block of the pool: ``int(...)`` of it is its address, and dropping it gives it back.
+    """A block of the pool: ``int(block)`` is its address, and deleting it returns it to the pool.
 
-    The pool asks for a context when a block comes back, and Python drops objects where it likes.
+    The pool needs a current context when a block is returned, and Python may delete objects in any thread.
     """
 
     __slots__ = ("_block", "_device")
@@ -106,18 +106,18 @@ class Memory:
 
 
 class Device:
-    """One GPU. ``with device:`` makes its context current in this thread and keeps other threads out.
+    """One GPU. ``with device:`` makes its context current in this thread and excludes other threads.
 
     Attributes
     ----------
     driver : module
         ``pycuda.driver``.
     name, arch : str
-        The product, and its architecture as compilers name it, such as ``"sm_90"``.
+        The product name, and the architecture under its compilers' name, such as ``"sm_90"``.
     stream : pycuda.driver.Stream
-        The one stream on which everything runs.
+        The stream on which everything runs.
     processors : int
-        Multiprocessors.
+        The number of multiprocessors.
     """
 
     def __init__(self, ordinal: int, driver: Any) -> None:
@@ -161,7 +161,7 @@ class Device:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Within ``with device:``, a block in which other threads may use the device."""
+        """Let other threads use the device for the duration of a block inside ``with device:``."""
         depth = self._depth
         for _ in range(depth):
             self.__exit__()
@@ -182,7 +182,7 @@ class Device:
 
     @property
     def held(self) -> int:
-        """Bytes that the pool holds, in use or ready to be used again."""
+        """Bytes that the pool holds, in use or free for reuse."""
         return int(self._pool.managed_bytes)
 
     @property
@@ -191,14 +191,15 @@ class Device:
         return int(self._pool.active_bytes)
 
     def block(self, nbytes: int) -> int:
-        """The bytes that the pool takes from the GPU for ``nbytes``: it has blocks of certain sizes only."""
+        """The bytes that the pool allocates on the GPU for ``nbytes``: blocks have certain sizes only."""
         return int(self._pool.alloc_size(self._pool.bin_number(max(nbytes, LEAST))))
 
     def empty(self, nbytes: int) -> Memory:
-        """Fresh memory from the pool; within ``with device:``.
+        """Allocate memory from the pool; must be called within ``with device:``.
 
-        What was given back waits in the pool for the next use of its size; but when the pool has to grow and more waits
-        than is in use, that goes back to the GPU. So shapes that change with every call do not fill it.
+        Returned blocks stay in the pool for the next allocation of their size; but when the pool must grow and more
+        bytes are free than in use, the free blocks are returned to the GPU. Shapes that change with every call
+        therefore do not fill it.
         """
         nbytes = max(nbytes, LEAST)
         limit, before = config.cuda_memory, self.held
@@ -207,7 +208,7 @@ class Device:
         memory = self._allocate(nbytes)
         over = limit and self.held > limit
         if over or self.held > before and self.held - self.active > max(self.active, IDLE):
-            self._pool.free_held()  # none of the blocks that wait was of this size: perhaps none ever will be
+            self._pool.free_held()  # no free block has this size, and perhaps none ever will
         if over and self.held > limit:
             del memory
             self._pool.free_held()
@@ -227,16 +228,16 @@ class Device:
             raise DeviceMemoryError(nbytes, self.held, int(free)) from None
 
     def arena(self, nbytes: int) -> int:
-        """The address of memory for temporaries that all functions share; it moves when it must grow."""
+        """The address of memory for temporaries that all functions share; it moves when it grows."""
         return self._grown("arena", nbytes)
 
     def scratch(self, nbytes: int) -> int:
-        """The address of memory that every task may use for itself; it moves when it must grow."""
+        """The address of scratch memory that every task may use; it moves when it grows."""
         return self._grown("scratch", nbytes)
 
     @property
     def scratch_place(self) -> tuple[int, int]:
-        """Where scratch memory lies at present, and its bytes."""
+        """The current address of scratch memory, and its size in bytes."""
         memory, size = self._shared.get("scratch", (0, 0))
         return int(memory), size
 
@@ -244,16 +245,16 @@ class Device:
         found = self._shared.get(name)
         if found is None or found[1] < nbytes:
             found = None
-            self._shared.pop(name, None)  # given back first, so that both need not fit
+            self._shared.pop(name, None)  # freed first, so that both need not fit at once
             found = self._shared[name] = self.empty(nbytes), nbytes
         return int(found[0])
 
     # --- copies ---------------------------------------------------------------------------------------------------
 
     def send(self, array: np.ndarray, pointer: int) -> None:
-        """Copy a C-contiguous host array to ``pointer``; the array may be changed as soon as this returns.
+        """Copy a C-contiguous host array to ``pointer``; the array may be modified once this returns.
 
-        The copy goes through page-locked memory, from which the GPU fetches it by itself while the host goes on.
+        The copy goes through page-locked memory, from which the GPU reads it asynchronously.
         """
         if array.nbytes > FLYING:
             self.driver.memcpy_htod(pointer, array)
@@ -280,20 +281,20 @@ class Device:
         Raises
         ------
         KernelError
-            When a kernel that was queued before failed.
+            If a previously queued kernel failed.
         """
         try:
             for pointer, array in wanted:
                 self.driver.memcpy_dtoh_async(array, pointer, self.stream)
             self.synchronize()
         except self.driver.Error as reason:
-            text = f"the GPU failed while it ran what was queued before: {reason}"
+            text = f"the GPU failed while running previously queued work: {reason}"
             raise KernelError(
                 f"{text}\n  repair: set symc.config.cuda_blocking = True to learn which kernel it is"
             ) from None
 
     def clear(self, pointer: int, nbytes: int) -> None:
-        """Fill memory with zeros, when its turn comes."""
+        """Enqueue filling memory with zeros."""
         self.driver.memset_d8_async(pointer, 0, nbytes, self.stream)
 
     def synchronize(self) -> None:
@@ -305,9 +306,9 @@ class Device:
     # --- code -----------------------------------------------------------------------------------------------------
 
     def load(self, cubin: bytes) -> Any:
-        """A module from machine code; ``module.get_function(name)`` gives its kernels."""
+        """Load a module from machine code; ``module.get_function(name)`` returns its kernels."""
         return self.driver.module_from_buffer(cubin)
 
     def launch(self, function: Any, grid: Any, block: Any, arguments: np.ndarray, shared: int = 0) -> None:
-        """Start a kernel; ``arguments`` holds one 8-byte word for each parameter (an address or an int64)."""
+        """Start a kernel; ``arguments`` holds one 8-byte value per parameter (an address or an int64)."""
         function._launch_kernel(grid, block, arguments, shared, self.stream)

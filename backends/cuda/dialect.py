@@ -1,4 +1,4 @@
-"""The CUDA dialect: what CUDA C writes in its own way, and indices of 32 bits."""
+"""The CUDA dialect: CUDA C's own syntax, and 32-bit indices."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NAMED = {"floordiv": "ix_floordiv", "mod": "ix_mod", "min": "ix_min", "max": "i
 
 
 class Indices:
-    """The expressions of one launch, written so that positions are of type ``idx`` and values are what they are.
+    """Writer of one launch's expressions, in which positions have type ``idx`` and values keep their dtype.
 
-    The loop IR has one whole-number type for both, int64. A name is *narrow*, and declared as ``idx``, if it is a dim,
-    a loop counter, or defined by arithmetic of these and used for positions and extents alone. Where a narrow name
-    stands in a value, it is widened first; where a value stands in a position, the result is narrowed.
+    The loop IR uses int64 for both. A name is *narrow*, and declared as ``idx``, if it is a dim, a loop index, or
+    defined by arithmetic on these and used only for positions and extents. A narrow name in a value is widened first; a
+    value in a position is narrowed.
     """
 
     def __init__(self, dims: int, statements: Sequence[Statement]) -> None:
@@ -57,7 +57,7 @@ class Indices:
 
     @staticmethod
     def _in_values(everything: Sequence[Statement], candidates: dict[str, Expr]) -> set[str]:
-        """The names that stand in values, or in what these are computed from."""
+        """The names that occur in values, or in expressions that these are computed from."""
         found: set[str] = set()
         for s in everything:
             if isinstance(s, (Store, Accumulate)) or (isinstance(s, Let) and s.name not in candidates):
@@ -70,7 +70,7 @@ class Indices:
         return found
 
     def _counts(self, e: Expr) -> bool:
-        """Is a position never negative, whatever its dims are?"""
+        """Whether a position is never negative, for any values of the dims."""
         if e.op == "const":
             return e.value >= 0
         if e.op == "var":
@@ -80,7 +80,7 @@ class Indices:
         return e.op in ("add", "mul", "min", "max") and all(self._counts(a) for a in e.args)
 
     def position(self, e: Expr) -> str:
-        """A position or an extent, as ``idx``."""
+        """Write a position or an extent, as ``idx``."""
         if e.op == "const":
             return f"((idx){CUDA.literal(e.value, 'int64')})" if abs(e.value) >= 2**31 else str(e.value)
         if e.op == "var":
@@ -100,7 +100,7 @@ class Indices:
         return f"((idx){self.value(e)})"
 
     def value(self, e: Expr) -> str:
-        """A value of its own dtype."""
+        """Write a value of its own dtype."""
         if e.op == "const":
             return CUDA.literal(e.value, e.dtype)
         if e.op == "var":
@@ -108,16 +108,16 @@ class Indices:
         return CUDA.apply(e, [self.value(a) for a in e.args])
 
     def defined(self, s: Let) -> str:
-        """The declaration of a name."""
+        """Write the declaration of a name."""
         if s.name in self.narrow:
             return f"const idx {s.name} = {self.position(s.value)};"
         return f"const {CTYPE[s.value.dtype]} {s.name} = {self.value(s.value)};"
 
     def loaded(self, s: Load, source: str) -> str:
-        """The declaration of a loaded value."""
+        """Write the declaration of a loaded value."""
         return f"const {CTYPE[s.dtype]} {s.name} = {source};"
 
 
 def allocations(statements: Sequence[Statement]) -> list[Alloc]:
-    """All private memory that statements take."""
+    """All private memory that statements allocate."""
     return [s for s in walk(statements) if isinstance(s, Alloc)]

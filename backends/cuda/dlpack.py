@@ -1,7 +1,7 @@
-"""DLPack: an array in a capsule that other libraries open without copying it.
+"""DLPack: arrays in capsules that other libraries open without a copy.
 
 The structures are those of DLPack's header, version 0.8 (https://dmlc.github.io/dlpack/latest/c_api.html), which
-every consumer still takes.
+every consumer still accepts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["CUDA", "capsule"]
 
 CUDA = 2
-"""DLPack's number for memory of an NVIDIA GPU."""
+"""DLPack's device type for NVIDIA GPUs."""
 _CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 _NAME = b"dltensor"
 
@@ -46,7 +46,7 @@ _Managed._fields_ = [("tensor", _Tensor), ("context", ctypes.c_void_p), ("delete
 _Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 _alive: dict[int, Any] = {}
-"""What a capsule shows, until the capsule's last user calls its deleter."""
+"""The contents of capsules, kept until the last user of a capsule calls its deleter."""
 
 
 @_Deleter
@@ -56,7 +56,7 @@ def _delete(managed: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _python() -> Any:
-    """Python's own functions on capsules. A capsule that is being destroyed must be passed as a bare address."""
+    """Python's capsule API. A capsule that is being destroyed must be passed as a plain address."""
     python = ctypes.PyDLL(None)
     python.PyCapsule_New.restype = ctypes.py_object
     python.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, _Destructor]
@@ -68,13 +68,13 @@ def _python() -> Any:
 
 @_Destructor
 def _destroy(capsule: Any) -> None:
-    """A capsule that nobody opened is gone; one that was opened has another name by now."""
+    """Release the contents of a capsule that was never opened; an opened capsule has another name."""
     if _python().PyCapsule_IsValid(capsule, _NAME):
         _alive.pop(_python().PyCapsule_GetPointer(capsule, _NAME), None)
 
 
 def capsule(owner: Any, pointer: int, shape: Sequence[int], dtype: np.dtype, ordinal: int) -> Any:
-    """A DLPack capsule over C-contiguous GPU memory, which ``owner`` keeps alive."""
+    """Create a DLPack capsule of C-contiguous GPU memory, which ``owner`` keeps alive."""
     lengths = (ctypes.c_int64 * max(len(shape), 1))(*shape)
     managed = _Managed()
     managed.tensor = _Tensor(

@@ -1,4 +1,4 @@
-"""Convolutions through cuDNN, where it is installed."""
+"""Convolutions with cuDNN, if it is installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = {
 
 
 def problem() -> str | None:
-    """Why cuDNN cannot be used here, and what to do about it; None if it can (as far as can be seen without a GPU)."""
+    """Return why cuDNN cannot be used, and a repair; None if it can, as far as known without a GPU."""
     found = _found()
     if found.library is not None:
         return None
@@ -39,7 +39,7 @@ def problem() -> str | None:
 
 
 def version() -> str | None:
-    """Such as ``"9.19.0"``; None without cuDNN."""
+    """The version, such as ``"9.19.0"``; None without cuDNN."""
     library = _found().library
     if library is None:
         return None
@@ -49,7 +49,7 @@ def version() -> str | None:
 
 
 def current(device: Any) -> Dnn | None:
-    """cuDNN on ``device``, opened on first use; None where it is missing or does not start (with a warning)."""
+    """cuDNN on ``device``, opened on first use; None if it is missing or does not start (with a warning)."""
     if _found().library is None:
         return None
     return _open(device, config.cuda_libraries)
@@ -61,7 +61,7 @@ def _found() -> libraries.Found:
 
 @lru_cache(maxsize=8)
 def _open(device: Any, chosen: str) -> Dnn | None:
-    # cuDNN looks for these through the system's loader, which finds what is loaded already.
+    # cuDNN opens these with the system's loader, which finds libraries that are already loaded.
     blas.problem()
     libraries.find(*libraries.sonames("libnvrtc"), beside="libnvrtc-builtins.so*")
     library = _found().library
@@ -78,7 +78,7 @@ class DnnError(RuntimeError):
 
 
 class _Perf(ctypes.Structure):
-    """``cudnnConvolutionFwdAlgoPerf_t``, and its two sisters."""
+    """``cudnnConvolutionFwdAlgoPerf_t``, and the equal structures of the two backward passes."""
 
     _fields_ = [
         ("algorithm", c_int),
@@ -96,7 +96,7 @@ def _ints(*values: int) -> Any:
 
 
 class Dnn:
-    """A handle on the device's stream. Descriptors are made once for each shape and live as long as it."""
+    """A handle on the device's stream. Descriptors are created once per shape and live as long as the handle."""
 
     def __init__(self, library: ctypes.CDLL, device: Any) -> None:
         self.library = library
@@ -113,11 +113,11 @@ class Dnn:
             raise DnnError(f"cudnn{name}: {self.library.cudnnGetErrorString(status).decode()}")
 
     def convolution(self, which: str, conv: Conv, dtype: str) -> tuple[int, list[Stage]] | None:
-        """The bytes of workspace and the stage that compute a call, or None where cuDNN means another thing by it.
+        """Workspace bytes and stage for a call, or None if cuDNN cannot compute it.
 
-        Its padding is the same on both sides, and its algorithm must give the same bits every time within
+        cuDNN pads both sides equally, and the algorithm must be deterministic and fit into
         ``symc.config.cuda_workspace``. Under ``cuda_precision`` ``"bfloat16"`` operands are rounded to tf32, which is
-        finer: cuDNN would round the results as well.
+        more precise: with bfloat16, cuDNN would round the results as well.
         """
         if not _serves(conv):
             return None
@@ -127,7 +127,7 @@ class Dnn:
         slope = self._tensor(dtype, (c.N, c.K, c.OH, c.OW))
         exact = dtype == "f64" or config.cuda_precision == "float32"
         how = self._convolution(dtype, c, _FMA_MATH if exact else _DEFAULT_MATH)
-        # in cuDNN's order: two inputs, the convolution, the result
+        # cuDNN's order: two inputs, the convolution, the result
         first, second, result = {
             "conv2d_forward": (image, filters, slope),
             "conv2d_backward_data": (filters, slope, image),
@@ -137,19 +137,19 @@ class Dnn:
         if found is None:
             return None
         algorithm, memory, math = found
-        if not exact:  # an algorithm is chosen together with its arithmetic
+        if not exact:  # algorithms are chosen for a math type
             how = self._convolution(dtype, c, math)
         return memory, [self._stage(which, dtype, first, second, how, result, algorithm, memory)]
 
     def _algorithm(
         self, kind: str, first: c_void_p, second: c_void_p, how: c_void_p, result: c_void_p, exact: bool
     ) -> tuple[int, int, int] | None:
-        """Algorithm, workspace and arithmetic: cuDNN's first choice that is deterministic, small and precise enough."""
+        """Choose algorithm, workspace and arithmetic: cuDNN's first choice that is deterministic, small and precise."""
         found, count = (_Perf * 16)(), c_int()
         arguments = (self.handle, first, second, how, result, 16, ctypes.byref(count), found)
         try:
             self._do(f"GetConvolution{kind}Algorithm_v7", *arguments)
-        except DnnError:  # not supported in any way
+        except DnnError:  # not supported
             return None
         allowed = (_DEFAULT_MATH, _FMA_MATH) if exact else (_DEFAULT_MATH, _FMA_MATH, _TENSOR_OP_MATH)
         for perf in found[: count.value]:
@@ -175,7 +175,7 @@ class Dnn:
         function = getattr(self.library, f"cudnn{name}")
         function.argtypes = [*[c_void_p] * 7, c_int, c_void_p, c_size_t, *[c_void_p] * 3]
         alpha, beta = ctypes.addressof(one), ctypes.addressof(zero)
-        # the call's buffers are (result, x or dy, w or dy); cuDNN wants the filters of a backward pass first
+        # the call's buffers are (result, x or dy, w or dy); cuDNN expects the filters of a backward pass first
         x, y = (2, 1) if which == "conv2d_backward_data" else (1, 2)
         handle = self.handle
 
@@ -223,7 +223,7 @@ class Dnn:
 
 
 def _serves(c: Conv) -> bool:
-    """Whether cuDNN's convolution with the pads of the top and the left on all sides has the results of ours."""
+    """Whether cuDNN's convolution, with the top and left padding on all sides, computes the same result."""
     if min(c.N, c.C, c.H, c.W, c.K, c.R, c.S, c.OH, c.OW) <= 0 or min(c.pad_top, c.pad_left) < 0:
         return False
     height = (c.H + 2 * c.pad_top - (c.R - 1) * c.dil_h - 1) // c.stride_h + 1

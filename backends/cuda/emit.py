@@ -1,4 +1,4 @@
-"""Text: a program of the loop IR as CUDA C, one function for each distinct launch."""
+"""Code generation: a program of the loop IR as CUDA C, one function per distinct launch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from symc_backends.cuda.tiles import Tiles, is_tiled
 __all__ = ["LONGEST_BLOCK", "SEPARATOR", "Start", "emit", "starts_of"]
 
 SEPARATOR = "// ----"
-"""Stands between functions, so that a long text can be compiled in parts."""
+"""A separator of functions, so that a long text can be compiled in parts."""
 LONGEST_BLOCK = 512
-"""Threads of the largest block; leaves each 128 registers."""
+"""Threads of the largest block, which leaves 128 registers per thread."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A launch under the name of its function.
+    """A launch with the name of its function.
 
-    A ``guarded`` one does nothing if its last argument, the program's status, tells that something went wrong before.
-    One that may set the status itself gets a copy made before it: no thread leaves halfway because of another.
+    A ``guarded`` launch does nothing if its last argument, the program's status, indicates an earlier error. A launch
+    that may set the status itself reads a copy made before it, so that no thread exits early because of another.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Start:
 
 
 def emit(program: Program) -> str:
-    """The functions of all launches; what ``starts_of`` tells is noted in the program."""
+    """Generate the functions of all launches; the result of ``starts_of`` is stored in the program's notes."""
     functions: dict[str, str] = {}
     known: dict[int, list[Start | LibraryLaunch]] = {}
     steps: list[list[Start | LibraryLaunch]] = []
@@ -54,7 +54,7 @@ def emit(program: Program) -> str:
 
 
 def starts_of(program: Program) -> list[list[Start | LibraryLaunch]]:
-    """What each step of a program starts; nothing for those that Python runs."""
+    """The launches of each step of a program; none for steps in Python."""
     if "cuda starts" not in program.notes:
         emit(program)
     return program.notes["cuda starts"]
@@ -73,7 +73,7 @@ def _starts(kernel: Kernel, functions: dict[str, str], guarded: bool) -> list[St
 
 
 def _function(kernel: Kernel, launch: Launch, threads: Threads, guarded: bool) -> str:
-    """One ``__global__`` function; ``@`` stands for its name."""
+    """Generate one ``__global__`` function; ``@`` is replaced by its name."""
     parameters = [
         f"{'' if k in kernel.writes else 'const '}{CTYPE[dtype]} *b{k}" for k, dtype in enumerate(kernel.buffers)
     ]

@@ -1,4 +1,4 @@
-"""What ``symc.doctor()`` says of the CUDA back end."""
+"""The findings of ``symc.doctor()`` about the CUDA back end."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _CHECK = "check the driver with nvidia-smi"
 
 
 def examine() -> list[Finding]:
-    """PyCUDA, driver, GPU, compiler, cuBLAS, cuDNN, recordings, and whether a function is right.
+    """Examine PyCUDA, driver, GPU, compiler, cuBLAS, cuDNN and CUDA graphs, and run a self-test.
 
-    What only matters where there is a GPU is left out where there is none.
+    Findings that only matter with a GPU are omitted if there is none.
     """
     found = [attempt("PyCUDA", _pycuda, _INSTALL, grave=True), attempt("driver", _driver, _DRIVER, grave=True)]
     if found[1].grave:
@@ -46,7 +46,7 @@ def examine() -> list[Finding]:
 
 
 def _parted(problem: str) -> tuple[str, str]:
-    """The back end's sentences end with what to do, behind a semicolon."""
+    """Split a message of the back end into problem and repair, which follows a semicolon."""
     text, _, fix = problem.rpartition("; ")
     return text, fix
 
@@ -58,7 +58,7 @@ def _pycuda() -> Finding:
 
 
 def _driver() -> Finding:
-    """The driver's library, which is there without PyCUDA; whether it starts is seen when the GPU is opened."""
+    """Examine the driver's library, which does not need PyCUDA; whether it starts is tested when the GPU is opened."""
     where = libraries.find("libcuda.so.1")
     if where.library is None:
         return Finding("driver", problem=where.reason, fix=_DRIVER, grave=True)
@@ -76,7 +76,7 @@ def _driver() -> Finding:
 
 
 def _release() -> str:
-    """The driver's own version, such as ``"580.95.05"``, where the system shows it."""
+    """The driver's own version, such as ``"580.95.05"``, if the system reports it."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text(errors="replace")
     except OSError:
@@ -128,7 +128,7 @@ def _look(name: str, library: ModuleType, works: bool) -> Callable[[], Finding]:
 
 
 def _recordings() -> Finding:
-    """Whether the driver records launches (as CUDA graphs) and replays them."""
+    """Check that the driver can record launches as CUDA graphs and replay them."""
     gpu = device.current()
     host = np.ones(16, "int32")
     with gpu as d:

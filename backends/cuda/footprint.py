@@ -1,4 +1,4 @@
-"""How much memory of the GPU a call takes, told before it runs."""
+"""GPU memory of a call before it runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ __all__ = ["footprint"]
 
 
 def footprint(executable: Executable, values: Sequence[int]) -> Memory:
-    """See ``symc.runtime.backend``. What is known afterwards, such as the algorithms of convolutions, serves the call,
-    too."""
+    """Estimate the memory of a call; see ``symc.runtime.backend``.
+
+    Intermediate results, such as the algorithms of convolutions, are kept for the call.
+    """
     with executable.device as device:
         totals = [executable.layout(k, values).total for k in range(len(executable.segments))]
         bound = dict(zip(executable.program.symbols, values))

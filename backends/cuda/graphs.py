@@ -1,9 +1,8 @@
-"""CUDA graphs: launches recorded once, and replayed by one call of the driver.
+"""CUDA graphs: launches recorded once and replayed by a single driver call.
 
-A recording holds addresses, so it serves calls that find every buffer where it was before. The memory pool hands the
-same blocks out again and again, so that such calls are the rule once training is under way. Launches are recorded when
-their addresses come for the second time; a few recordings are kept, since results that the caller holds on to take
-turns.
+A recording contains addresses, so it is valid for calls with the same buffer addresses. The memory pool reuses blocks,
+so most calls of a training loop qualify. Launches are recorded when their addresses occur for the second time; a few
+recordings are kept, since results that the caller keeps alive make the addresses alternate.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from symc_backends.cuda.device import Device
 __all__ = ["Graphs"]
 
 KEPT = 4
-"""Recordings for the same values of symbols."""
+"""The number of recordings for the same values of symbols."""
 FEWEST = 3
-"""Tasks from which a recording pays."""
+"""The smallest number of tasks for which recording is worthwhile."""
 MOST = 4096
-"""Tasks up to which the memory of a recording is worth it."""
+"""The largest number of tasks for which the memory of a recording is justified."""
 _THREAD_LOCAL = 1
-"""Capture mode: calls of other threads are none of our business."""
+"""Capture mode: thread-local, independent of calls in other threads."""
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +43,7 @@ class Graphs:
         self._hopeless = False
 
     def run(self, device: Device, key: tuple[int, ...], start: Callable[[], int]) -> None:
-        """Start what ``start`` puts into the stream; it gives the number of tasks. ``key`` holds every address."""
+        """Run the work that ``start`` enqueues; it returns the number of tasks. ``key`` holds all addresses."""
         found = self._recorded.get(key)
         if found is None and config.cuda_graphs and not self._hopeless and key in self._seen:
             found = Recording.of(device, start)
@@ -60,7 +59,7 @@ class Graphs:
 
 
 class Recording:
-    """An instantiated graph; it is destroyed with this object."""
+    """An instantiated graph, destroyed with this object."""
 
     def __init__(self, device: Device, executable: ctypes.c_void_p) -> None:
         self._device = device
@@ -68,14 +67,14 @@ class Recording:
 
     @classmethod
     def of(cls, device: Device, start: Callable[[], Any]) -> Recording | None:
-        """Record what ``start`` puts into the stream instead of running it."""
+        """Record the work that ``start`` enqueues instead of running it."""
         driver, stream = _driver(), ctypes.c_void_p(int(device.stream.handle))
         if driver is None or driver.cuStreamBeginCapture_v2(stream, _THREAD_LOCAL):
             return None
         graph = ctypes.c_void_p()
         try:
             start()
-        except Exception:  # what cannot be recorded is run the plain way, where it raises if it must
+        except Exception:  # work that cannot be recorded is enqueued directly, which raises its own errors
             driver.cuStreamEndCapture(stream, ctypes.byref(graph))
             return None
         if driver.cuStreamEndCapture(stream, ctypes.byref(graph)) or not graph:
@@ -86,7 +85,7 @@ class Recording:
         return None if failed else cls(device, executable)
 
     def replay(self, device: Device) -> None:
-        """Start what was recorded."""
+        """Enqueue the recorded work."""
         status = _driver().cuGraphLaunch(self._executable, ctypes.c_void_p(int(device.stream.handle)))
         if status:
             raise device.driver.LaunchError(f"cuGraphLaunch failed with status {status}")

@@ -1,4 +1,4 @@
-"""How large grids, blocks and thread_groups are, once the dims of a call are known."""
+"""Sizes of grids, blocks and thread groups, once the dims of a call are known."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from symc_backends.cuda.tiles import ROWS, SIDE, Tiles
 __all__ = ["Grid", "grid_of", "is_wide"]
 
 BLOCK = 256
-"""Threads of a usual block."""
+"""Threads of a typical block."""
 TEAM = 256
-"""Threads of the largest usual thread_group."""
+"""Threads of the largest typical thread group."""
 BIG_TEAM = 512
-"""Threads of a thread_group where there are too few thread_groups to fill the GPU."""
+"""Threads of a thread group if there are too few thread groups to occupy the GPU."""
 SHARED = 48 << 10
-"""Bytes of shared memory that any GPU gives a block without being asked."""
+"""Bytes of shared memory that every GPU provides per block without opt-in."""
 SPARE_BLOCKS = 4
-"""Blocks for each multiprocessor where thread_groups keep their arrays in spare memory."""
+"""Blocks per multiprocessor if thread groups keep their arrays in spare memory."""
 NARROW = 2**31 - 2**24
-"""Positions from here on take 64 bits; a grid's stride stays below the difference to 2^31."""
+"""Larger positions need 64 bits; a grid's stride stays below the difference to 2^31."""
 
 
 class Grid(NamedTuple):
-    """``own`` bytes of private memory for each thread_group: in ``shared`` memory, or in ``spare`` bytes from the
-    arena."""
+    """The sizes of a launch.
+
+    Each thread group has ``own`` bytes of private memory, in ``shared`` memory or in ``spare`` bytes of the arena.
+    """
 
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
@@ -42,7 +44,7 @@ class Grid(NamedTuple):
 
 
 def grid_of(threads: Threads, dims: Mapping[str, int], processors: int) -> Grid | None:
-    """The sizes for these dims; None where there is nothing to do."""
+    """Compute the sizes for these dims; None if there is nothing to do."""
     launch = threads.launch
     definitions = {s.name: s.value for s in walk([*launch.before, *launch.body]) if isinstance(s, Let)}
 
@@ -97,11 +99,11 @@ def _own_bytes(threads: Threads, at_most: Callable[[Expr], int | None]) -> int:
     for name, dtype, size in threads.arrays:
         length = at_most(size)
         if length is None:
-            raise CompileError(f"kernel {threads.kernel.name}: how long the array {name} may become cannot be told")
+            raise CompileError(f"kernel {threads.kernel.name}: the length of the array {name} has no known bound")
         total += -(-max(length, 0) * np.dtype(dtype).itemsize // 16) * 16
     return total
 
 
 def is_wide(dims: Mapping[str, int], elements: int) -> bool:
-    """Do positions take 64 bits, with buffers of up to ``elements`` elements?"""
+    """Whether positions need 64 bits, for buffers of up to ``elements`` elements."""
     return elements >= NARROW or any(abs(n) >= NARROW for n in dims.values())

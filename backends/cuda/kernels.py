@@ -1,6 +1,6 @@
-"""The kernels of our own for library calls: their text, their loading, and launches prepared once.
+"""symc's own kernels for library calls: their text, their loading, and prepared launches.
 
-A kernel is an instance of a template of ``runtime/*.cuh``. Every parameter of it is one word of 8 bytes.
+A kernel is an instance of a template of ``runtime/*.cuh``. Every parameter has 8 bytes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ CONV_WORDS = (
 )  # fmt: skip
 POOL_WORDS = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
 WORKSPACE = -1
-"""As the number of a ``Pointer``: the workspace."""
+"""The number of a ``Pointer`` that denotes the workspace."""
 
 
 class Shape(NamedTuple):
-    """A block's tile of ``rows x cols``, ``thread_rows x thread_cols`` of it a thread, ``depth`` elements at a time.
+    """A block's tile of ``rows x cols``, ``thread_rows x thread_cols`` per thread, ``depth`` elements at a time.
 
-    ``rate`` says how fast a multiprocessor multiplies with it, compared with the largest shape.
+    ``rate`` is the throughput of a multiprocessor with it, relative to the largest shape.
     """
 
     rows: int
@@ -81,13 +81,13 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 
 
 class Kernel(NamedTuple):
-    """A kernel's name and the text that holds it."""
+    """A kernel's name and the text that contains it."""
 
     name: str
     text: str
 
     def load(self, device: Any) -> Any:
-        """The function on the device, compiled and loaded the first time."""
+        """Return the function on the device, compiled and loaded on first use."""
         return _module(device, self.text).get_function(self.name)
 
 
@@ -98,22 +98,22 @@ def _module(device: Any, text: str) -> Any:
 
 
 class Pointer(NamedTuple):
-    """A parameter that is an address: a buffer of the call, or the workspace, and a distance from its begin."""
+    """A parameter that is an address: a buffer of the call or the workspace, and an offset."""
 
     number: int
     offset: int = 0
 
 
 class Stage(Protocol):
-    """One step of a call: it enqueues work for the buffers at ``pointers``, with scratch memory at ``workspace``."""
+    """A step of a call: it enqueues work for the buffers at ``pointers``, with scratch memory at ``workspace``."""
 
     def __call__(self, pointers: Sequence[int], workspace: int) -> None: ...
 
 
 class Launch:
-    """A launch with everything known but the addresses. It allocates nothing and does not wait.
+    """A launch in which everything except the addresses is known. It neither allocates nor waits.
 
-    Like all of the device's work it must be called within ``with device:``, where one thread is at a time.
+    Like all work on the device, it must be called within ``with device:``, which admits one thread at a time.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Launch:
 
 
 def blocks(device: Any, total: int) -> tuple[int, int, int]:
-    """A grid for kernels that stride over ``total`` elements: enough to fill the device, not one thread in vain."""
+    """A grid for kernels that stride over ``total`` elements: enough blocks to occupy the device, but no idle ones."""
     return (max(1, min(-(-total // THREADS), 8 * device.processors)), 1, 1)
 
 
@@ -154,7 +154,7 @@ def gemm(dtype: str, shape: Shape, trans_a: bool, trans_b: bool) -> Kernel:
 
 
 def combine(dtype: str) -> Kernel:
-    """``(C, pieces, rows, cols, ldc, stride_c, batch, accumulate, count)``: the second stage of a divided sum."""
+    """``(C, pieces, rows, cols, ldc, stride_c, batch, accumulate, count)``: the second stage of a split sum."""
     name = f"symc_combine_{dtype}"
     numbers = ("rows", "cols", "ldc", "sc", "batch", "accumulate", "count")
     body = "\n  combine(c, a, (int)rows, (int)cols, ldc, sc, (int)batch, accumulate != 0, (int)count);"
@@ -164,7 +164,7 @@ def combine(dtype: str) -> Kernel:
 def conv(which: str, dtype: str, shape: Shape) -> Kernel:
     """``conv_forward`` ``(Y, X, W, ...)``, ``conv_backward_data`` ``(dX, dY, W, ...)`` or ``conv_backward_weights``.
 
-    The last is ``(dW, X, dY, ..., span)``; ``...`` are the words of ``CONV_WORDS``.
+    The last is ``(dW, X, dY, ..., span)``; ``...`` are the parameters ``CONV_WORDS``.
     """
     name = f"symc_{which}_{dtype}_{shape.label}"
     weights = which == "conv_backward_weights"
@@ -184,7 +184,7 @@ def direct(which: str, dtype: str) -> Kernel:
 def pool(which: str, dtype: str) -> Kernel:
     """``pool_forward`` ``(Y, X, ...)``, ``pool_backward`` ``(dX, X, Y, dY, ...)``, ``pool_max_grad_grad``.
 
-    The last is ``(ddY, X, Y, ddX, ...)``; ``...`` are the words of ``POOL_WORDS``.
+    The last is ``(ddY, X, Y, ddX, ...)``; ``...`` are the parameters ``POOL_WORDS``.
     """
     name = f"symc_{which}_{dtype}"
     buffers = ("c", "a") if which == "pool_forward" else ("c", "a", "b", "d")
@@ -203,7 +203,7 @@ def round_to_bfloat16() -> Kernel:
 def _tiled(
     header: str, name: str, dtype: str, shape: Shape, buffers: Sequence[str], numbers: Sequence[str], body: str
 ) -> str:
-    # Two blocks a multiprocessor hide each other's waiting: that limits the registers of the largest shape.
+    # Two blocks per multiprocessor hide each other's latency; this limits the registers of the largest shape.
     tile = f"Shape<{C_TYPES[dtype]}, {', '.join(map(str, shape[:5]))}>"
     start = f"""
   typedef {tile} Tile;

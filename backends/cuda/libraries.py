@@ -1,4 +1,4 @@
-"""Where NVIDIA's libraries lie: folders of the user, wheels, the toolkit, conda, the system's loader, in this order.
+"""Search for NVIDIA's libraries: the user's folders, wheels, the toolkit, conda, the system's loader, in this order.
 
 Nothing is loaded at import, and nothing here needs a GPU.
 """
@@ -24,9 +24,9 @@ _OLDEST = 12
 
 
 class Found(NamedTuple):
-    """A library, or why there is none: ``library`` is None exactly if ``reason`` is not empty.
+    """A library, or the reason why it was not found: ``library`` is None exactly if ``reason`` is not empty.
 
-    ``path`` is the file, or the bare name if the system's loader found it.
+    ``path`` is the file, or only the name if the system's loader found it.
     """
 
     library: ctypes.CDLL | None
@@ -35,9 +35,9 @@ class Found(NamedTuple):
 
 
 def preload(soname: str) -> None:
-    """Load ``soname`` from the folders of ``symc.config.cuda_libraries``, so that who links against it gets this one.
+    """Load ``soname`` from the folders of ``symc.config.cuda_libraries``, so that other libraries link against it.
 
-    Nothing happens if it is not there: then the system's loader decides.
+    If it is not there, nothing happens, and the system's loader finds it.
     """
     for folder in _chosen(config.cuda_libraries):
         path = os.path.join(folder, soname)
@@ -47,18 +47,18 @@ def preload(soname: str) -> None:
 
 
 def find(*names: str, beside: str = "") -> Found:
-    """The first of the libraries ``names`` that can be loaded; in each folder they are tried in the order given.
+    """Load the first available library of ``names``, which are tried in this order in each folder.
 
-    ``beside`` is a file pattern: what matches it in the library's folder is loaded first, for all to see. (NVRTC looks
-    for its built-in functions through the system's loader, which does not know the wheels' folders.)
+    ``beside`` is a file pattern: matching files in the library's folder are loaded first, with global symbols. (NVRTC
+    opens its built-in functions with the system's loader, which does not know the wheels' folders.)
     """
     return _find(config.cuda_libraries, names, beside)
 
 
 def sonames(stem: str) -> tuple[str, ...]:
-    """``stem`` in the versions that go with the toolkit, best first: the driver's own major version, then others.
+    """File names of ``stem`` in order of preference: the driver's own major version, then others.
 
-    A driver runs what older toolkits made, but not what newer ones made.
+    A driver runs code of older toolkits, but not of newer ones.
     """
     major = min(driver_major() or _NEWEST, _NEWEST)
     order = [*range(major, _OLDEST - 1, -1), *range(major + 1, _NEWEST + 1)]
@@ -76,7 +76,7 @@ def driver_major() -> int:
 
 @lru_cache(maxsize=1)
 def nvcc() -> str | None:
-    """The toolkit's compiler, if it is on the path or where toolkits are usually put."""
+    """The toolkit's compiler, if it is on the path or in a usual folder of toolkits."""
     return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin:/opt/cuda/bin")
 
 
@@ -113,7 +113,7 @@ def _folders(chosen: str) -> Iterator[str]:
     yield from _chosen(chosen)
     yield from _wheels()
     yield from _toolkit()
-    yield os.path.join(sys.prefix, "lib")  # where conda puts them
+    yield os.path.join(sys.prefix, "lib")  # conda's folder
 
 
 def _chosen(folders: str) -> list[str]:
@@ -121,7 +121,7 @@ def _chosen(folders: str) -> list[str]:
 
 
 def _wheels() -> Iterator[str]:
-    """``nvidia/cu13/lib``, ``nvidia/cudnn/lib`` and their kind, wherever Python finds packages."""
+    """Folders such as ``nvidia/cu13/lib`` and ``nvidia/cudnn/lib`` on Python's path."""
     spec = importlib.util.find_spec("nvidia")
     for base in spec.submodule_search_locations or () if spec else ():
         for entry in sorted(Path(base).glob("*/lib"), reverse=True):

@@ -1,17 +1,18 @@
-"""Library calls on the GPU: who serves which, and how a call is bound to its parameters once.
+"""Library calls on the GPU: the choice of the implementation, and binding of parameters.
 
 =========================  ==================  ======================================
 call                       with libraries      otherwise
 =========================  ==================  ======================================
-gemm, batched_gemm         cuBLAS              tiles in shared memory, divided sums
+gemm, batched_gemm         cuBLAS              tiles in shared memory, split sums
 conv2d_*                   cuDNN               the same tiles, operands gathered
-conv2d_* of few channels   cuDNN               one result a thread (or a block)
-pool2d_*                   (no library)        one result a thread
+conv2d_* of few channels   cuDNN               one result per thread (or block)
+pool2d_*                   (no library)        one result per thread
 =========================  ==================  ======================================
 
-cuDNN gives the slope of a maximum to one of several equal elements, and its means of windows that reach over the edge
-have other divisors, so pooling is always ours: memory sets its pace anyhow. Where a library cannot do a call exactly
-(pads that differ, sizes beyond 32 bits, overlapping rows, empty sums), our own kernels do it.
+cuDNN passes the gradient of a maximum to one of several equal elements, and divides the means of windows that extend
+over the edge by other numbers, so pooling always uses symc's own kernels; it is limited by memory bandwidth anyway.
+Calls that a library cannot compute exactly (unequal padding, sizes beyond 32 bits, overlapping rows, empty sums) also
+use symc's own kernels.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ __all__ = ["Bound", "bind"]
 
 
 class Bound:
-    """A library call with everything known but addresses.
+    """A library call in which everything except the addresses is known.
 
     Attributes
     ----------
     workspace : int
-        Bytes of scratch memory it wants, at an address divisible by 64.
+        Bytes of scratch memory it needs, at an address divisible by 64.
     by : str
-        Who serves it: ``"cublas"``, ``"cudnn"``, ``"own"``, or ``"nothing"`` if there is nothing to do.
+        The implementation: ``"cublas"``, ``"cudnn"``, ``"own"``, or ``"nothing"`` if there is nothing to do.
     """
 
     def __init__(self, by: str, workspace: int, stages: list[Stage]) -> None:
@@ -46,10 +47,10 @@ class Bound:
         self._stages = tuple(stages)
 
     def __call__(self, pointers: Sequence[int], workspace: int) -> None:
-        """Enqueue the call on the device's stream; within ``with device:``.
+        """Enqueue the call on the device's stream; must be called within ``with device:``.
 
-        ``pointers`` are the addresses of its buffers, outputs first. Nothing is allocated and nothing waited for, so
-        that a graph can record it.
+        ``pointers`` are the addresses of its buffers, outputs first. The call neither allocates nor waits, so that a
+        graph can record it.
         """
         for stage in self._stages:
             stage(pointers, workspace)
@@ -58,12 +59,12 @@ class Bound:
 def bind(name: str, params: Sequence[int], device: Any, libraries: bool = True) -> Bound:
     """Prepare the call ``name`` (such as ``"gemm_f32"``) with ``params`` in the order of ``CALLS``.
 
-    Everything that takes time happens here: kernels are compiled and loaded, descriptors made, algorithms chosen.
+    All expensive work happens here: kernels are compiled and loaded, descriptors created, algorithms chosen.
 
     Parameters
     ----------
     libraries : bool
-        False: symc's own kernels, even where cuBLAS or cuDNN could serve.
+        If False, use symc's own kernels even if cuBLAS or cuDNN is available.
     """
     which, _, dtype = name.rpartition("_")
     values = [int(value) for value in params]

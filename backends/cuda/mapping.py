@@ -1,19 +1,19 @@
-"""Which threads run which iterations: from a kernel of the loop IR to launches and library calls.
+"""Mapping of iterations to threads: from a kernel of the loop IR to launches and library calls.
 
 A kernel's body becomes a list of *actions*. A ``Launch`` starts one CUDA kernel in one of three shapes:
 
 *thread_groups*
-    a parallel loop: each iteration is run by a *thread_group* of threads, 1 to 512 of them, which share the iterations
-    of the simd loops inside and do everything else alike. How many threads make a thread_group follows from how long
-    the simd loops are, at launch; small thread groups share a block.
-    So is an ``unordered`` loop, whose iterations meet in memory: they add to it atomically.
+    a parallel loop: each iteration is run by a *thread group* of 1 to 512 threads, which share the iterations of the
+    simd loops inside and execute everything else redundantly. The number of threads per thread group depends on the
+    lengths of the simd loops, at launch; small thread groups share a block. An ``unordered`` loop is run in the same
+    way; its iterations accumulate atomically.
 *flat*
-    a simd loop by itself: all threads of the grid share it.
+    a simd loop outside parallel loops: all threads of the grid share its iterations.
 *block*
-    whatever else stands outside parallel loops: one thread_group does it all.
+    all other statements outside parallel loops: one thread group runs them.
 
-A ``LibraryLaunch`` hands buffers to a routine of ``symc.loops.calls``. What is computed before a loop and used in it is
-computed again in each launch.
+A ``LibraryLaunch`` passes buffers to a routine of ``symc.loops.calls``. Values computed before a loop and used in it
+are recomputed in each launch.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = ["Action", "Launch", "LibraryLaunch", "actions_of", "bound", "inner_lo
 
 @dataclass(frozen=True)
 class Launch:
-    """One start of a CUDA kernel.
+    """One launch of a CUDA kernel.
 
     Attributes
     ----------
     shape : {"thread_groups", "flat", "block"}
     before : tuple of Let and Load
-        What every thread computes first.
+        Statements that every thread executes first.
     loop : For or None
-        The loop that is shared among thread groups or threads.
+        The loop whose iterations are distributed among thread groups or threads.
     body : tuple of Statement
-        What one thread_group does: the parallel loop's body, or the statements of a block.
+        The statements of one thread group: the parallel loop's body, or the statements of a block.
     """
 
     shape: str
@@ -51,7 +51,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class LibraryLaunch:
-    """A routine, on kernel buffers and with whole-number parameters over the kernel's dims."""
+    """A library routine on kernel buffers, with integer parameters in terms of the kernel's dims."""
 
     call: Call
 
@@ -60,7 +60,7 @@ Action = Launch | LibraryLaunch
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
-    """Every statement, those inside loops and conditions included."""
+    """Iterate over statements, including those inside loops and conditions."""
     for s in body:
         yield s
         if isinstance(s, (For, If)):
@@ -68,7 +68,7 @@ def walk(body: Sequence[Statement]) -> Iterator[Statement]:
 
 
 def inner_loops(body: Sequence[Statement], kind: str = "simd") -> list[For]:
-    """The loops of a kind, at any depth."""
+    """The loops of a kind at any depth."""
     return [s for s in walk(body) if isinstance(s, For) and s.kind == kind]
 
 
@@ -117,13 +117,13 @@ def actions_of(kernel: Kernel) -> list[Action]:
 
 
 def _stands_alone(loop: For, seen: Sequence[Statement], private: set[str]) -> bool:
-    """Does a loop use nothing that is in the private memory of what stands before it?"""
+    """Whether a loop uses no private memory of the statements before it."""
     used = touched(loop).union(*[touched(s) for s in _needed(seen, loop)])
     return used.isdisjoint(private)
 
 
 def _needed(seen: Sequence[Statement], loop: For) -> tuple[Statement, ...]:
-    """Those of the values computed before a loop that it uses, directly or not."""
+    """The values computed before a loop that it uses, directly or indirectly."""
     wanted: set[str] = set(names_in(loop.extent))
     for s in walk([loop]):
         wanted |= _reads(s)
@@ -156,10 +156,9 @@ def _reads(s: Statement) -> set[str]:
 
 
 def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) -> int | None:
-    """The value of an index, or what it cannot exceed, from the kernel's dims; None where nothing can be told.
+    """The value or an upper bound of an index, from the kernel's dims; None if there is none.
 
-    Loop counters and loaded values count as unknown but not negative, as what they are subtracted from is then the
-    bound.
+    Loop indices and loaded values are treated as unknown but non-negative, so that the minuend bounds a difference.
     """
     if e.op == "const":
         return int(e.value)
@@ -191,7 +190,7 @@ def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) ->
 
 
 def _exact(e: Expr, known: Mapping[str, int]) -> int | None:
-    """The value of an index over dims and constants alone."""
+    """The value of an index over dims and constants only."""
     if e.op == "const":
         return int(e.value)
     if e.op == "var":

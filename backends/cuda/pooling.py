@@ -1,6 +1,6 @@
-"""Pooling of our own: the three ``pool2d`` calls as launches.
+"""symc's own pooling kernels: the three ``pool2d`` calls as launches.
 
-They read each element a few times, close together, and write each once: memory sets their pace.
+They read each element a few times within a short period, and write each element once: memory bandwidth limits them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Pool(NamedTuple):
     mode: int
 
     def results(self, which: str) -> int:
-        """Elements of what the call named ``which`` writes."""
+        """The number of elements that the call ``which`` writes."""
         return self.N * (self.H * self.W if which == "pool2d_backward" else self.OH * self.OW)
 
 
 def own(which: str, pool: Pool, dtype: str, device: Any) -> tuple[int, list[Stage]]:
-    """The bytes of workspace (none) and the launch that computes the call named ``which``."""
+    """Workspace bytes (none) and the launch that computes the call ``which``."""
     if max(pool.H * pool.W, pool.OH * pool.OW) >= LIMIT:
-        raise ValueError(f"images of this size are more than symc's own kernels can count: {pool}")
+        raise ValueError(f"images of this size exceed the 32-bit sizes of symc's own kernels: {pool}")
     buffers = [Pointer(k) for k in range(2 if which == "pool2d_forward" else 4)]
     kernel = kernels.pool(_KERNELS[which], dtype)
     return 0, [Launch(device, kernel, kernels.blocks(device, pool.results(which)), (*buffers, *pool))]

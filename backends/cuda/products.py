@@ -1,4 +1,4 @@
-"""Matrix products of our own: ``gemm`` and ``batched_gemm`` as launches."""
+"""symc's own matrix product kernels: ``gemm`` and ``batched_gemm`` as launches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = {"f32": 4, "f64": 8}
 
 
 class Product(NamedTuple):
-    """The parameters of ``batched_gemm``, and which of the call's buffers C, A and B are."""
+    """The parameters of ``batched_gemm``, and the positions of C, A and B among the call's buffers."""
 
     batch: int
     trans_a: int
@@ -33,13 +33,13 @@ class Product(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do: no results, or nothing added to them."""
+        """Whether there is nothing to do: no results, or nothing to add to them."""
         nothing = self.batch == 0 or self.rows == 0 or self.cols == 0
         return nothing or bool(self.accumulate and self.depth == 0)
 
 
 def own(product: Product, dtype: str, device: Any) -> tuple[int, list[Stage]]:
-    """The bytes of workspace and the launches that compute ``product``."""
+    """Workspace bytes and launches that compute ``product``."""
     p = product
     chosen = plan(device, dtype, p.batch, p.rows, p.cols, p.depth, divisible=True)
     kernel = kernels.gemm(dtype, chosen.shape, bool(p.trans_a), bool(p.trans_b))

@@ -1,4 +1,4 @@
-"""Running: memory for what each segment of a program lays out, and the call itself."""
+"""Execution: memory for the segments of a program, and calls."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from symc_backends.cuda.walk import Item, run_all
 __all__ = ["Executable", "Layout", "run"]
 
 LAYOUTS = 64
-"""Combinations of values for which a function remembers where the temporaries of a segment lie."""
+"""The number of combinations of values for which a function keeps the layout of a segment."""
 
 
 def run(code: Code, program: Program, timed: bool = False) -> Executable:
-    """Something that runs ``code``; ``timed`` measures each step with events."""
+    """Create an executable for ``code``; ``timed`` measures each step with events."""
     return Executable(code, program, timed)
 
 
 class Layout:
-    """Where what a segment lays out lies, for certain values of symbols.
+    """The memory layout of a segment, for certain values of symbols.
 
     Attributes
     ----------
     negative : int
-        The status of a call in which a buffer would get a negative size; 0 if none would.
+        The status of the call if a buffer would get a negative size, else 0.
     temporaries, offsets : array
-        Temporaries, and where they begin in ``total`` bytes.
+        Temporaries, and their offsets in ``total`` bytes.
     results : list of (int, tuple of int)
-        Results, and the shapes that are asked for.
+        Results and their shapes.
     spare : int
-        Scratch memory for everything whose dims are known when the segment begins.
+        Scratch memory for all steps whose dims are known when the segment begins.
     """
 
     def __init__(self, owner: Executable, number: int, values: Sequence[int]) -> None:
@@ -64,7 +64,7 @@ class Layout:
 
 
 class Executable:
-    """See ``symc.runtime.backend``. Calls of many threads take turns: the GPU has one stream of work."""
+    """The executable; see ``symc.runtime.backend``. Calls from several threads are serialised in one stream."""
 
     def __init__(self, code: Code, program: Program, timed: bool) -> None:
         self.code = code
@@ -95,7 +95,7 @@ class Executable:
         self.layouts: list[OrderedDict[tuple[int, ...], Layout]] = [OrderedDict() for _ in self.segments]
 
     def _known(self) -> list[list[int]]:
-        """Positions of the symbols that are known when each segment begins."""
+        """The positions of the symbols that are known at the beginning of each segment."""
         known = list(range(self.program.given))
         found = []
         for nodes in self.program.segments:
@@ -106,25 +106,25 @@ class Executable:
                     known.append(self.position[symbol])
         return found
 
-    # --- what items are made with -----------------------------------------------------------------------------------
+    # --- used by items ----------------------------------------------------------------------------------------------
 
     def positions(self, wanted: Sequence[dims.Dim]) -> list[int]:
-        """The positions of the symbols of dims among the program's."""
+        """The positions of the dims' symbols among the program's symbols."""
         return sorted({self.position[s] for d in wanted for s in dims.symbols_of(d)})
 
     def elements(self, number: int) -> dims.Dim:
-        """The elements of a buffer, or of the room for it."""
+        """The number of elements allocated for a buffer."""
         b = self.program.buffers[number]
         return dims.product(b.shape) if b.room is None else b.room
 
     def may_be_given(self, ref: Ref) -> bool:
-        """May what is there follow from what the caller hands over in the host's memory?"""
+        """Whether the value there may be computed from arguments in host memory."""
         return ref.buffer in self.shadows or self.program.buffers[ref.buffer].role in ("input", "constant")
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def layout(self, number: int, values: Sequence[int]) -> Layout:
-        """What a segment lays out for these values of symbols."""
+        """The layout of a segment for these values of symbols."""
         kept = self.layouts[number]
         key = tuple([values[k] for k in self.known[number]])
         found = kept.get(key)
@@ -137,7 +137,7 @@ class Executable:
         return found
 
     def tasks(self, values: Sequence[int]) -> list[Task]:
-        """What is launched for these values of all symbols: both sides of branches, each loop's body once."""
+        """All tasks for these values of the symbols: both sides of branches, each loop's body once."""
         return [task for group in self.straights for s in group for task in s.prepared(values).tasks]
 
     def __call__(self, arrays: Sequence[Any], values: Sequence[int], provide: Provide) -> tuple[int, list[int]]:
@@ -151,7 +151,7 @@ class Executable:
             return call.fetch(), call.values
 
     def _place(self, call: Call, arrays: Sequence[Any]) -> None:
-        """Find the addresses of arguments, shared variables and constants; what kernels read is sent."""
+        """Find the addresses of arguments, shared variables and constants; arrays read by kernels are sent."""
         for k, array in enumerate(arrays):
             if array is None:
                 continue
@@ -170,9 +170,10 @@ class Executable:
         return found
 
     def _lay_out(self, call: Call, number: int, provide: Provide) -> int:
-        """Find addresses for temporaries and results of a segment; 0, or the status if a size is negative.
+        """Allocate temporaries and results of a segment; returns 0, or the status if a size is negative.
 
-        The arena that functions share serves the first segment, unless Python runs in between and may call others.
+        The first segment uses the arena that functions share, unless the program runs Python, which may call other
+        functions.
         """
         layout = self.layout(number, call.values)
         if layout.negative:
@@ -196,7 +197,7 @@ class Executable:
 
 
 def _root(program: Program, number: int) -> int:
-    """The buffer whose memory a buffer shares at last."""
+    """The buffer at the end of a chain of aliases."""
     while program.buffers[number].alias >= 0:
         number = program.buffers[number].alias
     return number

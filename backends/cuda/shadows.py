@@ -1,7 +1,7 @@
-"""Single numbers that follow from arguments in the host's memory: the host computes them itself rather than wait.
+"""Scalars computed from arguments in host memory: the host computes them itself instead of waiting for the GPU.
 
-The bounds of a slice such as ``x[i * n : (i + 1) * n]`` are of this kind. The GPU computes them as well where kernels
-read them.
+The bounds of a slice such as ``x[i * n : (i + 1) * n]`` are an example. The GPU computes them as well if kernels read
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Shadow", "shadows_of", "value_of"]
 
 
 class Shadow:
-    """A step that reads and writes single elements at known places, and one of the buffers that it writes."""
+    """A step that reads and writes single elements at constant positions, and one of the buffers that it writes."""
 
     def __init__(self, step: Step, position: int) -> None:
         self.body = step.kernel.body
@@ -32,7 +32,7 @@ class Shadow:
         return {self.refs[s.buffer].buffer for s in self.body if isinstance(s, Load)}
 
     def compute(self, known: Mapping[int, np.ndarray]) -> np.ndarray:
-        """The element that it writes, given what it reads."""
+        """Compute the element that it writes, given the elements that it reads."""
         scope: dict[str, Any] = {}
         found: Any = None
         with np.errstate(all="ignore"):
@@ -48,7 +48,7 @@ class Shadow:
 
 
 def shadows_of(program: Program) -> dict[int, Shadow]:
-    """The temporaries of one element that the host can compute, if the caller hands over their arguments there."""
+    """The one-element temporaries that the host can compute from arguments in host memory."""
     writers: dict[int, int] = {}
     for any_step in program.steps:
         for number in any_step.writes:
@@ -68,7 +68,7 @@ def shadows_of(program: Program) -> dict[int, Shadow]:
 
 
 def value_of(number: int, shadows: Mapping[int, Shadow], given: dict[int, np.ndarray]) -> np.ndarray | None:
-    """What a buffer holds, as far as it follows from ``given``; what is found out is added there."""
+    """Compute the contents of a buffer from ``given``, to which computed values are added; None if impossible."""
     stack = [number]
     while stack:
         k = stack[-1]

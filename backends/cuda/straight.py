@@ -1,4 +1,4 @@
-"""Steps that follow one another: their launches, prepared once for the dims they get."""
+"""Straight sequences of steps, whose launches are prepared once per combination of dims."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Straight"]
 
 PREPARED = 128
-"""Combinations of dims for which launches are kept."""
+"""The number of combinations of dims for which launches are kept."""
 ALIGNED = 16
-"""Bytes of alignment that cuDNN relies on."""
+"""The alignment that cuDNN requires, in bytes."""
 
 
 class Prepared(NamedTuple):
-    """Launches for certain dims, and the bytes of scratch that the greediest of them needs."""
+    """Launches for certain dims, and the largest scratch size among them, in bytes."""
 
     tasks: list[Task]
     spare: int
 
 
 class Straight:
-    """Steps that run one after another whatever happens.
+    """A sequence of steps without control flow.
 
-    What they launch depends on dims alone and is kept. Offsets of references count when steps are started, so that
+    Launches depend only on dims and are kept. Offsets of references are applied when steps are started, so that
     iterations of a loop share launches.
 
     Attributes
     ----------
     symbols : list of int
-        Positions of the symbols that decide what is launched.
+        Positions of the symbols on which launches depend.
     moving : list of int
-        Positions of the symbols that decide where memory begins.
+        Positions of the symbols on which offsets depend.
     buffers : array of int
-        For each slot of the tasks the program buffer that it lies in.
+        The program buffer of each slot of the tasks.
     fails : bool
-        May a step store a status?
+        Whether a step may store a status.
     """
 
     def __init__(self, owner: Executable, steps: Sequence[Step], clear: bool = False) -> None:
@@ -90,7 +90,7 @@ class Straight:
                     yield from (places[int(b[1:])] for b in start.call.buffers)
 
     def start(self, call: Call) -> None:
-        """Put all steps into the stream."""
+        """Enqueue all steps."""
         offsets = self._fixed
         if offsets is None:
             offsets = np.array(self._evaluate_offsets(call.values), "int64")
@@ -99,7 +99,7 @@ class Straight:
         call.start(self.prepared(call.values, aligned), pointers.view("uint64"))
 
     def prepared(self, values: Sequence[int], aligned: bool = True) -> Prepared:
-        """What is launched for these values of all symbols; ``aligned`` tells that cuDNN may be used."""
+        """Return the launches for these values of all symbols; ``aligned`` permits cuDNN."""
         key = (aligned, *[values[k] for k in self.symbols])
         found = self._prepared.get(key)
         if found is None:
@@ -115,7 +115,7 @@ class Straight:
         numbers = self._evaluate(values)
         lengths, at = numbers[: len(self._used)], len(self._used)
         first = self.owner.number[id(self.steps[0])] if self.steps else 0
-        fresh = self.clear  # nothing can have gone wrong so far
+        fresh = self.clear  # no error is possible so far
         if self.clear:
             yield ClearTask(first, self._status)
         for step, places in zip(self.steps, self._places):

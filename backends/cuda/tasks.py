@@ -1,6 +1,6 @@
-"""What is put into the GPU's stream: a kernel or a library call, with arguments that are written in advance.
+"""Tasks of the GPU's stream: kernels and library calls with prepared arguments.
 
-Tasks name memory by *slots*: positions in an array of addresses that ``point`` gets.
+Tasks refer to memory by *slots*: positions in an array of addresses that is passed to ``point``.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from symc_backends.cuda.grids import Grid
 __all__ = ["ClearTask", "KeepTask", "KernelTask", "LibraryTask", "Task"]
 
 WORD = 8
-"""Bytes of the status."""
+"""Size of the status, in bytes."""
 
 
 class Task(Protocol):
-    """One thing to start. ``number`` is the step of the program that it belongs to, ``spare`` the scratch it needs."""
+    """An item of work. ``number`` is its step of the program, ``spare`` the scratch memory it needs."""
 
     number: int
     step: Step | None
     spare: int
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
-        """Write down the addresses of memory, by slot, and of scratch."""
+        """Set the addresses of memory, by slot, and of scratch memory."""
 
     def start(self, device: Device) -> None:
-        """Put it into the stream."""
+        """Enqueue the task."""
 
     def wait(self, device: Device) -> None:
-        """Wait for the stream, and blame this task for what went wrong."""
+        """Wait for the stream, and attribute an error to this task."""
 
 
 def failed(step: Step | None, reason: Exception) -> KernelError:
-    """The error of a step that the GPU did not run, or not to its end."""
+    """The error for a step that failed on the GPU."""
     if step is None:
         return KernelError(f"the GPU failed: {reason}")
     lines = "".join(f"\n  computes: {location}" for location in step.locations)
@@ -59,8 +59,8 @@ class _Blamed:
 class KernelTask(_Blamed):
     """A launch of a generated kernel.
 
-    Its arguments are 8-byte words: addresses of buffers, dims, scratch and the bytes of it that each thread_group owns
-    (where thread_groups keep ``private`` arrays), the address of the status that ``guards`` it.
+    Its arguments have 8 bytes each: addresses of buffers, dims, the address of scratch memory and its bytes per thread
+    group (if thread groups have ``private`` arrays), and the address of the status that ``guards`` it.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class KernelTask(_Blamed):
 
 
 class ClearTask(_Blamed):
-    """Sets the status, and the copy of it behind it, to "nothing went wrong"."""
+    """A task that resets the status and its copy to "no error"."""
 
     def __init__(self, number: int, slot: int) -> None:
         self.number = number
@@ -120,7 +120,7 @@ class ClearTask(_Blamed):
 
 
 class KeepTask(_Blamed):
-    """Copies the status to the word behind it, where a step that may set the status sees whether an earlier one did."""
+    """A task that copies the status, so that a step that may set the status can read whether an earlier step did."""
 
     def __init__(self, number: int, slot: int) -> None:
         self.number = number

@@ -1,9 +1,9 @@
-"""The text of one launch: what every thread of a thread_group does.
+"""Code generation for one launch: the statements of every thread of a thread group.
 
-Statements outside simd loops are done alike by all threads of a thread_group, except that one thread writes to memory.
-A simd loop's iterations are shared among the threads; what they accumulate in a register is combined at the loop's
-end. Where a thread may read what another one wrote, or write what another one has yet to read, the thread_group
-synchronises first.
+Statements outside simd loops are executed redundantly by all threads of a thread group, except that only one thread
+writes to memory. The iterations of a simd loop are distributed among the threads; register accumulators are combined at
+the end of the loop. The thread group synchronises before a thread may read an element that another thread wrote, or
+write an element that another thread may still read.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from symc_backends.dialect import identity
 __all__ = ["Threads"]
 
 PACK = 4
-"""Most elements that a thread moves at once."""
+"""The largest number of elements that a thread moves at once."""
 PACK_BYTES = 16
-"""Bytes that a thread moves at once."""
+"""The number of bytes that a thread moves at once."""
 LONG_BODY = 60
-"""Statements from which a loop's body is not written out a second time."""
+"""The number of statements from which a loop's body is not duplicated."""
 
 
 def affine_step(loop: For, at: Expr) -> Expr | None:
-    """How far a position in ``loop`` moves from one iteration to the next; None if that is irregular."""
+    """The stride of a position in ``loop`` between iterations; None if it is irregular."""
     plain = plain_position(loop, at)
     others = moving(loop) - {loop.index}
     return None if not others.isdisjoint(names_in(plain)) else coefficient(plain, loop.index)
@@ -46,27 +46,27 @@ def moving(loop: For) -> set[str]:
 
 
 def plain_position(loop: For, at: Expr) -> Expr:
-    """A position with the loop's own whole-number definitions put in."""
+    """Substitute the loop's own integer definitions in a position."""
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
     return substituted(at, definitions)
 
 
 class Threads:
-    """Writes the body of one launch.
+    """Generator of the body of one launch.
 
     Attributes
     ----------
     lines : list of str
         The statements, for one iteration of the launch's loop.
     arrays : list of (name, dtype, size)
-        The thread_group's own arrays, which lie in shared memory, or in spare memory where they are too long for it.
+        The private arrays of a thread group, in shared memory or, if they are too long, in spare memory.
     columns : int
-        The number of threads that a thread_group must have, because each keeps one column in a register; 0 if it is
-        free.
+        The required number of threads per thread group, because each keeps one column in a register; 0 if any number is
+        allowed.
     talks : bool
-        Do the threads of a thread_group exchange anything?
+        Whether the threads of a thread group communicate.
     pack : int
-        The most elements that one thread moves at once.
+        The largest number of elements that one thread moves at once.
     """
 
     def __init__(self, kernel: Kernel, launch: Launch) -> None:
@@ -92,12 +92,12 @@ class Threads:
         else:
             self.lines = self._block(launch.body)
             if self.arrays and not self.alone:
-                self.lines.append(self._sync())  # before the next iteration uses them again
+                self.lines.append(self._sync())  # before the next iteration reuses them
 
     # --- private memory -------------------------------------------------------------------------------------------
 
     def _columns(self, body: Sequence[Statement]) -> int:
-        """The common length of private arrays of which every simd loop touches just the element of its own counter."""
+        """The common length of private arrays in which every simd loop accesses only the element of its own index."""
         lengths = set()
         for a in allocations(body):
             if a.size.op == "const" and a.size.value == 1:
@@ -141,7 +141,7 @@ class Threads:
         return "team_sync();"
 
     def _before(self, s: Statement) -> list[str]:
-        """The synchronisation that a statement of the thread_group's needs, if any; then what it touches is noted."""
+        """The synchronisation that a statement needs, if any; also records the memory that it accesses."""
         if self.alone:
             return []
         reads: set[str] = set()
@@ -155,7 +155,7 @@ class Threads:
         writes &= self.memory.keys()
         waits = bool((reads | writes) & self.written or writes & self.read)
         if isinstance(s, (Store, Accumulate)) and writes:
-            # An update may lie where an operand of another name lies, which other threads have yet to read.
+            # An update may share memory with an operand of another name that other threads may still read.
             waits = waits or self.memory[s.buffer] in self.peeked
         lines = [self._sync()] if waits else []
         self.written |= writes
@@ -164,7 +164,7 @@ class Threads:
             self.peeked.add(self.memory[s.buffer])
         return lines
 
-    # --- statements of the thread_group -----------------------------------------------------------------------------
+    # --- statements of the thread group -----------------------------------------------------------------------------
 
     def _block(self, body: Sequence[Statement]) -> list[str]:
         lines: list[str] = []
@@ -177,7 +177,7 @@ class Threads:
         return lines
 
     def _nested(self, s: For | If) -> list[str]:
-        """A loop or a condition that all threads of the thread_group follow together."""
+        """A loop or a condition that all threads of the thread group execute together."""
         memory = touched(s) & self.memory.keys()
         lines = [self._sync()] if not self.alone and memory & (self.written | self.read) else []
         if isinstance(s, If):
@@ -203,7 +203,7 @@ class Threads:
         return [text]
 
     def _simple(self, s: Statement, meeting: bool = False) -> str:
-        """A statement that one thread does by itself; ``meeting`` says that others write to the same place."""
+        """Write a statement of a single thread; with ``meeting``, other threads may write to the same element."""
         if isinstance(s, Let):
             return self.indices.defined(s)
         if isinstance(s, Load):
@@ -222,12 +222,12 @@ class Threads:
     def _element(self, buffer: str, at: Expr) -> str:
         return buffer if buffer in self.registers else f"{buffer}[{self.indices.position(at)}]"
 
-    # --- loops whose iterations the threads share -------------------------------------------------------------------
+    # --- loops whose iterations are distributed among threads -------------------------------------------------------
 
     def _simd(self, loop: For) -> list[str]:
         gathered = [s for s in loop.body if isinstance(s, Accumulate) and self._is_shared(loop, s)]
         lines = ["{", f"const idx end_ = {self.indices.position(loop.extent)};"]
-        gathers = {s.buffer: s for s in gathered}  # one for each register
+        gathers = {s.buffer: s for s in gathered}  # one per register
         names = {buffer: f"{buffer}_" for buffer in gathers}
         for buffer, s in gathers.items():
             dtype = self.registers[names[buffer]] = s.value.dtype
@@ -259,7 +259,7 @@ class Threads:
         return [*lines, "}"]
 
     def _totals(self, loop: For, gathers: Mapping[str, Accumulate]) -> None:
-        """Note the sums of floats that may take in more terms in one thread than keep their digits."""
+        """Record the float sums that may accumulate too many terms per thread to be accurate."""
         longest = loop.extent.value if loop.extent.op == "const" else None
         self.totals = {
             buffer: SUM_TERMS[s.value.dtype]
@@ -269,19 +269,19 @@ class Threads:
         }  # fmt: skip
 
     def _counted(self, terms: int) -> list[str]:
-        """After ``terms`` more terms: add a sum that has taken in enough of them to its total."""
+        """Count ``terms`` more terms, and add a sum to its total when it has enough of them."""
         return [
             f"if (({b}_count_ += {terms}) >= {most}) {{ {b}_total_ += {b}_; {b}_ = 0; {b}_count_ = 0; }}"
             for b, most in self.totals.items()
         ]
 
     def _is_shared(self, loop: For, s: Accumulate) -> bool:
-        """Do all iterations accumulate in one and the same register?"""
+        """Whether all iterations accumulate in the same register."""
         return s.buffer in self.registers and not (self.columns and loop.index in names_in(s.index))
 
     @staticmethod
     def _own(s: Statement, names: dict[str, str]) -> Statement:
-        """The statement with a thread's own part in the place of a register that all accumulate in."""
+        """Replace a shared register in a statement by the thread's own accumulator."""
         if isinstance(s, Accumulate) and s.buffer in names:
             return Accumulate(names[s.buffer], s.index, s.value, s.op)
         return s
@@ -295,7 +295,7 @@ class Threads:
         return [self._simple(s, meeting=isinstance(s, Accumulate) and not apart)]
 
     def _packs(self, loop: For, body: Sequence[Statement]) -> dict[int, str] | None:
-        """The statements that move neighbouring elements, and where they start; None if nothing is gained by packs."""
+        """The statements that move neighbouring elements, and their start positions; None if packs bring no benefit."""
         if len(body) > LONG_BODY or any(isinstance(s, If) for s in body) or self.columns:
             return None
         found: dict[int, str] = {}
@@ -312,7 +312,7 @@ class Threads:
         return found or None
 
     def _packed(self, loop: For, body: Sequence[Statement], packs: dict[int, str]) -> list[str]:
-        """The loop over whole packs, where memory is aligned to them; ``rest_`` is where it stops."""
+        """The loop over whole packs, if memory is aligned to them; ``rest_`` is where it stops."""
         sizes = {k: np.dtype(self.memory[body[k].buffer]).itemsize for k in packs}  # type: ignore[union-attr]
         width = max(1, min(PACK, PACK_BYTES // max(sizes.values())))
         self.pack = max(self.pack, width)
@@ -355,6 +355,6 @@ def _for(s: For, extent: str) -> str:
 
 
 def _combiner(op: str, dtype: str) -> str:
-    """A function object that combines two values."""
+    """Write a function object that combines two values."""
     ctype = CTYPE[dtype]
     return f"[]({ctype} a, {ctype} b) {{ return ({ctype}){CUDA.call(op, ['a', 'b'], dtype)}; }}"

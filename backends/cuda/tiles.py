@@ -1,9 +1,9 @@
-"""The text of a launch over square tiles: maps whose operands are contiguous along different axes.
+"""Code generation for a launch over square tiles: maps whose operands are contiguous along different axes.
 
-A block of 32 by 8 threads walks one tile, its rows along the axis in which results are contiguous. An operand that is
-contiguous along the other axis is first brought into shared memory, row by row of its own, so that all of memory is
-read and written in whole lines. The rows of shared memory are one element longer than the tile, which puts the elements
-of a column into different banks.
+A block of 32 by 8 threads processes one tile, with its rows along the axis in which results are contiguous. An operand
+that is contiguous along the other axis is first copied to shared memory, along its own rows, so that all accesses to
+global memory are coalesced. The rows of shared memory are one element longer than the tile, which places the elements
+of a column in different banks.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from symc_backends.cuda.threads import Threads, moving, plain_position
 __all__ = ["ROWS", "SIDE", "Tiles", "is_tiled"]
 
 SIDE = 32
-"""Threads along a row, and the side of a tile."""
+"""The number of threads along a row, and the side of a tile."""
 ROWS = 8
-"""Threads along a column."""
+"""The number of threads along a column."""
 
 
 def is_tiled(launch: Launch) -> bool:
-    """Is the launch a parallel loop over tiles of a parallel and a simd loop, and nothing else?"""
+    """Whether the launch is only a parallel loop over tiles of a parallel and a simd loop."""
     body = [s for s in launch.body if not isinstance(s, Let)]
     if launch.shape != "thread_groups" or len(body) != 1 or not isinstance(body[0], For) or body[0].kind != "parallel":
         return False
@@ -36,7 +36,7 @@ def is_tiled(launch: Launch) -> bool:
 
 
 class Tiles(Threads):
-    """Writes the body of a launch over tiles; see ``Threads`` for the attributes."""
+    """Generator of the body of a launch over tiles; see ``Threads`` for the attributes."""
 
     def __init__(self, kernel: Kernel, launch: Launch) -> None:
         *_, outer = launch.body
@@ -75,7 +75,7 @@ class Tiles(Threads):
         return [*lines, "}", *(["__syncthreads();"] if staged else [])]
 
     def _turned(self, s: Load) -> Expr | None:
-        """Where an operand that is contiguous along the tile's columns is read, in terms of ``r_`` and ``c_``."""
+        """The position of an operand that is contiguous along the tile's columns, in terms of ``r_`` and ``c_``."""
         plain = plain_position(self.lanes, s.index)
         if not (moving(self.lanes) - {self.lanes.index}).isdisjoint(names_in(plain)):
             return None

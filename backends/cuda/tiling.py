@@ -1,4 +1,4 @@
-"""Which tile a product is cut into, and into how many pieces its sums are divided: a model of where the time goes."""
+"""A cost model for products: the choice of the tile, and of the number of pieces into which sums are split."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from symc_backends.cuda.kernels import SHAPES, Shape
 __all__ = ["LIMIT", "Plan", "plan"]
 
 LIMIT = 2**31 - 2**16
-"""Kernels count rows, columns, pixels and summed elements in 32 bits, and go a little beyond the last."""
+"""Kernels use 32-bit numbers for rows, columns, pixels and summed elements, and go slightly beyond the last."""
 
 _START = 64
-"""What starting and ending a tile costs, in elements of the summed axis."""
+"""The cost of starting and finishing a tile, in elements of the summed axis."""
 _SECOND_STAGE = 650_000
-"""What one more launch costs, in multiplications of a multiprocessor."""
+"""The cost of an additional launch, in multiplications of a multiprocessor."""
 _ELEMENT = 40
-"""What reading one element from global memory costs, likewise."""
+"""The cost of reading one element from global memory, in the same unit."""
 _LONE_BLOCK = 1.3
-"""A multiprocessor with one block alone waits for memory more often."""
+"""The slowdown of a multiprocessor with a single block, which waits for memory more often."""
 _SIZE = {"f32": 4, "f64": 8}
 
 
@@ -40,15 +40,15 @@ class Plan(NamedTuple):
 def plan(device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool) -> Plan:
     """The cheapest plan for ``jobs`` products of ``rows x depth`` by ``depth x cols``.
 
-    ``divisible``: the sum may be divided, at the cost of a second stage that adds up the pieces. That depends on
-    nothing but the sizes and the device, so that results are the same every time.
+    ``divisible``: the sum may be split, at the cost of a second stage that adds up the pieces. The plan depends only on
+    the sizes and the device, so that results are reproducible.
     """
     found = min(
         _candidates(device, dtype, jobs, rows, cols, depth, divisible),
         key=lambda p: _cost(p, device.processors, jobs * rows * cols),
     )
     if found.tiles >= LIMIT or max(rows, cols, depth) >= LIMIT:
-        raise ValueError(f"{jobs} products of {rows} x {depth} by {depth} x {cols} are more than our kernels can count")
+        raise ValueError(f"{jobs} products of {rows} x {depth} by {depth} x {cols} exceed the kernels' 32-bit sizes")
     return found
 
 

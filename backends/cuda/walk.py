@@ -1,7 +1,7 @@
-"""The parts of the walk over a program's tree that the host does in a call.
+"""The items of the host's walk over a program's tree during a call.
 
-What needs no answer from the GPU (steps, and loops over such steps) is put into the stream as a ``Group``, which CUDA
-graphs record. Everything else waits for the element that decides how to go on, and for the status with it.
+Steps that need no result from the GPU on the host, and loops over such steps, form a ``Group``, which is recorded as a
+CUDA graph. All other items wait for the element that decides how to continue, and for the status.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ __all__ = [
 ]  # fmt: skip
 
 KEPT = 64
-"""Combinations of values for which a group keeps recordings."""
+"""The number of combinations of values for which a group keeps recordings."""
 
 
 class Item(Protocol):
-    """A part of the walk."""
+    """An item of the walk."""
 
     def run(self, call: Call) -> int:
-        """Do it; gives 0, or the status that ends the call."""
+        """Run the item; returns 0, or the status that ends the call."""
 
 
 def run_all(items: Sequence[Item], call: Call) -> int:
-    """Run items in order, up to the first that ends the call."""
+    """Run items in order, until one ends the call."""
     for item in items:
         status = item.run(call)
         if status:
@@ -51,7 +51,7 @@ def run_all(items: Sequence[Item], call: Call) -> int:
 
 
 class Place:
-    """Where a reference points in a call."""
+    """The location of a reference in a call."""
 
     def __init__(self, owner: Executable, ref: Ref) -> None:
         self.buffer = ref.buffer
@@ -63,7 +63,7 @@ class Place:
         return int(call.addresses[self.buffer]) + self._offset(call.values)[0] * self.dtype.itemsize
 
     def given(self, call: Call, size: int) -> np.ndarray | None:
-        """The ``size`` elements there, if they follow from what the caller handed over in the host's memory."""
+        """The ``size`` elements there, if they can be computed from arguments in host memory."""
         found = value_of(self.buffer, call.owner.shadows, call.given)
         if found is None:
             return None
@@ -71,7 +71,7 @@ class Place:
         return found[offset : offset + size]
 
     def element(self, call: Call) -> tuple[int, Any]:
-        """The status, and the element there."""
+        """Return the status, and the element there."""
         found = self.given(call, 1)
         if found is not None:
             return 0, found[0]
@@ -80,7 +80,7 @@ class Place:
 
 
 class FreeLoop:
-    """A loop whose body needs no answer from the GPU."""
+    """A loop whose body needs no result from the GPU on the host."""
 
     def __init__(self, owner: Executable, loop: Loop, body: Sequence[Straight | FreeLoop]) -> None:
         self.body = body
@@ -94,7 +94,7 @@ class FreeLoop:
         self.moving: list[int] = [k for part in body for k in part.moving if k != self.index]
 
     def start(self, call: Call) -> None:
-        """Put all iterations into the stream."""
+        """Enqueue all iterations."""
         values = call.values
         for k in range(self.count(values)[0]):
             values[self.index] = k
@@ -103,7 +103,7 @@ class FreeLoop:
         self.finish(call)
 
     def finish(self, call: Call) -> None:
-        """Leave symbols as they are after the last iteration."""
+        """Set symbols to their values after the last iteration."""
         values, count = call.values, max(self.count(call.values)[0], 0)
         values[self.index] = max(count - 1, 0)
         for part in self.body:
@@ -115,7 +115,7 @@ class FreeLoop:
 
 
 class Group:
-    """What needs no answer from the GPU: recorded where it comes again with the same values and addresses."""
+    """Work that needs no result from the GPU on the host, recorded when values and addresses repeat."""
 
     def __init__(self, parts: Sequence[Straight | FreeLoop]) -> None:
         self.parts = tuple(parts)
@@ -140,7 +140,7 @@ class Group:
         return 0
 
     def start(self, call: Call) -> int:
-        """Put everything into the stream; gives the number of tasks."""
+        """Enqueue everything; returns the number of tasks."""
         before = call.started
         for part in self.parts:
             part.start(call)
@@ -159,14 +159,14 @@ class Group:
 
 
 class Look:
-    """Ends the call if a step has stored a status: what comes next cannot be guarded by it."""
+    """A check of the status before steps that cannot be guarded by it."""
 
     def run(self, call: Call) -> int:
         return call.fetch() if call.pending else 0
 
 
 class Watched:
-    """A loop that asks the GPU for something in its body, or after each iteration."""
+    """A loop that fetches values from the GPU in its body, or after each iteration."""
 
     def __init__(self, owner: Executable, loop: Loop, body: Sequence[Item]) -> None:
         self.body = body
@@ -208,7 +208,7 @@ class Choice:
 
 
 class Binding:
-    """A symbol that becomes the value of a whole number."""
+    """An item that binds a symbol to the value of an integer."""
 
     def __init__(self, owner: Executable, node: Bind) -> None:
         self.symbol = owner.position[node.symbol]
@@ -232,11 +232,11 @@ class Condition:
         (difference,) = self.sides(call.values)
         if difference == 0 or self.least and difference > 0:
             return 0
-        return call.fetch() or self.code  # what went wrong earlier is told first
+        return call.fetch() or self.code  # earlier errors take precedence
 
 
 class Reservation:
-    """Memory for a buffer whose size is known only now; a loop keeps it where it is large enough."""
+    """An allocation for a buffer whose size is known only now; iterations of a loop reuse it if it is large enough."""
 
     def __init__(self, owner: Executable, node: Room) -> None:
         self.buffer = node.buffer
@@ -256,7 +256,7 @@ class Reservation:
 
 
 class HostItem:
-    """A step that Python runs, on copies in the host's memory."""
+    """A step in Python, on copies in host memory."""
 
     def __init__(self, owner: Executable, node: Host) -> None:
         self.node = node
@@ -285,7 +285,7 @@ class HostItem:
         return 0
 
     def _arrays(self, call: Call) -> tuple[list[np.ndarray], list[tuple[int, np.ndarray]]]:
-        """Arrays for the outputs and inputs, and addresses from which to fill some of them."""
+        """Arrays for the outputs and inputs, and the addresses from which some of them must be copied."""
         sizes, at = self.sizes(call.values), 0
         arrays: list[np.ndarray] = []
         wanted = []

@@ -1,7 +1,7 @@
-"""The interpreter: the living definition of the loop IR.
+"""The interpreter: the reference implementation of the loop IR.
 
 It runs programs statement by statement on NumPy arrays. A ``simd`` loop binds its index to all its values at once,
-which is what "iterations are independent" means; everything else is done one iteration after another.
+since its iterations are independent; all other loops run one iteration after another.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COMBINE = {
 
 
 def emit(program: Program) -> str:
-    """Nothing to write down: the program itself is interpreted."""
+    """Return an empty text: the program itself is interpreted."""
     return ""
 
 
@@ -63,12 +63,12 @@ def build(text: str, timed: int = 0) -> None:
 
 
 def run(code: None, program: Program, timed: bool = False) -> Any:
-    """An executable over the program; see ``symc.runtime.backend``."""
+    """Create an executable for the program; see ``symc.runtime.backend``."""
     return Executable(program)
 
 
 class Executable:
-    """See ``symc.runtime.backend``."""
+    """The interpreter's executable; see ``symc.runtime.backend``."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -91,7 +91,7 @@ class Executable:
 
 
 class _Call:
-    """The memory of one call, flat, and the values of the program's symbols."""
+    """The memory of one call, as flat arrays, and the values of the program's symbols."""
 
     def __init__(self, owner: Executable, arrays: Sequence[np.ndarray | None], values: Sequence[int]) -> None:
         self.owner = owner
@@ -112,7 +112,7 @@ class _Call:
                 self.memory[k] = np.zeros(1, "int64")
             else:
                 self.memory[k] = np.empty(size, buffers[k].dtype)
-                self.memory[k].view("uint8")[...] = 0xCB  # what is read before it is written must not look right
+                self.memory[k].view("uint8")[...] = 0xCB  # values that are read before they are written must look wrong
         for k, shape in zip(segment.results, segment.shapes(sizes)):
             self.memory[k] = provide(k, shape).reshape(-1)
         for k in range(len(buffers)):
@@ -127,7 +127,7 @@ class _Call:
         return self.memory[ref.buffer][dims.evaluate(ref.offset, self.bound) :]
 
     def run(self, nodes: Sequence[Node]) -> int:
-        """Run nodes in order; gives 0, or the number of the message that ended the call."""
+        """Run nodes in order; returns 0, or the number of the message that ended the call."""
         for node in nodes:
             status = 0
             if isinstance(node, (Step, Host)):
@@ -137,7 +137,7 @@ class _Call:
             elif isinstance(node, Bind):
                 value = self.bound[node.symbol] = int(self.at(node.source)[0])
                 if node.bound is not None and value > dims.evaluate(node.bound, self.bound):
-                    raise AssertionError(f"{node.symbol} is {value}, more than the {node.bound} there is room for")
+                    raise AssertionError(f"{node.symbol} is {value}, more than the {node.bound} allocated")
             elif isinstance(node, Check):
                 left, right = (dims.evaluate(d, self.bound) for d in (node.left, node.right))
                 status = 0 if left == right or node.least and left > right else node.code
@@ -186,7 +186,7 @@ class _Call:
 
 
 def evaluate(e: Expr, scope: dict[str, Any]) -> Any:
-    """The value of a scalar expression."""
+    """Evaluate a scalar expression."""
     if e.op == "const":
         return np.asarray(e.value, e.dtype)[()]
     if e.op == "var":
@@ -238,7 +238,7 @@ def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: di
     extent = next((len(v) for v in scope.values() if isinstance(v, np.ndarray) and v.ndim == 1), None)
     if extent is None:
         buffer[at] = combine(buffer[at], value)
-    else:  # inside a simd loop: every lane contributes, also to one and the same element
+    else:  # inside a simd loop: every lane contributes, even to the same element
         lanes = np.broadcast_to(value, extent).astype(buffer.dtype)
         if np.ndim(at) == 0:
             buffer[at] = combine(buffer[at], combine.reduce(lanes))

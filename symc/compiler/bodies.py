@@ -1,4 +1,4 @@
-"""Passes and the inner graphs of ops: what is done to a graph is done to the bodies inside it by the same function."""
+"""Application of passes to the inner graphs of ops, which are processed like the outer graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["drop_unused_outputs", "with_bodies", "within"]
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
-    """``op`` with each of its bodies replaced by ``change(attribute, body)``."""
+    """Replace each body of ``op`` by ``change(attribute, body)``."""
     changed = {name: change(name, op[name]) for name in op.record.bodies}
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
 
 
 def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], list[Variable]]) -> list[Variable]:
-    """``transform`` applied to the bodies in ``graph``, innermost first, then to ``graph`` itself."""
+    """Apply ``transform`` to the bodies in ``graph``, innermost first, then to ``graph`` itself."""
     order = toposort(graph)
     if not any(node.op.record.bodies for node in order):
         return transform(graph)
@@ -43,7 +43,7 @@ def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], 
 
 
 def drop_unused_outputs(graph: Sequence[Variable]) -> list[Variable]:
-    """The graph with ops that compute several outputs relieved of those that nobody reads."""
+    """Remove unused outputs of ops with several outputs."""
     order = toposort(graph)
     if not any(node.op.record.drop_unused is not None for node in order):
         return list(graph)

@@ -1,4 +1,4 @@
-"""Laziness: what only one branch of an ``ifelse`` needs moves into that branch."""
+"""Lazy branches: computations that only one branch of an ``ifelse`` needs are moved into that branch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Level", "sink_branches"]
 
 @dataclass(eq=False)
 class _Place:
-    """Where applications run: at top level, or in one side of an ``ifelse``."""
+    """The scope in which applications run: the top level, or one branch of an ``ifelse``."""
 
     parent: _Place | None = None
     depth: int = 0
@@ -28,7 +28,7 @@ class _Place:
     sides: dict[tuple[Apply, bool], _Place] = field(default_factory=dict)
 
     def side(self, node: Apply, then: bool) -> _Place:
-        """The place inside one side of ``node``, which runs here."""
+        """The scope of one branch of ``node``, which runs in this scope."""
         found = self.sides.get((node, then))
         if found is None:
             found = self.sides[node, then] = _Place(self, self.depth + 1)
@@ -36,7 +36,7 @@ class _Place:
 
 
 def _common(a: _Place, b: _Place) -> _Place:
-    """The innermost place that holds both."""
+    """The innermost scope that contains both."""
     while a is not b:
         if a.depth >= b.depth:
             assert a.parent is not None
@@ -49,7 +49,7 @@ def _common(a: _Place, b: _Place) -> _Place:
 
 @dataclass
 class Level:
-    """A graph with what its dims need: symbols, the numbers whose values they are, and what must hold for them."""
+    """A graph with the symbols of its dims, the integers whose values they are, and their equalities."""
 
     outputs: list[Variable]
     symbols: tuple[Any, ...] = ()
@@ -58,7 +58,7 @@ class Level:
 
 
 def sink_branches(level: Level) -> Level:
-    """The graph with every ``ifelse`` as a ``branch`` that holds what only its sides need; bodies inside, too."""
+    """Replace every ``ifelse``, also in bodies, by a ``branch`` that contains what only its branches need."""
     order = toposort([*level.outputs, *level.values])
     if any(node.op.record.bodies for node in order):
         level = _bodies_first(level, order)
@@ -104,7 +104,7 @@ def sink_branches(level: Level) -> Level:
 
 
 def _bodies_first(level: Level, order: Sequence[Apply]) -> Level:
-    """The same level with the bodies inside it done."""
+    """Process the bodies of a level first."""
     known: dict[Variable, Variable] = {}
 
     def changed(name: str, body: Body) -> Body:
@@ -118,7 +118,7 @@ def _bodies_first(level: Level, order: Sequence[Apply]) -> Level:
 
 
 def _apply_again(node: Apply, known: dict[Variable, Variable], op: Op) -> None:
-    """Note in ``known`` what stands for the outputs of ``node``, where its op or inputs are others now."""
+    """Rebuild ``node`` if its op or inputs have changed, and record its outputs in ``known``."""
     inputs = [known.get(v, v) for v in node.inputs]
     if op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs)):
         _note(node, op.apply(inputs, node.outputs[0].location).outputs, known)
@@ -131,7 +131,7 @@ def _note(node: Apply, made: Sequence[Variable], known: dict[Variable, Variable]
 
 
 def _symbols_of(node: Apply, binding: dict[Any, Variable]) -> set[Any]:
-    """The symbols that must be known before ``node`` runs."""
+    """The symbols whose values must be known before ``node`` runs."""
     if not binding:
         return set()
     found = {s for v in node.outputs for d in v.type.shape for s in dims.symbols_of(d)}
@@ -139,7 +139,7 @@ def _symbols_of(node: Apply, binding: dict[Any, Variable]) -> set[Any]:
 
 
 def _ordered(level: Level, binding: dict[Any, Variable]) -> list[Apply]:
-    """Producers before consumers, where what gives a symbol its value counts as a producer for those who use it."""
+    """Sort applications topologically; the computation of a symbol's value precedes uses of the symbol."""
     found: list[Apply] = []
     state: dict[Apply, int] = {}
     stack: list[Apply] = [v.owner for v in (*level.outputs, *level.values) if v.owner is not None]
@@ -158,7 +158,7 @@ def _ordered(level: Level, binding: dict[Any, Variable]) -> list[Apply]:
 
 
 def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, Variable]) -> None:
-    """Build the applications of a place again; ``known`` says what stands for the variables met so far."""
+    """Rebuild the applications of a scope; ``known`` maps the variables so far to their replacements."""
     for node in place.nodes:
         if not node.op.record.lazy:
             _apply_again(node, known, node.op)
@@ -179,7 +179,7 @@ def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, 
 def _body(
     place: _Place | None, results: Sequence[Variable], binding: dict[Any, Variable]
 ) -> tuple[Body, list[Variable]]:
-    """One side as a body, and the variables from outside that it reads."""
+    """Convert one branch to a body; also returns the outside variables that it reads."""
     inside = place if place is not None else _Place()
     nodes = [node for p in _places(inside) for node in p.nodes]
     own = {v for node in nodes for v in node.outputs}
@@ -201,7 +201,7 @@ def _body(
 
 
 def _places(place: _Place) -> list[_Place]:
-    """A place and all those inside it."""
+    """A scope and all scopes inside it."""
     found = [place]
     for p in found:
         found.extend(p.sides.values())

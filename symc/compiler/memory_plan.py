@@ -1,4 +1,4 @@
-"""The memory plan: where in one arena each temporary lies."""
+"""The memory plan: offsets of all temporaries in one arena."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["ALIGN", "place"]
 
 ALIGN = 64
 EXHAUSTIVE = 128
-"""Up to this many buffers a quadratic placement is tried as well where the sweeps leave gaps."""
+"""The largest number of buffers for which a quadratic placement is also tried if the sweeps leave gaps."""
 MANY = 20000
-"""Up to this many buffers a second sweep is tried."""
+"""The largest number of buffers for which a second sweep is tried."""
 GOOD = 1.02
-"""The plan is accepted when it is within this factor of the lower bound."""
+"""The plan is accepted if it is within this factor of the lower bound."""
 
 Lifetime = tuple[int, int]
-"""The first and the last step that touch a buffer; the last before the first if none does."""
+"""The first and the last step that access a buffer; the last is before the first if none does."""
 
 
 def place(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Offsets such that two buffers alive at once never overlap, and the bytes that all of them take together.
+    """Compute offsets such that buffers alive at the same time never overlap, and the total size in bytes.
 
-    Offsets are multiples of ``ALIGN``. Time is near-linear in the number of buffers: a sweep over the steps keeps the
-    free memory in holes, and gives each buffer the smallest one that fits. Forward and backward sweeps fragment memory
-    differently; the better one counts. Small programs are also tried largest buffer first.
+    Offsets are multiples of ``ALIGN``. Time is near-linear in the number of buffers: a sweep over the steps keeps a
+    list of free ranges, and allocates each buffer in the smallest one that fits. Forward and backward sweeps fragment
+    memory differently; the better one is used. For small programs, allocation by decreasing size is also tried.
     """
     spans = np.asarray(lifetimes, "int64").reshape(-1, 2)
     rounded = _rounded(sizes)
@@ -43,7 +43,7 @@ def place(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int
 
 
 def lower_bound(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> int:
-    """The bytes alive, rounded up to ``ALIGN`` for each buffer, at the step at which they are most."""
+    """The largest total of bytes alive at any step, with each buffer rounded up to ``ALIGN``."""
     spans = np.asarray(lifetimes, "int64").reshape(-1, 2)
     used = spans[:, 0] <= spans[:, 1]
     rounded = _rounded(sizes)[used]
@@ -61,7 +61,7 @@ def _total(plan: tuple[list[int], int]) -> int:
 
 
 def _sweep(spans: np.ndarray, sizes: np.ndarray) -> tuple[list[int], int]:
-    """One walk over the steps in order; at equal steps the larger buffer chooses first."""
+    """Allocate in order of steps; at equal steps the larger buffer comes first."""
     firsts, lasts, bytes_ = spans[:, 0].tolist(), spans[:, 1].tolist(), sizes.tolist()
     offsets = [0] * len(bytes_)
     memory = _Holes()
@@ -78,17 +78,17 @@ def _sweep(spans: np.ndarray, sizes: np.ndarray) -> tuple[list[int], int]:
 
 
 class _Holes:
-    """The free parts of an arena that grows at its end: best fit, neighbours joined as soon as they are free."""
+    """The free ranges of an arena that grows at its end: best fit, with adjacent free ranges merged."""
 
     def __init__(self) -> None:
         self.total = 0
         self._size: dict[int, int] = {}  # of the hole that starts here
         self._start: dict[int, int] = {}  # of the hole that ends here
         self._sizes: list[int] = []  # sorted
-        self._starts: dict[int, list[int]] = {}  # by size: a heap that may name holes which are gone
+        self._starts: dict[int, list[int]] = {}  # by size: a heap that may contain stale holes
 
     def take(self, size: int) -> int:
-        """The start of ``size`` free bytes, which are free no longer."""
+        """Allocate ``size`` bytes and return their start."""
         sizes, holes = self._sizes, self._size
         at = bisect_left(sizes, size)
         while at < len(sizes):
@@ -110,7 +110,7 @@ class _Holes:
         return start
 
     def free(self, start: int, size: int) -> None:
-        """Give bytes back."""
+        """Free bytes."""
         holes = self._size
         before = self._start.pop(start, None)
         if before is not None:
@@ -134,7 +134,7 @@ class _Holes:
 
 
 def _largest_first(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> tuple[list[int], int]:
-    """The largest first, each at the lowest offset that is free during its whole life. Time is quadratic."""
+    """Allocate by decreasing size, each buffer at the lowest offset free during its lifetime. Time is quadratic."""
     offsets = [0] * len(sizes)
     placed: list[tuple[int, int, int, int]] = []  # (start, end, first, last), sorted
     total = 0

@@ -1,7 +1,7 @@
-"""The compiler: one tuple of passes from a user's graph to a program of kernels.
+"""The compiler's passes, from a user's graph to a program of kernels.
 
-Each pass is a plain function from ``State`` to ``State``; ``PASSES`` is all there is. ``symc.printing.debugprint(f,
-stage=...)`` shows what came out of any of them.
+Each pass is a plain function from ``State`` to ``State``; ``PASSES`` lists all of them. ``symc.printing.debugprint(f,
+stage=...)`` prints the result of a pass.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = ["PASSES", "State", "compile_graph"]
 
 @dataclass(frozen=True)
 class State:
-    """What travels through the passes.
+    """The state that passes transform.
 
     Attributes
     ----------
     inputs, outputs : list of Variable
-        The user's; ``outputs`` include the new values of updated shared variables, at the end.
+        The user's variables; ``outputs`` include the new values of updated shared variables, at the end.
     updates : list of (SharedVariable, position)
-        Which shared variable takes which output.
+        The shared variables, and the positions of the outputs that are their new values.
     mode : str
     target : Target
-        What the loops are for.
+        The target of the loops.
     specialised : Specialised
     graph : list of Variable
-        The outputs as the last graph pass left them, then the whole numbers whose values are ``specialised.symbols``.
+        The outputs after the last graph pass, then the integers whose values are ``specialised.symbols``.
     units, stored : from fusion
     program : Program
     """
@@ -63,14 +63,14 @@ class State:
 
     @property
     def binding(self) -> dict[Any, Variable]:
-        """Symbols that are the values of whole numbers, which stand at the end of ``graph``."""
+        """Map symbols to the integers whose values they are, at the end of ``graph``."""
         assert self.specialised is not None
         symbols = self.specialised.symbols
         return dict(zip(symbols, self.graph[len(self.graph) - len(symbols) :]))
 
 
 def specialise_shapes(state: State) -> State:
-    """The graph built again over the shapes at hand; what only a call can check becomes guards."""
+    """Rebuild the graph with all known shapes; checks possible only at call time become guards."""
     specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
     return replace(state, specialised=specialised, graph=[*specialised.outputs, *specialised.values])
 
@@ -81,12 +81,12 @@ def widen_storage(state: State) -> State:
 
 
 def rewrite_canonical(state: State) -> State:
-    """Useless work removed, constants folded, equal expressions merged."""
+    """Remove redundant work, fold constants, merge equal expressions."""
     return state if state.mode == "no_rewrite" else _rewritten(state, rules.CANONICAL)
 
 
 def rewrite_stable(state: State) -> State:
-    """Forms that overflow or cancel replaced by those that do not. On at every level: this is about being right."""
+    """Replace forms that overflow or cancel by stable ones. Enabled in every mode, since it affects correctness."""
     return _rewritten(state, rules.STABLE if state.mode == "no_rewrite" else rules.CANONICAL + rules.STABLE)
 
 
@@ -95,7 +95,7 @@ def _rewritten(state: State, rule_list: RuleList) -> State:
 
 
 def decompose_composites(state: State) -> State:
-    """Ops that are graphs of other ops, replaced by those graphs."""
+    """Replace composite ops by graphs of other ops."""
     return replace(state, graph=within(state.graph, _decompose))
 
 
@@ -114,7 +114,7 @@ def _decompose(graph: Sequence[Variable]) -> list[Variable]:
 
 
 def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumbering) -> Sequence[Variable]:
-    """A composite's graph, specialised and with composites inside it expanded as well."""
+    """A composite's graph, specialised, with inner composites also decomposed."""
     assert node.op.record.decompose is not None
     location = node.outputs[0].location
     fresh = node.op.record.decompose(node.op, inputs)
@@ -137,18 +137,18 @@ def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumberi
 
 
 def rewrite_special(state: State) -> State:
-    """Forms for which there is a better primitive, now that composites are open; and once more the canonical rules."""
+    """Replace forms by better primitives after decomposition; then apply the canonical rules again."""
     fast = state.mode == "fast_run"
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
 
 
 def drop_unused(state: State) -> State:
-    """Outputs that nobody reads are not computed."""
+    """Remove unused outputs."""
     return replace(state, graph=within(state.graph, drop_unused_outputs))
 
 
 def sink_lazy(state: State) -> State:
-    """What only one branch of an ifelse needs moves into that branch."""
+    """Move computations that only one branch of an ifelse needs into that branch."""
     specialised = state.specialised
     assert specialised is not None
     count = len(state.graph) - len(specialised.symbols)
@@ -159,7 +159,7 @@ def sink_lazy(state: State) -> State:
 
 
 def view_slices(state: State) -> State:
-    """Slices that are one piece of memory become references to it."""
+    """Replace slices that are contiguous in memory by references."""
     assert state.specialised is not None
     graph, symbols, values = views_of_slices(state.graph, state.specialised.symbols)
     specialised = replace(state.specialised, symbols=(*state.specialised.symbols, *symbols))
@@ -167,13 +167,13 @@ def view_slices(state: State) -> State:
 
 
 def fuse_loops(state: State) -> State:
-    """Units of work: groups of fused ops, library calls. Bodies follow when they are lowered."""
+    """Form units of work: groups of fused ops, library calls. Bodies are fused when they are lowered."""
     units, stored = fuse(state.graph, state.target, state.binding)
     return replace(state, units=units, stored=stored)
 
 
 def lower_loops(state: State) -> State:
-    """A program: buffers, and steps in loop IR as a tree."""
+    """Build the program: buffers, and a tree of steps in loop IR."""
     assert state.specialised is not None
     sources = state.specialised.sources
     builder = ProgramBuilder(state.name, state.target)
@@ -188,7 +188,7 @@ def lower_loops(state: State) -> State:
 
 
 def check_loops(state: State) -> State:
-    """Types, names and bounds of the loop IR; the state is left as it is."""
+    """Check types, names and bounds of the loop IR; the state is unchanged."""
     assert state.program is not None
     check(state.program)
     return state
@@ -212,7 +212,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
 
 @uncollected
 def compile_graph(state: State, watch: Callable[[str, State], None] | None = None) -> State:
-    """Run all passes; ``watch(name, state)`` sees what came out of each."""
+    """Run all passes; ``watch(name, state)`` is called with the result of each."""
     for step in PASSES:
         state = step(state)
         if watch is not None:

@@ -1,13 +1,13 @@
 """Shape specialisation: from the user's graph to the compiler's.
 
-The user's graph is typed with whatever dims were known when it was built. Here it is built again over sources whose
-dims are as well known as they can be: shared variables have the shape of their values, and dims that some op requires
-to be equal are one symbol. Every ``infer`` runs again on the way, so what is wrong shows now, at the user's line; what
-only a call can tell is kept as guards. Operands read for their shape alone disappear: dims take their place.
+The user's graph is typed with the dims known when it was built. Here it is rebuilt with all known dims: shared
+variables have the shape of their values, and dims that an op requires to be equal become one symbol. Every ``infer`` is
+called again, so errors are raised now, with the user's line; checks that are possible only at call time become guards.
+Operands of which only the shape is read are replaced by dims.
 
-A dim may be the value of a whole number that the program computes, as in ``x[:n]`` or ``alloc(0, n)``. Such a dim is
-a symbol that belongs to the number for good, however often the graph is built again, and is bound to it when the
-program runs; what must hold for it is checked there.
+A dim may be the value of an integer that the program computes, as in ``x[:n]`` or ``alloc(0, n)``. Such a dim is a
+symbol that stays associated with the integer when the graph is rebuilt, and is bound to its value when the program
+runs; equalities of the symbol are checked then.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class Specialised:
     Attributes
     ----------
     sources : dict
-        From the user's inputs (and one shared variable per storage) to the variables that stand for them.
+        Maps the user's inputs (and one shared variable per storage) to the variables that replace them.
     outputs : list of Variable
     guards : list of Guard
         Equalities over the axes of arguments, to check once per combination of shapes, in the user's symbols.
     symbols : tuple
-        Symbols of dims that are the values of whole numbers.
+        Symbols of dims that are the values of integers.
     values : list of Variable
-        These whole numbers.
+        These integers.
     equalities : list of Equality
-        What must hold for them in every call.
+        Equalities of these symbols, checked in every call.
     unified : dict
-        What each unified symbol became.
+        Maps each unified symbol to its replacement.
     """
 
     sources: dict[Variable, Variable]
@@ -62,7 +62,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
     """Build the compiler's graph for ``outputs`` over ``inputs``; raises what ``infer`` raises.
 
     Shared variables have the shapes of their values, or with ``present=False`` those of their types. Each round
-    replaces at least one symbol by what it must equal, and makes no new ones, so the rounds end.
+    replaces at least one symbol by an equal dim, and creates no new symbols, so the number of rounds is finite.
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
@@ -75,7 +75,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
         level = _Level(unified)
         with collecting() as found:
             made = level.rebuild(outputs, sources)
-        guards += found  # as stated, in the symbols that messages and calls know
+        guards += found  # in the original symbols, which messages and calls use
         axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
         fresh = _unify(found, unified, axes, level.everywhere)
         if not fresh:
@@ -88,10 +88,10 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
 
 
 def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:
-    """Of expressions that the present shapes contradict: do only the values of shared variables contradict each other?
+    """Whether a contradiction of the current shapes involves only values of shared variables.
 
-    Then ``set_value`` may still make them fit. What contradicts a number, such as a length that an input declares, is
-    a mistake now.
+    ``set_value`` may then still resolve it. A contradiction to a number, such as a declared length of an input, is an
+    error now.
     """
     try:
         open_ = specialise(inputs, outputs, present=False)
@@ -112,7 +112,7 @@ def only_shared_values_disagree(inputs: Sequence[Variable], outputs: Sequence[Va
 
 
 def _sorted(guards: Sequence[Guard], known: set[Any], values: set[Any]) -> tuple[list[Guard], list[Equality]]:
-    """Guards that shapes of arguments decide, and those that need the values of whole numbers, each once."""
+    """Split guards, without duplicates, into those decided by shapes and those that depend on integer values."""
     plain: list[Guard] = []
     late: dict[Any, Equality] = {}
     for g in guards:
@@ -156,14 +156,14 @@ def _source(
 
 
 class _Level:
-    """One graph, or one body, being built again.
+    """The rebuilding of one graph or body.
 
     Attributes
     ----------
     values : dict
-        From symbols that are values of whole numbers of this level to these numbers.
+        Maps symbols that are values of integers of this level to these integers.
     everywhere : dict
-        Such symbols of this level and of all bodies inside, each with the number of those met before it: what gives one
+        Such symbols of this level and of all inner bodies, each with the number of symbols before it: what gives one
         its value depends on earlier ones alone.
     """
 
@@ -173,7 +173,7 @@ class _Level:
         self.everywhere: dict[Any, int] = {} if everywhere is None else everywhere
 
     def rebuild(self, outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> list[Variable]:
-        """``outputs`` over other sources."""
+        """Rebuild ``outputs`` with other sources."""
         numbering = ValueNumbering()
         known: dict[Variable, Variable] = {}
 
@@ -222,7 +222,7 @@ class _Level:
         return with_bodies(op, rebuilt)
 
     def _carry(self, old: Variable, new: Variable) -> None:
-        """The symbol of a whole number stays its own when the graph is built again."""
+        """Keep the symbol of an integer when the graph is rebuilt."""
         symbol = old.__dict__.get("_dim")
         made = new.__dict__.get("_dim")
         if symbol is not None and made is None:
@@ -237,7 +237,7 @@ class _Level:
                 self.everywhere.setdefault(own, len(self.everywhere))
 
     def _note(self, inputs: Sequence[Variable]) -> None:
-        """Remember the whole numbers whose values serve as dims."""
+        """Record the integers whose values are used as dims."""
         for symbol, v in value_symbols(inputs).items():
             own = v.__dict__.get("_symbol", symbol)
             if type(own) is not int and own.is_Symbol:
@@ -248,7 +248,7 @@ class _Level:
     def needed(
         self, outputs: Sequence[Variable], equalities: Iterable[Equality]
     ) -> tuple[tuple[Any, ...], list[Variable]]:
-        """The symbols of this level that its graph or what must hold uses, with the numbers; what these use, too."""
+        """The symbols of this level that its graph or its equalities use, also indirectly, with their integers."""
         if not self.values:
             return (), []
         wanted: set[Any] = set()
@@ -274,7 +274,7 @@ class _Level:
 
 
 def symbols_in(values: Iterable[Any]) -> set[Any]:
-    """The symbols in dims among attributes, bodies included."""
+    """The symbols in dims among attributes, including bodies."""
     found: set[Any] = set()
     stack = list(values)
     while stack:
@@ -297,10 +297,10 @@ def symbols_in(values: Iterable[Any]) -> set[Any]:
 def _unify(
     guards: Sequence[Guard], unified: Mapping[Any, dims.Dim], axes: set[Any], values: Mapping[Any, int]
 ) -> dict[Any, dims.Dim]:
-    """A substitution under which guards hold: values of whole numbers become axes or numbers, axes other axes.
+    """Find a substitution that satisfies guards: values of integers become axes or numbers, axes become other axes.
 
-    An axis of an argument never becomes what only the program computes: it is known when a call begins. Nor does a
-    value become one that is computed after it, perhaps from it.
+    An axis of an argument, which is known when a call begins, never becomes a value that the program computes. Nor does
+    a value become one that is computed after it, perhaps from it.
     """
     becomes: dict[Any, dims.Dim] = {}
 

@@ -1,8 +1,8 @@
-"""Slices that are one piece of memory become views: a reference with an offset instead of a copy.
+"""Conversion of slices that are contiguous in memory to views: a reference with an offset instead of a copy.
 
-``x[k]``, ``x[a:b]`` and ``x[k, a:b]`` lie in memory without gaps. Where an op that stands alone reads such a slice (a
-product, a factorisation), or where its start is known, it is replaced by ``part``, whose offset is a dim: a start that
-the program computes is bound to a symbol first.
+``x[k]``, ``x[a:b]`` and ``x[k, a:b]`` are contiguous. If an unfused op reads such a slice (a product, a factorisation),
+or its start is known, it is replaced by ``part``, whose offset is a dim: a start that the program computes is bound to
+a symbol first.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["views_of_slices"]
 def views_of_slices(
     graph: Sequence[Variable], known: Sequence[Any]
 ) -> tuple[list[Variable], tuple[Any, ...], list[Variable]]:
-    """The graph with contiguous slices as views; symbols that it uses beside ``known``, and the numbers behind them."""
+    """Replace contiguous slices by views; also returns the symbols used besides ``known``, and their integers."""
     order = toposort(graph)
     if not any(node.op.record.contiguous is not None for node in order):
         return list(graph), (), []
-    whole: set[Variable] = set()  # read by something that wants memory
+    whole: set[Variable] = set()  # read by an op that needs memory
     for node in reversed(order):
         passes_on = isinstance(node.op.record.lower, View) or _keeps_order(node)
         if not isinstance(node.op.record.lower, (Pointwise, Axes, Reduction, Indexed, View)) or (
@@ -55,7 +55,7 @@ def views_of_slices(
 
 
 def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | None:
-    """Where the slice begins in flat memory, if it is one piece of it and a view of it is worth having."""
+    """The offset of the slice in flat memory, if it is contiguous and a view is worthwhile."""
     found = None if node.op.record.contiguous is None else node.op.record.contiguous(node)
     if found is None or inputs[0].owner is None and isinstance(inputs[0], Constant):
         return None
@@ -74,7 +74,7 @@ def _is_view(v: Variable) -> bool:
 
 
 def _keeps_order(node: Apply) -> bool:
-    """Does the op only add and drop axes of length 1?"""
+    """Whether the op only adds and drops axes of length 1."""
     if not isinstance(node.op.record.lower, Axes):
         return False
     follows = [a for a in node.op.record.lower.source(node.op, node) if a is not None]
@@ -83,5 +83,5 @@ def _keeps_order(node: Apply) -> bool:
 
 
 def _is_known(v: Variable) -> bool:
-    """Is the value a constant, or a dim of the arguments?"""
+    """Whether the value is a constant, or a dim of the arguments."""
     return isinstance(v, Constant) or v.owner is not None and "dim" in v.owner.op.attrs and not v.owner.inputs

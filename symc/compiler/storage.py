@@ -1,17 +1,17 @@
-"""Dtypes that are only storage: float16 arrays lie in memory, and float32 is what is computed.
+"""Storage dtypes: float16 arrays are stored in memory, and computations use float32.
 
-``computed_wide`` gives every op on float16 operands float32 operands in their place, and converts its float16 results
-back. These rules say where values are rounded to float16:
+``computed_wide`` converts the float16 operands of every op to float32, and its results back to float16. These rules
+define where values are rounded to float16:
 
-* Between two ops that compute, a value stays float32: it is not rounded, whatever loops the ops end up in. So the
-  results of a function depend on its expressions alone, and a sum within a composite does not overflow.
-* Rounded are the results of a function and the new values of shared variables; the operands and results of ops with
-  bodies (the states of a scan, the value of an ifelse) and of Python's ops; and the operand and the result of a
-  ``cast`` that the user wrote.
-* Ops that only move elements, such as transposes, gathers and joins, move float16 elements as they are, and those of a
-  computed value before it is rounded, so that one conversion serves both sides.
+* Between two ops that compute, a value stays float32: it is not rounded, whatever loops the ops end up in. The
+*   results of a function therefore depend only on its expressions, and a sum within a composite does not overflow.
+* The following are rounded: the results of a function and the new values of shared variables; the operands and results
+* of ops with bodies (the states of a scan, the value of an ifelse) and of ops in Python; and the operand and the result
+*   of a ``cast`` written by the user.
+* Ops that only move elements, such as transposes, gathers and joins, move float16 elements unchanged; elements of a
+*   computed value are moved before it is rounded, so that a single conversion suffices.
 
-Later passes and the lowering know nothing of float16; back ends convert its elements.
+Later passes and the lowering do not handle float16; back ends convert its elements.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WIDE = "float32"
 
 
 def computed_wide(graph: Sequence[Variable]) -> list[Variable]:
-    """The graph with no arithmetic on float16; the bodies in it are graphs of their own."""
+    """Rebuild the graph without arithmetic on float16; bodies inside it are processed separately."""
     order = toposort(graph)
     if not any(_is_half(v) for node in order for v in (*node.inputs, *node.outputs)):
         return list(graph)
@@ -45,7 +45,7 @@ def _is_half(v: Variable) -> bool:
 
 
 class _Values:
-    """Each variable of the old graph in the new one: as it is stored, and float16 ones in float32, made when needed."""
+    """Maps variables of the old graph to the new one: in their own dtype, and float16 variables also in float32."""
 
     def __init__(self) -> None:
         self.numbering = ValueNumbering()
@@ -72,7 +72,7 @@ class _Values:
         return self.numbering.make(Op(CAST, dtype=dtype), [v], original.location, original.name)[0]
 
     def add(self, node: Apply) -> None:
-        """The new applications for ``node``."""
+        """Add the new applications for ``node``."""
         op, record = node.op, node.op.record
         if not any(map(_is_half, (*node.inputs, *node.outputs))):
             self._enter(node, op, [self.stored(v) for v in node.inputs])
@@ -97,7 +97,7 @@ class _Values:
 
 
 def _moved(node: Apply) -> Sequence[Variable] | None:
-    """The inputs whose elements an op moves, if it does no more than that."""
+    """The float16 inputs whose elements an op moves, if it only moves elements; else None."""
     record = node.op.record
     found = record.moves(node.op) if record.moves is not None else None
     if found is None and (record.layout_only or isinstance(record.lower, (Axes, View))):

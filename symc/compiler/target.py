@@ -1,4 +1,4 @@
-"""What the shape of loops depends on: numbers about the machine that they are for."""
+"""Parameters of the target machine that determine the shape of loops."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ __all__ = ["CPU", "Target"]
 
 @dataclass(frozen=True)
 class Target:
-    """Choices of fusion and lowering; a back end may bring its own as its attribute ``target``.
+    """Parameters of fusion and lowering; a back end may define its own as the attribute ``target``.
 
     Attributes
     ----------
     group_limit : int
-        Members a fused group may have: bounds the size of a generated function, hence its compile time.
+        The largest number of members of a group, which bounds the size and compile time of a generated function.
     min_rows, long_row : int
-        With fewer than ``min_rows`` rows, each longer than ``long_row``, a reduction and its consumers are better off
-        in loops apart.
+        With fewer than ``min_rows`` rows, each longer than ``long_row``, a reduction and its consumers use separate
+        loops.
     block : int
-        Elements of a one-axis map that one iteration of its parallel loop handles.
+        The number of elements of a one-axis map per iteration of its parallel loop.
     tile : int
-        Side of the tiles in which a map with transposed operands is walked.
+        The side of the tiles of a map with transposed operands.
     columns : int
-        Columns that one iteration of a column form handles.
+        The number of columns per iteration of the column form.
     keep_limit : int
-        Longest row, in elements, of which a phase keeps values for a later one.
+        The longest row, in elements, of which a phase keeps values for a later phase.
     parts : int
-        Partial results of a split reduction, at most.
+        The largest number of partial results of a split reduction.
     split_above : int
-        Terms from which a reduction with few results is split.
+        The number of terms from which a reduction with few results is split.
     few_results : int
-        Results up to which a reduction counts as having few.
+        The largest number of results that counts as few.
     rows : int
-        Rows that keep the machine busy: a reduction of fewer is split into as many parts as are missing, at each call's
-        sizes. 0: any reduction with few results is split into ``parts``.
+        The number of rows that occupies the machine: a reduction with fewer rows is split into as many parts as
+        necessary, for the sizes of each call. With 0, every reduction with few results is split into ``parts``.
     row_threads : int
-        Threads that a row takes, where ``columns`` take one each.
+        The number of threads per row, where ``columns`` use one each.
     """
 
     group_limit: int = 64
@@ -54,4 +54,4 @@ class Target:
 
 
 CPU = Target()
-"""A few cores with caches of their own."""
+"""A few cores with their own caches."""

@@ -1,6 +1,6 @@
-"""The value-numbering table: builds graphs in which equal applications are one.
+"""The value-numbering table: builds graphs in which equal applications are merged.
 
-All passes from graph to graph make their new nodes here, so that common subexpressions merge as a matter of course.
+All graph passes create nodes here, so that common subexpressions are always merged.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class ValueNumbering:
     Parameters
     ----------
     simplify : callable, optional
-        Tried on every new single-output application: another variable of the same type and value that should stand in
-        its place, or None. It is tried again on what it returned, until it has no more to say.
+        Called with every new single-output application; returns a replacement of the same type and value, or None. It
+        is applied again to its result until it returns None.
 
     Notes
     -----
-    Nothing here recurses: replacements of replacements wait on an explicit stack, however many there are.
+    Nothing here recurses: nested replacements use an explicit stack.
     """
 
     def __init__(self, simplify: Simplify | None = None) -> None:
@@ -38,7 +38,7 @@ class ValueNumbering:
         self._simplify = simplify
 
     def constant(self, c: Constant) -> Constant:
-        """The one constant with this value (small ones only; large arrays stay themselves)."""
+        """The unique constant with this value (only for small constants; large arrays are not merged)."""
         if c.data.size > 64:
             return c
         key = (c.data.dtype.str, c.data.shape, c.data.tobytes())
@@ -54,7 +54,7 @@ class ValueNumbering:
     ) -> tuple[Variable, ...]:
         """The outputs of ``op`` on ``inputs``, which must be from this table.
 
-        ``original`` is an application of ``op`` that may be taken as it is if it has these very inputs.
+        ``original`` is an application of ``op`` that is reused if it has exactly these inputs.
         """
         key, found, better = self._look_up(op, inputs, location, name, original)
         if better is None:
@@ -68,7 +68,7 @@ class ValueNumbering:
         known: Mapping[Variable, Variable] | None = None,
         location: SourceLocation | None = None,
     ) -> list[Variable]:
-        """``outputs`` rebuilt from this table, with the variables in ``known`` replaced."""
+        """Rebuild ``outputs`` in this table, with the variables in ``known`` replaced."""
         local: dict[Variable, Variable] = dict(known or {})
         return [self._bring(v, local, location) for v in outputs]
 
@@ -80,12 +80,12 @@ class ValueNumbering:
         name: str | None,
         original: Apply | None,
     ) -> tuple[Any, tuple[Variable, ...], Variable | None]:
-        """The key of an application, what the table has for it by now, and what should replace that, if anything."""
+        """Look up an application: returns its key, its current entry, and a replacement, if any."""
         numbers = [id(v) for v in inputs]
         if op.record.commutative:
             numbers.sort()
         key: Any = (op, *numbers)
-        if op.record.effect == "ordered":  # what happens twice must happen twice
+        if op.record.effect == "ordered":  # ordered effects are never merged
             key = (key, id(original))
         found = self._table.get(key)
         if found is not None:
@@ -96,7 +96,7 @@ class ValueNumbering:
             node = op.apply(inputs, location)
             found = node.outputs
             found[0].name = name
-        self._table[key] = found  # set first: a rule may look at the node while it is being simplified
+        self._table[key] = found  # set first: a rule may examine the node while it is being simplified
         if self._simplify is not None and len(found) == 1:
             better = self._simplify(node)
             if better is not None and better is not found[0]:
@@ -121,7 +121,7 @@ class ValueNumbering:
         return self.constant(v) if isinstance(v, Constant) else v
 
     def _bring(self, output: Variable, local: dict[Variable, Variable], location: SourceLocation | None) -> Variable:
-        """``output`` rebuilt from this table, what it depends on first; replacements go through the same stack."""
+        """Rebuild ``output`` in this table, after its dependencies; replacements use the same stack."""
         home = self._home
         stack: list[_Frame] = []
 
@@ -134,7 +134,7 @@ class ValueNumbering:
             frame = stack[-1]
             node, known = frame.node, frame.known
             first = node.outputs[0]
-            if frame.better is not None:  # which was brought in the meantime
+            if frame.better is not None:  # it was rebuilt in the meantime
                 made = self._replaced(frame.key, self._here(frame.better, frame.scope), first.name)
                 known[first] = made[0]
                 stack.pop()
@@ -160,10 +160,10 @@ class ValueNumbering:
 
 
 class _Frame:
-    """An application on its way into the table.
+    """An application that is being added to the table.
 
-    ``known`` maps the variables of its graph to those of the table, ``position`` is the next input to look at;
-    ``better``, ``key`` and ``scope`` are set while a replacement is brought in its place.
+    ``known`` maps the variables of its graph to those of the table, ``position`` is the next input to examine;
+    ``better``, ``key`` and ``scope`` are set while a replacement is rebuilt.
     """
 
     __slots__ = ("better", "key", "known", "location", "node", "position", "scope")

@@ -1,4 +1,4 @@
-"""Differentiation: gradients, products with Jacobians, Jacobians, and their check by differences."""
+"""Differentiation: gradients, Jacobian products, Jacobians, and a check by finite differences."""
 
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, grad_not_implemented, grad_undefined
 from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad

@@ -1,6 +1,6 @@
-"""Gradients that are no tensors: those that do not exist, and those of variables that do not matter.
+"""Placeholders for gradients that are undefined or disconnected.
 
-``grad`` hands them out only where it is asked to (``null_gradients="return"``, ``return_disconnected="disconnected"``).
+``grad`` returns them only on request (``null_gradients="return"``, ``return_disconnected="disconnected"``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["DisconnectedType", "NullType", "disconnected_type", "grad_not_implem
 
 
 class NullType:
-    """The type of a gradient that is not defined; ``why_null`` tells why. Using such a gradient is an error."""
+    """The type of a gradient that is not defined; ``why_null`` is the reason. Using such a gradient is an error."""
 
     def __init__(self, why_null: str = "(no explanation given)") -> None:
         self.why_null = why_null
@@ -50,16 +50,16 @@ disconnected_type = DisconnectedType()
 
 
 def null_gradient(reason: str) -> Variable:
-    """What ``grad(null_gradients="return")`` gives where there is no gradient."""
+    """The result of ``grad(null_gradients="return")`` where the gradient is undefined."""
     return Variable(NullType(reason), None, 0, None)  # type: ignore[arg-type]
 
 
 def grad_undefined(op: Op, x_pos: int, x: Variable, comment: str = "") -> Undefined:
-    """What the ``grad`` of an op answers for input ``x_pos`` if it has no derivative by it in mathematics."""
+    """The result that an op's ``grad`` returns for an input ``x_pos`` by which it is not differentiable."""
     return Undefined(f"{op.name} has no derivative by its input {x_pos}" + (f": {comment}" if comment else ""))
 
 
 def grad_not_implemented(op: Op, x_pos: int, x: Variable, comment: str = "") -> Undefined:
-    """What the ``grad`` of an op answers for input ``x_pos`` if nobody wrote the derivative down."""
+    """The result that an op's ``grad`` returns for an input ``x_pos`` whose derivative is not implemented."""
     text = f"{op.name} does not say what its derivative by its input {x_pos} is"
     return Undefined(text + (f": {comment}" if comment else ""))

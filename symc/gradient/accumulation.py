@@ -1,4 +1,4 @@
-"""Reverse accumulation: from gradients of some variables to those of what these were computed from."""
+"""Reverse accumulation: from the gradients of some variables to those of the variables they were computed from."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from symc.tensor.creation import zeros_like
 __all__ = ["Accumulation"]
 
 _MANY = 8
-"""Longer lists of conditions are put together to one."""
+"""Longer lists of conditions are combined into one condition."""
 
 
 class Accumulation:
-    """One walk from ``seeds`` to ``targets``.
+    """One reverse traversal from ``seeds`` to ``targets``.
 
     Parameters
     ----------
     seeds : mapping
-        Gradients that are given. They stand: what flows to these variables from others does not count.
+        Given gradients. They are final: contributions from other variables are ignored.
     targets : sequence of Variable
     constants : frozenset of Variable
-        Variables behind which nothing is looked at.
+        Variables beyond which the traversal does not go.
     null_gradients : {"raise", "return"}
 
     Attributes
     ----------
     connected : set of Variable
-        Those on which the seeds depend.
+        The variables on which the seeds depend.
     undefined : dict
-        For variables whose gradient does not exist, why.
+        Maps variables whose gradient does not exist to the reason.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Accumulation:
         return found
 
     def _pass_to_form(self, v: Variable, form: Variable) -> None:
-        """Send what arrived at ``v`` on to the stable form that it is equal to."""
+        """Pass the gradient of ``v`` on to the equal stable form."""
         self.connected.add(form)
         if form in self.seeds:
             return
@@ -98,7 +98,7 @@ class Accumulation:
             self._arriving.setdefault(form, []).append(flow)
 
     def _pass(self, node: Apply) -> None:
-        """Send on what arrived at the outputs of ``node``."""
+        """Propagate the gradients of the outputs of ``node`` to its inputs."""
         flows = [self._flow(o) for o in node.outputs]
         reasons = [self.undefined[o] for o in node.outputs if o in self.undefined]
         if reasons:
@@ -111,7 +111,7 @@ class Accumulation:
             assert flows[0] is not None
             answers = self._pointwise(node, flows[0])
         elif all(a is None or not self._matters(v) for v, a in zip(node.inputs, self._pattern(node))):
-            return  # the targets are behind what is read for its shape alone, such as the template of a repetition
+            return  # only shapes lead to the targets, such as that of the template of a broadcast
         else:
             answers = self._other(node, flows)
         for position, (v, answer) in enumerate(zip(node.inputs, answers)):
@@ -130,7 +130,7 @@ class Accumulation:
             self._arriving.setdefault(v, []).append(answer)
 
     def _pattern(self, node: Apply) -> Sequence[Any]:
-        """What the op answers to gradients of zero: per input ``ZERO``, ``Undefined``, or None for no dependence."""
+        """The op's result for zero output gradients: ``ZERO``, ``Undefined``, or None for no dependence, per input."""
         if isinstance(node.op.record.lower, Pointwise) or node.op.record.grad is None:
             return [ZERO] * len(node.inputs)
         key = (node.op, len(node.inputs))
@@ -139,7 +139,7 @@ class Accumulation:
             self._patterns[key] = [a if a is None or isinstance(a, Undefined) else ZERO for a in found]
         return self._patterns[key]
 
-    # --- elementwise ops: the conditions stay, and what does not count may become anything ----------------------------
+    # --- elementwise ops: the conditions stay, and elements that do not count may become anything ---------------------
 
     def _pointwise(self, node: Apply, flow: Flow) -> list[Any]:
         found: list[Any] = []
@@ -152,7 +152,7 @@ class Accumulation:
         return found
 
     def _answer(self, answer: Any, literals: dict[Literal, bool]) -> Any:
-        """An answer of a record's ``grad`` as a flow, under the conditions of its own besides ``literals``."""
+        """Turn a result of a record's ``grad`` into a flow, under its own conditions besides ``literals``."""
         if isinstance(answer, Variable):
             return Flow(answer, literals)
         if not isinstance(answer, Selected):
@@ -178,7 +178,7 @@ class Accumulation:
             self._conditions[key] = Condition((), lambda: source, answer.choice, uniform, answer.lazy)
         return Literal(self._conditions[key], holds)
 
-    # --- other ops: zeros are put in before, and conditions are carried to the elements of the inputs -----------------
+    # --- other ops: zeros are inserted first, and conditions are carried to the elements of the inputs ----------------
 
     def _other(self, node: Apply, flows: Sequence[Flow | None]) -> list[Any]:
         gs = [_zero(o) if flow is None else selected(flow) for o, flow in zip(node.outputs, flows)]
@@ -210,7 +210,7 @@ class Accumulation:
         return found
 
     def _carried(self, node: Apply, reach: Reach, condition: Condition) -> Condition:
-        """A condition on the output's elements as one on those of the first input, which are the same elements."""
+        """Carry a condition on the output's elements over to the first input, which has the same elements."""
         key = (node, condition)
         if key not in self._moved:
             self._moved[key] = self._reached(node, reach, condition, 0)
@@ -230,7 +230,7 @@ class Accumulation:
     def _unmixed(
         self, node: Apply, gs: list[Variable], reach: Reach, counts: Condition | None, whole: dict[Literal, bool]
     ) -> list[Any]:
-        """Take out of the operands what does not count, which may be infinite or NaN, before they are multiplied."""
+        """Zero the operands' elements that do not count, which may be infinite or NaN, before they are multiplied."""
         literals = [Literal(self._reached(node, reach, counts, k)) for k in range(len(node.inputs))]
         inputs = [
             v if answer is None or not is_float(v.dtype) else ew.switch(literal.condition.value, v, 0)
@@ -239,7 +239,7 @@ class Accumulation:
         return [self._answer(a, {**whole, literal: True}) for literal, a in zip(literals, _answers(node, gs, inputs))]
 
     def _anywhere(self, flows: Sequence[Flow | None]) -> dict[Literal, bool]:
-        """Of an op about which nothing is known: its inputs count where anything of its outputs does."""
+        """Conditions for an op without ``reach``: all of its inputs count as soon as any element of an output does."""
         arrived = [flow for flow in flows if flow is not None]
         if len(arrived) == 1 and all(k.condition.uniform for k in arrived[0].literals):
             return dict.fromkeys(arrived[0].literals, True)
@@ -253,7 +253,7 @@ class Accumulation:
 
 
 def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[list[Apply], dict[Apply, Variable]]:
-    """The applications to walk, with the stable forms of some in front of them, and the value of each such form."""
+    """The applications to traverse, each preceded by its stable form if it has one, and the value of each form."""
     from symc.compiler.rewrite.forms import stable_forms
 
     forms = stable_forms(order, opaque)
@@ -279,7 +279,7 @@ def _zero(v: Variable) -> Variable:
 
 
 def _keeps_zeros(node: Apply, position: int) -> bool:
-    """Is the gradient by this input zero where the output's is, whatever the inputs hold?"""
+    """Whether the gradient by this input is zero where the output's is, for any values of the inputs."""
     linear = node.op.record.linear
     if linear == "separately" or (linear == "first" and position == 0):
         return all(known_factor(v) for k, v in enumerate(node.inputs) if k != position)
@@ -287,13 +287,13 @@ def _keeps_zeros(node: Apply, position: int) -> bool:
 
 
 def _unread(node: Apply) -> Choice | None:
-    """Why the op may leave elements of its inputs unread; None if it reads them all."""
+    """Return why the op may leave elements of its inputs unread; None if it reads all of them."""
     reach = node.op.record.reach
     return None if reach is None or reach.partial is None else reach.partial(node.op)
 
 
 def _opens(literal: Literal, node: Apply) -> bool:
-    """May the derivatives of the op be infinite or NaN where the condition fails?"""
+    """Whether the derivatives of the op may be infinite or NaN where the condition fails."""
     return literal.condition.choice > Choice.BOUND or not node.op.record.bounded_slope
 
 
@@ -302,14 +302,14 @@ def _opened(literals: dict[Literal, bool], node: Apply) -> dict[Literal, bool]:
 
 
 def _shortened(flow: Flow) -> tuple[Variable, dict[Literal, bool]]:
-    """The same with one condition in place of many."""
+    """Combine the conditions of a flow into one."""
     counts = both(flow.literals)
     assert counts is not None
     return selected(flow), {Literal(counts): False}
 
 
 def _everywhere(x: Variable) -> Variable:
-    """A condition that always holds, of the axes of ``x``."""
+    """A condition that always holds, with the axes of ``x``."""
     return pad_left(Constant(True, "bool"), x.ndim)
 
 

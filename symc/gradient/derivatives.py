@@ -1,4 +1,4 @@
-"""Derivatives of tensors by tensors: products with the Jacobian, the Jacobian itself, and a check by differences."""
+"""Derivatives of tensors by tensors: Jacobian products, Jacobians, and a check by finite differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _paired(what: str, of: Sequence[Variable], eval_points: Any) -> list[Variable]:
-    """One evaluation point for each variable, of its number of axes."""
+    """Pair each variable with its evaluation point, which must have as many axes."""
     points = [as_tensor(p) for p in _listed(eval_points)]
     if len(points) != len(of):
         raise ValueError(f"{what}: expected {len(of)} evaluation points, got {len(points)}")
@@ -44,15 +44,15 @@ def Lop(
     consider_constant: Sequence[Variable] | None = None,
     disconnected_inputs: str = "raise",
 ) -> Any:
-    """``eval_points`` times the Jacobian of ``f`` by ``wrt``: what flows back when they arrive as gradients of ``f``.
+    """Multiply ``eval_points`` by the Jacobian of ``f`` by ``wrt`` (a vector-Jacobian product).
 
     Parameters
     ----------
     f : Variable or sequence of Variable
     wrt : Variable or sequence of Variable
     eval_points : Variable or sequence of Variable
-        Each of the shape of its ``f``.
-    consider_constant, disconnected_inputs
+        One per ``f``, of its shape.
+        consider_constant, disconnected_inputs
         As in :func:`symc.grad`.
 
     Returns
@@ -68,20 +68,21 @@ def Lop(
 def Rop(
     f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "ignore", return_disconnected: str = "zero"
 ) -> Any:
-    """The Jacobian of ``f`` by ``wrt``, times ``eval_points``: how ``f`` changes when ``wrt`` moves that way.
+    """Multiply the Jacobian of ``f`` by ``wrt`` by ``eval_points`` (a Jacobian-vector product).
 
-    It is the derivative by ``u`` of ``Lop(f, wrt, u)`` times the points: whatever has a gradient has this too.
+    It is computed as the derivative by ``u`` of ``Lop(f, wrt, u)`` times the points, so it exists for every expression
+    that has a gradient.
 
     Parameters
     ----------
     f : Variable or sequence of Variable
     wrt : Variable or sequence of Variable
     eval_points : Variable or sequence of Variable
-        Each of the shape of its ``wrt``. None stands for zeros.
+        One per ``wrt``, of its shape. None means zeros.
     disconnected_outputs : {"ignore", "warn", "raise"}
         What to do when an ``f`` does not depend on any ``wrt``.
     return_disconnected : {"zero", "none", "disconnected"}
-        What stands for the derivative of such an ``f``, as in :func:`symc.grad`.
+        What to return for such an ``f``, as in :func:`symc.grad`.
 
     Returns
     -------
@@ -109,9 +110,9 @@ def Rop(
 
 
 def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) -> Variable | None:
-    """The derivative of ``f`` in a direction; None if it does not depend on ``wrt``."""
-    # The product of a vector with the Jacobian is linear in the vector, so any will do: the derivative has none in it,
-    # except for ops that bend gradients (grad_clip), which are taken as they are for small ones.
+    """The directional derivative of ``f``; None if it does not depend on ``wrt``."""
+    # The vector-Jacobian product is linear in the vector, so any vector will do: the derivative does not contain it,
+    # except for ops that modify gradients (grad_clip), which are evaluated as for small gradients.
     vector = Variable(TensorType(f.dtype if is_float(f.dtype) else config.floatX, f.type.shape), None, 0, None)
     back = grad(None, list(wrt), disconnected_inputs="ignore", known_grads={f: vector}, return_disconnected="none")
     met = [sum(g * p) for g, p in zip(back, points) if g is not None]
@@ -145,12 +146,12 @@ def jacobian(
     consider_constant: Sequence[Variable] | None = None,
     disconnected_inputs: str = "raise",
 ) -> Any:
-    """The derivative of every entry of ``expression`` by every entry of ``wrt``.
+    """The Jacobian: the derivative of every entry of ``expression`` by every entry of ``wrt``.
 
     Parameters
     ----------
     expression : Variable
-        A scalar, or a vector whose length is known now: there is one gradient for each entry.
+        A scalar, or a vector of known length: one gradient is built per entry.
     wrt : Variable or sequence of Variable
     consider_constant, disconnected_inputs
         As in :func:`symc.grad`.
@@ -163,7 +164,7 @@ def jacobian(
     Raises
     ------
     ShapeError
-        When ``expression`` has more axes, or a length that only a call will know.
+        If ``expression`` has more axes, or its length is known only at call time.
     """
     if expression.ndim > 1:
         repair = "flatten it, and reshape the result"
@@ -190,7 +191,7 @@ def hessian(
     consider_constant: Sequence[Variable] | None = None,
     disconnected_inputs: str = "raise",
 ) -> Any:
-    """The second derivatives of a scalar ``cost`` by the entries of a vector.
+    """The Hessian: the second derivatives of a scalar ``cost`` by the entries of a vector.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def hessian(
     Returns
     -------
     Variable, or a list of them if ``wrt`` is a sequence
-        ``(entries, entries)``, each for one vector.
+        One ``(entries, entries)`` matrix per vector.
     """
     found = []
     for v in _listed(wrt):
@@ -228,26 +229,26 @@ def verify_grad(
     rel_tol: float | None = None,
     mode: str | None = None,
 ) -> None:
-    """Compare the gradient of ``fun`` with central differences.
+    """Check the gradient of ``fun`` against central differences.
 
     Parameters
     ----------
     fun : callable
-        From variables to an expression of any shape.
+        Maps variables to an expression of any shape.
     pt : sequence of array_like
-        The place at which to look, one float array for each argument.
+        Where to check the gradient: one float array per argument.
     n_tests : int
-        Random projections of the output to try.
+        Number of random projections of the output to try.
     rng : numpy.random.RandomState, optional
     eps, abs_tol, rel_tol : float, optional
-        The step, and what errors are let pass; by default what fits the dtypes of ``pt``.
+        Step size and error tolerances; the defaults depend on the dtypes of ``pt``.
     mode : str, optional
         As in ``symc.function``.
 
     Raises
     ------
     GradientError
-        When they differ; the message names the argument and the entry.
+        If they differ; the message names the argument and the entry.
     """
     from symc.runtime.function import function
 
@@ -279,7 +280,7 @@ def _projected(value: Callable[..., Any], points: Sequence[np.ndarray], projecti
 
 
 def _difference(value: Callable[[], float], point: np.ndarray, index: tuple[int, ...], step: float) -> float:
-    """How ``value``, which reads ``point``, changes with one of its entries."""
+    """The central difference of ``value``, which reads ``point``, by one of its entries."""
     old = point[index]
     point[index] = old + step
     above, right = value(), float(point[index])

@@ -1,4 +1,4 @@
-"""Ops that leave values as they are and change gradients."""
+"""Ops that leave values unchanged and modify gradients."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _scale = _identity("grad_scale", lambda op, g: g * op["factor"])
 
 
 def disconnected_grad(x: Any) -> Variable:
-    """``x``, through which no gradient flows: ``grad`` treats what lies behind as disconnected."""
+    """Return ``x`` with its gradient cut: ``grad`` treats everything behind it as disconnected."""
     return Op(DISCONNECTED_GRAD)(as_tensor(x))
 
 
 def zero_grad(x: Any) -> Variable:
-    """``x``, through which a gradient of zero flows."""
+    """Return ``x`` with its gradient replaced by zero."""
     return Op(_zero)(as_tensor(x))
 
 
@@ -55,18 +55,18 @@ consider_constant = zero_grad
 
 
 def undefined_grad(x: Any, reason: str = "undefined_grad was put here") -> Variable:
-    """``x``, by which nothing may be differentiated: ``grad`` raises ``NullGradError`` with this reason.
+    """Return ``x`` with an undefined gradient: ``grad`` raises ``NullGradError`` with this reason.
 
-    It does so whether or not the gradient that arrives is zero.
+    It does so even if the output gradient is zero.
     """
     return Op(_undefined, reason=reason)(as_tensor(x))
 
 
 def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
-    """``x``; gradients that flow through it are clipped to the bounds, element by element."""
+    """Return ``x``; gradients that flow through it are clipped to the bounds, element by element."""
     return Op(_clip, low=float(lower_bound), high=float(upper_bound))(as_tensor(x))
 
 
 def grad_scale(x: Any, multiplier: float) -> Variable:
-    """``x``; gradients that flow through it are multiplied by ``multiplier``."""
+    """Return ``x``; gradients that flow through it are multiplied by ``multiplier``."""
     return Op(_scale, factor=float(multiplier))(as_tensor(x))

@@ -1,4 +1,4 @@
-"""``grad``: a function from graph to graph."""
+"""``grad``, a transformation from graphs to graphs."""
 
 from __future__ import annotations
 
@@ -30,53 +30,53 @@ def grad(
     return_disconnected: str = "zero",
     null_gradients: str = "raise",
 ) -> Any:
-    """Gradients of a scalar ``cost``.
+    """Compute the gradients of a scalar ``cost`` symbolically.
 
     Parameters
     ----------
     cost : Variable or None
-        A scalar; may be None when ``known_grads`` is given. An integer cost is a step function, whose gradients are
-        zero.
+        A scalar; may be None if ``known_grads`` is given. An integer cost is a step function, whose gradients are zero.
     wrt : Variable or sequence of Variable
-        What to differentiate by.
+        The variables to differentiate with respect to.
     consider_constant : sequence of Variable, optional
-        Variables through which no gradient flows. One that is in ``wrt`` too still has its own gradient.
+        Variables through which no gradient flows. A variable that is also in ``wrt`` still has its own gradient.
     disconnected_inputs : {"raise", "warn", "ignore"}
         What to do when ``cost`` does not depend on an entry of ``wrt``.
     add_names : bool
-        Name the results after ``cost`` and ``wrt`` where these have names.
+        Name the results after ``cost`` and ``wrt`` if these have names.
     known_grads : mapping, optional
-        Gradients that are known already for some variables, in place of what would flow to these from ``cost``.
+        Gradients of some variables, which replace the gradients that ``cost`` would contribute to these variables.
     return_disconnected : {"zero", "none", "disconnected"}
-        What stands for a disconnected gradient that was not raised, in any letter case: zeros, None, or a variable of
-        type ``DisconnectedType``.
+        What to return for a disconnected gradient that raised no error: zeros, None, or a variable of type
+        ``DisconnectedType``. Letter case does not matter.
     null_gradients : {"raise", "return"}
-        What to do when a gradient does not exist: an error, or a variable of type ``NullType``, whose ``why_null``
-        tells the reason and which no expression can use.
+        What to do if a gradient does not exist: raise an error, or return a variable of type ``NullType``, whose
+        ``why_null`` is the reason and which cannot be used in an expression.
 
     Returns
     -------
     Variable, or a list of them if ``wrt`` is a sequence
-        Each of the shape of its ``wrt``, and of its dtype. The gradient by an integer variable is a float: integers
-        are taken as the reals they are among. What comes out of an op as an integer does not vary with its inputs.
+        Each has the shape and dtype of its ``wrt``. The gradient by an integer variable is a float: integers are
+        treated as real numbers. The integer result of an op has zero derivatives by its inputs.
 
     Raises
     ------
     ShapeError
-        When ``cost`` is no scalar.
+        If ``cost`` is not a scalar.
     DisconnectedInputError
         See ``disconnected_inputs``.
     NullGradError
-        When the path goes through an op without a derivative; see ``null_gradients``.
+        If the path goes through an op without a derivative; see ``null_gradients``.
 
     Notes
     -----
-    Where a function chooses between values (``switch``, ``maximum``, ``clip``, ``abs``, ``max``, ``prod``, ``pow``, an
-    index), what was not chosen has a gradient of exactly zero, also where its own derivative is infinite or NaN.
+    Where a function selects among values (``switch``, ``maximum``, ``clip``, ``abs``, ``max``, ``prod``, ``pow``, an
+    index), values that were not selected have a gradient of exactly zero, even where their own derivative is infinite
+    or NaN.
 
-    At kinks the derivative is that of one side or zero: ``abs`` and ``relu`` have 0 at 0, ``maximum`` and ``minimum``
-    of equal operands give all to the first, ``clip`` gives all to its argument at both bounds, and ``max`` and ``min``
-    over an axis give all to each of several equal elements.
+    At kinks the derivative is one-sided or zero: it is 0 for ``abs`` and ``relu`` at 0; ``maximum`` and ``minimum`` of
+    equal operands pass the whole gradient to the first, ``clip`` passes the whole gradient to its argument at both
+    bounds, and ``max`` and ``min`` over an axis pass the whole gradient to each of several equal elements.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def _known_gradient(variable: Any, g: Any) -> Variable:
 
 
 def _is_allowed(target: Variable, cost: Variable | None, policy: str) -> bool:
-    """May the cost be independent of ``target``? Warns where the policy says so."""
+    """Whether the cost may be independent of ``target``; warns if the policy says so."""
     if policy == "warn":
         warn(_disconnected_message(target, cost))
     return policy != "raise"
@@ -175,7 +175,7 @@ def _result(target: Variable, walk: Accumulation, stand_in: str) -> Variable | N
 
 
 def zero_gradient(x: Variable) -> Variable:
-    """Zeros of the shape of ``x``, and of its dtype or, if that is none of a gradient, floatX."""
+    """Zeros of the shape and dtype of ``x``, or of dtype floatX if ``x`` is not a float."""
     return zeros_like(x, x.dtype if is_float(x.dtype) else config.floatX)
 
 

@@ -1,10 +1,10 @@
-"""Gradients together with the places at which they count.
+"""Gradients together with the conditions under which they count.
 
-The gradient that flows into the branch of a ``switch`` is zero where that branch was not taken. Multiplied by the
-derivatives of what the branch computes, which may be infinite or NaN there, it would not stay zero: masks must select.
-A ``Flow`` therefore carries a gradient together with the conditions under which it counts; where one of them fails, the
-gradient is zero, and what the graph ``Flow.g`` holds at these places may be anything. ``selected`` puts the zeros in,
-once, where a gradient leaves the elementwise ops behind a choice. This works for derivatives of every order, since the
+The gradient that flows into a branch of a ``switch`` is zero where that branch was not taken. Multiplied by the
+derivatives inside the branch, which may be infinite or NaN there, it would become NaN: zeros must be selected, never
+multiplied. A ``Flow`` therefore carries a gradient with the conditions under which it counts; where one of them fails,
+the gradient is zero, and the elements of the graph ``Flow.g`` may be anything. ``selected`` inserts the zeros once,
+where a gradient leaves the elementwise ops behind a choice. This works for derivatives of every order, since the
 derivative of a selection is a selection.
 """
 
@@ -28,18 +28,18 @@ __all__ = ["Condition", "Flow", "Literal", "both", "either", "known_factor", "me
 
 
 class Condition:
-    """A bool tensor that is built when it is first needed, from other conditions.
+    """A bool tensor, built from other conditions when first needed.
 
     Attributes
     ----------
     parents : sequence of Condition
     build : callable
-        From the parents' values to this one.
+        Maps the parents' values to the value of this condition.
     choice : Choice
     uniform : bool
-        Is it one truth for all elements: a scalar? Such a condition is the same for all variables.
+        Whether it is a scalar: one truth value for all elements. Such a condition is the same for all variables.
     lazy : bool
-        Is what it does not choose not to be computed?
+        Whether values that it does not select must not be computed.
     """
 
     __slots__ = ("_value", "build", "choice", "lazy", "parents", "uniform")
@@ -61,7 +61,7 @@ class Condition:
 
     @property
     def value(self) -> Variable:
-        """The tensor; an explicit stack, since conditions may be made from one another to any depth."""
+        """The tensor. Computed with an explicit stack, since conditions may be nested to any depth."""
         stack = [self]
         while stack:
             top = stack[-1]
@@ -77,7 +77,7 @@ class Condition:
 
 
 class Literal(NamedTuple):
-    """A condition, or with ``holds=False`` its opposite."""
+    """A condition, or with ``holds=False`` its negation."""
 
     condition: Condition
     holds: bool = True
@@ -89,18 +89,19 @@ class Literal(NamedTuple):
 
     @property
     def value(self) -> Variable:
-        """As a bool tensor."""
+        """The literal as a bool tensor."""
         return self.condition.value if self.holds else ew.invert(self.condition.value)
 
 
 class Flow:
-    """A gradient, and under which conditions it counts.
+    """A gradient with the conditions under which it counts.
 
     Attributes
     ----------
     g : Variable
     literals : dict from Literal to bool
-        The gradient counts where all hold. The value tells whether ``g`` may differ from zero where that one fails.
+        The gradient counts where all of them hold. The value is whether ``g`` may differ from zero where that literal
+        fails.
     """
 
     __slots__ = ("_selected", "g", "literals")
@@ -130,14 +131,14 @@ def _no_gradient(literal: Literal, g: Variable) -> Variable:
 
 
 def _choice(literal: Literal, g: Variable, otherwise: Variable) -> Variable:
-    """``g`` where the literal holds, and else the other."""
+    """Select ``g`` where the literal holds, and ``otherwise`` elsewhere."""
     first, second = (g, otherwise) if literal.holds else (otherwise, g)
     choose = ifelse if literal.condition.lazy else ew.switch
     return choose(literal.condition.value, first, second)
 
 
 def both(literals: Iterable[Literal]) -> Condition | None:
-    """The condition that holds where all literals do; None for no literal."""
+    """The conjunction of literals; None if there are none."""
     each = list(literals)
     if not each:
         return None
@@ -153,7 +154,7 @@ def both(literals: Iterable[Literal]) -> Condition | None:
 
 
 def either(conditions: Sequence[Condition]) -> Condition:
-    """The condition that holds where one of these does."""
+    """The disjunction of conditions."""
     if len(conditions) == 1:
         return conditions[0]
     choice, uniform = min(c.choice for c in conditions), all(c.uniform for c in conditions)
@@ -170,13 +171,13 @@ def _folded(combine: Callable[..., Variable], values: Sequence[Variable]) -> Var
 # --- sums of gradients ------------------------------------------------------------------------------------------------
 
 _FEW = {Choice.ORDER: 3, Choice.BOUND: 3, Choice.POSITION: 3, Choice.CONDITION: 16}
-"""An element with more reasons to count than this is taken to count: finding out whether one holds costs too much."""
+"""An element with more conditions than this is taken to count: evaluating all of them would cost too much."""
 
 
 def merged(flows: Sequence[Flow]) -> Flow:
-    """The sum of gradients of one variable.
+    """Sum the gradients of one variable.
 
-    Gradients under opposite conditions, as the two branches of a ``switch`` give them, become one choice between them.
+    Gradients under opposite conditions, such as those from the two branches of a ``switch``, become one selection.
     """
     groups: dict[frozenset[Literal], Flow] = {}
     for flow in flows:
@@ -197,7 +198,7 @@ def merged(flows: Sequence[Flow]) -> Flow:
 
 
 def _join_branches(groups: dict[frozenset[Literal], Flow], changed: Sequence[frozenset[Literal]]) -> None:
-    """Put together what differs in one condition alone, beginning with the entries that changed."""
+    """Merge entries that differ in a single condition, beginning with the entries that changed."""
     waiting = deque(changed)
     while waiting:
         key = waiting.popleft()
@@ -212,7 +213,7 @@ def _join_branches(groups: dict[frozenset[Literal], Flow], changed: Sequence[fro
 
 
 def _weakened(groups: dict[frozenset[Literal], Flow]) -> list[frozenset[Literal]]:
-    """Let go of orders and positions inside one branch of a choice whose other branch is there too."""
+    """Drop ORDER and POSITION conditions inside a branch of a choice whose other branch is present too."""
     branches = {k for key in groups for k in key if k.condition.choice is Choice.CONDITION}
     changed = []
     for key in list(groups):
@@ -237,17 +238,17 @@ def _united(a: Flow, b: Flow) -> dict[Literal, bool]:
 
 
 def _chosen(a: Flow, b: Flow, literal: Literal) -> Flow:
-    """``a``, which counts where ``literal`` holds, and ``b``, which counts where it does not, as one gradient."""
+    """Combine ``a``, which counts where ``literal`` holds, and ``b``, which counts elsewhere, into one gradient."""
     rest = {k: open_ or b.literals.get(k, False) for k, open_ in a.literals.items() if k != literal}
     if not a.literals[literal] and not b.literals[literal.opposite]:
         return Flow(ew.add(a.g, b.g), rest)
     return Flow(_choice(literal, a.g, b.g), rest)
 
 
-# --- what keeps zeros -------------------------------------------------------------------------------------------------
+# --- preservation of zeros --------------------------------------------------------------------------------------------
 
 
 def known_factor(v: Variable) -> bool:
-    """Is ``v`` a constant, or one repeated, by which zeros can be multiplied and divided and stay zeros?"""
+    """Whether ``v`` is a (broadcast) constant by which zeros can be multiplied or divided and remain zeros."""
     v = before_repetition(v)
     return isinstance(v, Constant) and bool((np.isfinite(v.data) & (v.data != 0)).all())

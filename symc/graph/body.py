@@ -13,7 +13,7 @@ __all__ = ["Body", "Equality"]
 
 
 class Equality(NamedTuple):
-    """``left == right`` (with ``least``: ``left >= right``) must hold in every call; ``text()`` is the error if not."""
+    """A check of every call: ``left == right`` (with ``least``: ``left >= right``), else the message ``text()``."""
 
     left: Dim
     right: Dim
@@ -22,19 +22,19 @@ class Equality(NamedTuple):
 
 
 class Body:
-    """A graph with inputs of its own; two of the same form are equal, whatever their variables.
+    """A graph with inputs of its own; bodies of the same structure are equal, even with different variables.
 
     Attributes
     ----------
     inputs : tuple of Variable
-        Without owners. The graph reads nothing else, constants aside.
+        Variables without owners. The graph reads nothing else except constants.
     outputs : tuple of Variable
     symbols : tuple
-        Symbols of dims inside that are the values of whole numbers computed inside.
+        Symbols for dims inside the body that equal integers computed inside it.
     values : tuple of Variable
-        These whole numbers.
+        The integer variables that the symbols stand for.
     equalities : tuple of Equality
-        What a call must check once they are known.
+        Equalities that a call must check once these values are known.
     """
 
     __slots__ = ("_hash", "_key", "equalities", "inputs", "outputs", "symbols", "values")
@@ -57,17 +57,17 @@ class Body:
 
     @property
     def graph(self) -> tuple[Variable, ...]:
-        """Everything that must be computed: outputs, then values of symbols."""
+        """All variables to compute: outputs, then values of symbols."""
         return (*self.outputs, *self.values)
 
     def with_graph(self, graph: Sequence[Variable]) -> Body:
-        """The same body computing ``graph`` instead, variable by variable."""
+        """Return a copy of the body that computes ``graph`` instead, variable by variable."""
         count = len(self.outputs)
         return Body(self.inputs, graph[:count], self.symbols, graph[count:], self.equalities)
 
     @property
     def key(self) -> Any:
-        """The form: equal for bodies that compute the same from inputs of the same types."""
+        """The structural key: equal for bodies that compute the same from inputs of the same types."""
         if self._key is None:
             number: dict[Variable, Any] = {v: k for k, v in enumerate(self.inputs)}
             nodes = []
@@ -77,7 +77,7 @@ class Body:
                     return number[v]
                 if isinstance(v, Constant):
                     return (v.data.dtype.str, v.data.shape, v.data.tobytes())
-                return id(v)  # a shared variable is itself
+                return id(v)  # a shared variable is compared by identity
 
             for node in toposort(self.graph, frozenset(self.inputs)):
                 nodes.append((node.op, *map(known, node.inputs)))

@@ -1,7 +1,7 @@
-"""Python's garbage collector and large graphs.
+"""Suspension of Python's garbage collector while large graphs are built.
 
-The collector walks every object that is alive again and again while new ones are made. A pass that builds hundreds of
-thousands of nodes leaves hardly any garbage, and pays for those walks with half of its time.
+The collector repeatedly traverses all live objects while new ones are created. A pass that builds hundreds of thousands
+of nodes creates hardly any garbage, but would spend half of its time in the collector.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _leave() -> None:
 
 
 def uncollected(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, during which the garbage collector rests; calls may be nested and come from many threads."""
+    """Wrap a function so that the garbage collector is suspended during calls, which may be nested and concurrent."""
 
     @wraps(function)
     def resting(*args: P.args, **kwargs: P.kwargs) -> R:

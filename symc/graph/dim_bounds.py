@@ -1,4 +1,4 @@
-"""Bounds of dims: what a dim cannot exceed when some of its symbols are known only in mid-program."""
+"""Upper bounds of dims whose symbols are partly known only in mid-program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["is_monotone", "largest"]
 
 
 def is_monotone(dim: Dim) -> bool:
-    """Does ``dim`` never decrease when its symbols, all of them non-negative, increase? In doubt, False."""
+    """Whether ``dim`` never decreases when its non-negative symbols increase; False if undecided."""
     if type(dim) is int or dim.is_Symbol or dim.is_Integer:
         return True
     if isinstance(dim, (sympy.Add, sympy.Max, sympy.Min)):
@@ -25,9 +25,9 @@ def is_monotone(dim: Dim) -> bool:
 
 
 def largest(dim: Dim, bounds: Mapping[Any, Dim | None]) -> Dim | None:
-    """What ``dim`` cannot exceed, over symbols that are not in ``bounds``; None where nothing is known.
+    """Return an upper bound of ``dim`` over symbols that are not in ``bounds``; None if none is known.
 
-    ``bounds`` gives the upper bounds of symbols whose values are not known yet, None for those that have none.
+    ``bounds`` maps symbols whose values are not known yet to their upper bounds, or to None.
     """
     if not dims.symbols_of(dim) & bounds.keys():
         return dim
@@ -67,7 +67,7 @@ def _largest(e: Any, bounds: Mapping[Any, Dim | None]) -> Any:
 
 
 def _smallest(e: Any, bounds: Mapping[Any, Dim | None]) -> Any:
-    """Something that ``e`` is not below and that is not negative, or None."""
+    """Return a non-negative lower bound of ``e``, or None."""
     if e.is_number:
         return e if e >= 0 else None
     if e.is_Symbol:

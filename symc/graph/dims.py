@@ -1,4 +1,4 @@
-"""Dimensions: whole numbers, known or symbolic.
+"""Dims: integers, known or symbolic.
 
 A dim is an ``int`` or a sympy expression over non-negative integer symbols. Arithmetic on ints never touches sympy, and
 symbolic results are memoised, so that shapes cost little even in large graphs.
@@ -31,9 +31,9 @@ _ORDER = cmp_to_key(sympy.Basic.compare)
 
 
 def new_symbol(name: str, nonnegative: bool = True) -> sympy.Dummy:
-    """A dim that only a call will know. Two calls give two different symbols, even under one name.
+    """Create a symbol for a dim known only at call time. Every call creates a new symbol, even under the same name.
 
-    Lengths of axes are never negative; a symbol for the value of an integer scalar may be.
+    Axis lengths are never negative; a symbol for the value of an integer scalar may be.
     """
     return sympy.Dummy(name, integer=True, nonnegative=True) if nonnegative else sympy.Dummy(name, integer=True)
 
@@ -72,7 +72,7 @@ def _add(a: Dim, b: Dim) -> Dim:
 
 @lru_cache(maxsize=65536)
 def _mul(a: Dim, b: Dim) -> Dim:
-    """The product, distributed over sums: operands are distributed already, so that one level is enough."""
+    """Multiply, distributing over sums. The operands are already distributed, so one level is enough."""
     ours, theirs = _terms(a), _terms(b)
     if len(ours) == len(theirs) == 1:
         return _plain(sympy.Mul(a, b))
@@ -80,10 +80,10 @@ def _mul(a: Dim, b: Dim) -> Dim:
 
 
 def _into_extremes(total: Dim) -> Dim:
-    """A sum with ``max`` or ``min`` among its terms, moved inside where that leaves fewer terms.
+    """Move a sum into ``max`` or ``min`` terms where that leaves fewer terms.
 
-    ``n - min(1, n)`` becomes ``max(n - 1, 0)`` and ``max(n, 1) - 1`` the same, so that a length cut again and again
-    stays short.
+    ``n - min(1, n)`` becomes ``max(n - 1, 0)`` and ``max(n, 1) - 1`` the same, so that a repeatedly sliced length stays
+    short.
     """
     if type(total) is int or not total.is_Add:
         return total
@@ -105,7 +105,7 @@ def _into_extremes(total: Dim) -> Dim:
 
 
 def _cancelled(a: Any, b: Any, added: bool) -> Any:
-    """``a + b`` or ``a - b`` where it is free of extremes: ``max(p, q) + min(p, q)`` is ``p + q``; None elsewhere."""
+    """Return ``a + b`` or ``a - b`` if it has no max or min: ``max(p, q) + min(p, q)`` is ``p + q``; else None."""
     if len(a.args) != 2 or len(b.args) != 2 or (type(a) is type(b)) == added:
         return None
     (p, q), (r, s) = a.args, b.args
@@ -116,12 +116,12 @@ def _cancelled(a: Any, b: Any, added: bool) -> Any:
 
 
 DEEP = 24
-"""Nested operations looked through for a sign; beyond, nothing is known."""
+"""Depth of nested operations examined to find a sign; beyond it, the sign is unknown."""
 
 
 @lru_cache(maxsize=65536)
 def _nonnegative(x: Any) -> bool:
-    """Is ``x`` seen to be 0 or more? By its structure alone: sympy's own reasoning takes milliseconds a question."""
+    """Whether ``x`` is non-negative by its structure alone: a query to sympy takes milliseconds."""
     return _seen_nonnegative(x, DEEP, 3)
 
 
@@ -142,7 +142,7 @@ def _seen_nonnegative(x: Any, depth: int, tries: int) -> bool:
 
 
 def _bounded_nonnegative(total: Any, depth: int, tries: int) -> bool:
-    """Is a sum 0 or more, since ``-min(a, b)`` is at least ``-a``, ``max(a, b)`` at least ``a``, and so on?"""
+    """Whether a sum is non-negative by bounds on its terms: ``-min(a, b) >= -a``, ``max(a, b) >= a``, and so on."""
     for term in total.args:
         factor, part = term.as_coeff_Mul()
         lower = isinstance(part, (sympy.Min, sympy.floor)) if factor < 0 else isinstance(part, sympy.Max)
@@ -184,14 +184,14 @@ def _extreme(which: str, a: Dim, b: Dim) -> Dim:
         for old in parts:
             difference = _difference(old, new) if kind is sympy.Max else _difference(new, old)
             if _nonnegative(difference):
-                break  # ``old`` is never worse
+                break  # ``old`` dominates
             if not _nonnegative(_sum((-1, difference))):
                 kept.append(old)
         else:
             parts = [*kept, new]
     if len(parts) == 1:
         return _plain(parts[0])
-    # made directly: sympy's own constructor sorts and compares whole trees
+    # constructed directly: sympy's own constructor sorts and compares whole trees
     return _expression(kind, tuple(sorted(parts, key=_ORDER)))
 
 
@@ -237,12 +237,12 @@ def ceildiv(a: Dim, b: Dim) -> Dim:
 
 
 def maximum(a: Dim, b: Dim) -> Dim:
-    """The larger of two dims, decided where it can be."""
+    """The larger of two dims, simplified where it is decidable."""
     return max(a, b) if type(a) is int and type(b) is int else _extreme("max", a, b)
 
 
 def minimum(a: Dim, b: Dim) -> Dim:
-    """The smaller of two dims, decided where it can be."""
+    """The smaller of two dims, simplified where it is decidable."""
     return min(a, b) if type(a) is int and type(b) is int else _extreme("min", a, b)
 
 
@@ -267,7 +267,7 @@ def _equal(a: Dim, b: Dim) -> bool | None:
 
 
 def equal(a: Dim, b: Dim) -> bool | None:
-    """True or False where it is known, None where only a call can tell."""
+    """Whether two dims are equal: True or False, or None if known only at call time."""
     if a is b:
         return True
     if type(a) is int:
@@ -287,7 +287,7 @@ def _symbols(dim: Dim) -> frozenset[Any]:
 
 
 def _inside(dim: Any) -> list[Any]:
-    """Every distinct part of an expression, those before that the others are made of."""
+    """Every distinct subexpression, operands before the expressions that contain them."""
     found: dict[Any, None] = {}
     stack = [(dim, False)]
     while stack:
@@ -303,7 +303,7 @@ def _inside(dim: Any) -> list[Any]:
 
 
 def symbols_of(dim: Dim) -> frozenset[Any]:
-    """The symbols that a dim is made of; none for an int."""
+    """The symbols that occur in a dim; none for an int."""
     return frozenset() if type(dim) is int else _symbols(dim)
 
 
@@ -313,7 +313,7 @@ def ordered(symbols: Iterable[Any]) -> list[Any]:
 
 
 def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
-    """``dim`` with symbols replaced by other dims."""
+    """Replace symbols in ``dim`` by other dims."""
     if type(dim) is int:
         return dim
     direct = values.get(dim)
@@ -347,7 +347,7 @@ def _rebuilt(e: Any, known: Mapping[Any, Dim]) -> Dim:
 
 
 def evaluate(dim: Dim, values: Mapping[Any, int]) -> int:
-    """The number that ``dim`` is when its symbols have these values."""
+    """Evaluate ``dim`` for these values of its symbols."""
     if type(dim) is int:
         return dim
     direct = values.get(dim)
@@ -367,9 +367,9 @@ def _single(dim: Any) -> tuple[tuple[Any, ...], Callable[[Sequence[int]], tuple[
 
 
 def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[int]], tuple[int, ...]]:
-    """A function from the values of ``symbols``, in order, to the values of all of ``exprs``.
+    """Compile a function from the values of ``symbols``, in order, to the values of all of ``exprs``.
 
-    It is plain Python over whole numbers, in which every part that expressions share is computed once.
+    It is plain Python on integers; common subexpressions are computed once.
 
     Raises
     ------
@@ -398,7 +398,7 @@ def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[
 
 
 def _statements(exprs: Iterable[Dim], symbols: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """Assignments that compute every part of ``exprs`` once, and the names of ``exprs``. Nothing is nested."""
+    """Generate flat assignments that compute every subexpression of ``exprs`` once, and the names of ``exprs``."""
     position = {s: k for k, s in enumerate(symbols)}
     names: dict[Any, str] = {}
     lines: list[str] = []
@@ -426,7 +426,7 @@ def _statements(exprs: Iterable[Dim], symbols: Sequence[Any]) -> tuple[list[str]
 
 
 def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
-    """How Python computes ``e`` from parts."""
+    """Return how to write ``e`` in Python, and its operands."""
     if e.is_Add:
         return " + ".join, e.args
     if e.is_Mul:
@@ -450,7 +450,7 @@ def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
 
 @lru_cache(maxsize=65536)
 def quotient(x: Any) -> tuple[Any, Any]:
-    """``x`` as one fraction of expressions with whole coefficients: its numerator and its denominator."""
+    """Write ``x`` as one fraction with integer coefficients; return its numerator and denominator."""
     terms = [term.as_numer_denom() for term in _terms(x)]
     if len(terms) == 1:
         return terms[0]
@@ -458,12 +458,12 @@ def quotient(x: Any) -> tuple[Any, Any]:
 
 
 LONGEST = 40
-"""Operations that a message writes out; longer dims are named by their symbols."""
+"""The largest number of operations that a message writes out; longer dims are shown by their symbols."""
 
 
 @lru_cache(maxsize=65536)
 def _written_size(dim: Any) -> int:
-    """How many symbols, numbers and operations the text of a dim has."""
+    """Count the symbols, numbers and operations in the text of a dim."""
     sizes: dict[Any, int] = {}
     for e in _inside(dim):
         sizes[e] = 1 + sum(sizes[part] for part in e.args)
@@ -471,7 +471,7 @@ def _written_size(dim: Any) -> int:
 
 
 def show(dim: Dim) -> str:
-    """A dim as an error message writes it: symbols by their plain names."""
+    """Format a dim for an error message, symbols by their plain names."""
     if type(dim) is int:
         return str(dim)
     if isinstance(dim, sympy.Basic) and _written_size(dim) > LONGEST:
@@ -480,6 +480,6 @@ def show(dim: Dim) -> str:
 
 
 def show_shape(shape: Iterable[Dim]) -> str:
-    """A shape as an error message writes it."""
+    """Format a shape for an error message."""
     parts = [show(d) for d in shape]
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

@@ -1,4 +1,4 @@
-"""The dtypes of symc and the rule by which operands of several dtypes meet.
+"""The dtypes of symc and their promotion rule.
 
 The rule is NumPy's with two changes: an integer with ``float32`` gives ``float32``, and a scalar written in Python (or
 a 0-d NumPy constant) is *weak*: it adapts to the arrays beside it and never widens them. ``float64`` appears only
@@ -52,7 +52,7 @@ def as_dtype(dtype: object) -> str:
     Raises
     ------
     TypeError
-        When symc has no such dtype; the message lists those it has.
+        If symc has no such dtype; the message lists the supported ones.
     """
     if type(dtype) is str and dtype in _KIND:
         return dtype
@@ -76,12 +76,12 @@ def kind(dtype: str) -> int:
 
 
 def is_float(dtype: str) -> bool:
-    """Is ``dtype`` one of the floats?"""
+    """Whether ``dtype`` is a float."""
     return _KIND[dtype] == 2
 
 
 def is_integer(dtype: str) -> bool:
-    """Is ``dtype`` one of the integers, signed or not? Bool is none."""
+    """Whether ``dtype`` is an integer, signed or unsigned. Bool is not an integer."""
     return _KIND[dtype] == 1
 
 
@@ -104,12 +104,12 @@ def _meet(a: str, b: str) -> str:
             return max(a, b, key=BITS.__getitem__)
         return a if ka == 2 else b
     found = np.promote_types(a, b).name
-    # NumPy sends int64 with uint64 to float64; a float that nobody wrote is floatX here.
+    # NumPy promotes int64 with uint64 to float64; a float that the user did not write is floatX here.
     return config.floatX if _KIND[found] == 2 else found
 
 
 def promote(strong: Iterable[str], weak: Iterable[str] = ()) -> str:
-    """The dtype in which operands meet; ``weak`` lists the dtypes of Python scalars among them."""
+    """Promote dtypes to the common dtype of operands; ``weak`` lists the dtypes of Python scalars among them."""
     result: str | None = None
     for dtype in strong:
         result = dtype if result is None else _meet(result, dtype)

@@ -1,4 +1,4 @@
-"""Evaluate a graph with NumPy, op by op: the meaning that compiled functions are tested against."""
+"""Evaluation of a graph with NumPy, op by op: the reference for testing compiled functions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ __all__ = ["evaluate"]
 def evaluate(
     outputs: Sequence[Variable], given: Mapping[Variable, Any], symbols: Mapping[Any, int] | None = None
 ) -> list[np.ndarray]:
-    """The values of ``outputs`` when the variables in ``given`` have these values.
+    """Compute the values of ``outputs`` for the given values of variables.
 
-    ``symbols`` gives values to the symbolic dims that stand in attributes of ops (only graphs inside the compiler have
-    such).
+    ``symbols`` gives the values of symbolic dims in attributes of ops (only graphs inside the compiler have such).
 
     Raises
     ------
     KeyError
-        When an input is missing.
+        If an input is missing.
     """
     values: dict[Variable, np.ndarray] = {v: np.asarray(x, v.dtype) for v, x in given.items()}
     for node in toposort(outputs, frozenset(values)):
@@ -47,7 +46,7 @@ def _value(v: Variable, values: Mapping[Variable, np.ndarray]) -> np.ndarray:
 
 
 def _known(op: Op, symbols: Mapping[Any, int] | None) -> Op:
-    """``op`` with the symbolic dims among its attributes replaced by their values."""
+    """Replace the symbolic dims among the attributes of ``op`` by their values."""
     if not symbols:
         return op
     attrs = dict(op.attrs)

@@ -1,4 +1,4 @@
-"""What a record tells the gradient pass besides formulas: answers of ``grad``, and which elements an op reads."""
+"""What a record tells the gradient pass besides formulas: results of ``grad``, and which elements an op reads."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Choice(IntEnum):
     BOUND
         The other operand of ``maximum``, ``minimum`` or ``clip`` was taken; the same holds.
     POSITION
-        No index named it, or it was written over.
+        No index selected it, or it was overwritten.
     CONDITION
-        A condition chose another value: the element may be anything.
+        A condition selected another value: the element may be anything.
     """
 
     ORDER = 1
@@ -47,21 +47,21 @@ class Choice(IntEnum):
 
 
 class Selected(NamedTuple):
-    """An answer of ``grad``: the gradient is ``g`` where ``condition`` holds, and exactly zero elsewhere.
+    """A result of ``grad``: the gradient is ``g`` where ``condition`` holds, and exactly zero elsewhere.
 
-    ``g`` may be anything where the condition fails, NaN too. The gradient pass selects once, behind the last op on the
-    way back for which the condition matters, and never multiplies by a mask.
+    ``g`` may be anything where the condition fails, even NaN. The gradient pass selects once, after the last op of the
+    backward traversal for which the condition matters, and never multiplies by a mask.
 
     Attributes
     ----------
     condition : Variable
-        bool, of the axes of the input that the answer is for; its dims are the input's or 1.
+        A bool tensor with as many axes as the input that the result is for; each dim is the input's or 1.
     g : Variable
     negated : bool
         The gradient is ``g`` where ``condition`` does not hold.
     choice : Choice
     lazy : bool
-        The condition is a scalar, and the gradient is not even computed where it is not wanted.
+        The condition is a scalar, and the gradient is not computed at all where the condition fails.
     """
 
     condition: Variable
@@ -72,32 +72,32 @@ class Selected(NamedTuple):
 
 
 class Undefined(NamedTuple):
-    """An answer of ``grad``: the output depends on this input, but no derivative by it is defined."""
+    """A result of ``grad``: the output depends on this input, but the derivative by it is undefined."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Which elements of the inputs the counting elements of the output depend on.
+    """Which elements of the inputs the elements of the output that count depend on.
 
     Attributes
     ----------
     find : callable
-        ``find(op, inputs, outputs, counts)`` gives one entry per input: a bool tensor of as many axes, whose dims are
-        the input's or 1, that holds at least where an element of the output at which ``counts`` holds depends on the
-        input's element; or None, which stands for everywhere. ``counts`` has the output's number of axes, its dims are
-        the output's or 1.
+        ``find(op, inputs, outputs, counts)`` returns one entry per input: a bool tensor with as many axes as the input,
+        each dim the input's or 1, that is true at least where an element of the output for which ``counts`` is true
+        depends on the input's element; or None, which means everywhere. ``counts`` has as many axes as the output; each
+        dim is the output's or 1.
     one_to_one : bool
-        Every element of the first input is exactly one element of the output.
+        Whether every element of the first input is exactly one element of the output.
     partial : callable or None
-        ``partial(op)``: why there may be elements of inputs on which no element of the output depends; None if there
-        are none.
+        ``partial(op)`` returns why there may be elements of inputs on which no element of the output depends; None if
+        there are none.
     gathers : bool
         Finding out takes a reduction, which is made for ``CONDITION`` and ``BOUND`` alone.
     mixes : bool
-        The gradient by one input adds up products with elements of the others (matrix products): elements that do not
-        count must be taken out of these first.
+        Whether the gradient by one input sums products with elements of the others (matrix products): elements that do
+        not count must be zeroed first.
     """
 
     find: Callable[[Op, Sequence[Variable], Sequence[Variable], Variable], Sequence[Any]]

@@ -1,7 +1,7 @@
 """Equalities between dims that a graph relies on.
 
-``infer`` calls ``require_equal`` for every pair of dims that must agree. What can be decided is decided at once, at the
-user's line; what only the call can tell is handed to the collector, if one listens: ``symc.function`` does.
+``infer`` calls ``require_equal`` for every pair of dims that must agree. Decidable cases are checked at once, at the
+user's line; cases known only at call time are passed to the active collector, if any: ``symc.function`` has one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Guard", "collecting", "require_equal", "state_guard"]
 
 
 class Guard(NamedTuple):
-    """``left == right``, else ``text()``; ``location`` is the user's line that built the op."""
+    """A check of every call: ``left == right``; ``text()`` is the error message, ``location`` the line of the op."""
 
     left: dims.Dim
     right: dims.Dim
@@ -27,7 +27,7 @@ class Guard(NamedTuple):
     location: SourceLocation | None = None
 
     def text(self) -> str:
-        """The message, pointing to the op's own line."""
+        """The message, with the source location of the op."""
         with blaming(self.location):
             return self.message()
 
@@ -37,7 +37,7 @@ _collector: ContextVar[list[Guard] | None] = ContextVar("collector", default=Non
 
 @contextmanager
 def collecting() -> Iterator[list[Guard]]:
-    """Collect the undecided equalities of every ``infer`` run inside the block."""
+    """Collect the undecided equalities of every ``infer`` called inside the block."""
     found: list[Guard] = []
     token = _collector.set(found)
     try:
@@ -47,7 +47,7 @@ def collecting() -> Iterator[list[Guard]]:
 
 
 def state_guard(guard: Guard) -> None:
-    """Hand a guard to whoever collects them."""
+    """Pass a guard to the active collector."""
     found = _collector.get()
     if found is not None:
         found.append(guard)
@@ -60,21 +60,21 @@ def require_equal(
     operands: Sequence[Any] = (),
     repair: str | None = None,
 ) -> dims.Dim:
-    """The common value of two dims that must be equal: the known one of them if either is.
+    """Require two dims to be equal; return their common value, the known one if either is known.
 
     Parameters
     ----------
     left, right : int or symbolic expression
     message : str or callable
-        What is wrong where they differ; with ``operands`` and ``repair`` it becomes the text of the error. Where
-        putting it into words costs something, a callable without arguments that gives the whole text.
+        The problem if they differ; with ``operands`` and ``repair`` it becomes the text of the error. If the text is
+        expensive to build, a callable without arguments that returns the whole text.
     operands : sequence of Variable, optional
     repair : str, optional
 
     Raises
     ------
     ShapeError
-        When they are known to differ.
+        If they are known to differ.
     """
     verdict = dims.equal(left, right)
     if verdict is not True:

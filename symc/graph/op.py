@@ -1,32 +1,33 @@
 """The record of an op: everything the compiler knows of a primitive, in one place.
 
-A ``Record`` states a primitive's name, its typing rule ``infer``, its gradient ``grad``, its meaning ``numpy``, how it
-becomes loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a record with its
-attributes fixed, such as the axes of a sum. Nothing about a primitive stands anywhere else.
+A ``Record`` states a primitive's name, its typing rule ``infer``, its gradient ``grad``, its NumPy implementation
+``numpy``, how it is lowered to loops (``lower``), and the ``cases`` from which its tests are generated. An ``Op`` is a
+record with fixed attributes, such as the axes of a sum. Facts about a primitive are stated nowhere else.
 
 How an op becomes part of a program is one of these forms:
 
 ``Pointwise``
     an element of the output is an expression of the inputs' elements at the same index;
 ``Axes``
-    an element of the output is the input's element with its index permuted, extended or cut: transposes, broadcasting;
+    an element of the output is the input's element with its index permuted, extended or shortened: transposes,
+    broadcasting;
 ``Indexed``
     an element of the output is an expression that reads inputs at computed indices: slices, gathers, padding, counters;
 ``Reduction``
-    a reduction over the attribute ``axes``, given by an identity and a combining operation;
+    a reduction over the attribute ``axes``, defined by an identity and a combining operation;
 ``View``
     the input's elements in the same flat order under another shape;
 ``LibraryCall``
     a library call (GEMM, convolution, ...), named in ``symc.loops.calls``;
 ``Loops``
-    statements written out, for what fits none of these: scatters, running sums, concatenation;
+    explicit statements, for ops that fit none of these: scatters, running sums, concatenation;
 ``HostCall``
-    a function of NumPy arrays that Python runs in mid-program;
+    a function of NumPy arrays, called in mid-program;
 ``Structured``
     nodes of the program: loops and branches around the graphs that the op holds as bodies.
 
-An op with ``decompose`` instead of ``lower`` is composite: a graph of other ops, put in its place by the compiler after
-the rules that know it by name have had their turn.
+An op with ``decompose`` instead of ``lower`` is composite: the compiler replaces it by a graph of other ops after
+applying the rules that match it by name.
 """
 
 from __future__ import annotations
@@ -56,25 +57,25 @@ Read = Callable[[int, Sequence[Expr]], Expr]
 
 @dataclass(frozen=True)
 class Pointwise:
-    """``body(*elements, **attrs)`` gives the output's element. ``dtype`` conversions are explicit in the body."""
+    """``body(*elements, **attrs)`` returns the output's element. ``dtype`` conversions are explicit in the body."""
 
     body: Callable[..., Expr]
 
 
 @dataclass(frozen=True)
 class Axes:
-    """``source(op, node)`` gives, for each axis of the input, the output axis it follows, or None to read index 0."""
+    """``source(op, node)`` returns, per axis of the input, the corresponding output axis, or None to read index 0."""
 
     source: Callable[[Op, Apply], tuple[int | None, ...]]
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """``element(node, index, read, size)`` gives the output's element at ``index``.
+    """``element(node, index, read, size)`` returns the output's element at ``index``.
 
-    ``size(dim)`` turns a dim into an index expression. ``recompute`` says that recomputing beats storing: the value
-    depends on the index and on scalars alone (counters, constants, random bits). ``flat`` says that ``index`` is
-    wanted as one flat position instead of one index an axis.
+    ``size(dim)`` converts a dim to an index expression. ``recompute`` states that recomputing is cheaper than storing:
+    the value depends only on the index and on scalars (counters, constants, random bits). ``flat`` states that
+    ``index`` is one flat position instead of one index per axis.
     """
 
     element: Callable[[Apply, tuple[Expr, ...], Read, Callable[[Any], Expr]], Expr]
@@ -92,16 +93,16 @@ class Reduction:
 
 @dataclass(frozen=True)
 class View:
-    """The input's elements in the same flat order under the output's shape, from element ``offset(node)`` on."""
+    """The input's elements in the same flat order with the output's shape, starting at element ``offset(node)``."""
 
     offset: Callable[[Apply], Any] | None = None
 
 
 @dataclass(frozen=True)
 class HostCall:
-    """Python computes it in mid-program: ``call(op, *arrays)``, by default the record's ``numpy``.
+    """A call of Python in mid-program: ``call(op, *arrays)``, by default the record's ``numpy``.
 
-    Whatever it raises ends the call, told which op it was, on which operands, and where that was built.
+    Any exception ends the call; the message names the op, its operands and their source location.
     """
 
     call: Callable[..., Any] | None = None
@@ -119,9 +120,9 @@ class Structured:
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """``name`` and ``params(node)``: whole-number parameters as dims. Buffers are outputs, then inputs.
+    """A call of the library routine ``name`` with the dims ``params(node)``. Buffers are outputs, then inputs.
 
-    ``accumulates``: input whose memory the output may take over, when the routine can add into it.
+    ``accumulates`` is the input whose memory the output may reuse, if the routine can add into it.
     """
 
     name: str
@@ -132,7 +133,7 @@ class LibraryCall:
 class Loops:
     """``build(node, context)`` returns the statements; see ``symc.compiler.lowering.LoopContext``.
 
-    ``in_place`` is the input whose memory the output may take over, or None.
+    ``in_place`` is the input whose memory the output may reuse, or None.
     """
 
     build: Callable[[Apply, Any], Any]
@@ -143,8 +144,7 @@ class Loops:
 class Arg:
     """An argument of a test case: a shape and how to fill it.
 
-    ``dtype="float"`` stands for each float dtype in turn. Values are drawn from [low, high) unless ``values`` gives
-    them.
+    ``dtype="float"`` means each float dtype in turn. Values are drawn from [low, high) unless ``values`` is given.
     """
 
     shape: tuple[int, ...]
@@ -157,20 +157,20 @@ class Arg:
 
 @dataclass(frozen=True)
 class Case:
-    """One generated test: ``build(*variables)`` is compiled on every back end and compared with the oracle.
+    """A generated test: ``build(*variables)`` is compiled on every back end and compared with an oracle.
 
     Attributes
     ----------
     build : callable
-        From variables to the expression under test.
+        Maps variables to the expression under test.
     args : tuple of Arg
     expect : callable
-        The meaning of ``build`` on arrays, from NumPy, SciPy or a formula; never from symc's functions or a record's
-        ``numpy``, which would follow ``build`` into its mistakes.
+        The expected result of ``build`` on arrays, from NumPy, SciPy or a formula; never from symc's functions or a
+        record's ``numpy``, which would repeat the mistakes of ``build``.
     grad : bool
         Also check first and second derivatives against central differences.
     static : bool
-        Build once with known dims too, besides symbolic ones.
+        Also build with known dims, in addition to symbolic ones.
     """
 
     build: Callable[..., Any]
@@ -189,92 +189,95 @@ RECORDS: dict[str, Record] = {}
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """See the module's description.
+    """Everything the compiler knows of a primitive; see the module's description.
 
     Attributes
     ----------
     name : str
     infer : callable
-        ``infer(op, inputs)`` gives the output's type, or a list of types; raises ``ShapeError`` or ``DTypeError``.
+        ``infer(op, inputs)`` returns the output's type, or a list of types; raises ``ShapeError`` or ``DTypeError``.
     numpy : callable
-        ``numpy(op, *arrays)`` gives the output, or a tuple of outputs.
+        ``numpy(op, *arrays)`` returns the output, or a tuple of outputs.
     grad : callable or None
-        ``grad(op, inputs, outputs, output_gradients)`` gives one answer per input: a variable, ``Selected``, ``ZERO``,
-        ``Undefined``, or None for an input whose values the outputs do not depend on. A record without ``grad`` has no
-        derivative, and asking for one is an error.
+        ``grad(op, inputs, outputs, output_gradients)`` returns one result per input: a variable, ``Selected``,
+        ``ZERO``, ``Undefined``, or None for an input whose values the outputs do not depend on. A record without
+        ``grad`` has no derivative, and differentiating it is an error.
     reach : Reach or None
-        Which elements of the inputs matter for which elements of the output; elementwise ops need none. Without it,
-        all elements of the inputs are taken to matter as soon as one of the output does.
+        Which elements of the inputs matter for which elements of the output; elementwise ops need none. Without it, all
+        elements of the inputs are assumed to matter as soon as one element of the output does.
     linear : str
-        ``"jointly"``: linear in all inputs together, so that a gradient of zero stays zero whatever they hold;
-        ``"separately"``: linear in each input while the others are fixed; ``"first"``: so in the first; empty: in none.
+        ``"jointly"``: linear in all inputs together, so that a gradient of zero stays zero for any values;
+        ``"separately"``: linear in each input while the others are fixed; ``"first"``: linear in the first; empty: in
+        none.
     bounded_slope : bool
-        The derivatives are finite for finite inputs, unless they overflow.
+        Whether the derivatives are finite for finite inputs, unless they overflow.
     lower : Lowering or None
     decompose : callable or None
-        ``decompose(op, inputs)`` gives the outputs as a graph of other ops.
+        ``decompose(op, inputs)`` returns the outputs as a graph of other ops.
     specialise : callable or None
-        ``specialise(op, inputs, types)`` gives a variable, or one per output, that needs no inputs read for their
-        shape alone.
+        ``specialise(op, inputs, types)`` returns an equivalent variable, or one per output, that does not read inputs
+        for their shape alone.
     cases : callable
         Gives the list of ``Case``; ``add_cases`` adds more.
     commutative : bool
-        The order of the inputs makes no difference.
+        Whether the order of the inputs is irrelevant.
     upper : callable or None
-        ``upper(op, inputs)`` is a dim that the value of the output, a whole number, cannot exceed.
+        ``upper(op, inputs)`` returns a dim that the value of the output, an integer, cannot exceed.
     fallible : bool
-        A call may end with an error here, so it runs before anything that the caller can see is written.
+        Whether the op may raise an error at call time; it then runs before anything visible to the caller is written.
     lazy : bool
-        The first input decides which half of the others is wanted.
+        Whether the first input decides which half of the others is used.
     effect : {"none", "random", "ordered"}
         Ordered ops are never merged and keep their order.
     contiguous : callable or None
-        For a part of a tensor: ``contiguous(node)`` gives the inputs that are the starts on the leading axes, if the
-        part is one piece of memory, else None.
+        For a slice of a tensor: ``contiguous(node)`` returns the inputs that are the starts on the leading axes, if the
+        slice is contiguous in memory, else None.
     checks_late : bool
-        Where only the present values of shared variables contradict each other, the call says so and not the compiler:
-        ``set_value`` may make them fit.
+        Whether a contradiction between the current values of shared variables is reported at call time instead of at
+        compile time: ``set_value`` may resolve it.
     distinct : callable or None
-        For a vector of whole numbers: ``distinct(node)`` says whether all of them differ and none is negative, or gives
-        the input of which that must be true.
+        For a vector of integers: ``distinct(node)`` returns whether all of them differ and none is negative, or the
+        input for which that must hold.
     drop_unused : callable or None
-        ``drop_unused(op, used)`` gives an op without the outputs that nobody reads, and which old outputs it has.
+        ``drop_unused(op, used)`` returns an op without the unused outputs, and which of the old outputs it has.
     bodies : tuple of str
         The attributes that hold a ``Body``.
     body_types : callable or None
-        ``body_types(op, inputs, attribute)`` gives the types of that body's inputs.
+        ``body_types(op, inputs, attribute)`` returns the types of that body's inputs.
     declared_dtypes : bool
-        Operands and results have the dtypes that the user declared, whatever the compiler computes in.
+        Whether operands and results have the dtypes that the user declared, regardless of the dtype of computation.
     layout_only : bool
-        The output holds the elements of input 0, rearranged or repeated; nothing can fail, other inputs give shapes.
+        Whether the output contains only the elements of input 0, rearranged or repeated; the op cannot fail, and other
+        inputs only define shapes.
     moves : callable or None
-        ``moves(op)`` gives, as a slice, the inputs whose elements the output consists of, unchanged: ``f`` of the
-        output is the op of ``f`` of these inputs, for every elementwise ``f``. Other inputs say where elements go.
+        ``moves(op)`` returns, as a slice, the inputs whose unchanged elements the output consists of: ``f`` of the
+        output is the op of ``f`` of these inputs, for every elementwise ``f``. Other inputs define positions.
     nonnegative : str
-        Of floats: ``"always"`` at least 0 or NaN; if ``"all"`` or ``"any"`` of the moved or combined inputs are.
+        When a float output is non-negative or NaN: ``"always"``, or if ``"all"`` or ``"any"`` of the moved or combined
+        inputs are.
     bounded : bool
-        Always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
+        Whether the output is always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
     inserted : bool
-        The functions that users call apply it to operands on their own account: a message names what it was applied to.
+        Whether public functions insert the op between an operand and another op: a message names what it was applied
+        to.
     enlarges : callable or None
-        ``enlarges(op)`` says whether all it does is to make input 0 as large as another tensor. Formulas and pictures
-        leave that out, as NumPy does.
+        ``enlarges(op)`` returns whether the op only broadcasts input 0 to the shape of another tensor. Formulas and
+        pictures omit such ops, as NumPy does.
     foldable : bool
-        Worked out at once where the inputs are known, while the graph is built or compiled. Elementwise ops and
-        reductions are worked out while compiling in any case.
+        Whether the op is evaluated immediately if its inputs are known when the graph is built or compiled. Elementwise
+        ops and reductions are always folded during compilation.
     dim : callable or None
-        Of an integer scalar: ``dim(node, dims)`` gives the dim that its value is, from those of its inputs.
+        For an integer scalar: ``dim(node, dims)`` returns its value as a dim, given those of its inputs.
     dim_reads : int or None
-        On how many of the inputs' values ``dim`` depends: none of them where it reads types; None for all.
+        The number of inputs on whose values ``dim`` depends: 0 if it only reads types; None for all.
     carries_updates : bool
-        A function that depends on it makes the updates of the shared variables in the attribute ``targets`` by the
-        further inputs.
+        Whether a function that depends on the op updates the shared variables in the attribute ``targets`` to the other
+        inputs.
     formula : callable or None
-        ``formula(op, args)`` writes an application in infix form; see ``symc.graph.notation``. Without it, it is
-        written as a call.
+        ``formula(op, args)`` writes an application in infix notation; see ``symc.graph.notation``. Without it, the
+        application is written as a call.
     log : callable or None
-        ``log(op, inputs)`` gives the logarithm of the output where it has a form that neither overflows nor
-        underflows.
+        ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
     """
 
     name: str
@@ -315,13 +318,13 @@ class Record:
 
 
 def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:
-    """Give a record cases from a module of its own, written with the functions that are built on the record."""
+    """Add cases to a record from a separate module, which uses the functions built on the record."""
     earlier = record.cases
     object.__setattr__(record, "cases", lambda: [*earlier(), *cases()])
 
 
 def record(name: str, **facts: Any) -> Record:
-    """Make a record and enter it in ``RECORDS``, where the generated tests find it."""
+    """Create a record and register it in ``RECORDS``, where the generated tests find it."""
     if name in RECORDS:
         raise ValueError(f"an op named {name!r} exists already")
     made = RECORDS[name] = Record(name, **facts)
@@ -329,7 +332,7 @@ def record(name: str, **facts: Any) -> Record:
 
 
 class Op:
-    """A record with its attributes fixed; two with equal attributes are equal.
+    """A record with fixed attributes; two ops with equal attributes are equal.
 
     ``op["axes"]`` reads an attribute. Calling an op on variables applies it.
     """
@@ -360,7 +363,7 @@ class Op:
         return f"{self.name}{{{inner}}}" if inner else self.name
 
     def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:
-        """A new application, its output types inferred; raises what ``infer`` raises."""
+        """Create an application with inferred output types; raises what ``infer`` raises."""
         location = location or here()
         with blaming(location):
             try:
@@ -375,10 +378,10 @@ class Op:
         return outputs[0] if len(outputs) == 1 else list(outputs)
 
     def all(self, *inputs: Variable) -> tuple[Variable, ...]:
-        """All outputs of applying the op, also where there is one only."""
+        """Apply the op and return all outputs as a tuple, even if there is only one."""
         return self.apply(inputs).outputs
 
     def evaluate(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """The record's NumPy meaning on arrays, as a tuple."""
+        """Evaluate the record's NumPy implementation on arrays; returns a tuple."""
         found = self.record.numpy(self, *arrays)
         return found if isinstance(found, tuple) else (found,)

@@ -1,4 +1,4 @@
-"""Symbolic dims in a form that every protocol of ``pickle`` can store."""
+"""Serialisation of symbolic dims that works with every ``pickle`` protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["packed", "unpacked"]
 
 
 def packed(value: Any) -> Any:
-    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy has no protocols 0 and 1."""
+    """Replace symbolic dims in ``value``, also in tuples and lists, by bytes: sympy lacks protocols 0 and 1."""
     if isinstance(value, sympy.Basic):
         return _Packed(_dumped(value))
     return type(value)(map(packed, value)) if type(value) in (tuple, list) else value

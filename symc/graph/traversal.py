@@ -1,4 +1,4 @@
-"""Iterative walks over graphs: what an expression depends on, in which order, and with parts of it replaced."""
+"""Iterative graph traversals: dependencies, topological order, and copies with replacements."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["ancestors", "clone_with", "graph_inputs", "is_input", "toposort"]
 
 
 def is_input(variable: Variable) -> bool:
-    """Does the variable have to be given: neither computed, nor constant, nor shared?"""
+    """Whether the variable must be given: it is neither computed, nor constant, nor shared."""
     return variable.owner is None and not isinstance(variable, (Constant, SharedVariable))
 
 
 def toposort(
     outputs: Iterable[Variable], stop: Mapping[Variable, Any] | frozenset[Variable] = frozenset()
 ) -> list[Apply]:
-    """Every application that ``outputs`` depend on, producers before consumers. Does not look beyond ``stop``."""
+    """List every application that ``outputs`` depend on, producers before consumers. Stops at ``stop``."""
     order: list[Apply] = []
     done: set[int] = set()
     stack: list[tuple[Apply, int]] = []
@@ -45,7 +45,7 @@ def toposort(
 
 
 def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset()) -> Iterator[Variable]:
-    """Every variable that ``outputs`` depend on, themselves included, each once."""
+    """Iterate over every variable that ``outputs`` depend on, themselves included, each once."""
     stack = list(outputs)[::-1]
     seen: set[int] = set()
     while stack:
@@ -59,7 +59,7 @@ def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset
 
 
 def graph_inputs(outputs: Iterable[Variable]) -> list[Variable]:
-    """The variables without owner that ``outputs`` depend on, in order of first meeting: inputs, shared, constants."""
+    """List the inputs, shared variables and constants that ``outputs`` depend on, in order of first use."""
     return [v for v in ancestors(outputs) if v.owner is None]
 
 
@@ -68,7 +68,7 @@ def clone_with(
     replace: Mapping[Variable, Variable],
     rebuild: Callable[[Apply, list[Variable]], Sequence[Variable]] | None = None,
 ) -> list[Variable]:
-    """The same expressions with some variables replaced; untouched parts are shared, nothing is changed in place."""
+    """Copy expressions with some variables replaced; unaffected parts are shared, nothing is changed in place."""
     known: dict[Variable, Variable] = dict(replace)
     for node in toposort(outputs, frozenset(replace)):
         inputs = [known.get(v, v) for v in node.inputs]

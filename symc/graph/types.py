@@ -23,7 +23,7 @@ def _flag(entry: Any) -> bool:
 
 
 class TensorType:
-    """What is known of a tensor before it exists.
+    """The type of a tensor: its dtype and its shape, as far as it is known.
 
     Parameters
     ----------
@@ -31,16 +31,16 @@ class TensorType:
         One of ``symc.graph.dtypes.ALL`` or ``"floatX"``.
     shape : sequence
         One entry per axis: an ``int``, a symbolic dim, or None for a dim known only at call time (it becomes a fresh
-        symbol). A bool is an entry of Theano's ``broadcastable`` pattern: True stands for a dim of 1, False for None.
+        symbol). A bool is an entry of Theano's ``broadcastable`` pattern: True means a dim of 1, False means None.
     name : str, optional
-        Prefix for fresh symbols, so that messages can speak of ``x0`` and ``x1``.
+        Prefix for fresh symbols, such as ``x0`` and ``x1`` in messages.
     broadcastable : sequence of bool, optional
         Theano's pattern in place of ``shape``, in which 1 and 0 are read as True and False.
 
     Raises
     ------
     TypeError
-        For an entry that is no dim, or where both ``shape`` and ``broadcastable`` are given.
+        For an entry that is not a dim, or if both ``shape`` and ``broadcastable`` are given.
     ValueError
         For a negative dim.
     """
@@ -73,7 +73,7 @@ class TensorType:
                 if dim < 0:
                     raise ValueError(f"a dim cannot be negative, got {dim} on axis {axis} of {tuple(shape)}")
             else:
-                raise TypeError(f"TensorType: a dim is a whole number or None, got {dim!r} on axis {axis}")
+                raise TypeError(f"TensorType: a dim is an integer or None, got {dim!r} on axis {axis}")
             checked.append(dim)
         self.shape: dims.Shape = tuple(checked)
         self._broadcastable: tuple[bool, ...] | None = None
@@ -85,7 +85,7 @@ class TensorType:
 
     @property
     def broadcastable(self) -> tuple[bool, ...]:
-        """Per axis: is the dim known to be 1? Only such axes broadcast."""
+        """Whether the dim is known to be 1, per axis. Only such axes broadcast."""
         found = self._broadcastable
         if found is None:
             found = self._broadcastable = tuple([type(d) is int and d == 1 for d in self.shape])
@@ -93,11 +93,11 @@ class TensorType:
 
     @property
     def static_shape(self) -> tuple[int | None, ...]:
-        """The shape with None for every dim that only the call will know."""
+        """The shape with None for every dim known only at call time."""
         return tuple(d if type(d) is int else None for d in self.shape)
 
     def clone(self, dtype: str | None = None, shape: Sequence[Any] | None = None) -> TensorType:
-        """The same type with another dtype or shape."""
+        """Copy the type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
 
     if TYPE_CHECKING:  # attached by symc.tensor.constructors
@@ -106,7 +106,7 @@ class TensorType:
         def make_variable(self, name: str | None = None) -> Variable: ...
 
     def __eq__(self, other: object) -> bool:
-        """Same dtype, same number of axes and the same known dims; symbols count as unknown."""
+        """Compare dtype, number of axes and known dims; symbols count as unknown."""
         if not isinstance(other, TensorType):
             return NotImplemented
         return self.dtype == other.dtype and self.static_shape == other.static_shape

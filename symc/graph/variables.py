@@ -1,7 +1,7 @@
-"""The nodes of the one graph of the compiler: ``Variable``, ``Apply``, ``Constant``, ``SharedVariable``.
+"""The nodes of the expression graph: ``Variable``, ``Apply``, ``Constant``, ``SharedVariable``.
 
-A ``Variable`` is a typed value to come; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs
-are never changed once built.
+A ``Variable`` is a symbolic typed value; its ``owner`` is the ``Apply`` that computes it, or None for an input. Graphs
+are immutable.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _serial = count()
 
 
 class Variable:
-    """A typed value to come.
+    """A symbolic typed value.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Variable:
     owner : Apply or None
         The application that computes this variable.
     index : int
-        Which output of ``owner`` it is.
+        The index of this output of ``owner``.
     name : str or None
     location : SourceLocation or None
         The user's line that built it.
@@ -74,24 +74,24 @@ class Variable:
 
     @property
     def broadcastable(self) -> tuple[bool, ...]:
-        """Per axis: is the dim known to be 1?"""
+        """Whether the dim is known to be 1, per axis."""
         return self.type.broadcastable
 
     @property
     def static_shape(self) -> tuple[int | None, ...]:
-        """The shape with None for dims that only the call will know."""
+        """The shape with None for dims known only at call time."""
         return self.type.static_shape
 
     @property
     def tag(self) -> SimpleNamespace:
-        """A place for a user's own notes about this variable."""
+        """A namespace for a user's own annotations of this variable."""
         found = self.__dict__.get("_tag")
         if found is None:
             found = self.__dict__["_tag"] = SimpleNamespace()
         return found
 
     def get_parents(self) -> list[Apply]:
-        """The application that computes it, in a list; an empty one for inputs."""
+        """Return a list of the application that computes this variable; empty for inputs."""
         return [] if self.owner is None else [self.owner]
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class Variable:
 
 
 class Constant(Variable):
-    """A value known now.
+    """A constant value.
 
     ``weak`` marks a number written in Python without a dtype: it adapts to the arrays beside it, and ``exact`` keeps
     it as it was written, so that 0.1 beside float64 arrays is not 0.1 rounded to float32.
@@ -145,7 +145,7 @@ class Constant(Variable):
 
     @classmethod
     def number(cls, value: bool | int | float, dtype: str | None = None, name: str | None = None) -> Constant:
-        """A weak constant for a Python number. Numbers are written so often that equal ones share their arrays."""
+        """Create a weak constant for a Python number. Equal numbers, which are frequent, share their arrays."""
         made = cls.__new__(cls)
         made.data, made.exact, type = _number(value.__class__.__name__, value, copysign(1.0, value), dtype)
         made.weak = True
@@ -154,7 +154,7 @@ class Constant(Variable):
 
     @property
     def value(self) -> np.ndarray:
-        """The array, as Theano calls it."""
+        """The array, under Theano's name for it."""
         return self.data
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class Constant(Variable):
 
 @lru_cache(maxsize=4096)
 def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.ndarray, np.ndarray, TensorType]:
-    """The array, the number as it was written, and the type; ``sign`` tells -0.0 from 0.0."""
+    """The array, the original number, and the type; ``sign`` distinguishes -0.0 from 0.0."""
     exact = np.asarray(value)
     data = exact.astype(as_dtype(exact.dtype if dtype is None else dtype))
     data.setflags(write=False)
@@ -171,10 +171,10 @@ def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.n
 
 
 class SharedVariable(Variable):
-    """A value that functions keep between calls and may update.
+    """A variable whose value persists between calls and that functions may update.
 
-    The shape in its type is symbolic unless ``shape`` fixed it; compiled functions specialise to the value's shape and
-    adapt when ``set_value`` changes it.
+    The shape in its type is symbolic unless fixed by ``shape``; compiled functions are specialised for the value's
+    shape and adapt when ``set_value`` changes it.
     """
 
     def __init__(
@@ -192,14 +192,14 @@ class SharedVariable(Variable):
 
     @property
     def container(self) -> Storage:
-        """The storage, as Theano calls it."""
+        """The storage, under Theano's name for it."""
         return self.storage
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
-        """The current value: a copy, or with ``borrow=True`` the array itself, which later calls will overwrite.
+        """Return the current value: a copy, or with ``borrow=True`` the array itself, which later calls overwrite.
 
-        A borrowed array is for looking at: given to a function that updates this variable, it changes while it is read.
-        With ``return_internal_type=True`` too, a value that lies on a device stays there: the result is the device's
+        Do not pass a borrowed array to a function that updates this variable: it would change while it is read. With
+        ``return_internal_type=True`` as well, a value on a device is not copied to the host: the result is the device's
         own array.
         """
         with taken([self.storage.turn], []):
@@ -213,14 +213,14 @@ class SharedVariable(Variable):
         Parameters
         ----------
         new_value : array_like
-            Must have the variable's number of axes and agree with every dim its type fixes.
+            Must have as many axes as the variable and agree with every fixed dim of its type.
         borrow : bool
-            Keep ``new_value`` itself where that is possible instead of a copy.
+            Store ``new_value`` itself instead of a copy where possible.
 
         Raises
         ------
         TypeError, ValueError
-            For a dtype that would lose information, or a wrong number of axes or fixed dim; the old value stays.
+            For a dtype that would lose information, or a wrong number of axes or fixed dim; the old value is kept.
             What counts as a loss follows ``strict`` and ``allow_downcast`` of ``symc.shared``.
         """
         what = f"set_value of {self.name or 'a shared variable'}"
@@ -238,21 +238,21 @@ class SharedVariable(Variable):
             self.storage.version += 1
 
     def clone(self) -> SharedVariable:
-        """A variable over the same storage, with a ``default_update`` of its own."""
+        """Create a variable with the same storage and its own ``default_update``."""
         twin = SharedVariable(self.type, self.storage, self.name, self.strict, self.allow_downcast)
         twin.location = self.location
         return twin
 
 
 def _owned(array: np.ndarray) -> np.ndarray:
-    """C-contiguous, writable, aligned: what compiled code may update in place."""
+    """Return the array C-contiguous, writable and aligned, so that compiled code can update it in place."""
     return np.require(array, requirements=["C", "W", "A"])
 
 
 def convert_value(
     value: Any, type: TensorType, what: str, strict: bool = False, allow_downcast: bool | None = None
 ) -> np.ndarray:
-    """``value`` as an array of ``type``, or an error that names ``what``.
+    """Convert ``value`` to an array of ``type``, or raise an error that names ``what``.
 
     Parameters
     ----------
@@ -263,10 +263,10 @@ def convert_value(
     strict : bool
         Refuse every other dtype.
     allow_downcast : bool, optional
-        True converts whatever the cost. False refuses any loss: an array by its dtype, numbers written in Python by
-        their values. By default floats of any width convert to the float dtype asked for, integers to floats, and
-        integers that fit to other integers; anything that may lose more (float to int, an integer that does not fit)
-        is refused.
+        True always converts. False refuses any loss of information: of an array by its dtype, of numbers written in
+        Python by their values. By default floats of any width convert to the required float dtype, integers to floats,
+        and integers that fit to other integers; anything that may lose more (float to int, an integer that does not
+        fit) is refused.
     """
     if isinstance(value, Variable):
         raise TypeError(
@@ -280,10 +280,10 @@ def convert_value(
             f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
         ) from None
     target = np.dtype(type.dtype)
-    if array.dtype != target:  # in any respect, the order of bytes too
+    if array.dtype != target:  # also in byte order
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
-        typed = isinstance(value, np.ndarray) and array.size > 0  # its dtype says what it holds, not only its values
+        typed = isinstance(value, np.ndarray) and array.size > 0  # its dtype matters, not only its values
         array = _convert_dtype(array, target, what, allow_downcast, typed)
     if array.ndim != type.ndim:
         raise ShapeError(
@@ -304,7 +304,7 @@ def refuse_masked(value: Any, what: str) -> None:
     elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{what}: masked arrays are not supported: the mask would be lost\n"
-            "  repair: give value.filled(number), and the mask as an array of its own where it is needed"
+            "  repair: pass value.filled(number), and the mask as a separate array where it is needed"
         )
 
 
@@ -331,7 +331,7 @@ def _convert_dtype(
 
 
 class Apply:
-    """One op applied to inputs, with the variables it computes: one per type (or variable of that type) given."""
+    """An op applied to inputs, with its output variables: one per given type (or variable of that type)."""
 
     __slots__ = ("axes", "inputs", "op", "outputs", "settled")
 
@@ -359,12 +359,12 @@ class Apply:
 
     @property
     def nin(self) -> int:
-        """How many inputs there are."""
+        """The number of inputs."""
         return len(self.inputs)
 
     @property
     def nout(self) -> int:
-        """How many outputs there are."""
+        """The number of outputs."""
         return len(self.outputs)
 
     def __repr__(self) -> str:

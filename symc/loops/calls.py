@@ -1,7 +1,7 @@
-"""The library calls a ``Call`` may name: buffers, parameters, meaning, cost.
+"""The library routines of ``Call`` statements: buffers, parameters, semantics, cost.
 
-Every back end implements this list for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
-params)`` is a routine's meaning: it writes the outputs, given flat arrays.
+Every back end implements these routines for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
+params)`` is the reference implementation of a routine: it writes the outputs, given flat arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CALLS", "CallSpec"]
 
 
 class CallSpec(NamedTuple):
-    """``outputs`` buffers come first, then ``inputs``; ``params`` are whole numbers in this order."""
+    """The signature of a routine: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order."""
 
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
@@ -58,7 +58,7 @@ _POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "p
 
 
 def _taps(p: dict[str, int], x: np.ndarray) -> Any:
-    """For each filter position: the filter's own indices, the output range it touches and the input slice it reads."""
+    """Iterate over filter positions, with the output range each contributes to and the input slice it reads."""
     for r in range(p["R"]):
         for s in range(p["S"]):
             rr, ss = (p["R"] - 1 - r, p["S"] - 1 - s) if p["flip"] else (r, s)

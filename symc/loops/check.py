@@ -1,4 +1,4 @@
-"""The checker of the loop IR: what every program must satisfy before a back end sees it."""
+"""The checker of the loop IR: rules that every program must satisfy before it reaches a back end."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _KINDS = ("serial", "parallel", "simd", "unordered")
 
 
 class IRError(AssertionError):
-    """A program that breaks a rule of the loop IR: a mistake in symc, not in the user's program."""
+    """A program that violates a rule of the loop IR: a bug in symc, not in the user's program."""
 
 
 def check(program: Program) -> None:
-    """Check every kernel, and that steps bind as many buffers and dims, of the right dtypes, as their kernels name."""
+    """Check every kernel, and that each step binds the buffers, dims and dtypes that its kernel declares."""
     seen: set[int] = set()
     for step in program.steps:
         if isinstance(step, Host):
@@ -69,7 +69,7 @@ def _check_host(program: Program, step: Host) -> None:
 
 
 def check_kernel(kernel: Kernel) -> None:
-    """Names are defined once and before use, dtypes agree, writes are declared, simd loops are innermost."""
+    """Check definitions, dtypes, declared writes, and that simd loops are innermost."""
     scope: dict[str, str] = {f"n{k}": "int64" for k in range(kernel.dims)}
     memory = {f"b{k}": d for k, d in enumerate(kernel.buffers)}
     _check_body(kernel, kernel.body, scope, memory, "")

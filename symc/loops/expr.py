@@ -1,11 +1,11 @@
-"""Scalar expressions of the loop IR: what one element is computed by.
+"""Scalar expressions of the loop IR: the computation of one element.
 
 An ``Expr`` is a small immutable tree over names and constants. Bodies of elementwise ops are functions from Expr to
 Expr; indices are Exprs of dtype ``int64``. The constructors fold constants and unit elements, so that index arithmetic
 stays small without a separate simplifier.
 
-``FUNCTIONS`` gives every scalar function its NumPy meaning, its number of arguments and its result dtype. A back end's
-dialect says how to write it.
+``FUNCTIONS`` lists every scalar function with its NumPy implementation, its number of arguments and its result dtype.
+The dialect of a back end defines how to write it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Function(NamedTuple):
-    """A scalar function: its meaning on arrays, its arity, its result (``"same"`` as the first operand, ``"bool"``)."""
+    """A scalar function: NumPy implementation, arity, result dtype (``"same"`` as the first operand, or ``"bool"``)."""
 
     numpy: Callable[..., Any]
     arity: int
@@ -46,7 +46,7 @@ def _round_away(x: np.ndarray) -> np.ndarray:
 
 
 def _through_libm(name: str) -> Callable[..., np.ndarray]:
-    """A function NumPy lacks, element by element through the standard library."""
+    """Vectorise a function of the standard library that NumPy lacks."""
     import math
 
     function = getattr(math, name)
@@ -271,7 +271,7 @@ def const(value: Any, dtype: str) -> Expr:
 
 
 class _Float(float):
-    """A float whose equality tells -0.0 from 0.0 and lets NaN equal itself, as constants in programs must."""
+    """A float for constants in programs: -0.0 differs from 0.0, and NaN equals itself."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, float) and self.hex() == other.hex()
@@ -284,12 +284,12 @@ class _Float(float):
 
 
 def var(name: str, dtype: str = "int64") -> Expr:
-    """A name: a loop counter, a dim or a value loaded before."""
+    """A name: a loop index, a dim or a value loaded before."""
     return Expr("var", (), dtype, name)
 
 
 def index(value: int | Expr) -> Expr:
-    """``value`` as an index: a whole number becomes a constant of dtype int64."""
+    """Convert ``value`` to an index: an integer becomes a constant of dtype int64."""
     return value if isinstance(value, Expr) else Expr("const", (), "int64", int(value))
 
 
@@ -304,8 +304,7 @@ def _is(e: Expr, number: int) -> bool:
 def call(name: str, *args: Any) -> Expr:
     """Apply a scalar function; plain numbers take the dtype of the first Expr among the arguments.
 
-    Whole-number index arithmetic (int64) is folded; float arithmetic is left as written, since folding it is the
-    graph's business.
+    Index arithmetic (int64) is folded; float arithmetic is left as written, since it is folded in the graph.
     """
     function = FUNCTIONS[name]
     if len(args) != function.arity:
@@ -358,7 +357,7 @@ def _fold_index(name: str, args: tuple[Expr, ...]) -> Expr | None:
 
 
 def cast(e: Expr, dtype: str) -> Expr:
-    """``e`` converted to ``dtype``; constants are converted now."""
+    """Convert ``e`` to ``dtype``; constants are converted immediately."""
     if e.dtype == dtype:
         return e
     if e.op == "const" and not (is_float(e.dtype) and not is_float(dtype)):
@@ -382,7 +381,7 @@ def minimum(a: Any, b: Any) -> Expr:
 
 
 def logical_and(*conditions: Expr) -> Expr | None:
-    """All of ``conditions``, leaving out those that are constantly true; None when none is left."""
+    """The conjunction of ``conditions``, without those that are constantly true; None if none is left."""
     left = [c for c in conditions if not (c.op == "const" and c.value is True)]
     result: Expr | None = None
     for c in left:
@@ -391,7 +390,7 @@ def logical_and(*conditions: Expr) -> Expr | None:
 
 
 def parts(e: Expr) -> list[Expr]:
-    """Every part of an expression once, operands before what they stand in; parts may be shared, and very deep."""
+    """List every subexpression once, operands first; subexpressions may be shared and deeply nested."""
     found: list[Expr] = []
     seen: set[int] = set()
     stack: list[tuple[Expr, bool]] = [(e, False)]
@@ -407,12 +406,12 @@ def parts(e: Expr) -> list[Expr]:
 
 
 def names_in(e: Expr) -> set[str]:
-    """The variables an expression reads."""
+    """The variables that an expression reads."""
     return {x.value for x in parts(e) if x.op == "var"}
 
 
 def substituted(e: Expr, definitions: Mapping[str, Expr]) -> Expr:
-    """``e`` with names replaced by what they are defined as, and names in these as well; index arithmetic is folded."""
+    """Replace names in ``e`` by their definitions, recursively; index arithmetic is folded."""
     if e.op == "var":
         made = definitions.get(e.value, e)
         return e if made is e or (made.op == "var" and made.value == e.value) else substituted(made, definitions)
@@ -425,7 +424,7 @@ def substituted(e: Expr, definitions: Mapping[str, Expr]) -> Expr:
 
 
 def coefficient(e: Expr, name: str) -> Expr | None:
-    """How much an index grows when the variable ``name`` grows by one: an Expr free of ``name``; None if not linear."""
+    """The coefficient of the variable ``name`` in an index, an Expr; None if the index is not linear in it."""
     if e.op == "var":
         return ONE if e.value == name else ZERO
     if e.op == "const":

@@ -1,18 +1,18 @@
-"""The loop IR: nine statements, kernels made of them, and programs made of kernels.
+"""The loop IR: nine statements, kernels composed of them, and programs composed of kernels.
 
 A kernel names its buffers ``b0, b1, ...`` and its dims ``n0, n1, ...``; a ``Step`` binds them to memory and dims of the
-program. So two steps that do the same to different arrays share one kernel, and one piece of compiled code.
+program. Two steps that do the same to different arrays share one kernel, and its compiled code.
 
 A program is a tree: steps, loops and branches around them, dims bound to values in mid-program, calls into Python.
 
-Loops of kind ``"parallel"`` have independent iterations and may run in any order or at once, as may parallel loops
-right inside them; ``"simd"`` loops are innermost and may run as vectors: their iterations are independent except for
-``Accumulate``, whose order is free; in ``"unordered"`` loops, too, nothing but the order in which they accumulate is
-free, but iterations may meet at positions that were read from memory; ``"serial"`` loops run in order.
+Loops of kind ``"parallel"`` have independent iterations, which may run in any order or concurrently, as may parallel
+loops directly inside them. ``"simd"`` loops are innermost and may be vectorised: their iterations are independent
+except for ``Accumulate``, whose order is free. In ``"unordered"`` loops, too, only the order of accumulation is free,
+but iterations may accumulate into the same positions, which were read from memory. ``"serial"`` loops run in order.
 
-A running sum of floats takes in no more than ``SUM_TERMS`` terms one by one: of a million small terms added to a large
-float32 sum, each loses most of its digits. The lowering sees to it in serial loops, where it adds the sums of blocks of
-terms to a float64 total. Back ends see to it in simd loops, where the order of accumulation is theirs.
+A running sum of floats adds at most ``SUM_TERMS`` terms one by one: of a million small terms added to a large float32
+sum, each would lose most of its digits. The lowering ensures this in serial loops, where it adds the sums of blocks of
+terms to a float64 total. Back ends ensure it in simd loops, where they choose the order of accumulation.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
-"""The terms that a running sum takes in before it is added to a float64 total: few enough for a relative error of the
-order of 1e-6 and 1e-13, many enough for the total to cost little."""
+"""The number of terms of a running sum before it is added to a float64 total: small enough for a relative error of the
+order of 1e-6 and 1e-13, large enough for the total to cost little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Alloc:
 class For:
     """Run ``body`` for ``index`` = 0 .. ``extent`` - 1.
 
-    ``work`` estimates the scalar operations of one iteration, from which a back end chooses how finely to share a
+    ``work`` estimates the scalar operations of one iteration, from which a back end chooses how to distribute a
     parallel loop among threads.
     """
 
@@ -98,7 +98,7 @@ class Accumulate:
 
 @dataclass(frozen=True, eq=False)
 class If:
-    """``body`` runs where ``condition`` holds."""
+    """Run ``body`` where ``condition`` holds."""
 
     condition: Expr
     body: tuple[Statement, ...]
@@ -106,12 +106,12 @@ class If:
 
 @dataclass(frozen=True, eq=False)
 class Barrier:
-    """All threads of a block have done what stands above before any does what stands below."""
+    """Synchronise the threads of a block: all of them finish the statements above before any starts those below."""
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A library call from ``symc.loops.calls``: written buffers first, whole-number parameters in order."""
+    """A library call from ``symc.loops.calls``: written buffers first, integer parameters in order."""
 
     name: str
     buffers: tuple[str, ...]
@@ -123,21 +123,21 @@ Statement = Alloc | For | Let | Load | Store | Accumulate | If | Barrier | Call
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A piece of a program that runs on its own buffers.
+    """A unit of compiled code that runs on its own buffers.
 
     Attributes
     ----------
     name : str
         What it computes, for profiles and errors.
     buffers : tuple of str
-        The dtype of ``b0``, ``b1``, ...
+        The dtypes of ``b0``, ``b1``, ...
     writes : frozenset of int
-        Which of them it writes.
+        The indices of the buffers that it writes.
     dims : int
-        How many dims ``n0``, ``n1``, ... it takes.
+        The number of dims ``n0``, ``n1``, ...
     body : tuple of Statement
     flops : Expr, bytes : Expr
-        Estimates for the profile, over its dims.
+        Estimates for the profile, in terms of its dims.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Ref:
-    """Memory of a program buffer from element ``offset`` on, a dim over the program's symbols and loop indices."""
+    """A reference to a program buffer from element ``offset`` on, a dim over symbols and loop indices."""
 
     buffer: int
     offset: Dim = 0
@@ -160,9 +160,9 @@ class Ref:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a kernel: which memory and dims it gets.
+    """One execution of a kernel, with the memory and dims bound to it.
 
-    A step that writes the status buffer may store the number of a message there, which ends the call.
+    A step that writes the status buffer may store the number of a message in it, which ends the call.
     """
 
     kernel: Kernel
@@ -188,10 +188,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Host:
-    """Hand arrays to Python: ``callback(outputs, inputs)`` writes the former, given NumPy arrays.
+    """Call Python with NumPy arrays: ``callback(outputs, inputs)`` writes the outputs.
 
-    ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` say how each is seen. An exception that the
-    callback raises ends the call and reaches the caller.
+    ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` are those of the arrays. An exception raised by
+    the callback ends the call and propagates to the caller.
     """
 
     name: str
@@ -209,7 +209,7 @@ class Host:
 
     @property
     def buffers(self) -> tuple[int, ...]:
-        """The program buffers that it sees."""
+        """The program buffers that it reads or writes."""
         return tuple(r.buffer for r in self.refs)
 
     @property
@@ -222,8 +222,8 @@ class Host:
 class Loop:
     """Run ``body`` for ``index`` = 0 .. ``count`` - 1, until the bool at ``until`` is true after an iteration.
 
-    ``index`` is a symbol that offsets, dims and counts inside may use. ``done``, if given, is a symbol that holds the
-    number of iterations that ran, from the end of the loop on.
+    ``index`` is a symbol that offsets, dims and counts inside may use. ``done``, if given, is a symbol for the number
+    of iterations that ran, known after the loop.
     """
 
     index: Any
@@ -244,10 +244,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class Bind:
-    """Make ``symbol`` the value of the whole number at ``source``, of dtype ``dtype``.
+    """Set ``symbol`` to the value of the integer at ``source``, of dtype ``dtype``.
 
-    With a ``bound``, memory for what depends on the symbol was laid out for that value; without one, the program
-    falls into segments here, and memory of the next one is laid out once the value is known.
+    With a ``bound``, memory that depends on the symbol was allocated for that value; without one, a segment of the
+    program ends here, and memory of the next segment is allocated once the value is known.
     """
 
     symbol: Any
@@ -258,7 +258,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class Check:
-    """End the call with message number ``code`` unless ``left`` equals ``right`` (with ``least``: is at least)."""
+    """End the call with message number ``code`` unless ``left == right`` (with ``least``: ``left >= right``)."""
 
     left: Dim
     right: Dim
@@ -268,7 +268,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Room:
-    """Give ``buffer`` memory for ``elements`` elements: its size is known only here, in the middle of a segment."""
+    """Allocate ``elements`` elements for ``buffer``, whose size is known only here, in the middle of a segment."""
 
     buffer: int
     elements: Dim
@@ -283,9 +283,9 @@ class Buffer:
 
     ``role`` is ``"input"``, ``"shared"``, ``"constant"``, ``"output"``, ``"update"``, ``"status"`` or ``"temp"``;
     ``slot`` is its position among the buffers of that role. ``alias`` is the buffer whose memory it shares, or -1.
-    ``first`` and ``last`` are the numbers of the steps between which a temporary holds its value. ``room`` is the
-    number of elements to reserve, where that differs from the product of ``shape``, and ``segment`` the one that lays
-    it out.
+    ``first`` and ``last`` are the numbers of the first and last step of a temporary's lifetime. ``room`` is the number
+    of elements to allocate, if that differs from the product of ``shape``, and ``segment`` the segment that allocates
+    it.
     """
 
     name: str
@@ -305,11 +305,11 @@ class Buffer:
 
 @dataclass
 class Program:
-    """What a back end gets: buffers, symbols, and a tree of steps.
+    """The input of a back end: buffers, symbols, and a tree of steps.
 
-    ``symbols`` are all that dims and offsets use: the first ``given`` of them are known when a call begins (axes of
-    arguments), the others are bound or are indices of loops. ``updated`` are the slots of the shared variables that a
-    call overwrites. ``notes`` is where a back end's functions leave word for one another.
+    ``symbols`` are all symbols of dims and offsets: the first ``given`` of them are known when a call begins (axes of
+    arguments), the others are bound during the call or are loop indices. ``updated`` are the slots of the shared
+    variables that a call overwrites. ``notes`` stores information that a back end's functions share.
     """
 
     name: str
@@ -323,12 +323,12 @@ class Program:
 
     @cached_property
     def steps(self) -> tuple[Step | Host, ...]:
-        """Every step of the tree, in the order of the text: what profiles and lifetimes number."""
+        """Every step of the tree, in program order; profiles and lifetimes refer to these positions."""
         return tuple(n for n in walk(self.body) if isinstance(n, (Step, Host)))
 
     @cached_property
     def segments(self) -> tuple[tuple[Node, ...], ...]:
-        """The body cut behind each ``Bind`` without a bound."""
+        """The body split after each ``Bind`` without a bound."""
         found: list[list[Node]] = [[]]
         bound = False
         for node in self.body:
@@ -342,7 +342,7 @@ class Program:
 
 
 def walk(body: Sequence[Node]) -> Iterator[Node]:
-    """Every node of a tree, each before what is inside it."""
+    """Iterate over the nodes of a tree in preorder."""
     stack = list(body)[::-1]
     while stack:
         node = stack.pop()

@@ -1,4 +1,4 @@
-"""Seeing what a graph or a compiled function is: as a tree, a formula, loops, C, or a picture."""
+"""Display of graphs and compiled functions as trees, formulas, loops, C code or pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of graphs and of compiled functions, as SVG and as a page one can move about in."""
+"""Pictures of graphs and compiled functions, as SVG and as interactive HTML pages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["graph_html", "graph_svg"]
 
 LETTER, SMALL = 7.0, 5.6
-"""Width of a letter of the label and of the line below it."""
+"""Width of a character of the label and of the line below it."""
 BOX_HEIGHT, PADDING = 38.0, 12.0
 HEAD = 64.0
-"""Room for the title and the legend."""
+"""Height of the title and the legend."""
 MARGIN = 24.0
 MAX_BOXES = 3000
 MAX_LABEL = 44
 
 
 def graph_svg(obj: Any, path: str | Path | None = None) -> str:
-    """Draw a graph as SVG: one file, complete in itself.
+    """Draw a graph as a self-contained SVG.
 
-    Boxes are coloured by what they are; the pointer shows type, shape and the user's line. Scalar constants are written
-    into the op that reads them, and broadcasting is left out. Of a compiled function the picture shows the rewritten
-    graph with a frame around each fused kernel.
+    Boxes are coloured by kind; tooltips show type, shape and the user's line. Scalar constants are written into the op
+    that reads them, and broadcasting is omitted. For a compiled function the picture shows the rewritten graph with a
+    frame around each fused kernel.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def graph_svg(obj: Any, path: str | Path | None = None) -> str:
     Raises
     ------
     ValueError
-        For graphs of more than 3000 boxes, of which no picture could be read.
+        For graphs of more than 3000 boxes, whose picture would be illegible.
     """
     text = _svg(scene_of(obj))
     if path is not None:
@@ -55,7 +55,7 @@ def graph_svg(obj: Any, path: str | Path | None = None) -> str:
 
 
 def graph_html(obj: Any, path: str | Path | None = None) -> str:
-    """Draw a graph as ``graph_svg`` does, on a page that zooms, pans, searches, and follows arrows.
+    """Draw a graph as ``graph_svg`` does, on an HTML page with zooming, panning, search, and highlighted neighbours.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def graph_html(obj: Any, path: str | Path | None = None) -> str:
     Returns
     -------
     str
-        The page; it needs nothing besides itself.
+        The page, which is self-contained.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def _cut(text: str) -> str:
 
 
 def _arranged(scene: Scene) -> tuple[dict[int, Point], dict[tuple[int, int], list[Point]], list[str], Size]:
-    """Places of boxes, routes of arrows, drawn frames, the size. Clusters are laid out inside, then as boxes."""
-    from symc.printing.layout import layered  # brings networkx, which is slow to import
+    """Lay out boxes, arrows and frames, clusters first; also returns the total size."""
+    from symc.printing.layout import layered  # imports networkx, which is slow
 
     sizes: dict[Any, Size] = {b.key: _size(b) for b in scene.boxes.values()}
     home: dict[int, Any] = {k: k for k in scene.boxes}
@@ -161,7 +161,7 @@ def _corner(centre: Point, size: Size) -> tuple[float, float, float, float]:
 
 
 def _joined(route: list[Point], start: Point, end: Point, from_inside: bool, to_inside: bool) -> list[Point]:
-    """A route between clusters, ends drawn to the very boxes inside them."""
+    """Extend a route between clusters to the boxes inside them."""
     first = (start[0], start[1] + BOX_HEIGHT / 2)
     last = (end[0], end[1] - BOX_HEIGHT / 2)
     middle = [(start[0], route[0][1])] if from_inside else []

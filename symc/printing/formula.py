@@ -1,4 +1,4 @@
-"""``pp``: an expression as one writes mathematics, in infix form."""
+"""``pp``: expressions in infix notation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from symc.printing.tree import attributes, enlarges, label
 __all__ = ["pp", "pprint"]
 
 LONG = 400
-"""Characters after which a part is given a name of its own."""
+"""Length above which a subexpression gets a name."""
 SHORT = 16
-"""Parts this short are written out again rather than named when they occur twice."""
+"""Repeated subexpressions up to this length are written out again instead of named."""
 
 
 def pp(expression: Variable) -> str:
-    """An expression as infix text.
+    """Format an expression in infix notation.
 
-    Parts that occur more than once, and very long ones, get names, explained on lines of their own below the formula,
-    so the text stays as small as the graph is. Broadcasting is not written.
+    Subexpressions that occur more than once, and very long ones, get names, which are defined on separate lines below
+    the formula, so that the text is as small as the graph. Broadcasting is omitted.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _written(node: Apply, v: Variable, args: list[Text]) -> Text:
 
 
 def _extras(node: Apply) -> list[str]:
-    """Attributes as keyword arguments, axes under NumPy's name; a reduction over all axes does not list them."""
+    """Format attributes as keyword arguments, axes under NumPy's name; a reduction over all axes does not list them."""
     shown = attributes(node.op)
     axes = node.op.attrs.get("axes")
     if axes is not None:

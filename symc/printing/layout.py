@@ -1,8 +1,8 @@
-"""A layered layout of directed acyclic graphs: who stands where, and which way the edges go.
+"""A layered layout of directed acyclic graphs: positions of nodes and routes of edges.
 
 Four steps, after Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", IEEE
-Transactions on Systems, Man, and Cybernetics 11 (1981): ranks, with edges cut into pieces one rank long; an order
-within each rank that crosses few edges; positions as near to the neighbours as the order allows; routes through the
+Transactions on Systems, Man, and Cybernetics 11 (1981): ranks, with edges split into pieces one rank long; an order
+within each rank with few edge crossings; positions as close to the neighbours as the order allows; routes through the
 pieces.
 """
 
@@ -20,13 +20,13 @@ Point = tuple[float, float]
 Size = tuple[float, float]
 GAP_X, GAP_Y = 26.0, 44.0
 WIRE = 10.0
-"""Room that a passing edge takes."""
+"""Width reserved for an edge that passes a rank."""
 SWEEPS = 12
 
 
 @dataclass
 class Layout:
-    """``centre`` of every node, ``route`` of every edge from border to border, and the ``size`` of it all."""
+    """The ``centre`` of every node, the ``route`` of every edge from border to border, and the total ``size``."""
 
     centre: dict[Any, Point]
     route: dict[tuple[Any, Any], list[Point]]
@@ -39,7 +39,7 @@ def layered(nodes: Sequence[Hashable], edges: Sequence[tuple[Any, Any]], sizes: 
     Raises
     ------
     networkx.NetworkXUnfeasible
-        When the edges make a cycle.
+        If the edges form a cycle.
     """
     if not nodes:
         return Layout({}, {}, (0.0, 0.0))
@@ -59,14 +59,14 @@ def _ranks(graph: nx.DiGraph) -> dict[Any, int]:
     rank: dict[Any, int] = {}
     for v in nx.topological_sort(graph):
         rank[v] = max((rank[u] + 1 for u in graph.predecessors(v)), default=0)
-    for v in graph:  # what has no inputs stands right above its first reader
+    for v in graph:  # nodes without inputs are placed directly above their first reader
         if graph.in_degree(v) == 0 and graph.out_degree(v):
             rank[v] = min(rank[w] for w in graph.successors(v)) - 1
     return rank
 
 
 def _cut(graph: nx.DiGraph, rank: Mapping[Any, int]) -> tuple[nx.DiGraph, dict[tuple[Any, Any], list[Any]]]:
-    """The graph with edges over several ranks cut by wires; the wires of one source are shared."""
+    """Split edges over several ranks with dummy nodes, which edges from one source share."""
     pieces = nx.DiGraph()
     for v in graph:
         pieces.add_node(v, rank=rank[v])
@@ -89,7 +89,7 @@ def _rows(pieces: nx.DiGraph) -> list[list[Any]]:
     roots = [v for v in pieces if pieces.in_degree(v) == 0]
     seen: set[Any] = set()
     stack = roots[::-1]
-    while stack:  # depth first, so that what belongs together starts side by side
+    while stack:  # depth first, so that related nodes start side by side
         v = stack.pop()
         if v in seen:
             continue
@@ -100,7 +100,7 @@ def _rows(pieces: nx.DiGraph) -> list[list[Any]]:
 
 
 def _order(rows: list[list[Any]], pieces: nx.DiGraph) -> None:
-    """Sort every row by the mean place of its neighbours in the row before, downwards and upwards in turn."""
+    """Sort every row by the mean position of its neighbours in the previous row, alternating downwards and upwards."""
     place = {v: k for row in rows for k, v in enumerate(row)}
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
@@ -135,7 +135,7 @@ def _place(rows: list[list[Any]], pieces: nx.DiGraph, widths: Mapping[Any, float
 def _separated(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
     """The positions nearest to ``wanted`` (least squares) that keep the order and do not overlap.
 
-    With the room each needs subtracted, this is isotonic regression, solved by pooling neighbours out of order.
+    With the widths subtracted, this is isotonic regression, solved by pooling neighbours that are out of order.
     """
     offsets = [0.0]
     for a, b in zip(widths, widths[1:]):

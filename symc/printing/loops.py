@@ -1,4 +1,4 @@
-"""The loop IR as pseudo-code."""
+"""Pseudo-code for the loop IR."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ATOM = 9
 
 
 def program_text(program: Program) -> Iterator[str]:
-    """A program: its buffers, its steps in order, and each kernel once."""
+    """Format a program: its buffers, its steps in order, and each kernel once."""
     symbols = ", ".join(show(s) for s in program.symbols)
     yield f"program {program.name}({symbols})"
     yield "  buffers"
@@ -71,7 +71,7 @@ def program_text(program: Program) -> Iterator[str]:
 def _tree(
     program: Program, nodes: Sequence[Node], numbers: dict[int, int], kernels: dict[int, str], pad: str
 ) -> Iterator[str]:
-    """The nodes of a program, a line each, with what is inside them indented."""
+    """Format the nodes of a program, one per line, with inner nodes indented."""
     for node in nodes:
         number = f"    {numbers.get(id(node), ''):<3} {pad}"
         if isinstance(node, Step):
@@ -123,7 +123,7 @@ def _lines(step: Step | Host) -> str:
 
 
 def kernel_text(kernel: Kernel, name: str = "") -> Iterator[str]:
-    """A kernel: a line with its buffers and dims, then its statements, indented."""
+    """Format a kernel: a line with its buffers and dims, then its statements, indented."""
     written = [f"b{k}: {d}{' out' if k in kernel.writes else ''}" for k, d in enumerate(kernel.buffers)]
     sizes = [f"n{k}" for k in range(kernel.dims)]
     yield f"kernel {name} {kernel.name}({', '.join(written)}{'; ' + ', '.join(sizes) if sizes else ''})"
@@ -171,7 +171,7 @@ def _call(s: Call) -> str:
 
 
 def expression_text(e: Expr, limit: int = 2000) -> str:
-    """A scalar expression in infix form with the parentheses it needs, cut after about ``limit`` characters."""
+    """Format a scalar expression in infix notation, truncated after about ``limit`` characters."""
     text: dict[int, tuple[str, int]] = {}
     for x in parts(e):
         made, strength = _written(x, [text[id(a)] for a in x.args])

@@ -1,4 +1,4 @@
-"""The page around a picture: zooming, panning, searching, following arrows. No library, nothing from elsewhere."""
+"""The HTML page around a picture, with zooming, panning, search and highlighted neighbours. It is self-contained."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ document.getElementById("all").addEventListener("click", () => { view = [...whol
 
 
 def page(title: str, svg: str) -> str:
-    """A page that shows ``svg``."""
+    """Build an HTML page that shows ``svg``."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head>

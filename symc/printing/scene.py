@@ -1,4 +1,4 @@
-"""What a picture of a graph shows: boxes, arrows and clusters, before they have places."""
+"""The contents of a picture of a graph before layout: boxes, arrows and clusters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KIND_OF = {Pointwise: "pointwise", Reduction: "reduction", LibraryCall: "routin
 
 @dataclass
 class Box:
-    """A node of the picture: ``lines`` are written in it, ``note`` appears when the pointer rests on it."""
+    """A node of the picture: ``lines`` is the text inside, ``note`` the tooltip."""
 
     key: int
     kind: str
@@ -45,9 +45,9 @@ class Box:
 
 @dataclass
 class Scene:
-    """``clusters`` holds title, note and boxes of each unit of work; boxes in none of them stand alone.
+    """Boxes, arrows and clusters. ``clusters`` holds title, note and boxes of each unit of work.
 
-    Boxes are known by the addresses of what they show, so ``alive`` keeps that.
+    Boxes are identified by the addresses of the objects they show; ``alive`` keeps these objects alive.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Scene:
 
 
 def scene_of(obj: Any) -> Scene:
-    """The picture of expressions, or of a function as it was fused."""
+    """Build the scene of expressions, or of a function after fusion."""
     outputs = stages.expressions(obj)
     if not isinstance(obj, stages.Function):
         return _graph_scene(outputs, "graph of " + ", ".join(v.name or label(v) for v in outputs[:4]))
@@ -102,7 +102,7 @@ def _behind(v: Variable) -> Variable:
 
 
 def _scalar(v: Variable) -> str | None:
-    """The number that a constant of one element is, else None."""
+    """The text of a constant of one element, else None."""
     if not isinstance(v, Constant) or v.data.size != 1:
         return None
     value = v.data.reshape(())[()]
@@ -146,7 +146,7 @@ def _note(v: Variable, kind: str) -> str:
 
 
 def _cluster(scene: Scene, units: Sequence[Any]) -> None:
-    """Boxes of one fused group stand together; what lies behind transposes and broadcasts goes with its readers."""
+    """Group the boxes of each fusion group; inputs behind transposes and broadcasts are grouped with their readers."""
     for number, unit in enumerate(units):
         nodes = unit.members[::-1] if isinstance(unit, FusionGroup) else [unit]
         members = [id(node) for node in nodes if id(node) in scene.boxes]

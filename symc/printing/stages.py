@@ -1,4 +1,4 @@
-"""What came out of a stage of the compiler, for a function or for expressions."""
+"""The compiler's intermediate results, by stage, for a function or for expressions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STAGES: dict[str, str] = {
     "cuda": "emit",
     "text": "emit",
 }
-"""Short names of stages. The name of any pass in ``symc.compiler.passes.PASSES`` is taken as well."""
+"""Short names of stages. The name of any pass in ``symc.compiler.passes.PASSES`` is accepted as well."""
 
 
 def stage_name(stage: str) -> str:
@@ -36,7 +36,7 @@ def stage_name(stage: str) -> str:
     Raises
     ------
     ValueError
-        When there is none of that name.
+        If there is no such stage.
     """
     names = [p.__name__ for p in PASSES]
     found = STAGES.get(stage, stage)
@@ -50,7 +50,7 @@ def stage_name(stage: str) -> str:
 
 
 def expressions(obj: Any) -> list[Variable]:
-    """The variables that ``obj`` shows: a variable, a sequence or dict of them, or a function's outputs and updates.
+    """List the variables to show: a variable, a sequence or dict of them, or a function's outputs and updates.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def expressions(obj: Any) -> list[Variable]:
 
 
 def initial_state(obj: Any) -> State:
-    """What enters the passes: a function's own expressions, or those given, as functions of all they depend on."""
+    """The initial state of the passes: a function's own expressions, or the given ones as functions of their inputs."""
     if isinstance(obj, Function):
         return obj.uncompiled()
     outputs = expressions(obj)
@@ -78,7 +78,7 @@ def initial_state(obj: Any) -> State:
 
 
 def state_after(obj: Any, name: str) -> State:
-    """The compiler's state after the pass called ``name``, for the present shapes of the shared variables."""
+    """The compiler's state after the pass ``name``, for the current shapes of the shared variables."""
     state = initial_state(obj)
     for step in PASSES:
         state = step(state)
@@ -88,7 +88,7 @@ def state_after(obj: Any, name: str) -> State:
 
 
 def text_of(obj: Any) -> str:
-    """The program as the back end writes it."""
+    """The program text emitted by the back end."""
     if isinstance(obj, Function):
         return obj.core.text or f"(the back end {obj.device!r} writes no text: it runs the loops themselves)"
     _, backend = load_backend()
@@ -98,5 +98,5 @@ def text_of(obj: Any) -> str:
 
 
 def update_targets(obj: Any) -> dict[int, SharedVariable]:
-    """Which output (by position) is the next value of which shared variable."""
+    """Map positions of outputs to the shared variables of which they are the next values."""
     return {k: s for s, k in obj.uncompiled().updates} if isinstance(obj, Function) else {}

@@ -1,4 +1,4 @@
-"""``debugprint``: graphs as trees, and every later stage of the compiler in a form of its own."""
+"""``debugprint``: graphs as trees, and the later stages of the compiler in suitable forms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from symc.printing.loops import program_text
 __all__ = ["attributes", "debugprint", "enlarges", "label", "op_text", "place"]
 
 MAX_INDENT = 40
-"""Levels drawn with bars; deeper ones say their depth in figures, so that a long chain prints in linear space."""
+"""Levels drawn with bars; deeper levels print their depth as a number, so that a long chain prints in linear space."""
 
 
 def debugprint(
@@ -32,7 +32,7 @@ def debugprint(
     stage: str | None = None,
     print_lines: bool = True,
 ) -> Any:
-    """Print a graph, or what the compiler made of it.
+    """Print a graph, or a stage of its compilation.
 
     Parameters
     ----------
@@ -44,17 +44,16 @@ def debugprint(
     file : file object or "str", optional
         Where to print; default standard output. ``"str"`` returns the text.
     ids : {"CHAR", "int", ""}
-        How labels count: ``[id A]``, ``[id 0]``, or no labels.
+        Format of labels: ``[id A]``, ``[id 0]``, or no labels.
     stop_on_name : bool
-        Do not look behind variables that have a name.
+        Do not print what named variables depend on.
     stage : str, optional
         ``"graph"`` (as the user built it; the default), ``"specialised"``, ``"canonical"``, ``"stable"``,
-        ``"decomposed"``,
-        ``"special"``, ``"fused"``, ``"loops"``, ``"c"`` or ``"cuda"`` (the back end's text), or the name of a pass of
-        ``symc.compiler.passes.PASSES``. Stages later than the graph are compiled for the present shapes of the shared
-        variables.
+        ``"decomposed"``, ``"special"``, ``"fused"``, ``"loops"``, ``"c"`` or ``"cuda"`` (the back end's text), or the
+        name of a pass of ``symc.compiler.passes.PASSES``. Stages later than the graph are compiled for the current
+        shapes of the shared variables.
     print_lines : bool
-        Print which line of the user's program built each variable.
+        Print the source location of each variable.
 
     Returns
     -------
@@ -62,7 +61,7 @@ def debugprint(
 
     Notes
     -----
-    A variable that is used more than once is written out where it is met first, and by its label afterwards.
+    A variable that is used more than once is printed in full the first time, and by its label afterwards.
     """
     if ids not in ("CHAR", "int", ""):
         raise ValueError(f"debugprint: ids must be 'CHAR', 'int' or '', got {ids!r}")
@@ -78,7 +77,7 @@ def debugprint(
 
 
 class _Style:
-    """How to print, and which labels were given."""
+    """Print options, and the labels assigned so far."""
 
     def __init__(self, depth: int, types: bool, ids: str, stop_on_name: bool, lines: bool) -> None:
         self.depth = depth
@@ -132,7 +131,7 @@ def _forest(outputs: Sequence[Variable], targets: dict[int, SharedVariable], sty
 
 
 def _tree(root: Variable, style: _Style) -> Iterator[str]:
-    """The lines of one tree, depth first: ``prefix`` stands before a line, ``below`` before those of its inputs."""
+    """The lines of one tree, depth first: ``prefix`` precedes a line, ``below`` the lines of its inputs."""
     stack: list[tuple[Variable, int, str, str]] = [(root, 0, "", "")]
     while stack:
         v, level, prefix, below = stack.pop()
@@ -154,7 +153,7 @@ def _tree(root: Variable, style: _Style) -> Iterator[str]:
 
 
 def _units(units: Sequence[Any], stored: set[Variable], style: _Style) -> Iterator[str]:
-    """Fusion's result: each unit with its members, inputs by label."""
+    """Format the units of work: each with its members, inputs by label."""
     for number, unit in enumerate(units):
         if isinstance(unit, FusionGroup):
             yield f"{number}: loops over {_axes(unit)}"
@@ -174,7 +173,7 @@ def _axes(group: FusionGroup) -> str:
 
 
 def _read(v: Variable, stored: set[Variable], style: _Style) -> str:
-    """An operand; what only spreads or turns another value is written around it, since it has no line of its own."""
+    """Format an operand; broadcasts and transposes, which have no line of their own, are written around it."""
     around: list[str] = []
     while v.owner is not None and v not in stored and isinstance(v.owner.op.record.lower, Axes):
         around.append(v.owner.op.name)
@@ -199,7 +198,7 @@ def enlarges(node: Apply) -> bool:
 
 
 def label(v: Variable) -> str:
-    """A variable in few words: the op that computes it with its attributes, its name, or its value."""
+    """Describe a variable briefly: the op that computes it with its attributes, its name, or its value."""
     if v.owner is not None:
         output = "" if len(v.owner.outputs) == 1 else f".{v.index}"
         return f"{op_text(v.owner.op)}{output}"
@@ -212,18 +211,18 @@ def label(v: Variable) -> str:
 
 
 def attributes(op: Op) -> dict[str, str]:
-    """The attributes of an op that say something, as text; symbolic dims by their plain names."""
+    """The informative attributes of an op, as text; symbolic dims by their plain names."""
     return {key: show(repr(value)) for key, value in op.attrs.items() if value is not None and value is not False}
 
 
 def op_text(op: Op) -> str:
-    """An op with its attributes."""
+    """Format an op with its attributes."""
     inner = ", ".join(f"{key}={value}" for key, value in attributes(op).items())
     return f"{op.name}{{{inner}}}" if inner else op.name
 
 
 def letters(number: int) -> str:
-    """0, 1, ... as A, B, ..., Z, AA, AB, ..."""
+    """Convert 0, 1, ... to A, B, ..., Z, AA, AB, ..."""
     text = ""
     number += 1
     while number:
@@ -233,5 +232,5 @@ def letters(number: int) -> str:
 
 
 def place(location: SourceLocation) -> str:
-    """The user's line in short: file name and number."""
+    """Format a source location briefly: file name and line number."""
     return f"{os.path.basename(location.filename)}:{location.line}"

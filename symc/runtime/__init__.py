@@ -1,1 +1,1 @@
-"""Compiled functions: arguments, code for the shapes at hand, calls, storage of shared variables, profiles."""
+"""Compiled functions: arguments, code specialised for shapes, calls, storage of shared variables, profiles."""

@@ -27,7 +27,7 @@ __all__ = ["Function", "In", "Out", "function"]
 
 
 CORE_LIMIT = 64
-"""Combinations of shared variables' shapes for which a function keeps compiled code."""
+"""The number of combinations of shared variables' shapes for which a function keeps compiled code."""
 
 
 def function(
@@ -51,26 +51,26 @@ def function(
     ----------
     inputs : sequence of Variable or In
     outputs : Variable, Out, sequence or dict of them, or None
-        The call returns arrays in the same arrangement; with None, nothing (useful with ``updates``).
+        The call returns arrays in the same structure; with None, nothing (useful with ``updates``).
     updates : mapping or sequence of pairs, optional
         ``{shared variable: its next value}``; all next values are computed from the current ones, and must be of the
         variables' types.
     givens : mapping or sequence of pairs, optional
-        Replace variables before compiling. A replacement may depend on variables replaced before it, not on itself.
+        Variables to replace before compiling. A replacement may depend on variables replaced before it, not on itself.
     on_unused_input : {"raise", "warn", "ignore"}, optional
         What to do about an input of which neither the values nor the shape or type are read.
     allow_input_downcast : bool, optional
-        True lets inputs lose precision or their fraction silently, False refuses any loss, that of float64 arrays given
-        for float32 inputs included; by default only floats may become narrower floats.
+        True permits inputs to lose precision or their fraction silently; False refuses any loss, including that of
+        float64 arrays passed to float32 inputs. By default only floats may be converted to narrower floats.
     name : str, optional
     device : str, optional
-        Which back end; default ``symc.config.device``.
+        The back end; default ``symc.config.device``.
     mode : str, optional
         As ``symc.config.mode``.
     profile : bool, optional
         Time every kernel; see ``Function.profile``.
     no_default_updates : bool or sequence of SharedVariable
-        Ignore all default updates, or those of the variables listed. Default updates of what lies behind an explicit
+        Ignore all default updates, or those of the listed variables. Default updates of variables behind an explicit
         input never run.
 
     Returns
@@ -80,7 +80,7 @@ def function(
     Raises
     ------
     MissingInputError, UnusedInputError, TypeMismatchError, ShapeError, DTypeError
-        See each. Nothing is compiled then.
+        See each class. Nothing is compiled in these cases.
     """
     specs = input_specs(inputs, allow_input_downcast)
     pattern, variables, borrowed = flatten_outputs(outputs)
@@ -99,7 +99,7 @@ def function(
 
 
 def _mode(mode: str | None) -> str:
-    """A mode by its name, in any letter case, or the default."""
+    """Look up a mode by its name, in any letter case, or the default mode."""
     known = ("fast_run", "fast_compile", "no_rewrite")
     found = config.mode if mode is None else str(mode).lower()
     if found not in known:
@@ -108,7 +108,7 @@ def _mode(mode: str | None) -> str:
 
 
 class Function:
-    """A compiled function; call it with arrays in the order of its inputs, or by name.
+    """A compiled function, called with arrays in the order of its inputs, or by name.
 
     Attributes
     ----------
@@ -156,11 +156,11 @@ class Function:
 
     @property
     def core(self) -> Specialisation:
-        """The code in use."""
+        """The code currently in use."""
         return self._core if self._core is not None else self._specialise()
 
     def _specialise(self) -> Specialisation:
-        """The code for the present shapes of the shared variables, compiled if it is new."""
+        """Return the code for the current shapes of the shared variables, compiling it if necessary."""
         core = None
         if self._core is not None:
             core = self._cores.get(tuple(s.storage.shape for s in self._core.shared))
@@ -177,14 +177,14 @@ class Function:
         return core
 
     def fitting(self) -> Specialisation:
-        """The code for the present shapes of the shared variables."""
+        """The code for the current shapes of the shared variables."""
         core = self.core
         if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
             return self._specialise()
         return core
 
     def uncompiled(self) -> State:
-        """What enters the passes of the compiler."""
+        """The initial state of the compiler's passes."""
         first = len(self.outputs)
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
@@ -197,12 +197,12 @@ class Function:
         return self._call(*args, **named)
 
     def _call(self, *args: Any, **named: Any) -> Any:
-        """The whole road: convert, check, plan, run; it prepares the fast path for more calls like this one."""
+        """The slow path of a call: convert, check, plan, run; it prepares the fast path for similar calls."""
         start = perf_counter() if self.profile is not None else 0.0
         core = self.fitting()
         arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
         results = core.run(arrays)
-        for spec in reversed(self.specs):  # the next values of inputs with an update come behind the outputs
+        for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 spec.value = results.pop()
         if self.profile is not None:
@@ -219,7 +219,7 @@ class Function:
         return results
 
     def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        """A value for every input, as it was given; ``MISSING`` among ``args`` stands for one that was not."""
+        """Assign the given values to the inputs; ``MISSING`` among ``args`` marks a value that was not given."""
         places = [k for k, s in enumerate(self.specs) if not s.implicit]
         if len(args) > len(places):
             text = f"{self.name}() takes {len(places)} inputs ({self._signature()}), got {len(args)}"
@@ -248,7 +248,7 @@ class Function:
         return values
 
     def convert(self, k: int, value: Any) -> Any:
-        """The array that input ``k`` becomes."""
+        """Convert the value of input ``k`` to an array."""
         spec = self.specs[k]
         variable = spec.variable
         here = self.core.space.given(value)
@@ -262,11 +262,11 @@ class Function:
         return spec.convert(value, f"{self.name}(): input {k} ({variable.name or 'unnamed'})", self.allow_downcast)
 
     def get_shared(self) -> list[SharedVariable]:
-        """The shared variables that the function reads or updates."""
+        """List the shared variables that the function reads or updates."""
         return list(self.core.shared)
 
     def facts(self) -> dict[str, Any]:
-        """What the constructor was told, but for ``outputs`` and ``updates``."""
+        """The arguments of the constructor except ``outputs`` and ``updates``."""
         return {
             "specs": self.specs,
             "pattern": self.pattern,
@@ -286,23 +286,23 @@ class Function:
         name: str | None = None,
         profile: bool | None = None,
     ) -> Function:
-        """The same function once more, over the same shared variables.
+        """Copy the function. The copy uses the same shared variables.
 
         Parameters
         ----------
         share_memory : bool
-            Accepted for old programs: working memory belongs to each running call anyhow.
+            Has no effect: each running call has its own working memory. Accepted for old programs.
         swap : mapping, optional
-            Shared variables that the function uses, to others that take their place, as targets of updates too.
+            Maps shared variables that the function uses to their replacements, also as targets of updates.
         delete_updates : bool
-            Leave out all updates, those of inputs included.
+            Drop all updates, including those of inputs.
         name, profile : optional
             As in ``symc.function``; those of this function by default.
 
         Raises
         ------
         TypeError, ValueError
-            When ``swap`` names a variable that the function does not use, or one of another type takes its place.
+            If ``swap`` names a variable that the function does not use, or a replacement has another type.
         """
         outputs, updates = with_shared_swapped(self.outputs, self.updates, swap or {})
         specs = [s.copy() for s in self.specs]

@@ -1,4 +1,4 @@
-"""How much memory a function takes, told before it runs; and what is said when there is too little.
+"""Estimates of a function's memory use before it runs, and the error for insufficient memory.
 
 All sizes are bytes.
 """
@@ -29,27 +29,28 @@ if TYPE_CHECKING:
 __all__ = ["Memory", "MemoryEstimate", "TensorMemory", "explained", "memory_estimate"]
 
 SHOWN = 12
-"""Rows of a printed table."""
+"""Number of rows of a printed table."""
 
 PARTS = ("arguments", "shared", "constants", "results", "updates", "temporaries", "scratch", "rounding")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a back end says of a call: what it takes beside the arrays that go in and come out.
+    """A back end's memory use in a call, besides arguments and results.
 
     Attributes
     ----------
     arena : int
-        For temporaries, together.
+        Total memory of the temporaries.
     scratch : sequence of (Step, int)
-        What steps want for themselves and leave to later steps; each listed one wants so much more than those before.
+        Scratch memory of steps, which later steps reuse; each entry is the additional memory that a step needs beyond
+        that of the steps before it.
     block : callable
-        ``block(nbytes)`` is the memory that an array of ``nbytes`` really takes.
+        ``block(nbytes)`` is the memory that an array of ``nbytes`` actually occupies.
     apart : bool
-        Does the code find its arguments and constants in memory of its own, to which they are copied?
+        Whether arguments and constants are copied to separate memory of the device.
     blocks : sequence of int, optional
-        The allocations that arena and scratch consist of, where they are not a single one.
+        The allocations of arena and scratch, if there is more than one.
     """
 
     arena: int
@@ -60,8 +61,11 @@ class Memory:
 
 
 class TensorMemory(NamedTuple):
-    """One array of a function. ``role`` says whether it is an argument, shared, a constant, a result, an update or a
-    temporary; ``"scratch"`` is what the computation of the tensor takes for itself. ``location`` is the user's line."""
+    """One array of a function.
+
+    ``role`` is that of an argument, shared variable, constant, result, update or temporary; ``"scratch"`` is memory
+    used by the computation of the tensor. ``location`` is the user's line.
+    """
 
     bytes: int
     name: str
@@ -77,24 +81,24 @@ class TensorMemory(NamedTuple):
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """What ``memory_estimate`` found. ``print`` shows it as a table.
+    """The result of ``memory_estimate``. ``print`` shows it as a table.
 
     Attributes
     ----------
     name, device : str
         The function's.
     peak : int
-        Everything of this function that is alive at the worst moment of a call: arguments (on a GPU their copies
-        there), shared variables, constants, results, new values of shared variables, and working memory.
+        Peak memory of a call: arguments (on a GPU their copies there), shared variables, constants, results, new values
+        of shared variables, and working memory.
     call : int
-        The part of it that a call adds to what was there before. Shared variables that do not lie on the GPU yet
-        count as added.
+        The part of the peak that a call allocates in addition to existing memory. Shared variables that are not on the
+        GPU yet count as additional.
     parts : dict of str to int
-        ``peak``, divided into ``"arguments"``, ``"shared"``, ``"constants"``, ``"results"``, ``"updates"`` (those which
-        cannot be written over the old values), ``"temporaries"`` (all of their arena), ``"scratch"`` (of library
-        routines and threads) and ``"rounding"`` (of allocations to blocks).
+        ``peak``, divided into ``"arguments"``, ``"shared"``, ``"constants"``, ``"results"``, ``"updates"`` (those that
+        cannot be written in place), ``"temporaries"`` (their whole arena), ``"scratch"`` (of library routines and
+        threads) and ``"rounding"`` (of allocations to blocks).
     tensors : tuple of TensorMemory
-        The largest first; of temporaries, those which are alive when most is.
+        The largest first; of temporaries, those alive at the peak.
     """
 
     name: str
@@ -105,7 +109,7 @@ class MemoryEstimate:
     tensors: tuple[TensorMemory, ...]
 
     def table(self, rows: int = SHOWN) -> list[str]:
-        """The largest ``rows`` tensors, a line each, and the sum of what is left."""
+        """Format the largest ``rows`` tensors, one per line, and the sum of the others."""
         lines = [str(t) for t in self.tensors[:rows]]
         rest = self.peak - sum(t.bytes for t in self.tensors[:rows])
         return [*lines, f"{_human(rest):>10}  all else"] if rest else lines
@@ -117,18 +121,19 @@ class MemoryEstimate:
 
 
 def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
-    """How much memory ``f`` takes when it is called with arguments of these shapes; nothing is run or allocated.
+    """Estimate the memory of a call of ``f`` with arguments of these shapes, without running or allocating anything.
 
-    Working memory is kept for later calls. What does not count: memory of other functions, and of this one for other
-    shapes; code and the stacks of threads; what cuBLAS keeps for all functions together; copies of arguments that must
-    be made because they are of another dtype or not C-contiguous.
+    Working memory is kept for later calls. Not counted are: memory of other functions, and of this one for other
+    shapes; code and the stacks of threads; memory that cuBLAS keeps for all functions; copies of arguments that have
+    another dtype or are not C-contiguous.
 
     Parameters
     ----------
     f : Function
     shapes : sequence or mapping, optional
-        A shape for each input, in order, or by the input's name or variable; an array serves as its shape. Inputs with
-        a default may be left out. A whole number that decides how large others become must be given itself.
+        One shape per input, in order, or by the input's name or variable; an array is accepted in place of its shape.
+        Inputs with a default may be left out. An integer that determines the size of other arrays must be given by
+        value.
 
     Returns
     -------
@@ -162,7 +167,7 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
 
 
 def _values(core: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
-    """The values of all symbols, those that the program would compute included; indices of loops are 0."""
+    """The values of all symbols, including those that the program would compute; loop indices are 0."""
     known: dict[Any, int] = dict(core.plan(arrays).symbols)
     given = {core.specialised.sources[v]: np.asarray(a) for v, a in zip(core.owner.inputs, arrays)}
     given |= {core.specialised.sources[s]: s.storage.array for s in core.shared}
@@ -183,7 +188,7 @@ def _values(core: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
 
 
 def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
-    """An array of the shape that input ``k`` gets, which takes no memory; the array itself if its elements matter."""
+    """An array of the shape of input ``k`` that occupies no memory; the array itself if its elements matter."""
     variable = f.inputs[k]
     given = f"memory_estimate: input {k} of {f.name}()"
     shape = _shape(value, variable.ndim)
@@ -191,7 +196,7 @@ def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
         return f.convert(k, value)
     if decisive:
         text = f"{given} decides how large others are"
-        raise TypeError(located(text, [variable], "give its value in the place of a shape"))
+        raise TypeError(located(text, [variable], "give its value instead of a shape"))
     if shape is None or any(n < 0 for n in shape):
         text = f"{given} must be given by a shape or an array, got {value!r}"
         raise TypeError(located(text, [variable], "write a shape as a tuple, such as (128, 784)"))
@@ -200,7 +205,7 @@ def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
 
 
 def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
-    """The shape that is meant: by a shape, by something that has one, or by a number."""
+    """The shape given by a shape, by an object that has one, or by a number."""
     if isinstance(value, (tuple, list)):
         return tuple(map(int, value)) if all(isinstance(n, (int, np.integer)) for n in value) else None
     if isinstance(value, (int, float)) and ndim == 0:
@@ -209,7 +214,7 @@ def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
 
 
 def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> MemoryEstimate:
-    """``plain`` does without the back end."""
+    """Compute the estimate of a plan. ``plain`` omits the back end's own memory."""
     core = plan.core
     owner, buffers = core.owner, core.program.buffers
     known = [tuple(int(dims.evaluate(d, symbols)) for d in b.shape) for b in buffers]
@@ -253,14 +258,14 @@ def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> Memor
 
 
 def _plain(buffers: Sequence[Buffer], sizes: Sequence[int]) -> Memory:
-    """What a back end takes that says nothing of it: for every temporary memory of its own."""
+    """The default for back ends without ``footprint``: separate memory for every temporary."""
     return Memory(sum(n for b, n in zip(buffers, sizes) if b.role in ("temp", "status") and b.alias < 0))
 
 
 def _fullest(
     buffers: Sequence[Buffer], sizes: Sequence[int], shapes: Sequence[tuple[int, ...]], steps: int
 ) -> list[TensorMemory]:
-    """The temporaries that are alive when most is."""
+    """The temporaries alive at the peak."""
     roots = [k for k, b in enumerate(buffers) if b.role == "temp" and b.alias < 0]
     change = [0] * (steps + 1)
     for k in roots:
@@ -277,13 +282,13 @@ def _fullest(
 
 
 def explained(problem: MemoryError, plan: Plan, arrays: Sequence[Any]) -> MemoryError:
-    """The error of a call that found too little memory, told what the function holds and what could be done."""
+    """Extend the error of a call that ran out of memory by the function's memory use and a repair."""
     core = plan.core
     text = str(problem) or "there is too little memory"
     symbols = _values(core, arrays)
     try:
         estimate = _estimate(plan, symbols)
-    except Exception:  # so little is left that not even this can be found out
+    except Exception:  # too little memory is left even for the estimate
         estimate = _estimate(plan, symbols, plain=True)
     if core.space is HOST:
         text += f"; {_host_state()}"
@@ -304,7 +309,7 @@ _REPAIR_DEVICE = (
 
 
 def _host_state() -> str:
-    """What this process holds and the system has left, where the system tells."""
+    """Describe the memory of this process and of the system, where the system reports it."""
     try:
         with open("/proc/self/statm") as file:
             held = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -319,7 +324,7 @@ def _host_state() -> str:
 
 
 def _human(n: int) -> str:
-    """A number of bytes with a fitting unit: kB is 1,000 bytes."""
+    """Format a number of bytes with a suitable unit; 1 kB is 1,000 bytes."""
     if abs(n) < 1000:
         return f"{n} B"
     for unit in ("kB", "MB", "GB"):

@@ -1,8 +1,8 @@
-"""Profiles: where the time of a compiled function goes, kernel by kernel, with the user's lines.
+"""Profiles: time spent in each kernel of a compiled function, with the user's lines.
 
-A function compiled with ``profile=True`` (or under ``symc.config.profile``) carries a ``Profile`` as ``f.profile``. The
-back end measures how long each step takes; what a step moves and computes is estimated by its kernel, for the shapes of
-each call.
+A function compiled with ``profile=True`` (or under ``symc.config.profile``) has a ``Profile`` as ``f.profile``. The
+back end measures the time of each step; bytes moved and operations are estimated by its kernel, for the shapes of each
+call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Profile", "Row", "costs"]
 
 @dataclass(frozen=True)
 class Row:
-    """One step of the program, over all calls.
+    """Measurements of one step of the program, over all calls.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Row:
         What the kernel computes.
     calls : int
     seconds : float
-        Time spent in it, all calls together.
+        Total time spent in it.
     share : float
-        Its part of the time of all kernels, from 0 to 1.
+        Its fraction of the time of all kernels, from 0 to 1.
     bytes, flops : int
-        Memory moved and scalar operations done, as estimated; all calls together.
+        Estimated memory traffic and scalar operations, over all calls.
     lines : tuple of SourceLocation
         The user's lines that it computes.
     """
@@ -53,12 +53,12 @@ class Row:
 
     @property
     def gbytes_per_second(self) -> float:
-        """Bytes moved in a second, in units of 1e9."""
+        """Bytes moved per second, in units of 1e9."""
         return self.bytes / self.seconds / 1e9 if self.seconds else 0.0
 
     @property
     def gflops_per_second(self) -> float:
-        """Scalar operations in a second, in units of 1e9."""
+        """Scalar operations per second, in units of 1e9."""
         return self.flops / self.seconds / 1e9 if self.seconds else 0.0
 
 
@@ -66,7 +66,7 @@ _counting = threading.Lock()
 
 
 class Samples:
-    """The measurements of one piece of compiled code."""
+    """The measurements of one specialisation's code."""
 
     def __init__(self, program: Program, times: np.ndarray) -> None:
         self.program = program
@@ -76,7 +76,7 @@ class Samples:
         self.flops = [0] * len(program.steps)
 
     def add(self, moved: Sequence[int], computed: Sequence[int]) -> None:
-        """Count one call that moves and computes this much, step by step."""
+        """Record a call with these bytes moved and operations, per step."""
         with _counting:
             self.calls += 1
             for k, (b, f) in enumerate(zip(moved, computed)):
@@ -84,7 +84,7 @@ class Samples:
                 self.flops[k] += f
 
     def clear(self) -> None:
-        """Forget what was counted so far."""
+        """Discard the measurements."""
         self.calls = 0
         self.times[:] = 0
         self.bytes = [0] * len(self.bytes)
@@ -92,16 +92,16 @@ class Samples:
 
 
 class Profile:
-    """What ``f.profile`` holds.
+    """The profile of a function, ``f.profile``.
 
     Attributes
     ----------
     name : str
-        The function's.
+        The name of the function.
     seconds : float
-        Time of all calls as Python sees it, conversions and allocation included.
+        Wall-clock time of all calls, including conversions and allocation.
     compile_seconds : float
-        Time spent compiling, over all shapes of shared variables met so far.
+        Time spent compiling, for all shapes of shared variables so far.
     """
 
     def __init__(self, name: str) -> None:
@@ -111,13 +111,13 @@ class Profile:
         self._records: list[Samples] = []
 
     def open(self, program: Program, times: np.ndarray) -> Samples:
-        """Start measuring ``program``, whose executable adds up the seconds of each step in ``times``."""
+        """Start measuring ``program``, whose executable accumulates the seconds of each step in ``times``."""
         made = Samples(program, times)
         self._records.append(made)
         return made
 
     def took(self, seconds: float, compiling: bool = False) -> None:
-        """Add the time of a call, or of compiling."""
+        """Add the time of a call, or of a compilation."""
         with _counting:
             if compiling:
                 self.compile_seconds += seconds
@@ -126,7 +126,7 @@ class Profile:
 
     @property
     def calls(self) -> int:
-        """How often the function was called."""
+        """The number of calls."""
         return sum(r.calls for r in self._records)
 
     @property
@@ -136,7 +136,7 @@ class Profile:
 
     @property
     def rows(self) -> list[Row]:
-        """One ``Row`` a step, the slowest first."""
+        """One ``Row`` per step, the slowest first."""
         total = self.kernel_seconds or 1.0
         rows = [
             Row(s.name, r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
@@ -146,16 +146,16 @@ class Profile:
         return sorted(rows, key=lambda row: -row.seconds)
 
     def clear(self) -> None:
-        """Forget all measurements, for instance those of warming up."""
+        """Discard all measurements, for instance those of warm-up calls."""
         self.seconds = 0.0
         for record in self._records:
             record.clear()
 
     def summary(self, limit: int = 20) -> str:
-        """A table of the ``limit`` slowest steps.
+        """Format a table of the ``limit`` slowest steps.
 
-        Columns: share of the kernels' time, seconds in all, calls, microseconds a call, GB/s, GFLOP/s, the kernel and
-        the user's lines.
+        Columns: share of the kernels' time, total time, calls, time per call, GB/s, GFLOP/s, the kernel and the user's
+        lines.
         """
         rows = self.rows
         inside = self.kernel_seconds
@@ -183,9 +183,10 @@ class Profile:
 
 
 def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list[int]]:
-    """Bytes moved and scalar operations done by each step, when the symbols of arguments' axes have these values.
+    """Estimate bytes moved and scalar operations of each step, for these values of the symbols of arguments' axes.
 
-    A step in a loop counts once per iteration. Symbols that only the program knows count as their bounds, or as 1.
+    A step in a loop counts once per iteration. Symbols whose values are computed by the program count as their bounds,
+    or as 1.
     """
     known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
     moved: list[int] = []
@@ -218,7 +219,7 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
 
 
 def _number(e: Expr, values: Mapping[str, int]) -> int:
-    """An index expression's value."""
+    """Evaluate an index expression."""
     known: dict[int, int] = {}
     for x in parts(e):
         if x.op == "const":

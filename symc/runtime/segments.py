@@ -1,7 +1,7 @@
-"""How much memory each segment of a program wants, once the dims that it depends on are known.
+"""Memory sizes of each segment of a program, once the dims that it depends on are known.
 
-A program without dims that are values has one segment. Otherwise the executable runs segment after segment, and asks
-here in between.
+A program whose dims do not depend on values has one segment. Otherwise the executable runs one segment after another
+and computes the sizes of each with this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Segment", "Segments", "offsets_of"]
 
 
 class Segment:
-    """What one segment lays out.
+    """The memory that one segment allocates.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Segment:
         self._evaluate = dims.compile(wanted, program.symbols)
 
     def sizes(self, values: Sequence[int]) -> tuple[int, ...]:
-        """Elements of the temporaries, then the dims of the results, for these values of the program's symbols."""
+        """Numbers of elements of the temporaries, then dims of the results, for these values of the symbols."""
         return self._evaluate(values)
 
     def bytes(self, sizes: Sequence[int]) -> list[int]:
@@ -54,7 +54,7 @@ class Segment:
         return [n * width for n, width in zip(sizes, self.widths)]
 
     def shapes(self, sizes: Sequence[int]) -> list[tuple[int, ...]]:
-        """Shapes of the results; those whose length only the program finds out are flat, and as long as need be."""
+        """Shapes of the results; results whose length the program computes are flat, with their maximal length."""
         return [tuple(sizes[a:b]) for a, b in self._shapes]
 
 
@@ -77,12 +77,12 @@ class Segments:
 
     @cached_property
     def cut(self) -> list[int]:
-        """The results that are shorter than the memory provided for them."""
+        """The results that may be shorter than the memory provided for them."""
         return [k for k, b in enumerate(self.program.buffers) if b.room is not None and b.role in ("output", "update")]
 
 
 def offsets_of(program: Program, segment: Segment, sizes: Sequence[int]) -> tuple[dict[int, int], int]:
-    """Where in an arena of how many bytes the temporaries of a segment lie."""
+    """Offsets of a segment's temporaries in the arena, and the size of the arena in bytes."""
     buffers = program.buffers
     end = max((b.last for b in buffers), default=0)
     lives = [

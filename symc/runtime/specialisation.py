@@ -1,4 +1,4 @@
-"""The code of a compiled function for given shapes of its shared variables, and the plans for the shapes of a call."""
+"""Code of a function for given shapes of its shared variables, and plans for the shapes of a call."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Specialisation"]
 
 PLANS = 128
-"""Combinations of arguments' shapes that a function remembers."""
+"""The number of combinations of argument shapes whose plans a function keeps."""
 
 
 class Specialisation:
-    """The code of a function for given shapes of its shared variables, and the plans of the shapes it has met."""
+    """The code for given shapes of a function's shared variables, with a plan per combination of argument shapes."""
 
     def __init__(self, owner: Function) -> None:
         self.owner = owner
@@ -79,7 +79,7 @@ class Specialisation:
         self.evaluate_checked = dims.compile([d for *_, d in self.checked], self.program.symbols)
 
     def _launch(self, backend: Any) -> Any:
-        """The back end's fast path for calls, where it has one and the function's arguments and results are plain."""
+        """The back end's fast path for calls, if it has one and the function's arguments and results permit it."""
         owner = self.owner
         make = getattr(backend, "launch", None)
         plain = owner.pattern == "single" or isinstance(owner.pattern, int)
@@ -93,7 +93,7 @@ class Specialisation:
         return fast
 
     def run(self, arrays: list[Any]) -> list[Any]:
-        """The results for these arguments, through the plan of their shapes."""
+        """Compute the results for these arguments, using the plan for their shapes."""
         plan = self.plan(arrays)
         with taken(self.read_turns, self.written_turns):
             try:
@@ -105,18 +105,18 @@ class Specialisation:
         return results
 
     def fail(self, status: int, arrays: Sequence[Any]) -> None:
-        """Raise the error of a call that ended with this status."""
+        """Raise the error for a call that ended with this status."""
         kind = GuardError if status in self.shape_codes else IndexError
         raise kind(f"{self.owner.name}(): {self.program.messages[status - 1]}\n{self.given(arrays)}")
 
     def negative(self, b: Buffer, axis: int, size: int, arrays: Sequence[Any]) -> GuardError:
-        """The error of a buffer that would get a negative dim."""
+        """The error for a buffer that would have a negative dim."""
         text = f"{self.owner.name}(): {b.name} would have {size} on axis {axis}"
         repair = "a dim cannot be negative: check the numbers that the shape is made from"
         return GuardError(located(text, [], repair, b.location) + "\n" + self.given(arrays))
 
     def plan(self, arrays: Sequence[Any]) -> Plan:
-        """What arguments of these shapes need."""
+        """Return the plan for arguments of these shapes."""
         key = tuple([a.shape for a in arrays])
         plan = self.plans.get(key)
         if plan is None:
@@ -127,7 +127,7 @@ class Specialisation:
         return plan
 
     def given(self, arrays: Sequence[np.ndarray]) -> str:
-        """For messages: what the call got, and where it was called."""
+        """Describe the arguments and the source location of a call, for messages."""
         named = [(v.name or f"input {k}", np.asarray(a)) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
         parts = [f"{name}: {a.dtype}{a.shape}" for name, a in named]
         parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.shape}" for s in self.shared]
@@ -136,11 +136,11 @@ class Specialisation:
 
 
 SHOWN = 12
-"""Arrays that a message describes."""
+"""The number of arrays that a message describes."""
 
 
 def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
-    """Two dims that should be equal: their values or, where they are no plain dims, those of the symbols in them."""
+    """Describe two dims that should be equal, by their values or by those of their symbols."""
     symbols = [symbol for d in sides for symbol in dims.symbols_of(d)]
     if all(type(d) is int or d in symbols for d in sides):
         return " and ".join(str(dims.evaluate(d, known)) for d in sides)
@@ -149,7 +149,7 @@ def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
 
 
 class Plan:
-    """What one combination of shapes needs: the values of the symbols that follow from shapes."""
+    """The plan for one combination of shapes: the values of the symbols that follow from shapes."""
 
     def __init__(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> None:
         self.core = core
@@ -160,7 +160,7 @@ class Plan:
         self.costs = costs(program, self.symbols) if core.samples is not None else ([], [])
 
     def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
-        """Do the arguments have the shapes that the code was made for, and does no buffer get a negative dim?"""
+        """Check that the arguments have the expected shapes, and that no buffer gets a negative dim."""
         core = self.core
         for v, array in zip(core.owner.inputs, arrays):
             source = core.specialised.sources[v]
@@ -175,7 +175,7 @@ class Plan:
                 raise core.negative(b, axis, size, arrays)
 
     def _bound(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
-        """Values of symbols; guards are checked as the user's dims state them, so that messages speak of operands."""
+        """Compute the values of symbols; guards are checked on the user's dims, so that messages refer to operands."""
         known: dict[Any, int] = {}
         for v, array in zip(core.owner.inputs, arrays):
             for axis, (dim, have) in enumerate(zip(v.type.shape, array.shape)):
@@ -199,7 +199,7 @@ class Plan:
         return known
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
-        """The results for arguments of these shapes; shared variables take their next values, if all goes well."""
+        """Compute the results for arguments of these shapes, and update shared variables if the call succeeds."""
         core, space = self.core, self.core.space
         buffers = core.program.buffers
         results: list[Any] = [None] * len(core.owner.outputs)
@@ -256,7 +256,7 @@ class Plan:
         return [space.result(r, borrow) for r, borrow in zip(results, core.owner.borrowed)]
 
     def _next(self, slot: int, shape: tuple[int, ...], dtype: str) -> Any:
-        """Room for the next value of a shared variable: where the one before the present one lay, if that is free."""
+        """Memory for the next value of a shared variable: that of the previous value, if it is free."""
         spare = self.core.spare.pop(slot, None)
         if type(spare) is np.ndarray and spare.shape == shape and spare.dtype == dtype and spare.base is None:
             if sys.getrefcount(spare) == 2 and spare.flags.writeable and spare.flags.c_contiguous:
@@ -265,7 +265,7 @@ class Plan:
 
 
 def _apart(argument: Any, changed: Sequence[Any]) -> Any:
-    """The argument, or a copy of it if it lies in memory which this call overwrites with an update."""
+    """Return the argument, or a copy if its memory is overwritten by an update of this call."""
     if isinstance(argument, np.ndarray):
         arrays = [c for c in changed if isinstance(c, np.ndarray)]
         return argument.copy() if any(np.may_share_memory(argument, c) for c in arrays) else argument

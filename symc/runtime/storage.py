@@ -1,4 +1,4 @@
-"""Where the value of a shared variable lies, and what functions must know of where their arrays lie."""
+"""Storage of shared variables' values, and the memory spaces of functions' arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["HOST", "Remote", "Space", "Storage"]
 
 
 class Remote(Protocol):
-    """An array in a device's memory."""
+    """An array in device memory."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -22,43 +22,43 @@ class Remote(Protocol):
     def dtype(self) -> np.dtype: ...
 
     def download(self) -> np.ndarray:
-        """The elements, as a new NumPy array."""
+        """Copy the elements to a new NumPy array."""
 
     def copy(self) -> Remote:
-        """The same elements in memory of their own, on the device."""
+        """Copy the array to new memory on the device."""
 
 
 class Space(Protocol):
-    """The memory in which a back end's code finds its arrays."""
+    """The memory space of a back end's arrays."""
 
     def given(self, value: Any) -> Any:
-        """An argument of a call that lies in this memory already, as an array of it; None for any other value."""
+        """Convert an argument that is already in this memory to an array of this space; None for any other value."""
 
     def of(self, storage: Storage) -> Any:
-        """The value of a shared variable, brought here if need be."""
+        """The value of a shared variable, copied to this memory if necessary."""
 
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
-        """Room for a result."""
+        """Allocate memory for a result."""
 
     def keep(self, storage: Storage, array: Any) -> None:
-        """Make ``array``, which lies here, the shared variable's value."""
+        """Make ``array``, which is in this memory, the shared variable's value."""
 
     def changed(self, storage: Storage) -> None:
-        """Take note that the value lying here was overwritten in place."""
+        """Record that the value in this memory was overwritten in place."""
 
     def part(self, array: Any, shape: Sequence[int]) -> Any:
-        """The first elements of a flat array, as an array of this shape with no more memory than it needs."""
+        """Return the first elements of a flat array as an array of this shape, without excess memory."""
 
     def result(self, array: Any, borrow: bool) -> Any:
-        """What the caller gets for a result that lies here; with ``borrow`` it may stay where it is."""
+        """Convert a result in this memory to what the caller receives; with ``borrow`` it may stay in place."""
 
 
 class Storage:
-    """The value of a shared variable; clones of the variable share one.
+    """The storage of a shared variable's value; clones of the variable share it.
 
-    It lies in the host's memory, on a device, or in both alike, and moves when a function of the other side asks for
-    it. ``version`` grows with every ``set_value``, so that whoever caches something derived from the value can tell.
-    Functions that hold the array's address ask to be told when another array takes its place: ``watch``.
+    The value is in host memory, on a device, or in both, and is copied when a function on the other side needs it.
+    ``version`` increases with every ``set_value``, so that caches of derived data can be invalidated. Functions that
+    hold the array's address register with ``watch`` to be notified when the array is replaced.
     """
 
     __slots__ = ("_array", "_remote", "_watchers", "turn", "version")
@@ -72,12 +72,12 @@ class Storage:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The value's shape, wherever it lies."""
+        """The shape of the value."""
         return self._remote.shape if self._array is None else self._array.shape
 
     @property
     def array(self) -> np.ndarray:
-        """The value in the host's memory: the array itself, not a copy."""
+        """The value in host memory: the array itself, not a copy."""
         if self._array is None:
             self._array = self._remote.download()
         return self._array
@@ -90,23 +90,23 @@ class Storage:
 
     @property
     def remote(self) -> Any:
-        """The value on a device, or None if it does not lie there."""
+        """The value on a device, or None if it is not there."""
         return self._remote
 
     def place(self, remote: Remote, only: bool) -> None:
-        """The value lies on a device now; ``only`` there, if the host's is an old one."""
+        """Record that the value is on a device; with ``only``, the value in host memory is outdated."""
         self._remote = remote
         if only:
             self._array = None
         self._tell()
 
     def recall(self) -> None:
-        """The value was overwritten in the host's memory: a device's is an old one."""
+        """Record that the value was overwritten in host memory: a copy on a device is outdated."""
         if self._remote is not None:
             self.array = self.array
 
     def watch(self, watcher: Any) -> None:
-        """Call ``watcher.forget()`` whenever another array takes this one's place, for as long as ``watcher`` lives."""
+        """Call ``watcher.forget()`` whenever the array is replaced, for as long as ``watcher`` is alive."""
         self._watchers = [r for r in self._watchers if r() is not None and r() is not watcher]
         self._watchers.append(weakref.ref(watcher))
 
@@ -125,7 +125,7 @@ class Storage:
 
 
 class _Host:
-    """The host's memory: arrays are NumPy's."""
+    """Host memory, with NumPy arrays."""
 
     def given(self, value: Any) -> Any:
         return None

@@ -1,7 +1,7 @@
-"""Who may use shared variables when: calls that update one exclude all others; calls that only read run side by side.
+"""Readers-writer locks for shared variables: calls that update a variable exclude all others; readers run concurrently.
 
-Every storage has a ``turn``: an array of one number that counts the readers at work, or is -1 while a writer is. It
-changes only under ``LOCK``; fast paths in C take the same lock and the same array.
+Every storage has a ``turn``: an array of one number that counts the active readers, or is -1 while a writer is active.
+It changes only under ``LOCK``; fast paths in C use the same lock and the same array.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["CHANGED", "LOCK", "WAITING", "taken"]
 LOCK = threading.Lock()
 CHANGED = threading.Condition(LOCK)
 WAITING = np.zeros(1, "int64")
-"""How many threads wait for their turn: whoever ends a turn wakes them."""
+"""The number of waiting threads; the end of a turn wakes them."""
 _mine = threading.local()
 
 
 @contextmanager
 def taken(reads: Sequence[np.ndarray], writes: Sequence[np.ndarray]) -> Iterator[None]:
-    """Take these turns together, or wait until that is possible. A thread does not wait for itself."""
+    """Acquire these turns together, waiting until that is possible. A thread does not wait for itself."""
     if not reads and not writes:
         yield
         return

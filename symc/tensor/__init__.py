@@ -1,4 +1,4 @@
-"""The tensor language: what people write expressions with. Usually imported as ``import symc.tensor as T``."""
+"""The tensor language: functions on symbolic tensors. Usually imported as ``import symc.tensor as T``."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
 _LANGUAGE = ("extra_ops", "nnet", "shared_randomstreams", "signal")
-"""The modules that users know by name; in the others the functions merely stand."""
+"""Public modules; the functions of the other modules are exported from this one."""
 
 __all__ = [
     name
@@ -194,7 +194,7 @@ __all__ = [
     if not name.startswith("_") and name != "annotations" and (not _ismodule(value) or name in _LANGUAGE)
 ]
 
-if not _TYPE_CHECKING:  # what type checkers know of the module is what stands in it
+if not _TYPE_CHECKING:  # type checkers see only the module's own names
 
     def __getattr__(name: str) -> object:
         raise _no_attribute(__name__, name, __all__)

@@ -1,6 +1,6 @@
-"""Elementwise arithmetic, rounding, comparison and choice: every op is one statement.
+"""Elementwise arithmetic, rounding, comparison and selection: every op is one statement.
 
-See ``symc.tensor.pointwise`` for the parts of such a statement; ``symc.tensor.elementwise`` has these functions too.
+See ``symc.tensor.pointwise`` for the parts of a statement; ``symc.tensor.elementwise`` also exports these functions.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ inv = elementwise(
 
 
 def _by_the_first(g: Variable, first: Variable) -> tuple[Selected, Selected]:
-    """The gradient flows to the first operand where that was taken, else to the second."""
+    """The gradient flows to the first operand where it was selected, else to the second."""
     return Selected(first, g, choice=Choice.BOUND), Selected(first, g, negated=True, choice=Choice.BOUND)
 
 
@@ -174,7 +174,7 @@ def _rounding(name: str) -> Callable[[Expr], Expr]:
 
 
 def _rounded(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """NumPy's function, but integers keep their dtype: older versions make them floats."""
+    """NumPy's function, but integers keep their dtype: older versions convert them to floats."""
     return lambda x: function(x) if x.dtype.kind == "f" else x
 
 
@@ -192,7 +192,7 @@ round_half_away_from_zero = elementwise(
     smooth=False,
 )
 
-# --- comparison, logic, choice ------------------------------------------------------------------------------------
+# --- comparison, logic, selection ---------------------------------------------------------------------------------
 
 lt = elementwise("lt", lambda x, y: call("lt", x, y), np.less, compute="same", result="bool", formula=infix("<", 4))
 le = elementwise(
@@ -243,7 +243,7 @@ switch: Elementwise = elementwise(
 
 
 def where(condition: Any, x: Any, y: Any) -> Variable:
-    """``x`` where ``condition`` holds, else ``y``; all three are broadcast together."""
+    """Select ``x`` where ``condition`` holds, else ``y``; all three are broadcast together."""
     return switch(condition, x, y)
 
 

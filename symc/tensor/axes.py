@@ -1,4 +1,4 @@
-"""Axes permuted, added and dropped: ``dimshuffle``."""
+"""``dimshuffle``: permuting, adding and dropping axes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ DIMSHUFFLE = record(
 
 
 def dimshuffle(x: Any, *pattern: Any) -> Variable:
-    """Permute, add and drop axes: ``pattern`` lists, for each output axis, an input axis or ``"x"`` for a new one of 1.
+    """Permute, add and drop axes. ``pattern`` lists an input axis, or ``"x"`` for a new axis of 1, per output axis.
 
     An input axis that ``pattern`` leaves out must have dim 1.
     """
@@ -113,6 +113,6 @@ def dimshuffle(x: Any, *pattern: Any) -> Variable:
 
 
 def pad_left(x: Variable, ndim: int) -> Variable:
-    """``x`` with axes of 1 put in front until it has ``ndim``."""
+    """Prepend axes of 1 to ``x`` until it has ``ndim`` axes."""
     missing = ndim - x.ndim
     return dimshuffle(x, ["x"] * missing + list(range(x.ndim))) if missing > 0 else x

@@ -1,4 +1,4 @@
-"""Constants, and what all that users write goes through: values to variables, dtypes that meet, axes by number."""
+"""Constants, and the normalisation of arguments: conversion to variables, dtype promotion, axis numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
-    """A value known now; a Python number without ``dtype`` stays weak (it never widens the arrays it meets)."""
+    """Create a constant; a Python number without ``dtype`` is weak (it never widens the arrays beside it)."""
     if dtype is None and not ndim and type(value) in (float, int, bool):
         return Constant.number(value, config.floatX if type(value) is float else None, name)
     weak = dtype is None and (
@@ -43,12 +43,12 @@ def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype
 
 
 def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Variable:
-    """``x`` as a variable: variables pass through, numbers and arrays become constants, lists of variables are stacked.
+    """Convert ``x`` to a variable: numbers and arrays become constants, lists of variables are stacked.
 
     Raises
     ------
     TypeError
-        For values that are no numbers.
+        For values that are not numbers.
     """
     if isinstance(x, Variable):
         return x
@@ -90,7 +90,7 @@ def _only_moves(node: Apply) -> bool:
 
 
 def unify_dtypes(variables: Sequence[Variable]) -> str:
-    """The dtype in which ``variables`` meet: weak constants adapt to the others, but no integer loses its value."""
+    """Promote the dtypes of ``variables``: weak constants adapt to the others, but no integer loses its value."""
     dtypes = {v.type.dtype for v in variables}
     if len(dtypes) == 1 and not all(isinstance(v, Constant) and v.weak for v in variables):
         return dtypes.pop()
@@ -107,12 +107,12 @@ def unify_dtypes(variables: Sequence[Variable]) -> str:
 
 
 def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -> int:
-    """``axis`` counted from the front.
+    """Convert ``axis`` to a non-negative axis number.
 
     Raises
     ------
     ShapeError
-        When there is no such axis.
+        If there is no such axis.
     """
     if isinstance(axis, Constant) and axis.ndim == 0:
         axis = axis.data
@@ -120,7 +120,7 @@ def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -
         found = operator.index(axis)
     except TypeError:
         raise TypeError(
-            located(f"{what}: expected a whole number as axis, got {axis!r}", [x] if x is not None else [])
+            located(f"{what}: expected an integer as axis, got {axis!r}", [x] if x is not None else [])
         ) from None
     if not -ndim <= found < ndim:
         raise ShapeError(located(f"{what}: axis {found} is out of range for {ndim} axes", [x] if x is not None else []))

@@ -53,7 +53,7 @@ def _expand_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable]
 
 
 def _expand_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], counts: Variable) -> list[Any]:
-    """An element counts where one of its repetitions does."""
+    """An element counts where one of its copies does."""
     x, grown = inputs[0], _expanded_axes(inputs[0].type, outputs[0].type.shape)
     return [any(counts, axis=grown, keepdims=x.ndim > 0) if grown else counts, *[None] * (len(inputs) - 1)]
 
@@ -75,7 +75,7 @@ EXPAND = record(
 
 
 def expand(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
-    """``x`` with axes of 1 repeated to ``shape`` (same number of axes), or a scalar repeated to any shape."""
+    """Broadcast axes of 1 of ``x`` to ``shape`` (same number of axes), or a scalar to any shape."""
     return Op(EXPAND, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
 
 
@@ -112,7 +112,7 @@ BROADCAST = record(
 
 
 def broadcast_like(x: Any, template: Any) -> Variable:
-    """``x`` repeated to the shape of ``template``, whose values are not read. It depends on both in any case."""
+    """Broadcast ``x`` to the shape of ``template``, whose values are not read. The result depends on both."""
     x, template = as_tensor(x), as_tensor(template)
     if x.ndim == 0:
         return _broadcast_from(x, dict.fromkeys(range(template.ndim), template), [template])
@@ -122,19 +122,19 @@ def broadcast_like(x: Any, template: Any) -> Variable:
 
 
 def _broadcast_to(x: Variable, source: dict[int, Variable]) -> Variable:
-    """``x`` with each axis in ``source`` repeated to that axis of the variable given."""
+    """Broadcast each axis of ``x`` in ``source`` to the length of that axis of the given variable."""
     ndim = x.ndim or len(source)
     kept = [d for k, d in enumerate(x.type.shape) if k not in source]
-    # A symbol must not become an attribute: it could not follow when dims that must be equal are made one.
+    # A symbol must not become an attribute: it would not be replaced when equal dims are unified.
     if all(type(d) is int for d in [*kept, *(v.type.shape[k] for k, v in source.items())]):
         return expand(x, [source[k].type.shape[k] if k in source else x.type.shape[k] for k in range(ndim)])
     return _broadcast_from(x, source, [])
 
 
 def _broadcast_from(x: Variable, source: dict[int, Variable], others: list[Variable]) -> Variable:
-    """As ``_broadcast_to``, with the variables that give the shape as inputs even where their dims are known.
+    """As ``_broadcast_to``, with the variables that determine the shape as inputs even if their dims are known.
 
-    So ``zeros_like(x)`` depends on ``x``: a function may have it as its only output.
+    ``zeros_like(x)`` therefore depends on ``x``: a function of ``x`` may have it as its only output.
     """
     ndim = x.ndim or len(source)
     who = []
@@ -155,24 +155,24 @@ def _broadcast_op(who: tuple[int, ...]) -> Op:
 
 
 def before_repetition(v: Variable) -> Variable:
-    """What ``v`` repeats; itself if it was not repeated."""
+    """The variable that ``v`` broadcasts; ``v`` itself if it is not a broadcast."""
     while v.owner is not None and v.owner.op.record in (EXPAND, BROADCAST):
         v = v.owner.inputs[0]
     return v
 
 
 def unrepeated(v: Variable) -> Variable:
-    """``v`` before it was repeated, with as many axes, of which those that were repeated have length 1."""
+    """``v`` before broadcasting, with the same number of axes; the broadcast axes have length 1."""
     return pad_left(before_repetition(v), v.ndim)
 
 
 def broadcast_together(what: str, variables: Sequence[Variable]) -> list[Variable]:
-    """The variables brought to one shape by NumPy's rule, where only dims known to be 1 are repeated.
+    """Broadcast variables together by NumPy's rule; only dims known to be 1 are broadcast.
 
     Raises
     ------
     ShapeError
-        When two dims are known to differ and neither is 1; the message names the operands and the axis.
+        If two dims are known to differ and neither is 1; the message names the operands and the axis.
     """
     shapes = {v.type.shape for v in variables}
     if len(shapes) == 1:
@@ -210,7 +210,7 @@ def _growth(v: Variable, source: dict[int, Variable]) -> dict[int, Variable]:
 
 
 def restore(g: Variable, x: Variable, axes: Sequence[int]) -> Variable:
-    """A reduction's result (or its gradient) repeated along the reduced ``axes`` to the shape of ``x``."""
+    """Broadcast a reduction's result (or its gradient) along the reduced ``axes`` to the shape of ``x``."""
     kept = iter(range(g.ndim))
     return broadcast_like(dimshuffle(g, ["x" if k in axes else next(kept) for k in range(x.ndim)]), x)
 
@@ -247,12 +247,12 @@ def sum(
 ) -> Variable:
     """Sum over ``axis`` (None: all).
 
-    Integers narrower than 64 bits are added up in 64, unless ``dtype`` names another. ``acc_dtype`` is the dtype in
-    which elements are added up before the result is converted.
+    Integers narrower than 64 bits are summed as 64-bit integers, unless ``dtype`` is given. ``acc_dtype`` is the dtype
+    of the accumulator, from which the result is converted.
     """
     return accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Does ``x`` (as bool) hold anywhere along ``axis``?"""
+    """Whether any element along ``axis`` is true."""
     return reduce_over(ANY, cast(x, "bool"), axis, keepdims, None)

@@ -1,4 +1,4 @@
-"""Whole numbers that must lie in a range: known ones are checked at once, others when the function is called."""
+"""Range checks of integers: known values are checked immediately, others at call time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _check_build(node: Apply, ctx: Any) -> list[Statement]:
         fixed = call("max", index(0), call("min", select(i < 0, i + n, i), n - 1))
         inside.append(Store(ctx.output(), ctx.flat(node.outputs[0], at), fixed))
 
-    return [ctx.nest(node.outputs[0].type.shape, body)]  # those who find trouble store one and the same code
+    return [ctx.nest(node.outputs[0].type.shape, body)]  # all iterations that find an error store the same code
 
 
 CHECKED_INDEX = record(
@@ -50,9 +50,9 @@ CHECKED_INDEX = record(
 
 
 def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) -> Variable:
-    """Whole numbers as int64, each of which a call requires to be from 0 to ``n - 1``.
+    """Convert integers to int64 and require them to be from 0 to ``n - 1``.
 
-    With ``wrap``, numbers from ``-n`` count from the end. A call that breaks the rule is an IndexError with ``text``.
+    With ``wrap``, numbers from ``-n`` count from the end. A violation raises an IndexError with ``text``.
     """
     i, n = as_tensor(i), as_tensor(n)
     if isinstance(i, Constant) and isinstance(n, Constant):

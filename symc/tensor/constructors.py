@@ -19,18 +19,18 @@ def tensor(
     name: str | None = None,
     shape: Sequence[Any] | None = None,
 ) -> Variable:
-    """A symbolic tensor.
+    """Create a symbolic tensor.
 
     Parameters
     ----------
     dtype : str, optional
         Default floatX.
     broadcastable : sequence, optional
-        Theano's pattern of bools, in which 1 and 0 are read as True and False. Other whole numbers and None are taken
+        Theano's pattern of bools, in which 1 and 0 are read as True and False. Other integers and None are interpreted
         as entries of ``shape``.
     name : str, optional
     shape : sequence of int or None, optional
-        Known dims, None for those a call decides.
+        Known dims; None for dims known only at call time.
     """
     if shape is not None and broadcastable is not None:
         raise TypeError("tensor: give shape or broadcastable, not both")
@@ -43,7 +43,7 @@ def tensor(
 
 
 def _of_type(self: TensorType, name: str | None = None) -> Variable:
-    """A new symbolic input of this type; dims that are not known become symbols of its own."""
+    """Create a symbolic input of this type; unknown dims become fresh symbols."""
     return tensor(self.dtype, None, name, self.static_shape)
 
 

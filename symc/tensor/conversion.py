@@ -20,7 +20,7 @@ __all__ = ["cast", "CAST"]
 
 
 def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
-    """Of a float; the gradient by an integer is that of the float it becomes."""
+    """The gradient of a conversion to float; the gradient by an integer is that of the float it is converted to."""
     (x,) = inputs
     if not is_float(op["dtype"]):
         return [ZERO]
@@ -64,7 +64,7 @@ CAST = record(
 
 
 def cast(x: Any, dtype: str) -> Variable:
-    """``x`` converted to ``dtype`` as C does it (floats to integers truncate)."""
+    """Convert ``x`` to ``dtype`` as in C (floats are truncated to integers)."""
     if not isinstance(x, Variable):
         x = as_tensor(x)
     dtype = as_dtype(dtype)

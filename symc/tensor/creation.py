@@ -1,4 +1,4 @@
-"""Tensors made from nothing but a shape: ``zeros``, ``ones``, ``alloc``, ``eye``, ``arange``, ``tri`` ..."""
+"""Creation of tensors: ``zeros``, ``ones``, ``alloc``, ``eye``, ``arange``, ``tri`` and others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _dims_given(op: Op, scalars: Sequence[Variable]) -> list[dims.Dim]:
 
 
 def _split_shape(shape: Any, what: str) -> tuple[tuple[int, ...], list[Variable]]:
-    """A shape argument as (known entries, -1 for each scalar) and the scalars."""
+    """Split a shape argument into (known entries, -1 per scalar) and the scalars."""
     entries = shape_entries(shape, what)
     for e in entries:
         if isinstance(e, int) and e < 0:
@@ -120,7 +120,7 @@ ALLOC = record(
 
 
 def alloc(value: Any, *shape: Any) -> Variable:
-    """``value`` repeated to ``shape``; entries are whole numbers or integer scalars."""
+    """Broadcast ``value`` to ``shape``, whose entries are integers or integer scalars."""
     value = as_tensor(value)
     given, scalars = _split_shape(shape[0] if len(shape) == 1 else shape, "alloc")
     if len(given) < value.ndim:
@@ -133,40 +133,40 @@ def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
 
 
 def zeros(shape: Any, dtype: str | None = None) -> Variable:
-    """Zeros; ``dtype`` defaults to floatX."""
+    """A tensor of zeros; ``dtype`` defaults to floatX."""
     return _filled(0, shape, dtype)
 
 
 def ones(shape: Any, dtype: str | None = None) -> Variable:
-    """Ones; ``dtype`` defaults to floatX."""
+    """A tensor of ones; ``dtype`` defaults to floatX."""
     return _filled(1, shape, dtype)
 
 
 def full(shape: Any, value: Any, dtype: str | None = None) -> Variable:
-    """``value`` everywhere."""
+    """A tensor of ``shape`` filled with ``value``."""
     value = as_tensor(value)
     return alloc(ew.cast(value, dtype) if dtype else value, shape)
 
 
 def fill(x: Any, value: Any) -> Variable:
-    """``value`` repeated to the shape of ``x``, in the dtype of ``value``; the values of ``x`` are not read.
+    """Broadcast ``value`` to the shape of ``x``, in the dtype of ``value``; the values of ``x`` are not read.
 
     Raises
     ------
     ShapeError
-        When ``value`` does not broadcast to the shape of ``x``; what is known only at call time is checked there.
+        If ``value`` does not broadcast to the shape of ``x``; lengths known only at call time are checked there.
     """
     return _spread("fill", x, as_tensor(value))
 
 
 def full_like(x: Any, value: Any, dtype: str | None = None) -> Variable:
-    """``value`` repeated to the shape of ``x``, in ``dtype`` (default: that of ``x``)."""
+    """Broadcast ``value`` to the shape of ``x``, in ``dtype`` (default: that of ``x``)."""
     x = as_tensor(x)
     return _spread("full_like", x, ew.cast(value, dtype or x.dtype))
 
 
 def _spread(what: str, x: Any, value: Variable) -> Variable:
-    """``value`` repeated to the shape of ``x``, of which only dims known to be 1 are repeated."""
+    """Broadcast ``value``, of which only dims known to be 1 are broadcast, to the shape of ``x``."""
     x = as_tensor(x)
     if value.ndim > x.ndim:
         raise ShapeError(located(f"{what}: the value has more axes than what it fills", [x, value]))
@@ -177,12 +177,12 @@ def _spread(what: str, x: Any, value: Variable) -> Variable:
 
 
 def zeros_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
-    """Zeros of the shape of ``x``."""
+    """A tensor of zeros with the shape of ``x``."""
     return full_like(x, 0, dtype)
 
 
 def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
-    """Ones of the shape of ``x``."""
+    """A tensor of ones with the shape of ``x``."""
     return full_like(x, 1, dtype)
 
 
@@ -190,7 +190,7 @@ def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
 
 
 def _arange_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Element k is ``start + k * step``. How many there are does not vary with ``stop`` but in jumps."""
+    """Element k is ``start + k * step``. The number of elements is piecewise constant in ``stop``."""
     (g,) = gs
     position = ew.cast(iota(g, 0), g.dtype)
     return [sum(g), sum(g * position), None][: len(inputs)]
@@ -208,7 +208,7 @@ ARANGE_OF = record(
 
 
 def _arange_length(start: Variable, stop: Variable, step: Variable) -> Variable:
-    """How many numbers there are from ``start`` to ``stop``, as an int64 scalar."""
+    """The number of elements from ``start`` to ``stop``, as an int64 scalar."""
     if isinstance(start, Constant) and isinstance(stop, Constant) and isinstance(step, Constant):
         first, last, by = (v.data.item() for v in (start, stop, step))
         return constant(max(0, int(np.ceil((last - first) / by))), dtype="int64")
@@ -253,12 +253,12 @@ _arange = record(
 
 
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None) -> Variable:
-    """Evenly spaced numbers from ``start`` (default 0) up to, but without, ``stop``.
+    """Evenly spaced numbers from ``start`` (default 0) up to, but excluding, ``stop``.
 
     Parameters
     ----------
     start, stop, step : number or scalar
-        With one argument, that is ``stop``. ``step`` may be negative, but not 0.
+        A single argument is ``stop``. ``step`` may be negative, but not 0.
     dtype : str, optional
         Default int64, or the arguments' float dtype if one of them is a float.
 
@@ -290,7 +290,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: str | None = None
 
 
 def _rows_and_columns(what: str, n: Any, m: Any) -> tuple[Variable, Variable]:
-    """Counters over the rows and the columns of a matrix of ``(n, m)``."""
+    """Index tensors of the rows and the columns of an ``(n, m)`` matrix."""
     given, scalars = _split_shape([n, n if m is None else m], what)
     left = iter(scalars)
     rows, cols = (arange(next(left) if g < 0 else g) for g in given)
@@ -298,13 +298,13 @@ def _rows_and_columns(what: str, n: Any, m: Any) -> tuple[Variable, Variable]:
 
 
 def eye(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
-    """Ones on the diagonal ``k``, zeros elsewhere: shape ``(n, m)``, ``m`` defaulting to ``n``."""
+    """An ``(n, m)`` matrix with ones on the diagonal ``k`` and zeros elsewhere; ``m`` defaults to ``n``."""
     rows, cols = _rows_and_columns("eye", n, m)
     return ew.cast(ew.eq(dimshuffle(rows, (0, "x")) + k, dimshuffle(cols, ("x", 0))), dtype or config.floatX)
 
 
 def identity_like(x: Any) -> Variable:
-    """``eye`` of the shape and dtype of the matrix ``x``."""
+    """``eye`` with the shape and dtype of the matrix ``x``."""
     x = as_tensor(x)
     if x.ndim != 2:
         raise ShapeError(located("identity_like: expected a matrix", [x]))
@@ -312,19 +312,19 @@ def identity_like(x: Any) -> Variable:
 
 
 def tri(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
-    """Ones on and below the diagonal ``k``, zeros above: shape ``(n, m)``, ``m`` defaulting to ``n``."""
+    """An ``(n, m)`` matrix with ones on and below the diagonal ``k`` and zeros above; ``m`` defaults to ``n``."""
     rows, cols = _rows_and_columns("tri", n, m)
     return ew.cast(ew.le(dimshuffle(cols, ("x", 0)), dimshuffle(rows, (0, "x")) + k), dtype or config.floatX)
 
 
 def tril(x: Any, k: int = 0) -> Variable:
-    """``x`` with what lies above diagonal ``k`` of its last two axes set to zero."""
+    """``x`` with the elements above the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("tril", x)
     return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k, "bool"), x, constant(0))
 
 
 def triu(x: Any, k: int = 0) -> Variable:
-    """``x`` with what lies below diagonal ``k`` of its last two axes set to zero."""
+    """``x`` with the elements below the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("triu", x)
     return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k - 1, "bool"), constant(0), x)
 

@@ -1,4 +1,4 @@
-"""Running sums along an axis."""
+"""Cumulative sums along an axis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["cumsum"]
 
 
 def _build(node: Apply, ctx: Any) -> list[Statement]:
-    """One accumulator per line along the axis; lines run in parallel."""
+    """One accumulator per line along the axis; lines are processed in parallel."""
     x = node.inputs[0]
     shape, axis = x.type.shape, node.op["axis"]
     outer, count, inner = dims.product(shape[:axis]), ctx.size(shape[axis]), ctx.size(dims.product(shape[axis + 1 :]))
@@ -64,18 +64,18 @@ _cumsum = record(
 
 
 def cumsum(x: Any, axis: int | None = None) -> Variable:
-    """Running sums of ``x`` along ``axis``, each the sum of the elements up to and including its own.
+    """Cumulative sums of ``x`` along ``axis``: element k is the sum of the elements up to and including k.
 
     Parameters
     ----------
     x : tensor_like
     axis : int, optional
-        Default: sums over the flattened tensor, as a vector.
+        By default ``x`` is flattened first, and the result is a vector.
 
     Returns
     -------
     Variable
-        Of the shape of ``x`` (or flat). Integers narrower than 64 bits and bools are summed as int64 (unsigned ones as
+        The shape of ``x`` (or flat). Integers narrower than 64 bits and bools are summed as int64 (unsigned ones as
         uint64), as in NumPy.
     """
     x = as_tensor(x)

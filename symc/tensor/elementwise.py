@@ -1,4 +1,4 @@
-"""Elementwise mathematics: every op is one statement (see ``symc.tensor.pointwise`` for its parts)."""
+"""Elementwise mathematics: every op is one statement (see ``symc.tensor.pointwise``)."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _pow_body(x: Expr, y: Expr) -> Expr:
 
 
 def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[Any]:
-    """At x = 0 the derivative by y is taken to be 0, and so is that of ``x ** 0`` by x.
+    """Derivatives of ``x ** y``. At x = 0 the derivative by y is defined as 0, and so is that of ``x ** 0`` by x.
 
-    These come up in derivatives of every order of ``x ** n``: after n of them, ``0 * x ** -1`` would be NaN.
+    These cases occur in higher derivatives of ``x ** n``: after n of them, ``0 * x ** -1`` would be NaN.
     """
     at_zero = eq(x, 0)
     by_y = Selected(at_zero, g * (z * log(x)), negated=True)
@@ -96,9 +96,9 @@ float_power = elementwise(
 def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     """``x`` to the power ``y``.
 
-    Whole numbers to whole powers stay whole. Where ``y`` is known they are multiplied out and wrap around as NumPy's
-    do; otherwise they are right up to 2**53, and negative powers are rounded to whole numbers. A known negative ``y``
-    gives floats.
+    Integer powers of integers are integers. If ``y`` is known, they are computed by multiplication and wrap around as
+    in NumPy; otherwise they are exact up to 2**53, and negative powers are rounded to integers. A known negative ``y``
+    returns floats.
     """
     x, y = as_tensor(x), as_tensor(y)
     met = unify_dtypes([x, y])
@@ -114,7 +114,7 @@ def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
 
 
 def _whole_power(x: Variable, n: int) -> Variable:
-    """A power of whole numbers as products, which wrap around where NumPy's do."""
+    """Compute an integer power by multiplication, which wraps around as in NumPy."""
     result = x * 0 + 1
     while n:
         if n & 1:

@@ -1,7 +1,8 @@
 """Logarithms of the complementary error function, and their slopes, without overflow or underflow.
 
 Beyond a threshold, erfc(x) = exp(-x^2) / (x sqrt(pi)) * S, with the asymptotic series S = 1 - t + 3 t^2 - 15 t^3 ...
-in t = 1 / (2 x^2). It is cut where its terms are below the rounding of the dtype, which the threshold makes sure of.
+in t = 1 / (2 x^2). The series is truncated where its terms are below the rounding of the dtype, which the threshold
+ensures.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FAR = {"float32": (4.0, 10), "float64": (8.0, 14)}
 
 
 def _far(x: Expr) -> tuple[Expr, Expr, Expr]:
-    """Is ``x`` beyond the threshold; ``x``, or the threshold below it; and ``(1 - S) / t``."""
+    """Return whether ``x`` is beyond the threshold; ``max(x, threshold)``; and ``(1 - S) / t``."""
     threshold, terms = _FAR[x.dtype]
     big = expr.maximum(x, threshold)
     t = 0.5 / big / big
@@ -36,7 +37,7 @@ def _far(x: Expr) -> tuple[Expr, Expr, Expr]:
 
 
 def _exp_of_negative_square(x: Expr) -> Expr:
-    """``exp(-x * x)`` without the rounding of the square, which the exponential would magnify."""
+    """``exp(-x * x)`` without the rounding error of the square, which the exponential would amplify."""
     x = expr.minimum(expr.maximum(x, -30.0), 30.0)  # beyond, the result is zero in every dtype
     high = call("rint", x * 16.0) * 0.0625
     return call("exp", -(high * high)) * call("exp", -((x - high) * (x + high)))
@@ -120,7 +121,7 @@ erfc_hazard = elementwise(
     bounded_slope=True,
     nonnegative="always",
 )
-"""Minus the slope of ``log(erfc(x))``: about ``2 x`` for large x, and vanishing for negative ones."""
+"""The negated derivative of ``log(erfc(x))``: about ``2 x`` for large x, and near zero for negative x."""
 
 
 _erfc_excess: Elementwise = elementwise(
@@ -131,7 +132,7 @@ _erfc_excess: Elementwise = elementwise(
     bounded_slope=True,
     nonnegative="always",
 )
-"""By how much ``erfc_hazard(x)`` exceeds ``2 x``; the difference itself would cancel."""
+"""``erfc_hazard(x) - 2 x`` without cancellation."""
 
 
 log_erfc = elementwise(

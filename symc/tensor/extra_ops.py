@@ -1,4 +1,4 @@
-"""Helpers that are compositions of the language: diagonals, differences, rolls, positions by number, comparisons."""
+"""Functions composed of other functions: diagonals, differences, rolls, flat indices, comparisons."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variable]:
-    """The rows and columns of the entries of a diagonal."""
+    """Row and column indices of the entries of a diagonal."""
     offset = operator.index(offset)
     length = ew.maximum(ew.minimum(rows + min(offset, 0), columns - max(offset, 0)), 0)
     along = arange(length)
@@ -49,9 +49,9 @@ def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variab
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
-    """The entries of ``x`` at which its position along ``axis2`` is that along ``axis1`` plus ``offset``.
+    """A diagonal of ``x``: the entries whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
 
-    They lie along the last axis of the result, as ``numpy.diagonal``.
+    They are along the last axis of the result, as in ``numpy.diagonal``.
     """
     x = as_tensor(x)
     if x.ndim < 2:
@@ -83,7 +83,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
 
 
 def fill_diagonal(a: Any, val: Any) -> Variable:
-    """``a`` with ``val`` on its main diagonal; all axes of more than two must have one length."""
+    """``a`` with ``val`` on its main diagonal; if it has more than two axes, all must have the same length."""
     a = as_tensor(a)
     if a.ndim < 2:
         raise ShapeError(located("fill_diagonal: expected at least two axes", [a]))
@@ -106,7 +106,7 @@ def fill_diagonal_offset(a: Any, val: Any, offset: int) -> Variable:
 
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
-    """Differences of neighbours along ``axis``, taken ``n`` times."""
+    """The ``n``-th differences of neighbouring elements along ``axis``."""
     x = as_tensor(x)
     if operator.index(n) < 0:
         raise ValueError(located(f"diff: n cannot be negative, got {n}", [x]))
@@ -117,11 +117,11 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
 
 
 def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
-    """``x`` moved ``shift`` places along ``axis`` (of ``x`` flattened when None); what leaves comes in at the start."""
+    """Shift ``x`` cyclically by ``shift`` elements along ``axis`` (None: of ``x`` flattened)."""
     x = as_tensor(x)
     by = as_tensor(shift)
     if by.ndim or is_float(by.dtype):
-        raise TypeError(located("roll: shift must be a whole number", [x, by], "roll along one axis after another"))
+        raise TypeError(located("roll: shift must be an integer", [x, by], "roll along one axis after another"))
     if axis is None:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
@@ -131,7 +131,7 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
 
 
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` numbers from ``start`` to ``stop`` at equal distances, in ``dtype`` (default floatX)."""
+    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX)."""
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"linspace: num cannot be negative, got {num}")
@@ -145,16 +145,16 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype:
 
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Variable:
-    """How often each whole number occurs in the vector ``x``, or the sum of the ``weights`` at which it does.
+    """Count the occurrences of each integer in the vector ``x``, or sum the ``weights`` at these positions.
 
-    The result is as long as the largest number plus 1, or as ``minlength`` if that is more. Negative numbers are
-    errors when the function is called, whatever ``assert_nonneg`` says.
+    The length of the result is the largest number plus 1, or ``minlength`` if that is larger. Negative numbers raise an
+    error at call time, regardless of ``assert_nonneg``.
     """
     x = as_tensor(x)
     if x.ndim != 1:
         raise ShapeError(located("bincount: expected a vector", [x]))
     if is_float(x.dtype):
-        raise DTypeError(located(f"bincount: expected whole numbers, got {x.dtype}", [x], "cast them to int64"))
+        raise DTypeError(located(f"bincount: expected integers, got {x.dtype}", [x], "cast them to int64"))
     if weights is not None:
         weights = as_tensor(weights)
         if weights.ndim != 1:
@@ -167,25 +167,25 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     if minlength is not None:
         length = ew.maximum(length, minlength)
     one = constant(1, dtype="int64") if weights is None else as_tensor(weights)
-    x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range, where -1 were the last
+    x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range: -1 would be the last
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
 
 
 def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
-    """For each entry of ``a`` the entry at the same place of the choice that it numbers.
+    """Select, for each entry of ``a``, the entry at the same position of the choice with that number.
 
     Parameters
     ----------
     a : tensor_like
-        Whole numbers from 0 to ``len(choices) - 1``; a call with another is an IndexError.
+        Integers from 0 to ``len(choices) - 1``; others raise an IndexError at call time.
     choices : list of tensor_like, or tensor_like
-        Broadcast together with ``a``; of a tensor, the entries along its first axis.
+        Broadcast together with ``a``; the choices of a tensor are its entries along the first axis.
     mode : {'raise', 'wrap', 'clip'}
-        What becomes of numbers out of range: an error, taken modulo the number of choices, or the nearest.
+        Handling of numbers out of range: raise an error, take them modulo the number of choices, or clip them.
     """
     a = as_tensor(a)
     if is_float(a.dtype):
-        raise DTypeError(located(f"choose: expected whole numbers, got {a.dtype}", [a], "cast them to int64"))
+        raise DTypeError(located(f"choose: expected integers, got {a.dtype}", [a], "cast them to int64"))
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
     if not options:
         raise ValueError(located("choose: there is nothing to choose from", [a]))
@@ -197,7 +197,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
         raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     a = checked_below(a, len(options), f"choose: a number is not one of the {len(options)} choices", "use mode='clip'")
     if len(options) == 1:
-        return ew.switch(ew.eq(a, 0), options[0], 0)  # two branches that differ, so that the check of ``a`` stays
+        return ew.switch(ew.eq(a, 0), options[0], 0)  # the branches must differ, so that the check of ``a`` is kept
     chosen = as_tensor(options[0])
     for k, option in enumerate(options[1:], 1):
         chosen = ew.switch(ew.eq(a, k), option, chosen)
@@ -208,7 +208,7 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
 
 
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
-    """One ``tensordot`` for each entry of axis 0; ``axes`` count that axis too."""
+    """One ``tensordot`` per entry of axis 0; ``axes`` include that axis in their numbering."""
     x, y = as_tensor(x), as_tensor(y)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(located("batched_tensordot: operands need a first axis of entries", [x, y]))
@@ -227,7 +227,7 @@ def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
 
 
 def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[Any]:
-    """The first axis, and two groups of others as one axis each."""
+    """The shape of the first axis and two groups of other axes, each merged into one."""
     sizes: list[Any] = [x.shape[0], 1, 1]
     for place, group in ((1, first), (2, second)):
         for k in group:
@@ -236,7 +236,7 @@ def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[
 
 
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Variable:
-    """The covariances of variables: of the rows of ``m``, each column an observation, or of its columns."""
+    """The covariance matrix of the rows of ``m``, or of its columns with ``rowvar=False``."""
     m = _variables_in_rows(m, rowvar)
     if y is not None:
         m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
@@ -257,7 +257,7 @@ def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
 
 
 def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, ...]:
-    """Positions in a flattened array of shape ``dims`` as one index per axis; others than these are errors."""
+    """Convert flat indices into an array of shape ``dims`` to one index per axis; invalid indices raise an error."""
     rest, found = _whole("unravel_index", indices), []
     sizes: list[Any] = list(shape_entries(dims, "unravel_index"))
     total: Any = functools.reduce(operator.mul, sizes, 1)
@@ -269,9 +269,9 @@ def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, 
 
 
 def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Variable:
-    """One index per axis as positions in a flattened array of shape ``dims``.
+    """Convert one index per axis to flat indices into an array of shape ``dims``.
 
-    ``mode`` says what becomes of indices out of range: an error, taken modulo the length, or the nearest.
+    ``mode`` defines the handling of indices out of range: raise an error, take them modulo the length, or clip them.
     """
     at = [_whole("ravel_multi_index", multi_index[k]) for k in range(len(multi_index))]
     sizes: list[Any] = list(shape_entries(dims, "ravel_multi_index"))
@@ -296,7 +296,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
 def _whole(what: str, indices: Any) -> Variable:
     found = as_tensor(indices)
     if is_float(found.dtype):
-        raise DTypeError(located(f"{what}: indices must be whole numbers, got {found.dtype}", [found]))
+        raise DTypeError(located(f"{what}: indices must be integers, got {found.dtype}", [found]))
     return ew.cast(found, "int64")
 
 
@@ -307,7 +307,7 @@ def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:
 
 
 class _Grid:
-    """``mgrid`` and ``ogrid``: indexed with slices ``start:stop:step``, one for each axis."""
+    """``mgrid`` and ``ogrid``: indexed with one slice ``start:stop:step`` per axis."""
 
     def __init__(self, full: bool) -> None:
         self.full = full
@@ -331,38 +331,38 @@ class _Grid:
 mgrid, ogrid = _Grid(True), _Grid(False)
 
 
-# --- whole numbers and comparisons --------------------------------------------------------------------------------
+# --- integers and comparisons -------------------------------------------------------------------------------------
 
 
 def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
-    """Quotient rounded down, and what is left."""
+    """The quotient rounded down, and the remainder."""
     return ew.floor_div(x, y), ew.mod(x, y)
 
 
 def ceil_intdiv(a: Any, b: Any) -> Variable:
-    """The quotient of whole numbers, rounded up."""
+    """The quotient of integers, rounded up."""
     a, b = as_tensor(a), as_tensor(b)
     for v in (a, b):
         if is_float(v.dtype):
-            text = f"ceil_intdiv: expected whole numbers, got {v.dtype}"
+            text = f"ceil_intdiv: expected integers, got {v.dtype}"
             raise DTypeError(located(text, [a, b], "use ceil(a / b) for floats"))
     quotient = ew.floor_div(a, b)
     return quotient + ew.cast(ew.neq(ew.mod(a, b), 0), quotient.dtype)
 
 
 def iround(x: Any, mode: str = "half_to_even") -> Variable:
-    """``x`` rounded, as int64; ``mode`` as for ``round``."""
+    """Round ``x`` to int64; ``mode`` as for ``round``."""
     return ew.cast(round(x, mode), "int64")
 
 
 def round(x: Any, mode: str | None = None) -> Variable:
-    """``x`` rounded to whole numbers, in its own dtype.
+    """Round ``x`` to integers, in its own dtype.
 
     Parameters
     ----------
     x : tensor_like
     mode : {'half_to_even', 'half_away_from_zero'}
-        Where halves go: to the even neighbour (the default, as NumPy rounds), or away from zero.
+        Rounding of halves: to the even neighbour (the default, as in NumPy), or away from zero.
     """
     if mode not in (None, "half_to_even", "half_away_from_zero"):
         raise ValueError(f"round: mode must be 'half_to_even' or 'half_away_from_zero', got {mode!r}")
@@ -370,7 +370,7 @@ def round(x: Any, mode: str | None = None) -> Variable:
 
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:
-    """Is ``|a - b| <= atol + rtol |b|``? Infinities are close to themselves; NaN to NaN only with ``equal_nan``."""
+    """Whether ``|a - b| <= atol + rtol |b|``. Equal infinities are close; NaNs only with ``equal_nan``."""
     a, b = as_tensor(a), as_tensor(b)
     near = ew.and_(ew.le(ew.abs_(a - b), atol + rtol * ew.abs_(b)), ew.invert(ew.or_(ew.isinf(a), ew.isinf(b))))
     near = ew.or_(near, ew.eq(a, b))
@@ -378,24 +378,24 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Variable:
-    """Are all entries close, as ``isclose`` sees it?"""
+    """Whether all entries are close, as defined by ``isclose``."""
     return reduce.all(isclose(a, b, rtol, atol, equal_nan))
 
 
-# --- what is known while the graph is built -----------------------------------------------------------------------
+# --- values known when the graph is built -------------------------------------------------------------------------
 
 
 class NotScalarConstantError(ValueError):
-    """A variable whose value only a call will know."""
+    """The value of a variable is not known when the graph is built."""
 
 
 def get_scalar_constant_value(v: Any) -> np.ndarray:
-    """The number that ``v`` is known to be now.
+    """The value of ``v``, if it is known when the graph is built.
 
     Raises
     ------
     NotScalarConstantError
-        When it is none, or only a call will know.
+        If it is not a number, or known only at call time.
     """
     v = as_tensor(v)
     found = number_repeated(v)
@@ -405,7 +405,7 @@ def get_scalar_constant_value(v: Any) -> np.ndarray:
 
 
 def get_vector_length(v: Any) -> int:
-    """The length of a vector, where it is known now."""
+    """The length of a vector, if it is known when the graph is built."""
     v = as_tensor(v)
     if v.ndim != 1 or type(v.type.shape[0]) is not int:
         raise ValueError(located("get_vector_length: not a vector of known length", [v]))

@@ -1,6 +1,6 @@
-"""Factorisations of matrices: Cholesky, singular values; inverses and solutions of linear systems.
+"""Matrix factorisations: Cholesky and singular value decompositions; inverses and linear systems.
 
-The NumPy routines run in mid-program on every back end. A matrix that cannot be factorised ends the call with
+The NumPy routines are called in mid-program on every back end. A matrix that cannot be factorised raises
 ``numpy.linalg.LinAlgError``, which names the matrix and the user's line.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["cholesky", "matrix_inverse", "solve", "svd"]
 
 
 def _matrix(what: str, a: Any) -> Variable:
-    """``a`` as a matrix of floats."""
+    """Convert ``a`` to a matrix of floats."""
     a = as_tensor(a)
     if a.ndim != 2:
         raise ShapeError(located(f"{what}: expected a matrix, got {a.ndim} axes", [a]))
@@ -72,7 +72,7 @@ _solve = record(
 
 
 def _dominant(a: Any) -> Any:
-    """A matrix far from singular, of which any is made."""
+    """Make a matrix far from singular from any matrix."""
     return a + 8 * np.eye(3).astype("float32")
 
 
@@ -81,7 +81,7 @@ def _solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def solve(a: Any, b: Any) -> Variable:
-    """The ``x`` for which ``dot(a, x) = b``.
+    """Solve ``dot(a, x) = b`` for ``x``.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def solve(a: Any, b: Any) -> Variable:
     Returns
     -------
     Variable
-        Of the shape of ``b``. A singular matrix ends the call with ``numpy.linalg.LinAlgError``.
+        The shape of ``b``. A singular matrix raises ``numpy.linalg.LinAlgError`` at call time.
     """
     a, b = _matrix("solve", a), as_tensor(b)
     if b.ndim not in (1, 2):
@@ -106,7 +106,7 @@ def solve(a: Any, b: Any) -> Variable:
 
 
 def matrix_inverse(a: Any) -> Variable:
-    """The inverse of a matrix ``(n, n)``."""
+    """The inverse of an ``(n, n)`` matrix."""
     a = _matrix("matrix_inverse", a)
     return Op(_solve)(a, identity_like(a))
 
@@ -121,7 +121,7 @@ def _cholesky_numpy(op: Op, a: np.ndarray) -> np.ndarray:
 def _cholesky_grad(
     op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
 ) -> list[Any]:
-    """``dA = L^-T Phi(L^T dL) L^-1``, made symmetric; ``Phi`` takes the lower triangle and half of the diagonal.
+    """``dA = L^-T Phi(L^T dL) L^-1``, symmetrised; ``Phi`` takes the lower triangle and half of the diagonal.
 
     Murray, "Differentiation of the Cholesky decomposition", arXiv:1602.07527.
     """
@@ -158,16 +158,16 @@ _cholesky = record(
 
 
 def _positive(a: Any) -> Any:
-    """A symmetric positive definite matrix, of which any is made."""
+    """Make a symmetric positive definite matrix from any matrix."""
     product = dot(a, a.T) if isinstance(a, Variable) else a @ a.T
     return product + 3 * np.eye(3).astype("float32")
 
 
 def cholesky(a: Any, lower: bool = True) -> Variable:
-    """The triangular ``l`` for which ``dot(l, l.T) = a`` (with ``lower=False`` its transpose).
+    """The Cholesky factor: the triangular ``l`` with ``dot(l, l.T) = a`` (with ``lower=False`` its transpose).
 
-    Only the lower triangle of ``a`` is read, which must be symmetric and positive definite: otherwise the call ends
-    with ``numpy.linalg.LinAlgError``. Its gradient by ``a`` is symmetric.
+    ``a`` must be symmetric and positive definite; only its lower triangle is read. Otherwise the call raises
+    ``numpy.linalg.LinAlgError``. The gradient by ``a`` is symmetric.
     """
     return Op(_cholesky, lower=bool(lower))(_matrix("cholesky", a))
 
@@ -187,7 +187,7 @@ def _svd_numpy(op: Op, a: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Townsend, "Differentiating the singular value decomposition" (2016), for the thin factors.
+    """The gradient by Townsend, "Differentiating the singular value decomposition" (2016), for the thin factors.
 
     With ``F_ij = 1 / (s_j^2 - s_i^2)`` off the diagonal and 0 on it:
     ``dA = U [(F o (U'dU - dU'U)) S + S (F o (V'dV - dV'V)) + diag ds] V' + (I - UU') dU S^-1 V' + U S^-1 dV' (I -
@@ -226,7 +226,7 @@ _svd = record(
 
 
 def _rebuilt(a: Variable) -> Variable:
-    """What does not depend on the signs of singular vectors, but on all factors."""
+    """An expression that depends on all factors, but not on the signs of singular vectors."""
     u, s, vt = svd(a)
     return dot(u * ew.sqrt(s).dimshuffle("x", 0), vt)
 
@@ -244,25 +244,25 @@ def svd(a: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     a : tensor_like
         ``(m, n)``.
     full_matrices : bool
-        Must be False: ``u`` and ``vt`` have as many columns and rows as there are singular values.
+        Must be False: the number of columns of ``u`` and of rows of ``vt`` is the number of singular values.
     compute_uv : bool
-        With False, only the singular values.
+        If False, return only the singular values.
 
     Returns
     -------
     u : Variable
         ``(m, k)`` with ``k = min(m, n)``; orthonormal columns.
     s : Variable
-        ``(k,)``, from the largest down.
+        ``(k,)``, in descending order.
     vt : Variable
         ``(k, n)``; orthonormal rows.
 
     Notes
     -----
-    The derivative exists where no two singular values are equal; terms between equal ones are left out.
+    The derivative exists where no two singular values are equal; terms between equal values are omitted.
     """
     if full_matrices:
-        text = "svd: full_matrices=True is not offered: the extra columns are not determined, and have no derivative"
+        text = "svd: full_matrices=True is not supported: the extra columns are not determined, and have no derivative"
         raise ValueError(located(text, [], "leave it out"))
     u, s, vt = Op(_svd)(_matrix("svd", a))
     return (u, s, vt) if compute_uv else s

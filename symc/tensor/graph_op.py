@@ -1,4 +1,4 @@
-"""``OpFromGraph``: an expression as an op that can be applied again and again, with a gradient of its own."""
+"""``OpFromGraph``: an expression as a reusable op, optionally with its own gradient."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ _from_graph = record(
 
 
 class _Override:
-    """A gradient given by the user; equal only to itself."""
+    """A gradient given by the user, compared by identity."""
 
     def __init__(self, function: Callable[[list[Variable], list[Variable]], Sequence[Any]]) -> None:
         self.function = function
@@ -112,18 +112,18 @@ class OpFromGraph:
     inputs : sequence of Variable
         The expression's inputs.
     outputs : sequence of Variable
-        What the op computes. It may depend on nothing but ``inputs`` and constants.
+        The results of the op. They may depend only on ``inputs`` and constants.
     inline : bool
-        Accepted for old programs: the op's graph is always put in its place when a function is compiled.
+        Has no effect: the op is always replaced by its graph when a function is compiled. Accepted for old programs.
     grad_overrides : callable, optional
-        ``grad_overrides(inputs, output_gradients)`` gives one gradient per input, or None where there is none, in place
-        of the gradient of the expression.
+        ``grad_overrides(inputs, output_gradients)`` returns one gradient per input, or None for no gradient, which
+        replace the gradients of the expression.
     name : str, optional
 
     Raises
     ------
     ValueError
-        When the outputs depend on a variable that is not among the inputs.
+        If the outputs depend on a variable that is not among the inputs.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class OpFromGraph:
         self._op = Op(_from_graph, body=Body(self.inputs, self.outputs), name=self.name, override=override)
 
     def __call__(self, *args: Any) -> Any:
-        """Apply the op: a variable, or a list of them where it has several outputs."""
+        """Apply the op; returns a variable, or a list of variables if the op has several outputs."""
         if len(args) != len(self.inputs):
             raise TypeError(located(f"{self.name}: takes {len(self.inputs)} inputs, got {len(args)}"))
         given = []

@@ -1,4 +1,4 @@
-"""``ifelse``: one of two values, of which only the one that is wanted is computed."""
+"""``ifelse``: lazy selection of one of two values."""
 
 from __future__ import annotations
 
@@ -74,29 +74,29 @@ def _apply(condition: Variable, then: Sequence[Variable], otherwise: Sequence[Va
 
 
 def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Any:
-    """``then_branch`` if ``condition`` is true, else ``else_branch``; what only the other one needs is not computed.
+    """Select ``then_branch`` if ``condition`` is true, else ``else_branch``, and compute only the selected branch.
 
     Parameters
     ----------
     condition : Variable or number
-        A scalar; anything but zero is true.
+        A scalar; every value except zero is true.
     then_branch, else_branch : Variable, or sequence of Variable
-        Alike in number, dtypes and shapes.
+        The values; both branches must have the same number of them, with the same shapes. Dtypes are promoted.
     name : str, optional
         Name of the result.
 
     Returns
     -------
-    Variable, or a list of them where the branches are sequences
+    Variable, or a list of them if the branches are sequences
 
     Raises
     ------
     ShapeError
-        When the condition is no scalar, or the branches differ in number of values, axes or known lengths.
+        If the condition is not a scalar, or the branches differ in number of values, axes or known lengths.
 
     See Also
     --------
-    symc.tensor.switch : chooses element by element; both values are computed.
+    symc.tensor.switch : selects element by element; both values are computed.
     """
     single = not isinstance(then_branch, (list, tuple))
     then = [as_tensor(v) for v in ([then_branch] if single else then_branch)]
@@ -118,7 +118,7 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
 
 
 def _alike(a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    """Two values brought to one dtype."""
+    """Promote two values to a common dtype."""
     if a.ndim != b.ndim:
         text = f"ifelse: the values have {a.ndim} and {b.ndim} axes"
         raise ShapeError(located(text, [a, b], "give both the same number of axes"))
@@ -165,8 +165,8 @@ BRANCH = record(
     bodies=("then", "otherwise"),
     body_types=lambda op, inputs, name: [v.type for v in _branch_inputs(op, inputs, name)],
 )
-"""``ifelse`` with what only one side needs inside that side's body.
+"""``ifelse`` with the computations that only one branch needs inside that branch's body.
 
-``shapes`` are those of the results: the values of whole numbers inside a side, on which the side's own shapes may
-depend, mean nothing outside.
+``shapes`` are those of the results: shapes inside a branch may depend on values of integers inside it, which are
+undefined outside.
 """

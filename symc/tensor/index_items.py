@@ -1,4 +1,4 @@
-"""What stands between the brackets of ``x[...]``, brought to one form: a list of entries, one per axis or new axis."""
+"""Normalisation of the index of ``x[...]``: a list of entries, one per axis or new axis."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["Entry", "Flag", "Gap", "Index", "NewAxis", "Slice", "mask_indices", 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Takes a regular part of one axis."""
+    """A slice of one axis."""
 
     bounds: slice
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """Takes the places of one axis that an integer variable names; a scalar drops the axis.
+    """Indices into one axis, given by an integer variable; a scalar drops the axis.
 
-    ``valid`` says that they need no check: places that a mask selects lie inside.
+    ``valid`` states that they need no check: indices selected by a mask are always in range.
     """
 
     at: Variable
@@ -39,14 +39,14 @@ class Index:
 
 @dataclass(frozen=True, eq=False)
 class NewAxis:
-    """Adds an axis of length 1."""
+    """A new axis of length 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Flag:
-    """A mask without axes: it takes no axis, and adds one of length 1 (True) or 0 (False) as an index array does.
+    """A 0-d mask: it indexes no axis, and adds one of length 1 (True) or 0 (False), as an index array does.
 
-    ``at`` are its places on an axis of 1.
+    ``at`` are its indices into an axis of 1.
     """
 
     at: Variable
@@ -54,21 +54,21 @@ class Flag:
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """An Ellipsis that stands for no axis. Index arrays on both sides of it still count as separated."""
+    """An Ellipsis of no axes. Index arrays on both sides of it still count as separated."""
 
 
 Entry = Slice | Index | NewAxis | Flag | Gap
 
 
 def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:
-    """The entries of an index into ``x``, and ``x`` with its lengths checked against those of masks.
+    """Parse an index into ``x``; also returns ``x`` with its lengths checked against those of masks.
 
     Raises
     ------
     IndexError
         For too many indices, or a mask that does not fit.
     TypeError
-        For what is no index.
+        For an invalid index.
     """
     given = [_plain(x, e) for e in (item if isinstance(item, tuple) else (item,))]
     taken = sum(_axes_taken(e) for e in given)
@@ -79,7 +79,7 @@ def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:
     if not any(e is Ellipsis for e in given):
         given.append(Ellipsis)
     entries: list[Entry] = []
-    axes_of_masks: list[tuple[int, Variable, int]] = []  # an axis of x, a mask, and the axis of that
+    axes_of_masks: list[tuple[int, Variable, int]] = []  # an axis of x, a mask, and the mask's axis
     axis = 0
     for e in given:
         if e is Ellipsis:
@@ -97,7 +97,7 @@ def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:
 
 
 def _as_long_as_masks(x: Variable, pairs: Sequence[tuple[int, Variable, int]]) -> Variable:
-    """``x``, whose axes must be as long as those of the masks that select from them."""
+    """Require that the axes of ``x`` are as long as those of the masks that select from them."""
     repair = "a mask must have the shape of what it selects from"
     wanted: list[int | None] = [None] * x.ndim
     for axis, mask, k in pairs:
@@ -114,7 +114,7 @@ def _as_long_as_masks(x: Variable, pairs: Sequence[tuple[int, Variable, int]]) -
 
 
 def _plain(x: Variable, entry: Any) -> Any:
-    """An entry as Ellipsis, ``NewAxis``, ``Slice``, or a variable of integers or bools."""
+    """Convert an entry to Ellipsis, ``NewAxis``, ``Slice``, or a variable of integers or bools."""
     if entry is Ellipsis:
         return Ellipsis
     if entry is None:
@@ -127,7 +127,7 @@ def _plain(x: Variable, entry: Any) -> Any:
 
 
 def _listed(x: Variable, entry: Sequence[Any]) -> Any:
-    """A list as an index array; an empty one selects nothing."""
+    """Convert a list to an index array; an empty list selects nothing."""
     if any(e is None or e is Ellipsis or isinstance(e, slice) for e in entry):
         text = "indexing: a list selects places of one axis, so it cannot hold slices, None or Ellipsis"
         raise TypeError(located(text, [x], "write a tuple"))
@@ -151,9 +151,9 @@ def _axes_taken(entry: Any) -> int:
 
 
 def mask_indices(mask: Variable) -> list[Variable]:
-    """The places at which ``mask`` holds, in order: one index vector per axis of it, as ``numpy.nonzero``.
+    """The indices at which ``mask`` holds, in order: one index vector per axis, as in ``numpy.nonzero``.
 
-    A mask without axes counts as a vector of one element.
+    A 0-d mask is treated as a vector of one element.
     """
     if isinstance(mask, Constant):
         return [constant(i, dtype="int64") for i in np.nonzero(np.atleast_1d(mask.data))]

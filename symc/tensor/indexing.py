@@ -1,4 +1,4 @@
-"""Indexing: slices, integers, index arrays and masks, with NumPy's meaning."""
+"""Indexing with slices, integers, index arrays and masks, as in NumPy."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
 __all__ = ["PARTS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
 
 PARTS = (DIMSHUFFLE, GATHER, SLICE, RESHAPE)
-"""The ops through which writing looks for the tensor that was indexed."""
+"""The ops that ``set_subtensor`` traverses to find the indexed tensor."""
 
 
 def subtensor(x: Any, item: Any) -> Variable:
-    """``x[item]``, as NumPy defines it.
+    """Index ``x[item]``, as in NumPy.
 
     Parameters
     ----------
     x : tensor_like
     item : index or tuple of indices
-        Integers, slices, None, Ellipsis, integer arrays, lists and boolean masks. Integers, arrays, masks and all
-        three parts of a slice may be symbolic. Of index arrays, only dims known to be 1 are repeated.
+        Integers, slices, None, Ellipsis, integer arrays, lists and boolean masks. Integers, arrays, masks and all three
+        parts of a slice may be symbolic. Only dims of index arrays known to be 1 are broadcast.
 
     Raises
     ------
     IndexError
-        For an index out of range, too many indices, or a mask that does not fit; what is known only at call time is
+        For an index out of range, too many indices, or a mask of the wrong shape; values known only at call time are
         checked there.
     TypeError
-        For what is no index, such as a float.
+        For an invalid index, such as a float.
     """
     x = as_tensor(x)
     known = _entries_of_shape(x, item)
@@ -57,7 +57,7 @@ def subtensor(x: Any, item: Any) -> Variable:
 
 
 def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
-    """``x.shape[i]`` and ``x.shape[i:j]`` take the scalars that the shape was put together from: dims stay known."""
+    """Resolve ``x.shape[i]`` and ``x.shape[i:j]`` to the scalars of the shape, so that dims stay known."""
     if isinstance(item, tuple) and len(item) == 1:
         (item,) = item
     if x.ndim != 1 or not is_integer(x.dtype) or not isinstance(item, (int, np.integer, slice)) or item is True:
@@ -77,16 +77,16 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
 
 
 def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
-    """The part of ``x`` that the entries take: a slicing, then gathers, then the axes in NumPy's order.
+    """Apply index entries to ``x``: a slice, then gathers, then NumPy's order of axes.
 
-    Axes are followed by the number of the entry that made them.
+    Axes are labelled with the number of the entry that created them.
     """
     arrays = {e: entry.at for e, entry in enumerate(entries) if isinstance(entry, Index) and entry.at.ndim}
     flags = [e for e, entry in enumerate(entries) if isinstance(entry, Flag)]
     labels: list[Any] = [e for e, entry in enumerate(entries) if isinstance(entry, (Slice, Index))]
     bounds: list[Variable] = []
     steps: list[int] = []
-    strided: dict[int, Variable] = {}  # positions that slices with a symbolic step take
+    strided: dict[int, Variable] = {}  # positions of slices with a symbolic step
     for axis, e in enumerate(labels):
         entry = entries[e]
         if isinstance(entry, Slice):
@@ -103,7 +103,7 @@ def _read(x: Variable, entries: Sequence[Entry]) -> Variable:
         steps.append(step)
     plainly_gathered = (arrays or strided) and not flags and not _is_part(x)
     if not (plainly_gathered and all(_is_whole_axis(x, k, bounds, steps) for k in range(x.ndim))):
-        # even the whole is a part, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) know their target
+        # even x[:] is a slice, so that set_subtensor(x[:], ...) and set_subtensor(x[1:][i], ...) find their target
         x = Op(SLICE, steps=tuple(steps))(x, *bounds)
     for e, positions in strided.items():
         axis = labels.index(e)
@@ -121,10 +121,10 @@ def _is_part(x: Variable) -> bool:
 
 
 def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: dict[int, Variable]) -> Variable:
-    """Gather at the index arrays, and put the axes in order.
+    """Gather at the index arrays, and order the axes.
 
-    Beside an index array, an integer is an index array too. Their common axes stand where the first of them stood, or
-    in front when slices or new axes separate them.
+    Beside an index array, an integer is also an index array. Their common axes replace the first of them, or come first
+    if slices or new axes separate them.
     """
     wanted: list[Any] = []
     group = [e for e, entry in enumerate(entries) if isinstance(entry, (Index, Flag))] if arrays else []
@@ -153,7 +153,7 @@ def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: 
 
 
 def _is_whole_axis(x: Variable, k: int, bounds: Sequence[Variable], steps: Sequence[int]) -> bool:
-    """Does the slicing take all of axis ``k``?"""
+    """Whether the slice covers all of axis ``k``."""
     start, length = bounds[2 * k], bounds[2 * k + 1]
     return (
         steps[k] == 1
@@ -164,7 +164,7 @@ def _is_whole_axis(x: Variable, k: int, bounds: Sequence[Variable], steps: Seque
 
 
 def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
-    """A slice as (start, length, step), with Python's rules for missing and negative ones. A known step is an int."""
+    """Convert a slice to (start, length, step) by Python's rules. A known step is an int."""
     start, stop, step = (_plain_bound(x, b) for b in (s.start, s.stop, s.step))
     step = 1 if step is None else step
     if isinstance(step, Variable):
@@ -190,7 +190,7 @@ def _bounds(x: Variable, axis: int, s: slice) -> tuple[Variable, Variable, Any]:
 def _symbolic_step(
     x: Variable, axis: int, start: Any, stop: Any, step: Variable
 ) -> tuple[Variable, Variable, Variable]:
-    """The same for a step that only a call knows, the sign of it too."""
+    """As ``_bounds``, for a step whose value and sign are known only at call time."""
     text = "indexing: the step of a slice is 0"
     step = step + checked_below(ew.cast(ew.eq(step, 0), "int64"), 1, text, "give a step other than 0")
     dim = x.type.shape[axis]
@@ -205,7 +205,7 @@ def _symbolic_step(
 
 
 def _plain_bound(x: Variable, b: Any) -> Any:
-    """A part of a slice as None, an int or an int64 scalar."""
+    """Convert a part of a slice to None, an int or an int64 scalar."""
     if b is None:
         return None
     if isinstance(b, Variable) and not isinstance(b, Constant):
@@ -217,24 +217,24 @@ def _plain_bound(x: Variable, b: Any) -> Any:
     try:
         number = operator.index(b.data[()] if isinstance(b, Constant) else b)
     except TypeError:
-        text = f"indexing: a bound or step of a slice must be a whole number, got {b!r}"
+        text = f"indexing: a bound or step of a slice must be an integer, got {b!r}"
         raise TypeError(located(text, [x], "convert it with int()")) from None
     return max(-(2**62), min(number, 2**62))  # beyond any length, but still an int64
 
 
 def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
-    """A bound counted from the front and kept within [low, high]."""
+    """Convert a bound to a non-negative one, clamped to [low, high]."""
     if isinstance(bound, int):
         from_front = n + bound if bound < 0 else constant(bound, dtype="int64")
     elif _is_dim_expression(bound):
-        from_front = bound  # made of shapes: never negative unless the user subtracted, and then clamped below
+        from_front = bound  # computed from shapes: never negative unless the user subtracted, and then clamped below
     else:
         from_front = ew.switch(ew.lt(bound, 0), bound + n, bound)
     return ew.minimum(ew.maximum(from_front, low), high)
 
 
 def _is_dim_expression(v: Variable) -> bool:
-    """Is the scalar made only of shapes and sums of them, hence not negative?"""
+    """Whether the scalar consists only of shapes and sums of them, hence is not negative."""
     while v.owner is not None and v.owner.op.record is CAST:
         v = v.owner.inputs[0]
     if isinstance(v, Constant):
@@ -250,15 +250,15 @@ def _is_dim_expression(v: Variable) -> bool:
 
 
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Variable:
-    """The entries of ``x`` at whole-number ``indices`` along ``axis`` (of ``x`` flattened when None).
+    """Take the entries of ``x`` at integer ``indices`` along ``axis`` (None: of ``x`` flattened).
 
-    ``mode`` says what becomes of indices out of range: "raise" makes a call an error (negative ones count from the
-    end), "wrap" takes them modulo the length, "clip" takes the nearest.
+    ``mode`` defines the handling of indices out of range: "raise" raises an error at call time (negative indices count
+    from the end), "wrap" takes them modulo the length, "clip" clips them.
     """
     x = as_tensor(x)
     indices = constant(np.zeros(np.shape(indices), "int64")) if _is_empty(indices) else as_tensor(indices)
     if not is_integer(indices.dtype):
-        text = f"take: indices must be whole numbers, got {indices.dtype}"
+        text = f"take: indices must be integers, got {indices.dtype}"
         raise TypeError(located(text, [x, indices], "cast them to int64; x[mask] selects by a mask"))
     if axis is None:
         x, axis = x.flatten(), 0
@@ -277,7 +277,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def advanced_subtensor1(x: Any, indices: Any) -> Variable:
-    """``x[indices]`` for a vector of whole numbers."""
+    """``x[indices]`` for a vector of integers."""
     return take(x, _vector_of_indices("advanced_subtensor1", indices), axis=0)
 
 
@@ -289,12 +289,12 @@ def _vector_of_indices(what: str, indices: Any) -> Variable:
 
 
 def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
-    """One row per entry of ``y``: 1 at the column that the entry names, else 0.
+    """One-hot encode ``y``: one row per entry, with 1 in the column of that number, else 0.
 
     Parameters
     ----------
     y : tensor_like
-        Whole numbers from 0 to ``nb_class - 1``, of any shape; negative ones count from the end. Others are errors.
+        Integers from 0 to ``nb_class - 1``, of any shape; negative numbers count from the end. Others raise an error.
     nb_class : int or scalar
         Number of columns.
     dtype : str, optional
@@ -303,11 +303,11 @@ def to_one_hot(y: Any, nb_class: Any, dtype: str | None = None) -> Variable:
     Returns
     -------
     Variable
-        Of the shape of ``y``, followed by an axis of ``nb_class``.
+        The shape of ``y``, followed by an axis of ``nb_class``.
     """
     y = as_tensor(y)
     if not is_integer(y.dtype):
-        raise TypeError(located(f"to_one_hot: expected whole numbers, got {y.dtype}", [y], "cast them to int64"))
+        raise TypeError(located(f"to_one_hot: expected integers, got {y.dtype}", [y], "cast them to int64"))
     text = "to_one_hot: an entry names no column"
     y = checked_below(y, nb_class, text, "entries must be from 0 to nb_class - 1", wrap=True)
     columns = dimshuffle(arange(nb_class), (*["x"] * y.ndim, 0))

@@ -1,4 +1,4 @@
-"""Tensors joined along an axis, or stacked along a new one."""
+"""Joining tensors along an axis, and stacking along a new axis."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _join_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable],
 
 
 def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Variable]:
-    """``g`` cut along ``axis`` into pieces as long as ``templates``."""
+    """Split ``g`` along ``axis`` into pieces as long as ``templates``."""
     pieces: list[Variable] = []
     start: Variable = constant(0, dtype="int64")
     for v in templates:
@@ -77,7 +77,7 @@ def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Va
 
 
 def _join_build(node: Apply, ctx: Any) -> list[Statement]:
-    """Seen from the joined axis, every operand is rows of memory, to be laid side by side."""
+    """Copy each operand as rows of contiguous memory, which are placed side by side along the joined axis."""
     (out,), axis = node.outputs, node.op["axis"]
     rows, width = (dims.product(d) for d in (out.type.shape[:axis], out.type.shape[axis:]))
     statements: list[Statement] = []
@@ -125,7 +125,7 @@ JOIN = record(
 
 
 def join(axis: Any, *tensors: Any) -> Variable:
-    """The operands one after another along ``axis``; they agree on all others."""
+    """Join tensors along ``axis``; all other axes must agree."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     variables = [as_tensor(t) for t in tensors]
@@ -140,16 +140,16 @@ def join(axis: Any, *tensors: Any) -> Variable:
 
 
 def concatenate(tensor_list: Sequence[Any], axis: int = 0) -> Variable:
-    """The tensors one after another along ``axis``, as ``numpy.concatenate``."""
+    """Join tensors along ``axis``, as ``numpy.concatenate``."""
     if isinstance(tensor_list, Variable):
         raise TypeError("concatenate: expected a list of tensors, got one; write concatenate([a, b])")
     return join(axis, *tensor_list)
 
 
 def stack(tensors: Any, axis: int = 0, *more: Any) -> Variable:
-    """The tensors, all of one shape, along a new axis.
+    """Stack tensors of the same shape along a new axis.
 
-    Theano's old form, ``stack(a, b, c)``, puts them along the first.
+    Theano's old form, ``stack(a, b, c)``, stacks them along the first axis.
     """
     if isinstance(tensors, Variable):
         if not isinstance(axis, Variable):
@@ -170,7 +170,7 @@ def stack(tensors: Any, axis: int = 0, *more: Any) -> Variable:
 
 
 def stack_nested(nested: Any) -> Variable:
-    """Nested lists of scalars or tensors as one tensor."""
+    """Convert nested lists of scalars or tensors to one tensor."""
     if isinstance(nested, (list, tuple)):
         return stack([stack_nested(v) for v in nested])
     return as_tensor(nested)
@@ -180,12 +180,12 @@ stacklists = stack_nested
 
 
 def horizontal_stack(*args: Any) -> Variable:
-    """Matrices side by side."""
+    """Join matrices horizontally."""
     return join(1, *_matrices("horizontal_stack", args))
 
 
 def vertical_stack(*args: Any) -> Variable:
-    """Matrices below one another."""
+    """Join matrices vertically."""
     return join(0, *_matrices("vertical_stack", args))
 
 

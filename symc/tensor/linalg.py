@@ -1,4 +1,4 @@
-"""Products of matrices: ``dot``, ``batched_dot``, ``tensordot``, ``outer``."""
+"""Matrix products: ``dot``, ``batched_dot``, ``tensordot``, ``outer``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _product_numpy(op: Op, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _product_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Variable]:
-    """For C = op(A) op(B): dA = dC op(B)^T and dB = op(A)^T dC, each transposed once more where the operand was."""
+    """For C = op(A) op(B): dA = dC op(B)^T and dB = op(A)^T dC, each transposed if the operand was."""
     (a, b), (g,), (ta, tb) = inputs, gs, (op["trans_a"], op["trans_b"])
 
     def make(x: Variable, y: Variable, tx: bool, ty: bool) -> Variable:
@@ -78,7 +78,7 @@ def _product_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
 
 
 def _product_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
-    """A row of op(A) counts where its row of the product has something that does; columns of op(B) likewise."""
+    """A row of op(A) counts if an element of its row of the product does; likewise columns of op(B)."""
     rows, columns = any(counts, axis=-1, keepdims=True), any(counts, axis=-2, keepdims=True)
     lead = list(range(counts.ndim - 2))
     turned = [*lead, counts.ndim - 1, counts.ndim - 2]
@@ -193,26 +193,26 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 def _matrix_product(a: Variable, b: Variable) -> Variable:
     if is_float(a.dtype):
         return Op(DOT, trans_a=False, trans_b=False)(a, b)
-    # Whole numbers have no library call: multiply and add in loops.
+    # Integers have no library call: multiply and add in loops.
     a = _with_inner_dims(a, b, "dot", 1, 0)
     return sum(dimshuffle(a, (0, 1, "x")) * dimshuffle(b, ("x", 0, 1)), axis=1, dtype=a.dtype)
 
 
 def _with_inner_dims(a: Variable, b: Variable, what: str, k: int, l: int) -> Variable:
-    """``a``, whose axis ``k`` must be as long as axis ``l`` of ``b``: multiplying would repeat an axis of 1."""
+    """Require axis ``k`` of ``a`` to be as long as axis ``l`` of ``b``: multiplication would broadcast an axis of 1."""
     text = f"{what}: the inner dims must be equal: axis {k} of the left operand and axis {l} of the right one"
     return require_lengths(a, [(shape_i(a, k), shape_i(b, l), text)], "transpose one of them, or mend its shape")
 
 
 def dot(a: Any, b: Any) -> Variable:
-    """Inner product of vectors, matrix products, and the like for more axes, as ``numpy.dot``.
+    """Inner product of vectors, matrix product, or its generalisation to more axes, as ``numpy.dot``.
 
     The sum runs over the last axis of ``a`` and the second-to-last of ``b`` (the last, if ``b`` is a vector).
 
     Raises
     ------
     ShapeError
-        When the inner dims are known to differ.
+        If the inner dims are known to differ.
     """
     a, b = _operands("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -233,7 +233,7 @@ def _drop(x: Variable, axis: int) -> Variable:
 
 
 def matmul(a: Any, b: Any) -> Variable:
-    """``a @ b``: as ``dot`` up to two axes, batched over the leading axes beyond."""
+    """``a @ b``: as ``dot`` for up to two axes, batched over leading axes."""
     a, b = _operands("matmul", a, b)
     if a.ndim <= 2 and b.ndim <= 2:
         if a.ndim == 0 or b.ndim == 0:
@@ -251,7 +251,7 @@ def matmul(a: Any, b: Any) -> Variable:
 
 
 def batched_dot(a: Any, b: Any) -> Variable:
-    """One product for each entry of axis 0: ``out[i] = dot(a[i], b[i])`` for operands of two or three axes."""
+    """One product per entry of axis 0: ``out[i] = dot(a[i], b[i])``, for operands of two or three axes."""
     a, b = _operands("batched_dot", a, b)
     for v in (a, b):
         if v.ndim not in (2, 3):
@@ -270,20 +270,20 @@ def batched_dot(a: Any, b: Any) -> Variable:
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
-    """Sum of products over the given axes, as ``numpy.tensordot``; lowered to one matrix product.
+    """Sum products over the given axes, as ``numpy.tensordot``; computed as one matrix product.
 
     Parameters
     ----------
     a, b : tensor_like
     axes : int, or pair
-        A number: the sum runs over so many last axes of ``a`` and first axes of ``b``. A pair (axes of ``a``, axes of
-        ``b``), each an int or a sequence of as many ints.
+        Either the number of last axes of ``a`` and first axes of ``b`` to sum over, or a pair (axes of ``a``, axes of
+        ``b``), each an int or a sequence of equal length.
 
     Raises
     ------
     ShapeError
-        For axes that do not exist, are named twice or cannot be paired, or whose lengths are known to differ. What is
-        known only at call time is checked there.
+        For axes that do not exist, are given twice or cannot be paired, or whose lengths are known to differ. Lengths
+        known only at call time are checked there.
     """
     a, b = _operands("tensordot", a, b)
     over_a, over_b = paired_axes("tensordot", a, b, axes, first=0)
@@ -299,9 +299,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
 
 
 def paired_axes(what: str, a: Variable, b: Variable, axes: Any, first: int) -> tuple[list[int], list[int]]:
-    """The ``axes`` argument of ``tensordot`` as axes of ``a`` and axes of ``b``, one by one.
+    """Convert the ``axes`` argument of ``tensordot`` to paired lists of axes of ``a`` and of ``b``.
 
-    As a number it stands for the last axes of ``a`` and those of ``b`` from ``first`` on.
+    A number means the last axes of ``a`` and those of ``b`` from ``first`` on.
     """
     if isinstance(axes, (int, np.integer)) and not isinstance(axes, bool):
         count = int(axes)
@@ -326,7 +326,7 @@ def paired_axes(what: str, a: Variable, b: Variable, axes: Any, first: int) -> t
 
 
 def _as_matrix(x: Variable, rows: int) -> Variable:
-    """``x`` with its first ``rows`` axes as the rows of a matrix and the others as its columns."""
+    """Reshape ``x`` to a matrix: its first ``rows`` axes become the rows, the others the columns."""
     if x.ndim == 2 and rows == 1:
         return x
     height = [length(x, k) for k in range(rows)]
@@ -339,6 +339,6 @@ def _product(lengths: list[Any]) -> Any:
 
 
 def outer(a: Any, b: Any) -> Variable:
-    """``out[i, j] = a[i] * b[j]`` of two tensors flattened."""
+    """The outer product ``out[i, j] = a[i] * b[j]`` of two flattened tensors."""
     a, b = as_tensor(a).flatten(), as_tensor(b).flatten()
     return dimshuffle(a, (0, "x")) * dimshuffle(b, ("x", 0))

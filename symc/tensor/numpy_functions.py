@@ -1,4 +1,4 @@
-"""NumPy's elementwise functions on variables: ``np.exp(x)`` is ``exp(x)``, ``array * x`` is ``mul(array, x)``."""
+"""NumPy's universal functions on variables: ``np.exp(x)`` is ``exp(x)``, ``array * x`` is ``mul(array, x)``."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _MEANT: dict[Any, Callable[..., Variable]] = {
 
 
 def apply_ufunc(self: Variable, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-    """What ``ufunc`` means here; NumPy calls this when a variable is among its operands.
+    """Apply the symbolic equivalent of ``ufunc``; called by NumPy if a variable is among the operands.
 
-    ``==`` and ``!=`` keep their meaning of identity on variables, beside arrays too.
+    ``==`` and ``!=`` compare variables by identity, also beside arrays.
     """
     if ufunc in (np.equal, np.not_equal) and method == "__call__" and not options:
         return ufunc is np.not_equal
     into = options.pop("out", (operands[0],))
-    in_place = into[0] is operands[0]  # ``array += x`` makes the name stand for the variable
+    in_place = into[0] is operands[0]  # ``array += x`` rebinds the name to the variable
     if ufunc not in _MEANT or method != "__call__" or options or not in_place:
         name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         text = f"{name} does not work on symbolic variables" + ("" if in_place else " with out=")

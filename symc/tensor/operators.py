@@ -1,4 +1,4 @@
-"""Python's operators and NumPy's methods on variables: one table, attached once."""
+"""Python's operators and NumPy's methods on variables, in one table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["METHODS", "attach"]
 
 
 def _item(self: Variable, item: Any) -> Variable:
-    """``self[item]``, dependent on bounds of slices that follow from known shapes, which become numbers."""
+    """``self[item]``, with a dependency on slice bounds that were replaced by numbers because shapes are known."""
     entries = item if isinstance(item, tuple) else (item,)
     bounds = [b for e in entries if isinstance(e, slice) for b in (e.start, e.stop, e.step) if isinstance(b, Variable)]
     scalars = [b for b in bounds if not isinstance(b, Constant) and b.ndim == 0 and is_integer(b.dtype)]
@@ -86,7 +86,7 @@ def _contains(self: Variable, item: Any) -> bool:
 
 
 def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
-    """The value of the variable for values given by variable or by name; compiled once for each set of inputs."""
+    """Evaluate the variable for inputs given by variable or name; compiled once per set of inputs."""
     from symc.runtime.function import function
 
     given = inputs_to_values or {}
@@ -117,7 +117,7 @@ _copy = record(
 
 
 def copy(x: Variable, name: str | None = None) -> Variable:
-    """A variable of its own with the value of ``x``, under a name of its own."""
+    """Create a new variable with the value of ``x``, optionally with another name."""
     twin = Op(_copy)(x)
     twin.name = name
     return twin
@@ -126,7 +126,7 @@ def copy(x: Variable, name: str | None = None) -> Variable:
 def _norm(x: Variable, L: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     """The L-norm over ``axis``: the L-th root of the sum of L-th powers of absolute values.
 
-    0 counts what is not zero, infinity takes the largest and -infinity the smallest.
+    0 counts non-zero elements, infinity takes the largest and -infinity the smallest absolute value.
     """
     size = ew.abs_(x)
     if L == -float("inf"):
@@ -153,7 +153,7 @@ def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
 
 
 def _method(function: Any) -> Any:
-    """An elementwise function as a method: not being a Python function, it would not take ``self``."""
+    """Wrap an elementwise function as a method: a callable object would not receive ``self``."""
     return lambda *operands: function(*operands)
 
 
@@ -162,11 +162,7 @@ def _reflected(function: Any) -> Any:
 
 
 def _refuse_item_assignment(self: Variable, key: Any, value: Any) -> None:
-    raise TypeError(
-        located(
-            "symbolic variables do not change", [self], "x = set_subtensor(x[index], value) gives the changed tensor"
-        )
-    )
+    raise TypeError(located("symbolic variables do not change", [self], "write x = set_subtensor(x[index], value)"))
 
 
 _BINARY: dict[str, Callable[..., Variable]] = {
@@ -180,7 +176,7 @@ METHODS: dict[str, Any] = {
     **{f"__r{name}__": _reflected(function) for name, function in _BINARY.items()},
     "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__pos__": lambda a: a,
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),
-    # what a variable is not
+    # unsupported conversions
     "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array,
     "__array_ufunc__": apply_ufunc,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
@@ -204,9 +200,9 @@ METHODS: dict[str, Any] = {
 
 
 def attach() -> None:
-    """Put the table's entries on ``Variable``."""
+    """Attach the table's entries to ``Variable``."""
     for name, function in METHODS.items():
         setattr(Variable, name, function)
-    # Comparison builds graphs, but variables stay usable as keys: == and hash keep their meaning of identity.
+    # Comparisons build graphs, but variables remain usable as keys: == and hash use identity.
     for check in ("__eq__", "__hash__"):
         assert getattr(Variable, check) is getattr(object, check)

@@ -1,9 +1,9 @@
-"""How elementwise ops are made.
+"""Construction of elementwise ops.
 
-``elementwise(name, body, numpy, grad=...)`` makes the record and the function users call. ``body`` computes one
-element as a loop-IR expression; ``grad(g, y, *xs)`` gives the gradients from the incoming ``g``, the output ``y`` and
-the inputs, all of one shape. Broadcasting and dtype conversion are inserted by the function, so primitives never see
-them.
+``elementwise(name, body, numpy, grad=...)`` creates the record and the public function. ``body`` computes one element
+as a loop-IR expression; ``grad(g, y, *xs)`` returns the gradients, given the output gradient ``g``, the output ``y``
+and the inputs, all of the same shape. The public function inserts broadcasting and dtype conversion, so primitives need
+neither.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Grad = Callable[..., Sequence[Any]]
 
 
 class Elementwise:
-    """A user-level elementwise function; calling it on variables, arrays or numbers builds its application.
+    """A public elementwise function; calling it on variables, arrays or numbers builds an application.
 
-    ``operands`` are the names of what it takes; with ``several`` it also takes more, from left to right.
+    ``operands`` are the names of its operands; with ``several`` it accepts more, combined from left to right.
     """
 
     def __init__(self, op: Op, compute: str, mixed: bool, operands: Sequence[str], several: bool) -> None:
@@ -53,7 +53,7 @@ class Elementwise:
         if len(args) != len(self.operands):
             return self._of_another_number(args, dtype)
         variables = [as_tensor(a) for a in args]
-        if self.mixed:  # switch: the condition keeps its own dtype
+        if self.mixed:  # switch: the condition keeps its dtype
             variables = [cast(variables[0], "bool"), *_converted(self.op.name, variables[1:], self.compute)]
         else:
             variables = _converted(self.op.name, variables, self.compute)
@@ -88,7 +88,7 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
 
 
 def _domain_of_each(domain: Any, nin: int) -> list[tuple[float, float]]:
-    """One pair for each input, where one may serve them all."""
+    """Return one pair per input; a single pair applies to all."""
     return [domain] * nin if isinstance(domain[0], (int, float)) else list(domain)
 
 
@@ -135,20 +135,20 @@ def elementwise(
     several: bool = False,
     **traits: Any,
 ) -> Elementwise:
-    """Make an elementwise op.
+    """Create an elementwise op.
 
     Parameters
     ----------
     name : str
     body : callable
-        From the inputs' elements to the output's, as loop-IR expressions.
+        Maps the inputs' elements to the output's element, as loop-IR expressions.
     numpy : callable
-        The same on arrays, independently.
+        An independent implementation on arrays.
     grad : callable, optional
-        ``grad(g, y, *xs)``, one gradient per input; ``ZERO`` for inputs the output does not vary with, ``Selected``
-        where a condition decides whether the gradient flows.
-    domain : pair, or one pair an input
-        Where test values are drawn: open, away from kinks.
+        ``grad(g, y, *xs)`` returns one gradient per input; ``ZERO`` for inputs by which the derivative is zero,
+        ``Selected`` where a condition decides whether the gradient flows.
+    domain : pair, or one pair per input
+            The open interval of test values, away from kinks.
     compute : str
         ``"float"``: integers are converted to floatX; ``"same"``: any dtype; ``"arithmetic"``: bools become int8;
         ``"bits"``: no floats.
@@ -157,7 +157,7 @@ def elementwise(
     mixed : bool
         The first operand is a condition.
     several : bool
-        May users give more than two operands, to be combined from left to right?
+        Whether the function accepts more than two operands, combined from left to right.
     **traits
         Further facts of the record, such as ``linear``, ``nonnegative`` and ``log``.
     """

@@ -1,4 +1,4 @@
-"""Elements that are their own position along an axis."""
+"""Tensors of indices along an axis."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ IOTA = record(
 
 
 def iota(x: Any, axis: int) -> Variable:
-    """An int64 tensor of the shape of ``x`` whose elements are their own position along ``axis``."""
+    """An int64 tensor of the shape of ``x`` whose elements are their index along ``axis``."""
     x = as_tensor(x)
     return Op(IOTA, axis=normalize_axis(axis, x.ndim, "iota", x))(x)

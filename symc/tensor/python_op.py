@@ -1,7 +1,7 @@
-"""Ops that users write in Python: a class with ``make_node`` and ``perform``, or a NumPy function with types.
+"""Ops written in Python by users: a class with ``make_node`` and ``perform``, or a NumPy function with types.
 
-They run in mid-program on every back end, on NumPy arrays. Where ``infer_shape`` tells the shapes of the results,
-memory is laid out beforehand; else the op runs first, and the shapes of what it gave become dims.
+They run in mid-program on every back end, on NumPy arrays. If ``infer_shape`` returns the shapes of the results, memory
+is allocated beforehand; otherwise the op runs first, and the shapes of its results become dims.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = ["PythonOp", "as_op"]
 
 
 class PythonOp:
-    """Base class of a user's op.
+    """Base class of ops written in Python.
 
-    A subclass defines ``make_node(*inputs)``, which gives ``symc.Apply(self, inputs, outputs)`` with one variable or
-    type per output, and ``perform(node, inputs, output_storage)``, which puts NumPy arrays into
+    A subclass defines ``make_node(*inputs)``, which returns ``symc.Apply(self, inputs, outputs)`` with one variable or
+    type per output, and ``perform(node, inputs, output_storage)``, which stores NumPy arrays in
     ``output_storage[k][0]``. It may define
 
     ``infer_shape(node, shapes)``
-        one tuple of lengths per output, made of the entries of ``shapes`` (which holds the lengths of each input as
-        scalars) and whole numbers;
+        returns one tuple of lengths per output, computed from the entries of ``shapes`` (the lengths of each input, as
+        scalars) and integers;
     ``grad(inputs, output_gradients)``
-        one expression per input, or None where the output does not depend on it.
+        returns one expression per input, or None if the outputs do not depend on it.
 
-    Two ops of one class are equal if the attributes that ``__props__`` names are.
+    Two ops of the same class are equal if the attributes listed in ``__props__`` are equal.
 
     Examples
     --------
@@ -62,11 +62,11 @@ class PythonOp:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the op in messages."""
         return type(self).__name__
 
     def make_node(self, *inputs: Any) -> Apply:
-        """The application of the op to ``inputs``: their types, and those of the outputs."""
+        """Create the application of the op to ``inputs``, with the types of the outputs."""
         raise NotImplementedError(f"{self.name} must define make_node(*inputs)")
 
     def perform(self, node: Apply, inputs: Sequence[np.ndarray], output_storage: Sequence[list[Any]]) -> None:
@@ -86,7 +86,7 @@ class PythonOp:
         return hash((type(self), *(getattr(self, p) for p in self.__props__)))
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """Apply the op: a variable, or a list of them where it has several outputs."""
+        """Apply the op; returns a variable, or a list of variables if the op has several outputs."""
         node = self.make_node(*inputs, **kwargs)
         types = tuple((v.dtype, v.type.static_shape) for v in node.outputs)
         known = all(n is not None for _, shape in types for n in shape)
@@ -101,7 +101,7 @@ class PythonOp:
 
 
 def _shapes(op: Op, inputs: Sequence[Variable]) -> list[tuple[Any, ...]] | None:
-    """The lengths of the outputs as the user's ``infer_shape`` gives them, or None where it does not."""
+    """The lengths of the outputs from the user's ``infer_shape``, or None if it is not defined."""
     infer = getattr(op["user"], "infer_shape", None)
     if infer is None:
         return None
@@ -131,7 +131,7 @@ def _whole(n: Any) -> Any:
 
 
 def _perform(op: Op, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """What the user's code gives, in the dtypes that its types promise."""
+    """Run the user's code and check the number of axes and the dtypes of its results."""
     user = op["user"]
     inputs = [Variable(TensorType(a.dtype.name, a.shape)) for a in arrays]
     node = Apply(user, inputs, [TensorType(d, s) for d, s in op["types"]], None)
@@ -167,7 +167,7 @@ def _specialise(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType])
 
 
 def _lengths(op: Op) -> int:
-    """How many lengths the op's results have together."""
+    """The total number of axes of the op's results."""
     return builtins.sum(len(known) for _, known in op["types"])
 
 
@@ -210,11 +210,11 @@ _python_step = record(
 _tickets = count(1)
 _waiting = threading.local()
 WAITING = 256
-"""Results of one thread that wait to be taken; those that failed calls left behind go first."""
+"""Results of this thread that were not taken yet; those left behind by failed calls are dropped first."""
 
 
 def _run(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Run the user's code; what it gave waits under a number, and its lengths are told."""
+    """Run the user's code and store its results under a ticket number; returns the ticket and the lengths."""
     found = _perform(op, arrays)
     results: dict[int, list[Any]] = _waiting.__dict__.setdefault("results", {})
     ticket = next(_tickets)
@@ -276,7 +276,7 @@ class _Function(PythonOp):
         self.__module__ = function.__module__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A decorated function is pickled by name, as functions are: its module holds the op under that name."""
+        """Pickle a decorated function by name, as functions are: its module contains the op under that name."""
         name = getattr(self.function, "__qualname__", "")
         held = getattr(sys.modules.get(self.__module__), name, None)
         return name if held is self else super().__reduce_ex__(protocol)
@@ -304,21 +304,21 @@ class _Function(PythonOp):
 
 
 def _type(t: Any) -> TensorType:
-    """A type, from one or from a constructor such as ``T.matrix``."""
+    """Convert a type or a constructor such as ``T.matrix`` to a type."""
     return t if isinstance(t, TensorType) else t.type if isinstance(t, Variable) else t().type
 
 
 def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None, grad: Any = None) -> Any:
-    """Make an op from a function of NumPy arrays; a decorator.
+    """Create an op from a function of NumPy arrays; a decorator.
 
     Parameters
     ----------
     itypes, otypes : type, constructor, or sequence of these
-        What goes in and comes out, such as ``T.vector`` or ``TensorType("float32", (None,))``.
+        Types of the inputs and outputs, such as ``T.vector`` or ``TensorType("float32", (None,))``.
     infer_shape : callable, optional
-        ``infer_shape(node, shapes)``; see :class:`PythonOp`.
+        ``infer_shape(node, shapes)``, as in :class:`PythonOp`.
     grad : callable, optional
-        ``grad(inputs, output_gradients)``.
+        ``grad(inputs, output_gradients)``, as in :class:`PythonOp`.
 
     Examples
     --------
@@ -331,7 +331,7 @@ def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = Non
     return lambda function: _Function(function, ins, outs, infer_shape, grad)
 
 
-# --- what the generated tests apply -----------------------------------------------------------------------------------
+# --- used by the generated tests --------------------------------------------------------------------------------------
 
 
 def _like(x: Variable, function: Callable[[np.ndarray], np.ndarray], **facts: Any) -> Any:

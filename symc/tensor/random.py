@@ -1,9 +1,8 @@
-"""Random numbers as a function of a counter: Philox4x32-10, written as loop IR.
+"""Counter-based random numbers: Philox4x32-10, written as loop IR.
 
-Element ``i`` of draw ``d`` under key ``k`` is Philox's answer to the counter ``(i, d)``. So a draw needs no memory
-and no
+Element ``i`` of draw ``d`` with key ``k`` is Philox of the counter ``(i, d)``. A draw therefore needs no memory and no
 order: it is computed wherever it is read, by any number of threads, on any back end, with the same bits. A dropout mask
-is never stored; the backward pass computes it again.
+is never stored; the backward pass recomputes it.
 
 References
 ----------
@@ -35,13 +34,13 @@ MULTIPLY = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 ORDER = (1, 3, 0, 2)
-"""In which order words are used up: the lower halves of the last products first, since they take less to compute."""
+"""The order in which words are used: the lower halves of the last products first, since they are cheaper to compute."""
 
 Words = tuple[Expr, Expr, Expr, Expr]
 
 
 def philox(counter: Sequence[Expr], key: Sequence[Expr]) -> Words:
-    """Philox4x32-10: four random uint32 words for a counter of four and a key of two.
+    """Compute Philox4x32-10: four random uint32 words for a counter of four words and a key of two.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ def philox(counter: Sequence[Expr], key: Sequence[Expr]) -> Words:
 
 
 def _philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
-    """The same in 64-bit NumPy arithmetic, for positions of any shape."""
+    """Compute Philox in 64-bit NumPy arithmetic, for positions of any shape."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     key, draw_number = (np.uint64(v) for v in state)
     at = position.astype("uint64")
@@ -74,28 +73,28 @@ def _philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
 
 
 def _unit(words: Sequence[Expr], dtype: str) -> Expr:
-    """A number in [0, 1): as many random bits as the dtype holds, 24 or 53."""
+    """A number in [0, 1) with as many random bits as the dtype has, 24 or 53."""
     if dtype == "float32":
         return cast(words[0] >> 8, dtype) * 2.0**-24
     return (cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype)) * 2.0**-53
 
 
 def _positive_unit(words: Sequence[Expr], dtype: str) -> Expr:
-    """A number in (0, 1], fine near zero, where a logarithm looks."""
+    """A number in (0, 1], with high resolution near zero, as needed for logarithms."""
     if dtype == "float32":
         return (cast(words[0], dtype) + 0.5) * 2.0**-32
     return (cast(words[0] >> 5, dtype) * 2.0**26 + cast(words[1] >> 6, dtype) + 0.5) * 2.0**-53
 
 
 def _normal(words: Sequence[Expr], dtype: str, mean: Expr, std: Expr) -> Expr:
-    """Box and Muller's transform of two uniform numbers."""
+    """The Box-Muller transform of two uniform numbers."""
     second = words[1:] if dtype == "float32" else words[2:]
     radius = call("sqrt", call("log", _positive_unit(words, dtype)) * -2.0)
     return mean + std * (radius * call("cos", _unit(second, dtype) * (2 * math.pi)))
 
 
 def _integer(words: Sequence[Expr], dtype: str, low: Expr, high: Expr) -> Expr:
-    """The upper half of word times span: within 2**-32 of equally likely each."""
+    """The upper half of word times span: uniform up to 2**-32."""
     span = cast(high - low + 1, "uint32")
     return cast(low + cast(call("mulhi", words[0], span), "int64"), dtype)
 
@@ -107,7 +106,7 @@ KINDS: dict[str, Callable[..., Expr]] = {
     "integers": _integer,
     "bits": lambda words, dtype, *_: words[0],
 }
-"""``kind(words, dtype, a, b)``: a number from random words and two parameters."""
+"""``kind(words, dtype, a, b)`` computes a number from random words and two parameters."""
 
 
 def _numpy_unit(w: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
@@ -171,7 +170,7 @@ def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> 
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Of a uniform or normal number by its parameters, with the randomness held fixed (reparameterisation)."""
+    """The gradient of a uniform or normal number by its parameters, for fixed random bits (reparameterisation)."""
     (g,) = gs
     unread = [None] * (len(inputs) - 3)
     if op["kind"] not in ("uniform", "normal"):
@@ -204,7 +203,7 @@ RANDOM_STORED = record(
 
 
 def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence[Any]) -> Variable:
-    """Random numbers of a shape.
+    """Draw random numbers of a shape.
 
     Parameters
     ----------
@@ -212,7 +211,7 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
         ``(2,)`` uint64: the key, and the number of the draw.
     kind : {'uniform', 'normal', 'bernoulli', 'integers'}
         Uniform in [a, b); normal with mean ``a`` and standard deviation ``b``; 1 with probability ``a``, else 0;
-        whole numbers from ``a`` to ``b``, both included.
+        integers from ``a`` to ``b``, inclusive.
     dtype : str
     a, b : float, int or scalar Variable
     shape : sequence of int or integer scalar
@@ -224,7 +223,7 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
 
 
 def stored_bits(state: Variable, shape: Sequence[Any]) -> Variable:
-    """Random uint32 words that are computed once and kept, for what reads each of them many times."""
+    """Random uint32 words that are computed once and stored, for consumers that read each word many times."""
     unused = Constant(np.zeros((), "int64"))
     return Op(RANDOM_STORED, kind="bits", dtype="uint32", shape=None)(state, unused, unused, _template(shape))
 

@@ -1,6 +1,6 @@
-"""Test cases of the random primitives, with values from Philox in Python's integers.
+"""Test cases of the random primitives, with expected values from Philox in Python integers.
 
-Nothing here is shared with ``symc.tensor.random``: not the constants, the number of rounds, nor the order of words.
+Nothing is shared with ``symc.tensor.random``: neither the constants, nor the number of rounds, nor the order of words.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
 
 
 def _drawn(state: np.ndarray, template: np.ndarray, kind: str, dtype: str, a: Any, b: Any) -> np.ndarray:
-    """A draw of the shape of ``template``; a probability has its dtype."""
+    """A draw of the shape of ``template``; a probability has the dtype of the draw."""
     made = [_KINDS[kind](w, dtype, template.dtype.name, a, b) for w in _words(state, template.size)]
     return np.array(made, dtype).reshape(template.shape)
 
@@ -65,7 +65,7 @@ def _build(state: Variable, template: Variable, kind: str, dtype: str, a: Any, b
 
 
 def random_cases() -> list[Case]:
-    """Every kind of draw, under two keys; and its gradients by the parameters, where it has some."""
+    """Every kind of draw with two keys, and its gradients by the parameters, where defined."""
     state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
     far = Arg((2,), "uint64", values=[0xFEDCBA9876543210, 0xFFFFFFFF00000007])
     made = [
@@ -105,7 +105,7 @@ def random_cases() -> list[Case]:
 
 
 def stored_cases() -> list[Case]:
-    """Random bits that are kept in memory."""
+    """Cases of stored random bits."""
 
     def wanted(state: np.ndarray) -> np.ndarray:
         return np.array([w[0] for w in _words(state, 60)], "uint32").reshape(3, 20)

@@ -1,4 +1,4 @@
-"""Linear recurrences along an axis, and products of all elements but one, which are made of them."""
+"""Linear recurrences along an axis, and products of all elements but one, which are computed with them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _numpy(op: Op, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Variable]:
-    """The adjoint runs the other way; a factor stands beside the element that it carries from or to."""
+    """The adjoint runs in the opposite direction; ``own`` states which element a factor belongs to."""
     (a, _), (out,) = inputs, outputs
     back = Op(op.record, reverse=not op["reverse"], own=not op["own"])(a, gs[0])
     if op["own"]:
@@ -83,7 +83,7 @@ _shift: Record = record(
 
 
 def _shifted(x: Variable, backward: bool) -> Variable:
-    """``x`` moved one place on along its last axis, or one back, with a zero coming in."""
+    """Shift ``x`` by one element along its last axis, forward or backward, filling with zero."""
     return Op(_shift, backward=backward)(x)
 
 
@@ -128,7 +128,7 @@ def _cases() -> list[Case]:
 
 
 def _by_matrices(a: np.ndarray, b: np.ndarray, reverse: bool, own: bool) -> np.ndarray:
-    """Row by row the solution of ``(1 - S) out = b``, where ``S`` holds the factors beside the diagonal."""
+    """Solve ``(1 - S) out = b`` per row, where ``S`` has the factors beside the diagonal."""
     n, rows = b.shape[-1], []
     for factors, right in zip(a.reshape(-1, n).astype("float64"), b.reshape(-1, n).astype("float64")):
         carry = np.zeros((n, n))
@@ -153,29 +153,29 @@ _recurrence: Record = record(
 
 
 def linear_recurrence(a: Variable, b: Variable, reverse: bool = False, own: bool = True) -> Variable:
-    """``out[i] = a[i] * out[i - 1] + b[i]`` along the last axis, beginning with ``b[0]``.
+    """Compute ``out[i] = a[i] * out[i - 1] + b[i]`` along the last axis, with ``out[0] = b[0]``.
 
     Parameters
     ----------
     a, b : Variable
-        ``(..., n)``, of one float dtype.
+        ``(..., n)``, of the same float dtype.
     reverse : bool
         Run from the end: ``out[i]`` from ``out[i + 1]``.
     own : bool
-        False takes the factor of the element that is carried on: ``a[i - 1]`` for ``a[i]``, or ``a[i + 1]`` in reverse.
+        If False, use the factor of the previous element: ``a[i - 1]`` for ``a[i]``, or ``a[i + 1]`` in reverse.
 
     Returns
     -------
     Variable
-        ``(..., n)``. Its derivatives are recurrences again, so those of any order are exact, also where factors are 0.
+        ``(..., n)``. Its derivatives are also recurrences, so those of any order are exact, even where factors are 0.
     """
     return Op(_recurrence, reverse=reverse, own=own)(a, b)
 
 
 def product_of_others(x: Variable, axes: Sequence[int]) -> Variable:
-    """For each element the product of all other elements along ``axes``: the derivatives of ``prod``.
+    """The product of all other elements along ``axes``, per element: the derivatives of ``prod``.
 
-    It takes no division, so zeros are like other values in it and in its derivatives.
+    It needs no division, so it and its derivatives are exact at zeros.
     """
     rest = [k for k in range(x.ndim) if k not in axes]
     order = [*rest, *axes]

@@ -1,4 +1,4 @@
-"""Reductions: six primitives (``sum``, ``prod``, ``max``, ``min``, ``any``, ``all``) and what is built from them."""
+"""Reductions: six primitives (``sum``, ``prod``, ``max``, ``min``, ``any``, ``all``) and functions built on them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def _infer_extreme(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    """States, for whoever collects what calls must check, that no reduced axis is empty."""
+    """Infer the type of an extremum, and require that no reduced axis is empty."""
     (x,) = inputs
     for k in op["axes"]:
         least = dims.minimum(x.type.shape[k], 1)
@@ -119,7 +119,7 @@ ALL = record(
 def prod(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Product over ``axis``; its derivatives of every order are right at zeros. Dtypes as for ``sum``."""
+    """Product over ``axis`` (None: all); derivatives of every order are exact at zeros. Dtypes as for ``sum``."""
     return accumulated(PROD, x, axis, dtype, keepdims, acc_dtype)
 
 
@@ -130,31 +130,31 @@ def _check_not_empty(x: Variable, axis: Axis, what: str) -> None:
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Largest element over ``axis``; NaN if there is one."""
+    """Largest element over ``axis`` (None: all); NaN if there is one."""
     x = as_tensor(x)
     _check_not_empty(x, axis, "max")
     return reduce_over(MAX, x, axis, keepdims, None)
 
 
 def largest(x: Variable, axis: Axis) -> Variable:
-    """Largest element over ``axis``, kept with length 1; not checked for axes that are empty, unlike ``max``."""
+    """Largest element over ``axis``, kept with length 1; unlike ``max``, without a check for empty axes."""
     return reduce_over(MAX, x, axis, True, None)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Smallest element over ``axis``; NaN if there is one."""
+    """Smallest element over ``axis`` (None: all); NaN if there is one."""
     x = as_tensor(x)
     _check_not_empty(x, axis, "min")
     return reduce_over(MIN, x, axis, keepdims, None)
 
 
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Does ``x`` (as bool) hold everywhere along ``axis``?"""
+    """Whether all elements along ``axis`` are true."""
     return reduce_over(ALL, ew.cast(x, "bool"), axis, keepdims, None)
 
 
 def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
-    """How many elements a reduction of ``x`` over ``axes`` runs over, as a scalar of ``dtype``."""
+    """The number of elements that a reduction of ``x`` over ``axes`` combines, as a scalar of ``dtype``."""
     known = dims.product(x.type.shape[k] for k in axes)
     if type(known) is int:
         return as_tensor(np.asarray(known, dtype))
@@ -169,7 +169,7 @@ def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
 def mean(
     x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
 ) -> Variable:
-    """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, a float one too, is that of the sum."""
+    """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, also a float dtype, is that of the sum."""
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
     acc_dtype = computing(dtype) if acc_dtype is None else acc_dtype
@@ -198,9 +198,9 @@ def _variance_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequenc
 
 
 def _variance_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
-    """float64: mean first, then the squared distances. float32: sums of x and of its square in one walk, in float64.
+    """For float64: mean first, then squared distances. For float32: sums of x and x ** 2 in one pass, in float64.
 
-    In float64 the difference of the two sums keeps more digits than float32 has, up to means of a million deviations.
+    The float64 difference of the two sums has more correct digits than float32, up to means of a million deviations.
     """
     (x,), axes = inputs, op["axes"]
     n = count(x, axes, "float64")
@@ -242,9 +242,9 @@ _variance = record(
 
 
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
-    """Variance over ``axis``: the mean of squared distances from the mean, over ``n - ddof``.
+    """Variance over ``axis``: the sum of squared distances from the mean, divided by ``n - ddof``.
 
-    ``corrected`` is accepted for old programs: the result is always as accurate as the two-pass algorithm's.
+    ``corrected`` has no effect: the result is always as accurate as that of the two-pass algorithm.
     """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
@@ -254,7 +254,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
 
 
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
-    """Standard deviation over ``axis``: the root of ``var``."""
+    """Standard deviation over ``axis``: the square root of ``var``."""
     return ew.sqrt(var(x, axis, ddof, keepdims))
 
 
@@ -267,7 +267,7 @@ def ptp(x: Any, axis: Axis = None) -> Variable:
 
 
 def _position(x: Variable, best: Variable, axis: int) -> Variable:
-    """The first position along ``axis`` where ``x`` equals ``best`` (or is NaN when that is)."""
+    """The first position along ``axis`` where ``x`` equals ``best`` (or is NaN if ``best`` is)."""
     here = ew.eq(x, restore(best, x, (axis,)))
     if is_float(x.dtype):
         here = here | ew.isnan(x)
@@ -289,15 +289,15 @@ def _arg(x: Any, axis: Axis, keepdims: bool, extreme: Callable[..., Variable], w
 
 
 def argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Position (int64) of the largest element along ``axis``, the first of equals.
+    """Index (int64) of the largest element along ``axis``, the first of equal ones.
 
-    None looks at ``x`` flattened, and several axes are looked at as one that is flattened from them.
+    ``axis=None`` means ``x`` flattened; several axes are treated as one flattened axis.
     """
     return _arg(x, axis, keepdims, max, "argmax")
 
 
 def argmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Position (int64) of the smallest element along ``axis``, the first of equals; ``axis`` as for ``argmax``."""
+    """Index (int64) of the smallest element along ``axis``, the first of equal ones; ``axis`` as for ``argmax``."""
     return _arg(x, axis, keepdims, min, "argmin")
 
 

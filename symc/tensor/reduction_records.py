@@ -1,4 +1,4 @@
-"""How reductions are made: their typing rule, oracle, reach and cases, and what the functions users call share."""
+"""Construction of reductions: typing rule, oracle, reach and cases, and helpers of the public functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Axis = Any
 
 
 def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
-    """``axis`` (None, a whole number or a sequence of them) as a sorted tuple counted from the front."""
+    """Convert ``axis`` (None, an integer or a sequence of integers) to a sorted tuple of non-negative axis numbers."""
     if axis is None:
         return tuple(range(x.ndim))
     entries = axis if isinstance(axis, (tuple, list)) else [axis]
@@ -43,12 +43,12 @@ def reduced_type(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 
 def reduction_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Variable]:
-    """The elements that are reduced to one all count where that does."""
+    """All elements that are reduced to one element count if that element does."""
     return [with_axes_kept(counts, inputs[0], op["axes"])]
 
 
 def oracle_of(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndarray]:
-    """The meaning of a reduction by NumPy's ``function``; ``wide`` combines floats in float64."""
+    """The NumPy implementation of a reduction by ``function``; ``wide`` combines floats in float64."""
 
     def oracle(op: Op, x: np.ndarray) -> np.ndarray:
         dtype = op.attrs.get("dtype") or x.dtype.name
@@ -63,9 +63,9 @@ def oracle_of(function: Callable[..., Any], wide: bool) -> Callable[..., np.ndar
 def reduction_cases(
     function: Callable[..., Variable], oracle: Callable[..., Any], low: float = -2, distinct: bool = False
 ) -> Callable[[], list[Case]]:
-    """Cases of the users' ``function`` over various axes.
+    """Cases of the public ``function`` over various axes.
 
-    Values are drawn from ``low`` on, and are ``distinct`` where ties matter.
+    Values are at least ``low``, and ``distinct`` where ties matter.
     """
 
     def wide(x: np.ndarray, **options: Any) -> Any:
@@ -109,7 +109,7 @@ def reduction_cases(
 
 
 def logic_cases(function: Callable[..., Variable], oracle: Callable[..., Any]) -> Callable[[], list[Case]]:
-    """Cases of a reduction of bools, for the users' ``function``."""
+    """Cases of a reduction of bools, for the public ``function``."""
     return lambda: [
         Case(lambda x: function(x, axis=1), (Arg((4, 3), "bool"),), lambda x: oracle(x, axis=1), grad=False),
         Case(lambda x: function(x), (Arg((40,), "bool"),), oracle, grad=False),
@@ -117,7 +117,7 @@ def logic_cases(function: Callable[..., Variable], oracle: Callable[..., Any]) -
 
 
 def reduce_over(kind: Record, x: Any, axis: Axis, keepdims: bool, dtype: str | None) -> Variable:
-    """``x`` reduced over ``axis`` by the record ``kind``, its elements combined in ``dtype`` (None: that of ``x``)."""
+    """Reduce ``x`` over ``axis`` with the record ``kind``, combining elements in ``dtype`` (None: that of ``x``)."""
     x = as_tensor(x)
     axes = normalize_axes(axis, x, kind.name)
     x = cast(x, dtype) if dtype else x
@@ -128,7 +128,7 @@ def reduce_over(kind: Record, x: Any, axis: Axis, keepdims: bool, dtype: str | N
 
 
 def with_axes_kept(out: Variable, x: Variable, axes: Sequence[int]) -> Variable:
-    """A reduction of ``x`` with the reduced ``axes`` put back as axes of 1."""
+    """Restore the reduced ``axes`` of a reduction of ``x`` as axes of 1."""
     remaining = iter(range(out.ndim))
     return dimshuffle(out, ["x" if k in axes else next(remaining) for k in range(x.ndim)])
 
@@ -142,7 +142,7 @@ def _accumulator(x: Variable, dtype: str | None) -> str | None:
 
 
 def accumulated(kind: Record, x: Any, axis: Axis, dtype: str | None, keepdims: bool, acc_dtype: str | None) -> Variable:
-    """A sum or product in ``dtype``, worked out in ``acc_dtype`` where that is given."""
+    """A sum or product in ``dtype``, accumulated in ``acc_dtype`` if given."""
     x = as_tensor(x)
     wanted = _accumulator(x, dtype)
     if acc_dtype is None:

@@ -23,9 +23,9 @@ __all__ = ["repeat", "tile"]
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
-    """Every element (along ``axis``; flattened when None) ``repeats`` times in a row.
+    """Repeat every element ``repeats`` times along ``axis`` (None: of ``x`` flattened).
 
-    ``repeats`` is a number, which may be symbolic, or known numbers, one per element.
+    ``repeats`` is an integer, which may be symbolic, or one known integer per element.
     """
     x = as_tensor(x)
     if axis is None:
@@ -33,7 +33,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     place = normalize_axis(axis, x.ndim, "repeat", x)
     count = as_tensor(repeats)
     if is_float(count.dtype):
-        raise TypeError(located(f"repeat: repeats must be whole numbers, got {count.dtype}", [x, count]))
+        raise TypeError(located(f"repeat: repeats must be integers, got {count.dtype}", [x, count]))
     if isinstance(count, Constant) and np.any(count.data < 0):
         raise ValueError(located(f"repeat: repeats cannot be negative, got {count.data}", [x]))
     if count.ndim > 1:
@@ -54,14 +54,14 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
 
 
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
-    """``x`` repeated as a whole ``reps[k]`` times along each axis, as ``numpy.tile``.
+    """Repeat ``x`` as a whole ``reps[k]`` times along axis k, as ``numpy.tile``.
 
     Parameters
     ----------
     x : tensor_like
     reps : int, sequence of int or integer scalars, or integer vector of known length
     ndim : int, optional
-        How many axes the result has: missing entries of ``reps`` are 1, missing axes of ``x`` are put in front.
+        The number of axes of the result: missing entries of ``reps`` are 1, missing axes of ``x`` are prepended.
     """
     x = as_tensor(x)
     counts = list(shape_entries(reps, "tile"))

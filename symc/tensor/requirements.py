@@ -1,4 +1,4 @@
-"""Lengths that a value relies on: the value passes through, and a call in which they differ is an error."""
+"""Required equalities of lengths: the value is passed through, and a call in which lengths differ raises an error."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ _required = record(
 
 
 def require_lengths(x: Any, pairs: Sequence[tuple[Any, Any, str]], repair: str | None = None) -> Variable:
-    """Return ``x``, having required that lengths are equal.
+    """Require lengths to be equal, and return ``x``.
 
     Parameters
     ----------
     x : tensor_like
     pairs : sequence of (left, right, text)
-        Whole numbers or integer scalars that must be equal, and what is wrong where they differ.
+        Integers or integer scalars that must be equal, and the message if they differ.
     repair : str, optional
         The likely repair, for the error message.
 
     Raises
     ------
     ShapeError
-        When two are known to differ; what is known only at call time is checked there.
+        If two are known to differ; values known only at call time are checked there.
     """
     x = as_tensor(x)
     open_pairs = []

@@ -1,4 +1,4 @@
-"""The elements of a tensor in the same order under another shape."""
+"""``reshape``: the elements of a tensor in the same order with another shape."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _reshape_refusal(x: Variable, total: dims.Dim, wanted: Sequence[dims.Dim]) -
 
 
 def _numbered(given: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs (position among the scalar inputs, entry); entries below -1 stand for a scalar input."""
+    """List pairs (position among the scalar inputs, entry); entries below -1 denote a scalar input."""
     pairs, at = [], 0
     for entry in given:
         pairs.append((at, entry))
@@ -93,19 +93,19 @@ RESHAPE_TO = record(
 
 
 def reshape_to(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
-    """``x`` under another shape of as many elements, given as dims."""
+    """Reshape ``x`` to a shape given as dims."""
     return Op(RESHAPE_TO, shape=tuple(shape))(x) if tuple(shape) != x.type.shape else x
 
 
 def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
-    """The elements of ``x`` in the same order under ``newshape``.
+    """Reshape ``x`` to ``newshape``, keeping the order of the elements.
 
     Parameters
     ----------
     newshape : sequence of int or integer scalars, or an integer vector
-        One entry may be -1: it takes what is left.
+        One entry may be -1; it is computed from the others.
     ndim : int, optional
-        Needed only when ``newshape`` is a symbolic vector of unknown length.
+        Required only if ``newshape`` is a symbolic vector of unknown length.
     """
     x = as_tensor(x)
     entries = shape_entries(newshape, "reshape", ndim)
@@ -123,5 +123,5 @@ def reshape(x: Any, newshape: Any, ndim: int | None = None) -> Variable:
 
 
 def reshape_like(x: Variable, template: Variable) -> Variable:
-    """``x`` under the shape of ``template``."""
+    """Reshape ``x`` to the shape of ``template``."""
     return reshape(x, [shape_i(template, k) for k in range(template.ndim)]) if template.ndim else reshape(x, ())

@@ -1,12 +1,12 @@
-"""``scan``: a step repeated over time, as one op that holds the step as a body.
+"""``scan``: repetition of a step over time, as one op that contains the step as a body.
 
 The op ``scan`` runs its body for t = 0 .. n - 1. It reads element t of every *sequence* (element n - 1 - t if it runs
-backwards), carries *states* from step to step, and sees *constants* in every step. What a step gives beside the next
-states is stacked over time. A state is kept as a trajectory ``(n + 1, ...)`` whose first entry is the initial value, so
-that both the history and the values before each step are views of it; where only the last value is wanted, two slots
-take turns.
+backwards), carries *states* from step to step, and reads *constants* in every step. The other outputs of the steps are
+stacked over time. A state is stored as a trajectory ``(n + 1, ...)`` whose first entry is the initial value, so that
+both the history and the values before each step are views of it; if only the last value is used, two slots alternate.
 
-Its gradient is another scan that runs the other way and recomputes what a step computed from the states it began with.
+Its gradient is a scan in the opposite direction, which recomputes intermediate values of a step from its initial
+states.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ __all__ = ["scan"]
 
 
 class Roles(NamedTuple):
-    """How many inputs of the body (after none) are sequences, states and constants, and what its outputs are."""
+    """The numbers of sequences, states and constants among the inputs of the body, in this order."""
 
     sequences: int
     states: int
     constants: int
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Sequences, states, constants among ``values``."""
+        """Split ``values`` into sequences, states and constants."""
         a, b = self.sequences, self.sequences + self.states
         return list(values[:a]), list(values[a:b]), list(values[b:])
 
 
 def _steps(op: Op, inputs: Sequence[Variable]) -> tuple[dims.Dim, Sequence[Variable]]:
-    """The number of steps, and the other inputs."""
+    """Return the number of steps, and the other inputs."""
     if "n" in op.attrs:
         return op["n"], inputs
     return as_dim(inputs[0]), inputs[1:]
@@ -110,7 +110,7 @@ def _without(first: bool, x: Variable) -> Variable:
 def _trimmed_grad(
     op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
 ) -> list[Variable]:
-    """Zeros in the place of the entry that is left out."""
+    """The gradient is zero at the omitted entry."""
     (x,), (g,) = inputs, gs
     missing = broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), x[0:1])
     return [join(0, missing, g) if op["first"] else join(0, g, missing)]
@@ -132,14 +132,14 @@ _trimmed = record(
         Case(lambda x: _without(True, x), (Arg((1, 2)),), expect=lambda x: x[1:], grad=False),
     ],
 )
-"""A trajectory without its first or its last entry: a view of it."""
+"""A view of a trajectory without its first or its last entry."""
 
 
 # --- its gradient -----------------------------------------------------------------------------------------------------
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Walk back over time: the adjoints of the states are states, those of the constants are summed up."""
+    """Scan backwards over time: the adjoints of the states are states, those of the constants are summed."""
     count = inputs[0]
     sequences, states, constants = op["roles"].split(inputs[1:])
     body: Body = op["body"]
@@ -151,7 +151,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     def like(v: Variable, name: str) -> Variable:
         return Variable(TensorType(v.dtype, v.type.shape), None, 0, name)
 
-    # what the step back reads: its own names for the step's inputs and for the gradients that arrive
+    # inputs of the backward step: copies of the step's inputs, and the output gradients
     adjoint = {k: like(before[k], f"d state {k}") for k in moving}
     arriving = {k: like(before[k], f"g state {k}") for k in moving if op["keep"][k]}
     floats = [j for j, v in enumerate(made) if is_float(v.dtype)]
@@ -169,7 +169,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     g_states = {k: gs[k] for k in moving}
 
     def in_time(v: Variable) -> Variable:
-        """What is in the order of the steps, in the order of the sequences."""
+        """Reorder a variable from the order of the steps to the order of the sequences."""
         return v[::-1] if op["backwards"] else v
 
     back_sequences = [
@@ -211,14 +211,14 @@ def _added(a: Variable, b: Variable | None) -> Variable:
 
 
 def _trajectory(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], k: int) -> Variable:
-    """The values of state ``k`` from the first to the last, from a scan that keeps them."""
+    """The trajectory of state ``k``, from a scan that stores it."""
     if op["keep"][k]:
         return outputs[k]
     return Op(op.record, **{**op.attrs, "keep": (True,) * len(op["keep"])}).all(*inputs)[k]
 
 
 def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> list[Variable]:
-    """Gradients of the sum of ``total``; zeros where it does not depend."""
+    """Gradients of the sum of ``total``; zeros by variables on which it does not depend."""
     if not total:
         return [v * 0 for v in wrt]
     cost = total[0]
@@ -271,7 +271,7 @@ def _build(node: Apply, scope: Any) -> None:
 
 
 def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
-    """Without stacked outputs that nobody reads; of states that nobody reads, only the present value is kept."""
+    """Drop unused stacked outputs; of unused states, only the current value is kept."""
     states = op["roles"].states
     kept = [k for k in range(len(used)) if k < states or used[k]]
     body: Body = op["body"]
@@ -328,7 +328,7 @@ def _thrice(h: np.ndarray) -> np.ndarray:
 _scan = record("scan", grad=_grad, specialise=_specialise, cases=_cases, **_facts)
 
 
-# --- what users call --------------------------------------------------------------------------------------------------
+# --- public function --------------------------------------------------------------------------------------------------
 
 
 def _scan_op(
@@ -340,10 +340,10 @@ def _scan_op(
     backwards: bool,
     keep: bool = True,
 ) -> tuple[list[Variable], list[Variable]]:
-    """The states' trajectories (or last values) and the stacked outputs of a scan.
+    """Apply ``scan``; returns the states' trajectories (or last values) and the stacked outputs.
 
-    Every pair is a variable of the step and what it stands for outside; states come with their next value. What the
-    step needs from outside beyond ``constants`` becomes one of them.
+    Every pair is a variable of the step and its value outside; states include their next value. Other outside variables
+    that the step depends on become constants.
     """
     inner = [v for v, _ in sequences] + [v for v, *_ in states] + [v for v, _ in constants]
     outputs = [after for *_, after in states] + list(made)
@@ -360,7 +360,7 @@ def _scan_op(
 def _closed(
     outputs: Sequence[Variable], inner: Sequence[Variable]
 ) -> tuple[list[Variable], list[tuple[Variable, Variable]]]:
-    """The outputs over inner variables alone: what does not depend on the step comes in as one more constant.
+    """Express the outputs by inner variables only: other values become additional constants.
 
     Whole numbers that follow from shapes are derived inside again, so that they stay dims.
     """
@@ -419,32 +419,32 @@ def scan(
     Parameters
     ----------
     fn : callable
-        ``fn(*sequences at t, *states, *non_sequences)`` gives the next states and further outputs, one per entry of
+        ``fn(*sequences at t, *states, *non_sequences)`` returns the next states and other outputs, one per entry of
         ``outputs_info``, as a variable or a list.
     sequences : Variable or sequence of Variable, optional
-        Read one entry of the first axis per step.
+        Variables of which each step reads one entry along the first axis.
     outputs_info : Variable, number, None, or sequence of these, optional
-        For each output of ``fn`` the initial value if it is a state, None if it is not.
+        Per output of ``fn``, the initial value if it is a state, else None.
     non_sequences : Variable or sequence of Variable, optional
-        Handed to every step. What ``fn`` refers to from outside need not be listed.
+        Passed to every step. Outside variables that ``fn`` uses need not be listed.
     n_steps : int or Variable, optional
-        How many steps; by default as many as the sequences have entries.
+        The number of steps; by default the length of the sequences.
     go_backwards : bool
-        Read sequences from their last entry to the first. The outputs come in the order of the steps.
+        Read sequences from their last entry to the first. Outputs are in the order of the steps.
     name : str, optional
 
     Returns
     -------
     outputs : Variable or list of Variable
-        Each ``(n_steps, ...)``: the states after every step, and the other outputs.
+        The states after every step and the other outputs, each ``(n_steps, ...)``.
     updates : dict
         Empty.
 
     Raises
     ------
     ShapeError, DTypeError, ValueError
-        When states change shape or dtype, when nothing tells the number of steps, or ``fn`` gives another number of
-        outputs than ``outputs_info`` has entries.
+        If states change shape or dtype, if the number of steps is not given, or if the number of outputs of ``fn``
+        differs from the number of entries of ``outputs_info``.
     """
     outer = [as_tensor(v) for v in _listed(sequences)]
     fixed = [as_tensor(v) for v in _listed(non_sequences)]
@@ -472,7 +472,7 @@ def scan(
     trajectories, stacked = _scan_op(
         count, list(zip(x, outer)), states, list(zip(c, fixed)), made, go_backwards, keep=True
     )
-    if go_backwards:  # entry k of the op's outputs belongs to entry k of the sequences; here to step k
+    if go_backwards:  # the op's outputs are in the order of the sequences; reorder them by steps
         stacked = [v[::-1] for v in stacked]
     of_states, of_others = iter(trajectories), iter(stacked)
     outputs = [next(of_others) if v is None else _without(True, next(of_states)) for v in h]
@@ -496,7 +496,7 @@ def _count(sequences: Sequence[Variable], n_steps: Any) -> Variable:
     if n_steps is not None:
         count = as_tensor(n_steps)
         if count.ndim or not is_integer(count.dtype):
-            raise DTypeError(located("scan: n_steps must be a whole number", [count]))
+            raise DTypeError(located("scan: n_steps must be an integer", [count]))
         return ew.cast(count, "int64")
     if not sequences:
         raise ValueError(located("scan: nothing tells the number of steps", [], "give sequences or n_steps"))
@@ -504,7 +504,7 @@ def _count(sequences: Sequence[Variable], n_steps: Any) -> Variable:
 
 
 def _fitting(k: int, after: Variable, start: Variable) -> Variable:
-    """The next value of a state in the dtype that the state began with."""
+    """Convert the next value of a state to the dtype of its initial value."""
     if after.ndim != start.ndim:
         text = f"scan: state {k} begins with {start.ndim} axes, the step gives {after.ndim}"
         raise ShapeError(located(text, [start, after], "give it an initial value of the shape that it will have"))

@@ -1,8 +1,8 @@
-"""Where a tensor is not zero: the places of true elements, whose number only the values decide.
+"""Indices of the non-zero elements of a tensor, whose number depends on the values.
 
-One pass writes the flat positions of true elements to the front of a vector as long as the mask, and counts them. The
-count becomes a dim, so that the front of the vector is a tensor of its own: memory for as many places as there are
-elements is laid out beforehand, and what selects by them is cut to the true length.
+One pass writes the flat indices of true elements to the front of a vector as long as the mask, and counts them. The
+count becomes a dim, so that the front of the vector is a tensor: memory for the maximal length is allocated beforehand,
+and tensors selected by the indices have the actual length.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _numpy(op: Op, mask: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _build(node: Apply, ctx: Any) -> list[Statement]:
-    """Store every place; only after a true element does the next one go one further."""
+    """Store every index; the position of the next store advances only after a true element."""
     found, m = ctx.fresh("found"), ctx.fresh("m")
     c, i, total = ctx.fresh("c"), ctx.fresh("i"), ctx.fresh("c")
     step: tuple[Statement, ...] = (
@@ -84,7 +84,7 @@ _front = record(
 
 
 def _places(x: Any) -> tuple[Variable, Variable]:
-    """``x`` as a tensor of at least one axis, and the flat positions where it is not zero."""
+    """Return ``x`` with at least one axis, and the flat indices of its non-zero elements."""
     x = as_tensor(x)
     if not x.ndim:
         x = reshape(x, (1,))
@@ -94,19 +94,19 @@ def _places(x: Any) -> tuple[Variable, Variable]:
 
 
 def flatnonzero(a: Any) -> Variable:
-    """The positions of the elements of ``a`` that are not zero, in its flat order: an int64 vector."""
+    """The flat indices of the non-zero elements of ``a``, in row-major order: an int64 vector."""
     return _places(a)[1]
 
 
 def nonzero(a: Any, return_matrix: bool = False) -> Any:
-    """The indices of the elements of ``a`` that are not zero, in row-major order.
+    """The indices of the non-zero elements of ``a``, in row-major order.
 
     Parameters
     ----------
     a : tensor_like
-        A scalar counts as a vector of one element.
+        A scalar is treated as a vector of one element.
     return_matrix : bool
-        Give one ``(ndim, count)`` matrix instead of a tuple.
+        Return one ``(ndim, count)`` matrix instead of a tuple.
 
     Returns
     -------
@@ -129,11 +129,11 @@ def nonzero(a: Any, return_matrix: bool = False) -> Any:
 
 
 def argwhere(a: Any) -> Variable:
-    """The indices of the elements of ``a`` that are not zero: ``(count, ndim)``."""
+    """The indices of the non-zero elements of ``a``: ``(count, ndim)``."""
     return nonzero(a, return_matrix=True).T
 
 
 def nonzero_values(a: Any) -> Variable:
-    """The elements of ``a`` that are not zero, in row-major order: a vector."""
+    """The non-zero elements of ``a``, in row-major order: a vector."""
     x, places = _places(a)
     return Op(GATHER, axes=(0,), place=0)(flatten(x), places)

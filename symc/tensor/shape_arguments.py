@@ -1,4 +1,4 @@
-"""Shapes that users write, read as lengths; and dims declared with ``specify_shape``."""
+"""Conversion of shape arguments, and dims declared with ``specify_shape``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["declare_dims", "scalars_behind", "shape_entries", "specify_shape"]
 
 
 def shape_entries(value: Any, what: str, ndim: int | None = None) -> list[int | Variable]:
-    """A shape argument as a list of whole numbers and integer scalars.
+    """Convert a shape argument to a list of integers and integer scalars.
 
     Parameters
     ----------
     value : int, sequence of int or integer scalars, or integer vector
     what : str
-        Whose argument it is, for messages.
+        The name of the function, for messages.
     ndim : int, optional
-        How many entries there must be; needed where ``value`` is a vector of unknown length.
+        The required number of entries; needed if ``value`` is a vector of unknown length.
     """
     if isinstance(value, Variable) and value.ndim == 1:
         entries = _entries_of_vector(value, what, ndim)
@@ -61,7 +61,7 @@ def _shape_entry(value: Any, what: str) -> int | Variable:
     try:
         return operator.index(value[()] if isinstance(value, np.ndarray) else value)
     except TypeError:
-        text = f"{what}: an entry of a shape must be a whole number or an integer scalar, got {value!r}"
+        text = f"{what}: an entry of a shape must be an integer or an integer scalar, got {value!r}"
         raise TypeError(located(text)) from None
 
 
@@ -131,9 +131,10 @@ def declare_dims(
     repair: str | None = None,
     what: str = "specify_shape",
 ) -> Variable:
-    """``x`` with known lengths for the axes that ``wanted`` gives one.
+    """Declare known lengths for the axes of ``x`` for which ``wanted`` has one.
 
-    ``text`` says what is wrong where an axis has another, with ``{what}``, ``{axis}`` and ``{wanted}`` in their places.
+    ``text`` is the message for an axis of another length, with the placeholders ``{what}``, ``{axis}`` and
+    ``{wanted}``.
     """
     if all(w is None or type(d) is int and d == w for d, w in zip(x.type.shape, wanted)):
         return x
@@ -141,20 +142,20 @@ def declare_dims(
 
 
 def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:
-    """``x`` with dims declared.
+    """Declare dims of ``x``.
 
     Parameters
     ----------
     x : tensor_like
     shape : sequence, or integer vector
-        One entry per axis: a whole number or an integer scalar, or None to leave a dim as it is.
+        One entry per axis: an integer or an integer scalar, or None to leave a dim unchanged.
     what : str
-        What messages begin with.
+        The beginning of error messages.
 
     Raises
     ------
     ShapeError
-        When the declaration is known to be wrong. A call that breaks it is an error too.
+        If the declaration is known to be wrong; otherwise it is checked at call time.
     """
     x = as_tensor(x)
     repair = "pass an array of the declared shape, or declare another"

@@ -1,4 +1,4 @@
-"""Transposes, flattening and other views written with ``dimshuffle`` and ``reshape``."""
+"""Transposes, flattening and other views, built on ``dimshuffle`` and ``reshape``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
-    """``x`` with its axes permuted, or reversed when ``axes`` is None."""
+    """Permute the axes of ``x``, or reverse them if ``axes`` is None."""
     x = as_tensor(x)
     order = list(range(x.ndim))[::-1] if axes is None else [normalize_axis(a, x.ndim, "transpose", x) for a in axes]
     if len(order) != x.ndim:
@@ -34,7 +34,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Variable:
-    """``x`` with two axes exchanged."""
+    """Exchange two axes of ``x``."""
     x = as_tensor(x)
     a, b = (normalize_axis(k, x.ndim, "swapaxes", x) for k in (axis1, axis2))
     order = list(range(x.ndim))
@@ -43,7 +43,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Variable:
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Variable:
-    """``x`` with an axis, or as many axes as ``source`` and ``destination`` list, moved to other places."""
+    """Move the axes ``source`` of ``x`` to the positions ``destination``."""
     x = as_tensor(x)
     moved, places = (
         [normalize_axis(k, x.ndim, "moveaxis", x) for k in (side if isinstance(side, (list, tuple)) else [side])]
@@ -59,7 +59,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Variable:
 
 
 def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
-    """``x`` with its last axes made one, so that ``ndim`` are left: the leading ``ndim - 1`` stay, as in Theano."""
+    """Merge the last axes of ``x`` so that ``ndim`` remain: the leading ``ndim - 1`` axes stay, as in Theano."""
     x = as_tensor(x)
     if outdim is not None:
         if ndim != 1:
@@ -76,7 +76,7 @@ def flatten(x: Any, ndim: int = 1, outdim: int | None = None) -> Variable:
 
 
 def squeeze(x: Any, axis: Any = None) -> Variable:
-    """``x`` without its axes known to be 1, or without those in ``axis``."""
+    """Drop the axes of ``x`` known to be 1, or those in ``axis``."""
     x = as_tensor(x)
     if axis is None:
         gone = [k for k, b in enumerate(x.type.broadcastable) if b]
@@ -86,7 +86,7 @@ def squeeze(x: Any, axis: Any = None) -> Variable:
 
 
 def shape_padleft(x: Any, n_ones: int = 1) -> Variable:
-    """``x`` with ``n_ones`` axes of 1 put in front."""
+    """Prepend ``n_ones`` axes of 1 to ``x``."""
     x = as_tensor(x)
     return dimshuffle(x, ["x"] * _count("shape_padleft", n_ones, x) + list(range(x.ndim)))
 
@@ -99,13 +99,13 @@ def _count(what: str, n_ones: Any, x: Variable) -> int:
 
 
 def shape_padright(x: Any, n_ones: int = 1) -> Variable:
-    """``x`` with ``n_ones`` axes of 1 put behind."""
+    """Append ``n_ones`` axes of 1 to ``x``."""
     x = as_tensor(x)
     return dimshuffle(x, [*range(x.ndim), *["x"] * _count("shape_padright", n_ones, x)])
 
 
 def shape_padaxis(x: Any, axis: int) -> Variable:
-    """``x`` with one axis of 1 put in at ``axis``."""
+    """Insert an axis of 1 into ``x`` at ``axis``."""
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim + 1, "shape_padaxis", x)
     order: list[Any] = list(range(x.ndim))
@@ -117,7 +117,7 @@ expand_dims = shape_padaxis
 
 
 def size(x: Any) -> Variable:
-    """How many elements ``x`` has, an int64 scalar."""
+    """The number of elements of ``x``, an int64 scalar."""
     x = as_tensor(x)
     total: Any = typed_by(constant(1, dtype="int64"), x) if x.ndim == 0 else None
     for k in range(x.ndim):
@@ -126,14 +126,14 @@ def size(x: Any) -> Variable:
 
 
 def addbroadcast(x: Any, *axes: int) -> Variable:
-    """``x`` with ``axes`` declared to have length 1, so that they broadcast; a call where they have not is an error."""
+    """Declare that ``axes`` of ``x`` have length 1, so that they broadcast; checked at call time."""
     x = as_tensor(x)
     wanted = {normalize_axis(a, x.ndim, "addbroadcast", x) for a in axes}
     return specify_shape(x, [1 if k in wanted else None for k in range(x.ndim)])
 
 
 def unbroadcast(x: Any, *axes: int) -> Variable:
-    """``x``: kept for old programs. An axis known to be 1 stays one, and broadcasts."""
+    """Return ``x``; accepted for old programs. An axis known to be 1 still broadcasts."""
     x = as_tensor(x)
     for a in axes:
         normalize_axis(a, x.ndim, "unbroadcast", x)
@@ -141,7 +141,7 @@ def unbroadcast(x: Any, *axes: int) -> Variable:
 
 
 def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Variable:
-    """``x`` with the axes marked True declared to have length 1; ``broadcastable`` has one entry per axis."""
+    """Declare that the axes of ``x`` marked True have length 1; ``broadcastable`` has one entry per axis."""
     x = as_tensor(x)
     if len(broadcastable) != x.ndim:
         text = f"patternbroadcast: expected {x.ndim} entries, one per axis, got {tuple(broadcastable)}"
@@ -150,19 +150,19 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Variable:
 
 
 def atleast_1d(x: Any) -> Variable:
-    """``x``, a scalar as a vector of one element."""
+    """Return ``x``; a scalar becomes a vector of one element."""
     x = as_tensor(x)
     return x if x.ndim else shape_padleft(x)
 
 
 def atleast_2d(x: Any) -> Variable:
-    """``x``, with axes of 1 in front until there are two."""
+    """Return ``x`` with axes of 1 prepended until it has at least two."""
     x = as_tensor(x)
     return x if x.ndim >= 2 else shape_padleft(x, 2 - x.ndim)
 
 
 def shape(x: Any) -> Variable:
-    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration give its entries without building it."""
+    """The shape of ``x`` as an int64 vector; ``shape(x)[i]`` and iteration return its entries without building it."""
     x = as_tensor(x)
     if x.ndim == 0:
         return typed_by(np.zeros(0, "int64"), x)

@@ -1,4 +1,4 @@
-"""Random streams: symbolic draws, each with a state of its own that a call moves on.
+"""Random streams: symbolic draws, each with its own state that every call advances.
 
 A draw's state is a shared uint64 vector, (key, number of the draw); its default update adds 1 to the number. See
 ``symc.tensor.random`` for the generator.
@@ -44,14 +44,14 @@ class RandomStreams:
     Attributes
     ----------
     state_updates : list of (SharedVariable, Variable)
-        The state of each draw made so far, and its next value. ``symc.function`` makes these updates by itself.
+        The state of each draw so far, and its next value. ``symc.function`` applies these updates automatically.
     default_instance_seed : int
-        The seed in use.
+        The current seed.
 
     Notes
     -----
-    Two draws are independent; a draw used twice in one function is the same numbers in both places. Every call of a
-    function moves the draws it uses on. A draw ``u`` has its state as ``u.rng`` and its update as ``u.update``.
+    Two draws are independent; a draw used twice in one function has the same values in both places. Every call of a
+    function advances the draws it uses. The state of a draw ``u`` is ``u.rng``, its update is ``u.update``.
 
     Examples
     --------
@@ -67,17 +67,17 @@ class RandomStreams:
         self.default_instance_seed = _checked_seed(seed)
 
     def seed(self, seed: int | None = None) -> None:
-        """Start every draw made so far again, from ``seed`` (default: the one the streams were made with)."""
+        """Restart every draw from ``seed`` (default: the seed that the streams were created with)."""
         self.default_instance_seed = self.default_instance_seed if seed is None else _checked_seed(seed)
         for number, (state, _) in enumerate(self.state_updates):
             state.set_value(self._first_state(number))
 
     def updates(self) -> list[tuple[SharedVariable, Variable]]:
-        """A copy of ``state_updates``."""
+        """Return a copy of ``state_updates``."""
         return list(self.state_updates)
 
     def __getitem__(self, item: Variable) -> SharedVariable:
-        """The state of a draw."""
+        """Look up the state of a draw."""
         for state, _ in self.state_updates:
             if item is state or getattr(item, "rng", None) is state:
                 return state
@@ -110,20 +110,20 @@ class RandomStreams:
         dtype: str | None = None,
         nstreams: Any = None,
     ) -> Variable:
-        """Numbers from [low, high), all equally likely.
+        """Uniformly distributed numbers in [low, high).
 
         Parameters
         ----------
         size : int, sequence of int or integer scalars, or integer vector, optional
-            The shape; None takes that of ``low`` and ``high``.
+            The shape; by default the broadcast shape of ``low`` and ``high``.
         low, high : float or tensor_like
             Broadcast to ``size``.
         ndim : int, optional
-            How many axes, where ``size`` is a vector of unknown length.
+            The number of axes, if ``size`` is a vector of unknown length.
         dtype : str, optional
             Default floatX.
         nstreams : optional
-            Accepted for old programs; there is no such limit.
+            Has no effect: there is no such limit. Accepted for old programs.
 
         Returns
         -------
@@ -173,14 +173,14 @@ class RandomStreams:
         prob: Any = None,
         nstreams: Any = None,
     ) -> Variable:
-        """How many of ``n`` trials, each with probability ``p``, succeed.
+        """The number of successes in ``n`` trials with probability ``p``.
 
         Parameters
         ----------
         size, ndim, nstreams
             As in :meth:`uniform`.
         n : int or integer scalar
-            1 gives masks of 0 and 1, which are recomputed where they are used and never stored.
+            With ``n = 1``, masks of 0 and 1 are recomputed where they are used and never stored.
         p : float or tensor_like
             Broadcast to ``size``.
         dtype : str
@@ -207,20 +207,20 @@ class RandomStreams:
     def random_integers(
         self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
     ) -> Variable:
-        """Whole numbers from ``low`` to ``high``, both included.
+        """Integers from ``low`` to ``high``, inclusive.
 
         Parameters
         ----------
         size, ndim
             As in :meth:`uniform`.
         low, high : int or integer scalar
-            ``high`` from ``low`` to ``low + 2**32 - 2``; a call with others is an error.
+            ``high`` must be from ``low`` to ``low + 2**32 - 2``; checked at call time if symbolic.
         dtype : str
         """
         low, high = as_tensor(low), as_tensor(high)
         for v in (low, high):
             if v.ndim or is_float(v.dtype):
-                raise DTypeError(located("random_integers: low and high must be whole scalars", [low, high]))
+                raise DTypeError(located("random_integers: low and high must be integer scalars", [low, high]))
         if (
             isinstance(low, Constant)
             and isinstance(high, Constant)
@@ -249,15 +249,15 @@ class RandomStreams:
         dtype: str = "int64",
         nstreams: Any = None,
     ) -> Variable:
-        """How often each outcome occurs in ``n`` trials.
+        """The counts of each outcome in ``n`` trials.
 
         Parameters
         ----------
         size : optional
-            Shape without the axis of outcomes; default that of ``pvals`` without its last axis.
+            The shape without the axis of outcomes; by default that of ``pvals`` without its last axis.
         n : int or integer scalar
         pvals : tensor_like
-            ``(..., outcomes)``, the probabilities of the outcomes; only their proportions count.
+            ``(..., outcomes)``, the probabilities of the outcomes, up to a common factor.
         ndim, nstreams
             As in :meth:`uniform`.
         dtype : str
@@ -265,7 +265,7 @@ class RandomStreams:
         Returns
         -------
         Variable
-            ``(*size, outcomes)``; for ``n = 1`` each row has one 1.
+            ``(*size, outcomes)``; for ``n = 1`` each row has a single 1.
         """
         p = as_tensor(pvals)
         p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "multinomial has no derivative by pvals")
@@ -285,8 +285,7 @@ class RandomStreams:
         return self._marked(_of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
 
     def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
-        """Which outcome of the last axis comes first, when each waits exponentially long with rate ``p``; and the
-        waiting times."""
+        """Draw exponential waiting times with rates ``p``; returns the first outcome and the times."""
         wait = -ew.log1p(-draw(state, "uniform", p.dtype, 0.0, 1.0, shape))
         times = ew.switch(ew.gt(p, 0), wait / p, np.inf)
         return reduce.argmin(times, axis=-1), times
@@ -301,26 +300,27 @@ class RandomStreams:
         dtype: str = "int64",
         nstreams: Any = None,
     ) -> Variable:
-        """Entries drawn from a list.
+        """Draw entries from a list.
 
         Parameters
         ----------
         size, ndim, nstreams
             As in :meth:`uniform`.
         a : int, integer scalar or vector
-            What to draw from: ``arange(a)``, or the entries of a vector.
+            The population: ``arange(a)``, or the entries of a vector.
         replace : bool
-            May an entry be drawn again? False takes the first of a permutation, so ``size`` must be a single number.
+            Whether an entry may be drawn again. If False, the first entries of a permutation are used, and ``size``
+            must be a single number.
         p : tensor_like, optional
-            ``(entries,)``, how likely each is; default all alike. Only with ``replace``.
+            ``(entries,)``, the probability of each entry; by default all are equal. Requires ``replace``.
         dtype : str
-            Of the positions drawn when ``a`` is a number.
+            The dtype of the result if ``a`` is a number.
         """
         a = as_tensor(a)
         if a.ndim > 1:
-            raise ShapeError(located("choice: a must be a whole number or a vector", [a]))
+            raise ShapeError(located("choice: a must be an integer or a vector", [a]))
         if a.ndim == 0 and (is_float(a.dtype) or isinstance(a, Constant) and int(a.data) < 1):
-            raise ValueError(located("choice: a must be a whole number from 1, or a vector", [a]))
+            raise ValueError(located("choice: a must be an integer from 1, or a vector", [a]))
         count = a if a.ndim == 0 else shape_i(a, 0)
         shape = _shape(size, ndim, "choice", ())
         if not replace:
@@ -346,20 +346,19 @@ class RandomStreams:
         return self._marked(take(a, drawn) if a.ndim else ew.cast(drawn, as_dtype(dtype)), state)
 
     def permutation(self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: str = "int64") -> Variable:
-        """The numbers from 0 to ``n - 1`` in random order.
+        """Random permutations of the numbers from 0 to ``n - 1``.
 
         Parameters
         ----------
         size, ndim
-            Shape in front of the axis of ``n``, by default none.
+            The shape of the leading axes, before the axis of ``n``; by default none.
         n : int or integer scalar
         dtype : str
 
         Returns
         -------
         Variable
-            ``(*size, n)``. The time grows with the square of ``n``: every entry counts how many random keys are below
-            its own.
+            ``(*size, n)``. The cost is quadratic in ``n``: every entry counts the random keys smaller than its own.
         """
         state = self._new_state()
         keys = stored_bits(state, [*_shape(size, ndim, "permutation", ()), n])
@@ -371,7 +370,7 @@ class RandomStreams:
         return self._marked(ew.cast(reduce.sum(ew.cast(below, "int64"), axis=-1), as_dtype(dtype)), state)
 
     def shuffle_row_elements(self, input: Any) -> Variable:
-        """``input`` with the elements of every row (along the last axis) in an order of its own."""
+        """Shuffle the elements of every row of ``input`` (along the last axis) independently."""
         x = as_tensor(input)
         if x.ndim == 0:
             raise ShapeError(located("shuffle_row_elements: expected at least one axis", [x]))
@@ -381,13 +380,13 @@ class RandomStreams:
 
 
 class MRG_RandomStreams(RandomStreams):
-    """``RandomStreams`` under Theano's other name, with its fixed default seed. The generator is Philox here too."""
+    """``RandomStreams`` under Theano's other name, with its fixed default seed. The generator is also Philox."""
 
     def __init__(self, seed: int = 12345, use_cuda: Any = None) -> None:
         super().__init__(seed)
 
     def set_rstate(self, seed: int) -> None:
-        """Start every draw again from ``seed``."""
+        """Restart every draw from ``seed``."""
         self.seed(seed)
 
 
@@ -397,7 +396,7 @@ def _checked_seed(seed: Any) -> int:
     if isinstance(seed, Iterable) and not isinstance(seed, str):
         return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1, np.uint64)[0])
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"RandomStreams: seed must be a whole number from 0, or a sequence of them, got {seed!r}")
+        raise ValueError(f"RandomStreams: seed must be an integer from 0, or a sequence of them, got {seed!r}")
     return int(seed)
 
 
@@ -417,7 +416,7 @@ def _is_number(value: Any, number: int) -> bool:
 
 
 def _shape_entries_of(values: Sequence[Any], what: str) -> list[Any]:
-    """Whole numbers from 0, or integer scalars."""
+    """Check shape entries: non-negative integers, or integer scalars."""
     entries = shape_entries(list(values), what)
     for e in entries:
         if isinstance(e, int) and e < 0:
@@ -426,7 +425,7 @@ def _shape_entries_of(values: Sequence[Any], what: str) -> list[Any]:
 
 
 def _of_shape(drawn: Variable, shape: Sequence[Any], what: str, parameters: Sequence[Variable]) -> Variable:
-    """``drawn``, which must have ``shape``: parameters may be repeated to it, but it is not repeated to them."""
+    """Require ``drawn`` to have ``shape``: parameters are broadcast to it, but it is not broadcast to them."""
     if drawn.ndim != len(shape):
         text = f"{what}: the parameters have more axes than the size, which has {len(shape)}"
         raise ShapeError(located(text, parameters, "give a size of the shape in which the parameters meet, or none"))
@@ -441,7 +440,7 @@ def _check_probabilities(p: Variable, what: str) -> None:
 
 
 def _shape(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable]) -> list[Any]:
-    """``size`` as whole numbers and integer scalars; when it is None, the shape in which the parameters meet."""
+    """Convert ``size`` to integers and integer scalars; None means the broadcast shape of the parameters."""
     if size is not None:
         entries = list(shape_entries(size, what, ndim))
         for e in entries:

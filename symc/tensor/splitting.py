@@ -16,15 +16,15 @@ __all__ = ["split"]
 
 
 def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) -> list[Variable]:
-    """``x`` cut along ``axis`` into pieces.
+    """Split ``x`` along ``axis`` into pieces.
 
     Parameters
     ----------
     x : tensor_like
     splits_size : sequence of int or integer scalars, or integer vector
-        The lengths of the pieces: none is negative, and they add up to the length of the axis.
+        The lengths of the pieces, which are non-negative and add up to the length of the axis.
     n_splits : int, optional
-        How many pieces; needed when ``splits_size`` is a vector of unknown length.
+        The number of pieces; needed if ``splits_size`` is a vector of unknown length.
     axis : int
 
     Returns
@@ -34,7 +34,7 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     Raises
     ------
     ShapeError
-        When the lengths are known not to fit; what is known only at call time is checked there.
+        If the lengths are known to be wrong; lengths known only at call time are checked there.
     """
     x = as_tensor(x)
     place = normalize_axis(axis, x.ndim, "split", x)

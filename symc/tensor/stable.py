@@ -1,8 +1,8 @@
-"""Logarithms of what overflows or underflows, and slopes of what saturates.
+"""Numerically stable logarithms of expressions that overflow or underflow, and derivatives of saturating functions.
 
-These elementwise ops are exact to rounding over the whole range of floats, where the formulas that define them are
-not. Rules put them in place of those formulas, and the gradients of ``sigmoid`` and ``tanh`` are made of them; each has
-a gradient of the same quality, so derivatives of any order stay finite where they exist.
+These elementwise ops are exact up to rounding over the whole range of floats, unlike the formulas that define them.
+Rules replace those formulas by these ops, and the gradients of ``sigmoid`` and ``tanh`` use them. Their own gradients
+are equally accurate, so derivatives of any order stay finite where they exist.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOG2 = math.log(2.0)
 
 
 def _logaddexp_body(x: Expr, y: Expr) -> Expr:
-    # equal operands may both be infinite, and then have no difference
+    # equal operands may both be infinite, and their difference would be NaN
     gap = select(call("eq", x, y), expr.const(0, x.dtype), abs(x - y))
     return expr.maximum(x, y) + call("log1p", call("exp", -gap))
 

@@ -1,4 +1,4 @@
-"""State that changes when an expression is computed: ``carry_updates``."""
+"""Updates attached to expressions: ``carry_updates``."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CARRY_UPDATES = record(
 
 
 def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
-    """``x``; a function whose outputs depend on it also makes these updates, whatever the compiler does to the rest.
+    """Return ``x`` with attached updates, which every function that depends on it applies.
 
-    This is how running averages travel with the expression that feeds them. An explicit update of the same shared
-    variable in ``symc.function`` goes before.
+    For example, running averages are attached to the expression they average. An explicit update of the same shared
+    variable in ``symc.function`` takes precedence.
     """
     for target in updates:
         if not isinstance(target, SharedVariable):

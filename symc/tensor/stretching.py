@@ -1,7 +1,7 @@
-"""Repetition along axes whose length turns out to be 1 when the function is called.
+"""Broadcasting along axes whose length is found to be 1 at call time.
 
-Elementwise functions repeat only what is known to have length 1. Writing into a part of a tensor follows NumPy: a value
-whose length is 1 at call time fits a part of any length.
+Elementwise functions broadcast only axes known to have length 1. Writing into a part of a tensor follows NumPy: a value
+whose length is 1 at call time is broadcast to a part of any length.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REPAIR = "the value must broadcast to the part"
 
 
 def _decided(have: dims.Dim, want: dims.Dim) -> bool | None:
-    """Is an axis repeated (True) or not (False); None where only a call can tell."""
+    """Whether an axis is broadcast; None if known only at call time."""
     if dims.equal(have, want) is True or (type(have) is int and have != 1) or (type(want) is int and want == 1):
         return False
     return True if type(have) is int else None
@@ -56,7 +56,7 @@ def _stretch_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[Ten
 
 
 def _position(at: Sequence[Expr], shape: Sequence[dims.Dim], size: Any) -> list[Expr]:
-    """The index into a tensor of ``shape`` for an index into its stretched form."""
+    """Convert an index into the stretched tensor to an index into the tensor of ``shape``."""
     position: list[Expr] = []
     for i, d in zip(at, shape):
         if type(d) is int:
@@ -146,7 +146,7 @@ _unstretch: Record = record(
 
 
 def stretch(what: str, x: Variable, template: Variable) -> Variable:
-    """``x`` repeated to the shape of ``template`` along every axis on which it has length 1, then or when called."""
+    """Broadcast ``x`` to the shape of ``template`` along every axis of length 1, known now or at call time."""
     if x.ndim == template.ndim and all(dims.equal(a, b) is True for a, b in zip(x.type.shape, template.type.shape)):
         return x
     return Op(_stretch, what=what)(x, template)

@@ -1,8 +1,8 @@
-"""The primitives behind indexing.
+"""The primitives of indexing.
 
 ``slice`` reads a regular part (a start, a length and a step per axis), ``gather`` reads at index arrays; each has a
-partner that writes (``write_slice``, ``scatter``), which is also its gradient. Where index arrays name one place
-several times, added values all count; of values that replace one another the last stays, and it alone has a gradient.
+writing counterpart (``write_slice``, ``scatter``), which is also its gradient. At repeated indices, all added values
+are summed; of replacing values the last one stays, and only it has a gradient.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ __all__ = [
 
 
 def valid_index(i: Any, x: Variable, axis: int) -> Variable:
-    """``i`` as int64 indices from the front into ``axis`` of ``x``, checked now if possible, else when called."""
+    """Convert ``i`` to checked non-negative int64 indices into ``axis`` of ``x``."""
     i = as_tensor(i)
     if not is_integer(i.dtype):
-        text = f"indexing: an index must be a whole number, got {i.dtype}"
+        text = f"indexing: an index must be an integer, got {i.dtype}"
         raise TypeError(located(text, [x, i], "cast it to int64"))
     text = f"indexing: an index is out of range for axis {axis}"
     dim = x.type.shape[axis]
@@ -66,7 +66,7 @@ def _zeros(template: Variable, dtype: str | None = None) -> Variable:
 
 
 def _put(node: Apply, ctx: Any, place: Expr, value: Expr) -> Statement:
-    """The statement that replaces an element of the output by ``value`` or adds to it, as the op says."""
+    """The statement that replaces an element of the output by ``value`` or adds to it, depending on the op."""
     if node.op["replace"]:
         return Store(ctx.output(), place, value)
     return Accumulate(ctx.output(), place, value, "add")
@@ -98,17 +98,17 @@ PART = record(
 
 
 def part_of(shape: Sequence[dims.Dim], offset: dims.Dim) -> Op:
-    """The op that sees memory from element ``offset`` on as a tensor of this shape."""
+    """The op that views memory from element ``offset`` on as a tensor of this shape."""
     return Op(PART, shape=tuple(shape), offset=offset)
 
 
 def part(x: Variable, shape: Sequence[dims.Dim], offset: dims.Dim) -> Variable:
-    """The elements of ``x`` from flat position ``offset`` on as a tensor of this shape; only the compiler uses it."""
+    """View the elements of ``x`` from flat position ``offset`` on as a tensor of this shape; for the compiler."""
     return part_of(shape, offset)(x)
 
 
 def _contiguous(node: Apply) -> list[int] | None:
-    """The starts on the leading axes, if the slice is one piece of memory: ones, then one range, then whole axes."""
+    """The starts on the leading axes, if the slice is contiguous: axes of 1, then one range, then whole axes."""
     x, shape = node.inputs[0], node.outputs[0].type.shape
     if any(step != 1 for step in node.op["steps"]) or not shape:
         return None
@@ -268,7 +268,7 @@ def _gather_shape(op: Op, inputs: Sequence[Variable]) -> list[dims.Dim]:
 def _gather_position(
     node: Apply, at: Sequence[Expr], load: Callable[[int, Sequence[Expr]], Expr], first: int
 ) -> list[Expr]:
-    """Where in ``x`` the element at ``at`` of the result lies; index arrays start at input ``first``."""
+    """The position in ``x`` of the element ``at`` of the result; index arrays start at input ``first``."""
     place, axes = node.op["place"], node.op["axes"]
     count = node.inputs[first].ndim
     inside = at[place : place + count]
@@ -347,7 +347,7 @@ def _scatter_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence
 
 
 def _last_writes(x: Variable, axes: Sequence[int], indices: Sequence[Variable]) -> Variable | None:
-    """Per entry of the index arrays: is it the last that names its place? None where none is named twice."""
+    """Whether each entry of the index arrays is the last with its index; None if no index is repeated."""
     if any(_distinct(i) for i in indices):
         return None
     first = indices[0]
@@ -367,7 +367,7 @@ def _last_writes(x: Variable, axes: Sequence[int], indices: Sequence[Variable]) 
 
 
 def _distinct(i: Variable) -> bool:
-    """Is it known of a vector of indices that it names no place twice?"""
+    """Whether a vector of indices is known to have no repetitions."""
     while i.ndim == 1 and i.owner is not None and i.owner.op.record.distinct is not None:
         found = i.owner.op.record.distinct(i.owner)
         if isinstance(found, bool):
@@ -393,9 +393,9 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
         place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
         inside.append(_put(node, ctx, place, value))
 
-    # Equal indices meet: values are added in any order, but of those that replace one another the last one stays.
+    # At equal indices, values are added in any order, but of replacing values the last one must stay.
     kind = "serial" if node.op["replace"] else "unordered"
-    parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # is the last axis one that is copied as a whole?
+    parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # whether the last axis is copied as a whole
     statements.append(ctx.nest(y.type.shape, body, kind, simd=parts_last))
     return statements
 

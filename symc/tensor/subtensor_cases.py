@@ -1,4 +1,4 @@
-"""Test cases of indexing, reads and writes, in terms of the functions that users call."""
+"""Test cases of reading and writing by index, built with the public functions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 
 
 def _written(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
-    """``x`` with ``y`` at an index, for the tests."""
+    """``x`` with ``y`` written at an index, for the tests."""
     x = x.copy()
     x[at] = y
     return x
 
 
 def _increased(x: np.ndarray, at: Any, y: Any) -> np.ndarray:
-    """``x`` with ``y`` added at an index, once for each time that an entry occurs in it; for the tests."""
+    """``x`` with ``y`` added at an index, once per occurrence of an entry; for the tests."""
     x = x.copy()
     np.add.at(x, at, y)
     return x

@@ -1,4 +1,4 @@
-"""``set_subtensor`` and ``inc_subtensor``: a tensor with a part of it replaced or added to."""
+"""``set_subtensor`` and ``inc_subtensor``: replace or increment a part of a tensor."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ __all__ = ["advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]
 
 
 def set_subtensor(x: Variable, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
-    """The tensor of which ``x`` is an indexing, with that part replaced by ``y``.
+    """Return the indexed tensor with the part ``x`` replaced by ``y``.
 
     Parameters
     ----------
     x : Variable
-        An indexing such as ``a[1:3]``; it may be followed by transposes and reshapes.
+        An index expression such as ``a[1:3]``; it may be followed by transposes and reshapes.
     y : tensor_like
-        Must broadcast to the shape of ``x``. As in NumPy, an axis whose length is 1 at call time is repeated too.
+        Must broadcast to the shape of ``x``. As in NumPy, an axis whose length is 1 at call time is also broadcast.
     inplace, tolerate_inplace_aliasing : bool
-        Accepted for old programs: the compiler decides where memory is shared.
+        Have no effect: the compiler decides where memory is shared. Accepted for old programs.
 
     Returns
     -------
     Variable
-        Of the shape and dtype of ``a``.
+        The shape and dtype of ``a``.
 
     Notes
     -----
-    Where index arrays name one place several times, the last write, in the order of the elements of ``y``, stays. It
-    alone has a gradient.
+    At repeated indices, the last write, in the order of the elements of ``y``, stays. Only it has a gradient.
     """
     return _write(x, y, True, "set_subtensor")
 
@@ -55,16 +54,16 @@ def inc_subtensor(
     set_instead_of_inc: bool = False,
     tolerate_inplace_aliasing: bool = False,
 ) -> Variable:
-    """The tensor of which ``x`` is an indexing, with ``y`` added to that part.
+    """Return the indexed tensor with ``y`` added to the part ``x``.
 
-    Where index arrays name one place several times, all of its values are added. ``set_instead_of_inc=True`` is
-    ``set_subtensor``. Other parameters and the result are those of ``set_subtensor``.
+    At repeated indices, all values are added. ``set_instead_of_inc=True`` means ``set_subtensor``. Other parameters and
+    the result are those of ``set_subtensor``.
     """
     return _write(x, y, set_instead_of_inc, "inc_subtensor")
 
 
 def advanced_inc_subtensor1(x: Any, y: Any, indices: Any) -> Variable:
-    """``x`` with ``y`` added at ``x[indices]``, for a vector of whole numbers."""
+    """``x`` with ``y`` added at ``x[indices]``, for a vector of integers."""
     return inc_subtensor(advanced_subtensor1(x, indices), y)
 
 
@@ -81,7 +80,7 @@ def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
 
 
 def _of_dtype(y: Variable, part: Variable, what: str) -> Variable:
-    """The value in the dtype of the part, where no fraction is lost and no known number."""
+    """Convert the value to the dtype of the part, if no fraction and no known number is lost."""
     dtype = part.dtype
     if is_float(dtype) or y.dtype == dtype:
         return ew.cast(y, dtype)
@@ -97,9 +96,9 @@ def _of_dtype(y: Variable, part: Variable, what: str) -> Variable:
 
 
 def _steps_to(part: Variable) -> list[Apply]:
-    """The applications of the last indexing from which ``part`` was made, outermost first.
+    """The applications of the last index expression that ``part`` was computed by, outermost first.
 
-    An indexing begins with a slicing, or with a gather from what no indexing or rearrangement made.
+    An index expression begins with a slice, or with a gather from a tensor that is not itself indexed or rearranged.
     """
     steps: list[Apply] = []
     v = part
@@ -112,7 +111,7 @@ def _steps_to(part: Variable) -> list[Apply]:
 
 
 def _through(steps: list[Apply], value: Variable, replace: bool) -> Variable:
-    """Write ``value`` through the steps, from the last one taken back to the tensor indexed."""
+    """Write ``value`` through the steps, from the last one back to the indexed tensor."""
     for node in steps:
         source = node.inputs[0]
         if node.op.record is DIMSHUFFLE:

@@ -1,4 +1,4 @@
-"""Dims as values and values as dims: what ``x.shape`` gives, and how it serves as the dim of another tensor."""
+"""Conversion between dims and values: ``x.shape``, and its use as the dim of another tensor."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = [
 
 
 def as_dim(x: Any) -> dims.Dim:
-    """The dim that a whole number or an integer scalar expression stands for.
+    """Convert an integer or an integer scalar expression to a dim.
 
     Expressions over shapes, constants, ``+ - * // minimum maximum`` become the same expression of dims; any other
-    scalar gets a symbol of its own, bound to its value at each call.
+    scalar gets its own symbol, bound to its value at each call.
     """
     if isinstance(x, (int, np.integer)):
         return int(x)
     if not isinstance(x, Variable):
-        raise TypeError(f"expected a whole number or an integer scalar as a dim, got {x!r}")
+        raise TypeError(f"expected an integer or an integer scalar as a dim, got {x!r}")
     known: dict[Variable, dims.Dim] = {}
     stack = [x]
     while stack:
@@ -97,7 +97,7 @@ def _leaf_dim(v: Variable) -> dims.Dim:
 
 
 def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
-    """The symbols that ``as_dim`` bound to values of these scalars or of scalars they are computed from."""
+    """The symbols that ``as_dim`` has bound to these scalars or to scalars they are computed from."""
     found: dict[Any, Variable] = {}
     seen: set[Variable] = set()
     stack = [v for v in variables if v.ndim == 0]
@@ -115,7 +115,7 @@ def value_symbols(variables: Sequence[Variable]) -> dict[Any, Variable]:
 
 
 def following_from_shapes(nodes: Sequence[Apply]) -> set[Variable]:
-    """The whole numbers among the results of ``nodes``, producers first, that follow from shapes alone."""
+    """The integers among the results of ``nodes``, in topological order, that depend only on shapes."""
     found: set[Variable] = set()
     for node in nodes:
         v, record = node.outputs[0], node.op.record
@@ -137,7 +137,7 @@ DIM_VALUE = record(
 
 
 def dim_value(dim: dims.Dim) -> Variable:
-    """A dim as an int64 scalar."""
+    """Convert a dim to an int64 scalar."""
     return constant(dim, dtype="int64") if type(dim) is int else Op(DIM_VALUE, dim=dim)()
 
 
@@ -154,7 +154,7 @@ SHAPE_I = record(
 
 
 def shape_i(x: Any, axis: int) -> Variable:
-    """Length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
+    """The length of axis ``axis`` of ``x``, an int64 scalar. It depends on ``x`` even if the length is known."""
     x = as_tensor(x)
     return Op(SHAPE_I, axis=normalize_axis(axis, x.ndim, "shape", x))(x)
 
@@ -172,11 +172,11 @@ TYPED_BY = record(
 
 
 def typed_by(value: Any, *templates: Any) -> Variable:
-    """``value`` with a dependency on ``templates``, from whose types it was derived. Their elements are not read."""
+    """Add a dependency of ``value`` on ``templates``, from whose types it was derived. Their elements are not read."""
     return Op(TYPED_BY)(as_tensor(value), *map(as_tensor, templates))
 
 
 def length(x: Variable, axis: int) -> Any:
-    """Length of axis ``axis`` of ``x`` as an int where it is known, else as a scalar: an entry for ``reshape``."""
+    """The length of axis ``axis`` of ``x``, as an int if it is known, else as a scalar."""
     dim = x.type.shape[axis]
     return dim if type(dim) is int else shape_i(x, axis)

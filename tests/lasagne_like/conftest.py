@@ -1,4 +1,4 @@
-"""What the tests of the layer library share."""
+"""Fixtures of the tests of the layer library."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the guide run as they stand."""
+"""Run the examples in docstrings and in the guide."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""What layers written for Lasagne rely on."""
+"""Behaviour that layers written for Lasagne rely on."""
 
 import copy
 import pickle

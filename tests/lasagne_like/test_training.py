@@ -1,4 +1,4 @@
-"""The trainer: what it computes, what it keeps, when it stops, and what it says of a loss that is not finite."""
+"""The trainer: results, saved state, stopping, and the error for a loss that is not finite."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Seeded mistakes that the tests must notice.
+"""Seeded mistakes that the tests must detect.
 
 Each mutant is a small change of one file, and the quick tests of which at least one must fail with it. A mutant that
 survives shows a test that cannot fail; a patch that no longer applies (``tests/test_mutants.py`` tells) wants to follow

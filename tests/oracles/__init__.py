@@ -1,4 +1,4 @@
-"""What every public function should give, stated without symc: by NumPy, by SciPy, or by a formula written out.
+"""Expected results of every public function, computed without symc: with NumPy, SciPy, or a formula.
 
 ``TABLE`` maps a public name, relative to ``symc.tensor`` (``"exp"``, ``"nnet.conv2d"``, ``"Variable.norm"``), to its
 examples. ``tests/test_oracles.py`` runs them, checks that no oracle calls into symc, and refuses public functions that

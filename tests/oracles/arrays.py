@@ -1,4 +1,4 @@
-"""Oracles of what makes, rearranges, joins and indexes tensors."""
+"""Oracles of functions that create, rearrange, join and index tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Oracles of branches and loops: Python's own."""
+"""Oracles of branches and loops, in plain Python."""
 
 from __future__ import annotations
 

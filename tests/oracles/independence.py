@@ -1,4 +1,4 @@
-"""A watch over oracles: what is computed with the help of the code under test proves nothing."""
+"""A check that oracles do not call the code under test."""
 
 from __future__ import annotations
 

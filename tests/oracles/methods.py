@@ -1,4 +1,4 @@
-"""Oracles of operators and methods of variables; most are the same words on NumPy's arrays."""
+"""Oracles of operators and methods of variables; most are the same expressions on NumPy arrays."""
 
 from __future__ import annotations
 

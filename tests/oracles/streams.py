@@ -1,4 +1,4 @@
-"""Random streams by hand: Philox4x32-10 with Python's whole numbers, and what each distribution makes of its words.
+"""Independent random streams: Philox4x32-10 in Python integers, and the transformation of each distribution.
 
 References
 ----------

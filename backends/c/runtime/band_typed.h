@@ -14,7 +14,7 @@ static void extent(const int64_t *taps, int64_t count, int64_t *first, int64_t *
     *span = high - low + 1;
 }
 
-/* Input rows behind `rows` consecutive output rows of one image. */
+/* Number of input rows read by `rows` consecutive output rows of one image. */
 INLINE int64_t rows_behind(const gather *g, const band_shape *shape, int64_t rows)
 {
     return (rows - 1) * g->step_h + shape->span_h;
@@ -27,7 +27,7 @@ band_shape FN(symc_band_shape)(const gather *g, int64_t rows, int64_t cols)
     extent(g->tap_col, g->taps_w, &shape.first_tap_col, &shape.span_w);
     shape.phase_length = cols + (shape.span_w - 1) / g->step_w;
     shape.row_length = shape.phase_length * g->step_w;
-    /* a band that crosses images keeps a slab of rows for each, of which the first and last may be short */
+    /* a band that spans images has a slab of rows per image, of which the first and last may be short */
     int64_t slabs = smaller(g->images, (rows + g->out_h - 2) / g->out_h + 1);
     int64_t band_rows = rows * g->step_h + slabs * larger(0, shape.span_h - g->step_h);
     shape.plane = band_rows * shape.row_length;
@@ -59,7 +59,7 @@ static void copy_padded(const real *from, int64_t in_w, int64_t col, int64_t cou
     memset(to + end, 0, (count - end) * sizeof(real));
 }
 
-/* to[i] = row[i * step]. Writes whole vectors for the usual steps, so up to VL - 1 elements too far. */
+/* to[i] = row[i * step]. Writes whole vectors for the usual steps, up to VL - 1 elements beyond the end. */
 static void take_phase(const real *row, int64_t step, int64_t n, real *to)
 {
     int64_t i = 0;
@@ -86,14 +86,14 @@ static void fill_row(const gather *g, const band_shape *shape, const real *from,
         take_phase(row + phase, g->step_w, ceil_div(count - phase, g->step_w), to + phase * shape->phase_length);
 }
 
-/* The same row of the next channel: too far away for the hardware to foresee. Outside the array it does no harm. */
+/* Prefetches the same row of the next channel, too far for the hardware prefetcher. Harmless outside the array. */
 INLINE void prefetch_row(const real *row, int64_t count)
 {
     for (int64_t i = 0; i < count; i += 64 / (int64_t)sizeof(real))
         __builtin_prefetch(row + i);
 }
 
-/* The rows of one image: output rows [first, last). Returns how many rows of the copy they take. */
+/* The rows of one image: output rows [first, last). Returns the number of rows of the copy. */
 static int64_t fill_slab(const gather *g, const band_shape *shape, const real *plane, int64_t first, int64_t last,
                          int64_t col, int64_t count, real *row, real *to)
 {

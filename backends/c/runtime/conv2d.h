@@ -1,4 +1,4 @@
-/* The parameters of a convolution, as the library call names them. */
+/* The parameters of a convolution, with the names of the library call. */
 #ifndef SYMC_CONV2D_H
 #define SYMC_CONV2D_H
 

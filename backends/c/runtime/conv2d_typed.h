@@ -20,7 +20,7 @@ void FN(symc_forward_taps)(const conv2d *v, gather *g)
     g->tap_row = taps, g->tap_col = taps + v->taps_h;
 }
 
-/* With one tap and no padding or stride each image is one matrix product, if it has pixels enough to fill tiles. */
+/* With one tap and no padding or stride each image is one matrix product, if it has enough pixels to fill tiles. */
 static int is_matrix_product(const conv2d *v)
 {
     return v->taps_h == 1 && v->taps_w == 1 && v->step_h == 1 && v->step_w == 1 && v->pad_h == 0 && v->pad_w == 0 &&
@@ -61,7 +61,7 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 /* ---- with respect to the images ----
  *
  * Image row y takes part in output row i through tap r when y = i * step - pad + r * dil. So the pixels with the same
- * remainder modulo the strides, a phase, form a convolution of their own over dY, at stride 1, by some of the taps. */
+ * remainder modulo the strides, a phase, form a separate convolution over dY, at stride 1, with some of the taps. */
 
 typedef struct {
     const conv2d *v;

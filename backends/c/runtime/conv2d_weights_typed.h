@@ -10,8 +10,8 @@
 
 enum {
     UNIT_PIXELS = 256,
-    DIRECT_FILTERS = 2,             /* groups of one channel and no more filters are dot products */
-    PARTIAL_BYTES = 256 << 20,      /* the most memory spent on shares of dW */
+    DIRECT_FILTERS = 2,             /* groups of one channel with at most this many filters use dot products */
+    PARTIAL_BYTES = 256 << 20,      /* the largest memory for shares of dW */
     SERIAL_PRODUCTS = 1 << 16
 };
 
@@ -92,7 +92,7 @@ static void cut_runs(const conv *v, int64_t column, int64_t cols, pixel_panel *t
     }
 }
 
-/* Where each pixel of a band begins in the copy that has channels last. */
+/* The start of each pixel of a band in the copy with channels last. */
 static void locate_pixels(const conv *v, const band *part, int64_t *at)
 {
     int64_t n = 0;
@@ -111,7 +111,7 @@ static band unit_band(const conv *v, int64_t unit)
                   (col + 1) * g->out_w / v->col_units};
 }
 
-/* A thread's own memory, enough for any unit. */
+/* A thread's private memory, sufficient for any unit. */
 typedef struct {
     real *planes, *by_pixel, *a, *b;
     int64_t *at;
@@ -252,7 +252,7 @@ static void clear_filters(void *arg, int64_t begin, int64_t end)
     memset(v->dw + begin * v->columns, 0, (end - begin) * v->columns * sizeof(real));
 }
 
-/* Units of about UNIT_PIXELS pixels; shares for all threads unless groups do, or there is no memory for so many. */
+/* Units of about UNIT_PIXELS pixels; one share per thread unless there are enough groups, or too little memory. */
 static void plan(conv *v, int64_t pixels)
 {
     const gather *g = &v->g;

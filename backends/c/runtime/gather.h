@@ -41,10 +41,10 @@ typedef struct {
 /* The shape of bands of at most `rows` x `cols` output pixels. */
 HIDDEN band_shape FN(symc_band_shape)(const gather *g, int64_t rows, int64_t cols);
 
-/* Where output row `row` of the band begins in a plane of its copy. */
+/* The offset of output row `row` of the band in a plane of its copy. */
 HIDDEN int64_t FN(symc_band_row)(const gather *g, const band_shape *shape, const band *part, int64_t row);
 
-/* Where tap (r, s) lies relative to its pixel. */
+/* The offset of tap (r, s) relative to its pixel. */
 HIDDEN int64_t FN(symc_band_tap)(const gather *g, const band_shape *shape, int64_t r, int64_t s);
 
 /* Copies the band's part of channels [first, last) of a group to planes at `to`. */

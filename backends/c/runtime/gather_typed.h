@@ -7,11 +7,11 @@
 #include "winograd.h"
 
 enum {
-    UNIT_PIXELS = 14 * 2 * VL,  /* pixels that a task works on at a time: their panels fit the second level cache */
-    DIRECT_FILTERS = 2,         /* with so few filters in a group a matrix product does not repay its packing */
+    UNIT_PIXELS = 14 * 2 * VL,  /* pixels that a task processes at a time: their panels fit the second level cache */
+    DIRECT_FILTERS = 2,         /* with so few filters in a group, packing for a matrix product does not pay */
     DIRECT_PIXELS = 4096,
     DIRECT_VECS = 4,            /* vectors of neighbouring pixels summed together */
-    SERIAL_PRODUCTS = 1 << 16   /* fewer multiplications than this are not worth waking a thread */
+    SERIAL_PRODUCTS = 1 << 16   /* the least multiplications for which another thread is used */
 };
 
 typedef struct {
@@ -50,7 +50,7 @@ static void pack_weights(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Puts a tile whose columns lie apart in the output where they belong. */
+/* Stores a tile whose columns are not contiguous in the output. */
 static void scatter_tile(const conv *v, const pixel_panel *p, const real *whole, int64_t rows, real *out,
                          int accumulate)
 {
@@ -77,7 +77,7 @@ static void multiply_panel(const conv *v, const pixel_panel *p, int64_t rows, in
     scatter_tile(v, p, whole, rows, out, accumulate);
 }
 
-/* A thread's own memory, enough for any unit. */
+/* A thread's private memory, sufficient for any unit. */
 typedef struct {
     pixel_panel *list;
     real *own, *planes;
@@ -177,7 +177,7 @@ static void run_units(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Cuts the output into units of about the same size, at least one for each thread where that can be had. */
+/* Splits the output into units of about the same size, at least one per thread if possible. */
 static void plan_units(conv *v)
 {
     const gather *g = &v->g;
@@ -186,7 +186,7 @@ static void plan_units(conv *v)
     v->col_units = ceil_div(g->out_w, pixels);
     v->cols = ceil_div(g->out_w, v->col_units);
     int64_t wanted = ceil_div(total, larger(1, pixels / v->cols)), others = v->col_units * g->groups;
-    if (wanted * others < 8 * threads) /* so few that an uneven share would show */
+    if (wanted * others < 8 * threads) /* so few that an uneven distribution would matter */
         wanted = ceil_div(wanted * others, threads) * threads / others;
     v->row_units = larger(1, smaller(total, wanted));
     v->rows = ceil_div(total, v->row_units);

@@ -10,7 +10,7 @@ enum {
     BLOCK_PANELS = 16,         /* panels of the operand that a thread packs for itself */
     SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
     IN_PLACE_ROWS = 2 * TILE_ROWS,
-    SERIAL_PRODUCTS = 1 << 17, /* fewer multiplications than this are not worth waking a thread */
+    SERIAL_PRODUCTS = 1 << 17, /* the least multiplications for which another thread is used */
 };
 
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
     real *shared;
 } product;
 
-/* Row panels differ by at most one row, so that none is left with a poor kernel. */
+/* Row panels differ by at most one row, so that none needs an inefficient kernel. */
 INLINE int64_t row_panels(int64_t rows) { return ceil_div(rows, TILE_ROWS); }
 INLINE int64_t panel_row(int64_t rows, int64_t panel) { return panel * rows / row_panels(rows); }
 INLINE int64_t col_panels(int64_t cols) { return ceil_div(cols, TILE_COLS); }
@@ -101,13 +101,13 @@ static void multiply_tile_at(const product *g, int64_t row, int64_t rows, int64_
                   g->accumulate || k0 > 0);
 }
 
-/* Whether panel j of B is better read where it is: packing does not pay for so few rows. */
+/* Whether panel j of B is read in place: packing does not pay for so few rows. */
 INLINE int reads_in_place(const product *g, int64_t j)
 {
     return g->rows <= IN_PLACE_ROWS && !g->trans_b && (j + 1) * TILE_COLS <= g->cols;
 }
 
-/* One k block of a region with A shared: the panels of B are packed, then each panel of A meets all of them. */
+/* One k block of a region with A shared: packs the panels of B, then multiplies each panel of A by all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
     for (int64_t j = part.first_col; j < part.last_col; j++)
@@ -157,7 +157,7 @@ static void multiply_tasks(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Cuts C into tasks: blocks that fit the cache, enough for all threads, and evenly many each. */
+/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. */
 static void plan_tasks(product *g)
 {
     int64_t threads = symc_num_threads();

@@ -1,8 +1,8 @@
-/* See gemv.h. Compiled once per element type. What it takes is the reading of the matrix: once, and in order. */
+/* See gemv.h. Compiled once per element type. Its cost is reading the matrix, once and in order. */
 #include "gemv.h"
 
 enum {
-    SERIAL_ELEMENTS = 1 << 15, /* a smaller matrix is read before another thread wakes */
+    SERIAL_ELEMENTS = 1 << 15, /* a smaller matrix is read before another thread would wake up */
     COLUMN_BLOCK = 1024        /* sums that stay in the first level cache while rows are added to them */
 };
 

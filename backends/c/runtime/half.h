@@ -25,7 +25,7 @@ VM_INLINE float sx_f32_of_half(uint16_t h) {
         bits += (uint32_t)(255 - 31) << 23; /* infinity and NaN */
     } else if (rest >= 0x0400) {
         bits += (uint32_t)(127 - 15) << 23;
-    } else { /* a subnormal: a whole number of 2^-24 */
+    } else { /* a subnormal: an integer of 2^-24 */
         f = (float)rest * 0x1p-24f;
         memcpy(&bits, &f, sizeof bits);
     }
@@ -40,7 +40,7 @@ VM_INLINE uint16_t sx_half_of_f32(float f) {
     bits &= 0x7fffffff;
     if (bits > 0x7f800000) return sign | 0x7e00;
     if (bits >= 0x477ff000) return sign | 0x7c00; /* from 65520 on */
-    if (bits < 0x38800000) {                      /* below 2^-14: the sum leaves a whole number of 2^-24, rounded */
+    if (bits < 0x38800000) {                      /* below 2^-14: the sum leaves an integer of 2^-24, rounded */
         float positive;
         memcpy(&positive, &bits, sizeof positive);
         positive += 0.5f;

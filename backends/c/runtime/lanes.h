@@ -1,4 +1,4 @@
-/* Rearranging the lanes of vectors. */
+/* Permutations of the lanes of vectors. */
 #ifndef SYMC_LANES_H
 #define SYMC_LANES_H
 

@@ -1,6 +1,6 @@
-/* A compiled function as Python calls it: arguments checked, outputs allocated and the entry run without Python code.
+/* Calls of compiled functions: checks arguments, allocates outputs and runs the entry point without Python code.
  *
- * A Launcher knows what each argument must look like and keeps one plan: the values of the symbolic dimensions of
+ * A Launcher has the specification of each argument and keeps one plan: the values of the symbolic dimensions of
  * the last call, and the table of buffers for them with everything filled in but inputs and outputs.  A call whose
  * arguments fit the plan takes well under a microsecond; any other goes to the Python callable `slow`, which converts,
  * complains, and prepares the next plan.
@@ -159,7 +159,7 @@ static PyObject *output_array(const Spec *spec, const Shape *shape) {
     return pooled_array(spec->ndim, shape->shape, spec->typenum, shape->bytes);
 }
 
-/* Allocates every output and enters its address; a list, or the one array. */
+/* Allocates every output and sets its address; returns a list, or the single array. */
 static PyObject *make_outputs(const Launcher *self, Plan *plan) {
     void **place = plan->buffers + self->n_inputs;
     if (!self->as_list && self->n_outputs == 1) {
@@ -185,7 +185,7 @@ static PyObject *make_outputs(const Launcher *self, Plan *plan) {
 static PyObject *lock_acquire, *lock_release, *wake_waiting;
 static const int64_t *waiting;
 
-/* Takes the turns of a plan if nobody is in the way; 0 if the call must wait, on the slow path. */
+/* Acquires the turns of a plan if they are free; returns 0 if the call must wait, on the slow path. */
 static int turns_take(const Plan *plan) {
     PyObject *arguments[] = {Py_False};
     PyObject *got = PyObject_Vectorcall(lock_acquire, arguments, 1, NULL);
@@ -203,7 +203,7 @@ static int turns_take(const Plan *plan) {
     return free;
 }
 
-/* Ends the turns of a plan, whatever happens meanwhile; an exception that was set, or comes, stays set. */
+/* Releases the turns of a plan in any case; an exception that was set, or is raised, stays set. */
 static void turns_end(const Plan *plan) {
     PyObject *type, *value, *traceback, *got;
     PyErr_Fetch(&type, &value, &traceback);
@@ -246,7 +246,7 @@ static PyObject *set_turns(PyObject *module, PyObject *args) {
 
 #define OTHER_SIZES (-1)
 
-/* Runs segment after segment, as long as each lays out what it did in the plan. */
+/* Runs the segments, as long as the memory layout of each is that of the plan. */
 static int64_t run_segments(const Launcher *self, Plan *plan) {
     int64_t status = self->entry(plan->buffers, plan->dims, 0);
     for (Py_ssize_t i = 0; !status && i < plan->n_layouts; i++) {
@@ -306,7 +306,7 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     plan->busy = 0;
     plan_release(plan);
     if (stale || no_room || status == OTHER_SIZES) {
-        /* Nothing that anybody can see was changed; the slow path lays memory out anew, or explains the trouble. */
+        /* Nothing visible was changed; the slow path allocates memory again, or raises the error. */
         PyErr_Clear();
         Py_XDECREF(result);
         return PyObject_Vectorcall(self->slow, args, flagged, names);

@@ -42,7 +42,7 @@ static void window_rows(const pool *v, int64_t i, int64_t *first, int64_t *last)
     *last = smaller(v->in_h, i * v->step_h - v->pad_h + v->win_h);
 }
 
-/* By how much the sum of window (i, j) is divided; 0 stands for an empty window. */
+/* The divisor of the sum of window (i, j); 0 for an empty window. */
 static int64_t extent(int64_t i, int64_t step, int64_t win, int64_t pad, int64_t size, int mode)
 {
     int64_t first = i * step - pad, last = smaller(first + win, size + pad);
@@ -133,7 +133,7 @@ INLINE int forward_fast(const pool *v, int is_max, int64_t i, const real *x, int
     return 1;
 }
 
-/* The general way: `row` has the padded width and its padding is filled already. */
+/* The general case: `row` has the padded width, with the padding filled in. */
 INLINE void forward_row(const pool *v, int is_max, int64_t i, const real *x, real *row, real empty, real *y)
 {
     int64_t first, last;

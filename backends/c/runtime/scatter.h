@@ -4,7 +4,7 @@
 
 #include "conv2d.h"
 
-/* Whether this way is the cheaper one. */
+/* Whether this algorithm is cheaper. */
 HIDDEN int FN(symc_scatter_suits)(const conv2d *v);
 
 HIDDEN void FN(symc_scatter_conv)(const conv2d *v, real *dx, const real *dy, const real *weights);

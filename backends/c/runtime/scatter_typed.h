@@ -102,7 +102,7 @@ static void crop(const scatter *z, const real *padded, real *plane)
     }
 }
 
-/* A thread's own memory, enough for any unit. */
+/* A thread's private memory, sufficient for any unit. */
 typedef struct {
     pixel_panel *list;
     real *planes, *own, *dx;

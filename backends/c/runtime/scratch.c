@@ -11,7 +11,7 @@
 typedef struct {
     void *address;
     size_t bytes;
-    void *map; /* where a large block's mapping begins, and how long it is; NULL for a small one */
+    void *map; /* start and length of a large block's mapping; NULL for a small block */
     size_t mapped;
 } block;
 
@@ -22,7 +22,7 @@ typedef block block_table[SYMC_SCRATCH_SLOTS];
 static _Thread_local block *thread_blocks;
 static _Thread_local block_table *imagined; /* by thread: the blocks of a measurement; NULL when there is none */
 static _Thread_local int imagined_thread, imagined_loop;
-static _Thread_local jmp_buf no_room; /* where a measurement ends that finds no memory */
+static _Thread_local jmp_buf no_room; /* target of the jump when a measurement runs out of memory */
 static pthread_key_t blocks_key;
 static pthread_once_t blocks_key_once = PTHREAD_ONCE_INIT;
 
@@ -130,7 +130,7 @@ int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p)
 void symc_measure_loop(symc_task fn, void *arg, int width)
 {
     if (imagined_loop)
-        width = 1; /* a loop inside a loop is run by the thread that meets it */
+        width = 1; /* nested loops run on the calling thread */
     int outer = imagined_loop, self = imagined_thread;
     imagined_loop = 1;
     for (int t = 0; t < width; t++) {

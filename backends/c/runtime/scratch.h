@@ -1,4 +1,4 @@
-/* Measuring scratch memory: what the thread pool must know of it. */
+/* Measurement of scratch memory: the interface to the thread pool. */
 #ifndef SYMC_SCRATCH_H
 #define SYMC_SCRATCH_H
 

@@ -1,4 +1,4 @@
-/* What generated code needs beside the vector functions: extrema, divisions and remainders with NumPy's rules. */
+/* Scalar functions for generated code: extrema, divisions and remainders with NumPy's rules. */
 #ifndef SYMC_SUPPORT_H
 #define SYMC_SUPPORT_H
 #include "vecmath.h"
@@ -56,7 +56,7 @@
     SX_LANES2(floordiv, T)                                                                \
     SX_LANES2(mod, T)
 
-/* Constants that kernels get as arguments come as bits among whole numbers. */
+/* Constants that kernels get as arguments come as bits among integers. */
 static inline float sx_bits_f32(int64_t bits) {
     const int32_t low = (int32_t)bits;
     float x;
@@ -80,7 +80,7 @@ SX_UNSIGNED(u64, uint64_t, 0)
 SX_FLOAT(f32, float, f)
 SX_FLOAT(f64, double, )
 
-/* The upper half of a product of 32-bit numbers: the heart of counter-based random numbers. */
+/* The upper half of a product of 32-bit numbers, for counter-based random numbers. */
 static inline uint32_t sx_mulhi_u32(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }
 #if VM_AVX512_BUILTINS
 /* Even and odd lanes apart: the 32-bit multiplication with a 64-bit result looks at every second lane. */

@@ -1,7 +1,7 @@
 /* The inner kernel of every matrix product: one tile of C, from packed operands.
  *
  * A tile has up to TILE_ROWS rows and TILE_COLS columns. A panel of A is packed as k x rows, a panel of B as
- * k x TILE_COLS, so both are read from front to back. The tile's elements stay in registers over the whole of k.
+ * k x TILE_COLS, so both are read sequentially. The tile's elements stay in registers over the whole of k.
  */
 #ifndef SYMC_TILE_H
 #define SYMC_TILE_H

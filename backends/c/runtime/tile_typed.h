@@ -100,7 +100,7 @@ INLINE void transpose_square(vec v[VL])
     }
 }
 
-/* Stores whole vectors in ascending order: what a short row writes too far, the next one overwrites. */
+/* Stores whole vectors in ascending order: the next row overwrites what a short row wrote beyond its end. */
 static void transpose_whole(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows)
 {
     vec v[VL];
@@ -120,7 +120,7 @@ static void transpose_scalar(real *dst, int64_t ld_dst, const real *src, int64_t
             dst[c * ld_dst + r] = src[r * ld_src + c];
 }
 
-/* A last, short block of rows: done over when there is a whole one to overlap with. */
+/* A last, short block of rows overlaps with the previous whole block if there is one. */
 static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
                            int64_t rows_before)
 {

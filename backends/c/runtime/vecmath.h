@@ -4,7 +4,7 @@
  *   vecmath_base.h     signs, rounding, square root, scaling by powers of two
  *   vecmath_f64.h      exp, log, tanh, sin ... of doubles
  *   vecmath_f32.h      the same of floats, and their inverses
- *   vecmath_special.h  what is rarely used, and the scalar forms
+ *   vecmath_special.h  rarely used functions, and the scalar forms
  *
  * Every function has a vector form `vm_<name>_<type>` and a scalar form `sm_<name>_<type>` with the same bits.
  * -ffast-math would undo the special values and the careful sums; contracting a * b + c does no harm.

@@ -1,4 +1,4 @@
-/* What the elementary functions are made of: fused multiply-add, rounding, square root, scaling by powers of two.
+/* Building blocks of the elementary functions: fused multiply-add, rounding, square root, scaling by powers of two.
  *
  * Each has a form for AVX-512 under GCC, which spells the instruction out, and a portable one.
  */
@@ -51,7 +51,7 @@ VM_DEFINE_SIGNS(f32, i32, VM_SIGN_I32)
 VM_DEFINE_SIGNS(f64, i64, VM_SIGN_I64)
 #undef VM_DEFINE_SIGNS
 
-/* Clamping to an interval lets a NaN pass. */
+/* Clamping to an interval keeps NaN. */
 #if VM_AVX512_BUILTINS
 VM_INLINE v_f32 vclamp_f32(v_f32 x, float low, float high) {
     x = __builtin_ia32_minps512_mask(vset1_f32(high), x, x, (uint16_t)-1, 4);

@@ -1,4 +1,4 @@
-/* Elementary functions of sixteen floats, written in single precision: the ones that kernels spend their time in.
+/* Elementary functions of sixteen floats, in single precision: the functions that dominate the time of kernels.
  *
  * Coefficients are minimax fits, relative error below 2^-27.
  */

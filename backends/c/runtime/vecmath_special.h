@@ -1,4 +1,4 @@
-/* The less frequent functions: floats computed through doubles, doubles through the C library, and special
+/* Rarely used functions: floats computed through doubles, doubles through the C library, and special
  * functions that the C library does not have.
  */
 #ifndef SYMC_VECMATH_SPECIAL_H

@@ -4,7 +4,7 @@
 
 #include "gather.h"
 
-/* Whether a convolution has that form, and is large enough to gain by it. */
+/* Whether a convolution has that form, and is large enough to benefit. */
 HIDDEN int FN(symc_winograd_suits)(const gather *g);
 
 HIDDEN void FN(symc_winograd)(const gather *g);

@@ -193,7 +193,7 @@ static void put_tiles(const winograd *v, const pixel_panel *p, const real *m, in
     }
 }
 
-/* Sums of a block of channels are added up apart: long chains of additions lose accuracy. */
+/* Blocks of channels are summed separately: long chains of additions lose accuracy. */
 static void multiply_point(int64_t channels, int64_t rows, int64_t cols, const real *filters, const real *tiles,
                            real *m)
 {
@@ -202,7 +202,7 @@ static void multiply_point(int64_t channels, int64_t rows, int64_t cols, const r
                       ROW_STEP, tiles + c * TILE_COLS, TILE_COLS, m, TILE_COLS, c > 0);
 }
 
-/* A thread's own memory, enough for any unit. */
+/* A thread's private memory, sufficient for any unit. */
 typedef struct {
     pixel_panel *list;
     real *image, *m, *plane;

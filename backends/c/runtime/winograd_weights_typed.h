@@ -97,7 +97,7 @@ INLINE void transform_gradient_tile(const real *from, const int64_t *at, real *t
     }
 }
 
-/* A thread's own memory, enough for any unit. */
+/* A thread's private memory, sufficient for any unit. */
 typedef struct {
     real *planes, *turned, *gradient, *image;
 } workspace;

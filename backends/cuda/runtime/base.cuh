@@ -1,4 +1,4 @@
-// What every generated file starts with. NVRTC has no <stdint.h>; nvcc has.
+// The beginning of every generated file. NVRTC has no <stdint.h>; nvcc has.
 #ifdef __CUDACC_RTC__
 typedef signed char int8_t;
 typedef unsigned char uint8_t;

@@ -46,7 +46,7 @@ template <class S> struct PixelLoader {
   }
 };
 
-// What is gathered along the summed axis: COUNT rows (or columns) a thread, one k.
+// Elements gathered along the summed axis: COUNT rows (or columns) per thread, one k.
 template <class S, int X> struct Gathered {
   typedef typename S::T T;
   static constexpr int COUNT = X * S::K / S::THREADS, STEP = S::THREADS / S::K;

@@ -1,7 +1,7 @@
 // Convolutions with few channels in a group (depthwise ones above all), where tiles would be mostly empty.
 #include "conv.cuh"
 
-// One result a thread.
+// One result per thread.
 template <class T> __device__ __forceinline__ void direct_forward(T *y, const T *x, const T *w, const Conv &c) {
   const int kg = c.kg(), cg = c.cg();
   const int64_t total = (int64_t)c.N * c.K * c.OH * c.OW;
@@ -50,7 +50,7 @@ template <class T> __device__ __forceinline__ void direct_backward_data(T *dx, c
   }
 }
 
-// One result a block: each thread sums some of the pixels, then halves of the block are added until one sum is left.
+// One result per block: each thread sums some of the pixels, then halves of the block are added until one sum remains.
 template <class T>
 __device__ __forceinline__ void direct_backward_weights(T *shared, T *dw, const T *x, const T *dy, const Conv &c) {
   const int kg = c.kg(), cg = c.cg(), plane = c.OH * c.OW, pixels = c.N * plane;

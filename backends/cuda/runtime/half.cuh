@@ -6,7 +6,7 @@
 
 SX float sx_f32_of_half(uint16_t h) {
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = (uint32_t)(h & 0x7fff);
-    if (rest < 0x0400) { /* a subnormal: a whole number of 2^-24 */
+    if (rest < 0x0400) { /* a subnormal: an integer of 2^-24 */
         const float f = (float)rest * 5.9604644775390625e-8f;
         return sign ? -f : f;
     }
@@ -19,7 +19,7 @@ SX uint16_t sx_half_of_f32(float f) {
     bits &= 0x7fffffff;
     if (bits > 0x7f800000) return sign | 0x7e00;
     if (bits >= 0x477ff000) return sign | 0x7c00; /* from 65520 on */
-    if (bits < 0x38800000)                        /* below 2^-14: the sum leaves a whole number of 2^-24, rounded */
+    if (bits < 0x38800000)                        /* below 2^-14: the sum leaves an integer of 2^-24, rounded */
         return sign | (uint16_t)(__float_as_uint(__uint_as_float(bits) + 0.5f) - 0x3f000000);
     bits += 0xfff + (bits >> 13 & 1); /* to the nearest, halves to the even one */
     return sign | (uint16_t)((bits - ((uint32_t)(127 - 15) << 23)) >> 13);

@@ -40,7 +40,8 @@ template <class T> __device__ __forceinline__ void pool_forward(T *y, const T *x
   }
 }
 
-// One element of dX a thread: the slopes of all windows that hold it. Every element that equals the maximum gets it.
+// One element of dX per thread: the gradients of all windows that contain it. Every element equal to the maximum gets
+// it.
 template <class T>
 __device__ __forceinline__ void pool_backward(T *dx, const T *x, const T *y, const T *dy, const Pool &p) {
   const int64_t total = p.N * p.H * p.W;

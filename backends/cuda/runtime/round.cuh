@@ -1,4 +1,4 @@
-// float32 matrices rounded to bfloat16, to nearest and ties to even; rows come to lie `lead_to` elements apart.
+// float32 matrices rounded to bfloat16, to nearest and ties to even; output rows are `lead_to` elements apart.
 #include "base.cuh"
 
 __device__ __forceinline__ uint16_t bfloat16(float v) {

@@ -1,4 +1,4 @@
-/* Scalar functions of generated code, with the names and the rules that the C back end's header gives them:
+/* Scalar functions of generated code, with the names and rules of the C back end's header:
  * extrema that pass NaN on, divisions that round down, remainders with the sign of the divisor. */
 #ifndef SYMC_SCALAR_CUH
 #define SYMC_SCALAR_CUH

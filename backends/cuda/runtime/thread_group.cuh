@@ -25,7 +25,7 @@ SX idx ix_mod(idx a, idx b) {
 SX idx ix_min(idx a, idx b) { return b < a ? b : a; }
 SX idx ix_max(idx a, idx b) { return b > a ? b : a; }
 
-/* Several neighbouring elements, moved at once. */
+/* Several neighbouring elements that are moved together. */
 template <class T, int V>
 struct __align__(sizeof(T) * V) Pack {
     T v[V];
@@ -39,7 +39,7 @@ SX unsigned team_mask() {
     return ((1u << thread_group) - 1) << (lane & ~(thread_group - 1));
 }
 
-/* All that the thread_group wrote is seen by all of it. */
+/* Makes all writes of the thread group visible to all of its threads. */
 SX void team_sync() {
     if (blockDim.x > 32) __syncthreads();
     else if (blockDim.x > 1) __syncwarp(team_mask());
@@ -59,7 +59,7 @@ TEAM_NARROW(uint8_t)
 TEAM_NARROW(int16_t)
 TEAM_NARROW(uint16_t)
 
-/* All threads' values combined; every thread gets the result. The order depends on the thread_group's size alone. */
+/* Combines all threads' values; every thread gets the result. The order depends only on the thread group's size. */
 template <class T, class Combine>
 SX T team_reduce(T x, Combine combine) {
     const int thread_group = blockDim.x, width = thread_group < 32 ? thread_group : 32;
@@ -76,7 +76,7 @@ SX T team_reduce(T x, Combine combine) {
     return x;
 }
 
-/* memory = combine(memory, x) by many threads at once: compare and swap until nobody came between. */
+/* memory = combine(memory, x), atomically: compare and swap until no other thread interferes. */
 template <class T, class Combine>
 SX void atomic_combine(T *memory, T x, Combine combine) {
     typedef unsigned int word;
@@ -109,7 +109,7 @@ SX void atomic_combine(T *memory, T x, Combine combine) {
         old = atomicCAS(at, seen, (seen & ~mask) | ((bits << shift) & mask));
     } while (old != seen);
 }
-/* Sums of floats have an instruction of their own. */
+/* Sums of floats have a dedicated instruction. */
 SX void atomic_sum(float *memory, float x) { atomicAdd(memory, x); }
 SX void atomic_sum(double *memory, double x) { atomicAdd(memory, x); }
 #endif

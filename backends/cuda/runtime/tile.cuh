@@ -2,7 +2,7 @@
 //
 // A block of THREADS threads makes a tile of M x N results, TM x TN of them a thread. It walks along the summed axis K
 // elements at a time: while one piece of both operands is multiplied from shared memory, the next one is on its way from
-// global memory into registers. Where an operand's elements come from is the loader's business:
+// global memory into registers. The loader defines where an operand's elements come from:
 //     fetch(k, end)  elements k .. k + K of the summed axis into registers, zeros from `end` on; k grows by K each time;
 //     place(shared)  from there into shared memory, [k][row or column].
 // Every result is one sum in a fixed order: the same input gives the same bits.
@@ -60,7 +60,7 @@ template <class T> __device__ __forceinline__ bool aligned(const T *p, int64_t l
   return (((uint64_t)p | (uint64_t)(lead * (int64_t)sizeof(T))) & 15) == 0;
 }
 
-// Quotients by a number that is known only at run time, for dividends below 2^31: a multiplication and a shift.
+// Quotients by a number known only at run time, for dividends below 2^31: a multiplication and a shift.
 struct Divisor {
   uint32_t by, factor, shift;
   __device__ __forceinline__ explicit Divisor(int divisor) : by((uint32_t)divisor) {

@@ -1,16 +1,16 @@
 """Fusion: from the rewritten graph to units of work.
 
-A unit is either a *group* of fused ops, which becomes one loop nest, or a single application that stands alone: a
-library call, a view, or statements written out.
+A unit is either a *group* of fused ops, which becomes one loop nest, or a single unfused application: a library call, a
+view, or explicit statements.
 
-A group has *axes*. Every member has a *itermap*: for each axis of its output, the group axis it follows (None where the
-output has length 1). Reductions reduce over the group's *inner* axes; their results live on the *outer* ones. So a
-softmax over rows is one group: the outer axis counts rows, and along the inner axis its loops find the maximum, the
-sum, the quotient.
+A group has *axes*. Every member has an *iteration map*: the group axis of each axis of its output (None where the
+output has length 1). Reductions reduce over the group's *inner* axes; their results extend along the *outer* axes. A
+softmax over rows is therefore one group: the outer axis is that of rows, and loops over the inner axis compute the
+maximum, the sum and the quotient.
 
-The pass walks from outputs to inputs. An op joins the group of its consumers when all of them are in one group and
-agree on its itermap; otherwise its value is stored and it starts a group of its own. A second walk lets a group swallow
-a producing group over the same axes, so that one loop may store several results.
+The pass traverses the graph from outputs to inputs. An op joins the group of its consumers if all of them are in one
+group and agree on its iteration map; otherwise its value is stored and it starts a new group. A second traversal merges
+a group with a producing group over the same axes, so that one loop may store several results.
 """
 
 from symc.compiler.fusion.fuse import fuse, may_fail

@@ -1,4 +1,4 @@
-"""Units of work in the order in which they run."""
+"""Units of work in execution order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from symc.graph.op import HostCall
 
 
 def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
-    """Producers before consumers; what values of dims need first, then what may fail; else in the user's order.
+    """Sort units: producers before consumers; units that dims depend on early, then fallible units.
 
-    ``binding`` gives the whole numbers whose values are symbols: a unit whose dims use one follows its producer.
+        Otherwise the user's order is kept.
+
+    ``binding`` maps symbols to the integers whose values they are: a unit whose dims use a symbol follows its producer.
     """
     stored = {v for unit in units for v in results(unit)}
     maker = {v: k for k, unit in enumerate(units) for v in results(unit)}
@@ -56,7 +58,7 @@ def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = Non
 
 
 def may_fail(unit: Unit) -> bool:
-    """May a call end with an error in this unit?"""
+    """Whether the unit may raise an error at call time."""
     nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
     return any(n.op.record.fallible or isinstance(n.op.record.lower, HostCall) for n in nodes)
 
@@ -75,7 +77,7 @@ def _ancestors(roots: Sequence[int], sources: Sequence[set[int]]) -> set[int]:
 def fuse(
     outputs: Sequence[Variable], machine: Target = CPU, binding: Mapping[Any, Variable] | None = None
 ) -> tuple[list[Unit], set[Variable]]:
-    """Units in the order in which they run, and the variables that lie in memory, for loops on ``machine``."""
+    """Form units in execution order, for loops on ``machine``; also returns the variables stored in memory."""
     state = Fusion(outputs, machine, binding)
     state.place_all()
     merge(state)

@@ -1,4 +1,4 @@
-"""Groups of fused ops: axes, itermaps, members; and how values are read through what needs no memory."""
+"""Groups of fused ops: axes, iteration maps, members; and reads through values that need no memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ IterationMap = tuple[int | None, ...]
 class FusionGroup:
     """Fused ops.
 
-    ``members`` run from consumers to producers, ``itermaps`` hold the group axes that their outputs follow,
-    ``demanded`` are the variables that they read (some of them other members' values), ``stored`` those that they
-    leave in memory. ``machine`` is what their loops are for; ``lowered`` is where lowering keeps what groups of one
-    form share.
+    ``members`` are ordered from consumers to producers, ``itermaps`` are the group axes of their outputs, ``demanded``
+    the variables that they read (some of them other members' values), ``stored`` those that they store in memory.
+    ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
     machine: Target = CPU
@@ -39,11 +38,11 @@ class FusionGroup:
 
     @property
     def outer(self) -> tuple[int, ...]:
-        """The axes on which results of reductions live."""
+        """The axes of the results of reductions."""
         return tuple(a for a in range(len(self.axes)) if a not in (self.inner or ()))
 
     def worth_rows(self, outer: Iterable[int], inner: Iterable[int]) -> bool:
-        """Are there rows enough, or are they short enough, to reduction each of them within one iteration?"""
+        """Whether there are enough rows, or they are short enough, to reduce each row within one iteration."""
         rows = dims.product(self.axes[a] for a in outer)
         length = dims.product(self.axes[a] for a in inner)
         short = type(length) is int and length <= self.machine.long_row
@@ -54,7 +53,7 @@ Unit = FusionGroup | Apply
 
 
 def resolve(variable: Variable, itermap: IterationMap, stored: set[Variable]) -> tuple[Variable, IterationMap]:
-    """Look through transposes and broadcasts: the variable they read, and the itermap in which they read it."""
+    """Resolve transposes and broadcasts to the variable they read, and its iteration map."""
     while variable.owner is not None and variable not in stored:
         node = variable.owner
         if not isinstance(node.op.record.lower, Axes):
@@ -65,7 +64,7 @@ def resolve(variable: Variable, itermap: IterationMap, stored: set[Variable]) ->
 
 
 def axes_of(node: Apply) -> tuple[int | None, ...]:
-    """For each axis of the input of an ``Axes`` op the output axis that it follows; asked often, and so kept."""
+    """The output axis of each axis of the input of an ``Axes`` op; cached, since it is needed often."""
     found = node.axes
     if found is None:
         lower = node.op.record.lower
@@ -75,7 +74,7 @@ def axes_of(node: Apply) -> tuple[int | None, ...]:
 
 
 def source_of(variable: Variable, stored: set[Variable]) -> Variable:
-    """The variable that is read where ``variable`` is: ``resolve`` without itermaps."""
+    """The variable that is read in place of ``variable``: ``resolve`` without iteration maps."""
     while variable.owner is not None and variable not in stored:
         if not isinstance(variable.owner.op.record.lower, Axes):
             break
@@ -84,18 +83,18 @@ def source_of(variable: Variable, stored: set[Variable]) -> Variable:
 
 
 def is_inline(variable: Variable) -> bool:
-    """Is the value recomputed wherever it is read?"""
+    """Whether the value is recomputed wherever it is read."""
     node = variable.owner
     return node is not None and isinstance(node.op.record.lower, Indexed) and node.op.record.lower.recompute
 
 
 def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
-    """Are these dims known to be equal, one by one?"""
+    """Whether these dims are known to be pairwise equal."""
     return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
 
 
 def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[Variable]) -> bool:
-    """Do values that change along the rows depend on one of these reductions, so that rows are walked once more?"""
+    """Whether values that vary along rows depend on one of these reductions, which needs another pass over the rows."""
     inner = set(group.inner or ())
     known = set(values)
     for node in reversed(group.members):  # producers first
@@ -108,12 +107,12 @@ def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[
 
 
 def results(unit: Unit) -> Sequence[Variable]:
-    """The variables that a unit leaves in memory."""
+    """The variables that a unit stores in memory."""
     return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
 
 
 def itermaps_fit(group: FusionGroup, inner: set[int]) -> bool:
-    """If these axes became inner, would every member follow all axes, or all outer ones, or none?"""
+    """Whether, with these inner axes, every member would follow all axes, all outer axes, or none."""
     everything = set(range(len(group.axes)))
     nothing: set[int] = set()
     allowed = (nothing, everything - inner, everything)
@@ -140,19 +139,19 @@ def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
 
 
 def is_costly(e: Expr) -> bool:
-    """Does computing the expression cost more than loading its value from cache?"""
+    """Whether computing the expression costs more than loading its value from cache."""
     return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(e))
 
 
 def base_of(v: Variable) -> Variable:
-    """The variable whose memory a view shows."""
+    """The variable whose memory a view refers to."""
     while v.owner is not None and isinstance(v.owner.op.record.lower, View):
         v = v.owner.inputs[0]
     return v
 
 
 def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
-    """The symbols in the dims of what a unit reads and makes, and in the attributes of its ops."""
+    """The symbols in the dims of a unit's inputs and outputs, and in the attributes of its ops."""
     nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
     found = {s for v in reads for d in v.type.shape for s in dims.symbols_of(d)}
     stack: list[Any] = []
@@ -160,16 +159,16 @@ def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
         for v in (*node.outputs, *node.inputs):
             found.update(s for d in v.type.shape for s in dims.symbols_of(d))
         stack.extend(node.op.attrs.values())
-        for v in node.inputs:  # counters and dims are computed where they are read, in no unit of their own
+        for v in node.inputs:  # counters and dims are computed where they are read, not in a separate unit
             if v.owner is not None and isinstance(v.owner.op.record.lower, Indexed):
                 stack.extend(v.owner.op.attrs.values())
-    for v in reads:  # views carry the offset at which they begin
+    for v in reads:  # views include their offset
         while v.owner is not None and isinstance(v.owner.op.record.lower, View):
             stack.extend(v.owner.op.attrs.values())
             v = v.owner.inputs[0]
     known = {*reads, *(v for node in nodes for v in node.outputs)}
     behind = [v for node in nodes for v in node.inputs if v not in known]
-    while behind:  # what is recomputed where it is read, such as a dim as a number
+    while behind:  # values recomputed where they are read, such as a dim as a number
         v = behind.pop()
         if v.owner is not None and v not in known:
             known.add(v)

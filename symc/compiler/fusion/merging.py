@@ -1,4 +1,4 @@
-"""The second walk: a group swallows its producer over the same axes, where that makes no cycle."""
+"""The second traversal: merge a group with its producer over the same axes, if that creates no cycle."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from symc.graph import Variable
 from symc.graph.op import Indexed
 
 SEARCH_LIMIT = 400
-"""Units looked at to prove that joining two groups makes no cycle; beyond, they stay apart."""
+"""The number of units examined to prove that merging two groups creates no cycle; beyond it, they are not merged."""
 
 
 def merge(state: Fusion) -> None:
-    """Let groups swallow producing groups over the same axes, where that makes no cycle."""
+    """Merge groups with producing groups over the same axes, where that creates no cycle."""
     producer = {v: unit for unit in state.units for v in results(unit)}
     redirect: dict[int, FusionGroup] = {}
 
@@ -36,7 +36,7 @@ def merge(state: Fusion) -> None:
         return unit
 
     state.rank = _ranks(state)
-    # units stand from consumers to producers; a producer is offered to its consumers nearest first
+    # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
     for unit in list(state.units):
         if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
             continue
@@ -64,7 +64,7 @@ def _taker(
     readers: set[int],
     needed: bool,
 ) -> FusionGroup | None:
-    """The first consumer of ``value`` that could swallow ``unit``, which it then has; None if none could."""
+    """Merge ``unit`` into the first possible consumer of ``value``, and return that; None if there is none."""
     for taker, itermaps in state.demands.get(value, {}).items():
         if taker is unit or len(itermaps) != 1 or not state.apart.isdisjoint(taker.stored):
             continue
@@ -85,7 +85,7 @@ def _read_only_by(unit: FusionGroup, readers: dict[FusionGroup, set[IterationMap
 def _axis_map(
     source: FusionGroup, target: FusionGroup, at: IterationMap, demanded: IterationMap, stored: set[Variable]
 ) -> dict[int, int] | None:
-    """How the axes of ``source`` would become axes of ``target``, or None if they do not fit."""
+    """Map the axes of ``source`` to those of ``target``; None if they are incompatible."""
     if len(source.members) + len(target.members) > target.machine.group_limit:
         return None
     mapping: dict[int, int] = {}
@@ -98,7 +98,7 @@ def _axis_map(
     missing = [a for a in range(len(source.axes)) if a not in mapping]
     free = [b for b in range(len(target.axes)) if b not in mapping.values()]
     if source.inner is None:
-        # a producer of maps must cover every axis, else it would be computed again and again
+        # a producer of maps must cover every axis, else it would be recomputed
         if missing or free and set(free) != set(target.inner or ()):
             return None
         return mapping
@@ -124,12 +124,12 @@ def _path_between(
     source: FusionGroup,
     target: FusionGroup,
 ) -> bool:
-    """Does ``target`` also depend on ``source`` through a third unit, or on all of it at once?
+    """Whether ``target`` also depends on ``source`` through a third unit, or on all of it at once.
 
-    In doubt, after a long search, yes.
+    True if a long search does not decide it.
     """
     if not _indexed_reads(state, target).isdisjoint(source.stored):
-        return True  # an iteration would read what later iterations are still to write
+        return True  # an iteration would read elements that later iterations write
     stack: list[Unit] = [target]
     seen = {id(target)}
     floor = state.rank[id(source)][0]
@@ -153,9 +153,9 @@ def _path_between(
 
 
 def _ranks(state: Fusion) -> dict[int, tuple[int, int]]:
-    """The first and the last position, in the order of the graph, of what each unit computes.
+    """The first and the last position, in graph order, of each unit's applications.
 
-    No path leads from a unit to another whose last position is before its own first.
+    There is no path from a unit to another whose last position is before its own first.
     """
     position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
     found = {}
@@ -180,7 +180,7 @@ def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
 
 
 def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
-    """The variables in memory that a group reads at positions other than that of the element being computed."""
+    """The variables in memory that a group reads at positions other than that of the computed element."""
     found = state.indexed.get(id(group))
     if found is not None:
         return found
@@ -204,7 +204,7 @@ def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
 
 
 def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
-    """Make the members of ``source`` members of ``target``, with their axes renamed by ``mapping``."""
+    """Move the members of ``source`` to ``target``, with axes renamed by ``mapping``."""
 
     def move(itermap: IterationMap) -> IterationMap:
         return tuple(None if a is None else mapping[a] for a in itermap)

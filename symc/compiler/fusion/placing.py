@@ -1,4 +1,4 @@
-"""The walk from outputs to inputs: every op joins the group of its consumers, or starts one."""
+"""The traversal from outputs to inputs: every op joins the group of its consumers, or starts a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 
 
 class Fusion:
-    """The state of the pass: units so far, who reads what, and what lies in memory."""
+    """The state of the pass: units so far, readers of values, and values stored in memory."""
 
     def __init__(
         self, outputs: Sequence[Variable], machine: Target = CPU, binding: Mapping[Any, Variable] | None = None
@@ -33,17 +33,17 @@ class Fusion:
         self.apart = set(self.binding.values())
         self.order = toposort(outputs)
         self.outputs = list(outputs)
-        self.stored: set[Variable] = set()  # values that need memory of their own
-        self.demands: dict[Variable, dict[FusionGroup, set[IterationMap]]] = {}  # who reads a value, and where
+        self.stored: set[Variable] = set()  # values that need memory
+        self.demands: dict[Variable, dict[FusionGroup, set[IterationMap]]] = {}  # readers of a value, and their maps
         self.group_of: dict[Apply, FusionGroup] = {}
         self.units: list[Unit] = []
         self.lowered: dict[Any, Any] = {}
         self.rank: dict[int, tuple[int, int]] = {}
-        self.reads: dict[int, list[Variable]] = {}  # what units read, while groups are being merged
-        self.indexed: dict[int, set[Variable]] = {}  # what groups read at computed positions, likewise
+        self.reads: dict[int, list[Variable]] = {}  # inputs of units, while groups are merged
+        self.indexed: dict[int, set[Variable]] = {}  # reads of groups at computed positions, likewise
 
     def place_all(self) -> None:
-        """Give every op its unit; ``units`` then stand from consumers to producers."""
+        """Assign every op to a unit; ``units`` are then ordered from consumers to producers."""
         for v in self.outputs:
             self.need(v)
         for node in self.order:
@@ -58,12 +58,12 @@ class Fusion:
             self.place(node)
 
     def need(self, variable: Variable) -> None:
-        """``variable`` must lie in memory: somebody reads it at indices of their own."""
+        """Store ``variable`` in memory, because it is read at other indices."""
         if variable.owner is not None or isinstance(variable, Constant):
             self.stored.add(variable)
 
     def place(self, node: Apply) -> None:
-        """Join the group of the consumers, if they agree on one; else start a unit, if the value is wanted at all."""
+        """Join the group of the consumers, if they agree on one; otherwise start a unit, if the value is used."""
         lower = node.op.record.lower
         if not isinstance(lower, (Pointwise, Reduction, Indexed, Axes)):
             if any(v in self.stored for v in node.outputs) or any(self.demands.get(v) for v in node.outputs):
@@ -72,7 +72,7 @@ class Fusion:
         (value,) = node.outputs
         demands = self.demands.get(value, {})
         if value not in self.stored and (isinstance(lower, Axes) or is_inline(value)):
-            return  # no memory of its own: consumers read through it, and have noted what lies behind
+            return  # no memory: consumers read through it, and have recorded its source
         if value not in self.stored and len(demands) == 1:
             ((group, itermaps),) = demands.items()
             if len(itermaps) == 1 and self.join(group, node, next(iter(itermaps))):
@@ -81,7 +81,7 @@ class Fusion:
             self.start(node)
 
     def start(self, node: Apply) -> None:
-        """A group of its own for ``node``."""
+        """Start a new group for ``node``."""
         (value,) = node.outputs
         group = FusionGroup(self.machine, lowered=self.lowered)
         group.axes = list(value.type.shape)
@@ -92,7 +92,7 @@ class Fusion:
             raise AssertionError(f"{node.op.name} cannot start a group")
 
     def join(self, group: FusionGroup, node: Apply, itermap: IterationMap) -> bool:
-        """Make ``node`` a member of ``group`` with its output at ``itermap``, if that is sound and worth it."""
+        """Add ``node`` to ``group`` with the iteration map ``itermap``, if that is correct and worthwhile."""
         lower = node.op.record.lower
         if len(group.members) >= group.machine.group_limit:
             return False
@@ -119,7 +119,7 @@ class Fusion:
         return True
 
     def demand(self, group: FusionGroup, variable: Variable, itermap: IterationMap) -> None:
-        """Note that ``group`` reads ``variable`` at ``itermap``: whoever computes it may join."""
+        """Record that ``group`` reads ``variable`` at ``itermap``: its producer may join."""
         base, found = resolve(variable, itermap, self.stored)
         if base.owner is not None:
             self.demands.setdefault(base, {}).setdefault(group, set()).add(found)
@@ -127,7 +127,7 @@ class Fusion:
 
 
 def _covers(group: FusionGroup, itermap: IterationMap) -> bool:
-    """Does a value at ``itermap`` get computed once only? It must follow all axes, or all outer ones, or none."""
+    """Whether a value at ``itermap`` is computed only once: it must follow all axes, all outer axes, or none."""
     used = {a for a in itermap if a is not None}
     if not used or len(used) == len(group.axes):
         return True
@@ -135,7 +135,7 @@ def _covers(group: FusionGroup, itermap: IterationMap) -> bool:
 
 
 def _hoist(group: FusionGroup, itermap: IterationMap) -> bool:
-    """Let a value that follows only the leading axes in: the others become inner ones, it is computed once a row."""
+    """Admit a value that follows only the leading axes: the others become inner axes; it is computed once per row."""
     used = [a for a in itermap if a is not None]
     rest = tuple(range(len(used), len(group.axes)))
     if group.inner is not None or not used or used != list(range(len(used))) or not group.worth_rows(used, rest):
@@ -147,13 +147,12 @@ def _hoist(group: FusionGroup, itermap: IterationMap) -> bool:
 
 
 def _unit_axes(group: FusionGroup, used: set[int]) -> bool:
-    """Without reductions yet: is every axis left out of length 1, or could it become inner (a reduction decides)?"""
+    """Whether every omitted axis has length 1, or may become inner because there are no reductions yet."""
     return all(size == 1 for a, size in enumerate(group.axes) if a not in used)
 
 
 def _reduction_itermap(group: FusionGroup, node: Apply, itermap: IterationMap) -> IterationMap | None:
-    """The itermap of a reduction's input, choosing (or adding) the group axes it reduces over; None if it does not
-    fit."""
+    """The iteration map of a reduction's input, choosing (or adding) the reduced group axes; None if incompatible."""
     (x,) = node.inputs
     reduced = [x.type.shape[k] for k in node.op["axes"]]
     used = [a for a in itermap if a is not None]

@@ -1,4 +1,4 @@
-"""What one kernel uses, under the names by which its loops know it."""
+"""Names of the buffers, dims and values of one kernel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from symc.loops.ir import Kernel, Ref, Statement, Step
 
 
 class KernelBuilder:
-    """Collects what one kernel uses, and names it: buffers ``b0..``, dims ``n0..``, values ``t0..``."""
+    """Collector of the buffers ``b0..``, dims ``n0..`` and values ``t0..`` of one kernel."""
 
     def __init__(self, name: str, ref_of: Callable[[Variable], Ref]) -> None:
         self.name = name
@@ -26,7 +26,7 @@ class KernelBuilder:
         self.flops: Expr = ZERO
 
     def fresh(self, prefix: str = "t") -> str:
-        """A name that is not taken."""
+        """An unused name."""
         self._counter += 1
         return f"{prefix}{self._counter}"
 
@@ -49,7 +49,7 @@ class KernelBuilder:
         return self.buffer(self.ref_of(v), v.dtype, True)
 
     def size(self, dim: dims.Dim) -> Expr:
-        """A dim as an index expression."""
+        """Convert a dim to an index expression."""
         if type(dim) is int:
             return index(dim)
         if dim not in self.dims:
@@ -66,7 +66,7 @@ class KernelBuilder:
     def step(
         self, body: Iterable[Statement], locations: Iterable[Any] = (), sizes: Sequence[tuple[str, dims.Dim]] = ()
     ) -> Step:
-        """The kernel with this body, bound to what it uses; ``sizes`` are the arrays it moves: (dtype, elements)."""
+        """Create a step of the kernel with this body; ``sizes`` are the arrays it moves, as (dtype, elements)."""
         total = ZERO
         for dtype, count in sizes:
             total = total + self.size(count) * np.dtype(dtype).itemsize

@@ -1,4 +1,4 @@
-"""The form that suits a group, and reductions split into parts."""
+"""The choice of a group's form, and reductions split into parts."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
 from symc.loops.ir import Accumulate, Load, Ref, Step, Store
 
 SHORTEST = 1024
-"""Elements below which a part would not be worth its while."""
+"""The smallest number of elements of a part."""
 
 
 class GroupLowering(Maps, Reductions):
-    """All forms, and the choice among them."""
+    """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
-        """The steps that compute the group's stored values."""
+        """Create the steps that compute the group's stored values."""
         if not self.group.inner:
             return [self.map()]
         parts = self._parts() if self._single_phase() else 1
         return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
 
     def _parts(self) -> dims.Dim:
-        """Into how many parts every reduction is to be split; it may depend on the sizes of a call."""
+        """The number of parts of every reduction; it may depend on the sizes of a call."""
         machine = self.group.machine
         outputs = dims.product(self.sizes[a] for a in self.outer)
         terms = dims.product(self.sizes[a] for a in self.inner)
@@ -51,7 +51,7 @@ class GroupLowering(Maps, Reductions):
         return dims.maximum(1, dims.minimum(machine.parts, dims.minimum(missing, useful)))
 
     def _split_axis(self) -> int:
-        """The inner axis that is cut into pieces: one of a length that calls decide, else the longest."""
+        """The inner axis that is split: one whose length is known only at call time, else the longest."""
         unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
         return unknown[0] if unknown else max((self.sizes[a], a) for a in self.inner)[1]
 
@@ -63,7 +63,7 @@ class GroupLowering(Maps, Reductions):
         )
 
     def _split(self, pieces: dims.Dim) -> list[Step]:
-        """Partial reductions over pieces of one inner axis in parallel, then a small kernel that combines them."""
+        """Create parallel partial reductions over pieces of one inner axis, and a small kernel that combines them."""
         axis = self._split_axis()
         reductions = self.reductions_at(0)
         results = dims.product(self.sizes[a] for a in self.outer)
@@ -99,7 +99,7 @@ class GroupLowering(Maps, Reductions):
         return [first, self._combine(reductions, parts, pieces, results)]
 
     def open_parts(self) -> Expr:
-        """Open one parallel loop over all parts of all rows or blocks of columns; gives the number of the part."""
+        """Open one parallel loop over all parts of all rows or blocks of columns; returns the number of the part."""
         self.push(None, None)
         if not self.outer:
             return var("o")
@@ -138,7 +138,7 @@ class GroupLowering(Maps, Reductions):
 def lower_group(
     group: FusionGroup, stored: set[Variable], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
 ) -> list[Step]:
-    """The steps that compute a group's stored values; their kernels are those of an equal group lowered before."""
+    """Create the steps that compute a group's stored values, reusing the kernels of an equal group."""
     form = form_of(group, stored)
     known: Lowered | None = group.lowered.get(form.key)
     if known is not None:

@@ -1,4 +1,4 @@
-"""A group seen as axes: which of them a value follows, which count as one, how many reductions lie before it."""
+"""Analysis of a group's axes: the axes of values, merged axes, and the number of reductions before a value."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from symc.loops.ir import Ref
 
 @lru_cache(maxsize=4096)
 def _pointwise_weight(op: Op, dtypes: tuple[str, ...]) -> int:
-    """Estimated scalar operations of an elementwise op: 1, or 8 for what takes a polynomial or a division."""
+    """Estimated scalar operations of an elementwise op: 1, or 8 for polynomials and divisions."""
     lower = op.record.lower
     assert isinstance(lower, Pointwise)
     return 8 if is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)) else 1
 
 
 def weight(node: Apply) -> int:
-    """Estimated scalar operations for each element of what ``node`` gives."""
+    """Estimated scalar operations per output element of ``node``."""
     if isinstance(node.op.record.lower, Pointwise):
         return _pointwise_weight(node.op, tuple(v.dtype for v in node.inputs))
     return 30 if isinstance(node.op.record.lower, Indexed) and node.op.record.lower.flat else 1
 
 
 class GroupIteration:
-    """The axes of a group: ``sizes`` of them, the ``order`` in which memory has them, ``inner`` and ``outer`` ones."""
+    """The axes of a group: their ``sizes``, their ``order`` in memory, and the ``inner`` and ``outer`` axes."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class GroupIteration:
         self.label = "+".join(dict.fromkeys(names))[:60] or "copy"
 
     def reads_of(self, node: Apply, itermap: IterationMap) -> list[tuple[Variable, IterationMap]]:
-        """What a member (or a recomputed value at ``itermap``) reads elementwise: base variables and their itermaps."""
+        """The elementwise reads of a member (or of a recomputed value at ``itermap``), with iteration maps."""
         lower = node.op.record.lower
         if isinstance(lower, Pointwise):
             return [resolve(v, itermap, self.stored) for v in node.inputs]
@@ -74,7 +74,7 @@ class GroupIteration:
         return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
 
     def _merge_axes(self) -> None:
-        """Join neighbouring axes that every operand walks alike into one, so that loops are few and long."""
+        """Merge neighbouring axes that all operands traverse in the same way, so that loops are few and long."""
         group = self.group
         self.sizes: list[dims.Dim] = list(group.axes)
         self.order = [a for a in self.order if not (type(self.sizes[a]) is int and self.sizes[a] == 1)]
@@ -109,12 +109,12 @@ class GroupIteration:
         self.order = [a for a in self.order if a not in into]
 
     def compact(self, itermap: IterationMap) -> tuple[int, ...]:
-        """A itermap without unit axes, with merged axes counted once."""
+        """An iteration map without unit axes, with merged axes counted once."""
         kept = set(self.order)
         return tuple(a for a in itermap if a is not None and a in kept)
 
     def level(self, value: Variable) -> int:
-        """How many reductions lie on the way to a value."""
+        """The number of reductions that precede a value."""
         found = self.levels_of.get(value)
         if found is None:
             node = self.node_of.get(value)
@@ -129,12 +129,12 @@ class GroupIteration:
         return found
 
     def is_inner(self, value: Variable) -> bool:
-        """Does the value follow an inner axis, so that it changes along a row?"""
+        """Whether the value follows an inner axis, so that it varies along a row."""
         inner = self.group.inner or ()
         return any(a in inner for a in self.itermaps[value])
 
     def stores_at(self, phase: int) -> list[Variable]:
-        """The values that change along a row and are stored in this phase."""
+        """The values that vary along a row and are stored in this phase."""
         return [v for v in self.group.stored if self.is_inner(v) and self.level(v) == phase]
 
     def reductions_at(self, phase: int) -> list[Variable]:
@@ -146,11 +146,11 @@ class GroupIteration:
         ]
 
     def phases(self) -> int:
-        """How many loops over the inner axes follow one another."""
+        """The number of successive loops over the inner axes."""
         return max(self.level(v) for v in self.itermaps) + 1
 
     def member_weight(self) -> int:
-        """Estimated scalar operations for each point of the group's loops."""
+        """Estimated scalar operations per point of the group's loops."""
         return 1 + sum(weight(n) for n in self.group.members)
 
 

@@ -1,4 +1,4 @@
-"""Groups without reductions: every element by itself."""
+"""The form of groups without reductions, whose elements are independent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Maps(Nest):
     """The map form."""
 
     def map(self) -> Step:
-        """One kernel: a simd loop over the last axis within a parallel loop over the others, or tiles or blocks."""
+        """Create one kernel: a simd loop over the last axis in a parallel loop over the others, or tiles or blocks."""
         self.begin(KernelBuilder(self.label, self.ref_of))
         axes = self.order
         cost = self.member_weight()
@@ -37,7 +37,7 @@ class Maps(Nest):
         return self.finish()
 
     def _turned(self, last: int) -> int | None:
-        """An axis, other than the last, along which some operand is contiguous: a transpose, better walked in tiles."""
+        """An axis other than the last along which an operand is contiguous: a transpose, which is faster in tiles."""
         for node in self.group.members:
             for base, itermap in self.reads_of(node, self.itermaps[node.outputs[0]]):
                 found = self.compact(itermap)
@@ -46,7 +46,7 @@ class Maps(Nest):
         return None
 
     def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
-        """Loops over square tiles of two axes, so that operands contiguous along either stay in cache."""
+        """Create loops over square tiles of two axes, so that operands contiguous along either axis stay in cache."""
         tile = self.group.machine.tile
         sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
         counts = {a: call("floordiv", n + (tile - 1), index(tile)) for a, n in sizes.items()}

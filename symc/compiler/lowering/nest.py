@@ -1,4 +1,4 @@
-"""The loop nest of a group while it is being filled: its open loops, and the values known in each."""
+"""The loop nest of a group under construction: its open loops, and the values known in each."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from symc.loops.ir import For, If, Let, Load, Statement, Step, Store
 
 @dataclass
 class Level:
-    """One loop of the nest being filled: its statements so far and the values known in it."""
+    """One loop of the nest: its statements so far, and the values known in it."""
 
     statements: list[Statement]
     known: dict[Any, Expr]
 
 
 class Nest(GroupIteration):
-    """Statements go to the innermost open loop; a value goes to the outermost loop in which it can be computed."""
+    """Builder of a loop nest. Statements are added to the innermost loop, values to the outermost possible loop."""
 
     def begin(self, builder: KernelBuilder) -> None:
         """Start a kernel: no loop is open, nothing is known."""
         self.k = builder
         self.levels: list[Level] = [Level([], {})]
-        self.lane_index: Expr = ZERO  # a reduction's place in its accumulator: the column, where columns are lanes
+        self.lane_index: Expr = ZERO  # a reduction's position in its accumulator: the column, if columns are lanes
         self.depth_of: dict[int, int] = {}
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
         self.accumulators: dict[Variable, tuple[str, str]] = {}  # each reduction's, with its dtype
         self.block_sums: dict[Variable, str] = {}
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
-        # values of earlier phases: the row of scratch memory that keeps them, or "" where they were stored anyhow
+        # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
 
     def flat_index(self, itermap: IterationMap) -> Expr:
-        """The position, in row-major memory, of the element at ``itermap`` of a variable that follows its axes."""
+        """The row-major position of the current element of a variable with the iteration map ``itermap``."""
         flat = ZERO
         for a in self.compact(itermap):
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
@@ -55,7 +55,7 @@ class Nest(GroupIteration):
         return self.levels[depth]
 
     def value(self, variable: Variable, itermap: IterationMap) -> Expr:
-        """The element of ``variable`` at ``itermap``, computing what is needed in the right loop."""
+        """The element of ``variable`` at ``itermap``; missing values are computed in the right loop."""
         base, itermap = resolve(variable, itermap, self.stored) if variable not in self.node_of else (variable, itermap)
         if isinstance(base, Constant) and base.data.size == 1:
             return const(base.data.reshape(())[()], base.dtype)
@@ -89,7 +89,7 @@ class Nest(GroupIteration):
         return var(name, e.dtype)
 
     def _name_shared(self, home: Level, e: Expr) -> Expr:
-        """``e`` with every part that stands in it more than once named: its text is as long as its graph is large."""
+        """Name every repeated subexpression of ``e``, so that its text is as long as its graph."""
         order = parts(e)
         uses = Counter(id(a) for x in order for a in x.args)
         if all(uses[id(x)] <= 1 or not x.args for x in order):
@@ -106,7 +106,7 @@ class Nest(GroupIteration):
         return named[id(e)]
 
     def _element(self, node: Apply, itermap: IterationMap) -> Expr:
-        """An ``Indexed`` op's element: its own reads are loads at computed positions."""
+        """The element of an ``Indexed`` op, whose reads are loads at computed positions."""
         lower = node.op.record.lower
         assert isinstance(lower, Indexed)
         if lower.flat:
@@ -125,7 +125,7 @@ class Nest(GroupIteration):
         return lower.element(node, position, read, self.k.size)
 
     def member(self, value: Variable) -> Expr:
-        """The element of a member's value, computed in its loop if it is not known there."""
+        """The element of a member's value, computed in its loop unless it is known there."""
         node, itermap = self.node_of[value], self.itermaps[value]
         home = self.home(itermap)
         found = home.known.get(value)
@@ -153,7 +153,7 @@ class Nest(GroupIteration):
         return found
 
     def accumulated(self, home: Level, value: Variable) -> Expr:
-        """What a reduction has come to, in the dtype of its accumulator: its total, and a last block beside it."""
+        """The current result of a reduction in its accumulator's dtype: its total plus the last block, if any."""
         accumulator, dtype = self.accumulators[value]
         name = self.k.fresh("x")
         home.statements.append(Load(name, accumulator, self.lane_index, dtype))
@@ -164,14 +164,14 @@ class Nest(GroupIteration):
         return var(name, dtype) + cast(var(last, value.dtype), dtype)
 
     def inner_index(self) -> Expr:
-        """The position within a row: in the scratch memory that keeps one."""
+        """The position within a row of scratch memory."""
         flat = ZERO
         for a in self.inner:
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
     def push(self, axis: int | None, position: Expr | None) -> None:
-        """Open a loop, over ``axis`` if one is given; ``close`` gives it its name and extent."""
+        """Open a loop, over ``axis`` if given; ``close`` sets its name and extent."""
         self.levels.append(Level([], {}))
         if axis is not None:
             assert position is not None
@@ -179,7 +179,7 @@ class Nest(GroupIteration):
             self.depth_of[axis] = len(self.levels) - 1
 
     def close(self, name: str, extent: Expr, kind: str, work: Expr | None = None) -> None:
-        """End the innermost loop and put it into the one around it."""
+        """Close the innermost loop and add it to the enclosing loop."""
         level = self.levels.pop()
         for axis in [a for a, d in self.depth_of.items() if d == len(self.levels)]:
             del self.depth_of[axis]
@@ -187,7 +187,7 @@ class Nest(GroupIteration):
             self.levels[-1].statements.append(For(name, extent, tuple(level.statements), kind, work))
 
     def close_if(self, condition: Expr | None) -> None:
-        """End what was opened like a loop; it is done where ``condition`` holds, or always."""
+        """Close a block opened like a loop; it runs where ``condition`` holds, or always."""
         level = self.levels.pop()
         body = tuple(level.statements)
         self.levels[-1].statements += body if condition is None else (If(condition, body),)
@@ -197,7 +197,7 @@ class Nest(GroupIteration):
         self.levels[-1].statements.append(s)
 
     def spread(self, axes: Sequence[int], counter: Expr) -> None:
-        """Recover the positions on several axes from one counter over all of them."""
+        """Compute the positions on several axes from one counter over all of them."""
         depth = len(self.levels) - 1
         rest = counter
         for a in reversed(axes):
@@ -219,7 +219,7 @@ class Nest(GroupIteration):
     def store(self, values: Sequence[Variable]) -> None:
         """Store values of the innermost loop.
 
-        All are computed first: a result may lie where one of the operands lay.
+        All values are computed first: a result may reuse the memory of an operand.
         """
         computed = [self.member(v) for v in values]
         for v, e in zip(values, computed):
@@ -237,14 +237,14 @@ class Nest(GroupIteration):
         return list(touched.values())
 
     def finish(self) -> Step:
-        """The kernel that was filled."""
+        """Create the step of the finished kernel."""
         everything = dims.product(self.sizes[a] for a in self.order)
         self.k.flops = self.k.size(everything) * sum(weight(n) for n in self.group.members)
         return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())
 
 
 def is_sum(v: Variable) -> bool:
-    """Is the reduction a sum of floats, which loses digits where many terms are added to one running sum?"""
+    """Whether the reduction is a sum of floats, which is inaccurate with a single running sum of many terms."""
     assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
     return v.owner.op.record.lower.combine == "add" and is_float(v.dtype)
 

@@ -1,8 +1,8 @@
-"""From units of work to a program: memory for every value, steps in a tree, and who shares whose memory.
+"""From units of work to a program: memory for every value, a tree of steps, and shared memory.
 
-A ``Scope`` lowers the units of one graph, in order, into nodes of the program; ops with bodies open scopes inside.
-The ``ProgramBuilder`` holds what all scopes share, and at the end numbers the steps and finds how long each temporary
-lives.
+A ``Scope`` lowers the units of one graph, in order, to nodes of the program; ops with bodies open inner scopes. The
+``ProgramBuilder`` holds the data that all scopes share, and finally numbers the steps and computes the lifetime of each
+temporary.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["ProgramBuilder", "Scope"]
 UNBOUNDED = 1 << 62
 """The bound of a symbol on which no size depends."""
 COPY_BACK = 1 << 20
-"""Bytes of new values that are rather copied over the old ones at the end of a call than swapped with them."""
+"""The number of bytes up to which new values are copied over the old ones at the end of a call instead of swapped."""
 
 
 class ProgramBuilder:
-    """Buffers and messages of a program."""
+    """Builder of a program: its buffers and messages."""
 
     def __init__(self, name: str, target: Target = CPU) -> None:
         self.name = name
@@ -44,7 +44,7 @@ class ProgramBuilder:
         self._status: Ref | None = None
 
     def buffer(self, name: str, dtype: str, shape: Sequence[dims.Dim], role: str, home: Scope | None = None) -> int:
-        """The number of a new buffer. A temporary belongs to its ``home``: only that scope and those inside use it."""
+        """Create a buffer and return its number. A temporary is used only by its ``home`` scope and inner scopes."""
         made = Buffer(name, dtype, tuple(shape), role)
         if self.bounds and any(dims.symbols_of(d) & self.bounds.keys() for d in shape):
             made.room = largest(dims.product(shape), self.bounds)
@@ -56,18 +56,18 @@ class ProgramBuilder:
         return len(self.buffers) - 1
 
     def status(self) -> Ref:
-        """The one buffer in which steps report trouble."""
+        """The buffer in which steps report errors."""
         if self._status is None:
             self._status = Ref(self.buffer("status", "int64", (1,), "status"))
         return self._status
 
     def code(self, message: str) -> int:
-        """The number under which a call that fails finds ``message``."""
+        """The status number of ``message``."""
         self.messages.append(message)
         return len(self.messages)
 
     def program(self, body: Sequence[Node], given: Iterable[Any], updated: Sequence[int] = ()) -> Program:
-        """The finished program: inputs first, then outputs, each in the caller's order; then all else."""
+        """Create the program: inputs first, then outputs, each in the caller's order; then the other buffers."""
         rank = {"input": 0, "output": 1}
         order = sorted(
             range(len(self.buffers)), key=lambda k: (rank.get(self.buffers[k].role, 2), self.buffers[k].slot)
@@ -86,12 +86,12 @@ class ProgramBuilder:
             if number:
                 earlier = {n for s in made.segments[:number] for node in walk(s) for n in _used(node)}
                 for k in {n for node in walk(nodes) for n in _used(node)} - earlier:
-                    if buffers[k].role != "status":  # which is cleared when a call begins
+                    if buffers[k].role != "status":  # cleared when a call begins
                         buffers[k].segment = number
         return made
 
     def _lifetimes(self, body: Sequence[Node]) -> None:
-        """First and last step of every buffer; what a loop carries or reads from outside lives through all of it."""
+        """Compute the first and last step of every buffer; a loop extends the lifetime of buffers from outside."""
         count = [0]
 
         def visit(nodes: Sequence[Node]) -> dict[int, tuple[int, int]]:
@@ -168,7 +168,7 @@ def _renumbered(node: Node, new: Mapping[int, int]) -> Node:
 
 
 def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[Any]) -> tuple[tuple[Any, ...], int]:
-    """All symbols that the program uses, those known at its beginning first, and how many these are."""
+    """All symbols that the program uses, those known at its beginning first, and the number of these."""
     found: dict[Any, None] = {}
     late: dict[Any, None] = {}
 
@@ -209,19 +209,19 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
 
 
 class Scope:
-    """One graph on its way into the program.
+    """Lowering of one graph into the program.
 
     Parameters
     ----------
     builder : ProgramBuilder
     outputs : sequence of Variable
-        What is wanted, with the variables that give ``symbols`` their values at the end.
+        The results, followed by the variables whose values are ``symbols``.
     symbols : sequence
-        Symbols that are the values of whole numbers of this graph.
+        Symbols for values of integers of this graph.
     equalities : sequence of Equality
-        What must hold once the symbols are known.
+        Equalities to check once the symbols are known.
     known : iterable
-        Symbols whose values are known when the scope begins.
+        Symbols whose values are known at the beginning of the scope.
     parent : Scope, optional
     """
 
@@ -252,7 +252,7 @@ class Scope:
         self.last_use: dict[Variable, int] = {}
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
-        """Take over units of work; says for which symbols memory can be laid out before they are known."""
+        """Set the units of work; decides for which symbols memory can be allocated before they are known."""
         self.units, self.stored = units, stored
         if not self.binding:
             return
@@ -270,18 +270,18 @@ class Scope:
                     del bounds[symbol]
 
     def _grows_with(self, symbol: Any) -> bool:
-        """Is every dim that depends on the symbol largest where the symbol is?"""
+        """Whether every dim that depends on the symbol is largest for the largest value of the symbol."""
         shapes = {d for unit in self.units for v in _made(unit) for d in v.type.shape if symbol in dims.symbols_of(d)}
         return all(is_monotone(d) for d in shapes)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 
     def new(self, dtype: str, shape: Sequence[dims.Dim], name: str = "partial results") -> Ref:
-        """Memory for a temporary of this scope."""
+        """Allocate a temporary of this scope."""
         return Ref(self.builder.buffer(name, dtype, shape, "temp", self))
 
     def add(self, v: Variable, role: str, slot: int = 0) -> int:
-        """A buffer for a variable."""
+        """Create a buffer for a variable."""
         name = v.name or (v.owner.op.name if v.owner else "input")
         number = self.builder.buffer(name, v.dtype, v.type.shape, role, self if role == "temp" else None)
         made = self.builder.buffers[number]
@@ -289,7 +289,7 @@ class Scope:
         return number
 
     def ref_of(self, v: Variable) -> Ref:
-        """Where the value of ``v`` lies."""
+        """The memory of the value of ``v``."""
         base, offset = viewed(v)
         found = self.place.get(base)
         if found is None:
@@ -311,7 +311,7 @@ class Scope:
     # --- nodes ----------------------------------------------------------------------------------------------------
 
     def lower(self, targets: Sequence[Ref | None] | None = None) -> tuple[list[Node], list[Ref]]:
-        """The nodes of this scope, and where the outputs lie: at their targets, where such are given."""
+        """Lower this scope; returns the nodes, and the memory of the outputs: at their targets, if given."""
         copies, refs = self._claim(targets or [None] * len(self.outputs))
         self.last_use = self._last_uses()
         for position, unit in enumerate(self.units):
@@ -332,10 +332,10 @@ class Scope:
         return self.nodes, [self.ref_of(v) if r is None else r for r, v in zip(refs, self.outputs)]
 
     def _wants(self, unit: Unit) -> bool:
-        """Must symbols be bound before this unit runs? They wait as long as they can, so that segments are few."""
+        """Whether symbols must be bound before this unit. They are bound late, so that there are few segments."""
         reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
         if any(v.ndim for v in (*reads, *_made(unit))):
-            return True  # it may rely on what is still to be checked
+            return True  # it may rely on equalities that are not checked yet
         return bool(symbols_of_unit(unit, reads) & self.waiting.keys()) or may_fail(unit)
 
     def copy(self, v: Variable, target: Ref) -> None:
@@ -347,7 +347,7 @@ class Scope:
         self.nodes.append(copy_step(source, target, like))
 
     def flush(self) -> None:
-        """Bind the symbols whose values are there by now, and check what can be checked."""
+        """Bind the symbols whose values are computed, and check the equalities that are decidable."""
         for symbol, v in list(self.waiting.items()):
             base, offset = viewed(v)
             if base.owner is not None and base not in self.done or not dims.symbols_of(offset) <= self.known:
@@ -364,7 +364,7 @@ class Scope:
                 self.nodes.append(Check(e.left, e.right, self.builder.code(e.text()), e.least))
 
     def _claim(self, targets: Sequence[Ref | None]) -> tuple[list[tuple[Ref, Variable]], list[Ref | None]]:
-        """Let steps write outputs where they are wanted; outputs that no step computes alone are copied at the end."""
+        """Let steps write outputs to their targets directly; other outputs are copied at the end."""
         copies: list[tuple[Ref, Variable]] = []
         for target, v in zip(targets, self.outputs):
             if target is None:
@@ -378,7 +378,7 @@ class Scope:
         return copies, list(targets)
 
     def _last_uses(self) -> dict[Variable, int]:
-        """For each value in memory the position of the last unit that reads it."""
+        """Map each value in memory to the position of the last unit that reads it."""
         last: dict[Variable, int] = {}
         for position, unit in enumerate(self.units):
             reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
@@ -389,7 +389,7 @@ class Scope:
         return last
 
     def _take_over(self, group: FusionGroup, position: int) -> None:
-        """Let a group's results use the memory of temporaries it reads element by element for the last time."""
+        """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time."""
         if group.inner:
             return
         reads: dict[Variable, set[Any]] = {}
@@ -397,7 +397,7 @@ class Scope:
             itermap = group.itermaps[node.outputs[0]]
             for v in node.inputs:
                 if not isinstance(node.op.record.lower, Pointwise):
-                    base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not element by element
+                    base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
                 else:
                     base, at = resolve(v, itermap, self.stored)
                 if viewed(base)[1] != 0:
@@ -440,7 +440,7 @@ class Scope:
         made.alias = self.place[base].buffer
         return True
 
-    # --- what ops with bodies use ----------------------------------------------------------------------------------
+    # --- used by ops with bodies -----------------------------------------------------------------------------------
 
     def body(
         self,
@@ -449,7 +449,7 @@ class Scope:
         targets: Sequence[Ref | None] | None = None,
         known: Iterable[Any] = (),
     ) -> tuple[tuple[Node, ...], list[Ref], Scope]:
-        """The nodes of an inner graph whose inputs lie at ``places``; where its outputs lie; its scope."""
+        """Lower an inner graph with inputs at ``places``; returns its nodes, the memory of its outputs, its scope."""
         inner = Scope(self.builder, body.graph, body.symbols, body.equalities, self.known | set(known), self)
         inner.fused(*fuse(body.graph, self.builder.target, inner.binding))
         inner.place.update(zip(body.inputs, places))
@@ -467,7 +467,7 @@ def _made(unit: Unit) -> Sequence[Variable]:
 
 
 def _upper_bound(v: Variable) -> dims.Dim | None:
-    """What the value of a whole number cannot exceed, as its record says."""
+    """The upper bound of the value of an integer, from its record."""
     if v.owner is None or v.owner.op.record.upper is None or v.ndim:
         return None
     return v.owner.op.record.upper(v.owner.op, v.owner.inputs)
@@ -477,7 +477,7 @@ class Root(Scope):
     """The outermost scope: arguments, shared variables, results, updates."""
 
     def sources(self, leaves: Mapping[Variable, Variable], is_shared: Callable[[Variable], bool]) -> None:
-        """Buffers for the arguments and shared variables; ``leaves`` maps the user's variables to the compiler's."""
+        """Create buffers of arguments and shared variables; ``leaves`` maps the user's variables to the compiler's."""
         slots = {"input": 0, "shared": 0}
         for leaf, source in leaves.items():
             if source in self.place:
@@ -487,9 +487,9 @@ class Root(Scope):
             slots[role] += 1
 
     def results(self, updates: Sequence[tuple[Variable, int]]) -> tuple[list[Node], list[int]]:
-        """Lower everything; ``updates`` pairs sources with the outputs that are their next values.
+        """Lower the program; ``updates`` pairs shared variables with the positions of their next values.
 
-        Gives the nodes, and the buffers of shared variables that they overwrite.
+        Returns the nodes, and the buffers of shared variables that they overwrite.
         """
         targets = [Ref(self.add(v, "output", slot)) for slot, v in enumerate(self.outputs)]
         self.lower(targets)

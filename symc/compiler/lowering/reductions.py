@@ -1,4 +1,4 @@
-"""Groups with reductions: phases over rows, or over blocks of columns."""
+"""The forms of groups with reductions: phases over rows, or over blocks of columns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, minimum, 
 from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Step, Store
 
 Piece = tuple[int, Expr, Expr]
-"""A part of an inner axis: the axis, where the part starts, how long it is."""
+"""A part of an inner axis: the axis, the start of the part, its length."""
 
 
 class Blocks(NamedTuple):
-    """How the terms of sums are grouped into blocks, whose sums are added to totals.
+    """The grouping of the terms of sums into blocks, whose sums are added to totals.
 
-    A block is ``chunk`` steps of the inner axis number ``at``, with all axes inside it. With ``chunk`` 1, it is
-    the axes inside ``at`` alone.
+    A block is ``chunk`` steps of the inner axis number ``at``, with all axes inside it. With ``chunk`` 1, it consists
+    only of the axes inside ``at``.
     """
 
     at: int
@@ -33,7 +33,7 @@ class Reductions(Nest):
     """The forms of rows and of columns."""
 
     def phased(self) -> Step:
-        """One kernel: a parallel loop over the outer axes, if there are any, around the phases."""
+        """Create one kernel: a parallel loop over the outer axes, if there are any, around the phases."""
         self.begin(KernelBuilder(self.label, self.ref_of))
         if not self.outer:
             self.row_body(None)
@@ -50,7 +50,7 @@ class Reductions(Nest):
         return self.finish()
 
     def columns_last(self) -> bool:
-        """Is the last axis in memory an outer one, so that neighbouring results are folded side by side?"""
+        """Whether the last axis in memory is an outer axis, so that neighbouring results are reduced side by side."""
         return bool(self.outer) and self.order[-1] in self.outer
 
     def jobs(self) -> Expr:
@@ -65,7 +65,7 @@ class Reductions(Nest):
         return call("floordiv", self.k.size(self.sizes[last]) + (width - 1), index(width))
 
     def spread_outer(self, counter: Expr) -> None:
-        """Recover from a counter over all jobs the position on the outer axes; of columns, the block's first one."""
+        """Compute the position on the outer axes from a counter over all jobs (for columns, of the first column)."""
         if not self.columns_last():
             self.spread(self.outer, counter)
             return
@@ -81,7 +81,7 @@ class Reductions(Nest):
         self.column_count = self.let(level, minimum(self.k.size(self.sizes[last]) - self.first_column, index(width)))
 
     def row_body(self, piece: Piece | None) -> None:
-        """All phases of one row, then what lives on the outer axes.
+        """Generate all phases of one row, then the stores of values on the outer axes.
 
         ``piece`` restricts one inner axis: (axis, start, extent).
         """
@@ -113,7 +113,7 @@ class Reductions(Nest):
             self.store([v for v in self.group.stored if not self.is_inner(v)])
 
     def _keep(self, v: Variable, row: Level) -> None:
-        """Store a value of the innermost loop in scratch memory that belongs to the row."""
+        """Store a value of the innermost loop in the row's scratch memory."""
         size = self.total(self.inner)
         name = self.k.fresh("keep")
         row.statements.append(Alloc(name, v.dtype, size))
@@ -122,7 +122,7 @@ class Reductions(Nest):
         self.kept[v] = name
 
     def _worth_keeping(self) -> dict[Variable, int]:
-        """Costly values along the row that a later phase wants again, with the phase that first computes them."""
+        """Costly values along the row that a later phase needs, with the phase that first computes them."""
         length = dims.product(self.sizes[a] for a in self.inner)
         if type(length) is int and length > self.group.machine.keep_limit:
             return {}
@@ -147,7 +147,7 @@ class Reductions(Nest):
         }
 
     def _blocks_of_terms(self, reductions: Sequence[Variable], piece: Piece | None, lanes: bool) -> Blocks | None:
-        """How the terms of a phase's sums are grouped; None where they are few enough for one running sum.
+        """The grouping of the terms of a phase's sums; None if they are few enough for one running sum.
 
         ``lanes``: the innermost loop is a simd loop over the terms, in which back ends group them.
         """
@@ -198,7 +198,7 @@ class Reductions(Nest):
         return name, extent
 
     def _extent(self, axis: int, piece: Piece | None) -> tuple[Expr, Expr]:
-        """Where the walk along an inner axis starts, and how long it is."""
+        """The start and the length of the loop over an inner axis."""
         if piece is not None and piece[0] == axis:
             return piece[1], piece[2]
         return ZERO, self.k.size(self.sizes[axis])
@@ -208,13 +208,13 @@ class Reductions(Nest):
             self.close(name, extent, "simd" if simd and k == 0 else "serial")
 
     def new_accumulator(self, v: Variable, size: Expr, dtype: str) -> None:
-        """Room for ``size`` running results of the reduction ``v`` in the innermost loop."""
+        """Allocate ``size`` accumulators of the reduction ``v`` in the innermost loop."""
         name = self.k.fresh("acc")
         self.accumulators[v] = name, dtype
         self.put(Alloc(name, dtype, size))
 
     def _new_accumulators(self, reductions: Sequence[Variable], blocked: Sequence[Variable], size: Expr) -> None:
-        """Room for running results: for sums in blocks, totals, and beside them the sums of one block."""
+        """Allocate accumulators: for sums in blocks, totals and the sums of one block."""
         for v in reductions:
             self.new_accumulator(v, size, total_dtype(v) if v in blocked else v.dtype)
         for v in blocked:
@@ -238,7 +238,7 @@ class Reductions(Nest):
             self.put(Store(self.block_sums[v], self.lane_index, identity_of(v, v.dtype)))
 
     def _terms(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> None:
-        """In the innermost loop: a term for each of the reductions, then what is stored there."""
+        """Add to the innermost loop a term per reduction, then the stores."""
         for v in reductions:
             node = self.node_of[v]
             lower = node.op.record.lower
@@ -249,7 +249,7 @@ class Reductions(Nest):
         self.store(stores)
 
     def column_body(self, piece: Piece | None = None, partial: Callable[[Variable], None] | None = None) -> None:
-        """One block of columns: phases over the inner axes, with one lane a column."""
+        """Generate one block of columns: phases over the inner axes, with one lane per column."""
         last = self.outer[-1]
 
         def lanes(work: Callable[..., None], *values: Sequence[Variable]) -> None:
@@ -291,6 +291,6 @@ class Reductions(Nest):
 
 
 def identity_of(v: Variable, dtype: str) -> Expr:
-    """What a reduction starts from."""
+    """The identity of a reduction."""
     assert v.owner is not None and isinstance(v.owner.op.record.lower, Reduction)
     return const(v.owner.op.record.lower.identity(dtype), dtype)

@@ -1,8 +1,8 @@
-"""Groups of one form share their kernels: in deep networks and long chains most groups differ only in what they read.
+"""Sharing of kernels among groups of the same form: in deep networks and long chains most groups differ only in inputs.
 
-The form of a group is everything that its loops follow from: the ops and how they are wired, types with their dims,
-constants of one element, iteration maps, and what lies in memory. A second group of a form that was lowered before
-gets the same kernels, bound to buffers of its own.
+The form of a group is everything that determines its loops: the ops and their connections, types with dims, constants
+of one element, iteration maps, and which values are in memory. A second group of the same form gets the same kernels,
+bound to its own buffers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Form", "Lowered", "form_of"]
 
 @dataclass
 class Form:
-    """``key`` is equal for groups of one form; ``number`` counts the variables in the order in which it meets them."""
+    """The form of a group: ``key`` is equal for groups of the same form; ``number`` numbers the variables."""
 
     key: Any
     number: dict[Variable, int]
@@ -64,19 +64,19 @@ def _is_axes(v: Variable) -> bool:
 
 
 class Lowered:
-    """What lowering a group made, ready to be bound again."""
+    """A lowered group whose kernels can be bound again."""
 
     def __init__(self, form: Form, ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]) -> None:
         self.steps: Sequence[Step] = ()
         self._form = form
         self._ref_of = ref_of
         self._new_buffer = new_buffer
-        self._named: list[tuple[int, Ref]] = []  # (number of the variable, where it lies), in the order of asking
+        self._named: list[tuple[int, Ref]] = []  # (number of the variable, its memory), in the order of requests
         self._made: list[tuple[Ref, str, Sequence[Any]]] = []
         self.sound = True
 
     def ref_of(self, v: Variable) -> Ref:
-        """As the function of this name that lowering gets, taking notes."""
+        """The function of this name that lowering calls; records its results."""
         found = self._ref_of(v)
         number = self._form.number.get(v)
         if number is None:
@@ -86,13 +86,13 @@ class Lowered:
         return found
 
     def new_buffer(self, dtype: str, shape: Sequence[Any]) -> Ref:
-        """As the function of this name that lowering gets, taking notes."""
+        """The function of this name that lowering calls; records its results."""
         found = self._new_buffer(dtype, shape)
         self._made.append((found, dtype, shape))
         return found
 
     def close(self, steps: Sequence[Step]) -> None:
-        """Lowering is done: keep its steps, and nothing of the graph."""
+        """Finish recording: keep the steps, and drop references to the graph."""
         self.steps = tuple(steps)
         self._named = list(dict.fromkeys(self._named))
         self._form, self._ref_of, self._new_buffer = Form(None, {}), _gone, _gone
@@ -100,7 +100,7 @@ class Lowered:
     def bind(
         self, form: Form, locations: Sequence[Any], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
     ) -> list[Step] | None:
-        """The steps over another group's buffers; None if two of them are one where they were not, or the reverse."""
+        """Bind the steps to another group's buffers; None if aliases among the buffers differ."""
         variables = list(form.number)
         to: dict[Ref, Ref] = {}
         back: dict[Ref, Ref] = {}

@@ -1,4 +1,4 @@
-"""Facts about nodes on which sharing of memory rests: views, positions read and written, what may fail; copies."""
+"""Properties of nodes that decide about sharing memory: views, accessed positions, fallibility; copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["copy_step", "fails", "same_positions", "viewed"]
 
 
 def viewed(v: Variable) -> tuple[Variable, dims.Dim]:
-    """The variable whose memory ``v`` shows, ``v`` itself unless it is a view, and from which element on."""
+    """The variable whose memory ``v`` refers to (``v`` itself unless it is a view), and the offset."""
     offset: dims.Dim = 0
     while v.owner is not None and isinstance(v.owner.op.record.lower, View):
         start = v.owner.op.record.lower.offset
@@ -27,14 +27,14 @@ def viewed(v: Variable) -> tuple[Variable, dims.Dim]:
 
 
 def fails(node: Node, buffers: Sequence[Buffer]) -> bool:
-    """May the node end the call?"""
+    """Whether the node may end the call with an error."""
     if isinstance(node, Step):
         return any(buffers[n].role == "status" for n in node.buffers)
     return isinstance(node, (Host, Check, Room)) or isinstance(node, Bind) and node.bound is None
 
 
 def copy_step(source: Ref, target: Ref, v: Variable) -> Step:
-    """Copy the value ``v`` from one place to another."""
+    """Create a step that copies the value ``v``."""
     total = dims.product(v.type.shape)
     known = type(total) is int
     size = index(total) if known else var("n0")
@@ -46,7 +46,7 @@ def copy_step(source: Ref, target: Ref, v: Variable) -> Step:
 
 
 def same_positions(step: Step, old: int, new: int) -> bool:
-    """Does the step read ``old`` only at the very positions where it then writes ``new``?"""
+    """Whether the step reads ``old`` only at the positions where it then writes ``new``."""
     if any(r.offset != 0 for r in step.refs if r.buffer in (old, new)):
         return False
     a, b = (f"b{step.buffers.index(n)}" for n in (old, new))

@@ -1,4 +1,4 @@
-"""Applications that stand alone: library calls, and statements that a record writes out."""
+"""Lowering of unfused applications: library calls, and explicit statements of a record."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from symc.loops.ir import Call, For, Host, Let, Load, Ref, Statement, Step, Stor
 
 
 class LoopContext:
-    """What a record's ``Loops`` builds its statements with.
+    """The interface with which a record's ``Loops`` builds its statements.
 
-    ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` turns a dim into an expression, ``flat(v, index)`` a
-    multi-index into a position in ``v``, ``fresh()`` makes a name. ``in_place`` tells that the output has taken over
-    the memory of the record's ``in_place`` input, which then need not be copied.
+    ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` converts a dim to an expression, ``flat(v, index)`` a
+    multi-index to a position in ``v``, ``fresh()`` creates a name. ``in_place`` states that the output reuses the
+    memory of the record's ``in_place`` input, which then need not be copied.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class LoopContext:
         return self.builder.writing(self.node.outputs[k])
 
     def size(self, dim: dims.Dim) -> Expr:
-        """A dim as an index expression."""
+        """Convert a dim to an index expression."""
         return self.builder.size(dim)
 
     def flat(self, v: Variable, position: Sequence[Expr]) -> Expr:
-        """A multi-index into ``v`` as a position in its buffer."""
+        """Convert a multi-index into ``v`` to a position in its buffer."""
         return self.builder.flat(v.type.shape, position)
 
     def fresh(self, prefix: str = "t") -> str:
-        """A name that is not taken."""
+        """An unused name."""
         return self.builder.fresh(prefix)
 
     def load(self, body: list[Statement], k: int, position: Sequence[Expr]) -> Expr:
-        """Add a load of input ``k`` at a multi-index to ``body``; gives the element."""
+        """Add a load of input ``k`` at a multi-index to ``body``; returns the element."""
         v = self.node.inputs[k]
         if isinstance(v, Constant) and v.data.size == 1:
             return const(v.data.reshape(())[()], v.dtype)
@@ -62,14 +62,14 @@ class LoopContext:
         return var(name, v.dtype)
 
     def load_output(self, body: list[Statement], position: Sequence[Expr]) -> Expr:
-        """Add a load of an element of the output that was stored before; gives the element."""
+        """Add a load of a previously stored element of the output to ``body``; returns the element."""
         out = self.node.outputs[0]
         name = self.fresh("x")
         body.append(Load(name, self.output(), self.flat(out, position), out.dtype))
         return var(name, out.dtype)
 
     def copy(self, k: int) -> list[Statement]:
-        """Statements that copy input ``k`` to the output, unless it took over its memory."""
+        """Statements that copy input ``k`` to the output, unless the output reuses its memory."""
         if self.in_place:
             return []
         v = self.node.inputs[k]
@@ -82,11 +82,11 @@ class LoopContext:
         return [For(i, total, body, "simd")]
 
     def status(self) -> str:
-        """The buffer in which a step reports that something is wrong: store ``code(message)`` at 0."""
+        """The buffer in which a step reports an error: store ``code(message)`` at 0."""
         return self.builder.buffer(self.new_status(), "int64", True)
 
     def code(self, message: str) -> Expr:
-        """The number under which the caller will find ``message``."""
+        """The status number of ``message``."""
         self.messages.append(message)
         return index(len(self.messages))
 
@@ -97,7 +97,7 @@ class LoopContext:
         kind: str = "parallel",
         simd: bool = False,
     ) -> Statement:
-        """Loops over ``shape``: ``body(index, statements)`` fills the innermost one.
+        """Create loops over ``shape``; ``body(index, statements)`` fills the innermost loop.
 
         All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it.
         """
@@ -119,7 +119,7 @@ class LoopContext:
         return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
 
     def spread(self, shape: Sequence[dims.Dim], counter: Expr) -> tuple[list[Let], list[Expr]]:
-        """The position on each axis from one counter over all of them: definitions, and the names they make."""
+        """Compute the position on each axis from one counter over all of them; returns definitions and their names."""
         lets: list[Let] = []
 
         def name(e: Expr) -> Expr:
@@ -144,7 +144,7 @@ def lower_single(
     new_status: Callable[[], Ref],
     messages: list[str],
 ) -> list[Step | Host]:
-    """The steps of an application that stands alone; a view has none."""
+    """Create the steps of an unfused application; a view has none."""
     lower = node.op.record.lower
     builder = KernelBuilder(node.op.name, ref_of)
     locations = [node.outputs[0].location]
@@ -191,12 +191,12 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
 
 
 def _told(problem: Exception, text: str) -> Exception:
-    """An exception of the same kind with a longer message, or the same one with a note if its kind takes no message."""
+    """Create an exception of the same type with a longer message, or add a note if that is impossible."""
     try:
         made = type(problem)(text)
         if str(made) == text:
             return made
-    except Exception:  # noqa: S110 (any constructor may refuse)
+    except Exception:  # noqa: S110 (any constructor may raise)
         pass
     problem.add_note(text)
     return problem

@@ -1,4 +1,4 @@
-"""Facts about expressions that rules ask for: signs, shapes, what a value was repeated from."""
+"""Properties of expressions used by rules: signs, shapes, sources of broadcasts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 _REACH = 64
-"""How many variables a question about a sign looks at."""
+"""The number of variables examined to determine a sign."""
 
 
 def record_of(v: Variable) -> Record | None:
@@ -40,7 +40,7 @@ def record_of(v: Variable) -> Record | None:
 
 
 def nonnegative(v: Variable) -> bool:
-    """Is every element of the float ``v`` surely at least 0, or NaN? Looks at a few dozen ops and no further."""
+    """Whether every element of the float ``v`` is known to be non-negative or NaN; examines a few dozen ops."""
     known: dict[Variable, bool] = {}
     stack = [v]
     while stack:
@@ -67,14 +67,14 @@ def nonnegative(v: Variable) -> bool:
 
 
 def moved_inputs(node: Apply) -> Sequence[Variable]:
-    """The inputs whose elements the output consists of, where that is all the op does; otherwise none."""
+    """The inputs whose elements the output consists of, if the op only moves elements; otherwise none."""
     record = node.op.record
     which = None if record.moves is None else record.moves(node.op)
     return () if which is None else node.inputs[which]
 
 
 def moved_to(node: Apply, values: Sequence[Variable]) -> Variable:
-    """The op of ``node`` with other ``values`` in the place of its ``moved_inputs``."""
+    """Apply the op of ``node`` to other ``values`` in place of its ``moved_inputs``."""
     record = node.op.record
     assert record.moves is not None
     where = list(range(len(node.inputs)))[record.moves(node.op) or slice(0)]
@@ -83,7 +83,7 @@ def moved_to(node: Apply, values: Sequence[Variable]) -> Variable:
 
 
 def opposite(a: Variable, b: Variable) -> bool:
-    """Is ``b`` surely ``-a``?"""
+    """Whether ``b`` is known to be ``-a``."""
     for x, y in ((a, b), (b, a)):
         if record_of(x) is NEG and x.owner.inputs[0] is y:  # type: ignore[union-attr]
             return True
@@ -105,27 +105,27 @@ def _opposite_products(a: Sequence[Variable], b: Sequence[Variable]) -> bool:
 
 
 def opposite_bound(bound: Bindings) -> bool:
-    """A condition: are the wildcards X and Y surely of opposite sign?"""
+    """A condition: whether the wildcards X and Y are known to be of opposite sign."""
     return opposite(bound["X"], bound["Y"])
 
 
 def same_shape(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
-    """Are the two shapes surely equal?"""
+    """Whether the two shapes are known to be equal."""
     return len(a) == len(b) and all(x is y or bool(dims.equal(x, y)) for x, y in zip(a, b))
 
 
 def is_repetition(v: Variable) -> bool:
-    """Does ``v`` repeat something to its shape, in the user's graph or in the compiler's?"""
+    """Whether ``v`` is a broadcast, in the user's graph or in the compiler's."""
     return record_of(v) in (EXPAND, BROADCAST)
 
 
 def source_of(v: Variable) -> Variable:
-    """``v`` before it was repeated to its shape; itself if it was not."""
+    """The source of a broadcast ``v``; ``v`` itself if it is not a broadcast."""
     return v.owner.inputs[0] if is_repetition(v) else v  # type: ignore[union-attr]
 
 
 def repeated(v: Variable) -> tuple[bool, ...]:
-    """For each axis: do all entries along it repeat one (or is it of length 1)?"""
+    """Whether all entries along an axis repeat one entry (or its length is 1), per axis."""
     source = source_of(v)
     if source is v:
         return v.type.broadcastable
@@ -133,20 +133,20 @@ def repeated(v: Variable) -> tuple[bool, ...]:
 
 
 def unrepeated(v: Variable, shape: Sequence[dims.Dim]) -> Variable:
-    """``v`` at ``shape``, which has length 1 on axes along which ``v`` repeats one entry and is as ``v`` elsewhere."""
+    """Reduce ``v`` to ``shape``, which has length 1 on axes along which ``v`` repeats one entry."""
     source = source_of(v)
     return v if source is v else expand(source, shape)
 
 
 def dimshuffled(v: Variable, order: Sequence[int | str]) -> Variable:
-    """``v`` with its axes in this order, without looking whether that changes anything."""
+    """Permute the axes of ``v``, even if that changes nothing."""
     if list(order) == list(range(v.ndim)):
         return v
     return Op(DIMSHUFFLE, order=tuple(order))(v)
 
 
 def known_number(v: Variable) -> float | None:
-    """The finite number that every element of ``v`` is, as a Python number, or None."""
+    """The finite number that equals every element of ``v``, as a Python number, or None."""
     value = constant_value(v)
     if value is None or not np.isfinite(value):
         return None

@@ -1,9 +1,8 @@
-"""Canonical forms of elementwise arithmetic: one way to write what can be written in many.
+"""Canonical forms of elementwise arithmetic: equivalent expressions get the same form.
 
-Signs move outwards, constants meet and merge, operations that change nothing go away. Two families keep exact IEEE
-meaning and two do not, as everywhere in this trade: sums of floats are never reordered and ``x * 0`` stays (it may be
-NaN), but a quotient whose parts cancel is taken as 1 even where it would be ``0 / 0``, and merged constants round once
-instead of twice.
+Signs move outwards, constants are merged, operations without effect are removed. IEEE semantics are kept with two
+exceptions: sums of floats are never reordered and ``x * 0`` stays (it may be NaN), but a quotient whose parts cancel is
+replaced by 1 even where it would be ``0 / 0``, and merged constants are rounded once instead of twice.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ BOOL = ("bool",)
 
 
 def _with_constants(**values: float) -> Any:
-    """A sample in which wildcards are known numbers."""
+    """Create a sample in which wildcards are known numbers."""
 
     def sample(bound: Bindings) -> Bindings:
         like = bound["X"]
@@ -44,7 +43,7 @@ def _with_constants(**values: float) -> Any:
 
 
 def _product_is_safe(bound: Bindings) -> bool:
-    """Does merging two factors neither overflow, nor vanish, nor lose digits to the subnormal range?"""
+    """Whether merging two factors neither overflows, nor underflows, nor loses digits in the subnormal range."""
     c, d = known_number(bound["C"]), known_number(bound["D"])
     dtype = bound["C"].dtype
     if c is None or d is None or not (is_float(dtype) or is_integer(dtype)):
@@ -56,7 +55,7 @@ def _product_is_safe(bound: Bindings) -> bool:
 
 
 def _is_power_of_two(bound: Bindings) -> bool:
-    """Is the reciprocal of C exact, and a normal number?"""
+    """Whether the reciprocal of C is exact, and a normal number."""
     c = known_number(bound["C"])
     if c is None or c == 0 or not is_float(bound["C"].dtype):
         return False
@@ -64,7 +63,7 @@ def _is_power_of_two(bound: Bindings) -> bool:
 
 
 def _has_quotient(bound: Bindings) -> bool:
-    """Are C and D known, and is their quotient neither infinite nor without digits?"""
+    """Whether C and D are known, and their quotient is finite and a normal number."""
     c, d = known_number(bound["C"]), known_number(bound["D"])
     if c is None or d is None or c == 0 or d == 0 or not is_float(bound["C"].dtype):
         return False
@@ -125,7 +124,7 @@ POWERS = [
     Rule("power_half", X**0.5, ew.sqrt(X)),
     Rule("power_minus_half", X**-0.5, ew.inv(ew.sqrt(X))),
     Rule("power_minus_one", X**-1, ew.inv(X)),
-    # the square of the reciprocal: the reciprocal of the square overflows, or vanishes, long before
+    # the square of the reciprocal: the reciprocal of the square would overflow or underflow much earlier
     Rule("power_minus_two", X**-2, ew.sqr(ew.inv(X))),
 ]
 
@@ -181,7 +180,7 @@ SIZES = [
     Rule("size_over_factor", (ew.abs_(X) * C) / X, ew.sgn(X) * C, sample=_with_constants(C=3), algebraic=False),
     Rule("square_over_factor", ew.sqr(X) / X, X),
 ]  # fmt: skip
-"""A number over its absolute value is its sign, at 0 too: quotients whose parts cancel are taken as finite."""
+"""A number divided by its absolute value is its sign, also at 0: quotients whose parts cancel are treated as finite."""
 
 CANCELLING = RuleList(
     "cancelling",
@@ -192,7 +191,7 @@ CANCELLING = RuleList(
         Rule("whole_minus_itself", I - I, as_tensor(0), condition=_is_whole, dtypes=WHOLE),
     ],
 )
-"""Quotients whose parts cancel: what stands above and below the bar is often a probability that underflowed."""
+"""Quotients whose parts cancel: numerator and denominator often contain a probability that underflowed."""
 
 CHOICES = [
     Rule("maximum_of_one", ew.maximum(X, X), X, dtypes=NUMBERS),
@@ -227,7 +226,7 @@ def _exponent(node: Apply) -> int | None:
 
 
 def power_as_product(node: Apply) -> Variable | None:
-    """``x**n`` for a whole n from 3 to 8, by repeated squaring."""
+    """Compute ``x**n`` for integers n from 3 to 8 by repeated squaring."""
     n = _exponent(node)
     if n is None:
         return None
@@ -243,7 +242,7 @@ def power_as_product(node: Apply) -> Variable | None:
 
 
 def _holds_all(wide: str, narrow: str) -> bool:
-    """Does every value of ``narrow`` survive a conversion to ``wide`` and back?"""
+    """Whether every value of ``narrow`` survives a conversion to ``wide`` and back."""
     if narrow == wide or narrow == "bool":
         return True
     if is_float(wide):
@@ -253,7 +252,7 @@ def _holds_all(wide: str, narrow: str) -> bool:
 
 
 def cast_of_cast(node: Apply) -> Variable | None:
-    """A conversion to the dtype at hand goes away; so does one on the way that lost nothing."""
+    """Remove a conversion to the same dtype, and an intermediate lossless conversion."""
     (x,), dtype = node.inputs, node.op["dtype"]
     if x.dtype == dtype:
         return x

@@ -1,4 +1,4 @@
-"""Rules that keep cross-entropies finite when the probabilities come from a softmax or a sigmoid that saturates."""
+"""Rules that keep cross-entropies finite if the probabilities come from a saturated softmax or sigmoid."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _from_logits(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 
 
 def _sigmoid_argument(v: Variable) -> Variable | None:
-    """``x`` with ``v = sigmoid(x)``, also where the elements of several sigmoids were moved about afterwards."""
+    """``x`` with ``v = sigmoid(x)``, also if the elements of several sigmoids were rearranged afterwards."""
     order: list[Variable] = []
     stack, seen = [v], {v}
     while stack:
@@ -80,7 +80,7 @@ def _factors(v: Variable) -> list[Variable]:
 
 
 def _slope_of_sigmoid(node: Apply) -> Variable | None:
-    """``slope(g, o, t)`` times the slope of the sigmoid ``o`` is ``g * (o - t)``; where ``o`` is 0 or 1, 0 / 0."""
+    """Replace ``slope(g, o, t)`` times the derivative of the sigmoid ``o`` by ``g * (o - t)``, to avoid 0 / 0."""
     factors = _factors(node.outputs[0])
     for slope in factors:
         if record_of(slope) is not BINARY_CROSSENTROPY_SLOPE:
@@ -107,9 +107,9 @@ CROSSENTROPY_FORMS = RuleList(
         NodeRule("crossentropy_of_sigmoid", (BINARY_CROSSENTROPY,), _binary_of_sigmoid),
     ],
 )
-"""What is put in place before differentiating."""
+"""Rules applied before differentiation."""
 
 CROSSENTROPY_RULES = RuleList(
     "cross-entropy", [*CROSSENTROPY_FORMS, NodeRule("slope_of_crossentropy_of_sigmoid", (MUL,), _slope_of_sigmoid)]
 )
-"""The compiler's stable rules take these in."""
+"""These are part of the compiler's stability rules."""

@@ -5,12 +5,12 @@ A ``Rule`` is a named pair of ordinary graphs over wildcards, with an optional c
     X = Wildcard("X")
     Rule("log1p", log(1 + X), log1p(X))
 
-See ``symc.compiler.rewrite.patterns`` for what patterns match. Where a pair of graphs cannot say it, a ``NodeRule`` is
-a function from an application to a variable that may stand in its place, or None.
+See ``symc.compiler.rewrite.patterns`` for the semantics of patterns. A ``NodeRule`` is a function from an application
+to its replacement, or None, for rules that a pair of graphs cannot express.
 
 The engine rebuilds a graph from its inputs to its outputs through the value-numbering table, and tries the rules at
-every new application, whose operands then are in their final form; a replacement goes through the same table. Rules
-are found by the op at the root and the ops that make its operands, so that where nothing matches nothing is tried.
+every new application, whose operands are already in their final form; replacements go through the same table. Rules are
+indexed by the op at the root and the ops of its operands, so that only rules that may match are tried.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ __all__ = [
 ]
 
 Memo = dict[Any, Any]
-"""What rules remember about variables for the length of one run."""
+"""Facts about variables that rules memoise during one run."""
 
 
 class Rule:
-    """``pattern`` is replaced by ``replacement`` where it matches and ``condition(bindings)`` holds.
+    """A rule that replaces ``pattern`` by ``replacement`` where it matches and ``condition(bindings)`` holds.
 
     Attributes
     ----------
@@ -67,14 +67,14 @@ class Rule:
     condition : callable, optional
         ``condition({wildcard name: variable})``.
     algebraic : bool
-        True if the two sides are equal as formulas over the reals, so that sympy can prove it.
+        Whether the two sides are equal as formulas over the reals, so that sympy can prove it.
     domain : pair
-        From where the generated test draws values for the wildcards.
+        The interval from which the generated test draws values for the wildcards.
     dtypes : sequence of str
-        In which dtypes of the wildcards the generated test tries the rule.
+        The dtypes of the wildcards in the generated test.
     sample : callable, optional
-        ``sample({wildcard name: variable})`` puts other expressions in place of wildcards that the condition refuses
-        as plain inputs, or whose constants it does; used by the generated test alone.
+        ``sample({wildcard name: variable})`` replaces wildcards by other expressions if the condition rejects plain
+        inputs or constants; used only by the generated test.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Rule:
         return None
 
     def matches(self, node: Apply) -> bool:
-        """Would the rule fire at this application?"""
+        """Whether the rule applies to this application."""
         return any(self.condition is None or self.condition(bound) for bound in self.form.matches(node))
 
     def __repr__(self) -> str:
@@ -132,8 +132,8 @@ EVERY_OP: Container[Record] = _EveryOp()
 class NodeRule:
     """A rule written as a function, tried at applications of the records ``ops``.
 
-    With ``remembers`` the function takes a second argument, a dict that lives as long as the run: facts about a
-    variable that take a walk through its graph are found once there.
+    With ``remembers`` the function takes a second argument, a dict that persists during the run, to memoise facts about
+    variables that need a traversal of the graph.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ AnyRule = Rule | NodeRule
 
 
 class RuleList:
-    """Rules for one purpose; lists add up with ``+``. Of several that fit, the first in the list is taken."""
+    """Rules for one purpose; lists are concatenated with ``+``. Of several matching rules, the first is applied."""
 
     def __init__(self, name: str, rules: Sequence[AnyRule]) -> None:
         self.name = name
@@ -166,7 +166,7 @@ class RuleList:
         self._rests: dict[RuleList, RuleList] = {}
 
     def __add__(self, other: RuleList) -> RuleList:
-        # remembered, so that the index of a sum is made once for the process and not once a compile
+        # cached, so that the index of a sum is built once per process and not once per compilation
         found = self._sums.get(id(other))
         if found is None:
             found = self._sums[id(other)] = RuleList(f"{self.name}+{other.name}", self.rules + other.rules)
@@ -199,7 +199,7 @@ class RuleList:
         return found
 
     def candidates(self, node: Apply) -> list[AnyRule]:
-        """Those of ``at(node.op)`` whose patterns do not rule out the ops that make the operands."""
+        """The rules of ``at(node.op)`` that may match the ops of the operands."""
         rules, look = self._rooted(node.op)
         if not look:
             return rules
@@ -221,9 +221,9 @@ _FEW, _MANY = 10_000, 100
 
 
 def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply], Variable | None]:
-    """What the value-numbering table asks at every new application of a graph of ``size`` applications.
+    """Create the function that the value-numbering table calls at every new application of a graph of ``size`` ones.
 
-    With ``specialised``, ops that read operands for their shape alone, which rules may build, lose these operands.
+    With ``specialised``, ops lose the operands of which they read only the shape; rules may build such ops.
     """
     memo: Memo = {}
     left = _FEW + _MANY * size
@@ -235,8 +235,8 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
         if specialised and record.specialise is not None:
             made = record.specialise(node.op, node.inputs, [v.type for v in node.outputs])
             return made if isinstance(made, Variable) else made[0]
-        # rules see a node and what it is computed from, and that never changes: those that had nothing to say to this
-        # node in an earlier pass have nothing to say now
+        # rules depend only on a node and its graph, which never change: rules that did not apply to this node in an
+        # earlier pass do not apply now
         todo = rules if node.settled is None else rules.without(node.settled)
         for rule in todo.candidates(node):
             found = rule(node, memo)
@@ -253,10 +253,10 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
 
 
 def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
-    """``outputs`` of the compiler's graph rebuilt with every rule applied until none has more to say.
+    """Rebuild ``outputs`` of the compiler's graph, applying the rules until none applies.
 
-    Types never change: a replacement of another dtype or number of axes is an error in the rule. No equality between
-    dims is lost: the user's own were collected before, and those that a rule makes hold by construction.
+    Types never change: a replacement with another dtype or number of axes is an error in the rule. No equality between
+    dims is lost: the user's were collected before, and those introduced by a rule hold by construction.
     """
     with collecting():
         return ValueNumbering(simplifier(rules, True, len(toposort(outputs)))).adopt(outputs)

@@ -1,8 +1,8 @@
-"""Constants computed at compile time, and work done once instead of once for every repetition.
+"""Constant folding, and computation before broadcasting instead of after.
 
-An elementwise op of operands that all repeat the same entries along an axis is computed on one of these entries, and
-the result is repeated. So ``expand`` moves towards the outputs, expressions of scalars become scalar expressions
-however often they were broadcast, and those of constants reduction.
+An elementwise op whose operands all repeat the same entries along an axis is computed on one of these entries, and the
+result is broadcast. ``expand`` therefore moves towards the outputs, expressions of broadcast scalars become scalar
+expressions, and expressions of constants are folded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from symc.tensor.symbolic_dims import dim_value
 __all__ = ["FOLDING"]
 
 FOLD_LIMIT = 1024
-"""Elements a folded constant may have: beyond, computing it anew costs less than carrying it in the program."""
+"""The largest number of elements of a folded constant: recomputing larger ones is cheaper than storing them."""
 
 
 def _may_fold(op: Op) -> bool:
@@ -28,7 +28,7 @@ def _may_fold(op: Op) -> bool:
 
 
 def fold_constants(node: Apply) -> Variable | None:
-    """An op of nothing but constants, computed now by its NumPy meaning; what NumPy refuses is left to the call."""
+    """Evaluate an op of constants with its NumPy implementation; errors are left to the call."""
     if not node.inputs or not all(isinstance(v, Constant) for v in node.inputs) or not _may_fold(node.op):
         return None
     out = node.outputs[0]
@@ -47,7 +47,7 @@ def fold_constants(node: Apply) -> Variable | None:
 
 
 def compute_before_repeating(node: Apply) -> Variable | None:
-    """``f(expand(a), expand(b))`` becomes ``expand(f(a, b))`` along the axes where all operands repeat one entry."""
+    """Replace ``f(expand(a), expand(b))`` by ``expand(f(a, b))`` along axes where all operands repeat one entry."""
     if not isinstance(node.op.record.lower, Pointwise) or not any(record_of(v) is EXPAND for v in node.inputs):
         return None
     out = node.outputs[0].type
@@ -72,7 +72,7 @@ def _as_known_dim(v: Variable) -> dims.Dim | None:
 
 
 def dim_arithmetic(node: Apply) -> Variable | None:
-    """Sums and products of dims are dims, known when the call starts; ``max(n, 0)`` is n."""
+    """Replace sums and products of dims by dims, known when the call starts; ``max(n, 0)`` is n."""
     out = node.outputs[0]
     if out.ndim or out.dtype != "int64" or all(isinstance(v, Constant) for v in node.inputs):
         return None

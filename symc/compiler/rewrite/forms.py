@@ -1,9 +1,9 @@
-"""Stable forms of the user's expressions, found before they are differentiated.
+"""Stable forms of the user's expressions, found before differentiation.
 
-The gradient of ``log(1 + exp(x))``, taken op by op, is a quotient of two infinities where x is large, and a second one
-of what a rule made of that is no better. So ``symc.grad`` asks here for which applications of the user's graph a stable
-form is known, and takes the derivative of the form. The graph itself stays as it is: forms are expressions of the
-user's own variables, and so is everything around them.
+The gradient of ``log(1 + exp(x))``, computed op by op, is a quotient of two infinities for large x, and a rule applied
+afterwards does not help its second derivative. ``symc.grad`` therefore looks up the stable forms of applications in the
+user's graph, and differentiates these. The graph itself is unchanged: forms are expressions of the user's own
+variables.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["Form", "stable_forms"]
 
 @dataclass(frozen=True)
 class Form:
-    """What an application's output is equal to, and the applications between it and variables of the user's graph."""
+    """A stable expression for an application's output, and the applications between it and user variables."""
 
     value: Variable
     nodes: Sequence[Apply]
 
 
 def _functions_in_patterns() -> frozenset[Record]:
-    """The ops that patterns have below their roots, except for the arithmetic that every graph is full of."""
+    """The ops that patterns have below their roots, except common arithmetic."""
     found = set()
     for rule in BEFORE_GRADIENT:
         if isinstance(rule, Rule):
@@ -46,24 +46,24 @@ _FUNCTIONS = _functions_in_patterns()
 
 
 def _starts(node: Apply) -> bool:
-    """Can a stable form be found above this application?"""
+    """Whether a stable form may exist above this application."""
     return node.op.record.log is not None or node.op.record in _FUNCTIONS
 
 
 def stable_forms(order: Sequence[Apply], opaque: Iterable[Variable]) -> dict[Apply, Form]:
-    """The stable forms of applications in ``order``, which holds producers before consumers.
+    """Find the stable forms of applications in ``order``, which is topologically sorted.
 
     Parameters
     ----------
     order : sequence of Apply
-        The graph of the user.
+        The user's graph.
     opaque : iterable of Variable
-        Variables that no form looks behind, since they are differentiated by.
+        Variables that forms must not look behind, such as those to differentiate with respect to.
 
     Returns
     -------
     dict
-        For each application that has one its ``Form``, which depends on variables computed before it in ``order``.
+        Maps applications to their ``Form``, which depends only on variables computed before them in ``order``.
     """
     if not any(_starts(node) for node in order):
         return {}
@@ -80,7 +80,7 @@ class _Search:
         self.first: dict[Variable, Variable] = {}  # to that variable, from the others
         self.rebuilt: dict[Variable, Variable] = {}
         self.users: dict[Variable, Variable] = {}  # back from rebuilt variables to the user's of the same value
-        self.known: set[Variable] = set()  # the user's variables that were computed before
+        self.known: set[Variable] = set()  # the user's variables computed so far
         self.live: set[Variable] = set()  # those above which a form may be found
 
     def run(self, order: Sequence[Apply]) -> dict[Apply, Form]:
@@ -125,10 +125,10 @@ class _Search:
         return self.numbering.constant(v) if isinstance(v, Constant) else self.first.get(v, v)
 
     def _rebuild(self, node: Apply, inputs: Sequence[Variable]) -> Variable | None:
-        """The application over rebuilt operands; if a rule put something else in its place, what it is."""
+        """Rebuild the application with rebuilt operands; returns the replacement if a rule applies."""
         out = node.outputs[0]
         untouched = not any(v in self.rebuilt or v in self.first for v in node.inputs)
-        if untouched and self.simplify(node) is None:  # most often so; the table has nothing to add
+        if untouched and self.simplify(node) is None:  # the common case: the table is not needed
             return None
         (made,) = self.numbering.make(node.op, inputs, out.location, None, node)
         if made is not out:
@@ -139,7 +139,7 @@ class _Search:
         return made
 
     def _form(self, value: Variable) -> Form:
-        """``value`` over the user's variables."""
+        """Express ``value`` in terms of the user's variables."""
         if value in self.users or value in self.known:
             return Form(self.users.get(value, value), ())
         stop: dict[Variable, Variable] = {}

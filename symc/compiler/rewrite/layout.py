@@ -1,4 +1,4 @@
-"""Rules about where elements lie: transposes, reshapes, repetition, parts."""
+"""Rules about the layout of elements: transposes, reshapes, broadcasts, slices."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from symc.tensor.symbolic_dims import dim_value
 __all__ = ["ARRANGING", "PRODUCTS", "known_dim"]
 
 
-# --- transposes, reshapes, repetition ---------------------------------------------------------------------------------
+# --- transposes, reshapes, broadcasts ---------------------------------------------------------------------------------
 
 
 def merge_dimshuffles(node: Apply) -> Variable | None:
-    """Two rearrangements in a row are one; one that changes nothing is none."""
+    """Merge successive dimshuffles; remove one that changes nothing."""
     (x,), order = node.inputs, node.op["order"]
     ones = x.type.broadcastable
     if len(order) == x.ndim and all(a == k or a == "x" and ones[k] for k, a in enumerate(order)):
@@ -53,7 +53,7 @@ def merge_dimshuffles(node: Apply) -> Variable | None:
 
 
 def dimshuffle_of_expand(node: Apply) -> Variable | None:
-    """Rearrange before repeating: fewer elements move."""
+    """Dimshuffle before broadcasting: fewer elements move."""
     (x,), out = node.inputs, node.outputs[0]
     if record_of(x) is not EXPAND:
         return None
@@ -64,7 +64,7 @@ def dimshuffle_of_expand(node: Apply) -> Variable | None:
 
 
 def merge_expands(node: Apply) -> Variable | None:
-    """Repetition of what is repeated already, or of a scalar that was given axes first."""
+    """Merge successive broadcasts, also of a scalar with added axes."""
     (x,), shape = node.inputs, node.op["shape"]
     if same_shape(x.type.shape, shape):
         return x
@@ -76,7 +76,7 @@ def merge_expands(node: Apply) -> Variable | None:
 
 
 def merge_reshapes(node: Apply) -> Variable | None:
-    """One reshape instead of two; none where the shape is the same; a rearrangement where only axes of 1 differ."""
+    """Merge successive reshapes; remove one that keeps the shape; use a dimshuffle if only axes of 1 differ."""
     (x,), shape = node.inputs, node.op["shape"]
     if same_shape(x.type.shape, shape):
         return x
@@ -94,7 +94,7 @@ def merge_reshapes(node: Apply) -> Variable | None:
     return dimshuffled(x, order)
 
 
-# --- parts ------------------------------------------------------------------------------------------------------------
+# --- slices -----------------------------------------------------------------------------------------------------------
 
 
 def known_dim(v: Variable) -> dims.Dim | None:
@@ -108,13 +108,13 @@ def _takes_all(x: Variable, shape: Sequence[dims.Dim], starts: Sequence[Variable
 
 
 def is_start(v: Variable) -> bool:
-    """Does a slice that starts here start at the first element?"""
+    """Whether this start of a slice is the first element."""
     known = known_dim(v)
     return type(known) is int and known == 0
 
 
 def slice_rules(node: Apply) -> Variable | None:
-    """Parts of everything, of a part, of repetitions, of what was just written there, of one of several joined."""
+    """Simplify slices of everything, and of slices, broadcasts, writes and joins."""
     x, *starts = node.inputs
     steps, shape = node.op["steps"], node.op["shape"]
     if _takes_all(x, shape, starts, steps):
@@ -132,11 +132,11 @@ def slice_rules(node: Apply) -> Variable | None:
 
 
 def _slice_of_write(node: Apply) -> Variable | None:
-    """The part that was just written: what was written there, added to what it was added to."""
+    """Replace a slice of a write to the same part by the written value (plus the base, if it was added)."""
     x, *starts = node.inputs
     added: list[Variable] = []
     total: Variable | None = None
-    # a loop, since a chain of writes to one place may be of any length
+    # a loop, since a chain of writes to the same part may have any length
     while record_of(x) is WRITE_AT and total is None:
         written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
         same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
@@ -168,7 +168,7 @@ def _slice_of_slice(node: Apply, inner: Apply) -> Variable | None:
 
 
 def _slice_of_join(node: Apply, joined: Apply) -> Variable | None:
-    """A part that lies within one of the joined tensors is a part of that one."""
+    """Replace a slice within one of the joined tensors by a slice of that tensor."""
     axis = joined.op["axis"]
     start, length, step = known_dim(node.inputs[1 + axis]), node.op["shape"][axis], node.op["steps"][axis]
     if start is None or step < 1:
@@ -191,7 +191,7 @@ def _lies_within(start: dims.Dim, length: dims.Dim, step: int, size: dims.Dim) -
 
 
 def write_rules(node: Apply) -> Variable | None:
-    """Writing over everything, nothing new, or into zeros that are then the whole story."""
+    """Simplify writes of the whole tensor, of unchanged values, and into zeros."""
     x, value, *starts = node.inputs
     if _takes_all(x, value.type.shape, starts, node.op["steps"]):
         return value if node.op["replace"] else ew.add.op(x, value)
@@ -203,7 +203,7 @@ def write_rules(node: Apply) -> Variable | None:
 
 
 def add_part(node: Apply) -> Variable | None:
-    """A sum with a tensor that is zero but for a part: add only that part. Gradients of indexing come in this form."""
+    """Add only the non-zero part of a tensor that is zero elsewhere. Gradients of indexing have this form."""
     for part, other in (node.inputs, node.inputs[::-1]):
         if record_of(part) not in (WRITE_AT, SCATTER) or part.owner.op["replace"]:  # type: ignore[union-attr]
             continue
@@ -214,7 +214,7 @@ def add_part(node: Apply) -> Variable | None:
 
 
 def join_rules(node: Apply) -> Variable | None:
-    """A join of one, with empty parts, or of joins along the same axis."""
+    """Simplify joins of a single tensor, of empty tensors, and of joins along the same axis."""
     axis = node.op["axis"]
     parts: list[Variable] = []
     for v in node.inputs:
@@ -232,7 +232,7 @@ def join_rules(node: Apply) -> Variable | None:
 
 
 def gather_rules(node: Apply) -> Variable | None:
-    """Reading from one value repeated, or from a counter, whose entries need no memory."""
+    """Simplify gathers from a broadcast or from an ``arange``, whose entries need no memory."""
     x, first = node.inputs[:2]
     out = node.outputs[0]
     if record_of(x) is EXPAND and source_of(x).ndim == 0:
@@ -248,7 +248,7 @@ def gather_rules(node: Apply) -> Variable | None:
 
 
 def checked_rules(node: Apply) -> Variable | None:
-    """An index that is known, was checked against the same length or counts up to it, needs no check."""
+    """Remove the check of an index that is known, was checked against the same length, or counts up to it."""
     index, length = node.inputs
     if record_of(index) is CHECKED_INDEX and index.owner.inputs[1] is length:  # type: ignore[union-attr]
         return index
@@ -295,7 +295,7 @@ ARRANGING = RuleList(
 
 
 def transposed_operands(node: Apply) -> Variable | None:
-    """A product reads a transposed operand as it lies in memory: the routine takes a flag for it."""
+    """Let a product read a transposed operand in place: the routine has a flag for it."""
     a, b = node.inputs
     swap = tuple(range(a.ndim - 2)) + (a.ndim - 1, a.ndim - 2)
     flags = {"trans_a": node.op["trans_a"], "trans_b": node.op["trans_b"]}
@@ -309,4 +309,4 @@ def transposed_operands(node: Apply) -> Variable | None:
 
 
 PRODUCTS = RuleList("products", [NodeRule("transposed_operands", (DOT, BATCHED_DOT), transposed_operands)])
-"""How products of matrices read their operands."""
+"""Rules for the operands of matrix products."""

@@ -1,9 +1,9 @@
-"""Logarithms of what overflows or underflows: products, quotients and sums of exponentials, and parts of them.
+"""Logarithms of expressions that overflow or underflow: products, quotients and sums of exponentials.
 
-A *scaled form* of an expression is a pair ``w, m`` that stands for ``w * exp(m)``: exponentials, sigmoids, softmaxes
-and their kind have one from the ``log`` of their records, and arithmetic, reductions and everything that only moves
-elements carry it upwards. The logarithm of such an expression is ``log(w) + m``, or ``m`` alone where ``w`` is 1; a sum
-is taken after its largest exponent was subtracted. Nothing here looks at signs, so weights may be anything.
+A *scaled form* of an expression is a pair ``w, m`` that represents ``w * exp(m)``. Exponentials, sigmoids, softmaxes
+and similar ops have one from the ``log`` of their records, and arithmetic, reductions and ops that only move elements
+propagate it. The logarithm of such an expression is ``log(w) + m``, or ``m`` if ``w`` is 1; sums are computed after
+subtracting the largest exponent. Signs do not matter, so weights may be anything.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["LOGARITHM_RULES", "log_of"]
 
 
 class Scaled(NamedTuple):
-    """``weight * exp(exponent)``; None stands for a weight of 1, and for an exponent of 0."""
+    """A scaled form ``weight * exp(exponent)``; None means a weight of 1 or an exponent of 0."""
 
     weight: Variable | None
     exponent: Variable | None
@@ -56,7 +56,7 @@ class Scaled(NamedTuple):
 
 
 def _fixed(v: Variable) -> Variable:
-    """``v`` without a gradient: a shift that cancels, wherever it is put."""
+    """``v`` without a gradient, as a shift that cancels."""
     return Op(DISCONNECTED_GRAD)(v)
 
 
@@ -149,7 +149,7 @@ def _scaled_prod(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 
 
 def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
-    """Weights and exponents are moved each for itself."""
+    """Weights and exponents are moved separately."""
     sources = moved_inputs(node)
     weight = None
     if any(f.weight is not None for f in forms):
@@ -191,7 +191,7 @@ def _leaf_form(v: Variable, memo: dict[Any, Any]) -> Scaled | None:
 
 
 def scaled(v: Variable, memo: dict[Any, Any]) -> Scaled:
-    """The scaled form of ``v``, which every expression has: in the worst case it is its own weight."""
+    """The scaled form of ``v``, which always exists: every expression may be its own weight."""
     stack = [v]
     while stack:
         x = stack[-1]
@@ -216,7 +216,7 @@ def scaled(v: Variable, memo: dict[Any, Any]) -> Scaled:
 
 
 def log_of(v: Variable, memo: dict[Any, Any]) -> Variable | None:
-    """The logarithm of ``v`` through its scaled form; None where the logarithm itself is as good."""
+    """The logarithm of ``v`` from its scaled form; None if the plain logarithm is as accurate."""
     if not kind_of(v, memo).strong:
         return None
     weight, exponent = scaled(v, memo)
@@ -244,7 +244,7 @@ def _log1p(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 
 
 def _quotient(node: Apply, memo: dict[Any, Any]) -> Variable | None:
-    """Of two that may both overflow or underflow, the exponential of the difference of their logarithms."""
+    """Replace a quotient whose parts may both overflow or underflow by ``exp`` of a difference of logarithms."""
     above, below = (kind_of(v, memo) for v in node.inputs)
     if not (above.strong and below.strong and (above.grows or below.grows)):
         return None

@@ -1,8 +1,8 @@
-"""What can be said of the magnitude of an expression before a logarithm of it is built.
+"""Analysis of the magnitude of an expression before a logarithm of it is built.
 
-Exponentials, sigmoids, softmaxes and their kind have logarithms that neither overflow nor underflow, in the ``log`` of
-their records. Arithmetic, reductions and everything that only moves elements carry that upwards; where it would gain
-nothing, as in a sum with a number of something that cannot overflow, an expression counts as unknown.
+Exponentials, sigmoids, softmaxes and similar ops have logarithms that neither overflow nor underflow, in the ``log`` of
+their records. Arithmetic, reductions and ops that only move elements propagate this; where it would bring no benefit,
+as in the sum of a number and an expression that cannot overflow, an expression counts as unknown.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ __all__ = ["NUMBER", "Kind", "carries_logarithms", "kind_of", "operands"]
 
 
 class Kind(NamedTuple):
-    """What is known of an expression before its scaled form is built.
+    """The properties of an expression known before its scaled form is built.
 
-    ``strong``: it has a form worth using; ``grows``: it may overflow; ``positive``: the form has no weight.
+    ``strong``: it has a useful form; ``grows``: it may overflow; ``positive``: the form has no weight.
     """
 
     strong: bool
@@ -64,7 +64,7 @@ def _kind_of_quotient(node: Apply, kinds: Sequence[Kind]) -> Kind:
 
 
 def _kind_of_sum_of_two(node: Apply, kinds: Sequence[Kind]) -> Kind:
-    # a sum with something that neither overflows nor underflows is as good as it is
+    # a sum with an expression that neither overflows nor underflows needs no other form
     grows = any(k.grows for k in kinds)
     if not (grows or all(k.strong for k in kinds)) or _are_shifted(node):
         return _UNKNOWN
@@ -134,14 +134,14 @@ _KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
 
 
 def carries_logarithms(op: Op) -> bool:
-    """Is this arithmetic through which scaled forms are carried upwards?"""
+    """Whether scaled forms are propagated through this op."""
     return op.record in _KINDS
 
 
 def _is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
-    """Is a factor of ``v`` an exponential from whose argument the largest of several was subtracted already?
+    """Whether a factor of ``v`` is an exponential from whose argument a maximum was already subtracted.
 
-    What is largest, ``is_top`` tells. It is looked for in sums, as rules move signs about, and not far.
+    ``is_top`` identifies the maximum. It is searched for in sums, since rules move signs, up to a small depth.
     """
     found, seen = [v], {v}
     for v in found:
@@ -177,11 +177,11 @@ def _behind(node: Apply) -> Sequence[Variable]:
 
 
 _REACH = 64
-"""How many variables such a search looks at."""
+"""The number of variables that such a search examines."""
 
 
 def _leaf_kind(v: Variable) -> Kind | None:
-    """The kind of what is not looked into; None for what is."""
+    """The kind of an expression that is a leaf of the analysis; None for others."""
     value = constant_value(v)
     if value is not None:
         return NUMBER if is_float(v.dtype) and np.isfinite(value) and value >= 0 else _UNKNOWN
@@ -200,7 +200,7 @@ def operands(node: Apply) -> Sequence[Variable]:
 
 
 def kind_of(v: Variable, memo: dict[Any, Any]) -> Kind:
-    """The kind of ``v``; what was found of its parts is remembered."""
+    """The kind of ``v``; the kinds of subexpressions are memoised."""
     stack = [v]
     while stack:
         x = stack[-1]

@@ -1,10 +1,10 @@
 """Patterns: graphs over wildcards, compiled to straight-line checks.
 
-Wildcards are scalars, so a pattern of elementwise ops stands for the same expression of tensors of any one shape and
-dtype; a constant in a pattern matches a constant of that value however it was broadcast.
+Wildcards are scalars, so a pattern of elementwise ops matches the same expression of tensors of any shape and dtype; a
+constant in a pattern matches a constant of that value, broadcast or not.
 
-A pattern with commutative ops is compiled to one list of checks for each order of their operands, so matching never
-searches: every variant is run once, from its first check to the first that fails.
+A pattern with commutative ops is compiled to one list of checks per order of their operands, so matching needs no
+search: every variant is run once, up to the first check that fails.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = [
 ]
 
 Bindings = dict[str, Variable]
-"""What each wildcard stands for, by name."""
+"""The variable bound to each wildcard, by name."""
 
 
 class Wildcard(Variable):
-    """Matches any variable, the same one wherever it occurs; with ``constant`` only what ``constant_value`` knows.
+    """A placeholder that matches any variable, the same one at all occurrences; with ``constant`` only constants.
 
-    The dtype is the one the pattern is built in, not one that is asked for: float64 lets a pattern's own numbers keep
-    all their digits.
+    The dtype is that in which the pattern is built, and is not matched: float64 keeps all digits of a pattern's
+    numbers.
     """
 
     def __init__(self, name: str, dtype: str = "float64", constant: bool = False) -> None:
@@ -52,7 +52,7 @@ _SMALL = 64
 
 
 def constant_value(v: Variable) -> Any:
-    """The NumPy scalar that every element of ``v`` is known to be, or None."""
+    """The NumPy scalar that is known to equal every element of ``v``, or None."""
     while v.owner is not None:
         if not v.owner.op.record.layout_only:
             return None
@@ -65,19 +65,19 @@ def constant_value(v: Variable) -> Any:
 
 
 def is_constant(v: Variable, value: float) -> bool:
-    """Is every element of ``v`` known to be ``value``?"""
+    """Whether every element of ``v`` is known to be ``value``."""
     found = constant_value(v)
     return found is not None and bool(found == value)
 
 
 def filled(value: Any, dtype: str, shape: Sequence[dims.Dim]) -> Variable:
-    """A constant of this dtype, repeated to ``shape``."""
+    """A constant of this dtype, broadcast to ``shape``."""
     one = Constant(np.asarray(value).astype(dtype), dtype)
     return expand(one, shape) if len(shape) else one
 
 
 def filled_like(value: Any, like: Variable) -> Variable:
-    """A constant of the dtype and shape of ``like``; unlike ``filled`` also in graphs whose shapes are not settled."""
+    """A constant of the dtype and shape of ``like``; unlike ``filled``, also in graphs with unknown shapes."""
     return broadcast_like(Constant(np.asarray(value).astype(like.dtype), like.dtype), like)
 
 
@@ -100,7 +100,7 @@ _OP, _VALUE, _SAME, _KNOWN = range(4)
 
 
 class Pattern:
-    """A pattern prepared for matching.
+    """A compiled pattern.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Pattern:
         self._variants = [_compiled(pattern, order) for order in _orders(pattern)]
 
     def matches(self, node: Apply) -> Iterator[Bindings]:
-        """All ways to read ``node``, an application of ``op``'s record, as this pattern."""
+        """Iterate over all matches of ``node``, an application of ``op``'s record."""
         if node.op.attrs != self.op.attrs:
             return
         for checks, names in self._variants:
@@ -126,12 +126,12 @@ class Pattern:
                 yield {name: slots[k] for name, k in names}
 
     def may_match(self, children: Sequence[Record | None]) -> bool:
-        """Can an application whose inputs are made by these records match? None stands for an input or a constant."""
+        """Whether an application whose operands have these records may match. None means an input or a constant."""
         return any(_fits(checks, children) for checks, _ in self._variants)
 
 
 def _orders(pattern: Variable) -> Iterator[dict[Apply, bool]]:
-    """Every choice of which commutative applications to read with their operands exchanged."""
+    """Iterate over all choices of commutative applications whose operands are exchanged."""
     found: dict[Apply, None] = {}
     stack = [pattern]
     while stack:
@@ -149,7 +149,7 @@ def _orders(pattern: Variable) -> Iterator[dict[Apply, bool]]:
 
 
 def _compiled(pattern: Variable, exchanged: dict[Apply, bool]) -> tuple[list[tuple], list[tuple[str, int]]]:
-    """Checks on numbered slots, slot 0 being the root's first input, and the slots of the wildcards."""
+    """Compile a pattern to checks on numbered slots, of which slot 0 is the root's first input, and wildcard slots."""
     checks: list[tuple] = []
     names: dict[str, int] = {}
     queue: list[tuple[int, Variable]] = []
@@ -185,7 +185,7 @@ def _compiled(pattern: Variable, exchanged: dict[Apply, bool]) -> tuple[list[tup
 
 
 def _run(checks: Sequence[tuple], root: Apply) -> list[Variable] | None:
-    """The slots where all checks hold, or None."""
+    """Run the checks; returns the slots if all hold, else None."""
     slots: list[Variable] = []
     for check in checks:
         kind, slot = check[0], check[1]
@@ -225,9 +225,9 @@ def _fits(checks: Sequence[tuple], children: Sequence[Record | None]) -> bool:
 
 
 def instantiate(pattern: Variable, bound: Bindings, like: Variable) -> Variable:
-    """A pattern with its wildcards filled in; its constants take the dtype and shape of the operands they meet.
+    """Substitute the wildcards of a pattern; its constants take the dtype and shape of the operands beside them.
 
-    Patterns are as small as a line, so this may recurse.
+    Patterns are small, so this may recurse.
     """
     if isinstance(pattern, Wildcard):
         assert pattern.name is not None
@@ -240,6 +240,6 @@ def instantiate(pattern: Variable, bound: Bindings, like: Variable) -> Variable:
     made = [None if constant_value(p) is not None else instantiate(p, bound, like) for p in inputs]
     peers = [v for v in made if v is not None]
     if isinstance(op.record.lower, Pointwise) and peers:
-        # a condition is a bool beside numbers: constants follow the last operand, which never is one
+        # a condition is a bool beside numbers: constants follow the last operand, which is never a condition
         like = peers[-1]
     return op(*[instantiate(p, bound, like) if v is None else v for p, v in zip(inputs, made)])

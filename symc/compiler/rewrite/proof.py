@@ -1,7 +1,7 @@
-"""Proofs that a rule's two sides are one formula: graphs of elementwise ops as sympy expressions.
+"""Proofs that a rule's two sides are equal: conversion of graphs of elementwise ops to sympy expressions.
 
-What is proved is equality over the reals, where the wildcards may be anything in the rule's domain. Rounding, overflow
-and NaN are the business of the generated tests, which compare values.
+Equality is proved over the reals, for all values of the wildcards in the rule's domain. Rounding, overflow and NaN are
+covered by the generated tests, which compare values.
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ _MEANING: dict[Record, Callable[..., Any]] = {
 
 
 def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
-    """The formula that a graph of elementwise ops computes.
+    """Convert a graph of elementwise ops to a formula.
 
     Parameters
     ----------
     v : Variable
     symbols : mapping
-        What stands for the graph's inputs.
+        Maps the graph's inputs to sympy expressions.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
     Raises
     ------
     TypeError
-        For an op that is no formula over the reals (comparisons, reductions, indexing ...), naming it.
+        For an op that is not a formula over the reals (comparisons, reductions, indexing and others), which is named.
     """
     known: dict[Variable, Any] = dict(symbols)
 
@@ -126,7 +126,7 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
         if x in known:
             return known[x]
         if isinstance(x, Constant) and x.data.size == 1:
-            # a rule's numbers are meant as written: 0.5 is one half
+            # a rule's numbers are exact: 0.5 is one half
             return sympy.nsimplify(sympy.Float(float(x.data.flat[0])), rational=True)
         raise TypeError(f"to_sympy: no formula is given for {x!r} of type {x.type}; pass it in symbols=")
 
@@ -140,10 +140,10 @@ def to_sympy(v: Variable, symbols: Mapping[Variable, Any]) -> Any:
 
 
 def is_proved(rule: Rule) -> bool:
-    """Can sympy reduce the difference of the rule's two sides to zero, over the reals of its domain?
+    """Whether sympy reduces the difference of the rule's two sides to zero, over the reals of its domain.
 
-    Wildcards whose domain is positive are taken as positive numbers. A rule with a ``sample`` is proved for what the
-    sample puts in the place of its wildcards, with constants as they are there.
+    Wildcards whose domain is positive are assumed to be positive numbers. A rule with a ``sample`` is proved for the
+    expressions and constants of the sample.
     """
     low = rule.domain[0]
     names: dict[str, Variable] = {str(w.name): w for w in wildcards(rule.pattern)}

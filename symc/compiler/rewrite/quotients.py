@@ -1,4 +1,4 @@
-"""Quotients that are multiplied in again by what divided them, as gradients through logarithms are."""
+"""Cancellation of quotients that are multiplied by their divisor again, as in gradients through logarithms."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from symc.tensor import elementwise as ew
 __all__ = ["cancel_in_terms"]
 
 _REACH = 12
-"""How many ops of a factor are searched for a quotient that cancels."""
+"""The number of ops of a factor that are searched for a quotient that cancels."""
 _CARRIERS = (ADD, SUB, NEG, MUL, SWITCH)
 
 
 def _times(total: Variable, y: Variable) -> Variable | None:
-    """``total * y`` without the quotients by ``y`` that ``total`` holds in its terms; None if it holds none."""
+    """Compute ``total * y`` without the quotients by ``y`` in the terms of ``total``; None if there are none."""
     order: list[Variable] = []
     stack, seen = [total], {total}
     while stack:
@@ -34,7 +34,7 @@ def _times(total: Variable, y: Variable) -> Variable | None:
             if i not in seen and len(seen) < _REACH:
                 seen.add(i)
                 stack.append(i)
-    made: dict[Variable, Variable] = {}  # those of ``order`` that hold a quotient, multiplied by ``y``
+    made: dict[Variable, Variable] = {}  # those of ``order`` that contain a quotient, multiplied by ``y``
     for v in _operands_first(order):
         found = _multiplied(v, y, made)
         if found is not None:
@@ -71,16 +71,16 @@ def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Var
 
 
 def _plain_product(v: Variable, y: Variable) -> Variable:
-    # A term that is zero stays so, however large the other factor: it is the branch that was not taken.
+    # A term that is zero stays zero for any other factor: it is the branch that was not taken.
     return v if is_constant(v, 0) else ew.mul.op(v, y)
 
 
 def cancel_in_terms(node: Apply) -> Variable | None:
-    """``(a / p + b) * p`` is ``a + b * p``.
+    """Replace ``(a / p + b) * p`` by ``a + b * p``.
 
-    A gradient that comes through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied
-    by ``p`` again; where ``p`` underflowed to zero the one without the other is right, and both together are NaN. The
-    slope of a sigmoid is the product of the sigmoid and its complement, and quotients by either cancel.
+    A gradient through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied by ``p``
+    again; where ``p`` has underflowed to zero, both operations together are NaN. The derivative of a sigmoid is the
+    product of the sigmoid and its complement, and quotients by either cancel.
     """
     for total, y in (node.inputs, node.inputs[::-1]):
         if not y.type.dtype.startswith("float"):
@@ -97,7 +97,7 @@ def cancel_in_terms(node: Apply) -> Variable | None:
 
 
 def _through_slope(total: Variable, x: Variable) -> Variable | None:
-    """``total * sigmoid(x) * sigmoid(-x)`` without the quotients by one of the two that ``total`` holds."""
+    """Compute ``total * sigmoid(x) * sigmoid(-x)`` without the quotients in ``total`` by one of the two sigmoids."""
     for divisor in _divisors_in(total):
         if record_of(divisor) is not SIGMOID:
             continue

@@ -1,4 +1,4 @@
-"""Rules about reductions: over nothing, over what was reduced, rearranged, scaled or repeated before."""
+"""Rules about reductions: of axes of length 1, and of reduced, rearranged, scaled or broadcast tensors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _again(node: Apply, x: Variable, axes: Sequence[int]) -> Variable:
 
 
 def reduce_over_ones(node: Apply) -> Variable | None:
-    """A reduction over axes of length 1 only drops them."""
+    """Replace a reduction over axes of length 1 by dropping them."""
     (x,), axes = node.inputs, node.op["axes"]
     kept = [k for k in axes if not x.type.broadcastable[k]]
     if len(kept) == len(axes) and axes or x.dtype != node.outputs[0].dtype:
@@ -50,7 +50,7 @@ def reduce_over_ones(node: Apply) -> Variable | None:
 
 
 def reduce_of_reduce(node: Apply) -> Variable | None:
-    """A reduction of a reduction of the same kind is one over both their axes."""
+    """Merge two reductions of the same kind into one over the axes of both."""
     (x,) = node.inputs
     if x.owner is None or x.owner.op.record is not node.op.record or x.dtype != x.owner.inputs[0].dtype:
         return None
@@ -60,7 +60,7 @@ def reduce_of_reduce(node: Apply) -> Variable | None:
 
 
 def reduce_of_dimshuffle(node: Apply) -> Variable | None:
-    """Reduce before rearranging, where the result then needs no rearrangement."""
+    """Reduce before rearranging, if the result then needs no rearrangement."""
     (x,), axes = node.inputs, node.op["axes"]
     if record_of(x) is not DIMSHUFFLE:
         return None
@@ -68,7 +68,7 @@ def reduce_of_dimshuffle(node: Apply) -> Variable | None:
     kept = [order[k] for k in range(x.ndim) if k not in axes]
     if "x" in kept or kept != sorted(kept):
         return None
-    # axes that the rearrangement dropped had length 1: reducing over them too changes nothing
+    # axes dropped by the rearrangement had length 1: reducing over them changes nothing
     return _again(node, source, [k for k in range(source.ndim) if k not in kept])
 
 
@@ -78,7 +78,7 @@ def sum_of_neg(node: Apply) -> Variable | None:
 
 
 def sum_of_scaled(node: Apply) -> Variable | None:
-    """``sum(x * s)`` is ``sum(x) * s`` for a known number s, where this cannot overflow before ``sum(x * s)`` does."""
+    """Replace ``sum(x * s)`` by ``sum(x) * s`` for a known number s, if it cannot overflow earlier."""
     (x,), out = node.inputs, node.outputs[0]
     if record_of(x) not in (MUL, TRUE_DIV) or x.dtype == "bool":
         return None
@@ -94,7 +94,7 @@ def sum_of_scaled(node: Apply) -> Variable | None:
 
 
 def sum_of_expand(node: Apply) -> Variable | None:
-    """A sum of repetitions is a product with their number."""
+    """Replace the sum of a broadcast by a product with the number of copies."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
     if record_of(x) is not EXPAND or x.dtype == "bool":
         return None
@@ -118,7 +118,7 @@ def _count(number: dims.Dim, dtype: str) -> Variable:
 
 
 def sum_of_one_hot(node: Apply) -> Variable | None:
-    """Along an axis where one entry is chosen by its checked position and the others are 0, the sum is that entry."""
+    """Replace a sum along an axis by its only non-zero entry, which is selected by a checked index."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
     if record_of(x) is not SWITCH or len(axes) != 1:
         return None
@@ -134,7 +134,7 @@ def sum_of_one_hot(node: Apply) -> Variable | None:
 
 
 def _names_one(condition: Variable, axis: int) -> bool:
-    """Does the condition hold for exactly one position along ``axis``?"""
+    """Whether the condition holds for exactly one position along ``axis``."""
     if record_of(condition) is not EQ:
         return False
     for counter, place in (condition.owner.inputs, condition.owner.inputs[::-1]):  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ def _names_one(condition: Variable, axis: int) -> bool:
 
 
 def extreme_of_expand(node: Apply) -> Variable | None:
-    """The largest of repetitions of one value is that value, if there is any."""
+    """Replace the extremum of a broadcast value by the value, if there is any element."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
     if record_of(x) is not EXPAND:
         return None

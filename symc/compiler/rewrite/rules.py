@@ -1,4 +1,4 @@
-"""The rule lists, by purpose. The compiler's passes name these four."""
+"""The rule lists of the compiler's passes and of ``grad``, by purpose."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from symc.compiler.rewrite.stability import FORMS, STABILITY
 __all__ = ["BEFORE_GRADIENT", "CANONICAL", "SPECIAL", "STABLE", "STRUCTURAL"]
 
 CANONICAL = RuleList("canonical", [*FOLDING, *ARRANGING, *REDUCING, *CANCELLING, *ARITHMETIC])
-"""One way to write what can be written in many; useless work removed."""
+"""Canonical forms, and removal of redundant work."""
 
 STABLE = RuleList("stable", [*CROSSENTROPY_RULES, *STABILITY])
-"""Forms that overflow or cancel replaced by those that do not."""
+"""Stable replacements of forms that overflow or cancel."""
 
 BEFORE_GRADIENT = RuleList("before gradient", [*CROSSENTROPY_FORMS, *FORMS])
-"""The stable forms that ``grad`` recognises, so that derivatives are derivatives of these."""
+"""The stable forms that ``grad`` recognises and differentiates."""
 
 SPECIAL = SPECIALISED
-"""Forms for which there is a better primitive."""
+"""Replacements of forms for which there is a better primitive."""
 
 STRUCTURAL = PRODUCTS
-"""What library calls can read or write without a pass of its own."""
+"""Rules that let library calls read or write operands in place."""

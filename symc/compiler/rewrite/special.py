@@ -1,4 +1,4 @@
-"""Forms for which there is a cheaper one, tried when everything that aims at being right is done."""
+"""Cheaper equivalent forms, applied after all rules for correctness."""
 
 from __future__ import annotations
 

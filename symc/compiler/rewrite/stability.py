@@ -1,9 +1,9 @@
-"""Forms that overflow, cancel or underflow, and the equal ones that do not; on at every level, as being right is.
+"""Stable replacements of forms that overflow, cancel or underflow; enabled in every mode.
 
-``symc.grad`` looks for these forms before it differentiates (``symc.compiler.rewrite.forms``), so that derivatives of
-every order are those of the stable form. The rules also run after differentiation, where they meet what was not seen
-as one form then: quotients by a probability that is multiplied in again, ``exp(x) / (1 + exp(x))`` written by hand, the
-weights of a log-sum-exp.
+``symc.grad`` finds these forms before it differentiates (``symc.compiler.rewrite.forms``), so that derivatives of every
+order are those of the stable form. The rules also run after differentiation, on forms that were not recognised before:
+quotients by a probability that is multiplied again, ``exp(x) / (1 + exp(x))`` written by hand, the weights of a
+log-sum-exp.
 
 No rule replaces an accurate form by one that cancels: ``1 - sigmoid(x)`` becomes ``sigmoid(-x)``, never the reverse.
 """
@@ -98,7 +98,7 @@ SIGMOIDS = [
     Rule("sigmoid_minus_one_by_addition", sigmoid(X) + -1, -sigmoid(-X)),
     Rule("sigmoid", ew.inv(1 + exp(X)), sigmoid(-X)),
     Rule("sigmoid_by_division", 1 / (1 + exp(X)), sigmoid(-X)),
-    # special cases before the general one, of which they are instances
+    # special cases precede the general rule
     Rule("sigmoid_from_exp", exp(X) / (1 + exp(X)), sigmoid(X)),
     Rule("tanh_of_half", expm1(X) / (1 + exp(X)), tanh(X * 0.5)),
     Rule("negative_tanh_of_half", (-expm1(X)) / (1 + exp(X)), -tanh(X * 0.5)),
@@ -131,7 +131,7 @@ SIGMOIDS = [
 
 
 def _reduced(v: Variable, kind: Record) -> Apply | None:
-    """The reduction whose result ``v`` repeats along the reduced axes, keeping the order of the others."""
+    """The reduction whose result ``v`` broadcasts along the reduced axes, keeping the order of the others."""
     ndim, v = v.ndim, source_of(v)
     order: Sequence[Any] | None = None
     if record_of(v) is DIMSHUFFLE:
@@ -140,7 +140,7 @@ def _reduced(v: Variable, kind: Record) -> Apply | None:
         return None
     node = v.owner
     assert node is not None
-    if order is None:  # a scalar needs no axes before it is repeated
+    if order is None:  # a scalar needs no axes before it is broadcast
         return node if v.ndim == 0 else None
     return node if tuple(order) == tuple(_order(ndim, node.op["axes"])) else None
 
@@ -151,7 +151,7 @@ def _order(ndim: int, axes: Sequence[int]) -> list[Any]:
 
 
 def exp_over_sum(node: Apply) -> Variable | None:
-    """``exp(x) / sum(exp(x))`` is a softmax."""
+    """Replace ``exp(x) / sum(exp(x))`` by a softmax."""
     power, total = node.inputs
     if record_of(power) is not EXP:
         return None
@@ -162,7 +162,7 @@ def exp_over_sum(node: Apply) -> Variable | None:
 
 
 def minus_logsumexp(node: Apply) -> Variable | None:
-    """``x - logsumexp(x)`` is the logarithm of a softmax."""
+    """Replace ``x - logsumexp(x)`` by the logarithm of a softmax."""
     x, total = node.inputs
     found = _reduced(total, LOGSUMEXP)
     if found is None or found.inputs[0] is not x:
@@ -184,7 +184,7 @@ def _exponential_sum(v: Variable) -> Apply | None:
 
 
 def gradient_of_logsumexp(node: Apply) -> Variable | None:
-    """``exp(x) * (g / sum(exp(x)))``, repeated along the sum's axes, is ``g * softmax(x)``."""
+    """Replace ``exp(x) * (g / sum(exp(x)))``, broadcast along the sum's axes, by ``g * softmax(x)``."""
     for power, spread in (node.inputs, node.inputs[::-1]):
         if record_of(power) is not EXP:
             continue
@@ -205,7 +205,7 @@ def gradient_of_logsumexp(node: Apply) -> Variable | None:
 
 
 def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variable) -> Iterator[Apply]:
-    """The exponential sum that divides, whether the quotient was made before or after the reduced axes came back."""
+    """The exponential sum in the divisor, whether or not the reduced axes were restored before the division."""
     keepdims = record_of(divisor) is DIMSHUFFLE
     inner = divisor.owner.inputs[0] if keepdims else divisor  # type: ignore[union-attr]
     found = _exponential_sum(inner)
@@ -235,7 +235,7 @@ FORMS = RuleList(
     "forms",
     [NEGATIVE_OF_NEGATIVE, *POWERS, *DIFFERENCES, *LOGARITHMS, *SIGMOIDS, *NORMALISED, *LOGARITHM_RULES],
 )
-"""What is put in place before differentiating: each depends on all that the form it replaces depends on."""
+"""Rules applied before differentiation: each replacement depends on everything that the replaced form depends on."""
 
 STABILITY = RuleList(
     "stability",

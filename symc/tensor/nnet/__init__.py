@@ -1,4 +1,4 @@
-"""Neural networks: activations, cross-entropies, normalisation, convolution. Known to users as ``T.nnet``."""
+"""Neural networks: activations, cross-entropies, normalisation, convolution. Available as ``T.nnet``."""
 
 from __future__ import annotations
 

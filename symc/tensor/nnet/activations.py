@@ -1,4 +1,4 @@
-"""Activation functions: softmax and the family around the rectifier and the sigmoid."""
+"""Activation functions: softmax, and variants of the rectifier and the sigmoid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _centred(x: Variable, axis: int) -> Variable:
 
 def _softmax_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     powers = ew.exp(_centred(inputs[0], op["axis"]))
-    # The largest power is 1, so the sum is at least 1 and its reciprocal is as good as dividing every element.
+    # The largest power is 1, so the sum is at least 1 and multiplying by its reciprocal is as accurate as dividing.
     return [powers * ew.inv(reduce.sum(powers, axis=op["axis"], keepdims=True))]
 
 
@@ -92,7 +92,7 @@ def _row_reach(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variabl
 def _softmax_cases(
     function: Callable[..., Variable], oracle: str, over_two: Callable[[Variable], Variable]
 ) -> Callable[[], list[Case]]:
-    """``oracle`` is the name of SciPy's function, which only the tests need."""
+    """Build cases; ``oracle`` is the name of SciPy's function, which only tests import."""
 
     def wanted(x: np.ndarray, axis: Any = -1) -> np.ndarray:
         from scipy import special
@@ -151,7 +151,7 @@ LOGSOFTMAX: Record = record(
 
 
 def _restored(ndim: int, axes: Sequence[int]) -> list[Any]:
-    """The order that gives a reduction's result its reduced ``axes`` back, with length 1."""
+    """The dimshuffle order that restores the reduced ``axes`` of a reduction's result with length 1."""
     kept = iter(range(ndim))
     return ["x" if k in axes else next(kept) for k in range(ndim)]
 
@@ -163,10 +163,10 @@ def _logsumexp_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _logsumexp_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     (x,), axes = inputs, op["axes"]
-    if any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes)):  # which has no largest element
+    if any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes)):  # an empty axis has no largest element
         return [ew.log(reduce.sum(x, axis=axes))]
     top = reduce.max(x, axis=axes)
-    # Infinities cannot be subtracted from themselves; 0 leaves them as they are.
+    # The difference of equal infinities is NaN; subtracting 0 keeps infinities.
     top = ew.switch(ew.isinf(top), 0, top)
     return [ew.log(reduce.sum(ew.exp(x - reduce.restore(top, x, axes)), axis=axes)) + top]
 
@@ -228,7 +228,7 @@ def _along(kind: Any, x: Any, axis: int) -> Variable:
 
 
 def softmax(x: Any, axis: int = -1) -> Variable:
-    r"""Positive values that add up to one along an axis: :math:`p_j = e^{x_j} / \sum_k e^{x_k}`.
+    r"""Softmax: positive values that add up to one along an axis, :math:`p_j = e^{x_j} / \sum_k e^{x_k}`.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def softmax(x: Any, axis: int = -1) -> Variable:
     Returns
     -------
     Variable
-        The shape of ``x``, float. The largest element is subtracted first, so no finite ``x`` overflows.
+        The shape of ``x``, in a float dtype. The largest element is subtracted first, so no finite ``x`` overflows.
     """
     return _along(SOFTMAX, x, axis)
 
@@ -258,7 +258,7 @@ def logsoftmax(x: Any, axis: int = -1) -> Variable:
     Returns
     -------
     Variable
-        The shape of ``x``, float.
+        The shape of ``x``, in a float dtype.
     """
     return _along(LOGSOFTMAX, x, axis)
 
@@ -276,7 +276,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     Returns
     -------
     Variable
-        ``x`` without the axes in ``axis``; ``-inf`` where all its elements are.
+        ``x`` without the axes in ``axis``; ``-inf`` where all reduced elements are.
     """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
@@ -295,7 +295,7 @@ def relu(x: Any, alpha: Any = 0) -> Variable:
     ----------
     x : tensor_like
     alpha : float or tensor_like
-        Slope of the negative part, broadcast with ``x``; 0 gives the rectifier.
+        Slope of the negative part, broadcast with ``x``; 0 is the rectifier.
 
     Returns
     -------
@@ -330,7 +330,7 @@ def elu(x: Any, alpha: Any = 1) -> Variable:
 
 
 def selu(x: Any) -> Variable:
-    """A scaled ``elu`` whose constants keep mean 0 and variance 1 from layer to layer.
+    """A scaled ``elu`` whose constants preserve mean 0 and variance 1 across layers.
 
     References
     ----------
@@ -342,12 +342,12 @@ def selu(x: Any) -> Variable:
 
 
 def hard_sigmoid(x: Any) -> Variable:
-    """A sigmoid of three straight pieces: ``clip(0.2 * x + 0.5, 0, 1)``."""
+    """A piecewise linear sigmoid: ``clip(0.2 * x + 0.5, 0, 1)``."""
     return ew.clip(as_tensor(x) * 0.2 + 0.5, 0.0, 1.0)
 
 
 def ultra_fast_sigmoid(x: Any) -> Variable:
-    """A sigmoid without exponential, with Theano's three pieces for each sign: off by up to 0.028."""
+    """An approximation of the sigmoid without an exponential: three pieces per sign, with errors up to 0.028."""
     half = ew.abs_(as_tensor(x)) * 0.5
     far = ew.switch(ew.lt(half, 3), 0.935409070603099 + 0.0458812946797165 * (half - 1.7), 0.99505475368673)
     size = ew.switch(ew.lt(half, 1.7), 1.5 * half / (1 + half), far)

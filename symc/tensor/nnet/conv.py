@@ -1,4 +1,4 @@
-"""Convolution of images, with Theano's names and meaning."""
+"""Convolution of images, with Theano's interface."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def _whole(value: Any, what: str, name: str, least: int) -> int:
     if isinstance(value, Constant) and value.ndim == 0:
         value = value.data.item()
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{what}: {name} must be made of whole numbers from {least}, got {value!r}")
+        raise ValueError(f"{what}: {name} must be made of integers from {least}, got {value!r}")
     return int(value)
 
 
 def _pair(value: Any, what: str, name: str, least: int) -> Pair:
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
-        raise ValueError(f"{what}: {name} must be a whole number or a pair (rows, columns), got {value!r}")
+        raise ValueError(f"{what}: {name} must be an integer or a pair (rows, columns), got {value!r}")
     return _whole(entries[0], what, name, least), _whole(entries[1], what, name, least)
 
 
 def _border(value: Any, what: str) -> Any:
-    """``border_mode`` as ``"full"``, ``"half"`` or ``((top, bottom), (left, right))``."""
+    """Convert ``border_mode`` to ``"full"``, ``"half"`` or ``((top, bottom), (left, right))``."""
     if value in ("full", "half"):
         return value
     if value == "valid":
@@ -47,9 +47,7 @@ def _border(value: Any, what: str) -> Any:
     if value == "same":
         raise ValueError(f"{what}: border_mode has no 'same'; for odd filters 'half' keeps the size")
     if isinstance(value, str):
-        raise ValueError(
-            f"{what}: border_mode must be 'valid', 'full', 'half', a whole number or a pair, got {value!r}"
-        )
+        raise ValueError(f"{what}: border_mode must be 'valid', 'full', 'half', an integer or a pair, got {value!r}")
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
         raise ValueError(f"{what}: border_mode must have an entry for rows and one for columns, got {value!r}")
@@ -71,7 +69,7 @@ def _attributes(
 ) -> dict[str, Any]:
     if unshared:
         raise ValueError(
-            f"{what}: unshared=True (other filters at every place) is not offered; give each place its own dot product"
+            f"{what}: unshared=True (separate filters per position) is not supported; use one dot product per position"
         )
     return {
         "pad": _border(border_mode, what),
@@ -99,7 +97,7 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 
 
 def _declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
-    """``x`` with the dims that the user stated; None and symbolic entries leave a dim as it is."""
+    """Declare dims of ``x`` given by the user; None and symbolic entries leave a dim unchanged."""
     if shape is None:
         return x
     entries = [d.data.item() if isinstance(d, Constant) else None if isinstance(d, Variable) else d for d in shape]
@@ -109,7 +107,7 @@ def _declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
 
 
 def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: str) -> Variable:
-    """A tensor of which only the shape will be read."""
+    """A tensor of which only the shape is read."""
     entries = [shape[k] for k in range(4)] if isinstance(shape, Variable) else list(shape)
     if len(entries) != 4:
         raise ValueError(f"{what}: {name} must have 4 entries, got {shape!r}")
@@ -136,7 +134,7 @@ def conv2d(
 ) -> Variable:
     r"""Convolve images with filters.
 
-    With :math:`d` the dilation, :math:`s` the stride and :math:`p` the zeros put before the first row and column,
+    With :math:`d` the dilation, :math:`s` the stride and :math:`p` the padding before the first row and column,
 
     .. math:: y_{n,k,i,j} = \sum_{c,r,t} w_{k,c,r,t} \, x_{n,\, c,\, i s_h + (R - 1 - r) d_h - p_h,\, j s_w + (S - 1 -
     t) d_w - p_w},
@@ -151,11 +149,10 @@ def conv2d(
     filters : tensor_like
         ``(filters, channels / num_groups, filter rows, filter columns)``.
     input_shape, filter_shape : sequence of int or None, optional
-        What is known of the shapes: checked when the function is called, and used to specialise the code.
+        Known dims of the shapes: checked at call time, and used to specialise the code.
     border_mode : {'valid', 'full', 'half'}, int or pair
-        Zeros around the images: none; all that a filter can reach (``extent - 1``); ``extent // 2``; or a number, one
-        for rows and one for columns, or ``((top, bottom), (left, right))``. ``extent`` is ``(size - 1) * dilation +
-        1``.
+        Zero padding of the images: none; ``extent - 1``; ``extent // 2``; or a number, a pair (rows, columns), or
+        ``((top, bottom), (left, right))``. ``extent`` is ``(size - 1) * dilation + 1``.
     subsample : int or pair of int
         The stride, (rows, columns).
     filter_flip : bool
@@ -163,24 +160,23 @@ def conv2d(
     image_shape : optional
         Old name of ``input_shape``.
     filter_dilation : int or pair of int
-        Distance, in pixels, of neighbouring weights.
+        Distance of neighbouring weights, in pixels.
     num_groups : int
-        Channels and filters fall into so many groups, each convolved on its own.
+        The number of groups into which channels and filters are divided, each convolved separately.
     unshared : bool
         Must be False.
 
     Returns
     -------
     Variable
-        Maps, ``(batch, filters, (rows + pad - extent) // stride + 1, ...)``, in the float dtype where the operands
-        meet.
+        Maps, ``(batch, filters, (rows + pad - extent) // stride + 1, ...)``, in the operands' common float dtype.
 
     Raises
     ------
     ShapeError
-        When the operands do not have 4 axes, channels do not match, or a filter is larger than the padded images.
+        If the operands do not have 4 axes, channels do not match, or a filter is larger than the padded images.
     ValueError
-        For an unknown ``border_mode`` or a stride, dilation or padding that is no whole number.
+        For an unknown ``border_mode``, or a stride, dilation or padding that is not an integer.
 
     References
     ----------
@@ -226,7 +222,7 @@ def conv2d_grad_wrt_inputs(
     filters : tensor_like
         ``(filters, channels / num_groups, filter rows, filter columns)``.
     input_shape : sequence of int, integer scalar or None
-        The shape of the images; None is allowed for batch and channels, which follow from the operands.
+        The shape of the images; None is permitted for batch and channels, which follow from the operands.
     filter_shape, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared
         As in :func:`conv2d`.
 
@@ -238,7 +234,7 @@ def conv2d_grad_wrt_inputs(
     Raises
     ------
     ShapeError
-        When images of ``input_shape`` would not give maps of the shape of ``output_grad``.
+        If the convolution of images of ``input_shape`` does not have the shape of ``output_grad``.
     """
     what = "conv2d_grad_wrt_inputs"
     attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
@@ -269,7 +265,7 @@ def conv2d_grad_wrt_weights(
     output_grad : tensor_like
         Gradient of the maps, ``(batch, filters, map rows, map columns)``.
     filter_shape : sequence of int, integer scalar or None
-        The shape of the filters; None is allowed for the first two entries, which follow from the operands.
+        The shape of the filters; None is permitted for the first two entries, which follow from the operands.
     input_shape, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared
         As in :func:`conv2d`.
 
@@ -281,7 +277,7 @@ def conv2d_grad_wrt_weights(
     Raises
     ------
     ShapeError
-        When filters of ``filter_shape`` would not give maps of the shape of ``output_grad``.
+        If the convolution with filters of ``filter_shape`` does not have the shape of ``output_grad``.
     """
     what = "conv2d_grad_wrt_weights"
     attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
@@ -312,14 +308,14 @@ def conv2d_transpose(
     input : tensor_like
         ``(batch, input channels, rows, columns)``.
     filters : tensor_like
-        ``(input channels, output channels / num_groups, filter rows, filter columns)``: mind the order of the first
+        ``(input channels, output channels / num_groups, filter rows, filter columns)``; note the order of the first
         two.
     output_shape : sequence of int, integer scalar or None
         ``(batch, output channels, output rows, output columns)``; the first two may be None.
     filter_shape, border_mode, filter_flip, filter_dilation, num_groups, unshared
         As in :func:`conv2d`.
     input_dilation : int or pair of int
-        How far neighbouring pixels of ``input`` lie apart in the output.
+        The distance of neighbouring pixels of ``input`` in the output.
 
     Returns
     -------
@@ -357,7 +353,7 @@ def separable_conv2d(
     filter_flip: bool = True,
     filter_dilation: Any = (1, 1),
 ) -> Variable:
-    """A convolution of each channel by itself, then one across channels with filters of one pixel.
+    """Convolve each channel separately, then convolve across channels with 1 x 1 filters.
 
     Parameters
     ----------

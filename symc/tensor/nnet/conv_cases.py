@@ -1,4 +1,4 @@
-"""Test cases of the three primitives of convolution, with values from the defining sum written out."""
+"""Test cases of the three primitives of convolution, with expected values from the defining sum."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ GEOMETRIES: list[Geometry] = [
     ((2, 5, 4, 3), (4, 5, 1, 1), {"subsample": (2, 1)}, {}),
     ((1, 1, 1, 7), (2, 1, 1, 3), {"border_mode": (0, 1)}, {"before": (0, 1), "after": (0, 1)}),
 ]
-"""Images, filters, the options of ``conv2d``, and the zeros that these mean before and after rows and columns.
+"""Images, filters, the options of ``conv2d``, and the resulting padding before and after rows and columns.
 
-No two dims of one shape are equal where that can be.
+The dims of a shape differ where possible.
 """
 
 
@@ -55,7 +55,7 @@ class _Sum:
         before, after = zeros.get("before", (0, 0)), zeros.get("after", (0, 0))
         stride, dilation = options.get("subsample", (1, 1)), options.get("filter_dilation", (1, 1))
         self.groups = options.get("num_groups", 1)
-        taps: list[list[list[tuple[int, int]]]] = []  # for each axis and place: the (weight, pixel) that meet there
+        taps: list[list[list[tuple[int, int]]]] = []  # per axis and position: the pairs (weight, pixel)
         for k in (0, 1):
             size, length = self.filters[2 + k], self.images[2 + k]
             last = length + before[k] + after[k] - (size - 1) * dilation[k]
@@ -112,7 +112,7 @@ def _case(which: str, geometry: Geometry) -> Case:
 
 
 def conv_cases(which: str) -> list[Case]:
-    """A case for each geometry of the primitive ``which``: "forward", "data" or "weights"."""
+    """One case per geometry of the primitive ``which``: "forward", "data" or "weights"."""
     return [_case(which, geometry) for geometry in GEOMETRIES]
 
 

@@ -1,8 +1,8 @@
 """The primitives of convolution: one linear map and its two adjoints.
 
-The three primitives share one geometry (``_Geometry``). Each one's gradients are the two others, so derivatives of any
-order exist. Where an adjoint must know the shape of what it produces, it takes a *template* of which only the shape is
-read; ``specialise`` puts dims in the template's place.
+The three primitives share one geometry (``_Geometry``). The gradients of each are the two others, so derivatives of any
+order exist. An adjoint that needs the shape of its result takes a *template* of which only the shape is read;
+``specialise`` replaces the template by dims.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ __all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D"]
 
 
 class _Geometry(NamedTuple):
-    """The dims of a convolution: images ``(n, c, h, w)``, filters ``(k, c / groups, r, s)``, maps ``(n, k, oh,
-    ow)``."""
+    """The dims of a convolution.
+
+    Images are ``(n, c, h, w)``, filters ``(k, c / groups, r, s)``, maps ``(n, k, oh, ow)``.
+    """
 
     images: tuple[dims.Dim, ...]
     filters: tuple[dims.Dim, ...]
@@ -37,7 +39,7 @@ class _Geometry(NamedTuple):
 
 
 def _padding(op: Op, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
-    """Zeros before and after an image's axis (0: rows, 1: columns) for a filter that covers ``extent`` pixels."""
+    """The padding before and after an image's axis (0: rows, 1: columns) for a filter that covers ``extent`` pixels."""
     pad = op["pad"]
     if pad == "full":
         return dims.sub(extent, 1), dims.sub(extent, 1)
@@ -49,7 +51,7 @@ def _padding(op: Op, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
 def _geometry(
     op: Op, images: Sequence[dims.Dim], filters: Sequence[dims.Dim], operands: Sequence[Variable]
 ) -> _Geometry:
-    """The shape of the maps, and the checks that images and filters fit each other."""
+    """Compute the shape of the maps, and check that images and filters are compatible."""
     groups = op["groups"]
     for what, count in (("channels of the images", images[1]), ("filters", filters[0])):
         if type(count) is int and count % groups:
@@ -117,7 +119,7 @@ def _forward_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
 
 
 def _adjoint_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
-    """For both adjoints: the shape of what they produce is the template's, or the attribute ``shape``."""
+    """The geometry of both adjoints, whose result has the shape of the template or of the attribute ``shape``."""
     _check_operands(op, inputs)
     made = op["shape"] if op["shape"] is not None else inputs[2].type.shape
     if op.record is BACKWARD_DATA:
@@ -150,7 +152,7 @@ def _parameters(geometry: Callable[[Op, Sequence[Variable]], _Geometry]) -> Call
 
 
 def _other(op: Op, kind: Any, *inputs: Variable, template: Variable | None = None) -> Variable:
-    """Another of the three primitives with the attributes of ``op``."""
+    """Apply another of the three primitives with the attributes of ``op``."""
     attrs = {k: v for k, v in op.attrs.items() if k != "shape"}
     if template is None:
         return Op(kind, **attrs)(*inputs)
@@ -166,8 +168,10 @@ def _plain_pads(op: Op, filters: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _patches(op: Op, x: np.ndarray, filters: Sequence[int]) -> np.ndarray:
-    """``(n, groups, c / groups, oh, ow, r, s)``: the pixels under the filter at every place, as a view of the padded
-    images."""
+    """The pixels under the filter at every position, as a view of the padded images.
+
+    The shape is ``(n, groups, c / groups, oh, ow, r, s)``.
+    """
     (dh, dw), (sh, sw), groups = op["dilation"], op["stride"], op["groups"]
     padded = np.pad(x, [(0, 0), (0, 0), *_plain_pads(op, filters)])
     extent = [(filters[2] - 1) * dh + 1, (filters[3] - 1) * dw + 1]
@@ -178,7 +182,7 @@ def _patches(op: Op, x: np.ndarray, filters: Sequence[int]) -> np.ndarray:
 
 
 def _grouped_filters(op: Op, w: np.ndarray) -> np.ndarray:
-    """``(groups, k / groups, c / groups, r, s)``, as the sum over a patch wants them."""
+    """Reshape filters to ``(groups, k / groups, c / groups, r, s)``."""
     w = w[:, :, ::-1, ::-1] if op["flip"] else w
     return w.reshape(op["groups"], -1, *w.shape[1:])
 
@@ -211,9 +215,9 @@ def _weights_numpy(op: Op, x: np.ndarray, g: np.ndarray, *template: np.ndarray) 
 
 
 def _reach(images: bool, filters: bool) -> Reach:
-    """Whole images and whole filters count, where anything that comes of them does.
+    """Whole images and whole filters count if any element computed from them does.
 
-    The two arguments tell which of the operands correspond to an axis of the result: its first, of images or filters.
+    The two arguments state which of the operands correspond to an axis of the result: its first, of images or filters.
     """
 
     def find(op: Op, inputs: Sequence[Variable], outputs: Any, counts: Variable) -> list[Any]:

@@ -1,5 +1,7 @@
-"""Cross-entropies. ``symc.tensor.nnet.rules`` keeps them finite when the probabilities come from a softmax or a
-sigmoid."""
+"""Cross-entropies.
+
+``symc.tensor.nnet.rules`` keeps them finite if the probabilities come from a softmax or a sigmoid.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ __all__ = [
     "sigmoid_binary_crossentropy",
 ]
 
-# --- of one class out of many, given by its number --------------------------------------------------------------------
+# --- classes given by number ------------------------------------------------------------------------------------------
 
 
 def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -52,9 +54,7 @@ def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         )
     if not is_integer(y.dtype):
         raise DTypeError(
-            located(
-                f"{op.name}: labels must be whole numbers, got {y.dtype}", inputs, "cast them, or give distributions"
-            )
+            located(f"{op.name}: labels must be integers, got {y.dtype}", inputs, "cast them, or give distributions")
         )
     shape = [
         require_equal(a, b, f"{op.name}: labels and distributions differ on axis {k}", inputs)
@@ -64,12 +64,12 @@ def _1hot_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 
 def _labels(y: Variable, p: Variable) -> Variable:
-    """The labels ``y`` as checked positions on the last axis of ``p``."""
+    """Check the labels ``y`` as indices into the last axis of ``p``."""
     return valid_index(y, p, p.ndim - 1)
 
 
 def _is_label(y: Variable, p: Variable) -> Variable:
-    """A bool tensor of the shape of ``p``: is this the class that the row's label names?"""
+    """A bool tensor of the shape of ``p``, true at the class of the row's label."""
     return ew.eq(iota(p, -1), _column(_labels(y, p)))
 
 
@@ -115,7 +115,7 @@ def _softmax_1hot_numpy(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _softmax_1hot_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     x, y = inputs
-    # Subtracting the largest first makes the difference of the two terms exact also for large x.
+    # Subtracting the largest element first makes the difference of the two terms exact even for large x.
     centred = x - reduce.largest(x, -1)
     own = reduce.sum(ew.switch(_is_label(y, x), centred, 0), axis=-1)
     return [ew.log(reduce.sum(ew.exp(centred), axis=-1)) - own]
@@ -128,7 +128,7 @@ def _softmax_1hot_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Seq
 
 
 def _by_hand(scores: np.ndarray, y: np.ndarray, logits: bool) -> np.ndarray:
-    """The loss row by row, of logits or of probabilities; for the tests."""
+    """Compute the loss per row, of logits or probabilities; for the tests."""
     rows, labels = scores.astype("float64").reshape(-1, scores.shape[-1]), np.ravel(y).astype(int)
     found = []
     for row, label in zip(rows, labels):
@@ -187,15 +187,15 @@ CROSSENTROPY_SOFTMAX_1HOT: Record = record(
 
 
 def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
-    r"""Cross-entropy between predicted and true distributions, :math:`-\sum_j t_j \log p_j` for each row.
+    r"""Cross-entropy between predicted and true distributions, :math:`-\sum_j t_j \log p_j` per row.
 
     Parameters
     ----------
     coding_dist : tensor_like
         ``(..., classes)`` predicted probabilities, such as a softmax.
     true_dist : tensor_like
-        Either ``(...)`` whole numbers, the number of the true class of each row (counted from the end where
-        negative), or ``(..., classes)`` true probabilities.
+        Either ``(...)`` integers, the number of the true class of each row (negative numbers count from the end), or
+        ``(..., classes)`` true probabilities.
 
     Returns
     -------
@@ -205,14 +205,14 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
     Raises
     ------
     ShapeError
-        When the operands have neither the same number of axes nor the labels one less.
+        If the operands have neither the same number of axes nor the labels one less.
     IndexError
-        At the call, when a label names no class.
+        At call time, if a label is not the number of a class.
 
     Notes
     -----
-    Values and gradients stay finite when ``coding_dist`` is a softmax that underflows: a rule then computes from the
-    logits. Of probabilities that are zero in earnest the cross-entropy is infinite.
+    Values and gradients stay finite if ``coding_dist`` is a softmax that underflows: a rule then computes from the
+    logits. If probabilities are exactly zero, the cross-entropy is infinite.
     """
     p, t = as_tensor(coding_dist), as_tensor(true_dist)
     p = ew.cast(p, floating(p.dtype))
@@ -224,26 +224,26 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Variable:
                 f"categorical_crossentropy: true_dist must have as many axes as coding_dist "
                 f"({p.ndim}), or one less, got {t.ndim}",
                 [p, t],
-                "give labels as (batch,) whole numbers, or distributions as (batch, classes)",
+                "give labels as (batch,) integers, or distributions as (batch, classes)",
             )
         )
     return -reduce.sum(t * ew.log(p), axis=-1)
 
 
 def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Variable:
-    """``categorical_crossentropy`` for labels given as whole numbers: Theano's other name."""
+    """``categorical_crossentropy`` for integer labels, under Theano's other name."""
     return categorical_crossentropy(coding_dist, true_one_of_n)
 
 
 def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Variable, Variable]:
-    """Cross-entropy of the softmax of logits, and that softmax.
+    """The cross-entropy of the softmax of logits, and the softmax.
 
     Parameters
     ----------
     x : tensor_like
         ``(..., classes)`` logits.
     y_idx : tensor_like
-        ``(...)`` whole numbers, the true classes.
+        ``(...)`` integers, the true classes.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Variable, Variable]:
 
 
 def _unless_zero(factor: Expr, value: Expr) -> Expr:
-    """``factor * value``, and 0 where ``factor`` is, whatever ``value`` is there."""
+    """Compute ``factor * value``, and 0 where ``factor`` is 0, for any ``value``."""
     zero = const(0, factor.dtype)
     return select(call("eq", factor, zero), zero, factor * value)
 
@@ -284,7 +284,7 @@ def _slope_numpy(g: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _slope_grad(gs: Variable, y: Variable, g: Variable, o: Variable, t: Variable) -> Sequence[Variable]:
     spread = o * (1 - o)
-    bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of what is not negative keeps all its digits
+    bend = (ew.sqr(o - t) + t * (1 - t)) / ew.sqr(spread)  # a sum of non-negative terms does not cancel
     return binary_slope(gs, o, t), gs * g * bend, -(gs * g) / spread
 
 
@@ -301,7 +301,7 @@ binary_of = elementwise(
 
 
 def _logits_body(x: Expr, t: Expr) -> Expr:
-    # For t of 0 or 1 the last term is 0 or -|x|: nothing large is subtracted from something as large.
+    # For t of 0 or 1 the last term is 0 or -|x|: nothing cancels.
     return call("softplus", -abs(x)) + _unless_zero(cast(x > 0, x.dtype) - t, x)
 
 
@@ -346,12 +346,11 @@ def binary_crossentropy(output: Any, target: Any) -> Variable:
     Returns
     -------
     Variable
-        Element by element. A prediction of exactly 0 or 1 that is right costs 0.
+        The cross-entropy per element. A correct prediction of exactly 0 or 1 costs 0.
 
     Notes
     -----
-    Values and gradients stay finite when ``output`` is a sigmoid that saturates: a rule then computes from its
-    argument.
+    Values and gradients stay finite if ``output`` is a sigmoid that saturates: a rule then computes from its argument.
     """
     return binary_of(output, target)
 
@@ -365,25 +364,26 @@ def sigmoid_binary_crossentropy(output: Any, target: Any) -> Variable:
 
 
 def confusion_matrix(actual: Any, pred: Any, n_classes: Any = None) -> list[Variable]:
-    """How often each class was predicted as each other.
+    """Count how often each class was predicted as each other.
 
     Parameters
     ----------
     actual, pred : tensor_like
-        ``(n,)`` whole numbers from 0, the true and the predicted classes.
+        ``(n,)`` non-negative integers, the true and the predicted classes.
     n_classes : int or integer scalar, optional
-        Default: the largest number found, plus one.
+        Default: the largest number plus one.
 
     Returns
     -------
     list of two Variables
-        ``(n_classes, n_classes)`` int64 counts, row by true class and column by predicted one; and the classes in
-        order, ``arange(n_classes)``. Unlike Theano's, the matrix has rows also for classes that do not occur.
+        ``(n_classes, n_classes)`` int64 counts, one row per true class and one column per predicted class; and the
+        classes in order, ``arange(n_classes)``. Unlike Theano's, the matrix also has rows for classes that do not
+        occur.
     """
     actual, pred = as_tensor(actual), as_tensor(pred)
     for v in (actual, pred):
         if v.ndim != 1 or not is_integer(v.dtype):
-            raise ShapeError(located("confusion_matrix: expected vectors of whole numbers", [actual, pred]))
+            raise ShapeError(located("confusion_matrix: expected vectors of integers", [actual, pred]))
     if n_classes is None:
         dtype = unify_dtypes([actual, pred])
         top = ew.maximum(reduce.max(ew.cast(actual, dtype)), reduce.max(ew.cast(pred, dtype)))

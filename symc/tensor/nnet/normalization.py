@@ -28,7 +28,7 @@ def _axes(axes: Any, x: Variable, what: str) -> tuple[int, ...]:
 
 
 class _Parameters:
-    """Brings parameters to the axes of the input and statistics to the axes of the parameters."""
+    """Conversion of parameters to the axes of the input, and of statistics to the axes of the parameters."""
 
     def __init__(self, x: Variable, axes: tuple[int, ...], gamma: Variable, what: str) -> None:
         self.x, self.axes, self.what = x, axes, what
@@ -60,7 +60,7 @@ def batch_normalization(inputs: Any, gamma: Any, beta: Any, mean: Any, std: Any,
     ----------
     inputs, gamma, beta, mean, std : tensor_like
     mode : {'low_mem', 'high_mem'}
-        Accepted for old programs: the compiler plans memory itself.
+        Has no effect: the compiler plans memory itself. Accepted for old programs.
     """
     if mode not in ("low_mem", "high_mem"):
         raise ValueError(f"batch_normalization: mode must be 'low_mem' or 'high_mem', got {mode!r}")
@@ -88,13 +88,13 @@ def batch_normalization_train(
     gamma, beta : tensor_like
         Scale and shift: the shape of ``inputs`` without ``axes``, or with 1 in their place.
     axes : {'per-activation', 'spatial'} or tuple of int
-        Over which axes to average: the batch; the batch and every axis after the second; or those given.
+        The axes to average over: the batch; the batch and every axis after the second; or the given axes.
     epsilon : float
         Added to the variance.
     running_average_factor : float
-        How far running averages move towards this batch.
+        The weight of this batch in the new running averages.
     running_mean, running_var : tensor_like, optional
-        The averages so far, shaped like ``gamma``.
+        The current running averages, shaped like ``gamma``.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def batch_normalization_train(
 def batch_normalization_test(
     inputs: Any, gamma: Any, beta: Any, mean: Any, var: Any, axes: Any = "per-activation", epsilon: Any = 1e-4
 ) -> Variable:
-    """Normalise by statistics given: ``gamma * (inputs - mean) / sqrt(var + epsilon) + beta``.
+    """Normalise with given statistics: ``gamma * (inputs - mean) / sqrt(var + epsilon) + beta``.
 
     Parameters
     ----------

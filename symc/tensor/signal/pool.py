@@ -1,7 +1,7 @@
-"""Pooling: the largest, mean or summed value of every window of the last two axes.
+"""Pooling: the maximum, mean or sum of every window of the last two axes.
 
-``pool2d`` is a routine; so is its gradient. Averages and sums are linear, so the gradient of their gradient is the
-pooling itself; for the maximum it picks, from the second-order term, what stands at the positions of the maxima.
+``pool2d`` and its gradient are library calls. Means and sums are linear, so the gradient of their gradient is the
+pooling itself; for the maximum it selects the elements of the second-order term at the positions of the maxima.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Pair = tuple[int, int]
 
 
 def _out_length(op: Op, axis: int, length: dims.Dim) -> dims.Dim:
-    """How many windows fit along an axis (0: rows, 1: columns)."""
+    """The number of windows along an axis (0: rows, 1: columns)."""
     window, stride, pad = op["window"][axis], op["stride"][axis], op["pad"][axis]
     padded = dims.add(length, 2 * pad)
     if not op["ignore_border"]:
-        # One window for each stride that begins inside, but none that only repeats the end of the one before.
+        # One window per stride that begins inside, except windows that only contain the end of the previous one.
         if stride >= window:
             return dims.add(dims.floordiv(dims.sub(length, 1), stride), 1)
         return dims.add(dims.maximum(dims.ceildiv(dims.sub(length, window), stride), 0), 1)
-    # none where the window is longer than the axis, and the result is empty
+    # no window if it is longer than the axis; the result is empty
     return dims.maximum(dims.add(dims.floordiv(dims.sub(padded, window), stride), 1), 0)
 
 
@@ -55,14 +55,14 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 
 def _grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    """For (x, y, g): ``g`` has the shape of ``y``, the result that of ``x``."""
+    """Infer the type for (x, y, g): ``g`` has the shape of ``y``, the result that of ``x``."""
     x, y, g = inputs
     _same_shape(op, y, g)
     return TensorType(x.dtype, x.type.shape)
 
 
 def _grad_grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    """For (x, y, gg): ``gg`` has the shape of ``x``, the result that of ``y``."""
+    """Infer the type for (x, y, gg): ``gg`` has the shape of ``x``, the result that of ``y``."""
     x, y, gg = inputs
     _same_shape(op, x, gg)
     return TensorType(y.dtype, y.type.shape)
@@ -80,7 +80,7 @@ def _parameters(node: Apply) -> list[dims.Dim]:
     return [dims.product(lead), h, w, *out[-2:], *op["window"], *op["stride"], *op["pad"], MODES[op["mode"]]]
 
 
-# --- meaning on arrays ----------------------------------------------------------------------------------------------
+# --- NumPy implementations ------------------------------------------------------------------------------------------
 
 
 def _window_sum(op: Op, x: np.ndarray, outside: float, shape: Sequence[int]) -> np.ndarray:
@@ -101,7 +101,7 @@ def _lengths(op: Op, x: np.ndarray) -> tuple[int, int]:
 
 
 def _divisors(op: Op, x: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """What each window's sum is divided by: ``(oh, ow)``."""
+    """The divisor of each window's sum: ``(oh, ow)``."""
     inside = np.ones(x.shape[-2:])
     if op["mode"] == "sum":
         return np.ones(tuple(shape))
@@ -184,7 +184,7 @@ POOL_MAX_GRAD_GRAD: Record = record(
 )
 
 
-# --- what users write -----------------------------------------------------------------------------------------------
+# --- public functions -----------------------------------------------------------------------------------------------
 
 
 def _pair(value: Any, name: str, least: int) -> Pair:
@@ -192,7 +192,7 @@ def _pair(value: Any, name: str, least: int) -> Pair:
     if len(entries) != 2 or any(
         isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries
     ):
-        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of whole numbers from {least}, got {value!r}")
+        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of integers from {least}, got {value!r}")
     return int(entries[0]), int(entries[1])
 
 
@@ -218,37 +218,37 @@ def pool_2d(
     Parameters
     ----------
     input : tensor_like
-        ``(..., rows, columns)``, with any number of axes in front.
+        ``(..., rows, columns)``, with any number of leading axes.
     ws : int or pair of int
         The window, (rows, columns).
     ignore_border : bool
-        Drop what is left at the end when windows do not fill the axis. False (with no padding) lets the last window
-        be cut by the edge. Not given, it is False, as in Theano, with a warning.
+        Whether to drop the remainder of an axis that windows do not cover. If False (without padding), the last window
+        is truncated at the edge. The default is False with a warning, as in Theano.
     stride : int or pair of int, optional
         Distance of neighbouring windows; default ``ws``.
     pad : int or pair of int
-        Zeros on both sides of rows and columns, (0, 0) by default; they never are a maximum.
+        Padding on both sides of rows and columns, by default (0, 0); it is never a maximum.
     mode : {'max', 'sum', 'average_inc_pad', 'average_exc_pad'}
-        The mean counts padding, or does not.
+        Means include or exclude padding.
     ds, st, padding : optional
         Old names of ``ws``, ``stride`` and ``pad``.
 
     Returns
     -------
     Variable
-        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` where the border is ignored; an axis that no window fits
-        is empty. Float input keeps its dtype; maxima and sums of whole numbers stay whole.
+        ``(..., (rows + 2 * pad - window) // stride + 1, ...)`` if the border is ignored; an axis shorter than the
+        window becomes empty. Float input keeps its dtype; maxima and sums of integers are integers.
 
     Raises
     ------
     ValueError
-        For an unknown mode, a window, stride or padding that does not make sense, or padding without ``ignore_border``.
+        For an unknown mode, an invalid window, stride or padding, or padding without ``ignore_border``.
     ShapeError
-        When ``input`` has fewer than 2 axes.
+        If ``input`` has fewer than 2 axes.
 
     Notes
     -----
-    Where several elements of a window are the largest, the gradient goes to each of them.
+    If several elements of a window are the largest, each of them receives the gradient.
 
     Examples
     --------
@@ -285,20 +285,20 @@ def pool_2d(
     op = Op(POOL, window=window, stride=strides, pad=pads, mode=mode, ignore_border=bool(ignore_border))
     if is_float(x.dtype):
         return op(x)
-    # float64 holds whole numbers up to 2**53 exactly.
+    # float64 represents integers up to 2**53 exactly.
     pooled = op(ew.cast(x, "float64"))
     return ew.cast(pooled, x.dtype if mode in ("max", "sum") else "floatX")
 
 
 def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
-    """``input`` with every element that is not the largest of its window set to zero.
+    """Set every element of ``input`` that is not the largest of its window to zero.
 
     Parameters
     ----------
     input : tensor_like
         ``(..., rows, columns)``.
     patch_size : int or pair of int
-        The windows, which do not overlap; the last ones may be cut by the edge.
+        The size of the windows, which do not overlap; the last ones may be truncated at the edge.
 
     Returns
     -------

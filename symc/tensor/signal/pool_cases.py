@@ -1,4 +1,4 @@
-"""Test cases of the primitives of pooling, with values from loops over the windows."""
+"""Test cases of the primitives of pooling, with expected values from loops over the windows."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class _Windows:
         for length, size, step, zeros in zip(shape[-2:], window, stride, pad):
             end = length + 2 * zeros
             starts = [s for s in range(0, end, step) if s + size <= end]
-            if not options.get("ignore_border", True):  # one more, cut by the edge, if it sees anything new
+            if not options.get("ignore_border", True):  # one more, truncated at the edge, if it contains new elements
                 following = starts[-1] + step if starts else 0
                 if following < length and (not starts or starts[-1] + size < length):
                     starts.append(following)
             self.axes.append([(s - zeros, min(s + size, end) - zeros) for s in starts])
 
     def __iter__(self) -> Iterator[tuple[tuple[int, int], tuple[Any, slice, slice], int]]:
-        """Each window's position in the result, its part of the input, and its size with padding."""
+        """Iterate over windows: the position in the result, the slices of the input, and the size with padding."""
         for i, (top, bottom) in enumerate(self.axes[0]):
             for j, (left, right) in enumerate(self.axes[1]):
                 part = (..., slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0)))
@@ -67,7 +67,7 @@ class _Windows:
         return out
 
     def slope(self, x: np.ndarray) -> np.ndarray:
-        """The gradient of max pooling where the incoming one is ``cos(3 y)``."""
+        """The gradient of max pooling for the output gradient ``cos(3 y)``."""
         dx = np.zeros(x.shape)
         for _, part, _ in self:
             top = x[part].max((-2, -1), keepdims=True)
@@ -75,7 +75,7 @@ class _Windows:
         return dx
 
     def bend(self, x: np.ndarray) -> np.ndarray:
-        """The gradient of ``sum(slope(x) * sin(x))`` by the incoming gradient: the sine at each maximum."""
+        """The gradient of ``sum(slope(x) * sin(x))`` by the output gradient: the sine at each maximum."""
         out = np.zeros((*x.shape[:-2], *map(len, self.axes)))
         for (i, j), part, _ in self:
             top = x[part].max((-2, -1), keepdims=True)
@@ -84,7 +84,7 @@ class _Windows:
 
 
 def _slope(y: Variable, x: Variable) -> tuple[Variable, Variable]:
-    """The gradient of pooling with an incoming one that differs from place to place; and that one."""
+    """The gradient of pooling for a varying output gradient, and that output gradient."""
     weights = ew.cos(y * 3.0)
     return grad(None, x, known_grads={y: weights}), weights
 
@@ -95,7 +95,7 @@ def _bend(y: Variable, x: Variable) -> Variable:
 
 
 def pool_cases(order: int) -> list[Case]:
-    """Cases of pooling (order 0), of its gradient (1), and of the gradient of that by the incoming one (2)."""
+    """Cases of pooling (order 0), of its gradient (1), and of the derivative of that by the output gradient (2)."""
     made = []
     for shape, ws, options in GEOMETRIES:
         windows, args = _Windows(shape, ws, options), (Arg(shape, distinct=True),)
