@@ -116,3 +116,29 @@ def test_a_value_of_length_one_fits_any_part(device):
     close(f(np.zeros((2, 5)), [7.0]), [[0] * 5, [7, 7, 0, 0, 0]])
     with pytest.raises(ValueError):
         f(np.zeros((2, 5)), [7.0, 8, 9])
+
+
+def test_computed_lengths_inside_an_op_from_a_graph(device):
+    """Each application has lengths of its own; loops inside have theirs."""
+    x, v, w = T.vector("x"), T.vector("v"), T.vector("w")
+    positive = symc.OpFromGraph([x], [x[x > 0]])
+    a, b = np.array([1.0, -2, 3, 4]), np.array([-1.0, 5])
+    f = symc.function([v, w], [positive(v), positive(w) * 2, positive(v * 2)], device=device)
+    for got, want in zip(f(a, b), ([1, 3, 4], [10], [2, 6, 8])):
+        close(got, want)
+    total = symc.OpFromGraph([x], [T.scan(lambda e: positive(x * e).sum(), [x], None)[0]])
+    g = symc.function([v, w], [total(v), total(w), T.grad(positive(v).prod(), v)], device=device)
+    for got, want in zip(g(a, b), ([8, 4, 24, 32], [1, 25], [12, 0, 4, 3])):
+        close(got, want)
+
+
+def test_an_op_from_a_graph_keeps_what_its_inputs_declare(device):
+    x, y = T.tensor(dtype=f64, shape=(1,), name="x"), T.vector("y")
+    op = symc.OpFromGraph([x, y], [x + y], name="spread")
+    v, w = T.vector("v"), T.vector("w")
+    f = symc.function([v, w], op(v, w), device=device)
+    close(f([1.0], [1.0, 2]), [2, 3])
+    with pytest.raises(ValueError, match="spread: input 0 does not fit on axis 0"):
+        f([1.0, 2], [1.0, 2])
+    with pytest.raises(ValueError, match="spread: input 0 does not fit on axis 0"):
+        op(T.constant(np.ones(2)), w)

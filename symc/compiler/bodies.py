@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from symc.graph import Apply, Variable, toposort
+from symc.graph import Apply, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["drop_unused_outputs", "with_bodies", "within"]
+__all__ = ["drop_unused_outputs", "opened", "with_bodies", "within"]
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
@@ -40,6 +40,33 @@ def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], 
             new.name = old.name
             known[old] = new
     return transform([known.get(v, v) for v in graph])
+
+
+def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -> list[Variable]:
+    """The graph with the bodies of ops that only name one in their place, inside the bodies of other ops too.
+
+    Every application gets variables of its own, so that the whole numbers inside, whose values may be dims, are told
+    apart. Variables in ``stop`` are left as they are.
+    """
+    order = toposort(graph, stop)
+    if not any(node.op.record.bodies for node in order):
+        return list(graph)
+    known: dict[Variable, Variable] = {}
+    for node in order:
+        inputs = [known.get(v, v) for v in node.inputs]
+        if node.op.record.inline:
+            body: Body = node.op[node.op.record.inline]
+            made: Sequence[Variable] = clone_with(opened(body.outputs), dict(zip(body.inputs, inputs)))
+        else:
+            op = with_bodies(node.op, lambda name, body: body.with_graph(opened(body.graph)))
+            if op == node.op and all(a is b for a, b in zip(inputs, node.inputs)):
+                continue
+            made = op.apply(inputs, node.outputs[0].location).outputs
+        for old, new in zip(node.outputs, made):
+            if new.owner is not None and new.name is None:
+                new.name = old.name
+            known[old] = new
+    return [known.get(v, v) for v in graph]
 
 
 def drop_unused_outputs(graph: Sequence[Variable]) -> list[Variable]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symc.compiler.bodies import with_bodies
+from symc.compiler.bodies import opened, with_bodies
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError
 from symc.graph import Constant, SharedVariable, Variable, dims, toposort
@@ -66,6 +66,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
+    outputs = opened(outputs, frozenset(inputs))
     leaves = _leaves(inputs, outputs)
     guards: list[Guard] = []
     while True:

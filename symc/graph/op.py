@@ -242,6 +242,9 @@ class Record:
         ``drop_unused(op, used)`` returns an op without the unused outputs, and which of the old outputs it has.
     bodies : tuple of str
         The attributes that hold a ``Body``.
+    inline : str
+        The attribute that holds the body of which an application is nothing but a name: compiling begins with the body
+        in its place. Empty: none.
     body_types : callable or None
         ``body_types(op, inputs, attribute)`` returns the types of that body's inputs.
     declared_dtypes : bool
@@ -298,6 +301,7 @@ class Record:
     distinct: Callable[[Apply], bool | Variable] | None = None
     drop_unused: Callable[[Op, Sequence[bool]], tuple[Op, list[int]]] | None = None
     bodies: tuple[str, ...] = ()
+    inline: str = ""
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
     reach: Reach | None = None
     linear: str = ""

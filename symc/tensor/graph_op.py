@@ -13,22 +13,18 @@ from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inp
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
-from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
+from symc.tensor.shape_arguments import declare_dims
 
 __all__ = ["OpFromGraph"]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
     body: Body = op["body"]
-    for k, (have, want) in enumerate(zip(inputs, body.inputs)):
-        for axis, (a, b) in enumerate(zip(have.type.shape, want.type.shape)):
-            if type(b) is int:
-                require_equal(a, b, f"{op['name']}: input {k} does not fit on axis {axis}", [have, want])
     outputs = clone_with(body.outputs, dict(zip(body.inputs, inputs)))
     return [TensorType(v.dtype, v.type.shape) for v in outputs]
 
@@ -55,10 +51,6 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     made = Op(_from_graph, body=inner, name=f"gradient of {op['name']}", override=None).all(*inputs, *gs)
     by_input = {v: g for (v, _), g in zip(kept, made)}
     return [by_input.get(v) for v in body.inputs]
-
-
-def _decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
-    return clone_with(op["body"].outputs, dict(zip(op["body"].inputs, inputs)))
 
 
 def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -90,7 +82,7 @@ _from_graph = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    decompose=_decompose,
+    inline="body",
     cases=_cases,
     bodies=("body",),
     body_types=lambda op, inputs, name: [TensorType(v.dtype, v.type.shape) for v in inputs],
@@ -166,6 +158,8 @@ class OpFromGraph:
                     text = f"{self.name}: input {k} is {v.dtype}, expected {want.dtype}"
                     raise DTypeError(located(text, [v, want], f"cast it to {want.dtype}"))
                 v = ew.cast(v, want.dtype)
-            given.append(v)
+            known = [d if type(d) is int else None for d in want.type.shape]
+            text = f"{self.name}: input {k} does not fit on axis {{axis}}, which must be {{wanted}}"
+            given.append(declare_dims(v, known, text))
         made = self._op.all(*given)
         return made[0] if len(made) == 1 else list(made)
