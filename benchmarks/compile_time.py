@@ -121,18 +121,14 @@ def parent(models: list[str], repeats: int, folder: Path) -> list[dict[str, Any]
     return rows
 
 
-LIMIT = 600
-"""Seconds after which a large graph is given up."""
-
-
-def large(names: list[str], scale: float, pythons: dict[str, str], folder: Path) -> list[dict[str, Any]]:
-    """Large graphs with each of the interpreters, cold and warm; None for what took too long or failed."""
+def large(names: list[str], scale: float, pythons: dict[str, str], folder: Path, limit: float) -> list[dict[str, Any]]:
+    """Large graphs with each interpreter, cold and warm; None where one took over ``limit`` seconds or failed."""
 
     def start(python: str, model: str, cache: Path) -> dict[str, Any] | None:
         environment = os.environ | {"SYMC_CACHE": str(cache)}
         command = [python, __file__, "--child", model]
         try:
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=LIMIT)
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
             return None
         return json.loads(done.stdout) if done.returncode == 0 else None
@@ -148,12 +144,13 @@ def large(names: list[str], scale: float, pythons: dict[str, str], folder: Path)
             if name == "small function":
                 cache = folder / f"{version}-small"
                 shutil.copytree(folder / version, cache)
-            row[version] = {kind: start(python, f"{name}:{size}", cache) for kind in ("cold", "warm")}
+            cold = start(python, f"{name}:{size}", cache)
+            row[version] = {"cold": cold, "warm": cold and start(python, f"{name}:{size}", cache)}
         rows.append(row)
     return rows
 
 
-def large_table(rows: list[dict[str, Any]]) -> str:
+def large_table(rows: list[dict[str, Any]], limit: float) -> str:
     """Markdown: seconds of the wall clock, and in brackets of the processor."""
     lines = [
         "| graph | ops | version | graph s | gradient s | function warm s | function cold s | C compiler s "
@@ -165,7 +162,7 @@ def large_table(rows: list[dict[str, Any]]) -> str:
             cold, warm = row[version]["cold"], row[version]["warm"]
             cells = [row["graph"], f"{row['size']:,}", version]
             if cold is None or warm is None:
-                lines.append("| " + " | ".join([*cells, f"not within {LIMIT} s", *[""] * 7]) + " |")
+                lines.append("| " + " | ".join([*cells, f"not within {limit:.0f} s", *[""] * 7]) + " |")
                 continue
             for stage in ("graph", "gradient"):
                 cells.append(f"{warm[stage]:.2f} ({warm[f'{stage} cpu']:.2f})")
@@ -214,6 +211,7 @@ def main(argv: list[str] | None = None) -> None:
         "models", nargs="*", help="lenet, numbers of dense layers, or names of large graphs (default: all)"
     )
     parser.add_argument("--before", metavar="PYTHON", help="an interpreter with another version, for large graphs")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for a large graph (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1, help="multiplies the sizes of large graphs")
     parser.add_argument("--repeats", type=int, default=3, help="cold and warm starts of each (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one start of each, few layers")
@@ -236,8 +234,8 @@ def main(argv: list[str] | None = None) -> None:
             print(text[-1])
         if graphs:
             scale = 0.02 if options.quick else options.scale
-            found = large(graphs, scale, pythons | {"now": sys.executable}, Path(folder))
-            text.append(large_table(found))
+            found = large(graphs, scale, pythons | {"now": sys.executable}, Path(folder), options.limit)
+            text.append(large_table(found, options.limit))
             print(text[-1])
     if any(row["warm"]["compilers"] for row in rows):
         raise SystemExit("a warm start ran the C compiler")
