@@ -120,9 +120,9 @@ class Structured:
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """A call of the library routine ``name`` with the dims ``params(node)``. Buffers are outputs, then inputs.
+    """The library call ``name`` with the dims ``params(node)``. Buffers are outputs, then inputs.
 
-    ``accumulates`` is the input whose memory the output may reuse, if the routine can add into it.
+    ``accumulates`` is the input whose memory the output may reuse, if the library call can add into it.
     """
 
     name: str

@@ -394,26 +394,26 @@ class Scope:
             return
         reads: dict[Variable, set[Any]] = {}
         for node in group.members:
-            itermap = group.itermaps[node.outputs[0]]
+            iteration_map = group.iteration_maps[node.outputs[0]]
             for v in node.inputs:
                 if not isinstance(node.op.record.lower, Pointwise):
                     base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
                 else:
-                    base, at = resolve(v, itermap, self.stored)
+                    base, at = resolve(v, iteration_map, self.stored)
                 if viewed(base)[1] != 0:
                     at = None
                 reads.setdefault(viewed(base)[0], set()).add(at if base.type.shape else None)
         full = tuple(range(len(group.axes)))
         free: dict[str, list[Variable]] = {}  # by dtype
-        for base, itermaps in reads.items():
-            if itermaps == {full} and self._dies_at(base, position):
+        for base, iteration_maps in reads.items():
+            if iteration_maps == {full} and self._dies_at(base, position):
                 free.setdefault(base.dtype, []).append(base)
         taken: set[int] = set()
         buffers = self.builder.buffers
         for value in group.stored:
             ref = self.ref_of(value)
             made = buffers[ref.buffer]
-            if made.role != "temp" or made.alias >= 0 or group.itermaps[value] != full:
+            if made.role != "temp" or made.alias >= 0 or group.iteration_maps[value] != full:
                 continue
             if self.builder.home[ref.buffer] is not self:
                 continue
