@@ -112,7 +112,7 @@ class HostCall:
 class Structured:
     """``build(node, scope)`` adds nodes to the program: loops and branches around the op's bodies.
 
-    See ``symc.compiler.lowering.program.Scope``.
+    See ``symc.compiler.lowering.scope.Scope``.
     """
 
     build: Callable[[Apply, Any], None]
