@@ -97,7 +97,7 @@ class Symc:
 
     def tasks(self) -> int:
         """Kernels and library calls of one call of the function that was built last."""
-        executable = self.last.core.executable
+        executable = self.last.specialisation.executable
         return max(len(executable.tasks(values)) for values in executable.layouts[0])
 
 

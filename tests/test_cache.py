@@ -451,7 +451,7 @@ def test_equal_functions_share_their_code():
     before = mapped()
     f = symc.function([x], x * 91 + 2)
     g = symc.function([x], x * 91 + 2)
-    assert f.core.executable.library is g.core.executable.library and mapped() == before + 1
+    assert f.specialisation.executable.library is g.specialisation.executable.library and mapped() == before + 1
     del f
     assert g(np.ones(1, "float32")) == 93 and mapped() == before + 1
     del g

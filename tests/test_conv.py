@@ -125,7 +125,7 @@ def test_backward_does_not_keep_what_is_read_for_its_shape(rng) -> None:
     x, w = T.tensor4("x"), T.tensor4("w")
     y = nnet.conv2d(x, w)
     f = symc.function([x, w], T.grad(T.sum(y * y), w), device="interp")
-    for step in f.core.program.steps:
+    for step in f.specialisation.program.steps:
         if "backward_weights" in step.kernel.name:
             assert len(step.buffers) == 3
             break

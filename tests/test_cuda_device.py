@@ -25,7 +25,7 @@ def on_gpu(inputs, outputs=None, **options):
 
 def graphs_of(f):
     """The recordings of a function that has run for one combination of dims."""
-    ((group,),) = f.core.executable.items
+    ((group,),) = f.specialisation.executable.items
     (graphs,) = group.graphs.values()
     return graphs
 
@@ -218,7 +218,7 @@ def test_positions_of_64_bits(monkeypatch):
     monkeypatch.setattr(grids, "NARROW", 1)
     f = on_gpu([x, i], out)
     got = f(a, rows)
-    assert True in f.core.executable.code._modules
+    assert True in f.specialisation.executable.code._modules
     for g, w in zip(got, want, strict=True):
         np.testing.assert_array_equal(g, w)
 
@@ -259,7 +259,7 @@ def test_profiles_name_lines():
     f(np.ones((30, 40)))
     assert "softmax" in f.profile.summary() or "exp" in f.profile.summary()
     assert "test_cuda_device.py" in f.profile.summary()
-    assert f.core.executable.times.sum() > 0
+    assert f.specialisation.executable.times.sum() > 0
 
 
 def test_a_kernel_that_fails_is_named(monkeypatch):
@@ -282,7 +282,7 @@ def test_a_kernel_that_fails_is_named(monkeypatch):
 def test_stages_show_cuda_text():
     x = T.matrix("x")
     f = on_gpu([x], T.exp(x).sum(1))
-    assert "__global__" in f.core.text and "team_reduce" in f.core.text
+    assert "__global__" in f.specialisation.text and "group_reduce" in f.specialisation.text
 
 
 def test_unknown_devices_and_missing_ones():

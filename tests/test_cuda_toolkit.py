@@ -25,7 +25,7 @@ def kernels() -> str:
         arrays = [fill(a, "float32", np.random.default_rng(7)) for a in case.args]
         inputs = variables(case, arrays, static=False)
         out = as_list(case.build(*inputs))
-        state = symc.function(inputs, out, device="interp", on_unused_input="ignore").core.state
+        state = symc.function(inputs, out, device="interp", on_unused_input="ignore").specialisation.state
         for text in emit(state.program).split(SEPARATOR)[1:]:
             found.setdefault(re.sub(r" k\d+\(", " @(", text, count=1))
     return inlined("\n".join(['#include "thread_group.cuh"', *(t.replace("@", f"k{n}") for n, t in enumerate(found))]))

@@ -549,7 +549,7 @@ def test_convolutions_of_parts_of_shared_data(rng):
     f, g = (symc.function([i], out, device=d) for d in ("cuda", "c"))
     for k in (0, 1, 2, 4, 3, 7):
         np.testing.assert_allclose(f(k), g(k), rtol=1e-5)
-    straight = [s for group in f.core.executable.straights for s in group]
+    straight = [s for group in f.specialisation.executable.straights for s in group]
     by = {task.bound.by for s in straight for p in s._prepared.values() for task in p.tasks if hasattr(task, "bound")}
     assert by == {"cudnn", "own"}
 

@@ -148,7 +148,7 @@ def test_elements_are_moved_as_they_are() -> None:
     want = [a.T, a[3:, ::2], a.reshape(128, 512), np.concatenate([a, a], 1), a[np.arange(5) * 7]]
     for g, w in zip(f(a), want, strict=True):
         np.testing.assert_array_equal(g.view("uint16"), np.ascontiguousarray(w).view("uint16"))
-    assert "_half" not in f.core.text
+    assert "_half" not in f.specialisation.text
 
 
 @DEVICES
@@ -284,7 +284,7 @@ def test_random_numbers() -> None:
 
 def test_programs_without_it_know_nothing_of_it() -> None:
     x = T.fmatrix("x")
-    assert "half" not in symc.function([x], T.exp(x).sum(0), device="c").core.text
+    assert "half" not in symc.function([x], T.exp(x).sum(0), device="c").specialisation.text
 
 
 def test_gradients_agree_with_differences() -> None:

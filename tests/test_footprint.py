@@ -250,7 +250,7 @@ def test_no_room_on_the_cpu(monkeypatch, place):
 
     plain = Arena.__init__
     if place == "result":
-        monkeypatch.setattr(type(f.core.space), "empty", lambda self, shape, dtype: room(shape, dtype))
+        monkeypatch.setattr(type(f.specialisation.space), "empty", lambda self, shape, dtype: room(shape, dtype))
     else:
         monkeypatch.setattr(Arena, "__init__", arena)
     assert "no room for so much; this process holds" in fails(f, w)
@@ -290,7 +290,7 @@ f(some[0]), g(some[1])
 
 
 def test_no_room_even_to_find_out():
-    """A routine that would want 8 GB of scratch memory where there is room for none of it."""
+    """A library call that would want 8 GB of scratch memory where there is room for none of it."""
     if symc.function([], []).device != "c" or sys.platform != "linux":
         pytest.skip("needs Linux and a C compiler")
     text = """

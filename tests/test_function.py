@@ -350,7 +350,7 @@ def test_set_value_of_another_shape(device):
         w.set_value(ones(n, m) * m)
         for _ in range(2):
             np.testing.assert_array_equal(f(ones(2, n)), [2 * n * m] * m)
-    assert len(f._cores) == 3, "code is kept for shapes met before"
+    assert len(f._specialisations) == 3, "code is kept for shapes met before"
     with pytest.raises(ValueError, match="inner dims"):
         f(ones(2, 8))
 
@@ -479,7 +479,7 @@ def test_functions_are_released():
     for device in BACKENDS:
         f = symc.function([x], x * 2, device=device)
         f(ones(2))
-        gone = weakref.ref(f.core)
+        gone = weakref.ref(f.specialisation)
         del f
         gc.collect()
         assert gone() is None

@@ -72,7 +72,7 @@ def test_softmax_keeps_the_number_of_axes_and_casts_whole_numbers() -> None:
 def test_softmax_of_rows_is_one_kernel() -> None:
     x = T.matrix("x")
     f = symc.function([x], nnet.softmax(x))
-    assert len(f.core.program.steps) == 1
+    assert len(f.specialisation.program.steps) == 1
     out = f(np.array([[1000.0, 0.0], [-1000.0, -1000.0]], "f4"))
     np.testing.assert_array_equal(out, [[1, 0], [0.5, 0.5]])
 
@@ -145,7 +145,7 @@ def test_softmax_cross_entropy_gathers_nothing() -> None:
     x, y = T.matrix("x"), T.lvector("y")
     loss = nnet.categorical_crossentropy(nnet.softmax(x), y).mean()
     f = symc.function([x, y], [loss, T.grad(loss, x)])
-    names = " ".join(s.kernel.name for s in f.core.program.steps)
+    names = " ".join(s.kernel.name for s in f.specialisation.program.steps)
     assert "gather" not in names and "scatter" not in names
 
 

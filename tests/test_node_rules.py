@@ -153,8 +153,8 @@ SCALES = (1e-6, 1.0, 20.0, 90.0, 600.0)
 
 def graph(build: Build) -> tuple[list[Variable], Variable]:
     inputs = [T.tensor(dtype="float32", shape=(4, 3), name=name) for name in "xy"]
-    settled = specialise(inputs, [build(*inputs)])
-    return [settled.sources[v] for v in inputs], settled.outputs[0]
+    specialised = specialise(inputs, [build(*inputs)])
+    return [specialised.sources[v] for v in inputs], specialised.outputs[0]
 
 
 def fires(rule: NodeRule, v: Variable) -> bool:
@@ -194,14 +194,14 @@ def test_the_rule_makes_nothing_worse(name: str, k: int) -> None:
 def _exact(build: Build, arrays: list[np.ndarray]) -> np.ndarray:
     """The unrewritten graph in float64, whose range holds what overflows in float32 up to the largest scale here."""
     inputs = [T.tensor(dtype="float64", shape=(4, 3)) for _ in arrays]
-    settled = specialise(inputs, [build(*inputs)])
-    given = {settled.sources[v]: a.astype("float64") for v, a in zip(inputs, arrays)}
-    return np.asarray(evaluate(settled.outputs, given)[0], "float64")
+    specialised = specialise(inputs, [build(*inputs)])
+    given = {specialised.sources[v]: a.astype("float64") for v, a in zip(inputs, arrays)}
+    return np.asarray(evaluate(specialised.outputs, given)[0], "float64")
 
 
 def test_a_sum_is_not_scaled_after_it_overflowed() -> None:
     x = T.tensor(dtype="float32", shape=(8,))
-    settled = specialise([x], [(x * 1e-3).sum(), (x / 1e3).sum()])
+    specialised = specialise([x], [(x * 1e-3).sum(), (x / 1e3).sum()])
     values = np.full(8, 3e38, "float32")
-    got = evaluate(rewrite(settled.outputs, rules.CANONICAL), {settled.sources[x]: values})
+    got = evaluate(rewrite(specialised.outputs, rules.CANONICAL), {specialised.sources[x]: values})
     np.testing.assert_allclose(got, [2.4e36, 2.4e36], rtol=1e-6)

@@ -189,7 +189,7 @@ def test_the_compilers_passes_leave_the_users_graph_alone():
 
 def test_c_text_is_what_was_built():
     f = compiled("c")
-    assert show(f, stage="c").split() == f.core.text.split()
+    assert show(f, stage="c").split() == f.specialisation.text.split()
     assert "symc_entry" in show(network()[2], stage="c")
     assert "no text" in show(compiled("interp"), stage="c")
 
@@ -315,7 +315,7 @@ def test_a_function_is_drawn_with_its_kernels():
     f = compiled()
     svg = graph_svg(f)
     frames = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("class") == "frame"]
-    assert len(frames) == len(f.core.state.units)
+    assert len(frames) == len(f.specialisation.state.units)
     labels = [label for label, *_ in boxes_of(svg)]
     assert "output 0 = true_div" in labels and "next value of w = mul(·, 0.5)" in labels
 

@@ -34,7 +34,7 @@ def test_rows(device):
     passed = time.perf_counter() - start
     rows = f.profile.rows
     assert f.profile.calls == 5 and all(r.calls == 5 for r in rows)
-    assert len(rows) == len(f.core.program.steps)
+    assert len(rows) == len(f.specialisation.program.steps)
     assert [r.seconds for r in rows] == sorted((r.seconds for r in rows), reverse=True)
     assert sum(r.share for r in rows) == pytest.approx(1)
     assert 0 < f.profile.kernel_seconds <= f.profile.seconds <= passed
@@ -122,7 +122,7 @@ def test_a_function_of_no_steps(device):
 def test_functions_of_equal_code_keep_their_own_times():
     f, g = network(profile=True), network(profile=True)
     f(np.ones((7, 30), f32))
-    assert f.core.text == g.core.text
+    assert f.specialisation.text == g.specialisation.text
     assert f.profile.kernel_seconds > 0 and g.profile.kernel_seconds == 0 and g.profile.calls == 0
 
 

@@ -181,7 +181,7 @@ def test_shapes_may_be_symbolic() -> None:
 
 
 def fused(f):
-    return f.core.state
+    return f.specialisation.state
 
 
 def test_a_dropout_mask_is_never_stored() -> None:
@@ -196,7 +196,7 @@ def test_a_dropout_mask_is_never_stored() -> None:
     f = symc.function([x, w], [out, gw, gx], device="c")
     state = fused(f)
     assert not [v for v in state.stored if v.owner is not None and v.owner.op.name in ("random", "cast", "lt")]
-    assert sum(b.dtype in ("uint32", "bool") for b in f.core.program.buffers) == 0
+    assert sum(b.dtype in ("uint32", "bool") for b in f.specialisation.program.buffers) == 0
     xv, wv = np.ones((4, 6), "float32"), np.eye(6, dtype="float32")
     value, _, dx = f(xv, wv)
     kept = value != 0

@@ -27,9 +27,9 @@ def default_limit():
 
 def stable(inputs: list[Variable], outputs: list[Variable]) -> tuple[list[Variable], list[Variable]]:
     """The sources and the outputs of the compiler's graph after the stable rules."""
-    settled = specialise(inputs, outputs)
-    graph = rewrite(settled.outputs, rules.CANONICAL)
-    return [settled.sources[v] for v in inputs], rewrite(graph, rules.CANONICAL + rules.STABLE)
+    specialised = specialise(inputs, outputs)
+    graph = rewrite(specialised.outputs, rules.CANONICAL)
+    return [specialised.sources[v] for v in inputs], rewrite(graph, rules.CANONICAL + rules.STABLE)
 
 
 def values(inputs: list[Variable], outputs: list[Variable], arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -171,10 +171,10 @@ def test_derivatives(rule: Rule) -> None:
         slope = symc.grad(slope.sum(), subject.x, disconnected_inputs="ignore")
         formula = sympy.diff(formula, subject.symbols[subject.x])
         given = dict(zip(subject.used, subject.arrays))
-        settled = specialise(subject.used, [slope])
+        specialised = specialise(subject.used, [slope])
         with np.errstate(all="ignore"):
             (got,) = evaluate(
-                [through_the_passes(settled.outputs[0])], {settled.sources[v]: a for v, a in given.items()}
+                [through_the_passes(specialised.outputs[0])], {specialised.sources[v]: a for v, a in given.items()}
             )
         for k, found in enumerate(subject.exact(formula)):
             if found is None or not inside[k] or not TINY <= abs(found[0]) < MAX * 0.99:

@@ -32,7 +32,7 @@ def _wide():
 
 
 def nodes(f, kind):
-    return [n for n in walk(f.core.program.body) if isinstance(n, kind)]
+    return [n for n in walk(f.specialisation.program.body) if isinstance(n, kind)]
 
 
 def close(got, want, rtol=1e-12):
@@ -136,10 +136,10 @@ def test_minibatches_by_index_keep_the_fast_path(rng):
     values = data.get_value()
     for k in (0, 1, 0, 1, 2, 1):
         close(f(k), values[k * 20 : (k + 1) * 20].sum())
-    calls = f.core.fast.call.fast_calls
+    calls = f.specialisation.fast.call.fast_calls
     for k in (0, 1, 0, 1):
         f(k)
-    assert f.core.fast.call.fast_calls >= calls + 3
+    assert f.specialisation.fast.call.fast_calls >= calls + 3
 
 
 def test_negative_and_absurd_lengths(device):
@@ -363,7 +363,7 @@ def test_what_nobody_reads_of_a_scan_is_not_computed(device, rng):
     close(f(a, s), np.cumprod(a, 0) * s)
     only = symc.function([x, h], sums, device=device)
     close(only(a, s), np.exp(np.vstack([s, np.cumprod(a, 0)[:-1] * s])) + a)
-    assert any(b.shape == (2, 2) or len(b.shape) == 2 and b.shape[0] == 2 for b in only.core.program.buffers)
+    assert any(b.shape == (2, 2) or len(b.shape) == 2 and b.shape[0] == 2 for b in only.specialisation.program.buffers)
 
 
 def test_mistakes_of_scan():

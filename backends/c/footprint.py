@@ -1,6 +1,6 @@
 """Memory of a call before it runs: the arena, and the scratch blocks of all threads.
 
-The run-time library counts its own scratch memory: its routines are called in a measuring mode, in which they plan
+The run-time library counts its own scratch memory: its functions are called in a measuring mode, in which they plan
 their work and request memory as usual, but touch no array. The estimate therefore cannot differ from the actual use.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 from symc.config import config
 from symc.errors import warn
 from symc_backends.cuda import kernels, libraries
-from symc_backends.cuda.kernels import WORKSPACE, Launch, Pointer, Stage
+from symc_backends.cuda.kernels import WORKSPACE, Pointer, PreparedLaunch, Stage
 from symc_backends.cuda.products import Product
 
 __all__ = ["Blas", "current", "problem", "version"]
@@ -145,7 +145,7 @@ class Blas:
             numbers = (rows, cols, lead, padded, count, stride)
             grid = kernels.blocks(self.device, count * rows * cols)
             pointers = (Pointer(WORKSPACE, used), Pointer(buffer))
-            stages.append(Launch(self.device, kernels.round_to_bfloat16(), grid, (*pointers, *numbers)))
+            stages.append(PreparedLaunch(self.device, kernels.round_to_bfloat16(), grid, (*pointers, *numbers)))
             places.append(Pointer(WORKSPACE, used))
             leads.append(padded)
             strides.append(rows * padded if stride else 0)

@@ -13,13 +13,13 @@ from symc_backends.cuda.straight import Prepared
 if TYPE_CHECKING:
     from symc_backends.cuda.run import Executable
 
-__all__ = ["Call"]
+__all__ = ["RunningCall"]
 
 MARKS = 512
 """The number of tasks that are timed before their times are read."""
 
 
-class Call:
+class RunningCall:
     """The state of a running call.
 
     Attributes
@@ -75,9 +75,9 @@ class Call:
         second.record(device.stream)
         self._marks.append((task.number, first, second))
         if len(self._marks) >= MARKS:
-            self.settle()
+            self.add_up_times()
 
-    def settle(self) -> None:
+    def add_up_times(self) -> None:
         """Accumulate the times of the started tasks, once they have finished."""
         if self._marks:
             self.device.synchronize()

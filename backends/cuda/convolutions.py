@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from symc_backends.cuda import kernels
-from symc_backends.cuda.kernels import WORKSPACE, Launch, Pointer, Stage
+from symc_backends.cuda.kernels import WORKSPACE, Pointer, PreparedLaunch, Stage
 from symc_backends.cuda.products import SIZE, Product
 from symc_backends.cuda.tiling import LIMIT, plan
 
@@ -87,7 +87,7 @@ def own(which: str, conv: Conv, dtype: str, device: Any) -> tuple[int, list[Stag
     rows = conv.kg if forward else conv.cg
     if rows <= _FEW:
         kernel = kernels.direct("direct_forward" if forward else "direct_backward_data", dtype)
-        return 0, [Launch(device, kernel, kernels.blocks(device, conv.results(which)), (*_BUFFERS, *conv))]
+        return 0, [PreparedLaunch(device, kernel, kernels.blocks(device, conv.results(which)), (*_BUFFERS, *conv))]
     if forward:
         chosen = plan(device, dtype, conv.groups, rows, conv.N * conv.OH * conv.OW, conv.cg * conv.taps, False)
     else:
@@ -96,23 +96,25 @@ def own(which: str, conv: Conv, dtype: str, device: Any) -> tuple[int, list[Stag
         depth = -(-conv.kg * conv.taps // phases)
         chosen = plan(device, dtype, conv.groups * phases, rows, pixels, depth, False)
     kernel = kernels.conv("conv_forward" if forward else "conv_backward_data", dtype, chosen.shape)
-    return 0, [Launch(device, kernel, chosen.grid, (*_BUFFERS, *conv))]
+    return 0, [PreparedLaunch(device, kernel, chosen.grid, (*_BUFFERS, *conv))]
 
 
 def _weights(conv: Conv, dtype: str, device: Any) -> tuple[int, list[Stage]]:
     results = conv.K * conv.cg * conv.taps
     if conv.kg * conv.cg * conv.taps <= 64 and conv.groups > 1:
         kernel = kernels.direct("direct_backward_weights", dtype)
-        return 0, [Launch(device, kernel, (min(results, LIMIT), 1, 1), (*_BUFFERS, *conv))]
+        return 0, [PreparedLaunch(device, kernel, (min(results, LIMIT), 1, 1), (*_BUFFERS, *conv))]
     pixels = conv.N * conv.OH * conv.OW
     chosen = plan(device, dtype, conv.groups, conv.kg, conv.cg * conv.taps, pixels, True)
     kernel = kernels.conv("conv_backward_weights", dtype, chosen.shape)
     if chosen.pieces == 1:
-        return 0, [Launch(device, kernel, chosen.grid, (*_BUFFERS, *conv, chosen.span))]
+        return 0, [PreparedLaunch(device, kernel, chosen.grid, (*_BUFFERS, *conv, chosen.span))]
     pieces = Pointer(WORKSPACE)
-    first = Launch(device, kernel, chosen.grid, (pieces, *_BUFFERS[1:], *conv, chosen.span))
+    first = PreparedLaunch(device, kernel, chosen.grid, (pieces, *_BUFFERS[1:], *conv, chosen.span))
     rest = (1, results, results, results, 1, 0, chosen.pieces)
-    second = Launch(device, kernels.combine(dtype), kernels.blocks(device, results), (Pointer(0), pieces, *rest))
+    second = PreparedLaunch(
+        device, kernels.combine(dtype), kernels.blocks(device, results), (Pointer(0), pieces, *rest)
+    )
     return chosen.pieces * results * SIZE[dtype], [first, second]
 
 

@@ -91,24 +91,24 @@ def _function(kernel: Kernel, launch: Launch, threads: Threads, guarded: bool) -
         lines.append("if (*status_) return;")
     if launch.shape == "flat":
         lines += [
-            "const idx lane_ = (idx)blockIdx.x * blockDim.x + threadIdx.x, team_ = (idx)gridDim.x * blockDim.x;",
+            "const idx lane_ = (idx)blockIdx.x * blockDim.x + threadIdx.x, group_size_ = (idx)gridDim.x * blockDim.x;",
             *_before(threads, launch.before),
             *threads.lines,
         ]
     else:
-        lines.append("const idx lane_ = threadIdx.x, team_ = blockDim.x; (void)lane_; (void)team_;")
+        lines.append("const idx lane_ = threadIdx.x, group_size_ = blockDim.x; (void)lane_; (void)group_size_;")
         own = ["char *own_ = mine_;"] if threads.arrays else []
         if launch.loop is None:
             lines += [*own, *threads.lines]
         else:
             o = launch.loop.index
-            thread_groups, first = "blockDim.y", "(idx)blockIdx.x * blockDim.y + threadIdx.y"
+            groups, first = "blockDim.y", "(idx)blockIdx.x * blockDim.y + threadIdx.y"
             if isinstance(threads, Tiles):
-                thread_groups, first = "1", "(idx)blockIdx.x"
+                groups, first = "1", "(idx)blockIdx.x"
             lines += [
                 *_before(threads, launch.before),
                 f"const idx count_ = {threads.indices.position(launch.loop.extent)};",
-                f"for (idx {o} = {first}; {o} < count_; {o} += (idx)gridDim.x * {thread_groups}) {{",
+                f"for (idx {o} = {first}; {o} < count_; {o} += (idx)gridDim.x * {groups}) {{",
                 *own,
                 *threads.lines,
                 "}",

@@ -18,9 +18,9 @@ __all__ = ["Grid", "grid_of", "is_wide"]
 
 BLOCK = 256
 """Threads of a typical block."""
-TEAM = 256
+GROUP = 256
 """Threads of the largest typical thread group."""
-BIG_TEAM = 512
+BIG_GROUP = 512
 """Threads of a thread group if there are too few thread groups to occupy the GPU."""
 SHARED = 48 << 10
 """Bytes of shared memory that every GPU provides per block without opt-in."""
@@ -66,10 +66,10 @@ def grid_of(threads: Threads, dims: Mapping[str, int], processors: int) -> Grid 
     loops = [at_most(loop.extent) for loop in inner_loops(launch.body)]
     longest = None if None in loops else max((n for n in loops if n is not None), default=1)
     own = _own_bytes(threads, at_most)
-    return _teams(threads, 1 << 20 if count is None else count, longest, own, processors)
+    return _of_thread_groups(threads, 1 << 20 if count is None else count, longest, own, processors)
 
 
-def _teams(threads: Threads, count: int, longest: int | None, own: int, processors: int) -> Grid:
+def _of_thread_groups(threads: Threads, count: int, longest: int | None, own: int, processors: int) -> Grid:
     thread_group = _thread_group(threads, count, longest, processors)
     thread_groups = max(1, BLOCK // thread_group) if thread_group <= 32 or not threads.talks else 1
     while thread_groups > 1 and (count < thread_groups * processors or own * thread_groups > SHARED):
@@ -88,9 +88,9 @@ def _thread_group(threads: Threads, count: int, longest: int | None, processors:
     if threads.alone:
         return 1
     if longest is None:
-        return TEAM
+        return GROUP
     wanted = max(1, -(-longest // threads.pack))
-    most = BIG_TEAM if count < 2 * processors else TEAM
+    most = BIG_GROUP if count < 2 * processors else GROUP
     return min(most, 1 << (wanted - 1).bit_length())
 
 

@@ -18,8 +18,8 @@ __all__ = [
     "POOL_WORDS",
     "SHAPES",
     "WORKSPACE",
-    "Kernel",
-    "Launch",
+    "KernelSource",
+    "PreparedLaunch",
     "Pointer",
     "Shape",
     "blocks",
@@ -80,7 +80,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 """All have 256 threads. The rates are estimates: they choose among shapes, and no result depends on them."""
 
 
-class Kernel(NamedTuple):
+class KernelSource(NamedTuple):
     """A kernel's name and the text that contains it."""
 
     name: str
@@ -110,7 +110,7 @@ class Stage(Protocol):
     def __call__(self, pointers: Sequence[int], workspace: int) -> None: ...
 
 
-class Launch:
+class PreparedLaunch:
     """A launch in which everything except the addresses is known. It neither allocates nor waits.
 
     Like all work on the device, it must be called within ``with device:``, which admits one thread at a time.
@@ -119,7 +119,7 @@ class Launch:
     def __init__(
         self,
         device: Any,
-        kernel: Kernel,
+        kernel: KernelSource,
         grid: tuple[int, int, int],
         parameters: Sequence[int | Pointer],
         threads: int = THREADS,
@@ -143,25 +143,25 @@ def blocks(device: Any, total: int) -> tuple[int, int, int]:
     return (max(1, min(-(-total // THREADS), 8 * device.processors)), 1, 1)
 
 
-def gemm(dtype: str, shape: Shape, trans_a: bool, trans_b: bool) -> Kernel:
+def gemm(dtype: str, shape: Shape, trans_a: bool, trans_b: bool) -> KernelSource:
     """``(C, A, B, rows, cols, depth, lda, ldb, ldc, stride_a, stride_b, stride_c, accumulate, span, piece)``."""
     name = f"symc_gemm_{dtype}_{shape.label}_{'t' if trans_a else 'n'}{'t' if trans_b else 'n'}"
     numbers = ("rows", "cols", "depth", "lda", "ldb", "ldc", "sa", "sb", "sc", "accumulate", "span", "piece")
     body = f"""
   gemm<Tile, {_bool(trans_a)}, {_bool(trans_b)}>(shared, c, a, b, (int)rows, (int)cols, (int)depth, lda, ldb, ldc,
       sa, sb, sc, accumulate != 0, (int)span, piece);"""
-    return Kernel(name, _tiled("gemm.cuh", name, dtype, shape, ("c", "a", "b"), numbers, body))
+    return KernelSource(name, _tiled("gemm.cuh", name, dtype, shape, ("c", "a", "b"), numbers, body))
 
 
-def combine(dtype: str) -> Kernel:
+def combine(dtype: str) -> KernelSource:
     """``(C, pieces, rows, cols, ldc, stride_c, batch, accumulate, count)``: the second stage of a split sum."""
     name = f"symc_combine_{dtype}"
     numbers = ("rows", "cols", "ldc", "sc", "batch", "accumulate", "count")
     body = "\n  combine(c, a, (int)rows, (int)cols, ldc, sc, (int)batch, accumulate != 0, (int)count);"
-    return Kernel(name, _plain("gemm.cuh", name, dtype, ("c", "a"), numbers, body))
+    return KernelSource(name, _plain("gemm.cuh", name, dtype, ("c", "a"), numbers, body))
 
 
-def conv(which: str, dtype: str, shape: Shape) -> Kernel:
+def conv(which: str, dtype: str, shape: Shape) -> KernelSource:
     """``conv_forward`` ``(Y, X, W, ...)``, ``conv_backward_data`` ``(dX, dY, W, ...)`` or ``conv_backward_weights``.
 
     The last is ``(dW, X, dY, ..., span)``; ``...`` are the parameters ``CONV_WORDS``.
@@ -170,18 +170,18 @@ def conv(which: str, dtype: str, shape: Shape) -> Kernel:
     weights = which == "conv_backward_weights"
     body = f"{_struct('Conv', CONV_WORDS)}\n  {which}<Tile>(shared, c, a, b, params{', (int)span' * weights});"
     numbers = (*CONV_WORDS, *(("span",) * weights))
-    return Kernel(name, _tiled("conv.cuh", name, dtype, shape, ("c", "a", "b"), numbers, body))
+    return KernelSource(name, _tiled("conv.cuh", name, dtype, shape, ("c", "a", "b"), numbers, body))
 
 
-def direct(which: str, dtype: str) -> Kernel:
+def direct(which: str, dtype: str) -> KernelSource:
     """``direct_forward``, ``direct_backward_data``, ``direct_backward_weights``: parameters as ``conv``, no span."""
     name = f"symc_{which}_{dtype}"
     shared = f"\n  __shared__ {C_TYPES[dtype]} shared[{THREADS}];" * (which == "direct_backward_weights")
     body = f"{shared}{_struct('Conv', CONV_WORDS)}\n  {which}({'shared, ' * bool(shared)}c, a, b, params);"
-    return Kernel(name, _plain("direct.cuh", name, dtype, ("c", "a", "b"), CONV_WORDS, body))
+    return KernelSource(name, _plain("direct.cuh", name, dtype, ("c", "a", "b"), CONV_WORDS, body))
 
 
-def pool(which: str, dtype: str) -> Kernel:
+def pool(which: str, dtype: str) -> KernelSource:
     """``pool_forward`` ``(Y, X, ...)``, ``pool_backward`` ``(dX, X, Y, dY, ...)``, ``pool_max_grad_grad``.
 
     The last is ``(ddY, X, Y, ddX, ...)``; ``...`` are the parameters ``POOL_WORDS``.
@@ -189,15 +189,15 @@ def pool(which: str, dtype: str) -> Kernel:
     name = f"symc_{which}_{dtype}"
     buffers = ("c", "a") if which == "pool_forward" else ("c", "a", "b", "d")
     body = f"{_struct('Pool', POOL_WORDS, first='int64_t')}\n  {which}({', '.join(buffers)}, params);"
-    return Kernel(name, _plain("pool.cuh", name, dtype, buffers, POOL_WORDS, body))
+    return KernelSource(name, _plain("pool.cuh", name, dtype, buffers, POOL_WORDS, body))
 
 
-def round_to_bfloat16() -> Kernel:
+def round_to_bfloat16() -> KernelSource:
     """``(to, from, rows, cols, lead_from, lead_to, batch, stride_from)``."""
     name = "symc_round_to_bfloat16"
     numbers = ("rows", "cols", "lead_from", "lead_to", "batch", "stride")
     body = f"\n  round_to_bfloat16((uint16_t *)c, a, {', '.join(numbers)});"
-    return Kernel(name, _plain("round.cuh", name, "f32", ("c", "a"), numbers, body))
+    return KernelSource(name, _plain("round.cuh", name, "f32", ("c", "a"), numbers, body))
 
 
 def _tiled(

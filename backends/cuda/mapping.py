@@ -12,8 +12,8 @@ A kernel's body becomes a list of *actions*. A ``Launch`` starts one CUDA kernel
 *block*
     all other statements outside parallel loops: one thread group runs them.
 
-A ``LibraryLaunch`` passes buffers to a routine of ``symc.loops.calls``. Values computed before a loop and used in it
-are recomputed in each launch.
+A ``LibraryLaunch`` passes buffers to a library call of ``symc.loops.calls``. Values computed before a loop and
+used in it are recomputed in each launch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class LibraryLaunch:
-    """A library routine on kernel buffers, with integer parameters in terms of the kernel's dims."""
+    """A library call on kernel buffers, with integer parameters in terms of the kernel's dims."""
 
     call: Call
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from symc_backends.cuda import kernels
-from symc_backends.cuda.kernels import Launch, Pointer, Stage
+from symc_backends.cuda.kernels import Pointer, PreparedLaunch, Stage
 from symc_backends.cuda.tiling import LIMIT
 
 __all__ = ["Pool", "own"]
@@ -47,4 +47,4 @@ def own(which: str, pool: Pool, dtype: str, device: Any) -> tuple[int, list[Stag
         raise ValueError(f"images of this size exceed the 32-bit sizes of symc's own kernels: {pool}")
     buffers = [Pointer(k) for k in range(2 if which == "pool2d_forward" else 4)]
     kernel = kernels.pool(_KERNELS[which], dtype)
-    return 0, [Launch(device, kernel, kernels.blocks(device, pool.results(which)), (*buffers, *pool))]
+    return 0, [PreparedLaunch(device, kernel, kernels.blocks(device, pool.results(which)), (*buffers, *pool))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from symc_backends.cuda import kernels
-from symc_backends.cuda.kernels import WORKSPACE, Launch, Pointer, Stage
+from symc_backends.cuda.kernels import WORKSPACE, Pointer, PreparedLaunch, Stage
 from symc_backends.cuda.tiling import plan
 
 __all__ = ["SIZE", "Product", "own"]
@@ -47,12 +47,12 @@ def own(product: Product, dtype: str, device: Any) -> tuple[int, list[Stage]]:
     sizes = (p.rows, p.cols, p.depth, p.lda, p.ldb)
     if chosen.pieces == 1:
         numbers = (*sizes, p.ldc, p.stride_a, p.stride_b, p.stride_c, p.accumulate, chosen.span, 0)
-        return 0, [Launch(device, kernel, chosen.grid, (c, a, b, *numbers))]
+        return 0, [PreparedLaunch(device, kernel, chosen.grid, (c, a, b, *numbers))]
     matrix = p.rows * p.cols
     total = p.batch * matrix
     numbers = (*sizes, p.cols, p.stride_a, p.stride_b, matrix, 0, chosen.span, total)
     pieces = Pointer(WORKSPACE)
-    first = Launch(device, kernel, chosen.grid, (pieces, a, b, *numbers))
+    first = PreparedLaunch(device, kernel, chosen.grid, (pieces, a, b, *numbers))
     rest = (p.rows, p.cols, p.ldc, p.stride_c, p.batch, p.accumulate, chosen.pieces)
-    second = Launch(device, kernels.combine(dtype), kernels.blocks(device, total), (c, pieces, *rest))
+    second = PreparedLaunch(device, kernels.combine(dtype), kernels.blocks(device, total), (c, pieces, *rest))
     return chosen.pieces * total * SIZE[dtype], [first, second]

@@ -15,7 +15,7 @@ from symc.runtime.segments import Segments, offsets_of
 from symc_backends.cuda.arrange import Arranger
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
-from symc_backends.cuda.call import Call
+from symc_backends.cuda.call import RunningCall
 from symc_backends.cuda.shadows import shadows_of
 from symc_backends.cuda.straight import Straight
 from symc_backends.cuda.tasks import Task
@@ -142,7 +142,7 @@ class Executable:
 
     def __call__(self, arrays: Sequence[Any], values: Sequence[int], provide: Provide) -> tuple[int, list[int]]:
         with self.device:
-            call = Call(self, values)
+            call = RunningCall(self, values)
             self._place(call, arrays)
             for number, items in enumerate(self.items):
                 status = self._lay_out(call, number, provide) or run_all(items, call)
@@ -150,7 +150,7 @@ class Executable:
                     return status, call.values
             return call.fetch(), call.values
 
-    def _place(self, call: Call, arrays: Sequence[Any]) -> None:
+    def _place(self, call: RunningCall, arrays: Sequence[Any]) -> None:
         """Find the addresses of arguments, shared variables and constants; arrays read by kernels are sent."""
         for k, array in enumerate(arrays):
             if array is None:
@@ -169,7 +169,7 @@ class Executable:
             found = self.constants[k] = upload(self.device, array)
         return found
 
-    def _lay_out(self, call: Call, number: int, provide: Provide) -> int:
+    def _lay_out(self, call: RunningCall, number: int, provide: Provide) -> int:
         """Allocate temporaries and results of a segment; returns 0, or the status if a size is negative.
 
         The first segment uses the arena that functions share, unless the program runs Python, which may call other

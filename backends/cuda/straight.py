@@ -18,7 +18,7 @@ from symc_backends.cuda.tasks import ClearTask, KeepTask, KernelTask, LibraryTas
 from symc_backends.interp import evaluate
 
 if TYPE_CHECKING:
-    from symc_backends.cuda.call import Call
+    from symc_backends.cuda.call import RunningCall
     from symc_backends.cuda.run import Executable
 
 __all__ = ["Prepared", "Straight"]
@@ -89,7 +89,7 @@ class Straight:
                 if isinstance(start, LibraryLaunch) and start.call.name.startswith("conv2d"):
                     yield from (places[int(b[1:])] for b in start.call.buffers)
 
-    def start(self, call: Call) -> None:
+    def start(self, call: RunningCall) -> None:
         """Enqueue all steps."""
         offsets = self._fixed
         if offsets is None:

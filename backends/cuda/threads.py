@@ -138,7 +138,7 @@ class Threads:
         self.written.clear()
         self.read.clear()
         self.peeked.clear()
-        return "team_sync();"
+        return "group_sync();"
 
     def _before(self, s: Statement) -> list[str]:
         """The synchronisation that a statement needs, if any; also records the memory that it accesses."""
@@ -244,7 +244,7 @@ class Threads:
         if packs is not None:
             lines += ["idx rest_ = 0;", *self._packed(loop, body, packs)]
             first = "rest_ + lane_"
-        lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += team_) {{")
+        lines.append(f"for (idx {loop.index} = {first}; {loop.index} < end_; {loop.index} += group_size_) {{")
         for own in body:
             lines += self._lane_statement(loop, own)
         lines += self._counted(1)
@@ -253,7 +253,7 @@ class Threads:
             dtype = s.value.dtype
             if buffer in self.totals:
                 lines.append(f"{names[buffer]} = ({CTYPE[dtype]})({buffer}_total_ + {names[buffer]});")
-            whole = f"team_reduce<{CTYPE[dtype]}>({names[buffer]}, {_combiner(s.op, dtype)})"
+            whole = f"group_reduce<{CTYPE[dtype]}>({names[buffer]}, {_combiner(s.op, dtype)})"
             lines.append(f"{buffer} = {CUDA.call(s.op, [buffer, whole], dtype)};")
             self.talks = True
         return [*lines, "}"]
@@ -336,7 +336,7 @@ class Threads:
         return [
             f"if ({aligned}) {{",
             f"rest_ = end_ - end_ % {width};",
-            f"for (idx first_ = lane_ * {width}; first_ < rest_; first_ += team_ * {width}) {{",
+            f"for (idx first_ = lane_ * {width}; first_ < rest_; first_ += group_size_ * {width}) {{",
             *loads,
             "#pragma unroll",
             f"for (int v_ = 0; v_ < {width}; v_++) {{",

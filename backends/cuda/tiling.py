@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from symc.config import config
 from symc_backends.cuda.kernels import SHAPES, Shape
 
-__all__ = ["LIMIT", "Plan", "plan"]
+__all__ = ["LIMIT", "Tiling", "plan"]
 
 LIMIT = 2**31 - 2**16
 """Kernels use 32-bit numbers for rows, columns, pixels and summed elements, and go slightly beyond the last."""
@@ -24,7 +24,7 @@ _LONE_BLOCK = 1.3
 _SIZE = {"f32": 4, "f64": 8}
 
 
-class Plan(NamedTuple):
+class Tiling(NamedTuple):
     """``pieces`` of ``span`` elements of the summed axis; ``tiles`` blocks for each piece."""
 
     shape: Shape
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         return (self.tiles, self.pieces, 1)
 
 
-def plan(device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool) -> Plan:
+def plan(device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool) -> Tiling:
     """The cheapest plan for ``jobs`` products of ``rows x depth`` by ``depth x cols``.
 
     ``divisible``: the sum may be split, at the cost of a second stage that adds up the pieces. The plan depends only on
@@ -54,7 +54,7 @@ def plan(device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, d
 
 def _candidates(
     device: Any, dtype: str, jobs: int, rows: int, cols: int, depth: int, divisible: bool
-) -> Iterator[Plan]:
+) -> Iterator[Tiling]:
     for shape in SHAPES[dtype]:
         tiles = jobs * -(-rows // shape.rows) * -(-cols // shape.cols)
         pieces = 1
@@ -62,14 +62,14 @@ def _candidates(
             span = max(-(-depth // pieces // shape.depth) * shape.depth, shape.depth)
             count = max(-(-depth // span), 1)
             if count == pieces:
-                yield Plan(shape, tiles, pieces, span)
+                yield Tiling(shape, tiles, pieces, span)
             pieces *= 2
             room = pieces * jobs * rows * cols * _SIZE[dtype] <= config.cuda_workspace
             if not divisible or not room or depth < pieces * 128 or tiles * pieces > 8 * device.processors:
                 break
 
 
-def _cost(plan: Plan, processors: int, results: int) -> float:
+def _cost(plan: Tiling, processors: int, results: int) -> float:
     at_once = -(-plan.tiles * plan.pieces // processors)
     steps = plan.span + _START
     time = at_once * plan.shape.rows * plan.shape.cols * steps / plan.shape.rate * (_LONE_BLOCK if at_once == 1 else 1)

@@ -17,7 +17,7 @@ import numpy as np
 from symc.config import config
 from symc.graph import dims
 from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref, Room
-from symc_backends.cuda.call import Call
+from symc_backends.cuda.call import RunningCall
 from symc_backends.cuda.graphs import Graphs
 from symc_backends.cuda.shadows import value_of
 from symc_backends.cuda.straight import Straight
@@ -37,11 +37,11 @@ KEPT = 64
 class Item(Protocol):
     """An item of the walk."""
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         """Run the item; returns 0, or the status that ends the call."""
 
 
-def run_all(items: Sequence[Item], call: Call) -> int:
+def run_all(items: Sequence[Item], call: RunningCall) -> int:
     """Run items in order, until one ends the call."""
     for item in items:
         status = item.run(call)
@@ -58,11 +58,11 @@ class Place:
         self.dtype = np.dtype(owner.program.buffers[ref.buffer].dtype)
         self._offset = dims.compile([ref.offset], owner.program.symbols)
 
-    def address(self, call: Call) -> int:
+    def address(self, call: RunningCall) -> int:
         """The address of its first element."""
         return int(call.addresses[self.buffer]) + self._offset(call.values)[0] * self.dtype.itemsize
 
-    def given(self, call: Call, size: int) -> np.ndarray | None:
+    def given(self, call: RunningCall, size: int) -> np.ndarray | None:
         """The ``size`` elements there, if they can be computed from arguments in host memory."""
         found = value_of(self.buffer, call.owner.shadows, call.given)
         if found is None:
@@ -70,7 +70,7 @@ class Place:
         offset = self._offset(call.values)[0]
         return found[offset : offset + size]
 
-    def element(self, call: Call) -> tuple[int, Any]:
+    def element(self, call: RunningCall) -> tuple[int, Any]:
         """Return the status, and the element there."""
         found = self.given(call, 1)
         if found is not None:
@@ -93,7 +93,7 @@ class FreeLoop:
         self.symbols: list[int] = [k for k in (*counted, *inside) if k != self.index]
         self.moving: list[int] = [k for part in body for k in part.moving if k != self.index]
 
-    def start(self, call: Call) -> None:
+    def start(self, call: RunningCall) -> None:
         """Enqueue all iterations."""
         values = call.values
         for k in range(self.count(values)[0]):
@@ -102,7 +102,7 @@ class FreeLoop:
                 part.start(call)
         self.finish(call)
 
-    def finish(self, call: Call) -> None:
+    def finish(self, call: RunningCall) -> None:
         """Set symbols to their values after the last iteration."""
         values, count = call.values, max(self.count(call.values)[0], 0)
         values[self.index] = max(count - 1, 0)
@@ -124,12 +124,12 @@ class Group:
         self.buffers = np.array(sorted({k for s in _straights(parts) for k in s.buffers.tolist()}), "intp")
         self.graphs: OrderedDict[tuple[int, ...], Graphs] = OrderedDict()
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         if self.fails:
             call.pending = True
         if call.owner.timed or config.cuda_blocking:
             self.start(call)
-            call.settle()
+            call.add_up_times()
             return 0
         device = call.device
         key = (*device.scratch_place, *call.addresses[self.buffers].tolist())
@@ -139,7 +139,7 @@ class Group:
                 part.finish(call)
         return 0
 
-    def start(self, call: Call) -> int:
+    def start(self, call: RunningCall) -> int:
         """Enqueue everything; returns the number of tasks."""
         before = call.started
         for part in self.parts:
@@ -161,7 +161,7 @@ class Group:
 class Look:
     """A check of the status before steps that cannot be guarded by it."""
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         return call.fetch() if call.pending else 0
 
 
@@ -175,7 +175,7 @@ class Watched:
         self.count = dims.compile([loop.count], owner.program.symbols)
         self.until = None if loop.until is None else Place(owner, loop.until)
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         done = 0
         for k in range(self.count(call.values)[0]):
             call.values[self.index] = k
@@ -202,7 +202,7 @@ class Choice:
         self.condition = Place(owner, branch.condition)
         self.then, self.otherwise = then, otherwise
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         status, holds = self.condition.element(call)
         return status or run_all(self.then if holds else self.otherwise, call)
 
@@ -214,7 +214,7 @@ class Binding:
         self.symbol = owner.position[node.symbol]
         self.source = Place(owner, node.source)
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         status, value = self.source.element(call)
         if not status:
             call.values[self.symbol] = int(value)
@@ -228,7 +228,7 @@ class Condition:
         self.code, self.least = node.code, node.least
         self.sides = dims.compile([dims.sub(node.left, node.right)], owner.program.symbols)
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         (difference,) = self.sides(call.values)
         if difference == 0 or self.least and difference > 0:
             return 0
@@ -244,7 +244,7 @@ class Reservation:
         self.elements = dims.compile([node.elements], owner.program.symbols)
         self.sharing = np.flatnonzero(owner.roots == node.buffer)
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         wanted = self.elements(call.values)[0] * self.width
         if wanted < 0:
             return call.fetch() or -self.buffer - 1
@@ -264,7 +264,7 @@ class HostItem:
         self.places = [Place(owner, ref) for ref in node.refs]
         self.sizes = dims.compile(node.dims, owner.program.symbols)
 
-    def run(self, call: Call) -> int:
+    def run(self, call: RunningCall) -> int:
         node, device = self.node, call.device
         if call.owner.timed:
             device.synchronize()
@@ -284,7 +284,7 @@ class HostItem:
         call.owner.times[self.number] += perf_counter() - begin
         return 0
 
-    def _arrays(self, call: Call) -> tuple[list[np.ndarray], list[tuple[int, np.ndarray]]]:
+    def _arrays(self, call: RunningCall) -> tuple[list[np.ndarray], list[tuple[int, np.ndarray]]]:
         """Arrays for the outputs and inputs, and the addresses from which some of them must be copied."""
         sizes, at = self.sizes(call.values), 0
         arrays: list[np.ndarray] = []

@@ -247,7 +247,7 @@ def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: di
 
 
 def _call(s: Call, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> None:
-    routine = CALLS[s.name.rsplit("_", 1)[0]]
+    called = CALLS[s.name.rsplit("_", 1)[0]]
     buffers = [memory[b] for b in s.buffers]
-    params = dict(zip(routine.params, (int(evaluate(p, scope)) for p in s.params)))
-    routine.numpy(buffers[: len(routine.outputs)], buffers[len(routine.outputs) :], params)
+    params = dict(zip(called.params, (int(evaluate(p, scope)) for p in s.params)))
+    called.numpy(buffers[: len(called.outputs)], buffers[len(called.outputs) :], params)

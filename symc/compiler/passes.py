@@ -13,7 +13,8 @@ from typing import Any
 from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
 from symc.compiler.fusion import Unit, fuse
-from symc.compiler.lowering.program import ProgramBuilder, Root
+from symc.compiler.lowering.program import ProgramBuilder
+from symc.compiler.lowering.root import Root
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.shape_specialisation import Specialised, specialise

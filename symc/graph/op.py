@@ -112,7 +112,7 @@ class HostCall:
 class Structured:
     """``build(node, scope)`` adds nodes to the program: loops and branches around the op's bodies.
 
-    See ``symc.compiler.lowering.program.Scope``.
+    See ``symc.compiler.lowering.scope.Scope``.
     """
 
     build: Callable[[Apply, Any], None]
@@ -120,9 +120,9 @@ class Structured:
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """A call of the library routine ``name`` with the dims ``params(node)``. Buffers are outputs, then inputs.
+    """The library call ``name`` with the dims ``params(node)``. Buffers are outputs, then inputs.
 
-    ``accumulates`` is the input whose memory the output may reuse, if the routine can add into it.
+    ``accumulates`` is the input whose memory the output may reuse, if the library call can add into it.
     """
 
     name: str

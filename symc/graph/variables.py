@@ -333,7 +333,7 @@ def _convert_dtype(
 class Apply:
     """An op applied to inputs, with its output variables: one per given type (or variable of that type)."""
 
-    __slots__ = ("axes", "inputs", "op", "outputs", "settled")
+    __slots__ = ("axes", "inputs", "op", "outputs", "unchanged_by")
 
     def __init__(
         self,
@@ -344,7 +344,7 @@ class Apply:
     ) -> None:
         self.op: Op = op
         self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
-        self.settled: Any = None  # the rewriting rules that are known to leave this application as it is
+        self.unchanged_by: Any = None  # the rewriting rules that are known to leave this application as it is
         self.inputs = tuple(inputs)
         types = [v.type if isinstance(v, Variable) else v for v in outputs]
         if len(types) == 1:

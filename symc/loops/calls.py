@@ -1,7 +1,7 @@
-"""The library routines of ``Call`` statements: buffers, parameters, semantics, cost.
+"""The library calls of ``Call`` statements: buffers, parameters, semantics, cost.
 
-Every back end implements these routines for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
-params)`` is the reference implementation of a routine: it writes the outputs, given flat arrays.
+Every back end implements them for float32 (``gemm_f32``) and float64 (``gemm_f64``). ``numpy(outputs, inputs,
+params)`` is the reference implementation of a call: it writes the outputs, given flat arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CALLS", "CallSpec"]
 
 
 class CallSpec(NamedTuple):
-    """The signature of a routine: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order."""
+    """The signature of a library call: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order."""
 
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]

@@ -155,12 +155,12 @@ def _check_access(
 
 
 def _check_call(kernel: Kernel, s: Call, scope: dict[str, str], memory: dict[str, str]) -> None:
-    routine = CALLS.get(s.name.rsplit("_", 1)[0])
-    if routine is None:
-        raise _fail(kernel, s, f"unknown routine {s.name}")
-    if len(s.buffers) != len(routine.outputs) + len(routine.inputs) or len(s.params) != len(routine.params):
+    called = CALLS.get(s.name.rsplit("_", 1)[0])
+    if called is None:
+        raise _fail(kernel, s, f"unknown library call {s.name}")
+    if len(s.buffers) != len(called.outputs) + len(called.inputs) or len(s.params) != len(called.params):
         raise _fail(
-            kernel, s, f"{s.name} takes buffers {routine.outputs + routine.inputs} and parameters {routine.params}"
+            kernel, s, f"{s.name} takes buffers {called.outputs + called.inputs} and parameters {called.params}"
         )
     for b in s.buffers:
         if b not in memory:

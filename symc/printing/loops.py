@@ -163,10 +163,10 @@ def _statement(s: Any) -> str:
 
 
 def _call(s: Call) -> str:
-    routine = CALLS.get(s.name.rsplit("_", 1)[0])
+    called = CALLS.get(s.name.rsplit("_", 1)[0])
     params = [expression_text(p) for p in s.params]
-    if routine is not None:
-        params = [f"{name}={value}" for name, value in zip(routine.params, params)]
+    if called is not None:
+        params = [f"{name}={value}" for name, value in zip(called.params, params)]
     return f"{s.name}({', '.join(s.buffers)}; {', '.join(params)})"
 
 

@@ -22,12 +22,12 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "constant": ("#eeeeee", "#8a8a8a", "constant"),
     "pointwise": ("#d9e8fb", "#3b73b9", "elementwise"),
     "reduction": ("#fddccb", "#c8572b", "reduction"),
-    "routine": ("#e9dbf5", "#7d4bab", "library call"),
+    "library": ("#e9dbf5", "#7d4bab", "library call"),
     "moving": ("#d5eeee", "#2f8585", "moves or reads elements"),
     "composite": ("#fbd9e6", "#b93b73", "composite"),
 }
 """Fill, border and legend of each kind of box."""
-_KIND_OF = {Pointwise: "pointwise", Reduction: "reduction", LibraryCall: "routine"} | dict.fromkeys(
+_KIND_OF = {Pointwise: "pointwise", Reduction: "reduction", LibraryCall: "library"} | dict.fromkeys(
     (Axes, Indexed, View, Loops), "moving"
 )
 

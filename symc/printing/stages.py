@@ -90,7 +90,7 @@ def state_after(obj: Any, name: str) -> State:
 def text_of(obj: Any) -> str:
     """The program text emitted by the back end."""
     if isinstance(obj, Function):
-        return obj.core.text or f"(the back end {obj.device!r} writes no text: it runs the loops themselves)"
+        return obj.specialisation.text or f"(the back end {obj.device!r} writes no text: it runs the loops themselves)"
     _, backend = load_backend()
     program = state_after(obj, PASSES[-1].__name__).program
     assert program is not None

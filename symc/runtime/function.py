@@ -142,9 +142,9 @@ class Function:
         self.allow_downcast = allow_downcast
         self.device, self.backend = load_backend(device)
         self.profile = Profile(name) if profile else None
-        self._cores: dict[Any, Specialisation] = {}
+        self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
-        self._core: Specialisation | None = None
+        self._specialisation: Specialisation | None = None
         try:
             self._specialise()
         except ShapeError as problem:
@@ -155,33 +155,33 @@ class Function:
                 raise
 
     @property
-    def core(self) -> Specialisation:
+    def specialisation(self) -> Specialisation:
         """The code currently in use."""
-        return self._core if self._core is not None else self._specialise()
+        return self._specialisation if self._specialisation is not None else self._specialise()
 
     def _specialise(self) -> Specialisation:
         """Return the code for the current shapes of the shared variables, compiling it if necessary."""
-        core = None
-        if self._core is not None:
-            core = self._cores.get(tuple(s.storage.shape for s in self._core.shared))
-        if core is None:
+        specialisation = None
+        if self._specialisation is not None:
+            specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.shared))
+        if specialisation is None:
             start = perf_counter()
-            core = Specialisation(self)
-            if len(self._cores) >= CORE_LIMIT:
-                self._cores.clear()
-            self._cores[core.shared_shapes] = core
+            specialisation = Specialisation(self)
+            if len(self._specialisations) >= CORE_LIMIT:
+                self._specialisations.clear()
+            self._specialisations[specialisation.shared_shapes] = specialisation
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
-        self._core = core
-        self._fast = core.fast.call if core.fast is not None else None
-        return core
+        self._specialisation = specialisation
+        self._fast = specialisation.fast.call if specialisation.fast is not None else None
+        return specialisation
 
     def fitting(self) -> Specialisation:
         """The code for the current shapes of the shared variables."""
-        core = self.core
-        if any(s.storage.shape != shape for s, shape in zip(core.shared, core.shared_shapes)):
+        specialisation = self.specialisation
+        if any(s.storage.shape != shape for s, shape in zip(specialisation.shared, specialisation.shared_shapes)):
             return self._specialise()
-        return core
+        return specialisation
 
     def uncompiled(self) -> State:
         """The initial state of the compiler's passes."""
@@ -199,9 +199,9 @@ class Function:
     def _call(self, *args: Any, **named: Any) -> Any:
         """The slow path of a call: convert, check, plan, run; it prepares the fast path for similar calls."""
         start = perf_counter() if self.profile is not None else 0.0
-        core = self.fitting()
+        specialisation = self.fitting()
         arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
-        results = core.run(arrays)
+        results = specialisation.run(arrays)
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 spec.value = results.pop()
@@ -251,7 +251,7 @@ class Function:
         """Convert the value of input ``k`` to an array."""
         spec = self.specs[k]
         variable = spec.variable
-        here = self.core.space.given(value)
+        here = self.specialisation.space.given(value)
         if here is not None:
             if here.dtype == variable.dtype and len(here.shape) == variable.ndim:
                 return here
@@ -263,7 +263,7 @@ class Function:
 
     def get_shared(self) -> list[SharedVariable]:
         """List the shared variables that the function reads or updates."""
-        return list(self.core.shared)
+        return list(self.specialisation.shared)
 
     def facts(self) -> dict[str, Any]:
         """The arguments of the constructor except ``outputs`` and ``updates``."""

@@ -95,7 +95,7 @@ class MemoryEstimate:
         GPU yet count as additional.
     parts : dict of str to int
         ``peak``, divided into ``"arguments"``, ``"shared"``, ``"constants"``, ``"results"``, ``"updates"`` (those that
-        cannot be written in place), ``"temporaries"`` (their whole arena), ``"scratch"`` (of library routines and
+        cannot be written in place), ``"temporaries"`` (their whole arena), ``"scratch"`` (of library calls and
         threads) and ``"rounding"`` (of allocations to blocks).
     tensors : tuple of TensorMemory
         The largest first; of temporaries, those alive at the peak.
@@ -151,7 +151,7 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
     >>> symc.memory_estimate(f, [(1000, 1000)]).parts["results"]
     4000000
     """
-    core = f.fitting()
+    specialisation = f.fitting()
     named = shapes if isinstance(shapes, Mapping) else {}
     values = [MISSING] * len(f.specs) if isinstance(shapes, Mapping) else list(shapes or ())
     for key in [key for key in named if isinstance(key, Variable)]:
@@ -159,20 +159,22 @@ def memory_estimate(f: Function, shapes: Any = None) -> MemoryEstimate:
             raise TypeError(located(f"memory_estimate: {f.name}() has no such input", [key]))
         values[f.inputs.index(key)] = named[key]
     values = f.bind(values, {key: value for key, value in named.items() if not isinstance(key, Variable)})
-    decisive = set(graph_inputs(core.specialised.values))
+    decisive = set(graph_inputs(specialisation.graph.values))
     arrays = [
-        _stand_in(f, k, value, core.specialised.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)
+        _stand_in(f, k, value, specialisation.graph.sources[f.inputs[k]] in decisive) for k, value in enumerate(values)
     ]
-    return _estimate(core.plan(arrays), _values(core, arrays))
+    return _estimate(specialisation.plan(arrays), _values(specialisation, arrays))
 
 
-def _values(core: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
+def _values(specialisation: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
     """The values of all symbols, including those that the program would compute; loop indices are 0."""
-    known: dict[Any, int] = dict(core.plan(arrays).symbols)
-    given = {core.specialised.sources[v]: np.asarray(a) for v, a in zip(core.owner.inputs, arrays)}
-    given |= {core.specialised.sources[s]: s.storage.array for s in core.shared}
-    waiting = dict(zip(core.specialised.symbols, core.specialised.values))
-    bounded = {n.symbol: n.bound for n in walk(core.program.body) if isinstance(n, Bind) and n.bound is not None}
+    known: dict[Any, int] = dict(specialisation.plan(arrays).symbols)
+    given = {specialisation.graph.sources[v]: np.asarray(a) for v, a in zip(specialisation.owner.inputs, arrays)}
+    given |= {specialisation.graph.sources[s]: s.storage.array for s in specialisation.shared}
+    waiting = dict(zip(specialisation.graph.symbols, specialisation.graph.values))
+    bounded = {
+        n.symbol: n.bound for n in walk(specialisation.program.body) if isinstance(n, Bind) and n.bound is not None
+    }
     while waiting:
         for symbol, v in list(waiting.items()):
             bound = bounded.get(symbol)
@@ -184,7 +186,7 @@ def _values(core: Specialisation, arrays: Sequence[Any]) -> dict[Any, int]:
             else:
                 continue
             del waiting[symbol]
-    return {s: known.get(s, 0) for s in core.program.symbols} | known
+    return {s: known.get(s, 0) for s in specialisation.program.symbols} | known
 
 
 def _stand_in(f: Function, k: int, value: Any, decisive: bool) -> Any:
@@ -215,8 +217,8 @@ def _shape(value: Any, ndim: int) -> tuple[int, ...] | None:
 
 def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> MemoryEstimate:
     """Compute the estimate of a plan. ``plain`` omits the back end's own memory."""
-    core = plan.core
-    owner, buffers = core.owner, core.program.buffers
+    specialisation = plan.specialisation
+    owner, buffers = specialisation.owner, specialisation.program.buffers
     known = [tuple(int(dims.evaluate(d, symbols)) for d in b.shape) for b in buffers]
     rooms = [math.prod(s) if b.room is None else int(dims.evaluate(b.room, symbols)) for s, b in zip(known, buffers)]
     sizes = [n * np.dtype(b.dtype).itemsize for n, b in zip(rooms, buffers)]
@@ -224,7 +226,7 @@ def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> Memor
     memory: Memory = (
         _plain(buffers, sizes)
         if offered is None
-        else offered(core.executable, [symbols[s] for s in core.program.symbols])
+        else offered(specialisation.executable, [symbols[s] for s in specialisation.program.symbols])
     )
     rows: list[TensorMemory] = []
     added = 0
@@ -235,7 +237,7 @@ def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> Memor
         rows.append(TensorMemory(sizes[k], b.name, b.dtype, known[k], role, b.location))
         fresh = role in ("result", "update") or memory.apart and role != "shared"
         if role == "shared":
-            fresh = memory.apart and core.shared[b.slot].storage.remote is None
+            fresh = memory.apart and specialisation.shared[b.slot].storage.remote is None
         added += memory.block(sizes[k]) if fresh else 0
     arrays = sum(r.bytes for r in rows)
     blocks = sum(memory.block(r.bytes) for r in rows)
@@ -248,7 +250,7 @@ def _estimate(plan: Plan, symbols: dict[Any, int], plain: bool = False) -> Memor
         parts[row.role if row.role == "shared" else row.role + "s"] += row.bytes
     parts |= {"temporaries": memory.arena, "scratch": scratch}
     parts["rounding"] = blocks - arrays + working - memory.arena - scratch
-    rows += _fullest(buffers, sizes, known, len(core.program.steps))
+    rows += _fullest(buffers, sizes, known, len(specialisation.program.steps))
     rows += [
         TensorMemory(n, step.name, "", (), "scratch", step.locations[0] if step.locations else None)
         for step, n in memory.scratch
@@ -283,18 +285,18 @@ def _fullest(
 
 def explained(problem: MemoryError, plan: Plan, arrays: Sequence[Any]) -> MemoryError:
     """Extend the error of a call that ran out of memory by the function's memory use and a repair."""
-    core = plan.core
+    specialisation = plan.specialisation
     text = str(problem) or "there is too little memory"
-    symbols = _values(core, arrays)
+    symbols = _values(specialisation, arrays)
     try:
         estimate = _estimate(plan, symbols)
     except Exception:  # too little memory is left even for the estimate
         estimate = _estimate(plan, symbols, plain=True)
-    if core.space is HOST:
+    if specialisation.space is HOST:
         text += f"; {_host_state()}"
-    lines = [f"{core.owner.name}(): {text}", f"  the call needs {_human(estimate.peak)}; most of it goes to"]
+    lines = [f"{specialisation.owner.name}(): {text}", f"  the call needs {_human(estimate.peak)}; most of it goes to"]
     lines += [f"  {line}" for line in estimate.table()]
-    lines += ["  repair: call it with smaller batches" + ("" if core.space is HOST else _REPAIR_DEVICE)]
+    lines += ["  repair: call it with smaller batches" + ("" if specialisation.space is HOST else _REPAIR_DEVICE)]
     message = "\n".join(lines)
     if isinstance(problem, OutOfMemoryError):
         problem.args = (message,)

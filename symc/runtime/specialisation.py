@@ -36,7 +36,7 @@ class Specialisation:
         self.owner = owner
         self.state = compile_graph(owner.uncompiled())
         assert self.state.specialised is not None and self.state.program is not None
-        self.specialised = self.state.specialised
+        self.graph = self.state.specialised
         self.program: Program = self.state.program
         backend: Backend = owner.backend
         make_space = getattr(backend, "space", None)
@@ -51,7 +51,7 @@ class Specialisation:
             self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
         self.shared: list[SharedVariable] = []
         sources: list[Variable] = []
-        for leaf, source in self.specialised.sources.items():
+        for leaf, source in self.graph.sources.items():
             if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
                 sources.append(source)
                 self.shared.append(leaf)
@@ -151,61 +151,63 @@ def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
 class Plan:
     """The plan for one combination of shapes: the values of the symbols that follow from shapes."""
 
-    def __init__(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> None:
-        self.core = core
-        self.symbols = self._bound(core, arrays)
+    def __init__(self, specialisation: Specialisation, arrays: Sequence[np.ndarray]) -> None:
+        self.specialisation = specialisation
+        self.symbols = self._bound(specialisation, arrays)
         self._check(arrays, self.symbols)
-        program = core.program
+        program = specialisation.program
         self.dims = [self.symbols[s] for s in program.symbols[: program.given]]
-        self.costs = costs(program, self.symbols) if core.samples is not None else ([], [])
+        self.costs = costs(program, self.symbols) if specialisation.samples is not None else ([], [])
 
     def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
         """Check that the arguments have the expected shapes, and that no buffer gets a negative dim."""
-        core = self.core
-        for v, array in zip(core.owner.inputs, arrays):
-            source = core.specialised.sources[v]
+        specialisation = self.specialisation
+        for v, array in zip(specialisation.owner.inputs, arrays):
+            source = specialisation.graph.sources[v]
             for axis, (dim, have) in enumerate(zip(source.type.shape, array.shape)):
                 want = dims.evaluate(dim, symbols)
                 if want != have:
-                    text = f"{core.owner.name}(): an input has {have} on axis {axis}, expected {want}"
-                    raise GuardError(located(text, [v], location=v.location) + "\n" + core.given(arrays))
-        values = [symbols.get(s, 0) for s in core.program.symbols]
-        for (b, axis, _), size in zip(core.checked, core.evaluate_checked(values)):
+                    text = f"{specialisation.owner.name}(): an input has {have} on axis {axis}, expected {want}"
+                    raise GuardError(located(text, [v], location=v.location) + "\n" + specialisation.given(arrays))
+        values = [symbols.get(s, 0) for s in specialisation.program.symbols]
+        for (b, axis, _), size in zip(specialisation.checked, specialisation.evaluate_checked(values)):
             if size < 0:
-                raise core.negative(b, axis, size, arrays)
+                raise specialisation.negative(b, axis, size, arrays)
 
-    def _bound(self, core: Specialisation, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
+    def _bound(self, specialisation: Specialisation, arrays: Sequence[np.ndarray]) -> dict[Any, int]:
         """Compute the values of symbols; guards are checked on the user's dims, so that messages refer to operands."""
         known: dict[Any, int] = {}
-        for v, array in zip(core.owner.inputs, arrays):
+        for v, array in zip(specialisation.owner.inputs, arrays):
             for axis, (dim, have) in enumerate(zip(v.type.shape, array.shape)):
                 if type(dim) is int:
                     if dim != have:
-                        text = f"{core.owner.name}(): an input has {have} on axis {axis}, declared to be {dim}"
-                        raise GuardError(located(text, [v], location=v.location) + "\n" + core.given(arrays))
+                        text = (
+                            f"{specialisation.owner.name}(): an input has {have} on axis {axis}, declared to be {dim}"
+                        )
+                        raise GuardError(located(text, [v], location=v.location) + "\n" + specialisation.given(arrays))
                 elif not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
-        for guard in core.specialised.guards:
+        for guard in specialisation.graph.guards:
             sides = [guard.left, guard.right]
             if all(dims.symbols_of(d) <= known.keys() for d in sides):
                 left, right = (dims.evaluate(d, known) for d in sides)
                 if left != right:
-                    found = f"  in this call: {_found(sides, known)}\n{core.given(arrays)}"
-                    raise GuardError(f"{core.owner.name}(): {guard.text()}\n{found}")
-        for v, array in zip(core.owner.inputs, arrays):
-            for dim, have in zip(core.specialised.sources[v].type.shape, array.shape):
+                    found = f"  in this call: {_found(sides, known)}\n{specialisation.given(arrays)}"
+                    raise GuardError(f"{specialisation.owner.name}(): {guard.text()}\n{found}")
+        for v, array in zip(specialisation.owner.inputs, arrays):
+            for dim, have in zip(specialisation.graph.sources[v].type.shape, array.shape):
                 if type(dim) is not int and not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
         return known
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """Compute the results for arguments of these shapes, and update shared variables if the call succeeds."""
-        core, space = self.core, self.core.space
-        buffers = core.program.buffers
-        results: list[Any] = [None] * len(core.owner.outputs)
+        specialisation, space = self.specialisation, self.specialisation.space
+        buffers = specialisation.program.buffers
+        results: list[Any] = [None] * len(specialisation.owner.outputs)
         fresh: dict[int, Any] = {}
-        held = [space.of(s.storage) for s in core.shared]
-        changed = [held[slot] for slot in core.overwritten]
+        held = [space.of(s.storage) for s in specialisation.shared]
+        changed = [held[slot] for slot in specialisation.overwritten]
         arrays = [_apart(a, changed) for a in arrays] if changed else arrays
         bound: list[Any] = [None] * len(buffers)
         for k, b in enumerate(buffers):
@@ -220,48 +222,50 @@ class Plan:
             b = buffers[k]
             for axis, size in enumerate(shape):
                 if size < 0:
-                    raise core.negative(b, axis, size, arrays)
+                    raise specialisation.negative(b, axis, size, arrays)
             if b.role == "output":
                 found = results[b.slot] = space.empty(shape, b.dtype)
             else:
-                found = fresh[k] = self._next(core.swapped[k], shape, b.dtype)
+                found = fresh[k] = self._next(specialisation.swapped[k], shape, b.dtype)
             bound[k] = found
             return found
 
-        status, values = core.executable(bound, self.dims, provide)
+        status, values = specialisation.executable(bound, self.dims, provide)
         if status < 0:
             b = buffers[-status - 1]
-            sizes = [dims.evaluate(d, dict(zip(core.program.symbols, values))) for d in b.shape]
+            sizes = [dims.evaluate(d, dict(zip(specialisation.program.symbols, values))) for d in b.shape]
             axis = next((k for k, n in enumerate(sizes) if n < 0), 0)
-            raise core.negative(b, axis, sizes[axis], arrays)
+            raise specialisation.negative(b, axis, sizes[axis], arrays)
         if status:
-            core.fail(status, arrays)
-        if core.cut:
-            known = dict(zip(core.program.symbols, values))
-            for k in core.cut:
+            specialisation.fail(status, arrays)
+        if specialisation.cut:
+            known = dict(zip(specialisation.program.symbols, values))
+            for k in specialisation.cut:
                 b = buffers[k]
                 shape = tuple(dims.evaluate(d, known) for d in b.shape)
                 if b.role == "output":
                     results[b.slot] = space.part(results[b.slot], shape)
                 else:
                     fresh[k] = space.part(fresh[k], shape)
-        for slot in core.overwritten:
-            space.changed(core.shared[slot].storage)
+        for slot in specialisation.overwritten:
+            space.changed(specialisation.shared[slot].storage)
         for k, array in fresh.items():
-            slot = core.swapped[k]
-            core.spare[slot] = held[slot]
-            space.keep(core.shared[slot].storage, array)
-        if core.fast is not None:
-            core.fast.prepare(self.symbols, bound, values, (core.read_turns, core.written_turns))
-        return [space.result(r, borrow) for r, borrow in zip(results, core.owner.borrowed)]
+            slot = specialisation.swapped[k]
+            specialisation.spare[slot] = held[slot]
+            space.keep(specialisation.shared[slot].storage, array)
+        if specialisation.fast is not None:
+            specialisation.fast.prepare(
+                self.symbols, bound, values, (specialisation.read_turns, specialisation.written_turns)
+            )
+        return [space.result(r, borrow) for r, borrow in zip(results, specialisation.owner.borrowed)]
 
     def _next(self, slot: int, shape: tuple[int, ...], dtype: str) -> Any:
         """Memory for the next value of a shared variable: that of the previous value, if it is free."""
-        spare = self.core.spare.pop(slot, None)
+        spare = self.specialisation.spare.pop(slot, None)
         if type(spare) is np.ndarray and spare.shape == shape and spare.dtype == dtype and spare.base is None:
             if sys.getrefcount(spare) == 2 and spare.flags.writeable and spare.flags.c_contiguous:
                 return spare
-        return self.core.space.empty(shape, dtype)
+        return self.specialisation.space.empty(shape, dtype)
 
 
 def _apart(argument: Any, changed: Sequence[Any]) -> Any:

@@ -1,6 +1,6 @@
 """Matrix factorisations: Cholesky and singular value decompositions; inverses and linear systems.
 
-The NumPy routines are called in mid-program on every back end. A matrix that cannot be factorised raises
+NumPy is called in mid-program on every back end. A matrix that cannot be factorised raises
 ``numpy.linalg.LinAlgError``, which names the matrix and the user's line.
 """
 

@@ -165,7 +165,7 @@ def _numpy(op: Op, state: np.ndarray, a: np.ndarray, b: np.ndarray, *template: n
     return np.asarray(_ORACLES[op["kind"]](words, op["dtype"], a, b)).astype(op["dtype"])
 
 
-def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+def _with_known_shape(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
     return Op(op.record, **{**op.attrs, "shape": types[0].shape})(*inputs[:3])
 
 
@@ -188,7 +188,7 @@ RANDOM = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    specialise=_settle,
+    specialise=_with_known_shape,
     lower=Indexed(_element, recompute=True, flat=True),
 )
 
@@ -197,7 +197,7 @@ RANDOM_STORED = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    specialise=_settle,
+    specialise=_with_known_shape,
     lower=Indexed(_element, flat=True),
 )
 

@@ -1,7 +1,7 @@
-/* What threads do together. A thread_group is the blockDim.x threads of one threadIdx.y: a power of two, 1 to 512. Teams of up
- * to 32 share warps and talk through shuffles; a larger thread_group is a whole block. */
-#ifndef SYMC_TEAM_CUH
-#define SYMC_TEAM_CUH
+/* What threads do together. A thread group is the blockDim.x threads of one threadIdx.y: a power of two, 1 to 512.
+ * Groups of up to 32 share warps and talk through shuffles; a larger one is a whole block. */
+#ifndef SYMC_THREAD_GROUP_CUH
+#define SYMC_THREAD_GROUP_CUH
 #include "scalar.cuh"
 
 /* Positions in memory: 32 bits where every array is short enough, which divides several times faster. */
@@ -31,8 +31,8 @@ struct __align__(sizeof(T) * V) Pack {
     T v[V];
 };
 
-/* The lanes of this thread's thread_group within its warp. */
-SX unsigned team_mask() {
+/* The lanes of this thread's thread group within its warp. */
+SX unsigned group_mask() {
     const unsigned thread_group = blockDim.x;
     if (thread_group >= 32) return 0xffffffffu;
     const unsigned lane = (threadIdx.y * thread_group + threadIdx.x) & 31;
@@ -40,32 +40,32 @@ SX unsigned team_mask() {
 }
 
 /* Makes all writes of the thread group visible to all of its threads. */
-SX void team_sync() {
+SX void group_sync() {
     if (blockDim.x > 32) __syncthreads();
-    else if (blockDim.x > 1) __syncwarp(team_mask());
+    else if (blockDim.x > 1) __syncwarp(group_mask());
 }
 
 template <class T>
-SX T team_shuffle(unsigned mask, T x, int distance, int width) {
+SX T group_shuffle(unsigned mask, T x, int distance, int width) {
     return __shfl_xor_sync(mask, x, distance, width);
 }
-#define TEAM_NARROW(S)                                                                \
+#define GROUP_NARROW(S)                                                                \
     template <>                                                                       \
-    __device__ __forceinline__ S team_shuffle<S>(unsigned mask, S x, int distance, int width) { \
+    __device__ __forceinline__ S group_shuffle<S>(unsigned mask, S x, int distance, int width) { \
         return (S)__shfl_xor_sync(mask, (int)x, distance, width);                     \
     }
-TEAM_NARROW(int8_t)
-TEAM_NARROW(uint8_t)
-TEAM_NARROW(int16_t)
-TEAM_NARROW(uint16_t)
+GROUP_NARROW(int8_t)
+GROUP_NARROW(uint8_t)
+GROUP_NARROW(int16_t)
+GROUP_NARROW(uint16_t)
 
 /* Combines all threads' values; every thread gets the result. The order depends only on the thread group's size. */
 template <class T, class Combine>
-SX T team_reduce(T x, Combine combine) {
+SX T group_reduce(T x, Combine combine) {
     const int thread_group = blockDim.x, width = thread_group < 32 ? thread_group : 32;
-    const unsigned mask = team_mask();
+    const unsigned mask = group_mask();
     for (int distance = width / 2; distance > 0; distance /= 2)
-        x = combine(x, team_shuffle<T>(mask, x, distance, width));
+        x = combine(x, group_shuffle<T>(mask, x, distance, width));
     if (thread_group <= 32) return x;
     __shared__ T part[16];
     __syncthreads(); /* an earlier reduction has been read */

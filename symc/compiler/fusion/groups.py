@@ -21,8 +21,9 @@ IterationMap = tuple[int | None, ...]
 class FusionGroup:
     """Fused ops.
 
-    ``members`` are ordered from consumers to producers, ``itermaps`` are the group axes of their outputs, ``demanded``
-    the variables that they read (some of them other members' values), ``stored`` those that they store in memory.
+    ``members`` are ordered from consumers to producers, ``iteration_maps`` are the group axes of their outputs,
+    ``demanded`` the variables that they read (some of them other members' values), ``stored`` those that they store
+    in memory.
     ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
@@ -30,7 +31,7 @@ class FusionGroup:
     axes: list[dims.Dim] = field(default_factory=list)
     inner: tuple[int, ...] | None = None
     order: tuple[int, ...] | None = None
-    itermaps: dict[Variable, IterationMap] = field(default_factory=dict)
+    iteration_maps: dict[Variable, IterationMap] = field(default_factory=dict)
     members: list[Apply] = field(default_factory=list)
     stored: list[Variable] = field(default_factory=list)
     demanded: set[Variable] = field(default_factory=set)
@@ -52,15 +53,15 @@ class FusionGroup:
 Unit = FusionGroup | Apply
 
 
-def resolve(variable: Variable, itermap: IterationMap, stored: set[Variable]) -> tuple[Variable, IterationMap]:
+def resolve(variable: Variable, iteration_map: IterationMap, stored: set[Variable]) -> tuple[Variable, IterationMap]:
     """Resolve transposes and broadcasts to the variable they read, and its iteration map."""
     while variable.owner is not None and variable not in stored:
         node = variable.owner
         if not isinstance(node.op.record.lower, Axes):
             break
-        itermap = tuple([None if k is None else itermap[k] for k in axes_of(node)])
+        iteration_map = tuple([None if k is None else iteration_map[k] for k in axes_of(node)])
         variable = node.inputs[0]
-    return variable, itermap
+    return variable, iteration_map
 
 
 def axes_of(node: Apply) -> tuple[int | None, ...]:
@@ -100,7 +101,7 @@ def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[
     for node in reversed(group.members):  # producers first
         if all(source_of(v, stored) not in known for v in node.inputs):
             continue
-        if isinstance(node.op.record.lower, Reduction) or not inner.isdisjoint(group.itermaps[node.outputs[0]]):
+        if isinstance(node.op.record.lower, Reduction) or not inner.isdisjoint(group.iteration_maps[node.outputs[0]]):
             return True
         known.add(node.outputs[0])
     return False
@@ -111,17 +112,19 @@ def results(unit: Unit) -> Sequence[Variable]:
     return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
 
 
-def itermaps_fit(group: FusionGroup, inner: set[int]) -> bool:
+def iteration_maps_fit(group: FusionGroup, inner: set[int]) -> bool:
     """Whether, with these inner axes, every member would follow all axes, all outer axes, or none."""
     everything = set(range(len(group.axes)))
     nothing: set[int] = set()
     allowed = (nothing, everything - inner, everything)
-    return all({a for a in itermap if a is not None} in allowed for itermap in group.itermaps.values())
+    return all(
+        {a for a in iteration_map if a is not None} in allowed for iteration_map in group.iteration_maps.values()
+    )
 
 
 def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
     """The variables in memory that a group reads, including those behind recomputed values."""
-    own = set(group.itermaps)
+    own = set(group.iteration_maps)
     found: dict[Variable, None] = {}
     stack = [v for node in group.members for v in node.inputs]
     seen: set[Variable] = set()

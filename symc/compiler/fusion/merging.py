@@ -10,7 +10,7 @@ from symc.compiler.fusion.groups import (
     Unit,
     external_reads,
     is_inline,
-    itermaps_fit,
+    iteration_maps_fit,
     read_along_rows,
     results,
     same,
@@ -65,10 +65,10 @@ def _taker(
     needed: bool,
 ) -> FusionGroup | None:
     """Merge ``unit`` into the first possible consumer of ``value``, and return that; None if there is none."""
-    for taker, itermaps in state.demands.get(value, {}).items():
-        if taker is unit or len(itermaps) != 1 or not state.apart.isdisjoint(taker.stored):
+    for taker, iteration_maps in state.demands.get(value, {}).items():
+        if taker is unit or len(iteration_maps) != 1 or not state.apart.isdisjoint(taker.stored):
             continue
-        mapping = _axis_map(unit, taker, unit.itermaps[value], next(iter(itermaps)), state.stored)
+        mapping = _axis_map(unit, taker, unit.iteration_maps[value], next(iter(iteration_maps)), state.stored)
         if mapping is None:
             continue
         if (needed or readers != {id(taker)}) and _path_between(state, producer, current, unit, taker):
@@ -112,7 +112,7 @@ def _axis_map(
             return None
         if read_along_rows(target, source.stored, stored) and not target.worth_rows(target.outer, target.inner):
             return None
-    elif not source.worth_rows(source.outer, source.inner) or not itermaps_fit(target, set(free)):
+    elif not source.worth_rows(source.outer, source.inner) or not iteration_maps_fit(target, set(free)):
         return None
     return mapping
 
@@ -185,7 +185,7 @@ def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
     if found is not None:
         return found
     found = state.indexed[id(group)] = set()
-    own = group.itermaps
+    own = group.iteration_maps
     stack: list[Variable] = []
     for node in group.members:
         if isinstance(node.op.record.lower, Indexed):
@@ -206,14 +206,14 @@ def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
 def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
     """Move the members of ``source`` to ``target``, with axes renamed by ``mapping``."""
 
-    def move(itermap: IterationMap) -> IterationMap:
-        return tuple(None if a is None else mapping[a] for a in itermap)
+    def move(iteration_map: IterationMap) -> IterationMap:
+        return tuple(None if a is None else mapping[a] for a in iteration_map)
 
     if source.inner is not None and target.inner is None:
         target.inner = tuple(mapping[a] for a in source.inner)
         target.order = tuple(mapping[a] for a in source.order) if source.order else None
-    for value, itermap in source.itermaps.items():
-        target.itermaps[value] = move(itermap)
+    for value, iteration_map in source.iteration_maps.items():
+        target.iteration_maps[value] = move(iteration_map)
     for node in source.members:
         state.group_of[node] = target
     state.reads.pop(id(target), None)

@@ -12,7 +12,7 @@ from symc.compiler.fusion.groups import (
     axes_of,
     base_of,
     is_inline,
-    itermaps_fit,
+    iteration_maps_fit,
     read_along_rows,
     resolve,
     same,
@@ -74,8 +74,8 @@ class Fusion:
         if value not in self.stored and (isinstance(lower, Axes) or is_inline(value)):
             return  # no memory: consumers read through it, and have recorded its source
         if value not in self.stored and len(demands) == 1:
-            ((group, itermaps),) = demands.items()
-            if len(itermaps) == 1 and self.join(group, node, next(iter(itermaps))):
+            ((group, iteration_maps),) = demands.items()
+            if len(iteration_maps) == 1 and self.join(group, node, next(iter(iteration_maps))):
                 return
         if value in self.stored or demands:
             self.start(node)
@@ -91,56 +91,56 @@ class Fusion:
         if not self.join(group, node, tuple(range(len(group.axes)))):
             raise AssertionError(f"{node.op.name} cannot start a group")
 
-    def join(self, group: FusionGroup, node: Apply, itermap: IterationMap) -> bool:
-        """Add ``node`` to ``group`` with the iteration map ``itermap``, if that is correct and worthwhile."""
+    def join(self, group: FusionGroup, node: Apply, iteration_map: IterationMap) -> bool:
+        """Add ``node`` to ``group`` with the iteration map ``iteration_map``, if that is correct and worthwhile."""
         lower = node.op.record.lower
         if len(group.members) >= group.machine.group_limit:
             return False
-        input_itermap = itermap
+        input_iteration_map = iteration_map
         if isinstance(lower, Reduction):
-            found = _reduction_itermap(group, node, itermap)
+            found = _reduction_iteration_map(group, node, iteration_map)
             if found is None:
                 return False
             if read_along_rows(group, node.outputs, self.stored) and not group.worth_rows(
                 group.outer, group.inner or ()
             ):
                 return False
-            input_itermap = found
-        elif not _covers(group, itermap) and not _hoist(group, itermap):
+            input_iteration_map = found
+        elif not _covers(group, iteration_map) and not _hoist(group, iteration_map):
             return False
         group.members.append(node)
-        group.itermaps[node.outputs[0]] = itermap
+        group.iteration_maps[node.outputs[0]] = iteration_map
         self.group_of[node] = group
         if isinstance(lower, (Pointwise, Reduction)):
             for v in node.inputs:
-                self.demand(group, v, input_itermap)
+                self.demand(group, v, input_iteration_map)
         elif isinstance(lower, Axes):
-            self.demand(group, node.inputs[0], tuple(None if k is None else itermap[k] for k in axes_of(node)))
+            self.demand(group, node.inputs[0], tuple(None if k is None else iteration_map[k] for k in axes_of(node)))
         return True
 
-    def demand(self, group: FusionGroup, variable: Variable, itermap: IterationMap) -> None:
-        """Record that ``group`` reads ``variable`` at ``itermap``: its producer may join."""
-        base, found = resolve(variable, itermap, self.stored)
+    def demand(self, group: FusionGroup, variable: Variable, iteration_map: IterationMap) -> None:
+        """Record that ``group`` reads ``variable`` at ``iteration_map``: its producer may join."""
+        base, found = resolve(variable, iteration_map, self.stored)
         if base.owner is not None:
             self.demands.setdefault(base, {}).setdefault(group, set()).add(found)
             group.demanded.add(base)
 
 
-def _covers(group: FusionGroup, itermap: IterationMap) -> bool:
-    """Whether a value at ``itermap`` is computed only once: it must follow all axes, all outer axes, or none."""
-    used = {a for a in itermap if a is not None}
+def _covers(group: FusionGroup, iteration_map: IterationMap) -> bool:
+    """Whether a value at ``iteration_map`` is computed only once: it must follow all axes, all outer axes, or none."""
+    used = {a for a in iteration_map if a is not None}
     if not used or len(used) == len(group.axes):
         return True
     return group.inner is not None and used == set(group.outer) or group.inner is None and _unit_axes(group, used)
 
 
-def _hoist(group: FusionGroup, itermap: IterationMap) -> bool:
+def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:
     """Admit a value that follows only the leading axes: the others become inner axes; it is computed once per row."""
-    used = [a for a in itermap if a is not None]
+    used = [a for a in iteration_map if a is not None]
     rest = tuple(range(len(used), len(group.axes)))
     if group.inner is not None or not used or used != list(range(len(used))) or not group.worth_rows(used, rest):
         return False
-    if not itermaps_fit(group, set(rest)):
+    if not iteration_maps_fit(group, set(rest)):
         return False
     group.inner, group.order = rest, tuple(range(len(group.axes)))
     return True
@@ -151,11 +151,11 @@ def _unit_axes(group: FusionGroup, used: set[int]) -> bool:
     return all(size == 1 for a, size in enumerate(group.axes) if a not in used)
 
 
-def _reduction_itermap(group: FusionGroup, node: Apply, itermap: IterationMap) -> IterationMap | None:
+def _reduction_iteration_map(group: FusionGroup, node: Apply, iteration_map: IterationMap) -> IterationMap | None:
     """The iteration map of a reduction's input, choosing (or adding) the reduced group axes; None if incompatible."""
     (x,) = node.inputs
     reduced = [x.type.shape[k] for k in node.op["axes"]]
-    used = [a for a in itermap if a is not None]
+    used = [a for a in iteration_map if a is not None]
     if len(set(used)) != len(used):
         return None
     free = [a for a in range(len(group.axes)) if a not in used]
@@ -168,7 +168,7 @@ def _reduction_itermap(group: FusionGroup, node: Apply, itermap: IterationMap) -
     else:
         free = list(range(len(group.axes), len(group.axes) + len(reduced)))
         group.axes.extend(reduced)
-    outer, inner = iter(itermap), iter(free)
+    outer, inner = iter(iteration_map), iter(free)
     found = tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(x.ndim))
     if group.inner is None:
         group.inner = tuple(free)

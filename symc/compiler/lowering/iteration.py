@@ -42,8 +42,8 @@ class GroupIteration:
         self.ref_of = ref_of
         self.new_buffer = new_buffer
         self.node_of = {node.outputs[0]: node for node in group.members}
-        self.itermaps = dict(group.itermaps)
-        self.reduction_itermaps: dict[Variable, IterationMap] = {}
+        self.iteration_maps = dict(group.iteration_maps)
+        self.reduction_iteration_maps: dict[Variable, IterationMap] = {}
         order = list(group.order or ())
         self.order = order + [a for a in range(len(group.axes)) if a not in order]
         if not group.inner:
@@ -56,21 +56,21 @@ class GroupIteration:
         names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
         self.label = "+".join(dict.fromkeys(names))[:60] or "copy"
 
-    def reads_of(self, node: Apply, itermap: IterationMap) -> list[tuple[Variable, IterationMap]]:
-        """The elementwise reads of a member (or of a recomputed value at ``itermap``), with iteration maps."""
+    def reads_of(self, node: Apply, iteration_map: IterationMap) -> list[tuple[Variable, IterationMap]]:
+        """The elementwise reads of a member (or of a recomputed value at ``iteration_map``), with iteration maps."""
         lower = node.op.record.lower
         if isinstance(lower, Pointwise):
-            return [resolve(v, itermap, self.stored) for v in node.inputs]
+            return [resolve(v, iteration_map, self.stored) for v in node.inputs]
         if isinstance(lower, Reduction):
-            return [resolve(node.inputs[0], self.reduction_itermaps[node.outputs[0]], self.stored)]
+            return [resolve(node.inputs[0], self.reduction_iteration_maps[node.outputs[0]], self.stored)]
         if isinstance(lower, Axes):
-            found = tuple(None if k is None else itermap[k] for k in axes_of(node))
+            found = tuple(None if k is None else iteration_map[k] for k in axes_of(node))
             return [resolve(node.inputs[0], found, self.stored)]
         return []
 
-    def reduction_itermap(self, node: Apply) -> IterationMap:
+    def reduction_iteration_map(self, node: Apply) -> IterationMap:
         """The axes that the input of the reduction ``node`` follows."""
-        outer, inner = iter(self.group.itermaps[node.outputs[0]]), iter(self.group.inner or ())
+        outer, inner = iter(self.group.iteration_maps[node.outputs[0]]), iter(self.group.inner or ())
         return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
 
     def _merge_axes(self) -> None:
@@ -84,15 +84,15 @@ class GroupIteration:
         for node in group.members:
             value = node.outputs[0]
             if isinstance(node.op.record.lower, Reduction):
-                self.reduction_itermaps[value] = self.reduction_itermap(node)
-                seen.add(self.reduction_itermaps[value])
-            seen.add(group.itermaps[value])
-            _pin(node, group.itermaps[value], pinned)
-            for base, itermap in self.reads_of(node, group.itermaps[value]):
-                seen.add(itermap)
+                self.reduction_iteration_maps[value] = self.reduction_iteration_map(node)
+                seen.add(self.reduction_iteration_maps[value])
+            seen.add(group.iteration_maps[value])
+            _pin(node, group.iteration_maps[value], pinned)
+            for base, iteration_map in self.reads_of(node, group.iteration_maps[value]):
+                seen.add(iteration_map)
                 if base not in self.node_of and is_inline(base) and base not in self.stored:
                     assert base.owner is not None
-                    _pin(base.owner, itermap, pinned)
+                    _pin(base.owner, iteration_map, pinned)
         compact = [tuple(a for a in f if a is not None and a in counted) for f in seen]
         inner = set(group.inner or ())
         into: dict[int, int] = {}
@@ -108,10 +108,10 @@ class GroupIteration:
                 self.sizes[into[b]] = dims.mul(self.sizes[into[b]], self.sizes[b])
         self.order = [a for a in self.order if a not in into]
 
-    def compact(self, itermap: IterationMap) -> tuple[int, ...]:
+    def compact(self, iteration_map: IterationMap) -> tuple[int, ...]:
         """An iteration map without unit axes, with merged axes counted once."""
         kept = set(self.order)
-        return tuple(a for a in itermap if a is not None and a in kept)
+        return tuple(a for a in iteration_map if a is not None and a in kept)
 
     def level(self, value: Variable) -> int:
         """The number of reductions that precede a value."""
@@ -121,7 +121,7 @@ class GroupIteration:
             if node is None:
                 found = 0
             else:
-                reads = self.reads_of(node, self.itermaps[value])
+                reads = self.reads_of(node, self.iteration_maps[value])
                 found = max((self.level(base) for base, _ in reads), default=0)
                 if isinstance(node.op.record.lower, Reduction):
                     found += 1
@@ -131,7 +131,7 @@ class GroupIteration:
     def is_inner(self, value: Variable) -> bool:
         """Whether the value follows an inner axis, so that it varies along a row."""
         inner = self.group.inner or ()
-        return any(a in inner for a in self.itermaps[value])
+        return any(a in inner for a in self.iteration_maps[value])
 
     def stores_at(self, phase: int) -> list[Variable]:
         """The values that vary along a row and are stored in this phase."""
@@ -147,20 +147,20 @@ class GroupIteration:
 
     def phases(self) -> int:
         """The number of successive loops over the inner axes."""
-        return max(self.level(v) for v in self.itermaps) + 1
+        return max(self.level(v) for v in self.iteration_maps) + 1
 
     def member_weight(self) -> int:
         """Estimated scalar operations per point of the group's loops."""
         return 1 + sum(weight(n) for n in self.group.members)
 
 
-def _pin(node: Apply, itermap: IterationMap, pinned: set[int]) -> None:
+def _pin(node: Apply, iteration_map: IterationMap, pinned: set[int]) -> None:
     lower = node.op.record.lower
     if isinstance(lower, Indexed) and not lower.flat:
-        pinned.update(a for a in itermap if a is not None)
+        pinned.update(a for a in iteration_map if a is not None)
 
 
-def _adjacent(itermap: tuple[int, ...], a: int, b: int) -> bool:
-    if a not in itermap and b not in itermap:
+def _adjacent(iteration_map: tuple[int, ...], a: int, b: int) -> bool:
+    if a not in iteration_map and b not in iteration_map:
         return True
-    return a in itermap and b in itermap and itermap.index(b) == itermap.index(a) + 1
+    return a in iteration_map and b in iteration_map and iteration_map.index(b) == iteration_map.index(a) + 1

@@ -39,8 +39,8 @@ class Maps(Nest):
     def _turned(self, last: int) -> int | None:
         """An axis other than the last along which an operand is contiguous: a transpose, which is faster in tiles."""
         for node in self.group.members:
-            for base, itermap in self.reads_of(node, self.itermaps[node.outputs[0]]):
-                found = self.compact(itermap)
+            for base, iteration_map in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
+                found = self.compact(iteration_map)
                 if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
                     return found[-1]
         return None

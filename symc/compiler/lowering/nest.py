@@ -42,34 +42,36 @@ class Nest(GroupIteration):
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
 
-    def flat_index(self, itermap: IterationMap) -> Expr:
-        """The row-major position of the current element of a variable with the iteration map ``itermap``."""
+    def flat_index(self, iteration_map: IterationMap) -> Expr:
+        """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
         flat = ZERO
-        for a in self.compact(itermap):
+        for a in self.compact(iteration_map):
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
-    def home(self, itermap: IterationMap) -> Level:
-        """The outermost loop in which a value at ``itermap`` can be computed."""
-        depth = max((self.depth_of[a] for a in self.compact(itermap)), default=0)
+    def home(self, iteration_map: IterationMap) -> Level:
+        """The outermost loop in which a value at ``iteration_map`` can be computed."""
+        depth = max((self.depth_of[a] for a in self.compact(iteration_map)), default=0)
         return self.levels[depth]
 
-    def value(self, variable: Variable, itermap: IterationMap) -> Expr:
-        """The element of ``variable`` at ``itermap``; missing values are computed in the right loop."""
-        base, itermap = resolve(variable, itermap, self.stored) if variable not in self.node_of else (variable, itermap)
+    def value(self, variable: Variable, iteration_map: IterationMap) -> Expr:
+        """The element of ``variable`` at ``iteration_map``; missing values are computed in the right loop."""
+        base, iteration_map = (
+            resolve(variable, iteration_map, self.stored) if variable not in self.node_of else (variable, iteration_map)
+        )
         if isinstance(base, Constant) and base.data.size == 1:
             return const(base.data.reshape(())[()], base.dtype)
         if base in self.node_of:
             return self.member(base)
-        home = self.home(itermap)
-        key = (base, self.compact(itermap))
+        home = self.home(iteration_map)
+        key = (base, self.compact(iteration_map))
         found = home.known.get(key)
         if found is None:
             if is_inline(base) and base not in self.stored:
                 assert base.owner is not None
-                found = self.let(home, self._element(base.owner, itermap))
+                found = self.let(home, self._element(base.owner, iteration_map))
             else:
-                found = self.load(home, base, self.flat_index(itermap))
+                found = self.load(home, base, self.flat_index(iteration_map))
             home.known[key] = found
         return found
 
@@ -105,15 +107,15 @@ class Nest(GroupIteration):
             named[id(x)] = made
         return named[id(e)]
 
-    def _element(self, node: Apply, itermap: IterationMap) -> Expr:
+    def _element(self, node: Apply, iteration_map: IterationMap) -> Expr:
         """The element of an ``Indexed`` op, whose reads are loads at computed positions."""
         lower = node.op.record.lower
         assert isinstance(lower, Indexed)
         if lower.flat:
-            position: tuple[Expr, ...] = (self.flat_index(itermap),)
+            position: tuple[Expr, ...] = (self.flat_index(iteration_map),)
         else:
-            position = tuple(ZERO if a is None else self.at[a] for a in itermap)
-        home = self.home(itermap)
+            position = tuple(ZERO if a is None else self.at[a] for a in iteration_map)
+        home = self.home(iteration_map)
 
         def read(k: int, at: Sequence[Expr]) -> Expr:
             source = node.inputs[k]
@@ -126,8 +128,8 @@ class Nest(GroupIteration):
 
     def member(self, value: Variable) -> Expr:
         """The element of a member's value, computed in its loop unless it is known there."""
-        node, itermap = self.node_of[value], self.itermaps[value]
-        home = self.home(itermap)
+        node, iteration_map = self.node_of[value], self.iteration_maps[value]
+        home = self.home(iteration_map)
         found = home.known.get(value)
         if found is not None:
             return found
@@ -135,18 +137,18 @@ class Nest(GroupIteration):
         if value in self.kept:
             name = self.k.fresh("x")
             if not self.kept[value]:
-                found = self.load(home, value, self.flat_index(itermap))
+                found = self.load(home, value, self.flat_index(iteration_map))
             else:
                 home.statements.append(Load(name, self.kept[value], self.inner_index(), value.dtype))
                 found = var(name, value.dtype)
         elif isinstance(lower, Pointwise):
-            elements = [self.value(v, itermap) for v in node.inputs]
+            elements = [self.value(v, iteration_map) for v in node.inputs]
             found = self.let(home, lower.body(*elements, **node.op.attrs))
         elif isinstance(lower, Axes):
-            base, at = self.reads_of(node, itermap)[0]
+            base, at = self.reads_of(node, iteration_map)[0]
             found = self.value(base, at)
         elif isinstance(lower, Indexed):
-            found = self.let(home, self._element(node, itermap))
+            found = self.let(home, self._element(node, iteration_map))
         else:
             found = self.let(home, cast(self.accumulated(home, value), value.dtype))
         home.known[value] = found
@@ -223,12 +225,12 @@ class Nest(GroupIteration):
         """
         computed = [self.member(v) for v in values]
         for v, e in zip(values, computed):
-            self.put(Store(self.k.writing(v), self.flat_index(self.itermaps[v]), e))
+            self.put(Store(self.k.writing(v), self.flat_index(self.iteration_maps[v]), e))
 
     def _sizes_touched(self) -> list[tuple[str, dims.Dim]]:
         touched: dict[Any, tuple[str, dims.Dim]] = {}
         for node in self.group.members:
-            for base, _ in self.reads_of(node, self.itermaps[node.outputs[0]]):
+            for base, _ in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
                 computed = base in self.node_of or (is_inline(base) and base not in self.stored)
                 if not computed and not isinstance(base, Constant):
                     touched[base] = (base.dtype, dims.product(base.type.shape))

@@ -1,33 +1,20 @@
-"""From units of work to a program: memory for every value, a tree of steps, and shared memory.
-
-A ``Scope`` lowers the units of one graph, in order, to nodes of the program; ops with bodies open inner scopes. The
-``ProgramBuilder`` holds the data that all scopes share, and finally numbers the steps and computes the lifetime of each
-temporary.
-"""
+"""The program that scopes fill: its buffers and messages, then the order of its steps and the lifetimes of buffers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
-from symc.compiler.lowering.fusion_group import lower_group
-from symc.compiler.lowering.sharing import copy_step, fails, same_positions, viewed
-from symc.compiler.lowering.single import lower_single
 from symc.compiler.target import CPU, Target
-from symc.graph import Constant, Variable, dims
-from symc.graph.body import Body, Equality
-from symc.graph.dim_bounds import is_monotone, largest
-from symc.graph.op import Loops, Pointwise, Structured
+from symc.graph import dims
+from symc.graph.dim_bounds import largest
 from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Room, Step, walk
 
-__all__ = ["ProgramBuilder", "Scope"]
+if TYPE_CHECKING:
+    from symc.compiler.lowering.scope import Scope
 
-UNBOUNDED = 1 << 62
-"""The bound of a symbol on which no size depends."""
-COPY_BACK = 1 << 20
-"""The number of bytes up to which new values are copied over the old ones at the end of a call instead of swapped."""
+__all__ = ["ProgramBuilder", "used"]
 
 
 class ProgramBuilder:
@@ -84,8 +71,8 @@ class ProgramBuilder:
         )
         for number, nodes in enumerate(made.segments):
             if number:
-                earlier = {n for s in made.segments[:number] for node in walk(s) for n in _used(node)}
-                for k in {n for node in walk(nodes) for n in _used(node)} - earlier:
+                earlier = {n for s in made.segments[:number] for node in walk(s) for n in used(node)}
+                for k in {n for node in walk(nodes) for n in used(node)} - earlier:
                     if buffers[k].role != "status":  # cleared when a call begins
                         buffers[k].segment = number
         return made
@@ -138,7 +125,8 @@ class ProgramBuilder:
         return home is scope
 
 
-def _used(node: Node) -> tuple[int, ...]:
+def used(node: Node) -> tuple[int, ...]:
+    """The buffers that a node itself names, without those of nodes inside."""
     if isinstance(node, (Step, Host)):
         return node.buffers
     if isinstance(node, Bind):
@@ -206,327 +194,3 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
         raise AssertionError(f"nothing tells the values of the dims {unknown}")
     first = [s for s in found if s in known]
     return (*first, *late), len(first)
-
-
-class Scope:
-    """Lowering of one graph into the program.
-
-    Parameters
-    ----------
-    builder : ProgramBuilder
-    outputs : sequence of Variable
-        The results, followed by the variables whose values are ``symbols``.
-    symbols : sequence
-        Symbols for values of integers of this graph.
-    equalities : sequence of Equality
-        Equalities to check once the symbols are known.
-    known : iterable
-        Symbols whose values are known at the beginning of the scope.
-    parent : Scope, optional
-    """
-
-    def __init__(
-        self,
-        builder: ProgramBuilder,
-        outputs: Sequence[Variable],
-        symbols: Sequence[Any] = (),
-        equalities: Sequence[Equality] = (),
-        known: Iterable[Any] = (),
-        parent: Scope | None = None,
-    ) -> None:
-        self.builder = builder
-        self.parent = parent
-        self.place: dict[Variable, Ref] = {}
-        self.nodes: list[Node] = []
-        values = outputs[len(outputs) - len(symbols) :]
-        self.outputs = list(outputs[: len(outputs) - len(symbols)])
-        self.binding = dict(zip(symbols, values))
-        self.graph = list(outputs)
-        self.units: Sequence[Unit] = ()
-        self.stored: set[Variable] = set()
-        self.known = set(known)
-        self.waiting = dict(self.binding)
-        self.equalities = list(equalities)
-        self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
-        self.done: set[Variable] = set()
-        self.last_use: dict[Variable, int] = {}
-
-    def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
-        """Set the units of work; decides for which symbols memory can be allocated before they are known."""
-        self.units, self.stored = units, stored
-        if not self.binding:
-            return
-        made = (*self.graph, *(v for unit in units for v in _made(unit)))
-        self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
-        bounds = self.builder.bounds
-        for symbol, v in self.binding.items():
-            bound = _upper_bound(v)
-            if self.parent is not None or bound is not None and self._grows_with(symbol):
-                bounds[symbol] = None if bound is None else largest(bound, bounds)
-        if self.parent is None:
-            sizes = {dims.product(v.type.shape) for v in made}
-            while stuck := {s for n in sizes if largest(n, bounds) is None for s in dims.symbols_of(n) & bounds.keys()}:
-                for symbol in stuck:  # as if it had no bound: what depends on it begins a segment
-                    del bounds[symbol]
-
-    def _grows_with(self, symbol: Any) -> bool:
-        """Whether every dim that depends on the symbol is largest for the largest value of the symbol."""
-        shapes = {d for unit in self.units for v in _made(unit) for d in v.type.shape if symbol in dims.symbols_of(d)}
-        return all(is_monotone(d) for d in shapes)
-
-    # --- memory ---------------------------------------------------------------------------------------------------
-
-    def new(self, dtype: str, shape: Sequence[dims.Dim], name: str = "partial results") -> Ref:
-        """Allocate a temporary of this scope."""
-        return Ref(self.builder.buffer(name, dtype, shape, "temp", self))
-
-    def add(self, v: Variable, role: str, slot: int = 0) -> int:
-        """Create a buffer for a variable."""
-        name = v.name or (v.owner.op.name if v.owner else "input")
-        number = self.builder.buffer(name, v.dtype, v.type.shape, role, self if role == "temp" else None)
-        made = self.builder.buffers[number]
-        made.slot, made.location = slot, v.location
-        return number
-
-    def ref_of(self, v: Variable) -> Ref:
-        """The memory of the value of ``v``."""
-        base, offset = viewed(v)
-        found = self.place.get(base)
-        if found is None:
-            if isinstance(base, Constant):
-                found = Ref(self.add(base, "constant"))
-                self.builder.buffers[found.buffer].data = base.data
-            else:
-                found = Ref(self.add(base, "temp"))
-            self.place[base] = found
-        return found if type(offset) is int and offset == 0 else Ref(found.buffer, dims.add(found.offset, offset))
-
-    def _dies_at(self, v: Variable, position: int) -> bool:
-        base, _ = viewed(v)
-        ref = self.place.get(base)
-        if ref is None or self.last_use.get(base) != position:
-            return False
-        return self.builder.buffers[ref.buffer].role == "temp" and self.builder.home[ref.buffer] is self
-
-    # --- nodes ----------------------------------------------------------------------------------------------------
-
-    def lower(self, targets: Sequence[Ref | None] | None = None) -> tuple[list[Node], list[Ref]]:
-        """Lower this scope; returns the nodes, and the memory of the outputs: at their targets, if given."""
-        copies, refs = self._claim(targets or [None] * len(self.outputs))
-        self.last_use = self._last_uses()
-        for position, unit in enumerate(self.units):
-            if (self.waiting or self.equalities) and self._wants(unit):
-                self.flush()
-            if isinstance(unit, FusionGroup):
-                self._take_over(unit, position)
-                self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
-            elif isinstance(unit.op.record.lower, Structured):
-                unit.op.record.lower.build(unit, self)
-            else:
-                in_place = self._single_in_place(unit, position)
-                self.nodes += lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages)
-            self.done.update(_made(unit))
-        self.flush()
-        for ref, v in copies:
-            self.copy(v, ref)
-        return self.nodes, [self.ref_of(v) if r is None else r for r, v in zip(refs, self.outputs)]
-
-    def _wants(self, unit: Unit) -> bool:
-        """Whether symbols must be bound before this unit. They are bound late, so that there are few segments."""
-        reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
-        if any(v.ndim for v in (*reads, *_made(unit))):
-            return True  # it may rely on equalities that are not checked yet
-        return bool(symbols_of_unit(unit, reads) & self.waiting.keys()) or may_fail(unit)
-
-    def copy(self, v: Variable, target: Ref) -> None:
-        """Copy a value to ``target``."""
-        self.nodes.append(copy_step(self.ref_of(v), target, v))
-
-    def move(self, source: Ref, target: Ref, like: Variable) -> None:
-        """Copy as many elements as ``like`` has."""
-        self.nodes.append(copy_step(source, target, like))
-
-    def flush(self) -> None:
-        """Bind the symbols whose values are computed, and check the equalities that are decidable."""
-        for symbol, v in list(self.waiting.items()):
-            base, offset = viewed(v)
-            if base.owner is not None and base not in self.done or not dims.symbols_of(offset) <= self.known:
-                continue
-            del self.waiting[symbol]
-            bound = self.builder.bounds.get(symbol)
-            if bound is None and (self.parent is not None or symbol not in self.sizing):
-                bound = UNBOUNDED
-            self.nodes.append(Bind(symbol, self.ref_of(v), v.dtype, bound))
-            self.known.add(symbol)
-        for e in list(self.equalities):
-            if dims.symbols_of(e.left) | dims.symbols_of(e.right) <= self.known:
-                self.equalities.remove(e)
-                self.nodes.append(Check(e.left, e.right, self.builder.code(e.text()), e.least))
-
-    def _claim(self, targets: Sequence[Ref | None]) -> tuple[list[tuple[Ref, Variable]], list[Ref | None]]:
-        """Let steps write outputs to their targets directly; other outputs are copied at the end."""
-        copies: list[tuple[Ref, Variable]] = []
-        for target, v in zip(targets, self.outputs):
-            if target is None:
-                continue
-            base, offset = viewed(v)
-            whole = offset == 0 and dims.equal(dims.product(base.type.shape), dims.product(v.type.shape)) is True
-            if base.owner is None or base in self.place or not whole:
-                copies.append((target, v))
-            else:
-                self.place[base] = target
-        return copies, list(targets)
-
-    def _last_uses(self) -> dict[Variable, int]:
-        """Map each value in memory to the position of the last unit that reads it."""
-        last: dict[Variable, int] = {}
-        for position, unit in enumerate(self.units):
-            reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
-            for v in reads:
-                last[viewed(v)[0]] = position
-        for v in (*self.outputs, *self.binding.values()):
-            last[viewed(v)[0]] = len(self.units)
-        return last
-
-    def _take_over(self, group: FusionGroup, position: int) -> None:
-        """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time."""
-        if group.inner:
-            return
-        reads: dict[Variable, set[Any]] = {}
-        for node in group.members:
-            itermap = group.itermaps[node.outputs[0]]
-            for v in node.inputs:
-                if not isinstance(node.op.record.lower, Pointwise):
-                    base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
-                else:
-                    base, at = resolve(v, itermap, self.stored)
-                if viewed(base)[1] != 0:
-                    at = None
-                reads.setdefault(viewed(base)[0], set()).add(at if base.type.shape else None)
-        full = tuple(range(len(group.axes)))
-        free: dict[str, list[Variable]] = {}  # by dtype
-        for base, itermaps in reads.items():
-            if itermaps == {full} and self._dies_at(base, position):
-                free.setdefault(base.dtype, []).append(base)
-        taken: set[int] = set()
-        buffers = self.builder.buffers
-        for value in group.stored:
-            ref = self.ref_of(value)
-            made = buffers[ref.buffer]
-            if made.role != "temp" or made.alias >= 0 or group.itermaps[value] != full:
-                continue
-            if self.builder.home[ref.buffer] is not self:
-                continue
-            while free.get(value.dtype):
-                buffer = self.place[free[value.dtype].pop(0)].buffer
-                if buffer not in taken:
-                    made.alias = buffer
-                    taken.add(buffer)
-                    break
-
-    def _single_in_place(self, node: Any, position: int) -> bool:
-        lower = node.op.record.lower
-        if not isinstance(lower, Loops) or lower.in_place is None:
-            return False
-        source, out = node.inputs[lower.in_place], node.outputs[0]
-        base, offset = viewed(source)
-        others = [viewed(v)[0] for k, v in enumerate(node.inputs) if k != lower.in_place]
-        if base in others or offset != 0 or not self._dies_at(source, position):
-            return False
-        ref = self.ref_of(out)
-        made = self.builder.buffers[ref.buffer]
-        if made.role != "temp" or self.builder.home[ref.buffer] is not self or source.dtype != out.dtype:
-            return False
-        made.alias = self.place[base].buffer
-        return True
-
-    # --- used by ops with bodies -----------------------------------------------------------------------------------
-
-    def body(
-        self,
-        body: Body,
-        places: Sequence[Ref],
-        targets: Sequence[Ref | None] | None = None,
-        known: Iterable[Any] = (),
-    ) -> tuple[tuple[Node, ...], list[Ref], Scope]:
-        """Lower an inner graph with inputs at ``places``; returns its nodes, the memory of its outputs, its scope."""
-        inner = Scope(self.builder, body.graph, body.symbols, body.equalities, self.known | set(known), self)
-        inner.fused(*fuse(body.graph, self.builder.target, inner.binding))
-        inner.place.update(zip(body.inputs, places))
-        nodes, refs = inner.lower(targets)
-        return tuple(nodes), refs, inner
-
-    def loop(self, node: Loop, scope: Scope) -> None:
-        """Add a loop whose body was lowered by ``scope``."""
-        self.builder.inside[id(node)] = scope
-        self.nodes.append(node)
-
-
-def _made(unit: Unit) -> Sequence[Variable]:
-    return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
-
-
-def _upper_bound(v: Variable) -> dims.Dim | None:
-    """The upper bound of the value of an integer, from its record."""
-    if v.owner is None or v.owner.op.record.upper is None or v.ndim:
-        return None
-    return v.owner.op.record.upper(v.owner.op, v.owner.inputs)
-
-
-class Root(Scope):
-    """The outermost scope: arguments, shared variables, results, updates."""
-
-    def sources(self, leaves: Mapping[Variable, Variable], is_shared: Callable[[Variable], bool]) -> None:
-        """Create buffers of arguments and shared variables; ``leaves`` maps the user's variables to the compiler's."""
-        slots = {"input": 0, "shared": 0}
-        for leaf, source in leaves.items():
-            if source in self.place:
-                continue
-            role = "shared" if is_shared(leaf) else "input"
-            self.place[source] = Ref(self.add(source, role, slots[role]))
-            slots[role] += 1
-
-    def results(self, updates: Sequence[tuple[Variable, int]]) -> tuple[list[Node], list[int]]:
-        """Lower the program; ``updates`` pairs shared variables with the positions of their next values.
-
-        Returns the nodes, and the buffers of shared variables that they overwrite.
-        """
-        targets = [Ref(self.add(v, "output", slot)) for slot, v in enumerate(self.outputs)]
-        self.lower(targets)
-        nodes, written = self.nodes, []
-        uses: dict[int, list[int]] = {}
-        writes: dict[int, list[int]] = {}
-        barrier = -1
-        for k, node in enumerate(nodes):
-            for inner in walk([node]):
-                for number in dict.fromkeys(_used(inner)):
-                    uses.setdefault(number, []).append(k)
-                if isinstance(inner, (Step, Host)):
-                    for number in inner.writes:
-                        writes.setdefault(number, []).append(k)
-                if fails(inner, self.builder.buffers):
-                    barrier = k
-        back: list[tuple[int, int, Variable]] = []
-        for source, position in updates:
-            old, new = self.place[source].buffer, targets[position].buffer
-            made = self.builder.buffers[new]
-            made.role = "update"
-            if new not in writes or made.shape != self.builder.buffers[old].shape:
-                continue
-            readers, first_write, writer = uses.get(old, []), writes[new][0], writes[new][-1]
-            last = nodes[writer]
-            same = all(k <= first_write for k in readers) and first_write == writer
-            same = same and isinstance(last, Step) and old in last.buffers and same_positions(last, old, new)
-            if first_write > barrier and (same or all(k < first_write for k in readers)):
-                made.alias = old
-                written.append(old)
-            else:
-                back.append((new, old, self.outputs[position]))
-        sizes = [dims.product(v.type.shape) for *_, v in back]
-        if all(type(n) is int for n in sizes) and sum(8 * n for n in sizes) <= COPY_BACK:
-            for new, old, v in back:
-                self.builder.buffers[new].role = "temp"
-                self.builder.home[new] = self
-                nodes.append(copy_step(Ref(new), Ref(old), v))
-                written.append(old)
-        return nodes, written

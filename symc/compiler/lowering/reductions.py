@@ -139,7 +139,7 @@ class Reductions(Nest):
                 seen.add(v)
                 wanted.setdefault(v, set()).add(phase)
                 if v not in self.group.stored or self.level(v) == phase:
-                    stack.extend(base for base, _ in self.reads_of(self.node_of[v], self.itermaps[v]))
+                    stack.extend(base for base, _ in self.reads_of(self.node_of[v], self.iteration_maps[v]))
         return {
             v: min(phases)
             for v, phases in wanted.items()
@@ -243,7 +243,7 @@ class Reductions(Nest):
             node = self.node_of[v]
             lower = node.op.record.lower
             assert isinstance(lower, Reduction)
-            element = cast(self.value(node.inputs[0], self.reduction_itermaps[v]), v.dtype)
+            element = cast(self.value(node.inputs[0], self.reduction_iteration_maps[v]), v.dtype)
             target = self.block_sums.get(v) or self.accumulators[v][0]
             self.put(Accumulate(target, self.lane_index, element, lower.combine))
         self.store(stores)

@@ -52,7 +52,7 @@ def form_of(group: FusionGroup, stored: set[Variable]) -> Form:
             number[stack.pop()] = len(number)
             key.append((v.type.dtype, v.type.shape))
         value = node.outputs[0]
-        key.append((node.op, *[number[v] for v in node.inputs], group.itermaps[value], value.type.dtype))
+        key.append((node.op, *[number[v] for v in node.inputs], group.iteration_maps[value], value.type.dtype))
         key.append(value.type.shape)
     key.append(tuple([number[v] for v in group.stored]))
     key.append(tuple([k for v, k in number.items() if v in stored]))

@@ -237,7 +237,7 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
             return made if isinstance(made, Variable) else made[0]
         # rules depend only on a node and its graph, which never change: rules that did not apply to this node in an
         # earlier pass do not apply now
-        todo = rules if node.settled is None else rules.without(node.settled)
+        todo = rules if node.unchanged_by is None else rules.without(node.unchanged_by)
         for rule in todo.candidates(node):
             found = rule(node, memo)
             if found is not None and found is not node.outputs[0]:
@@ -246,7 +246,7 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
                 if left < 0:
                     raise RuntimeError(f"rewriting does not end: the rules {', '.join(latest)} go on without end")
                 return found
-        node.settled = rules
+        node.unchanged_by = rules
         return None
 
     return simplify

@@ -295,7 +295,7 @@ ARRANGING = RuleList(
 
 
 def transposed_operands(node: Apply) -> Variable | None:
-    """Let a product read a transposed operand in place: the routine has a flag for it."""
+    """Let a product read a transposed operand in place: the library call has a flag for it."""
     a, b = node.inputs
     swap = tuple(range(a.ndim - 2)) + (a.ndim - 1, a.ndim - 2)
     flags = {"trans_a": node.op["trans_a"], "trans_b": node.op["trans_b"]}

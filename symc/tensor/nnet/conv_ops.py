@@ -159,7 +159,7 @@ def _other(op: Op, kind: Any, *inputs: Variable, template: Variable | None = Non
     return Op(kind, **attrs, shape=None)(*inputs, template)
 
 
-def _settle(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+def _with_known_shape(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
     return Op(op.record, **{**op.attrs, "shape": types[0].shape})(*inputs[:2])
 
 
@@ -260,7 +260,7 @@ BACKWARD_DATA: Record = record(
     linear="separately",
     bounded_slope=True,
     lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
-    specialise=_settle,
+    specialise=_with_known_shape,
 )
 
 BACKWARD_WEIGHTS: Record = record(
@@ -276,5 +276,5 @@ BACKWARD_WEIGHTS: Record = record(
     linear="separately",
     bounded_slope=True,
     lower=LibraryCall("conv2d_backward_weights", _parameters(_adjoint_geometry)),
-    specialise=_settle,
+    specialise=_with_known_shape,
 )

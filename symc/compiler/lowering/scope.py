@@ -1,0 +1,288 @@
+"""The units of one graph on their way into the program: memory for values, nodes in order, symbols bound in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
+from symc.compiler.lowering.fusion_group import lower_group
+from symc.compiler.lowering.program import ProgramBuilder
+from symc.compiler.lowering.sharing import copy_step, viewed
+from symc.compiler.lowering.single import lower_single
+from symc.graph import Constant, Variable, dims
+from symc.graph.body import Body, Equality
+from symc.graph.dim_bounds import is_monotone, largest
+from symc.graph.op import Loops, Pointwise, Structured
+from symc.loops.ir import Bind, Check, Loop, Node, Ref
+
+__all__ = ["Scope"]
+
+
+UNBOUNDED = 1 << 62
+"""The bound of a symbol on which no size depends."""
+
+
+class Scope:
+    """Lowering of one graph into the program.
+
+    Parameters
+    ----------
+    builder : ProgramBuilder
+    outputs : sequence of Variable
+        The results, followed by the variables whose values are ``symbols``.
+    symbols : sequence
+        Symbols for values of integers of this graph.
+    equalities : sequence of Equality
+        Equalities to check once the symbols are known.
+    known : iterable
+        Symbols whose values are known at the beginning of the scope.
+    parent : Scope, optional
+    """
+
+    def __init__(
+        self,
+        builder: ProgramBuilder,
+        outputs: Sequence[Variable],
+        symbols: Sequence[Any] = (),
+        equalities: Sequence[Equality] = (),
+        known: Iterable[Any] = (),
+        parent: Scope | None = None,
+    ) -> None:
+        self.builder = builder
+        self.parent = parent
+        self.place: dict[Variable, Ref] = {}
+        self.nodes: list[Node] = []
+        values = outputs[len(outputs) - len(symbols) :]
+        self.outputs = list(outputs[: len(outputs) - len(symbols)])
+        self.binding = dict(zip(symbols, values))
+        self.graph = list(outputs)
+        self.units: Sequence[Unit] = ()
+        self.stored: set[Variable] = set()
+        self.known = set(known)
+        self.waiting = dict(self.binding)
+        self.equalities = list(equalities)
+        self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
+        self.done: set[Variable] = set()
+        self.last_use: dict[Variable, int] = {}
+
+    def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
+        """Set the units of work; decides for which symbols memory can be allocated before they are known."""
+        self.units, self.stored = units, stored
+        if not self.binding:
+            return
+        made = (*self.graph, *(v for unit in units for v in _made(unit)))
+        self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
+        bounds = self.builder.bounds
+        for symbol, v in self.binding.items():
+            bound = _upper_bound(v)
+            if self.parent is not None or bound is not None and self._grows_with(symbol):
+                bounds[symbol] = None if bound is None else largest(bound, bounds)
+        if self.parent is None:
+            sizes = {dims.product(v.type.shape) for v in made}
+            while stuck := {s for n in sizes if largest(n, bounds) is None for s in dims.symbols_of(n) & bounds.keys()}:
+                for symbol in stuck:  # as if it had no bound: what depends on it begins a segment
+                    del bounds[symbol]
+
+    def _grows_with(self, symbol: Any) -> bool:
+        """Whether every dim that depends on the symbol is largest for the largest value of the symbol."""
+        shapes = {d for unit in self.units for v in _made(unit) for d in v.type.shape if symbol in dims.symbols_of(d)}
+        return all(is_monotone(d) for d in shapes)
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    def new(self, dtype: str, shape: Sequence[dims.Dim], name: str = "partial results") -> Ref:
+        """Allocate a temporary of this scope."""
+        return Ref(self.builder.buffer(name, dtype, shape, "temp", self))
+
+    def add(self, v: Variable, role: str, slot: int = 0) -> int:
+        """Create a buffer for a variable."""
+        name = v.name or (v.owner.op.name if v.owner else "input")
+        number = self.builder.buffer(name, v.dtype, v.type.shape, role, self if role == "temp" else None)
+        made = self.builder.buffers[number]
+        made.slot, made.location = slot, v.location
+        return number
+
+    def ref_of(self, v: Variable) -> Ref:
+        """The memory of the value of ``v``."""
+        base, offset = viewed(v)
+        found = self.place.get(base)
+        if found is None:
+            if isinstance(base, Constant):
+                found = Ref(self.add(base, "constant"))
+                self.builder.buffers[found.buffer].data = base.data
+            else:
+                found = Ref(self.add(base, "temp"))
+            self.place[base] = found
+        return found if type(offset) is int and offset == 0 else Ref(found.buffer, dims.add(found.offset, offset))
+
+    def _dies_at(self, v: Variable, position: int) -> bool:
+        base, _ = viewed(v)
+        ref = self.place.get(base)
+        if ref is None or self.last_use.get(base) != position:
+            return False
+        return self.builder.buffers[ref.buffer].role == "temp" and self.builder.home[ref.buffer] is self
+
+    # --- nodes ----------------------------------------------------------------------------------------------------
+
+    def lower(self, targets: Sequence[Ref | None] | None = None) -> tuple[list[Node], list[Ref]]:
+        """Lower this scope; returns the nodes, and the memory of the outputs: at their targets, if given."""
+        copies, refs = self._claim(targets or [None] * len(self.outputs))
+        self.last_use = self._last_uses()
+        for position, unit in enumerate(self.units):
+            if (self.waiting or self.equalities) and self._wants(unit):
+                self.flush()
+            if isinstance(unit, FusionGroup):
+                self._take_over(unit, position)
+                self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
+            elif isinstance(unit.op.record.lower, Structured):
+                unit.op.record.lower.build(unit, self)
+            else:
+                in_place = self._single_in_place(unit, position)
+                self.nodes += lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages)
+            self.done.update(_made(unit))
+        self.flush()
+        for ref, v in copies:
+            self.copy(v, ref)
+        return self.nodes, [self.ref_of(v) if r is None else r for r, v in zip(refs, self.outputs)]
+
+    def _wants(self, unit: Unit) -> bool:
+        """Whether symbols must be bound before this unit. They are bound late, so that there are few segments."""
+        reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
+        if any(v.ndim for v in (*reads, *_made(unit))):
+            return True  # it may rely on equalities that are not checked yet
+        return bool(symbols_of_unit(unit, reads) & self.waiting.keys()) or may_fail(unit)
+
+    def copy(self, v: Variable, target: Ref) -> None:
+        """Copy a value to ``target``."""
+        self.nodes.append(copy_step(self.ref_of(v), target, v))
+
+    def move(self, source: Ref, target: Ref, like: Variable) -> None:
+        """Copy as many elements as ``like`` has."""
+        self.nodes.append(copy_step(source, target, like))
+
+    def flush(self) -> None:
+        """Bind the symbols whose values are computed, and check the equalities that are decidable."""
+        for symbol, v in list(self.waiting.items()):
+            base, offset = viewed(v)
+            if base.owner is not None and base not in self.done or not dims.symbols_of(offset) <= self.known:
+                continue
+            del self.waiting[symbol]
+            bound = self.builder.bounds.get(symbol)
+            if bound is None and (self.parent is not None or symbol not in self.sizing):
+                bound = UNBOUNDED
+            self.nodes.append(Bind(symbol, self.ref_of(v), v.dtype, bound))
+            self.known.add(symbol)
+        for e in list(self.equalities):
+            if dims.symbols_of(e.left) | dims.symbols_of(e.right) <= self.known:
+                self.equalities.remove(e)
+                self.nodes.append(Check(e.left, e.right, self.builder.code(e.text()), e.least))
+
+    def _claim(self, targets: Sequence[Ref | None]) -> tuple[list[tuple[Ref, Variable]], list[Ref | None]]:
+        """Let steps write outputs to their targets directly; other outputs are copied at the end."""
+        copies: list[tuple[Ref, Variable]] = []
+        for target, v in zip(targets, self.outputs):
+            if target is None:
+                continue
+            base, offset = viewed(v)
+            whole = offset == 0 and dims.equal(dims.product(base.type.shape), dims.product(v.type.shape)) is True
+            if base.owner is None or base in self.place or not whole:
+                copies.append((target, v))
+            else:
+                self.place[base] = target
+        return copies, list(targets)
+
+    def _last_uses(self) -> dict[Variable, int]:
+        """Map each value in memory to the position of the last unit that reads it."""
+        last: dict[Variable, int] = {}
+        for position, unit in enumerate(self.units):
+            reads = external_reads(unit, self.stored) if isinstance(unit, FusionGroup) else unit.inputs
+            for v in reads:
+                last[viewed(v)[0]] = position
+        for v in (*self.outputs, *self.binding.values()):
+            last[viewed(v)[0]] = len(self.units)
+        return last
+
+    def _take_over(self, group: FusionGroup, position: int) -> None:
+        """Let a group's results reuse the memory of temporaries that it reads elementwise for the last time."""
+        if group.inner:
+            return
+        reads: dict[Variable, set[Any]] = {}
+        for node in group.members:
+            iteration_map = group.iteration_maps[node.outputs[0]]
+            for v in node.inputs:
+                if not isinstance(node.op.record.lower, Pointwise):
+                    base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
+                else:
+                    base, at = resolve(v, iteration_map, self.stored)
+                if viewed(base)[1] != 0:
+                    at = None
+                reads.setdefault(viewed(base)[0], set()).add(at if base.type.shape else None)
+        full = tuple(range(len(group.axes)))
+        free: dict[str, list[Variable]] = {}  # by dtype
+        for base, iteration_maps in reads.items():
+            if iteration_maps == {full} and self._dies_at(base, position):
+                free.setdefault(base.dtype, []).append(base)
+        taken: set[int] = set()
+        buffers = self.builder.buffers
+        for value in group.stored:
+            ref = self.ref_of(value)
+            made = buffers[ref.buffer]
+            if made.role != "temp" or made.alias >= 0 or group.iteration_maps[value] != full:
+                continue
+            if self.builder.home[ref.buffer] is not self:
+                continue
+            while free.get(value.dtype):
+                buffer = self.place[free[value.dtype].pop(0)].buffer
+                if buffer not in taken:
+                    made.alias = buffer
+                    taken.add(buffer)
+                    break
+
+    def _single_in_place(self, node: Any, position: int) -> bool:
+        lower = node.op.record.lower
+        if not isinstance(lower, Loops) or lower.in_place is None:
+            return False
+        source, out = node.inputs[lower.in_place], node.outputs[0]
+        base, offset = viewed(source)
+        others = [viewed(v)[0] for k, v in enumerate(node.inputs) if k != lower.in_place]
+        if base in others or offset != 0 or not self._dies_at(source, position):
+            return False
+        ref = self.ref_of(out)
+        made = self.builder.buffers[ref.buffer]
+        if made.role != "temp" or self.builder.home[ref.buffer] is not self or source.dtype != out.dtype:
+            return False
+        made.alias = self.place[base].buffer
+        return True
+
+    # --- used by ops with bodies -----------------------------------------------------------------------------------
+
+    def body(
+        self,
+        body: Body,
+        places: Sequence[Ref],
+        targets: Sequence[Ref | None] | None = None,
+        known: Iterable[Any] = (),
+    ) -> tuple[tuple[Node, ...], list[Ref], Scope]:
+        """Lower an inner graph with inputs at ``places``; returns its nodes, the memory of its outputs, its scope."""
+        inner = Scope(self.builder, body.graph, body.symbols, body.equalities, self.known | set(known), self)
+        inner.fused(*fuse(body.graph, self.builder.target, inner.binding))
+        inner.place.update(zip(body.inputs, places))
+        nodes, refs = inner.lower(targets)
+        return tuple(nodes), refs, inner
+
+    def loop(self, node: Loop, scope: Scope) -> None:
+        """Add a loop whose body was lowered by ``scope``."""
+        self.builder.inside[id(node)] = scope
+        self.nodes.append(node)
+
+
+def _made(unit: Unit) -> Sequence[Variable]:
+    return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
+
+
+def _upper_bound(v: Variable) -> dims.Dim | None:
+    """The upper bound of the value of an integer, from its record."""
+    if v.owner is None or v.owner.op.record.upper is None or v.ndim:
+        return None
+    return v.owner.op.record.upper(v.owner.op, v.owner.inputs)
