@@ -20,39 +20,39 @@ def toposort(
 ) -> list[Apply]:
     """List every application that ``outputs`` depend on, producers before consumers. Stops at ``stop``."""
     order: list[Apply] = []
-    done: set[int] = set()
-    stack: list[tuple[Apply, int]] = []
+    entered: set[Apply] = set()
+    path: list[Apply] = []  # applications whose inputs are being looked at
+    stack: list[Apply | None] = []  # None stands for the end of the innermost of these
     for output in outputs:
-        if output.owner is None or output in stop or id(output.owner) in done:
+        if output.owner is None or output.owner in entered or output in stop:
             continue
-        done.add(id(output.owner))
-        stack.append((output.owner, 0))
+        stack.append(output.owner)
         while stack:
-            node, position = stack.pop()
-            inputs = node.inputs
-            while position < len(inputs):
-                child = inputs[position]
-                position += 1
-                owner = child.owner
-                if owner is not None and id(owner) not in done and child not in stop:
-                    done.add(id(owner))
-                    stack.append((node, position))
-                    stack.append((owner, 0))
-                    break
-            else:
-                order.append(node)
+            node = stack.pop()
+            if node is None:
+                order.append(path.pop())
+                continue
+            if node in entered:
+                continue
+            entered.add(node)
+            path.append(node)
+            stack.append(None)
+            for v in reversed(node.inputs):
+                owner = v.owner
+                if owner is not None and owner not in entered and v not in stop:
+                    stack.append(owner)
     return order
 
 
 def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset()) -> Iterator[Variable]:
     """Iterate over every variable that ``outputs`` depend on, themselves included, each once."""
     stack = list(outputs)[::-1]
-    seen: set[int] = set()
+    seen: set[Variable] = set()
     while stack:
         variable = stack.pop()
-        if id(variable) in seen:
+        if variable in seen:
             continue
-        seen.add(id(variable))
+        seen.add(variable)
         yield variable
         if variable.owner is not None and variable not in stop:
             stack.extend(reversed(variable.owner.inputs))
