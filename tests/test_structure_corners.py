@@ -142,3 +142,13 @@ def test_an_op_from_a_graph_keeps_what_its_inputs_declare(device):
         f([1.0, 2], [1.0, 2])
     with pytest.raises(ValueError, match="spread: input 0 does not fit on axis 0"):
         op(T.constant(np.ones(2)), w)
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_an_index_out_of_range_in_what_is_empty(device, mode):
+    k, w = T.lscalar("k"), symc.shared(np.ones((1, 0)))
+    for value in (T.dot(w, w[k]), T.concatenate([w * 1, w[k].reshape((1, 0))], 1), w[k].sum()):
+        f = symc.function([k], value, device=device, mode=mode)
+        assert f(0).sum() == 0
+        with pytest.raises(IndexError):
+            f(1)

@@ -66,7 +66,8 @@ def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | 
     offset: dims.Dim = 0
     for axis, start in enumerate(starts):
         offset = dims.add(offset, dims.mul(as_dim(start), dims.product(shape[axis + 1 :])))
-    return offset
+    unread = [v for v in starts if not _is_known(v) and not dims.symbols_of(as_dim(v)) & dims.symbols_of(offset)]
+    return None if unread else offset  # a start that nothing reads would not be checked
 
 
 def _is_view(v: Variable) -> bool:
