@@ -13,6 +13,7 @@ from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.graph.op import Op
 from symc.printing import pp, pprint
 from symc.runtime.copies import register
+from symc.runtime.evaluation import attach
 from symc.runtime.function import Function, In, Out, function
 from symc.runtime.memory_estimate import memory_estimate
 from symc.runtime.replacement import clone
@@ -23,6 +24,7 @@ from symc.tensor.python_op import PythonOp, as_op
 
 __version__ = "0.1.0"
 
+attach()
 register()
 
 __all__ = [

@@ -74,8 +74,8 @@ def at_import(body):
 def test_there_is_something_to_look_at():
     assert {"symc.graph.op", "symc_backends.c.emit", "lasagne_like.layers.base"} <= MODULES.keys()
     assert "symc.graph.variables" in imports("symc.graph.op", everywhere=False)
-    assert "symc.runtime.function" in imports("symc.tensor.operators", everywhere=True)
-    assert "symc.runtime.function" not in imports("symc.tensor.operators", everywhere=False)
+    assert "symc.printing.layout" in imports("symc.printing.drawing", everywhere=True)
+    assert "symc.printing.layout" not in imports("symc.printing.drawing", everywhere=False)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -127,6 +127,35 @@ def test_no_circle_of_imports():
         graph.add_edges_from((name, other) for other in runtime_imports(name) if other in MODULES and other != name)
     circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
     assert not circles
+
+
+ARROWS = {
+    "graph": set(),
+    "loops": {"graph"},
+    "tensor": {"graph", "loops", "gradient"},
+    "gradient": {"graph", "tensor", "compiler"},
+    "compiler": {"graph", "loops", "tensor", "gradient"},
+    "runtime": {"graph", "loops", "tensor", "gradient", "compiler"},
+    "printing": {"graph", "loops", "compiler", "runtime"},
+}
+"""Which packages of the language each may import.
+
+The three in the middle need one another: a gradient is a graph of the language, rules find the stable form of which it
+is taken, and the gradient of a loop is a loop.
+"""
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_order_of_packages(package):
+    """``__init__`` modules only collect what users find in one place; random streams make shared variables."""
+    wrong = {
+        (name, other)
+        for name in MODULES
+        if name.startswith(f"symc.{package}.") and MODULES[name].name != "__init__.py"
+        for other in runtime_imports(name)
+        if other.startswith("symc.") and other.split(".")[1] in ARROWS.keys() - ARROWS[package] - {package}
+    }
+    assert wrong <= {("symc.tensor.shared_randomstreams", "symc.runtime.shared")}
 
 
 def test_loose_modules():

@@ -1,7 +1,8 @@
 """Differentiation: gradients, Jacobian products, Jacobians, and a check by finite differences."""
 
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, grad_not_implemented, grad_undefined
-from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
+from symc.gradient.derivatives import Lop, Rop, hessian, jacobian
+from symc.gradient.gradient_check import verify_grad
 from symc.gradient.pass_through import (
     consider_constant,
     disconnected_grad,

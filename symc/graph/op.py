@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,14 +44,16 @@ from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.notation import Text
 from symc.graph.types import TensorType
 from symc.graph.variables import Apply, Variable
-from symc.loops.expr import Expr
 
 __all__ = [
     "RECORDS", "ZERO", "Arg", "Axes", "Case", "HostCall", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise",
     "Record", "Reduction", "Structured", "View", "add_cases", "record",
 ]  # fmt: skip
 
-Read = Callable[[int, Sequence[Expr]], Expr]
+if TYPE_CHECKING:
+    from symc.loops.expr import Expr
+
+Read = Callable[[int, Sequence["Expr"]], "Expr"]
 """``read(k, index)``: the element of input ``k`` at a tuple of indices."""
 
 

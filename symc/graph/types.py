@@ -100,7 +100,7 @@ class TensorType:
         """Copy the type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
 
-    if TYPE_CHECKING:  # attached by symc.tensor.constructors
+    if TYPE_CHECKING:  # attached by symc.tensor.operators
 
         def __call__(self, name: str | None = None) -> Variable: ...
         def make_variable(self, name: str | None = None) -> Variable: ...

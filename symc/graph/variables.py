@@ -18,11 +18,10 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, SourceLocation, here
 from symc.graph.dtypes import as_dtype
 from symc.graph.types import TensorType
-from symc.runtime.storage import Storage
-from symc.runtime.turns import taken
 
 if TYPE_CHECKING:
     from symc.graph.op import Op
+    from symc.runtime.storage import Storage
 
 __all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value", "refuse_masked"]
 
@@ -202,10 +201,7 @@ class SharedVariable(Variable):
         ``return_internal_type=True`` as well, a value on a device is not copied to the host: the result is the device's
         own array.
         """
-        with taken([self.storage.turn], []):
-            if return_internal_type and self.storage.remote is not None:
-                return self.storage.remote if borrow else self.storage.remote.copy()
-            return self.storage.array if borrow else self.storage.array.copy()
+        return self.storage.read(borrow, in_place=return_internal_type)
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value.
@@ -227,15 +223,11 @@ class SharedVariable(Variable):
         array = convert_value(new_value, self.type, what, self.strict, self.allow_downcast)
         if not borrow and np.shares_memory(array, np.asarray(new_value)):
             array = array.copy()
-        with taken([], [self.storage.turn]):
-            self.storage.array = _owned(array)
-            self.storage.version += 1
+        self.storage.write(_owned(array))
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
-        with taken([], [self.storage.turn]):
-            self.storage.array = np.zeros(self.storage.shape, self.dtype)
-            self.storage.version += 1
+        self.storage.clear(self.dtype)
 
     def clone(self) -> SharedVariable:
         """Create a variable with the same storage and its own ``default_update``."""

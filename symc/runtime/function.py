@@ -14,6 +14,7 @@ from symc.compiler.shape_specialisation import only_shared_values_disagree
 from symc.compiler.target import CPU
 from symc.config import config
 from symc.errors import ShapeError, located
+from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.backend import load_backend
@@ -322,3 +323,6 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<symc function {self.name}({self._signature()}) on {self.device}>"
+
+
+compile_with(function)

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from symc.runtime.turns import taken
+
 __all__ = ["HOST", "Remote", "Space", "Storage"]
 
 
@@ -87,6 +89,27 @@ class Storage:
         self._array = array
         self._remote = None
         self._tell()
+
+    def read(self, borrow: bool, in_place: bool = False) -> Any:
+        """The value, between calls that update it: a copy, or the array itself with ``borrow``.
+
+        With ``in_place``, a value on a device is returned as the device's own array.
+        """
+        with taken([self.turn], []):
+            found = self._remote if in_place and self._remote is not None else self.array
+            return found if borrow else found.copy()
+
+    def write(self, array: np.ndarray) -> None:
+        """Replace the value, between calls that use it."""
+        with taken([], [self.turn]):
+            self.array = array
+            self.version += 1
+
+    def clear(self, dtype: str) -> None:
+        """Replace the value by zeros of its shape."""
+        with taken([], [self.turn]):
+            self.array = np.zeros(self.shape, dtype)
+            self.version += 1
 
     @property
     def remote(self) -> Any:

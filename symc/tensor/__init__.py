@@ -14,7 +14,8 @@ from symc.gradient import (
     grad_scale,
     zero_grad,
 )
-from symc.gradient.derivatives import Lop, Rop, hessian, jacobian, verify_grad
+from symc.gradient.derivatives import Lop, Rop, hessian, jacobian
+from symc.gradient.gradient_check import verify_grad
 from symc.graph import Variable
 from symc.graph.types import TensorType
 from symc.tensor import (  # noqa: F401 (some attach methods or test cases)

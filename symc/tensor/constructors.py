@@ -10,7 +10,7 @@ from symc.errors import here
 from symc.graph import Variable
 from symc.graph.types import TensorType
 
-__all__ = ["CONSTRUCTORS", "PLURALS", "tensor"]
+__all__ = ["CONSTRUCTORS", "PLURALS", "of_type", "tensor"]
 
 
 def tensor(
@@ -42,13 +42,9 @@ def tensor(
     return Variable(TensorType(dtype or config.floatX, pattern, name or "n"), None, 0, name, here())
 
 
-def _of_type(self: TensorType, name: str | None = None) -> Variable:
+def of_type(self: TensorType, name: str | None = None) -> Variable:
     """Create a symbolic input of this type; unknown dims become fresh symbols."""
     return tensor(self.dtype, None, name, self.static_shape)
-
-
-for _name in ("__call__", "make_variable"):
-    setattr(TensorType, _name, _of_type)
 
 
 def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> Callable[..., Variable]:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from symc.errors import located
-from symc.graph import Constant, Variable, graph_inputs, is_input
+from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Arg, Case, Op, record
+from symc.graph.types import TensorType
 from symc.tensor import (
     axes,
     creation,
@@ -24,6 +25,7 @@ from symc.tensor import (
     symbolic_dims,
 )
 from symc.tensor import elementwise as ew
+from symc.tensor.constructors import of_type
 from symc.tensor.numpy_functions import apply_ufunc
 
 __all__ = ["METHODS", "attach"]
@@ -83,27 +85,6 @@ def _iterate(self: Variable) -> Iterator[Variable]:
 
 def _contains(self: Variable, item: Any) -> bool:
     raise TypeError(located("'in' is not defined for symbolic variables", [self], "use any(eq(x, item))"))
-
-
-def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
-    """Evaluate the variable for inputs given by variable or name; compiled once per set of inputs."""
-    from symc.runtime.function import function
-
-    given = inputs_to_values or {}
-    if not isinstance(given, dict):
-        raise TypeError(f"eval: expected a dict from inputs to values, got {given!r}")
-    by_name = {v.name: v for v in graph_inputs([self]) if is_input(v) and v.name}
-    resolved = {}
-    for key, value in given.items():
-        v = by_name.get(key) if isinstance(key, str) else key
-        if v is None:
-            raise KeyError(f"eval: no input is called {key!r}; inputs are {sorted(by_name)}")
-        resolved[v] = value
-    key = tuple(sorted(v.serial for v in resolved))
-    cache = self.__dict__.setdefault("_compiled", {})
-    if key not in cache:
-        cache[key] = function(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
-    return cache[key](*[resolved[v] for v in sorted(resolved, key=lambda v: v.serial)])
 
 
 _copy = record(
@@ -195,7 +176,6 @@ METHODS: dict[str, Any] = {
     "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,
     "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
     "fill": creation.fill, "copy": copy,
-    "eval": _evaluate,
 }  # fmt: skip
 
 
@@ -203,6 +183,8 @@ def attach() -> None:
     """Attach the table's entries to ``Variable``."""
     for name, function in METHODS.items():
         setattr(Variable, name, function)
+    for name in ("__call__", "make_variable"):
+        setattr(TensorType, name, of_type)
     # Comparisons build graphs, but variables remain usable as keys: == and hash use identity.
     for check in ("__eq__", "__hash__"):
         assert getattr(Variable, check) is getattr(object, check)

@@ -123,7 +123,7 @@ METHODS: Table = {
     "conj": [same(lambda x: x.conj(), X)],
     "real": [same(lambda x: x.real, X)],
     "imag": [same(lambda x: x.imag, X)],
-    "fill": [example(lambda x: x.fill(2), lambda x: np.full_like(x, 2), X)],
+    "fill": [example(lambda x: x.fill(2), lambda x: np.full(x.shape, 2), X)],
     "copy": [same(lambda x: x.copy(), X)],
 }
 

@@ -1,0 +1,34 @@
+"""``x.eval()``: the value of an expression, compiled behind the scenes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from symc.graph import Variable, graph_inputs, is_input
+from symc.runtime.function import function
+
+__all__ = ["attach"]
+
+
+def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
+    """Evaluate the variable for inputs given by variable or name; compiled once per set of inputs."""
+    given = inputs_to_values or {}
+    if not isinstance(given, dict):
+        raise TypeError(f"eval: expected a dict from inputs to values, got {given!r}")
+    by_name = {v.name: v for v in graph_inputs([self]) if is_input(v) and v.name}
+    resolved = {}
+    for key, value in given.items():
+        v = by_name.get(key) if isinstance(key, str) else key
+        if v is None:
+            raise KeyError(f"eval: no input is called {key!r}; inputs are {sorted(by_name)}")
+        resolved[v] = value
+    key = tuple(sorted(v.serial for v in resolved))
+    cache = self.__dict__.setdefault("_compiled", {})
+    if key not in cache:
+        cache[key] = function(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
+    return cache[key](*[resolved[v] for v in sorted(resolved, key=lambda v: v.serial)])
+
+
+def attach() -> None:
+    """Give variables the method ``eval``."""
+    Variable.eval = _evaluate  # type: ignore[attr-defined]
