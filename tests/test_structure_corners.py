@@ -152,3 +152,24 @@ def test_an_index_out_of_range_in_what_is_empty(device, mode):
         assert f(0).sum() == 0
         with pytest.raises(IndexError):
             f(1)
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_no_rewrite_drops_what_fails(device, mode):
+    k, v, m = T.lscalar("k"), T.vector("v"), T.matrix("m")
+    x = v[k]
+    forms = [
+        x / x,
+        x**0,
+        T.set_subtensor(m[k][:], v[0]),
+        T.zeros((3,))[k],
+        T.zeros((3, 2))[k],
+        T.ones((3,))[T.stack([0, k])],
+    ]
+    forms += [T.switch(True, 1.0, x), T.cholesky(m) ** 0]
+    good = np.ones(3), np.eye(3)
+    for e in forms:
+        f = symc.function([k, v, m], e, device=device, mode=mode, on_unused_input="ignore")
+        f(2, *good)
+        with pytest.raises((IndexError, np.linalg.LinAlgError)):
+            f(3, good[0], -good[1])
