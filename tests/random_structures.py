@@ -205,7 +205,10 @@ def _difference(s: Scope, task: Task, leaves: dict[int, np.ndarray], k: int) -> 
     assert task.cost is not None
 
     def cost(step: float) -> float:
-        value = Frame(s, leaves | {k: leaves[k] + step * direction}).value(task.cost)  # type: ignore[arg-type]
+        frame = Frame(s, leaves | {k: leaves[k] + step * direction})
+        value = frame.value(task.cost)  # type: ignore[arg-type]
+        if frame.run.ties:
+            raise Unknown("the slope of one among equals")
         return float(np.sin(value).sum())
 
     try:
