@@ -173,3 +173,14 @@ def test_no_rewrite_drops_what_fails(device, mode):
         f(2, *good)
         with pytest.raises((IndexError, np.linalg.LinAlgError)):
             f(3, good[0], -good[1])
+
+
+def test_sums_over_two_empty_axes(device):
+    w, v = symc.shared(np.ones((2, 2, 3))), T.vector("v")
+    f = symc.function([v], [(v - w).sum(axis=(0, 1)), (v - w).sum(), T.grad((T.sin(v - w)).sum(), v)], device=device)
+    for shape in ((0, 0, 3), (2, 0, 3), (0, 0, 0)):
+        w.set_value(np.ones(shape))
+        total, all_of_it, slope = f(np.ones(shape[-1]))
+        close(total, np.zeros(shape[-1]))
+        close(all_of_it, 0)
+        close(slope, np.zeros(shape[-1]))
