@@ -85,10 +85,18 @@ def given_values(s: Scope, random: np.random.Generator, call: int) -> dict[int, 
 def meaning(s: Scope, task: Task, leaves: dict[int, np.ndarray]) -> tuple[dict[int, np.ndarray] | Exception, Run]:
     """The values of the nodes that are asked for, or why there are none."""
     frame = Frame(s, leaves)
-    wanted = [*task.outputs, *(j for _, j in task.updates), *([task.cost] if task.cost is not None else [])]
+    wanted = [*task.outputs, *(j for _, j in task.updates)]
     try:
-        return dict(zip(wanted, frame.values(wanted))), frame.run
+        found = dict(zip(wanted, frame.values(wanted)))
     except (Fails, Unknown) as error:
+        return error, frame.run
+    try:
+        if task.cost is not None:  # of which only slopes are computed, perhaps without it
+            frame.value(task.cost)
+        return found, frame.run
+    except Fails:
+        return Unknown("the cost fails"), frame.run
+    except Unknown as error:
         return error, frame.run
 
 
@@ -197,7 +205,10 @@ def _difference(s: Scope, task: Task, leaves: dict[int, np.ndarray], k: int) -> 
     assert task.cost is not None
 
     def cost(step: float) -> float:
-        value = Frame(s, leaves | {k: leaves[k] + step * direction}).value(task.cost)  # type: ignore[arg-type]
+        frame = Frame(s, leaves | {k: leaves[k] + step * direction})
+        value = frame.value(task.cost)  # type: ignore[arg-type]
+        if frame.run.ties:
+            raise Unknown("the slope of one among equals")
         return float(np.sin(value).sum())
 
     try:

@@ -139,32 +139,49 @@ class _Loop:
             raise ValueError("sequences of other lengths than there are steps")
         return count, [v[::-1] for v in sequences] if self.backwards else sequences, states, constants
 
-    def run(self, frame: Frame) -> list[np.ndarray]:
+    def run(self, frame: Frame) -> list[np.ndarray | Exception]:
+        """The outputs, or why there is none: what is not asked for need not be computed."""
         count, sequences, states, constants = self.parts(frame)
-        made: list[list[np.ndarray]] = [[] for _ in self.results]
+        if not count:
+            return self._never(frame, [np.zeros(v.shape[1:], v.dtype) for v in sequences], states, constants)
+        made: list[list[Any]] = [[] for _ in self.results]
         for t in range(count):
             found = self.step(frame, [v[t] for v in sequences], states, constants)
             for k, (old, new) in enumerate(zip(states, found)):
+                if isinstance(new, Exception):
+                    raise Unknown("a state that perhaps nothing reads") from new
                 if old.shape != new.shape:
                     raise ValueError(f"state {k} changes its shape")
             states = [v.astype(old.dtype) for v, old in zip(found, states)]
             for history, v in zip(made, [*states, *found[len(states) :]]):
                 history.append(v)
-        if not count:
-            try:
-                found = self.step(frame, [np.zeros(v.shape[1:], v.dtype) for v in sequences], states, constants)
-            except Fails:
-                raise Unknown("what a step that never runs would give") from None
-            if any(old.shape != new.shape for old, new in zip(states, found)):
-                raise Unknown("a step that never runs would change the shape of a state")
-            return [np.zeros((0, *v.shape), v.dtype) for v in [*states, *found[len(states) :]]]
-        if any(v.shape != history[0].shape for history in made for v in history):
-            raise Unknown("outputs of several shapes")
-        return [np.stack(history) for history in made]
+        return [self._stacked(history) for history in made]
 
-    def step(self, frame: Frame, *given: list[np.ndarray]) -> list[np.ndarray]:
+    def _stacked(self, history: list[Any]) -> np.ndarray | Exception:
+        for v in history:
+            if isinstance(v, Exception):
+                return v
+        if any(v.shape != history[0].shape for v in history):
+            return Unknown("outputs of several shapes")
+        return np.stack(history)
+
+    def _never(self, frame: Frame, *given: list[np.ndarray]) -> list[np.ndarray | Exception]:
+        found = self.step(frame, *given)
+        if any(isinstance(v, Exception) for v in found):
+            raise Unknown("what a step that never runs would give")
+        if any(old.shape != new.shape for old, new in zip(given[1], found)):
+            raise Unknown("a step that never runs would change the shape of a state")
+        return [np.zeros((0, *v.shape), v.dtype) for v in [*given[1], *found[len(given[1]) :]]]
+
+    def step(self, frame: Frame, *given: list[np.ndarray]) -> list[Any]:
         inner = Frame(self.body, dict(enumerate(v for part in given for v in part)), frame)
-        return inner.values(self.results)
+        found: list[Any] = []
+        for k in self.results:
+            try:
+                found.append(inner.value(k))
+            except (Fails, Unknown) as error:
+                found.append(error)
+        return found
 
     def build(self, *inner: Variable) -> list[Variable]:
         """The body, grown from the variables that scan hands to it."""
@@ -241,16 +258,22 @@ def loop(s: Scope, k: int) -> Any:
             None,
             [],
             f"{text} {j}",
-            whole=lambda frame, j=j: frame.once(key, lambda: _sound(made, frame))[j],
+            whole=lambda frame, j=j: _output(made, frame, key, j),
         )  # type: ignore[arg-type, misc]
         text = "    the same scan's output"
 
 
-def _sound(made: _Loop, frame: Frame) -> list[np.ndarray]:
-    try:
-        return made.run(frame)
-    except FAILURES as error:
-        raise Fails(f"{type(error).__name__} in a scan: {error}") from error
+def _output(made: _Loop, frame: Frame, key: Any, j: int) -> np.ndarray:
+    def run() -> list[np.ndarray | Exception]:
+        try:
+            return made.run(frame)
+        except FAILURES as error:
+            raise Fails(f"{type(error).__name__} in a scan: {error}") from error
+
+    found: np.ndarray | Exception = frame.once(key, run)[j]
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _scan(s: Scope, made: _Loop) -> list[Variable]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from random_programs import BINARY, UNARY
-from structure_programs import Scope, Unknown, strict
+from structure_programs import Frame, Scope, Unknown, strict
 
 import symc
 import symc.tensor as T
@@ -49,6 +49,8 @@ def reduction(s: Scope, k: int) -> Any:
     if not x.ndim:
         return None
     name, axes, keep = s.choose(("sum", "mean", "max", "min", "prod", "var")), _axes(s, x.ndim), s.chance(0.4)
+    if name in ("max", "min"):
+        return _extreme(s, k, name, axes, keep)
     inner, numpy_inner = (T.tanh, np.tanh) if name == "prod" else (lambda v: v, lambda v: v)
     return s.add(
         lambda v: getattr(inner(v), name)(axis=axes, keepdims=keep),
@@ -56,6 +58,18 @@ def reduction(s: Scope, k: int) -> Any:
         [k],
         f"{name} over {axes}{' kept' if keep else ''}",
     )
+
+
+def _extreme(s: Scope, k: int, name: str, axes: tuple[int, ...], keep: bool) -> Any:
+    def step(frame: Frame) -> Any:
+        v = frame.value(k)
+        found = getattr(np, name)(v, axis=axes, keepdims=True)
+        if ((v == found).sum(axis=axes) > 1).any():
+            frame.run.ties = True
+        return found if keep else found.squeeze(axes)
+
+    make = lambda v: getattr(v, name)(axis=axes, keepdims=keep)  # noqa: E731
+    return s.add(make, step, [k], f"{name} over {axes}{' kept' if keep else ''}", whole=step)
 
 
 def permute(s: Scope, k: int) -> Any:

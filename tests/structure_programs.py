@@ -40,9 +40,13 @@ class Run:
     may_fail : bool
         A shape rule is broken that no result needs: in a branch that is not taken, say. Rules of shapes may be checked
         before the call begins.
+    ties : bool
+        Several elements are the largest or smallest of those reduced: each of them gets the whole slope, which
+        differences do not show.
     """
 
     may_fail: bool = False
+    ties: bool = False
 
 
 class Frame:

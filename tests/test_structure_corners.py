@@ -152,3 +152,35 @@ def test_an_index_out_of_range_in_what_is_empty(device, mode):
         assert f(0).sum() == 0
         with pytest.raises(IndexError):
             f(1)
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+def test_no_rewrite_drops_what_fails(device, mode):
+    k, v, m = T.lscalar("k"), T.vector("v"), T.matrix("m")
+    x = v[k]
+    forms = [
+        x / x,
+        x**0,
+        T.set_subtensor(m[k][:], v[0]),
+        T.zeros((3,))[k],
+        T.zeros((3, 2))[k],
+        T.ones((3,))[T.stack([0, k])],
+    ]
+    forms += [T.switch(True, 1.0, x), T.cholesky(m) ** 0]
+    good = np.ones(3), np.eye(3)
+    for e in forms:
+        f = symc.function([k, v, m], e, device=device, mode=mode, on_unused_input="ignore")
+        f(2, *good)
+        with pytest.raises((IndexError, np.linalg.LinAlgError)):
+            f(3, good[0], -good[1])
+
+
+def test_sums_over_two_empty_axes(device):
+    w, v = symc.shared(np.ones((2, 2, 3))), T.vector("v")
+    f = symc.function([v], [(v - w).sum(axis=(0, 1)), (v - w).sum(), T.grad((T.sin(v - w)).sum(), v)], device=device)
+    for shape in ((0, 0, 3), (2, 0, 3), (0, 0, 0)):
+        w.set_value(np.ones(shape))
+        total, all_of_it, slope = f(np.ones(shape[-1]))
+        close(total, np.zeros(shape[-1]))
+        close(all_of_it, 0)
+        close(slope, np.zeros(shape[-1]))

@@ -160,7 +160,7 @@ class Reductions(Nest):
             known = type(size) is int and not (piece is not None and piece[0] == self.inner[at])
             if not known or size > room:
                 return Blocks(at, 1 if lanes else room)
-            room //= size
+            room //= max(size, 1)
         return None
 
     def _open_blocks(self, blocks: Blocks | None, piece: Piece | None) -> list[tuple[str, Expr]]:

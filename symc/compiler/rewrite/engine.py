@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
+from symc.compiler.rewrite.failures import Failures
 from symc.compiler.rewrite.patterns import (
     Bindings,
     Pattern,
@@ -228,6 +229,7 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
     memo: Memo = {}
     left = _FEW + _MANY * size
     latest: deque[str] = deque(maxlen=6)
+    failures = Failures()
 
     def simplify(node: Apply) -> Variable | None:
         nonlocal left
@@ -240,7 +242,7 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
         todo = rules if node.unchanged_by is None else rules.without(node.unchanged_by)
         for rule in todo.candidates(node):
             found = rule(node, memo)
-            if found is not None and found is not node.outputs[0]:
+            if found is not None and found is not node.outputs[0] and not failures.lost(node, found):
                 left -= 1
                 latest.append(rule.name)
                 if left < 0:
@@ -255,8 +257,9 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
 def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
     """Rebuild ``outputs`` of the compiler's graph, applying the rules until none applies.
 
-    Types never change: a replacement with another dtype or number of axes is an error in the rule. No equality between
-    dims is lost: the user's were collected before, and those introduced by a rule hold by construction.
+    Types never change: a replacement with another dtype or number of axes is an error in the rule. A replacement that
+    drops an operand which may fail, such as a checked index, is passed over. No equality between dims is lost: the
+    user's were collected before, and those introduced by a rule hold by construction.
     """
     with collecting():
         return ValueNumbering(simplifier(rules, True, len(toposort(outputs)))).adopt(outputs)

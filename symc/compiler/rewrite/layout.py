@@ -26,8 +26,8 @@ from symc.compiler.rewrite.ops import (
     SLICE_AT,
     WRITE_AT,
 )
-from symc.graph import Apply, Constant, Variable, dims, toposort
-from symc.graph.op import HostCall, Op
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
 from symc.tensor.reshaping import reshape_to
@@ -217,19 +217,13 @@ def _is_empty(v: Variable, axis: int) -> bool:
     return type(v.type.shape[axis]) is int and v.type.shape[axis] == 0
 
 
-def _may_fail(v: Variable) -> bool:
-    """May a call end with an error on the way to ``v``? Then the value must not be dropped."""
-    records = [node.op.record for node in toposort([v])]
-    return any(r.fallible or r.bodies or isinstance(r.lower, HostCall) for r in records)
-
-
 def join_rules(node: Apply) -> Variable | None:
     """Simplify joins of a single tensor, of empty tensors, and of joins along the same axis."""
     axis = node.op["axis"]
     parts: list[Variable] = []
     for v in node.inputs:
         inner = v.owner.inputs if record_of(v) is JOIN and v.owner.op["axis"] == axis else [v]  # type: ignore[union-attr]
-        parts += [p for p in inner if not _is_empty(p, axis) or _may_fail(p)]
+        parts += [p for p in inner if not _is_empty(p, axis)]
     if not parts:
         return node.inputs[0]
     if len(parts) == 1:

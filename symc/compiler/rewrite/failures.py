@@ -1,0 +1,71 @@
+"""What may end a call with an error: no replacement drops it.
+
+An index that is out of range, a matrix that has no factorisation or a function of the user's that raises ends a call
+in every mode, whether or not a rule knows the result without them, as in ``x[k] ** 0``.
+"""
+
+from __future__ import annotations
+
+from symc.graph import Apply, Variable, toposort
+from symc.graph.op import HostCall
+
+__all__ = ["Failures"]
+
+
+class Failures:
+    """What is known for the length of one run."""
+
+    def __init__(self) -> None:
+        self._behind: dict[Variable, bool] = {}
+
+    def behind(self, v: Variable) -> bool:
+        """May a call end with an error on the way to ``v``?"""
+        pending = [v]
+        while pending:
+            top = pending[-1]
+            if top in self._behind:
+                pending.pop()
+                continue
+            node = top.owner
+            if node is None or may_fail(node):
+                self._behind[top] = node is not None
+                continue
+            missing = [u for u in node.inputs if u not in self._behind]
+            if missing:
+                pending += missing
+            else:
+                self._behind[top] = any(self._behind[u] for u in node.inputs)
+        return self._behind[v]
+
+    def lost(self, node: Apply, found: Variable) -> bool:
+        """Would ``found``, put in the place of ``node``, drop anything on the way to it that may fail?"""
+        if not any(self.behind(v) for v in node.inputs):
+            return False
+        kept: set[Variable] = set()
+        pending = [found]
+        while pending:  # what a rule makes is younger than the application that it replaces
+            v = pending.pop()
+            if v in kept:
+                continue
+            kept.add(v)
+            if v.owner is not None and v.serial > node.outputs[0].serial:
+                pending += v.owner.inputs
+        seen: set[Variable] = set()
+        pending = list(node.inputs)
+        while pending:
+            v = pending.pop()
+            if v in kept or v in seen or v.owner is None or not self.behind(v):
+                continue
+            if may_fail(v.owner):
+                return True
+            seen.add(v)
+            pending += v.owner.inputs
+        return False
+
+
+def may_fail(node: Apply) -> bool:
+    """May a call end with an error in this application, its bodies included?"""
+    record = node.op.record
+    if record.fallible or isinstance(record.lower, HostCall):
+        return True
+    return any(may_fail(inner) for name in record.bodies for inner in toposort(node.op[name].graph))
