@@ -180,9 +180,7 @@ class Function:
     def fitting(self) -> Specialisation:
         """The code for the current shapes of the shared variables."""
         specialisation = self.specialisation
-        if any(s.storage.shape != shape for s, shape in zip(specialisation.shared, specialisation.shared_shapes)):
-            return self._specialise()
-        return specialisation
+        return specialisation if specialisation.fits() else self._specialise()
 
     def uncompiled(self) -> State:
         """The initial state of the compiler's passes."""
@@ -200,9 +198,11 @@ class Function:
     def _call(self, *args: Any, **named: Any) -> Any:
         """The slow path of a call: convert, check, plan, run; it prepares the fast path for similar calls."""
         start = perf_counter() if self.profile is not None else 0.0
-        specialisation = self.fitting()
-        arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
-        results = specialisation.run(arrays)
+        results = None
+        while results is None:  # until no other thread changes the shape of a shared variable in between
+            specialisation = self.fitting()
+            arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
+            results = specialisation.run(arrays)
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 spec.value = results.pop()

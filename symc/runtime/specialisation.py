@@ -92,10 +92,19 @@ class Specialisation:
                 shared.storage.watch(fast)
         return fast
 
-    def run(self, arrays: list[Any]) -> list[Any]:
-        """Compute the results for these arguments, using the plan for their shapes."""
+    def fits(self) -> bool:
+        """Whether the shared variables have the shapes that the code was compiled for."""
+        return all(s.storage.shape == shape for s, shape in zip(self.shared, self.shared_shapes))
+
+    def run(self, arrays: list[Any]) -> list[Any] | None:
+        """Compute the results for these arguments, using the plan for their shapes.
+
+        Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile.
+        """
         plan = self.plan(arrays)
         with taken(self.read_turns, self.written_turns):
+            if not self.fits():
+                return None
             try:
                 results = plan.run(arrays)
             except MemoryError as problem:
