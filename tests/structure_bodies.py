@@ -270,7 +270,10 @@ def _output(made: _Loop, frame: Frame, key: Any, j: int) -> np.ndarray:
         except FAILURES as error:
             raise Fails(f"{type(error).__name__} in a scan: {error}") from error
 
-    found: np.ndarray | Exception = frame.once(key, run)[j]
+    outputs: list[np.ndarray | Exception] = frame.once(key, run)
+    found = outputs[j]
+    if any(isinstance(v, Fails) for v in outputs):
+        frame.run.may_fail = True  # in an output that is perhaps not asked for
     if isinstance(found, Exception):
         raise found
     return found

@@ -184,3 +184,13 @@ def test_sums_over_two_empty_axes(device):
         close(total, np.zeros(shape[-1]))
         close(all_of_it, 0)
         close(slope, np.zeros(shape[-1]))
+
+
+def test_a_number_that_must_be_a_length_in_one_branch_and_decides_in_the_other(device):
+    n, c, v = T.lscalar("n"), T.scalar("c"), T.vector("v")
+    inner = T.ifelse(n > 1, v * 2, v * 3)
+    f = symc.function([n, c, v], T.ifelse(c > 0, inner, T.zeros((n,), f64) + v), device=device)
+    close(f(2, -1.0, [5.0, 6]), [5, 6])
+    close(f(2, 1.0, [5.0, 6]), [10, 12])
+    with pytest.raises(ValueError):
+        f(3, -1.0, [5.0, 6])

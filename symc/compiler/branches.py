@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symc.compiler.bodies import with_bodies
+from symc.compiler.rewrite.failures import Failures
 from symc.compiler.shape_specialisation import symbols_in
 from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.body import Body, Equality
@@ -71,6 +72,7 @@ def sink_branches(level: Level) -> Level:
     wanted: dict[Variable, _Place] = {v: top for v in level.outputs}
     shown = {s for v in level.outputs for d in v.type.shape for s in dims.symbols_of(d)} & binding.keys()
     wanted.update((binding[s], top) for s in shown)
+    wanted.update((v, top) for v in _required_only(level, binding, order, shown))
     place_of: dict[Apply, _Place] = {}
     for node in reversed(order):
         places = [wanted[v] for v in node.outputs if v in wanted] or [top]
@@ -101,6 +103,19 @@ def sink_branches(level: Level) -> Level:
         [known[v] if v in known else v for v in (binding[s] for s in top.symbols)],
         top.equalities,
     )
+
+
+def _required_only(
+    level: Level, binding: dict[Any, Variable], order: Sequence[Apply], shown: set[Any]
+) -> list[Variable]:
+    """The numbers that equalities require to be some length, and of which no dim is left to say in which branch.
+
+    They are checked before all branches, unless finding them may fail.
+    """
+    sized = shown.union(*(_symbols_of(node, binding) for node in order))
+    required = {s for e in level.equalities for s in dims.symbols_of(e.left) | dims.symbols_of(e.right)}
+    failures = Failures()
+    return [binding[s] for s in binding if s in required - sized and not failures.behind(binding[s])]
 
 
 def _bodies_first(level: Level, order: Sequence[Apply]) -> Level:
