@@ -17,7 +17,7 @@ import symc.tensor as T
 from symc.graph.op import RECORDS, Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor import erfc_forms, stable
-from symc.tensor.nnet.losses import _binary, _binary_slope, _logits_slope, _sigmoid_binary
+from symc.tensor.nnet.losses import _sigmoid_binary, binary_of, binary_slope, sigmoid_binary_slope
 
 mp.mp.dps = 100
 
@@ -49,10 +49,10 @@ SMOOTH = {
     "arctan2": (ew.arctan2, mp.atan2, [[-1e3, -1e-3, 0.0, 2.0], [-3.0, 1e-3, 1e3]]),
     "arctanh": (ew.arctanh, mp.atanh, [INSIDE]),
     "binary_crossentropy": (
-        _binary, lambda o, t: -(t * mp.log(o) + (1 - t) * mp.log(1 - o)), [UNIT, [0.0, 0.25, 1.0]],
+        binary_of, lambda o, t: -(t * mp.log(o) + (1 - t) * mp.log(1 - o)), [UNIT, [0.0, 0.25, 1.0]],
     ),
     "binary_crossentropy_slope": (
-        _binary_slope, lambda g, o, t: g * (o - t) / (o * (1 - o)), [[-1.0, 0.0], [0.2, 0.9], [0.0, 0.3, 1.0]],
+        binary_slope, lambda g, o, t: g * (o - t) / (o * (1 - o)), [[-1.0, 0.0], [0.2, 0.9], [0.0, 0.3, 1.0]],
     ),
     "clip": (ew.clip, lambda x, a, b: min(max(x, a), b), [[-5.0, 0.5, 5.0], [-1.0, 0.0], [1.0, -2.0]]),
     "cos": (ew.cos, mp.cos, [WIDE]),
@@ -81,7 +81,7 @@ SMOOTH = {
     "mod": (ew.mod, lambda x, y: x - y * mp.floor(x / y), [[-7.5, 0.25, 9.75], [-2.0, 3.0]]),
     "mul": (ew.mul, lambda x, y: x * y, [WIDE, [0.0, *NONZERO]]),
     "neg": (ew.neg, lambda x: -x, [WIDE]),
-    "pow": (ew._power, lambda x, y: x**y, [[1e-9, 0.5, 1.0, 3.0], [-2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]]),
+    "pow": (ew.float_power, lambda x, y: x**y, [[1e-9, 0.5, 1.0, 3.0], [-2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]]),
     "rad2deg": (ew.rad2deg, mp.degrees, [WIDE]),
     "reciprocal": (ew.inv, lambda x: 1 / x, [NONZERO]),
     "relu": (ew.relu, lambda x: max(x, mp.mpf(0)), [NONZERO]),
@@ -90,7 +90,7 @@ SMOOTH = {
         _sigmoid_binary, lambda x, t: mp.log(1 + mp.exp(x)) - t * x, [[-800.0, -3.0, 0.0, 800.0], [0.0, 0.3, 1.0]],
     ),
     "sigmoid_binary_crossentropy_slope": (
-        _logits_slope, lambda x, t: 1 / (1 + mp.exp(-x)) - t, [[-800.0, -3.0, 0.0, 800.0], [0.0, 0.3, 1.0]],
+        sigmoid_binary_slope, lambda x, t: 1 / (1 + mp.exp(-x)) - t, [[-800.0, -3.0, 0.0, 800.0], [0.0, 0.3, 1.0]],
     ),
     "sigmoid_slope": (ew.sigmoid_slope, lambda x: mp.exp(-x) / (1 + mp.exp(-x)) ** 2, [WIDE]),
     "sin": (ew.sin, mp.sin, [WIDE]),

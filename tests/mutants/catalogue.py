@@ -219,9 +219,9 @@ MUTANTS = [
     ),
     Mutant(
         "get_value hands out the variable's own memory",
-        "symc/graph/variables.py",
-        "return self.storage.array if borrow else self.storage.array.copy()",
-        "return self.storage.array",
+        "symc/runtime/storage.py",
+        "return found if borrow else found.copy()",
+        "return found",
         ("tests/test_shared.py",),
     ),
     Mutant(
