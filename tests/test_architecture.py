@@ -321,7 +321,6 @@ def test_examples_of_the_documentation(page):
 HOMES = [p for package in ("symc", "backends", "lasagne_like") for p in [ROOT / package, *(ROOT / package).rglob("*/")]]
 
 
-
 def test_the_documentation_names_what_exists():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for step in PASSES:
