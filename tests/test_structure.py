@@ -354,6 +354,21 @@ def test_scan_sees_what_lies_outside(device, rng):
     close(w.get_value(), before + want[-1])
 
 
+def test_a_length_in_a_step_that_an_integer_outside_gives(device, rng):
+    """The outputs of the scan have that length as well, whether the step is handed the integer or refers to it."""
+    x, n, m = T.vector("x"), T.lscalar("n"), symc.shared(2, "m")
+    handed, _ = T.scan(lambda e, k: T.ones((k,), f64) * e, [x], None, [n])
+    seen, _ = T.scan(lambda e: T.arange(m) * e, [x], None)
+    f = symc.function([x, n], [handed, seen.sum(), handed.shape], device=device)
+    a = rng.random(3)
+    for count in (2, 4):
+        m.set_value(count + 1)
+        got = f(a, count)
+        close(got[0], np.repeat(a[:, None], count, 1))
+        close(got[1], a.sum() * count * (count + 1) / 2)
+        assert got[2].tolist() == [3, count]
+
+
 def test_what_nobody_reads_of_a_scan_is_not_computed(device, rng):
     x, h = T.matrix("x"), T.vector("h")
     (states, sums), _ = T.scan(lambda x, h: [h * x, T.exp(h) + x], [x], [h, None])

@@ -31,7 +31,7 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like, sum
 from symc.tensor.joining import join
 from symc.tensor.subtensor import part
-from symc.tensor.symbolic_dims import as_dim, following_from_shapes, shape_i
+from symc.tensor.symbolic_dims import as_dim, following_from_shapes, same_length, shape_i
 
 __all__ = ["scan"]
 
@@ -388,6 +388,7 @@ def _closed(
         if v in replaced or isinstance(v, Constant):
             return replaced.get(v, v)
         made = replaced[v] = Variable(TensorType(v.dtype, v.type.shape), None, 0, v.name, v.location)
+        same_length(made, v)
         outside.append((made, v))
         return made
 
@@ -456,6 +457,8 @@ def scan(
     starts = [None if i is None else as_tensor(i) for i in infos or []]
     h = [None if s is None else _inner(s.dtype, s.type.shape, s.name, k) for k, s in enumerate(starts)]
     c = [_inner(v.dtype, v.type.shape, v.name, k) for k, v in enumerate(fixed)]
+    for inside, v in zip(c, fixed):
+        same_length(inside, v)
     found = fn(*x, *(v for v in h if v is not None), *c)
     single = not isinstance(found, (list, tuple))
     results = [as_tensor(v) for v in ([found] if single else found)]

@@ -82,6 +82,12 @@ def known_value(v: Variable) -> np.ndarray | None:
     return node.op.evaluate(known)[0]
 
 
+def same_length(inner: Variable, outer: Variable) -> None:
+    """Declare that ``inner``, an input of a body, is always the integer ``outer``: as a dim, both are one symbol."""
+    if outer.ndim == 0 and is_integer(outer.dtype) and not isinstance(outer, Constant):
+        inner.__dict__["_dim"] = as_dim(outer)
+
+
 def _leaf_dim(v: Variable) -> dims.Dim:
     if v.ndim != 0 or not (is_integer(v.dtype) or v.dtype == "bool"):
         raise DTypeError(located("a dim must be an integer scalar", [v], "cast it, or take one element"))
