@@ -369,6 +369,13 @@ def test_a_length_in_a_step_that_an_integer_outside_gives(device, rng):
         assert got[2].tolist() == [3, count]
 
 
+def test_a_length_that_only_the_step_knows_is_refused():
+    n = T.lscalar("n")
+    (_, rows), _ = T.scan(lambda k: [k + 1, T.ones((k,), f64)], None, [n, None], n_steps=3)
+    with pytest.raises(ValueError, match="a length that only the step computes"):
+        symc.function([n], rows)
+
+
 def test_what_nobody_reads_of_a_scan_is_not_computed(device, rng):
     x, h = T.matrix("x"), T.vector("h")
     (states, sums), _ = T.scan(lambda x, h: [h * x, T.exp(h) + x], [x], [h, None])

@@ -18,7 +18,7 @@ from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
 from symc.compiler.value_numbering import ValueNumbering
-from symc.errors import ShapeError
+from symc.errors import ShapeError, located
 from symc.graph import Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.guards import Guard, collecting, state_guard
@@ -218,6 +218,11 @@ class _Level:
                     state_guard(g)
             equalities = [Equality(g.left, g.right, g.text) for g in late]
             symbols, values = level.needed(outputs, equalities)
+            for v in outputs:
+                hidden = {s for d in v.type.shape for s in dims.symbols_of(d)} & inside.keys() - self.values.keys()
+                if hidden:
+                    text = f"{op.name}: an output of the step has a length that only the step computes"
+                    raise ShapeError(located(text, [v], "compute the length outside of the step, or use a fixed one"))
             return Body(fresh, outputs, symbols, values, equalities)
 
         return with_bodies(op, rebuilt)
