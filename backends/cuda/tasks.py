@@ -102,8 +102,8 @@ class KernelTask(_Blamed):
             raise failed(self.step, reason) from None
 
 
-class ClearTask(_Blamed):
-    """A task that resets the status and its copy to "no error"."""
+class _StatusTask(_Blamed):
+    """A task that touches nothing but the status and its copy."""
 
     def __init__(self, number: int, slot: int) -> None:
         self.number = number
@@ -114,23 +114,17 @@ class ClearTask(_Blamed):
 
     def point(self, pointers: np.ndarray, spare: int) -> None:
         self._pointer = int(pointers[self._slot])
+
+
+class ClearTask(_StatusTask):
+    """A task that resets the status and its copy to "no error"."""
 
     def start(self, device: Device) -> None:
         device.clear(self._pointer, 2 * WORD)
 
 
-class KeepTask(_Blamed):
+class KeepTask(_StatusTask):
     """A task that copies the status, so that a step that may set the status can read whether an earlier step did."""
-
-    def __init__(self, number: int, slot: int) -> None:
-        self.number = number
-        self.step = None
-        self.spare = 0
-        self._slot = slot
-        self._pointer = 0
-
-    def point(self, pointers: np.ndarray, spare: int) -> None:
-        self._pointer = int(pointers[self._slot])
 
     def start(self, device: Device) -> None:
         device.driver.memcpy_dtod_async(self._pointer + WORD, self._pointer, WORD, device.stream)

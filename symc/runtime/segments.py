@@ -7,7 +7,6 @@ and computes the sizes of each with this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from symc.compiler.memory_plan import place
 from symc.graph import dims
 from symc.loops.ir import Buffer, Program
 
-__all__ = ["Segment", "Segments", "offsets_of"]
+__all__ = ["Segment", "Segments", "offsets_of", "results_to_cut"]
 
 
 class Segment:
@@ -75,10 +74,10 @@ class Segments:
     def __len__(self) -> int:
         return len(self.segments)
 
-    @cached_property
-    def cut(self) -> list[int]:
-        """The results that may be shorter than the memory provided for them."""
-        return [k for k, b in enumerate(self.program.buffers) if b.room is not None and b.role in ("output", "update")]
+
+def results_to_cut(program: Program) -> list[int]:
+    """The results that may be shorter than the memory provided for them."""
+    return [k for k, b in enumerate(program.buffers) if b.room is not None and b.role in ("output", "update")]
 
 
 def offsets_of(program: Program, segment: Segment, sizes: Sequence[int]) -> tuple[dict[int, int], int]:

@@ -16,7 +16,7 @@ from symc.loops.ir import Buffer, Check, Program, walk
 from symc.runtime.backend import Backend
 from symc.runtime.memory_estimate import explained
 from symc.runtime.profile import costs
-from symc.runtime.segments import Segments
+from symc.runtime.segments import results_to_cut
 from symc.runtime.storage import HOST, Space
 from symc.runtime.turns import taken
 
@@ -69,7 +69,7 @@ class Specialisation:
         self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
         self.read_turns = [s.storage.turn for k, s in enumerate(self.shared) if k not in changed]
         self.spare: dict[int, Any] = {}
-        self.cut = Segments(self.program).cut
+        self.cut = results_to_cut(self.program)
         self.shape_codes = {node.code for node in walk(self.program.body) if isinstance(node, Check)}
         self.fast = self._launch(backend)
         self.plans: OrderedDict[Any, Plan] = OrderedDict()
