@@ -8,7 +8,10 @@ from symc.graph import Apply, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["drop_unused_outputs", "opened", "with_bodies", "within"]
+__all__ = ["Transform", "drop_unused_outputs", "opened", "with_bodies", "within"]
+
+Transform = Callable[[Sequence[Variable], Sequence[Apply]], list[Variable]]
+"""``transform(graph, order)`` returns the new outputs of ``graph``, whose applications are ``order``."""
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
@@ -17,11 +20,11 @@ def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
 
 
-def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], list[Variable]]) -> list[Variable]:
+def within(graph: Sequence[Variable], transform: Transform) -> list[Variable]:
     """Apply ``transform`` to the bodies in ``graph``, innermost first, then to ``graph`` itself."""
     order = toposort(graph)
     if not any(node.op.record.bodies for node in order):
-        return transform(graph)
+        return transform(graph, order)
     known: dict[Variable, Variable] = {}
     done: dict[Body, Body] = {}
 
@@ -39,7 +42,8 @@ def within(graph: Sequence[Variable], transform: Callable[[Sequence[Variable]], 
         for old, new in zip(node.outputs, made):
             new.name = old.name
             known[old] = new
-    return transform([known.get(v, v) for v in graph])
+    graph = [known.get(v, v) for v in graph]
+    return transform(graph, toposort(graph) if known else order)
 
 
 def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -> list[Variable]:
@@ -69,9 +73,8 @@ def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -
     return [known.get(v, v) for v in graph]
 
 
-def drop_unused_outputs(graph: Sequence[Variable]) -> list[Variable]:
+def drop_unused_outputs(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
     """Remove unused outputs of ops with several outputs."""
-    order = toposort(graph)
     if not any(node.op.record.drop_unused is not None for node in order):
         return list(graph)
     used = set(graph)

@@ -92,7 +92,7 @@ def rewrite_stable(state: State) -> State:
 
 
 def _rewritten(state: State, rule_list: RuleList) -> State:
-    return replace(state, graph=within(state.graph, lambda graph: rewrite(graph, rule_list)))
+    return replace(state, graph=within(state.graph, lambda graph, order: rewrite(graph, rule_list, order)))
 
 
 def decompose_composites(state: State) -> State:
@@ -100,18 +100,18 @@ def decompose_composites(state: State) -> State:
     return replace(state, graph=within(state.graph, _decompose))
 
 
-def _decompose(graph: Sequence[Variable]) -> list[Variable]:
+def _decompose(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
+    if all(node.op.record.decompose is None for node in order):
+        return list(graph)
     numbering = ValueNumbering()
-    known: dict[Variable, Variable] = {}
-    for node in toposort(graph):
-        inputs = [numbering.constant(v) if isinstance(v, Constant) else known.get(v, v) for v in node.inputs]
-        location = node.outputs[0].location
+
+    def made(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
         if node.op.record.decompose is None:
-            made: Sequence[Variable] = numbering.make(node.op, inputs, location, node.outputs[0].name, node)
-        else:
-            made = _decomposed(node, inputs, numbering)
-        known.update(zip(node.outputs, made))
-    return [known.get(v, v) for v in graph]
+            first = node.outputs[0]
+            return numbering.make(node.op, inputs, first.location, first.name, node)
+        return _decomposed(node, inputs, numbering)
+
+    return numbering.rebuild(graph, order, made)
 
 
 def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumbering) -> Sequence[Variable]:

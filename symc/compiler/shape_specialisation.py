@@ -19,8 +19,9 @@ from typing import Any
 from symc.compiler.bodies import opened, with_bodies
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import ShapeError, located
-from symc.graph import Constant, SharedVariable, Variable, dims, toposort
+from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
+from symc.graph.dtypes import is_float
 from symc.graph.guards import Guard, collecting, state_guard
 from symc.graph.types import TensorType
 from symc.tensor.symbolic_dims import value_symbols
@@ -67,7 +68,8 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
     outputs = opened(outputs, frozenset(inputs))
-    leaves = _leaves(inputs, outputs)
+    order = toposort(outputs, frozenset(inputs))
+    leaves = _leaves(inputs, outputs, order)
     guards: list[Guard] = []
     while True:
         sources: dict[Variable, Variable] = {}
@@ -75,7 +77,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
             sources[leaf] = _source(leaf, unified, sources, storages, present)
         level = _Level(unified)
         with collecting() as found:
-            made = level.rebuild(outputs, sources)
+            made = level.rebuild(outputs, sources, order)
         guards += found  # in the original symbols, which messages and calls use
         axes = {s for v in sources.values() for d in v.type.shape for s in dims.symbols_of(d)} - level.values.keys()
         fresh = _unify(found, unified, axes, level.everywhere)
@@ -125,10 +127,9 @@ def _sorted(guards: Sequence[Guard], known: set[Any], values: set[Any]) -> tuple
     return plain, list(late.values())
 
 
-def _leaves(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
-    stop = frozenset(inputs)
+def _leaves(inputs: Sequence[Variable], outputs: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
     found = dict.fromkeys(inputs)
-    for node in toposort(outputs, stop):
+    for node in order:
         for v in node.inputs:
             if v.owner is None and not isinstance(v, Constant):
                 found.setdefault(v, None)
@@ -173,18 +174,28 @@ class _Level:
         self.values: dict[Any, Variable] = {}
         self.everywhere: dict[Any, int] = {} if everywhere is None else everywhere
 
-    def rebuild(self, outputs: Sequence[Variable], sources: Mapping[Variable, Variable]) -> list[Variable]:
-        """Rebuild ``outputs`` with other sources."""
+    def rebuild(
+        self,
+        outputs: Sequence[Variable],
+        sources: Mapping[Variable, Variable],
+        order: Sequence[Apply] | None = None,
+    ) -> list[Variable]:
+        """Rebuild ``outputs``, whose applications above ``sources`` are ``order``, with other sources."""
         numbering = ValueNumbering()
         known: dict[Variable, Variable] = {}
 
         def here(v: Variable) -> Variable:
-            return numbering.constant(v) if isinstance(v, Constant) else known.get(v, v)
+            found = known.get(v)
+            if found is None:
+                found = v
+                if isinstance(v, Constant):
+                    found = known[v] = numbering.constant(v)
+            return found
 
         for old, new in sources.items():
             known[old] = new
             self._carry(old, new)
-        for node in toposort(outputs, frozenset(sources)):
+        for node in toposort(outputs, frozenset(sources)) if order is None else order:
             inputs = [here(v) for v in node.inputs]
             location = node.outputs[0].location
             record = node.op.record
@@ -229,6 +240,8 @@ class _Level:
 
     def _carry(self, old: Variable, new: Variable) -> None:
         """Keep the symbol of an integer when the graph is rebuilt."""
+        if old.type.shape or is_float(old.type.dtype):
+            return
         symbol = old.__dict__.get("_dim")
         made = new.__dict__.get("_dim")
         if symbol is not None and made is None:
@@ -244,6 +257,8 @@ class _Level:
 
     def _note(self, inputs: Sequence[Variable]) -> None:
         """Record the integers whose values are used as dims."""
+        if all(v.type.shape or is_float(v.type.dtype) for v in inputs):
+            return
         for symbol, v in value_symbols(inputs).items():
             own = v.__dict__.get("_symbol", symbol)
             if type(own) is not int and own.is_Symbol:

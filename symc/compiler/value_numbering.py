@@ -5,7 +5,8 @@ All graph passes create nodes here, so that common subexpressions are always mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_
 from typing import Any
 
 from symc.errors import SourceLocation
@@ -62,6 +63,36 @@ class ValueNumbering:
         result = self._bring(better, {found[0]: found[0]}, location)
         return self._replaced(key, result, name)
 
+    def rebuild(
+        self,
+        outputs: Sequence[Variable],
+        order: Iterable[Apply],
+        make: Callable[[Apply, Sequence[Variable]], Sequence[Variable]] | None = None,
+    ) -> list[Variable]:
+        """Rebuild a whole graph in this table: ``order`` are its applications, producers before consumers.
+
+        ``make(node, inputs)`` returns the new outputs of an application; by default, the op applied to the new inputs.
+        """
+        known: dict[Variable, Variable] = {}
+        find = known.get
+        for node in order:
+            inputs: list[Variable] = []
+            for v in node.inputs:
+                here = find(v)
+                if here is None:
+                    here = v
+                    if v.owner is None:
+                        here = known[v] = self.constant(v) if isinstance(v, Constant) else v
+                inputs.append(here)
+            first = node.outputs[0]
+            if make is None:
+                made: Sequence[Variable] = self.make(node.op, inputs, first.location, first.name, node)
+            else:
+                made = make(node, inputs)
+            if made is not node.outputs:
+                known.update(zip(node.outputs, made))
+        return [self._here(v, known) for v in outputs]
+
     def adopt(
         self,
         outputs: Sequence[Variable],
@@ -81,16 +112,15 @@ class ValueNumbering:
         original: Apply | None,
     ) -> tuple[Any, tuple[Variable, ...], Variable | None]:
         """Look up an application: returns its key, its current entry, and a replacement, if any."""
-        numbers = [id(v) for v in inputs]
-        if op.record.commutative:
-            numbers.sort()
+        record = op.record
+        numbers = sorted(map(id, inputs)) if record.commutative else map(id, inputs)
         key: Any = (op, *numbers)
-        if op.record.effect == "ordered":  # ordered effects are never merged
+        if record.effect == "ordered":  # ordered effects are never merged
             key = (key, id(original))
         found = self._table.get(key)
         if found is not None:
             return key, found, None
-        if original is not None and all(a is b for a, b in zip(inputs, original.inputs)):
+        if original is not None and all(map(is_, inputs, original.inputs)):
             node, found = original, original.outputs
         else:
             node = op.apply(inputs, location)

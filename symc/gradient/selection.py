@@ -179,6 +179,8 @@ def merged(flows: Sequence[Flow]) -> Flow:
 
     Gradients under opposite conditions, such as those from the two branches of a ``switch``, become one selection.
     """
+    if len(flows) == 1:
+        return flows[0]
     groups: dict[frozenset[Literal], Flow] = {}
     for flow in flows:
         _put(groups, flow)

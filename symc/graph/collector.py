@@ -1,7 +1,8 @@
 """Suspension of Python's garbage collector while large graphs are built.
 
 The collector repeatedly traverses all live objects while new ones are created. A pass that builds hundreds of thousands
-of nodes creates hardly any garbage, but would spend half of its time in the collector.
+of nodes creates hardly any garbage, but would spend half of its time in the collector. What a large pass leaves behind
+is declared old, so that the collector does not go through all of it as soon as it is resumed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ R = TypeVar("R")
 _lock = threading.Lock()
 _inside = 0
 _was_enabled = False
+_unseen = 0  # objects declared old that no full collection has seen
+
+LARGE = 200_000
+"""The number of new objects from which a pass is large."""
+MOST = 5_000_000
+"""The number of new objects after which a full collection is due: garbage must not grow without bound."""
 
 
 def _enter() -> None:
@@ -36,7 +43,23 @@ def _leave() -> None:
     with _lock:
         _inside -= 1
         if _inside == 0 and _was_enabled:
+            _grow_old()
             gc.enable()
+
+
+def _grow_old() -> None:
+    """Move new objects to the oldest generation, if they are many, without going through them."""
+    global _unseen
+    fresh = gc.get_count()[0]
+    if fresh < LARGE or gc.get_freeze_count():  # what someone froze would be thawed
+        return
+    _unseen += fresh
+    if _unseen > MOST:
+        gc.collect()
+        _unseen = 0
+    else:
+        gc.freeze()
+        gc.unfreeze()
 
 
 def uncollected(function: Callable[P, R]) -> Callable[P, R]:

@@ -338,11 +338,9 @@ class Apply:
         self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
         self.unchanged_by: Any = None  # the rewriting rules that are known to leave this application as it is
         self.inputs = tuple(inputs)
-        types = [v.type if isinstance(v, Variable) else v for v in outputs]
-        if len(types) == 1:
-            self.outputs: tuple[Variable, ...] = (Variable(types[0], self, 0, None, location),)
-        else:
-            self.outputs = tuple(Variable(type, self, k, None, location) for k, type in enumerate(types))
+        self.outputs: tuple[Variable, ...] = tuple(
+            [Variable(v.type if isinstance(v, Variable) else v, self, k, None, location) for k, v in enumerate(outputs)]
+        )
 
     @property
     def out(self) -> Variable:

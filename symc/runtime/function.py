@@ -16,6 +16,7 @@ from symc.config import config
 from symc.errors import ShapeError, located
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
+from symc.graph.collector import uncollected
 from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.backend import load_backend
 from symc.runtime.givens import given_pairs, replace
@@ -31,6 +32,7 @@ CORE_LIMIT = 64
 """The number of combinations of shared variables' shapes for which a function keeps compiled code."""
 
 
+@uncollected
 def function(
     inputs: Sequence[Any],
     outputs: Any = None,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, located
-from symc.graph import Variable
+from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating, is_float
 from symc.graph.guards import require_equal
 from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, Record, record
@@ -52,6 +52,8 @@ class Elementwise:
     def __call__(self, *args: Any, dtype: str | None = None) -> Any:
         if len(args) != len(self.operands):
             return self._of_another_number(args, dtype)
+        if dtype is None and self.compute != "bits" and not self.mixed and _of_one_float_type(args):
+            return self.op(*args)  # the common case: nothing to convert
         variables = [as_tensor(a) for a in args]
         if self.mixed:  # switch: the condition keeps its dtype
             variables = [cast(variables[0], "bool"), *_converted(self.op.name, variables[1:], self.compute)]
@@ -73,6 +75,17 @@ class Elementwise:
 
     def __repr__(self) -> str:
         return f"<symc elementwise function {self.op.name}>"
+
+
+def _of_one_float_type(args: Sequence[Any]) -> bool:
+    """Whether all are variables of exactly one type, of floats, and not numbers that would adapt to another dtype."""
+    if not isinstance(args[0], Variable) or isinstance(args[0], Constant):
+        return False
+    first = args[0].type
+    for other in args[1:]:
+        if not isinstance(other, Variable) or other.type is not first or isinstance(other, Constant):
+            return False
+    return is_float(first.dtype)
 
 
 def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[Variable]:

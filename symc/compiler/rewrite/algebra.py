@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from symc.tensor.broadcasting import expand
 __all__ = [
     "dimshuffled",
     "is_repetition",
+    "leads_to",
     "known_number",
     "moved_inputs",
     "moved_to",
@@ -37,6 +39,36 @@ _REACH = 64
 def record_of(v: Variable) -> Record | None:
     """The record of the op that computes ``v``; None for inputs and constants."""
     return None if v.owner is None else v.owner.op.record
+
+
+def leads_to(
+    v: Variable, wanted: Container[Record], carriers: Container[Record], memo: dict[Any, bool], key: str
+) -> bool:
+    """Whether ``v`` is, possibly through ops of ``carriers`` alone, computed by an op of ``wanted``.
+
+    ``memo`` keeps the answers under ``(key, variable)``, so that a whole graph is examined once and not per
+    application; it decides early that a rule does not apply.
+    """
+    stack = [v]
+    while stack:
+        x = stack[-1]
+        record = None if x.owner is None else x.owner.op.record
+        if (key, x) in memo:
+            stack.pop()
+        elif record in wanted:
+            memo[key, x] = True
+        elif record not in carriers:
+            memo[key, x] = False
+        else:
+            inputs = x.owner.inputs  # type: ignore[union-attr]
+            found = [memo.get((key, i)) for i in inputs]
+            if any(found):
+                memo[key, x] = True
+            elif None in found:
+                stack += [i for i, known in zip(inputs, found) if known is None]
+            else:
+                memo[key, x] = False
+    return memo[key, v]
 
 
 def nonnegative(v: Variable) -> bool:

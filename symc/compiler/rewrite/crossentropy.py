@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symc.compiler.rewrite.algebra import moved_inputs, moved_to, record_of
+from symc.compiler.rewrite.algebra import leads_to, moved_inputs, moved_to, record_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList
 from symc.compiler.rewrite.logarithms import log_of
 from symc.compiler.rewrite.ops import (
@@ -79,8 +79,10 @@ def _factors(v: Variable) -> list[Variable]:
     return found
 
 
-def _slope_of_sigmoid(node: Apply) -> Variable | None:
+def _slope_of_sigmoid(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     """Replace ``slope(g, o, t)`` times the derivative of the sigmoid ``o`` by ``g * (o - t)``, to avoid 0 / 0."""
+    if not leads_to(node.outputs[0], (BINARY_CROSSENTROPY_SLOPE,), (MUL,), memo, "slope"):
+        return None
     factors = _factors(node.outputs[0])
     for slope in factors:
         if record_of(slope) is not BINARY_CROSSENTROPY_SLOPE:
@@ -110,6 +112,10 @@ CROSSENTROPY_FORMS = RuleList(
 """Rules applied before differentiation."""
 
 CROSSENTROPY_RULES = RuleList(
-    "cross-entropy", [*CROSSENTROPY_FORMS, NodeRule("slope_of_crossentropy_of_sigmoid", (MUL,), _slope_of_sigmoid)]
+    "cross-entropy",
+    [
+        *CROSSENTROPY_FORMS,
+        NodeRule("slope_of_crossentropy_of_sigmoid", (MUL,), _slope_of_sigmoid, remembers=True),
+    ],
 )
 """These are part of the compiler's stability rules."""

@@ -254,12 +254,14 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
     return simplify
 
 
-def rewrite(outputs: Sequence[Variable], rules: RuleList) -> list[Variable]:
+def rewrite(outputs: Sequence[Variable], rules: RuleList, order: Sequence[Apply] | None = None) -> list[Variable]:
     """Rebuild ``outputs`` of the compiler's graph, applying the rules until none applies.
 
-    Types never change: a replacement with another dtype or number of axes is an error in the rule. A replacement that
-    drops an operand which may fail, such as a checked index, is passed over. No equality between dims is lost: the
-    user's were collected before, and those introduced by a rule hold by construction.
+    ``order`` are the applications of the graph, producers before consumers, if the caller has them. Types never change:
+    a replacement with another dtype or number of axes is an error in the rule. A replacement that drops an operand
+    which may fail, such as a checked index, is passed over. No equality between dims is lost: the user's were collected
+    before, and those introduced by a rule hold by construction.
     """
+    order = toposort(outputs) if order is None else order
     with collecting():
-        return ValueNumbering(simplifier(rules, True, len(toposort(outputs)))).adopt(outputs)
+        return ValueNumbering(simplifier(rules, True, len(order))).rebuild(outputs, order)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from symc.compiler.rewrite.algebra import opposite, record_of
+from symc.compiler.rewrite.algebra import leads_to, opposite, record_of
 from symc.compiler.rewrite.engine import is_constant
 from symc.compiler.rewrite.ops import ADD, MUL, NEG, SIGMOID, SIGMOID_SLOPE, SUB, SWITCH, TRUE_DIV
 from symc.graph import Apply, Variable
@@ -75,13 +76,15 @@ def _plain_product(v: Variable, y: Variable) -> Variable:
     return v if is_constant(v, 0) else ew.mul.op(v, y)
 
 
-def cancel_in_terms(node: Apply) -> Variable | None:
+def cancel_in_terms(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     """Replace ``(a / p + b) * p`` by ``a + b * p``.
 
     A gradient through ``log(p)`` is a quotient by ``p``, and below a softmax or a sigmoid it is multiplied by ``p``
     again; where ``p`` has underflowed to zero, both operations together are NaN. The derivative of a sigmoid is the
     product of the sigmoid and its complement, and quotients by either cancel.
     """
+    if not any(leads_to(v, (TRUE_DIV,), _CARRIERS, memo, "quotient") for v in node.inputs):
+        return None
     for total, y in (node.inputs, node.inputs[::-1]):
         if not y.type.dtype.startswith("float"):
             return None

@@ -247,6 +247,6 @@ STABILITY = RuleList(
         *NORMALISED,
         *LOGARITHM_RULES,
         NodeRule("gradient_of_logsumexp", (MUL,), gradient_of_logsumexp),
-        NodeRule("cancel_in_terms", (MUL,), cancel_in_terms),
+        NodeRule("cancel_in_terms", (MUL,), cancel_in_terms, remembers=True),
     ],
 )
