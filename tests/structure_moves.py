@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from random_programs import BINARY, UNARY
-from structure_programs import Frame, Scope, Unknown, strict
+from structure_programs import Fails, Frame, Scope, Unknown, strict
 
 import symc
 import symc.tensor as T
@@ -326,7 +326,15 @@ def lengths(s: Scope, k: int) -> Any:
     if kind == 0 and x.ndim:
         axis = int(s.random.integers(x.ndim))
 
-        return s.add(lambda v: v.shape[axis], lambda v: v.shape[axis], [k], f"length of axis {axis}")
+        def length(frame: Frame) -> int:
+            try:
+                return frame.value(k).shape[axis]
+            except Fails as error:
+                if not error.late:
+                    raise
+                raise Unknown("only the length is read of what fails") from error
+
+        return s.add(lambda v: v.shape[axis], lambda v: v.shape[axis], [k], f"length of axis {axis}", whole=length)
     if n is None:
         return None
     if kind == 1:

@@ -24,7 +24,10 @@ FAILURES = (IndexError, ValueError, KeyError, ZeroDivisionError)
 
 
 class Fails(Exception):
-    """A call that evaluates this must raise."""
+    """A call that evaluates this must raise. What is not evaluated because only its shape is read need not: ``late``
+    failures are those of values, not of shapes."""
+
+    late = False
 
 
 class Unknown(Exception):
@@ -96,7 +99,9 @@ class Frame:
             try:
                 value = np.asarray(node.step(self))
             except FAILURES as error:
-                raise Fails(f"{type(error).__name__} in {node.text}: {error}") from error
+                failure = Fails(f"{type(error).__name__} in {node.text}: {error}")
+                failure.late = isinstance(error, (IndexError, np.linalg.LinAlgError))
+                raise failure from error
         if value.size > 100 * MOST_ELEMENTS:
             raise Unknown(f"{node.text} is large")
         if value.dtype.kind == "f" and not (np.isfinite(value).all() and np.abs(value).max(initial=0) < 100 * LARGEST):
