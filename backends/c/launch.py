@@ -118,6 +118,10 @@ class Fast:
         keep = (loan, list(arrays[at:]), turns)
         self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
 
+    def yield_memory(self) -> None:
+        """Return the plan's memory for another call, unless a call is running the plan."""
+        self.call.rest()
+
     def forget(self) -> None:
         """Drop the plan, because an array whose address it holds was replaced."""
         self.call.forget()

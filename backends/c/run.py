@@ -21,7 +21,7 @@ __all__ = ["Executable", "TimedExecutable", "run"]
 
 HUGE = 1 << 21
 WORKSPACES = 32
-"""The number of combinations of argument shapes for which a function keeps working memory."""
+"""The number of combinations of argument shapes for which a function keeps the layout of its working memory."""
 LAYOUTS = 4
 """The number of layouts of a segment that a workspace keeps, if sizes depend on values."""
 HOST = "int64_t(int64_t, void **, const int64_t *, void **)"
@@ -48,10 +48,48 @@ class Arena:
         self.base = (start + 63) // 64 * 64
 
 
-class Workspace:
-    """The state of one running call: buffer addresses, values of symbols, and temporaries in its own arenas.
+class Arenas:
+    """The arenas of a function: as many as calls ever ran at the same time, whatever the shapes of their arguments.
 
-    ``sizes`` are those of the current layout of each segment; recently used layouts are kept.
+    A call with a new batch size uses the memory of the one before: the first access to fresh memory would cost more
+    than many a call.
+    """
+
+    def __init__(self) -> None:
+        self.spare: list[Arena] = []
+        self.lock = threading.Lock()
+
+    def take(self, size: int, base: int) -> Arena:
+        """Take an arena of at least ``size`` bytes: the one at the address ``base``, or the smallest, or a new one."""
+        with self.lock:
+            spare = list(self.spare)
+            enough = [a for a in spare if a.size >= size]
+            found = next((a for a in enough if a.base == base), None)
+            found = found or min(enough, key=lambda a: a.size, default=None)
+            too_small = None if found or not spare else max(spare, key=lambda a: a.size)
+            for gone in (found, too_small):
+                if gone is not None:
+                    self.spare.remove(gone)
+        return found or self.new(size)
+
+    def new(self, size: int) -> Arena:
+        """Allocate an arena, freeing unused ones if memory is short."""
+        try:
+            return Arena(size)
+        except MemoryError:
+            self.spare.clear()
+        return Arena(size)
+
+    def give(self, arena: Arena) -> None:
+        """Return an arena. This may run in a finaliser, so that it must not wait for the lock."""
+        self.spare.append(arena)
+
+
+class Workspace:
+    """The state of one running call: buffer addresses, values of symbols, and arenas for temporaries while it runs.
+
+    ``sizes`` are those of the current layout of each segment; recently used layouts are kept. ``placed`` is the address
+    for which the pointers of a segment's temporaries are set.
     """
 
     def __init__(self, owner: Executable, values: Sequence[int]) -> None:
@@ -63,9 +101,12 @@ class Workspace:
         self.dims = ffi.new("int64_t[]", max(len(program.symbols), 1))
         self.given = list(values)
         self.sizes: list[tuple[int, ...] | None] = [None] * len(owner.segments)
-        self.kept: list[OrderedDict[tuple[int, ...], tuple[Arena, dict[int, int]]]] = [
+        self.layouts: list[tuple[dict[int, int], int]] = [({}, 0)] * len(owner.segments)
+        self.kept: list[OrderedDict[tuple[int, ...], tuple[dict[int, int], int]]] = [
             OrderedDict() for _ in owner.segments
         ]
+        self.arenas: list[Arena | None] = [None] * len(owner.segments)
+        self.placed = [0] * len(owner.segments)
         self.raised: BaseException | None = None
         self.rooms: dict[int, Arena] = {}
 
@@ -77,7 +118,7 @@ class Workspace:
         wanted = elements * np.dtype(b.dtype).itemsize
         arena = self.rooms.get(number)
         if arena is None or arena.size < wanted:
-            arena = self.rooms[number] = self.owner.arena(wanted)
+            arena = self.rooms[number] = self.owner.arenas.new(wanted)
         self.pointers[number] = ffi.cast("void *", arena.base)
 
     def lay_out(self, number: int, segment: Segment, arrays: list[Any], provide: Provide) -> int:
@@ -90,21 +131,39 @@ class Workspace:
             kept = self.kept[number]
             found = kept.get(sizes)
             if found is None:
-                offsets, total = offsets_of(self.program, segment, sizes)
-                found = self.owner.arena(total), offsets
+                found = offsets_of(self.program, segment, sizes)
                 while len(kept) >= LAYOUTS:
                     kept.popitem(last=False)
                 kept[sizes] = found
             else:
                 kept.move_to_end(sizes)
-            arena, offsets = found
-            for k, offset in offsets.items():
-                self.pointers[k] = ffi.cast("void *", arena.base + offset)
-            self.sizes[number] = sizes
+            self.layouts[number], self.sizes[number], self.placed[number] = found, sizes, 0
+        self.hold(number)
         for k, shape in zip(segment.results, segment.shapes(sizes)):
             arrays[k] = provide(k, shape)
             self.pointers[k] = ffi.cast("void *", arrays[k].ctypes.data)
         return 0
+
+    def hold(self, number: int) -> None:
+        """Take an arena for a segment, and set the pointers of its temporaries unless they are set already."""
+        (offsets, size), arena = self.layouts[number], self.arenas[number]
+        if arena is not None and arena.size < size:
+            self.arenas[number] = None
+            self.owner.arenas.give(arena)
+            arena = None
+        if arena is None:
+            arena = self.arenas[number] = self.owner.arenas.take(size, self.placed[number])
+        if self.placed[number] != arena.base:
+            for k, offset in offsets.items():
+                self.pointers[k] = ffi.cast("void *", arena.base + offset)
+            self.placed[number] = arena.base
+
+    def release(self) -> None:
+        """Return the arenas."""
+        for number, arena in enumerate(self.arenas):
+            if arena is not None:
+                self.arenas[number] = None
+                self.owner.arenas.give(arena)
 
 
 class Executable:
@@ -126,6 +185,7 @@ class Executable:
         self.callback = ffi.callback(HOST, self._host, error=1) if self.calls_back else None
         self.host = ffi.NULL if self.callback is None else ffi.cast("void *", self.callback)
         self.free: OrderedDict[tuple[int, ...], list[Workspace]] = OrderedDict()
+        self.arenas = Arenas()
 
     def __call__(
         self, arrays: Sequence[np.ndarray | None], values: Sequence[int], provide: Provide
@@ -153,6 +213,7 @@ class Executable:
                     break
         finally:
             self.running.workspace = outer
+            workspace.release()
             home.append(workspace)
         raised, workspace.raised = workspace.raised, None
         if raised is not None:
@@ -189,19 +250,23 @@ class Executable:
             return 1
         return 0
 
-    def arena(self, size: int) -> Arena:
-        """Allocate an arena, freeing unused workspaces if memory is short."""
-        try:
-            return Arena(size)
-        except MemoryError:
-            for workspaces in list(self.free.values()):
-                workspaces.clear()
-        return Arena(size)
-
     def lend(self, values: Sequence[int]) -> Loan | None:
         """Lend a workspace for ``values``, which is returned when the loan is deleted."""
         home = self.free.get(tuple(values))
-        return Loan(home, home.pop()) if home else None
+        try:
+            workspace = home.pop() if home else None
+        except IndexError:  # another thread took it
+            workspace = None
+        if home is None or workspace is None:
+            return None
+        loan = Loan(home, workspace)
+        for number, sizes in enumerate(workspace.sizes):
+            if sizes is None:
+                return None  # a failed call did not come this far
+            workspace.hold(number)
+        for k, source in self.aliases:
+            workspace.pointers[k] = workspace.pointers[source]
+        return loan
 
 
 def _root(buffers: Sequence[Buffer], number: int) -> int:
@@ -228,6 +293,7 @@ class Loan:
         self.workspace = workspace
 
     def __del__(self) -> None:
+        self.workspace.release()
         self.home.append(self.workspace)
 
 

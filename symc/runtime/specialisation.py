@@ -102,6 +102,8 @@ class Specialisation:
         Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile.
         """
         plan = self.plan(arrays)
+        if self.fast is not None:
+            self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
         with taken(self.read_turns, self.written_turns):
             if not self.fits():
                 return None

@@ -595,9 +595,17 @@ static PyObject *launcher_forget(Launcher *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(rest_doc, "rest()\n--\n\nDrop the plan, and so return its memory, unless a call is running it.");
+
+static PyObject *launcher_rest(Launcher *self, PyObject *unused) {
+    if (self->plan && self->plan->busy) Py_RETURN_NONE;
+    return launcher_forget(self, unused);
+}
+
 static PyMethodDef launcher_methods[] = {
     {"prepare", (PyCFunction)(void (*)(void))launcher_prepare, METH_VARARGS | METH_KEYWORDS, prepare_doc},
     {"forget", (PyCFunction)launcher_forget, METH_NOARGS, forget_doc},
+    {"rest", (PyCFunction)launcher_rest, METH_NOARGS, rest_doc},
     {NULL, NULL, 0, NULL},
 };
 
