@@ -17,6 +17,7 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
 """
 
 from . import (
+    data,
     datasets,
     init,
     io,
@@ -34,6 +35,7 @@ from . import (
 )
 
 __all__ = [
+    "data",
     "datasets",
     "init",
     "io",
