@@ -18,7 +18,6 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
 
 from . import (
     data,
-    datasets,
     init,
     io,
     layers,
@@ -36,7 +35,6 @@ from . import (
 
 __all__ = [
     "data",
-    "datasets",
     "init",
     "io",
     "layers",

@@ -1,5 +1,46 @@
-"""Data for networks: pictures and their preprocessing."""
+"""Data: pictures from folders, standard data sets, tables; mini-batches with augmentation in background threads."""
 
+from .augment import Augmentation, Colour, Crop, Cutout, Flip, Geometric, Rotate, Shift, Zoom
+from .crops import average_crops, ten_crop
+from .draws import Draws
+from .folders import PictureSet, Splits, image_folder, image_splits, read_pictures
+from .lazy import LazyPictures
+from .loader import Loader, LoaderError
+from .mixing import CutMix, Mix, Mixup
+from .mnist import Digits, download_mnist, find_sample, load_mnist, offer_download, read_idx
 from .preprocess import Preprocess
+from .split import train_test_split
 
-__all__ = ["Preprocess"]
+__all__ = [
+    "Augmentation",
+    "Colour",
+    "Crop",
+    "CutMix",
+    "Cutout",
+    "Digits",
+    "Draws",
+    "Flip",
+    "Geometric",
+    "LazyPictures",
+    "Loader",
+    "LoaderError",
+    "Mix",
+    "Mixup",
+    "PictureSet",
+    "Preprocess",
+    "Rotate",
+    "Shift",
+    "Splits",
+    "Zoom",
+    "average_crops",
+    "download_mnist",
+    "find_sample",
+    "image_folder",
+    "image_splits",
+    "load_mnist",
+    "offer_download",
+    "read_idx",
+    "read_pictures",
+    "ten_crop",
+    "train_test_split",
+]

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from lasagne_like import datasets
-from lasagne_like.datasets import download_mnist, load_mnist, offer_download, read_idx
+from lasagne_like.data import download_mnist, load_mnist, offer_download, read_idx
+from lasagne_like.data import mnist as datasets
 
 
 def idx(array, code=0x08):

@@ -1,4 +1,4 @@
-"""Data sets: the MNIST handwritten digits, from the original IDX files or from the sample in ``examples/data``.
+"""The MNIST handwritten digits, from the original IDX files or from the sample in ``examples/data``.
 
 The sample ``mnist_sample.npz`` holds 6,000 training and 1,000 test digits of MNIST, 600 and 100 per class, in a
 compressed file of 1.1 MB. It was created as follows (``images`` and ``labels`` are the arrays of the IDX files)::
@@ -190,7 +190,7 @@ def find_sample() -> Path:
         If the package was installed without the ``examples`` folder of the sources.
     """
     # Next to the package in a checkout or an editable install; otherwise in the current folder.
-    roots = (Path(__file__).resolve().parents[1], Path.cwd())
+    roots = (Path(__file__).resolve().parents[2], Path.cwd())
     tried = [root / "examples" / "data" / "mnist_sample.npz" for root in roots]
     for path in tried:
         if path.is_file():
