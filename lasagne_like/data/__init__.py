@@ -1,6 +1,7 @@
 """Data: pictures from folders, standard data sets, tables; mini-batches with augmentation in background threads."""
 
 from .augment import Augmentation, Colour, Crop, Cutout, Flip, Geometric, Rotate, Shift, Zoom
+from .cifar import load_cifar10, load_cifar100
 from .crops import average_crops, ten_crop
 from .draws import Draws
 from .folders import PictureSet, Splits, image_folder, image_splits, read_pictures
@@ -10,9 +11,12 @@ from .mixing import CutMix, Mix, Mixup
 from .mnist import Digits, download_mnist, find_sample, load_mnist, offer_download, read_idx
 from .preprocess import Preprocess
 from .split import train_test_split
+from .statistics import ChannelStatistics, Standardiser, Whitening, channel_statistics, standardise, whiten
+from .tables import Table, read_csv
 
 __all__ = [
     "Augmentation",
+    "ChannelStatistics",
     "Colour",
     "Crop",
     "CutMix",
@@ -31,16 +35,25 @@ __all__ = [
     "Rotate",
     "Shift",
     "Splits",
+    "Standardiser",
+    "Table",
+    "Whitening",
     "Zoom",
     "average_crops",
+    "channel_statistics",
     "download_mnist",
     "find_sample",
     "image_folder",
     "image_splits",
+    "load_cifar10",
+    "load_cifar100",
     "load_mnist",
     "offer_download",
+    "read_csv",
     "read_idx",
     "read_pictures",
+    "standardise",
     "ten_crop",
     "train_test_split",
+    "whiten",
 ]
