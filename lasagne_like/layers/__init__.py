@@ -7,6 +7,16 @@
 (None, 256)
 """
 
+from .augmentation import (
+    RandomAffine,
+    RandomBrightness,
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomShift,
+    RandomZoom,
+    RescaleLayer,
+)
 from .base import (
     Layer,
     MergeLayer,
@@ -130,7 +140,15 @@ __all__ = [
     "ParametricRectifierLayer",
     "Pool1DLayer",
     "Pool2DLayer",
+    "RandomAffine",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomShift",
+    "RandomZoom",
     "RandomizedRectifierLayer",
+    "RescaleLayer",
     "ReshapeLayer",
     "ScaleLayer",
     "SliceLayer",

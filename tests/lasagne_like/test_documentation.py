@@ -13,8 +13,8 @@ MODULES = [
         "constraints", "init", "nonlinearities", "objectives", "random", "regularization", "updates", "utils", "layers",
     )),
     *(f"lasagne_like.layers.{name}" for name in (
-        "axes", "base", "conv", "dense", "embedding", "helper", "input", "lengths", "merge", "noise", "normalization",
-        "pool", "shape", "special",
+        "augmentation", "axes", "base", "conv", "dense", "embedding", "helper", "input", "lengths", "merge", "noise",
+        "normalization", "pool", "shape", "special",
     )),
 ]  # fmt: skip
 

@@ -52,6 +52,14 @@ CASES = {
     L.Upscale2DLayer: [(IMAGE, ((2, 3),), {}), (IMAGE, (2,), {"mode": "dilate"})],
     L.DropoutLayer: [(FLAT, (), {}), (IMAGE, (0.3,), {"shared_axes": (2, 3)})],
     L.GaussianNoiseLayer: [(FLAT, (), {})],
+    L.RandomAffine: [(IMAGE, (), {}), ((None, 4, None, 11), (), {"edge": 0.5})],
+    L.RandomFlip: [(IMAGE, (), {})],
+    L.RandomShift: [(IMAGE, (), {})],
+    L.RandomZoom: [(IMAGE, (), {})],
+    L.RandomRotation: [(IMAGE, (), {})],
+    L.RandomContrast: [(IMAGE, (), {})],
+    L.RandomBrightness: [(IMAGE, (), {})],
+    L.RescaleLayer: [(IMAGE, (), {"mean": (1, 2, 3, 4), "std": 0.5}), (FLAT, (2,), {})],
     L.BatchNormLayer: [(FLAT, (), {}), (IMAGE, (), {}), (IMAGE, (), {"axes": (0, 1), "beta": None})],
     L.StandardizationLayer: [(FLAT, (), {}), (IMAGE, (), {"axes": "features"})],
     L.LocalResponseNormalization2DLayer: [(IMAGE, (), {}), (IMAGE, (0.5,), {"n": 3})],
@@ -78,7 +86,10 @@ CASES = {
 WITHOUT_CASES = {L.Layer, L.MergeLayer, L.BaseConvLayer, L.InputLayer, L.InverseLayer}
 
 # Noise is drawn anew in every call, and integers have no gradient.
-NOT_DIFFERENTIATED = {L.DropoutLayer, L.GaussianNoiseLayer, L.RandomizedRectifierLayer, L.EmbeddingLayer}
+NOT_DIFFERENTIATED = {
+    L.DropoutLayer, L.GaussianNoiseLayer, L.RandomizedRectifierLayer, L.EmbeddingLayer, L.RandomAffine, L.RandomFlip,
+    L.RandomShift, L.RandomZoom, L.RandomRotation, L.RandomContrast, L.RandomBrightness,
+}  # fmt: skip
 
 ALL = [
     pytest.param(cls, *case, id=f"{cls.__name__}-{k}") for cls, cases in CASES.items() for k, case in enumerate(cases)
