@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .io import LoadReport, Network, all_layers, assign_weights, name_params
-from .layers import BatchNormLayer, Layer
+from ..io import LoadReport, Network, all_layers, assign_weights, name_params
+from ..layers import BatchNormLayer, Layer
 
 __all__ = ["freeze", "unfreeze", "frozen_layers", "select_layers", "replace_head", "copy_weights"]
 

@@ -1,0 +1,396 @@
+"""Features: outputs of the frozen part of a network, computed once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import symc
+
+from ..io import Network, all_layers
+from ..layers import InputLayer, Layer, get_output
+from .border import frozen_border
+from .selection import select_layers
+
+__all__ = ["MixedExamplesError", "precompute_features"]
+
+
+class MixedExamplesError(ValueError):
+    """The output for an example depends on the other examples of the batch, so that it cannot be computed once."""
+
+
+def precompute_features(
+    network: Network,
+    X: Any,
+    at: str | Layer | None = None,
+    *,
+    batch_size: int = 64,
+    out: str | os.PathLike | np.ndarray | None = None,
+    targets: bool = False,
+    progress: bool | None = None,
+) -> Any:
+    """Compute the outputs of a layer for many examples, in batches and in deterministic mode.
+
+    A network whose lower layers are frozen computes the same features in every epoch. Computed once, they are the
+    inputs of a small network that trains many times faster.
+
+    Parameters
+    ----------
+    network : Layer, list of Layer, or dict of str to Layer
+        The network.
+    X : array_like, tuple or dict of array_like, or iterable of batches
+        The inputs of the network: an array or memory map of shape ``(n, ...)`` and of any real dtype, which is
+        converted batch by batch; a tuple (in the order of the input layers) or a dict (by their names) of such arrays
+        for several input layers; or an iterable of batches, which are such inputs or tuples ``(inputs, targets)`` or
+        ``(inputs, targets, weights)``, such as a :class:`lasagne_like.data.Loader`.
+    at : str or Layer, optional
+        The layer, or its name. By default the layer where the frozen part ends (:func:`frozen_border`) or, if nothing
+        is frozen, the output layer.
+    batch_size : int
+        The number of examples per batch, if `X` consists of arrays.
+    out : path or numpy.ndarray, optional
+        Where to write the features: a path, for a ``.npy`` file that is returned as a memory map, for features larger
+        than memory; or an array of shape ``(n,) + output_shape[1:]``.
+    targets : bool
+        Whether to return the targets of an iterable of batches as well.
+    progress : bool, optional
+        Whether to show a progress bar; by default on a terminal and in a notebook.
+
+    Returns
+    -------
+    numpy.ndarray, or pair of numpy.ndarray
+        The features, of shape ``(n,) + output_shape[1:]``, in the order of the examples; with ``targets=True``, also
+        the targets.
+
+    Raises
+    ------
+    MixedExamplesError
+        If the features of an example depend on the other examples of its batch.
+    ValueError
+        If `at` does not select one layer, there are several borders, `X` is empty, its arrays differ in length, or it
+        does not fit the inputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lasagne_like.layers import DenseLayer, InputLayer
+    >>> base = DenseLayer(InputLayer((None, 4)), 3, name="base")
+    >>> precompute_features(DenseLayer(base, 2), np.zeros((5, 4), "uint8"), at="base").shape
+    (5, 3)
+    """
+    if batch_size < 1:
+        raise ValueError(f"precompute_features: batch_size={batch_size}: expected at least 1")
+    layer = _layer_at(network, at)
+    compute = _Features(layer)
+    batches, total = _batches(X, compute.inputs, batch_size)
+    if targets and total is not None:
+        raise ValueError("precompute_features: targets=True needs an iterable of batches (inputs, targets), got arrays")
+    found: list[np.ndarray] = []
+    with _sink(out, total) as sink, _bar(progress, total) as bar:
+        for inputs, wanted in batches:
+            features = compute(inputs)
+            sink.add(features)
+            bar.update(len(features))
+            if targets:
+                if wanted is None:
+                    raise ValueError("precompute_features: targets=True, but the batches hold inputs alone")
+                found.append(np.array(wanted))
+        result = sink.result()
+    return (result, np.concatenate(found)) if targets else result
+
+
+def _layer_at(network: Network, at: str | Layer | None) -> Layer:
+    if at is None:
+        border = frozen_border(network)
+        if not border:
+            tops = (
+                [network]
+                if isinstance(network, Layer)
+                else list(network.values() if isinstance(network, Mapping) else network)
+            )
+            return tops[-1]
+        found, given = border, "the frozen part of the network ends at"
+    else:
+        found, given = select_layers(at, network), f"at={at!r} selects"
+    if len(found) != 1:
+        names = ", ".join(str(layer.name or layer) for layer in found)
+        raise ValueError(f"precompute_features: {given} {len(found)} layers ({names}): pass at= one of them")
+    if found[0] not in all_layers(network):
+        raise ValueError(f"precompute_features: at={at!r} is not a layer of the network")
+    return found[0]
+
+
+class _Features:
+    """The compiled function from inputs to the output of a layer; checks the first batch."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.inputs = [each for each in all_layers(layer) if isinstance(each, InputLayer)]
+        self.variables = [_root(each) for each in self.inputs]
+        self.fixed = next((each.shape[0] for each in self.inputs if each.shape[0] is not None), None)
+        self.function: Any = None
+        self.checked = False
+
+    def __call__(self, inputs: Sequence[Any]) -> np.ndarray:
+        arrays = [_converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
+        lengths = [len(array) for array in arrays]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"precompute_features: the inputs of a batch hold {lengths} examples: expected equal numbers"
+            )
+        if self.function is None:
+            output = get_output(self.layer, deterministic=True)
+            self.function = symc.function(self.variables, output, name="features")
+        features = self._whole(arrays) if self.fixed is None else self._in_parts(arrays, self.fixed)
+        if len(features) != lengths[0]:
+            raise MixedExamplesError(
+                f"precompute_features: {self.layer!r} has {len(features)} rows for {lengths[0]} examples: expected one "
+                "row per example"
+            )
+        if not self.checked and self.fixed is None and lengths[0] > 1:
+            self._check(arrays, features)
+            self.checked = True
+        return features
+
+    def _whole(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return self.function(*arrays)
+
+    def _in_parts(self, arrays: Sequence[np.ndarray], size: int) -> np.ndarray:
+        """Compute batches of a fixed size; the last one is filled up with copies of an example."""
+        results = []
+        for start in range(0, len(arrays[0]), size):
+            parts = [array[start : start + size] for array in arrays]
+            count = len(parts[0])
+            filled = [np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)]) for part in parts]
+            results.append(self._whole(filled)[:count])
+        return np.concatenate(results)
+
+    def _check(self, arrays: Sequence[np.ndarray], features: np.ndarray) -> None:
+        alone = self._whole([array[:1] for array in arrays])
+        scale = max(float(np.abs(alone[np.isfinite(alone)]).max(initial=0)), 1e-30)
+        if not np.allclose(features[:1], alone, rtol=0.01, atol=0.01 * scale, equal_nan=True):
+            raise MixedExamplesError(
+                f"precompute_features: the output of {self.layer!r} for an example depends on the other examples of "
+                "its batch (statistics of the batch, for example): it cannot be computed once"
+            )
+
+
+def _root(layer: InputLayer) -> Any:
+    """Return the variable that an input layer's expression depends on."""
+    pending, found, seen = [layer.input_var], [], set()
+    while pending:
+        variable = pending.pop()
+        if variable in seen:
+            continue
+        seen.add(variable)
+        if variable.owner is not None:
+            pending.extend(variable.owner.inputs)
+        elif not isinstance(variable, (symc.Constant, symc.SharedVariable)):
+            found.append(variable)
+    if len(found) != 1:
+        raise ValueError(
+            f"precompute_features: the input expression of {layer!r} depends on {len(found)} variables, expected one"
+        )
+    return found[0]
+
+
+def _converted(values: Any, variable: Any, layer: InputLayer) -> np.ndarray:
+    array = np.asarray(values)
+    dtype = np.dtype(variable.dtype)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"precompute_features: inputs of {layer!r} must be numbers, got an array of dtype {array.dtype}"
+        )
+    if dtype.kind != "f" and array.dtype.kind == "f":
+        raise ValueError(f"precompute_features: inputs of {layer!r} must be integers ({dtype}), got {array.dtype}")
+    if variable is layer.input_var:
+        wanted = layer.shape
+        if array.ndim != len(wanted) or any(w not in (None, n) for w, n in zip(wanted[1:], array.shape[1:])):
+            raise ValueError(
+                f"precompute_features: inputs of {layer!r} have shape {array.shape}, expected {wanted}"
+                f"{_repair(array, wanted)}"
+            )
+    return array.astype(dtype, copy=False)
+
+
+def _repair(array: np.ndarray, wanted: Sequence[int | None]) -> str:
+    if len(wanted) == 4 and array.ndim == 4 and array.shape[-1] == wanted[1]:
+        return ": pictures are channels-first here, so pass X.transpose(0, 3, 1, 2)"
+    if array.ndim == len(wanted) - 1:
+        return ": for a single example, pass X[None]"
+    return ""
+
+
+def _batches(X: Any, inputs: Sequence[InputLayer], size: int) -> tuple[Iterator[tuple[list[Any], Any]], int | None]:
+    """Return an iterator of (inputs, targets), and the number of examples if it is known."""
+    arrays = _arrays(X, inputs)
+    if arrays is None:
+        return (_split(batch, inputs) for batch in X), None
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"precompute_features: the inputs hold {lengths} examples: expected equal numbers")
+    if not lengths[0]:
+        raise ValueError("precompute_features: X holds no examples")
+    starts = range(0, lengths[0], size)
+    return (([array[start : start + size] for array in arrays], None) for start in starts), lengths[0]
+
+
+def _arrays(X: Any, inputs: Sequence[InputLayer]) -> list[Any] | None:
+    """Return one array per input layer, or None if X is an iterable of batches."""
+    if isinstance(X, Mapping):
+        return _by_name(X, inputs)
+    if isinstance(X, tuple):
+        if len(X) != len(inputs):
+            raise ValueError(
+                f"precompute_features: X is a tuple of {len(X)} arrays, but {len(inputs)} input layers lie below the "
+                "layer; pass an array for one input layer, or an iterable of batches"
+            )
+        return [_sliceable(each) for each in X]
+    if _is_array(X) or (isinstance(X, list) and not any(isinstance(each, (tuple, Mapping)) for each in X)):
+        if len(inputs) != 1:
+            raise ValueError(f"precompute_features: X is one array, but {len(inputs)} input layers lie below the layer")
+        return [_sliceable(X)]
+    if not isinstance(X, Iterable):
+        raise TypeError(f"precompute_features: X must be arrays or an iterable of batches, got {type(X).__name__}")
+    return None
+
+
+def _is_array(X: Any) -> bool:
+    return hasattr(X, "__array__") or (hasattr(X, "shape") and hasattr(X, "dtype") and hasattr(X, "__getitem__"))
+
+
+def _sliceable(X: Any) -> Any:
+    """Convert lists and the like; arrays, memory maps and arrays in files stay where they are."""
+    array = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    if not array.shape:
+        raise ValueError("precompute_features: X is a number: expected an array of examples")
+    return array
+
+
+def _by_name(values: Mapping[Any, Any], inputs: Sequence[InputLayer]) -> list[Any]:
+    """Arrange a dict by the names of input layers, or the layers themselves."""
+    keys = [next((key for key in (layer, layer.name) if key in values), None) for layer in inputs]
+    missing = [str(layer.name or layer) for layer, key in zip(inputs, keys) if key is None]
+    if missing:
+        given = ", ".join(map(str, values))
+        raise ValueError(f"precompute_features: X has no entry for {', '.join(missing)}; it has {given}")
+    return [_sliceable(values[key]) for key in keys]
+
+
+def _split(batch: Any, inputs: Sequence[InputLayer]) -> tuple[list[Any], Any]:
+    """Split a batch into one array per input layer, and targets or None."""
+    target = None
+    if isinstance(batch, (tuple, list)) and len(batch) in (1, 2, 3) and not isinstance(batch[0], (int, float)):
+        target = batch[1] if len(batch) > 1 else None
+        batch = batch[0]
+    found = _arrays(batch, inputs)
+    if found is None:
+        raise TypeError(f"precompute_features: a batch must hold arrays, got {type(batch).__name__}")
+    return found, target
+
+
+class _Collected:
+    """Collects features in memory: in one array if the number of examples is known."""
+
+    def __init__(self, total: int | None, array: np.ndarray | None = None) -> None:
+        self.total, self.array, self.given = total, array, array is not None
+        self.parts: list[np.ndarray] = []
+        self.count = 0
+
+    def __enter__(self) -> _Collected:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def add(self, features: np.ndarray) -> None:
+        if self.array is None and self.total is not None:
+            self.array = np.empty((self.total, *features.shape[1:]), features.dtype)
+        if self.array is None:
+            self.parts.append(np.array(features))
+        else:
+            end = self.count + len(features)
+            if self.array.shape[1:] != features.shape[1:] or end > len(self.array):
+                raise ValueError(
+                    f"precompute_features: out has shape {self.array.shape}, but the features have shape "
+                    f"({self.total or f'at least {end}'}, {', '.join(map(str, features.shape[1:]))})"
+                )
+            self.array[self.count : end] = features
+        self.count += len(features)
+
+    def result(self) -> np.ndarray:
+        if not self.count:
+            raise ValueError("precompute_features: X holds no batches; an iterator can be read only once")
+        if self.array is None:
+            return np.concatenate(self.parts)
+        if self.count != len(self.array):
+            raise ValueError(f"precompute_features: out has {len(self.array)} rows, but X holds {self.count} examples")
+        return self.array
+
+
+class _File:
+    """Writes features to a ``.npy`` file of yet unknown length, under another name until it is complete."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = os.fspath(path)
+        self.partial = f"{self.path}.part"
+        self.count = 0
+        self.shape: tuple[int, ...] = ()
+        self.dtype = np.dtype("float32")
+        self.file: Any = None
+
+    def __enter__(self) -> _File:
+        self.file = open(self.partial, "wb")
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.file.close()
+        if os.path.exists(self.partial):
+            os.remove(self.partial)
+
+    def _header(self, count: int) -> None:
+        self.file.seek(0)
+        fields = {"descr": self.dtype.str, "fortran_order": False, "shape": (count, *self.shape)}
+        # a header has room for any number of rows, so that it may be written again
+        np.lib.format.write_array_header_2_0(self.file, fields)
+
+    def add(self, features: np.ndarray) -> None:
+        if not self.count:
+            self.shape, self.dtype = features.shape[1:], features.dtype
+            self._header(0)
+        if features.shape[1:] != self.shape:
+            raise ValueError(
+                f"precompute_features: features of shapes {self.shape} and {features.shape[1:]} in one file"
+            )
+        self.file.write(np.ascontiguousarray(features).data)
+        self.count += len(features)
+
+    def result(self) -> np.ndarray:
+        if not self.count:
+            raise ValueError("precompute_features: X holds no batches; an iterator can be read only once")
+        self._header(self.count)
+        self.file.close()
+        os.replace(self.partial, self.path)
+        return np.load(self.path, mmap_mode="r")
+
+
+def _sink(out: str | os.PathLike | np.ndarray | None, total: int | None) -> _Collected | _File:
+    if out is None or isinstance(out, np.ndarray):
+        return _Collected(total, out)
+    return _File(out)
+
+
+def _bar(progress: bool | None, total: int | None) -> Any:
+    from tqdm.auto import tqdm
+
+    shown = _watched() if progress is None else progress
+    return tqdm(total=total, desc="features", unit="example", leave=False, disable=not shown)
+
+
+def _watched() -> bool:
+    """Whether a person sees standard error: a terminal, or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
