@@ -60,6 +60,12 @@ class Layer(metaclass=_LayerType):
         Parameter to set of tags, in the order of creation.
     get_output_kwargs : list of str
         Further keyword arguments that :meth:`get_output_for` understands, besides those in its signature.
+    frozen : bool
+        Whether the layer is frozen, see :func:`lasagne_like.transfer.freeze`. :func:`get_output` applies a frozen layer
+        that has parameters which are never trained, such as running averages, with ``deterministic=True``. A layer
+        that keeps other state, or ignores `deterministic`, must not change it while it is frozen.
+    trainable : bool
+        Whether the layer is not frozen; setting it freezes the layer or undoes that.
 
     Raises
     ------
@@ -77,6 +83,8 @@ class Layer(metaclass=_LayerType):
 
     input_dtype: str | None = None
     """The dtype of the input, if it does not follow from the incoming layer (an integer dtype for embeddings)."""
+
+    frozen = False
 
     _constructed = False
     _assumed_shape: Shape | None = None
@@ -123,6 +131,30 @@ class Layer(metaclass=_LayerType):
     def _arguments(self, values: Sequence) -> Any:
         """Arrange one value per input as ``get_output_for`` and ``get_output_shape_for`` expect it."""
         return values[0]
+
+    @property
+    def trainable(self) -> bool:
+        """bool : Whether the layer is not frozen; see :func:`lasagne_like.transfer.freeze`."""
+        return not self.frozen
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"{self!r}: trainable must be True or False, got {value!r}")
+        self.frozen = not value
+        old, new = ("frozen", "trainable") if value else ("trainable", "frozen")
+        for tags in self.params.values():
+            if old in tags:
+                tags.remove(old)
+                tags.add(new)
+
+    def _options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of ``get_output_for``: a frozen layer with state does as in inference."""
+        if not self.frozen or all(tags & {"trainable", "frozen"} for tags in self.params.values()):
+            return given
+        parameters = inspect.signature(self.get_output_for).parameters
+        understood = "deterministic" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return {**given, "deterministic": True} if understood else given
 
     @property
     def input_layer(self) -> Any:

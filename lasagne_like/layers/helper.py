@@ -156,7 +156,7 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
                 f"{layer!r}. Please call it with a dictionary mapping this layer to an input expression."
             )
         arguments = [outputs[each] for each in layer.input_layers]
-        output = layer.get_output_for(layer._arguments(arguments), **kwargs)
+        output = layer.get_output_for(layer._arguments(arguments), **layer._options(kwargs))
         outputs[layer] = refined(layer, output, arguments)
         accepted |= set(inspect_kwargs(layer.get_output_for)) | set(layer.get_output_kwargs)
     _warn_of_unused(set(kwargs) - accepted, accepted)

@@ -104,10 +104,8 @@ class BatchNormLayer(Layer):
     Attributes
     ----------
     use_averages, update_averages : bool or None
-        If not None, override the arguments of :func:`get_output`. Setting them to True and False freezes the statistics
-        of the layer.
-    told_before_freezing : pair of (bool or None), or None
-        The previous values of the two above, while the layer is frozen by ``lasagne_like.transfer.freeze``.
+        If not None, override the arguments of :func:`get_output`. A frozen layer (:func:`lasagne_like.transfer.freeze`)
+        uses its averages without updating them, whatever these say.
 
     Raises
     ------
@@ -151,7 +149,6 @@ class BatchNormLayer(Layer):
         self.alpha = alpha
         self.use_averages: bool | None = None
         self.update_averages: bool | None = None
-        self.told_before_freezing: tuple[bool | None, bool | None] | None = None
         shape = unshared_shape("BatchNormLayer", self.input_shape, self.axes)
         self.beta = None if beta is None else self.add_param(beta, shape, "beta", regularizable=False)
         self.gamma = None if gamma is None else self.add_param(gamma, shape, "gamma")
@@ -167,8 +164,10 @@ class BatchNormLayer(Layer):
         batch_norm_update_averages: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        use_averages = _first(self.use_averages, batch_norm_use_averages, deterministic)
-        update_averages = _first(self.update_averages, batch_norm_update_averages, not deterministic)
+        use_averages = self.frozen or _first(self.use_averages, batch_norm_use_averages, deterministic)
+        update_averages = not self.frozen and _first(
+            self.update_averages, batch_norm_update_averages, not deterministic
+        )
         mean, inv_std = self.mean, self.inv_std
         if not use_averages or update_averages:
             batch_mean = input.mean(self.axes)

@@ -8,10 +8,14 @@ import pytest
 
 import symc
 import symc.tensor as T
+from lasagne_like import init
 from lasagne_like.layers import (
     BatchNormLayer,
+    Conv2DLayer,
     DenseLayer,
+    DropoutLayer,
     InputLayer,
+    Layer,
     NonlinearityLayer,
     batch_norm,
     get_all_layers,
@@ -19,9 +23,18 @@ from lasagne_like.layers import (
     get_output,
 )
 from lasagne_like.models import small_vgg
-from lasagne_like.nonlinearities import softmax
+from lasagne_like.nonlinearities import linear, softmax
 from lasagne_like.training import Trainer
-from lasagne_like.transfer import copy_weights, freeze, frozen_layers, replace_head, select_layers, unfreeze
+from lasagne_like.transfer import (
+    copy_weights,
+    freeze,
+    frozen_layers,
+    last_block,
+    replace_head,
+    select_layers,
+    training_report,
+    unfreeze,
+)
 from lasagne_like.updates import sgd
 
 
@@ -149,6 +162,79 @@ def count_nodes(outputs):
     return len(seen)
 
 
+class Centred(Layer):
+    """Subtracts a running average that it updates itself, in the manner of Lasagne's layers."""
+
+    def __init__(self, incoming, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.average = self.add_param(init.Constant(0), self.input_shape[1:], "average", trainable=False)
+
+    def get_output_for(self, input, deterministic=False, **kwargs):
+        if deterministic:
+            return input - self.average
+        running = self.average.clone()
+        return T.carry_updates(input - input.mean(0), {running: 0.5 * running + 0.5 * input.mean(0)})
+
+
+class Counting(Layer):
+    """Keeps state outside its parameters, and heeds ``frozen``."""
+
+    def __init__(self, incoming, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.count = symc.shared(np.float32(0))
+
+    def get_output_for(self, input, **kwargs):
+        running = self.count.clone()
+        return input if self.frozen else T.carry_updates(input, {running: running + 1})
+
+
+def test_layers_of_ones_own_can_be_frozen():
+    x = T.matrix("x")
+    centred = Centred(InputLayer((None, 4), x), name="centred")
+    counting = Counting(centred, name="counting")
+    values = np.random.RandomState(0).randn(7, 4).astype(np.float32) + 3
+
+    def run():
+        return symc.function([x], get_output(counting))(values)
+
+    np.testing.assert_allclose(run(), values - values.mean(0), rtol=1e-5, atol=1e-5)
+    held = centred.average.get_value()
+    np.testing.assert_allclose(held, 0.5 * values.mean(0), rtol=1e-5)
+    assert counting.count.get_value() == 1
+    freeze("*", counting)
+    np.testing.assert_allclose(run(), values - held, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(centred.average.get_value(), held)
+    assert counting.count.get_value() == 1 and frozen_layers(counting) == [centred]
+    unfreeze("counting", counting)
+    run()
+    assert counting.count.get_value() == 2 and (centred.average.get_value() == held).all()
+
+
+def test_dropout_in_frozen_layers_stays_active():
+    x = T.matrix("x")
+    net = DropoutLayer(DenseLayer(InputLayer((None, 4), x), 200, nonlinearity=None, b=init.Constant(1)), name="drop")
+    freeze("*", net, below=True)
+    assert 0.3 < (symc.function([x], get_output(net))(np.zeros((1, 4))) == 0).mean() < 0.7
+
+
+def test_layer_trainable():
+    net = network()
+    layer = get_all_layers(net)[1]
+    assert layer.trainable and not layer.frozen
+    layer.trainable = False
+    assert layer.frozen and named(layer, trainable=True) == []
+    layer.trainable = False
+    unfreeze(layer)
+    assert layer.trainable and named(layer, trainable=True) == ["dense1.W"]
+    with pytest.raises(TypeError, match="trainable must be True or False, got 0"):
+        layer.trainable = 0
+
+
+def test_the_order_of_arguments():
+    with pytest.raises(TypeError, match="the layers come first"):
+        freeze(network(), "dense*")
+
+
 def test_frozen_layers_cost_no_gradient_work():
     def nodes(frozen):
         layer = InputLayer((None, 6), name="input")
@@ -189,6 +275,89 @@ def test_replace_head_errors():
         replace_head(net, "pool1", lambda trunk: DenseLayer(InputLayer((None, 3)), 3))
     with pytest.raises(ValueError, match="two layers would be called 'conv1_1'"):
         replace_head(net, "pool1", lambda trunk: DenseLayer(trunk, 3, name="conv1_1"))
+
+
+def test_a_standard_head():
+    net = small_vgg(num_classes=5, channels=(2, 3), dense=4)
+    kept = list(net)[: list(net).index("pool2") + 1]
+    new = replace_head(net, num_classes=3, hidden=[7], dropout=0.5)
+    assert list(new) == [*kept, "head_pool", "head_dropout1", "head_hidden1", "head_dropout", "head"]
+    assert new["head"].output_shape == (None, 3) and new["head"].nonlinearity is softmax
+    assert new["head_hidden1"].num_units == 7 and new["head_dropout"].p == 0.5
+    # on the base alone, by its layer
+    x = T.tensor4("x")
+    heads = {pool: replace_head(net["pool2"], num_classes=1, pool=pool)["head"] for pool in ("average", "max", None)}
+    values = np.random.RandomState(0).randn(2, 1, 28, 28).astype(np.float32)
+    features = symc.function([x], get_output(net["pool2"], x, deterministic=True))(values)
+    for pool, head in heads.items():
+        inputs = {"average": features.mean((2, 3)), "max": features.max((2, 3)), None: features.reshape(2, -1)}[pool]
+        expected = 1 / (1 + np.exp(-(inputs @ head.W.get_value() + head.b.get_value())))
+        found = symc.function([x], get_output(head, x, deterministic=True))(values)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # without spatial axes: below the last layer with parameters
+    assert list(replace_head(network(), num_classes=2))[-2:] == ["dense2_bn_nonlin", "head"]
+    assert replace_head(network(), num_classes=2, nonlinearity=None)["head"].nonlinearity is linear
+
+
+def test_standard_head_errors():
+    net = network()
+    with pytest.raises(TypeError, match="pass num_classes=2"):
+        replace_head(net)
+    with pytest.raises(TypeError, match="which replaces num_classes"):
+        replace_head(net, "dense1", lambda base: base, num_classes=2)
+    with pytest.raises(TypeError, match="which replaces num_classes"):
+        replace_head(net, "dense1", 3)
+    with pytest.raises(ValueError, match="num_classes=3 does not fit"):
+        replace_head(net, num_classes=3, classes=["cat", "dog"])
+    with pytest.raises(ValueError, match="expected 'average', 'max' or None"):
+        replace_head(small_vgg(), num_classes=3, pool="mean")
+    with pytest.raises(ValueError, match="has no base below"):
+        replace_head(DenseLayer(InputLayer((None, 4)), 2), num_classes=3)
+    with pytest.raises(TypeError, match="build must return a layer"):
+        replace_head(net, "dense1", lambda base: None)
+
+
+def test_last_block():
+    net = small_vgg(num_classes=5, channels=(2, 3), convolutions=1, dense=4)
+    assert [layer.name for layer in last_block(net)] == ["conv2_1", "bn2_1", "relu2_1", "pool2"]
+    assert len(last_block(net, 2)) == 8
+    freeze("*", net)
+    unfreeze(last_block(replace_head(net, num_classes=2)), net)
+    assert named(net["prob"], trainable=True) == ["conv2_1.W", "bn2_1.beta", "bn2_1.gamma"]
+    layer = InputLayer((None, 1, 8, 8), name="input")
+    for name in ("conv1", "layer1.0.conv1", "layer1.1.conv1", "layer10.0.conv1", "layer10.1.conv2", "stem"):
+        layer = Conv2DLayer(layer, 1, 1, name=name)
+    assert [each.name for each in last_block(layer)] == ["layer10.0.conv1", "layer10.1.conv2"]
+    with pytest.raises(ValueError, match="found 1, 10"):
+        last_block(layer, 3)
+    with pytest.raises(ValueError, match="found none: select layers by name"):
+        last_block(network())
+
+
+def test_training_report():
+    net = network()
+    freeze("dense1*", net)
+    report = training_report(net, {"dense2*": 1e-4, "*": 1e-2})
+    assert [(row.name, row.trained, row.frozen, row.other) for row in report.rows] == [
+        ("dense1", 0, 30, 0),
+        ("dense1_bn", 0, 10, 10),
+        ("dense2", 25, 0, 0),
+        ("dense2_bn", 10, 0, 10),
+        ("out", 18, 0, 0),
+    ]
+    assert [row.rate for row in report.rows] == [1e-2, 1e-2, 1e-4, 1e-4, 1e-2]
+    assert [row.averages for row in report.rows] == ["", "held", "", "updated", ""]
+    assert (report.trained, report.frozen) == (53, 40)
+    text = str(report)
+    assert "trained 53 of 93 parameters (57.0%), frozen 40" in text and "0.0001 (dense2*)" in text
+    assert "learning rate" not in str(training_report(net))
+    with pytest.raises(ValueError, match="'dense3\\*' matches no layer; names: input, dense1"):
+        training_report(net, {"dense3*": 1, "*": 1})
+    with pytest.raises(ValueError, match="no pattern matches the trained layer 'out'"):
+        training_report(net, {"dense*": 1})
+    # a shared parameter counts once
+    first = DenseLayer(InputLayer((None, 4)), 4, b=None)
+    assert training_report(DenseLayer(first, 4, W=first.W, b=None)).trained == 16
 
 
 def test_head_alone_then_all():
