@@ -32,8 +32,10 @@ from . import (
     updates,
     utils,
 )
+from .training import Trainer
 
 __all__ = [
+    "Trainer",
     "data",
     "init",
     "io",

@@ -85,9 +85,18 @@ def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
     return list(symc.grad(loss_or_grads, params))
 
 
-def _zeros_like(param: Any) -> Any:
+def _zeros_like(param: Any, role: str) -> Any:
+    """Create state of an optimiser for a parameter, named and tagged so that it can be saved: ``adam.m/conv1.W``."""
     value = param.get_value(borrow=True)
-    return symc.shared(np.zeros(value.shape, value.dtype), shape=param.static_shape)
+    state = symc.shared(np.zeros(value.shape, value.dtype), f"{role}/{param.name}", shape=param.static_shape)
+    state.tag.optimiser = role, param
+    return state
+
+
+def _step_count(role: str) -> Any:
+    count = symc.shared(floatX(0.0), role)
+    count.tag.optimiser = role, None
+    return count
 
 
 def _descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Updates], Any]) -> Updates:
@@ -139,7 +148,7 @@ def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: A
     """
     result: Updates = OrderedDict(updates)
     for param in list(updates) if params is None else params:
-        velocity = _zeros_like(param)
+        velocity = _zeros_like(param, "momentum.v")
         moved = momentum * velocity + result[param]
         result[velocity] = moved - param
         result[param] = moved
@@ -198,7 +207,7 @@ def apply_nesterov_momentum(updates: Mapping, params: Iterable | None = None, mo
     """
     result: Updates = OrderedDict(updates)
     for param in list(updates) if params is None else params:
-        velocity = _zeros_like(param)
+        velocity = _zeros_like(param, "nesterov_momentum.v")
         new_velocity = momentum * velocity + result[param] - param
         result[velocity] = new_velocity
         result[param] = momentum * new_velocity + result[param]
@@ -248,7 +257,7 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        total = _zeros_like(param)
+        total = _zeros_like(param, "adagrad.a")
         updates[total] = total + grad**2
         return learning_rate * grad / T.sqrt(updates[total] + epsilon)
 
@@ -280,7 +289,7 @@ def rmsprop(
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        average = _zeros_like(param)
+        average = _zeros_like(param, "rmsprop.r")
         updates[average] = rho * average + (1 - rho) * grad**2
         return learning_rate * grad / T.sqrt(updates[average] + epsilon)
 
@@ -313,7 +322,7 @@ def adadelta(
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        gradients, steps = _zeros_like(param), _zeros_like(param)
+        gradients, steps = _zeros_like(param, "adadelta.r"), _zeros_like(param, "adadelta.s")
         updates[gradients] = rho * gradients + (1 - rho) * grad**2
         delta = grad * T.sqrt(steps + epsilon) / T.sqrt(updates[gradients] + epsilon)
         updates[steps] = rho * steps + (1 - rho) * delta**2
@@ -323,15 +332,15 @@ def adadelta(
 
 
 def _adam_like(
-    loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
+    name: str, loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
 ) -> Updates:
     """Step by a running mean of the gradients, divided by ``scale(param, grad, updates)``."""
-    elapsed = symc.shared(floatX(0.0))
+    elapsed = _step_count(f"{name}.t")
     now = elapsed + 1
     rate = rate_at(now)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        mean = _zeros_like(param)
+        mean = _zeros_like(param, f"{name}.m")
         updates[mean] = beta1 * mean + (1 - beta1) * grad
         return rate * updates[mean] / scale(param, grad, updates)
 
@@ -370,12 +379,12 @@ def adam(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        square = _zeros_like(param)
+        square = _zeros_like(param, "adam.v")
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         return T.sqrt(updates[square]) + epsilon
 
     return _adam_like(
-        loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
+        "adam", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
     )
 
 
@@ -409,11 +418,11 @@ def adamax(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        largest = _zeros_like(param)
+        largest = _zeros_like(param, "adamax.u")
         updates[largest] = T.maximum(beta2 * largest, abs(grad))
         return updates[largest] + epsilon
 
-    return _adam_like(loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
+    return _adam_like("adamax", loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
 
 
 def amsgrad(
@@ -448,11 +457,11 @@ def amsgrad(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        square, largest = _zeros_like(param), _zeros_like(param)
+        square, largest = _zeros_like(param, "amsgrad.v"), _zeros_like(param, "amsgrad.v_max")
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         updates[largest] = T.maximum(largest, updates[square])
         return T.sqrt(updates[largest]) + epsilon
 
     return _adam_like(
-        loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
+        "amsgrad", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import symc
+from symc.errors import here
 
 from ..utils import collect_shared_vars, create_param, int_types, suggest
 from .inference import OutputType, Shape, agree, infer
@@ -58,6 +59,8 @@ class Layer(metaclass=_LayerType):
         The only elements of these, for layers with one input.
     params : OrderedDict
         Parameter to set of tags, in the order of creation.
+    created_at : SourceLocation or None
+        The user's line that created the layer.
     get_output_kwargs : list of str
         Further keyword arguments that :meth:`get_output_for` understands, besides those in its signature.
     frozen : bool
@@ -93,6 +96,7 @@ class Layer(metaclass=_LayerType):
         if unknown:
             raise _unknown_arguments(type(self), unknown)
         self.name = name
+        self.created_at = here()
         self.params: OrderedDict[Any, set[str]] = OrderedDict()
         self.get_output_kwargs: list[str] = []
         self._param_shapes: dict[Any, Shape] = {}
