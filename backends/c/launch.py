@@ -15,7 +15,7 @@ import numpy as np
 
 from symc.errors import CompileError
 from symc.loops.ir import Buffer, Program
-from symc.runtime.turns import CHANGED, LOCK, WAITING
+from symc.runtime.turns import CHANGED, COUNTS, LOCK
 from symc_backends import cache
 from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
@@ -142,5 +142,5 @@ def launch(
     plain = all(type(d) is int or d.is_Symbol for b in inputs for d in b.shape)
     if not plain or any(s not in known for s in program.symbols[: program.given]):
         return None
-    module.set_turns(LOCK, CHANGED.notify_all, WAITING.ctypes.data)
+    module.set_turns(LOCK, CHANGED.notify_all, COUNTS.ctypes.data)
     return Fast(executable, slow, fail, as_list, module)

@@ -16,6 +16,7 @@ from symc.compiler.fusion import Unit, fuse
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
 from symc.compiler.rewrite import rules
+from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.slices import views_of_slices
@@ -46,6 +47,10 @@ class State:
     specialised : Specialised
     graph : list of Variable
         The outputs after the last graph pass, then the integers whose values are ``specialised.symbols``.
+    folds : bool
+        Whether scales may be folded into stored weights.
+    prepared : list of Prepared
+        Values in ``graph`` that are computed when shared variables change.
     units, stored : from fusion
     program : Program
     """
@@ -58,6 +63,8 @@ class State:
     target: Target = CPU
     specialised: Specialised | None = None
     graph: Sequence[Variable] = ()
+    folds: bool = True
+    prepared: Sequence[Prepared] = ()
     units: Sequence[Unit] = ()
     stored: set[Variable] = field(default_factory=set)
     program: Program | None = None
@@ -143,6 +150,20 @@ def rewrite_special(state: State) -> State:
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
 
 
+def fold_parameters(state: State) -> State:
+    """Fold scales and shifts per channel into the stored weights of products, and list what must be prepared."""
+    specialised = state.specialised
+    assert specialised is not None
+    if state.mode != "fast_run" or not state.folds:
+        return state
+    updated = {id(s.storage) for s, _ in state.updates}
+    shared = {v: s for v, s in specialised.sources.items() if isinstance(v, SharedVariable)}
+    stored = {source for leaf, source in shared.items() if id(leaf.storage) not in updated}
+    graph, prepared = fold_scales(state.graph, stored)
+    sources = {**specialised.sources, **{p.leaf: p.leaf for p in prepared}}
+    return replace(state, graph=graph, prepared=prepared, specialised=replace(specialised, sources=sources))
+
+
 def drop_unused(state: State) -> State:
     """Remove unused outputs."""
     return replace(state, graph=within(state.graph, drop_unused_outputs))
@@ -183,7 +204,8 @@ def lower_loops(state: State) -> State:
     given -= set(state.specialised.symbols)
     root = Root(builder, state.graph, state.specialised.symbols, state.specialised.equalities, given)
     root.fused(state.units, state.stored)
-    root.sources(sources, lambda leaf: isinstance(leaf, SharedVariable))
+    prepared = {p.leaf for p in state.prepared}
+    root.sources(sources, lambda leaf: isinstance(leaf, SharedVariable) or leaf in prepared)
     nodes, written = root.results([(sources[s], position) for s, position in state.updates])
     return replace(state, program=builder.program(nodes, given, written))
 
@@ -202,6 +224,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_stable,
     decompose_composites,
     rewrite_special,
+    fold_parameters,
     drop_unused,
     sink_lazy,
     view_slices,

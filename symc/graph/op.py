@@ -47,7 +47,7 @@ from symc.graph.variables import Apply, Variable
 
 __all__ = [
     "RECORDS", "ZERO", "Arg", "Axes", "Case", "HostCall", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise",
-    "Record", "Reduction", "Structured", "View", "add_cases", "record",
+    "Record", "Reduction", "Scaling", "Structured", "View", "add_cases", "record",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -184,6 +184,26 @@ class Case:
     rtol: float | None = None
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """How an op that is linear in an operand takes factors along an axis of its output into that operand.
+
+    Attributes
+    ----------
+    axes : tuple of (int, int)
+        The positions of such operands, each with the axis of the output.
+    scaled : callable
+        ``scaled(op, position, operand, factors)`` returns the operand with which the output is multiplied by the vector
+        ``factors`` along that axis. ``factors`` is as long as the axis, or has length 1.
+    applies : callable or None
+        ``applies(op)`` returns whether that is possible with these attributes.
+    """
+
+    axes: tuple[tuple[int, int], ...]
+    scaled: Callable[[Op, int, Variable, Variable], Variable]
+    applies: Callable[[Op], bool] | None = None
+
+
 Lowering = Pointwise | Axes | Indexed | Reduction | View | LibraryCall | Loops | HostCall | Structured
 
 RECORDS: dict[str, Record] = {}
@@ -211,6 +231,8 @@ class Record:
         ``"jointly"``: linear in all inputs together, so that a gradient of zero stays zero for any values;
         ``"separately"``: linear in each input while the others are fixed; ``"first"``: linear in the first; empty: in
         none.
+    scaling : Scaling or None
+        How factors along an axis of the output are taken into an operand.
     bounded_slope : bool
         Whether the derivatives are finite for finite inputs, unless they overflow.
     lower : Lowering or None
@@ -307,6 +329,7 @@ class Record:
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
     reach: Reach | None = None
     linear: str = ""
+    scaling: Scaling | None = None
     bounded_slope: bool = False
     declared_dtypes: bool = False
     layout_only: bool = False

@@ -223,7 +223,8 @@ class SharedVariable(Variable):
         array = convert_value(new_value, self.type, what, self.strict, self.allow_downcast)
         if not borrow and np.shares_memory(array, np.asarray(new_value)):
             array = array.copy()
-        self.storage.write(_owned(array))
+        owned = _owned(array)
+        self.storage.write(owned, borrowed=borrow and np.may_share_memory(owned, np.asarray(new_value)))
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""

@@ -21,6 +21,7 @@ STAGES: dict[str, str] = {
     "decomposed": "decompose_composites",
     "special": "rewrite_special",
     "rewritten": "rewrite_special",
+    "folded": "fold_parameters",
     "fused": "fuse_loops",
     "loops": "lower_loops",
     "c": "emit",

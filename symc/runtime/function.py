@@ -145,6 +145,7 @@ class Function:
         self.allow_downcast = allow_downcast
         self.device, self.backend = load_backend(device)
         self.profile = Profile(name) if profile else None
+        self.folds = True
         self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
         self._specialisation: Specialisation | None = None
@@ -166,7 +167,7 @@ class Function:
         """Return the code for the current shapes of the shared variables, compiling it if necessary."""
         specialisation = None
         if self._specialisation is not None:
-            specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.shared))
+            specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.own))
         if specialisation is None:
             start = perf_counter()
             specialisation = Specialisation(self)
@@ -176,8 +177,14 @@ class Function:
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
         self._specialisation = specialisation
-        self._fast = specialisation.fast.call if specialisation.fast is not None else None
+        self._fast = specialisation.call
         return specialisation
+
+    def refold(self, folds: bool) -> None:
+        """Compile again, with or without folding scales into stored weights."""
+        self.folds = folds
+        self._specialisations.clear()
+        self._specialisation = None
 
     def fitting(self) -> Specialisation:
         """The code for the current shapes of the shared variables."""
@@ -266,7 +273,7 @@ class Function:
 
     def get_shared(self) -> list[SharedVariable]:
         """List the shared variables that the function reads or updates."""
-        return list(self.specialisation.shared)
+        return list(self.specialisation.own)
 
     def facts(self) -> dict[str, Any]:
         """The arguments of the constructor except ``outputs`` and ``updates``."""

@@ -102,12 +102,15 @@ class Profile:
         Wall-clock time of all calls, including conversions and allocation.
     compile_seconds : float
         Time spent compiling, for all shapes of shared variables so far.
+    preparation : Profile or None
+        The profile of what was computed from shared variables alone, when they changed and not in every call.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.seconds = 0.0
         self.compile_seconds = 0.0
+        self.preparation: Profile | None = None
         self._records: list[Samples] = []
 
     def open(self, program: Program, times: np.ndarray) -> Samples:
@@ -176,6 +179,12 @@ class Profile:
         if len(rows) > limit:
             rest = sum(row.seconds for row in rows[limit:])
             lines.append(f"  ... and {len(rows) - limit} more steps, {_duration(rest)}")
+        if self.preparation is not None:
+            done, count = self.preparation, len(self.preparation.rows)
+            lines.append(
+                f"scales folded into weights: computed {done.calls} times, when shared variables changed, by {count} "
+                f"steps in {_duration(done.seconds)}"
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:

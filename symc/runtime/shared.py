@@ -73,4 +73,5 @@ def shared(
             raise ValueError(f"shared: axis {axis} is declared to be {declared}, but the value has shape {array.shape}")
     owned = np.require(array, requirements=["C", "W", "A"])
     type = TensorType(array.dtype.name, pattern, name or "shared")
-    return SharedVariable(type, Storage(owned), name, strict, allow_downcast)
+    storage = Storage(owned, borrowed=borrow and np.may_share_memory(owned, value))
+    return SharedVariable(type, storage, name, strict, allow_downcast)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from symc.graph import SharedVariable, Variable, dims
 from symc.loops.ir import Buffer, Check, Program, walk
 from symc.runtime.backend import Backend
 from symc.runtime.memory_estimate import explained
+from symc.runtime.preparation import Preparation
 from symc.runtime.profile import costs
 from symc.runtime.segments import results_to_cut
 from symc.runtime.storage import HOST, Space
@@ -34,7 +36,7 @@ class Specialisation:
 
     def __init__(self, owner: Function) -> None:
         self.owner = owner
-        self.state = compile_graph(owner.uncompiled())
+        self.state = compile_graph(replace(owner.uncompiled(), folds=owner.folds))
         assert self.state.specialised is not None and self.state.program is not None
         self.graph = self.state.specialised
         self.program: Program = self.state.program
@@ -55,7 +57,12 @@ class Specialisation:
             if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
                 sources.append(source)
                 self.shared.append(leaf)
+        self.own = list(self.shared)
         self.shared_shapes = tuple(source.type.shape for source in sources)
+        self.preparation: Preparation | None = None
+        if self.state.prepared:
+            self.preparation = Preparation(owner, self.state.prepared, self.graph.sources)
+            self.shared += self.preparation.variables.values()
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
         buffers = self.program.buffers
         first = len(owner.outputs)
@@ -92,25 +99,42 @@ class Specialisation:
                 shared.storage.watch(fast)
         return fast
 
+    @property
+    def call(self) -> Callable[..., Any] | None:
+        """The fast path of calls, if there is one."""
+        if self.fast is None or self.preparation is None:
+            return None if self.fast is None else self.fast.call
+        return None if self.owner.updates else self.preparation.guarded(self.fast.call)
+
     def fits(self) -> bool:
         """Whether the shared variables have the shapes that the code was compiled for."""
-        return all(s.storage.shape == shape for s, shape in zip(self.shared, self.shared_shapes))
+        return all(s.storage.shape == shape for s, shape in zip(self.own, self.shared_shapes))
 
     def run(self, arrays: list[Any]) -> list[Any] | None:
         """Compute the results for these arguments, using the plan for their shapes.
 
-        Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile.
+        Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile, or
+        other code is needed because scaled weights cannot be represented.
         """
         plan = self.plan(arrays)
         if self.fast is not None:
             self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
-        with taken(self.read_turns, self.written_turns):
-            if not self.fits():
+        just = None
+        while True:
+            with taken(self.read_turns, self.written_turns):
+                if not self.fits():
+                    return None
+                if self.preparation is None or self.preparation.current(just):
+                    try:
+                        results = plan.run(arrays)
+                        break
+                    except MemoryError as problem:
+                        raise explained(problem, plan, arrays) from problem.__cause__
+            assert self.preparation is not None
+            just = self.preparation.prepare()
+            if just is None:
+                self.owner.refold(False)
                 return None
-            try:
-                results = plan.run(arrays)
-            except MemoryError as problem:
-                raise explained(problem, plan, arrays) from problem.__cause__
         if self.samples is not None:
             self.samples.add(*plan.costs)
         return results
@@ -141,7 +165,7 @@ class Specialisation:
         """Describe the arguments and the source location of a call, for messages."""
         named = [(v.name or f"input {k}", np.asarray(a)) for k, (v, a) in enumerate(zip(self.owner.inputs, arrays))]
         parts = [f"{name}: {a.dtype}{a.shape}" for name, a in named]
-        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.shape}" for s in self.shared]
+        parts += [f"shared {s.name or '(unnamed)'}: {s.dtype}{s.storage.shape}" for s in self.own]
         shown = parts[:SHOWN] + ([f"and {len(parts) - SHOWN} more"] if len(parts) > SHOWN else [])
         return f"  given: {', '.join(shown) or 'nothing'}\n  called at {here()}"
 

@@ -61,16 +61,22 @@ class Storage:
     The value is in host memory, on a device, or in both, and is copied when a function on the other side needs it.
     ``version`` increases with every ``set_value``, so that caches of derived data can be invalidated. Functions that
     hold the array's address register with ``watch`` to be notified when the array is replaced.
+
+    ``writes`` holds one number that increases with every change: by ``set_value``, by updates, and by a caller to whom
+    the array was lent, who may have written to it.
     """
 
-    __slots__ = ("_array", "_remote", "_watchers", "turn", "version")
+    __slots__ = ("_array", "_borrowed", "_loans", "_remote", "_watchers", "turn", "version", "writes")
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, borrowed: bool = False) -> None:
         self._array: np.ndarray | None = array
         self._remote: Any = None
         self._watchers: list[weakref.ref[Any]] = []
+        self._borrowed = borrowed
+        self._loans: list[weakref.ref[np.ndarray]] = []
         self.version = 0
-        self.turn = np.zeros(1, "int64")  # see symc.runtime.turns
+        self.turn = np.zeros(2, "int64")  # see symc.runtime.turns
+        self.writes: Any = memoryview(self.turn)[1:]  # type: ignore[arg-type]  # of numpy's stubs
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,20 +101,38 @@ class Storage:
 
         With ``in_place``, a value on a device is returned as the device's own array.
         """
-        with taken([self.turn], []):
-            found = self._remote if in_place and self._remote is not None else self.array
-            return found if borrow else found.copy()
+        if not borrow:
+            with taken([self.turn], []):
+                return (self._remote if in_place and self._remote is not None else self.array).copy()
+        with taken([], [self.turn]):  # a write, since the caller may write to it
+            if in_place and self._remote is not None:
+                self._borrowed = True
+                return self._remote
+            return self._lend()
 
-    def write(self, array: np.ndarray) -> None:
-        """Replace the value, between calls that use it."""
+    @property
+    def lent(self) -> bool:
+        """Whether a caller may hold the array, and write to it at any time."""
+        return self._borrowed or any(loan() is not None for loan in self._loans)
+
+    def _lend(self) -> np.ndarray:
+        """Return the array for a caller to keep; it counts as lent for as long as that or a view of it exists."""
+        array = np.asarray(_Lent(self.array))
+        self._loans = [loan for loan in self._loans if loan() is not None] + [weakref.ref(array)]
+        return array
+
+    def write(self, array: np.ndarray, borrowed: bool = False) -> None:
+        """Replace the value, between calls that use it; ``borrowed`` if the caller keeps the array."""
         with taken([], [self.turn]):
             self.array = array
+            self._borrowed = borrowed
             self.version += 1
 
     def clear(self, dtype: str) -> None:
         """Replace the value by zeros of its shape."""
         with taken([], [self.turn]):
             self.array = np.zeros(self.shape, dtype)
+            self._borrowed = False
             self.version += 1
 
     @property
@@ -145,6 +169,17 @@ class Storage:
     def __setstate__(self, state: tuple[np.ndarray, int]) -> None:
         self.__init__(state[0])  # type: ignore[misc]
         self.version = state[1]
+
+
+class _Lent:
+    """The memory of an array, as the base of a new array.
+
+    Views of the new array refer to it, and not to the array itself, so that it exists for as long as they do.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
 
 
 class _Host:

@@ -1,7 +1,8 @@
 """Readers-writer locks for shared variables: calls that update a variable exclude all others; readers run concurrently.
 
-Every storage has a ``turn``: an array of one number that counts the active readers, or is -1 while a writer is active.
-It changes only under ``LOCK``; fast paths in C use the same lock and the same array.
+Every storage has a ``turn``: an array of two numbers. The first counts the active readers, or is -1 while a writer is
+active; the second counts the writes so far. It changes only under ``LOCK``; fast paths in C use the same lock and the
+same array.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["CHANGED", "LOCK", "WAITING", "taken"]
+__all__ = ["CHANGED", "COUNTS", "LOCK", "WRITES", "taken"]
 
 LOCK = threading.Lock()
 CHANGED = threading.Condition(LOCK)
-WAITING = np.zeros(1, "int64")
-"""The number of waiting threads; the end of a turn wakes them."""
+COUNTS = np.zeros(2, "int64")
+"""The number of waiting threads, which the end of a turn wakes; the number of writes so far to any shared variable."""
+WRITES = memoryview(COUNTS)[1:]  # type: ignore[arg-type]  # of numpy's stubs
 _mine = threading.local()
 
 
@@ -31,11 +33,11 @@ def taken(reads: Sequence[np.ndarray], writes: Sequence[np.ndarray]) -> Iterator
     written = {id(t): t for t in writes if id(t) not in held}
     read = {id(t): t for t in reads if id(t) not in held and id(t) not in written}
     with CHANGED:
-        WAITING[0] += 1
+        COUNTS[0] += 1
         try:
             CHANGED.wait_for(lambda: _free(read.values(), written.values()))
         finally:
-            WAITING[0] -= 1
+            COUNTS[0] -= 1
         for t in written.values():
             t[0] = -1
         for t in read.values():
@@ -48,6 +50,8 @@ def taken(reads: Sequence[np.ndarray], writes: Sequence[np.ndarray]) -> Iterator
         with CHANGED:
             for t in written.values():
                 t[0] = 0
+                t[1] += 1
+                COUNTS[1] += 1
             for t in read.values():
                 t[0] -= 1
             CHANGED.notify_all()

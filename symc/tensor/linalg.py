@@ -15,7 +15,7 @@ from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.notation import ATOM, Text, held
-from symc.graph.op import Arg, Case, LibraryCall, Op, Record, record
+from symc.graph.op import Arg, Case, LibraryCall, Op, Record, Scaling, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -93,6 +93,12 @@ def _gemm_formula(op: Op, args: Sequence[Text]) -> Text:
     return f"dot({turned[0]}, {turned[1]})", ATOM
 
 
+def _scaled(op: Op, position: int, operand: Variable, factors: Variable) -> Variable:
+    """Scale the columns of the right matrix, or the rows of the left one."""
+    axis = operand.ndim - (1 if (position == 1) != op["trans_b" if position else "trans_a"] else 2)
+    return operand * dimshuffle(factors, [0 if k == axis else "x" for k in range(operand.ndim)])
+
+
 DOT: Record = record(
     "dot",
     formula=_gemm_formula,
@@ -102,6 +108,7 @@ DOT: Record = record(
     grad=_product_grad,
     reach=Reach(_product_reach, mixes=True),
     linear="separately",
+    scaling=Scaling(((1, 1), (0, 0)), _scaled),
     bounded_slope=True,
     lower=LibraryCall("gemm", _gemm_params),
     cases=lambda: [
@@ -166,6 +173,7 @@ BATCHED_DOT: Record = record(
     grad=_product_grad,
     reach=Reach(_product_reach, mixes=True),
     linear="separately",
+    scaling=Scaling(((1, 2), (0, 1)), _scaled),
     bounded_slope=True,
     lower=LibraryCall("batched_gemm", _batched_params),
     cases=lambda: [

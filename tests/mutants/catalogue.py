@@ -269,6 +269,34 @@ MUTANTS = [
     ),
     # --- layers
     Mutant(
+        "a product is folded although something else reads it",
+        "symc/compiler/rewrite/affine.py",
+        "if uses[v] == 1 and v in found else None",
+        "if v in found else None",
+        ("tests/test_folding_scales.py::test_a_product_that_something_else_reads_stays",),
+    ),
+    Mutant(
+        "the sign of a shift is lost where a product is subtracted",
+        "symc/compiler/rewrite/affine.py",
+        "        shift = number if a.shift is None else ew.sub(number, a.shift)",
+        "        shift = number if a.shift is None else ew.add(number, a.shift)",
+        ("tests/test_folding_scales.py::test_forms_of_scales",),
+    ),
+    Mutant(
+        "folded weights are not computed again when an array lent to the caller is written to",
+        "symc/runtime/preparation.py",
+        "        self._seen, self._total = None if lent else counts, -1",
+        "        self._seen, self._total = counts, -1",
+        ("tests/test_folding_scales.py::test_a_variable_made_with_borrow_is_never_trusted",),
+    ),
+    Mutant(
+        "the fast path of a call does not count its updates as writes",
+        "backends/c/runtime/launcher.c",
+        "        plan->write_turns[i][1]++;\n        counts[1]++;\n",
+        "",
+        ("tests/test_folding_scales.py::test_every_way_to_change_a_shared_variable",),
+    ),
+    Mutant(
         "Nesterov's momentum uses the old velocity",
         "lasagne_like/updates.py",
         "        result[param] = momentum * new_velocity + result[param]",

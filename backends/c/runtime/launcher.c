@@ -183,7 +183,7 @@ static PyObject *make_outputs(const Launcher *self, Plan *plan) {
 /* ---- Turns ------------------------------------------------------------------------------------------------------ */
 
 static PyObject *lock_acquire, *lock_release, *wake_waiting;
-static const int64_t *waiting;
+static int64_t *counts; /* of waiting threads, and of writes */
 
 /* Acquires the turns of a plan if they are free; returns 0 if the call must wait, on the slow path. */
 static int turns_take(const Plan *plan) {
@@ -212,16 +212,21 @@ static void turns_end(const Plan *plan) {
         else PyErr_Fetch(&type, &value, &traceback);
     }
     Py_DECREF(got);
-    for (Py_ssize_t i = 0; i < plan->n_write_turns; i++) *plan->write_turns[i] = 0;
+    for (Py_ssize_t i = 0; i < plan->n_write_turns; i++) {
+        plan->write_turns[i][0] = 0;
+        plan->write_turns[i][1]++;
+        counts[1]++;
+    }
     for (Py_ssize_t i = 0; i < plan->n_read_turns; i++) --*plan->read_turns[i];
-    if (*waiting) Py_XDECREF(PyObject_CallNoArgs(wake_waiting));
+    if (counts[0]) Py_XDECREF(PyObject_CallNoArgs(wake_waiting));
     Py_XDECREF(PyObject_CallNoArgs(lock_release));
     if (type) PyErr_Restore(type, value, traceback);
 }
 
 PyDoc_STRVAR(turns_doc,
-             "set_turns(lock, wake, waiting)\n--\n\n"
-             "The lock under which turns change, what wakes those who wait, and the address of how many do.");
+             "set_turns(lock, wake, counts)\n--\n\n"
+             "The lock under which turns change, what wakes those who wait, and the address of two numbers: how many\n"
+             "wait, and how many writes there were.");
 
 static PyObject *set_turns(PyObject *module, PyObject *args) {
     (void)module;
@@ -238,7 +243,7 @@ static PyObject *set_turns(PyObject *module, PyObject *args) {
     Py_XSETREF(lock_acquire, acquire);
     Py_XSETREF(lock_release, release);
     Py_XSETREF(wake_waiting, Py_NewRef(wake));
-    waiting = (const int64_t *)(uintptr_t)address;
+    counts = (int64_t *)(uintptr_t)address;
     Py_RETURN_NONE;
 }
 

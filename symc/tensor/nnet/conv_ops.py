@@ -18,7 +18,7 @@ from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
-from symc.graph.op import LibraryCall, Op, Record, record
+from symc.graph.op import LibraryCall, Op, Record, Scaling, record
 from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import any
@@ -233,6 +233,16 @@ def _reach(images: bool, filters: bool) -> Reach:
     return Reach(find, mixes=True)
 
 
+def _scaled_filters(op: Op, position: int, filters: Variable, factors: Variable) -> Variable:
+    """Scale the maps that the filters make."""
+    return filters * dimshuffle(factors, (0, "x", "x", "x"))
+
+
+def _scaled_adjoint(op: Op, position: int, filters: Variable, factors: Variable) -> Variable:
+    """Scale the channels of the images that the adjoint makes of maps."""
+    return filters * dimshuffle(factors, ("x", 0, "x", "x"))
+
+
 CONV2D: Record = record(
     "conv2d",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, _forward_geometry(op, inputs).maps),
@@ -243,6 +253,7 @@ CONV2D: Record = record(
     ],
     reach=_reach(images=True, filters=True),
     linear="separately",
+    scaling=Scaling(((1, 1),), _scaled_filters),
     bounded_slope=True,
     lower=LibraryCall("conv2d_forward", _parameters(_forward_geometry)),
 )
@@ -258,6 +269,7 @@ BACKWARD_DATA: Record = record(
     ],
     reach=_reach(images=True, filters=False),
     linear="separately",
+    scaling=Scaling(((1, 1),), _scaled_adjoint, applies=lambda op: op["groups"] == 1),
     bounded_slope=True,
     lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
     specialise=_with_known_shape,
