@@ -142,6 +142,7 @@ def test_forms_of_scales():
         (lambda y: y / s, y / a),
         (lambda y: s * -y, -y * a),
         (lambda y: t - y * s, b - y * a),
+        (lambda y: s - (y * s - t) * 2, a - (y * a - b) * 2),
         (lambda y: (t - y) / s + 1, (b - y) / a + 1),
         (lambda y: (y * 3 - t) * s, (y * 3 - b) * a),
         (lambda y: (y - t) / T.sqrt(s + 1e-3) * s, (y - b) / np.sqrt(a + 1e-3) * a),
@@ -252,12 +253,14 @@ def test_every_way_to_change_a_shared_variable(device, request):
     correct()
     p["gamma"].set_value(np.ones(3))
     correct()
-    # updates, also by the fast path, written over the old value or swapped with it
-    small, big = (
-        symc.function([], updates={p["mean"]: p["mean"] + 1}),
-        symc.function([], updates={w: T.dot(w, w.T).dot(w)}),
-    )
-    for update in (small, big):
+    # updates written over the old value or swapped with it; those that return something have a fast path in C
+    mean = p["mean"]
+    updates = [
+        symc.function([], updates={mean: mean + 1}, device=device),
+        symc.function([], mean.sum(), updates={mean: mean + 1}, device=device),
+        symc.function([], updates={w: T.dot(T.dot(w, w.T), w)}, device=device),
+    ]
+    for update in updates:
         for _ in range(3):
             update()
             correct()
