@@ -9,11 +9,15 @@ reproducible::
     lasagne_like.random.set_rng(np.random.RandomState(1234))
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-__all__ = ["get_rng", "set_rng"]
+from symc.tensor.shared_randomstreams import RandomStreams
+
+__all__ = ["draws_restored", "get_rng", "set_rng"]
 
 _rng: Any = np.random
 
@@ -50,3 +54,24 @@ def set_rng(new_rng: Any) -> None:
             f"got {type(new_rng).__name__}; pass np.random.RandomState(seed)"
         )
     _rng = new_rng
+
+
+@contextmanager
+def draws_restored(layers: Iterable[Any]) -> Iterator[None]:
+    """A context in which applying layers leaves no trace in their random streams.
+
+    Every application of a noise layer takes the next of its streams, so that an additional one, to look at a network,
+    would change the noise of those that follow.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The layers that are applied. Streams in their attributes are restored at the end.
+    """
+    streams = [value for layer in layers for value in vars(layer).values() if isinstance(value, RandomStreams)]
+    counts = [len(each.state_updates) for each in streams]
+    try:
+        yield
+    finally:
+        for each, count in zip(streams, counts):
+            del each.state_updates[count:]

@@ -108,6 +108,12 @@ def test_matrix_products():
     many = stored(2, 4, 5)
     each = RNG.standard_normal((2, 3, 4))
     check(lambda x: normalised(T.batched_dot(x, many), p, 2), [each], normalised(each @ many.get_value(), p, 2))
+    # one column, which is dropped before the scale
+    single, one = stored(4, 1), stored(1, low=1, high=2)
+    check(lambda x: T.dot(x, single)[:, 0] * one[0], [x], (x @ single.get_value())[:, 0] * one.get_value(), 0)
+    check(
+        lambda x: T.dot(x, single).dimshuffle(0) * w[0, 0], [x], (x @ single.get_value())[:, 0] * w.get_value()[0, 0], 0
+    )
     # a leading axis more, by a reshape
     check(lambda x: normalised(T.dot(x, w), p, 2), [each], normalised(each @ w.get_value(), p, 2))
 

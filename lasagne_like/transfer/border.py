@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 
 import symc
 import symc.tensor as T
-from symc.tensor.shared_randomstreams import RandomStreams
 
 from ..io import Network, all_layers
 from ..layers import InputLayer, Layer, get_output, get_output_shape
+from ..random import draws_restored
 
 __all__ = ["frozen_border"]
 
@@ -84,21 +83,12 @@ class _Fixed:
         if layer.get_params(trainable=True) or not _keeps_rows(layer):
             return
         inputs = {each: self.outputs[each] for each in layer.input_layers}
-        trial = _without_own_randomness(layer)
-        training, final = get_output(trial, inputs), get_output(trial, inputs, deterministic=True)
+        with draws_restored([layer]):
+            training, final = get_output(layer, inputs), get_output(layer, inputs, deterministic=True)
         leaves = set(inputs.values())
         changing = any(_changes(variable, self.trained) for variable in _between(training, leaves))
-        if not changing and _same(training, final, leaves) and not _mixes_examples(trial):
+        if not changing and _same(training, final, leaves) and not _mixes_examples(layer):
             self.outputs[layer] = final
-
-
-def _without_own_randomness(layer: Layer) -> Layer:
-    """Copy a layer so that applying the copy does not advance the random streams of the layer."""
-    trial = copy.copy(layer)
-    for name, value in vars(layer).items():
-        if isinstance(value, RandomStreams):
-            setattr(trial, name, RandomStreams(0))
-    return trial
 
 
 def _keeps_rows(layer: Layer) -> bool:

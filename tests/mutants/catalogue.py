@@ -220,8 +220,8 @@ MUTANTS = [
     Mutant(
         "get_value hands out the variable's own memory",
         "symc/runtime/storage.py",
-        "return found if borrow else found.copy()",
-        "return found",
+        "else self.array).copy()",
+        "else self.array)",
         ("tests/test_shared.py",),
     ),
     Mutant(

@@ -177,6 +177,8 @@ def _extended(node: Apply, v: Variable, a: _Affine, fixed: Callable[[Variable], 
     """Extend a chain that ends with ``v`` by an application that reads it."""
     record = node.op.record
     if record is DIMSHUFFLE:
+        if a.at not in node.op["order"]:
+            return None  # an axis of length 1 is dropped
         return replace(a, at=node.op["order"].index(a.at), moves=(*a.moves, node))
     if record is RESHAPE_TO:
         at = _kept_axis(v, node.outputs[0], a.at)
