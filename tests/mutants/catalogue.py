@@ -177,8 +177,8 @@ MUTANTS = [
     Mutant(
         "a - b and b - a are one",
         "symc/compiler/value_numbering.py",
-        "        if op.record.commutative:\n",
-        "        if len(inputs) == 2:\n",
+        "sorted(map(id, inputs)) if record.commutative else",
+        "sorted(map(id, inputs)) if len(inputs) == 2 else",
         ("tests/test_mutants.py::test_operands_keep_their_order",),
     ),
     Mutant(
