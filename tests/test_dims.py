@@ -2,9 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 import sympy
 
+import symc
+import symc.tensor as T
+from symc.errors import GuardError
 from symc.graph import dims
 
 N, M, K = (dims.new_symbol(name) for name in "nmk")
@@ -130,3 +134,28 @@ def test_deep_dims_cost_what_they_have_parts():
     assert len(dims.show(deep)) < 100
     renamed = dims.substitute(deep, {M: 0, K: 2})
     assert dims.evaluate(deep, {N: 1, M: 0, K: 2}) == dims.evaluate(renamed, {N: 1}) == 3 * 2**1500
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+def test_a_quotient_by_a_length_of_zero(device):
+    """As NumPy, which cannot reshape nothing into shape (0, -1)."""
+    x, n = T.matrix("x"), T.iscalar("n")
+    f = symc.function([x, n], x.reshape((n, -1)), device=device)
+    nothing = np.zeros((0, 3), "float32")
+    for _ in range(2):
+        assert f(nothing, 1).shape == (1, 0)
+    for shape in [(0, 3), (0, 2)]:
+        with pytest.raises(GuardError, match=r"quotient by a length that is 0.*\n.*place of the -1"):
+            f(np.zeros(shape, "float32"), 0)
+    assert f(nothing, 1).shape == (1, 0)
+
+
+def test_a_division_by_zero_in_a_python_op_is_its_own():
+    @symc.as_op(itypes=[T.vector], otypes=[T.vector], infer_shape=lambda node, shapes: shapes)
+    def broken(x):
+        return x * (1 // (len(x) - 2))
+
+    x = T.vector("x")
+    f = symc.function([x], broken(x))
+    with pytest.raises(ZeroDivisionError):
+        f(np.ones(2, "float32"))

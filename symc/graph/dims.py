@@ -366,6 +366,10 @@ def _single(dim: Any) -> tuple[tuple[Any, ...], Callable[[Sequence[int]], tuple[
     return symbols, compile((dim,), symbols)
 
 
+COMPILED = "<dims>"
+"""The name of the file, in tracebacks, of what ``compile`` makes."""
+
+
 def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[int]], tuple[int, ...]]:
     """Compile a function from the values of ``symbols``, in order, to the values of all of ``exprs``.
 
@@ -387,7 +391,7 @@ def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[
     body, names = _statements(distinct, symbols)
     text = "\n ".join(["def function(v):", *body, f"return ({''.join(name + ', ' for name in names)})"])
     scope: dict[str, Any] = {}
-    exec(builtins.compile(text, "<dims>", "exec"), scope)
+    exec(builtins.compile(text, COMPILED, "exec"), scope)
     function = scope["function"]
     if len(distinct) == len(places):
         return function

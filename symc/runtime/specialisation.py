@@ -116,6 +116,16 @@ class Specialisation:
         Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile, or
         other code is needed because scaled weights cannot be represented.
         """
+        try:
+            return self._run(arrays)
+        except ZeroDivisionError as problem:
+            if not _in_dims(problem):
+                raise  # a Python op's own
+            text = f"{self.owner.name}(): a length is a quotient by a length that is 0 in this call"
+            repair = "write the length in place of the -1 in a reshape: beside a length of 0 it has no meaning"
+            raise GuardError(f"{text}\n  repair: {repair}\n{self.given(arrays)}") from None
+
+    def _run(self, arrays: list[Any]) -> list[Any] | None:
         plan = self.plan(arrays)
         if self.fast is not None:
             self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
@@ -181,6 +191,14 @@ def _found(sides: Sequence[dims.Dim], known: Mapping[Any, int]) -> str:
         return " and ".join(str(dims.evaluate(d, known)) for d in sides)
     shown = sorted({(dims.show(symbol), known[symbol]) for symbol in symbols})
     return ", ".join(f"{name} = {value}" for name, value in shown)
+
+
+def _in_dims(problem: BaseException) -> bool:
+    """Whether an exception comes from the evaluation of dims."""
+    at = problem.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_code.co_filename == dims.COMPILED
 
 
 class Plan:
