@@ -17,6 +17,7 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
 """
 
 from . import (
+    attribution,
     data,
     init,
     io,
@@ -31,11 +32,13 @@ from . import (
     transfer,
     updates,
     utils,
+    watch,
 )
 from .training import Trainer
 
 __all__ = [
     "Trainer",
+    "attribution",
     "data",
     "init",
     "io",
@@ -50,4 +53,5 @@ __all__ = [
     "transfer",
     "updates",
     "utils",
+    "watch",
 ]

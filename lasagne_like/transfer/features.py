@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import symc
 from ..io import Network, all_layers
 from ..layers import InputLayer, Layer, get_output
 from .border import frozen_border
+from .inputs import batches_of, converted, root
 from .selection import select_layers
 
 __all__ = ["MixedExamplesError", "precompute_features"]
@@ -86,7 +87,7 @@ def precompute_features(
         raise ValueError(f"precompute_features: batch_size={batch_size}: expected at least 1")
     layer = _layer_at(network, at)
     compute = _Features(layer)
-    batches, total = _batches(X, compute.inputs, batch_size)
+    batches, total = batches_of(X, compute.inputs, batch_size)
     if targets and total is not None:
         raise ValueError("precompute_features: targets=True needs an iterable of batches (inputs, targets), got arrays")
     found: list[np.ndarray] = []
@@ -130,13 +131,13 @@ class _Features:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.inputs = [each for each in all_layers(layer) if isinstance(each, InputLayer)]
-        self.variables = [_root(each) for each in self.inputs]
+        self.variables = [root(each) for each in self.inputs]
         self.fixed = next((each.shape[0] for each in self.inputs if each.shape[0] is not None), None)
         self.function: Any = None
         self.checked = False
 
     def __call__(self, inputs: Sequence[Any]) -> np.ndarray:
-        arrays = [_converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
+        arrays = [converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(
@@ -177,120 +178,6 @@ class _Features:
                 f"precompute_features: the output of {self.layer!r} for an example depends on the other examples of "
                 "its batch (statistics of the batch, for example): it cannot be computed once"
             )
-
-
-def _root(layer: InputLayer) -> Any:
-    """Return the variable that an input layer's expression depends on."""
-    pending, found, seen = [layer.input_var], [], set()
-    while pending:
-        variable = pending.pop()
-        if variable in seen:
-            continue
-        seen.add(variable)
-        if variable.owner is not None:
-            pending.extend(variable.owner.inputs)
-        elif not isinstance(variable, (symc.Constant, symc.SharedVariable)):
-            found.append(variable)
-    if len(found) != 1:
-        raise ValueError(
-            f"precompute_features: the input expression of {layer!r} depends on {len(found)} variables, expected one"
-        )
-    return found[0]
-
-
-def _converted(values: Any, variable: Any, layer: InputLayer) -> np.ndarray:
-    array = np.asarray(values)
-    dtype = np.dtype(variable.dtype)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"precompute_features: inputs of {layer!r} must be numbers, got an array of dtype {array.dtype}"
-        )
-    if dtype.kind != "f" and array.dtype.kind == "f":
-        raise ValueError(f"precompute_features: inputs of {layer!r} must be integers ({dtype}), got {array.dtype}")
-    if variable is layer.input_var:
-        wanted = layer.shape
-        if array.ndim != len(wanted) or any(w not in (None, n) for w, n in zip(wanted[1:], array.shape[1:])):
-            raise ValueError(
-                f"precompute_features: inputs of {layer!r} have shape {array.shape}, expected {wanted}"
-                f"{_repair(array, wanted)}"
-            )
-    return array.astype(dtype, copy=False)
-
-
-def _repair(array: np.ndarray, wanted: Sequence[int | None]) -> str:
-    if len(wanted) == 4 and array.ndim == 4 and array.shape[-1] == wanted[1]:
-        return ": pictures are channels-first here, so pass X.transpose(0, 3, 1, 2)"
-    if array.ndim == len(wanted) - 1:
-        return ": for a single example, pass X[None]"
-    return ""
-
-
-def _batches(X: Any, inputs: Sequence[InputLayer], size: int) -> tuple[Iterator[tuple[list[Any], Any]], int | None]:
-    """Return an iterator of (inputs, targets), and the number of examples if it is known."""
-    arrays = _arrays(X, inputs)
-    if arrays is None:
-        return (_split(batch, inputs) for batch in X), None
-    lengths = [len(array) for array in arrays]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"precompute_features: the inputs hold {lengths} examples: expected equal numbers")
-    if not lengths[0]:
-        raise ValueError("precompute_features: X holds no examples")
-    starts = range(0, lengths[0], size)
-    return (([array[start : start + size] for array in arrays], None) for start in starts), lengths[0]
-
-
-def _arrays(X: Any, inputs: Sequence[InputLayer]) -> list[Any] | None:
-    """Return one array per input layer, or None if X is an iterable of batches."""
-    if isinstance(X, Mapping):
-        return _by_name(X, inputs)
-    if isinstance(X, tuple):
-        if len(X) != len(inputs):
-            raise ValueError(
-                f"precompute_features: X is a tuple of {len(X)} arrays, but {len(inputs)} input layers lie below the "
-                "layer; pass an array for one input layer, or an iterable of batches"
-            )
-        return [_sliceable(each) for each in X]
-    if _is_array(X) or (isinstance(X, list) and not any(isinstance(each, (tuple, Mapping)) for each in X)):
-        if len(inputs) != 1:
-            raise ValueError(f"precompute_features: X is one array, but {len(inputs)} input layers lie below the layer")
-        return [_sliceable(X)]
-    if not isinstance(X, Iterable):
-        raise TypeError(f"precompute_features: X must be arrays or an iterable of batches, got {type(X).__name__}")
-    return None
-
-
-def _is_array(X: Any) -> bool:
-    return hasattr(X, "__array__") or (hasattr(X, "shape") and hasattr(X, "dtype") and hasattr(X, "__getitem__"))
-
-
-def _sliceable(X: Any) -> Any:
-    """Convert lists and the like; arrays, memory maps and arrays in files stay where they are."""
-    array = X if hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
-    if not array.shape:
-        raise ValueError("precompute_features: X is a number: expected an array of examples")
-    return array
-
-
-def _by_name(values: Mapping[Any, Any], inputs: Sequence[InputLayer]) -> list[Any]:
-    """Arrange a dict by the names of input layers, or the layers themselves."""
-    keys = [next((key for key in (layer, layer.name) if key in values), None) for layer in inputs]
-    missing = [str(layer.name or layer) for layer, key in zip(inputs, keys) if key is None]
-    if missing:
-        given = ", ".join(map(str, values))
-        raise ValueError(f"precompute_features: X has no entry for {', '.join(missing)}; it has {given}")
-    return [_sliceable(values[key]) for key in keys]
-
-
-def _split(batch: Any, inputs: Sequence[InputLayer]) -> tuple[list[Any], Any]:
-    """Split a batch into one array per input layer, and targets or None."""
-    target = None
-    if isinstance(batch, (tuple, list)) and len(batch) in (1, 2, 3) and not isinstance(batch[0], (int, float)):
-        target = batch[1] if len(batch) > 1 else None
-        batch = batch[0]
-    found = _arrays(batch, inputs)
-    if found is None:
-        raise TypeError(f"precompute_features: a batch must hold arrays, got {type(batch).__name__}")
-    return found, target
 
 
 class _Collected:
