@@ -16,6 +16,10 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
     train = symc.function([x, y], loss, updates=updates.nesterov_momentum(loss, params, learning_rate=0.1))
 """
 
+from typing import TYPE_CHECKING, Any
+
+from symc import __version__
+
 from . import (
     attribution,
     data,
@@ -34,10 +38,12 @@ from . import (
     utils,
     watch,
 )
+from .naming import missing_name
 from .training import Trainer
 
 __all__ = [
     "Trainer",
+    "__version__",
     "attribution",
     "data",
     "init",
@@ -55,3 +61,15 @@ __all__ = [
     "utils",
     "watch",
 ]
+
+_ESTIMATORS = ("estimators", "NeuralNetClassifier", "NeuralNetRegressor")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _ESTIMATORS:  # they require scikit-learn, hence are imported when they are asked for
+            import importlib
+
+            estimators = importlib.import_module(f"{__name__}.estimators")
+            return estimators if name == "estimators" else getattr(estimators, name)
+        raise missing_name(__name__, name, [*__all__, *_ESTIMATORS])

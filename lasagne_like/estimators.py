@@ -25,6 +25,8 @@ import symc
 import symc.tensor as T
 
 from . import layers, nonlinearities, objectives, random, regularization, updates
+from .foreign_names import OPTIMISERS
+from .naming import canonical, unknown_name
 from .training import Trainer
 
 try:
@@ -152,7 +154,7 @@ class _NeuralNet(BaseEstimator):
                 )
             return layer
         layer = layers.InputLayer(shape)
-        activation = _named(nonlinearities, self.nonlinearity, "nonlinearity")
+        activation = nonlinearities.resolve(self.nonlinearity)
         for size in self._hidden():
             layer = layers.DenseLayer(layer, size, nonlinearity=activation)
             if self.dropout:
@@ -179,7 +181,7 @@ class _NeuralNet(BaseEstimator):
             network,
             loss=type(self)._loss,
             error=None,
-            update=_named(updates, self.update, "update"),
+            update=_optimiser(self.update),
             learning_rate=self.learning_rate,
             penalty=penalty,
             target_var=self._target_var(),
@@ -252,16 +254,19 @@ class _NeuralNet(BaseEstimator):
         return {name: value for name, value in state.items() if name != "_own"}
 
 
-def _named(module: Any, value: Any, what: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in module.__all__:
-        raise ValueError(f"{what}={value!r}: expected a function, or the name of one: {', '.join(module.__all__)}")
-    return getattr(module, value)
+_OPTIMISERS = ("sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "amsgrad")
 
 
-_PARAMETERS = """
-    Parameters
+def _optimiser(update: Any) -> Any:
+    if not isinstance(update, str):
+        return update
+    found = canonical(update, _OPTIMISERS, OPTIMISERS)
+    if found is None:
+        raise unknown_name("update", update, _OPTIMISERS, OPTIMISERS)
+    return getattr(updates, found)
+
+
+_PARAMETERS = """Parameters
     ----------
     network : tuple of int, int or callable
         The sizes of the hidden layers; or a function ``network(input_shape, outputs)`` that returns the output layer,
@@ -301,18 +306,19 @@ _PARAMETERS = """
     n_iter_ : int
         The number of epochs trained.
     n_features_in_ : int
-        The number of features (the size of axis 1 of X).
-"""
+        The number of features (the size of axis 1 of X)."""
+
+
+def _documented(cls: type, output: str) -> None:
+    """Insert the documentation of the common parameters into that of a class."""
+    cls.__doc__ = (cls.__doc__ or "").replace("{parameters}", _PARAMETERS.format(output=output))
 
 
 class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
-    __doc__ = (
-        """A neural network for classification, as an estimator of scikit-learn.
-"""
-        + _PARAMETERS.format(
-            output="\n        The output layer has one unit per class and the nonlinearity softmax, also for two."
-        )
-        + """    classes_ : numpy.ndarray
+    """A neural network for classification, as an estimator of scikit-learn.
+
+    {parameters}
+    classes_ : numpy.ndarray
         The class labels, in the order of the columns of :meth:`predict_proba`.
 
     Notes
@@ -329,7 +335,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
     >>> bool(cross_val_score(model, *load_iris(return_X_y=True), cv=3).mean() > 0.9)
     True
     """
-    )
+
     _output = staticmethod(nonlinearities.softmax)
     _loss = staticmethod(objectives.categorical_crossentropy)
 
@@ -358,16 +364,16 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
 
 
 class NeuralNetRegressor(RegressorMixin, _NeuralNet):
-    __doc__ = (
-        """A neural network for regression, as an estimator of scikit-learn.
-"""
-        + _PARAMETERS.format(output="\n        The output layer has one linear unit per target.")
-        + """
+    """A neural network for regression, as an estimator of scikit-learn.
+
+    {parameters}
+
     Notes
     -----
     Networks train best on standardised inputs: put a ``StandardScaler`` before this estimator in a pipeline.
     Targets are standardised internally: predictions have their units, while losses in ``history_`` are relative to
     their variance.
+
     Examples
     --------
     >>> import numpy as np
@@ -376,7 +382,7 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):
     >>> bool(model.score(X, 100 * X[:, 0] ** 2) > 0.95)
     True
     """
-    )
+
     _output = staticmethod(nonlinearities.linear)
     _loss = staticmethod(objectives.squared_error)
 
@@ -407,3 +413,10 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+_documented(
+    NeuralNetClassifier,
+    "\n        The output layer has one unit per class and the nonlinearity softmax, also for two.",
+)
+_documented(NeuralNetRegressor, "\n        The output layer has one linear unit per target.")

@@ -9,11 +9,14 @@ an array of dtype ``symc.config.floatX``.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .foreign_names import INITIALISERS
+from .naming import canonical, is_nonlinearity, missing_name, unknown_name
 from .random import get_rng
 from .utils import floatX
 
@@ -331,3 +334,50 @@ class Orthogonal(Initializer):
         left, _, right = np.linalg.svd(sample, full_matrices=False)
         matrix = left if left.shape == flat_shape else right
         return floatX(self.gain * matrix.reshape(shape))
+
+
+def resolve(spec: Any) -> Any:
+    """Return the initialiser that a string stands for; anything else is returned unchanged.
+
+    Parameters
+    ----------
+    spec : str or other
+        The name of a class of this module, which is created with default arguments; or one of ``"zeros"``, ``"ones"``,
+        ``"glorot_uniform"``, ``"glorot_normal"`` (also ``"glorot"``, ``"xavier"``), ``"he_uniform"`` and
+        ``"he_normal"`` (also ``"he"``, ``"kaiming"``), of which the last two have the gain of rectifiers.
+
+    Returns
+    -------
+    Initializer or other
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+    if not isinstance(spec, str):
+        return spec
+    named: dict[str, Callable[[], Any]] = {
+        "zeros": partial(Constant, 0.0),
+        "ones": partial(Constant, 1.0),
+        "glorot_uniform": GlorotUniform,
+        "glorot_normal": GlorotNormal,
+        "he_uniform": partial(HeUniform, "relu"),
+        "he_normal": partial(HeNormal, "relu"),
+    }
+    classes = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Uniform, Orthogonal, Sparse)
+    exact: dict[str, Callable[[], Any]] = {each.__name__: each for each in classes}
+    if spec in exact:
+        return exact[spec]()
+    found = canonical(spec, named | exact, INITIALISERS)
+    if found is None:
+        if is_nonlinearity(spec):
+            raise ValueError(f"the initial value={spec!r} is the name of a nonlinearity: pass nonlinearity={spec!r}")
+        raise unknown_name("the initial value", spec, named | exact, INITIALISERS)
+    return (named | exact)[found]()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -4,9 +4,12 @@ Each maps an expression to an expression of the same shape. Nonlinearities with 
 are callable (:class:`ScaledTanH`, :class:`LeakyRectify`, :class:`SELU`).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symc.tensor as T
+
+from .foreign_names import NONLINEARITIES
+from .naming import canonical, missing_name, unknown_name
 
 __all__ = [
     "LeakyRectify",
@@ -224,3 +227,47 @@ def linear(x: Any) -> Any:
 
 
 identity = linear
+
+
+def resolve(nonlinearity: Any) -> Any:
+    """Return the nonlinearity that an argument of a layer stands for.
+
+    Parameters
+    ----------
+    nonlinearity : callable, str or None
+        A function, which is returned; the name of a function of this module, or what other libraries call it
+        (``"relu"`` is :func:`rectify`); or None for :func:`identity`.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    TypeError
+        If the argument is neither a function nor a name; or a class, such as :class:`LeakyRectify`, of which an
+        instance is needed.
+    """
+    if nonlinearity is None:
+        return identity
+    if isinstance(nonlinearity, str):
+        functions = [name for name in __all__ if not isinstance(globals()[name], type)]
+        found = canonical(nonlinearity, functions, NONLINEARITIES)
+        if found is None:
+            raise unknown_name("nonlinearity", nonlinearity, functions, NONLINEARITIES)
+        return globals()[found]
+    if isinstance(nonlinearity, type):
+        raise TypeError(
+            f"nonlinearity is the class {nonlinearity.__name__}: pass an instance, {nonlinearity.__name__}()"
+        )
+    if not callable(nonlinearity):
+        raise TypeError(f"nonlinearity={nonlinearity!r}: expected a function of an expression, its name, or None")
+    return nonlinearity
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

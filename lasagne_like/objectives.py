@@ -10,10 +10,11 @@ For networks that behave differently in training and evaluation, build a second 
 and compute the evaluation loss and accuracy from it.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symc.tensor as T
 
+from .naming import missing_name
 from .utils import as_theano_expression
 
 __all__ = [
@@ -321,3 +322,9 @@ def _rank(predictions: Any, targets: Any) -> Any:
     tied_earlier = T.eq(predictions, score) * earlier
     one, zero = T.constant(1, dtype="int32"), T.constant(0, dtype="int32")
     return T.switch(T.or_(ahead, tied_earlier), one, zero).sum(axis=-1)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -6,13 +6,14 @@
 >>> penalty = 1e-4 * regularize_network_params(network, l2)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import symc
 import symc.tensor as T
 
 from .layers import Layer, get_all_params
+from .layers.helper import Network
 
 __all__ = [
     "apply_penalty",
@@ -76,13 +77,16 @@ def apply_penalty(tensor_or_tensors: Any, penalty: Callable, **kwargs: Any) -> A
 
 
 def regularize_layer_params(
-    layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
+    layer: Network,
+    penalty: Callable,
+    tags: Mapping[str, bool] | None = None,
+    **kwargs: Any,
 ) -> Any:
     """Apply a penalty to the parameters of one or several layers, excluding the layers below them.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
     penalty : callable
         Maps an expression to a scalar.
     tags : mapping, optional
@@ -96,7 +100,7 @@ def regularize_layer_params(
         A scalar.
     """
     tags = {"regularizable": True} if tags is None else tags
-    layers = [layer] if isinstance(layer, Layer) else layer
+    layers = [layer] if isinstance(layer, Layer) else layer.values() if isinstance(layer, Mapping) else layer
     return apply_penalty([param for each in layers for param in each.get_params(**tags)], penalty, **kwargs)
 
 
@@ -127,13 +131,16 @@ def regularize_layer_params_weighted(
 
 
 def regularize_network_params(
-    layer: Layer | Iterable[Layer], penalty: Callable, tags: Mapping[str, bool] | None = None, **kwargs: Any
+    layer: Network,
+    penalty: Callable,
+    tags: Mapping[str, bool] | None = None,
+    **kwargs: Any,
 ) -> Any:
     """Apply a penalty to the parameters of a network: of the given layers and all layers below them.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers of the network.
     penalty : callable
         Maps an expression to a scalar.

@@ -21,7 +21,7 @@ In the formulas, :math:`g` is the gradient, :math:`\theta` the parameter and :ma
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ import symc
 import symc.tensor as T
 
 from .constraints import norm_constraint, total_norm_constraint
+from .naming import missing_name
 from .utils import floatX
 
 __all__ = [
@@ -465,3 +466,9 @@ def amsgrad(
     return _adam_like(
         "amsgrad", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
     )
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -26,6 +26,12 @@ def _default_cache() -> str:
     return os.path.join(base, "symc")
 
 
+def _omp_threads() -> int:
+    """The number of threads that ``OMP_NUM_THREADS`` asks for, by its first number; 0 if it is not set."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
+
+
 def environment(**changes: str) -> dict[str, str]:
     """The environment of this process with some variables changed, for processes that it starts."""
     return {**os.environ, **changes}
@@ -46,7 +52,8 @@ class Config:
     profile : bool
         Time every kernel of every function compiled while set.
     threads : int
-        Threads of the C back end; 0 means one for each usable core.
+        Threads of the C back end; 0 means one for each usable core. The default is that of the environment variable
+        ``OMP_NUM_THREADS``, if it is set. Set it before the first function is compiled.
     cache_dir : str
         Folder of the content-addressed cache of compiled code; ``~`` is the user's home folder. It is created on first
         use, accessible to its owner only. If it is not writable, belongs to another user, or is writable by others,
@@ -83,7 +90,7 @@ class Config:
     device: str = "c"
     mode: str = "fast_run"
     profile: bool = False
-    threads: int = 0
+    threads: int = field(default_factory=_omp_threads)
     cache_dir: str = field(default_factory=_default_cache)
     compiler: str = field(default_factory=lambda: os.environ.get("CC", ""))
     cflags: str = ""

@@ -83,7 +83,8 @@ def _vectors() -> Finding:
 
 def _threads() -> Finding:
     count = int(runtime().symc_num_threads())
-    return Finding("threads", f"{count}, " + ("as set" if config.threads else "one for each usable core"))
+    why = "as set by symc.config.threads or OMP_NUM_THREADS" if config.threads else "one for each usable core"
+    return Finding("threads", f"{count}, {why}")
 
 
 def _launcher() -> Finding:

@@ -1,5 +1,8 @@
 """Data: pictures from folders, standard data sets, tables; mini-batches with augmentation in background threads."""
 
+from typing import TYPE_CHECKING, Any
+
+from ..naming import missing_name
 from .augment import Augmentation, Colour, Crop, Cutout, Flip, Geometric, Rotate, Shift, Zoom
 from .cifar import load_cifar10, load_cifar100
 from .crops import average_crops, ten_crop
@@ -57,3 +60,9 @@ __all__ = [
     "train_test_split",
     "whiten",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -7,6 +7,9 @@
 (None, 256)
 """
 
+from typing import TYPE_CHECKING, Any
+
+from ..naming import missing_name
 from .augmentation import (
     RandomAffine,
     RandomBrightness,
@@ -184,3 +187,9 @@ __all__ = [
     "standardize",
     "summary",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

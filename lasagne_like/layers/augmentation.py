@@ -63,46 +63,8 @@ def _range(layer: Layer, name: str, value: Any, largest: float = math.inf) -> fl
     return float(value)
 
 
-class RandomAffine(_PictureLayer):
-    """Flip, shift, zoom and rotate pictures at random, with one interpolation.
-
-    Parameters
-    ----------
-    incoming : Layer or tuple
-        The layer feeding into this layer, or the expected input shape ``(batch, channels, rows, columns)``.
-    horizontal, vertical : float
-        The probability of exchanging left and right, and of exchanging top and bottom.
-    shift : float or pair of float
-        The largest shift, as a fraction of the number of rows and of columns. Shifts are whole pixels.
-    zoom : float or pair of float
-        The range of the magnification: ``0.2`` stands for ``(0.8, 1.2)``.
-    degrees : float
-        The largest angle of rotation, in both directions.
-    edge : {'reflect', 'nearest'} or number
-        What appears at the edges: the mirrored picture, its outermost pixels, or a constant.
-    **kwargs
-        See :class:`Layer`.
-
-    Notes
-    -----
-    With ``get_output(..., deterministic=True)`` the output is the input. Flips and shifts alone are exact; otherwise
-    values are interpolated between the four nearest pixels. The random numbers are seeded by
-    :func:`lasagne_like.random.set_rng`.
-    """
-
-    def __init__(
-        self,
-        incoming: Any,
-        horizontal: float = 0.5,
-        vertical: float = 0.0,
-        shift: Any = 0.1,
-        zoom: Any = 0.2,
-        degrees: float = 15.0,
-        edge: Any = "reflect",
-        **kwargs: Any,
-    ):
-        super().__init__(incoming, **kwargs)
-        self._set(horizontal, vertical, shift, zoom, degrees, edge)
+class _Affine(_PictureLayer):
+    """Base class of layers that flip, shift, zoom and rotate; a constructor calls :meth:`_set`."""
 
     def _set(self, horizontal: Any, vertical: Any, shift: Any, zoom: Any, degrees: Any, edge: Any) -> None:
         self.horizontal = _range(self, "horizontal", horizontal, 1)
@@ -209,7 +171,49 @@ def _whole(fraction: Any, size: Any) -> Any:
     return T.round(fraction * T.cast(size, fraction.dtype))
 
 
-class RandomFlip(RandomAffine):
+class RandomAffine(_Affine):
+    """Flip, shift, zoom and rotate pictures at random, with one interpolation.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape ``(batch, channels, rows, columns)``.
+    horizontal, vertical : float
+        The probability of exchanging left and right, and of exchanging top and bottom.
+    shift : float or pair of float
+        The largest shift, as a fraction of the number of rows and of columns. Shifts are whole pixels.
+    zoom : float or pair of float
+        The range of the magnification: ``0.2`` stands for ``(0.8, 1.2)``.
+    degrees : float
+        The largest angle of rotation, in both directions.
+    edge : {'reflect', 'nearest'} or number
+        What appears at the edges: the mirrored picture, its outermost pixels, or a constant.
+    **kwargs
+        See :class:`Layer`.
+
+    Notes
+    -----
+    With ``get_output(..., deterministic=True)`` the output is the input. Flips and shifts alone are exact; otherwise
+    values are interpolated between the four nearest pixels. The random numbers are seeded by
+    :func:`lasagne_like.random.set_rng`.
+    """
+
+    def __init__(
+        self,
+        incoming: Any,
+        horizontal: float = 0.5,
+        vertical: float = 0.0,
+        shift: Any = 0.1,
+        zoom: Any = 0.2,
+        degrees: float = 15.0,
+        edge: Any = "reflect",
+        **kwargs: Any,
+    ):
+        super().__init__(incoming, **kwargs)
+        self._set(horizontal, vertical, shift, zoom, degrees, edge)
+
+
+class RandomFlip(_Affine):
     """Mirror each picture with a probability.
 
     Parameters
@@ -223,7 +227,7 @@ class RandomFlip(RandomAffine):
     """
 
     def __init__(self, incoming: Any, horizontal: float = 0.5, vertical: float = 0.0, **kwargs: Any):
-        _PictureLayer.__init__(self, incoming, **kwargs)
+        super().__init__(incoming, **kwargs)
         if isinstance(horizontal, str):
             raise ValueError(
                 f"RandomFlip: horizontal={horizontal!r}: expected a probability; horizontal=0.5 mirrors left and "
@@ -232,7 +236,7 @@ class RandomFlip(RandomAffine):
         self._set(horizontal, vertical, 0.0, 0.0, 0.0, "nearest")
 
 
-class RandomShift(RandomAffine):
+class RandomShift(_Affine):
     """Move each picture by a random number of whole pixels.
 
     Parameters
@@ -248,11 +252,11 @@ class RandomShift(RandomAffine):
     """
 
     def __init__(self, incoming: Any, shift: Any = 0.1, edge: Any = "reflect", **kwargs: Any):
-        _PictureLayer.__init__(self, incoming, **kwargs)
+        super().__init__(incoming, **kwargs)
         self._set(0.0, 0.0, shift, 0.0, 0.0, edge)
 
 
-class RandomZoom(RandomAffine):
+class RandomZoom(_Affine):
     """Magnify or shrink each picture about its centre.
 
     Parameters
@@ -268,11 +272,11 @@ class RandomZoom(RandomAffine):
     """
 
     def __init__(self, incoming: Any, zoom: Any = 0.2, edge: Any = "reflect", **kwargs: Any):
-        _PictureLayer.__init__(self, incoming, **kwargs)
+        super().__init__(incoming, **kwargs)
         self._set(0.0, 0.0, 0.0, zoom, 0.0, edge)
 
 
-class RandomRotation(RandomAffine):
+class RandomRotation(_Affine):
     """Rotate each picture about its centre.
 
     Parameters
@@ -288,7 +292,7 @@ class RandomRotation(RandomAffine):
     """
 
     def __init__(self, incoming: Any, degrees: float = 15.0, edge: Any = "reflect", **kwargs: Any):
-        _PictureLayer.__init__(self, incoming, **kwargs)
+        super().__init__(incoming, **kwargs)
         self._set(0.0, 0.0, 0.0, 0.0, degrees, edge)
 
 

@@ -4,12 +4,14 @@ import inspect
 from abc import ABCMeta
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symc
 from symc.errors import here
 
-from ..utils import collect_shared_vars, create_param, int_types, suggest
+from .. import init
+from ..naming import foreign_method, unknown_arguments
+from ..utils import collect_shared_vars, create_param, int_types
 from .inference import OutputType, Shape, agree, infer
 
 __all__ = ["Layer", "MergeLayer"]
@@ -19,7 +21,15 @@ class _LayerType(ABCMeta):
     """Calls ``_finish`` when the constructor of a layer has returned."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = super().__call__(*args, **kwargs)
+        try:
+            layer = super().__call__(*args, **kwargs)
+        except TypeError as error:
+            # Python complains about missing arguments before it mentions those it does not know.
+            if str(error).startswith(f"{cls.__init__.__qualname__}() missing"):  # type: ignore[misc]
+                unknown = set(kwargs) - _known_arguments(cls)
+                if unknown:
+                    raise _unknown_arguments(cls, sorted(unknown, key=list(kwargs).index)) from None
+            raise
         layer._finish()
         return layer
 
@@ -127,6 +137,16 @@ class Layer(metaclass=_LayerType):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>" if self.name else f"<{type(self).__name__} at {id(self):#x}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what attributes of layers and models of other libraries are called here."""
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property that raises: once more, for its own message
+            instead = foreign_method(name)
+            hint = f"; here it is {instead}" if instead else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}", name=name, obj=self)
 
     def _incomings(self, incoming: Any) -> Sequence:
         """Arrange the constructor's argument as a sequence of layers and shapes."""
@@ -306,8 +326,9 @@ class Layer(metaclass=_LayerType):
 
         Parameters
         ----------
-        spec : number, array, expression, shared variable or callable
-            The initial value, see :func:`lasagne_like.utils.create_param`.
+        spec : number, array, expression, shared variable, callable or str
+            The initial value, see :func:`lasagne_like.utils.create_param`; or the name of an initialiser, see
+            :func:`lasagne_like.init.resolve`.
         shape : iterable of int
             The shape of the parameter.
         name : str, optional
@@ -332,7 +353,7 @@ class Layer(metaclass=_LayerType):
         if name is not None and self.name is not None:
             name = f"{self.name}.{name}"
         shape = tuple(shape)
-        param = create_param(spec, shape, name)
+        param = create_param(init.resolve(spec), shape, name)
         self._param_shapes[param] = shape
         tags = {"trainable": True, "regularizable": True} | tags
         self.params[param] = {tag for tag, value in tags.items() if value}
@@ -415,6 +436,10 @@ def _type_of_incoming(incoming: Any) -> OutputType:
         shape = tuple(None if size is None else int(size) for size in incoming)
         return OutputType(shape, symc.config.floatX, False)
     repair = "; wrap an expression in an InputLayer" if isinstance(incoming, symc.Variable) else ""
+    if isinstance(incoming, dict) and incoming and all(isinstance(layer, Layer) for layer in incoming.values()):
+        names = list(incoming)
+        text = f"incoming is a dict of {len(names)} layers: choose one of them, such as network[{names[-1]!r}]"
+        raise TypeError(f"{text}; the last ones are {', '.join(map(repr, names[-5:]))}")
     raise TypeError(
         f"incoming must be a Layer or a tuple with a size (or None) for each axis, got {incoming!r} "
         f"of type {type(incoming).__name__}{repair}"
@@ -422,10 +447,14 @@ def _type_of_incoming(incoming: Any) -> OutputType:
 
 
 def _unknown_arguments(layer_class: type, unknown: Iterable[str]) -> TypeError:
-    known = set()
+    return unknown_arguments(layer_class.__name__, unknown, _known_arguments(layer_class))
+
+
+def _known_arguments(layer_class: type) -> set[str]:
+    """The arguments of the constructors of a class and of its bases."""
+    known: set[str] = set()
     for ancestor in layer_class.__mro__:
         if issubclass(ancestor, Layer) and "__init__" in vars(ancestor):
             parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
             known |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    listed = ", ".join(f"{name!r}{suggest(name, known)}" for name in unknown)
-    return TypeError(f"{layer_class.__name__} got an unexpected keyword argument {listed}")
+    return known

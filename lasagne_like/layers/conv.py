@@ -89,7 +89,7 @@ class BaseConvLayer(Layer):
                 f"Tried to create a {n}D convolution layer with input shape {self.input_shape!r}. Expected {n + 2} "
                 f"input dimensions (batchsize, channels, {n} spatial dimensions)."
             )
-        self.nonlinearity = nonlinearities.identity if nonlinearity is None else nonlinearity
+        self.nonlinearity = nonlinearities.resolve(nonlinearity)
         self.n = n
         self.num_filters = num_filters
         self.filter_size = as_tuple(filter_size, n, int_types)

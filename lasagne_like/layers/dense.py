@@ -67,7 +67,7 @@ class DenseLayer(Layer):
         **kwargs: Any,
     ):
         super().__init__(incoming, **kwargs)
-        self.nonlinearity = nonlinearities.identity if nonlinearity is None else nonlinearity
+        self.nonlinearity = nonlinearities.resolve(nonlinearity)
         self.num_units = num_units
         ndim = len(self.input_shape)
         if num_leading_axes >= ndim:
@@ -145,7 +145,7 @@ class NINLayer(Layer):
         **kwargs: Any,
     ):
         super().__init__(incoming, **kwargs)
-        self.nonlinearity = nonlinearities.identity if nonlinearity is None else nonlinearity
+        self.nonlinearity = nonlinearities.resolve(nonlinearity)
         self.num_units = num_units
         self.untie_biases = untie_biases
         self.W = self.add_param(W, (self.input_shape[1], num_units), name="W")

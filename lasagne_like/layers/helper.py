@@ -1,4 +1,8 @@
-"""Functions on networks: their layers, parameters, outputs and shapes."""
+"""Functions on networks: their layers, parameters, outputs and shapes.
+
+A network is its output layer, several output layers, or a dict of named layers of which the last is the output layer,
+as the functions of :mod:`lasagne_like.models` return it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -26,16 +30,36 @@ __all__ = [
 ]
 
 
-def _as_list(layer_or_layers: Any) -> list:
-    return [layer_or_layers] if isinstance(layer_or_layers, Layer) else list(layer_or_layers)
+Network = Layer | Iterable[Layer] | Mapping[str, Layer]
 
 
-def get_all_layers(layer: Layer | Iterable[Layer], treat_as_input: Iterable[Layer] | None = None) -> list[Layer]:
+def output_of(network: Any) -> Any:
+    """Return the layer or layers that a network stands for: of a dict of layers, such as a model, the last one.
+
+    Raises
+    ------
+    TypeError
+        If the dict is empty, or its values are not layers.
+    """
+    if not isinstance(network, Mapping):
+        return network
+    output = getattr(network, "output_layer", None) or next(reversed(list(network.values())), None)
+    if not isinstance(output, Layer):
+        raise TypeError(f"expected a dict of layers, of which the last is the output layer, got {network!r}")
+    return output
+
+
+def _as_list(network: Any) -> list:
+    network = output_of(network)
+    return [network] if isinstance(network, Layer) else list(network)
+
+
+def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None) -> list[Layer]:
     """List all layers that one or several output layers depend on, including these.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
     treat_as_input : iterable of Layer, optional
         Layers to treat as input layers: the layers below them are not listed.
@@ -94,12 +118,12 @@ def _only_input(layers: Iterable[Layer], given: str) -> None:
         )
 
 
-def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **kwargs: Any) -> Any:
+def get_output(layer_or_layers: Network, inputs: Any = None, **kwargs: Any) -> Any:
     """Build the output expression of a network.
 
     Parameters
     ----------
-    layer_or_layers : Layer or iterable of Layer
+    layer_or_layers : Layer, iterable of Layer, or dict of str to Layer
         The layer or layers whose output to compute.
     inputs : expression, array or dict, optional
         The input of a network with a single input layer: an expression (or array) that takes the place of its
@@ -132,6 +156,7 @@ def get_output(layer_or_layers: Layer | Iterable[Layer], inputs: Any = None, **k
     -----
     Noise is sampled separately for each call: the outputs of two calls for a noisy layer differ.
     """
+    layer_or_layers = output_of(layer_or_layers)
     replacements = inputs if isinstance(inputs, Mapping) else {}
     _checked_layers(replacements, "get_output(): the keys of inputs")
     layers = get_all_layers(layer_or_layers, replacements)
@@ -185,12 +210,12 @@ def _warn_of_unused(unused: set[str], accepted: set[str]) -> None:
         warn(f"get_output() was called with unused kwargs:\n\t{listed}", stacklevel=3)
 
 
-def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any = None) -> Any:
+def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:
     """Compute the output shape of a network for given input shapes.
 
     Parameters
     ----------
-    layer_or_layers : Layer or iterable of Layer
+    layer_or_layers : Layer, iterable of Layer, or dict of str to Layer
         The layer or layers whose output shape to compute.
     input_shapes : tuple or dict, optional
         The shape of the input of a network with a single input layer; or a dictionary from layers, of any kind, to the
@@ -207,6 +232,7 @@ def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any
     ValueError
         If a single shape is given for several input layers.
     """
+    layer_or_layers = output_of(layer_or_layers)
     if not input_shapes:
         if isinstance(layer_or_layers, Layer):
             return layer_or_layers.output_shape
@@ -229,12 +255,12 @@ def get_output_shape(layer_or_layers: Layer | Iterable[Layer], input_shapes: Any
     return [shapes[layer] for layer in _as_list(layer_or_layers)]
 
 
-def get_all_params(layer: Layer | Iterable[Layer], unwrap_shared: bool = True, **tags: bool) -> list:
+def get_all_params(layer: Network, unwrap_shared: bool = True, **tags: bool) -> list:
     """List the parameters of all layers that one or several output layers depend on.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
     unwrap_shared : bool
         How to list parameters that are expressions, see :meth:`Layer.get_params`.
@@ -256,12 +282,12 @@ def get_all_params(layer: Layer | Iterable[Layer], unwrap_shared: bool = True, *
     return unique(param for each in get_all_layers(layer) for param in each.get_params(unwrap_shared, **tags))
 
 
-def count_params(layer: Layer | Iterable[Layer], **tags: bool) -> int:
+def count_params(layer: Network, **tags: bool) -> int:
     """Count the elements of the parameters of all layers that the given layers depend on.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
     **tags
         Select parameters by tags, see :meth:`Layer.get_params`.
@@ -277,12 +303,12 @@ def _size(param: Any) -> int:
     return prod(param.get_value(borrow=True).shape)
 
 
-def get_all_param_values(layer: Layer | Iterable[Layer], **tags: bool) -> list[np.ndarray]:
+def get_all_param_values(layer: Network, **tags: bool) -> list[np.ndarray]:
     """Return copies of the parameter values of all layers that the given layers depend on.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
     **tags
         Select parameters by tags, see :meth:`Layer.get_params`.
@@ -295,12 +321,12 @@ def get_all_param_values(layer: Layer | Iterable[Layer], **tags: bool) -> list[n
     return [param.get_value() for param in get_all_params(layer, **tags)]
 
 
-def set_all_param_values(layer: Layer | Iterable[Layer], values: Sequence, **tags: bool) -> None:
+def set_all_param_values(layer: Network, values: Sequence, **tags: bool) -> None:
     """Set the parameter values of all layers that the given layers depend on.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
     values : sequence of array_like
         In the order of :func:`get_all_params`.
@@ -339,12 +365,12 @@ class _Table(str):
         return str(self)
 
 
-def summary(layer: Layer | Iterable[Layer]) -> str:
+def summary(layer: Network) -> str:
     """Return a table of the layers of a network with their output shapes and parameters.
 
     Parameters
     ----------
-    layer : Layer or iterable of Layer
+    layer : Layer, iterable of Layer, or dict of str to Layer
         The output layer or layers.
 
     Returns

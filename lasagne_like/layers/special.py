@@ -47,7 +47,7 @@ class NonlinearityLayer(Layer):
 
     def __init__(self, incoming: Any, nonlinearity: Callable | None = nonlinearities.rectify, **kwargs: Any):
         super().__init__(incoming, **kwargs)
-        self.nonlinearity = nonlinearities.identity if nonlinearity is None else nonlinearity
+        self.nonlinearity = nonlinearities.resolve(nonlinearity)
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return self.nonlinearity(input)

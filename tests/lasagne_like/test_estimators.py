@@ -154,7 +154,7 @@ def test_early_stopping_keeps_the_best_epoch():
 
 @pytest.mark.parametrize("options, message", [
     ({"network": (0,)}, r"network=\(0,\): expected the sizes"),
-    ({"nonlinearity": "rectifier"}, "nonlinearity='rectifier'.*rectify"),
+    ({"nonlinearity": "rectifiers"}, "nonlinearity='rectifiers'.*rectify"),
     ({"update": "adamw2"}, "update='adamw2'"),
     ({"epochs": 0}, "epochs=0"),
     ({"patience": 3}, "set validation_fraction"),

@@ -59,6 +59,8 @@ class TestGetAllLayers:
 
     def test_what_is_no_layer(self):
         with pytest.raises(TypeError, match="expected layers, got 'fc1'"):
+            get_all_layers(["fc1"])
+        with pytest.raises(TypeError, match="expected a dict of layers, .* got {'fc1': 1}"):
             get_all_layers({"fc1": 1})
 
 

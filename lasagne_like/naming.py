@@ -1,0 +1,180 @@
+"""Names that people bring from other libraries: what they are called here, in errors and as strings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from dis import opmap
+from types import FrameType
+
+from .foreign_names import (
+    ARGUMENTS,
+    HOMES,
+    LAYERS,
+    LOSSES,
+    METHODS,
+    NONLINEARITIES,
+    OPTIMISERS,
+    TABLES,
+    TOP,
+)
+
+__all__ = [
+    "canonical",
+    "foreign_argument",
+    "foreign_method",
+    "is_nonlinearity",
+    "missing_name",
+    "unknown_arguments",
+    "unknown_name",
+]
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _same(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs from `name` only in case, underscores or the suffix ``Layer``."""
+    wanted = {_key(name), _key(name) + "layer", _key(name).removesuffix("layer")}
+    return next((each for each in known if _key(each) in wanted), None)
+
+
+def _public(module: str) -> list[str]:
+    """The public names of a module of this package, if it is loaded."""
+    loaded = sys.modules.get(f"lasagne_like.{module}")
+    return list(getattr(loaded, "__all__", ()))
+
+
+def canonical(name: str, known: Iterable[str], synonyms: Mapping[str, str]) -> str | None:
+    """Return the known name that a string stands for, or None.
+
+    Parameters
+    ----------
+    name : str
+        A name, in any case and with or without underscores, or a synonym.
+    known : iterable of str
+        The names used here.
+    synonyms : mapping of str to str
+        One of the tables of this module.
+
+    Returns
+    -------
+    str or None
+    """
+    known = list(known)
+    if name in known:
+        return name
+    found = synonyms.get(_key(name))
+    return found if found in known else _same(name, known)
+
+
+def is_nonlinearity(name: str) -> bool:
+    """Whether a string is the name of a nonlinearity, here or in other libraries."""
+    return _key(name) in NONLINEARITIES or _same(name, _public("nonlinearities")) is not None
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], synonyms: Mapping[str, str]) -> ValueError:
+    """Return the error for a string that :func:`canonical` does not know."""
+    known = sorted(known)
+    found = synonyms.get(_key(name)) or _same(name, known)
+    near = get_close_matches(name, known, n=1)
+    hint = f"; here it is {found}" if found else f"; perhaps you meant {near[0]!r}" if near else ""
+    return ValueError(f"{what}={name!r} is unknown{hint}. Give a function, or one of the names {', '.join(known)}")
+
+
+def _instead(module: str, name: str, known: Iterable[str]) -> str | None:
+    """What to use instead of a name that a module lacks, or None."""
+    short = module.partition(".")[2].split(".")[0] or module
+    here = _same(name, known)
+    if here:
+        return f"{module}.{here}"
+    own = next((table[_key(name)] for table in TABLES.get(short, ()) if _key(name) in table), None)
+    if own:
+        return _same(own, known) or own
+    for home in HOMES:
+        found = name if name in _public(home) else _same(name, _public(home))
+        if found and home != short:
+            return f"lasagne_like.{home}.{found}"
+    tables = (LAYERS, NONLINEARITIES, LOSSES, OPTIMISERS, TOP)
+    return next((table[_key(name)] for table in tables if _key(name) in table), None)
+
+
+def _imports_from(frame: FrameType | None) -> bool:
+    """Whether the frame is executing ``from module import name``."""
+    return frame is not None and frame.f_code.co_code[frame.f_lasti] == opmap["IMPORT_FROM"]
+
+
+def missing_name(module: str, name: str, known: Iterable[str]) -> Exception:
+    """Return the error for a name that a module lacks; for the ``__getattr__`` of modules.
+
+    Parameters
+    ----------
+    module : str
+        The name of the module.
+    name : str
+        The missing name.
+    known : iterable of str
+        The public names of the module.
+
+    Returns
+    -------
+    AttributeError or ImportError
+        An ImportError if the caller of the caller runs ``from module import name``, which would replace the message
+        of an AttributeError.
+    """
+    known = list(known)
+    text = f"module {module!r} has no attribute {name!r}"
+    if not name.startswith("_"):
+        instead = _instead(module, name, known)
+        near = get_close_matches(name, known, n=1)
+        if instead:
+            text += f"; here it is {instead}"
+        elif near:
+            text += f"; perhaps you meant {near[0]}"
+        if _imports_from(sys._getframe(2)):
+            return ImportError(text.replace("has no attribute", "has no name"), name=module)
+    return AttributeError(text, name=name)
+
+
+def foreign_argument(name: str, known: Iterable[str]) -> str | None:
+    """Return what a keyword argument of other libraries is called by a callee with the `known` arguments, or None."""
+    known = set(known)
+    options = ARGUMENTS.get(_key(name), ())
+    for option in options:
+        if option in known and option != name:
+            return option
+    sentences = [option for option in options if not option.isidentifier()]
+    return sentences[0] if sentences else None
+
+
+def unknown_arguments(callee: str, unknown: Iterable[str], known: Iterable[str]) -> TypeError:
+    """Return the error for keyword arguments that a callee does not have.
+
+    Parameters
+    ----------
+    callee : str
+        The name of the class or function.
+    unknown : iterable of str
+        The arguments that it does not have.
+    known : iterable of str
+        Those that it has.
+
+    Returns
+    -------
+    TypeError
+    """
+    known = sorted(known)
+    parts = []
+    for name in unknown:
+        instead = foreign_argument(name, known)
+        near = get_close_matches(name, known, n=1)
+        hint = f" (here it is {instead})" if instead else f" (perhaps you meant {near[0]})" if near else ""
+        parts.append(f"{name!r}{hint}")
+    return TypeError(f"{callee} got an unexpected keyword argument {', '.join(parts)}")
+
+
+def foreign_method(name: str) -> str | None:
+    """Return what to use instead of an attribute that models and layers of other libraries have, or None."""
+    return METHODS.get(_key(name))

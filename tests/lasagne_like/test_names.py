@@ -1,0 +1,251 @@
+"""Names that people bring from other libraries: each error says what the name is here, and what it says is true."""
+
+import copy
+import inspect
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lasagne_like
+import symc
+from lasagne_like import (
+    data,
+    foreign_names,
+    init,
+    layers,
+    models,
+    nonlinearities,
+    objectives,
+    regularization,
+    training,
+    updates,
+)
+from lasagne_like.layers import DenseLayer, InputLayer
+from lasagne_like.naming import canonical
+from symc.config import environment as symc_environment
+
+MODULES = {
+    "lasagne_like": lasagne_like, "layers": layers, "nonlinearities": nonlinearities, "updates": updates,
+    "objectives": objectives, "init": init, "models": models, "data": data, "training": training,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module, name, instead", [
+    (layers, "MaxPooling2DLayer", "MaxPool2DLayer"),
+    (layers, "MaxPooling2D", "MaxPool2DLayer"),
+    (layers, "GlobalAveragePooling2D", "GlobalPoolLayer"),
+    (layers, "Conv2D", "Conv2DLayer"),
+    (layers, "Conv2d", "Conv2DLayer"),
+    (layers, "Dense", "DenseLayer"),
+    (layers, "Linear", "DenseLayer"),
+    (layers, "BatchNormalization", "batch_norm"),
+    (layers, "relu", "nonlinearities.rectify"),
+    (layers, "DensLayer", "perhaps you meant DenseLayer"),
+    (layers, "adam", "lasagne_like.updates.adam"),
+    (models, "VGG16", "models.vgg16"),
+    (nonlinearities, "relu", "rectify"),
+    (nonlinearities, "ReLU", "rectify"),
+    (updates, "Adam", "updates.adam"),
+    (updates, "AdamW", "penalty"),
+    (objectives, "mse", "squared_error"),
+    (objectives, "CrossEntropyLoss", "categorical_crossentropy"),
+    (init, "xavier", "GlorotUniform"),
+    (data, "DataLoader", "data.Loader"),
+    (data, "ImageFolder", "data.image_folder"),
+    (lasagne_like, "optimizers", "lasagne_like.updates"),
+    (lasagne_like, "Dense", "lasagne_like.layers.DenseLayer"),
+    (lasagne_like, "Sequential", "one layer after another"),
+    (lasagne_like, "VGG16", "lasagne_like.models.vgg16"),
+])  # fmt: skip
+def test_names_of_other_libraries(module, name, instead):
+    with pytest.raises(AttributeError, match=re.escape(instead)) as caught:
+        getattr(module, name)
+    assert name in str(caught.value)
+    assert not hasattr(module, name)
+    # Python would replace the message of an AttributeError here.
+    with pytest.raises(ImportError, match=re.escape(instead)):
+        exec(f"from {module.__name__} import {name}")
+
+
+def test_ordinary_imports_still_work():
+    code = (
+        "from lasagne_like.layers import conv, DenseLayer\nfrom lasagne_like import plot, layers\n"
+        "import lasagne_like.layers.dense as d\nfrom lasagne_like.layers import *\nassert d.DenseLayer is DenseLayer\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="'__path_of_nothing__'$"):
+        layers.__path_of_nothing__  # noqa: B018
+
+
+NET = InputLayer((None, 3, 8, 8))
+
+
+@pytest.mark.parametrize("make, parts", [
+    (lambda: DenseLayer(NET, units=10), ["'units' (here it is num_units)"]),
+    (lambda: DenseLayer(NET, 10, activation="relu"), ["'activation' (here it is nonlinearity)"]),
+    (lambda: DenseLayer(NET, activation="relu", units=3), ["'activation'", "'units' (here it is num_units)"]),
+    (lambda: layers.Conv2DLayer(NET, filters=3, kernel_size=3, strides=2, padding="same"),
+     ["num_filters", "filter_size", "stride", "pad"]),
+    (lambda: layers.MaxPool2DLayer(NET, kernel_size=2), ["pool_size"]),
+    (lambda: layers.DropoutLayer(NET, rate=0.5), ["'rate' (here it is p)"]),
+    (lambda: layers.BatchNormLayer(NET, momentum=0.9), ["alpha = 1 - momentum"]),
+    (lambda: layers.BatchNormLayer(NET, eps=1e-5), ["epsilon"]),
+    (lambda: DenseLayer(NET, 3, use_bias=False), ["b=None"]),
+    (lambda: DenseLayer(NET, 3, input_shape=(3,)), ["an InputLayer(shape) below the layer"]),
+    (lambda: layers.Conv2DLayer(NET, 3, 3, data_format="channels_last"), ["(batch, channels, rows, columns)"]),
+    (lambda: DenseLayer(NET, 3, num_unit=4), ["perhaps you meant num_units"]),
+    (lambda: layers.RandomRotation(NET, factor=0.1), ["degrees"]),
+    (lambda: layers.RandomShift(NET, height_factor=0.1), ["shift"]),
+])  # fmt: skip
+def test_arguments_of_other_libraries(make, parts):
+    with pytest.raises(TypeError, match="unexpected keyword argument") as caught:
+        make()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_layer_may_take_arguments_of_these_names():
+    class Own(layers.Layer):
+        def __init__(self, incoming, units, **kwargs):
+            self.rate = kwargs.pop("rate", 1)
+            super().__init__(incoming, **kwargs)
+
+        def get_output_for(self, input, **kwargs):
+            return input * self.rate
+
+    assert Own(NET, units=3, rate=2).rate == 2
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'units'"):
+        Own(NET)
+
+
+def test_nonlinearities_by_name():
+    for given, meant in (
+        ("relu", "rectify"), ("ReLU", "rectify"), ("rectify", "rectify"), ("Softmax", "softmax"), ("linear", "linear"),
+        ("leaky_relu", "leaky_rectify"), ("very_leaky_rectify", "very_leaky_rectify"), (None, "identity"),
+    ):  # fmt: skip
+        expected = getattr(nonlinearities, meant)
+        assert DenseLayer(NET, 3, nonlinearity=given).nonlinearity is expected
+        assert layers.Conv2DLayer(NET, 3, 3, nonlinearity=given).nonlinearity is expected
+        assert layers.NonlinearityLayer(NET, given).nonlinearity is expected
+        assert layers.NINLayer(NET, 3, nonlinearity=given).nonlinearity is expected
+    x = np.array([-1.0, 2.0], "float32")
+    network = layers.NonlinearityLayer(InputLayer((None,)), "relu")
+    assert symc.function([network.input_layer.input_var], layers.get_output(network))(x).tolist() == [0, 2]
+    with pytest.raises(ValueError, match="nonlinearity='relux' is unknown; .*or one of the names elu, identity"):
+        DenseLayer(NET, 3, nonlinearity="relux")
+    with pytest.raises(ValueError, match="here it is a function of your own, lambda x: x"):
+        DenseLayer(NET, 3, nonlinearity="swish")
+    with pytest.raises(TypeError, match=r"the class LeakyRectify: pass an instance"):
+        DenseLayer(NET, 3, nonlinearity=nonlinearities.LeakyRectify)
+    with pytest.raises(TypeError, match="nonlinearity=3"):
+        DenseLayer(NET, 3, nonlinearity=3)
+
+
+def test_initialisers_by_name():
+    def deviation(spec):
+        return float(DenseLayer((None, 400), 400, W=spec).W.get_value().std())
+
+    assert abs(deviation("glorot") - np.sqrt(2 / 800)) < 2e-3
+    assert abs(deviation("HeNormal") - np.sqrt(1 / 400)) < 2e-3
+    assert abs(deviation("he_normal") - np.sqrt(2 / 400)) < 3e-3  # the rectifiers' gain, as where the name comes from
+    assert deviation("zeros") == 0 and DenseLayer((None, 4), 4, b="ones").b.get_value().tolist() == [1] * 4
+    with pytest.raises(ValueError, match="'glorot_unifrm' is unknown; perhaps you meant 'glorot_uniform'"):
+        DenseLayer(NET, 3, W="glorot_unifrm")
+    with pytest.raises(ValueError, match="pass nonlinearity='relu'"):
+        DenseLayer(NET, 3, "relu")  # the third argument is W
+
+
+@pytest.mark.parametrize("name, instead", [
+    ("summary", "layers.summary"), ("fit", "Trainer(network).fit"), ("predict", "Trainer(network).predict"),
+    ("get_weights", "get_all_param_values"), ("state_dict", "save_weights"), ("parameters", "get_all_params"),
+    ("shape", "output_shape"), ("bias", "layer.b"),
+])  # fmt: skip
+def test_methods_of_models(name, instead):
+    with pytest.raises(AttributeError, match=re.escape(instead)):
+        getattr(DenseLayer(NET, 3), name)
+
+
+def test_layers_are_copied_and_pickled_as_before():
+    layer = DenseLayer(NET, 3)
+    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert twin.num_units == 3
+    assert not hasattr(layer, "nothing") and not hasattr(NET, "input_layer")
+    with pytest.raises(AttributeError, match="InputLayer has 0 inputs, hence no input_layer"):
+        NET.input_layer  # noqa: B018
+
+
+def test_functions_take_the_dict_of_a_model():
+    network = {"input": InputLayer((None, 4))}
+    network["hidden"] = DenseLayer(network["input"], 3, name="hidden")
+    network["output"] = DenseLayer(network["hidden"], 2, name="output")
+    top = network["output"]
+    assert layers.summary(network) == layers.summary(top) and layers.count_params(network) == 23
+    assert layers.get_all_layers(network) == layers.get_all_layers(top)
+    assert layers.get_all_params(network, trainable=True) == layers.get_all_params(top)
+    assert layers.get_output_shape(network) == (None, 2)
+    assert layers.get_output_shape(network, (7, 4)) == (7, 2)
+    x = np.ones((5, 4), "float32")
+    expected, found = (layers.get_output(n, x).eval() for n in (top, network))
+    np.testing.assert_array_equal(found, expected)
+    layers.set_all_param_values(network, layers.get_all_param_values(network))
+    assert (
+        regularization.regularize_network_params(network, regularization.l2).eval()
+        == regularization.regularize_layer_params(network, regularization.l2).eval()
+    )
+    with pytest.raises(TypeError, match=r"a dict of 3 layers: choose one of them, such as network\['output'\]"):
+        DenseLayer(network, 3)
+
+
+def test_version():
+    assert lasagne_like.__version__ == symc.__version__ == "0.1.0"
+
+
+@pytest.mark.parametrize("value, threads", [("1", 1), ("3,2", 3), ("", 0), ("many", 0)])
+def test_number_of_threads(value, threads):
+    code = "import symc; print(symc.config.threads)"
+    environment = symc_environment(OMP_NUM_THREADS=value)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == threads
+    environment["SYMC_FLAGS"] = "threads=2"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 2
+
+
+def constructor_arguments():
+    classes = [c for c in vars(layers).values() if inspect.isclass(c) and issubclass(c, layers.Layer)]
+    return {name for c in classes for name in inspect.signature(c.__init__).parameters}
+
+
+def test_the_tables_are_true():
+    """Every name that an error recommends exists."""
+    for home, tables in foreign_names.TABLES.items():
+        for foreign, instead in ((k, v) for table in tables for k, v in table.items()):
+            if home in ("lasagne_like", "data", "training") or " of your own" in instead:
+                continue
+            if home == "init":
+                assert init.resolve(instead), foreign
+                continue
+            first = re.match(r"\w+", instead)[0]
+            exact = first in MODULES[home].__all__ or canonical(first, MODULES[home].__all__, {})
+            assert exact or " " in instead, f"{home}: {foreign} -> {instead}"
+    sentences = [v for name in ("TOP", "LAYERS", "METHODS") for v in getattr(foreign_names, name).values()]
+    for sentence in sentences:
+        for path in re.findall(r"\b(?:lasagne_like|layers|nonlinearities|data)\.[\w.]+\w", sentence):
+            found = lasagne_like
+            for part in path.removeprefix("lasagne_like.").split("."):
+                if path not in UNBUILT:
+                    found = getattr(found, part)
+    known = constructor_arguments()
+    for foreign, options in foreign_names.ARGUMENTS.items():
+        for option in options:
+            name = re.match(r"\w+", option)[0]
+            assert name in known or " " in option, f"{foreign} -> {option}"
+    for name in constructor_arguments() & set(foreign_names.ARGUMENTS):
+        assert name == name.lower()
+
+
+UNBUILT: set[str] = {"lasagne_like.save", "lasagne_like.save_weights", "lasagne_like.load_weights"}
