@@ -344,6 +344,8 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"NeuralNetClassifier: y holds 1 class, {self.classes_[0]!r}: expected at least two")
         self._train(X, labels.astype(np.int32), labels)
         return self
 

@@ -18,6 +18,7 @@ from .naming import missing_name
 from .utils import as_theano_expression
 
 __all__ = [
+    "absolute_error",
     "aggregate",
     "align_targets",
     "binary_accuracy",
@@ -118,6 +119,23 @@ def squared_error(a: Any, b: Any) -> Any:
     """
     a, b = align_targets(a, b)
     return (a - b) ** 2
+
+
+def absolute_error(a: Any, b: Any) -> Any:
+    r"""Absolute difference :math:`L = |p - t|`.
+
+    Parameters
+    ----------
+    a, b : expression
+        Predictions and targets, in either order.
+
+    Returns
+    -------
+    expression
+        The absolute error of each element.
+    """
+    a, b = align_targets(a, b)
+    return abs(a - b)
 
 
 def aggregate(loss: Any, weights: Any = None, mode: str = "mean") -> Any:

@@ -137,9 +137,9 @@ class Loader:
         return np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, epoch, _ORDER]).permutation(self.count)
 
     def __iter__(self) -> Iterator[tuple]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
+        epoch, self.epoch = self.epoch, self.epoch + 1  # when the first batch is asked for
         order = self.order(epoch)
-        return in_background(lambda k: self._batch(epoch, k, order), len(self), self.workers, self.prefetch)
+        yield from in_background(lambda k: self._batch(epoch, k, order), len(self), self.workers, self.prefetch)
 
     def _batch(self, epoch: int, number: int, order: np.ndarray) -> tuple:
         items = order[number * self.batch_size : (number + 1) * self.batch_size]

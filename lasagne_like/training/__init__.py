@@ -7,6 +7,9 @@ mini-batches and epochs. What it is trained for follows from the output layer::
     trainer.fit(X, y, epochs=20, validation=0.1, callbacks=[Checkpoint("run.safetensors")])
 """
 
+from typing import TYPE_CHECKING, Any
+
+from ..naming import missing_name
 from .callbacks import Callback, Checkpoint, EarlyStopping, ReduceOnPlateau
 from .choices import absolute_error
 from .diagnosis import NonFiniteLossError
@@ -39,3 +42,8 @@ __all__ = [
     "cosine",
     "step_decay",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

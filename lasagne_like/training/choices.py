@@ -7,23 +7,19 @@ from typing import Any
 
 import symc.tensor as T
 
-from .. import objectives, updates
+from .. import foreign_names, objectives, updates
+from ..foreign_names import TRAINER
+from ..naming import canonical, unknown_name
+from ..objectives import absolute_error
 from ..utils import suggest
 
 __all__ = ["LOSSES", "OPTIMISERS", "absolute_error", "chosen", "refuse_unknown"]
-
-
-def absolute_error(predictions: Any, targets: Any) -> Any:
-    """Absolute difference of predictions and targets, per element."""
-    predictions, targets = objectives.align_targets(predictions, targets)
-    return abs(predictions - targets)
-
 
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "categorical_crossentropy": objectives.categorical_crossentropy,
     "binary_crossentropy": objectives.binary_crossentropy,
     "squared_error": objectives.squared_error,
-    "absolute_error": absolute_error,
+    "absolute_error": objectives.absolute_error,
     "huber_loss": objectives.huber_loss,
     "binary_hinge_loss": objectives.binary_hinge_loss,
     "multiclass_hinge_loss": objectives.multiclass_hinge_loss,
@@ -32,62 +28,6 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 OPTIMISERS: dict[str, Callable[..., Mapping]] = {
     name: getattr(updates, name)
     for name in ("sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "amsgrad")
-}
-
-_CALLED_HERE = {
-    "crossentropy": "categorical_crossentropy",
-    "cross_entropy": "categorical_crossentropy",
-    "sparse_categorical_crossentropy": "categorical_crossentropy",
-    "nll": "categorical_crossentropy",
-    "bce": "binary_crossentropy",
-    "log_loss": "binary_crossentropy",
-    "mse": "squared_error",
-    "l2": "squared_error",
-    "mean_squared_error": "squared_error",
-    "mae": "absolute_error",
-    "l1": "absolute_error",
-    "mean_absolute_error": "absolute_error",
-    "huber": "huber_loss",
-    "hinge": "binary_hinge_loss",
-    "nesterov": "nesterov_momentum",
-    "nag": "nesterov_momentum",
-}
-
-_ARGUMENTS = {
-    "optimizer": "update='adam' or a function of lasagne_like.updates, in Trainer(...)",
-    "optimiser": "update='adam' or a function of lasagne_like.updates, in Trainer(...)",
-    "lr": "learning_rate, in Trainer(...)",
-    "learning_rate": "Trainer(..., learning_rate=...) or trainer.learning_rate = ...",
-    "criterion": "loss, in Trainer(...)",
-    "metrics": "Trainer(..., metrics=[...])",
-    "batch_size": "Trainer(..., batch_size=...)",
-    "validation_data": "validation=(X_valid, y_valid), in fit(...)",
-    "validation_split": "validation=0.2, in fit(...): the fraction of the items to hold out",
-    "valid": "validation, in fit(...)",
-    "nb_epoch": "epochs, in fit(...)",
-    "num_epochs": "epochs, in fit(...)",
-    "n_epochs": "epochs, in fit(...)",
-    "max_epochs": "epochs, in fit(...)",
-    "epochs": "fit(X, y, epochs)",
-    "class_weight": "class_weights, in fit(...)",
-    "sample_weight": "sample_weights, in fit(...)",
-    "class_weights": "fit(..., class_weights=...)",
-    "sample_weights": "fit(..., sample_weights=...)",
-    "callbacks": "fit(..., callbacks=[...])",
-    "initial_epoch": "fit(..., resume=True) after trainer.load(path)",
-    "shuffle": "a list of batches or a lasagne_like.data.Loader with shuffle=False: arrays are always shuffled",
-    "x": "X, the first argument of fit(X, y, epochs)",
-    "data": "X, the first argument of fit(X, y, epochs)",
-    "early_stopping": "Trainer(..., patience=5) or callbacks=[EarlyStopping(...)]",
-    "early_stopping_patience": "Trainer(..., patience=5)",
-    "weight_decay": "penalty=1e-4 * regularize_network_params(network, l2), in Trainer(...)",
-    "regularization": "penalty, in Trainer(...)",
-    "regularizer": "penalty, in Trainer(...)",
-    "random_state": "seed, in Trainer(...)",
-    "model": "network, the first argument of Trainer(...)",
-    "net": "network, the first argument of Trainer(...)",
-    "device": "symc.config.device = 'cuda' before the Trainer is created",
-    "loss_weights": "loss_weights, in Trainer(...)",
 }
 
 
@@ -115,11 +55,11 @@ def chosen(value: Any, table: Mapping[str, Callable], argument: str) -> Callable
         If the value is neither a string nor callable.
     """
     if isinstance(value, str):
-        key = value.strip().lower().replace("-", "_").replace(" ", "_")
-        key = _CALLED_HERE.get(key, key)
-        if key in table:
-            return table[key]
-        raise ValueError(f"{argument}={value!r} is unknown{suggest(key, table)}: use {', '.join(table)} or a function")
+        synonyms = foreign_names.LOSSES if table is LOSSES else foreign_names.OPTIMISERS
+        found = canonical(value.strip(), table, synonyms)
+        if found is None:
+            raise unknown_name(argument, value, table, synonyms)
+        return table[found]
     if not callable(value):
         raise TypeError(
             f"{argument} must be a name ({', '.join(table)}) or a function, got {type(value).__name__}: {value!r}"
@@ -139,8 +79,8 @@ def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) 
     """
     known = list(known)
     for name in unknown:
-        if name in _ARGUMENTS:
-            raise TypeError(f"{function} has no argument {name!r}; here it is {_ARGUMENTS[name]}")
+        if name in TRAINER:
+            raise TypeError(f"{function} has no argument {name!r}; here it is {TRAINER[name]}")
         raise TypeError(f"{function} has no argument {name!r}{suggest(name, known)}: it has {', '.join(known)}")
 
 

@@ -214,9 +214,9 @@ def test_losses_and_optimisers_by_name():
     assert trainer(1, linear, loss="mse").objective.outputs[0].loss.__name__ == "squared_error"
     assert trainer(1, tanh, loss="huber_loss").objective.outputs[0].kind == "regression"
     assert trainer(1, linear, update="nesterov").update.__name__ == "nesterov_momentum"
-    with pytest.raises(ValueError, match="loss='sqared_error' is unknown .perhaps you meant squared_error"):
+    with pytest.raises(ValueError, match="loss='sqared_error' is unknown; perhaps you meant 'squared_error'"):
         trainer(1, linear, loss="sqared_error")
-    with pytest.raises(ValueError, match="update='adamw' is unknown .perhaps you meant adam"):
+    with pytest.raises(ValueError, match="update='adamw' is unknown; here it is adam, with a penalty"):
         trainer(1, linear, update="adamw")
     with pytest.raises(TypeError, match="update must be a name .* got float"):
         trainer(1, linear, update=0.1)
