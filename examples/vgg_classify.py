@@ -4,7 +4,7 @@
     python examples/vgg_classify.py photo.jpg --weights https://.../vgg19.pkl --sha256 <digest>
     python examples/vgg_classify.py                       random weights, for shapes, parameters and timing
 
-Weights are read from .safetensors or .npz files saved by lasagne_like.io (parameters conv1_1.W, conv1_1.b, ...), or
+Weights are read from .safetensors or .npz files saved by lasagne_like.files (parameters conv1_1.W, conv1_1.b, ...), or
 from vgg16.pkl and vgg19.pkl of the Lasagne recipes, which include the class names; the pickle is read without executing
 code from it. A URL is downloaded to --cache and requires the SHA-256 digest of the file.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 import lasagne_like
 import symc
-from lasagne_like.io import load_weights
+from lasagne_like.files import load_weights
 from lasagne_like.layers import count_params, get_output, summary
 from lasagne_like.models import preprocess, vgg16, vgg19
 

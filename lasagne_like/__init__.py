@@ -19,7 +19,7 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
 from . import (
     data,
     init,
-    io,
+    files,
     layers,
     models,
     nonlinearities,
@@ -38,7 +38,7 @@ __all__ = [
     "Trainer",
     "data",
     "init",
-    "io",
+    "files",
     "layers",
     "models",
     "nonlinearities",

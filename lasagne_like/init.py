@@ -34,7 +34,16 @@ __all__ = [
 
 
 class Initializer:
-    """Base class of initialisers. Subclasses override :meth:`sample`."""
+    """Base class of initialisers. Subclasses override :meth:`sample`.
+
+    Attributes
+    ----------
+    deferrable : bool
+        Whether the call may be deferred until the value is needed, see :func:`lasagne_like.lazy.lazy_init`. False for a
+        subclass whose result depends on anything but its arguments and the generator.
+    """
+
+    deferrable = True
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
         """Return a sample; equivalent to :meth:`sample`.
@@ -251,6 +260,8 @@ class Constant(Initializer):
     val : float
         The value.
     """
+
+    deferrable = False  # nothing is drawn
 
     def __init__(self, val: float = 0.0):
         self.val = val

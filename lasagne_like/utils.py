@@ -11,6 +11,8 @@ import numpy as np
 import symc
 import symc.tensor as T
 
+from .lazy import deferred_value
+
 __all__ = [
     "as_theano_expression",
     "as_tuple",
@@ -21,6 +23,7 @@ __all__ = [
     "inspect_kwargs",
     "int_types",
     "one_hot",
+    "shape_of",
     "shared_empty",
     "unique",
 ]
@@ -322,6 +325,8 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
             f"Tried to create param with shape={shape!r}, name={name!r}"
         )
 
+    if (deferred := deferred_value(spec, shape)) is not None:
+        return symc.shared(deferred, name=name, shape=shape, dtype=symc.config.floatX)
     given = "the provided value" if not callable(spec) else "the result of the provided callable"
     expected = "a number, an array or an expression"
     if callable(spec):
@@ -335,6 +340,12 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
     if isinstance(spec, (numbers.Number, np.generic, np.ndarray)):
         return _share(np.asarray(spec), isinstance(spec, numbers.Number), shape, name, prefix)
     raise TypeError(f"{prefix} is {type(spec).__name__}, not {expected}")
+
+
+def shape_of(param: Any) -> tuple[int, ...]:
+    """Return the shape of a shared variable's value, without computing a value that was deferred by ``lazy_init``."""
+    shape = param.static_shape
+    return param.get_value(borrow=True).shape if None in shape else shape
 
 
 def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:

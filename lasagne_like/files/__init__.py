@@ -1,0 +1,24 @@
+"""Files of weights and models: named weights, one-file models, and the weights of other libraries."""
+
+from .names import Network, all_layers, name_params
+from .pickles import RecipeWeights, RefusedPickleError, read_pickle, read_recipe
+from .read import read_weights
+from .report import LoadReport, ModelFileError, WeightsMismatchError
+from .weights import assign_weights, load_weights, save_weights
+
+__all__ = [
+    "LoadReport",
+    "ModelFileError",
+    "Network",
+    "RecipeWeights",
+    "RefusedPickleError",
+    "WeightsMismatchError",
+    "all_layers",
+    "assign_weights",
+    "load_weights",
+    "name_params",
+    "read_pickle",
+    "read_recipe",
+    "read_weights",
+    "save_weights",
+]
