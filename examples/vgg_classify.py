@@ -20,7 +20,7 @@ import lasagne_like
 import symc
 from lasagne_like.files import load_weights
 from lasagne_like.layers import count_params, get_output, summary
-from lasagne_like.models import preprocess, vgg16, vgg19
+from lasagne_like.models import IMAGENET_BGR, vgg16, vgg19
 
 MODELS = {"vgg16": vgg16, "vgg19": vgg19}
 
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     began = time.perf_counter()
     classify = symc.function([network["input"].input_var], get_output(network["prob"], deterministic=True))
     compile_seconds = time.perf_counter() - began
-    image = preprocess(pixels)
+    image = IMAGENET_BGR(pixels)
     seconds = []
     for _ in range(max(1, options.repeat)):
         began = time.perf_counter()

@@ -165,8 +165,20 @@ def assign_blocks(
         report.loaded = []
         raise WeightsMismatchError(f"{source} does not match the network; nothing was loaded.\n{report}", report)
     for param, value in new.items():
-        param.set_value(np.ascontiguousarray(value, dtype=param.dtype), borrow=True)
+        param.set_value(_contiguous(value).astype(param.dtype, copy=False), borrow=True)
     return report
+
+
+def _contiguous(array: np.ndarray, block: int = 128) -> np.ndarray:
+    """Return the array in C order; a transposed matrix is copied in blocks, which is several times faster."""
+    if array.ndim != 2 or array.flags.c_contiguous or min(array.shape) < block:
+        return np.ascontiguousarray(array)
+    result = np.empty(array.shape, array.dtype)
+    for row in range(0, array.shape[0], block):
+        for column in range(0, array.shape[1], block):
+            part = slice(row, row + block), slice(column, column + block)
+            result[part] = array[part]
+    return result
 
 
 def _target(layer: Layer) -> list[_Target]:
