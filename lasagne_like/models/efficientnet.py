@@ -129,7 +129,11 @@ def _lite(
         if include_top:
             net.add("avgpool", GlobalPoolLayer)
             net.classifier("fc", units, dropout)
-    return load_into(net.layers, weights, head="fc")
+
+    def rebuild(shape: Sequence[int], top: bool) -> Model:
+        return _lite(name, width, depth, dropout, None, shape, top, None, None)
+
+    return load_into(net.layers, weights, "fc", rebuild)
 
 
 def _rounded(filters: float) -> int:

@@ -72,4 +72,8 @@ def lenet5(
         net.add("fc3", DenseLayer, 120, nonlinearity=nonlinearity)
         net.add("fc4", DenseLayer, 84, nonlinearity=nonlinearity)
         net.classifier("fc5", 10 if num_classes is None else num_classes)
-    return load_into(net.layers, weights, head="fc5")
+
+    def rebuild(shape: Sequence[int], top: bool) -> Model:
+        return lenet5(input_shape=shape, include_top=top, nonlinearity=nonlinearity, pool=pool)
+
+    return load_into(net.layers, weights, "fc5", rebuild)

@@ -109,7 +109,11 @@ def _resnet(
         if include_top:
             net.add("avgpool", GlobalPoolLayer)
             net.classifier("fc", units)
-    return load_into(net.layers, weights, head="fc")
+
+    def rebuild(shape: Sequence[int], top: bool) -> Model:
+        return _resnet(name, blocks, bottleneck, None, shape, top, None, None)
+
+    return load_into(net.layers, weights, "fc", rebuild)
 
 
 def _conv(net: Stack, name: str, filters: int, size: int, stride: int = 1) -> Layer:

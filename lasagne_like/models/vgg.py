@@ -149,7 +149,11 @@ def _vgg(
                 net.add(layer, DenseLayer, 4096)
                 net.add(f"{layer}_dropout", DropoutLayer, p=0.5)
             net.classifier("fc8", units)
-    return load_into(net.layers, weights, head="fc8")
+
+    def rebuild(shape: Sequence[int], top: bool) -> Model:
+        return _vgg(name, None, shape, top, None, batch_norm, None)
+
+    return load_into(net.layers, weights, "fc8", rebuild)
 
 
 def _convolution(net: Stack, at: str, channels: int, batch_norm: bool) -> None:

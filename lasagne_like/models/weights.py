@@ -17,21 +17,20 @@ import dataclasses
 import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import symc
-import symc.tensor as T
 
 from ..data.preprocess import Preprocess
 from ..files.matching import assign_blocks
-from ..files.read import read_weights
-from ..files.report import ModelFileError
-from ..files.weights import load_weights
-from ..layers import Layer, MergeLayer, get_all_layers
+from ..files.names import name_params
+from ..files.read import WeightsContent, read_weights
+from ..files.report import ModelFileError, WeightsMismatchError
+from ..files.weights import assign_weights, load_weights
+from ..layers import Layer, get_output
 from ..network import Model
 from ..utils import shape_of
 from .catalogue import ENTRIES
@@ -110,7 +109,9 @@ def _entry(name: str) -> Entry:
     raise ValueError(f"no weights {name!r}; {'similar' if near else 'known'} names: {', '.join(near or available())}")
 
 
-def load_into(model: Model, weights: str | os.PathLike | None, head: str) -> Model:
+def load_into(
+    model: Model, weights: str | os.PathLike | None, head: str, rebuild: Callable[[Sequence[int], bool], Model]
+) -> Model:
     """Load weights into a new network and set its preprocessing and classes.
 
     Parameters
@@ -121,6 +122,8 @@ def load_into(model: Model, weights: str | os.PathLike | None, head: str) -> Mod
         The name of an entry, the part of it after the architecture (``'imagenet'``), or a file. None loads nothing.
     head : str
         The name of the layer that keeps its values if the number of classes is not that of the weights.
+    rebuild : callable
+        Builds the network for another input shape, with or without the classifier, to check known answers.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def load_into(model: Model, weights: str | os.PathLike | None, head: str) -> Mod
     if weights is None:
         return model
     if isinstance(weights, str) and (entry := _chosen(model, weights, head)) is not None:
-        return _load_entry(model, entry, head)
+        return _load_entry(model, entry, head, rebuild)
     path = Path(weights)
     if not path.is_file():
         known = ", ".join(available(model.name)) or "none"
@@ -161,7 +164,7 @@ def _chosen(model: Model, weights: str, head: str) -> Entry | None:
     return found[0] if found else None
 
 
-def _load_entry(model: Model, entry: Entry, head: str) -> Model:
+def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequence[int], bool], Model]) -> Model:
     if entry.architecture != model.name:
         raise ValueError(f"the weights {entry.name!r} are for {entry.architecture}, not for {model.name}")
     if head in model and not entry.top:
@@ -173,15 +176,27 @@ def _load_entry(model: Model, entry: Entry, head: str) -> Model:
     if head in model and shape_of(model[head].W)[-1] != len(entry.class_names):  # type: ignore[attr-defined]
         kept = [model[head]]
     content = read_weights(path)
-    blocks = content.blocks
-    complete = assign_blocks(blocks, model, strict=False, source=entry.name, skip=kept)
-    if complete.missing or complete.misshaped or complete.mistyped:
-        raise ModelFileError(f"the weights {entry.name!r} do not match the network:\n{complete}")
+    _check_answers(entry, content, path, rebuild)
+    _assign(content, model, entry, kept)
     model.preprocess = _for_shape(entry.preprocess, model)
     if head in model and not kept:
         model.classes = entry.class_names
-    _check_answers(model, entry, path, kept)
     return model
+
+
+def _assign(content: WeightsContent, model: Model, entry: Entry, kept: Sequence[Layer]) -> None:
+    """Set all parameters but those of some layers; arrays in the file that the network lacks are ignored."""
+    if content.blocks:
+        report = assign_blocks(content.blocks, model, strict=False, source=entry.name, skip=kept)
+    elif isinstance(content.values, dict):
+        names = {param for layer in kept for param in layer.get_params()}
+        params = {name: param for name, param in name_params(model).items() if param not in names}
+        report = assign_weights(content.values, params, strict=False, source=entry.name, borrow=True)
+    else:
+        raise ModelFileError(f"the weights {entry.name!r} have no names")
+    if report.missing or report.misshaped or report.mistyped:
+        report.extra = []
+        raise WeightsMismatchError(f"the weights {entry.name!r} do not match the network:\n{report}", report)
 
 
 def _for_shape(preprocess: Preprocess, model: Model) -> Preprocess:
@@ -196,16 +211,16 @@ def _for_shape(preprocess: Preprocess, model: Model) -> Preprocess:
     return dataclasses.replace(preprocess, resize=resize, crop=(rows, columns))
 
 
-def pattern(size: int, channels: int = 3, amplitude: float = 1.0) -> np.ndarray:
+def pattern(size: int, channels: int = 3) -> np.ndarray:
     """Return a picture made of waves, as the input for which answers are known.
 
     Returns
     -------
     numpy.ndarray
-        ``(1, channels, size, size)``, float32, values from ``-amplitude`` to ``amplitude``.
+        ``(1, channels, size, size)``, float32, values from -1 to 1.
     """
     channel, row, column = np.ogrid[0:channels, 0:size, 0:size]
-    return (amplitude * np.sin(0.37 * row + 0.23 * column * (channel + 1) + channel)[None]).astype(np.float32)
+    return np.sin(0.37 * row + 0.23 * column * (channel + 1) + channel)[None].astype(np.float32)
 
 
 def digest(values: np.ndarray) -> np.ndarray:
@@ -215,31 +230,25 @@ def digest(values: np.ndarray) -> np.ndarray:
     return np.array([flat.mean(), (flat * np.cos(phase)).mean(), (flat * np.sin(phase)).mean(), flat.max()])
 
 
-def _check_answers(model: Model, entry: Entry, path: Path, kept: Sequence[Layer]) -> None:
+def _check_answers(
+    entry: Entry, content: WeightsContent, path: Path, rebuild: Callable[[Sequence[int], bool], Model]
+) -> None:
     """Compare the outputs of layers with the known ones, once for each file in the cache."""
-    known = [each for each in entry.answers if each.layer in model and model[each.layer] not in kept]
-    checked = stamped(path).get("answers", [])
-    answers = [each for each in known if repr(each) not in checked]
-    if not answers:
+    stamp = repr(entry.answers)
+    if not entry.answers or stamped(path).get("answers") == stamp:
         return
-    source = model.input_layers[0]
-    channels, size = int(source.shape[1] or 0), answers[0].size
-    amplitude = float(127 * entry.preprocess.scale / np.mean(entry.preprocess.std))
-    x = T.tensor(symc.config.floatX, shape=(1, channels, size, size), name="pattern")
-    layers = [model[each.layer] for each in answers]
-    outputs: dict[Layer, Any] = {source: x}
-    # Not get_output: the picture is smaller than those that the input layer declares.
-    for layer in get_all_layers(layers, treat_as_input=[source]):
-        if layer is not source:
-            inputs = [outputs[below] for below in layer.input_layers]
-            given = inputs if isinstance(layer, MergeLayer) else inputs[0]
-            outputs[layer] = layer.get_output_for(given, deterministic=True)
-    compute = symc.function([x], [outputs[layer] for layer in layers])
-    for answer, output in zip(answers, compute(pattern(size, channels, amplitude).astype(symc.config.floatX))):
+    size = entry.answers[0].size
+    picture = pattern(size, entry.preprocess.num_channels)
+    model = rebuild(picture.shape[1:], entry.top)
+    _assign(content, model, entry, ())
+    layers = [model[answer.layer] for answer in entry.answers]
+    compute = symc.function([model.input_layers[0].input_var], get_output(layers, deterministic=True))
+    amplitude = 127 * entry.preprocess.scale / np.mean(entry.preprocess.std)
+    for answer, output in zip(entry.answers, compute(np.asarray(amplitude * picture, symc.config.floatX))):
         found = digest(output)
         if not np.allclose(found, answer.values, rtol=1e-3, atol=1e-3 * np.abs(answer.values).max()):
             raise ModelFileError(
                 f"the weights {entry.name!r} do not compute their known answer: {answer.layer} gives {found}, "
                 f"expected {answer.values}"
             )
-    note_answers(path, [*checked, *map(repr, answers)])
+    note_answers(path, stamp)
