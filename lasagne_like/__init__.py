@@ -32,20 +32,28 @@ from . import (
     updates,
     utils,
 )
+from .files import load, load_weights, predict, save, save_weights
+from .network import Model
 from .training import Trainer
 
 __all__ = [
+    "Model",
     "Trainer",
     "data",
-    "init",
     "files",
+    "init",
     "layers",
+    "load",
+    "load_weights",
     "models",
     "nonlinearities",
     "objectives",
     "plot",
+    "predict",
     "random",
     "regularization",
+    "save",
+    "save_weights",
     "training",
     "transfer",
     "updates",

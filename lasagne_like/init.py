@@ -39,8 +39,7 @@ class Initializer:
     Attributes
     ----------
     deferrable : bool
-        Whether the call may be deferred until the value is needed, see :func:`lasagne_like.lazy.lazy_init`. False for a
-        subclass whose result depends on anything but its arguments and the generator.
+        Whether the call is deferred until the value is needed in :func:`lasagne_like.lazy.lazy_init`.
     """
 
     deferrable = True

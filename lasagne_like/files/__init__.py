@@ -1,5 +1,7 @@
 """Files of weights and models: named weights, one-file models, and the weights of other libraries."""
 
+from .describe import UnknownPartError
+from .model_file import load, predict, save
 from .names import Network, all_layers, name_params
 from .pickles import RecipeWeights, RefusedPickleError, read_pickle, read_recipe
 from .read import read_weights
@@ -12,13 +14,17 @@ __all__ = [
     "Network",
     "RecipeWeights",
     "RefusedPickleError",
+    "UnknownPartError",
     "WeightsMismatchError",
     "all_layers",
     "assign_weights",
+    "load",
     "load_weights",
     "name_params",
+    "predict",
     "read_pickle",
     "read_recipe",
     "read_weights",
+    "save",
     "save_weights",
 ]

@@ -61,7 +61,8 @@ def _read_safetensors(path: Path) -> WeightsContent:
     torch_like = any(name.endswith((".weight", ".running_mean")) for name in values)
     if metadata.get("format") == "pt" or torch_like:
         return WeightsContent(blocks=blocks_of_torch(values))
-    return WeightsContent(values)
+    # Arrays of a model file that are not parameters.
+    return WeightsContent({name: value for name, value in values.items() if not name.startswith("__")})
 
 
 def _read_recipe(path: Path) -> WeightsContent:
