@@ -18,8 +18,8 @@ A network is a chain or graph of layers; its outputs, losses and updates are ord
 
 from . import (
     data,
-    init,
     files,
+    init,
     layers,
     models,
     nonlinearities,

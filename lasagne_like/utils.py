@@ -20,6 +20,7 @@ __all__ = [
     "compute_norms",
     "create_param",
     "floatX",
+    "hand_over",
     "inspect_kwargs",
     "int_types",
     "one_hot",
@@ -346,6 +347,21 @@ def shape_of(param: Any) -> tuple[int, ...]:
     """Return the shape of a shared variable's value, without computing a value that was deferred by ``lazy_init``."""
     shape = param.static_shape
     return param.get_value(borrow=True).shape if None in shape else shape
+
+
+def hand_over(param: Any, array: np.ndarray) -> None:
+    """Make an array that nobody else keeps the value of a shared variable, without a copy.
+
+    Unlike after ``set_value(array, borrow=True)``, the variable need not expect that the array changes.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of the parameter.
+    """
+    if array.shape != shape_of(param):
+        raise ValueError(f"{param.name} has the shape {shape_of(param)}, the new value {array.shape}")
+    param.container.write(np.require(array, param.dtype, ["C", "W", "A"]))
 
 
 def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:

@@ -1,9 +1,9 @@
 """Files of weights and models: named weights, one-file models, and the weights of other libraries."""
 
+from ..pickles import RecipeWeights, RefusedPickleError, read_pickle, read_recipe
 from .describe import UnknownPartError
 from .model_file import load, predict, save
 from .names import Network, all_layers, name_params
-from .pickles import RecipeWeights, RefusedPickleError, read_pickle, read_recipe
 from .read import read_weights
 from .report import LoadReport, ModelFileError, WeightsMismatchError
 from .weights import assign_weights, load_weights, save_weights

@@ -18,7 +18,7 @@ from ..layers import (
     Layer,
     NINLayer,
 )
-from ..utils import shape_of
+from ..utils import hand_over, shape_of
 from .blocks import Block
 from .names import Network, all_layers, name_params
 from .report import LoadReport, WeightsMismatchError
@@ -165,7 +165,7 @@ def assign_blocks(
         report.loaded = []
         raise WeightsMismatchError(f"{source} does not match the network; nothing was loaded.\n{report}", report)
     for param, value in new.items():
-        param.set_value(_contiguous(value).astype(param.dtype, copy=False), borrow=True)
+        hand_over(param, _contiguous(value))
     return report
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..pickles import read_recipe
 from .blocks import Block, blocks_of_torch
 from .caffe import read_caffemodel
 from .keras import read_keras
 from .onnx import read_onnx
-from .pickles import read_recipe
 from .report import ModelFileError
 from .safetensors_format import read_safetensors
 from .torch import read_torch

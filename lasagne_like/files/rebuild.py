@@ -17,7 +17,7 @@ import symc.tensor as T
 from ..layers import InputLayer, Layer, MergeLayer
 from ..layers.base import constructor_parameters
 from ..lazy import lazy_init
-from ..utils import shape_of
+from ..utils import hand_over, shape_of
 from .describe import UnknownPartError
 from .report import ModelFileError
 from .vocabulary import FUNCTIONS, LAYERS, OBJECTS
@@ -152,7 +152,7 @@ class _Builder:
         array = self._array(name)
         if array.shape != shape_of(param):
             raise ModelFileError(f"{name} has the shape {array.shape}, but {layer!r} needs {shape_of(param)}")
-        param.set_value(array, borrow=True)
+        hand_over(param, array)
         self._variables[name] = param
 
     def _set_state(self, layer: Layer, state: Any) -> None:
@@ -229,7 +229,9 @@ class _Builder:
             raise ModelFileError("the name of a parameter is not valid")
         if content not in self._variables:
             array = self._array(content)
-            self._variables[content] = symc.shared(array, name=content, shape=array.shape, borrow=True)
+            # Given by a function, so that the variable owns the array without a copy.
+            made = symc.shared(lambda: array, name=content, shape=array.shape, dtype=array.dtype.name)
+            self._variables[content] = made
         return self._variables[content]
 
     def _transposed(self, content: Any, depth: int) -> Any:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import ModelFileError
+
 __all__ = ["LoadReport", "ModelFileError", "WeightsMismatchError"]
-
-
-class ModelFileError(ValueError):
-    """A file of weights or a model is damaged, hostile, or of an unknown form. Nothing was loaded from it."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The tensors in ``.pth`` and ``.pt`` files of PyTorch, without executing code from them.
 
 Both formats are read: zip archives (since PyTorch 1.6) and sequences of pickles (before). The pickles may name only
-what tensors need; each name is replaced by a stand-in, as in :mod:`lasagne_like.files.pickles`.
+what tensors need; each name is replaced by a stand-in, as in :mod:`lasagne_like.pickles`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from .pickles import RefusedPickleError, Sealed, stand_in_for
+from ..pickles import RefusedPickleError, Sealed, stand_in_for
 from .report import ModelFileError
 
 __all__ = ["read_torch"]

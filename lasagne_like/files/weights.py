@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import shape_of
+from ..utils import hand_over, shape_of
 from .atomic import replacing
 from .matching import assign_blocks
 from .names import Network, name_params
@@ -61,7 +61,7 @@ def save_weights(path: str | os.PathLike, network: Network) -> None:
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
         raise ValueError(f"cannot save weights as {path.name!r}: expected a name ending in {' or '.join(_WRITERS)}")
-    values = {name: np.asarray(param.get_value(borrow=True), order="C") for name, param in name_params(network).items()}
+    values = {name: np.asarray(param.get_value(owned=True), order="C") for name, param in name_params(network).items()}
     with replacing(path) as temporary:
         write(temporary, values)
 
@@ -119,7 +119,7 @@ def load_weights(path: str | os.PathLike, network: Network, strict: bool = True)
     values = content.values
     if isinstance(values, list):
         values = _by_position(values, list(params))
-    report = assign_weights(values, params, strict=strict, source=str(path), borrow=True)
+    report = assign_weights(values, params, strict=strict, source=str(path), owned=True)
     report.classes = content.classes
     return report
 
@@ -130,7 +130,7 @@ def assign_weights(
     *,
     strict: bool = True,
     source: str = "the given values",
-    borrow: bool = False,
+    owned: bool = False,
 ) -> LoadReport:
     """Set parameters to the arrays of the same names.
 
@@ -144,8 +144,8 @@ def assign_weights(
         Whether all names and shapes must match. If False, only the parameters that match are set.
     source : str
         The origin of the values, for the error message.
-    borrow : bool
-        Whether parameters may keep the arrays themselves; otherwise they are copied.
+    owned : bool
+        Whether the parameters may keep the arrays, because nobody else does; otherwise they are copied.
 
     Returns
     -------
@@ -175,7 +175,10 @@ def assign_weights(
     if strict and not report.matches:
         raise WeightsMismatchError(f"{source} does not match the network; nothing was loaded.\n{report}", report)
     for name, value in fitting.items():
-        params[name].set_value(value, borrow=borrow)
+        if owned:
+            hand_over(params[name], value)
+        else:
+            params[name].set_value(value)
     report.loaded = list(fitting)
     return report
 

@@ -191,7 +191,7 @@ def _assign(content: WeightsContent, model: Model, entry: Entry, kept: Sequence[
     elif isinstance(content.values, dict):
         names = {param for layer in kept for param in layer.get_params()}
         params = {name: param for name, param in name_params(model).items() if param not in names}
-        report = assign_weights(content.values, params, strict=False, source=entry.name, borrow=True)
+        report = assign_weights(content.values, params, strict=False, source=entry.name, owned=True)
     else:
         raise ModelFileError(f"the weights {entry.name!r} have no names")
     if report.missing or report.misshaped or report.mistyped:

@@ -312,7 +312,7 @@ MUTANTS = [
     ),
     Mutant(
         "a weight file's pickle may name any function",
-        "lasagne_like/files/pickles.py",
+        "lasagne_like/pickles.py",
         "    if stand_in is None:\n        allowed",
         "    if stand_in is None and hasattr(__import__(module), name):\n"
         "        return getattr(__import__(module), name)\n"

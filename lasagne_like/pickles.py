@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from .report import ModelFileError
+from .errors import ModelFileError
 
 __all__ = ["RecipeWeights", "RefusedPickleError", "Sealed", "read_pickle", "read_recipe", "stand_in_for"]
 
