@@ -61,7 +61,7 @@ def save_weights(path: str | os.PathLike, network: Network) -> None:
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
         raise ValueError(f"cannot save weights as {path.name!r}: expected a name ending in {' or '.join(_WRITERS)}")
-    values = {name: np.asarray(param.get_value(owned=True), order="C") for name, param in name_params(network).items()}
+    values = {name: np.asarray(param.get_value(borrow=True), order="C") for name, param in name_params(network).items()}
     with replacing(path) as temporary:
         write(temporary, values)
 
