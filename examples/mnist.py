@@ -21,7 +21,7 @@ import numpy as np
 import lasagne_like
 import symc
 from lasagne_like.data import Digits, load_mnist, offer_download
-from lasagne_like.io import save_weights
+from lasagne_like.files import save_weights
 from lasagne_like.layers import (
     Conv2DLayer,
     DenseLayer,

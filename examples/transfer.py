@@ -20,8 +20,8 @@ import numpy as np
 import lasagne_like
 import symc
 from lasagne_like.data import Digits, load_mnist
+from lasagne_like.files import save_weights
 from lasagne_like.init import HeNormal
-from lasagne_like.io import save_weights
 from lasagne_like.layers import BatchNormLayer, DenseLayer, DropoutLayer, Layer, NonlinearityLayer
 from lasagne_like.models import small_vgg
 from lasagne_like.nonlinearities import rectify, softmax

@@ -4,7 +4,7 @@
     python examples/vgg_classify.py photo.jpg --weights https://.../vgg19.pkl --sha256 <digest>
     python examples/vgg_classify.py                       random weights, for shapes, parameters and timing
 
-Weights are read from .safetensors or .npz files saved by lasagne_like.io (parameters conv1_1.W, conv1_1.b, ...), or
+Weights are read from .safetensors or .npz files saved by lasagne_like.files (parameters conv1_1.W, conv1_1.b, ...), or
 from vgg16.pkl and vgg19.pkl of the Lasagne recipes, which include the class names; the pickle is read without executing
 code from it. A URL is downloaded to --cache and requires the SHA-256 digest of the file.
 """
@@ -18,9 +18,9 @@ import numpy as np
 
 import lasagne_like
 import symc
-from lasagne_like.io import load_weights
+from lasagne_like.files import load_weights
 from lasagne_like.layers import count_params, get_output, summary
-from lasagne_like.models import preprocess, vgg16, vgg19
+from lasagne_like.models import IMAGENET_BGR, vgg16, vgg19
 
 MODELS = {"vgg16": vgg16, "vgg19": vgg19}
 
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     began = time.perf_counter()
     classify = symc.function([network["input"].input_var], get_output(network["prob"], deterministic=True))
     compile_seconds = time.perf_counter() - began
-    image = preprocess(pixels)
+    image = IMAGENET_BGR(pixels)
     seconds = []
     for _ in range(max(1, options.repeat)):
         began = time.perf_counter()

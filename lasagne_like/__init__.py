@@ -23,8 +23,8 @@ from symc import __version__
 from . import (
     attribution,
     data,
+    files,
     init,
-    io,
     layers,
     models,
     nonlinearities,
@@ -38,23 +38,31 @@ from . import (
     utils,
     watch,
 )
+from .files import load, load_weights, predict, save, save_weights
 from .naming import missing_name
+from .network import Model
 from .training import Trainer
 
 __all__ = [
+    "Model",
     "Trainer",
     "__version__",
     "attribution",
     "data",
+    "files",
     "init",
-    "io",
     "layers",
+    "load",
+    "load_weights",
     "models",
     "nonlinearities",
     "objectives",
     "plot",
+    "predict",
     "random",
     "regularization",
+    "save",
+    "save_weights",
     "training",
     "transfer",
     "updates",

@@ -37,7 +37,15 @@ __all__ = [
 
 
 class Initializer:
-    """Base class of initialisers. Subclasses override :meth:`sample`."""
+    """Base class of initialisers. Subclasses override :meth:`sample`.
+
+    Attributes
+    ----------
+    deferrable : bool
+        Whether the call is deferred until the value is needed in :func:`lasagne_like.lazy.lazy_init`.
+    """
+
+    deferrable = True
 
     def __call__(self, shape: Sequence[int]) -> np.ndarray:
         """Return a sample; equivalent to :meth:`sample`.
@@ -254,6 +262,8 @@ class Constant(Initializer):
     val : float
         The value.
     """
+
+    deferrable = False  # nothing is drawn
 
     def __init__(self, val: float = 0.0):
         self.val = val

@@ -21,6 +21,7 @@ __all__ = [
     "leaky_rectify",
     "linear",
     "rectify",
+    "relu6",
     "selu",
     "sigmoid",
     "softmax",
@@ -120,6 +121,21 @@ def rectify(x: Any) -> Any:
     expression
     """
     return T.nnet.relu(x)
+
+
+def relu6(x: Any) -> Any:
+    r"""Rectifier with an upper bound, :math:`\varphi(x) = \min(\max(0, x), 6)`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values in ``[0, 6]``.
+    """
+    return T.minimum(T.nnet.relu(x), 6)
 
 
 class LeakyRectify:

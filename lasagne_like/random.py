@@ -11,6 +11,7 @@ reproducible::
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from symc.tensor.shared_randomstreams import RandomStreams
 __all__ = ["draws_restored", "get_rng", "set_rng"]
 
 _rng: Any = np.random
+_temporary: ContextVar[Any] = ContextVar("temporary", default=None)
 
 
 def get_rng() -> Any:
@@ -30,7 +32,18 @@ def get_rng() -> Any:
     numpy.random.RandomState or the module ``numpy.random``
         The generator passed to :func:`set_rng`; by default NumPy's global generator.
     """
-    return _rng
+    temporary = _temporary.get()
+    return _rng if temporary is None else temporary
+
+
+@contextmanager
+def drawing_from(rng: Any) -> Iterator[None]:
+    """Make :func:`get_rng` return another generator, in this context and thread only."""
+    token = _temporary.set(rng)
+    try:
+        yield
+    finally:
+        _temporary.reset(token)
 
 
 def set_rng(new_rng: Any) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import symc
 import symc.tensor as T
 
+from .lazy import deferred_value
+
 __all__ = [
     "as_theano_expression",
     "as_tuple",
@@ -18,9 +20,11 @@ __all__ = [
     "compute_norms",
     "create_param",
     "floatX",
+    "hand_over",
     "inspect_kwargs",
     "int_types",
     "one_hot",
+    "shape_of",
     "shared_empty",
     "unique",
 ]
@@ -322,6 +326,8 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
             f"Tried to create param with shape={shape!r}, name={name!r}"
         )
 
+    if (deferred := deferred_value(spec, shape)) is not None:
+        return symc.shared(deferred, name=name, shape=shape, dtype=symc.config.floatX)
     given = "the provided value" if not callable(spec) else "the result of the provided callable"
     expected = "a number, an array or an expression"
     if callable(spec):
@@ -335,6 +341,27 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
     if isinstance(spec, (numbers.Number, np.generic, np.ndarray)):
         return _share(np.asarray(spec), isinstance(spec, numbers.Number), shape, name, prefix)
     raise TypeError(f"{prefix} is {type(spec).__name__}, not {expected}")
+
+
+def shape_of(param: Any) -> tuple[int, ...]:
+    """Return the shape of a shared variable's value, without computing a value that was deferred by ``lazy_init``."""
+    shape = param.static_shape
+    return param.get_value(borrow=True).shape if None in shape else shape
+
+
+def hand_over(param: Any, array: np.ndarray) -> None:
+    """Make an array that nobody else keeps the value of a shared variable, without a copy.
+
+    Unlike after ``set_value(array, borrow=True)``, the variable need not expect that the array changes.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of the parameter.
+    """
+    if array.shape != shape_of(param):
+        raise ValueError(f"{param.name} has the shape {shape_of(param)}, the new value {array.shape}")
+    param.container.write(np.require(array, param.dtype, ["C", "W", "A"]))
 
 
 def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:

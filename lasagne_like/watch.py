@@ -27,7 +27,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from .io import Network, all_layers
+from .files import Network, all_layers
 from .layers import InputLayer, Layer, get_output
 from .nonlinearities import sigmoid, softmax, tanh
 from .objectives import binary_crossentropy, categorical_crossentropy, squared_error

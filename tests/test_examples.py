@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import symc
-from lasagne_like.io import load_weights, save_weights
+from lasagne_like.files import load_weights, save_weights
 from lasagne_like.models import small_vgg
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -9,7 +9,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from ..io import Network
+from ..files import Network
 from .scores import Scores
 
 __all__ = ["guided_backprop", "saliency"]

@@ -9,7 +9,7 @@ import numpy as np
 
 import symc.tensor as T
 
-from ..io import Network
+from ..files import Network
 from ..layers import DenseLayer, DropoutLayer, GlobalPoolLayer, InputLayer, Layer, NonlinearityLayer
 from ..nonlinearities import linear
 from ..transfer import select_layers

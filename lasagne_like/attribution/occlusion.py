@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io import Network
+from ..files import Network
 from .scores import Scores
 
 __all__ = ["occlusion"]

@@ -11,7 +11,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import InputLayer, Layer, NonlinearityLayer, get_output
 from ..nonlinearities import linear, sigmoid, softmax
 

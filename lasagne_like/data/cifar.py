@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..legacy_pickle import read_pickle
+from ..pickles import read_pickle
 from .folders import PictureSet, Splits
 
 __all__ = ["load_cifar10", "load_cifar100"]

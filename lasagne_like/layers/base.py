@@ -4,6 +4,7 @@ import inspect
 from abc import ABCMeta
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import symc
@@ -16,9 +17,11 @@ from .inference import OutputType, Shape, agree, infer
 
 __all__ = ["Layer", "MergeLayer"]
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 
 class _LayerType(ABCMeta):
-    """Calls ``_finish`` when the constructor of a layer has returned."""
+    """Calls ``_finish`` when the constructor of a layer has returned, and records its arguments."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -31,7 +34,27 @@ class _LayerType(ABCMeta):
                     raise _unknown_arguments(cls, sorted(unknown, key=list(kwargs).index)) from None
             raise
         layer._finish()
+        layer._given = _given_arguments(cls, vars(layer), args, kwargs)
         return layer
+
+
+@cache
+def constructor_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
+    """Return the parameters of the constructor of a layer class, without ``self``."""
+    return tuple(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+
+
+def _given_arguments(cls: type, attributes: dict[str, Any], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments after the first one by name; None for those that are stored as attributes of this name.
+
+    Model files describe a layer by its arguments. An attribute may be changed after the layer was created, and takes
+    precedence.
+    """
+    names = [parameter.name for parameter in constructor_parameters(cls) if parameter.kind in _POSITIONAL]
+    positional = dict(zip(names, args)) | {f"*{k}": value for k, value in enumerate(args[len(names) :])}
+    given = positional | kwargs
+    first = names[0] if names else None
+    return {name: None if name in attributes else value for name, value in given.items() if name != first}
 
 
 class Layer(metaclass=_LayerType):
@@ -98,6 +121,9 @@ class Layer(metaclass=_LayerType):
     """The dtype of the input, if it does not follow from the incoming layer (an integer dtype for embeddings)."""
 
     frozen = False
+
+    saved_attributes: tuple[str, ...] = ("frozen",)
+    """Attributes besides the constructor's arguments that model files contain."""
 
     _constructed = False
     _assumed_shape: Shape | None = None

@@ -2,7 +2,7 @@
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import symc.tensor as T
@@ -40,7 +40,7 @@ class BaseConvLayer(Layer):
     pad : int, iterable of int, 'full', 'same' or 'valid'
         The number of zeros to add at both ends of each spatial axis. ``'valid'`` adds none, ``'full'`` one less than
         the filter size, and ``'same'`` half the filter size, rounded down, which preserves the size at stride 1 and
-        requires odd filter sizes.
+        requires odd filter sizes. A pair ``(before, after)`` in place of a number pads the ends of an axis differently.
     untie_biases : bool
         Whether to use separate biases for each position, which requires known spatial sizes.
     W : number, array, expression, shared variable or callable
@@ -177,6 +177,9 @@ def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
         if pad != "full":
             raise ValueError(f"Invalid pad: {pad!r}; expected integers, 'full', 'same' or 'valid'")
         return pad
+    if isinstance(pad, Sequence) and any(isinstance(each, Sequence) for each in pad):
+        ends = as_tuple(pad, len(filter_size))
+        return tuple(as_tuple(each, 2, int_types) for each in ends)
     return as_tuple(pad, len(filter_size), int_types)
 
 
@@ -323,7 +326,7 @@ class Conv1DLayer(BaseConvLayer):
         flat = T.nnet.conv2d(
             input.dimshuffle(0, 1, "x", 2),
             self.W.dimshuffle(0, 1, "x", 2),
-            border_mode=pad if isinstance(pad, str) else (0, *pad),
+            border_mode=pad if isinstance(pad, str) else ((0, 0) if isinstance(pad[0], tuple) else 0, *pad),
             subsample=(1, *self.stride),
             filter_flip=self.flip_filters,
             num_groups=self.num_groups,

@@ -13,7 +13,7 @@ import numpy as np
 
 import symc.tensor as T
 
-from ..utils import as_theano_expression, inspect_kwargs, suggest, unique
+from ..utils import as_theano_expression, inspect_kwargs, shape_of, suggest, unique
 from .base import Layer
 from .inference import agree, refined
 from .input import InputLayer
@@ -300,7 +300,7 @@ def count_params(layer: Network, **tags: bool) -> int:
 
 
 def _size(param: Any) -> int:
-    return prod(param.get_value(borrow=True).shape)
+    return prod(shape_of(param))
 
 
 def get_all_param_values(layer: Network, **tags: bool) -> list[np.ndarray]:
@@ -347,7 +347,7 @@ def set_all_param_values(layer: Network, values: Sequence, **tags: bool) -> None
             left = f"the first value without a parameter has shape {values[len(params)].shape}"
         raise ValueError(f"mismatch: got {len(values)} values to set {len(params)} parameters; {left}")
     for param, value in zip(params, values):
-        expected = param.get_value(borrow=True).shape
+        expected = shape_of(param)
         if expected != value.shape:
             raise ValueError(
                 f"mismatch: parameter {param.name} has shape {expected!r} but value to set has shape {value.shape!r}"
@@ -392,7 +392,7 @@ def summary(layer: Network) -> str:
     rows = [("name", "layer", "output shape", "parameters", "")]
     for each in get_all_layers(layer):
         params = each.get_params()
-        listed = ", ".join(f"{_short(p.name)} {p.get_value(borrow=True).shape}" for p in params)
+        listed = ", ".join(f"{_short(p.name)} {shape_of(p)}" for p in params)
         count = f"{sum(map(_size, params)):,}"
         rows.append((each.name or "-", type(each).__name__, str(each.output_shape), count, listed))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

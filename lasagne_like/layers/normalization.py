@@ -130,6 +130,8 @@ class BatchNormLayer(Layer):
            reducing internal covariate shift. arXiv:1502.03167.
     """
 
+    saved_attributes = ("frozen", "use_averages", "update_averages")
+
     def __init__(
         self,
         incoming: Any,

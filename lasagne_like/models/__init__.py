@@ -1,14 +1,36 @@
-"""Well-known network architectures, as dictionaries of named layers."""
+"""Well-known network architectures, as dictionaries of named layers, and their weights."""
 
 from typing import TYPE_CHECKING, Any
 
 from ..naming import missing_name
-from .model import Model
-from .prediction import Prediction
-from .vgg import IMAGENET_MEAN_BGR, preprocess, small_vgg, vgg16, vgg19
+from ..network import Model
+from ..prediction import Prediction
+from . import weights
+from .catalogue import IMAGENET_BGR, IMAGENET_RGB
+from .efficientnet import efficientnet_lite0, efficientnet_lite1, efficientnet_lite2
+from .lenet import lenet5
+from .resnet import resnet18, resnet34, resnet50
+from .vgg import small_vgg, vgg11, vgg13, vgg16, vgg19
 
-__all__ = ["Model", "Prediction", "vgg16", "vgg19", "small_vgg", "preprocess", "IMAGENET_MEAN_BGR"]
-
+__all__ = [
+    "IMAGENET_BGR",
+    "IMAGENET_RGB",
+    "Model",
+    "Prediction",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "lenet5",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "small_vgg",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+    "weights",
+]
 
 if not TYPE_CHECKING:
 

@@ -1,7 +1,7 @@
 """The VGG networks of Simonyan and Zisserman, and a small variant for small images.
 
-Each builder returns an ordered dictionary of named layers, from ``"input"`` to ``"prob"``. A key is the name of the
-layer and prefixes the names of its parameters (``conv1_1.W``).
+Each builder returns a :class:`Model`, a dictionary of named layers. A key is the name of the layer and prefixes the
+names of its parameters (``conv1_1.W``).
 
 References
 ----------
@@ -12,99 +12,173 @@ References
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..init import HeNormal
-from ..layers import (
-    BatchNormLayer,
-    Conv2DLayer,
-    DenseLayer,
-    DropoutLayer,
-    InputLayer,
-    Layer,
-    MaxPool2DLayer,
-    NonlinearityLayer,
-)
+from ..layers import BatchNormLayer, Conv2DLayer, DenseLayer, DropoutLayer, MaxPool2DLayer, NonlinearityLayer
+from ..lazy import lazy_init
+from ..network import Model
 from ..nonlinearities import rectify, softmax
+from .stack import Stack, checked_classes_and_shape
+from .weights import load_into
 
-__all__ = ["vgg16", "vgg19", "small_vgg", "preprocess", "IMAGENET_MEAN_BGR"]
-
-#: Mean pixel of ImageNet in the order blue, green, red, to be subtracted from inputs of the published weights.
-IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
+__all__ = ["vgg11", "vgg13", "vgg16", "vgg19", "small_vgg"]
 
 _CHANNELS = (64, 128, 256, 512, 512)
+_CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
-class _Stack:
-    """A chain of named layers under construction."""
-
-    def __init__(self, shape: tuple[int | None, ...], input_var: Any) -> None:
-        self.layers: OrderedDict[str, Layer] = OrderedDict()
-        self.top: Layer = InputLayer(shape, input_var, name="input")
-        self.layers["input"] = self.top
-
-    def add(self, name: str, kind: Callable[..., Layer], *args: Any, **kwargs: Any) -> None:
-        self.top = self.layers[name] = kind(self.top, *args, name=name, **kwargs)
-
-
-def vgg16(input_var: Any = None, num_classes: int = 1000) -> OrderedDict[str, Layer]:
+def vgg16(
+    weights: str | os.PathLike | None = None,
+    *,
+    input_shape: Sequence[int | None] = (3, 224, 224),
+    include_top: bool = True,
+    num_classes: int | None = None,
+    batch_norm: bool = False,
+    input_var: Any = None,
+) -> Model:
     """Build VGG-16 (configuration D of [1]_): 13 convolutions, 3 dense layers, 138,357,544 parameters.
 
     Parameters
     ----------
+    weights : 'imagenet', str, path or None
+        ``'imagenet'`` or the name of another entry of :mod:`lasagne_like.models.weights`; or a file of weights of this
+        network in any format that :func:`lasagne_like.load_weights` reads. None for random values.
+    input_shape : tuple
+        ``(channels, rows, columns)`` of a picture. Without dense layers, rows and columns may be None if they vary.
+    include_top : bool
+        Whether to include the dense layers, which need the size of the pictures that the weights were trained on.
+        Otherwise the output is ``pool5``, ``(n, 512, rows / 32, columns / 32)``.
+    num_classes : int, optional
+        The number of classes, 1000 by default. With another number than that of the weights, ``fc8`` keeps its random
+        values.
+    batch_norm : bool
+        Whether to add batch normalisation [2]_ after each convolution, as in torchvision's ``vgg16_bn``.
     input_var : Variable, optional
-        Images of shape ``(n, 3, 224, 224)`` (image; channel in the order blue, green, red; row; column) and dtype
-        floatX, with the mean pixel subtracted, see :func:`preprocess`.
-    num_classes : int
-        The number of units of the last layer.
+        The input, ``(n,) + input_shape``.
 
     Returns
     -------
-    OrderedDict of str to Layer
+    Model
         ``input``, ``conv1_1``, ``conv1_2``, ``pool1``, ..., ``conv5_3``, ``pool5``, ``fc6``, ``fc6_dropout``, ``fc7``,
-        ``fc7_dropout``, ``fc8``, ``prob``. ``get_output(net["prob"])`` has shape ``(n, num_classes)``; rows sum to 1.
+        ``fc7_dropout``, ``fc8``, ``prob``. With `batch_norm`, ``bn1_1`` and ``relu1_1`` follow ``conv1_1``. Its
+        ``preprocess`` and ``classes`` are those of the weights.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its domain, or pictures are too small for five poolings.
+    WeightsMismatchError
+        If a file of weights does not match the network.
+    WeightsNotFoundError
+        If weights cannot be downloaded; the message says which file to put where.
 
     Notes
     -----
     Convolutions do not flip their filters, as in Caffe, for which the weights were published.
+
+    Examples
+    --------
+    >>> base = vgg16(input_shape=(3, 160, 160), include_top=False)
+    >>> base["pool5"].output_shape
+    (None, 512, 5, 5)
     """
-    return _vgg((2, 2, 3, 3, 3), input_var, num_classes)
+    return _vgg("vgg16", weights, input_shape, include_top, num_classes, batch_norm, input_var)
 
 
-def vgg19(input_var: Any = None, num_classes: int = 1000) -> OrderedDict[str, Layer]:
-    """Build VGG-19 (configuration E of [1]_): 16 convolutions, 3 dense layers, 143,667,240 parameters.
-
-    Parameters
-    ----------
-    input_var : Variable, optional
-        Images of shape ``(n, 3, 224, 224)``, see :func:`vgg16`.
-    num_classes : int
-        The number of units of the last layer.
-
-    Returns
-    -------
-    OrderedDict of str to Layer
-        As for :func:`vgg16`, with a fourth convolution in blocks 3, 4 and 5.
-    """
-    return _vgg((2, 2, 4, 4, 4), input_var, num_classes)
+def vgg11(
+    weights: str | os.PathLike | None = None,
+    *,
+    input_shape: Sequence[int | None] = (3, 224, 224),
+    include_top: bool = True,
+    num_classes: int | None = None,
+    batch_norm: bool = False,
+    input_var: Any = None,
+) -> Model:
+    """Build VGG-11 (configuration A of [1]_): 8 convolutions; otherwise as :func:`vgg16`."""
+    return _vgg("vgg11", weights, input_shape, include_top, num_classes, batch_norm, input_var)
 
 
-def _vgg(convolutions: Sequence[int], input_var: Any, num_classes: int) -> OrderedDict[str, Layer]:
-    net = _Stack((None, 3, 224, 224), input_var)
-    for block, (count, channels) in enumerate(zip(convolutions, _CHANNELS), start=1):
-        for number in range(1, count + 1):
-            net.add(f"conv{block}_{number}", Conv2DLayer, channels, 3, pad=1, flip_filters=False)
-        net.add(f"pool{block}", MaxPool2DLayer, 2)
-    for name in ("fc6", "fc7"):
-        net.add(name, DenseLayer, 4096)
-        net.add(f"{name}_dropout", DropoutLayer, p=0.5)
-    net.add("fc8", DenseLayer, num_classes, nonlinearity=None)
-    net.add("prob", NonlinearityLayer, softmax)
-    return net.layers
+def vgg13(
+    weights: str | os.PathLike | None = None,
+    *,
+    input_shape: Sequence[int | None] = (3, 224, 224),
+    include_top: bool = True,
+    num_classes: int | None = None,
+    batch_norm: bool = False,
+    input_var: Any = None,
+) -> Model:
+    """Build VGG-13 (configuration B of [1]_): 10 convolutions; otherwise as :func:`vgg16`."""
+    return _vgg("vgg13", weights, input_shape, include_top, num_classes, batch_norm, input_var)
+
+
+def vgg19(
+    weights: str | os.PathLike | None = None,
+    *,
+    input_shape: Sequence[int | None] = (3, 224, 224),
+    include_top: bool = True,
+    num_classes: int | None = None,
+    batch_norm: bool = False,
+    input_var: Any = None,
+) -> Model:
+    """Build VGG-19 (configuration E of [1]_): 16 convolutions; otherwise as :func:`vgg16`."""
+    return _vgg("vgg19", weights, input_shape, include_top, num_classes, batch_norm, input_var)
+
+
+def _vgg(
+    name: str,
+    weights: str | os.PathLike | None,
+    input_shape: Sequence[int | None],
+    include_top: bool,
+    num_classes: int | None,
+    batch_norm: bool,
+    input_var: Any,
+) -> Model:
+    units = checked_classes_and_shape(name, weights, input_shape, num_classes)
+    _check_size(name, input_shape, 5, include_top)
+    with lazy_init():
+        net = Stack(f"{name}_bn" if batch_norm else name, (None, *input_shape), input_var)
+        for block, (count, channels) in enumerate(zip(_CONVOLUTIONS[name], _CHANNELS), start=1):
+            for number in range(1, count + 1):
+                _convolution(net, f"{block}_{number}", channels, batch_norm)
+            net.add(f"pool{block}", MaxPool2DLayer, 2)
+        if include_top:
+            for layer in ("fc6", "fc7"):
+                net.add(layer, DenseLayer, 4096)
+                net.add(f"{layer}_dropout", DropoutLayer, p=0.5)
+            net.classifier("fc8", units)
+
+    def rebuild(shape: Sequence[int], top: bool) -> Model:
+        return _vgg(name, None, shape, top, None, batch_norm, None)
+
+    return load_into(net.layers, weights, "fc8", rebuild)
+
+
+def _convolution(net: Stack, at: str, channels: int, batch_norm: bool) -> None:
+    options = {"pad": 1, "flip_filters": False, "W": HeNormal("relu")}
+    if not batch_norm:
+        net.add(f"conv{at}", Conv2DLayer, channels, 3, **options)
+        return
+    net.add(f"conv{at}", Conv2DLayer, channels, 3, nonlinearity=None, **options)
+    net.norm(f"bn{at}")
+    net.relu(f"relu{at}")
+
+
+def _check_size(name: str, input_shape: Sequence[int | None], blocks: int, dense: bool) -> None:
+    sizes = tuple(input_shape)[1:]
+    smallest = 2**blocks
+    if any(size is not None and size < smallest for size in sizes):
+        raise ValueError(
+            f"{name}: input_shape={input_shape}: {blocks} blocks halve the picture {blocks} times, which needs at "
+            f"least {smallest} rows and columns"
+        )
+    if dense and None in sizes:
+        raise ValueError(
+            f"{name}: input_shape={input_shape} leaves the size open, but dense layers need it; set include_top=False, "
+            "or give rows and columns"
+        )
 
 
 def small_vgg(
@@ -116,7 +190,7 @@ def small_vgg(
     dense: int = 64,
     dropout: float = 0.5,
     input_var: Any = None,
-) -> OrderedDict[str, Layer]:
+) -> Model:
     """Build a small VGG-style network with batch normalisation and dropout.
 
     Each block repeats (3 x 3 convolution without bias, batch normalisation [2]_, rectifier) ``convolutions`` times,
@@ -142,7 +216,7 @@ def small_vgg(
 
     Returns
     -------
-    OrderedDict of str to Layer
+    Model
         ``input``; ``conv1_1``, ``bn1_1``, ``relu1_1``, ..., ``pool1``, ...; ``fc``, ``fc_bn``, ``fc_relu``,
         ``fc_dropout``; ``out``, ``prob``.
 
@@ -157,7 +231,7 @@ def small_vgg(
             f"input_shape={input_shape}: {len(channels)} blocks halve the picture {len(channels)} times, which needs "
             f"at least {smallest} rows and columns; give fewer entries in channels={tuple(channels)}"
         )
-    net = _Stack((None, *input_shape), input_var)
+    net = Stack("small_vgg", (None, *input_shape), input_var)
     for block, filters in enumerate(channels, start=1):
         for number in range(1, convolutions + 1):
             at = f"{block}_{number}"
@@ -172,59 +246,3 @@ def small_vgg(
     net.add("out", DenseLayer, num_classes, nonlinearity=None)
     net.add("prob", NonlinearityLayer, softmax)
     return net.layers
-
-
-def preprocess(
-    image: np.ndarray, *, size: int = 224, shorter_side: int = 256, mean: Sequence[float] = IMAGENET_MEAN_BGR
-) -> np.ndarray:
-    """Convert a photograph to an input of a VGG network: scale, crop the centre, reorder to BGR, subtract the mean.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        ``(rows, columns, 3)`` values in the order red, green, blue, or ``(rows, columns)`` grey values; 0 to 255.
-    size : int
-        The number of rows and columns of the crop.
-    shorter_side : int
-        The length to which the shorter side is scaled by bilinear interpolation before cropping.
-    mean : sequence of float
-        The mean values of blue, green and red.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(1, 3, size, size)`` (image, channel in BGR, row, column), float32.
-
-    Raises
-    ------
-    ValueError
-        If `image` has another shape, or the crop is larger than the scaled photograph.
-    """
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = np.repeat(image[:, :, None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] not in (3, 4) or 0 in image.shape:
-        raise ValueError(f"image has shape {image.shape}: expected (rows, columns, 3) or (rows, columns)")
-    if size > shorter_side:
-        raise ValueError(f"size={size} is larger than shorter_side={shorter_side}: nothing to crop from")
-    rows, columns = image.shape[:2]
-    scale = shorter_side / min(rows, columns)
-    scaled = _resize(image[:, :, :3].astype(np.float32), round(rows * scale), round(columns * scale))
-    top, left = ((length - size) // 2 for length in scaled.shape[:2])
-    crop = scaled[top : top + size, left : left + size]
-    bgr = crop[:, :, ::-1] - np.asarray(mean, dtype=np.float32)
-    return np.ascontiguousarray(bgr.transpose(2, 0, 1)[None], dtype=np.float32)
-
-
-def _resize(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Resize by linear interpolation along each axis, with an averaging filter for downscaling."""
-    return _resampling(image.shape[1], columns) @ np.tensordot(_resampling(image.shape[0], rows), image, axes=(1, 0))
-
-
-def _resampling(old: int, new: int) -> np.ndarray:
-    """Return the ``(new, old)`` matrix of a triangular filter as wide as the larger of input and output pixels."""
-    scale = old / new
-    width = max(scale, 1.0)
-    centres = (np.arange(new) + 0.5) * scale - 0.5
-    weights = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)) / width)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

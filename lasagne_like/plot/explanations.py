@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..attribution import cam, grad_cam, guided_backprop, occlusion, saliency
-from ..io import Network
+from ..files import Network
 from .figures import PathLike, finished, new_figure, shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..io import Network
+from ..files import Network
 from ..layers import Layer
 from .figures import PathLike, finished, grid, shown
 

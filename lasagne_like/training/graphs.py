@@ -14,7 +14,7 @@ import symc.tensor as T
 from symc.errors import SourceLocation, here
 from symc.graph.traversal import toposort
 
-from ..io import all_layers, name_params
+from ..files import all_layers, name_params
 from ..layers import InputLayer, Layer, get_output
 from .choices import mean_of_items, name_of
 from .feed import input_layers

@@ -10,7 +10,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import InputLayer, Layer, get_output, get_output_shape
 from ..random import draws_restored
 

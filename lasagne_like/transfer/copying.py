@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..io import LoadReport, Network, assign_weights, name_params
+from ..files import LoadReport, Network, assign_weights, name_params
 
 __all__ = ["copy_weights"]
 
@@ -19,7 +19,7 @@ def copy_weights(
     Parameters
     ----------
     source, target : Layer, list of Layer, or dict of str to Layer
-        The networks; see :func:`lasagne_like.io.name_params` for the names of their parameters.
+        The networks; see :func:`lasagne_like.files.name_params` for the names of their parameters.
     pattern : str or list of str
         Shell-style patterns of the parameter names to copy, such as ``"conv*"``.
     strict : bool
@@ -32,7 +32,7 @@ def copy_weights(
 
     Raises
     ------
-    lasagne_like.io.WeightsMismatchError
+    lasagne_like.files.WeightsMismatchError
         If `strict` is True and names or shapes do not match. Nothing is copied.
     ValueError
         If the pattern matches no parameter of the source.

@@ -11,7 +11,7 @@ import numpy as np
 
 import symc
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import InputLayer, Layer, get_output
 from .border import frozen_border
 from .inputs import batches_of, converted, root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import Layer
 from .selection import Choice, select_layers
 

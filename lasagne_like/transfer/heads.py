@@ -9,8 +9,8 @@ from typing import Any
 
 import symc.tensor as T
 
+from ..files import Network, all_layers
 from ..init import HeNormal
-from ..io import Network, all_layers
 from ..layers import DenseLayer, DropoutLayer, FlattenLayer, GlobalPoolLayer, InputLayer, Layer
 from ..nonlinearities import rectify, sigmoid, softmax
 from .selection import layer_names, select_layers

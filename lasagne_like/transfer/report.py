@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import Layer
 from .selection import layer_names
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from ..io import Network, all_layers
+from ..files import Network, all_layers
 from ..layers import Layer
 
 __all__ = ["Choice", "layer_names", "select_layers"]

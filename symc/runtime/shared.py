@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,10 @@ def shared(
 
     Parameters
     ----------
-    value : array_like
-        The initial value. Python floats are converted to floatX and Python ints to int64; arrays keep their dtype.
+    value : array_like or callable
+        The initial value. Python floats are converted to floatX and Python ints to int64; arrays keep their dtype. A
+        function without arguments is called when the value is first needed, and never if ``set_value`` replaces it
+        before; it must return an array of the ``shape`` and ``dtype`` given here.
     name : str, optional
     strict : bool
         Refuse values of a different dtype in ``set_value``.
@@ -49,11 +51,14 @@ def shared(
     Raises
     ------
     TypeError
-        If ``value`` is symbolic, or not an array of numbers.
+        If ``value`` is symbolic, or not an array of numbers, or if it is a function and ``shape`` (with all lengths)
+        and ``dtype`` are not given.
     """
     if isinstance(value, Variable):
         text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
         raise TypeError(f"{text}; evaluate it first, with .eval()")
+    if callable(value) and not hasattr(value, "__array__"):
+        return _deferred(value, name, strict, allow_downcast, shape, dtype)
     refuse_masked(value, "shared")
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
@@ -74,4 +79,31 @@ def shared(
     owned = np.require(array, requirements=["C", "W", "A"])
     type = TensorType(array.dtype.name, pattern, name or "shared")
     storage = Storage(owned, borrowed=borrow and np.may_share_memory(owned, value))
+    return SharedVariable(type, storage, name, strict, allow_downcast)
+
+
+def _deferred(
+    compute: Callable[[], Any],
+    name: str | None,
+    strict: bool,
+    allow_downcast: bool | None,
+    shape: Sequence[int | None] | None,
+    dtype: str | None,
+) -> SharedVariable:
+    """Create a shared variable whose value is computed when it is first needed."""
+    lengths = tuple(shape) if shape is not None else None
+    if dtype is None or lengths is None or None in lengths:
+        raise TypeError("shared: a value given by a function needs a dtype and a shape without None")
+    type = TensorType(as_dtype(dtype), lengths, name or "shared")
+
+    def checked() -> np.ndarray:
+        array = np.asarray(compute())
+        if array.shape != lengths or array.dtype != type.dtype:
+            raise ValueError(
+                f"the function that computes {name or 'a shared variable'} returned {array.dtype}{array.shape}, "
+                f"expected {type.dtype}{lengths}"
+            )
+        return np.require(array, requirements=["C", "W", "A"])
+
+    storage = Storage(None, compute=checked, shape=lengths)  # type: ignore[arg-type]
     return SharedVariable(type, storage, name, strict, allow_downcast)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,12 +64,34 @@ class Storage:
 
     ``writes`` holds one number that increases with every change: by ``set_value``, by updates, and by a caller to whom
     the array was lent, who may have written to it.
+
+    With ``compute`` and ``shape`` instead of an array, the value is ``compute()``, which is called when the value is
+    first needed, and never if it is replaced before.
     """
 
-    __slots__ = ("_array", "_borrowed", "_loans", "_remote", "_watchers", "turn", "version", "writes")
+    __slots__ = (
+        "_array",
+        "_borrowed",
+        "_compute",
+        "_loans",
+        "_remote",
+        "_shape",
+        "_watchers",
+        "turn",
+        "version",
+        "writes",
+    )
 
-    def __init__(self, array: np.ndarray, borrowed: bool = False) -> None:
-        self._array: np.ndarray | None = array
+    def __init__(
+        self,
+        array: np.ndarray | None,
+        borrowed: bool = False,
+        compute: Callable[[], np.ndarray] | None = None,
+        shape: tuple[int, ...] = (),
+    ) -> None:
+        self._array = array
+        self._compute = compute
+        self._shape = shape
         self._remote: Any = None
         self._watchers: list[weakref.ref[Any]] = []
         self._borrowed = borrowed
@@ -81,19 +103,25 @@ class Storage:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value."""
-        return self._remote.shape if self._array is None else self._array.shape
+        if self._array is not None:
+            return self._array.shape
+        return self._shape if self._remote is None else self._remote.shape
 
     @property
     def array(self) -> np.ndarray:
         """The value in host memory: the array itself, not a copy."""
         if self._array is None:
-            self._array = self._remote.download()
+            if self._remote is None and self._compute is not None:
+                self._array = self._compute()
+                self._compute = None
+            else:
+                self._array = self._remote.download()
         return self._array
 
     @array.setter
     def array(self, array: np.ndarray) -> None:
         self._array = array
-        self._remote = None
+        self._remote = self._compute = None
         self._tell()
 
     def read(self, borrow: bool, in_place: bool = False) -> Any:

@@ -15,6 +15,7 @@ CASES = {
     "tanh": (nl.tanh, np.tanh),
     "scaled_tanh": (nl.ScaledTanH(scale_in=0.5, scale_out=1.7), lambda x: 1.7 * np.tanh(0.5 * x)),
     "rectify": (nl.rectify, lambda x: np.maximum(x, 0)),
+    "relu6": (lambda x: nl.relu6(4 * x), lambda x: np.clip(4 * x, 0, 6)),
     "leaky_rectify": (nl.leaky_rectify, lambda x: np.maximum(x, 0.01 * x)),
     "very_leaky_rectify": (nl.very_leaky_rectify, lambda x: np.maximum(x, x / 3)),
     "LeakyRectify(0.7)": (nl.LeakyRectify(0.7), lambda x: np.maximum(x, 0.7 * x)),

@@ -10,10 +10,10 @@ import numpy as np
 
 import symc
 
-from ..data.pictures import is_one_picture
-from ..data.preprocess import Preprocess
-from ..layers import InputLayer, Layer, get_all_layers, get_output
-from ..nonlinearities import linear, sigmoid, softmax
+from .data.pictures import is_one_picture
+from .data.preprocess import Preprocess
+from .layers import InputLayer, Layer, get_all_layers, get_output
+from .nonlinearities import linear, sigmoid, softmax
 from .prediction import Prediction
 
 __all__ = ["Model", "named_layers"]

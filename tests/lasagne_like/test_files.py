@@ -9,9 +9,17 @@ import warnings
 import numpy as np
 import pytest
 
-from lasagne_like.io import LoadReport, WeightsMismatchError, load_weights, name_params, save_weights
+from lasagne_like.files import (
+    LoadReport,
+    RefusedPickleError,
+    WeightsMismatchError,
+    load_weights,
+    name_params,
+    read_pickle,
+    read_recipe,
+    save_weights,
+)
 from lasagne_like.layers import DenseLayer, ElemwiseSumLayer, InputLayer, get_all_param_values, get_all_params
-from lasagne_like.legacy_pickle import RefusedPickleError, read_pickle, read_recipe
 
 
 def network(hidden=5, names=("hidden", "out")):

@@ -22,10 +22,12 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-__all__ = ["RecipeWeights", "RefusedPickleError", "read_pickle", "read_recipe"]
+from .errors import ModelFileError
+
+__all__ = ["RecipeWeights", "RefusedPickleError", "Sealed", "read_pickle", "read_recipe", "stand_in_for"]
 
 
-class RefusedPickleError(ValueError):
+class RefusedPickleError(ModelFileError):
     """A pickle contains something other than containers, numbers, strings and numeric arrays."""
 
 
@@ -51,7 +53,7 @@ class RecipeWeights:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class _StandIn:
+class Sealed:
     """Base class of stand-ins for globals: a pickle can call them but not modify them."""
 
     __slots__ = ()
@@ -133,18 +135,18 @@ def _as_bytes(items: object) -> bytes:
     raise RefusedPickleError(f"the pickle holds array items of type {type(items).__name__}, expected bytes")
 
 
-class _NdarrayName(_StandIn):
+class _NdarrayName(Sealed):
     """Stand-in for the class ``numpy.ndarray``, which pickles only pass to ``_reconstruct``."""
 
 
-class _MakeDtype(_StandIn):
+class _MakeDtype(Sealed):
     """``numpy.dtype(code, align, copy)``."""
 
     def __call__(self, code: object, *flags: object) -> _Dtype:
         return _Dtype(code)
 
 
-class _Reconstruct(_StandIn):
+class _Reconstruct(Sealed):
     """``numpy.core.multiarray._reconstruct(ndarray, (0,), 'b')``."""
 
     def __call__(self, kind: object, *start: object) -> _Array:
@@ -153,7 +155,7 @@ class _Reconstruct(_StandIn):
         return _Array()
 
 
-class _Scalar(_StandIn):
+class _Scalar(Sealed):
     """``numpy.core.multiarray.scalar(dtype, items)``."""
 
     def __call__(self, dtype: object, items: object = b"") -> np.generic:
@@ -162,7 +164,7 @@ class _Scalar(_StandIn):
         return _from_items(items, dtype.resolve(), (), "C")[()]
 
 
-class _Encode(_StandIn):
+class _Encode(Sealed):
     """``_codecs.encode(text, 'latin1')``: the form of bytes in protocols 0 to 2 of Python 3."""
 
     def __call__(self, text: object, encoding: object = "latin1") -> bytes:
@@ -171,14 +173,14 @@ class _Encode(_StandIn):
         return _as_bytes(text)
 
 
-class _EmptyBytes(_StandIn):
+class _EmptyBytes(Sealed):
     """``bytes()``: the form of empty bytes in protocols 0 to 2 of Python 3."""
 
     def __call__(self) -> bytes:
         return b""
 
 
-class _FromBuffer(_StandIn):
+class _FromBuffer(Sealed):
     """``numpy.core.numeric._frombuffer(items, dtype, shape, order)`` of protocol 5."""
 
     def __call__(self, items: object, dtype: object, shape: object, order: object, *axes: object) -> _Array:
@@ -204,18 +206,23 @@ _ALLOWED = {
 }
 
 
+def stand_in_for(module: str, name: str) -> object:
+    """Return the stand-in for a global that a pickle names; raise RefusedPickleError if arrays do not need it."""
+    stand_in = _ALLOWED.get((module, name))
+    if stand_in is None:
+        allowed = ", ".join(sorted(".".join(key) for key in _ALLOWED))
+        raise RefusedPickleError(
+            f"the pickle asks for {module}.{name}, which a weight file does not need: refused, "
+            f"no code was executed. Supported are arrays, numbers, strings and containers (globals {allowed})"
+        )
+    return stand_in()
+
+
 class _Reader(pickle.Unpickler):
     """An unpickler that resolves only the globals in ``_ALLOWED``."""
 
     def find_class(self, module: str, name: str) -> object:
-        stand_in = _ALLOWED.get((module, name))
-        if stand_in is None:
-            allowed = ", ".join(sorted(".".join(key) for key in _ALLOWED))
-            raise RefusedPickleError(
-                f"the pickle asks for {module}.{name}, which a weight file does not need: refused, "
-                f"no code was executed. Supported are arrays, numbers, strings and containers (globals {allowed})"
-            )
-        return stand_in()
+        return stand_in_for(module, name)
 
     def persistent_load(self, pid: object) -> object:
         raise RefusedPickleError(f"the pickle refers to an object outside itself ({pid!r}): refused")
@@ -238,7 +245,7 @@ def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
     ------
     RefusedPickleError
         If the pickle refers to another global, which the message names, or holds arrays that are not numeric.
-    ValueError
+    ModelFileError
         If the file is not a pickle, or is truncated.
     """
     if isinstance(source, str | os.PathLike):
@@ -250,7 +257,7 @@ def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
         raise
     except Exception as error:
         # A damaged pickle can raise any exception, from a short read to an unhashable key.
-        raise ValueError(f"not a supported pickle, or damaged: {type(error).__name__}: {error}") from error
+        raise ModelFileError(f"not a supported pickle, or damaged: {type(error).__name__}: {error}") from error
     return _finished(content)
 
 
@@ -259,7 +266,7 @@ _DEEPEST = 100
 
 def _finished(content: Any, done: dict[int, tuple[Any, Any]] | None = None, depth: int = 0) -> Any:
     """Replace the stand-ins in nested containers by the values they represent; shared containers stay shared."""
-    if isinstance(content, _Array | _Dtype | _StandIn):
+    if isinstance(content, _Array | _Dtype | Sealed):
         return _plain(content)
     if not isinstance(content, dict | list | tuple | set | frozenset):
         return content
@@ -307,7 +314,7 @@ def read_recipe(path: str | os.PathLike) -> RecipeWeights:
     ------
     RefusedPickleError
         See :func:`read_pickle`.
-    ValueError
+    ModelFileError
         If the pickle is damaged, or holds no list of arrays under ``"param values"`` (or ``"values"``).
     """
     path = Path(path)
@@ -315,14 +322,14 @@ def read_recipe(path: str | os.PathLike) -> RecipeWeights:
     if isinstance(content, list):
         content = {"param values": content}
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a dictionary with 'param values'")
+        raise ModelFileError(f"{path} holds a {type(content).__name__}, expected a dictionary with 'param values'")
     rest = dict(content)
     values = rest.pop("param values", None)
     if values is None:
         values = rest.pop("values", None)
     if not isinstance(values, list | tuple) or not all(isinstance(v, np.ndarray | np.generic) for v in values):
         keys = ", ".join(repr(key) for key in content)
-        raise ValueError(f"{path} has no list of arrays under 'param values' (its keys: {keys})")
+        raise ModelFileError(f"{path} has no list of arrays under 'param values' (its keys: {keys})")
     words = rest.pop("synset words", None)
     if words is None:
         words = rest.pop("synset_words", [])
