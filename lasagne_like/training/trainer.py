@@ -294,16 +294,19 @@ class Trainer(Core):
             if part is not None and getattr(part, "reads_once", False) and (part is valid or self.train_metrics):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
         self._follow_layers()
-        self.callbacks = as_callbacks(callbacks)
-        self.resuming = bool(resume) and self._begun
+        made = as_callbacks(callbacks)
+        fit = Fit(self, train, valid, made)
+        self.callbacks, self.resuming = made, bool(resume) and self._begun
         if not self.resuming:
             self.run = Run(self.epoch)
         else:
             for callback, state in zip(self.callbacks, self._callback_states):
                 callback.restore(state)
-        fit = Fit(self, train, valid, self.callbacks)
         self._begun = True
-        fit.run(self.run.first + int(epochs))
+        try:
+            fit.run(self.run.first + int(epochs))
+        finally:
+            self._callback_states = [callback.state() for callback in self.callbacks]
         return self.history
 
     def _spec(self) -> Spec:
