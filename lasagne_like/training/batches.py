@@ -9,7 +9,7 @@ import numpy as np
 
 import symc
 
-from .feed import as_array, check_input, convert_input, split_inputs
+from .feed import as_array, check_input, convert_input, is_stored, split_inputs
 from .tasks import Output
 
 __all__ = ["ArraySource", "Batch", "IterableSource", "Spec", "Source", "balanced", "class_weighting"]
@@ -191,7 +191,7 @@ class ArraySource:
         self.inputs = spec.arrays(X)
         raw = spec._split(y)
         # Targets in memory are converted and checked at once, before any step; those on disk batch by batch.
-        self.in_memory = not any(isinstance(part, np.memmap) or hasattr(part, "chunks") for part in raw)
+        self.in_memory = not any(map(is_stored, raw))
         self.raw = spec.targets(y) if self.in_memory else raw
         self.count = _equal_lengths(self.inputs, self.raw)
         if not self.count:
@@ -204,6 +204,12 @@ class ArraySource:
         other = object.__new__(ArraySource)
         other.__dict__.update(self.__dict__)
         other.rows = rows
+        return other
+
+    def with_inputs(self, spec: Spec, inputs: tuple[Any, ...]) -> ArraySource:
+        """Return a source of the same items with other inputs, such as features computed from these."""
+        other = self.restricted(self.rows)
+        other.spec, other.inputs = spec, inputs
         return other
 
     def __len__(self) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..layers import get_all_params
 from ..utils import suggest
-from .batches import Batch
+from .batches import Batch, Source
 from .choices import name_of
+from .features import border_for, with_features
 from .fitting import Run
 from .graphs import Objective
 from .metrics import direction, metrics_of
@@ -30,6 +31,7 @@ class Core(Saving):
     """The state of a trainer, and what is computed from it."""
 
     objective: Objective
+    active: Objective
     metrics: Any
     update: Callable[..., Any]
     monitor: str | None
@@ -42,6 +44,8 @@ class Core(Saving):
     is_last_epoch: bool
     patience: int | None
     restore_best: bool | None
+    precompute: bool
+    batch_size: int
 
     def _forget_functions(self) -> None:
         self._step: TrainingStep | None = None
@@ -72,10 +76,11 @@ class Core(Saving):
         if first is None:
             raise ValueError("there are no items to evaluate: the source yields no batches")
         key = self.form_of(first)
-        step = self._evaluations.get(key)
+        step = self._evaluations.get((key, self.active.border))
         if step is None:
-            graph = self.objective.graph(key[0], key[1], deterministic=True)
-            step = self._evaluations[key] = EvaluationStep(self.objective, graph, self._metrics_per_output(key[0]))
+            graph = self.active.graph(key[0], key[1], deterministic=True)
+            step = EvaluationStep(self.active, graph, self._metrics_per_output(key[0]))
+            self._evaluations[key, self.active.border] = step
         return step.run(_chained(first, batches))
 
     def _metrics_per_output(self, forms: Sequence[TargetForm] | None) -> list[list[Any]]:
@@ -106,7 +111,7 @@ class Core(Saving):
 
     def training_step(self, key: Any) -> TrainingStep:
         """Return the training step for targets of a form, compiled on first use."""
-        full = key, self._rates.patterns
+        full = key, self._rates.patterns, self.active.border
         if self._step is None or self._step_key != full:
             self._keep_states()
             self._step = self._new_step(key)
@@ -129,9 +134,18 @@ class Core(Saving):
         for param, pattern in self._rates.assign(params).items():
             groups.setdefault((pattern, self._generations[param]), []).append(param)
         made = [Group(held, self._rates.shared[p], generation) for (p, generation), held in groups.items()]
-        return TrainingStep(
-            self.objective, self.objective.graph(key[0], key[1], deterministic=False), made, self.update
-        )
+        graph = self.active.graph(key[0], key[1], deterministic=False)
+        return TrainingStep(self.active, graph, made, self.update)
+
+    def _features(self, train: Source, valid: Source | None, epochs: int) -> tuple[Objective, Source, Source | None]:
+        """Compute the outputs of a frozen base once, if they are the same in every epoch and there are several."""
+        border = border_for(self.objective, train, valid) if self.precompute and epochs > 1 else []
+        if not border:
+            return self.objective, train, valid
+        self.say(f"computing the outputs of {', '.join(map(self.objective.label, border))} once: all below is frozen")
+        active, sources = with_features(self.objective, border, (train, valid), self.batch_size)
+        assert sources[0] is not None
+        return active, sources[0], sources[1]
 
     # --- for the loop over epochs and callbacks -----------------------------------------------------------------------
 

@@ -79,6 +79,10 @@ class Trainer(Core):
         monitored quantity. A string is a short form of ``monitor=``.
     train_metrics : bool
         Whether to evaluate the metrics on the training data as well after each epoch, in deterministic mode.
+    precompute : bool
+        Whether :meth:`fit` may compute the outputs of a frozen base once instead of in every epoch: if nothing below
+        them is random, the data are arrays or a Loader that does not augment, there are several epochs, and the outputs
+        take up less than a quarter of the memory.
     seed : int
         The seed of the order of items, which is a function of seed and epoch. To seed initial weights and noise layers,
         call :func:`lasagne_like.random.set_rng` before building the network.
@@ -143,6 +147,7 @@ class Trainer(Core):
         monitor_mode: str | None = None,
         restore_best: bool | str | None = None,
         train_metrics: bool = False,
+        precompute: bool = True,
         seed: int = 0,
         verbose: bool = True,
         **unknown: Any,
@@ -160,7 +165,8 @@ class Trainer(Core):
         losses = per_output(loss, names, "loss")
         outputs = [Output.of(*each) for each in zip(layers, names, losses)]
         weights = [1.0 if w is None else float(w) for w in per_output(loss_weights, names, "loss_weights")]
-        self.objective = Objective(network, outputs, weights, penalty, per_output(target_var, names, "target_var"))
+        targets = per_output(target_var, names, "target_var")
+        self.objective = self.active = Objective(network, outputs, weights, penalty, targets)
         if isinstance(restore_best, str):
             monitor, restore_best = monitor or restore_best, True
         if error is not AUTO and metrics is not AUTO:
@@ -172,7 +178,7 @@ class Trainer(Core):
         self.rate_factor = 1.0
         self.batch_size, self.patience, self.verbose, self.seed = batch_size, patience, verbose, seed
         self.monitor, self.monitor_mode, self.restore_best = monitor, monitor_mode, restore_best
-        self.train_metrics = train_metrics
+        self.train_metrics, self.precompute = train_metrics, precompute
         self.callbacks = []
         self.resuming = self.is_last_epoch = False
         self._forget_functions()
@@ -295,6 +301,8 @@ class Trainer(Core):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
         self._follow_layers()
         made = as_callbacks(callbacks)
+        Fit(self, train, valid, made)  # checks first: features may take long
+        active, train, valid = self._features(train, valid, int(epochs))
         fit = Fit(self, train, valid, made)
         self.callbacks, self.resuming = made, bool(resume) and self._begun
         if not self.resuming:
@@ -303,9 +311,11 @@ class Trainer(Core):
             for callback, state in zip(self.callbacks, self._callback_states):
                 callback.restore(state)
         self._begun = True
+        self.active = active
         try:
             fit.run(self.run.first + int(epochs))
         finally:
+            self.active = self.objective
             self._callback_states = [callback.state() for callback in self.callbacks]
         return self.history
 
@@ -386,9 +396,3 @@ class Trainer(Core):
         parts = spec.arrays(X)
         for start in range(0, max(len(parts[0]), 1), self.batch_size):  # an empty input is one empty batch
             yield spec.convert([as_array(part[start : start + self.batch_size]) for part in parts])
-
-    def train_loss(self) -> Any:
-        """Return the training loss as a scalar expression: the mean loss in training mode plus the penalty."""
-        if self._step is None:
-            raise ValueError("train_loss: the form of the targets is known after the first call of fit")
-        return self._step.graph.loss
