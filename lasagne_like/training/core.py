@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import warn
+
 from ..layers import get_all_params
 from ..utils import suggest
 from .batches import Batch, Source
@@ -64,6 +66,7 @@ class Core(Saving):
         self.weights_from = "those before training"
         self._generations: dict[Any, int] = {}
         self._pending: dict[str, np.ndarray] = {}
+        self._loaded = False
         self._callback_states: list[Any] = []
 
     def rates(self) -> dict[str, float]:
@@ -116,12 +119,27 @@ class Core(Saving):
             self._keep_states()
             self._step = self._new_step(key)
             self._step_key = full
+            self._refuse_other_optimiser(self._step)
             self._step.assign(self._pending)  # but for states of parameters that are frozen now
-            self._pending = {}
+            self._pending, self._loaded = {}, False
             self._signature = signature(self.objective.layers)
         if not self._introduced:
             self._introduce(key)
         return self._step
+
+    def _refuse_other_optimiser(self, step: TrainingStep) -> None:
+        """Refuse to continue from a file with the state of another optimiser."""
+        there, here = (
+            {name.partition("/")[0].partition("@")[0] for name in names if not name.startswith("random/")}
+            for names in (self._pending, step.states)
+        )
+        if self._loaded and there - here:
+            self._step = None
+            raise ValueError(
+                f"the loaded state is that of another optimiser: it holds {', '.join(sorted(there))}, but the update "
+                f"{name_of(self.update)} has {', '.join(sorted(here)) or 'no state'}; create the Trainer with the "
+                "update that the state was saved with"
+            )
 
     def _new_step(self, key: Any) -> TrainingStep:
         layers = [output.layer for output in self.objective.outputs]
@@ -152,6 +170,11 @@ class Core(Saving):
     def set_rates(self) -> dict[str, float]:
         """Set the learning rates of the next epoch; return their entries of the history."""
         rates = self.rates()
+        if not any(rates.values()) and self.epoch == self.run.first and any(self._rates.at(0).values()):
+            warn(
+                f"the learning rate is 0 from epoch {self.epoch + 1} on, because its schedule counts the epochs of all "
+                "calls of fit: nothing will be learnt. Assign trainer.learning_rate"
+            )
         self._rates.set(rates)
         single = list(rates) == ["*"]
         return {"learning_rate" if single else f"learning_rate {name}": rate for name, rate in rates.items()}

@@ -229,6 +229,21 @@ def test_other_networks_and_damaged_files_change_nothing(tmp_path):
     assert everything(made) == before
 
 
+def test_other_settings_are_noticed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    made = trainer()
+    made.fit(X, Y, 1)
+    made.save(path)
+    other = trainer(update="momentum")
+    other.load(path)
+    with pytest.raises(
+        ValueError, match="another optimiser: it holds adam.m, adam.t, adam.v, but the update momentum has"
+    ):
+        other.fit(X, Y, 2, resume=True)
+    with pytest.warns(UserWarning, match="batch_size=8, but .* was saved with 16"):
+        trainer(batch_size=8).load(path)
+
+
 def test_saving_replaces_atomically(tmp_path, monkeypatch):
     path = tmp_path / "run.safetensors"
     made = trainer()
