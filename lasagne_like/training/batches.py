@@ -39,11 +39,22 @@ class Batch(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What batches are converted to: the input layers, the outputs, variables that the user gave for targets."""
+    """What batches are converted to.
+
+    Attributes
+    ----------
+    inputs : sequence of InputLayer
+    outputs : sequence of Output
+    target_vars : sequence of (Variable or None)
+        Variables that the user gave for the targets.
+    preprocess : callable or None
+        From pictures of uint8 to inputs: the preprocessing of a :class:`lasagne_like.models.Model`.
+    """
 
     inputs: Sequence[Any]
     outputs: Sequence[Output]
     target_vars: Sequence[Any]
+    preprocess: Callable[[Any], np.ndarray] | None = None
 
     def targets(self, y: Any) -> tuple[np.ndarray, ...]:
         """Convert targets, one array per output."""
@@ -74,8 +85,9 @@ class Spec(NamedTuple):
         """Return one checked array per input layer, unconverted."""
         parts = split_inputs(X, self.inputs)
         for layer, part in zip(self.inputs, parts):
-            what = "X" if len(parts) == 1 else f"the input {layer.name or self.inputs.index(layer)}"
-            check_input(part, layer, what)
+            if self.are_pictures(part):
+                part = self.preprocess(part[:1])  # type: ignore[misc]
+            check_input(part, layer, "X" if len(parts) == 1 else f"the input {layer.name or self.inputs.index(layer)}")
         lengths = {len(part) for part in parts}
         if len(lengths) > 1:
             raise ValueError(f"the inputs have different numbers of items: {[len(part) for part in parts]}")
@@ -83,7 +95,14 @@ class Spec(NamedTuple):
 
     def convert(self, parts: Iterable[Any]) -> tuple[np.ndarray, ...]:
         """Convert arrays to the dtypes of the input variables."""
-        return tuple(convert_input(part, layer) for part, layer in zip(parts, self.inputs))
+        return tuple(
+            convert_input(self.preprocess(part) if self.preprocess and self.are_pictures(part) else part, layer)
+            for part, layer in zip(parts, self.inputs)
+        )
+
+    def are_pictures(self, part: Any) -> bool:
+        """Whether these are pictures that the network's own preprocessing turns into inputs."""
+        return self.preprocess is not None and len(self.inputs) == 1 and part.dtype == np.uint8 and len(part) > 0
 
     def batch(self, X: Any, y: Any, weights: Any, weigh: Callable | None) -> Batch:
         """Convert one batch."""

@@ -97,13 +97,20 @@ def with_features(
         if isinstance(source, ArraySource):
             X = source.inputs[0]
             if id(X) not in known:
-                known[id(X)] = tuple(
-                    precompute_features(objective.network, X, at=layer, batch_size=batch_size) for layer in border
-                )
+                known[id(X)] = tuple(_computed(objective, source, layer, batch_size) for layer in border)
             made.append(source.with_inputs(spec, known[id(X)]))
         else:
             made.append(_LoaderFeatures(spec, source, objective, border))
     return above, made
+
+
+def _computed(objective: Objective, source: ArraySource, layer: Layer, batch_size: int) -> np.ndarray:
+    X: Any = source.inputs[0]
+    if source.spec.are_pictures(X):
+        parts = (X[start : start + batch_size] for start in range(0, len(X), batch_size))
+        inputs = (source.spec.convert([part])[0] for part in parts)
+        return precompute_features(objective.network, inputs, at=layer)
+    return precompute_features(objective.network, X, at=layer, batch_size=batch_size)
 
 
 class _LoaderFeatures(IterableSource):

@@ -251,7 +251,7 @@ class Trainer(Core):
             The inputs, of shape ``(n,) + input_shape[1:]``; for several input layers, a tuple in their order or a dict
             by their names. Or, without `y`, an iterable of batches ``(inputs, targets)`` or ``(inputs, targets,
             weights)``; if it has a method ``set_epoch``, this is called before each epoch. Memory-mapped and chunked
-            arrays are read batch by batch.
+            arrays are read batch by batch. Pictures of uint8 pass through the ``preprocess`` of a Model that has one.
         y : array_like, tuple or dict of these
             The targets; for several outputs, a tuple or a dict by the names of the output layers.
         epochs : int
@@ -320,7 +320,8 @@ class Trainer(Core):
         return self.history
 
     def _spec(self) -> Spec:
-        return Spec(self.objective.inputs, self.objective.outputs, self.objective.target_vars)
+        preprocess = getattr(self.network, "preprocess", None) if isinstance(self.network, Mapping) else None
+        return Spec(self.objective.inputs, self.objective.outputs, self.objective.target_vars, preprocess)
 
     def stop(self, reason: str = "a callback asked for it") -> None:
         """Stop training after the current epoch; for callbacks."""

@@ -6,7 +6,7 @@ import pytest
 import lasagne_like
 import symc.tensor as T
 from lasagne_like import Trainer
-from lasagne_like.data import Flip, Loader
+from lasagne_like.data import Flip, Loader, Preprocess
 from lasagne_like.layers import (
     Conv2DLayer,
     DenseLayer,
@@ -16,6 +16,7 @@ from lasagne_like.layers import (
     batch_norm,
     get_output,
 )
+from lasagne_like.models import Model
 from lasagne_like.nonlinearities import softmax
 from lasagne_like.training import NonFiniteLossError
 from lasagne_like.transfer import freeze
@@ -137,3 +138,20 @@ def test_blame_above_the_border():
 def test_it_is_said(capsys):
     quiet(network(), verbose=True).fit(X, Y, 2)
     assert "computing the outputs of pool once: all below is frozen" in capsys.readouterr().out
+
+
+def test_pictures_pass_through_the_preprocessing_of_a_model():
+    half = X.repeat(2, axis=2).repeat(2, axis=3)  # 12 x 12, which the model halves
+    made = []
+    for precompute in (True, False):
+        preprocess = Preprocess(resize=(6, 6), interpolation="nearest", channels="grey", scale=1 / 255, mean=0.5)
+        model = Model(network(), preprocess=preprocess, classes=["up", "down"])
+        trainer = quiet(model, precompute=precompute)
+        trainer.fit(half, Y, 2, validation=(half[:9], Y[:9]))
+        made.append(trainer)
+        np.testing.assert_allclose(trainer.predict(half[:5]), model.outputs(half[:5]), rtol=1e-4, atol=1e-6)
+    plain = quiet(network())
+    plain.fit(X / np.float32(255) - np.float32(0.5), Y, 2, validation=(X[:9] / 255 - 0.5, Y[:9]))
+    assert used(made[0]) == used(plain) == ["pool"] and used(made[1]) == []
+    close(made[0], made[1])
+    close(made[0], plain)
