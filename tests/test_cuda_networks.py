@@ -62,3 +62,25 @@ def test_training_agrees_with_the_cpu(build, method):
     assert losses[0] != losses[1] != losses[2]
     for got, expected in zip(values, wanted, strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-5)
+
+
+def test_a_trainer_on_the_device(monkeypatch):
+    """Steps accumulate their losses on the device; the best weights, a failing step and its blame are the CPU's."""
+    rng = np.random.default_rng(0)
+    images, digits = rng.random((20, 1, 12, 12), dtype="float32"), rng.integers(0, 10, 20)
+    results = []
+    for device in ("cuda", "c"):
+        monkeypatch.setattr(symc.config, "device", device)
+        lasagne_like.random.set_rng(np.random.RandomState(3))
+        trainer = lasagne_like.Trainer(lenet(T.tensor4("x")), batch_size=8, verbose=False)
+        history = trainer.fit(images, digits, 2, validation=(images[:10], digits[:10]))
+        bad = images.copy()
+        bad[:] = np.inf
+        with pytest.raises(lasagne_like.training.NonFiniteLossError, match="epoch 3, batch 1") as info:
+            trainer.fit(bad, digits, 1)
+        results.append((history["train_loss"] + history["valid_loss"], trainer.param_values(), info.value.origin))
+    (losses, values, origin), (want, wanted, expected) = results
+    np.testing.assert_allclose(losses, want, rtol=2e-4)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(values[name], value, rtol=2e-3, atol=2e-5)
+    assert origin == expected == "input"

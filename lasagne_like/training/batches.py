@@ -9,7 +9,7 @@ import numpy as np
 
 import symc
 
-from .feed import as_array, check_input, convert_input, split_inputs
+from .feed import as_array, check_input, convert_input, is_stored, split_inputs
 from .tasks import Output
 
 __all__ = ["ArraySource", "Batch", "IterableSource", "Spec", "Source", "balanced", "class_weighting"]
@@ -39,11 +39,22 @@ class Batch(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What batches are converted to: the input layers, the outputs, variables that the user gave for targets."""
+    """What batches are converted to.
+
+    Attributes
+    ----------
+    inputs : sequence of InputLayer
+    outputs : sequence of Output
+    target_vars : sequence of (Variable or None)
+        Variables that the user gave for the targets.
+    preprocess : callable or None
+        From pictures of uint8 to inputs: the preprocessing of a :class:`lasagne_like.models.Model`.
+    """
 
     inputs: Sequence[Any]
     outputs: Sequence[Output]
     target_vars: Sequence[Any]
+    preprocess: Callable[[Any], np.ndarray] | None = None
 
     def targets(self, y: Any) -> tuple[np.ndarray, ...]:
         """Convert targets, one array per output."""
@@ -74,8 +85,9 @@ class Spec(NamedTuple):
         """Return one checked array per input layer, unconverted."""
         parts = split_inputs(X, self.inputs)
         for layer, part in zip(self.inputs, parts):
-            what = "X" if len(parts) == 1 else f"the input {layer.name or self.inputs.index(layer)}"
-            check_input(part, layer, what)
+            if self.are_pictures(part):
+                part = self.preprocess(part[:1])  # type: ignore[misc]
+            check_input(part, layer, "X" if len(parts) == 1 else f"the input {layer.name or self.inputs.index(layer)}")
         lengths = {len(part) for part in parts}
         if len(lengths) > 1:
             raise ValueError(f"the inputs have different numbers of items: {[len(part) for part in parts]}")
@@ -83,7 +95,14 @@ class Spec(NamedTuple):
 
     def convert(self, parts: Iterable[Any]) -> tuple[np.ndarray, ...]:
         """Convert arrays to the dtypes of the input variables."""
-        return tuple(convert_input(part, layer) for part, layer in zip(parts, self.inputs))
+        return tuple(
+            convert_input(self.preprocess(part) if self.preprocess and self.are_pictures(part) else part, layer)
+            for part, layer in zip(parts, self.inputs)
+        )
+
+    def are_pictures(self, part: Any) -> bool:
+        """Whether these are pictures that the network's own preprocessing turns into inputs."""
+        return self.preprocess is not None and len(self.inputs) == 1 and part.dtype == np.uint8 and len(part) > 0
 
     def batch(self, X: Any, y: Any, weights: Any, weigh: Callable | None) -> Batch:
         """Convert one batch."""
@@ -191,7 +210,7 @@ class ArraySource:
         self.inputs = spec.arrays(X)
         raw = spec._split(y)
         # Targets in memory are converted and checked at once, before any step; those on disk batch by batch.
-        self.in_memory = not any(isinstance(part, np.memmap) or hasattr(part, "chunks") for part in raw)
+        self.in_memory = not any(map(is_stored, raw))
         self.raw = spec.targets(y) if self.in_memory else raw
         self.count = _equal_lengths(self.inputs, self.raw)
         if not self.count:
@@ -204,6 +223,12 @@ class ArraySource:
         other = object.__new__(ArraySource)
         other.__dict__.update(self.__dict__)
         other.rows = rows
+        return other
+
+    def with_inputs(self, spec: Spec, inputs: tuple[Any, ...]) -> ArraySource:
+        """Return a source of the same items with other inputs, such as features computed from these."""
+        other = self.restricted(self.rows)
+        other.spec, other.inputs = spec, inputs
         return other
 
     def __len__(self) -> int:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import warn
+
 from ..layers import get_all_params
 from ..utils import suggest
-from .batches import Batch
+from .batches import Batch, Source
 from .choices import name_of
+from .features import border_for, with_features
 from .fitting import Run
 from .graphs import Objective
 from .metrics import direction, metrics_of
@@ -30,6 +33,7 @@ class Core(Saving):
     """The state of a trainer, and what is computed from it."""
 
     objective: Objective
+    active: Objective
     metrics: Any
     update: Callable[..., Any]
     monitor: str | None
@@ -42,6 +46,8 @@ class Core(Saving):
     is_last_epoch: bool
     patience: int | None
     restore_best: bool | None
+    precompute: bool
+    batch_size: int
 
     def _forget_functions(self) -> None:
         self._step: TrainingStep | None = None
@@ -60,6 +66,7 @@ class Core(Saving):
         self.weights_from = "those before training"
         self._generations: dict[Any, int] = {}
         self._pending: dict[str, np.ndarray] = {}
+        self._loaded = False
         self._callback_states: list[Any] = []
 
     def rates(self) -> dict[str, float]:
@@ -72,10 +79,11 @@ class Core(Saving):
         if first is None:
             raise ValueError("there are no items to evaluate: the source yields no batches")
         key = self.form_of(first)
-        step = self._evaluations.get(key)
+        step = self._evaluations.get((key, self.active.border))
         if step is None:
-            graph = self.objective.graph(key[0], key[1], deterministic=True)
-            step = self._evaluations[key] = EvaluationStep(self.objective, graph, self._metrics_per_output(key[0]))
+            graph = self.active.graph(key[0], key[1], deterministic=True)
+            step = EvaluationStep(self.active, graph, self._metrics_per_output(key[0]))
+            self._evaluations[key, self.active.border] = step
         return step.run(_chained(first, batches))
 
     def _metrics_per_output(self, forms: Sequence[TargetForm] | None) -> list[list[Any]]:
@@ -106,17 +114,32 @@ class Core(Saving):
 
     def training_step(self, key: Any) -> TrainingStep:
         """Return the training step for targets of a form, compiled on first use."""
-        full = key, self._rates.patterns
+        full = key, self._rates.patterns, self.active.border
         if self._step is None or self._step_key != full:
             self._keep_states()
             self._step = self._new_step(key)
             self._step_key = full
+            self._refuse_other_optimiser(self._step)
             self._step.assign(self._pending)  # but for states of parameters that are frozen now
-            self._pending = {}
+            self._pending, self._loaded = {}, False
             self._signature = signature(self.objective.layers)
         if not self._introduced:
             self._introduce(key)
         return self._step
+
+    def _refuse_other_optimiser(self, step: TrainingStep) -> None:
+        """Refuse to continue from a file with the state of another optimiser."""
+        there, here = (
+            {name.partition("/")[0].partition("@")[0] for name in names if not name.startswith("random/")}
+            for names in (self._pending, step.states)
+        )
+        if self._loaded and there - here:
+            self._step = None
+            raise ValueError(
+                f"the loaded state is that of another optimiser: it holds {', '.join(sorted(there))}, but the update "
+                f"{name_of(self.update)} has {', '.join(sorted(here)) or 'no state'}; create the Trainer with the "
+                "update that the state was saved with"
+            )
 
     def _new_step(self, key: Any) -> TrainingStep:
         layers = [output.layer for output in self.objective.outputs]
@@ -129,15 +152,29 @@ class Core(Saving):
         for param, pattern in self._rates.assign(params).items():
             groups.setdefault((pattern, self._generations[param]), []).append(param)
         made = [Group(held, self._rates.shared[p], generation) for (p, generation), held in groups.items()]
-        return TrainingStep(
-            self.objective, self.objective.graph(key[0], key[1], deterministic=False), made, self.update
-        )
+        graph = self.active.graph(key[0], key[1], deterministic=False)
+        return TrainingStep(self.active, graph, made, self.update)
+
+    def _features(self, train: Source, valid: Source | None, epochs: int) -> tuple[Objective, Source, Source | None]:
+        """Compute the outputs of a frozen base once, if they are the same in every epoch and there are several."""
+        border = border_for(self.objective, train, valid) if self.precompute and epochs > 1 else []
+        if not border:
+            return self.objective, train, valid
+        self.say(f"computing the outputs of {', '.join(map(self.objective.label, border))} once: all below is frozen")
+        active, sources = with_features(self.objective, border, (train, valid), self.batch_size)
+        assert sources[0] is not None
+        return active, sources[0], sources[1]
 
     # --- for the loop over epochs and callbacks -----------------------------------------------------------------------
 
     def set_rates(self) -> dict[str, float]:
         """Set the learning rates of the next epoch; return their entries of the history."""
         rates = self.rates()
+        if not any(rates.values()) and self.epoch == self.run.first and any(self._rates.at(0).values()):
+            warn(
+                f"the learning rate is 0 from epoch {self.epoch + 1} on, because its schedule counts the epochs of all "
+                "calls of fit: nothing will be learnt. Assign trainer.learning_rate"
+            )
         self._rates.set(rates)
         single = list(rates) == ["*"]
         return {"learning_rate" if single else f"learning_rate {name}": rate for name, rate in rates.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import symc
 from symc.graph.traversal import toposort
 
-from ..layers import InputLayer, Layer
+from ..layers import Layer
 from .graphs import Graph, Objective
 
 __all__ = ["NonFiniteLossError", "explain_non_finite"]
@@ -105,13 +105,14 @@ def _stations(objective: Objective, graph: Graph, arguments: Sequence[np.ndarray
     """Yield inputs and intermediate results in the order of computation: name, values, expressions, layer."""
     several = len(objective.inputs) > 1
     for source, values in zip(objective.inputs, arguments):
-        yield f"input {objective.label(source)}" if several else "input", values, [], None
+        yield f"input {source.name or objective.inputs.index(source)}" if several else "input", values, [], None
     several = len(objective.outputs) > 1
     for output, values in zip(objective.outputs, arguments[len(graph.inputs) :]):
         yield f"target {output.name}" if several else "target", values, [], None
     if graph.weight is not None:
         yield "weights", arguments[-1], [], None
-    computed = [layer for layer in objective.layers if not isinstance(layer, InputLayer)]
+    given = {*objective.border, *objective.inputs}
+    computed = [layer for layer in objective.layers if layer not in given]
     outputs = dict(zip(computed, _evaluate(graph, arguments, [graph.values[layer] for layer in computed])))
     names = objective.names
     for layer in objective.layers:

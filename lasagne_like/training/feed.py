@@ -14,7 +14,7 @@ from ..layers.inference import agree
 __all__ = ["as_array", "check_input", "convert_input", "input_layers", "split_inputs"]
 
 
-def input_layers(layers: Sequence[Layer]) -> list[InputLayer]:
+def input_layers(layers: Sequence[Layer], may_be_none: bool = False) -> list[InputLayer]:
     """Return the input layers among the layers of a network.
 
     Raises
@@ -23,7 +23,7 @@ def input_layers(layers: Sequence[Layer]) -> list[InputLayer]:
         If there is none, or one has a fixed batch size.
     """
     found = [layer for layer in layers if isinstance(layer, InputLayer)]
-    if not found:
+    if not found and not may_be_none:
         raise ValueError("the network has no input layer: build it on lasagne_like.layers.InputLayer((None, ...))")
     for layer in found:
         if layer.shape and layer.shape[0] is not None:
@@ -35,10 +35,17 @@ def input_layers(layers: Sequence[Layer]) -> list[InputLayer]:
 
 
 def as_array(values: Any) -> Any:
-    """Return an array; memory-mapped arrays and chunked files (h5py, zarr) are not read."""
-    if isinstance(values, np.ndarray) or (hasattr(values, "chunks") and hasattr(values, "shape")):
+    """Return an array; memory-mapped arrays, chunked files (h5py, zarr) and pictures in files are not read."""
+    if isinstance(values, np.ndarray) or is_stored(values):
         return values
     return np.asarray(values)
+
+
+def is_stored(values: Any) -> bool:
+    """Whether this behaves like an array that is read when it is indexed: of h5py, zarr, or of pictures in files."""
+    if isinstance(values, np.ndarray) or hasattr(values, "iloc"):
+        return isinstance(values, np.memmap)
+    return isinstance(getattr(values, "dtype", None), np.dtype) and hasattr(values, "shape")
 
 
 def split_inputs(X: Any, inputs: Sequence[InputLayer]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from symc.errors import SourceLocation, here
 from symc.graph.traversal import toposort
 
 from ..files import all_layers, name_params
-from ..layers import InputLayer, Layer, get_output
+from ..layers import Layer, get_all_layers, get_output
 from .choices import mean_of_items, name_of
 from .feed import input_layers
 from .targets import TargetForm
@@ -82,6 +82,22 @@ def param_names(network: Any, layers: Sequence[Layer]) -> dict[Any, str]:
     return {param: name for name, param in named.items()}
 
 
+class Features:
+    """The output of a layer that is given, instead of being computed; it stands beside input layers.
+
+    Attributes
+    ----------
+    layer : Layer
+    shape : tuple
+    input_var : Variable
+    name : str or None
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer, self.shape, self.name = layer, layer.output_shape, layer.name
+        self.input_var = T.tensor(layer._output_type().dtype, shape=self.shape, name="features")
+
+
 @dataclass
 class Objective:
     """What a network is trained for.
@@ -97,6 +113,11 @@ class Objective:
         A scalar that is added.
     target_vars : list of (Variable or None)
         Variables that the user gave for the targets.
+    border : tuple of Layer
+        Layers whose outputs are given as features, so that nothing below them is computed.
+    all_layers, layers : list of Layer
+        All layers of the network; those of the border and above.
+    inputs : list of (InputLayer or Features)
     """
 
     network: Any
@@ -104,21 +125,28 @@ class Objective:
     loss_weights: list[float]
     penalty: Any
     target_vars: list[Any]
+    border: tuple[Layer, ...] = ()
     layers: list[Layer] = field(init=False)
-    inputs: list[InputLayer] = field(init=False)
+    inputs: list[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.layers = all_layers([output.layer for output in self.outputs])
-        self.inputs = input_layers(self.layers)
+        tops = [output.layer for output in self.outputs]
+        self.all_layers = all_layers(tops)
+        self.layers = get_all_layers(tops, treat_as_input=self.border)
+        self.inputs = [*map(Features, self.border), *input_layers(self.layers, bool(self.border))]
+
+    def above(self, border: Sequence[Layer]) -> Objective:
+        """Return the same objective as a function of the outputs of some layers."""
+        return replace(self, border=tuple(border))
 
     @property
     def names(self) -> dict[Any, str]:
         """Parameter to its unique name."""
-        return param_names(self.network, self.layers)
+        return param_names(self.network, self.all_layers)
 
     def label(self, layer: Layer) -> str:
         """A name for a layer in messages."""
-        return layer.name or str(self.layers.index(layer))
+        return layer.name or str(self.all_layers.index(layer))
 
     def graph(self, forms: Sequence[TargetForm], weighted: int, deterministic: bool) -> Graph:
         """Build predictions and losses.
@@ -132,10 +160,9 @@ class Objective:
         deterministic : bool
             Whether noise is off and batch normalisation uses its averages.
         """
-        computed = [layer for layer in self.layers if not isinstance(layer, InputLayer)]
-        wanted = [*computed, *self.inputs]
+        given = {entry.layer: entry.input_var for entry in self.inputs if isinstance(entry, Features)}
         options = {"deterministic": True} if deterministic else {}
-        values = dict(zip(wanted, get_output(wanted, **options)))
+        values = dict(zip(self.layers, get_output(self.layers, given, **options)))
         targets = [
             T.tensor(form.dtype, name="target", shape=_known(form, output)) if given is None else given
             for form, output, given in zip(forms, self.outputs, self.target_vars)

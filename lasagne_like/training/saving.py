@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import warn
+
 from .checkpoint import read_checkpoint, write_checkpoint
 from .fitting import Run
 
@@ -25,6 +27,8 @@ class Saving:
     run: Run
     callbacks: list[Any]
     seed: int
+    batch_size: int
+    _loaded: bool
     rate_factor: float
     weights_from: str
     between_epochs: bool
@@ -95,6 +99,7 @@ class Saving:
             "epoch": self.epoch,
             "history": self.history,
             "seed": self.seed,
+            "batch_size": self.batch_size,
             "rate_factor": self.rate_factor,
             "weights_from": self.weights_from,
             "begun": self._begun,
@@ -118,13 +123,18 @@ class Saving:
         new = Run(int(run["first"]), run["best_epoch"], [float(s) for s in run["scores"]], best, str(run["stopped"]))
         history = {str(name): list(column) for name, column in state["history"].items()}
         generations = {names[name]: int(number) for name, number in state["generations"].items()}
+        if state["batch_size"] != self.batch_size:
+            warn(
+                f"batch_size={self.batch_size}, but {source} was saved with {state['batch_size']}: training will not "
+                "continue with the same bits"
+            )
         epoch, seed, factor = int(state["epoch"]), int(state["seed"]), float(state["rate_factor"])
         for name, value in given.items():
             names[name].set_value(value)
         self.run, self.history, self.epoch, self.seed, self.rate_factor = new, history, epoch, seed, factor
         self._begun, self._generations = bool(state["begun"]), generations
         self._callback_states, self.callbacks = list(state["callbacks"]), []
-        self._pending, self.between_epochs = states, True
+        self._pending, self._loaded, self.between_epochs = states, True, True
         self.weights_from = str(state["weights_from"])
         self._step = None
 

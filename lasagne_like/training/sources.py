@@ -23,6 +23,8 @@ def as_source(
     TypeError, ValueError
         If the data is of neither kind, or does not fit the network.
     """
+    if y is None and hasattr(X, "images") and hasattr(X, "labels"):
+        X, y = X.images, X.labels  # a PictureSet
     if y is None:
         if isinstance(X, np.ndarray) or _is_table(X):
             raise TypeError(f"{what}: X is an array, so the targets y are missing: fit(X, y, epochs)")

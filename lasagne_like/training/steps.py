@@ -111,7 +111,7 @@ class TrainingStep:
             updates[self.failed] = T.switch(T.or_(good, T.ge(self.failed, 0)), self.failed, self.number)
             updates[self.number] = self.number + 1
             self._function = symc.function(
-                self.graph.arguments, None, updates=updates, name="train", no_default_updates=True,
+                self.graph.arguments, [], updates=updates, name="train", no_default_updates=True,
                 on_unused_input="ignore",
             )  # fmt: skip
         return self._function

@@ -79,6 +79,10 @@ class Trainer(Core):
         monitored quantity. A string is a short form of ``monitor=``.
     train_metrics : bool
         Whether to evaluate the metrics on the training data as well after each epoch, in deterministic mode.
+    precompute : bool
+        Whether :meth:`fit` may compute the outputs of a frozen base once instead of in every epoch: if nothing below
+        them is random, the data are arrays or a Loader that does not augment, there are several epochs, and the outputs
+        take up less than a quarter of the memory.
     seed : int
         The seed of the order of items, which is a function of seed and epoch. To seed initial weights and noise layers,
         call :func:`lasagne_like.random.set_rng` before building the network.
@@ -143,6 +147,7 @@ class Trainer(Core):
         monitor_mode: str | None = None,
         restore_best: bool | str | None = None,
         train_metrics: bool = False,
+        precompute: bool = True,
         seed: int = 0,
         verbose: bool = True,
         **unknown: Any,
@@ -160,7 +165,8 @@ class Trainer(Core):
         losses = per_output(loss, names, "loss")
         outputs = [Output.of(*each) for each in zip(layers, names, losses)]
         weights = [1.0 if w is None else float(w) for w in per_output(loss_weights, names, "loss_weights")]
-        self.objective = Objective(network, outputs, weights, penalty, per_output(target_var, names, "target_var"))
+        targets = per_output(target_var, names, "target_var")
+        self.objective = self.active = Objective(network, outputs, weights, penalty, targets)
         if isinstance(restore_best, str):
             monitor, restore_best = monitor or restore_best, True
         if error is not AUTO and metrics is not AUTO:
@@ -172,7 +178,7 @@ class Trainer(Core):
         self.rate_factor = 1.0
         self.batch_size, self.patience, self.verbose, self.seed = batch_size, patience, verbose, seed
         self.monitor, self.monitor_mode, self.restore_best = monitor, monitor_mode, restore_best
-        self.train_metrics = train_metrics
+        self.train_metrics, self.precompute = train_metrics, precompute
         self.callbacks = []
         self.resuming = self.is_last_epoch = False
         self._forget_functions()
@@ -245,7 +251,7 @@ class Trainer(Core):
             The inputs, of shape ``(n,) + input_shape[1:]``; for several input layers, a tuple in their order or a dict
             by their names. Or, without `y`, an iterable of batches ``(inputs, targets)`` or ``(inputs, targets,
             weights)``; if it has a method ``set_epoch``, this is called before each epoch. Memory-mapped and chunked
-            arrays are read batch by batch.
+            arrays are read batch by batch. Pictures of uint8 pass through the ``preprocess`` of a Model that has one.
         y : array_like, tuple or dict of these
             The targets; for several outputs, a tuple or a dict by the names of the output layers.
         epochs : int
@@ -294,20 +300,28 @@ class Trainer(Core):
             if part is not None and getattr(part, "reads_once", False) and (part is valid or self.train_metrics):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
         self._follow_layers()
-        self.callbacks = as_callbacks(callbacks)
-        self.resuming = bool(resume) and self._begun
+        made = as_callbacks(callbacks)
+        Fit(self, train, valid, made)  # checks first: features may take long
+        active, train, valid = self._features(train, valid, int(epochs))
+        fit = Fit(self, train, valid, made)
+        self.callbacks, self.resuming = made, bool(resume) and self._begun
         if not self.resuming:
             self.run = Run(self.epoch)
         else:
             for callback, state in zip(self.callbacks, self._callback_states):
                 callback.restore(state)
-        fit = Fit(self, train, valid, self.callbacks)
         self._begun = True
-        fit.run(self.run.first + int(epochs))
+        self.active = active
+        try:
+            fit.run(self.run.first + int(epochs))
+        finally:
+            self.active = self.objective
+            self._callback_states = [callback.state() for callback in self.callbacks]
         return self.history
 
     def _spec(self) -> Spec:
-        return Spec(self.objective.inputs, self.objective.outputs, self.objective.target_vars)
+        preprocess = getattr(self.network, "preprocess", None) if isinstance(self.network, Mapping) else None
+        return Spec(self.objective.inputs, self.objective.outputs, self.objective.target_vars, preprocess)
 
     def stop(self, reason: str = "a callback asked for it") -> None:
         """Stop training after the current epoch; for callbacks."""
@@ -383,9 +397,3 @@ class Trainer(Core):
         parts = spec.arrays(X)
         for start in range(0, max(len(parts[0]), 1), self.batch_size):  # an empty input is one empty batch
             yield spec.convert([as_array(part[start : start + self.batch_size]) for part in parts])
-
-    def train_loss(self) -> Any:
-        """Return the training loss as a scalar expression: the mean loss in training mode plus the penalty."""
-        if self._step is None:
-            raise ValueError("train_loss: the form of the targets is known after the first call of fit")
-        return self._step.graph.loss

@@ -23,7 +23,7 @@ from lasagne_like.layers import (
     batch_norm,
 )
 from lasagne_like.nonlinearities import linear, sigmoid, softmax, tanh
-from lasagne_like.training import NonFiniteLossError
+from lasagne_like.training import Cosine, NonFiniteLossError
 from lasagne_like.transfer import freeze, unfreeze
 from lasagne_like.updates import sgd, total_norm_constraint
 
@@ -184,6 +184,22 @@ def test_the_learning_rate_can_be_assigned():
     assert 0 < moved < 1e-4
     with pytest.raises(TypeError, match="learning_rate='fast'"):
         trainer.learning_rate = "fast"
+
+
+def test_a_schedule_that_ended_is_noticed():
+    trainer = quiet(classifier(), learning_rate=Cosine(0.1, epochs=2))
+    trainer.fit(X, Y, 2)
+    with pytest.warns(UserWarning, match="learning rate is 0 from epoch 3 on"):
+        trainer.fit(X, Y, 1)
+
+
+def test_a_step_returns_without_python():
+    """The launcher of the C back end serves a step: its cost beside a bare function is that of the batch."""
+    from symc_backends.c import launch
+
+    trainer = quiet(classifier(noisy=True))
+    trainer.fit(X, Y, 1)
+    assert trainer._step.function._fast is not None or not launch.available()
 
 
 def test_learning_rates_by_layer():
