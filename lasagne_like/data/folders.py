@@ -285,7 +285,7 @@ def read_pictures(
         If a file is not a readable picture, or a folder holds none.
     """
     if isinstance(files, (str, os.PathLike)):
-        path = Path(files)
+        path = Path(files).expanduser()
         if path.is_dir():
             found, _ = _pictures(path)
             if not found:
@@ -307,7 +307,7 @@ def _raise_broken(messages: list[str]) -> None:
 
 
 def _checked_folder(path: str | os.PathLike) -> Path:
-    root = Path(path)
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}: expected a folder that contains one folder of pictures per class")
     return root
