@@ -91,7 +91,7 @@ def load_cifar100(path: str | os.PathLike, labels: str = "fine") -> Splits:
 
 
 def _files(path: str | os.PathLike) -> Files:
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         return {file.name: file.read_bytes for file in sorted(path.rglob("*"), reverse=True) if file.is_file()}
     if not path.exists():

@@ -95,8 +95,8 @@ def decode_picture(file: Any, size: Size | None, mode: str = "rgb", fit: str = "
 
     Notes
     -----
-    The orientation that cameras note in EXIF data is applied. Transparent pixels are composed with white. 16-bit
-    greyscale is scaled to 8 bits.
+    The orientation that cameras note in EXIF data is applied. Transparency is dropped, as by :class:`Preprocess`.
+    16-bit greyscale is scaled to 8 bits.
     """
     image_module = pillow()
     if isinstance(file, image_module.Image):
@@ -139,16 +139,11 @@ def _in_colours(image: Any, mode: str) -> Any:
     wanted = "RGB" if mode == "rgb" else "L"
     if image.mode == wanted:
         return image
-    image_module = pillow()
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = image_module.fromarray(np.rint(grey / 257).astype(np.uint8))
+        image = pillow().fromarray(np.rint(grey / 257).astype(np.uint8))
     elif image.mode == "F":
-        image = image_module.fromarray(np.clip(np.nan_to_num(np.asarray(image)), 0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = image_module.new("RGBA", image.size, (255, 255, 255, 255))
-        image = image_module.alpha_composite(white, image)
+        raise ValueError("it holds floating-point values; convert it to 8 bits first")
     if wanted == "L" and image.mode not in ("L", "1", "RGB"):
         image = image.convert("RGB")
     return image.convert(wanted)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .decoding import decode_pictures
+from .decoding import as_size, decode_pictures
 from .lazy import LazyPictures
+from .preprocess import Preprocess
 from .split import split_indices
 
 __all__ = ["PictureSet", "Splits", "image_folder", "image_splits", "read_pictures"]
@@ -43,6 +44,9 @@ class PictureSet:
     skipped : tuple of pathlib.Path
         Files that were not used: hidden files, files that are no pictures by their suffix, and, if allowed, pictures
         that could not be decoded.
+    preprocess : Preprocess or None
+        Turns other pictures, of any size, into inputs like `images`: to be saved with a network that is trained on
+        them. None if it cannot do what was done: padding, and crops that are not square.
     """
 
     images: Any
@@ -50,6 +54,7 @@ class PictureSet:
     classes: tuple[str, ...]
     paths: tuple[Path, ...] = ()
     skipped: tuple[Path, ...] = field(default=(), repr=False)
+    preprocess: Preprocess | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.images, self.labels, self.classes))
@@ -189,13 +194,25 @@ def image_folder(
     targets = np.array(labels, np.int32)
     if lazy:
         images = LazyPictures(files, size, mode=mode, fit=fit)
-        return PictureSet(images, targets, names, tuple(files), tuple(skipped))
+        return PictureSet(images, targets, names, tuple(files), tuple(skipped), _preprocess(size, mode, fit))
     pictures, decoded, messages = decode_pictures(files, size, mode, fit, workers)
     if messages and not skip_broken:
         _raise_broken(messages)
     kept = set(decoded)
     skipped += [file for k, file in enumerate(files) if k not in kept]
-    return PictureSet(pictures, targets[decoded], names, tuple(files[k] for k in decoded), tuple(skipped))
+    paths = tuple(files[k] for k in decoded)
+    return PictureSet(pictures, targets[decoded], names, paths, tuple(skipped), _preprocess(size, mode, fit))
+
+
+def _preprocess(size: Any, mode: str, fit: str) -> Preprocess | None:
+    """The preprocessing with the geometry of decoded pictures."""
+    wanted = as_size(size)
+    if wanted is None:
+        return Preprocess(channels=mode)
+    if fit == "stretch":
+        return Preprocess(resize=wanted, channels=mode)
+    square = fit == "crop" and wanted[0] == wanted[1]
+    return Preprocess(resize=wanted[0], crop=wanted, channels=mode) if square else None
 
 
 def image_splits(path: str | os.PathLike, size: Any = (160, 160), *, test: float = 0.2, **options: Any) -> Splits:
@@ -268,7 +285,7 @@ def read_pictures(
         If a file is not a readable picture, or a folder holds none.
     """
     if isinstance(files, (str, os.PathLike)):
-        path = Path(files)
+        path = Path(files).expanduser()
         if path.is_dir():
             found, _ = _pictures(path)
             if not found:
@@ -290,7 +307,7 @@ def _raise_broken(messages: list[str]) -> None:
 
 
 def _checked_folder(path: str | os.PathLike) -> Path:
-    root = Path(path)
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}: expected a folder that contains one folder of pictures per class")
     return root

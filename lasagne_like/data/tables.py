@@ -100,7 +100,7 @@ def read_csv(
     """
     if not (missing in ("raise", "drop", "mean") if isinstance(missing, str) else isinstance(missing, (int, float))):
         raise ValueError(f"read_csv: missing={missing!r}: expected 'raise', 'drop', 'mean' or a number")
-    names, rows, lines = _rows(Path(path), header, delimiter)
+    names, rows, lines = _rows(Path(path).expanduser(), header, delimiter)
     where = _Place(path, names, lines)
     goal = None if target is None else _position(target, names, path)
     chosen = [k for k in range(len(names)) if k != goal] if columns is None else _positions(columns, names, path, goal)
