@@ -181,7 +181,7 @@ def _as_given(network: Network, layers: OrderedDict[str, Layer], classes: Sequen
     """Return a model for a model, with its preprocessing."""
     if classes is None and not hasattr(network, "preprocess"):
         return layers
-    from ..models import Model  # type: ignore[attr-defined]
+    from ..models import Model
 
     return Model(layers, preprocess=getattr(network, "preprocess", None), classes=classes)
 
