@@ -384,8 +384,8 @@ class Watch:
 
     Notes
     -----
-    After each examination, ``record["dead_units"]`` is the number of dead units of all layers, so that it appears in
-    the history of the trainer.
+    After each examination, ``record["dead_units"]`` is the number of dead units of all layers, which callbacks after
+    this one see.
     """
 
     X: Any

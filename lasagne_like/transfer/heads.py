@@ -82,7 +82,7 @@ def replace_head(
     >>> list(replace_head(base, "conv", lambda base: DenseLayer(base, 2, name="out")))
     ['input', 'conv', 'out']
     """
-    if classes is not None and num_classes is None:
+    if classes is not None and num_classes is None and build is None:
         num_classes = len(classes)
     _check_description(build, num_classes, classes)
     base = _base(network) if cut is None else _only(cut, network)
@@ -109,7 +109,7 @@ def _check_description(build: Any, num_classes: int | None, classes: Sequence[st
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"replace_head: num_classes={num_classes}: expected at least 1")
     named = num_classes if classes is None else len(classes)
-    if num_classes != named and (num_classes, named) != (1, 2):
+    if num_classes is not None and num_classes != named and (num_classes, named) != (1, 2):
         raise ValueError(
             f"replace_head: num_classes={num_classes} does not fit the {named} classes {list(classes or ())}"
         )
