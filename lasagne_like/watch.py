@@ -273,13 +273,11 @@ class _Meter:
 def _chosen(network: Network, patterns: Sequence[str]) -> list[tuple[str, Layer]]:
     names = layer_names(network)
     found = []
-    for position, layer in enumerate(all_layers(network)):
-        name = names[layer] or f"{position}_{type(layer).__name__}"
+    for layer, name in names.items():
         if not isinstance(layer, InputLayer) and any(fnmatchcase(name, pattern) for pattern in patterns):
             found.append((name, layer))
     if not found:
-        listed = ", ".join(name or type(layer).__name__ for layer, name in names.items())
-        raise ValueError(f"layers={patterns!r} matches no layer; the network has {listed}")
+        raise ValueError(f"layers={patterns!r} matches no layer; the network has {', '.join(names.values())}")
     return found
 
 

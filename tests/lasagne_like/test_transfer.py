@@ -75,6 +75,16 @@ def test_patterns_lists_and_functions_choose_layers():
     assert select_layers("first", {"first": dense1, "last": net}) == [dense1]
 
 
+def test_layers_without_names():
+    first = DenseLayer(InputLayer((None, 4)), 3)
+    net = DenseLayer(first, 2)
+    assert select_layers("*", net) == get_all_layers(net)
+    assert select_layers("1_Dense*", net) == [first]
+    freeze("*", net)
+    assert frozen_layers(net) == [first, net]
+    assert [row.name for row in training_report(net).rows] == ["1_DenseLayer", "2_DenseLayer"]
+
+
 def test_errors_of_choices():
     net = network()
     with pytest.raises(ValueError, match="no layer's name matches 'dnse1'; near names: dense1"):
