@@ -273,13 +273,11 @@ class _Meter:
 def _chosen(network: Network, patterns: Sequence[str]) -> list[tuple[str, Layer]]:
     names = layer_names(network)
     found = []
-    for position, layer in enumerate(all_layers(network)):
-        name = names[layer] or f"{position}_{type(layer).__name__}"
+    for layer, name in names.items():
         if not isinstance(layer, InputLayer) and any(fnmatchcase(name, pattern) for pattern in patterns):
             found.append((name, layer))
     if not found:
-        listed = ", ".join(name or type(layer).__name__ for layer, name in names.items())
-        raise ValueError(f"layers={patterns!r} matches no layer; the network has {listed}")
+        raise ValueError(f"layers={patterns!r} matches no layer; the network has {', '.join(names.values())}")
     return found
 
 
@@ -384,8 +382,8 @@ class Watch:
 
     Notes
     -----
-    After each examination, ``record["dead_units"]`` is the number of dead units of all layers, so that it appears in
-    the history of the trainer.
+    After each examination, ``record["dead_units"]`` is the number of dead units of all layers, which callbacks after
+    this one see.
     """
 
     X: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def precompute_features(
     at: str | Layer | None = None,
     *,
     batch_size: int = 64,
+    preprocess: Callable[[Any], Any] | None = None,
     out: str | os.PathLike | np.ndarray | None = None,
     targets: bool = False,
     progress: bool | None = None,
@@ -53,6 +54,9 @@ def precompute_features(
         is frozen, the output layer.
     batch_size : int
         The number of examples per batch, if `X` consists of arrays.
+    preprocess : callable, optional
+        What turns a batch of `X` into inputs, such as the ``preprocess`` of a :class:`lasagne_like.models.Model`: then
+        `X` may be a list of files or uint8 pictures of any size. By default `X` holds inputs.
     out : path or numpy.ndarray, optional
         Where to write the features: a path, for a ``.npy`` file that is returned as a memory map, for features larger
         than memory; or an array of shape ``(n,) + output_shape[1:]``.
@@ -86,7 +90,7 @@ def precompute_features(
     if batch_size < 1:
         raise ValueError(f"precompute_features: batch_size={batch_size}: expected at least 1")
     layer = _layer_at(network, at)
-    compute = _Features(layer)
+    compute = _Features(layer, preprocess, getattr(network, "preprocess", None) is not None)
     batches, total = batches_of(X, compute.inputs, batch_size)
     if targets and total is not None:
         raise ValueError("precompute_features: targets=True needs an iterable of batches (inputs, targets), got arrays")
@@ -128,8 +132,10 @@ def _layer_at(network: Network, at: str | Layer | None) -> Layer:
 class _Features:
     """The compiled function from inputs to the output of a layer; checks the first batch."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, preprocess: Callable[[Any], Any] | None, offered: bool) -> None:
         self.layer = layer
+        self.preprocess = preprocess
+        self.hint = "; to convert pictures, pass preprocess=model.preprocess" if offered and preprocess is None else ""
         self.inputs = [each for each in all_layers(layer) if isinstance(each, InputLayer)]
         self.variables = [root(each) for each in self.inputs]
         self.fixed = next((each.shape[0] for each in self.inputs if each.shape[0] is not None), None)
@@ -137,7 +143,12 @@ class _Features:
         self.checked = False
 
     def __call__(self, inputs: Sequence[Any]) -> np.ndarray:
-        arrays = [converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
+        if self.preprocess is not None:
+            inputs = [self.preprocess(list(each) if np.asarray(each).dtype.kind in "UO" else each) for each in inputs]
+        try:
+            arrays = [converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
+        except ValueError as error:
+            raise ValueError(f"precompute_features: {error}{self.hint}") from None
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(

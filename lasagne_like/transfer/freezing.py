@@ -28,7 +28,8 @@ def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: b
         named layers, or a function from layer to bool.
     network : Layer, list of Layer, or dict of str to Layer, optional
         The network in which patterns and functions select layers, where it is required; the keys of a dict count as
-        names. If given, parameters shared with other layers of the network are frozen there as well.
+        names, and layers without a name are called after their position and class, such as ``3_DenseLayer``. If given,
+        parameters shared with other layers of the network are frozen there as well.
     below : bool
         Whether to freeze all layers below the selected ones as well.
 

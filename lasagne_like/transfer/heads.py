@@ -82,7 +82,7 @@ def replace_head(
     >>> list(replace_head(base, "conv", lambda base: DenseLayer(base, 2, name="out")))
     ['input', 'conv', 'out']
     """
-    if classes is not None and num_classes is None:
+    if classes is not None and num_classes is None and build is None:
         num_classes = len(classes)
     _check_description(build, num_classes, classes)
     base = _base(network) if cut is None else _only(cut, network)
@@ -109,7 +109,7 @@ def _check_description(build: Any, num_classes: int | None, classes: Sequence[st
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"replace_head: num_classes={num_classes}: expected at least 1")
     named = num_classes if classes is None else len(classes)
-    if num_classes != named and (num_classes, named) != (1, 2):
+    if num_classes is not None and num_classes != named and (num_classes, named) != (1, 2):
         raise ValueError(
             f"replace_head: num_classes={num_classes} does not fit the {named} classes {list(classes or ())}"
         )
@@ -181,7 +181,7 @@ def _as_given(network: Network, layers: OrderedDict[str, Layer], classes: Sequen
     """Return a model for a model, with its preprocessing."""
     if classes is None and not hasattr(network, "preprocess"):
         return layers
-    from ..models import Model  # type: ignore[attr-defined]
+    from ..models import Model
 
     return Model(layers, preprocess=getattr(network, "preprocess", None), classes=classes)
 
@@ -219,7 +219,7 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
     """
     blocks: dict[int, list[Layer]] = {}
     for layer, name in layer_names(network).items():
-        found = re.match(r"[^\d]*?(\d+)(?:[._]|$)", name or "")
+        found = re.match(r"[^\d]+?(\d+)(?:[._]|$)", name)
         if found and len(layer.output_shape) > 2:
             blocks.setdefault(int(found[1]), []).append(layer)
     weighted = [number for number, layers in blocks.items() if any(layer.params for layer in layers)]

@@ -131,7 +131,6 @@ def training_report(network: Network, learning_rate: Any = None) -> TrainingRepo
     """
     rates = learning_rate if isinstance(learning_rate, Mapping) or learning_rate is None else {"*": learning_rate}
     names = layer_names(network)
-    positions = {layer: position for position, layer in enumerate(all_layers(network))}
     seen: set[Any] = set()
     rows = []
     for layer in all_layers(network):
@@ -143,11 +142,11 @@ def training_report(network: Network, learning_rate: Any = None) -> TrainingRepo
                     kind = 0 if "trainable" in tags else 1 if "frozen" in tags else 2
                     counts[kind] += prod(shared.get_value(borrow=True).shape)
         if layer.params:
-            name = names[layer] or f"{positions[layer]}_{type(layer).__name__}"
+            name = names[layer]
             group = _group(name, rates, bool(counts[0]))
             rate = rates[group] if rates and group else None
             rows.append(TrainingRow(name, layer, counts[0], counts[1], counts[2], _averages(layer), group, rate))
-    _check_patterns(rates, [name for name in names.values() if name is not None])
+    _check_patterns(rates, list(names.values()))
     return TrainingReport(rows)
 
 

@@ -64,17 +64,22 @@ def _matching(item: object, network: Network | None) -> list[Layer]:
         if not matches:
             raise ValueError(f"the function {item!r} chose none of the network's {len(named)} layers")
         return matches
-    matches = [layer for layer, name in named.items() if name is not None and fnmatchcase(name, item)]
+    matches = [layer for layer, name in named.items() if fnmatchcase(name, item)]
     if not matches:
-        names = [name for name in named.values() if name is not None]
+        names = list(named.values())
         near = difflib.get_close_matches(item, names, n=5, cutoff=0.4)
-        listed = f"names: {', '.join(names)}" if names else "no layer has a name"
-        hint = f"near names: {', '.join(near)}" if near else listed
+        hint = f"near names: {', '.join(near)}" if near else f"names: {', '.join(names)}"
         raise ValueError(f"no layer's name matches {item!r}; {hint}")
     return matches
 
 
-def layer_names(network: Network) -> dict[Layer, str | None]:
-    """Map the layers of a network to their names; the keys of a dict of layers take precedence."""
+def layer_names(network: Network) -> dict[Layer, str]:
+    """Map the layers of a network to their names.
+
+    The keys of a dict of layers take precedence. Layers without a name are called after their position and class.
+    """
     keys = {layer: key for key, layer in network.items()} if isinstance(network, Mapping) else {}
-    return {layer: keys.get(layer, layer.name) for layer in all_layers(network)}
+    return {
+        layer: keys.get(layer) or layer.name or f"{position}_{type(layer).__name__}"
+        for position, layer in enumerate(all_layers(network))
+    }

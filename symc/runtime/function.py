@@ -196,7 +196,8 @@ class Function:
         first = len(self.outputs)
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
-        return State(self.name, self.inputs, outputs, updates, self.mode, getattr(self.backend, "target", CPU))
+        target = getattr(self.backend, "target", CPU)
+        return State(self.name, self.inputs, outputs, updates, self.mode, target, folds=self.folds)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         fast = self._fast

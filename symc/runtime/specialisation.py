@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +35,7 @@ class Specialisation:
 
     def __init__(self, owner: Function) -> None:
         self.owner = owner
-        self.state = compile_graph(replace(owner.uncompiled(), folds=owner.folds))
+        self.state = compile_graph(owner.uncompiled())
         assert self.state.specialised is not None and self.state.program is not None
         self.graph = self.state.specialised
         self.program: Program = self.state.program

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import symc.tensor as T
+from lasagne_like.data import Preprocess
 from lasagne_like.layers import (
     BatchNormLayer,
     ConcatLayer,
@@ -13,11 +14,13 @@ from lasagne_like.layers import (
     EmbeddingLayer,
     ExpressionLayer,
     InputLayer,
+    RandomFlip,
     ReshapeLayer,
     StandardizationLayer,
     batch_norm,
     get_output,
 )
+from lasagne_like.models import Model
 from lasagne_like.random import get_rng, set_rng
 from lasagne_like.transfer import MixedExamplesError, freeze, frozen_border, precompute_features, unfreeze
 
@@ -187,6 +190,34 @@ def test_an_input_expression():
     layer = DenseLayer(InputLayer((None, 4), x / np.float32(255)), 3)
     X = np.random.default_rng(0).integers(0, 255, (5, 4)).astype("uint8")
     np.testing.assert_allclose(precompute_features(layer, X), affine(layer, X / 255), rtol=1e-5, atol=1e-5)
+
+
+def test_preprocessing_by_batches(tmp_path):
+    from PIL import Image
+
+    net = InputLayer((None, 3, 4, 4), name="input")
+    net = ExpressionLayer(net, lambda x: x.mean((2, 3)), lambda shape: shape[:2], name="means")
+    model = Model(net, preprocess=Preprocess(resize=4, scale=1 / 255))
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
+    expected = pictures.mean((1, 2)) / 255
+    found = precompute_features(model, pictures, preprocess=model.preprocess, batch_size=2)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    files = [tmp_path / f"{k}.png" for k in range(5)]
+    for file, picture in zip(files, pictures):
+        Image.fromarray(picture).save(file)
+    for given in (files, [str(file) for file in files]):
+        np.testing.assert_array_equal(
+            precompute_features(model, given, preprocess=model.preprocess, batch_size=3), found
+        )
+    for given in (pictures, [str(file) for file in files]):
+        with pytest.raises(ValueError, match=r"pass preprocess=model\.preprocess"):
+            precompute_features(model, given)
+
+
+def test_random_augmentation_below():
+    frozen = DenseLayer(RandomFlip(InputLayer((None, 1, 4, 4))), 3, name="frozen")
+    freeze(frozen)
+    assert frozen_border(DenseLayer(frozen, 2)) == []
 
 
 def test_errors():

@@ -9,6 +9,7 @@ import pytest
 import symc
 import symc.tensor as T
 from lasagne_like import init
+from lasagne_like.data import Preprocess
 from lasagne_like.layers import (
     BatchNormLayer,
     Conv2DLayer,
@@ -22,7 +23,7 @@ from lasagne_like.layers import (
     get_all_params,
     get_output,
 )
-from lasagne_like.models import small_vgg
+from lasagne_like.models import Model, small_vgg
 from lasagne_like.nonlinearities import linear, softmax
 from lasagne_like.training import Trainer
 from lasagne_like.transfer import (
@@ -72,6 +73,16 @@ def test_patterns_lists_and_functions_choose_layers():
     assert [layer.name for layer in select_layers(["out", "input"], net)] == ["input", "out"]
     # Keys of a dict count as names.
     assert select_layers("first", {"first": dense1, "last": net}) == [dense1]
+
+
+def test_layers_without_names():
+    first = DenseLayer(InputLayer((None, 4)), 3)
+    net = DenseLayer(first, 2)
+    assert select_layers("*", net) == get_all_layers(net)
+    assert select_layers("1_Dense*", net) == [first]
+    freeze("*", net)
+    assert frozen_layers(net) == [first, net]
+    assert [row.name for row in training_report(net).rows] == ["1_DenseLayer", "2_DenseLayer"]
 
 
 def test_errors_of_choices():
@@ -297,6 +308,16 @@ def test_a_standard_head():
     # without spatial axes: below the last layer with parameters
     assert list(replace_head(network(), num_classes=2))[-2:] == ["dense2_bn_nonlin", "head"]
     assert replace_head(network(), num_classes=2, nonlinearity=None)["head"].nonlinearity is linear
+
+
+def test_a_new_head_on_a_model():
+    base = Model(small_vgg(), preprocess=Preprocess(resize=28, channels="grey"), classes=[str(k) for k in range(10)])
+    new = replace_head(base, classes=["cat", "dog"])
+    assert isinstance(new, Model) and new.classes == ["cat", "dog"] and new.preprocess == base.preprocess
+    assert new.output_layer.output_shape == (None, 2) and new["conv1_1"] is base["conv1_1"]
+    assert replace_head(base, num_classes=3).classes is None
+    assert replace_head(base, num_classes=1, classes=["cat", "dog"]).output_layer.num_units == 1
+    assert replace_head(base, "pool1", lambda pool: DenseLayer(pool, 2), classes=["a", "b"]).classes == ["a", "b"]
 
 
 def test_standard_head_errors():

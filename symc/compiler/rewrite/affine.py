@@ -92,6 +92,8 @@ def fold_scales(graph: Sequence[Variable], stored: Collection[Variable]) -> tupl
         The new outputs, and what must be prepared for them.
     """
     order = toposort(graph)
+    if not any(node.op.record.scaling is not None for node in order):
+        return list(graph), []
     fixed = _fixed(order, stored)
     tops = _tops(order, graph, fixed)
     if not tops:
@@ -244,12 +246,9 @@ def _folded(a: _Affine, inputs: list[Variable], top: Variable, prepared: list[Pr
     if a.shift is not None:
         shift = _leaf(a.shift, f"{weights.name or 'weights'} shift", prepared)
         spread = dimshuffled(shift, [0 if k == a.at else "x" for k in range(top.ndim)])
-        found = ADD_OP.apply([found, expand(spread, found.type.shape)], top.location).outputs[0]
+        found = ew.add.op.apply([found, expand(spread, found.type.shape)], top.location).outputs[0]
     found.name = top.name
     return found
-
-
-ADD_OP = ew.add.op
 
 
 def _leaf(
