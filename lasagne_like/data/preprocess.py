@@ -101,6 +101,21 @@ class Preprocess:
             return (self.num_channels, *self.resize)
         return (self.num_channels, None, None)
 
+    def whole(self) -> Preprocess:
+        """Return the same without a margin that is cropped off: pictures are resized to the size of the crop.
+
+        Classifiers are tested with a margin, 224 of 256 pixels. To learn from pictures of the size of the network's
+        input, such as those of :func:`lasagne_like.data.image_folder`, they are taken as they are.
+
+        Examples
+        --------
+        >>> Preprocess(resize=256, crop=224).whole().resize
+        224
+        """
+        if self.crop is None or not isinstance(self.resize, int):
+            return self
+        return dataclasses.replace(self, resize=max(self._pair(self.crop)))
+
     def __call__(self, pictures: Any) -> np.ndarray:
         """Preprocess one or several pictures.
 

@@ -181,6 +181,8 @@ def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequen
     model.preprocess = _for_shape(entry.preprocess, model)
     if head in model and not kept:
         model.classes = entry.class_names
+    else:
+        model.preprocess = model.preprocess.whole()
     return model
 
 

@@ -63,7 +63,7 @@ def replace_head(
     OrderedDict of str to Layer
         The kept layers under their names, followed by the new layers; unnamed layers are named after their position and
         class. The last entry is the output layer. From a :class:`lasagne_like.models.Model`, a model with the same
-        preprocessing.
+        preprocessing, without a margin that is cropped off (:meth:`lasagne_like.data.Preprocess.whole`).
 
     Raises
     ------
@@ -183,7 +183,8 @@ def _as_given(network: Network, layers: OrderedDict[str, Layer], classes: Sequen
         return layers
     from ..models import Model
 
-    return Model(layers, preprocess=getattr(network, "preprocess", None), classes=classes)
+    preprocess = getattr(network, "preprocess", None)
+    return Model(layers, preprocess=preprocess and preprocess.whole(), classes=classes)
 
 
 def last_block(network: Network, count: int = 1) -> list[Layer]:

@@ -170,3 +170,14 @@ def test_pictures_are_checked(picture, tmp_path):
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(ValueError, match="broken.jpg is not a picture that Pillow reads, or is damaged"):
         preprocess(broken)
+
+
+def test_without_a_margin_pictures_of_the_right_size_are_taken_as_they_are(picture):
+    with_margin = Preprocess(resize=36, crop=32, mean=(1.0, 2.0, 3.0))
+    whole = with_margin.whole()
+    small = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    np.testing.assert_allclose(whole(small), small - np.array([1, 2, 3], "float32").reshape(3, 1, 1), atol=1e-5)
+    assert not np.allclose(with_margin(small), whole(small))
+    assert whole.whole() == whole and whole.output_shape == with_margin.output_shape
+    assert Preprocess(resize=40, crop=(20, 30)).whole()(picture).shape == (1, 3, 20, 30)
+    assert Preprocess(resize=(40, 50)).whole() == Preprocess(resize=(40, 50))

@@ -311,9 +311,10 @@ def test_a_standard_head():
 
 
 def test_a_new_head_on_a_model():
-    base = Model(small_vgg(), preprocess=Preprocess(resize=28, channels="grey"), classes=[str(k) for k in range(10)])
+    preprocess = Preprocess(resize=32, crop=28, channels="grey")
+    base = Model(small_vgg(), preprocess=preprocess, classes=[str(k) for k in range(10)])
     new = replace_head(base, classes=["cat", "dog"])
-    assert isinstance(new, Model) and new.classes == ["cat", "dog"] and new.preprocess == base.preprocess
+    assert isinstance(new, Model) and new.classes == ["cat", "dog"] and new.preprocess == preprocess.whole()
     assert new.output_layer.output_shape == (None, 2) and new["conv1_1"] is base["conv1_1"]
     assert replace_head(base, num_classes=3).classes is None
     assert replace_head(base, num_classes=1, classes=["cat", "dog"]).output_layer.num_units == 1
