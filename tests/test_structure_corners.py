@@ -7,6 +7,7 @@ import pytest
 
 import symc
 import symc.tensor as T
+from symc.errors import GuardError
 
 f64 = "float64"
 
@@ -194,3 +195,20 @@ def test_a_number_that_must_be_a_length_in_one_branch_and_decides_in_the_other(d
     close(f(2, 1.0, [5.0, 6]), [10, 12])
     with pytest.raises(ValueError):
         f(3, -1.0, [5.0, 6])
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+@pytest.mark.parametrize("device", ["interp", "c"])
+def test_the_gradient_of_a_value_of_another_length_that_is_not_selected(device, mode):
+    """The gradient of the value that is not selected has that value's length, not the length of the result."""
+    x, n, c = T.dmatrix("x"), T.lscalar("n"), T.dscalar("c")
+    rest = T.split(x, [n, x.shape[0] - n], 2, axis=0)[1]
+    for change in (lambda v: v, lambda v: -v, lambda v: v.T, lambda v: T.cumsum(v, axis=0)):
+        y = symc.ifelse(c > 0, change(x), change(rest))
+        f = symc.function([x, n, c], symc.grad(T.sum(T.sin(y)), x), device=device, mode=mode)
+        value = np.linspace(0.1, 2, 18).reshape(6, 3)
+        expected = f(value, 0, 1.0)
+        np.testing.assert_allclose(f(value, 0, -1.0), expected, rtol=1e-12)
+        for chosen in (1.0, -1.0):
+            with pytest.raises(GuardError, match="ifelse: the two values differ in length on axis"):
+                f(value, 4, chosen)

@@ -75,7 +75,7 @@ class Accumulation:
     def gradient(self, v: Variable) -> Variable | None:
         """The gradient of a target; None where it is zero, or there is none."""
         flow = self._flow(v)
-        return None if flow is None else selected(flow)
+        return None if flow is None else selected(flow, v)
 
     def _matters(self, v: Variable) -> bool:
         return v in self.wanted or (v.owner is not None and v.owner in self._useful)
@@ -181,7 +181,7 @@ class Accumulation:
     # --- other ops: zeros are inserted first, and conditions are carried to the elements of the inputs ----------------
 
     def _other(self, node: Apply, flows: Sequence[Flow | None]) -> list[Any]:
-        gs = [_zero(o) if flow is None else selected(flow) for o, flow in zip(node.outputs, flows)]
+        gs = [_zero(o) if flow is None else selected(flow, o) for o, flow in zip(node.outputs, flows)]
         reach = node.op.record.reach
         if reach is None or len(node.outputs) > 1:
             literals = self._anywhere(flows)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symc.graph import Constant, Variable
+from symc.graph import Constant, Variable, dims
 from symc.graph.gradient_flow import Choice
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import constant
@@ -115,8 +115,14 @@ class Flow:
         return f"<{self.g!r} under {len(self.literals)} conditions>"
 
 
-def selected(flow: Flow) -> Variable:
-    """The gradient, exactly zero where it does not count."""
+def selected(flow: Flow, of: Variable | None = None) -> Variable:
+    """The gradient, exactly zero where it does not count.
+
+    It has the shape of the variable ``of``, whose gradient it is: the values of an ``ifelse`` need not agree in length
+    as long as the condition does not select the one with the wrong length.
+    """
+    if of is not None and any(literal.condition.lazy for literal in flow.literals) and not same_shape(flow.g, of):
+        return _of_its_own_shape(flow, of)
     if flow._selected is None:
         g = flow.g
         for literal, open_ in flow.literals.items():
@@ -124,6 +130,21 @@ def selected(flow: Flow) -> Variable:
                 g = _choice(literal, g, _no_gradient(literal, g))
         flow._selected = g
     return flow._selected
+
+
+def _of_its_own_shape(flow: Flow, of: Variable) -> Variable:
+    g = flow.g
+    for literal, open_ in flow.literals.items():
+        if literal.condition.lazy:
+            g = _choice(literal, g, zeros_like(of, g.dtype))
+        elif open_:
+            g = _choice(literal, g, _no_gradient(literal, g))
+    return g
+
+
+def same_shape(a: Variable, b: Variable) -> bool:
+    """Whether two variables are known to have one shape."""
+    return all(dims.equal(m, n) is True for m, n in zip(a.type.shape, b.type.shape))
 
 
 def _no_gradient(literal: Literal, g: Variable) -> Variable:

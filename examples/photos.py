@@ -1,0 +1,217 @@
+"""Classify photographs of your own: from scratch, and from what a VGG-16 learnt from ImageNet.
+
+    python examples/photos.py --data DIR                      all methods
+    python examples/photos.py --data DIR --methods frozen     one of them, or several
+    python examples/photos.py --data DIR --per-class 50       with few labelled photographs
+
+DIR contains a folder per class (DIR/cat/*.jpg, DIR/dog/*.jpg, ...), a fifth of which is held out for testing, or such
+folders in DIR/train and DIR/test. The methods:
+
+    scratch     a small network of convolutions
+    augmented   the same with batch normalisation, dropout, and photographs that are changed at random
+    frozen      a new head on the convolutions of VGG-16, which stay as they are
+    varied      the same, learnt from several random versions of each photograph
+    fine-tuned  then the last block of convolutions is trained as well, with small steps
+
+No choice depends on the test photographs: the error of the last epoch counts. Prints a table of errors and times, and
+writes curves, mistakes, explanations and the best model to the output folder. The model is one file:
+
+    python -m lasagne_like predict runs/photos.safetensors picture.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lasagne_like
+import symc
+from lasagne_like import Model, Trainer, plot
+from lasagne_like.data import Colour, Flip, Loader, PictureSet, Preprocess, Rotate, Shift, Zoom, image_splits
+from lasagne_like.init import HeNormal
+from lasagne_like.layers import (
+    Conv2DLayer,
+    DenseLayer,
+    DropoutLayer,
+    GlobalPoolLayer,
+    InputLayer,
+    Layer,
+    MaxPool2DLayer,
+    RandomAffine,
+    RandomBrightness,
+    RandomContrast,
+    RescaleLayer,
+    batch_norm,
+)
+from lasagne_like.models import vgg16
+from lasagne_like.nonlinearities import softmax
+from lasagne_like.training import Cosine
+from lasagne_like.transfer import freeze, last_block, replace_head, unfreeze
+
+WIDTHS = (32, 64, 128, 256)
+"""The numbers of filters of the small network, a block each."""
+
+
+@dataclass
+class Learnt:
+    """A trained network, its error on the test photographs, the history of its training, and the seconds it took."""
+
+    network: Model
+    error: float
+    history: dict[str, list[float]]
+    seconds: float
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--data", metavar="DIR", type=Path, required=True, help="folder with a folder of photographs per class")
+    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    add("--size", type=int, default=160, help="rows and columns of the networks' inputs (default: %(default)s)")
+    add("--per-class", type=int, help="number of labelled photographs of each class (default: all)")
+    add("--epochs", type=int, default=30, help="passes of the small network (default: %(default)s)")
+    add("--head-epochs", type=int, default=20, help="passes of a new head (default: %(default)s)")
+    add("--tune-epochs", type=int, default=5, help="passes of fine-tuning (default: %(default)s)")
+    add("--versions", type=int, default=3, help="random versions of each photograph (default: %(default)s)")
+    add("--weights", default="imagenet", help="weights of VGG-16: a name or a file (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    add("--seeds", type=int, default=1, help="number of runs with different seeds (default: %(default)s)")
+    add("--out", metavar="DIR", type=Path, default=Path("runs"), help="output folder (default: %(default)s)")
+    add("--device", default=symc.config.device, help="device to run on, such as cpu or cuda (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def small_network(classes: list[str], size: int, regular: bool) -> Model:
+    """Two convolutions per block of `WIDTHS`, pooling, the average over the picture, softmax.
+
+    `regular` networks augment their inputs, normalise batches and have dropout.
+    """
+
+    def convolution(below: Layer, width: int) -> Layer:
+        layer = Conv2DLayer(below, width, 3, pad="same", W=HeNormal("relu"))
+        return batch_norm(layer) if regular else layer
+
+    top: Layer = RescaleLayer(InputLayer((None, 3, size, size)), mean=0.5, std=0.25)
+    if regular:
+        top = RandomAffine(top, shift=0.1, zoom=0.2, degrees=15)
+        top = RandomBrightness(RandomContrast(top, 0.3), 0.2)
+    for number, width in enumerate(WIDTHS):
+        top = convolution(top, width) if number else convolution(MaxPool2DLayer(top, 2), width)
+        top = convolution(top, width)
+        top = MaxPool2DLayer(top, 2)
+    top = GlobalPoolLayer(top)
+    top = DenseLayer(DropoutLayer(top, 0.5) if regular else top, len(classes), nonlinearity=softmax)
+    return Model(top, preprocess=Preprocess(resize=size, crop=size), classes=classes)
+
+
+def trained(network: Model, data: Any, labels: Any, test: PictureSet, epochs: int, rate: float, seed: int) -> Learnt:
+    """Train with a falling learning rate; the test photographs are watched only."""
+    start = time.perf_counter()
+    trainer = Trainer(network, learning_rate=Cosine(rate, epochs), batch_size=32, restore_best=False, seed=seed)
+    history = trainer.fit(data, labels, epochs, validation=(test.images, test.labels))
+    return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
+
+
+def versions(photos: PictureSet, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The photographs, and `count` random versions of each, with their labels."""
+    changes = [Flip(), Rotate(10), Zoom(0.15), Shift(0.08), Colour(0.2)]
+    loader = Loader(photos.images, batch_size=64, shuffle=False, augment=changes, seed=seed)
+    parts = [photos.images] + [batch for _ in range(count) for (batch,) in loader]
+    return np.concatenate(parts), np.tile(photos.labels, count + 1)
+
+
+def headed(train: PictureSet, options: argparse.Namespace) -> Model:
+    """A new head on the frozen convolutions of VGG-16."""
+    base = vgg16(weights=options.weights, include_top=False, input_shape=(3, options.size, options.size))
+    network: Any = replace_head(base, classes=train.classes, hidden=256, dropout=0.5)
+    freeze(base)
+    return network
+
+
+def scratch(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
+    network = small_network(train.classes, options.size, regular=False)
+    return trained(network, train.images, train.labels, test, max(options.epochs // 2, 1), 1e-3, seed)
+
+
+def augmented(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
+    network = small_network(train.classes, options.size, regular=True)
+    return trained(network, train.images, train.labels, test, options.epochs, 2e-3, seed)
+
+
+def frozen(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
+    return trained(headed(train, options), train.images, train.labels, test, options.head_epochs, 3e-4, seed)
+
+
+def varied(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
+    images, labels = versions(train, options.versions, seed)
+    return trained(headed(train, options), images, labels, test, options.head_epochs, 3e-4, seed)
+
+
+def fine_tuned(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
+    images, labels = versions(train, options.versions, seed)
+    network = headed(train, options)
+    first = trained(network, images, labels, test, options.head_epochs, 3e-4, seed)
+    unfreeze(last_block(network), network)
+    second = trained(network, images, labels, test, options.tune_epochs, 2e-5, seed + 1)
+    return Learnt(network, second.error, second.history, first.seconds + second.seconds)
+
+
+METHODS: dict[str, Callable[[PictureSet, PictureSet, argparse.Namespace, int], Learnt]] = {
+    "scratch": scratch,
+    "augmented": augmented,
+    "frozen": frozen,
+    "varied": varied,
+    "fine-tuned": fine_tuned,
+}
+
+
+def look(best: Learnt, runs: dict[str, list[Learnt]], test: PictureSet, folder: Path) -> list[Path]:
+    """Draw the curves of all methods, and the mistakes and the reasons of the best network."""
+    paths = [folder / f"photos-{name}.png" for name in ("curves", "mistakes", "reasons")]
+    plot.plot_runs({name: [run.history for run in found] for name, found in runs.items()}, paths[0])
+    probabilities = best.network.outputs(test.images)
+    plot.plot_confusion(test.labels, probabilities, test.classes, paths[1], pictures=test.images)
+    chosen = [int(np.flatnonzero(test.labels == k)[0]) for k in range(len(test.classes))][:4]
+    plot.plot_explanations(best.network, test.images[chosen], path=paths[2], methods=("saliency", "grad_cam"))
+    return paths
+
+
+def table(runs: dict[str, list[Learnt]]) -> str:
+    lines = ["| method | test accuracy | seconds |", "| --- | ---: | ---: |"]
+    for name, found in runs.items():
+        right = [100 * (1 - run.error) for run in found]
+        spread = f" ({min(right):.1f} to {max(right):.1f})" if len(right) > 1 else ""
+        seconds = np.mean([run.seconds for run in found])
+        lines.append(f"| {name} | {np.mean(right):.1f} %{spread} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    options = parse(argv)
+    symc.config.device = options.device
+    train, test = image_splits(options.data, options.size, per_class=options.per_class)
+    print(f"{len(train.labels)} photographs to learn from, {len(test.labels)} for testing: {', '.join(train.classes)}")
+    runs: dict[str, list[Learnt]] = {name: [] for name in options.methods}
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name in options.methods:
+            print(f"\n{name}, seed {seed}")
+            lasagne_like.random.set_rng(np.random.RandomState(seed))
+            runs[name].append(METHODS[name](train, test, options, seed))
+    best = min((run for found in runs.values() for run in found), key=lambda run: run.error)
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = options.out / "photos.safetensors"
+    lasagne_like.save(model, best.network)
+    pictures = look(best, runs, test, options.out)
+    print("", table(runs), "", f"wrote {', '.join(map(str, [model, *pictures]))}", sep="\n")
+    print(f"try it: python -m lasagne_like predict {model} picture.jpg")
+    return {"errors": {name: [run.error for run in found] for name, found in runs.items()}, "model": model}
+
+
+if __name__ == "__main__":
+    main()
