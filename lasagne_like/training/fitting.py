@@ -174,7 +174,7 @@ class Fit:
         if failed is not None:
             where = f"epoch {self.trainer.epoch + 1}, batch {failed + 1}"
             batch = held[failed - first]
-            raise explain_non_finite(self.trainer.active, step.graph, batch.arguments, where)
+            raise explain_non_finite(self.trainer.active, step.graph, step.gradients, batch.arguments, where)
 
     def _keep_best(self, record: dict[str, float]) -> None:
         if self.monitor is None:

@@ -19,6 +19,7 @@ from lasagne_like.layers import (
     EmbeddingLayer,
     FlattenLayer,
     InputLayer,
+    Layer,
     NonlinearityLayer,
     batch_norm,
 )
@@ -482,6 +483,40 @@ def test_a_layer_without_a_line_of_its_own_is_located_where_it_was_created():
     error = blamed(network, inputs=np.full((80, 4), 9.0))
     assert error.origin == "output of layer hidden (DenseLayer)" and error.op == "dot"
     assert 'name="hidden"' in error.line
+
+
+class Scaled(Layer):
+    """``sqrt(scale) * x``: the slope by the scale is infinite at 0, though the values are finite."""
+
+    def __init__(self, incoming, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.scale = self.add_param(np.zeros(4, "float32"), (4,), name="scale")
+
+    def get_output_for(self, input, **kwargs):
+        return input * T.sqrt(self.scale)
+
+
+def test_a_gradient_that_is_not_finite_is_blamed_on_its_layer():
+    scaled = Scaled(InputLayer((None, 4), name="input"), name="scaled")  # created here
+    error = blamed(DenseLayer(scaled, 2, nonlinearity=softmax, name="out"))
+    assert error.origin == "gradient through layer scaled (Scaled)" and error.line.endswith("# created here")
+    assert "a gradient is not finite, in epoch 1, batch 1" in str(error) and "4 infinite of 4 values" in str(error)
+
+    def odd(prediction, target):
+        return T.sqrt((prediction - prediction) ** 2) + (prediction - target) ** 2
+
+    error = blamed(DenseLayer(InputLayer((None, 4)), 1, nonlinearity=linear, name="out"), loss=odd)
+    assert error.origin == "gradient of the loss" and "def odd" in error.line
+
+
+def test_an_update_that_clips_may_take_an_infinite_gradient():
+    def clipped(loss, params, learning_rate):
+        return sgd([T.clip(g, -1, 1) for g in symc.grad(loss, params)], params, learning_rate)
+
+    scaled = Scaled(InputLayer((None, 4)), name="scaled")
+    trainer = quiet(DenseLayer(scaled, 2, nonlinearity=softmax, name="out"), update=clipped, batch_size=80)
+    trainer.fit(X, Y, 1)
+    np.testing.assert_allclose(abs(trainer.param_values()["scaled.scale"]), 0.02, rtol=1e-5)
 
 
 def test_the_right_batch_is_blamed_and_nothing_after_it_counts():
