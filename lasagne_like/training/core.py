@@ -235,14 +235,20 @@ class Core(Saving):
         """Return ``"min"`` or ``"max"``: which values of a quantity are better."""
         return direction(name, [m for metrics in self._metrics_per_output(None) for m in metrics], mode)
 
-    def param_values(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters by name."""
-        return {name: np.array(param.get_value()) for param, name in self.objective.names.items()}
+    def param_values(self, changing: bool = False) -> dict[str, np.ndarray]:
+        """Return copies of parameters by name: of all, or of those that a training step changes."""
+        changed = self._step.changed if changing and self._step is not None else None
+        return {
+            name: np.array(param.get_value())
+            for param, name in self.objective.names.items()
+            if changed is None or id(param.storage) in changed
+        }
 
     def assign_params(self, values: Mapping[str, np.ndarray]) -> None:
         """Set parameters by name."""
         for param, name in self.objective.names.items():
-            param.set_value(values[name])
+            if name in values:
+                param.set_value(values[name])
 
     def _introduce(self, key: Any) -> None:
         """Say once what is trained, for what and how."""

@@ -41,7 +41,7 @@ class Run:
     scores : list of float
         The values by which it was chosen: the monitored quantity, and the validation loss for ties.
     best : dict of str to numpy.ndarray
-        The parameters at its end.
+        The parameters at its end, without those that are not trained.
     stopped : str
         Why training ended early, or an empty string.
     """
@@ -188,7 +188,7 @@ class Fit:
                 return
             run.best_epoch, run.scores = trainer.epoch, scores
             if self.keeps_best:
-                run.best = trainer.param_values()
+                run.best = trainer.param_values(changing=True)
 
     def _consider_patience(self) -> None:
         trainer, run = self.trainer, self.trainer.run

@@ -124,6 +124,11 @@ class TrainingStep:
             )  # fmt: skip
         return self._function
 
+    @property
+    def changed(self) -> set[int]:
+        """The identities of the storages that a step updates."""
+        return {id(shared.storage) for shared, _ in self._pairs}
+
     def begin(self) -> None:
         """Set the totals to zero."""
         self.totals.set_value(np.zeros(2))

@@ -134,6 +134,18 @@ def test_the_state_of_frozen_and_unfrozen_layers_goes_on(tmp_path):
     assert everything(run(False)) == everything(run(True))
 
 
+def test_weights_that_are_not_trained_are_saved_once(tmp_path):
+    net = network()
+    freeze("hidden*", net)
+    made = trainer(net)
+    made.fit(X, Y, 2, validation=(X, Y))
+    made.save(tmp_path / "run.safetensors")
+    assert {n for n in load_file(tmp_path / "run.safetensors") if n.startswith("best/")} == {"best/out.W", "best/out.b"}
+    other = trainer(network(seed=3))
+    other.load(tmp_path / "run.safetensors")
+    assert everything(made) == everything(other)
+
+
 SCRIPT = """
 import sys
 import numpy as np
