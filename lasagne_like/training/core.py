@@ -101,12 +101,15 @@ class Core(Saving):
         forms = tuple(output.form(y) for output, y in zip(self.objective.outputs, batch.targets))
         return forms, 0 if batch.weights is None else batch.weights.ndim
 
-    def _follow_layers(self) -> None:
+    def follow_layers(self) -> bool:
         """Discard compiled functions if layers or their tags were changed since; states are kept."""
-        if self._signature is not None and self._signature != signature(self.objective.layers):
+        now = signature(self.objective.layers)
+        changed = self._signature is not None and self._signature != now
+        if changed:
             self._keep_states()
             self._forget_functions()
-        self._signature = signature(self.objective.layers)
+        self._signature = now
+        return changed
 
     def _keep_states(self) -> None:
         if self._step is not None:

@@ -60,7 +60,7 @@ class TrainingStep:
         names = objective.names
         params = [param for group in groups for param in group.params]
         self.gradients = dict(zip(params, symc.grad(graph.loss, params)))
-        self._clips = update not in OPTIMISERS.values()
+        self._clips = getattr(update, "func", update) not in OPTIMISERS.values()
         for group in groups:
             target = graph.loss if self._clips else [self.gradients[param] for param in group.params]
             updates = update(target, group.params, learning_rate=group.rate)

@@ -1,8 +1,11 @@
 """Calls of fit: fresh state, layers that change, sources of data, weights, several inputs and outputs, blame."""
 
 import copy
+import importlib.util
 import pickle
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ from lasagne_like.layers import (
 from lasagne_like.nonlinearities import linear, sigmoid, softmax, tanh
 from lasagne_like.training import Cosine, NonFiniteLossError
 from lasagne_like.transfer import freeze, unfreeze
-from lasagne_like.updates import sgd, total_norm_constraint
+from lasagne_like.updates import adam, sgd, total_norm_constraint
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(80, 4).astype("float32")
@@ -185,6 +188,16 @@ def test_the_learning_rate_can_be_assigned():
     assert 0 < moved < 1e-4
     with pytest.raises(TypeError, match="learning_rate='fast'"):
         trainer.learning_rate = "fast"
+
+
+def test_new_rates_do_not_compile_anything(monkeypatch):
+    trainer = quiet(classifier())
+    trainer.fit(X, Y, 1)
+    monkeypatch.setattr(symc, "function", None)
+    trainer.learning_rate = 0.5
+    trainer.fit(X, Y, 1)
+    trainer.schedule = Cosine(0.1, epochs=9)
+    assert trainer.fit(X, Y, 1)["learning_rate"] == [0.02, 0.5, Cosine(0.1, 9)(2)]
 
 
 def test_a_schedule_that_ended_is_noticed():
@@ -580,6 +593,20 @@ def test_progress_within_an_epoch_where_a_person_watches(monkeypatch, capsys):
     assert "epoch 1" in capsys.readouterr().err
     quiet(classifier()).fit(X, Y, 1)
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_notebook(monkeypatch, capsys):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # without widgets
+    quiet(classifier(), verbose=True).fit(X, Y, 1)
+    assert "epoch 1" in capsys.readouterr().err
+
+
+def test_settings_of_an_optimiser():
+    trainer = quiet(classifier(), update=partial(adam, beta1=0.5))
+    trainer.fit(X, Y, 1)
+    assert {"adam.t", "adam.m/out.W"} <= set(trainer._step.values())
 
 
 def test_two_layers_that_share_parameters_are_trained_once():
