@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import symc
-from symc.errors import here
+from symc.errors import SourceLocation, here
 
 from .. import init
 from ..naming import foreign_method, unknown_arguments
@@ -33,6 +33,7 @@ class _LayerType(ABCMeta):
                 if unknown:
                     raise _unknown_arguments(cls, sorted(unknown, key=list(kwargs).index)) from None
             raise
+        layer.created_at = here()
         layer._finish()
         layer._given = _given_arguments(cls, vars(layer), args, kwargs)
         return layer
@@ -125,6 +126,8 @@ class Layer(metaclass=_LayerType):
     saved_attributes: tuple[str, ...] = ("frozen",)
     """Attributes besides the constructor's arguments that model files contain."""
 
+    created_at: SourceLocation | None = None
+
     _constructed = False
     _assumed_shape: Shape | None = None
 
@@ -132,7 +135,6 @@ class Layer(metaclass=_LayerType):
         if unknown:
             raise _unknown_arguments(type(self), unknown)
         self.name = name
-        self.created_at = here()
         self.params: OrderedDict[Any, set[str]] = OrderedDict()
         self.get_output_kwargs: list[str] = []
         self._param_shapes: dict[Any, Shape] = {}

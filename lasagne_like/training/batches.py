@@ -60,7 +60,7 @@ class Spec(NamedTuple):
         """Convert targets, one array per output."""
         parts = self._split(y)
         return tuple(
-            output.conform(part) if given is None else _of_variable(part, given)
+            output.conform(part) if given is None else _of_variable(part, given, output)
             for part, output, given in zip(parts, self.outputs, self.target_vars)
         )
 
@@ -114,9 +114,11 @@ class Spec(NamedTuple):
         return Batch(inputs, targets, weights, count)
 
 
-def _of_variable(y: Any, variable: Any) -> np.ndarray:
-    """Convert targets to the dtype of a variable that the user gave; shapes are the user's matter."""
+def _of_variable(y: Any, variable: Any, output: Output) -> np.ndarray:
+    """Convert targets to the dtype of a variable that the user gave, which must have as many axes."""
     y = np.asarray(y)
+    if output.kind == "classification" and y.dtype.kind in "biu" and y.ndim == variable.ndim == len(output.shape) - 1:
+        y = output.conform(y)  # refuses what is no class
     if y.dtype.kind not in "biuf":
         raise ValueError(f"the targets have dtype {y.dtype}, expected numbers, for the target variable {variable!r}")
     kind = np.dtype(variable.dtype).kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def write_checkpoint(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], 
     if path.suffix != ".safetensors":
         raise ValueError(f"cannot save a checkpoint as {path.name!r}: expected a name that ends in .safetensors")
     values = {name: np.array(value, order="C", copy=None) for name, value in arrays.items()}
-    content = save(values, metadata={"format": FORMAT, "state": json.dumps(state)})
+    text = json.dumps(state, default=_plain)
+    content = save(values, metadata={"format": FORMAT, "state": text, "checksum": _checksum(values, text)})
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         with open(temporary, "wb") as file:
@@ -43,6 +45,23 @@ def write_checkpoint(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], 
         _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """A CRC-32 of all arrays with their names, dtypes and shapes, and of the other state."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return f"{crc:08x}"
+
+
+def _plain(value: Any) -> Any:
+    """Convert NumPy's numbers and arrays, which callbacks may have in their state."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__} in the state of a callback: {value!r}")
 
 
 def _flush_folder(folder: Path) -> None:
@@ -82,9 +101,8 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
                     f"{path} is not a checkpoint of a Trainer; for files of weights use lasagne_like.load_weights"
                 )
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        state = json.loads(about["state"])
+        if _checksum(arrays, about["state"]) != about["checksum"]:
+            raise ValueError(f"{path} is damaged: its contents differ from what was saved")
+        return arrays, json.loads(about["state"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} is not a checkpoint, or is damaged: its state is a {type(state).__name__}")
-    return arrays, state

@@ -101,12 +101,15 @@ class Core(Saving):
         forms = tuple(output.form(y) for output, y in zip(self.objective.outputs, batch.targets))
         return forms, 0 if batch.weights is None else batch.weights.ndim
 
-    def _follow_layers(self) -> None:
+    def follow_layers(self) -> bool:
         """Discard compiled functions if layers or their tags were changed since; states are kept."""
-        if self._signature is not None and self._signature != signature(self.objective.layers):
+        now = signature(self.objective.layers)
+        changed = self._signature is not None and self._signature != now
+        if changed:
             self._keep_states()
             self._forget_functions()
-        self._signature = signature(self.objective.layers)
+        self._signature = now
+        return changed
 
     def _keep_states(self) -> None:
         if self._step is not None:
@@ -235,14 +238,20 @@ class Core(Saving):
         """Return ``"min"`` or ``"max"``: which values of a quantity are better."""
         return direction(name, [m for metrics in self._metrics_per_output(None) for m in metrics], mode)
 
-    def param_values(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters by name."""
-        return {name: np.array(param.get_value()) for param, name in self.objective.names.items()}
+    def param_values(self, changing: bool = False) -> dict[str, np.ndarray]:
+        """Return copies of parameters by name: of all, or of those that a training step changes."""
+        changed = self._step.changed if changing and self._step is not None else None
+        return {
+            name: np.array(param.get_value())
+            for param, name in self.objective.names.items()
+            if changed is None or id(param.storage) in changed
+        }
 
     def assign_params(self, values: Mapping[str, np.ndarray]) -> None:
         """Set parameters by name."""
         for param, name in self.objective.names.items():
-            param.set_value(values[name])
+            if name in values:
+                param.set_value(values[name])
 
     def _introduce(self, key: Any) -> None:
         """Say once what is trained, for what and how."""

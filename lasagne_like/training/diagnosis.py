@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import symc
+from symc.errors import SourceLocation
 from symc.graph.traversal import toposort
 
 from ..layers import Layer
@@ -17,14 +18,14 @@ __all__ = ["NonFiniteLossError", "explain_non_finite"]
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A training loss was NaN or infinite.
+    """A training loss or its gradient was NaN or infinite.
 
     Attributes
     ----------
     origin : str
         The first value, in the order of computation, that is not finite: ``"input"``, ``"target"``, ``"weights"``,
-        ``"parameter <name>"``, ``"output of layer <name> (<class>)"``, ``"penalty"``, ``"loss"``, or ``"unknown"`` if a
-        second evaluation was finite.
+        ``"parameter <name>"``, ``"output of layer <name> (<class>)"``, ``"penalty"``, ``"loss"``, ``"gradient through
+        layer <name> (<class>)"``, ``"gradient of the loss"``, or ``"unknown"`` if a second evaluation was finite.
     where : str
         Epoch and batch.
     op : str
@@ -55,14 +56,16 @@ _REPAIRS = {
     "penalty": "check the regularisation term and its weight",
     "loss": "the prediction is finite, so the loss is undefined there: log(0) or a division by zero; use a stable form "
     "such as softmax with categorical_crossentropy, or clip the prediction",
+    "gradient": "the loss is finite, but its slope is not, as that of sqrt(x) and of x ** 0.5 at 0, or of a norm of "
+    "zeros: add a small constant inside, or clip the values",
     "unknown": "a second evaluation of the same batch was finite. Lower the learning rate",
 }
 
 
 def explain_non_finite(
-    objective: Objective, graph: Graph, arguments: Sequence[np.ndarray], where: str
+    objective: Objective, graph: Graph, gradients: Mapping[Any, Any], arguments: Sequence[np.ndarray], where: str
 ) -> NonFiniteLossError:
-    """Find the first value that is not finite in the computation of the loss of one batch.
+    """Find the first value that is not finite in the computation of the loss of one batch and of its gradients.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def explain_non_finite(
         Its network must still have the parameters with which the loss was computed.
     graph : Graph
         The expressions of the training step.
+    gradients : dict of SharedVariable to Variable
+        The gradients of the loss by the parameters.
     arguments : sequence of numpy.ndarray
         The batch: inputs, targets, weights.
     where : str
@@ -81,16 +86,64 @@ def explain_non_finite(
         For the caller to raise; its message names the origin, the op and the line, counts the values that are not
         finite, and suggests a repair.
     """
+    loss = _loss_of(graph, arguments)
+    what = f"the loss is {loss}" if not np.isfinite(loss) else f"the loss is {loss:.6g}, but a gradient is not finite,"
     for origin, values, segment, layer in _stations(objective, graph, arguments):
-        values = np.asarray(values)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if _bad(values):
             op, line = _blamed(graph, arguments, segment, layer) if segment else ("", "")
-            return _error(_loss_of(graph, arguments), where, origin, f" ({_count_bad(values)})", op, line)
-    return _error(_loss_of(graph, arguments), where, "unknown", "", "", "")
+            if origin == "loss":
+                line = line or _line_of_loss(objective)
+            return _error(what, where, origin, f" ({_count_bad(values)})", op, line)
+    return _of_gradients(objective, graph, gradients, arguments, what, where)
 
 
-def _error(loss: float, where: str, origin: str, detail: str, op: str, line: str) -> NonFiniteLossError:
-    message = f"the loss is {loss} in {where}. First value that is not finite: {origin}{detail}."
+def _bad(values: Any) -> bool:
+    values = np.asarray(values)
+    return values.dtype.kind == "f" and not np.isfinite(values).all()
+
+
+def _of_gradients(
+    objective: Objective,
+    graph: Graph,
+    gradients: Mapping[Any, Any],
+    arguments: Sequence[np.ndarray],
+    what: str,
+    where: str,
+) -> NonFiniteLossError:
+    """Blame the first layer, from the output down, that turns a finite gradient into one that is not finite."""
+    values = _evaluate(graph, arguments, list(gradients.values()))
+    names = objective.names
+    found = {param: value for param, value in zip(gradients, values) if _bad(value)}
+    if not found:
+        return _error(what, where, "unknown", "", "", "")
+    param, value = list(found.items())[-1]
+    layers = [layer for layer in objective.layers if layer.input_layers and layer in graph.values]
+    slopes = symc.grad(graph.loss, [graph.values[layer] for layer in layers], disconnected_inputs="ignore")
+    through = dict(zip(layers, map(_bad, _evaluate(graph, arguments, slopes))))
+    guilty = None
+    for layer in layers:
+        below_bad = any(through.get(below, False) for below in layer.input_layers)
+        own_bad = any(held in found for held in layer.get_params())
+        if not through[layer] and (below_bad or own_bad):
+            guilty = layer
+    if guilty is None:
+        origin, line = "gradient of the loss", _line_of_loss(objective)
+    else:
+        origin = f"gradient through layer {objective.label(guilty)} ({type(guilty).__name__})"
+        line = str(getattr(guilty, "created_at", None) or "")
+    detail = f" ({_count_bad(value)}, by {names[param]})"
+    op, own_line = _blamed(graph, arguments, [gradients[held] for held in found], None)
+    return _error(what, where, origin, detail, op, own_line or line)
+
+
+def _line_of_loss(objective: Objective) -> str:
+    """The line of the first loss that the user wrote."""
+    codes = [getattr(output.loss, "__code__", None) for output in objective.outputs if output.kind == "own"]
+    return next((str(SourceLocation(code.co_filename, code.co_firstlineno)) for code in codes if code), "")
+
+
+def _error(what: str, where: str, origin: str, detail: str, op: str, line: str) -> NonFiniteLossError:
+    message = f"{what} in {where}. First value that is not finite: {origin}{detail}."
     if op:
         message += f"\nIt comes from the op {op}, whose operands are finite"
         message += f", at {line}." if line else "."
@@ -160,7 +213,7 @@ def _blamed(graph: Graph, arguments: Sequence[np.ndarray], segment: list[Any], l
         bad = [v for v in node.outputs if v in values and not np.isfinite(values[v]).all()]
         if bad and all(v not in values or np.isfinite(values[v]).all() for v in node.inputs):
             line = bad[0].location
-            if (line is None or line == graph.built_at) and layer is not None:
+            if line is None or line == graph.built_at:  # an op of the library
                 line = getattr(layer, "created_at", None)
             return node.op.name, "" if line is None else str(line)
     return "", ""

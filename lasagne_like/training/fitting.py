@@ -41,7 +41,7 @@ class Run:
     scores : list of float
         The values by which it was chosen: the monitored quantity, and the validation loss for ties.
     best : dict of str to numpy.ndarray
-        The parameters at its end.
+        The parameters at its end, without those that are not trained.
     stopped : str
         Why training ended early, or an empty string.
     """
@@ -54,10 +54,28 @@ class Run:
 
 
 class Fit:
-    """The epochs of one call of ``fit``."""
+    """The epochs of one call of ``fit``.
 
-    def __init__(self, trainer: Trainer, train: Source, valid: Source | None, callbacks: Sequence[Callback]) -> None:
+    Parameters
+    ----------
+    trainer : Trainer
+    train, valid : Source
+        What is used: the data, or features of it.
+    callbacks : sequence of Callback
+    raw : pair of Source, optional
+        The data.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        train: Source,
+        valid: Source | None,
+        callbacks: Sequence[Callback],
+        raw: tuple[Source, Source | None] | None = None,
+    ) -> None:
         self.trainer, self.train, self.valid, self.callbacks = trainer, train, valid, callbacks
+        self.raw = raw
         self.watches_batches = any(
             getattr(callback.on_batch_end, "__func__", None) is not Callback.on_batch_end for callback in callbacks
         )
@@ -106,6 +124,8 @@ class Fit:
     def _epoch(self) -> None:
         trainer = self.trainer
         began = time.perf_counter()
+        if trainer.follow_layers() and self.raw is not None:  # a callback unfroze layers: features may be of no use
+            (self.train, self.valid), trainer.active = self.raw, trainer.objective
         rates = trainer.set_rates()
         for callback in self.callbacks:
             callback.on_epoch_begin(trainer, trainer.epoch + 1)
@@ -174,7 +194,7 @@ class Fit:
         if failed is not None:
             where = f"epoch {self.trainer.epoch + 1}, batch {failed + 1}"
             batch = held[failed - first]
-            raise explain_non_finite(self.trainer.active, step.graph, batch.arguments, where)
+            raise explain_non_finite(self.trainer.active, step.graph, step.gradients, batch.arguments, where)
 
     def _keep_best(self, record: dict[str, float]) -> None:
         if self.monitor is None:
@@ -188,7 +208,7 @@ class Fit:
                 return
             run.best_epoch, run.scores = trainer.epoch, scores
             if self.keeps_best:
-                run.best = trainer.param_values()
+                run.best = trainer.param_values(changing=True)
 
     def _consider_patience(self) -> None:
         trainer, run = self.trainer, self.trainer.run

@@ -26,12 +26,15 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : path
-        The file. It holds the whole history of the trainer, and is replaced after every epoch, so that a resumed run
-        does not repeat rows.
+        The file; its folder is created. It holds the whole history of the trainer, and is replaced after every epoch,
+        so that a resumed run does not repeat rows.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.part")
@@ -53,6 +56,9 @@ class JSONLogger(Callback):
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.part")

@@ -27,6 +27,8 @@ class Rates:
     spec : float, callable, or mapping of str to these
         See :class:`Trainer`.
     objective : Objective
+    shared : dict of str to SharedVariable, optional
+        The variables of earlier rates, which are used again if the patterns are the same.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class Rates:
         If a pattern matches no layer, or a rate is no rate.
     """
 
-    def __init__(self, spec: Any, objective: Objective) -> None:
+    def __init__(self, spec: Any, objective: Objective, shared: Mapping[str, Any] | None = None) -> None:
         self.grouped = isinstance(spec, Mapping)
         if self.grouped and not spec:
             raise ValueError("learning_rate={}: expected at least one pattern, such as {'*': 1e-3}")
@@ -56,6 +58,9 @@ class Rates:
                         f"learning_rate: no layer's name matches {pattern!r}{suggest(pattern, names)}; names: "
                         f"{', '.join(names) or 'none; name the layers'}"
                     )
+        if shared is not None and list(shared) == list(self.schedules):
+            self.shared = dict(shared)
+            return
         self.shared = {
             pattern: symc.shared(np.asarray(schedule(0), symc.config.floatX), name="learning_rate")
             for pattern, schedule in self.schedules.items()

@@ -117,8 +117,7 @@ class Saving:
         states = {name: arrays[name] for name in state["states"]}
         given = {name: value for name, value in arrays.items() if name not in states and not name.startswith("best/")}
         _compare(given, names, source)
-        if best:
-            _compare(best, names, source)
+        _compare(best, {name: names[name] for name in best if name in names}, source)
         run = state["run"]
         new = Run(int(run["first"]), run["best_epoch"], [float(s) for s in run["scores"]], best, str(run["stopped"]))
         history = {str(name): list(column) for name, column in state["history"].items()}

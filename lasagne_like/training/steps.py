@@ -1,9 +1,9 @@
 """Compiled functions of a trainer: a training step, and the evaluation of a batch.
 
 A training step returns nothing. It adds the loss of the batch to shared totals, which the trainer reads from time to
-time: on a GPU, steps do not wait for each other's losses. If a loss is not finite, this step and all later ones change
-nothing but the number of the step, so that the network, the averages of batch normalisation and the random streams are
-those that led to the loss when the trainer finds out.
+time: on a GPU, steps do not wait for each other's losses. If a loss or a gradient is not finite, this step and all
+later ones change nothing but the number of the step, so that the network, the averages of batch normalisation and the
+random streams are those that led to it when the trainer finds out.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ class TrainingStep:
         explicit: dict[Any, Any] = {}
         self.states: dict[str, list[Any]] = {}
         names = objective.names
-        for group, target in zip(groups, _targets(graph.loss, groups, update)):
+        params = [param for group in groups for param in group.params]
+        self.gradients = dict(zip(params, symc.grad(graph.loss, params)))
+        self._clips = getattr(update, "func", update) not in OPTIMISERS.values()
+        for group in groups:
+            target = graph.loss if self._clips else [self.gradients[param] for param in group.params]
             updates = update(target, group.params, learning_rate=group.rate)
             if not isinstance(updates, Mapping):
                 raise TypeError(f"update returned {type(updates).__name__}, expected a dict of updates")
@@ -104,6 +108,10 @@ class TrainingStep:
         if self._function is None:
             loss = self.graph.loss
             good = T.and_(T.lt(abs(loss), np.inf), T.lt(self.failed, 0))
+            for gradient in self.gradients.values():
+                # An update of the user's may clip what is infinite; nothing makes a number of NaN.
+                sound = T.invert(T.isnan(gradient)) if self._clips else T.lt(abs(gradient), np.inf)
+                good = T.and_(good, T.all(sound))
             updates = {shared: T.switch(good, value, shared) for shared, value in self._pairs}
             count = T.cast(self.graph.count, "float64")
             sums = T.stack([T.cast(loss, "float64") * count, count])
@@ -115,6 +123,11 @@ class TrainingStep:
                 on_unused_input="ignore",
             )  # fmt: skip
         return self._function
+
+    @property
+    def changed(self) -> set[int]:
+        """The identities of the storages that a step updates."""
+        return {id(shared.storage) for shared, _ in self._pairs}
 
     def begin(self) -> None:
         """Set the totals to zero."""
@@ -152,15 +165,6 @@ class TrainingStep:
             for shared in held:
                 shared.set_value(value)
         return left
-
-
-def _targets(loss: Any, groups: Sequence[Group], update: Any) -> list[Any]:
-    """What each group is updated from: the loss, or, if there are several groups, gradients from one backward pass."""
-    if len(groups) == 1 or update not in OPTIMISERS.values():
-        return [loss] * len(groups)
-    params = [param for group in groups for param in group.params]
-    gradients = dict(zip(params, symc.grad(loss, params)))
-    return [[gradients[param] for param in group.params] for group in groups]
 
 
 def _streams(objective: Objective) -> list[tuple[str, Any]]:

@@ -207,7 +207,7 @@ class Trainer(Core):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        self._rates = Rates(value, self.objective)
+        self._rates = Rates(value, self.objective, self._rates.shared)
         self.rate_factor = 1.0
         self._introduced = False
 
@@ -299,14 +299,14 @@ class Trainer(Core):
         for part in (train, valid):
             if part is not None and getattr(part, "reads_once", False) and (part is valid or self.train_metrics):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
-        self._follow_layers()
+        self.follow_layers()
         made = as_callbacks(callbacks)
         Fit(self, train, valid, made)  # checks first: features may take long
-        active, train, valid = self._features(train, valid, int(epochs))
-        fit = Fit(self, train, valid, made)
+        active, data, held = self._features(train, valid, int(epochs))
+        fit = Fit(self, data, held, made, raw=(train, valid))
         self.callbacks, self.resuming = made, bool(resume) and self._begun
         if not self.resuming:
-            self.run = Run(self.epoch)
+            self.run, self.rate_factor = Run(self.epoch), 1.0
         else:
             for callback, state in zip(self.callbacks, self._callback_states):
                 callback.restore(state)
@@ -362,7 +362,7 @@ class Trainer(Core):
         Scores
             The mean loss, without penalty, and the metrics, by position and by name: ``scores["error"]``.
         """
-        self._follow_layers()
+        self.follow_layers()
         source = as_source(self._spec(), X, y, sample_weights, "evaluate", batch_size=self.batch_size, seed=self.seed)
         return Scores(self.scores_of(source.ordered()))
 
@@ -379,7 +379,7 @@ class Trainer(Core):
         numpy.ndarray, or list of numpy.ndarray for several outputs
             Of shape ``(n,) + output_shape[1:]``.
         """
-        self._follow_layers()
+        self.follow_layers()
         if self._predict is None:
             layers = [output.layer for output in self.objective.outputs]
             outputs = get_output(layers, deterministic=True)

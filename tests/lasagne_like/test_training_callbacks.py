@@ -160,6 +160,7 @@ def test_reduce_on_plateau():
     reduce = ReduceOnPlateau("valid_judged", factor=0.5, patience=2, min_rate=0.3)
     rates = made.fit(X, Y, 8, validation=(X, Y), callbacks=reduce)["learning_rate"]
     np.testing.assert_allclose(rates, [0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.3, 0.3])
+    assert made.rate_factor < 1
     with pytest.raises(ValueError, match="factor=2"):
         ReduceOnPlateau(factor=2)
 
@@ -174,14 +175,14 @@ def test_an_unknown_quantity_is_named():
 
 def test_csv_and_json_hold_the_history(tmp_path):
     made = trainer()
-    logs = [CSVLogger(tmp_path / "log.csv"), JSONLogger(tmp_path / "log.jsonl")]
+    logs = [CSVLogger(tmp_path / "new" / "log.csv"), JSONLogger(tmp_path / "new" / "log.jsonl")]
     made.fit(X, Y, 2, callbacks=logs)
     made.fit(X, Y, 1, validation=(X, Y), callbacks=logs)
-    with open(tmp_path / "log.csv", newline="") as file:
+    with open(tmp_path / "new" / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["train_loss"]) for row in rows] == made.history["train_loss"]
     assert [row["valid_error"] for row in rows[:2]] == ["nan", "nan"]
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "new" / "log.jsonl").read_text().splitlines()]
     assert [line["train_loss"] for line in lines] == made.history["train_loss"]
     assert lines[0]["valid_error"] is None and lines[2]["valid_error"] == made.history["valid_error"][2]
 

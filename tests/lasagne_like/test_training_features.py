@@ -126,6 +126,22 @@ def test_unfreezing_ends_it_and_keeps_the_optimiser():
     assert values["adam.t"] == 2 * steps and values["adam.t@1"] == steps
 
 
+def test_a_callback_may_unfreeze():
+    def unfreeze_late(trainer, record):
+        if record["epoch"] == 2:
+            lasagne_like.transfer.unfreeze("*", trainer.network)
+
+    results = []
+    for precompute in (True, False):
+        trainer = quiet(network(), precompute=precompute)
+        trainer.fit(X, Y, 4, validation=(X, Y), callbacks=unfreeze_late)
+        assert used(trainer) == [] and trainer._step.values()["adam.t@1"] == 6
+        results.append(trainer)
+    for name, value in results[1].param_values().items():
+        np.testing.assert_allclose(results[0].param_values()[name], value, rtol=0.02, atol=0.02)
+    assert not np.array_equal(quiet(network()).param_values()["conv.W"], results[0].param_values()["conv.W"])
+
+
 def test_blame_above_the_border():
     net = network()
     hidden = net.input_layer.input_layer

@@ -1,8 +1,11 @@
 """Calls of fit: fresh state, layers that change, sources of data, weights, several inputs and outputs, blame."""
 
 import copy
+import importlib.util
 import pickle
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,13 +22,14 @@ from lasagne_like.layers import (
     EmbeddingLayer,
     FlattenLayer,
     InputLayer,
+    Layer,
     NonlinearityLayer,
     batch_norm,
 )
 from lasagne_like.nonlinearities import linear, sigmoid, softmax, tanh
 from lasagne_like.training import Cosine, NonFiniteLossError
 from lasagne_like.transfer import freeze, unfreeze
-from lasagne_like.updates import sgd, total_norm_constraint
+from lasagne_like.updates import adam, sgd, total_norm_constraint
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(80, 4).astype("float32")
@@ -184,6 +188,16 @@ def test_the_learning_rate_can_be_assigned():
     assert 0 < moved < 1e-4
     with pytest.raises(TypeError, match="learning_rate='fast'"):
         trainer.learning_rate = "fast"
+
+
+def test_new_rates_do_not_compile_anything(monkeypatch):
+    trainer = quiet(classifier())
+    trainer.fit(X, Y, 1)
+    monkeypatch.setattr(symc, "function", None)
+    trainer.learning_rate = 0.5
+    trainer.fit(X, Y, 1)
+    trainer.schedule = Cosine(0.1, epochs=9)
+    assert trainer.fit(X, Y, 1)["learning_rate"] == [0.02, 0.5, Cosine(0.1, 9)(2)]
 
 
 def test_a_schedule_that_ended_is_noticed():
@@ -484,6 +498,40 @@ def test_a_layer_without_a_line_of_its_own_is_located_where_it_was_created():
     assert 'name="hidden"' in error.line
 
 
+class Scaled(Layer):
+    """``sqrt(scale) * x``: the slope by the scale is infinite at 0, though the values are finite."""
+
+    def __init__(self, incoming, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.scale = self.add_param(np.zeros(4, "float32"), (4,), name="scale")
+
+    def get_output_for(self, input, **kwargs):
+        return input * T.sqrt(self.scale)
+
+
+def test_a_gradient_that_is_not_finite_is_blamed_on_its_layer():
+    scaled = Scaled(InputLayer((None, 4), name="input"), name="scaled")  # created here
+    error = blamed(DenseLayer(scaled, 2, nonlinearity=softmax, name="out"))
+    assert error.origin == "gradient through layer scaled (Scaled)" and error.line.endswith("# created here")
+    assert "a gradient is not finite, in epoch 1, batch 1" in str(error) and "4 infinite of 4 values" in str(error)
+
+    def odd(prediction, target):
+        return T.sqrt((prediction - prediction) ** 2) + (prediction - target) ** 2
+
+    error = blamed(DenseLayer(InputLayer((None, 4)), 1, nonlinearity=linear, name="out"), loss=odd)
+    assert error.origin == "gradient of the loss" and "def odd" in error.line
+
+
+def test_an_update_that_clips_may_take_an_infinite_gradient():
+    def clipped(loss, params, learning_rate):
+        return sgd([T.clip(g, -1, 1) for g in symc.grad(loss, params)], params, learning_rate)
+
+    scaled = Scaled(InputLayer((None, 4)), name="scaled")
+    trainer = quiet(DenseLayer(scaled, 2, nonlinearity=softmax, name="out"), update=clipped, batch_size=80)
+    trainer.fit(X, Y, 1)
+    np.testing.assert_allclose(abs(trainer.param_values()["scaled.scale"]), 0.02, rtol=1e-5)
+
+
 def test_the_right_batch_is_blamed_and_nothing_after_it_counts():
     """The trainer looks for failures only now and then; the failing step and later ones must change nothing."""
     bad = X.copy()
@@ -545,6 +593,20 @@ def test_progress_within_an_epoch_where_a_person_watches(monkeypatch, capsys):
     assert "epoch 1" in capsys.readouterr().err
     quiet(classifier()).fit(X, Y, 1)
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_notebook(monkeypatch, capsys):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # without widgets
+    quiet(classifier(), verbose=True).fit(X, Y, 1)
+    assert "epoch 1" in capsys.readouterr().err
+
+
+def test_settings_of_an_optimiser():
+    trainer = quiet(classifier(), update=partial(adam, beta1=0.5))
+    trainer.fit(X, Y, 1)
+    assert {"adam.t", "adam.m/out.W"} <= set(trainer._step.values())
 
 
 def test_two_layers_that_share_parameters_are_trained_once():

@@ -207,6 +207,18 @@ def test_losses_and_outputs_that_contradict_each_other():
         trainer(3, softmax, metrics=["top5"])
 
 
+def test_a_variable_of_ones_own_for_the_targets():
+    X = data()
+    made = trainer(3, softmax, loss="categorical_crossentropy", target_var=T.lvector("y"))
+    made.fit(X, np.arange(60) % 3, 1)
+    with pytest.raises(ValueError, match="y holds the classes 0 to 3"):
+        made.fit(X, np.arange(60) % 4, 1)
+    with pytest.raises(TypeError, match="target_var y has dtype int64: give integers"):
+        made.fit(X, np.arange(60) / 2, 1)
+    with pytest.raises(ValueError, match=r"targets have shape \(60, 1\), but target_var y has 1 axes"):
+        made.fit(X, np.zeros((60, 1), int), 1)
+
+
 # Names.
 
 
