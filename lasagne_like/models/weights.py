@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,7 +109,7 @@ def _entry(name: str) -> Entry:
 
 
 def load_into(
-    model: Model, weights: str | os.PathLike | None, head: str, rebuild: Callable[[Sequence[int], bool], Model]
+    model: Model, weights: str | os.PathLike | None, head: str, rebuild: Callable[[Sequence[int], int], Model]
 ) -> Model:
     """Load weights into a new network and set its preprocessing and classes.
 
@@ -123,7 +122,7 @@ def load_into(
     head : str
         The name of the layer that keeps its values if the number of classes is not that of the weights.
     rebuild : callable
-        Builds the network for another input shape, with or without the classifier, to check known answers.
+        Builds the network for another input shape and number of classes (0 for no classifier), to check known answers.
 
     Returns
     -------
@@ -164,7 +163,7 @@ def _chosen(model: Model, weights: str, head: str) -> Entry | None:
     return found[0] if found else None
 
 
-def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequence[int], bool], Model]) -> Model:
+def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequence[int], int], Model]) -> Model:
     if entry.architecture != model.name:
         raise ValueError(f"the weights {entry.name!r} are for {entry.architecture}, not for {model.name}")
     if head in model and not entry.top:
@@ -202,15 +201,14 @@ def _assign(content: WeightsContent, model: Model, entry: Entry, kept: Sequence[
 
 
 def _for_shape(preprocess: Preprocess, model: Model) -> Preprocess:
-    """Adapt the size of the crop to the input of a network, and the size before cropping in proportion."""
+    """Adapt the size to the input of a network; for another size than the entry's, no margin is cropped."""
     rows, columns = model.input_layers[0].shape[2:]
     wanted = preprocess.output_shape[1:]
     if (rows, columns) == wanted or not isinstance(preprocess.resize, int) or wanted[0] is None:
         return preprocess
     if rows is None or columns is None:
         return dataclasses.replace(preprocess, resize=None, crop=None)
-    resize = math.ceil(preprocess.resize / wanted[0] * max(rows, columns))
-    return dataclasses.replace(preprocess, resize=resize, crop=(rows, columns))
+    return dataclasses.replace(preprocess, resize=max(rows, columns), crop=(rows, columns))
 
 
 def pattern(size: int, channels: int = 3) -> np.ndarray:
@@ -233,7 +231,7 @@ def digest(values: np.ndarray) -> np.ndarray:
 
 
 def _check_answers(
-    entry: Entry, content: WeightsContent, path: Path, rebuild: Callable[[Sequence[int], bool], Model]
+    entry: Entry, content: WeightsContent, path: Path, rebuild: Callable[[Sequence[int], int], Model]
 ) -> None:
     """Compare the outputs of layers with the known ones, once for each file in the cache."""
     stamp = repr(entry.answers)
@@ -241,7 +239,7 @@ def _check_answers(
         return
     size = entry.answers[0].size
     picture = pattern(size, entry.preprocess.num_channels)
-    model = rebuild(picture.shape[1:], entry.top)
+    model = rebuild(picture.shape[1:], len(entry.class_names) if entry.top else 0)
     _assign(content, model, entry, ())
     layers = [model[answer.layer] for answer in entry.answers]
     compute = symc.function([model.input_layers[0].input_var], get_output(layers, deterministic=True))
