@@ -74,7 +74,7 @@ def lenet5(
         net.classifier("fc5", 10 if num_classes is None else num_classes)
 
     def rebuild(shape: Sequence[int], classes: int) -> Model:
-        top = {"include_top": classes > 0, "num_classes": classes or None}
-        return lenet5(input_shape=shape, nonlinearity=nonlinearity, pool=pool, **top)
+        options: dict[str, Any] = {"nonlinearity": nonlinearity, "pool": pool, "num_classes": classes or None}
+        return lenet5(input_shape=shape, include_top=classes > 0, **options)
 
     return load_into(net.layers, weights, "fc5", rebuild)
