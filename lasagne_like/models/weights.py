@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -201,14 +202,15 @@ def _assign(content: WeightsContent, model: Model, entry: Entry, kept: Sequence[
 
 
 def _for_shape(preprocess: Preprocess, model: Model) -> Preprocess:
-    """Adapt the size to the input of a network; for another size than the entry's, no margin is cropped."""
+    """Adapt the size of the crop to the input of a network, and the size before cropping in proportion."""
     rows, columns = model.input_layers[0].shape[2:]
     wanted = preprocess.output_shape[1:]
     if (rows, columns) == wanted or not isinstance(preprocess.resize, int) or wanted[0] is None:
         return preprocess
     if rows is None or columns is None:
         return dataclasses.replace(preprocess, resize=None, crop=None)
-    return dataclasses.replace(preprocess, resize=max(rows, columns), crop=(rows, columns))
+    resize = math.ceil(preprocess.resize / wanted[0] * max(rows, columns))
+    return dataclasses.replace(preprocess, resize=resize, crop=(rows, columns))
 
 
 def pattern(size: int, channels: int = 3) -> np.ndarray:
