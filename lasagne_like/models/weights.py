@@ -33,7 +33,7 @@ from ..files.weights import assign_weights, load_weights
 from ..layers import Layer, get_output
 from ..network import Model
 from ..utils import shape_of
-from .catalogue import ENTRIES
+from .catalogue import ENTRIES, IMAGENET_BGR
 from .entries import Answer, Entry, Source, imagenet_classes
 from .fetching import WeightsNotFoundError, cache_folder, find_or_fetch, note_answers, set_cache_folder, stamped
 
@@ -152,6 +152,9 @@ def load_into(
     report = load_weights(path, model)
     if report.classes and len(report.classes) == model.output_layer.output_shape[1]:
         model.classes = report.classes
+    if path.suffix.lower() == ".pkl":
+        # The recipes of Lasagne have Caffe's weights.
+        model.preprocess = _for_shape(IMAGENET_BGR, model)
     return model
 
 

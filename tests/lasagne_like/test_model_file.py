@@ -63,7 +63,6 @@ def dense(nonlinearity=nonlinearities.softmax):
     return L.DenseLayer(layer, 3, nonlinearity=nonlinearity, name="out")
 
 
-@pytest.mark.filterwarnings("ignore:.*parameters have no name")
 @pytest.mark.filterwarnings("ignore:the model is saved without a known answer")
 @pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
 def test_every_layer_goes_through_a_file(cls, shapes, args, kwargs, path, rng):
@@ -125,7 +124,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*parameters have no name")
 @pytest.mark.parametrize("change", CHANGES)
 def test_layers_changed_after_they_were_made(change, path, x):
     layer = L.DenseLayer(L.InputLayer((None, 4), name="input"), 5, name="hidden")
