@@ -1,12 +1,13 @@
-"""Classify a photograph with VGG-19 or VGG-16, trained on the 1,000 classes of ImageNet.
+"""Classify a photograph with VGG-16 or VGG-19, trained on the 1,000 classes of ImageNet.
 
+    python examples/vgg_classify.py photo.jpg --weights imagenet
     python examples/vgg_classify.py photo.jpg --weights vgg19.pkl
     python examples/vgg_classify.py photo.jpg --weights https://.../vgg19.pkl --sha256 <digest>
     python examples/vgg_classify.py                       random weights, for shapes, parameters and timing
 
-Weights are read from .safetensors or .npz files saved by lasagne_like.files (parameters conv1_1.W, conv1_1.b, ...), or
-from vgg16.pkl and vgg19.pkl of the Lasagne recipes, which include the class names; the pickle is read without executing
-code from it. A URL is downloaded to --cache and requires the SHA-256 digest of the file.
+Weights are downloaded (imagenet: those of torchvision, 0.5 GB), or read from a file in any format that
+lasagne_like.load_weights reads, such as vgg16.pkl and vgg19.pkl of the Lasagne recipes, which include the class names.
+No code in the file is executed. A URL is downloaded to --cache and requires the SHA-256 digest of the file.
 """
 
 import argparse
@@ -18,18 +19,19 @@ import numpy as np
 
 import lasagne_like
 import symc
-from lasagne_like.files import load_weights
+from lasagne_like.data.pictures import read_picture
 from lasagne_like.layers import count_params, get_output, summary
-from lasagne_like.models import IMAGENET_BGR, vgg16, vgg19
+from lasagne_like.models import IMAGENET_BGR, Model, vgg16, vgg19
 
 MODELS = {"vgg16": vgg16, "vgg19": vgg19}
 
 NO_WEIGHTS = """\
 No weights given: the network has random weights, and its predictions are meaningless.
 To classify, pass --weights with one of
+  - imagenet, to download the weights of torchvision,
   - vgg19.pkl (or vgg16.pkl) of the Lasagne recipes, which includes the class names,
-  - a .safetensors or .npz file with the arrays conv1_1.W, conv1_1.b, ..., fc8.W, fc8.b,
-  - the URL of either, with --sha256 DIGEST,
+  - a file with the weights of PyTorch, Keras, Caffe or ONNX, or with the arrays conv1_1.W, conv1_1.b, ..., fc8.b,
+  - the URL of such a file, with --sha256 DIGEST,
 and --labels FILE, a text file with one class name per line, unless the weights include them."""
 
 
@@ -38,7 +40,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("photo", nargs="?", type=Path, help="image to classify (default: random pixels)")
     add("--model", choices=MODELS, default="vgg19", help="network (default: %(default)s)")
-    add("--weights", metavar="FILE|URL", help="trained weights (default: random weights)")
+    add("--weights", metavar="NAME|FILE|URL", help="trained weights (default: random weights)")
     add("--sha256", metavar="DIGEST", help="SHA-256 digest of the weight file to download")
     add("--labels", metavar="FILE", type=Path, help="class names, one per line")
     add("--top", type=int, default=5, help="number of classes to show (default: %(default)s)")
@@ -49,20 +51,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """Read an image as an array (rows, columns, 3) of RGB values from 0 to 255."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise SystemExit(f"reading {path} requires the package pillow: pip install pillow ({error})") from error
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def fetch(weights: str, digest: str | None, cache: Path) -> Path:
-    """Return the path of a weight file, after downloading it if a URL is given."""
+def fetch(weights: str, digest: str | None, cache: Path) -> str:
+    """Return the name or the path of weights, after downloading them if a URL is given."""
     if "://" not in weights:
-        return Path(weights)
+        return weights
     if not digest:
         raise SystemExit(f"--weights {weights}: a download needs --sha256 DIGEST, the digest of the file")
     try:
@@ -70,19 +62,17 @@ def fetch(weights: str, digest: str | None, cache: Path) -> Path:
     except ImportError as error:
         raise SystemExit("downloading requires the package pooch: pip install pooch") from error
     name = weights.rsplit("/", 1)[-1]
-    return Path(pooch.retrieve(weights, known_hash=f"sha256:{digest}", fname=name, path=cache))
+    return str(pooch.retrieve(weights, known_hash=f"sha256:{digest}", fname=name, path=cache))
 
 
-def load(options: argparse.Namespace, network: dict) -> list[str]:
-    """Load the weights, if given; return the class names, if known."""
+def build(options: argparse.Namespace) -> tuple[Model, list[str]]:
+    """Build the network with its weights, if given; return it with the class names, if known."""
     labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
     if not options.weights:
         print(NO_WEIGHTS)
-        return labels
-    path = fetch(options.weights, options.sha256, options.cache)
-    report = load_weights(path, network)
-    print(f"{path}: {report}")
-    return labels or report.classes
+        return MODELS[options.model](), labels
+    network = MODELS[options.model](fetch(options.weights, options.sha256, options.cache))
+    return network, labels or network.classes or []
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -93,16 +83,15 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     if options.photo is None:
         pixels = np.random.RandomState(options.seed).randint(0, 256, (256, 256, 3))
     else:
-        pixels = read_photo(options.photo)
-    network = MODELS[options.model]()
-    labels = load(options, network)
+        pixels = read_picture(options.photo)
+    network, labels = build(options)
     print(summary(network["prob"]))
     count = count_params(network["prob"])
 
     began = time.perf_counter()
     classify = symc.function([network["input"].input_var], get_output(network["prob"], deterministic=True))
     compile_seconds = time.perf_counter() - began
-    image = IMAGENET_BGR(pixels)
+    image = (network.preprocess or IMAGENET_BGR)(pixels)
     seconds = []
     for _ in range(max(1, options.repeat)):
         began = time.perf_counter()

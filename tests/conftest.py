@@ -12,6 +12,10 @@ from cuda_emulator.fixtures import emulated_device  # noqa: F401
 import symc
 
 
+def pytest_addoption(parser):
+    parser.addoption("--download-weights", action="store_true", help="download real weights for the tests of models")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _cache():
     """Compiled code goes where SYMC_CACHE says, or into a folder that is kept between runs of one machine."""

@@ -85,8 +85,11 @@ def test_transfer(tmp_path, capsys):
         transfer.main(["--counts", "12"])
 
 
-def tiny_vgg():
-    return small_vgg((3, 224, 224), 1000, channels=(2, 2, 2, 2, 2), convolutions=1, dense=4)
+def tiny_vgg(weights=None):
+    network = small_vgg((3, 224, 224), 1000, channels=(2, 2, 2, 2, 2), convolutions=1, dense=4)
+    if weights is not None:
+        load_weights(weights, network)
+    return network
 
 
 def test_vgg_classify(tmp_path, monkeypatch, capsys):

@@ -26,7 +26,8 @@ class Block:
         ``W`` of a convolution ``(filters, channels per group, ...)`` for correlation; of a dense layer ``(inputs,
         units)``; ``b``; ``gamma``, ``beta``, ``mean`` and ``var`` of a batch normalisation. Others under their names.
     channels_last : bool
-        Whether the inputs of a dense layer after a flattened picture are in the order (row, column, channel).
+        Whether the inputs of a dense layer after a flattened picture are in the order (row, column, channel), and the
+        filters of a depthwise convolution may be ``(multiplier, channels, ...)``.
     """
 
     name: str

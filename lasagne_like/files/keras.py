@@ -114,7 +114,7 @@ def _block(name: str, entries: list[tuple[str, np.ndarray]]) -> Block:
         return Block(name, "other", arrays)
     if weights.ndim == 2:
         return Block(name, "dense", arrays, channels_last=True)
-    return Block(name, "conv", arrays | {"W": _convolution(weights, depthwise)})
+    return Block(name, "conv", arrays | {"W": _convolution(weights, depthwise)}, channels_last=True)
 
 
 def _convolution(weights: np.ndarray, depthwise: bool) -> np.ndarray:

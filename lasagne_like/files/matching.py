@@ -80,7 +80,7 @@ class _Target:
             if role in _NEUTRAL:
                 found[role] = np.full(shape_of(wanted[role]), _NEUTRAL[role])
         if self.kind == "conv":
-            found["W"] = self._filters(found["W"])
+            found["W"] = self._filters(self._depthwise(found["W"]) if block.channels_last else found["W"])
         elif self.kind == "dense" and block.channels_last:
             found["W"] = self._channels_first(found["W"])
         return found
@@ -89,6 +89,13 @@ class _Target:
         if self._is_dilated():
             weights = weights.swapaxes(0, 1)
         return np.flip(weights, tuple(range(2, weights.ndim))) if self.layer.flip_filters else weights
+
+    def _depthwise(self, weights: np.ndarray) -> np.ndarray:
+        """Bring depthwise filters, which Keras stores as ``(multiplier, channels, ...)``, to one channel per group."""
+        groups = getattr(self.layer, "num_groups", 1)
+        if groups == 1 or weights.shape[1] != groups or weights.shape[0] * groups != self.layer.num_filters:
+            return weights
+        return weights.swapaxes(0, 1).reshape(-1, 1, *weights.shape[2:])
 
     def _channels_first(self, weights: np.ndarray) -> np.ndarray:
         """Reorder the inputs of a dense layer from (rows, columns, channels) to (channels, rows, columns)."""

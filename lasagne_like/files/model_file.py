@@ -94,7 +94,10 @@ def save(
     if isinstance(network, Model):
         model.name = network.name
     _check_preprocess(model)
-    description, arrays = described(model, custom or {})
+    with warnings.catch_warnings():
+        # Names derived from positions do no harm in a file that contains the architecture.
+        warnings.filterwarnings("ignore", message=".*parameters have no name or share it")
+        description, arrays = described(model, custom or {})
     reserved = [name for name in arrays if name.startswith("__") and not name.startswith("__array__/")]
     if reserved:
         raise ValueError(

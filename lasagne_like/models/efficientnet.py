@@ -130,8 +130,8 @@ def _lite(
             net.add("avgpool", GlobalPoolLayer)
             net.classifier("fc", units, dropout)
 
-    def rebuild(shape: Sequence[int], top: bool) -> Model:
-        return _lite(name, width, depth, dropout, None, shape, top, None, None)
+    def rebuild(shape: Sequence[int], classes: int) -> Model:
+        return _lite(name, width, depth, dropout, None, shape, classes > 0, classes or None, None)
 
     return load_into(net.layers, weights, "fc", rebuild)
 

@@ -73,7 +73,8 @@ def lenet5(
         net.add("fc4", DenseLayer, 84, nonlinearity=nonlinearity)
         net.classifier("fc5", 10 if num_classes is None else num_classes)
 
-    def rebuild(shape: Sequence[int], top: bool) -> Model:
-        return lenet5(input_shape=shape, include_top=top, nonlinearity=nonlinearity, pool=pool)
+    def rebuild(shape: Sequence[int], classes: int) -> Model:
+        options: dict[str, Any] = {"nonlinearity": nonlinearity, "pool": pool, "num_classes": classes or None}
+        return lenet5(input_shape=shape, include_top=classes > 0, **options)
 
     return load_into(net.layers, weights, "fc5", rebuild)

@@ -110,8 +110,8 @@ def _resnet(
             net.add("avgpool", GlobalPoolLayer)
             net.classifier("fc", units)
 
-    def rebuild(shape: Sequence[int], top: bool) -> Model:
-        return _resnet(name, blocks, bottleneck, None, shape, top, None, None)
+    def rebuild(shape: Sequence[int], classes: int) -> Model:
+        return _resnet(name, blocks, bottleneck, None, shape, classes > 0, classes or None, None)
 
     return load_into(net.layers, weights, "fc", rebuild)
 

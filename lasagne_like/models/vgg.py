@@ -150,8 +150,8 @@ def _vgg(
                 net.add(f"{layer}_dropout", DropoutLayer, p=0.5)
             net.classifier("fc8", units)
 
-    def rebuild(shape: Sequence[int], top: bool) -> Model:
-        return _vgg(name, None, shape, top, None, batch_norm, None)
+    def rebuild(shape: Sequence[int], classes: int) -> Model:
+        return _vgg(name, None, shape, classes > 0, classes or None, batch_norm, None)
 
     return load_into(net.layers, weights, "fc8", rebuild)
 

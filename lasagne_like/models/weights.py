@@ -33,7 +33,7 @@ from ..files.weights import assign_weights, load_weights
 from ..layers import Layer, get_output
 from ..network import Model
 from ..utils import shape_of
-from .catalogue import ENTRIES
+from .catalogue import ENTRIES, IMAGENET_BGR
 from .entries import Answer, Entry, Source, imagenet_classes
 from .fetching import WeightsNotFoundError, cache_folder, find_or_fetch, note_answers, set_cache_folder, stamped
 
@@ -110,7 +110,7 @@ def _entry(name: str) -> Entry:
 
 
 def load_into(
-    model: Model, weights: str | os.PathLike | None, head: str, rebuild: Callable[[Sequence[int], bool], Model]
+    model: Model, weights: str | os.PathLike | None, head: str, rebuild: Callable[[Sequence[int], int], Model]
 ) -> Model:
     """Load weights into a new network and set its preprocessing and classes.
 
@@ -123,7 +123,7 @@ def load_into(
     head : str
         The name of the layer that keeps its values if the number of classes is not that of the weights.
     rebuild : callable
-        Builds the network for another input shape, with or without the classifier, to check known answers.
+        Builds the network for another input shape and number of classes (0 for no classifier), to check known answers.
 
     Returns
     -------
@@ -152,6 +152,9 @@ def load_into(
     report = load_weights(path, model)
     if report.classes and len(report.classes) == model.output_layer.output_shape[1]:
         model.classes = report.classes
+    if path.suffix.lower() == ".pkl":
+        # The recipes of Lasagne have Caffe's weights.
+        model.preprocess = _for_shape(IMAGENET_BGR, model)
     return model
 
 
@@ -164,7 +167,7 @@ def _chosen(model: Model, weights: str, head: str) -> Entry | None:
     return found[0] if found else None
 
 
-def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequence[int], bool], Model]) -> Model:
+def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequence[int], int], Model]) -> Model:
     if entry.architecture != model.name:
         raise ValueError(f"the weights {entry.name!r} are for {entry.architecture}, not for {model.name}")
     if head in model and not entry.top:
@@ -233,7 +236,7 @@ def digest(values: np.ndarray) -> np.ndarray:
 
 
 def _check_answers(
-    entry: Entry, content: WeightsContent, path: Path, rebuild: Callable[[Sequence[int], bool], Model]
+    entry: Entry, content: WeightsContent, path: Path, rebuild: Callable[[Sequence[int], int], Model]
 ) -> None:
     """Compare the outputs of layers with the known ones, once for each file in the cache."""
     stamp = repr(entry.answers)
@@ -241,7 +244,7 @@ def _check_answers(
         return
     size = entry.answers[0].size
     picture = pattern(size, entry.preprocess.num_channels)
-    model = rebuild(picture.shape[1:], entry.top)
+    model = rebuild(picture.shape[1:], len(entry.class_names) if entry.top else 0)
     _assign(content, model, entry, ())
     layers = [model[answer.layer] for answer in entry.answers]
     compute = symc.function([model.input_layers[0].input_var], get_output(layers, deterministic=True))

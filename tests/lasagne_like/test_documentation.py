@@ -11,6 +11,9 @@ MODULES = [
     "lasagne_like",
     *(f"lasagne_like.{name}" for name in (
         "constraints", "init", "nonlinearities", "objectives", "random", "regularization", "updates", "utils", "layers",
+        "data.pictures", "data.preprocess", "files", "files.model_file", "files.names", "files.read", "files.weights",
+        "lazy", "models", "models.efficientnet", "models.entries", "models.lenet", "models.resnet", "models.vgg",
+        "models.weights", "network", "pickles", "prediction",
     )),
     *(f"lasagne_like.layers.{name}" for name in (
         "augmentation", "axes", "base", "conv", "dense", "embedding", "helper", "input", "lengths", "merge", "noise",
@@ -18,7 +21,7 @@ MODULES = [
     )),
 ]  # fmt: skip
 
-GUIDE = Path(__file__).parents[2] / "docs" / "layers.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -35,7 +38,8 @@ def test_public_names_have_docstrings(name):
             assert value.__doc__, public
 
 
-def test_guide():
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    assert len(blocks) == 4
-    exec(compile("\n".join(blocks), str(GUIDE), "exec"), {})
+@pytest.mark.parametrize("page, count", [("layers.md", 4), ("models.md", 2)])
+def test_guides(page, count):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert len(blocks) == count
+    exec(compile("\n".join(blocks), page, "exec"), {})
