@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .decoding import as_size
 from .draws import Draws
 from .warp import extended, identity, warp
@@ -102,6 +103,7 @@ class Flip(Geometric):
         The probability of exchanging left and right, and of exchanging top and bottom.
     """
 
+    @names_arguments
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.0):
         self.horizontal = _probability(horizontal, "Flip: horizontal")
         self.vertical = _probability(vertical, "Flip: vertical")
@@ -125,6 +127,7 @@ class Shift(Geometric):
         What appears at the edges: the mirrored picture, its outermost pixels, or a constant.
     """
 
+    @names_arguments
     def __init__(self, amount: float | tuple[float, float] = 0.1, edge: Any = "reflect"):
         rows, columns = amount if isinstance(amount, Sequence) else (amount, amount)
         self.amount = (_amount(rows, "Shift: amount", 1), _amount(columns, "Shift: amount", 1))
@@ -148,6 +151,7 @@ class Zoom(Geometric):
         See :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, amount: float | tuple[float, float] = 0.2, edge: Any = "reflect"):
         low, high = amount if isinstance(amount, Sequence) else (1 - amount, 1 + amount)
         if not 0 < low <= high < np.inf:
@@ -172,6 +176,7 @@ class Rotate(Geometric):
         See :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, degrees: float = 15, edge: Any = "reflect"):
         self.degrees = _amount(degrees, "Rotate: degrees", 180)
         self.edge = edge
@@ -197,6 +202,7 @@ class Crop(Augmentation):
         What fills the extension, see :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, size: Any, pad: int = 0, edge: Any = "reflect"):
         wanted = as_size(size, "Crop: size")
         if wanted is None:
@@ -233,6 +239,7 @@ class Colour(Augmentation):
     that from the grey of the pixel. uint8 results are rounded and limited to 0 to 255; float results are not limited.
     """
 
+    @names_arguments
     def __init__(self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2):
         self.brightness = _amount(brightness, "Colour: brightness", 1)
         self.contrast = _amount(contrast, "Colour: contrast", 1)
@@ -279,6 +286,7 @@ class Cutout(Augmentation):
            cutout. arXiv:1708.04552.
     """
 
+    @names_arguments
     def __init__(self, size: float = 0.3, probability: float = 1.0, value: float | Sequence[float] | None = None):
         self.size = _amount(size, "Cutout: size", 1)
         self.probability = _probability(probability, "Cutout: probability")

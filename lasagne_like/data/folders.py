@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .decoding import as_size, decode_pictures
 from .lazy import LazyPictures
 from .preprocess import Preprocess
@@ -108,6 +109,7 @@ class Splits:
         return iter([part for part in (self.train, self.valid, self.test) if part is not None])
 
 
+@names_arguments
 def image_folder(
     path: str | os.PathLike,
     size: Any = (160, 160),
@@ -260,6 +262,7 @@ def image_splits(path: str | os.PathLike, size: Any = (160, 160), *, test: float
     return Splits(train, **others)
 
 
+@names_arguments
 def read_pictures(
     files: Any, size: Any = (160, 160), *, mode: str = "rgb", fit: str = "crop", workers: int | None = None
 ) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .augment import Augmentation, apply_all
 from .decoding import worker_count
 from .draws import Draws
@@ -83,6 +84,7 @@ class Loader:
     [4, 4, 2]
     """
 
+    @names_arguments
     def __init__(
         self,
         X: Any,
