@@ -366,10 +366,11 @@ def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """The pictures in a folder at any depth, and its other files, each sorted by path."""
     found: list[Path] = []
     others: list[Path] = []
+    entered = {os.path.realpath(folder)}
     for place, folders, files in os.walk(folder, followlinks=True):
-        hidden = [name for name in folders if _hidden(Path(name))]
-        for name in hidden:
-            folders.remove(name)
+        inner = {name: os.path.realpath(os.path.join(place, name)) for name in folders if not _hidden(Path(name))}
+        folders[:] = [name for name, real in inner.items() if real not in entered]  # links may lead in circles
+        entered |= set(inner.values())
         for name in files:
             path = Path(place, name)
             usable = path.suffix.lower() in SUFFIXES and not _hidden(path)
