@@ -26,7 +26,7 @@ from .foreign_names import (
 __all__ = [
     "canonical",
     "foreign_argument",
-    "foreign_method",
+    "missing_method",
     "is_nonlinearity",
     "missing_name",
     "names_arguments",
@@ -203,6 +203,8 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def foreign_method(name: str) -> str | None:
-    """Return what to use instead of an attribute that models and layers of other libraries have, or None."""
-    return METHODS.get(_key(name))
+def missing_method(owner: object, name: str) -> AttributeError:
+    """Return the error for an attribute that a layer or a network lacks; models of other libraries may have it."""
+    instead = None if name.startswith("_") else METHODS.get(_key(name))
+    hint = f"; here it is {instead}" if instead else ""
+    return AttributeError(f"{type(owner).__name__} has no attribute {name!r}{hint}", name=name, obj=owner)

@@ -65,13 +65,13 @@ def checked_pictures(pictures: Any) -> np.ndarray:
 
 
 def _probability(value: float, name: str) -> float:
-    if not 0 <= value <= 1:
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
         raise ValueError(f"{name}={value!r}: expected a probability from 0 to 1")
     return float(value)
 
 
 def _amount(value: float, what: str, largest: float = np.inf) -> float:
-    if not 0 <= value <= largest:
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= largest:
         raise ValueError(f"{what}={value!r}: expected a number from 0 to {largest:g}")
     return float(value)
 

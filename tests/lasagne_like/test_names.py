@@ -193,6 +193,42 @@ def test_initialisers_by_name():
 def test_methods_of_models(name, instead):
     with pytest.raises(AttributeError, match=re.escape(instead)):
         getattr(DenseLayer(NET, 3), name)
+    if name not in ("predict", "shape", "bias"):
+        with pytest.raises(AttributeError, match=re.escape(instead)):
+            getattr(lasagne_like.Model(DenseLayer(NET, 3)), name)
+
+
+def test_layers_of_a_model_by_wrong_names():
+    network = lasagne_like.Model(DenseLayer(NET, 3, name="block5_pool"))
+    with pytest.raises(KeyError, match="no layer 'block5_pol'; perhaps you meant 'block5_pool'"):
+        network["block5_pol"]
+    twin = copy.deepcopy(network)
+    assert "block5_pool" in twin and twin.get("other") is None and not hasattr(twin, "nothing")
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: layers.Conv2DLayer(NET, 32, 3, "relu"), "got 'relu': to set a nonlinearity, pass nonlinearity='relu'"),
+    (lambda: InputLayer(32, 32, 3), r"InputLayer: shape=32: expected a tuple .* such as \(None, 3, 160, 160\)"),
+    (lambda: DenseLayer(NET, "10"), "the size '10' in shape=.*not an int"),
+    (lambda: DenseLayer(10, NET), "the layer below comes first"),
+    (lambda: DenseLayer(10)(NET), "missing 1 required .* 'num_units'; the first argument is the layer"),
+    (lambda: layers.GlobalPoolLayer(NET, "avg"), "pool_function='avg': expected a function .* such as T.mean"),
+    (lambda: layers.FeaturePoolLayer(NET, 3, pool_function="max"), "pool_function='max'"),
+])  # fmt: skip
+def test_arguments_in_the_order_of_other_libraries(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_errors_of_constructors_name_the_layer():
+    with pytest.raises(TypeError) as caught:
+        layers.Conv2DLayer(NET, 32, 3, 1.5)
+    assert "Conv2DLayer" in "".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def test_modes_of_other_libraries():
+    with pytest.warns(UserWarning, match=r"training \(here it is deterministic: deterministic=True"):
+        layers.get_output(NET, training=False)
 
 
 def test_layers_are_copied_and_pickled_as_before():
