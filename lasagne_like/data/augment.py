@@ -52,13 +52,18 @@ def checked_pictures(pictures: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the array does not have four axes.
+        If the array does not have four axes, or the channels are the last one.
     TypeError
         If the dtype is neither uint8 nor floating point.
     """
     pictures = np.asarray(pictures)
     if pictures.ndim != 4:
         raise ValueError(f"expected pictures of shape (n, channels, height, width), got an array of {pictures.shape}")
+    if pictures.shape[3] in (1, 3, 4) and min(pictures.shape[1:3]) > 4:
+        raise ValueError(
+            f"pictures of shape {pictures.shape} look like (n, height, width, channels), but channels come first here: "
+            "use pictures.transpose(0, 3, 1, 2)"
+        )
     if pictures.dtype != np.uint8 and pictures.dtype.kind != "f":
         raise TypeError(f"expected pictures of dtype uint8 (0 to 255) or float, got {pictures.dtype}")
     return pictures
