@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from dis import opmap
+from functools import wraps
+from inspect import signature
 from types import FrameType
+from typing import ParamSpec, TypeVar
 
 from .foreign_names import (
     ARGUMENTS,
@@ -23,12 +26,17 @@ from .foreign_names import (
 __all__ = [
     "canonical",
     "foreign_argument",
-    "foreign_method",
+    "missing_method",
     "is_nonlinearity",
     "missing_name",
+    "names_arguments",
     "unknown_arguments",
     "unknown_name",
 ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _key(name: str) -> str:
@@ -138,10 +146,10 @@ def missing_name(module: str, name: str, known: Iterable[str]) -> Exception:
     return AttributeError(text, name=name)
 
 
-def foreign_argument(name: str, known: Iterable[str]) -> str | None:
+def foreign_argument(callee: str, name: str, known: Iterable[str]) -> str | None:
     """Return what a keyword argument of other libraries is called by a callee with the `known` arguments, or None."""
     known = set(known)
-    options = ARGUMENTS.get(_key(name), ())
+    options = ARGUMENTS.get(f"{callee}.{_key(name)}") or ARGUMENTS.get(_key(name), ())
     for option in options:
         if option in known and option != name:
             return option
@@ -168,13 +176,35 @@ def unknown_arguments(callee: str, unknown: Iterable[str], known: Iterable[str])
     known = sorted(known)
     parts = []
     for name in unknown:
-        instead = foreign_argument(name, known)
+        instead = foreign_argument(callee, name, known)
         near = get_close_matches(name, known, n=1)
         hint = f" (here it is {instead})" if instead else f" (perhaps you meant {near[0]})" if near else ""
         parts.append(f"{name!r}{hint}")
     return TypeError(f"{callee} got an unexpected keyword argument {', '.join(parts)}")
 
 
-def foreign_method(name: str) -> str | None:
-    """Return what to use instead of an attribute that models and layers of other libraries have, or None."""
-    return METHODS.get(_key(name))
+def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function or constructor so that an unknown keyword argument raises :func:`unknown_arguments`."""
+    callee = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            name = f"{function.__qualname__}()"
+            if str(error).startswith((f"{name} got an unexpected", f"{name} missing")):
+                known = [name for name in signature(function).parameters if name != "self"]
+                unknown = [name for name in kwargs if name not in known]
+                if unknown:
+                    raise unknown_arguments(callee, unknown, known) from None
+            raise
+
+    return call
+
+
+def missing_method(owner: object, name: str) -> AttributeError:
+    """Return the error for an attribute that a layer or a network lacks; models of other libraries may have it."""
+    instead = None if name.startswith("_") else METHODS.get(_key(name))
+    hint = f"; here it is {instead}" if instead else ""
+    return AttributeError(f"{type(owner).__name__} has no attribute {name!r}{hint}", name=name, obj=owner)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ import symc
 from .data.pictures import is_one_picture
 from .data.preprocess import Preprocess
 from .layers import InputLayer, Layer, get_all_layers, get_output
+from .naming import missing_method
 from .nonlinearities import linear, sigmoid, softmax
 from .prediction import Prediction
 
@@ -72,6 +74,19 @@ class Model(OrderedDict[str, Layer]):
         self._compiled: tuple[Any, Any] | None = None
         if self and self.classes is not None:
             self._check_classes()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what attributes of models of other libraries are called here."""
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property that raises: once more, for its own message
+            raise missing_method(self, name)
+
+    def __missing__(self, name: str) -> Layer:
+        near = get_close_matches(str(name), self, n=3)
+        hint = f"; perhaps you meant {' or '.join(map(repr, near))}" if near else f"; the last one is {[*self][-1:]}"
+        raise KeyError(f"the network has no layer {name!r}{hint}")
 
     def __reduce__(self) -> Any:
         return type(self), (), {**vars(self), "_compiled": None}, None, iter(self.items())

@@ -29,7 +29,7 @@ import symc
 import symc.tensor as T
 
 from .constraints import norm_constraint, total_norm_constraint
-from .naming import missing_name
+from .naming import missing_name, names_arguments
 from .utils import floatX
 
 __all__ = [
@@ -109,6 +109,7 @@ def _descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Upd
     return updates
 
 
+@names_arguments
 def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
     r"""Stochastic gradient descent, :math:`\theta := \theta - \eta g`.
 
@@ -156,6 +157,7 @@ def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: A
     return result
 
 
+@names_arguments
 def momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum: Any = 0.9) -> Updates:
     r"""Gradient descent with momentum.
 
@@ -215,6 +217,7 @@ def apply_nesterov_momentum(updates: Mapping, params: Iterable | None = None, mo
     return result
 
 
+@names_arguments
 def nesterov_momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum: Any = 0.9) -> Updates:
     r"""Gradient descent with Nesterov momentum.
 
@@ -235,6 +238,7 @@ def nesterov_momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, 
     return apply_nesterov_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
 
 
+@names_arguments
 def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsilon: Any = 1e-6) -> Updates:
     r"""Adagrad: scale steps by the root of the accumulated squared gradients.
 
@@ -265,6 +269,7 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
     return _descend(loss_or_grads, params, step)
 
 
+@names_arguments
 def rmsprop(
     loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.9, epsilon: Any = 1e-6
 ) -> Updates:
@@ -297,6 +302,7 @@ def rmsprop(
     return _descend(loss_or_grads, params, step)
 
 
+@names_arguments
 def adadelta(
     loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, rho: Any = 0.95, epsilon: Any = 1e-6
 ) -> Updates:
@@ -350,6 +356,7 @@ def _adam_like(
     return updates
 
 
+@names_arguments
 def adam(
     loss_or_grads: Any,
     params: Sequence,
@@ -389,6 +396,7 @@ def adam(
     )
 
 
+@names_arguments
 def adamax(
     loss_or_grads: Any,
     params: Sequence,
@@ -426,6 +434,7 @@ def adamax(
     return _adam_like("adamax", loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
 
 
+@names_arguments
 def amsgrad(
     loss_or_grads: Any,
     params: Sequence,

@@ -12,6 +12,7 @@ import symc
 import symc.tensor as T
 
 from .lazy import deferred_value
+from .naming import is_nonlinearity
 
 __all__ = [
     "as_theano_expression",
@@ -179,6 +180,9 @@ def as_tuple(x: Any, N: int, t: type | tuple | None = None) -> tuple:
     ValueError
         If `x` is an iterable of a different length.
     """
+    if isinstance(x, str):
+        repair = f": to set a nonlinearity, pass nonlinearity={x!r}" if is_nonlinearity(x) else ""
+        raise TypeError(f"expected a number or an iterable of {N} numbers, got {x!r}{repair}")
     try:
         values = tuple(x)
     except TypeError:
@@ -315,6 +319,9 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
         If a size in `shape` is unknown or not positive, or the shape of the value is not `shape`.
     """
     shape = tuple(shape)
+    for size in shape:
+        if size is not None and not isinstance(size, int_types):
+            raise TypeError(f"Cannot create param with the size {size!r} in shape={shape!r}, name={name!r}: not an int")
     if any(size is None for size in shape):
         raise ValueError(
             f"Cannot create param with an unknown dimension. Tried to create param with shape={shape!r}, "

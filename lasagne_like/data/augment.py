@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .decoding import as_size
 from .draws import Draws
 from .warp import extended, identity, warp
@@ -51,26 +52,31 @@ def checked_pictures(pictures: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the array does not have four axes.
+        If the array does not have four axes, or the channels are the last one.
     TypeError
         If the dtype is neither uint8 nor floating point.
     """
     pictures = np.asarray(pictures)
     if pictures.ndim != 4:
         raise ValueError(f"expected pictures of shape (n, channels, height, width), got an array of {pictures.shape}")
+    if pictures.shape[3] in (1, 3, 4) and min(pictures.shape[1:3]) > 4:
+        raise ValueError(
+            f"pictures of shape {pictures.shape} look like (n, height, width, channels), but channels come first here: "
+            "use pictures.transpose(0, 3, 1, 2)"
+        )
     if pictures.dtype != np.uint8 and pictures.dtype.kind != "f":
         raise TypeError(f"expected pictures of dtype uint8 (0 to 255) or float, got {pictures.dtype}")
     return pictures
 
 
 def _probability(value: float, name: str) -> float:
-    if not 0 <= value <= 1:
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
         raise ValueError(f"{name}={value!r}: expected a probability from 0 to 1")
     return float(value)
 
 
 def _amount(value: float, what: str, largest: float = np.inf) -> float:
-    if not 0 <= value <= largest:
+    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= largest:
         raise ValueError(f"{what}={value!r}: expected a number from 0 to {largest:g}")
     return float(value)
 
@@ -102,6 +108,7 @@ class Flip(Geometric):
         The probability of exchanging left and right, and of exchanging top and bottom.
     """
 
+    @names_arguments
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.0):
         self.horizontal = _probability(horizontal, "Flip: horizontal")
         self.vertical = _probability(vertical, "Flip: vertical")
@@ -125,6 +132,7 @@ class Shift(Geometric):
         What appears at the edges: the mirrored picture, its outermost pixels, or a constant.
     """
 
+    @names_arguments
     def __init__(self, amount: float | tuple[float, float] = 0.1, edge: Any = "reflect"):
         rows, columns = amount if isinstance(amount, Sequence) else (amount, amount)
         self.amount = (_amount(rows, "Shift: amount", 1), _amount(columns, "Shift: amount", 1))
@@ -148,6 +156,7 @@ class Zoom(Geometric):
         See :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, amount: float | tuple[float, float] = 0.2, edge: Any = "reflect"):
         low, high = amount if isinstance(amount, Sequence) else (1 - amount, 1 + amount)
         if not 0 < low <= high < np.inf:
@@ -172,6 +181,7 @@ class Rotate(Geometric):
         See :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, degrees: float = 15, edge: Any = "reflect"):
         self.degrees = _amount(degrees, "Rotate: degrees", 180)
         self.edge = edge
@@ -197,6 +207,7 @@ class Crop(Augmentation):
         What fills the extension, see :class:`Shift`.
     """
 
+    @names_arguments
     def __init__(self, size: Any, pad: int = 0, edge: Any = "reflect"):
         wanted = as_size(size, "Crop: size")
         if wanted is None:
@@ -233,6 +244,7 @@ class Colour(Augmentation):
     that from the grey of the pixel. uint8 results are rounded and limited to 0 to 255; float results are not limited.
     """
 
+    @names_arguments
     def __init__(self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2):
         self.brightness = _amount(brightness, "Colour: brightness", 1)
         self.contrast = _amount(contrast, "Colour: contrast", 1)
@@ -279,6 +291,7 @@ class Cutout(Augmentation):
            cutout. arXiv:1708.04552.
     """
 
+    @names_arguments
     def __init__(self, size: float = 0.3, probability: float = 1.0, value: float | Sequence[float] | None = None):
         self.size = _amount(size, "Cutout: size", 1)
         self.probability = _probability(probability, "Cutout: probability")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -102,13 +101,10 @@ def decode_picture(file: Any, size: Size | None, mode: str = "rgb", fit: str = "
     if isinstance(file, image_module.Image):
         return _to_array(file, size, mode, fit)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about damaged EXIF data, which do not matter here
-            warnings.simplefilter("error", image_module.DecompressionBombWarning)
-            with image_module.open(file) as image:
-                if size is not None and image.format == "JPEG":
-                    _draft(image, size, mode)
-                return _to_array(image, size, mode, fit)
+        with image_module.open(file) as image:
+            if size is not None and image.format == "JPEG":
+                _draft(image, size, mode)
+            return _to_array(image, size, mode, fit)
     except (FileNotFoundError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise SyntaxError, struct.error, EOFError, ...
@@ -119,15 +115,24 @@ def decode_picture(file: Any, size: Size | None, mode: str = "rgb", fit: str = "
 def _draft(image: Any, size: Size, mode: str) -> None:
     """Let the JPEG decoder scale down by 2, 4 or 8 while it decodes, never below `size`."""
     height, width = size
-    if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS:
+    if _orientation(image) in _SIDEWAYS:
         height, width = width, height
     image.draft("L" if mode == "grey" and image.mode in ("L", "RGB") else None, (width, height))
+
+
+def _orientation(image: Any) -> int:
+    """The orientation of a picture, 1 to 8; 1 (upright) if its EXIF data are damaged."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # the reader of EXIF data raises whatever it stumbles upon; the picture itself is readable
+        return 1
 
 
 def _to_array(image: Any, size: Size | None, mode: str, fit: str) -> np.ndarray:
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
     image = _in_colours(image, mode)
     if size is not None and image.size != (size[1], size[0]):
         image = _resized(image, size, fit)

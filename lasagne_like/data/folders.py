@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .decoding import as_size, decode_pictures
 from .lazy import LazyPictures
 from .preprocess import Preprocess
@@ -108,6 +109,7 @@ class Splits:
         return iter([part for part in (self.train, self.valid, self.test) if part is not None])
 
 
+@names_arguments
 def image_folder(
     path: str | os.PathLike,
     size: Any = (160, 160),
@@ -260,6 +262,7 @@ def image_splits(path: str | os.PathLike, size: Any = (160, 160), *, test: float
     return Splits(train, **others)
 
 
+@names_arguments
 def read_pictures(
     files: Any, size: Any = (160, 160), *, mode: str = "rgb", fit: str = "crop", workers: int | None = None
 ) -> np.ndarray:
@@ -363,10 +366,11 @@ def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """The pictures in a folder at any depth, and its other files, each sorted by path."""
     found: list[Path] = []
     others: list[Path] = []
+    entered = {os.path.realpath(folder)}
     for place, folders, files in os.walk(folder, followlinks=True):
-        hidden = [name for name in folders if _hidden(Path(name))]
-        for name in hidden:
-            folders.remove(name)
+        inner = {name: os.path.realpath(os.path.join(place, name)) for name in folders if not _hidden(Path(name))}
+        folders[:] = [name for name, real in inner.items() if real not in entered]  # links may lead in circles
+        entered |= set(inner.values())
         for name in files:
             path = Path(place, name)
             usable = path.suffix.lower() in SUFFIXES and not _hidden(path)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .augment import Augmentation, apply_all
+from ..naming import names_arguments
+from .augment import Augmentation, apply_all, checked_pictures
 from .decoding import worker_count
 from .draws import Draws
 from .mixing import Mix, one_hot_targets
@@ -83,6 +84,7 @@ class Loader:
     [4, 4, 2]
     """
 
+    @names_arguments
     def __init__(
         self,
         X: Any,
@@ -278,6 +280,7 @@ def _augmented(chain: list, inputs: np.ndarray, seed: int, epoch: int, items: np
     for stream, augmentation in enumerate(chain):
         numbers = Draws(seed, epoch, items, stream)
         if isinstance(augmentation, Augmentation):
+            inputs = inputs if waiting else checked_pictures(inputs)
             waiting.append(augmentation)
             draws.append(numbers)
             continue

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
 from .draws import Draws
 
 __all__ = ["CutMix", "Mix", "Mixup", "one_hot_targets"]
@@ -53,6 +54,7 @@ class Mixup(Mix):
            minimization. ICLR.
     """
 
+    @names_arguments
     def __init__(self, alpha: float = 0.2):
         self.alpha = _positive(alpha, "Mixup")
 
@@ -77,6 +79,7 @@ class CutMix(Mix):
            features. ICCV.
     """
 
+    @names_arguments
     def __init__(self, alpha: float = 1.0):
         self.alpha = _positive(alpha, "CutMix")
 

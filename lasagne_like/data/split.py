@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
+
 __all__ = ["split_indices", "train_test_split"]
 
 
@@ -75,6 +77,7 @@ def _stratified(rng: Any, labels: np.ndarray, size: int, count: int) -> np.ndarr
     return np.concatenate([rng.permutation(np.flatnonzero(codes == k))[: quota[k]] for k in range(len(kinds))])
 
 
+@names_arguments
 def train_test_split(*arrays: Any, test: float | int = 0.2, seed: int = 0, stratify: Any = None) -> list:
     """Split arrays of the same length at random into training and test arrays.
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_arguments
+
 __all__ = ["Table", "read_csv"]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
@@ -50,6 +52,7 @@ class Table:
         )
 
 
+@names_arguments
 def read_csv(
     path: str | os.PathLike,
     target: str | int | None = None,

@@ -40,6 +40,12 @@ class _PictureLayer(Layer):
                 f"{type(self).__name__} requires pictures of shape (batch, channels, rows, columns), "
                 f"got the input shape {self.input_shape!r}"
             )
+        rows, columns, last = (size or 5 for size in self.input_shape[1:])
+        if last in (1, 3) and min(rows, columns) > 4:
+            raise ValueError(
+                f"{type(self).__name__}: the input shape {self.input_shape!r} looks like (batch, rows, columns, "
+                "channels), but channels come first here: (batch, channels, rows, columns)"
+            )
         self._srng = new_streams()
 
     def get_output_for(self, input: Any, deterministic: bool = False, **kwargs: Any) -> Any:

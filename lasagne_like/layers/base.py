@@ -11,7 +11,7 @@ import symc
 from symc.errors import SourceLocation, here
 
 from .. import init
-from ..naming import foreign_method, unknown_arguments
+from ..naming import missing_method, unknown_arguments
 from ..utils import collect_shared_vars, create_param, int_types
 from .inference import OutputType, Shape, agree, infer
 
@@ -26,12 +26,17 @@ class _LayerType(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
             layer = super().__call__(*args, **kwargs)
-        except TypeError as error:
-            # Python complains about missing arguments before it mentions those it does not know.
+        except (TypeError, ValueError) as error:
             if str(error).startswith(f"{cls.__init__.__qualname__}() missing"):  # type: ignore[misc]
+                # Python complains about missing arguments before it mentions those it does not know.
                 unknown = set(kwargs) - _known_arguments(cls)
                 if unknown:
                     raise _unknown_arguments(cls, sorted(unknown, key=list(kwargs).index)) from None
+                if args and not isinstance(args[0], Layer | tuple | list):
+                    hint = f"the first argument is the layer below, as in {cls.__name__}(network, ...)"
+                    raise TypeError(f"{error}; {hint}") from None
+            if cls.__name__ not in str(error):
+                error.add_note(f"in the constructor of {cls.__name__}")
             raise
         layer.created_at = here()
         layer._finish()
@@ -172,9 +177,7 @@ class Layer(metaclass=_LayerType):
             """Say what attributes of layers and models of other libraries are called here."""
             if hasattr(type(self), name):
                 return object.__getattribute__(self, name)  # a property that raises: once more, for its own message
-            instead = foreign_method(name)
-            hint = f"; here it is {instead}" if instead else ""
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}", name=name, obj=self)
+            raise missing_method(self, name)
 
     def _incomings(self, incoming: Any) -> Sequence:
         """Arrange the constructor's argument as a sequence of layers and shapes."""
@@ -464,6 +467,8 @@ def _type_of_incoming(incoming: Any) -> OutputType:
         shape = tuple(None if size is None else int(size) for size in incoming)
         return OutputType(shape, symc.config.floatX, False)
     repair = "; wrap an expression in an InputLayer" if isinstance(incoming, symc.Variable) else ""
+    if isinstance(incoming, int_types):
+        repair = "; the layer below comes first, as in DenseLayer(network, 10)"
     if isinstance(incoming, dict) and incoming and all(isinstance(layer, Layer) for layer in incoming.values()):
         names = list(incoming)
         text = f"incoming is a dict of {len(names)} layers: choose one of them, such as network[{names[-1]!r}]"

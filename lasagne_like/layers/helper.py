@@ -13,6 +13,7 @@ import numpy as np
 
 import symc.tensor as T
 
+from ..naming import foreign_argument
 from ..utils import as_theano_expression, inspect_kwargs, shape_of, suggest, unique
 from .base import Layer
 from .inference import agree, refined
@@ -206,8 +207,13 @@ def _with_shape_of(layer: Layer, expression: Any) -> Any:
 
 def _warn_of_unused(unused: set[str], accepted: set[str]) -> None:
     if unused:
-        listed = "\n\t".join(f"{name}{suggest(name, accepted)}" for name in sorted(unused))
+        listed = "\n\t".join(f"{name}{_hint(name, accepted)}" for name in sorted(unused))
         warn(f"get_output() was called with unused kwargs:\n\t{listed}", stacklevel=3)
+
+
+def _hint(name: str, accepted: set[str]) -> str:
+    instead = foreign_argument("get_output", name, accepted)
+    return f" (here it is {instead})" if instead else suggest(name, accepted)
 
 
 def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:

@@ -1,11 +1,12 @@
 """The input layer of a network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import symc
 import symc.tensor as T
 
+from ..utils import int_types
 from .base import Layer
 from .inference import OutputType, Shape
 
@@ -42,6 +43,11 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int | None], input_var: Any = None, name: str | None = None, **kwargs: Any):
         super().__init__((), name, **kwargs)
+        if not isinstance(shape, Iterable) or not all(size is None or isinstance(size, int_types) for size in shape):
+            raise TypeError(
+                f"InputLayer: shape={shape!r}: expected a tuple with a size (or None) for each axis, such as "
+                "(None, 3, 160, 160) for pictures or (None, 20) for vectors"
+            )
         self.shape: Shape = tuple(shape)
         if any(size is not None and size <= 0 for size in self.shape):
             raise ValueError(

@@ -171,6 +171,14 @@ class MaxPool1DLayer(Pool1DLayer):
         super().__init__(incoming, pool_size, stride, pad, ignore_border, mode="max", **kwargs)
 
 
+def _check_function(layer: Layer, pool_function: Any) -> None:
+    if not callable(pool_function):
+        raise TypeError(
+            f"{type(layer).__name__}: pool_function={pool_function!r}: expected a function of an expression with an "
+            "argument axis, such as T.mean or T.max of symc.tensor"
+        )
+
+
 class GlobalPoolLayer(Layer):
     """A layer that pools over all positions, from ``(batch, channels, ...)`` to ``(batch, channels)``.
 
@@ -192,6 +200,7 @@ class GlobalPoolLayer(Layer):
 
     def __init__(self, incoming: Any, pool_function: Callable = T.mean, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        _check_function(self, pool_function)
         if len(self.input_shape) < 3:
             raise ValueError(f"GlobalPoolLayer needs an input of at least 3 dimensions, got shape {self.input_shape!r}")
         self.pool_function = pool_function
@@ -229,6 +238,7 @@ class FeaturePoolLayer(Layer):
 
     def __init__(self, incoming: Any, pool_size: int, axis: int = 1, pool_function: Callable = T.max, **kwargs: Any):
         super().__init__(incoming, **kwargs)
+        _check_function(self, pool_function)
         self.pool_size = pool_size
         self.axis = axis % len(self.input_shape)
         self.pool_function = pool_function

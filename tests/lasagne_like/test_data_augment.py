@@ -184,6 +184,7 @@ def test_draws():
     (lambda: Rotate(200), "degrees=200"), (lambda: Colour(-1), "brightness=-1"), (lambda: Cutout(2), "size=2"),
     (lambda: Crop(None), "size=None"),
     (lambda: Shift(edge="wrap")(smooth()), "edge='wrap'"),
+    (lambda: Flip()(np.zeros((2, 8, 9, 3))), r"use pictures.transpose\(0, 3, 1, 2\)"),
     (lambda: Flip()(np.zeros((3, 4, 4))), r"\(n, channels, height, width\)"),
 ])  # fmt: skip
 def test_arguments(make, message):

@@ -96,6 +96,18 @@ def test_broken_pictures_are_named(root):
     assert data.images[:, 0, 0, 0].tolist() == [100, 101, 109, 0, 2, 3, 4]
 
 
+def test_links_in_circles(root):
+    (root / "cat" / "again").symlink_to(root / "cat", target_is_directory=True)
+    (root / "cat" / "more" / "up").symlink_to(root, target_is_directory=True)
+    assert image_folder(root, 4).counts["dog"] == 5
+    assert image_folder(root, 4, classes=["dog"]).counts == {"dog": 5}
+
+
+def test_damaged_exif_data_do_not_matter(tmp_path):
+    save(tmp_path / "a.jpg", exif=b"Exif\x00\x00XX not a header")
+    assert read_pictures(tmp_path / "a.jpg", 8).shape == (1, 3, 8, 8)
+
+
 def test_truncated_jpeg_is_named(tmp_path):
     path = tmp_path / "a.jpg"
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)

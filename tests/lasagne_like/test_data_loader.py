@@ -145,6 +145,8 @@ def test_errors_of_threads_name_the_items(tmp_path):
     with pytest.raises(LoaderError, match="failed while preprocessing: KeyError: 'colour'") as caught:
         next(iter(Loader(np.zeros(4), batch_size=2, preprocess=wrong)))
     assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(LoaderError, match=r"expected pictures of shape \(n, channels, height, width\), got .*\(2, 7\)"):
+        next(iter(Loader(np.zeros((2, 7)), augment=[Flip()])))
     with pytest.raises(LoaderError, match="failed while augmenting: ValueError: Crop: the window of 99 x 99"):
         next(iter(Loader(pictures(), augment=[Crop(99)])))
 

@@ -191,6 +191,7 @@ def test_rescale():
     (lambda l: L.RandomShift(l, edge="wrap"), "edge='wrap'"),
     (lambda l: L.RandomContrast(l, -1), "amount=-1"),
     (lambda l: L.RandomFlip((None, 4)), "requires pictures of shape"),
+    (lambda l: L.RandomFlip((None, 8, 8, 3)), "channels come first here"),
     (lambda l: L.RescaleLayer(l, std=0), "contains a zero"),
     (lambda l: L.RescaleLayer(l, mean=(1, 2)), "one for each of the 3 channels"),
 ])  # fmt: skip
