@@ -220,7 +220,7 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
     """
     blocks: dict[int, list[Layer]] = {}
     for layer, name in layer_names(network).items():
-        found = re.match(r"[^\d]+?(\d+)(?:[._]|$)", name)
+        found = re.match(r"\D+(\d+)[a-z]?(?:[._]|$)", name)
         if found and len(layer.output_shape) > 2:
             blocks.setdefault(int(found[1]), []).append(layer)
     weighted = [number for number, layers in blocks.items() if any(layer.params for layer in layers)]
