@@ -241,6 +241,16 @@ def test_layer_trainable():
         layer.trainable = 0
 
 
+def test_model_trainable():
+    base = Model(small_vgg())
+    base.trainable = False
+    net = replace_head(base, num_classes=2)
+    assert not base.trainable and not net.trainable
+    assert named(net.output_layer, trainable=True) == ["head.W", "head.b"]
+    net.trainable = True
+    assert base["conv1_1"].trainable and base["bn1_1"].frozen is False
+
+
 def test_the_order_of_arguments():
     with pytest.raises(TypeError, match="the layers come first"):
         freeze(network(), "dense*")
