@@ -316,6 +316,23 @@ def test_a_variable_made_with_borrow_is_never_trusted():
         given *= 1.5
 
 
+def test_a_change_from_inside_a_call():
+    """A function in Python that a call runs may set a shared variable that the call reads."""
+    w, s = symc.shared(np.ones((2, 2))), symc.shared(np.ones(2))
+    x = T.matrix("x", dtype="float64")
+
+    @symc.as_op(itypes=[x.type], otypes=[x.type], infer_shape=lambda node, shapes: shapes)
+    def double_weights(a):
+        w.set_value(2 * w.get_value())
+        return a
+
+    changing = symc.function([x], double_weights(T.dot(x, w)))
+    f = symc.function([x], T.dot(x, w) * s)
+    for k in range(4):
+        np.testing.assert_allclose(f(np.ones((1, 2))), [[2.0 * 2**k] * 2])
+        changing(np.ones((1, 2)))
+
+
 def test_values_are_prepared_once():
     w, p = stored(4, 3), parameters(3)
     x = T.matrix("x", dtype="float64")
