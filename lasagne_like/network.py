@@ -107,6 +107,16 @@ class Model(OrderedDict[str, Layer]):
         """list of InputLayer : The input layers that the output layer depends on."""
         return [layer for layer in get_all_layers(self.output_layer) if isinstance(layer, InputLayer)]
 
+    @property
+    def trainable(self) -> bool:
+        """bool : Whether no layer is frozen; setting it freezes all layers, or undoes that."""
+        return all(layer.trainable for layer in get_all_layers(list(self.values())))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in get_all_layers(list(self.values())):
+            layer.trainable = value
+
     def _check_classes(self) -> None:
         assert self.classes is not None
         shape = self.output_layer.output_shape

@@ -316,6 +316,23 @@ def test_a_variable_made_with_borrow_is_never_trusted():
         given *= 1.5
 
 
+def test_a_change_from_inside_a_call():
+    """A function in Python that a call runs may set a shared variable that the call reads."""
+    w, s = symc.shared(np.ones((2, 2))), symc.shared(np.ones(2))
+    x = T.matrix("x", dtype="float64")
+
+    @symc.as_op(itypes=[x.type], otypes=[x.type], infer_shape=lambda node, shapes: shapes)
+    def double_weights(a):
+        w.set_value(2 * w.get_value())
+        return a
+
+    changing = symc.function([x], double_weights(T.dot(x, w)))
+    f = symc.function([x], T.dot(x, w) * s)
+    for k in range(4):
+        np.testing.assert_allclose(f(np.ones((1, 2))), [[2.0 * 2**k] * 2])
+        changing(np.ones((1, 2)))
+
+
 def test_values_are_prepared_once():
     w, p = stored(4, 3), parameters(3)
     x = T.matrix("x", dtype="float64")
@@ -487,3 +504,35 @@ def test_functions_are_freed():
     del f
     gc.collect()
     assert gone() is None
+
+
+SIZES = [s * v for v in (1e-38, 1e-20, 1e-3, 1.0, 17.0, 1e10, 1e20, 3e38) for s in (-1, 1)]
+
+
+def test_precision_over_the_range_of_floats():
+    """Where the original is accurate the folded form is, up to roundings of the terms of its sum."""
+    eps, tiny, largest = 2.0**-23, 2.0**-126, float(np.finfo("float32").max)
+    columns = np.array([(w, s, m, b) for w in SIZES for s in SIZES for m in SIZES[::3] for b in (0.0, *SIZES[1::4])])
+    columns = columns.astype("float32").astype("float64")  # the numbers themselves, without rounding
+    w, s, m, b = columns.T
+    usable = (np.abs(w * s) >= 2 * tiny) & (np.abs(w * s) < largest / 2)
+    usable &= (np.abs(b) + np.abs(m * s) < largest / 2) & (np.abs(s) >= tiny)
+    w, s, m, b = columns[usable].T
+    assert len(w) > 500
+    x = T.matrix("x")
+    W, S, M, B = (symc.shared(v.astype("float32")) for v in (w[None], s, m, b))
+    outcome = (T.dot(x, W) - M) * S + B
+    f = symc.function([x], outcome)
+    plain = symc.function([x], outcome, mode="no_rewrite")
+    X = np.array(SIZES)[:, None].astype("float32")
+    found, original = f(X).astype("float64"), plain(X).astype("float64")
+    assert f.folds and folded(f) == 1
+    product = X.astype("float64") * w
+    expected = (product - m) * s + b
+    rounding = 4 * eps * (np.abs(product * s) + np.abs(m * s) + np.abs(b)) + 4 * tiny
+    with np.errstate(invalid="ignore"):
+        accurate = np.isfinite(original) & (np.abs(original - expected) <= rounding)
+        # partial results of the original may be smaller: what overflows in the end does so in both
+        accurate &= np.abs(product * s) < largest / 2
+        assert accurate.mean() > 0.3
+        assert (np.abs(found - expected) <= rounding)[accurate].all()

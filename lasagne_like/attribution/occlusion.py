@@ -32,7 +32,8 @@ def occlusion(
     size : int or pair of int, optional
         The rows and columns of the patch that covers a part; by default an eighth of the picture.
     stride : int, optional
-        The distance of neighbouring patches; by default half of the patch. The last patches end with the picture.
+        The distance of neighbouring patches; by default that of patches side by side. A smaller one gives a finer map,
+        for more time: every patch costs an evaluation of the network. The last patches end with the picture.
     value : float, optional
         The value of covered pixels, in units of the inputs; by default the mean of each channel of the picture.
     batch_size : int
@@ -56,8 +57,8 @@ def occlusion(
     patch = _patch_size(size, rows, columns)
     places = [
         (top, left)
-        for top in _starts(rows, patch[0], stride or max(patch[0] // 2, 1))
-        for left in _starts(columns, patch[1], stride or max(patch[1] // 2, 1))
+        for top in _starts(rows, patch[0], patch[0] if stride is None else stride)
+        for left in _starts(columns, patch[1], patch[1] if stride is None else stride)
     ]
     result = np.zeros((len(inputs), rows, columns))
     for n, (picture, k) in enumerate(zip(inputs, classes)):

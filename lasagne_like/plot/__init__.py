@@ -2,7 +2,7 @@
 
 Each function creates a figure, saves it if ``path`` is given (the suffix determines the format), and returns it.
 matplotlib is imported only when a function is called. pyplot is not used, so that the functions work without a display
-and do not change global state; in a notebook, a figure that is the last value of a cell is shown.
+and do not change global state. In a notebook, a figure that is the last value of a cell is shown.
 """
 
 from .confusion import confusion_matrix, plot_confusion, worst_mistakes

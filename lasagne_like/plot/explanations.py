@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..attribution import cam, grad_cam, guided_backprop, occlusion, saliency
+from ..attribution.scores import Scores
 from ..files import Network
 from .figures import PathLike, finished, new_figure, shown
 
@@ -89,16 +90,20 @@ def plot_attribution(
 
 def _draw(axes: Any, picture: np.ndarray, values: np.ndarray) -> None:
     if values.ndim == 3:
-        largest = np.abs(values).max() or 1.0
-        scaled = 0.5 + 0.5 * values / largest
+        scaled = np.clip(0.5 + 0.5 * values / _largest(values), 0, 1)
         axes.imshow(scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
         return
     axes.imshow(picture if picture.ndim == 2 else picture.mean(axis=2), cmap="gray", vmin=0, vmax=1)
-    largest = np.abs(values).max() or 1.0
+    largest = _largest(values)
     if values.min() < 0:
         axes.imshow(values, cmap="coolwarm", vmin=-largest, vmax=largest, alpha=0.6)
     else:
         axes.imshow(values, cmap="inferno", vmin=0, vmax=largest, alpha=0.6)
+
+
+def _largest(values: np.ndarray) -> float:
+    """The absolute value that becomes the strongest colour: a few outliers do not hide the rest."""
+    return float(np.quantile(np.abs(values), 0.995)) or float(np.abs(values).max()) or 1.0
 
 
 def plot_explanations(
@@ -146,5 +151,6 @@ def plot_explanations(
         drawn, inputs = inputs, inputs.astype(np.float32)
     else:
         drawn = inputs
+    target = Scores(network).classes(inputs, target, 16)  # once, and not for every method
     maps = {name.replace("_", " "): METHODS[name](network, inputs, target) for name in methods}
     return plot_attribution(drawn, maps, path, preprocess=preprocess, titles=titles)

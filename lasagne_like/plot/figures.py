@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,14 +19,23 @@ PathLike = str | os.PathLike
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Create a figure of a size in inches."""
+    """Create a figure of a size in inches, which notebooks show."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
             "plotting requires the package matplotlib: pip install matplotlib (or symc[examples])"
         ) from error
-    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    # IPython shows figures of pyplot only, unless they have this method
+    figure._repr_png_ = partial(_as_png, figure)  # type: ignore[attr-defined]
+    return figure
+
+
+def _as_png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
 
 
 def finished(figure: Figure, path: PathLike | None) -> Figure:

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["plot_activations", "plot_filters", "plot_pictures"]
 
 
-def plot_filters(W: np.ndarray, path: PathLike | None = None, *, columns: int | None = None) -> Figure:
+def plot_filters(W: Any, path: PathLike | None = None, *, columns: int | None = None, channels: str = "rgb") -> Figure:
     """Plot the filters of a convolution, or the weights of a dense layer on images, as a grid of images.
 
     Parameters
     ----------
-    W : numpy.ndarray
-        Either ``(filters, channels, rows, columns)``: filters with 3 channels are shown in colour, the channels of
-        others side by side; or ``(pixels, units)`` with a square number of pixels.
+    W : numpy.ndarray or Layer
+        The weights, or the layer that has them as ``W``: either ``(filters, channels, rows, columns)``, where filters
+        with 3 channels are shown in colour and the channels of others side by side; or ``(pixels, units)`` with a
+        square number of pixels.
     path : path, optional
         The file to write.
     columns : int, optional
         The number of images per row; by default the grid is nearly square.
+    channels : 'rgb' or 'bgr'
+        The order of three channels.
 
     Returns
     -------
@@ -43,7 +46,16 @@ def plot_filters(W: np.ndarray, path: PathLike | None = None, *, columns: int | 
     ValueError
         If `W` has another shape.
     """
-    pictures = _as_pictures(np.asarray(W, dtype=np.float64))
+    if channels not in ("rgb", "bgr"):
+        raise ValueError(f"plot_filters: channels={channels!r}: expected 'rgb' or 'bgr'")
+    if isinstance(W, Layer):
+        if not hasattr(getattr(W, "W", None), "get_value"):
+            raise ValueError(f"plot_filters: {W!r} has no weights W")
+        W = W.W.get_value()  # type: ignore[attr-defined]
+    weights = np.asarray(W, dtype=np.float64)
+    if channels == "bgr" and weights.ndim == 4 and weights.shape[1] == 3:
+        weights = weights[:, ::-1]
+    pictures = _as_pictures(weights)
     figure, panels = grid(len(pictures), columns)
     for axes, picture in zip(panels, pictures):
         largest = np.abs(picture).max() or 1.0

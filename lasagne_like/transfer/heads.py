@@ -191,7 +191,7 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
     """Return the layers of the last blocks of a network's base, those to fine-tune first.
 
     Blocks are told by the first number in the names of layers, before a separator: ``conv5_3``, ``bn5_3`` and ``pool5``
-    belong to block 5, and so do ``block5_conv1`` and ``layer5.0.conv2``.
+    belong to block 5, and so do ``block5_conv1``, ``block5a_conv`` and ``layer5.0.conv2``.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
     """
     blocks: dict[int, list[Layer]] = {}
     for layer, name in layer_names(network).items():
-        found = re.match(r"[^\d]+?(\d+)(?:[._]|$)", name)
+        found = re.match(r"\D+(\d+)[a-z]?(?:[._]|$)", name)
         if found and len(layer.output_shape) > 2:
             blocks.setdefault(int(found[1]), []).append(layer)
     weighted = [number for number, layers in blocks.items() if any(layer.params for layer in layers)]

@@ -50,6 +50,7 @@ def taken(reads: Sequence[np.ndarray], writes: Sequence[np.ndarray]) -> Iterator
         with CHANGED:
             for t in written.values():
                 t[0] = 0
+            for t in writes:  # also those that an outer call of this thread holds
                 t[1] += 1
                 COUNTS[1] += 1
             for t in read.values():

@@ -62,7 +62,9 @@ def test_batch_norm_belongs_to_the_border_only_if_it_is_frozen():
     assert named(frozen_border(out)) == ["bn"]
     # statistics of the batch in every mode: the features would depend on the batch
     unfreeze("bn", out)
-    normal.use_averages, normal.update_averages = False, False
+    normal.update_averages = False  # in training alone
+    assert named(frozen_border(out)) == ["base"]
+    normal.use_averages = False
     assert named(frozen_border(out)) == ["base"]
 
 

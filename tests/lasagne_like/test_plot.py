@@ -1,5 +1,6 @@
 """Plots: what is drawn, read from the figures; files that are written; errors."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -101,6 +102,24 @@ def test_filters():
     assert len(images(plot_filters(np.zeros((9, 7)), columns=2))) == 7
     with pytest.raises(ValueError, match=r"W has shape \(5,\)"):
         plot_filters(np.zeros(5))
+
+
+def test_filters_of_a_layer():
+    W = RNG.standard_normal((4, 3, 2, 2))
+    layer = Conv2DLayer(InputLayer((None, 3, 6, 6)), 4, 2, W=W)
+    rgb, bgr = (images(plot_filters(layer, channels=order))[0].get_array() for order in ("rgb", "bgr"))
+    np.testing.assert_allclose(rgb, bgr[..., ::-1])
+    np.testing.assert_allclose(rgb, (0.5 + 0.5 * W[0] / np.abs(W[0]).max()).transpose(1, 2, 0), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="has no weights W"):
+        plot_filters(InputLayer((None, 3)))
+    with pytest.raises(ValueError, match="expected 'rgb' or 'bgr'"):
+        plot_filters(layer, channels="hsv")
+
+
+def test_notebooks_show_figures():
+    figure = plot_history(HISTORY)
+    assert figure._repr_png_().startswith(b"\x89PNG\r\n")
+    assert pickle.loads(pickle.dumps(figure)).axes[0].get_ylabel() == "loss"
 
 
 def network():

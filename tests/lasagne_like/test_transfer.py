@@ -241,6 +241,16 @@ def test_layer_trainable():
         layer.trainable = 0
 
 
+def test_model_trainable():
+    base = Model(small_vgg())
+    base.trainable = False
+    net = replace_head(base, num_classes=2)
+    assert not base.trainable and not net.trainable
+    assert named(net.output_layer, trainable=True) == ["head.W", "head.b"]
+    net.trainable = True
+    assert base["conv1_1"].trainable and base["bn1_1"].frozen is False
+
+
 def test_the_order_of_arguments():
     with pytest.raises(TypeError, match="the layers come first"):
         freeze(network(), "dense*")
@@ -350,8 +360,11 @@ def test_last_block():
     for name in ("conv1", "layer1.0.conv1", "layer1.1.conv1", "layer10.0.conv1", "layer10.1.conv2", "stem"):
         layer = Conv2DLayer(layer, 1, 1, name=name)
     assert [each.name for each in last_block(layer)] == ["layer10.0.conv1", "layer10.1.conv2"]
-    with pytest.raises(ValueError, match="found 1, 10"):
-        last_block(layer, 3)
+    for name in ("block11a_conv", "block11b_conv", "head_conv"):
+        layer = Conv2DLayer(layer, 1, 1, name=name)
+    assert [each.name for each in last_block(layer)] == ["block11a_conv", "block11b_conv"]
+    with pytest.raises(ValueError, match="found 1, 10, 11"):
+        last_block(layer, 4)
     with pytest.raises(ValueError, match="found none: select layers by name"):
         last_block(network())
 

@@ -297,6 +297,20 @@ MUTANTS = [
         ("tests/test_folding_scales.py::test_every_way_to_change_a_shared_variable",),
     ),
     Mutant(
+        "what differs in training is taken for frozen",
+        "lasagne_like/transfer/border.py",
+        "if not changing and _same(training, final, leaves) and",
+        "if not changing and",
+        ("tests/lasagne_like/test_features.py::test_batch_norm_belongs_to_the_border_only_if_it_is_frozen",),
+    ),
+    Mutant(
+        "guided backpropagation lets negative gradients pass",
+        "lasagne_like/attribution/gradients.py",
+        "T.grad_clip(made[variable], 0, np.inf)",
+        "T.grad_clip(made[variable], -np.inf, np.inf)",
+        ("tests/lasagne_like/test_attribution.py::test_guided_backprop",),
+    ),
+    Mutant(
         "Nesterov's momentum uses the old velocity",
         "lasagne_like/updates.py",
         "        result[param] = momentum * new_velocity + result[param]",
