@@ -183,7 +183,8 @@ def elementwise(
             out = np.asarray(numpy(*arrays))
             return out.astype("bool" if result == "bool" else arrays[mixed].dtype, copy=False)
 
-    oracle.__doc__ = f"Elementwise ``{name}``; see ``numpy.{getattr(numpy, '__name__', name)}``."
+    same = next((n for n in (getattr(numpy, "__name__", ""), name) if hasattr(np, n)), None)
+    oracle.__doc__ = f"Elementwise ``{name}``{f'; see ``numpy.{same}``' if same else ''}."
 
     def differentiate(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> Any:
         if grad is None:

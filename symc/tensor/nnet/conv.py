@@ -136,8 +136,8 @@ def conv2d(
 
     With :math:`d` the dilation, :math:`s` the stride and :math:`p` the padding before the first row and column,
 
-    .. math:: y_{n,k,i,j} = \sum_{c,r,t} w_{k,c,r,t} \, x_{n,\, c,\, i s_h + (R - 1 - r) d_h - p_h,\, j s_w + (S - 1 -
-    t) d_w - p_w},
+    .. math:: y_{n,k,i,j} = \sum_{c,r,t} w_{k,c,r,t} \,
+        x_{n,\, c,\, i s_h + (R - 1 - r) d_h - p_h,\, j s_w + (S - 1 - t) d_w - p_w},
 
     and with ``filter_flip=False`` the same with :math:`r` and :math:`t` in place of :math:`R - 1 - r` and :math:`S -
     1 - t`.

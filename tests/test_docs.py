@@ -1,0 +1,203 @@
+"""The documentation: the code of every page runs, tables and API reference are complete, links lead to pages."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+from _site import api, errors, layers, names, ops, tables  # noqa: E402
+from _site.pages import NOT_RUN, cells, pages  # noqa: E402
+
+PAGES = pages()
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
+PROGRAMS = [name for name in PAGES if name not in NOT_RUN and any(cell.run for cell in cells(TEXTS[name]))]
+
+RUNNER = """
+import linecache, re, sys
+sys.path.insert(0, sys.argv[1])
+from _site.pages import cells
+names = {"__name__": "__main__"}
+text = open(sys.argv[2], encoding="utf-8").read()
+for number, cell in enumerate(cells(text), 1):
+    if not cell.run:
+        continue
+    name = f"cell {number} at line {cell.line}"
+    linecache.cache[name] = (len(cell.source), None, cell.source.splitlines(True), name)
+    try:
+        exec(compile(cell.source, name, "exec"), names)
+    except Exception as problem:
+        if type(problem).__name__ != cell.raises:
+            raise
+        heading = re.findall("^#+ (.*)$", text[: cell.start], re.MULTILINE)[-1:]
+        if heading and heading[0].startswith("`"):  # a heading that quotes a message
+            assert heading[0].strip("`") in str(problem), f"{heading[0]} is not in: {problem}"
+    else:
+        assert cell.raises is None, f"{name} did not raise {cell.raises}"
+"""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    command = [sys.executable, "-c", RUNNER, str(DOCS), str(PAGES[name])]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, f"{done.stdout[-1000:]}\n{done.stderr[-3000:]}"
+
+
+def test_the_runner_notices_errors(tmp_path):
+    """A cell that fails, and one that does not fail as announced."""
+    for text in ("```python\n1 / 0\n```\n", "```python raises=ZeroDivisionError\n1\n```\n"):
+        page = tmp_path / "page.md"
+        page.write_text(text)
+        done = subprocess.run([sys.executable, "-c", RUNNER, str(DOCS), str(page)], capture_output=True)
+        assert done.returncode != 0
+
+
+def test_all_code_is_found():
+    for name, text in TEXTS.items():
+        assert text.count("\n```python") + text.startswith("```python") == len(cells(text)), name
+
+
+def test_an_unknown_word_after_python_is_refused():
+    with pytest.raises(ValueError, match="norun"):
+        cells("```python norun\n1\n```\n")
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def prose(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES.values(), ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name
+)
+def test_links(path):
+    made = tables.generated()
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)", prose(path.read_text(encoding="utf-8"))):
+        found = (path.parent / target).resolve() if target else path
+        if found.is_relative_to(DOCS / "generated"):
+            assert found.relative_to(DOCS / "generated").as_posix() in made, target
+            continue
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = {"index.md"}
+    for name, text in TEXTS.items():
+        for block in re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            entries = [line.strip() for line in block.splitlines() if line.strip() and not line.startswith(":")]
+            listed |= {(Path(name).parent / f"{entry}.md").as_posix() for entry in entries}
+    assert set(PAGES) <= listed
+    assert {name for name in listed if name.startswith("generated/")} == {
+        "generated/ops.md", "generated/layers.md", "generated/api/index.md"
+    }  # fmt: skip
+
+
+# --- generated pages --------------------------------------------------------------------------------------------------
+
+MADE = tables.generated()
+
+
+def test_every_op_and_function_is_in_the_table_of_ops():
+    page = MADE["ops.md"]
+    for name in ops.RECORDS:
+        assert f"| `{name}` |" in page.split("## Ops")[1], name
+    for where, name, _ in ops.functions():
+        shown = name if where == "symc.tensor" else rf"(nnet\.)?{name}"
+        assert re.search(rf"`{shown}[`(]", page), f"{where}.{name}"
+
+
+def test_what_the_table_says_of_ops():
+    page = MADE["ops.md"].split("## Ops")[1]
+    rows = {row[0].strip("` "): [cell.strip() for cell in row[1:]] for row in
+            (re.split(r"(?<!\\)\|", line)[1:-1] for line in page.splitlines() if line.startswith("| `"))}  # fmt: skip
+    assert rows["exp"] == ["`exp(x)`", "any", "loop"]
+    assert rows["floor"][1] == "zero" and rows["mod"][1] == "any" and rows["eq"][1] == "-"
+    assert rows["dot"][2] == "library call" and rows["svd"][2] == "NumPy" and rows["softmax"][2] == "other ops"
+
+
+def test_every_layer_is_in_the_table_of_layers():
+    import lasagne_like
+
+    page = MADE["layers.md"]
+    for name in lasagne_like.layers.__all__:
+        assert re.search(rf"\| `{name}[`(]", page), name
+    for name in layers.layer_classes():
+        shown = layers.example(name)
+        assert all(shown[::2]) or name in layers.NO_EXAMPLE, name
+    assert "| `Conv2DLayer` | A 2D convolutional layer over images. | `(None, 3, 32, 32)` |" in page
+    assert set(layers.EXAMPLES) | layers.NO_EXAMPLE <= set(layers.layer_classes())
+
+
+def test_every_public_name_is_on_a_page_of_the_api():
+    for name, module in api.modules().items():
+        page = MADE[f"api/{name}.md"]
+        for public in api.public_names(module):
+            value = getattr(module, public)
+            if not isinstance(value, dict) and f"{name}.{public}" not in api.PUBLIC:
+                assert re.search(rf":: {re.escape(name)}\.{public}\n|`{public}`", page), f"{name}.{public}"
+    shown = {name for name in api.modules() if name.startswith("lasagne_like.")}
+    packages = {path.stem for path in (ROOT / "lasagne_like").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert shown == {f"lasagne_like.{name}" for name in packages if not name.startswith("_")}
+
+
+def test_public_functions_and_classes_have_docstrings():
+    for name, module in api.modules().items():
+        for public in api.public_names(module):
+            value = getattr(module, public)
+            if inspect.isroutine(value) or inspect.isclass(value):
+                assert inspect.getdoc(value), f"{name}.{public}"
+
+
+# --- errors and names -------------------------------------------------------------------------------------------------
+
+
+def test_every_exception_is_explained():
+    text = TEXTS["reference/errors.md"]
+    headings = set(re.findall(r"^#+ (\w+)$", text, re.MULTILINE))
+    for name, (_, _, meaning) in errors.exceptions().items():
+        assert meaning, f"{name} has no docstring"
+        assert name in headings, f"{name} has no section in docs/reference/errors.md"
+
+
+def test_names_of_theano_and_lasagne():
+    """What is called the same exists, what has another name exists, and what does not exist has an explanation."""
+    for old, new, note in names.rows():
+        if new:
+            assert names.resolve(new) is not None, f"{old} -> {new}"
+        else:
+            assert note, old
+            assert names.resolve(names.renamed(old)) is None, (
+                f"{old} exists now: remove its note in docs/_site/names.py"
+            )
+
+
+def test_docs_extra_has_what_the_site_needs():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    required = {re.match(r"[\w.-]+", item)[0].replace("-", "_") for item in extras["docs"]}
+    for extension in ("myst_nb", "sphinx", "furo"):
+        assert extension in required
+    configured = (DOCS / "conf.py").read_text(encoding="utf-8")
+    for extension in re.findall(r'^    "([a-z_.]+)",  # ', configured, re.MULTILINE):
+        assert extension.split(".")[0] in required or importlib.util.find_spec(extension.split(".")[0]) is None
