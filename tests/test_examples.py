@@ -23,7 +23,7 @@ def load(name):
     return module
 
 
-@pytest.mark.parametrize("name", ["mnist", "transfer", "vgg_classify"])
+@pytest.mark.parametrize("name", ["mnist", "photos", "transfer", "vgg_classify"])
 def test_help(name):
     result = subprocess.run([sys.executable, EXAMPLES / f"{name}.py", "--help"], capture_output=True, text=True)
     assert result.returncode == 0 and "--seed" in result.stdout and f"examples/{name}.py" in result.stdout
@@ -111,3 +111,45 @@ def test_vgg_classify(tmp_path, monkeypatch, capsys):
     assert "No weights given" not in out and f"kind {result['best'][0]}" in out and len(result["best"]) == 2
     with pytest.raises(SystemExit, match="needs --sha256"):
         classify.main([str(photo), "--weights", "https://localhost:1/vgg19.pkl"])
+
+
+def draw_photographs(folder, count, rng):
+    """Blobs and stripes, in colour and noise: a class of pictures per folder."""
+    from PIL import Image
+
+    row, column = np.mgrid[:48, :48]
+    for part, number in (("train", count), ("test", count // 2)):
+        for name in ("blob", "stripes"):
+            (folder / part / name).mkdir(parents=True)
+            for k in range(number):
+                if name == "blob":
+                    shape = np.exp(-((column - 24) ** 2 + (row - 24) ** 2) / rng.uniform(60, 120))
+                else:
+                    shape = np.sin(column * rng.uniform(0.8, 1.2))
+                picture = 127 + 80 * shape[..., None] + rng.normal(0, 20, (48, 48, 3))
+                Image.fromarray(picture.clip(0, 255).astype("uint8")).save(folder / part / name / f"{k}.jpg")
+
+
+def test_photos(tmp_path, capsys):
+    """The whole sitting: every method, the table, the pictures, and the model in a process of its own."""
+    pytest.importorskip("PIL")
+    pytest.importorskip("matplotlib")
+    from lasagne_like.models import vgg16
+
+    symc_rng = np.random.RandomState(0)
+    draw_photographs(tmp_path / "photos", 16, symc_rng)
+    weights = tmp_path / "base.safetensors"
+    save_weights(weights, vgg16(include_top=False, input_shape=(3, 48, 48)))
+    photos = load("photos")
+    photos.WIDTHS = (8, 16)
+    options = ["--data", str(tmp_path / "photos"), "--size", "48", "--weights", str(weights), "--out", str(tmp_path)]
+    result = photos.main([*options, "--epochs", "12", "--head-epochs", "3", "--tune-epochs", "1", "--versions", "1"])
+    assert set(result["errors"]) == set(photos.METHODS)
+    assert min(result["errors"]["scratch"] + result["errors"]["augmented"]) <= 0.25
+    out = capsys.readouterr().out
+    assert "32 photographs to learn from, 16 for testing: blob, stripes" in out and "| fine-tuned |" in out
+    assert all((tmp_path / f"photos-{name}.png").stat().st_size > 5000 for name in ("curves", "mistakes", "reasons"))
+    picture = tmp_path / "photos" / "test" / "blob" / "0.jpg"
+    command = [sys.executable, "-m", "lasagne_like", "predict", str(result["model"]), str(picture), "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '"blob"' in answer and '"stripes"' in answer

@@ -110,8 +110,8 @@ Generated from `lasagne_like.layers`. The docstrings of the layers specify their
 
 ## Shapes
 
-The output shape is what the layer infers for the input shape and the arguments of the example. None is a size known only
-at call time.
+The output shape is what the layer infers for the input shape and the arguments of the example. None is a size known
+only at call time.
 
 {shapes}
 ## Arguments

@@ -64,7 +64,7 @@ def described(network: Mapping[str, Layer], custom: Mapping[str, Any]) -> tuple[
         If a layer has an argument that cannot be described; the message names both and the repair.
     """
     layers = all_layers(network)
-    params = name_params(network)
+    params = name_params(network, warn=False)  # the file contains the architecture that they are derived from
     context = _Context(
         {layer: position for position, layer in enumerate(layers)},
         {param: name for name, param in params.items()},

@@ -14,7 +14,7 @@ __all__ = ["Network", "all_layers", "name_params"]
 Network = Layer | Sequence[Layer] | Mapping[str, Layer]
 
 
-def name_params(network: Network) -> OrderedDict[str, Any]:
+def name_params(network: Network, warn: bool = True) -> OrderedDict[str, Any]:
     """Assign a unique name to each parameter of a network.
 
     A parameter keeps its own name (``layer.W`` for a layer named ``layer``). Where names are missing or not unique, as
@@ -26,6 +26,8 @@ def name_params(network: Network) -> OrderedDict[str, Any]:
     network : Layer, list of Layer, or dict of str to Layer
         The output layer or layers, or named layers as returned by :func:`lasagne_like.models.vgg16`. All layers below
         them are part of the network.
+    warn : bool
+        Whether to warn of derived names.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def name_params(network: Network) -> OrderedDict[str, Any]:
             name = _derive(param, layer, label, position, {*names, *filter(None, taken)})
             derived.append(name)
         names[name] = param
-    if derived:
+    if derived and warn:
         warnings.warn(
             f"{len(derived)} parameters have no name or share it with another; the names "
             f"{', '.join(derived[:4])}{', ...' if len(derived) > 4 else ''} are derived. Name the layers (name='...') "
