@@ -1,11 +1,13 @@
 """The README: its code runs, its commands are those that are tested, its links exist."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,9 +16,39 @@ PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = dict(re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON)))
+PHOTOGRAPHS = re.search(r"^<!-- photographs -->\n```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize("number", [k for k, code in enumerate(PYTHON) if code != PHOTOGRAPHS])
 def test_code(number):
     exec(compile(PYTHON[number], f"README.md, block {number}", "exec"), {"__name__": "readme"})
+
+
+def test_photographs(tmp_path, monkeypatch, capsys):
+    """The code for photographs as it stands, on drawn pictures and a base with random weights."""
+    pytest.importorskip("PIL")
+    pytest.importorskip("matplotlib")
+    from test_examples import draw_photographs
+
+    from lasagne_like.models import vgg
+
+    draw_photographs(tmp_path / "photos", 8, np.random.RandomState(0))
+    monkeypatch.setattr(vgg, "load_into", lambda model, weights, *_: with_preprocessing(model))
+    monkeypatch.chdir(tmp_path)
+    assert len(PHOTOGRAPHS.strip().splitlines()) < 40
+    exec(compile(PHOTOGRAPHS, "README.md, photographs", "exec"), {"__name__": "readme"})
+    out = capsys.readouterr().out
+    assert "trained 131,842 of 14,846,530 parameters" in out and "blob" in out and "stripes" in out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photos", "photos.safetensors", "curves.png", "mistakes.png", "reasons.png"
+    }  # fmt: skip
+
+
+def with_preprocessing(model):
+    from lasagne_like.models import IMAGENET_BGR
+
+    model.preprocess = dataclasses.replace(IMAGENET_BGR, resize=160, crop=160)
+    return model
 
 
 def test_there_is_code():
