@@ -32,7 +32,7 @@ from .layers import InputLayer, Layer, get_output
 from .nonlinearities import sigmoid, softmax, tanh
 from .objectives import binary_crossentropy, categorical_crossentropy, squared_error
 from .random import draws_restored
-from .transfer.inputs import arrays_of, converted, root
+from .transfer.inputs import arrays_of, converted, preprocessed, root
 from .transfer.selection import layer_names
 
 __all__ = ["LayerRow", "LayerStatistics", "Watch", "layer_statistics"]
@@ -174,7 +174,8 @@ def layer_statistics(
     network : Layer, list of Layer, or dict of str to Layer
         The network. It is not changed: running averages and random streams stay as they are.
     X : array_like, or tuple or dict of array_like
-        The inputs, as for :func:`lasagne_like.transfer.precompute_features`.
+        The inputs, as for :func:`lasagne_like.transfer.precompute_features`: pictures of uint8 pass through the
+        ``preprocess`` of a Model that has one.
     y : array_like, optional
         The targets, for gradients.
     layers : str or sequence of str
@@ -221,6 +222,7 @@ class _Meter:
     def __init__(self, network: Network, patterns: str | Sequence[str], loss: Any, deterministic: bool, y: Any) -> None:
         everything = all_layers(network)
         self.inputs = [each for each in everything if isinstance(each, InputLayer)]
+        self.preprocess = getattr(network, "preprocess", None) if len(self.inputs) == 1 else None
         self.rows = _chosen(network, [patterns] if isinstance(patterns, str) else list(patterns))
         layers = [layer for _, layer in self.rows]
         top = (
@@ -258,7 +260,8 @@ class _Meter:
         slopes = [_Total() for _ in self.rows]
         for start in range(0, count, batch_size):
             part = slice(start, start + batch_size)
-            batch = [converted(a[part], v, layer) for a, v, layer in zip(arrays, self.variables, self.inputs)]
+            given = [preprocessed(a[part], self.preprocess) for a in arrays]
+            batch = [converted(a, v, layer) for a, v, layer in zip(given, self.variables, self.inputs)]
             if labels is not None:
                 batch.append(labels[part].astype("int32") if labels.dtype.kind in "biu" else labels[part])
             found = self.function(*batch)

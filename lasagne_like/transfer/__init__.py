@@ -4,7 +4,7 @@ Typical use, for a trained base ``base`` (a layer, or a dict of named layers)::
 
     net = replace_head(base, num_classes=2)
     freeze("*", net)
-    unfreeze("head*", net)
+    unfreeze("top*", net)
     print(training_report(net))
     Trainer(net).fit(X, y, 10)                       # train the head alone
     unfreeze(last_block(net), net)

@@ -14,7 +14,7 @@ import symc
 from ..files import Network, all_layers
 from ..layers import InputLayer, Layer, get_output
 from .border import frozen_border
-from .inputs import batches_of, converted, root
+from .inputs import batches_of, converted, plain, preprocessed, root
 from .selection import select_layers
 
 __all__ = ["MixedExamplesError", "precompute_features"]
@@ -30,7 +30,7 @@ def precompute_features(
     at: str | Layer | None = None,
     *,
     batch_size: int = 64,
-    preprocess: Callable[[Any], Any] | None = None,
+    preprocess: Callable[[Any], Any] | str | None = "auto",
     out: str | os.PathLike | np.ndarray | None = None,
     targets: bool = False,
     progress: bool | None = None,
@@ -54,9 +54,10 @@ def precompute_features(
         is frozen, the output layer.
     batch_size : int
         The number of examples per batch, if `X` consists of arrays.
-    preprocess : callable, optional
-        What turns a batch of `X` into inputs, such as the ``preprocess`` of a :class:`lasagne_like.models.Model`: then
-        `X` may be a list of files or uint8 pictures of any size. By default `X` holds inputs.
+    preprocess : callable, None or 'auto'
+        What turns a batch of `X` into inputs. By default, as in training, pictures of uint8 (and files and PIL images)
+        pass through the ``preprocess`` of a :class:`lasagne_like.models.Model` that has one; anything else, and with
+        None everything, are inputs.
     out : path or numpy.ndarray, optional
         Where to write the features: a path, for a ``.npy`` file that is returned as a memory map, for features larger
         than memory; or an array of shape ``(n,) + output_shape[1:]``.
@@ -90,7 +91,9 @@ def precompute_features(
     if batch_size < 1:
         raise ValueError(f"precompute_features: batch_size={batch_size}: expected at least 1")
     layer = _layer_at(network, at)
-    compute = _Features(layer, preprocess, getattr(network, "preprocess", None) is not None)
+    if isinstance(preprocess, str) and preprocess != "auto":
+        raise ValueError(f"precompute_features: preprocess={preprocess!r}: expected a callable, None or 'auto'")
+    compute = _Features(layer, preprocess, getattr(network, "preprocess", None))
     batches, total = batches_of(X, compute.inputs, batch_size)
     if targets and total is not None:
         raise ValueError("precompute_features: targets=True needs an iterable of batches (inputs, targets), got arrays")
@@ -132,10 +135,9 @@ def _layer_at(network: Network, at: str | Layer | None) -> Layer:
 class _Features:
     """The compiled function from inputs to the output of a layer; checks the first batch."""
 
-    def __init__(self, layer: Layer, preprocess: Callable[[Any], Any] | None, offered: bool) -> None:
+    def __init__(self, layer: Layer, preprocess: Any, of_model: Callable[[Any], Any] | None) -> None:
         self.layer = layer
-        self.preprocess = preprocess
-        self.hint = "; to convert pictures, pass preprocess=model.preprocess" if offered and preprocess is None else ""
+        self.preprocess, self.of_model = preprocess, of_model
         self.inputs = [each for each in all_layers(layer) if isinstance(each, InputLayer)]
         self.variables = [root(each) for each in self.inputs]
         self.fixed = next((each.shape[0] for each in self.inputs if each.shape[0] is not None), None)
@@ -143,12 +145,11 @@ class _Features:
         self.checked = False
 
     def __call__(self, inputs: Sequence[Any]) -> np.ndarray:
-        if self.preprocess is not None:
-            inputs = [self.preprocess(list(each) if np.asarray(each).dtype.kind in "UO" else each) for each in inputs]
+        inputs = [self._preprocessed(each) for each in inputs]
         try:
             arrays = [converted(each, v, layer) for each, v, layer in zip(inputs, self.variables, self.inputs)]
         except ValueError as error:
-            raise ValueError(f"precompute_features: {error}{self.hint}") from None
+            raise ValueError(f"precompute_features: {error}") from None
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(
@@ -167,6 +168,11 @@ class _Features:
             self._check(arrays, features)
             self.checked = True
         return features
+
+    def _preprocessed(self, values: Any) -> Any:
+        if self.preprocess != "auto":
+            return values if self.preprocess is None else self.preprocess(plain(values))
+        return preprocessed(values, self.of_model) if len(self.inputs) == 1 else values
 
     def _whole(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return self.function(*arrays)

@@ -46,13 +46,13 @@ def replace_head(
         Called with that layer; returns the new output layer, or a dict of new named layers of which the last is the
         output layer. Instead of it, the following describe the head.
     num_classes : int, optional
-        The number of units of the output layer, ``head``.
+        The number of units of the output layer, ``top``.
     classes : sequence of str, optional
         The names of the classes; their number is `num_classes`.
     pool : {'average', 'max', None}
-        How spatial axes are pooled, in the layer ``head_pool``. None makes a vector of all values.
+        How spatial axes are pooled, in the layer ``top_pool``. None makes a vector of all values.
     hidden : int or sequence of int
-        The numbers of units of rectified dense layers (``head_hidden1``, ...) between pooling and output layer.
+        The numbers of units of rectified dense layers (``top_hidden1``, ...) between pooling and output layer.
     dropout : float
         The probability of dropout before each dense layer.
     nonlinearity : callable, None or 'auto'
@@ -78,7 +78,7 @@ def replace_head(
     >>> from lasagne_like.layers import Conv2DLayer, DenseLayer, InputLayer
     >>> base = Conv2DLayer(InputLayer((None, 3, 8, 8), name="input"), 4, 3, name="conv")
     >>> list(replace_head(base, num_classes=2))
-    ['input', 'conv', 'head_pool', 'head']
+    ['input', 'conv', 'top_pool', 'top']
     >>> list(replace_head(base, "conv", lambda base: DenseLayer(base, 2, name="out")))
     ['input', 'conv', 'out']
     """
@@ -147,22 +147,22 @@ def _standard_head(
     for number, units in enumerate([*hidden, num_classes], start=1):
         last = number > len(hidden)
         if dropout:
-            top = DropoutLayer(top, p=dropout, name="head_dropout" if last else f"head_dropout{number}")
+            top = DropoutLayer(top, p=dropout, name="top_dropout" if last else f"top_dropout{number}")
         if last:
             chosen = (sigmoid if num_classes == 1 else softmax) if nonlinearity == "auto" else nonlinearity
-            top = DenseLayer(top, units, nonlinearity=chosen, name="head")
+            top = DenseLayer(top, units, nonlinearity=chosen, name="top")
         else:
-            top = DenseLayer(top, units, W=HeNormal("relu"), nonlinearity=rectify, name=f"head_hidden{number}")
+            top = DenseLayer(top, units, W=HeNormal("relu"), nonlinearity=rectify, name=f"top_hidden{number}")
     return top
 
 
 def _pooled(base: Layer, pool: str | None) -> Layer:
     if pool is None:
-        return FlattenLayer(base, name="head_flatten")
+        return FlattenLayer(base, name="top_flatten")
     functions: dict[str, Any] = {"average": T.mean, "max": T.max}
     if pool not in functions:
         raise ValueError(f"replace_head: pool={pool!r}: expected 'average', 'max' or None (all values)")
-    return GlobalPoolLayer(base, pool_function=functions[pool], name="head_pool")
+    return GlobalPoolLayer(base, pool_function=functions[pool], name="top_pool")
 
 
 def _all_named(network: Network, base: Layer, top: Layer, named: Mapping[Layer, str]) -> OrderedDict[str, Layer]:
@@ -203,8 +203,8 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
     Returns
     -------
     list of Layer
-        The layers of the last `count` blocks that have parameters, and all layers between them. Layers above the last
-        block, such as a new head, do not belong to it.
+        All layers with spatial axes from the beginning of these blocks, of which those with parameters count, to the
+        end of the base. A head on pooled or flattened features does not belong to them.
 
     Raises
     ------
@@ -230,4 +230,6 @@ def last_block(network: Network, count: int = 1) -> list[Layer]:
             f"last_block: expected at least {max(count, 1)} numbered blocks of layers with spatial axes, found "
             f"{listed}: select layers by name, for example unfreeze('conv5*', network)"
         )
-    return [layer for number in weighted[-count:] for layer in blocks[number]]
+    order = [layer for layer in all_layers(network) if len(layer.output_shape) > 2]
+    first = min(order.index(layer) for number in weighted[-count:] for layer in blocks[number])
+    return order[first:]

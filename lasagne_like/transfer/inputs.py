@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,18 @@ import symc
 
 from ..layers import InputLayer
 
-__all__ = ["arrays_of", "batches_of", "converted", "root"]
+__all__ = ["arrays_of", "batches_of", "converted", "plain", "preprocessed", "root"]
+
+
+def preprocessed(values: Any, preprocess: Callable[[Any], Any] | None) -> Any:
+    """Convert pictures of uint8, files and PIL images by a model's preprocessing; anything else is inputs already."""
+    kind = np.asarray(values).dtype
+    return preprocess(plain(values)) if preprocess is not None and (kind == np.uint8 or kind.kind in "UO") else values
+
+
+def plain(values: Any) -> Any:
+    """Return a list for an array of files or objects."""
+    return list(values) if np.asarray(values).dtype.kind in "UO" else values
 
 
 def root(layer: InputLayer) -> Any:

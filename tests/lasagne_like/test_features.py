@@ -202,18 +202,32 @@ def test_preprocessing_by_batches(tmp_path):
     model = Model(net, preprocess=Preprocess(resize=4, scale=1 / 255))
     pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
     expected = pictures.mean((1, 2)) / 255
-    found = precompute_features(model, pictures, preprocess=model.preprocess, batch_size=2)
+    found = precompute_features(model, pictures, batch_size=2)
     np.testing.assert_allclose(found, expected, atol=0.01)
     files = [tmp_path / f"{k}.png" for k in range(5)]
     for file, picture in zip(files, pictures):
         Image.fromarray(picture).save(file)
-    for given in (files, [str(file) for file in files]):
-        np.testing.assert_array_equal(
-            precompute_features(model, given, preprocess=model.preprocess, batch_size=3), found
-        )
-    for given in (pictures, [str(file) for file in files]):
-        with pytest.raises(ValueError, match=r"pass preprocess=model\.preprocess"):
-            precompute_features(model, given)
+    inputs = model.preprocess(pictures)
+    for given in (
+        files,
+        [str(file) for file in files],
+        [Image.open(file) for file in files],
+        pictures.transpose(0, 3, 1, 2),
+        iter([pictures[:2], pictures[2:]]),
+        [(pictures[:3], None), (inputs[3:], None)],
+        inputs,
+    ):
+        np.testing.assert_allclose(precompute_features(model, given, batch_size=3), found, rtol=1e-5)
+    halved = precompute_features(model, pictures, preprocess=lambda x: model.preprocess(x) / 2)
+    np.testing.assert_allclose(halved, found / 2, rtol=1e-5)
+    # without preprocessing, integers are inputs
+    small = pictures[:, :4, :4].transpose(0, 3, 1, 2)
+    for given in (precompute_features(model, small, preprocess=None), precompute_features(net, small)):
+        np.testing.assert_allclose(given, small.mean((2, 3)), rtol=1e-5)
+    with pytest.raises(ValueError, match="expected a callable, None or 'auto'"):
+        precompute_features(model, pictures, preprocess="yes")
+    with pytest.raises(ValueError, match="must be numbers"):
+        precompute_features(net, [str(file) for file in files])
 
 
 def test_random_augmentation_below():

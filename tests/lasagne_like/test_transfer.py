@@ -246,7 +246,7 @@ def test_model_trainable():
     base.trainable = False
     net = replace_head(base, num_classes=2)
     assert not base.trainable and not net.trainable
-    assert named(net.output_layer, trainable=True) == ["head.W", "head.b"]
+    assert named(net.output_layer, trainable=True) == ["top.W", "top.b"]
     net.trainable = True
     assert base["conv1_1"].trainable and base["bn1_1"].frozen is False
 
@@ -302,12 +302,12 @@ def test_a_standard_head():
     net = small_vgg(num_classes=5, channels=(2, 3), dense=4)
     kept = list(net)[: list(net).index("pool2") + 1]
     new = replace_head(net, num_classes=3, hidden=[7], dropout=0.5)
-    assert list(new) == [*kept, "head_pool", "head_dropout1", "head_hidden1", "head_dropout", "head"]
-    assert new["head"].output_shape == (None, 3) and new["head"].nonlinearity is softmax
-    assert new["head_hidden1"].num_units == 7 and new["head_dropout"].p == 0.5
+    assert list(new) == [*kept, "top_pool", "top_dropout1", "top_hidden1", "top_dropout", "top"]
+    assert new["top"].output_shape == (None, 3) and new["top"].nonlinearity is softmax
+    assert new["top_hidden1"].num_units == 7 and new["top_dropout"].p == 0.5
     # on the base alone, by its layer
     x = T.tensor4("x")
-    heads = {pool: replace_head(net["pool2"], num_classes=1, pool=pool)["head"] for pool in ("average", "max", None)}
+    heads = {pool: replace_head(net["pool2"], num_classes=1, pool=pool)["top"] for pool in ("average", "max", None)}
     values = np.random.RandomState(0).randn(2, 1, 28, 28).astype(np.float32)
     features = symc.function([x], get_output(net["pool2"], x, deterministic=True))(values)
     for pool, head in heads.items():
@@ -316,8 +316,8 @@ def test_a_standard_head():
         found = symc.function([x], get_output(head, x, deterministic=True))(values)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     # without spatial axes: below the last layer with parameters
-    assert list(replace_head(network(), num_classes=2))[-2:] == ["dense2_bn_nonlin", "head"]
-    assert replace_head(network(), num_classes=2, nonlinearity=None)["head"].nonlinearity is linear
+    assert list(replace_head(network(), num_classes=2))[-2:] == ["dense2_bn_nonlin", "top"]
+    assert replace_head(network(), num_classes=2, nonlinearity=None)["top"].nonlinearity is linear
 
 
 def test_a_new_head_on_a_model():
@@ -359,10 +359,10 @@ def test_last_block():
     layer = InputLayer((None, 1, 8, 8), name="input")
     for name in ("conv1", "layer1.0.conv1", "layer1.1.conv1", "layer10.0.conv1", "layer10.1.conv2", "stem"):
         layer = Conv2DLayer(layer, 1, 1, name=name)
-    assert [each.name for each in last_block(layer)] == ["layer10.0.conv1", "layer10.1.conv2"]
+    assert [each.name for each in last_block(layer)] == ["layer10.0.conv1", "layer10.1.conv2", "stem"]
     for name in ("block11a_conv", "block11b_conv", "head_conv"):
         layer = Conv2DLayer(layer, 1, 1, name=name)
-    assert [each.name for each in last_block(layer)] == ["block11a_conv", "block11b_conv"]
+    assert [each.name for each in last_block(layer)] == ["block11a_conv", "block11b_conv", "head_conv"]
     with pytest.raises(ValueError, match="found 1, 10, 11"):
         last_block(layer, 4)
     with pytest.raises(ValueError, match="found none: select layers by name"):

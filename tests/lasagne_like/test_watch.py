@@ -8,6 +8,7 @@ import pytest
 
 import symc.tensor as T
 from lasagne_like import init
+from lasagne_like.data import Preprocess
 from lasagne_like.layers import (
     BatchNormLayer,
     Conv2DLayer,
@@ -18,6 +19,7 @@ from lasagne_like.layers import (
     NonlinearityLayer,
     get_output,
 )
+from lasagne_like.models import Model
 from lasagne_like.nonlinearities import linear, rectify, sigmoid, softmax, tanh
 from lasagne_like.training import Trainer
 from lasagne_like.watch import Watch, layer_statistics
@@ -132,6 +134,13 @@ def test_maps_integers_and_several_inputs():
     assert (found.units, found.dead, found.constant) == (3, 2, 3)
     words = EmbeddingLayer(InputLayer((None, 2), T.imatrix(), name="words"), 5, 3, name="embedding")
     assert layer_statistics(words, np.array([[0, 1], [2, 3]]))["embedding"].units == 2
+
+
+def test_pictures_of_a_model():
+    net = NonlinearityLayer(InputLayer((None, 1, 5, 6)), linear, name="same")
+    model = Model(net, preprocess=Preprocess(channels="grey", scale=1 / 255, mean=0.5))
+    X = RNG.integers(0, 256, (6, 1, 5, 6)).astype("uint8")
+    np.testing.assert_allclose(layer_statistics(model, X)["same"].mean, X.mean() / 255 - 0.5, atol=1e-5)
 
 
 def test_findings():
