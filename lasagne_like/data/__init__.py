@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..naming import missing_name
 from .augment import Augmentation, Colour, Crop, Cutout, Flip, Geometric, Rotate, Shift, Zoom
 from .cifar import load_cifar10, load_cifar100
+from .copies import augmented_copies
 from .crops import average_crops, ten_crop
 from .draws import Draws
 from .folders import PictureSet, Splits, image_folder, image_splits, read_pictures
@@ -42,6 +43,7 @@ __all__ = [
     "Table",
     "Whitening",
     "Zoom",
+    "augmented_copies",
     "average_crops",
     "channel_statistics",
     "download_mnist",

@@ -23,6 +23,7 @@ from lasagne_like.data import (
     Rotate,
     Shift,
     Zoom,
+    augmented_copies,
 )  # fmt: skip
 
 
@@ -223,3 +224,21 @@ def test_arguments():
         Loader(np.zeros(5), workers=-1)
     with pytest.raises(ValueError, match="set_epoch"):
         Loader(np.zeros(5)).set_epoch(-1)
+
+
+def test_augmented_copies():
+    X, y = pictures(), np.arange(26).reshape(13, 2)
+    many, targets = augmented_copies(X, y, augment=[Flip(), Shift(0.3)], copies=2, seed=4)
+    assert many.shape == (39, *X.shape[1:]) and many.dtype == X.dtype
+    np.testing.assert_array_equal(many[:13], X)
+    np.testing.assert_array_equal(targets, np.concatenate([y, y, y]))
+    loader = Loader(X, y, augment=[Flip(), Shift(0.3)], shuffle=False, seed=4)
+    for k in range(2):
+        loader.set_epoch(k)
+        np.testing.assert_array_equal(many[13 * (k + 1) : 13 * (k + 2)], next(iter(loader))[0])
+    data = PictureSet(X, y[:, 0] % 2, ("a", "b"))
+    assert augmented_copies(data, augment=[Flip()], copies=0)[1].shape == (13,)
+    with pytest.raises(ValueError, match="mixes pictures"):
+        augmented_copies(data, augment=[Mixup()])
+    with pytest.raises(ValueError, match="array of targets"):
+        augmented_copies(X, augment=[Flip()])

@@ -333,6 +333,41 @@ MUTANTS = [
         "    if stand_in is None:\n        allowed",
         ("tests/lasagne_like/test_files.py::test_hostile_pickles_are_refused_by_name",),
     ),
+    Mutant(
+        "the random numbers of an item do not depend on the epoch",
+        "lasagne_like/data/draws.py",
+        "(self.seed, self.epoch, self.stream)",
+        "(self.seed, self.stream)",
+        ("tests/lasagne_like/test_data_augment.py::test_draws",),
+    ),
+    Mutant(
+        "combined maps are applied in the wrong order",
+        "lasagne_like/data/augment.py",
+        "_composed(waiting, own)",
+        "_composed(own, waiting)",
+        ("tests/lasagne_like/test_data_augment.py::test_combined_maps_are_one_interpolation",),
+    ),
+    Mutant(
+        "a loader left early keeps its threads",
+        "lasagne_like/data/prefetch.py",
+        "        pool.shutdown(wait=True, cancel_futures=True)",
+        "        pass",
+        ("tests/lasagne_like/test_data_loader.py::test_threads_end_and_leaving_early_is_clean",),
+    ),
+    Mutant(
+        "estimators of equal structure share weights",
+        "lasagne_like/estimators.py",
+        "            machine.set_weights(self.weights_)\n",
+        "",
+        ("tests/lasagne_like/test_estimators.py::test_machines_are_shared_but_weights_are_not",),
+    ),
+    Mutant(
+        "rotated pictures in the graph turn the other way",
+        "lasagne_like/layers/augmentation.py",
+        "y, x = cos * y + sin * x, cos * x - sin * y",
+        "y, x = cos * y - sin * x, cos * x + sin * y",
+        ("tests/lasagne_like/test_layers_augmentation.py::test_affine_map",),
+    ),
 ]
 
 SHORT = (
