@@ -93,10 +93,11 @@ class Spec(NamedTuple):
             raise ValueError(f"the inputs have different numbers of items: {[len(part) for part in parts]}")
         return parts
 
-    def convert(self, parts: Iterable[Any]) -> tuple[np.ndarray, ...]:
-        """Convert arrays to the dtypes of the input variables."""
+    def convert(self, parts: Iterable[Any], keep_bytes: bool = True) -> tuple[np.ndarray, ...]:
+        """Convert arrays to the dtypes of the input variables; bytes may stay bytes."""
+        preprocess = self.preprocess
         return tuple(
-            convert_input(self.preprocess(part) if self.preprocess and self.are_pictures(part) else part, layer)
+            convert_input(preprocess(part) if preprocess and self.are_pictures(part) else part, layer, keep_bytes)
             for part, layer in zip(parts, self.inputs)
         )
 

@@ -21,7 +21,7 @@ from .metrics import direction, metrics_of
 from .rates import Rates
 from .saving import Saving
 from .steps import EvaluationStep, Group, TrainingStep, signature
-from .targets import TargetForm
+from .targets import BatchForm, TargetForm
 
 __all__ = ["AUTO", "Core", "History"]
 
@@ -81,8 +81,8 @@ class Core(Saving):
         key = self.form_of(first)
         step = self._evaluations.get((key, self.active.border))
         if step is None:
-            graph = self.active.graph(key[0], key[1], deterministic=True)
-            step = EvaluationStep(self.active, graph, self._metrics_per_output(key[0]))
+            graph = self.active.graph(key, deterministic=True)
+            step = EvaluationStep(self.active, graph, self._metrics_per_output(key.targets))
             self._evaluations[key, self.active.border] = step
         return step.run(_chained(first, batches))
 
@@ -96,10 +96,11 @@ class Core(Saving):
 
     # --- compiled functions -------------------------------------------------------------------------------------------
 
-    def form_of(self, batch: Batch) -> tuple[tuple[TargetForm, ...], int]:
-        """The forms of the targets, and the number of axes of the weights: what functions are compiled for."""
+    def form_of(self, batch: Batch) -> BatchForm:
+        """The form of a batch: what functions are compiled for."""
         forms = tuple(output.form(y) for output, y in zip(self.objective.outputs, batch.targets))
-        return forms, 0 if batch.weights is None else batch.weights.ndim
+        weighted = 0 if batch.weights is None else batch.weights.ndim
+        return BatchForm(forms, weighted, tuple(x.dtype.name for x in batch.inputs))
 
     def follow_layers(self) -> bool:
         """Discard compiled functions if layers or their tags were changed since; states are kept."""
@@ -155,7 +156,7 @@ class Core(Saving):
         for param, pattern in self._rates.assign(params).items():
             groups.setdefault((pattern, self._generations[param]), []).append(param)
         made = [Group(held, self._rates.shared[p], generation) for (p, generation), held in groups.items()]
-        graph = self.active.graph(key[0], key[1], deterministic=False)
+        graph = self.active.graph(key, deterministic=False)
         return TrainingStep(self.active, graph, made, self.update)
 
     def _features(self, train: Source, valid: Source | None, epochs: int) -> tuple[Objective, Source, Source | None]:
@@ -256,14 +257,16 @@ class Core(Saving):
     def _introduce(self, key: Any) -> None:
         """Say once what is trained, for what and how."""
         self._introduced = True
-        forms, weighted = key
+        forms, weighted = key.targets, key.weighted
         parts = []
         for output, form, metrics in zip(self.objective.outputs, forms, self._metrics_per_output(forms)):
             prefix = f"{output.name}: " if len(forms) > 1 else ""
             listed = ", ".join(metric.name for metric in metrics)
             parts.append(prefix + output.describe(form) + (f", metric {listed}" if listed else ""))
         trained = sum(param.get_value(borrow=True).size for param in self._generations)
-        total = sum(param.get_value(borrow=True).size for param in self.objective.names)
+        held = (layer.get_params(frozen=True) for layer in self.objective.layers)
+        frozen = {param for params in held for param in params} - set(self._generations)
+        total = trained + sum(param.get_value(borrow=True).size for param in frozen)
         amount = f"all {total:,}" if trained == total else f"{trained:,} of {total:,}"
         weights = ", weighted" if weighted else ""
         self.say(f"{'; '.join(parts)}{weights}; {name_of(self.update)}, {amount} parameters{self._rates.describe()}")

@@ -86,6 +86,7 @@ def explain_non_finite(
         For the caller to raise; its message names the origin, the op and the line, counts the values that are not
         finite, and suggests a repair.
     """
+    arguments = [np.asarray(array, variable.dtype) for array, variable in zip(arguments, graph.arguments)]
     loss = _loss_of(graph, arguments)
     what = f"the loss is {loss}" if not np.isfinite(loss) else f"the loss is {loss:.6g}, but a gradient is not finite,"
     for origin, values, segment, layer in _stations(objective, graph, arguments):

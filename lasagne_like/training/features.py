@@ -108,7 +108,7 @@ def _computed(objective: Objective, source: ArraySource, layer: Layer, batch_siz
     X: Any = source.inputs[0]
     if source.spec.are_pictures(X):
         parts = (X[start : start + batch_size] for start in range(0, len(X), batch_size))
-        inputs = (source.spec.convert([part])[0] for part in parts)
+        inputs = (source.spec.convert([part], False)[0] for part in parts)
         return precompute_features(objective.network, inputs, at=layer)
     return precompute_features(objective.network, X, at=layer, batch_size=batch_size)
 

@@ -18,7 +18,7 @@ from ..files import all_layers, name_params
 from ..layers import Layer, get_all_layers, get_output
 from .choices import mean_of_items, name_of
 from .feed import input_layers
-from .targets import TargetForm
+from .targets import BatchForm, TargetForm
 from .tasks import Output
 
 __all__ = ["Graph", "Objective", "output_layers", "output_names", "param_names", "per_output"]
@@ -148,18 +148,17 @@ class Objective:
         """A name for a layer in messages."""
         return layer.name or str(self.all_layers.index(layer))
 
-    def graph(self, forms: Sequence[TargetForm], weighted: int, deterministic: bool) -> Graph:
+    def graph(self, form: BatchForm, deterministic: bool) -> Graph:
         """Build predictions and losses.
 
         Parameters
         ----------
-        forms : sequence of TargetForm
-            The forms of the targets, one per output.
-        weighted : int
-            The number of axes of the weights of items, or 0 without weights.
+        form : BatchForm
+            The form of the batches.
         deterministic : bool
             Whether noise is off and batch normalisation uses its averages.
         """
+        forms, weighted = form.targets, form.weighted
         given = {entry.layer: entry.input_var for entry in self.inputs if isinstance(entry, Features)}
         options = {"deterministic": True} if deterministic else {}
         values = dict(zip(self.layers, get_output(self.layers, given, **options)))
@@ -174,10 +173,13 @@ class Objective:
         parts = [weighted_mean(loss, weight) for loss in items]
         total = _sum(self.loss_weights, parts)
         loss = total if deterministic or self.penalty is None else total + self.penalty
-        return Graph(
-            [layer.input_var for layer in self.inputs], targets, weight, values, predictions, items, parts, loss, count,
-            here(),
-        )  # fmt: skip
+        variables = [entry.input_var for entry in self.inputs]
+        bytes_at = {
+            variable: T.tensor(dtype, name=variable.name, shape=variable.static_shape)
+            for variable, dtype in zip(variables, form.inputs)
+            if dtype != variable.dtype
+        }
+        return Graph(variables, bytes_at, targets, weight, values, predictions, items, parts, loss, count, here())
 
 
 def _known(form: TargetForm, output: Output) -> tuple[int | None, ...]:
@@ -276,6 +278,8 @@ class Graph:
     Attributes
     ----------
     inputs, targets : list of Variable
+    bytes_at : dict of Variable to Variable
+        Inputs for which functions take bytes, which they convert.
     weight : Variable or None
         The weights of items.
     values : dict of Layer to Variable
@@ -291,6 +295,7 @@ class Graph:
     """
 
     inputs: list[Any]
+    bytes_at: dict[Any, Any]
     targets: list[Any]
     weight: Any
     values: dict[Layer, Any]
@@ -303,5 +308,16 @@ class Graph:
 
     @property
     def arguments(self) -> list[Any]:
-        """The inputs of a function of this graph."""
+        """Inputs, targets and weights."""
         return [*self.inputs, *self.targets, *([] if self.weight is None else [self.weight])]
+
+    def function(self, outputs: Any, name: str, **options: Any) -> Any:
+        """Compile a function of batches in the form for which this graph was built."""
+        return symc.function(
+            [self.bytes_at.get(variable, variable) for variable in self.arguments],
+            outputs,
+            givens={variable: T.cast(given, variable.dtype) for variable, given in self.bytes_at.items()},
+            name=name,
+            on_unused_input="ignore",
+            **options,
+        )

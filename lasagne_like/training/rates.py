@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,8 +14,9 @@ import symc
 
 from ..layers import Layer
 from ..utils import suggest
+from .choices import name_of
 from .graphs import Objective
-from .schedules import Schedule, as_schedule
+from .schedules import Constant, Schedule, as_schedule
 
 __all__ = ["Rates"]
 
@@ -119,12 +121,14 @@ class Rates:
     def describe(self) -> str:
         """Describe the rates for the report."""
         if not self.grouped:
-            return f", learning rate {self.at(0)['*']:g}" if _constant(self.schedules["*"]) else ""
-        return ", learning rates " + ", ".join(f"{name}: {rate:g}" for name, rate in self.at(0).items())
+            return f", learning rate {_text(self.schedules['*'])}"
+        return ", learning rates " + ", ".join(f"{name}: {_text(rate)}" for name, rate in self.schedules.items())
 
 
-def _constant(schedule: Schedule) -> bool:
-    return type(schedule).__name__ == "Constant"
+def _text(schedule: Schedule) -> str:
+    if isinstance(schedule, Constant):
+        return f"{schedule.rate:g}"
+    return repr(schedule) if is_dataclass(schedule) else name_of(schedule)
 
 
 def _checked(rate: Any, pattern: str) -> float:

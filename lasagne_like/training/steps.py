@@ -118,10 +118,7 @@ class TrainingStep:
             updates[self.totals] = T.switch(good, self.totals + sums, self.totals)
             updates[self.failed] = T.switch(T.or_(good, T.ge(self.failed, 0)), self.failed, self.number)
             updates[self.number] = self.number + 1
-            self._function = symc.function(
-                self.graph.arguments, [], updates=updates, name="train", no_default_updates=True,
-                on_unused_input="ignore",
-            )  # fmt: skip
+            self._function = self.graph.function([], "train", updates=updates, no_default_updates=True)
         return self._function
 
     @property
@@ -229,7 +226,7 @@ class EvaluationStep:
             if any(metric.whole is not None for metric in chosen):
                 self.outputs_at[position] = len(outputs)
                 outputs.append(graph.predictions[position])
-        self.function = symc.function(graph.arguments, outputs, name="evaluate", on_unused_input="ignore")
+        self.function = graph.function(outputs, "evaluate")
 
     def run(self, batches: Any) -> dict[str, float]:
         """Evaluate batches; return the losses and metrics by name."""

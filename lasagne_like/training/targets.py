@@ -10,7 +10,7 @@ import symc
 
 from ..layers.inference import agree
 
-__all__ = ["TargetForm", "conform"]
+__all__ = ["BatchForm", "TargetForm", "conform"]
 
 Shape = tuple[int | None, ...]
 
@@ -20,6 +20,14 @@ class TargetForm(NamedTuple):
 
     dtype: str
     shape: Shape
+
+
+class BatchForm(NamedTuple):
+    """The forms of targets, the number of axes of weights (0 without), and the dtypes of inputs, of a batch."""
+
+    targets: tuple[TargetForm, ...]
+    weighted: int
+    inputs: tuple[str, ...]
 
 
 def conform(targets: Any, kind: str, prediction: Shape, name: str) -> np.ndarray:

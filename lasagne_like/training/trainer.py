@@ -392,8 +392,8 @@ class Trainer(Core):
         spec = self._spec()
         if hasattr(X, "__iter__") and not hasattr(X, "shape") and not isinstance(X, (list, tuple, Mapping)):
             for batch in X:
-                yield spec.convert(spec.arrays(batch[0] if isinstance(batch, (tuple, list)) else batch))
+                yield spec.convert(spec.arrays(batch[0] if isinstance(batch, (tuple, list)) else batch), False)
             return
         parts = spec.arrays(X)
         for start in range(0, max(len(parts[0]), 1), self.batch_size):  # an empty input is one empty batch
-            yield spec.convert([as_array(part[start : start + self.batch_size]) for part in parts])
+            yield spec.convert([as_array(part[start : start + self.batch_size]) for part in parts], False)

@@ -339,6 +339,31 @@ def test_bytes_are_converted_per_batch():
     assert all(same(made[0], other) for other in made[1:])
 
 
+def test_bytes_enter_expressions_that_refer_to_the_input():
+    pixels = T.tensor4("pixels")
+    layer = InputLayer((None, 3, 4, 4), pixels)
+    network = DenseLayer(layer, 2, nonlinearity=softmax, name="out")
+    pictures = np.random.RandomState(0).randint(0, 256, (40, 3, 4, 4)).astype("uint8")
+    start = network.W.get_value()
+    losses = []
+    for array in (pictures, pictures.astype("float32")):
+        network.W.set_value(start)
+        network.b.set_value(np.zeros(2))
+        trainer = quiet(
+            network,
+            loss=lambda p, t: (p[:, 0] - t) ** 2 + 1e-3 * pixels.mean(axis=(1, 2, 3)),
+            penalty=1e-3 * T.mean(pixels),
+            update="sgd",
+            learning_rate=1e-5,
+        )
+        history = trainer.fit(array, np.arange(40) % 2, 2)
+        losses.append(history["train_loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    pictures[:] = 255
+    network.W.set_value(np.full((48, 2), 1e38))
+    assert blamed(network, pictures, np.zeros(40, int)).origin == "output of layer out (DenseLayer)"
+
+
 def test_a_held_out_fraction_is_never_trained_on():
     marked = np.zeros((50, 1), "float32")
     seen = []
