@@ -68,6 +68,8 @@ _METHODS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", 
 def as_callbacks(given: Any) -> list[Any]:
     """Return a list of callbacks from callbacks, objects with some of their methods, and functions.
 
+    They are called in the given order, but checkpoints are saved last.
+
     Raises
     ------
     TypeError
@@ -89,7 +91,8 @@ def as_callbacks(given: Any) -> list[Any]:
                 f"callbacks: expected Callbacks, objects with {', '.join(_METHODS)}, or functions of trainer and "
                 f"record, got {type(entry).__name__}: {entry!r}"
             )
-    return result
+    # A checkpoint holds what the other callbacks made of the epoch.
+    return sorted(result, key=lambda callback: isinstance(callback, Checkpoint))
 
 
 class _Adapted(Callback):
@@ -235,5 +238,5 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         epoch = int(record["epoch"])
-        if epoch % self.every == 0 or trainer.is_last_epoch:
+        if epoch % self.every == 0 or trainer.is_last_epoch or trainer.run.stopped:
             trainer.save(self.path.replace("{epoch}", str(epoch)))

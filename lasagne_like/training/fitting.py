@@ -143,9 +143,9 @@ class Fit:
         record["seconds"] = time.perf_counter() - began
         trainer.remember(record)
         trainer.say(epoch_line(record))
+        self._consider_patience()
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, record)
-        self._consider_patience()
 
     def _train_again(self, epoch: int) -> Any:
         return self.train.ordered() if isinstance(self.train, ArraySource) else self.train.epoch(epoch)

@@ -100,6 +100,24 @@ def test_a_resumed_fit_continues_best_patience_and_callbacks(tmp_path):
         assert whole.history["valid_loss"] == second.history["valid_loss"]
 
 
+@pytest.mark.parametrize("by_callback", [False, True])
+def test_a_run_that_stopped_early_stays_stopped(by_callback, tmp_path):
+    """The checkpoint of the last epoch knows that it is the last, in whatever order the callbacks are given."""
+    path = tmp_path / "run.safetensors"
+    settings = {"learning_rate": 0.0} | ({} if by_callback else {"patience": 2})
+
+    def callbacks():
+        return [Checkpoint(path, every=5), *([EarlyStopping("train_loss", patience=2, min_delta=1)] * by_callback)]
+
+    whole = trainer(**settings)
+    whole.fit(X, Y, 20, validation=(X, Y), callbacks=callbacks())
+    assert 3 <= whole.epoch < 20
+    again = trainer(network(seed=4), **settings)
+    again.load(path)
+    again.fit(X, Y, 20, validation=(X, Y), callbacks=callbacks(), resume=True)
+    assert everything(whole)[0] == everything(again)[0] and again.epoch == whole.epoch
+
+
 def test_resume_without_an_earlier_fit_begins_and_after_a_complete_one_does_nothing(tmp_path):
     made = trainer()
     made.fit(X, Y, 2, validation=(X, Y), resume=True)
