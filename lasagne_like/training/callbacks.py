@@ -108,12 +108,12 @@ class _Adapted(Callback):
 class _Watching(Callback):
     """A callback that waits for improvements of a quantity."""
 
-    def __init__(self, quantity: str, patience: int, min_delta: float, mode: str | None) -> None:
+    def __init__(self, monitor: str, patience: int, min_delta: float, mode: str | None) -> None:
         if patience < 1:
             raise ValueError(f"{type(self).__name__}: patience={patience}, expected at least 1")
         if min_delta < 0:
             raise ValueError(f"{type(self).__name__}: min_delta={min_delta}, expected at least 0")
-        self.quantity, self.patience, self.min_delta, self.mode = quantity, patience, min_delta, mode
+        self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.best, self.waited = math.nan, 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -121,7 +121,7 @@ class _Watching(Callback):
             self.best, self.waited = math.nan, 0
 
     def improved(self, trainer: Trainer, record: Mapping[str, float]) -> bool:
-        name = trainer.quantity(self.quantity, record)
+        name = trainer.quantity(self.monitor, record)
         which = trainer.direction(name, self.mode)
         value = record[name]
         margin = self.min_delta if which == "min" else -self.min_delta
@@ -143,7 +143,7 @@ class EarlyStopping(_Watching):
 
     Parameters
     ----------
-    quantity : str
+    monitor : str
         An entry of the history, such as ``"valid_loss"``, ``"valid_auc"`` or ``"train_loss"``.
     patience : int
         Stop after this many epochs without improvement.
@@ -154,13 +154,13 @@ class EarlyStopping(_Watching):
     """
 
     def __init__(
-        self, quantity: str = "valid_loss", patience: int = 5, min_delta: float = 0.0, mode: str | None = None
+        self, monitor: str = "valid_loss", patience: int = 5, min_delta: float = 0.0, mode: str | None = None
     ) -> None:
-        super().__init__(quantity, patience, min_delta, mode)
+        super().__init__(monitor, patience, min_delta, mode)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
         if not self.improved(trainer, record) and self.waited >= self.patience:
-            trainer.stop(f"no improvement of {self.quantity} for {self.patience} epochs")
+            trainer.stop(f"no improvement of {self.monitor} for {self.patience} epochs")
 
 
 class ReduceOnPlateau(_Watching):
@@ -168,7 +168,7 @@ class ReduceOnPlateau(_Watching):
 
     Parameters
     ----------
-    quantity : str
+    monitor : str
         An entry of the history.
     factor : float
         Between 0 and 1.
@@ -184,14 +184,14 @@ class ReduceOnPlateau(_Watching):
 
     def __init__(
         self,
-        quantity: str = "valid_loss",
+        monitor: str = "valid_loss",
         factor: float = 0.1,
         patience: int = 5,
         min_rate: float = 0.0,
         min_delta: float = 0.0,
         mode: str | None = None,
     ) -> None:
-        super().__init__(quantity, patience, min_delta, mode)
+        super().__init__(monitor, patience, min_delta, mode)
         if not 0 < factor < 1:
             raise ValueError(f"ReduceOnPlateau: factor={factor}, expected a number between 0 and 1")
         self.factor, self.min_rate = factor, min_rate
@@ -203,7 +203,7 @@ class ReduceOnPlateau(_Watching):
         largest = max(trainer.rates().values())
         if largest > self.min_rate:
             trainer.rate_factor *= max(self.factor, self.min_rate / largest)
-            trainer.say(f"learning rate times {self.factor:g}: no improvement of {self.quantity}")
+            trainer.say(f"learning rate times {self.factor:g}: no improvement of {self.monitor}")
 
 
 class Checkpoint(Callback):

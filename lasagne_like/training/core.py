@@ -214,7 +214,10 @@ class Core(Saving):
         own = any(output.kind == "own" for output in self.objective.outputs)
         if found not in known and not own and len(self.objective.outputs) == 1:
             hint = suggest(self.monitor, known) if validated else ": give fit(..., validation=...)"
-            raise ValueError(f"monitor={self.monitor!r} is no quantity of this run{hint}; there are {', '.join(known)}")
+            raise ValueError(
+                f"monitor={self.monitor!r} is no quantity of this run{hint}; there are {', '.join(known)}; name further "
+                "metrics in Trainer(..., metrics=[...])"
+            )
         return found if found in known else self.monitor
 
     def quantity(self, name: str, record: Mapping[str, float]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from .batches import ArraySource, IterableSource, Source, Spec, balanced, class_weighting
+from .feed import as_array
 
-__all__ = ["as_source", "with_validation"]
+__all__ = ["as_source", "input_batches", "with_validation"]
 
 
 def as_source(
@@ -47,6 +48,19 @@ def as_source(
         class_weights = balanced(spec._split(y)[0], spec.outputs[0])
     weigh = _weigher(class_weights, spec)
     return ArraySource(spec, X, y, weights, batch_size=batch_size, seed=seed, weigh=weigh)
+
+
+def input_batches(spec: Spec, X: Any, batch_size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the inputs of batches, of arrays or of an iterable of batches."""
+    if hasattr(X, "images") and hasattr(X, "labels"):
+        X = X.images  # of a PictureSet
+    if hasattr(X, "__iter__") and not hasattr(X, "shape") and not isinstance(X, (list, tuple, Mapping)):
+        for batch in X:
+            yield spec.convert(spec.arrays(batch[0] if isinstance(batch, (tuple, list)) else batch), False)
+        return
+    parts = spec.arrays(X)
+    for start in range(0, max(len(parts[0]), 1), batch_size):  # an empty input is one empty batch
+        yield spec.convert([as_array(part[start : start + batch_size]) for part in parts], False)
 
 
 def _weigher(class_weights: Any, spec: Spec) -> Callable | None:

@@ -21,8 +21,10 @@ __all__ = ["Output", "activation_of"]
 
 KINDS: dict[Any, str] = {
     objectives.categorical_crossentropy: "classification",
+    T.nnet.categorical_crossentropy: "classification",
     objectives.multiclass_hinge_loss: "classification",
     objectives.binary_crossentropy: "binary",
+    T.nnet.binary_crossentropy: "binary",
     objectives.binary_hinge_loss: "binary",
     objectives.squared_error: "regression",
     objectives.huber_loss: "regression",
@@ -31,7 +33,9 @@ KINDS: dict[Any, str] = {
 
 _PROBABILITIES = {
     objectives.categorical_crossentropy: "softmax",
+    T.nnet.categorical_crossentropy: "softmax",
     objectives.binary_crossentropy: "sigmoid",
+    T.nnet.binary_crossentropy: "sigmoid",
 }
 
 _KNOWN: dict[Any, str] = {
@@ -162,7 +166,7 @@ class Output:
                 f"{activation}: give it nonlinearity={wanted}"
                 + ("" if loss is None or kind != "classification" else ", or use loss='multiclass_hinge_loss'")
             )
-        if function is objectives.binary_crossentropy and activation == "softmax":
+        if wanted == "sigmoid" and activation == "softmax":
             raise ValueError(
                 f"loss=binary_crossentropy does not fit the softmax of the output layer {name}: use "
                 "categorical_crossentropy, or nonlinearity=sigmoid"

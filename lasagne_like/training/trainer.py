@@ -15,12 +15,11 @@ from .batches import Spec
 from .callbacks import as_callbacks
 from .choices import OPTIMISERS, chosen, refuse_unknown
 from .core import AUTO, Core, History
-from .feed import as_array
 from .fitting import Fit, Run
 from .graphs import Objective, output_layers, output_names, per_output
 from .rates import Rates
 from .scores import Scores
-from .sources import as_source, with_validation
+from .sources import as_source, input_batches, with_validation
 from .tasks import Output
 
 __all__ = ["Trainer"]
@@ -74,6 +73,8 @@ class Trainer(Core):
     monitor : str, optional
         The entry of the history by which the best epoch is chosen, such as ``"valid_auc"`` or ``"train_loss"``. By
         default the first metric on the validation data, or their loss.
+    monitor_mode : {"min", "max"}, optional
+        Which values of it are better; by default what the metric says.
     restore_best : bool or str, optional
         Whether the network gets the weights of the best epoch at the end of :meth:`fit`; by default if there is a
         monitored quantity. A string is a short form of ``monitor=``.
@@ -153,10 +154,10 @@ class Trainer(Core):
         **unknown: Any,
     ) -> None:
         refuse_unknown("Trainer", unknown, ("network", *(Trainer.__init__.__kwdefaults__ or ())))
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: expected at least 1")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience={patience}: expected at least 1, or None to disable it")
+        _check_integer("batch_size", batch_size, 1)
+        _check_integer("seed", seed, 0)
+        if patience is not None:
+            _check_integer("patience", patience, 1, ", or None to disable it")
         if penalty is not None and getattr(penalty, "ndim", 0) != 0:
             raise ValueError(f"penalty has {penalty.ndim} axes: expected a scalar expression; take its sum")
         self.network = network
@@ -384,16 +385,13 @@ class Trainer(Core):
             layers = [output.layer for output in self.objective.outputs]
             outputs = get_output(layers, deterministic=True)
             self._predict = symc.function([each.input_var for each in self.objective.inputs], outputs, name="predict")
-        found = [self._predict(*inputs) for inputs in self._input_batches(X)]
+        found = [self._predict(*inputs) for inputs in input_batches(self._spec(), X, self.batch_size)]
         results = [np.concatenate(parts) for parts in zip(*found)]
         return results[0] if len(results) == 1 else results
 
-    def _input_batches(self, X: Any) -> Any:
-        spec = self._spec()
-        if hasattr(X, "__iter__") and not hasattr(X, "shape") and not isinstance(X, (list, tuple, Mapping)):
-            for batch in X:
-                yield spec.convert(spec.arrays(batch[0] if isinstance(batch, (tuple, list)) else batch), False)
-            return
-        parts = spec.arrays(X)
-        for start in range(0, max(len(parts[0]), 1), self.batch_size):  # an empty input is one empty batch
-            yield spec.convert([as_array(part[start : start + self.batch_size]) for part in parts], False)
+
+def _check_integer(name: str, value: Any, least: int, hint: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}={value!r}: expected an integer, at least {least}{hint}")
+    if value < least:
+        raise ValueError(f"{name}={value}: expected at least {least}{hint}")

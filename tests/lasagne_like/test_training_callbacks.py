@@ -138,7 +138,7 @@ def test_early_stopping(better, options, epochs):
     values = [5.0, 4.0, 3.8, math.nan, 3.9, 3.9, 3.9, 3.9, 3.9, 3.9]
     values = values if options.get("patience") != 3 else [5.0, 4.0, 3.8, 3.7, 3.9, 3.9, 3.9, 3.9, 3.9, 3.9]
     made = scripted(values, better=better)
-    stopping = EarlyStopping(**{"quantity": "valid_judged", "patience": 2, **options})
+    stopping = EarlyStopping(**{"monitor": "valid_judged", "patience": 2, **options})
     assert len(made.fit(X, Y, 10, validation=(X, Y), callbacks=stopping)["epoch"]) == epochs
 
 

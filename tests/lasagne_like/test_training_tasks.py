@@ -240,6 +240,10 @@ def test_losses_and_optimisers_by_name():
         trainer(3, softmax, metrics=["acuracy"])
     with pytest.raises(TypeError, match="expected a Layer, a list of output layers or a dict"):
         Trainer("vgg16")
+    for name, value in (("batch_size", "32"), ("seed", None), ("patience", 1.5), ("batch_size", True)):
+        with pytest.raises(TypeError, match=f"{name}={value!r}: expected an integer"):
+            trainer(1, linear, **{name: value})
+    assert trainer(1, sigmoid, loss=T.nnet.binary_crossentropy).objective.outputs[0].kind == "binary"
 
 
 @pytest.mark.parametrize(
