@@ -215,8 +215,8 @@ class Core(Saving):
         if found not in known and not own and len(self.objective.outputs) == 1:
             hint = suggest(self.monitor, known) if validated else ": give fit(..., validation=...)"
             raise ValueError(
-                f"monitor={self.monitor!r} is no quantity of this run{hint}; there are {', '.join(known)}; name further "
-                "metrics in Trainer(..., metrics=[...])"
+                f"monitor={self.monitor!r} is no quantity of this run{hint}; there are {', '.join(known)}; name "
+                "further metrics in Trainer(..., metrics=[...])"
             )
         return found if found in known else self.monitor
 

@@ -81,10 +81,11 @@ class Fit:
         )
         self.monitor = trainer.monitored(valid is not None)
         self.keeps_best = self.monitor is not None and trainer.restore_best is not False
-        if trainer.patience and self.monitor is None:
+        if self.monitor is None and (trainer.patience or trainer.restore_best):
+            asked = f"patience={trainer.patience}" if trainer.patience else "restore_best=True"
             raise ValueError(
-                f"patience={trainer.patience} needs a quantity to watch: give fit(..., validation=...), or choose one "
-                "of training, as in Trainer(..., monitor='train_loss')"
+                f"{asked} needs a quantity to watch: give fit(..., validation=...), or choose one of training, as in "
+                "Trainer(..., monitor='train_loss')"
             )
 
     def run(self, last: int) -> None:

@@ -166,6 +166,12 @@ def test_pictures_pass_through_the_preprocessing_of_a_model():
         trainer.fit(half, Y, 2, validation=(half[:9], Y[:9]))
         made.append(trainer)
         np.testing.assert_allclose(trainer.predict(half[:5]), model.outputs(half[:5]), rtol=1e-4, atol=1e-6)
+    loaded = quiet(Model(network(), preprocess=preprocess))
+    loaded.fit(Loader(half, Y, batch_size=16), epochs=2, validation=(half[:9], Y[:9]))
+    by_loader = quiet(Model(network(), preprocess=preprocess), precompute=False)
+    by_loader.fit(Loader(half, Y, batch_size=16), epochs=2, validation=(half[:9], Y[:9]))
+    assert used(loaded) == ["pool"]
+    close(loaded, by_loader)
     plain = quiet(network())
     plain.fit(X / np.float32(255) - np.float32(0.5), Y, 2, validation=(X[:9] / 255 - 0.5, Y[:9]))
     assert used(made[0]) == used(plain) == ["pool"] and used(made[1]) == []

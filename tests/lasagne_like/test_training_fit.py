@@ -95,6 +95,8 @@ def test_patience_is_fresh_too():
 def test_patience_needs_something_to_watch():
     with pytest.raises(ValueError, match="patience=2 needs a quantity to watch: give fit.*validation.*'train_loss'"):
         quiet(classifier(), patience=2).fit(X, Y, 1)
+    with pytest.raises(ValueError, match="restore_best=True needs a quantity to watch"):
+        quiet(classifier(), restore_best=True).fit(X, Y, 1)
     trainer = quiet(
         classifier(), patience=2, monitor="train_loss", learning_rate=lambda epoch: 0.1 if epoch < 2 else 5.0
     )
