@@ -43,8 +43,7 @@ class Source:
         if self.is_wheel:
             if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", self.address) or not self.member:
                 raise ValueError(f"the address {self.address!r} must be https://..., or name==version with a member")
-        suffix = "." + self.file.rpartition(".")[2]
-        if suffix not in FORMATS:
+        if f".{self.format}" not in FORMATS:
             raise ValueError(f"the file {self.file!r} has an unknown format; known are {', '.join(FORMATS)}")
 
     @property
@@ -56,6 +55,11 @@ class Source:
     def file(self) -> str:
         """str : The name of the file in the cache."""
         return (self.member or self.address).rpartition("/")[2]
+
+    @property
+    def format(self) -> str:
+        """str : The format of the file, such as ``'pth'``."""
+        return self.file.rpartition(".")[2]
 
     def __str__(self) -> str:
         return f"the file {self.member} in the wheel {self.address}" if self.is_wheel else self.address
