@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import pickletools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -24,7 +25,15 @@ import numpy as np
 
 from .errors import ModelFileError
 
-__all__ = ["RecipeWeights", "RefusedPickleError", "Sealed", "read_pickle", "read_recipe", "stand_in_for"]
+__all__ = [
+    "RecipeWeights",
+    "RefusedPickleError",
+    "Sealed",
+    "check_opcodes",
+    "read_pickle",
+    "read_recipe",
+    "stand_in_for",
+]
 
 
 class RefusedPickleError(ModelFileError):
@@ -228,6 +237,20 @@ class _Reader(pickle.Unpickler):
         raise RefusedPickleError(f"the pickle refers to an object outside itself ({pid!r}): refused")
 
 
+def check_opcodes(file: BinaryIO) -> None:
+    """Refuse a pickle with lengths beyond the end of the file or huge indices, for which an unpickler allocates memory.
+
+    The position in the file is not changed.
+    """
+    begin = file.tell()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("LONG_BINPUT", "PUT") and int(argument or 0) > 2 * count + 1000:
+            raise RefusedPickleError(f"the pickle writes to the place {argument} of its memo: refused")
+        if opcode.name in ("NEXT_BUFFER", "READONLY_BUFFER"):
+            raise RefusedPickleError(f"the pickle uses {opcode.name}, which weight files do not contain: refused")
+    file.seek(begin)
+
+
 def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
     """Read containers, numbers, strings and numeric arrays from a pickle without executing code from it.
 
@@ -252,6 +275,11 @@ def read_pickle(source: str | os.PathLike | BinaryIO) -> Any:
         with open(source, "rb") as file:
             return read_pickle(file)
     try:
+        begin = source.tell()
+        first = source.read(1)
+        source.seek(begin)
+        if first == b"\x80":  # older protocols hold texts that only the unpickler itself decodes
+            check_opcodes(source)
         content = _Reader(source, encoding="latin1").load()
     except RefusedPickleError:
         raise

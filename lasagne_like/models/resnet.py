@@ -95,7 +95,7 @@ def _resnet(
     num_classes: int | None,
     input_var: Any,
 ) -> Model:
-    units = checked_classes_and_shape(name, weights, input_shape, num_classes)
+    units = checked_classes_and_shape(name, weights, input_shape, num_classes, include_top)
     with lazy_init():
         net = Stack(name, (None, *input_shape), input_var)
         _conv(net, "conv1", 64, 7, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
@@ -57,10 +58,19 @@ class Stack:
         self.add("prob", NonlinearityLayer, softmax)
 
 
-def checked_classes_and_shape(builder: str, weights: Any, input_shape: Any, num_classes: Any) -> int:
-    """Check the arguments that all builders have in common; return the number of classes (1000 by default)."""
+def checked_classes_and_shape(
+    builder: str, weights: Any, input_shape: Any, num_classes: Any, include_top: bool, default: int = 1000
+) -> int:
+    """Check the arguments that all builders have in common; return the number of classes."""
     if isinstance(weights, symc.Variable):
         raise TypeError(f"{builder}: weights is a symbolic variable; pass it as input_var={weights}")
+    if not isinstance(weights, str | os.PathLike | None):
+        raise TypeError(f"{builder}: weights={weights!r} must be 'imagenet', another name, the path of a file, or None")
+    if num_classes is not None and not include_top:
+        raise ValueError(
+            f"{builder}: num_classes={num_classes} has no effect with include_top=False; use include_top=True, or put "
+            "a new head on the base with lasagne_like.transfer.replace_head"
+        )
     sizes = tuple(input_shape) if isinstance(input_shape, Sequence) and not isinstance(input_shape, str) else ()
     valid = len(sizes) == 3 and sizes[0] is not None
     if not valid or not all(n is None or isinstance(n, Integral) and int(n) > 0 for n in sizes):
@@ -75,7 +85,7 @@ def checked_classes_and_shape(builder: str, weights: Any, input_shape: Any, num_
             f"{builder}: input_shape={input_shape!r}: pictures are channels-first here: {(sizes[2], *sizes[:2])}"
         )
     if num_classes is None:
-        return 1000
+        return default
     if not isinstance(num_classes, Integral) or int(num_classes) < 1:
         raise ValueError(f"{builder}: num_classes={num_classes!r} must be a positive integer")
     return int(num_classes)

@@ -136,7 +136,7 @@ def _vgg(
     batch_norm: bool,
     input_var: Any,
 ) -> Model:
-    units = checked_classes_and_shape(name, weights, input_shape, num_classes)
+    units = checked_classes_and_shape(name, weights, input_shape, num_classes, include_top)
     _check_size(name, input_shape, 5, include_top)
     with lazy_init():
         net = Stack(f"{name}_bn" if batch_norm else name, (None, *input_shape), input_var)

@@ -71,6 +71,31 @@ def test_outputs_are_those_of_the_other_library(name, flip, other_names):
     np.testing.assert_allclose(outputs(net), ANSWERS[library], rtol=1e-5, atol=1e-5)
 
 
+def test_names_of_the_first_versions_of_keras(tmp_path):
+    """Such as ``block1_conv1_W_1:0`` in the files of VGG."""
+    h5py = pytest.importorskip("h5py")
+    arrays = read_torch(FOREIGN / "zip.pth")
+    path = tmp_path / "old.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"input_1", b"block1_conv1", b"fc"]
+        for layer, weights in (
+            ("input_1", []),
+            ("block1_conv1", ["dw.weight", "dw.bias"]),
+            ("fc", ["fc.weight", "fc.bias"]),
+        ):
+            group = file.create_group(layer)
+            names = [f"{layer}_{short}_1:0" for short, _ in zip("Wb", weights)]
+            group.attrs["weight_names"] = np.array([name.encode() for name in names], "S40")
+            for name, weight in zip(names, weights):
+                array = arrays[weight]
+                group[name] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+    net = Conv2DLayer(InputLayer((None, 1, 5, 5), name="input"), 4, 3, name="first")
+    net = DenseLayer(FlattenLayer(MaxPool2DLayer(net, 3)), 5, name="last")
+    report = load_weights(path, net, strict=False)
+    assert report.loaded[:2] == ["first.W", "first.b"] and ("last.W", (4, 5), (24, 5)) in report.misshaped
+    np.testing.assert_array_equal(get_all_layers(net)[1].W.get_value()[:, :, ::-1, ::-1], arrays["dw.weight"])
+
+
 def test_a_network_without_the_classifier_and_one_with_another():
     base = get_all_layers(network(1e-5))[-2]
     with pytest.raises(WeightsMismatchError, match=r"extra in the file \(1\): fc"):

@@ -51,6 +51,8 @@ def test_one_picture_or_several(tmp_path, nonlinearity):
     ]
     assert len(model.predict(batch, top=2)[0].top) == 2
     np.testing.assert_allclose(model.probabilities(batch).sum(axis=1), 1, rtol=1e-6)
+    many = [each.label for each in model.predict((coloured(k % 3) for k in range(5)), batch_size=2)]
+    assert many == ["red", "green", "blue", "red", "green"]
 
 
 def test_binary_and_unnamed_and_regression():

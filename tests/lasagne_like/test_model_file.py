@@ -287,6 +287,19 @@ def test_what_cannot_be_described_is_named(path):
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
 
 
+def test_what_is_not_plain_about_a_network(path, x):
+    scaled = L.DenseLayer(L.InputLayer((None, 4), T.matrix("x") / 255, name="input"), 3, name="out")
+    with pytest.raises(UnknownPartError, match="the input of the layer <InputLayer 'input'> is"):
+        lasagne_like.save(path, scaled)
+    noise = symc.tensor.shared_randomstreams.RandomStreams(3)
+    always = L.ExpressionLayer(dense(), lambda x: x + noise.normal(x.shape), name="noise")
+    with pytest.warns(UserWarning, match="without a known answer: .*its output is random"):
+        lasagne_like.save(path, always, custom={"noisy": always.function})
+    assert list(lasagne_like.load(path, custom={"noisy": always.function})) == ["input", "hidden", "out", "noise"]
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        lasagne_like.save(path.parent / "nowhere" / "m.safetensors", dense())
+
+
 # Damaged and hostile files.
 
 

@@ -197,6 +197,8 @@ def test_the_size_of_pictures_is_free():
     run = symc.function([free["input"].input_var], get_output(free["prob"], deterministic=True))
     for size in (32, 45):
         assert run(np.zeros((1, 3, size, size), "float32")).shape == (1, 5)
+    any_size = models.vgg16(input_shape=(3, None, None), include_top=False)
+    assert any_size.output_layer.output_shape == (None, 512, None, None)
     assert models.efficientnet_lite0(input_shape=(3, 129, 64), include_top=False)["head_relu"].output_shape[2:] == (
         5,
         2,
@@ -214,6 +216,8 @@ def test_the_size_of_pictures_is_free():
         ("vgg16", {"input_shape": (3, None, 64)}, "set include_top=False"),
         ("efficientnet_lite0", {"input_shape": (3, None, None)}, "must not contain None"),
         ("resnet50", {"num_classes": 0}, "num_classes=0 must be a positive integer"),
+        ("lenet5", {"pool": "mean"}, "pool='mean' must be 'average' or 'max'"),
+        ("vgg16", {"num_classes": 5, "include_top": False}, "num_classes=5 has no effect .*replace_head"),
         ("lenet5", {"num_classes": "ten"}, "num_classes='ten' must be a positive integer"),
         (
             "vgg16",
@@ -229,9 +233,11 @@ def test_arguments_are_checked(builder, arguments, message):
         getattr(models, builder)(**arguments)
 
 
-def test_a_variable_is_not_weights():
+def test_what_is_not_weights():
     with pytest.raises(TypeError, match="pass it as input_var"):
         models.vgg16(T.tensor4("x"))
+    with pytest.raises(TypeError, match="weights=True must be 'imagenet', another name, the path of a file, or None"):
+        models.resnet18(True)
 
 
 def test_the_preprocessing_of_caffe():

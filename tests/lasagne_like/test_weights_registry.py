@@ -141,9 +141,13 @@ def test_offline_it_says_what_to_put_where(cache, file, monkeypatch):
 def test_another_file_is_refused_and_not_kept(cache, file, monkeypatch):
     from_the_web(monkeypatch, file)
     source = Source(f"https://example.org/{file.name}", "0" * 64)
-    with pytest.raises(WeightsNotFoundError, match="has the SHA-256 .*, expected 000"):
+    with pytest.raises(WeightsNotFoundError, match="has the sha256 .*, expected 000"):
         fetching.find_or_fetch([source])
     assert not list(cache.glob("*"))
+    by_md5 = Source(f"https://example.org/{file.name}", "", md5=hashlib.md5(file.read_bytes()).hexdigest())
+    fetching.find_or_fetch([by_md5])[0].unlink()
+    with pytest.raises(WeightsNotFoundError, match="has the md5 .*, expected 000"):
+        fetching.find_or_fetch([dataclasses.replace(by_md5, md5="0" * 32)])
     # A prefix suffices where only that is published, and a file that changes is compared again.
     good = Source(f"https://example.org/{file.name}", digest(file)[:8])
     path, _ = fetching.find_or_fetch([good])
@@ -195,6 +199,7 @@ def test_names_and_arguments(cache):
         (("package", "0" * 64, "x.pth"), "name==version with a member"),
         (("--index-url=x==1", "0" * 64, ""), "name==version with a member"),
         (("https://example.org/x.pth", "12"), "8 to 64 hexadecimal digits"),
+        (("https://example.org/x.pth", "0" * 64, "", "0" * 32), "32 hexadecimal digits, and sha256 empty"),
         (("https://example.org/x.zip", "0" * 64), "unknown format"),
     ):
         with pytest.raises(ValueError, match=message):
