@@ -21,7 +21,7 @@ from _site.pages import NOT_RUN, cells, pages  # noqa: E402
 
 PAGES = pages()
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
-TESTED_ELSEWHERE = {*NOT_RUN, "layers.md"}
+TESTED_ELSEWHERE = {*NOT_RUN, "layers.md", "models.md"}
 PROGRAMS = [name for name in PAGES if name not in TESTED_ELSEWHERE and any(cell.run for cell in cells(TEXTS[name]))]
 
 made = functools.cache(tables.generated)

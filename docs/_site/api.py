@@ -36,6 +36,7 @@ def modules() -> dict[str, ModuleType]:
 
     names = [*PUBLIC, "lasagne_like"]
     names += [f"lasagne_like.{n}" for n in lasagne_like.__all__ if inspect.ismodule(getattr(lasagne_like, n))]
+    names += ["lasagne_like.models.weights"]
     names += [name for name in OPTIONAL if importlib.util.find_spec("sklearn")]
     return {name: importlib.import_module(name) for name in names}
 
