@@ -84,6 +84,7 @@ def quiet_kernel() -> None:
     (startup / "start.py").write_text(STARTUP, encoding="utf-8")
     (startup.parent / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n", encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder)
+    os.environ["TQDM_DISABLE"] = "1"  # progress bars
 
 
 quiet_kernel()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
-import pkgutil
 from types import ModuleType
 
 from symc.tensor.pointwise import Elementwise
@@ -26,14 +26,19 @@ PUBLIC = [
 ]
 """Public modules of symc."""
 
+OPTIONAL = ["lasagne_like.estimators"]
+"""Modules that need scikit-learn."""
+
 
 def modules() -> dict[str, ModuleType]:
-    """The public modules: those above, and every module and package directly in lasagne_like."""
+    """The public modules: those above, and those that lasagne_like exports."""
     import lasagne_like
 
-    names = list(PUBLIC)
-    names += [f"lasagne_like.{found.name}" for found in pkgutil.iter_modules(lasagne_like.__path__)]
-    return {name: importlib.import_module(name) for name in names if "._" not in name}
+    names = [*PUBLIC, "lasagne_like"]
+    names += [f"lasagne_like.{n}" for n in lasagne_like.__all__ if inspect.ismodule(getattr(lasagne_like, n))]
+    names += ["lasagne_like.models.weights"]
+    names += [name for name in OPTIONAL if importlib.util.find_spec("sklearn")]
+    return {name: importlib.import_module(name) for name in names}
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -74,7 +79,11 @@ def page(name: str, module: ModuleType, homes: dict[type, str]) -> str:
                 others.append(f"{code(public)} is {code(home)}.")
                 continue
             kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
-            lines += [f".. {kind}:: {name}.{public}", "   :members:", ""]
+            lines += [f".. {kind}:: {name}.{public}", "   :members:"]
+            made = [member for member in dir(value) if member.startswith("set_") and member.endswith("_request")]
+            if made:  # methods that scikit-learn adds
+                lines.append(f"   :exclude-members: {', '.join(made)}")
+            lines.append("")
         elif inspect.isroutine(value):
             lines += [f".. autofunction:: {name}.{public}", ""]
         elif f"{name}.{public}" not in PUBLIC and not isinstance(value, dict):

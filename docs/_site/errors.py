@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from .markdown import code, table
+from .markdown import as_markdown, code, table
 
 __all__ = ["exceptions", "page_table"]
 
@@ -26,8 +26,11 @@ def exceptions() -> dict[str, tuple[str, str, str]]:
                     continue
                 bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
                 if any(base.endswith(("Error", "Exception", "Warning")) for base in bases):
-                    text = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
-                    found[node.name] = module.removesuffix(".__init__"), ", ".join(bases), text.replace("``", "`")
+                    found[node.name] = (
+                        module.removesuffix(".__init__"),
+                        ", ".join(bases),
+                        as_markdown((ast.get_docstring(node) or "").split("\n\n")[0]),
+                    )
     return found
 
 

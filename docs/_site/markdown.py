@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["code", "first_line", "signature", "table"]
+__all__ = ["as_markdown", "code", "first_line", "signature", "table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -27,10 +27,14 @@ def first_line(item: Any) -> str:
     paragraphs = (inspect.getdoc(item) or "").split("\n\n")
     if len(paragraphs) > 1 and re.match(r"\w+\(.*\)$", paragraphs[0].strip(), re.DOTALL):
         paragraphs = paragraphs[1:]  # NumPy's universal functions
-    text = " ".join(paragraphs[0].split())
+    return as_markdown(paragraphs[0])
+
+
+def as_markdown(text: str) -> str:
+    """Convert a paragraph of a docstring to Markdown on one line."""
     text = re.sub(r":math:`([^`]*)`", r"$\1$", text)
     text = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", text)
-    return text.replace("``", "`").replace("|", r"\|")
+    return " ".join(text.split()).replace("``", "`").replace("|", r"\|")
 
 
 def signature(item: Any, leave_out: Sequence[str] = ("self", "kwargs")) -> str:
