@@ -33,7 +33,17 @@ import numpy as np
 import lasagne_like
 import symc
 from lasagne_like import Model, Trainer, plot
-from lasagne_like.data import Colour, Flip, Loader, PictureSet, Preprocess, Rotate, Shift, Zoom, image_splits
+from lasagne_like.data import (
+    Colour,
+    Flip,
+    PictureSet,
+    Preprocess,
+    Rotate,
+    Shift,
+    Zoom,
+    augmented_copies,
+    image_splits,
+)
 from lasagne_like.init import HeNormal
 from lasagne_like.layers import (
     Conv2DLayer,
@@ -118,12 +128,10 @@ def trained(network: Model, data: Any, labels: Any, test: PictureSet, epochs: in
     return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
 
 
-def versions(photos: PictureSet, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def versions(photos: PictureSet, count: int, seed: int) -> Any:
     """The photographs, and `count` random versions of each, with their labels."""
     changes = [Flip(), Rotate(10), Zoom(0.15), Shift(0.08), Colour(0.2)]
-    loader = Loader(photos.images, batch_size=64, shuffle=False, augment=changes, seed=seed)
-    parts = [photos.images] + [batch for _ in range(count) for (batch,) in loader]
-    return np.concatenate(parts), np.tile(photos.labels, count + 1)
+    return augmented_copies(photos, augment=changes, copies=count, seed=seed)
 
 
 def headed(train: PictureSet, options: argparse.Namespace) -> Model:
