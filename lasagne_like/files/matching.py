@@ -66,8 +66,11 @@ class _Target:
         Raises
         ------
         ValueError
-            If the block has an array that the layer has no parameter for, and that changes its output.
+            If the block is of another kind, or has an array that the layer has no parameter for and that changes its
+            output.
         """
+        if block.kind != self.kind:
+            raise ValueError(f"{block.name} is of the kind {block.kind!r}, but {self.layer!r} of {self.kind!r}")
         found = dict(block.arrays)
         if self.kind == "batch_norm" and "var" in found:
             variance = found.pop("var").astype(np.float64)

@@ -28,7 +28,7 @@ from ..data.preprocess import Preprocess
 from ..files.matching import assign_blocks
 from ..files.names import name_params
 from ..files.read import WeightsContent, read_weights
-from ..files.report import ModelFileError, WeightsMismatchError
+from ..files.report import LoadReport, ModelFileError, WeightsMismatchError
 from ..files.weights import assign_weights, load_weights
 from ..layers import Layer, get_output
 from ..network import Model
@@ -149,13 +149,23 @@ def load_into(
         raise ValueError(
             f"weights={str(weights)!r} is neither a file nor the name of weights; for {model.name} there are: {known}"
         )
-    report = load_weights(path, model)
-    if report.classes and len(report.classes) == model.output_layer.output_shape[1]:
+    report = _load_file(model, path, head)
+    if report.classes and head in model and len(report.classes) == model.output_layer.output_shape[1]:
         model.classes = report.classes
     if path.suffix.lower() == ".pkl":
         # The recipes of Lasagne have Caffe's weights.
         model.preprocess = _for_shape(IMAGENET_BGR, model)
     return model
+
+
+def _load_file(model: Model, path: Path, head: str) -> LoadReport:
+    """Load a file; a classifier of another size keeps its values, and without one, the file's is ignored."""
+    report = load_weights(path, model, strict=False)
+    kept = {param.name for param in model[head].get_params()} if head in model else set()
+    differs = [entry for entry in report.misshaped if entry[0] not in kept]
+    if report.missing or differs or report.mistyped or (report.extra and head in model):
+        raise WeightsMismatchError(f"{path} does not match {model.name}.\n{report}", report)
+    return report
 
 
 def _chosen(model: Model, weights: str, head: str) -> Entry | None:

@@ -118,6 +118,12 @@ def test_a_bias_that_the_network_lacks_is_not_dropped():
         load_weights(FOREIGN / "zip.pth", top)
 
 
+def test_a_name_of_another_kind_of_layer():
+    net = network(1e-5, names=("bn", "conv", "dw", "fc"))
+    with pytest.raises(WeightsMismatchError, match="bn is of the kind 'batch_norm', but <Conv2DLayer 'bn'> of 'conv'"):
+        load_weights(FOREIGN / "zip.pth", net)
+
+
 def test_kinds_of_tensors():
     found = read_torch(FOREIGN / "kinds.pt")
     wanted = {

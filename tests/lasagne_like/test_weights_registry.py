@@ -185,6 +185,18 @@ def test_weights_of_another_network(cache, file, monkeypatch):
         models.lenet5("test", input_shape=(3, 28, 28), num_classes=3)
 
 
+def test_weights_from_a_file(file):
+    whole = models.lenet5(file, num_classes=3)
+    assert whole.preprocess is None and whole.classes is None
+    other = models.lenet5(file, num_classes=5)
+    base = models.lenet5(str(file), include_top=False)
+    for net in (other, base):
+        np.testing.assert_array_equal(net["conv2"].W.get_value(), whole["conv2"].W.get_value())
+    assert other["fc5"].W.get_value().shape == (84, 5)
+    with pytest.raises(WeightsMismatchError, match=r"does not match lenet5(.|\n)*conv1.W is \(6, 2, 5, 5\)"):
+        models.lenet5(file, input_shape=(2, 28, 28), num_classes=3)
+
+
 def test_names_and_arguments(cache):
     assert "vgg16/imagenet-base" in weights.available("vgg16") and len(weights.available()) >= 14
     with pytest.raises(ValueError, match="no weights 'vgg16/imagnet'; similar names: vgg16/imagenet"):

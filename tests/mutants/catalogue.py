@@ -360,6 +360,20 @@ MUTANTS = [
         ("tests/lasagne_like/test_training_tasks.py::test_a_vector_and_a_column_never_broadcast[False]",),
     ),
     Mutant(
+        "an altered model file is loaded",
+        "lasagne_like/files/model_file.py",
+        '    if metadata.get("sha256") != found:',
+        '    if metadata.get("sha256") == "":',
+        ("tests/lasagne_like/test_model_file.py::test_the_digest_covers_the_description",),
+    ),
+    Mutant(
+        "a tensor of a PyTorch file may exceed its storage",
+        "lasagne_like/files/torch.py",
+        "    if count and (last >= tensor.storage.count or count > tensor.storage.count):",
+        "    if count and count > tensor.storage.count:",
+        ("tests/lasagne_like/test_foreign_weights.py::test_crafted_tensors",),
+    ),
+    Mutant(
         "a weight file's pickle may name any function",
         "lasagne_like/pickles.py",
         "    if stand_in is None:\n        allowed",
