@@ -32,6 +32,15 @@ def test_interpreted_programs(first):
         check(seed)
 
 
+FOUND = [101251, 201902, 203631, 205156]
+"""Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end."""
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_programs_that_found_mistakes(seed):
+    check(seed)
+
+
 @pytest.mark.parametrize("seed", range(20_000, 20_000 + COMPILED))
 def test_compiled_programs(seed):
     check(seed, "c", [MODES[seed % 3]])

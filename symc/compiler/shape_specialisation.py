@@ -251,7 +251,7 @@ class _Level:
             old.__dict__["_dim"] = new.__dict__.get("_symbol", made)
         for v in (old, new):
             own = v.__dict__.get("_symbol", v.__dict__.get("_dim"))
-            if own is not None and type(own) is not int:
+            if own is not None and type(own) is not int and own.is_Symbol:
                 self.values.setdefault(own, new)
                 self.everywhere.setdefault(own, len(self.everywhere))
 
@@ -335,7 +335,7 @@ def _unify(
 
     def may_become(symbol: Any, dim: dims.Dim) -> bool:
         used = dims.symbols_of(dim)
-        if type(symbol) is int or symbol in used:
+        if type(symbol) is int or not symbol.is_Symbol or symbol in used:
             return False
         late = used & values.keys()
         if symbol in values:
