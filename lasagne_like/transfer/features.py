@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -289,7 +290,9 @@ def _sink(out: str | os.PathLike | np.ndarray | None, total: int | None) -> _Col
 
 
 def _bar(progress: bool | None, total: int | None) -> Any:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without widgets gets the bar of a terminal
+        from tqdm.auto import tqdm
 
     shown = _watched() if progress is None else progress
     return tqdm(total=total, desc="features", unit="example", leave=False, disable=not shown)
