@@ -68,8 +68,8 @@ def branch(s: Scope, k: int) -> Any:
                 if frame.value(left).shape != value.shape:
                     frame.run.may_fail = True
             except (Fails, Unknown) as error:
-                if isinstance(error.__cause__, FAILURES):
-                    frame.run.may_fail = True
+                if isinstance(error, Unknown) or isinstance(error.__cause__, FAILURES):
+                    frame.run.may_fail = True  # its shape is not known here, or cannot be
         elif _rules_of_shapes(frame, left):
             frame.run.may_fail = True
         return value

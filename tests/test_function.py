@@ -501,3 +501,17 @@ def test_expressions_are_compiled_into_one_table():
     f = compiled([x], [T.exp(x) + T.exp(x), T.exp(x) * 2])
     text = symc.printing.debugprint(f, stage="loops", file="str")
     assert text.count("exp(") == 1, "equal expressions are computed once"
+
+
+def test_the_warning_of_the_interpreter_names_the_users_line(monkeypatch):
+    from symc.runtime import backend
+
+    backend._warn_once.cache_clear()
+    monkeypatch.setattr("symc_backends.c.unavailable", lambda: "there is no compiler", raising=False)
+    x = T.vector("x")
+    try:
+        with pytest.warns(UserWarning, match="in the interpreter, which is slow: there is no compiler") as found:
+            symc.function([x], x + 1, device="c")
+    finally:
+        backend._warn_once.cache_clear()
+    assert found[0].filename == __file__

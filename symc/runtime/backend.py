@@ -40,7 +40,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from symc.config import config
-from symc.errors import CompileError
+from symc.errors import CompileError, here
 from symc.loops.ir import Program
 
 __all__ = ["Backend", "Executable", "Provide", "available", "load_backend", "name_of"]
@@ -108,4 +108,8 @@ def load_backend(device: str | None = None) -> tuple[str, Backend]:
 
 @cache
 def _warn_once(problem: str) -> None:
-    warnings.warn(f"functions run in the interpreter, which is slow: {problem}", stacklevel=5)
+    text, place = f"functions run in the interpreter, which is slow: {problem}", here()
+    if place is None:
+        warnings.warn(text, stacklevel=2)
+    else:
+        warnings.warn_explicit(text, UserWarning, place.filename, place.line)
