@@ -61,6 +61,7 @@ from lasagne_like.layers import (
 )
 from lasagne_like.models import vgg16
 from lasagne_like.nonlinearities import softmax
+from lasagne_like.regularization import l2, regularize_network_params
 from lasagne_like.training import Cosine
 from lasagne_like.transfer import freeze, last_block, replace_head, unfreeze
 
@@ -86,7 +87,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--size", type=int, default=160, help="rows and columns of the networks' inputs (default: %(default)s)")
     add("--per-class", type=int, help="number of labelled photographs of each class (default: all)")
     add("--epochs", type=int, default=30, help="passes of the small network (default: %(default)s)")
-    add("--head-epochs", type=int, default=20, help="passes of a new head (default: %(default)s)")
+    add("--head-epochs", type=int, default=40, help="passes of a new head (default: %(default)s)")
     add("--tune-epochs", type=int, default=5, help="passes of fine-tuning (default: %(default)s)")
     add("--versions", type=int, default=3, help="random versions of each photograph (default: %(default)s)")
     add("--weights", default="imagenet", help="weights of VGG-16: a name or a file (default: %(default)s)")
@@ -121,9 +122,12 @@ def small_network(classes: list[str], size: int, regular: bool) -> Model:
 
 
 def trained(network: Model, data: Any, labels: Any, test: PictureSet, epochs: int, rate: float, seed: int) -> Learnt:
-    """Train with a falling learning rate; the test photographs are watched only."""
+    """Train with a falling learning rate and small weights; the test photographs are watched only."""
     start = time.perf_counter()
-    trainer = Trainer(network, learning_rate=Cosine(rate, epochs), batch_size=32, restore_best=False, seed=seed)
+    size = regularize_network_params(network, l2, tags={"regularizable": True, "trainable": True})
+    trainer = Trainer(
+        network, learning_rate=Cosine(rate, epochs), penalty=1e-3 * size, batch_size=32, restore_best=False, seed=seed
+    )
     history = trainer.fit(data, labels, epochs, validation=(test.images, test.labels))
     return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
 
@@ -153,18 +157,18 @@ def augmented(train: PictureSet, test: PictureSet, options: argparse.Namespace, 
 
 
 def frozen(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    return trained(headed(train, options), train.images, train.labels, test, options.head_epochs, 3e-4, seed)
+    return trained(headed(train, options), train.images, train.labels, test, options.head_epochs, 1e-3, seed)
 
 
 def varied(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
     images, labels = versions(train, options.versions, seed)
-    return trained(headed(train, options), images, labels, test, options.head_epochs, 3e-4, seed)
+    return trained(headed(train, options), images, labels, test, options.head_epochs, 1e-3, seed)
 
 
 def fine_tuned(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
     images, labels = versions(train, options.versions, seed)
     network = headed(train, options)
-    first = trained(network, images, labels, test, options.head_epochs, 3e-4, seed)
+    first = trained(network, images, labels, test, options.head_epochs, 1e-3, seed)
     unfreeze(last_block(network), network)
     second = trained(network, images, labels, test, options.tune_epochs, 2e-5, seed + 1)
     return Learnt(network, second.error, second.history, first.seconds + second.seconds)
