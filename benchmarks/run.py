@@ -21,6 +21,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from time import sleep
 from typing import Any
 
 from contestants import CONTESTANTS
@@ -76,6 +77,10 @@ class Worker:
         self.process.wait()
 
 
+PAUSE = 0.3
+"""Seconds between turns: the idle threads of some libraries keep a core busy for a while after a call."""
+
+
 def contest(problem: Problem, names: list[str], threads: int, rounds: int, repeats: int, quick: bool) -> list[Entry]:
     """Measure one problem: workers are built one after the other, then take turns."""
     workers = [Worker(name, problem.name, threads, quick) for name in names]
@@ -83,6 +88,7 @@ def contest(problem: Problem, names: list[str], threads: int, rounds: int, repea
         for _ in range(rounds):
             for worker in workers:
                 if not worker.entry.absent:
+                    sleep(PAUSE)
                     worker.measure(repeats)
     finally:
         for worker in workers:
