@@ -118,7 +118,9 @@ class Workspace:
         wanted = elements * np.dtype(b.dtype).itemsize
         arena = self.rooms.get(number)
         if arena is None or arena.size < wanted:
-            arena = self.rooms[number] = self.owner.arenas.new(wanted)
+            if arena is not None:
+                self.owner.arenas.give(arena)
+            arena = self.rooms[number] = self.owner.arenas.take(wanted, 0)
         self.pointers[number] = ffi.cast("void *", arena.base)
 
     def lay_out(self, number: int, segment: Segment, arrays: list[Any], provide: Provide) -> int:
@@ -164,6 +166,8 @@ class Workspace:
             if arena is not None:
                 self.arenas[number] = None
                 self.owner.arenas.give(arena)
+        while self.rooms:
+            self.owner.arenas.give(self.rooms.popitem()[1])
 
 
 class Executable:

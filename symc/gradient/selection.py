@@ -121,8 +121,9 @@ def selected(flow: Flow, of: Variable | None = None) -> Variable:
     It has the shape of the variable ``of``, whose gradient it is: the values of an ``ifelse`` need not agree in length
     as long as the condition does not select the one with the wrong length.
     """
-    if of is not None and any(literal.condition.lazy for literal in flow.literals) and not same_shape(flow.g, of):
-        return _of_its_own_shape(flow, of)
+    if of is not None and any(literal.condition.lazy for literal in flow.literals):
+        if not dims.same_shape(flow.g.type.shape, of.type.shape):
+            return _of_its_own_shape(flow, of)
     if flow._selected is None:
         g = flow.g
         for literal, open_ in flow.literals.items():
@@ -140,11 +141,6 @@ def _of_its_own_shape(flow: Flow, of: Variable) -> Variable:
         elif open_:
             g = _choice(literal, g, _no_gradient(literal, g))
     return g
-
-
-def same_shape(a: Variable, b: Variable) -> bool:
-    """Whether two variables are known to have one shape."""
-    return all(dims.equal(m, n) is True for m, n in zip(a.type.shape, b.type.shape))
 
 
 def _no_gradient(literal: Literal, g: Variable) -> Variable:

@@ -366,6 +366,11 @@ def _single(dim: Any) -> tuple[tuple[Any, ...], Callable[[Sequence[int]], tuple[
     return symbols, compile((dim,), symbols)
 
 
+def same_shape(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
+    """Whether these dims are known to be pairwise equal."""
+    return len(a) == len(b) and all(x is y or bool(equal(x, y)) for x, y in zip(a, b))
+
+
 COMPILED = "<dims>"
 """The name of the file, in tracebacks, of what ``compile`` makes."""
 

@@ -89,11 +89,6 @@ def is_inline(variable: Variable) -> bool:
     return node is not None and isinstance(node.op.record.lower, Indexed) and node.op.record.lower.recompute
 
 
-def same(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
-    """Whether these dims are known to be pairwise equal."""
-    return len(a) == len(b) and all(dims.equal(x, y) for x, y in zip(a, b))
-
-
 def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[Variable]) -> bool:
     """Whether values that vary along rows depend on one of these reductions, which needs another pass over the rows."""
     inner = set(group.inner or ())

@@ -13,12 +13,11 @@ from symc.compiler.fusion.groups import (
     iteration_maps_fit,
     read_along_rows,
     results,
-    same,
     source_of,
     symbols_of_unit,
 )
 from symc.compiler.fusion.placing import Fusion
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.graph.op import Indexed
 
 SEARCH_LIMIT = 400
@@ -104,7 +103,9 @@ def _axis_map(
         return mapping
     if tuple(missing) != source.inner or not mapping and target.axes:
         return None
-    if len(free) != len(missing) or not same([source.axes[a] for a in missing], [target.axes[b] for b in free]):
+    if len(free) != len(missing) or not dims.same_shape(
+        [source.axes[a] for a in missing], [target.axes[b] for b in free]
+    ):
         return None
     mapping.update(zip(missing, free))
     if target.inner is not None:

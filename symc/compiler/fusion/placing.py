@@ -15,10 +15,9 @@ from symc.compiler.fusion.groups import (
     iteration_maps_fit,
     read_along_rows,
     resolve,
-    same,
 )
 from symc.compiler.target import CPU, Target
-from symc.graph import Apply, Constant, Variable, toposort
+from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 
 
@@ -160,10 +159,10 @@ def _reduction_iteration_map(group: FusionGroup, node: Apply, iteration_map: Ite
         return None
     free = [a for a in range(len(group.axes)) if a not in used]
     if group.inner is not None:
-        if tuple(free) != group.inner or not same(reduced, [group.axes[a] for a in free]):
+        if tuple(free) != group.inner or not dims.same_shape(reduced, [group.axes[a] for a in free]):
             return None
     elif free:
-        if not used or not same(reduced, [group.axes[a] for a in free]) or not group.worth_rows(used, free):
+        if not used or not dims.same_shape(reduced, [group.axes[a] for a in free]) or not group.worth_rows(used, free):
             return None
     else:
         free = list(range(len(group.axes), len(group.axes) + len(reduced)))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from symc.compiler.rewrite.algebra import dimshuffled, repeated, same_shape, source_of, unrepeated
+from symc.compiler.rewrite.algebra import dimshuffled, repeated, source_of, unrepeated
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, MUL, NEG, RESHAPE_TO, SUB, TRUE_DIV
 from symc.graph import Apply, Constant, Variable, dims, toposort
@@ -242,7 +242,7 @@ def _folded(a: _Affine, inputs: list[Variable], top: Variable, prepared: list[Pr
     found = a.product.op.apply(inputs, a.product.outputs[0].location).outputs[0]
     for move in a.moves:
         found = move.op.apply([found, *move.inputs[1:]], move.outputs[0].location).outputs[0]
-    assert same_shape(found.type.shape, top.type.shape)
+    assert dims.same_shape(found.type.shape, top.type.shape)
     if a.shift is not None:
         shift = _leaf(a.shift, f"{weights.name or 'weights'} shift", prepared)
         spread = dimshuffled(shift, [0 if k == a.at else "x" for k in range(top.ndim)])

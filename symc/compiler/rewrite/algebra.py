@@ -26,7 +26,6 @@ __all__ = [
     "opposite",
     "opposite_bound",
     "repeated",
-    "same_shape",
     "source_of",
     "unrepeated",
 ]
@@ -139,11 +138,6 @@ def _opposite_products(a: Sequence[Variable], b: Sequence[Variable]) -> bool:
 def opposite_bound(bound: Bindings) -> bool:
     """A condition: whether the wildcards X and Y are known to be of opposite sign."""
     return opposite(bound["X"], bound["Y"])
-
-
-def same_shape(a: Sequence[dims.Dim], b: Sequence[dims.Dim]) -> bool:
-    """Whether the two shapes are known to be equal."""
-    return len(a) == len(b) and all(x is y or bool(dims.equal(x, y)) for x, y in zip(a, b))
 
 
 def is_repetition(v: Variable) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.rewrite.algebra import dimshuffled, record_of, same_shape, source_of
+from symc.compiler.rewrite.algebra import dimshuffled, record_of, source_of
 from symc.compiler.rewrite.engine import NodeRule, RuleList, constant_value
 from symc.compiler.rewrite.ops import (
     ADD,
@@ -66,7 +66,7 @@ def dimshuffle_of_expand(node: Apply) -> Variable | None:
 def merge_expands(node: Apply) -> Variable | None:
     """Merge successive broadcasts, also of a scalar with added axes."""
     (x,), shape = node.inputs, node.op["shape"]
-    if same_shape(x.type.shape, shape):
+    if dims.same_shape(x.type.shape, shape):
         return x
     if record_of(x) is EXPAND:
         return expand(source_of(x), shape)
@@ -78,7 +78,7 @@ def merge_expands(node: Apply) -> Variable | None:
 def merge_reshapes(node: Apply) -> Variable | None:
     """Merge successive reshapes; remove one that keeps the shape; use a dimshuffle if only axes of 1 differ."""
     (x,), shape = node.inputs, node.op["shape"]
-    if same_shape(x.type.shape, shape):
+    if dims.same_shape(x.type.shape, shape):
         return x
     if record_of(x) is RESHAPE_TO:
         return reshape_to(x.owner.inputs[0], shape)  # type: ignore[union-attr]
@@ -86,7 +86,7 @@ def merge_reshapes(node: Apply) -> Variable | None:
         return expand(source_of(x), shape)
     old = [k for k, d in enumerate(x.type.shape) if not (type(d) is int and d == 1)]
     new = [k for k, d in enumerate(shape) if not (type(d) is int and d == 1)]
-    if not same_shape([x.type.shape[k] for k in old], [shape[k] for k in new]):
+    if not dims.same_shape([x.type.shape[k] for k in old], [shape[k] for k in new]):
         return None
     order: list[Any] = ["x"] * len(shape)
     for k, source in zip(new, old):
@@ -104,7 +104,7 @@ def known_dim(v: Variable) -> dims.Dim | None:
 
 
 def _takes_all(x: Variable, shape: Sequence[dims.Dim], starts: Sequence[Variable], steps: Sequence[int]) -> bool:
-    return all(s == 1 for s in steps) and all(is_start(v) for v in starts) and same_shape(x.type.shape, shape)
+    return all(s == 1 for s in steps) and all(is_start(v) for v in starts) and dims.same_shape(x.type.shape, shape)
 
 
 def is_start(v: Variable) -> bool:
@@ -140,7 +140,7 @@ def _slice_of_write(node: Apply) -> Variable | None:
     while record_of(x) is WRITE_AT and total is None:
         written, (base, value, *places) = x.owner.op, x.owner.inputs  # type: ignore[union-attr]
         same_place = written["steps"] == node.op["steps"] and all(a is b for a, b in zip(places, starts))
-        if not same_place or not same_shape(value.type.shape, node.op["shape"]):
+        if not same_place or not dims.same_shape(value.type.shape, node.op["shape"]):
             break
         if written["replace"]:
             total = value

@@ -18,7 +18,6 @@ from symc.compiler.rewrite.algebra import (
     nonnegative,
     opposite_bound,
     record_of,
-    same_shape,
     source_of,
 )
 from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, POWERS
@@ -26,7 +25,7 @@ from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wil
 from symc.compiler.rewrite.logarithms import LOGARITHM_RULES
 from symc.compiler.rewrite.ops import DIMSHUFFLE, EXP, LOGSOFTMAX, LOGSUMEXP, MUL, RECIPROCAL, SUB, SUM, TRUE_DIV
 from symc.compiler.rewrite.quotients import cancel_in_terms
-from symc.graph import Apply, Variable
+from symc.graph import Apply, Variable, dims
 from symc.graph.op import Record
 from symc.tensor import elementwise as ew
 from symc.tensor import stable
@@ -222,7 +221,7 @@ def _divisors(quotient: Variable, divisor: Variable, source: Variable, x: Variab
 
 def _respread(above: Variable, source: Variable, x: Variable) -> Variable:
     column = dimshuffled(above, source.owner.op["order"]) if record_of(source) is DIMSHUFFLE else above  # type: ignore[union-attr]
-    return broadcast_like(column, x) if not same_shape(column.type.shape, x.type.shape) else column
+    return broadcast_like(column, x) if not dims.same_shape(column.type.shape, x.type.shape) else column
 
 
 NORMALISED = [
