@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ from lasagne_like.layers import (
     RandomContrast,
     RescaleLayer,
     batch_norm,
+    get_all_param_values,
+    set_all_param_values,
 )
 from lasagne_like.models import vgg16
 from lasagne_like.nonlinearities import softmax
@@ -65,8 +67,8 @@ from lasagne_like.regularization import l2, regularize_network_params
 from lasagne_like.training import Cosine
 from lasagne_like.transfer import freeze, last_block, replace_head, unfreeze
 
-WIDTHS = (32, 64, 128, 256)
-"""The numbers of filters of the small network, a block each."""
+WIDTHS = (32, 64, 128, 256, 256)
+"""The numbers of filters of the convolutions of the small network."""
 
 
 @dataclass
@@ -86,7 +88,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     add("--size", type=int, default=160, help="rows and columns of the networks' inputs (default: %(default)s)")
     add("--per-class", type=int, help="number of labelled photographs of each class (default: all)")
-    add("--epochs", type=int, default=30, help="passes of the small network (default: %(default)s)")
+    add("--epochs", type=int, default=50, help="passes of the small network (default: %(default)s)")
     add("--head-epochs", type=int, default=40, help="passes of a new head (default: %(default)s)")
     add("--tune-epochs", type=int, default=5, help="passes of fine-tuning (default: %(default)s)")
     add("--versions", type=int, default=3, help="random versions of each photograph (default: %(default)s)")
@@ -99,37 +101,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def small_network(classes: list[str], size: int, regular: bool) -> Model:
-    """Two convolutions per block of `WIDTHS`, pooling, the average over the picture, softmax.
+    """Five convolutions with pooling between them, the average over the picture, softmax.
 
     `regular` networks augment their inputs, normalise batches and have dropout.
     """
 
-    def convolution(below: Layer, width: int) -> Layer:
-        layer = Conv2DLayer(below, width, 3, pad="same", W=HeNormal("relu"))
+    def convolution(below: Layer, width: int, window: int, stride: int) -> Layer:
+        layer = Conv2DLayer(below, width, window, stride=stride, pad=window // 2, W=HeNormal("relu"))
         return batch_norm(layer) if regular else layer
 
     top: Layer = RescaleLayer(InputLayer((None, 3, size, size)), mean=0.5, std=0.25)
     if regular:
         top = RandomAffine(top, shift=0.1, zoom=0.2, degrees=15)
         top = RandomBrightness(RandomContrast(top, 0.3), 0.2)
-    for number, width in enumerate(WIDTHS):
-        top = convolution(top, width) if number else convolution(MaxPool2DLayer(top, 2), width)
-        top = convolution(top, width)
-        top = MaxPool2DLayer(top, 2)
+    top = convolution(top, WIDTHS[0], 5, stride=2)
+    for width in WIDTHS[1:]:
+        top = convolution(MaxPool2DLayer(top, 2), width, 3, stride=1)
     top = GlobalPoolLayer(top)
     top = DenseLayer(DropoutLayer(top, 0.5) if regular else top, len(classes), nonlinearity=softmax)
     return Model(top, preprocess=Preprocess(resize=size, crop=size), classes=classes)
-
-
-def trained(network: Model, data: Any, labels: Any, test: PictureSet, epochs: int, rate: float, seed: int) -> Learnt:
-    """Train with a falling learning rate and small weights; the test photographs are watched only."""
-    start = time.perf_counter()
-    size = regularize_network_params(network, l2, tags={"regularizable": True, "trainable": True})
-    trainer = Trainer(
-        network, learning_rate=Cosine(rate, epochs), penalty=1e-3 * size, batch_size=32, restore_best=False, seed=seed
-    )
-    history = trainer.fit(data, labels, epochs, validation=(test.images, test.labels))
-    return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
 
 
 def versions(photos: PictureSet, count: int, seed: int) -> Any:
@@ -146,35 +136,69 @@ def headed(train: PictureSet, options: argparse.Namespace) -> Model:
     return network
 
 
-def scratch(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    network = small_network(train.classes, options.size, regular=False)
-    return trained(network, train.images, train.labels, test, max(options.epochs // 2, 1), 1e-3, seed)
+@dataclass
+class Sitting:
+    """What the methods share: the photographs, the options, a seed, and what has been learnt so far."""
+
+    train: PictureSet
+    test: PictureSet
+    options: argparse.Namespace
+    seed: int
+    learnt: dict[str, Learnt] = field(default_factory=dict)
+
+    def learn(self, method: str) -> Learnt:
+        """Run a method; if it has run in this sitting, what it learnt."""
+        if method not in self.learnt:
+            print(f"\n{method}, seed {self.seed}")
+            lasagne_like.random.set_rng(np.random.RandomState(self.seed))
+            self.learnt[method] = METHODS[method](self)
+        return self.learnt[method]
+
+    def fit(self, network: Model, epochs: int, rate: float, decay: float, copies: int = 0) -> Learnt:
+        """Train on the photographs and `copies` random versions of each; the test photographs are watched only.
+
+        The learning rate falls to zero, and weights are kept small.
+        """
+        start = time.perf_counter()
+        data = versions(self.train, copies, self.seed) if copies else (self.train.images, self.train.labels)
+        squares = regularize_network_params(network, l2, tags={"regularizable": True, "trainable": True})
+        schedule = Cosine(rate, epochs)
+        trainer = Trainer(
+            network, learning_rate=schedule, penalty=decay * squares, batch_size=32, restore_best=False, seed=self.seed
+        )
+        history = trainer.fit(*data, epochs, validation=(self.test.images, self.test.labels))
+        return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
 
 
-def augmented(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    network = small_network(train.classes, options.size, regular=True)
-    return trained(network, train.images, train.labels, test, options.epochs, 2e-3, seed)
+def scratch(sitting: Sitting) -> Learnt:
+    network = small_network(sitting.train.classes, sitting.options.size, regular=False)
+    return sitting.fit(network, max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-4)
 
 
-def frozen(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    return trained(headed(train, options), train.images, train.labels, test, options.head_epochs, 1e-3, seed)
+def augmented(sitting: Sitting) -> Learnt:
+    network = small_network(sitting.train.classes, sitting.options.size, regular=True)
+    return sitting.fit(network, sitting.options.epochs, rate=2e-3, decay=3e-4)
 
 
-def varied(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    images, labels = versions(train, options.versions, seed)
-    return trained(headed(train, options), images, labels, test, options.head_epochs, 1e-3, seed)
+def frozen(sitting: Sitting) -> Learnt:
+    return sitting.fit(headed(sitting.train, sitting.options), sitting.options.head_epochs, rate=1e-3, decay=1e-3)
 
 
-def fine_tuned(train: PictureSet, test: PictureSet, options: argparse.Namespace, seed: int) -> Learnt:
-    images, labels = versions(train, options.versions, seed)
-    network = headed(train, options)
-    first = trained(network, images, labels, test, options.head_epochs, 1e-3, seed)
+def varied(sitting: Sitting) -> Learnt:
+    network = headed(sitting.train, sitting.options)
+    return sitting.fit(network, sitting.options.head_epochs, rate=1e-3, decay=1e-3, copies=sitting.options.versions)
+
+
+def fine_tuned(sitting: Sitting) -> Learnt:
+    first = sitting.learn("varied")
+    network = headed(sitting.train, sitting.options)
+    set_all_param_values(network, get_all_param_values(first.network))
     unfreeze(last_block(network), network)
-    second = trained(network, images, labels, test, options.tune_epochs, 2e-5, seed + 1)
+    second = sitting.fit(network, sitting.options.tune_epochs, rate=2e-5, decay=1e-3, copies=1)
     return Learnt(network, second.error, second.history, first.seconds + second.seconds)
 
 
-METHODS: dict[str, Callable[[PictureSet, PictureSet, argparse.Namespace, int], Learnt]] = {
+METHODS: dict[str, Callable[[Sitting], Learnt]] = {
     "scratch": scratch,
     "augmented": augmented,
     "frozen": frozen,
@@ -211,10 +235,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     print(f"{len(train.labels)} photographs to learn from, {len(test.labels)} for testing: {', '.join(train.classes)}")
     runs: dict[str, list[Learnt]] = {name: [] for name in options.methods}
     for seed in range(options.seed, options.seed + options.seeds):
+        sitting = Sitting(train, test, options, seed)
         for name in options.methods:
-            print(f"\n{name}, seed {seed}")
-            lasagne_like.random.set_rng(np.random.RandomState(seed))
-            runs[name].append(METHODS[name](train, test, options, seed))
+            runs[name].append(sitting.learn(name))
     best = min((run for found in runs.values() for run in found), key=lambda run: run.error)
     options.out.mkdir(parents=True, exist_ok=True)
     model = options.out / "photos.safetensors"
