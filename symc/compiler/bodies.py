@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from symc.graph import Apply, Variable, clone_with, toposort
+from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
 __all__ = ["Transform", "drop_unused_outputs", "opened", "with_bodies", "within"]
 
-Transform = Callable[[Sequence[Variable], Sequence[Apply]], list[Variable]]
-"""``transform(graph, order)`` returns the new outputs of ``graph``, whose applications are ``order``."""
+Transform = Callable[[Graph], Sequence[Variable]]
+"""``transform(graph)`` returns the new outputs of ``graph``."""
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
@@ -20,11 +20,11 @@ def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
 
 
-def within(graph: Sequence[Variable], transform: Transform) -> list[Variable]:
-    """Apply ``transform`` to the bodies in ``graph``, innermost first, then to ``graph`` itself."""
-    order = toposort(graph)
-    if not any(node.op.record.bodies for node in order):
-        return transform(graph, order)
+def within(outputs: Sequence[Variable], transform: Transform) -> Graph:
+    """Apply ``transform`` to the bodies in the graph of ``outputs``, innermost first, then to the graph itself."""
+    graph = Graph.of(outputs)
+    if not any(record.bodies for record in graph.records):
+        return graph.with_outputs(transform(graph))
     known: dict[Variable, Variable] = {}
     done: dict[Body, Body] = {}
 
@@ -33,7 +33,7 @@ def within(graph: Sequence[Variable], transform: Transform) -> list[Variable]:
             done[body] = body.with_graph(within(body.graph, transform))
         return done[body]
 
-    for node in order:
+    for node in graph.order:
         op = with_bodies(node.op, changed)
         inputs = [known.get(v, v) for v in node.inputs]
         if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
@@ -42,8 +42,8 @@ def within(graph: Sequence[Variable], transform: Transform) -> list[Variable]:
         for old, new in zip(node.outputs, made):
             new.name = old.name
             known[old] = new
-    graph = [known.get(v, v) for v in graph]
-    return transform(graph, toposort(graph) if known else order)
+    graph = graph.with_outputs([known.get(v, v) for v in graph])
+    return graph.with_outputs(transform(graph))
 
 
 def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -> list[Variable]:
@@ -73,10 +73,11 @@ def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -
     return [known.get(v, v) for v in graph]
 
 
-def drop_unused_outputs(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
+def drop_unused_outputs(graph: Graph) -> Sequence[Variable]:
     """Remove unused outputs of ops with several outputs."""
-    if not any(node.op.record.drop_unused is not None for node in order):
-        return list(graph)
+    if not any(record.drop_unused is not None for record in graph.records):
+        return graph
+    order = graph.order
     used = set(graph)
     smaller: dict[Apply, tuple[Op, list[int]]] = {}
     for node in reversed(order):

@@ -23,7 +23,7 @@ from symc.compiler.slices import views_of_slices
 from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
+from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, dims, toposort
 from symc.graph.collector import uncollected
 from symc.loops.check import check
 from symc.loops.ir import Program
@@ -45,7 +45,7 @@ class State:
     target : Target
         The target of the loops.
     specialised : Specialised
-    graph : list of Variable
+    graph : Graph
         The outputs after the last graph pass, then the integers whose values are ``specialised.symbols``.
     folds : bool
         Whether scales may be folded into stored weights.
@@ -62,7 +62,7 @@ class State:
     mode: str = "fast_run"
     target: Target = CPU
     specialised: Specialised | None = None
-    graph: Sequence[Variable] = ()
+    graph: Graph = Graph()
     folds: bool = True
     prepared: Sequence[Prepared] = ()
     units: Sequence[Unit] = ()
@@ -80,7 +80,7 @@ class State:
 def specialise_shapes(state: State) -> State:
     """Rebuild the graph with all known shapes; checks possible only at call time become guards."""
     specialised = specialise([*state.inputs, *(s for s, _ in state.updates)], state.outputs)
-    return replace(state, specialised=specialised, graph=[*specialised.outputs, *specialised.values])
+    return replace(state, specialised=specialised, graph=Graph([*specialised.outputs, *specialised.values]))
 
 
 def widen_storage(state: State) -> State:
@@ -99,7 +99,7 @@ def rewrite_stable(state: State) -> State:
 
 
 def _rewritten(state: State, rule_list: RuleList) -> State:
-    return replace(state, graph=within(state.graph, lambda graph, order: rewrite(graph, rule_list, order)))
+    return replace(state, graph=within(state.graph, lambda graph: rewrite(graph, rule_list)))
 
 
 def decompose_composites(state: State) -> State:
@@ -107,9 +107,9 @@ def decompose_composites(state: State) -> State:
     return replace(state, graph=within(state.graph, _decompose))
 
 
-def _decompose(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
-    if all(node.op.record.decompose is None for node in order):
-        return list(graph)
+def _decompose(graph: Graph) -> Sequence[Variable]:
+    if all(record.decompose is None for record in graph.records):
+        return graph
     numbering = ValueNumbering()
 
     def made(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
@@ -118,7 +118,7 @@ def _decompose(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variab
             return numbering.make(node.op, inputs, first.location, first.name, node)
         return _decomposed(node, inputs, numbering)
 
-    return numbering.rebuild(graph, order, made)
+    return numbering.rebuild(graph, graph.order, made)
 
 
 def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumbering) -> Sequence[Variable]:
@@ -161,7 +161,8 @@ def fold_parameters(state: State) -> State:
     stored = {source for leaf, source in shared.items() if id(leaf.storage) not in updated}
     graph, prepared = fold_scales(state.graph, stored)
     sources = {**specialised.sources, **{p.leaf: p.leaf for p in prepared}}
-    return replace(state, graph=graph, prepared=prepared, specialised=replace(specialised, sources=sources))
+    specialised = replace(specialised, sources=sources)
+    return replace(state, graph=state.graph.with_outputs(graph), prepared=prepared, specialised=specialised)
 
 
 def drop_unused(state: State) -> State:
@@ -173,11 +174,13 @@ def sink_lazy(state: State) -> State:
     """Move computations that only one branch of an ifelse needs into that branch."""
     specialised = state.specialised
     assert specialised is not None
+    if not any(record.lazy or record.bodies for record in state.graph.records):
+        return state
     count = len(state.graph) - len(specialised.symbols)
     outputs, values = list(state.graph[:count]), list(state.graph[count:])
     level = sink_branches(Level(outputs, specialised.symbols, values, specialised.equalities))
     specialised = replace(specialised, symbols=level.symbols, equalities=level.equalities)
-    return replace(state, graph=[*level.outputs, *level.values], specialised=specialised)
+    return replace(state, graph=Graph([*level.outputs, *level.values]), specialised=specialised)
 
 
 def view_slices(state: State) -> State:
@@ -185,7 +188,7 @@ def view_slices(state: State) -> State:
     assert state.specialised is not None
     graph, symbols, values = views_of_slices(state.graph, state.specialised.symbols)
     specialised = replace(state.specialised, symbols=(*state.specialised.symbols, *symbols))
-    return replace(state, graph=[*graph, *values], specialised=specialised)
+    return replace(state, graph=state.graph.with_outputs([*graph, *values]), specialised=specialised)
 
 
 def fuse_loops(state: State) -> State:

@@ -18,7 +18,7 @@ from typing import Any
 
 from symc.compiler.bodies import opened, with_bodies
 from symc.compiler.value_numbering import ValueNumbering
-from symc.errors import ShapeError, located
+from symc.errors import ShapeError, building_at, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.dtypes import is_float
@@ -67,8 +67,10 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], present:
     """
     unified: dict[Any, dims.Dim] = {}
     storages: dict[int, SharedVariable] = {}
-    outputs = opened(outputs, frozenset(inputs))
     order = toposort(outputs, frozenset(inputs))
+    if any(node.op.record.bodies for node in order):
+        outputs = opened(outputs, frozenset(inputs))
+        order = toposort(outputs, frozenset(inputs))
     leaves = _leaves(inputs, outputs, order)
     guards: list[Guard] = []
     while True:
@@ -204,9 +206,10 @@ class _Level:
                 made: Sequence[Variable] = numbering.make(op, inputs, location, node.outputs[0].name)
                 self._note(inputs)
             else:
-                applied = op.apply(inputs, location)
+                types = op.types(inputs, location)
                 self._note(inputs)
-                fresh = record.specialise(op, inputs, [v.type for v in applied.outputs])
+                with building_at(location):
+                    fresh = record.specialise(op, inputs, types)
                 made = numbering.adopt([fresh] if isinstance(fresh, Variable) else fresh, location=location)
             for old, new in zip(node.outputs, made):
                 known[old] = new

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Constant, Variable, dims, toposort
+from symc.graph import Apply, Constant, Graph, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction, View
 from symc.tensor.subtensor import PART, part_of
 from symc.tensor.symbolic_dims import as_dim, value_symbols
@@ -19,13 +19,11 @@ from symc.tensor.symbolic_dims import as_dim, value_symbols
 __all__ = ["views_of_slices"]
 
 
-def views_of_slices(
-    graph: Sequence[Variable], known: Sequence[Any]
-) -> tuple[list[Variable], tuple[Any, ...], list[Variable]]:
+def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variable], tuple[Any, ...], list[Variable]]:
     """Replace contiguous slices by views; also returns the symbols used besides ``known``, and their integers."""
-    order = toposort(graph)
-    if not any(node.op.record.contiguous is not None for node in order):
-        return list(graph), (), []
+    if not any(record.contiguous is not None for record in graph.records):
+        return graph, (), []
+    order = graph.order
     whole: set[Variable] = set()  # read by an op that needs memory
     for node in reversed(order):
         passes_on = isinstance(node.op.record.lower, View) or _keeps_order(node)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Constant, Variable
+from symc.graph import Apply, Constant, Graph, Variable
 from symc.graph.dtypes import HALF
 from symc.graph.op import Axes, Op, Structured, View
 from symc.tensor.conversion import CAST, cast
@@ -29,14 +29,14 @@ __all__ = ["computed_wide"]
 WIDE = "float32"
 
 
-def computed_wide(graph: Sequence[Variable], order: Sequence[Apply]) -> list[Variable]:
+def computed_wide(graph: Graph) -> Sequence[Variable]:
     """Rebuild the graph without arithmetic on float16; bodies inside it are processed separately."""
-    if not any(v.type.dtype == HALF for node in order for v in node.outputs) and not any(
-        v.owner is None and v.type.dtype == HALF for node in order for v in node.inputs
+    if not any(v.type.dtype == HALF for node in graph.order for v in node.outputs) and not any(
+        v.owner is None and v.type.dtype == HALF for node in graph.order for v in node.inputs
     ):
-        return list(graph)
+        return graph
     values = _Values()
-    for node in order:
+    for node in graph.order:
         values.add(node)
     return [values.stored(v) for v in graph]
 

@@ -1,11 +1,12 @@
 """Expressions as graphs: variables, applications, ops and their records, types, symbolic dims, guards, traversals."""
 
-from symc.graph.traversal import ancestors, clone_with, graph_inputs, is_input, toposort
+from symc.graph.traversal import Graph, ancestors, clone_with, graph_inputs, is_input, toposort
 from symc.graph.variables import Apply, Constant, SharedVariable, Variable, convert_value
 
 __all__ = [
     "Apply",
     "Constant",
+    "Graph",
     "SharedVariable",
     "Variable",
     "ancestors",

@@ -391,16 +391,20 @@ class Op:
         inner = ", ".join(f"{k}={v!r}" for k, v in self.attrs.items())
         return f"{self.name}{{{inner}}}" if inner else self.name
 
-    def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:
-        """Create an application with inferred output types; raises what ``infer`` raises."""
-        location = location or here()
+    def types(self, inputs: Sequence[Variable], location: SourceLocation | None) -> list[TensorType]:
+        """Infer the types of the outputs; raises what ``infer`` raises."""
         with blaming(location):
             try:
                 types = self.record.infer(self, inputs)
             except ShapeError as problem:
                 problem.op = self
                 raise
-        return Apply(self, inputs, types if isinstance(types, list) else [types], location)
+        return types if isinstance(types, list) else [types]
+
+    def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:
+        """Create an application with inferred output types; raises what ``infer`` raises."""
+        location = location or here()
+        return Apply(self, inputs, self.types(inputs, location), location)
 
     def __call__(self, *inputs: Variable) -> Any:
         outputs = self.apply(inputs).outputs

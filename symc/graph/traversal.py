@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import is_
 from typing import Any
 
 from symc.graph.variables import Apply, Constant, SharedVariable, Variable
 
-__all__ = ["ancestors", "clone_with", "graph_inputs", "is_input", "toposort"]
+__all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "toposort"]
 
 
 def is_input(variable: Variable) -> bool:
@@ -42,6 +44,29 @@ def toposort(
                 if owner is not None and owner not in entered and v not in stop:
                     stack.append(owner)
     return order
+
+
+class Graph(tuple[Variable, ...]):
+    """The outputs of a graph. What passes ask of the whole graph is found once, since graphs never change."""
+
+    @cached_property
+    def order(self) -> list[Apply]:
+        """The applications that the outputs depend on, producers before consumers."""
+        return toposort(self)
+
+    @cached_property
+    def records(self) -> frozenset[Any]:
+        """The records of all applications, by which a pass decides whether it has anything to do."""
+        return frozenset([node.op.record for node in self.order])
+
+    @classmethod
+    def of(cls, outputs: Iterable[Variable]) -> Graph:
+        """The graph of ``outputs``, which may be one already."""
+        return outputs if isinstance(outputs, cls) else cls(outputs)
+
+    def with_outputs(self, outputs: Sequence[Variable]) -> Graph:
+        """The graph of other outputs; this one if they are the same."""
+        return self if len(outputs) == len(self) and all(map(is_, outputs, self)) else Graph.of(outputs)
 
 
 def ancestors(outputs: Iterable[Variable], stop: frozenset[Variable] = frozenset()) -> Iterator[Variable]:

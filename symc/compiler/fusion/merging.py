@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -166,17 +166,18 @@ def _ranks(state: Fusion) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _inputs_of(state: Fusion, unit: Unit) -> Iterable[Variable]:
+def _inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
+    """The values that a unit reads, computed once: a group that absorbs another also takes over what that reads."""
     found = state.reads.get(id(unit))
     if found is None:
         if isinstance(unit, FusionGroup):
-            found = external_reads(unit, state.stored)
+            reads = external_reads(unit, state.stored)
         else:
-            found = [source_of(v, state.stored) for v in unit.inputs]
+            reads = [source_of(v, state.stored) for v in unit.inputs]
         if state.binding:
-            symbols = symbols_of_unit(unit, list(found))
-            found = [*found, *(v for s, v in state.binding.items() if s in symbols)]
-        state.reads[id(unit)] = found
+            symbols = symbols_of_unit(unit, reads)
+            reads = [*reads, *(v for s, v in state.binding.items() if s in symbols)]
+        found = state.reads[id(unit)] = dict.fromkeys(reads)
     return found
 
 
@@ -217,7 +218,11 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
         target.iteration_maps[value] = move(iteration_map)
     for node in source.members:
         state.group_of[node] = target
-    state.reads.pop(id(target), None)
+    reads = state.reads.get(id(target))
+    if reads is not None:
+        reads.update(_inputs_of(state, source))
+        for value in source.iteration_maps:
+            reads.pop(value, None)
     if id(target) in state.indexed:
         state.indexed[id(target)] |= _indexed_reads(state, source)
     (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]

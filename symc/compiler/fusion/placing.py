@@ -17,7 +17,7 @@ from symc.compiler.fusion.groups import (
     resolve,
 )
 from symc.compiler.target import CPU, Target
-from symc.graph import Apply, Constant, Variable, dims, toposort
+from symc.graph import Apply, Constant, Graph, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 
 
@@ -30,7 +30,7 @@ class Fusion:
         self.machine = machine
         self.binding = {s: base_of(v) for s, v in (binding or {}).items()}  # symbols that are values of this graph
         self.apart = set(self.binding.values())
-        self.order = toposort(outputs)
+        self.order = Graph.of(outputs).order
         self.outputs = list(outputs)
         self.stored: set[Variable] = set()  # values that need memory
         self.demands: dict[Variable, dict[FusionGroup, set[IterationMap]]] = {}  # readers of a value, and their maps
@@ -38,7 +38,7 @@ class Fusion:
         self.units: list[Unit] = []
         self.lowered: dict[Any, Any] = {}
         self.rank: dict[int, tuple[int, int]] = {}
-        self.reads: dict[int, list[Variable]] = {}  # inputs of units, while groups are merged
+        self.reads: dict[int, dict[Variable, None]] = {}  # inputs of units, while groups are merged
         self.indexed: dict[int, set[Variable]] = {}  # reads of groups at computed positions, likewise
 
     def place_all(self) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from symc.compiler.rewrite.algebra import dimshuffled, repeated, source_of, unrepeated
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, MUL, NEG, RESHAPE_TO, SUB, TRUE_DIV
-from symc.graph import Apply, Constant, Variable, dims, toposort
+from symc.graph import Apply, Constant, Graph, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
@@ -76,13 +76,12 @@ class _Affine:
     moves: tuple[Apply, ...] = ()
 
 
-def fold_scales(graph: Sequence[Variable], stored: Collection[Variable]) -> tuple[list[Variable], list[Prepared]]:
+def fold_scales(graph: Graph, stored: Collection[Variable]) -> tuple[Sequence[Variable], list[Prepared]]:
     """Move scales and shifts into weights.
 
     Parameters
     ----------
-    graph : sequence of Variable
-        The outputs.
+    graph : Graph
     stored : collection of Variable
         The shared variables that the function does not update.
 
@@ -91,9 +90,9 @@ def fold_scales(graph: Sequence[Variable], stored: Collection[Variable]) -> tupl
     pair
         The new outputs, and what must be prepared for them.
     """
-    order = toposort(graph)
-    if not any(node.op.record.scaling is not None for node in order):
-        return list(graph), []
+    if not any(record.scaling is not None for record in graph.records):
+        return graph, []
+    order = graph.order
     fixed = _fixed(order, stored)
     tops = _tops(order, graph, fixed)
     if not tops:

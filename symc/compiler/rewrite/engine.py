@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from symc.compiler.rewrite.failures import Failures
@@ -32,7 +33,7 @@ from symc.compiler.rewrite.patterns import (
     wildcards,
 )
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Variable, toposort
+from symc.graph import Apply, Graph, Variable
 from symc.graph.guards import collecting
 from symc.graph.op import Op, Record
 
@@ -117,6 +118,15 @@ class Rule:
         """Whether the rule applies to this application."""
         return any(self.condition is None or self.condition(bound) for bound in self.form.matches(node))
 
+    def beside(self, children: Sequence[Record | None]) -> Rule | None:
+        """The rule with the variants of its pattern that may match operands of these records; None if none does."""
+        form = self.form.beside(children)
+        if form is None or form is self.form:
+            return None if form is None else self
+        narrowed = copy(self)
+        narrowed.form = form
+        return narrowed
+
     def __repr__(self) -> str:
         return f"<rule {self.name}: {self.pattern!r} -> {self.replacement!r}>"
 
@@ -134,19 +144,30 @@ class NodeRule:
     """A rule written as a function, tried at applications of the records ``ops``.
 
     With ``remembers`` the function takes a second argument, a dict that persists during the run, to memoise facts about
-    variables that need a traversal of the graph.
+    variables that need a traversal of the graph. ``operands(records)`` returns whether the rule may apply to operands
+    made by ops of these records (None for an input or a constant); its answers are kept for all runs.
     """
 
     def __init__(
-        self, name: str, ops: Container[Record], function: Callable[..., Variable | None], remembers: bool = False
+        self,
+        name: str,
+        ops: Container[Record],
+        function: Callable[..., Variable | None],
+        remembers: bool = False,
+        operands: Callable[[Sequence[Record | None]], bool] | None = None,
     ):
         self.name = name
         self.ops = ops
         self.function = function
         self.remembers = remembers
+        self.operands = operands
 
     def __call__(self, node: Apply, memo: Memo | None = None) -> Variable | None:
         return self.function(node, {} if memo is None else memo) if self.remembers else self.function(node)
+
+    def beside(self, children: Sequence[Record | None]) -> NodeRule | None:
+        """The rule, if it may apply to operands made by ops of these records."""
+        return self if self.operands is None or self.operands(children) else None
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
@@ -196,7 +217,8 @@ class RuleList:
         found = self._by_op.get(op.record)
         if found is None:
             rules = [rule for rule in self.rules if _concerns(rule, op.record)]
-            found = self._by_op[op.record] = (rules, any(isinstance(r, Rule) for r in rules))
+            look = any(isinstance(r, Rule) or r.operands is not None for r in rules)
+            found = self._by_op[op.record] = (rules, look)
         return found
 
     def candidates(self, node: Apply) -> list[AnyRule]:
@@ -208,7 +230,7 @@ class RuleList:
         key = (node.op.record, children)
         found = self._by_operands.get(key)
         if found is None:
-            found = [r for r in rules if isinstance(r, NodeRule) or r.form.may_match(children)]
+            found = [narrowed for r in rules if (narrowed := r.beside(children)) is not None]
             self._by_operands[key] = found
         return found
 
@@ -221,15 +243,17 @@ _FEW, _MANY = 10_000, 100
 """How often rules may be applied, in all and besides once per application of the graph: far more than rules need."""
 
 
-def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply], Variable | None]:
-    """Create the function that the value-numbering table calls at every new application of a graph of ``size`` ones.
+def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Callable[[Apply], Variable | None]:
+    """Create the function that the value-numbering table calls at every new application of a graph.
+
+    ``order`` are the applications of the graph.
 
     With ``specialised``, ops lose the operands of which they read only the shape; rules may build such ops.
     """
     memo: Memo = {}
-    left = _FEW + _MANY * size
+    left = _FEW + _MANY * len(order)
     latest: deque[str] = deque(maxlen=6)
-    failures = Failures()
+    failures = Failures({node.op.record for node in order})
 
     def simplify(node: Apply) -> Variable | None:
         nonlocal left
@@ -254,14 +278,13 @@ def simplifier(rules: RuleList, specialised: bool, size: int) -> Callable[[Apply
     return simplify
 
 
-def rewrite(outputs: Sequence[Variable], rules: RuleList, order: Sequence[Apply] | None = None) -> list[Variable]:
+def rewrite(outputs: Sequence[Variable], rules: RuleList) -> Sequence[Variable]:
     """Rebuild ``outputs`` of the compiler's graph, applying the rules until none applies.
 
-    ``order`` are the applications of the graph, producers before consumers, if the caller has them. Types never change:
-    a replacement with another dtype or number of axes is an error in the rule. A replacement that drops an operand
-    which may fail, such as a checked index, is passed over. No equality between dims is lost: the user's were collected
-    before, and those introduced by a rule hold by construction.
+    Types never change: a replacement with another dtype or number of axes is an error in the rule. A replacement that
+    drops an operand which may fail, such as a checked index, is passed over. No equality between dims is lost: the
+    user's were collected before, and those introduced by a rule hold by construction.
     """
-    order = toposort(outputs) if order is None else order
+    order = Graph.of(outputs).order
     with collecting():
-        return ValueNumbering(simplifier(rules, True, len(order))).rebuild(outputs, order)
+        return ValueNumbering(simplifier(rules, True, order)).rebuild(outputs, order)

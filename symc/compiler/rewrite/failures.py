@@ -6,17 +6,24 @@ in every mode, whether or not a rule knows the result without them, as in ``x[k]
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from symc.graph import Apply, Variable, toposort
-from symc.graph.op import HostCall
+from symc.graph.op import HostCall, Record
 
 __all__ = ["Failures"]
 
 
 class Failures:
-    """What is known for the length of one run."""
+    """What is known for the length of one run.
 
-    def __init__(self) -> None:
+    ``records`` are those of all ops of the graph, if the caller knows them: where none of these may fail, no
+    replacement drops anything.
+    """
+
+    def __init__(self, records: Iterable[Record] | None = None) -> None:
         self._behind: dict[Variable, bool] = {}
+        self._possible = records is None or any(_fails(record) or record.bodies for record in records)
 
     def behind(self, v: Variable) -> bool:
         """May a call end with an error on the way to ``v``?"""
@@ -39,7 +46,7 @@ class Failures:
 
     def lost(self, node: Apply, found: Variable) -> bool:
         """Would ``found``, put in the place of ``node``, drop anything on the way to it that may fail?"""
-        if not any(self.behind(v) for v in node.inputs):
+        if not self._possible or not any(self.behind(v) for v in node.inputs):
             return False
         kept: set[Variable] = set()
         pending = [found]
@@ -66,6 +73,10 @@ class Failures:
 def may_fail(node: Apply) -> bool:
     """May a call end with an error in this application, its bodies included?"""
     record = node.op.record
-    if record.fallible or isinstance(record.lower, HostCall):
+    if _fails(record):
         return True
     return any(may_fail(inner) for name in record.bodies for inner in toposort(node.op[name].graph))
+
+
+def _fails(record: Record) -> bool:
+    return record.fallible or isinstance(record.lower, HostCall)

@@ -7,13 +7,15 @@ expressions, and expressions of constants are folded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from symc.compiler.rewrite.algebra import record_of, repeated, unrepeated
 from symc.compiler.rewrite.engine import EVERY_OP, NodeRule, RuleList
 from symc.compiler.rewrite.ops import ADD, DIM_VALUE, EXPAND, FLOOR_DIV, MAXIMUM, MINIMUM, MUL, SUB
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.op import Op, Pointwise, Reduction
+from symc.graph.op import Op, Pointwise, Record, Reduction
 from symc.tensor.broadcasting import expand
 from symc.tensor.symbolic_dims import dim_value
 
@@ -25,6 +27,11 @@ FOLD_LIMIT = 1024
 
 def _may_fold(op: Op) -> bool:
     return op.record.foldable or isinstance(op.record.lower, (Pointwise, Reduction))
+
+
+def _unmade(children: Sequence[Record | None]) -> bool:
+    """Whether all operands are inputs or constants."""
+    return all(record is None for record in children)
 
 
 def fold_constants(node: Apply) -> Variable | None:
@@ -48,11 +55,13 @@ def fold_constants(node: Apply) -> Variable | None:
 
 def compute_before_repeating(node: Apply) -> Variable | None:
     """Replace ``f(expand(a), expand(b))`` by ``expand(f(a, b))`` along axes where all operands repeat one entry."""
-    if not isinstance(node.op.record.lower, Pointwise) or not any(record_of(v) is EXPAND for v in node.inputs):
+    if not isinstance(node.op.record.lower, Pointwise):
         return None
     out = node.outputs[0].type
     patterns = [repeated(v) for v in node.inputs]
-    everywhere = [all(p[k] for p in patterns) for k in range(out.ndim)]
+    if not all(map(any, patterns)):
+        return None
+    everywhere = [all(p) for p in zip(*patterns)]
     if not any(all_repeat and not (type(d) is int and d == 1) for all_repeat, d in zip(everywhere, out.shape)):
         return None
     scalar = all(record_of(v) is EXPAND and v.owner.inputs[0].ndim == 0 for v in node.inputs)  # type: ignore[union-attr]
@@ -88,8 +97,8 @@ def dim_arithmetic(node: Apply) -> Variable | None:
 FOLDING = RuleList(
     "folding",
     [
-        NodeRule("fold_constants", EVERY_OP, fold_constants),
-        NodeRule("compute_before_repeating", EVERY_OP, compute_before_repeating),
+        NodeRule("fold_constants", EVERY_OP, fold_constants, operands=_unmade),
+        NodeRule("compute_before_repeating", EVERY_OP, compute_before_repeating, operands=lambda made: EXPAND in made),
         NodeRule("dim_arithmetic", _DIM_ARITHMETIC, dim_arithmetic),
     ],
 )

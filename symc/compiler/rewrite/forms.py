@@ -68,12 +68,13 @@ def stable_forms(order: Sequence[Apply], opaque: Iterable[Variable]) -> dict[App
     if not any(_starts(node) for node in order):
         return {}
     with collecting():
-        return _Search(opaque, len(order)).run(order)
+        return _Search(opaque, order).run()
 
 
 class _Search:
-    def __init__(self, opaque: Iterable[Variable], size: int) -> None:
-        self.simplify = simplifier(BEFORE_GRADIENT, False, size)
+    def __init__(self, opaque: Iterable[Variable], order: Sequence[Apply]) -> None:
+        self.order = order
+        self.simplify = simplifier(BEFORE_GRADIENT, False, order)
         self.numbering = ValueNumbering(self.simplify)
         self.opaque = frozenset(opaque)
         self.same: dict[Any, Variable] = {}  # from (op, operands) to the first of the user's variables of that value
@@ -83,9 +84,9 @@ class _Search:
         self.known: set[Variable] = set()  # the user's variables computed so far
         self.live: set[Variable] = set()  # those above which a form may be found
 
-    def run(self, order: Sequence[Apply]) -> dict[Apply, Form]:
+    def run(self) -> dict[Apply, Form]:
         found: dict[Apply, Form] = {}
-        for node in order:
+        for node in self.order:
             self.known.update(node.inputs)
             if len(node.outputs) == 1:
                 self._visit(node, found)

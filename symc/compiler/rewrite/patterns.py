@@ -10,6 +10,7 @@ search: every variant is run once, up to the first check that fails.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import product
 from typing import Any
 
@@ -125,9 +126,14 @@ class Pattern:
             if slots is not None:
                 yield {name: slots[k] for name, k in names}
 
-    def may_match(self, children: Sequence[Record | None]) -> bool:
-        """Whether an application whose operands have these records may match. None means an input or a constant."""
-        return any(_fits(checks, children) for checks, _ in self._variants)
+    def beside(self, children: Sequence[Record | None]) -> Pattern | None:
+        """The variants that may match operands of these records, None for an input or a constant; None without any."""
+        variants = [variant for variant in self._variants if _fits(variant[0], children)]
+        if not variants or len(variants) == len(self._variants):
+            return self if variants else None
+        narrowed = copy(self)
+        narrowed._variants = variants
+        return narrowed
 
 
 def _orders(pattern: Variable) -> Iterator[dict[Apply, bool]]:
