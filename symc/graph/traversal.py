@@ -47,7 +47,15 @@ def toposort(
 
 
 class Graph(tuple[Variable, ...]):
-    """The outputs of a graph. What passes ask of the whole graph is found once, since graphs never change."""
+    """The outputs of a graph. What passes ask of the whole graph is found once, since graphs never change.
+
+    Attributes
+    ----------
+    merged : bool
+        Whether no two applications of the graph are known to be equal: it was rebuilt in one value-numbering table.
+    """
+
+    merged = False
 
     @cached_property
     def order(self) -> list[Apply]:

@@ -215,6 +215,8 @@ class Scope:
                     base, at = resolve(v, (None,) * v.ndim, self.stored)[0], None  # not elementwise
                 else:
                     base, at = resolve(v, iteration_map, self.stored)
+                if base in group.iteration_maps:
+                    continue
                 if viewed(base)[1] != 0:
                     at = None
                 reads.setdefault(viewed(base)[0], set()).add(at if base.type.shape else None)

@@ -278,13 +278,18 @@ def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Ca
     return simplify
 
 
-def rewrite(outputs: Sequence[Variable], rules: RuleList) -> Sequence[Variable]:
+def rewrite(outputs: Sequence[Variable], rules: RuleList) -> Graph:
     """Rebuild ``outputs`` of the compiler's graph, applying the rules until none applies.
 
     Types never change: a replacement with another dtype or number of axes is an error in the rule. A replacement that
     drops an operand which may fail, such as a checked index, is passed over. No equality between dims is lost: the
     user's were collected before, and those introduced by a rule hold by construction.
     """
-    order = Graph.of(outputs).order
+    graph = Graph.of(outputs)
+    simplify = simplifier(rules, True, graph.order)
     with collecting():
-        return ValueNumbering(simplifier(rules, True, order)).rebuild(outputs, order)
+        if graph.merged and all(len(node.outputs) > 1 or simplify(node) is None for node in graph.order):
+            return graph  # no rule applies: the table is not needed
+        made = graph.with_outputs(ValueNumbering(simplify).rebuild(graph, graph.order))
+    made.merged = True
+    return made
