@@ -11,12 +11,12 @@ from inspect import signature
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
+from .foreign_methods import METHODS
 from .foreign_names import (
     ARGUMENTS,
     HOMES,
     LAYERS,
     LOSSES,
-    METHODS,
     NONLINEARITIES,
     OPTIMISERS,
     TABLES,
@@ -197,7 +197,9 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 known = [name for name in signature(function).parameters if name != "self"]
                 unknown = [name for name in kwargs if name not in known]
                 if unknown:
-                    raise unknown_arguments(callee, unknown, known) from None
+                    # The class may inherit its constructor.
+                    called = type(args[0]).__name__ if function.__name__ == "__init__" and args else callee
+                    raise unknown_arguments(called, unknown, known) from None
             raise
 
     return call

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..utils import suggest
 from .metrics import better
 
 if TYPE_CHECKING:
@@ -136,6 +137,37 @@ class _Watching(Callback):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.best, self.waited = state["best"], state["waited"]
+
+
+def check_watched(callbacks: Iterable[Any], known: Iterable[str] | None) -> None:
+    """Check the quantities that callbacks watch before training, as far as they are known.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback
+        If there is one that is not of this package, it may add quantities: then nothing is checked.
+    known : iterable of str or None
+        The quantities of the run.
+
+    Raises
+    ------
+    ValueError
+        If a callback watches another one.
+    """
+    callbacks = list(callbacks)
+    own = any(type(callback).__module__.split(".")[0] != __name__.split(".")[0] for callback in callbacks)
+    if known is None or own or any(isinstance(callback, (_OfFunction, _Adapted)) for callback in callbacks):
+        return
+    known = ["epoch", *known, "learning_rate", "seconds"]
+    for callback in callbacks:
+        name = callback.monitor if isinstance(callback, _Watching) else None
+        if name is not None and name not in known and f"valid_{name}" not in known:
+            validated = "valid_loss" in known
+            wants = name.startswith("val") and not validated
+            hint = "; give fit(..., validation=...)" if wants else suggest(name, known)
+            raise ValueError(
+                f"{type(callback).__name__}: there is no quantity {name!r}{hint}: there are {', '.join(known)}"
+            )
 
 
 class EarlyStopping(_Watching):
