@@ -30,6 +30,7 @@ __all__ = [
     "is_nonlinearity",
     "missing_name",
     "names_arguments",
+    "names_constructor",
     "unknown_arguments",
     "unknown_name",
 ]
@@ -37,6 +38,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
 
 
 def _key(name: str) -> str:
@@ -203,6 +205,12 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
+
+
+def names_constructor(cls: type[C]) -> type[C]:
+    """Decorate a class, such as a dataclass, so that its constructor does what :func:`names_arguments` describes."""
+    setattr(cls, "__init__", names_arguments(cls.__init__))  # noqa: B010 - a method may not be assigned
+    return cls
 
 
 def missing_method(owner: object, name: str) -> AttributeError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..naming import names_constructor
 from ..utils import suggest
 from .metrics import better
 
@@ -170,6 +171,7 @@ def check_watched(callbacks: Iterable[Any], known: Iterable[str] | None) -> None
             )
 
 
+@names_constructor
 class EarlyStopping(_Watching):
     """Stop training when a quantity does not improve any more.
 
@@ -195,6 +197,7 @@ class EarlyStopping(_Watching):
             trainer.stop(f"no improvement of {self.monitor} for {self.patience} epochs")
 
 
+@names_constructor
 class ReduceOnPlateau(_Watching):
     """Multiply the learning rates by a factor when a quantity does not improve any more.
 
@@ -238,6 +241,7 @@ class ReduceOnPlateau(_Watching):
             trainer.say(f"learning rate times {self.factor:g}: no improvement of {self.monitor}")
 
 
+@names_constructor
 class Checkpoint(Callback):
     """Save the state of training, so that a run that was killed can be continued with the same result.
 

@@ -298,6 +298,19 @@ def test_number_of_threads(value, threads, monkeypatch):
     (models.vgg16, "weigths", "perhaps you meant weights"),
     (lasagne_like.NeuralNetClassifier, "hidden_layer_sizes", "network"),
     (lasagne_like.NeuralNetRegressor, "max_iter", "epochs"),
+    (training.StepDecay, "step_size", "every"),
+    (training.Exponential, "gamma", "factor"),
+    (training.Cosine, "T_max", "epochs"),
+    (training.Warmup, "warmup_epochs", "epochs"),
+    (training.Piecewise, "milestones", "rates"),
+    (training.EarlyStopping, "restore_best_weights", "restore_best=True"),
+    (training.ReduceOnPlateau, "min_lr", "min_rate"),
+    (training.Checkpoint, "filepath", "path"),
+    (training.CSVLogger, "filename", "path"),
+    (training.TensorBoard, "log_dir", "folder"),
+    (training.Metric, "fn", "items"),
+    (data.Preprocess, "rescale", "scale"),
+    (data.Preprocess, "size", "resize"),
 ])  # fmt: skip
 def test_arguments_of_builders_and_estimators(function, argument, instead):
     with pytest.raises(TypeError, match=f"{function.__name__} got .*'{argument}' .*{re.escape(instead)}"):
@@ -337,6 +350,12 @@ def test_methods_of_models_of_other_libraries_on_a_trainer(name, instead):
     (lambda net: lasagne_like.load_weights(net, "weights.npz"), TypeError, "the path comes first"),
     (lambda net: Trainer(net).evaluate(np.zeros((2, 4))), TypeError, r"targets y are missing: evaluate\(X, y\)"),
     (lambda net: DenseLayer(InputLayer((5,)), 3), ValueError, r"the first axis is the batch: InputLayer\(\(None"),
+    (lambda net: training.Cosine("0.1", 5), ValueError, "Cosine: start='0.1', expected a finite number"),
+    (lambda net: training.StepDecay(0.1, 2, -1), ValueError, "StepDecay: factor=-1"),
+    (lambda net: training.Exponential(0.1, -1), ValueError, "Exponential: factor=-1"),
+    (lambda net: training.Piecewise([0.1]), ValueError, "expected a dict from the first epoch"),
+    (lambda net: training.Piecewise({0: 0.1, 3: None}), ValueError, "rates=.*expected finite numbers"),
+    (lambda net: training.Metric("share", whole=3), TypeError, "'share': items and whole are functions"),
     (lambda net: layers.MaxPool2DLayer((None, 3, 16, 16), 17), ValueError, "larger than the input"),
     (lambda net: layers.Pool1DLayer((None, 3, 4), 5), ValueError, "larger than the input"),
 ])  # fmt: skip
@@ -354,6 +373,7 @@ def constructor_arguments():
     classes = [c for c in vars(layers).values() if inspect.isclass(c) and issubclass(c, layers.Layer)]
     functions = [getattr(module, name) for module in (data, updates, models) for name in module.__all__]
     functions += [lasagne_like.NeuralNetClassifier.__init__]
+    functions += [c.__init__ for c in vars(training).values() if inspect.isclass(c)]
     functions = [f for f in functions if callable(f) and not (inspect.isclass(f) and issubclass(f, Exception))]
     return {name for c in [*(c.__init__ for c in classes), *functions] for name in inspect.signature(c).parameters}
 
