@@ -281,3 +281,11 @@ def test_a_trainer_may_be_given_for_its_history():
     history = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "valid_error": [0.5, 0.25]}
     lines = [line for axes in plot_history(SimpleNamespace(history=history)).axes for line in axes.lines]
     assert [list(line.get_ydata()) for line in lines] == [[2.0, 1.0], [50.0, 25.0]]
+
+
+def test_one_method_of_explanation_may_be_a_string():
+    network = DenseLayer(InputLayer((None, 3, 4, 4)), 2, nonlinearity=softmax)
+    with pytest.raises(ValueError, match="'gradcam' is none of saliency"):
+        plot_explanations(network, np.zeros((1, 3, 4, 4), "float32"), methods="gradcam")
+    names = {axes.get_title() for axes in plot_explanations(network, np.ones((1, 3, 4, 4)), methods="saliency").axes}
+    assert "saliency" in " ".join(names) and "occlusion" not in " ".join(names)

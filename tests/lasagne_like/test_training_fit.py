@@ -680,3 +680,26 @@ def test_errors_of_validation_data_say_so():
         quiet(classifier()).fit(X, Y, 1, validation=(X, Y + 7))
     with pytest.raises(ValueError, match="^validation must be a pair of inputs and targets"):
         quiet(classifier()).fit(X, Y, 1, validation=X)
+
+
+def test_a_layer_made_untrainable_between_two_fits_keeps_its_bits():
+    network = classifier()
+    trainer = quiet(network)
+    trainer.fit(X, Y, 1)
+    hidden = network.input_layer
+    hidden.trainable = False
+    before, head = [p.get_value().copy() for p in (hidden.W, hidden.b)], network.W.get_value().copy()
+    trainer.fit(X, Y, 2)
+    assert all(np.array_equal(old, p.get_value()) for old, p in zip(before, (hidden.W, hidden.b)))
+    assert not np.array_equal(head, network.W.get_value())
+    hidden.trainable = True
+    trainer.fit(X, Y, 1)
+    assert not np.array_equal(before[0], hidden.W.get_value())
+
+
+@pytest.mark.parametrize("targets", [np.full((80, 2), 0.9), X[:, 0], np.eye(3)[Y], Y + 0.5])
+def test_no_advice_would_destroy_the_targets(targets):
+    """Casting fractions or one-hot rows to integers, or reshaping them, would run, and train on nonsense."""
+    with pytest.raises(ValueError, match="targets") as found:
+        quiet(classifier()).fit(X, targets, 1)
+    assert not any(word in str(found.value) for word in ("astype", "int32", "reshape", "ravel"))
