@@ -26,7 +26,7 @@ import symc.tensor as T
 
 from . import layers, nonlinearities, objectives, random, regularization, updates
 from .foreign_names import OPTIMISERS
-from .naming import canonical, unknown_name
+from .naming import canonical, names_arguments, unknown_name
 from .training import Trainer
 
 try:
@@ -85,6 +85,7 @@ class _NeuralNet(BaseEstimator):
     _output: Callable
     _loss: Callable
 
+    @names_arguments
     def __init__(
         self,
         network: Any = (100,),

@@ -11,12 +11,12 @@ from inspect import signature
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
+from .foreign_methods import METHODS
 from .foreign_names import (
     ARGUMENTS,
     HOMES,
     LAYERS,
     LOSSES,
-    METHODS,
     NONLINEARITIES,
     OPTIMISERS,
     TABLES,
@@ -30,6 +30,7 @@ __all__ = [
     "is_nonlinearity",
     "missing_name",
     "names_arguments",
+    "names_constructor",
     "unknown_arguments",
     "unknown_name",
 ]
@@ -37,6 +38,7 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
 
 
 def _key(name: str) -> str:
@@ -197,10 +199,18 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 known = [name for name in signature(function).parameters if name != "self"]
                 unknown = [name for name in kwargs if name not in known]
                 if unknown:
-                    raise unknown_arguments(callee, unknown, known) from None
+                    # The class may inherit its constructor.
+                    called = type(args[0]).__name__ if function.__name__ == "__init__" and args else callee
+                    raise unknown_arguments(called, unknown, known) from None
             raise
 
     return call
+
+
+def names_constructor(cls: type[C]) -> type[C]:
+    """Decorate a class, such as a dataclass, so that its constructor does what :func:`names_arguments` describes."""
+    setattr(cls, "__init__", names_arguments(cls.__init__))  # noqa: B010 - a method may not be assigned
+    return cls
 
 
 def missing_method(owner: object, name: str) -> AttributeError:

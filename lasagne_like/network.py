@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -280,6 +281,10 @@ def checked_classes(classes: Iterable[str] | None) -> list[str] | None:
     """Return the names of classes as a list of strings."""
     if classes is None:
         return None
+    if isinstance(classes, (int, np.integer)) and not isinstance(classes, bool):
+        raise TypeError(f"classes must be a list of names, got {classes}; if that is their number, use num_classes")
+    if isinstance(classes, AbstractSet):
+        raise TypeError(f"classes must be a list of names, got a {type(classes).__name__}, which has no order")
     if isinstance(classes, str | Mapping) or not isinstance(classes, Iterable):
         raise TypeError(f"classes must be a list of names, got {type(classes).__name__}")
     names = [str(each) if isinstance(each, np.str_) else each for each in classes]

@@ -7,13 +7,14 @@
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import symc
 import symc.tensor as T
 
 from .layers import Layer, get_all_params
 from .layers.helper import Network
+from .naming import missing_name
 
 __all__ = [
     "apply_penalty",
@@ -156,3 +157,9 @@ def regularize_network_params(
     """
     tags = {"regularizable": True} if tags is None else tags
     return apply_penalty(get_all_params(layer, **tags), penalty, **kwargs)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -4,7 +4,7 @@ import inspect
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ import symc
 import symc.tensor as T
 
 from .lazy import deferred_value
-from .naming import is_nonlinearity
+from .naming import is_nonlinearity, missing_name
 
 __all__ = [
     "as_theano_expression",
@@ -388,3 +388,9 @@ def _share(value: np.ndarray, is_number: bool, shape: tuple, name: str | None, p
     if is_number or value.dtype.kind == "f":
         value = floatX(value)
     return symc.shared(value, name=name, shape=shape)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, __all__)

@@ -137,6 +137,13 @@ def _class_variable() -> Any:
 
 
 def batched(function: Callable[[np.ndarray], Any], inputs: np.ndarray, size: int) -> Iterator[Any]:
+    """Yield the results of a function for consecutive batches of at most `size` inputs.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1; at once, and not when the first batch is computed.
+    """
     if size < 1:
         raise ValueError(f"batch_size={size}: expected at least 1")
     return (function(inputs[start : start + size]) for start in range(0, len(inputs), size))

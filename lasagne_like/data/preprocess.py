@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..naming import names_constructor
 from .pictures import INTERPOLATIONS, pictures_of, resized
 
 __all__ = ["Preprocess"]
@@ -19,6 +20,7 @@ _LARGEST = 16384
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Preprocess:
     r"""Turn pictures into the inputs of a network: resize, crop, reorder the channels, scale, standardise.

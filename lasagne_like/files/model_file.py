@@ -84,6 +84,10 @@ def save(
     >>> load("/tmp/symc_doc_model.safetensors").classes
     ['cat', 'dog']
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"save: the path comes first, got {type(path).__name__}: save('model.safetensors', network)")
+    if hasattr(network, "objective") and hasattr(network, "network"):
+        raise TypeError("save: got a Trainer: pass trainer.network, or save the state of the run by trainer.save(path)")
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"cannot save a model as {path.name!r}: expected a name ending in .safetensors")

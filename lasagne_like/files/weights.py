@@ -57,6 +57,10 @@ def save_weights(path: str | os.PathLike, network: Network) -> None:
     >>> load_weights("/tmp/symc_doc_example.npz", network).loaded
     ['out.W', 'out.b']
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"save_weights: the path comes first, got {type(path).__name__}: save_weights('weights.npz', network)"
+        )
     path = Path(path)
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
@@ -112,6 +116,10 @@ def load_weights(path: str | os.PathLike, network: Network, strict: bool = True)
     FileNotFoundError
         If the file does not exist.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"load_weights: the path comes first, got {type(path).__name__}: load_weights('weights.npz', network)"
+        )
     content = read_weights(path)
     if content.blocks:
         return assign_blocks(content.blocks, network, strict=strict, source=str(path))

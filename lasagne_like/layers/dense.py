@@ -73,7 +73,8 @@ class DenseLayer(Layer):
         if num_leading_axes >= ndim:
             raise ValueError(
                 f"Got num_leading_axes={num_leading_axes} for a {ndim}-dimensional input, "
-                "leaving no trailing axes for the dot product."
+                "leaving no trailing axes for the dot product"
+                + ("; the first axis is the batch: InputLayer((None, features))" if ndim == 1 else ".")
             )
         if num_leading_axes < -ndim:
             raise ValueError(

@@ -120,7 +120,8 @@ class BatchNormLayer(Layer):
     ``batch_norm_use_averages`` and ``batch_norm_update_averages`` control both independently of `deterministic`.
 
     The updates of the averages are attached to the output expression: every function compiled from an output in
-    training mode updates the averages.
+    training mode updates the averages. A mini-batch with one value per statistic, such as a last batch of one
+    vector, does not change them: its variance of zero says nothing about the data.
 
     Use :func:`batch_norm` to insert the layer between another layer and its nonlinearity.
 
@@ -177,19 +178,32 @@ class BatchNormLayer(Layer):
             if not use_averages:
                 mean, inv_std = batch_mean, batch_inv_std
             if update_averages:
-                mean = self._update(mean, self.mean, batch_mean)
-                inv_std = self._update(inv_std, self.inv_std, batch_inv_std)
+                several = self._has_several_values(input)
+                mean = self._update(mean, self.mean, batch_mean, several)
+                inv_std = self._update(inv_std, self.inv_std, batch_inv_std, several)
         scale = inv_std if self.gamma is None else self.gamma * inv_std
         normalized = (input - spread(mean, input.ndim, self.axes)) * spread(scale, input.ndim, self.axes)
         return normalized if self.beta is None else normalized + spread(self.beta, input.ndim, self.axes)
 
-    def _update(self, used: Any, average: Any, of_batch: Any) -> Any:
+    def _has_several_values(self, input: Any) -> Any:
+        """Whether each statistic is of more than one value: True, or a condition if it is known only at call time."""
+        sizes = [input.static_shape[axis] for axis in self.axes]
+        if any(size is not None and size > 1 for size in sizes):
+            return True
+        count = input.shape[self.axes[0]]
+        for axis in self.axes[1:]:
+            count = count * input.shape[axis]
+        return T.gt(count, 1)
+
+    def _update(self, used: Any, average: Any, of_batch: Any, several: Any) -> Any:
         """Attach the update of `average` to `used`, which all outputs and gradients depend on."""
         if not isinstance(average, symc.SharedVariable):
             return used
         # Update a clone: functions that only read the average must not update it.
         running = average.clone()
         new = (1 - self.alpha) * running + self.alpha * of_batch
+        if several is not True:
+            new = T.switch(several, new, running)
         return T.carry_updates(used, {running: T.cast(new, running.dtype)})
 
 

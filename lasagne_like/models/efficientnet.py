@@ -17,6 +17,7 @@ from typing import Any
 from ..init import HeNormal
 from ..layers import ElemwiseSumLayer, GlobalPoolLayer, NonlinearityLayer
 from ..lazy import lazy_init
+from ..naming import names_arguments
 from ..network import Model
 from ..nonlinearities import relu6
 from .stack import Stack, checked_classes_and_shape
@@ -37,6 +38,7 @@ _GROUPS = (
 _EPSILON = 1e-3
 
 
+@names_arguments
 def efficientnet_lite0(
     weights: str | os.PathLike | None = None,
     *,
@@ -79,6 +81,7 @@ def efficientnet_lite0(
     return _lite("efficientnet_lite0", 1.0, 1.0, 0.2, weights, input_shape, include_top, num_classes, input_var)
 
 
+@names_arguments
 def efficientnet_lite1(
     weights: str | os.PathLike | None = None,
     *,
@@ -91,6 +94,7 @@ def efficientnet_lite1(
     return _lite("efficientnet_lite1", 1.0, 1.1, 0.2, weights, input_shape, include_top, num_classes, input_var)
 
 
+@names_arguments
 def efficientnet_lite2(
     weights: str | os.PathLike | None = None,
     *,

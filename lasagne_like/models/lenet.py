@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..layers import Conv2DLayer, DenseLayer, Pool2DLayer
+from ..naming import names_arguments
 from ..network import Model
 from ..nonlinearities import tanh
 from .stack import Stack, checked_classes_and_shape
@@ -21,6 +22,7 @@ from .weights import load_into
 __all__ = ["lenet5"]
 
 
+@names_arguments
 def lenet5(
     weights: str | os.PathLike | None = None,
     *,

@@ -15,6 +15,7 @@ from typing import Any
 from ..init import HeNormal
 from ..layers import ElemwiseSumLayer, GlobalPoolLayer, Layer, MaxPool2DLayer
 from ..lazy import lazy_init
+from ..naming import names_arguments
 from ..network import Model
 from .stack import Stack, checked_classes_and_shape
 from .weights import load_into
@@ -22,6 +23,7 @@ from .weights import load_into
 __all__ = ["resnet18", "resnet34", "resnet50"]
 
 
+@names_arguments
 def resnet18(
     weights: str | os.PathLike | None = None,
     *,
@@ -57,6 +59,7 @@ def resnet18(
     return _resnet("resnet18", (2, 2, 2, 2), False, weights, input_shape, include_top, num_classes, input_var)
 
 
+@names_arguments
 def resnet34(
     weights: str | os.PathLike | None = None,
     *,
@@ -69,6 +72,7 @@ def resnet34(
     return _resnet("resnet34", (3, 4, 6, 3), False, weights, input_shape, include_top, num_classes, input_var)
 
 
+@names_arguments
 def resnet50(
     weights: str | os.PathLike | None = None,
     *,

@@ -19,6 +19,7 @@ from typing import Any
 from ..init import HeNormal
 from ..layers import BatchNormLayer, Conv2DLayer, DenseLayer, DropoutLayer, MaxPool2DLayer, NonlinearityLayer
 from ..lazy import lazy_init
+from ..naming import names_arguments
 from ..network import Model
 from ..nonlinearities import rectify, softmax
 from .stack import Stack, checked_classes_and_shape
@@ -30,6 +31,7 @@ _CHANNELS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
+@names_arguments
 def vgg16(
     weights: str | os.PathLike | None = None,
     *,
@@ -88,6 +90,7 @@ def vgg16(
     return _vgg("vgg16", weights, input_shape, include_top, num_classes, batch_norm, input_var)
 
 
+@names_arguments
 def vgg11(
     weights: str | os.PathLike | None = None,
     *,
@@ -101,6 +104,7 @@ def vgg11(
     return _vgg("vgg11", weights, input_shape, include_top, num_classes, batch_norm, input_var)
 
 
+@names_arguments
 def vgg13(
     weights: str | os.PathLike | None = None,
     *,
@@ -114,6 +118,7 @@ def vgg13(
     return _vgg("vgg13", weights, input_shape, include_top, num_classes, batch_norm, input_var)
 
 
+@names_arguments
 def vgg19(
     weights: str | os.PathLike | None = None,
     *,
@@ -181,6 +186,7 @@ def _check_size(name: str, input_shape: Sequence[int | None], blocks: int, dense
         )
 
 
+@names_arguments
 def small_vgg(
     input_shape: tuple[int, int, int] = (1, 28, 28),
     num_classes: int = 10,

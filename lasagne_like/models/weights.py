@@ -184,6 +184,13 @@ def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequen
         raise ValueError(
             f"the weights {entry.name!r} have no classifier: set include_top=False, and add layers for your classes"
         )
+    channels, wanted = model.input_layers[0].shape[1], entry.preprocess.output_shape[0]
+    if channels != wanted:
+        repair = f"numpy.repeat(grey, {wanted}, axis=1)" if channels == 1 else "choose this input_shape"
+        raise ValueError(
+            f"the weights {entry.name!r} are for pictures of {wanted} channels, and input_shape has {channels}: "
+            f"{repair}"
+        )
     path, _ = find_or_fetch(entry.sources)
     kept: list[Layer] = []
     if head in model and shape_of(model[head].W)[-1] != len(entry.class_names):  # type: ignore[attr-defined]

@@ -35,7 +35,9 @@ def confusion_matrix(targets: Any, predictions: Any, num_classes: int | None = N
     Raises
     ------
     ValueError
-        If the lengths differ or are 0, or a class is out of range.
+        If the lengths differ or are 0, a class is out of range, or the targets are fractions.
+    TypeError
+        If the classes are no numbers.
 
     Examples
     --------
@@ -82,6 +84,11 @@ def worst_mistakes(targets: Any, predictions: Any, count: int = 8) -> np.ndarray
 def _labels(targets: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return true labels, predicted labels, and probabilities if there are any."""
     true, found = np.asarray(targets), np.asarray(predictions)
+    for name, labels in (("targets", true), ("predictions", found)):
+        if labels.dtype.kind not in "biuf":
+            raise TypeError(f"{name} have dtype {labels.dtype}: expected class numbers, such as classes.index(label)")
+    if true.dtype.kind == "f" and (true != np.rint(true)).any():
+        raise ValueError("targets are fractions: the true classes come first, then the predictions")
     if true.ndim == 2:
         true = true[:, 0] if true.shape[1] == 1 else true.argmax(axis=1)
     probabilities = None

@@ -25,9 +25,10 @@ def plot_history(history: History, path: PathLike | None = None, *, title: str |
 
     Parameters
     ----------
-    history : mapping
-        The result of :meth:`lasagne_like.training.Trainer.fit`: ``epoch``, and any ``train_...`` and ``valid_...``
-        sequences with one number per epoch. Errors are shown in percent, losses on a logarithmic axis if they allow it.
+    history : mapping or Trainer
+        The result of :meth:`lasagne_like.training.Trainer.fit`, or the trainer: ``epoch``, and any
+        ``train_...`` and ``valid_...`` sequences with one number per epoch. Errors are shown in percent, losses on a
+        logarithmic axis if they allow it.
     path : path, optional
         The file to write.
     title : str, optional
@@ -45,6 +46,7 @@ def plot_history(history: History, path: PathLike | None = None, *, title: str |
     ValueError
         If the history is empty.
     """
+    history = getattr(history, "history", history)
     epochs = _epochs(history, "history")
     quantities = _quantities(history)
     figure = new_figure(max(4.5 * len(quantities), 4.5), 3.6)

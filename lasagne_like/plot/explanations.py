@@ -112,7 +112,7 @@ def plot_explanations(
     target: Any = None,
     path: PathLike | None = None,
     *,
-    methods: Sequence[str] = ("saliency", "guided_backprop", "grad_cam", "occlusion"),
+    methods: str | Sequence[str] = ("saliency", "guided_backprop", "grad_cam", "occlusion"),
     titles: Sequence[str] | None = None,
 ) -> Figure:
     """Compute and plot several kinds of attribution maps (:mod:`lasagne_like.attribution`).
@@ -123,7 +123,7 @@ def plot_explanations(
         As for :func:`lasagne_like.attribution.saliency`.
     path : path, optional
         The file to write.
-    methods : sequence of str
+    methods : str or sequence of str
         Of ``"saliency"``, ``"guided_backprop"``, ``"grad_cam"``, ``"cam"`` and ``"occlusion"``.
     titles : sequence of str, optional
         One per picture.
@@ -140,6 +140,7 @@ def plot_explanations(
     ValueError
         For an unknown method, or as the functions of :mod:`lasagne_like.attribution`.
     """
+    methods = [methods] if isinstance(methods, str) else methods
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"methods: {unknown[0]!r} is none of {', '.join(METHODS)}")

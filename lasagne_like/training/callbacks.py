@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..naming import names_constructor
+from ..utils import suggest
 from .metrics import better
 
 if TYPE_CHECKING:
@@ -138,6 +140,38 @@ class _Watching(Callback):
         self.best, self.waited = state["best"], state["waited"]
 
 
+def check_watched(callbacks: Iterable[Any], known: Iterable[str] | None) -> None:
+    """Check the quantities that callbacks watch before training, as far as they are known.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback
+        If there is one that is not of this package, it may add quantities: then nothing is checked.
+    known : iterable of str or None
+        The quantities of the run.
+
+    Raises
+    ------
+    ValueError
+        If a callback watches another one.
+    """
+    callbacks = list(callbacks)
+    own = any(type(callback).__module__.split(".")[0] != __name__.split(".")[0] for callback in callbacks)
+    if known is None or own or any(isinstance(callback, (_OfFunction, _Adapted)) for callback in callbacks):
+        return
+    known = ["epoch", *known, "learning_rate", "seconds"]
+    for callback in callbacks:
+        name = callback.monitor if isinstance(callback, _Watching) else None
+        if name is not None and name not in known and f"valid_{name}" not in known:
+            validated = "valid_loss" in known
+            wants = name.startswith("val") and not validated
+            hint = "; give fit(..., validation=...)" if wants else suggest(name, known)
+            raise ValueError(
+                f"{type(callback).__name__}: there is no quantity {name!r}{hint}: there are {', '.join(known)}"
+            )
+
+
+@names_constructor
 class EarlyStopping(_Watching):
     """Stop training when a quantity does not improve any more.
 
@@ -163,6 +197,7 @@ class EarlyStopping(_Watching):
             trainer.stop(f"no improvement of {self.monitor} for {self.patience} epochs")
 
 
+@names_constructor
 class ReduceOnPlateau(_Watching):
     """Multiply the learning rates by a factor when a quantity does not improve any more.
 
@@ -206,6 +241,7 @@ class ReduceOnPlateau(_Watching):
             trainer.say(f"learning rate times {self.factor:g}: no improvement of {self.monitor}")
 
 
+@names_constructor
 class Checkpoint(Callback):
     """Save the state of training, so that a run that was killed can be continued with the same result.
 

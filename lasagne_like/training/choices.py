@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import symc.tensor as T
 
 from .. import foreign_names, objectives, updates
-from ..foreign_names import TRAINER
+from ..foreign_methods import TRAINER, TRAINER_ATTRIBUTES
 from ..naming import canonical, unknown_name
 from ..objectives import absolute_error
 from ..utils import suggest
@@ -29,6 +30,30 @@ OPTIMISERS: dict[str, Callable[..., Mapping]] = {
     name: getattr(updates, name)
     for name in ("sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "amsgrad")
 }
+
+
+_SETTABLE = (
+    "learning_rate",
+    "batch_size",
+    "patience",
+    "monitor",
+    "monitor_mode",
+    "restore_best",
+    "train_metrics",
+    "verbose",
+)
+_ASSIGNED = (
+    "lr",
+    "rate",
+    "scheduler",
+    "lr_scheduler",
+    "optimizer",
+    "optimiser",
+    "weight_decay",
+    "early_stopping",
+    "stop_training",
+    "validation_data",
+)
 
 
 def chosen(value: Any, table: Mapping[str, Callable], argument: str) -> Callable:
@@ -82,6 +107,22 @@ def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) 
         if name in TRAINER:
             raise TypeError(f"{function} has no argument {name!r}; here it is {TRAINER[name]}")
         raise TypeError(f"{function} has no argument {name!r}{suggest(name, known)}: it has {', '.join(known)}")
+
+
+def instead_of(attribute: str) -> str:
+    """Return a hint for an attribute that a Trainer lacks: what it is called here, or an empty string."""
+    if attribute.startswith("_"):
+        return ""
+    known = TRAINER_ATTRIBUTES.get(attribute)
+    near = get_close_matches(attribute, _SETTABLE, n=1, cutoff=0.85)
+    return f"; here it is {known}" if known else f"; perhaps you meant {near[0]}" if near else ""
+
+
+def is_mistaken(attribute: str) -> bool:
+    """Whether an attribute assigned to a Trainer is one of :data:`_SETTABLE` under another name, or misspelt."""
+    if attribute.startswith("_") or attribute in _SETTABLE:
+        return False
+    return attribute in _ASSIGNED or bool(get_close_matches(attribute, _SETTABLE, n=1, cutoff=0.85))
 
 
 def name_of(function: Any) -> str:

@@ -196,13 +196,24 @@ class Core(Saving):
         if self.verbose:
             print(text, flush=True)
 
-    def monitored(self, validated: bool) -> str | None:
-        """The quantity by which the best epoch is chosen, or None."""
-        names = [
+    def _metric_names(self) -> list[str]:
+        return [
             f"{output.name}.{metric.name}" if len(self.objective.outputs) > 1 else metric.name
             for output, metrics in zip(self.objective.outputs, self._metrics_per_output(None))
             for metric in metrics
         ]
+
+    def quantities(self, validated: bool) -> list[str] | None:
+        """The quantities of a run, with or without validation data; None if they are known only after an epoch."""
+        if len(self.objective.outputs) > 1 or self.objective.outputs[0].kind == "own":
+            return None
+        kinds = [*(["valid"] if validated else []), *(["train"] if self.train_metrics else [])]
+        known = ["train_loss", *[f"{kind}_{name}" for kind in kinds for name in ("loss", *self._metric_names())]]
+        return list(dict.fromkeys(known))
+
+    def monitored(self, validated: bool) -> str | None:
+        """The quantity by which the best epoch is chosen, or None."""
+        names = self._metric_names()
         if self.monitor is None:
             if not validated:
                 return None

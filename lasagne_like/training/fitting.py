@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batches import ArraySource, Batch, IterableSource, Source
-from .callbacks import Callback
+from .callbacks import Callback, check_watched
 from .diagnosis import explain_non_finite
 from .metrics import better
 from .progress import Progress, epoch_line
@@ -79,6 +79,7 @@ class Fit:
         self.watches_batches = any(
             getattr(callback.on_batch_end, "__func__", None) is not Callback.on_batch_end for callback in callbacks
         )
+        check_watched(callbacks, trainer.quantities(valid is not None))
         self.monitor = trainer.monitored(valid is not None)
         self.keeps_best = self.monitor is not None and trainer.restore_best is not False
         if self.monitor is None and (trainer.patience or trainer.restore_best):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..naming import names_constructor
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CSVLogger", "JSONLogger", "TensorBoard"]
 
 
+@names_constructor
 class CSVLogger(Callback):
     """Write the history to a CSV file, with one row per epoch, after every epoch.
 
@@ -45,6 +47,7 @@ class CSVLogger(Callback):
         os.replace(temporary, self.path)
 
 
+@names_constructor
 class JSONLogger(Callback):
     """Write the history to a file of JSON lines, one object per epoch, after every epoch.
 
@@ -68,6 +71,7 @@ class JSONLogger(Callback):
         os.replace(temporary, self.path)
 
 
+@names_constructor
 class TensorBoard(Callback):
     """Write the quantities of every epoch to an event file, which ``tensorboard --logdir FOLDER`` shows.
 

@@ -17,6 +17,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
+from ..naming import names_constructor
 from ..objectives import align_targets, categorical_accuracy
 from ..utils import suggest
 from .choices import mean_of_items, name_of
@@ -45,6 +46,7 @@ def classification_error(prediction: Any, target: Any) -> Any:
     return 1 - T.cast(categorical_accuracy(prediction, target), symc.config.floatX)
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Metric:
     """A quantity of predictions and targets.
@@ -85,6 +87,8 @@ class Metric:
     def __post_init__(self) -> None:
         if (self.items is None) == (self.whole is None):
             raise ValueError(f"Metric {self.name!r}: give items, an expression per item, or whole, a NumPy function")
+        if not callable(self.whole if self.items is None else self.items):
+            raise TypeError(f"Metric {self.name!r}: items and whole are functions of prediction and target")
         if self.better not in ("min", "max"):
             raise ValueError(f"Metric {self.name!r}: better={self.better!r}, expected 'min' or 'max'")
 

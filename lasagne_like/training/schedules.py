@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..naming import names_constructor
+
 __all__ = [
     "Constant",
     "Cosine",
@@ -23,6 +25,7 @@ __all__ = [
 Schedule = Callable[[int], float]
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Constant:
     """The same learning rate in every epoch.
@@ -36,12 +39,13 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        _require(math.isfinite(self.rate) and self.rate >= 0, self, "rate", "a finite number from 0")
+        _require_numbers(self, "rate")
 
     def __call__(self, epoch: int) -> float:
         return self.rate
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Cosine:
     r"""Half a cosine: :math:`end + (start - end)(1 + \cos(\pi\, epoch / epochs)) / 2`.
@@ -65,12 +69,14 @@ class Cosine:
     end: float = 0.0
 
     def __post_init__(self) -> None:
+        _require_numbers(self, "start", "end")
         _require(self.epochs >= 1, self, "epochs", "at least 1")
 
     def __call__(self, epoch: int) -> float:
         return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1)))
 
 
+@names_constructor
 @dataclass(frozen=True)
 class StepDecay:
     """Multiply the learning rate by a factor at regular intervals: ``start * factor ** (epoch // every)``.
@@ -90,12 +96,14 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
+        _require_numbers(self, "start", "factor")
         _require(self.every >= 1, self, "every", "at least 1")
 
     def __call__(self, epoch: int) -> float:
         return self.start * self.factor ** (epoch // self.every)
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Exponential:
     """Multiply the learning rate by a factor after every epoch: ``start * factor ** epoch``.
@@ -111,10 +119,14 @@ class Exponential:
     start: float
     factor: float
 
+    def __post_init__(self) -> None:
+        _require_numbers(self, "start", "factor")
+
     def __call__(self, epoch: int) -> float:
         return self.start * self.factor**epoch
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Piecewise:
     """Constant learning rates between given epochs.
@@ -134,12 +146,15 @@ class Piecewise:
     rates: Mapping[int, float]
 
     def __post_init__(self) -> None:
+        _require(isinstance(self.rates, Mapping), self, "rates", "a dict from the first epoch to the rate")
         _require(0 in self.rates, self, "rates", "an entry for epoch 0")
+        _require(all(map(_is_rate, self.rates.values())), self, "rates", "finite numbers from 0")
 
     def __call__(self, epoch: int) -> float:
         return self.rates[max(first for first in self.rates if first <= epoch)]
 
 
+@names_constructor
 @dataclass(frozen=True)
 class Warmup:
     """Increase the learning rate linearly before another schedule starts.
@@ -164,6 +179,18 @@ class Warmup:
         if epoch < self.epochs:
             return then(0) * (epoch + 1) / (self.epochs + 1)
         return then(epoch - self.epochs)
+
+
+def _is_rate(value: Any) -> bool:
+    try:
+        return not isinstance(value, str) and math.isfinite(value) and value >= 0
+    except TypeError:
+        return False
+
+
+def _require_numbers(schedule: Any, *arguments: str) -> None:
+    for argument in arguments:
+        _require(_is_rate(getattr(schedule, argument)), schedule, argument, "a finite number from 0")
 
 
 def _require(condition: bool, schedule: Any, argument: str, expected: str) -> None:

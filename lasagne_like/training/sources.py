@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..layers import BatchNormLayer, Layer
 from .batches import ArraySource, IterableSource, Source, Spec, balanced, class_weighting
 from .feed import as_array
 
-__all__ = ["as_source", "input_batches", "with_validation"]
+__all__ = ["as_source", "input_batches", "warn_of_single_vectors", "with_validation"]
 
 
 def as_source(
@@ -27,12 +29,11 @@ def as_source(
     if y is None and hasattr(X, "images") and hasattr(X, "labels"):
         X, y = X.images, X.labels  # a PictureSet
     if y is None:
+        call = {"fit": "fit(X, y, epochs)", "validation": "validation=(X, y)"}.get(what, f"{what}(X, y)")
         if isinstance(X, np.ndarray) or _is_table(X):
-            raise TypeError(f"{what}: X is an array, so the targets y are missing: fit(X, y, epochs)")
+            raise TypeError(f"{what}: X is an array, so the targets y are missing: {call}")
         if isinstance(X, (tuple, list)) and len(X) in (2, 3) and all(isinstance(part, np.ndarray) for part in X):
-            raise TypeError(
-                f"{what}: got arrays in one {type(X).__name__}: give them as two arguments, fit(X, y, epochs)"
-            )
+            raise TypeError(f"{what}: got arrays in one {type(X).__name__}: give them as two arguments, {call}")
         if not (isinstance(X, Iterable) or callable(X)) or isinstance(X, (str, bytes, Mapping)):
             raise TypeError(
                 f"{what}: expected arrays X and y, or an iterable of batches (inputs, targets), got {type(X).__name__}"
@@ -112,7 +113,11 @@ def with_validation(
     options: Any = {"batch_size": batch_size, "seed": seed}
     if _is_pair(validation):
         X, y, *weights = validation
-        return train, as_source(spec, X, y, weights[0] if weights else None, "validation", **options)
+        try:
+            return train, as_source(spec, X, y, weights[0] if weights else None, "validation", **options)
+        except (TypeError, ValueError) as error:
+            text = str(error)
+            raise type(error)(text if text.startswith("validation") else f"validation: {text}") from None
     return train, as_source(spec, validation, None, None, "validation", **options)
 
 
@@ -121,3 +126,19 @@ def _is_pair(validation: Any) -> bool:
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         return False
     return not (isinstance(validation, list) and all(isinstance(part, (tuple, list)) for part in validation))
+
+
+def warn_of_single_vectors(train: Source, layers: Iterable[Layer]) -> None:
+    """Warn of batch normalisation that would only see one value per statistic, and whose output would be constant."""
+    if not isinstance(train, ArraySource) or min(train.batch_size, len(train.rows)) > 1:
+        return
+    for layer in layers:
+        if not isinstance(layer, BatchNormLayer) or layer.frozen or layer.use_averages:
+            continue
+        if all(axis == 0 or layer.input_shape[axis] == 1 for axis in layer.axes):
+            warnings.warn(
+                f"fit: every mini-batch has one item, so that the batch normalisation of {layer.name or layer!r} makes "
+                "its output constant and learns no averages: use larger mini-batches",
+                stacklevel=3,
+            )
+            return

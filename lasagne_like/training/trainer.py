@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +13,13 @@ import symc
 from ..layers import Layer, get_output
 from .batches import Spec
 from .callbacks import as_callbacks
-from .choices import OPTIMISERS, chosen, refuse_unknown
+from .choices import OPTIMISERS, chosen, instead_of, is_mistaken, refuse_unknown
 from .core import AUTO, Core, History
 from .fitting import Fit, Run
 from .graphs import Objective, output_layers, output_names, per_output
 from .rates import Rates
 from .scores import Scores
-from .sources import as_source, input_batches, with_validation
+from .sources import as_source, input_batches, warn_of_single_vectors, with_validation
 from .tasks import Output
 
 __all__ = ["Trainer"]
@@ -158,7 +158,12 @@ class Trainer(Core):
         _check_integer("seed", seed, 0)
         if patience is not None:
             _check_integer("patience", patience, 1, ", or None to disable it")
-        if penalty is not None and getattr(penalty, "ndim", 0) != 0:
+        if penalty is not None and not isinstance(penalty, symc.Variable):
+            raise TypeError(
+                f"penalty={penalty!r}: expected a scalar expression, such as 1e-4 * "
+                "regularization.regularize_network_params(network, regularization.l2)"
+            )
+        if penalty is not None and penalty.ndim != 0:
             raise ValueError(f"penalty has {penalty.ndim} axes: expected a scalar expression; take its sum")
         self.network = network
         layers = output_layers(network)
@@ -184,6 +189,20 @@ class Trainer(Core):
         self.resuming = self.is_last_epoch = False
         self._forget_functions()
         self._begin_anew()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what attributes of trainers of other libraries are called here."""
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property that raises: once more, for its own message
+            raise AttributeError(f"Trainer has no attribute {name!r}{instead_of(name)}", name=name, obj=self)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Refuse names that mean an attribute under another name, and would otherwise have no effect."""
+            if is_mistaken(name) and not hasattr(type(self), name):
+                raise AttributeError(f"Trainer has no attribute {name!r}{instead_of(name)}", name=name, obj=self)
+            object.__setattr__(self, name, value)
 
     # --- properties ---------------------------------------------------------------------------------------------------
 
@@ -301,6 +320,7 @@ class Trainer(Core):
             if part is not None and getattr(part, "reads_once", False) and (part is valid or self.train_metrics):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
         self.follow_layers()
+        warn_of_single_vectors(train, self.objective.layers)
         made = as_callbacks(callbacks)
         Fit(self, train, valid, made)  # checks first: features may take long
         active, data, held = self._features(train, valid, int(epochs))

@@ -41,7 +41,8 @@ def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: b
     Raises
     ------
     ValueError
-        If nothing matches a pattern (the message lists similar names), or `network` is required but missing.
+        If nothing matches a pattern (the message lists similar names), or `network` is required but missing; or if a
+        single layer is given that has no parameters, while layers below it have.
 
     Examples
     --------
@@ -54,6 +55,12 @@ def freeze(layer_or_pattern: Choice, network: Network | None = None, *, below: b
     ['out.W', 'out.b']
     """
     chosen = select_layers(layer_or_pattern, network, below=below)
+    if isinstance(layer_or_pattern, Layer) and not below and not layer_or_pattern.params:
+        if any(layer.params for layer in all_layers(layer_or_pattern)):
+            raise ValueError(
+                f"freeze: the layer {layer_or_pattern!r} has no parameters; to freeze the layers below it as well, use "
+                "freeze(layer, below=True)"
+            )
     for layer in chosen:
         layer.trainable = False
     for layer, param in _holders(chosen, network):

@@ -12,6 +12,7 @@ import symc.tensor as T
 from ..files import Network, all_layers
 from ..init import HeNormal
 from ..layers import DenseLayer, DropoutLayer, FlattenLayer, GlobalPoolLayer, InputLayer, Layer
+from ..network import checked_classes
 from ..nonlinearities import rectify, sigmoid, softmax
 from .selection import layer_names, select_layers
 
@@ -82,6 +83,8 @@ def replace_head(
     >>> list(replace_head(base, "conv", lambda base: DenseLayer(base, 2, name="out")))
     ['input', 'conv', 'out']
     """
+    if classes is not None:
+        classes = checked_classes(classes)
     if classes is not None and num_classes is None and build is None:
         num_classes = len(classes)
     _check_description(build, num_classes, classes)

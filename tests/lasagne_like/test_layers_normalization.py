@@ -230,3 +230,28 @@ def test_norms_put_before_the_nonlinearity(norm, suffix, axes):
 def test_instance_norm_without_parameters():
     conv = Conv2DLayer(InputLayer(SHAPE), 6, 3, nonlinearity=None)
     assert len(get_all_params(instance_norm(conv, learn_scale=False, learn_bias=False))) == 1
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1, 1), (5, 3, 1), (5, None, None)])
+def test_a_batch_with_one_value_per_statistic_does_not_change_the_averages(shape, rng, float64):
+    layer = BatchNormLayer(InputLayer((None, *shape)), epsilon=1e-4, alpha=0.1)
+    before = [layer.mean.get_value(), layer.inv_std.get_value()]
+    for positions in ((1, 1), (2, 3)) if None in shape else (shape[1:],):
+        x = rng.randn(1, 5, *positions)
+        layer.mean.set_value(before[0]), layer.inv_std.set_value(before[1])
+        run(layer, x)
+        axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+        expected = before
+        if x.size > 5:
+            statistics = x.mean(axis=axes), 1 / np.sqrt(x.var(axis=axes) + 1e-4)
+            expected = [0.9 * old + 0.1 * new for old, new in zip(before, statistics)]
+        np.testing.assert_allclose(layer.mean.get_value(), expected[0], rtol=1e-12)
+        np.testing.assert_allclose(layer.inv_std.get_value(), expected[1], rtol=1e-12)
+
+
+def test_axes_other_than_the_batch_count_as_values(rng, float64):
+    """One item, but normalised over its features, too."""
+    layer = BatchNormLayer(InputLayer((None, 3, 4)), axes=(0, 2))
+    x = rng.randn(1, 3, 4)
+    run(layer, x)
+    np.testing.assert_allclose(layer.mean.get_value(), 0.1 * x.mean(axis=(0, 2)), rtol=1e-12)

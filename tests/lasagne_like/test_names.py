@@ -14,7 +14,9 @@ import pytest
 import lasagne_like
 import symc
 from lasagne_like import (
+    Trainer,
     data,
+    foreign_methods,
     foreign_names,
     init,
     layers,
@@ -23,7 +25,9 @@ from lasagne_like import (
     objectives,
     regularization,
     training,
+    transfer,
     updates,
+    utils,
 )
 from lasagne_like.layers import DenseLayer, InputLayer
 from lasagne_like.naming import canonical
@@ -32,6 +36,7 @@ from symc.config import Config, read_flags
 MODULES = {
     "lasagne_like": lasagne_like, "layers": layers, "nonlinearities": nonlinearities, "updates": updates,
     "objectives": objectives, "init": init, "models": models, "data": data, "training": training,
+    "regularization": regularization, "utils": utils,
 }  # fmt: skip
 
 
@@ -50,6 +55,16 @@ MODULES = {
     (models, "VGG16", "models.vgg16"),
     (nonlinearities, "relu", "rectify"),
     (nonlinearities, "ReLU", "rectify"),
+    (init, "Zeros", "Constant(0)"),
+    (init, "ones", "Constant(1)"),
+    (init, "TruncatedNormal", "Normal"),
+    (regularization, "L2", "regularization.l2"),
+    (regularization, "weight_decay", "penalty"),
+    (training, "CosineAnnealingLR", "Cosine"),
+    (training, "ReduceLROnPlateau", "here it is ReduceOnPlateau"),
+    (training, "ModelCheckpoint", "Checkpoint"),
+    (utils, "to_categorical", "one_hot"),
+    (data, "transforms", "Flip"),
     (updates, "Adam", "updates.adam"),
     (updates, "AdamW", "penalty"),
     (objectives, "mse", "squared_error"),
@@ -275,9 +290,90 @@ def test_number_of_threads(value, threads, monkeypatch):
     assert settings.threads == 2
 
 
+@pytest.mark.parametrize("function, argument, instead", [
+    (models.vgg16, "classes", "num_classes"),
+    (models.resnet18, "pretrained", "weights='imagenet'"),
+    (models.efficientnet_lite0, "input_tensor", "input_var"),
+    (models.lenet5, "activation", "nonlinearity"),
+    (models.vgg16, "weigths", "perhaps you meant weights"),
+    (lasagne_like.NeuralNetClassifier, "hidden_layer_sizes", "network"),
+    (lasagne_like.NeuralNetRegressor, "max_iter", "epochs"),
+    (training.StepDecay, "step_size", "every"),
+    (training.Exponential, "gamma", "factor"),
+    (training.Cosine, "T_max", "epochs"),
+    (training.Warmup, "warmup_epochs", "epochs"),
+    (training.Piecewise, "milestones", "rates"),
+    (training.EarlyStopping, "restore_best_weights", "restore_best=True"),
+    (training.ReduceOnPlateau, "min_lr", "min_rate"),
+    (training.Checkpoint, "filepath", "path"),
+    (training.CSVLogger, "filename", "path"),
+    (training.TensorBoard, "log_dir", "folder"),
+    (training.Metric, "fn", "items"),
+    (data.Preprocess, "rescale", "scale"),
+    (data.Preprocess, "size", "resize"),
+])  # fmt: skip
+def test_arguments_of_builders_and_estimators(function, argument, instead):
+    with pytest.raises(TypeError, match=f"{function.__name__} got .*'{argument}' .*{re.escape(instead)}"):
+        function(**{argument: 1})
+
+
+@pytest.mark.parametrize("name, instead", [("lr", "learning_rate"), ("optimizer", "update"),
+                                           ("batchsize", "batch_size"), ("learnig_rate", "learning_rate")])  # fmt: skip
+def test_attributes_of_a_trainer_that_would_have_no_effect_are_refused(name, instead):
+    trainer = Trainer(dense("softmax"))
+    with pytest.raises(AttributeError, match=f"'{name}'; .*{instead}"):
+        setattr(trainer, name, 1e-4)
+    with pytest.raises(AttributeError, match=f"'{name}'; .*{instead}"):
+        getattr(trainer, name)
+    trainer.note = "attributes of your own are welcome"
+    trainer.learning_rate = 1e-4
+    assert trainer.learning_rate == pytest.approx(1e-4)
+    assert pickle.loads(pickle.dumps(trainer)).note == trainer.note
+
+
+@pytest.mark.parametrize("name, instead", [("summary", "layers.summary"), ("compile", "Trainer"), ("score", "evaluate"),
+                                           ("predict_proba", "predict"), ("state_dict", "save")])  # fmt: skip
+def test_methods_of_models_of_other_libraries_on_a_trainer(name, instead):
+    with pytest.raises(AttributeError, match=f"'{name}'; here it is .*{re.escape(instead)}"):
+        getattr(Trainer(dense("softmax")), name)
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda net: Trainer(net, penalty="l2"), TypeError, "penalty='l2'.*regularize_network_params"),
+    (lambda net: Trainer(net, penalty=1e-4), TypeError, "penalty=0.0001.*expected a scalar expression"),
+    (lambda net: transfer.replace_head(net, classes=3), TypeError, "got 3; if that is their number, use num_classes"),
+    (lambda net: transfer.replace_head(net, classes={"cat", "dog"}), TypeError, "set, which has no order"),
+    (lambda net: lasagne_like.Model(net, classes=frozenset("abc")), TypeError, "frozenset, which has no order"),
+    (lambda net: lasagne_like.save(net, "model.safetensors"), TypeError, "the path comes first, got DenseLayer"),
+    (lambda net: lasagne_like.save("model.safetensors", Trainer(net)), TypeError, "trainer.network"),
+    (lambda net: lasagne_like.save_weights(net, "weights.npz"), TypeError, "the path comes first"),
+    (lambda net: lasagne_like.load_weights(net, "weights.npz"), TypeError, "the path comes first"),
+    (lambda net: Trainer(net).evaluate(np.zeros((2, 4))), TypeError, r"targets y are missing: evaluate\(X, y\)"),
+    (lambda net: DenseLayer(InputLayer((5,)), 3), ValueError, r"the first axis is the batch: InputLayer\(\(None"),
+    (lambda net: training.Cosine("0.1", 5), ValueError, "Cosine: start='0.1', expected a finite number"),
+    (lambda net: training.StepDecay(0.1, 2, -1), ValueError, "StepDecay: factor=-1"),
+    (lambda net: training.Exponential(0.1, -1), ValueError, "Exponential: factor=-1"),
+    (lambda net: training.Piecewise([0.1]), ValueError, "expected a dict from the first epoch"),
+    (lambda net: training.Piecewise({0: 0.1, 3: None}), ValueError, "rates=.*expected finite numbers"),
+    (lambda net: training.Metric("share", whole=3), TypeError, "'share': items and whole are functions"),
+    (lambda net: layers.MaxPool2DLayer((None, 3, 16, 16), 17), ValueError, "larger than the input"),
+    (lambda net: layers.Pool1DLayer((None, 3, 4), 5), ValueError, "larger than the input"),
+])  # fmt: skip
+def test_arguments_of_the_wrong_kind_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(dense("softmax"))
+    assert layers.MaxPool2DLayer((None, 3, 16, 16), 17, pad=1).output_shape == (None, 3, 1, 1)
+
+
+def dense(nonlinearity):
+    return DenseLayer(InputLayer((None, 4), name="input"), 2, nonlinearity=nonlinearity, name="out")
+
+
 def constructor_arguments():
     classes = [c for c in vars(layers).values() if inspect.isclass(c) and issubclass(c, layers.Layer)]
-    functions = [getattr(module, name) for module in (data, updates) for name in module.__all__]
+    functions = [getattr(module, name) for module in (data, updates, models) for name in module.__all__]
+    functions += [lasagne_like.NeuralNetClassifier.__init__]
+    functions += [c.__init__ for c in vars(training).values() if inspect.isclass(c)]
     functions = [f for f in functions if callable(f) and not (inspect.isclass(f) and issubclass(f, Exception))]
     return {name for c in [*(c.__init__ for c in classes), *functions] for name in inspect.signature(c).parameters}
 
@@ -286,15 +382,24 @@ def test_the_tables_are_true():
     """Every name that an error recommends exists."""
     for home, tables in foreign_names.TABLES.items():
         for foreign, instead in ((k, v) for table in tables for k, v in table.items()):
-            if home in ("lasagne_like", "data", "training") or " of your own" in instead:
+            if home in ("lasagne_like", "data", "training", "utils") or " of your own" in instead:
                 continue
             if home == "init":
-                assert init.resolve(instead), foreign
+                named = re.match(r"\w+", instead)[0]
+                assert named in init.__all__ or named == "an" or init.resolve(instead), foreign
                 continue
             first = re.match(r"\w+", instead)[0]
             exact = first in MODULES[home].__all__ or canonical(first, MODULES[home].__all__, {})
             assert exact or " " in instead, f"{home}: {foreign} -> {instead}"
-    sentences = [v for name in ("TOP", "LAYERS", "METHODS") for v in getattr(foreign_names, name).values()]
+    for instead in foreign_names.TRAINING.values():
+        first = re.match(r"\w+", instead)[0]
+        assert first in training.__all__ or " " in instead or first == "Trainer", instead
+    trained = {*vars(Trainer(dense("softmax"))), *dir(Trainer), *inspect.signature(Trainer).parameters}
+    for instead in foreign_methods.TRAINER_ATTRIBUTES.values():
+        named = re.match(r"\w+", instead)[0]
+        assert named in trained or named in ("Trainer", "lasagne_like"), instead
+    sentences = [v for name in ("TOP", "LAYERS") for v in getattr(foreign_names, name).values()]
+    sentences += [*foreign_methods.METHODS.values(), *foreign_methods.TRAINER_ATTRIBUTES.values()]
     for sentence in sentences:
         for path in re.findall(r"\b(?:lasagne_like|layers|nonlinearities|data)\.[\w.]+\w", sentence):
             found = lasagne_like

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,3 +266,26 @@ def test_pyplot_is_not_used():
     code = "import sys; from lasagne_like.plot import plot_history as p; p({'epoch': [1], 'train_loss': [1.0]});"
     code += "assert 'matplotlib.pyplot' not in sys.modules and 'matplotlib.figure' in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_wrong_order_and_labels_in_a_confusion_matrix():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    with pytest.raises(ValueError, match="the true classes come first"):
+        confusion_matrix(probabilities, [0, 1, 1])
+    with pytest.raises(TypeError, match="targets have dtype <U3: expected class numbers"):
+        confusion_matrix(["cat", "dog", "dog"], probabilities)
+    np.testing.assert_array_equal(confusion_matrix(np.eye(2)[[0, 1, 1]], probabilities), [[1, 0], [1, 1]])
+
+
+def test_a_trainer_may_be_given_for_its_history():
+    history = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "valid_error": [0.5, 0.25]}
+    lines = [line for axes in plot_history(SimpleNamespace(history=history)).axes for line in axes.lines]
+    assert [list(line.get_ydata()) for line in lines] == [[2.0, 1.0], [50.0, 25.0]]
+
+
+def test_one_method_of_explanation_may_be_a_string():
+    network = DenseLayer(InputLayer((None, 3, 4, 4)), 2, nonlinearity=softmax)
+    with pytest.raises(ValueError, match="'gradcam' is none of saliency"):
+        plot_explanations(network, np.zeros((1, 3, 4, 4), "float32"), methods="gradcam")
+    names = {axes.get_title() for axes in plot_explanations(network, np.ones((1, 3, 4, 4)), methods="saliency").axes}
+    assert "saliency" in " ".join(names) and "occlusion" not in " ".join(names)

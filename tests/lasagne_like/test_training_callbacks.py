@@ -271,3 +271,23 @@ def test_schedules_that_are_none():
         trainer(learning_rate=Cosine)
     with pytest.raises(ValueError, match="the schedule returned nan"):
         trainer(learning_rate=lambda epoch: math.nan)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, ReduceOnPlateau])
+def test_a_quantity_that_does_not_exist_is_refused_before_the_first_epoch(callback):
+    trainer = Trainer(DenseLayer(InputLayer((None, 4)), 2, nonlinearity=softmax), verbose=False)
+    X, y = np.zeros((8, 4), "float32"), np.zeros(8, int)
+    with pytest.raises(
+        ValueError, match=f"{callback.__name__}: there is no quantity 'val_loss'.*perhaps you meant valid_loss"
+    ):
+        trainer.fit(X, y, 1, validation=(X, y), callbacks=[callback("val_loss")])
+    with pytest.raises(ValueError, match="valid_loss.*give fit.*validation"):
+        trainer.fit(X, y, 1, callbacks=[callback("valid_loss")])
+    assert trainer.epoch == 0
+
+    def adds(trainer, record):
+        record["seen"] = 1.0
+
+    trainer.fit(X, y, 1, callbacks=[adds, callback("seen")])
+    trainer.fit(X, y, 1, validation=(X, y), callbacks=[callback("error")])
+    assert trainer.epoch == 2

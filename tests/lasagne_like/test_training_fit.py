@@ -644,3 +644,62 @@ def test_two_layers_that_share_parameters_are_trained_once():
     trainer = quiet(DenseLayer(ElemwiseSumLayer([one, two]), 2, nonlinearity=softmax, name="out"))
     trainer.fit(X, Y, 1)
     assert sorted(trainer.param_values()) == ["one.W", "one.b", "out.W", "out.b"]
+
+
+# A last batch of one item, and what else the data may hide.
+
+
+def test_a_last_batch_of_one_item_does_not_spoil_batch_normalisation():
+    """17 items in batches of 16: the averages are those of the batches of 16 alone."""
+    layer = batch_norm(DenseLayer(InputLayer((None, 4)), 3, nonlinearity=None, name="hidden"), alpha=0.5)
+    trainer = quiet(DenseLayer(layer, 2, nonlinearity=softmax), learning_rate=0.0)
+    trainer.fit(X[:17], Y[:17], 1)
+    norm = next(each for each in trainer.objective.layers if type(each).__name__ == "BatchNormLayer")
+    weights = norm.input_layer.W.get_value()
+    averages = norm.mean.get_value()
+    projected = X[:17] @ weights
+    without_one = (projected.sum(axis=0) - projected) / 16  # the mean of the 16 others, for each item
+    assert np.abs(0.5 * without_one - averages).max(axis=1).min() < 1e-5
+    assert norm.inv_std.get_value().max() < 2 + 0.5 / projected.std(axis=0).min()
+
+
+def test_batches_of_one_item_below_batch_normalisation_are_reported():
+    network = DenseLayer(batch_norm(DenseLayer(InputLayer((None, 4)), 3, name="hidden")), 2, nonlinearity=softmax)
+    with pytest.warns(UserWarning, match="every mini-batch has one item.*hidden_bn") as found:
+        quiet(network, batch_size=1).fit(X[:3], Y[:3], 1)
+    assert found[0].filename == __file__
+    freeze("*", network)
+    head = DenseLayer(network, 2, nonlinearity=softmax)
+    quiet(head, batch_size=1).fit(X[:3], Y[:3], 1)
+
+
+def test_errors_of_validation_data_say_so():
+    with pytest.raises(ValueError, match="^validation: X has 5 items and y has 6"):
+        quiet(classifier()).fit(X, Y, 1, validation=(X[:5], Y[:6]))
+    with pytest.raises(ValueError, match="^validation: y holds the classes 7 to 8"):
+        quiet(classifier()).fit(X, Y, 1, validation=(X, Y + 7))
+    with pytest.raises(ValueError, match="^validation must be a pair of inputs and targets"):
+        quiet(classifier()).fit(X, Y, 1, validation=X)
+
+
+def test_a_layer_made_untrainable_between_two_fits_keeps_its_bits():
+    network = classifier()
+    trainer = quiet(network)
+    trainer.fit(X, Y, 1)
+    hidden = network.input_layer
+    hidden.trainable = False
+    before, head = [p.get_value().copy() for p in (hidden.W, hidden.b)], network.W.get_value().copy()
+    trainer.fit(X, Y, 2)
+    assert all(np.array_equal(old, p.get_value()) for old, p in zip(before, (hidden.W, hidden.b)))
+    assert not np.array_equal(head, network.W.get_value())
+    hidden.trainable = True
+    trainer.fit(X, Y, 1)
+    assert not np.array_equal(before[0], hidden.W.get_value())
+
+
+@pytest.mark.parametrize("targets", [np.full((80, 2), 0.9), X[:, 0], np.eye(3)[Y], Y + 0.5])
+def test_no_advice_would_destroy_the_targets(targets):
+    """Casting fractions or one-hot rows to integers, or reshaping them, would run, and train on nonsense."""
+    with pytest.raises(ValueError, match="targets") as found:
+        quiet(classifier()).fit(X, targets, 1)
+    assert not any(word in str(found.value) for word in ("astype", "int32", "reshape", "ravel"))

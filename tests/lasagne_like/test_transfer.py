@@ -15,6 +15,7 @@ from lasagne_like.layers import (
     Conv2DLayer,
     DenseLayer,
     DropoutLayer,
+    GlobalPoolLayer,
     InputLayer,
     Layer,
     NonlinearityLayer,
@@ -441,3 +442,14 @@ def test_a_copy_of_a_frozen_network_can_be_unfrozen(twin):
 def test_a_choice_that_is_none():
     with pytest.raises(TypeError, match="expected layers, names, or a function from layer to bool, got int: 3"):
         freeze(3)
+
+
+def test_freezing_a_layer_without_parameters_is_no_silent_mistake():
+    """The last layer of a base is often a pooling layer: freezing it alone would freeze nothing."""
+    conv = Conv2DLayer(InputLayer((None, 3, 8, 8)), 4, 3, name="conv")
+    pooled = GlobalPoolLayer(conv, name="mean")
+    with pytest.raises(ValueError, match=r"'mean'> has no parameters.*below=True"):
+        freeze(pooled)
+    assert get_all_params(pooled, trainable=True) == [conv.W, conv.b]
+    freeze(pooled, below=True)
+    assert get_all_params(pooled, trainable=True) == []
