@@ -49,12 +49,6 @@ class _PoolLayer(Layer):
         self.ignore_border = ignore_border
         if not ignore_border and any(self.pad):
             raise ValueError(f"{type(self).__name__}: pad must be 0 if ignore_border is False, got pad={pad!r}")
-        sizes = zip(self.input_shape[2:], self.pad, self.pool_size)
-        if ignore_border and any(size is not None and size + 2 * pad < pool for size, pad, pool in sizes):
-            raise ValueError(
-                f"{type(self).__name__}: pool_size={self.pool_size} is larger than the input, {self.input_shape} with "
-                f"pad={self.pad}: nothing would be left"
-            )
         modes = ("max", "average_inc_pad", "average_exc_pad", "sum")
         if mode not in modes:
             raise ValueError(f"{type(self).__name__}: mode must be one of {', '.join(modes)}, got {mode!r}")
