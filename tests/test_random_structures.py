@@ -32,8 +32,9 @@ def test_interpreted_programs(first):
         check(seed)
 
 
-FOUND = [101251, 201902, 203631, 205156]
-"""Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end."""
+FOUND = [101251, 201902, 203631, 205156, 920618]
+"""Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end. 920618: a number of
+steps that an inner loop bound again, so that memory was allocated before it was known."""
 
 
 @pytest.mark.parametrize("seed", FOUND)

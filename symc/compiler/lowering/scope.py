@@ -55,11 +55,12 @@ class Scope:
         self.nodes: list[Node] = []
         values = outputs[len(outputs) - len(symbols) :]
         self.outputs = list(outputs[: len(outputs) - len(symbols)])
-        self.binding = dict(zip(symbols, values))
+        self.known = set(known)
+        # What a body is given has a known symbol already: bound again, it would be unknown when the program begins.
+        self.binding = {s: v for s, v in zip(symbols, values) if s not in self.known}
         self.graph = list(outputs)
         self.units: Sequence[Unit] = ()
         self.stored: set[Variable] = set()
-        self.known = set(known)
         self.waiting = dict(self.binding)
         self.equalities = list(equalities)
         self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
