@@ -33,8 +33,8 @@ def test_interpreted_programs(first):
 
 
 FOUND = [101251, 201902, 203631, 205156, 920618]
-"""Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end. 920618: a number of
-steps that an inner loop bound again, so that memory was allocated before it was known."""
+"""Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end. 920618: a number
+of steps that an inner loop bound again, so that memory was allocated before it was known."""
 
 
 @pytest.mark.parametrize("seed", FOUND)
