@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
@@ -10,7 +10,7 @@ from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
-from symc.graph import Constant, Variable, dims
+from symc.graph import Constant, Variable, dims, toposort
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
@@ -72,7 +72,7 @@ class Scope:
         self.units, self.stored = units, stored
         if not self.binding:
             return
-        made = (*self.graph, *(v for unit in units for v in _made(unit)))
+        made = (*self.graph, *(v for unit in units for v in (*_made(unit), *_in_bodies(unit))))
         self.sizing = {s for v in made for d in v.type.shape for s in dims.symbols_of(d)}
         bounds = self.builder.bounds
         for symbol, v in self.binding.items():
@@ -282,6 +282,16 @@ class Scope:
 
 def _made(unit: Unit) -> Sequence[Variable]:
     return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
+
+
+def _in_bodies(unit: Unit) -> Iterator[Variable]:
+    """What the bodies of an op compute, and bodies in these: symbols from outside size their memory, too."""
+    if isinstance(unit, FusionGroup):
+        return
+    for name in unit.op.record.bodies:
+        for node in toposort(unit.op[name].graph):
+            yield from node.outputs
+            yield from _in_bodies(node)
 
 
 def _upper_bound(v: Variable) -> dims.Dim | None:
