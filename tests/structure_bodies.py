@@ -272,8 +272,8 @@ def _output(made: _Loop, frame: Frame, key: Any, j: int) -> np.ndarray:
 
     outputs: list[np.ndarray | Exception] = frame.once(key, run)
     found = outputs[j]
-    if any(isinstance(v, Fails) for v in outputs):
-        frame.run.may_fail = True  # in an output that is perhaps not asked for
+    if any(isinstance(v, Exception) for v in outputs):
+        frame.run.may_fail = True  # in an output that is perhaps not asked for, or whose value is not known here
     if isinstance(found, Exception):
         raise found
     return found
