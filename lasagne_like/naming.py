@@ -25,6 +25,7 @@ from .foreign_names import (
 
 __all__ = [
     "canonical",
+    "check_takes",
     "foreign_argument",
     "missing_method",
     "is_nonlinearity",
@@ -205,6 +206,28 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
+
+
+def check_takes(what: str, function: Callable, *arguments: str) -> None:
+    """Check that a function that was handed in can be called with so many arguments by position.
+
+    Raises
+    ------
+    TypeError
+        If it cannot. A callable without a signature, such as some of C, passes.
+    """
+    try:
+        taken = signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        taken.bind(*arguments)
+    except TypeError:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(
+            f"{what}: {name}{taken} cannot be called as {name}({', '.join(arguments)}): expected a function of "
+            f"{' and '.join(arguments)}"
+        ) from None
 
 
 def names_constructor(cls: type[C]) -> type[C]:

@@ -191,10 +191,11 @@ def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequen
             f"the weights {entry.name!r} are for pictures of {wanted} channels, and input_shape has {channels}: "
             f"{repair}"
         )
-    path, _ = find_or_fetch(entry.sources)
     kept: list[Layer] = []
     if head in model and shape_of(model[head].W)[-1] != len(entry.class_names):  # type: ignore[attr-defined]
         kept = [model[head]]
+    _check_input_size(entry, model, kept, rebuild)
+    path, _ = find_or_fetch(entry.sources)
     content = read_weights(path)
     _check_answers(entry, content, path, rebuild)
     _assign(content, model, entry, kept)
@@ -204,6 +205,29 @@ def _load_entry(model: Model, entry: Entry, head: str, rebuild: Callable[[Sequen
     else:
         model.preprocess = model.preprocess.whole()
     return model
+
+
+def _check_input_size(
+    entry: Entry, model: Model, kept: Sequence[Layer], rebuild: Callable[[Sequence[int], int], Model]
+) -> None:
+    """Refuse, before a file is fetched, an input whose size gives dense layers other shapes than the weights have."""
+    shape = entry.preprocess.output_shape
+    if not entry.top or None in shape or model.input_layers[0].shape[1:] == shape:
+        return
+    trained = name_params(rebuild([int(n) for n in shape if n is not None], len(entry.class_names)))
+    names = {param for layer in kept for param in layer.get_params()}
+    shapes = {
+        name: (shape_of(param), shape_of(trained[name]))
+        for name, param in name_params(model).items()
+        if param not in names and name in trained
+    }
+    report = LoadReport(misshaped=[(name, *pair) for name, pair in shapes.items() if pair[0] != pair[1]])
+    if report.misshaped:
+        raise WeightsMismatchError(
+            f"the weights {entry.name!r} do not match the network:\n{report}\nThey are for input_shape={shape}, and "
+            "dense layers depend on it: use this input_shape, or set include_top=False and add layers for your classes",
+            report,
+        )
 
 
 def _assign(content: WeightsContent, model: Model, entry: Entry, kept: Sequence[Layer]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..naming import names_constructor
+from ..naming import check_takes, names_constructor
 from ..utils import suggest
 from .metrics import better
 
@@ -64,7 +64,14 @@ class _OfFunction(Callback):
         self.function(trainer, record)
 
 
-_METHODS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_train_end")
+_METHODS = {
+    "on_train_begin": ("trainer",),
+    "on_epoch_begin": ("trainer", "epoch"),
+    "on_batch_end": ("trainer", "batch"),
+    "on_epoch_end": ("trainer", "record"),
+    "on_train_end": ("trainer",),
+}
+"""The methods of callbacks, and what they are called with."""
 
 
 def as_callbacks(given: Any) -> list[Any]:
@@ -75,18 +82,22 @@ def as_callbacks(given: Any) -> list[Any]:
     Raises
     ------
     TypeError
-        If an entry is none of these.
+        If an entry is none of these, or takes other arguments.
     """
     entries: Iterable[Any] = given if isinstance(given, (list, tuple)) else [given]
     result = []
     for entry in entries:
         if isinstance(entry, type):
             raise TypeError(f"callbacks: got the class {entry.__name__}, expected an instance: {entry.__name__}(...)")
+        for method, names in _METHODS.items():
+            if hasattr(entry, method):
+                check_takes(f"callbacks: {type(entry).__name__}", getattr(entry, method), *names)
         if isinstance(entry, Callback):
             result.append(entry)
         elif any(hasattr(entry, method) for method in _METHODS):
             result.append(_Adapted(entry))
         elif callable(entry):
+            check_takes("callbacks", entry, "trainer", "record")
             result.append(_OfFunction(entry))
         else:
             raise TypeError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..naming import names_constructor
+from ..naming import check_takes, names_constructor
 
 __all__ = [
     "Constant",
@@ -210,11 +210,12 @@ def as_schedule(rate: Any) -> Schedule:
     ValueError
         If the number is negative or not finite.
     TypeError
-        If `rate` is neither a number nor callable.
+        If `rate` is neither a number nor a function of one argument.
     """
     if isinstance(rate, type):
         raise TypeError(f"learning_rate must be a number or a schedule, got the class {rate.__name__}: call it")
     if callable(rate):
+        check_takes("learning_rate", rate, "epoch")
         return rate
     try:
         number = float(rate)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..layers import BatchNormLayer, Layer
 from .batches import ArraySource, IterableSource, Source, Spec, balanced, class_weighting
 from .feed import as_array
 
-__all__ = ["as_source", "input_batches", "warn_of_single_vectors", "with_validation"]
+__all__ = ["as_source", "input_batches", "with_validation"]
 
 
 def as_source(
@@ -126,19 +124,3 @@ def _is_pair(validation: Any) -> bool:
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         return False
     return not (isinstance(validation, list) and all(isinstance(part, (tuple, list)) for part in validation))
-
-
-def warn_of_single_vectors(train: Source, layers: Iterable[Layer]) -> None:
-    """Warn of batch normalisation that would only see one value per statistic, and whose output would be constant."""
-    if not isinstance(train, ArraySource) or min(train.batch_size, len(train.rows)) > 1:
-        return
-    for layer in layers:
-        if not isinstance(layer, BatchNormLayer) or layer.frozen or layer.use_averages:
-            continue
-        if all(axis == 0 or layer.input_shape[axis] == 1 for axis in layer.axes):
-            warnings.warn(
-                f"fit: every mini-batch has one item, so that the batch normalisation of {layer.name or layer!r} makes "
-                "its output constant and learns no averages: use larger mini-batches",
-                stacklevel=3,
-            )
-            return

@@ -15,11 +15,12 @@ from .batches import Spec
 from .callbacks import as_callbacks
 from .choices import OPTIMISERS, chosen, instead_of, is_mistaken, refuse_unknown
 from .core import AUTO, Core, History
+from .data_warnings import warn_of_data
 from .fitting import Fit, Run
 from .graphs import Objective, output_layers, output_names, per_output
 from .rates import Rates
 from .scores import Scores
-from .sources import as_source, input_batches, warn_of_single_vectors, with_validation
+from .sources import as_source, input_batches, with_validation
 from .tasks import Output
 
 __all__ = ["Trainer"]
@@ -320,7 +321,7 @@ class Trainer(Core):
             if part is not None and getattr(part, "reads_once", False) and (part is valid or self.train_metrics):
                 raise ValueError("fit: a generator can be read only once: give a list of batches instead")
         self.follow_layers()
-        warn_of_single_vectors(train, self.objective.layers)
+        warn_of_data(train, self.objective.layers)
         made = as_callbacks(callbacks)
         Fit(self, train, valid, made)  # checks first: features may take long
         active, data, held = self._features(train, valid, int(epochs))

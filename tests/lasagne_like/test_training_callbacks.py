@@ -31,7 +31,9 @@ from lasagne_like.training import (
     cosine,
     step_decay,
 )
+from lasagne_like.training.callbacks import as_callbacks
 from lasagne_like.training.logs import _masked
+from lasagne_like.training.schedules import as_schedule
 from lasagne_like.updates import sgd
 
 RNG = np.random.RandomState(0)
@@ -291,3 +293,32 @@ def test_a_quantity_that_does_not_exist_is_refused_before_the_first_epoch(callba
     trainer.fit(X, y, 1, callbacks=[adds, callback("seen")])
     trainer.fit(X, y, 1, validation=(X, y), callbacks=[callback("error")])
     assert trainer.epoch == 2
+
+
+class _Short(Callback):
+    def on_epoch_end(self, trainer):
+        """Lacks the record."""
+
+
+class _Plain:
+    def on_epoch_begin(self):
+        """Lacks trainer and epoch."""
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        (lambda trainer: None, r"<lambda>\(trainer\) cannot be called as <lambda>\(trainer, record\)"),
+        (_Short(), r"_Short: on_epoch_end\(trainer\) cannot be called as on_epoch_end\(trainer, record\)"),
+        (_Plain(), r"_Plain: on_epoch_begin\(\) cannot be called as on_epoch_begin\(trainer, epoch\)"),
+    ],
+)
+def test_callbacks_with_other_arguments_are_refused_before_training(callback, text):
+    with pytest.raises(TypeError, match=f"^callbacks.*{text}"):
+        as_callbacks([callback])
+
+
+def test_schedules_with_other_arguments_are_refused():
+    with pytest.raises(TypeError, match=r"learning_rate: <lambda>\(\) cannot be called as <lambda>\(epoch\)"):
+        as_schedule(lambda: 1)
+    assert as_schedule(lambda epoch, base=2: base - epoch)(1) == 1

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import pickle
 import sys
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,9 +14,11 @@ import pytest
 import lasagne_like
 import symc
 import symc.tensor as T
-from lasagne_like import Trainer
+from lasagne_like import Model, Trainer
+from lasagne_like.data import Preprocess
 from lasagne_like.layers import (
     ConcatLayer,
+    Conv2DLayer,
     DenseLayer,
     DropoutLayer,
     ElemwiseSumLayer,
@@ -24,6 +27,8 @@ from lasagne_like.layers import (
     InputLayer,
     Layer,
     NonlinearityLayer,
+    RandomFlip,
+    RescaleLayer,
     batch_norm,
 )
 from lasagne_like.nonlinearities import linear, sigmoid, softmax, tanh
@@ -703,3 +708,24 @@ def test_no_advice_would_destroy_the_targets(targets):
     with pytest.raises(ValueError, match="targets") as found:
         quiet(classifier()).fit(X, targets, 1)
     assert not any(word in str(found.value) for word in ("astype", "int32", "reshape", "ravel"))
+
+
+@pytest.mark.parametrize(
+    ("below", "warned"),
+    [
+        (lambda layer: layer, True),
+        (RandomFlip, True),
+        (RescaleLayer, False),
+        (lambda layer: batch_norm(Conv2DLayer(layer, 2, 1)), False),
+    ],
+)
+def test_pictures_of_bytes_that_nothing_scales_are_reported(below, warned):
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 5)).astype("uint8")
+    network = DenseLayer(Conv2DLayer(below(InputLayer((None, 3, 5, 5))), 2, 3, name="first"), 2, nonlinearity=softmax)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        quiet(network).fit(pictures, Y[:6], 1)
+        quiet(network).fit(pictures / np.float32(255), Y[:6], 1)
+        quiet(Model(network, preprocess=Preprocess(crop=5))).fit(pictures, Y[:6], 1)
+    texts = [str(w.message) for w in found if "unscaled" in str(w.message)]
+    assert len(texts) == warned and all("'first' reads them unscaled: put a RescaleLayer" in text for text in texts)

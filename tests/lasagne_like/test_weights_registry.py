@@ -288,3 +288,17 @@ def test_another_number_of_channels_is_refused_before_anything_is_fetched(monkey
     monkeypatch.setattr(weights, "find_or_fetch", lambda sources: pytest.fail("fetched"))
     with pytest.raises(ValueError, match="pictures of 3 channels, and input_shape has 1"):
         models.vgg16(weights="imagenet", input_shape=(1, 64, 64), include_top=False)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"num_classes": 5}])
+def test_dense_layers_of_another_size_are_refused_before_anything_is_fetched(monkeypatch, arguments):
+    def fetch(*_):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(weights, "find_or_fetch", fetch)
+    text = r"(?s)fc6.W is \(4608, 4096\) in .*\(25088, 4096\).*They are for input_shape=\(3, 224, 224\)"
+    with pytest.raises(WeightsMismatchError, match=text):
+        models.vgg16(weights="imagenet", input_shape=(3, 96, 96), **arguments)
+    for allowed in ({"num_classes": 5}, {"input_shape": (3, 96, 96), "include_top": False}):
+        with pytest.raises(AssertionError, match="fetched"):
+            models.vgg16(weights="imagenet", **allowed)
