@@ -1,6 +1,6 @@
 """What the methods of examples/photos.py spend their time on, beside PyTorch and Keras with the same weights.
 
-    python benchmarks/photos.py                  batch 32, 160 x 160, five turns of each
+    python benchmarks/photos.py                  batch 32, the sizes of the example, five turns of each
     python benchmarks/photos.py --save photos    also write benchmarks/results/photos.json and photos.md
 
 base
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-SIZE, BATCH = 160, 32
+BATCH = 32
 RATE = 1e-5
 TRAIN, TEST = 2000, 1500
 
@@ -68,11 +68,17 @@ def example() -> Any:
     return module
 
 
+def options() -> argparse.Namespace:
+    """The default options of the example."""
+    return example().parse(["--data", "."])
+
+
 def base() -> Part:
     from lasagne_like.models import vgg16
 
-    network = vgg16(input_shape=(3, SIZE, SIZE), include_top=False)
-    X = (np.random.default_rng(0).standard_normal((BATCH, 3, SIZE, SIZE)) * 50).astype("float32")
+    size = options().base_size
+    network = vgg16(input_shape=(3, size, size), include_top=False)
+    X = (np.random.default_rng(0).standard_normal((BATCH, 3, size, size)) * 50).astype("float32")
     return Part(network.output_layer, X, trains=False)
 
 
@@ -81,17 +87,19 @@ def block() -> Part:
     from lasagne_like.layers import Conv2DLayer, DenseLayer, GlobalPoolLayer, InputLayer, MaxPool2DLayer
     from lasagne_like.nonlinearities import softmax
 
-    top: Any = InputLayer((None, 512, SIZE // 16, SIZE // 16))
+    size = options().base_size // 16
+    top: Any = InputLayer((None, 512, size, size))
     for _ in range(3):
         top = Conv2DLayer(top, 512, 3, pad="same", W=HeNormal("relu"))
     top = DenseLayer(GlobalPoolLayer(MaxPool2DLayer(top, 2)), 256)
-    features = np.abs(np.random.default_rng(0).standard_normal((BATCH, 512, SIZE // 16, SIZE // 16)))
+    features = np.abs(np.random.default_rng(0).standard_normal((BATCH, 512, size, size)))
     return Part(DenseLayer(top, 2, nonlinearity=softmax), features.astype("float32"))
 
 
 def small(regular: bool) -> Part:
-    network = example().small_network(["cat", "dog"], SIZE, regular)
-    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, 3, SIZE, SIZE))
+    size = options().size
+    network = example().small_network(["cat", "dog"], size, regular)
+    pictures = np.random.default_rng(0).integers(0, 256, (BATCH, 3, size, size))
     return Part(network.output_layer, pictures.astype("float32"))
 
 
@@ -105,14 +113,14 @@ PARTS: dict[str, Callable[[], Part]] = {
 
 def times() -> dict[str, int]:
     """How often each part runs in a sitting with the default options of the example."""
-    options = example().parse(["--data", "."])
+    chosen = options()
     learning = TRAIN // BATCH + 1
-    pictures = (TRAIN + TEST) + (TRAIN * (1 + options.versions) + TEST) + (2 * TRAIN + TEST)
+    pictures = (TRAIN + TEST) + (TRAIN * (1 + chosen.versions) + TEST) + (2 * TRAIN + TEST)
     return {
         "base": pictures // BATCH + 1,
-        "block": 2 * TRAIN * options.tune_epochs // BATCH,
-        "scratch": learning * (options.epochs // 2),
-        "augmented": learning * options.epochs,
+        "block": 2 * TRAIN * chosen.tune_epochs // BATCH,
+        "scratch": learning * (chosen.epochs // 2),
+        "augmented": learning * chosen.epochs,
     }
 
 

@@ -10,8 +10,8 @@ folders in DIR/train and DIR/test. The methods:
     scratch     a small network of convolutions
     augmented   the same with batch normalisation, dropout, and photographs that are changed at random
     frozen      a new head on the convolutions of VGG-16, which stay as they are
-    varied      the same, learnt from several random versions of each photograph
-    fine-tuned  then the last block of convolutions is trained as well, with small steps
+    varied      the same, learnt from random versions of each photograph as well
+    fine-tuned  then the last block of convolutions is trained, too, with small steps and new random versions
 
 No choice depends on the test photographs: the error of the last epoch counts. Prints a table of errors and times, and
 writes curves, mistakes, explanations and the best model to the output folder. The model is one file:
@@ -24,7 +24,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,10 @@ WIDTHS = (32, 64, 128, 256, 256)
 
 @dataclass
 class Learnt:
-    """A trained network, its error on the test photographs, the history of its training, and the seconds it took."""
+    """A trained network, the test photographs at its size, its error on them, its history, and the seconds it took."""
 
     network: Model
+    test: PictureSet
     error: float
     history: dict[str, list[float]]
     seconds: float
@@ -86,12 +88,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", metavar="DIR", type=Path, required=True, help="folder with a folder of photographs per class")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
-    add("--size", type=int, default=160, help="rows and columns of the networks' inputs (default: %(default)s)")
+    add("--size", type=int, default=160, help="rows and columns of the small network's inputs (default: %(default)s)")
+    add("--base-size", type=int, default=224, help="rows and columns of VGG-16's inputs (default: %(default)s)")
     add("--per-class", type=int, help="number of labelled photographs of each class (default: all)")
     add("--epochs", type=int, default=50, help="passes of the small network (default: %(default)s)")
     add("--head-epochs", type=int, default=40, help="passes of a new head (default: %(default)s)")
-    add("--tune-epochs", type=int, default=5, help="passes of fine-tuning (default: %(default)s)")
-    add("--versions", type=int, default=3, help="random versions of each photograph (default: %(default)s)")
+    add("--tune-epochs", type=int, default=2, help="passes of fine-tuning (default: %(default)s)")
+    add("--versions", type=int, default=1, help="random versions of each photograph (default: %(default)s)")
     add("--weights", default="imagenet", help="weights of VGG-16: a name or a file (default: %(default)s)")
     add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     add("--seeds", type=int, default=1, help="number of runs with different seeds (default: %(default)s)")
@@ -128,20 +131,17 @@ def versions(photos: PictureSet, count: int, seed: int) -> Any:
     return augmented_copies(photos, augment=changes, copies=count, seed=seed)
 
 
-def headed(train: PictureSet, options: argparse.Namespace) -> Model:
-    """A new head on the frozen convolutions of VGG-16."""
-    base = vgg16(weights=options.weights, include_top=False, input_shape=(3, options.size, options.size))
-    network: Any = replace_head(base, classes=train.classes, hidden=256, dropout=0.5)
-    freeze(base)
-    return network
+@cache
+def photographs(folder: Path, size: int, per_class: int | None) -> tuple[PictureSet, PictureSet]:
+    """The photographs to learn from and those for testing, read once at each size."""
+    return image_splits(folder, size, per_class=per_class)
 
 
 @dataclass
 class Sitting:
-    """What the methods share: the photographs, the options, a seed, and what has been learnt so far."""
+    """What the methods share: the names of the classes, the options, a seed, and what has been learnt so far."""
 
-    train: PictureSet
-    test: PictureSet
+    classes: list[str]
     options: argparse.Namespace
     seed: int
     learnt: dict[str, Learnt] = field(default_factory=dict)
@@ -154,48 +154,59 @@ class Sitting:
             self.learnt[method] = METHODS[method](self)
         return self.learnt[method]
 
-    def fit(self, network: Model, epochs: int, rate: float, decay: float, copies: int = 0) -> Learnt:
+    def small(self, regular: bool) -> Model:
+        return small_network(self.classes, self.options.size, regular)
+
+    def headed(self) -> Model:
+        """A new head on the frozen convolutions of VGG-16."""
+        size = self.options.base_size
+        base = vgg16(weights=self.options.weights, include_top=False, input_shape=(3, size, size))
+        network: Any = replace_head(base, classes=self.classes, hidden=256, dropout=0.5)
+        freeze(base)
+        return network
+
+    def fit(self, network: Model, epochs: int, rate: float, decay: float, copies: int = 0, draw: int = 0) -> Learnt:
         """Train on the photographs and `copies` random versions of each; the test photographs are watched only.
 
-        The learning rate falls to zero, and weights are kept small.
+        Another `draw` gives other versions. The learning rate falls to zero, and weights are kept small.
         """
         start = time.perf_counter()
-        data = versions(self.train, copies, self.seed) if copies else (self.train.images, self.train.labels)
+        size = network.input_layers[0].output_shape[-1]
+        train, test = photographs(self.options.data, size, self.options.per_class)
+        data = versions(train, copies, self.seed + 1000 * draw) if copies else (train.images, train.labels)
         squares = regularize_network_params(network, l2, tags={"regularizable": True, "trainable": True})
         schedule = Cosine(rate, epochs)
         trainer = Trainer(
             network, learning_rate=schedule, penalty=decay * squares, batch_size=32, restore_best=False, seed=self.seed
         )
-        history = trainer.fit(*data, epochs, validation=(self.test.images, self.test.labels))
-        return Learnt(network, history["valid_error"][-1], history, time.perf_counter() - start)
+        history = trainer.fit(*data, epochs, validation=(test.images, test.labels))
+        return Learnt(network, test, history["valid_error"][-1], history, time.perf_counter() - start)
 
 
 def scratch(sitting: Sitting) -> Learnt:
-    network = small_network(sitting.train.classes, sitting.options.size, regular=False)
-    return sitting.fit(network, max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-4)
+    return sitting.fit(sitting.small(False), max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-4)
 
 
 def augmented(sitting: Sitting) -> Learnt:
-    network = small_network(sitting.train.classes, sitting.options.size, regular=True)
-    return sitting.fit(network, sitting.options.epochs, rate=2e-3, decay=3e-4)
+    return sitting.fit(sitting.small(True), sitting.options.epochs, rate=2e-3, decay=3e-4)
 
 
 def frozen(sitting: Sitting) -> Learnt:
-    return sitting.fit(headed(sitting.train, sitting.options), sitting.options.head_epochs, rate=1e-3, decay=1e-3)
+    return sitting.fit(sitting.headed(), sitting.options.head_epochs, rate=1e-3, decay=1e-3)
 
 
 def varied(sitting: Sitting) -> Learnt:
-    network = headed(sitting.train, sitting.options)
-    return sitting.fit(network, sitting.options.head_epochs, rate=1e-3, decay=1e-3, copies=sitting.options.versions)
+    options = sitting.options
+    return sitting.fit(sitting.headed(), options.head_epochs, rate=1e-3, decay=1e-3, copies=options.versions)
 
 
 def fine_tuned(sitting: Sitting) -> Learnt:
-    first = sitting.learn("varied")
-    network = headed(sitting.train, sitting.options)
+    first, network = sitting.learn("varied"), sitting.headed()
     set_all_param_values(network, get_all_param_values(first.network))
     unfreeze(last_block(network), network)
-    second = sitting.fit(network, sitting.options.tune_epochs, rate=2e-5, decay=1e-3, copies=1)
-    return Learnt(network, second.error, second.history, first.seconds + second.seconds)
+    # Weights that fit almost all photographs have small gradients, beside which a penalty would decide every step.
+    second = sitting.fit(network, sitting.options.tune_epochs, rate=2e-5, decay=0, copies=1, draw=1)
+    return replace(second, seconds=first.seconds + second.seconds)
 
 
 METHODS: dict[str, Callable[[Sitting], Learnt]] = {
@@ -207,9 +218,9 @@ METHODS: dict[str, Callable[[Sitting], Learnt]] = {
 }
 
 
-def look(best: Learnt, runs: dict[str, list[Learnt]], test: PictureSet, folder: Path) -> list[Path]:
+def look(best: Learnt, runs: dict[str, list[Learnt]], folder: Path) -> list[Path]:
     """Draw the curves of all methods, and the mistakes and the reasons of the best network."""
-    paths = [folder / f"photos-{name}.png" for name in ("curves", "mistakes", "reasons")]
+    paths, test = [folder / f"photos-{name}.png" for name in ("curves", "mistakes", "reasons")], best.test
     plot.plot_runs({name: [run.history for run in found] for name, found in runs.items()}, paths[0])
     probabilities = best.network.outputs(test.images)
     plot.plot_confusion(test.labels, probabilities, test.classes, paths[1], pictures=test.images)
@@ -231,18 +242,18 @@ def table(runs: dict[str, list[Learnt]]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parse(argv)
     symc.config.device = options.device
-    train, test = image_splits(options.data, options.size, per_class=options.per_class)
+    train, test = photographs(options.data, options.size, options.per_class)
     print(f"{len(train.labels)} photographs to learn from, {len(test.labels)} for testing: {', '.join(train.classes)}")
     runs: dict[str, list[Learnt]] = {name: [] for name in options.methods}
     for seed in range(options.seed, options.seed + options.seeds):
-        sitting = Sitting(train, test, options, seed)
+        sitting = Sitting(train.classes, options, seed)
         for name in options.methods:
             runs[name].append(sitting.learn(name))
     best = min((run for found in runs.values() for run in found), key=lambda run: run.error)
     options.out.mkdir(parents=True, exist_ok=True)
     model = options.out / "photos.safetensors"
     lasagne_like.save(model, best.network)
-    pictures = look(best, runs, test, options.out)
+    pictures = look(best, runs, options.out)
     print("", table(runs), "", f"wrote {', '.join(map(str, [model, *pictures]))}", sep="\n")
     print(f"try it: python -m lasagne_like predict {model} picture.jpg")
     return {"errors": {name: [run.error for run in found] for name, found in runs.items()}, "model": model}

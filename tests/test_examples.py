@@ -142,7 +142,8 @@ def test_photos(tmp_path, capsys):
     save_weights(weights, vgg16(include_top=False, input_shape=(3, 48, 48)))
     photos = load("photos")
     photos.WIDTHS = (8, 16)
-    options = ["--data", str(tmp_path / "photos"), "--size", "48", "--weights", str(weights), "--out", str(tmp_path)]
+    options = ["--data", str(tmp_path / "photos"), "--size", "48", "--base-size", "64"]
+    options += ["--weights", str(weights), "--out", str(tmp_path)]
     result = photos.main([*options, "--epochs", "12", "--head-epochs", "3", "--tune-epochs", "1", "--versions", "1"])
     assert set(result["errors"]) == set(photos.METHODS)
     assert min(result["errors"]["scratch"] + result["errors"]["augmented"]) <= 0.25
