@@ -184,7 +184,7 @@ class Sitting:
 
 
 def scratch(sitting: Sitting) -> Learnt:
-    return sitting.fit(sitting.small(False), max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-4)
+    return sitting.fit(sitting.small(False), max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-3)
 
 
 def augmented(sitting: Sitting) -> Learnt:
