@@ -119,7 +119,7 @@ def times() -> dict[str, int]:
     return {
         "base": pictures // BATCH + 1,
         "block": 2 * TRAIN * chosen.tune_epochs // BATCH,
-        "scratch": learning * (chosen.epochs // 2),
+        "scratch": learning * chosen.plain_epochs,
         "augmented": learning * chosen.epochs,
     }
 

@@ -91,7 +91,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--size", type=int, default=160, help="rows and columns of the small network's inputs (default: %(default)s)")
     add("--base-size", type=int, default=224, help="rows and columns of VGG-16's inputs (default: %(default)s)")
     add("--per-class", type=int, help="number of labelled photographs of each class (default: all)")
-    add("--epochs", type=int, default=50, help="passes of the small network (default: %(default)s)")
+    add("--plain-epochs", type=int, default=25, help="passes of the small network as it is (default: %(default)s)")
+    add("--epochs", type=int, default=40, help="passes of the augmented small network (default: %(default)s)")
     add("--head-epochs", type=int, default=40, help="passes of a new head (default: %(default)s)")
     add("--tune-epochs", type=int, default=2, help="passes of fine-tuning (default: %(default)s)")
     add("--versions", type=int, default=1, help="random versions of each photograph (default: %(default)s)")
@@ -184,7 +185,7 @@ class Sitting:
 
 
 def scratch(sitting: Sitting) -> Learnt:
-    return sitting.fit(sitting.small(False), max(sitting.options.epochs // 2, 1), rate=1e-3, decay=1e-3)
+    return sitting.fit(sitting.small(False), sitting.options.plain_epochs, rate=1e-3, decay=1e-3)
 
 
 def augmented(sitting: Sitting) -> Learnt:

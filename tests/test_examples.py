@@ -144,7 +144,21 @@ def test_photos(tmp_path, capsys):
     photos.WIDTHS = (8, 16)
     options = ["--data", str(tmp_path / "photos"), "--size", "48", "--base-size", "64"]
     options += ["--weights", str(weights), "--out", str(tmp_path)]
-    result = photos.main([*options, "--epochs", "12", "--head-epochs", "3", "--tune-epochs", "1", "--versions", "1"])
+    result = photos.main(
+        [
+            *options,
+            "--epochs",
+            "12",
+            "--plain-epochs",
+            "6",
+            "--head-epochs",
+            "3",
+            "--tune-epochs",
+            "1",
+            "--versions",
+            "1",
+        ]
+    )
     assert set(result["errors"]) == set(photos.METHODS)
     assert min(result["errors"]["scratch"] + result["errors"]["augmented"]) <= 0.25
     out = capsys.readouterr().out
