@@ -7,7 +7,7 @@ from typing import Any
 
 from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
 from symc.compiler.lowering.fusion_group import lower_group
-from symc.compiler.lowering.program import ProgramBuilder
+from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
 from symc.graph import Constant, Variable, dims, toposort
@@ -23,7 +23,7 @@ UNBOUNDED = 1 << 62
 """The bound of a symbol on which no size depends."""
 
 
-class Scope:
+class Scope(Region):
     """Lowering of one graph into the program.
 
     Parameters
@@ -49,10 +49,9 @@ class Scope:
         known: Iterable[Any] = (),
         parent: Scope | None = None,
     ) -> None:
+        super().__init__(parent)
         self.builder = builder
-        self.parent = parent
         self.place: dict[Variable, Ref] = {}
-        self.nodes: list[Node] = []
         values = outputs[len(outputs) - len(symbols) :]
         self.outputs = list(outputs[: len(outputs) - len(symbols)])
         self.known = set(known)
