@@ -73,7 +73,10 @@ class Failures:
 
 def may_fail(node: Apply) -> bool:
     """May a call end with an error in this application, its bodies included?"""
-    return _fails(node.op.record) or any(_fails(inner.op.record) for inner in applications_inside(node.op))
+    record = node.op.record
+    if _fails(record) or not record.bodies:
+        return _fails(record)
+    return any(_fails(inner.op.record) for inner in applications_inside(node.op))
 
 
 def _fails(record: Record) -> bool:
