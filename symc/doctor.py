@@ -135,8 +135,9 @@ def self_test(device: str) -> Finding:
     """Check that a small function compiles for a device and returns the right result there."""
     import numpy as np
 
-    import symc
     import symc.tensor as T
+    from symc.gradient import grad
+    from symc.runtime.function import function
     from symc.tensor.constructors import tensor
 
     rng = np.random.default_rng(0)
@@ -149,7 +150,7 @@ def self_test(device: str) -> Finding:
     a, b = (tensor("float32", shape=(None, None), name=name) for name in "xw")
     y = T.nnet.softmax(T.dot(a, b))
     loss = T.nnet.categorical_crossentropy(y, T.constant(np.arange(37) % 20)).mean()
-    got = symc.function([a, b], [y, symc.grad(loss, b)], device=device, name="self_test")(x, w)
+    got = function([a, b], [y, grad(loss, b)], device=device, name="self_test")(x, w)
     seconds = perf_counter() - start
     error = max(float(np.abs(g - v).max()) for g, v in zip(got, wanted))
     if not error < 1e-4:  # also if it is NaN
@@ -164,7 +165,8 @@ def self_test(device: str) -> Finding:
 def _parts(device: str) -> Iterator[Part]:
     python = attempt("Python", _python, "reinstall Python")
     numpy = attempt("NumPy", lambda: Finding("NumPy", version("numpy")), "run: pip install numpy", grave=True)
-    yield Part("symc", [_symc(), python, numpy, _settings(device), attempt("cache", _cache, _CACHE_FIX)])
+    own, cache = attempt("symc", _symc, "run: pip install symc"), attempt("cache", _cache, _CACHE_FIX)
+    yield Part("symc", [own, python, numpy, _settings(device), cache])
     for name, module in sorted(available().items(), key=lambda item: item[0] != device):
         yield Part(name, _examined(name, module))
 
@@ -181,9 +183,7 @@ def _examined(name: str, module: str) -> list[Finding]:
 
 
 def _symc() -> Finding:
-    import symc
-
-    return Finding("symc", f"{symc.__version__}, in {os.path.dirname(symc.__file__)}")
+    return Finding("symc", f"{version('symc')}, in {os.path.dirname(os.path.abspath(__file__))}")
 
 
 def _python() -> Finding:

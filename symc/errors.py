@@ -7,9 +7,9 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
     "CompileError",
@@ -26,8 +26,8 @@ __all__ = [
     "SourceLocation",
     "TypeMismatchError",
     "UnusedInputError",
+    "blame",
     "blamed",
-    "blaming",
     "building_at",
     "describe",
     "here",
@@ -91,6 +91,9 @@ class KernelError(SymcError, RuntimeError):
     """A kernel failed on a device while it was running."""
 
 
+R = TypeVar("R")
+
+
 class SourceLocation(NamedTuple):
     """The user's line that built a variable."""
 
@@ -144,23 +147,17 @@ class _Blame(threading.local):
 _blame = _Blame()
 
 
-class blaming:  # noqa: N801 - used as a function; a class enters faster than a generator
-    """Make messages inside the block point to ``location``, where an op was built, instead of the current caller."""
-
-    __slots__ = ("before", "location")
-
-    def __init__(self, location: SourceLocation | None) -> None:
-        self.location = location
-
-    def __enter__(self) -> None:
-        self.before = _blame.location
-        _blame.location = self.location
-
-    def __exit__(self, *_: object) -> None:
-        _blame.location = self.before
+def blame(location: SourceLocation | None, function: Callable[..., R], *args: Any) -> R:
+    """Call a function whose messages point to ``location``, where an op was built, instead of the current caller."""
+    before = _blame.location
+    _blame.location = location
+    try:
+        return function(*args)
+    finally:
+        _blame.location = before
 
 
-class building_at:  # noqa: N801 - as above
+class building_at:  # noqa: N801 - used as a function; a class enters faster than a generator
     """Give everything built inside the block this source location: one lookup for many ops. None has no effect."""
 
     __slots__ = ("before", "origin")
@@ -178,7 +175,7 @@ class building_at:  # noqa: N801 - as above
 
 
 def blamed() -> SourceLocation | None:
-    """The source location that messages currently point to, if one was set with ``blaming``."""
+    """The source location that messages currently point to, if one was set with ``blame``."""
     return _blame.location
 
 

@@ -120,13 +120,60 @@ def runtime_imports(name: str) -> set[str]:
     return {found for node in ast.walk(TREES[name]) if id(node) not in typed for found in imported_by(name, node)}
 
 
+def circles(edges) -> list[set[str]]:
+    return [c for c in nx.strongly_connected_components(nx.DiGraph(edges)) if len(c) > 1]
+
+
+def arrows(found) -> list[tuple[str, str]]:
+    """An arrow from every module to the modules that ``found`` returns for it. Packages count by their ``__init__``."""
+    return [(name, other) for name in MODULES for other in found(name) if other in MODULES and other != name]
+
+
 def test_no_circle_of_imports():
-    """Imports inside functions count: they only hide a circle. Packages count by their ``__init__``, too."""
-    graph = nx.DiGraph()
-    for name in MODULES:
-        graph.add_edges_from((name, other) for other in runtime_imports(name) if other in MODULES and other != name)
-    circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
-    assert not circles
+    """Imports inside functions count: they only hide a circle."""
+    assert not circles(arrows(runtime_imports))
+
+
+NODES = {"symc.graph.op", "symc.graph.variables", "symc.graph.gradient_flow"}
+"""What cannot be told apart: an application names its op, whose record holds functions of ops, variables and
+applications, and traits that name them. At run time ``gradient_flow`` imports neither of the others, and ``variables``
+not ``op``.
+"""
+
+
+def test_no_circle_of_imports_for_type_checkers():
+    """What a module names in its annotations is what a reader must know, too."""
+    assert circles(arrows(lambda name: imports(name, everywhere=True))) == [NODES]
+
+
+RUNTIME = ROOT / "backends" / "c" / "runtime"
+
+
+def c_sources() -> dict[Path, str]:
+    """The text of the C run-time library without comments."""
+    return {p: re.sub(r"/\*.*?\*/", "", p.read_text(encoding="utf-8"), flags=re.DOTALL) for p in RUNTIME.glob("*.[ch]")}
+
+
+def c_unit(path: Path) -> str:
+    """A source, compiled for one dtype or for both."""
+    return re.sub(r"_(f32|f64|typed)$", "", path.stem)
+
+
+def test_no_circle_of_c_sources():
+    """Neither of headers that include one another, nor of sources that call one another."""
+    sources = c_sources()
+    included = [(p.name, other) for p, text in sources.items() for other in re.findall(r'#include "(.*)"', text)]
+    assert ("pool.c", "scratch.h") in included and not circles(included)
+    definition = r"^\w[\w *]*\b(?:FN\()?(symc_\w+)\)?\([^;{}]*\)\s*\{"
+    home = {f: c_unit(p) for p, text in sources.items() for f in re.findall(definition, text, re.MULTILINE)}
+    calls = [
+        (c_unit(p), home[f])
+        for p, text in sources.items()
+        if p.suffix == ".c" or p.stem.endswith("_typed")  # other headers declare what is defined elsewhere
+        for f in re.findall(r"\bsymc_\w+", text)
+        if home.get(f, c_unit(p)) != c_unit(p)
+    ]
+    assert {("pool", "scratch"), ("gemm", "tile"), ("scatter", "band")} <= set(calls) and not circles(calls)
 
 
 ARROWS = {

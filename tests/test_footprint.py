@@ -15,7 +15,7 @@ from footprint_cases import CASES, build
 import symc
 import symc.tensor as T
 from symc.errors import GuardError, OutOfMemoryError
-from symc.runtime.memory_estimate import TensorMemory
+from symc.runtime.memory_use import TensorMemory
 
 HERE = Path(__file__).resolve().parent
 ON_CPU = ["mlp", "vgg", "chain", "long softmax", "gemm", "swapped", "convolution 3x3 filters", "convolution 5x5 images"]

@@ -585,6 +585,21 @@ def test_a_call_that_fails_changes_nothing(device):
     close(u.get_value(), before[1])
 
 
+def test_a_loop_that_may_fail_runs_before_values_are_overwritten():
+    """Although the new value was written first: then it is computed in place."""
+    x, w = T.vector("x"), symc.shared(np.zeros(3))
+    places = T.lvector("places")
+    new = w + 1
+    sums, _ = symc.scan(lambda k, s: s + x[k], [places], [T.constant(np.float64(0))])
+    f = symc.function([x, places], sums[-1], updates={w: new})
+    program = f.specialisation.program
+    assert [program.buffers[b.alias].role for b in program.buffers if b.role == "update"] == ["shared"]
+    assert f(np.arange(4.0), [1, 3]) == 4
+    with pytest.raises(IndexError):
+        f(np.arange(4.0), [1, 4])
+    close(w.get_value(), np.ones(3))
+
+
 @pytest.mark.parametrize("size", [3, 300_000])
 def test_threads_lose_no_updates(size):
     """Small updates are written back, large ones swapped; readers see whole values."""

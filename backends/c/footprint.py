@@ -13,7 +13,7 @@ import numpy as np
 
 from symc.graph import dims
 from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
-from symc.runtime.memory_estimate import Memory
+from symc.runtime.memory_use import Memory
 from symc.runtime.segments import offsets_of
 from symc_backends.c.build import ffi, runtime
 from symc_backends.c.kernel_text import chunk_grain, scratch_slots

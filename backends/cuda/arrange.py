@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Room, Step, walk
 from symc_backends.cuda.emit import starts_of
+from symc_backends.cuda.facts import Facts
 from symc_backends.cuda.mapping import LibraryLaunch
 from symc_backends.cuda.straight import Straight
 from symc_backends.cuda.walk import (
@@ -21,9 +21,6 @@ from symc_backends.cuda.walk import (
     Reservation,
     Watched,
 )
-
-if TYPE_CHECKING:
-    from symc_backends.cuda.run import Executable
 
 __all__ = ["Arranger"]
 
@@ -40,7 +37,7 @@ class Arranger:
         All straights created so far.
     """
 
-    def __init__(self, owner: Executable) -> None:
+    def __init__(self, owner: Facts) -> None:
         self.owner = owner
         self.straights: list[Straight] = []
         self._clear = owner.status is not None

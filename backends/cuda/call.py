@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from symc.config import config
-from symc_backends.cuda.straight import Prepared
-
-if TYPE_CHECKING:
-    from symc_backends.cuda.run import Executable
+from symc_backends.cuda.facts import Facts
+from symc_backends.cuda.tasks import Prepared
 
 __all__ = ["RunningCall"]
 
@@ -40,7 +38,7 @@ class RunningCall:
         The number of tasks put into the stream.
     """
 
-    def __init__(self, owner: Executable, values: Sequence[int]) -> None:
+    def __init__(self, owner: Facts, values: Sequence[int]) -> None:
         program = owner.program
         self.owner = owner
         self.device = owner.device

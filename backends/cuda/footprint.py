@@ -8,7 +8,7 @@ import numpy as np
 
 from symc.graph import dims
 from symc.loops.ir import Room, walk
-from symc.runtime.memory_estimate import Memory
+from symc.runtime.memory_use import Memory
 from symc_backends.cuda.run import Executable
 
 __all__ = ["footprint"]

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import dims
-from symc.loops.ir import Bind, Host, Loop, Program, Ref, Step
+from symc.loops.ir import Bind, Host, Loop, Program, Step
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segments, offsets_of
 from symc_backends.cuda.arrange import Arranger
 from symc_backends.cuda.arrays import DeviceArray, upload
 from symc_backends.cuda.build import Code
 from symc_backends.cuda.call import RunningCall
-from symc_backends.cuda.shadows import shadows_of
+from symc_backends.cuda.facts import Facts
 from symc_backends.cuda.straight import Straight
 from symc_backends.cuda.tasks import Task
 from symc_backends.cuda.walk import Item, run_all
@@ -63,25 +62,16 @@ class Layout:
         self.spare = max((s.prepared(values).spare for s in straights), default=0)
 
 
-class Executable:
+class Executable(Facts):
     """The executable; see ``symc.runtime.backend``. Calls from several threads are serialised in one stream."""
 
     def __init__(self, code: Code, program: Program, timed: bool) -> None:
-        self.code = code
-        self.program = program
-        self.device = code.device
-        self.timed = timed
-        self.times = np.zeros(max(len(program.steps), 1))
+        super().__init__(code, program, timed)
         buffers = program.buffers
-        self.number = {id(step): k for k, step in enumerate(program.steps)}
-        self.position = {symbol: k for k, symbol in enumerate(program.symbols)}
-        self.status = next((k for k, b in enumerate(buffers) if b.role == "status"), None)
-        self.roots = np.array([_root(program, k) for k in range(len(buffers))], "intp")
         self.is_constant = [b.role == "constant" for b in buffers]
         self.constants: dict[int, DeviceArray] = {}
         launched = {n for step in program.steps if isinstance(step, Step) for n in step.buffers}
         self.launched = [k in launched for k in range(len(buffers))]
-        self.shadows = shadows_of(program)
         self.segments = list(Segments(program))
         self.shares_arena = not any(isinstance(step, Host) for step in program.steps)
         self.known = self._known()
@@ -105,21 +95,6 @@ class Executable:
                 if symbol is not None:
                     known.append(self.position[symbol])
         return found
-
-    # --- used by items ----------------------------------------------------------------------------------------------
-
-    def positions(self, wanted: Sequence[dims.Dim]) -> list[int]:
-        """The positions of the dims' symbols among the program's symbols."""
-        return sorted({self.position[s] for d in wanted for s in dims.symbols_of(d)})
-
-    def elements(self, number: int) -> dims.Dim:
-        """The number of elements allocated for a buffer."""
-        b = self.program.buffers[number]
-        return dims.product(b.shape) if b.room is None else b.room
-
-    def may_be_given(self, ref: Ref) -> bool:
-        """Whether the value there may be computed from arguments in host memory."""
-        return ref.buffer in self.shadows or self.program.buffers[ref.buffer].role in ("input", "constant")
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -194,10 +169,3 @@ class Executable:
             call.addresses[k] = array.pointer
         call.addresses[:] = call.addresses[self.roots]
         return 0
-
-
-def _root(program: Program, number: int) -> int:
-    """The buffer at the end of a chain of aliases."""
-    while program.buffers[number].alias >= 0:
-        number = program.buffers[number].alias
-    return number

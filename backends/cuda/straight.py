@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from symc.graph import dims
 from symc.loops.ir import Ref, Step
+from symc_backends.cuda.call import RunningCall
 from symc_backends.cuda.emit import Start, starts_of
+from symc_backends.cuda.facts import Facts
 from symc_backends.cuda.grids import grid_of, is_wide
 from symc_backends.cuda.library_calls import bind
 from symc_backends.cuda.mapping import LibraryLaunch
-from symc_backends.cuda.tasks import ClearTask, KeepTask, KernelTask, LibraryTask, Task
+from symc_backends.cuda.tasks import ClearTask, KeepTask, KernelTask, LibraryTask, Prepared, Task
 from symc_backends.interp import evaluate
 
-if TYPE_CHECKING:
-    from symc_backends.cuda.call import RunningCall
-    from symc_backends.cuda.run import Executable
-
-__all__ = ["Prepared", "Straight"]
+__all__ = ["Straight"]
 
 PREPARED = 128
 """The number of combinations of dims for which launches are kept."""
 ALIGNED = 16
 """The alignment that cuDNN requires, in bytes."""
-
-
-class Prepared(NamedTuple):
-    """Launches for certain dims, and the largest scratch size among them, in bytes."""
-
-    tasks: list[Task]
-    spare: int
 
 
 class Straight:
@@ -54,7 +44,7 @@ class Straight:
         Whether a step may store a status.
     """
 
-    def __init__(self, owner: Executable, steps: Sequence[Step], clear: bool = False) -> None:
+    def __init__(self, owner: Facts, steps: Sequence[Step], clear: bool = False) -> None:
         program = owner.program
         self.owner = owner
         self.steps = tuple(steps)

@@ -6,7 +6,7 @@ Tasks refer to memory by *slots*: positions in an array of addresses that is pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from symc.loops.ir import Step
 from symc_backends.cuda.device import Device
 from symc_backends.cuda.grids import Grid
 
-__all__ = ["ClearTask", "KeepTask", "KernelTask", "LibraryTask", "Task"]
+__all__ = ["ClearTask", "KeepTask", "KernelTask", "LibraryTask", "Prepared", "Task"]
 
 WORD = 8
 """Size of the status, in bytes."""
@@ -44,6 +44,13 @@ def failed(step: Step | None, reason: Exception) -> KernelError:
         return KernelError(f"the GPU failed: {reason}")
     lines = "".join(f"\n  computes: {location}" for location in step.locations)
     return KernelError(f"the kernel {step.kernel.name} failed on the GPU: {reason}{lines}")
+
+
+class Prepared(NamedTuple):
+    """Launches for certain dims, and the largest scratch size among them, in bytes."""
+
+    tasks: list[Task]
+    spare: int
 
 
 class _Blamed:

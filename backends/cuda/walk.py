@@ -10,7 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from symc.config import config
 from symc.graph import dims
 from symc.loops.ir import Bind, Branch, Check, Host, Loop, Ref, Room
 from symc_backends.cuda.call import RunningCall
+from symc_backends.cuda.facts import Facts
 from symc_backends.cuda.graphs import Graphs
 from symc_backends.cuda.shadows import value_of
 from symc_backends.cuda.straight import Straight
-
-if TYPE_CHECKING:
-    from symc_backends.cuda.run import Executable
 
 __all__ = [
     "Binding", "Choice", "Condition", "FreeLoop", "Group", "HostItem", "Item", "Look", "Reservation", "Watched",
@@ -53,7 +51,7 @@ def run_all(items: Sequence[Item], call: RunningCall) -> int:
 class Place:
     """The location of a reference in a call."""
 
-    def __init__(self, owner: Executable, ref: Ref) -> None:
+    def __init__(self, owner: Facts, ref: Ref) -> None:
         self.buffer = ref.buffer
         self.dtype = np.dtype(owner.program.buffers[ref.buffer].dtype)
         self._offset = dims.compile([ref.offset], owner.program.symbols)
@@ -82,7 +80,7 @@ class Place:
 class FreeLoop:
     """A loop whose body needs no result from the GPU on the host."""
 
-    def __init__(self, owner: Executable, loop: Loop, body: Sequence[Straight | FreeLoop]) -> None:
+    def __init__(self, owner: Facts, loop: Loop, body: Sequence[Straight | FreeLoop]) -> None:
         self.body = body
         self.fails: bool = any(part.fails for part in body)
         self.index = owner.position[loop.index]
@@ -168,7 +166,7 @@ class Look:
 class Watched:
     """A loop that fetches values from the GPU in its body, or after each iteration."""
 
-    def __init__(self, owner: Executable, loop: Loop, body: Sequence[Item]) -> None:
+    def __init__(self, owner: Facts, loop: Loop, body: Sequence[Item]) -> None:
         self.body = body
         self.index = owner.position[loop.index]
         self.done = None if loop.done is None else owner.position[loop.done]
@@ -198,7 +196,7 @@ class Watched:
 class Choice:
     """A branch."""
 
-    def __init__(self, owner: Executable, branch: Branch, then: Sequence[Item], otherwise: Sequence[Item]) -> None:
+    def __init__(self, owner: Facts, branch: Branch, then: Sequence[Item], otherwise: Sequence[Item]) -> None:
         self.condition = Place(owner, branch.condition)
         self.then, self.otherwise = then, otherwise
 
@@ -210,7 +208,7 @@ class Choice:
 class Binding:
     """An item that binds a symbol to the value of an integer."""
 
-    def __init__(self, owner: Executable, node: Bind) -> None:
+    def __init__(self, owner: Facts, node: Bind) -> None:
         self.symbol = owner.position[node.symbol]
         self.source = Place(owner, node.source)
 
@@ -224,7 +222,7 @@ class Binding:
 class Condition:
     """A check of two dims."""
 
-    def __init__(self, owner: Executable, node: Check) -> None:
+    def __init__(self, owner: Facts, node: Check) -> None:
         self.code, self.least = node.code, node.least
         self.sides = dims.compile([dims.sub(node.left, node.right)], owner.program.symbols)
 
@@ -238,7 +236,7 @@ class Condition:
 class Reservation:
     """An allocation for a buffer whose size is known only now; iterations of a loop reuse it if it is large enough."""
 
-    def __init__(self, owner: Executable, node: Room) -> None:
+    def __init__(self, owner: Facts, node: Room) -> None:
         self.buffer = node.buffer
         self.width = np.dtype(owner.program.buffers[node.buffer].dtype).itemsize
         self.elements = dims.compile([node.elements], owner.program.symbols)
@@ -258,7 +256,7 @@ class Reservation:
 class HostItem:
     """A step in Python, on copies in host memory."""
 
-    def __init__(self, owner: Executable, node: Host) -> None:
+    def __init__(self, owner: Facts, node: Host) -> None:
         self.node = node
         self.number = owner.number[id(node)]
         self.places = [Place(owner, ref) for ref in node.refs]

@@ -6,20 +6,18 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..naming import check_takes, names_constructor
 from ..utils import suggest
+from .core import Core
 from .metrics import better
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
 
 __all__ = ["Callback", "Checkpoint", "EarlyStopping", "ReduceOnPlateau", "as_callbacks"]
 
 
 class Callback:
-    """The base class of callbacks. Override the methods of interest.
+    """The base class of callbacks. Override the methods of interest; `trainer` is the :class:`Trainer`.
 
     A callback stops training after the current epoch by calling ``trainer.stop("the reason")``. Its attributes that
     :meth:`state` returns are saved in checkpoints.
@@ -31,19 +29,19 @@ class Callback:
     ...         print(f"epoch {record['epoch']}: {record['train_loss']:.3f}!")
     """
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Any) -> None:
         """Called by ``fit`` before its first epoch."""
 
-    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> None:
         """Called before each epoch, with its number, from 1."""
 
-    def on_batch_end(self, trainer: Trainer, batch: int) -> None:
+    def on_batch_end(self, trainer: Any, batch: int) -> None:
         """Called after each batch, with its number in the epoch, from 1. Reading the loss waits for the step."""
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> None:
         """Called after each epoch, with the new entries of the history."""
 
-    def on_train_end(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Any) -> None:
         """Called at the end of ``fit``, when the network has its final weights, also after an error."""
 
     def state(self) -> dict[str, Any]:
@@ -60,7 +58,7 @@ class _OfFunction(Callback):
     def __init__(self, function: Callable[[Any, dict[str, float]], Any]) -> None:
         self.function = function
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+    def on_epoch_end(self, trainer: Core, record: dict[str, float]) -> None:
         self.function(trainer, record)
 
 
@@ -129,11 +127,11 @@ class _Watching(Callback):
         self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
         self.best, self.waited = math.nan, 0
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Core) -> None:
         if not trainer.resuming:
             self.best, self.waited = math.nan, 0
 
-    def improved(self, trainer: Trainer, record: Mapping[str, float]) -> bool:
+    def improved(self, trainer: Core, record: Mapping[str, float]) -> bool:
         name = trainer.quantity(self.monitor, record)
         which = trainer.direction(name, self.mode)
         value = record[name]
@@ -203,7 +201,7 @@ class EarlyStopping(_Watching):
     ) -> None:
         super().__init__(monitor, patience, min_delta, mode)
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+    def on_epoch_end(self, trainer: Core, record: dict[str, float]) -> None:
         if not self.improved(trainer, record) and self.waited >= self.patience:
             trainer.stop(f"no improvement of {self.monitor} for {self.patience} epochs")
 
@@ -242,7 +240,7 @@ class ReduceOnPlateau(_Watching):
             raise ValueError(f"ReduceOnPlateau: factor={factor}, expected a number between 0 and 1")
         self.factor, self.min_rate = factor, min_rate
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+    def on_epoch_end(self, trainer: Core, record: dict[str, float]) -> None:
         if self.improved(trainer, record) or self.waited < self.patience:
             return
         self.waited = 0
@@ -278,12 +276,12 @@ class Checkpoint(Callback):
             raise ValueError(f"Checkpoint: {os.fspath(path)!r}: expected a name that ends in .safetensors")
         self.path, self.every = os.fspath(path), every
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Core) -> None:
         folder = Path(self.path).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"Checkpoint: there is no folder {folder}; create it first")
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, float]) -> None:
+    def on_epoch_end(self, trainer: Core, record: dict[str, float]) -> None:
         epoch = int(record["epoch"])
         if epoch % self.every == 0 or trainer.is_last_epoch or trainer.run.stopped:
             trainer.save(self.path.replace("{epoch}", str(epoch)))

@@ -15,10 +15,10 @@ from ..utils import suggest
 from .batches import Batch, Source
 from .choices import name_of
 from .features import border_for, with_features
-from .fitting import Run
 from .graphs import Objective
 from .metrics import direction, metrics_of
 from .rates import Rates
+from .run import Run
 from .saving import Saving
 from .steps import EvaluationStep, Group, TrainingStep, signature
 from .targets import BatchForm, TargetForm
@@ -190,6 +190,10 @@ class Core(Saving):
             self.history.setdefault(name, [math.nan] * length)
         for name, column in self.history.items():
             column.append(record.get(name, math.nan))
+
+    def stop(self, reason: str = "a callback asked for it") -> None:
+        """Stop training after the current epoch; for callbacks."""
+        self.run.stopped = reason
 
     def say(self, text: str) -> None:
         """Print a line, if the trainer is verbose."""

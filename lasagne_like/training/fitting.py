@@ -5,52 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from .batches import ArraySource, Batch, IterableSource, Source
 from .callbacks import Callback, check_watched
+from .core import Core
 from .diagnosis import explain_non_finite
 from .metrics import better
 from .progress import Progress, epoch_line
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
-__all__ = ["Fit", "Run"]
+__all__ = ["Fit"]
 
 STEPS_PER_CHECK = 16
 """The number of steps after which the trainer looks whether a loss was not finite."""
 
 HELD_BYTES = 1 << 26
 """The trainer looks earlier if the batches since the last time, which it keeps for the diagnosis, exceed this size."""
-
-
-@dataclass
-class Run:
-    """The state of a call of ``fit`` that a resumed call continues.
-
-    Attributes
-    ----------
-    first : int
-        The number of epochs that were complete when it began.
-    best_epoch : int or None
-        The number of the best epoch.
-    scores : list of float
-        The values by which it was chosen: the monitored quantity, and the validation loss for ties.
-    best : dict of str to numpy.ndarray
-        The parameters at its end, without those that are not trained.
-    stopped : str
-        Why training ended early, or an empty string.
-    """
-
-    first: int
-    best_epoch: int | None = None
-    scores: list[float] = field(default_factory=list)
-    best: dict[str, np.ndarray] = field(default_factory=dict)
-    stopped: str = ""
 
 
 class Fit:
@@ -68,7 +38,7 @@ class Fit:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Core,
         train: Source,
         valid: Source | None,
         callbacks: Sequence[Callback],

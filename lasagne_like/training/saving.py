@@ -11,7 +11,7 @@ import numpy as np
 from symc.errors import warn
 
 from .checkpoint import read_checkpoint, write_checkpoint
-from .fitting import Run
+from .run import Run
 
 __all__ = ["Saving"]
 

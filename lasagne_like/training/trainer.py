@@ -16,9 +16,10 @@ from .callbacks import as_callbacks
 from .choices import OPTIMISERS, chosen, instead_of, is_mistaken, refuse_unknown
 from .core import AUTO, Core, History
 from .data_warnings import warn_of_data
-from .fitting import Fit, Run
+from .fitting import Fit
 from .graphs import Objective, output_layers, output_names, per_output
 from .rates import Rates
+from .run import Run
 from .scores import Scores
 from .sources import as_source, input_batches, with_validation
 from .tasks import Output
@@ -344,10 +345,6 @@ class Trainer(Core):
     def _spec(self) -> Spec:
         preprocess = getattr(self.network, "preprocess", None) if isinstance(self.network, Mapping) else None
         return Spec(self.objective.inputs, self.objective.outputs, self.objective.target_vars, preprocess)
-
-    def stop(self, reason: str = "a callback asked for it") -> None:
-        """Stop training after the current epoch; for callbacks."""
-        self.run.stopped = reason
 
     def reset(self, seed: int | None = None) -> None:
         """Reset the state of training, but not the parameters.

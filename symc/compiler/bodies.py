@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["Transform", "drop_unused_outputs", "opened", "with_bodies", "within"]
+__all__ = ["Transform", "applications_inside", "drop_unused_outputs", "opened", "with_bodies", "within"]
 
 Transform = Callable[[Graph], Sequence[Variable]]
 """``transform(graph)`` returns the new outputs of ``graph``."""
+
+
+def applications_inside(op: Op) -> Iterator[Apply]:
+    """Iterate over the applications in the bodies of ``op``, and in the bodies of ops in these."""
+    pending = [op]
+    while pending:
+        outer = pending.pop()
+        for name in outer.record.bodies:
+            for node in toposort(outer[name].graph):
+                yield node
+                if node.op.record.bodies:
+                    pending.append(node.op)
 
 
 def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:

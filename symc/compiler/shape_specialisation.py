@@ -189,9 +189,7 @@ class _Level:
         def here(v: Variable) -> Variable:
             found = known.get(v)
             if found is None:
-                found = v
-                if isinstance(v, Constant):
-                    found = known[v] = numbering.constant(v)
+                found = known[v] = numbering.constant(v) if isinstance(v, Constant) else v
             return found
 
         for old, new in sources.items():
@@ -260,7 +258,10 @@ class _Level:
 
     def _note(self, inputs: Sequence[Variable]) -> None:
         """Record the integers whose values are used as dims."""
-        if all(v.type.shape or is_float(v.type.dtype) for v in inputs):
+        for v in inputs:
+            if not v.type.shape and not is_float(v.type.dtype):
+                break
+        else:
             return
         for symbol, v in value_symbols(inputs).items():
             own = v.__dict__.get("_symbol", symbol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symc.errors import NullGradError, blaming, located
+from symc.errors import NullGradError, blame, located
 from symc.gradient.selection import Condition, Flow, Literal, both, either, known_factor, merged, selected
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
@@ -61,12 +61,14 @@ class Accumulation:
         self._moved: dict[tuple[Apply, Condition], Condition] = {}
         self._patterns: dict[Any, Sequence[Any]] = {}
         order, forms = _with_stable_forms(toposort(list(seeds), constants), self.wanted | set(seeds) | constants)
-        self._useful: set[Apply] = set()  # applications on a path to a target
+        self._useful: set[Apply | None] = set()  # applications on a path to a target
         for node in order:
-            if any(self._matters(v) for v in ((forms[node],) if node in forms else node.inputs)):
-                self._useful.add(node)
+            for v in (forms[node],) if node in forms else node.inputs:
+                if self._matters(v):
+                    self._useful.add(node)
+                    break
         for node in reversed(order):
-            if node in self._useful and any(o in self.connected for o in node.outputs):
+            if node in self._useful and not self.connected.isdisjoint(node.outputs):
                 if node in forms:
                     self._pass_to_form(node.outputs[0], forms[node])
                 else:
@@ -78,7 +80,7 @@ class Accumulation:
         return None if flow is None else selected(flow, v)
 
     def _matters(self, v: Variable) -> bool:
-        return v in self.wanted or (v.owner is not None and v.owner in self._useful)
+        return v.owner in self._useful or v in self.wanted
 
     def _flow(self, v: Variable) -> Flow | None:
         found = self._merged.get(v)
@@ -100,10 +102,10 @@ class Accumulation:
     def _pass(self, node: Apply) -> None:
         """Propagate the gradients of the outputs of ``node`` to its inputs."""
         flows = [self._flow(o) for o in node.outputs]
-        reasons = [self.undefined[o] for o in node.outputs if o in self.undefined]
+        reasons = [self.undefined[o] for o in node.outputs if o in self.undefined] if self.undefined else []
         if reasons:
             answers: Sequence[Any] = [None if a is None else Undefined(reasons[0]) for a in self._pattern(node)]
-        elif all(flow is None for flow in flows) or not any(is_float(o.dtype) for o in node.outputs):
+        elif all([flow is None for flow in flows]) or not any([is_float(o.type.dtype) for o in node.outputs]):
             answers = self._pattern(node)
         elif node.op.record.grad is None:
             answers = [Undefined(f"{node.op.name} has no derivative")] * len(node.inputs)
@@ -146,7 +148,7 @@ class Accumulation:
         for position, answer in enumerate(_answers(node, [flow.g])):
             literals = flow.literals
             g = answer.g if isinstance(answer, Selected) else answer
-            if isinstance(g, Variable) and g is not flow.g and not _keeps_zeros(node, position):
+            if literals and isinstance(g, Variable) and g is not flow.g and not _keeps_zeros(node, position):
                 literals = _opened(literals, node)
             found.append(self._answer(answer, literals))
         return found
@@ -267,8 +269,8 @@ def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[l
 
 def _answers(node: Apply, gs: Sequence[Variable], inputs: Sequence[Variable] | None = None) -> Sequence[Any]:
     assert node.op.record.grad is not None
-    with blaming(node.outputs[0].location):
-        found = node.op.record.grad(node.op, node.inputs if inputs is None else inputs, node.outputs, list(gs))
+    values = node.inputs if inputs is None else inputs
+    found = blame(node.outputs[0].location, node.op.record.grad, node.op, values, node.outputs, list(gs))
     if len(found) != len(node.inputs):
         raise TypeError(f"the gradient of {node.op.name} returned {len(found)} terms for {len(node.inputs)} inputs")
     return found

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
-from symc.errors import ShapeError, SourceLocation, blamed, blaming, located
+from symc.errors import ShapeError, SourceLocation, blame, blamed, located
 from symc.graph import dims
 
 __all__ = ["Guard", "collecting", "require_equal", "state_guard"]
@@ -28,8 +28,7 @@ class Guard(NamedTuple):
 
     def text(self) -> str:
         """The message, with the source location of the op."""
-        with blaming(self.location):
-            return self.message()
+        return blame(self.location, self.message)
 
 
 _collector: ContextVar[list[Guard] | None] = ContextVar("collector", default=None)

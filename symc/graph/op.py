@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symc.errors import ShapeError, SourceLocation, blaming, here
+from symc.errors import ShapeError, SourceLocation, blame, here
 from symc.graph.dims import Dim
 from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.notation import Text
@@ -393,12 +393,11 @@ class Op:
 
     def types(self, inputs: Sequence[Variable], location: SourceLocation | None) -> list[TensorType]:
         """Infer the types of the outputs; raises what ``infer`` raises."""
-        with blaming(location):
-            try:
-                types = self.record.infer(self, inputs)
-            except ShapeError as problem:
-                problem.op = self
-                raise
+        try:
+            types = blame(location, self.record.infer, self, inputs)
+        except ShapeError as problem:
+            problem.op = self
+            raise
         return types if isinstance(types, list) else [types]
 
     def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:

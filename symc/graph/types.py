@@ -10,9 +10,6 @@ import numpy as np
 from symc.graph import dims
 from symc.graph.dtypes import as_dtype
 
-if TYPE_CHECKING:
-    from symc.graph.variables import Variable
-
 __all__ = ["TensorType"]
 
 
@@ -100,10 +97,10 @@ class TensorType:
         """Copy the type with another dtype or shape."""
         return TensorType(dtype or self.dtype, self.shape if shape is None else shape)
 
-    if TYPE_CHECKING:  # attached by symc.tensor.operators
+    if TYPE_CHECKING:  # attached by symc.tensor.operators, which knows variables
 
-        def __call__(self, name: str | None = None) -> Variable: ...
-        def make_variable(self, name: str | None = None) -> Variable: ...
+        def __call__(self, name: str | None = None) -> Any: ...
+        def make_variable(self, name: str | None = None) -> Any: ...
 
     def __eq__(self, other: object) -> bool:
         """Compare dtype, number of axes and known dims; symbols count as unknown."""

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from symc.compiler.passes import State
 from symc.compiler.shape_specialisation import only_shared_values_disagree
-from symc.compiler.target import CPU
 from symc.config import config
 from symc.errors import ShapeError, located
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
-from symc.runtime.arguments import MISSING, In, Out, check_inputs, flatten_outputs, input_specs
-from symc.runtime.backend import load_backend
+from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
+from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
-from symc.runtime.profile import Profile
 from symc.runtime.replacement import with_shared_swapped
 from symc.runtime.specialisation import Specialisation
 from symc.runtime.updates import update_pairs, with_default_updates
@@ -110,7 +106,7 @@ def _mode(mode: str | None) -> str:
     return found
 
 
-class Function:
+class Function(Definition):
     """A compiled function, called with arrays in the order of its inputs, or by name.
 
     Attributes
@@ -134,18 +130,7 @@ class Function:
         profile: bool,
         borrowed: Sequence[bool] = (),
     ) -> None:
-        self.specs = specs
-        self.inputs = [s.variable for s in specs]
-        self.outputs = outputs
-        self.updates = updates
-        self.pattern = pattern
-        self.borrowed = borrowed or [False] * len(outputs)
-        self.name = name
-        self.mode = mode
-        self.allow_downcast = allow_downcast
-        self.device, self.backend = load_backend(device)
-        self.profile = Profile(name) if profile else None
-        self.folds = True
+        super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed)
         self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
         self._specialisation: Specialisation | None = None
@@ -170,7 +155,7 @@ class Function:
             specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.own))
         if specialisation is None:
             start = perf_counter()
-            specialisation = Specialisation(self)
+            specialisation = Specialisation(self, self._call, self._preparing)
             if len(self._specialisations) >= CORE_LIMIT:
                 self._specialisations.clear()
             self._specialisations[specialisation.shared_shapes] = specialisation
@@ -180,24 +165,24 @@ class Function:
         self._fast = specialisation.call
         return specialisation
 
-    def refold(self, folds: bool) -> None:
-        """Compile again, with or without folding scales into stored weights."""
-        self.folds = folds
+    def _unfold(self) -> None:
+        """Compile again, without folding scales into stored weights."""
+        self.folds = False
         self._specialisations.clear()
         self._specialisation = None
+
+    def _preparing(self, outputs: list[Variable], updates: list[tuple[SharedVariable, Variable]]) -> Function:
+        """Compile the preparation of values: a function without inputs, timed as a part of this one."""
+        name, timed = f"{self.name}: preparation", self.profile is not None
+        made = Function([], outputs, len(outputs), updates, name, self.device, self.mode, None, timed)
+        if self.profile is not None:
+            self.profile.preparation = made.profile
+        return made
 
     def fitting(self) -> Specialisation:
         """The code for the current shapes of the shared variables."""
         specialisation = self.specialisation
         return specialisation if specialisation.fits() else self._specialise()
-
-    def uncompiled(self) -> State:
-        """The initial state of the compiler's passes."""
-        first = len(self.outputs)
-        outputs = [*self.outputs, *[v for _, v in self.updates]]
-        updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
-        target = getattr(self.backend, "target", CPU)
-        return State(self.name, self.inputs, outputs, updates, self.mode, target, folds=self.folds)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         fast = self._fast
@@ -213,6 +198,8 @@ class Function:
             specialisation = self.fitting()
             arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
             results = specialisation.run(arrays)
+            if results is None and not specialisation.representable:
+                self._unfold()
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 spec.value = results.pop()
@@ -228,35 +215,6 @@ class Function:
         if isinstance(self.pattern, list):
             return dict(zip(self.pattern, results))
         return results
-
-    def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-        """Assign the given values to the inputs; ``MISSING`` among ``args`` marks a value that was not given."""
-        places = [k for k, s in enumerate(self.specs) if not s.implicit]
-        if len(args) > len(places):
-            text = f"{self.name}() takes {len(places)} inputs ({self._signature()}), got {len(args)}"
-            raise TypeError(located(text))
-        values: list[Any] = [MISSING] * len(self.specs)
-        for k, value in zip(places, args):
-            values[k] = value
-        names = [s.name for s in self.specs]
-        for key, value in named.items():
-            if key not in names:
-                near = get_close_matches(key, [n for n in names if n], 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"its inputs are {names}"
-                raise TypeError(f"{self.name}() has no input named {key!r}; {hint}")
-            k = names.index(key)
-            if values[k] is not MISSING:
-                raise TypeError(f"{self.name}() got two values for its input {key!r}")
-            values[k] = value
-        for k, (spec, value) in enumerate(zip(self.specs, values)):
-            if value is MISSING:
-                if spec.value is None:
-                    text = f"{self.name}() misses its input {k}; it takes ({self._signature()})"
-                    raise TypeError(
-                        located(text, [spec.variable], "give it, or declare a default with In(variable, value=...)")
-                    )
-                values[k] = spec.value
-        return values
 
     def convert(self, k: int, value: Any) -> Any:
         """Convert the value of input ``k`` to an array."""
@@ -275,19 +233,6 @@ class Function:
     def get_shared(self) -> list[SharedVariable]:
         """List the shared variables that the function reads or updates."""
         return list(self.specialisation.own)
-
-    def facts(self) -> dict[str, Any]:
-        """The arguments of the constructor except ``outputs`` and ``updates``."""
-        return {
-            "specs": self.specs,
-            "pattern": self.pattern,
-            "name": self.name,
-            "device": self.device,
-            "mode": self.mode,
-            "allow_downcast": self.allow_downcast,
-            "profile": self.profile is not None,
-            "borrowed": self.borrowed,
-        }
 
     def copy(
         self,
@@ -328,11 +273,8 @@ class Function:
                 spec.update = None
         return Function(outputs=outputs, updates=updates, **facts)
 
-    def _signature(self) -> str:
-        return ", ".join(s.name or repr(s.variable) for s in self.specs)
-
     def __repr__(self) -> str:
-        return f"<symc function {self.name}({self._signature()}) on {self.device}>"
+        return f"<symc function {self.name}({self.signature()}) on {self.device}>"
 
 
 compile_with(function)

@@ -8,7 +8,7 @@ counts with those of the last preparation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from symc.runtime.updates import fitting_shared_update
 from symc.tensor import elementwise as ew
 from symc.tensor.reduce import all as all_of
 
-if TYPE_CHECKING:
-    from symc.runtime.function import Function
-
 __all__ = ["Preparation"]
 
 Counts = list[int]
+
+Compile = Callable[[list[Variable], list[tuple[SharedVariable, Variable]]], Callable[[], list[Any]]]
+"""``compile(outputs, updates)`` returns a function without inputs."""
 
 
 class Preparation:
@@ -33,7 +33,7 @@ class Preparation:
 
     Parameters
     ----------
-    owner : Function
+    compile : callable
     prepared : sequence of Prepared
     sources : mapping
         From the function's variables to those of the compiler's graph.
@@ -44,8 +44,8 @@ class Preparation:
         By the leaves of the compiler's graph, the shared variables that hold the values.
     """
 
-    def __init__(self, owner: Function, prepared: Sequence[Prepared], sources: Mapping[Variable, Variable]) -> None:
-        self.owner = owner
+    def __init__(self, compile: Compile, prepared: Sequence[Prepared], sources: Mapping[Variable, Variable]) -> None:
+        self._compile = compile
         self.variables = {p.leaf: _variable(p) for p in prepared}
         back = {source: leaf for leaf, source in sources.items() if isinstance(leaf, SharedVariable)}
         values = [p.value for p in prepared] + [_representable(p) for p in prepared]
@@ -53,7 +53,7 @@ class Preparation:
         read = [v for v in ancestors(values) if isinstance(v, SharedVariable)]
         self.storages: list[Storage] = list({id(v.storage): v.storage for v in read}.values())
         self._values, self._checks = values[: len(prepared)], values[len(prepared) :]
-        self._function: Function | None = None
+        self._function: Callable[[], list[Any]] | None = None
         self._seen: Counts | None = None
         self._total = -1
 
@@ -88,9 +88,8 @@ class Preparation:
         self._seen, self._total = None if lent else counts, -1
         return counts
 
-    def guarded(self, fast: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self, fast: Callable[..., Any], slow: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the fast path of a function without updates: a call whose values are outdated takes the slow path."""
-        slow = self.owner._call
 
         def call(*args: Any) -> Any:
             if self.current():
@@ -104,25 +103,11 @@ class Preparation:
     def _counts(self) -> Counts:
         return [storage.writes[0] for storage in self.storages]
 
-    def _compiled(self) -> Function:
+    def _compiled(self) -> Callable[[], list[Any]]:
         """Compile the function that updates the variables and returns whether all values can be used."""
-        owner = self.owner
         targets = list(self.variables.values())
         updates = [(target, fitting_shared_update(target, v)) for target, v in zip(targets, self._values)]
-        made = type(owner)(
-            [],
-            self._checks,
-            len(self._checks),
-            updates,
-            f"{owner.name}: preparation",
-            owner.device,
-            owner.mode,
-            None,
-            owner.profile is not None,
-        )
-        if owner.profile is not None:
-            owner.profile.preparation = made.profile
-        return made
+        return self._compile(self._checks, updates)
 
 
 def _variable(p: Prepared) -> SharedVariable:

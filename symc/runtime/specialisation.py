@@ -5,24 +5,20 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from symc.compiler.passes import compile_graph
 from symc.errors import GuardError, here, located
-from symc.graph import SharedVariable, Variable, dims
-from symc.loops.ir import Buffer, Check, Program, walk
-from symc.runtime.backend import Backend
-from symc.runtime.memory_estimate import explained
-from symc.runtime.preparation import Preparation
+from symc.graph import dims
+from symc.loops.ir import Buffer, Check, walk
+from symc.runtime.code import Code
+from symc.runtime.definition import Definition
+from symc.runtime.memory_use import explained
+from symc.runtime.preparation import Compile, Preparation
 from symc.runtime.profile import costs
 from symc.runtime.segments import results_to_cut
-from symc.runtime.storage import HOST, Space
 from symc.runtime.turns import taken
-
-if TYPE_CHECKING:
-    from symc.runtime.function import Function
 
 __all__ = ["Plan", "Specialisation"]
 
@@ -30,37 +26,30 @@ PLANS = 128
 """The number of combinations of argument shapes whose plans a function keeps."""
 
 
-class Specialisation:
-    """The code for given shapes of a function's shared variables, with a plan per combination of argument shapes."""
+class Specialisation(Code):
+    """The code for given shapes of a function's shared variables, with a plan per combination of argument shapes.
 
-    def __init__(self, owner: Function) -> None:
-        self.owner = owner
-        self.state = compile_graph(owner.uncompiled())
-        assert self.state.specialised is not None and self.state.program is not None
-        self.graph = self.state.specialised
-        self.program: Program = self.state.program
-        backend: Backend = owner.backend
-        make_space = getattr(backend, "space", None)
-        self.space: Space = HOST if make_space is None else make_space()
-        self.text = backend.emit(self.program)
-        if owner.profile is None:
-            self.samples = None
-            self.executable = backend.run(backend.build(self.text), self.program)
-        else:
-            code = backend.build(self.text, timed=max(len(self.program.steps), 1))
-            self.executable = backend.run(code, self.program, timed=True)
-            self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
-        self.shared: list[SharedVariable] = []
-        sources: list[Variable] = []
-        for leaf, source in self.graph.sources.items():
-            if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
-                sources.append(source)
-                self.shared.append(leaf)
-        self.own = list(self.shared)
-        self.shared_shapes = tuple(source.type.shape for source in sources)
+    Parameters
+    ----------
+    owner : Definition
+    slow : callable
+        What the launcher calls for arguments that it does not know.
+    compile : callable
+        See ``symc.runtime.preparation``.
+
+    Attributes
+    ----------
+    representable : bool
+        Whether scaled weights can be represented, as far as is known.
+    """
+
+    def __init__(self, owner: Definition, slow: Callable[..., Any], compile: Compile) -> None:
+        super().__init__(owner)
+        self._slow = slow
+        self.representable = True
         self.preparation: Preparation | None = None
         if self.state.prepared:
-            self.preparation = Preparation(owner, self.state.prepared, self.graph.sources)
+            self.preparation = Preparation(compile, self.state.prepared, self.graph.sources)
             self.shared += self.preparation.variables.values()
         slots = {id(s.storage): k for k, s in enumerate(self.shared)}
         buffers = self.program.buffers
@@ -77,7 +66,7 @@ class Specialisation:
         self.spare: dict[int, Any] = {}
         self.cut = results_to_cut(self.program)
         self.shape_codes = {node.code for node in walk(self.program.body) if isinstance(node, Check)}
-        self.fast = self._launch(backend)
+        self.fast = self._launch(owner.backend)
         self.plans: OrderedDict[Any, Plan] = OrderedDict()
         symbolic = [(b, axis, d) for b in buffers for axis, d in enumerate(b.shape) if type(d) is not int]
         given = set(self.program.symbols[: self.program.given])
@@ -92,7 +81,7 @@ class Specialisation:
         defaults = any(s.value is not None for s in owner.specs)
         if make is None or not plain or defaults or owner.profile is not None or self.swapped or self.cut:
             return None
-        fast = make(self.executable, owner._call, self.fail, owner.pattern != "single")
+        fast = make(self.executable, self._slow, self.fail, owner.pattern != "single")
         if fast is not None:
             for shared in self.shared:
                 shared.storage.watch(fast)
@@ -103,7 +92,7 @@ class Specialisation:
         """The fast path of calls, if there is one."""
         if self.fast is None or self.preparation is None:
             return None if self.fast is None else self.fast.call
-        return None if self.owner.updates else self.preparation.guarded(self.fast.call)
+        return None if self.owner.updates else self.preparation.guarded(self.fast.call, self._slow)
 
     def fits(self) -> bool:
         """Whether the shared variables have the shapes that the code was compiled for."""
@@ -113,7 +102,7 @@ class Specialisation:
         """Compute the results for these arguments, using the plan for their shapes.
 
         Returns None, without running anything, if another thread changed the shape of a shared variable meanwhile, or
-        other code is needed because scaled weights cannot be represented.
+        scaled weights cannot be represented, so that other code is needed.
         """
         try:
             return self._run(arrays)
@@ -138,11 +127,11 @@ class Specialisation:
                         results = plan.run(arrays)
                         break
                     except MemoryError as problem:
-                        raise explained(problem, plan, arrays) from problem.__cause__
+                        raise explained(problem, self, plan.symbols, arrays) from problem.__cause__
             assert self.preparation is not None
             just = self.preparation.prepare()
             if just is None:
-                self.owner.refold(False)
+                self.representable = False
                 return None
         if self.samples is not None:
             self.samples.add(*plan.costs)

@@ -76,16 +76,22 @@ EXPAND = record(
 
 def expand(x: Variable, shape: Sequence[dims.Dim]) -> Variable:
     """Broadcast axes of 1 of ``x`` to ``shape`` (same number of axes), or a scalar to any shape."""
-    return Op(EXPAND, shape=tuple(shape))(x) if tuple(x.type.shape) != tuple(shape) else x
+    return x if x.type.shape == tuple(shape) else _expand_op(tuple(shape))(x)
+
+
+@lru_cache(maxsize=1024)
+def _expand_op(shape: dims.Shape) -> Op:
+    return Op(EXPAND, shape=shape)
 
 
 def _broadcast_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     x, *others = inputs
     axes = op["axes"]
-    return TensorType(
-        x.dtype,
-        [x.type.shape[k] if who < 0 else others[who].type.shape[axes[k]] for k, who in enumerate(op["who"])],
-    )
+    shape = tuple([x.type.shape[k] if who < 0 else others[who].type.shape[axes[k]] for k, who in enumerate(op["who"])])
+    for v in others:  # operands of one type need no comparison of dims
+        if v.type.shape == shape and v.type.dtype == x.type.dtype:
+            return v.type
+    return TensorType(x.dtype, shape)
 
 
 BROADCAST = record(

@@ -108,8 +108,13 @@ def _domain_of_each(domain: Any, nin: int) -> list[tuple[float, float]]:
 def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], TensorType]:
     def infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         first = inputs[0].type
-        if result != "bool" and all([v.type is first for v in inputs]):
-            return first
+        if result != "bool":
+            for v in inputs:
+                type = v.type
+                if type is not first and (type.dtype != first.dtype or type.shape != first.shape):
+                    break
+            else:
+                return first
         values = inputs[1:] if mixed else inputs
         dtype = values[0].type.dtype
         for v in values:

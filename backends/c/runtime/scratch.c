@@ -141,26 +141,6 @@ void symc_measure_loop(symc_task fn, void *arg, int width)
     imagined_loop = outer;
 }
 
-typedef struct {
-    int slot;
-    size_t bytes;
-} request;
-
-static void ask(void *arg, int64_t begin, int64_t end)
-{
-    (void)begin, (void)end;
-    symc_scratch(((request *)arg)->slot, ((request *)arg)->bytes);
-}
-
-int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain)
-{
-    imagined_thread = imagined_loop = 0;
-    if (setjmp(no_room))
-        return 0;
-    symc_parallel(ask, &(request){slot, bytes}, n, grain);
-    return 1;
-}
-
 size_t symc_measured(void)
 {
     size_t sum = 0;

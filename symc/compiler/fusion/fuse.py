@@ -9,15 +9,15 @@ from typing import Any
 from symc.compiler.fusion.groups import FusionGroup, Unit, base_of, external_reads, results, symbols_of_unit
 from symc.compiler.fusion.merging import merge
 from symc.compiler.fusion.placing import Fusion
+from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Variable
-from symc.graph.op import HostCall
 
 
 def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
     """Sort units: producers before consumers; units that dims depend on early, then fallible units.
 
-        Otherwise the user's order is kept.
+    Otherwise the user's order is kept.
 
     ``binding`` maps symbols to the integers whose values they are: a unit whose dims use a symbol follows its producer.
     """
@@ -59,8 +59,7 @@ def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = Non
 
 def may_fail(unit: Unit) -> bool:
     """Whether the unit may raise an error at call time."""
-    nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
-    return any(n.op.record.fallible or isinstance(n.op.record.lower, HostCall) for n in nodes)
+    return any(map(failures.may_fail, unit.members if isinstance(unit, FusionGroup) else [unit]))
 
 
 def _ancestors(roots: Sequence[int], sources: Sequence[set[int]]) -> set[int]:

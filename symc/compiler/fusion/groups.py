@@ -119,7 +119,7 @@ def iteration_maps_fit(group: FusionGroup, inner: set[int]) -> bool:
 
 def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
     """The variables in memory that a group reads, including those behind recomputed values."""
-    own = set(group.iteration_maps)
+    own = group.iteration_maps
     found: dict[Variable, None] = {}
     stack = [v for node in group.members for v in node.inputs]
     seen: set[Variable] = set()

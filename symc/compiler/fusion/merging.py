@@ -207,9 +207,10 @@ def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
 
 def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
     """Move the members of ``source`` to ``target``, with axes renamed by ``mapping``."""
+    unchanged = all(a == b for a, b in mapping.items())
 
     def move(iteration_map: IterationMap) -> IterationMap:
-        return tuple(None if a is None else mapping[a] for a in iteration_map)
+        return iteration_map if unchanged else tuple(None if a is None else mapping[a] for a in iteration_map)
 
     if source.inner is not None and target.inner is None:
         target.inner = tuple(mapping[a] for a in source.inner)

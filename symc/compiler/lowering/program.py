@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from symc.compiler.target import CPU, Target
 from symc.graph import dims
 from symc.graph.dim_bounds import largest
 from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Room, Step, walk
 
-if TYPE_CHECKING:
-    from symc.compiler.lowering.scope import Scope
+__all__ = ["ProgramBuilder", "Region", "used"]
 
-__all__ = ["ProgramBuilder", "used"]
+
+class Region:
+    """A part of the program being built: the nodes of one graph, and of bodies in it.
+
+    Attributes
+    ----------
+    parent : Region or None
+        The region around it.
+    nodes : list of Node
+    """
+
+    def __init__(self, parent: Region | None) -> None:
+        self.parent = parent
+        self.nodes: list[Node] = []
 
 
 class ProgramBuilder:
@@ -24,14 +36,14 @@ class ProgramBuilder:
         self.name = name
         self.target = target
         self.buffers: list[Buffer] = []
-        self.home: list[Scope | None] = []
+        self.home: list[Region | None] = []
         self.messages: list[str] = []
         self.bounds: dict[Any, dims.Dim | None] = {}
-        self.inside: dict[int, Scope] = {}
+        self.inside: dict[int, Region] = {}
         self._status: Ref | None = None
 
-    def buffer(self, name: str, dtype: str, shape: Sequence[dims.Dim], role: str, home: Scope | None = None) -> int:
-        """Create a buffer and return its number. A temporary is used only by its ``home`` scope and inner scopes."""
+    def buffer(self, name: str, dtype: str, shape: Sequence[dims.Dim], role: str, home: Region | None = None) -> int:
+        """Create a buffer and return its number. A temporary is used only in its ``home`` and in regions inside."""
         made = Buffer(name, dtype, tuple(shape), role)
         if self.bounds and any(dims.symbols_of(d) & self.bounds.keys() for d in shape):
             made.room = largest(dims.product(shape), self.bounds)
@@ -118,11 +130,11 @@ class ProgramBuilder:
         for number, (first, last) in visit(body).items():
             self.buffers[number].first, self.buffers[number].last = first, last
 
-    def _is_inside(self, number: int, scope: Scope) -> bool:
+    def _is_inside(self, number: int, region: Region) -> bool:
         home = self.home[number]
-        while home is not None and home is not scope:
+        while home is not None and home is not region:
             home = home.parent
-        return home is scope
+        return home is region
 
 
 def used(node: Node) -> tuple[int, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from symc.compiler.bodies import applications_inside
 from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
 from symc.compiler.lowering.fusion_group import lower_group
-from symc.compiler.lowering.program import ProgramBuilder
+from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
-from symc.graph import Constant, Variable, dims, toposort
+from symc.graph import Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
@@ -23,7 +24,7 @@ UNBOUNDED = 1 << 62
 """The bound of a symbol on which no size depends."""
 
 
-class Scope:
+class Scope(Region):
     """Lowering of one graph into the program.
 
     Parameters
@@ -49,10 +50,9 @@ class Scope:
         known: Iterable[Any] = (),
         parent: Scope | None = None,
     ) -> None:
+        super().__init__(parent)
         self.builder = builder
-        self.parent = parent
         self.place: dict[Variable, Ref] = {}
-        self.nodes: list[Node] = []
         values = outputs[len(outputs) - len(symbols) :]
         self.outputs = list(outputs[: len(outputs) - len(symbols)])
         self.known = set(known)
@@ -284,14 +284,9 @@ def _made(unit: Unit) -> Sequence[Variable]:
     return unit.stored if isinstance(unit, FusionGroup) else unit.outputs
 
 
-def _in_bodies(unit: Unit) -> Iterator[Variable]:
-    """What the bodies of an op compute, and bodies in these: symbols from outside size their memory, too."""
-    if isinstance(unit, FusionGroup):
-        return
-    for name in unit.op.record.bodies:
-        for node in toposort(unit.op[name].graph):
-            yield from node.outputs
-            yield from _in_bodies(node)
+def _in_bodies(unit: Unit) -> list[Variable]:
+    """What the bodies of an op compute: symbols from outside size their memory, too."""
+    return [] if isinstance(unit, FusionGroup) else [v for n in applications_inside(unit.op) for v in n.outputs]
 
 
 def _upper_bound(v: Variable) -> dims.Dim | None:

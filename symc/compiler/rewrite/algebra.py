@@ -41,33 +41,33 @@ def record_of(v: Variable) -> Record | None:
 
 
 def leads_to(
-    v: Variable, wanted: Container[Record], carriers: Container[Record], memo: dict[Any, bool], key: str
+    v: Variable, wanted: Container[Record], carriers: Container[Record], memo: dict[Any, Any], key: str
 ) -> bool:
     """Whether ``v`` is, possibly through ops of ``carriers`` alone, computed by an op of ``wanted``.
 
-    ``memo`` keeps the answers under ``(key, variable)``, so that a whole graph is examined once and not per
+    ``memo`` keeps the answers for carriers under ``key``, so that a whole graph is examined once and not per
     application; it decides early that a rule does not apply.
     """
+    known: dict[Variable, bool] = memo.setdefault(key, {})
+
+    def answer(x: Variable) -> bool | None:
+        record = None if x.owner is None else x.owner.op.record
+        return known.get(x) if record in carriers and record not in wanted else record in wanted
+
+    found = answer(v)
+    if found is not None:
+        return found
     stack = [v]
     while stack:
         x = stack[-1]
-        record = None if x.owner is None else x.owner.op.record
-        if (key, x) in memo:
-            stack.pop()
-        elif record in wanted:
-            memo[key, x] = True
-        elif record not in carriers:
-            memo[key, x] = False
+        inputs = x.owner.inputs  # type: ignore[union-attr]
+        answers = [answer(i) for i in inputs]
+        if None in answers and True not in answers:
+            stack += [i for i, found in zip(inputs, answers) if found is None]
         else:
-            inputs = x.owner.inputs  # type: ignore[union-attr]
-            found = [memo.get((key, i)) for i in inputs]
-            if any(found):
-                memo[key, x] = True
-            elif None in found:
-                stack += [i for i, known in zip(inputs, found) if known is None]
-            else:
-                memo[key, x] = False
-    return memo[key, v]
+            known[x] = True in answers
+            stack.pop()
+    return known[v]
 
 
 def nonnegative(v: Variable) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from symc.graph import Apply, Variable, toposort
+from symc.compiler.bodies import applications_inside
+from symc.graph import Apply, Variable
 from symc.graph.op import HostCall, Record
 
-__all__ = ["Failures"]
+__all__ = ["Failures", "may_fail"]
 
 
 class Failures:
@@ -73,9 +74,9 @@ class Failures:
 def may_fail(node: Apply) -> bool:
     """May a call end with an error in this application, its bodies included?"""
     record = node.op.record
-    if _fails(record):
-        return True
-    return any(may_fail(inner) for name in record.bodies for inner in toposort(node.op[name].graph))
+    if _fails(record) or not record.bodies:
+        return _fails(record)
+    return any(_fails(inner.op.record) for inner in applications_inside(node.op))
 
 
 def _fails(record: Record) -> bool:

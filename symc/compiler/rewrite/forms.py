@@ -102,8 +102,7 @@ class _Search:
     def _visit(self, node: Apply, found: dict[Apply, Form]) -> None:
         out = node.outputs[0]
         inputs = [self._operand(v) for v in node.inputs]
-        ids = tuple(map(id, inputs))
-        key = (node.op, tuple(sorted(ids)) if node.op.record.commutative else ids)
+        key = (node.op, *(sorted(map(id, inputs)) if node.op.record.commutative else map(id, inputs)))
         twin = self.same.setdefault(key, out)
         if twin is not out:
             self.first[out] = twin
@@ -114,9 +113,9 @@ class _Search:
             if twin.owner in found:
                 found[node] = found[twin.owner]
             return
-        if not (_starts(node) or any(v in self.live for v in inputs)):
+        if self.live.isdisjoint(inputs) and not _starts(node):
             return
-        value = self._rebuild(node, [self.rebuilt.get(v, v) for v in inputs])
+        value = self._rebuild(node, inputs)
         if value is not None:
             found[node] = self._form(value)
         if value is not None or _starts(node) or carries_logarithms(node.op) or moved_inputs(node):
@@ -126,11 +125,15 @@ class _Search:
         return self.numbering.constant(v) if isinstance(v, Constant) else self.first.get(v, v)
 
     def _rebuild(self, node: Apply, inputs: Sequence[Variable]) -> Variable | None:
-        """Rebuild the application with rebuilt operands; returns the replacement if a rule applies."""
+        """Rebuild the application of ``inputs`` with rebuilt operands; returns the replacement if a rule applies."""
         out = node.outputs[0]
-        untouched = not any(v in self.rebuilt or v in self.first for v in node.inputs)
-        if untouched and self.simplify(node) is None:  # the common case: the table is not needed
-            return None
+        for v in node.inputs:
+            if v in self.rebuilt or v in self.first:
+                break
+        else:  # the common case: the table is not needed if no rule applies
+            if self.simplify(node) is None:
+                return None
+        inputs = [self.rebuilt.get(v, v) for v in inputs]
         (made,) = self.numbering.make(node.op, inputs, out.location, None, node)
         if made is not out:
             self.rebuilt[out] = made

@@ -117,14 +117,16 @@ class Pattern:
         self.op: Op = pattern.owner.op
         self._variants = [_compiled(pattern, order) for order in _orders(pattern)]
 
-    def matches(self, node: Apply) -> Iterator[Bindings]:
-        """Iterate over all matches of ``node``, an application of ``op``'s record."""
-        if node.op.attrs != self.op.attrs:
-            return
+    def matches(self, node: Apply) -> Sequence[Bindings]:
+        """All matches of ``node``, an application of ``op``'s record."""
+        if node.op is not self.op and node.op.attrs != self.op.attrs:
+            return ()
+        found = []
         for checks, names in self._variants:
             slots = _run(checks, node)
             if slots is not None:
-                yield {name: slots[k] for name, k in names}
+                found.append({name: slots[k] for name, k in names})
+        return found
 
     def beside(self, children: Sequence[Record | None]) -> Pattern | None:
         """The variants that may match operands of these records, None for an input or a constant; None without any."""

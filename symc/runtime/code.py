@@ -1,0 +1,60 @@
+"""The compiled code of a function."""
+
+from __future__ import annotations
+
+from symc.compiler.passes import compile_graph
+from symc.graph import SharedVariable, Variable
+from symc.loops.ir import Program
+from symc.runtime.backend import Backend
+from symc.runtime.definition import Definition
+from symc.runtime.storage import HOST, Space
+
+__all__ = ["Code"]
+
+
+class Code:
+    """The code of a function for the current shapes of its shared variables.
+
+    Attributes
+    ----------
+    owner : Definition
+    graph : Specialised
+        The compiler's graph.
+    program : Program
+    executable : Executable
+        See ``symc.runtime.backend``.
+    space : Space
+        Where shared variables and results are.
+    own : list of SharedVariable
+        Those of the function's expressions.
+    shared : list of SharedVariable
+        Those of the program: ``own``, and others that hold prepared values.
+    shared_shapes : tuple
+        The shapes of ``own`` that the code was compiled for.
+    """
+
+    def __init__(self, owner: Definition) -> None:
+        self.owner = owner
+        self.state = compile_graph(owner.uncompiled())
+        assert self.state.specialised is not None and self.state.program is not None
+        self.graph = self.state.specialised
+        self.program: Program = self.state.program
+        backend: Backend = owner.backend
+        make_space = getattr(backend, "space", None)
+        self.space: Space = HOST if make_space is None else make_space()
+        self.text = backend.emit(self.program)
+        if owner.profile is None:
+            self.samples = None
+            self.executable = backend.run(backend.build(self.text), self.program)
+        else:
+            code = backend.build(self.text, timed=max(len(self.program.steps), 1))
+            self.executable = backend.run(code, self.program, timed=True)
+            self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
+        self.shared: list[SharedVariable] = []
+        sources: list[Variable] = []
+        for leaf, source in self.graph.sources.items():
+            if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
+                sources.append(source)
+                self.shared.append(leaf)
+        self.own = list(self.shared)
+        self.shared_shapes = tuple(source.type.shape for source in sources)
