@@ -389,3 +389,42 @@ def test_what_is_known_is_checked_at_once() -> None:
             x[item]
     part = x[[0, -1], 1]
     assert part.static_shape == (2,) and "checked_index" not in symc.printing.debugprint(part, file="str")
+
+
+_TOGETHER = [([1], [1, 2, 3]), ([1, 2, 1], [1]), ([1], []), ([], [1]), ([1, 2], [3, 3]), ([0], [-1])]
+
+
+@pytest.mark.parametrize("mode", ["fast_run", "no_rewrite"])
+@pytest.mark.parametrize("device", ["c", "interp"])
+def test_index_arrays_of_one_element_at_call_time_broadcast(device: str, mode: str) -> None:
+    # they were read beyond their end
+    x, w = T.dmatrix("x"), T.dvector("w")
+    i, j = T.lvectors("i", "j")
+    part = x[i, j]
+    outputs = [part, symc.grad((part**2).sum(), x), T.set_subtensor(part, w), T.inc_subtensor(part, w), x[i, [1, 0, 1]]]
+    f = symc.function([x, w, i, j], outputs[:4], device=device, mode=mode)
+    g = symc.function([x, i], outputs[4], device=device, mode=mode)
+    m, v = np.arange(12.0).reshape(3, 4), np.array([0.5])
+    for one, other in _TOGETHER:
+        at = (np.array(one, int), np.array(other, int))
+        slope, written, added = np.zeros_like(m), m.copy(), m.copy()
+        np.add.at(slope, at, 2 * m[at])
+        written[at] = v
+        np.add.at(added, at, v)
+        for got, want in zip(f(m, v, one, other), [m[at], slope, written, added]):
+            assert got.shape == want.shape and np.allclose(got, want)
+    with pytest.raises(symc.errors.ShapeError, match="index arrays do not go together on axis 0"):
+        f(m, v, [0, 1], [0, 1, 2])
+    assert np.array_equal(g(m, [2]), m[2, [1, 0, 1]])
+
+
+def test_masks_and_index_arrays_of_one_element_at_call_time_broadcast() -> None:
+    x, i, mask = T.dmatrix("x"), T.lvector("i"), T.tensor("bool", shape=(None,))
+    f = symc.function([x, i, mask], [x[i, mask], x[mask[:3], i], T.set_subtensor(x[i, mask], 1)])
+    m = np.arange(12.0).reshape(3, 4)
+    for at, kept in [([0, -1, 1], [0, 1, 0, 0]), ([2], [1, 1, 0, 0]), ([], [0, 1, 0, 0]), ([0], [0, 0, 0, 0])]:
+        where, chosen = np.array(at, int), np.array(kept, bool)
+        written = m.copy()
+        written[where, chosen] = 1
+        for got, want in zip(f(m, where, chosen), [m[where, chosen], m[chosen[:3], where], written]):
+            assert got.shape == want.shape and np.array_equal(got, want)

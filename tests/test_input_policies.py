@@ -38,3 +38,15 @@ def test_strict_inputs_take_their_own_dtype_alone(policy):
     for other in (WIDE, WHOLE):
         with pytest.raises(TypeError, match="input 0"):
             f(other)
+
+
+@pytest.mark.parametrize(
+    "dtype, value", [("int64", [2**63]), ("int64", [2**64 - 1]), ("uint64", [-1]), ("int32", [2**31])]
+)
+@pytest.mark.parametrize("policy", [{}, {"allow_downcast": False}])
+def test_integers_of_the_same_bits_and_another_sign_are_refused(dtype, value, policy):
+    x = T.tensor(dtype, shape=(None,))
+    f = symc.function([symc.In(x, **policy)], x)
+    for given in [value, np.array(value)]:
+        with pytest.raises(symc.errors.DTypeError, match="do not fit|lose information"):
+            f(given)

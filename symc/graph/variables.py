@@ -312,6 +312,8 @@ def _convert_dtype(
         if allow_downcast or np.can_cast(source, target, "safe") or (allow_downcast is None and target.kind == "f"):
             return converted
         exact = np.array_equal(converted.astype(source), array, equal_nan=source.kind == "f")
+        if source.kind in "iu" and target.kind in "iu":  # 2**63 and -2**63 are the same bits
+            exact = exact and np.array_equal(converted < 0, array < 0)
     if exact and (not typed or (allow_downcast is None and target.kind in "iu" and source.kind in "iub")):
         return converted
     if source.kind in "iub" and target.kind in "iu" and not exact:

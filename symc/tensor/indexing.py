@@ -24,6 +24,7 @@ from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, par
 from symc.tensor.joining import stack
 from symc.tensor.reshaping import RESHAPE
 from symc.tensor.shape_arguments import scalars_behind
+from symc.tensor.stretching import stretch_together
 from symc.tensor.subtensor import GATHER, SLICE, valid_index
 from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
 
@@ -132,7 +133,7 @@ def _arranged(x: Variable, entries: Sequence[Entry], labels: list[Any], arrays: 
     common: list[Any] = []
     if arrays:
         named = sorted(arrays)
-        indices = broadcast_together("indexing", [arrays[e] for e in named])
+        indices = stretch_together("indexing", broadcast_together("indexing", [arrays[e] for e in named]))
         common = [("common", k) for k in range(indices[0].ndim)]
         rest = [e for e in labels if e not in arrays]
         place = sum(e < group[0] for e in rest) if together else 0

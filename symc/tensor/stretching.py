@@ -1,12 +1,13 @@
 """Broadcasting along axes whose length is found to be 1 at call time.
 
-Elementwise functions broadcast only axes known to have length 1. Writing into a part of a tensor follows NumPy: a value
-whose length is 1 at call time is broadcast to a part of any length.
+Elementwise functions broadcast only axes known to have length 1. Indexing follows NumPy: a value whose length is 1 at
+call time is broadcast to a part of any length, and so are index arrays beside each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from symc.loops.expr import Expr, call, const, index, select, var
 from symc.loops.ir import Accumulate, For, Statement, Store
 from symc.tensor.broadcasting import expand, sum
 
-__all__ = ["stretch"]
+__all__ = ["stretch", "stretch_together"]
 
 _REPAIR = "the value must broadcast to the part"
 
@@ -32,22 +33,45 @@ def _decided(have: dims.Dim, want: dims.Dim) -> bool | None:
     return True if type(have) is int else None
 
 
+def _common(a: dims.Dim, b: dims.Dim) -> dims.Dim:
+    """The length of an axis to which lengths that are equal, or of which one is 1, are broadcast."""
+    if dims.equal(a, b) is True or (type(b) is int and b == 1):
+        return a
+    if type(b) is int or (type(a) is int and a == 1):
+        return b
+    if type(a) is int:
+        return a
+    return dims.mul(dims.maximum(a, b), dims.minimum(1, dims.minimum(a, b)))  # 0 beside 1 is 0
+
+
+def _check_axis(text: str, have: dims.Dim, want: dims.Dim, operands: Sequence[Variable], repair: str) -> None:
+    """Require that an axis of length ``have`` can be broadcast to ``want``."""
+    decided = _decided(have, want)
+    if decided is False:
+        require_equal(have, want, text, operands, repair)
+    elif decided is None:  # equal, or 1
+        require_equal(dims.mul(dims.sub(have, 1), dims.sub(have, want)), 0, text, operands, repair)
+
+
 def _stretch_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     x, template = inputs
     if x.ndim != template.ndim:
         raise ShapeError(located(f"{op['what']}: the value must have as many axes as the part", inputs))
     for axis, (have, want) in enumerate(zip(x.type.shape, template.type.shape)):
-        text = f"{op['what']}: the value does not fit the part on axis {axis}"
-        decided = _decided(have, want)
-        if decided is False:
-            require_equal(have, want, text, inputs, _REPAIR)
-        elif decided is None:  # equal, or 1
-            either = dims.mul(dims.sub(have, 1), dims.sub(have, want))
-            require_equal(either, 0, text, inputs, _REPAIR)
+        _check_axis(f"{op['what']}: the value does not fit the part on axis {axis}", have, want, inputs, _REPAIR)
     return TensorType(x.dtype, template.type.shape)
 
 
+def _together_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    shape = [reduce(_common, lengths) for lengths in zip(*(v.type.shape for v in inputs))]
+    for axis, (have, want) in enumerate(zip(inputs[0].type.shape, shape)):
+        text = f"{op['what']}: index arrays do not go together on axis {axis}"
+        _check_axis(text, have, want, inputs, "their lengths must be equal, or 1")
+    return TensorType(inputs[0].dtype, shape)
+
+
 def _stretch_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+    """Write a stretch by what is known of the lengths: nothing, a repetition, or a choice at call time."""
     x, shape = inputs[0], types[0].shape
     known = [_decided(have, want) for have, want in zip(x.type.shape, shape)]
     if None in known:
@@ -83,6 +107,24 @@ _stretch = record(
         Case(lambda x, y: stretch("stretch", x, y), (Arg((1, 3)), Arg((2, 3))), expect=lambda x, y: np.tile(x, (2, 1))),
         Case(lambda x, y: stretch("stretch", x, y), (Arg((1, 1)), Arg((2, 3))), expect=lambda x, y: np.tile(x, (2, 3))),
         Case(lambda x, y: stretch("stretch", x, y) * 2, (Arg((3,)), Arg((3,))), expect=lambda x, y: x * 2),
+    ],
+)
+
+
+_stretch_together = record(
+    "stretch_together",
+    infer=_together_infer,
+    numpy=lambda op, x, *others: np.broadcast_to(x, np.broadcast_shapes(x.shape, *(v.shape for v in others))),
+    grad=lambda op, inputs, outputs, gs: [None] * len(inputs),
+    specialise=_stretch_specialised,
+    cases=lambda: [
+        Case(
+            lambda i, j: stretch_together("indexing", [i, j])[0] * 2 + stretch_together("indexing", [i, j])[1],
+            (Arg((length,), dtype="int64"), Arg((3,), dtype="int64")),
+            expect=lambda i, j: i * 2 + j,
+            grad=False,
+        )
+        for length in (1, 3)
     ],
 )
 
@@ -150,3 +192,12 @@ def stretch(what: str, x: Variable, template: Variable) -> Variable:
     if x.ndim == template.ndim and all(dims.equal(a, b) is True for a, b in zip(x.type.shape, template.type.shape)):
         return x
     return Op(_stretch, what=what)(x, template)
+
+
+def stretch_together(what: str, indices: Sequence[Variable]) -> list[Variable]:
+    """Broadcast index arrays of as many axes together along every axis of length 1, known now or at call time."""
+    shapes = [v.type.shape for v in indices]
+    if all(dims.equal(a, b) is True for shape in shapes[1:] for a, b in zip(shapes[0], shape)):
+        return list(indices)
+    together = Op(_stretch_together, what=what)
+    return [together(v, *indices[:k], *indices[k + 1 :]) for k, v in enumerate(indices)]

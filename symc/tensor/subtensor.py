@@ -260,7 +260,11 @@ def _write(x: Variable, y: Variable, bounds: Sequence[Variable], steps: tuple[in
 
 
 def _gather_shape(op: Op, inputs: Sequence[Variable]) -> list[dims.Dim]:
-    x, first = inputs[0], inputs[1]
+    x, first, *others = inputs
+    for other in others:
+        for axis, (have, want) in enumerate(zip(other.type.shape, first.type.shape)):
+            text = f"indexing: index arrays differ in length on axis {axis}"
+            require_equal(have, want, text, [first, other], "index arrays beside each other select element by element")
     rest = [d for k, d in enumerate(x.type.shape) if k not in op["axes"]]
     return [*rest[: op["place"]], *first.type.shape, *rest[op["place"] :]]
 
