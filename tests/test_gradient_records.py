@@ -17,7 +17,7 @@ import symc.tensor as T
 from symc.graph.op import RECORDS, Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor import erfc_forms, stable
-from symc.tensor.nnet.losses import _sigmoid_binary, binary_of, binary_slope, sigmoid_binary_slope
+from symc.tensor.nnet.losses import _sigmoid_binary, binary_of, binary_of_logs, binary_slope, sigmoid_binary_slope
 
 mp.mp.dps = 100
 
@@ -37,6 +37,14 @@ def hazard(x):
     return 2 * mp.exp(-x * x) / (mp.sqrt(mp.pi) * mp.erfc(x))
 
 
+SOFT = [-40.0, -14.1, -13.9, -7.1, -6.9, -1.0, 0.0, 0.5, 19.0, 700.0]
+
+
+def soft_hazard(x):
+    """The slope of ``log(softplus(x))``."""
+    return 1 / ((1 + mp.exp(-x)) * mp.log1p(mp.exp(x)))
+
+
 # name: (function to test, meaning, points per operand)
 SMOOTH = {
     "abs": (ew.abs_, abs, [NONZERO]),
@@ -50,6 +58,9 @@ SMOOTH = {
     "arctanh": (ew.arctanh, mp.atanh, [INSIDE]),
     "binary_crossentropy": (
         binary_of, lambda o, t: -(t * mp.log(o) + (1 - t) * mp.log(1 - o)), [UNIT, [0.0, 0.25, 1.0]],
+    ),
+    "binary_crossentropy_of_logs": (
+        binary_of_logs, lambda p, q, t: -(t * p + (1 - t) * q), [[-800.0, -0.1], [-700.0, -0.5], [0.0, 0.25, 1.0]],
     ),
     "binary_crossentropy_slope": (
         binary_slope, lambda g, o, t: g * (o - t) / (o * (1 - o)), [[-1.0, 0.0], [0.2, 0.9], [0.0, 0.3, 1.0]],
@@ -71,6 +82,7 @@ SMOOTH = {
     "log1mexp": (stable.log1mexp, lambda x: mp.log(1 - mp.exp(x)), [[-700.0, -30.0, -0.7, -1e-3, -1e-9]]),
     "log_erfc": (erfc_forms.log_erfc, lambda x: mp.log(mp.erfc(x)), [TAIL]),
     "log_half_erfc": (erfc_forms.log_half_erfc, lambda x: mp.log(mp.erfc(x) / 2), [TAIL]),
+    "log_softplus": (ew.log_softplus, lambda x: mp.log(mp.log1p(mp.exp(x))), [SOFT]),
     "logaddexp": (
         stable.logaddexp, lambda x, y: mp.log(mp.exp(x) + mp.exp(y)), [[-800.0, -1.0, 0.0, 700.0], [-1.0, 0.0, 700.0]],
     ),
@@ -96,6 +108,8 @@ SMOOTH = {
     "sin": (ew.sin, mp.sin, [WIDE]),
     "sinh": (ew.sinh, mp.sinh, [[-700.0, -1.0, 0.0, 1e-9, 700.0]]),
     "softplus": (ew.softplus, lambda x: mp.log(1 + mp.exp(x)), [WIDE]),
+    "softplus_bend": (ew.softplus_bend, lambda x: 1 / (1 + mp.exp(x)) - soft_hazard(x), [SOFT]),
+    "softplus_hazard": (ew.softplus_hazard, soft_hazard, [SOFT]),
     "sqr": (ew.sqr, lambda x: x * x, [WIDE]),
     "sqrt": (ew.sqrt, mp.sqrt, [[1e-150, 1e-9, 0.5, 1e150]]),
     "sub": (ew.sub, lambda x, y: x - y, [WIDE, NONZERO]),

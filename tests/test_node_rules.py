@@ -55,6 +55,20 @@ def _slope_times(x: Variable, y: Variable) -> Variable:
 
 # of the matrices x and y, (4, 3) both
 EXAMPLES: dict[str, list[Build]] = {
+    "over_a_power": [lambda x, y: y / T.cosh(x), lambda x, y: 2 / (T.exp(x) + T.exp(y) + 3)],
+    "one_over_a_power": [lambda x, y: T.inv(T.exp(x) + T.exp(y)), lambda x, y: T.inv(T.sqr(1 + T.exp(x)))],
+    "root_of_scaled": [
+        lambda x, y: T.sqrt(sigmoid(x)),
+        lambda x, y: sigmoid(x) ** 0.3,
+        lambda x, y: (1 + T.exp(x)) ** -2.5,
+    ],
+    "cancel_overflow": [
+        lambda x, y: (y / T.expm1(x)) * T.exp(x),
+        lambda x, y: ((y / T.sinh(x)) * x) * T.cosh(x),
+        lambda x, y: (y / (T.exp(x) - 2) + x) * T.exp(x),
+        lambda x, y: (-(y / (T.exp(x) - T.exp(y)))) * T.exp(y),
+        lambda x, y: (y / -T.expm1(x)) * T.exp(x),
+    ],
     "fold_constants": [lambda x, y: x * (T.constant(2.0) * 3)],
     "compute_before_repeating": [
         lambda x, y: T.exp(expand(x[:, :1], (4, 3))),

@@ -25,6 +25,8 @@ def _sigmoid(x: object) -> sympy.Expr:
 FAR = (-800.0, -100.0, -88.5, -40.0, -17.0, -3.0, -1e-3, 0.0, 0.25, 2.0, 14.0, 20.0, 40.0, 89.0, 100.0, 800.0)
 NEGATIVE = tuple(x for x in FAR if x < 0)
 POSITIVE = tuple(x for x in FAR if x > 0)
+BEYOND = tuple(x for x in FAR if abs(x) > 1)
+SOFT = tuple(x for x in FAR if x > -800)  # beyond, the formula's own logarithms lose all digits
 TAILS = (-30.0, -9.5, -4.0, -1.0, -0.1, 0.0, 1e-4, 0.4, 0.9, 3.0, 5.0, 9.0, 14.0, 30.0)
 # name: what is written in symc, the formula, where it is tried
 FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
@@ -116,6 +118,36 @@ FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
     "the normal distribution function": (
         lambda x: 0.5 * (1 + T.erf(x / ROOT2)), erfc(-t / sympy.sqrt(2)) / 2, TAILS,
     ),
+    "2 / (exp(x) + exp(-x))": (lambda x: 2 / (T.exp(x) + T.exp(-x)), 1 / sympy.cosh(t), FAR),
+    "1 / cosh(x) ** 2": (lambda x: 1 / T.cosh(x) ** 2, 1 / sympy.cosh(t) ** 2, FAR),
+    "1 / (2 + exp(x) + exp(-x))": (lambda x: 1 / (2 + T.exp(x) + T.exp(-x)), _sigmoid(t) * _sigmoid(-t), FAR),
+    "1 / (1 + exp(-x)) ** 2": (lambda x: 1 / (1 + T.exp(-x)) ** 2, _sigmoid(t) ** 2, FAR),
+    "(1 + exp(-x)) ** -2.5": (lambda x: (1 + T.exp(-x)) ** -2.5, _sigmoid(t) ** sympy.Rational(5, 2), FAR),
+    "1 / sinh(x)": (lambda x: 1 / T.sinh(x), 1 / sympy.sinh(t), BEYOND),
+    "cosh(x) / sinh(x)": (lambda x: T.cosh(x) / T.sinh(x), sympy.coth(t), BEYOND),
+    "1 / (exp(x) - 1)": (lambda x: 1 / (T.exp(x) - 1), 1 / (sympy.exp(t) - 1), BEYOND),
+    "x / (exp(x) - 1)": (lambda x: x / (T.exp(x) - 1), t / (sympy.exp(t) - 1), BEYOND),
+    "x / (1 - exp(-x))": (lambda x: x / (1 - T.exp(-x)), t / (1 - sympy.exp(-t)), BEYOND),
+    "sqrt(sigmoid(x))": (lambda x: T.sqrt(T.nnet.sigmoid(x)), sympy.sqrt(_sigmoid(t)), FAR),
+    "sqrt(1 - sigmoid(x))": (lambda x: T.sqrt(1 - T.nnet.sigmoid(x)), sympy.sqrt(_sigmoid(-t)), FAR),
+    "sigmoid(x) ** 0.75": (lambda x: T.nnet.sigmoid(x) ** 0.75, _sigmoid(t) ** sympy.Rational(3, 4), FAR),
+    "log(softplus(x))": (lambda x: T.log(T.nnet.softplus(x)), sympy.log(sympy.log(1 + sympy.exp(t))), SOFT),
+    "log(log(1 + exp(x)))": (lambda x: T.log(T.log(1 + T.exp(x))), sympy.log(sympy.log(1 + sympy.exp(t))), SOFT),
+    "sqrt(log(1 + exp(x)))": (lambda x: T.sqrt(T.log(1 + T.exp(x))), sympy.sqrt(sympy.log(1 + sympy.exp(t))), SOFT),
+    "log(exp(softplus(x)) - 1)": (lambda x: T.log(T.exp(T.nnet.softplus(x)) - 1), t, FAR),
+    "log(1 + 10 ** x)": (lambda x: T.log(1 + T.pow(10.0, x)), sympy.log(1 + 10**t), FAR),
+    "1 / (1 + 2 ** -x)": (lambda x: 1 / (1 + T.pow(2.0, -x)), 1 / (1 + 2**-t), FAR),
+    "log(sinh(x))": (lambda x: T.log(T.sinh(x)), sympy.log(sympy.sinh(t)), POSITIVE),
+    "log(0.5 + 0.5 tanh(x))": (
+        lambda x: T.log(0.5 + 0.5 * T.tanh(x)), -sympy.log(1 + sympy.exp(-2 * t)), FAR,
+    ),
+    "cross-entropy of (1 + tanh(x)) / 2": (
+        lambda x: T.nnet.binary_crossentropy((1 + T.tanh(x)) / 2, 0.25), sympy.log(1 + sympy.exp(2 * t)) - t / 2, FAR,
+    ),
+    "cross-entropy of the normal distribution function": (
+        lambda x: T.nnet.binary_crossentropy(0.5 * (1 + T.erf(x / ROOT2)), 0.25),
+        -sympy.log(erfc(-t / sympy.sqrt(2)) / 2) / 4 - sympy.log(erfc(t / sympy.sqrt(2)) / 2) * 3 / 4, TAILS,
+    ),
     "log after reshape": (
         lambda x: T.log(T.nnet.sigmoid(x).reshape((-1, 2)).T.flatten().reshape((2, -1)).T.flatten()),
         -sympy.log(1 + sympy.exp(-t)), FAR,
@@ -144,7 +176,9 @@ FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
 
 # their terms cancel in some place whatever the form, so that rounding counts against 1 there and not against the value
 SUMS = {
-    "log of a difference", "log of a mixture", "log of a quotient", "log(exp(x) + exp(-x))", "log(1 - tanh(x))",
+    "2 / (exp(x) + exp(-x))", "1 / (2 + exp(x) + exp(-x))", "1 / (exp(x) - 1)", "x / (exp(x) - 1)",
+    "x / (1 - exp(-x))", "log(softplus(x))", "log(log(1 + exp(x)))", "log of a difference", "log of a mixture",
+    "log of a quotient", "log(exp(x) + exp(-x))", "log(1 - tanh(x))",
 }  # fmt: skip
 NORMAL = {name for name in FORMS if "erf" in name or "normal" in name or "the same" in name or "complement" in name}
 

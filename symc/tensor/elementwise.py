@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -312,6 +312,53 @@ softplus: Elementwise = elementwise(
     lambda g, y, x: (g * sigmoid(x),),
     bounded_slope=True,
     nonnegative="always",
+    bounded=True,
+    log=lambda op, inputs: log_softplus(inputs[0]),
+)
+# below the threshold, where sigmoid and softplus may underflow, series in e = exp(x) with an error of the order of e**3
+_SOFTPLUS_TAIL = {"float32": -7.0, "float64": -14.0}
+
+
+def _in_softplus_tail(x: Expr, series: Callable[[Expr], Expr], otherwise: Expr) -> Expr:
+    return select(x < _SOFTPLUS_TAIL[x.dtype], series(call("exp", x)), otherwise)
+
+
+def _softplus_hazard_body(x: Expr) -> Expr:
+    near = call("sigmoid", x) / call("softplus", x)
+    return _in_softplus_tail(x, lambda e: 1.0 - e * (0.5 - e * (5 / 12)), near)
+
+
+def _softplus_bend_body(x: Expr) -> Expr:
+    near = call("sigmoid", -x) - call("sigmoid", x) / call("softplus", x)
+    return _in_softplus_tail(x, lambda e: e * (e * (7 / 12) - 0.5), near)
+
+
+def _hazard(x: np.ndarray) -> np.ndarray:
+    wide = x.astype("float64")
+    return np.where(wide < -700, 1.0, np.exp(-np.logaddexp(0, -wide)) / np.logaddexp(0, wide))
+
+
+log_softplus: Elementwise = elementwise(
+    "log_softplus",
+    lambda x: _in_softplus_tail(x, lambda e: x - e * (0.5 - e * (5 / 24)), call("log", call("softplus", x))),
+    lambda x: np.log(np.logaddexp(0, x.astype("float64"))),
+    lambda g, y, x: (g * softplus_hazard(x),),
+    bounded_slope=True,
+)
+softplus_hazard: Elementwise = elementwise(  # sigmoid(x) / softplus(x)
+    "softplus_hazard",
+    _softplus_hazard_body,
+    _hazard,
+    lambda g, y, x: (g * y * softplus_bend(x),),
+    bounded_slope=True,
+    nonnegative="always",
+)
+softplus_bend: Elementwise = elementwise(  # sigmoid(-x) - sigmoid(x) / softplus(x)
+    "softplus_bend",
+    _softplus_bend_body,
+    lambda x: np.exp(-np.logaddexp(0, x.astype("float64"))) - _hazard(x),
+    lambda g, y, x: (-(g * (sigmoid_slope(x) + softplus_hazard(x) * y)),),
+    bounded_slope=True,
 )
 relu = elementwise(
     "relu",

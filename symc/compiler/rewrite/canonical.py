@@ -21,7 +21,7 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 
-__all__ = ["ARITHMETIC", "CANCELLING", "NEGATIVE_OF_NEGATIVE", "POWERS"]
+__all__ = ["ARITHMETIC", "CANCELLING", "NEGATIVE_OF_NEGATIVE", "NEUTRAL", "POWERS"]
 
 X, Y = Wildcard("X"), Wildcard("Y")
 C, D = Wildcard("C", constant=True), Wildcard("D", constant=True)
@@ -128,11 +128,15 @@ POWERS = [
     Rule("power_minus_two", X**-2, ew.sqr(ew.inv(X))),
 ]
 
-UNITS = [
+NEUTRAL = [
     Rule("add_zero", X + 0, X, dtypes=NUMBERS),
     Rule("sub_zero", X - 0, X, dtypes=NUMBERS),
     Rule("times_one", X * 1, X, dtypes=NUMBERS),
     Rule("over_one", X / 1, X),
+]
+
+UNITS = [
+    *NEUTRAL,
     Rule("whole_times_zero", I * 0, as_tensor(0), dtypes=WHOLE, condition=_is_whole),
     Rule("power_zero", X**0, as_tensor(1.0)),
     Rule("power_one", X**1, X),

@@ -21,7 +21,7 @@ from symc.compiler.rewrite.ops import (
 from symc.graph import Apply, Variable
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.nnet.losses import picked_classes, sigmoid_binary_crossentropy
+from symc.tensor.nnet.losses import binary_of_logs, picked_classes, sigmoid_binary_crossentropy
 
 __all__ = ["CROSSENTROPY_FORMS", "CROSSENTROPY_RULES"]
 
@@ -61,10 +61,13 @@ def _sigmoid_argument(v: Variable) -> Variable | None:
     return arguments[v]
 
 
-def _binary_of_sigmoid(node: Apply) -> Variable | None:
+def _binary_of_sigmoid(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     o, t = node.inputs
     x = _sigmoid_argument(o)
-    return None if x is None else sigmoid_binary_crossentropy(x, t)
+    if x is not None:
+        return sigmoid_binary_crossentropy(x, t)
+    found = log_of(o, memo)
+    return None if found is None else binary_of_logs(found, ew.log(1 - o), t)
 
 
 def _factors(v: Variable) -> list[Variable]:
@@ -106,7 +109,7 @@ CROSSENTROPY_FORMS = RuleList(
     "cross-entropy",
     [
         NodeRule("crossentropy_of_probabilities", (CATEGORICAL_CROSSENTROPY_1HOT,), _from_logits, remembers=True),
-        NodeRule("crossentropy_of_sigmoid", (BINARY_CROSSENTROPY,), _binary_of_sigmoid),
+        NodeRule("crossentropy_of_sigmoid", (BINARY_CROSSENTROPY,), _binary_of_sigmoid, remembers=True),
     ],
 )
 """Rules applied before differentiation."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from symc.compiler.rewrite.algebra import moved_inputs
 from symc.compiler.rewrite.engine import Rule, simplifier
-from symc.compiler.rewrite.magnitudes import carries_logarithms
+from symc.compiler.rewrite.magnitudes import carries_logarithms, has_logarithm
 from symc.compiler.rewrite.rules import BEFORE_GRADIENT
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Variable, clone_with, toposort
@@ -47,7 +47,7 @@ _FUNCTIONS = _functions_in_patterns()
 
 def _starts(node: Apply) -> bool:
     """Whether a stable form may exist above this application."""
-    return node.op.record.log is not None or node.op.record in _FUNCTIONS
+    return has_logarithm(node) or node.op.record in _FUNCTIONS
 
 
 def stable_forms(order: Sequence[Apply], opaque: Iterable[Variable]) -> dict[Apply, Form]:

@@ -42,7 +42,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce, stable
 from symc.tensor.nnet.activations import logsumexp
 
-__all__ = ["LOGARITHM_RULES", "log_of"]
+__all__ = ["DIFFERENTIATED", "LOGARITHM_RULES", "log_of", "ratio"]
 
 
 class Scaled(NamedTuple):
@@ -75,7 +75,7 @@ def _scaled_product(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     return Scaled(_both(a.weight, b.weight, ew.mul), _both(a.exponent, b.exponent, ew.add))
 
 
-def _scaled_quotient(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+def _scaled_quotient(forms: Sequence[Scaled]) -> Scaled:
     a, b = forms
     weight = a.weight
     if b.weight is not None:
@@ -120,12 +120,15 @@ def _scaled_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 
 def _scaled_known_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     a, power = forms[0], node.inputs[1]
+    base = constant_value(node.inputs[0])
+    if base is not None and constant_value(power) is None:
+        return Scaled(None, power * math.log(base))
     assert a.exponent is not None
     return Scaled(None if a.weight is None else ew.power(a.weight, power), a.exponent * power)
 
 
 def _scaled_reciprocal(node: Apply, forms: Sequence[Scaled]) -> Scaled:
-    return _scaled_quotient(node, (Scaled(None, None), forms[0]))
+    return _scaled_quotient((Scaled(None, None), forms[0]))
 
 
 def _scaled_sum(node: Apply, forms: Sequence[Scaled]) -> Scaled:
@@ -160,7 +163,7 @@ def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
 
 _SCALED: dict[Record, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
     MUL: _scaled_product,
-    TRUE_DIV: _scaled_quotient,
+    TRUE_DIV: lambda node, forms: _scaled_quotient(forms),
     ADD: _scaled_sum_of_two,
     SUB: _scaled_sum_of_two,
     NEG: _scaled_negative,
@@ -245,18 +248,69 @@ def _log1p(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 
 def _quotient(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     """Replace a quotient whose parts may both overflow or underflow by ``exp`` of a difference of logarithms."""
-    above, below = (kind_of(v, memo) for v in node.inputs)
+    x, y = node.inputs
+    return ratio(x, y, memo)
+
+
+def ratio(x: Variable, y: Variable, memo: dict[Any, Any]) -> Variable | None:
+    """``x / y`` as ``exp`` of a difference, if each has a scaled form and one may overflow; else None."""
+    above, below = kind_of(x, memo), kind_of(y, memo)
     if not (above.strong and below.strong and (above.grows or below.grows)):
         return None
-    weight, exponent = _scaled_quotient(node, [scaled(v, memo) for v in node.inputs])
+    return _value(_scaled_quotient([scaled(x, memo), scaled(y, memo)]))
+
+
+def _value(form: Scaled) -> Variable | None:
+    """The value of a form with an exponent."""
+    weight, exponent = form
     if exponent is None:
         return None
     return ew.exp(exponent) if weight is None else weight * ew.exp(exponent)
 
+
+def _root(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace a root or another power with an infinite slope at 0 by ``exp`` of a multiple of the logarithm."""
+    base = kind_of(node.inputs[0], memo)
+    if not (base.strong and base.positive):
+        return None
+    if node.op.record is SQRT:
+        return _value(_scaled_power(node, [scaled(node.inputs[0], memo)]))
+    power = constant_value(node.inputs[1])
+    if power is None or not np.isfinite(power) or (power >= 0 and power == int(power)):
+        return None
+    return _value(_scaled_known_power(node, [scaled(node.inputs[0], memo)]))
+
+
+# --- forms only for derivatives ---------------------------------------------------------------------------------------
+# The values of these expressions are accurate as written, but their derivatives multiply zeros by infinities.
+
+
+def _over_a_power(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace ``x / y``, where ``y`` may overflow, by ``x * exp(-log(y))``."""
+    x, y = node.inputs
+    below = kind_of(y, memo)
+    if not (below.strong and below.grows and below.positive):
+        return None
+    return _value(_scaled_quotient([scaled(x, memo), scaled(y, memo)]))
+
+
+def _one_over_a_power(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    below = kind_of(node.inputs[0], memo)
+    if not (below.strong and below.grows and below.positive):
+        return None
+    return _value(_scaled_reciprocal(node, [scaled(node.inputs[0], memo)]))
+
+
+DIFFERENTIATED = [
+    NodeRule("over_a_power", (TRUE_DIV,), _over_a_power, remembers=True),
+    NodeRule("one_over_a_power", (RECIPROCAL,), _one_over_a_power, remembers=True),
+]
+"""Rules for ``grad`` alone."""
 
 LOGARITHM_RULES = [
     NodeRule("log_of_scaled", (LOG,), _log, remembers=True),
     NodeRule("log_to_base_of_scaled", (LOG2, LOG10), _log_to_base, remembers=True),
     NodeRule("log1p_of_scaled", (LOG1P,), _log1p, remembers=True),
     NodeRule("quotient_of_scaled", (TRUE_DIV,), _quotient, remembers=True),
+    NodeRule("root_of_scaled", (SQRT, POW), _root, remembers=True),
 ]

@@ -36,7 +36,7 @@ from symc.graph import Apply, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.op import Op, Record
 
-__all__ = ["NUMBER", "Kind", "carries_logarithms", "kind_of", "operands"]
+__all__ = ["NUMBER", "Kind", "carries_logarithms", "has_logarithm", "kind_of", "operands"]
 
 
 class Kind(NamedTuple):
@@ -87,8 +87,15 @@ def _kind_of_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
     return kinds[0] if kinds[0].strong and (kinds[0].positive or node.op.record is SQR) else _UNKNOWN
 
 
+def _has_known_base(node: Apply) -> bool:
+    base = constant_value(node.inputs[0])
+    return base is not None and is_float(node.inputs[0].dtype) and bool(np.isfinite(base)) and base > 0
+
+
 def _kind_of_known_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
     base, exponent = kinds[0], constant_value(node.inputs[1])
+    if exponent is None and _has_known_base(node):
+        return Kind(True, True, True)
     if not base.strong or exponent is None or not np.isfinite(exponent):
         return _UNKNOWN
     if not base.positive and exponent != int(exponent):
@@ -131,6 +138,11 @@ _KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
     PROD: _kind_of_prod,
     CAST: _kind_of_cast,
 }
+
+
+def has_logarithm(node: Apply) -> bool:
+    """Whether the node is a leaf of the analysis with a scaled form: an exponential or the like."""
+    return node.op.record.log is not None or (node.op.record is POW and _has_known_base(node))
 
 
 def carries_logarithms(op: Op) -> bool:

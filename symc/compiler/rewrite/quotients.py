@@ -6,20 +6,38 @@ from collections.abc import Sequence
 from typing import Any
 
 from symc.compiler.rewrite.algebra import leads_to, opposite, record_of
-from symc.compiler.rewrite.engine import is_constant
-from symc.compiler.rewrite.ops import ADD, MUL, NEG, SIGMOID, SIGMOID_SLOPE, SUB, SWITCH, TRUE_DIV
+from symc.compiler.rewrite.engine import filled_like, is_constant
+from symc.compiler.rewrite.logarithms import ratio
+from symc.compiler.rewrite.magnitudes import kind_of
+from symc.compiler.rewrite.ops import (
+    ADD,
+    COSH,
+    EXP,
+    EXPM1,
+    MUL,
+    NEG,
+    SIGMOID,
+    SIGMOID_SLOPE,
+    SINH,
+    SUB,
+    SWITCH,
+    TRUE_DIV,
+)
 from symc.graph import Apply, Variable
 from symc.tensor import elementwise as ew
 
-__all__ = ["cancel_in_terms"]
+__all__ = ["cancel_in_terms", "cancel_overflow"]
 
 _REACH = 12
 """The number of ops of a factor that are searched for a quotient that cancels."""
 _CARRIERS = (ADD, SUB, NEG, MUL, SWITCH)
 
 
-def _times(total: Variable, y: Variable) -> Variable | None:
-    """Compute ``total * y`` without the quotients by ``y`` in the terms of ``total``; None if there are none."""
+def _times(total: Variable, y: Variable, p: Variable | None = None, part: Variable | None = None) -> Variable | None:
+    """Compute ``total * y`` without the quotients by ``y`` in the terms of ``total``; None if there are none.
+
+    With ``p`` and ``part``, which is ``p / y``, compute ``total * p`` instead.
+    """
     order: list[Variable] = []
     stack, seen = [total], {total}
     while stack:
@@ -37,7 +55,7 @@ def _times(total: Variable, y: Variable) -> Variable | None:
                 stack.append(i)
     made: dict[Variable, Variable] = {}  # those of ``order`` that contain a quotient, multiplied by ``y``
     for v in _operands_first(order):
-        found = _multiplied(v, y, made)
+        found = _multiplied(v, y, y if p is None else p, part, made)
         if found is not None:
             made[v] = found
     return made.get(total)
@@ -47,7 +65,9 @@ def _operands_first(found: Sequence[Variable]) -> list[Variable]:
     return sorted(found, key=lambda v: v.serial)
 
 
-def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Variable | None:
+def _multiplied(
+    v: Variable, y: Variable, p: Variable, part: Variable | None, made: dict[Variable, Variable]
+) -> Variable | None:
     record = record_of(v)
     if record is None:
         return None
@@ -55,7 +75,7 @@ def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Var
     inputs = v.owner.inputs
     if record is TRUE_DIV:
         if inputs[1] is y:
-            return inputs[0]
+            return inputs[0] if part is None else ew.mul.op(inputs[0], part)
         return ew.true_div.op(made[inputs[0]], inputs[1]) if inputs[0] in made else None
     if record is MUL:
         for one, other in (inputs, inputs[::-1]):
@@ -67,7 +87,7 @@ def _multiplied(v: Variable, y: Variable, made: dict[Variable, Variable]) -> Var
     terms = inputs[1:] if record is SWITCH else inputs
     if not any(t in made for t in terms):
         return None
-    products = [made[t] if t in made else _plain_product(t, y) for t in terms]
+    products = [made[t] if t in made else _plain_product(t, p) for t in terms]
     return v.owner.op(*inputs[: len(inputs) - len(terms)], *products)
 
 
@@ -126,3 +146,36 @@ def _divisors_in(total: Variable) -> list[Variable]:
                     seen.add(i)
                     stack.append(i)
     return list(found)
+
+
+def cancel_overflow(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace ``(a / y) * p`` by ``a * (p / y)`` where ``p`` and ``y`` overflow together.
+
+    The derivative of a quotient by ``y`` is a quotient by ``y`` times the derivative of ``y``: zero times infinity.
+    """
+    for total, p in (node.inputs, node.inputs[::-1]):
+        if not (record_of(p) is COSH or kind_of(p, memo).grows):
+            continue
+        if not leads_to(total, (TRUE_DIV,), _CARRIERS, memo, "quotient"):
+            continue
+        for y in _divisors_in(total):
+            part = _ratio(p, y, memo)
+            found = None if part is None else _times(total, y, p, part)
+            if found is not None:
+                return found
+    return None
+
+
+def _ratio(p: Variable, y: Variable, memo: dict[Any, Any]) -> Variable | None:
+    if record_of(y) is NEG:
+        found = _ratio(p, y.owner.inputs[0], memo)  # type: ignore[union-attr]
+        return None if found is None else ew.neg.op(found)
+    record, inner = record_of(y), record_of(p)
+    if record not in (EXPM1, SINH):
+        return ratio(p, y, memo) if kind_of(y, memo).grows else None
+    if p.owner.inputs[0] is not y.owner.inputs[0]:  # type: ignore[union-attr]
+        return None
+    x = y.owner.inputs[0]  # type: ignore[union-attr]
+    if record is EXPM1 and inner is EXP:
+        return ew.neg.op(ew.true_div.op(filled_like(1, x), ew.expm1.op(ew.neg.op(x))))
+    return ew.true_div.op(filled_like(1, x), ew.tanh.op(x)) if record is SINH and inner is COSH else None

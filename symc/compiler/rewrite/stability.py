@@ -10,6 +10,7 @@ No rule replaces an accurate form by one that cancels: ``1 - sigmoid(x)`` become
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,11 +21,11 @@ from symc.compiler.rewrite.algebra import (
     record_of,
     source_of,
 )
-from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, POWERS
+from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, NEUTRAL, POWERS
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard
-from symc.compiler.rewrite.logarithms import LOGARITHM_RULES
+from symc.compiler.rewrite.logarithms import DIFFERENTIATED, LOGARITHM_RULES
 from symc.compiler.rewrite.ops import DIMSHUFFLE, EXP, LOGSOFTMAX, LOGSUMEXP, MUL, RECIPROCAL, SUB, SUM, TRUE_DIV
-from symc.compiler.rewrite.quotients import cancel_in_terms
+from symc.compiler.rewrite.quotients import cancel_in_terms, cancel_overflow
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Record
 from symc.tensor import elementwise as ew
@@ -78,6 +79,8 @@ LOGARITHMS = [
     Rule("log_of_negative_expm1", log(-expm1(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log1p_of_negative_exp", log1p(-exp(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log_of_expm1", log(expm1(X)), X + stable.log1mexp(-X)),
+    Rule("log_of_sinh", log(ew.sinh(X)), (X + stable.log1mexp(X * -2)) - math.log(2)),
+    Rule("log_of_tanh", log(tanh(X)), stable.log1mexp(X * -2) - softplus(X * -2)),
     Rule("log1p_of_erf", log1p(erf(X)), log_erfc(-X)),
     Rule("log1p_of_negative_erf", log1p(-erf(X)), log_erfc(X)),
     Rule("log_of_half_erfc", log(0.5 * erfc(X)), log_half_erfc(X)),
@@ -86,6 +89,7 @@ LOGARITHMS = [
     Rule("log1p_of_negative_sigmoid", log1p(-sigmoid(X)), -softplus(X)),
     Rule("softplus_minus_argument", softplus(X) - X, softplus(-X)),
     Rule("argument_minus_softplus", X - softplus(X), -softplus(-X)),
+    Rule("expm1_of_softplus", expm1(softplus(X)), exp(X)),
     Rule("exp_of_negative_softplus", exp(-softplus(X)), sigmoid(-X)),
     Rule("argument_minus_logaddexp", X - stable.logaddexp(X, Y), -softplus(Y - X)),
 ]
@@ -121,9 +125,14 @@ SIGMOIDS = [
     Rule("negative_tanh_from_sigmoid", 1 - 2 * sigmoid(X), -tanh(X * 0.5)),
     Rule("one_minus_tanh", 1 - tanh(X), 2 * sigmoid(X * -2)),
     Rule("one_plus_tanh", 1 + tanh(X), 2 * sigmoid(X * 2)),
+    Rule("half_of_two_sigmoids", 0.5 * (2 * sigmoid(X)), sigmoid(X)),
+    Rule("two_sigmoids_over_two", (2 * sigmoid(X)) / 2, sigmoid(X)),
+    Rule("half_one_plus_tanh", 0.5 + 0.5 * tanh(X), sigmoid(X * 2)),
+    Rule("half_one_minus_tanh", 0.5 - 0.5 * tanh(X), sigmoid(X * -2)),
     Rule("one_minus_squared_tanh", 1 - ew.sqr(tanh(X)), ew.tanh_slope(X)),
     Rule("tanh", (exp(X) - exp(Y)) / (exp(X) + exp(Y)), tanh(X), opposite_bound, sample=_y_opposes_x),
     Rule("tanh_from_hyperbolic", ew.sinh(X) / ew.cosh(X), tanh(X)),
+    Rule("coth_from_hyperbolic", ew.cosh(X) / ew.sinh(X), 1 / tanh(X)),
 ]
 
 # --- normalised exponentials ------------------------------------------------------------------------------------------
@@ -230,9 +239,22 @@ NORMALISED = [
     NodeRule("exp_of_logsoftmax", (EXP,), exp_of_logsoftmax),
 ]
 
+CANCEL_OVERFLOW = NodeRule("cancel_overflow", (MUL,), cancel_overflow, remembers=True)
+
 FORMS = RuleList(
     "forms",
-    [NEGATIVE_OF_NEGATIVE, *POWERS, *DIFFERENCES, *LOGARITHMS, *SIGMOIDS, *NORMALISED, *LOGARITHM_RULES],
+    [
+        NEGATIVE_OF_NEGATIVE,
+        *POWERS,
+        *NEUTRAL,
+        *DIFFERENCES,
+        *LOGARITHMS,
+        *SIGMOIDS,
+        *NORMALISED,
+        *LOGARITHM_RULES,
+        *DIFFERENTIATED,
+        CANCEL_OVERFLOW,
+    ],
 )
 """Rules applied before differentiation: each replacement depends on everything that the replaced form depends on."""
 
@@ -247,5 +269,6 @@ STABILITY = RuleList(
         *LOGARITHM_RULES,
         NodeRule("gradient_of_logsumexp", (MUL,), gradient_of_logsumexp),
         NodeRule("cancel_in_terms", (MUL,), cancel_in_terms, remembers=True),
+        CANCEL_OVERFLOW,
     ],
 )

@@ -300,6 +300,16 @@ binary_of = elementwise(
 )
 
 
+# of the logarithms of both probabilities
+binary_of_logs = elementwise(
+    "binary_crossentropy_of_logs",
+    lambda p, q, t: -(_unless_zero(t, p) + _unless_zero(1.0 - t, q)),
+    lambda p, q, t: -(np.where(t == 0, 0, t * p) + np.where(t == 1, 0, (1 - t) * q)),
+    lambda g, y, p, q, t: (-(g * t), g * (t - 1), g * (q - p)),
+    domain=((-3, -0.1), (-3, -0.1), (0.1, 0.9)),
+)
+
+
 def _logits_body(x: Expr, t: Expr) -> Expr:
     # For t of 0 or 1 the last term is 0 or -|x|: nothing cancels.
     return call("softplus", -abs(x)) + _unless_zero(cast(x > 0, x.dtype) - t, x)
