@@ -10,7 +10,6 @@ No rule replaces an accurate form by one that cancels: ``1 - sigmoid(x)`` become
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -79,7 +78,6 @@ LOGARITHMS = [
     Rule("log_of_negative_expm1", log(-expm1(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log1p_of_negative_exp", log1p(-exp(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log_of_expm1", log(expm1(X)), X + stable.log1mexp(-X)),
-    Rule("log_of_sinh", log(ew.sinh(X)), (X + stable.log1mexp(X * -2)) - math.log(2)),
     Rule("log_of_tanh", log(tanh(X)), stable.log1mexp(X * -2) - softplus(X * -2)),
     Rule("log1p_of_erf", log1p(erf(X)), log_erfc(-X)),
     Rule("log1p_of_negative_erf", log1p(-erf(X)), log_erfc(X)),
