@@ -109,3 +109,17 @@ def test_nothing_stands_for_a_disconnected_gradient_in_theanos_spelling():
     for spelling in ("None", "none"):
         found = T.grad(x.sum(), [x, y], disconnected_inputs="ignore", return_disconnected=spelling)
         assert found[0] is not None and found[1] is None
+
+
+def test_the_gradient_of_a_join_of_many_is_built_without_recursion():
+    x = T.vector("x")
+    one = symc.grad((T.concatenate([x * k for k in range(1200)]) ** 2).sum(), x)
+    assert one.ndim == 1
+    parts = [x, T.constant(np.ones(2, "float32")), x * 2, x[:1], x[1:] * 3]
+    f = symc.function([x], symc.grad((T.concatenate(parts) * T.arange(x.shape[0] * 3 + 2)).sum(), x))
+    v = np.array([1, 2, 3, 4], "float32")
+    weights = np.arange(14.0)
+    want = weights[:4] + 2 * weights[6:10]
+    want[0] += weights[10]
+    want[1:] += 3 * weights[11:]
+    np.testing.assert_allclose(f(v), want)

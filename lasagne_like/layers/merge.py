@@ -6,6 +6,7 @@ from typing import Any
 
 import symc.tensor as T
 
+from .axes import chosen_axes
 from .base import MergeLayer
 from .inference import Shape
 
@@ -166,7 +167,7 @@ class ConcatLayer(MergeLayer):
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         inputs = autocrop(inputs, self.cropping)
-        axis = self.axis % inputs[0].ndim
+        (axis,) = chosen_axes(self.axis, inputs[0].ndim, ())
         return T.concatenate(_agreed(inputs, axis), axis=axis)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from symc.tensor.shared_randomstreams import RandomStreams
 
 from ..random import get_rng
+from .axes import chosen_axes
 from .base import Layer
 
 __all__ = [
@@ -71,7 +72,7 @@ class DropoutLayer(Layer):
         if deterministic or (isinstance(self.p, Real) and self.p == 0):
             return input
         retain = 1 - self.p
-        shared = {axis % input.ndim for axis in self.shared_axes}
+        shared = chosen_axes(self.shared_axes, input.ndim, ())
         mask_shape = tuple(1 if axis in shared else input.shape[axis] for axis in range(input.ndim))
         mask = self._srng.binomial(mask_shape, p=retain, dtype=input.dtype)
         # With p = 1 all values are dropped, and there is no mean to preserve.

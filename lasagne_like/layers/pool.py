@@ -6,6 +6,7 @@ from typing import Any
 import symc.tensor as T
 
 from ..utils import as_tuple, int_types
+from .axes import chosen_axes
 from .base import Layer
 from .lengths import pool_output_length
 
@@ -240,7 +241,7 @@ class FeaturePoolLayer(Layer):
         super().__init__(incoming, **kwargs)
         _check_function(self, pool_function)
         self.pool_size = pool_size
-        self.axis = axis % len(self.input_shape)
+        (self.axis,) = chosen_axes(axis, len(self.input_shape), ())
         self.pool_function = pool_function
         channels = self.input_shape[self.axis]
         if channels is None or channels % pool_size:

@@ -7,6 +7,7 @@ import symc
 import symc.tensor as T
 
 from ..utils import int_types
+from .axes import chosen_axes
 from .base import Layer
 
 __all__ = [
@@ -287,5 +288,5 @@ class SliceLayer(Layer):
         self.axis = axis
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        axis = self.axis % input.ndim
+        (axis,) = chosen_axes(self.axis, input.ndim, ())
         return input[(slice(None),) * axis + (self.slice,)]

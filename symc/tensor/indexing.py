@@ -235,16 +235,24 @@ def _clamped(bound: Any, n: Any, low: Any, high: Any) -> Any:
 
 
 def _is_dim_expression(v: Variable) -> bool:
-    """Whether the scalar consists only of shapes and sums of them, hence is not negative."""
-    while v.owner is not None and v.owner.op.record is CAST:
-        v = v.owner.inputs[0]
-    if isinstance(v, Constant):
-        return bool(v.data >= 0)
-    if v.owner is None:
-        return False
-    if v.owner.op.record in (SHAPE_I, DIM_VALUE):
-        return True
-    return v.owner.op.record in (ew.add.record, ew.mul.record) and all(_is_dim_expression(i) for i in v.owner.inputs)
+    """Whether the scalar consists only of shapes, sums and products of them, hence is not negative."""
+    seen: set[Variable] = set()
+    pending = [v]
+    while pending:  # sums of the lengths of many joined tensors are deep
+        v = pending.pop()
+        if v in seen:
+            continue
+        seen.add(v)
+        if isinstance(v, Constant):
+            if not v.data >= 0:
+                return False
+        elif v.owner is None:
+            return False
+        elif v.owner.op.record in (CAST, ew.add.record, ew.mul.record):
+            pending.extend(v.owner.inputs)
+        elif v.owner.op.record not in (SHAPE_I, DIM_VALUE):
+            return False
+    return True
 
 
 # --- functions ----------------------------------------------------------------------------------------------------

@@ -67,13 +67,29 @@ def _join_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable],
 
 def split_like(g: Variable, templates: Sequence[Variable], axis: int) -> list[Variable]:
     """Split ``g`` along ``axis`` into pieces as long as ``templates``."""
-    pieces: list[Variable] = []
-    start: Variable = constant(0, dtype="int64")
-    for v in templates:
-        stop = start + shape_i(v, axis)
-        pieces.append(g[(slice(None),) * axis + (slice(start, stop),)])
-        start = stop
-    return pieces
+    bounds = _bounds_of(templates, axis)
+    return [g[(slice(None),) * axis + (slice(start, stop),)] for start, stop in zip(bounds, bounds[1:])]
+
+
+def _bounds_of(templates: Sequence[Variable], axis: int) -> list[Variable]:
+    """The positions at which ``templates`` begin if they are joined along ``axis``, and their end.
+
+    Lengths that are known, or equal to one unknown length, are counted, so that the positions in a join of thousands
+    are no sums of thousands.
+    """
+    lengths = [v.type.shape[axis] for v in templates]
+    unknown = [k for k, d in enumerate(lengths) if type(d) is not int]
+    positions: list[Variable] = [constant(0, dtype="int64")]
+    if len({lengths[k] for k in unknown}) > 1:
+        for v in templates:
+            positions.append(positions[-1] + shape_i(v, axis))
+        return positions
+    fixed, times = 0, 0
+    for length in lengths:
+        fixed, times = (fixed + length, times) if type(length) is int else (fixed, times + 1)
+        known = constant(fixed, dtype="int64")
+        positions.append(known + times * shape_i(templates[unknown[0]], axis) if times else known)
+    return positions
 
 
 def _join_build(node: Apply, ctx: Any) -> list[Statement]:
