@@ -98,6 +98,8 @@ SOFTMAXES: dict[str, Callable] = {
         T.concatenate([T.nnet.softmax(x, axis=axis)[:2], T.nnet.softmax(x, axis=axis)[2:]])
     ),
     "after slices": lambda x, axis: T.log(T.nnet.softmax(x, axis=axis)[::-1, ::-1])[::-1, ::-1],
+    "after a repeat": lambda x, axis: T.log(T.repeat(T.nnet.softmax(x, axis=axis), 2, axis=0))[::2],
+    "after tiling": lambda x, axis: T.log(T.tile(T.nnet.softmax(x, axis=axis), (1, 2)))[:, :3],
     "scaled": lambda x, axis: T.log(0.5 * T.nnet.softmax(x, axis=axis)) + np.log(2),
     "power": lambda x, axis: T.log(T.nnet.softmax(x, axis=axis) ** 3) / 3,
 }

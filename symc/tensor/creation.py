@@ -116,6 +116,7 @@ ALLOC = record(
             lambda n: alloc(2.5, n, 3), (Arg((), "int32", values=4),), expect=lambda n: np.full((n, 3), 2.5), grad=False
         ),
     ],
+    moves=lambda op: slice(0, 1),
 )
 
 
