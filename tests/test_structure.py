@@ -651,3 +651,43 @@ def test_memory_and_profile_of_a_loop(rng):
     n = T.iscalar("n")
     g = symc.function([n], T.zeros((n, 10), f64) + 1)
     assert symc.memory_estimate(g, [7]).parts["results"] == 7 * 10 * 8
+
+
+@pytest.mark.parametrize("device", ["interp", "c"])
+def test_what_two_lazy_values_need_is_not_computed_where_neither_is_selected(device):
+    """Such as the values in a branch, which its gradient reads as well."""
+    a, c, i, x = T.dmatrix("a"), T.lscalar("c"), T.lscalar("i"), T.dscalar("x")
+    element = T.ifelse(c > 1, x, a[i, i] ** 2)
+    factor = T.ifelse(c > 1, x * x, T.log(T.cholesky(a)).trace())
+    outputs = [element, factor, *symc.grad(element * factor, [a, x])]
+    f = symc.function([a, c, i, x], outputs, device=device)
+    skipped = f(-np.eye(2), 2, 5, 3.0)
+    for got, want in zip(skipped, [3, 9, np.zeros((2, 2)), 27], strict=True):
+        close(got, np.asarray(want, float))
+    m = np.array([[4.0, 0], [0, 9]])
+    taken = f(m, 0, 1, 3.0)
+    close(taken[0], np.asarray(81.0))
+    assert np.isfinite(taken[1]) and taken[2][1, 1] != 0 and taken[3] == 0
+    with pytest.raises(IndexError):
+        f(m, 0, 2, 3.0)
+    with pytest.raises(np.linalg.LinAlgError):
+        f(-m, 0, 1, 3.0)
+
+
+def test_what_both_branches_need_is_computed_once():
+    calls = []
+
+    @symc.as_op(itypes=[T.dvector], otypes=[T.dvector])
+    def counted(v):
+        calls.append(1)
+        return v + 1
+
+    c, v = T.lscalar("c"), T.dvector("v")
+    w = counted(v)
+    f = symc.function([c, v], [T.ifelse(c > 0, w * 2, w * 3), T.ifelse(c > 5, w, v)])
+    for value, want, more in ((1, 2, [0.0, 1]), (0, 3, [0.0, 1]), (6, 2, [1.0, 2])):
+        calls.clear()
+        got = f(value, [0.0, 1.0])
+        assert len(calls) == 1
+        close(got[0], np.array([1.0, 2]) * want)
+        close(got[1], np.array(more))

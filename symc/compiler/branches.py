@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from symc.compiler.bodies import with_bodies
@@ -19,11 +20,21 @@ __all__ = ["Level", "sink_branches"]
 
 @dataclass(eq=False)
 class _Place:
-    """The scope in which applications run: the top level, or one branch of an ``ifelse``."""
+    """The scope in which applications run: the top level, or one branch of an ``ifelse``.
+
+    Attributes
+    ----------
+    branch : tuple, optional
+        The ``ifelse``, and whether this is the branch taken where its condition holds; None for the top level.
+    copies : set of Apply
+        Those of its applications that run in other scopes, too.
+    """
 
     parent: _Place | None = None
     depth: int = 0
+    branch: tuple[Apply, bool] | None = None
     nodes: list[Apply] = field(default_factory=list)
+    copies: set[Apply] = field(default_factory=set)
     symbols: list[Any] = field(default_factory=list)
     equalities: list[Equality] = field(default_factory=list)
     sides: dict[tuple[Apply, bool], _Place] = field(default_factory=dict)
@@ -32,8 +43,15 @@ class _Place:
         """The scope of one branch of ``node``, which runs in this scope."""
         found = self.sides.get((node, then))
         if found is None:
-            found = self.sides[node, then] = _Place(self, self.depth + 1)
+            found = self.sides[node, then] = _Place(self, self.depth + 1, (node, then))
         return found
+
+    def opposite(self) -> _Place | None:
+        """The other branch of the same ``ifelse``."""
+        if self.branch is None or self.parent is None:
+            return None
+        node, then = self.branch
+        return self.parent.sides.get((node, not then))
 
 
 def _common(a: _Place, b: _Place) -> _Place:
@@ -48,6 +66,16 @@ def _common(a: _Place, b: _Place) -> _Place:
     return a
 
 
+def _outermost(places: Sequence[_Place]) -> list[_Place]:
+    """The different scopes of some that are in no other one of them; for both branches of an ``ifelse``, its scope."""
+    found = list(dict.fromkeys(places))
+    for p in found:  # grows
+        if p.opposite() in found and p.parent not in found:
+            assert p.parent is not None
+            found.append(p.parent)
+    return [p for p in found if not any(p is not other and _common(p, other) is other for other in found)]
+
+
 @dataclass
 class Level:
     """A graph with the symbols of its dims, the integers whose values they are, and their equalities."""
@@ -59,7 +87,10 @@ class Level:
 
 
 def sink_branches(level: Level) -> Level:
-    """Replace every ``ifelse``, also in bodies, by a ``branch`` that contains what only its branches need."""
+    """Replace every ``ifelse``, also in bodies, by a ``branch`` that contains what only its branches need.
+
+    What several branches need is computed before them, unless it may fail: then it is computed in each of them.
+    """
     order = toposort([*level.outputs, *level.values])
     if any(node.op.record.bodies for node in order):
         level = _bodies_first(level, order)
@@ -69,29 +100,32 @@ def sink_branches(level: Level) -> Level:
     binding = dict(zip(level.symbols, level.values))
     order = _ordered(level, binding)
     top = _Place()
-    wanted: dict[Variable, _Place] = {v: top for v in level.outputs}
+    wanted: dict[Variable, list[_Place]] = {v: [top] for v in level.outputs}
     shown = {s for v in level.outputs for d in v.type.shape for s in dims.symbols_of(d)} & binding.keys()
-    wanted.update((binding[s], top) for s in shown)
-    wanted.update((v, top) for v in _required_only(level, binding, order, shown))
-    place_of: dict[Apply, _Place] = {}
+    wanted.update((binding[s], [top]) for s in shown)
+    wanted.update((v, [top]) for v in _required_only(level, binding, order, shown))
+    places_of: dict[Apply, list[_Place]] = {}
+    failures, measures = Failures(), set(binding.values())
     for node in reversed(order):
-        places = [wanted[v] for v in node.outputs if v in wanted] or [top]
-        here = places[0]
-        for other in places[1:]:
-            here = _common(here, other)
-        place_of[node] = here
+        places = _outermost([p for v in node.outputs for p in wanted.get(v, ())]) or [top]
+        if len(places) > 1 and (not measures.isdisjoint(node.outputs) or not any(map(failures.behind, node.outputs))):
+            places = [reduce(_common, places)]
+        places_of[node] = places
         count = len(node.outputs)
-        for k, v in enumerate(node.inputs):
-            use = here.side(node, k <= count) if node.op.record.lazy and k else here
-            wanted[v] = _common(wanted[v], use) if v in wanted else use
-        for s in _symbols_of(node, binding):
-            v = binding[s]
-            wanted[v] = _common(wanted[v], here) if v in wanted else here
+        for here in places:
+            for k, v in enumerate(node.inputs):
+                use = here.side(node, k <= count) if node.op.record.lazy and k else here
+                wanted.setdefault(v, []).append(use)
+            for s in _symbols_of(node, binding):
+                wanted.setdefault(binding[s], []).append(here)
     for node in order:
-        place_of[node].nodes.append(node)
-    for s, v in binding.items():
-        wanted.get(v, top).symbols.append(s)
-    where = {s: wanted.get(v, top) for s, v in binding.items()}
+        for place in places_of[node]:
+            place.nodes.append(node)
+            if len(places_of[node]) > 1:
+                place.copies.add(node)
+    where = {s: reduce(_common, wanted.get(v, [top])) for s, v in binding.items()}
+    for s, place in where.items():
+        place.symbols.append(s)
     for e in level.equalities:
         used = (dims.symbols_of(e.left) | dims.symbols_of(e.right)) & where.keys()
         max((where[s] for s in used), key=lambda p: p.depth, default=top).equalities.append(e)
@@ -132,10 +166,10 @@ def _bodies_first(level: Level, order: Sequence[Apply]) -> Level:
     return Level(outputs, level.symbols, values, level.equalities)
 
 
-def _apply_again(node: Apply, known: dict[Variable, Variable], op: Op) -> None:
-    """Rebuild ``node`` if its op or inputs have changed, and record its outputs in ``known``."""
+def _apply_again(node: Apply, known: dict[Variable, Variable], op: Op, anew: bool = False) -> None:
+    """Rebuild ``node`` if its op or inputs have changed, or always, and record its outputs in ``known``."""
     inputs = [known.get(v, v) for v in node.inputs]
-    if op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs)):
+    if anew or op is not node.op or any(a is not b for a, b in zip(inputs, node.inputs)):
         _note(node, op.apply(inputs, node.outputs[0].location).outputs, known)
 
 
@@ -176,7 +210,7 @@ def _rebuild(place: _Place, known: dict[Variable, Variable], binding: dict[Any, 
     """Rebuild the applications of a scope; ``known`` maps the variables so far to their replacements."""
     for node in place.nodes:
         if not node.op.record.lazy:
-            _apply_again(node, known, node.op)
+            _apply_again(node, known, node.op, anew=node in place.copies)
             continue
         count = len(node.outputs)
         sides = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import NullGradError, blame, located
-from symc.gradient.selection import Condition, Flow, Literal, both, either, known_factor, merged, selected
+from symc.gradient.selection import Condition, Flow, Literal, both, common_lazy, either, known_factor, merged, selected
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
@@ -191,6 +191,8 @@ class Accumulation:
         assert flows[0] is not None
         dirty = node.op.record.linear != "jointly"
         whole = {k: dirty and _opens(k, node) for k in flows[0].literals if k.condition.uniform}
+        if len(node.inputs) > 1:  # the gradient reads other operands, such as indices, which a lazy branch computes
+            whole = {k: open_ or k.condition.lazy for k, open_ in whole.items()}
         kept = [k for k in flows[0].literals if not k.condition.uniform]
         if reach.gathers:
             kept = [k for k in kept if k.condition.choice in (Choice.CONDITION, Choice.BOUND)]
@@ -245,13 +247,15 @@ class Accumulation:
         arrived = [flow for flow in flows if flow is not None]
         if len(arrived) == 1 and all(k.condition.uniform for k in arrived[0].literals):
             return dict.fromkeys(arrived[0].literals, True)
+        lazy = common_lazy(arrived) if arrived else []
         conditions = []
         for flow in arrived:
-            counts = both(k for k in flow.literals if k.condition.choice is Choice.CONDITION or k.condition.uniform)
+            rest = [k for k in flow.literals if k not in lazy]
+            counts = both(k for k in rest if k.condition.choice is Choice.CONDITION or k.condition.uniform)
             if counts is None:
-                return {}
+                return dict.fromkeys(lazy, True)
             conditions.append(counts if counts.uniform else Condition([counts], any_of, Choice.CONDITION, True))
-        return {Literal(either(conditions)): True}
+        return {**dict.fromkeys(lazy, True), Literal(either(conditions)): True}
 
 
 def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[list[Apply], dict[Apply, Variable]]:
@@ -304,10 +308,11 @@ def _opened(literals: dict[Literal, bool], node: Apply) -> dict[Literal, bool]:
 
 
 def _shortened(flow: Flow) -> tuple[Variable, dict[Literal, bool]]:
-    """Combine the conditions of a flow into one."""
-    counts = both(flow.literals)
-    assert counts is not None
-    return selected(flow), {Literal(counts): False}
+    """Combine the conditions of a flow into one, and those that are lazy."""
+    lazy = common_lazy([flow])
+    counts = both(k for k in flow.literals if k not in lazy)
+    rest = {} if counts is None else {Literal(counts): False}
+    return selected(flow), {**dict.fromkeys(lazy, False), **rest}
 
 
 def _everywhere(x: Variable) -> Variable:

@@ -24,7 +24,7 @@ from symc.tensor.broadcasting import before_repetition, unrepeated
 from symc.tensor.creation import zeros_like
 from symc.tensor.ifelse import ifelse
 
-__all__ = ["Condition", "Flow", "Literal", "both", "either", "known_factor", "merged", "selected"]
+__all__ = ["Condition", "Flow", "Literal", "both", "common_lazy", "either", "known_factor", "merged", "selected"]
 
 
 class Condition:
@@ -210,10 +210,16 @@ def merged(flows: Sequence[Flow]) -> Flow:
     total = selected(left[0])
     for flow in left[1:]:
         total = ew.add(total, selected(flow))
-    conditions = [c for c in (both(flow.literals) for flow in left) if c is not None]
+    lazy = common_lazy(left)
+    conditions = [c for c in (both(k for k in flow.literals if k not in lazy) for flow in left) if c is not None]
     if len(conditions) < len(left) or len(left) > _FEW[min(c.choice for c in conditions)]:
-        return Flow(total)
-    return Flow(total, {Literal(either(conditions)): False})
+        return Flow(total, dict.fromkeys(lazy, False))
+    return Flow(total, {**dict.fromkeys(lazy, False), Literal(either(conditions)): False})
+
+
+def common_lazy(flows: Sequence[Flow]) -> list[Literal]:
+    """The lazy conditions of all the flows. In a combination with others a condition would no longer be lazy."""
+    return [k for k in flows[0].literals if k.condition.lazy and all(k in flow.literals for flow in flows[1:])]
 
 
 def _join_branches(groups: dict[frozenset[Literal], Flow], changed: Sequence[frozenset[Literal]]) -> None:
