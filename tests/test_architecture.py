@@ -134,16 +134,9 @@ def test_no_circle_of_imports():
     assert not circles(arrows(runtime_imports))
 
 
-NODES = {"symc.graph.op", "symc.graph.variables", "symc.graph.gradient_flow"}
-"""What cannot be told apart: an application names its op, whose record holds functions of ops, variables and
-applications, and traits that name them. At run time ``gradient_flow`` imports neither of the others, and ``variables``
-not ``op``.
-"""
-
-
 def test_no_circle_of_imports_for_type_checkers():
     """What a module names in its annotations is what a reader must know, too."""
-    assert circles(arrows(lambda name: imports(name, everywhere=True))) == [NODES]
+    assert not circles(arrows(lambda name: imports(name, everywhere=True)))
 
 
 RUNTIME = ROOT / "backends" / "c" / "runtime"

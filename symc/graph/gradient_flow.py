@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from symc.graph.op import Op
-    from symc.graph.variables import Variable
+from symc.graph.variables import Variable
 
 __all__ = ["ZERO", "Choice", "Reach", "Selected", "Undefined", "Zero"]
 
@@ -100,8 +98,8 @@ class Reach:
         not count must be zeroed first.
     """
 
-    find: Callable[[Op, Sequence[Variable], Sequence[Variable], Variable], Sequence[Any]]
+    find: Callable[[Any, Sequence[Variable], Sequence[Variable], Variable], Sequence[Any]]
     one_to_one: bool = False
-    partial: Callable[[Op], Choice | None] | None = None
+    partial: Callable[[Any], Choice | None] | None = None
     gathers: bool = False
     mixes: bool = False

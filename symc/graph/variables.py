@@ -20,7 +20,6 @@ from symc.graph.dtypes import as_dtype
 from symc.graph.types import TensorType
 
 if TYPE_CHECKING:
-    from symc.graph.op import Op
     from symc.runtime.storage import Storage
 
 __all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value", "refuse_masked"]
@@ -337,7 +336,7 @@ class Apply:
         outputs: Sequence[TensorType | Variable],
         location: SourceLocation | None = None,
     ) -> None:
-        self.op: Op = op
+        self.op: Any = op  # an ``Op``; the module of ops stands above this one
         self.axes: tuple[int | None, ...] | None = None  # see ``symc.compiler.fusion.groups.axes_of``
         self.unchanged_by: Any = None  # the rewriting rules that are known to leave this application as it is
         self.inputs = tuple(inputs)
