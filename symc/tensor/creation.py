@@ -63,7 +63,7 @@ def _alloc_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     value, *scalars = inputs
     wanted = _dims_given(op, scalars)
     for axis, (have, want) in enumerate(zip(value.type.shape, wanted[len(wanted) - value.ndim :])):
-        if not (type(have) is int and have == 1):
+        if not (op["repeats"][axis] and type(have) is int and have == 1):
             require_equal(
                 have,
                 want,
@@ -121,12 +121,20 @@ ALLOC = record(
 
 
 def alloc(value: Any, *shape: Any) -> Variable:
-    """Broadcast ``value`` to ``shape``, whose entries are integers or integer scalars."""
+    """Broadcast ``value`` to ``shape``, whose entries are integers or integer scalars.
+
+    Only dims of ``value`` that are known to be 1 now are repeated, whatever becomes known later.
+
+    Raises
+    ------
+    ShapeError
+        If ``value`` does not broadcast to ``shape``; lengths known only at call time are checked there.
+    """
     value = as_tensor(value)
     given, scalars = _split_shape(shape[0] if len(shape) == 1 else shape, "alloc")
     if len(given) < value.ndim:
         raise ValueError(located(f"alloc: a shape of {len(given)} axes cannot hold the value", [value]))
-    return Op(ALLOC, given=given)(value, *scalars)
+    return Op(ALLOC, given=given, repeats=value.type.broadcastable)(value, *scalars)
 
 
 def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
