@@ -61,6 +61,7 @@ class Accumulation:
         self._moved: dict[tuple[Apply, Condition], Condition] = {}
         self._patterns: dict[Any, Sequence[Any]] = {}
         order, forms = _with_stable_forms(toposort(list(seeds), constants), self.wanted | set(seeds) | constants)
+        self._saturation = _saturation(order)
         self._useful: set[Apply | None] = set()  # applications on a path to a target
         for node in order:
             for v in (forms[node],) if node in forms else node.inputs:
@@ -148,6 +149,9 @@ class Accumulation:
         for position, answer in enumerate(_answers(node, [flow.g])):
             literals = flow.literals
             g = answer.g if isinstance(answer, Selected) else answer
+            levelled = self._saturation.levelled(node, position) if isinstance(answer, Variable) else None
+            if levelled is not None:
+                answer = Selected(levelled, g, negated=True, choice=Choice.CONDITION)
             if literals and isinstance(g, Variable) and g is not flow.g and not _keeps_zeros(node, position):
                 literals = _opened(literals, node)
             found.append(self._answer(answer, literals))
@@ -269,6 +273,12 @@ def _with_stable_forms(order: Sequence[Apply], opaque: set[Variable]) -> tuple[l
             walked.update(dict.fromkeys(forms[node].nodes))
         walked[node] = None
     return list(walked), {node: form.value for node, form in forms.items()}
+
+
+def _saturation(order: Sequence[Apply]) -> Any:
+    from symc.compiler.rewrite.saturation import Saturation
+
+    return Saturation(order)
 
 
 def _answers(node: Apply, gs: Sequence[Variable], inputs: Sequence[Variable] | None = None) -> Sequence[Any]:

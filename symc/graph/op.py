@@ -283,7 +283,7 @@ class Record:
         When a float output is non-negative or NaN: ``"always"``, or if ``"all"`` or ``"any"`` of the moved or combined
         inputs are.
     bounded : bool
-        Whether the output is always in [0, 2]: its logarithm may be lost by underflow, but never by overflow.
+        Whether the output is non-negative and never overflows: its logarithm may only be lost by underflow.
     inserted : bool
         Whether public functions insert the op between an operand and another op: a message names what it was applied
         to.
@@ -303,6 +303,11 @@ class Record:
     formula : callable or None
         ``formula(op, args)`` writes an application in infix notation; see ``symc.graph.notation``. Without it, the
         application is written as a call.
+    exponential : bool
+        Whether the output overflows for moderate inputs.
+    levels_off : callable or None
+        ``levels_off(inputs)`` returns a pair of numbers per input. At and below the first, and at and above the second,
+        the derivative by it vanishes faster than the input grows, even if that is an exponential; None: nowhere.
     log : callable or None
         ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
     """
@@ -336,6 +341,8 @@ class Record:
     moves: Callable[[Op], slice | None] | None = None
     nonnegative: str = ""
     bounded: bool = False
+    exponential: bool = False
+    levels_off: Callable[[Sequence[Variable]], Sequence[tuple[float | None, float | None]]] | None = None
     log: Callable[[Op, Sequence[Variable]], Variable] | None = None
     inserted: bool = False
     enlarges: Callable[[Op], bool] | None = None

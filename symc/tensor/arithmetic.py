@@ -16,7 +16,7 @@ from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.notation import ATOM, NEGATED, POWER, PRODUCT, held, infix, prefix
 from symc.loops import expr
 from symc.loops.expr import Expr, call
-from symc.tensor.pointwise import Elementwise, elementwise
+from symc.tensor.pointwise import Elementwise, elementwise, levels_off_at
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
@@ -66,6 +66,7 @@ true_div = elementwise(
     linear="first",
     nonnegative="all",
     formula=infix("/", 7),
+    levels_off=lambda inputs: ((None, None), (-np.inf, np.inf)),
 )
 floor_div = elementwise(
     "floor_div",
@@ -130,6 +131,7 @@ inv = elementwise(
     lambda g, y, x: (-(g * y * y),),
     domain=(0.5, 2),
     formula=lambda op, args: (f"1 / {held(args[0], NEGATED)}", PRODUCT),
+    levels_off=levels_off_at(-np.inf, np.inf),
 )
 
 

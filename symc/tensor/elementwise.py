@@ -52,7 +52,7 @@ from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise f
 from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
 from symc.tensor.conversion import cast
 from symc.tensor.erfc_forms import log_erfc
-from symc.tensor.pointwise import Elementwise, elementwise
+from symc.tensor.pointwise import NOTHING_LEFT, Bounds, Elementwise, elementwise, levels_off_at
 
 _LOG_2 = float(np.log(2))
 
@@ -78,6 +78,12 @@ def _pow_grad(g: Variable, z: Variable, x: Variable, y: Variable) -> Sequence[An
     return g * (y * power(x, Constant(known - 1, y.dtype))), by_y
 
 
+def _pow_levels_off(inputs: Sequence[Variable]) -> Sequence[Bounds]:
+    exponent = number_repeated(inputs[1])
+    falls = exponent is not None and exponent < 0
+    return (-np.inf, np.inf) if falls else (None, None), (None, None)
+
+
 def _pow_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.power(x, y)
 
@@ -90,6 +96,7 @@ float_power = elementwise(
     domain=((0.5, 2), (-2, 2)),
     compute="float",
     formula=lambda op, args: (f"{held(args[0], ATOM)} ** {held(args[1], POWER)}", POWER),
+    levels_off=_pow_levels_off,
 )
 
 
@@ -135,6 +142,8 @@ exp = elementwise(
     bounded_slope=True,
     nonnegative="always",
     log=lambda op, inputs: inputs[0],
+    exponential=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
 )
 exp2 = elementwise(
     "exp2",
@@ -144,8 +153,18 @@ exp2 = elementwise(
     bounded_slope=True,
     nonnegative="always",
     log=lambda op, inputs: inputs[0] * float(np.log(2)),
+    exponential=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
 )
-expm1 = elementwise("expm1", lambda x: call("expm1", x), np.expm1, lambda g, y, x: (g * exp(x),), bounded_slope=True)
+expm1 = elementwise(
+    "expm1",
+    lambda x: call("expm1", x),
+    np.expm1,
+    lambda g, y, x: (g * exp(x),),
+    bounded_slope=True,
+    exponential=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
+)
 log = elementwise("log", lambda x: call("log", x), np.log, lambda g, y, x: (g / x,), domain=(0.1, 3))
 log2 = elementwise(
     "log2", lambda x: call("log2", x), np.log2, lambda g, y, x: (g / (x * float(np.log(2))),), domain=(0.1, 3)
@@ -175,13 +194,26 @@ arccos = elementwise(
     domain=(-0.9, 0.9),
 )
 arctan = elementwise(
-    "arctan", lambda x: call("arctan", x), np.arctan, lambda g, y, x: (g / (1 + sqr(x)),), bounded_slope=True
+    "arctan",
+    lambda x: call("arctan", x),
+    np.arctan,
+    lambda g, y, x: (g * inv(1 + sqr(x)),),
+    bounded_slope=True,
+    levels_off=levels_off_at(-np.inf, np.inf),
 )
 arctan2 = elementwise(
     "arctan2", lambda y, x: call("arctan2", y, x), np.arctan2,
     lambda g, z, y, x: (g * x / (sqr(x) + sqr(y)), -(g * y) / (sqr(x) + sqr(y))), domain=(0.3, 2),
+    levels_off=lambda inputs: ((-np.inf, np.inf), (-np.inf, np.inf)),
 )  # fmt: skip
-sinh = elementwise("sinh", lambda x: call("sinh", x), np.sinh, lambda g, y, x: (g * cosh(x),), bounded_slope=True)
+sinh = elementwise(
+    "sinh",
+    lambda x: call("sinh", x),
+    np.sinh,
+    lambda g, y, x: (g * cosh(x),),
+    bounded_slope=True,
+    exponential=True,
+)
 cosh: Elementwise = elementwise(
     "cosh",
     lambda x: call("cosh", x),
@@ -190,18 +222,27 @@ cosh: Elementwise = elementwise(
     bounded_slope=True,
     nonnegative="always",
     log=lambda op, inputs: logcosh(inputs[0]),
+    exponential=True,
 )
-tanh = elementwise("tanh", lambda x: call("tanh", x), np.tanh, lambda g, y, x: (g * tanh_slope(x),), bounded_slope=True)
+tanh = elementwise(
+    "tanh",
+    lambda x: call("tanh", x),
+    np.tanh,
+    lambda g, y, x: (g * tanh_slope(x),),
+    bounded_slope=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
+)
 # 1 - y**2, which is wrong in all its digits where y is almost 1
 tanh_slope: Elementwise = elementwise(
     "tanh_slope",
     lambda x: 4.0 * _sigmoid_slope_body(2.0 * x),
     lambda x: 1 / np.square(np.cosh(x.astype("float64"))),
-    lambda g, y, x: (-2 * g * y * tanh(x),),
+    lambda g, y, x: (g * (-2 * y * tanh(x)),),
     bounded_slope=True,
     nonnegative="always",
     bounded=True,
     log=lambda op, inputs: -2 * logcosh(inputs[0]),
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
 )
 
 
@@ -258,6 +299,7 @@ erf = elementwise(
     expr.FUNCTIONS["erf"].numpy,
     lambda g, y, x: (g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
     bounded_slope=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
 )
 erfc = elementwise(
     "erfc",
@@ -268,6 +310,7 @@ erfc = elementwise(
     nonnegative="always",
     bounded=True,
     log=lambda op, inputs: log_erfc(inputs[0]),
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
 )
 
 
@@ -293,6 +336,7 @@ sigmoid = elementwise(
     nonnegative="always",
     bounded=True,
     log=lambda op, inputs: -softplus(-inputs[0]),
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
 )
 # y * (1 - y), which is wrong in all its digits where y is almost 1
 sigmoid_slope: Elementwise = elementwise(
@@ -304,6 +348,7 @@ sigmoid_slope: Elementwise = elementwise(
     nonnegative="always",
     bounded=True,
     log=lambda op, inputs: -(softplus(inputs[0]) + softplus(-inputs[0])),
+    levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
 )
 softplus: Elementwise = elementwise(
     "softplus",
@@ -314,6 +359,7 @@ softplus: Elementwise = elementwise(
     nonnegative="always",
     bounded=True,
     log=lambda op, inputs: log_softplus(inputs[0]),
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
 )
 # below the threshold, where sigmoid and softplus may underflow, series in e = exp(x) with an error of the order of e**3
 _SOFTPLUS_TAIL = {"float32": -7.0, "float64": -14.0}
@@ -352,6 +398,7 @@ softplus_hazard: Elementwise = elementwise(  # sigmoid(x) / softplus(x)
     lambda g, y, x: (g * y * softplus_bend(x),),
     bounded_slope=True,
     nonnegative="always",
+    levels_off=levels_off_at(-NOTHING_LEFT, np.inf),
 )
 softplus_bend: Elementwise = elementwise(  # sigmoid(-x) - sigmoid(x) / softplus(x)
     "softplus_bend",
@@ -359,6 +406,7 @@ softplus_bend: Elementwise = elementwise(  # sigmoid(-x) - sigmoid(x) / softplus
     lambda x: np.exp(-np.logaddexp(0, x.astype("float64"))) - _hazard(x),
     lambda g, y, x: (-(g * (sigmoid_slope(x) + softplus_hazard(x) * y)),),
     bounded_slope=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, np.inf),
 )
 relu = elementwise(
     "relu",

@@ -13,7 +13,7 @@ import numpy as np
 
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
-from symc.tensor.pointwise import Elementwise, elementwise
+from symc.tensor.pointwise import NOTHING_LEFT, Elementwise, elementwise, levels_off_at
 
 __all__ = ["erfc_hazard", "log_erfc", "log_half_erfc"]
 
@@ -120,6 +120,7 @@ erfc_hazard = elementwise(
     lambda g, y, x: (g * y * _erfc_excess(x),),
     bounded_slope=True,
     nonnegative="always",
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
 )
 """The negated derivative of ``log(erfc(x))``: about ``2 x`` for large x, and near zero for negative x."""
 
@@ -131,6 +132,7 @@ _erfc_excess: Elementwise = elementwise(
     lambda g, y, x: (g * (erfc_hazard(x) * y - 2),),
     bounded_slope=True,
     nonnegative="always",
+    levels_off=levels_off_at(None, np.inf),
 )
 """``erfc_hazard(x) - 2 x`` without cancellation."""
 

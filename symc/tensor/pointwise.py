@@ -27,6 +27,7 @@ from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.conversion import cast
 
 Grad = Callable[..., Sequence[Any]]
+Bounds = tuple[float | None, float | None]
 
 
 class Elementwise:
@@ -98,6 +99,15 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
         text = f"{name}: works on bools and integers, got {dtype}"
         raise DTypeError(located(text, variables, "compare first, or cast to an integer dtype"))
     return [cast(v, dtype) for v in variables]
+
+
+NOTHING_LEFT = 8192.0
+"""``exp(-x)`` is zero in every dtype for x of this size, and so is its product with any power of x."""
+
+
+def levels_off_at(below: float | None, above: float | None) -> Callable[[Sequence[Variable]], Sequence[Bounds]]:
+    """The trait ``levels_off`` of a function of one operand."""
+    return lambda inputs: ((below, above),)
 
 
 def _domain_of_each(domain: Any, nin: int) -> list[tuple[float, float]]:

@@ -15,7 +15,7 @@ from symc.graph import Variable
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
 from symc.tensor import elementwise as ew
-from symc.tensor.pointwise import elementwise
+from symc.tensor.pointwise import NOTHING_LEFT, elementwise, levels_off_at
 
 __all__ = ["log1mexp", "logaddexp"]
 
@@ -42,6 +42,7 @@ logaddexp = elementwise(
     _logaddexp_grad,
     commutative=True,
     bounded_slope=True,
+    levels_off=lambda inputs: ((-np.inf, None), (-np.inf, None)),
 )
 
 
@@ -60,4 +61,5 @@ log1mexp = elementwise(
     _log1mexp_numpy,
     lambda g, y, x: (g * ew.exp(x) / ew.expm1(x),),
     domain=(-3, -0.1),
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
 )

@@ -21,10 +21,15 @@ from symc.compiler.rewrite.ops import (
     ADD,
     CAST,
     DISCONNECTED_GRAD,
+    DOT,
     LOG,
     LOG1P,
     LOG2,
     LOG10,
+    MAX,
+    MAXIMUM,
+    MIN,
+    MINIMUM,
     MUL,
     NEG,
     POW,
@@ -151,6 +156,36 @@ def _scaled_prod(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     return Scaled(None, Op(SUM, **node.op.attrs)(forms[0].exponent))
 
 
+def _scaled_extreme_of_two(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    zero = filled_like(0, node.outputs[0])
+    return Scaled(None, node.op(*[zero if f.exponent is None else f.exponent for f in forms]))
+
+
+def _scaled_extreme(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    assert forms[0].exponent is not None
+    return Scaled(None, node.op(forms[0].exponent))
+
+
+def _scaled_matrix_product(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    """The largest exponent of each row of the first matrix, and of each column of the second, is taken out."""
+    op, out = node.op, node.outputs[0]
+    summed = (0 if op["trans_a"] else 1, 1 if op["trans_b"] else 0)
+    factors, tops = [], []
+    for position, (v, form, axis) in enumerate(zip(node.inputs, forms, summed)):
+        factor = filled_like(1, v) if form.weight is None else form.weight
+        if form.exponent is not None:
+            top = _fixed(_finite(reduce.max(form.exponent, axis=(axis,))))
+            powers = ew.exp(form.exponent - reduce.restore(top, form.exponent, (axis,)))
+            factor = powers if form.weight is None else factor * powers
+            tops.append(reduce.restore(top, out, (1 - position,)))
+        factors.append(factor)
+    product = op(*factors)
+    exponent = tops[0] if len(tops) == 1 else ew.add(*tops)
+    if all(f.weight is None for f in forms):
+        return Scaled(None, ew.log(product) + exponent)
+    return Scaled(product, exponent)
+
+
 def _scaled_move(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     """Weights and exponents are moved separately."""
     sources = moved_inputs(node)
@@ -173,6 +208,11 @@ _SCALED: dict[Record, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
     RECIPROCAL: _scaled_reciprocal,
     SUM: _scaled_sum,
     PROD: _scaled_prod,
+    MAXIMUM: _scaled_extreme_of_two,
+    MINIMUM: _scaled_extreme_of_two,
+    MAX: _scaled_extreme,
+    MIN: _scaled_extreme,
+    DOT: _scaled_matrix_product,
     CAST: _scaled_cast,
 }
 

@@ -18,9 +18,12 @@ from symc.compiler.rewrite.ops import (
     ADD,
     CAST,
     DISCONNECTED_GRAD,
+    DOT,
     EXP,
     MAX,
     MAXIMUM,
+    MIN,
+    MINIMUM,
     MUL,
     NEG,
     POW,
@@ -36,7 +39,7 @@ from symc.graph import Apply, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.op import Op, Record
 
-__all__ = ["NUMBER", "Kind", "carries_logarithms", "has_logarithm", "kind_of", "operands"]
+__all__ = ["NUMBER", "Kind", "carries_logarithms", "has_logarithm", "is_shifted", "kind_of", "operands"]
 
 
 class Kind(NamedTuple):
@@ -76,7 +79,7 @@ def _kind_of_difference(node: Apply, kinds: Sequence[Kind]) -> Kind:
 
 
 def _are_shifted(node: Apply) -> bool:
-    return any(_is_shifted(v, lambda top: top.op.record is MAXIMUM) for v in node.inputs)
+    return any(is_shifted(v, lambda top: top.op.record is MAXIMUM) for v in node.inputs)
 
 
 def _kind_of_negative(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -112,7 +115,25 @@ def _kind_of_sum(node: Apply, kinds: Sequence[Kind]) -> Kind:
     empty = any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes))
     if not kinds[0].strong or not axes or empty or x.dtype != node.outputs[0].dtype:
         return _UNKNOWN
-    return _UNKNOWN if _is_shifted(x, lambda top: top.op.record is MAX and top.op["axes"] == axes) else kinds[0]
+    return _UNKNOWN if is_shifted(x, lambda top: top.op.record is MAX and top.op["axes"] == axes) else kinds[0]
+
+
+def _kind_of_extreme_of_two(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    grows = any(k.grows for k in kinds)
+    useful = (grows or all(k.strong for k in kinds)) and all(k.positive for k in kinds)
+    return Kind(True, grows, True) if useful else _UNKNOWN
+
+
+def _kind_of_extreme(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return kinds[0] if kinds[0].strong and kinds[0].positive else _UNKNOWN
+
+
+def _kind_of_matrix_product(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    grows = any(k.grows for k in kinds)
+    shifted = any(is_shifted(v, lambda top: top.op.record is MAX) for v in node.inputs)
+    if shifted or not (grows or all(k.strong for k in kinds)):
+        return _UNKNOWN
+    return Kind(True, grows, all(k.positive for k in kinds))
 
 
 def _kind_of_cast(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -136,6 +157,11 @@ _KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
     RECIPROCAL: _kind_of_reciprocal,
     SUM: _kind_of_sum,
     PROD: _kind_of_prod,
+    MAXIMUM: _kind_of_extreme_of_two,
+    MINIMUM: _kind_of_extreme_of_two,
+    MAX: _kind_of_extreme,
+    MIN: _kind_of_extreme,
+    DOT: _kind_of_matrix_product,
     CAST: _kind_of_cast,
 }
 
@@ -150,7 +176,7 @@ def carries_logarithms(op: Op) -> bool:
     return op.record in _KINDS
 
 
-def _is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
+def is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
     """Whether a factor of ``v`` is an exponential from whose argument a maximum was already subtracted.
 
     ``is_top`` identifies the maximum. It is searched for in sums, since rules move signs, up to a small depth.
