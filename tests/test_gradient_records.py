@@ -16,7 +16,7 @@ import symc
 import symc.tensor as T
 from symc.graph.op import RECORDS, Pointwise
 from symc.tensor import elementwise as ew
-from symc.tensor import erfc_forms, stable
+from symc.tensor import erfc_forms, stable, xlogx
 from symc.tensor.nnet.losses import _sigmoid_binary, binary_of, binary_of_logs, binary_slope, sigmoid_binary_slope
 
 mp.mp.dps = 100
@@ -37,6 +37,7 @@ def hazard(x):
     return 2 * mp.exp(-x * x) / (mp.sqrt(mp.pi) * mp.erfc(x))
 
 
+GAMMA = [-3.75, -1.001, -0.25, -1e-9, 1e-9, 0.5, 0.999, 1.0, 1.5, 2.0, 2.5, 7.9, 8.1, 20.0]
 SOFT = [-40.0, -14.1, -13.9, -7.1, -6.9, -1.0, 0.0, 0.5, 19.0, 700.0]
 
 
@@ -73,9 +74,14 @@ SMOOTH = {
     "erfc": (ew.erfc, mp.erfc, [[-30.0, -1.0, 0.0, 1.0, 5.0, 25.0]]),
     "erfc_excess": (erfc_forms._erfc_excess, lambda x: hazard(x) - 2 * x, [TAIL[:-1]]),
     "erfc_hazard": (erfc_forms.erfc_hazard, hazard, [TAIL[:-1]]),
+    "erfcinv": (T.erfcinv, lambda x: mp.erfinv(1 - x), [[1e-6, 0.1, 0.9, 1.0, 1.9]]),
+    "erfcx": (T.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x), [[-9.0, *TAIL[1:-1]]]),
+    "erfinv": (T.erfinv, mp.erfinv, [[-0.999, -0.5, -1e-9, 0.0, 1e-9, 0.84, 0.86, 0.999]]),
     "exp": (ew.exp, mp.exp, [WIDE]),
     "exp2": (ew.exp2, lambda x: mp.mpf(2) ** x, [WIDE]),
     "expm1": (ew.expm1, mp.expm1, [WIDE]),
+    "gamma": (T.gamma, mp.gamma, [GAMMA]),
+    "gammaln": (T.gammaln, lambda x: mp.log(abs(mp.gamma(x))), [[*GAMMA, 1e9]]),
     "log": (ew.log, mp.log, [POSITIVE]),
     "log10": (ew.log10, mp.log10, [POSITIVE]),
     "log1p": (ew.log1p, mp.log1p, [[-1 + 1e-12, -0.5, -1e-9, 0.0, 1e-9, 1e9]]),
@@ -93,6 +99,7 @@ SMOOTH = {
     "mod": (ew.mod, lambda x, y: x - y * mp.floor(x / y), [[-7.5, 0.25, 9.75], [-2.0, 3.0]]),
     "mul": (ew.mul, lambda x, y: x * y, [WIDE, [0.0, *NONZERO]]),
     "neg": (ew.neg, lambda x: -x, [WIDE]),
+    "polygamma": (T.psi, mp.digamma, [[*GAMMA, 1e9]]),
     "pow": (ew.float_power, lambda x, y: x**y, [[1e-9, 0.5, 1.0, 3.0], [-2.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]]),
     "rad2deg": (ew.rad2deg, mp.degrees, [WIDE]),
     "reciprocal": (ew.inv, lambda x: 1 / x, [NONZERO]),
@@ -117,6 +124,8 @@ SMOOTH = {
     "tanh": (ew.tanh, mp.tanh, [WIDE]),
     "tanh_slope": (ew.tanh_slope, lambda x: mp.sech(x) ** 2, [WIDE]),
     "true_div": (ew.true_div, lambda x, y: x / y, [[0.0, *NONZERO], NONZERO]),
+    "xlogx": (xlogx.xlogx, lambda x: x * mp.log(x), [[1e-150, 1e-9, 0.5, 1.0, 1e9]]),
+    "xlogy0": (xlogx.xlogy0, lambda x, y: x * mp.log(y), [[-3.0, 1e-9, 0.5, 1e9], [1e-9, 0.5, 1.0, 1e9]]),
 }  # fmt: skip
 
 STEPS = {

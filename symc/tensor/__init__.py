@@ -27,6 +27,7 @@ from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
     shared_randomstreams,
     signal,
     subtensor_cases,
+    xlogx,
 )
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
@@ -113,6 +114,7 @@ from symc.tensor.elementwise import (
     where,
     xor,
 )  # fmt: skip
+from symc.tensor.erfc_forms import erfcx
 from symc.tensor.extra_ops import (
     NotScalarConstantError,
     allclose,
@@ -141,8 +143,10 @@ from symc.tensor.extra_ops import (
     unravel_index,
 )
 from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
+from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
 from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
+from symc.tensor.inverse_erf import erfcinv, erfinv
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
@@ -186,7 +190,7 @@ operators.attach()
 globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
-_LANGUAGE = ("extra_ops", "nnet", "shared_randomstreams", "signal")
+_LANGUAGE = ("extra_ops", "nnet", "shared_randomstreams", "signal", "xlogx")
 """Public modules; the functions of the other modules are exported from this one."""
 
 __all__ = [

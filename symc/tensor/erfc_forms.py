@@ -15,7 +15,7 @@ from symc.loops import expr
 from symc.loops.expr import Expr, call, select
 from symc.tensor.pointwise import NOTHING_LEFT, Elementwise, elementwise, levels_off_at
 
-__all__ = ["erfc_hazard", "log_erfc", "log_half_erfc"]
+__all__ = ["erfc_hazard", "erfcx", "log_erfc", "log_half_erfc"]
 
 _LOG2 = math.log(2.0)
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -76,12 +76,25 @@ def _excess_body(x: Expr) -> Expr:
     return select(far, rest / big / (1.0 - _missing(big, rest)), _hazard_body(x) - 2.0 * x)
 
 
+def _erfcx_body(x: Expr) -> Expr:
+    far, big, rest = _far(x)
+    return select(
+        far, (1.0 - _missing(big, rest)) / (big * math.sqrt(math.pi)), call("erfc", x) / _exp_of_negative_square(x)
+    )
+
+
 def _erfcx_fraction(x: np.ndarray) -> np.ndarray:
     """``exp(x^2) erfc(x)`` for x of at least 3, by Laplace's continued fraction."""
     found = x
     for k in range(120, 0, -1):
         found = x + k / 2 / found
     return 1 / (found * math.sqrt(math.pi))
+
+
+def _erfcx_numpy(x: np.ndarray) -> np.ndarray:
+    wide = x.astype("float64")
+    near = np.minimum(wide, 3)
+    return np.where(wide > 3, _erfcx_fraction(np.maximum(wide, 3)), np.exp(near * near) * _erfc(near))
 
 
 def _log_erfc_numpy(x: np.ndarray) -> np.ndarray:
@@ -149,3 +162,10 @@ log_half_erfc = elementwise(
     lambda g, y, x: (-(g * erfc_hazard(x)),),
     bounded_slope=True,
 )
+
+
+erfcx = elementwise(
+    "erfcx", _erfcx_body, _erfcx_numpy, lambda g, y, x: (-(g * y * _erfc_excess(x)),), bounded_slope=True,
+    nonnegative="always", levels_off=levels_off_at(None, np.inf),
+)  # fmt: skip
+"""``exp(x ** 2) * erfc(x)``, the scaled complementary error function."""

@@ -23,7 +23,11 @@ UNARY = {
     "arcsin": (np.arcsin, OPEN), "arcsinh": (np.arcsinh, FINITE), "arctan": (np.arctan, ANY),
     "arctanh": (np.arctanh, OPEN), "ceil": (np.ceil, ANY), "cos": (np.cos, FINITE), "cosh": (np.cosh, FINITE),
     "deg2rad": (np.deg2rad, ANY), "erf": (special.erf, ANY), "erfc": (special.erfc, ANY), "exp": (np.exp, ANY),
-    "exp2": (np.exp2, ANY), "expm1": (np.expm1, ANY), "floor": (np.floor, ANY), "inv": (np.reciprocal, FINITE),
+    "erfcinv": (special.erfcinv, np.array([0.0, 1e-9, 0.25, 1.0, 1.75, 2.0, 2.5])), "erfcx": (special.erfcx, FINITE),
+    "erfinv": (special.erfinv, np.array([-1.0, *OPEN, 1.0, 1.5])), "gamma": (special.gamma, OPEN + 3),
+    "gammaln": (special.gammaln, FINITE), "psi": (special.psi, OPEN + 3),
+    "tri_gamma": (lambda x: special.polygamma(1, x), OPEN + 3), "exp2": (np.exp2, ANY),
+    "expm1": (np.expm1, ANY), "floor": (np.floor, ANY), "inv": (np.reciprocal, FINITE),
     "isinf": (np.isinf, ANY), "isnan": (np.isnan, ANY), "log": (np.log, ANY), "log10": (np.log10, ANY),
     "log1p": (np.log1p, ANY), "log2": (np.log2, ANY), "neg": (np.negative, ANY), "rad2deg": (np.rad2deg, ANY),
     "round_half_to_even": (np.rint, ANY), "sgn": (np.sign, ANY), "sigmoid": (special.expit, ANY),
@@ -58,6 +62,9 @@ def _broadcast(name: str) -> list:
 TABLE: Table = {
     **{name: [example(getattr(T, name), oracle, values)] for name, (oracle, values) in UNARY.items()},
     **{name: [example(getattr(T, name), oracle, x, y)] for name, (oracle, x, y) in BINARY.items()},
+    "polygamma": [
+        example(lambda x, n=n: T.polygamma(n, x), lambda x, n=n: special.polygamma(n, x), POSITIVE) for n in range(4)
+    ],
     "invert": [example(T.invert, np.invert, B), example(T.invert, np.invert, I)],
     "switch": [
         example(T.switch, np.where, X > 0, X, Y),

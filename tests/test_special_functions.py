@@ -1,0 +1,132 @@
+"""Worst errors of the gamma family and of the inverse error functions, against mpmath, and their values at the ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.tensor import xlogx
+
+ENDS = np.array([0.0, -0.0, 1.0, -1.0, 2.0, np.inf, -np.inf, np.nan])
+
+
+def _spread(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)
+
+
+def _positive(rng: np.random.Generator) -> np.ndarray:
+    parts = [rng.uniform(low, high, 60) for low, high in ((0, 1), (1, 3), (3, 8), (8, 30))]
+    return _spread(*parts, 10 ** rng.uniform(-30, 3, 60))
+
+
+def _negative(rng: np.random.Generator) -> np.ndarray:
+    return _spread(-rng.uniform(0, 1, 60), -rng.uniform(1, 15, 60), -(10 ** rng.uniform(-12, -1, 30)))
+
+
+def _probability(rng: np.random.Generator) -> np.ndarray:
+    return _spread(rng.uniform(-1, 1, 100), 10 ** rng.uniform(-30, 0, 50), 1 - 10 ** rng.uniform(-6, 0, 50))
+
+
+def _twice_a_probability(rng: np.random.Generator) -> np.ndarray:
+    return _spread(rng.uniform(0, 2, 100), 10 ** rng.uniform(-30, 0, 60), 2 - 10 ** rng.uniform(-6, 0, 40))
+
+
+def _erfcinv(y: mp.mpf) -> mp.mpf:
+    with mp.workdps(80):
+        return mp.erfinv(1 - y)
+
+
+def _log_gamma(x: mp.mpf) -> mp.mpf:
+    return mp.log(abs(mp.gamma(x)))
+
+
+# function, meaning, points, units of rounding allowed: of the value, and of 1
+CASES: dict[str, tuple[Callable, Callable, Callable, float, float]] = {
+    "gammaln": (T.gammaln, _log_gamma, _positive, 3, 0),
+    "gammaln, negative": (T.gammaln, _log_gamma, _negative, 3, 3),
+    "gamma": (T.gamma, mp.gamma, _positive, 6, 0),
+    "gamma, negative": (T.gamma, mp.gamma, _negative, 6, 0),
+    "psi": (T.psi, mp.digamma, _positive, 3, 4),
+    "psi, negative": (T.psi, mp.digamma, _negative, 6, 8),
+    "tri_gamma": (T.tri_gamma, lambda x: mp.polygamma(1, x), _positive, 5, 0),
+    "tri_gamma, negative": (T.tri_gamma, lambda x: mp.polygamma(1, x), _negative, 5, 0),
+    "polygamma(2)": (lambda x: T.polygamma(2, x), lambda x: mp.polygamma(2, x), _positive, 5, 0),
+    "polygamma(3), negative": (lambda x: T.polygamma(3, x), lambda x: mp.polygamma(3, x), _negative, 8, 0),
+    "erfinv": (T.erfinv, mp.erfinv, _probability, 4, 0),
+    "erfcinv": (T.erfcinv, _erfcinv, _twice_a_probability, 4, 0),
+    "erfcx": (
+        T.erfcx, lambda x: mp.exp(x * x) * mp.erfc(x),
+        lambda rng: _spread(rng.uniform(-9, 9, 100), 10 ** rng.uniform(-5, 2, 40)), 4, 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_worst_errors(name: str, dtype: str) -> None:
+    function, meaning, points, of_value, of_one = CASES[name]
+    x = T.tensor(dtype=dtype, shape=(None,), name="x")
+    info = np.finfo(dtype)
+    at = points(np.random.default_rng(3)).astype(dtype)
+    if name in ("erfinv", "erfcinv"):
+        at = at[(at > -1) & (at < 2 if name == "erfcinv" else at < 1) & (at != 0)]
+    with mp.workdps(40):
+        for point, got in zip(at, symc.function([x], function(x))(at)):
+            want = meaning(mp.mpf(float(point)))
+            if not info.tiny < abs(want) < info.max:
+                continue
+            allowed = float(info.eps) * (of_value * abs(want) + of_one)
+            assert abs(mp.mpf(float(got)) - want) <= allowed, (name, point, got, mp.nstr(want, 17))
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+@pytest.mark.parametrize(
+    ("function", "want"),
+    [
+        (T.gammaln, [np.inf, np.inf, 0, np.inf, 0, np.inf, np.inf, np.nan]),
+        (T.gamma, [np.inf, -np.inf, 1, np.nan, 1, np.inf, np.nan, np.nan]),
+        (T.psi, [-np.inf, np.inf, -0.5772156649015329, np.nan, 0.42278433509846713, np.inf, np.nan, np.nan]),
+        (T.tri_gamma, [np.inf, np.inf, np.pi**2 / 6, np.inf, np.pi**2 / 6 - 1, 0, np.nan, np.nan]),
+        (T.erfinv, [0, 0, np.inf, -np.inf, np.nan, np.nan, np.nan, np.nan]),
+        (T.erfcinv, [np.inf, np.inf, 0, np.nan, -np.inf, np.nan, np.nan, np.nan]),
+        (T.erfcx, [1, 1, 0.427583576155807, 5.00898008076228, 0.255395676310506, 0, np.inf, np.nan]),
+        (xlogx.xlogx, [0, 0, 0, np.nan, 2 * np.log(2), np.inf, np.nan, np.nan]),
+    ],
+)
+def test_ends(function: Callable, want: list[float], device: str) -> None:
+    x = T.dvector("x")
+    got = symc.function([x], function(x), device=device)(ENDS)
+    np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+def test_entropy_of_a_certain_event() -> None:
+    """``x log(y)`` is zero where x is, whatever y; its gradient by y, too, whereas the one by x is the logarithm."""
+    x, y = T.dvectors("x", "y")
+    z = xlogx.xlogy0(x, y)
+    f = symc.function([x, y], [z, *T.grad(z.sum(), [x, y])])
+    value, by_x, by_y = f([0.0, 0.0, 2.0], [0.0, 3.0, 0.5])
+    np.testing.assert_allclose(value, [0, 0, 2 * np.log(0.5)])
+    np.testing.assert_allclose(by_x, [-np.inf, np.log(3), np.log(0.5)])
+    np.testing.assert_allclose(by_y, [0, 0, 4])
+
+
+def test_gamma_of_an_integer_is_a_factorial() -> None:
+    n = T.ivector("n")
+    f = symc.function([n], [T.gamma(n + 1), T.exp(T.gammaln(n + 1)), T.psi(n + 1) - T.psi(n)])
+    with symc.config.change(floatX="float64"):
+        g = symc.function([n], T.gamma(T.cast(n, "float64") + 1))
+    np.testing.assert_allclose(f([1, 2, 5, 10])[0], [1, 2, 120, 3628800], rtol=1e-6)
+    np.testing.assert_allclose(f([1, 2, 5, 10])[1], [1, 2, 120, 3628800], rtol=1e-5)
+    np.testing.assert_allclose(f([1, 2, 5, 10])[2], [1, 0.5, 0.2, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(g([20, 170]), [2432902008176640000.0, 7.257415615307994e306], rtol=1e-14)
+
+
+def test_order_of_polygamma_is_a_known_number() -> None:
+    for n in (-1, 0.5, True, "1"):
+        with pytest.raises(ValueError, match="polygamma: n must be"):
+            T.polygamma(n, T.dvector())
