@@ -49,7 +49,7 @@ from symc.tensor.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
-from symc.tensor.cumulative import cumsum
+from symc.tensor.cumulative import cumprod, cumsum
 from symc.tensor.elementwise import (
     abs_,
     add,
@@ -173,6 +173,7 @@ from symc.tensor.shaping import (
     transpose,
     unbroadcast,
 )  # fmt: skip
+from symc.tensor.sorting import argsort, argtopk, permute_row_elements, sort, topk, topk_and_argtopk
 from symc.tensor.splitting import split
 from symc.tensor.state import carry_updates
 from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor

@@ -1,4 +1,4 @@
-"""Cumulative sums along an axis."""
+"""Cumulative sums and products along an axis."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_integer
-from symc.graph.op import Arg, Case, Loops, Op, record
+from symc.graph.op import Arg, Case, Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import ZERO, const, var
 from symc.loops.ir import Accumulate, Alloc, For, Load, Statement, Store
 from symc.tensor import elementwise as ew
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.positions import iota
+from symc.tensor.recurrence import linear_recurrence, shifted
 from symc.tensor.shaping import flatten
 
-__all__ = ["cumsum"]
+__all__ = ["cumprod", "cumsum"]
 
 
-def _build(node: Apply, ctx: Any) -> list[Statement]:
+def _build(node: Apply, ctx: Any, combine: str, start: int) -> list[Statement]:
     """One accumulator per line along the axis; lines are processed in parallel."""
     x = node.inputs[0]
     shape, axis = x.type.shape, node.op["axis"]
@@ -31,11 +34,11 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         place = (at[0] * count + var(i)) * inner + at[1]
         steps: tuple[Statement, ...] = (
             Load(element, ctx.input(0), place, x.dtype),
-            Accumulate(acc, ZERO, var(element, x.dtype), "add"),
+            Accumulate(acc, ZERO, var(element, x.dtype), combine),
             Load(total, acc, ZERO, x.dtype),
             Store(ctx.output(), place, var(total, x.dtype)),
         )
-        inside += [Alloc(acc, x.dtype, const(1, "int64")), Store(acc, ZERO, const(0, x.dtype))]
+        inside += [Alloc(acc, x.dtype, const(1, "int64")), Store(acc, ZERO, const(start, x.dtype))]
         inside.append(For(i, count, steps, "serial"))
 
     return [ctx.nest((outer, dims.product(shape[axis + 1 :])), body)]
@@ -51,7 +54,7 @@ _cumsum = record(
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x: np.cumsum(x, op["axis"], dtype=x.dtype),
     grad=_grad,
-    lower=Loops(_build),
+    lower=Loops(lambda node, ctx: _build(node, ctx, "add", 0)),
     cases=lambda: [
         Case(lambda x: cumsum(x, 0), (Arg((4, 3)),), expect=lambda x: np.cumsum(x, 0)),
         Case(lambda x: cumsum(x, 1), (Arg((2, 5, 3)),), expect=lambda x: np.cumsum(x, 1)),
@@ -78,10 +81,52 @@ def cumsum(x: Any, axis: int | None = None) -> Variable:
         The shape of ``x`` (or flat). Integers narrower than 64 bits and bools are summed as int64 (unsigned ones as
         uint64), as in NumPy.
     """
+    return _along(_cumsum, x, axis)
+
+
+def _along(what: Record, x: Any, axis: int | None) -> Variable:
     x = as_tensor(x)
     if axis is None:
         x, axis = flatten(x), 0
-    axis = normalize_axis(axis, x.ndim, "cumsum", x)
+    axis = normalize_axis(axis, x.ndim, what.name, x)
     if x.dtype == "bool" or is_integer(x.dtype):
         x = ew.cast(x, "uint64" if x.dtype.startswith("u") else "int64")
-    return Op(_cumsum, axis=axis)(x)
+    return Op(what, axis=axis)(x)
+
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+def _cumprod_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    """The product of the elements before, times ``s``, which is the sum of ``g`` times products of the elements after.
+
+    ``s[k] = g[k] + x[k + 1] * s[k + 1]``: nothing is divided, so that zeros do no harm.
+    """
+    axis = op["axis"]
+    order = [k for k in range(inputs[0].ndim) if k != axis] + [axis]
+    x, y, g = (dimshuffle(v, order) for v in (inputs[0], outputs[0], gs[0]))
+    before = ew.switch(ew.eq(iota(y, -1), 0), 1, shifted(y, backward=False))
+    found = before * linear_recurrence(x, g, reverse=True, own=False)
+    return [dimshuffle(found, [order.index(k) for k in range(found.ndim)])]
+
+
+_cumprod = record(
+    "cumprod",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=lambda op, x: np.cumprod(x, op["axis"], dtype=x.dtype),
+    grad=_cumprod_grad,
+    lower=Loops(lambda node, ctx: _build(node, ctx, "mul", 1)),
+    cases=lambda: [
+        Case(lambda x: cumprod(x, 0), (Arg((4, 3)),), expect=lambda x: np.cumprod(x, 0)),
+        Case(lambda x: cumprod(x, 1), (Arg((2, 4, 3)),), expect=lambda x: np.cumprod(x, 1)),
+        Case(lambda x: cumprod(x), (Arg((2, 3)),), expect=np.cumprod),
+        Case(lambda x: cumprod(x), (Arg((5,), values=[2.0, 0.0, -1.5, 0.0, 3.0]),), expect=np.cumprod),
+        Case(lambda x: cumprod(x), (Arg((3,), "int8", values=[100, 100, 3]),), expect=np.cumprod, grad=False),
+        Case(lambda x: cumprod(x, 0), (Arg((0, 2)),), expect=lambda x: np.cumprod(x, 0), grad=False),
+    ],
+)
+
+
+def cumprod(x: Any, axis: int | None = None) -> Variable:
+    """Cumulative products of ``x`` along ``axis``; parameters and dtypes as for ``cumsum``."""
+    return _along(_cumprod, x, axis)

@@ -15,13 +15,16 @@ from symc.graph.types import TensorType
 from symc.tensor import (
     axes,
     creation,
+    cumulative,
     extra_ops,
     indexing,
     linalg,
     reduce,
     repeating,
     reshaping,
+    selection,
     shaping,
+    sorting,
     symbolic_dims,
 )
 from symc.tensor import elementwise as ew
@@ -170,7 +173,10 @@ METHODS: dict[str, Any] = {
     "sum": reduce.sum, "prod": reduce.prod, "mean": reduce.mean, "var": reduce.var, "std": reduce.std,
     "max": reduce.max, "min": reduce.min, "argmax": reduce.argmax, "argmin": reduce.argmin, "ptp": reduce.ptp,
     "any": reduce.any, "all": reduce.all, "norm": _norm, "dot": linalg.dot, "diagonal": extra_ops.diagonal,
-    "trace": extra_ops.trace,
+    "trace": extra_ops.trace, "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
+    # order and choice
+    "sort": sorting.sort, "argsort": sorting.argsort, "choose": extra_ops.choose,
+    "nonzero": selection.nonzero, "nonzero_values": selection.nonzero_values,
     # element by element
     "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": extra_ops.round,
     "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,

@@ -21,7 +21,7 @@ from symc.tensor.positions import iota
 from symc.tensor.reshaping import reshape, reshape_like
 from symc.tensor.symbolic_dims import length, shape_i
 
-__all__ = ["linear_recurrence", "product_of_others"]
+__all__ = ["linear_recurrence", "product_of_others", "shifted"]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -45,8 +45,8 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     (a, _), (out,) = inputs, outputs
     back = Op(op.record, reverse=not op["reverse"], own=not op["own"])(a, gs[0])
     if op["own"]:
-        return [back * _shifted(out, backward=op["reverse"]), back]
-    return [_shifted(back, backward=not op["reverse"]) * out, back]
+        return [back * shifted(out, backward=op["reverse"]), back]
+    return [shifted(back, backward=not op["reverse"]) * out, back]
 
 
 def _neighbour(node: Apply, at: tuple[Expr, ...], read: Any, size: Any) -> Expr:
@@ -69,20 +69,20 @@ _shift: Record = record(
     "shift",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=_shift_numpy,
-    grad=lambda op, inputs, outputs, gs: [_shifted(gs[0], not op["backward"])],
+    grad=lambda op, inputs, outputs, gs: [shifted(gs[0], not op["backward"])],
     reach=Reach(lambda op, inputs, outputs, counts: [any(counts, axis=-1, keepdims=True)]),
     linear="jointly",
     lower=Indexed(_neighbour),
     cases=lambda: [
-        Case(lambda x: _shifted(x, False), (Arg((2, 4)),), expect=lambda x: np.pad(x, ((0, 0), (1, 0)))[:, :-1]),
-        Case(lambda x: _shifted(x, True), (Arg((4,)),), expect=lambda x: np.pad(x, (0, 1))[1:]),
-        Case(lambda x: _shifted(x, True), (Arg((3, 1)),), expect=np.zeros_like),
-        Case(lambda x: _shifted(x, False), (Arg((3, 0)),), expect=np.zeros_like, grad=False),
+        Case(lambda x: shifted(x, False), (Arg((2, 4)),), expect=lambda x: np.pad(x, ((0, 0), (1, 0)))[:, :-1]),
+        Case(lambda x: shifted(x, True), (Arg((4,)),), expect=lambda x: np.pad(x, (0, 1))[1:]),
+        Case(lambda x: shifted(x, True), (Arg((3, 1)),), expect=np.zeros_like),
+        Case(lambda x: shifted(x, False), (Arg((3, 0)),), expect=np.zeros_like, grad=False),
     ],
 )
 
 
-def _shifted(x: Variable, backward: bool) -> Variable:
+def shifted(x: Variable, backward: bool) -> Variable:
     """Shift ``x`` by one element along its last axis, forward or backward, filling with zero."""
     return Op(_shift, backward=backward)(x)
 

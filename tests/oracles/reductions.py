@@ -193,11 +193,54 @@ def rebuilt(x):
     return [T.dot(u * s, v), s, T.dot(u.T, u), T.dot(v, v.T)]
 
 
+PERMUTED = np.array([[2, 0, 3, 1], [0, 1, 2, 3], [3, 2, 1, 0]])
+
+
+def _extreme(x, k, axis):
+    """The largest elements in descending order; for negative ``k`` the smallest ones in ascending order."""
+    found = np.moveaxis(np.sort(x, axis), axis, -1)
+    return np.moveaxis(found[..., ::-1][..., :k] if k > 0 else found[..., :-k], -1, axis)
+
+
 LINEAR: Table = {
     "cumsum": [
         example(lambda x, k=k: T.cumsum(x, k), lambda x, k=k: np.cumsum(x, k), v)
         for v in (X3, I3.astype("int64"))
         for k in (None, 0, 1, -1)
+    ],
+    "cumprod": [
+        example(lambda x, k=k: T.cumprod(x, k), lambda x, k=k: np.cumprod(x, k), v)
+        for v in (X3, (I3 % 3).astype("int64"))
+        for k in (None, 0, 1, -1)
+    ],
+    "sort": [
+        example(lambda x, k=k: T.sort(x, k), lambda x, k=k: np.sort(x, k), v)
+        for v in (X3, I3)
+        for k in (None, 0, 1, -1)
+    ],
+    "argsort": [
+        example(lambda x, k=k: T.argsort(x, k, kind="stable"), lambda x, k=k: np.argsort(x, k, kind="stable"), v)
+        for v in (X3, I3)
+        for k in (None, 0, 1, -1)
+    ],
+    "topk": [
+        example(lambda x, k=k: T.topk(x, k), lambda x, k=k: _extreme(x, k, -1), v) for v in (X3, I3) for k in (2, -2)
+    ],
+    "argtopk": [example(lambda x: T.argtopk(x, 2, 0), lambda x: np.argsort(-x, 0, kind="stable")[:2], X3)],
+    "topk_and_argtopk": [
+        example(
+            lambda x: T.topk_and_argtopk(x, -3, None), lambda x: [np.sort(x, None)[:3], np.argsort(x, None)[:3]], X3
+        ),
+    ],
+    "permute_row_elements": [
+        example(T.permute_row_elements, lambda x, y: np.take_along_axis(x, y, -1), draw(3, 4), PERMUTED),
+        example(T.permute_row_elements, lambda x, y: x[:, y], draw(3, 4), PERMUTED[1]),
+        example(
+            lambda x, y: T.permute_row_elements(x, y, inverse=True),
+            lambda x, y: np.take_along_axis(x, np.argsort(y, -1), -1),
+            draw(3, 4),
+            PERMUTED,
+        ),
     ],
     "cholesky": [
         example(T.cholesky, np.linalg.cholesky, POSITIVE, rtol=1e-9),

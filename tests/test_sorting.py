@@ -1,0 +1,111 @@
+"""Sorting and the largest elements: ties, NaN, lengths known only at call time, refusals, gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.errors import ShapeError
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "int64"])
+@pytest.mark.parametrize("shape", [(40,), (3, 50), (2, 3, 17), (4, 1)])
+def test_largest_and_smallest(dtype: str, shape: tuple[int, ...]) -> None:
+    """Of equal elements those at lower indices are taken, whether the axis is sorted whole or only in part."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 9, shape).astype(dtype)
+    x = T.tensor(dtype=dtype, shape=(None,) * len(shape), name="x")
+    for k in {1, 2, shape[-1] // 5, shape[-1]} - {0}:
+        if k > shape[-1]:
+            continue
+        f = symc.function([x], [*T.topk_and_argtopk(x, k), *T.topk_and_argtopk(x, -k)])
+        most, at_most, least, at_least = f(values)
+        down = np.argsort(-values.astype("int64"), -1, kind="stable")[..., :k]
+        up = np.argsort(values, -1, kind="stable")[..., :k]
+        np.testing.assert_array_equal(at_most, down)
+        np.testing.assert_array_equal(at_least, up)
+        np.testing.assert_array_equal(most, np.take_along_axis(values, down, -1))
+        np.testing.assert_array_equal(least, np.take_along_axis(values, up, -1))
+
+
+def test_nan_is_the_largest() -> None:
+    values = np.tile([1.0, np.nan, -np.inf, 3.0, np.nan, np.inf, 2.0, 0.0], 3)[None]
+    x = T.dmatrix("x")
+    f = symc.function([x], [T.sort(x), *(T.topk(x, k) for k in (2, 7, 9, -3, -5, -20))])
+    ascending = np.sort(values)
+    found = f(values)
+    np.testing.assert_array_equal(found[0], ascending)
+    for k, got in zip((2, 7, 9, -3, -5, -20), found[1:]):
+        np.testing.assert_array_equal(got, ascending[:, ::-1][:, :k] if k > 0 else ascending[:, :-k])
+
+
+def test_a_number_known_only_at_call_time() -> None:
+    x, n = T.fvector("x"), T.iscalar("n")
+    f = symc.function([x, n], [T.topk(x, n), T.grad((T.topk(x, n) ** 2).sum(), x)])
+    values = np.array([3, 1, 4, 1, 5, 9, 2, 6], "f4")
+    for k in (1, 3, 8):
+        most, slope = f(values, k)
+        np.testing.assert_array_equal(most, np.sort(values)[::-1][:k])
+        np.testing.assert_array_equal(
+            slope, np.where(np.isin(values, most[:k]) & (values != 1) | (k == 8), 2 * values, 0)
+        )
+    with pytest.raises((ValueError, ShapeError), match="topk"):
+        f(values, 9)
+
+
+def test_the_gradient_goes_back_to_where_elements_came_from() -> None:
+    rng = np.random.default_rng(1)
+    values, weights = rng.permuted(np.arange(24.0)).reshape(2, 3, 4), rng.standard_normal((2, 3, 4))
+    x, w = T.dtensor3("x"), T.dtensor3("w")
+    for axis in (0, 1, 2):
+        cost = (T.sort(x, axis) ** 2 * w).sum()
+        first = T.grad(cost, x)
+        second = T.grad((first * w).sum(), x)
+        got, bent = symc.function([x, w], [first, second])(values, weights)
+        places = np.argsort(values, axis)
+        want, wanted = np.empty_like(values), np.empty_like(values)
+        sorted_values = np.take_along_axis(values, places, axis)
+        np.put_along_axis(want, places, 2 * sorted_values * weights, axis)
+        np.put_along_axis(wanted, places, 2 * weights * np.take_along_axis(weights, places, axis), axis)
+        np.testing.assert_allclose(got, want)
+        np.testing.assert_allclose(bent, wanted)
+
+
+def test_products_with_several_zeros() -> None:
+    """The gradient of running products needs no division: first and second order against a direct sum."""
+    values = np.array([[2.0, 0.0, -1.5, 0.0, 3.0], [1.0, 2.0, 3.0, 0.5, -1.0]])
+    x = T.dmatrix("x")
+    weights = np.array([1.0, -2.0, 0.5, 3.0, 1.5])
+    cost = (T.cumprod(x, 1) * weights).sum()
+    slope = T.grad(cost, x)
+    got, bent = symc.function([x], [slope, T.grad(slope.sum(), x)])(values)
+
+    def without(row: np.ndarray, *left_out: int) -> float:
+        """The sum of weighted running products of ``row`` that contain, but skip, the elements left out."""
+        kept = [k for k in range(5) if k not in left_out]
+        return sum(weights[j] * np.prod([row[k] for k in kept if k <= j]) for j in range(max(left_out), 5))
+
+    want = [[without(row, k) for k in range(5)] for row in values]
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    wanted = [[sum(without(row, k, l) for l in range(5) if l != k) for k in range(5)] for row in values]
+    np.testing.assert_allclose(bent, wanted, rtol=1e-12)
+
+
+def test_refusals() -> None:
+    x = T.tensor("float32", shape=(4, 3), name="x")
+    with pytest.raises(ShapeError, match="kth=4 is more than the 3 elements"):
+        T.topk(x, 4)
+    with pytest.raises(ValueError, match="kth cannot be 0"):
+        T.topk(x, 0)
+    with pytest.raises(ValueError, match="unknown kind 'bubble'"):
+        T.sort(x, kind="bubble")
+    with pytest.raises(ValueError, match="order= names fields"):
+        T.argsort(x, order="a")
+    with pytest.raises(ValueError, match="axis"):
+        T.sort(x, axis=2)
+    with pytest.raises(TypeError, match="integers"):
+        T.permute_row_elements(x, x)
+    with pytest.raises(TypeError, match="kth must be an integer"):
+        T.topk(x, 1.5)
