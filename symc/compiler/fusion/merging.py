@@ -34,7 +34,7 @@ def merge(state: Fusion) -> None:
             unit = redirect[id(unit)]
         return unit
 
-    state.rank = _ranks(state)
+    state.rank = _ranks(state, producer)
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
     for unit in list(state.units):
         if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
@@ -153,17 +153,37 @@ def _path_between(
     return False
 
 
-def _ranks(state: Fusion) -> dict[int, tuple[int, int]]:
-    """The first and the last position, in graph order, of each unit's applications.
+def _ranks(state: Fusion, producer: dict[Variable, Unit]) -> dict[int, tuple[int, int]]:
+    """The first and the last position of each unit's applications in an order that respects all dependencies.
 
-    There is no path from a unit to another whose last position is before its own first.
+    There is no path from a unit to another whose last position is before its own first. The order of the graph will do
+    unless dims are values: a unit follows those that compute its dims, which are no inputs of its applications.
     """
+    if state.binding:
+        return {id(unit): (k, k) for k, unit in enumerate(_sorted_units(state, producer))}
     position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
     found = {}
     for unit in state.units:
         places = [position[v] for v in results(unit)]
         found[id(unit)] = (min(places), max(places))
     return found
+
+
+def _sorted_units(state: Fusion, producer: dict[Variable, Unit]) -> list[Unit]:
+    """The units, each after those that it depends on."""
+    order: list[Unit] = []
+    seen: set[int] = set()
+    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in state.units]
+    while stack:
+        unit, ready = stack.pop()
+        if ready:
+            order.append(unit)
+        elif id(unit) not in seen:
+            seen.add(id(unit))
+            stack.append((unit, True))
+            sources = (producer.get(v) for v in _inputs_of(state, unit))
+            stack.extend((s, False) for s in sources if s is not None and id(s) not in seen)
+    return order
 
 
 def _inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
