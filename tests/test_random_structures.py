@@ -36,8 +36,8 @@ FOUND = [101251, 201902, 203631, 205156, 920618, 930081, 960635, 972159, 1000234
 """Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end. 920618: a number
 of steps that an inner loop bound again, so that memory was allocated before it was known. 930081: a length from outside
 that only memory inside a branch depends on. 960635: an index in a branch not taken that the gradient reads as well.
-972159: ``alloc`` of a shared vector whose length was 1 when code was specialised. 1000234: a path between loops that leads
-through a length that is a value, which merging did not see."""
+972159: ``alloc`` of a shared vector whose length was 1 when code was specialised.
+1000234: a path between loops that leads through a length that is a value, which merging did not see."""
 
 
 @pytest.mark.parametrize("seed", FOUND)
