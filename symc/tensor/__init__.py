@@ -50,6 +50,7 @@ from symc.tensor.creation import (
     zeros_like,
 )  # fmt: skip
 from symc.tensor.cumulative import cumprod, cumsum
+from symc.tensor.einsum import einsum
 from symc.tensor.elementwise import (
     abs_,
     add,

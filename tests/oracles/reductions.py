@@ -208,6 +208,11 @@ LINEAR: Table = {
         for v in (X3, I3.astype("int64"))
         for k in (None, 0, 1, -1)
     ],
+    "einsum": [
+        example(lambda x, y: T.einsum("ij,kj->ik", x, y), lambda x, y: x @ y.T, draw(3, 4), draw(2, 4)),
+        example(lambda x: T.einsum("ii->i", x), np.diagonal, SQUARE),
+        example(lambda x, y: T.einsum("bij,bjk->bik", x, y), np.matmul, draw(2, 3, 4), draw(2, 4, 3)),
+    ],
     "cumprod": [
         example(lambda x, k=k: T.cumprod(x, k), lambda x, k=k: np.cumprod(x, k), v)
         for v in (X3, (I3 % 3).astype("int64"))
