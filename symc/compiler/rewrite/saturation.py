@@ -79,20 +79,17 @@ class _Analysis:
         self.positive: set[Variable] = set()
 
     def visit(self, node: Apply) -> None:
-        inputs, record = node.inputs, node.op.record
-        if not self.poles.isdisjoint(inputs) or self._has_pole(node):
+        record, moved = node.op.record, moved_inputs(node)
+        sources = moved or node.inputs  # others give no values, but shapes or positions
+        if not self.poles.isdisjoint(sources) or self._has_pole(node):
             self.poles.update(node.outputs)
         if record.nonnegative == "always" and record.log is not None:
             self.positive.update(node.outputs)
-        elif record.nonnegative == "all" and all(self._is_positive(v) for v in moved_inputs(node) or inputs):
+        elif record.nonnegative == "all" and all(self._is_positive(v) for v in sources):
             self.positive.update(node.outputs)
-        if (
-            record.bounded
-            or not isinstance(record.lower, (Pointwise, Axes, View, Reduction))
-            and not moved_inputs(node)
-        ):
+        if not moved and not isinstance(record.lower, (Pointwise, Axes, View, Reduction)):
             return
-        if not self.grow.isdisjoint(inputs) or (_is_exponential(node) and not _is_at_most_one(node)):
+        if not self.grow.isdisjoint(sources) or (_is_exponential(node) and not _is_at_most_one(node)):
             self.grow.update(node.outputs)
 
     def _has_pole(self, node: Apply) -> bool:
