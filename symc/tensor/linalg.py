@@ -20,7 +20,7 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
-from symc.tensor.broadcasting import any, sum
+from symc.tensor.broadcasting import any, expand, sum
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length, shape_i
@@ -241,21 +241,42 @@ def _drop(x: Variable, axis: int) -> Variable:
 
 
 def matmul(a: Any, b: Any) -> Variable:
-    """``a @ b``: as ``dot`` for up to two axes, batched over leading axes."""
+    """``a @ b``: products of the matrices in the last two axes, as ``numpy.matmul``.
+
+    Leading axes broadcast. A vector is a row on the left and a column on the right, and its axis is not in the result.
+
+    Raises
+    ------
+    ShapeError
+        If an operand is a scalar, or if lengths do not go together; those known only at call time are checked there.
+    """
     a, b = _operands("matmul", a, b)
-    if a.ndim <= 2 and b.ndim <= 2:
-        if a.ndim == 0 or b.ndim == 0:
-            raise ShapeError(located("matmul: scalars have no matrix product", [a, b], "use *"))
-        return dot(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(located("matmul: scalars have no matrix product", [a, b], "use *"))
     if b.ndim <= 2:
         return dot(a, b)
-    if a.ndim == b.ndim == 3:
+    if a.ndim == 1:
+        return _drop(matmul(dimshuffle(a, ("x", 0)), b), b.ndim - 2)
+    a, b = _with_equal_batches(a, b)
+    if a.ndim == 3:
         return batched_dot(a, b)
-    raise ShapeError(
-        located(
-            "matmul: expected operands of at most two axes, or both of three", [a, b], "use tensordot or batched_dot"
-        )
-    )
+    batch, m, n = [length(a, k) for k in range(a.ndim - 2)], length(a, a.ndim - 2), length(b, b.ndim - 1)
+    together = functools.reduce(operator.mul, batch)
+    left = reshape(a, [together, m, length(a, a.ndim - 1)], ndim=3)
+    right = reshape(b, [together, length(b, b.ndim - 2), n], ndim=3)
+    return reshape(batched_dot(left, right), [*batch, m, n], ndim=a.ndim)
+
+
+def _with_equal_batches(a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Broadcast all axes but the last two against each other."""
+    n = max(a.ndim, b.ndim)
+    a, b = (dimshuffle(v, ["x"] * (n - v.ndim) + list(range(v.ndim))) for v in (a, b))
+    ones, others = a.type.broadcastable, b.type.broadcastable
+    text = "matmul: operands differ in length on the leading axis"
+    pairs = [(shape_i(b, k), shape_i(a, k), f"{text} {k}") for k in range(n - 2) if not ones[k] and not others[k]]
+    b = require_lengths(b, pairs, "only dims known to be 1 are repeated")
+    lead = [v if one else u for u, v, one in zip(a.type.shape, b.type.shape, ones)][: n - 2]
+    return expand(a, (*lead, *a.type.shape[-2:])), expand(b, (*lead, *b.type.shape[-2:]))
 
 
 def batched_dot(a: Any, b: Any) -> Variable:
