@@ -20,12 +20,13 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
-from symc.tensor.broadcasting import any, expand, sum
+from symc.tensor.broadcasting import any, sum
+from symc.tensor.creation import alloc
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length, shape_i
 
-__all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot"]
+__all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot", "with_equal_batches"]
 
 
 def _sides(op: Op, inputs: Sequence[Variable]) -> tuple[list[dims.Dim], list[dims.Dim]]:
@@ -257,7 +258,7 @@ def matmul(a: Any, b: Any) -> Variable:
         return dot(a, b)
     if a.ndim == 1:
         return _drop(matmul(dimshuffle(a, ("x", 0)), b), b.ndim - 2)
-    a, b = _with_equal_batches(a, b)
+    a, b = with_equal_batches("matmul", a, b)
     if a.ndim == 3:
         return batched_dot(a, b)
     batch, m, n = [length(a, k) for k in range(a.ndim - 2)], length(a, a.ndim - 2), length(b, b.ndim - 1)
@@ -267,16 +268,24 @@ def matmul(a: Any, b: Any) -> Variable:
     return reshape(batched_dot(left, right), [*batch, m, n], ndim=a.ndim)
 
 
-def _with_equal_batches(a: Variable, b: Variable) -> tuple[Variable, Variable]:
-    """Broadcast all axes but the last two against each other."""
+def with_equal_batches(what: str, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Broadcast all axes but the last two against each other; ``what`` names the function in messages."""
     n = max(a.ndim, b.ndim)
     a, b = (dimshuffle(v, ["x"] * (n - v.ndim) + list(range(v.ndim))) for v in (a, b))
     ones, others = a.type.broadcastable, b.type.broadcastable
-    text = "matmul: operands differ in length on the leading axis"
+    text = f"{what}: operands differ in length on the leading axis"
     pairs = [(shape_i(b, k), shape_i(a, k), f"{text} {k}") for k in range(n - 2) if not ones[k] and not others[k]]
     b = require_lengths(b, pairs, "only dims known to be 1 are repeated")
-    lead = [v if one else u for u, v, one in zip(a.type.shape, b.type.shape, ones)][: n - 2]
-    return expand(a, (*lead, *a.type.shape[-2:])), expand(b, (*lead, *b.type.shape[-2:]))
+    return _repeated(a, b), _repeated(b, a)
+
+
+def _repeated(a: Variable, b: Variable) -> Variable:
+    """``a`` with all axes but the last two as long as those of ``b`` where they have length 1."""
+    lead = range(a.ndim - 2)
+    if all(not a.type.broadcastable[k] or b.type.broadcastable[k] for k in lead):
+        return a
+    lengths = [length(b if a.type.broadcastable[k] else a, k) for k in lead]
+    return alloc(a, [*lengths, length(a, a.ndim - 2), length(a, a.ndim - 1)])
 
 
 def batched_dot(a: Any, b: Any) -> Variable:
