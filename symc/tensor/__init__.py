@@ -20,12 +20,14 @@ from symc.graph import Variable
 from symc.graph.types import TensorType
 from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
     extra_ops,
+    nlinalg,
     nnet,
     operators,
     random_cases,
     recurrence,
     shared_randomstreams,
     signal,
+    slinalg,
     subtensor_cases,
     xlogx,
 )
@@ -192,7 +194,7 @@ operators.attach()
 globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
-_LANGUAGE = ("extra_ops", "nnet", "shared_randomstreams", "signal", "xlogx")
+_LANGUAGE = ("extra_ops", "nlinalg", "nnet", "shared_randomstreams", "signal", "slinalg", "xlogx")
 """Public modules; the functions of the other modules are exported from this one."""
 
 __all__ = [
