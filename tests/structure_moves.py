@@ -420,8 +420,8 @@ def selected(s: Scope, k: int) -> Any:
 
 
 def _masked(v: np.ndarray, m: np.ndarray) -> np.ndarray:
-    if len(m) != len(v):  # NumPy takes an empty mask for anything
-        raise IndexError("a mask of another length")
+    if len(m) != len(v):  # NumPy takes an empty mask for anything; a rule of shapes, unlike other failures of indices
+        raise ValueError("a mask of another length")
     return v[m > THRESHOLD]
 
 
