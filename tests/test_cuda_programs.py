@@ -29,3 +29,17 @@ def test_a_loop_after_a_fold_of_everything_stays_with_it():
     want = value / (value.sum() + value.max())
     for g, w in zip(got, (want, want.T + 1, value.sum()), strict=True):
         np.testing.assert_allclose(g, w, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_more_transposed_operands_than_shared_memory_holds(count, rng):
+    """In float64, five tiles fit into what every GPU provides; the others are read in place."""
+    xs = [T.dmatrix(f"x{k}") for k in range(count)]
+    values = [rng.standard_normal((65, 65)) for _ in xs]
+    y = T.dmatrix("y")
+    total = y
+    for k, x in enumerate(xs):
+        total = total + (k + 1) * x.T
+    found = symc.function([y, *xs], total, device="cuda")(np.ones((65, 65)), *values)
+    want = 1 + sum((k + 1) * v.T for k, v in enumerate(values))
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ from symc.loops.expr import Expr
 from symc.loops.ir import Let
 from symc_backends.cuda.mapping import bound, inner_loops, walk
 from symc_backends.cuda.threads import Threads
-from symc_backends.cuda.tiles import ROWS, SIDE, Tiles
+from symc_backends.cuda.tiles import ROWS, SHARED, SIDE, Tiles
 
 __all__ = ["Grid", "grid_of", "is_wide"]
 
@@ -22,8 +22,6 @@ GROUP = 256
 """Threads of the largest typical thread group."""
 BIG_GROUP = 512
 """Threads of a thread group if there are too few thread groups to occupy the GPU."""
-SHARED = 48 << 10
-"""Bytes of shared memory that every GPU provides per block without opt-in."""
 SPARE_BLOCKS = 4
 """Blocks per multiprocessor if thread groups keep their arrays in spare memory."""
 NARROW = 2**31 - 2**24

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import For, Kernel, Let, Load, Statement, Store
 from symc_backends.cuda.dialect import CTYPE
 from symc_backends.cuda.mapping import Launch
 from symc_backends.cuda.threads import Threads, moving, plain_position
 
-__all__ = ["ROWS", "SIDE", "Tiles", "is_tiled"]
+__all__ = ["ROWS", "SHARED", "SIDE", "Tiles", "is_tiled"]
 
 SIDE = 32
 """The number of threads along a row, and the side of a tile."""
 ROWS = 8
 """The number of threads along a column."""
+SHARED = 48 << 10
+"""Bytes of shared memory that every GPU provides per block without opt-in."""
 
 
 def is_tiled(launch: Launch) -> bool:
@@ -50,7 +54,7 @@ class Tiles(Threads):
         lines = [self.indices.defined(s) for s in body if isinstance(s, Let)]
         lines.append(f"const idx rows_ = {self.indices.position(self.rows.extent)};")
         lines.append(f"const idx lanes_ = {self.indices.position(self.lanes.extent)};")
-        staged = {s.name: at for s in self.lanes.body if isinstance(s, Load) and (at := self._turned(s)) is not None}
+        staged = self._staged()
         for s in self.lanes.body:
             if isinstance(s, Load) and s.name in staged:
                 tile = f"{s.name}_tile_"
@@ -73,6 +77,21 @@ class Tiles(Threads):
             else:
                 lines.append(self._simple(s))
         return [*lines, "}", *(["__syncthreads();"] if staged else [])]
+
+    def _staged(self) -> dict[str, Expr]:
+        """Where the operands that are copied to shared memory are read; the others are read in place."""
+        found: dict[str, Expr] = {}
+        left = SHARED
+        for s in self.lanes.body:
+            at = self._turned(s) if isinstance(s, Load) else None
+            if at is None:
+                continue
+            assert isinstance(s, Load)
+            left -= SIDE * (SIDE + 1) * np.dtype(s.dtype).itemsize
+            if left < 0:
+                break
+            found[s.name] = at
+        return found
 
     def _turned(self, s: Load) -> Expr | None:
         """The position of an operand that is contiguous along the tile's columns, in terms of ``r_`` and ``c_``."""
