@@ -19,6 +19,7 @@ from symc.runtime.memory_estimate import memory_estimate
 from symc.runtime.replacement import clone
 from symc.runtime.shared import shared
 from symc.tensor import dot, ifelse, scan
+from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
 from symc.tensor.python_op import PythonOp, as_op
 
@@ -29,8 +30,8 @@ register()
 
 __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
-    "as_op", "clone", "config", "doctor", "dot", "function", "grad", "ifelse", "memory_estimate", "pp", "pprint",
-    "scan", "shared", "tensor",
+    "as_op", "clone", "config", "doctor", "dot", "foldl", "foldr", "function", "grad", "ifelse", "map",
+    "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
