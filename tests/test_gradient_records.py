@@ -38,6 +38,7 @@ def hazard(x):
 
 
 GAMMA = [-3.75, -1.001, -0.25, -1e-9, 1e-9, 0.5, 0.999, 1.0, 1.5, 2.0, 2.5, 7.9, 8.1, 20.0]
+GOMPIT = [-40.0, -15.1, -14.9, -1.3, -1.1, 0.0, 0.5, 3.0, 7.0]
 SOFT = [-40.0, -14.1, -13.9, -7.1, -6.9, -1.0, 0.0, 0.5, 19.0, 700.0]
 
 
@@ -82,11 +83,14 @@ SMOOTH = {
     "expm1": (ew.expm1, mp.expm1, [WIDE]),
     "gamma": (T.gamma, mp.gamma, [GAMMA]),
     "gammaln": (T.gammaln, lambda x: mp.log(abs(mp.gamma(x))), [[*GAMMA, 1e9]]),
+    "gompit_bend": (stable.gompit_bend, lambda x: mp.exp(x) / (1 - mp.exp(-mp.exp(x))) - 1, [GOMPIT]),
+    "gompit_hazard": (stable.gompit_hazard, lambda x: mp.exp(x) / (mp.exp(mp.exp(x)) - 1), [GOMPIT]),
     "log": (ew.log, mp.log, [POSITIVE]),
     "log10": (ew.log10, mp.log10, [POSITIVE]),
     "log1p": (ew.log1p, mp.log1p, [[-1 + 1e-12, -0.5, -1e-9, 0.0, 1e-9, 1e9]]),
     "log1mexp": (stable.log1mexp, lambda x: mp.log(1 - mp.exp(x)), [[-700.0, -30.0, -0.7, -1e-3, -1e-9]]),
     "log_erfc": (erfc_forms.log_erfc, lambda x: mp.log(mp.erfc(x)), [TAIL]),
+    "log_gompit": (stable.log_gompit, lambda x: mp.log(1 - mp.exp(-mp.exp(x))), [GOMPIT]),
     "log_half_erfc": (erfc_forms.log_half_erfc, lambda x: mp.log(mp.erfc(x) / 2), [TAIL]),
     "log_softplus": (ew.log_softplus, lambda x: mp.log(mp.log1p(mp.exp(x))), [SOFT]),
     "logaddexp": (

@@ -18,6 +18,7 @@ from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
 from symc.tensor.nnet.activations import softmax_over
 from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
+from symc.tensor.stable import log1mexp
 from symc.tensor.subtensor import valid_index
 
 LISTS = (rules.BEFORE_GRADIENT, rules.CANONICAL, rules.STABLE, rules.SPECIAL, rules.STRUCTURAL)
@@ -57,6 +58,23 @@ def _slope_times(x: Variable, y: Variable) -> Variable:
 EXAMPLES: dict[str, list[Build]] = {
     "over_a_power": [lambda x, y: y / T.cosh(x), lambda x, y: 2 / (T.exp(x) + T.exp(y) + 3)],
     "one_over_a_power": [lambda x, y: T.inv(T.exp(x) + T.exp(y)), lambda x, y: T.inv(T.sqr(1 + T.exp(x)))],
+    "power_of_scaled": [lambda x, y: sigmoid(x) ** y, lambda x, y: (1 + T.exp(x)) ** y],
+    "log1mexp_of_scaled": [
+        lambda x, y: log1mexp(-T.exp(x)),
+        lambda x, y: log1mexp(-T.exp(x) * y),
+        lambda x, y: log1mexp(y * sigmoid(x)),
+    ],
+    "log_of_sinh": [
+        lambda x, y: T.log(T.sinh(x)),
+        lambda x, y: T.log(T.sinh(x) / y),
+        lambda x, y: T.log(y / T.sinh(x)),
+        lambda x, y: T.log(T.sinh(y) * T.sinh(x)),
+    ],
+    "log_of_difference_of_erfcs": [
+        lambda x, y: T.log(T.erfc(x) - T.erfc(y)),
+        lambda x, y: T.log(0.5 * T.erfc(x) - 0.5 * T.erfc(y)),
+        lambda x, y: T.log((T.erfc(x) / 2 - T.erfc(y) / 2) / 3),
+    ],
     "root_of_scaled": [
         lambda x, y: T.sqrt(sigmoid(x)),
         lambda x, y: sigmoid(x) ** 0.3,

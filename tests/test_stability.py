@@ -29,6 +29,7 @@ BEYOND = tuple(x for x in FAR if abs(x) > 1)
 LEVEL = (-800.0, -100.0, -89.0, -30.0, -3.0, -0.7, 0.25, 1.5, 3.0, 30.0, 50.0, 88.5, 89.0, 100.0, 800.0)
 SOFT = tuple(x for x in FAR if x > -800)  # beyond, the formula's own logarithms lose all digits
 TAILS = (-30.0, -9.5, -4.0, -1.0, -0.1, 0.0, 1e-4, 0.4, 0.9, 3.0, 5.0, 9.0, 14.0, 30.0)
+CLOGLOG = sympy.log(1 - sympy.exp(-sympy.exp(t)))
 # name: what is written in symc, the formula, where it is tried
 FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
     "log(1 + exp(x))": (lambda x: T.log(1 + T.exp(x)), sympy.log(1 + sympy.exp(t)), FAR),
@@ -175,6 +176,44 @@ FORMS: dict[str, tuple[Callable, sympy.Expr, tuple[float, ...]]] = {
         lambda x: T.log(T.dot(T.stack([T.exp(x), T.exp(-x)], axis=1), np.array([[2.0, 3], [0.5, 1]], x.dtype)))[:, 0],
         sympy.log(2 * sympy.exp(t) + sympy.exp(-t) / 2), FAR,
     ),
+    "log(1 - exp(-exp(x)))": (lambda x: T.log(1 - T.exp(-T.exp(x))), CLOGLOG, LEVEL),
+    "log(-expm1(-exp(x)))": (lambda x: T.log(-T.expm1(-T.exp(x))), CLOGLOG, LEVEL),
+    "log1p(-exp(-x exp(x)))": (
+        lambda x: T.log1p(-T.exp(-3 * T.exp(x))), sympy.log(1 - sympy.exp(-3 * sympy.exp(t))), LEVEL,
+    ),
+    "log(exp(exp(x)) - 1)": (lambda x: T.log(T.exp(T.exp(x)) - 1), CLOGLOG + sympy.exp(t), LEVEL[:9]),
+    "log odds of 1 - exp(-exp(x))": (
+        lambda x: (lambda p: T.log(p / (1 - p)))(1 - T.exp(-T.exp(x))), CLOGLOG + sympy.exp(t), LEVEL[:9],
+    ),
+    "log of a difference of sigmoids": (
+        lambda x: T.log(T.nnet.sigmoid(x + 2) - T.nnet.sigmoid(x)), sympy.log(_sigmoid(t + 2) - _sigmoid(t)), FAR,
+    ),
+    "log of a difference of normal distribution functions": (
+        lambda x: T.log(0.5 * (1 + T.erf(x + 2)) - 0.5 * (1 + T.erf(x))), sympy.log((erfc(t) - erfc(t + 2)) / 2), TAILS,
+    ),
+    "log of a difference of exponentials": (
+        lambda x: T.log(T.exp(-T.exp(x)) - T.exp(-2 * T.exp(x))), CLOGLOG - sympy.exp(t), LEVEL[:9],
+    ),
+    "log(1 - p q)": (
+        lambda x: T.log(1 - T.nnet.sigmoid(x) * T.nnet.sigmoid(x / 2)),
+        sympy.log(1 - _sigmoid(t) * _sigmoid(t / 2)), FAR,
+    ),
+    "log(1 - p ** k)": (
+        lambda x: T.log(1 - T.nnet.sigmoid(x) ** (0 * x + 3)), sympy.log(1 - _sigmoid(t) ** 3), FAR,
+    ),
+    "p ** k": (lambda x: T.nnet.sigmoid(x) ** (0 * x + 0.5), sympy.sqrt(_sigmoid(t)), FAR),
+    "log(sinh(x))": (lambda x: T.log(T.sinh(x)), sympy.log(sympy.sinh(t)), POSITIVE),
+    "log(sinh(x) / x)": (lambda x: T.log(T.sinh(x) / x), sympy.log(sympy.sinh(t) / t), BEYOND),
+    "log of a sum with a common factor": (
+        lambda x: (lambda e: T.log((2 + x * x) * e + 3 * e))(T.exp(x)), sympy.log(5 + t**2) + t, LEVEL,
+    ),
+    "log of a sum with a factor found to be common": (
+        lambda x: T.log((2 + x * x) * T.exp(x) + (1 + x) ** 2 * T.exp(x + 0)), sympy.log(2 + t**2 + (1 + t) ** 2) + t,
+        LEVEL,
+    ),
+    "log of a sum times the exponential of the largest": (
+        lambda x: T.log((1 + x * x) * T.exp(T.maximum(x, -x)) + 2), sympy.log((1 + t**2) * sympy.exp(t) + 2), POSITIVE,
+    ),
     "log after reshape": (
         lambda x: T.log(T.nnet.sigmoid(x).reshape((-1, 2)).T.flatten().reshape((2, -1)).T.flatten()),
         -sympy.log(1 + sympy.exp(-t)), FAR,
@@ -206,7 +245,8 @@ SUMS = {
     "2 / (exp(x) + exp(-x))", "1 / (2 + exp(x) + exp(-x))", "1 / (exp(x) - 1)", "x / (exp(x) - 1)",
     "x / (1 - exp(-x))", "log(softplus(x))", "log(log(1 + exp(x)))", "log of a difference", "log of a mixture",
     "log of a quotient", "log(exp(x) + exp(-x))", "log(1 - tanh(x))",
-    "log of a matrix product",
+    "log of a matrix product", "log(1 - p q)", "log(1 - p ** k)", "log of a sum with a common factor",
+    "log of a sum with a factor found to be common", "log of a sum times the exponential of the largest",
 }  # fmt: skip
 # intermediate results underflow where the value is far below 1
 UNDERFLOWING = {"arctan(exp(x))", "arctan(sinh(x))", "1 / (1 + exp(x) + x ** 2)", "x / (1 + exp(x) + x ** 2)",

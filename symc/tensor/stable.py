@@ -15,9 +15,9 @@ from symc.graph import Variable
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
 from symc.tensor import elementwise as ew
-from symc.tensor.pointwise import NOTHING_LEFT, elementwise, levels_off_at
+from symc.tensor.pointwise import NOTHING_LEFT, Elementwise, elementwise, levels_off_at
 
-__all__ = ["log1mexp", "logaddexp"]
+__all__ = ["gompit_bend", "gompit_hazard", "log1mexp", "log_gompit", "logaddexp"]
 
 _LOG2 = math.log(2.0)
 
@@ -63,3 +63,76 @@ log1mexp = elementwise(
     domain=(-3, -0.1),
     levels_off=levels_off_at(-NOTHING_LEFT, None),
 )
+
+
+# --- 1 - exp(-exp(x)), the inverse of the complementary log-log link --------------------------------------------------
+
+_GOMPIT_END = 8.0  # exp(-exp(8)) is zero in every dtype
+_GOMPIT_START = -15.0  # below, two terms of the series in exp(x) are exact to rounding
+
+
+def _log_gompit_body(x: Expr) -> Expr:
+    rate = call("exp", x)
+    return select(x < _GOMPIT_START, x - 0.5 * rate, _log1mexp_body(-rate))
+
+
+def _rate(x: Expr) -> Expr:
+    return call("exp", expr.minimum(expr.maximum(x, _GOMPIT_START), _GOMPIT_END))
+
+
+def _gompit_hazard_body(x: Expr) -> Expr:
+    rate = _rate(x)
+    inside = select(x < _GOMPIT_START, 1.0 - 0.5 * call("exp", x), rate / call("expm1", rate))
+    return select(x > _GOMPIT_END, expr.const(0, x.dtype), inside)
+
+
+def _gompit_bend_body(x: Expr) -> Expr:
+    rate = call("exp", expr.minimum(x, _GOMPIT_END))
+    square = rate * rate
+    series = 0.5 * rate + square * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square * (1 / 1209600))))
+    return select(x < -1.2, series, _rate(x) / -call("expm1", -_rate(x)) - 1.0)
+
+
+def _gompit_hazard_numpy(x: np.ndarray) -> np.ndarray:
+    rate = np.exp(np.clip(x.astype("float64"), -100, 6.5))
+    return np.where(x > 6.5, 0, rate / np.expm1(rate))
+
+
+def _gompit_bend_numpy(x: np.ndarray) -> np.ndarray:
+    rate = np.exp(np.minimum(x.astype("float64"), _GOMPIT_END))
+    with np.errstate(all="ignore"):
+        return np.where(rate < 1e-3, rate / 2 + rate**2 / 12, rate / -np.expm1(-rate) - 1)
+
+
+log_gompit: Elementwise = elementwise(
+    "log_gompit",
+    _log_gompit_body,
+    lambda x: np.where(x < -30, x, _log1mexp_numpy(-np.exp(np.maximum(x.astype("float64"), -30)))),
+    lambda g, y, x: (g * gompit_hazard(x),),
+    bounded_slope=True,
+    levels_off=levels_off_at(None, np.inf),
+)
+"""``log(1 - exp(-exp(x)))``."""
+
+gompit_hazard: Elementwise = elementwise(
+    "gompit_hazard",
+    _gompit_hazard_body,
+    _gompit_hazard_numpy,
+    lambda g, y, x: (-(g * y * gompit_bend(x)),),
+    bounded_slope=True,
+    nonnegative="always",
+    bounded=True,
+    levels_off=levels_off_at(-NOTHING_LEFT, np.inf),
+)
+"""The derivative of ``log_gompit``: ``exp(x) / (exp(exp(x)) - 1)``."""
+
+gompit_bend: Elementwise = elementwise(
+    "gompit_bend",
+    _gompit_bend_body,
+    _gompit_bend_numpy,
+    lambda g, y, x: (g * (ew.exp(ew.minimum(x, _GOMPIT_END)) - gompit_hazard(x) * y),),
+    bounded_slope=True,
+    nonnegative="always",
+    levels_off=levels_off_at(-NOTHING_LEFT, None),
+)
+"""``exp(x) / (1 - exp(-exp(x))) - 1`` up to x = 8, and constant beyond, where it is multiplied by a hazard of zero."""

@@ -16,13 +16,15 @@ import numpy as np
 
 from symc.compiler.rewrite.algebra import moved_inputs, moved_to
 from symc.compiler.rewrite.engine import NodeRule, constant_value, filled_like
-from symc.compiler.rewrite.magnitudes import NUMBER, kind_of, operands
+from symc.compiler.rewrite.magnitudes import NUMBER, finite_part, is_shifted, kind_of, operands
 from symc.compiler.rewrite.ops import (
     ADD,
     CAST,
     DISCONNECTED_GRAD,
     DOT,
+    EXPM1,
     LOG,
+    LOG1MEXP,
     LOG1P,
     LOG2,
     LOG10,
@@ -35,6 +37,7 @@ from symc.compiler.rewrite.ops import (
     POW,
     PROD,
     RECIPROCAL,
+    SINH,
     SQR,
     SQRT,
     SUB,
@@ -63,10 +66,6 @@ class Scaled(NamedTuple):
 def _fixed(v: Variable) -> Variable:
     """``v`` without a gradient, as a shift that cancels."""
     return Op(DISCONNECTED_GRAD)(v)
-
-
-def _finite(top: Variable) -> Variable:
-    return ew.switch(ew.isinf(top), 0, top)
 
 
 def _both(a: Variable | None, b: Variable | None, combine: Callable[..., Variable]) -> Variable | None:
@@ -103,16 +102,27 @@ def _scaled_sum_of_two(node: Apply, forms: Sequence[Scaled]) -> Scaled:
             other = b.exponent if a.exponent is None else a.exponent
             return Scaled(None, filled_like(math.log(2), out) if other is None else ew.softplus(other))
         return Scaled(None, stable.logaddexp(a.exponent, b.exponent))
+    if a.exponent is b.exponent:
+        return Scaled(node.op(*[filled_like(1, out) if f.weight is None else f.weight for f in forms]), a.exponent)
     zero = filled_like(0, out)
     x, y = (zero if f.exponent is None else f.exponent for f in forms)
-    top = _fixed(_finite(ew.maximum(x, y)))
+    top = _fixed(finite_part(ew.maximum(x, y)))
     left, right = (ew.exp(v - top) if f.weight is None else f.weight * ew.exp(v - top) for f, v in zip(forms, (x, y)))
     return Scaled(node.op(left, right), top)
 
 
 def _scaled_negative(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     (a,) = forms
-    return Scaled(filled_like(-1, node.outputs[0]) if a.weight is None else -a.weight, a.exponent)
+    if a.weight is None:
+        return Scaled(filled_like(-1, node.outputs[0]), a.exponent)
+    return Scaled(None if constant_value(a.weight) == -1 else _negative(a.weight), a.exponent)
+
+
+def _scaled_expm1(node: Apply, forms: Sequence[Scaled]) -> Scaled:
+    """The form of ``expm1(-y)``, where y is an exponential, which may underflow."""
+    (a,) = forms
+    assert a.exponent is not None
+    return Scaled(filled_like(-1, node.outputs[0]), stable.log_gompit(a.exponent))
 
 
 def _scaled_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
@@ -129,6 +139,9 @@ def _scaled_known_power(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     if base is not None and constant_value(power) is None:
         return Scaled(None, power * math.log(base))
     assert a.exponent is not None
+    if constant_value(power) is None:  # 0 ** 0 is 1
+        neither = ew.and_(ew.eq(power, 0), ew.eq(a.exponent, -np.inf))
+        return Scaled(None, power * ew.switch(neither, 0, a.exponent))
     return Scaled(None if a.weight is None else ew.power(a.weight, power), a.exponent * power)
 
 
@@ -141,7 +154,7 @@ def _scaled_sum(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     assert a.exponent is not None
     if a.weight is None:
         return Scaled(None, logsumexp(a.exponent, axes))
-    top = _fixed(_finite(reduce.max(a.exponent, axis=axes)))
+    top = _fixed(finite_part(reduce.max(a.exponent, axis=axes)))
     powers = a.weight * ew.exp(a.exponent - reduce.restore(top, a.exponent, axes))
     return Scaled(node.op(powers), top)
 
@@ -174,7 +187,7 @@ def _scaled_matrix_product(node: Apply, forms: Sequence[Scaled]) -> Scaled:
     for position, (v, form, axis) in enumerate(zip(node.inputs, forms, summed)):
         factor = filled_like(1, v) if form.weight is None else form.weight
         if form.exponent is not None:
-            top = _fixed(_finite(reduce.max(form.exponent, axis=(axis,))))
+            top = _fixed(finite_part(reduce.max(form.exponent, axis=(axis,))))
             powers = ew.exp(form.exponent - reduce.restore(top, form.exponent, (axis,)))
             factor = powers if form.weight is None else factor * powers
             tops.append(reduce.restore(top, out, (1 - position,)))
@@ -214,6 +227,7 @@ _SCALED: dict[Record, Callable[[Apply, Sequence[Scaled]], Scaled]] = {
     MIN: _scaled_extreme,
     DOT: _scaled_matrix_product,
     CAST: _scaled_cast,
+    EXPM1: _scaled_expm1,
 }
 
 
@@ -269,7 +283,31 @@ def log_of(v: Variable, memo: dict[Any, Any]) -> Variable | None:
 
 
 def _log(node: Apply, memo: dict[Any, Any]) -> Variable | None:
-    return log_of(node.inputs[0], memo)
+    found = _log_of_difference(node.inputs[0], memo)
+    return log_of(node.inputs[0], memo) if found is None else found
+
+
+def _log_of_difference(v: Variable, memo: dict[Any, Any]) -> Variable | None:
+    """The logarithm of a difference of two probabilities or exponentials, which may agree in all their digits."""
+    if v.owner is None or v.owner.op.record is not SUB or kind_of(v, memo) == NUMBER:
+        return None
+    if any(is_shifted(i, lambda top: top.op.record in (MAX, MAXIMUM)) for i in v.owner.inputs):
+        return None
+    x, y = (log_of(i, memo) if kind_of(i, memo).positive else None for i in v.owner.inputs)
+    return None if x is None or y is None else x + stable.log1mexp(y - x)
+
+
+def _log_of_one_minus_exp(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace ``log(1 - exp(-y))``, where y is an exponential and may underflow, by a function of its logarithm."""
+    (x,) = node.inputs
+    if not kind_of(x, memo).strong:
+        return None
+    weight, exponent = scaled(x, memo)
+    if weight is None or exponent is None:
+        return None
+    if constant_value(weight) != -1:
+        exponent = ew.log(_negative(weight)) + exponent
+    return stable.log_gompit(exponent)
 
 
 def _log_to_base(node: Apply, memo: dict[Any, Any]) -> Variable | None:
@@ -280,6 +318,9 @@ def _log_to_base(node: Apply, memo: dict[Any, Any]) -> Variable | None:
 def _log1p(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     (v,) = node.inputs
     kind = kind_of(v, memo)
+    if kind.negative:  # of probabilities: 1 - p * q
+        exponent = scaled(v, memo).exponent
+        return None if exponent is None else stable.log1mexp(exponent)
     if not (kind.grows and kind.positive):
         return None
     exponent = scaled(v, memo).exponent
@@ -321,6 +362,30 @@ def _root(node: Apply, memo: dict[Any, Any]) -> Variable | None:
     return _value(_scaled_known_power(node, [scaled(node.inputs[0], memo)]))
 
 
+def _power(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace ``x ** y``, where x may underflow and y is not known, by ``exp(y * log(x))``."""
+    base = kind_of(node.inputs[0], memo)
+    if not (base.strong and base.positive) or constant_value(node.inputs[1]) is not None:
+        return None
+    return _value(_scaled_known_power(node, [scaled(node.inputs[0], memo)]))
+
+
+def _log_of_sinh(node: Apply, memo: dict[Any, Any]) -> Variable | None:
+    """Replace ``log(a * sinh(x))`` by ``log(cosh(x)) + log(a * tanh(x))``, and ``log(a / sinh(x))`` likewise."""
+    v = node.inputs[0]
+    if v.owner is None or v.owner.op.record not in (SINH, MUL, TRUE_DIV):
+        return None
+    factors = [v] if v.owner.op.record is SINH else v.owner.inputs
+    for k, factor in enumerate(factors):
+        if factor.owner is not None and factor.owner.op.record is SINH:
+            x = factor.owner.inputs[0]
+            rest = [ew.tanh(x) if i == k else other for i, other in enumerate(factors)]
+            weight = rest[0] if v is factor else v.owner.op(*rest)
+            below = v.owner.op.record is TRUE_DIV and k == 1
+            return ew.log(weight) - ew.logcosh(x) if below else ew.log(weight) + ew.logcosh(x)
+    return None
+
+
 # --- forms only for derivatives ---------------------------------------------------------------------------------------
 # The values of these expressions are accurate as written, but their derivatives multiply zeros by infinities.
 
@@ -351,6 +416,9 @@ LOGARITHM_RULES = [
     NodeRule("log_of_scaled", (LOG,), _log, remembers=True),
     NodeRule("log_to_base_of_scaled", (LOG2, LOG10), _log_to_base, remembers=True),
     NodeRule("log1p_of_scaled", (LOG1P,), _log1p, remembers=True),
+    NodeRule("log1mexp_of_scaled", (LOG1MEXP,), _log_of_one_minus_exp, remembers=True),
     NodeRule("quotient_of_scaled", (TRUE_DIV,), _quotient, remembers=True),
+    NodeRule("log_of_sinh", (LOG,), _log_of_sinh, remembers=True),
+    NodeRule("power_of_scaled", (POW,), _power, remembers=True),
     NodeRule("root_of_scaled", (SQRT, POW), _root, remembers=True),
 ]

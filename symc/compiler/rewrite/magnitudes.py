@@ -20,6 +20,8 @@ from symc.compiler.rewrite.ops import (
     DISCONNECTED_GRAD,
     DOT,
     EXP,
+    EXPM1,
+    ISINF,
     MAX,
     MAXIMUM,
     MIN,
@@ -33,24 +35,28 @@ from symc.compiler.rewrite.ops import (
     SQRT,
     SUB,
     SUM,
+    SWITCH,
     TRUE_DIV,
 )
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.op import Op, Record
+from symc.tensor.elementwise import isinf, switch
 
-__all__ = ["NUMBER", "Kind", "carries_logarithms", "has_logarithm", "is_shifted", "kind_of", "operands"]
+__all__ = ["NUMBER", "Kind", "carries_logarithms", "finite_part", "has_logarithm", "is_shifted", "kind_of", "operands"]
 
 
 class Kind(NamedTuple):
     """The properties of an expression known before its scaled form is built.
 
-    ``strong``: it has a useful form; ``grows``: it may overflow; ``positive``: the form has no weight.
+    ``strong``: it has a useful form; ``grows``: it may overflow; ``positive``: the form has no weight; ``negative``:
+    the weight is -1.
     """
 
     strong: bool
     grows: bool
     positive: bool
+    negative: bool = False
 
 
 _UNKNOWN = Kind(False, False, False)
@@ -83,11 +89,17 @@ def _are_shifted(node: Apply) -> bool:
 
 
 def _kind_of_negative(node: Apply, kinds: Sequence[Kind]) -> Kind:
-    return kinds[0]._replace(positive=False) if kinds[0].strong else _UNKNOWN
+    a = kinds[0]
+    return a._replace(positive=a.negative, negative=a.positive) if a.strong else _UNKNOWN
+
+
+def _kind_of_expm1(node: Apply, kinds: Sequence[Kind]) -> Kind:
+    return Kind(True, False, False, True) if kinds[0].strong and kinds[0].negative else _UNKNOWN
 
 
 def _kind_of_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
-    return kinds[0] if kinds[0].strong and (kinds[0].positive or node.op.record is SQR) else _UNKNOWN
+    a = kinds[0]
+    return a._replace(negative=False) if a.strong and (a.positive or node.op.record is SQR) else _UNKNOWN
 
 
 def _has_known_base(node: Apply) -> bool:
@@ -97,7 +109,7 @@ def _has_known_base(node: Apply) -> bool:
 
 def _kind_of_known_power(node: Apply, kinds: Sequence[Kind]) -> Kind:
     base, exponent = kinds[0], constant_value(node.inputs[1])
-    if exponent is None and _has_known_base(node):
+    if exponent is None and (_has_known_base(node) or (base.strong and base.positive)):
         return Kind(True, True, True)
     if not base.strong or exponent is None or not np.isfinite(exponent):
         return _UNKNOWN
@@ -115,7 +127,8 @@ def _kind_of_sum(node: Apply, kinds: Sequence[Kind]) -> Kind:
     empty = any(type(d) is int and d == 0 for d in (x.type.shape[k] for k in axes))
     if not kinds[0].strong or not axes or empty or x.dtype != node.outputs[0].dtype:
         return _UNKNOWN
-    return _UNKNOWN if is_shifted(x, lambda top: top.op.record is MAX and top.op["axes"] == axes) else kinds[0]
+    shifted = is_shifted(x, lambda top: top.op.record is MAX and top.op["axes"] == axes)
+    return _UNKNOWN if shifted else kinds[0]._replace(negative=False)
 
 
 def _kind_of_extreme_of_two(node: Apply, kinds: Sequence[Kind]) -> Kind:
@@ -163,23 +176,26 @@ _KINDS: dict[Record, Callable[[Apply, Sequence[Kind]], Kind]] = {
     MIN: _kind_of_extreme,
     DOT: _kind_of_matrix_product,
     CAST: _kind_of_cast,
+    EXPM1: _kind_of_expm1,
 }
 
 
 def has_logarithm(node: Apply) -> bool:
     """Whether the node is a leaf of the analysis with a scaled form: an exponential or the like."""
-    return node.op.record.log is not None or (node.op.record is POW and _has_known_base(node))
+    record = node.op.record
+    return record.log is not None or record is EXPM1 or (record is POW and _has_known_base(node))
 
 
 def carries_logarithms(op: Op) -> bool:
     """Whether scaled forms are propagated through this op."""
-    return op.record in _KINDS
+    return op.record in _KINDS and op.record is not EXPM1
 
 
 def is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
     """Whether a factor of ``v`` is an exponential from whose argument a maximum was already subtracted.
 
-    ``is_top`` identifies the maximum. It is searched for in sums, since rules move signs, up to a small depth.
+    ``is_top`` identifies the maximum. It is searched for in sums, since rules move signs, up to a small depth. The
+    shifts of scaled forms count too, whatever became of the maximum in them: forms would be made of forms for ever.
     """
     found, seen = [v], {v}
     for v in found:
@@ -187,7 +203,7 @@ def is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
         if node is None or len(found) > _REACH:
             continue
         if node.op.record is EXP:
-            return _has_term(node.inputs[0], is_top)
+            return _has_negative_term(node.inputs[0], is_top)
         for i in node.inputs if node.op.record in (MUL, NEG) else moved_inputs(node):
             if i not in seen:
                 seen.add(i)
@@ -195,19 +211,34 @@ def is_shifted(v: Variable, is_top: Callable[[Apply], bool]) -> bool:
     return False
 
 
-def _has_term(x: Variable, is_top: Callable[[Apply], bool]) -> bool:
-    found, seen = [x], {x}
-    for v in found:
+def _has_negative_term(x: Variable, is_top: Callable[[Apply], bool]) -> bool:
+    found, seen = [(x, False)], {(x, False)}
+    for v, negated in found:
         node = v.owner
         if node is None or len(found) > _REACH:
             continue
-        if is_top(node):
+        if negated and (is_top(node) or is_finite_part(node)):
             return True
-        for i in node.inputs if node.op.record in (ADD, SUB, NEG) else _behind(node):
-            if i not in seen:
-                seen.add(i)
-                found.append(i)
+        record = node.op.record
+        for k, i in enumerate(node.inputs if record in (ADD, SUB, NEG) else _behind(node)):
+            term = (i, negated != (record is NEG or (record is SUB and k == 1)))
+            if term not in seen:
+                seen.add(term)
+                found.append(term)
     return False
+
+
+def finite_part(top: Variable) -> Variable:
+    """``top``, or 0 where it is infinite: what a scaled form subtracts from exponents."""
+    return switch(isinf(top), 0, top)
+
+
+def is_finite_part(node: Apply) -> bool:
+    """Whether the node is the result of ``finite_part``."""
+    if node.op.record is not SWITCH:
+        return False
+    condition, _, top = node.inputs
+    return condition.owner is not None and condition.owner.op.record is ISINF and condition.owner.inputs[0] is top
 
 
 def _behind(node: Apply) -> Sequence[Variable]:

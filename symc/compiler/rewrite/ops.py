@@ -51,6 +51,7 @@ __all__ = [
     "FLOOR_DIV",
     "GATHER",
     "IOTA_AT",
+    "ISINF",
     "JOIN",
     "LOG",
     "LOG10",
@@ -62,6 +63,7 @@ __all__ = [
     "LOGSOFTMAX",
     "LOGSUMEXP",
     "LOG_ERFC",
+    "LOG_GOMPIT",
     "LOG_HALF_ERFC",
     "MAX",
     "MAXIMUM",
@@ -105,6 +107,7 @@ EXP = ew.exp.record
 EXP2 = ew.exp2.record
 EXPM1 = ew.expm1.record
 FLOOR_DIV = ew.floor_div.record
+ISINF = ew.isinf.record
 LOG = ew.log.record
 LOG10 = ew.log10.record
 LOG1MEXP = stable.log1mexp.record
@@ -113,6 +116,7 @@ LOG2 = ew.log2.record
 LOGADDEXP = stable.logaddexp.record
 LOGCOSH = ew.logcosh.record
 LOG_ERFC = erfc_forms.log_erfc.record
+LOG_GOMPIT = stable.log_gompit.record
 LOG_HALF_ERFC = erfc_forms.log_half_erfc.record
 MAXIMUM = ew.maximum.record
 MINIMUM = ew.minimum.record

@@ -10,11 +10,13 @@ No rule replaces an accurate form by one that cancels: ``1 - sigmoid(x)`` become
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from symc.compiler.rewrite.algebra import (
     dimshuffled,
+    known_number,
     nonnegative,
     opposite_bound,
     record_of,
@@ -23,7 +25,19 @@ from symc.compiler.rewrite.algebra import (
 from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, NEUTRAL, POWERS
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard
 from symc.compiler.rewrite.logarithms import DIFFERENTIATED, LOGARITHM_RULES
-from symc.compiler.rewrite.ops import DIMSHUFFLE, EXP, LOGSOFTMAX, LOGSUMEXP, MUL, RECIPROCAL, SUB, SUM, TRUE_DIV
+from symc.compiler.rewrite.ops import (
+    DIMSHUFFLE,
+    ERFC,
+    EXP,
+    LOG,
+    LOGSOFTMAX,
+    LOGSUMEXP,
+    MUL,
+    RECIPROCAL,
+    SUB,
+    SUM,
+    TRUE_DIV,
+)
 from symc.compiler.rewrite.quotients import cancel_in_terms, cancel_overflow
 from symc.graph import Apply, Variable, dims
 from symc.graph.op import Record
@@ -61,6 +75,8 @@ DIFFERENCES = [
     Rule("expm1", exp(X) - 1, expm1(X)),
     Rule("expm1_by_addition", exp(X) + -1, expm1(X)),
     Rule("negative_expm1", 1 - exp(X), -expm1(X)),
+    Rule("exp_from_expm1", 1 + expm1(X), exp(X)),
+    Rule("exp_from_negative_expm1", 1 - (-expm1(X)), exp(X)),
     Rule("log_of_sqrt", log(ew.sqrt(X)), log(X) * 0.5),
     Rule("erfc", 1 - erf(X), erfc(X)),
     Rule("erfc_by_addition", 1 + (-erf(X)), erfc(X)),
@@ -78,6 +94,11 @@ LOGARITHMS = [
     Rule("log_of_negative_expm1", log(-expm1(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log1p_of_negative_exp", log1p(-exp(X)), stable.log1mexp(X), domain=(-2.0, -0.1)),
     Rule("log_of_expm1", log(expm1(X)), X + stable.log1mexp(-X)),
+    Rule(
+        "log_of_difference_of_sigmoids",
+        log(sigmoid(X) - sigmoid(Y)),
+        stable.log1mexp(Y - X) - softplus(-X) - softplus(Y),
+    ),
     Rule("log_of_tanh", log(tanh(X)), stable.log1mexp(X * -2) - softplus(X * -2)),
     Rule("log1p_of_erf", log1p(erf(X)), log_erfc(-X)),
     Rule("log1p_of_negative_erf", log1p(-erf(X)), log_erfc(X)),
@@ -132,6 +153,45 @@ SIGMOIDS = [
     Rule("tanh_from_hyperbolic", ew.sinh(X) / ew.cosh(X), tanh(X)),
     Rule("coth_from_hyperbolic", ew.cosh(X) / ew.sinh(X), 1 / tanh(X)),
 ]
+
+# --- differences of values of a normal distribution function ----------------------------------------------------------
+
+
+def _factored(v: Variable) -> tuple[Variable, float]:
+    """``v`` without a known factor, and the factor."""
+    kind = record_of(v)
+    if kind is MUL or kind is TRUE_DIV:
+        assert v.owner is not None
+        for inner, factor in (v.owner.inputs, v.owner.inputs[::-1]) if kind is MUL else (v.owner.inputs,):
+            number = known_number(factor)
+            if number is not None and number > 0:
+                return inner, number if kind is MUL else 1 / number
+    return v, 1.0
+
+
+def log_of_difference_of_erfcs(node: Apply) -> Variable | None:
+    """Replace ``log(c * (a * erfc(x) - a * erfc(y)))`` for known positive c and a."""
+    difference, scale = _factored(node.inputs[0])
+    if record_of(difference) is not SUB:
+        return None
+    assert difference.owner is not None
+    (u, a), (v, b) = map(_factored, difference.owner.inputs)
+    if record_of(u) is not ERFC or record_of(v) is not ERFC or a != b:
+        return None
+    x, y = u.owner.inputs[0], v.owner.inputs[0]  # type: ignore[union-attr]
+    found = _log_half_erfc_difference(x, y)
+    return found if 2 * a * scale == 1 else found + math.log(2 * a * scale)
+
+
+def _log_half_erfc_difference(x: Variable, y: Variable) -> Variable:
+    """``log((erfc(x) - erfc(y)) / 2)``, of which both may be almost 0, or almost 1 after division by 2."""
+    reflected = x + y < 0
+    large = log_half_erfc(ew.switch(reflected, -y, x))
+    small = log_half_erfc(ew.switch(reflected, -x, y))
+    return large + stable.log1mexp(small - large)
+
+
+ERFC_DIFFERENCES = [NodeRule("log_of_difference_of_erfcs", (LOG,), log_of_difference_of_erfcs)]
 
 # --- normalised exponentials ------------------------------------------------------------------------------------------
 
@@ -249,6 +309,7 @@ FORMS = RuleList(
         *LOGARITHMS,
         *SIGMOIDS,
         *NORMALISED,
+        *ERFC_DIFFERENCES,
         *LOGARITHM_RULES,
         *DIFFERENTIATED,
         CANCEL_OVERFLOW,
@@ -264,6 +325,7 @@ STABILITY = RuleList(
         *SIGMOIDS,
         *CANCELLING,
         *NORMALISED,
+        *ERFC_DIFFERENCES,
         *LOGARITHM_RULES,
         NodeRule("gradient_of_logsumexp", (MUL,), gradient_of_logsumexp),
         NodeRule("cancel_in_terms", (MUL,), cancel_in_terms, remembers=True),
