@@ -307,3 +307,16 @@ def test_values_and_derivatives(name: str, dtype: str) -> None:
             compare(name, order, dtype, points, got, ULPS[order])
         elif order < 3:
             compare(name, order, dtype, points, got, 4096 if order == 2 else ULPS[order])
+
+
+def test_no_gradient_is_made_up_where_two_operands_overflow() -> None:
+    x, y = T.dvectors("x", "y")
+    for made, want in (
+        (T.arctan2(T.exp(x), T.exp(y)), lambda a, b: [1 / (2 * np.cosh(a - b)), -1 / (2 * np.cosh(a - b))]),
+        (T.log(T.exp(-T.exp(x)) + T.exp(-T.exp(y))), lambda a, b: [-np.exp(a) / 2, -np.exp(b) / 2]),
+    ):
+        found = np.array(symc.function([x, y], symc.grad(made.sum(), [x, y]))([2.0, 800.0], [2.0, 800.0]))
+        np.testing.assert_allclose(found[:, 0], want(2.0, 2.0))
+        assert not np.any(found[:, 1] == 0)  # NaN or infinite
+    levelled = symc.function([x, y], symc.grad(T.arctan2(T.exp(x), T.exp(y)).sum(), [x, y]))
+    np.testing.assert_array_equal(levelled([800.0, 2.0], [2.0, 800.0]), 0.0)

@@ -41,7 +41,14 @@ class Saturation:
         if (x, bounds) not in self._far:
             self._far[x, bounds] = _beyond(x, *bounds)
         far = self._far[x, bounds]
-        return far if len(node.inputs) == 1 else ew.and_(far, ew.invert(ew.isnan(node.outputs[0])))
+        if len(node.inputs) > 1:
+            far = ew.and_(far, ew.invert(ew.isnan(node.outputs[0])))
+        for k, other in enumerate(node.inputs):
+            if (
+                k != position and other in self._may_overflow
+            ):  # where both overflowed, nothing is known of their quotient
+                far = ew.and_(far, ew.invert(ew.isinf(other)))
+        return far
 
 
 def _beyond(x: Variable, below: float | None, above: float | None) -> Variable:
