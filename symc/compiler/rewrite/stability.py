@@ -58,6 +58,10 @@ def _y_opposes_x(bound: Bindings) -> Bindings:
     return {**bound, "Y": ew.neg(bound["X"])}
 
 
+def _y_is_smaller(bound: Bindings) -> Bindings:
+    return {**bound, "Y": bound["X"] * 0.5 - 2}
+
+
 def _has_nonnegative_x(bound: Bindings) -> bool:
     return nonnegative(bound["X"])
 
@@ -98,6 +102,8 @@ LOGARITHMS = [
         "log_of_difference_of_sigmoids",
         log(sigmoid(X) - sigmoid(Y)),
         stable.log1mexp(Y - X) - softplus(-X) - softplus(Y),
+        domain=(-3.0, 3.0),
+        sample=_y_is_smaller,
     ),
     Rule("log_of_tanh", log(tanh(X)), stable.log1mexp(X * -2) - softplus(X * -2)),
     Rule("log1p_of_erf", log1p(erf(X)), log_erfc(-X)),
