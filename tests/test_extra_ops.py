@@ -40,6 +40,14 @@ CASES = {
     "roll nothing": (A[:0], lambda x: T.roll(x, 1, axis=0), lambda x: np.roll(x, 1, axis=0)),
     "linspace": (A, lambda x: T.linspace(-1, x[0, 0], 7), lambda x: np.linspace(-1, x[0, 0], 7)),
     "linspace without end": (A, lambda x: T.linspace(0, 1, 4, False) + x[0, 0], lambda x: np.arange(4) / 4 + x[0, 0]),
+    "linspace of a symbolic number": (
+        A,
+        lambda x: T.linspace(x[0, 0], 2, x.shape[0] * 2) * T.linspace(0, 1, x.shape[0] * 2, False),
+        lambda x: np.linspace(x[0, 0], 2, len(x) * 2) * np.linspace(0, 1, len(x) * 2, False),
+    ),
+    "linspace of a single number": (
+        A, lambda x: T.linspace(x[0, 0], 2, x.shape[0] // x.shape[0]), lambda x: np.linspace(x[0, 0], 2, 1)
+    ),
     "choose": (A, lambda x: T.choose(x > 0, [x, 2 * x]), lambda x: np.where(x > 0, 2 * x, x)),
     "batched_tensordot": (
         B,
