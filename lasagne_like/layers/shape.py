@@ -136,7 +136,7 @@ class ReshapeLayer(Layer):
         sizes = [size for axis, size in enumerate(self.input_shape) if axis not in kept]
         if None in sizes or None in wanted:
             return
-        have, want = math.prod(sizes), math.prod(size for size in wanted if size != -1)  # type: ignore[arg-type]
+        have, want = (math.prod(size for size in each if size and size > 0) for each in (sizes, wanted))
         if have % want if -1 in wanted else have != want:
             raise ValueError(
                 f"`shape` {self.shape!r} does not fit the input shape {self.input_shape!r}: {have} elements cannot be "

@@ -93,7 +93,8 @@ def test_reshape_that_no_batch_fits(spec):
 def test_reshape_that_some_batch_fits(spec):
     x = np.ones((7 if 7 in spec else 3 if spec[0] == [1] else 1, 3, 4, 5), "float32")
     layer = ReshapeLayer(InputLayer((None, 3, 4, 5)), spec)
-    assert run(layer, x).shape == np.ones(x.shape).reshape([x.shape[e[0]] if type(e) is list else e for e in spec]).shape
+    sizes = [x.shape[entry[0]] if isinstance(entry, list) else entry for entry in spec]
+    assert run(layer, x).shape == np.reshape(x, sizes).shape
 
 
 @pytest.mark.parametrize("pattern", [(3, 1, 0, 2), (0, "x", 1, 2, 3, "x")])
