@@ -126,7 +126,7 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
     length = x.shape[place]
-    source = ew.mod(arange(length) - shift, ew.maximum(length, 1))
+    source = ew.mod(arange(length) - ew.cast(by, "int64"), ew.maximum(length, 1))
     return subtensor(x, (slice(None),) * place + (source,))
 
 
@@ -144,6 +144,7 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
     start, stop = as_tensor(start), as_tensor(stop)
     if start.ndim or stop.ndim:
         raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
+    start, stop = (v if is_float(v.dtype) else ew.cast(v, "float64") for v in (start, stop))  # no overflow below 0
     steps: Any
     if isinstance(num, Variable):
         num = ew.cast(num, "int64")  # divided by an int64, float32 would become float64
@@ -175,7 +176,7 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
         raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
     length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
     if minlength is not None:
-        length = ew.maximum(length, minlength)
+        length = ew.maximum(length, ew.cast(minlength, "int64"))
     one = constant(1, dtype="int64") if weights is None else as_tensor(weights)
     x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range: -1 would be the last
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
