@@ -40,6 +40,14 @@ CASES = {
     "roll nothing": (A[:0], lambda x: T.roll(x, 1, axis=0), lambda x: np.roll(x, 1, axis=0)),
     "linspace": (A, lambda x: T.linspace(-1, x[0, 0], 7), lambda x: np.linspace(-1, x[0, 0], 7)),
     "linspace without end": (A, lambda x: T.linspace(0, 1, 4, False) + x[0, 0], lambda x: np.arange(4) / 4 + x[0, 0]),
+    "linspace of a symbolic number": (
+        A,
+        lambda x: T.linspace(x[0, 0], 2, x.shape[0] * 2) * T.linspace(0, 1, x.shape[0] * 2, False),
+        lambda x: np.linspace(x[0, 0], 2, len(x) * 2) * np.linspace(0, 1, len(x) * 2, False),
+    ),
+    "linspace of a single number": (
+        A, lambda x: T.linspace(x[0, 0], 2, x.shape[0] // x.shape[0]), lambda x: np.linspace(x[0, 0], 2, 1)
+    ),
     "choose": (A, lambda x: T.choose(x > 0, [x, 2 * x]), lambda x: np.where(x > 0, 2 * x, x)),
     "batched_tensordot": (
         B,
@@ -173,3 +181,48 @@ def test_a_type_makes_inputs():
     twin = m.type("twin")
     f = symc.function([m, twin], [m.sum(), twin.sum()])
     assert f(np.ones((1, 2)), np.ones((3, 4))) == [2, 12]  # it has shapes of its own
+
+
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_repeat_by_counts_known_at_call_time(mode, rng):
+    """One count per element, of any integer dtype, with its gradient; empty results and wrong counts."""
+    x, w, rows, columns = T.dmatrix(), T.dmatrix(), T.ivector(), T.tensor("uint8", shape=(None,))
+    down = T.repeat(x, rows, axis=0)
+    outs = [T.repeat(x, columns, axis=1), down, T.grad((down * w).sum(), x), T.repeat(x, T.cast(columns[0], "uint64"))]
+    f = symc.function([x, w, rows, columns], outs, mode=mode)
+    a, across = rng.normal(size=(3, 4)), np.array([1, 0, 200, 2], "uint8")
+    for counts in ([2, 0, 3], [0, 0, 0], [0, 0, 1], [5, 0, 0]):
+        weights = rng.normal(size=(sum(counts), 4))
+        slope = np.zeros((3, 4))
+        np.add.at(slope, np.repeat(np.arange(3), counts), weights)
+        found = f(a, weights, counts, across)
+        for value, wanted in zip(found, (a.repeat(across, 1), a.repeat(counts, 0), slope, a.ravel())):
+            assert value.shape == wanted.shape
+            np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    for wrong, error in (([1, -1, 1], IndexError), ([1, 1], symc.errors.ShapeError), ([1, 1, 1, 0], Exception)):
+        with pytest.raises(error, match="repeat"):
+            f(a, np.zeros((1, 4)), wrong, across)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64"])
+def test_lengths_of_any_integer_dtype(dtype):
+    """Sums and products of lengths neither overflow in a narrow dtype nor become floats."""
+    v, s, t = T.dvector(), T.scalar(dtype=dtype), T.scalar(dtype=dtype)
+    n = T.cast(s, "int64")
+    made = {
+        "split": (T.split(v[: 2 * n], T.stack([s, s]), 2)[1], lambda a, k: a[k : 2 * k]),
+        "reshape": (v[: 4 * n].reshape((s, t)), lambda a, k: a[: 4 * k].reshape(k, 4)),
+        "tile": (T.tile(v[:3], (t, s)), lambda a, k: np.tile(a[:3], (4, k))),
+        "repeat": (T.repeat(v, t), lambda a, k: np.repeat(a, 4)),
+        "roll": (T.roll(v, s), lambda a, k: np.roll(a, k)),
+        "bincount": (T.bincount(T.stack([t, t]), minlength=s), lambda a, k: np.bincount([4, 4], minlength=k)),
+        "alloc": (T.alloc(v[0], s, t).flatten(), lambda a, k: np.full(4 * k, a[0])),
+        "linspace": (T.linspace(0, 1, s, dtype="float64"), lambda a, k: np.linspace(0, 1, k)),
+        "linspace down": (T.linspace(s, t, 5), lambda a, k: np.linspace(k, 4, 5)),
+    }
+    a = np.arange(500.0) + 1
+    found = symc.function([v, s, t], [out for out, _ in made.values()])(a, 120, 4)
+    for (name, (_, expect)), value in zip(made.items(), found):
+        wanted = expect(a, 120)
+        assert value.shape == wanted.shape, name
+        np.testing.assert_allclose(value, wanted, rtol=1e-6, err_msg=name)

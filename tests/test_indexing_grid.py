@@ -428,3 +428,19 @@ def test_masks_and_index_arrays_of_one_element_at_call_time_broadcast() -> None:
         written[where, chosen] = 1
         for got, want in zip(f(m, where, chosen), [m[where, chosen], m[chosen[:3], where], written]):
             assert got.shape == want.shape and np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE", "interp"])
+def test_writes_where_a_known_axis_is_empty(mode):
+    """No element is written: the loops over the other axes still have to compile."""
+    x, y = T.tensor("float32", shape=(None, None, None, 0)), T.tensor("float32", shape=(1, None))
+    k = T.lscalar()
+    part = x[k::-1, 1:2, k : k + 1, np.zeros(0, int)]
+    outs = [part, T.inc_subtensor(part, y.dimshuffle(1, "x", "x", 0)[:, :, :, :0]), T.grad((part**2).sum(), x)]
+    rows = x[k::-1, 1, k, np.zeros(0, int)]
+    outs += [T.inc_subtensor(rows, 1.0), T.grad((rows**2).sum(), x), T.inc_subtensor(rows, y[:, :1])]
+    options = {"device": "interp"} if mode == "interp" else {"mode": mode}
+    f = symc.function([x, y, k], outs, on_unused_input="ignore", **options)
+    a = np.zeros((5, 3, 2, 0), "float32")
+    shapes = [v.shape for v in f(a, np.ones((1, 2), "float32"), 1)]
+    assert shapes == [(2, 1, 1, 0), *[a.shape] * 5]

@@ -50,3 +50,15 @@ def test_integers_of_the_same_bits_and_another_sign_are_refused(dtype, value, po
     for given in [value, np.array(value)]:
         with pytest.raises(symc.errors.DTypeError, match="do not fit|lose information"):
             f(given)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_masks_of_zeros_and_ones(dtype):
+    """Nothing is lost when 0 and 1 become a bool; any other number would be."""
+    f = asked("bool")
+    assert f(np.array([0, 1, 1], dtype)).tolist() == [False, True, True]
+    with pytest.raises(symc.errors.DTypeError, match="do not fit bool(.|\n)*!= 0"):
+        f(np.array([0, 2], dtype))
+    with pytest.raises(symc.errors.DTypeError):
+        asked("bool", allow_downcast=False)(np.array([0, 1], dtype))
+    assert asked("bool", allow_downcast=True)(np.array([0, 2], dtype)).tolist() == [False, True]

@@ -164,3 +164,27 @@ def test_on_the_gpu(emulated_device):
     for shape in [(100_001, 2, 1), (2, 1, 100_001), (700, 40, 5)]:
         for axis, found in zip(axes, f(np.full(shape, 0.1, "float32"))):
             assert off(found, TENTH) < 1e-6, (shape, axis)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_with_vectors(threads, monkeypatch):
+    """Sums written as products: over rows, over columns, and of two vectors."""
+    monkeypatch.setattr(symc.config, "threads", threads)
+    m, v = T.matrix("m"), T.vector("v")
+    f = symc.function([m, v], [T.dot(v, m), T.dot(m.T, v), T.dot(v, v), T.dot(m.T, T.ones_like(v))])
+    rows = np.full((LONG, 3), 0.1, "float32")
+    for found, wanted in zip(f(rows, rows[:, 0]), (TENTH**2, TENTH**2, TENTH**2, TENTH)):
+        assert off(found, LONG * wanted) < 1e-5
+    g = symc.function([m, v], T.dot(m, v))
+    assert off(g(rows.T.copy(), rows[:, 0]), LONG * TENTH**2) < 1e-5
+
+
+def test_running_sums(rng):
+    """Along both axes, and of the gradient, which sums from the other end."""
+    x, w = T.matrices("x", "w")
+    f = symc.function([x, w], [T.cumsum(x, 0), T.grad((T.cumsum(x, 0) * w).sum(), x), T.cumsum(x.T, 1), T.cumsum(x)])
+    a = (0.1 + 0.01 * rng.random((LONG, 2))).astype("float32")
+    wide = a.astype("float64")
+    down = np.cumsum(wide, 0)
+    for found, wanted in zip(f(a, a), (down, np.cumsum(wide[::-1], 0)[::-1], down.T, np.cumsum(wide))):
+        assert off(found, wanted) < 1e-6

@@ -32,8 +32,18 @@ class Value(NamedTuple):
 
 
 def can_vectorise(loop: For) -> bool:
-    """Whether all statements of the body have a vector form."""
-    return all(isinstance(s, (Let, Load, Store, Accumulate)) for s in loop.body)
+    """Whether all statements of the body have a vector form.
+
+    An accumulator that all iterations share is a register, which is stored after the loop: its address must be known
+    there. (It is not where an axis of length 0 took the loop's index out of an address that depends on a loaded index.)
+    """
+    inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
+    return all(
+        isinstance(s, (Let, Load, Store))
+        or isinstance(s, Accumulate)
+        and (loop.index in (names := names_in(s.index)) or inside.isdisjoint(names))
+        for s in loop.body
+    )
 
 
 class _Body:

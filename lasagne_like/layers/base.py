@@ -412,7 +412,10 @@ class MergeLayer(Layer):
     def _incomings(self, incoming: Any) -> Sequence:
         if isinstance(incoming, Layer):
             raise TypeError(f"{type(self).__name__} expects a list of layers or input shapes, got {incoming!r} alone")
-        return list(incoming)
+        found = list(incoming)
+        if not found:
+            raise ValueError(f"{type(self).__name__} expects at least one layer or input shape, got an empty list")
+        return found
 
     def _arguments(self, values: Sequence) -> list:
         return list(values)

@@ -1,5 +1,6 @@
 """Layers that change the shape of their input."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,7 @@ class ReshapeLayer(Layer):
         self.shape = shape
         # Report an incompatible shape when the layer is created.
         self.output_shape  # noqa: B018
+        self._check_elements()
 
     def _check(self, entry: Any) -> None:
         if isinstance(entry, int_types):
@@ -116,6 +118,30 @@ class ReshapeLayer(Layer):
                 )
         else:
             raise ValueError(f"`shape` must be a tuple of int, [int] and/or scalar expressions, got {entry!r}")
+
+    def _check_elements(self) -> None:
+        """Compare the numbers of elements of input and output, without the axes that both have.
+
+        Of an input of unknown batch size, ``([0], 7, -1)`` is known to fit or not, unless the batch is empty.
+        """
+        kept: set[int] = set()
+        wanted: list[int | None] = []
+        for entry in self.shape:
+            if isinstance(entry, symc.Variable):
+                return
+            if isinstance(entry, list) and entry[0] not in kept:
+                kept.add(entry[0])
+            else:
+                wanted.append(self.input_shape[entry[0]] if isinstance(entry, list) else int(entry))
+        sizes = [size for axis, size in enumerate(self.input_shape) if axis not in kept]
+        if None in sizes or None in wanted:
+            return
+        have, want = (math.prod(size for size in each if size and size > 0) for each in (sizes, wanted))
+        if have % want if -1 in wanted else have != want:
+            raise ValueError(
+                f"`shape` {self.shape!r} does not fit the input shape {self.input_shape!r}: {have} elements cannot be "
+                f"arranged {'in groups of' if -1 in wanted else 'as'} {want}"
+            )
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = []

@@ -313,10 +313,11 @@ def _convert_dtype(
         exact = np.array_equal(converted.astype(source), array, equal_nan=source.kind == "f")
         if source.kind in "iu" and target.kind in "iu":  # 2**63 and -2**63 are the same bits
             exact = exact and np.array_equal(converted < 0, array < 0)
-    if exact and (not typed or (allow_downcast is None and target.kind in "iu" and source.kind in "iub")):
+    if exact and (not typed or (allow_downcast is None and target.kind in "iub" and source.kind in "iub")):
         return converted
-    if source.kind in "iub" and target.kind in "iu" and not exact:
-        raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}")
+    if source.kind in "iub" and target.kind in "iub" and not exact:
+        repair = "\n  repair: write what is to be true, as in x != 0" if target.kind == "b" else ""
+        raise DTypeError(f"{what}: values of dtype {source.name} do not fit {target.name}{repair}")
     lossless = " (allow_downcast=False)" if allow_downcast is False else ""
     raise DTypeError(
         f"{what}: expected dtype {target.name}, got {source.name}, and converting would lose information{lossless}\n"

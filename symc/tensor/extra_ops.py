@@ -126,21 +126,32 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
     length = x.shape[place]
-    source = ew.mod(arange(length) - shift, ew.maximum(length, 1))
+    source = ew.mod(arange(length) - ew.cast(by, "int64"), ew.maximum(length, 1))
     return subtensor(x, (slice(None),) * place + (source,))
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX)."""
-    num = operator.index(num)
-    if num < 0:
-        raise ValueError(f"linspace: num cannot be negative, got {num}")
+def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
+    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX).
+
+    ``num`` is an integer or an integer scalar; at call time, a negative one counts as 0.
+    """
+    if not isinstance(num, Variable):
+        num = operator.index(num)
+        if num < 0:
+            raise ValueError(f"linspace: num cannot be negative, got {num}")
+    elif num.ndim or is_float(num.dtype):
+        raise DTypeError(located("linspace: num must be an integer or an integer scalar", [num], "cast it to int64"))
     start, stop = as_tensor(start), as_tensor(stop)
     if start.ndim or stop.ndim:
         raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
-    count = num - 1 if endpoint else num
-    width = stop - start
-    made = start + ew.cast(arange(num), dtype or "floatX") * (width / float(max(count, 1)))
+    start, stop = (v if is_float(v.dtype) else ew.cast(v, "float64") for v in (start, stop))  # no overflow below 0
+    steps: Any
+    if isinstance(num, Variable):
+        num = ew.cast(num, "int64")  # divided by an int64, float32 would become float64
+        steps = ew.cast(ew.maximum(num - int(endpoint), 1), dtype if dtype and is_float(dtype) else "floatX")
+    else:
+        steps = float(max(num - int(endpoint), 1))
+    made = start + ew.cast(arange(num), dtype or "floatX") * ((stop - start) / steps)
     return ew.cast(made, dtype or "floatX")
 
 
@@ -165,7 +176,7 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
         raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
     length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
     if minlength is not None:
-        length = ew.maximum(length, minlength)
+        length = ew.maximum(length, ew.cast(minlength, "int64"))
     one = constant(1, dtype="int64") if weights is None else as_tensor(weights)
     x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range: -1 would be the last
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)

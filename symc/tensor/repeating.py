@@ -10,13 +10,18 @@ from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
 from symc.graph.op import Arg, Case, add_cases
+from symc.tensor import elementwise as ew
+from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.creation import ALLOC, alloc
+from symc.tensor.basic import as_tensor, constant, normalize_axis
+from symc.tensor.checked import checked_below
+from symc.tensor.creation import ALLOC, alloc, zeros
+from symc.tensor.cumulative import cumsum
 from symc.tensor.indexing import take
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import shape_entries
+from symc.tensor.subtensor_writing import inc_subtensor
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["repeat", "tile"]
@@ -25,7 +30,19 @@ __all__ = ["repeat", "tile"]
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     """Repeat every element ``repeats`` times along ``axis`` (None: of ``x`` flattened).
 
-    ``repeats`` is an integer, which may be symbolic, or one known integer per element.
+    Parameters
+    ----------
+    x : tensor_like
+    repeats : int, or integer scalar or vector
+        One number for all elements, or one per element; a vector that is known to have one entry is one number.
+    axis : int, optional
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many counts as elements; lengths known only at call time are checked there.
+    ValueError
+        If a known count is negative; others raise an IndexError at call time.
     """
     x = as_tensor(x)
     if axis is None:
@@ -39,18 +56,28 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     if count.ndim > 1:
         raise ShapeError(located("repeat: repeats must be a number or a vector", [x, count]))
     if count.ndim:
-        if not isinstance(count, Constant):
-            text = "repeat: one count per element must be known numbers"
-            raise ShapeError(located(text, [count], "pass a NumPy array, or a scalar"))
-        if len(count.data) == 1:
-            return repeat(x, int(count.data[0]), place)
-        text = f"repeat: axis {place} must have as many elements as there are counts: {len(count.data)}"
-        x = require_lengths(x, [(length(x, place), len(count.data), text)], "give one count per element")
-        return take(x, np.repeat(np.arange(len(count.data)), count.data), axis=place)
+        if count.type.broadcastable[0]:
+            return repeat(x, count[0], place)
+        text = f"repeat: axis {place} must have as many elements as there are counts"
+        x = require_lengths(x, [(length(x, place), length(count, 0), text)], "give one count per element")
+        return take(x, _sources(count), axis=place)
+    if not isinstance(repeats, int):
+        repeats = ew.cast(count, "int64")  # an uint64 times a length would be a float
     order: list[Any] = [*range(place + 1), "x", *range(place + 1, x.ndim)]
     lengths = [length(x, k) for k in range(x.ndim)]
     spread = alloc(dimshuffle(x, order), [*lengths[: place + 1], repeats, *lengths[place + 1 :]])
     return reshape(spread, [n * repeats if k == place else n for k, n in enumerate(lengths)])
+
+
+def _sources(counts: Variable) -> Variable:
+    """The number of the element from which each element of the result comes: element k comes ``counts[k]`` times."""
+    if isinstance(counts, Constant):
+        return constant(np.repeat(np.arange(len(counts.data)), counts.data), dtype="int64")
+    most = constant(np.iinfo("int64").max, dtype="int64")
+    counts = checked_below(counts, most, "repeat: a count is negative", "repeats must be 0 or more")
+    ends = cumsum(counts)
+    marks = inc_subtensor(zeros((reduce.sum(counts) + 1,), "int64")[ends], 1)  # where the next element begins
+    return cumsum(marks[:-1])
 
 
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:

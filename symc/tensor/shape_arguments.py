@@ -17,6 +17,7 @@ from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.basic import as_tensor, constant
+from symc.tensor.conversion import cast
 from symc.tensor.joining import JOIN
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i
@@ -57,7 +58,7 @@ def _shape_entry(value: Any, what: str) -> int | Variable:
         if value.ndim or is_float(value.dtype):
             text = f"{what}: an entry of a shape must be an integer scalar"
             raise TypeError(located(text, [value], "cast it to int64, or take one element"))
-        return value
+        return cast(value, "int64")  # sums and products of narrow entries overflow, those of uint64 are floats
     try:
         return operator.index(value[()] if isinstance(value, np.ndarray) else value)
     except TypeError:

@@ -130,3 +130,8 @@ def test_cropping_layers(make):
         expected = A[:, :3] + B[..., 1:7]
     assert np.array_equal(result, expected)
     assert layer.output_shape == (None, *expected.shape[1:])
+
+
+def test_nothing_to_merge():
+    with pytest.raises(ValueError, match="at least one"):
+        ConcatLayer([])

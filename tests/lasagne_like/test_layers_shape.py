@@ -82,6 +82,21 @@ def test_reshape_errors(spec, message):
         ReshapeLayer((2, 3, 4, 5), spec)
 
 
+@pytest.mark.parametrize("spec", [([0], 7, -1), ([0], 3, 21), ([0], [2], [2], -1), (7, [0], -1), ([0], 59)])
+def test_reshape_that_no_batch_fits(spec):
+    """Known at construction, although the batch size is not."""
+    with pytest.raises(ValueError, match="60 elements|15 elements"):
+        ReshapeLayer((None, 3, 4, 5), spec)
+
+
+@pytest.mark.parametrize("spec", [(-1, 7), ([0], [0], -1), ([1], [1], -1), (-1, [0])])
+def test_reshape_that_some_batch_fits(spec):
+    x = np.ones((7 if 7 in spec else 3 if spec[0] == [1] else 1, 3, 4, 5), "float32")
+    layer = ReshapeLayer(InputLayer((None, 3, 4, 5)), spec)
+    sizes = [x.shape[entry[0]] if isinstance(entry, list) else entry for entry in spec]
+    assert run(layer, x).shape == np.reshape(x, sizes).shape
+
+
 @pytest.mark.parametrize("pattern", [(3, 1, 0, 2), (0, "x", 1, 2, 3, "x")])
 def test_dimshuffle(pattern, x):
     result = run(DimshuffleLayer(InputLayer(SHAPE), pattern), x)

@@ -3,7 +3,9 @@
 
 enum {
     SERIAL_ELEMENTS = 1 << 15, /* a smaller matrix is read before another thread would wake up */
-    COLUMN_BLOCK = 1024        /* sums that stay in the first level cache while rows are added to them */
+    COLUMN_BLOCK = 1024,       /* sums that stay in the first level cache while rows are added to them */
+    MOST_ROWS = 512,           /* rows added to sums of `real` before these are added to sums of doubles */
+    MOST_VECTORS = 512         /* vectors likewise: a long sum in float32 loses digits */
 };
 
 typedef struct {
@@ -20,13 +22,14 @@ INLINE void put(const job *g, int64_t i, real value)
     *y = g->accumulate ? *y + value : value;
 }
 
-/* `rows` dot products at once, so that each vector of x is loaded once for all. */
-INLINE void dot_rows(const job *g, int64_t row, int rows)
+/* Adds the dot products of `rows` rows with x, from `first` on and up to `last`, to `total`. All rows at once, so that
+ * each vector of x is loaded once for all. */
+INLINE void add_dots(const job *g, double *total, int64_t row, int rows, int64_t first, int64_t last)
 {
     vec sum[4][2] = {{{0}}};
     const real *a = g->a + row * g->lda, *x = g->x;
-    int64_t j = 0;
-    for (; j + 2 * VL <= g->k; j += 2 * VL) {
+    int64_t j = first;
+    for (; j + 2 * VL <= last; j += 2 * VL) {
         UNROLL
         for (int r = 0; r < rows; r++) {
             sum[r][0] += load(a + r * g->lda + j) * load(x + j);
@@ -35,11 +38,20 @@ INLINE void dot_rows(const job *g, int64_t row, int rows)
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
-        real total = lane_sum(sum[r][0] + sum[r][1]);
-        for (int64_t i = j; i < g->k; i++)
-            total += a[r * g->lda + i] * x[i];
-        put(g, row + r, total);
+        real found = lane_sum(sum[r][0] + sum[r][1]);
+        for (int64_t i = j; i < last; i++)
+            found += a[r * g->lda + i] * x[i];
+        total[r] += found;
     }
+}
+
+INLINE void dot_rows(const job *g, int64_t row, int rows)
+{
+    double total[4] = {0};
+    for (int64_t first = 0; first < g->k; first += MOST_VECTORS * VL)
+        add_dots(g, total, row, rows, first, smaller(g->k, first + MOST_VECTORS * VL));
+    for (int r = 0; r < rows; r++)
+        put(g, row + r, (real)total[r]);
 }
 
 static void dots(void *arg, int64_t begin, int64_t end)
@@ -69,19 +81,38 @@ INLINE void add_rows(const job *g, real *sums, int64_t first, int64_t count, int
             sums[j] += x[r] * a[r * g->lda + j];
 }
 
+/* Adds all rows in [k, stop) to the sums. */
+INLINE void add_block(const job *g, real *sums, int64_t first, int64_t count, int64_t k, int64_t stop)
+{
+    memset(sums, 0, (size_t)count * sizeof(real));
+    for (; k + 8 <= stop; k += 8)
+        add_rows(g, sums, first, count, k, 8);
+    for (; k < stop; k++)
+        add_rows(g, sums, first, count, k, 1);
+}
+
 static void combine_rows(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     real sums[COLUMN_BLOCK];
+    double totals[COLUMN_BLOCK];
     for (int64_t first = begin; first < end; first += COLUMN_BLOCK) {
-        int64_t count = smaller(COLUMN_BLOCK, end - first), k = 0;
-        memset(sums, 0, sizeof sums);
-        for (; k + 8 <= g->k; k += 8)
-            add_rows(g, sums, first, count, k, 8);
-        for (; k < g->k; k++)
-            add_rows(g, sums, first, count, k, 1);
+        int64_t count = smaller(COLUMN_BLOCK, end - first);
+        add_block(g, sums, first, count, 0, smaller(g->k, MOST_ROWS));
+        if (g->k <= MOST_ROWS) {
+            for (int64_t j = 0; j < count; j++)
+                put(g, first + j, sums[j]);
+            continue;
+        }
         for (int64_t j = 0; j < count; j++)
-            put(g, first + j, sums[j]);
+            totals[j] = sums[j];
+        for (int64_t k = MOST_ROWS; k < g->k; k += MOST_ROWS) {
+            add_block(g, sums, first, count, k, smaller(g->k, k + MOST_ROWS));
+            for (int64_t j = 0; j < count; j++)
+                totals[j] += sums[j];
+        }
+        for (int64_t j = 0; j < count; j++)
+            put(g, first + j, (real)totals[j]);
     }
 }
 
