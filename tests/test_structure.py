@@ -369,6 +369,11 @@ def test_a_length_in_a_step_that_an_integer_outside_gives(device, rng):
         assert got[2].tolist() == [3, count]
 
 
+def test_a_negative_number_of_steps_is_refused():
+    with pytest.raises(ValueError, match="n_steps cannot be negative, got -2"):
+        T.scan(lambda h: h + 1, outputs_info=[T.dscalar("h")], n_steps=-2)
+
+
 def test_a_length_that_only_the_step_knows_is_refused():
     n = T.lscalar("n")
     (_, rows), _ = T.scan(lambda k: [k + 1, T.ones((k,), f64)], None, [n, None], n_steps=3)

@@ -500,6 +500,8 @@ def _count(sequences: Sequence[Variable], n_steps: Any) -> Variable:
         count = as_tensor(n_steps)
         if count.ndim or not is_integer(count.dtype):
             raise DTypeError(located("scan: n_steps must be an integer", [count]))
+        if isinstance(count, Constant) and count.data < 0:
+            raise ValueError(located(f"scan: n_steps cannot be negative, got {int(count.data)}", [count]))
         return ew.cast(count, "int64")
     if not sequences:
         raise ValueError(located("scan: nothing tells the number of steps", [], "give sequences or n_steps"))

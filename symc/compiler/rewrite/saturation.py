@@ -43,11 +43,9 @@ class Saturation:
         far = self._far[x, bounds]
         if len(node.inputs) > 1:
             far = ew.and_(far, ew.invert(ew.isnan(node.outputs[0])))
-        for k, other in enumerate(node.inputs):
-            if (
-                k != position and other in self._may_overflow
-            ):  # where both overflowed, nothing is known of their quotient
-                far = ew.and_(far, ew.invert(ew.isinf(other)))
+        others = [v for k, v in enumerate(node.inputs) if k != position and v in self._may_overflow]
+        for other in others:  # where both overflowed, nothing is known of their quotient
+            far = ew.and_(far, ew.invert(ew.isinf(other)))
         return far
 
 
