@@ -98,8 +98,8 @@ MUTANTS = [
     Mutant(
         "roll goes the other way",
         "symc/tensor/extra_ops.py",
-        "arange(length) - shift",
-        "arange(length) + shift",
+        'arange(length) - ew.cast(by, "int64")',
+        'arange(length) + ew.cast(by, "int64")',
         oracle("roll"),
     ),
     Mutant(
