@@ -19,6 +19,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import sum
 from symc.tensor.creation import eye, tril, zeros_like
 from symc.tensor.factorisations import (
+    dominant,
     flipped,
     matrix_inverse,
     matrix_of,
@@ -39,11 +40,6 @@ def _symmetric(a: Any) -> Any:
     """Make a symmetric matrix with distant eigenvalues from any matrix."""
     turned = flipped(a) if isinstance(a, Variable) else a.swapaxes(-1, -2)
     return 0.2 * (a + turned) + np.diag([1.0, 3.0, 6.0]).astype("float32")
-
-
-def _dominant(a: Any) -> Any:
-    """Make a matrix far from singular from any matrix."""
-    return a + 8 * np.eye(3).astype("float32")
 
 
 _QR_CASES = [(s, 4 * np.eye(s[-2], s[-1]).astype("float32")) for s in ((4, 3), (3, 3), (2, 3, 2))]
@@ -246,8 +242,8 @@ _cofactors: Record = record(
     lower=HostCall(),
     cases=lambda: [
         Case(
-            lambda a: Op(_cofactors)(_dominant(a)), (Arg((3, 3)),),
-            expect=lambda a: np.linalg.det(_dominant(a)) * np.linalg.inv(_dominant(a)).T, rtol=1e-4,
+            lambda a: Op(_cofactors)(dominant(a)), (Arg((3, 3)),),
+            expect=lambda a: np.linalg.det(dominant(a)) * np.linalg.inv(dominant(a)).T, rtol=1e-4,
         ),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import sum
 from symc.tensor.extra_ops import diagonal
-from symc.tensor.linalg import batched_dot, dot
+from symc.tensor.linalg import batched_dot, dot, product_of
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length, shape_i
@@ -200,11 +200,4 @@ def _matrix(
     ordered = dimshuffle(term.value, [term.letters.index(c) for g in groups for c in g])
     if all(len(g) == 1 for g in groups):
         return ordered
-    return reshape(ordered, [_all_of(lengths[c] for c in g) for g in groups], ndim=len(groups))
-
-
-def _all_of(lengths: Iterable[Any]) -> Any:
-    total: Any = 1
-    for n in lengths:
-        total = n * total if type(total) is not int or total != 1 else n
-    return total
+    return reshape(ordered, [product_of([lengths[c] for c in g]) for g in groups], ndim=len(groups))

@@ -25,8 +25,8 @@ from symc.tensor.linalg import matmul, with_equal_batches
 from symc.tensor.shaping import swapaxes
 
 __all__ = [
-    "cholesky", "flipped", "matrix_inverse", "matrix_of", "over_columns", "over_rows", "reciprocal_or_zero", "side",
-    "solve", "solve_lower_triangular", "solve_upper_triangular", "svd",
+    "cholesky", "dominant", "flipped", "matrix_inverse", "matrix_of", "over_columns", "over_rows",
+    "reciprocal_or_zero", "side", "solve", "solve_lower_triangular", "solve_upper_triangular", "svd",
 ]  # fmt: skip
 
 
@@ -92,31 +92,31 @@ _solve = record(
     grad=_solve_grad,
     lower=HostCall(),
     cases=lambda: [
-        Case(lambda a, b: solve(_dominant(a), b), (Arg((3, 3)), Arg((3, 2))), expect=_solved),
-        Case(lambda a, b: solve(_dominant(a), b), (Arg((3, 3)), Arg((3,))), expect=_solved),
-        Case(lambda a, b: solve(_dominant(a), b), (Arg((2, 3, 3)), Arg((2, 3, 4))), expect=_solved),
-        Case(lambda a, b: solve(_dominant(a), b), (Arg((3, 3)), Arg((2, 3, 1))), expect=_solved),
+        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((3, 2))), expect=_solved),
+        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((3,))), expect=_solved),
+        Case(lambda a, b: solve(dominant(a), b), (Arg((2, 3, 3)), Arg((2, 3, 4))), expect=_solved),
+        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((2, 3, 1))), expect=_solved),
         Case(
-            lambda a, b: solve_lower_triangular(_dominant(a), b),
+            lambda a, b: solve_lower_triangular(dominant(a), b),
             (Arg((3, 3)), Arg((3, 2))),
-            expect=lambda a, b: np.linalg.inv(np.tril(_dominant(a))) @ b,
+            expect=lambda a, b: np.linalg.inv(np.tril(dominant(a))) @ b,
         ),
         Case(
-            lambda a, b: solve_upper_triangular(_dominant(a), b),
+            lambda a, b: solve_upper_triangular(dominant(a), b),
             (Arg((2, 3, 3)), Arg((2, 3, 2))),
-            expect=lambda a, b: np.linalg.inv(np.triu(_dominant(a))) @ b,
+            expect=lambda a, b: np.linalg.inv(np.triu(dominant(a))) @ b,
         ),
     ],
 )
 
 
-def _dominant(a: Any) -> Any:
+def dominant(a: Any) -> Any:
     """Make a matrix far from singular from any matrix."""
     return a + 8 * np.eye(3).astype("float32")
 
 
 def _solved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.inv(_dominant(a)) @ b
+    return np.linalg.inv(dominant(a)) @ b
 
 
 def _solved_as(structure: str, what: str, a: Any, b: Any) -> Variable:
@@ -179,8 +179,8 @@ _inverse = record(
     lower=HostCall(),
     cases=lambda: [
         Case(
-            lambda a: matrix_inverse(_dominant(a)), (Arg(shape),),
-            expect=lambda a: np.linalg.solve(_dominant(a), np.broadcast_to(np.eye(3), a.shape)),
+            lambda a: matrix_inverse(dominant(a)), (Arg(shape),),
+            expect=lambda a: np.linalg.solve(dominant(a), np.broadcast_to(np.eye(3), a.shape)),
         )
         for shape in ((3, 3), (2, 3, 3))
     ],

@@ -26,7 +26,7 @@ from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length, shape_i
 
-__all__ = ["batched_dot", "dot", "matmul", "outer", "tensordot", "with_equal_batches"]
+__all__ = ["batched_dot", "dot", "matmul", "outer", "product_of", "tensordot", "with_equal_batches"]
 
 
 def _sides(op: Op, inputs: Sequence[Variable]) -> tuple[list[dims.Dim], list[dims.Dim]]:
@@ -262,7 +262,7 @@ def matmul(a: Any, b: Any) -> Variable:
     if a.ndim == 3:
         return batched_dot(a, b)
     batch, m, n = [length(a, k) for k in range(a.ndim - 2)], length(a, a.ndim - 2), length(b, b.ndim - 1)
-    together = functools.reduce(operator.mul, batch)
+    together = product_of(batch)
     left = reshape(a, [together, m, length(a, a.ndim - 1)], ndim=3)
     right = reshape(b, [together, length(b, b.ndim - 2), n], ndim=3)
     return reshape(batched_dot(left, right), [*batch, m, n], ndim=a.ndim)
@@ -369,10 +369,11 @@ def _as_matrix(x: Variable, rows: int) -> Variable:
         return x
     height = [length(x, k) for k in range(rows)]
     width = [length(x, k) for k in range(rows, x.ndim)]
-    return reshape(x, [_product(height), _product(width)])
+    return reshape(x, [product_of(height), product_of(width)])
 
 
-def _product(lengths: list[Any]) -> Any:
+def product_of(lengths: Sequence[Any]) -> Any:
+    """The product of lengths, which are integers or integer scalars; 1 if there are none."""
     return functools.reduce(operator.mul, lengths) if lengths else 1
 
 

@@ -26,7 +26,7 @@ from symc.tensor.factorisations import (
     solve_lower_triangular,
     svd,
 )
-from symc.tensor.linalg import matmul
+from symc.tensor.linalg import matmul, product_of
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 
@@ -201,7 +201,7 @@ def tensorinv(a: Any, ind: int = 2) -> Variable:
     if not 0 < ind < a.ndim:
         raise ValueError(located(f"tensorinv: ind={ind} must leave axes on both sides of {a.ndim}", [a]))
     lengths = [length(a, k) for k in range(a.ndim)]
-    inverse = matrix_inverse(reshape(a, [_all_of(lengths[:ind]), _all_of(lengths[ind:])], ndim=2))
+    inverse = matrix_inverse(reshape(a, [product_of(lengths[:ind]), product_of(lengths[ind:])], ndim=2))
     return reshape(inverse, [*lengths[ind:], *lengths[:ind]], ndim=a.ndim)
 
 
@@ -223,13 +223,6 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Variable:
     if a.ndim <= b.ndim:
         raise ShapeError(located("tensorsolve: a must have more axes than b", [a, b]))
     kept = [length(a, k) for k in range(b.ndim, a.ndim)]
-    rows = _all_of([length(b, k) for k in range(b.ndim)])
-    found = solve(reshape(a, [rows, _all_of(kept)], ndim=2), reshape(b, [rows], ndim=1))
+    rows = product_of([length(b, k) for k in range(b.ndim)])
+    found = solve(reshape(a, [rows, product_of(kept)], ndim=2), reshape(b, [rows], ndim=1))
     return reshape(found, kept, ndim=len(kept))
-
-
-def _all_of(lengths: Sequence[Any]) -> Any:
-    total: Any = 1
-    for k, n in enumerate(lengths):
-        total = total * n if k else n
-    return total
