@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from _site import api, errors, layers, names, ops, tables  # noqa: E402
+from _site import api, errors, layers, names, ops, support, tables  # noqa: E402
 from _site.pages import NOT_RUN, cells, pages  # noqa: E402
 
 PAGES = pages()
@@ -136,6 +136,16 @@ def test_what_the_table_says_of_ops():
     assert rows["exp"] == ["`exp(x)`", "any", "loop"]
     assert rows["floor"][1] == "zero" and rows["mod"][1] == "any" and rows["eq"][1] == "-"
     assert rows["dot"][2] == "library call" and rows["svd"][2] == "NumPy" and rows["softmax"][2] == "other ops"
+
+
+def test_the_table_of_support_is_current_and_has_no_unexplained_hole():
+    """``docs/ops.md`` is kept in the repository, so that it can be read there."""
+    page = support.page()
+    assert support.PAGE.read_text(encoding="utf-8") == page, "run `python -m _site.support` in docs/"
+    rows = {row[0].strip("` "): row[1:] for row in (line.split(" | ") for line in page.splitlines() if "| `" in line)}
+    assert {name.strip("|` ") for name in rows} == set(ops.RECORDS)
+    for name, (*marks, notes) in rows.items():
+        assert all(mark.strip() for mark in marks) or "[" in notes, name
 
 
 def test_every_layer_is_in_the_table_of_layers():
