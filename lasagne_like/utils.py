@@ -28,6 +28,7 @@ __all__ = [
     "shape_of",
     "shared_empty",
     "unique",
+    "unroll_scan",
 ]
 
 int_types = (numbers.Integral, np.integer)
@@ -193,6 +194,52 @@ def as_tuple(x: Any, N: int, t: type | tuple | None = None) -> tuple:
     if len(values) != N:
         raise ValueError(f"expected a single value or an iterable with length {N}, got {x!r} instead")
     return values
+
+
+def unroll_scan(
+    fn: Callable,
+    sequences: Any,
+    outputs_info: Sequence,
+    non_sequences: Sequence,
+    n_steps: int,
+    go_backwards: bool = False,
+) -> list:
+    """Repeat a step a known number of times by writing it out, with the interface of :func:`symc.scan`.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(*sequences at t, *states, *non_sequences)`` returns the states after a step, one or a list.
+    sequences : expression or list of expressions
+        Each step reads one entry of each along the first axis.
+    outputs_info : list of expressions
+        The initial states.
+    non_sequences : list of expressions
+        Passed to every step.
+    n_steps : int
+        The number of steps, at least 1.
+    go_backwards : bool
+        Whether the steps begin with the last entry of the sequences.
+
+    Returns
+    -------
+    list of expressions
+        The states after every step, ``(n_steps, ...)``, in the order of the steps.
+
+    Raises
+    ------
+    ValueError
+        If `n_steps` is smaller than 1.
+    """
+    if n_steps < 1:
+        raise ValueError(f"unroll_scan: n_steps must be at least 1, got {n_steps!r}")
+    sequences = list(sequences) if isinstance(sequences, list | tuple) else [sequences]
+    states, history = list(outputs_info), []
+    for t in reversed(range(n_steps)) if go_backwards else range(n_steps):
+        found = fn(*(each[t] for each in sequences), *states, *non_sequences)
+        states = list(found) if isinstance(found, list | tuple) else [found]
+        history.append(states)
+    return [T.stack(list(each)) for each in zip(*history)]
 
 
 def inspect_kwargs(func: Callable) -> list[str]:

@@ -13,6 +13,7 @@ __all__ = ["EXAMPLES", "layer_classes", "page"]
 
 SEQUENCES = (None, 8, 50)
 PICTURES = (None, 3, 32, 32)
+TIMES = (None, 50, 8)
 ROWS = (None, 10)
 EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
     "BatchNormLayer": (PICTURES, {}),
@@ -29,7 +30,9 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
     "FeaturePoolLayer": (ROWS, {"pool_size": 2}),
     "FlattenLayer": (PICTURES, {}),
     "GaussianNoiseLayer": (ROWS, {"sigma": 0.1}),
+    "GRULayer": (TIMES, {"num_units": 32}),
     "GlobalPoolLayer": (PICTURES, {}),
+    "LSTMLayer": (TIMES, {"num_units": 32, "only_return_final": True}),
     "LocalResponseNormalization2DLayer": (PICTURES, {}),
     "MaxPool1DLayer": (SEQUENCES, {"pool_size": 2}),
     "MaxPool2DLayer": (PICTURES, {"pool_size": 2}),
@@ -40,6 +43,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
     "Pool1DLayer": (SEQUENCES, {"pool_size": 3, "stride": 2}),
     "Pool2DLayer": (PICTURES, {"pool_size": 3, "stride": 2, "mode": "average_inc_pad"}),
     "RandomizedRectifierLayer": (ROWS, {}),
+    "RecurrentLayer": (TIMES, {"num_units": 32}),
     "ReshapeLayer": (PICTURES, {"shape": ([0], 3, -1)}),
     "ScaleLayer": (PICTURES, {}),
     "SliceLayer": (SEQUENCES, {"indices": -1, "axis": 2}),
@@ -53,6 +57,8 @@ NO_EXAMPLE = {
     "BaseConvLayer",
     "ElemwiseMergeLayer",
     "ExpressionLayer",
+    "BaseRecurrentLayer",
+    "CustomRecurrentLayer",
     "InputLayer",
     "InverseLayer",
     "Layer",

@@ -3,8 +3,8 @@
 A value of an argument is described by itself, if JSON has it, or by a dictionary with a single key that says what it
 is: ``{"tuple": [...]}``, ``{"slice": [...]}``, ``{"number": "inf"}``, ``{"function": "nonlinearities.rectify"}``,
 ``{"object": ["nonlinearities.LeakyRectify", {...}]}``, ``{"custom": "name"}``, ``{"layer": 3}``,
-``{"param": "conv1.W"}``, ``{"transposed": ["conv1.W", [1, 0]]}``, ``{"constant": "..."}``, ``{"shared": "..."}``,
-``{"array": "..."}`` or ``{"dict": {...}}``.
+``{"network": [...]}``, ``{"param": "conv1.W"}``, ``{"transposed": ["conv1.W", [1, 0]]}``, ``{"constant": "..."}``,
+``{"shared": "..."}``, ``{"array": "..."}`` or ``{"dict": {...}}``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -209,12 +209,19 @@ def _value(value: Any, where: str, context: _Context) -> Any:
     if isinstance(value, dict):
         return {"dict": {str(key): _value(item, where, context) for key, item in value.items()}}
     if isinstance(value, Layer):
-        return {"layer": context.positions[value]}
+        return {"layer": context.positions[value]} if value in context.positions else _network(value, context)
     if isinstance(value, symc.Variable):
         return {"param": context.names[value]} if value in context.names else _expression(value, where, context)
     if isinstance(value, np.ndarray):
         return {"array": _array(value, context)}
     return _named(value, where, context)
+
+
+def _network(output: Layer, context: _Context) -> dict[str, Any]:
+    """Describe a network that a layer contains and that is no part of the network around it."""
+    layers = all_layers(output)
+    inner = replace(context, positions={layer: position for position, layer in enumerate(layers)})
+    return {"network": [_layer(layer, inner) for layer in layers]}
 
 
 def _named(value: Any, where: str, context: _Context) -> Any:

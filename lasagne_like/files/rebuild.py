@@ -5,6 +5,7 @@ Only what :mod:`lasagne_like.files.vocabulary` lists and what the caller passes 
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import symc
 import symc.tensor as T
 
-from ..layers import InputLayer, Layer, MergeLayer
+from ..layers import Gate, InputLayer, Layer, MergeLayer
 from ..layers.base import constructor_parameters
 from ..lazy import lazy_init
 from ..utils import hand_over, shape_of
@@ -58,6 +59,7 @@ class _Builder:
         self.custom = custom
         self.layers: list[Layer] = []
         self._variables: dict[str, Any] = {}
+        self._nesting = 0
 
     def add(self, entry: Any) -> None:
         """Build the layer of an entry."""
@@ -139,7 +141,8 @@ class _Builder:
             tags = entry["tags"]
             if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
                 raise ModelFileError("the tags of a parameter are not valid")
-            layer.params[param] = set(tags)
+            layer.params[param].clear()
+            layer.params[param].update(tags)
             reference = entry["value"]
             if isinstance(param, symc.SharedVariable) and isinstance(reference, dict) and "param" in reference:
                 self._adopt(layer, param, reference["param"])
@@ -209,9 +212,12 @@ class _Builder:
         if not isinstance(content, list) or len(content) != 2 or content[0] not in OBJECTS:
             raise ModelFileError(f"the file names the object {str(content)[:60]!r}, which the library does not know")
         arguments = self._dict(content[1], depth)
-        if not all(type(value) in (int, float) for value in arguments.values()):
+        cls = OBJECTS[content[0]]
+        if set(arguments) - set(inspect.signature(cls).parameters):
+            raise ModelFileError(f"the arguments of {content[0]} are not valid")
+        if cls is not Gate and not all(type(value) in (int, float) for value in arguments.values()):
             raise ModelFileError(f"the arguments of {content[0]} are not numbers")
-        return OBJECTS[content[0]](**arguments)
+        return cls(**arguments)
 
     def _custom(self, content: Any, depth: int) -> Any:
         if isinstance(content, str) and content in self.custom:
@@ -223,6 +229,16 @@ class _Builder:
 
     def _layer(self, content: Any, depth: int) -> Layer:
         return self._layer_at(content)
+
+    def _network(self, content: Any, depth: int) -> Layer:
+        """Build a network that a layer contains, such as the transitions of a recurrent layer."""
+        if not isinstance(content, list) or not 0 < len(content) <= _MOST_LAYERS or self._nesting >= _DEEPEST:
+            raise ModelFileError("a network inside a layer is not valid")
+        inner = _Builder(self.arrays, self.custom)
+        inner._variables, inner._nesting = self._variables, self._nesting + 1
+        for entry in content:
+            inner.add(entry)
+        return inner.layers[-1]
 
     def _param(self, content: Any, depth: int) -> Any:
         if not isinstance(content, str):
@@ -257,6 +273,7 @@ _VALUES = {
     "object": _Builder._object,
     "custom": _Builder._custom,
     "layer": _Builder._layer,
+    "network": _Builder._network,
     "param": _Builder._param,
     "transposed": _Builder._transposed,
     "array": lambda builder, content, depth: builder._array(content).copy(),

@@ -37,12 +37,12 @@ FUNCTIONS: dict[str, Any] = {
     },
 }
 
-#: Name to a class of callable objects with numbers as arguments.
+#: Name to a class of callable objects with numbers as arguments, or to a gate.
 OBJECTS: dict[str, type] = {
     f"nonlinearities.{cls.__name__}": cls
     for cls in (getattr(nonlinearities, name) for name in nonlinearities.__all__)
     if inspect.isclass(cls)
-}
+} | {"layers.Gate": layers.Gate}
 
 
 def function_name(function: Any) -> str | None:

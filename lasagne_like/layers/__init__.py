@@ -87,6 +87,14 @@ from .pool import (
     Upscale2DLayer,
     pool_output_length,
 )
+from .recurrent import (
+    BaseRecurrentLayer,
+    CustomRecurrentLayer,
+    Gate,
+    GRULayer,
+    LSTMLayer,
+    RecurrentLayer,
+)
 from .shape import (
     DimshuffleLayer,
     FlattenLayer,
@@ -113,11 +121,13 @@ from .special import (
 
 __all__ = [
     "BaseConvLayer",
+    "BaseRecurrentLayer",
     "BatchNormLayer",
     "BiasLayer",
     "ConcatLayer",
     "Conv1DLayer",
     "Conv2DLayer",
+    "CustomRecurrentLayer",
     "DenseLayer",
     "DilatedConv2DLayer",
     "DimshuffleLayer",
@@ -128,10 +138,13 @@ __all__ = [
     "ExpressionLayer",
     "FeaturePoolLayer",
     "FlattenLayer",
+    "GRULayer",
+    "Gate",
     "GaussianNoiseLayer",
     "GlobalPoolLayer",
     "InputLayer",
     "InverseLayer",
+    "LSTMLayer",
     "Layer",
     "LocalResponseNormalization2DLayer",
     "MaxPool1DLayer",
@@ -151,6 +164,7 @@ __all__ = [
     "RandomShift",
     "RandomZoom",
     "RandomizedRectifierLayer",
+    "RecurrentLayer",
     "RescaleLayer",
     "ReshapeLayer",
     "ScaleLayer",

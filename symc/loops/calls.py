@@ -6,6 +6,7 @@ params)`` is the reference implementation of a call: it writes the outputs, give
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,11 @@ def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, tran
     r, c = (cols, rows) if transposed else (rows, cols)
     view = np.lib.stride_tricks.as_strided(flat[offset:], (r, c), (lead * flat.itemsize, flat.itemsize))
     return view.T if transposed else view
+
+
+def _array(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The array that begins at the start of a buffer, which may be a part of a larger one."""
+    return flat[: math.prod(shape)].reshape(shape)
 
 
 def _gemm(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
@@ -79,7 +85,7 @@ def _conv_shapes(p: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...], t
 
 def _conv_forward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     xs, ws, ys = _conv_shapes(p)
-    x, w, y = inputs[0].reshape(xs), inputs[1].reshape(ws), outputs[0].reshape(ys)
+    x, w, y = _array(inputs[0], xs), _array(inputs[1], ws), _array(outputs[0], ys)
     y[...] = 0
     for r, s, (oy, ox), (iy, ix) in _taps(p, x):
         y[:, :, :, oy, ox] += np.einsum("ngchw,gkc->ngkhw", x[:, :, :, iy, ix], w[:, :, :, r, s])
@@ -87,7 +93,7 @@ def _conv_forward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p
 
 def _conv_backward_data(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     xs, ws, ys = _conv_shapes(p)
-    dx, dy, w = outputs[0].reshape(xs), inputs[0].reshape(ys), inputs[1].reshape(ws)
+    dx, dy, w = _array(outputs[0], xs), _array(inputs[0], ys), _array(inputs[1], ws)
     dx[...] = 0
     for r, s, (oy, ox), (iy, ix) in _taps(p, dx):
         dx[:, :, :, iy, ix] += np.einsum("ngkhw,gkc->ngchw", dy[:, :, :, oy, ox], w[:, :, :, r, s])
@@ -95,7 +101,7 @@ def _conv_backward_data(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarr
 
 def _conv_backward_weights(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     xs, ws, ys = _conv_shapes(p)
-    dw, x, dy = outputs[0].reshape(ws), inputs[0].reshape(xs), inputs[1].reshape(ys)
+    dw, x, dy = _array(outputs[0], ws), _array(inputs[0], xs), _array(inputs[1], ys)
     dw[...] = 0
     for r, s, (oy, ox), (iy, ix) in _taps(p, x):
         dw[:, :, :, r, s] += np.einsum("ngchw,ngkhw->gkc", x[:, :, :, iy, ix], dy[:, :, :, oy, ox])
@@ -112,8 +118,8 @@ def _windows(p: dict[str, int]) -> Any:
 
 
 def _pool_forward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
-    x = inputs[0].reshape(p["N"], p["H"], p["W"])
-    y = outputs[0].reshape(p["N"], p["OH"], p["OW"])
+    x = _array(inputs[0], (p["N"], p["H"], p["W"]))
+    y = _array(outputs[0], (p["N"], p["OH"], p["OW"]))
     for oy, ox, (rows, cols), padded in _windows(p):
         window = x[:, rows, cols]
         if p["mode"] == 0:
@@ -128,9 +134,9 @@ def _divisor(mode: int, window: np.ndarray, padded: int) -> float:
 
 def _pool_backward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     x, y, dy = inputs
-    x = x.reshape(p["N"], p["H"], p["W"])
-    y, dy = (v.reshape(p["N"], p["OH"], p["OW"]) for v in (y, dy))
-    dx = outputs[0].reshape(p["N"], p["H"], p["W"])
+    x = _array(x, (p["N"], p["H"], p["W"]))
+    y, dy = (_array(v, (p["N"], p["OH"], p["OW"])) for v in (y, dy))
+    dx = _array(outputs[0], (p["N"], p["H"], p["W"]))
     dx[...] = 0
     for oy, ox, (rows, cols), padded in _windows(p):
         g = dy[:, oy, ox][:, None, None]
@@ -143,9 +149,9 @@ def _pool_backward(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], 
 
 def _pool_grad_grad(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
     x, y, ddx = inputs
-    x, ddx = (v.reshape(p["N"], p["H"], p["W"]) for v in (x, ddx))
-    y = y.reshape(p["N"], p["OH"], p["OW"])
-    out = outputs[0].reshape(p["N"], p["OH"], p["OW"])
+    x, ddx = (_array(v, (p["N"], p["H"], p["W"])) for v in (x, ddx))
+    y = _array(y, (p["N"], p["OH"], p["OW"]))
+    out = _array(outputs[0], (p["N"], p["OH"], p["OW"]))
     for oy, ox, (rows, cols), _ in _windows(p):
         hit = x[:, rows, cols] == y[:, oy, ox][:, None, None]
         out[:, oy, ox] = np.where(hit, ddx[:, rows, cols], 0).sum((1, 2))

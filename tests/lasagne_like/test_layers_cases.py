@@ -17,6 +17,18 @@ from lasagne_like.nonlinearities import softmax, tanh
 
 FLAT, LINE, IMAGE = (None, 6), (None, 4, 9), (None, 4, 9, 11)
 
+
+class Made:
+    """An argument that is made anew for each layer: a network inside it."""
+
+    def __init__(self, make):
+        self.make = make
+
+
+def convolution(channels):
+    return Made(lambda: L.Conv2DLayer(L.InputLayer((None, channels, 5, 6)), 7, 3, pad="same", nonlinearity=None))
+
+
 # layer class -> list of (input shape or shapes, positional arguments, keyword arguments)
 CASES = {
     L.DenseLayer: [
@@ -82,8 +94,24 @@ CASES = {
     L.ElemwiseSumLayer: [([LINE, LINE, LINE], ([1, 2, 3],), {})],
 }
 
+# Masks, and initial states that are layers: test_layers_recurrent.py.
+CASES |= {
+    L.RecurrentLayer: [(LINE, (5,), {}), (LINE, (5,), {"backwards": True, "nonlinearity": tanh, "b": None})],
+    L.LSTMLayer: [
+        (LINE, (5,), {}),
+        (LINE, (5,), {"peepholes": False, "only_return_final": True}),
+        ((None, None, 9), (5,), {"precompute_input": False, "backwards": True}),
+        (IMAGE, (5,), {"unroll_scan": True, "learn_init": True, "forgetgate": L.Gate(nonlinearity=tanh)}),
+    ],
+    L.GRULayer: [(LINE, (5,), {"learn_init": True}), (LINE, (5,), {"precompute_input": False, "unroll_scan": True})],
+    L.CustomRecurrentLayer: [
+        ((None, 4, 3, 5, 6), (convolution(3), convolution(7)), {"nonlinearity": tanh}),
+        ((None, 4, 3, 5, 6), (convolution(3), convolution(7)), {"precompute_input": False, "only_return_final": True}),
+    ],
+}
+
 # Bases, the input, and the one whose third input depends on the first (tested with the special layers).
-WITHOUT_CASES = {L.Layer, L.MergeLayer, L.BaseConvLayer, L.InputLayer, L.InverseLayer}
+WITHOUT_CASES = {L.Layer, L.MergeLayer, L.BaseConvLayer, L.BaseRecurrentLayer, L.InputLayer, L.InverseLayer}
 
 # Noise is drawn anew in every call, and integers have no gradient.
 NOT_DIFFERENTIATED = {
@@ -107,6 +135,7 @@ def build(cls, shapes, args, kwargs):
     inputs = [
         L.InputLayer(shape, T.tensor(dtype, shape=(None,) * len(shape))) for shape in (shapes if several else [shapes])
     ]
+    args = [each.make() if isinstance(each, Made) else each for each in args]
     return inputs, cls(inputs if several else inputs[0], *args, **kwargs)
 
 
@@ -164,6 +193,23 @@ def test_gradients_are_central_differences(cls, shapes, args, kwargs, rng, float
     np.testing.assert_allclose(expected, difference, rtol=1e-4, atol=1e-9)
 
 
+def as_arguments(layer, given):
+    """The arguments of the constructor for parameters by name."""
+    names = {"input_to_hidden.W": "W_in_to_hid", "input_to_hidden.b": "b", "hidden_to_hidden.W": "W_hid_to_hid"}
+    if not isinstance(layer, L.LSTMLayer | L.GRULayer):
+        return {names.get(name, name): value for name, value in given.items()}
+    found, gates = {}, {}
+    for name, value in given.items():
+        part, _, gate = name.replace("b_", "b_to_").partition("_to_")
+        if gate:
+            gates.setdefault(gate, {"W_cell": None})[part] = value
+        else:
+            found[name] = value
+    return found | {
+        gate: L.Gate(**parts, nonlinearity=getattr(layer, f"nonlinearity_{gate}")) for gate, parts in gates.items()
+    }
+
+
 WAYS_TO_GIVE = {
     "shared variable": lambda value: symc.shared(value),
     "expression of a shared variable": lambda value: symc.shared(value / 2) * 2,
@@ -179,12 +225,14 @@ def test_parameters_given_as_variables_keep_shapes_known(cls, shapes, args, kwar
     names = [param.name for param in plain.params]
     if not names:
         pytest.skip("no parameters")
+    if cls is L.CustomRecurrentLayer:
+        pytest.skip("the parameters are those of its networks")
     values = {param.name: rng.uniform(0.2, 1, param.get_value().shape).astype("float32") for param in plain.params}
     given = {name: WAYS_TO_GIVE[way](value) for name, value in values.items()}
     if "later" in way:
         for variable in given.values():
             variable.set_value(np.zeros((1,) * variable.ndim, "float32"))
-    others, layer = build(cls, shapes, args, kwargs | given)
+    others, layer = build(cls, shapes, args, kwargs | as_arguments(plain, given))
     assert all(param is given[param.name] for param in layer.params)
     assert layer.output_shape == plain.output_shape
     wanted = [(2, *shape[1:]) for shape in (shapes if isinstance(shapes, list) else [shapes])]
