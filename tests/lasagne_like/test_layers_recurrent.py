@@ -250,4 +250,4 @@ def test_unroll_scan(rng):
         expected.append(s)
     np.testing.assert_allclose(powers[0].eval(), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="at least 1"):
-        unroll(lambda s: s, [], [T.zeros(3)], [], 0)
+        lasagne_like.utils.unroll_scan(lambda s: s, [], [T.zeros(3)], [], 0)
