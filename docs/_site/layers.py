@@ -13,6 +13,7 @@ __all__ = ["EXAMPLES", "layer_classes", "page"]
 
 SEQUENCES = (None, 8, 50)
 PICTURES = (None, 3, 32, 32)
+VOLUMES = (None, 3, 8, 16, 16)
 TIMES = (None, 50, 8)
 ROWS = (None, 10)
 EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -28,12 +29,16 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
     "ElemwiseSumLayer": ([ROWS, ROWS], {}),
     "EmbeddingLayer": (ROWS, {"input_size": 1000, "output_size": 64}),
     "FeaturePoolLayer": (ROWS, {"pool_size": 2}),
+    "FeatureWTALayer": (PICTURES, {"pool_size": 3}),
     "FlattenLayer": (PICTURES, {}),
     "GaussianNoiseLayer": (ROWS, {"sigma": 0.1}),
     "GRULayer": (TIMES, {"num_units": 32}),
     "GlobalPoolLayer": (PICTURES, {}),
     "LSTMLayer": (TIMES, {"num_units": 32, "only_return_final": True}),
     "LocalResponseNormalization2DLayer": (PICTURES, {}),
+    "LocallyConnected1DLayer": (SEQUENCES, {"num_filters": 16, "filter_size": 3}),
+    "LocallyConnected2DLayer": (PICTURES, {"num_filters": 16, "filter_size": 3}),
+    "LocallyConnected3DLayer": (VOLUMES, {"num_filters": 16, "filter_size": 3}),
     "MaxPool1DLayer": (SEQUENCES, {"pool_size": 2}),
     "MaxPool2DLayer": (PICTURES, {"pool_size": 2}),
     "NINLayer": (PICTURES, {"num_units": 16}),
@@ -47,9 +52,14 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any]]] = {
     "ReshapeLayer": (PICTURES, {"shape": ([0], 3, -1)}),
     "ScaleLayer": (PICTURES, {}),
     "SliceLayer": (SEQUENCES, {"indices": -1, "axis": 2}),
+    "SpatialPyramidPoolingLayer": (PICTURES, {"pool_dims": [4, 2, 1]}),
     "StandardizationLayer": (PICTURES, {}),
+    "TPSTransformerLayer": ([PICTURES, (None, 32)], {"downsample_factor": 2}),
+    "TransformerLayer": ([PICTURES, (None, 6)], {"downsample_factor": 2}),
+    "TransposedConv2DLayer": (PICTURES, {"num_filters": 16, "filter_size": 4, "stride": 2, "crop": 1}),
     "Upscale1DLayer": (SEQUENCES, {"scale_factor": 2}),
     "Upscale2DLayer": (PICTURES, {"scale_factor": 2}),
+    "Upscale3DLayer": (VOLUMES, {"scale_factor": 2}),
 }
 """For each layer, an input shape (or a list of them) and arguments. Others are tried on pictures without arguments."""
 
@@ -83,7 +93,9 @@ def example(name: str) -> tuple[str, str, str]:
         return "", "", ""
     shape, arguments = EXAMPLES.get(name, (PICTURES, {}))
     incoming = [layers.InputLayer(s) for s in shape] if isinstance(shape, list) else layers.InputLayer(shape)
-    made = getattr(layers, name)(incoming, **arguments)
+    cls = getattr(layers, name)
+    several = isinstance(shape, list) and "incomings" not in inspect.signature(cls.__init__).parameters
+    made = cls(*incoming, **arguments) if several else cls(incoming, **arguments)
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     shapes = ", ".join(map(str, shape)) if isinstance(shape, list) else str(shape)
     return code(shapes), code(given), code(str(made.output_shape))

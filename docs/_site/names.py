@@ -137,7 +137,6 @@ MISSING = {
     "theano.config.optimizer": "`symc.config.mode`: `fast_run`, `fast_compile` or `no_rewrite`",
     "theano.tensor.opt": "rules belong to `symc.compiler.rewrite`; users do not register any",
     "theano.sparse": "no sparse matrices",
-    "lasagne.layers.TransposedConv2DLayer": "`T.nnet.conv2d_transpose` in a layer of your own",
     "theano.tensor.nnet.neighbours.images2neibs": "indexing, or a convolution with fixed filters",
 }
 """Names that have no counterpart, and what to do instead; names below that do not exist here get ``NOT_YET``."""

@@ -52,6 +52,11 @@ from .helper import (
 from .input import (
     InputLayer,
 )
+from .local import (
+    LocallyConnected1DLayer,
+    LocallyConnected2DLayer,
+    LocallyConnected3DLayer,
+)
 from .merge import (
     ConcatLayer,
     ElemwiseMergeLayer,
@@ -85,7 +90,12 @@ from .pool import (
     Pool2DLayer,
     Upscale1DLayer,
     Upscale2DLayer,
+    Upscale3DLayer,
     pool_output_length,
+)
+from .pyramid import (
+    FeatureWTALayer,
+    SpatialPyramidPoolingLayer,
 )
 from .recurrent import (
     BaseRecurrentLayer,
@@ -118,8 +128,26 @@ from .special import (
     rrelu,
     standardize,
 )
+from .transformer import (
+    TPSTransformerLayer,
+    TransformerLayer,
+)
+from .transposed import (
+    Deconv2DLayer,
+    TransposedConv2DLayer,
+)
 
 __all__ = [
+    "LocallyConnected1DLayer",
+    "LocallyConnected2DLayer",
+    "LocallyConnected3DLayer",
+    "FeatureWTALayer",
+    "SpatialPyramidPoolingLayer",
+    "TPSTransformerLayer",
+    "TransformerLayer",
+    "Deconv2DLayer",
+    "TransposedConv2DLayer",
+    "Upscale3DLayer",
     "BaseConvLayer",
     "BaseRecurrentLayer",
     "BatchNormLayer",

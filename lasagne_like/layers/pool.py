@@ -19,6 +19,7 @@ __all__ = [
     "Pool2DLayer",
     "Upscale1DLayer",
     "Upscale2DLayer",
+    "Upscale3DLayer",
     "pool_output_length",
 ]
 
@@ -329,3 +330,21 @@ class Upscale2DLayer(_UpscaleLayer):
     """
 
     n = 2
+
+
+class Upscale3DLayer(_UpscaleLayer):
+    """A 3D upscaling layer over volumes.
+
+    Parameters
+    ----------
+    incoming : Layer or tuple
+        The layer feeding into this layer, or the expected input shape ``(batch, channels, depth, rows, columns)``.
+    scale_factor : int or iterable of three int
+        The upscaling factor.
+    mode : {'repeat', 'dilate'}
+        Whether to repeat elements or to insert zeros between them.
+    **kwargs
+        See :class:`Layer`.
+    """
+
+    n = 3

@@ -94,7 +94,7 @@ CASES = {
     L.ElemwiseSumLayer: [([LINE, LINE, LINE], ([1, 2, 3],), {})],
 }
 
-# Masks, and initial states that are layers: test_layers_recurrent.py.
+# What recurrent layers do with masks and initial states: test_layers_recurrent.py.
 CASES |= {
     L.RecurrentLayer: [(LINE, (5,), {}), (LINE, (5,), {"backwards": True, "nonlinearity": tanh, "b": None})],
     L.LSTMLayer: [
@@ -104,6 +104,33 @@ CASES |= {
         (IMAGE, (5,), {"unroll_scan": True, "learn_init": True, "forgetgate": L.Gate(nonlinearity=tanh)}),
     ],
     L.GRULayer: [(LINE, (5,), {"learn_init": True}), (LINE, (5,), {"precompute_input": False, "unroll_scan": True})],
+    L.LocallyConnected1DLayer: [(LINE, (5, 3), {}), (LINE, (4, 2), {"pad": 1, "stride": 2, "channelwise": True})],
+    L.LocallyConnected2DLayer: [
+        (IMAGE, (5, 3), {"untie_biases": True}),
+        (IMAGE, (5, (3, 2)), {"pad": "valid", "stride": (2, 3), "flip_filters": False}),
+        (IMAGE, (4, 3), {"channelwise": True}),
+    ],
+    L.LocallyConnected3DLayer: [((None, 2, 3, 5, 4), (3, (3, 1, 3)), {})],
+    L.TransposedConv2DLayer: [
+        (IMAGE, (5, (3, 2)), {}),
+        (IMAGE, (5, 3), {"stride": (2, 3), "crop": "same", "untie_biases": True}),
+        (IMAGE, (6, 3), {"num_groups": 2, "crop": (1, 0), "flip_filters": True}),
+        ((None, 4, None, 11), (5, 4), {"stride": 2, "crop": "full"}),
+        (IMAGE, (5, 4), {"stride": 2, "output_size": (21, 24)}),
+    ],
+    L.Upscale3DLayer: [((None, 2, 3, 5, 4), ((2, 3, 1),), {}), ((None, 2, 3, 5, 4), (2,), {"mode": "dilate"})],
+    L.FeatureWTALayer: [(IMAGE, (2,), {}), (LINE, (3,), {"axis": 2})],
+    L.SpatialPyramidPoolingLayer: [
+        (IMAGE, ([3, 1],), {}),
+        (IMAGE, (), {"mode": "average_inc_pad", "implementation": "kaiming"}),
+        ((None, 4, None, 11), (2,), {}),
+    ],
+    L.TransformerLayer: [
+        ([IMAGE, (None, 6)], (), {}),
+        ([IMAGE, (None, 6)], ((2, 1.5), "mirror"), {}),
+        ([(None, 4, None, 11), (None, 6)], (1, "wrap"), {}),
+    ],
+    L.TPSTransformerLayer: [([IMAGE, (None, 18)], (2, 9), {}), ([(None, 4, None, 11), (None, 8)], (1, 4), {})],
     L.CustomRecurrentLayer: [
         ((None, 4, 3, 5, 6), (convolution(3), convolution(7)), {"nonlinearity": tanh}),
         ((None, 4, 3, 5, 6), (convolution(3), convolution(7)), {"precompute_input": False, "only_return_final": True}),
@@ -136,6 +163,8 @@ def build(cls, shapes, args, kwargs):
         L.InputLayer(shape, T.tensor(dtype, shape=(None,) * len(shape))) for shape in (shapes if several else [shapes])
     ]
     args = [each.make() if isinstance(each, Made) else each for each in args]
+    if several and "incomings" not in inspect.signature(cls.__init__).parameters:
+        return inputs, cls(*inputs, *args, **kwargs)
     return inputs, cls(inputs if several else inputs[0], *args, **kwargs)
 
 
