@@ -6,14 +6,14 @@ import inspect
 
 import numpy as np
 import pytest
-from oracles import arrays, control, elementwise, methods, networks, reductions, streams
+from oracles import arrays, control, elementwise, methods, networks, reductions, streams, transforms
 from oracles.independence import Watch, in_modules
 
 import symc
 import symc.tensor as T
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
 
-TABLES = (elementwise, arrays, reductions, control, networks, methods)
+TABLES = (elementwise, arrays, reductions, control, networks, methods, transforms)
 TABLE = {name: examples for module in TABLES for name, examples in module.TABLE.items()}
 TOLERANCE32 = 2e-5
 
@@ -153,7 +153,7 @@ def resolve(name):
 def public():
     """Public names, relative to ``symc.tensor``, of what users call."""
     known = {*T.CONSTRUCTORS, *T.PLURALS, "CONSTRUCTORS", "PLURALS"}
-    for prefix in ("", "nnet.", "signal.", "signal.pool.", "extra_ops."):
+    for prefix in ("", "nnet.", "signal.", "signal.pool.", "extra_ops.", "fft."):
         module = resolve(prefix[:-1]) if prefix else T
         for name in module.__all__:
             if not inspect.ismodule(getattr(module, name)) and (prefix or name not in known):

@@ -56,7 +56,8 @@ theano.tensor.batched_tensordot theano.tensor.nonzero theano.tensor.flatnonzero 
 theano.tensor.sort theano.tensor.argsort theano.tensor.topk theano.tensor.argtopk theano.tensor.grad
 theano.tensor.jacobian theano.tensor.hessian theano.tensor.Rop theano.tensor.Lop theano.tensor.choose
 theano.tensor.take theano.tensor.bincount theano.tensor.to_one_hot theano.tensor.ravel_multi_index
-theano.tensor.unravel_index theano.tensor.cov theano.tensor.real theano.tensor.imag theano.tensor.fft
+theano.tensor.unravel_index theano.tensor.cov theano.tensor.real theano.tensor.imag theano.tensor.fft.rfft
+theano.tensor.fft.irfft
 theano.tensor.shared_randomstreams.RandomStreams
 theano.tensor.signal.pool.pool_2d theano.tensor.signal.pool.pool_3d theano.tensor.signal.pool.max_pool_2d_same_size
 theano.tensor.nnet.sigmoid theano.tensor.nnet.ultra_fast_sigmoid theano.tensor.nnet.hard_sigmoid

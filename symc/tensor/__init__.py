@@ -20,6 +20,7 @@ from symc.graph import Variable
 from symc.graph.types import TensorType
 from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
     extra_ops,
+    fft,
     nlinalg,
     nnet,
     operators,
@@ -194,7 +195,7 @@ operators.attach()
 globals().update(CONSTRUCTORS)
 globals().update(PLURALS)
 
-_LANGUAGE = ("extra_ops", "nlinalg", "nnet", "shared_randomstreams", "signal", "slinalg", "xlogx")
+_LANGUAGE = ("extra_ops", "fft", "nlinalg", "nnet", "shared_randomstreams", "signal", "slinalg", "xlogx")
 """Public modules; the functions of the other modules are exported from this one."""
 
 __all__ = [
