@@ -11,12 +11,8 @@ NONLINEARITIES = {
     "none": "identity",
     "logistic": "sigmoid",
     "hyperbolictangent": "tanh",
-    "silu": "a function of your own, lambda x: x * nonlinearities.sigmoid(x)",
-    "swish": "a function of your own, lambda x: x * nonlinearities.sigmoid(x)",
-    "gelu": "a function of your own, lambda x: x * T.erfc(-x / 2**0.5) / 2",
-    "mish": "a function of your own, lambda x: x * T.tanh(nonlinearities.softplus(x))",
-    "relu6": "a function of your own, lambda x: T.clip(x, 0, 6)",
-    "hardsigmoid": "a function of your own, lambda x: T.clip(0.2 * x + 0.5, 0, 1)",
+    "swish": "silu",
+    "hardswish": "hard_silu",
     "logsoftmax": "softmax: the loss categorical_crossentropy computes its logarithm stably",
 }
 
@@ -53,12 +49,9 @@ INITIALISER_CLASSES = {
 OPTIMISERS = {
     "nesterov": "nesterov_momentum",
     "nag": "nesterov_momentum",
-    "adamw": "adam, with a penalty for weight decay: Trainer(..., penalty=1e-4 * regularize_network_params(net, l2))",
     "optimizer": "a function such as updates.adam(loss, params, learning_rate)",
     "nadam": "adam, or nesterov_momentum",
-    "radam": "adam, with training.Warmup as learning rate",
-    "lion": "adam",
-    "lamb": "adam",
+    "lamb": "adamw",
     "lars": "momentum",
 }
 

@@ -17,13 +17,19 @@ __all__ = [
     "ScaledTanH",
     "ScaledTanh",
     "elu",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
     "identity",
     "leaky_rectify",
     "linear",
+    "mish",
     "rectify",
     "relu6",
     "selu",
     "sigmoid",
+    "silu",
     "softmax",
     "softplus",
     "tanh",
@@ -210,6 +216,110 @@ class SELU:
 
 
 selu = SELU(scale=1.0507009873554804934193349852946, scale_neg=1.6732632423543772848170429916717)
+
+
+def gelu(x: Any) -> Any:
+    r"""Gaussian error linear unit :math:`\varphi(x) = x \Phi(x)`, with the normal distribution function :math:`\Phi`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+
+    References
+    ----------
+    .. [1] Dan Hendrycks and Kevin Gimpel (2016): Gaussian error linear units. arXiv:1606.08415.
+    """
+    return x * T.erfc(-x * (0.5**0.5)) / 2
+
+
+def silu(x: Any) -> Any:
+    r"""Sigmoid linear unit ("swish") :math:`\varphi(x) = x / (1 + e^{-x})`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+
+    References
+    ----------
+    .. [1] Prajit Ramachandran, Barret Zoph and Quoc Le (2017): Searching for activation functions. arXiv:1710.05941.
+    """
+    return x * T.nnet.sigmoid(x)
+
+
+def mish(x: Any) -> Any:
+    r"""Mish :math:`\varphi(x) = x \tanh(\log(1 + e^x))`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+
+    References
+    ----------
+    .. [1] Diganta Misra (2020): Mish: a self regularized non-monotonic activation function. arXiv:1908.08681.
+    """
+    return x * T.tanh(T.nnet.softplus(x))
+
+
+def hard_sigmoid(x: Any) -> Any:
+    r"""Piecewise linear sigmoid :math:`\varphi(x) = \min(\max(0, x / 6 + 1/2), 1)`.
+
+    ``symc.tensor.nnet.hard_sigmoid`` is Theano's, with a slope of 1/5.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values in ``[0, 1]``.
+    """
+    return T.clip(x / 6 + 0.5, 0, 1)
+
+
+def hard_tanh(x: Any) -> Any:
+    r"""Piecewise linear hyperbolic tangent :math:`\varphi(x) = \min(\max(-1, x), 1)`.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+        Values in ``[-1, 1]``.
+    """
+    return T.clip(x, -1, 1)
+
+
+def hard_silu(x: Any) -> Any:
+    r"""Sigmoid linear unit with a piecewise linear sigmoid ("hard swish"): ``x * hard_sigmoid(x)``.
+
+    Parameters
+    ----------
+    x : expression
+
+    Returns
+    -------
+    expression
+
+    References
+    ----------
+    .. [1] Andrew Howard et al. (2019): Searching for MobileNetV3. arXiv:1905.02244.
+    """
+    return x * hard_sigmoid(x)
 
 
 def softplus(x: Any) -> Any:

@@ -5,8 +5,9 @@ that maps shared variables (the parameters, and the state of the optimiser) to t
 ``symc.function(..., updates=...)``:
 
 * :func:`sgd`, :func:`momentum`, :func:`nesterov_momentum`, :func:`adagrad`, :func:`rmsprop`, :func:`adadelta`,
-  :func:`adam`, :func:`adamax`, :func:`amsgrad`;
+  :func:`adam`, :func:`adamax`, :func:`amsgrad`, :func:`adamw`, :func:`radam`, :func:`lion`;
 * :func:`apply_momentum` and :func:`apply_nesterov_momentum` add momentum to the updates of any optimiser;
+* :func:`lookahead` follows the updates of any optimiser slowly, :func:`average_weights` averages over them;
 * :func:`norm_constraint` and :func:`total_norm_constraint` bound the norm of one or several tensors.
 
 All hyperparameters may be symbolic. A shared learning rate can be changed during training without recompiling::
@@ -20,93 +21,38 @@ In the formulas, :math:`g` is the gradient, :math:`\theta` the parameter and :ma
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import symc
 import symc.tensor as T
 
+from .averages import average_weights, lookahead
 from .constraints import norm_constraint, total_norm_constraint
+from .decoupled import adamw, lion, radam
+from .descent import Updates, adam_like, descend, get_or_compute_grads, zeros_like
 from .naming import missing_name, names_arguments
-from .utils import floatX
 
 __all__ = [
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
+    "adamw",
     "amsgrad",
     "apply_momentum",
     "apply_nesterov_momentum",
+    "average_weights",
     "get_or_compute_grads",
+    "lion",
+    "lookahead",
     "momentum",
     "nesterov_momentum",
     "norm_constraint",
+    "radam",
     "rmsprop",
     "sgd",
     "total_norm_constraint",
 ]
-
-Updates = OrderedDict
-"""Maps shared variables to expressions of their next values."""
-
-
-def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
-    """Return the gradients of a loss, or the given gradients.
-
-    Parameters
-    ----------
-    loss_or_grads : scalar expression, or list of expressions
-        A loss, or one gradient per parameter.
-    params : sequence of shared variables
-
-    Returns
-    -------
-    list of expressions
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not a shared variable and therefore cannot be updated, or if the number of gradients differs
-        from the number of parameters.
-    """
-    params = list(params)
-    for position, param in enumerate(params):
-        if not isinstance(param, symc.SharedVariable):
-            raise ValueError(
-                f"params must contain shared variables only, but params[{position}] is {param!r}. If it contains "
-                "parameter expressions, use lasagne_like.utils.collect_shared_vars()."
-            )
-    if isinstance(loss_or_grads, (list, tuple)):
-        if len(loss_or_grads) != len(params):
-            raise ValueError(f"Got {len(loss_or_grads)} gradient expressions for {len(params)} parameters")
-        return list(loss_or_grads)
-    return list(symc.grad(loss_or_grads, params))
-
-
-def _zeros_like(param: Any, role: str) -> Any:
-    """Create state of an optimiser for a parameter, named and tagged so that it can be saved: ``adam.m/conv1.W``."""
-    value = param.get_value(borrow=True)
-    state = symc.shared(np.zeros(value.shape, value.dtype), f"{role}/{param.name}", shape=param.static_shape)
-    state.tag.optimiser = role, param
-    return state
-
-
-def _step_count(role: str) -> Any:
-    count = symc.shared(floatX(0.0), role)
-    count.tag.optimiser = role, None
-    return count
-
-
-def _descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Updates], Any]) -> Updates:
-    """Build the updates ``param - step(param, grad, updates)``; `step` adds the updates of its state."""
-    params = list(params)
-    updates: Updates = OrderedDict()
-    for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params)):
-        updates[param] = param - step(param, grad, updates)
-    return updates
 
 
 @names_arguments
@@ -124,7 +70,7 @@ def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
     OrderedDict
         Maps shared variables to expressions of their next values.
     """
-    return _descend(loss_or_grads, params, lambda param, grad, updates: learning_rate * grad)
+    return descend(loss_or_grads, params, lambda param, grad, updates: learning_rate * grad)
 
 
 def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: Any = 0.9) -> Updates:
@@ -150,7 +96,7 @@ def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: A
     """
     result: Updates = OrderedDict(updates)
     for param in list(updates) if params is None else params:
-        velocity = _zeros_like(param, "momentum.v")
+        velocity = zeros_like(param, "momentum.v")
         moved = momentum * velocity + result[param]
         result[velocity] = moved - param
         result[param] = moved
@@ -210,7 +156,7 @@ def apply_nesterov_momentum(updates: Mapping, params: Iterable | None = None, mo
     """
     result: Updates = OrderedDict(updates)
     for param in list(updates) if params is None else params:
-        velocity = _zeros_like(param, "nesterov_momentum.v")
+        velocity = zeros_like(param, "nesterov_momentum.v")
         new_velocity = momentum * velocity + result[param] - param
         result[velocity] = new_velocity
         result[param] = momentum * new_velocity + result[param]
@@ -262,11 +208,11 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        total = _zeros_like(param, "adagrad.a")
+        total = zeros_like(param, "adagrad.a")
         updates[total] = total + grad**2
         return learning_rate * grad / T.sqrt(updates[total] + epsilon)
 
-    return _descend(loss_or_grads, params, step)
+    return descend(loss_or_grads, params, step)
 
 
 @names_arguments
@@ -295,11 +241,11 @@ def rmsprop(
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        average = _zeros_like(param, "rmsprop.r")
+        average = zeros_like(param, "rmsprop.r")
         updates[average] = rho * average + (1 - rho) * grad**2
         return learning_rate * grad / T.sqrt(updates[average] + epsilon)
 
-    return _descend(loss_or_grads, params, step)
+    return descend(loss_or_grads, params, step)
 
 
 @names_arguments
@@ -329,31 +275,13 @@ def adadelta(
     """
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
-        gradients, steps = _zeros_like(param, "adadelta.r"), _zeros_like(param, "adadelta.s")
+        gradients, steps = zeros_like(param, "adadelta.r"), zeros_like(param, "adadelta.s")
         updates[gradients] = rho * gradients + (1 - rho) * grad**2
         delta = grad * T.sqrt(steps + epsilon) / T.sqrt(updates[gradients] + epsilon)
         updates[steps] = rho * steps + (1 - rho) * delta**2
         return learning_rate * delta
 
-    return _descend(loss_or_grads, params, step)
-
-
-def _adam_like(
-    name: str, loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
-) -> Updates:
-    """Step by a running mean of the gradients, divided by ``scale(param, grad, updates)``."""
-    elapsed = _step_count(f"{name}.t")
-    now = elapsed + 1
-    rate = rate_at(now)
-
-    def step(param: Any, grad: Any, updates: Updates) -> Any:
-        mean = _zeros_like(param, f"{name}.m")
-        updates[mean] = beta1 * mean + (1 - beta1) * grad
-        return rate * updates[mean] / scale(param, grad, updates)
-
-    updates = _descend(loss_or_grads, params, step)
-    updates[elapsed] = now
-    return updates
+    return descend(loss_or_grads, params, step)
 
 
 @names_arguments
@@ -387,11 +315,11 @@ def adam(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        square = _zeros_like(param, "adam.v")
+        square = zeros_like(param, "adam.v")
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         return T.sqrt(updates[square]) + epsilon
 
-    return _adam_like(
+    return adam_like(
         "adam", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
     )
 
@@ -427,11 +355,11 @@ def adamax(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        largest = _zeros_like(param, "adamax.u")
+        largest = zeros_like(param, "adamax.u")
         updates[largest] = T.maximum(beta2 * largest, abs(grad))
         return updates[largest] + epsilon
 
-    return _adam_like("adamax", loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
+    return adam_like("adamax", loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
 
 
 @names_arguments
@@ -467,12 +395,12 @@ def amsgrad(
     """
 
     def scale(param: Any, grad: Any, updates: Updates) -> Any:
-        square, largest = _zeros_like(param, "amsgrad.v"), _zeros_like(param, "amsgrad.v_max")
+        square, largest = zeros_like(param, "amsgrad.v"), zeros_like(param, "amsgrad.v_max")
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         updates[largest] = T.maximum(largest, updates[square])
         return T.sqrt(updates[largest]) + epsilon
 
-    return _adam_like(
+    return adam_like(
         "amsgrad", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
     )
 

@@ -28,7 +28,7 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 
 OPTIMISERS: dict[str, Callable[..., Mapping]] = {
     name: getattr(updates, name)
-    for name in ("sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "amsgrad")
+    for name in ("sgd momentum nesterov_momentum adagrad rmsprop adadelta adam adamax amsgrad adamw radam lion").split()
 }
 
 

@@ -66,7 +66,7 @@ MODULES = {
     (utils, "to_categorical", "one_hot"),
     (data, "transforms", "Flip"),
     (updates, "Adam", "updates.adam"),
-    (updates, "AdamW", "penalty"),
+    (updates, "AdamW", "adamw"),
     (objectives, "mse", "squared_error"),
     (objectives, "CrossEntropyLoss", "categorical_crossentropy"),
     (init, "xavier", "GlorotUniform"),
@@ -176,10 +176,11 @@ def test_nonlinearities_by_name():
     x = np.array([-1.0, 2.0], "float32")
     network = layers.NonlinearityLayer(InputLayer((None,)), "relu")
     assert symc.function([network.input_layer.input_var], layers.get_output(network))(x).tolist() == [0, 2]
-    with pytest.raises(ValueError, match="nonlinearity='relux' is unknown; .*or one of the names elu, identity"):
+    with pytest.raises(ValueError, match="nonlinearity='relux' is unknown; .*or one of the names elu, gelu"):
         DenseLayer(NET, 3, nonlinearity="relux")
-    with pytest.raises(ValueError, match="here it is a function of your own, lambda x: x"):
-        DenseLayer(NET, 3, nonlinearity="swish")
+    assert DenseLayer(NET, 3, nonlinearity="Swish").nonlinearity is nonlinearities.silu
+    with pytest.raises(ValueError, match="here it is softmax: the loss categorical_crossentropy"):
+        DenseLayer(NET, 3, nonlinearity="log_softmax")
     with pytest.raises(TypeError, match=r"the class LeakyRectify: pass an instance"):
         DenseLayer(NET, 3, nonlinearity=nonlinearities.LeakyRectify)
     with pytest.raises(TypeError, match="nonlinearity=3"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import special
 
 import symc
 import symc.tensor as T
@@ -22,6 +23,12 @@ CASES = {
     "elu": (nl.elu, _elu),
     "SELU": (nl.SELU(1.2, 0.4), lambda x: 1.2 * np.where(x > 0, x, 0.4 * _elu(x))),
     "selu": (nl.selu, lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * _elu(x))),
+    "gelu": (nl.gelu, lambda x: x * special.ndtr(x)),
+    "silu": (nl.silu, lambda x: x * special.expit(x)),
+    "mish": (nl.mish, lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+    "hard_sigmoid": (lambda x: nl.hard_sigmoid(2 * x), lambda x: np.clip(x / 3 + 0.5, 0, 1)),
+    "hard_silu": (lambda x: nl.hard_silu(2 * x), lambda x: 2 * x * np.clip(x / 3 + 0.5, 0, 1)),
+    "hard_tanh": (nl.hard_tanh, lambda x: np.minimum(np.maximum(x, -1), 1)),
     "softplus": (nl.softplus, lambda x: np.log1p(np.exp(-abs(x))) + np.maximum(x, 0)),
     "linear": (nl.linear, lambda x: x),
     "identity": (nl.identity, lambda x: x),
@@ -53,3 +60,13 @@ def test_selu_keeps_large_negative_gradients_finite(float64):
     x = T.vector("x")
     gradient = symc.grad(nl.selu(x).sum(), x).eval({x: np.array([-800.0, 800.0])})
     np.testing.assert_allclose(gradient, [0.0, 1.0507009873554805], atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [nl.gelu, nl.silu, nl.mish, nl.hard_silu])
+def test_far_from_zero_they_are_the_rectifier(function):
+    x = T.vector("x")
+    y = function(x)
+    at = np.array([-1000.0, -100.0, 100.0, 1000.0, 1e30], "float32")
+    value, slope = symc.function([x], [y, symc.grad(y.sum(), x)])(at)
+    np.testing.assert_allclose(value, np.maximum(at, 0), rtol=1e-6, atol=1e-30)
+    np.testing.assert_allclose(slope, at > 0, rtol=1e-6, atol=1e-30)

@@ -228,8 +228,9 @@ def test_losses_and_optimisers_by_name():
     assert trainer(1, linear, update="nesterov").update.__name__ == "nesterov_momentum"
     with pytest.raises(ValueError, match="loss='sqared_error' is unknown; perhaps you meant 'squared_error'"):
         trainer(1, linear, loss="sqared_error")
-    with pytest.raises(ValueError, match="update='adamw' is unknown; here it is adam, with a penalty"):
-        trainer(1, linear, update="adamw")
+    assert trainer(1, linear, update="AdamW").update.__name__ == "adamw"
+    with pytest.raises(ValueError, match="update='lars' is unknown; here it is momentum"):
+        trainer(1, linear, update="lars")
     with pytest.raises(TypeError, match="update must be a name .* got float"):
         trainer(1, linear, update=0.1)
     with pytest.raises(TypeError, match="learning_rate='cosine': expected a number.*Cosine"):

@@ -194,3 +194,108 @@ def test_total_norm_constraint(scale, clipped, rng, float64):
     for before, after in zip(values, result, strict=True):
         np.testing.assert_allclose(after, before * (2.0 / expected if clipped else 1), rtol=1e-4)
     assert len(updates.total_norm_constraint(variables, 2.0)) == 2
+
+
+# --- optimisers after Lasagne, in NumPy from the formulas of their papers ---------------------------------------------
+
+
+def gradients(W, b):
+    inner = 2 * (W.sum(axis=0) - b)
+    return [2 * C * W + inner, -inner]
+
+
+def adamw(t, p, g, state, eta=0.01, b1=0.9, b2=0.99, decay=0.1):
+    m, v = state = [b1 * state[0] + (1 - b1) * g, b2 * state[1] + (1 - b2) * g**2]
+    return p - eta * decay * p - eta * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8), state
+
+
+def radam(t, p, g, state, eta=0.01, b1=0.9, b2=0.8):
+    m, v = state = [b1 * state[0] + (1 - b1) * g, b2 * state[1] + (1 - b2) * g**2]
+    longest = 2 / (1 - b2) - 1
+    length = longest - 2 * t * b2**t / (1 - b2**t)
+    m = m / (1 - b1**t)
+    if length <= 5:
+        return p - eta * m, state
+    r = np.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    return p - eta * r * m * np.sqrt(1 - b2**t) / (np.sqrt(v) + 1e-8), state
+
+
+def lion(t, p, g, state, eta=0.01, b1=0.9, b2=0.95, decay=0.1):
+    m = state[0]
+    return p - eta * (np.sign(b1 * m + (1 - b1) * g) + decay * p), [b2 * m + (1 - b2) * g]
+
+
+LATER = {
+    "adamw": (adamw, {"learning_rate": 0.01, "beta2": 0.99, "weight_decay": 0.1}),
+    "radam": (radam, {"learning_rate": 0.01, "beta2": 0.8}),
+    "lion": (lion, {"learning_rate": 0.01, "beta2": 0.95, "weight_decay": 0.1}),
+}
+
+
+def followed(step, steps, after=lambda t, values: values):
+    values, states = [W0.copy(), B0.copy()], [[0, 0], [0, 0]]
+    for t in range(1, steps + 1):
+        found = [step(t, *each) for each in zip(values, gradients(*values), states)]
+        values, states = after(t, [each[0] for each in found]), [each[1] for each in found]
+    return values
+
+
+@pytest.mark.parametrize("method", LATER)
+def test_later_optimisers(method, float64):
+    step, settings = LATER[method]
+    loss, params = make()
+    for value, expected in zip(
+        train(getattr(updates, method)(loss, params, **settings), params, 12), followed(step, 12), strict=True
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", LATER)
+def test_later_optimisers_stay_in_float32(method):
+    loss, params = make()
+    result = getattr(updates, method)(loss, params, **LATER[method][1])
+    assert {variable.dtype for variable in [*result, *result.values()]} == {"float32"}
+
+
+def test_lookahead(float64):
+    slow = [W0, B0]
+
+    def after(t, values):
+        nonlocal slow
+        if t % 3:
+            return values
+        slow = [s + 0.25 * (v - s) for s, v in zip(slow, values)]
+        return slow
+
+    loss, params = make()
+    update = updates.lookahead(updates.lion(loss, params, **LATER["lion"][1]), steps=3, alpha=0.25)
+    for value, expected in zip(train(update, params, 8), followed(lion, 8, after), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-10)
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        updates.lookahead(update, steps=0)
+
+
+@pytest.mark.parametrize("debias", [True, False])
+def test_averaged_weights(debias, float64):
+    loss, params = make()
+    update, averages = updates.average_weights(updates.sgd(loss, params, 0.1), decay=0.8, debias=debias)
+    assert list(averages) == params
+    expected, seen = [W0, B0], [W0, B0]
+    for t in range(6):
+        seen = [v - 0.1 * g for v, g in zip(seen, gradients(*seen))]
+        d = min(0.8, (1 + t) / (10 + t)) if debias else 0.8
+        expected = [d * a + (1 - d) * v for a, v in zip(expected, seen)]
+    train(update, params, 6)
+    for average, value in zip(averages.values(), expected, strict=True):
+        np.testing.assert_allclose(average.get_value(), value, rtol=1e-12)
+    at_average = symc.function([], loss, givens=averages)()
+    W, b = expected
+    np.testing.assert_allclose(at_average, (C * W**2).sum() + ((W.sum(0) - b) ** 2).sum())
+
+
+def test_averages_leave_out_the_state_of_optimisers(float64):
+    loss, params = make()
+    _, averages = updates.average_weights(updates.adamw(loss, params))
+    assert list(averages) == params
+    with pytest.raises(TypeError, match="params must be shared variables"):
+        updates.average_weights({}, [T.vector()])
