@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from symc.config import config
 from symc.loops.calls import CALLS
+from symc.loops.routines import ROUTINES
 from symc_backends import cache, loading
 from symc_backends.c import toolchain
 from symc_backends.c.declarations import declared
@@ -31,12 +32,17 @@ ffi = declared(
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
     size_t symc_measured(void);
     void symc_measure_end(void);
+    const char *symc_lapack_name(int k);
+    void symc_lapack_set(int k, void *, void *);
+    void symc_lapack_threads(void (*)(int));
     void *dlopen(const char *, int);
     void *dlsym(void *, const char *);
     int dlclose(void *);
     char *dlerror(void);
 """
-    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+    + "".join(
+        f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in (*CALLS, *ROUTINES) for t in ("f32", "f64")
+    )
 )
 
 _NOT_LIBRARY = ("launcher.c",)

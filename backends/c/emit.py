@@ -146,8 +146,16 @@ class _Entry:
         """A callback into Python, through the function whose address follows the last buffer."""
         buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.dtypes)) or "0"
         sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
-        call = f"((symc_host *)B[{len(self.program.buffers)}])({self.hosts.index(step)}, b, n, B)"
-        return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; if ({call}) return SYMC_RAISED; }}"
+        number = next(k for k, host in enumerate(self.hosts) if host is step)
+        call = f"((symc_host *)B[{len(self.program.buffers)}])({number}, b, n, B)"
+        refused, routine = "", ""
+        if step.routine:
+            params = ", ".join(map(self.dim, step.params))
+            buffers += ", &refused_"
+            routine = f" const int64_t p[] = {{{params}}}; symc_{step.routine}(b, p);"
+            refused, call = "int64_t refused_ = 0; ", f"refused_ && {call}"
+        arrays = f"void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}};"
+        return f"{{ {refused}{arrays}{routine} if ({call}) return SYMC_RAISED; }}"
 
     def _room(self, node: Room) -> str:
         """A callback into Python for the memory of a buffer: negative step numbers denote buffers."""

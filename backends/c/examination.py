@@ -7,7 +7,7 @@ import subprocess
 
 from symc.config import config
 from symc.doctor import Finding, attempt, self_test
-from symc_backends.c import toolchain
+from symc_backends.c import lapack, toolchain
 from symc_backends.c.build import RUNTIME, runtime
 from symc_backends.c.launch import available
 
@@ -30,6 +30,7 @@ def examine() -> list[Finding]:
         attempt("vectors", _vectors, "set symc.config.compiler to another compiler"),
         attempt("threads", _threads, "see the self-test"),
         Finding("products", "symc's own kernels, for matrix products and convolutions; no BLAS is needed"),
+        _factorisations(),
         attempt("launcher", _launcher, _HEADERS),
         attempt(
             "self-test", lambda: self_test("c"), "see the compiler's messages, and try another compiler", grave=True
@@ -85,6 +86,13 @@ def _threads() -> Finding:
     count = int(runtime().symc_num_threads())
     why = "as set by symc.config.threads or OMP_NUM_THREADS" if config.threads else "one for each usable core"
     return Finding("threads", f"{count}, {why}")
+
+
+def _factorisations() -> Finding:
+    if lapack.load():
+        return Finding("LAPACK", "OpenBLAS, from scipy-openblas32")
+    text = "scipy-openblas32 cannot be loaded: NumPy factorises matrices of more than 16 rows"
+    return Finding("LAPACK", problem=text, fix="pip install scipy-openblas32")
 
 
 def _launcher() -> Finding:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import dims
-from symc.loops.ir import Alloc, Call, For, If, Kernel, Step
+from symc.loops.ir import Alloc, Call, For, Host, If, Kernel, Step
 from symc.runtime.memory_use import Memory
 from symc.runtime.segments import offsets_of
 from symc_backends.c.build import ffi, runtime
@@ -31,15 +31,16 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     for segment in executable.segments:
         total += offsets_of(program, segment, segment.sizes(list(values)))[1]
     library = runtime()
-    scratch: list[tuple[Step, int]] = []
+    scratch: list[tuple[Any, int]] = []
     before = 0
     _check(library.symc_measure_begin())
     try:
         for step in program.steps:
-            if not isinstance(step, Step):
-                continue
-            known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-            _measure(library, step.kernel, known)
+            if isinstance(step, Host) and step.routine:
+                _request(library, step.routine, len(step.refs), [int(dims.evaluate(d, bound)) for d in step.params])
+            if isinstance(step, Step):
+                known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
+                _measure(library, step.kernel, known)
             now = int(library.symc_measured())
             if now > before:
                 scratch.append((step, now - before))
@@ -61,9 +62,14 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
                 nbytes = int(evaluate(s.size, dict(known))) * np.dtype(s.dtype).itemsize
                 _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
-        params = ffi.new("int64_t[]", [int(evaluate(p, dict(known))) for p in s.params])
-        nothing = ffi.new("void *[]", len(s.buffers))
-        _check(library.symc_measure_call(ffi.addressof(library, f"symc_{s.name}"), nothing, params))
+        _request(library, s.name, len(s.buffers), [int(evaluate(p, dict(known))) for p in s.params])
+
+
+def _request(library: Any, name: str, buffers: int, params: Sequence[int]) -> None:
+    """Request the scratch memory of a call of the run-time library."""
+    nothing = ffi.new("void *[]", buffers + 1)
+    function = ffi.addressof(library, f"symc_{name}")
+    _check(library.symc_measure_call(function, nothing, ffi.new("int64_t[]", list(params))))
 
 
 def _check(measured: int) -> None:

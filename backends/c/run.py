@@ -15,6 +15,7 @@ from symc.errors import GuardError, located
 from symc.loops.ir import Buffer, Host, Program
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
+from symc_backends.c import lapack
 from symc_backends.c.build import ffi
 
 __all__ = ["Executable", "TimedExecutable", "run"]
@@ -185,6 +186,8 @@ class Executable:
         self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
+        if any(step.routine for step in self.hosts):
+            lapack.load()
         self.running = threading.local()
         self.callback = ffi.callback(HOST, self._host, error=1) if self.calls_back else None
         self.host = ffi.NULL if self.callback is None else ffi.cast("void *", self.callback)

@@ -14,7 +14,7 @@ import symc.tensor as T
 from symc.errors import NullGradError
 from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
-from symc.graph.op import RECORDS, Record
+from symc.graph.op import RECORDS, HostCall, Record
 from symc.printing import pp
 from symc.tensor.pointwise import Elementwise
 
@@ -150,6 +150,8 @@ def records_table() -> str:
     rows = []
     for record in sorted(RECORDS.values(), key=lambda r: r.name):
         kind = RUNS_AS[type(record.lower).__name__] if record.lower else "other ops"
+        if isinstance(record.lower, HostCall) and record.lower.routine:
+            kind = "LAPACK on the CPU, else NumPy"
         rows.append((code(record.name), code(formula(record)), order_of_gradient(record), kind))
     return table(["op", "example", "gradient", "runs as"], rows)
 

@@ -105,9 +105,15 @@ class HostCall:
     """A call of Python in mid-program: ``call(op, *arrays)``, by default the record's ``numpy``.
 
     Any exception ends the call; the message names the op, its operands and their source location.
+
+    A back end that has ``routine`` (``symc.loops.routines``) calls that instead, with the dims ``params(node)``, and
+    Python only if the routine refuses. ``told(op, inputs)`` returns the name and the operands that messages speak of.
     """
 
     call: Callable[..., Any] | None = None
+    routine: str | Callable[[Op], str] = ""
+    params: Callable[[Apply], Sequence[Any]] | None = None
+    told: Callable[[Op, Sequence[Variable]], tuple[str, Sequence[Variable]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from symc.loops.ir import (
     Statement,
     Store,
 )
+from symc.loops.routines import ROUTINES
 
 __all__ = ["IRError", "check", "check_kernel"]
 
@@ -63,6 +64,13 @@ def _check_host(program: Program, step: Host) -> None:
     for number, dtype in zip(step.buffers, step.dtypes):
         if program.buffers[number].dtype != dtype:
             raise IRError(f"{step.name}: buffer {program.buffers[number].name} is not of dtype {dtype}")
+    if step.routine:
+        wanted = ROUTINES.get(step.routine.rsplit("_", 1)[0])
+        if wanted is None:
+            raise IRError(f"{step.name}: there is no routine {step.routine!r}")
+        signature = (len(wanted.outputs), len(wanted.inputs), len(wanted.params))
+        if signature != (step.outputs, len(step.refs) - step.outputs, len(step.params)):
+            raise IRError(f"{step.name}: the routine {step.routine} takes other buffers or parameters")
     for number in step.writes:
         if program.buffers[number].role in ("input", "constant", "shared"):
             raise IRError(f"{step.name}: writes {program.buffers[number].name}, which is not the program's to write")

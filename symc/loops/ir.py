@@ -191,7 +191,7 @@ class Host:
     """Call Python with NumPy arrays: ``callback(outputs, inputs)`` writes the outputs.
 
     ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` are those of the arrays. An exception raised by
-    the callback ends the call and propagates to the caller.
+    the callback ends the call and propagates to the caller. A back end may call ``routine`` instead, with ``params``.
     """
 
     name: str
@@ -201,6 +201,8 @@ class Host:
     shapes: tuple[tuple[Dim, ...], ...]
     dtypes: tuple[str, ...]
     locations: tuple[Any, ...] = ()
+    routine: str = ""
+    params: tuple[Dim, ...] = ()
 
     @property
     def dims(self) -> tuple[Dim, ...]:

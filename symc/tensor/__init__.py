@@ -146,13 +146,14 @@ from symc.tensor.extra_ops import (
     trace,
     unravel_index,
 )
-from symc.tensor.factorisations import cholesky, matrix_inverse, solve, svd
+from symc.tensor.factorisations import cholesky, svd
 from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
 from symc.tensor.ifelse import ifelse
 from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
 from symc.tensor.inverse_erf import erfcinv, erfinv
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
+from symc.tensor.linear_systems import matrix_inverse, solve
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.repeating import repeat, tile
 from symc.tensor.reshaping import reshape

@@ -17,16 +17,10 @@ from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.creation import eye
 from symc.tensor.decompositions import eigh
 from symc.tensor.extra_ops import diag, diagonal
-from symc.tensor.factorisations import (
-    cholesky,
-    flipped,
-    matrix_inverse,
-    matrix_of,
-    solve,
-    solve_lower_triangular,
-    svd,
-)
+from symc.tensor.factorisations import cholesky, svd
 from symc.tensor.linalg import matmul, product_of
+from symc.tensor.linear_systems import matrix_inverse, solve, solve_lower_triangular
+from symc.tensor.matrices import flipped, matrix_of
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 

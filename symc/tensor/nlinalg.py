@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from symc.tensor.decompositions import det, eigh, pinv, qr, slogdet
+from symc.tensor.decompositions import eigh, pinv, qr
+from symc.tensor.determinants import det, slogdet
 from symc.tensor.extra_ops import diag, trace
-from symc.tensor.factorisations import matrix_inverse, svd
+from symc.tensor.factorisations import svd
+from symc.tensor.linear_systems import matrix_inverse
 from symc.tensor.matrix_functions import (
     alloc_diag,
     extract_diag,

@@ -131,6 +131,65 @@ SYMC_API void symc_pool2d_backward_f64(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_max_grad_grad_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_max_grad_grad_f64(void *const *bufs, const int64_t *p);
 
+/* ---- factorisations ---------------------------------------------------------------------------------------------- */
+
+/* These take one buffer more than other library calls, an int64 at the end of bufs. They set it to 1 if they could not do
+ * what was asked: without LAPACK (matrices of up to 16 rows need none), for empty matrices, and for matrices that have
+ * no such factorisation. What the outputs hold is then undefined. Every matrix is n x n unless said otherwise, and a
+ * batch of them is one after another.
+ *
+ * cholesky             bufs = {L, A},  p = {batch, n, lower, nan}: reads one triangle; nan instead of failing
+ * lu                   bufs = {LU, pivots, A},  p = {batch, n}: see lu_typed.h; never fails for a matrix
+ * lu_solve             bufs = {X, LU, pivots, A, B},  p = {batch, n, k, turned}: A X = B, or A' X = B; X and B are n x k
+ * lu_inverse           bufs = {X, LU, pivots, A},  p = {batch, n}
+ * lu_det               bufs = {d, LU, pivots, A},  p = {batch, n}
+ * lu_slogdet           bufs = {sign, log, LU, pivots, A},  p = {batch, n}
+ * lu_cofactors         bufs = {X, LU, pivots, A},  p = {batch, n}: det(A) A^-T; fails near singular matrices
+ * triangular           bufs = {X, A, B},  p = {batch, n, k, lower, turned}: reads one triangle of A
+ * svd                  bufs = {U, s, V', A},  p = {batch, m, n}: A is m x n, the factors are thin
+ * singular_values      bufs = {s, A},  p = {batch, m, n}
+ * pinv                 bufs = {X, A},  p = {batch, m, n, bits of a double}: X is n x m
+ * eigh                 bufs = {w, V, A},  p = {batch, n, lower}
+ * eigenvalues_symmetric  bufs = {w, A},  p = {batch, n, lower}
+ * qr                   bufs = {Q, R, A},  p = {batch, m, n}: A is m x n, the factors are reduced
+ * expm                 bufs = {X, A},  p = {batch, n} */
+SYMC_API void symc_cholesky_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_cholesky_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_solve_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_solve_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_inverse_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_inverse_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_det_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_det_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_slogdet_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_slogdet_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_cofactors_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_lu_cofactors_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_triangular_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_triangular_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_svd_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_svd_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_singular_values_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_singular_values_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_pinv_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_pinv_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_eigh_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_eigh_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_eigenvalues_symmetric_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_eigenvalues_symmetric_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_qr_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_qr_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_expm_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_expm_f64(void *const *bufs, const int64_t *p);
+
+/* The library: its routines by name (NULL behind the last), the addresses of routine k for floats and for doubles, and the
+ * function that sets its number of threads. */
+SYMC_API const char *symc_lapack_name(int k);
+SYMC_API void symc_lapack_set(int k, void *f32, void *f64);
+SYMC_API void symc_lapack_threads(void (*set)(int));
+
 #ifdef __cplusplus
 }
 #endif

@@ -166,6 +166,7 @@ def lower_single(
 def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) -> Host:
     op = node.op
     location = node.outputs[0].location
+    name, operands = (op.name, node.inputs) if lower.told is None else lower.told(op, node.inputs)
 
     def callback(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray]) -> None:
         try:
@@ -176,7 +177,7 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
                     raise ShapeError(f"output {k} has shape {np.shape(result)}, its type says {out.shape}")
                 out[...] = result
         except Exception as problem:
-            raise _told(problem, located(f"{op.name}: {problem}", node.inputs, location=location)) from problem
+            raise _told(problem, located(f"{name}: {problem}", operands, location=location)) from problem
 
     variables = (*node.outputs, *node.inputs)
     return Host(
@@ -187,7 +188,17 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
         tuple(v.type.shape for v in variables),
         tuple(v.dtype for v in variables),
         (location,) if location else (),
+        *_routine(node, lower),
     )
+
+
+def _routine(node: Apply, lower: HostCall) -> tuple[str, tuple[dims.Dim, ...]]:
+    """The name, with the suffix for the dtype, and the parameters of the routine that replaces a callback."""
+    name = lower.routine if isinstance(lower.routine, str) else lower.routine(node.op)
+    dtype = node.outputs[0].dtype
+    if not name or lower.params is None or dtype not in ("float32", "float64"):
+        return "", ()
+    return f"{name}_{suffix(dtype)}", tuple(lower.params(node))
 
 
 def _told(problem: Exception, text: str) -> Exception:

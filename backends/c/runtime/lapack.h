@@ -1,0 +1,25 @@
+/* LAPACK: the routines of a library that is loaded at run time, and how many threads they use.
+ *
+ * The table is filled by `symc_lapack_set` before a program that needs it runs. Without a library its entries are NULL,
+ * and what needs them reports that it cannot be done; see `factor.h`.
+ */
+#ifndef SYMC_LAPACK_H
+#define SYMC_LAPACK_H
+
+#include "symc_rt.h"
+
+#define SYMC_LAPACK_ROUTINES(X)                                                                                       \
+    X(potrf) X(getrf) X(getri) X(trsm) X(trsv) X(gemm) X(gesv) X(gesdd) X(syevd) X(gelqf) X(orglq)
+
+#define SYMC_LAPACK_NUMBER(name) LAPACK_##name,
+enum { SYMC_LAPACK_ROUTINES(SYMC_LAPACK_NUMBER) LAPACK_COUNT };
+
+/* By element type (float, double), then by number. */
+__attribute__((visibility("hidden"))) extern void *symc_lapack_table[2][LAPACK_COUNT];
+
+/* Lets the library use `threads` threads until `symc_lapack_leave`. Waits while another application thread is inside
+ * with another number. */
+__attribute__((visibility("hidden"))) void symc_lapack_enter(int threads);
+__attribute__((visibility("hidden"))) void symc_lapack_leave(void);
+
+#endif

@@ -1,0 +1,42 @@
+"""Routines that replace a ``Host`` node: their buffers and parameters.
+
+A back end may have a routine that computes what the callback of a ``Host`` node computes. It has the node's buffers,
+outputs first, and integer parameters in this order. A routine may refuse at call time, if it lacks a library or if the
+matrix cannot be factorised; the callback is then called, and raises the error. Outputs are written by either.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["ROUTINES", "Routine"]
+
+
+class Routine(NamedTuple):
+    """The signature of a routine: output buffers, input buffers, integer parameters."""
+
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]
+    params: tuple[str, ...]
+
+
+_FACTORS = ("LU", "pivots", "A")
+
+ROUTINES: dict[str, Routine] = {
+    "cholesky": Routine(("L",), ("A",), ("batch", "n", "lower", "nan")),
+    "lu": Routine(("LU", "pivots"), ("A",), ("batch", "n")),
+    "lu_solve": Routine(("X",), (*_FACTORS, "B"), ("batch", "n", "k", "turned")),
+    "lu_inverse": Routine(("X",), _FACTORS, ("batch", "n")),
+    "lu_det": Routine(("d",), _FACTORS, ("batch", "n")),
+    "lu_slogdet": Routine(("sign", "log"), _FACTORS, ("batch", "n")),
+    "lu_cofactors": Routine(("X",), _FACTORS, ("batch", "n")),
+    "triangular": Routine(("X",), ("A", "B"), ("batch", "n", "k", "lower", "turned")),
+    "svd": Routine(("U", "s", "Vt"), ("A",), ("batch", "m", "n")),
+    "singular_values": Routine(("s",), ("A",), ("batch", "m", "n")),
+    "pinv": Routine(("X",), ("A",), ("batch", "m", "n", "rcond")),
+    "eigh": Routine(("w", "V"), ("A",), ("batch", "n", "lower")),
+    "eigenvalues_symmetric": Routine(("w",), ("A",), ("batch", "n", "lower")),
+    "qr": Routine(("Q", "R"), ("A",), ("batch", "m", "n")),
+    "expm": Routine(("X",), ("A",), ("batch", "n")),
+}
+"""By name, without the suffix for the dtype; a parameter ``rcond`` is the bits of a float64."""
