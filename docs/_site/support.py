@@ -16,7 +16,7 @@ import symc
 import symc.tensor as T
 from symc.errors import SymcError
 from symc.graph.dtypes import ALL, is_float
-from symc.graph.op import RECORDS, Case, Record
+from symc.graph.op import RECORDS, Case, HostCall, Record
 from symc.graph.traversal import ancestors, graph_inputs
 
 from .markdown import code, table
@@ -142,6 +142,8 @@ def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
 def _row(record: Record, number: Callable[[str], int]) -> list[str]:
     kind = RUNS_AS[type(record.lower).__name__] if record.lower else None
     ways = CODE[kind] if kind else ("other ops",) * 3
+    if isinstance(record.lower, HostCall) and record.lower.routine:
+        ways = (ways[0], "routine", ways[2])
     marks, reasons = _marks(record)
     order = GRADIENT.get(order_of_gradient(record), "none") if record.cases() else "that of the op"
     notes = ", ".join(f"[{number(text)}]" for text in reasons)
@@ -164,8 +166,8 @@ functions that are not in the table are compositions of these ops: the [table of
 them.
 
 - *Back ends*: "loop": loops generated for the op and fused with its neighbours; "kernel": a function of symc's run-time
-  library (or of cuBLAS and cuDNN); "NumPy": a call of NumPy in the middle of the program, on the GPU with a copy to the
-  host and back; "other ops": replaced by ops of this table; "program": loops or branches around other ops; "no work":
+  library (or of cuBLAS and cuDNN); "routine": LAPACK or symc's own code for it, called from the compiled program, and NumPy where it
+  is absent; "NumPy": a call of NumPy in the middle of the program, on the GPU with a copy to the host and back; "other ops": replaced by ops of this table; "program": loops or branches around other ops; "no work":
   the same memory under another shape.
 - *Dtypes*: "x": accepted, for all widths of the column. Functions of real numbers compute integers in a float dtype,
   float16 is stored and computed in float32.
