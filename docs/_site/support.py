@@ -166,9 +166,10 @@ functions that are not in the table are compositions of these ops: the [table of
 them.
 
 - *Back ends*: "loop": loops generated for the op and fused with its neighbours; "kernel": a function of symc's run-time
-  library (or of cuBLAS and cuDNN); "routine": LAPACK or symc's own code for it, called from the compiled program, and NumPy where it
-  is absent; "NumPy": a call of NumPy in the middle of the program, on the GPU with a copy to the host and back; "other ops": replaced by ops of this table; "program": loops or branches around other ops; "no work":
-  the same memory under another shape.
+  library (or of cuBLAS and cuDNN); "routine": LAPACK or symc's own code for it, called from the compiled program, and
+  NumPy where it is absent; "NumPy": a call of NumPy in the middle of the program, on the GPU with a copy to the host
+  and back; "other ops": replaced by ops of this table; "program": loops or branches around other ops; "no work": the
+  same memory under another shape.
 - *Dtypes*: "x": accepted, for all widths of the column. Functions of real numbers compute integers in a float dtype,
   float16 is stored and computed in float32.
 - *Gradient*: "any order": the gradient can be differentiated in turn; "none": integers, conditions, indices, and ops
