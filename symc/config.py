@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Config", "config", "environment", "read_flags"]
+__all__ = ["Config", "config", "environment", "given_in_environment", "legacy_flags", "read_flags"]
 
 
 def _default_cache() -> str:
@@ -30,6 +31,31 @@ def _omp_threads() -> int:
     """The number of threads that ``OMP_NUM_THREADS`` asks for, by its first number; 0 if it is not set."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() else 0
+
+
+def legacy_flags() -> dict[str, str]:
+    """The settings of old programs: those of ``~/.theanorc`` (or the files in ``THEANORC``), then of ``THEANO_FLAGS``.
+
+    Only ``symc.compat`` asks for them. The section ``[global]`` gives plain names, others ``section.name``.
+    """
+    files = [part for part in os.environ.get("THEANORC", "~/.theanorc").split(os.pathsep) if part]
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read([os.path.expanduser(name) for name in files], encoding="utf-8")
+    found = {
+        name if section == "global" else f"{section}.{name}": text.strip()
+        for section in parser.sections()
+        for name, text in parser.items(section)
+    }
+    for item in filter(None, (part.strip() for part in os.environ.get("THEANO_FLAGS", "").split(","))):
+        name, _, text = item.partition("=")
+        found[name.strip()] = text.strip()
+    return found
+
+
+def given_in_environment(name: str) -> bool:
+    """Whether ``SYMC_FLAGS`` sets this field."""
+    return any(part.partition("=")[0].strip() == name for part in os.environ.get("SYMC_FLAGS", "").split(","))
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from _site import api, errors, layers, names, ops, support, tables  # noqa: E402
+from _site import api, errors, layers, ops, support, tables  # noqa: E402
 from _site.pages import NOT_RUN, cells, pages  # noqa: E402
+
+from symc.compat import fates, serving  # noqa: E402
 
 PAGES = pages()
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
@@ -191,15 +193,15 @@ def test_every_exception_is_explained():
 
 
 def test_names_of_theano_and_lasagne():
-    """What is called the same exists, what has another name exists, and what does not exist has an explanation."""
-    for old, new, note in names.rows():
-        if new:
-            assert names.resolve(new) is not None, f"{old} -> {new}"
-        else:
-            assert note, old
-            assert names.resolve(names.renamed(old)) is None, (
-                f"{old} exists now: remove its note in docs/_site/names.py"
-            )
+    """What is called the same or differently exists under that name, and what does not exist has an explanation."""
+    listed = {fate.old: fate for fate in fates.listed()}
+    assert listed["theano.tensor.exp"].kind == "same" and listed["theano.ifelse.ifelse"].new == "symc.ifelse"
+    for old, fate in listed.items():
+        if fate.new:
+            assert serving.dotted(fate.new) is not None, old
+        elif fate.kind == "missing":
+            assert fate.note, old
+        assert (fate.kind in ("same", "renamed")) == bool(fate.new), old
 
 
 def test_the_extra_has_what_the_site_needs():

@@ -21,6 +21,7 @@ PUBLIC = [
     "symc.tensor.shared_randomstreams",
     "symc.gradient",
     "symc.printing",
+    "symc.compat",
     "symc.config",
     "symc.errors",
 ]

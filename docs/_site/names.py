@@ -1,192 +1,25 @@
 """The table of Theano's and Lasagne's names and of what they are called here.
 
-A name that is not in ``RENAMED`` or ``MISSING`` has the same name here, under ``symc`` or ``lasagne_like``.
+The facts are those of :mod:`symc.compat.names`, which ``symc.compat.check`` uses, too.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from typing import Any
+from symc.compat.fates import listed
 
 from .markdown import code
 from .markdown import table as format_table
 
-__all__ = ["renamed", "resolve", "rows", "table"]
+__all__ = ["table"]
 
-NAMES = """
-theano.function theano.shared theano.grad theano.clone theano.scan theano.dot theano.pp theano.config theano.In
-theano.Out theano.OpFromGraph
-theano.config.floatX theano.config.device theano.config.compute_test_value theano.config.exception_verbosity
-theano.config.on_unused_input theano.config.profile theano.config.mode
-theano.printing.debugprint theano.printing.pp theano.printing.pprint
-theano.gradient.grad theano.gradient.jacobian theano.gradient.hessian theano.gradient.Rop theano.gradient.Lop
-theano.gradient.verify_grad theano.gradient.disconnected_grad theano.gradient.zero_grad theano.gradient.grad_clip
-theano.gradient.grad_scale theano.gradient.consider_constant theano.gradient.subgraph_grad
-theano.tensor.scalar theano.tensor.vector theano.tensor.row theano.tensor.col theano.tensor.matrix
-theano.tensor.tensor3 theano.tensor.tensor4 theano.tensor.iscalar theano.tensor.ivector theano.tensor.imatrix
-theano.tensor.lscalar theano.tensor.lvector theano.tensor.fmatrix theano.tensor.dmatrix theano.tensor.dvector
-theano.tensor.dscalar theano.tensor.vectors theano.tensor.matrices theano.tensor.scalars theano.tensor.TensorType
-theano.tensor.as_tensor_variable theano.tensor.constant theano.tensor.cast theano.tensor.zeros theano.tensor.ones
-theano.tensor.zeros_like theano.tensor.ones_like theano.tensor.fill theano.tensor.alloc theano.tensor.eye
-theano.tensor.identity_like theano.tensor.arange theano.tensor.tri theano.tensor.tril theano.tensor.triu
-theano.tensor.mgrid theano.tensor.ogrid theano.tensor.shape theano.tensor.reshape theano.tensor.dimshuffle
-theano.tensor.flatten theano.tensor.shape_padleft theano.tensor.shape_padright theano.tensor.shape_padaxis
-theano.tensor.unbroadcast theano.tensor.addbroadcast theano.tensor.patternbroadcast theano.tensor.specify_shape
-theano.tensor.squeeze theano.tensor.transpose theano.tensor.swapaxes theano.tensor.stack theano.tensor.stacklists
-theano.tensor.concatenate theano.tensor.join theano.tensor.split theano.tensor.horizontal_stack
-theano.tensor.vertical_stack theano.tensor.tile theano.tensor.repeat theano.tensor.roll theano.tensor.diag
-theano.tensor.diagonal theano.tensor.fill_diagonal theano.tensor.fill_diagonal_offset theano.tensor.max
-theano.tensor.min theano.tensor.argmax theano.tensor.argmin theano.tensor.max_and_argmax theano.tensor.sum
-theano.tensor.prod theano.tensor.mean theano.tensor.var theano.tensor.std theano.tensor.all theano.tensor.any
-theano.tensor.ptp theano.tensor.cumsum theano.tensor.cumprod theano.tensor.lt theano.tensor.gt theano.tensor.le
-theano.tensor.ge theano.tensor.eq theano.tensor.neq theano.tensor.isnan theano.tensor.isinf theano.tensor.isclose
-theano.tensor.allclose theano.tensor.switch theano.tensor.where theano.tensor.clip theano.tensor.set_subtensor
-theano.tensor.inc_subtensor theano.tensor.and_ theano.tensor.or_ theano.tensor.xor theano.tensor.invert
-theano.tensor.bitwise_and theano.tensor.bitwise_or theano.tensor.abs_ theano.tensor.exp theano.tensor.exp2
-theano.tensor.expm1 theano.tensor.log theano.tensor.log2 theano.tensor.log10 theano.tensor.log1p theano.tensor.sqrt
-theano.tensor.sqr theano.tensor.inv theano.tensor.neg theano.tensor.sgn theano.tensor.ceil theano.tensor.floor
-theano.tensor.trunc theano.tensor.round theano.tensor.iround theano.tensor.maximum theano.tensor.minimum
-theano.tensor.sin theano.tensor.cos theano.tensor.tan theano.tensor.arcsin theano.tensor.arccos theano.tensor.arctan
-theano.tensor.arctan2 theano.tensor.sinh theano.tensor.cosh theano.tensor.tanh theano.tensor.arcsinh
-theano.tensor.arccosh theano.tensor.arctanh theano.tensor.erf theano.tensor.erfc theano.tensor.erfinv
-theano.tensor.gamma theano.tensor.gammaln theano.tensor.psi theano.tensor.deg2rad theano.tensor.rad2deg
-theano.tensor.dot theano.tensor.outer theano.tensor.tensordot theano.tensor.batched_dot
-theano.tensor.batched_tensordot theano.tensor.nonzero theano.tensor.flatnonzero theano.tensor.nonzero_values
-theano.tensor.sort theano.tensor.argsort theano.tensor.topk theano.tensor.argtopk theano.tensor.grad
-theano.tensor.jacobian theano.tensor.hessian theano.tensor.Rop theano.tensor.Lop theano.tensor.choose
-theano.tensor.take theano.tensor.bincount theano.tensor.to_one_hot theano.tensor.ravel_multi_index
-theano.tensor.unravel_index theano.tensor.cov theano.tensor.real theano.tensor.imag theano.tensor.fft.rfft
-theano.tensor.fft.irfft
-theano.tensor.shared_randomstreams.RandomStreams
-theano.tensor.signal.pool.pool_2d theano.tensor.signal.pool.pool_3d theano.tensor.signal.pool.max_pool_2d_same_size
-theano.tensor.nnet.sigmoid theano.tensor.nnet.ultra_fast_sigmoid theano.tensor.nnet.hard_sigmoid
-theano.tensor.nnet.softplus theano.tensor.nnet.softsign theano.tensor.nnet.softmax theano.tensor.nnet.logsoftmax
-theano.tensor.nnet.relu theano.tensor.nnet.elu theano.tensor.nnet.selu theano.tensor.nnet.binary_crossentropy
-theano.tensor.nnet.sigmoid_binary_crossentropy theano.tensor.nnet.categorical_crossentropy
-theano.tensor.nnet.crossentropy_softmax_1hot theano.tensor.nnet.confusion_matrix theano.tensor.nnet.conv2d
-theano.tensor.nnet.conv3d theano.tensor.nnet.conv2d_transpose theano.tensor.nnet.separable_conv2d
-theano.tensor.nnet.batch_normalization theano.tensor.nnet.h_softmax
-theano.tensor.nnet.bn.batch_normalization_train theano.tensor.nnet.bn.batch_normalization_test
-lasagne.layers.Layer lasagne.layers.MergeLayer lasagne.layers.InputLayer lasagne.layers.DenseLayer
-lasagne.layers.NINLayer lasagne.layers.Conv1DLayer lasagne.layers.Conv2DLayer lasagne.layers.Conv3DLayer
-lasagne.layers.DilatedConv2DLayer lasagne.layers.TransposedConv2DLayer lasagne.layers.Deconv2DLayer
-lasagne.layers.LocallyConnected2DLayer lasagne.layers.MaxPool1DLayer lasagne.layers.MaxPool2DLayer
-lasagne.layers.MaxPool3DLayer lasagne.layers.Pool1DLayer lasagne.layers.Pool2DLayer lasagne.layers.Pool3DLayer
-lasagne.layers.GlobalPoolLayer lasagne.layers.FeaturePoolLayer lasagne.layers.FeatureWTALayer
-lasagne.layers.SpatialPyramidPoolingLayer lasagne.layers.Upscale1DLayer lasagne.layers.Upscale2DLayer
-lasagne.layers.Upscale3DLayer lasagne.layers.PadLayer lasagne.layers.FlattenLayer lasagne.layers.ReshapeLayer
-lasagne.layers.DimshuffleLayer lasagne.layers.SliceLayer lasagne.layers.ConcatLayer lasagne.layers.ElemwiseSumLayer
-lasagne.layers.ElemwiseMergeLayer lasagne.layers.DropoutLayer lasagne.layers.GaussianNoiseLayer
-lasagne.layers.BatchNormLayer lasagne.layers.StandardizationLayer lasagne.layers.LocalResponseNormalization2DLayer
-lasagne.layers.EmbeddingLayer lasagne.layers.NonlinearityLayer lasagne.layers.BiasLayer lasagne.layers.ScaleLayer
-lasagne.layers.ExpressionLayer lasagne.layers.InverseLayer lasagne.layers.TransformerLayer
-lasagne.layers.TPSTransformerLayer lasagne.layers.ParametricRectifierLayer lasagne.layers.RandomizedRectifierLayer
-lasagne.layers.RecurrentLayer lasagne.layers.LSTMLayer lasagne.layers.GRULayer lasagne.layers.CustomRecurrentLayer
-lasagne.layers.Gate lasagne.layers.dropout lasagne.layers.dropout_channels lasagne.layers.dropout_locations
-lasagne.layers.batch_norm lasagne.layers.instance_norm lasagne.layers.layer_norm lasagne.layers.prelu
-lasagne.layers.rrelu lasagne.layers.standardize lasagne.layers.get_output lasagne.layers.get_output_shape
-lasagne.layers.get_all_layers lasagne.layers.get_all_params lasagne.layers.get_all_param_values
-lasagne.layers.set_all_param_values lasagne.layers.count_params
-lasagne.init.Constant lasagne.init.Normal lasagne.init.Uniform lasagne.init.Glorot lasagne.init.GlorotNormal
-lasagne.init.GlorotUniform lasagne.init.He lasagne.init.HeNormal lasagne.init.HeUniform lasagne.init.Orthogonal
-lasagne.init.Sparse
-lasagne.nonlinearities.sigmoid lasagne.nonlinearities.softmax lasagne.nonlinearities.tanh
-lasagne.nonlinearities.ScaledTanH lasagne.nonlinearities.rectify lasagne.nonlinearities.LeakyRectify
-lasagne.nonlinearities.leaky_rectify lasagne.nonlinearities.very_leaky_rectify lasagne.nonlinearities.elu
-lasagne.nonlinearities.SELU lasagne.nonlinearities.selu lasagne.nonlinearities.softplus lasagne.nonlinearities.linear
-lasagne.nonlinearities.identity
-lasagne.objectives.binary_crossentropy lasagne.objectives.categorical_crossentropy lasagne.objectives.squared_error
-lasagne.objectives.binary_hinge_loss lasagne.objectives.multiclass_hinge_loss lasagne.objectives.huber_loss
-lasagne.objectives.aggregate lasagne.objectives.binary_accuracy lasagne.objectives.categorical_accuracy
-lasagne.updates.sgd lasagne.updates.momentum lasagne.updates.nesterov_momentum lasagne.updates.adagrad
-lasagne.updates.rmsprop lasagne.updates.adadelta lasagne.updates.adam lasagne.updates.adamax lasagne.updates.amsgrad
-lasagne.updates.apply_momentum lasagne.updates.apply_nesterov_momentum lasagne.updates.norm_constraint
-lasagne.updates.total_norm_constraint lasagne.updates.get_or_compute_grads
-lasagne.regularization.l1 lasagne.regularization.l2 lasagne.regularization.apply_penalty
-lasagne.regularization.regularize_layer_params lasagne.regularization.regularize_layer_params_weighted
-lasagne.regularization.regularize_network_params
-lasagne.random.get_rng lasagne.random.set_rng
-lasagne.utils.floatX lasagne.utils.as_tuple lasagne.utils.collect_shared_vars lasagne.utils.one_hot
-lasagne.utils.unique lasagne.utils.create_param lasagne.utils.as_theano_expression
-"""
-
-RENAMED = {
-    "theano.ifelse.ifelse": ("symc.ifelse", ""),
-    "theano.printing.pydotprint": ("symc.printing.graph_svg", "also `graph_html`; no Graphviz needed"),
-    "theano.d3viz.d3viz": ("symc.printing.graph_html", ""),
-    "theano.compile.ops.as_op": ("symc.as_op", "takes `grad=` as well"),
-    "theano.gof.Op": ("symc.PythonOp", "the class form, with `make_node` and `perform`"),
-    "theano.gof.Apply": ("symc.Apply", ""),
-    "theano.gof.Variable": ("symc.Variable", ""),
-    "theano.compile.SharedVariable": ("symc.SharedVariable", ""),
-    "theano.sandbox.rng_mrg.MRG_RandomStreams": ("symc.tensor.shared_randomstreams.MRG_RandomStreams", ""),
-    "theano.tensor.slinalg.cholesky": ("symc.tensor.cholesky", ""),
-    "theano.tensor.slinalg.solve": ("symc.tensor.solve", ""),
-    "theano.tensor.nlinalg.svd": ("symc.tensor.svd", ""),
-    "theano.tensor.nlinalg.matrix_inverse": ("symc.tensor.matrix_inverse", ""),
-    "theano.tensor.nlinalg.trace": ("symc.tensor.trace", ""),
-    "theano.tensor.nlinalg.diag": ("symc.tensor.diag", ""),
-    "theano.tensor.extra_ops.to_one_hot": ("symc.tensor.to_one_hot", ""),
-    "theano.tensor.nnet.abstract_conv.conv2d_grad_wrt_inputs": ("symc.tensor.nnet.conv2d_grad_wrt_inputs", ""),
-    "theano.tensor.nnet.abstract_conv.conv2d_grad_wrt_weights": ("symc.tensor.nnet.conv2d_grad_wrt_weights", ""),
-    "theano.gpuarray.dnn.dnn_conv": ("symc.tensor.nnet.conv2d", "cuDNN is used where it is installed"),
-}
-"""Names that differ, with a note."""
-
-MISSING = {
-    "theano.config.optimizer": "`symc.config.mode`: `fast_run`, `fast_compile` or `no_rewrite`",
-    "theano.tensor.opt": "rules belong to `symc.compiler.rewrite`; users do not register any",
-    "theano.sparse": "no sparse matrices",
-    "theano.tensor.nnet.neighbours.images2neibs": "indexing, or a convolution with fixed filters",
-}
-"""Names that have no counterpart, and what to do instead; names below that do not exist here get ``NOT_YET``."""
-
-NOT_YET = "not available"
-
-
-def renamed(old: str) -> str:
-    """The name under which an old name would be found here."""
-    return old.replace("theano", "symc", 1) if old.startswith("theano") else old.replace("lasagne", "lasagne_like", 1)
-
-
-def resolve(name: str) -> Any:
-    """The object of a dotted name, or None."""
-    parts = name.split(".")
-    found: Any = importlib.import_module(parts[0])
-    for k, part in enumerate(parts[1:], 1):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            try:
-                found = importlib.import_module(".".join(parts[: k + 1]))
-            except ImportError:
-                return None
-    return found if found is not None else name
-
-
-def rows() -> Iterator[tuple[str, str, str]]:
-    """Old name, new name (empty if there is none), note."""
-    for old in [*NAMES.split(), *RENAMED, *MISSING]:
-        if old in RENAMED:
-            yield old, *RENAMED[old]
-        elif old in MISSING or resolve(renamed(old)) is None:
-            yield old, "", MISSING.get(old, NOT_YET)
-        else:
-            yield old, renamed(old), ""
+_SHOWN = {"same": "same", "served": "through `symc.compat`", "missing": ""}
 
 
 def table() -> str:
-    """The tables, one per old module."""
-    groups: dict[str, list[tuple[str, str, str]]] = {}
-    for old, new, note in rows():
-        heading = "Lasagne" if old.startswith("lasagne") else "Theano"
-        groups.setdefault(heading, []).append((old, new, note))
+    """The tables, one per old library."""
     parts = []
-    for heading, found in groups.items():
-        shown = []
-        for old, new, note in sorted(found):
-            name = "same" if new == renamed(old) and new else code(new)
-            shown.append((code(old), name, note))
+    for heading, root in (("Theano", "theano."), ("Lasagne", "lasagne.")):
+        found = sorted(fate for fate in listed() if fate.old.startswith(root))
+        shown = [(code(f.old), _SHOWN.get(f.kind, code(f.new)), f.note) for f in found]
         parts.append(f"### Names of {heading}\n\n" + format_table(["old name", "here", "note"], shown))
     return "\n".join(parts)

@@ -11,6 +11,7 @@ where the user wrote it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -31,6 +32,7 @@ __all__ = [
     "is_integer",
     "kind",
     "promote",
+    "set_rules",
 ]
 
 SIGNED = ("int8", "int16", "int32", "int64")
@@ -44,6 +46,16 @@ BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
 _NAMES: dict[object, str] = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
 _DTYPES = {type(d) for d in _NAMES}
 _KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2)}
+
+
+class Rules(Protocol):
+    """Other rules of promotion; a method returns None where the rules of this module hold."""
+
+    def floating(self, dtype: str) -> str | None: ...
+    def meet(self, a: str, b: str) -> str | None: ...
+
+
+_rules: Rules | None = None
 
 
 def as_dtype(dtype: object) -> str:
@@ -87,7 +99,15 @@ def is_integer(dtype: str) -> bool:
 
 def floating(dtype: str) -> str:
     """The float dtype in which a function such as ``exp`` computes for an argument of ``dtype``."""
-    return dtype if _KIND[dtype] == 2 else config.floatX
+    if _KIND[dtype] == 2:
+        return dtype
+    return (_rules.floating(dtype) if _rules is not None else None) or config.floatX
+
+
+def set_rules(rules: Rules | None) -> None:
+    """Put other rules of promotion in front of these; None removes them."""
+    global _rules
+    _rules = rules
 
 
 def computing(dtype: str) -> str:
@@ -98,6 +118,9 @@ def computing(dtype: str) -> str:
 def _meet(a: str, b: str) -> str:
     if a == b:
         return a
+    found = _rules.meet(a, b) if _rules is not None else None
+    if found is not None:
+        return found
     ka, kb = _KIND[a], _KIND[b]
     if ka == 2 or kb == 2:
         if ka == kb:

@@ -63,6 +63,7 @@ true_div = elementwise(
     np.divide,
     lambda g, z, x, y: (g / y, -(g * z) / y),
     domain=((-2, 2), (0.5, 2)),
+    compute="quotient",
     linear="first",
     nonnegative="all",
     formula=infix("/", 7),

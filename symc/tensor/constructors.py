@@ -47,6 +47,30 @@ def of_type(self: TensorType, name: str | None = None) -> Variable:
     return tensor(self.dtype, None, name, self.static_shape)
 
 
+class _InputType(TensorType):
+    """A type of inputs with a fixed dtype, such as ``lvector``; calling it creates an input."""
+
+    def __init__(self, spelled: str, dtype: str, pattern: tuple[bool, ...]) -> None:
+        super().__init__(dtype, pattern)
+        self.__name__ = self.__qualname__ = spelled
+        self.__doc__ = _describe(dtype, pattern)
+        self._make = _constructor(spelled, dtype, pattern)
+
+    def __call__(
+        self, name: str | None = None, dtype: str | None = None, shape: Sequence[Any] | None = None
+    ) -> Variable:
+        return self._make(name, dtype or self.dtype, shape)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TensorType, (self.dtype, self.static_shape)
+
+
+def _describe(dtype: str | None, pattern: tuple[bool, ...]) -> str:
+    axes = f"{len(pattern)} axes" if len(pattern) != 1 else "1 axis"
+    broadcastable = f", broadcastable {pattern}" if any(pattern) else ""
+    return f"A symbolic tensor of {axes}, dtype {dtype or 'floatX'}{broadcastable}."
+
+
 def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> Callable[..., Variable]:
     def make(name: str | None = None, dtype: str | None = dtype, shape: Sequence[Any] | None = None) -> Variable:
         if shape is not None and len(shape) != len(pattern):
@@ -56,9 +80,7 @@ def _constructor(spelled: str, dtype: str | None, pattern: tuple[bool, ...]) -> 
         )
 
     make.__name__ = make.__qualname__ = spelled
-    axes = f"{len(pattern)} axes" if len(pattern) != 1 else "1 axis"
-    broadcastable = f", broadcastable {pattern}" if any(pattern) else ""
-    make.__doc__ = f"A symbolic tensor of {axes}, dtype {dtype or 'floatX'}{broadcastable}."
+    make.__doc__ = _describe(dtype, pattern)
     return make
 
 
@@ -73,24 +95,30 @@ _PREFIXES = {
 
 CONSTRUCTORS: dict[str, Callable[..., Variable]] = {
     prefix + kind: _constructor(prefix + kind, dtype, pattern)
+    if dtype is None
+    else _InputType(prefix + kind, dtype, pattern)
     for prefix, dtype in _PREFIXES.items()
     for kind, pattern in _KINDS.items()
 }
 
 
-def _plural(spelled: str, one: Callable[..., Variable]) -> Callable[..., list[Variable]]:
-    def make(*names: Any) -> list[Variable]:
-        if len(names) == 1 and isinstance(names[0], int):
-            return [one() for _ in range(names[0])]
-        return [one(n) for n in names]
+def _plural(spelled: str, one: Any) -> Callable[..., Any]:
+    def make(*names: Any) -> Any:
+        given = names[0] if len(names) == 1 else names
+        if isinstance(given, int):
+            return one() if given == 1 else [one() for _ in range(given)]
+        return one(given[0]) if len(given) == 1 else [one(n) for n in given]
 
     make.__name__ = make.__qualname__ = spelled
-    make.__doc__ = f"Several of ``{one.__name__}``: one for each name, or as many as the number given."
+    make.__doc__ = (
+        f"Several of ``{one.__name__}``: one for each name, or for each letter of a single name, or as many as the "
+        "number given. A single one is returned by itself."
+    )
     return make
 
 
 _PLURAL_NAMES = {kind: "matrices" if kind == "matrix" else kind + "s" for kind in _KINDS}
-PLURALS: dict[str, Callable[..., list[Variable]]] = {
+PLURALS: dict[str, Callable[..., Any]] = {
     prefix + plural: _plural(prefix + plural, CONSTRUCTORS[prefix + kind])
     for prefix in _PREFIXES
     for kind, plural in _PLURAL_NAMES.items()

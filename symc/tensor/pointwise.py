@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.config import config
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import floating, is_float
@@ -93,6 +94,8 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
     dtype = unify_dtypes(variables)
     if compute == "float":
         dtype = floating(dtype)
+    elif compute == "quotient" and not is_float(dtype):
+        dtype = config.floatX
     elif compute == "arithmetic" and dtype == "bool":
         dtype = "int8"
     elif compute == "bits" and is_float(dtype):
@@ -181,7 +184,8 @@ def elementwise(
     domain : pair, or one pair per input
             The open interval of test values, away from kinks.
     compute : str
-        ``"float"``: integers are converted to floatX; ``"same"``: any dtype; ``"arithmetic"``: bools become int8;
+        ``"float"``: integers are converted to floatX; ``"quotient"``: likewise, whatever
+        ``symc.graph.dtypes.set_rules`` was given; ``"same"``: any dtype; ``"arithmetic"``: bools become int8;
         ``"bits"``: no floats.
     result : str
         ``"same"`` as the operands or ``"bool"``.
@@ -210,7 +214,7 @@ def elementwise(
         return grad(gs[0], outputs[0], *inputs)
 
     def cases() -> list[Case]:
-        kinds = ["bool"] if compute == "bits" else ["float"] if compute == "float" else ["float", "int32"]
+        kinds = ["bool"] if compute == "bits" else ["float"] if compute in ("float", "quotient") else ["float", "int32"]
         made = []
         for dtype in kinds:
             first = ["bool" if mixed and k == 0 else dtype for k in range(nin)]

@@ -1,0 +1,48 @@
+"""Names of Lasagne that programs of its time use: version, layers and functions named after a library for GPUs.
+
+``symc.compat`` serves them under Lasagne's module names. New programs use the names of :mod:`lasagne_like.layers`.
+"""
+
+from .conv import conv1d_mc0, conv1d_mc1, conv1d_md, conv1d_sc, conv1d_sd, conv1d_unstrided
+from .devices import (
+    BatchNormDNNLayer,
+    Conv2DCCLayer,
+    Conv2DDNNLayer,
+    Conv2DMMLayer,
+    MaxPool2DCCLayer,
+    MaxPool2DDNNLayer,
+    NINLayer_c01b,
+    Pool2DDNNLayer,
+    ShuffleBC01ToC01BLayer,
+    ShuffleC01BToBC01Layer,
+    batch_norm_dnn,
+    bc01_to_c01b,
+    c01b_to_bc01,
+)
+from .padding import pad
+
+__version__ = "0.2.dev1"
+
+__all__ = [
+    "BatchNormDNNLayer",
+    "Conv2DCCLayer",
+    "Conv2DDNNLayer",
+    "Conv2DMMLayer",
+    "MaxPool2DCCLayer",
+    "MaxPool2DDNNLayer",
+    "NINLayer_c01b",
+    "Pool2DDNNLayer",
+    "ShuffleBC01ToC01BLayer",
+    "ShuffleC01BToBC01Layer",
+    "__version__",
+    "batch_norm_dnn",
+    "bc01_to_c01b",
+    "c01b_to_bc01",
+    "conv1d_mc0",
+    "conv1d_mc1",
+    "conv1d_md",
+    "conv1d_sc",
+    "conv1d_sd",
+    "conv1d_unstrided",
+    "pad",
+]

@@ -1,0 +1,65 @@
+"""Theano's conventions where they differ from those of symc: dtypes of mixed operands, the truth of variables."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from symc.graph import Variable, dtypes
+from symc.tensor import elementwise as ew
+
+__all__ = ["TheanoRules", "adopt", "restore"]
+
+_BETWEEN = ("symc.graph.dtypes", "symc.tensor.basic", "symc.tensor.pointwise", "symc.tensor.operators", __name__)
+"""Modules through which an operator passes on its way from the program to the rule."""
+
+_ORDERED = tuple(f.record for f in (ew.lt, ew.le, ew.gt, ew.ge))
+
+
+def _written_by_the_program() -> bool:
+    """Whether the program itself combines an expression, not symc or its layers, which rely on their own rule."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name not in _BETWEEN:
+            return not name.startswith(("symc.", "lasagne_like.")) or name.startswith("symc.compat.")
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+class TheanoRules:
+    """Promotion as in Theano and NumPy: int32 with float32 is float64, ``exp`` of int8 is float32, of int32 float64."""
+
+    def floating(self, dtype: str) -> str | None:
+        """The float dtype for functions of integers; None for symc's rule."""
+        if not _written_by_the_program():
+            return None
+        return "float32" if np.dtype(dtype).itemsize <= 2 else "float64"
+
+    def meet(self, a: str, b: str) -> str | None:
+        """The common dtype of two; None for symc's rule."""
+        return np.promote_types(a, b).name if _written_by_the_program() else None
+
+
+def _truth(self: Variable) -> bool:
+    """Every variable is true; comparisons have no truth value, so that ``a < b < c`` is an error."""
+    if self.owner is not None and self.owner.op.record in _ORDERED:
+        return bool(_own_truth(self))
+    return True
+
+
+_own_truth: Any = vars(Variable)["__bool__"]
+
+
+def adopt() -> None:
+    """Make Theano's conventions those of this process."""
+    dtypes.set_rules(TheanoRules())
+    Variable.__bool__ = _truth  # type: ignore[attr-defined]
+
+
+def restore() -> None:
+    """Restore symc's conventions."""
+    dtypes.set_rules(None)
+    Variable.__bool__ = _own_truth  # type: ignore[attr-defined]

@@ -1,0 +1,222 @@
+"""Theano's older interfaces of convolution, and its ops of convolution as classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import symc.tensor as T
+from symc.graph import Variable
+
+_nnet: Any = T.nnet
+
+__all__ = [
+    "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
+    "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "CorrMM", "CorrMM_gradInputs",
+    "CorrMM_gradWeights", "conv2d", "conv2d_fft", "conv3D", "conv3d", "conv3d_fft",
+]  # fmt: skip
+
+_OLD_OPTIONS = (
+    "kshp_logical", "kshp_logical_top_aligned", "imshp_logical", "unroll_batch", "unroll_kern", "unroll_patch",
+    "verbose", "version", "openmp", "direction_hint", "fft_opt",
+)  # fmt: skip
+"""Options of ``theano.tensor.nnet.conv.conv2d`` that told how to compile it."""
+
+
+def conv2d(
+    input: Any,
+    filters: Any,
+    image_shape: Any = None,
+    filter_shape: Any = None,
+    border_mode: Any = "valid",
+    subsample: Any = (1, 1),
+    **options: Any,
+) -> Variable:
+    """``theano.tensor.nnet.conv.conv2d``: ``T.nnet.conv2d`` with the shapes in another order.
+
+    Options that told Theano how to compile it have no effect.
+    """
+    unknown = sorted(set(options) - set(_OLD_OPTIONS))
+    if unknown:
+        raise TypeError(f"conv2d: unknown keyword {unknown[0]!r}")
+    return T.nnet.conv2d(input, filters, image_shape, filter_shape, border_mode, subsample)
+
+
+def conv2d_fft(
+    input: Any,
+    filters: Any,
+    image_shape: Any = None,
+    filter_shape: Any = None,
+    border_mode: Any = "valid",
+    **ignored: Any,
+) -> Variable:
+    """``T.nnet.conv2d``."""
+    return T.nnet.conv2d(input, filters, image_shape, filter_shape, border_mode)
+
+
+def conv3d(
+    signals: Any, filters: Any, signals_shape: Any = None, filters_shape: Any = None, border_mode: Any = "valid"
+) -> Variable:
+    """``theano.tensor.nnet.conv3d2d.conv3d``: ``T.nnet.conv3d`` of ``(batch, time, channels, rows, columns)``."""
+
+    def to(x: Any) -> Variable:
+        return T.as_tensor_variable(x).dimshuffle(0, 2, 1, 3, 4)
+
+    def shape(s: Any) -> Any:
+        return None if s is None else (s[0], s[2], s[1], s[3], s[4])
+
+    return to(_nnet.conv3d(to(signals), to(filters), shape(signals_shape), shape(filters_shape), border_mode))
+
+
+def conv3D(V: Any, W: Any, b: Any, d: Any) -> Variable:  # noqa: N802, N803 - Theano's names
+    """``theano.tensor.nnet.conv3D``: the correlation with stride ``d``, plus ``b``.
+
+    Images and filters are ``(batch or filters, rows, columns, time, channels)``.
+    """
+    image = T.as_tensor_variable(V).dimshuffle(0, 4, 1, 2, 3)
+    filters = T.as_tensor_variable(W).dimshuffle(0, 4, 1, 2, 3)
+    maps = _nnet.conv3d(image, filters, subsample=tuple(d), filter_flip=False)
+    return maps.dimshuffle(0, 2, 3, 4, 1) + b
+
+
+def conv3d_fft(input: Any, filters: Any, *args: Any, **ignored: Any) -> Variable:
+    """``T.nnet.conv3d``."""
+    return _nnet.conv3d(input, filters)
+
+
+class _Convolution:
+    """An op of convolution with its settings, as in ``AbstractConv2d(subsample=(2, 2))(images, filters)``."""
+
+    ndim = 2
+    function = "conv2d"
+
+    def __init__(
+        self,
+        imshp: Any = None,
+        kshp: Any = None,
+        border_mode: Any = "valid",
+        subsample: Any = None,
+        filter_flip: bool = True,
+        filter_dilation: Any = None,
+        num_groups: int = 1,
+        unshared: bool = False,
+    ) -> None:
+        self.imshp, self.kshp = imshp, kshp
+        self.settings: dict[str, Any] = {
+            "border_mode": border_mode,
+            "subsample": subsample or (1,) * self.ndim,
+            "filter_flip": filter_flip,
+            "filter_dilation": filter_dilation or (1,) * self.ndim,
+        }
+        if num_groups != 1:
+            self.settings["num_groups"] = num_groups
+        if unshared:
+            self.settings["unshared"] = True
+
+    def __call__(self, *operands: Any) -> Variable:
+        return getattr(T.nnet, self.function)(
+            *operands, input_shape=self.imshp, filter_shape=self.kshp, **self.settings
+        )
+
+    def make_node(self, *operands: Any) -> Any:
+        """The application of the op."""
+        return self(*operands).owner
+
+    def _shape(self, declared: Sequence[Any] | None, spatial: Any) -> list[Any]:
+        lead = [None, None] if declared is None else list(declared[:2])
+        return [*lead, *[spatial[k] for k in range(self.ndim)]]
+
+
+class AbstractConv2d(_Convolution):
+    """``T.nnet.conv2d`` as an op."""
+
+
+class AbstractConv2d_gradInputs(_Convolution):  # noqa: N801 - Theano's name
+    """The gradient of ``T.nnet.conv2d`` by its images: ``op(filters, output_gradient, (rows, columns))``."""
+
+    function = "conv2d_grad_wrt_inputs"
+
+    def __call__(self, *operands: Any) -> Variable:
+        filters, output, spatial = operands
+        shape = self._shape(self.imshp, spatial)
+        return getattr(T.nnet, self.function)(output, filters, shape, self.kshp, **self.settings)
+
+
+class AbstractConv2d_gradWeights(_Convolution):  # noqa: N801
+    """The gradient of ``T.nnet.conv2d`` by its filters: ``op(images, output_gradient, (rows, columns))``."""
+
+    function = "conv2d_grad_wrt_weights"
+
+    def __call__(self, *operands: Any) -> Variable:
+        images, output, spatial = operands
+        shape = self._shape(self.kshp, spatial)
+        return getattr(T.nnet, self.function)(images, output, shape, self.imshp, **self.settings)
+
+
+class AbstractConv3d(_Convolution):
+    """``T.nnet.conv3d`` as an op."""
+
+    ndim = 3
+    function = "conv3d"
+
+
+class AbstractConv3d_gradInputs(AbstractConv2d_gradInputs):  # noqa: N801
+    """The gradient of ``T.nnet.conv3d`` by its images."""
+
+    ndim = 3
+    function = "conv3d_grad_wrt_inputs"
+
+
+class AbstractConv3d_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
+    """The gradient of ``T.nnet.conv3d`` by its filters."""
+
+    ndim = 3
+    function = "conv3d_grad_wrt_weights"
+
+
+class CorrMM(AbstractConv2d):
+    """Correlation, without flipping the filters: ``CorrMM(border_mode, subsample)(images, filters)``."""
+
+    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
+        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
+
+
+class CorrMM_gradInputs(AbstractConv2d_gradInputs):  # noqa: N801
+    """The gradient of ``CorrMM`` by its images."""
+
+    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
+        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
+
+    def __call__(self, filters: Any, output: Any, shape: Any = None) -> Variable:
+        """Without a shape, the smallest images that give such maps."""
+        return super().__call__(filters, output, shape or _smallest(self, filters, output))
+
+
+class CorrMM_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
+    """The gradient of ``CorrMM`` by its filters."""
+
+    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
+        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
+
+
+def _smallest(op: _Convolution, filters: Any, output: Any) -> list[Variable]:
+    """The lengths of the smallest images whose convolution has the shape of ``output``."""
+    filters, output = T.as_tensor_variable(filters), T.as_tensor_variable(output)
+    lengths = []
+    for k, (stride, dilation) in enumerate(zip(op.settings["subsample"], op.settings["filter_dilation"])):
+        extent = (filters.shape[k + 2] - 1) * dilation + 1
+        mode = op.settings["border_mode"]
+        pads = {"valid": 0, "full": 2 * (extent - 1), "half": 2 * (extent // 2)}
+        pad = pads[mode] if isinstance(mode, str) else 2 * (mode if isinstance(mode, int) else mode[k])
+        lengths.append((output.shape[k + 2] - 1) * stride + extent - pad)
+    return lengths
+
+
+class ConvOp(AbstractConv2d):
+    """``theano.tensor.nnet.conv.ConvOp``: ``T.nnet.conv2d`` as an op, for strides ``dx`` and ``dy``."""
+
+    def __init__(
+        self, imshp: Any = None, kshp: Any = None, nkern: Any = None, bsize: Any = None, dx: int = 1, dy: int = 1,
+        output_mode: str = "valid", **ignored: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(border_mode=output_mode, subsample=(dx, dy))

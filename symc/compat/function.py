@@ -1,0 +1,181 @@
+"""Names of ``theano`` itself and of ``theano.compile``: functions, their arguments, shared variables, loops."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import symc
+from symc.compat.flags import config
+from symc.compat.modes import FAST_COMPILE, FAST_RUN, Mode, as_mode, get_default_mode, get_mode
+from symc.graph import SharedVariable, Variable
+
+__all__ = [
+    "FAST_COMPILE", "FAST_RUN", "Mode", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
+    "__version__", "config", "function", "generic", "get_default_mode", "get_mode", "scan", "shared",
+    "shared_constructor", "until", "version",
+]  # fmt: skip
+
+__version__ = "1.0.5"
+version = __version__
+
+_KEYWORDS_OF_SHARED = ("name", "strict", "allow_downcast", "borrow", "broadcastable", "shape", "dtype")
+
+
+def function(
+    inputs: Sequence[Any],
+    outputs: Any = None,
+    mode: Any = None,
+    updates: Any = None,
+    givens: Any = None,
+    no_default_updates: Any = False,
+    accept_inplace: bool = False,
+    name: str | None = None,
+    rebuild_strict: bool = True,
+    allow_input_downcast: bool | None = None,
+    profile: Any = None,
+    on_unused_input: str | None = None,
+) -> symc.Function:
+    """``symc.function`` with the order of arguments of ``theano.function``.
+
+    As in Theano, an entry of ``inputs`` may be a pair (variable, default value), and ``profile`` may be a name.
+    """
+    return symc.function(
+        [_input(v) for v in inputs],
+        outputs,
+        mode=as_mode(mode),
+        updates=updates,
+        givens=givens,
+        no_default_updates=no_default_updates,
+        accept_inplace=accept_inplace,
+        name=name,
+        rebuild_strict=rebuild_strict,
+        allow_input_downcast=allow_input_downcast,
+        profile=None if profile is None else bool(profile),
+        on_unused_input=on_unused_input,
+    )
+
+
+def _input(given: Any) -> Any:
+    if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], Variable):
+        return symc.In(given[0], value=given[1])
+    return given
+
+
+def Param(  # noqa: N802 - the name of a class in Theano
+    variable: Variable,
+    default: Any = None,
+    name: str | None = None,
+    mutable: bool = False,
+    strict: bool = False,
+    allow_downcast: bool | None = None,
+    implicit: bool | None = None,
+    borrow: bool | None = None,
+) -> symc.In:
+    """``theano.Param``, the old form of ``In``: an input with a default value."""
+    return symc.In(variable, name, default, None, mutable or None, strict, allow_downcast, True, implicit, borrow)
+
+
+SymbolicInput = symc.In
+SymbolicOutput = symc.Out
+
+
+def shared(value: Any, name: str | None = None, strict: bool = False, **kwargs: Any) -> SharedVariable:
+    """``symc.shared``; ``target`` and ``context_name`` say nothing here, values move to the device that uses them."""
+    kwargs.pop("target", None)
+    kwargs.pop("context_name", None)
+    unknown = sorted(set(kwargs) - set(_KEYWORDS_OF_SHARED))
+    if unknown:
+        raise TypeError(f"shared: unknown keyword {unknown[0]!r}; it takes {', '.join(_KEYWORDS_OF_SHARED)} and target")
+    return symc.shared(value, name, strict, **kwargs)
+
+
+def shared_constructor(constructor: Callable[..., Any], remove: bool = False) -> Callable[..., Any]:
+    """Return the function unchanged: shared variables hold arrays alone, there are no further kinds to register."""
+    return constructor
+
+
+class OrderedUpdates(OrderedDict):
+    """Updates in the order in which they were made: ``{shared variable: its next value}``."""
+
+    def __init__(self, *entries: Any, **named: Any) -> None:
+        super().__init__()
+        self.update(*entries, **named)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, SharedVariable):
+            raise TypeError(f"OrderedUpdates: a key must be a shared variable, got {key!r}")
+        super().__setitem__(key, value)
+
+    def update(self, *entries: Any, **named: Any) -> None:
+        """Add updates; None adds nothing."""
+        for pairs in entries:
+            for key, value in pairs.items() if hasattr(pairs, "items") else pairs or ():
+                self[key] = value
+
+    def __add__(self, other: Any) -> OrderedUpdates:
+        joined = OrderedUpdates(self)
+        joined.update(other)
+        return joined
+
+    def __radd__(self, other: Any) -> OrderedUpdates:
+        joined = OrderedUpdates(other)
+        joined.update(self)
+        return joined
+
+
+def scan(
+    fn: Callable[..., Any],
+    sequences: Any = None,
+    outputs_info: Any = None,
+    non_sequences: Any = None,
+    n_steps: Any = None,
+    truncate_gradient: int = -1,
+    go_backwards: bool = False,
+    mode: Any = None,
+    name: str | None = None,
+    profile: Any = False,
+    allow_gc: bool | None = None,
+    strict: bool = False,
+    return_list: bool = False,
+    **old: Any,
+) -> Any:
+    """``symc.scan`` with the arguments of ``theano.scan``; ``info_outputs`` is the first name of ``outputs_info``."""
+    given = {
+        "sequences": sequences,
+        "outputs_info": old.pop("info_outputs", outputs_info),
+        "non_sequences": non_sequences,
+        "n_steps": n_steps,
+        "truncate_gradient": truncate_gradient,
+        "go_backwards": go_backwards,
+        "name": name,
+        "strict": strict,
+        "return_list": return_list,
+        **old,
+    }
+    defaults = {"truncate_gradient": -1, "go_backwards": False, "name": None, "strict": False, "return_list": False}
+    told = {key: v for key, v in given.items() if key not in defaults or v != defaults[key]}
+    return symc.scan(fn, **told)
+
+
+def until(condition: Any) -> Any:
+    """``theano.scan_module.until``: the condition under which a loop ends after the current step."""
+    from symc.compat.serving import dotted
+
+    return dotted("symc.scan_module.until")(condition)
+
+
+class _Generic:
+    """The type of Python objects, which symbolic variables do not hold here."""
+
+    def __call__(self, name: str | None = None) -> Any:
+        raise TypeError(
+            "theano.generic: variables hold arrays alone; pass other values through Python, outside the graph"
+        )
+
+    def __repr__(self) -> str:
+        return "<theano.generic>"
+
+
+generic: Any = _Generic()

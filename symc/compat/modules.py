@@ -1,0 +1,176 @@
+"""The modules of Theano and Lasagne that are served, and where their names are found.
+
+``MODULES`` maps an old module to the modules that are searched for its names, in order. A name that only differs in
+where it stands has an entry in ``symc.compat.names.RENAMED`` instead. Everything is text: nothing is imported before a
+program asks for it, and a name that is added to ``symc`` is served from then on.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MODULES", "OWN", "is_legacy"]
+
+OWN = ("theano", "lasagne")
+"""The top-level packages that are served."""
+
+_TENSOR = ("symc.compat.tensor", "symc.tensor")
+_NNET = ("symc.compat.nnet", "symc.tensor.nnet")
+_GRAPH = ("symc.compat.graph", "symc.graph")
+_GRADIENT = ("symc.compat.graph", "symc.gradient")
+_SCAN = ("symc.compat.function", "symc.scan_module", "symc")
+_POOL = ("symc.compat.signal", "symc.tensor.signal.pool")
+_RANDOM = ("symc.compat.tensor", "symc.tensor.shared_randomstreams")
+_FUNCTION = ("symc.compat.function", "symc")
+_CUDA = ("symc.compat.devices",)
+_LAYERS = "lasagne_like.layers"
+
+MODULES: dict[str, tuple[str, ...]] = {
+    # the language
+    "theano": ("symc.compat.function", "symc.compat.graph", "symc"),
+    "theano.tensor": _TENSOR,
+    "theano.tensor.basic": _TENSOR,
+    "theano.tensor.var": _TENSOR,
+    "theano.tensor.type": _TENSOR,
+    "theano.tensor.sharedvar": _TENSOR,
+    "theano.tensor.elemwise": _TENSOR,
+    "theano.tensor.subtensor": _TENSOR,
+    "theano.tensor.blas": _TENSOR,
+    "theano.tensor.sort": _TENSOR,
+    "theano.tensor.utils": _TENSOR,
+    "theano.tensor.extra_ops": ("symc.compat.tensor", "symc.tensor.extra_ops", "symc.tensor"),
+    "theano.tensor.inplace": ("symc.compat.inplace",),
+    "theano.tensor.opt": ("symc.compat.graph",),
+    "theano.tensor.io": (),
+    "theano.tensor.type_other": ("symc.compat.tensor",),
+    "theano.tensor.raw_random": _RANDOM,
+    "theano.tensor.shared_randomstreams": _RANDOM,
+    "theano.tensor.nlinalg": ("symc.compat.tensor", "symc.tensor.nlinalg"),
+    "theano.tensor.slinalg": ("symc.compat.tensor", "symc.tensor.slinalg"),
+    "theano.tensor.fft": ("symc.tensor.fft",),
+    "theano.tensor.fourier": (),
+    "theano.tensor.xlogx": ("symc.tensor.xlogx",),
+    "theano.tensor.nnet": _NNET,
+    "theano.tensor.nnet.nnet": _NNET,
+    "theano.tensor.nnet.sigm": _NNET,
+    "theano.tensor.nnet.conv": ("symc.compat.convolution",),
+    "theano.tensor.nnet.corr": ("symc.compat.convolution",),
+    "theano.tensor.nnet.abstract_conv": ("symc.compat.convolution", "symc.compat.nnet", "symc.tensor.nnet"),
+    "theano.tensor.nnet.bn": ("symc.tensor.nnet.bn", "symc.tensor.nnet"),
+    "theano.tensor.nnet.ctc": (),
+    "theano.tensor.nnet.neighbours": ("symc.tensor.nnet.neighbours",),
+    "theano.tensor.nnet.conv3d2d": ("symc.compat.convolution",),
+    "theano.tensor.nnet.Conv3D": ("symc.compat.convolution",),
+    "theano.tensor.nnet.blocksparse": _NNET,
+    "theano.tensor.signal": ("symc.tensor.signal",),
+    "theano.tensor.signal.pool": _POOL,
+    "theano.tensor.signal.downsample": _POOL,
+    "theano.tensor.signal.conv": ("symc.compat.signal",),
+    # functions, graphs, gradients
+    "theano.compile": _FUNCTION,
+    "theano.compile.function": _FUNCTION,
+    "theano.compile.function_module": _FUNCTION,
+    "theano.compile.io": _FUNCTION,
+    "theano.compile.mode": ("symc.compat.modes", "symc"),
+    "theano.compile.debugmode": ("symc.compat.modes", "symc"),
+    "theano.compile.monitormode": ("symc.compat.modes", "symc.monitor", "symc"),
+    "theano.compile.nanguardmode": ("symc.compat.modes", "symc"),
+    "theano.compile.profilemode": ("symc.compat.modes",),
+    "theano.compile.profiling": ("symc.compat.modes",),
+    "theano.compile.ops": ("symc.compat.function", "symc.compat.tensor", "symc"),
+    "theano.compile.builders": _FUNCTION,
+    "theano.compile.sharedvalue": _FUNCTION,
+    "theano.updates": _FUNCTION,
+    "theano.gof": _GRAPH,
+    "theano.gof.graph": _GRAPH,
+    "theano.gof.op": _GRAPH,
+    "theano.gof.type": _GRAPH,
+    "theano.gof.utils": _GRAPH,
+    "theano.gof.null_type": _GRADIENT,
+    "theano.gof.opt": ("symc.compat.graph",),
+    "theano.gof.fg": _GRAPH,
+    "theano.gof.toolbox": ("symc.compat.graph",),
+    "theano.gof.destroyhandler": (),
+    "theano.gradient": _GRADIENT,
+    "theano.tests": (),
+    "theano.tests.unittest_tools": ("symc.compat.python2",),
+    "theano.scan_module": _SCAN,
+    "theano.scan_module.scan": _SCAN,
+    "theano.scan_module.scan_views": _SCAN,
+    "theano.scan_module.scan_utils": (
+        "symc.scan_module.scan_utils", "symc.compat.graph", "symc.compat.function", "symc.scan_module", "symc",
+    ),
+    "theano.scan_module.scan_op": (),
+    "theano.ifelse": ("symc.compat.function",),
+    "theano.printing": ("symc.printing", "symc.compat.printing"),
+    "theano.d3viz": ("symc.d3viz", "symc.compat.printing", "symc.printing"),
+    "theano.configdefaults": ("symc.compat.flags",),
+    "theano.configparser": ("symc.compat.flags",),
+    "theano.misc": (),
+    "theano.misc.pkl_utils": ("symc.compat.python2",),
+    "theano.misc.strutil": (),
+    "theano.misc.safe_asarray": ("symc.compat.python2",),
+    "theano.misc.ordered_set": ("symc.compat.graph",),
+    "theano.compat": ("symc.compat.python2",),
+    "theano.compat.python2x": ("symc.compat.python2",),
+    "theano.compat.six": ("symc.compat.python2",),
+    "theano.scalar": ("symc.compat.scalars", "symc.scalar"),
+    "theano.scalar.basic": ("symc.compat.scalars", "symc.scalar"),
+    "theano.scalar.basic_scipy": ("symc.compat.scalars", "symc.scalar"),
+    "theano.sparse": ("symc.sparse",),
+    "theano.sparse.basic": ("symc.sparse",),
+    "theano.sparse.sandbox": (),
+    "theano.sparse.sandbox.sp": ("symc.sparse",),
+    # devices and experiments
+    "theano.sandbox": (),
+    "theano.sandbox.rng_mrg": _RANDOM,
+    "theano.sandbox.linalg": ("symc.compat.tensor", "symc.tensor.nlinalg", "symc.tensor.slinalg"),
+    "theano.sandbox.linalg.ops": ("symc.compat.tensor", "symc.tensor.nlinalg", "symc.tensor.slinalg"),
+    "theano.sandbox.neighbours": ("symc.tensor.nnet.neighbours",),
+    "theano.sandbox.conv": ("symc.compat.convolution",),
+    "theano.sandbox.softsign": _NNET,
+    "theano.sandbox.fourier": (),
+    "theano.sandbox.cuda": _CUDA,
+    "theano.sandbox.cuda.basic_ops": _CUDA,
+    "theano.sandbox.cuda.blas": _CUDA,
+    "theano.sandbox.cuda.dnn": ("symc.compat.devices",),
+    "theano.sandbox.cuda.rng_curand": _RANDOM,
+    "theano.sandbox.cuda.var": _CUDA,
+    "theano.sandbox.cuda.type": _CUDA,
+    "theano.sandbox.cuda.nvcc_compiler": _CUDA,
+    "theano.sandbox.cuda.fftconv": ("symc.compat.convolution",),
+    "theano.sandbox.gpuarray": _CUDA,
+    "theano.sandbox.gpuarray.dnn": _CUDA,
+    "theano.gpuarray": _CUDA,
+    "theano.gpuarray.dnn": _CUDA,
+    "theano.gpuarray.basic_ops": _CUDA,
+    "theano.gpuarray.type": _CUDA,
+    "theano.gpuarray.fft": ("symc.tensor.fft",),
+    "theano.gpuarray.optdb": (),
+    # layers
+    "lasagne": ("lasagne_like.legacy", "lasagne_like"),
+    "lasagne.init": ("lasagne_like.init",),
+    "lasagne.layers": ("lasagne_like.legacy.devices", _LAYERS),
+    "lasagne.nonlinearities": ("lasagne_like.nonlinearities",),
+    "lasagne.objectives": ("lasagne_like.objectives",),
+    "lasagne.random": ("lasagne_like.random",),
+    "lasagne.regularization": ("lasagne_like.regularization",),
+    "lasagne.updates": ("lasagne_like.updates",),
+    "lasagne.utils": ("lasagne_like.utils",),
+    "lasagne.theano_extensions": (),
+    "lasagne.theano_extensions.conv": ("lasagne_like.legacy.conv",),
+    "lasagne.theano_extensions.padding": ("lasagne_like.legacy.padding",),
+    "lasagne.layers.dnn": ("lasagne_like.legacy.devices", _LAYERS),
+    "lasagne.layers.corrmm": ("lasagne_like.legacy.devices", _LAYERS),
+    "lasagne.layers.cuda_convnet": ("lasagne_like.legacy.devices", _LAYERS),
+    **{
+        f"lasagne.layers.{name}": (f"{_LAYERS}.{name}", _LAYERS)
+        for name in (
+            "base", "conv", "dense", "embedding", "helper", "input", "local", "merge", "noise", "normalization",
+            "pool", "recurrent", "shape", "special",
+        )
+    },
+}  # fmt: skip
+
+
+def is_legacy(name: str) -> bool:
+    """Whether a dotted name begins with one of the packages that are served."""
+    return name.partition(".")[0] in OWN

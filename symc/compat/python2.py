@@ -1,0 +1,102 @@
+"""Small helpers that programs imported from Theano: what differed between versions of Python and NumPy, pickles."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import itertools
+import operator
+import pickle
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "cmp", "decode",
+    "decode_iter", "defaultdict", "dump", "exc_message", "fetch_seed", "ifilter", "imap", "integer_types",
+    "iteritems", "itervalues", "izip", "load", "maxsize", "partial", "product", "reduce", "seed_rng",
+    "string_types", "get_unbound_function", "operator_div", "_asarray", "verify_grad",
+]  # fmt: skip
+
+PY3 = True
+BytesIO = io.BytesIO
+any, all = builtins.any, builtins.all
+string_types, integer_types = (str,), (int,)
+izip, imap, ifilter = builtins.zip, builtins.map, builtins.filter
+product = itertools.product
+operator_div = operator.truediv
+maxsize = 2**63 - 1
+DefaultOrderedDict = defaultdict
+
+
+def iteritems(mapping: Any) -> Iterable[Any]:
+    """The items of a dict."""
+    return iter(mapping.items())
+
+
+def itervalues(mapping: Any) -> Iterable[Any]:
+    """The values of a dict."""
+    return iter(mapping.values())
+
+
+def cmp(a: Any, b: Any) -> int:
+    """-1, 0 or 1, as ``a`` is less than, equal to or greater than ``b``."""
+    return (a > b) - (a < b)
+
+
+def decode(text: Any) -> str:
+    """Text from bytes."""
+    return text.decode() if isinstance(text, bytes) else text
+
+
+decode_iter = partial(map, decode)
+
+
+def exc_message(problem: BaseException) -> Any:
+    """The message of an exception."""
+    return problem.args[0] if problem.args else ""
+
+
+def get_unbound_function(method: Any) -> Callable[..., Any]:
+    """The function of a method."""
+    return getattr(method, "__func__", method)
+
+
+def _asarray(a: Any, dtype: Any, order: Any = None) -> np.ndarray:
+    """``numpy.asarray``, with ``"floatX"`` as a dtype."""
+    from symc.graph.dtypes import as_dtype
+
+    return np.asarray(a, dtype=as_dtype(dtype), order=order)
+
+
+def dump(obj: Any, file_handler: Any, protocol: int = pickle.HIGHEST_PROTOCOL, **ignored: Any) -> None:
+    """Pickle an object to an open file."""
+    pickle.dump(obj, file_handler, protocol)
+
+
+def load(f: Any, **ignored: Any) -> Any:
+    """Unpickle an object that ``dump`` wrote, from an open file. Load only files that you trust."""
+    return pickle.load(f)
+
+
+def fetch_seed(pseed: Any = None) -> int:
+    """A seed for tests: the given one, or 666."""
+    return 666 if pseed is None else int(pseed)
+
+
+def seed_rng(pseed: Any = None) -> int:
+    """Seed NumPy's global generator."""
+    seed = fetch_seed(pseed)
+    np.random.seed(seed)
+    return seed
+
+
+def verify_grad(op: Any, pt: Any, n_tests: int = 2, rng: Any = None, **kwargs: Any) -> None:
+    """``symc.gradient.verify_grad`` with a generator of its own."""
+    import symc
+
+    symc.gradient.verify_grad(op, pt, n_tests=n_tests, rng=np.random.RandomState(666) if rng is None else rng, **kwargs)

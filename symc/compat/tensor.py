@@ -1,0 +1,284 @@
+"""Names of ``theano.tensor`` that stand for parts of Theano's own structure, such as its ops as classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import symc.tensor as T
+from symc.graph import Constant, Variable
+from symc.graph.dtypes import ALL, FLOATS, INTEGERS, SIGNED, UNSIGNED
+from symc.graph.types import TensorType
+from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
+from symc.tensor.shared_randomstreams import RandomStreams
+
+__all__ = [
+    "Alloc", "AllocEmpty", "ARange", "Argmax", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor", "Join",
+    "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "SharedRandomStreams", "Shape", "Split",
+    "Subtensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
+    "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types", "gemm",
+    "gemv", "ger", "guess_n_streams", "int_dtypes", "int_types", "integer_dtypes", "largest",
+    "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
+    "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
+]  # fmt: skip
+
+as_tensor_variable = T.as_tensor_variable
+
+int_dtypes = list(SIGNED)
+uint_dtypes = list(UNSIGNED)
+integer_dtypes = list(INTEGERS)
+discrete_dtypes = list(INTEGERS)
+float_dtypes = list(FLOATS)
+complex_dtypes = [d for d in ALL if d.startswith("complex")]
+continuous_dtypes = [*float_dtypes, *complex_dtypes]
+all_dtypes = [*integer_dtypes, *continuous_dtypes]
+int_types = [TensorType(d) for d in int_dtypes]
+float_types = [TensorType(d) for d in float_dtypes]
+NoneConst = None
+
+TensorLike = Variable
+SharedRandomStreams = RandomStreams
+
+
+def largest(*operands: Any) -> Variable:
+    """The elementwise maximum of any number of operands."""
+    return _folded(T.maximum, operands)
+
+
+def smallest(*operands: Any) -> Variable:
+    """The elementwise minimum of any number of operands."""
+    return _folded(T.minimum, operands)
+
+
+def _folded(function: Any, operands: Sequence[Any]) -> Variable:
+    found = T.as_tensor_variable(operands[0])
+    for other in operands[1:]:
+        found = function(found, other)
+    return found
+
+
+def tensor_copy(x: Any) -> Variable:
+    """A new variable with the value of ``x``."""
+    return T.as_tensor_variable(x).copy()
+
+
+def scalar_from_tensor(x: Any) -> Variable:
+    """Return ``x``: scalars are tensors without axes."""
+    return T.as_tensor_variable(x)
+
+
+def tensor_from_scalar(x: Any) -> Variable:
+    """Return ``x``: scalars are tensors without axes."""
+    return T.as_tensor_variable(x)
+
+
+def makevector(*entries: Any) -> Variable:
+    """The vector of the given scalars."""
+    return T.stack(list(entries))
+
+
+def make_constant(value: Any) -> Constant:
+    """The constant with this value."""
+    return T.constant(value)
+
+
+def makeKeepDims(x: Any, y: Any, axis: Any) -> Variable:  # noqa: N802 - Theano's name
+    """Reinsert the axes that a reduction ``y`` of ``x`` over ``axis`` dropped, with length 1."""
+    x = T.as_tensor_variable(x)
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, (list, tuple)) else [axis]
+    dropped = {a % x.ndim for a in axes}
+    kept = iter(range(x.ndim - len(dropped)))
+    return T.as_tensor_variable(y).dimshuffle(["x" if k in dropped else next(kept) for k in range(x.ndim)])
+
+
+def fill_chain(value: Any, like: Sequence[Any]) -> Variable:
+    """Broadcast ``value`` to the shapes of all of ``like``."""
+    found = T.as_tensor_variable(value)
+    for other in like:
+        found = T.fill(other, found)
+    return found
+
+
+def wrap_into_list(x: Any) -> list[Any]:
+    """Return a list: of what ``x`` holds, or of ``x`` alone; empty for None."""
+    return [] if x is None else list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def gemm(z: Any, a: Any, x: Any, y: Any, b: Any) -> Variable:
+    """``b * z + a * dot(x, y)``."""
+    return b * T.as_tensor_variable(z) + a * T.dot(x, y)
+
+
+def gemv(y: Any, a: Any, matrix: Any, x: Any, b: Any) -> Variable:
+    """``b * y + a * dot(matrix, x)``."""
+    return b * T.as_tensor_variable(y) + a * T.dot(matrix, x)
+
+
+def ger(matrix: Any, a: Any, x: Any, y: Any) -> Variable:
+    """``matrix + a * outer(x, y)``."""
+    return T.as_tensor_variable(matrix) + a * T.outer(x, y)
+
+
+def guess_n_streams(size: Any, warn: bool = False) -> int:
+    """The number of streams for a draw of this size: 1, since numbers are counter-based."""
+    return 1
+
+
+class _Call:
+    """An op of Theano whose application computes a function of this library."""
+
+    def __init__(self, *parameters: Any, **named: Any) -> None:
+        self.parameters = parameters
+        self.named = named
+
+    def make_node(self, *inputs: Any) -> Any:
+        """The application of the op."""
+        return self(*inputs).owner
+
+    def __call__(self, *inputs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} cannot be applied")
+
+
+class DimShuffle(_Call):
+    """``DimShuffle(input_broadcastable, new_order)(x)`` is ``x.dimshuffle(new_order)``."""
+
+    def __init__(self, input_broadcastable: Sequence[bool], new_order: Sequence[Any], inplace: bool = True) -> None:
+        super().__init__(input_broadcastable, new_order)
+        self.input_broadcastable = tuple(input_broadcastable)
+        self.new_order = tuple(new_order)
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.as_tensor_variable(inputs[0]).dimshuffle(self.new_order)
+
+
+class Elemwise(_Call):
+    """``Elemwise(scalar_op)(x, y)`` applies an elementwise function."""
+
+    def __init__(self, scalar_op: Any, inplace_pattern: Any = None, name: str | None = None, **ignored: Any) -> None:
+        super().__init__(scalar_op)
+        self.scalar_op = scalar_op
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.scalar_op(*inputs)
+
+
+class Reshape(_Call):
+    """``Reshape(ndim)(x, shape)`` is ``T.reshape(x, shape, ndim)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.reshape(inputs[0], inputs[1], self.parameters[0])
+
+
+class Join(_Call):
+    """``Join()(axis, x, y)`` is ``T.join(axis, x, y)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.join(*inputs)
+
+
+class Split(_Call):
+    """``Split(n)(x, axis, sizes)`` is ``T.split(x, sizes, n, axis)``."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        x, axis, sizes = inputs
+        return T.split(x, sizes, self.parameters[0], axis)
+
+
+class Rebroadcast(_Call):
+    """``Rebroadcast((axis, known))(x)`` declares axes to have length 1, or no longer."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        x = T.as_tensor_variable(inputs[0])
+        for axis, one in self.parameters:
+            x = T.addbroadcast(x, axis) if one else T.unbroadcast(x, axis)
+        return x
+
+
+class Alloc(_Call):
+    """``Alloc()(value, *shape)`` is ``T.alloc(value, *shape)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.alloc(*inputs)
+
+
+class AllocEmpty(_Call):
+    """``AllocEmpty(dtype)(*shape)``: zeros, since no memory is handed out unset."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.zeros(inputs, dtype=self.parameters[0])
+
+
+class ARange(_Call):
+    """``ARange(dtype)(start, stop, step)`` is ``T.arange``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        start, stop, step = inputs
+        return T.arange(start, stop, step, self.parameters[0])
+
+
+class Eye(_Call):
+    """``Eye(dtype)(n, m, k)`` is ``T.eye``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        n, m, k = inputs
+        return T.eye(n, m, k, self.parameters[0] if self.parameters else None)
+
+
+class MakeVector(_Call):
+    """``MakeVector(dtype)(*scalars)`` is the vector of the scalars."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        found = T.stack([T.as_tensor_variable(v) for v in inputs])
+        return T.cast(found, self.parameters[0]) if self.parameters else found
+
+
+class MatrixInverse(_Call):
+    """``MatrixInverse()(x)`` is the inverse of ``x``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.nlinalg.matrix_inverse(*inputs)
+
+
+class Dot(_Call):
+    """``Dot()(x, y)`` is ``T.dot(x, y)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.dot(*inputs)
+
+
+class TensorDot(_Call):
+    """``TensorDot(axes)(x, y)`` is ``T.tensordot(x, y, axes)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.tensordot(*inputs, **self.named) if self.named else T.tensordot(*inputs, *self.parameters)
+
+
+class Argmax(_Call):
+    """``Argmax(axis)(x)`` is ``T.argmax(x, axis)``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.argmax(inputs[0], *self.parameters, **self.named)
+
+
+class Shape(_Call):
+    """``Shape()(x)`` is ``x.shape``."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.shape(*inputs)
+
+
+class Subtensor(_Call):
+    """``Subtensor(index)(x)`` is ``x[index]``, for an index without symbolic entries."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        return T.as_tensor_variable(inputs[0])[tuple(self.parameters[0])]
+
+
+class IncSubtensor(_Call):
+    """``IncSubtensor(index)(x, y)`` adds ``y`` to ``x[index]``; with ``set_instead_of_inc=True`` it replaces it."""
+
+    def __call__(self, *inputs: Any) -> Variable:
+        x, y = inputs[:2]
+        at = T.as_tensor_variable(x)[tuple(self.parameters[0])]
+        write = T.set_subtensor if self.named.get("set_instead_of_inc") else T.inc_subtensor
+        return write(at, y)

@@ -1,0 +1,311 @@
+"""Theano's and Lasagne's module names: installation, names, settings, conventions, and the report on a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import numpy as np
+import pytest
+
+import symc
+import symc.compat
+import symc.tensor as T
+from symc.compat import fates, flags, serving
+from symc.compat.modules import MODULES
+
+
+@pytest.fixture
+def shim(monkeypatch):
+    """The old modules, installed for one test."""
+    monkeypatch.delenv("THEANO_FLAGS", raising=False)
+    monkeypatch.setenv("THEANORC", "")
+    assert not symc.compat.installed()
+    symc.compat.install()
+    yield symc.compat
+    symc.compat.uninstall()
+    assert symc.config.floatX == "float32" and "theano" not in sys.modules
+
+
+def run(tmp_path, source, *arguments, flags="", script="program.py"):
+    """Run a program through ``python -m symc.compat`` in a process of its own."""
+    (tmp_path / script).write_text(textwrap.dedent(source))
+    given = {**os.environ, "THEANO_FLAGS": flags, "THEANORC": ""}
+    command = [sys.executable, "-m", "symc.compat", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=given)
+
+
+# --- installation ----------------------------------------------------------------------------------------------------
+
+
+def test_modules_are_served_and_removed(shim):
+    import lasagne
+    import theano
+    import theano.tensor as tt
+    from theano.tensor.nnet import conv2d, sigmoid  # noqa: F401
+    from theano.tensor.shared_randomstreams import RandomStreams
+
+    assert tt.exp is T.exp and sigmoid is T.nnet.sigmoid
+    assert theano.shared(1.0).dtype == "float64" and theano.config.floatX == "float64"
+    assert RandomStreams is T.shared_randomstreams.RandomStreams
+    import lasagne_like
+
+    assert lasagne.layers.DenseLayer is lasagne_like.layers.DenseLayer
+    assert theano.__version__ == "1.0.5" and lasagne.__version__.startswith("0.2")
+    shim.uninstall()
+    assert not any(serving.is_legacy(name) for name in sys.modules)
+    with pytest.raises(ImportError):
+        import theano  # noqa: F401, F811
+    shim.install()
+
+
+def test_nothing_leaks_into_symc(shim):
+    import theano.tensor  # noqa: F401
+
+    assert not hasattr(symc, "sandbox") and "theano" not in dir(symc) and not hasattr(T, "DimShuffle")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_can_be_imported(shim, name):
+    import importlib
+
+    module = importlib.import_module(name)
+    assert module.__name__ == name and isinstance(dir(module), list)
+    for exported in module.__all__:
+        assert getattr(module, exported, module) is not module
+
+
+def test_a_missing_name_says_so(shim):
+    import theano
+    import theano.tensor as tt
+
+    with pytest.raises(AttributeError, match="theano.tensor.softmx is not available"):
+        tt.softmx  # noqa: B018
+    with pytest.raises(ImportError, match="did you mean 'logsoftmax'"):
+        from theano.tensor.nnet import logsoftmx  # noqa: F401
+    with pytest.raises(ImportError, match="numpy.load"):
+        from theano.tensor.io import load  # noqa: F401
+    with pytest.raises(ImportError, match="theano.nonsense is not available"):
+        import theano.nonsense  # noqa: F401
+    assert not hasattr(theano, "nonsense")
+    assert getattr(tt, "softmx", 3) == 3
+
+
+def test_programs_may_assign_to_modules(shim):
+    import theano.tensor as tt
+
+    tt.my_own = 5
+    assert tt.my_own == 5 and not hasattr(T, "my_own")
+
+
+def test_a_name_that_appears_later_is_found(shim, monkeypatch):
+    import theano.tensor as tt
+
+    assert not hasattr(tt, "brand_new")
+    monkeypatch.setattr(T, "brand_new", 7, raising=False)
+    assert tt.brand_new == 7
+
+
+def test_the_real_library_is_not_replaced(monkeypatch):
+    import types
+
+    monkeypatch.setitem(sys.modules, "theano", types.ModuleType("theano"))
+    with pytest.raises(RuntimeError, match="theano is already imported"):
+        symc.compat.install()
+    assert not symc.compat.installed()
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_settings_from_files_and_flags(tmp_path, monkeypatch):
+    rc = tmp_path / "rc"
+    rc.write_text("[global]\nfloatX = float32\non_unused_input = warn\n[gcc]\ncxxflags = -O3\n")
+    monkeypatch.setenv("THEANORC", str(rc))
+    monkeypatch.setenv("THEANO_FLAGS", "on_unused_input=ignore,lib.cnmem=0.5")
+    symc.compat.install()
+    try:
+        import theano
+
+        assert theano.config.floatX == "float32" and theano.config.on_unused_input == "ignore"
+        assert theano.config.gcc.cxxflags == "-O3" and theano.config.lib.cnmem == 0.5
+        theano.config.optimizer = "None"
+        assert symc.config.mode == "no_rewrite"
+        with theano.config.change_flags(floatX="float64", mode="FAST_COMPILE"):
+            assert T.matrix().dtype == "float64" and symc.config.mode == "fast_compile"
+        assert T.matrix().dtype == "float32"
+        symc.compat.install("floatX=float64")
+        assert symc.config.floatX == "float64"
+    finally:
+        symc.compat.uninstall()
+    assert symc.config.on_unused_input == "raise" and symc.config.mode == "fast_run"
+    assert flags.config.lib.cnmem == 0.0
+
+
+def test_unknown_settings_get_one_warning(monkeypatch):
+    monkeypatch.setenv("THEANORC", "")
+    monkeypatch.setenv("THEANO_FLAGS", "floatX=float32,abc=1,d.e=2")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        symc.compat.install()
+    symc.compat.uninstall()
+    assert [str(w.message) for w in caught] == ["settings that symc does not know are kept without effect: abc, d.e"]
+
+
+def test_a_gpu_that_is_not_there(shim, monkeypatch):
+    import theano
+    import theano.sandbox.cuda
+
+    monkeypatch.setattr(flags, "gpu_works", lambda: False)
+    assert not theano.sandbox.cuda.cuda_enabled and not theano.sandbox.cuda.dnn.dnn_available()
+    with pytest.warns(UserWarning, match="no GPU is usable"):
+        theano.config.device = "gpu0"
+    assert theano.config.device == "cpu"
+    theano.config.force_device = True
+    with pytest.raises(RuntimeError, match="force_device"):
+        theano.sandbox.cuda.use("gpu0")
+
+
+# --- conventions -----------------------------------------------------------------------------------------------------
+
+
+def test_dtypes_by_theanos_rule(shim):
+    import theano
+    import theano.tensor as tt
+
+    i, f, b = tt.ivector("i"), tt.fvector("f"), tt.bvector("b")
+    assert (i * f).dtype == "float64" and (b * f).dtype == "float32"
+    assert tt.exp(b).dtype == "float32" and tt.exp(i).dtype == "float64"
+    with theano.config.change_flags(floatX="float32"):
+        assert (i / 2).dtype == "float32" and (f * 0.1).dtype == "float32"
+        assert tt.mean(f).dtype == "float32"  # inside symc, its own rule holds
+    shim.uninstall()
+    assert (i * f).dtype == "float32" and T.exp(i).dtype == "float32"
+    shim.install()
+
+
+def test_variables_are_true(shim):
+    import theano.tensor as tt
+
+    w, x = tt.matrix("w"), None
+    assert w and (x or w) is w and bool(tt.constant(0)) and not (not w)
+    with pytest.raises(TypeError, match="truth value"):
+        bool(w < 1)
+    with pytest.raises(TypeError, match="truth value"):
+        assert 0 < tt.scalar() < 1
+    shim.uninstall()
+    with pytest.raises(TypeError, match="truth value"):
+        bool(w)
+    shim.install()
+
+
+def test_order_of_the_arguments_of_function(shim):
+    import theano
+    import theano.tensor as tt
+
+    x, y = tt.dscalars("xy")
+    total = theano.shared(0.0, target="cpu")
+    f = theano.function([x, theano.Param(y, default=2.0)], x * y, "FAST_COMPILE", [[total, total + x]])
+    assert f(3) == 6 and f(3, 5) == 15 and total.get_value() == 6
+    assert f.mode == "fast_compile"
+    assert theano.function([x], x, theano.Mode(optimizer=None)).mode == "no_rewrite"
+    assert theano.function([(x, 4.0)], x + 1)() == 5
+
+
+def test_inputs_of_a_graph_in_theanos_order(shim):
+    import theano.tensor as tt
+    from theano.gof.graph import ancestors, inputs, is_same_graph
+
+    a, b, c, d = (tt.scalar(n) for n in "abcd")
+    first, second = tt.exp(a) * tt.sin(b), c - d
+    assert inputs([first]) == [a, b]
+    assert inputs([first, second]) == [c, d, a, b]
+    assert ancestors([second])[0] is second and inputs([first, second], blockers=[second]) == [a, b]
+    assert is_same_graph(tt.exp(a) + 1, tt.exp(a) + 1) and not is_same_graph(tt.exp(a) + 1, tt.exp(b) + 1)
+    assert is_same_graph(tt.exp(a) + 1, tt.exp(b) + 1, givens={a: b})
+
+
+def test_old_convolution_and_pooling(shim):
+    import theano.tensor as tt
+    from theano.tensor.nnet import conv
+    from theano.tensor.nnet.abstract_conv import AbstractConv2d_gradInputs
+    from theano.tensor.signal import downsample
+    from theano.tensor.signal.conv import conv2d as plain
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 3, 6, 5)), rng.normal(size=(4, 3, 2, 2))
+    wanted = np.zeros((2, 4, 5, 4))
+    for i, j in np.ndindex(5, 4):
+        wanted[:, :, i, j] = np.einsum("nchw,kchw->nk", x[:, :, i : i + 2, j : j + 2], w[:, :, ::-1, ::-1])
+    maps = conv.conv2d(x, w, image_shape=(2, 3, 6, 5), filter_shape=w.shape, unroll_batch=2)
+    np.testing.assert_allclose(maps.eval(), wanted, rtol=1e-6)
+    pooled = downsample.max_pool_2d(tt.as_tensor_variable(wanted), (2, 2))
+    assert pooled.eval().shape == (2, 4, 3, 2)
+    np.testing.assert_allclose(pooled.eval()[:, :, 0, 0], wanted[:, :, :2, :2].max((2, 3)))
+    one = plain(x[0, 0], w[0, 0]).eval()
+    np.testing.assert_allclose(one[0, 0], (x[0, 0, :2, :2] * w[0, 0, ::-1, ::-1]).sum())
+    back = AbstractConv2d_gradInputs(imshp=x.shape, kshp=w.shape)(w, maps, x.shape[2:])
+    np.testing.assert_allclose((back.eval() * x).sum(), (wanted**2).sum(), rtol=1e-6)
+
+
+# --- the report on a project -----------------------------------------------------------------------------------------
+
+
+def test_check(tmp_path):
+    (tmp_path / "new.py").write_text(
+        "import theano.tensor as T, lasagne\n"
+        "from theano.tensor.nnet.abstract_conv import conv2d_grad_wrt_inputs as back\n"
+        "L = lasagne.layers\n"
+        "def f(x):\n"
+        "    return T.softmx(back(T.exp(x).sum())), L.DenseLayer, x.T.exp\n"
+    )
+    (tmp_path / "old.py").write_text("import theano\n\nprint 'hello', theano.__version__\n")
+    report = symc.compat.check(tmp_path)
+    found = {(use.line, use.fate.old): use.fate.kind for use in report.uses}
+    assert found[5, "theano.tensor.exp"] == "same" and found[5, "theano.tensor.softmx"] == "missing"
+    assert found[5, "lasagne.layers.DenseLayer"] == "same"
+    assert found[2, "theano.tensor.nnet.abstract_conv.conv2d_grad_wrt_inputs"] == "renamed"
+    assert [(p.line, "Python 2" in p.message) for p in report.problems] == [(3, True)]
+    assert not report.ok and [use.fate.old for use in report.missing] == ["theano.tensor.softmx"]
+    assert "cannot be read" in str(report) and f"{tmp_path / 'new.py'}:5: theano.tensor.softmx: missing" in str(report)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        symc.compat.check(tmp_path / "nowhere")
+
+
+def test_fates():
+    assert fates.fate("theano.config.floatX") == ("theano.config.floatX", "same", "symc.config.floatX", "")
+    assert fates.fate("theano.config.gcc.cxxflags").kind == "served"
+    assert fates.fate("theano.tensor.DimShuffle").kind == "served"
+    assert fates.fate("theano.tensor.opt.register_canonicalize").kind == "missing"
+    assert "symc.compiler.rewrite" in fates.fate("theano.tensor.opt.register_canonicalize").note
+    assert fates.fate("theano.sandbox.rng_mrg.MRG_RandomStreams").new.endswith("shared_randomstreams.MRG_RandomStreams")
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_a_script_with_arguments(tmp_path):
+    source = """
+        import sys, os
+        import theano, lasagne
+        import helper
+        print(sys.argv[1:], __name__, os.path.basename(__file__), theano.config.floatX, helper.name)
+        print(theano.function([], theano.tensor.constant(2) * 3)())
+    """
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "helper.py").write_text("import theano\nname = theano.__name__\n")
+    done = run(tmp_path, source, "sub/program.py", "a", "--b", flags="floatX=float32", script="sub/program.py")
+    assert done.stdout.splitlines() == ["['a', '--b'] __main__ program.py float32 theano", "6"], done.stderr
+    assert "symc.compat" not in done.stderr
+
+
+def test_modules_commands_and_mistakes(tmp_path):
+    module = run(tmp_path, "import theano, sys\nprint(sys.argv[1:], theano.config.floatX)", "-m", "program", "x")
+    assert module.stdout == "['x'] float64\n", module.stderr
+    report = run(tmp_path, "from theano.tensor import nothing", "--check", "program.py")
+    assert report.returncode == 1 and "program.py:1: theano.tensor.nothing: missing" in report.stdout
+    assert run(tmp_path, "", "absent.py").returncode == 2
+    assert "usage" in run(tmp_path, "", "--help").stdout
