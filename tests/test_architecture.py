@@ -252,6 +252,7 @@ NO_CASES = {
     "reshape_to": "what reshape specialises to",
     "arange_of": "what arange specialises to",
     "iota_at": "what iota specialises to",
+    "depth_spread": "what depth_sums specialises to",
     "slice_at": "what slice specialises to",
     "write_at": "what write_slice specialises to",
     "stretch_at": "what stretch specialises to",

@@ -153,7 +153,8 @@ def resolve(name):
 def public():
     """Public names, relative to ``symc.tensor``, of what users call."""
     known = {*T.CONSTRUCTORS, *T.PLURALS, "CONSTRUCTORS", "PLURALS"}
-    for prefix in ("", "nnet.", "signal.", "signal.pool.", "extra_ops.", "fft."):
+    prefixes = ("", "nnet.", "nnet.neighbours.", "signal.", "signal.pool.", "extra_ops.", "fft.")
+    for prefix in prefixes:
         module = resolve(prefix[:-1]) if prefix else T
         for name in module.__all__:
             if not inspect.ismodule(getattr(module, name)) and (prefix or name not in known):

@@ -59,6 +59,7 @@ theano.tensor.nnet.softplus theano.tensor.nnet.softsign theano.tensor.nnet.softm
 theano.tensor.nnet.relu theano.tensor.nnet.elu theano.tensor.nnet.selu theano.tensor.nnet.binary_crossentropy
 theano.tensor.nnet.sigmoid_binary_crossentropy theano.tensor.nnet.categorical_crossentropy
 theano.tensor.nnet.crossentropy_softmax_1hot theano.tensor.nnet.confusion_matrix theano.tensor.nnet.conv2d
+theano.tensor.nnet.neighbours.images2neibs theano.tensor.nnet.neighbours.neibs2images
 theano.tensor.nnet.conv3d theano.tensor.nnet.conv2d_transpose theano.tensor.nnet.separable_conv2d
 theano.tensor.nnet.batch_normalization theano.tensor.nnet.h_softmax
 theano.tensor.nnet.bn.batch_normalization_train theano.tensor.nnet.bn.batch_normalization_test
@@ -150,7 +151,6 @@ MISSING: dict[str, str] = {
     "theano.sandbox.cuda": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
     "theano.sparse": "no sparse matrices",
     "theano.typed_list": "a Python list of variables, or `symc.scan`",
-    "theano.tensor.nnet.neighbours": "indexing, or a convolution with fixed filters",
 }
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""
 

@@ -73,4 +73,4 @@ class CrossentropySoftmaxArgmax1HotWithBias:
 
 
 softmax_op = Softmax()
-softmax_graph = T.nnet.softmax
+softmax_graph = T.nnet.softmax_graph

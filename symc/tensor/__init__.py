@@ -34,6 +34,7 @@ from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
 )
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
+from symc.tensor.bessel import i0, i1, iv, j0, j1, jv
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.constructors import CONSTRUCTORS, PLURALS, tensor
 from symc.tensor.creation import (
@@ -149,6 +150,7 @@ from symc.tensor.extra_ops import (
 from symc.tensor.factorisations import cholesky, svd
 from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
 from symc.tensor.ifelse import ifelse
+from symc.tensor.incomplete_gamma import chi2sf, gammainc, gammaincc, gammal, gammau
 from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
 from symc.tensor.inverse_erf import erfcinv, erfinv
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack

@@ -155,6 +155,10 @@ def _infer(result: str, mixed: bool) -> Callable[[Op, Sequence[Variable]], Tenso
     return infer
 
 
+infer_elementwise = _infer("same", False)
+"""The type of a result that has the shape and dtype of its operands."""
+
+
 def elementwise(
     name: str,
     body: Callable[..., Expr],

@@ -59,12 +59,31 @@ def _broadcast(name: str) -> list:
     ]
 
 
+INCOMPLETE = np.array([[0.01], [0.5], [1.0], [4.5], [9.0]]), np.array([0.0, 0.03125, 0.75, 3.0, 9.5, 30.0])
+
 TABLE: Table = {
     **{name: [example(getattr(T, name), oracle, values)] for name, (oracle, values) in UNARY.items()},
     **{name: [example(getattr(T, name), oracle, x, y)] for name, (oracle, x, y) in BINARY.items()},
     "polygamma": [
         example(lambda x, n=n: T.polygamma(n, x), lambda x, n=n: special.polygamma(n, x), POSITIVE) for n in range(4)
     ],
+    "gammainc": [example(T.gammainc, special.gammainc, *INCOMPLETE)],
+    "gammaincc": [example(T.gammaincc, special.gammaincc, *INCOMPLETE)],
+    "gammal": [example(T.gammal, lambda k, x: special.gammainc(k, x) * special.gamma(k), *INCOMPLETE)],
+    "gammau": [example(T.gammau, lambda k, x: special.gammaincc(k, x) * special.gamma(k), *INCOMPLETE)],
+    "chi2sf": [example(T.chi2sf, lambda x, k: special.chdtrc(k, x), INCOMPLETE[1], INCOMPLETE[0])],
+    **{
+        name: [example(getattr(T, name), getattr(special, name), np.linspace(-29, 29, 25))]
+        for name in ("j0", "j1")
+    },
+    **{name: [example(getattr(T, name), getattr(special, name), np.linspace(-4, 4, 25))] for name in ("i0", "i1")},
+    **{
+        name: [
+            example(getattr(T, name), getattr(special, name), [[0.0], [1.0], [-2.0], [2.5], [-1.5]], [0.5, 3.0, 8.0]),
+            example(getattr(T, name), getattr(special, name), [[0.0], [1.0], [-3.0], [4.0]], [-0.5, -3.0, 2.0]),
+        ]
+        for name in ("jv", "iv")
+    },
     "invert": [example(T.invert, np.invert, B), example(T.invert, np.invert, I)],
     "switch": [
         example(T.switch, np.where, X > 0, X, Y),

@@ -48,6 +48,7 @@ def softmax(x, axis=-1):
 
 
 ACTIVATIONS: Table = {
+    "nnet.softmax_graph": [example(nnet.softmax_graph, softmax, LOGITS)],
     "nnet.relu": [
         example(nnet.relu, lambda x: np.maximum(x, 0), WIDE),
         example(lambda x: nnet.relu(x, 0.25), lambda x: np.where(x > 0, x, 0.25 * x), WIDE),
@@ -269,6 +270,147 @@ CONVOLUTION: Table = {
 }
 
 
+VOLUMES, BOXES, SPLIT = draw(2, 2, 5, 4, 5), draw(4, 2, 3, 2, 3), draw(4, 1, 3, 2, 3)
+VOLUME_OPTIONS = [
+    ({}, {}, BOXES),
+    ({"border_mode": "full", "subsample": (2, 1, 3)}, {"pad": (2, 1, 2), "stride": (2, 1, 3)}, BOXES),
+    ({"border_mode": "half", "filter_flip": False}, {"pad": (1, 1, 1), "flip": False}, BOXES),
+    ({"border_mode": (0, 2, 1), "filter_dilation": (2, 1, 2)}, {"pad": (0, 2, 1), "dilation": (2, 1, 2)}, BOXES),
+    ({"num_groups": 2, "border_mode": 1}, {"groups": 2, "pad": (1, 1, 1)}, SPLIT),
+]
+
+
+def convolved_volumes(x, w, pad=(0, 0, 0), stride=(1, 1, 1), dilation=(1, 1, 1), flip=True, groups=1):
+    """SciPy's correlation of volumes, channel by channel."""
+    spread = np.zeros((*w.shape[:2], *((n - 1) * d + 1 for n, d in zip(w.shape[2:], dilation))))
+    spread[(..., *(slice(None, None, d) for d in dilation))] = w
+    one = signal.convolve if flip else signal.correlate
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pad)])
+    per, channels = len(w) // groups, w.shape[1]
+    maps = [
+        [
+            sum(one(v[k // per * channels + c], spread[k, c], "valid", "direct") for c in range(channels))
+            for k in range(len(w))
+        ]
+        for v in x
+    ]
+    return np.array(maps)[(..., *(slice(None, None, s) for s in stride))]
+
+
+BOX, BOX_FILTERS = draw(2, 2, 4, 3, 3), draw(3, 2, 2, 2, 3)
+BOX_PLAIN = {"pad": (1, 0, 1), "stride": (2, 1, 1)}
+BOX_OPTIONS = {"border_mode": (1, 0, 1), "subsample": (2, 1, 1)}
+BOX_MAPS = draw(*convolved_volumes(BOX, BOX_FILTERS, **BOX_PLAIN).shape, seed=3)
+
+
+def neighbourhoods(x, size, step=None, mode="valid"):
+    """One neighbourhood at a time."""
+    step = step or size
+    pads = {"half": [n // 2 for n in size], "full": [n - 1 for n in size]}.get(mode, [0, 0])
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pads)])
+    wrapped = mode == "wrap_centered"
+    if wrapped:
+        x = np.pad(x, [(0, 0), (0, 0), *((n // 2, n // 2) for n in size)], mode="wrap")
+    rows, columns = (range(0, n - s + 1, d) for n, s, d in zip(x.shape[2:], size, step))
+    return np.array(
+        [x[b, c, i : i + size[0], j : j + size[1]].ravel()
+         for b in range(len(x)) for c in range(x.shape[1]) for i in rows for j in columns]
+    )  # fmt: skip
+
+
+def interpolated(x, positions):
+    """Linear interpolation along the last axis, constant beyond the edges."""
+    return np.apply_along_axis(lambda row: np.interp(positions, np.arange(len(row)), row), -1, x)
+
+
+def upsampled(x, rows, columns):
+    """Fractions (numerator, denominator) for rows and columns."""
+    for p, q in (rows, columns):
+        n = x.shape[-2]
+        x = np.swapaxes(x, -1, -2)
+        x = interpolated(x, (np.arange((n * p - 1) // q + 1) * q - (p - 1) // 2) / p)
+    return x
+
+
+def local_response(x, alpha=1e-4, k=2, beta=0.75, n=5):
+    around = np.stack([
+        (x[:, max(c - n // 2, 0) : c + n // 2 + 1] ** 2).sum(1) for c in range(x.shape[1])
+    ], 1)  # fmt: skip
+    return x / (k + alpha * around) ** beta
+
+
+TILES = draw(2, 3, 6, 4)
+NEIGHBOURS: Table = {
+    "nnet.neighbours.images2neibs": [
+        example(
+            lambda x, o=options: nnet.neighbours.images2neibs(x, **o),
+            lambda x, o=plain: neighbourhoods(x, *o),
+            TILES,
+        )
+        for options, plain in (
+            ({"neib_shape": (3, 2)}, ((3, 2),)),
+            ({"neib_shape": (2, 2), "neib_step": (1, 2)}, ((2, 2), (1, 2))),
+            ({"neib_shape": (4, 3), "mode": "ignore_borders"}, ((4, 3),)),
+            ({"neib_shape": (2, 3), "neib_step": (3, 2), "mode": "ignore_borders"}, ((2, 3), (3, 2))),
+            ({"neib_shape": (3, 1), "neib_step": (2, 3), "mode": "wrap_centered"}, ((3, 1), (2, 3), "wrap_centered")),
+            ({"neib_shape": (3, 2), "neib_step": (1, 2), "mode": "half"}, ((3, 2), (1, 2), "half")),
+            ({"neib_shape": (3, 2), "neib_step": (1, 2), "mode": "full"}, ((3, 2), (1, 2), "full")),
+        )
+    ],
+    "nnet.neighbours.neibs2images": [
+        example(
+            lambda x, n: nnet.neighbours.neibs2images(n, (3, 2), x.shape), lambda x, n: x, TILES,
+            neighbourhoods(TILES, (3, 2)),
+        ),
+        example(
+            lambda x, n: nnet.neighbours.neibs2images(n, (4, 3), x.shape, mode="ignore_borders"),
+            lambda x, n: np.pad(x[:, :, :4, :3], [(0, 0), (0, 0), (0, 2), (0, 1)]), TILES,
+            neighbourhoods(TILES, (4, 3)),
+        ),
+    ],
+    "nnet.bilinear_upsampling": [
+        *[
+            example(
+                lambda x, r=ratio: nnet.bilinear_upsampling(x, r),
+                lambda x, r=ratio: upsampled(x, (r, 1), (r, 1)),
+                TILES,
+            )
+            for ratio in (1, 2, 3, 4)
+        ],
+        example(
+            lambda x: nnet.bilinear_upsampling(x, frac_ratio=((6, 4), (3, 5)), use_1D_kernel=False),
+            lambda x: upsampled(x, (3, 2), (3, 5)), TILES,
+        ),
+    ],
+    "nnet.local_response_normalization": [
+        example(nnet.local_response_normalization, local_response, 5 * draw(2, 7, 3, 2)),
+        example(
+            lambda x: nnet.local_response_normalization(x, 0.5, 1.5, 0.5, 3),
+            lambda x: local_response(x, 0.5, 1.5, 0.5, 3), draw(2, 4),
+        ),
+    ],
+    "nnet.conv3d": [
+        example(
+            lambda x, w, o=options: nnet.conv3d(x, w, **o), lambda x, w, p=plain: convolved_volumes(x, w, **p),
+            VOLUMES, filters,
+        )
+        for options, plain, filters in VOLUME_OPTIONS
+    ],
+    "nnet.conv3d_grad_wrt_inputs": [
+        example(
+            lambda g, w: nnet.conv3d_grad_wrt_inputs(g, w, BOX.shape, **BOX_OPTIONS),
+            lambda g, w: adjoint(lambda x: convolved_volumes(x, w, **BOX_PLAIN), g, BOX.shape), BOX_MAPS, BOX_FILTERS,
+        ),
+    ],
+    "nnet.conv3d_grad_wrt_weights": [
+        example(
+            lambda x, g: nnet.conv3d_grad_wrt_weights(x, g, BOX_FILTERS.shape, **BOX_OPTIONS),
+            lambda x, g: adjoint(lambda w: convolved_volumes(x, w, **BOX_PLAIN), g, BOX_FILTERS.shape), BOX, BOX_MAPS,
+        ),
+    ],
+}  # fmt: skip
+
+
 # --- pooling ----------------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +443,20 @@ def pooled(x, ws, stride=None, pad=(0, 0), ignore_border=True, mode="max"):
     return out
 
 
+def pooled_volumes(x, ws, stride=None, pad=(0, 0, 0), ignore_border=True, mode="max"):
+    """One window at a time; the padding never counts as a maximum."""
+    stride = stride or ws
+    along = [windows(n, *rest, ignore_border) for n, *rest in zip(x.shape[-3:], ws, stride, pad)]
+    out = np.zeros((*x.shape[:-3], *map(len, along)))
+    for at in np.ndindex(*out.shape[-3:]):
+        spans = [along[k][i] for k, i in enumerate(at)]
+        part = x[(..., *(slice(max(a - p, 0), max(b - p, 0)) for (a, b), p in zip(spans, pad)))]
+        axes = (-3, -2, -1)
+        counted = np.prod([b - a for a, b in spans] if mode == "average_inc_pad" else part.shape[-3:])
+        out[(..., *at)] = part.max(axes) if mode == "max" else part.sum(axes) / (1 if mode == "sum" else counted)
+    return out
+
+
 def largest_of_windows(x, ws):
     """``x`` where it is the largest of its window, else 0."""
     out = np.zeros_like(x)
@@ -326,6 +482,19 @@ POOLING: Table = {
         )
         for mode in ("max", "sum", "average_inc_pad", "average_exc_pad")
     ],
+    "signal.pool.pool_3d": [
+        example(
+            lambda x, o=options, m=mode: pool.pool_3d(x, **{"ignore_border": True, **o}, mode=m),
+            lambda x, o=options, m=mode: pooled_volumes(x, **o, mode=m),
+            draw(2, 5, 6, 5),
+        )
+        for options in (
+            {"ws": (2, 3, 2)},
+            {"ws": (3, 2, 2), "stride": (1, 2, 1), "pad": (1, 0, 1)},
+            {"ws": (2, 4, 3), "ignore_border": False},
+        )
+        for mode in ("max", "sum", "average_inc_pad", "average_exc_pad")
+    ],
     "signal.pool.max_pool_2d_same_size": [
         example(
             lambda x: pool.max_pool_2d_same_size(x, (2, 3)), lambda x: largest_of_windows(x, (2, 3)), draw(2, 5, 7)
@@ -333,4 +502,4 @@ POOLING: Table = {
     ],
 }
 
-TABLE: Table = {**ACTIVATIONS, **LOSSES, **NORMALISATION, **CONVOLUTION, **POOLING}
+TABLE: Table = {**ACTIVATIONS, **LOSSES, **NORMALISATION, **CONVOLUTION, **NEIGHBOURS, **POOLING}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symc.tensor.nnet import conv_cases  # noqa: F401 (test cases of the records)
+from symc.tensor.nnet import conv3d_cases, conv_cases, neighbours  # noqa: F401 (test cases of the records)
 from symc.tensor.nnet import normalization as bn
 from symc.tensor.nnet.activations import (
     elu,
@@ -14,6 +14,7 @@ from symc.tensor.nnet.activations import (
     selu,
     sigmoid,
     softmax,
+    softmax_graph,
     softplus,
     softsign,
     ultra_fast_sigmoid,
@@ -25,6 +26,8 @@ from symc.tensor.nnet.conv import (
     conv2d_transpose,
     separable_conv2d,
 )
+from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights
+from symc.tensor.nnet.local_response import local_response_normalization
 from symc.tensor.nnet.losses import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -34,11 +37,13 @@ from symc.tensor.nnet.losses import (
     sigmoid_binary_crossentropy,
 )
 from symc.tensor.nnet.normalization import batch_normalization, batch_normalization_test, batch_normalization_train
+from symc.tensor.nnet.upsampling import bilinear_upsampling
 
 __all__ = [
     "batch_normalization",
     "batch_normalization_test",
     "batch_normalization_train",
+    "bilinear_upsampling",
     "binary_crossentropy",
     "bn",
     "categorical_crossentropy",
@@ -47,19 +52,25 @@ __all__ = [
     "conv2d_grad_wrt_inputs",
     "conv2d_grad_wrt_weights",
     "conv2d_transpose",
+    "conv3d",
+    "conv3d_grad_wrt_inputs",
+    "conv3d_grad_wrt_weights",
     "crossentropy_categorical_1hot",
     "crossentropy_softmax_1hot",
     "elu",
     "hard_sigmoid",
     "leaky_relu",
+    "local_response_normalization",
     "logsoftmax",
     "logsumexp",
+    "neighbours",
     "relu",
     "selu",
     "separable_conv2d",
     "sigmoid",
     "sigmoid_binary_crossentropy",
     "softmax",
+    "softmax_graph",
     "softplus",
     "softsign",
     "ultra_fast_sigmoid",

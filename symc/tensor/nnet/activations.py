@@ -245,6 +245,11 @@ def softmax(x: Any, axis: int = -1) -> Variable:
     return _along(SOFTMAX, x, axis)
 
 
+def softmax_graph(c: Any) -> Variable:
+    """:func:`softmax` along the last axis. In Theano, the same as a graph of simpler ops, as softmax always is here."""
+    return softmax(c)
+
+
 def logsoftmax(x: Any, axis: int = -1) -> Variable:
     r"""The logarithm of :func:`softmax`, :math:`x_j - \log \sum_k e^{x_k}`, finite where the softmax underflows.
 

@@ -18,12 +18,16 @@ from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights", "conv2d_transpose", "separable_conv2d"]
+__all__ = [
+    "conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights", "conv2d_transpose", "separable_conv2d",
+    "whole_number",
+]  # fmt: skip
 
 Pair = tuple[int, int]
 
 
-def _whole(value: Any, what: str, name: str, least: int) -> int:
+def whole_number(value: Any, what: str, name: str, least: int) -> int:
+    """Convert an option to an integer of at least ``least``; the error names the function and the option."""
     if isinstance(value, Constant) and value.ndim == 0:
         value = value.data.item()
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
@@ -35,7 +39,7 @@ def _pair(value: Any, what: str, name: str, least: int) -> Pair:
     entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(entries) != 2:
         raise ValueError(f"{what}: {name} must be an integer or a pair (rows, columns), got {value!r}")
-    return _whole(entries[0], what, name, least), _whole(entries[1], what, name, least)
+    return whole_number(entries[0], what, name, least), whole_number(entries[1], what, name, least)
 
 
 def _border(value: Any, what: str) -> Any:
@@ -52,7 +56,9 @@ def _border(value: Any, what: str) -> Any:
     if len(entries) != 2:
         raise ValueError(f"{what}: border_mode must have an entry for rows and one for columns, got {value!r}")
     rows, columns = (
-        _pair(e, what, "border_mode", 0) if isinstance(e, (tuple, list)) else (_whole(e, what, "border_mode", 0),) * 2
+        _pair(e, what, "border_mode", 0)
+        if isinstance(e, (tuple, list))
+        else (whole_number(e, what, "border_mode", 0),) * 2
         for e in entries
     )
     return rows, columns
@@ -75,7 +81,7 @@ def _attributes(
         "pad": _border(border_mode, what),
         "stride": _pair(subsample, what, "subsample", 1),
         "dilation": _pair(filter_dilation, what, "filter_dilation", 1),
-        "groups": _whole(num_groups, what, "num_groups", 1),
+        "groups": whole_number(num_groups, what, "num_groups", 1),
         "flip": bool(filter_flip),
     }
 

@@ -7,7 +7,7 @@ pooling itself; for the maximum it selects the elements of the second-order term
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,12 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.reshaping import reshape
+from symc.tensor.symbolic_dims import length
 
-__all__ = ["max_pool_2d_same_size", "pool_2d"]
+__all__ = ["max_pool_2d_same_size", "pool_2d", "pool_3d"]
 
 MODES = {"max": 0, "average_inc_pad": 1, "average_exc_pad": 2, "sum": 3}
-Pair = tuple[int, int]
 
 
 def _out_length(op: Op, axis: int, length: dims.Dim) -> dims.Dim:
@@ -187,19 +188,60 @@ POOL_MAX_GRAD_GRAD: Record = record(
 # --- public functions -----------------------------------------------------------------------------------------------
 
 
-def _pair(value: Any, name: str, least: int) -> Pair:
-    entries = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(entries) != 2 or any(
+_WORDS = {2: "a pair (rows, columns)", 3: "three (depth, rows, columns)"}
+
+
+def _numbers(value: Any, what: str, name: str, least: int, count: int) -> tuple[int, ...]:
+    entries = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
+    if len(entries) != count or any(
         isinstance(e, bool) or not isinstance(e, (int, np.integer)) or e < least for e in entries
     ):
-        raise ValueError(f"pool_2d: {name} must be a pair (rows, columns) of integers from {least}, got {value!r}")
-    return int(entries[0]), int(entries[1])
+        raise ValueError(f"{what}: {name} must be {_WORDS[count]} of integers from {least}, got {value!r}")
+    return tuple(int(e) for e in entries)
 
 
-def _renamed(new: Any, old: Any, name: str, legacy: str) -> Any:
+def _renamed(new: Any, old: Any, what: str, name: str, legacy: str) -> Any:
     if old is not None and new is not None:
-        raise ValueError(f"pool_2d: {legacy} is the old name of {name}: give one of them")
+        raise ValueError(f"{what}: {legacy} is the old name of {name}: give one of them")
     return new if old is None else old
+
+
+def _options(
+    what: str, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str, old: Sequence[Any], count: int
+) -> dict[str, Any]:
+    """Check the options of pooling over ``count`` axes, and return them as attributes."""
+    ws, stride, pad = (
+        _renamed(value, given, what, *names)
+        for value, given, names in zip(
+            (ws, stride, pad), old, (("ws", "ds"), ("stride", "st"), ("pad", "padding")), strict=True
+        )
+    )
+    if ws is None:
+        raise ValueError(f"{what}: ws is missing: the window, {_WORDS[count]}")
+    if mode not in MODES:
+        raise ValueError(f"{what}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    window = _numbers(ws, what, "ws", 1, count)
+    pads = (0,) * count if pad is None else _numbers(pad, what, "pad", 0, count)
+    if ignore_border is None:
+        warnings.warn(
+            f"{what}: ignore_border is not given and taken to be False; write it, True is faster", stacklevel=3
+        )
+        ignore_border = False
+    if any(pads) and not ignore_border:
+        raise ValueError(f"{what}: pad={pads} needs ignore_border=True")
+    if any(p >= w for p, w in zip(pads, window)):
+        raise ValueError(
+            f"{what}: pad={pads} must be smaller than the window {window}: some windows would hold padding alone"
+        )
+    strides = window if stride is None else _numbers(stride, what, "stride", 1, count)
+    return {"window": window, "stride": strides, "pad": pads, "mode": mode, "ignore_border": bool(ignore_border)}
+
+
+def _of_floats(x: Variable, mode: str, pooled: Callable[[Variable], Variable]) -> Variable:
+    """Pool ``x``; float64, in which integers are pooled, represents those up to 2**53 exactly."""
+    if is_float(x.dtype):
+        return pooled(x)
+    return ew.cast(pooled(ew.cast(x, "float64")), x.dtype if mode in ("max", "sum") else "floatX")
 
 
 def pool_2d(
@@ -256,38 +298,76 @@ def pool_2d(
     >>> T.signal.pool.pool_2d(T.tensor4("x", shape=(None, 3, 33, 33)), (2, 2), ignore_border=True).static_shape
     (None, 3, 16, 16)
     """
-    ws, stride, pad = (
-        _renamed(ws, ds, "ws", "ds"),
-        _renamed(stride, st, "stride", "st"),
-        _renamed(pad, padding, "pad", "padding"),
-    )
-    if ws is None:
-        raise ValueError("pool_2d: ws is missing: the window's (rows, columns)")
-    if mode not in MODES:
-        raise ValueError(f"pool_2d: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    window = _pair(ws, "ws", 1)
-    pads = (0, 0) if pad is None else _pair(pad, "pad", 0)
-    if ignore_border is None:
-        warnings.warn(
-            "pool_2d: ignore_border is not given and taken to be False; write it, True is faster", stacklevel=2
-        )
-        ignore_border = False
-    if pads != (0, 0) and not ignore_border:
-        raise ValueError(f"pool_2d: pad={pads} needs ignore_border=True")
-    if any(p >= w for p, w in zip(pads, window)):
-        raise ValueError(
-            f"pool_2d: pad={pads} must be smaller than the window {window}: some windows would hold padding alone"
-        )
-    strides = window if stride is None else _pair(stride, "stride", 1)
+    attrs = _options("pool_2d", ws, ignore_border, stride, pad, mode, (ds, st, padding), 2)
     x = as_tensor(input)
     if x.ndim < 2:
         raise ShapeError(located(f"pool_2d: expected at least 2 axes, got {x.ndim}", [x]))
-    op = Op(POOL, window=window, stride=strides, pad=pads, mode=mode, ignore_border=bool(ignore_border))
-    if is_float(x.dtype):
-        return op(x)
-    # float64 represents integers up to 2**53 exactly.
-    pooled = op(ew.cast(x, "float64"))
-    return ew.cast(pooled, x.dtype if mode in ("max", "sum") else "floatX")
+    return _of_floats(x, mode, Op(POOL, **attrs))
+
+
+def pool_3d(
+    input: Any,
+    ws: Any = None,
+    ignore_border: bool | None = None,
+    stride: Any = None,
+    pad: Any = None,
+    mode: str = "max",
+    ds: Any = None,
+    st: Any = None,
+    padding: Any = None,
+) -> Variable:
+    """Reduce every window of the last three axes to one value.
+
+    Parameters
+    ----------
+    input : tensor_like
+        ``(..., depth, rows, columns)``, with any number of leading axes.
+    ws : int or three int
+        The window, (depth, rows, columns).
+    ignore_border, stride, pad, mode, ds, st, padding
+        As in :func:`pool_2d`, for three axes.
+
+    Returns
+    -------
+    Variable
+        ``(..., (depth + 2 * pad - window) // stride + 1, ...)`` if the border is ignored.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, an invalid window, stride or padding, or padding without ``ignore_border``.
+    ShapeError
+        If ``input`` has fewer than 3 axes.
+
+    Notes
+    -----
+    If several elements of a window are the largest, each of them receives the gradient.
+
+    Examples
+    --------
+    >>> import symc.tensor as T
+    >>> x = T.tensor5("x", shape=(None, 3, 9, 16, 16))
+    >>> T.signal.pool.pool_3d(x, (3, 2, 2), ignore_border=True).static_shape
+    (None, 3, 3, 8, 8)
+    """
+    attrs = _options("pool_3d", ws, ignore_border, stride, pad, mode, (ds, st, padding), 3)
+    x = as_tensor(input)
+    if x.ndim < 3:
+        raise ShapeError(located(f"pool_3d: expected at least 3 axes, got {x.ndim}", [x]))
+    per_axis = ("window", "stride", "pad")
+    rest = {name: value for name, value in attrs.items() if name not in per_axis}
+    planes = Op(POOL, **rest, **{name: attrs[name][1:] for name in per_axis})
+    along = {"window": 1, "stride": 1, "pad": 0}
+    depth = Op(POOL, **rest, **{name: (attrs[name][0], along[name]) for name in per_axis})
+
+    def pooled(v: Variable) -> Variable:
+        """Windows are products of intervals, and so are their divisors: pool slices, then depth."""
+        flat = planes(v)
+        *lead, slices, rows, columns = (length(flat, k) for k in range(flat.ndim))
+        found = depth(reshape(flat, [*lead, slices, rows * columns]))
+        return reshape(found, [*lead, length(found, found.ndim - 2), rows, columns])
+
+    return _of_floats(x, mode, pooled)
 
 
 def max_pool_2d_same_size(input: Any, patch_size: Any) -> Variable:
