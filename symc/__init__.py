@@ -23,6 +23,7 @@ from symc.tensor.decorated_op import as_op, elementwise_op
 from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
 from symc.tensor.python_op import PythonOp
+from symc.tensor.vectorize import vectorize
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "Apply", "COp", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
     "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "function", "grad",
     "ifelse", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor", "testing",
+    "vectorize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

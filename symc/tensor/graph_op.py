@@ -121,7 +121,7 @@ def _default_grad(op: Op, inputs: Sequence[Variable], gs: Sequence[Variable]) ->
     slopes = grad(total, wanted, disconnected_inputs="ignore", return_disconnected="none")
     kept = [(v, s) for v, s in zip(wanted, slopes) if s is not None]
     inner = Body([*body.inputs, *arriving], [s for _, s in kept])
-    made = Op(_from_graph, body=inner, name=f"gradient of {op['name']}", overrides=_NONE).all(*inputs, *gs)
+    made = Op(FROM_GRAPH, body=inner, name=f"gradient of {op['name']}", overrides=_NONE).all(*inputs, *gs)
     by_input = {v: g for (v, _), g in zip(kept, made)}
     return [by_input.get(v) for v in body.inputs]
 
@@ -157,8 +157,8 @@ def _cases() -> list[Case]:
     ]  # fmt: skip
 
 
-_from_graph = record(
-    "op_from_graph",
+FROM_GRAPH = record(
+    "opFROM_GRAPH",
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
@@ -240,7 +240,7 @@ class OpFromGraph:
         outside = [*self.inputs, *self.shared_inputs]
         stand_ins = [*self._stand_ins, *(Variable(v.type, None, 0, v.name) for v in self.shared_inputs)]
         body = Body(stand_ins, clone_with(self.outputs, dict(zip(outside, stand_ins))))
-        self._op = Op(_from_graph, body=body, name=self.name, overrides=overrides)
+        self._op = Op(FROM_GRAPH, body=body, name=self.name, overrides=overrides)
 
     def _placeholders(self) -> dict[Variable, Variable]:
         """Map the inputs to variables without owners: an input may be the result of a computation."""
