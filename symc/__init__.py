@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from symc import tensor
+from symc import tensor, testing
 from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
-from symc.graph.op import Op
 from symc.printing import pp, pprint
 from symc.runtime.copies import register
 from symc.runtime.evaluation import attach
@@ -19,19 +18,25 @@ from symc.runtime.memory_estimate import memory_estimate
 from symc.runtime.replacement import clone
 from symc.runtime.shared import shared
 from symc.tensor import dot, ifelse, scan
+from symc.tensor.c_op import COp, c_op
+from symc.tensor.decorated_op import as_op, elementwise_op
 from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
-from symc.tensor.python_op import PythonOp, as_op
+from symc.tensor.python_op import PythonOp
+from symc.tensor.vectorize import vectorize
 
 __version__ = "0.1.0"
+
+Op = PythonOp
 
 attach()
 register()
 
 __all__ = [
-    "Apply", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
-    "as_op", "clone", "config", "doctor", "dot", "foldl", "foldr", "function", "grad", "ifelse", "map",
-    "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor",
+    "Apply", "COp", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
+    "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "function", "grad",
+    "ifelse", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor", "testing",
+    "vectorize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

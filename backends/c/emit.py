@@ -61,7 +61,12 @@ def emit(program: Program) -> str:
     own = ['#include "half.h"'] if half else []
     head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
     head += writer.functions.called
-    return in_units(head, writer.functions.texts, entry, many_steps=bool(parts))
+    natives = [host.native for host in writer.hosts if host.native is not None]
+    head += list(dict.fromkeys(native.support for native in natives))
+    texts = writer.functions.texts | {
+        native.name: f"KERNEL void {native.name}(void **b_, const int64_t *n_) {native.text}\n" for native in natives
+    }
+    return in_units(head, texts, entry, many_steps=bool(parts))
 
 
 class _Entry:
@@ -147,7 +152,12 @@ class _Entry:
         buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.dtypes)) or "0"
         sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
         number = next(k for k, host in enumerate(self.hosts) if host is step)
-        call = f"((symc_host *)B[{len(self.program.buffers)}])({number}, b, n, B)"
+        host = f"((symc_host *)B[{len(self.program.buffers)}])({number}, b, "
+        if step.native is not None:  # it sets the message after the arrays if it fails, which the callback raises
+            failed = f"if (failed) {{ b[0] = (void *)failed; if ({host}0, B)) return SYMC_RAISED; }}"
+            arrays = f"const char *failed = 0; void *b[] = {{{buffers}, (void *)&failed}}"
+            return f"{{ {arrays}; const int64_t n[] = {{{sizes}}}; {step.native.name}(b, n); {failed} }}"
+        call = f"{host}n, B)"
         refused, routine = "", ""
         if step.routine:
             params = ", ".join(map(self.dim, step.params))

@@ -246,6 +246,8 @@ class Executable:
                 self.running.workspace.make_room(-1 - step, n[0])
                 return 0
             host = self.hosts[step]
+            if host.native is not None and n == ffi.NULL:  # the native code of the step failed
+                raise host.native.error(ffi.string(ffi.cast("const char *", b[0])).decode(errors="replace"))
             arrays, at = [], 0
             for k, (shape, dtype) in enumerate(zip(host.shapes, host.dtypes)):
                 known = tuple(n[at + axis] for axis in range(len(shape)))

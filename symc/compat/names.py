@@ -108,11 +108,11 @@ lasagne.utils.unique lasagne.utils.create_param lasagne.utils.as_theano_expressi
 """The names that the migration page lists."""
 
 RENAMED: dict[str, tuple[str, str]] = {
-    "theano.Op": ("symc.PythonOp", "the class form, with `make_node` and `perform`"),
-    "theano.gof.Op": ("symc.PythonOp", "the class form, with `make_node` and `perform`"),
-    "theano.gof.op.Op": ("symc.PythonOp", ""),
-    "theano.tensor.Op": ("symc.PythonOp", ""),
-    "theano.tensor.basic.Op": ("symc.PythonOp", ""),
+    "theano.Op": ("symc.Op", ""),
+    "theano.gof.Op": ("symc.Op", ""),
+    "theano.gof.op.Op": ("symc.Op", ""),
+    "theano.tensor.Op": ("symc.Op", ""),
+    "theano.tensor.basic.Op": ("symc.Op", ""),
     "theano.tensor.Apply": ("symc.Apply", ""),
     "theano.as_op": ("symc.as_op", ""),
     "theano.compile.as_op": ("symc.as_op", ""),

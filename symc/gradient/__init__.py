@@ -1,8 +1,9 @@
 """Differentiation: gradients, Jacobian products, Jacobians, and a check by finite differences."""
 
+from symc.errors import DisconnectedInputError, GradientError, NullGradError
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, grad_not_implemented, grad_undefined
 from symc.gradient.derivatives import Lop, Rop, hessian, jacobian
-from symc.gradient.gradient_check import verify_grad
+from symc.gradient.gradient_check import numeric_grad, verify_grad
 from symc.gradient.pass_through import (
     consider_constant,
     disconnected_grad,
@@ -12,11 +13,18 @@ from symc.gradient.pass_through import (
     zero_grad,
 )
 from symc.gradient.reverse import grad
+from symc.gradient.subgraph import subgraph_grad
+
+NullTypeGradError = NullGradError
 
 __all__ = [
+    "DisconnectedInputError",
     "DisconnectedType",
+    "GradientError",
     "Lop",
+    "NullGradError",
     "NullType",
+    "NullTypeGradError",
     "Rop",
     "consider_constant",
     "disconnected_grad",
@@ -28,6 +36,8 @@ __all__ = [
     "grad_undefined",
     "hessian",
     "jacobian",
+    "numeric_grad",
+    "subgraph_grad",
     "undefined_grad",
     "verify_grad",
     "zero_grad",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from symc.config import config
-from symc.errors import DisconnectedInputError, ShapeError, located, warn
+from symc.errors import DisconnectedInputError, NullGradError, ShapeError, located, warn
 from symc.gradient.absent import disconnected_type
-from symc.gradient.reverse import grad, zero_gradient
-from symc.graph import Variable, clone_with
+from symc.gradient.reverse import grad, like, zero_gradient
+from symc.graph import Variable, clone_with, toposort
 from symc.graph.dtypes import is_float
+from symc.graph.gradient_flow import Undefined
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
@@ -54,7 +55,7 @@ def Lop(
 
     Returns
     -------
-    Variable, or a list of them if ``wrt`` is a sequence
+    Variable, or a list or tuple of them like ``wrt``
         Each of the shape of its ``wrt``.
     """
     outputs = _listed(f)
@@ -68,7 +69,7 @@ def Rop(
     """Multiply the Jacobian of ``f`` by ``wrt`` by ``eval_points`` (a Jacobian-vector product).
 
     It is computed as the derivative by ``u`` of ``Lop(f, wrt, u)`` times the points, so it exists for every expression
-    that has a gradient.
+    that has a gradient. Ops with an ``R_op`` of their own are differentiated by it.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def Rop(
 
     Returns
     -------
-    Variable, or a list of them if ``f`` is a sequence
+    Variable, or a list or tuple of them like ``f``
         Each of the shape of its ``f``.
     """
     if disconnected_outputs not in ("raise", "warn", "ignore"):
@@ -103,15 +104,37 @@ def Rop(
         if pushed is None:
             pushed = _disconnected_output(output, sources, disconnected_outputs, return_disconnected.lower())
         results.append(pushed)
-    return results if isinstance(f, (list, tuple)) else results[0]
+    return like(f, results)
 
 
 def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) -> Variable | None:
     """The directional derivative of ``f``; None if it does not depend on ``wrt``."""
+    order = toposort([f], frozenset(wrt))
+    if all(node.op.record.push is None for node in order):
+        return _pushed_through_gradient(f, wrt, points)
+    along: dict[Variable, Any] = dict(zip(wrt, points))
+    for node in order:
+        met = [along.get(v) for v in node.inputs]
+        if all(p is None for p in met):
+            continue
+        push = node.op.record.push
+        found = None if push is None else push(node.op, node.inputs, node.outputs, met)
+        if found is None:
+            varying = {v: p for v, p in zip(node.inputs, met) if p is not None}
+            found = [_pushed_through_gradient(v, list(varying), list(varying.values())) for v in node.outputs]
+        for v, p in zip(node.outputs, found):
+            if isinstance(p, Undefined):
+                raise NullGradError(located(f"Rop: {p.reason}", node.inputs))
+            along[v] = p
+    return along.get(f)
+
+
+def _pushed_through_gradient(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) -> Variable | None:
+    """The same by differentiating the gradient; what ``wrt`` depends on is constant."""
     # The vector-Jacobian product is linear in the vector, so any vector will do: the derivative does not contain it,
     # except for ops that modify gradients (grad_clip), which are evaluated as for small gradients.
     vector = Variable(TensorType(f.dtype if is_float(f.dtype) else config.floatX, f.type.shape), None, 0, None)
-    back = grad(None, list(wrt), disconnected_inputs="ignore", known_grads={f: vector}, return_disconnected="none")
+    back = grad(None, list(wrt), list(wrt), "ignore", known_grads={f: vector}, return_disconnected="none")
     met = [sum(g * p) for g, p in zip(back, points) if g is not None]
     if not met:
         return None

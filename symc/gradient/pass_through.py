@@ -35,10 +35,10 @@ def _identity(name: str, grad: Callable[[Op, Variable], Any]) -> Record:
 
 
 DISCONNECTED_GRAD = _identity("disconnected_grad", lambda op, g: None)
-_zero = _identity("zero_grad", lambda op, g: ZERO)
-_undefined = _identity("undefined_grad", lambda op, g: Undefined(op["reason"]))
-_clip = _identity("grad_clip", lambda op, g: clip(g, op["low"], op["high"]))
-_scale = _identity("grad_scale", lambda op, g: g * op["factor"])
+ZERO_GRAD = _identity("zero_grad", lambda op, g: ZERO)
+UNDEFINED_GRAD = _identity("undefined_grad", lambda op, g: Undefined(op["reason"]))
+GRAD_CLIP = _identity("grad_clip", lambda op, g: clip(g, op["low"], op["high"]))
+GRAD_SCALE = _identity("grad_scale", lambda op, g: g * op["factor"])
 
 
 def disconnected_grad(x: Any) -> Variable:
@@ -48,7 +48,7 @@ def disconnected_grad(x: Any) -> Variable:
 
 def zero_grad(x: Any) -> Variable:
     """Return ``x`` with its gradient replaced by zero."""
-    return Op(_zero)(as_tensor(x))
+    return Op(ZERO_GRAD)(as_tensor(x))
 
 
 consider_constant = zero_grad
@@ -59,14 +59,14 @@ def undefined_grad(x: Any, reason: str = "undefined_grad was put here") -> Varia
 
     It does so even if the output gradient is zero.
     """
-    return Op(_undefined, reason=reason)(as_tensor(x))
+    return Op(UNDEFINED_GRAD, reason=reason)(as_tensor(x))
 
 
 def grad_clip(x: Any, lower_bound: float, upper_bound: float) -> Variable:
     """Return ``x``; gradients that flow through it are clipped to the bounds, element by element."""
-    return Op(_clip, low=float(lower_bound), high=float(upper_bound))(as_tensor(x))
+    return Op(GRAD_CLIP, low=float(lower_bound), high=float(upper_bound))(as_tensor(x))
 
 
 def grad_scale(x: Any, multiplier: float) -> Variable:
     """Return ``x``; gradients that flow through it are multiplied by ``multiplier``."""
-    return Op(_scale, factor=float(multiplier))(as_tensor(x))
+    return Op(GRAD_SCALE, factor=float(multiplier))(as_tensor(x))

@@ -16,7 +16,7 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.creation import ones_like, zeros_like
 from symc.tensor.elementwise import cast
 
-__all__ = ["grad", "zero_gradient"]
+__all__ = ["grad", "like", "zero_gradient"]
 
 
 @uncollected
@@ -55,7 +55,7 @@ def grad(
 
     Returns
     -------
-    Variable, or a list of them if ``wrt`` is a sequence
+    Variable, or a list or tuple of them like ``wrt``
         Each has the shape and dtype of its ``wrt``. The gradient by an integer variable is a float: integers are
         treated as real numbers. The integer result of an op has zero derivatives by its inputs.
 
@@ -106,7 +106,14 @@ def grad(
         results.append(_result(target, walk, return_disconnected.lower()))
     if add_names and cost is not None and cost.name:
         _name(cost.name, targets, results)
-    return results if isinstance(wrt, (list, tuple)) else results[0]
+    return like(wrt, results)
+
+
+def like(given: Any, results: list[Any]) -> Any:
+    """Return results as their variables were given: a list, a tuple, or one alone."""
+    if isinstance(given, (list, tuple)):
+        return tuple(results) if isinstance(given, tuple) else results
+    return results[0]
 
 
 def _one_of(what: str, given: str, allowed: Sequence[str]) -> None:

@@ -108,12 +108,14 @@ class HostCall:
 
     A back end that has ``routine`` (``symc.loops.routines``) calls that instead, with the dims ``params(node)``, and
     Python only if the routine refuses. ``told(op, inputs)`` returns the name and the operands that messages speak of.
+    ``native(node)`` returns a ``symc.loops.ir.Native``, which back ends that compile C call instead, or None.
     """
 
     call: Callable[..., Any] | None = None
     routine: str | Callable[[Op], str] = ""
     params: Callable[[Apply], Sequence[Any]] | None = None
     told: Callable[[Op, Sequence[Variable]], tuple[str, Sequence[Variable]]] | None = None
+    native: Callable[[Apply], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,10 @@ class Record:
         ``grad(op, inputs, outputs, output_gradients)`` returns one result per input: a variable, ``Selected``,
         ``ZERO``, ``Undefined``, or None for an input whose values the outputs do not depend on. A record without
         ``grad`` has no derivative, and differentiating it is an error.
+    push : callable or None
+        ``push(op, inputs, outputs, points)`` returns the derivative of each output in the direction ``points`` (one per
+        input, None for those that do not vary), or None if the op has no rule of its own. Without it, directional
+        derivatives follow from ``grad``.
     reach : Reach or None
         Which elements of the inputs matter for which elements of the output; elementwise ops need none. Without it, all
         elements of the inputs are assumed to matter as soon as one element of the output does.
@@ -316,6 +322,9 @@ class Record:
         the derivative by it vanishes faster than the input grows, even if that is an exponential; None: nowhere.
     log : callable or None
         ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
+    title : callable or None
+        ``title(op)`` returns the name in messages and listings of an op whose record serves many of them, such as the
+        ops that users write.
     """
 
     name: str
@@ -357,6 +366,8 @@ class Record:
     dim_reads: int | None = None
     carries_updates: bool = False
     formula: Callable[[Op, Sequence[Text]], Text] | None = None
+    title: Callable[[Op], str] | None = None
+    push: Callable[..., Any] | None = None
 
 
 def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:
@@ -388,8 +399,9 @@ class Op:
 
     @property
     def name(self) -> str:
-        """The name of the record."""
-        return self.record.name
+        """The name in messages: that of the record, unless it has a ``title``."""
+        title = self.record.title
+        return self.record.name if title is None else title(self)
 
     def __getitem__(self, key: str) -> Any:
         return self.attrs[key]

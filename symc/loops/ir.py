@@ -27,7 +27,7 @@ from symc.loops.expr import Expr
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Check", "For", "Host", "If", "Kernel", "Let",
-    "Load", "Loop", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step", "Store", "walk",
+    "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step", "Store", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -187,11 +187,36 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Native:
+    """A C function written by a user, which does what a ``Host`` does.
+
+    Attributes
+    ----------
+    name : str
+        The function ``void name(void **b_, const int64_t *n_)``. ``b_`` holds the arrays of the ``Host``, and then the
+        address of a ``const char *``, which the function sets to a message if it fails. ``n_`` holds all dims of the
+        arrays, one after another.
+    support : str
+        Declarations that precede the function: included headers, and other functions.
+    text : str
+        The body of the function, in braces.
+    error : callable
+        ``error(message)`` returns the exception that ends a call in which the function failed.
+    """
+
+    name: str
+    support: str
+    text: str
+    error: Callable[[str], Exception]
+
+
+@dataclass(frozen=True)
 class Host:
     """Call Python with NumPy arrays: ``callback(outputs, inputs)`` writes the outputs.
 
     ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` are those of the arrays. An exception raised by
     the callback ends the call and propagates to the caller. A back end may call ``routine`` instead, with ``params``.
+    Back ends that compile C may call ``native`` instead.
     """
 
     name: str
@@ -203,6 +228,7 @@ class Host:
     locations: tuple[Any, ...] = ()
     routine: str = ""
     params: tuple[Dim, ...] = ()
+    native: Native | None = None
 
     @property
     def dims(self) -> tuple[Dim, ...]:

@@ -211,7 +211,9 @@ def label(v: Variable) -> str:
 
 
 def attributes(op: Op) -> dict[str, str]:
-    """The informative attributes of an op, as text; symbolic dims by their plain names."""
+    """The informative attributes of an op, as text; symbolic dims by their plain names. A title includes them."""
+    if op.record.title is not None:
+        return {}
     return {key: show(repr(value)) for key, value in op.attrs.items() if value is not None and value is not False}
 
 

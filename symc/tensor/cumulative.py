@@ -53,7 +53,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     return [op(gs[0][back])[back]]
 
 
-_cumsum = record(
+CUMSUM = record(
     "cumsum",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x: np.cumsum(x, op["axis"], dtype=x.dtype),
@@ -85,7 +85,7 @@ def cumsum(x: Any, axis: int | None = None) -> Variable:
         The shape of ``x`` (or flat). Integers narrower than 64 bits and bools are summed as int64 (unsigned ones as
         uint64), as in NumPy.
     """
-    return _along(_cumsum, x, axis)
+    return _along(CUMSUM, x, axis)
 
 
 def _along(what: Record, x: Any, axis: int | None) -> Variable:
@@ -114,7 +114,7 @@ def _cumprod_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable
     return [dimshuffle(found, [order.index(k) for k in range(found.ndim)])]
 
 
-_cumprod = record(
+CUMPROD = record(
     "cumprod",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x: np.cumprod(x, op["axis"], dtype=x.dtype),
@@ -133,4 +133,4 @@ _cumprod = record(
 
 def cumprod(x: Any, axis: int | None = None) -> Variable:
     """Cumulative products of ``x`` along ``axis``; parameters and dtypes as for ``cumsum``."""
-    return _along(_cumprod, x, axis)
+    return _along(CUMPROD, x, axis)

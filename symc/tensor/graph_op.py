@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
+from symc.gradient.absent import DisconnectedType, NullType
 from symc.gradient.reverse import grad
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
+from symc.graph.gradient_flow import ZERO, Selected, Undefined
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
@@ -20,7 +22,66 @@ from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
 from symc.tensor.shape_arguments import declare_dims
 
-__all__ = ["OpFromGraph"]
+__all__ = ["OpFromGraph", "as_gradient"]
+
+DEFAULT = "default"
+
+
+class _Overrides:
+    """Derivatives given by the user, compared by identity.
+
+    Attributes
+    ----------
+    lop : callable, tuple or None
+        Gradients as ``lop(inputs, outputs, output_gradients)``, or one such rule per input.
+    rop : callable or None
+    pattern : sequence or None
+        The connection pattern.
+    """
+
+    def __init__(self, lop: Any, rop: Any, pattern: Sequence[Sequence[bool]] | None) -> None:
+        self.lop = lop
+        self.rop = rop
+        self.pattern = pattern
+
+    @staticmethod
+    def terms(found: Any, count: int, name: str) -> list[Any]:
+        """The results of a rule, one per variable."""
+        return [as_gradient(g) for g in _fitting(found, count, name)]
+
+
+_NONE = _Overrides(None, None, None)
+
+
+def _listed(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _fitting(found: Any, count: int, name: str) -> list[Any]:
+    terms = _listed(found)
+    if len(terms) != count:
+        raise ValueError(f"{name}: its derivative gives {len(terms)} terms, expected {count}")
+    return terms
+
+
+def _single(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule for one input, which may return a list of one gradient."""
+    return lambda inputs, outputs, gs: _fitting(rule(inputs, outputs, gs), 1, "OpFromGraph")[0]
+
+
+def _is_default(rule: Any) -> bool:
+    return rule is None or isinstance(rule, str) and rule == DEFAULT
+
+
+def as_gradient(g: Any) -> Any:
+    """A term of a user's gradient as the gradient pass expects it."""
+    if g is None or g is ZERO or isinstance(g, (Selected, Undefined)):
+        return g
+    if isinstance(g, Variable) and isinstance(g.type, DisconnectedType):
+        return None
+    if isinstance(g, Variable) and isinstance(g.type, NullType):
+        return Undefined(g.type.why_null)
+    return as_tensor(g)
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
@@ -30,12 +91,24 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    override = op["override"]
-    if override is not None:
-        found = override.function(list(inputs), list(gs))
-        if len(found) != len(inputs):
-            raise ValueError(f"{op['name']}: its gradient gives {len(found)} terms for {len(inputs)} inputs")
-        return [None if g is None else as_tensor(g) for g in found]
+    rules: _Overrides = op["overrides"]
+    if callable(rules.lop):
+        found = rules.terms(rules.lop(list(inputs), list(outputs), list(gs)), len(inputs), op["name"])
+    elif isinstance(rules.lop, tuple):
+        usual = _default_grad(op, inputs, gs) if DEFAULT in rules.lop else [None] * len(inputs)
+        arguments = list(inputs), list(outputs), list(gs)
+        found = [
+            u if rule is DEFAULT else as_gradient(rule(*arguments) if callable(rule) else rule)
+            for rule, u in zip(rules.lop, usual)
+        ]
+    else:
+        found = _default_grad(op, inputs, gs)
+    if rules.pattern is None:
+        return found
+    return [g if any(row) else None for g, row in zip(found, rules.pattern)]
+
+
+def _default_grad(op: Op, inputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     body: Body = op["body"]
     arriving = [Variable(TensorType(g.dtype, g.type.shape), None, 0, f"g{k}") for k, g in enumerate(gs)]
     total: Variable | None = None
@@ -48,9 +121,16 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     slopes = grad(total, wanted, disconnected_inputs="ignore", return_disconnected="none")
     kept = [(v, s) for v, s in zip(wanted, slopes) if s is not None]
     inner = Body([*body.inputs, *arriving], [s for _, s in kept])
-    made = Op(_from_graph, body=inner, name=f"gradient of {op['name']}", override=None).all(*inputs, *gs)
+    made = Op(FROM_GRAPH, body=inner, name=f"gradient of {op['name']}", overrides=_NONE).all(*inputs, *gs)
     by_input = {v: g for (v, _), g in zip(kept, made)}
     return [by_input.get(v) for v in body.inputs]
+
+
+def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> list[Any] | None:
+    rules: _Overrides = op["overrides"]
+    if not callable(rules.rop):
+        return None
+    return rules.terms(rules.rop(list(inputs), list(points)), len(outputs), op["name"])
 
 
 def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -77,11 +157,13 @@ def _cases() -> list[Case]:
     ]  # fmt: skip
 
 
-_from_graph = record(
-    "op_from_graph",
+FROM_GRAPH = record(
+    "opFROM_GRAPH",
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
+    push=_push,
+    title=lambda op: op["name"],
     inline="body",
     cases=_cases,
     bodies=("body",),
@@ -89,33 +171,36 @@ _from_graph = record(
 )
 
 
-class _Override:
-    """A gradient given by the user, compared by identity."""
-
-    def __init__(self, function: Callable[[list[Variable], list[Variable]], Sequence[Any]]) -> None:
-        self.function = function
-
-
 class OpFromGraph:
     """An op made from an expression.
+
+    The op is replaced by its expression when a function is compiled, so that it costs nothing.
 
     Parameters
     ----------
     inputs : sequence of Variable
         The expression's inputs.
     outputs : sequence of Variable
-        The results of the op. They may depend only on ``inputs`` and constants.
+        The results of the op. They depend on ``inputs``, constants and shared variables.
     inline : bool
         Has no effect: the op is always replaced by its graph when a function is compiled. Accepted for old programs.
-    grad_overrides : callable, optional
-        ``grad_overrides(inputs, output_gradients)`` returns one gradient per input, or None for no gradient, which
-        replace the gradients of the expression.
+    lop_overrides : callable or list, optional
+        ``lop_overrides(inputs, outputs, output_gradients)`` returns one gradient per input, or None for no gradient,
+        which replace the gradients of the expression. A list has one entry per input: ``"default"`` for the gradient of
+        the expression, None, or a callable with the same arguments that returns the gradient by this input.
+    grad_overrides : callable or list, optional
+        The same without ``outputs``: ``grad_overrides(inputs, output_gradients)``.
+    rop_overrides : callable, optional
+        ``rop_overrides(inputs, eval_points)`` returns the derivative of each output in the direction ``eval_points``,
+        for ``symc.gradient.Rop``. By default it follows from the gradient.
+    connection_pattern : list of lists of bool, optional
+        Per input, whether each output depends on it; by default as in the expression.
     name : str, optional
 
     Raises
     ------
     ValueError
-        If the outputs depend on a variable that is not among the inputs.
+        If the outputs depend on a variable that is not among the inputs, or the overrides do not fit.
 
     Examples
     --------
@@ -131,20 +216,68 @@ class OpFromGraph:
         inputs: Sequence[Variable],
         outputs: Sequence[Variable],
         inline: bool = False,
-        grad_overrides: Callable[..., Any] | None = None,
+        lop_overrides: Any = DEFAULT,
+        grad_overrides: Any = DEFAULT,
+        rop_overrides: Any = DEFAULT,
+        connection_pattern: Sequence[Sequence[bool]] | None = None,
         name: str | None = None,
     ) -> None:
         self.inputs = list(inputs)
         self.outputs = [as_tensor(v) for v in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
         self.name = name or "OpFromGraph"
-        for v in graph_inputs(self.outputs):
-            if v not in self.inputs and not isinstance(v, Constant):
-                kind = "shared variable" if isinstance(v, SharedVariable) else "variable"
-                raise ValueError(located(f"{self.name}: the outputs depend on a {kind} not among the inputs", [v]))
-        override = None if grad_overrides is None else _Override(grad_overrides)
-        self._op = Op(_from_graph, body=Body(self.inputs, self.outputs), name=self.name, override=override)
+        self.shared_inputs: list[SharedVariable] = []
+        for v in self.inputs:
+            if not isinstance(v, Variable) or isinstance(v, Constant):
+                raise TypeError(located(f"{self.name}: inputs must be symbolic variables, got {v!r}"))
+        for v in graph_inputs(clone_with(self.outputs, self._placeholders())):
+            if isinstance(v, SharedVariable) and v not in self.inputs:
+                self.shared_inputs.append(v)
+            elif v not in self._stand_ins and not isinstance(v, Constant):
+                raise ValueError(located(f"{self.name}: the outputs depend on a variable not among the inputs", [v]))
+        lop = self._lop(lop_overrides, grad_overrides)
+        rop = None if _is_default(rop_overrides) else rop_overrides
+        overrides = _NONE if lop is rop is connection_pattern is None else _Overrides(lop, rop, connection_pattern)
+        outside = [*self.inputs, *self.shared_inputs]
+        stand_ins = [*self._stand_ins, *(Variable(v.type, None, 0, v.name) for v in self.shared_inputs)]
+        body = Body(stand_ins, clone_with(self.outputs, dict(zip(outside, stand_ins))))
+        self._op = Op(FROM_GRAPH, body=body, name=self.name, overrides=overrides)
 
-    def __call__(self, *args: Any) -> Any:
+    def _placeholders(self) -> dict[Variable, Variable]:
+        """Map the inputs to variables without owners: an input may be the result of a computation."""
+        self._stand_ins = [Variable(v.type, None, 0, v.name, v.location) for v in self.inputs]
+        return dict(zip(self.inputs, self._stand_ins))
+
+    def _lop(self, lop: Any, gradient: Any) -> Any:
+        """The overrides in the form ``(inputs, outputs, output_gradients)``, or None."""
+        if _is_default(gradient):
+            rule, given = lop, lambda f, inputs, outputs, gs: f(inputs, outputs, gs)
+        elif not _is_default(lop):
+            raise ValueError(located(f"{self.name}: give lop_overrides or grad_overrides, not both"))
+        else:
+            rule, given = gradient, lambda f, inputs, outputs, gs: f(inputs, gs)
+        if _is_default(rule):
+            return None
+        explicit = len(self.inputs)
+
+        def of(f: Any) -> Any:
+            if isinstance(f, OpFromGraph):
+                return lambda inputs, outputs, gs: _listed(given(lambda *lists: f(*[v for a in lists for v in a]),
+                                                                 inputs[:explicit], outputs, gs))  # fmt: skip
+            return lambda inputs, outputs, gs: given(f, inputs[:explicit], outputs, gs)
+
+        if callable(rule):
+            whole = of(rule)
+            return lambda inputs, outputs, gs: [
+                *_fitting(whole(inputs, outputs, gs), explicit, self.name),
+                *[None] * len(self.shared_inputs),
+            ]
+        rules = list(rule)
+        if len(rules) != explicit:
+            raise ValueError(located(f"{self.name}: {len(rules)} gradients are overridden, of {explicit} inputs"))
+        one = [DEFAULT if _is_default(f) and f is not None else (_single(of(f)) if callable(f) else f) for f in rules]
+        return tuple(one) + (DEFAULT,) * len(self.shared_inputs)
+
+    def __call__(self, *args: Any, **_: Any) -> Any:
         """Apply the op; returns a variable, or a list of variables if the op has several outputs."""
         if len(args) != len(self.inputs):
             raise TypeError(located(f"{self.name}: takes {len(self.inputs)} inputs, got {len(args)}"))
@@ -161,5 +294,5 @@ class OpFromGraph:
             known = [d if type(d) is int else None for d in want.type.shape]
             text = f"{self.name}: input {k} does not fit on axis {{axis}}, which must be {{wanted}}"
             given.append(declare_dims(v, known, text))
-        made = self._op.all(*given)
+        made = self._op.all(*given, *self.shared_inputs)
         return made[0] if len(made) == 1 else list(made)

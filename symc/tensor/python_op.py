@@ -1,4 +1,4 @@
-"""Ops written in Python by users: a class with ``make_node`` and ``perform``, or a NumPy function with types.
+"""Ops written in Python by users: classes with ``make_node`` and ``perform``.
 
 They run in mid-program on every back end, on NumPy arrays. If ``infer_shape`` returns the shapes of the results, memory
 is allocated beforehand; otherwise the op runs first, and the shapes of its results become dims.
@@ -7,45 +7,67 @@ is allocated beforehand; otherwise the op runs first, and the shapes of its resu
 from __future__ import annotations
 
 import builtins
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 
+from symc.config import config
 from symc.errors import NullGradError, located
 from symc.graph import Apply, Variable
-from symc.graph.op import Arg, Case, HostCall, Op, record
+from symc.graph.dtypes import floating
+from symc.graph.op import HostCall, Op, record
 from symc.graph.types import TensorType
-from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.elementwise import cast, unify_dtypes
+from symc.tensor.graph_op import as_gradient
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = ["PythonOp", "as_op"]
+__all__ = ["PYTHON_OP", "PythonOp", "as_type", "given_inputs"]
 
 
 class PythonOp:
-    """Base class of ops written in Python.
+    """Base class of ops written by users; its public name is ``symc.Op``.
 
     A subclass defines ``make_node(*inputs)``, which returns ``symc.Apply(self, inputs, outputs)`` with one variable or
-    type per output, and ``perform(node, inputs, output_storage)``, which stores NumPy arrays in
-    ``output_storage[k][0]``. It may define
+    type per output, or declares ``itypes`` and ``otypes``; and ``perform(node, inputs, output_storage)``, which stores
+    NumPy arrays in ``output_storage[k][0]``. The arrays in ``inputs`` are read-only. It may define
 
     ``infer_shape(node, shapes)``
         returns one tuple of lengths per output, computed from the entries of ``shapes`` (the lengths of each input, as
-        scalars) and integers;
+        scalars) and integers; None in place of a tuple means that the shape is known only once the op has run;
     ``grad(inputs, output_gradients)``
-        returns one expression per input, or None if the outputs do not depend on it.
+        returns one expression per input, or None if the outputs do not depend on it;
+    ``L_op(inputs, outputs, output_gradients)``
+        the same, but is also given the outputs; it takes precedence over ``grad``;
+    ``R_op(inputs, eval_points)``
+        returns the derivative of each output in the direction ``eval_points``, of which those of other inputs are None;
+        ``symc.gradient.Rop`` uses it. Without it, the derivative follows from ``grad``;
+    ``connection_pattern(node)``
+        returns, per input, a list that says of each output whether it depends on this input.
 
-    Two ops of the same class are equal if the attributes listed in ``__props__`` are equal.
+    Attributes
+    ----------
+    __props__ : tuple of str
+        Names of attributes. Two ops of the same class are equal if these attributes are equal; without ``__props__``,
+        every op equals itself alone.
+    itypes, otypes : sequence, optional
+        Types of the inputs and outputs (``T.matrix``, ``TensorType("float32", (None, 3))``), from which the default
+        ``make_node`` follows. An integer stands for a tensor with that many axes; all of these have one float dtype,
+        that of the inputs.
+    default_output : int, optional
+        The output that calling the op returns, if it has several outputs of which the others are rarely used.
+    destroy_map : dict, optional
+        ``{output: [inputs]}``: inputs that ``perform`` overwrites. It is given copies of them.
 
     Examples
     --------
-    >>> class Double(symc.PythonOp):
+    >>> class Double(symc.Op):
+    ...     __props__ = ()
     ...     def make_node(self, x):
-    ...         x = T.as_tensor(x)
+    ...         x = T.as_tensor_variable(x)
     ...         return symc.Apply(self, [x], [x.type()])
     ...     def perform(self, node, inputs, output_storage):
     ...         output_storage[0][0] = inputs[0] * 2
@@ -59,69 +81,157 @@ class PythonOp:
     """
 
     __props__: tuple[str, ...] = ()
+    itypes: Sequence[Any] | None = None
+    otypes: Sequence[Any] | None = None
+    default_output: int | None = None
+    destroy_map: dict[int, list[int]] = {}
 
     @property
     def name(self) -> str:
-        """The name of the op in messages."""
-        return type(self).__name__
+        """The name of the op in messages and listings."""
+        return str(self)
 
     def make_node(self, *inputs: Any) -> Apply:
         """Create the application of the op to ``inputs``, with the types of the outputs."""
-        raise NotImplementedError(f"{self.name} must define make_node(*inputs)")
+        if self.itypes is None or self.otypes is None:
+            raise NotImplementedError(f"{type(self).__name__} must define make_node(*inputs), or itypes and otypes")
+        given, dtype = given_inputs(self.name, inputs, self.itypes)
+        return Apply(self, given, [as_type(t, dtype) for t in self.otypes], None)
 
     def perform(self, node: Apply, inputs: Sequence[np.ndarray], output_storage: Sequence[list[Any]]) -> None:
         """Compute the outputs."""
-        raise NotImplementedError(f"{self.name} must define perform(node, inputs, output_storage)")
+        raise NotImplementedError(f"{type(self).__name__} must define perform(node, inputs, output_storage)")
+
+    def _properties(self) -> tuple[str, ...] | None:
+        """The names in ``__props__``, or None if neither the class nor a class above it declares any."""
+        above = [c for c in type(self).__mro__ if issubclass(c, PythonOp) and c.__module__ != __name__]
+        return self.__props__ if any("__props__" in c.__dict__ for c in above) else None
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if self is other:
+            return True
+        names = self._properties()
+        if names is None or type(self) is not type(other):
             return False
-        if "__props__" not in type(self).__dict__:
-            return self is other
-        return all(getattr(self, p) == getattr(other, p) for p in self.__props__)
+        return all(getattr(self, p) == getattr(other, p) for p in names)
 
     def __hash__(self) -> int:
-        if "__props__" not in type(self).__dict__:
-            return id(self)
-        return hash((type(self), *(getattr(self, p) for p in self.__props__)))
+        names = self._properties()
+        return id(self) if names is None else hash((type(self), *(getattr(self, p) for p in names)))
 
-    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """Apply the op; returns a variable, or a list of variables if the op has several outputs."""
+    def __str__(self) -> str:
+        names = self._properties()
+        shown = ", ".join(f"{p}={getattr(self, p)!r}" for p in names or ())
+        return type(self).__name__ + (f"{{{shown}}}" if shown else "")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __call__(self, *inputs: Any, return_list: bool = False, **kwargs: Any) -> Any:
+        """Apply the op.
+
+        Parameters
+        ----------
+        *inputs, **kwargs
+            Arguments of ``make_node``.
+        return_list : bool
+            Return a list of all outputs, even of a single one.
+
+        Returns
+        -------
+        Variable or list of Variable
+            A variable if there is one output, or a ``default_output``.
+        """
         node = self.make_node(*inputs, **kwargs)
-        types = tuple((v.dtype, v.type.static_shape) for v in node.outputs)
+        if not isinstance(node, Apply):
+            raise TypeError(
+                located(f"{self.name}: make_node must return symc.Apply(self, inputs, outputs), got {node!r}")
+            )
+        arguments = [as_tensor(v) for v in node.inputs]
+        types = tuple((v.dtype, _declared(v, arguments, self)) for v in node.outputs)
+        applied = Op(PYTHON_OP, user=self, types=types)
         known = all(n is not None for _, shape in types for n in shape)
-        if known or hasattr(self, "infer_shape"):
-            made = Op(_python_op, user=self, types=types).all(*node.inputs)
+        if known or all(shape is not None for shape in _shapes(applied, arguments)):
+            made = applied.all(*arguments)
         else:
-            told = Op(_python_run, user=self, types=types).all(*node.inputs)
-            made = Op(_python_take, user=self, types=types).all(*told, *node.inputs)
+            if hasattr(self, "c_code"):
+                repair = "define infer_shape(node, shapes): the memory of results is allocated before C code runs"
+                raise TypeError(located(f"{self.name}: the shapes of its outputs are not known", arguments, repair))
+            told = Op(_python_run, user=self, types=types).all(*arguments)
+            made = Op(_python_take, user=self, types=types).all(*told, *arguments)
         for old, new in zip(node.outputs, made):
             new.name = old.name
+        if return_list:
+            return list(made)
+        if self.default_output is not None:
+            return made[self.default_output]
         return made[0] if len(made) == 1 else list(made)
 
 
-def _shapes(op: Op, inputs: Sequence[Variable]) -> list[tuple[Any, ...]] | None:
-    """The lengths of the outputs from the user's ``infer_shape``, or None if it is not defined."""
-    infer = getattr(op["user"], "infer_shape", None)
+def _declared(output: Variable, inputs: Sequence[Variable], user: PythonOp) -> tuple[int | None, ...]:
+    """The lengths that ``make_node`` promises.
+
+    ``x.type()`` promises the dtype and the axes of length 1 of ``x``, as in programs in which types have no lengths.
+    """
+    shape = output.type.static_shape
+    if user.otypes is not None or all(output.type != v.type for v in inputs):
+        return shape
+    return tuple(n if n == 1 else None for n in shape)
+
+
+def as_type(t: Any, dtype: str = "floatX") -> TensorType:
+    """Convert an entry of ``itypes`` or ``otypes`` to a type; an integer is a number of axes of ``dtype``."""
+    if isinstance(t, int):
+        return TensorType(dtype, [None] * t)
+    found = t if isinstance(t, TensorType) else t.type if isinstance(t, Variable) else t().type
+    return TensorType(found.dtype, found.static_shape)
+
+
+def given_inputs(name: str, inputs: Sequence[Any], itypes: Sequence[Any]) -> tuple[list[Variable], str]:
+    """Convert inputs to the types that an op declares; also returns the dtype of those declared by their axes."""
+    if len(inputs) != len(itypes):
+        raise TypeError(located(f"{name}: takes {len(itypes)} inputs, got {len(inputs)}"))
+    variables = [as_tensor(v) for v in inputs]
+    free = [v for v, t in zip(variables, itypes) if isinstance(t, int)]
+    dtype = floating(unify_dtypes(free)) if free else config.floatX
+    given = []
+    for k, (v, t) in enumerate(zip(variables, itypes)):
+        want = as_type(t, dtype)
+        if v.ndim != want.ndim or not isinstance(t, int) and unify_dtypes([v, Variable(want)]) != want.dtype:
+            raise TypeError(located(f"{name}: input {k} must be {want}, got {v.type}", [v]))
+        given.append(cast(v, want.dtype))
+    return given, dtype
+
+
+# --- what the compiler sees -------------------------------------------------------------------------------------------
+
+
+def _node(op: Op, inputs: Sequence[Variable]) -> Apply:
+    """An application as the user's methods expect it."""
+    return Apply(op["user"], inputs, [TensorType(d, s) for d, s in op["types"]], None)
+
+
+def _shapes(op: Op, inputs: Sequence[Variable]) -> list[tuple[Any, ...] | None]:
+    """The lengths of the outputs from the user's ``infer_shape``; None for those that it does not know."""
+    user, types = op["user"], op["types"]
+    infer = getattr(user, "infer_shape", None)
     if infer is None:
-        return None
-    node = Apply(op["user"], inputs, [TensorType(d, s) for d, s in op["types"]], None)
-    found = infer(node, [tuple(shape_i(v, k) for k in range(v.ndim)) for v in inputs])
-    if len(found) != len(op["types"]):
-        text = f"{op['user'].name}: infer_shape gives {len(found)} shapes for {len(op['types'])} outputs"
+        return [None] * len(types)
+    found = infer(_node(op, inputs), [tuple(shape_i(v, k) for k in range(v.ndim)) for v in inputs])
+    if len(found) != len(types):
+        text = f"{user.name}: infer_shape gives {len(found)} shapes for {len(types)} outputs"
         raise ValueError(located(text, inputs))
-    for k, (shape, (_, known)) in enumerate(zip(found, op["types"])):
-        if len(shape) != len(known):
-            text = f"{op['user'].name}: infer_shape gives {len(shape)} lengths for output {k} of {len(known)} axes"
+    for k, (shape, (_, known)) in enumerate(zip(found, types)):
+        if shape is not None and len(shape) != len(known):
+            text = f"{user.name}: infer_shape gives {len(shape)} lengths for output {k} of {len(known)} axes"
             raise ValueError(located(text, inputs))
-    return [tuple(shape) for shape in found]
+    return [None if shape is None else tuple(shape) for shape in found]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
-    shapes = _shapes(op, inputs)
     types = []
-    for k, (dtype, known) in enumerate(op["types"]):
-        told = known if shapes is None else [as_dim(_whole(n)) for n in shapes[k]]
+    for (dtype, known), shape in zip(op["types"], _shapes(op, inputs)):
+        told = known if shape is None else [as_dim(_whole(n)) for n in shape]
         types.append(TensorType(dtype, [t if n is None else n for n, t in zip(known, told)]))
     return types
 
@@ -133,10 +243,11 @@ def _whole(n: Any) -> Any:
 def _perform(op: Op, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     """Run the user's code and check the number of axes and the dtypes of its results."""
     user = op["user"]
-    inputs = [Variable(TensorType(a.dtype.name, a.shape)) for a in arrays]
-    node = Apply(user, inputs, [TensorType(d, s) for d, s in op["types"]], None)
+    overwritten = {k for inputs in user.destroy_map.values() for k in inputs}
+    given = [np.array(a) if k in overwritten else _read_only(a) for k, a in enumerate(arrays)]
+    node = _node(op, [Variable(TensorType(a.dtype.name, a.shape)) for a in given])
     storage: list[list[Any]] = [[None] for _ in op["types"]]
-    user.perform(node, list(arrays), storage)
+    user.perform(node, given, storage)
     found = []
     for k, ((value,), (dtype, known)) in enumerate(zip(storage, op["types"])):
         if value is None:
@@ -150,16 +261,44 @@ def _perform(op: Op, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
+def _read_only(array: Any) -> np.ndarray:
+    view = np.asarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+def _connected(op: Op, inputs: Sequence[Variable]) -> list[bool]:
+    """Whether any output depends on it, per input."""
+    pattern = getattr(op["user"], "connection_pattern", None)
+    return [True] * len(inputs) if pattern is None else [any(row) for row in pattern(_node(op, inputs))]
+
+
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     user = op["user"]
-    slope = getattr(user, "grad", None)
-    if slope is None:
+    connected = _connected(op, inputs)
+    if not any(connected):
+        return [None] * len(inputs)
+    if hasattr(user, "L_op"):
+        found = user.L_op(list(inputs), list(outputs), list(gs))
+    elif hasattr(user, "grad"):
+        found = user.grad(list(inputs), list(gs))
+    else:
         text = f"grad: {user.name} has no derivative"
-        raise NullGradError(located(text, inputs, f"define {user.name}.grad(inputs, output_gradients)"))
-    found = slope(list(inputs), list(gs))
-    if len(found) != len(inputs):
-        raise ValueError(located(f"{user.name}: grad gives {len(found)} terms for {len(inputs)} inputs", inputs))
-    return [None if g is None else as_tensor(g) for g in found]
+        raise NullGradError(located(text, inputs, f"define {type(user).__name__}.grad(inputs, output_gradients)"))
+    if not isinstance(found, (list, tuple)) or len(found) != len(inputs):
+        count = len(found) if isinstance(found, (list, tuple)) else 1
+        raise ValueError(located(f"{user.name}: grad gives {count} terms for {len(inputs)} inputs", inputs))
+    return [as_gradient(g) if known else None for g, known in zip(found, connected)]
+
+
+def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> Any:
+    user = op["user"]
+    if not hasattr(user, "R_op"):
+        return None
+    found = user.R_op(list(inputs), list(points))
+    if len(found) != len(outputs):
+        raise ValueError(located(f"{user.name}: R_op gives {len(found)} terms for {len(outputs)} outputs", inputs))
+    return [as_gradient(g) for g in found]
 
 
 def _specialise(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Sequence[Variable]:
@@ -185,26 +324,39 @@ def _take_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [None] * before + _grad(op, inputs[before:], outputs, gs)
 
 
-_python_op = record(
+def _take_push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> Any:
+    before = 1 + _lengths(op)
+    return _push(op, inputs[before:], outputs, points[before:])
+
+
+def _native(node: Apply) -> Any:
+    """The user's C code, if the op has any."""
+    make = getattr(node.op["user"], "native", None)
+    return None if make is None else make(node)
+
+
+def _title(op: Op) -> str:
+    return op["user"].name
+
+
+PYTHON_OP = record(
     "python_op",
     declared_dtypes=True,
     infer=_infer,
     numpy=lambda op, *arrays: _perform(op, arrays),
     grad=_grad,
+    push=_push,
     specialise=_specialise,
-    cases=lambda: [
-        Case(lambda x: _sorted(x), (Arg((5,), distinct=True),), expect=np.sort, grad=False),
-        Case(lambda x: _positive(x) * 2, (Arg((6,), values=[1, -1, 2, 0, 3, -2]),), expect=_positive_twice, grad=False),
-        Case(lambda x, y: _cube(x) + y, (Arg((2, 3)), Arg((2, 3))), expect=lambda x, y: x**3 + y),
-    ],
+    title=_title,
 )
 
 _python_step = record(
     "python_step",
     infer=lambda op, inputs: [TensorType(d, s) for (d, _), s in zip(op["types"], op["shapes"])],
     numpy=lambda op, *arrays: _perform(op, arrays),
-    lower=HostCall(),
+    lower=HostCall(native=_native),
     declared_dtypes=True,
+    title=_title,
 )
 
 _tickets = count(1)
@@ -235,6 +387,7 @@ _python_run = record(
     numpy=_run,
     lower=HostCall(),
     declared_dtypes=True,
+    title=_title,
 )
 
 _python_taken = record(
@@ -243,6 +396,7 @@ _python_taken = record(
     numpy=_take,
     lower=HostCall(),
     declared_dtypes=True,
+    title=_title,
 )
 
 
@@ -256,105 +410,7 @@ _python_take = record(
     infer=_take_infer,
     numpy=_take,
     grad=_take_grad,
+    push=_take_push,
     specialise=_take_specialise,
+    title=_title,
 )
-
-
-class _Function(PythonOp):
-    """A NumPy function with declared types."""
-
-    def __init__(
-        self, function: Callable[..., Any], itypes: Sequence[Any], otypes: Sequence[Any], infer_shape: Any, grad: Any
-    ) -> None:
-        self.function = function
-        self.itypes, self.otypes = [_type(t) for t in itypes], [_type(t) for t in otypes]
-        if infer_shape is not None:
-            self.infer_shape = infer_shape
-        if grad is not None:
-            self.grad = grad
-        self.__doc__ = function.__doc__
-        self.__module__ = function.__module__
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle a decorated function by name, as functions are: its module contains the op under that name."""
-        name = getattr(self.function, "__qualname__", "")
-        held = getattr(sys.modules.get(self.__module__), name, None)
-        return name if held is self else super().__reduce_ex__(protocol)
-
-    @property
-    def name(self) -> str:
-        return getattr(self.function, "__name__", "as_op")
-
-    def make_node(self, *inputs: Any) -> Apply:
-        if len(inputs) != len(self.itypes):
-            raise TypeError(located(f"{self.name}: takes {len(self.itypes)} inputs, got {len(inputs)}"))
-        given = []
-        for k, (value, want) in enumerate(zip(inputs, self.itypes)):
-            v = as_tensor(value)
-            if v.ndim != want.ndim or ew.unify_dtypes([v, want()]) != want.dtype:
-                raise TypeError(located(f"{self.name}: input {k} must be {want}, got {v.type}", [v]))
-            given.append(ew.cast(v, want.dtype))
-        return Apply(self, given, [TensorType(t.dtype, t.static_shape) for t in self.otypes], None)  # type: ignore[arg-type]
-
-    def perform(self, node: Apply, inputs: Sequence[np.ndarray], output_storage: Sequence[list[Any]]) -> None:
-        found = self.function(*inputs)
-        results = found if isinstance(found, (tuple, list)) and len(self.otypes) != 1 else [found]
-        for storage, result in zip(output_storage, results, strict=True):
-            storage[0] = result
-
-
-def _type(t: Any) -> TensorType:
-    """Convert a type or a constructor such as ``T.matrix`` to a type."""
-    return t if isinstance(t, TensorType) else t.type if isinstance(t, Variable) else t().type
-
-
-def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None, grad: Any = None) -> Any:
-    """Create an op from a function of NumPy arrays; a decorator.
-
-    Parameters
-    ----------
-    itypes, otypes : type, constructor, or sequence of these
-        Types of the inputs and outputs, such as ``T.vector`` or ``TensorType("float32", (None,))``.
-    infer_shape : callable, optional
-        ``infer_shape(node, shapes)``, as in :class:`PythonOp`.
-    grad : callable, optional
-        ``grad(inputs, output_gradients)``, as in :class:`PythonOp`.
-
-    Examples
-    --------
-    >>> @symc.as_op(itypes=[T.vector], otypes=[T.vector])
-    ... def backwards(x):
-    ...     return x[::-1]
-    """
-    ins = list(itypes) if isinstance(itypes, (list, tuple)) else [itypes]
-    outs = list(otypes) if isinstance(otypes, (list, tuple)) else [otypes]
-    return lambda function: _Function(function, ins, outs, infer_shape, grad)
-
-
-# --- used by the generated tests --------------------------------------------------------------------------------------
-
-
-def _like(x: Variable, function: Callable[[np.ndarray], np.ndarray], **facts: Any) -> Any:
-    unknown = TensorType(x.dtype, [None] * x.ndim)
-    return as_op([unknown], [unknown], **facts)(function)(x)
-
-
-def _sorted(x: Variable) -> Any:
-    return _like(x, np.sort, infer_shape=lambda node, shapes: shapes)
-
-
-def _positive(x: Variable) -> Any:
-    return _like(x, lambda a: a[a > 0])
-
-
-def _positive_twice(x: np.ndarray) -> np.ndarray:
-    return x[x > 0] * 2
-
-
-def _cube(x: Variable) -> Any:
-    return _like(
-        x,
-        lambda a: a**3,
-        infer_shape=lambda node, shapes: shapes,
-        grad=lambda inputs, gs: [gs[0] * 3 * inputs[0] * inputs[0]],
-    )

@@ -31,7 +31,7 @@ def _numpy(op: Op, x: np.ndarray, *lengths: np.ndarray) -> np.ndarray:
     return x
 
 
-_required = record(
+REQUIRED = record(
     "require_lengths",
     infer=_infer,
     numpy=_numpy,
@@ -72,4 +72,4 @@ def require_lengths(x: Any, pairs: Sequence[tuple[Any, Any, str]], repair: str |
     if not open_pairs:
         return x
     lengths = [as_tensor(v) for left, right, _ in open_pairs for v in (left, right)]
-    return Op(_required, texts=tuple(text for *_, text in open_pairs), repair=repair)(x, *lengths)
+    return Op(REQUIRED, texts=tuple(text for *_, text in open_pairs), repair=repair)(x, *lengths)

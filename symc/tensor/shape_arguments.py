@@ -107,7 +107,7 @@ def _specify_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     return TensorType(x.dtype, found)
 
 
-_specify = record(
+SPECIFY = record(
     "specify_shape",
     dim=lambda node, dims: dims[0],
     infer=_specify_infer,
@@ -139,7 +139,7 @@ def declare_dims(
     """
     if all(w is None or type(d) is int and d == w for d, w in zip(x.type.shape, wanted)):
         return x
-    return Op(_specify, shape=tuple(wanted), text=text, repair=repair, what=what)(x)
+    return Op(SPECIFY, shape=tuple(wanted), text=text, repair=repair, what=what)(x)
 
 
 def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:

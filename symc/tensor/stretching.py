@@ -97,7 +97,7 @@ _stretch_at = record(
     lower=Indexed(lambda node, at, read, size: read(0, _position(at, node.inputs[0].type.shape, size))),
 )
 
-_stretch = record(
+STRETCH = record(
     "stretch",
     infer=_stretch_infer,
     numpy=lambda op, x, template: np.broadcast_to(x, template.shape),
@@ -111,7 +111,7 @@ _stretch = record(
 )
 
 
-_stretch_together = record(
+STRETCH_TOGETHER = record(
     "stretch_together",
     infer=_together_infer,
     numpy=lambda op, x, *others: np.broadcast_to(x, np.broadcast_shapes(x.shape, *(v.shape for v in others))),
@@ -191,7 +191,7 @@ def stretch(what: str, x: Variable, template: Variable) -> Variable:
     """Broadcast ``x`` to the shape of ``template`` along every axis of length 1, known now or at call time."""
     if x.ndim == template.ndim and all(dims.equal(a, b) is True for a, b in zip(x.type.shape, template.type.shape)):
         return x
-    return Op(_stretch, what=what)(x, template)
+    return Op(STRETCH, what=what)(x, template)
 
 
 def stretch_together(what: str, indices: Sequence[Variable]) -> list[Variable]:
@@ -199,5 +199,5 @@ def stretch_together(what: str, indices: Sequence[Variable]) -> list[Variable]:
     shapes = [v.type.shape for v in indices]
     if all(dims.equal(a, b) is True for shape in shapes[1:] for a, b in zip(shapes[0], shape)):
         return list(indices)
-    together = Op(_stretch_together, what=what)
+    together = Op(STRETCH_TOGETHER, what=what)
     return [together(v, *indices[:k], *indices[k + 1 :]) for k, v in enumerate(indices)]

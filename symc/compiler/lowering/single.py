@@ -189,6 +189,7 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
         tuple(v.dtype for v in variables),
         (location,) if location else (),
         *_routine(node, lower),
+        native=None if lower.native is None else lower.native(node),
     )
 
 
