@@ -14,10 +14,10 @@ from typing import Any
 from symc.compat.modules import MODULES, is_legacy
 from symc.compat.names import RENAMED, advice
 
-__all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyModule", "dotted", "lookup", "offers", "place", "served"]
+__all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyNameError", "dotted", "lookup", "offers", "place", "served"]
 
 
-class MissingLegacyModule(ImportError):
+class MissingLegacyNameError(ImportError):
     """A module, or a name imported from a module, of Theano or Lasagne that is not served."""
 
 
@@ -148,13 +148,13 @@ class LegacyFinder(MetaPathFinder, Loader):
 
         Raises
         ------
-        MissingLegacyModule
+        MissingLegacyNameError
             For one that is not served.
         """
         if not is_legacy(fullname):
             return None
         if fullname not in MODULES:
-            raise MissingLegacyModule(missing(*fullname.rpartition(".")[::2]), name=fullname)
+            raise MissingLegacyNameError(missing(*fullname.rpartition(".")[::2]), name=fullname)
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
