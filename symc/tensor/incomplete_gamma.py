@@ -14,7 +14,7 @@ import numpy as np
 
 from symc.graph import Variable
 from symc.graph.gradient_flow import Undefined
-from symc.graph.op import Arg, Case, HostCall, Op, record
+from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.tensor import elementwise as ew
 from symc.tensor.gamma_functions import gamma
 from symc.tensor.gamma_integrals import density, regularised
@@ -51,7 +51,7 @@ def _by_formula(order: int, k: np.ndarray, x: np.ndarray) -> Any:
     return found * (np.log(x) - special.psi(k)) if order else found
 
 
-_density = record(
+_density: Record = record(
     "gamma_density",
     infer=infer_elementwise,
     numpy=lambda op, k, x: _of_dtype(density(k, x, op["order"]), x),
