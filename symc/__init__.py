@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from symc import tensor
+from symc import scan_module, tensor
 from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
@@ -22,6 +22,7 @@ from symc.tensor import dot, ifelse, scan
 from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
 from symc.tensor.python_op import PythonOp, as_op
+from symc.tensor.scan_checkpoints import scan_checkpoints
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,7 @@ register()
 __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
     "as_op", "clone", "config", "doctor", "dot", "foldl", "foldr", "function", "grad", "ifelse", "map",
-    "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor",
+    "memory_estimate", "pp", "pprint", "reduce", "scan", "scan_checkpoints", "scan_module", "shared", "tensor",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

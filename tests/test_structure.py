@@ -413,8 +413,9 @@ def test_mistakes_of_scan():
         T.scan(lambda r, h: [h, r], [x], [h])
     with pytest.raises(ValueError, match="scalar"):
         T.scan(lambda r: r, [T.scalar("s")], None)
-    out, _ = T.scan(lambda a, b: a + b, [x, T.matrix("y")], None, n_steps=3)
-    f = symc.function(symc.graph.graph_inputs([out]), out)
+    y = T.matrix("y")
+    out, _ = T.scan(lambda a, b: a + b, [x, y], None, n_steps=3)
+    f = symc.function([x, y], out)
     with pytest.raises(ValueError):
         f(np.ones((2, 3)), np.ones((3, 3)))
 

@@ -204,14 +204,20 @@ def number_of_steps(
     count = as_tensor(n_steps)
     if count.ndim or not is_integer(count.dtype):
         raise DTypeError(located("scan: n_steps must be an integer", [count]))
-    count = ew.cast(count, "int64")
     if isinstance(count, Constant):
-        if count.data < 0:
-            count, backwards = constant(-int(count.data), dtype="int64"), not backwards
-    elif dims.equal(dims.maximum(as_dim(count), 0), as_dim(count)) is not True:
-        repair = "a negative number known when the scan is built runs it backwards"
-        count = checked_below(count, np.int64(2**62), "scan: n_steps must not be negative", repair)
+        backwards = backwards != (count.data < 0)
+        count = constant(abs(int(count.data)), dtype="int64")
+    else:
+        count = _not_negative(ew.cast(count, "int64"))
     return count, [v[:count] if not backwards else v[v.shape[0] - count :] for v in sequences], backwards
+
+
+def _not_negative(count: Variable) -> Variable:
+    """Check a number of steps known only at call time, unless its dim shows that it cannot be negative."""
+    if dims.equal(dims.maximum(as_dim(count), 0), as_dim(count)) is True:
+        return count
+    repair = "a negative number known when the scan is built runs it backwards"
+    return checked_below(count, np.int64(2**62), "scan: n_steps must not be negative", repair)
 
 
 def _cut(v: Variable, count: Variable, backwards: bool) -> Variable:
