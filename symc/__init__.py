@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from symc import tensor, testing
+from symc import scan_module, tensor, testing
 from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
@@ -23,6 +23,7 @@ from symc.tensor.decorated_op import as_op, elementwise_op
 from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
 from symc.tensor.python_op import PythonOp
+from symc.tensor.scan_checkpoints import scan_checkpoints
 from symc.tensor.vectorize import vectorize
 
 __version__ = "0.1.0"
@@ -33,10 +34,10 @@ attach()
 register()
 
 __all__ = [
-    "Apply", "COp", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
-    "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "function", "grad",
-    "ifelse", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor", "testing",
-    "vectorize",
+    "Apply", "COp", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable",
+    "Variable", "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "function",
+    "grad", "ifelse", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "scan_checkpoints", "scan_module",
+    "shared", "tensor", "testing", "vectorize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

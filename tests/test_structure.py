@@ -369,9 +369,17 @@ def test_a_length_in_a_step_that_an_integer_outside_gives(device, rng):
         assert got[2].tolist() == [3, count]
 
 
-def test_a_negative_number_of_steps_is_refused():
-    with pytest.raises(ValueError, match="n_steps cannot be negative, got -2"):
-        T.scan(lambda h: h + 1, outputs_info=[T.dscalar("h")], n_steps=-2)
+def test_a_negative_number_of_steps_runs_backwards_or_is_refused_at_the_call():
+    x, n = T.dvector("x"), T.lscalar("n")
+    h = T.constant(np.float64(0))
+    back, _ = T.scan(lambda e, h: 2 * h + e, [x], [h], n_steps=-2)
+    close(symc.function([x], back)([5.0, 1, 2, 3]), [3, 8])
+    some, _ = T.scan(lambda h: h + 1, outputs_info=[h], n_steps=n)
+    f = symc.function([n], some)
+    close(f(2), [1, 2])
+    assert f(0).shape == (0,)
+    with pytest.raises(IndexError, match="n_steps must not be negative"):
+        f(-1)
 
 
 def test_a_length_that_only_the_step_knows_is_refused():
@@ -405,8 +413,9 @@ def test_mistakes_of_scan():
         T.scan(lambda r, h: [h, r], [x], [h])
     with pytest.raises(ValueError, match="scalar"):
         T.scan(lambda r: r, [T.scalar("s")], None)
-    out, _ = T.scan(lambda a, b: a + b, [x, T.matrix("y")], None)
-    f = symc.function(symc.graph.graph_inputs([out]), out)
+    y = T.matrix("y")
+    out, _ = T.scan(lambda a, b: a + b, [x, y], None, n_steps=3)
+    f = symc.function([x, y], out)
     with pytest.raises(ValueError):
         f(np.ones((2, 3)), np.ones((3, 3)))
 

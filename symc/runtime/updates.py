@@ -143,31 +143,41 @@ def with_default_updates(
         return updates
     result = list(updates)
     decided = {id(s.storage) for s, _ in updates} | {id(s.storage) for s in _without_default_update(off)}
-    carried: dict[int, int] = {}  # position of the carried update of a storage in the result
+    place: dict[int, int] = {}  # position of the update of a storage in the result
+    carried: set[int] = set()  # storages whose update an expression carries, which replaces the default
     frontier = [*outputs, *[v for _, v in updates]]
     seen: set[Variable] = set()
     while frontier:
         fresh = [v for v in ancestors(frontier, inputs) if v not in seen]
         seen.update(fresh)
         frontier = []
-        for v in fresh:
-            if isinstance(v, SharedVariable) and v.default_update is not None and id(v.storage) not in decided:
-                decided.add(id(v.storage))
-                result.append((v, _default_update(v, replaced)))
-                frontier.append(result[-1][1])
         carriers = [v for v in fresh if v not in inputs and v.owner is not None and v.owner.op.record.carries_updates]
         for v in sorted(carriers, key=lambda v: v.serial):
             for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
-                if id(target.storage) in decided:
+                key = id(target.storage)
+                if key in decided:
                     continue
                 value = fitting_shared_update(target, value)  # part of the graph, to which givens are applied already
                 frontier.append(value)
-                place = carried.setdefault(id(target.storage), len(result))
-                if place == len(result):
-                    result.append((target, value))
-                else:
-                    result[place] = (target, _one_after_another(target, result[place][1], value))
+                if key in carried:
+                    value = _one_after_another(target, result[place[key]][1], value)
+                carried.add(key)
+                _put(result, place, target, value)
+        for v in fresh:
+            if isinstance(v, SharedVariable) and v.default_update is not None:
+                if id(v.storage) not in decided and id(v.storage) not in place:
+                    _put(result, place, v, _default_update(v, replaced))
+                    frontier.append(result[-1][1])
     return result
+
+
+def _put(result: Updates, place: dict[int, int], target: SharedVariable, value: Variable) -> None:
+    """Add an update, or replace that of the same storage."""
+    position = place.setdefault(id(target.storage), len(result))
+    if position == len(result):
+        result.append((target, value))
+    else:
+        result[position] = (target, value)
 
 
 def _without_default_update(off: Any) -> list[SharedVariable]:

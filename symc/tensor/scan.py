@@ -1,293 +1,273 @@
-"""``scan``: repetition of a step over time, as one op that contains the step as a body.
-
-The op ``scan`` runs its body for t = 0 .. n - 1. It reads element t of every *sequence* (element n - 1 - t if it runs
-backwards), carries *states* from step to step, and reads *constants* in every step. The other outputs of the steps are
-stacked over time. A state is stored as a trajectory ``(n + 1, ...)`` whose first entry is the initial value, so that
-both the history and the values before each step are views of it; if only the last value is used, two slots alternate.
-
-Its gradient is a scan in the opposite direction, which recomputes intermediate values of a step from its initial
-states.
-"""
+"""``scan``: repetition of a step over time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.gradient.reverse import grad
-from symc.graph import Apply, Constant, Variable, dims, toposort
-from symc.graph.body import Body
-from symc.graph.dtypes import is_float, is_integer
-from symc.graph.evaluate import evaluate
-from symc.graph.guards import require_equal
-from symc.graph.op import Arg, Case, Op, Structured, record
+from symc.graph import Constant, SharedVariable, Variable, graph_inputs
+from symc.graph.op import Arg, Case, add_cases
 from symc.graph.types import TensorType
-from symc.loops.ir import Loop, Ref
 from symc.tensor import elementwise as ew
+from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like, sum
-from symc.tensor.joining import join
-from symc.tensor.subtensor import part
-from symc.tensor.symbolic_dims import as_dim, following_from_shapes, same_length, shape_i
-
-__all__ = ["scan"]
-
-
-class Roles(NamedTuple):
-    """The numbers of sequences, states and constants among the inputs of the body, in this order."""
-
-    sequences: int
-    states: int
-    constants: int
-
-    def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Split ``values`` into sequences, states and constants."""
-        a, b = self.sequences, self.sequences + self.states
-        return list(values[:a]), list(values[a:b]), list(values[b:])
-
-
-def _steps(op: Op, inputs: Sequence[Variable]) -> tuple[dims.Dim, Sequence[Variable]]:
-    """Return the number of steps, and the other inputs."""
-    if "n" in op.attrs:
-        return op["n"], inputs
-    return as_dim(inputs[0]), inputs[1:]
-
-
-def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
-    n, given = _steps(op, inputs)
-    sequences, states, _ = op["roles"].split(given)
-    for k, v in enumerate(sequences):
-        text = f"scan: sequence {k} does not have as many entries as there are steps"
-        require_equal(v.type.shape[0], n, text, [v], "cut it, or leave n_steps out")
-    body: Body = op["body"]
-    types = []
-    for k, (start, after, kept) in enumerate(zip(states, body.outputs, op["keep"])):
-        for axis, (have, want) in enumerate(zip(after.type.shape, start.type.shape)):
-            text = f"scan: state {k} changes its shape from step to step, on axis {axis}"
-            require_equal(have, want, text, [after, start], "the step must give a state of the shape it began with")
-        shape = start.type.shape
-        types.append(TensorType(start.dtype, (dims.add(n, 1), *shape) if kept else shape))
-    return types + [TensorType(v.dtype, (n, *v.type.shape)) for v in body.outputs[len(states) :]]
-
-
-def _body_types(op: Op, inputs: Sequence[Variable], name: str) -> list[TensorType]:
-    sequences, states, constants = op["roles"].split(_steps(op, inputs)[1])
-    types = [TensorType(v.dtype, v.type.shape[1:]) for v in sequences]
-    return types + [TensorType(v.dtype, v.type.shape) for v in (*states, *constants)]
-
-
-def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    n, given = (op["n"], arrays) if "n" in op.attrs else (int(arrays[0]), arrays[1:])
-    sequences, states, constants = op["roles"].split(given)
-    body: Body = op["body"]
-    trajectory: list[list[np.ndarray]] = [[s] for s in states]
-    made: list[list[np.ndarray]] = [[] for _ in body.outputs[len(states) :]]
-    for t in range(n):
-        at = n - 1 - t if op["backwards"] else t
-        values = [*(s[at] for s in sequences), *states, *constants]
-        found = evaluate(body.outputs, dict(zip(body.inputs, values)))
-        states = found[: len(states)]
-        for history, s in zip(trajectory, states):
-            history.append(s)
-        for history, s in zip(made, found[len(states) :]):
-            history.append(s)
-    results = [np.stack(h) if kept else h[-1] for h, kept in zip(trajectory, op["keep"])]
-    for history, v in zip(made, body.outputs[len(states) :]):
-        if op["backwards"]:
-            history = history[::-1]
-        shape = (0, *[d if type(d) is int else 0 for d in v.type.shape])
-        results.append(np.stack(history) if history else np.zeros(shape, v.dtype))
-    return tuple(results)
-
-
-def _without(first: bool, x: Variable) -> Variable:
-    return Op(_trimmed, first=first)(x)
-
-
-def _trimmed_grad(
-    op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]
-) -> list[Variable]:
-    """The gradient is zero at the omitted entry."""
-    (x,), (g,) = inputs, gs
-    missing = broadcast_like(constant(np.zeros((), g.dtype), dtype=g.dtype), x[0:1])
-    return [join(0, missing, g) if op["first"] else join(0, g, missing)]
-
-
-_trimmed = record(
-    "trimmed",
-    infer=lambda op, inputs: TensorType(
-        inputs[0].dtype, (dims.sub(inputs[0].type.shape[0], 1), *inputs[0].type.shape[1:])
-    ),
-    numpy=lambda op, x: x[1:] if op["first"] else x[:-1],
-    grad=_trimmed_grad,
-    specialise=lambda op, inputs, types: part(
-        inputs[0], types[0].shape, dims.product(types[0].shape[1:]) if op["first"] else 0
-    ),
-    cases=lambda: [
-        Case(lambda x: _without(True, x), (Arg((3, 2)),), expect=lambda x: x[1:]),
-        Case(lambda x: _without(False, x), (Arg((3,)),), expect=lambda x: x[:-1]),
-        Case(lambda x: _without(True, x), (Arg((1, 2)),), expect=lambda x: x[1:], grad=False),
-    ],
+from symc.tensor.creation import arange
+from symc.tensor.scan_arguments import (
+    State,
+    listed,
+    number_of_steps,
+    parse_result,
+    parse_sequences,
+    parse_states,
+    until,
 )
-"""A view of a trajectory without its first or its last entry."""
+from symc.tensor.scan_gradient import SCAN, apply_scan
+from symc.tensor.scan_program import rows, without
+from symc.tensor.scan_updates import Carried, collect_updates, replace_shared
+from symc.tensor.state import carry_updates
+
+__all__ = ["scan", "until"]
 
 
-# --- its gradient -----------------------------------------------------------------------------------------------------
+def scan(
+    fn: Callable[..., Any],
+    sequences: Any = None,
+    outputs_info: Any = None,
+    non_sequences: Any = None,
+    n_steps: Any = None,
+    truncate_gradient: int = -1,
+    go_backwards: bool = False,
+    mode: Any = None,
+    name: str | None = None,
+    profile: Any = False,
+    allow_gc: Any = None,
+    strict: bool = False,
+    return_list: bool = False,
+) -> tuple[Any, dict[Any, Any]]:
+    """Repeat a step over time.
+
+    Parameters
+    ----------
+    fn : callable
+        The step, called once with symbolic arguments, in this order: for each sequence the entries at its taps, for
+        each state its values at its taps, then the ``non_sequences``. It returns the next states and other outputs, one
+        per entry of ``outputs_info``, as a variable or a list; or updates of shared variables, as a dict or a list of
+        pairs; or ``(outputs, updates)``. ``until(condition)`` may follow as the last entry.
+    sequences : Variable, dict, or sequence of these, optional
+        Variables of which each step reads entries along the first axis. ``dict(input=x, taps=[-2, 0])`` reads
+        ``x[t - 2]`` and ``x[t]``; the first step has the smallest t for which all of them exist.
+    outputs_info : Variable, number, dict, None, or sequence of these, optional
+        Per output of ``fn``, the initial value if it is a state, else None. ``dict(initial=s, taps=[-3, -1])`` gives
+        the step the results of three steps ago and of the last step; the first three entries of ``s`` are what came
+        before the first step, the earliest first. With ``taps=[-1]``, the default, the initial value has no such axis.
+    non_sequences : Variable or sequence of Variable, optional
+        Passed to every step. Outside variables that ``fn`` uses need not be listed.
+    n_steps : int or Variable, optional
+        The number of steps; by default that of the shortest sequence. Sequences must be at least that long; what
+        follows is not read. A negative number runs the scan backwards.
+    truncate_gradient : int
+        The number of steps, counted from the last one, through which gradients flow back; -1: all. Gradients by what
+        earlier steps read, and by initial values, are zero.
+    go_backwards : bool
+        Read sequences from their last entry to the first. Outputs are in the order of the steps.
+    mode, profile, allow_gc
+        Have no effect: the step is compiled with the function that uses it. Accepted for old programs.
+    name : str, optional
+    strict : bool
+        Refuse variables that ``fn`` uses without being given them.
+    return_list : bool
+        Return a list of outputs even if there is only one.
+
+    Returns
+    -------
+    outputs : Variable or list of Variable
+        The states after every step and the other outputs, each ``(steps, ...)``; the variable itself if there is one,
+        None if there is none.
+    updates : dict
+        The last values of the shared variables that the steps update, to be passed to ``symc.function``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ValueError
+        If states change shape or dtype, if the number of steps is not given, or if the number of outputs of ``fn``
+        differs from the number of entries of ``outputs_info``.
+
+    Notes
+    -----
+    With ``until(condition)``, ``n_steps`` or the sequences limit the number of steps, and outputs have one entry per
+    step that was done, the one that met the condition included.
+
+    A shared variable that a step updates has its new value in the next step. Random draws made by ``fn`` differ from
+    step to step. A function that depends on the outputs advances their streams (and other default updates in the step)
+    even if ``updates`` is not passed to it; updates that ``fn`` returned are applied only if passed.
+
+    ``symc.config.scan_memory`` limits the memory that the gradient takes for the states of all steps.
+
+    Examples
+    --------
+    >>> x, k = T.vector("x"), T.iscalar("k")
+    >>> powers, _ = symc.scan(lambda p, x: p * x, outputs_info=T.ones_like(x), non_sequences=x, n_steps=k)
+    >>> symc.function([x, k], powers[-1])([1, 2, 3], 3)
+    array([ 1.,  8., 27.], dtype=float32)
+
+    Fibonacci's numbers read two values of the past:
+
+    >>> two = T.lvector("two")
+    >>> numbers, _ = symc.scan(lambda a, b: a + b, outputs_info=dict(initial=two, taps=[-2, -1]), n_steps=6)
+    >>> symc.function([two], numbers)([0, 1])
+    array([ 1,  2,  3,  5,  8, 13])
+    """
+    if isinstance(truncate_gradient, bool) or not isinstance(truncate_gradient, (int, np.integer)):
+        raise TypeError(f"scan: truncate_gradient must be a number of steps or -1, got {truncate_gradient!r}")
+    if truncate_gradient < -1:
+        raise ValueError(f"scan: truncate_gradient must be a number of steps or -1, got {truncate_gradient}")
+    read = parse_sequences(sequences)
+    infos = parse_states(outputs_info)
+    fixed = [as_tensor(v) for v in listed(non_sequences)]
+    count, parts, backwards = number_of_steps([v for _, v in read], n_steps, go_backwards)
+    arguments = [*(v for v, _ in read), *(v for s in infos or [] if s is not None for v in s.arguments), *fixed]
+    before = Variable(TensorType("bool", ()), None, 0, None).serial
+    result = parse_result(fn(*arguments))
+    if infos is None:
+        infos = [None] * len(result.outputs)
+    if len(result.outputs) != len(infos):
+        text = f"scan: fn gives {len(result.outputs)} outputs, outputs_info has {len(infos)} entries"
+        raise ValueError(located(text, result.outputs, "give None for outputs that the step does not read again"))
+    condition = result.condition
+    if condition is not None and condition.dtype != "bool":
+        condition = ew.neq(condition, 0)
+    results = [r if s is None else _fitting(k, r, s.start) for k, (r, s) in enumerate(zip(result.outputs, infos))]
+    expressions = [*results, *([] if condition is None else [condition])]
+    carried = collect_updates(expressions, result.updates, before)
+    step = _Step([(v, part) for (v, _), part in zip(read, parts)], infos, results, condition, carried)
+    allowed = _only_listed([*fixed, *arguments]) if strict else None
+    outputs, updates = step.applied(count, backwards, int(truncate_gradient), allowed)
+    for k, v in enumerate(outputs):
+        v.name = name if name is None or len(outputs) == 1 else f"{name}{k}"
+    if return_list or len(outputs) > 1:
+        return outputs, updates
+    return (outputs[0] if outputs else None), updates
 
 
-def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """Scan backwards over time: the adjoints of the states are states, those of the constants are summed."""
-    count = inputs[0]
-    sequences, states, constants = op["roles"].split(inputs[1:])
-    body: Body = op["body"]
-    moving = [k for k, s in enumerate(states) if is_float(s.dtype)]
-    x, before, c = op["roles"].split(body.inputs)
-    made = body.outputs[len(states) :]
-    kept = [_trajectory(op, inputs, outputs, k) for k in range(len(states))]
+class _Step:
+    """A step, ready to be repeated.
 
-    def like(v: Variable, name: str) -> Variable:
-        return Variable(TensorType(v.dtype, v.type.shape), None, 0, name)
+    Parameters
+    ----------
+    sequences : list of (variable inside, sequence)
+    infos : list of State or None
+    results : list of Variable
+        One per entry of ``infos``.
+    condition : Variable or None
+    carried : Carried
+    """
 
-    # inputs of the backward step: copies of the step's inputs, and the output gradients
-    adjoint = {k: like(before[k], f"d state {k}") for k in moving}
-    arriving = {k: like(before[k], f"g state {k}") for k in moving if op["keep"][k]}
-    floats = [j for j, v in enumerate(made) if is_float(v.dtype)]
-    g_made = {j: like(made[j], f"g output {j}") for j in floats}
-    total = [sum(body.outputs[k] * _added(adjoint[k], arriving.get(k))) for k in moving]
-    total += [sum(made[j] * g_made[j]) for j in floats]
-    wanted_x = [v for v in x if is_float(v.dtype)]
-    wanted_s = [before[k] for k in moving]
-    wanted_c = [v for v in c if is_float(v.dtype)]
-    found = _slopes(total, [*wanted_x, *wanted_s, *wanted_c])
-    by_x = found[: len(wanted_x)]
-    by_s = found[len(wanted_x) : len(wanted_x) + len(wanted_s)]
-    by_c = found[len(wanted_x) + len(wanted_s) :]
-    sums = [like(v, f"sum {k}") for k, v in enumerate(wanted_c)]
-    g_states = {k: gs[k] for k in moving}
+    def __init__(
+        self,
+        sequences: Sequence[tuple[Variable, Variable]],
+        infos: Sequence[State | None],
+        results: Sequence[Variable],
+        condition: Variable | None,
+        carried: Carried,
+    ) -> None:
+        self.sequences, self.infos, self.carried = list(sequences), infos, carried
+        expressions = [*results, *carried.values.values(), *([] if condition is None else [condition])]
+        found, self.inside = replace_shared(expressions, carried.values)
+        self.results = found[: len(results)]
+        self.next = dict(zip(carried.values, found[len(results) :]))
+        self.condition = None if condition is None else found[-1]
 
-    def in_time(v: Variable) -> Variable:
-        """Reorder a variable from the order of the steps to the order of the sequences."""
-        return v[::-1] if op["backwards"] else v
-
-    back_sequences = [
-        *zip(x, sequences),
-        *((before[k], in_time(_without(False, kept[k]))) for k in range(len(states))),
-        *((arriving[k], in_time(_without(True, g_states[k]))) for k in arriving),
-        *((g_made[j], gs[len(states) + j]) for j in floats),
-    ]
-    starts = [_zeros(states[k]) if op["keep"][k] else g_states[k] for k in moving]
-    outer_c = [v for v, inner in zip(constants, c) if is_float(inner.dtype)]
-    zeros = [_zeros(v) for v in outer_c]
-    results, stacked = _scan_op(
-        count,
-        back_sequences,
-        [(adjoint[k], start, g) for k, start, g in zip(moving, starts, by_s)]
-        + [(s, z, s + g) for s, z, g in zip(sums, zeros, by_c)],
-        list(zip(c, constants)),
-        by_x,
-        not op["backwards"],
-        keep=False,
-    )
-    to_x = iter(stacked)
-    to_s = {k: results[position] for position, k in enumerate(moving)}
-    to_c = iter(results[len(moving) :])
-    return [
-        None,
-        *(next(to_x) if is_float(v.dtype) else None for v in sequences),
-        *((to_s[k] + g_states[k][0] if op["keep"][k] else to_s[k]) if k in to_s else None for k in range(len(states))),
-        *(next(to_c) if is_float(inner.dtype) else None for inner in c),
-    ]
-
-
-def _zeros(v: Variable) -> Variable:
-    return broadcast_like(constant(np.zeros((), v.dtype), dtype=v.dtype), v)
-
-
-def _added(a: Variable, b: Variable | None) -> Variable:
-    return a if b is None else a + b
+    def applied(
+        self, count: Variable, backwards: bool, truncate: int, allowed: Any
+    ) -> tuple[list[Variable], dict[Any, Any]]:
+        """The outputs, in the order of the steps, and the updates."""
+        sequences = self.sequences
+        if self.condition is not None and backwards:  # a loop that may end early reads forwards
+            sequences, backwards = [(v, s[::-1]) for v, s in sequences], False
+        states: list[tuple[Variable, Variable, Variable]] = []
+        first: list[int | None] = []  # the position of an output among the states
+        for info, result in zip(self.infos, self.results):
+            first.append(None if info is None else len(states))
+            if info is not None:
+                after = [result, *(v for v, _ in info.past[:-1])]
+                states += [(v, start, following) for (v, start), following in zip(info.past, after)]
+        history = len(states)
+        draws = [s for s in self.next if _counts(s, self.carried)]
+        sequences = [*sequences, *((self.inside[s], _counters(s, count, backwards)) for s in draws)]
+        moving = [s for s in self.next if s not in draws]
+        states += [(self.inside[s], s, self.next[s]) for s in moving]
+        made = [r for info, r in zip(self.infos, self.results) if info is None]
+        keep = [True] * history + [False] * len(moving)
+        found, stacked, done = apply_scan(
+            count, sequences, states, [], made, backwards, keep, self.condition, truncate, allowed
+        )
+        if backwards:  # the op's outputs are in the order of the sequences; reorder them by steps
+            stacked = [v[::-1] for v in stacked]
+        of_others = iter(stacked)
+        outputs = [next(of_others) if k is None else without(True, found[k]) for k in first]
+        if self.condition is not None:
+            outputs = [rows(v, 0, done) for v in outputs]
+        updates: dict[Any, Any] = dict(zip(moving, found[history:]))
+        updates.update((s, _shifted(s, done)) for s in draws)
+        updates = {s: updates[s] for s in self.next}
+        automatic = {s: v for s, v in updates.items() if s in self.carried.automatic}
+        if automatic:
+            outputs = [carry_updates(v, automatic) for v in outputs]
+        return outputs, updates
 
 
-def _trajectory(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], k: int) -> Variable:
-    """The trajectory of state ``k``, from a scan that stores it."""
-    if op["keep"][k]:
-        return outputs[k]
-    return Op(op.record, **{**op.attrs, "keep": (True,) * len(op["keep"])}).all(*inputs)[k]
+# --- random draws: the number of the draw is the first one plus t -----------------------------------------------------
 
 
-def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> list[Variable]:
-    """Gradients of the sum of ``total``; zeros by variables on which it does not depend."""
-    if not total:
-        return [v * 0 for v in wrt]
-    cost = total[0]
-    for more in total[1:]:
-        cost = cost + more
-    return grad(cost, list(wrt), disconnected_inputs="ignore")
+def _counts(s: SharedVariable, carried: Carried) -> bool:
+    """Whether a state of a draw counts the steps."""
+    return bool(s.tag.__dict__.get("of_draw")) and carried.values[s] is s.default_update
 
 
-# --- from graph to program --------------------------------------------------------------------------------------------
+def _counters(s: SharedVariable, count: Variable, backwards: bool) -> Variable:
+    """The states of a draw in all steps, as a sequence."""
+    t = arange(count, dtype="int64")
+    t = count - 1 - t if backwards else t
+    return _shifted(s, dimshuffle(t, (0, "x")))
 
 
-def _specialise(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Sequence[Variable]:
-    return Op(_scan_of, **op.attrs, n=as_dim(inputs[0])).all(*inputs[1:])
+def _shifted(s: SharedVariable, draws: Variable) -> Variable:
+    """The state after that many draws."""
+    return ew.add(s, ew.mul(ew.cast(draws, "uint64"), constant(np.array([0, 1], "uint64"))))
 
 
-def _build(node: Apply, scope: Any) -> None:
-    op, n = node.op, node.op["n"]
-    body: Body = op["body"]
-    sequences, states, constants = op["roles"].split(node.inputs)
-    t = dims.new_symbol("t")
-    at = dims.sub(dims.sub(n, 1), t) if op["backwards"] else t
-    places = []
-    for v in sequences:
-        ref = scope.ref_of(v)
-        places.append(Ref(ref.buffer, dims.add(ref.offset, dims.mul(at, dims.product(v.type.shape[1:])))))
-    targets: list[Ref] = []
-    last: list[tuple[Variable, Ref, dims.Dim, Variable]] = []
-    for k, start in enumerate(states):
-        size, out = dims.product(start.type.shape), node.outputs[k]
-        if op["keep"][k]:
-            ref = scope.ref_of(out)
-            now, then = t, dims.add(t, 1)
-        else:
-            ref = scope.new(start.dtype, (2, *start.type.shape), f"state {k}")
-            parity = dims.sub(t, dims.mul(2, dims.floordiv(t, 2)))
-            now, then = parity, dims.sub(1, parity)
-            last.append((start, ref, size, out))
-        scope.copy(start, ref)
-        places.append(Ref(ref.buffer, dims.add(ref.offset, dims.mul(now, size))))
-        targets.append(Ref(ref.buffer, dims.add(ref.offset, dims.mul(then, size))))
-    places += [scope.ref_of(v) for v in constants]
-    for v, out in zip(body.outputs[len(states) :], node.outputs[len(states) :]):
-        ref = scope.ref_of(out)
-        targets.append(Ref(ref.buffer, dims.add(ref.offset, dims.mul(at, dims.product(v.type.shape)))))
-    nodes, _, inner = scope.body(body, places, targets, [t])
-    scope.loop(Loop(t, n, nodes), inner)
-    for start, ref, size, out in last:
-        slot = dims.sub(n, dims.mul(2, dims.floordiv(n, 2)))
-        scope.move(Ref(ref.buffer, dims.add(ref.offset, dims.mul(slot, size))), scope.ref_of(out), start)
+# --- checks -----------------------------------------------------------------------------------------------------------
 
 
-def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
-    """Drop unused stacked outputs; of unused states, only the current value is kept."""
-    states = op["roles"].states
-    kept = [k for k in range(len(used)) if k < states or used[k]]
-    body: Body = op["body"]
-    smaller = Body(body.inputs, [body.outputs[k] for k in kept], body.symbols, body.values, body.equalities)
-    keep = tuple(yes and wanted for yes, wanted in zip(op["keep"], used))
-    return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
+def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Variable]], None]:
+    """A check that refuses other outside variables than these, and what is computed from them."""
+    known = set(listed_variables)
+
+    def check(outside: Sequence[Variable]) -> None:
+        used = graph_inputs([v for v in outside if v not in known])
+        missing = [v for v in used if v not in known and not isinstance(v, Constant)]
+        if missing:
+            text = "scan: with strict=True, fn must be given every variable that it uses; not given:"
+            names = ", ".join(map(repr, missing))
+            raise ValueError(located(f"{text} {names}", missing, "list them among non_sequences"))
+
+    return check
 
 
-_facts: dict[str, Any] = {
-    "infer": _infer,
-    "numpy": _numpy,
-    "bodies": ("body",),
-    "body_types": _body_types,
-}
-
-_scan_of = record("scan_of", lower=Structured(_build), drop_unused=_drop_unused, **_facts)
+def _fitting(k: int, after: Variable, start: Variable) -> Variable:
+    """Convert the next value of a state to the dtype of its initial value."""
+    if after.ndim != start.ndim:
+        text = f"scan: state {k} begins with {start.ndim} axes, the step gives {after.ndim}"
+        raise ShapeError(located(text, [start, after], "give it an initial value of the shape that it will have"))
+    if after.dtype == start.dtype:
+        return after
+    if ew.unify_dtypes([after, start]) != start.dtype:
+        text = f"scan: state {k} begins as {start.dtype}, the step gives {after.dtype}"
+        raise DTypeError(located(text, [start, after], f"cast the initial value to {after.dtype}"))
+    return ew.cast(after, start.dtype)
 
 
 def _cases() -> list[Case]:
@@ -312,10 +292,24 @@ def _cases() -> list[Case]:
             states.append(h)
         return np.stack(states), np.stack(sums)
 
+    def doubled(x: Variable, h: Variable) -> Any:
+        return scan(lambda x, h: ([h * 2 + x, h * x], until((h * 2 + x).sum() > 20)), [x], [h, None], n_steps=5)[0]
+
+    def doubled_oracle(x: np.ndarray, h: np.ndarray) -> Any:
+        states, products = [], []
+        for row in x:
+            products.append(h * row)
+            h = h * 2 + row
+            states.append(h)
+            if h.sum() > 20:
+                break
+        return np.stack(states), np.stack(products)
+
     return [
         Case(decay, (Arg((4, 3)), Arg((3,)), Arg((3,))), expect=oracle),
         Case(both, (Arg((3, 2), low=0.5), Arg((2,), low=0.5)), expect=both_oracle),
         Case(lambda h: scan(lambda h: ew.sin(h) + h, None, [h], n_steps=3)[0][-1], (Arg((2, 2)),), expect=_thrice),
+        Case(doubled, (Arg((6, 2), low=0.5), Arg((2,), values=[1.0, 2.0])), expect=doubled_oracle),
     ]
 
 
@@ -325,197 +319,4 @@ def _thrice(h: np.ndarray) -> np.ndarray:
     return h
 
 
-_scan = record("scan", grad=_grad, specialise=_specialise, cases=_cases, **_facts)
-
-
-# --- public function --------------------------------------------------------------------------------------------------
-
-
-def _scan_op(
-    count: Variable,
-    sequences: Sequence[tuple[Variable, Variable]],
-    states: Sequence[tuple[Variable, Variable, Variable]],
-    constants: Sequence[tuple[Variable, Variable]],
-    made: Sequence[Variable],
-    backwards: bool,
-    keep: bool = True,
-) -> tuple[list[Variable], list[Variable]]:
-    """Apply ``scan``; returns the states' trajectories (or last values) and the stacked outputs.
-
-    Every pair is a variable of the step and its value outside; states include their next value. Other outside variables
-    that the step depends on become constants.
-    """
-    inner = [v for v, _ in sequences] + [v for v, *_ in states] + [v for v, _ in constants]
-    outputs = [after for *_, after in states] + list(made)
-    outputs, more = _closed(outputs, inner)
-    all_constants = [*constants, *more]
-    body = Body([*inner, *(v for v, _ in more)], outputs)
-    roles = Roles(len(sequences), len(states), len(all_constants))
-    op = Op(_scan, body=body, roles=roles, backwards=backwards, keep=(keep,) * len(states))
-    outer = [*(v for _, v in sequences), *(v for _, v, _ in states), *(v for _, v in all_constants)]
-    found = op.all(count, *outer)
-    return list(found[: len(states)]), list(found[len(states) :])
-
-
-def _closed(
-    outputs: Sequence[Variable], inner: Sequence[Variable]
-) -> tuple[list[Variable], list[tuple[Variable, Variable]]]:
-    """Express the outputs by inner variables only: other values become additional constants.
-
-    Whole numbers that follow from shapes are derived inside again, so that they stay dims.
-    """
-    depends = set(inner)
-    order = toposort(outputs, frozenset(inner))
-    for node in order:
-        if any(v in depends for v in node.inputs):
-            depends.update(node.outputs)
-    replaced: dict[Variable, Variable] = {v: v for v in inner}
-    lengths = following_from_shapes(order)
-
-    def here(v: Variable) -> Variable:
-        pending = [v] if v in lengths else []
-        while pending:
-            node = pending[-1].owner
-            assert node is not None
-            first = [i for i in node.inputs if i in lengths and i not in replaced]
-            if not first:
-                again = node.op.apply([outer(i) for i in node.inputs], node.outputs[0].location)
-                replaced[pending.pop()] = again.outputs[0]
-            pending += first
-        return outer(v)
-
-    def outer(v: Variable) -> Variable:
-        if v in replaced or isinstance(v, Constant):
-            return replaced.get(v, v)
-        made = replaced[v] = Variable(TensorType(v.dtype, v.type.shape), None, 0, v.name, v.location)
-        same_length(made, v)
-        outside.append((made, v))
-        return made
-
-    outside: list[tuple[Variable, Variable]] = []
-    for node in order:
-        if node.outputs[0] in depends:
-            inputs = [here(v) for v in node.inputs]
-            if any(a is not b for a, b in zip(inputs, node.inputs)):
-                made = node.op.apply(inputs, node.outputs[0].location).outputs
-                for old, new in zip(node.outputs, made):
-                    new.name = old.name
-                    replaced[old] = new
-            else:
-                replaced.update(zip(node.outputs, node.outputs))
-    return [here(v) for v in outputs], outside
-
-
-def scan(
-    fn: Callable[..., Any],
-    sequences: Any = None,
-    outputs_info: Any = None,
-    non_sequences: Any = None,
-    n_steps: Any = None,
-    go_backwards: bool = False,
-    name: str | None = None,
-) -> tuple[Any, dict[Any, Any]]:
-    """Repeat a step over time.
-
-    Parameters
-    ----------
-    fn : callable
-        ``fn(*sequences at t, *states, *non_sequences)`` returns the next states and other outputs, one per entry of
-        ``outputs_info``, as a variable or a list.
-    sequences : Variable or sequence of Variable, optional
-        Variables of which each step reads one entry along the first axis.
-    outputs_info : Variable, number, None, or sequence of these, optional
-        Per output of ``fn``, the initial value if it is a state, else None.
-    non_sequences : Variable or sequence of Variable, optional
-        Passed to every step. Outside variables that ``fn`` uses need not be listed.
-    n_steps : int or Variable, optional
-        The number of steps; by default the length of the sequences.
-    go_backwards : bool
-        Read sequences from their last entry to the first. Outputs are in the order of the steps.
-    name : str, optional
-
-    Returns
-    -------
-    outputs : Variable or list of Variable
-        The states after every step and the other outputs, each ``(n_steps, ...)``.
-    updates : dict
-        Empty.
-
-    Raises
-    ------
-    ShapeError, DTypeError, ValueError
-        If states change shape or dtype, if the number of steps is not given, or if the number of outputs of ``fn``
-        differs from the number of entries of ``outputs_info``.
-    """
-    outer = [as_tensor(v) for v in _listed(sequences)]
-    fixed = [as_tensor(v) for v in _listed(non_sequences)]
-    count = _count(outer, n_steps)
-    if n_steps is not None:
-        outer = [v[:count] if not go_backwards else v[v.shape[0] - count :] for v in outer]
-    x = [_inner(v.dtype, v.type.shape[1:], v.name, k) for k, v in enumerate(outer)]
-    infos = _listed(outputs_info) if outputs_info is not None else None
-    starts = [None if i is None else as_tensor(i) for i in infos or []]
-    h = [None if s is None else _inner(s.dtype, s.type.shape, s.name, k) for k, s in enumerate(starts)]
-    c = [_inner(v.dtype, v.type.shape, v.name, k) for k, v in enumerate(fixed)]
-    for inside, v in zip(c, fixed):
-        same_length(inside, v)
-    found = fn(*x, *(v for v in h if v is not None), *c)
-    single = not isinstance(found, (list, tuple))
-    results = [as_tensor(v) for v in ([found] if single else found)]
-    if infos is None:
-        starts, h = [None] * len(results), [None] * len(results)
-    if len(results) != len(starts):
-        raise ValueError(located(f"scan: fn gives {len(results)} outputs, outputs_info has {len(starts)} entries"))
-    states = [
-        (v, s, _fitting(k, r, s))
-        for k, (v, s, r) in enumerate(zip(h, starts, results))
-        if v is not None and s is not None
-    ]
-    made = [r for v, r in zip(h, results) if v is None]
-    trajectories, stacked = _scan_op(
-        count, list(zip(x, outer)), states, list(zip(c, fixed)), made, go_backwards, keep=True
-    )
-    if go_backwards:  # the op's outputs are in the order of the sequences; reorder them by steps
-        stacked = [v[::-1] for v in stacked]
-    of_states, of_others = iter(trajectories), iter(stacked)
-    outputs = [next(of_others) if v is None else _without(True, next(of_states)) for v in h]
-    for k, v in enumerate(outputs):
-        v.name = name if name is None or single else f"{name}{k}"
-    return (outputs[0] if single else outputs), {}
-
-
-def _listed(value: Any) -> list[Any]:
-    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _inner(dtype: str, shape: Sequence[dims.Dim], name: str | None, k: int) -> Variable:
-    return Variable(TensorType(dtype, shape), None, 0, name or f"v{k}")
-
-
-def _count(sequences: Sequence[Variable], n_steps: Any) -> Variable:
-    for k, v in enumerate(sequences):
-        if not v.ndim:
-            raise ShapeError(located(f"scan: sequence {k} is a scalar", [v], "list it among non_sequences"))
-    if n_steps is not None:
-        count = as_tensor(n_steps)
-        if count.ndim or not is_integer(count.dtype):
-            raise DTypeError(located("scan: n_steps must be an integer", [count]))
-        if isinstance(count, Constant) and count.data < 0:
-            raise ValueError(located(f"scan: n_steps cannot be negative, got {int(count.data)}", [count]))
-        return ew.cast(count, "int64")
-    if not sequences:
-        raise ValueError(located("scan: nothing tells the number of steps", [], "give sequences or n_steps"))
-    return as_tensor(shape_i(sequences[0], 0))
-
-
-def _fitting(k: int, after: Variable, start: Variable) -> Variable:
-    """Convert the next value of a state to the dtype of its initial value."""
-    if after.ndim != start.ndim:
-        text = f"scan: state {k} begins with {start.ndim} axes, the step gives {after.ndim}"
-        raise ShapeError(located(text, [start, after], "give it an initial value of the shape that it will have"))
-    if after.dtype == start.dtype:
-        return after
-    if ew.unify_dtypes([after, start]) != start.dtype:
-        text = f"scan: state {k} begins as {start.dtype}, the step gives {after.dtype}"
-        raise DTypeError(located(text, [start, after], f"cast the initial value to {after.dtype}"))
-    return ew.cast(after, start.dtype)
+add_cases(SCAN, _cases)

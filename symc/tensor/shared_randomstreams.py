@@ -90,6 +90,7 @@ class RandomStreams:
     def _new_state(self) -> SharedVariable:
         number = len(self.state_updates)
         state = shared(self._first_state(number), f"random state {number}", shape=(2,))
+        state.tag.of_draw = True  # a scan advances it only if the draw was made in its step
         state.default_update = ew.add(state, constant(np.array([0, 1], "uint64")))
         self.state_updates.append((state, state.default_update))
         return state

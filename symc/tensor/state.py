@@ -17,7 +17,7 @@ CARRY_UPDATES = record(
     "carry_updates",
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, *values: x,
-    grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],
+    grad=lambda op, inputs, outputs, gs: [op(gs[0], *inputs[1:]), *[None] * (len(inputs) - 1)],
     reach=Reach(lambda op, inputs, outputs, counts: [counts], one_to_one=True),
     linear="jointly",
     carries_updates=True,
@@ -26,7 +26,7 @@ CARRY_UPDATES = record(
 
 
 def carry_updates(x: Any, updates: Mapping[SharedVariable, Any]) -> Variable:
-    """Return ``x`` with attached updates, which every function that depends on it applies.
+    """Return ``x`` with attached updates, which every function that depends on it or on its gradients applies.
 
     For example, running averages are attached to the expression they average. An explicit update of the same shared
     variable in ``symc.function`` takes precedence.

@@ -233,7 +233,7 @@ class Scope(Region):
             made = buffers[ref.buffer]
             if made.role != "temp" or made.alias >= 0 or group.iteration_maps[value] != full:
                 continue
-            if self.builder.home[ref.buffer] is not self:
+            if self.builder.home[ref.buffer] is not self or made.dynamic:
                 continue
             while free.get(value.dtype):
                 buffer = self.place[free[value.dtype].pop(0)].buffer
@@ -254,6 +254,8 @@ class Scope(Region):
         ref = self.ref_of(out)
         made = self.builder.buffers[ref.buffer]
         if made.role != "temp" or self.builder.home[ref.buffer] is not self or source.dtype != out.dtype:
+            return False
+        if made.dynamic:  # it is allocated on its own
             return False
         made.alias = self.place[base].buffer
         return True
