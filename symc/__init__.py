@@ -11,6 +11,7 @@ from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.graph.op import Op
+from symc.interop import from_sympy, lambdify, to_networkx, to_sympy
 from symc.printing import pp, pprint
 from symc.runtime.copies import register
 from symc.runtime.evaluation import attach
@@ -30,8 +31,9 @@ register()
 
 __all__ = [
     "Apply", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable",
-    "as_op", "clone", "config", "doctor", "dot", "foldl", "foldr", "function", "grad", "ifelse", "map",
-    "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor",
+    "as_op", "clone", "config", "doctor", "dot", "foldl", "foldr", "from_sympy", "function", "grad", "ifelse",
+    "lambdify", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "shared", "tensor", "to_networkx",
+    "to_sympy",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
