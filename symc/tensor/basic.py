@@ -52,6 +52,10 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
     """
     if isinstance(x, Variable):
         return x
+    if isinstance(x, np.ndarray) and x.dtype == object:  # NumPy's arrays of scalar variables
+        x = x.tolist()
+        if isinstance(x, Variable):
+            return x
     if isinstance(x, (list, tuple)) and any(isinstance(v, Variable) for v in _leaves(x)):
         return _stack_lists(x)
     refuse_masked(x, "as_tensor")
