@@ -98,6 +98,7 @@ def nan_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepd
 
 
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: Any = False) -> Any:
+    """The mean with weights; a vector of weights lies along ``axis``."""
     a = as_tensor(a)
     if weights is None:
         found = reductions.mean(a, axis=axis, keepdims=flag(keepdims))
@@ -201,6 +202,7 @@ def pieces(x: Variable, ends: Sequence[Any], axis: int) -> list[Variable]:
 
 
 def split(ary: Any, indices_or_sections: Any, axis: int = 0, equal: bool = True) -> list[Variable]:
+    """Parts along ``axis``: a number of parts, or the positions where all but the first begin."""
     x = as_tensor(ary)
     k = normalize_axis(axis, x.ndim, "split", x)
     if not isinstance(indices_or_sections, (int, np.integer)):
@@ -289,6 +291,7 @@ def expand_dims(a: Any, axis: Any) -> Variable:
 
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Variable:
+    """``array`` with borders in one of the modes constant, edge, wrap, reflect and symmetric."""
     x = as_tensor(array)
     widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     values = np.broadcast_to(np.asarray(constant_values), (x.ndim, 2)).tolist()
