@@ -258,7 +258,7 @@ _CPU = (1, 3)
 
 
 def as_array(value: Any, what: str) -> np.ndarray:
-    """Convert ``value`` to a NumPy array, without a copy if it is an array or a tensor of another library in host memory.
+    """Convert ``value`` to a NumPy array; arrays and tensors of other libraries in host memory are not copied.
 
     Raises
     ------

@@ -80,7 +80,9 @@ def without_nan(function: Callable[..., Variable], instead: Any) -> Callable[...
 def nan_extreme(function: Callable[..., Variable], instead: float) -> Callable[..., Variable]:
     """The extreme of the elements that are not NaN; NaN where all are."""
 
-    def apply(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = NONE, where: Any = NONE):  # type: ignore[no-untyped-def]  # noqa: E501
+    def apply(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = NONE, where: Any = NONE
+    ) -> Variable:
         a = as_tensor(a)
         missing = ew.isnan(a)
         options = {"axis": axis, "keepdims": flag(keepdims)}
@@ -90,7 +92,9 @@ def nan_extreme(function: Callable[..., Variable], instead: float) -> Callable[.
     return apply
 
 
-def nan_mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, where: Any = NONE):  # type: ignore[no-untyped-def]  # noqa: E501
+def nan_mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, where: Any = NONE
+) -> Variable:
     a = typed(a, dtype)
     missing, options = ew.isnan(a), {"axis": axis, "keepdims": flag(keepdims)}
     count = reductions.sum(ew.cast(ew.invert(missing), floating(a.dtype)), **options)
@@ -118,7 +122,7 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Variab
     return reductions.sum(ew.cast(ew.neq(a, 0), "int64"), axis=axis, keepdims=keepdims)
 
 
-def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False):  # type: ignore[no-untyped-def]  # noqa: E501
+def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Variable:
     """The mean of the middle two of the sorted elements."""
     a = as_tensor(a)
     a = ew.cast(a, floating(a.dtype))
