@@ -19,7 +19,7 @@ from sympy.matrices.expressions.kronecker import KroneckerProduct
 from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.graph.dtypes import is_integer
-from symc.tensor import decompositions, extra_ops, factorisations, indexing, linalg, matrix_functions
+from symc.tensor import determinants, extra_ops, indexing, linalg, linear_systems, matrix_functions
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
@@ -95,7 +95,7 @@ def _product(convert: Any, node: Any) -> Rule:
     def build(*found: Value) -> Value:
         scale, made = found[0], found[-1]
         for matrix, turned in zip(found[-2:0:-1], inverted[-2::-1]):
-            made = factorisations.solve(matrix, made) if turned else linalg.matmul(matrix, made)
+            made = linear_systems.solve(matrix, made) if turned else linalg.matmul(matrix, made)
         return made if coefficient == 1 else _scaled(scale, made)
 
     return [coefficient, *parts], build
@@ -198,9 +198,9 @@ RULES: dict[type, Callable[[Any, Any], Rule]] = {
     sympy.HadamardPower: _of_parts(lambda b, e: ew.power(b, e)),
     sympy.Transpose: _of_parts(lambda m: swapaxes(m, -1, -2)),
     sympy.Adjoint: _of_parts(lambda m: swapaxes(m, -1, -2)),
-    sympy.Inverse: lambda convert, node: ((node.arg,), factorisations.matrix_inverse),
+    sympy.Inverse: lambda convert, node: ((node.arg,), linear_systems.matrix_inverse),
     sympy.MatPow: _power,
-    sympy.Determinant: _of_parts(decompositions.det),
+    sympy.Determinant: _of_parts(determinants.det),
     sympy.Trace: _of_parts(lambda m: extra_ops.trace(m, 0, -2, -1)),
     sympy.Identity: _sized(_eye), sympy.ZeroMatrix: _sized(zeros), sympy.OneMatrix: _sized(ones),
     sympy.matrices.expressions.matexpr.MatrixElement: _element,

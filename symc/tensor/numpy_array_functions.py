@@ -17,10 +17,12 @@ from symc.tensor import (
     creation,
     cumulative,
     decompositions,
+    determinants,
     extra_ops,
     factorisations,
     joining,
     linalg,
+    linear_systems,
     matrix_functions,
     repeating,
     selection,
@@ -138,8 +140,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     # linear algebra
     "linalg.norm": lambda x, ord=None, axis=None, keepdims=False: matrix_functions.norm(x, ord, axis, keepdims),
     "linalg.vector_norm": compose.vector_norm, "linalg.matrix_norm": compose.matrix_norm,
-    "linalg.det": lambda a: decompositions.det(a), "linalg.slogdet": lambda a: decompositions.slogdet(a),
-    "linalg.inv": lambda a: factorisations.matrix_inverse(a), "linalg.solve": lambda a, b: factorisations.solve(a, b),
+    "linalg.det": lambda a: determinants.det(a), "linalg.slogdet": lambda a: determinants.slogdet(a),
+    "linalg.inv": lambda a: linear_systems.matrix_inverse(a), "linalg.solve": lambda a, b: linear_systems.solve(a, b),
     "linalg.pinv": lambda a, rcond=None, hermitian=False, *, rtol=NONE: decompositions.pinv(
         a, 1e-15 if rcond is None else rcond),
     "linalg.cholesky": compose.cholesky, "linalg.qr": lambda a, mode="reduced": decompositions.qr(a, mode),
