@@ -10,6 +10,7 @@ from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
 from symc.graph import Apply, Constant, SharedVariable, Variable
+from symc.interop import from_sympy, lambdify, to_networkx, to_sympy
 from symc.printing import pp, pprint
 from symc.runtime.copies import register
 from symc.runtime.evaluation import attach
@@ -35,9 +36,9 @@ register()
 
 __all__ = [
     "Apply", "COp", "Constant", "Function", "In", "Op", "OpFromGraph", "Out", "PythonOp", "SharedVariable",
-    "Variable", "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "function",
-    "grad", "ifelse", "map", "memory_estimate", "pp", "pprint", "reduce", "scan", "scan_checkpoints", "scan_module",
-    "shared", "tensor", "testing", "vectorize",
+    "Variable", "as_op", "c_op", "clone", "config", "doctor", "dot", "elementwise_op", "foldl", "foldr", "from_sympy",
+    "function", "grad", "ifelse", "lambdify", "map", "memory_estimate", "pp", "pprint", "reduce", "scan",
+    "scan_checkpoints", "scan_module", "shared", "tensor", "testing", "to_networkx", "to_sympy", "vectorize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Expressions as graphs: variables, applications, ops and their records, types, symbolic dims, guards, traversals."""
 
 from symc.graph.traversal import Graph, ancestors, clone_with, graph_inputs, is_input, toposort
-from symc.graph.variables import Apply, Constant, SharedVariable, Variable, convert_value
+from symc.graph.variables import Apply, Constant, SharedVariable, Variable, as_array, convert_value
 
 __all__ = [
     "Apply",
@@ -10,6 +10,7 @@ __all__ = [
     "SharedVariable",
     "Variable",
     "ancestors",
+    "as_array",
     "clone_with",
     "convert_value",
     "graph_inputs",

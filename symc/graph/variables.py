@@ -22,7 +22,7 @@ from symc.graph.types import TensorType
 if TYPE_CHECKING:
     from symc.runtime.storage import Storage
 
-__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "convert_value", "refuse_masked"]
+__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "as_array", "convert_value", "refuse_masked"]
 
 _serial = count()
 
@@ -220,10 +220,22 @@ class SharedVariable(Variable):
         """
         what = f"set_value of {self.name or 'a shared variable'}"
         array = convert_value(new_value, self.type, what, self.strict, self.allow_downcast)
-        if not borrow and np.shares_memory(array, np.asarray(new_value)):
+        given = as_array(new_value, what)
+        if not borrow and np.shares_memory(array, given):
             array = array.copy()
         owned = _owned(array)
-        self.storage.write(owned, borrowed=borrow and np.may_share_memory(owned, np.asarray(new_value)))
+        self.storage.write(owned, borrowed=borrow and np.may_share_memory(owned, given))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The device that has the value: DLPack's type of device, and its number."""
+        return self.storage.read(borrow=True, in_place=True).__dlpack_device__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A capsule with the value itself, not a copy, for ``from_dlpack`` of other libraries.
+
+        As with ``get_value(borrow=True)``, updates overwrite the memory, or move the value to other memory.
+        """
+        return self.storage.read(borrow=True, in_place=True).__dlpack__(**options)
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
@@ -239,6 +251,36 @@ class SharedVariable(Variable):
 def _owned(array: np.ndarray) -> np.ndarray:
     """Return the array C-contiguous, writable and aligned, so that compiled code can update it in place."""
     return np.require(array, requirements=["C", "W", "A"])
+
+
+_CPU = (1, 3)
+"""DLPack's types of devices whose memory NumPy can read: main memory, also if it is page-locked for CUDA."""
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """Convert ``value`` to a NumPy array; arrays and tensors of other libraries in host memory are not copied.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is a tensor on a device.
+    """
+    if isinstance(value, (np.ndarray, np.generic)) or not hasattr(value, "__dlpack__"):
+        return np.asarray(value)
+    try:
+        if value.__dlpack_device__()[0] in _CPU:
+            return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError):  # a layout or dtype that DLPack or NumPy does not have
+        pass
+    try:
+        found = np.asarray(value)
+    except (TypeError, RuntimeError) as problem:
+        raise TypeError(
+            f"{what}: {problem}\n  repair: give a tensor in host memory, as tensor.detach().cpu()"
+        ) from None
+    if found.dtype == object:
+        raise TypeError(f"{what}: expected an array in host memory, got {type(value).__name__}")
+    return found
 
 
 def convert_value(
@@ -266,7 +308,7 @@ def convert_value(
         )
     refuse_masked(value, what)
     try:
-        array = np.asarray(value)
+        array = as_array(value, what)
     except ValueError as problem:
         raise ShapeError(
             f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"

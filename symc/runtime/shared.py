@@ -11,7 +11,7 @@ from symc.config import config
 from symc.graph import SharedVariable, Variable
 from symc.graph.dtypes import as_dtype
 from symc.graph.types import TensorType
-from symc.graph.variables import refuse_masked
+from symc.graph.variables import as_array, refuse_masked
 from symc.runtime.storage import Storage
 
 __all__ = ["shared"]
@@ -42,7 +42,8 @@ def shared(
         Which conversions ``set_value`` permits: any (True), only lossless ones (False), or those of floats to a lower
         precision as well (the default).
     borrow : bool
-        Use ``value`` without copying it, if possible.
+        Use ``value`` without copying it, if possible: a C-contiguous, writable NumPy array, or a tensor of another
+        library that implements DLPack.
     broadcastable : sequence of bool, optional
         The axes declared to have length 1, which broadcast. By default none, as in Theano.
     shape : sequence of int or None, optional
@@ -57,11 +58,13 @@ def shared(
     if isinstance(value, Variable):
         text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
         raise TypeError(f"{text}; evaluate it first, with .eval()")
-    if callable(value) and not hasattr(value, "__array__"):
+    if callable(value) and not (hasattr(value, "__array__") or hasattr(value, "__dlpack__")):
         return _deferred(value, name, strict, allow_downcast, shape, dtype)
     refuse_masked(value, "shared")
+    typed = isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__dlpack__")
+    value = as_array(value, "shared") if typed else value
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
-    if dtype is None and array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
+    if dtype is None and array.dtype == np.float64 and not typed:
         array = array.astype(config.floatX)
     array = array.astype(as_dtype(array.dtype), copy=not borrow)
     pattern: Sequence[Any] = [None] * array.ndim

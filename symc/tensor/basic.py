@@ -12,7 +12,7 @@ from symc.config import config
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, is_integer, promote
-from symc.graph.variables import refuse_masked
+from symc.graph.variables import as_array, refuse_masked
 
 __all__ = [
     "as_tensor",
@@ -52,9 +52,15 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
     """
     if isinstance(x, Variable):
         return x
+    if isinstance(x, np.ndarray) and x.dtype == object:  # NumPy's arrays of scalar variables
+        x = x.tolist()
+        if isinstance(x, Variable):
+            return x
     if isinstance(x, (list, tuple)) and any(isinstance(v, Variable) for v in _leaves(x)):
         return _stack_lists(x)
     refuse_masked(x, "as_tensor")
+    if hasattr(x, "__dlpack__") and not isinstance(x, np.ndarray):
+        x = as_array(x, "as_tensor")
     try:
         return constant(x, name, ndim, dtype)
     except (TypeError, ValueError):

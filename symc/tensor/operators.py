@@ -29,6 +29,7 @@ from symc.tensor import (
 )
 from symc.tensor import elementwise as ew
 from symc.tensor.constructors import of_type
+from symc.tensor.numpy_array_functions import apply_function
 from symc.tensor.numpy_functions import apply_ufunc
 
 __all__ = ["METHODS", "attach"]
@@ -63,6 +64,12 @@ def _array(self: Variable, dtype: Any = None, copy: bool | None = None) -> np.nd
     known = symbolic_dims.known_value(self)
     if known is not None:
         return known if dtype is None else known.astype(dtype)
+    if self.ndim == 0 and (
+        dtype is None or np.dtype(dtype) == np.dtype(object)
+    ):  # an element of a list: np.prod([x.shape[0], 3])
+        holder = np.empty((), object)
+        holder[()] = self
+        return holder
     repair = "use symc.tensor's functions on it, or get its value with x.eval({...})"
     raise TypeError(located("a symbolic variable is no NumPy array", [self], repair))
 
@@ -162,7 +169,7 @@ METHODS: dict[str, Any] = {
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),
     # unsupported conversions
     "__bool__": _truth, "__float__": _number, "__int__": lambda x: _number(x, int), "__array__": _array,
-    "__array_ufunc__": apply_ufunc,
+    "__array_ufunc__": apply_ufunc, "__array_function__": apply_function,
     "__len__": _length, "__iter__": _iterate, "__contains__": _contains, "__setitem__": _refuse_item_assignment,
     # shape and parts
     "shape": property(shaping.shape), "size": property(shaping.size), "T": property(shaping.transpose),

@@ -68,6 +68,10 @@ OPERATORS: Table = {
         same(lambda x, y: np.arctan2(x, y), X, Y),
         same(lambda x: np.arange(4) - x, X),
     ],
+    "__array_function__": [
+        same(lambda x: np.mean(x, axis=0), X),
+        same(lambda x, y: np.concatenate([x, y]), X, Y),
+    ],
     "__iter__": [example(lambda x: list(T.as_tensor(np.eye(2)) * x[0, 0]), lambda x: list(np.eye(2) * x[0, 0]), X)],
     "__len__": [example(lambda x: x * len(T.as_tensor(np.eye(2))), lambda x: x * 2, X)],
 }
