@@ -24,6 +24,7 @@ from symc.graph.dtypes import is_float, is_integer
 from symc.graph.evaluate import evaluate
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Structured, record
+from symc.graph.repetition import Repeats, Repetition
 from symc.graph.types import TensorType
 from symc.loops.ir import Loop, Ref
 from symc.tensor import elementwise as ew
@@ -280,6 +281,20 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
 
 
+def _read(node: Apply) -> Repetition | None:
+    op = node.op
+    if op["body"].symbols or op["body"].equalities:
+        return None
+    parts = op["roles"].split(node.inputs)
+    return Repetition(op["n"], op["backwards"], op["body"], *parts, op["keep"])
+
+
+def _write(op: Op, new: Repetition) -> tuple[Op, list[Variable]]:
+    roles = Roles(len(new.sequences), len(new.states), len(new.constants))
+    attrs = {"body": new.body, "roles": roles, "backwards": new.backwards, "keep": tuple(new.keep), "n": new.count}
+    return Op(op.record, **{**op.attrs, **attrs}), [*new.sequences, *new.states, *new.constants]
+
+
 _facts: dict[str, Any] = {
     "infer": _infer,
     "numpy": _numpy,
@@ -287,7 +302,9 @@ _facts: dict[str, Any] = {
     "body_types": _body_types,
 }
 
-_scan_of = record("scan_of", lower=Structured(_build), drop_unused=_drop_unused, **_facts)
+_scan_of = record(
+    "scan_of", lower=Structured(_build), drop_unused=_drop_unused, repeats=Repeats(_read, _write), **_facts
+)
 
 
 def _cases() -> list[Case]:
