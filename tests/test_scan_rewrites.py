@@ -166,9 +166,9 @@ def test_a_sum_of_products_is_one_product(rng):
     s = T.matrix("s")
     for turned in (False, True):
         out, _ = symc.scan(
-            lambda p, q, s: s + 2 * T.dot(p.T if turned else p, q),
+            lambda p, q, s, turned=turned: s + 2 * T.dot(p.T if turned else p, q),
             [a, b],
-            T.zeros_like(s) + s,  # noqa: B023
+            T.zeros_like(s) + s,
         )
         f = symc.function([a, b, s], out[-1])
         assert not loops(f)
@@ -217,7 +217,7 @@ def test_no_error_leaves_a_loop_of_no_steps(rng):
         f([0, 2], [1, 2])
 
 
-# --- last values, few steps, unused and equal loops --------------------------------------------------------------------
+# --- last values, few steps, unused and equal loops -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -285,8 +285,8 @@ def _read(node: Apply) -> Repetition | None:
     op = node.op
     if op["body"].symbols or op["body"].equalities:
         return None
-    parts = op["roles"].split(node.inputs)
-    return Repetition(op["n"], op["backwards"], op["body"], *parts, op["keep"])
+    sequences, states, constants = op["roles"].split(node.inputs)
+    return Repetition(op["n"], op["backwards"], op["body"], sequences, states, constants, op["keep"])
 
 
 def _write(op: Op, new: Repetition) -> tuple[Op, list[Variable]]:
