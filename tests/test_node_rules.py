@@ -99,6 +99,14 @@ EXAMPLES: dict[str, list[Build]] = {
     "merge_reshapes": [lambda x, y: x.reshape((2, 6)).reshape((12,)), lambda x, y: x.reshape((4, 1, 3))],
     "slice": [lambda x, y: x[:, :], lambda x, y: x[1:][::2], lambda x, y: T.concatenate([x, y])[4:8]],
     "write": [lambda x, y: T.set_subtensor(x[:, :], y), lambda x, y: T.inc_subtensor(x[:, :], y)],
+    "part": [
+        lambda x, y: _op("part", T.concatenate([x, y]), shape=(4, 3), offset=12),
+        lambda x, y: _op("part", expand(x[0, 0], (5, 3)), shape=(4, 3), offset=3),
+    ],
+    "write_everywhere": [
+        lambda x, y: T.inc_subtensor(T.inc_subtensor(T.zeros((4, 3))[:, 1:], y[:, :2])[:, :1], x[:, 2:]),
+        lambda x, y: T.inc_subtensor(T.inc_subtensor(T.zeros((4, 3))[:1], y[2:3])[1:], x[:3]),
+    ],
     "add_part": [lambda x, y: x + T.inc_subtensor(T.zeros((4, 3))[1:3], y[1:3])],
     "join": [lambda x, y: T.concatenate([T.concatenate([x, y]), x])],
     "gather": [

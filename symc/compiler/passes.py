@@ -18,6 +18,7 @@ from symc.compiler.lowering.root import Root
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
+from symc.compiler.scans import improved
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.slices import views_of_slices
 from symc.compiler.storage import computed_wide
@@ -144,6 +145,14 @@ def _decomposed(node: Apply, inputs: Sequence[Variable], numbering: ValueNumberi
     return [known.get(v, v) for v in fresh]
 
 
+def rewrite_loops(state: State) -> State:
+    """Move work out of the loops of ops that repeat a body, and let loops share it."""
+    if state.mode != "fast_run" or not any(record.repeats is not None for record in state.graph.records):
+        return state
+    state = _rewritten(state, rules.CANONICAL)
+    return replace(state, graph=within(state.graph, improved))
+
+
 def rewrite_special(state: State) -> State:
     """Replace forms by better primitives after decomposition; then apply the canonical rules again."""
     fast = state.mode == "fast_run"
@@ -226,6 +235,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_canonical,
     rewrite_stable,
     decompose_composites,
+    rewrite_loops,
     rewrite_special,
     fold_parameters,
     drop_unused,

@@ -42,6 +42,7 @@ from symc.errors import ShapeError, SourceLocation, blame, here
 from symc.graph.dims import Dim
 from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.notation import Text
+from symc.graph.repetition import Repeats
 from symc.graph.types import TensorType
 from symc.graph.variables import Apply, Variable
 
@@ -283,6 +284,12 @@ class Record:
         in its place. Empty: none.
     body_types : callable or None
         ``body_types(op, inputs, attribute)`` returns the types of that body's inputs.
+    repeats : Repeats or None
+        How an op that runs a body several times is read and made by the passes that rewrite repetitions.
+    batch : callable or None
+        ``batch(op, inputs, stacked, count)`` returns the outputs of ``count`` applications, stacked along a new first
+        axis, or None if that would cost more. Inputs with ``stacked`` have one entry per application along their first
+        axis, the others are the same for all. Pointwise ops, reductions and ops that only arrange elements need none.
     declared_dtypes : bool
         Whether operands and results have the dtypes that the user declared, regardless of the dtype of computation.
     layout_only : bool
@@ -347,6 +354,8 @@ class Record:
     bodies: tuple[str, ...] = ()
     inline: str = ""
     body_types: Callable[[Op, Sequence[Variable], str], Sequence[TensorType]] | None = None
+    repeats: Repeats | None = None
+    batch: Callable[[Op, Sequence[Variable], Sequence[bool], Dim], Variable | None] | None = None
     reach: Reach | None = None
     linear: str = ""
     scaling: Scaling | None = None

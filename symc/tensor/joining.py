@@ -17,7 +17,7 @@ from symc.loops.expr import Expr, var
 from symc.loops.ir import Load, Statement, Store
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, stack_lists_with, unify_dtypes
-from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.broadcasting import broadcast_like, expand
 from symc.tensor.conversion import cast
 from symc.tensor.symbolic_dims import shape_i
 
@@ -113,8 +113,18 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
+def _join_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable:
+    """Join the entries side by side."""
+    repeated = [
+        v if s else expand(dimshuffle(v, ["x", *range(v.ndim)]), (count, *v.type.shape))
+        for v, s in zip(inputs, stacked)
+    ]
+    return Op(JOIN, axis=op["axis"] + 1)(*repeated)
+
+
 JOIN = record(
     "join",
+    batch=_join_batch,
     foldable=True,
     infer=_join_infer,
     numpy=lambda op, *arrays: np.concatenate(arrays, axis=op["axis"]),

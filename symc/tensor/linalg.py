@@ -23,7 +23,7 @@ from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
 from symc.tensor.broadcasting import any, sum
 from symc.tensor.creation import alloc
 from symc.tensor.requirements import require_lengths
-from symc.tensor.reshaping import reshape
+from symc.tensor.reshaping import reshape, reshape_to
 from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = ["batched_dot", "dot", "matmul", "outer", "product_of", "tensordot", "with_equal_batches"]
@@ -100,8 +100,34 @@ def _scaled(op: Op, position: int, operand: Variable, factors: Variable) -> Vari
     return operand * dimshuffle(factors, [0 if k == axis else "x" for k in range(operand.ndim)])
 
 
+def _dot_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable | None:
+    """One product of taller matrices where one factor is the same for all, a batched product otherwise."""
+    (a, b), (ta, tb) = inputs, (op["trans_a"], op["trans_b"])
+    if stacked[0] and stacked[1]:
+        return Op(BATCHED_DOT, trans_a=ta, trans_b=tb)(a, b)
+    if stacked[1]:  # (A B)^T = B^T A^T
+        turned = _dot_batch(Op(op.record, trans_a=not tb, trans_b=not ta), [b, a], [True, False], count)
+        return None if turned is None else dimshuffle(turned, (0, 2, 1))
+    rows = dimshuffle(a, (0, 2, 1)) if ta else a
+    m, k = rows.type.shape[1:]
+    n = b.type.shape[0 if tb else 1]
+    tall = reshape_to(rows, (dims.mul(count, m), k))
+    return reshape_to(Op(op.record, trans_a=False, trans_b=tb)(tall, b), (count, m, n))
+
+
+def _batched_dot_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable | None:
+    """A batched product of all pairs of matrices."""
+    if not all(stacked):
+        return None
+    a, b = inputs
+    flat = [reshape_to(v, (dims.mul(count, v.type.shape[1]), *v.type.shape[2:])) for v in (a, b)]
+    out = Op(op.record, **op.attrs)(*flat)
+    return reshape_to(out, (count, a.type.shape[1], *out.type.shape[1:]))
+
+
 DOT: Record = record(
     "dot",
+    batch=_dot_batch,
     formula=_gemm_formula,
     foldable=True,
     infer=_gemm_infer,
@@ -169,6 +195,7 @@ def _batched_params(node: Apply) -> list[dims.Dim]:
 
 BATCHED_DOT: Record = record(
     "batched_dot",
+    batch=_batched_dot_batch,
     infer=_batched_infer,
     numpy=_product_numpy,
     grad=_product_grad,

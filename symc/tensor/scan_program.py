@@ -21,6 +21,7 @@ from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Pointwise, Structured, record
+from symc.graph.repetition import Repeats, Repetition
 from symc.graph.types import TensorType
 from symc.loops.ir import Loop, Ref
 from symc.tensor.basic import as_tensor, constant
@@ -237,6 +238,20 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
 
 
+def _read(node: Apply) -> Repetition | None:
+    op = node.op
+    if op["until"] or op["body"].symbols or op["body"].equalities:
+        return None
+    sequences, states, constants = op["roles"].split(node.inputs)
+    return Repetition(op["n"], op["backwards"], op["body"], sequences, states, constants, op["keep"])
+
+
+def _write(op: Op, new: Repetition) -> tuple[Op, list[Variable]]:
+    roles = Roles(len(new.sequences), len(new.states), len(new.constants))
+    attrs = {"body": new.body, "roles": roles, "backwards": new.backwards, "keep": tuple(new.keep), "n": new.count}
+    return Op(op.record, **{**op.attrs, **attrs}), [*new.sequences, *new.states, *new.constants]
+
+
 FACTS: dict[str, Any] = {
     "infer": _infer,
     "numpy": _numpy,
@@ -244,4 +259,4 @@ FACTS: dict[str, Any] = {
     "body_types": _body_types,
 }
 
-SCAN_OF = record("scan_of", lower=Structured(_build), drop_unused=_drop_unused, **FACTS)
+SCAN_OF = record("scan_of", lower=Structured(_build), drop_unused=_drop_unused, repeats=Repeats(_read, _write), **FACTS)

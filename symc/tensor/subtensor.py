@@ -25,7 +25,7 @@ from symc.loops.ir import Accumulate, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
-from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.broadcasting import broadcast_like, expand
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import alloc, arange
 from symc.tensor.reshaping import reshape_like
@@ -124,8 +124,17 @@ def _starts_at_zero(v: Variable) -> bool:
     return isinstance(v, Constant) and int(v.data) == 0
 
 
+def _slice_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable | None:
+    """The same part of every entry."""
+    if any(stacked[1:]):
+        return None
+    first = constant(0, dtype="int64")
+    return Op(SLICE_AT, steps=(1, *op["steps"]), shape=(count, *op["shape"]))(inputs[0], first, *inputs[1:])
+
+
 SLICE_AT = record(
     "slice_at",
+    batch=_slice_batch,
     foldable=True,
     contiguous=_contiguous,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
@@ -233,8 +242,21 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
+def _write_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable | None:
+    """Write the same part of every entry."""
+    if any(stacked[2:]):
+        return None
+    x, y = (v if s else _repeated(v, count) for v, s in zip(inputs[:2], stacked))
+    return Op(WRITE_AT, **{**op.attrs, "steps": (1, *op["steps"])})(x, y, constant(0, dtype="int64"), *inputs[2:])
+
+
+def _repeated(x: Variable, count: dims.Dim) -> Variable:
+    return expand(dimshuffle(x, ["x", *range(x.ndim)]), (count, *x.type.shape))
+
+
 WRITE_AT = record(
     "write_at",
+    batch=_write_batch,
     foldable=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x, y, *starts: _write_numpy(op, x, y, *_with_lengths(starts, y.shape)),

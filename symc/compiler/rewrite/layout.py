@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from symc.compiler.rewrite.ops import (
     GATHER,
     IOTA_AT,
     JOIN,
+    PART,
     RESHAPE_TO,
     SCATTER,
     SLICE_AT,
@@ -202,6 +204,58 @@ def write_rules(node: Apply) -> Variable | None:
     return None
 
 
+def write_everywhere(node: Apply) -> Variable | None:
+    """Writes to parts side by side that cover a tensor of zeros are a join. Gradients of slices have this form."""
+    out, value = node.outputs[0], node.inputs[1]
+    differs = [k for k, (a, b) in enumerate(zip(value.type.shape, out.type.shape)) if dims.equal(a, b) is not True]
+    if len(differs) != 1 or type(known_dim(node.inputs[2 + differs[0]])) is not int:
+        return None
+    axis = differs[0]
+    pieces: list[tuple[dims.Dim, Variable]] = []
+    base = node.outputs[0]
+    while record_of(base) is WRITE_AT and len(pieces) < _MOST_PIECES:
+        written, (base, value, *starts) = base.owner.op, base.owner.inputs  # type: ignore[union-attr]
+        start = known_dim(starts[axis])
+        others = [k for k in range(out.ndim) if k != axis]
+        if written["replace"] or any(s != 1 for s in written["steps"]) or type(start) is not int:
+            return None
+        if any(
+            not is_start(starts[k]) or dims.equal(value.type.shape[k], out.type.shape[k]) is not True for k in others
+        ):
+            return None
+        pieces.append((start, value))
+    if constant_value(base) is None or constant_value(base) != 0:
+        return None
+    end = 0
+    for start, value in sorted(pieces, key=itemgetter(0)):
+        length = value.type.shape[axis]
+        if start != end or type(length) is not int or not length:
+            return None
+        end += length
+    if dims.equal(end, out.type.shape[axis]) is not True:
+        return None
+    return Op(JOIN, axis=axis)(*(value for _, value in sorted(pieces, key=itemgetter(0))))
+
+
+_MOST_PIECES = 64
+"""The number of writes of which it is asked whether they cover a tensor."""
+
+
+def part_rules(node: Apply) -> Variable | None:
+    """Replace a view of one of several joined tensors by that tensor, and a view of one repeated number by fewer."""
+    (x,), shape = node.inputs, node.op["shape"]
+    if record_of(x) is EXPAND and source_of(x).ndim == 0:
+        return expand(source_of(x), shape)
+    if record_of(x) is not JOIN or x.owner.op["axis"] != 0:  # type: ignore[union-attr]
+        return None
+    offset: dims.Dim = 0
+    for piece in x.owner.inputs:  # type: ignore[union-attr]
+        if dims.same_shape(piece.type.shape, shape) and dims.equal(offset, node.op["offset"]) is True:
+            return piece
+        offset = dims.add(offset, dims.product(piece.type.shape))
+    return None
+
+
 def add_part(node: Apply) -> Variable | None:
     """Add only the non-zero part of a tensor that is zero elsewhere. Gradients of indexing have this form."""
     for part, other in (node.inputs, node.inputs[::-1]):
@@ -289,7 +343,9 @@ ARRANGING = RuleList(
         NodeRule("merge_expands", (EXPAND,), merge_expands),
         NodeRule("merge_reshapes", (RESHAPE_TO,), merge_reshapes),
         NodeRule("slice", (SLICE_AT,), slice_rules),
+        NodeRule("part", (PART,), part_rules),
         NodeRule("write", (WRITE_AT,), write_rules),
+        NodeRule("write_everywhere", (WRITE_AT,), write_everywhere),
         NodeRule("add_part", (ADD,), add_part),
         NodeRule("join", (JOIN,), join_rules),
         NodeRule("gather", (GATHER,), gather_rules),

@@ -18,7 +18,7 @@ from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_
 from symc.tensor.positions import IOTA_AT
 from symc.tensor.reduce import ALL, MAX, MIN, PROD
 from symc.tensor.reshaping import RESHAPE_TO
-from symc.tensor.subtensor import GATHER, SCATTER, SLICE_AT, WRITE_AT
+from symc.tensor.subtensor import GATHER, PART, SCATTER, SLICE_AT, WRITE_AT
 from symc.tensor.symbolic_dims import DIM_VALUE
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "MINIMUM",
     "MUL",
     "NEG",
+    "PART",
     "POW",
     "PROD",
     "RECIPROCAL",

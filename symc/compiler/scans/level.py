@@ -1,0 +1,194 @@
+"""All rewrites of the repetitions in one level of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symc.compiler.bodies import drop_unused_outputs
+from symc.compiler.scans.behind import results_behind
+from symc.compiler.scans.last import last_only, read_of_last
+from symc.compiler.scans.loop import Loop, read
+from symc.compiler.scans.outside import hoist
+from symc.compiler.scans.storing import find_storing
+from symc.compiler.scans.sums import sums_behind
+from symc.compiler.scans.unrolling import unrolled
+from symc.compiler.scans.values import Values
+from symc.compiler.value_numbering import ValueNumbering
+from symc.graph import Apply, Graph, Variable, clone_with, toposort
+from symc.graph.guards import collecting
+from symc.graph.op import Axes
+from symc.tensor.axes import dimshuffle
+from symc.tensor.broadcasting import expand
+
+__all__ = ["improved"]
+
+Outputs = Sequence[Variable]
+Change = Callable[[Apply, Sequence[Variable]], "Sequence[Variable] | None"]
+
+
+def improved(graph: Graph) -> Outputs:
+    """Rewrite the repetitions of a graph; its other applications stay as they are."""
+    graph = Graph.of(graph)
+    if all(record.repeats is None for record in graph.records):
+        return graph
+    with collecting():  # what is built here has the lengths of what it replaces
+        outputs = _each(_dropped(graph), unrolled)
+        outputs = _only_last(outputs)
+        outputs = _stored(outputs)  # before products of states leave the later loop
+        outputs = _each(outputs, _hoisted)
+        numbering = ValueNumbering()
+        outputs = numbering.rebuild(outputs, toposort(outputs))
+        outputs = _each(outputs, _moved_behind)
+        return _dropped(outputs)
+
+
+def _each(outputs: Outputs, change: Change) -> Outputs:
+    """Replace every repetition for which ``change(node, inputs)`` returns new outputs."""
+    known: dict[Variable, Variable] = {}
+    for node in toposort(outputs):
+        inputs = [known.get(v, v) for v in node.inputs]
+        made = change(node, inputs) if node.op.record.repeats is not None else None
+        if made is None:
+            if all(a is b for a, b in zip(inputs, node.inputs)):
+                continue
+            made = node.op.apply(inputs, node.outputs[0].location).outputs
+        for old, new in zip(node.outputs, made):
+            if new is not old:
+                known[old] = new
+                new.name = new.name or old.name
+    return [known.get(v, v) for v in outputs]
+
+
+def _dropped(outputs: Outputs) -> Outputs:
+    """Drop results that nobody reads, and states on which no other result depends."""
+    outputs = drop_unused_outputs(Graph.of(outputs))
+    used = {v for node in toposort(outputs) for v in node.inputs} | set(outputs)
+
+    def change(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+        loop = read(node, inputs)
+        if loop is None:
+            return None
+        live = [k for k, v in enumerate(node.outputs[: len(loop.states)]) if v in used]
+        while True:
+            wanted = [*(loop.states[k].after for k in live), *loop.made]
+            needed = {v for n in toposort(wanted) for v in n.inputs} | set(wanted)
+            more = [k for k, s in enumerate(loop.states) if k not in live and s.inner in needed]
+            if not more:
+                break
+            live += more
+        if len(live) == len(loop.states):
+            return None
+        live.sort()
+        count = len(loop.states)
+        loop.states = [loop.states[k] for k in live]
+        made = loop.write()
+        found = list(node.outputs)
+        for position, k in enumerate([*live, *range(count, len(node.outputs))]):
+            found[k] = made[position]
+        return found
+
+    return _each(outputs, change)
+
+
+def _only_last(outputs: Outputs) -> Outputs:
+    """Keep only the last value of states of which no other value is read."""
+    order = toposort(outputs)
+    if all(node.op.record.repeats is None for node in order):
+        return outputs
+    uses: dict[Variable, list[Apply]] = {}
+    for node in order:
+        for v in node.inputs:
+            uses.setdefault(v, []).append(node)
+    results = frozenset(outputs)
+    for node in order:
+        loop = read(node)
+        if loop is None:
+            continue
+        readers = last_only(loop, uses, results)
+        if readers:
+            made = loop.write()
+            known = dict(zip(node.outputs, made))
+            for k, nodes in readers.items():
+                del known[node.outputs[k]]
+                for reader in nodes:
+                    known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count)
+            return _only_last(clone_with(outputs, known))
+    return outputs
+
+
+def _hoisted(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+    loop = read(node, inputs)
+    if loop is None:
+        return None
+    _sequences_of_one_value(loop)
+    count = len(loop.states)
+    leaving = hoist(loop)
+    made = list(loop.write()) if loop.states or loop.made else []
+    return _with(leaving, made, count, len(node.outputs))
+
+
+def _with(leaving: dict[int, Variable], made: list[Variable], states: int, total: int) -> list[Variable]:
+    """The outputs of a loop from which some stacked results have left."""
+    staying = iter(made)
+    found = [next(staying) for _ in range(states)]
+    return found + [leaving[k] if k in leaving else next(staying) for k in range(total - states)]
+
+
+def _sequences_of_one_value(loop: Loop) -> None:
+    """Turn sequences whose entries are all the same into constants."""
+    for inner, outer in list(loop.sequences.items()):
+        node = outer.owner
+        while node is not None and "offset" in node.op.attrs and node.op.record.batch is None:
+            node = node.inputs[0].owner  # a view of a part
+        if node is None or node.op.record.enlarges is None or not isinstance(node.op.record.lower, Axes):
+            continue
+        source, shape = node.inputs[0], outer.type.shape
+        if source.ndim and (node is not outer.owner or 0 in node.op.record.lower.source(node.op, node)):
+            continue
+        if source.ndim and (source.ndim != outer.ndim or source.type.shape[0] != 1):
+            continue
+        value = dimshuffle(source, list(range(1, source.ndim))) if source.ndim else source
+        del loop.sequences[inner]
+        loop.replace({inner: loop.constant(expand(value, shape[1:]))})
+
+
+def _stored(outputs: Outputs) -> Outputs:
+    """Let loops store costly values that later ones would compute again."""
+    plans = find_storing(toposort(outputs))
+    if not plans:
+        return outputs
+    values: dict[tuple[Apply, Variable], Variable] = {}
+
+    def change(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+        plan = plans.get(node)
+        loop = None if plan is None else read(node, inputs)
+        if plan is None or loop is None:
+            return None
+        loop.replace({v: loop.sequence(values[source], v.name) for v, source in plan.taken.items()})
+        taken = {v: values[source] for v, source in plan.taken.items()}
+        positions = {v: loop.stack(v) for v in plan.stored if v not in taken}
+        made = loop.write()
+        for v in plan.stored:
+            values[node, v] = taken[v] if v in taken else made[len(loop.states) + positions[v]]
+        return made[: len(node.outputs)]
+
+    return _each(outputs, change)
+
+
+def _moved_behind(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+    """Move sums over the steps, and results that are not fed back, behind the loop."""
+    loop = read(node, inputs)
+    if loop is None:
+        return None
+    values = Values(loop)
+    states = len(loop.states)
+    sums = sums_behind(loop, values)
+    later = results_behind(loop, values)
+    if not sums and not later and not values.stand_ins:
+        return None
+    made, results = values.write([*sums.values(), *later.values()])
+    totals = dict(zip(sums, results))
+    leaving = dict(zip(later, results[len(sums) :]))
+    staying = iter(made)
+    found = [totals[k] if k in totals else next(staying) for k in range(states)]
+    return found + [leaving[k] if k in leaving else next(staying) for k in range(len(node.outputs) - states)]
