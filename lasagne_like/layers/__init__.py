@@ -136,8 +136,20 @@ from .transposed import (
     Deconv2DLayer,
     TransposedConv2DLayer,
 )
+from .volumes import (
+    Conv3DLayer,
+    Deconv3DLayer,
+    MaxPool3DLayer,
+    Pool3DLayer,
+    TransposedConv3DLayer,
+)
 
 __all__ = [
+    "Conv3DLayer",
+    "Deconv3DLayer",
+    "MaxPool3DLayer",
+    "Pool3DLayer",
+    "TransposedConv3DLayer",
     "LocallyConnected1DLayer",
     "LocallyConnected2DLayer",
     "LocallyConnected3DLayer",

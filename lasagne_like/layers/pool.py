@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import symc.tensor as T
+from symc.tensor.signal.pool import pool_2d
 
 from ..utils import as_tuple, int_types
 from .axes import chosen_axes
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class _PoolLayer(Layer):
+class PoolLayer(Layer):
     """Base class of pooling layers over the last `n` axes."""
 
     n: int
@@ -57,7 +58,7 @@ class _PoolLayer(Layer):
         self.mode = mode
 
 
-class Pool2DLayer(_PoolLayer):
+class Pool2DLayer(PoolLayer):
     """A 2D pooling layer over images.
 
     Parameters
@@ -94,7 +95,7 @@ class Pool2DLayer(_PoolLayer):
     n = 2
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        return T.signal.pool.pool_2d(
+        return pool_2d(
             input,
             ws=self.pool_size,
             stride=self.stride,
@@ -127,7 +128,7 @@ class MaxPool2DLayer(Pool2DLayer):
         super().__init__(incoming, pool_size, stride, pad, ignore_border, mode="max", **kwargs)
 
 
-class Pool1DLayer(_PoolLayer):
+class Pool1DLayer(PoolLayer):
     """A 1D pooling layer: the largest or mean value of every window of a sequence.
 
     Parameters
@@ -145,7 +146,7 @@ class Pool1DLayer(_PoolLayer):
     n = 1
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        column = T.signal.pool.pool_2d(
+        column = pool_2d(
             input.dimshuffle(0, 1, 2, "x"),
             ws=(self.pool_size[0], 1),
             stride=(self.stride[0], 1),

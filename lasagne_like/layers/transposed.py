@@ -15,7 +15,7 @@ from .lengths import conv_input_length
 __all__ = ["Deconv2DLayer", "TransposedConv2DLayer"]
 
 
-class _TransposedConvLayer(BaseConvLayer):
+class BaseTransposedConvLayer(BaseConvLayer):
     """Base class of transposed convolutional layers over `n` axes."""
 
     axes: int
@@ -87,7 +87,7 @@ class _TransposedConvLayer(BaseConvLayer):
         }
 
 
-class TransposedConv2DLayer(_TransposedConvLayer):
+class TransposedConv2DLayer(BaseTransposedConvLayer):
     """A 2D transposed convolutional layer: the gradient of a convolution with respect to its images.
 
     With a stride of `s`, images become `s` times as large. It is also called a fractionally strided convolution, or a

@@ -15,7 +15,7 @@ import symc.tensor as T
 from lasagne_like import layers as L
 from lasagne_like.nonlinearities import softmax, tanh
 
-FLAT, LINE, IMAGE = (None, 6), (None, 4, 9), (None, 4, 9, 11)
+FLAT, LINE, IMAGE, VOLUME = (None, 6), (None, 4, 9), (None, 4, 9, 11), (None, 2, 3, 5, 4)
 
 
 class Made:
@@ -110,7 +110,7 @@ CASES |= {
         (IMAGE, (5, (3, 2)), {"pad": "valid", "stride": (2, 3), "flip_filters": False}),
         (IMAGE, (4, 3), {"channelwise": True}),
     ],
-    L.LocallyConnected3DLayer: [((None, 2, 3, 5, 4), (3, (3, 1, 3)), {})],
+    L.LocallyConnected3DLayer: [(VOLUME, (3, (3, 1, 3)), {})],
     L.TransposedConv2DLayer: [
         (IMAGE, (5, (3, 2)), {}),
         (IMAGE, (5, 3), {"stride": (2, 3), "crop": "same", "untie_biases": True}),
@@ -118,7 +118,14 @@ CASES |= {
         ((None, 4, None, 11), (5, 4), {"stride": 2, "crop": "full"}),
         (IMAGE, (5, 4), {"stride": 2, "output_size": (21, 24)}),
     ],
-    L.Upscale3DLayer: [((None, 2, 3, 5, 4), ((2, 3, 1),), {}), ((None, 2, 3, 5, 4), (2,), {"mode": "dilate"})],
+    L.Conv3DLayer: [
+        (VOLUME, (3, (2, 3, 1)), {"stride": (1, 2, 1), "pad": 1}),
+        (VOLUME, (4, 3), {"pad": "same", "num_groups": 2, "untie_biases": True}),
+    ],
+    L.TransposedConv3DLayer: [(VOLUME, (3, (2, 3, 1)), {"stride": (2, 1, 1), "crop": (0, 1, 0)})],
+    L.Pool3DLayer: [(VOLUME, ((1, 2, 2),), {"mode": "average_exc_pad", "ignore_border": False})],
+    L.MaxPool3DLayer: [(VOLUME, (2,), {"stride": 1})],
+    L.Upscale3DLayer: [(VOLUME, ((2, 3, 1),), {}), (VOLUME, (2,), {"mode": "dilate"})],
     L.FeatureWTALayer: [(IMAGE, (2,), {}), (LINE, (3,), {"axis": 2})],
     L.SpatialPyramidPoolingLayer: [
         (IMAGE, ([3, 1],), {}),

@@ -209,3 +209,35 @@ def test_a_transformer_learns_to_look_at_the_bright_spot(rng):
     values = [float(train(x)) for _ in range(40)]
     assert values[-1] > 1.5 * values[0]
     assert theta.b.get_value()[2] > 0.2 and theta.b.get_value()[5] < -0.2
+
+
+def test_layers_over_volumes(rng, float64):
+    size, filter_size, stride = (4, 5, 3), (2, 3, 1), (1, 2, 1)
+    x = rng.normal(size=(2, 3, *size))
+    incoming = L.InputLayer((None, 3, *size))
+    layer = L.Conv3DLayer(incoming, 4, filter_size, stride, pad=(1, 0, 1), nonlinearity=None)
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 1), (0, 0), (1, 1)])
+    W = layer.W.get_value()[:, :, ::-1, ::-1, ::-1]
+    out = [(n - s) // d + 1 for n, s, d in zip(padded.shape[2:], filter_size, stride)]
+    expected, largest = np.zeros((2, 4, *out)), np.zeros((2, 3, *out))
+    for at in itertools.product(*map(range, out)):
+        window = padded[(..., *(slice(a * d, a * d + s) for a, d, s in zip(at, stride, filter_size)))]
+        expected[(..., *at)] = np.einsum("nczyx,fczyx->nf", window, W)
+        largest[(..., *at)] = window.max((2, 3, 4))
+    np.testing.assert_allclose(evaluated(layer, x), expected, atol=1e-12)
+    pool = L.MaxPool3DLayer(L.InputLayer((None, 3, *padded.shape[2:])), filter_size, stride)
+    np.testing.assert_array_equal(evaluated(pool, padded), largest)
+
+
+def test_transposed_convolution_of_volumes(rng, float64):
+    assert L.Deconv3DLayer is L.TransposedConv3DLayer
+    size, filter_size, stride = (2, 3, 2), (3, 2, 2), (2, 1, 3)
+    layer = L.TransposedConv3DLayer(
+        L.InputLayer((None, 3, *size)), 2, filter_size, stride, (1, 0, 0), nonlinearity=None
+    )
+    x, W = rng.normal(size=(2, 3, *size)), layer.W.get_value()[:, :, ::-1, ::-1, ::-1]
+    whole = np.zeros((2, 2, *((n - 1) * d + s for n, d, s in zip(size, stride, filter_size))))
+    for at in itertools.product(*map(range, size)):
+        place = (..., *(slice(k * d, k * d + s) for k, d, s in zip(at, stride, filter_size)))
+        whole[place] += np.einsum("nc,cfzyx->nfzyx", x[(..., *at)], W)
+    np.testing.assert_allclose(evaluated(layer, x), whole[:, :, 1:-1], atol=1e-12)
