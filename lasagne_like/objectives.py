@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import symc.tensor as T
 
+from .losses import ctc_loss, dice_loss, focal_loss, label_smoothing, triplet_loss
 from .naming import missing_name
 from .utils import as_theano_expression
 
@@ -26,9 +27,14 @@ __all__ = [
     "binary_hinge_loss",
     "categorical_accuracy",
     "categorical_crossentropy",
+    "ctc_loss",
+    "dice_loss",
+    "focal_loss",
     "huber_loss",
+    "label_smoothing",
     "multiclass_hinge_loss",
     "squared_error",
+    "triplet_loss",
 ]
 
 
