@@ -10,6 +10,10 @@
 from typing import TYPE_CHECKING, Any
 
 from ..naming import missing_name
+from .attention import (
+    MultiHeadAttentionLayer,
+    PositionalEmbeddingLayer,
+)
 from .augmentation import (
     RandomAffine,
     RandomBrightness,
@@ -23,6 +27,14 @@ from .augmentation import (
 from .base import (
     Layer,
     MergeLayer,
+)
+from .composed import (
+    ChannelScaleLayer,
+    bidirectional,
+    depthwise_conv2d,
+    separable_conv2d,
+    squeeze_excite,
+    stochastic_depth,
 )
 from .conv import (
     BaseConvLayer,
@@ -80,6 +92,11 @@ from .normalization import (
     batch_norm,
     instance_norm,
     layer_norm,
+)
+from .norms import (
+    GroupNormLayer,
+    RMSNormLayer,
+    weight_norm,
 )
 from .pool import (
     FeaturePoolLayer,
@@ -145,6 +162,17 @@ from .volumes import (
 )
 
 __all__ = [
+    "ChannelScaleLayer",
+    "bidirectional",
+    "depthwise_conv2d",
+    "separable_conv2d",
+    "squeeze_excite",
+    "stochastic_depth",
+    "MultiHeadAttentionLayer",
+    "PositionalEmbeddingLayer",
+    "GroupNormLayer",
+    "RMSNormLayer",
+    "weight_norm",
     "Conv3DLayer",
     "Deconv3DLayer",
     "MaxPool3DLayer",

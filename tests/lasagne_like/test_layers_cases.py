@@ -13,6 +13,7 @@ import pytest
 import symc
 import symc.tensor as T
 from lasagne_like import layers as L
+from lasagne_like.init import Normal
 from lasagne_like.nonlinearities import softmax, tanh
 
 FLAT, LINE, IMAGE, VOLUME = (None, 6), (None, 4, 9), (None, 4, 9, 11), (None, 2, 3, 5, 4)
@@ -118,6 +119,14 @@ CASES |= {
         ((None, 4, None, 11), (5, 4), {"stride": 2, "crop": "full"}),
         (IMAGE, (5, 4), {"stride": 2, "output_size": (21, 24)}),
     ],
+    L.ChannelScaleLayer: [([IMAGE, (None, 4)], (), {})],
+    L.GroupNormLayer: [(IMAGE, (2,), {}), (FLAT, (3,), {"gamma": None})],
+    L.RMSNormLayer: [(LINE, (), {}), (IMAGE, ((1, 2),), {})],
+    L.MultiHeadAttentionLayer: [
+        (LINE, (), {"num_heads": 3}),
+        ([LINE, (None, None, 7)], (), {"num_heads": 2, "num_units": 10, "b_key": None, "causal": True}),
+    ],
+    L.PositionalEmbeddingLayer: [(LINE, (), {}), ((None, None, 9), (13,), {"W": Normal(0.5)})],
     L.Conv3DLayer: [
         (VOLUME, (3, (2, 3, 1)), {"stride": (1, 2, 1), "pad": 1}),
         (VOLUME, (4, 3), {"pad": "same", "num_groups": 2, "untie_biases": True}),
