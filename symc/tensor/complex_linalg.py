@@ -56,7 +56,8 @@ def _systems(a: Variable, b: Variable, turned: bool) -> Variable:
 
 
 def _solve(op: Op, inputs: Sequence[Variable]) -> Variable:
-    return _systems(*inputs, op["turned"])
+    a, b = inputs
+    return _systems(a, b, op["turned"])
 
 
 def _triangular(op: Op, inputs: Sequence[Variable]) -> Variable:

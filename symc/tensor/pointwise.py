@@ -94,7 +94,7 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
     dtype = unify_dtypes(variables)
     if compute == "float":
         dtype = floating(dtype)
-    elif compute == "quotient" and not is_float(dtype):
+    elif compute == "quotient" and not (is_float(dtype) or is_complex(dtype)):
         dtype = config.floatX
     elif compute == "arithmetic" and dtype == "bool":
         dtype = "int8"
