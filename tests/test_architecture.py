@@ -284,7 +284,7 @@ NO_CASES = {
 @pytest.mark.parametrize("name", sorted(RECORDS))
 def test_every_record_is_complete(name):
     record = RECORDS[name]
-    forms = [record.lower, record.decompose, record.specialise, record.lazy, record.inline]
+    forms = [record.lower, record.decompose, record.specialise, record.lazy, record.inline, record.language_only]
     assert any(forms), f"{name} has neither loops nor an expansion, and does not specialise"
     assert record.lower is None or record.decompose is None, f"{name} has loops and an expansion: which of them holds?"
     assert callable(record.infer) and callable(record.numpy)

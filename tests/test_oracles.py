@@ -47,7 +47,7 @@ def wanted(oracle, values):
 def compare(have, want, dtype, rtol):
     assert have.shape == want.shape
     assert have.dtype.kind == want.dtype.kind
-    if have.dtype.kind == "f":
+    if have.dtype.kind in "fc":
         np.testing.assert_allclose(have, want, rtol=rtol, atol=rtol)
     else:
         np.testing.assert_array_equal(have, want)
@@ -60,14 +60,16 @@ def test_against_its_oracle(name, dtype, device):
     inputs, outputs, values, wants, owners = [], [], [], [], []
     with symc.config.change(floatX=dtype):
         for number, case in enumerate(TABLE[name]):
-            given = [v.astype(dtype) if v.dtype == "float64" else v for v in case.values]
+            narrow = {"float64": dtype, "complex128": {"float32": "complex64"}.get(dtype, "complex128")}
+            given = [v.astype(narrow.get(v.dtype.name, v.dtype)) for v in case.values]
             known = dtype == "float32"
             variables = [
                 T.tensor(v.dtype.name, shape=v.shape if known else [1 if n == 1 else None for n in v.shape])
                 for v in given
             ]
             made = [T.as_tensor(o) for o in as_list(case.build(*variables))]
-            want = wanted(case.oracle, [v.astype("float64") if v.dtype.kind == "f" else v for v in given])
+            wide = {"f": "float64", "c": "complex128"}
+            want = wanted(case.oracle, [v.astype(wide.get(v.dtype.kind, v.dtype)) for v in given])
             assert len(made) == len(want), f"example {number}"
             inputs += variables
             values += given
@@ -76,7 +78,9 @@ def test_against_its_oracle(name, dtype, device):
             owners += [number] * len(made)
         f = symc.function(inputs, outputs, device=device, on_unused_input="ignore")
     for number, have, want in zip(owners, f(*values), wants):
-        rtol = TABLE[name][number].rtol if have.dtype == "float64" and dtype == "float64" else TOLERANCE32
+        rtol = (
+            TABLE[name][number].rtol if have.dtype in ("float64", "complex128") and dtype == "float64" else TOLERANCE32
+        )
         try:
             compare(have, want, dtype, rtol)
         except AssertionError as error:
@@ -123,6 +127,7 @@ def test_carry_updates():
 def test_constructors_make_what_their_names_say():
     letters = {"": "float32", "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64"}
     letters |= {"ub": "uint8", "uw": "uint16", "ui": "uint32", "ul": "uint64", "bool_": "bool"}
+    letters |= {"c": "complex64", "z": "complex128"}
     kinds = {
         "scalar": ((), "scalars"), "vector": ((False,), "vectors"), "matrix": ((False, False), "matrices"),
         "row": ((True, False), "rows"), "col": ((False, True), "cols"), "tensor3": ((False,) * 3, "tensor3s"),

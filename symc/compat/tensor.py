@@ -7,7 +7,7 @@ from typing import Any
 
 import symc.tensor as T
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import ALL, FLOATS, INTEGERS, SIGNED, UNSIGNED
+from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
 from symc.graph.types import TensorType
 from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
 from symc.tensor.shared_randomstreams import RandomStreams
@@ -29,7 +29,7 @@ uint_dtypes = list(UNSIGNED)
 integer_dtypes = list(INTEGERS)
 discrete_dtypes = list(INTEGERS)
 float_dtypes = list(FLOATS)
-complex_dtypes = [d for d in ALL if d.startswith("complex")]
+complex_dtypes = list(COMPLEX)
 continuous_dtypes = [*float_dtypes, *complex_dtypes]
 all_dtypes = [*integer_dtypes, *continuous_dtypes]
 int_types = [TensorType(d) for d in int_dtypes]

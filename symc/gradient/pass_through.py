@@ -25,6 +25,7 @@ __all__ = [
 def _identity(name: str, grad: Callable[[Op, Variable], Any]) -> Record:
     return record(
         name,
+        partwise=True,
         infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
         numpy=lambda op, x: x,
         grad=lambda op, inputs, outputs, gs: [grad(op, gs[0])],

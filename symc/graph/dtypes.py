@@ -6,6 +6,9 @@ where the user wrote it.
 
 ``float16`` is storage: arrays have that dtype, arithmetic has not. A pass of the compiler
 (``symc.compiler.storage``) makes the ops of a program compute in ``float32``.
+
+Complex dtypes exist in the language alone: an expression of complex dtype is a pair of expressions of its parts
+(``symc.tensor.complex_parts``), and no function on elements is ever compiled for them.
 """
 
 from __future__ import annotations
@@ -20,17 +23,21 @@ from symc.config import config
 __all__ = [
     "ALL",
     "BITS",
+    "COMPLEX",
     "FLOATS",
     "HALF",
     "INTEGERS",
     "SIGNED",
     "UNSIGNED",
     "as_dtype",
+    "complex_of",
     "computing",
     "floating",
+    "is_complex",
     "is_float",
     "is_integer",
     "kind",
+    "part_of",
     "promote",
     "set_rules",
 ]
@@ -41,11 +48,14 @@ INTEGERS = SIGNED + UNSIGNED
 HALF = "float16"
 """The float dtype that values are stored in but not computed in."""
 FLOATS = (HALF, "float32", "float64")
+COMPLEX = ("complex64", "complex128")
 ALL = ("bool", *INTEGERS, *FLOATS)
-BITS = {name: np.dtype(name).itemsize * 8 for name in ALL}
-_NAMES: dict[object, str] = {np.dtype(name): name for name in ALL}  # a dtype's own ``name`` takes NumPy microseconds
+"""The dtypes of which arrays are computed."""
+BITS = {name: np.dtype(name).itemsize * 8 for name in (*ALL, *COMPLEX)}
+_NAMES: dict[object, str] = {np.dtype(name): name for name in BITS}  # a dtype's own ``name`` takes NumPy microseconds
 _DTYPES = {type(d) for d in _NAMES}
-_KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2)}
+_KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2), **dict.fromkeys(COMPLEX, 3)}
+_PART = {"complex64": "float32", "complex128": "float64"}
 
 
 class Rules(Protocol):
@@ -78,12 +88,12 @@ def as_dtype(dtype: object) -> str:
     except TypeError:
         name = str(dtype)
     if name not in _KIND:
-        raise TypeError(f"symc has no dtype {name!r}; it has {', '.join(ALL)}")
+        raise TypeError(f"symc has no dtype {name!r}; it has {', '.join((*ALL, *COMPLEX))}")
     return name
 
 
 def kind(dtype: str) -> int:
-    """0 for bool, 1 for integers, 2 for floats."""
+    """0 for bool, 1 for integers, 2 for floats, 3 for complex numbers."""
     return _KIND[dtype]
 
 
@@ -97,9 +107,24 @@ def is_integer(dtype: str) -> bool:
     return _KIND[dtype] == 1
 
 
+def is_complex(dtype: str) -> bool:
+    """Whether ``dtype`` is a dtype of complex numbers."""
+    return _KIND[dtype] == 3
+
+
+def part_of(dtype: str) -> str:
+    """The dtype of the real and imaginary parts of complex numbers of ``dtype``; any other dtype itself."""
+    return _PART.get(dtype, dtype)
+
+
+def complex_of(dtype: str) -> str:
+    """The dtype of complex numbers whose parts have the float dtype ``dtype``."""
+    return "complex128" if dtype == "float64" else "complex64"
+
+
 def floating(dtype: str) -> str:
-    """The float dtype in which a function such as ``exp`` computes for an argument of ``dtype``."""
-    if _KIND[dtype] == 2:
+    """The float or complex dtype in which a function such as ``exp`` computes for an argument of ``dtype``."""
+    if _KIND[dtype] >= 2:
         return dtype
     return (_rules.floating(dtype) if _rules is not None else None) or config.floatX
 
@@ -122,6 +147,9 @@ def _meet(a: str, b: str) -> str:
     if found is not None:
         return found
     ka, kb = _KIND[a], _KIND[b]
+    if ka == 3 or kb == 3:
+        parts = [_PART.get(d, d) for d in (a, b) if _KIND[d] >= 2]
+        return complex_of(max(parts, key=BITS.__getitem__))
     if ka == 2 or kb == 2:
         if ka == kb:
             return max(a, b, key=BITS.__getitem__)
@@ -138,7 +166,8 @@ def promote(strong: Iterable[str], weak: Iterable[str] = ()) -> str:
         result = dtype if result is None else _meet(result, dtype)
     for dtype in weak:
         if result is None or _KIND[dtype] > _KIND[result]:
-            result = ("bool", "int64", config.floatX)[_KIND[dtype]]
+            wide = result if result is not None and _KIND[result] == 2 else config.floatX
+            result = ("bool", "int64", config.floatX, complex_of(wide))[_KIND[dtype]]
     if result is None:
         raise TypeError("promote needs at least one dtype")
     return result

@@ -38,8 +38,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symc.errors import ShapeError, SourceLocation, blame, here
+from symc.errors import DTypeError, ShapeError, SourceLocation, blame, here, located
 from symc.graph.dims import Dim
+from symc.graph.dtypes import COMPLEX
 from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.notation import Text
 from symc.graph.repetition import Repeats
@@ -48,7 +49,7 @@ from symc.graph.variables import Apply, Variable
 
 __all__ = [
     "RECORDS", "ZERO", "Arg", "Axes", "Case", "HostCall", "Indexed", "LibraryCall", "Loops", "Op", "Pointwise",
-    "Record", "Reduction", "Scaling", "Structured", "View", "add_cases", "record",
+    "Record", "Reduction", "Scaling", "Structured", "View", "act_on_complex_with", "add_cases", "record",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -246,6 +247,9 @@ class Record:
         none.
     scaling : Scaling or None
         How factors along an axis of the output are taken into an operand.
+    partwise : bool
+        Whether the op maps complex numbers part by part: it is linear in its first input, and others define shapes and
+        positions. Ops that only move elements are.
     bounded_slope : bool
         Whether the derivatives are finite for finite inputs, unless they overflow.
     lower : Lowering or None
@@ -312,6 +316,8 @@ class Record:
     foldable : bool
         Whether the op is evaluated immediately if its inputs are known when the graph is built or compiled. Elementwise
         ops and reductions are always folded during compilation.
+    language_only : bool
+        Whether functions replace the op before they are compiled.
     dim : callable or None
         For an integer scalar: ``dim(node, dims)`` returns its value as a dim, given those of its inputs.
     dim_reads : int or None
@@ -358,6 +364,7 @@ class Record:
     batch: Callable[[Op, Sequence[Variable], Sequence[bool], Dim], Variable | None] | None = None
     reach: Reach | None = None
     linear: str = ""
+    partwise: bool = False
     scaling: Scaling | None = None
     bounded_slope: bool = False
     declared_dtypes: bool = False
@@ -371,6 +378,7 @@ class Record:
     inserted: bool = False
     enlarges: Callable[[Op], bool] | None = None
     foldable: bool = False
+    language_only: bool = False
     dim: Callable[[Apply, Sequence[Dim]], Dim] | None = None
     dim_reads: int | None = None
     carries_updates: bool = False
@@ -391,6 +399,19 @@ def record(name: str, **facts: Any) -> Record:
         raise ValueError(f"an op named {name!r} exists already")
     made = RECORDS[name] = Record(name, **facts)
     return made
+
+
+def _refuse_complex(op: Op, inputs: Sequence[Variable]) -> tuple[Variable, ...]:
+    raise DTypeError(located(f"{op.name}: not defined for complex numbers", inputs))
+
+
+_on_complex: Callable[[Op, Sequence[Variable]], tuple[Variable, ...]] = _refuse_complex
+
+
+def act_on_complex_with(function: Callable[[Op, Sequence[Variable]], tuple[Variable, ...]]) -> None:
+    """Tell ops what applies them to complex numbers: a function that is itself built on ops."""
+    global _on_complex
+    _on_complex = function
 
 
 class Op:
@@ -440,11 +461,17 @@ class Op:
         return Apply(self, inputs, self.types(inputs, location), location)
 
     def __call__(self, *inputs: Variable) -> Any:
-        outputs = self.apply(inputs).outputs
+        outputs = self.all(*inputs)
         return outputs[0] if len(outputs) == 1 else list(outputs)
 
     def all(self, *inputs: Variable) -> tuple[Variable, ...]:
-        """Apply the op and return all outputs as a tuple, even if there is only one."""
+        """Apply the op and return all outputs as a tuple, even if there is only one.
+
+        Of complex numbers, the op is applied to their parts; see ``symc.tensor.complex_rules``.
+        """
+        for v in inputs:
+            if v.type.dtype in COMPLEX:
+                return _on_complex(self, inputs)
         return self.apply(inputs).outputs
 
     def evaluate(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, SourceLocation, here
-from symc.graph.dtypes import as_dtype
+from symc.graph.dtypes import as_dtype, is_complex, part_of
 from symc.graph.types import TensorType
 
 if TYPE_CHECKING:
     from symc.runtime.storage import Storage
 
-__all__ = ["Apply", "Constant", "SharedVariable", "Variable", "as_array", "convert_value", "refuse_masked"]
+__all__ = [
+    "Apply", "Constant", "SharedVariable", "Variable", "as_array", "as_complex", "as_pairs", "convert_value",
+    "refuse_masked", "twin",
+]  # fmt: skip
 
 _serial = count()
 
@@ -200,7 +203,8 @@ class SharedVariable(Variable):
         ``return_internal_type=True`` as well, a value on a device is not copied to the host: the result is the device's
         own array.
         """
-        return self.storage.read(borrow, in_place=return_internal_type)
+        found = self.storage.read(borrow, in_place=return_internal_type)
+        return as_complex(found) if is_complex(self.dtype) and isinstance(found, np.ndarray) else found
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value.
@@ -224,6 +228,8 @@ class SharedVariable(Variable):
         if not borrow and np.shares_memory(array, given):
             array = array.copy()
         owned = _owned(array)
+        if is_complex(self.dtype):
+            owned = as_pairs(owned)
         self.storage.write(owned, borrowed=borrow and np.may_share_memory(owned, given))
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -235,17 +241,42 @@ class SharedVariable(Variable):
 
         As with ``get_value(borrow=True)``, updates overwrite the memory, or move the value to other memory.
         """
-        return self.storage.read(borrow=True, in_place=True).__dlpack__(**options)
+        return self.get_value(borrow=True, return_internal_type=True).__dlpack__(**options)
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
-        self.storage.clear(self.dtype)
+        self.storage.clear(part_of(self.dtype))
 
     def clone(self) -> SharedVariable:
         """Create a variable with the same storage and its own ``default_update``."""
         twin = SharedVariable(self.type, self.storage, self.name, self.strict, self.allow_downcast)
         twin.location = self.location
         return twin
+
+
+def as_pairs(array: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts of an array of complex numbers, along a new last axis: the same memory."""
+    return np.ascontiguousarray(array).view(part_of(array.dtype.name)).reshape(*array.shape, 2)
+
+
+def as_complex(array: np.ndarray) -> np.ndarray:
+    """The array of complex numbers whose parts are along the last axis: the same memory."""
+    dtype = np.result_type(array.dtype, np.complex64)
+    return np.ascontiguousarray(array).view(dtype).reshape(array.shape[:-1])
+
+
+def twin(v: Variable) -> Variable:
+    """The real variable in whose place a complex one without an owner stands: its parts along a new last axis."""
+    found = v.__dict__.get("_twin")
+    if found is None:
+        type = TensorType(part_of(v.dtype), (*v.type.shape, 2))
+        if isinstance(v, SharedVariable):
+            found = SharedVariable(type, v.storage, v.name, v.strict, v.allow_downcast)
+        else:
+            found = Variable(type, None, 0, v.name, v.location)
+        found.__dict__["_whole"] = v
+        v.__dict__["_twin"] = found
+    return found  # type: ignore[no-any-return]
 
 
 def _owned(array: np.ndarray) -> np.ndarray:
@@ -346,13 +377,16 @@ def _convert_dtype(
     array: np.ndarray, target: np.dtype, what: str, allow_downcast: bool | None, typed: bool
 ) -> np.ndarray:
     source = array.dtype
-    if source.kind not in "biuf":
+    if source.kind not in "biufc":
         raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
+    if source.kind == "c" and target.kind != "c":
+        text = f"{what}: expected real numbers of dtype {target.name}, got complex numbers"
+        raise DTypeError(f"{text}\n  repair: pass their real part, x.real, or declare the variable as {source.name}")
     with np.errstate(invalid="ignore", over="ignore"):
         converted = array.astype(target)
-        if allow_downcast or np.can_cast(source, target, "safe") or (allow_downcast is None and target.kind == "f"):
+        if allow_downcast or np.can_cast(source, target, "safe") or (allow_downcast is None and target.kind in "fc"):
             return converted
-        exact = np.array_equal(converted.astype(source), array, equal_nan=source.kind == "f")
+        exact = np.array_equal(converted.astype(source), array, equal_nan=source.kind in "fc")
         if source.kind in "iu" and target.kind in "iu":  # 2**63 and -2**63 are the same bits
             exact = exact and np.array_equal(converted < 0, array < 0)
     if exact and (not typed or (allow_downcast is None and target.kind in "iub" and source.kind in "iub")):

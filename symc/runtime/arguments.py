@@ -11,6 +11,7 @@ import numpy as np
 from symc.errors import MissingInputError, UnusedInputError, located, warn
 from symc.graph import SharedVariable, Variable, ancestors, convert_value, is_input
 from symc.graph.types import TensorType
+from symc.graph.variables import as_pairs
 from symc.runtime.updates import Updates, fitting_update
 from symc.tensor.basic import as_tensor
 
@@ -69,6 +70,7 @@ class In:
         borrow: bool | None = None,
     ) -> None:
         self.variable = _as_input(variable)
+        self.declared: Variable | None = None  # a complex variable, in whose place a real one stands
         self.name = name or (self.variable.name if autoname else None)
         self.mutable = bool(mutable)
         self.borrow = self.mutable if borrow is None else borrow
@@ -103,7 +105,7 @@ class In:
         TypeError, ValueError
             If that is impossible, or not permitted by the policy. The message starts with `what`.
         """
-        variable = self.variable
+        variable = self.variable if self.declared is None else self.declared
         wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
         policy = allow_downcast if self.allow_downcast is None else self.allow_downcast
         try:
@@ -111,7 +113,8 @@ class In:
         except (TypeError, ValueError) as problem:
             text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
             raise type(problem)(located(text, [variable])) from None
-        return np.require(array, requirements=["C", "A"])
+        array = np.require(array, requirements=["C", "A"])
+        return array if self.declared is None else as_pairs(array)
 
     def __repr__(self) -> str:
         return self.name or repr(self.variable)
@@ -209,6 +212,7 @@ def check_inputs(
     for v in ancestors([*variables, *[u for _, u in updates]], stop):
         used.add(v)
         if is_input(v) and v not in stop:
+            v = v.__dict__.get("_whole", v)
             near = get_close_matches(v.name or "", [g.name for g in given if g.name], 1)
             known = f" (an input is called {near[0]!r})" if near else ""
             text = "function: the outputs depend on a variable that is not among the inputs"

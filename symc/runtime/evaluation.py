@@ -15,7 +15,7 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
     given = inputs_to_values or {}
     if not isinstance(given, dict):
         raise TypeError(f"eval: expected a dict from inputs to values, got {given!r}")
-    by_name = {v.name: v for v in graph_inputs([self]) if is_input(v) and v.name}
+    by_name = {v.name: v.__dict__.get("_whole", v) for v in graph_inputs([self]) if is_input(v) and v.name}
     resolved = {}
     for key, value in given.items():
         v = by_name.get(key) if isinstance(key, str) else key

@@ -14,7 +14,9 @@ from symc.errors import ShapeError, located
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
+from symc.graph.variables import as_complex, as_pairs
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
+from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
 from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
 from symc.runtime.replacement import with_shared_swapped
@@ -88,13 +90,14 @@ def function(
     pairs = update_pairs(updates)
     replaced = given_pairs(givens)
     variables, pairs = replace(variables, pairs, replaced)
-    given = frozenset(s.variable for s in specs)
+    given = frozenset(v for s in specs for v in (s.variable, *sources_of(s.variable)))
     pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
+    specs, variables, pairs, complex_results = real_form(specs, variables, pairs)
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile
-    return Function(
-        specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed, borrowed
-    )
+    borrowed = [b and not pair for b, pair in zip(borrowed, complex_results)]
+    facts = (specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed)
+    return Function(*facts, borrowed, complex_results if any(complex_results) else ())
 
 
 def _mode(mode: str | None) -> str:
@@ -129,8 +132,9 @@ class Function(Definition):
         allow_downcast: bool | None,
         profile: bool,
         borrowed: Sequence[bool] = (),
+        pairs: Sequence[bool] = (),
     ) -> None:
-        super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed)
+        super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed, pairs)
         self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
         self._specialisation: Specialisation | None = None
@@ -155,15 +159,33 @@ class Function(Definition):
             specialisation = self._specialisations.get(tuple(s.storage.shape for s in self._specialisation.own))
         if specialisation is None:
             start = perf_counter()
-            specialisation = Specialisation(self, self._call, self._preparing)
+            specialisation = Specialisation(self, self._slow, self._preparing)
             if len(self._specialisations) >= CORE_LIMIT:
                 self._specialisations.clear()
             self._specialisations[specialisation.shared_shapes] = specialisation
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
         self._specialisation = specialisation
-        self._fast = specialisation.call
+        self._fast = self._on_complex(specialisation.call)
         return specialisation
+
+    def _on_complex(self, fast: Any) -> Any:
+        """The fast path of calls with complex arguments or results."""
+        dtypes = [None if s.declared is None else s.declared.dtype for s in self.specs]
+        if fast is None or not self.pairs and not any(dtypes):
+            return fast
+
+        def call(*args: Any) -> Any:
+            given = [
+                as_pairs(a) if d is not None and type(a) is np.ndarray and a.dtype == d and a.flags.c_contiguous else a
+                for a, d in zip(args, dtypes)
+            ]
+            if len(args) != len(dtypes) or any(a is b and d is not None for a, b, d in zip(args, given, dtypes)):
+                return self._call(*args)
+            found = fast(*given)
+            return found if not self.pairs else self._arrange(found if isinstance(found, list) else [found])
+
+        return call
 
     def _unfold(self) -> None:
         """Compile again, without folding scales into stored weights."""
@@ -190,6 +212,11 @@ class Function(Definition):
             return fast(*args)
         return self._call(*args, **named)
 
+    def _slow(self, *args: Any) -> Any:
+        """What the fast path calls for arguments that it does not know."""
+        given = [a if s.declared is None else as_complex(a) for a, s in zip(args, self.specs)]
+        return self._call(*given, *args[len(given) :])
+
     def _call(self, *args: Any, **named: Any) -> Any:
         """The slow path of a call: convert, check, plan, run; it prepares the fast path for similar calls."""
         start = perf_counter() if self.profile is not None else 0.0
@@ -202,7 +229,8 @@ class Function(Definition):
                 self._unfold()
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
-                spec.value = results.pop()
+                value = results.pop()
+                spec.value = value if spec.declared is None else as_complex(value)
         if self.profile is not None:
             self.profile.took(perf_counter() - start)
         return self._arrange(results)
@@ -210,6 +238,8 @@ class Function(Definition):
     def _arrange(self, results: list[Any]) -> Any:
         if self.pattern is None:
             return None
+        if self.pairs:
+            results = joined(results, self.pairs)
         if self.pattern == "single":
             return results[0]
         if isinstance(self.pattern, list):
@@ -220,6 +250,8 @@ class Function(Definition):
         """Convert the value of input ``k`` to an array."""
         spec = self.specs[k]
         variable = spec.variable
+        if spec.declared is not None:
+            return spec.convert(value, f"{self.name}(): input {k} ({spec.name or 'unnamed'})", self.allow_downcast)
         here = self.specialisation.space.given(value)
         if here is not None:
             if here.dtype == variable.dtype and len(here.shape) == variable.ndim:
@@ -232,7 +264,7 @@ class Function(Definition):
 
     def get_shared(self) -> list[SharedVariable]:
         """List the shared variables that the function reads or updates."""
-        return list(self.specialisation.own)
+        return [whole(s) for s in self.specialisation.own]  # type: ignore[misc]
 
     def copy(
         self,
@@ -269,6 +301,7 @@ class Function(Definition):
             updates = []
             outputs = outputs[: len(outputs) - sum(s.update is not None for s in specs)]
             facts["borrowed"] = self.borrowed[: len(outputs)]
+            facts["pairs"] = self.pairs[: len(outputs)]
             for spec in specs:
                 spec.update = None
         return Function(outputs=outputs, updates=updates, **facts)

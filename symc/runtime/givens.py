@@ -8,6 +8,7 @@ from typing import Any
 from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
 from symc.graph.dtypes import is_float
+from symc.runtime.complex_arrays import real_pairs
 from symc.runtime.updates import Updates, pairs
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
@@ -33,23 +34,27 @@ def given_pairs(givens: Any) -> dict[Variable, Variable]:
         later, or if a known dim differs from a declared one.
     """
     replaced: dict[Variable, Variable] = {}
+    seen: set[Variable] = set()
     read: dict[Any, Variable] = {}  # what the replacements so far depend on, and the variables they replace
     for old, new in pairs(givens, "givens"):
         if not isinstance(old, Variable):
             raise TypeError(located(f"function: givens must replace symbolic variables, got {old!r}"))
         if new is old:
             continue
-        if old in replaced:
+        if old in seen:
             raise ValueError(located(f"function: givens replace {old!r} twice", [old]))
-        new = clone_with([as_tensor(new)], replaced)[0]
-        for v in ancestors([new]):
+        fitting = real_pairs(old, _fitting_given(old, as_tensor(new)))
+        sources = [source for source, _ in fitting]
+        values = clone_with([value for _, value in fitting], replaced)
+        for v in ancestors(values):
             read.setdefault(_identity(v), old)
-        user = read.get(_identity(old))
+        user = next((read[_identity(v)] for v in sources if _identity(v) in read), None)
         if user is not None:
             text = f"function: givens replace {old!r}, but the replacement of {user!r} depends on it"
             repair = "a replacement may depend on variables that are replaced before it, not on itself or later ones"
             raise ValueError(located(text, [old, user], repair))
-        replaced[old] = _fitting_given(old, new)
+        replaced.update(zip(sources, values))
+        seen.add(old)
     return replaced
 
 

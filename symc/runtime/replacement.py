@@ -7,6 +7,9 @@ from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
+from symc.graph.dtypes import is_complex
+from symc.graph.variables import twin
+from symc.runtime.complex_arrays import real_pairs
 from symc.runtime.updates import check_unique, fitting_shared_update
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import cast
@@ -41,7 +44,10 @@ def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: b
         return dict(zip(output, clone(list(output.values()), replace, strict, share_inputs)))
     outputs = list(output) if isinstance(output, (list, tuple)) else [output]
     pairs = replace.items() if isinstance(replace, Mapping) else replace or ()
-    replaced = {old: _fitting(old, as_tensor(new), strict) for old, new in pairs}
+    replaced: dict[Variable, Variable] = {}
+    for old, new in pairs:
+        fitting = replaced[old] = _fitting(old, as_tensor(new), strict)
+        replaced.update(real_pairs(old, fitting))
     if not share_inputs:
         leaves = [v for v in ancestors(outputs, frozenset(replaced)) if type(v) is Variable and v.owner is None]
         replaced |= {v: Variable(v.type, None, 0, v.name, v.location) for v in leaves if v not in replaced}
@@ -77,6 +83,8 @@ def with_shared_swapped(
         if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
             raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
         _fitting(old, new, True)
+        if is_complex(old.dtype):
+            old, new = twin(old), twin(new)  # type: ignore[assignment]
         places = [v for v in used if v.storage is old.storage]  # clones of a variable share its value
         if not places:
             raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))

@@ -9,9 +9,9 @@ import numpy as np
 
 from symc.config import config
 from symc.graph import SharedVariable, Variable
-from symc.graph.dtypes import as_dtype
+from symc.graph.dtypes import as_dtype, complex_of, is_complex
 from symc.graph.types import TensorType
-from symc.graph.variables import as_array, refuse_masked
+from symc.graph.variables import as_array, as_pairs, refuse_masked
 from symc.runtime.storage import Storage
 
 __all__ = ["shared"]
@@ -66,6 +66,8 @@ def shared(
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not typed:
         array = array.astype(config.floatX)
+    elif dtype is None and array.dtype == np.complex128 and not typed:
+        array = array.astype(complex_of(config.floatX))
     array = array.astype(as_dtype(array.dtype), copy=not borrow)
     pattern: Sequence[Any] = [None] * array.ndim
     if shape is not None and broadcastable is not None:
@@ -80,6 +82,8 @@ def shared(
         if declared is not None and declared != actual:
             raise ValueError(f"shared: axis {axis} is declared to be {declared}, but the value has shape {array.shape}")
     owned = np.require(array, requirements=["C", "W", "A"])
+    if owned.dtype.kind == "c":
+        owned = as_pairs(owned)
     type = TensorType(array.dtype.name, pattern, name or "shared")
     storage = Storage(owned, borrowed=borrow and np.may_share_memory(owned, value))
     return SharedVariable(type, storage, name, strict, allow_downcast)
@@ -98,6 +102,7 @@ def _deferred(
     if dtype is None or lengths is None or None in lengths:
         raise TypeError("shared: a value given by a function needs a dtype and a shape without None")
     type = TensorType(as_dtype(dtype), lengths, name or "shared")
+    stored = (*lengths, 2) if is_complex(type.dtype) else lengths
 
     def checked() -> np.ndarray:
         array = np.asarray(compute())
@@ -106,7 +111,8 @@ def _deferred(
                 f"the function that computes {name or 'a shared variable'} returned {array.dtype}{array.shape}, "
                 f"expected {type.dtype}{lengths}"
             )
-        return np.require(array, requirements=["C", "W", "A"])
+        owned = np.require(array, requirements=["C", "W", "A"])
+        return as_pairs(owned) if is_complex(type.dtype) else owned
 
-    storage = Storage(None, compute=checked, shape=lengths)  # type: ignore[arg-type]
+    storage = Storage(None, compute=checked, shape=stored)  # type: ignore[arg-type]
     return SharedVariable(type, storage, name, strict, allow_downcast)

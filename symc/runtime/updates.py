@@ -10,7 +10,7 @@ import numpy as np
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_complex, is_float
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast
 from symc.tensor.shape_arguments import specify_shape
@@ -103,7 +103,8 @@ def fitting_update(target: Variable, present: Sequence[int], value: Any, what: s
         text = f"function: {what} must have as many axes as the variable: {value.ndim} are not {target.ndim}"
         raise TypeMismatchError(located(text, [target, value], "reduce or reshape it to as many axes"))
     if value.dtype != target.dtype:
-        if not is_float(target.dtype) and not np.can_cast(value.dtype, target.dtype, "safe"):
+        same_kind = is_float(target.dtype) or is_complex(target.dtype)
+        if not same_kind and not np.can_cast(value.dtype, target.dtype, "safe"):
             text = f"function: {what} has dtype {value.dtype}, which {target.dtype} cannot hold"
             raise DTypeError(located(text, [target, value], f"cast it: symc.tensor.cast(value, {target.dtype!r})"))
         value = cast(value, target.dtype)
@@ -164,6 +165,7 @@ def with_default_updates(
                 carried.add(key)
                 _put(result, place, target, value)
         for v in fresh:
+            v = v.__dict__.get("_whole", v)
             if isinstance(v, SharedVariable) and v.default_update is not None:
                 if id(v.storage) not in decided and id(v.storage) not in place:
                     _put(result, place, v, _default_update(v, replaced))

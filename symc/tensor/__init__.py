@@ -19,6 +19,8 @@ from symc.gradient.gradient_check import verify_grad
 from symc.graph import Variable
 from symc.graph.types import TensorType
 from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
+    complex_python,
+    complex_rules,
     extra_ops,
     fft,
     nlinalg,
@@ -36,6 +38,8 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
 from symc.tensor.bessel import i0, i1, iv, j0, j1, jv
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.complex_functions import hypot
+from symc.tensor.complex_parts import angle, complex, complex_from_polar, conj, imag, real
 from symc.tensor.constructors import CONSTRUCTORS, PLURALS, tensor
 from symc.tensor.creation import (
     alloc,

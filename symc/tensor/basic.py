@@ -11,7 +11,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable
-from symc.graph.dtypes import SIGNED, is_integer, promote
+from symc.graph.dtypes import SIGNED, complex_of, is_integer, promote
 from symc.graph.variables import as_array, refuse_masked
 
 __all__ = [
@@ -30,12 +30,16 @@ def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype
     if dtype is None and not ndim and type(value) in (float, int, bool):
         return Constant.number(value, config.floatX if type(value) is float else None, name)
     weak = dtype is None and (
-        isinstance(value, (bool, int, float)) and not isinstance(value, np.generic) or np.ndim(value) == 0
+        isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic) or np.ndim(value) == 0
     )
     if weak and isinstance(np.asarray(value)[()], (float, np.floating)):
         dtype = config.floatX
-    elif dtype is None and isinstance(value, (list, tuple)) and np.asarray(value).dtype == np.float64:
-        dtype = config.floatX
+    elif weak and isinstance(np.asarray(value)[()], (complex, np.complexfloating)):
+        dtype = complex_of(config.floatX)
+    elif dtype is None and isinstance(value, (list, tuple)):
+        found = np.asarray(value).dtype
+        if found in (np.float64, np.complex128):
+            dtype = config.floatX if found == np.float64 else complex_of(config.floatX)
     made = Constant(value, dtype, name, weak)
     if ndim is not None and made.ndim != ndim:
         raise ShapeError(f"constant: expected {ndim} axes, got a value of shape {made.data.shape}")

@@ -228,6 +228,7 @@ def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Var
 
 SUM = record(
     "sum",
+    partwise=True,
     infer=reduced_type,
     numpy=oracle_of(np.sum, True),
     grad=_sum_grad,

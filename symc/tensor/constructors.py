@@ -91,6 +91,7 @@ _KINDS: dict[str, tuple[bool, ...]] = {
 _PREFIXES = {
     "": None, "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64",
     "ub": "uint8", "uw": "uint16", "ui": "uint32", "ul": "uint64", "bool_": "bool",
+    "c": "complex64", "z": "complex128",
 }  # fmt: skip
 
 CONSTRUCTORS: dict[str, Callable[..., Variable]] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import ALL, as_dtype, computing, is_float
+from symc.graph.dtypes import ALL, COMPLEX, as_dtype, computing, is_float
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, Op, Pointwise, record
 from symc.graph.types import TensorType
@@ -16,7 +16,7 @@ from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.tensor.basic import as_tensor
 
-__all__ = ["cast", "CAST"]
+__all__ = ["CAST", "cast", "cast_complex_with"]
 
 
 def _cast_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
@@ -64,12 +64,20 @@ CAST = record(
 
 
 def cast(x: Any, dtype: str) -> Variable:
-    """Convert ``x`` to ``dtype`` as in C (floats are truncated to integers)."""
+    """Convert ``x`` to ``dtype`` as in C (floats are truncated to integers).
+
+    Raises
+    ------
+    DTypeError
+        For complex numbers, unless ``dtype`` is complex, or bool (whether they differ from 0).
+    """
     if not isinstance(x, Variable):
         x = as_tensor(x)
     dtype = as_dtype(dtype)
     if x.type.dtype == dtype:
         return x
+    if x.type.dtype in COMPLEX or dtype in COMPLEX:
+        return _cast_complex(x, dtype)
     if isinstance(x, Constant):
         with np.errstate(all="ignore"):
             return Constant(x.exact.astype(dtype), dtype, x.name)
@@ -77,3 +85,11 @@ def cast(x: Any, dtype: str) -> Variable:
 
 
 _CAST_TO = {dtype: Op(CAST, dtype=dtype) for dtype in ALL}
+
+_cast_complex: Callable[[Variable, str], Variable]
+
+
+def cast_complex_with(function: Callable[[Variable, str], Variable]) -> None:
+    """Tell ``cast`` what converts from and to complex dtypes: a function that is itself built on ``cast``."""
+    global _cast_complex
+    _cast_complex = function

@@ -55,6 +55,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
 
 CUMSUM = record(
     "cumsum",
+    partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=lambda op, x: np.cumsum(x, op["axis"], dtype=x.dtype),
     grad=_grad,

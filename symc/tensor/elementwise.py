@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_complex, is_float
 from symc.graph.gradient_flow import ZERO, Selected
 from symc.graph.notation import ATOM, POWER, held
 from symc.loops import expr
@@ -111,7 +111,7 @@ def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     met = unify_dtypes([x, y])
     whole = "int8" if met == "bool" else met
     known = isinstance(y, Constant) and y.ndim == 0
-    if is_float(met) or (known and y.data < 0):
+    if is_float(met) or is_complex(met) or (known and y.data < 0):
         made = float_power(x, y)
     elif known:
         made = _whole_power(cast(x, whole), int(y.data))

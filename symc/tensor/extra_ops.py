@@ -253,7 +253,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
         m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
     centred = m - reduce.mean(m, axis=1, keepdims=True)
     rest = (0 if bias else 1) if ddof is None else operator.index(ddof)
-    return dot(centred, centred.T) / ew.cast(m.shape[1] - rest, centred.dtype)
+    return dot(centred, centred.T.conj()) / ew.cast(m.shape[1] - rest, centred.dtype)
 
 
 def _variables_in_rows(m: Any, rowvar: bool) -> Variable:

@@ -1,267 +1,196 @@
-"""Discrete Fourier transforms under the names and with the meaning of ``theano.tensor.fft``.
+"""Discrete Fourier transforms: those of ``theano.tensor.fft``, and those of ``numpy.fft``.
 
-Complex numbers are pairs here: the last axis of a spectrum has length 2 and holds real and imaginary parts. The three
-records compute unscaled sums, by NumPy; scaling is a division outside them.
+``rfft`` and ``irfft`` have Theano's meaning: the last axis of a spectrum has length 2 and holds real and imaginary
+parts. The others have NumPy's meaning, and spectra of complex dtype: ``numpy.fft.rfft(x)`` is ``rfftn(x, axes=[-1])``,
+and ``numpy.fft.irfft(z)`` is ``irfftn(z, axes=[-1])``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable, dims
-from symc.graph.dtypes import floating
-from symc.graph.op import Arg, Case, HostCall, Op, Record, record
-from symc.graph.types import TensorType
+from symc.graph.dtypes import complex_of, floating, is_complex, part_of
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor
-from symc.tensor.creation import arange
+from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.complex_parts import stacked, unstacked
+from symc.tensor.creation import arange, zeros
+from symc.tensor.extra_ops import roll
+from symc.tensor.fourier import FFT, IRFFT, RFFT, irfft, rfft, scaled
+from symc.tensor.joining import concatenate
 from symc.tensor.symbolic_dims import as_dim, length
 
-__all__ = ["irfft", "rfft"]
+__all__ = [
+    "fft", "fft2", "fftfreq", "fftn", "fftshift", "ifft", "ifft2", "ifftn", "ifftshift", "irfft", "irfftn", "rfft",
+    "rfftfreq", "rfftn",
+]  # fmt: skip
 
 
-def _as_complex(p: np.ndarray) -> np.ndarray:
-    """The complex array whose real and imaginary parts are along the last axis of ``p``."""
-    return np.ascontiguousarray(p).view(np.result_type(p.dtype, np.complex64))[..., 0]
+def fft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Variable:
+    """The Fourier transform over one axis, as ``numpy.fft.fft``: ``y[k] = sum_j a[j] exp(-2 pi i j k / n)``.
+
+    Parameters
+    ----------
+    a : tensor_like
+        Real or complex.
+    n : int or Variable, optional
+        The length along ``axis``, to which ``a`` is cropped or padded with zeros; by default its own.
+    axis : int
+    norm : {None, "backward", "ortho", "forward"}
+        Where the division by ``n`` takes place: in the inverse transform (``"backward"``, also None), in this one
+        (``"forward"``), or its square root in both (``"ortho"``).
+
+    Returns
+    -------
+    Variable
+        Complex, of the shape of ``a`` except for the length along ``axis``.
+    """
+    return _transform("fft", a, None if n is None else [n], [axis], norm, False)
 
 
-def _as_pairs(z: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Real and imaginary parts of ``z`` along a new last axis."""
-    return np.stack([z.real, z.imag], axis=-1).astype(dtype, copy=False)
+def ifft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Variable:
+    """The inverse of ``fft``, with the same parameters."""
+    return _transform("ifft", a, None if n is None else [n], [axis], norm, True)
 
 
-def _check_lengths(op: Op, x: Variable, lengths: Sequence[dims.Dim]) -> None:
-    for dim in lengths:
-        if type(dim) is int and dim < 1:
-            raise ShapeError(located(f"{op.name}: cannot transform an axis of length {dim}", [x]))
+def fft2(a: Any, s: Any = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Variable:
+    """``fftn`` over two axes."""
+    return _transform("fft2", a, s, axes, norm, False)
 
 
-# --- unscaled sums --------------------------------------------------------------------------------------------------
+def ifft2(a: Any, s: Any = None, axes: Sequence[int] = (-2, -1), norm: str | None = None) -> Variable:
+    """The inverse of ``fft2``."""
+    return _transform("ifft2", a, s, axes, norm, True)
 
 
-def _rfft_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    (x,) = inputs
-    axes, shape = op["axes"], list(x.type.shape)
-    _check_lengths(op, x, [shape[a] for a in axes])
-    shape[axes[-1]] = dims.add(dims.floordiv(shape[axes[-1]], 2), 1)
-    return TensorType(x.dtype, (*shape, 2))
+def fftn(a: Any, s: Any = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Variable:
+    """The Fourier transform over several axes, as ``numpy.fft.fftn``.
+
+    Parameters
+    ----------
+    a : tensor_like
+        Real or complex.
+    s : sequence of int or Variable, optional
+        The length along each of ``axes``, to which ``a`` is cropped or padded with zeros.
+    axes : sequence of int, optional
+        By default the last ``len(s)`` axes, or all.
+    norm : {None, "backward", "ortho", "forward"}
+        As for ``fft``.
+    """
+    return _transform("fftn", a, s, axes, norm, False)
 
 
-def _rfft_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    """``dx = irfft(dy w)``: the inverse counts twice all frequencies but 0 and n / 2, so ``w`` is 1/2 there."""
-    n = length(inputs[0], op["axes"][-1])
-    return [Op(_irfft, axes=op["axes"])(gs[0] / _multiplicity(gs[0], op["axes"][-1], n), as_tensor(n))]
+def ifftn(a: Any, s: Any = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Variable:
+    """The inverse of ``fftn``, with the same parameters."""
+    return _transform("ifftn", a, s, axes, norm, True)
 
 
-_rfft: Record = record(
-    "rfft",
-    infer=_rfft_infer,
-    numpy=lambda op, x: _as_pairs(np.fft.rfftn(x, axes=op["axes"]), x.dtype),
-    grad=_rfft_grad,
-    linear="jointly",
-    lower=HostCall(),
-    cases=lambda: [
-        Case(lambda x: rfft(x), (Arg((2, 5)),), expect=lambda x: _by_sums(x, (1,))),
-        Case(lambda x: rfft(x, "ortho"), (Arg((2, 4, 3)),), expect=lambda x: _by_sums(x, (1, 2)) / np.sqrt(12)),
-        Case(lambda x: rfft(x), (Arg((2, 3, 4)),), expect=lambda x: _by_sums(x, (1, 2))),
-        Case(lambda x: rfft(x), (Arg((0, 4)),), expect=lambda x: np.zeros((0, 3, 2), x.dtype), grad=False),
-    ],
-)
+def rfftn(a: Any, s: Any = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Variable:
+    """The Fourier transform of real numbers, as ``numpy.fft.rfftn``: along the last of ``axes``, the ``n // 2 + 1``
+    frequencies that determine the others. Parameters as for ``fftn``.
+    """
+    x = as_tensor(a)
+    if is_complex(x.dtype):
+        raise DTypeError(located("rfftn: expected real numbers", [x], "use fftn"))
+    x = ew.cast(x, floating(x.dtype))
+    along, lengths = _axes_and_lengths("rfftn", x, s, axes)
+    for axis, n in zip(along, lengths):
+        x = _resized(x, n, axis)
+    y = Op(RFFT, axes=along)(x)
+    return unstacked(_normalised("rfftn", y, lengths, norm, False))
 
 
-def _irfft_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    p, n = inputs
-    shape = list(p.type.shape[:-1])
-    shape[op["axes"][-1]] = as_dim(n)
-    _check_lengths(op, p, [shape[a] for a in op["axes"]])
-    return TensorType(p.dtype, shape)
+def irfftn(a: Any, s: Any = None, axes: Sequence[int] | None = None, norm: str | None = None) -> Variable:
+    """The inverse of ``rfftn``: real numbers, as ``numpy.fft.irfftn``.
+
+    Without ``s``, the length along the last axis is even: ``2 (m - 1)`` for ``m`` frequencies.
+    """
+    z = _as_complex_operand(a)
+    along, lengths = _axes_and_lengths("irfftn", z, s, axes)
+    if s is None:
+        lengths[-1] = (lengths[-1] - 1) * 2
+    for axis, n in zip(along, [*lengths[:-1], lengths[-1] // 2 + 1]):
+        z = _resized(z, n, axis)
+    x = Op(IRFFT, axes=along)(stacked(z), ew.cast(as_tensor(lengths[-1]), "int64"))
+    return _normalised("irfftn", x, lengths, norm, True)
 
 
-def _irfft_numpy(op: Op, p: np.ndarray, n: np.ndarray) -> np.ndarray:
-    lengths = [*(p.shape[a] for a in op["axes"][:-1]), int(n)]
-    if lengths[-1] // 2 + 1 != p.shape[op["axes"][-1]]:
-        raise ValueError(f"a signal of length {n} has {n // 2 + 1} frequencies, not {p.shape[op['axes'][-1]]}")
-    return np.fft.irfftn(_as_complex(p), lengths, op["axes"], norm="forward").astype(p.dtype, copy=False)
+def fftshift(x: Any, axes: int | Sequence[int] | None = None) -> Variable:
+    """Move frequency 0 to the middle of ``axes`` (all by default), as ``numpy.fft.fftshift``."""
+    return _shifted("fftshift", x, axes, lambda n: n // 2)
 
 
-def _irfft_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    found = Op(_rfft, axes=op["axes"])(gs[0])
-    return [found * _multiplicity(found, op["axes"][-1], inputs[1]), None]
+def ifftshift(x: Any, axes: int | Sequence[int] | None = None) -> Variable:
+    """The inverse of ``fftshift``."""
+    return _shifted("ifftshift", x, axes, lambda n: -(n // 2))
 
 
-_irfft: Record = record(
-    "irfft",
-    infer=_irfft_infer,
-    numpy=_irfft_numpy,
-    grad=_irfft_grad,
-    linear="first",
-    lower=HostCall(),
-    cases=lambda: [
-        Case(lambda p: irfft(p), (Arg((2, 3, 2)),), expect=lambda p: _hermitian_sums(p, 4, 1) / 4),
-        Case(
-            lambda p: irfft(p, "ortho", is_odd=True), (Arg((2, 3, 2)),),
-            expect=lambda p: _hermitian_sums(p, 5, 1) / np.sqrt(5),
-        ),
-        Case(
-            lambda p: irfft(p, is_odd=True), (Arg((2, 3, 3, 2)),),
-            expect=lambda p: np.fft.irfft(np.fft.ifft(p[..., 0] + 1j * p[..., 1], axis=1), 5, axis=2),
-        ),
-    ],
-)  # fmt: skip
+def fftfreq(n: Any, d: Any = 1.0) -> Variable:
+    """The frequencies of ``fft`` of ``n`` samples at intervals ``d``: ``[0, 1, ..., -2, -1] / (d n)``."""
+    k = arange(n)
+    return ew.switch(ew.lt(k, (as_tensor(n) + 1) // 2), k, k - n) / (as_tensor(d) * n)
 
 
-def _fft_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
-    (p,) = inputs
-    _check_lengths(op, p, [p.type.shape[a] for a in op["axes"]])
-    return p.type
+def rfftfreq(n: Any, d: Any = 1.0) -> Variable:
+    """The frequencies of ``rfftn`` of ``n`` samples at intervals ``d``: ``[0, 1, ..., n // 2] / (d n)``."""
+    return arange(n // 2 + 1) / (as_tensor(d) * n)
 
 
-def _fft_numpy(op: Op, p: np.ndarray) -> np.ndarray:
-    z = _as_complex(p)
-    if op["inverse"]:
-        return _as_pairs(np.fft.ifftn(z, axes=op["axes"], norm="forward"), p.dtype)
-    return _as_pairs(np.fft.fftn(z, axes=op["axes"]), p.dtype)
+def _as_complex_operand(a: Any) -> Variable:
+    z = as_tensor(a)
+    return ew.cast(z, complex_of(part_of(floating(z.dtype))))
 
 
-_fft: Record = record(
-    "fft",
-    infer=_fft_infer,
-    numpy=_fft_numpy,
-    grad=lambda op, inputs, outputs, gs: [Op(_fft, axes=op["axes"], inverse=not op["inverse"])(gs[0])],
-    linear="jointly",
-    lower=HostCall(),
-    cases=lambda: [
-        Case(
-            lambda p, inverse=inverse: Op(_fft, axes=(1,), inverse=inverse)(p),
-            (Arg((2, 3, 2)),),
-            expect=lambda p, sign=sign: _complex_sums(p, sign),
-        )
-        for inverse, sign in ((False, -1), (True, 1))
-    ],
-)
+def _transform(what: str, a: Any, s: Any, axes: Any, norm: str | None, inverse: bool) -> Variable:
+    z = _as_complex_operand(a)
+    along, lengths = _axes_and_lengths(what, z, s, axes)
+    for axis, n in zip(along, lengths):
+        z = _resized(z, n, axis)
+    y = Op(FFT, axes=along, inverse=inverse)(stacked(z))
+    return unstacked(_normalised(what, y, lengths, norm, inverse))
 
 
-def _multiplicity(p: Variable, axis: int, n: Any) -> Variable:
-    """How often the full spectrum has a frequency of the half one: once for 0 and ``n / 2``, twice for others."""
-    k = arange(length(p, axis))
-    found = ew.switch(ew.or_(ew.eq(k, 0), ew.eq(2 * k, n)), 1.0, 2.0)
-    return dimshuffle(ew.cast(found, p.dtype), ["x"] * axis + [0] + ["x"] * (p.ndim - axis - 1))
+def _axes_and_lengths(what: str, x: Variable, s: Any, axes: Any) -> tuple[tuple[int, ...], list[Any]]:
+    given = None if s is None else list(s)
+    if axes is None:
+        axes = range(x.ndim) if given is None else range(x.ndim - len(given), x.ndim)
+    found = tuple(normalize_axis(k, x.ndim, what, x) for k in axes)
+    if not found or len(set(found)) != len(found):
+        raise ShapeError(located(f"{what}: expected one or several different axes, got {list(axes)}", [x]))
+    if given is not None and len(given) != len(found):
+        raise ShapeError(located(f"{what}: {len(given)} lengths for {len(found)} axes", [x]))
+    return found, [length(x, k) for k in found] if given is None else given
 
 
-def _roots(n: int, frequencies: int, sign: int) -> np.ndarray:
-    """``exp(sign 2 pi i j k / n)``: the matrix of a transform, by ``j`` and ``k``."""
-    angle = 2 * np.pi * np.outer(np.arange(n), np.arange(frequencies)) / n
-    return np.asarray(np.cos(angle) + sign * 1j * np.sin(angle))
+def _resized(x: Variable, n: Any, axis: int) -> Variable:
+    """``x`` cropped or padded with zeros to length ``n`` along ``axis``."""
+    have = x.type.shape[axis]
+    if dims.equal(have, as_dim(n)) is True:
+        return x
+    lead = (slice(None),) * axis
+    if not (type(have) is int and isinstance(n, int) and have > n):
+        more = n - have if type(have) is int and isinstance(n, int) else n
+        room = zeros([more if k == axis else length(x, k) for k in range(x.ndim)], x.dtype)
+        x = concatenate([x, room], axis=axis)
+    return x[(*lead, slice(0, n))]
 
 
-def _by_sums(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """The transform of a real signal, as its definition is written."""
-    for axis in reversed(axes):
-        n = x.shape[axis]
-        count = n // 2 + 1 if axis == axes[-1] else n
-        x = np.moveaxis(np.tensordot(x, _roots(n, count, -1), (axis, 0)), -1, axis)
-    return np.stack([x.real, x.imag], -1)
+def _normalised(what: str, y: Variable, lengths: Sequence[Any], norm: str | None, inverse: bool) -> Variable:
+    """Divide by the number of elements or its square root, as NumPy's ``norm`` says."""
+    if norm not in (None, "backward", "ortho", "forward"):
+        text = f"{what}: norm must be None, 'backward', 'ortho' or 'forward', got {norm!r}"
+        raise ValueError(located(text, [y]))
+    divided = norm == "ortho" or inverse == (norm != "forward")
+    return scaled(what, y, lengths, "ortho" if norm == "ortho" else None if divided else "no_norm", True)
 
 
-def _hermitian_sums(p: np.ndarray, n: int, axis: int) -> np.ndarray:
-    """The unscaled inverse transform over one axis of a spectrum whose missing half is the conjugate."""
-    half = np.moveaxis(p[..., 0] + 1j * p[..., 1], axis, -1)
-    rest = half[..., 1 : n - half.shape[-1] + 1][..., ::-1].conj()
-    full = np.concatenate([half, rest], -1)
-    return np.asarray(np.moveaxis((full @ _roots(n, n, 1)).real, -1, axis))
-
-
-def _complex_sums(p: np.ndarray, sign: int) -> np.ndarray:
-    n = p.shape[1]
-    z = (p[..., 0] + 1j * p[..., 1]) @ _roots(n, n, sign)
-    return np.stack([z.real, z.imag], -1)
-
-
-# --- public functions -----------------------------------------------------------------------------------------------
-
-
-def _operand(what: str, x: Any, least: int, wanted: str) -> Variable:
+def _shifted(what: str, x: Any, axes: int | Sequence[int] | None, by: Callable[[Any], Any]) -> Variable:
     x = as_tensor(x)
-    if x.ndim < least:
-        text = f"{what}: expected {wanted}, got {x.ndim} axes"
-        raise ShapeError(located(text, [x], "add an axis of batches with dimshuffle('x', 0)" if x.ndim else ""))
-    dtype = floating(x.dtype)
-    return ew.cast(x, dtype)
-
-
-def _scaled(what: str, y: Variable, lengths: Sequence[Any], norm: str | None, inverse: bool) -> Variable:
-    if norm not in (None, "ortho", "no_norm"):
-        raise ValueError(located(f"{what}: norm must be None, 'ortho' or 'no_norm', got {norm!r}", [y]))
-    if norm == "no_norm" or norm is None and not inverse:
-        return y
-    count = as_tensor(1.0)
-    for n in lengths:
-        count = count * ew.cast(as_tensor(n), y.dtype)
-    return y / (ew.sqrt(count) if norm == "ortho" else count)
-
-
-def rfft(inp: Any, norm: str | None = None) -> Variable:
-    """The Fourier transforms of real signals, over all axes but the first.
-
-    ``y[k] = sum_j x[j] exp(-2 pi i j k / n)`` per axis, for the ``n // 2 + 1`` frequencies of the last axis that
-    determine the others.
-
-    Parameters
-    ----------
-    inp : tensor_like
-        ``(batch, ..., n)``, of real numbers.
-    norm : {None, "ortho", "no_norm"}
-        With ``"ortho"`` the result is divided by the square root of the number of elements of a signal. The others do
-        not scale it.
-
-    Returns
-    -------
-    Variable
-        ``(batch, ..., n // 2 + 1, 2)``: real and imaginary parts along the last axis.
-
-    Notes
-    -----
-    The derivative is an ``irfft``. Transforms of complex numbers, and over other axes, are those with NumPy's names in
-    this module.
-    """
-    x = _operand("rfft", inp, 2, "signals of shape (batch, ..., n)")
-    if x.dtype.startswith("complex"):
-        raise DTypeError(located("rfft: expected real numbers", [x], "use symc.tensor.fft.fft for complex numbers"))
-    axes = tuple(range(1, x.ndim))
-    lengths = [length(x, a) for a in axes]
-    return _scaled("rfft", Op(_rfft, axes=axes)(x), lengths, norm, False)
-
-
-def irfft(inp: Any, norm: str | None = None, is_odd: bool = False) -> Variable:
-    """The real signals with the given halves of spectra: the inverse of ``rfft``.
-
-    Parameters
-    ----------
-    inp : tensor_like
-        ``(batch, ..., m, 2)``: real and imaginary parts of spectra along the last axis.
-    norm : {None, "ortho", "no_norm"}
-        With None the result is divided by the number of elements of a signal, with ``"ortho"`` by its square root, and
-        with ``"no_norm"`` it is not scaled.
-    is_odd : bool
-        Whether the signals are of odd length ``2 m - 1`` along the last axis instead of ``2 (m - 1)``.
-
-    Returns
-    -------
-    Variable
-        ``(batch, ..., n)``. Imaginary parts that a real signal cannot have are ignored.
-    """
-    if is_odd not in (True, False):
-        raise ValueError(located(f"irfft: is_odd must be True or False, got {is_odd!r}"))
-    p = _operand("irfft", inp, 3, "spectra of shape (batch, ..., m, 2)")
-    if type(p.type.shape[-1]) is int and p.type.shape[-1] != 2:
-        text = f"irfft: expected real and imaginary parts along the last axis, got length {p.type.shape[-1]}"
-        raise ShapeError(located(text, [p], "stack([real, imag], axis=-1)"))
-    axes = tuple(range(1, p.ndim - 1))
-    n = (length(p, axes[-1]) - 1) * 2 + int(is_odd)
-    lengths = [*(length(p, a) for a in axes[:-1]), n]
-    return _scaled("irfft", Op(_irfft, axes=axes)(p, as_tensor(n)), lengths, norm, True)
+    given = range(x.ndim) if axes is None else [axes] if isinstance(axes, int) else axes
+    for k in given:
+        axis = normalize_axis(k, x.ndim, what, x)
+        x = roll(x, by(length(x, axis)), axis)
+    return x

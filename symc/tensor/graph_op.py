@@ -12,14 +12,16 @@ from symc.gradient.absent import DisconnectedType, NullType
 from symc.gradient.reverse import grad
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_complex, is_float
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Selected, Undefined
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
+from symc.graph.variables import twin
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
+from symc.tensor.complex_parts import parts, real_sources, stacked, unstacked
 from symc.tensor.shape_arguments import declare_dims
 
 __all__ = ["OpFromGraph", "as_gradient"]
@@ -229,6 +231,13 @@ class OpFromGraph:
         for v in self.inputs:
             if not isinstance(v, Variable) or isinstance(v, Constant):
                 raise TypeError(located(f"{self.name}: inputs must be symbolic variables, got {v!r}"))
+        self._declared = list(self.inputs)
+        self._complex_outputs = [is_complex(v.dtype) for v in self.outputs]
+        if any(is_complex(v.dtype) for v in (*self.inputs, *self.outputs)):
+            if not (_is_default(lop_overrides) and _is_default(grad_overrides) and _is_default(rop_overrides)):
+                text = f"{self.name}: derivatives of complex numbers cannot be replaced"
+                raise DTypeError(located(text, self.inputs, "make the op of real(z) and imag(z)"))
+            self._make_real()
         for v in graph_inputs(clone_with(self.outputs, self._placeholders())):
             if isinstance(v, SharedVariable) and v not in self.inputs:
                 self.shared_inputs.append(v)
@@ -241,6 +250,17 @@ class OpFromGraph:
         stand_ins = [*self._stand_ins, *(Variable(v.type, None, 0, v.name) for v in self.shared_inputs)]
         body = Body(stand_ins, clone_with(self.outputs, dict(zip(outside, stand_ins))))
         self._op = Op(FROM_GRAPH, body=body, name=self.name, overrides=overrides)
+
+    def _make_real(self) -> None:
+        """Replace complex inputs and outputs by real ones with a last axis of length 2."""
+        replaced: dict[Variable, Variable] = {}
+        for k, v in enumerate(self.inputs):
+            if is_complex(v.dtype):
+                stand_in = Variable(v.type, None, 0, v.name, v.location)
+                self.inputs[k] = twin(stand_in)
+                replaced.update(zip(real_sources(v), self.inputs[k : k + 1] if v.owner is None else parts(stand_in)))
+        outputs = [stacked(v) if is_complex(v.dtype) else v for v in self.outputs]
+        self.outputs = clone_with(outputs, replaced)
 
     def _placeholders(self) -> dict[Variable, Variable]:
         """Map the inputs to variables without owners: an input may be the result of a computation."""
@@ -282,7 +302,7 @@ class OpFromGraph:
         if len(args) != len(self.inputs):
             raise TypeError(located(f"{self.name}: takes {len(self.inputs)} inputs, got {len(args)}"))
         given = []
-        for k, (value, want) in enumerate(zip(args, self.inputs)):
+        for k, (value, want) in enumerate(zip(args, self._declared)):
             v = as_tensor(value)
             if v.ndim != want.ndim:
                 raise ShapeError(located(f"{self.name}: input {k} has {v.ndim} axes, expected {want.ndim}", [v, want]))
@@ -291,8 +311,9 @@ class OpFromGraph:
                     text = f"{self.name}: input {k} is {v.dtype}, expected {want.dtype}"
                     raise DTypeError(located(text, [v, want], f"cast it to {want.dtype}"))
                 v = ew.cast(v, want.dtype)
-            known = [d if type(d) is int else None for d in want.type.shape]
             text = f"{self.name}: input {k} does not fit on axis {{axis}}, which must be {{wanted}}"
-            given.append(declare_dims(v, known, text))
-        made = self._op.all(*given, *self.shared_inputs)
+            v = declare_dims(v, want.static_shape, text)
+            given.append(stacked(v) if is_complex(v.dtype) else v)
+        found = self._op.all(*given, *self.shared_inputs)
+        made = [unstacked(v) if pair else v for v, pair in zip(found, self._complex_outputs)]
         return made[0] if len(made) == 1 else list(made)

@@ -46,7 +46,7 @@ def _numpy(op: Op, condition: np.ndarray, *values: np.ndarray) -> tuple[np.ndarr
     return values[:count] if condition else values[count:]
 
 
-_ifelse = record(
+IFELSE = record(
     "ifelse",
     infer=_infer,
     numpy=_numpy,
@@ -70,7 +70,7 @@ _ifelse = record(
 
 
 def _apply(condition: Variable, then: Sequence[Variable], otherwise: Sequence[Variable]) -> Sequence[Variable]:
-    return Op(_ifelse).all(condition, *then, *otherwise)
+    return Op(IFELSE).all(condition, *then, *otherwise)
 
 
 def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Any:

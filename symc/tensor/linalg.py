@@ -11,7 +11,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable, dims
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_complex, is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.notation import ATOM, Text, held
@@ -227,7 +227,7 @@ def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
 
 
 def _matrix_product(a: Variable, b: Variable) -> Variable:
-    if is_float(a.dtype):
+    if is_float(a.dtype) or is_complex(a.dtype):
         return Op(DOT, trans_a=False, trans_b=False)(a, b)
     # Integers have no library call: multiply and add in loops.
     a = _with_inner_dims(a, b, "dot", 1, 0)
@@ -323,7 +323,7 @@ def batched_dot(a: Any, b: Any) -> Variable:
             raise ShapeError(located("batched_dot: operands must have two or three axes", [a, b]))
     left = a if a.ndim == 3 else dimshuffle(a, (0, "x", 1))
     right = b if b.ndim == 3 else dimshuffle(b, (0, 1, "x"))
-    if is_float(left.dtype):
+    if is_float(left.dtype) or is_complex(left.dtype):
         out = Op(BATCHED_DOT, trans_a=False, trans_b=False)(left, right)
     else:
         left = _with_inner_dims(left, right, "batched_dot", 2, 1)

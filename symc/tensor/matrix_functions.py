@@ -14,6 +14,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.complex_parts import squared_size
 from symc.tensor.creation import eye
 from symc.tensor.decompositions import eigh
 from symc.tensor.extra_ops import diag, diagonal
@@ -117,7 +118,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> V
     """
     x = as_tensor(x)
     if axis is None and ord is None:
-        return ew.sqrt(reduce.sum(ew.sqr(x), keepdims=keepdims))
+        return ew.sqrt(reduce.sum(squared_size(x), keepdims=keepdims))
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
     over = tuple(normalize_axis(k, x.ndim, "norm", x) for k in axes)
     if len(over) == 1:
@@ -131,7 +132,7 @@ def _vector_norm(x: Variable, ord: Any, over: tuple[int, ...], keepdims: bool) -
     options: dict[str, Any] = {"axis": over, "keepdims": keepdims}
     size = ew.abs_(x)
     if ord is None or ord == 2:
-        return ew.sqrt(reduce.sum(ew.sqr(x), **options))
+        return ew.sqrt(reduce.sum(squared_size(x), **options))
     if isinstance(ord, str):
         raise ValueError(located(f"norm: ord={ord!r} is not defined for vectors", [x], "give a number"))
     if ord in (np.inf, -np.inf):
@@ -145,7 +146,7 @@ def _vector_norm(x: Variable, ord: Any, over: tuple[int, ...], keepdims: bool) -
 
 def _matrix_norm(x: Variable, ord: Any, over: tuple[int, ...], keepdims: bool) -> Variable:
     if ord is None or ord == "fro":
-        return ew.sqrt(reduce.sum(ew.sqr(x), axis=over, keepdims=keepdims))
+        return ew.sqrt(reduce.sum(squared_size(x), axis=over, keepdims=keepdims))
     rows, columns = over
     if ord in (1, -1, np.inf, -np.inf):
         summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)

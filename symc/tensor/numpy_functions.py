@@ -15,6 +15,8 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_functions import hypot
+from symc.tensor.complex_parts import conj
 
 __all__ = ["REDUCED", "UFUNCS", "apply_ufunc", "refuse", "truth"]
 
@@ -49,14 +51,6 @@ def _copysign(x: Any, y: Any) -> Variable:
 
 def _cbrt(x: Any) -> Variable:
     return ew.mul(ew.sgn(x), ew.power(ew.abs_(x), 1 / 3))
-
-
-def _hypot(x: Any, y: Any) -> Variable:
-    """The larger operand is factored out, so that squares neither overflow nor underflow."""
-    x, y = ew.abs_(x), ew.abs_(y)
-    large, small = ew.maximum(x, y), ew.minimum(x, y)
-    ratio = ew.where(ew.or_(ew.eq(large, 0), ew.isinf(large)), 0.0, ew.true_div(small, large))
-    return ew.mul(large, ew.sqrt(ew.add(1.0, ew.sqr(ratio))))
 
 
 def _heaviside(x: Any, at_zero: Any) -> Variable:
@@ -105,13 +99,13 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "float_power": lambda x, y: ew.power(ew.cast(as_tensor(x), "float64"), y),
     "matmul": linalg.matmul, "vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat,
     "negative": ew.neg, "positive": as_tensor, "absolute": ew.abs_, "fabs": ew.abs_, "sign": ew.sgn,
-    "conjugate": as_tensor, "square": ew.sqr, "sqrt": ew.sqrt, "cbrt": _cbrt, "reciprocal": ew.inv,
+    "conjugate": conj, "square": ew.sqr, "sqrt": ew.sqrt, "cbrt": _cbrt, "reciprocal": ew.inv,
     "maximum": ew.maximum, "minimum": ew.minimum, "fmax": _ignoring_nan(ew.maximum), "fmin": _ignoring_nan(ew.minimum),
     "exp": ew.exp, "exp2": ew.exp2, "expm1": ew.expm1, "log": ew.log, "log2": ew.log2, "log10": ew.log10,
     "log1p": ew.log1p, "logaddexp": stable.logaddexp,
     "logaddexp2": lambda x, y: ew.true_div(stable.logaddexp(_ln2(x), _ln2(y)), float(np.log(2))),
     "sin": ew.sin, "cos": ew.cos, "tan": ew.tan, "arcsin": ew.arcsin, "arccos": ew.arccos, "arctan": ew.arctan,
-    "arctan2": ew.arctan2, "hypot": _hypot, "sinh": ew.sinh, "cosh": ew.cosh, "tanh": ew.tanh,
+    "arctan2": ew.arctan2, "hypot": hypot, "sinh": ew.sinh, "cosh": ew.cosh, "tanh": ew.tanh,
     "arcsinh": ew.arcsinh, "arccosh": ew.arccosh, "arctanh": ew.arctanh,
     "deg2rad": ew.deg2rad, "radians": ew.deg2rad, "rad2deg": ew.rad2deg, "degrees": ew.rad2deg,
     "floor": ew.floor, "ceil": ew.ceil, "trunc": ew.trunc, "rint": ew.round_half_to_even, "modf": _truncated,

@@ -14,6 +14,7 @@ from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import (
     axes,
+    complex_parts,
     creation,
     cumulative,
     extra_ops,
@@ -99,6 +100,7 @@ def _contains(self: Variable, item: Any) -> bool:
 
 _copy = record(
     "copy",
+    partwise=True,
     infer=lambda op, inputs: inputs[0].type,
     numpy=lambda op, x: x,
     grad=lambda op, inputs, outputs, gs: [gs[0]],
@@ -129,7 +131,7 @@ def _norm(x: Variable, L: Any, axis: Any = None, keepdims: bool = False) -> Vari
     if L == 1:
         return reduce.sum(size, axis=axis, keepdims=keepdims)
     if L == 2:
-        return ew.sqrt(reduce.sum(ew.sqr(x), axis=axis, keepdims=keepdims))
+        return ew.sqrt(reduce.sum(complex_parts.squared_size(x), axis=axis, keepdims=keepdims))
     return reduce.sum(size**L, axis=axis, keepdims=keepdims) ** (1.0 / L)
 
 
@@ -186,8 +188,9 @@ METHODS: dict[str, Any] = {
     "nonzero": selection.nonzero, "nonzero_values": selection.nonzero_values,
     # element by element
     "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": extra_ops.round,
-    "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor), "conj": lambda x: x,
-    "real": property(lambda x: x), "imag": property(lambda x: creation.zeros_like(x)),
+    "trunc": _method(ew.trunc), "ceil": _method(ew.ceil), "floor": _method(ew.floor),
+    "conj": complex_parts.conj, "conjugate": complex_parts.conj, "real": property(complex_parts.real),
+    "imag": property(complex_parts.imag),
     "fill": creation.fill, "copy": copy,
 }  # fmt: skip
 

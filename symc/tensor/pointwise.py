@@ -18,7 +18,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import floating, is_float
+from symc.graph.dtypes import floating, is_complex, is_float
 from symc.graph.guards import require_equal
 from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
@@ -94,11 +94,11 @@ def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[V
     dtype = unify_dtypes(variables)
     if compute == "float":
         dtype = floating(dtype)
-    elif compute == "quotient" and not is_float(dtype):
+    elif compute == "quotient" and not (is_float(dtype) or is_complex(dtype)):
         dtype = config.floatX
     elif compute == "arithmetic" and dtype == "bool":
         dtype = "int8"
-    elif compute == "bits" and is_float(dtype):
+    elif compute == "bits" and (is_float(dtype) or is_complex(dtype)):
         text = f"{name}: works on bools and integers, got {dtype}"
         raise DTypeError(located(text, variables, "compare first, or cast to an integer dtype"))
     return [cast(v, dtype) for v in variables]

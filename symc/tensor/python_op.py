@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import NullGradError, located
 from symc.graph import Apply, Variable
-from symc.graph.dtypes import floating
+from symc.graph.dtypes import floating, is_complex
 from symc.graph.op import HostCall, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
@@ -25,7 +25,7 @@ from symc.tensor.elementwise import cast, unify_dtypes
 from symc.tensor.graph_op import as_gradient
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = ["PYTHON_OP", "PythonOp", "as_type", "given_inputs"]
+__all__ = ["PYTHON_OP", "PythonOp", "as_type", "given_inputs", "wrap_complex_with"]
 
 
 class PythonOp:
@@ -151,7 +151,9 @@ class PythonOp:
         types = tuple((v.dtype, _declared(v, arguments, self)) for v in node.outputs)
         applied = Op(PYTHON_OP, user=self, types=types)
         known = all(n is not None for _, shape in types for n in shape)
-        if known or all(shape is not None for shape in _shapes(applied, arguments)):
+        if any(is_complex(v.dtype) for v in (*arguments, *node.outputs)):
+            made = tuple(_wrap_complex(self, node))
+        elif known or all(shape is not None for shape in _shapes(applied, arguments)):
             made = applied.all(*arguments)
         else:
             if hasattr(self, "c_code"):
@@ -166,6 +168,15 @@ class PythonOp:
         if self.default_output is not None:
             return made[self.default_output]
         return made[0] if len(made) == 1 else list(made)
+
+
+_wrap_complex: Callable[[PythonOp, Apply], Sequence[Variable]]
+
+
+def wrap_complex_with(function: Callable[[PythonOp, Apply], Sequence[Variable]]) -> None:
+    """Tell ops what applies them to complex numbers: a function that is itself built on ``PythonOp``."""
+    global _wrap_complex
+    _wrap_complex = function
 
 
 def _declared(output: Variable, inputs: Sequence[Variable], user: PythonOp) -> tuple[int | None, ...]:

@@ -67,6 +67,7 @@ def _shift_numpy(op: Op, x: np.ndarray) -> np.ndarray:
 
 _shift: Record = record(
     "shift",
+    partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
     numpy=_shift_numpy,
     grad=lambda op, inputs, outputs, gs: [shifted(gs[0], not op["backward"])],

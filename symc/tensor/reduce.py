@@ -10,7 +10,7 @@ import numpy as np
 
 from symc.errors import ShapeError, blamed, located
 from symc.graph import Variable, dims
-from symc.graph.dtypes import as_dtype, computing, floating, is_float, is_integer
+from symc.graph.dtypes import as_dtype, computing, floating, is_complex, is_float, is_integer
 from symc.graph.gradient_flow import Reach, Selected
 from symc.graph.guards import Guard, state_guard
 from symc.graph.op import Arg, Case, Op, Reduction, record
@@ -244,11 +244,16 @@ _variance = record(
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
     """Variance over ``axis``: the sum of squared distances from the mean, divided by ``n - ddof``.
 
+    That of complex numbers is real.
+
     ``corrected`` has no effect: the result is always as accurate as that of the two-pass algorithm.
     """
     x = as_tensor(x)
     x = ew.cast(x, floating(x.dtype))
     axes = normalize_axes(axis, x, "var")
+    if is_complex(x.dtype):
+        squares = ew.sqr(ew.abs_(x - mean(x, axes, keepdims=True)))
+        return sum(squares, axes, keepdims=keepdims) / (count(x, axes, squares.dtype) - ddof)
     out = Op(_variance, axes=axes, ddof=ddof)(x)
     return with_axes_kept(out, x, axes) if keepdims else out
 

@@ -33,6 +33,7 @@ def _numpy(op: Op, x: np.ndarray, *lengths: np.ndarray) -> np.ndarray:
 
 REQUIRED = record(
     "require_lengths",
+    partwise=True,
     infer=_infer,
     numpy=_numpy,
     grad=lambda op, inputs, outputs, gs: [gs[0], *[None] * (len(inputs) - 1)],

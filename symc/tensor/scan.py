@@ -14,6 +14,7 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
+from symc.tensor.complex_scan import of_complex_numbers
 from symc.tensor.creation import arange
 from symc.tensor.scan_arguments import (
     State,
@@ -32,6 +33,7 @@ from symc.tensor.state import carry_updates
 __all__ = ["scan", "until"]
 
 
+@of_complex_numbers
 def scan(
     fn: Callable[..., Any],
     sequences: Any = None,

@@ -56,11 +56,11 @@ def _kind(what: str, kind: str, order: Any) -> str:
 
 
 def _sort_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
-    places = Op(_argsort, **op.attrs)(inputs[0])
+    places = Op(ARGSORT, **op.attrs)(inputs[0])
     return [inc_subtensor(subtensor(zeros_like(inputs[0], gs[0].dtype), _grid(places, op["axis"])), gs[0])]
 
 
-_sort = record(
+SORT = record(
     "sort",
     infer=lambda op, inputs: inputs[0].type,
     numpy=lambda op, x: np.sort(x, op["axis"], op["kind"]),
@@ -76,7 +76,7 @@ _sort = record(
         Case(lambda x: sort(x), (Arg((4,), values=[np.nan, 1, -np.inf, 0]),), expect=np.sort, grad=False),
     ],
 )
-_argsort = record(
+ARGSORT = record(
     "argsort",
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
     numpy=lambda op, x: np.argsort(x, op["axis"], op["kind"]),
@@ -111,7 +111,7 @@ def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = N
     """
     kind = _kind("sort", kind, order)
     x, axis = _line(x, axis, "sort")
-    return Op(_sort, axis=axis, kind=kind)(x)
+    return Op(SORT, axis=axis, kind=kind)(x)
 
 
 def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
@@ -121,7 +121,7 @@ def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None 
     """
     kind = _kind("argsort", kind, order)
     x, axis = _line(x, axis, "argsort")
-    return Op(_argsort, axis=axis, kind=kind)(x)
+    return Op(ARGSORT, axis=axis, kind=kind)(x)
 
 
 # --- the largest elements -------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _topk_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [set_subtensor(subtensor(zeros_like(x, gs[0].dtype), _grid(outputs[1], op["axis"])), gs[0]), None]
 
 
-_topk = record(
+TOPK = record(
     "topk",
     infer=_topk_infer,
     numpy=_topk_numpy,
@@ -246,7 +246,7 @@ def topk_and_argtopk(
         if number == 0:
             raise ValueError(located("topk: kth cannot be 0", [x]))
         largest, count = number > 0, as_tensor(abs(number))
-    values, places = Op(_topk, axis=axis, largest=largest).all(x, ew.cast(count, "int64"))
+    values, places = Op(TOPK, axis=axis, largest=largest).all(x, ew.cast(count, "int64"))
     return [values, ew.cast(places, idx_dtype)]
 
 

@@ -92,6 +92,7 @@ def _position(at: Sequence[Expr], shape: Sequence[dims.Dim], size: Any) -> list[
 
 _stretch_at = record(
     "stretch_at",
+    partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: np.broadcast_to(x, op["shape"]),
     lower=Indexed(lambda node, at, read, size: read(0, _position(at, node.inputs[0].type.shape, size))),
@@ -99,6 +100,7 @@ _stretch_at = record(
 
 STRETCH = record(
     "stretch",
+    partwise=True,
     infer=_stretch_infer,
     numpy=lambda op, x, template: np.broadcast_to(x, template.shape),
     grad=lambda op, inputs, outputs, gs: [Op(_unstretch)(gs[0], inputs[0]), None],
@@ -159,6 +161,7 @@ def _unstretch_build(node: Apply, ctx: Any) -> list[Statement]:
 
 _unstretch_at = record(
     "unstretch_at",
+    partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, op["shape"]),
     numpy=lambda op, x: _sum_to_numpy(x, op["shape"]),
     lower=Loops(_unstretch_build),
@@ -166,6 +169,7 @@ _unstretch_at = record(
 
 _unstretch: Record = record(
     "unstretch",
+    partwise=True,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[1].type.shape),
     numpy=lambda op, g, x: _sum_to_numpy(g, x.shape),
     grad=lambda op, inputs, outputs, gs: [stretch("gradient", gs[0], inputs[0]), None],

@@ -8,13 +8,14 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import is_float, is_integer
+from symc.graph.dtypes import is_complex, is_float, is_integer
 from symc.graph.op import Op
 from symc.graph.variables import Apply
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.complex_parts import held, parts
 from symc.tensor.indexing import PARTS, advanced_subtensor1
 from symc.tensor.reshaping import RESHAPE, reshape_like
 from symc.tensor.stretching import stretch
@@ -70,10 +71,12 @@ def advanced_inc_subtensor1(x: Any, y: Any, indices: Any) -> Variable:
 def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
     if not isinstance(part, Variable) or part.owner is None:
         raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {part!r}")
-    steps = _steps_to(part)
+    steps = _steps_to(parts(part)[0] if is_complex(part.dtype) else part)
     if not steps or steps[-1].op.record not in (SLICE, GATHER):
         raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [part]))
     y = _of_dtype(as_tensor(y), part, what)
+    if is_complex(part.dtype):
+        return held(*(_write(p, v, replace, what) for p, v in zip(parts(part), parts(y))))
     if y.ndim > part.ndim:
         raise ShapeError(located(f"{what}: the value has more axes than the part it is written to", [part, y]))
     return _through(steps, stretch(what, broadcast_like(y, part), part), replace)
@@ -82,7 +85,7 @@ def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
 def _of_dtype(y: Variable, part: Variable, what: str) -> Variable:
     """Convert the value to the dtype of the part, if no fraction and no known number is lost."""
     dtype = part.dtype
-    if is_float(dtype) or y.dtype == dtype:
+    if is_float(dtype) or is_complex(dtype) or y.dtype == dtype:
         return ew.cast(y, dtype)
     if isinstance(y, Constant):
         with np.errstate(all="ignore"):

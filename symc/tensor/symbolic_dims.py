@@ -167,6 +167,7 @@ def shape_i(x: Any, axis: int) -> Variable:
 
 TYPED_BY = record(
     "typed_by",
+    partwise=True,
     dim=lambda node, dims: dims[0],
     dim_reads=1,
     infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),

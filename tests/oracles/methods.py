@@ -131,9 +131,10 @@ METHODS: Table = {
     "trunc": [example(lambda x: x.trunc(), np.trunc, X)],
     "ceil": [example(lambda x: x.ceil(), np.ceil, X)],
     "floor": [example(lambda x: x.floor(), np.floor, X)],
-    "conj": [same(lambda x: x.conj(), X)],
-    "real": [same(lambda x: x.real, X)],
-    "imag": [same(lambda x: x.imag, X)],
+    "conj": [same(lambda x: x.conj(), X), same(lambda x: x.conj(), X + 1j * Y)],
+    "conjugate": [same(lambda x: x.conjugate(), X + 1j * Y)],
+    "real": [same(lambda x: x.real, X), same(lambda x: x.real, X + 1j * Y)],
+    "imag": [same(lambda x: x.imag, X), same(lambda x: x.imag, X + 1j * Y)],
     "fill": [example(lambda x: x.fill(2), lambda x: np.full(x.shape, 2), X)],
     "copy": [same(lambda x: x.copy(), X)],
 }
