@@ -264,3 +264,12 @@ def test_names_of_theanos_generator():
     s.set_rstate(99)
     assert (s.rstate != before).any()
     assert symc.function([], s.uniform((3,), nstreams=7))().shape == (3,)
+
+
+def test_draws_in_a_loop_differ_from_step_to_step():
+    s, x = RandomStreams(3), T.dvector("x")
+    walk, updates = symc.scan(lambda h: h + s.poisson(h.shape, 40.0), outputs_info=[x], n_steps=4)
+    f = symc.function([x], walk, updates=updates)
+    first, second = f(np.zeros(5)), f(np.zeros(5))
+    steps = np.diff(np.concatenate([np.zeros((1, 5)), first]), axis=0)
+    assert (steps > 10).all() and len(np.unique(steps, axis=0)) == 4 and (first != second).any()
