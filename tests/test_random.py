@@ -232,7 +232,7 @@ def test_gradient_by_the_parameters() -> None:
         (lambda s: s.random_integers((2,), 0.5, 4), TypeError, "whole"),
         (lambda s: s.uniform((2, 3), ndim=3), ValueError, "ndim=3"),
         (lambda s: s.uniform((-1,)), ValueError, "negative"),
-        (lambda s: s.choice((2, 2), 5, replace=False), ValueError, "replacement"),
+        (lambda s: s.choice((2, 3), 5, replace=False), ValueError, "replacement"),
         (lambda s: s.seed("a"), ValueError, "seed must be"),
     ],
 )

@@ -22,13 +22,13 @@ from symc.graph import Apply, Constant, Variable
 from symc.graph.gradient_flow import Undefined
 from symc.graph.op import Indexed, Op, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr, call, cast, const, index
+from symc.loops.expr import Expr, call, cast, const, index, select
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
 from symc.tensor.conversion import cast as convert
 from symc.tensor.creation import alloc
 
-__all__ = ["draw", "philox", "stored_bits"]
+__all__ = ["ORDER", "draw", "philox", "philox_numpy", "stored_bits"]
 
 MULTIPLY = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -55,7 +55,7 @@ def philox(counter: Sequence[Expr], key: Sequence[Expr]) -> Words:
     return c0, c1, c2, c3
 
 
-def _philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
+def philox_numpy(position: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
     """Compute Philox in 64-bit NumPy arithmetic, for positions of any shape."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     key, draw_number = (np.uint64(v) for v in state)
@@ -93,6 +93,13 @@ def _normal(words: Sequence[Expr], dtype: str, mean: Expr, std: Expr) -> Expr:
     return mean + std * (radius * call("cos", _unit(second, dtype) * (2 * math.pi)))
 
 
+def _signed(words: Sequence[Expr], dtype: str) -> Expr:
+    """A number in [-1, 1] but not zero, with high resolution near zero."""
+    size = _positive_unit(words, dtype)
+    sign = words[1 if dtype == "float32" else 2] & const(1, "uint32")
+    return select(call("eq", sign, const(1, "uint32")), -size, size)
+
+
 def _integer(words: Sequence[Expr], dtype: str, low: Expr, high: Expr) -> Expr:
     """The upper half of word times span: uniform up to 2**-32."""
     span = cast(high - low + 1, "uint32")
@@ -104,6 +111,7 @@ KINDS: dict[str, Callable[..., Expr]] = {
     "normal": _normal,
     "bernoulli": lambda words, dtype, p, _: cast(call("lt", _unit(words, p.dtype), p), dtype),
     "integers": _integer,
+    "signed": lambda words, dtype, *_: _signed(words, dtype),
     "bits": lambda words, dtype, *_: words[0],
 }
 """``kind(words, dtype, a, b)`` computes a number from random words and two parameters."""
@@ -126,6 +134,14 @@ def _numpy_normal(w: Sequence[np.ndarray], dtype: str, mean: np.ndarray, std: np
     return mean + std * wide.astype(dtype)
 
 
+def _numpy_signed(w: Sequence[np.ndarray], dtype: str) -> np.ndarray:
+    if dtype == "float32":
+        size, sign = np.ldexp(w[0].astype("float32") + np.float32(0.5), -32), w[1]
+    else:
+        size, sign = _numpy_unit(w, dtype) + 2.0**-54, w[2]
+    return np.where(sign & np.uint64(1), -size, size)
+
+
 _ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "uniform": lambda w, dtype, low, high: low + _numpy_unit(w, dtype) * (high - low),
     "normal": _numpy_normal,
@@ -133,6 +149,7 @@ _ORACLES: dict[str, Callable[..., np.ndarray]] = {
     "integers": lambda w, dtype, low, high: (
         low + ((w[0] * (high - low + 1).astype("uint64")) >> np.uint64(32)).astype("int64")
     ),
+    "signed": lambda w, dtype, *_: _numpy_signed(w, dtype),
     "bits": lambda w, dtype, *_: w[0],
 }
 
@@ -160,7 +177,7 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _numpy(op: Op, state: np.ndarray, a: np.ndarray, b: np.ndarray, *template: np.ndarray) -> np.ndarray:
     shape = template[0].shape if template else op["shape"]
-    words = _philox_numpy(np.arange(math.prod(shape)).reshape(shape), state)
+    words = philox_numpy(np.arange(math.prod(shape)).reshape(shape), state)
     words = [words[k] for k in ORDER]
     return np.asarray(_ORACLES[op["kind"]](words, op["dtype"], a, b)).astype(op["dtype"])
 
@@ -209,14 +226,15 @@ def draw(state: Variable, kind: str, dtype: str, a: Any, b: Any, shape: Sequence
     ----------
     state : Variable
         ``(2,)`` uint64: the key, and the number of the draw.
-    kind : {'uniform', 'normal', 'bernoulli', 'integers'}
+    kind : {'uniform', 'normal', 'bernoulli', 'integers', 'signed', 'bits'}
         Uniform in [a, b); normal with mean ``a`` and standard deviation ``b``; 1 with probability ``a``, else 0;
-        integers from ``a`` to ``b``, inclusive.
+        integers from ``a`` to ``b``, inclusive; uniform in [-1, 1] without zero, and uint32 words, which have no
+        parameters.
     dtype : str
     a, b : float, int or scalar Variable
     shape : sequence of int or integer scalar
     """
-    work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal") else None
+    work = "int64" if kind == "integers" else dtype if kind in ("uniform", "normal", "signed") else None
     return Op(RANDOM, kind=kind, dtype=dtype, shape=None)(
         state, _parameter(a, work), _parameter(b, work), _template(shape)
     )

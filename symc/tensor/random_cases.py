@@ -14,9 +14,10 @@ import numpy as np
 from symc.graph import Variable
 from symc.graph.op import Arg, Case, add_cases
 from symc.tensor.random import RANDOM, RANDOM_STORED, draw, stored_bits
+from symc.tensor.random_rejection import REJECTION, draw_by_rejection
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["random_cases", "stored_cases"]
+__all__ = ["random_cases", "rejection_cases", "stored_cases"]
 
 _WORD = 2**32
 
@@ -46,10 +47,16 @@ def _normal(w: tuple[int, ...], dtype: str) -> float:
     return math.sqrt(-2 * math.log(first)) * math.cos(2 * math.pi * _unit(w[1 if short else 2 :], dtype))
 
 
+def _signed(w: tuple[int, ...], dtype: str) -> float:
+    size = float(np.float32(w[0] + 0.5)) / _WORD if dtype == "float32" else _unit(w, dtype) + 2.0**-54
+    return -size if w[1 if dtype == "float32" else 2] % 2 else size
+
+
 _KINDS: dict[str, Callable[..., Any]] = {
     "uniform": lambda w, dtype, p_dtype, low, high: low + _unit(w, dtype) * (high - low),
     "normal": lambda w, dtype, p_dtype, mean, std: mean + std * _normal(w, dtype),
     "bernoulli": lambda w, dtype, p_dtype, p, _: _unit(w, p_dtype) < np.dtype(p_dtype).type(p),
+    "signed": lambda w, dtype, p_dtype, a, b: _signed(w, dtype),
     "integers": lambda w, dtype, p_dtype, low, high: low + w[0] * (high - low + 1) // _WORD,
 }
 
@@ -81,6 +88,8 @@ def random_cases() -> list[Case]:
             ("uniform", "float64", 0.0, 1.0),
             ("normal", "float32", 0.0, 1.0),
             ("normal", "float64", 0.0, 1.0),
+            ("signed", "float32", 0.0, 0.0),
+            ("signed", "float64", 0.0, 0.0),
             ("bernoulli", "float32", 0.3, 0.0),
             ("bernoulli", "bool", 0.3, 0.0),
             ("bernoulli", "int64", 0.3, 0.0),
@@ -113,5 +122,25 @@ def stored_cases() -> list[Case]:
     return [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), wanted, grad=False)]
 
 
+def rejection_cases() -> list[Case]:
+    """Parameters for which the numbers are known; tests/oracles/streams.py has other ones."""
+    state = Arg((2,), "uint64", values=[0x0123456789ABCDEF, 5])
+
+    def make(kind: str, dtype: str) -> Callable[..., Variable]:
+        return lambda s, *parameters: draw_by_rejection(s, kind, dtype, kind, parameters)
+
+    never = Arg((5,), "float64", values=np.zeros(5))
+    always = Arg((2, 3), "float64", values=np.ones((2, 3)))
+    trials = Arg((2, 3), "int64", values=[[0, 1, 7], [100, 10**6, 10**9]])
+    shapes = Arg((4,), "float64", values=[1e14, 2e14, 5e14, 9e14])
+    return [
+        Case(make("poisson", "int64"), (state, never), lambda s, rate: np.zeros(5, "int64"), grad=False),
+        Case(make("binomial", "int64"), (state, trials, always), lambda s, n, p: n, grad=False),
+        Case(make("binomial", "int32"), (state, Arg((0,), "int64"), Arg((0,))), lambda s, n, p: n, grad=False),
+        Case(make("log_gamma", "float64"), (state, shapes), lambda s, a: np.log(a), grad=False, rtol=1e-6),
+    ]
+
+
+add_cases(REJECTION, rejection_cases)
 add_cases(RANDOM, random_cases)
 add_cases(RANDOM_STORED, stored_cases)

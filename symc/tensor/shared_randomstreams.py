@@ -6,12 +6,12 @@ A draw's state is a shared uint64 vector, (key, number of the draw); its default
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from symc.config import config
 from symc.errors import DTypeError, ShapeError, located
 from symc.gradient.pass_through import undefined_grad
 from symc.graph import Constant, SharedVariable, Variable
@@ -23,16 +23,59 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
 from symc.tensor.indexing import subtensor, take
+from symc.tensor.linalg import product_of
 from symc.tensor.positions import iota
 from symc.tensor.random import draw, stored_bits
+from symc.tensor.random_arguments import check_probabilities, counts, float_dtype, is_number, of_shape, shape_of
+from symc.tensor.random_distributions import Distributions
 from symc.tensor.requirements import require_lengths
-from symc.tensor.shape_arguments import shape_entries
+from symc.tensor.reshaping import reshape
+from symc.tensor.sorting import argsort
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]
 
 
-class RandomStreams:
+class StateArray(np.ndarray):
+    """The value of a draw's state, ``(2,)`` uint64: the key and the number of the draw.
+
+    ``seed`` restarts it, so that old programs which write ``value = x.rng.get_value(borrow=True)``,
+    ``value.seed(23)``, ``x.rng.set_value(value, borrow=True)`` work.
+    """
+
+    def seed(self, seed: int | None = None) -> None:
+        """Set the key that belongs to ``seed``, and the number 0."""
+        key = np.random.SeedSequence(_checked_seed(seed)).generate_state(1, np.uint64)[0]
+        self[...] = np.array([key, 0], "uint64")
+
+    def get_state(self) -> tuple[int, int]:
+        """The key and the number of the draw."""
+        return int(self[0]), int(self[1])
+
+    def set_state(self, state: Sequence[int]) -> None:
+        """Set what ``get_state`` returned."""
+        self[...] = np.array([int(v) for v in state], "uint64")
+
+
+class RandomState(SharedVariable):
+    """The state of a draw."""
+
+    @classmethod
+    def of(cls, variable: SharedVariable) -> RandomState:
+        """A variable with the storage of ``variable``."""
+        return cls(variable.type, variable.storage, variable.name, variable.strict, variable.allow_downcast)
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """Return the key and the number of the draw, as an array with the method ``seed``."""
+        value = super().get_value(borrow, return_internal_type)
+        return value.view(StateArray) if isinstance(value, np.ndarray) else value
+
+    def clone(self) -> RandomState:
+        """Create a variable with the same storage and its own ``default_update``."""
+        return RandomState.of(self)
+
+
+class RandomStreams(Distributions):
     """A source of symbolic random tensors.
 
     Parameters
@@ -89,7 +132,7 @@ class RandomStreams:
 
     def _new_state(self) -> SharedVariable:
         number = len(self.state_updates)
-        state = shared(self._first_state(number), f"random state {number}", shape=(2,))
+        state = RandomState.of(shared(self._first_state(number), f"random state {number}", shape=(2,)))
         state.tag.of_draw = True  # a scan advances it only if the draw was made in its step
         state.default_update = ew.add(state, constant(np.array([0, 1], "uint64")))
         self.state_updates.append((state, state.default_update))
@@ -131,7 +174,7 @@ class RandomStreams:
         Variable
             ``size``, with 24 random bits in float32 and 53 in float64.
         """
-        dtype = _float_dtype(dtype, "uniform")
+        dtype = float_dtype(dtype, "uniform")
         return self._scaled("uniform", size, low, high, ndim, dtype, lambda unit, a, b: a + unit * (b - a))
 
     def normal(
@@ -152,17 +195,17 @@ class RandomStreams:
         avg, std : float or tensor_like
             Broadcast to ``size``.
         """
-        dtype = _float_dtype(dtype, "normal")
+        dtype = float_dtype(dtype, "normal")
         return self._scaled("normal", size, avg, std, ndim, dtype, lambda unit, a, b: a + unit * b)
 
     def _scaled(self, kind: str, size: Any, a: Any, b: Any, ndim: int | None, dtype: str, scale: Any) -> Variable:
         a, b = (ew.cast(as_tensor(v), dtype) for v in (a, b))
-        shape = _shape(size, ndim, kind, (a, b))
+        shape = shape_of(size, ndim, kind, (a, b))
         state = self._new_state()
         if a.ndim == 0 and b.ndim == 0:
             return self._marked(draw(state, kind, dtype, a, b, shape), state)
         drawn = scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b)
-        return self._marked(_of_shape(drawn, shape, kind, (a, b)), state)
+        return self._marked(of_shape(drawn, shape, kind, (a, b)), state)
 
     def binomial(
         self,
@@ -180,8 +223,8 @@ class RandomStreams:
         ----------
         size, ndim, nstreams
             As in :meth:`uniform`.
-        n : int or integer scalar
-            With ``n = 1``, masks of 0 and 1 are recomputed where they are used and never stored.
+        n : int or integer tensor
+            Broadcast to ``size``. With ``n = 1``, masks of 0 and 1 are recomputed where they are used and never stored.
         p : float or tensor_like
             Broadcast to ``size``.
         dtype : str
@@ -190,20 +233,21 @@ class RandomStreams:
         """
         p = as_tensor(p if prob is None else prob)
         p = p if is_float(p.dtype) else ew.cast(p, "floatX")
-        _check_probabilities(p, "binomial")
-        (n,) = _shape_entries_of([n], "binomial: n")
-        shape, dtype = _shape(size, ndim, "binomial", (p,)), as_dtype(dtype)
+        check_probabilities(p, "binomial")
+        n, dtype = _trials(n), as_dtype(dtype)
+        if isinstance(n, Variable):
+            return self._rejected("binomial", "binomial", size, ndim, dtype, (n, p))
+        shape = shape_of(size, ndim, "binomial", (p,))
         state = self._new_state()
-        trials = 1 if _is_number(n, 1) else n
-        if p.ndim == 0 and trials == 1:
+        if p.ndim == 0 and n == 1:
             return self._marked(draw(state, "bernoulli", dtype, p, 0.0, shape), state)
-        if trials == 1:
+        if n == 1:
             drawn = ew.cast(ew.lt(draw(state, "uniform", p.dtype, 0.0, 1.0, shape), p), dtype)
-            return self._marked(_of_shape(drawn, shape, "binomial", (p,)), state)
-        unit = draw(state, "uniform", p.dtype, 0.0, 1.0, [*shape, trials])
+            return self._marked(of_shape(drawn, shape, "binomial", (p,)), state)
+        unit = draw(state, "uniform", p.dtype, 0.0, 1.0, [*shape, n])
         successes = ew.lt(unit, dimshuffle(p, (*range(p.ndim), "x")) if p.ndim else p)
         drawn = ew.cast(reduce.sum(ew.cast(successes, "int64"), axis=-1), dtype)
-        return self._marked(_of_shape(drawn, shape, "binomial", (p,)), state)
+        return self._marked(of_shape(drawn, shape, "binomial", (p,)), state)
 
     def random_integers(
         self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
@@ -214,14 +258,17 @@ class RandomStreams:
         ----------
         size, ndim
             As in :meth:`uniform`.
-        low, high : int or integer scalar
-            ``high`` must be from ``low`` to ``low + 2**32 - 2``; checked at call time if symbolic.
+        low, high : int or integer tensor
+            Scalars, or tensors that are broadcast to ``size``. ``high`` must be from ``low`` to ``low + 2**32 - 2``,
+            for tensors to ``low + 2**31 - 2``; checked at call time if symbolic.
         dtype : str
         """
         low, high = as_tensor(low), as_tensor(high)
         for v in (low, high):
-            if v.ndim or is_float(v.dtype):
-                raise DTypeError(located("random_integers: low and high must be integer scalars", [low, high]))
+            if is_float(v.dtype):
+                raise DTypeError(located("random_integers: low and high must be whole numbers", [low, high]))
+        if low.ndim or high.ndim:
+            return self._integers_each(size, low, high, ndim, as_dtype(dtype))
         if (
             isinstance(low, Constant)
             and isinstance(high, Constant)
@@ -239,7 +286,20 @@ class RandomStreams:
             low = ew.cast(low, "int64")
             high = low + checked_below(ew.cast(high, "int64") - low, 2**32 - 1, text, "exchange low and high")
         state = self._new_state()
-        return self._marked(draw(state, "integers", found, low, high, _shape(size, ndim, "random_integers", ())), state)
+        return self._marked(
+            draw(state, "integers", found, low, high, shape_of(size, ndim, "random_integers", ())), state
+        )
+
+    def _integers_each(self, size: Any, low: Variable, high: Variable, ndim: int | None, dtype: str) -> Variable:
+        """Integers with bounds of their own: the upper half of a word times the number of integers."""
+        shape = shape_of(size, ndim, "random_integers", (low, high))
+        low, high = ew.cast(low, "int64"), ew.cast(high, "int64")
+        text = "random_integers: high must be from low to low + 2**31 - 2"
+        span = 1 + checked_below(high - low, constant(2**31 - 1, dtype="int64"), text, "exchange low and high")
+        state = self._new_state()
+        words = ew.cast(draw(state, "bits", "uint32", 0, 0, shape), "int64")
+        drawn = ew.cast(low + ew.floor_div(words * span, constant(2**32, dtype="int64")), dtype)
+        return self._marked(of_shape(drawn, shape, "random_integers", (low, high)), state)
 
     def multinomial(
         self,
@@ -272,23 +332,22 @@ class RandomStreams:
         p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "multinomial has no derivative by pvals")
         if p.ndim == 0:
             raise ShapeError(located("multinomial: pvals must have an axis of outcomes", [p]))
-        (n,) = _shape_entries_of([n], "multinomial: n")
-        lead = _shape(size, ndim, "multinomial", (subtensor(p, (Ellipsis, 0)),))
+        (n,) = counts([n], "multinomial: n")
+        lead = shape_of(size, ndim, "multinomial", (subtensor(p, (Ellipsis, 0)),))
         state = self._new_state()
-        once = _is_number(n, 1)
+        once = is_number(n, 1)
         shape = [*lead, *([] if once else [n]), shape_i(p, p.ndim - 1)]
         chosen = self._race(
             state, p if once or p.ndim == 1 else dimshuffle(p, (*range(p.ndim - 1), "x", p.ndim - 1)), shape
         )
         hits = ew.eq(iota(chosen[1], -1), dimshuffle(chosen[0], (*range(chosen[0].ndim), "x")))
-        counts = ew.cast(hits, "int64")
-        drawn = ew.cast(counts if once else reduce.sum(counts, axis=-2), as_dtype(dtype))
-        return self._marked(_of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
+        found = ew.cast(hits, "int64")
+        drawn = ew.cast(found if once else reduce.sum(found, axis=-2), as_dtype(dtype))
+        return self._marked(of_shape(drawn, [*lead, shape_i(p, p.ndim - 1)], "multinomial", (p,)), state)
 
     def _race(self, state: SharedVariable, p: Variable, shape: Sequence[Any]) -> tuple[Variable, Variable]:
         """Draw exponential waiting times with rates ``p``; returns the first outcome and the times."""
-        wait = -ew.log1p(-draw(state, "uniform", p.dtype, 0.0, 1.0, shape))
-        times = ew.switch(ew.gt(p, 0), wait / p, np.inf)
+        times = self._times(state, p, shape)
         return reduce.argmin(times, axis=-1), times
 
     def choice(
@@ -310,10 +369,9 @@ class RandomStreams:
         a : int, integer scalar or vector
             The population: ``arange(a)``, or the entries of a vector.
         replace : bool
-            Whether an entry may be drawn again. If False, the first entries of a permutation are used, and ``size``
-            must be a single number.
+            Whether an entry may be drawn again. If False, no more entries can be drawn than there are.
         p : tensor_like, optional
-            ``(entries,)``, the probability of each entry; by default all are equal. Requires ``replace``.
+            ``(entries,)``, the probability of each entry; by default all are equal.
         dtype : str
             The dtype of the result if ``a`` is a number.
         """
@@ -323,28 +381,38 @@ class RandomStreams:
         if a.ndim == 0 and (is_float(a.dtype) or isinstance(a, Constant) and int(a.data) < 1):
             raise ValueError(located("choice: a must be an integer from 1, or a vector", [a]))
         count = a if a.ndim == 0 else shape_i(a, 0)
-        shape = _shape(size, ndim, "choice", ())
-        if not replace:
-            if p is not None or len(shape) != 1:
-                raise ValueError("choice: without replacement, size must be a single number and p cannot be given")
-            drawn = self.permutation(n=count)
-            state = drawn.rng
-            text = "choice: without replacement, no more can be drawn than there are"
-            drawn = require_lengths(drawn, [(ew.minimum(count - shape[0], 0), 0, text)], "draw with replacement")
-            drawn = subtensor(drawn, slice(0, shape[0]))
-        elif p is None:
-            drawn = self.random_integers(shape, 0, count - 1)
-            state = drawn.rng
-        else:
+        shape = shape_of(size, ndim, "choice", ())
+        if p is not None:
             p = as_tensor(p)
             if p.ndim != 1:
                 raise ShapeError(located("choice: p must be a vector with one entry per choice", [a, p]))
             text = "choice: p must have one entry per choice"
             p = require_lengths(p, [(shape_i(p, 0), count, text)])
-            state = self._new_state()
             p = undefined_grad(p if is_float(p.dtype) else ew.cast(p, "floatX"), "choice has no derivative by p")
+        if not replace:
+            drawn = self._without_replacement(shape, count, p)
+            state = drawn.rng
+        elif p is None:
+            drawn = self.random_integers(shape, 0, count - 1)
+            state = drawn.rng
+        else:
+            state = self._new_state()
             drawn = self._race(state, p, [*shape, count])[0]
         return self._marked(take(a, drawn) if a.ndim else ew.cast(drawn, as_dtype(dtype)), state)
+
+    def _without_replacement(self, shape: Sequence[Any], count: Any, p: Variable | None) -> Variable:
+        """Different numbers below ``count``: the first of a permutation, or of a race."""
+        total = product_of(shape)
+        if p is None:
+            drawn = self.permutation(n=count)
+            state = drawn.rng
+            text = "choice: without replacement, no more can be drawn than there are"
+            drawn = require_lengths(drawn, [(ew.minimum(count - total, 0), 0, text)], "draw with replacement")
+            drawn = subtensor(drawn, slice(0, total))
+        else:
+            state = self._new_state()
+            drawn = self._first(state, p, total, "choice")
+        return self._marked(drawn if len(shape) == 1 else reshape(drawn, shape, ndim=len(shape)), state)
 
     def permutation(self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: str = "int64") -> Variable:
         """Random permutations of the numbers from 0 to ``n - 1``.
@@ -359,16 +427,11 @@ class RandomStreams:
         Returns
         -------
         Variable
-            ``(*size, n)``. The cost is quadratic in ``n``: every entry counts the random keys smaller than its own.
+            ``(*size, n)``: the ranks of random numbers.
         """
         state = self._new_state()
-        keys = stored_bits(state, [*_shape(size, ndim, "permutation", ()), n])
-        lead = list(range(keys.ndim - 1))
-        own, other = dimshuffle(keys, (*lead, keys.ndim - 1, "x")), dimshuffle(keys, (*lead, "x", keys.ndim - 1))
-        place = iota(keys, -1)
-        earlier = ew.lt(dimshuffle(place, (*lead, "x", keys.ndim - 1)), dimshuffle(place, (*lead, keys.ndim - 1, "x")))
-        below = ew.or_(ew.lt(other, own), ew.and_(ew.eq(other, own), earlier))
-        return self._marked(ew.cast(reduce.sum(ew.cast(below, "int64"), axis=-1), as_dtype(dtype)), state)
+        keys = stored_bits(state, [*shape_of(size, ndim, "permutation", ()), n])
+        return self._marked(ew.cast(argsort(argsort(keys, axis=-1), axis=-1), as_dtype(dtype)), state)
 
     def shuffle_row_elements(self, input: Any) -> Variable:
         """Shuffle the elements of every row of ``input`` (along the last axis) independently."""
@@ -390,6 +453,33 @@ class MRG_RandomStreams(RandomStreams):
         """Restart every draw from ``seed``."""
         self.seed(seed)
 
+    @property
+    def rstate(self) -> np.ndarray:
+        """``(6,)`` int32 in the form of Theano's generator, determined by the seed."""
+        return np.random.SeedSequence(self.default_instance_seed).generate_state(6).view("int32")
+
+    def n_streams(self, size: Any) -> int:
+        """The number of streams in Theano's generator; there is no such limit here, and draws do not depend on it."""
+        known = [int(n) for n in size if isinstance(n, (int, np.integer))] if isinstance(size, (tuple, list)) else []
+        return min(math.prod(known), 60 * 256) if known else 60 * 256
+
+
+_FEW = 32
+"""Up to this number, trials are drawn one by one."""
+
+
+def _trials(n: Any) -> Any:
+    """A small number of trials as an int, others as a variable."""
+    n = as_tensor(n)
+    if is_float(n.dtype):
+        raise DTypeError(located("binomial: n must be an integer or a tensor of integers", [n]))
+    if isinstance(n, Constant):
+        if np.any(n.data < 0):
+            raise ValueError(f"binomial: n cannot be negative, got {n.data.min()}")
+        if n.ndim == 0 and n.data <= _FEW:
+            return int(n.data)
+    return n
+
 
 def _checked_seed(seed: Any) -> int:
     if seed is None:
@@ -399,58 +489,3 @@ def _checked_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"RandomStreams: seed must be an integer from 0, or a sequence of them, got {seed!r}")
     return int(seed)
-
-
-def _float_dtype(dtype: str | None, what: str) -> str:
-    found = as_dtype(dtype or config.floatX)
-    if not is_float(found):
-        raise DTypeError(
-            f"{what}: dtype must be float16, float32 or float64, got {found}; cast the result, or use random_integers"
-        )
-    return found
-
-
-def _is_number(value: Any, number: int) -> bool:
-    if isinstance(value, Constant) and value.ndim == 0:
-        value = value.data.item()
-    return isinstance(value, (int, np.integer)) and value == number
-
-
-def _shape_entries_of(values: Sequence[Any], what: str) -> list[Any]:
-    """Check shape entries: non-negative integers, or integer scalars."""
-    entries = shape_entries(list(values), what)
-    for e in entries:
-        if isinstance(e, int) and e < 0:
-            raise ValueError(f"{what} cannot be negative, got {e}")
-    return list(entries)
-
-
-def _of_shape(drawn: Variable, shape: Sequence[Any], what: str, parameters: Sequence[Variable]) -> Variable:
-    """Require ``drawn`` to have ``shape``: parameters are broadcast to it, but it is not broadcast to them."""
-    if drawn.ndim != len(shape):
-        text = f"{what}: the parameters have more axes than the size, which has {len(shape)}"
-        raise ShapeError(located(text, parameters, "give a size of the shape in which the parameters meet, or none"))
-    text = f"{what}: the parameters do not fit the size on axis"
-    pairs = [(shape_i(drawn, k), n, f"{text} {k}") for k, n in enumerate(shape)]
-    return require_lengths(drawn, pairs, "the parameters must broadcast to the size")
-
-
-def _check_probabilities(p: Variable, what: str) -> None:
-    if isinstance(p, Constant) and not (np.all(p.data >= 0) and np.all(p.data <= 1)):
-        raise ValueError(f"{what}: p must be a probability from 0 to 1, got {p.data}")
-
-
-def _shape(size: Any, ndim: int | None, what: str, parameters: Sequence[Variable]) -> list[Any]:
-    """Convert ``size`` to integers and integer scalars; None means the broadcast shape of the parameters."""
-    if size is not None:
-        entries = list(shape_entries(size, what, ndim))
-        for e in entries:
-            if isinstance(e, int) and e < 0:
-                raise ValueError(f"{what}: a dim cannot be negative, got {e}")
-        return entries
-    meeting = parameters[0] if parameters else constant(0)
-    for other in parameters[1:]:
-        meeting = ew.add(meeting, other)
-    if ndim is not None and meeting.ndim != ndim:
-        raise ShapeError(located(f"{what}: ndim={ndim}, but without a size the result has {meeting.ndim}", parameters))
-    return [shape_i(meeting, k) for k in range(meeting.ndim)]
