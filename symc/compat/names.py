@@ -144,7 +144,7 @@ MISSING: dict[str, str] = {
     "theano.gof.destroyhandler": "no op overwrites its inputs: the compiler plans memory itself",
     "theano.tensor.io": "`numpy.load`, and `shared` for the arrays",
     "theano.tensor.fourier": "`symc.tensor.fft`",
-    "theano.tensor.nnet.ctc": "a layer of your own around `symc.scan`",
+    "theano.tensor.nnet.ctc": "`lasagne_like.objectives.ctc_loss`",
     "theano.scan_module.scan_op": "`symc.scan` is the only way to make a loop",
     "theano.tests": "the tests of symc are in its repository",
     "theano.gpuarray": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
