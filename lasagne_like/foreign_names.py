@@ -410,7 +410,7 @@ TRAINING = {
     "exponentialdecay": "Exponential",
     "linearlr": "Warmup",
     "linearwarmup": "Warmup",
-    "onecyclelr": "Warmup(epochs, Cosine(rate, epochs))",
+    "onecyclelr": "OneCycle(peak, epochs)",
     "summarywriter": "TensorBoard",
     "model": "Trainer(network)",
 }

@@ -15,7 +15,7 @@ from .choices import absolute_error
 from .diagnosis import NonFiniteLossError
 from .logs import CSVLogger, JSONLogger, TensorBoard
 from .metrics import Metric, classification_error
-from .schedules import Constant, Cosine, Exponential, Piecewise, StepDecay, Warmup, cosine, step_decay
+from .schedules import Constant, Cosine, Exponential, OneCycle, Piecewise, StepDecay, Warmup, cosine, step_decay
 from .scores import Scores
 from .trainer import Trainer
 
@@ -30,6 +30,7 @@ __all__ = [
     "JSONLogger",
     "Metric",
     "NonFiniteLossError",
+    "OneCycle",
     "Piecewise",
     "ReduceOnPlateau",
     "Scores",

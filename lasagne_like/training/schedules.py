@@ -13,6 +13,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Exponential",
+    "OneCycle",
     "Piecewise",
     "Schedule",
     "StepDecay",
@@ -181,6 +182,52 @@ class Warmup:
         return then(epoch - self.epochs)
 
 
+@names_constructor
+@dataclass(frozen=True)
+class OneCycle:
+    r"""One rise and one fall: from ``peak / divide`` to `peak`, then to almost nothing, along halves of cosines.
+
+    Parameters
+    ----------
+    peak : float
+        The largest learning rate.
+    epochs : int
+        The number of epochs of the whole cycle, at least 2; later epochs keep the last rate.
+    rise : float
+        The part of the epochs in which the rate increases, between 0 and 1.
+    divide : float
+        The rate of epoch 0 is ``peak / divide``.
+    end : float
+        The rate of the last epoch is ``peak / end``.
+
+    References
+    ----------
+    .. [1] Leslie Smith and Nicholay Topin (2018): Super-convergence: very fast training of neural networks using large
+           learning rates. arXiv:1708.07120.
+    """
+
+    peak: float
+    epochs: int
+    rise: float = 0.3
+    divide: float = 25.0
+    end: float = 1e4
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, "peak")
+        _require(self.epochs >= 2, self, "epochs", "at least 2")
+        _require(0 < self.rise < 1, self, "rise", "a number between 0 and 1")
+        _require(self.divide >= 1, self, "divide", "at least 1")
+        _require(self.end >= 1, self, "end", "at least 1")
+
+    def __call__(self, epoch: int) -> float:
+        at, top = min(epoch, self.epochs - 1), self.rise * (self.epochs - 1)
+        if at < top:
+            low, part = self.peak / self.divide, 1 - at / top
+        else:
+            low, part = self.peak / self.end, (at - top) / (self.epochs - 1 - top)
+        return low + (self.peak - low) * 0.5 * (1 + math.cos(math.pi * part))
+
+
 def _is_rate(value: Any) -> bool:
     try:
         return not isinstance(value, str) and math.isfinite(value) and value >= 0
@@ -222,7 +269,7 @@ def as_schedule(rate: Any) -> Schedule:
     except (TypeError, ValueError):
         number = None
     if number is None or isinstance(rate, str):
-        known = "Constant, Cosine, StepDecay, Exponential, Piecewise, Warmup"
+        known = "Constant, Cosine, StepDecay, Exponential, OneCycle, Piecewise, Warmup"
         raise TypeError(
             f"learning_rate={rate!r}: expected a number, a function from the epoch to a number, such as "
             f"Cosine(0.01, epochs=20), or a mapping from layer names to these. The schedules of "

@@ -23,6 +23,7 @@ from lasagne_like.training import (
     Exponential,
     JSONLogger,
     Metric,
+    OneCycle,
     Piecewise,
     ReduceOnPlateau,
     StepDecay,
@@ -322,3 +323,19 @@ def test_schedules_with_other_arguments_are_refused():
     with pytest.raises(TypeError, match=r"learning_rate: <lambda>\(\) cannot be called as <lambda>\(epoch\)"):
         as_schedule(lambda: 1)
     assert as_schedule(lambda epoch, base=2: base - epoch)(1) == 1
+
+
+def test_one_cycle():
+    """The formula of the rate at its ends, at its peak, and half way up and down."""
+    schedule = OneCycle(1.0, 11, rise=0.4, divide=10, end=100)
+    rates = [schedule(epoch) for epoch in range(13)]
+    np.testing.assert_allclose(rates[0], 0.1)
+    np.testing.assert_allclose(rates[2], 0.55)
+    np.testing.assert_allclose(rates[4], 1.0)
+    np.testing.assert_allclose(rates[7], (1 + 0.01) / 2)
+    np.testing.assert_allclose(rates[10:], 0.01)
+    assert all(a < b for a, b in zip(rates[:4], rates[1:5])) and all(a > b for a, b in zip(rates[4:10], rates[5:11]))
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+    for wrong in ({"epochs": 1}, {"epochs": 5, "rise": 1.0}, {"epochs": 5, "divide": 0.5}):
+        with pytest.raises(ValueError, match="OneCycle"):
+            OneCycle(0.1, **wrong)
