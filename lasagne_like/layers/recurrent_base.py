@@ -222,13 +222,12 @@ class BaseRecurrentLayer(MergeLayer):
         if self.unroll_scan:
             steps = self.input_shapes[0][1] or 0
             return unroll_scan(one, sequences, initial, constants, steps, go_backwards=self.backwards)
-        options: dict[str, Any] = {} if self.gradient_steps == -1 else {"truncate_gradient": self.gradient_steps}
         found, _ = symc.scan(
             one,
             sequences=sequences,
             outputs_info=initial,
             non_sequences=constants,
             go_backwards=self.backwards,
-            **options,
+            truncate_gradient=self.gradient_steps,
         )
         return list(found) if isinstance(found, list | tuple) else [found]

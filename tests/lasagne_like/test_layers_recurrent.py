@@ -166,6 +166,32 @@ def test_gradients_are_clipped_in_every_step(unroll, rng, float64):
     np.testing.assert_allclose(clipped.ravel(), expected[::-1])
 
 
+def test_gradients_go_back_through_some_steps_only(rng, float64):
+    incoming = L.InputLayer((None, 5, 1))
+    weights = {"W_hid_to_hid": np.array([[0.5]]), "W_in_to_hid": np.array([[2.0]]), "nonlinearity": None}
+    layer = L.RecurrentLayer(incoming, 1, gradient_steps=2, only_return_final=True, **weights)
+    gradient = symc.grad(L.get_output(layer).sum(), incoming.input_var)
+    found = symc.function([incoming.input_var], gradient, on_unused_input="ignore")(rng.normal(size=(1, 5, 1)))
+    np.testing.assert_allclose(found.ravel(), [0, 0, 0, 1, 2])
+
+
+def test_noise_inside_a_recurrent_network_differs_from_step_to_step(rng):
+    """Dropout in the transition draws anew for every step and every call, and does nothing in testing."""
+    incoming = L.InputLayer((None, 6, 4))
+    of_input = L.DenseLayer(L.InputLayer((None, 4)), 4, W=np.zeros((4, 4), "float32"), nonlinearity=None)
+    of_hidden = L.DropoutLayer(L.InputLayer((None, 4)), 0.5, rescale=False)
+    layer = L.CustomRecurrentLayer(incoming, of_input, of_hidden, None, hid_init=init.Constant(1.0))
+    f = symc.function([incoming.input_var], L.get_output(layer))
+    x = np.zeros((50, 6, 4), "float32")
+    first, second = f(x), f(x)
+    assert not np.array_equal(first, second)
+    kept = first.mean((0, 2))  # half of what is left goes in every step
+    np.testing.assert_allclose(kept[:3], [0.5, 0.25, 0.125], atol=0.1)
+    assert (np.diff(first, axis=1) <= 0).all()
+    still = symc.function([incoming.input_var], L.get_output(layer, deterministic=True))(x)
+    np.testing.assert_array_equal(still, 1)
+
+
 def test_a_network_learns_which_bit_came_first(rng):
     x = rng.randint(0, 2, (200, 8, 1)).astype("float32")
     y = x[:, 0, 0].astype("int32")
