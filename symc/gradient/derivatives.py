@@ -15,9 +15,14 @@ from symc.graph.gradient_flow import Undefined
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import sum
+from symc.tensor.creation import arange
+from symc.tensor.elementwise import cast, eq
 from symc.tensor.joining import stack
 
 __all__ = ["Lop", "Rop", "hessian", "jacobian"]
+
+UNROLLED = 16
+"""Up to this known length of a vector, its Jacobian has one expression per row."""
 
 
 def _listed(value: Any) -> list[Any]:
@@ -171,7 +176,7 @@ def jacobian(
     Parameters
     ----------
     expression : Variable
-        A scalar, or a vector of known length: one gradient is built per entry.
+        A scalar or a vector.
     wrt : Variable or sequence of Variable
     consider_constant, disconnected_inputs
         As in :func:`symc.grad`.
@@ -184,7 +189,12 @@ def jacobian(
     Raises
     ------
     ShapeError
-        If ``expression`` has more axes, or its length is known only at call time.
+        If ``expression`` has more axes.
+
+    Notes
+    -----
+    The gradient of every entry is an expression of its own if the length of ``expression`` is known and small.
+    Otherwise a loop computes one after another (``symc.scan``), in which only the backward part is repeated.
     """
     if expression.ndim > 1:
         repair = "flatten it, and reshape the result"
@@ -192,17 +202,32 @@ def jacobian(
     if expression.ndim == 0:
         return grad(expression, wrt, consider_constant, disconnected_inputs)
     length = expression.type.shape[0]
-    if type(length) is not int or not length:
-        repair = "declare the shape, with symc.tensor.tensor(dtype, shape=...) or specify_shape; Rop and Lop need none"
-        raise ShapeError(
-            located("jacobian: the length of the expression must be known, and not 0", [expression], repair)
-        )
-    rows = [
-        grad(expression[k], _listed(wrt), consider_constant, disconnected_inputs, add_names=False)
-        for k in range(length)
-    ]
-    stacked = [stack(list(gradients)) for gradients in zip(*rows)]
+    sources = _listed(wrt)
+    if type(length) is int and 0 < length <= UNROLLED:
+        rows = [
+            grad(expression[k], sources, consider_constant, disconnected_inputs, add_names=False) for k in range(length)
+        ]
+        stacked = [stack(list(gradients)) for gradients in zip(*rows)]
+    else:
+        stacked = _rows_by_loop(expression, sources, consider_constant, disconnected_inputs)
     return stacked if isinstance(wrt, (list, tuple)) else stacked[0]
+
+
+def _rows_by_loop(
+    expression: Variable,
+    sources: Sequence[Variable],
+    consider_constant: Sequence[Variable] | None,
+    disconnected_inputs: str,
+) -> list[Variable]:
+    """One row per iteration of a loop: the gradients of a scalar that is the sum of one entry and zeros."""
+    from symc.tensor.scan import scan  # it needs gradients itself
+
+    def row(hot: Variable) -> list[Variable]:
+        vector = cast(eq(arange(expression.shape[0]), hot), seed)
+        return grad(None, sources, consider_constant, disconnected_inputs, known_grads={expression: vector})
+
+    seed = expression.dtype if is_float(expression.dtype) else config.floatX
+    return list(scan(row, arange(expression.shape[0]), return_list=True)[0])
 
 
 def hessian(
@@ -217,7 +242,7 @@ def hessian(
     ----------
     cost : Variable
     wrt : Variable or sequence of Variable
-        Vectors of known lengths.
+        Vectors.
     consider_constant, disconnected_inputs
         As in :func:`symc.grad`.
 

@@ -76,7 +76,8 @@ def collect_updates(outputs: Sequence[Variable], given: Mapping[Any, Any], befor
             if _twin(values, s) is None:
                 values[s] = _fitting(s, s.default_update)
                 frontier.append(values[s])
-    return Carried(values, frozenset(values.keys() - explicit))
+    # Functions would apply the default update of a variable by themselves, which is not that of all steps.
+    return Carried(values, frozenset(s for s in values if s not in explicit or s.default_update is not None))
 
 
 def _reached(frontier: Sequence[Variable], before: int, seen: set[Variable]) -> list[Variable]:
