@@ -20,7 +20,7 @@ from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros, zeros_like
 from symc.tensor.cumulative import cumprod, cumsum
-from symc.tensor.grids import mgrid, ogrid
+from symc.tensor.grids import linspace, mgrid, ogrid
 from symc.tensor.indexing import subtensor, take, to_one_hot
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import batched_dot, dot, paired_axes
@@ -150,31 +150,6 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
     length = x.shape[place]
     source = ew.mod(arange(length) - ew.cast(by, "int64"), ew.maximum(length, 1))
     return subtensor(x, (slice(None),) * place + (source,))
-
-
-def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX).
-
-    ``num`` is an integer or an integer scalar; at call time, a negative one counts as 0.
-    """
-    if not isinstance(num, Variable):
-        num = operator.index(num)
-        if num < 0:
-            raise ValueError(f"linspace: num cannot be negative, got {num}")
-    elif num.ndim or is_float(num.dtype):
-        raise DTypeError(located("linspace: num must be an integer or an integer scalar", [num], "cast it to int64"))
-    start, stop = as_tensor(start), as_tensor(stop)
-    if start.ndim or stop.ndim:
-        raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
-    start, stop = (v if is_float(v.dtype) else ew.cast(v, "float64") for v in (start, stop))  # no overflow below 0
-    steps: Any
-    if isinstance(num, Variable):
-        num = ew.cast(num, "int64")  # divided by an int64, float32 would become float64
-        steps = ew.cast(ew.maximum(num - int(endpoint), 1), dtype if dtype and is_float(dtype) else "floatX")
-    else:
-        steps = float(max(num - int(endpoint), 1))
-    made = start + ew.cast(arange(num), dtype or "floatX") * ((stop - start) / steps)
-    return ew.cast(made, dtype or "floatX")
 
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Variable:

@@ -1,18 +1,46 @@
-"""Coordinates of grids: ``mgrid``, ``ogrid`` and ``meshgrid``."""
+"""Evenly spaced numbers, and coordinates of grids: ``linspace``, ``mgrid``, ``ogrid`` and ``meshgrid``."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
-from symc.errors import ShapeError, located
+from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Variable
+from symc.graph.dtypes import is_float
+from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.conversion import cast
 from symc.tensor.creation import arange
 
-__all__ = ["meshgrid", "mgrid", "ogrid"]
+__all__ = ["linspace", "meshgrid", "mgrid", "ogrid"]
+
+
+def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
+    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX).
+
+    ``num`` is an integer or an integer scalar; at call time, a negative one counts as 0.
+    """
+    if not isinstance(num, Variable):
+        num = operator.index(num)
+        if num < 0:
+            raise ValueError(f"linspace: num cannot be negative, got {num}")
+    elif num.ndim or is_float(num.dtype):
+        raise DTypeError(located("linspace: num must be an integer or an integer scalar", [num], "cast it to int64"))
+    start, stop = as_tensor(start), as_tensor(stop)
+    if start.ndim or stop.ndim:
+        raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
+    start, stop = (v if is_float(v.dtype) else ew.cast(v, "float64") for v in (start, stop))  # no overflow below 0
+    steps: Any
+    if isinstance(num, Variable):
+        num = ew.cast(num, "int64")  # divided by an int64, float32 would become float64
+        steps = ew.cast(ew.maximum(num - int(endpoint), 1), dtype if dtype and is_float(dtype) else "floatX")
+    else:
+        steps = float(max(num - int(endpoint), 1))
+    made = start + ew.cast(arange(num), dtype or "floatX") * ((stop - start) / steps)
+    return ew.cast(made, dtype or "floatX")
 
 
 class _Grid:
@@ -37,8 +65,6 @@ class _Grid:
 
 
 def _along(s: Any) -> Variable:
-    from symc.tensor.extra_ops import linspace
-
     if not isinstance(s, slice) or s.stop is None:
         raise TypeError(f"mgrid and ogrid take slices start:stop:step, got {s!r}")
     start = 0 if s.start is None else s.start

@@ -30,8 +30,8 @@ from symc.tensor import (
 )
 from symc.tensor import elementwise as ew
 from symc.tensor.constructors import of_type
-from symc.tensor.numpy_array_functions import apply_function
 from symc.tensor.index_items import old_tuple
+from symc.tensor.numpy_array_functions import apply_function
 from symc.tensor.numpy_functions import apply_ufunc
 
 __all__ = ["METHODS", "attach"]
