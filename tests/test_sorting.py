@@ -109,3 +109,52 @@ def test_refusals() -> None:
         T.permute_row_elements(x, x)
     with pytest.raises(TypeError, match="kth must be an integer"):
         T.topk(x, 1.5)
+
+
+def _line(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Elements with many ties, zeros of both signs, infinities and NaNs of both signs."""
+    if dtype.startswith("float"):
+        x = rng.normal(size=shape).astype(dtype)
+        special = np.array([0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1.0], dtype)
+        x.ravel()[rng.integers(0, x.size, x.size // 4)] = rng.choice(special, x.size // 4)
+        return x
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+    x.ravel()[::2] %= 5
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "int32", "uint64"])
+def test_every_bit_of_a_stable_sort(dtype: str) -> None:
+    """Lengths on both sides of every change of method, lines whose elements are apart, one line for all threads."""
+    rng = np.random.default_rng(1)
+    v, n = T.tensor(dtype, shape=(None, None, None)), T.lscalar()
+    f = symc.function([v, n], [T.sort(v, 1), T.argsort(v, 1), *T.topk_and_argtopk(v, n, axis=1)])
+    for shape in [(1, 9, 1), (2, 100, 3), (1, 700, 1), (2, 5000, 1), (3, 4, 40), (1, 70001, 1), (1, 66000, 2)]:
+        x = _line(rng, shape, dtype)
+        order = np.argsort(x, 1, "stable")
+        down = shape[1] - 1 - np.argsort(x[:, ::-1], 1, "stable")[:, ::-1]
+        for k in {1, shape[1] // 7 + 1, shape[1]}:
+            ascending, places, most, at = f(x, k)
+            assert ascending.tobytes() == np.take_along_axis(x, order, 1).tobytes()
+            np.testing.assert_array_equal(places, order)
+            np.testing.assert_array_equal(at, down[:, :k])
+            assert most.tobytes() == np.take_along_axis(x, down[:, :k], 1).tobytes()
+
+
+def test_leading_digits_that_tell_little_apart() -> None:
+    """The largest of elements that share their first bits, and of equal ones."""
+    x = T.dvector("x")
+    f = symc.function([x], T.topk_and_argtopk(x, 50))
+    for values in (1 + np.random.default_rng(0).permutation(200_000) * 2.0**-40, np.ones(200_000)):
+        found, at = f(values)
+        want = np.argsort(-values, kind="stable")[:50]
+        np.testing.assert_array_equal(at, want)
+        np.testing.assert_array_equal(found, values[want])
+
+
+def test_the_memory_of_sorting_is_known_before() -> None:
+    x = T.fvector("x")
+    f = symc.function([x], T.argsort(x))
+    estimate = symc.memory_estimate(f, [(1_000_000,)])
+    assert estimate.peak >= 4_000_000 + 8_000_000 + 2 * 8_000_000  # argument, result, and keys with indices, twice

@@ -17,6 +17,7 @@ from symc.loops.routines import ROUTINES
 from symc_backends import cache, loading
 from symc_backends.c import toolchain
 from symc_backends.c.declarations import declared
+from symc_backends.c.dialect import TAG
 from symc_backends.c.units import units_of
 
 __all__ = ["RUNTIME", "Code", "build", "ffi", "runtime"]
@@ -40,8 +41,11 @@ ffi = declared(
     int dlclose(void *);
     char *dlerror(void);
 """
+    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
     + "".join(
-        f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in (*CALLS, *ROUTINES) for t in ("f32", "f64")
+        f"void symc_{name}_{tag}(void *const *, const int64_t *);"
+        for name, routine in ROUTINES.items()
+        for tag in dict.fromkeys(TAG[dtype] for dtype in routine.dtypes)
     )
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from symc.errors import GuardError, located
 from symc.loops.ir import Buffer, Host, Program
+from symc.loops.routines import ROUTINES
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
 from symc_backends.c import lapack
@@ -186,7 +187,8 @@ class Executable:
         self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
-        if any(step.routine for step in self.hosts):
+        routines = [ROUTINES[step.routine.rsplit("_", 1)[0]] for step in self.hosts if step.routine]
+        if any(routine.lapack for routine in routines):
             lapack.load()
         self.running = threading.local()
         self.callback = ffi.callback(HOST, self._host, error=1) if self.calls_back else None

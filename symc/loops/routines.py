@@ -13,13 +13,22 @@ __all__ = ["ROUTINES", "Routine"]
 
 
 class Routine(NamedTuple):
-    """The signature of a routine: output buffers, input buffers, integer parameters."""
+    """The signature of a routine: output buffers, input buffers, integer parameters.
+
+    ``dtypes`` are those of the first input for which the routine exists; ``lapack``, whether it may call LAPACK.
+    """
 
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
     params: tuple[str, ...]
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    lapack: bool = True
 
 
+_ALL = (
+    "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+)  # fmt: skip
+_LINES = ("outer", "n", "inner")
 _FACTORS = ("LU", "pivots", "A")
 
 ROUTINES: dict[str, Routine] = {
@@ -38,5 +47,8 @@ ROUTINES: dict[str, Routine] = {
     "eigenvalues_symmetric": Routine(("w",), ("A",), ("batch", "n", "lower")),
     "qr": Routine(("Q", "R"), ("A",), ("batch", "m", "n")),
     "expm": Routine(("X",), ("A",), ("batch", "n")),
+    "sort": Routine(("Y",), ("X",), _LINES, _ALL, False),
+    "argsort": Routine(("places",), ("X",), _LINES, _ALL, False),
+    "topk": Routine(("Y", "places"), ("X", "count"), (*_LINES, "k", "largest"), _ALL, False),
 }
 """By name, without the suffix for the dtype; a parameter ``rcond`` is the bits of a float64."""

@@ -120,22 +120,25 @@ from symc.tensor.elementwise import (
     tanh,
     true_div,
     trunc,
-    where,
     xor,
 )  # fmt: skip
 from symc.tensor.erfc_forms import erfcx
 from symc.tensor.extra_ops import (
     NotScalarConstantError,
     allclose,
+    bartlett,
     batched_tensordot,
     bincount,
+    broadcast_shape,
     ceil_intdiv,
     choose,
+    compress,
     cov,
     diag,
     diagonal,
     diff,
     divmod,
+    extract_constant,
     fill_diagonal,
     fill_diagonal_offset,
     get_scalar_constant_value,
@@ -143,23 +146,25 @@ from symc.tensor.extra_ops import (
     iround,
     isclose,
     linspace,
-    mgrid,
-    ogrid,
     ravel_multi_index,
     roll,
     round,
     trace,
     unravel_index,
+    where,
 )
 from symc.tensor.factorisations import cholesky, svd
 from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
+from symc.tensor.grids import meshgrid, mgrid, ogrid
 from symc.tensor.ifelse import ifelse
 from symc.tensor.incomplete_gamma import chi2sf, gammainc, gammaincc, gammal, gammau
-from symc.tensor.indexing import advanced_subtensor1, subtensor, take, to_one_hot
+from symc.tensor.indexing import advanced_subtensor, advanced_subtensor1, subtensor, take, to_one_hot
 from symc.tensor.inverse_erf import erfcinv, erfinv
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
 from symc.tensor.linear_systems import matrix_inverse, solve
+from symc.tensor.matrix_functions import kron
+from symc.tensor.ordering import digitize, inverse_permutation, searchsorted, unique
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.repeating import repeat, tile
 from symc.tensor.reshaping import reshape
@@ -187,7 +192,7 @@ from symc.tensor.shaping import (
 from symc.tensor.sorting import argsort, argtopk, permute_row_elements, sort, topk, topk_and_argtopk
 from symc.tensor.splitting import split
 from symc.tensor.state import carry_updates
-from symc.tensor.subtensor_writing import advanced_inc_subtensor1, inc_subtensor, set_subtensor
+from symc.tensor.subtensor_writing import advanced_inc_subtensor, advanced_inc_subtensor1, inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape_i
 
 TensorVariable = Variable

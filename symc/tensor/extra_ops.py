@@ -16,39 +16,51 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, number_repeated
+from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
-from symc.tensor.creation import arange, zeros
-from symc.tensor.indexing import subtensor, to_one_hot
+from symc.tensor.creation import arange, zeros, zeros_like
+from symc.tensor.cumulative import cumprod, cumsum
+from symc.tensor.grids import linspace, mgrid, ogrid
+from symc.tensor.indexing import subtensor, take, to_one_hot
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import batched_dot, dot, paired_axes
+from symc.tensor.ordering import Unique, searchsorted, unique
+from symc.tensor.positions import iota
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
+from symc.tensor.selection import flatnonzero, nonzero
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.shaping import squeeze
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
-from symc.tensor.symbolic_dims import shape_i
+from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
-    "NotScalarConstantError", "allclose", "batched_tensordot", "bincount", "ceil_intdiv", "choose", "cov", "diag",
-    "diagonal", "diff", "divmod",
-    "fill_diagonal", "fill_diagonal_offset", "get_scalar_constant_value", "get_vector_length", "iround", "isclose",
-    "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "round", "squeeze", "to_one_hot", "trace",
-    "unravel_index",
+    "NotScalarConstantError", "Unique", "allclose", "bartlett", "batched_tensordot", "bincount", "broadcast_shape",
+    "ceil_intdiv", "choose", "compress", "cov", "cumprod", "cumsum", "diag", "diagonal", "diff", "divmod",
+    "extract_constant", "fill_diagonal", "fill_diagonal_offset", "get_scalar_constant_value", "get_vector_length",
+    "iround", "isclose", "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "round", "searchsorted",
+    "squeeze", "to_one_hot", "trace", "unique", "unravel_index", "where",
 ]  # fmt: skip
 
 
 # --- diagonals ----------------------------------------------------------------------------------------------------
 
 
-def _on_diagonal(rows: Any, columns: Any, offset: int) -> tuple[Variable, Variable]:
+def _on_diagonal(rows: Any, columns: Any, offset: Any) -> tuple[Variable, Variable]:
     """Row and column indices of the entries of a diagonal."""
-    offset = operator.index(offset)
-    length = ew.maximum(ew.minimum(rows + min(offset, 0), columns - max(offset, 0)), 0)
-    along = arange(length)
-    return along + max(-offset, 0), along + max(offset, 0)
+    if isinstance(offset, Variable):
+        if offset.ndim or is_float(offset.dtype):
+            raise DTypeError(located("the offset of a diagonal must be an integer or an integer scalar", [offset]))
+        offset = ew.cast(offset, "int64")
+        down, right = ew.maximum(-offset, 0), ew.maximum(offset, 0)
+    else:
+        offset = operator.index(offset)
+        down, right = max(-offset, 0), max(offset, 0)
+    along = arange(ew.maximum(ew.minimum(rows - down, columns - right), 0))
+    return along + down, along + right
 
 
-def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
+def diagonal(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
     """A diagonal of ``x``: the entries whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
 
     They are along the last axis of the result, as in ``numpy.diagonal``.
@@ -77,7 +89,7 @@ def diag(v: Any, k: int = 0) -> Variable:
     return set_subtensor(subtensor(empty, (rows, columns)), v)
 
 
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
+def trace(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
     """The sum of a diagonal."""
     return reduce.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
@@ -94,7 +106,7 @@ def fill_diagonal(a: Any, val: Any) -> Variable:
     return set_subtensor(subtensor(a, (arange(a.shape[0]),) * a.ndim), val)
 
 
-def fill_diagonal_offset(a: Any, val: Any, offset: int) -> Variable:
+def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Variable:
     """The matrix ``a`` with ``val`` on its diagonal ``offset``."""
     a = as_tensor(a)
     if a.ndim != 2:
@@ -116,9 +128,19 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Variable:
     return x
 
 
-def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
-    """Shift ``x`` cyclically by ``shift`` elements along ``axis`` (None: of ``x`` flattened)."""
+def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
+    """Shift ``x`` cyclically by ``shift`` elements along ``axis`` (None: of ``x`` flattened).
+
+    ``axis`` may be a tuple of axes, with one ``shift`` for all of them or one for each.
+    """
     x = as_tensor(x)
+    if isinstance(axis, (tuple, list)):
+        shifts = list(shift) if isinstance(shift, (tuple, list)) else [shift] * len(axis)
+        if len(shifts) != len(axis):
+            raise ValueError(located(f"roll: {len(shifts)} shifts for {len(axis)} axes", [x]))
+        for by, k in zip(shifts, axis):
+            x = roll(x, by, k)
+        return x
     by = as_tensor(shift)
     if by.ndim or is_float(by.dtype):
         raise TypeError(located("roll: shift must be an integer", [x, by], "roll along one axis after another"))
@@ -128,31 +150,6 @@ def roll(x: Any, shift: Any, axis: int | None = None) -> Variable:
     length = x.shape[place]
     source = ew.mod(arange(length) - ew.cast(by, "int64"), ew.maximum(length, 1))
     return subtensor(x, (slice(None),) * place + (source,))
-
-
-def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: str | None = None) -> Variable:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``, in ``dtype`` (default floatX).
-
-    ``num`` is an integer or an integer scalar; at call time, a negative one counts as 0.
-    """
-    if not isinstance(num, Variable):
-        num = operator.index(num)
-        if num < 0:
-            raise ValueError(f"linspace: num cannot be negative, got {num}")
-    elif num.ndim or is_float(num.dtype):
-        raise DTypeError(located("linspace: num must be an integer or an integer scalar", [num], "cast it to int64"))
-    start, stop = as_tensor(start), as_tensor(stop)
-    if start.ndim or stop.ndim:
-        raise ShapeError(located("linspace: start and stop must be scalars", [start, stop]))
-    start, stop = (v if is_float(v.dtype) else ew.cast(v, "float64") for v in (start, stop))  # no overflow below 0
-    steps: Any
-    if isinstance(num, Variable):
-        num = ew.cast(num, "int64")  # divided by an int64, float32 would become float64
-        steps = ew.cast(ew.maximum(num - int(endpoint), 1), dtype if dtype and is_float(dtype) else "floatX")
-    else:
-        steps = float(max(num - int(endpoint), 1))
-    made = start + ew.cast(arange(num), dtype or "floatX") * ((stop - start) / steps)
-    return ew.cast(made, dtype or "floatX")
 
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Variable:
@@ -197,6 +194,10 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
     a = as_tensor(a)
     if is_float(a.dtype):
         raise DTypeError(located(f"choose: expected integers, got {a.dtype}", [a], "cast them to int64"))
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
+    if isinstance(choices, Variable) and choices.ndim and type(choices.type.shape[0]) is not int:
+        return _choose_entries(a, choices, mode)
     options = list(choices) if isinstance(choices, (list, tuple)) else [choices[k] for k in range(len(choices))]
     if not options:
         raise ValueError(located("choose: there is nothing to choose from", [a]))
@@ -204,8 +205,6 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
         a = ew.mod(ew.cast(a, "int64"), len(options))
     elif mode == "clip":
         a = ew.clip(ew.cast(a, "int64"), 0, len(options) - 1)
-    elif mode != "raise":
-        raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
     a = checked_below(a, len(options), f"choose: a number is not one of the {len(options)} choices", "use mode='clip'")
     if len(options) == 1:
         return ew.switch(ew.eq(a, 0), options[0], 0)  # the branches must differ, so that the check of ``a`` is kept
@@ -213,6 +212,63 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
     for k, option in enumerate(options[1:], 1):
         chosen = ew.switch(ew.eq(a, k), option, chosen)
     return chosen
+
+
+def _choose_entries(a: Variable, choices: Variable, mode: str) -> Variable:
+    """Choose among the entries of a tensor along its first axis, however many there are."""
+    count = choices.shape[0]
+    if mode == "wrap":
+        a = ew.mod(ew.cast(a, "int64"), count)
+    elif mode == "clip":
+        a = ew.clip(ew.cast(a, "int64"), 0, count - 1)
+    else:
+        a = checked_below(a, count, "choose: a number is not one of the choices", "use mode='clip'")
+    ones = [1 if known else choices.shape[k + 1] for k, known in enumerate(choices.type.broadcastable[1:])]
+    a, _ = broadcast_together("choose", [a, zeros(ones, "bool")])
+    lead = a.ndim - len(ones)
+    places = [zeros_like(a) if choices.type.broadcastable[k + 1] else iota(a, lead + k) for k in range(len(ones))]
+    return subtensor(choices, (a, *places))
+
+
+def compress(condition: Any, x: Any, axis: int | None = None) -> Variable:
+    """The entries of ``x`` along ``axis`` (None: of ``x`` flattened) where the vector ``condition`` is not zero.
+
+    ``condition`` may be shorter than the axis; the rest is not selected. Its true entries behind the end of the axis
+    raise an IndexError at call time.
+    """
+    condition, x = as_tensor(condition), as_tensor(x)
+    if condition.ndim != 1:
+        raise ShapeError(located("compress: condition must be a vector", [condition, x]))
+    return take(x, flatnonzero(condition), axis=axis)
+
+
+def bartlett(M: Any) -> Variable:
+    """A Bartlett window of ``M`` points: a triangle that begins and ends at zero, in floatX.
+
+    ``M`` is an integer scalar; for less than 1, the result is empty.
+    """
+    count = as_tensor(M)
+    if count.ndim or is_float(count.dtype):
+        raise DTypeError(located("bartlett: M must be an integer scalar", [count]))
+    at = ew.cast(arange(ew.maximum(ew.cast(count, "int64"), 0)), "floatX")
+    last = ew.cast(count - 1, "floatX")
+    rise = 2 * at / ew.maximum(last, 1)
+    window = ew.switch(ew.le(at, last / 2), rise, 2 - rise)
+    return ew.switch(ew.eq(count, 1), ew.cast(1, "floatX"), window)
+
+
+def broadcast_shape(*arrays: Any) -> tuple[Any, ...]:
+    """The shape to which ``arrays`` broadcast: per axis an integer, or an int64 scalar known only at call time.
+
+    Only dims known to be 1 are repeated; other lengths must be equal when the arrays are used together.
+    """
+    variables = [as_tensor(v) for v in arrays]
+    shape: list[Any] = []
+    for k in range(-max((v.ndim for v in variables), default=0), 0):
+        dims = [(v.type.broadcastable[k], length(v, v.ndim + k)) for v in variables if v.ndim >= -k]
+        grown = [n for one, n in dims if not one]
+        shape.append(next((n for n in grown if isinstance(n, int)), grown[0]) if grown else 1)
+    return tuple(shape)
 
 
 # --- products -----------------------------------------------------------------------------------------------------
@@ -267,10 +323,13 @@ def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
 # --- positions ----------------------------------------------------------------------------------------------------
 
 
-def unravel_index(indices: Any, dims: Any, order: str = "C") -> tuple[Variable, ...]:
-    """Convert flat indices into an array of shape ``dims`` to one index per axis; invalid indices raise an error."""
+def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = None) -> tuple[Variable, ...]:
+    """Convert flat indices into an array of shape ``dims`` to one index per axis; invalid indices raise an error.
+
+    ``ndim``, the number of axes, is required if ``dims`` is a symbolic vector of unknown length.
+    """
     rest, found = _whole("unravel_index", indices), []
-    sizes: list[Any] = list(shape_entries(dims, "unravel_index"))
+    sizes: list[Any] = list(shape_entries(dims, "unravel_index", ndim))
     total: Any = functools.reduce(operator.mul, sizes, 1)
     rest = checked_below(rest, total, "unravel_index: an index is out of range", "check it against dims")
     for n in _from_fastest(sizes, order, "unravel_index"):
@@ -315,31 +374,6 @@ def _from_fastest(sizes: list[Any], order: str, what: str) -> list[Any]:
     if order not in ("C", "F"):
         raise ValueError(f"{what}: order must be 'C' or 'F', got {order!r}")
     return sizes[::-1] if order == "C" else sizes
-
-
-class _Grid:
-    """``mgrid`` and ``ogrid``: indexed with one slice ``start:stop:step`` per axis."""
-
-    def __init__(self, full: bool) -> None:
-        self.full = full
-
-    def __getitem__(self, slices: Any) -> Any:
-        given = slices if isinstance(slices, tuple) else (slices,)
-        along = []
-        for s in given:
-            if not isinstance(s, slice) or s.stop is None:
-                raise TypeError(f"mgrid and ogrid take slices start:stop:step, got {s!r}")
-            along.append(arange(0 if s.start is None else s.start, s.stop, 1 if s.step is None else s.step))
-        if len(along) == 1 and not isinstance(slices, tuple):
-            return along[0]
-        spread = [dimshuffle(v, ["x"] * k + [0] + ["x"] * (len(along) - k - 1)) for k, v in enumerate(along)]
-        if not self.full:
-            return spread
-        nothing = sum(v * 0 for v in spread)
-        return [v + nothing for v in spread]
-
-
-mgrid, ogrid = _Grid(True), _Grid(False)
 
 
 # --- integers and comparisons -------------------------------------------------------------------------------------
@@ -393,6 +427,13 @@ def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
     return reduce.all(isclose(a, b, rtol, atol, equal_nan))
 
 
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """``switch(condition, x, y)``; with ``condition`` alone, ``nonzero(condition)``."""
+    if (x is None) != (y is None):
+        raise TypeError("where: give both x and y, or neither")
+    return nonzero(condition) if x is None else ew.switch(condition, x, y)
+
+
 # --- values known when the graph is built -------------------------------------------------------------------------
 
 
@@ -413,6 +454,14 @@ def get_scalar_constant_value(v: Any) -> np.ndarray:
     if found is not None:
         return found
     raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
+
+
+def extract_constant(x: Any) -> Any:
+    """The value of ``x`` if it is a number that is known when the graph is built, else ``x`` itself."""
+    try:
+        return get_scalar_constant_value(x)
+    except NotScalarConstantError:
+        return as_tensor(x)
 
 
 def get_vector_length(v: Any) -> int:

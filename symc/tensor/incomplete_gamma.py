@@ -104,7 +104,7 @@ def _cases() -> list[Case]:
     ]
 
 
-_incomplete = record(
+_incomplete: Record = record(
     "gammainc",
     infer=infer_elementwise,
     numpy=lambda op, k, x: _of_dtype(regularised(k, x, op["order"], op["upper"]), x),

@@ -16,7 +16,7 @@ from symc.tensor.selection import nonzero
 from symc.tensor.shape_arguments import declare_dims
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["Entry", "Flag", "Gap", "Index", "NewAxis", "Slice", "mask_indices", "parse"]
+__all__ = ["Entry", "Flag", "Gap", "Index", "NewAxis", "Slice", "mask_indices", "old_tuple", "parse"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,12 @@ class Gap:
 
 
 Entry = Slice | Index | NewAxis | Flag | Gap
+
+
+def old_tuple(item: Any) -> Any:
+    """A list that holds slices, None or an Ellipsis as a tuple: old programs index with ``x[[slice(1, 3), 0]]``."""
+    plain = isinstance(item, list) and any(e is None or e is Ellipsis or isinstance(e, slice) for e in item)
+    return tuple(item) if plain else item
 
 
 def parse(x: Variable, item: Any) -> tuple[Variable, list[Entry]]:

@@ -20,7 +20,7 @@ from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import arange
-from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, parse
+from symc.tensor.index_items import Entry, Flag, Gap, Index, NewAxis, Slice, old_tuple, parse
 from symc.tensor.joining import stack
 from symc.tensor.reshaping import RESHAPE
 from symc.tensor.shape_arguments import scalars_behind
@@ -28,7 +28,7 @@ from symc.tensor.stretching import stretch_together
 from symc.tensor.subtensor import GATHER, SLICE, valid_index
 from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
 
-__all__ = ["PARTS", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
+__all__ = ["PARTS", "advanced_subtensor", "advanced_subtensor1", "subtensor", "take", "to_one_hot"]
 
 PARTS = (DIMSHUFFLE, GATHER, SLICE, RESHAPE)
 """The ops that ``set_subtensor`` traverses to find the indexed tensor."""
@@ -42,7 +42,8 @@ def subtensor(x: Any, item: Any) -> Variable:
     x : tensor_like
     item : index or tuple of indices
         Integers, slices, None, Ellipsis, integer arrays, lists and boolean masks. Integers, arrays, masks and all three
-        parts of a slice may be symbolic. Only dims of index arrays known to be 1 are broadcast.
+        parts of a slice may be symbolic. Only dims of index arrays known to be 1 are broadcast. A list that holds
+        slices, None or an Ellipsis counts as a tuple.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def subtensor(x: Any, item: Any) -> Variable:
     TypeError
         For an invalid index, such as a float.
     """
-    x = as_tensor(x)
+    x, item = as_tensor(x), old_tuple(item)
     known = _entries_of_shape(x, item)
     return known if known is not None else _read(*parse(x, item))
 
@@ -288,6 +289,11 @@ def _is_empty(value: Any) -> bool:
 def advanced_subtensor1(x: Any, indices: Any) -> Variable:
     """``x[indices]`` for a vector of integers."""
     return take(x, _vector_of_indices("advanced_subtensor1", indices), axis=0)
+
+
+def advanced_subtensor(x: Any, *indices: Any) -> Variable:
+    """``x[indices]``."""
+    return subtensor(x, indices)
 
 
 def _vector_of_indices(what: str, indices: Any) -> Variable:

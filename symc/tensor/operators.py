@@ -20,6 +20,7 @@ from symc.tensor import (
     extra_ops,
     indexing,
     linalg,
+    ordering,
     reduce,
     repeating,
     reshaping,
@@ -30,6 +31,7 @@ from symc.tensor import (
 )
 from symc.tensor import elementwise as ew
 from symc.tensor.constructors import of_type
+from symc.tensor.index_items import old_tuple
 from symc.tensor.numpy_array_functions import apply_function
 from symc.tensor.numpy_functions import apply_ufunc
 
@@ -38,6 +40,7 @@ __all__ = ["METHODS", "attach"]
 
 def _item(self: Variable, item: Any) -> Variable:
     """``self[item]``, with a dependency on slice bounds that were replaced by numbers because shapes are known."""
+    item = old_tuple(item)
     entries = item if isinstance(item, tuple) else (item,)
     bounds = [b for e in entries if isinstance(e, slice) for b in (e.start, e.stop, e.step) if isinstance(b, Variable)]
     scalars = [b for b in bounds if not isinstance(b, Constant) and b.ndim == 0 and is_integer(b.dtype)]
@@ -185,6 +188,8 @@ METHODS: dict[str, Any] = {
     "trace": extra_ops.trace, "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
     # order and choice
     "sort": sorting.sort, "argsort": sorting.argsort, "choose": extra_ops.choose,
+    "searchsorted": ordering.searchsorted,
+    "compress": lambda x, condition, axis=None: extra_ops.compress(condition, x, axis),
     "nonzero": selection.nonzero, "nonzero_values": selection.nonzero_values,
     # element by element
     "astype": ew.cast, "clip": lambda x, a_min, a_max: ew.clip(x, a_min, a_max), "round": extra_ops.round,

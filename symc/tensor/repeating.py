@@ -15,13 +15,13 @@ from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.checked import checked_below
-from symc.tensor.creation import ALLOC, alloc, zeros
+from symc.tensor.creation import ALLOC, alloc, ones, zeros
 from symc.tensor.cumulative import cumsum
 from symc.tensor.indexing import take
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import shape_entries
-from symc.tensor.subtensor_writing import inc_subtensor
+from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["repeat", "tile"]
@@ -86,11 +86,14 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
     Parameters
     ----------
     x : tensor_like
-    reps : int, sequence of int or integer scalars, or integer vector of known length
+    reps : int, sequence of int or integer scalars, or integer vector
     ndim : int, optional
         The number of axes of the result: missing entries of ``reps`` are 1, missing axes of ``x`` are prepended.
+        Required if ``reps`` is a vector whose length is known only at call time.
     """
     x = as_tensor(x)
+    if isinstance(reps, Variable) and reps.ndim == 1 and type(reps.type.shape[0]) is not int and ndim is not None:
+        return tile(x, _as_many(reps, ndim))
     counts = list(shape_entries(reps, "tile"))
     for c in counts:
         if isinstance(c, int) and c < 0:
@@ -108,6 +111,14 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Variable:
     lengths = [length(x, k) for k in range(x.ndim)]
     spread = alloc(dimshuffle(x, order), [e for c, n in zip(counts, lengths) for e in (c, n)])
     return reshape(spread, [n * c for c, n in zip(counts, lengths)])
+
+
+def _as_many(reps: Variable, ndim: int) -> list[Variable]:
+    """The entries of a vector of unknown length, preceded by ones, so that there are ``ndim``."""
+    text = "tile: there are more entries in reps than ndim"
+    short = ndim - ew.cast(checked_below(length(reps, 0), ndim + 1, text, "give a larger ndim"), "int64")
+    padded = set_subtensor(ones((ndim,), "int64")[short:], ew.cast(reps, "int64"))
+    return [padded[k] for k in range(ndim)]
 
 
 add_cases(

@@ -1,6 +1,7 @@
 """Sorting along an axis, its permutation, and the largest or smallest elements.
 
-NumPy is called in mid-program on every back end. NaN counts as larger than any number.
+On the CPU, routines of the run-time library do the work; on a GPU, NumPy is called in mid-program. Sorts are stable.
+NaN counts as larger than any number, and -0.0 as equal to 0.0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Constant, Variable
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, HostCall, Op, record
@@ -44,12 +45,17 @@ def _line(x: Any, axis: Any, what: str) -> tuple[Variable, int]:
     return x, normalize_axis(axis, x.ndim, what, x)
 
 
-def _kind(what: str, kind: str, order: Any) -> str:
+def _lines(node: Apply) -> list[dims.Dim]:
+    """The shape of the operand as ``(outer, n, inner)``, with the axis in the middle."""
+    shape, axis = node.inputs[0].type.shape, node.op["axis"]
+    return [dims.product(shape[:axis]), shape[axis], dims.product(shape[axis + 1 :])]
+
+
+def _check(what: str, kind: str, order: Any) -> None:
     if kind not in _KINDS:
         raise ValueError(f"{what}: unknown kind {kind!r}; choose one of {', '.join(_KINDS)}")
     if order is not None:
         raise ValueError(f"{what}: order= names fields of structured arrays, which symc does not have; leave it out")
-    return kind
 
 
 # --- whole axes -----------------------------------------------------------------------------------------------------
@@ -63,9 +69,9 @@ def _sort_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 SORT = record(
     "sort",
     infer=lambda op, inputs: inputs[0].type,
-    numpy=lambda op, x: np.sort(x, op["axis"], op["kind"]),
+    numpy=lambda op, x: np.sort(x, op["axis"], "stable"),
     grad=_sort_grad,
-    lower=HostCall(),
+    lower=HostCall(routine="sort", params=_lines),
     cases=lambda: [
         Case(lambda x: sort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x)),
         Case(lambda x: sort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x, 0)),
@@ -79,9 +85,9 @@ SORT = record(
 ARGSORT = record(
     "argsort",
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
-    numpy=lambda op, x: np.argsort(x, op["axis"], op["kind"]),
+    numpy=lambda op, x: np.argsort(x, op["axis"], "stable"),
     grad=lambda op, inputs, outputs, gs: [ZERO],
-    lower=HostCall(),
+    lower=HostCall(routine="argsort", params=_lines),
     cases=lambda: [
         Case(lambda x: argsort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x), grad=False),
         Case(lambda x: argsort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x, 0), grad=False),
@@ -102,26 +108,26 @@ def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = N
     axis : int, optional
         None sorts the flattened ``x``.
     kind : {"quicksort", "mergesort", "heapsort", "stable"}
-        As in ``numpy.sort``; all give the same values.
+        Names of NumPy's algorithms; every sort is stable here.
 
     Returns
     -------
     Variable
         The shape and dtype of ``x``. The gradient goes back to where the elements came from.
     """
-    kind = _kind("sort", kind, order)
+    _check("sort", kind, order)
     x, axis = _line(x, axis, "sort")
-    return Op(SORT, axis=axis, kind=kind)(x)
+    return Op(SORT, axis=axis)(x)
 
 
 def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
     """The int64 indices along ``axis`` that sort ``x``; parameters as for ``sort``.
 
-    Only ``kind="stable"`` keeps equal elements in their order.
+    Equal elements keep their order, whatever ``kind`` says.
     """
-    kind = _kind("argsort", kind, order)
+    _check("argsort", kind, order)
     x, axis = _line(x, axis, "argsort")
-    return Op(ARGSORT, axis=axis, kind=kind)(x)
+    return Op(ARGSORT, axis=axis)(x)
 
 
 # --- the largest elements -------------------------------------------------------------------------------------------
@@ -175,6 +181,10 @@ def _order(line: np.ndarray, largest: bool) -> np.ndarray:
     return line.shape[-1] - 1 - np.argsort(line[..., ::-1], -1, "stable")[..., ::-1]
 
 
+def _topk_params(node: Apply) -> list[dims.Dim]:
+    return [*_lines(node), node.outputs[0].type.shape[node.op["axis"]], int(node.op["largest"])]
+
+
 def _topk_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     x = inputs[0]
     return [set_subtensor(subtensor(zeros_like(x, gs[0].dtype), _grid(outputs[1], op["axis"])), gs[0]), None]
@@ -185,7 +195,7 @@ TOPK = record(
     infer=_topk_infer,
     numpy=_topk_numpy,
     grad=_topk_grad,
-    lower=HostCall(),
+    lower=HostCall(routine="topk", params=_topk_params),
     fallible=True,
     cases=lambda: [
         Case(

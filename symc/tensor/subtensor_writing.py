@@ -16,12 +16,12 @@ from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.complex_parts import held, parts
-from symc.tensor.indexing import PARTS, advanced_subtensor1
+from symc.tensor.indexing import PARTS, advanced_subtensor1, subtensor
 from symc.tensor.reshaping import RESHAPE, reshape_like
 from symc.tensor.stretching import stretch
 from symc.tensor.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 
-__all__ = ["advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]
+__all__ = ["advanced_inc_subtensor", "advanced_inc_subtensor1", "inc_subtensor", "set_subtensor"]
 
 
 def set_subtensor(x: Variable, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
@@ -66,6 +66,11 @@ def inc_subtensor(
 def advanced_inc_subtensor1(x: Any, y: Any, indices: Any) -> Variable:
     """``x`` with ``y`` added at ``x[indices]``, for a vector of integers."""
     return inc_subtensor(advanced_subtensor1(x, indices), y)
+
+
+def advanced_inc_subtensor(x: Any, y: Any, *indices: Any) -> Variable:
+    """``x`` with ``y`` added at ``x[indices]``."""
+    return inc_subtensor(subtensor(x, indices), y)
 
 
 def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:

@@ -73,6 +73,7 @@ CREATION: Table = {
     "tril": [example(lambda x, k=k: T.tril(x, k), lambda x, k=k: np.tril(x, k), M) for k in (0, 1, -1)],
     "triu": [example(lambda x, k=k: T.triu(x, k), lambda x, k=k: np.triu(x, k), M) for k in (0, 1, -1)],
     "mgrid": [
+        example(lambda v: list(T.mgrid[0:1:3j, 2:8:2]), lambda v: list(np.mgrid[0:1:3j, 2:8:2]), V),
         example(lambda v: list(T.mgrid[0 : v.shape[0], 1:9:3]), lambda v: list(np.mgrid[0:5, 1:9:3]), V),
     ],
     "ogrid": [
@@ -171,11 +172,14 @@ JOINING: Table = {
         example(lambda x: T.repeat(x, np.array([0, 2, 1]), axis=0), lambda x: np.repeat(x, [0, 2, 1], axis=0), M),
     ],
     "tile": [
+        example(lambda x, i: T.tile(x, i[:2] + 1, ndim=3), lambda x, i: np.tile(x, (1, *(i[:2] + 1))), M, I),
         example(lambda x: T.tile(x, (2, 3)), lambda x: np.tile(x, (2, 3)), M),
         example(lambda x: T.tile(x, 2), lambda x: np.tile(x, 2), M),
         example(lambda v: T.tile(v, (2, 1)), lambda v: np.tile(v, (2, 1)), V),
     ],
     "roll": [
+        example(lambda x: T.roll(x, (3, -1), axis=(0, 1)), lambda x: np.roll(x, (3, -1), axis=(0, 1)), M),
+        example(lambda x: T.roll(x, 2, axis=(0, -1)), lambda x: np.roll(x, 2, axis=(0, -1)), M),
         example(lambda x: T.roll(x, 3), lambda x: np.roll(x, 3), M),
         example(lambda x: T.roll(x, -7, axis=1), lambda x: np.roll(x, -7, axis=1), M),
     ],
@@ -187,6 +191,8 @@ JOINING: Table = {
 
 INDEXING: Table = {
     "subtensor": [
+        example(lambda x: x[[slice(1, 3), 0]], lambda x: x[1:3, 0], M),
+        example(lambda x: x[[Ellipsis, None, [0, 2]]], lambda x: x[..., None, [0, 2]], M),
         example(lambda x: T.subtensor(x, (slice(None, None, -1), 2)), lambda x: x[::-1, 2], M),
         example(lambda x, i: T.subtensor(x, (slice(1, None), i)), lambda x, i: x[1:, i], M, I),
     ],
@@ -215,11 +221,18 @@ INDEXING: Table = {
         example(lambda x, v: T.inc_subtensor(x[:, 1], v[:3]), lambda x, v: written(x, np.s_[:, 1], v[:3], True), M, V),
         example(lambda x, v, i: T.inc_subtensor(x[i], v), lambda x, v, i: written(x, i, v, True), V, W, I),
     ],
+    "advanced_subtensor": [example(lambda x, i: T.advanced_subtensor(x, i, i), lambda x, i: x[i, i], M, I)],
+    "advanced_inc_subtensor": [
+        example(
+            lambda x, v, i: T.advanced_inc_subtensor(x, v, i, i), lambda x, v, i: written(x, (i, i), v, True), M, V, I
+        ),
+    ],
     "advanced_subtensor1": [example(T.advanced_subtensor1, lambda x, i: x[i], M, I)],
     "advanced_inc_subtensor1": [
         example(T.advanced_inc_subtensor1, lambda x, y, i: written(x, i, y, True), M, draw(5, 4), I),
     ],
-    "diagonal": [example(lambda x, k=k: T.diagonal(x, k), lambda x, k=k: np.diagonal(x, k), M) for k in (0, 2, -1)]
+    "diagonal": [example(lambda x, i: T.diagonal(x, i[0] - 2), lambda x, i: np.diagonal(x, i[0] - 2), M, I)]
+    + [example(lambda x, k=k: T.diagonal(x, k), lambda x, k=k: np.diagonal(x, k), M) for k in (0, 2, -1)]
     + [example(lambda x: T.diagonal(x, 1, 2, 0), lambda x: np.diagonal(x, 1, 2, 0), X3)],
     "diag": [
         example(T.diag, np.diag, M),
@@ -265,6 +278,83 @@ INDEXING: Table = {
     ],
 }
 
+ROWS = np.array([[3.0, 1.0], [1.0, 2.0], [3.0, 0.5], [1.0, 2.0], [0.5, 9.0], [3.0, 1.0]])
+TIES = np.array([3.0, 1.0, np.nan, 2.0, 1.0, -0.5, 3.0, np.nan])
+
+
+def distinct(x, *asked, axis=None):
+    """NumPy's, whose columns are compared one by one."""
+    return list(np.unique(x, *asked, axis=axis))
+
+
+ORDER: Table = {
+    "unique": [
+        example(T.unique, np.unique, TIES),
+        example(T.unique, np.unique, whole(3, 4, low=-2, high=3, dtype="int32")),
+        example(T.unique, np.unique, np.array([True, False, True])),
+        example(lambda x: T.unique(x, True, True, True), lambda x: distinct(x, True, True, True), TIES),
+        example(lambda x: T.unique(x, True, True), lambda x: distinct(x, True, True), whole(3, 4, high=5)),
+        example(lambda x: T.unique(x, axis=0), lambda x: np.unique(x, axis=0), ROWS),
+        example(
+            lambda x: T.unique(x, True, True, True, axis=1), lambda x: distinct(x, True, True, True, axis=1), ROWS.T
+        ),
+        example(lambda x: T.unique(x[:0], return_counts=True), lambda x: distinct(x[:0], False, False, True), V),
+    ],
+    "extra_ops.Unique": [
+        example(
+            lambda x: T.extra_ops.Unique(True, True)(x), lambda x: distinct(x.ravel(), True, True), whole(3, 4, high=5)
+        ),
+    ],
+    "searchsorted": [
+        *[
+            example(
+                lambda v, x, s=side: T.searchsorted(v, x, s), lambda v, x, s=side: np.searchsorted(v, x, s),
+                np.sort(TIES), np.append(M, [1.0, 3.0]),
+            )
+            for side in ("left", "right")
+        ],
+        example(
+            lambda v, x: T.searchsorted(v, x, sorter=T.argsort(v)), lambda v, x: np.searchsorted(np.sort(v), x), V, M
+        ),
+        example(lambda v: T.searchsorted(v, 2), lambda v: np.int64(np.searchsorted(v, 2)), np.array([1, 2, 2, 5])),
+    ],
+    "digitize": [
+        example(T.digitize, np.digitize, M, np.array([-1.0, 0.0, 0.5])),
+        example(lambda x, b: T.digitize(x, b, True), lambda x, b: np.digitize(x, b, True), V, V[:0]),
+        example(T.digitize, np.digitize, I, np.array([3, 1, 0])),
+    ],
+    "inverse_permutation": [
+        example(T.inverse_permutation, lambda p: np.array([2, 0, 3, 1]), [1, 3, 0, 2]),
+        example(T.inverse_permutation, lambda p: np.array([[0, 1, 2], [1, 2, 0]]), [[0, 1, 2], [2, 0, 1]]),
+    ],
+    "compress": [
+        example(lambda c, x: T.compress(c, x, axis=0), lambda c, x: np.compress(c, x, 0), [0, 2, 1], M),
+        example(lambda c, x: T.compress(c, x, axis=1), lambda c, x: np.compress(c, x, 1), [False, True], M),
+        example(T.compress, np.compress, M.ravel() > 0, M),
+    ],
+    "meshgrid": [
+        example(T.meshgrid, lambda *v: list(np.meshgrid(*v)), V, W[:3]),
+        example(T.meshgrid, lambda *v: list(np.meshgrid(*v)), V),
+        example(
+            lambda *v: T.meshgrid(*v, indexing="ij", sparse=True),
+            lambda *v: list(np.meshgrid(*v, indexing="ij", sparse=True)), V, W[:3], I,
+        ),
+        example(T.meshgrid, lambda *v: list(np.meshgrid(*v)), V, W[:2], I[:4], np.float64(2.5)),
+    ],
+    "bartlett": [
+        example(lambda v, n=n: T.bartlett(v.shape[0] - n), lambda v, n=n: np.bartlett(5 - n), V)
+        for n in (0, 1, 4, 5, 6)
+    ],
+    "broadcast_shape": [
+        example(
+            lambda x, y: [T.as_tensor(n) for n in T.broadcast_shape(x, y, 1)], lambda x, y: [2, 3, 3, 5], X4,
+            draw(3, 3, 5),
+        ),
+    ],
+    "extract_constant": [example(lambda v: T.extract_constant(T.zeros(2)) + v, lambda v: v, V)],
+    "kron": [example(T.kron, np.kron, M, N)],
+}  # fmt: skip
+
 SPARSE = np.where(np.abs(M) > 1, M, 0)
 SELECTION: Table = {
     "nonzero": [
@@ -277,4 +367,4 @@ SELECTION: Table = {
     "nonzero_values": [example(T.nonzero_values, lambda x: x[x != 0], SPARSE)],
 }
 
-TABLE: Table = {**CREATION, **LAYOUT, **JOINING, **INDEXING, **SELECTION}
+TABLE: Table = {**CREATION, **LAYOUT, **JOINING, **INDEXING, **ORDER, **SELECTION}

@@ -90,7 +90,10 @@ TABLE: Table = {
         example(lambda c, x: T.switch(c, x, 1.5), lambda c, x: np.where(c, x, 1.5), X > 0, X),
         example(T.switch, lambda c, x, y: np.where(c != 0, x, y), I % 3, draw(12), draw(12, seed=1)),
     ],
-    "where": [example(T.where, np.where, MATRIX > 0, MATRIX, ROW)],
+    "where": [
+        example(T.where, np.where, MATRIX > 0, MATRIX, ROW),
+        example(lambda c: list(T.where(c)), lambda c: list(np.where(c)), MATRIX > 0),
+    ],
     "clip": [
         example(lambda x: T.clip(x, -1, 1.5), lambda x: np.clip(x, -1, 1.5), ANY),
         example(T.clip, np.clip, X, np.full_like(X, -0.5), np.abs(Y)),
@@ -125,6 +128,13 @@ TABLE: Table = {
         example(lambda x: T.allclose(x, x + 1e-3), lambda x: np.allclose(x, x + 1e-3), FINITE),
     ],
     "choose": [
+        *[
+            example(
+                lambda i, x, m=m: T.choose(i, x, m), lambda i, x, m=m: np.choose(i, list(x), mode=m),
+                whole(2, 4, low=-1, high=4), MATRIX,
+            )
+            for m in ("wrap", "clip")
+        ],
         example(
             lambda i, x, y: T.choose(i, [x, y, x * y]), lambda i, x, y: np.choose(i, [x, y, x * y]),
             whole(3, 4, high=3), MATRIX, draw(3, 4, seed=5),

@@ -116,6 +116,8 @@ METHODS: Table = {
     "sort": [example(lambda x: x.sort(), np.sort, X), example(lambda x: x.sort(axis=0), lambda x: np.sort(x, 0), X)],
     "argsort": [same(lambda x: x.argsort(), X), same(lambda x: x.argsort(axis=0), X)],
     "choose": [example(lambda i, x, y: i.choose([x, y]), lambda i, x, y: np.choose(i, [x, y]), I % 2, X, Y)],
+    "searchsorted": [example(lambda x: x[0].sort().searchsorted(x), lambda x: np.sort(x[0]).searchsorted(x), X)],
+    "compress": [same(lambda x: x.compress([True, False, True], axis=0), X)],
     "nonzero": [example(lambda i: list((i % 2).nonzero()), lambda i: list((i % 2).nonzero()), I)],
     "nonzero_values": [example(lambda i: (i % 3).nonzero_values(), lambda i: (i % 3)[(i % 3) != 0], I)],
     "trace": [same(lambda x: x.trace(), X), same(lambda x: x.trace(-1), X)],

@@ -131,6 +131,30 @@ SYMC_API void symc_pool2d_backward_f64(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_max_grad_grad_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_max_grad_grad_f64(void *const *bufs, const int64_t *p);
 
+/* ---- sorting ----------------------------------------------------------------------------------------------------- */
+
+/* Lines of n elements along an axis of an array (outer, n, inner), in ascending order; all sorts are stable. NaN is larger
+ * than any number, -0.0 equals 0.0. As with factorisations, the last of bufs is an int64 that is set to 1 on failure.
+ *
+ * sort      bufs = {Y, X, failed},  p = {outer, n, inner}
+ * argsort   bufs = {places, X, failed},  p likewise: int64
+ * topk      bufs = {Y, places, X, count, failed},  p = {outer, n, inner, k, largest}: the k largest (or smallest) of every
+ *           line, the most extreme first, of equal ones those at lower indices; fails unless 0 <= k <= n */
+#define SYMC_SORTS(T)                                               \
+    SYMC_API void symc_sort_##T(void *const *bufs, const int64_t *p);    \
+    SYMC_API void symc_argsort_##T(void *const *bufs, const int64_t *p); \
+    SYMC_API void symc_topk_##T(void *const *bufs, const int64_t *p);
+SYMC_SORTS(f32)
+SYMC_SORTS(f64)
+SYMC_SORTS(i8)
+SYMC_SORTS(i16)
+SYMC_SORTS(i32)
+SYMC_SORTS(i64)
+SYMC_SORTS(u8)
+SYMC_SORTS(u16)
+SYMC_SORTS(u32)
+SYMC_SORTS(u64)
+
 /* ---- factorisations ---------------------------------------------------------------------------------------------- */
 
 /* These take one buffer more than other library calls, an int64 at the end of bufs. They set it to 1 if they could not do

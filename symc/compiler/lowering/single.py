@@ -13,6 +13,7 @@ from symc.graph.op import HostCall, LibraryCall, Loops
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, call, const, index, var
 from symc.loops.ir import Call, For, Host, Let, Load, Ref, Statement, Step, Store
+from symc.loops.routines import ROUTINES
 
 
 class LoopContext:
@@ -196,8 +197,8 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
 def _routine(node: Apply, lower: HostCall) -> tuple[str, tuple[dims.Dim, ...]]:
     """The name, with the suffix for the dtype, and the parameters of the routine that replaces a callback."""
     name = lower.routine if isinstance(lower.routine, str) else lower.routine(node.op)
-    dtype = node.outputs[0].dtype
-    if not name or lower.params is None or dtype not in ("float32", "float64"):
+    dtype = node.inputs[0].dtype
+    if not name or lower.params is None or dtype not in ROUTINES[name].dtypes:
         return "", ()
     return f"{name}_{suffix(dtype)}", tuple(lower.params(node))
 

@@ -1,0 +1,67 @@
+/* Sorting: order-preserving keys, and the kinds of elements that are sorted. */
+#ifndef SYMC_SORT_H
+#define SYMC_SORT_H
+
+#include "scratch.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    RUN = 16,           /* elements that are sorted by insertion */
+    SHORT = 512,        /* below this number, merging */
+    LONG = 1 << 16,     /* from this number on, wide digits */
+    NARROW = 8,         /* bits of a digit */
+    WIDE = 11,
+    SPLIT = 1 << 16,    /* from this number on, a line is sorted by all threads */
+    COLUMNS = 16,       /* lines that are copied side by side if their elements are not contiguous */
+    MAX_SHARES = 64,
+    SLOT_KEYS = SYMC_SCRATCH_LIBRARY_SLOT,
+    SLOT_SPARE,
+    SLOT_PLACES,
+    SLOT_LINES
+};
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+typedef struct {
+    uint64_t key;
+    int64_t at;
+} wide_pair;
+
+/* A 32-bit key above a 32-bit index. */
+typedef uint64_t narrow_pair;
+
+#define NAME(x) x##_u32
+#define ELEMENT uint32_t
+#define KEY(e) (e)
+#define KEY_BITS 32
+#include "sort_typed.h"
+
+#define NAME(x) x##_u64
+#define ELEMENT uint64_t
+#define KEY(e) (e)
+#define KEY_BITS 64
+#include "sort_typed.h"
+
+#define NAME(x) x##_narrow
+#define ELEMENT narrow_pair
+#define KEY(e) ((e) >> 32)
+#define KEY_BITS 32
+#include "sort_typed.h"
+
+#define NAME(x) x##_wide
+#define ELEMENT wide_pair
+#define KEY(e) ((e).key)
+#define KEY_BITS 64
+#include "sort_typed.h"
+
+/* How many shares a long line is sorted in. */
+INLINE int64_t shares_of(int64_t n)
+{
+    return n < SPLIT ? 1 : smaller(smaller(symc_num_threads(), MAX_SHARES), n / (SPLIT / 2));
+}
+
+#endif

@@ -1,0 +1,370 @@
+/* Sorting, the permutation that sorts, and the most extreme elements, for one dtype. See symc_rt.h.
+ *
+ * Included once per dtype, with TAG, TYPE, BITS (32 or 64, of the key), and one of IS_FLOAT, IS_SIGNED, IS_UNSIGNED.
+ * A key is an unsigned integer in the order of the elements: NaN is the largest, and -0.0 equals 0.0. Lines run along an
+ * axis of an array (outer, n, inner). One long line is sorted by all threads, several are shared out. */
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define FN(name) JOIN(name, TAG)
+#define API(name) JOIN(JOIN(symc, name), TAG)
+#if BITS == 32
+typedef uint32_t FN(key);
+typedef narrow_pair FN(pair);
+#define SORT_KEYS sort_u32
+#define SORT_PAIRS sort_narrow
+#define PAIR(k, i) ((narrow_pair)(k) << 32 | (uint32_t)(i))
+#define PAIR_KEY(p) ((uint32_t)((p) >> 32))
+#define PAIR_AT(p) ((int64_t)((p) & 0xFFFFFFFFu))
+#else
+typedef uint64_t FN(key);
+typedef wide_pair FN(pair);
+#define SORT_KEYS sort_u64
+#define SORT_PAIRS sort_wide
+#define PAIR(k, i) ((wide_pair){k, i})
+#define PAIR_KEY(p) ((p).key)
+#define PAIR_AT(p) ((p).at)
+#endif
+#define TOP ((FN(key))1 << (BITS - 1))
+
+INLINE FN(key) FN(key_of)(TYPE x)
+{
+#if IS_FLOAT
+    FN(key) u;
+    if (x != x)
+        return (FN(key))-1;
+    x += 0; /* -0.0 becomes 0.0 */
+    memcpy(&u, &x, sizeof u);
+    return u & TOP ? ~u : u | TOP;
+#elif IS_SIGNED
+    return (FN(key))x ^ TOP;
+#else
+    return (FN(key))x;
+#endif
+}
+
+INLINE TYPE FN(of_key)(FN(key) u)
+{
+#if IS_FLOAT
+    TYPE x;
+    u = u & TOP ? u ^ TOP : ~u;
+    memcpy(&x, &u, sizeof x);
+    return x;
+#elif IS_SIGNED
+    return (TYPE)(u ^ TOP);
+#else
+    return (TYPE)u;
+#endif
+}
+
+typedef struct {
+    TYPE *values;
+    int64_t *places;
+    const TYPE *x;
+    int64_t outer, n, inner, k;
+    int largest, want_places;
+    FN(key) *keys;
+    FN(pair) *pairs;
+    int64_t *counts;
+    int64_t shares;
+    FN(key) limit; /* of the leading digit */
+    int special;   /* whether there are zeros or NaNs */
+} FN(job);
+
+/* ---- one line --------------------------------------------------------------------------------------------------- */
+
+/* Zeros and NaNs of the sorted line have lost their bits: those of the line are written in their order. */
+static void FN(restore)(TYPE *out, const TYPE *x, int64_t n)
+{
+#if IS_FLOAT
+    int64_t nans = 0, negative = 0, below = 0;
+    for (int64_t i = 0; i < n; i++) {
+        nans += x[i] != x[i];
+        below += x[i] < 0;
+        negative += x[i] == 0 && __builtin_signbit(x[i]);
+    }
+    if (!nans && !negative)
+        return;
+    TYPE *zero = out + below, *nan = out + (n - nans);
+    for (int64_t i = 0; i < n; i++) {
+        if (x[i] == 0)
+            *zero++ = x[i];
+        else if (x[i] != x[i])
+            *nan++ = x[i];
+    }
+#else
+    (void)out, (void)x, (void)n;
+#endif
+}
+
+static void FN(encode)(void *arg, int64_t begin, int64_t end)
+{
+    FN(job) *v = arg;
+    int special = 0;
+    for (int64_t i = begin; i < end; i++) {
+        TYPE x = v->x[i];
+        special |= (x != x) | (x == 0);
+        v->keys[i] = FN(key_of)(x);
+    }
+    if (IS_FLOAT && special)
+        __atomic_store_n(&v->special, 1, __ATOMIC_RELAXED);
+}
+
+static void FN(encode_pairs)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    for (int64_t i = begin; i < end; i++)
+        v->pairs[i] = PAIR(FN(key_of)(v->x[i]), i);
+}
+
+static void FN(decode)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    for (int64_t i = begin; i < end; i++)
+        v->values[i] = FN(of_key)(v->keys[i]);
+}
+
+static void FN(decode_places)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    for (int64_t i = begin; i < end; i++)
+        v->places[i] = PAIR_AT(v->pairs[i]);
+}
+
+/* Sorts the line x of n elements into v->values, or its permutation into v->places. */
+static void FN(line)(const FN(job) *job)
+{
+    FN(job) v = *job;
+    int64_t n = v.n, shares = shares_of(n);
+    int64_t *places = symc_scratch(SLOT_PLACES, (size_t)(shares << WIDE) * sizeof *places);
+    if (v.want_places) {
+        v.pairs = symc_scratch(SLOT_KEYS, (size_t)n * sizeof *v.pairs);
+        FN(pair) *spare = symc_scratch(SLOT_SPARE, (size_t)n * sizeof *spare);
+        if (symc_is_measuring())
+            return;
+        symc_parallel(FN(encode_pairs), &v, n, SPLIT / 2);
+        v.pairs = SORT_PAIRS(v.pairs, spare, n, shares, places);
+        symc_parallel(FN(decode_places), &v, n, SPLIT / 2);
+        return;
+    }
+    v.keys = symc_scratch(SLOT_KEYS, (size_t)n * sizeof *v.keys);
+    FN(key) *spare = symc_scratch(SLOT_SPARE, (size_t)n * sizeof *spare);
+    if (symc_is_measuring())
+        return;
+    symc_parallel(FN(encode), &v, n, SPLIT / 2);
+    v.keys = SORT_KEYS(v.keys, spare, n, shares, places);
+    symc_parallel(FN(decode), &v, n, SPLIT / 2);
+    if (v.special)
+        FN(restore)(v.values, v.x, n);
+}
+
+/* ---- the most extreme elements ---------------------------------------------------------------------------------- */
+
+INLINE FN(key) FN(rank)(const FN(job) *v, int64_t i)
+{
+    FN(key) key = FN(key_of)(v->x[i]);
+    return v->largest ? (FN(key))~key : key;
+}
+
+static void FN(count_leading)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    for (int64_t s = begin; s < end; s++) {
+        int64_t *count = v->counts + (s << WIDE), last = v->n * (s + 1) / v->shares;
+        memset(count, 0, sizeof *count << WIDE);
+        for (int64_t i = v->n * s / v->shares; i < last; i++)
+            count[FN(rank)(v, i) >> (BITS - WIDE)]++;
+    }
+}
+
+/* The elements whose leading digit is at most the limit, in their order. */
+static void FN(collect)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    for (int64_t s = begin; s < end; s++) {
+        int64_t at = v->counts[s << WIDE], last = v->n * (s + 1) / v->shares;
+        for (int64_t i = v->n * s / v->shares; i < last; i++) {
+            FN(key) key = FN(rank)(v, i);
+            if (key >> (BITS - WIDE) <= v->limit)
+                v->pairs[at++] = PAIR(key, i);
+        }
+    }
+}
+
+/* Narrows m candidates, digit by digit, down to little more than the k of lowest rank; returns how many are left. */
+static int64_t FN(narrow)(FN(pair) *c, int64_t m, int64_t k, FN(key) prefix, int64_t *count)
+{
+    int shift = BITS - WIDE;
+    while (shift > 0 && m > 2 * k + SHORT) {
+        int next = shift > WIDE ? shift - WIDE : 0, bits = shift - next;
+        int64_t below = 0, kept = 0;
+        memset(count, 0, sizeof *count << bits);
+        for (int64_t i = 0; i < m; i++) {
+            FN(key) leading = PAIR_KEY(c[i]) >> shift;
+            if (leading < prefix)
+                below++;
+            else
+                count[PAIR_KEY(c[i]) >> next & (((FN(key))1 << bits) - 1)]++;
+        }
+        FN(key) digit = 0;
+        while (below + count[digit] < k)
+            below += count[digit++];
+        prefix = prefix << bits | digit;
+        for (int64_t i = 0; i < m; i++)
+            if (PAIR_KEY(c[i]) >> next <= prefix)
+                c[kept++] = c[i];
+        m = kept, shift = next;
+    }
+    return m;
+}
+
+static void FN(extreme_line)(const FN(job) *job)
+{
+    FN(job) v = *job;
+    v.shares = shares_of(v.n);
+    v.counts = symc_scratch(SLOT_PLACES, (size_t)(v.shares << WIDE) * sizeof *v.counts);
+    int64_t m = v.n;
+    if (symc_is_measuring()) { /* at most, all elements have one leading digit */
+        symc_scratch(SLOT_KEYS, (size_t)m * sizeof *v.pairs);
+        symc_scratch(SLOT_SPARE, (size_t)m * sizeof *v.pairs);
+        return;
+    }
+    if (4 * v.k < v.n && v.n >= SHORT) {
+        symc_parallel(FN(count_leading), &v, v.shares, 1);
+        m = 0;
+        for (v.limit = 0;; v.limit++) {
+            for (int64_t s = 0; s < v.shares; s++)
+                m += v.counts[(s << WIDE) + (int64_t)v.limit];
+            if (m >= v.k)
+                break;
+        }
+        int64_t at = 0;
+        for (int64_t s = 0; s < v.shares; s++) {
+            int64_t found = 0;
+            for (int64_t d = 0; d <= (int64_t)v.limit; d++)
+                found += v.counts[(s << WIDE) + d];
+            v.counts[s << WIDE] = at;
+            at += found;
+        }
+    } else {
+        v.limit = ((FN(key))1 << WIDE) - 1, v.shares = 1;
+        v.counts[0] = 0;
+    }
+    v.pairs = symc_scratch(SLOT_KEYS, (size_t)m * sizeof *v.pairs);
+    symc_parallel(FN(collect), &v, v.shares, 1);
+    m = FN(narrow)(v.pairs, m, v.k, v.limit, v.counts);
+    FN(pair) *spare = symc_scratch(SLOT_SPARE, (size_t)m * sizeof *spare);
+    v.pairs = SORT_PAIRS(v.pairs, spare, m, shares_of(m), v.counts);
+    for (int64_t i = 0; i < v.k; i++) {
+        v.places[i] = PAIR_AT(v.pairs[i]);
+        v.values[i] = v.x[v.places[i]];
+    }
+}
+
+/* ---- many lines ------------------------------------------------------------------------------------------------- */
+
+INLINE void FN(one)(const FN(job) *v) { v->k >= 0 ? FN(extreme_line)(v) : FN(line)(v); }
+
+/* Lines [begin, end); those whose elements are apart are copied, several at once. */
+static void FN(lines)(void *arg, int64_t begin, int64_t end)
+{
+    const FN(job) *v = arg;
+    int64_t n = v->n, made = v->k >= 0 ? v->k : n, inner = v->inner;
+    if (inner == 1) {
+        FN(job) w = *v;
+        if (begin == end)
+            FN(one)(&w);
+        for (int64_t i = begin; i < end; i++) {
+            w.x = v->x + i * n, w.values = v->values + i * made, w.places = v->places + i * made;
+            FN(one)(&w);
+        }
+        return;
+    }
+    size_t room = (size_t)(COLUMNS * n) * sizeof(TYPE) + (size_t)(COLUMNS * made) * (sizeof(TYPE) + sizeof(int64_t));
+    int64_t *places = symc_scratch(SLOT_LINES, room);
+    TYPE *values = (TYPE *)(places + COLUMNS * made), *x = values + COLUMNS * made;
+    FN(job) w = *v;
+    if (begin == end)
+        FN(one)(&w);
+    for (int64_t i = begin; i < end;) {
+        int64_t column = i % inner, count = smaller(smaller(COLUMNS, inner - column), end - i);
+        const TYPE *from = v->x + i / inner * n * inner + column;
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t c = 0; c < count; c++)
+                x[c * n + r] = from[r * inner + c];
+        for (int64_t c = 0; c < count; c++) {
+            w.x = x + c * n, w.values = values + c * made, w.places = places + c * made;
+            FN(one)(&w);
+        }
+        int64_t to = i / inner * made * inner + column;
+        for (int64_t r = 0; r < made; r++)
+            for (int64_t c = 0; c < count; c++) {
+                if (!v->want_places || v->k >= 0)
+                    v->values[to + r * inner + c] = values[c * made + r];
+                if (v->want_places || v->k >= 0)
+                    v->places[to + r * inner + c] = places[c * made + r];
+            }
+        i += count;
+    }
+}
+
+static void FN(run)(FN(job) *v, void *refused)
+{
+    int64_t lines = v->outer * v->inner;
+    if (BITS == 32 && v->n > INT32_MAX) { /* indices of pairs are narrow */
+        if (!symc_is_measuring())
+            *(int64_t *)refused = 1;
+        return;
+    }
+    if (lines == 0 || v->n == 0 || v->k == 0)
+        return;
+    if (v->n >= SPLIT && lines < symc_num_threads()) {
+        for (int64_t i = 0; i < (symc_is_measuring() ? 0 : lines); i++)
+            FN(lines)(v, i, i + 1);
+        if (symc_is_measuring())
+            FN(lines)(v, 0, 0);
+        return;
+    }
+    int64_t grain = larger(1, (1 << 12) / v->n);
+    symc_parallel(FN(lines), v, lines, v->inner > 1 ? larger(grain, COLUMNS) : grain);
+}
+
+SYMC_API void API(sort)(void *const *bufs, const int64_t *p)
+{
+    FN(job) v = {.values = bufs[0], .x = bufs[1], .outer = p[0], .n = p[1], .inner = p[2], .k = -1};
+    FN(run)(&v, bufs[2]);
+}
+
+SYMC_API void API(argsort)(void *const *bufs, const int64_t *p)
+{
+    FN(job) v = {.places = bufs[0], .x = bufs[1], .outer = p[0], .n = p[1], .inner = p[2], .k = -1, .want_places = 1};
+    FN(run)(&v, bufs[2]);
+}
+
+SYMC_API void API(topk)(void *const *bufs, const int64_t *p)
+{
+    FN(job) v = {.values = bufs[0], .places = bufs[1], .x = bufs[2], .outer = p[0], .n = p[1], .inner = p[2], .k = p[3],
+                 .largest = (int)p[4]};
+    if (v.k < 0 || v.k > v.n) {
+        if (!symc_is_measuring())
+            *(int64_t *)bufs[4] = 1; /* the caller finds the words */
+        return;
+    }
+    FN(run)(&v, bufs[4]);
+}
+
+#undef FN
+#undef API
+#undef JOIN
+#undef JOIN_
+#undef SORT_KEYS
+#undef SORT_PAIRS
+#undef PAIR
+#undef PAIR_KEY
+#undef PAIR_AT
+#undef TOP
+#undef TAG
+#undef TYPE
+#undef BITS
+#undef IS_FLOAT
+#undef IS_SIGNED
