@@ -338,7 +338,7 @@ class Record:
     log : callable or None
         ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
     unspecified : bool
-        Whether elements of the outputs differ between back ends: nothing reads them, or what reads them makes up for it.
+        Whether elements of the outputs may differ between back ends: nothing reads them, or it works with either.
     title : callable or None
         ``title(op)`` returns the name in messages and listings of an op whose record serves many of them, such as the
         ops that users write.

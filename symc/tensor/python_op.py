@@ -398,6 +398,7 @@ _python_run = record(
     numpy=_run,
     lower=HostCall(),
     declared_dtypes=True,
+    unspecified=True,
     title=_title,
 )
 
@@ -407,6 +408,7 @@ _python_taken = record(
     numpy=_take,
     lower=HostCall(),
     declared_dtypes=True,
+    unspecified=True,
     title=_title,
 )
 
