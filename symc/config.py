@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Config", "config", "environment", "given_in_environment", "legacy_flags", "read_flags"]
+__all__ = ["Config", "config", "environment", "given_in_environment", "legacy_flags", "mode_name", "read_flags"]
 
 
 def _default_cache() -> str:
@@ -63,6 +63,14 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, **changes}
 
 
+def mode_name(value: Any) -> Any:
+    """The name of a mode as symc writes it."""
+    if not isinstance(value, str):
+        return value
+    found = value.lower().replace("_mode", "mode")
+    return "fast_run" if found == "mode" else found
+
+
 @dataclass
 class Config:
     """User settings; every field is a plain value.
@@ -74,7 +82,9 @@ class Config:
     device : str
         The back end used by ``symc.function``: ``"c"``, ``"interp"`` or another installed one. ``"cpu"`` means ``"c"``.
     mode : str
-        ``"fast_run"`` (all rewrites), ``"fast_compile"`` (stability and structural rewrites only) or ``"no_rewrite"``.
+        ``"fast_run"`` (all rewrites), ``"fast_compile"`` (stability and structural rewrites only), ``"no_rewrite"``, or
+        a mode for finding mistakes, ``"DebugMode"`` or ``"NanGuardMode"``; see :class:`symc.Mode`. Letter case does not
+        matter, and ``"Mode"`` means ``"fast_run"``.
     profile : bool
         Time every kernel of every function compiled while set.
     threads : int
@@ -107,7 +117,9 @@ class Config:
     exception_verbosity : str
         Has no effect: errors always include every detail. Accepted for old programs.
     compute_test_value : str
-        Has no effect: shapes are checked when an expression is built. Accepted for old programs.
+        Compute the value of every expression when it is built, from the values in ``variable.tag.test_value``, so that
+        an error is raised by the line that makes it: ``"off"``, ``"ignore"`` (what has no test value is skipped),
+        ``"warn"`` (with a warning) or ``"raise"`` (with an error).
     on_unused_input : str
         Default of ``symc.function``'s argument: ``"raise"``, ``"warn"`` or ``"ignore"``.
     """
@@ -133,7 +145,8 @@ class Config:
 
     _choices = {
         "floatX": ("float32", "float64"),
-        "mode": ("fast_run", "fast_compile", "no_rewrite"),
+        "mode": ("fast_run", "fast_compile", "no_rewrite", "debugmode", "nanguardmode"),
+        "compute_test_value": ("off", "ignore", "warn", "raise"),
         "cuda_precision": ("float32", "tf32", "bfloat16"),
         "on_unused_input": ("raise", "warn", "ignore"),
     }
@@ -146,6 +159,8 @@ class Config:
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; the settings are {', '.join(sorted(known))}"
             raise AttributeError(f"symc.config has no setting {name!r}{hint}")
+        if name == "mode":
+            value = mode_name(value)
         allowed = self._choices.get(name)
         if allowed and value not in allowed:
             raise ValueError(f"symc.config.{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

@@ -16,6 +16,7 @@ __all__ = [
     "DisconnectedInputError",
     "DTypeError",
     "GradientError",
+    "GradientLocation",
     "GuardError",
     "KernelError",
     "MissingInputError",
@@ -30,6 +31,7 @@ __all__ = [
     "blamed",
     "building_at",
     "describe",
+    "forward_line",
     "here",
     "located",
     "no_attribute",
@@ -104,6 +106,27 @@ class SourceLocation(NamedTuple):
         text = linecache.getline(self.filename, self.line).strip()
         where = f"{self.filename}:{self.line}"
         return f"{where}: {text}" if text else where
+
+
+class GradientLocation(SourceLocation):
+    """The user's line that asked for a gradient, and ``of``, that of the op whose gradient a variable belongs to."""
+
+    of: SourceLocation
+
+    @classmethod
+    def at(cls, line: SourceLocation, of: SourceLocation) -> GradientLocation:
+        """Create the location; it equals ``line``."""
+        made = cls(*line)
+        made.of = of
+        return made
+
+
+def forward_line(location: SourceLocation | None) -> SourceLocation | None:
+    """The line of the op whose gradient, of any order, a variable belongs to; None for other variables."""
+    found = None
+    while isinstance(location, GradientLocation):
+        found = location = location.of
+    return found
 
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep

@@ -210,8 +210,8 @@ def test_order_of_the_arguments_of_function(shim):
     total = theano.shared(0.0, target="cpu")
     f = theano.function([x, theano.Param(y, default=2.0)], x * y, "FAST_COMPILE", [[total, total + x]])
     assert f(3) == 6 and f(3, 5) == 15 and total.get_value() == 6
-    assert f.mode == "fast_compile"
-    assert theano.function([x], x, theano.Mode(optimizer=None)).mode == "no_rewrite"
+    assert f.mode.rewriting == "fast_compile"
+    assert theano.function([x], x, theano.Mode(optimizer=None)).mode.rewriting == "no_rewrite"
     assert theano.function([(x, 4.0)], x + 1)() == 5
 
 

@@ -242,6 +242,20 @@ def test_what_make_node_must_return():
         Empty()(T.scalar())
 
 
+def test_c_code_of_theano_is_left_alone():
+    """Written against NumPy's C API, with other arguments: ``perform`` means the same."""
+
+    class WithCode(Positive):
+        def c_code(self, node, name, inputs, outputs, sub):
+            raise AssertionError("not for symc")
+
+        def c_code_cache_version(self):
+            return (1,)
+
+    x = T.dvector("x")
+    np.testing.assert_array_equal(symc.function([x], WithCode()(x))([1, -1]), [1])
+
+
 def test_a_pickled_function_with_a_users_op():
     x = T.vector("x")
     f = pickle.loads(pickle.dumps(symc.function([x], Scaled(2)(x))))  # noqa: S301

@@ -13,7 +13,9 @@ theano.function theano.shared theano.grad theano.clone theano.scan theano.dot th
 theano.Out theano.OpFromGraph
 theano.config.floatX theano.config.device theano.config.compute_test_value theano.config.exception_verbosity
 theano.config.on_unused_input theano.config.profile theano.config.mode
-theano.printing.debugprint theano.printing.pp theano.printing.pprint
+theano.printing.debugprint theano.printing.pp theano.printing.pprint theano.printing.Print
+theano.printing.pydotprint theano.d3viz.d3viz theano.compile.MonitorMode theano.compile.nanguardmode.NanGuardMode
+theano.compile.debugmode.DebugMode theano.gof.op.get_test_value
 theano.gradient.grad theano.gradient.jacobian theano.gradient.hessian theano.gradient.Rop theano.gradient.Lop
 theano.gradient.verify_grad theano.gradient.disconnected_grad theano.gradient.zero_grad theano.gradient.grad_clip
 theano.gradient.grad_scale theano.gradient.consider_constant theano.gradient.subgraph_grad
@@ -155,8 +157,6 @@ MISSING: dict[str, str] = {
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""
 
 NOTES: dict[str, str] = {
-    "theano.d3viz.d3viz": "`symc.printing.graph_html`",
-    "theano.printing.pydotprint": "`symc.printing.graph_svg` or `graph_html`; no Graphviz needed",
     "theano.config.optimizer": "`symc.config.mode`: `fast_run`, `fast_compile` or `no_rewrite`",
 }
 """Remarks on names that are served under their old names alone: what to write instead."""

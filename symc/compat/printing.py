@@ -6,18 +6,7 @@ from typing import Any
 
 import symc
 
-__all__ = ["d3viz", "hex_digest", "min_informative_str", "pydotprint"]
-
-
-def pydotprint(fct: Any, outfile: Any = None, **ignored: Any) -> Any:
-    """Write a picture of a graph as SVG."""
-    path = str(outfile or "graph.svg")
-    return symc.printing.graph_svg(fct, path if path.endswith(".svg") else f"{path.rpartition('.')[0] or path}.svg")
-
-
-def d3viz(fct: Any, outfile: Any, *args: Any, **ignored: Any) -> Any:
-    """Write an interactive page with a graph."""
-    return symc.printing.graph_html(fct, outfile)
+__all__ = ["hex_digest", "min_informative_str"]
 
 
 def min_informative_str(obj: Any, **ignored: Any) -> str:

@@ -26,6 +26,7 @@ from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, dims, toposort
 from symc.graph.collector import uncollected
+from symc.graph.test_values import building_inside
 from symc.loops.check import check
 from symc.loops.ir import Program
 
@@ -250,8 +251,9 @@ PASSES: tuple[Callable[[State], State], ...] = (
 @uncollected
 def compile_graph(state: State, watch: Callable[[str, State], None] | None = None) -> State:
     """Run all passes; ``watch(name, state)`` is called with the result of each."""
-    for step in PASSES:
-        state = step(state)
-        if watch is not None:
-            watch(step.__name__, state)
+    with building_inside():
+        for step in PASSES:
+            state = step(state)
+            if watch is not None:
+                watch(step.__name__, state)
     return state

@@ -116,7 +116,7 @@ class ValueNumbering:
         numbers = sorted(map(id, inputs)) if record.commutative else map(id, inputs)
         key: Any = (op, *numbers)
         if record.effect == "ordered":  # ordered effects are never merged
-            key = (key, id(original))
+            key = (key, object() if original is None else id(original))
         found = self._table.get(key)
         if found is not None:
             return key, found, None

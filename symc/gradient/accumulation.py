@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symc.errors import NullGradError, blame, located
+from symc.errors import GradientLocation, NullGradError, blame, building_at, here, located
 from symc.gradient.selection import Condition, Flow, Literal, both, common_lazy, either, known_factor, merged, selected
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
@@ -102,6 +102,11 @@ class Accumulation:
 
     def _pass(self, node: Apply) -> None:
         """Propagate the gradients of the outputs of ``node`` to its inputs."""
+        asked, own = here(), node.outputs[0].location
+        with building_at(GradientLocation.at(asked, own) if asked is not None and own is not None else asked):
+            self._pass_through(node)
+
+    def _pass_through(self, node: Apply) -> None:
         flows = [self._flow(o) for o in node.outputs]
         reasons = [self.undefined[o] for o in node.outputs if o in self.undefined] if self.undefined else []
         if reasons:

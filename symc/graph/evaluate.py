@@ -12,7 +12,7 @@ from symc.graph.op import Op
 from symc.graph.traversal import toposort
 from symc.graph.variables import Constant, SharedVariable, Variable
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "with_known_dims"]
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
     values: dict[Variable, np.ndarray] = {v: np.asarray(x, v.dtype) for v, x in given.items()}
     for node in toposort(outputs, frozenset(values)):
         arrays = [_value(v, values) for v in node.inputs]
-        for output, array in zip(node.outputs, _known(node.op, symbols).evaluate(arrays)):
+        for output, array in zip(node.outputs, with_known_dims(node.op, symbols).evaluate(arrays)):
             values[output] = np.asarray(array)
     return [_value(v, values) for v in outputs]
 
@@ -45,7 +45,7 @@ def _value(v: Variable, values: Mapping[Variable, np.ndarray]) -> np.ndarray:
     raise KeyError(f"no value is given for the input {v!r}")
 
 
-def _known(op: Op, symbols: Mapping[Any, int] | None) -> Op:
+def with_known_dims(op: Op, symbols: Mapping[Any, int] | None) -> Op:
     """Replace the symbolic dims among the attributes of ``op`` by their values."""
     if not symbols:
         return op

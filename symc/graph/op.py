@@ -38,7 +38,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symc.config import config
 from symc.errors import DTypeError, ShapeError, SourceLocation, blame, here, located
+from symc.graph import test_values
 from symc.graph.dims import Dim
 from symc.graph.dtypes import COMPLEX
 from symc.graph.gradient_flow import ZERO, Reach
@@ -335,6 +337,8 @@ class Record:
         the derivative by it vanishes faster than the input grows, even if that is an exponential; None: nowhere.
     log : callable or None
         ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
+    unspecified : bool
+        Whether elements of the outputs may differ between back ends: nothing reads them, or it works with either.
     title : callable or None
         ``title(op)`` returns the name in messages and listings of an op whose record serves many of them, such as the
         ops that users write.
@@ -384,6 +388,7 @@ class Record:
     carries_updates: bool = False
     formula: Callable[[Op, Sequence[Text]], Text] | None = None
     title: Callable[[Op], str] | None = None
+    unspecified: bool = False
     push: Callable[..., Any] | None = None
 
 
@@ -458,7 +463,10 @@ class Op:
     def apply(self, inputs: Sequence[Variable], location: SourceLocation | None = None) -> Apply:
         """Create an application with inferred output types; raises what ``infer`` raises."""
         location = location or here()
-        return Apply(self, inputs, self.types(inputs, location), location)
+        made = Apply(self, inputs, self.types(inputs, location), location)
+        if config.compute_test_value != "off":
+            test_values.compute(made, self.evaluate, isinstance(self.record.lower, Pointwise))
+        return made
 
     def __call__(self, *inputs: Variable) -> Any:
         outputs = self.all(*inputs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from symc.printing.drawing import graph_html, graph_svg
 from symc.printing.formula import pp, pprint
+from symc.printing.pictures import pydotprint
 from symc.printing.stages import STAGES
 from symc.printing.tree import debugprint
+from symc.tensor.print_op import Print
 
-__all__ = ["STAGES", "debugprint", "graph_html", "graph_svg", "pp", "pprint"]
+__all__ = ["STAGES", "Print", "debugprint", "graph_html", "graph_svg", "pp", "pprint", "pydotprint"]

@@ -13,7 +13,7 @@ from symc.printing.scene import KINDS, Box, Scene, scene_of
 if TYPE_CHECKING:
     from symc.printing.layout import Layout, Point, Size
 
-__all__ = ["graph_html", "graph_svg"]
+__all__ = ["BOX_HEIGHT", "arranged", "corner", "cut", "graph_html", "graph_svg", "size_of", "svg_of"]
 
 LETTER, SMALL = 7.0, 5.6
 """Width of a character of the label and of the line below it."""
@@ -23,6 +23,7 @@ HEAD = 64.0
 MARGIN = 24.0
 MAX_BOXES = 3000
 MAX_LABEL = 44
+Frame = tuple[int, float, float, float, float]
 
 
 def graph_svg(obj: Any, path: str | Path | None = None) -> str:
@@ -48,7 +49,7 @@ def graph_svg(obj: Any, path: str | Path | None = None) -> str:
     ValueError
         For graphs of more than 3000 boxes, whose picture would be illegible.
     """
-    text = _svg(scene_of(obj))
+    text = svg_of(scene_of(obj))
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
@@ -74,19 +75,20 @@ def graph_html(obj: Any, path: str | Path | None = None) -> str:
         For graphs of more than 3000 boxes.
     """
     scene = scene_of(obj)
-    text = page(scene.title, _svg(scene))
+    text = page(scene.title, svg_of(scene))
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
 
 
-def _svg(scene: Scene) -> str:
+def svg_of(scene: Scene) -> str:
+    """The picture of a scene."""
     if len(scene.boxes) > MAX_BOXES:
         raise ValueError(
             f"the graph has {len(scene.boxes)} boxes, more than the {MAX_BOXES} that a picture can show; "
             "draw a part of it, or use debugprint"
         )
-    centre, routes, frames, size = _arranged(scene)
+    centre, routes, frames, size = arranged(scene)
     legend = _legend(sorted({b.kind for b in scene.boxes.values()}, key=list(KINDS).index), bool(frames))
     width = max(size[0], legend[1], 8.0 * len(scene.title)) + 2 * MARGIN
     height = size[1] + HEAD + 2 * MARGIN
@@ -100,7 +102,7 @@ def _svg(scene: Scene) -> str:
         f'<text x="{MARGIN}" y="{MARGIN + 8}" font-size="16" font-weight="bold">{escape(scene.title)}</text>',
         legend[0],
         f'<g transform="translate({MARGIN:.0f} {HEAD + MARGIN:.0f})">',
-        *frames,
+        *(_frame(scene.clusters[number], x, y, w, h) for number, x, y, w, h in frames),
         *(_arrow(points, edge) for edge, points in routes.items()),
         *(_box(b, centre[b.key]) for b in scene.boxes.values()),
         "</g></svg>",
@@ -111,19 +113,24 @@ def _svg(scene: Scene) -> str:
 # --- places -------------------------------------------------------------------------------------------------------
 
 
-def _size(box: Box) -> Size:
-    return max(len(_cut(box.lines[0])) * LETTER, len(_cut(box.lines[1])) * SMALL) + 2 * PADDING, BOX_HEIGHT
+def size_of(box: Box) -> Size:
+    """The width and height of a box."""
+    return max(len(cut(box.lines[0])) * LETTER, len(cut(box.lines[1])) * SMALL) + 2 * PADDING, BOX_HEIGHT
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Shorten a line of text to the length that fits into a box."""
     return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"
 
 
-def _arranged(scene: Scene) -> tuple[dict[int, Point], dict[tuple[int, int], list[Point]], list[str], Size]:
-    """Lay out boxes, arrows and frames, clusters first; also returns the total size."""
+def arranged(scene: Scene) -> tuple[dict[int, Point], dict[tuple[int, int], list[Point]], list[Frame], Size]:
+    """Lay out boxes, arrows and frames, clusters first.
+
+    Returns the centres of boxes, the points of arrows, the number and place of each cluster, and the total size.
+    """
     from symc.printing.layout import layered  # imports networkx, which is slow
 
-    sizes: dict[Any, Size] = {b.key: _size(b) for b in scene.boxes.values()}
+    sizes: dict[Any, Size] = {b.key: size_of(b) for b in scene.boxes.values()}
     home: dict[int, Any] = {k: k for k in scene.boxes}
     inner: dict[Any, Layout] = {}
     outer_sizes: dict[Any, Size] = dict(sizes)
@@ -139,24 +146,25 @@ def _arranged(scene: Scene) -> tuple[dict[int, Point], dict[tuple[int, int], lis
     outer = layered(nodes, edges, outer_sizes)
     centre: dict[int, Point] = {}
     routes: dict[tuple[int, int], list[Point]] = {}
-    frames: list[str] = []
+    frames: list[Frame] = []
     for name in nodes:
         if name not in inner:
             centre[name] = outer.centre[name]
             continue
-        x, y, w, h = _corner(outer.centre[name], outer_sizes[name])
+        x, y, w, h = corner(outer.centre[name], outer_sizes[name])
         left, top = x + (w - inner[name].size[0]) / 2, y + PADDING + 18
         centre.update((k, (p[0] + left, p[1] + top)) for k, p in inner[name].centre.items())
         for edge, points in inner[name].route.items():
             routes[edge] = [(px + left, py + top) for px, py in points]
-        frames.append(_frame(scene.clusters[name[1]], x, y, w, h))
+        frames.append((name[1], x, y, w, h))
     for a, b in scene.arrows:
         if home[a] != home[b]:
             routes[a, b] = _joined(outer.route[home[a], home[b]], centre[a], centre[b], home[a] != a, home[b] != b)
     return centre, routes, frames, outer.size
 
 
-def _corner(centre: Point, size: Size) -> tuple[float, float, float, float]:
+def corner(centre: Point, size: Size) -> tuple[float, float, float, float]:
+    """The left and upper edge, the width and the height of a rectangle around a centre."""
     return centre[0] - size[0] / 2, centre[1] - size[1] / 2, *size
 
 
@@ -186,7 +194,7 @@ def _arrow(points: Sequence[Point], edge: tuple[int, int]) -> str:
 
 
 def _box(b: Box, centre: Point) -> str:
-    x, y, w, h = _corner(centre, _size(b))
+    x, y, w, h = corner(centre, size_of(b))
     fill, line, _ = KINDS[b.kind]
     radius = 4 if b.kind not in ("input", "shared", "constant") else h / 2
     stroke = 2.6 if b.output else 1.2
@@ -199,7 +207,7 @@ def _box(b: Box, centre: Point) -> str:
 
 
 def _line(x: float, y: float, size: int, colour: str, text: str) -> str:
-    shown = escape(_cut(text))
+    shown = escape(cut(text))
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{colour}">{shown}</text>'
 
 

@@ -6,10 +6,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from symc.compiler.passes import PASSES, State
-from symc.config import config
-from symc.graph import SharedVariable, Variable, graph_inputs, is_input
+from symc.graph import Apply, SharedVariable, Variable, graph_inputs, is_input
+from symc.graph.test_values import building_inside
 from symc.runtime.backend import load_backend
 from symc.runtime.function import Function
+from symc.runtime.mode import get_default_mode
 
 __all__ = ["STAGES", "expressions", "state_after", "text_of"]
 
@@ -51,7 +52,7 @@ def stage_name(stage: str) -> str:
 
 
 def expressions(obj: Any) -> list[Variable]:
-    """List the variables to show: a variable, a sequence or dict of them, or a function's outputs and updates.
+    """List the variables to show: those given, the outputs of an application, or a function's outputs and updates.
 
     Raises
     ------
@@ -62,6 +63,8 @@ def expressions(obj: Any) -> list[Variable]:
         return list(obj.uncompiled().outputs)
     if isinstance(obj, Variable):
         return [obj]
+    if isinstance(obj, Apply):
+        return list(obj.outputs)
     if isinstance(obj, dict):
         obj = list(obj.values())
     if isinstance(obj, (list, tuple)):
@@ -75,16 +78,19 @@ def initial_state(obj: Any) -> State:
     if isinstance(obj, Function):
         return obj.uncompiled()
     outputs = expressions(obj)
-    return State("expression", [v for v in graph_inputs(outputs) if is_input(v)], outputs, [], config.mode)
+    return State(
+        "expression", [v for v in graph_inputs(outputs) if is_input(v)], outputs, [], get_default_mode().rewriting
+    )
 
 
 def state_after(obj: Any, name: str) -> State:
     """The compiler's state after the pass ``name``, for the current shapes of the shared variables."""
     state = initial_state(obj)
-    for step in PASSES:
-        state = step(state)
-        if step.__name__ == name:
-            break
+    with building_inside():
+        for step in PASSES:
+            state = step(state)
+            if step.__name__ == name:
+                break
     return state
 
 

@@ -31,12 +31,14 @@ def debugprint(
     stop_on_name: bool = False,
     stage: str | None = None,
     print_lines: bool = True,
+    done: dict[Any, int] | None = None,
+    used_ids: dict[Any, int] | None = None,
 ) -> Any:
     """Print a graph, or a stage of its compilation.
 
     Parameters
     ----------
-    obj : Variable, sequence or dict of Variable, or Function
+    obj : Variable, Apply, sequence or dict of Variable, or Function
     depth : int
         Levels to print; -1 for all.
     print_type : bool
@@ -54,6 +56,9 @@ def debugprint(
         shapes of the shared variables.
     print_lines : bool
         Print the source location of each variable.
+    done, used_ids : dict, optional
+        The labels assigned so far, which are added to. If one dict is given to several calls, a variable has one label
+        in all of them, and is printed in full once.
 
     Returns
     -------
@@ -65,7 +70,9 @@ def debugprint(
     """
     if ids not in ("CHAR", "int", ""):
         raise ValueError(f"debugprint: ids must be 'CHAR', 'int' or '', got {ids!r}")
-    lines = _lines(obj, stages.stage_name(stage or "graph"), _Style(depth, print_type, ids, stop_on_name, print_lines))
+    known = done if done is not None else used_ids
+    style = _Style(depth, print_type, ids, stop_on_name, print_lines, {} if known is None else known)
+    lines = _lines(obj, stages.stage_name(stage or "graph"), style)
     if isinstance(file, str):
         if file != "str":
             raise ValueError(f"debugprint: file must be an open file, None or 'str', got {file!r}")
@@ -79,17 +86,19 @@ def debugprint(
 class _Style:
     """Print options, and the labels assigned so far."""
 
-    def __init__(self, depth: int, types: bool, ids: str, stop_on_name: bool, lines: bool) -> None:
+    def __init__(
+        self, depth: int, types: bool, ids: str, stop_on_name: bool, lines: bool, numbers: dict[Any, int]
+    ) -> None:
         self.depth = depth
         self.types = types
         self.ids = ids
         self.stop_on_name = stop_on_name
         self.lines = lines
-        self.numbers: dict[int, int] = {}
+        self.numbers = numbers
 
     def id(self, v: Variable) -> str:
         """The label of a variable; results of one application share its number."""
-        key = id(v.owner if v.owner is not None else v)
+        key = v.owner if v.owner is not None else v
         number = self.numbers.setdefault(key, len(self.numbers))
         if not self.ids:
             return ""
@@ -135,7 +144,7 @@ def _tree(root: Variable, style: _Style) -> Iterator[str]:
     stack: list[tuple[Variable, int, str, str]] = [(root, 0, "", "")]
     while stack:
         v, level, prefix, below = stack.pop()
-        met = v.owner is not None and id(v.owner) in style.numbers
+        met = v.owner is not None and v.owner in style.numbers
         mark = f"{level}: " if level > MAX_INDENT else ""
         yield prefix + mark + style.describe(v)
         if v.owner is None or not v.owner.inputs:

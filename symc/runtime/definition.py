@@ -12,6 +12,7 @@ from symc.errors import located
 from symc.graph import SharedVariable, Variable
 from symc.runtime.arguments import MISSING, In
 from symc.runtime.backend import load_backend
+from symc.runtime.mode import Mode
 from symc.runtime.profile import Profile
 
 __all__ = ["Definition"]
@@ -44,7 +45,7 @@ class Definition:
         updates: list[tuple[SharedVariable, Variable]],
         name: str,
         device: str | None,
-        mode: str,
+        mode: Mode,
         allow_downcast: bool | None,
         profile: bool,
         borrowed: Sequence[bool] = (),
@@ -60,7 +61,7 @@ class Definition:
         self.name = name
         self.mode = mode
         self.allow_downcast = allow_downcast
-        self.device, self.backend = load_backend(device)
+        self.device, self.backend = load_backend(mode.device or device)
         self.profile = Profile(name) if profile else None
         self.folds = True
 
@@ -70,7 +71,7 @@ class Definition:
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
         target = getattr(self.backend, "target", CPU)
-        return State(self.name, self.inputs, outputs, updates, self.mode, target, folds=self.folds)
+        return State(self.name, self.inputs, outputs, updates, self.mode.rewriting, target, folds=self.folds)
 
     def facts(self) -> dict[str, Any]:
         """The arguments of the constructor except ``outputs`` and ``updates``."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from symc.compiler.shape_specialisation import only_shared_values_disagree
 from symc.config import config
-from symc.errors import ShapeError, located
+from symc.errors import ShapeError
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
@@ -19,6 +19,7 @@ from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input
 from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
 from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
+from symc.runtime.mode import Mode, get_mode
 from symc.runtime.replacement import with_shared_swapped
 from symc.runtime.specialisation import Specialisation
 from symc.runtime.updates import update_pairs, with_default_updates
@@ -40,7 +41,7 @@ def function(
     allow_input_downcast: bool | None = None,
     name: str | None = None,
     device: str | None = None,
-    mode: str | None = None,
+    mode: str | Mode | None = None,
     profile: bool | None = None,
     no_default_updates: bool | Sequence[SharedVariable] = False,
     accept_inplace: bool = False,
@@ -66,8 +67,8 @@ def function(
     name : str, optional
     device : str, optional
         The back end; default ``symc.config.device``.
-    mode : str, optional
-        As ``symc.config.mode``.
+    mode : str or Mode, optional
+        How to compile and run the function; default ``symc.config.mode``. See :class:`symc.Mode`.
     profile : bool, optional
         Time every kernel; see ``Function.profile``.
     no_default_updates : bool or sequence of SharedVariable
@@ -96,17 +97,8 @@ def function(
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile
     borrowed = [b and not pair for b, pair in zip(borrowed, complex_results)]
-    facts = (specs, variables, pattern, pairs, name or "function", device, _mode(mode), allow_input_downcast, timed)
-    return Function(*facts, borrowed, complex_results if any(complex_results) else ())
-
-
-def _mode(mode: str | None) -> str:
-    """Look up a mode by its name, in any letter case, or the default mode."""
-    known = ("fast_run", "fast_compile", "no_rewrite")
-    found = config.mode if mode is None else str(mode).lower()
-    if found not in known:
-        raise ValueError(located(f"function: mode must be one of {', '.join(map(repr, known))}, got {mode!r}"))
-    return found
+    facts = (specs, variables, pattern, pairs, name or "function", device, get_mode(mode))
+    return Function(*facts, allow_input_downcast, timed, borrowed, complex_results if any(complex_results) else ())
 
 
 class Function(Definition):
@@ -128,7 +120,7 @@ class Function(Definition):
         updates: list[tuple[SharedVariable, Variable]],
         name: str,
         device: str | None,
-        mode: str,
+        mode: Mode,
         allow_downcast: bool | None,
         profile: bool,
         borrowed: Sequence[bool] = (),
@@ -166,7 +158,7 @@ class Function(Definition):
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
         self._specialisation = specialisation
-        self._fast = self._on_complex(specialisation.call)
+        self._fast = self._on_complex(specialisation.call) if self.mode.runs_whole else None
         return specialisation
 
     def _on_complex(self, fast: Any) -> Any:
@@ -196,7 +188,9 @@ class Function(Definition):
     def _preparing(self, outputs: list[Variable], updates: list[tuple[SharedVariable, Variable]]) -> Function:
         """Compile the preparation of values: a function without inputs, timed as a part of this one."""
         name, timed = f"{self.name}: preparation", self.profile is not None
-        made = Function([], outputs, len(outputs), updates, name, self.device, self.mode, None, timed)
+        made = Function(
+            [], outputs, len(outputs), updates, name, self.device, Mode(optimizer=self.mode.rewriting), None, timed
+        )
         if self.profile is not None:
             self.profile.preparation = made.profile
         return made
@@ -224,7 +218,7 @@ class Function(Definition):
         while results is None:  # until no other thread changes the shape of a shared variable in between
             specialisation = self.fitting()
             arrays = [self.convert(k, value) for k, value in enumerate(self.bind(args, named))]
-            results = specialisation.run(arrays)
+            results = self.mode.run(specialisation, arrays)
             if results is None and not specialisation.representable:
                 self._unfold()
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs

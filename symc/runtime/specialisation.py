@@ -64,6 +64,7 @@ class Specialisation(Code):
         self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
         self.read_turns = [s.storage.turn for k, s in enumerate(self.shared) if k not in changed]
         self.spare: dict[int, Any] = {}
+        self.stepwise: OrderedDict[Any, Any] = OrderedDict()  # see symc.runtime.stepwise
         self.cut = results_to_cut(self.program)
         self.shape_codes = {node.code for node in walk(self.program.body) if isinstance(node, Check)}
         self.fast = self._launch(owner.backend)

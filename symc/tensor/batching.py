@@ -26,6 +26,7 @@ from symc.tensor.graph_op import FROM_GRAPH
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
 from symc.tensor.positions import IOTA, iota
+from symc.tensor.print_op import PRINT
 from symc.tensor.requirements import REQUIRED
 from symc.tensor.reshaping import RESHAPE, reshape
 from symc.tensor.scan import scan
@@ -214,7 +215,7 @@ def _specified(o: Operands) -> Results:
     return _results(Op(o.op.record, **{**o.op.attrs, "shape": (None, *o.op["shape"])}), *o.values)
 
 
-@batch_rule(DISCONNECTED_GRAD, ZERO_GRAD, UNDEFINED_GRAD, GRAD_CLIP, GRAD_SCALE)
+@batch_rule(DISCONNECTED_GRAD, ZERO_GRAD, UNDEFINED_GRAD, GRAD_CLIP, GRAD_SCALE, PRINT)
 def _unchanged(o: Operands) -> Results:
     return _results(o.op, *o.values)
 

@@ -64,6 +64,7 @@ _lu = record(
     "lu",
     infer=_lu_infer,
     numpy=_lu_numpy,
+    unspecified=True,
     lower=HostCall(_no_factors, "lu", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]]),
 )
 

@@ -156,7 +156,7 @@ class PythonOp:
         elif known or all(shape is not None for shape in _shapes(applied, arguments)):
             made = applied.all(*arguments)
         else:
-            if hasattr(self, "c_code"):
+            if hasattr(self, "native"):
                 repair = "define infer_shape(node, shapes): the memory of results is allocated before C code runs"
                 raise TypeError(located(f"{self.name}: the shapes of its outputs are not known", arguments, repair))
             told = Op(_python_run, user=self, types=types).all(*arguments)
@@ -398,6 +398,7 @@ _python_run = record(
     numpy=_run,
     lower=HostCall(),
     declared_dtypes=True,
+    unspecified=True,
     title=_title,
 )
 
@@ -407,6 +408,7 @@ _python_taken = record(
     numpy=_take,
     lower=HostCall(),
     declared_dtypes=True,
+    unspecified=True,
     title=_title,
 )
 

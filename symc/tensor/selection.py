@@ -57,6 +57,7 @@ _true_places = record(
     numpy=_numpy,
     grad=lambda op, inputs, outputs, gs: [None],
     lower=Loops(_build),
+    unspecified=True,
     upper=lambda op, inputs: inputs[0].type.shape[0],
 )
 

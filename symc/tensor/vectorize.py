@@ -7,6 +7,7 @@ from typing import Any
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
+from symc.graph.test_values import known_test_value
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.batching import batched_graph, inner_type, leading
@@ -72,7 +73,7 @@ def vectorize(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> 
             )
         moving = _of_one_length(moving)
         size = shape_i(moving[0], 0)
-        inner = [Variable(inner_type(v), None, 0, v.name, v.location) for v in moving]
+        inner = [_entry(v) for v in moving]
         replaced, given = iter(inner), dict(zip(inner, moving))
         values = iter([v if a is None else next(replaced) for v, a in zip(leaves, taken)])
         found = fn(*[_rebuilt(argument, values) for argument in args], **named)
@@ -108,6 +109,15 @@ def _rebuilt(argument: Any, values: Any) -> Any:
 
 def _to_front(v: Variable, axis: int) -> Variable:
     return v if axis == 0 else dimshuffle(v, [axis, *[k for k in range(v.ndim) if k != axis]])
+
+
+def _entry(v: Variable) -> Variable:
+    """A variable that stands for the entries, with the first one as test value."""
+    made = Variable(inner_type(v), None, 0, v.name)
+    known = known_test_value(v)
+    if known is not None and len(known):
+        made.tag.test_value = known[0]
+    return made
 
 
 def _of_one_length(moving: list[Variable]) -> list[Variable]:

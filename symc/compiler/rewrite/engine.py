@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from typing import Any
 
@@ -50,6 +52,7 @@ __all__ = [
     "filled_like",
     "instantiate",
     "is_constant",
+    "recorded",
     "rewrite",
     "wildcards",
 ]
@@ -239,6 +242,20 @@ def _concerns(rule: AnyRule, record: Record) -> bool:
     return rule.op.record is record if isinstance(rule, Rule) else record in rule.ops
 
 
+_applied: ContextVar[list[tuple[str, Variable, Variable]] | None] = ContextVar("applied", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, Variable, Variable]]]:
+    """List every replacement inside the block: the name of the rule, what was replaced, by what."""
+    found: list[tuple[str, Variable, Variable]] = []
+    token = _applied.set(found)
+    try:
+        yield found
+    finally:
+        _applied.reset(token)
+
+
 _FEW, _MANY = 10_000, 100
 """How often rules may be applied, in all and besides once per application of the graph: far more than rules need."""
 
@@ -269,6 +286,9 @@ def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Ca
             if found is not None and found is not node.outputs[0] and not failures.lost(node, found):
                 left -= 1
                 latest.append(rule.name)
+                applied = _applied.get()
+                if applied is not None:
+                    applied.append((rule.name, node.outputs[0], found))
                 if left < 0:
                     raise RuntimeError(f"rewriting does not end: the rules {', '.join(latest)} go on without end")
                 return found
