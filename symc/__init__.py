@@ -22,7 +22,7 @@ from symc.runtime.mode import Mode, get_default_mode, get_mode
 from symc.runtime.replacement import clone
 from symc.runtime.shared import shared
 from symc.runtime.watching import MonitorMode, NanGuardMode
-from symc.tensor import dot, ifelse, scan
+from symc.tensor import dot, scan
 from symc.tensor.c_op import COp, c_op
 from symc.tensor.decorated_op import as_op, elementwise_op
 from symc.tensor.folds import foldl, foldr, map, reduce
@@ -49,7 +49,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from symc.doctor import doctor
+    from symc.tensor import ifelse
 else:
+    from symc import ifelse  # a callable module
 
     def __getattr__(name: str) -> object:
         if name == "doctor":  # a callable module, loaded on first access

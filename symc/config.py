@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["Config", "config", "environment", "given_in_environment", "legacy_flags", "mode_name", "read_flags"]
 
@@ -199,3 +199,12 @@ def read_flags(target: Config, flags: str) -> None:
 
 config = Config()
 read_flags(config, os.environ.get("SYMC_FLAGS", ""))
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The settings are also attributes of this module, which may be imported under the name of the object."""
+        if name in Config.__dataclass_fields__:
+            return getattr(config, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from time import perf_counter
-from types import ModuleType
 from typing import Any
 
+from symc.callable_module import make_callable
 from symc.config import Config, config
 from symc.runtime.backend import available, name_of
 
@@ -257,18 +257,9 @@ def _text(part: Part, device: str) -> str:
     return "\n".join(lines).encode("ascii", "backslashreplace").decode()
 
 
-class _Callable(ModuleType):
-    """The class of this module, which makes ``symc.doctor`` callable.
-
-    Importing a module binds its name in the package, in place of any function of that name."""
-
-    def __call__(self, *args: Any, **named: Any) -> Report:
-        return doctor(*args, **named)
-
-
 if __name__ == "__main__":
     from symc.doctor import doctor as imported  # the module that back ends import; this copy is named __main__
 
     sys.exit(0 if imported().ok else 1)
 else:
-    sys.modules[__name__].__class__ = _Callable
+    make_callable(__name__)

@@ -199,7 +199,7 @@ def test_every_exception_is_explained():
 def test_names_of_theano_and_lasagne():
     """What is called the same or differently exists under that name, and what does not exist has an explanation."""
     listed = {fate.old: fate for fate in fates.listed()}
-    assert listed["theano.tensor.exp"].kind == "same" and listed["theano.ifelse.ifelse"].new == "symc.ifelse"
+    assert listed["theano.tensor.exp"].kind == "same" and listed["theano.as_op"].new == "symc.as_op"
     for old, fate in listed.items():
         if fate.new:
             assert serving.dotted(fate.new) is not None, old

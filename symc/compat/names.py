@@ -10,7 +10,7 @@ __all__ = ["MISSING", "NAMES", "NOTES", "RENAMED", "advice"]
 
 NAMES = """
 theano.function theano.shared theano.grad theano.clone theano.scan theano.dot theano.pp theano.config theano.In
-theano.Out theano.OpFromGraph
+theano.Out theano.OpFromGraph theano.ifelse.ifelse
 theano.config.floatX theano.config.device theano.config.compute_test_value theano.config.exception_verbosity
 theano.config.on_unused_input theano.config.profile theano.config.mode
 theano.printing.debugprint theano.printing.pp theano.printing.pprint theano.printing.Print
@@ -119,7 +119,6 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.as_op": ("symc.as_op", ""),
     "theano.compile.as_op": ("symc.as_op", ""),
     "theano.compile.ops.as_op": ("symc.as_op", "takes `grad=` as well"),
-    "theano.ifelse.ifelse": ("symc.ifelse", ""),
     "theano.compile.SharedVariable": ("symc.SharedVariable", ""),
     "theano.compile.sharedvalue.SharedVariable": ("symc.SharedVariable", ""),
     "theano.tensor.sharedvar.TensorSharedVariable": ("symc.SharedVariable", ""),
