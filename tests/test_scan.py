@@ -518,3 +518,51 @@ def test_what_checkpoints_refuse():
         symc.scan_checkpoints(lambda e: e, dict(input=x, taps=[0]))
     with pytest.raises(ValueError, match="save_every_N must be"):
         symc.scan_checkpoints(lambda e: e, x, save_every_N=0)
+
+
+# --- a limit of memory ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("form", "device"),
+    [("plain", "c"), ("plain", "cuda"), ("backwards", "c"), ("until", "c"), ("inside", "interp")],
+    indirect=["device"],
+)
+def test_gradients_within_a_limit_of_memory(device, rng, form):
+    """They are those without a limit, of second order too."""
+    x, h, w, limit = T.dmatrix("x"), T.dvector("h"), T.dmatrix("w"), T.dscalar("limit")
+
+    def step(e, h):
+        after = T.tanh(T.dot(h, w) + e)
+        outputs = [after, h * e]
+        return (outputs, until(after.sum() > limit)) if form == "until" else outputs
+
+    def run(x):
+        (states, products), _ = symc.scan(step, x, [h, None], go_backwards=form == "backwards")
+        return (states**2).sum() + (states[-1] ** 3).sum() + (products**2).sum()
+
+    cost = symc.scan(lambda k: run(x * k), T.arange(3.0))[0].sum() if form == "inside" else run(x)
+    results = []
+    for bytes_ in (0, 64):  # of two steps
+        with symc.config.change(scan_memory=bytes_):
+            slopes = T.grad(cost, [x, h, w])
+            results.append([*slopes, T.grad(sum((g**2).sum() for g in slopes), w)] if form == "plain" else slopes)
+    f = symc.function([x, h, w, limit], [*results[0], *results[1]], device=device, on_unused_input="ignore")
+    for n in (1, 9):
+        got = f(rng.standard_normal((n, 2)), rng.standard_normal(2), rng.standard_normal((2, 2)), 0.4)
+        for a, b in zip(got[: len(got) // 2], got[len(got) // 2 :]):
+            close(b, a, 1e-9)
+
+
+@pytest.mark.parametrize("length", [4000, None])
+def test_memory_that_a_limited_gradient_takes(length):
+    x, h, w = T.tensor("float64", (length, 8), name="x"), T.dvector("h"), T.dmatrix("w")
+    states, _ = symc.scan(lambda e, h: T.tanh(T.dot(h, w) + e), x, h)
+    peaks = []
+    for bytes_ in (0, 64 * 200):
+        with symc.config.change(scan_memory=bytes_):
+            slope = T.grad(states.sum(axis=1).max(), w)
+        f = symc.function([x, h, w], slope)
+        peaks.append(symc.memory_estimate(f, [(4000, 8), (8,), (8, 8)]).peak)
+    saved = 4000 * 8 * 8  # the states, and what the compiler stores for the gradient
+    assert peaks[0] - peaks[1] > saved

@@ -204,7 +204,7 @@ class _Step:
         made = [r for info, r in zip(self.infos, self.results) if info is None]
         keep = [True] * history + [False] * len(moving)
         found, stacked, done = apply_scan(
-            count, sequences, states, [], made, backwards, keep, self.condition, truncate, allowed
+            count, sequences, states, [], made, backwards, keep, self.condition, truncate, "", allowed
         )
         if backwards:  # the op's outputs are in the order of the sequences; reorder them by steps
             stacked = [v[::-1] for v in stacked]

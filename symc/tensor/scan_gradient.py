@@ -22,6 +22,7 @@ from symc.tensor.axes import pad_left
 from symc.tensor.basic import constant
 from symc.tensor.broadcasting import broadcast_like, sum
 from symc.tensor.joining import join
+from symc.tensor.scan_blocks import exceeds_memory, gradient_by_blocks
 from symc.tensor.scan_program import FACTS, Roles, rows, specialised, steps_done, without
 from symc.tensor.symbolic_dims import following_from_shapes, same_length
 
@@ -76,6 +77,8 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     body: Body = op["body"]
     x, before, c = op["roles"].split(body.inputs)
     window = _Window(op, inputs, outputs)
+    if not op["memory"] and op["truncate"] < 0 and exceeds_memory(inputs[0], states):
+        return gradient_by_blocks(op, inputs, gs, window.done, window.of_sequence, apply_scan)
     moving = [k for k, s in enumerate(states) if is_float(s.dtype)]
     made = body.outputs[len(states) : len(body.outputs) - op["until"]]
 
@@ -117,6 +120,7 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
         by_x,
         not op["backwards"],
         keep=False,
+        memory=op["memory"],
     )
     to_x, to_c = iter(stacked), iter(results[len(moving) :])
     to_s = {k: _at_start(window, op["keep"][k], results[j], gs[k]) for j, k in enumerate(moving)}
@@ -210,6 +214,7 @@ def apply_scan(
     keep: bool | Sequence[bool] = True,
     until: Variable | None = None,
     truncate: int = -1,
+    memory: str = "",
     allowed: Callable[[Sequence[Variable]], None] | None = None,
 ) -> tuple[list[Variable], list[Variable], Variable]:
     """Apply ``scan``; returns the states' trajectories (or last values), the stacked outputs, and the steps done.
@@ -230,6 +235,9 @@ def apply_scan(
         A bool of the step that ends the loop after it.
     truncate : int
         The number of steps to differentiate, from the last one; -1: all.
+    memory : {"", "step", "block"}
+        Not empty: the gradient stores the states of all steps, whatever ``config.scan_memory`` says, since these are
+        the steps of a block, or blocks. What blocks compute is not stored by the compiler either.
     allowed : callable, optional
         Called with the outside variables that the step depends on besides these, which become constants.
     """
@@ -243,7 +251,7 @@ def apply_scan(
     roles = Roles(len(sequences), len(states), len(all_constants))
     kept = (keep,) * len(states) if isinstance(keep, bool) else tuple(keep)
     stops = until is not None
-    op = Op(SCAN, body=body, roles=roles, backwards=backwards, keep=kept, until=stops, truncate=truncate)
+    op = Op(SCAN, body=body, roles=roles, backwards=backwards, keep=kept, until=stops, truncate=truncate, memory=memory)
     outer = [*(v for _, v in sequences), *(v for _, v, _ in states), *(v for _, v in all_constants)]
     found = op.all(count, *outer)
     done = steps_done(found[-1], count) if stops else count

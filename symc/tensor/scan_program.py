@@ -180,7 +180,8 @@ def steps_done(done: Variable, n: Variable) -> Variable:
 
 def specialised(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Sequence[Variable]:
     """The same scan for the number of steps as a dim."""
-    attrs = {name: value for name, value in op.attrs.items() if name != "truncate"}
+    attrs = {name: value for name, value in op.attrs.items() if name not in ("truncate", "memory")}
+    attrs["lean"] = op["memory"] == "block"
     return Op(SCAN_OF, **attrs, n=as_dim(inputs[0])).all(*inputs[1:])
 
 
@@ -240,7 +241,7 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 def _read(node: Apply) -> Repetition | None:
     op = node.op
-    if op["until"] or op["body"].symbols or op["body"].equalities:
+    if op["until"] or op["lean"] or op["body"].symbols or op["body"].equalities:
         return None
     sequences, states, constants = op["roles"].split(node.inputs)
     return Repetition(op["n"], op["backwards"], op["body"], sequences, states, constants, op["keep"])
