@@ -130,3 +130,38 @@ def test_order_of_polygamma_is_a_known_number() -> None:
     for n in (-1, 0.5, True, "1"):
         with pytest.raises(ValueError, match="polygamma: n must be"):
             T.polygamma(n, T.dvector())
+
+
+def test_incomplete_gamma_functions_over_many_orders_of_magnitude() -> None:
+    """Both functions, relative to their own size, in float64 and in float32."""
+    rng = np.random.default_rng(0)
+    k = np.concatenate([10 ** rng.uniform(-6, 4, 60), rng.uniform(45, 55, 20)])
+    x = k * np.concatenate([10 ** rng.uniform(-3, 1, 40), rng.uniform(0.8, 1.2, 40)])
+    k, x = k.astype("float32").astype("float64"), x.astype("float32").astype("float64")
+    with mp.workdps(40):
+        upper = np.array([float(mp.gammainc(a, b, mp.inf, regularized=True)) for a, b in zip(k, x)])
+        lower = np.array([float(mp.gammainc(a, 0, b, regularized=True)) for a, b in zip(k, x)])
+    for dtype, rtol, least in (("float64", 1e-12, 1e-290), ("float32", 3e-7, 1e-37)):
+        u, v = T.tensor(dtype, shape=(None,)), T.tensor(dtype, shape=(None,))
+        f = symc.function([u, v], [T.gammainc(u, v), T.gammaincc(u, v)])
+        for found, wanted in zip(f(k, x), (lower, upper)):
+            big = wanted > least
+            np.testing.assert_allclose(found[big], wanted[big], rtol=rtol)
+            assert (found[~big] <= 2 * least).all()
+
+
+def test_gradients_by_both_operands_of_the_incomplete_gamma_function() -> None:
+    """Of first and second order, where series, quadrature and the recurrence of small k meet."""
+    k, x = T.dscalar("k"), T.dscalar("x")
+    y = T.gammaincc(k, x)
+    by = [symc.grad(y, v) for v in (k, x)]
+    second = [symc.grad(by[0], k), symc.grad(by[0], x), symc.grad(by[1], x)]
+    f = symc.function([k, x], [*by, *second])
+    mp.mp.dps = 30
+    for a, b in ((0.3, 0.2), (0.3, 2.5), (4.0, 3.5), (60.0, 50.0), (60.0, 75.0)):
+
+        def q(u: float, v: float) -> mp.mpf:
+            return mp.gammainc(u, v, mp.inf, regularized=True)
+
+        wanted = [mp.diff(q, (a, b), n) for n in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))]
+        np.testing.assert_allclose(f(a, b), [float(w) for w in wanted], rtol=2e-9)

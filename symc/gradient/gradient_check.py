@@ -10,7 +10,7 @@ import numpy as np
 
 from symc.errors import GradientError
 from symc.gradient.reverse import grad
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.graph.dtypes import BITS, is_float
 from symc.graph.types import TensorType
 from symc.tensor.broadcasting import sum
@@ -76,7 +76,9 @@ def verify_grad(
     step, absolute, relative = (u if given is None else given for u, given in zip(usual, (eps, abs_tol, rel_tol)))
     inputs = [Variable(TensorType(p.dtype.name, p.shape), None, 0, f"input {k}") for k, p in enumerate(points)]
     output = fun(*inputs) if out_type is None else cast(fun(*inputs), out_type)
-    weights = Variable(output.type, None, 0, "projection")
+    # lengths that depend on values are those of an argument here, which the program compares with them
+    shape = [d if type(d) is int else dims.new_symbol("projection") for d in output.type.shape]
+    weights = Variable(TensorType(output.dtype, shape), None, 0, "projection")
     slopes = grad(sum(output * weights), inputs, disconnected_inputs="ignore")
     value = _compile(inputs, output, on_unused_input="ignore", mode=mode)
     gradient = _compile([*inputs, weights], slopes, on_unused_input="ignore", mode=mode)

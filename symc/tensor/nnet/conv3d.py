@@ -32,6 +32,7 @@ from symc.tensor.broadcasting import any, sum
 from symc.tensor.creation import alloc
 from symc.tensor.nnet.conv import whole_number
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
+from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length
@@ -260,7 +261,8 @@ def _declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
     return specify_shape(x, entries)
 
 
-def _check_channels(what: str, x: Variable, w: Variable, groups: int) -> None:
+def _of_these_channels(what: str, x: Variable, w: Variable, groups: int) -> Variable:
+    """Require as many channels of ``x`` as ``w`` expects, and return ``x``."""
     channels, expected = x.type.shape[1], dims.mul(w.type.shape[1], groups)
     require_equal(
         channels,
@@ -275,6 +277,8 @@ def _check_channels(what: str, x: Variable, w: Variable, groups: int) -> None:
     for name, count in (("channels", channels), ("filters", w.type.shape[0])):
         if type(count) is int and count % groups:
             raise ShapeError(located(f"{what}: {count} {name} cannot be divided into {groups} groups", [x, w]))
+    text = f"{what}: the volumes must have as many channels as the filters expect in all groups"
+    return require_lengths(x, [(length(x, 1), length(w, 1) * groups, text)], _LAYOUT)
 
 
 def _lengths(x: Variable) -> list[Any]:
@@ -368,7 +372,7 @@ def conv3d(
     settings = _Settings("conv3d", border_mode, subsample, filter_flip, filter_dilation, num_groups)
     x, w = _operands("conv3d", input, filters)
     x, w = _declared(x, input_shape, "conv3d", "input_shape"), _declared(w, filter_shape, "conv3d", "filter_shape")
-    _check_channels("conv3d", x, w, settings.groups)
+    x = _of_these_channels("conv3d", x, w, settings.groups)
     images, (n, od, *_) = _windows(x, w, settings)
     maps = Op(CONV2D, **settings.plane)(images, _as_filters(w))
     _, k, oh, ow = _lengths(maps)
@@ -388,13 +392,16 @@ def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: 
     return alloc(Constant(np.zeros((), dtype)), *full)
 
 
-def _check_maps(what: str, maps: Variable, images: Variable, count: Variable) -> None:
-    """Require as many samples and slices of maps as there are windows."""
-    pairs = ((0, 0, "samples"), (1, 2, "slices"))
-    for have, want, word in pairs:
-        given, made = maps.type.shape[want], count.type.shape[have]
+def _of_these_maps(what: str, maps: Variable, volumes: Variable, windows: Variable) -> Variable:
+    """Require as many samples and slices of ``maps`` as there are windows, and return ``maps``."""
+    pairs = []
+    for have, want, word in ((0, 0, "samples"), (1, 2, "slices")):
+        given, made = maps.type.shape[want], windows.type.shape[have]
         text = f"{what}: the maps have {dims.show(given)} {word}; volumes and filters of these shapes make "
-        require_equal(given, made, located(f"{text}{dims.show(made)}", [maps, images]))
+        require_equal(given, made, located(f"{text}{dims.show(made)}", [maps, volumes]))
+        text = f"{what}: the maps do not have the {word} that volumes and filters of these shapes make"
+        pairs.append((length(maps, want), length(windows, have), text))
+    return require_lengths(maps, pairs)
 
 
 def conv3d_grad_wrt_inputs(
@@ -437,10 +444,9 @@ def conv3d_grad_wrt_inputs(
     w = _declared(w, filter_shape, what, "filter_shape")
     defaults = [length(g, 0), length(w, 1) * settings.groups, None, None, None]
     x = _template(input_shape, defaults, g.dtype, what, "input_shape")
-    _check_channels(what, x, w, settings.groups)
+    x = _of_these_channels(what, x, w, settings.groups)
     planes = _as_planes(x)
-    count = Op(DEPTH_WINDOWS, **settings.depth, taps=None)(planes, w)
-    _check_maps(what, g, x, count)
+    g = _of_these_maps(what, g, x, Op(DEPTH_WINDOWS, **settings.depth, taps=None)(planes, w))
     template, (n, od, c, kd, h, columns) = _windows(x, w, settings)
     images = Op(BACKWARD_DATA, **settings.plane, shape=None)(_as_images(g), _as_filters(w), template)
     windows = reshape(images, [n, od, c, kd, h * columns])
@@ -488,9 +494,8 @@ def conv3d_grad_wrt_weights(
     x = _declared(x, input_shape, what, "input_shape")
     defaults = [length(g, 1), length(x, 1) // settings.groups, None, None, None]
     w = _template(filter_shape, defaults, x.dtype, what, "filter_shape")
-    _check_channels(what, x, w, settings.groups)
-    count = Op(DEPTH_WINDOWS, **settings.depth, taps=None)(_as_planes(x), w)
-    _check_maps(what, g, x, count)
+    x = _of_these_channels(what, x, w, settings.groups)
+    g = _of_these_maps(what, g, x, Op(DEPTH_WINDOWS, **settings.depth, taps=None)(_as_planes(x), w))
     images, _ = _windows(x, w, settings)
     found = Op(BACKWARD_WEIGHTS, **settings.plane, shape=None)(images, _as_images(g), _as_filters(w))
     return reshape(found, _lengths(w))
