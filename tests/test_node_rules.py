@@ -14,6 +14,7 @@ from symc.compiler.shape_specialisation import specialise
 from symc.graph import Constant, Variable, toposort
 from symc.graph.evaluate import evaluate
 from symc.graph.op import RECORDS, Op
+from symc.tensor import nlinalg
 from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
 from symc.tensor.nnet.activations import softmax_over
@@ -52,6 +53,11 @@ def test_a_known_index_that_is_out_of_range_stays_an_error() -> None:
 
 def _slope_times(x: Variable, y: Variable) -> Variable:
     return _op("binary_crossentropy_slope", y, sigmoid(x), T.ones_like(x)) * _op("sigmoid_slope", x)
+
+
+def _square(x: Variable) -> Variable:
+    """A well-conditioned matrix of about the size of ``x``."""
+    return T.dot(x.T, x) / (1 + T.abs_(x).max()) + (1 + T.abs_(x).max()) * T.eye(3)
 
 
 # of the matrices x and y, (4, 3) both
@@ -186,6 +192,17 @@ EXAMPLES: dict[str, list[Build]] = {
         lambda x, y: (y - x / sigmoid(y)) * _op("sigmoid_slope", -y),
     ],
     "transposed_operands": [lambda x, y: T.dot(x.T, y)],
+    "log_of_determinant": [
+        lambda x, y: T.log(nlinalg.det(_square(x))),
+        lambda x, y: T.log(abs(nlinalg.det(_square(x) - T.dot(y.T, y)))),
+    ],
+    "product_with_inverse": [
+        lambda x, y: T.dot(T.matrix_inverse(_square(x)), y[:3]),
+        lambda x, y: T.dot(y, T.matrix_inverse(_square(x)).T),
+        lambda x, y: T.batched_dot(
+            T.matrix_inverse(expand(_square(x)[None], (2, 3, 3))), expand(y[:3].dimshuffle("x", 0, 1), (2, 3, 3))
+        ),
+    ],
 }
 
 SCALES = (1e-6, 1.0, 20.0, 90.0, 600.0)

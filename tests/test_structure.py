@@ -465,7 +465,8 @@ def test_cholesky_in_mid_program(device, rng):
     got = f(m)
     close(got[0], np.linalg.cholesky(2 * m), 1e-10)
     close(got[1], np.linalg.slogdet(2 * m)[1], 1e-10)
-    close(got[2], np.linalg.inv(m), 1e-9)
+    inverse = np.linalg.inv(m)  # whose upper triangle counts for the lower one, which alone is read
+    close(got[2], np.tril(inverse) + np.tril(inverse, -1), 1e-9)
     before = w.get_value()
     with pytest.raises(np.linalg.LinAlgError, match=r"cholesky.*\n.*mul.*\n.*test_structure"):
         f(-m)
@@ -477,7 +478,7 @@ def test_cholesky_in_mid_program(device, rng):
 
 def test_singular_values(device, rng):
     a = T.matrix("a")
-    u, s, vt = T.svd(a)
+    u, s, vt = T.svd(a, full_matrices=False)
     f = symc.function([a], [u, s, vt, T.grad((s * s).sum(), a), T.grad(s[0], a)], device=device)
     for shape in ((4, 3), (2, 4)):
         m = rng.random(shape)

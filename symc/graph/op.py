@@ -268,6 +268,9 @@ class Record:
         ``upper(op, inputs)`` returns a dim that the value of the output, an integer, cannot exceed.
     fallible : bool
         Whether the op may raise an error at call time; it then runs before anything visible to the caller is written.
+    failure : str
+        The name of a cause of failure that depends on input 0 alone: ops with the same name fail for the same inputs,
+        so that one may replace another.
     lazy : bool
         Whether the first input decides which half of the others is used.
     effect : {"none", "random", "ordered"}
@@ -355,6 +358,7 @@ class Record:
     commutative: bool = False
     upper: Callable[[Op, Sequence[Variable]], Any] | None = None
     fallible: bool = False
+    failure: str = ""
     lazy: bool = False
     effect: str = "none"
     contiguous: Callable[[Apply], Sequence[int] | None] | None = None

@@ -35,14 +35,14 @@ ROUTINES: dict[str, Routine] = {
     "cholesky": Routine(("L",), ("A",), ("batch", "n", "lower", "nan")),
     "lu": Routine(("LU", "pivots"), ("A",), ("batch", "n")),
     "lu_solve": Routine(("X",), (*_FACTORS, "B"), ("batch", "n", "k", "turned")),
-    "lu_inverse": Routine(("X",), _FACTORS, ("batch", "n")),
+    "lu_inverse": Routine(("X",), _FACTORS, ("batch", "n", "nan")),
     "lu_det": Routine(("d",), _FACTORS, ("batch", "n")),
     "lu_slogdet": Routine(("sign", "log"), _FACTORS, ("batch", "n")),
     "lu_cofactors": Routine(("X",), _FACTORS, ("batch", "n")),
     "triangular": Routine(("X",), ("A", "B"), ("batch", "n", "k", "lower", "turned")),
-    "svd": Routine(("U", "s", "Vt"), ("A",), ("batch", "m", "n")),
+    "svd": Routine(("U", "s", "Vt"), ("A",), ("batch", "m", "n", "full")),
     "singular_values": Routine(("s",), ("A",), ("batch", "m", "n")),
-    "pinv": Routine(("X",), ("A",), ("batch", "m", "n", "rcond")),
+    "pinv": Routine(("X",), ("A", "rcond"), ("batch", "m", "n")),
     "eigh": Routine(("w", "V"), ("A",), ("batch", "n", "lower")),
     "eigenvalues_symmetric": Routine(("w",), ("A",), ("batch", "n", "lower")),
     "qr": Routine(("Q", "R"), ("A",), ("batch", "m", "n")),
@@ -51,4 +51,4 @@ ROUTINES: dict[str, Routine] = {
     "argsort": Routine(("places",), ("X",), _LINES, _ALL, False),
     "topk": Routine(("Y", "places"), ("X", "count"), (*_LINES, "k", "largest"), _ALL, False),
 }
-"""By name, without the suffix for the dtype; a parameter ``rcond`` is the bits of a float64."""
+"""By name, without the suffix for the dtype."""

@@ -153,7 +153,7 @@ from symc.tensor.extra_ops import (
     unravel_index,
     where,
 )
-from symc.tensor.factorisations import cholesky, svd
+from symc.tensor.factorisations import cholesky, solve, svd
 from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
 from symc.tensor.grids import meshgrid, mgrid, ogrid
 from symc.tensor.ifelse import ifelse
@@ -162,7 +162,7 @@ from symc.tensor.indexing import advanced_subtensor, advanced_subtensor1, subten
 from symc.tensor.inverse_erf import erfcinv, erfinv
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
-from symc.tensor.linear_systems import matrix_inverse, solve
+from symc.tensor.linear_systems import matrix_inverse
 from symc.tensor.matrix_functions import kron
 from symc.tensor.ordering import digitize, inverse_permutation, searchsorted, unique
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var

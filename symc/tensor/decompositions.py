@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import located
-from symc.graph import Variable, dims
+from symc.errors import ShapeError, located
+from symc.graph import Constant, Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.creation import eye, tril, zeros_like
+from symc.tensor.factorisations import thin
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import matmul
 from symc.tensor.linear_systems import solve_upper_triangular
@@ -24,6 +25,7 @@ from symc.tensor.matrices import (
     batch_of,
     flipped,
     matrix_of,
+    of_triangle,
     over_columns,
     over_rows,
     reciprocal_or_zero,
@@ -55,6 +57,8 @@ def _eigh_numpy(op: Op, a: np.ndarray) -> tuple[np.ndarray, ...]:
 def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     """``dA = V (diag(dw) + F o (V' dV)) V'``, symmetrised, with ``F_ij = 1 / (w_j - w_i)`` off the diagonal.
 
+    Of that, the part that belongs to the triangle that is read.
+
     Giles, "An extended collection of matrix derivative results" (2008), section 3.1.
     """
     w, v = outputs
@@ -62,7 +66,7 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     inner = reciprocal_or_zero(over_columns(w) - over_rows(w)) * matmul(flipped(v), by_v)
     diagonal = over_rows(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
     found = matmul(matmul(v, inner + diagonal), flipped(v))
-    return [(found + flipped(found)) / 2]
+    return [of_triangle((found + flipped(found)) / 2, op["lower"])]
 
 
 def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
@@ -128,8 +132,9 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Variable, Variable]:
 
     Notes
     -----
-    The gradient by ``a`` is symmetric. That of eigenvectors exists where no two eigenvalues are equal; terms between
-    equal values are omitted.
+    The gradient by ``a`` is that of a function of one triangle: it is triangular, and counts what belongs to both
+    triangles twice. That of eigenvectors exists where no two eigenvalues are equal; terms between equal values are
+    omitted.
     """
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO must be 'L' or 'U', got {UPLO!r}")
@@ -143,6 +148,7 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Variable, Variable]:
 def _qr_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
     *lead, m, n = inputs[0].type.shape
     k = dims.minimum(m, n)
+    k = m if op["complete"] else k
     return [TensorType(inputs[0].dtype, (*lead, *own)) for own in ((m, k), (k, n))]
 
 
@@ -155,6 +161,12 @@ def _qr_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs
     """
     q, r = outputs
     by_q, by_r = gs
+    if op["complete"]:
+        lengths = length(r, r.ndim - 2), length(r, r.ndim - 1)
+        known = all(isinstance(n, int) for n in lengths)
+        k = min(lengths) if known else ew.minimum(*lengths)
+        q, by_q = thin(q, by_q, k)
+        r, by_r = r[..., :k, :], by_r[..., :k, :]
     k = length(q, q.ndim - 1)
     by_v = by_r[..., k:]
     by_q = by_q + matmul(inputs[0][..., k:], flipped(by_v))
@@ -168,19 +180,39 @@ def _qr_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs
 _qr = record(
     "qr",
     infer=_qr_infer,
-    numpy=lambda op, a: tuple(np.linalg.qr(a)),
+    numpy=lambda op, a: tuple(np.linalg.qr(a, "complete" if op["complete"] else "reduced")),
     grad=_qr_grad,
-    lower=HostCall(None, "qr", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]]),
-    cases=lambda: [
-        Case(
-            lambda a, c=shift: _unsigned(a + c),
-            (Arg(shape),),
-            expect=lambda a, c=shift: _unsigned_numpy(a + c),
-            rtol=1e-4,
-        )
-        for shape, shift in [*_QR_CASES, ((2, 4), 4 * np.eye(2, 4).astype("float32"))]
-    ],
+    lower=HostCall(
+        None, lambda op: "" if op["complete"] else "qr", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]]
+    ),
+    cases=lambda: (
+        [
+            Case(
+                lambda a, c=shift: _unsigned(a + c),
+                (Arg(shape),),
+                expect=lambda a, c=shift: _unsigned_numpy(a + c),
+                rtol=1e-4,
+            )
+            for shape, shift in [*_QR_CASES, ((2, 4), 4 * np.eye(2, 4).astype("float32"))]
+        ]
+        + [
+            Case(
+                lambda a, c=shift: _complement(a + c),
+                (Arg(shape),),
+                expect=lambda a, c=shift: np.eye(a.shape[-2]) - (a + c) @ _least_squares(a + c),
+                rtol=1e-4,
+            )
+            for shape, shift in _QR_CASES
+        ]
+    ),
 )
+
+
+def _complement(a: Variable) -> Variable:
+    """The projection onto what is orthogonal to the columns, by the columns of the complete factor beyond them."""
+    q, r = qr(a, "complete")
+    rest = q[..., length(a, a.ndim - 1) :]
+    return matmul(rest, flipped(rest)) + 0 * r[..., :1, :1]
 
 
 def _unsigned(a: Variable) -> Variable:
@@ -201,24 +233,26 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     ----------
     a : tensor_like
         ``(..., m, n)``.
-    mode : {"reduced", "r"}
-        With ``"r"``, only ``r`` is returned.
+    mode : {"reduced", "full", "complete", "r"}
+        "full" is "reduced", as in Theano. With "complete", ``q`` is square, and ``r`` as large as ``a``; with "r", only
+        ``r`` is returned.
 
     Returns
     -------
     q : Variable
         ``(..., m, k)`` with ``k = min(m, n)``.
     r : Variable
-        ``(..., k, n)``.
+        ``(..., k, n)``, or ``(..., m, n)``.
 
     Notes
     -----
     The derivative exists where the first k columns are independent; otherwise it raises ``numpy.linalg.LinAlgError``.
+    That of the columns beyond the k-th is the one of functions of the space that they span.
     """
-    if mode not in ("reduced", "r"):
-        text = f"qr: mode must be 'reduced' or 'r', got {mode!r}"
-        raise ValueError(located(text, [], "the complete factor is not determined, and has no derivative"))
-    q, r = Op(_qr)(matrix_of("qr", a))
+    if mode not in ("reduced", "full", "complete", "r"):
+        text = f"qr: mode must be 'reduced', 'full', 'complete' or 'r', got {mode!r}"
+        raise ValueError(located(text, [], "Householder vectors ('raw', 'economic') are not available"))
+    q, r = Op(_qr, complete=mode == "complete")(matrix_of("qr", a))
     return r if mode == "r" else (q, r)
 
 
@@ -235,20 +269,23 @@ def _pinv_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
     Golub and Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems" (1973).
     """
-    (a,), (p,), (g,) = inputs, outputs, gs
+    (a, _), (p,), (g,) = inputs, outputs, gs
     pt, gt = flipped(p), flipped(g)
     first, second = matmul(matmul(gt, p), pt), matmul(pt, matmul(p, gt))
     outside = first - matmul(a, matmul(p, first)) + second - matmul(matmul(second, p), a)
-    return [outside - matmul(matmul(pt, g), pt)]
+    return [outside - matmul(matmul(pt, g), pt), None]
 
 
 _pinv = record(
     "pinv",
     infer=_pinv_infer,
-    numpy=lambda op, a: np.linalg.pinv(a, rcond=op["rcond"]),
+    numpy=lambda op, a, rcond: np.linalg.pinv(a, rcond=float(rcond)),
     grad=_pinv_grad,
     lower=HostCall(
-        None, "pinv", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:], _bits(node.op["rcond"])]
+        None,
+        "pinv",
+        lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]],
+        lambda op, inputs: ("pinv", inputs[:1]),
     ),
     cases=lambda: [
         Case(lambda a, c=shift: pinv(a + c), (Arg(shape),), expect=lambda a, c=shift: _least_squares(a + c), rtol=1e-4)
@@ -257,23 +294,23 @@ _pinv = record(
 )
 
 
-def _bits(x: float) -> int:
-    return int(np.float64(x).view("int64"))
-
-
 def _least_squares(a: np.ndarray) -> np.ndarray:
     """The pseudo-inverse of a matrix of full column rank, from the normal equations."""
     turned = a.swapaxes(-1, -2).astype("float64")
     return np.linalg.solve(turned @ a, turned)
 
 
-def pinv(a: Any, rcond: float = 1e-15) -> Variable:
+def pinv(a: Any, rcond: Any = 1e-15) -> Variable:
     """The Moore-Penrose pseudo-inverses of the ``(m, n)`` matrices in the last two axes of ``a``: ``(..., n, m)``.
 
-    Singular values of at most ``rcond`` times the largest one count as zero. The derivative is that for matrices whose
-    rank does not change.
+    Singular values of at most ``rcond``, a number or a scalar, times the largest one count as zero. The derivative is
+    that for matrices whose rank does not change.
     """
-    return Op(_pinv, rcond=float(rcond))(matrix_of("pinv", a))
+    if not isinstance(rcond, Variable):
+        rcond = Constant(np.asarray(rcond, "float64"))
+    if rcond.ndim:
+        raise ShapeError(located(f"pinv: rcond must be a number or a scalar, got {rcond.ndim} axes", [rcond]))
+    return Op(_pinv)(matrix_of("pinv", a), ew.cast(rcond, "float64"))
 
 
 _PADE = (

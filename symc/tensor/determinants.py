@@ -13,10 +13,10 @@ from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import sum
 from symc.tensor.linalg import matmul
-from symc.tensor.linear_systems import factors, from_factors, matrix_inverse
+from symc.tensor.linear_systems import factors, from_factors, inverse_or_nan
 from symc.tensor.matrices import apart, dominant, flipped, matrix_of, side
 
-__all__ = ["det", "slogdet"]
+__all__ = ["DET", "det", "slogdet"]
 
 
 def _scalar_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -68,7 +68,7 @@ _lu_det = from_factors(
     infer=lambda op, inputs: _scalar_infer(op, inputs[2:]),
     numpy=lambda op, lu, pivots, a: np.asarray(np.linalg.det(a), a.dtype),
 )
-_det = record(
+DET = record(
     "det",
     infer=_scalar_infer,
     numpy=lambda op, a: np.asarray(np.linalg.det(a), a.dtype),
@@ -92,12 +92,12 @@ def det(a: Any) -> Variable:
 
     The gradient is the matrix of cofactors, which exists for singular matrices, too.
     """
-    return Op(_det)(matrix_of("det", a))
+    return Op(DET)(matrix_of("det", a))
 
 
 def _slogdet_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     by_log = gs[1]
-    return [dimshuffle(by_log, [*range(by_log.ndim), "x", "x"]) * flipped(matrix_inverse(inputs[0]))]
+    return [dimshuffle(by_log, [*range(by_log.ndim), "x", "x"]) * flipped(inverse_or_nan(inputs[0]))]
 
 
 def _slogdet_numpy(a: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -132,7 +132,7 @@ def slogdet(a: Any) -> tuple[Variable, Variable]:
     Returns
     -------
     sign, logabsdet : Variable
-        For a singular matrix, 0 and minus infinity; the gradient then raises ``numpy.linalg.LinAlgError``.
+        For a singular matrix, 0 and minus infinity; the gradient then is NaN.
     """
     sign, size = Op(_slogdet)(matrix_of("slogdet", a))
     return sign, size

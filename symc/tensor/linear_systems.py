@@ -8,6 +8,7 @@ names the matrix and the user's line.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,8 +28,8 @@ from symc.tensor.linalg import matmul, with_equal_batches
 from symc.tensor.matrices import batch_of, dominant, flipped, matrix_of, over_rows, side
 
 __all__ = [
-    "factors", "from_factors", "matrix_inverse", "solve", "solve_lower_triangular", "solve_upper_triangular", "systems",
-    "triangular",
+    "INVERSE", "SOLVE", "factors", "from_factors", "inverse_or_nan", "matrix_inverse", "solve_general",
+    "solve_lower_triangular", "solve_triangular", "solve_upper_triangular", "systems", "triangular",
 ]  # fmt: skip
 
 
@@ -113,20 +114,21 @@ _lu_solve = from_factors(
     numpy=lambda op, lu, pivots, a, b: np.linalg.solve(_turned(a, op["turned"]), b),
     more=lambda node: [node.inputs[3].type.shape[-1], int(node.op["turned"])],
 )
-_solve: Record = record(
+SOLVE: Record = record(
     "solve",
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_turned(a, op["turned"]), b),
     grad=_systems_grad,
     fallible=True,
+    failure="singular",
     decompose=lambda op, inputs: [Op(_lu_solve, turned=op["turned"])(*Op(_lu)(inputs[0]), *inputs)],
     cases=lambda: [
-        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((3, 2))), expect=_solved),
-        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((3,))), expect=_solved),
-        Case(lambda a, b: solve(dominant(a), b), (Arg((2, 3, 3)), Arg((2, 3, 4))), expect=_solved),
-        Case(lambda a, b: solve(dominant(a), b), (Arg((3, 3)), Arg((2, 3, 1))), expect=_solved),
+        Case(lambda a, b: solve_general(dominant(a), b), (Arg((3, 3)), Arg((3, 2))), expect=_solved),
+        Case(lambda a, b: solve_general(dominant(a), b), (Arg((3, 3)), Arg((3,))), expect=_solved),
+        Case(lambda a, b: solve_general(dominant(a), b), (Arg((2, 3, 3)), Arg((2, 3, 4))), expect=_solved),
+        Case(lambda a, b: solve_general(dominant(a), b), (Arg((3, 3)), Arg((2, 3, 1))), expect=_solved),
         Case(
-            lambda a, b: Op(_solve, turned=True)(dominant(a), b),
+            lambda a, b: Op(SOLVE, turned=True)(dominant(a), b),
             (Arg((3, 3)), Arg((3, 2))),
             expect=lambda a, b: _solved(a.T, b),
         ),
@@ -151,23 +153,9 @@ def systems(what: str, a: Any, b: Any, solved: Callable[[Variable, Variable], Va
     return dimshuffle(found, list(range(found.ndim - 1))) if column else found
 
 
-def solve(a: Any, b: Any) -> Variable:
-    """Solve ``matmul(a, x) = b`` for ``x``.
-
-    Parameters
-    ----------
-    a : tensor_like
-        ``(..., n, n)``.
-    b : tensor_like
-        ``(..., n, k)`` or ``(n,)``. Leading axes of both broadcast.
-
-    Returns
-    -------
-    Variable
-        ``(..., n, k)``, or ``(..., n)`` if ``b`` is a vector. A singular matrix raises ``numpy.linalg.LinAlgError`` at
-        call time.
-    """
-    return systems("solve", a, b, Op(_solve, turned=False))
+def solve_general(a: Any, b: Any) -> Variable:
+    """Solve ``matmul(a, x) = b`` for ``x``; see ``solve``."""
+    return systems("solve", a, b, Op(SOLVE, turned=False))
 
 
 # --- triangular systems ---------------------------------------------------------------------------------------------
@@ -210,6 +198,28 @@ def triangular(a: Any, b: Any, lower: bool = True, turned: bool = False, what: s
     return systems(what, a, b, Op(_triangular, lower=bool(lower), turned=bool(turned)))
 
 
+_TRANSPOSED = {0: False, 1: True, 2: True, "N": False, "T": True, "C": True}
+
+
+def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False) -> Variable:
+    """As ``solve`` for triangular matrices ``a``, of which only one triangle is read.
+
+    Parameters
+    ----------
+    a : tensor_like
+        ``(..., n, n)``.
+    b : tensor_like
+        ``(..., n, k)`` or ``(n,)``.
+    trans : {0, 1, "N", "T"}
+        Whether the systems are ``a x = b`` (0, "N") or ``a.T x = b`` (1, "T").
+    lower : bool
+        Whether the matrices are lower triangular.
+    """
+    if trans not in _TRANSPOSED:
+        raise ValueError(located(f"solve_triangular: trans must be 0, 1, 'N' or 'T', got {trans!r}", []))
+    return triangular(a, b, lower, _TRANSPOSED[trans])
+
+
 def solve_lower_triangular(a: Any, b: Any) -> Variable:
     """As ``solve`` for lower triangular matrices ``a``; what is above their diagonals is not read."""
     return triangular(a, b, True, what="solve_lower_triangular")
@@ -234,19 +244,31 @@ def _inverse_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable
     return [-matmul(matmul(turned, gs[0]), turned)]
 
 
+def _inverse_numpy(op: Op, a: np.ndarray) -> np.ndarray:
+    if not op["nan"]:
+        return np.asarray(np.linalg.inv(a))
+    found = np.full(a.shape, np.nan, a.dtype)
+    for k in np.ndindex(a.shape[:-2]):
+        with contextlib.suppress(np.linalg.LinAlgError):
+            found[k] = np.linalg.inv(a[k])
+    return found
+
+
 _lu_inverse = from_factors(
     "lu_inverse",
     "matrix_inverse",
     infer=lambda op, inputs: inputs[2].type,
-    numpy=lambda op, lu, pivots, a: np.linalg.inv(a),
+    numpy=lambda op, lu, pivots, a: _inverse_numpy(op, a),
+    more=lambda node: [int(node.op["nan"])],
 )
-_inverse = record(
+INVERSE: Record = record(
     "matrix_inverse",
     infer=_square_infer,
-    numpy=lambda op, a: np.linalg.inv(a),
+    numpy=_inverse_numpy,
     grad=_inverse_grad,
     fallible=True,
-    decompose=lambda op, inputs: [Op(_lu_inverse)(*Op(_lu)(inputs[0]), inputs[0])],
+    failure="singular",
+    decompose=lambda op, inputs: [Op(_lu_inverse, nan=op["nan"])(*factors(inputs[0]))],
     cases=lambda: [
         Case(
             lambda a: matrix_inverse(dominant(a)), (Arg(shape),),
@@ -262,7 +284,12 @@ def matrix_inverse(a: Any) -> Variable:
 
     A singular matrix raises ``numpy.linalg.LinAlgError`` at call time.
     """
-    return Op(_inverse)(matrix_of("matrix_inverse", a))
+    return Op(INVERSE, nan=False)(matrix_of("matrix_inverse", a))
+
+
+def inverse_or_nan(a: Variable) -> Variable:
+    """The inverses of matrices of floats; NaN for those that have none."""
+    return Op(INVERSE, nan=True)(a)
 
 
 def factors(a: Variable) -> list[Variable]:

@@ -14,10 +14,11 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.creation import tril, triu
 from symc.tensor.shaping import swapaxes
 
 __all__ = [
-    "batch_of", "apart", "dominant", "flipped", "matrix_of", "over_columns", "over_rows",
+    "batch_of", "apart", "dominant", "flipped", "matrix_of", "of_triangle", "over_columns", "over_rows",
     "reciprocal_or_zero", "side",
 ]  # fmt: skip
 
@@ -41,6 +42,12 @@ def side(op: Op, a: Variable) -> dims.Dim:
 def flipped(a: Variable) -> Variable:
     """The transposes of the matrices in the last two axes."""
     return swapaxes(a, -1, -2)
+
+
+def of_triangle(g: Variable, lower: bool) -> Variable:
+    """The gradient by the triangle of a symmetric matrix that a function reads, given that by all elements."""
+    whole = g + flipped(g)
+    return tril(whole) - tril(triu(g)) if lower else triu(whole) - tril(triu(g))
 
 
 def over_columns(v: Variable) -> Variable:

@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
-from symc.graph import Variable
+from symc.errors import ShapeError, TypeMismatchError, located
+from symc.graph import Constant, Variable
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.complex_parts import squared_size
-from symc.tensor.creation import eye
+from symc.tensor.creation import eye, tril, triu
 from symc.tensor.decompositions import eigh
 from symc.tensor.extra_ops import diag, diagonal
-from symc.tensor.factorisations import cholesky, svd
+from symc.tensor.factorisations import cholesky, solve, svd
 from symc.tensor.linalg import matmul, product_of
-from symc.tensor.linear_systems import matrix_inverse, solve, solve_lower_triangular
+from symc.tensor.linear_systems import matrix_inverse, solve_lower_triangular
 from symc.tensor.matrices import flipped, matrix_of
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 
 __all__ = [
-    "alloc_diag", "eigvalsh", "extract_diag", "kron", "matrix_dot", "matrix_power", "norm", "solve_symmetric",
-    "tensorinv", "tensorsolve",
+    "alloc_diag", "cond", "eigvalsh", "extract_diag", "kron", "matrix_dot", "matrix_power", "matrix_rank", "norm",
+    "solve_symmetric", "tensorinv", "tensorsolve",
 ]  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def alloc_diag(v: Any) -> Variable:
     """A matrix with the vector ``v`` on its diagonal, and zeros elsewhere."""
     v = as_tensor(v)
     if v.ndim != 1:
-        raise ShapeError(located(f"alloc_diag: expected a vector, got {v.ndim} axes", [v]))
+        raise TypeMismatchError(located(f"alloc_diag: expected a vector, got {v.ndim} axes", [v]))
     return diag(v)
 
 
@@ -91,7 +91,7 @@ def extract_diag(a: Any) -> Variable:
     """The diagonal of a matrix."""
     a = as_tensor(a)
     if a.ndim != 2:
-        raise ShapeError(located(f"extract_diag: expected a matrix, got {a.ndim} axes", [a]))
+        raise TypeMismatchError(located(f"extract_diag: expected a matrix, got {a.ndim} axes", [a]))
     return diagonal(a)
 
 
@@ -101,7 +101,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> V
     Parameters
     ----------
     x : tensor_like
-    ord : {None, "fro", "nuc", inf, -inf, 0} or number
+    ord : {None, "fro", "nuc", inf, -inf, "inf", "-inf", 0} or number
         None is the root of the sum of squares. For matrices, "fro" is the same, "nuc" the sum of singular values, 1 and
         -1 the largest and smallest sum of absolute values of a column, inf and -inf of a row, 2 and -2 the largest and
         smallest singular value. For vectors, 0 counts what is not zero, and p is ``sum(abs(x) ** p) ** (1 / p)``.
@@ -117,6 +117,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> V
         If ``ord`` is not defined for what ``axis`` describes.
     """
     x = as_tensor(x)
+    if ord in ("inf", "-inf"):  # Theano's spelling
+        ord = float(ord)
     if axis is None and ord is None:
         return ew.sqrt(reduce.sum(squared_size(x), keepdims=keepdims))
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
@@ -174,14 +176,69 @@ def eigvalsh(a: Any, b: Any = None, lower: bool = True) -> Variable:
     b : tensor_like, optional
         ``(..., n, n)``, symmetric and positive definite.
     lower : bool
-        Which triangle of ``a`` is read (without ``b``).
+        Which triangles are read.
+
+    Notes
+    -----
+    The gradients are those of functions of one triangle, as that of ``eigh``. They exist where no two eigenvalues are
+    equal; for sums over equal eigenvalues they are right, too.
     """
     a = matrix_of("eigvalsh", a)
-    if b is None:
+    if b is None or isinstance(b, Constant) and b.data.dtype == object:
         return eigh(a, "L" if lower else "U")[0]
-    factor = cholesky(b)
+    a = tril(a) + flipped(tril(a, -1)) if lower else triu(a) + flipped(triu(a, 1))
+    factor = cholesky(b, lower=lower)
+    if not lower:
+        factor = flipped(factor)
     half = solve_lower_triangular(factor, a)
     return eigh(solve_lower_triangular(factor, flipped(half)))[0]
+
+
+def cond(x: Any, p: Any = None) -> Variable:
+    """The condition numbers of matrices, as ``numpy.linalg.cond``.
+
+    Parameters
+    ----------
+    x : tensor_like
+        ``(..., m, n)``; square unless ``p`` is None, 2 or -2.
+    p : {None, "fro", 1, -1, 2, -2, inf, -inf}
+        The norm; None is 2: the ratio of the largest singular value and the smallest one, which is infinite for
+        singular matrices.
+    """
+    x = matrix_of("cond", x)
+    if p in (None, 2, -2):
+        s = svd(x, compute_uv=False)
+        large, small = s[..., 0], s[..., -1]
+        return small / large if p == -2 else large / small
+    axes = (x.ndim - 2, x.ndim - 1)
+    return norm(x, p, axis=axes) * norm(matrix_inverse(x), p, axis=axes)
+
+
+def matrix_rank(a: Any, tol: Any = None, hermitian: bool = False) -> Variable:
+    """The number of singular values greater than ``tol``, as ``numpy.linalg.matrix_rank``; it has no gradient.
+
+    Parameters
+    ----------
+    a : tensor_like
+        ``(..., m, n)``; of a vector, the rank is 0 if it is zero, else 1.
+    tol : tensor_like, optional
+        By default the largest singular value times ``max(m, n)`` times the machine epsilon of the dtype.
+    hermitian : bool
+        Whether the matrices are symmetric; their eigenvalues then take the place of singular values.
+    """
+    a = as_tensor(a)
+    if a.ndim < 2:
+        return ew.cast(reduce.any(ew.neq(a, 0)), "int64")
+    a = matrix_of("matrix_rank", a)
+    s = ew.abs_(eigh(a)[0]) if hermitian else svd(a, compute_uv=False)
+    if tol is None:
+        sides = ew.maximum(length(a, a.ndim - 2), length(a, a.ndim - 1))
+        epsilon = np.finfo("float64" if a.dtype == "float64" else "float32").eps
+        bound = reduce.max(s, axis=-1, keepdims=True) * ew.cast(sides, s.dtype) * epsilon
+    else:
+        bound = as_tensor(tol)
+        bound = dimshuffle(bound, [*range(bound.ndim), "x"]) if bound.ndim else bound
+    return reduce.sum(ew.cast(s > bound, "int64"), axis=-1)
 
 
 def solve_symmetric(a: Any, b: Any) -> Variable:

@@ -7,7 +7,7 @@
 #include "factor.h"
 
 typedef struct {
-    int64_t batch, n, k, turned;
+    int64_t batch, n, k, turned, nan;
     real *out;
     int32_t *pivots;
     const real *lu, *a, *b;
@@ -132,6 +132,18 @@ INLINE void order_of(int32_t *order, const int32_t *pivots, int64_t n)
     }
 }
 
+/* A singular matrix has no solution: NaN, or a refusal. Returns whether to go on. */
+static int without_solution(const job *g, int64_t which)
+{
+    if (!g->nan) {
+        set_failed(g->failed);
+        return 0;
+    }
+    for (int64_t i = 0; i < g->n * g->k; i++)
+        g->out[which * g->n * g->k + i] = (real)__builtin_nan("");
+    return 1;
+}
+
 /* x, (n, k): VL right sides, row by row; lu: the factors, element by element, by columns. */
 static void substitute(const vec *lu, vec *x, int64_t n, int64_t k)
 {
@@ -196,7 +208,7 @@ static void solve_groups(void *arg, int64_t begin, int64_t end)
         for (int64_t k = 0; k < count; k++) {
             const real *one = g->lu + (first + k) * n * n;
             const int32_t *pivots = g->pivots + (first + k) * n;
-            if (singular(one, pivots, n)) {
+            if (pivots[0] < 0 || (singular(one, pivots, n) && !g->nan)) {
                 set_failed(g->failed);
                 return;
             }
@@ -219,6 +231,9 @@ static void solve_groups(void *arg, int64_t begin, int64_t end)
                 for (int64_t c = 0; c < m; c++)
                     g->out[(first + k) * n * m + row * m + c] = ((const real *)(x + i * m + c))[k];
             }
+        for (int64_t k = 0; k < count && g->nan; k++)
+            if (singular(g->lu + (first + k) * n * n, g->pivots + (first + k) * n, n))
+                without_solution(g, first + k);
     }
 }
 
@@ -295,8 +310,11 @@ static void invert_matrices(void *arg, int64_t begin, int64_t end)
         const real *lu = g->lu + k * g->n * g->n;
         real *out = g->out + k * g->n * g->n;
         if (singular(lu, g->pivots + k * g->n, n)) {
-            set_failed(g->failed);
-            return;
+            if (g->pivots[k * g->n] < 0 || !without_solution(g, k)) {
+                set_failed(g->failed);
+                return;
+            }
+            continue;
         }
         for (int64_t i = 0; i < n; i++)
             pivots[i] = g->pivots[k * g->n + i] + 1;
@@ -308,9 +326,10 @@ static void invert_matrices(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void FN(symc_lu_inverse)(void *const *bufs, const int64_t *p)
+static void invert(void *const *bufs, const int64_t *p, int64_t nan)
 {
-    job g = {.batch = p[0], .n = p[1], .k = p[1], .out = bufs[0], .lu = bufs[1], .pivots = bufs[2], .failed = bufs[4]};
+    job g = {.batch = p[0], .n = p[1], .k = p[1], .nan = nan, .out = bufs[0], .lu = bufs[1], .pivots = bufs[2],
+             .failed = bufs[4]};
     if (!countable(g.n, g.n))
         cannot(g.failed);
     else if (by_lanes(g.batch, g.n))
@@ -320,6 +339,8 @@ void FN(symc_lu_inverse)(void *const *bufs, const int64_t *p)
     else
         each_matrix(invert_matrices, &g, g.batch, (double)g.n * g.n * g.n * 1.4);
 }
+
+void FN(symc_lu_inverse)(void *const *bufs, const int64_t *p) { invert(bufs, p, p[2]); }
 
 /* ---- determinants ------------------------------------------------------------------------------------------------ */
 
@@ -425,7 +446,7 @@ static void cofactor_range(void *arg, int64_t begin, int64_t end)
 void FN(symc_lu_cofactors)(void *const *bufs, const int64_t *p)
 {
     job g = {.batch = p[0], .n = p[1], .out = bufs[0], .lu = bufs[1], .pivots = bufs[2], .a = bufs[3], .failed = bufs[4]};
-    FN(symc_lu_inverse)(bufs, p);
+    invert(bufs, p, 0);
     if (countable(g.n, g.n) && (symc_is_measuring() || !*(const int64_t *)g.failed))
         symc_parallel(cofactor_range, &g, g.batch, larger(SERIAL_WORK / (g.n * g.n * 4), 1));
 }

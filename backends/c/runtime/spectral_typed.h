@@ -3,7 +3,7 @@
 
 typedef struct {
     int64_t batch, m, n;
-    int vectors, lower;
+    int vectors, full, lower; /* full: square U and V */
     double rcond;
     real *first, *second, *third;
     const real *a;
@@ -19,12 +19,14 @@ typedef struct {
     int given;
 } room;
 
+INLINE word job_of(const job *g) { return !g->vectors ? "N" : g->full ? "A" : "S"; }
+
 static room room_for_svd(const job *g)
 {
     int rows = (int)g->n, columns = (int)g->m, k = (int)smaller(g->m, g->n), asked = -1, info, integer;
     real size = 0, none = 0;
-    LAPACK(gesdd)(g->vectors ? "S" : "N", &rows, &columns, &none, &rows, &none, &none, &rows, &none, &k, &size, &asked,
-                  &integer, &info, 1);
+    LAPACK(gesdd)(job_of(g), &rows, &columns, &none, &rows, &none, &none, &rows, &none, g->full ? &columns : &k, &size,
+                  &asked, &integer, &info, 1);
     room found;
     found.given = (int)larger((int64_t)((double)size * (SYMC_DOUBLE ? 1 : 1.0001)) + 1, 1); /* a float may be rounded down */
     found.work = symc_scratch(SLOT_BLOCK, (size_t)found.given * sizeof(real));
@@ -37,7 +39,7 @@ static int decompose(const job *g, room *r, const real *a, real *u, real *s, rea
 {
     int rows = (int)g->n, columns = (int)g->m, k = (int)smaller(g->m, g->n), info;
     memcpy(r->copy, a, (size_t)(g->m * g->n) * sizeof(real));
-    LAPACK(gesdd)(g->vectors ? "S" : "N", &rows, &columns, r->copy, &rows, s, vt, &rows, u, &k, r->work, &r->given,
+    LAPACK(gesdd)(job_of(g), &rows, &columns, r->copy, &rows, s, vt, &rows, u, g->full ? &columns : &k, r->work, &r->given,
                   r->integers, &info, 1);
     return info;
 }
@@ -48,7 +50,8 @@ static void singular_values(void *arg, int64_t begin, int64_t end)
     int64_t k = smaller(g->m, g->n);
     room r = room_for_svd(g);
     for (int64_t i = begin; i < end; i++) {
-        real *u = g->vectors ? g->first + i * g->m * k : r.work, *vt = g->vectors ? g->third + i * k * g->n : r.work;
+        real *u = g->vectors ? g->first + i * g->m * (g->full ? g->m : k) : r.work;
+        real *vt = g->vectors ? g->third + i * (g->full ? g->n : k) * g->n : r.work;
         if (decompose(g, &r, g->a + i * g->m * g->n, u, g->second + i * k, vt))
             set_failed(g->failed);
     }
@@ -56,7 +59,7 @@ static void singular_values(void *arg, int64_t begin, int64_t end)
 
 static void svd(job g, int known)
 {
-    if (!known || !countable(g.m, g.n) || !countable(larger(g.m, g.n), 16)) {
+    if (!known || !countable(g.m, g.n) || (g.full && !countable(larger(g.m, g.n), larger(g.m, g.n))) || !countable(larger(g.m, g.n), 16)) {
         cannot(g.failed);
         return;
     }
@@ -65,7 +68,7 @@ static void svd(job g, int known)
 
 void FN(symc_svd)(void *const *bufs, const int64_t *p)
 {
-    svd((job){.batch = p[0], .m = p[1], .n = p[2], .vectors = 1, .first = bufs[0], .second = bufs[1], .third = bufs[2],
+    svd((job){.batch = p[0], .m = p[1], .n = p[2], .vectors = 1, .full = (int)p[3], .first = bufs[0], .second = bufs[1], .third = bufs[2],
               .a = bufs[3], .failed = bufs[4]}, LAPACK(gesdd) != NULL);
 }
 
@@ -100,8 +103,9 @@ static void pseudo_inverses(void *arg, int64_t begin, int64_t end)
 
 void FN(symc_pinv)(void *const *bufs, const int64_t *p)
 {
-    job g = {.batch = p[0], .m = p[1], .n = p[2], .vectors = 1, .first = bufs[0], .a = bufs[1], .failed = bufs[2]};
-    memcpy(&g.rcond, p + 3, sizeof g.rcond);
+    job g = {.batch = p[0], .m = p[1], .n = p[2], .vectors = 1, .first = bufs[0], .a = bufs[1], .failed = bufs[3]};
+    if (!symc_is_measuring())
+        memcpy(&g.rcond, bufs[2], sizeof g.rcond);
     if (!LAPACK(gesdd) || !LAPACK(gemm) || !countable(g.m, g.n) || !countable(larger(g.m, g.n), 16))
         cannot(g.failed);
     else

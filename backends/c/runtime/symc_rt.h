@@ -165,14 +165,14 @@ SYMC_SORTS(u64)
  * cholesky             bufs = {L, A},  p = {batch, n, lower, nan}: reads one triangle; nan instead of failing
  * lu                   bufs = {LU, pivots, A},  p = {batch, n}: see lu_typed.h; never fails for a matrix
  * lu_solve             bufs = {X, LU, pivots, A, B},  p = {batch, n, k, turned}: A X = B, or A' X = B; X and B are n x k
- * lu_inverse           bufs = {X, LU, pivots, A},  p = {batch, n}
+ * lu_inverse           bufs = {X, LU, pivots, A},  p = {batch, n, nan}: nan instead of failing
  * lu_det               bufs = {d, LU, pivots, A},  p = {batch, n}
  * lu_slogdet           bufs = {sign, log, LU, pivots, A},  p = {batch, n}
  * lu_cofactors         bufs = {X, LU, pivots, A},  p = {batch, n}: det(A) A^-T; fails near singular matrices
  * triangular           bufs = {X, A, B},  p = {batch, n, k, lower, turned}: reads one triangle of A
- * svd                  bufs = {U, s, V', A},  p = {batch, m, n}: A is m x n, the factors are thin
+ * svd                  bufs = {U, s, V', A},  p = {batch, m, n, full}: A is m x n, the factors are thin or square
  * singular_values      bufs = {s, A},  p = {batch, m, n}
- * pinv                 bufs = {X, A},  p = {batch, m, n, bits of a double}: X is n x m
+ * pinv                 bufs = {X, A, rcond},  p = {batch, m, n}: X is n x m, rcond a double
  * eigh                 bufs = {w, V, A},  p = {batch, n, lower}
  * eigenvalues_symmetric  bufs = {w, A},  p = {batch, n, lower}
  * qr                   bufs = {Q, R, A},  p = {batch, m, n}: A is m x n, the factors are reduced

@@ -148,7 +148,8 @@ class NodeRule:
 
     With ``remembers`` the function takes a second argument, a dict that persists during the run, to memoise facts about
     variables that need a traversal of the graph. ``operands(records)`` returns whether the rule may apply to operands
-    made by ops of these records (None for an input or a constant); its answers are kept for all runs.
+    made by ops of these records (None for an input or a constant); its answers are kept for all runs. ``below`` are
+    records that make the search for forms before differentiation begin, if the function looks for them in operands.
     """
 
     def __init__(
@@ -158,12 +159,14 @@ class NodeRule:
         function: Callable[..., Variable | None],
         remembers: bool = False,
         operands: Callable[[Sequence[Record | None]], bool] | None = None,
+        below: Sequence[Record] = (),
     ):
         self.name = name
         self.ops = ops
         self.function = function
         self.remembers = remembers
         self.operands = operands
+        self.below = below
 
     def __call__(self, node: Apply, memo: Memo | None = None) -> Variable | None:
         return self.function(node, {} if memo is None else memo) if self.remembers else self.function(node)

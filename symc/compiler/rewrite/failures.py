@@ -58,17 +58,23 @@ class Failures:
             kept.add(v)
             if v.owner is not None and v.serial > node.outputs[0].serial:
                 pending += v.owner.inputs
+        causes = {_cause(v.owner) for v in kept if v.owner is not None}
         seen: set[Variable] = set()
         pending = list(node.inputs)
         while pending:
             v = pending.pop()
             if v in kept or v in seen or v.owner is None or not self.behind(v):
                 continue
-            if may_fail(v.owner):
+            if may_fail(v.owner) and (not v.owner.op.record.failure or _cause(v.owner) not in causes):
                 return True
             seen.add(v)
             pending += v.owner.inputs
         return False
+
+
+def _cause(node: Apply) -> tuple[str, Variable | None]:
+    """The cause of the failure of an application, and the variable on which it depends."""
+    return node.op.record.failure, node.inputs[0] if node.inputs else None
 
 
 def may_fail(node: Apply) -> bool:

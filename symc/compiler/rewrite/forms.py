@@ -39,6 +39,8 @@ def _functions_in_patterns() -> frozenset[Record]:
         if isinstance(rule, Rule):
             inner = [n for n in toposort([rule.pattern]) if n is not rule.pattern.owner]
             found |= {n.op.record for n in inner if not carries_logarithms(n.op)}
+        else:
+            found.update(rule.below)
     return frozenset(found)
 
 

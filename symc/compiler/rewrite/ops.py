@@ -10,8 +10,10 @@ from symc.tensor.broadcasting import ANY, BROADCAST, EXPAND, SUM
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import ARANGE_OF
+from symc.tensor.determinants import DET
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
+from symc.tensor.linear_systems import INVERSE
 from symc.tensor.nnet import losses
 from symc.tensor.nnet.activations import LOGSOFTMAX, LOGSUMEXP, SOFTMAX
 from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_SOFTMAX_1HOT
@@ -37,6 +39,7 @@ __all__ = [
     "COS",
     "COSH",
     "CROSSENTROPY_SOFTMAX_1HOT",
+    "DET",
     "DIMSHUFFLE",
     "DIM_VALUE",
     "DISCONNECTED_GRAD",
@@ -50,6 +53,7 @@ __all__ = [
     "EXPM1",
     "FLOOR_DIV",
     "GATHER",
+    "INVERSE",
     "IOTA_AT",
     "ISINF",
     "JOIN",

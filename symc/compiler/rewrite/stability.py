@@ -25,6 +25,7 @@ from symc.compiler.rewrite.algebra import (
 from symc.compiler.rewrite.canonical import CANCELLING, NEGATIVE_OF_NEGATIVE, NEUTRAL, POWERS
 from symc.compiler.rewrite.engine import Bindings, NodeRule, Rule, RuleList, Wildcard
 from symc.compiler.rewrite.logarithms import DIFFERENTIATED, LOGARITHM_RULES
+from symc.compiler.rewrite.matrices import LOG_OF_DETERMINANT, PRODUCT_WITH_INVERSE
 from symc.compiler.rewrite.ops import (
     DIMSHUFFLE,
     ERFC,
@@ -319,6 +320,7 @@ FORMS = RuleList(
         *LOGARITHM_RULES,
         *DIFFERENTIATED,
         CANCEL_OVERFLOW,
+        LOG_OF_DETERMINANT,
     ],
 )
 """Rules applied before differentiation: each replacement depends on everything that the replaced form depends on."""
@@ -336,5 +338,7 @@ STABILITY = RuleList(
         NodeRule("gradient_of_logsumexp", (MUL,), gradient_of_logsumexp),
         NodeRule("cancel_in_terms", (MUL,), cancel_in_terms, remembers=True),
         CANCEL_OVERFLOW,
+        LOG_OF_DETERMINANT,
+        PRODUCT_WITH_INVERSE,
     ],
 )
