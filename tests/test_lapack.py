@@ -194,7 +194,7 @@ def test_matrices_that_are_not_square(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(inverse, np.linalg.pinv(value), atol=1e-12)
     np.testing.assert_array_equal(r, np.triu(r))
     np.testing.assert_allclose(flip(q) @ q, np.eye(q.shape[-1]) + 0 * (flip(q) @ q), atol=1e-12)
-    full, square = symc.function([a], [nlinalg.svd(a), nlinalg.qr(a, "complete")[0]])(value)
+    *full, square = symc.function([a], [*nlinalg.svd(a), nlinalg.qr(a, "complete")[0]])(value)
     for q in (full[0], full[2], square):
         np.testing.assert_allclose(flip(q) @ q, np.eye(q.shape[-1]) + 0 * (flip(q) @ q), atol=1e-12)
     k = full[1].shape[-1]
