@@ -45,9 +45,10 @@ class Entry:
 class Worker:
     """A contestant's process."""
 
-    def __init__(self, contestant: str, problem: str, threads: int, quick: bool) -> None:
+    def __init__(self, contestant: str, problem: str, threads: int, quick: bool, rows: str = "") -> None:
         self.entry = Entry(contestant)
         command = [sys.executable, str(HERE / "worker.py"), contestant, problem, f"--threads={threads}"]
+        command += [f"--rows={rows}"] if rows else []
         if quick:
             command.append("--quick")
         pipe = subprocess.PIPE
@@ -81,9 +82,14 @@ PAUSE = 0.3
 """Seconds between turns: the idle threads of some libraries keep a core busy for a while after a call."""
 
 
-def contest(problem: Problem, names: list[str], threads: int, rounds: int, repeats: int, quick: bool) -> list[Entry]:
-    """Measure one problem: workers are built one after the other, then take turns."""
-    workers = [Worker(name, problem.name, threads, quick) for name in names]
+def contest(
+    problem: Problem, names: list[str], threads: int, rounds: int, repeats: int, quick: bool, rows: str = ""
+) -> list[Entry]:
+    """Measure one problem: workers are built one after the other, then take turns.
+
+    ``rows`` names a module with other problems and contestants.
+    """
+    workers = [Worker(name, problem.name, threads, quick, rows) for name in names]
     try:
         for _ in range(rounds):
             for worker in workers:
@@ -140,38 +146,46 @@ def machine() -> dict[str, Any]:
     }
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(
+    argv: list[str] | None, problems: dict[str, Problem] = PROBLEMS, contestants: dict[str, Any] = CONTESTANTS
+) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("problems", nargs="*", metavar="PROBLEM", help=f"some of: {', '.join(PROBLEMS)} (default: all)")
-    add("--peers", nargs="*", default=list(CONTESTANTS)[1:], help="peers to measure (default: all that are installed)")
+    add("problems", nargs="*", metavar="PROBLEM", help=f"some of: {', '.join(problems)} (default: all)")
+    add("--peers", nargs="*", default=list(contestants)[1:], help="peers to measure (default: all that are installed)")
     add("--threads", type=int, default=2, help="threads of every contestant (default: %(default)s)")
     add("--rounds", type=int, default=7, help="turns of each contestant (default: %(default)s)")
     add("--repeats", type=int, default=7, help="timed repeats in a turn (default: %(default)s)")
     add("--quick", action="store_true", help="small sizes, one round")
     add("--save", metavar="NAME", help="write results/NAME.json and results/NAME.md beside this file")
     options = parser.parse_args(argv)
-    for given, known in ((options.problems, PROBLEMS), (options.peers, CONTESTANTS)):
+    for given, known in ((options.problems, problems), (options.peers, contestants)):
         for name in given:
             if name not in known:
                 parser.error(f"unknown: {name}; choose from {', '.join(known)}")
     return options
 
 
-def main(argv: list[str] | None = None) -> None:
-    options = parse(argv)
+def main(
+    argv: list[str] | None = None,
+    problems: dict[str, Problem] = PROBLEMS,
+    contestants: dict[str, Any] = CONTESTANTS,
+    rows: str = "",
+) -> None:
+    """Measure and print; with ``rows``, the problems and contestants of that module, which are also given."""
+    options = parse(argv, problems, contestants)
     names = ["symc"]
     for name in options.peers:
-        if importlib.util.find_spec(CONTESTANTS[name][0]) is None:
+        if importlib.util.find_spec(contestants[name][0]) is None:
             print(f"{name} is not installed and left out")
         else:
             names.append(name)
     rounds, repeats = (1, 3) if options.quick else (options.rounds, options.repeats)
     text, record = [], []
-    for chosen in options.problems or PROBLEMS:
-        entries = contest(PROBLEMS[chosen], names, options.threads, rounds, repeats, options.quick)
-        text.append(table(PROBLEMS[chosen], entries))
-        record.append({"problem": chosen, "title": PROBLEMS[chosen].title, "entries": [asdict(e) for e in entries]})
+    for chosen in options.problems or problems:
+        entries = contest(problems[chosen], names, options.threads, rounds, repeats, options.quick, rows)
+        text.append(table(problems[chosen], entries))
+        record.append({"problem": chosen, "title": problems[chosen].title, "entries": [asdict(e) for e in entries]})
         print(text[-1], flush=True)
     if options.save:
         about = machine() | {"threads": options.threads, "rounds": rounds, "repeats": repeats, "quick": options.quick}

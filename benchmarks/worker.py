@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("problem")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", default="", help="a module with other PROBLEMS and CONTESTANTS")
     options = parser.parse_args()
     _limit_threads(options.threads)
     # What libraries print must not mix with the answers.
@@ -34,11 +35,11 @@ def main() -> None:
     def answer(**fields: Any) -> None:
         print(json.dumps(fields), file=answers)
 
-    from contestants import CONTESTANTS, Absent
-    from problems import PROBLEMS
+    from contestants import Absent
 
-    module, build = CONTESTANTS[options.contestant]
-    problem = PROBLEMS[options.problem]
+    contestants, problems = (importlib.import_module(options.rows or name) for name in ("contestants", "problems"))
+    module, build = contestants.CONTESTANTS[options.contestant]
+    problem = problems.PROBLEMS[options.problem]
     try:
         importlib.import_module(module)
         start = perf_counter()
