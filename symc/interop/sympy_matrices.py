@@ -95,7 +95,7 @@ def _product(convert: Any, node: Any) -> Rule:
     def build(*found: Value) -> Value:
         scale, made = found[0], found[-1]
         for matrix, turned in zip(found[-2:0:-1], inverted[-2::-1]):
-            made = linear_systems.solve(matrix, made) if turned else linalg.matmul(matrix, made)
+            made = linear_systems.solve_general(matrix, made) if turned else linalg.matmul(matrix, made)
         return made if coefficient == 1 else _scaled(scale, made)
 
     return [coefficient, *parts], build

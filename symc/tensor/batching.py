@@ -22,9 +22,13 @@ from symc.tensor.broadcasting import BROADCAST, broadcast_like
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.creation import ALLOC, alloc, arange
 from symc.tensor.cumulative import CUMPROD, CUMSUM
+from symc.tensor.decompositions import EIGH, EXPM, PINV, QR
+from symc.tensor.determinants import COFACTORS, DET, SLOGDET
+from symc.tensor.factorisations import CHOLESKY, SVD
 from symc.tensor.graph_op import FROM_GRAPH
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
+from symc.tensor.linear_systems import INVERSE, SOLVE, TRIANGULAR
 from symc.tensor.positions import IOTA, iota
 from symc.tensor.print_op import PRINT
 from symc.tensor.requirements import REQUIRED
@@ -259,6 +263,17 @@ def _reshape(o: Operands) -> Results:
 @batch_rule(STRETCH, STRETCH_TOGETHER)
 def _stretched(o: Operands) -> Results:
     return _results(o.op, *o.all())
+
+
+@batch_rule(SOLVE, TRIANGULAR, INVERSE, DET, SLOGDET, COFACTORS, CHOLESKY, SVD, EIGH, QR, EXPM)
+def _matrices(o: Operands) -> Results:
+    """These take matrices in the last two axes."""
+    return _results(o.op, *o.all())
+
+
+@batch_rule(PINV)
+def _pinv(o: Operands) -> Results:
+    return _results(o.op, *o.values) if o.only(1) else None
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -13,12 +13,9 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.complex_parts import held, parts
 from symc.tensor.creation import tril, triu
-from symc.tensor.decompositions import _expm as EXPM
-from symc.tensor.decompositions import _pinv as PINV
+from symc.tensor.decompositions import EXPM, PINV
 from symc.tensor.joining import concatenate
-from symc.tensor.linear_systems import _inverse as MATRIX_INVERSE
-from symc.tensor.linear_systems import _solve as SOLVE
-from symc.tensor.linear_systems import _triangular as TRIANGULAR
+from symc.tensor.linear_systems import INVERSE, SOLVE, TRIANGULAR
 from symc.tensor.matrices import flipped
 from symc.tensor.symbolic_dims import length
 
@@ -44,8 +41,8 @@ def _first_columns(a: Variable, rows: int | Variable, columns: int | Variable) -
 
 
 def _function(op: Op, inputs: Sequence[Variable]) -> Variable:
-    (z,) = inputs
-    return _first_columns(op(_doubled(z)), length(z, z.ndim - 1), length(z, z.ndim - 2))
+    z, *others = inputs
+    return _first_columns(op(_doubled(z), *others), length(z, z.ndim - 1), length(z, z.ndim - 2))
 
 
 def _systems(a: Variable, b: Variable, turned: bool) -> Variable:
@@ -65,5 +62,5 @@ def _triangular(op: Op, inputs: Sequence[Variable]) -> Variable:
     return _systems(tril(a) if op["lower"] else triu(a), b, op["turned"])
 
 
-RULES = {SOLVE: _solve, TRIANGULAR: _triangular, MATRIX_INVERSE: _function, PINV: _function, EXPM: _function}
+RULES = {SOLVE: _solve, TRIANGULAR: _triangular, INVERSE: _function, PINV: _function, EXPM: _function}
 """How ops act on complex matrices, by record."""

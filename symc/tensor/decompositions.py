@@ -33,7 +33,7 @@ from symc.tensor.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["eigh", "expm", "pinv", "qr"]
+__all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "pinv", "qr"]
 
 
 _QR_CASES = [(s, 4 * np.eye(s[-2], s[-1]).astype("float32")) for s in ((4, 3), (3, 3), (2, 3, 2))]
@@ -72,10 +72,10 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     if not op["vectors"] or used[1]:
         return op, list(range(len(used)))
-    return Op(_eigh, lower=op["lower"], vectors=False), [0]
+    return Op(EIGH, lower=op["lower"], vectors=False), [0]
 
 
-_eigh: Record = record(
+EIGH: Record = record(
     "eigh",
     infer=_eigh_infer,
     numpy=_eigh_numpy,
@@ -138,7 +138,7 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Variable, Variable]:
     """
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO must be 'L' or 'U', got {UPLO!r}")
-    w, v = Op(_eigh, lower=UPLO == "L", vectors=True)(matrix_of("eigh", a))
+    w, v = Op(EIGH, lower=UPLO == "L", vectors=True)(matrix_of("eigh", a))
     return w, v
 
 
@@ -177,7 +177,7 @@ def _qr_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs
     return [concatenate([left, matmul(q, by_v)], axis=q.ndim - 1)]
 
 
-_qr = record(
+QR: Record = record(
     "qr",
     infer=_qr_infer,
     numpy=lambda op, a: tuple(np.linalg.qr(a, "complete" if op["complete"] else "reduced")),
@@ -252,7 +252,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "full", "complete", "r"):
         text = f"qr: mode must be 'reduced', 'full', 'complete' or 'r', got {mode!r}"
         raise ValueError(located(text, [], "Householder vectors ('raw', 'economic') are not available"))
-    q, r = Op(_qr, complete=mode == "complete")(matrix_of("qr", a))
+    q, r = Op(QR, complete=mode == "complete")(matrix_of("qr", a))
     return r if mode == "r" else (q, r)
 
 
@@ -276,7 +276,7 @@ def _pinv_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [outside - matmul(matmul(pt, g), pt), None]
 
 
-_pinv = record(
+PINV: Record = record(
     "pinv",
     infer=_pinv_infer,
     numpy=lambda op, a, rcond: np.linalg.pinv(a, rcond=float(rcond)),
@@ -310,7 +310,7 @@ def pinv(a: Any, rcond: Any = 1e-15) -> Variable:
         rcond = Constant(np.asarray(rcond, "float64"))
     if rcond.ndim:
         raise ShapeError(located(f"pinv: rcond must be a number or a scalar, got {rcond.ndim} axes", [rcond]))
-    return Op(_pinv)(matrix_of("pinv", a), ew.cast(rcond, "float64"))
+    return Op(PINV)(matrix_of("pinv", a), ew.cast(rcond, "float64"))
 
 
 _PADE = (
@@ -358,7 +358,7 @@ def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [expm(concatenate([top, bottom], axis=rows))[..., :n, n:]]
 
 
-_expm = record(
+EXPM: Record = record(
     "expm",
     infer=lambda op, inputs: (side(op, inputs[0]), inputs[0].type)[1],
     numpy=_expm_numpy,
@@ -382,4 +382,4 @@ def _expm_by_eigenvalues(a: np.ndarray) -> np.ndarray:
 
 def expm(a: Any) -> Variable:
     """The exponentials of the ``(n, n)`` matrices in the last two axes of ``a``."""
-    return Op(_expm)(matrix_of("expm", a))
+    return Op(EXPM)(matrix_of("expm", a))

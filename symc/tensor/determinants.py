@@ -16,7 +16,7 @@ from symc.tensor.linalg import matmul
 from symc.tensor.linear_systems import factors, from_factors, inverse_or_nan
 from symc.tensor.matrices import apart, dominant, flipped, matrix_of, side
 
-__all__ = ["DET", "det", "slogdet"]
+__all__ = ["COFACTORS", "DET", "SLOGDET", "det", "slogdet"]
 
 
 def _scalar_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -49,7 +49,7 @@ _lu_cofactors = from_factors(
     infer=lambda op, inputs: inputs[2].type,
     numpy=lambda op, lu, pivots, a: _cofactors_numpy(op, a),
 )
-_cofactors: Record = record(
+COFACTORS: Record = record(
     "cofactors",
     infer=lambda op, inputs: inputs[0].type,
     numpy=_cofactors_numpy,
@@ -57,7 +57,7 @@ _cofactors: Record = record(
     decompose=lambda op, inputs: [Op(_lu_cofactors)(*factors(inputs[0]))],
     cases=lambda: [
         Case(
-            lambda a: Op(_cofactors)(dominant(a)), (Arg((3, 3)),),
+            lambda a: Op(COFACTORS)(dominant(a)), (Arg((3, 3)),),
             expect=lambda a: np.linalg.det(dominant(a)) * np.linalg.inv(dominant(a)).T, rtol=1e-4,
         ),
     ],
@@ -73,7 +73,7 @@ DET = record(
     infer=_scalar_infer,
     numpy=lambda op, a: np.asarray(np.linalg.det(a), a.dtype),
     grad=lambda op, inputs, outputs, gs: [
-        dimshuffle(gs[0], [*range(gs[0].ndim), "x", "x"]) * Op(_cofactors)(inputs[0])
+        dimshuffle(gs[0], [*range(gs[0].ndim), "x", "x"]) * Op(COFACTORS)(inputs[0])
     ],
     decompose=lambda op, inputs: [Op(_lu_det)(*factors(inputs[0]))],
     cases=lambda: [
@@ -110,7 +110,7 @@ _lu_slogdet = from_factors(
     infer=lambda op, inputs: [_scalar_infer(op, inputs[2:])] * 2,
     numpy=lambda op, lu, pivots, a: _slogdet_numpy(a),
 )
-_slogdet = record(
+SLOGDET: Record = record(
     "slogdet",
     infer=lambda op, inputs: [_scalar_infer(op, inputs)] * 2,
     numpy=lambda op, a: _slogdet_numpy(a),
@@ -134,5 +134,5 @@ def slogdet(a: Any) -> tuple[Variable, Variable]:
     sign, logabsdet : Variable
         For a singular matrix, 0 and minus infinity; the gradient then is NaN.
     """
-    sign, size = Op(_slogdet)(matrix_of("slogdet", a))
+    sign, size = Op(SLOGDET)(matrix_of("slogdet", a))
     return sign, size

@@ -16,7 +16,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.complex_parts import conj, held, parts, real, stacked, unstacked
 from symc.tensor.creation import eye
 from symc.tensor.linalg import matmul
-from symc.tensor.linear_systems import solve
+from symc.tensor.linear_systems import solve_general
 from symc.tensor.matrices import flipped, matrix_of, over_columns, over_rows, side
 from symc.tensor.symbolic_dims import length
 
@@ -52,7 +52,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     gaps = conj(over_columns(w) - over_rows(w))
     same = ew.eq(gaps, 0)
     middle = ew.switch(same, 0, inner / ew.switch(same, 1, gaps)) + over_rows(by_w) * identity
-    found = solve(turned, matmul(middle, turned))
+    found = solve_general(turned, matmul(middle, turned))
     return [stacked(found) if op["pairs"] else real(found)]
 
 

@@ -31,7 +31,7 @@ from symc.tensor.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["cho_solve", "cholesky", "solve", "svd", "thin"]
+__all__ = ["CHOLESKY", "SVD", "cho_solve", "cholesky", "solve", "svd", "thin"]
 
 
 def _square_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -78,7 +78,7 @@ def _cholesky_grad(
     return [of_triangle((whole + flipped(whole)) / 2, op["lower"])]
 
 
-_cholesky = record(
+CHOLESKY: Record = record(
     "cholesky",
     infer=_square_infer,
     numpy=_cholesky_numpy,
@@ -128,7 +128,7 @@ def cholesky(a: Any, lower: bool = True, on_error: str = "raise") -> Variable:
     """
     if on_error not in ("raise", "nan"):
         raise ValueError(located(f"cholesky: on_error must be 'raise' or 'nan', got {on_error!r}", []))
-    return Op(_cholesky, lower=bool(lower), nan=on_error == "nan")(matrix_of("cholesky", a))
+    return Op(CHOLESKY, lower=bool(lower), nan=on_error == "nan")(matrix_of("cholesky", a))
 
 
 def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Variable:
@@ -232,10 +232,10 @@ def thin(q: Variable, g: Variable, k: Any) -> tuple[Variable, Variable]:
 def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     if not op["vectors"] or used[0] or used[2]:
         return op, list(range(len(used)))
-    return Op(_svd, vectors=False, full=False), [1]
+    return Op(SVD, vectors=False, full=False), [1]
 
 
-_svd: Record = record(
+SVD: Record = record(
     "svd",
     infer=_svd_infer,
     numpy=_svd_numpy,
@@ -314,5 +314,5 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     The derivative exists where no two singular values are equal; terms between equal values are omitted. That of the
     columns beyond the k-th is the one of functions of the space that they span.
     """
-    u, s, vt = Op(_svd, vectors=True, full=bool(full_matrices) and bool(compute_uv))(matrix_of("svd", a))
+    u, s, vt = Op(SVD, vectors=True, full=bool(full_matrices) and bool(compute_uv))(matrix_of("svd", a))
     return (u, s, vt) if compute_uv else s

@@ -28,7 +28,7 @@ from symc.tensor.linalg import matmul, with_equal_batches
 from symc.tensor.matrices import batch_of, dominant, flipped, matrix_of, over_rows, side
 
 __all__ = [
-    "INVERSE", "SOLVE", "factors", "from_factors", "inverse_or_nan", "matrix_inverse", "solve_general",
+    "INVERSE", "SOLVE", "TRIANGULAR", "factors", "from_factors", "inverse_or_nan", "matrix_inverse", "solve_general",
     "solve_lower_triangular", "solve_triangular", "solve_upper_triangular", "systems", "triangular",
 ]  # fmt: skip
 
@@ -165,7 +165,7 @@ def _triangle(op: Op, a: np.ndarray) -> np.ndarray:
     return _turned(np.tril(a) if op["lower"] else np.triu(a), op["turned"])
 
 
-_triangular: Record = record(
+TRIANGULAR: Record = record(
     "solve_triangular",
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_triangle(op, a), b),
@@ -195,7 +195,7 @@ _triangular: Record = record(
 
 def triangular(a: Any, b: Any, lower: bool = True, turned: bool = False, what: str = "solve_triangular") -> Variable:
     """Solve systems of triangular matrices, or, with ``turned``, of their transposes."""
-    return systems(what, a, b, Op(_triangular, lower=bool(lower), turned=bool(turned)))
+    return systems(what, a, b, Op(TRIANGULAR, lower=bool(lower), turned=bool(turned)))
 
 
 _TRANSPOSED = {0: False, 1: True, 2: True, "N": False, "T": True, "C": True}

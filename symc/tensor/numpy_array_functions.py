@@ -21,6 +21,7 @@ from symc.tensor import (
     extra_ops,
     factorisations,
     joining,
+    least_squares,
     linalg,
     linear_systems,
     matrix_functions,
@@ -141,7 +142,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linalg.norm": lambda x, ord=None, axis=None, keepdims=False: matrix_functions.norm(x, ord, axis, keepdims),
     "linalg.vector_norm": compose.vector_norm, "linalg.matrix_norm": compose.matrix_norm,
     "linalg.det": lambda a: determinants.det(a), "linalg.slogdet": lambda a: determinants.slogdet(a),
-    "linalg.inv": lambda a: linear_systems.matrix_inverse(a), "linalg.solve": lambda a, b: linear_systems.solve(a, b),
+    "linalg.inv": lambda a: linear_systems.matrix_inverse(a),
+    "linalg.solve": lambda a, b: linear_systems.solve_general(a, b),
+    "linalg.cond": lambda x, p=None: matrix_functions.cond(x, p),
+    "linalg.lstsq": lambda a, b, rcond=None: least_squares.lstsq(a, b, rcond),
+    "linalg.matrix_rank": lambda A, tol=None, hermitian=False, *, rtol=NONE: matrix_functions.matrix_rank(
+        A, tol, hermitian),
     "linalg.pinv": lambda a, rcond=None, hermitian=False, *, rtol=NONE: decompositions.pinv(
         a, 1e-15 if rcond is None else rcond),
     "linalg.cholesky": compose.cholesky, "linalg.qr": lambda a, mode="reduced": decompositions.qr(a, mode),
@@ -170,7 +176,7 @@ REFUSED = {
     "initial": "join or combine the first value with the result", "casting": "cast with x.astype(dtype)",
     "order": "elements are always in C order", "kind": "sorting is always stable", "retstep": "compute the step",
     "fweights": "repeat the observations", "aweights": "compute the weighted mean and products",
-    "hermitian": "leave it out", "rtol": "give rcond", "prepend": "concatenate first", "append": "concatenate first",
+    "hermitian": "leave it out", "rtol": "give rcond or tol", "prepend": "concatenate first", "append": "concatenate first",
     "equal_nan": "compare with isclose(..., equal_nan=True)", "overwrite_input": "leave it out",
 }  # fmt: skip
 """Parameters of NumPy's functions without a meaning for expressions, and what to do instead."""

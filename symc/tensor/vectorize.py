@@ -23,7 +23,7 @@ def vectorize(fn: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> 
     """Turn a function of expressions into one that works on every entry along an axis of its arguments.
 
     ``vectorize(f)(x)[i]`` equals ``f(x[i])``, but nothing is repeated: the ops of ``f`` become ops on larger tensors,
-    products of matrices become batched products. Ops for which this is not possible (loops, branches, factorisations,
+    products of matrices become batched products. Ops for which this is not possible (loops, branches,
     ops in Python) are repeated by a ``scan`` over the axis.
 
     Parameters
