@@ -176,7 +176,8 @@ REFUSED = {
     "initial": "join or combine the first value with the result", "casting": "cast with x.astype(dtype)",
     "order": "elements are always in C order", "kind": "sorting is always stable", "retstep": "compute the step",
     "fweights": "repeat the observations", "aweights": "compute the weighted mean and products",
-    "hermitian": "leave it out", "rtol": "give rcond or tol", "prepend": "concatenate first", "append": "concatenate first",
+    "hermitian": "leave it out", "rtol": "give rcond or tol", "prepend": "concatenate first",
+    "append": "concatenate first",
     "equal_nan": "compare with isclose(..., equal_nan=True)", "overwrite_input": "leave it out",
 }  # fmt: skip
 """Parameters of NumPy's functions without a meaning for expressions, and what to do instead."""
