@@ -94,12 +94,12 @@ def _solve(lib: Any, a: Any, b: Any) -> Any:
 def _svd(lib: Any, a: Any) -> Any:
     """The product of the singular vectors does not depend on their signs."""
     u, s, vt = lib.svd(a)
-    return lib.product(u * s[..., :1], vt)
+    return lib.product(u * s[0], vt)
 
 
 def _eigh(lib: Any, a: Any) -> Any:
     w, v = lib.eigh(_symmetrised(lib, a))
-    return lib.product(v * lib.sqrt(w)[..., None, :], lib.turned(v))
+    return lib.product(v * lib.sqrt(w), lib.turned(v))
 
 
 FUNCTIONS: dict[str, tuple[str, Callable[..., Any], Callable[[bool], Data], float]] = {
