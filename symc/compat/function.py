@@ -156,7 +156,8 @@ def scan(
     }
     defaults = {"truncate_gradient": -1, "go_backwards": False, "name": None, "strict": False, "return_list": False}
     told = {key: v for key, v in given.items() if key not in defaults or v != defaults[key]}
-    return symc.scan(fn, **told)
+    outputs, updates = symc.scan(fn, **told)
+    return outputs, OrderedUpdates(updates)
 
 
 def until(condition: Any) -> Any:
