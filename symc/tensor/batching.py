@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.errors import ShapeError, located
 from symc.gradient.pass_through import DISCONNECTED_GRAD, GRAD_CLIP, GRAD_SCALE, UNDEFINED_GRAD, ZERO_GRAD
 from symc.graph import Apply, Constant, Variable, clone_with, toposort
 from symc.graph.op import Op, Pointwise, Record, Reduction
@@ -124,7 +125,7 @@ def batched_graph(
             operands = Operands(node, values, batched, size)
             rule = _rule_of(node.op)
             found = None if rule is None else rule(operands)
-            if found is None:
+            if found is None or any(a and new.ndim != v.ndim + 1 for v, (new, a) in zip(node.outputs, found)):
                 found = _repeated(operands)
         for old, (new, has_axis) in zip(node.outputs, found or ()):
             (known if has_axis else plain)[old] = new
@@ -154,7 +155,11 @@ def _repeated(o: Operands) -> Results:
         entries = iter(rows)
         return list(o.op.all(*[next(entries) if known else v for v, known in zip(o.values, o.batched)]))
 
-    found, _ = scan(step, sequences=moving)
+    try:
+        found, _ = scan(step, sequences=moving)
+    except ShapeError as problem:
+        text = f"vectorize: {o.op.name} does not give results of one shape for all entries"
+        raise ShapeError(located(text, o.node.inputs)) from problem
     return [(v, True) for v in (found if isinstance(found, list) else [found])]
 
 
@@ -233,7 +238,10 @@ def _broadcast(o: Operands) -> Results:
     moved = tuple(a + 1 if w >= 0 and o.batched[w + 1] else a for w, a in zip(who, axes))
     if not o.batched[0]:
         return [(Op(BROADCAST, who=who, axes=moved)(*o.values), False)]
-    return _results(Op(BROADCAST, who=(-1, *who), axes=(0, *moved)), *o.values)
+    x = o.values[0]
+    if x.ndim == 1:  # a scalar, broadcast to any number of axes
+        x = dimshuffle(x, [0, *["x"] * len(who)])
+    return _results(Op(BROADCAST, who=(-1, *who), axes=(0, *moved)), x, *o.values[1:])
 
 
 @batch_rule(ALLOC)
