@@ -73,6 +73,7 @@ def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 _eigh: Record = record(
     "eigh",
+    leading_axes=True,
     infer=_eigh_infer,
     numpy=_eigh_numpy,
     grad=_eigh_grad,
@@ -167,6 +168,7 @@ def _qr_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs
 
 _qr = record(
     "qr",
+    leading_axes=True,
     infer=_qr_infer,
     numpy=lambda op, a: tuple(np.linalg.qr(a)),
     grad=_qr_grad,
@@ -244,6 +246,7 @@ def _pinv_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
 _pinv = record(
     "pinv",
+    leading_axes=True,
     infer=_pinv_infer,
     numpy=lambda op, a: np.linalg.pinv(a, rcond=op["rcond"]),
     grad=_pinv_grad,
@@ -323,6 +326,7 @@ def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
 _expm = record(
     "expm",
+    leading_axes=True,
     infer=lambda op, inputs: (side(op, inputs[0]), inputs[0].type)[1],
     numpy=_expm_numpy,
     grad=_expm_grad,

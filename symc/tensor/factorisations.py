@@ -68,6 +68,7 @@ def _cholesky_grad(
 
 _cholesky = record(
     "cholesky",
+    leading_axes=True,
     infer=_square_infer,
     numpy=_cholesky_numpy,
     grad=_cholesky_grad,
@@ -162,6 +163,7 @@ def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 _svd: Record = record(
     "svd",
+    leading_axes=True,
     infer=_svd_infer,
     numpy=_svd_numpy,
     grad=_svd_grad,
