@@ -152,6 +152,19 @@ def test_rop_overrides():
     np.testing.assert_allclose(found, [np.cos(4) * 600])
 
 
+def test_rop_overrides_per_output_and_by_a_graph():
+    x, y, p, q = T.dvectors("x", "y", "p", "q")
+    pushed = symc.OpFromGraph([x, y, p, q], [x * q * 10 + p])
+    of_first = [lambda inputs, points: inputs[0] * points[0] * 100, "default"]
+    two = symc.OpFromGraph([x, y], [x * y, x + y], rop_overrides=of_first)
+    one = symc.OpFromGraph([x, y], [x * y], rop_overrides=pushed)
+    results = [*Rop(two(x, y), [x, y], [p, q]), Rop(one(x, y), [x, y], [p, q]), Rop(one(x, y), y, q)]
+    found = symc.function([x, y, p, q], results)([2.0], [3.0], [5.0], [7.0])
+    np.testing.assert_array_equal(np.ravel(found), [2 * 5 * 100, 12, 2 * 7 * 10 + 5, 2 * 7 * 10])
+    with pytest.raises(ValueError, match="1 derivatives are given for 2 outputs"):
+        symc.OpFromGraph([x, y], [x * y, x + y], rop_overrides=["default"])
+
+
 def test_an_op_with_nothing_but_a_directional_derivative():
     class Cube(symc.Op):
         __props__ = ()

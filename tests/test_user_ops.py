@@ -9,7 +9,7 @@ import pytest
 
 import symc
 import symc.tensor as T
-from symc.errors import DisconnectedInputError, NullGradError
+from symc.errors import CompileError, DisconnectedInputError, NullGradError
 from symc.gradient import DisconnectedType, grad_undefined
 from symc.testing import check_op
 
@@ -434,6 +434,14 @@ def test_what_c_code_cannot_do():
     h = T.tensor("float16", shape=(None,))
     with pytest.raises(TypeError, match="cannot work on float16"):
         symc.function([h], half(h), device="c")
+
+
+def test_a_mistake_in_c_code():
+    """The compiler's message speaks of the op and of the lines of its code."""
+    wrong = symc.c_op([1], [1], "out[0] = 1;\nout[1] = undefined_name;", **SAME)(weighed_sums.function)
+    wrong.arguments = ["x"]
+    with pytest.raises(CompileError, match="weighed_sums:2:.*undefined_name"):
+        symc.function([x := T.vector()], wrong(x), device="c")
 
 
 def test_two_dtypes_of_one_c_op_in_one_program():

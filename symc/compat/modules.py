@@ -25,7 +25,7 @@ _LAYERS = "lasagne_like.layers"
 
 MODULES: dict[str, tuple[str, ...]] = {
     # the language
-    "theano": ("symc.compat.function", "symc.compat.graph", "symc"),
+    "theano": ("symc.compat.function", "symc.compat.graph", "symc", "symc.gradient"),
     "theano.tensor": _TENSOR,
     "theano.tensor.basic": _TENSOR,
     "theano.tensor.var": _TENSOR,

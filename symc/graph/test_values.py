@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import ShapeError, describe, located, warn
+from symc.errors import ShapeError, SymcError, describe, located, warn
 from symc.graph.variables import Apply, Constant, SharedVariable, Variable, convert_value
 
-__all__ = ["building_inside", "compute", "enable", "get_test_value", "known_test_value"]
+__all__ = ["MissingTestValueError", "building_inside", "compute", "enable", "get_test_value", "known_test_value"]
+
+
+class MissingTestValueError(SymcError, AttributeError, ValueError):
+    """A variable has no test value, where ``symc.config.compute_test_value`` asks for one."""
 
 
 class _State(threading.local):
@@ -50,13 +54,13 @@ def get_test_value(v: Any) -> np.ndarray:
 
     Raises
     ------
-    AttributeError
-        If it has none.
+    MissingTestValueError
+        If it has none; it is an AttributeError and a ValueError.
     """
     found = known_test_value(v) if isinstance(v, Variable) else np.asarray(v)
     if found is None:
         repair = "set v.tag.test_value, and symc.config.compute_test_value before the expression is built"
-        raise AttributeError(located(f"{v!r} has no test value", [v], repair))
+        raise MissingTestValueError(located(f"{v!r} has no test value", [v], repair))
     return found
 
 
@@ -106,7 +110,7 @@ def _missing(node: Apply, v: Variable) -> None:
     repair = "set its .tag.test_value, or symc.config.compute_test_value = 'ignore'"
     message = located(text, [v], repair, node.outputs[0].location)
     if policy == "raise":
-        raise AttributeError(message)
+        raise MissingTestValueError(message)
     warn(message)
 
 

@@ -29,12 +29,15 @@ from symc.tensor.graph_op import FROM_GRAPH
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
 from symc.tensor.linear_systems import INVERSE, SOLVE, TRIANGULAR
+from symc.tensor.nnet.conv_ops import BACKWARD_DATA, CONV2D
 from symc.tensor.positions import IOTA, iota
 from symc.tensor.print_op import PRINT
 from symc.tensor.requirements import REQUIRED
 from symc.tensor.reshaping import RESHAPE, reshape
 from symc.tensor.scan import scan
 from symc.tensor.shape_arguments import SPECIFY
+from symc.tensor.signal.pool import POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD
+from symc.tensor.sorting import ARGSORT, SORT
 from symc.tensor.stretching import STRETCH, STRETCH_TOGETHER
 from symc.tensor.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.symbolic_dims import SHAPE_I, TYPED_BY, length, shape_i
@@ -128,7 +131,7 @@ def batched_graph(
             operands = Operands(node, values, batched, size)
             rule = _rule_of(node.op)
             found = None if rule is None else rule(operands)
-            if found is None:
+            if found is None or any(a and new.ndim != v.ndim + 1 for v, (new, a) in zip(node.outputs, found)):
                 found = _repeated(operands)
         for old, (new, has_axis) in zip(node.outputs, found or ()):
             (known if has_axis else plain)[old] = new
@@ -139,6 +142,8 @@ def _rule_of(op: Op) -> Rule | None:
     record = op.record
     if record in _RULES:
         return _RULES[record]
+    if record.leading_axes:
+        return _with_more_entries
     if isinstance(record.lower, Pointwise):
         return _pointwise
     if isinstance(record.lower, Reduction):
@@ -237,7 +242,10 @@ def _broadcast(o: Operands) -> Results:
     moved = tuple(a + 1 if w >= 0 and o.batched[w + 1] else a for w, a in zip(who, axes))
     if not o.batched[0]:
         return [(Op(BROADCAST, who=who, axes=moved)(*o.values), False)]
-    return _results(Op(BROADCAST, who=(-1, *who), axes=(0, *moved)), *o.values)
+    x = o.values[0]
+    if x.ndim == 1:  # a scalar, broadcast to any number of axes
+        x = dimshuffle(x, [0, *["x"] * len(who)])
+    return _results(Op(BROADCAST, who=(-1, *who), axes=(0, *moved)), x, *o.values[1:])
 
 
 @batch_rule(ALLOC)
@@ -260,8 +268,8 @@ def _reshape(o: Operands) -> Results:
     return [(reshape(o.values[0], [o.size, *shape], ndim=len(shape) + 1), True)]
 
 
-@batch_rule(STRETCH, STRETCH_TOGETHER)
-def _stretched(o: Operands) -> Results:
+@batch_rule(STRETCH, STRETCH_TOGETHER, POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD)
+def _with_more_entries(o: Operands) -> Results:
     return _results(o.op, *o.all())
 
 
@@ -284,8 +292,8 @@ def _join(o: Operands) -> Results:
     return _results(Op(o.op.record, **{**o.op.attrs, "axis": o.op["axis"] + 1}), *o.all())
 
 
-@batch_rule(CUMSUM, CUMPROD)
-def _cumulative(o: Operands) -> Results:
+@batch_rule(CUMSUM, CUMPROD, SORT, ARGSORT)
+def _along_axis(o: Operands) -> Results:
     return _results(Op(o.op.record, **{**o.op.attrs, "axis": o.op["axis"] + 1}), *o.values)
 
 
@@ -365,6 +373,33 @@ def _scatter(o: Operands) -> Results:
     order = [*range(1, place + 1), 0, *range(place + 1, y.ndim)]
     op = Op(SCATTER, axes=(0, *beyond), place=place, replace=replace)
     return _results(op, x, dimshuffle(y, order), *_with_positions(o, 2))
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+@batch_rule(CONV2D)
+def _images(o: Operands) -> Results:
+    return _more_images(o)
+
+
+@batch_rule(BACKWARD_DATA)
+def _adjoint(o: Operands) -> Results:
+    return _more_images(o) if len(o.values) == 3 else None
+
+
+def _more_images(o: Operands) -> Results:
+    """The new axis and that of the images as one; the filters must be the same for all entries."""
+    if o.batched[1]:
+        return None
+    whole = o.all()
+    count = length(whole[0], 1)
+    merged = [
+        o.values[k] if k == 1 else reshape(v, [o.size * count, *[length(v, a) for a in range(2, 5)]], ndim=4)
+        for k, v in enumerate(whole)
+    ]
+    found = o.op(*merged)
+    return [(reshape(found, [o.size, count, *[length(found, a) for a in range(1, 4)]], ndim=5), True)]
 
 
 # --- products ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from inspect import signature
@@ -89,10 +90,11 @@ class COp(PythonOp):
                 f"(void){name}; (void){name}_shape; (void){name}_size;",
             ]
             at += v.ndim
+        shown = re.sub(r"[^\w .,={}]", "", self.name)  # for the messages of the compiler
         body = "\n".join([
             "{", "(void)b_; (void)n_;", *lines,
             f"#define FAIL(message) do {{ *(const char **)b_[{len(arrays)}] = (message); return; }} while (0)",
-            "{", self.c_code(node), "}", "#undef FAIL", "}",
+            "{", f'#line 1 "{shown}"', self.c_code(node), "}", "#undef FAIL", "}",
         ])  # fmt: skip
         support = self.c_support_code()
         digest = sha256(f"{support}\0{body}".encode()).hexdigest()[:16]

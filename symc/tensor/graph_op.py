@@ -9,7 +9,8 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.gradient.absent import DisconnectedType, NullType
-from symc.gradient.reverse import grad
+from symc.gradient.derivatives import Rop
+from symc.gradient.reverse import grad, zero_gradient
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body
 from symc.graph.dtypes import is_complex, is_float
@@ -36,7 +37,8 @@ class _Overrides:
     ----------
     lop : callable, tuple or None
         Gradients as ``lop(inputs, outputs, output_gradients)``, or one such rule per input.
-    rop : callable or None
+    rop : callable, tuple or None
+        Directional derivatives as ``rop(inputs, eval_points)``, or one such rule per output.
     pattern : sequence or None
         The connection pattern.
     """
@@ -68,7 +70,12 @@ def _fitting(found: Any, count: int, name: str) -> list[Any]:
 
 def _single(rule: Callable[..., Any]) -> Callable[..., Any]:
     """A rule for one input, which may return a list of one gradient."""
-    return lambda inputs, outputs, gs: _fitting(rule(inputs, outputs, gs), 1, "OpFromGraph")[0]
+    return lambda *lists: _fitting(rule(*lists), 1, "OpFromGraph")[0]
+
+
+def _filled(inputs: Sequence[Variable], points: Sequence[Any]) -> list[Variable]:
+    """The directions, with zeros for inputs that do not vary."""
+    return [zero_gradient(v) if p is None else p for v, p in zip(inputs, points)]
 
 
 def _is_default(rule: Any) -> bool:
@@ -130,9 +137,17 @@ def _default_grad(op: Op, inputs: Sequence[Variable], gs: Sequence[Variable]) ->
 
 def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> list[Any] | None:
     rules: _Overrides = op["overrides"]
-    if not callable(rules.rop):
+    if rules.rop is None:
         return None
-    return rules.terms(rules.rop(list(inputs), list(points)), len(outputs), op["name"])
+    if callable(rules.rop):
+        return rules.terms(rules.rop(list(inputs), list(points)), len(outputs), op["name"])
+    expressions = clone_with(op["body"].outputs, dict(zip(op["body"].inputs, inputs)))
+    return [
+        Rop(v, list(inputs), list(points), return_disconnected="none")
+        if rule is DEFAULT
+        else as_gradient(rule(list(inputs), list(points)) if callable(rule) else rule)
+        for v, rule in zip(expressions, rules.rop)
+    ]
 
 
 def _numpy(op: Op, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -192,9 +207,10 @@ class OpFromGraph:
         the expression, None, or a callable with the same arguments that returns the gradient by this input.
     grad_overrides : callable or list, optional
         The same without ``outputs``: ``grad_overrides(inputs, output_gradients)``.
-    rop_overrides : callable, optional
+    rop_overrides : callable or list, optional
         ``rop_overrides(inputs, eval_points)`` returns the derivative of each output in the direction ``eval_points``,
-        for ``symc.gradient.Rop``. By default it follows from the gradient.
+        for ``symc.gradient.Rop``. By default it follows from the gradient. A list has one entry per output:
+        ``"default"``, None, or a callable that returns the derivative of this output.
     connection_pattern : list of lists of bool, optional
         Per input, whether each output depends on it; by default as in the expression.
     name : str, optional
@@ -244,7 +260,7 @@ class OpFromGraph:
             elif v not in self._stand_ins and not isinstance(v, Constant):
                 raise ValueError(located(f"{self.name}: the outputs depend on a variable not among the inputs", [v]))
         lop = self._lop(lop_overrides, grad_overrides)
-        rop = None if _is_default(rop_overrides) else rop_overrides
+        rop = self._rop(rop_overrides)
         overrides = _NONE if lop is rop is connection_pattern is None else _Overrides(lop, rop, connection_pattern)
         outside = [*self.inputs, *self.shared_inputs]
         stand_ins = [*self._stand_ins, *(Variable(v.type, None, 0, v.name) for v in self.shared_inputs)]
@@ -296,6 +312,26 @@ class OpFromGraph:
             raise ValueError(located(f"{self.name}: {len(rules)} gradients are overridden, of {explicit} inputs"))
         one = [DEFAULT if _is_default(f) and f is not None else (_single(of(f)) if callable(f) else f) for f in rules]
         return tuple(one) + (DEFAULT,) * len(self.shared_inputs)
+
+    def _rop(self, rule: Any) -> Any:
+        """The override in the form ``(inputs, eval_points)``, one such rule per output, or None."""
+        if _is_default(rule):
+            return None
+        explicit = len(self.inputs)
+
+        def of(f: Any) -> Any:
+            if isinstance(f, OpFromGraph):
+                return lambda inputs, points: _listed(f(*inputs[:explicit], *_filled(inputs, points)[:explicit]))
+            return lambda inputs, points: f(inputs[:explicit], points[:explicit])
+
+        if callable(rule):
+            return of(rule)
+        rules = list(rule)
+        if len(rules) != len(self.outputs):
+            raise ValueError(
+                located(f"{self.name}: {len(rules)} derivatives are given for {len(self.outputs)} outputs")
+            )
+        return tuple(DEFAULT if isinstance(f, str) else _single(of(f)) if callable(f) else f for f in rules)
 
     def __call__(self, *args: Any, **_: Any) -> Any:
         """Apply the op; returns a variable, or a list of variables if the op has several outputs."""

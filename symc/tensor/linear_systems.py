@@ -63,6 +63,7 @@ def _lu_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 
 _lu = record(
     "lu",
+    leading_axes=True,
     infer=_lu_infer,
     numpy=_lu_numpy,
     unspecified=True,
@@ -77,7 +78,8 @@ def from_factors(name: str, told: str, **facts: Any) -> Record:
         return [batch_of(node), node.inputs[0].type.shape[-1], *more(node)]
 
     more: Callable[[Apply], list[Any]] = facts.pop("more", lambda node: [])
-    return record(name, lower=HostCall(None, name, params, lambda op, inputs: (told, inputs[2:])), **facts)
+    lower = HostCall(None, name, params, lambda op, inputs: (told, inputs[2:]))
+    return record(name, lower=lower, leading_axes=True, **facts)
 
 
 # --- general systems ------------------------------------------------------------------------------------------------
@@ -116,6 +118,7 @@ _lu_solve = from_factors(
 )
 SOLVE: Record = record(
     "solve",
+    leading_axes=True,
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_turned(a, op["turned"]), b),
     grad=_systems_grad,
@@ -167,6 +170,7 @@ def _triangle(op: Op, a: np.ndarray) -> np.ndarray:
 
 TRIANGULAR: Record = record(
     "solve_triangular",
+    leading_axes=True,
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_triangle(op, a), b),
     grad=_systems_grad,
@@ -263,6 +267,7 @@ _lu_inverse = from_factors(
 )
 INVERSE: Record = record(
     "matrix_inverse",
+    leading_axes=True,
     infer=_square_infer,
     numpy=_inverse_numpy,
     grad=_inverse_grad,

@@ -27,7 +27,8 @@ class Print:
     """An identity that prints its value whenever a function computes it, on every device.
 
     Prints are never merged or left out of a function that needs their results, and run in the order of the program.
-    In a ``scan`` they run in every step. Gradients pass through unchanged, and print nothing.
+    In a ``scan`` they run in every step; what is the same in all steps is computed, and printed, once. Gradients pass
+    through unchanged, and print nothing.
 
     Parameters
     ----------

@@ -296,10 +296,10 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     else:
         text = f"grad: {user.name} has no derivative"
         raise NullGradError(located(text, inputs, f"define {type(user).__name__}.grad(inputs, output_gradients)"))
-    if not isinstance(found, (list, tuple)) or len(found) != len(inputs):
-        count = len(found) if isinstance(found, (list, tuple)) else 1
-        raise ValueError(located(f"{user.name}: grad gives {count} terms for {len(inputs)} inputs", inputs))
-    return [as_gradient(g) if known else None for g, known in zip(found, connected)]
+    terms = list(found) if isinstance(found, (list, tuple)) else [found]
+    if len(terms) != len(inputs):
+        raise ValueError(located(f"{user.name}: grad gives {len(terms)} terms for {len(inputs)} inputs", inputs))
+    return [as_gradient(g) if known else None for g, known in zip(terms, connected)]
 
 
 def _push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], points: Sequence[Any]) -> Any:
