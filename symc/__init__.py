@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from symc import d3viz, printing, scan_module, tensor, testing
+from symc import d3viz, printing, scan_module, sparse, tensor, testing
 from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad

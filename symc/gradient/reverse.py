@@ -102,7 +102,10 @@ def grad(
             raise TypeError(f"grad: wrt must hold symbolic variables, got {target!r}")
     if any(is_complex(target.dtype) for target in targets):
         options = (consider_constant, disconnected_inputs, add_names, known_grads, return_disconnected, null_gradients)
-        found = _by_parts(cost, targets, options)
+        found = [
+            t.with_gradient(g) if isinstance(t, Composite) else g
+            for t, g in zip(given, _by_parts(cost, targets, options))
+        ]
         return found if isinstance(wrt, (list, tuple)) else found[0]
     with building_at(here()):
         seeds = _seeds(cost, known_grads)
