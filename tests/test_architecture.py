@@ -176,6 +176,8 @@ ARROWS = {
     "gradient": {"graph", "tensor", "compiler"},
     "compiler": {"graph", "loops", "tensor", "gradient"},
     "runtime": {"graph", "loops", "tensor", "gradient", "compiler"},
+    "sparse": {"graph", "loops", "tensor", "runtime"},
+    "interop": {"graph", "tensor", "runtime", "printing"},
     "printing": {"graph", "loops", "compiler", "runtime"},
 }
 """Which packages of the language each may import.

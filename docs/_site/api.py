@@ -20,6 +20,7 @@ PUBLIC = [
     "symc.tensor.signal.pool",
     "symc.tensor.shared_randomstreams",
     "symc.gradient",
+    "symc.sparse",
     "symc.printing",
     "symc.compat",
     "symc.config",

@@ -150,7 +150,6 @@ MISSING: dict[str, str] = {
     "theano.tests": "the tests of symc are in its repository",
     "theano.gpuarray": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
     "theano.sandbox.cuda": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
-    "theano.sparse": "no sparse matrices",
     "theano.typed_list": "a Python list of variables, or `symc.scan`",
 }
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""

@@ -11,6 +11,7 @@ from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, 
 from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
 from symc.graph.collector import uncollected
+from symc.graph.composite import Composite
 from symc.graph.dtypes import is_complex, is_float
 from symc.tensor.basic import as_tensor
 from symc.tensor.complex_parts import held, parts, real_sources, stacked, unstacked
@@ -38,7 +39,8 @@ def grad(
     cost : Variable or None
         A scalar; may be None if ``known_grads`` is given. An integer cost is a step function, whose gradients are zero.
     wrt : Variable or sequence of Variable
-        The variables to differentiate with respect to.
+        The variables to differentiate with respect to. The gradient by a sparse matrix is a sparse matrix, at the
+        places of its entries.
     consider_constant : sequence of Variable, optional
         Variables through which no gradient flows. A variable that is also in ``wrt`` still has its own gradient.
     disconnected_inputs : {"raise", "warn", "ignore"}
@@ -93,13 +95,17 @@ def grad(
     _one_of("disconnected_inputs", disconnected_inputs, ("raise", "warn", "ignore"))
     _one_of("return_disconnected", return_disconnected.lower(), ("zero", "none", "disconnected"))
     _one_of("null_gradients", null_gradients, ("raise", "return"))
-    targets: list[Any] = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    given: list[Any] = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    targets = [t.differentiable() if isinstance(t, Composite) else t for t in given]
     for target in targets:
         if not isinstance(target, Variable):
             raise TypeError(f"grad: wrt must hold symbolic variables, got {target!r}")
     if any(is_complex(target.dtype) for target in targets):
         options = (consider_constant, disconnected_inputs, add_names, known_grads, return_disconnected, null_gradients)
-        found = _by_parts(cost, targets, options)
+        found = [
+            t.with_gradient(g) if isinstance(t, Composite) else g
+            for t, g in zip(given, _by_parts(cost, targets, options))
+        ]
         return found if isinstance(wrt, (list, tuple)) else found[0]
     with building_at(here()):
         seeds = _seeds(cost, known_grads)
@@ -114,6 +120,7 @@ def grad(
         results.append(_result(target, walk, return_disconnected.lower()))
     if add_names and cost is not None and cost.name:
         _name(cost.name, targets, results)
+    results = [t.with_gradient(g) if isinstance(t, Composite) else g for t, g in zip(given, results)]
     return like(wrt, results)
 
 

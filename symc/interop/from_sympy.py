@@ -14,7 +14,7 @@ from sympy.tensor.indexed import Idx
 from symc.config import config
 from symc.errors import MissingInputError, located
 from symc.graph import Variable
-from symc.graph.dtypes import as_dtype, is_float, promote
+from symc.graph.dtypes import as_dtype, is_complex, is_float, promote
 from symc.interop import sympy_matrices as matrices
 from symc.interop.sympy_rules import RULES
 from symc.interop.sympy_scalars import COMPARISONS, FUNCTIONS
@@ -68,8 +68,8 @@ def from_sympy(
     Notes
     -----
     A scalar symbol may stand for a tensor: functions apply element by element and shapes broadcast. A matrix whose
-    entries are tensors of shape ``S`` has the shape ``(*S, rows, columns)``. All numbers are real: where sympy's value
-    is complex, the result is NaN.
+    entries are tensors of shape ``S`` has the shape ``(*S, rows, columns)``. Functions of real variables are real: the
+    result is NaN where sympy's value is complex. Complex numbers come from complex variables and from ``sympy.I``.
 
     Sums and products are computed by ``arange`` and a reduction. Their limits may be expressions; a sum whose upper
     limit is below the lower is empty, unless both are numbers: then sympy's convention holds.
@@ -261,7 +261,9 @@ class Conversion:
 
     def real(self, v: Value) -> Value:
         """Convert an integer or bool variable to the float dtype."""
-        return ew.cast(v, self.dtype) if isinstance(v, Variable) and not is_float(v.dtype) else v
+        return (
+            ew.cast(v, self.dtype) if isinstance(v, Variable) and not (is_float(v.dtype) or is_complex(v.dtype)) else v
+        )
 
     def alike(self, values: Sequence[Value]) -> list[Value]:
         """Convert integer variables to the float dtype if they meet a float that is a number."""
@@ -291,14 +293,15 @@ class Conversion:
         raise TypeError(located(text, [v for v in self.table.values() if isinstance(v, Variable)][:4], repair))
 
 
-def _value(node: Any) -> int | float | None:
+def _value(node: Any) -> int | float | complex | None:
     """The value of an expression without symbols, with all digits; None for others."""
     if not isinstance(node, sympy.Expr) or node.is_Atom or not getattr(node, "is_number", False) or node.free_symbols:
         return None
     found = node.evalf(20)
     if found.is_Number and found is not sympy.nan:
         return int(node) if node.is_Integer else float(found)
-    return None
+    real, imaginary = found.as_real_imag()
+    return complex(found) if real.is_Float and imaginary.is_Float else None
 
 
 _INTEGER_VALUED = (sympy.Abs, sympy.sign, sympy.Mod, sympy.Max, sympy.Min, sympy.KroneckerDelta, sympy.re, sympy.im,

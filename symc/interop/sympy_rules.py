@@ -46,8 +46,7 @@ def _rational(convert: Any, node: Any) -> Rule:
 
 
 def _imaginary(convert: Any, node: Any) -> Rule:
-    raise TypeError(located("from_sympy: ImaginaryUnit has no counterpart: all numbers are real", [], "split the "
-                            "expression into its real and imaginary part, with as_real_imag()"))  # fmt: skip
+    return (), lambda: 1j
 
 
 def _truth(convert: Any, node: Any) -> Rule:
@@ -73,7 +72,10 @@ def _add(convert: Any, node: Any) -> Rule:
         total = ew.neg(first[1]) if first[0] else first[1]
         for negative, v in rest:
             total = ew.sub(total, v) if negative else ew.add(total, v)
-        return total if number == 0 else ew.sub(total, -number) if number < 0 else ew.add(total, number)
+        if number == 0:
+            return total
+        negative = not isinstance(number, complex) and number < 0
+        return ew.sub(total, -number) if negative else ew.add(total, number)
 
     return [t for _, t in terms], build
 

@@ -11,8 +11,8 @@ import sympy
 from sympy.codegen import cfunctions
 
 from symc.graph import Variable
+from symc.tensor import complex_parts, gamma_functions, inverse_erf
 from symc.tensor import elementwise as ew
-from symc.tensor import gamma_functions, inverse_erf
 from symc.tensor.basic import as_tensor
 
 __all__ = ["COMPARISONS", "FUNCTIONS", "condition", "piecewise"]
@@ -122,8 +122,8 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
     # parts of numbers
     sympy.Abs: ew.abs_, sympy.sign: ew.sgn, sympy.floor: ew.floor, sympy.ceiling: ew.ceil,
     sympy.frac: lambda x: ew.sub(x, ew.floor(x)), sympy.Mod: ew.mod,
-    sympy.re: lambda x: x, sympy.conjugate: lambda x: x, sympy.im: lambda x: ew.mul(x, 0),
-    sympy.arg: lambda x: ew.where(ew.lt(x, 0), _number(math.pi, x), 0.0),
+    sympy.re: complex_parts.real, sympy.conjugate: complex_parts.conj, sympy.im: complex_parts.imag,
+    sympy.arg: complex_parts.angle,
     sympy.Max: _chain(ew.maximum), sympy.Min: _chain(ew.minimum),
     sympy.Heaviside: _heaviside, sympy.KroneckerDelta: lambda i, j: ew.cast(ew.eq(i, j), "int64"),
     # special functions

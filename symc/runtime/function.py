@@ -15,6 +15,7 @@ from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
 from symc.graph.variables import as_complex, as_pairs
+from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
 from symc.runtime.definition import Definition
@@ -84,6 +85,12 @@ def function(
     MissingInputError, UnusedInputError, TypeMismatchError, ShapeError, DTypeError
         See each class. Nothing is compiled in these cases.
     """
+    if composites.present(inputs, outputs, updates, givens):
+        return composites.compiled(
+            function, inputs, outputs, updates, givens, on_unused_input=on_unused_input,
+            allow_input_downcast=allow_input_downcast, name=name, device=device, mode=mode, profile=profile,
+            no_default_updates=no_default_updates,
+        )  # fmt: skip
     specs = input_specs(inputs, allow_input_downcast)
     pattern, variables, borrowed = flatten_outputs(outputs)
     kept = [s.update for s in specs if s.update is not None]

@@ -14,7 +14,10 @@ from symc.graph.types import TensorType
 from symc.graph.variables import as_array, as_pairs, refuse_masked
 from symc.runtime.storage import Storage
 
-__all__ = ["shared"]
+__all__ = ["COMPOSITES", "shared"]
+
+COMPOSITES: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = []
+"""Kinds of values that consist of several tensors: a test, and what makes the shared variable; packages add to it."""
 
 
 def shared(
@@ -58,6 +61,9 @@ def shared(
     if isinstance(value, Variable):
         text = f"shared: expected an array or a number, got the symbolic variable {value!r}"
         raise TypeError(f"{text}; evaluate it first, with .eval()")
+    for test, make in COMPOSITES:
+        if test(value):
+            return make(value, name, borrow=borrow)
     if callable(value) and not (hasattr(value, "__array__") or hasattr(value, "__dlpack__")):
         return _deferred(value, name, strict, allow_downcast, shape, dtype)
     refuse_masked(value, "shared")

@@ -11,6 +11,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Variable, dims
+from symc.graph.composite import Composite
 from symc.graph.dtypes import is_complex, is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
@@ -250,6 +251,9 @@ def dot(a: Any, b: Any) -> Variable:
     ShapeError
         If the inner dims are known to differ.
     """
+    for x, method, other in ((a, "__dot__", b), (b, "__rdot__", a)):
+        if isinstance(x, Composite):  # a sparse matrix
+            return getattr(x, method)(other)  # type: ignore[no-any-return]
     a, b = _operands("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b

@@ -14,6 +14,7 @@ import numpy as np
 
 from symc.graph import Variable
 from symc.tensor import (
+    complex_parts,
     creation,
     cumulative,
     decompositions,
@@ -39,6 +40,12 @@ from symc.tensor.numpy_functions import refuse, truth
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["FUNCTIONS", "apply_function"]
+
+
+def _angle(z: Any, deg: bool = False) -> Variable:
+    found = complex_parts.angle(z)
+    return ew.rad2deg(found) if deg else found
+
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     # reductions
@@ -129,7 +136,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     # arithmetic and products
     "round": compose.rounded, "around": compose.rounded, "fix": lambda x, out=None: ew.trunc(x),
     "nan_to_num": compose.nan_to_num,
-    "real": lambda val: as_tensor(val), "imag": lambda val: creation.zeros_like(val), "sinc": compose.sinc,
+    "real": complex_parts.real, "imag": complex_parts.imag, "angle": _angle, "sinc": compose.sinc,
     "isclose": extra_ops.isclose, "allclose": extra_ops.allclose, "array_equal": compose.array_equal,
     "isposinf": lambda x, out=None: ew.and_(ew.isinf(x), ew.gt(x, 0)),
     "isneginf": lambda x, out=None: ew.and_(ew.isinf(x), ew.lt(x, 0)),

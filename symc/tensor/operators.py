@@ -9,6 +9,7 @@ import numpy as np
 
 from symc.errors import located
 from symc.graph import Constant, Variable
+from symc.graph.composite import Composite
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
@@ -153,6 +154,11 @@ def _method(function: Any) -> Any:
     return lambda *operands: function(*operands)
 
 
+def _operator(function: Any) -> Any:
+    """Wrap a function of two operands as an operator, which leaves sparse matrices and the like to their own class."""
+    return lambda a, b: NotImplemented if isinstance(b, Composite) else function(a, b)
+
+
 def _reflected(function: Any) -> Any:
     return lambda self, other: function(other, self)
 
@@ -168,7 +174,7 @@ _BINARY: dict[str, Callable[..., Variable]] = {
 _COMPARISONS: dict[str, Callable[..., Variable]] = {"lt": ew.lt, "le": ew.le, "gt": ew.gt, "ge": ew.ge}
 
 METHODS: dict[str, Any] = {
-    **{f"__{name}__": _method(function) for name, function in (_BINARY | _COMPARISONS).items()},
+    **{f"__{name}__": _operator(function) for name, function in (_BINARY | _COMPARISONS).items()},
     **{f"__r{name}__": _reflected(function) for name, function in _BINARY.items()},
     "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__pos__": lambda a: a,
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),

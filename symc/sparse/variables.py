@@ -1,0 +1,229 @@
+"""Sparse matrices as symbolic values: the entries, their indices, and pointers to rows or columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symc.config import config
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import SharedVariable, Variable
+from symc.graph.composite import Composite
+from symc.graph.dtypes import as_dtype
+from symc.runtime.shared import shared as shared_tensor
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.constructors import tensor
+from symc.tensor.symbolic_dims import shape_i
+
+if TYPE_CHECKING:
+    import scipy.sparse as scipy_sparse
+
+__all__ = [
+    "INDEX",
+    "SharedSparse",
+    "SparseVariable",
+    "as_sparse_variable",
+    "is_scipy",
+    "named",
+    "scipy_module",
+    "shared",
+]
+
+INDEX = "int32"
+"""The dtype of indices and pointers, as in SciPy for matrices of fewer than 2**31 entries."""
+
+
+def scipy_module() -> Any:
+    """SciPy's sparse matrices, which are optional."""
+    try:
+        import scipy.sparse
+    except ImportError:
+        raise ImportError("sparse matrices in and out of functions need SciPy: pip install scipy") from None
+    return scipy.sparse
+
+
+def is_scipy(value: Any) -> bool:
+    """Whether ``value`` is a sparse matrix or array of SciPy."""
+    return hasattr(value, "tocsr") and hasattr(value, "nnz") and not isinstance(value, Composite)
+
+
+class SparseVariable(Composite):
+    """A symbolic sparse matrix.
+
+    Attributes
+    ----------
+    format : {"csr", "csc"}
+        Whether entries are ordered by rows or by columns.
+    data : Variable
+        ``(entries,)``
+    indices : Variable
+        ``(entries,)``, the column of each entry in ``"csr"``, the row in ``"csc"``.
+    indptr : Variable
+        ``(rows + 1,)`` or ``(columns + 1,)``: where the entries of each row or column begin and end.
+    shape_vector : Variable
+        ``(2,)``, int64.
+    name : str or None
+    """
+
+    ndim = 2
+    __array_priority__ = 1001
+    __array_ufunc__ = None  # NumPy leaves operators to this class
+
+    def __init__(
+        self, format: str, data: Variable, indices: Variable, indptr: Variable, shape: Variable, name: str | None = None
+    ) -> None:
+        if format not in ("csr", "csc"):
+            raise ValueError(located(f"sparse: the format must be 'csr' or 'csc', got {format!r}"))
+        self.format = format
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.shape_vector = shape
+        self.name = name
+
+    @property
+    def parts(self) -> tuple[Variable, ...]:  # type: ignore[override]
+        """The four variables."""
+        return self.data, self.indices, self.indptr, self.shape_vector
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the entries."""
+        return self.data.dtype
+
+    @property
+    def type(self) -> SparseVariable:
+        """The matrix itself, as the description of its format and dtype."""
+        return self
+
+    @property
+    def shape(self) -> tuple[Variable, Variable]:
+        """The number of rows and of columns, as integer scalars."""
+        along = ew.sub(shape_i(self.indptr, 0), 1)
+        other = self.shape_vector[1 if self.format == "csr" else 0]
+        return (along, other) if self.format == "csr" else (other, along)
+
+    @property
+    def size(self) -> Variable:
+        """The number of stored entries."""
+        return shape_i(self.data, 0)
+
+    nnz = size
+
+    def with_data(self, data: Any) -> SparseVariable:
+        """A matrix with other entries at the same places."""
+        return SparseVariable(self.format, as_tensor(data), self.indices, self.indptr, self.shape_vector)
+
+    def __repr__(self) -> str:
+        return self.name or f"<{self.format} matrix of {self.dtype}>"
+
+    # --- a value of functions -----------------------------------------------------------------------------------------
+
+    def split(self, value: Any, what: str) -> Sequence[Any]:
+        """The arrays of a SciPy matrix of this format."""
+        if not is_scipy(value):
+            repair = f"convert it with scipy.sparse.{self.format}_matrix"
+            raise TypeError(
+                located(f"{what}: expected a sparse matrix of SciPy, got {type(value).__name__}", [], repair)
+            )
+        if value.ndim != 2:
+            raise ShapeError(located(f"{what}: expected a matrix of two axes, got shape {value.shape}"))
+        found = value.asformat(self.format)
+        count = int(found.indptr[-1])
+        for array in (found.indices, found.indptr):
+            if array.size and int(array.max()) > np.iinfo(INDEX).max:
+                raise ValueError(located(f"{what}: the matrix has more than 2**31 - 1 entries, rows or columns"))
+        indices, indptr = (a.astype(INDEX, copy=False) for a in (found.indices[:count], found.indptr))
+        return found.data[:count], indices, indptr, np.array(found.shape, "int64")
+
+    def join(self, arrays: Sequence[Any]) -> scipy_sparse.csr_matrix | scipy_sparse.csc_matrix:
+        """A SciPy matrix of the arrays."""
+        data, indices, indptr, shape = arrays
+        kind = getattr(scipy_module(), f"{self.format}_matrix")
+        return kind((data, indices, indptr), shape=tuple(int(n) for n in shape), copy=False)
+
+    def differentiable(self) -> Variable:
+        """The entries."""
+        return self.data
+
+    def with_gradient(self, gradient: Any) -> Any:
+        """The gradient at the places of the entries."""
+        return self.with_data(gradient) if isinstance(gradient, Variable) else gradient
+
+    def eval(self, inputs_to_values: Any = None) -> Any:
+        """Compute the matrix; ``inputs_to_values`` maps variables, sparse ones too, to values."""
+        from symc.runtime.function import function
+
+        given = dict(inputs_to_values or {})
+        return function(list(given), self, on_unused_input="ignore")(*given.values())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def named(format: str, name: str | None, dtype: str | None) -> SparseVariable:
+    """An input."""
+    dtype = as_dtype(dtype or config.floatX)
+    label = name or "sparse"
+    parts = [
+        tensor(d, shape=s, name=f"{label}.{part}")
+        for part, d, s in (
+            ("data", dtype, [None]), ("indices", INDEX, [None]), ("indptr", INDEX, [None]), ("shape", "int64", [2]),
+        )
+    ]  # fmt: skip
+    data, indices, indptr, shape = parts
+    return SparseVariable(format, data, indices, indptr, shape, name)
+
+
+class SharedSparse(SparseVariable):
+    """A sparse matrix whose value persists between calls; ``updates`` replace it."""
+
+    @property
+    def _shared(self) -> list[SharedVariable]:
+        return [p for p in self.parts if isinstance(p, SharedVariable)]
+
+    def get_value(self, borrow: bool = False) -> Any:
+        """Return the value as a SciPy matrix: a copy, or with ``borrow`` on the arrays themselves."""
+        return self.join([p.get_value(borrow) for p in self._shared])
+
+    def set_value(self, value: Any, borrow: bool = False) -> None:
+        """Replace the value by a SciPy matrix; the number of entries and the shape may change."""
+        arrays = self.split(value, f"set_value of {self!r}")
+        if arrays[0].dtype != self.dtype and not np.can_cast(arrays[0].dtype, self.dtype, "same_kind"):
+            raise DTypeError(located(f"set_value of {self!r}: expected dtype {self.dtype}, got {arrays[0].dtype}"))
+        for part, array in zip(self._shared, arrays):
+            part.set_value(array, borrow)
+
+
+def shared(value: Any, name: str | None = None, borrow: bool = False, **policies: Any) -> SharedSparse:
+    """Create a shared sparse matrix from a SciPy matrix."""
+    format = value.format if value.format in ("csr", "csc") else "csr"
+    like = named(format, name, as_dtype(value.dtype.name))
+    arrays = like.split(value, "shared")
+    label = name or "sparse"
+    parts = [
+        shared_tensor(a, f"{label}.{part}", borrow=borrow, shape=(2,) if part == "shape" else None)
+        for a, part in zip(arrays, ("data", "indices", "indptr", "shape"))
+    ]
+    data, indices, indptr, shape = parts
+    return SharedSparse(format, data, indices, indptr, shape, name)
+
+
+def as_sparse_variable(x: Any, name: str | None = None) -> SparseVariable:
+    """Convert a sparse matrix of SciPy to a constant; sparse variables are returned as they are.
+
+    Raises
+    ------
+    TypeError
+        For dense values: see ``csr_from_dense`` and ``csc_from_dense``.
+    """
+    if isinstance(x, SparseVariable):
+        return x
+    if not is_scipy(x):
+        text = f"as_sparse_variable: expected a sparse matrix, got {type(x).__name__}"
+        raise TypeError(located(text, [x] if isinstance(x, Variable) else [], "use csr_from_dense or csc_from_dense"))
+    format = x.format if x.format in ("csr", "csc") else "csr"
+    arrays = named(format, name, as_dtype(x.dtype.name)).split(x, "as_sparse_variable")
+    data, indices, indptr, shape = (constant(a) for a in arrays)
+    return SparseVariable(format, data, indices, indptr, shape, name)
