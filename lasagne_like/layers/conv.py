@@ -8,6 +8,7 @@ from typing import Any
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from ..errors import _NotSupported, _WrongKind
 from ..utils import as_tuple, int_types
 from .base import Layer
 from .lengths import conv_input_length, conv_output_length
@@ -166,7 +167,7 @@ class BaseConvLayer(Layer):
 def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
     if pad == "same":
         if any(size % 2 == 0 for size in filter_size):
-            raise ValueError(
+            raise _NotSupported(
                 f"pad='same' requires odd filter sizes, got filter_size={filter_size!r}; "
                 "use an integer pad, or a PadLayer for asymmetric padding"
             )
@@ -175,7 +176,7 @@ def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
         return (0,) * len(filter_size)
     if isinstance(pad, str):
         if pad != "full":
-            raise ValueError(f"Invalid pad: {pad!r}; expected integers, 'full', 'same' or 'valid'")
+            raise _WrongKind(f"Invalid pad: {pad!r}; expected an int, an iterable of int, 'full', 'same' or 'valid'")
         return pad
     if isinstance(pad, Sequence) and any(isinstance(each, Sequence) for each in pad):
         ends = as_tuple(pad, len(filter_size))

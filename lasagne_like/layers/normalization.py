@@ -9,6 +9,7 @@ import symc
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from ..errors import _NotSupported
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
 from .base import Layer
 from .shape import padded
@@ -56,7 +57,7 @@ class LocalResponseNormalization2DLayer(Layer):
     def __init__(self, incoming: Any, alpha: float = 1e-4, k: float = 2, beta: float = 0.75, n: int = 5, **kwargs: Any):
         super().__init__(incoming, **kwargs)
         if n % 2 == 0:
-            raise ValueError(f"LocalResponseNormalization2DLayer requires an odd n, got n={n}")
+            raise _NotSupported(f"LocalResponseNormalization2DLayer requires an odd n, got n={n}")
         self.alpha = alpha
         self.k = k
         self.beta = beta
