@@ -139,8 +139,8 @@ class ReshapeLayer(Layer):
         have, want = (math.prod(size for size in each if size and size > 0) for each in (sizes, wanted))
         if have % want if -1 in wanted else have != want:
             raise ValueError(
-                f"`shape` {self.shape!r} does not match the input shape {self.input_shape!r}: {have} elements cannot be "
-                f"arranged {'in groups of' if -1 in wanted else 'as'} {want}"
+                f"`shape` {self.shape!r} does not match the input shape {self.input_shape!r}: {have} elements cannot "
+                f"be arranged {'in groups of' if -1 in wanted else 'as'} {want}"
             )
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
