@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Constant, Variable, graph_inputs, toposort
+from symc.graph import Constant, Variable, ancestors, toposort
 from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
 from symc.tensor import elementwise as ew
@@ -469,12 +469,18 @@ def extract_constant(x: Any) -> Any:
 
 def _computed_now(v: Variable) -> np.ndarray | None:
     """The single number that an expression of constants or of known shapes has as its value, or None."""
-    known = known_value(v)
-    if known is None and all(isinstance(leaf, Constant) for leaf in graph_inputs([v])):
-        order = toposort([v])
-        if len(order) <= 100 and not any(node.op.record.effect != "none" for node in order):
-            known = evaluate([v], {})[0]
-    if known is None or known.size == 0 or not (known == known.flat[0]).all():
+    order = toposort([v])
+    if len(order) > 100:
+        return None
+    outputs = {o: known_value(o) for node in order for o in node.outputs}
+    given = {o: value for o, value in outputs.items() if value is not None}
+    needed = list(ancestors([v], frozenset(given)))
+    computed = [o.owner for o in needed if o.owner is not None and o not in given]
+    open_ = [o for o in needed if o.owner is None and not isinstance(o, Constant)]
+    if open_ or any(node.op.record.effect != "none" for node in computed):
+        return None
+    known = given[v] if v in given else evaluate([v], given)[0]
+    if known.size == 0 or not (known == known.flat[0]).all():
         return None
     return known.reshape(-1)[0].reshape(())
 
