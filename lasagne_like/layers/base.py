@@ -5,7 +5,7 @@ from abc import ABCMeta
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import symc
 from symc.errors import SourceLocation, here
@@ -483,7 +483,7 @@ class _NotDefined(NotImplementedError, AttributeError):
     """A layer does not define its shape: it has no ``output_shape``, for ``hasattr`` too."""
 
 
-def is_layer(thing: Any) -> bool:
+def is_layer(thing: Any) -> "TypeGuard[Layer]":
     """Return whether `thing` is a layer, or stands for one: anything that has an ``output_shape``."""
     if issubclass(type(thing), Layer):
         return True
