@@ -1,4 +1,4 @@
-"""Two networks that compete, in the style of 2015: transposed convolutions, batch normalisation, two sets of updates."""
+"""Two networks that compete, in the style of 2015: transposed convolutions, batch normalisation, two updates."""
 
 import lasagne
 import numpy as np
