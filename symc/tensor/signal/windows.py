@@ -64,7 +64,7 @@ def pool_by_windows(
     for k in range(count):
         axis = given.ndim - count + 2 * k  # every axis before has become two
         n = shape_i(found, axis)
-        place, end = _positions(n, *(as_tensor(v) for v in (window[k], stride[k], pad[k])), ignore_border)
+        place, end = _positions(n, as_tensor(window[k]), as_tensor(stride[k]), as_tensor(pad[k]), ignore_border)
         found = take(found, ew.clip(place, 0, ew.maximum(n - 1, 0)), axis=axis)
         spread = [0 if j == 2 * k else 1 if j == 2 * k + 1 else "x" for j in range(2 * count)]
         inside.append(ew.and_(ew.ge(place, 0), ew.lt(place, n)).dimshuffle(spread))
