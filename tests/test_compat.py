@@ -311,6 +311,26 @@ def test_modules_commands_and_mistakes(tmp_path):
     assert "usage" in run(tmp_path, "", "--help").stdout
 
 
+def test_names_that_numpy_has_dropped(shim):
+    np.testing.assert_array_equal(np.cast["int32"]([1.5, 2]), [1, 2])
+    assert np.float is float and np.int(2.7) == 2 and np.product([2, 3]) == 6 and np.asscalar(np.ones(1)) == 1
+    kept = np.prod
+    shim.uninstall()
+    assert not hasattr(np, "cast") and not hasattr(np, "float") and np.prod is kept
+    shim.install()
+
+
+def test_the_graph_of_a_function(shim):
+    import theano
+    import theano.tensor as tt
+
+    x = tt.vector("x")
+    f = theano.function([x], tt.exp(x).sum())
+    nodes = f.maker.fgraph.toposort()
+    assert [isinstance(node.op, tt.Elemwise) for node in nodes] == [True, False]
+    assert f.maker.fgraph.inputs == [x] and f.maker.fgraph.outputs[0] in f.maker.fgraph.variables
+
+
 # --- what is symc's own, too ----------------------------------------------------------------------------------------
 
 

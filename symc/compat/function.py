@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import symc
-from symc.compat.flags import config
+from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, Mode, as_mode, get_default_mode, get_mode
 from symc.graph import SharedVariable, Variable
 
 __all__ = [
     "FAST_COMPILE", "FAST_RUN", "Mode", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
-    "__version__", "config", "function", "generic", "get_default_mode", "get_mode", "scan", "shared",
+    "__version__", "change_flags", "config", "function", "generic", "get_default_mode", "get_mode", "scan", "shared",
     "shared_constructor", "until", "version",
 ]  # fmt: skip
 

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from symc.graph import SharedVariable, Variable
+from symc.graph import Apply, SharedVariable, Variable, ancestors, toposort
 
-if TYPE_CHECKING:
-    from symc.runtime.function import Function
+__all__ = ["Container", "Contents", "FunctionGraph", "Maker"]
 
-__all__ = ["Container", "Contents"]
+
+class FunctionGraph:
+    """The expressions of a function, to be read."""
+
+    def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable]) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+
+    def toposort(self) -> list[Apply]:
+        """The applications, producers before consumers, as they were written: before the compiler's rewrites."""
+        return toposort(self.outputs)
+
+    @property
+    def apply_nodes(self) -> set[Apply]:
+        """The applications."""
+        return set(self.toposort())
+
+    @property
+    def variables(self) -> set[Variable]:
+        """The variables."""
+        return {*ancestors(self.outputs), *self.inputs}
+
+
+class Maker:
+    """What a function was made of, under Theano's names: ``fgraph``, ``inputs``, ``mode``."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.inputs = function.specs
+        self.mode = function.mode
+
+    @property
+    def fgraph(self) -> FunctionGraph:
+        """The expressions of outputs and updates."""
+        function = self.function
+        return FunctionGraph(function.inputs, [*function.outputs, *[value for _, value in function.updates]])
 
 
 class Container:
     """The value of one input or shared variable of a function, as ``data``, which may be set."""
 
-    def __init__(self, function: Function, key: Any) -> None:
+    def __init__(self, function: Any, key: Any) -> None:
         self._function, self._key = function, key
 
     @property
@@ -37,7 +70,7 @@ class Contents:
     With ``containers`` it maps to :class:`Container` objects instead, as Theano's ``f.container``.
     """
 
-    def __init__(self, function: Function, containers: bool = False) -> None:
+    def __init__(self, function: Any, containers: bool = False) -> None:
         self._function = function
         self._containers = containers
 

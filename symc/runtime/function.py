@@ -17,7 +17,7 @@ from symc.graph.collector import uncollected
 from symc.graph.variables import as_complex, as_pairs
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
-from symc.runtime.contents import Contents
+from symc.runtime.contents import Contents, Maker
 from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
 from symc.runtime.mode import Mode, get_mode
@@ -319,6 +319,11 @@ class Function(Definition):
         return Contents(self)
 
     data = value
+
+    @property
+    def maker(self) -> Maker:
+        """What the function was made of: ``f.maker.fgraph.toposort()`` lists the applications in its expressions."""
+        return Maker(self)
 
     @property
     def container(self) -> Contents:
