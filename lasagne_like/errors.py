@@ -15,6 +15,10 @@ class _NotDefined(TypeError, NotImplementedError):
     """A method that a subclass must define. Lasagne raises a NotImplementedError in such a case."""
 
 
+class _NoShape(NotImplementedError, AttributeError):
+    """A layer does not define its shape: it has no ``output_shape``, for ``hasattr`` too."""
+
+
 class _UnknownType(TypeError, RuntimeError):
     """A value of another type than a function takes. Lasagne raises a RuntimeError in such a case."""
 

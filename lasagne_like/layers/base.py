@@ -11,6 +11,7 @@ import symc
 from symc.errors import SourceLocation, here
 
 from .. import init
+from ..errors import _NoShape
 from ..naming import missing_method, unknown_arguments
 from ..utils import collect_shared_vars, create_param, int_types
 from .inference import OutputType, Shape, agree, infer, infer_other
@@ -458,7 +459,7 @@ class MergeLayer(Layer):
         no single input shape to return.
         """
         if self._states_shape() or not self._states_output():
-            raise _NotDefined(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
+            raise _NoShape(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
         return infer(self, input_shapes).static_shape
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
@@ -477,10 +478,6 @@ class MergeLayer(Layer):
             The output of the layer.
         """
         raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, inputs, **kwargs)")
-
-
-class _NotDefined(NotImplementedError, AttributeError):
-    """A layer does not define its shape: it has no ``output_shape``, for ``hasattr`` too."""
 
 
 def is_layer(thing: Any) -> "TypeGuard[Layer]":

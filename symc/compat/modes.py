@@ -7,7 +7,8 @@ from typing import Any
 from symc.runtime.mode import Mode
 
 __all__ = [
-    "FAST_COMPILE", "FAST_RUN", "ProfileMode", "ProfileStats", "predefined_linkers", "predefined_modes", "register_mode",
+    "FAST_COMPILE", "FAST_RUN", "ProfileMode", "ProfileStats", "predefined_linkers", "predefined_modes",
+    "register_mode",
 ]  # fmt: skip
 
 
