@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import _NotDefined
 from .foreign_names import INITIALISERS
 from .naming import canonical, is_nonlinearity, missing_name, unknown_name
 from .random import get_rng
@@ -70,7 +71,7 @@ class Initializer:
         numpy.ndarray
             ``shape``, dtype ``symc.config.floatX``.
         """
-        raise TypeError(f"{type(self).__name__} must define sample(shape), as every Initializer does")
+        raise _NotDefined(f"{type(self).__name__} must define sample(shape), as every Initializer does")
 
 
 class Normal(Initializer):

@@ -6,6 +6,9 @@ are callable (:class:`ScaledTanH`, :class:`LeakyRectify`, :class:`SELU`).
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+import symc.compat
 import symc.tensor as T
 
 from .foreign_names import NONLINEARITIES
@@ -126,6 +129,8 @@ def rectify(x: Any) -> Any:
     -------
     expression
     """
+    if symc.compat.installed() and isinstance(x, np.ndarray):
+        return np.maximum(x, 0)  # as in Lasagne
     return T.nnet.relu(x)
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import symc
+import symc.compat
 import symc.tensor as T
 
+from .errors import _UnknownType
 from .lazy import deferred_value
 from .naming import is_nonlinearity, missing_name
 
@@ -328,7 +330,7 @@ def compute_norms(array: Any, norm_axes: Sequence[int] | None = None) -> Any:
     array([3., 3., 3., 3.])
     """
     if not isinstance(array, (np.ndarray, symc.Variable)):
-        raise TypeError(f"Unsupported type {type(array).__name__}. Only symbolic variables and arrays are supported")
+        raise _UnknownType(f"Unsupported type {type(array).__name__}. Only symbolic variables and arrays are supported")
     if array.ndim == 1 and norm_axes is None:
         return abs(array)
     axes = norm_axes_of(array.ndim, norm_axes)
@@ -343,7 +345,8 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
     ----------
     spec : number, array, expression, shared variable or callable
         * A number or an array of shape `shape`, from which a shared variable is created. Floating-point values are
-          converted to ``symc.config.floatX``, so that a float64 array does not make the whole network float64.
+          converted to ``symc.config.floatX``, so that a float64 array does not make the whole network float64. In
+          programs that run through :mod:`symc.compat` arrays keep their dtype, as in Lasagne.
         * A shared variable or an expression, which is used as it is. It must have ``len(shape)`` axes, and no size
           that is known to differ from `shape`.
         * A callable, such as an initialiser from :mod:`lasagne_like.init`, which is called with `shape` and must
@@ -432,7 +435,7 @@ def _share(value: np.ndarray, is_number: bool, shape: tuple, name: str | None, p
     if value.shape != shape:
         repair = f"; use lasagne_like.init.Constant({value}) to fill the whole parameter" if value.ndim == 0 else ""
         raise ValueError(f"{prefix} has shape {value.shape!r}, should be {shape!r}{repair}")
-    if is_number or value.dtype.kind == "f":
+    if is_number or value.dtype.kind == "f" and not symc.compat.installed():  # Lasagne keeps the dtype of an array
         value = floatX(value)
     return symc.shared(value, name=name, shape=shape)
 

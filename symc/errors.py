@@ -57,8 +57,8 @@ class TypeMismatchError(ShapeError, TypeError):
     """An update or a given whose axes or lengths contradict the type of its variable."""
 
 
-class GuardError(ShapeError):
-    """A shape rule checked at call time, violated by the given arrays."""
+class GuardError(ShapeError, AssertionError):
+    """A shape rule checked at call time, violated by the given arrays; an assertion, as in Theano."""
 
 
 class DisconnectedInputError(SymcError, ValueError):

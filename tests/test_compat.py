@@ -309,3 +309,80 @@ def test_modules_commands_and_mistakes(tmp_path):
     assert report.returncode == 1 and "program.py:1: theano.tensor.nothing: missing" in report.stdout
     assert run(tmp_path, "", "absent.py").returncode == 2
     assert "usage" in run(tmp_path, "", "--help").stdout
+
+
+def test_names_that_numpy_has_dropped(shim):
+    np.testing.assert_array_equal(np.cast["int32"]([1.5, 2]), [1, 2])
+    assert np.float is float and np.int(2.7) == 2 and np.product([2, 3]) == 6 and np.asscalar(np.ones(1)) == 1
+    kept = np.prod
+    shim.uninstall()
+    assert not hasattr(np, "cast") and not hasattr(np, "float") and np.prod is kept
+    shim.install()
+
+
+def test_the_graph_of_a_function(shim):
+    import theano
+    import theano.tensor as tt
+
+    x = tt.vector("x")
+    f = theano.function([x], tt.exp(x).sum())
+    nodes = f.maker.fgraph.toposort()
+    assert [isinstance(node.op, tt.Elemwise) for node in nodes] == [True, False]
+    assert f.maker.fgraph.inputs == [x] and f.maker.fgraph.outputs[0] in f.maker.fgraph.variables
+
+
+# --- what is symc's own, too ----------------------------------------------------------------------------------------
+
+
+def test_types_of_inputs_are_types():
+    assert symc.shared(7).type == T.lscalar and symc.shared(np.zeros((2, 3), "float32")).type == T.fmatrix
+    assert T.dcol("c").broadcastable == (False, True) and T.lscalar("n").name == "n"
+    assert T.TensorType("int64", ()) == T.lscalar and T.lscalar is not T.lscalar()
+
+
+def test_plurals_give_one_variable_per_letter():
+    assert [v.name for v in T.scalars("xs")] == ["x", "s"] and [v.name for v in T.matrices("p", "qr")] == ["p", "qr"]
+    assert T.vectors("x").name == "x" and len(T.dvectors(3)) == 3 and [v.dtype for v in T.ivectors(["a", "b"])]
+
+
+def test_clones_of_shared_variables_have_their_own_updates():
+    total = symc.shared(1.0, "total")
+    twin = symc.clone(total, share_inputs=False)
+    assert twin is not total and symc.clone(total) is total
+    twin.default_update = twin + 1
+    assert total.default_update is None
+    f, g = symc.function([], total * 2), symc.function([], symc.clone(total * 3, share_inputs=False))
+    assert f() == 2 and f() == 2
+    symc.function([], twin)()
+    assert total.get_value() == 2 and g() == 6  # the value is shared
+
+
+def test_values_that_a_function_holds():
+    x, k, s = T.scalar("x"), T.scalar("k"), symc.shared(3.0, "s")
+    f = symc.function([x, symc.In(k, value=2.0, update=k + x)], x * k * s)
+    assert f[k] == 2 and f["k"] == 2 and f[1] == 2 and f[x] is None and f["s"] == 3 and f[s] == 3
+    assert f(5) == 30 and f[k] == 7
+    f[k], f["s"] = 1.0, 10.0
+    assert f(5) == 50 and f.container[k].data == 6 and f.value["k"] == 6
+    f.container["k"].data = 4
+    assert f(1) == 40 and "k" in f and "z" not in f
+    with pytest.raises(KeyError, match="no input or shared variable 'z'"):
+        f["z"]  # noqa: B018
+
+
+def test_constants_that_are_computed():
+    x = T.tensor("float32", shape=(4, None))
+    assert T.get_scalar_constant_value(T.constant(2) * 3 + 1) == 7
+    assert T.get_scalar_constant_value(x.shape[0] * 2) == 8
+    assert T.get_scalar_constant_value(T.ones((3, 2)) * 2) == 2
+    for unknown in (x.shape[1], T.arange(3), T.scalar()):
+        with pytest.raises(T.NotScalarConstantError):
+            T.get_scalar_constant_value(unknown)
+
+
+def test_shapes_at_a_call_are_assertions():
+    a, b = T.vectors("ab")
+    with pytest.raises(AssertionError):
+        symc.function([a, b], a + b)([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="twice"):
+        symc.function([a, a], a)

@@ -6,14 +6,14 @@ import inspect
 
 import numpy as np
 import pytest
-from oracles import arrays, control, elementwise, methods, networks, reductions, streams, transforms
+from oracles import arrays, control, elementwise, methods, networks, reductions, streams, transforms, with_bias
 from oracles.independence import Watch, in_modules
 
 import symc
 import symc.tensor as T
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
 
-TABLES = (elementwise, arrays, reductions, control, networks, methods, transforms)
+TABLES = (elementwise, arrays, reductions, control, networks, methods, transforms, with_bias)
 TABLE = {name: examples for module in TABLES for name, examples in module.TABLE.items()}
 TOLERANCE32 = 2e-5
 

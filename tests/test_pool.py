@@ -156,3 +156,29 @@ def test_a_window_larger_than_the_image_gives_an_empty_result(mode: str) -> None
     out, by_x, again = f(np.ones((2, 3, 6), "f4"))
     assert out.shape == (2, 0, 3) and by_x.shape == again.shape == (2, 3, 6)
     assert not by_x.any() and not again.any()
+
+
+@pytest.mark.parametrize(
+    "mode, window, stride, pad, ignore",
+    [
+        ("max", (3, 2), (2, 1), (1, 1), True),
+        ("sum", (2, 3), (2, 3), (0, 0), True),
+        ("average_inc_pad", (3, 2), (2, 1), (1, 1), True),
+        ("average_exc_pad", (3, 2), (2, 1), (1, 1), True),
+        ("max", (3, 3), (2, 2), (0, 0), False),
+        ("average_inc_pad", (2, 2), (3, 1), (0, 0), False),
+    ],
+)
+def test_windows_known_only_at_call_time(mode, window, stride, pad, ignore):
+    """They give what the same numbers give when they are known; gradients too, of distinct elements."""
+    x = T.dtensor4("x")
+    w, s, p = T.ivector("w"), T.ivector("s"), T.lscalars("pq")
+    symbolic_pad = p if ignore else None
+    y = T.signal.pool.pool_2d(x, w, ignore, (s[0], s[1]), symbolic_pad, mode)
+    known = T.signal.pool.pool_2d(x, window, ignore, stride, pad, mode)
+    inputs = [x, w, s, *(p if ignore else [])]
+    both = symc.function(inputs, [y, T.grad((y**2).sum(), x), known, T.grad((known**2).sum(), x)])
+    values = np.random.default_rng(0).permutation(2 * 3 * 7 * 8).reshape(2, 3, 7, 8) / 10
+    found, slope, wanted, wanted_slope = both(values, window, stride, *(pad if ignore else []))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    np.testing.assert_allclose(slope, wanted_slope, rtol=1e-6)

@@ -3,19 +3,20 @@
 import inspect
 from abc import ABCMeta
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import symc
 from symc.errors import SourceLocation, here
 
 from .. import init
+from ..errors import _NoShape
 from ..naming import missing_method, unknown_arguments
 from ..utils import collect_shared_vars, create_param, int_types
-from .inference import OutputType, Shape, agree, infer
+from .inference import OutputType, Shape, agree, infer, infer_other
 
-__all__ = ["Layer", "MergeLayer"]
+__all__ = ["Layer", "MergeLayer", "is_layer"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -149,7 +150,7 @@ class Layer(metaclass=_LayerType):
         self.input_shapes: list[Shape] = [each.shape for each in types]
         self._input_dtypes = [(each.dtype, each.certain) for each in types]
         for shape in self.input_shapes:
-            if any(size is not None and size <= 0 for size in shape):
+            if isinstance(shape, tuple) and any(size is not None and size <= 0 for size in shape):
                 raise ValueError(
                     f"Cannot create {type(self).__name__} with a non-positive input_shape dimension. "
                     f"input_shape={shape!r}, self.name={name!r}"
@@ -278,6 +279,11 @@ class Layer(metaclass=_LayerType):
             # The constructor has not set the attribute yet. _finish checks the assumption.
             self._assumed_shape = self.input_shape
             return OutputType(self.input_shape, *self._input_dtypes[0])
+        except TypeError:
+            stated = self._shape_by_units(self.input_shapes[0]) if len(self.input_shapes) == 1 else None
+            if stated is None:
+                raise
+            return OutputType(stated, *self._input_dtypes[0])
         return OutputType(output.static_shape, output.dtype, certain)
 
     def _stated_shape(self) -> Shape:
@@ -333,7 +339,18 @@ class Layer(metaclass=_LayerType):
         """
         if self._states_shape() or not self._states_output():
             return input_shape
-        return infer(self, [input_shape]).static_shape
+        known = tuple(None if isinstance(size, symc.Variable) else size for size in input_shape)
+        try:
+            return infer_other(self, known)
+        except (TypeError, ValueError):
+            stated = self._shape_by_units(known)
+            if stated is None:
+                raise
+            return stated
+
+    def _shape_by_units(self, input_shape: Shape) -> Shape | None:
+        """Return the output shape where it cannot be inferred, such as for sizes that the parameters contradict."""
+        return None
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         """Apply this layer, without those below, to an input; subclasses override this method.
@@ -410,7 +427,7 @@ class MergeLayer(Layer):
         super().__init__(incomings, name, **unknown)
 
     def _incomings(self, incoming: Any) -> Sequence:
-        if isinstance(incoming, Layer):
+        if is_layer(incoming) and not isinstance(incoming, Iterable):
             raise TypeError(f"{type(self).__name__} expects a list of layers or input shapes, got {incoming!r} alone")
         found = list(incoming)
         if not found:
@@ -442,7 +459,7 @@ class MergeLayer(Layer):
         no single input shape to return.
         """
         if self._states_shape() or not self._states_output():
-            raise NotImplementedError(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
+            raise _NoShape(f"{type(self).__name__} must define get_output_shape_for(self, input_shapes)")
         return infer(self, input_shapes).static_shape
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
@@ -463,12 +480,22 @@ class MergeLayer(Layer):
         raise NotImplementedError(f"{type(self).__name__} must define get_output_for(self, inputs, **kwargs)")
 
 
+def is_layer(thing: Any) -> "TypeGuard[Layer]":
+    """Return whether `thing` is a layer, or stands for one: anything that has an ``output_shape``."""
+    if issubclass(type(thing), Layer):
+        return True
+    return hasattr(thing, "output_shape") and not isinstance(thing, tuple | type | Mapping | symc.Variable)
+
+
 def _type_of_incoming(incoming: Any) -> OutputType:
-    if isinstance(incoming, Layer):
+    if issubclass(type(incoming), Layer):
         return incoming._output_type()
     if isinstance(incoming, tuple) and all(size is None or isinstance(size, int_types) for size in incoming):
         shape = tuple(None if size is None else int(size) for size in incoming)
         return OutputType(shape, symc.config.floatX, False)
+    if is_layer(incoming):
+        shape = incoming.output_shape
+        return OutputType(tuple(shape) if isinstance(shape, list) else shape, symc.config.floatX, False)
     repair = "; wrap an expression in an InputLayer" if isinstance(incoming, symc.Variable) else ""
     if isinstance(incoming, int_types):
         repair = "; the layer below comes first, as in DenseLayer(network, 10)"

@@ -2,12 +2,14 @@
 # Initialisers never change, so they are safe as default arguments.
 # ruff: noqa: B008
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from ..errors import _NotSupported, _WrongKind
 from ..utils import as_tuple, int_types
 from .base import Layer
 from .lengths import conv_input_length, conv_output_length
@@ -163,10 +165,18 @@ class BaseConvLayer(Layer):
         return "half" if self.pad == "same" else self.pad
 
 
+def _takes_shapes(convolution: Callable) -> bool:
+    """Return whether a function given by the user has parameters for the shapes of images and filters."""
+    if convolution is T.nnet.conv2d:
+        return False  # the operands' types have all that is known
+    names = list(inspect.signature(convolution).parameters)[2:3]
+    return bool(names) and names[0] not in ("border_mode", "subsample", "filter_flip")
+
+
 def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
     if pad == "same":
         if any(size % 2 == 0 for size in filter_size):
-            raise ValueError(
+            raise _NotSupported(
                 f"pad='same' requires odd filter sizes, got filter_size={filter_size!r}; "
                 "use an integer pad, or a PadLayer for asymmetric padding"
             )
@@ -175,7 +185,7 @@ def _normalised_pad(pad: Any, filter_size: tuple[int, ...]) -> Any:
         return (0,) * len(filter_size)
     if isinstance(pad, str):
         if pad != "full":
-            raise ValueError(f"Invalid pad: {pad!r}; expected integers, 'full', 'same' or 'valid'")
+            raise _WrongKind(f"Invalid pad: {pad!r}; expected an int, an iterable of int, 'full', 'same' or 'valid'")
         return pad
     if isinstance(pad, Sequence) and any(isinstance(each, Sequence) for each in pad):
         ends = as_tuple(pad, len(filter_size))
@@ -256,9 +266,11 @@ class Conv2DLayer(BaseConvLayer):
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
         options: dict[str, Any] = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
+        shapes = (self.input_shape, self.get_W_shape()) if _takes_shapes(self.convolution) else ()
         return self.convolution(
             input,
             self.W,
+            *shapes,
             border_mode=self._border_mode(),
             subsample=self.stride,
             filter_flip=self.flip_filters,
@@ -281,6 +293,9 @@ class Conv1DLayer(BaseConvLayer):
         See :class:`BaseConvLayer`.
     W : number, array, expression, shared variable or callable
         The weights, ``(num_filters, channels // num_groups, filter_length)``.
+    convolution : callable, optional
+        The function that convolves, called as ``convolution(input, W, input_shape, W_shape, subsample=, border_mode=,
+        filter_flip=)``.
     **kwargs
         See :class:`Layer`.
 
@@ -303,8 +318,10 @@ class Conv1DLayer(BaseConvLayer):
         b: Any = init.Constant(0.0),
         nonlinearity: Callable | None = nonlinearities.rectify,
         flip_filters: bool = True,
+        convolution: Callable | None = None,
         **kwargs: Any,
     ):
+        self.convolution = convolution  # first: with untied biases, the base constructor infers the output shape
         super().__init__(
             incoming,
             num_filters,
@@ -321,8 +338,14 @@ class Conv1DLayer(BaseConvLayer):
         )
 
     def convolve(self, input: Any, **kwargs: Any) -> Any:
-        # Treat the sequence as an image with a single row.
         pad = self._border_mode()
+        if self.convolution is not None:
+            options = {"num_groups": self.num_groups} if self.num_groups > 1 else {}
+            return self.convolution(
+                input, self.W, self.input_shape, self.get_W_shape(), subsample=self.stride, border_mode=pad,
+                filter_flip=self.flip_filters, **options,
+            )  # fmt: skip
+        # Treat the sequence as an image with a single row.
         flat = T.nnet.conv2d(
             input.dimshuffle(0, 1, "x", 2),
             self.W.dimshuffle(0, 1, "x", 2),

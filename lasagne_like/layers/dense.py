@@ -92,6 +92,10 @@ class DenseLayer(Layer):
         self.W = self.add_param(W, (math.prod(sizes), num_units), name="W")
         self.b = None if b is None else self.add_param(b, (num_units,), name="b", regularizable=False)
 
+    def _shape_by_units(self, input_shape: Any) -> Any:
+        leading = self.num_leading_axes % len(input_shape) if self.num_leading_axes < 0 else self.num_leading_axes
+        return (*input_shape[:leading], self.num_units)
+
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         leading = self.num_leading_axes % input.ndim if self.num_leading_axes < 0 else self.num_leading_axes
         if input.ndim > leading + 1:
@@ -152,6 +156,9 @@ class NINLayer(Layer):
         self.W = self.add_param(W, (self.input_shape[1], num_units), name="W")
         bias_shape = (num_units, *(self.input_shape[2:] if untie_biases else ()))
         self.b = None if b is None else self.add_param(b, bias_shape, name="b", regularizable=False)
+
+    def _shape_by_units(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.num_units, *input_shape[2:])
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         spatial = range(2, input.ndim)

@@ -11,11 +11,12 @@ from warnings import warn
 
 import numpy as np
 
+import symc.compat
 import symc.tensor as T
 
 from ..naming import foreign_argument
 from ..utils import as_theano_expression, inspect_kwargs, shape_of, suggest, unique
-from .base import Layer
+from .base import Layer, MergeLayer, is_layer
 from .inference import agree, refined
 from .input import InputLayer
 
@@ -45,14 +46,37 @@ def output_of(network: Any) -> Any:
     if not isinstance(network, Mapping):
         return network
     output = getattr(network, "output_layer", None) or next(reversed(list(network.values())), None)
-    if not isinstance(output, Layer):
+    if not is_layer(output):
         raise TypeError(f"expected a dict of layers, of which the last is the output layer, got {network!r}")
     return output
 
 
 def _as_list(network: Any) -> list:
     network = output_of(network)
-    return [network] if isinstance(network, Layer) else list(network)
+    return [network] if is_layer(network) else list(network)
+
+
+def _inputs_of(layer: Any) -> list:
+    """Return the layers that feed into a layer, or into an object that stands for one."""
+    if issubclass(type(layer), Layer):
+        return layer.input_layers
+    if isinstance(layer, InputLayer):
+        return []
+    if _takes_several(layer):
+        return list(layer.input_layers)
+    return [layer.input_layer] if hasattr(layer, "input_layer") else []
+
+
+def _takes_several(layer: Any) -> bool:
+    """Return whether an object that stands for a layer takes a list of inputs."""
+    return isinstance(layer, MergeLayer) or isinstance(getattr(layer, "input_layers", None), list | tuple)
+
+
+def _arguments(layer: Any, values: list) -> Any:
+    """Arrange one value per input as the methods of a layer expect it."""
+    if issubclass(type(layer), Layer):
+        return layer._arguments(values)
+    return values if _takes_several(layer) else values[0]
 
 
 def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None) -> list[Layer]:
@@ -89,10 +113,10 @@ def get_all_layers(layer: Network, treat_as_input: Iterable[Layer] | None = None
         if current is None:
             stack.pop()
         elif current not in entered:
-            if not isinstance(current, Layer):
+            if not is_layer(current):
                 raise TypeError(f"expected layers, got {current!r} of type {type(current).__name__}")
             entered.add(current)
-            stack.extend(reversed(current.input_layers))
+            stack.extend(reversed(_inputs_of(current)))
         else:
             stack.pop()
             if current not in left:
@@ -105,7 +129,7 @@ def _checked_layers(keys: Iterable, what: str) -> list:
     """Return `keys` if all are layers, or None, which stands for the missing inputs of free-floating layers."""
     keys = list(keys)
     for key in keys:
-        if key is not None and not isinstance(key, Layer):
+        if key is not None and not is_layer(key):
             raise TypeError(f"{what} must name layers, got {key!r} of type {type(key).__name__}")
     return keys
 
@@ -156,6 +180,9 @@ def get_output(layer_or_layers: Network, inputs: Any = None, **kwargs: Any) -> A
     Notes
     -----
     Noise is sampled separately for each call: the outputs of two calls for a noisy layer differ.
+
+    The shape of an input layer is checked when a function is called, and compiled code relies on it. In programs that
+    run through :mod:`symc.compat` it is advice, as in Lasagne: a batch of another size is computed.
     """
     layer_or_layers = output_of(layer_or_layers)
     replacements = inputs if isinstance(inputs, Mapping) else {}
@@ -175,24 +202,39 @@ def get_output(layer_or_layers: Network, inputs: Any = None, **kwargs: Any) -> A
         if isinstance(layer, InputLayer):
             outputs[layer] = _with_shape_of(layer, layer.input_var if whole is None else whole)
             continue
-        missing = [k for k, each in enumerate(layer.input_layers) if each not in outputs]
+        below = _inputs_of(layer)
+        missing = [k for k, each in enumerate(below) if each not in outputs]
         if missing:
             raise ValueError(
                 "get_output() was called without giving an input expression for the free-floating layer "
                 f"{layer!r}. Please call it with a dictionary mapping this layer to an input expression."
             )
-        arguments = [outputs[each] for each in layer.input_layers]
-        output = layer.get_output_for(layer._arguments(arguments), **layer._options(kwargs))
-        outputs[layer] = refined(layer, output, arguments)
-        accepted |= set(inspect_kwargs(layer.get_output_for)) | set(layer.get_output_kwargs)
+        arguments = [outputs[each] for each in below]
+        real = issubclass(type(layer), Layer)
+        options = layer._options(kwargs) if real else kwargs
+        output = layer.get_output_for(_arguments(layer, arguments), **options)
+        outputs[layer] = refined(layer, output, arguments) if real else output
+        accepted |= _keywords_of(layer)
     _warn_of_unused(set(kwargs) - accepted, accepted)
-    if isinstance(layer_or_layers, Layer):
+    if is_layer(layer_or_layers):
         return outputs[layer_or_layers]
     return [outputs[layer] for layer in _as_list(layer_or_layers)]
 
 
+def _keywords_of(layer: Any) -> set[str]:
+    """Return the keywords that a layer understands."""
+    try:
+        understood = set(inspect_kwargs(layer.get_output_for))
+    except TypeError:  # its signature is not known
+        understood = set()
+    more = getattr(layer, "get_output_kwargs", ())
+    return understood | set(more if isinstance(more, list | tuple | set) else ())
+
+
 def _with_shape_of(layer: Layer, expression: Any) -> Any:
     """Declare the sizes of `expression` that are known from the output shape of `layer`."""
+    if symc.compat.installed():
+        return expression  # Lasagne takes the shape of a layer as advice
     shape = layer.output_shape
     known = expression.static_shape
     if not agree(known, shape):
@@ -240,7 +282,7 @@ def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:
     """
     layer_or_layers = output_of(layer_or_layers)
     if not input_shapes:
-        if isinstance(layer_or_layers, Layer):
+        if is_layer(layer_or_layers):
             return layer_or_layers.output_shape
         return [layer.output_shape for layer in _as_list(layer_or_layers)]
     shapes: dict[Any, Any] = dict(input_shapes) if isinstance(input_shapes, Mapping) else {}
@@ -254,9 +296,12 @@ def get_output_shape(layer_or_layers: Network, input_shapes: Any = None) -> Any:
         if isinstance(layer, InputLayer):
             shapes[layer] = layer.shape if isinstance(input_shapes, Mapping) else tuple(input_shapes)
             continue
-        known = [shapes.get(each, shape) for each, shape in zip(layer.input_layers, layer.input_shapes)]
-        shapes[layer] = tuple(layer.get_output_shape_for(layer._arguments(known)))
-    if isinstance(layer_or_layers, Layer):
+        known = [shapes.get(each) for each in _inputs_of(layer)]
+        if issubclass(type(layer), Layer):
+            known = [shape if found is None else found for found, shape in zip(known, layer.input_shapes)]
+        found = layer.get_output_shape_for(_arguments(layer, known))
+        shapes[layer] = tuple(found) if isinstance(found, list) else found
+    if is_layer(layer_or_layers):
         return shapes[layer_or_layers]
     return [shapes[layer] for layer in _as_list(layer_or_layers)]
 

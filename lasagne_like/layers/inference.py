@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import symc
 import symc.tensor as T
+from symc.errors import ShapeError
 
 from ..utils import as_theano_expression
 
-__all__ = ["OutputType", "Shape", "agree", "infer", "refined"]
+__all__ = ["OutputType", "Shape", "agree", "infer", "infer_other", "refined"]
 
 Shape = tuple[int | None, ...]
 """One entry per axis; None for a size known only at call time."""
@@ -65,6 +66,28 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
             f"while inferring the output shape of {type(layer).__name__} (name={layer.name!r}) "
             f"for input shapes {[each.shape for each in types]!r}"
         )
+        raise
+
+
+def infer_other(layer: Any, input_shape: Shape) -> Shape:
+    """Infer the output shape of a layer with one input for an input shape that its parameters may not fit.
+
+    Sizes that they contradict count as unknown: first that of the second axis, then those of all but the first one.
+
+    Raises
+    ------
+    Exception
+        That of :func:`infer` for `input_shape`, if nothing helps.
+    """
+    try:
+        return infer(layer, [input_shape]).static_shape
+    except ShapeError:
+        unknown = (None,) * (len(input_shape) - 2)
+        for other in ((*input_shape[:1], None, *input_shape[2:]), (*input_shape[:1], None, *unknown)):
+            try:
+                return infer(layer, [other[: len(input_shape)]]).static_shape
+            except ShapeError:
+                continue
         raise
 
 

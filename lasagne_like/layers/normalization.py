@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import symc
+import symc.compat
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from ..errors import _NotSupported
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
 from .base import Layer
 from .shape import padded
@@ -56,7 +58,7 @@ class LocalResponseNormalization2DLayer(Layer):
     def __init__(self, incoming: Any, alpha: float = 1e-4, k: float = 2, beta: float = 0.75, n: int = 5, **kwargs: Any):
         super().__init__(incoming, **kwargs)
         if n % 2 == 0:
-            raise ValueError(f"LocalResponseNormalization2DLayer requires an odd n, got n={n}")
+            raise _NotSupported(f"LocalResponseNormalization2DLayer requires an odd n, got n={n}")
         self.alpha = alpha
         self.k = k
         self.beta = beta
@@ -295,7 +297,7 @@ class StandardizationLayer(Layer):
         elif axes == "features":
             axes = tuple(range(1, ndim))
         self.axes = chosen_axes(axes, ndim, ())
-        if not self.axes:
+        if not self.axes and not symc.compat.installed():  # Lasagne gives zeros
             raise ValueError(
                 f"StandardizationLayer has no axes to normalise over for input shape {self.input_shape!r}; "
                 "use axes='features' or specify the axes"

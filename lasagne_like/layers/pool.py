@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import symc.compat
 import symc.tensor as T
 from symc.tensor.signal.pool import pool_2d
 
@@ -204,7 +205,7 @@ class GlobalPoolLayer(Layer):
     def __init__(self, incoming: Any, pool_function: Callable = T.mean, **kwargs: Any):
         super().__init__(incoming, **kwargs)
         _check_function(self, pool_function)
-        if len(self.input_shape) < 3:
+        if len(self.input_shape) < 3 and not symc.compat.installed():
             raise ValueError(f"GlobalPoolLayer needs an input of at least 3 dimensions, got shape {self.input_shape!r}")
         self.pool_function = pool_function
 

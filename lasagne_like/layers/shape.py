@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import symc
+import symc.compat
 import symc.tensor as T
 
 from ..utils import int_types
@@ -139,8 +139,8 @@ class ReshapeLayer(Layer):
         have, want = (math.prod(size for size in each if size and size > 0) for each in (sizes, wanted))
         if have % want if -1 in wanted else have != want:
             raise ValueError(
-                f"`shape` {self.shape!r} does not fit the input shape {self.input_shape!r}: {have} elements cannot be "
-                f"arranged {'in groups of' if -1 in wanted else 'as'} {want}"
+                f"`shape` {self.shape!r} does not match the input shape {self.input_shape!r}: {have} elements cannot "
+                f"be arranged {'in groups of' if -1 in wanted else 'as'} {want}"
             )
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
@@ -166,14 +166,14 @@ class DimshuffleLayer(Layer):
         The layer feeding into this layer, or the expected input shape.
     pattern : tuple
         One entry per axis of the output: the number of an input axis, or ``'x'`` for a new axis of size 1. Omitted
-        input axes must have size 1.
+        input axes must have size 1; unknown sizes are checked when a function is called.
     **kwargs
         See :class:`Layer`.
 
     Raises
     ------
     ValueError
-        If `pattern` contains anything else, repeats an axis, or omits an axis whose size is not known to be 1.
+        If `pattern` contains anything else, repeats an axis, or omits an axis of another size than 1.
 
     Examples
     --------
@@ -193,15 +193,17 @@ class DimshuffleLayer(Layer):
         for axis in axes:
             if not 0 <= axis < len(self.input_shape):
                 raise ValueError(f"pattern contains {axis}, but the input shape is {self.input_shape!r}")
-        dropped = [size for axis, size in enumerate(self.input_shape) if axis not in axes]
-        if any(size != 1 for size in dropped):
+        self._dropped = [axis for axis in range(len(self.input_shape)) if axis not in axes]
+        if any(self.input_shape[axis] not in (1, None) for axis in self._dropped):
             raise ValueError(
-                f"pattern {pattern!r} leaves out an axis whose size is not known to be 1; "
-                f"the input shape is {self.input_shape!r}"
+                f"pattern {pattern!r} leaves out an axis whose size is not 1; the input shape is {self.input_shape!r}"
             )
         self.pattern = pattern
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
+        unknown = [axis for axis in self._dropped if input.static_shape[axis] is None]
+        if unknown:
+            input = T.specify_shape(input, [1 if axis in unknown else None for axis in range(input.ndim)])
         return input.dimshuffle(*self.pattern)
 
 
@@ -265,21 +267,26 @@ class PadLayer(Layer):
 
     def __init__(self, incoming: Any, width: Any, val: Any = 0, batch_ndim: int = 2, **kwargs: Any):
         super().__init__(incoming, **kwargs)
-        axes = len(self.input_shape) - batch_ndim
-        widths = (width,) * axes if isinstance(width, int_types) else tuple(width)
+        self.width = width
+        self.val = val
+        self.batch_ndim = batch_ndim
+        if len(self.input_shape) >= batch_ndim or not symc.compat.installed():  # there, shapes are advice
+            self._pairs(len(self.input_shape))
+
+    def _pairs(self, ndim: int) -> list[tuple[int, int]]:
+        """Return the numbers of elements to insert before and after, per axis."""
+        axes = ndim - self.batch_ndim
+        widths = (self.width,) * axes if isinstance(self.width, int_types) else tuple(self.width)
         pairs = [(each, each) if isinstance(each, int_types) else tuple(each) for each in widths]
         if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(
                 f"width must be a non-negative number, or have one such number or pair for each of the {axes} "
-                f"axes after batch_ndim={batch_ndim}, got {width!r} for input shape {self.input_shape!r}"
+                f"axes after batch_ndim={self.batch_ndim}, got {self.width!r} for input shape {self.input_shape!r}"
             )
-        self.width = width
-        self.val = val
-        self.batch_ndim = batch_ndim
-        self._pairs = [(0, 0)] * batch_ndim + pairs
+        return [(0, 0)] * self.batch_ndim + pairs
 
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
-        return padded(input, self._pairs, self.val)
+        return padded(input, self._pairs(input.ndim), self.val)
 
 
 pad = PadLayer

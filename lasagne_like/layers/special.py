@@ -12,7 +12,6 @@ import symc
 import symc.tensor as T
 
 from .. import init, nonlinearities
-from ..utils import floatX
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
 from .base import Layer, MergeLayer
 from .inference import Shape, infer
@@ -141,8 +140,7 @@ def standardize(layer: Any, offset: Any, scale: Any, shared_axes: Any = "auto") 
     """
     layer = BiasLayer(layer, -offset, shared_axes)
     layer.params[layer.b].discard("trainable")
-    inverse = 1 / scale if isinstance(scale, symc.Variable) else T.constant(floatX(1 / np.asarray(scale)))
-    layer = ScaleLayer(layer, inverse, shared_axes)
+    layer = ScaleLayer(layer, 1 / (scale if isinstance(scale, symc.Variable) else np.asarray(scale)), shared_axes)
     layer.params[layer.scales].discard("trainable")
     return layer
 

@@ -165,6 +165,9 @@ class NINLayer_c01b(Layer):  # noqa: N801 - Lasagne's name
         shape = (num_units, rows, columns) if untie_biases else (num_units,)
         self.b = None if b is None else self.add_param(b, shape, name="b", regularizable=False)
 
+    def _shape_by_units(self, input_shape: Any) -> Any:
+        return (self.num_units, *input_shape[1:])
+
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         channels_last = input.dimshuffle(1, 2, 3, 0).dot(self.W.T)
         activation = channels_last.dimshuffle(3, 0, 1, 2)

@@ -113,5 +113,4 @@ def _of_setting(old: str, name: str) -> Fate:
 
 def listed() -> list[Fate]:
     """The fates of all names of the migration page."""
-    from_tables = [name for name in RENAMED if name not in NAMES.split()]
-    return [fate(old) for old in (*NAMES.split(), *from_tables, *NOTES)]
+    return [fate(old) for old in dict.fromkeys((*NAMES.split(), *RENAMED, *NOTES))]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import symc
-from symc.compat.flags import config
-from symc.compat.modes import FAST_COMPILE, FAST_RUN, Mode, as_mode, get_default_mode, get_mode
+from symc.compat.flags import change_flags, config
+from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.graph import SharedVariable, Variable
 
 __all__ = [
-    "FAST_COMPILE", "FAST_RUN", "Mode", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
-    "__version__", "config", "function", "generic", "get_default_mode", "get_mode", "scan", "shared",
+    "FAST_COMPILE", "FAST_RUN", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
+    "__version__", "change_flags", "config", "function", "generic", "scan", "shared",
     "shared_constructor", "until", "version",
 ]  # fmt: skip
 
@@ -44,7 +44,7 @@ def function(
     return symc.function(
         [_input(v) for v in inputs],
         outputs,
-        mode=as_mode(mode),
+        mode=predefined_modes.get(mode, mode) if isinstance(mode, str) else mode,
         updates=updates,
         givens=givens,
         no_default_updates=no_default_updates,

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from symc.compat import conventions, flags
+from symc.compat.numpy_names import add_old_names, remove_old_names
 from symc.compat.serving import LegacyFinder, LegacyModule, served
 
 __all__ = ["install", "installed", "uninstall"]
@@ -37,7 +38,8 @@ def install(settings: str = "") -> None:
     -----
     Theano's defaults and conventions then hold in the whole process: floatX is float64 unless a setting or
     ``SYMC_FLAGS`` says otherwise, mixed dtypes are promoted by Theano's rule where the program itself combines them,
-    and variables are true. ``uninstall`` restores what was there before.
+    and variables are true. Names that NumPy has dropped since, such as ``numpy.float`` and ``numpy.cast``, exist again.
+    ``uninstall`` restores what was there before.
     """
     if not installed():
         foreign = [name for name in served() if not isinstance(sys.modules[name], LegacyModule)]
@@ -48,6 +50,7 @@ def install(settings: str = "") -> None:
         sys.meta_path.insert(0, _finder)
         _before.update(flags.state())
         conventions.adopt()
+        add_old_names()
     flags.apply(settings)
 
 
@@ -59,5 +62,6 @@ def uninstall() -> None:
     for name in list(served()):
         del sys.modules[name]
     conventions.restore()
+    remove_old_names()
     flags.restore(_before)
     _before.clear()

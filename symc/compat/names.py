@@ -13,9 +13,9 @@ theano.function theano.shared theano.grad theano.clone theano.scan theano.dot th
 theano.Out theano.OpFromGraph theano.ifelse.ifelse
 theano.config.floatX theano.config.device theano.config.compute_test_value theano.config.exception_verbosity
 theano.config.on_unused_input theano.config.profile theano.config.mode
-theano.printing.debugprint theano.printing.pp theano.printing.pprint theano.printing.Print
-theano.printing.pydotprint theano.d3viz.d3viz theano.compile.MonitorMode theano.compile.nanguardmode.NanGuardMode
-theano.compile.debugmode.DebugMode theano.gof.op.get_test_value
+theano.printing.Print theano.printing.pydotprint theano.d3viz.d3viz theano.compile.MonitorMode
+theano.compile.nanguardmode.NanGuardMode theano.compile.debugmode.DebugMode theano.gof.op.get_test_value
+theano.printing.debugprint theano.printing.pp theano.printing.pprint
 theano.gradient.grad theano.gradient.jacobian theano.gradient.hessian theano.gradient.Rop theano.gradient.Lop
 theano.gradient.verify_grad theano.gradient.disconnected_grad theano.gradient.zero_grad theano.gradient.grad_clip
 theano.gradient.grad_scale theano.gradient.consider_constant theano.gradient.subgraph_grad
@@ -63,7 +63,13 @@ theano.tensor.nnet.sigmoid_binary_crossentropy theano.tensor.nnet.categorical_cr
 theano.tensor.nnet.crossentropy_softmax_1hot theano.tensor.nnet.confusion_matrix theano.tensor.nnet.conv2d
 theano.tensor.nnet.neighbours.images2neibs theano.tensor.nnet.neighbours.neibs2images
 theano.tensor.nnet.conv3d theano.tensor.nnet.conv2d_transpose theano.tensor.nnet.separable_conv2d
-theano.tensor.nnet.batch_normalization theano.tensor.nnet.h_softmax
+theano.tensor.nnet.batch_normalization theano.tensor.nnet.h_softmax theano.tensor.nnet.softmax_with_bias
+theano.tensor.nnet.crossentropy_softmax_argmax_1hot_with_bias theano.tensor.nnet.abstract_conv.get_conv_output_shape
+theano.tensor.nnet.abstract_conv.causal_conv1d theano.tensor.nnet.conv.conv2d
+theano.tensor.signal.downsample.max_pool_2d
+theano.tensor.nnet.abstract_conv.AbstractConv2d_gradInputs theano.tensor.signal.conv.conv2d theano.Param theano.Op
+theano.sandbox.cuda.cuda_enabled theano.sandbox.rng_mrg.MRG_RandomStreams theano.gof.graph.inputs theano.Mode
+theano.tensor.inplace.exp_inplace
 theano.tensor.nnet.bn.batch_normalization_train theano.tensor.nnet.bn.batch_normalization_test
 lasagne.layers.Layer lasagne.layers.MergeLayer lasagne.layers.InputLayer lasagne.layers.DenseLayer
 lasagne.layers.NINLayer lasagne.layers.Conv1DLayer lasagne.layers.Conv2DLayer lasagne.layers.Conv3DLayer
@@ -105,7 +111,10 @@ lasagne.regularization.regularize_layer_params lasagne.regularization.regularize
 lasagne.regularization.regularize_network_params
 lasagne.random.get_rng lasagne.random.set_rng
 lasagne.utils.floatX lasagne.utils.as_tuple lasagne.utils.collect_shared_vars lasagne.utils.one_hot
-lasagne.utils.unique lasagne.utils.create_param lasagne.utils.as_theano_expression
+lasagne.utils.unique lasagne.utils.create_param lasagne.utils.as_theano_expression lasagne.utils.unroll_scan
+lasagne.layers.dnn.Conv2DDNNLayer lasagne.layers.dnn.Pool2DDNNLayer lasagne.layers.dnn.batch_norm_dnn
+lasagne.layers.corrmm.Conv2DMMLayer lasagne.layers.cuda_convnet.Conv2DCCLayer
+lasagne.theano_extensions.conv.conv1d_mc0 lasagne.theano_extensions.padding.pad
 """
 """The names that the migration page lists."""
 
@@ -155,6 +164,21 @@ MISSING: dict[str, str] = {
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""
 
 NOTES: dict[str, str] = {
+    "theano.tensor.nnet.conv.conv2d": "`symc.tensor.nnet.conv2d`",
+    "theano.tensor.signal.downsample.max_pool_2d": "`symc.tensor.signal.pool.pool_2d`",
+    "theano.tensor.nnet.abstract_conv.AbstractConv2d_gradInputs": "`symc.tensor.nnet.conv2d_grad_wrt_inputs`",
+    "theano.tensor.signal.conv.conv2d": "`symc.tensor.nnet.conv2d` with an axis of one channel",
+    "theano.Param": "`symc.In(variable, value=default)`",
+    "theano.sandbox.cuda.cuda_enabled": "`symc.config.device`",
+    "theano.gof.graph.inputs": "`symc.graph.graph_inputs`, in another order",
+    "theano.tensor.inplace.exp_inplace": "`symc.tensor.exp`: the compiler decides where values are stored",
+    "lasagne.layers.dnn.Conv2DDNNLayer": "`Conv2DLayer(..., flip_filters=False)`",
+    "lasagne.layers.dnn.Pool2DDNNLayer": "`Pool2DLayer`",
+    "lasagne.layers.dnn.batch_norm_dnn": "`batch_norm`",
+    "lasagne.layers.corrmm.Conv2DMMLayer": "`Conv2DLayer(..., flip_filters=False)`",
+    "lasagne.layers.cuda_convnet.Conv2DCCLayer": "`Conv2DLayer(..., flip_filters=False)`",
+    "lasagne.theano_extensions.conv.conv1d_mc0": "`Conv1DLayer`, or `symc.tensor.nnet.conv2d` with an axis of one row",
+    "lasagne.theano_extensions.padding.pad": "`PadLayer`, or `symc.tensor.set_subtensor` into zeros",
     "theano.config.optimizer": "`symc.config.mode`: `fast_run`, `fast_compile` or `no_rewrite`",
 }
 """Remarks on names that are served under their old names alone: what to write instead."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symc.tensor as T
 from symc.compat.convolution import conv3D
 from symc.graph import Variable
@@ -12,7 +14,7 @@ _nnet: Any = T.nnet
 
 __all__ = [
     "CrossentropyCategorical1Hot", "CrossentropySoftmaxArgmax1HotWithBias", "LogSoftmax", "Softmax", "SoftmaxWithBias",
-    "conv2d", "conv3D", "softmax_graph", "softmax_op",
+    "conv2d", "conv3D", "relu", "softmax", "softmax_graph", "softmax_op",
 ]  # fmt: skip
 
 
@@ -35,6 +37,19 @@ def conv2d(
         input, filters, input_shape, filter_shape, border_mode, subsample, filter_flip, image_shape, filter_dilation,
         num_groups, unshared,
     )  # fmt: skip
+
+
+def softmax(c: Any) -> Variable:
+    """``T.nnet.softmax``; as in Theano, a vector is taken as one row of a matrix."""
+    x = T.as_tensor_variable(c)
+    return T.nnet.softmax(x.dimshuffle("x", 0) if x.ndim == 1 else x)
+
+
+def relu(x: Any, alpha: Any = 0) -> Any:
+    """``T.nnet.relu``; of an array, an array."""
+    if isinstance(x, np.ndarray) and not isinstance(alpha, Variable):
+        return np.where(x > 0, x, alpha * x).astype(x.dtype)
+    return T.nnet.relu(x, alpha)
 
 
 class CrossentropyCategorical1Hot:

@@ -8,6 +8,7 @@ from typing import Any
 import symc.tensor as T
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
+from symc.graph.op import Pointwise
 from symc.graph.types import TensorType
 from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
 from symc.tensor.shared_randomstreams import RandomStreams
@@ -151,7 +152,16 @@ class DimShuffle(_Call):
         return T.as_tensor_variable(inputs[0]).dimshuffle(self.new_order)
 
 
-class Elemwise(_Call):
+class _Pointwise(type):
+    """Elementwise ops are instances of a class by what they compute."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return type.__instancecheck__(cls, thing) or isinstance(
+            getattr(getattr(thing, "record", None), "lower", None), Pointwise
+        )
+
+
+class Elemwise(_Call, metaclass=_Pointwise):
     """``Elemwise(scalar_op)(x, y)`` applies an elementwise function."""
 
     def __init__(self, scalar_op: Any, inplace_pattern: Any = None, name: str | None = None, **ignored: Any) -> None:

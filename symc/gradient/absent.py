@@ -26,6 +26,10 @@ class NullType:
             raise AttributeError(name)
         raise NullGradError(f"this gradient is not defined: {self.why_null}")
 
+    def __call__(self, name: str | None = None) -> Variable:
+        """A variable of this type: a gradient that is not defined."""
+        return Variable(self, None, 0, name)  # type: ignore[arg-type]
+
     def __repr__(self) -> str:
         return f"NullType({self.why_null})"
 

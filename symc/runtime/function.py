@@ -18,6 +18,7 @@ from symc.graph.variables import as_complex, as_pairs
 from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
+from symc.runtime.contents import Contents, Maker
 from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
 from symc.runtime.mode import Mode, get_mode
@@ -306,6 +307,35 @@ class Function(Definition):
             for spec in specs:
                 spec.update = None
         return Function(outputs=outputs, updates=updates, **facts)
+
+    def __getitem__(self, key: Any) -> Any:
+        """The value that the function holds for an input with a default or a state, or for a shared variable."""
+        return Contents(self)[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Set the default or the state of an input, or the value of a shared variable."""
+        Contents(self)[key] = value
+
+    def __contains__(self, key: Any) -> bool:
+        """Whether an input or shared variable is known by this key."""
+        return key in Contents(self)
+
+    @property
+    def value(self) -> Contents:
+        """The values of inputs and shared variables, by variable, name or number."""
+        return Contents(self)
+
+    data = value
+
+    @property
+    def maker(self) -> Maker:
+        """What the function was made of: ``f.maker.fgraph.toposort()`` lists the applications in its expressions."""
+        return Maker(self)
+
+    @property
+    def container(self) -> Contents:
+        """The same as objects whose ``data`` is the value."""
+        return Contents(self, containers=True)
 
     def __repr__(self) -> str:
         return f"<symc function {self.name}({self.signature()}) on {self.device}>"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import SharedVariable, Variable, ancestors, clone_with
+from symc.graph import Constant, SharedVariable, Variable, ancestors, clone_with
 from symc.graph.dtypes import is_complex
 from symc.graph.variables import twin
 from symc.runtime.complex_arrays import real_pairs
@@ -28,7 +28,8 @@ def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: b
     strict : bool
         Whether a replacement must have the dtype of the variable it replaces. If False, it is cast.
     share_inputs : bool
-        If False, inputs that are not replaced are replaced by new ones.
+        If False, inputs that are not replaced are replaced by new ones, and shared variables by new ones with the
+        same value and no default update.
 
     Returns
     -------
@@ -49,10 +50,18 @@ def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: b
         fitting = replaced[old] = _fitting(old, as_tensor(new), strict)
         replaced.update(real_pairs(old, fitting))
     if not share_inputs:
-        leaves = [v for v in ancestors(outputs, frozenset(replaced)) if type(v) is Variable and v.owner is None]
-        replaced |= {v: Variable(v.type, None, 0, v.name, v.location) for v in leaves if v not in replaced}
+        found = ancestors(outputs, frozenset(replaced))
+        leaves = [v for v in found if v.owner is None and not isinstance(v, Constant) and v not in replaced]
+        for v in dict.fromkeys(v.__dict__.get("_whole", v) for v in leaves):  # complex inputs with their real forms
+            fresh = replaced[v] = _fresh(v)
+            replaced.update(real_pairs(v, fresh))
     cloned = clone_with(outputs, replaced)
     return cloned if isinstance(output, (list, tuple)) else cloned[0]
+
+
+def _fresh(v: Variable) -> Variable:
+    """A new variable in place of an input or a shared variable."""
+    return v.clone() if isinstance(v, SharedVariable) else Variable(v.type, None, 0, v.name, v.location)
 
 
 def _fitting(old: Variable, new: Variable, strict: bool) -> Variable:

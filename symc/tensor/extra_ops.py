@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Constant, Variable
+from symc.graph import Constant, Variable, ancestors, toposort
 from symc.graph.dtypes import is_float
+from symc.graph.evaluate import evaluate
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
@@ -32,7 +33,7 @@ from symc.tensor.selection import flatnonzero, nonzero
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.shaping import squeeze
 from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
-from symc.tensor.symbolic_dims import length, shape_i
+from symc.tensor.symbolic_dims import known_value, length, shape_i
 
 __all__ = [
     "NotScalarConstantError", "Unique", "allclose", "bartlett", "batched_tensordot", "bincount", "broadcast_shape",
@@ -451,6 +452,8 @@ def get_scalar_constant_value(v: Any) -> np.ndarray:
     """
     v = as_tensor(v)
     found = number_repeated(v)
+    if found is None:
+        found = _computed_now(v)
     if found is not None:
         return found
     raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
@@ -462,6 +465,24 @@ def extract_constant(x: Any) -> Any:
         return get_scalar_constant_value(x)
     except NotScalarConstantError:
         return as_tensor(x)
+
+
+def _computed_now(v: Variable) -> np.ndarray | None:
+    """The single number that an expression of constants or of known shapes has as its value, or None."""
+    order = toposort([v])
+    if len(order) > 100:
+        return None
+    outputs = {o: known_value(o) for node in order for o in node.outputs}
+    given = {o: value for o, value in outputs.items() if value is not None}
+    needed = list(ancestors([v], frozenset(given)))
+    computed = [o.owner for o in needed if o.owner is not None and o not in given]
+    open_ = [o for o in needed if o.owner is None and not isinstance(o, Constant)]
+    if open_ or any(node.op.record.effect != "none" for node in computed):
+        return None
+    known = given[v] if v in given else evaluate([v], given)[0]
+    if known.size == 0 or not (known == known.flat[0]).all():
+        return None
+    return known.reshape(-1)[0].reshape(())
 
 
 def get_vector_length(v: Any) -> int:

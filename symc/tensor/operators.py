@@ -173,7 +173,15 @@ _BINARY: dict[str, Callable[..., Variable]] = {
 }  # fmt: skip
 _COMPARISONS: dict[str, Callable[..., Variable]] = {"lt": ew.lt, "le": ew.le, "gt": ew.gt, "ge": ew.ge}
 
+_OF_ONE = """
+arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh deg2rad exp exp2 expm1 floor log log10 log1p log2 rad2deg
+sin sinh sqrt tan tanh trunc
+""".split()
+"""Elementwise functions that are methods, too, as in Theano."""
+
 METHODS: dict[str, Any] = {
+    **{name: _method(getattr(ew, name)) for name in _OF_ONE},
+    "zeros_like": creation.zeros_like, "ones_like": creation.ones_like,
     **{f"__{name}__": _operator(function) for name, function in (_BINARY | _COMPARISONS).items()},
     **{f"__r{name}__": _reflected(function) for name, function in _BINARY.items()},
     "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__pos__": lambda a: a,

@@ -47,6 +47,11 @@ class Elementwise:
         self.__doc__ = op.record.numpy.__doc__
 
     @property
+    def name(self) -> str:
+        """The name of the op."""
+        return self.op.name
+
+    @property
     def record(self) -> Record:
         """The record of the op."""
         return self.op.record

@@ -141,4 +141,16 @@ METHODS: Table = {
     "copy": [same(lambda x: x.copy(), X)],
 }
 
+UNIT = draw(3, 4, low=0.05, high=0.95)
+METHODS |= {
+    name: [example(lambda x, name=name: getattr(x, name)(), getattr(np, name), UNIT + (name == "arccosh"))]
+    for name in (
+        "arccos arccosh arcsin arcsinh arctan arctanh ceil cos cosh deg2rad exp exp2 expm1 floor log log10 log1p log2 "
+        "rad2deg sin sinh sqrt tan tanh trunc zeros_like ones_like"
+    ).split()
+    if name not in METHODS
+}
+for name in ("zeros_like", "ones_like"):
+    METHODS[name] = [example(lambda x, name=name: getattr(x, name)(), getattr(np, name), X)]
+
 TABLE: Table = {f"Variable.{name}": examples for name, examples in {**OPERATORS, **METHODS}.items()}

@@ -27,6 +27,12 @@ from symc.tensor.nnet.conv import (
     separable_conv2d,
 )
 from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights
+from symc.tensor.nnet.conv_shapes import (
+    get_conv_gradinputs_shape,
+    get_conv_gradweights_shape,
+    get_conv_output_shape,
+    get_conv_shape_1axis,
+)
 from symc.tensor.nnet.local_response import local_response_normalization
 from symc.tensor.nnet.losses import (
     binary_crossentropy,
@@ -38,6 +44,15 @@ from symc.tensor.nnet.losses import (
 )
 from symc.tensor.nnet.normalization import batch_normalization, batch_normalization_test, batch_normalization_train
 from symc.tensor.nnet.upsampling import bilinear_upsampling
+from symc.tensor.nnet.with_bias import (
+    causal_conv1d,
+    crossentropy_softmax_1hot_with_bias,
+    crossentropy_softmax_argmax_1hot_with_bias,
+    crossentropy_softmax_max_and_argmax_1hot,
+    crossentropy_softmax_max_and_argmax_1hot_with_bias,
+    h_softmax,
+    softmax_with_bias,
+)
 
 __all__ = [
     "batch_normalization",
@@ -47,6 +62,7 @@ __all__ = [
     "binary_crossentropy",
     "bn",
     "categorical_crossentropy",
+    "causal_conv1d",
     "confusion_matrix",
     "conv2d",
     "conv2d_grad_wrt_inputs",
@@ -57,7 +73,16 @@ __all__ = [
     "conv3d_grad_wrt_weights",
     "crossentropy_categorical_1hot",
     "crossentropy_softmax_1hot",
+    "crossentropy_softmax_1hot_with_bias",
+    "crossentropy_softmax_argmax_1hot_with_bias",
+    "crossentropy_softmax_max_and_argmax_1hot",
+    "crossentropy_softmax_max_and_argmax_1hot_with_bias",
     "elu",
+    "get_conv_gradinputs_shape",
+    "get_conv_gradweights_shape",
+    "get_conv_output_shape",
+    "get_conv_shape_1axis",
+    "h_softmax",
     "hard_sigmoid",
     "leaky_relu",
     "local_response_normalization",
@@ -71,6 +96,7 @@ __all__ = [
     "sigmoid_binary_crossentropy",
     "softmax",
     "softmax_graph",
+    "softmax_with_bias",
     "softplus",
     "softsign",
     "ultra_fast_sigmoid",

@@ -23,6 +23,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.reshaping import reshape
+from symc.tensor.signal.windows import are_symbolic, entries_of, pool_by_windows
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["max_pool_2d_same_size", "pool_2d", "pool_3d"]
@@ -237,6 +238,26 @@ def _options(
     return {"window": window, "stride": strides, "pad": pads, "mode": mode, "ignore_border": bool(ignore_border)}
 
 
+def _symbolic(
+    what: str, x: Any, ws: Any, ignore_border: Any, stride: Any, pad: Any, mode: str, old: Sequence[Any], count: int
+) -> Variable:
+    """Pool with options of which some are known only at call time."""
+    window, strides, pads = (
+        value if given is None else given for value, given in zip((ws, stride, pad), old, strict=True)
+    )
+    entries = entries_of(window, f"{what}: ws", count)
+    steps = entries if strides is None else entries_of(strides, f"{what}: stride", count)
+    around = entries_of(0 if pads is None else pads, f"{what}: pad", count)
+    if mode not in MODES:
+        raise ValueError(f"{what}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    if not ignore_border and any(isinstance(p, Variable) or p != 0 for p in around):
+        raise ValueError(f"{what}: pad={pads} needs ignore_border=True")
+    x = as_tensor(x)
+    if x.ndim < count:
+        raise ShapeError(located(f"{what}: expected at least {count} axes, got {x.ndim}", [x]))
+    return pool_by_windows(x, entries, steps, around, mode, bool(ignore_border))
+
+
 def _of_floats(x: Variable, mode: str, pooled: Callable[[Variable], Variable]) -> Variable:
     """Pool ``x``; float64, in which integers are pooled, represents those up to 2**53 exactly."""
     if is_float(x.dtype):
@@ -262,7 +283,8 @@ def pool_2d(
     input : tensor_like
         ``(..., rows, columns)``, with any number of leading axes.
     ws : int or pair of int
-        The window, (rows, columns).
+        The window, (rows, columns). Window, stride and padding may be integer scalars or an integer vector; windows
+        are then read by index, which is slower.
     ignore_border : bool
         Whether to drop the remainder of an axis that windows do not cover. If False (without padding), the last window
         is truncated at the edge. The default is False with a warning, as in Theano.
@@ -298,6 +320,8 @@ def pool_2d(
     >>> T.signal.pool.pool_2d(T.tensor4("x", shape=(None, 3, 33, 33)), (2, 2), ignore_border=True).static_shape
     (None, 3, 16, 16)
     """
+    if are_symbolic(ws, stride, pad, ds, st, padding):
+        return _symbolic("pool_2d", input, ws, ignore_border, stride, pad, mode, (ds, st, padding), 2)
     attrs = _options("pool_2d", ws, ignore_border, stride, pad, mode, (ds, st, padding), 2)
     x = as_tensor(input)
     if x.ndim < 2:
@@ -350,6 +374,8 @@ def pool_3d(
     >>> T.signal.pool.pool_3d(x, (3, 2, 2), ignore_border=True).static_shape
     (None, 3, 3, 8, 8)
     """
+    if are_symbolic(ws, stride, pad, ds, st, padding):
+        return _symbolic("pool_3d", input, ws, ignore_border, stride, pad, mode, (ds, st, padding), 3)
     attrs = _options("pool_3d", ws, ignore_border, stride, pad, mode, (ds, st, padding), 3)
     x = as_tensor(input)
     if x.ndim < 3:

@@ -1,0 +1,58 @@
+"""Names that NumPy had when old programs were written, such as ``numpy.float`` and ``numpy.cast``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["add_old_names", "remove_old_names"]
+
+
+class _Cast:
+    """``numpy.cast[dtype](x)`` converts to a dtype."""
+
+    def __getitem__(self, dtype: Any) -> Callable[[Any], np.ndarray]:
+        return lambda x: np.asarray(x, dtype=dtype)
+
+
+def _asscalar(a: Any) -> Any:
+    """The only element of an array, as a Python number."""
+    return np.asarray(a).item()
+
+
+def _old_names() -> dict[str, Any]:
+    return {
+        "int": int, "float": float, "complex": complex, "object": object, "str": str, "long": int, "unicode": str,
+        "bool": bool, "float_": np.float64, "complex_": np.complex128, "string_": np.bytes_, "unicode_": np.str_,
+        "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf, "NaN": np.nan,
+        "product": np.prod, "cumproduct": np.cumprod, "sometrue": np.any, "alltrue": np.all, "round_": np.round,
+        "row_stack": np.vstack, "in1d": np.isin, "trapz": getattr(np, "trapezoid", None), "rank": np.ndim,
+        "asscalar": _asscalar, "cast": _Cast(),
+    }  # fmt: skip
+
+
+_added: list[str] = []
+
+
+def add_old_names() -> None:
+    """Give NumPy the names that it no longer has. Names that it has are left alone."""
+    for name, value in _old_names().items():
+        if value is not None and name not in vars(np) and not _has(name):
+            setattr(np, name, value)
+            _added.append(name)
+
+
+def _has(name: str) -> bool:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about names that are to be removed
+        return hasattr(np, name)
+
+
+def remove_old_names() -> None:
+    """Remove what ``add_old_names`` added."""
+    while _added:
+        vars(np).pop(_added.pop(), None)
