@@ -145,7 +145,7 @@ def symc_step(problem: str, data: Data, threads: int) -> Step:
             return T.swapaxes(a, -1, -2)
 
     function, gradient = _chosen(problem)
-    inputs = [T.tensor("float32", shape=(None,) * v.ndim) for k, v in data.items()]
+    inputs = [T.tensor("float32", shape=tuple(1 if n == 1 else None for n in v.shape)) for v in data.values()]
     *operands, w = inputs
     result = function(Library, *operands)
     if not gradient:

@@ -98,8 +98,9 @@ def _systems_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 def _systems_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     """``dB = A^-T dX`` and ``dA = -dB X^T``, or the transpose of that if the matrices are transposed."""
     by_b = Op(op.record, **(op.attrs | {"turned": not op["turned"]}))(inputs[0], gs[0])
-    x = outputs[0]
-    by_a = -(matmul(x, flipped(by_b)) if op["turned"] else matmul(by_b, flipped(x)))
+    left, right = (outputs[0], by_b) if op["turned"] else (by_b, outputs[0])
+    single = left.type.broadcastable[-1]  # one right side: the product has one term per element, and joins a loop
+    by_a = -(left * flipped(right) if single else matmul(left, flipped(right)))
     if "lower" in op.attrs:
         by_a = tril(by_a) if op["lower"] else triu(by_a)
     return [by_a, by_b]

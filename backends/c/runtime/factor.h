@@ -68,7 +68,7 @@ INLINE void each_matrix(symc_task fn, void *arg, int64_t batch, double work)
     int threads = symc_num_threads();
     int64_t count = symc_is_measuring() ? 0 : batch;
     if (batch < 2 || (batch < 2 * threads && work > 1e7)) {
-        symc_lapack_enter(work > 1e6 ? threads : 1);
+        symc_lapack_enter(work > 2e7 ? threads : 1); /* threads that wait for each other cost more than they save */
         fn(arg, 0, count);
     } else {
         symc_lapack_enter(1);
