@@ -26,7 +26,7 @@ from symc.tensor.nnet.conv import (
     conv2d_transpose,
     separable_conv2d,
 )
-from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights
+from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights, separable_conv3d
 from symc.tensor.nnet.local_response import local_response_normalization
 from symc.tensor.nnet.losses import (
     binary_crossentropy,
@@ -37,12 +37,19 @@ from symc.tensor.nnet.losses import (
     sigmoid_binary_crossentropy,
 )
 from symc.tensor.nnet.normalization import batch_normalization, batch_normalization_test, batch_normalization_train
-from symc.tensor.nnet.upsampling import bilinear_upsampling
+from symc.tensor.nnet.upsampling import (
+    bilinear_kernel_1D,
+    bilinear_kernel_2D,
+    bilinear_upsampling,
+    frac_bilinear_upsampling,
+)
 
 __all__ = [
     "batch_normalization",
     "batch_normalization_test",
     "batch_normalization_train",
+    "bilinear_kernel_1D",
+    "bilinear_kernel_2D",
     "bilinear_upsampling",
     "binary_crossentropy",
     "bn",
@@ -58,6 +65,7 @@ __all__ = [
     "crossentropy_categorical_1hot",
     "crossentropy_softmax_1hot",
     "elu",
+    "frac_bilinear_upsampling",
     "hard_sigmoid",
     "leaky_relu",
     "local_response_normalization",
@@ -67,6 +75,7 @@ __all__ = [
     "relu",
     "selu",
     "separable_conv2d",
+    "separable_conv3d",
     "sigmoid",
     "sigmoid_binary_crossentropy",
     "softmax",
