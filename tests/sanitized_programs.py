@@ -197,6 +197,18 @@ def running_sums():
 
 
 @program
+def sorting():
+    """Lengths on both sides of every change of method; elements of a line side by side and apart."""
+    x, n = T.tensor3("x"), T.lscalar("n")
+    f = symc.function([x, n], [T.sort(x, 1), T.argsort(x, 1), *T.topk_and_argtopk(x, n, axis=1)])
+    for shape in ((1, 1, 1), (2, 17, 3), (1, 700, 1), (2, 90, 20), (1, 70_001, 1), (1, 66_000, 2)):
+        a = draw(*shape).astype("float32")
+        order, down, k = np.argsort(a, 1, "stable"), np.argsort(-a, 1, "stable"), shape[1] // 5 + 1
+        most = down[:, :k]
+        yield from zip(f(a, k), (np.sort(a, 1), order, np.take_along_axis(a, most, 1), most))
+
+
+@program
 def branches():
     """Each side runs alone, with its gradient."""
     x, k = T.vector("x"), T.lscalar("k")

@@ -93,6 +93,9 @@ SHAPES = [
 JOINING = [
     ("concatenate", lambda d: np.concatenate([d.m, d.p], axis=1)),
     ("concatenate", lambda d: np.concatenate([d.m, d.p], None)),
+    ("unique", lambda d: np.unique(d.i)), ("unique", lambda d: np.unique(d.m, True, True, True, axis=0)),
+    ("searchsorted", lambda d: np.searchsorted(np.sort(d.v), d.m, side="right")),
+    ("digitize", lambda d: np.digitize(d.v, np.array([-1.0, 0.5]))), ("meshgrid", lambda d: np.meshgrid(d.v, d.i)),
     ("stack", lambda d: np.stack([d.v, d.w], axis=1)), ("vstack", lambda d: np.vstack([d.v, d.w])),
     ("hstack", lambda d: np.hstack([d.m, d.p])), ("hstack", lambda d: np.hstack((d.v, d.w, [1.0, 2.0]))),
     ("dstack", lambda d: np.dstack([d.m, d.p])), ("column_stack", lambda d: np.column_stack([d.v, d.w])),

@@ -21,11 +21,13 @@ from symc.tensor import (
     determinants,
     extra_ops,
     factorisations,
+    grids,
     joining,
     least_squares,
     linalg,
     linear_systems,
     matrix_functions,
+    ordering,
     repeating,
     selection,
     shaping,
@@ -129,6 +131,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "argwhere": selection.argwhere, "extract": lambda condition, arr: compose.compress(shaping.flatten(condition), arr),
     "sort": lambda a, axis=-1, kind=None, order=None: sorting.sort(a, axis),
     "argsort": lambda a, axis=-1, kind=None, order=None: sorting.argsort(a, axis),
+    "unique": lambda ar, return_index=False, return_inverse=False, return_counts=False, axis=None: ordering.unique(
+        ar, return_index, return_inverse, return_counts, axis),
+    "searchsorted": lambda a, v, side="left", sorter=None: ordering.searchsorted(a, v, side, sorter),
+    "digitize": lambda x, bins, right=False: ordering.digitize(x, bins, right),
+    "meshgrid": lambda *xi, copy=True, sparse=False, indexing="xy": grids.meshgrid(
+        *xi, copy=copy, sparse=sparse, indexing=indexing),
     "bincount": lambda x, /, weights=None, minlength=0: extra_ops.bincount(x, weights, minlength or None),
     "unravel_index": lambda indices, shape, order="C": extra_ops.unravel_index(indices, shape, order),
     "ravel_multi_index": lambda multi_index, dims, mode="raise", order="C": extra_ops.ravel_multi_index(

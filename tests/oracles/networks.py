@@ -382,6 +382,28 @@ NEIGHBOURS: Table = {
             lambda x: upsampled(x, (3, 2), (3, 5)), TILES,
         ),
     ],
+    "nnet.frac_bilinear_upsampling": [
+        example(lambda x: nnet.frac_bilinear_upsampling(x, (4, 3)), lambda x: upsampled(x, (4, 3), (4, 3)), TILES),
+    ],
+    "nnet.bilinear_kernel_1D": [
+        example(lambda x: nnet.bilinear_kernel_1D(3) + x[0], lambda x: np.array([1, 2, 3, 2, 1]) / 3 + x[0], draw(2)),
+        example(lambda i: nnet.bilinear_kernel_1D(i, False), lambda i: np.array([1.0, 2, 1]), np.int64(2)),
+    ],
+    "nnet.bilinear_kernel_2D": [
+        example(
+            lambda i: nnet.bilinear_kernel_2D((i, 3)), lambda i: np.outer([0.5, 1, 0.5], [1, 2, 3, 2, 1]) / 3,
+            np.int64(2),
+        ),
+    ],
+    "nnet.separable_conv3d": [
+        example(
+            lambda x, d, p: nnet.separable_conv3d(x, d, p, 2, border_mode=1, subsample=(1, 2, 1)),
+            lambda x, d, p: np.einsum(
+                "nkdij,fk->nfdij", convolved_volumes(x, d, groups=2, pad=(1, 1, 1), stride=(1, 2, 1)), p[:, :, 0, 0, 0]
+            ),
+            BOX, draw(4, 1, 3, 2, 2), draw(3, 4, 1, 1, 1),
+        ),
+    ],
     "nnet.local_response_normalization": [
         example(nnet.local_response_normalization, local_response, 5 * draw(2, 7, 3, 2)),
         example(

@@ -26,7 +26,7 @@ from symc.tensor.nnet.conv import (
     conv2d_transpose,
     separable_conv2d,
 )
-from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights
+from symc.tensor.nnet.conv3d import conv3d, conv3d_grad_wrt_inputs, conv3d_grad_wrt_weights, separable_conv3d
 from symc.tensor.nnet.conv_shapes import (
     get_conv_gradinputs_shape,
     get_conv_gradweights_shape,
@@ -43,7 +43,12 @@ from symc.tensor.nnet.losses import (
     sigmoid_binary_crossentropy,
 )
 from symc.tensor.nnet.normalization import batch_normalization, batch_normalization_test, batch_normalization_train
-from symc.tensor.nnet.upsampling import bilinear_upsampling
+from symc.tensor.nnet.upsampling import (
+    bilinear_kernel_1D,
+    bilinear_kernel_2D,
+    bilinear_upsampling,
+    frac_bilinear_upsampling,
+)
 from symc.tensor.nnet.with_bias import (
     causal_conv1d,
     crossentropy_softmax_1hot_with_bias,
@@ -58,6 +63,8 @@ __all__ = [
     "batch_normalization",
     "batch_normalization_test",
     "batch_normalization_train",
+    "bilinear_kernel_1D",
+    "bilinear_kernel_2D",
     "bilinear_upsampling",
     "binary_crossentropy",
     "bn",
@@ -83,6 +90,7 @@ __all__ = [
     "get_conv_output_shape",
     "get_conv_shape_1axis",
     "h_softmax",
+    "frac_bilinear_upsampling",
     "hard_sigmoid",
     "leaky_relu",
     "local_response_normalization",
@@ -92,6 +100,7 @@ __all__ = [
     "relu",
     "selu",
     "separable_conv2d",
+    "separable_conv3d",
     "sigmoid",
     "sigmoid_binary_crossentropy",
     "softmax",

@@ -37,7 +37,7 @@ from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["conv3d", "conv3d_grad_wrt_inputs", "conv3d_grad_wrt_weights"]
+__all__ = ["conv3d", "conv3d_grad_wrt_inputs", "conv3d_grad_wrt_weights", "separable_conv3d"]
 
 _LAYOUT = "volumes are (batch, channels, depth, rows, columns), filters (filters, channels, depth, rows, columns)"
 
@@ -499,3 +499,48 @@ def conv3d_grad_wrt_weights(
     images, _ = _windows(x, w, settings)
     found = Op(BACKWARD_WEIGHTS, **settings.plane, shape=None)(images, _as_images(g), _as_filters(w))
     return reshape(found, _lengths(w))
+
+
+def separable_conv3d(
+    input: Any,
+    depthwise_filters: Any,
+    pointwise_filters: Any,
+    num_channels: int,
+    input_shape: Any = None,
+    depthwise_filter_shape: Any = None,
+    pointwise_filter_shape: Any = None,
+    border_mode: Any = "valid",
+    subsample: Any = (1, 1, 1),
+    filter_flip: bool = True,
+    filter_dilation: Any = (1, 1, 1),
+) -> Variable:
+    """Convolve each channel of volumes separately, then convolve across channels with filters of one element.
+
+    Parameters
+    ----------
+    input : tensor_like
+        Volumes, ``(batch, channels, depth, rows, columns)``.
+    depthwise_filters : tensor_like
+        ``(channels * multiplier, 1, filter depth, filter rows, filter columns)``.
+    pointwise_filters : tensor_like
+        ``(filters, channels * multiplier, 1, 1, 1)``.
+    num_channels : int
+        Channels of ``input``.
+
+    Returns
+    -------
+    Variable
+        ``(batch, filters, map depth, map rows, map columns)``.
+    """
+    maps = conv3d(
+        input,
+        depthwise_filters,
+        input_shape,
+        depthwise_filter_shape,
+        border_mode,
+        subsample,
+        filter_flip,
+        filter_dilation,
+        num_channels,
+    )
+    return conv3d(maps, pointwise_filters, None, pointwise_filter_shape)

@@ -18,7 +18,7 @@ from symc.tensor.indexing import take
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["bilinear_upsampling"]
+__all__ = ["bilinear_kernel_1D", "bilinear_kernel_2D", "bilinear_upsampling", "frac_bilinear_upsampling"]
 
 _FRACTION = "a pair (numerator, denominator), or one such pair for rows and one for columns"
 
@@ -129,3 +129,27 @@ def bilinear_upsampling(
     for axis, (top, bottom) in zip((2, 3), _ratios(ratio, frac_ratio)):
         x = _interpolated(x, axis, top, bottom)
     return x
+
+
+def bilinear_kernel_1D(ratio: Any, normalize: bool = True) -> Variable:
+    """The weights of linear interpolation for an enlargement by ``ratio``: 1, 2, ..., ratio, ..., 2, 1, in floatX.
+
+    With ``normalize``, they are divided by ``ratio``.
+    """
+    whole = _whole_ratio(ratio)
+    at = ew.cast(arange(2 * whole - 1) + 1, "floatX")
+    top = ew.cast(as_tensor(whole), "floatX")
+    kernel = top - ew.abs_(at - top)
+    return kernel / top if normalize else kernel
+
+
+def bilinear_kernel_2D(ratio: Any, normalize: bool = True) -> Variable:
+    """The products of :func:`bilinear_kernel_1D` for rows and columns; ``ratio`` is one number or a pair."""
+    pair = tuple(ratio) if isinstance(ratio, (tuple, list)) else (ratio, ratio)
+    rows, columns = (bilinear_kernel_1D(r, normalize) for r in pair)
+    return dimshuffle(rows, (0, "x")) * dimshuffle(columns, ("x", 0))
+
+
+def frac_bilinear_upsampling(input: Any, frac_ratio: Any) -> Variable:
+    """:func:`bilinear_upsampling` by a fraction."""
+    return bilinear_upsampling(input, frac_ratio=frac_ratio)
