@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import MissingInputError, UnusedInputError, located, warn
-from symc.graph import SharedVariable, Variable, ancestors, convert_value, is_input
+from symc.graph import Constant, SharedVariable, Variable, ancestors, convert_value, is_input
 from symc.graph.types import TensorType
 from symc.graph.variables import as_pairs
 from symc.runtime.updates import Updates, fitting_update
@@ -171,6 +171,8 @@ def _as_input(v: Any) -> Variable:
     if isinstance(v, SharedVariable):
         text = "function: a shared variable cannot be an input: its value is kept, not given"
         raise TypeError(located(text, [v], "use givens= to replace it"))
+    if isinstance(v, Constant):
+        raise TypeError(located("function: a constant cannot be an input: it has a value", [v], "leave it out"))
     return v
 
 
