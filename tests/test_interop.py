@@ -51,6 +51,7 @@ SCALARS = [
     sympy.erf(a), sympy.erfc(a), sympy.erfinv(a), sympy.erfcinv(a), sympy.erf2(a, b), sympy.gamma(a),
     sympy.loggamma(b), sympy.digamma(a), sympy.trigamma(a), sympy.polygamma(2, b), sympy.beta(a, b),
     sympy.factorial(b), sympy.binomial(b + 3, 2), sympy.RisingFactorial(a, b), sympy.harmonic(b),
+    sympy.lowergamma(Rational(3, 2), b), sympy.uppergamma(Rational(5, 2), a),
     sympy.Piecewise((a, a > b), (b**2, True)), sympy.Piecewise((a, a > b), (b**2, b > 2)),
     sympy.Piecewise((a, sympy.And(a > 0, a < b)), (b, sympy.Or(a > 1, b > 1)), (1, True)),
     sympy.Derivative(sympy.sin(a * b), a), sympy.Derivative(a**3 * b, a, a), sympy.Integral(a * c, (c, 0, b)),

@@ -11,7 +11,7 @@ import sympy
 from sympy.codegen import cfunctions
 
 from symc.graph import Variable
-from symc.tensor import complex_parts, gamma_functions, inverse_erf
+from symc.tensor import complex_parts, gamma_functions, incomplete_gamma, inverse_erf
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 
@@ -133,6 +133,8 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
     sympy.digamma: gamma_functions.psi, sympy.trigamma: gamma_functions.tri_gamma,
     sympy.beta: lambda x, y: _log_gamma_ratio([x, y], ew.add(x, y)),
     sympy.harmonic: _harmonic,
+    sympy.lowergamma: lambda a, x: ew.mul(gamma_functions.gamma(a), incomplete_gamma.gammainc(a, x)),
+    sympy.uppergamma: lambda a, x: ew.mul(gamma_functions.gamma(a), incomplete_gamma.gammaincc(a, x)),
     sympy.factorial: lambda n: gamma_functions.gamma(ew.add(n, 1)), sympy.binomial: _binomial,
     # logic
     sympy.And: lambda *parts: reduce(ew.and_, map(condition, parts)),
