@@ -340,8 +340,6 @@ class Record:
         the derivative by it vanishes faster than the input grows, even if that is an exponential; None: nowhere.
     log : callable or None
         ``log(op, inputs)`` returns the logarithm of the output, if it has a form that neither overflows nor underflows.
-    leading_axes : bool
-        Whether the op works on the last axes alone: more axes in front, the same in all operands, are more entries.
     unspecified : bool
         Whether elements of the outputs may differ between back ends: nothing reads them, or it works with either.
     title : callable or None
@@ -395,7 +393,6 @@ class Record:
     formula: Callable[[Op, Sequence[Text]], Text] | None = None
     title: Callable[[Op], str] | None = None
     unspecified: bool = False
-    leading_axes: bool = False
     push: Callable[..., Any] | None = None
 
 

@@ -142,8 +142,6 @@ def _rule_of(op: Op) -> Rule | None:
     record = op.record
     if record in _RULES:
         return _RULES[record]
-    if record.leading_axes:
-        return _with_more_entries
     if isinstance(record.lower, Pointwise):
         return _pointwise
     if isinstance(record.lower, Reduction):

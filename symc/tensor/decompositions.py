@@ -77,7 +77,6 @@ def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 EIGH: Record = record(
     "eigh",
-    leading_axes=True,
     infer=_eigh_infer,
     numpy=_eigh_numpy,
     grad=_eigh_grad,
@@ -180,7 +179,6 @@ def _qr_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs
 
 QR: Record = record(
     "qr",
-    leading_axes=True,
     infer=_qr_infer,
     numpy=lambda op, a: tuple(np.linalg.qr(a, "complete" if op["complete"] else "reduced")),
     grad=_qr_grad,
@@ -280,7 +278,6 @@ def _pinv_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
 PINV: Record = record(
     "pinv",
-    leading_axes=True,
     infer=_pinv_infer,
     numpy=lambda op, a, rcond: np.linalg.pinv(a, rcond=float(rcond)),
     grad=_pinv_grad,
@@ -363,7 +360,6 @@ def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 
 EXPM: Record = record(
     "expm",
-    leading_axes=True,
     infer=lambda op, inputs: (side(op, inputs[0]), inputs[0].type)[1],
     numpy=_expm_numpy,
     grad=_expm_grad,

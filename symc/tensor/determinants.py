@@ -51,7 +51,6 @@ _lu_cofactors = from_factors(
 )
 COFACTORS: Record = record(
     "cofactors",
-    leading_axes=True,
     infer=lambda op, inputs: inputs[0].type,
     numpy=_cofactors_numpy,
     grad=_cofactors_grad,
@@ -71,7 +70,6 @@ _lu_det = from_factors(
 )
 DET = record(
     "det",
-    leading_axes=True,
     infer=_scalar_infer,
     numpy=lambda op, a: np.asarray(np.linalg.det(a), a.dtype),
     grad=lambda op, inputs, outputs, gs: [
@@ -114,7 +112,6 @@ _lu_slogdet = from_factors(
 )
 SLOGDET: Record = record(
     "slogdet",
-    leading_axes=True,
     infer=lambda op, inputs: [_scalar_infer(op, inputs)] * 2,
     numpy=lambda op, a: _slogdet_numpy(a),
     grad=_slogdet_grad,

@@ -80,7 +80,6 @@ def _cholesky_grad(
 
 CHOLESKY: Record = record(
     "cholesky",
-    leading_axes=True,
     infer=_square_infer,
     numpy=_cholesky_numpy,
     grad=_cholesky_grad,
@@ -238,7 +237,6 @@ def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 SVD: Record = record(
     "svd",
-    leading_axes=True,
     infer=_svd_infer,
     numpy=_svd_numpy,
     grad=_svd_grad,

@@ -63,7 +63,6 @@ def _lu_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 
 _lu = record(
     "lu",
-    leading_axes=True,
     infer=_lu_infer,
     numpy=_lu_numpy,
     unspecified=True,
@@ -79,7 +78,7 @@ def from_factors(name: str, told: str, **facts: Any) -> Record:
 
     more: Callable[[Apply], list[Any]] = facts.pop("more", lambda node: [])
     lower = HostCall(None, name, params, lambda op, inputs: (told, inputs[2:]))
-    return record(name, lower=lower, leading_axes=True, **facts)
+    return record(name, lower=lower, **facts)
 
 
 # --- general systems ------------------------------------------------------------------------------------------------
@@ -119,7 +118,6 @@ _lu_solve = from_factors(
 )
 SOLVE: Record = record(
     "solve",
-    leading_axes=True,
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_turned(a, op["turned"]), b),
     grad=_systems_grad,
@@ -171,7 +169,6 @@ def _triangle(op: Op, a: np.ndarray) -> np.ndarray:
 
 TRIANGULAR: Record = record(
     "solve_triangular",
-    leading_axes=True,
     infer=_systems_infer,
     numpy=lambda op, a, b: np.linalg.solve(_triangle(op, a), b),
     grad=_systems_grad,
@@ -268,7 +265,6 @@ _lu_inverse = from_factors(
 )
 INVERSE: Record = record(
     "matrix_inverse",
-    leading_axes=True,
     infer=_square_infer,
     numpy=_inverse_numpy,
     grad=_inverse_grad,
