@@ -66,6 +66,9 @@ CAST = record(
 def cast(x: Any, dtype: str) -> Variable:
     """Convert ``x`` to ``dtype`` as in C (floats are truncated to integers).
 
+    Integers wrap around. What becomes of floats outside the range of an integer dtype, and of NaN, depends on the
+    machine.
+
     Raises
     ------
     DTypeError
