@@ -356,7 +356,7 @@ def convert_value(
         raise ShapeError(
             f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
         ) from None
-    if type.dtype == BRAIN and array.dtype.name == BRAIN:
+    if array.dtype.name == BRAIN:
         array = values_of(bits_of(array))
     target = np.dtype("float32" if type.dtype == BRAIN else type.dtype)
     if array.dtype != target:  # also in byte order
