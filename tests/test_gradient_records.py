@@ -134,7 +134,7 @@ SMOOTH = {
 }  # fmt: skip
 
 STEPS = {
-    "and", "bfloat16_bits", "bfloat16_value",
+    "and", "bfloat16_bits", "bfloat16_value", "steps_done",
     "ceil", "eq", "floor", "floor_div", "ge", "gt", "invert", "isinf", "isnan", "le", "lt", "neq", "or",
     "round_half_away_from_zero", "round_half_to_even", "sgn", "trunc", "xor",
 }  # fmt: skip
