@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from symc import d3viz, printing, scan_module, sparse, tensor, testing
+from symc import d3viz, printing, scalar, scan_module, sparse, tensor, testing
 from symc.config import config
 from symc.errors import no_attribute as _no_attribute
 from symc.gradient import grad
@@ -44,8 +44,8 @@ __all__ = [
     "OpFromGraph", "Out", "PythonOp", "SharedVariable", "Variable", "as_op", "c_op", "clone", "config", "d3viz",
     "doctor", "dot", "elementwise_op", "foldl", "foldr", "from_sympy", "function", "get_default_mode", "get_mode",
     "get_test_value", "grad", "ifelse", "lambdify", "map", "memory_estimate", "pp", "pprint", "printing", "reduce",
-    "scan", "scan_checkpoints", "scan_module", "shared", "sparse", "tensor", "testing", "to_networkx", "to_sympy",
-    "vectorize",
+    "scalar", "scan", "scan_checkpoints", "scan_module", "shared", "sparse", "tensor", "testing", "to_networkx",
+    "to_sympy", "vectorize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -85,6 +85,7 @@ SMOOTH = {
     "gammaln": (T.gammaln, lambda x: mp.log(abs(mp.gamma(x))), [[*GAMMA, 1e9]]),
     "gompit_bend": (stable.gompit_bend, lambda x: mp.exp(x) / (1 - mp.exp(-mp.exp(x))) - 1, [GOMPIT]),
     "gompit_hazard": (stable.gompit_hazard, lambda x: mp.exp(x) / (mp.exp(mp.exp(x)) - 1), [GOMPIT]),
+    "hypot": (T.hypot, lambda x, y: mp.sqrt(x * x + y * y), [[-3.0, 1e-9, 2.0], [-1e9, -1e-9, 0.5]]),
     "log": (ew.log, mp.log, [POSITIVE]),
     "log10": (ew.log10, mp.log10, [POSITIVE]),
     "log1p": (ew.log1p, mp.log1p, [[-1 + 1e-12, -0.5, -1e-9, 0.0, 1e-9, 1e9]]),
@@ -133,10 +134,11 @@ SMOOTH = {
 }  # fmt: skip
 
 STEPS = {
-    "and", "ceil", "eq", "floor", "floor_div", "ge", "gt", "invert", "isinf", "isnan", "le", "lt", "neq", "or",
+    "and", "bfloat16_bits", "bfloat16_value", "steps_done",
+    "ceil", "eq", "floor", "floor_div", "ge", "gt", "invert", "isinf", "isnan", "le", "lt", "neq", "or",
     "round_half_away_from_zero", "round_half_to_even", "sgn", "trunc", "xor",
 }  # fmt: skip
-ELSEWHERE = {"cast", "switch"}  # linear; tests/test_selection.py
+ELSEWHERE = {"cast", "switch", "round_to_bfloat16"}  # linear; tests/test_selection.py, tests/test_bfloat16.py
 
 
 def test_every_elementwise_record_is_here():

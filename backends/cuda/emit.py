@@ -50,6 +50,8 @@ def emit(program: Program) -> str:
     head = '#include "thread_group.cuh"\n'
     if any("of_half" in text or "half_of" in text for text in functions):
         head += '#include "half.cuh"\n'
+    if any("sm_bfloat16_" in text for text in functions):
+        head += '#include "bfloat16.cuh"\n'
     return "\n".join([head, *[f"{SEPARATOR}\n{text.replace('@', name)}" for text, name in functions.items()]])
 
 

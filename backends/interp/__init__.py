@@ -241,7 +241,8 @@ def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: di
     else:  # inside a simd loop: every lane contributes, even to the same element
         lanes = np.broadcast_to(value, extent).astype(buffer.dtype)
         if np.ndim(at) == 0:
-            buffer[at] = combine(buffer[at], combine.reduce(lanes))
+            together = combine.reduce(lanes, dtype=buffer.dtype)  # integers wrap around in their own dtype
+            buffer[at] = combine(buffer[at], together)
         else:
             combine.at(buffer, np.broadcast_to(at, extent), lanes)
 

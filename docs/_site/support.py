@@ -15,7 +15,7 @@ from pathlib import Path
 import symc
 import symc.tensor as T
 from symc.errors import SymcError
-from symc.graph.dtypes import ALL, COMPLEX, is_float
+from symc.graph.dtypes import ALL, BRAIN, COMPLEX, is_float
 from symc.graph.op import RECORDS, Case, HostCall, Record
 from symc.graph.traversal import ancestors, graph_inputs
 
@@ -52,7 +52,7 @@ ONLY_GRADIENTS = "made by gradients, which are floats"
 
 
 def _columns() -> dict[str, tuple[str, ...]]:
-    return {name: dtypes for name, dtypes in COLUMNS.items() if all(d in (*ALL, *COMPLEX) for d in dtypes)}
+    return {name: dtypes for name, dtypes in COLUMNS.items() if all(d in (*ALL, BRAIN, *COMPLEX) for d in dtypes)}
 
 
 def _case(record: Record) -> Case | None:
@@ -131,8 +131,8 @@ def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
     """A mark per column of dtypes, and what the empty ones mean."""
     case, marks, reasons = _case(record), {}, []
     for column, dtypes in _columns().items():
-        if case is None and column == "complex":
-            marks[column] = "parts"
+        if case is None and column in ("bf16", "complex"):
+            marks[column] = {"bf16": "f32", "complex": "parts"}[column]
             continue
         if case is None:
             marks[column] = "x" if _inside().get(record.name, set()) & set(dtypes) else "(x)"
@@ -176,8 +176,8 @@ them.
   and back; "other ops": replaced by ops of this table; "program": loops or branches around other ops; "no work": the
   same memory under another shape.
 - *Dtypes*: "x": accepted, for all widths of the column. Functions of real numbers compute integers in a float dtype,
-  float16 is stored and computed in float32. Ops on complex numbers become ops on their real and imaginary parts;
-  "parts": an op that the compiler makes, which sees the parts only.
+  float16 and bfloat16 are stored, and computed in float32. Ops on complex numbers become ops on their real and
+  imaginary parts; "parts", "f32": an op that the compiler makes, which sees the parts, or float32, only.
 - *Gradient*: "any order": the gradient can be differentiated in turn; "none": integers, conditions, indices, and ops
   that only appear after differentiation. "that of the op": the compiler replaces other ops by this one, after
   differentiation.

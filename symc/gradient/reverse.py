@@ -12,8 +12,9 @@ from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
 from symc.graph.collector import uncollected
 from symc.graph.composite import Composite
-from symc.graph.dtypes import is_complex, is_float
+from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held
 from symc.tensor.basic import as_tensor
+from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.complex_parts import held, parts, real_sources, stacked, unstacked
 from symc.tensor.creation import ones_like, zeros_like
 from symc.tensor.elementwise import cast
@@ -100,7 +101,7 @@ def grad(
     for target in targets:
         if not isinstance(target, Variable):
             raise TypeError(f"grad: wrt must hold symbolic variables, got {target!r}")
-    if any(is_complex(target.dtype) for target in targets):
+    if any(is_held(target.dtype) for target in targets):
         options = (consider_constant, disconnected_inputs, add_names, known_grads, return_disconnected, null_gradients)
         found = [
             t.with_gradient(g) if isinstance(t, Composite) else g
@@ -133,19 +134,22 @@ def like(given: Any, results: list[Any]) -> Any:
 
 def _by_parts(cost: Any, targets: Sequence[Variable], options: Sequence[Any]) -> list[Any]:
     """Gradients by variables of which some are complex: those by their parts, put together."""
-    sources = [real_sources(v) if is_complex(v.dtype) else (v,) for v in targets]
+    sources = [real_sources(v) if is_held(v.dtype) else (v,) for v in targets]
     found = iter(grad(cost, [v for of_one in sources for v in of_one], *options))
     return [_together(v, [next(found) for _ in of_one]) for v, of_one in zip(targets, sources)]
 
 
 def _together(target: Variable, found: Sequence[Any]) -> Any:
     """The gradient by ``target`` from those by its real sources."""
-    if not is_complex(target.dtype):
+    if not is_held(target.dtype):
         return found[0]
     absent = [g for g in found if g is None or isinstance(g.type, (NullType, DisconnectedType))]
     if absent:
         return absent[0]
-    made = held(*found) if len(found) == 2 else unstacked(found[0])
+    if target.dtype == BRAIN:
+        made = packed(found[0])
+    else:
+        made = held(*found) if len(found) == 2 else unstacked(found[0])
     made.name = found[0].name
     return made
 
@@ -162,7 +166,7 @@ def _constants(given: Sequence[Variable] | None) -> frozenset[Variable]:
     for v in given or ():
         if not isinstance(v, Variable):
             raise TypeError(f"grad: consider_constant must hold symbolic variables, got {v!r}")
-    return frozenset(s for v in given or () for s in (real_sources(v) if is_complex(v.dtype) else (v,)))
+    return frozenset(s for v in given or () for s in (real_sources(v) if is_held(v.dtype) else (v,)))
 
 
 def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
@@ -173,6 +177,8 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
         if cost.ndim != 0:
             repair = "take .mean() or .sum() of it"
             raise ShapeError(located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], repair))
+        if cost.dtype == BRAIN:
+            cost = wide(cost)
         if is_complex(cost.dtype):
             repair = "differentiate a real function of it, such as abs(cost) or real(cost)"
             raise DTypeError(located("grad: cost must be real", [cost], repair))
@@ -180,9 +186,12 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
     elif not known:
         raise ValueError("grad: cost may be None only when known_grads is given")
     for variable, g in (known or {}).items():
-        if isinstance(variable, Variable) and is_complex(variable.dtype):
+        if isinstance(variable, Variable) and is_held(variable.dtype):
             g = cast(as_tensor(g), variable.dtype)
-            pairs = zip(real_sources(variable), (stacked(g),) if variable.owner is None else parts(g))
+            if variable.dtype == BRAIN:
+                pairs = zip(real_sources(variable), [wide(g)])
+            else:
+                pairs = zip(real_sources(variable), (stacked(g),) if variable.owner is None else parts(g))
         else:
             pairs = zip([variable], [g])
         for source, of_source in pairs:

@@ -23,6 +23,7 @@ from symc.config import config
 __all__ = [
     "ALL",
     "BITS",
+    "BRAIN",
     "COMPLEX",
     "FLOATS",
     "HALF",
@@ -35,6 +36,7 @@ __all__ = [
     "floating",
     "is_complex",
     "is_float",
+    "is_held",
     "is_integer",
     "kind",
     "part_of",
@@ -48,13 +50,17 @@ INTEGERS = SIGNED + UNSIGNED
 HALF = "float16"
 """The float dtype that values are stored in but not computed in."""
 FLOATS = (HALF, "float32", "float64")
+BRAIN = "bfloat16"
+"""A float dtype of shared variables, arguments and results alone: the language computes its values in float32."""
 COMPLEX = ("complex64", "complex128")
 ALL = ("bool", *INTEGERS, *FLOATS)
 """The dtypes of which arrays are computed."""
 BITS = {name: np.dtype(name).itemsize * 8 for name in (*ALL, *COMPLEX)}
-_NAMES: dict[object, str] = {np.dtype(name): name for name in BITS}  # a dtype's own ``name`` takes NumPy microseconds
+BITS[BRAIN] = 16
+# a dtype's own ``name`` takes NumPy microseconds
+_NAMES: dict[object, str] = {np.dtype(name): name for name in (*ALL, *COMPLEX)}
 _DTYPES = {type(d) for d in _NAMES}
-_KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys(FLOATS, 2), **dict.fromkeys(COMPLEX, 3)}
+_KIND = {"bool": 0, **dict.fromkeys(INTEGERS, 1), **dict.fromkeys((*FLOATS, BRAIN), 2), **dict.fromkeys(COMPLEX, 3)}
 _PART = {"complex64": "float32", "complex128": "float64"}
 
 
@@ -88,7 +94,7 @@ def as_dtype(dtype: object) -> str:
     except TypeError:
         name = str(dtype)
     if name not in _KIND:
-        raise TypeError(f"symc has no dtype {name!r}; it has {', '.join((*ALL, *COMPLEX))}")
+        raise TypeError(f"symc has no dtype {name!r}; it has {', '.join((*ALL, BRAIN, *COMPLEX))}")
     return name
 
 
@@ -110,6 +116,11 @@ def is_integer(dtype: str) -> bool:
 def is_complex(dtype: str) -> bool:
     """Whether ``dtype`` is a dtype of complex numbers."""
     return _KIND[dtype] == 3
+
+
+def is_held(dtype: str) -> bool:
+    """Whether values of ``dtype`` are held by others: complex numbers by their parts, bfloat16 by float32."""
+    return dtype in _PART or dtype == BRAIN
 
 
 def part_of(dtype: str) -> str:
@@ -137,7 +148,7 @@ def set_rules(rules: Rules | None) -> None:
 
 def computing(dtype: str) -> str:
     """The dtype in which values of ``dtype`` are computed: its own, or float32 for the dtype that is only storage."""
-    return "float32" if dtype == HALF else dtype
+    return "float32" if dtype in (HALF, BRAIN) else dtype
 
 
 def _meet(a: str, b: str) -> str:
@@ -151,6 +162,8 @@ def _meet(a: str, b: str) -> str:
         parts = [_PART.get(d, d) for d in (a, b) if _KIND[d] >= 2]
         return complex_of(max(parts, key=BITS.__getitem__))
     if ka == 2 or kb == 2:
+        if ka == kb and {a, b} == {HALF, BRAIN}:
+            return "float32"
         if ka == kb:
             return max(a, b, key=BITS.__getitem__)
         return a if ka == 2 else b

@@ -42,7 +42,7 @@ from symc.config import config
 from symc.errors import DTypeError, ShapeError, SourceLocation, blame, here, located
 from symc.graph import test_values
 from symc.graph.dims import Dim
-from symc.graph.dtypes import COMPLEX
+from symc.graph.dtypes import BRAIN, COMPLEX
 from symc.graph.gradient_flow import ZERO, Reach
 from symc.graph.notation import Text
 from symc.graph.repetition import Repeats
@@ -410,6 +410,10 @@ def record(name: str, **facts: Any) -> Record:
     return made
 
 
+_HELD = (*COMPLEX, BRAIN)
+"""The dtypes of the language alone."""
+
+
 def _refuse_complex(op: Op, inputs: Sequence[Variable]) -> tuple[Variable, ...]:
     raise DTypeError(located(f"{op.name}: not defined for complex numbers", inputs))
 
@@ -482,7 +486,7 @@ class Op:
         Of complex numbers, the op is applied to their parts; see ``symc.tensor.complex_rules``.
         """
         for v in inputs:
-            if v.type.dtype in COMPLEX:
+            if v.type.dtype in _HELD:
                 return _on_complex(self, inputs)
         return self.apply(inputs).outputs
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, SourceLocation, here
-from symc.graph.dtypes import as_dtype, is_complex, part_of
+from symc.graph.bfloat16 import bits_of, shown, values_of
+from symc.graph.dtypes import BRAIN, as_dtype, is_complex, part_of
 from symc.graph.types import TensorType
 
 if TYPE_CHECKING:
@@ -137,12 +138,15 @@ class Constant(Variable):
 
     def __init__(self, data: Any, dtype: str | None = None, name: str | None = None, weak: bool = False) -> None:
         refuse_masked(data, "constant")
-        array = np.asarray(data, dtype=None if dtype is None else as_dtype(dtype))
+        named = None if dtype is None else as_dtype(dtype)
+        if named == BRAIN:
+            data = values_of(bits_of(data))
+        array = np.asarray(data, dtype="float32" if named == BRAIN else named)
         self.data = np.array(array, dtype=as_dtype(array.dtype), order="C")  # a private copy: constants never change
         self.data.setflags(write=False)
         self.weak = weak
         self.exact = np.asarray(data) if weak else self.data
-        super().__init__(TensorType(self.data.dtype.name, self.data.shape), None, 0, name, here())
+        super().__init__(TensorType(named or self.data.dtype.name, self.data.shape), None, 0, name, here())
 
     @classmethod
     def number(cls, value: bool | int | float, dtype: str | None = None, name: str | None = None) -> Constant:
@@ -204,7 +208,9 @@ class SharedVariable(Variable):
         own array.
         """
         found = self.storage.read(borrow, in_place=return_internal_type)
-        return as_complex(found) if is_complex(self.dtype) and isinstance(found, np.ndarray) else found
+        if isinstance(found, np.ndarray):
+            return as_complex(found) if is_complex(self.dtype) else shown(found) if self.dtype == BRAIN else found
+        return found
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value.
@@ -230,6 +236,8 @@ class SharedVariable(Variable):
         owned = _owned(array)
         if is_complex(self.dtype):
             owned = as_pairs(owned)
+        elif self.dtype == BRAIN:
+            owned = _owned(bits_of(owned))
         self.storage.write(owned, borrowed=borrow and np.may_share_memory(owned, given))
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -245,7 +253,7 @@ class SharedVariable(Variable):
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to zero."""
-        self.storage.clear(part_of(self.dtype))
+        self.storage.clear("uint16" if self.dtype == BRAIN else part_of(self.dtype))
 
     def clone(self) -> SharedVariable:
         """Create a variable with the same storage and its own ``default_update``."""
@@ -266,10 +274,14 @@ def as_complex(array: np.ndarray) -> np.ndarray:
 
 
 def twin(v: Variable) -> Variable:
-    """The real variable in whose place a complex one without an owner stands: its parts along a new last axis."""
+    """The real variable in whose place one of a dtype of the language alone stands, if that has no owner.
+
+    For complex numbers, it has their parts along a new last axis; for bfloat16, it is of float32.
+    """
     found = v.__dict__.get("_twin")
     if found is None:
-        type = TensorType(part_of(v.dtype), (*v.type.shape, 2))
+        shape = (*v.type.shape, 2) if is_complex(v.dtype) else v.type.shape
+        type = TensorType(part_of(v.dtype) if is_complex(v.dtype) else "float32", shape)
         if isinstance(v, SharedVariable):
             found = SharedVariable(type, v.storage, v.name, v.strict, v.allow_downcast)
         else:
@@ -344,7 +356,9 @@ def convert_value(
         raise ShapeError(
             f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
         ) from None
-    target = np.dtype(type.dtype)
+    if array.dtype.name == BRAIN:
+        array = values_of(bits_of(array))
+    target = np.dtype("float32" if type.dtype == BRAIN else type.dtype)
     if array.dtype != target:  # also in byte order
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from symc.graph.bfloat16 import bits_of, values_of
 from symc.graph.dtypes import is_float
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
 
 
 class Function(NamedTuple):
-    """A scalar function: NumPy implementation, arity, result dtype (``"same"`` as the first operand, or ``"bool"``)."""
+    """A scalar function: NumPy implementation, arity, result dtype.
+
+    That is ``"same"`` as the first operand's, ``"second"``, as the second operand's, or a dtype.
+    """
 
     numpy: Callable[..., Any]
     arity: int
@@ -112,6 +116,8 @@ FUNCTIONS: dict[str, Function] = {
     "isnan": Function(np.isnan, 1, "bool"),
     "isinf": Function(np.isinf, 1, "bool"),
     "select": Function(_select, 3, "second"),
+    "bfloat16_bits": Function(bits_of, 1, "uint16"),
+    "bfloat16_value": Function(values_of, 1, "float32"),
     "sqrt": Function(np.sqrt, 1, costly=True),
     "floor": Function(np.floor, 1),
     "ceil": Function(np.ceil, 1),
@@ -318,7 +324,7 @@ def call(name: str, *args: Any) -> Expr:
         folded = _fold_index(name, exprs)
         if folded is not None:
             return folded
-    dtype = {"same": exprs[0].dtype, "bool": "bool", "second": exprs[1 % len(exprs)].dtype}[function.result]
+    dtype = {"same": exprs[0].dtype, "second": exprs[1 % len(exprs)].dtype}.get(function.result, function.result)
     return Expr(name, exprs, dtype)
 
 

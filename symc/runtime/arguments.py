@@ -10,6 +10,8 @@ import numpy as np
 
 from symc.errors import MissingInputError, UnusedInputError, located, warn
 from symc.graph import Constant, SharedVariable, Variable, ancestors, convert_value, is_input
+from symc.graph.bfloat16 import bits_of
+from symc.graph.dtypes import BRAIN
 from symc.graph.types import TensorType
 from symc.graph.variables import as_pairs
 from symc.runtime.updates import Updates, fitting_update
@@ -114,7 +116,9 @@ class In:
             text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
             raise type(problem)(located(text, [variable])) from None
         array = np.require(array, requirements=["C", "A"])
-        return array if self.declared is None else as_pairs(array)
+        if self.declared is None:
+            return array
+        return bits_of(array) if self.declared.dtype == BRAIN else as_pairs(array)
 
     def __repr__(self) -> str:
         return self.name or repr(self.variable)

@@ -28,8 +28,9 @@ _FIXED = frozenset(
     ("type", "owner", "index", "name", "location", "serial")
     + ("storage", "strict", "allow_downcast", "data", "exact", "weak", "_dim")
 )
-_PASSING = frozenset(("_compiled", "_parts"))
-"""Caches that are rebuilt on demand: functions compiled by ``eval``, the parts of complex inputs."""
+_PASSING = frozenset(("_compiled", "_parts", "_bits"))
+"""Caches that are rebuilt on demand: functions compiled by ``eval``, the parts of complex inputs, the
+bits of inputs of bfloat16."""
 
 Frozen = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
 """Leaves, applications with the positions of their inputs among all preceding values, positions of the outputs."""

@@ -29,9 +29,8 @@ class Definition:
         How a call returns its results: ``"single"``, the length of a list, a list of keys, or None for nothing.
     borrowed : sequence of bool
         Per output, whether the result may stay where it was computed.
-    pairs : sequence of bool
-        Per output, whether it is an array of complex numbers, of which real and imaginary parts are computed; empty if
-        none is.
+    held : sequence of str
+        Per output, its dtype if that is of the language alone (complex, bfloat16), else an empty text.
     backend : module
     folds : bool
         Whether scales are folded into stored weights.
@@ -49,7 +48,7 @@ class Definition:
         allow_downcast: bool | None,
         profile: bool,
         borrowed: Sequence[bool] = (),
-        pairs: Sequence[bool] = (),
+        held: Sequence[str] = (),
     ) -> None:
         self.specs = specs
         self.inputs = [s.variable for s in specs]
@@ -57,7 +56,7 @@ class Definition:
         self.updates = updates
         self.pattern = pattern
         self.borrowed = borrowed or [False] * len(outputs)
-        self.pairs = list(pairs)
+        self.held = list(held)
         self.name = name
         self.mode = mode
         self.allow_downcast = allow_downcast
@@ -84,7 +83,7 @@ class Definition:
             "allow_downcast": self.allow_downcast,
             "profile": self.profile is not None,
             "borrowed": self.borrowed,
-            "pairs": self.pairs,
+            "held": self.held,
         }
 
     def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:

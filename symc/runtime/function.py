@@ -14,13 +14,12 @@ from symc.errors import ShapeError
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
-from symc.graph.variables import as_complex, as_pairs
 from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
-from symc.runtime.complex_arrays import joined, real_form, sources_of, whole
 from symc.runtime.contents import Contents, Maker
 from symc.runtime.definition import Definition
 from symc.runtime.givens import given_pairs, replace
+from symc.runtime.held_arrays import as_given, as_held, joined, real_form, sources_of, whole
 from symc.runtime.mode import Mode, get_mode
 from symc.runtime.replacement import with_shared_swapped
 from symc.runtime.specialisation import Specialisation
@@ -101,12 +100,12 @@ def function(
     variables, pairs = replace(variables, pairs, replaced)
     given = frozenset(v for s in specs for v in (s.variable, *sources_of(s.variable)))
     pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
-    specs, variables, pairs, complex_results = real_form(specs, variables, pairs)
+    specs, variables, pairs, held_results = real_form(specs, variables, pairs)
     check_inputs(specs, variables, pairs, on_unused_input or config.on_unused_input)
     timed = config.profile if profile is None else profile
-    borrowed = [b and not pair for b, pair in zip(borrowed, complex_results)]
+    borrowed = [b and not held for b, held in zip(borrowed, held_results)]
     facts = (specs, variables, pattern, pairs, name or "function", device, get_mode(mode))
-    return Function(*facts, allow_input_downcast, timed, borrowed, complex_results if any(complex_results) else ())
+    return Function(*facts, allow_input_downcast, timed, borrowed, held_results if any(held_results) else ())
 
 
 class Function(Definition):
@@ -132,9 +131,9 @@ class Function(Definition):
         allow_downcast: bool | None,
         profile: bool,
         borrowed: Sequence[bool] = (),
-        pairs: Sequence[bool] = (),
+        held: Sequence[str] = (),
     ) -> None:
-        super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed, pairs)
+        super().__init__(specs, outputs, pattern, updates, name, device, mode, allow_downcast, profile, borrowed, held)
         self._specialisations: dict[Any, Specialisation] = {}
         self._fast: Any = None
         self._specialisation: Specialisation | None = None
@@ -166,24 +165,24 @@ class Function(Definition):
             if self.profile is not None:
                 self.profile.took(perf_counter() - start, compiling=True)
         self._specialisation = specialisation
-        self._fast = self._on_complex(specialisation.call) if self.mode.runs_whole else None
+        self._fast = self._on_held(specialisation.call) if self.mode.runs_whole else None
         return specialisation
 
-    def _on_complex(self, fast: Any) -> Any:
-        """The fast path of calls with complex arguments or results."""
+    def _on_held(self, fast: Any) -> Any:
+        """The fast path of calls with arguments or results of dtypes of the language alone."""
         dtypes = [None if s.declared is None else s.declared.dtype for s in self.specs]
-        if fast is None or not self.pairs and not any(dtypes):
+        if fast is None or not self.held and not any(dtypes):
             return fast
 
         def call(*args: Any) -> Any:
             given = [
-                as_pairs(a) if d is not None and type(a) is np.ndarray and a.dtype == d and a.flags.c_contiguous else a
+                as_given(a, d) if d and type(a) is np.ndarray and a.dtype.name == d and a.flags.c_contiguous else a
                 for a, d in zip(args, dtypes)
             ]
             if len(args) != len(dtypes) or any(a is b and d is not None for a, b, d in zip(args, given, dtypes)):
                 return self._call(*args)
             found = fast(*given)
-            return found if not self.pairs else self._arrange(found if isinstance(found, list) else [found])
+            return found if not self.held else self._arrange(found if isinstance(found, list) else [found])
 
         return call
 
@@ -216,7 +215,7 @@ class Function(Definition):
 
     def _slow(self, *args: Any) -> Any:
         """What the fast path calls for arguments that it does not know."""
-        given = [a if s.declared is None else as_complex(a) for a, s in zip(args, self.specs)]
+        given = [a if s.declared is None else as_held(a, s.declared.dtype) for a, s in zip(args, self.specs)]
         return self._call(*given, *args[len(given) :])
 
     def _call(self, *args: Any, **named: Any) -> Any:
@@ -232,7 +231,7 @@ class Function(Definition):
         for spec in reversed(self.specs):  # the next values of inputs with an update follow the outputs
             if spec.update is not None:
                 value = results.pop()
-                spec.value = value if spec.declared is None else as_complex(value)
+                spec.value = value if spec.declared is None else as_held(value, spec.declared.dtype)
         if self.profile is not None:
             self.profile.took(perf_counter() - start)
         return self._arrange(results)
@@ -240,8 +239,8 @@ class Function(Definition):
     def _arrange(self, results: list[Any]) -> Any:
         if self.pattern is None:
             return None
-        if self.pairs:
-            results = joined(results, self.pairs)
+        if self.held:
+            results = joined(results, self.held)
         if self.pattern == "single":
             return results[0]
         if isinstance(self.pattern, list):
@@ -303,7 +302,7 @@ class Function(Definition):
             updates = []
             outputs = outputs[: len(outputs) - sum(s.update is not None for s in specs)]
             facts["borrowed"] = self.borrowed[: len(outputs)]
-            facts["pairs"] = self.pairs[: len(outputs)]
+            facts["held"] = self.held[: len(outputs)]
             for spec in specs:
                 spec.update = None
         return Function(outputs=outputs, updates=updates, **facts)

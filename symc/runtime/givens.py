@@ -8,7 +8,7 @@ from typing import Any
 from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
 from symc.graph.dtypes import is_float
-from symc.runtime.complex_arrays import real_pairs
+from symc.runtime.held_arrays import real_pairs
 from symc.runtime.updates import Updates, pairs
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast

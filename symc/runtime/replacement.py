@@ -7,9 +7,7 @@ from typing import Any
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, SharedVariable, Variable, ancestors, clone_with
-from symc.graph.dtypes import is_complex
-from symc.graph.variables import twin
-from symc.runtime.complex_arrays import real_pairs
+from symc.runtime.held_arrays import real_pairs, stored
 from symc.runtime.updates import check_unique, fitting_shared_update
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import cast
@@ -92,8 +90,7 @@ def with_shared_swapped(
         if not isinstance(old, SharedVariable) or not isinstance(new, SharedVariable):
             raise TypeError(f"copy: swap must be from shared variables to shared variables, got {old!r}: {new!r}")
         _fitting(old, new, True)
-        if is_complex(old.dtype):
-            old, new = twin(old), twin(new)  # type: ignore[assignment]
+        old, new = stored(old), stored(new)  # type: ignore[assignment]
         places = [v for v in used if v.storage is old.storage]  # clones of a variable share its value
         if not places:
             raise ValueError(located(f"copy: swap replaces {old!r}, which the function does not use", [old]))

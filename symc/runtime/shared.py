@@ -9,7 +9,8 @@ import numpy as np
 
 from symc.config import config
 from symc.graph import SharedVariable, Variable
-from symc.graph.dtypes import as_dtype, complex_of, is_complex
+from symc.graph.bfloat16 import bits_of, values_of
+from symc.graph.dtypes import BRAIN, as_dtype, complex_of, is_complex
 from symc.graph.types import TensorType
 from symc.graph.variables import as_array, as_pairs, refuse_masked
 from symc.runtime.storage import Storage
@@ -69,6 +70,9 @@ def shared(
     refuse_masked(value, "shared")
     typed = isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__dlpack__")
     value = as_array(value, "shared") if typed else value
+    brain = dtype is not None and as_dtype(dtype) == BRAIN or getattr(value, "dtype", None) == BRAIN
+    if brain:
+        value, dtype = values_of(bits_of(np.asarray(value))), "float32"
     array = np.asarray(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not typed:
         array = array.astype(config.floatX)
@@ -88,9 +92,12 @@ def shared(
         if declared is not None and declared != actual:
             raise ValueError(f"shared: axis {axis} is declared to be {declared}, but the value has shape {array.shape}")
     owned = np.require(array, requirements=["C", "W", "A"])
+    named = array.dtype.name
     if owned.dtype.kind == "c":
         owned = as_pairs(owned)
-    type = TensorType(array.dtype.name, pattern, name or "shared")
+    elif brain:
+        owned, named = bits_of(owned), BRAIN
+    type = TensorType(named, pattern, name or "shared")
     storage = Storage(owned, borrowed=borrow and np.may_share_memory(owned, value))
     return SharedVariable(type, storage, name, strict, allow_downcast)
 

@@ -16,6 +16,7 @@ from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.notation import ATOM, NEGATED, POWER, PRODUCT, held, infix, prefix
 from symc.loops import expr
 from symc.loops.expr import Expr, call
+from symc.tensor.conversion import cast
 from symc.tensor.pointwise import Elementwise, elementwise, levels_off_at
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
@@ -223,6 +224,27 @@ neq: Elementwise = elementwise(
     commutative=True,
     formula=infix("!=", 4),
 )
+
+
+def _across_signs(compare: Elementwise, low: bool, high: bool) -> Callable[[Variable, Variable], Variable]:
+    """Compare uint64 with signed integers exactly.
+
+    ``low`` and ``high`` are the results for a negative left operand, and for a negative right one.
+    """
+
+    def compared(x: Variable, y: Variable) -> Variable:
+        left = x.dtype.startswith("int")
+        below, found = lt(x if left else y, 0), compare(cast(x, "uint64"), cast(y, "uint64"))
+        return or_(below, found) if (low if left else high) else and_(invert(below), found)
+
+    return compared
+
+
+for _compare, _low, _high in (
+    (lt, True, False), (le, True, False), (gt, False, True), (ge, False, True), (eq, False, False), (neq, True, True),
+):  # fmt: skip
+    _compare.across_signs = _across_signs(_compare, _low, _high)
+
 isnan = elementwise("isnan", lambda x: call("isnan", x), np.isnan, result="bool")
 isinf = elementwise("isinf", lambda x: call("isinf", x), np.isinf, result="bool")
 and_ = elementwise(

@@ -15,10 +15,11 @@ import numpy as np
 
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import complex_of, floating, is_complex, is_float, part_of
+from symc.graph.dtypes import BRAIN, complex_of, floating, is_complex, is_float, part_of
 from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.graph.variables import as_complex, twin
+from symc.tensor import bfloat16
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
@@ -104,7 +105,9 @@ def unstacked(pairs: Variable) -> Variable:
 
 
 def real_sources(z: Variable) -> tuple[Variable, ...]:
-    """The real variables of which ``z`` is made: its twin, if it is an input, else both parts."""
+    """The real variables of which ``z`` is made: its twin, if it is an input, else both parts; one of bfloat16."""
+    if z.dtype == BRAIN:
+        return (bfloat16.wide(z),)
     return (twin(z),) if z.owner is None and not isinstance(z, Constant) else parts(z)
 
 
@@ -115,7 +118,11 @@ def is_zero(x: Variable) -> bool:
 
 
 def _convert(z: Variable, dtype: str) -> Variable:
-    """``cast`` from or to a complex dtype."""
+    """``cast`` from or to a complex dtype or bfloat16."""
+    if dtype == BRAIN and not is_complex(z.dtype) or z.dtype == BRAIN and not is_complex(dtype):
+        return bfloat16.convert(z, dtype)
+    if z.dtype == BRAIN:
+        z = bfloat16.convert(z, "float32")
     if not is_complex(z.dtype):
         if isinstance(z, Constant):
             return Constant(z.exact.astype(dtype), dtype, z.name)

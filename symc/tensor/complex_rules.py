@@ -11,13 +11,14 @@ from typing import Any
 
 from symc.errors import DTypeError, located
 from symc.graph import Variable
-from symc.graph.dtypes import is_complex, part_of
+from symc.graph.dtypes import BRAIN, is_complex, part_of
 from symc.graph.op import Axes, Op, Record, View, act_on_complex_with
 from symc.tensor import complex_functions as of_pairs
 from symc.tensor import elementwise as ew
 from symc.tensor import linalg, reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import number_repeated
+from symc.tensor.bfloat16 import on_float32
 from symc.tensor.complex_linalg import RULES as OF_MATRICES
 from symc.tensor.complex_parts import held, parts
 from symc.tensor.creation import ones_like
@@ -32,7 +33,9 @@ Rule = Callable[[Op, Sequence[Variable]], Any]
 
 
 def _act(op: Op, inputs: Sequence[Variable]) -> tuple[Variable, ...]:
-    """Apply ``op`` to operands of which some are complex."""
+    """Apply ``op`` to operands of which some are complex, or of dtype bfloat16."""
+    if any(v.dtype == BRAIN for v in inputs):
+        return on_float32(op, inputs)
     rule = _RULES.get(op.record)
     if rule is None:
         moved = _moved(op)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import ALL, COMPLEX, as_dtype, computing, is_float
+from symc.graph.dtypes import ALL, BRAIN, COMPLEX, as_dtype, computing, is_float
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, Op, Pointwise, record
 from symc.graph.types import TensorType
@@ -66,6 +66,9 @@ CAST = record(
 def cast(x: Any, dtype: str) -> Variable:
     """Convert ``x`` to ``dtype`` as in C (floats are truncated to integers).
 
+    Integers wrap around. What becomes of floats outside the range of an integer dtype, and of NaN, depends on the
+    machine.
+
     Raises
     ------
     DTypeError
@@ -76,7 +79,7 @@ def cast(x: Any, dtype: str) -> Variable:
     dtype = as_dtype(dtype)
     if x.type.dtype == dtype:
         return x
-    if x.type.dtype in COMPLEX or dtype in COMPLEX:
+    if x.type.dtype in _HELD or dtype in _HELD:
         return _cast_complex(x, dtype)
     if isinstance(x, Constant):
         with np.errstate(all="ignore"):
@@ -84,6 +87,7 @@ def cast(x: Any, dtype: str) -> Variable:
     return _CAST_TO[dtype](x)
 
 
+_HELD = (*COMPLEX, BRAIN)
 _CAST_TO = {dtype: Op(CAST, dtype=dtype) for dtype in ALL}
 
 _cast_complex: Callable[[Variable, str], Variable]

@@ -138,7 +138,7 @@ def alloc(value: Any, *shape: Any) -> Variable:
 
 
 def _filled(number: float, shape: Any, dtype: str | None) -> Variable:
-    return alloc(Constant(np.asarray(number, as_dtype(dtype or config.floatX))), shape)
+    return alloc(Constant(number, as_dtype(dtype or config.floatX)), shape)
 
 
 def zeros(shape: Any, dtype: str | None = None) -> Variable:

@@ -13,7 +13,7 @@ from symc.gradient.derivatives import Rop
 from symc.gradient.reverse import grad, zero_gradient
 from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
 from symc.graph.body import Body
-from symc.graph.dtypes import is_complex, is_float
+from symc.graph.dtypes import BRAIN, is_float, is_held
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Selected, Undefined
 from symc.graph.op import Arg, Case, Op, record
@@ -21,6 +21,7 @@ from symc.graph.types import TensorType
 from symc.graph.variables import twin
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.bfloat16 import packed, rounded, wide
 from symc.tensor.broadcasting import sum
 from symc.tensor.complex_parts import parts, real_sources, stacked, unstacked
 from symc.tensor.shape_arguments import declare_dims
@@ -28,6 +29,18 @@ from symc.tensor.shape_arguments import declare_dims
 __all__ = ["OpFromGraph", "as_gradient"]
 
 DEFAULT = "default"
+
+
+def _real(v: Variable) -> Variable:
+    return rounded(wide(v)) if v.dtype == BRAIN else stacked(v)
+
+
+def _whole(v: Variable, dtype: str) -> Variable:
+    return packed(v) if dtype == BRAIN else unstacked(v)
+
+
+def _parts(v: Variable) -> tuple[Variable, ...]:
+    return (wide(v),) if v.dtype == BRAIN else parts(v)
 
 
 class _Overrides:
@@ -248,11 +261,11 @@ class OpFromGraph:
             if not isinstance(v, Variable) or isinstance(v, Constant):
                 raise TypeError(located(f"{self.name}: inputs must be symbolic variables, got {v!r}"))
         self._declared = list(self.inputs)
-        self._complex_outputs = [is_complex(v.dtype) for v in self.outputs]
-        if any(is_complex(v.dtype) for v in (*self.inputs, *self.outputs)):
+        self._held_outputs = [v.dtype if is_held(v.dtype) else "" for v in self.outputs]
+        if any(is_held(v.dtype) for v in (*self.inputs, *self.outputs)):
             if not (_is_default(lop_overrides) and _is_default(grad_overrides) and _is_default(rop_overrides)):
-                text = f"{self.name}: derivatives of complex numbers cannot be replaced"
-                raise DTypeError(located(text, self.inputs, "make the op of real(z) and imag(z)"))
+                text = f"{self.name}: derivatives of complex numbers and bfloat16 cannot be replaced"
+                raise DTypeError(located(text, self.inputs, "make the op of real(z) and imag(z), or of float32"))
             self._make_real()
         for v in graph_inputs(clone_with(self.outputs, self._placeholders())):
             if isinstance(v, SharedVariable) and v not in self.inputs:
@@ -268,14 +281,14 @@ class OpFromGraph:
         self._op = Op(FROM_GRAPH, body=body, name=self.name, overrides=overrides)
 
     def _make_real(self) -> None:
-        """Replace complex inputs and outputs by real ones with a last axis of length 2."""
+        """Replace complex inputs and outputs by real ones with a last axis of length 2, and bfloat16 by float32."""
         replaced: dict[Variable, Variable] = {}
         for k, v in enumerate(self.inputs):
-            if is_complex(v.dtype):
+            if is_held(v.dtype):
                 stand_in = Variable(v.type, None, 0, v.name, v.location)
                 self.inputs[k] = twin(stand_in)
-                replaced.update(zip(real_sources(v), self.inputs[k : k + 1] if v.owner is None else parts(stand_in)))
-        outputs = [stacked(v) if is_complex(v.dtype) else v for v in self.outputs]
+                replaced.update(zip(real_sources(v), real_sources(stand_in) if v.owner is None else _parts(stand_in)))
+        outputs = [_real(v) if is_held(v.dtype) else v for v in self.outputs]
         self.outputs = clone_with(outputs, replaced)
 
     def _placeholders(self) -> dict[Variable, Variable]:
@@ -349,7 +362,7 @@ class OpFromGraph:
                 v = ew.cast(v, want.dtype)
             text = f"{self.name}: input {k} does not fit on axis {{axis}}, which must be {{wanted}}"
             v = declare_dims(v, want.static_shape, text)
-            given.append(stacked(v) if is_complex(v.dtype) else v)
+            given.append(_real(v) if is_held(v.dtype) else v)
         found = self._op.all(*given, *self.shared_inputs)
-        made = [unstacked(v) if pair else v for v, pair in zip(found, self._complex_outputs)]
+        made = [_whole(v, dtype) if dtype else v for v, dtype in zip(found, self._held_outputs)]
         return made[0] if len(made) == 1 else list(made)

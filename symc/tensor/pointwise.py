@@ -18,7 +18,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import floating, is_complex, is_float
+from symc.graph.dtypes import floating, is_complex, is_float, is_integer
 from symc.graph.guards import require_equal
 from symc.graph.op import ZERO, Arg, Case, Op, Pointwise, Record, record
 from symc.graph.types import TensorType
@@ -34,6 +34,7 @@ Bounds = tuple[float | None, float | None]
 class Elementwise:
     """A public elementwise function; calling it on variables, arrays or numbers builds an application.
 
+    ``across_signs`` computes a comparison of integers that no integer dtype can hold together: uint64 and signed ones.
     ``operands`` are the names of its operands; with ``several`` it accepts more, combined from left to right.
     """
 
@@ -43,6 +44,7 @@ class Elementwise:
         self.mixed = mixed
         self.operands = tuple(operands)
         self.several = several
+        self.across_signs: Callable[[Variable, Variable], Variable] | None = None
         self.__name__ = op.name
         self.__doc__ = op.record.numpy.__doc__
 
@@ -62,6 +64,8 @@ class Elementwise:
         if dtype is None and self.compute != "bits" and not self.mixed and _of_one_float_type(args):
             return self.op(*args)  # the common case: nothing to convert
         variables = [as_tensor(a) for a in args]
+        if self.across_signs is not None and _of_no_common_integer(variables):
+            return self.across_signs(*variables)
         if self.mixed:  # switch: the condition keeps its dtype
             variables = [cast(variables[0], "bool"), *_converted(self.op.name, variables[1:], self.compute)]
         else:
@@ -93,6 +97,10 @@ def _of_one_float_type(args: Sequence[Any]) -> bool:
         if not isinstance(other, Variable) or other.type is not first or isinstance(other, Constant):
             return False
     return is_float(first.dtype)
+
+
+def _of_no_common_integer(variables: Sequence[Variable]) -> bool:
+    return all(is_integer(v.dtype) for v in variables) and not is_integer(unify_dtypes(variables))
 
 
 def _converted(name: str, variables: Sequence[Variable], compute: str) -> list[Variable]:

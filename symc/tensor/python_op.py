@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import NullGradError, located
+from symc.errors import DTypeError, NullGradError, located
 from symc.graph import Apply, Variable
-from symc.graph.dtypes import floating, is_complex
+from symc.graph.dtypes import BRAIN, floating, is_complex
 from symc.graph.op import HostCall, Op, record
 from symc.graph.types import TensorType
 from symc.tensor.basic import as_tensor
@@ -151,6 +151,9 @@ class PythonOp:
         types = tuple((v.dtype, _declared(v, arguments, self)) for v in node.outputs)
         applied = Op(PYTHON_OP, user=self, types=types)
         known = all(n is not None for _, shape in types for n in shape)
+        if any(v.dtype == BRAIN for v in (*arguments, *node.outputs)):
+            repair = "declare float32, and cast before and after it"
+            raise DTypeError(located(f"{self.name}: ops in Python do not receive bfloat16", arguments, repair))
         if any(is_complex(v.dtype) for v in (*arguments, *node.outputs)):
             made = tuple(_wrap_complex(self, node))
         elif known or all(shape is not None for shape in _shapes(applied, arguments)):

@@ -10,7 +10,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import as_dtype, is_float
+from symc.graph.dtypes import FLOATS, as_dtype
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import constant
 from symc.tensor.requirements import require_lengths
@@ -22,7 +22,7 @@ __all__ = ["check_probabilities", "counts", "float_dtype", "is_number", "of_shap
 
 def float_dtype(dtype: str | None, what: str) -> str:
     found = as_dtype(dtype or config.floatX)
-    if not is_float(found):
+    if found not in FLOATS:
         raise DTypeError(
             f"{what}: dtype must be float16, float32 or float64, got {found}; cast the result, or use random_integers"
         )

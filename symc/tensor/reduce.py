@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, blamed, located
-from symc.graph import Variable, dims
+from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import as_dtype, computing, floating, is_complex, is_float, is_integer
 from symc.graph.gradient_flow import Reach, Selected
 from symc.graph.guards import Guard, state_guard
@@ -157,7 +157,7 @@ def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
     """The number of elements that a reduction of ``x`` over ``axes`` combines, as a scalar of ``dtype``."""
     known = dims.product(x.type.shape[k] for k in axes)
     if type(known) is int:
-        return as_tensor(np.asarray(known, dtype))
+        return Constant(known, dtype)
     total: Variable | None = None
     for k in axes:
         n = ew.cast(shape_i(x, k), dtype)

@@ -14,8 +14,8 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
-from symc.tensor.complex_scan import of_complex_numbers
 from symc.tensor.creation import arange
+from symc.tensor.held_scan import of_held_dtypes
 from symc.tensor.scan_arguments import (
     State,
     listed,
@@ -33,7 +33,7 @@ from symc.tensor.state import carry_updates
 __all__ = ["scan", "until"]
 
 
-@of_complex_numbers
+@of_held_dtypes
 def scan(
     fn: Callable[..., Any],
     sequences: Any = None,

@@ -8,14 +8,15 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import is_complex, is_float, is_integer
+from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held, is_integer
 from symc.graph.op import Op
 from symc.graph.variables import Apply
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.complex_parts import held, parts
+from symc.tensor.complex_parts import held, parts, real_sources
 from symc.tensor.indexing import PARTS, advanced_subtensor1, subtensor
 from symc.tensor.reshaping import RESHAPE, reshape_like
 from symc.tensor.stretching import stretch
@@ -76,10 +77,12 @@ def advanced_inc_subtensor(x: Any, y: Any, *indices: Any) -> Variable:
 def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
     if not isinstance(part, Variable) or part.owner is None:
         raise TypeError(f"{what}: the first argument must be an indexing such as a[1:3], got {part!r}")
-    steps = _steps_to(parts(part)[0] if is_complex(part.dtype) else part)
+    steps = _steps_to(real_sources(part)[0] if is_held(part.dtype) else part)
     if not steps or steps[-1].op.record not in (SLICE, GATHER):
         raise TypeError(located(f"{what}: the first argument must be an indexing such as a[1:3]", [part]))
     y = _of_dtype(as_tensor(y), part, what)
+    if part.dtype == BRAIN:
+        return packed(_write(wide(part), wide(y), replace, what))
     if is_complex(part.dtype):
         return held(*(_write(p, v, replace, what) for p, v in zip(parts(part), parts(y))))
     if y.ndim > part.ndim:

@@ -122,7 +122,7 @@ def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: 
         raise ValueError(
             f"{what}: {name} must state the number of rows and columns, got {shape!r}: several sizes give the same maps"
         )
-    return alloc(Constant(np.zeros((), dtype)), *full)
+    return alloc(Constant(0, dtype), *full)
 
 
 def conv2d(

@@ -389,7 +389,7 @@ def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: 
         raise ValueError(
             f"{what}: {name} must state depth, rows and columns, got {shape!r}: several sizes are possible"
         )
-    return alloc(Constant(np.zeros((), dtype)), *full)
+    return alloc(Constant(0, dtype), *full)
 
 
 def _of_these_maps(what: str, maps: Variable, volumes: Variable, windows: Variable) -> Variable:

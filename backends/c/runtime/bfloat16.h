@@ -1,0 +1,46 @@
+/* bfloat16 as it is stored: a uint16_t of its bits, the upper half of a float; rounded to the nearest even. */
+#ifndef SYMC_BFLOAT16_H
+#define SYMC_BFLOAT16_H
+#include "vecmath_types.h"
+#include <string.h>
+
+VM_INLINE float sm_bfloat16_value_u16(uint16_t h) {
+    const uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+VM_INLINE uint16_t sm_bfloat16_bits_f32(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+/* Rounded once: the float on the way keeps in its last bit whether anything was lost. */
+VM_INLINE uint16_t sm_bfloat16_bits_f64(double x) {
+    float f = (float)x;
+    if ((double)f != x && x == x && __builtin_fabsf(f) <= 3.40282347e+38f) {
+        uint32_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        if (__builtin_fabs((double)f) > __builtin_fabs(x)) bits -= 1;
+        bits |= 1;
+        memcpy(&f, &bits, sizeof f);
+    }
+    return sm_bfloat16_bits_f32(f);
+}
+VM_INLINE v_f32 vm_bfloat16_value_u16(v_u16 h) {
+    v_f32 r = {0};
+    for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_value_u16(h[i]);
+    return r;
+}
+VM_INLINE v_u16 vm_bfloat16_bits_f32(v_f32 x) {
+    v_u16 r = {0};
+    for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_bits_f32(x[i]);
+    return r;
+}
+VM_INLINE v_u16 vm_bfloat16_bits_f64(v_f64 x) {
+    v_u16 r = {0};
+    for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_bits_f64(x[i]);
+    return r;
+}
+#endif
