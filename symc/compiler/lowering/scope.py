@@ -10,13 +10,14 @@ from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fa
 from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import joined, joins_of
 from symc.compiler.lowering.program import ProgramBuilder, Region
+from symc.compiler.lowering.recurrences import in_registers
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
-from symc.loops.ir import Bind, Check, Loop, Node, Ref, Step
+from symc.loops.ir import Bind, Carried, Check, Loop, Node, Ref, Step
 
 __all__ = ["Scope"]
 
@@ -289,8 +290,14 @@ class Scope(Region):
         nodes, refs = inner.lower(targets)
         return tuple(nodes), refs, inner
 
-    def loop(self, node: Loop, scope: Scope) -> None:
-        """Add a loop whose body was lowered by ``scope``."""
+    def loop(self, node: Loop, scope: Scope, carried: Sequence[Carried] = ()) -> None:
+        """Add a loop whose body was lowered by ``scope``, and which carries these states."""
+        if self.builder.target.loops_in_registers and node.until is None:
+            buffers = self.builder.buffers
+            step = in_registers(node.body, node.index, node.count, carried, lambda k: buffers[k].role == "status")
+            if step is not None:
+                self.nodes.append(step)
+                return
         self.builder.inside[id(node)] = scope
         self.nodes.append(node)
 
