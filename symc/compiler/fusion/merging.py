@@ -23,11 +23,8 @@ from symc.graph.op import Indexed
 SEARCH_LIMIT = 400
 """The number of units examined to prove that merging two groups creates no cycle; beyond it, they are not merged."""
 
-ROUNDS = 3
-"""How often all groups are looked at: one that has absorbed a producer of several groups may be merged with these."""
 
-
-def merge(state: Fusion) -> None:
+def merge(state: Fusion, rounds: int) -> None:
     """Merge groups with producing groups over the same axes, where that creates no cycle."""
     producer = {v: unit for unit in state.units for v in results(unit)}
     redirect: dict[int, FusionGroup] = {}
@@ -39,7 +36,7 @@ def merge(state: Fusion) -> None:
 
     state.rank = _ranks(state, producer)
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         before = len(redirect)
         for unit in state.units:
             if id(unit) in redirect or not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):

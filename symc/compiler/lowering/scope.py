@@ -285,7 +285,7 @@ class Scope(Region):
     ) -> tuple[tuple[Node, ...], list[Ref], Scope]:
         """Lower an inner graph with inputs at ``places``; returns its nodes, the memory of its outputs, its scope."""
         inner = Scope(self.builder, body.graph, body.symbols, body.equalities, self.known | set(known), self)
-        inner.fused(*fuse(body.graph, self.builder.target, inner.binding))
+        inner.fused(*fuse(body.graph, self.builder.target, inner.binding, inside=True))
         inner.place.update(zip(body.inputs, places))
         nodes, refs = inner.lower(targets)
         return tuple(nodes), refs, inner
