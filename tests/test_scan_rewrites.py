@@ -13,6 +13,7 @@ import symc.tensor as T
 from symc.compiler.bodies import applications_inside
 from symc.graph import Apply, toposort
 from symc.graph.op import LibraryCall
+from symc.loops.ir import Loop, Step, walk
 from symc.printing.stages import state_after
 
 F64 = "float64"
@@ -356,3 +357,100 @@ def test_random_steps(seed):
     close(got[0], oracle(*arrays), 1e-9)
     for one, want in zip(got[1:], slopes(oracle, arrays)):
         close(one, want, 1e-5)
+
+
+# --- states in registers ----------------------------------------------------------------------------------------------
+
+
+def steps_of(f: Any) -> list[Any]:
+    return [n for n in walk(f.specialisation.program.body) if isinstance(n, Loop)]
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_elementwise_states_stay_in_registers(device, dtype, rng):
+    """Two states, one of them kept, a sequence, a constant and a stacked result; all lengths of remainders."""
+    x, h0, c0, k = T.matrix("x", dtype), T.vector("h0", dtype), T.vector("c0", dtype), T.vector("k", dtype)
+
+    def step(x_t: Any, h: Any, c: Any, k: Any) -> Any:
+        c = c * 0.5 + x_t * k
+        return [T.tanh(h - c), c, (h - c) * x_t]
+
+    for backwards in (False, True):
+        (h, c, y), _ = symc.scan(step, x, [h0, c0, None], [k], go_backwards=backwards)
+        f = symc.function([x, h0, c0, k], [h, c[-1], y], device=device)
+        for n in (1, 4, 16, 17, 33, 70, 200):
+            arrays = [rng.standard_normal(s).astype(dtype) for s in ((6, n), n, n, n)]
+            got = f(*arrays)
+            assert not steps_of(f)
+            xs, a, b, w = arrays
+            hs, ys = [], []
+            for row in xs[::-1] if backwards else xs:
+                b = b * np.asarray(0.5, dtype) + row * w
+                ys.append((a - b) * row)
+                a = np.tanh(a - b)
+                hs.append(a)
+            tolerance = 1e-5 if dtype == "float32" else 1e-12
+            for one, want in zip(got, (hs, b, ys)):
+                close(one, want, tolerance)
+        with pytest.raises(IndexError):  # there is no last state
+            f(np.zeros((0, 3)), np.ones(3), np.ones(3), np.ones(3))
+    whole = symc.function([x, h0, c0, k], [h, y], device=device)
+    assert [v.shape for v in whole(np.zeros((0, 3)), np.ones(3), np.ones(3), np.ones(3))] == [(0, 3), (0, 3)]
+
+
+def test_integer_scalar_and_half_states(rng):
+    n = T.lscalar("n")
+    count, _ = symc.scan(lambda a, b: [b, a + b], outputs_info=[T.constant(0, dtype="int64")] * 2, n_steps=n)
+    fib, _ = symc.scan(lambda a: a * 3 + 1, outputs_info=T.constant(1, dtype="int64"), n_steps=n)
+    f = symc.function([n], [fib, count[0]])
+    assert f(6)[0].tolist() == [4, 13, 40, 121, 364, 1093] and f(0)[0].shape == (0,)
+    h = T.tensor("float16", shape=(None,), name="h")
+    out, _ = symc.scan(lambda h: h * np.float16(0.5) + np.float16(1), outputs_info=h, n_steps=5)
+    g = symc.function([h], out[-1])
+    close(g(np.arange(20, dtype="float16")), 2 + (np.arange(20) - 2) / 32, 2e-3)
+    yes, _ = symc.scan(lambda x, b: T.or_(b, T.gt(x, 1)), T.arange(4), T.constant(False))
+    assert symc.function([], yes)().tolist() == [False, False, True, True]
+
+
+def test_a_state_that_reads_its_neighbours_stays_in_a_loop(rng):
+    h = T.vector("h")
+    out, _ = symc.scan(lambda h: h[::-1] * 0.5 + h, outputs_info=h, n_steps=7)
+    f = symc.function([h], out[-1])
+    a = rng.standard_normal(5)
+    want = a
+    for _ in range(7):
+        want = want[::-1] * 0.5 + want
+    close(f(a), want)
+    assert steps_of(f)
+
+
+def test_slices_of_sums_and_joined_results(rng):
+    """A gated step: slices of a sum are read without the sum, and parts of an adjoint are written into one tensor."""
+    x, u = T.tensor3("x"), T.matrix("u")
+
+    def step(x_t: Any, h: Any) -> Any:
+        z = x_t + T.dot(h, u)
+        n = u.shape[0]
+        return T.nnet.sigmoid(z[:, :n]) * h + T.tanh(z[:, n:])
+
+    out, _ = symc.scan(step, x, T.zeros((x.shape[1], u.shape[0])))
+    shared = symc.shared(rng.standard_normal((3, 6)) * 0.4, "u")
+    cost = (out**2).sum()
+    f = symc.function([x], [cost, T.grad(cost, u)], givens={u: shared})
+
+    def oracle(x: np.ndarray, u: np.ndarray) -> Any:
+        h, total = np.zeros((x.shape[1], 3)), 0.0
+        for x_t in x:
+            z = x_t + h @ u
+            h = sigmoid(z[:, :3]) * h + np.tanh(z[:, 3:])
+            total += (h**2).sum()
+        return total
+
+    for batch in (1, 2, 5):
+        a = rng.standard_normal((4, batch, 6))
+        got = f(a)
+        close(got[0], oracle(a, shared.get_value()))
+        close(got[1], slopes(oracle, [a, shared.get_value()])[1], 1e-6)
+    names = [n.kernel.name for n in walk(f.specialisation.program.body) if isinstance(n, Step)]
+    assert "join" not in names

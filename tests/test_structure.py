@@ -339,7 +339,7 @@ def test_scan_in_scan(device, rng):
     weights = 0.5 ** np.arange(3, -1, -1)
     close(f(a)[0], a @ weights)
     close(f(a)[1], np.tile(weights, (3, 1)))
-    assert len(nodes(f, Loop)) >= 4
+    assert len(nodes(f, Loop)) >= (4 if device == "cuda" else 2)  # on the CPU, the inner loops are parts of kernels
 
 
 def test_scan_sees_what_lies_outside(device, rng):

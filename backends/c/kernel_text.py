@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.dialect import CTYPE, C
+from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.vector import can_vectorise, emit_simd
 
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
@@ -126,6 +127,8 @@ class KernelText:
         return [f"{{ void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}}; symc_{s.name}(cb, cp); }}"]
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
+        if s.kind == "simd" and can_carry(s):
+            return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
         if s.kind == "simd" and can_vectorise(s):
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel" and not self.shared_out:

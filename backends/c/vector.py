@@ -15,7 +15,7 @@ from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
 
-__all__ = ["can_vectorise", "emit_simd"]
+__all__ = ["VectorBody", "can_vectorise", "emit_simd"]
 
 UNROLL = 4
 """The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
@@ -46,7 +46,7 @@ def can_vectorise(loop: For) -> bool:
     )
 
 
-class _Body:
+class VectorBody:
     """Generator of one copy of the loop's body, for lanes [i, i + LANES) or the first ``left`` of them."""
 
     def __init__(self, loop: For, scalar: Callable[[Expr], str], partial: bool, position: str) -> None:
@@ -167,6 +167,16 @@ class _Body:
             self.varying_names.add(s.name)
             self.add(f"const v_{v.mask or TAG[s.value.dtype]} {name} = {v.text};")
         self.values[s.name] = Value(name, v.varying, v.mask)
+
+    def bind(self, name: str, dtype: str, register: str) -> None:
+        """Name the present value of a vector register."""
+        self.varying_names.add(name)
+        self.add(f"const v_{TAG[dtype]} {name} = {register};")
+        self.values[name] = Value(name, True)
+
+    def vector_of(self, e: Expr) -> str:
+        """The text of an expression as a vector."""
+        return self.vector(self.value(e), e.dtype)
 
     def load(self, s: Load, pointer: str) -> None:
         tag, name = TAG[s.dtype], s.name
@@ -312,7 +322,7 @@ def emit_simd(
         lines += register.declared()
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = _Body(loop, scalar, partial, position)
+        b = VectorBody(loop, scalar, partial, position)
         for k, s in enumerate(loop.body):
             if isinstance(s, Let):
                 b.let(s)

@@ -202,7 +202,7 @@ def _run_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, Any], 
         if isinstance(s, Let):
             scope[s.name] = evaluate(s.value, scope)
         elif isinstance(s, Load):
-            scope[s.name] = memory[s.buffer][_checked(kernel, s, evaluate(s.index, scope), memory)]
+            scope[s.name] = memory[s.buffer][_checked(kernel, s, evaluate(s.index, scope), memory)].copy()
         elif isinstance(s, Store):
             at = _checked(kernel, s, evaluate(s.index, scope), memory)
             memory[s.buffer][at] = evaluate(s.value, scope)
@@ -219,7 +219,8 @@ def _run_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, Any], 
             if evaluate(s.condition, scope):
                 _run_body(kernel, s.body, scope, memory)
         elif isinstance(s, Alloc):
-            memory[s.name] = np.empty(int(evaluate(s.size, scope)), s.dtype)
+            lanes = next((v.shape for v in scope.values() if isinstance(v, np.ndarray) and v.ndim == 1), ())
+            memory[s.name] = np.empty((int(evaluate(s.size, scope)), *lanes), s.dtype)  # in a simd loop: one per lane
         elif isinstance(s, Call):
             _call(s, scope, memory)
 

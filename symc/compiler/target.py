@@ -37,6 +37,8 @@ class Target:
         necessary, for the sizes of each call. With 0, every reduction with few results is split into ``parts``.
     row_threads : int
         The number of threads per row, where ``columns`` use one each.
+    loops_in_registers : bool
+        Whether a loop over elements may contain a loop over steps whose states are in registers.
     """
 
     group_limit: int = 64
@@ -51,7 +53,8 @@ class Target:
     few_results: int = 32
     rows: int = 0
     row_threads: int = 1
+    loops_in_registers: bool = False
 
 
-CPU = Target()
+CPU = Target(loops_in_registers=True)
 """A few cores with their own caches."""

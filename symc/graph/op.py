@@ -147,11 +147,13 @@ class LibraryCall:
 class Loops:
     """``build(node, context)`` returns the statements; see ``symc.compiler.lowering.LoopContext``.
 
-    ``in_place`` is the input whose memory the output may reuse, or None.
+    ``in_place`` is the input whose memory the output may reuse, or None. ``side_by_side(node)`` returns the axis along
+    which the output consists of all inputs, one after another.
     """
 
     build: Callable[[Apply, Any], Any]
     in_place: int | None = None
+    side_by_side: Callable[[Apply], int] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from symc.graph.dtypes import HALF
 from symc.loops.calls import CALLS
-from symc.loops.expr import FUNCTIONS, Expr, parts
+from symc.loops.expr import FUNCTIONS, ONE, Expr, parts
 from symc.loops.ir import (
     Accumulate,
     Alloc,
@@ -77,7 +77,7 @@ def _check_host(program: Program, step: Host) -> None:
 
 
 def check_kernel(kernel: Kernel) -> None:
-    """Check definitions, dtypes, declared writes, and that simd loops are innermost."""
+    """Check definitions, dtypes, declared writes, and that simd loops contain only serial ones."""
     scope: dict[str, str] = {f"n{k}": "int64" for k in range(kernel.dims)}
     memory = {f"b{k}": d for k, d in enumerate(kernel.buffers)}
     _check_body(kernel, kernel.body, scope, memory, "")
@@ -132,20 +132,19 @@ def _check_body(
             if isinstance(s, Accumulate) and s.value.dtype == HALF:
                 raise _fail(kernel, s, f"accumulates in {HALF}, which is for storage")
         elif isinstance(s, For):
-            if s.kind not in _KINDS or inside == "simd":
-                raise _fail(
-                    kernel, s, "a simd loop must be innermost" if inside == "simd" else f"unknown kind {s.kind}"
-                )
+            if s.kind not in _KINDS or inside == "simd" and s.kind != "serial":
+                text = "only a serial loop may be inside a simd loop" if inside == "simd" else f"unknown kind {s.kind}"
+                raise _fail(kernel, s, text)
             _check_index(kernel, s, s.extent, scope)
             if s.index in scope:
                 raise _fail(kernel, s, f"{s.index} is defined twice")
-            _check_body(kernel, s.body, {**scope, s.index: "int64"}, memory, s.kind)
+            _check_body(kernel, s.body, {**scope, s.index: "int64"}, memory, inside if inside == "simd" else s.kind)
         elif isinstance(s, If):
             _check_expr(kernel, s, s.condition, scope)
             _check_body(kernel, s.body, scope, memory, inside)
         elif isinstance(s, Alloc):
-            if inside == "simd":
-                raise _fail(kernel, s, "memory is allocated inside a simd loop")
+            if inside == "simd" and not s.size.same(ONE):
+                raise _fail(kernel, s, "more than a register is allocated inside a simd loop")
             _check_index(kernel, s, s.size, scope)
             memory[s.name] = s.dtype
         elif isinstance(s, Call):

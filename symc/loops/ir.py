@@ -6,8 +6,9 @@ program. Two steps that do the same to different arrays share one kernel, and it
 A program is a tree: steps, loops and branches around them, dims bound to values in mid-program, calls into Python.
 
 Loops of kind ``"parallel"`` have independent iterations, which may run in any order or concurrently, as may parallel
-loops directly inside them. ``"simd"`` loops are innermost and may be vectorised: their iterations are independent
-except for ``Accumulate``, whose order is free. In ``"unordered"`` loops, too, only the order of accumulation is free,
+loops directly inside them. ``"simd"`` loops may be vectorised: their iterations are independent except for
+``Accumulate``, whose order is free. They contain no other loops except a serial one, around which an ``Alloc`` of one
+element is a register per iteration. In ``"unordered"`` loops, too, only the order of accumulation is free,
 but iterations may accumulate into the same positions, which were read from memory. ``"serial"`` loops run in order.
 
 A running sum of floats adds at most ``SUM_TERMS`` terms one by one: of a million small terms added to a large float32
@@ -20,14 +21,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from symc.graph.dims import Dim
 from symc.loops.expr import Expr
 
 __all__ = [
-    "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Check", "For", "Host", "If", "Kernel", "Let",
-    "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step", "Store", "walk",
+    "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "For", "Host", "If",
+    "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step",
+    "Store", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -259,6 +261,18 @@ class Loop:
     body: tuple[Node, ...]
     until: Ref | None = None
     done: Any = None
+
+
+class Carried(NamedTuple):
+    """What a loop carries: memory before and after an iteration, and whether the values of all of them are read later.
+
+    The references are in terms of the loop's index. If not all values are read, the memory before iteration ``count``
+    holds the last one after the loop.
+    """
+
+    before: Ref
+    after: Ref
+    keep: bool
 
 
 @dataclass(frozen=True)

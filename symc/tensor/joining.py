@@ -133,7 +133,7 @@ JOIN = record(
     linear="jointly",
     moves=lambda op: slice(None),
     nonnegative="all",
-    lower=Loops(_join_build),
+    lower=Loops(_join_build, side_by_side=lambda node: node.op["axis"]),
     checks_late=True,
     cases=lambda: [
         Case(lambda x, y: join(0, x, y), (Arg((2, 3)), Arg((4, 3))), lambda x, y: np.vstack([x, y])),

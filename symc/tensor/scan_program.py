@@ -23,7 +23,7 @@ from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Pointwise, Structured, record
 from symc.graph.repetition import Repeats, Repetition
 from symc.graph.types import TensorType
-from symc.loops.ir import Loop, Ref
+from symc.loops.ir import Carried, Loop, Ref
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.joining import join
@@ -219,7 +219,8 @@ def _build(node: Apply, scope: Any) -> None:
         over, done = scope.new("bool", (), "until"), dims.new_symbol("done")
         targets.append(over)
     nodes, _, inner = scope.body(body, places, targets, [t])
-    scope.loop(Loop(t, n, nodes, over, done if op["until"] else None), inner)
+    carried = [Carried(*three) for three in zip(places[len(sequences) :], targets, op["keep"])]
+    scope.loop(Loop(t, n, nodes, over, done if op["until"] else None), inner, carried)
     if op["until"]:
         count, _, _ = scope.body(Body([], [dim_value(done)]), [], [scope.ref_of(node.outputs[-1])], [done])
         scope.nodes += count

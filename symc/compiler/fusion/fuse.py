@@ -13,11 +13,15 @@ from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Variable
 
+ROUNDS = 3
+"""How often all groups in a body are offered to their consumers: one that has absorbed a producer of several groups may
+be merged with these."""
 
-def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
+
+def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit] | None:
     """Sort units: producers before consumers; units that dims depend on early, then fallible units.
 
-    Otherwise the user's order is kept.
+    Otherwise the user's order is kept. None if units depend on each other in a circle.
 
     ``binding`` maps symbols to the integers whose values they are: a unit whose dims use a symbol follows its producer.
     """
@@ -52,9 +56,7 @@ def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = Non
             waiting[u] -= 1
             if waiting[u] == 0:
                 heappush(ready, (rank[u], u))
-    if len(order) != len(units):
-        raise AssertionError("fusion made a cycle")
-    return order
+    return order if len(order) == len(units) else None
 
 
 def may_fail(unit: Unit) -> bool:
@@ -74,10 +76,20 @@ def _ancestors(roots: Sequence[int], sources: Sequence[set[int]]) -> set[int]:
 
 
 def fuse(
-    outputs: Sequence[Variable], machine: Target = CPU, binding: Mapping[Any, Variable] | None = None
+    outputs: Sequence[Variable],
+    machine: Target = CPU,
+    binding: Mapping[Any, Variable] | None = None,
+    inside: bool = False,
 ) -> tuple[list[Unit], set[Variable]]:
-    """Form units in execution order, for loops on ``machine``; also returns the variables stored in memory."""
-    state = Fusion(outputs, machine, binding)
-    state.place_all()
-    merge(state)
-    return schedule(state.units, binding), state.stored
+    """Form units in execution order, for loops on ``machine``; also returns the variables stored in memory.
+
+    ``inside`` a body, which may run many times, groups are merged more thoroughly.
+    """
+    for rounds in (ROUNDS if inside else 1, 1):
+        state = Fusion(outputs, machine, binding)
+        state.place_all()
+        merge(state, rounds)
+        order = schedule(state.units, binding)
+        if order is not None:
+            return order, state.stored
+    raise AssertionError("fusion made a cycle")

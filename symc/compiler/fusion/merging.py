@@ -24,7 +24,7 @@ SEARCH_LIMIT = 400
 """The number of units examined to prove that merging two groups creates no cycle; beyond it, they are not merged."""
 
 
-def merge(state: Fusion) -> None:
+def merge(state: Fusion, rounds: int) -> None:
     """Merge groups with producing groups over the same axes, where that creates no cycle."""
     producer = {v: unit for unit in state.units for v in results(unit)}
     redirect: dict[int, FusionGroup] = {}
@@ -36,16 +36,20 @@ def merge(state: Fusion) -> None:
 
     state.rank = _ranks(state, producer)
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
-    for unit in list(state.units):
-        if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
-            continue
-        readers = {id(g) for v in unit.stored for g in state.demands.get(v, ())}
-        needed = any(v in state.needed for v in unit.stored)
-        for value in unit.stored:
-            taker = _taker(state, producer, current, unit, value, readers, needed)
-            if taker is not None:
-                redirect[id(unit)] = taker
-                break
+    for _ in range(rounds):
+        before = len(redirect)
+        for unit in state.units:
+            if id(unit) in redirect or not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
+                continue
+            readers = {id(g) for v in unit.stored for g in state.demands.get(v, ())}
+            needed = any(v in state.needed for v in unit.stored)
+            for value in unit.stored:
+                taker = _taker(state, producer, current, unit, value, readers, needed)
+                if taker is not None:
+                    redirect[id(unit)] = taker
+                    break
+        if len(redirect) == before:
+            break
     state.units = [u for u in state.units if id(u) not in redirect]
     for unit in state.units:
         if isinstance(unit, FusionGroup):

@@ -8,14 +8,16 @@ from typing import Any
 from symc.compiler.bodies import applications_inside
 from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
 from symc.compiler.lowering.fusion_group import lower_group
+from symc.compiler.lowering.placing import joined, joins_of
 from symc.compiler.lowering.program import ProgramBuilder, Region
+from symc.compiler.lowering.recurrences import in_registers
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
-from symc.graph import Constant, Variable, dims
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
-from symc.loops.ir import Bind, Check, Loop, Node, Ref
+from symc.loops.ir import Bind, Carried, Check, Loop, Node, Ref, Step
 
 __all__ = ["Scope"]
 
@@ -130,12 +132,19 @@ class Scope(Region):
         """Lower this scope; returns the nodes, and the memory of the outputs: at their targets, if given."""
         copies, refs = self._claim(targets or [None] * len(self.outputs))
         self.last_use = self._last_uses()
+        joins, written = joins_of(self.units, self.stored, self.graph), set()
         for position, unit in enumerate(self.units):
             if (self.waiting or self.equalities) and self._wants(unit):
                 self.flush()
             if isinstance(unit, FusionGroup):
                 self._take_over(unit, position)
-                self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
+                steps = lower_group(unit, self.stored, self.ref_of, self.new)
+                if position in joins and (placed := self._joined(joins[position], steps)) is not None:
+                    steps = placed
+                    written.add(joins[position])
+                self.nodes += steps
+            elif unit in written:
+                pass
             elif isinstance(unit.op.record.lower, Structured):
                 unit.op.record.lower.build(unit, self)
             else:
@@ -242,6 +251,11 @@ class Scope(Region):
                     taken.add(buffer)
                     break
 
+    def _joined(self, node: Apply, steps: Sequence[Step]) -> list[Step] | None:
+        """Let steps write the inputs of ``node`` to their places in its output; None if that is impossible."""
+        into = self.builder.buffers[self.ref_of(node.outputs[0]).buffer]
+        return joined(node, steps, self.ref_of) if into.role == "temp" and into.alias < 0 else None
+
     def _single_in_place(self, node: Any, position: int) -> bool:
         lower = node.op.record.lower
         if not isinstance(lower, Loops) or lower.in_place is None:
@@ -271,13 +285,19 @@ class Scope(Region):
     ) -> tuple[tuple[Node, ...], list[Ref], Scope]:
         """Lower an inner graph with inputs at ``places``; returns its nodes, the memory of its outputs, its scope."""
         inner = Scope(self.builder, body.graph, body.symbols, body.equalities, self.known | set(known), self)
-        inner.fused(*fuse(body.graph, self.builder.target, inner.binding))
+        inner.fused(*fuse(body.graph, self.builder.target, inner.binding, inside=True))
         inner.place.update(zip(body.inputs, places))
         nodes, refs = inner.lower(targets)
         return tuple(nodes), refs, inner
 
-    def loop(self, node: Loop, scope: Scope) -> None:
-        """Add a loop whose body was lowered by ``scope``."""
+    def loop(self, node: Loop, scope: Scope, carried: Sequence[Carried] = ()) -> None:
+        """Add a loop whose body was lowered by ``scope``, and which carries these states."""
+        if self.builder.target.loops_in_registers and node.until is None:
+            buffers = self.builder.buffers
+            step = in_registers(node.body, node.index, node.count, carried, lambda k: buffers[k].role == "status")
+            if step is not None:
+                self.nodes.append(step)
+                return
         self.builder.inside[id(node)] = scope
         self.nodes.append(node)
 

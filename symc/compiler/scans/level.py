@@ -8,7 +8,9 @@ from symc.compiler.bodies import drop_unused_outputs
 from symc.compiler.scans.behind import results_behind
 from symc.compiler.scans.last import last_only, read_of_last
 from symc.compiler.scans.loop import Loop, read
+from symc.compiler.scans.operands import turn_operands
 from symc.compiler.scans.outside import hoist
+from symc.compiler.scans.slicing import slice_operands
 from symc.compiler.scans.storing import find_storing
 from symc.compiler.scans.sums import sums_behind
 from symc.compiler.scans.unrolling import unrolled
@@ -34,11 +36,13 @@ def improved(graph: Graph) -> Outputs:
     with collecting():  # what is built here has the lengths of what it replaces
         outputs = _each(_dropped(graph), unrolled)
         outputs = _only_last(outputs)
+        outputs = _each(outputs, _sliced)
         outputs = _stored(outputs)  # before products of states leave the later loop
         outputs = _each(outputs, _hoisted)
         numbering = ValueNumbering()
         outputs = numbering.rebuild(outputs, toposort(outputs))
         outputs = _each(outputs, _moved_behind)
+        outputs = _each(outputs, _turned)
         return _dropped(outputs)
 
 
@@ -173,6 +177,16 @@ def _stored(outputs: Outputs) -> Outputs:
         return made[: len(node.outputs)]
 
     return _each(outputs, change)
+
+
+def _sliced(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+    loop = read(node, inputs)
+    return loop.write() if loop is not None and slice_operands(loop) else None
+
+
+def _turned(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
+    loop = read(node, inputs)
+    return loop.write() if loop is not None and turn_operands(loop) else None
 
 
 def _moved_behind(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
