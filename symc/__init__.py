@@ -23,12 +23,12 @@ from symc.runtime.replacement import clone
 from symc.runtime.shared import shared
 from symc.runtime.watching import MonitorMode, NanGuardMode
 from symc.tensor import dot, scan
-from symc.tensor.c_op import COp, c_op
-from symc.tensor.decorated_op import as_op, elementwise_op
-from symc.tensor.folds import foldl, foldr, map, reduce
 from symc.tensor.graph_op import OpFromGraph
-from symc.tensor.python_op import PythonOp
-from symc.tensor.scan_checkpoints import scan_checkpoints
+from symc.tensor.scans.checkpoints import scan_checkpoints
+from symc.tensor.scans.folds import foldl, foldr, map, reduce
+from symc.tensor.user_ops.c_op import COp, c_op
+from symc.tensor.user_ops.decorated_op import as_op, elementwise_op
+from symc.tensor.user_ops.python_op import PythonOp
 from symc.tensor.vectorize import vectorize
 
 __version__ = "0.1.0"

@@ -16,8 +16,9 @@ import symc
 import symc.tensor as T
 from symc.graph.op import RECORDS, Pointwise
 from symc.tensor import elementwise as ew
-from symc.tensor import erfc_forms, stable, xlogx
+from symc.tensor import stable, xlogx
 from symc.tensor.nnet.losses import _sigmoid_binary, binary_of, binary_of_logs, binary_slope, sigmoid_binary_slope
+from symc.tensor.special import erfc_forms
 
 mp.mp.dps = 100
 

@@ -12,7 +12,8 @@ import scipy.linalg
 import symc
 import symc.tensor as T
 from symc.graph.op import Op
-from symc.tensor import linear_systems, nlinalg, slinalg
+from symc.tensor import nlinalg, slinalg
+from symc.tensor.linear_algebra import linear_systems
 
 toolchain = pytest.importorskip("symc_backends.c.toolchain")
 if toolchain.command(symc.config.compiler) is None:

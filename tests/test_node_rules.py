@@ -17,10 +17,10 @@ from symc.graph.op import RECORDS, Op
 from symc.tensor import nlinalg
 from symc.tensor.broadcasting import expand
 from symc.tensor.elementwise import sigmoid
+from symc.tensor.indices.subtensor import valid_index
 from symc.tensor.nnet.activations import softmax_over
 from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
 from symc.tensor.stable import log1mexp
-from symc.tensor.subtensor import valid_index
 
 LISTS = (rules.BEFORE_GRADIENT, rules.CANONICAL, rules.STABLE, rules.SPECIAL, rules.STRUCTURAL)
 NODE_RULES = {r.name: r for rule_list in LISTS for r in rule_list if isinstance(r, NodeRule)}

@@ -10,7 +10,7 @@ import symc
 import symc.tensor as T
 from symc.graph.op import Indexed
 from symc.loops.expr import const
-from symc.tensor.random import philox
+from symc.tensor.random_numbers.bits import philox
 from symc.tensor.shared_randomstreams import MRG_RandomStreams, RandomStreams
 from symc_backends.interp import evaluate as evaluate_expr
 

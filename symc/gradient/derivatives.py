@@ -220,7 +220,7 @@ def _rows_by_loop(
     disconnected_inputs: str,
 ) -> list[Variable]:
     """One row per iteration of a loop: the gradients of a scalar that is the sum of one entry and zeros."""
-    from symc.tensor.scan import scan  # it needs gradients itself
+    from symc.tensor.scans.scan import scan  # it needs gradients itself
 
     def row(hot: Variable) -> list[Variable]:
         vector = cast(eq(arange(expression.shape[0]), hot), seed)

@@ -15,7 +15,7 @@ from symc.graph.composite import Composite
 from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held
 from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, wide
-from symc.tensor.complex_parts import held, parts, real_sources, stacked, unstacked
+from symc.tensor.complex_numbers.parts import held, parts, real_sources, stacked, unstacked
 from symc.tensor.creation import ones_like, zeros_like
 from symc.tensor.elementwise import cast
 

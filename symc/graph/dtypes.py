@@ -8,7 +8,7 @@ where the user wrote it.
 (``symc.compiler.storage``) makes the ops of a program compute in ``float32``.
 
 Complex dtypes exist in the language alone: an expression of complex dtype is a pair of expressions of its parts
-(``symc.tensor.complex_parts``), and no function on elements is ever compiled for them.
+(``symc.tensor.complex_numbers.parts``), and no function on elements is ever compiled for them.
 """
 
 from __future__ import annotations

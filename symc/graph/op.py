@@ -485,7 +485,7 @@ class Op:
     def all(self, *inputs: Variable) -> tuple[Variable, ...]:
         """Apply the op and return all outputs as a tuple, even if there is only one.
 
-        Of complex numbers, the op is applied to their parts; see ``symc.tensor.complex_rules``.
+        Of complex numbers, the op is applied to their parts; see ``symc.tensor.complex_numbers.rules``.
         """
         for v in inputs:
             if v.type.dtype in _HELD:

@@ -19,8 +19,8 @@ from symc.interop import sympy_matrices as matrices
 from symc.interop.sympy_rules import RULES
 from symc.interop.sympy_scalars import COMPARISONS, FUNCTIONS
 from symc.tensor import elementwise as ew
-from symc.tensor import indexing
 from symc.tensor.basic import as_tensor
+from symc.tensor.indices import indexing
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["Conversion", "free_names", "from_sympy"]

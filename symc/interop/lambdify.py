@@ -17,7 +17,7 @@ from symc.interop.from_sympy import free_names, from_sympy
 from symc.runtime.function import Function, function
 from symc.tensor.basic import as_tensor
 from symc.tensor.constructors import tensor
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
 
 __all__ = ["Lambdified", "lambdify"]
 

@@ -19,14 +19,16 @@ from sympy.matrices.expressions.kronecker import KroneckerProduct
 from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.graph.dtypes import is_integer
-from symc.tensor import determinants, extra_ops, indexing, linalg, linear_systems, matrix_functions
 from symc.tensor import elementwise as ew
+from symc.tensor import extra_ops, linalg
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.creation import arange, eye, ones, zeros
+from symc.tensor.indices import indexing
 from symc.tensor.joining import concatenate, stack
+from symc.tensor.linear_algebra import determinants, linear_systems, matrix_functions
 from symc.tensor.shaping import swapaxes
 
 __all__ = ["RULES", "as_matrix", "broadcast", "whole"]

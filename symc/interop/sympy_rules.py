@@ -19,11 +19,11 @@ from symc.graph import Variable
 from symc.interop import sympy_matrices as matrices
 from symc.interop.sympy_scalars import condition, piecewise
 from symc.tensor import elementwise as ew
-from symc.tensor import indexing
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import arange
+from symc.tensor.indices import indexing
 from symc.tensor.joining import stack
 from symc.tensor.symbolic_dims import shape_i
 

@@ -11,9 +11,10 @@ import sympy
 from sympy.codegen import cfunctions
 
 from symc.graph import Variable
-from symc.tensor import complex_parts, gamma_functions, incomplete_gamma, inverse_erf
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers import parts as complex_parts
+from symc.tensor.special import gamma_functions, incomplete_gamma, inverse_erf
 
 __all__ = ["COMPARISONS", "FUNCTIONS", "condition", "piecewise"]
 

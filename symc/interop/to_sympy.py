@@ -14,10 +14,11 @@ from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.op import Record
 from symc.tensor import elementwise as ew
-from symc.tensor import erfc_forms, gamma_functions, inverse_erf, stable, xlogx
+from symc.tensor import stable, xlogx
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import ALLOC
+from symc.tensor.special import erfc_forms, gamma_functions, inverse_erf
 
 __all__ = ["to_sympy"]
 

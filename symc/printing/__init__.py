@@ -7,6 +7,6 @@ from symc.printing.formula import pp, pprint
 from symc.printing.pictures import pydotprint
 from symc.printing.stages import STAGES
 from symc.printing.tree import debugprint
-from symc.tensor.print_op import Print
+from symc.tensor.user_ops.print_op import Print
 
 __all__ = ["STAGES", "Print", "debugprint", "graph_html", "graph_svg", "pp", "pprint", "pydotprint"]

@@ -18,7 +18,7 @@ from symc.graph.types import TensorType
 from symc.graph.variables import as_complex, as_pairs, twin
 from symc.runtime.arguments import In
 from symc.tensor.bfloat16 import bits, from_bits, wide
-from symc.tensor.complex_parts import parts, real_sources, stacked
+from symc.tensor.complex_numbers.parts import parts, real_sources, stacked
 
 __all__ = ["as_given", "as_held", "joined", "real_form", "real_pairs", "sources_of", "stored", "whole"]
 

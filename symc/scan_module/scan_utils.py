@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from symc.graph import Constant, Variable, toposort
-from symc.tensor.scan_arguments import until
+from symc.tensor.scans.arguments import until
 
 __all__ = ["equal_computations", "until"]
 

@@ -28,13 +28,13 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, unify_dtypes
 from symc.tensor.creation import arange, ones_like, zeros
 from symc.tensor.cumulative import cumsum
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.selection import flatnonzero
+from symc.tensor.indices.subtensor_writing import inc_subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
-from symc.tensor.selection import flatnonzero
 from symc.tensor.sorting import argsort
-from symc.tensor.subtensor_writing import inc_subtensor
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [

@@ -14,11 +14,11 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import zeros
 from symc.tensor.cumulative import cumsum
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.selection import flatnonzero, nonzero
+from symc.tensor.indices.subtensor_writing import inc_subtensor
 from symc.tensor.joining import concatenate, stack
-from symc.tensor.selection import flatnonzero, nonzero
 from symc.tensor.sorting import argsort
-from symc.tensor.subtensor_writing import inc_subtensor
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [

@@ -15,7 +15,7 @@ from symc.sparse.variables import INDEX, SharedSparse, SparseVariable, as_sparse
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import constant
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.symbolic_dims import shape_i
 

@@ -18,7 +18,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import zeros_like
-from symc.tensor.subtensor import GATHER
+from symc.tensor.indices.subtensor import GATHER
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["ADD_PRODUCT", "add_product"]

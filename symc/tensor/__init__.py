@@ -18,28 +18,25 @@ from symc.gradient.derivatives import Lop, Rop, hessian, jacobian
 from symc.gradient.gradient_check import verify_grad
 from symc.graph import Variable
 from symc.graph.types import TensorType
-from symc.tensor import (  # noqa: F401 (some attach methods or test cases)
-    complex_python,
-    complex_rules,
+from symc.tensor import (
     extra_ops,
     fft,
     nlinalg,
     nnet,
     operators,
-    random_cases,
     recurrence,
     shared_randomstreams,
     signal,
     slinalg,
-    subtensor_cases,
     xlogx,
 )
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, as_tensor_variable, constant
-from symc.tensor.bessel import i0, i1, iv, j0, j1, jv
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.complex_functions import hypot
-from symc.tensor.complex_parts import angle, complex, complex_from_polar, conj, imag, real
+from symc.tensor.complex_numbers import python_ops as complex_python
+from symc.tensor.complex_numbers import rules as complex_rules
+from symc.tensor.complex_numbers.functions import hypot
+from symc.tensor.complex_numbers.parts import angle, complex, complex_from_polar, conj, imag, real
 from symc.tensor.constructors import CONSTRUCTORS, PLURALS, tensor
 from symc.tensor.creation import (
     alloc,
@@ -122,7 +119,6 @@ from symc.tensor.elementwise import (
     trunc,
     xor,
 )  # fmt: skip
-from symc.tensor.erfc_forms import erfcx
 from symc.tensor.extra_ops import (
     NotScalarConstantError,
     allclose,
@@ -153,23 +149,28 @@ from symc.tensor.extra_ops import (
     unravel_index,
     where,
 )
-from symc.tensor.factorisations import cholesky, solve, svd
-from symc.tensor.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
 from symc.tensor.grids import meshgrid, mgrid, ogrid
 from symc.tensor.ifelse import ifelse
-from symc.tensor.incomplete_gamma import chi2sf, gammainc, gammaincc, gammal, gammau
-from symc.tensor.indexing import advanced_subtensor, advanced_subtensor1, subtensor, take, to_one_hot
-from symc.tensor.inverse_erf import erfcinv, erfinv
+from symc.tensor.indices import subtensor_cases
+from symc.tensor.indices.indexing import advanced_subtensor, advanced_subtensor1, subtensor, take, to_one_hot
+from symc.tensor.indices.selection import argwhere, flatnonzero, nonzero, nonzero_values
+from symc.tensor.indices.subtensor_writing import (
+    advanced_inc_subtensor,
+    advanced_inc_subtensor1,
+    inc_subtensor,
+    set_subtensor,
+)
 from symc.tensor.joining import concatenate, horizontal_stack, join, stack, stacklists, vertical_stack
 from symc.tensor.linalg import batched_dot, dot, matmul, outer, tensordot
-from symc.tensor.linear_systems import matrix_inverse
-from symc.tensor.matrix_functions import kron
+from symc.tensor.linear_algebra.factorisations import cholesky, solve, svd
+from symc.tensor.linear_algebra.linear_systems import matrix_inverse
+from symc.tensor.linear_algebra.matrix_functions import kron
 from symc.tensor.ordering import digitize, inverse_permutation, searchsorted, unique
+from symc.tensor.random_numbers import distribution_cases as random_cases
 from symc.tensor.reduce import all, any, argmax, argmin, max, max_and_argmax, mean, min, prod, ptp, std, sum, var
 from symc.tensor.repeating import repeat, tile
 from symc.tensor.reshaping import reshape
-from symc.tensor.scan import scan
-from symc.tensor.selection import argwhere, flatnonzero, nonzero, nonzero_values
+from symc.tensor.scans.scan import scan
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.shaping import (
     addbroadcast,
@@ -190,9 +191,13 @@ from symc.tensor.shaping import (
     unbroadcast,
 )  # fmt: skip
 from symc.tensor.sorting import argsort, argtopk, permute_row_elements, sort, topk, topk_and_argtopk
+from symc.tensor.special.bessel import i0, i1, iv, j0, j1, jv
+from symc.tensor.special.erfc_forms import erfcx
+from symc.tensor.special.gamma_functions import gamma, gammaln, polygamma, psi, tri_gamma
+from symc.tensor.special.incomplete_gamma import chi2sf, gammainc, gammaincc, gammal, gammau
+from symc.tensor.special.inverse_erf import erfcinv, erfinv
 from symc.tensor.splitting import split
 from symc.tensor.state import carry_updates
-from symc.tensor.subtensor_writing import advanced_inc_subtensor, advanced_inc_subtensor1, inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import shape_i
 
 TensorVariable = Variable

@@ -22,25 +22,25 @@ from symc.tensor.broadcasting import BROADCAST, broadcast_like
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.creation import ALLOC, alloc, arange
 from symc.tensor.cumulative import CUMPROD, CUMSUM
-from symc.tensor.decompositions import EIGH, EXPM, PINV, QR
-from symc.tensor.determinants import COFACTORS, DET, SLOGDET
-from symc.tensor.factorisations import CHOLESKY, SVD
 from symc.tensor.graph_op import FROM_GRAPH
+from symc.tensor.indices.positions import IOTA, iota
+from symc.tensor.indices.stretching import STRETCH, STRETCH_TOGETHER
+from symc.tensor.indices.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
-from symc.tensor.linear_systems import INVERSE, SOLVE, TRIANGULAR
+from symc.tensor.linear_algebra.decompositions import EIGH, EXPM, PINV, QR
+from symc.tensor.linear_algebra.determinants import COFACTORS, DET, SLOGDET
+from symc.tensor.linear_algebra.factorisations import CHOLESKY, SVD
+from symc.tensor.linear_algebra.linear_systems import INVERSE, SOLVE, TRIANGULAR
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, CONV2D
-from symc.tensor.positions import IOTA, iota
-from symc.tensor.print_op import PRINT
 from symc.tensor.requirements import REQUIRED
 from symc.tensor.reshaping import RESHAPE, reshape
-from symc.tensor.scan import scan
+from symc.tensor.scans.scan import scan
 from symc.tensor.shape_arguments import SPECIFY
 from symc.tensor.signal.pool import POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD
 from symc.tensor.sorting import ARGSORT, SORT
-from symc.tensor.stretching import STRETCH, STRETCH_TOGETHER
-from symc.tensor.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.symbolic_dims import SHAPE_I, TYPED_BY, length, shape_i
+from symc.tensor.user_ops.print_op import PRINT
 
 __all__ = ["batched_graph", "leading"]
 

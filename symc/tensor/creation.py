@@ -22,7 +22,7 @@ from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import any as any_of
 from symc.tensor.broadcasting import broadcast_like, expand, sum
 from symc.tensor.checked import checked_below
-from symc.tensor.positions import iota
+from symc.tensor.indices.positions import iota
 from symc.tensor.requirements import require_lengths
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import as_dim, shape_i

@@ -16,7 +16,7 @@ from symc.loops.ir import Accumulate, Alloc, For, Load, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.positions import iota
+from symc.tensor.indices.positions import iota
 from symc.tensor.recurrence import linear_recurrence, shifted
 from symc.tensor.shaping import flatten
 

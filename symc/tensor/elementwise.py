@@ -51,8 +51,8 @@ from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise f
 )
 from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
 from symc.tensor.conversion import cast
-from symc.tensor.erfc_forms import log_erfc
 from symc.tensor.pointwise import NOTHING_LEFT, Bounds, Elementwise, elementwise, levels_off_at
+from symc.tensor.special.erfc_forms import log_erfc
 
 _LOG_2 = float(np.log(2))
 

@@ -22,17 +22,17 @@ from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros, zeros_like
 from symc.tensor.cumulative import cumprod, cumsum
 from symc.tensor.grids import linspace, mgrid, ogrid
-from symc.tensor.indexing import subtensor, take, to_one_hot
+from symc.tensor.indices.indexing import subtensor, take, to_one_hot
+from symc.tensor.indices.positions import iota
+from symc.tensor.indices.selection import flatnonzero, nonzero
+from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import batched_dot, dot, paired_axes
 from symc.tensor.ordering import Unique, searchsorted, unique
-from symc.tensor.positions import iota
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
-from symc.tensor.selection import flatnonzero, nonzero
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.shaping import squeeze
-from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import known_value, length, shape_i
 
 __all__ = [

@@ -16,7 +16,7 @@ from symc.graph.dtypes import complex_of, floating, is_complex, part_of
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.complex_parts import stacked, unstacked
+from symc.tensor.complex_numbers.parts import stacked, unstacked
 from symc.tensor.creation import arange, zeros
 from symc.tensor.extra_ops import roll
 from symc.tensor.fourier import FFT, IRFFT, RFFT, irfft, rfft, scaled

@@ -23,7 +23,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, rounded, wide
 from symc.tensor.broadcasting import sum
-from symc.tensor.complex_parts import parts, real_sources, stacked, unstacked
+from symc.tensor.complex_numbers.parts import parts, real_sources, stacked, unstacked
 from symc.tensor.shape_arguments import declare_dims
 
 __all__ = ["OpFromGraph", "as_gradient"]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from symc.graph import Variable
-from symc.tensor.decompositions import eigh, pinv, qr
-from symc.tensor.determinants import det, slogdet
-from symc.tensor.eigen import eig, eigvals
 from symc.tensor.extra_ops import diag, trace
-from symc.tensor.factorisations import svd
-from symc.tensor.least_squares import lstsq
-from symc.tensor.linear_systems import matrix_inverse
-from symc.tensor.matrix_functions import (
+from symc.tensor.linear_algebra.decompositions import eigh, pinv, qr
+from symc.tensor.linear_algebra.determinants import det, slogdet
+from symc.tensor.linear_algebra.eigen import eig, eigvals
+from symc.tensor.linear_algebra.factorisations import svd
+from symc.tensor.linear_algebra.least_squares import lstsq
+from symc.tensor.linear_algebra.linear_systems import matrix_inverse
+from symc.tensor.linear_algebra.matrix_functions import (
     alloc_diag,
     cond,
     extract_diag,

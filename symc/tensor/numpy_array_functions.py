@@ -13,30 +13,21 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable
-from symc.tensor import (
-    complex_parts,
-    creation,
-    cumulative,
-    decompositions,
-    determinants,
-    extra_ops,
-    factorisations,
-    grids,
-    joining,
-    least_squares,
-    linalg,
-    linear_systems,
-    matrix_functions,
-    ordering,
-    repeating,
-    selection,
-    shaping,
-    sorting,
-)
+from symc.tensor import creation, cumulative, extra_ops, grids, joining, linalg, ordering, repeating, shaping, sorting
 from symc.tensor import elementwise as ew
 from symc.tensor import numpy_compositions as compose
 from symc.tensor import reduce as reductions
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers import parts as complex_parts
+from symc.tensor.indices import selection
+from symc.tensor.linear_algebra import (
+    decompositions,
+    determinants,
+    factorisations,
+    least_squares,
+    linear_systems,
+    matrix_functions,
+)
 from symc.tensor.numpy_compositions import NONE
 from symc.tensor.numpy_functions import refuse, truth
 from symc.tensor.symbolic_dims import shape_i

@@ -15,25 +15,13 @@ import numpy as np
 from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.graph.dtypes import as_dtype, floating, is_float
-from symc.tensor import (
-    broadcasting,
-    creation,
-    einsum,
-    extra_ops,
-    factorisations,
-    indexing,
-    joining,
-    linalg,
-    matrix_functions,
-    reshaping,
-    selection,
-    shaping,
-    sorting,
-)
+from symc.tensor import broadcasting, creation, einsum, extra_ops, joining, linalg, reshaping, shaping, sorting
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
+from symc.tensor.indices import indexing, selection
+from symc.tensor.linear_algebra import factorisations, matrix_functions
 from symc.tensor.numpy_functions import truth
 from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i

@@ -15,8 +15,8 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce as reductions
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
-from symc.tensor.complex_functions import hypot
-from symc.tensor.complex_parts import conj
+from symc.tensor.complex_numbers.functions import hypot
+from symc.tensor.complex_numbers.parts import conj
 
 __all__ = ["REDUCED", "UFUNCS", "apply_ufunc", "refuse", "truth"]
 

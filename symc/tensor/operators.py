@@ -15,24 +15,23 @@ from symc.graph.op import Arg, Case, Op, record
 from symc.graph.types import TensorType
 from symc.tensor import (
     axes,
-    complex_parts,
     creation,
     cumulative,
     extra_ops,
-    indexing,
     linalg,
     ordering,
     reduce,
     repeating,
     reshaping,
-    selection,
     shaping,
     sorting,
     symbolic_dims,
 )
 from symc.tensor import elementwise as ew
+from symc.tensor.complex_numbers import parts as complex_parts
 from symc.tensor.constructors import of_type
-from symc.tensor.index_items import old_tuple
+from symc.tensor.indices import indexing, selection
+from symc.tensor.indices.index_items import old_tuple
 from symc.tensor.numpy_array_functions import apply_function
 from symc.tensor.numpy_functions import apply_ufunc
 

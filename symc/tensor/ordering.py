@@ -18,15 +18,15 @@ from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
 from symc.tensor.broadcasting import any
 from symc.tensor.creation import arange, zeros_like
 from symc.tensor.cumulative import cumsum
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.positions import iota
+from symc.tensor.indices.selection import flatnonzero
+from symc.tensor.indices.subtensor_writing import set_subtensor
 from symc.tensor.joining import concatenate
-from symc.tensor.positions import iota
 from symc.tensor.recurrence import shifted
 from symc.tensor.reshaping import reshape
-from symc.tensor.selection import flatnonzero
 from symc.tensor.shaping import flatten, moveaxis
 from symc.tensor.sorting import argsort, sort
-from symc.tensor.subtensor_writing import set_subtensor
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["Unique", "digitize", "inverse_permutation", "searchsorted", "unique"]

@@ -17,7 +17,7 @@ from symc.loops.ir import For, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import any
-from symc.tensor.positions import iota
+from symc.tensor.indices.positions import iota
 from symc.tensor.reshaping import reshape, reshape_like
 from symc.tensor.symbolic_dims import length, shape_i
 

@@ -19,7 +19,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import any, restore, sum
-from symc.tensor.positions import iota
+from symc.tensor.indices.positions import iota
 from symc.tensor.recurrence import product_of_others
 from symc.tensor.reduction_records import (
     Axis,

@@ -17,11 +17,11 @@ from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import ALLOC, alloc, ones, zeros
 from symc.tensor.cumulative import cumsum
-from symc.tensor.indexing import take
+from symc.tensor.indices.indexing import take
+from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import shape_entries
-from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["repeat", "tile"]

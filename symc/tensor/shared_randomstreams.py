@@ -1,7 +1,7 @@
 """Random streams: symbolic draws, each with its own state that every call advances.
 
 A draw's state is a shared uint64 vector, (key, number of the draw); its default update adds 1 to the number. See
-``symc.tensor.random`` for the generator.
+``symc.tensor.random_numbers.bits`` for the generator.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
-from symc.tensor.indexing import subtensor, take
+from symc.tensor.indices.indexing import subtensor, take
+from symc.tensor.indices.positions import iota
 from symc.tensor.linalg import product_of
-from symc.tensor.positions import iota
-from symc.tensor.random import draw, stored_bits
-from symc.tensor.random_arguments import check_probabilities, counts, float_dtype, is_number, of_shape, shape_of
-from symc.tensor.random_distributions import Distributions
+from symc.tensor.random_numbers.arguments import check_probabilities, counts, float_dtype, is_number, of_shape, shape_of
+from symc.tensor.random_numbers.bits import draw, stored_bits
+from symc.tensor.random_numbers.distributions import Distributions
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.sorting import argsort

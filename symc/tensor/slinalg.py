@@ -12,11 +12,11 @@ from symc.errors import TypeMismatchError, located
 from symc.graph import Variable
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
-from symc.tensor.decompositions import expm
-from symc.tensor.factorisations import cho_solve, cholesky, solve
 from symc.tensor.linalg import outer
-from symc.tensor.linear_systems import solve_lower_triangular, solve_triangular, solve_upper_triangular
-from symc.tensor.matrix_functions import eigvalsh, solve_symmetric
+from symc.tensor.linear_algebra.decompositions import expm
+from symc.tensor.linear_algebra.factorisations import cho_solve, cholesky, solve
+from symc.tensor.linear_algebra.linear_systems import solve_lower_triangular, solve_triangular, solve_upper_triangular
+from symc.tensor.linear_algebra.matrix_functions import eigvalsh, solve_symmetric
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 

@@ -21,10 +21,10 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.creation import zeros_like
-from symc.tensor.indexing import subtensor
-from symc.tensor.positions import iota
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.positions import iota
+from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.shaping import flatten
-from symc.tensor.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.symbolic_dims import as_dim
 
 __all__ = ["argsort", "argtopk", "permute_row_elements", "sort", "topk", "topk_and_argtopk"]

@@ -118,7 +118,7 @@ MUTANTS = [
     ),
     Mutant(
         "Philox runs nine rounds",
-        "symc/tensor/random.py",
+        "symc/tensor/random_numbers/bits.py",
         "ROUNDS = 10",
         "ROUNDS = 9",
         ("tests/test_oracles.py::test_random_streams[uniform-float64]",),

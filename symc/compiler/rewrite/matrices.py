@@ -10,9 +10,9 @@ from symc.compiler.rewrite.ops import ABS, BATCHED_DOT, DET, DIMSHUFFLE, DOT, IN
 from symc.graph import Apply, Variable
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
-from symc.tensor.determinants import slogdet
-from symc.tensor.linear_systems import SOLVE
-from symc.tensor.matrices import flipped
+from symc.tensor.linear_algebra.determinants import slogdet
+from symc.tensor.linear_algebra.linear_systems import SOLVE
+from symc.tensor.linear_algebra.matrices import flipped
 
 __all__ = ["LOG_OF_DETERMINANT", "PRODUCT_WITH_INVERSE"]
 

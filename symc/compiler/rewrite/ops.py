@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from symc.gradient.pass_through import DISCONNECTED_GRAD
 from symc.tensor import elementwise as ew
-from symc.tensor import erfc_forms, stable
+from symc.tensor import stable
 from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.broadcasting import ANY, BROADCAST, EXPAND, SUM
 from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.conversion import CAST
 from symc.tensor.creation import ARANGE_OF
-from symc.tensor.determinants import DET
+from symc.tensor.indices.positions import IOTA_AT
+from symc.tensor.indices.subtensor import GATHER, PART, SCATTER, SLICE_AT, WRITE_AT
 from symc.tensor.joining import JOIN
 from symc.tensor.linalg import BATCHED_DOT, DOT
-from symc.tensor.linear_systems import INVERSE
+from symc.tensor.linear_algebra.determinants import DET
+from symc.tensor.linear_algebra.linear_systems import INVERSE
 from symc.tensor.nnet import losses
 from symc.tensor.nnet.activations import LOGSOFTMAX, LOGSUMEXP, SOFTMAX
 from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_SOFTMAX_1HOT
-from symc.tensor.positions import IOTA_AT
 from symc.tensor.reduce import ALL, MAX, MIN, PROD
 from symc.tensor.reshaping import RESHAPE_TO
-from symc.tensor.subtensor import GATHER, PART, SCATTER, SLICE_AT, WRITE_AT
+from symc.tensor.special import erfc_forms
 from symc.tensor.symbolic_dims import DIM_VALUE
 
 __all__ = [

@@ -45,8 +45,8 @@ from symc.graph.op import Record
 from symc.tensor import elementwise as ew
 from symc.tensor import stable
 from symc.tensor.broadcasting import broadcast_like
-from symc.tensor.erfc_forms import log_erfc, log_half_erfc
 from symc.tensor.nnet.activations import logsoftmax_over, softmax_over
+from symc.tensor.special.erfc_forms import log_erfc, log_half_erfc
 
 __all__ = ["FORMS", "STABILITY"]
 

@@ -10,8 +10,8 @@ from symc.graph import Apply, Variable, clone_with
 from symc.graph.op import Op
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import constant
+from symc.tensor.indices.subtensor import SLICE_AT
 from symc.tensor.joining import JOIN
-from symc.tensor.subtensor import SLICE_AT
 
 __all__ = ["unrolled"]
 

@@ -11,8 +11,8 @@ from symc.graph.dtypes import floating
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import zeros
-from symc.tensor.indexing import subtensor
-from symc.tensor.subtensor_writing import set_subtensor
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.subtensor_writing import set_subtensor
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["local_response_normalization"]

@@ -24,11 +24,11 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import arange
 from symc.tensor.elementwise import elementwise
-from symc.tensor.indexing import to_one_hot
+from symc.tensor.indices.indexing import to_one_hot
+from symc.tensor.indices.positions import iota
+from symc.tensor.indices.subtensor import GATHER, valid_index
 from symc.tensor.linalg import dot
 from symc.tensor.nnet.activations import softmax
-from symc.tensor.positions import iota
-from symc.tensor.subtensor import GATHER, valid_index
 
 __all__ = [
     "binary_crossentropy",

@@ -11,7 +11,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.checked import checked_below
 from symc.tensor.creation import arange, zeros
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import shape_entries

@@ -14,7 +14,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import arange
-from symc.tensor.indexing import take
+from symc.tensor.indices.indexing import take
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length
 

@@ -9,12 +9,12 @@ from symc.graph import Variable
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor
-from symc.tensor.indexing import subtensor
+from symc.tensor.indices.indexing import subtensor
+from symc.tensor.indices.positions import iota
 from symc.tensor.linalg import batched_dot, dot
 from symc.tensor.nnet.activations import softmax
 from symc.tensor.nnet.conv import conv2d
 from symc.tensor.nnet.losses import crossentropy_softmax_1hot
-from symc.tensor.positions import iota
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import shape_i
 

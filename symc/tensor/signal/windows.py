@@ -14,7 +14,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor
 from symc.tensor.creation import arange
-from symc.tensor.indexing import take
+from symc.tensor.indices.indexing import take
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["are_symbolic", "entries_of", "pool_by_windows"]

@@ -1,0 +1,1 @@
+"""Random numbers: counter-based bits, and the distributions made of them."""

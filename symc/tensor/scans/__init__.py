@@ -1,0 +1,1 @@
+"""Loops: ``scan``, its gradient, checkpoints, and folds."""

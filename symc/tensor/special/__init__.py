@@ -1,0 +1,1 @@
+"""Special functions: the gamma family, error functions, Bessel functions."""

@@ -1,0 +1,1 @@
+"""Ops of users: classes, functions, formulas, C code; printing in a running function."""
