@@ -13,11 +13,11 @@ from symc.graph.op import RECORDS, Case
 
 ULP, SMALLEST = 2.0**-10, 2.0**-24
 TOLERANCES = {"float16": (ULP, SMALLEST), "float32": (2e-5, 2e-5), "float64": (2e-5, 2e-5)}
-LINEAR = {"cholesky", "cofactors", "det", "eigh", "expm", "matrix_inverse", "pinv", "qr", "slogdet", "solve"}
+LINEAR = set("cholesky cofactors det eig eigh expm matrix_inverse pinv qr slogdet solve solve_triangular".split())
 ROUNDED_FIRST = tuple(sorted(LINEAR))
 """Records whose cases compute in float16 before that."""
 TOGETHER = 16
-NAME_FLOAT32 = {"cast", "random"} | LINEAR
+NAME_FLOAT32 = {"cast", "complex", "random"} | LINEAR
 """Records whose cases ask for float32 themselves."""
 
 
