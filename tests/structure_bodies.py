@@ -288,6 +288,7 @@ def _scan(s: Scope, made: _Loop) -> list[Variable]:
         [variable(k) for k in made.constants],
         n_steps=variable(made.n) if made.n is not None else made.fixed,
         go_backwards=made.backwards,
+        return_list=True,
     )
     return list(found)
 

@@ -122,7 +122,6 @@ AT_ONCE: dict[str, Callable[[], Any]] = {
     "a size of floats": lambda: RNG.uniform((2.5,)),
     "binomial of a float number": lambda: RNG.binomial((3,), n=2.5),
     "binomial of a negative number": lambda: RNG.binomial((3,), n=-1),
-    "binomial of several numbers": lambda: RNG.binomial((2,), n=[1, 2]),
     "integers of an empty range": lambda: RNG.random_integers((3,), 5, 2),
     "integers that do not fit": lambda: RNG.random_integers((3,), 0, 300, dtype="int8"),
     "multinomial of a scalar": lambda: RNG.multinomial(pvals=0.5),

@@ -12,6 +12,8 @@ import pytest
 from test_ops import CASES, as_list, fill, variables
 
 import symc
+import symc_backends.cuda
+import symc_backends.interp
 from symc_backends.cuda import libraries
 from symc_backends.cuda.compile import inlined
 from symc_backends.cuda.emit import SEPARATOR, emit
@@ -19,8 +21,23 @@ from symc_backends.cuda.emit import SEPARATOR, emit
 
 @cache
 def kernels() -> str:
-    """The distinct kernels of all ops, as one text."""
+    """The distinct kernels of all ops, as one text, with the loops that suit a GPU."""
     found: dict[str, None] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(symc_backends.interp, "target", symc_backends.cuda.target, raising=False)
+        _collect(found)
+    return inlined(
+        "\n".join(
+            [
+                '#include "thread_group.cuh"',
+                '#include "bfloat16.cuh"',
+                *(t.replace("@", f"k{n}") for n, t in enumerate(found)),
+            ]
+        )
+    )
+
+
+def _collect(found: dict[str, None]) -> None:
     for case in (p.values[0] for p in CASES):
         arrays = [fill(a, "float32", np.random.default_rng(7)) for a in case.args]
         inputs = variables(case, arrays, static=False)
@@ -28,7 +45,6 @@ def kernels() -> str:
         state = symc.function(inputs, out, device="interp", on_unused_input="ignore").specialisation.state
         for text in emit(state.program).split(SEPARATOR)[1:]:
             found.setdefault(re.sub(r" k\d+\(", " @(", text, count=1))
-    return inlined("\n".join(['#include "thread_group.cuh"', *(t.replace("@", f"k{n}") for n, t in enumerate(found))]))
 
 
 @pytest.mark.parametrize("arch", ["sm_75", "sm_80", "sm_90"])

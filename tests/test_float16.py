@@ -17,7 +17,7 @@ LINEAR = set("cholesky cofactors det eig eigh expm matrix_inverse pinv qr slogde
 ROUNDED_FIRST = tuple(sorted(LINEAR))
 """Records whose cases compute in float16 before that."""
 TOGETHER = 16
-NAME_FLOAT32 = {"cast", "complex", "random"} | LINEAR
+NAME_FLOAT32 = {"bfloat16", "cast", "complex", "random", "round_to_bfloat16"} | LINEAR
 """Records whose cases ask for float32 themselves."""
 
 

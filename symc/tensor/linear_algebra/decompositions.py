@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, located
+from symc.gradient.pass_through import disconnected_grad
 from symc.graph import Constant, Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
+from symc.tensor import reduce
 from symc.tensor.creation import eye, tril, zeros_like
 from symc.tensor.joining import concatenate
 from symc.tensor.linalg import matmul
@@ -348,14 +350,19 @@ def _expm_numpy(op: Op, a: np.ndarray) -> np.ndarray:
 def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     """The adjoint Frechet derivative: the upper right block of ``expm([[A', dY], [0, A']])``.
 
+    It is linear in ``dY``, which is divided by its largest element before: the error of the exponential is relative to
+    the norm of the whole matrix.
+
     Mathias, "A chain rule for matrix functions and applications" (1996).
     """
     turned = flipped(inputs[0])
     rows, columns = turned.ndim - 2, turned.ndim - 1
-    top = concatenate([turned, gs[0]], axis=columns)
+    largest = reduce.max(ew.abs_(gs[0]), axis=(rows, columns), keepdims=True)
+    scale = disconnected_grad(ew.switch((largest > 0) & (largest < np.inf), largest, 1))
+    top = concatenate([turned, gs[0] / scale], axis=columns)
     bottom = concatenate([zeros_like(turned), turned], axis=columns)
     n = length(turned, columns)
-    return [expm(concatenate([top, bottom], axis=rows))[..., :n, n:]]
+    return [expm(concatenate([top, bottom], axis=rows))[..., :n, n:] * scale]
 
 
 EXPM: Record = record(
