@@ -129,14 +129,13 @@ class _Loop:
         sequences, states = found[:a], found[a:b]
         constants = found[b : b + len(self.constants)]
         count = int(found[-1]) if self.n is not None else self.fixed
-        if count is not None:
-            if count < 0:
-                raise Unknown("a negative number of steps")
-            sequences = [v[len(v) - count :] if self.backwards else v[:count] for v in sequences]
-        else:
-            count = len(sequences[0])
-        if any(len(v) != count for v in sequences):
-            raise ValueError("sequences of other lengths than there are steps")
+        if count is None:
+            count = min(map(len, sequences))
+        if count < 0:
+            raise Unknown("a negative number of steps")
+        if any(len(v) < count for v in sequences):
+            raise ValueError("sequences shorter than there are steps")
+        sequences = [v[len(v) - count :] if self.backwards else v[:count] for v in sequences]
         return count, [v[::-1] for v in sequences] if self.backwards else sequences, states, constants
 
     def run(self, frame: Frame) -> list[np.ndarray | Exception]:
