@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
-from symc.graph.dtypes import floating
 from symc.graph.op import Op
-from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.creation import alloc
+from symc.tensor.nnet.conv_operands import declared, operands
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
-from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
@@ -24,6 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 Pair = tuple[int, int]
+_LAYOUT = "images are (batch, channels, rows, columns), filters (filters, channels, rows, columns)"
 
 
 def whole_number(value: Any, what: str, name: str, least: int) -> int:
@@ -84,32 +81,6 @@ def _attributes(
         "groups": whole_number(num_groups, what, "num_groups", 1),
         "flip": bool(filter_flip),
     }
-
-
-def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
-    a, b = as_tensor(a), as_tensor(b)
-    for v in (a, b):
-        if v.ndim != 4:
-            raise ShapeError(
-                located(
-                    f"{what}: every operand must have 4 axes, got {v.ndim}",
-                    [a, b],
-                    "images are (batch, channels, rows, columns), filters (filters, channels, rows, columns); "
-                    "add axes with dimshuffle",
-                )
-            )
-    dtype = floating(unify_dtypes([a, b]))
-    return ew.cast(a, dtype), ew.cast(b, dtype)
-
-
-def _declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
-    """Declare dims of ``x`` given by the user; None and symbolic entries leave a dim unchanged."""
-    if shape is None:
-        return x
-    entries = [d.data.item() if isinstance(d, Constant) else None if isinstance(d, Variable) else d for d in shape]
-    if len(entries) != 4:
-        raise ValueError(f"{what}: {name} must have 4 entries (None for what is not known), got {shape!r}")
-    return specify_shape(x, entries)
 
 
 def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: str) -> Variable:
@@ -201,9 +172,9 @@ def conv2d(
             raise ValueError("conv2d: image_shape is the old name of input_shape: give one of them")
         input_shape = image_shape
     attrs = _attributes("conv2d", border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
-    x, w = _operands("conv2d", input, filters)
+    x, w = operands("conv2d", input, filters, 4, _LAYOUT)
     return Op(CONV2D, **attrs)(
-        _declared(x, input_shape, "conv2d", "input_shape"), _declared(w, filter_shape, "conv2d", "filter_shape")
+        declared(x, input_shape, "conv2d", "input_shape"), declared(w, filter_shape, "conv2d", "filter_shape")
     )
 
 
@@ -244,8 +215,8 @@ def conv2d_grad_wrt_inputs(
     """
     what = "conv2d_grad_wrt_inputs"
     attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
-    g, w = _operands(what, output_grad, filters)
-    w = _declared(w, filter_shape, what, "filter_shape")
+    g, w = operands(what, output_grad, filters, 4, _LAYOUT)
+    w = declared(w, filter_shape, what, "filter_shape")
     defaults = [shape_i(g, 0), shape_i(w, 1) * attrs["groups"], None, None]
     return Op(BACKWARD_DATA, **attrs, shape=None)(g, w, _template(input_shape, defaults, g.dtype, what, "input_shape"))
 
@@ -287,8 +258,8 @@ def conv2d_grad_wrt_weights(
     """
     what = "conv2d_grad_wrt_weights"
     attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
-    x, g = _operands(what, input, output_grad)
-    x = _declared(x, input_shape, what, "input_shape")
+    x, g = operands(what, input, output_grad, 4, _LAYOUT)
+    x = declared(x, input_shape, what, "input_shape")
     defaults = [shape_i(g, 1), shape_i(x, 1) // attrs["groups"], None, None]
     return Op(BACKWARD_WEIGHTS, **attrs, shape=None)(
         x, g, _template(filter_shape, defaults, x.dtype, what, "filter_shape")

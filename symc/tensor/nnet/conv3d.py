@@ -19,22 +19,19 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable, dims
-from symc.graph.dtypes import floating
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Indexed, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, maximum, minimum, select
-from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import any, sum
 from symc.tensor.creation import alloc
 from symc.tensor.nnet.conv import whole_number
+from symc.tensor.nnet.conv_operands import declared, operands
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
-from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["conv3d", "conv3d_grad_wrt_inputs", "conv3d_grad_wrt_weights", "separable_conv3d"]
@@ -242,25 +239,6 @@ class _Settings:
         }  # fmt: skip
 
 
-def _operands(what: str, a: Any, b: Any) -> tuple[Variable, Variable]:
-    a, b = as_tensor(a), as_tensor(b)
-    for v in (a, b):
-        if v.ndim != 5:
-            text = f"{what}: every operand must have 5 axes, got {v.ndim}"
-            raise ShapeError(located(text, [a, b], f"{_LAYOUT}; add axes with dimshuffle"))
-    dtype = floating(unify_dtypes([a, b]))
-    return ew.cast(a, dtype), ew.cast(b, dtype)
-
-
-def _declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
-    if shape is None:
-        return x
-    entries = [d.data.item() if isinstance(d, Constant) else None if isinstance(d, Variable) else d for d in shape]
-    if len(entries) != 5:
-        raise ValueError(f"{what}: {name} must have 5 entries (None for what is not known), got {shape!r}")
-    return specify_shape(x, entries)
-
-
 def _of_these_channels(what: str, x: Variable, w: Variable, groups: int) -> Variable:
     """Require as many channels of ``x`` as ``w`` expects, and return ``x``."""
     channels, expected = x.type.shape[1], dims.mul(w.type.shape[1], groups)
@@ -370,8 +348,8 @@ def conv3d(
     (None, 4, 8, 8, 8)
     """
     settings = _Settings("conv3d", border_mode, subsample, filter_flip, filter_dilation, num_groups)
-    x, w = _operands("conv3d", input, filters)
-    x, w = _declared(x, input_shape, "conv3d", "input_shape"), _declared(w, filter_shape, "conv3d", "filter_shape")
+    x, w = operands("conv3d", input, filters, 5, _LAYOUT)
+    x, w = declared(x, input_shape, "conv3d", "input_shape"), declared(w, filter_shape, "conv3d", "filter_shape")
     x = _of_these_channels("conv3d", x, w, settings.groups)
     images, (n, od, *_) = _windows(x, w, settings)
     maps = Op(CONV2D, **settings.plane)(images, _as_filters(w))
@@ -440,8 +418,8 @@ def conv3d_grad_wrt_inputs(
     """
     what = "conv3d_grad_wrt_inputs"
     settings = _Settings(what, border_mode, subsample, filter_flip, filter_dilation, num_groups)
-    g, w = _operands(what, output_grad, filters)
-    w = _declared(w, filter_shape, what, "filter_shape")
+    g, w = operands(what, output_grad, filters, 5, _LAYOUT)
+    w = declared(w, filter_shape, what, "filter_shape")
     defaults = [length(g, 0), length(w, 1) * settings.groups, None, None, None]
     x = _template(input_shape, defaults, g.dtype, what, "input_shape")
     x = _of_these_channels(what, x, w, settings.groups)
@@ -490,8 +468,8 @@ def conv3d_grad_wrt_weights(
     """
     what = "conv3d_grad_wrt_weights"
     settings = _Settings(what, border_mode, subsample, filter_flip, filter_dilation, num_groups)
-    x, g = _operands(what, input, output_grad)
-    x = _declared(x, input_shape, what, "input_shape")
+    x, g = operands(what, input, output_grad, 5, _LAYOUT)
+    x = declared(x, input_shape, what, "input_shape")
     defaults = [length(g, 1), length(x, 1) // settings.groups, None, None, None]
     w = _template(filter_shape, defaults, x.dtype, what, "filter_shape")
     x = _of_these_channels(what, x, w, settings.groups)

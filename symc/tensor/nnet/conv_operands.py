@@ -1,0 +1,35 @@
+"""Operands of convolutions over any number of axes: dtype, number of axes, shapes that the user declares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from symc.errors import ShapeError, located
+from symc.graph import Constant, Variable
+from symc.graph.dtypes import floating
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import as_tensor, unify_dtypes
+from symc.tensor.shape_arguments import specify_shape
+
+__all__ = ["declared", "operands"]
+
+
+def operands(what: str, a: Any, b: Any, ndim: int, layout: str) -> tuple[Variable, Variable]:
+    """Convert two operands to one float dtype; both must have ``ndim`` axes, which ``layout`` names in the message."""
+    a, b = as_tensor(a), as_tensor(b)
+    for v in (a, b):
+        if v.ndim != ndim:
+            text = f"{what}: every operand must have {ndim} axes, got {v.ndim}"
+            raise ShapeError(located(text, [a, b], f"{layout}; add axes with dimshuffle"))
+    dtype = floating(unify_dtypes([a, b]))
+    return ew.cast(a, dtype), ew.cast(b, dtype)
+
+
+def declared(x: Variable, shape: Any, what: str, name: str) -> Variable:
+    """Declare dims of ``x`` given by the user; None and symbolic entries leave a dim unchanged."""
+    if shape is None:
+        return x
+    entries = [d.data.item() if isinstance(d, Constant) else None if isinstance(d, Variable) else d for d in shape]
+    if len(entries) != x.ndim:
+        raise ValueError(f"{what}: {name} must have {x.ndim} entries (None for what is not known), got {shape!r}")
+    return specify_shape(x, entries)
