@@ -24,7 +24,7 @@ import symc.tensor as T
 
 pytest.importorskip("cffi")
 from symc_backends import cache, loading, scratch
-from symc_backends.c import toolchain
+from symc_backends.c import headers, toolchain
 
 build_module = sys.modules["symc_backends.c.build"]
 
@@ -128,11 +128,15 @@ def test_something_else_in_the_place_of_a_file(fresh, kind, tmp_path):
 def forget():
     """As a new process would, but for the run-time library."""
     toolchain._identity.cache_clear()
+    headers._headers.cache_clear()
     build_module._known.clear()
 
 
 def test_every_kind_of_file_of_the_c_back_end(tmp_path):
-    """Generated code and the compiler's identity, damaged one after the other; the run-time library stays loaded."""
+    """Generated code, the compiler's identity and the headers' definitions, damaged one after the other.
+
+    The run-time library stays loaded.
+    """
     x = T.vector("x")
     a = np.arange(5, dtype="float32")
     build_module.runtime()
@@ -145,8 +149,11 @@ def test_every_kind_of_file_of_the_c_back_end(tmp_path):
         for path in kept:
             sound = path.read_bytes()
             text = path.suffix == ""
-            for name, data in [*damages(sound, rng)][:: 1 if text else 9]:
+            for name, data in [*damages(sound, rng)][:: 4 if text else 9]:
                 path.write_bytes(data)
+                if text:  # such files are read when code is compiled
+                    for code in tmp_path.glob("*.so"):
+                        code.unlink()
                 forget()
                 assert symc.function([x], x * 3 + 1)(a).tolist() == (a * 3 + 1).tolist(), (path, name)
                 assert not text or path.read_bytes() == sound, name

@@ -15,7 +15,7 @@ from symc.config import config
 from symc.loops.calls import CALLS
 from symc.loops.routines import ROUTINES
 from symc_backends import cache, loading
-from symc_backends.c import toolchain
+from symc_backends.c import headers, toolchain
 from symc_backends.c.declarations import declared
 from symc_backends.c.dialect import TAG
 from symc_backends.c.units import units_of
@@ -145,13 +145,13 @@ def build(text: str, timed: int = 0) -> Code:
     """Compile (or find) and load generated text; with ``timed``, code that measures each of its ``timed`` steps."""
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     runtime()
-    _, headers = _sources()
-    key = cache.digest(text, headers, toolchain.identity(), " ".join(defines))
+    _, content = _sources()
+    key = cache.digest(text, content, toolchain.identity(), " ".join(defines))
 
     def make(target: str) -> None:
-        units = units_of(text)
+        units = [headers.selected(unit, content, str(RUNTIME)) for unit in units_of(text)]
         if len(units) == 1:
-            toolchain.compile_shared(text, target, str(RUNTIME), defines)
+            toolchain.compile_shared(units[0], target, str(RUNTIME), defines)
             return
         jobs = []
         for k, unit in enumerate(units):

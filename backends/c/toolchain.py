@@ -16,7 +16,7 @@ from symc.config import config, environment
 from symc.errors import CompileError
 from symc_backends import cache
 
-__all__ = ["Job", "command", "compile_shared", "compile_side_by_side", "identity", "missing"]
+__all__ = ["Job", "command", "compile_shared", "compile_side_by_side", "identity", "missing", "preprocessed"]
 
 FLAGS = (
     "-O2", "-std=gnu11", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
@@ -130,6 +130,15 @@ def start(sources: list[str], output: str, include: str, extra: list[str]) -> su
         args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, errors="replace",
         env=variables,
     )  # fmt: skip
+
+
+def preprocessed(text: str, include: str) -> str | None:
+    """``text`` after its ``#include`` lines are followed, with all ``#define`` lines; None if the compiler refuses."""
+    done = subprocess.run(
+        [*_needed(), *flags(), f"-I{include}", "-E", "-dD", "-dI", "-x", "c", "-"],
+        input=text, capture_output=True, text=True, errors="replace", check=False, env=environment(),
+    )  # fmt: skip
+    return None if done.returncode else done.stdout
 
 
 def finish(process: subprocess.Popen[str], what: str) -> None:
