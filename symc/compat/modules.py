@@ -99,7 +99,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "symc.scan_module.scan_utils", "symc.compat.graph", "symc.compat.function", "symc.scan_module", "symc",
     ),
     "theano.scan_module.scan_op": (),
-    "theano.ifelse": ("symc.compat.function",),
+    "theano.ifelse": ("symc.tensor.ifelse",),
     "theano.printing": ("symc.printing", "symc.compat.printing"),
     "theano.d3viz": ("symc.d3viz", "symc.printing"),
     "theano.configdefaults": ("symc.compat.flags",),
