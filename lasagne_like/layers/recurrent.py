@@ -82,6 +82,7 @@ class CustomRecurrentLayer(BaseRecurrentLayer):
         self.hidden_to_hidden = hidden_to_hidden
         self.nonlinearity = nonlinearities.resolve(nonlinearity)
         state = _state_shape(self.input_shapes[0], input_to_hidden, hidden_to_hidden)
+        _check_batch(self.input_shapes[0], input_to_hidden, hidden_to_hidden, precompute_input)
         self.hid_init = self.add_state(hid_init, state, "hid_init")
         self.hid_init_incoming_index = self._incoming_index("hid_init")
         for layer in get_all_layers([input_to_hidden, hidden_to_hidden]):
@@ -130,6 +131,22 @@ def _state_shape(input_shape: Shape, input_to_hidden: Layer, hidden_to_hidden: L
     if None in known:
         raise ValueError(f"The shape of the hidden state must be known except for the batch, got {(None, *known)!r}")
     return known  # type: ignore[return-value]
+
+
+def _check_batch(shape: Shape, input_to_hidden: Layer, hidden_to_hidden: Layer, precomputed: bool) -> None:
+    """Check the batch sizes that the two networks are made for."""
+    rows, (batch, times) = input_to_hidden.output_shape[0], shape[:2]
+    if not precomputed:
+        if not agree((rows,), hidden_to_hidden.output_shape[:1]):
+            raise ValueError(
+                "With precompute_input=False, the batch sizes of input_to_hidden and hidden_to_hidden must be equal, but "
+                f"are {rows} and {hidden_to_hidden.output_shape[0]}"
+            )
+    elif rows is not None and batch is not None and times is not None and rows != batch * times:
+        raise ValueError(
+            "With precompute_input=True, input_to_hidden is applied to all times at once: its batch size must be None "
+            f"or {batch} * {times} = {batch * times}, got {rows}"
+        )
 
 
 def _input_shape(network: Layer) -> Shape | None:
