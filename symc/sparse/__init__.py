@@ -24,7 +24,7 @@ operators.attach()
 _runtime_shared.COMPOSITES.append((is_scipy, shared))
 
 __all__ = [
-    "SharedSparse", "SparseType", "SparseVariable", "as_sparse_variable", "csc_from_dense", "csr_from_dense", "dense_from_sparse",
-    "shared", "transpose",
+    "SharedSparse", "SparseType", "SparseVariable", "as_sparse_variable", "csc_from_dense", "csr_from_dense",
+    "dense_from_sparse", "shared", "transpose",
 ]  # fmt: skip
 __all__ += basic.__all__
