@@ -46,7 +46,7 @@ class Conv2DCCLayer(Conv2DDNNLayer):
 
     Raises
     ------
-    NotImplementedError
+    ValueError
         For filters, strides or pads that are not square, or numbers of filters or channels that cuda-convnet excludes.
     """
 
@@ -118,7 +118,7 @@ class MaxPool2DCCLayer(MaxPool2DLayer):
 
     Raises
     ------
-    NotImplementedError
+    ValueError
         For padding, windows or strides that are not square, or gaps between windows.
     """
 
