@@ -23,5 +23,9 @@ class _UnknownType(TypeError, RuntimeError):
     """A value of another type than a function takes. Lasagne raises a RuntimeError in such a case."""
 
 
+class _WrongShape(ValueError, RuntimeError):
+    """A parameter of another shape than its layer needs. Lasagne 0.1 raises a RuntimeError in such a case."""
+
+
 class ModelFileError(ValueError):
     """A file of weights or a model is damaged, hostile, or of an unknown form. Nothing was loaded from it."""

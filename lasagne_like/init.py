@@ -127,25 +127,18 @@ def _gain(gain: float | str) -> float:
     return gain
 
 
-class _Scaled(Initializer):
-    """Base class of initialisers whose standard deviation depends on the shape of the parameter."""
-
-    def __init__(self, initializer: Any, gain: float | str, c01b: bool):
-        self.initializer = initializer
-        self.gain = _gain(gain)
-        self.c01b = c01b
-
-    def _check(self, shape: Sequence[int]) -> None:
-        if self.c01b and len(shape) != 4:
-            raise RuntimeError(f"If c01b is True, only shapes of length 4 are accepted, got {tuple(shape)!r}")
-        if len(shape) < 2:
-            raise RuntimeError(
-                f"{type(self).__name__} only works with shapes of length >= 2, got {tuple(shape)!r}; "
-                "use Normal, Uniform or Constant for vectors and scalars"
-            )
+def _check_scaled(initializer: Any, shape: Sequence[int]) -> None:
+    """Check a shape that determines a standard deviation."""
+    if initializer.c01b and len(shape) != 4:
+        raise RuntimeError(f"If c01b is True, only shapes of length 4 are accepted, got {tuple(shape)!r}")
+    if len(shape) < 2:
+        raise RuntimeError(
+            f"{type(initializer).__name__} only works with shapes of length >= 2, got {tuple(shape)!r}; "
+            "use Normal, Uniform or Constant for vectors and scalars"
+        )
 
 
-class Glorot(_Scaled):
+class Glorot(Initializer):
     r"""Scale weights by the number of inputs and outputs of a layer (Xavier initialisation).
 
     .. math:: \sigma = \mathrm{gain} \sqrt{\frac{2}{(n_{in} + n_{out}) \cdot \mathrm{receptive\ field}}}
@@ -176,10 +169,12 @@ class Glorot(_Scaled):
     """
 
     def __init__(self, initializer: Any, gain: float | str = 1.0, c01b: bool = False):
-        super().__init__(initializer, gain, c01b)
+        self.initializer = initializer
+        self.gain = _gain(gain)
+        self.c01b = c01b
 
     def sample(self, shape: Sequence[int]) -> np.ndarray:
-        self._check(shape)
+        _check_scaled(self, shape)
         if self.c01b:
             fans, receptive_field = shape[0] + shape[3], shape[1] * shape[2]
         else:
@@ -202,7 +197,7 @@ class GlorotUniform(Glorot):
         super().__init__(Uniform, gain, c01b)
 
 
-class He(_Scaled):
+class He(Initializer):
     r"""Scale weights by the number of inputs of a unit.
 
     .. math:: \sigma = \mathrm{gain} \sqrt{\frac{1}{n_{in} \cdot \mathrm{receptive\ field}}}
@@ -228,10 +223,12 @@ class He(_Scaled):
     """
 
     def __init__(self, initializer: Any, gain: float | str = 1.0, c01b: bool = False):
-        super().__init__(initializer, gain, c01b)
+        self.initializer = initializer
+        self.gain = _gain(gain)
+        self.c01b = c01b
 
     def sample(self, shape: Sequence[int]) -> np.ndarray:
-        self._check(shape)
+        _check_scaled(self, shape)
         if self.c01b:
             fan_in = math.prod(shape[:3])
         elif len(shape) == 2:

@@ -393,7 +393,7 @@ def resolve(nonlinearity: Any) -> Any:
         raise TypeError(
             f"nonlinearity is the class {nonlinearity.__name__}: pass an instance, {nonlinearity.__name__}()"
         )
-    if not callable(nonlinearity):
+    if not callable(nonlinearity) and not symc.compat.installed():  # Lasagne finds that out when it is applied
         raise TypeError(f"nonlinearity={nonlinearity!r}: expected a function of an expression, its name, or None")
     return nonlinearity
 

@@ -12,7 +12,7 @@ import symc
 import symc.compat
 import symc.tensor as T
 
-from .errors import _UnknownType
+from .errors import _UnknownType, _WrongShape
 from .lazy import deferred_value
 from .naming import is_nonlinearity, missing_name
 
@@ -397,7 +397,7 @@ def create_param(spec: Any, shape: Iterable[int | None], name: str | None = None
         return _adopt(spec, shape, name, prefix)
     if isinstance(spec, (numbers.Number, np.generic, np.ndarray)):
         return _share(np.asarray(spec), isinstance(spec, numbers.Number), shape, name, prefix)
-    raise TypeError(f"{prefix} is {type(spec).__name__}, not {expected}")
+    raise _UnknownType(f"{prefix} is {type(spec).__name__}, not {expected}")
 
 
 def shape_of(param: Any) -> tuple[int, ...]:
@@ -423,9 +423,9 @@ def hand_over(param: Any, array: np.ndarray) -> None:
 
 def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:
     if variable.ndim != len(shape):
-        raise ValueError(f"{prefix} has {variable.ndim} dimensions, should have {len(shape)} (shape {shape!r})")
+        raise _WrongShape(f"{prefix} has {variable.ndim} dimensions, should have {len(shape)} (shape {shape!r})")
     if any(known is not None and known != size for known, size in zip(variable.static_shape, shape)):
-        raise ValueError(f"{prefix} has shape {variable.static_shape!r}, should be {shape!r}")
+        raise _WrongShape(f"{prefix} has shape {variable.static_shape!r}, should be {shape!r}")
     if not variable.name:
         variable.name = name
     return variable
@@ -434,7 +434,7 @@ def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:
 def _share(value: np.ndarray, is_number: bool, shape: tuple, name: str | None, prefix: str) -> Any:
     if value.shape != shape:
         repair = f"; use lasagne_like.init.Constant({value}) to fill the whole parameter" if value.ndim == 0 else ""
-        raise ValueError(f"{prefix} has shape {value.shape!r}, should be {shape!r}{repair}")
+        raise _WrongShape(f"{prefix} has shape {value.shape!r}, should be {shape!r}{repair}")
     if is_number or value.dtype.kind == "f" and not symc.compat.installed():  # Lasagne keeps the dtype of an array
         value = floatX(value)
     return symc.shared(value, name=name, shape=shape)

@@ -386,3 +386,38 @@ def test_shapes_at_a_call_are_assertions():
         symc.function([a, b], a + b)([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="twice"):
         symc.function([a, a], a)
+
+
+def test_functions_that_are_called_like_their_modules(shim):
+    import theano.tensor
+    import theano.tensor.sort
+    import theano.tensor.subtensor
+    from theano.ifelse import ifelse
+    from theano.scan_module import scan
+    from theano.tensor.sort import argsort
+
+    assert theano.tensor.sort is T.sort and argsort is T.argsort and callable(scan)
+    assert float(ifelse(T.constant(1), T.constant(2.0), T.constant(3.0)).eval()) == 2.0
+    assert theano.tensor.subtensor.Subtensor is theano.tensor.Subtensor
+
+
+def test_updates_may_be_the_items_of_a_dictionary():
+    count = symc.shared(1.0)
+    symc.function([], updates={count: count + 1}.items())()
+    assert count.get_value() == 2
+
+
+def test_the_type_of_a_sparse_matrix():
+    pytest.importorskip("scipy")
+    from symc import sparse
+
+    x = sparse.csc_matrix("x", dtype="float64")
+    assert isinstance(x.type, sparse.SparseType) and x.type == sparse.SparseType("csc", "float64")
+    assert x.type("y").format == "csc" and x.type("y").type == x.type != sparse.csr_matrix("z", "float64").type
+
+
+def test_truncated_normal_numbers_by_keyword():
+    stream = T.shared_randomstreams.RandomStreams(5)
+    drawn = stream.normal((200, 200), avg=1, std=3, truncate=True).eval()
+    assert np.abs(drawn - 1).max() <= 6
+    np.testing.assert_allclose(drawn.std() / 3, 0.8796, rtol=0.02)  # the normal distribution cut at 2 deviations

@@ -104,7 +104,7 @@ class BaseConvLayer(Layer):
         self.W = self.add_param(W, self.get_W_shape(), name="W")
         self.b = None
         if b is not None:
-            spatial = self.output_shape[2:] if untie_biases else ()
+            spatial = self._batch_first(self.output_shape)[2:] if untie_biases else ()
             if None in spatial:
                 raise ValueError(
                     f"{type(self).__name__} with untie_biases=True needs known spatial sizes, but the output shape "
@@ -112,8 +112,16 @@ class BaseConvLayer(Layer):
                 )
             self.b = self.add_param(b, (num_filters, *spatial), name="b", regularizable=False)
 
+    def _batch_first(self, shape: Any) -> Any:
+        """A shape with the axes (batch, channels, ...); old layers have others."""
+        return shape
+
+    def _filters(self) -> Any:
+        """The weights with the axes (filters, channels, ...)."""
+        return self.W
+
     def _known_channels(self) -> int:
-        channels = self.input_shape[1]
+        channels = self._batch_first(self.input_shape)[1]
         if channels is None:
             raise ValueError(
                 f"{type(self).__name__} requires a known number of input channels, got input shape {self.input_shape!r}"
@@ -269,7 +277,7 @@ class Conv2DLayer(BaseConvLayer):
         shapes = (self.input_shape, self.get_W_shape()) if _takes_shapes(self.convolution) else ()
         return self.convolution(
             input,
-            self.W,
+            self._filters(),
             *shapes,
             border_mode=self._border_mode(),
             subsample=self.stride,

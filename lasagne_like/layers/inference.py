@@ -53,7 +53,9 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
     Exception
         The exception raised by the ``get_output_for`` of the layer, with a note that names the layer.
     """
-    types = [OutputType(tuple(shape), *known) for shape, known in zip(input_shapes, layer._input_dtypes)]
+    dtypes = list(layer._input_dtypes)
+    dtypes += [(symc.config.floatX, False)] * (len(input_shapes) - len(dtypes))  # of shapes for further inputs
+    types = [OutputType(tuple(shape), *known) for shape, known in zip(input_shapes, dtypes)]
     try:
         return _applied(layer, [_placeholder(each, layer.input_dtype) for each in types])
     except Exception as error:

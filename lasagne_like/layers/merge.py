@@ -161,7 +161,8 @@ class ConcatLayer(MergeLayer):
         super().__init__(incomings, **kwargs)
         self.axis = axis
         if cropping is not None:
-            cropping = list(cropping) + [None] * (len(self.input_shapes[0]) - len(cropping))
+            axes = axis + 1 if axis >= 0 else len(self.input_shapes[0])
+            cropping = list(cropping) + [None] * (axes - len(cropping))
             cropping[axis] = None
         self.cropping = cropping
 
@@ -242,6 +243,7 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
             self.coeffs = [coeffs] * len(self.input_shapes)
 
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
-        plain = [isinstance(coeff, (int, float)) and coeff == 1 for coeff in self.coeffs]
-        inputs = [x if skip else x * coeff for x, coeff, skip in zip(inputs, self.coeffs, plain)]
+        coeffs = [*self.coeffs, *[1] * (len(inputs) - len(self.coeffs))]  # a shape may be asked for more inputs
+        plain = [isinstance(coeff, (int, float)) and coeff == 1 for coeff in coeffs]
+        inputs = [x if skip else x * coeff for x, coeff, skip in zip(inputs, coeffs, plain)]
         return super().get_output_for(inputs, **kwargs)

@@ -251,7 +251,8 @@ def batch_norm(layer: Layer, **kwargs: Any) -> Layer:
     """
     nonlinearity = _take_nonlinearity(layer)
     _drop_bias(layer)
-    name = kwargs.pop("name", None) or (layer.name and layer.name + "_bn")
+    own = getattr(layer, "name", None)
+    name = kwargs.pop("name", None) or (own and own + "_bn")
     layer = BatchNormLayer(layer, name=name, **kwargs)
     return _nonlinearity_on_top(layer, nonlinearity, name)
 

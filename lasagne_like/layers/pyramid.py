@@ -119,7 +119,10 @@ class SpatialPyramidPoolingLayer(Layer):
             )
         modes: dict[str, Callable] = {"max": T.max, "average_inc_pad": T.mean, "average_exc_pad": T.mean, "sum": T.sum}
         if mode not in modes:
-            raise ValueError(f"SpatialPyramidPoolingLayer: mode must be one of {', '.join(modes)}, got {mode!r}")
+            raise ValueError(
+                "SpatialPyramidPoolingLayer: Mode must be either 'max', 'average_inc_pad' or 'average_exc_pad'. "
+                f"Got {mode!r} (and 'sum' is possible)"
+            )
         if implementation not in ("fast", "kaiming"):
             raise ValueError(f"implementation must be either 'fast' or 'kaiming', got {implementation!r}")
         self.pool_dims: list[Any] = [pool_dims] if isinstance(pool_dims, int_types) else list(pool_dims)

@@ -9,7 +9,7 @@ from .. import init, nonlinearities
 from .base import Layer
 from .dense import DenseLayer
 from .gates import Gate, GRULayer, LSTMLayer
-from .helper import get_all_layers, get_output
+from .helper import _inputs_of, get_all_layers, get_output
 from .inference import Shape, agree
 from .input import InputLayer
 from .recurrent_base import BaseRecurrentLayer
@@ -82,11 +82,12 @@ class CustomRecurrentLayer(BaseRecurrentLayer):
         self.hidden_to_hidden = hidden_to_hidden
         self.nonlinearity = nonlinearities.resolve(nonlinearity)
         state = _state_shape(self.input_shapes[0], input_to_hidden, hidden_to_hidden)
+        _check_batch(self.input_shapes[0], input_to_hidden, hidden_to_hidden, precompute_input)
         self.hid_init = self.add_state(hid_init, state, "hid_init")
         self.hid_init_incoming_index = self._incoming_index("hid_init")
         for layer in get_all_layers([input_to_hidden, hidden_to_hidden]):
-            self._param_shapes |= layer._param_shapes
-            for param, tags in layer.params.items():
+            self._param_shapes |= getattr(layer, "_param_shapes", {})  # others than layers may stand for them
+            for param, tags in getattr(layer, "params", {}).items():
                 self.params.setdefault(param, tags)  # the same set: a layer that is frozen freezes its networks
 
     def prepare(self, input: Any, **kwargs: Any) -> Any:
@@ -132,6 +133,22 @@ def _state_shape(input_shape: Shape, input_to_hidden: Layer, hidden_to_hidden: L
     return known  # type: ignore[return-value]
 
 
+def _check_batch(shape: Shape, input_to_hidden: Layer, hidden_to_hidden: Layer, precomputed: bool) -> None:
+    """Check the batch sizes that the two networks are made for."""
+    rows, (batch, times) = input_to_hidden.output_shape[0], shape[:2]
+    if not precomputed:
+        if not agree((rows,), hidden_to_hidden.output_shape[:1]):
+            raise ValueError(
+                "With precompute_input=False, the batch sizes of input_to_hidden and hidden_to_hidden must be equal, "
+                f"but are {rows} and {hidden_to_hidden.output_shape[0]}"
+            )
+    elif rows is not None and batch is not None and times is not None and rows != batch * times:
+        raise ValueError(
+            "With precompute_input=True, input_to_hidden is applied to all times at once: its batch size must be None "
+            f"or {batch} * {times} = {batch * times}, got {rows}"
+        )
+
+
 def _input_shape(network: Layer) -> Shape | None:
     """The shape of the only input of a network; None if a shape was given instead of a layer."""
     inputs = []
@@ -140,7 +157,7 @@ def _input_shape(network: Layer) -> Shape | None:
         layer = stack.pop()
         if isinstance(layer, InputLayer):
             inputs.append(layer)
-        stack += [each for each in layer.input_layers if each is not None]
+        stack += [each for each in _inputs_of(layer) if each is not None]
     return inputs[0].shape if len(set(inputs)) == 1 else None
 
 

@@ -191,7 +191,8 @@ class TPSTransformerLayer(_SamplingLayer):
     control_points : int
         The number of control points: the square of an integer, at least 4.
     precompute_grid : 'auto' or bool
-        Kept for compatibility: what depends on known sizes alone is always computed while compiling.
+        Kept for compatibility: what depends on known sizes alone is always computed while compiling. True asserts that
+        the numbers of rows and columns are known.
     border_mode : {'nearest', 'mirror', 'wrap'}
         What lies outside the image: the nearest pixel of it, its mirror image, or its other side.
     **kwargs
@@ -227,6 +228,11 @@ class TPSTransformerLayer(_SamplingLayer):
         super().__init__(incoming, localization_network, downsample_factor, border_mode, **kwargs)
         self.control_points = control_points
         self.precompute_grid = precompute_grid
+        if precompute_grid is True and None in self.input_shapes[0][2:]:
+            raise ValueError(
+                "The grid can only be precomputed if rows and columns are known, but the input shape is "
+                f"{self.input_shapes[0]!r}; use precompute_grid='auto'"
+            )
         side = math.isqrt(max(control_points, 0))
         if side * side != control_points or side < 2:
             raise ValueError(

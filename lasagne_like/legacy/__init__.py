@@ -4,20 +4,26 @@
 """
 
 from .conv import conv1d_mc0, conv1d_mc1, conv1d_md, conv1d_sc, conv1d_sd, conv1d_unstrided
-from .devices import (
-    BatchNormDNNLayer,
+from .cuda_convnet import (
     Conv2DCCLayer,
-    Conv2DDNNLayer,
-    Conv2DMMLayer,
     MaxPool2DCCLayer,
-    MaxPool2DDNNLayer,
     NINLayer_c01b,
-    Pool2DDNNLayer,
     ShuffleBC01ToC01BLayer,
     ShuffleC01BToBC01Layer,
-    batch_norm_dnn,
     bc01_to_c01b,
     c01b_to_bc01,
+)
+from .devices import (
+    BatchNormDNNLayer,
+    Conv2DDNNLayer,
+    Conv2DMMLayer,
+    Conv3DDNNLayer,
+    MaxPool2DDNNLayer,
+    MaxPool3DDNNLayer,
+    Pool2DDNNLayer,
+    Pool3DDNNLayer,
+    SpatialPyramidPoolingDNNLayer,
+    batch_norm_dnn,
 )
 from .padding import pad
 
@@ -28,12 +34,16 @@ __all__ = [
     "Conv2DCCLayer",
     "Conv2DDNNLayer",
     "Conv2DMMLayer",
+    "Conv3DDNNLayer",
     "MaxPool2DCCLayer",
     "MaxPool2DDNNLayer",
+    "MaxPool3DDNNLayer",
     "NINLayer_c01b",
     "Pool2DDNNLayer",
+    "Pool3DDNNLayer",
     "ShuffleBC01ToC01BLayer",
     "ShuffleC01BToBC01Layer",
+    "SpatialPyramidPoolingDNNLayer",
     "__version__",
     "batch_norm_dnn",
     "bc01_to_c01b",

@@ -7,7 +7,7 @@ program asks for it, and a name that is added to ``symc`` is served from then on
 
 from __future__ import annotations
 
-__all__ = ["MODULES", "OWN", "is_legacy"]
+__all__ = ["FUNCTIONS_LIKE_MODULES", "MODULES", "OWN", "is_legacy"]
 
 OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
@@ -99,7 +99,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "symc.scan_module.scan_utils", "symc.compat.graph", "symc.compat.function", "symc.scan_module", "symc",
     ),
     "theano.scan_module.scan_op": (),
-    "theano.ifelse": ("symc.compat.function",),
+    "theano.ifelse": ("symc.tensor.ifelse",),
     "theano.printing": ("symc.printing", "symc.compat.printing"),
     "theano.d3viz": ("symc.d3viz", "symc.printing"),
     "theano.configdefaults": ("symc.compat.flags",),
@@ -148,7 +148,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     # layers
     "lasagne": ("lasagne_like.legacy", "lasagne_like"),
     "lasagne.init": ("lasagne_like.init",),
-    "lasagne.layers": ("lasagne_like.legacy.devices", _LAYERS),
+    "lasagne.layers": ("lasagne_like.legacy", _LAYERS),
     "lasagne.nonlinearities": ("lasagne_like.nonlinearities",),
     "lasagne.objectives": ("lasagne_like.objectives",),
     "lasagne.random": ("lasagne_like.random",),
@@ -160,7 +160,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "lasagne.theano_extensions.padding": ("lasagne_like.legacy.padding",),
     "lasagne.layers.dnn": ("lasagne_like.legacy.devices", _LAYERS),
     "lasagne.layers.corrmm": ("lasagne_like.legacy.devices", _LAYERS),
-    "lasagne.layers.cuda_convnet": ("lasagne_like.legacy.devices", _LAYERS),
+    "lasagne.layers.cuda_convnet": ("lasagne_like.legacy.cuda_convnet", _LAYERS),
     **{
         f"lasagne.layers.{name}": (f"{_LAYERS}.{name}", _LAYERS)
         for name in (
@@ -169,6 +169,14 @@ MODULES: dict[str, tuple[str, ...]] = {
         )
     },
 }  # fmt: skip
+
+FUNCTIONS_LIKE_MODULES = (
+    "theano.compile.function",
+    "theano.scan_module.scan",
+    "theano.tensor.sort",
+    "theano.tensor.var",
+)
+"""Modules from which Theano's packages import a function of the same name, which hides the module there."""
 
 
 def is_legacy(name: str) -> bool:

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from symc.compat.modules import MODULES, is_legacy
+from symc.compat.modules import FUNCTIONS_LIKE_MODULES, MODULES, is_legacy
 from symc.compat.names import RENAMED, advice
 
 __all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyNameError", "dotted", "lookup", "offers", "place", "served"]
@@ -65,7 +65,8 @@ def lookup(module: str, name: str) -> Any:
     """
     full = f"{module}.{name}"
     if full in MODULES:
-        return importlib.import_module(full)
+        found = _function_like_its_module(module, name)
+        return importlib.import_module(full) if found is None else found
     new = RENAMED.get(full)
     if new is not None:
         try:
@@ -81,6 +82,14 @@ def lookup(module: str, name: str) -> Any:
         except AttributeError:
             continue
     raise AttributeError(missing(module, name))
+
+
+def _function_like_its_module(module: str, name: str) -> Any:
+    """The function that Theano calls like the module it comes from, as in ``theano.tensor.sort``; else None."""
+    if f"{module}.{name}" not in FUNCTIONS_LIKE_MODULES:
+        return None
+    homes = (place(name_of_place) for name_of_place in MODULES[module])
+    return next((vars(home)[name] for home in homes if home is not None and name in vars(home)), None)
 
 
 def offers(home: ModuleType, name: str) -> bool:
@@ -125,6 +134,12 @@ class LegacyModule(ModuleType):
         found = lookup(self.__name__, name)
         self.__dict__[name] = found
         return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign a name; an import of a submodule does not replace the function that is called like it."""
+        if isinstance(value, LegacyModule) and value.__name__ == f"{self.__name__}.{name}":
+            value = _function_like_its_module(self.__name__, name) or value
+        super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         return sorted({*self.__dict__, *names_of(self.__name__)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,13 @@ Updates = list[tuple[SharedVariable, Variable]]
 
 
 def pairs(value: Any, what: str) -> list[tuple[Any, Any]]:
-    """Convert a mapping or a sequence of pairs to a list of pairs."""
+    """Convert a mapping, its ``items()`` or a sequence of pairs to a list of pairs."""
     if value is None:
         return []
     if isinstance(value, Mapping):
         return list(value.items())
+    if isinstance(value, ItemsView):
+        value = list(value)
     if isinstance(value, (list, tuple)) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
         return [tuple(pair) for pair in value]
     raise TypeError(located(f"function: {what} must be a mapping or a list of pairs, got {value!r}"))

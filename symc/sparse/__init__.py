@@ -18,13 +18,13 @@ from symc.runtime import shared as _runtime_shared
 from symc.sparse import basic, operators
 from symc.sparse.basic import *  # noqa: F403
 from symc.sparse.conversion import csc_from_dense, csr_from_dense, dense_from_sparse, transpose
-from symc.sparse.variables import SharedSparse, SparseVariable, as_sparse_variable, is_scipy, shared
+from symc.sparse.variables import SharedSparse, SparseType, SparseVariable, as_sparse_variable, is_scipy, shared
 
 operators.attach()
 _runtime_shared.COMPOSITES.append((is_scipy, shared))
 
 __all__ = [
-    "SharedSparse", "SparseVariable", "as_sparse_variable", "csc_from_dense", "csr_from_dense", "dense_from_sparse",
-    "shared", "transpose",
+    "SharedSparse", "SparseType", "SparseVariable", "as_sparse_variable", "csc_from_dense", "csr_from_dense",
+    "dense_from_sparse", "shared", "transpose",
 ]  # fmt: skip
 __all__ += basic.__all__

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INDEX",
     "SharedSparse",
+    "SparseType",
     "SparseVariable",
     "as_sparse_variable",
     "is_scipy",
@@ -48,6 +50,28 @@ def scipy_module() -> Any:
 def is_scipy(value: Any) -> bool:
     """Whether ``value`` is a sparse matrix or array of SciPy."""
     return hasattr(value, "tocsr") and hasattr(value, "nnz") and not isinstance(value, Composite)
+
+
+@dataclass(frozen=True)
+class SparseType:
+    """The type of a sparse matrix.
+
+    Attributes
+    ----------
+    format : {"csr", "csc"}
+    dtype : str
+    """
+
+    format: str
+    dtype: str
+    ndim: ClassVar[int] = 2
+    broadcastable: ClassVar[tuple[bool, bool]] = (False, False)
+
+    def __call__(self, name: str | None = None) -> SparseVariable:
+        """Make an input of this type."""
+        return named(self.format, name, self.dtype)
+
+    make_variable = __call__
 
 
 class SparseVariable(Composite):
@@ -93,9 +117,9 @@ class SparseVariable(Composite):
         return self.data.dtype
 
     @property
-    def type(self) -> SparseVariable:
-        """The matrix itself, as the description of its format and dtype."""
-        return self
+    def type(self) -> SparseType:
+        """The format and the dtype; called with a name, it makes an input."""
+        return SparseType(self.format, self.dtype)
 
     @property
     def shape(self) -> tuple[Variable, Variable]:

@@ -185,6 +185,7 @@ class RandomStreams(Distributions):
         ndim: int | None = None,
         dtype: str | None = None,
         nstreams: Any = None,
+        truncate: bool = False,
     ) -> Variable:
         """Normally distributed numbers with mean ``avg`` and standard deviation ``std``.
 
@@ -194,7 +195,11 @@ class RandomStreams(Distributions):
             As in :meth:`uniform`.
         avg, std : float or tensor_like
             Broadcast to ``size``.
+        truncate : bool
+            Whether to draw only numbers within two standard deviations, as :meth:`truncated_normal`.
         """
+        if truncate:
+            return self.truncated_normal(size, avg, std, ndim, dtype, nstreams)
         dtype = float_dtype(dtype, "normal")
         return self._scaled("normal", size, avg, std, ndim, dtype, lambda unit, a, b: a + unit * b)
 

@@ -127,7 +127,7 @@ def test_spatial_pyramid(mode, reduce, implementation, known, rng, float64):
 def test_what_a_pyramid_refuses():
     with pytest.raises(ValueError, match="either 'fast' or 'kaiming'"):
         L.SpatialPyramidPoolingLayer((None, 3, 8, 8), implementation="slow")
-    with pytest.raises(ValueError, match="mode must be one of"):
+    with pytest.raises(ValueError, match="Mode must be either"):
         L.SpatialPyramidPoolingLayer((None, 3, 8, 8), mode="median")
     with pytest.raises(ValueError, match="3 pixels cannot be divided into 4 regions"):
         L.SpatialPyramidPoolingLayer((None, 3, 3, 8))
