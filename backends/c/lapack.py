@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Any
 
+from symc.config import default_environment
 from symc_backends.c.build import ffi, runtime
 
 __all__ = ["available", "load", "unload"]
@@ -18,6 +19,12 @@ __all__ = ["available", "load", "unload"]
 _lock = threading.Lock()
 _state: dict[str, Any] = {"tried": False, "library": None}
 _PREFIX = "scipy_"
+_TIMEOUT = "20"
+"""The logarithm of the cycles for which the library's threads wait before they sleep: about 0.4 ms.
+
+By default they keep their cores busy for 25 ms after each call, and the program's own threads wait for them. With much
+less than this, threads fall asleep between the products inside one factorisation.
+"""
 
 
 def _path() -> str | None:
@@ -49,7 +56,8 @@ def _opened() -> Any:
     path = _path()
     if path is None:
         return None
-    handle = _libc().dlopen(path.encode(), ffi.RTLD_NOW | ffi.RTLD_LOCAL)
+    with default_environment(OPENBLAS_THREAD_TIMEOUT=_TIMEOUT):
+        handle = _libc().dlopen(path.encode(), ffi.RTLD_NOW | ffi.RTLD_LOCAL)
     if not handle:
         return None
     library = runtime()

@@ -68,7 +68,7 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     inner = reciprocal_or_zero(over_columns(w) - over_rows(w)) * matmul(flipped(v), by_v)
     diagonal = over_rows(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
     found = matmul(matmul(v, inner + diagonal), flipped(v))
-    return [of_triangle((found + flipped(found)) / 2, op["lower"])]
+    return [of_triangle(found, op["lower"])]
 
 
 def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:

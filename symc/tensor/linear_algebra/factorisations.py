@@ -6,7 +6,7 @@ matrix that cannot be factorised raises ``numpy.linalg.LinAlgError``, which name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from symc.graph import Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
-from symc.tensor.creation import tril
+from symc.tensor.creation import eye, tril
+from symc.tensor.ifelse import ifelse
 from symc.tensor.linalg import matmul
 from symc.tensor.linear_algebra.linear_systems import solve_general, triangular
 from symc.tensor.linear_algebra.matrices import (
@@ -75,7 +76,7 @@ def _cholesky_grad(
     phi = (tril(inner) + tril(inner, -1)) / 2
     half = flipped(triangular(l, phi, turned=True))
     whole = triangular(l, half, turned=True)
-    return [of_triangle((whole + flipped(whole)) / 2, op["lower"])]
+    return [of_triangle(whole, op["lower"])]
 
 
 CHOLESKY: Record = record(
@@ -198,8 +199,10 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     """The gradient by Townsend, "Differentiating the singular value decomposition" (2016), for the thin factors.
 
     With ``F_ij = 1 / (s_j^2 - s_i^2)`` off the diagonal and 0 on it:
-    ``dA = U [(F o (U'dU - dU'U)) S + S (F o (V'dV - dV'V)) + diag ds] V' + (I - UU') dU S^-1 V' + U S^-1 dV' (I -
-    VV')``.
+    ``dA = U core V' + (I - UU') dU S^-1 V' + U S^-1 dV' (I - VV')`` and
+    ``core = (F o (U'dU - dU'U)) S + S (F o (V'dV - dV'V)) + diag ds``.
+
+    Of the last two terms, one is zero for a tall or wide matrix, and both for a square one.
 
     Columns ``U2`` beyond the thin factor span the rest of the space: ``dU2 = -U (dU' U2)``, which adds ``-U2 dU2' U``
     to the gradient by ``U``.
@@ -215,12 +218,31 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     squares, row, column = ew.sqr(s), over_columns(s), over_rows(s)
     f = reciprocal_or_zero(over_columns(squares) - over_rows(squares))
     utgu, vtgv = matmul(flipped(u), gu), matmul(vt, gv)
-    core = f * (utgu - flipped(utgu)) * row + column * (f * (vtgv - flipped(vtgv)))
-    diagonal = matmul(u * over_columns(gs_), vt)
-    inverse = over_columns(reciprocal_or_zero(s))
-    left = (gu - matmul(u, utgu)) * inverse
-    right = (gv - matmul(v, vtgv)) * inverse
-    return [matmul(u, matmul(core, vt)) + diagonal + matmul(left, vt) + matmul(u, flipped(right))]
+    diagonal = over_rows(gs_) * eye(length(s, s.ndim - 1), dtype=s.dtype)
+    core = f * (utgu - flipped(utgu)) * row + column * (f * (vtgv - flipped(vtgv))) + diagonal
+    inverse = reciprocal_or_zero(s)
+    left, right = over_columns(inverse), over_rows(inverse)
+
+    def tall() -> Variable:
+        return matmul(matmul(u, core - utgu * left) + gu * left, vt)
+
+    def wide() -> Variable:
+        return matmul(u, matmul(core - right * flipped(vtgv), vt) + right * flipped(gv))
+
+    def square() -> Variable:
+        return matmul(u, matmul(core, vt))
+
+    return [_by_sides(inputs[0], tall, wide, square)]
+
+
+def _by_sides(
+    a: Variable, tall: Callable[[], Variable], wide: Callable[[], Variable], square: Callable[[], Variable]
+) -> Variable:
+    """One of three values, by whether ``a`` has more rows than columns, or fewer, or as many."""
+    m, n = length(a, a.ndim - 2), length(a, a.ndim - 1)
+    if isinstance(m, int) and isinstance(n, int):
+        return tall() if m > n else wide() if m < n else square()
+    return ifelse(ew.gt(m, n), tall(), ifelse(ew.lt(m, n), wide(), square()))  # type: ignore[no-any-return]
 
 
 def thin(q: Variable, g: Variable, k: Any) -> tuple[Variable, Variable]:

@@ -45,7 +45,10 @@ def flipped(a: Variable) -> Variable:
 
 
 def of_triangle(g: Variable, lower: bool) -> Variable:
-    """The gradient by the triangle of a symmetric matrix that a function reads, given that by all elements."""
+    """The gradient by the triangle of a symmetric matrix that a function reads, given that by all elements.
+
+    That by all elements may be any matrix with the right symmetric part.
+    """
     whole = g + flipped(g)
     return tril(whole) - tril(triu(g)) if lower else triu(whole) - tril(triu(g))
 
