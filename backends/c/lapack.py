@@ -62,14 +62,14 @@ def _opened() -> Any:
         return None
     library = runtime()
     for k, name in enumerate(_names()):
-        library.symc_lapack_set(k, _symbol(handle, f"s{name}_"), _symbol(handle, f"d{name}_"))
+        library.symc_lapack_set(k, _symbol(handle, name))
     setter = _symbol(handle, "openblas_set_num_threads")
     library.symc_lapack_threads(ffi.cast("void (*)(int)", setter))
     return handle
 
 
 def _names() -> list[str]:
-    """The names of the routines, without the letter of the type, in the order of the run-time library's table."""
+    """The names of the routines, in the order in which the run-time library numbers them."""
     library = runtime()
     found: list[str] = []
     while (name := library.symc_lapack_name(len(found))) != ffi.NULL:
@@ -81,7 +81,7 @@ def unload() -> None:
     """Do without the library until ``load`` is called; for tests of what happens without it."""
     with _lock:
         for k, _ in enumerate(_names()):
-            runtime().symc_lapack_set(k, ffi.NULL, ffi.NULL)
+            runtime().symc_lapack_set(k, ffi.NULL)
         _state.update(tried=False, library=None)
 
 

@@ -17,6 +17,7 @@ import symc.tensor as T
 from symc.errors import SymcError
 from symc.graph.dtypes import ALL, BRAIN, COMPLEX, is_float
 from symc.graph.op import RECORDS, Case, HostCall, Record
+from symc.loops.routines import RoutineCall
 from symc.graph.traversal import ancestors, graph_inputs
 
 from .markdown import code, table
@@ -147,7 +148,7 @@ def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
 def _row(record: Record, number: Callable[[str], int]) -> list[str]:
     kind = RUNS_AS[type(record.lower).__name__] if record.lower else None
     ways = CODE[kind] if kind else ("other ops",) * 3
-    if isinstance(record.lower, HostCall) and record.lower.routine:
+    if isinstance(record.lower, HostCall) and isinstance(record.lower.native, RoutineCall):
         ways = (ways[0], "routine", ways[2])
     marks, reasons = _marks(record)
     order = GRADIENT.get(order_of_gradient(record), "none") if record.cases() else "that of the op"

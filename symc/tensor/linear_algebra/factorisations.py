@@ -15,6 +15,7 @@ from symc.errors import located
 from symc.graph import Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.creation import eye, tril
 from symc.tensor.ifelse import ifelse
@@ -85,9 +86,10 @@ CHOLESKY: Record = record(
     numpy=_cholesky_numpy,
     grad=_cholesky_grad,
     lower=HostCall(
-        None,
-        "cholesky",
-        lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"]), int(node.op["nan"])],
+        native=RoutineCall(
+            "cholesky",
+            lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"]), int(node.op["nan"])],
+        )
     ),
     cases=lambda: [
         Case(lambda a: cholesky(_positive(a)), (Arg((3, 3)),), expect=lambda a: np.linalg.cholesky(_positive(a))),
@@ -263,13 +265,14 @@ SVD: Record = record(
     numpy=_svd_numpy,
     grad=_svd_grad,
     lower=HostCall(
-        None,
-        lambda op: "svd" if op["vectors"] else "singular_values",
-        lambda node: [
-            batch_of(node),
-            *node.inputs[0].type.shape[-2:],
-            *([int(node.op["full"])] if node.op["vectors"] else []),
-        ],
+        native=RoutineCall(
+            lambda op: "svd" if op["vectors"] else "singular_values",
+            lambda node: [
+                batch_of(node),
+                *node.inputs[0].type.shape[-2:],
+                *([int(node.op["full"])] if node.op["vectors"] else []),
+            ],
+        )
     ),
     drop_unused=_without_vectors,
     cases=lambda: [

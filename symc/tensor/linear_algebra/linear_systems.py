@@ -20,6 +20,7 @@ from symc.graph.dtypes import floating
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
@@ -66,7 +67,9 @@ _lu = record(
     infer=_lu_infer,
     numpy=_lu_numpy,
     unspecified=True,
-    lower=HostCall(_no_factors, "lu", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]]),
+    lower=HostCall(
+        _no_factors, native=RoutineCall("lu", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]])
+    ),
 )
 
 
@@ -77,7 +80,7 @@ def from_factors(name: str, told: str, **facts: Any) -> Record:
         return [batch_of(node), node.inputs[0].type.shape[-1], *more(node)]
 
     more: Callable[[Apply], list[Any]] = facts.pop("more", lambda node: [])
-    lower = HostCall(None, name, params, lambda op, inputs: (told, inputs[2:]))
+    lower = HostCall(native=RoutineCall(name, params), told=lambda op, inputs: (told, inputs[2:]))
     return record(name, lower=lower, **facts)
 
 
@@ -173,11 +176,12 @@ TRIANGULAR: Record = record(
     numpy=lambda op, a, b: np.linalg.solve(_triangle(op, a), b),
     grad=_systems_grad,
     lower=HostCall(
-        None,
-        "triangular",
-        lambda node: [
-            batch_of(node), *node.inputs[1].type.shape[-2:], int(node.op["lower"]), int(node.op["turned"]),
-        ],
+        native=RoutineCall(
+            "triangular",
+            lambda node: [
+                batch_of(node), *node.inputs[1].type.shape[-2:], int(node.op["lower"]), int(node.op["turned"]),
+            ],
+        )
     ),
     cases=lambda: [
         Case(
