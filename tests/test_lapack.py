@@ -31,7 +31,7 @@ DTYPES = ("float32", "float64")
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of ops that NumPy computes in mid-program."""
     names: list[str] = []
-    evaluate, no_factors = Op.evaluate, linear_systems._no_factors
+    evaluate, no_factors = Op.evaluate, linear_systems.no_factors
 
     def noted(self: Op, arrays: Any) -> Any:
         names.append(self.name)
@@ -39,7 +39,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(Op, "evaluate", noted)
     yield names
-    assert linear_systems._no_factors is no_factors
+    assert linear_systems.no_factors is no_factors
 
 
 @pytest.fixture

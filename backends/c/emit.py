@@ -62,7 +62,9 @@ def emit(program: Program) -> str:
     own += ['#include "bfloat16.h"'] if any("bfloat16_" in t for t in writer.functions.texts.values()) else []
     head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
     head += writer.functions.called
-    own_code = {h.native.name: h.native.code for h in writer.hosts if h.native is not None and h.native.code is not None}
+    own_code = {
+        h.native.name: h.native.code for h in writer.hosts if h.native is not None and h.native.code is not None
+    }
     head += list(dict.fromkeys(code.support for code in own_code.values()))
     texts = writer.functions.texts | {
         name: f"KERNEL void {name}(void *const *b_, const int64_t *n_) {code.text}\n" for name, code in own_code.items()

@@ -17,8 +17,9 @@ import symc.tensor as T
 from symc.errors import SymcError
 from symc.graph.dtypes import ALL, BRAIN, COMPLEX, is_float
 from symc.graph.op import RECORDS, Case, HostCall, Record
-from symc.loops.routines import RoutineCall
 from symc.graph.traversal import ancestors, graph_inputs
+from symc.loops.routines import RoutineCall
+from symc.tensor.complex_numbers.matrices import of_complex_matrices
 
 from .markdown import code, table
 from .ops import RUNS_AS, order_of_gradient
@@ -49,6 +50,7 @@ CODE = {
 }
 """By how an op runs, what it is in the interpreter, in C and in CUDA."""
 INTERNAL = "made by the compiler from other ops, whose dtypes it takes; (x): not met in their test cases"
+OF_COMPLEX = "made from ops on complex matrices, whose parts are float32 or float64"
 ONLY_GRADIENTS = "made by gradients, which are floats"
 
 
@@ -131,6 +133,8 @@ def _inside() -> dict[str, set[str]]:
 def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
     """A mark per column of dtypes, and what the empty ones mean."""
     case, marks, reasons = _case(record), {}, []
+    if of_complex_matrices(record) and case is not None:
+        return {name: "x" if name in ("f32", "f64", "complex") else "" for name in _columns()}, [OF_COMPLEX]
     for column, dtypes in _columns().items():
         if case is None and column in ("bf16", "complex"):
             marks[column] = {"bf16": "f32", "complex": "parts"}[column]

@@ -110,9 +110,9 @@ class HostCall:
 
     Any exception ends the call; the message names the op, its operands and their source location.
 
-    ``native(node)`` returns a ``symc.loops.ir.Native``, a C function that back ends that compile C call instead, or None;
-    ``symc.loops.routines.RoutineCall`` makes it for functions of the run-time library. ``told(op, inputs)`` returns the name
-    and the operands that messages speak of.
+    ``native(node)`` returns a ``symc.loops.ir.Native``, a C function that back ends that compile C call instead, or
+    None; ``symc.loops.routines.RoutineCall`` makes it for functions of the run-time library. ``told(op, inputs)``
+    returns the name and the operands that messages speak of.
     """
 
     call: Callable[..., Any] | None = None

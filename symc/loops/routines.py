@@ -64,8 +64,7 @@ ROUTINES: dict[str, Routine] = {
     "argsort": Routine(("places",), ("X",), _LINES, _ALL, False),
     "topk": Routine(("Y", "places"), ("X", "count"), (*_LINES, "k", "largest"), _ALL, False),
 }
-"""By name, without the suffix for the dtype. Complex matrices are arrays with a last axis of length 2, for the parts."""
-
+"""By name, without the suffix for the dtype. Complex matrices are arrays with a last axis of length 2."""
 
 
 @dataclass(frozen=True)

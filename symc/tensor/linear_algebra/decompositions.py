@@ -36,7 +36,7 @@ from symc.tensor.linear_algebra.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "pinv", "qr"]
+__all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "expm_of", "pinv", "qr"]
 
 
 _QR_CASES = [(s, 4 * np.eye(s[-2], s[-1]).astype("float32")) for s in ((4, 3), (3, 3), (2, 3, 2))]
@@ -331,7 +331,7 @@ def _in_squares(coefficients: Sequence[int], powers: Sequence[np.ndarray]) -> np
     return np.asarray(total + powers[3] @ np.add.reduce(high))
 
 
-def _expm_numpy(op: Op, a: np.ndarray) -> np.ndarray:
+def expm_of(op: Op, a: np.ndarray) -> np.ndarray:
     """Scaling and squaring with the diagonal Pade approximant of degree 13 (Higham, 2005)."""
     wide = np.asarray(a, "float64")
     norm = np.abs(wide).sum(-2).max(-1, initial=0)
@@ -370,7 +370,7 @@ def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 EXPM: Record = record(
     "expm",
     infer=lambda op, inputs: (side(op, inputs[0]), inputs[0].type)[1],
-    numpy=_expm_numpy,
+    numpy=expm_of,
     grad=_expm_grad,
     lower=HostCall(native=RoutineCall("expm", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]])),
     cases=lambda: [

@@ -17,6 +17,7 @@ from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
+from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.creation import eye, tril
 from symc.tensor.ifelse import ifelse
 from symc.tensor.linalg import matmul
@@ -33,7 +34,7 @@ from symc.tensor.linear_algebra.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["CHOLESKY", "SVD", "cho_solve", "cholesky", "solve", "svd", "thin"]
+__all__ = ["CHOLESKY", "SVD", "by_sides", "cho_solve", "cholesky", "each_cholesky", "solve", "svd", "thin"]
 
 
 def _square_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -46,11 +47,11 @@ def _square_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _cholesky_numpy(op: Op, a: np.ndarray) -> np.ndarray:
     turned = a if op["lower"] else a.swapaxes(-1, -2)
-    found = _each_cholesky(turned) if op["nan"] else np.linalg.cholesky(turned)
+    found = each_cholesky(turned) if op["nan"] else np.linalg.cholesky(turned)
     return found if op["lower"] else found.swapaxes(-1, -2)
 
 
-def _each_cholesky(a: np.ndarray) -> np.ndarray:
+def each_cholesky(a: np.ndarray) -> np.ndarray:
     """The factors of matrices, of which those that have none are NaN."""
     found = np.full(a.shape, np.nan, a.dtype)
     for k in np.ndindex(a.shape[:-2]):
@@ -146,8 +147,10 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Variable:
     """
     factor, lower = c_and_lower
     lower = bool(lower)
-    half = triangular(factor, b, lower, not lower, what="cho_solve")
-    return triangular(factor, half, lower, lower, what="cho_solve")
+    factor = matrix_of("cho_solve", factor)
+    turned = conj(factor)  # of complex matrices the adjoint counts
+    half = triangular(factor if lower else turned, b, lower, not lower, what="cho_solve")
+    return triangular(turned if lower else factor, half, lower, lower, what="cho_solve")
 
 
 _ASSUMED = ("gen", "general", "sym", "symmetric", "her", "hermitian", "pos", "positive definite")
@@ -234,10 +237,10 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     def square() -> Variable:
         return matmul(u, matmul(core, vt))
 
-    return [_by_sides(inputs[0], tall, wide, square)]
+    return [by_sides(inputs[0], tall, wide, square)]
 
 
-def _by_sides(
+def by_sides(
     a: Variable, tall: Callable[[], Variable], wide: Callable[[], Variable], square: Callable[[], Variable]
 ) -> Variable:
     """One of three values, by whether ``a`` has more rows than columns, or fewer, or as many."""

@@ -14,11 +14,12 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.creation import tril, triu
 from symc.tensor.shaping import swapaxes
 
 __all__ = [
-    "batch_of", "apart", "dominant", "flipped", "matrix_of", "of_triangle", "over_columns", "over_rows",
+    "adjoint", "batch_of", "apart", "dominant", "flipped", "matrix_of", "of_triangle", "over_columns", "over_rows",
     "reciprocal_or_zero", "side",
 ]  # fmt: skip
 
@@ -42,6 +43,11 @@ def side(op: Op, a: Variable) -> dims.Dim:
 def flipped(a: Variable) -> Variable:
     """The transposes of the matrices in the last two axes."""
     return swapaxes(a, -1, -2)
+
+
+def adjoint(a: Variable) -> Variable:
+    """The conjugate transposes of the matrices in the last two axes; of real ones the transposes."""
+    return conj(flipped(a))
 
 
 def of_triangle(g: Variable, lower: bool) -> Variable:
