@@ -55,6 +55,25 @@ def test_functions_of_one_number_on_both_sides_of_their_cuts() -> None:
             np.testing.assert_array_equal(np.signbit(value.imag), np.signbit(want.imag), err_msg=name)
 
 
+@DEVICES
+def test_functions_of_one_number_at_infinities_and_nan(device: str) -> None:
+    """NumPy's results, in which the sign of a zero, and of an infinity whose angle is unknown, is left open."""
+    names = (
+        "exp exp2 expm1 log log1p log2 log10 sqrt sinh cosh tanh cos tan arcsin arccos arctan arcsinh arccosh arctanh "
+        "sgn abs_ angle"
+    ).split()
+    parts = np.array([0.0, -0.0, 0.5, -1.0, 1000.0, -1000.0, np.inf, -np.inf, np.nan])
+    points = np.empty((len(parts), len(parts)), "complex128")
+    points.real, points.imag = parts[:, None], parts
+    z = T.zmatrix("z")
+    got = symc.function([z], [getattr(T, name)(z) for name in names], device=device)(points)
+    for name, value in zip(names, got, strict=True):
+        with np.errstate(all="ignore"):
+            want = getattr(np, ONE.get(name, name))(points)
+        np.testing.assert_allclose(value.real, want.real, rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(value.imag, want.imag, rtol=1e-10, atol=1e-300, err_msg=name)
+
+
 TWO = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "true_div": np.divide, "pow": np.power,
     "eq": np.equal, "neq": np.not_equal,

@@ -67,7 +67,7 @@ def emit(program: Program) -> str:
     }
     head += list(dict.fromkeys(code.support for code in own_code.values()))
     texts = writer.functions.texts | {
-        name: f"KERNEL void {name}(void *const *b_, const int64_t *n_) {code.text}\n" for name, code in own_code.items()
+        name: f"KERNEL void {name}(void **b_, const int64_t *n_) {code.text}\n" for name, code in own_code.items()
     }
     return in_units(head, texts, entry, many_steps=bool(parts))
 

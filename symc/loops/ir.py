@@ -211,8 +211,8 @@ class Native:
     Attributes
     ----------
     name : str
-        The function ``void name(void *const *b_, const int64_t *n_)``. ``b_`` holds the arrays of the ``Host``, and
-        then the address of a ``const char *``, which the function sets to a message if it fails.
+        The function ``void name(void **b_, const int64_t *n_)``. ``b_`` holds the arrays of the ``Host``, and then the
+        address of a ``const char *``, which the function sets to a message if it fails.
     params : tuple of Dim
         The integers in ``n_``.
     code : Code, optional
