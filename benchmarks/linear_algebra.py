@@ -3,7 +3,8 @@
     python benchmarks/linear_algebra.py                          every problem, every peer that is installed
     python benchmarks/linear_algebra.py solve svd --peers numpy  some problems and peers
     python benchmarks/linear_algebra.py --quick                  small sizes and few repeats: does it work at all?
-    python benchmarks/linear_algebra.py --save linear_algebra    also write results/linear_algebra.json and .md
+    python benchmarks/linear_algebra.py --save linear_algebra    also write results/linear_algebra.json and .md; of some
+                                                                 problems, the rows of the others are kept
 
 Measured as by ``run.py``. A problem with a gradient computes the value of a cost, the sum of products of the result and
 given weights, and the gradient by all operands. NumPy has no gradients.
@@ -255,4 +256,4 @@ CONTESTANTS: dict[str, tuple[str, Callable[[str, Data, int], Step]]] = {
 if __name__ == "__main__":
     import run
 
-    run.main(None, PROBLEMS, CONTESTANTS, "linear_algebra")
+    run.main(None, PROBLEMS, CONTESTANTS, "linear_algebra", rounds=3)

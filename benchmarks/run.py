@@ -53,44 +53,57 @@ class Worker:
             command.append("--quick")
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-        first = self._answer()
+
+    def build(self) -> None:
+        """Build the function. Until then the process only imports libraries, which all contestants do side by side."""
+        first = self._ask("build")
         self.entry.absent = first.get("absent", "")
         if not self.entry.absent:
             self.entry.version, self.entry.build = first["version"], first["build"]
             self.entry.checked = first["checked"]
 
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
+    def _ask(self, request: str) -> dict[str, Any]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(f"{request}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
         line = self.process.stdout.readline()
         return json.loads(line) if line else {"absent": f"the process ended with {self.process.wait()}"}
 
     def measure(self, repeats: int) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{repeats}\n")
-        self.process.stdin.flush()
-        found = self._answer()
+        found = self._ask(f"{repeats} {TURN}")
         self.entry.seconds += found.get("seconds", [])
         self.entry.absent = found.get("absent", "")
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
         self.process.wait()
 
 
 PAUSE = 0.3
 """Seconds between turns: the idle threads of some libraries keep a core busy for a while after a call."""
 
+TURN = 1.0
+"""Seconds after which a turn ends, even if there are repeats left; two are measured in any case."""
+
 
 def contest(
     problem: Problem, names: list[str], threads: int, rounds: int, repeats: int, quick: bool, rows: str = ""
 ) -> list[Entry]:
-    """Measure one problem: workers are built one after the other, then take turns.
+    """Measure one problem: workers import libraries side by side, build one after the other, then take turns.
 
     ``rows`` names a module with other problems and contestants.
     """
     workers = [Worker(name, problem.name, threads, quick, rows) for name in names]
     try:
+        for worker in workers:
+            worker.build()
         for _ in range(rounds):
             for worker in workers:
                 if not worker.entry.absent:
@@ -147,14 +160,17 @@ def machine() -> dict[str, Any]:
 
 
 def parse(
-    argv: list[str] | None, problems: dict[str, Problem] = PROBLEMS, contestants: dict[str, Any] = CONTESTANTS
+    argv: list[str] | None,
+    problems: dict[str, Problem] = PROBLEMS,
+    contestants: dict[str, Any] = CONTESTANTS,
+    rounds: int = 7,
 ) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("problems", nargs="*", metavar="PROBLEM", help=f"some of: {', '.join(problems)} (default: all)")
     add("--peers", nargs="*", default=list(contestants)[1:], help="peers to measure (default: all that are installed)")
     add("--threads", type=int, default=2, help="threads of every contestant (default: %(default)s)")
-    add("--rounds", type=int, default=7, help="turns of each contestant (default: %(default)s)")
+    add("--rounds", type=int, default=rounds, help="turns of each contestant (default: %(default)s)")
     add("--repeats", type=int, default=7, help="timed repeats in a turn (default: %(default)s)")
     add("--quick", action="store_true", help="small sizes, one round")
     add("--save", metavar="NAME", help="write results/NAME.json and results/NAME.md beside this file")
@@ -171,9 +187,13 @@ def main(
     problems: dict[str, Problem] = PROBLEMS,
     contestants: dict[str, Any] = CONTESTANTS,
     rows: str = "",
+    rounds: int = 7,
 ) -> None:
-    """Measure and print; with ``rows``, the problems and contestants of that module, which are also given."""
-    options = parse(argv, problems, contestants)
+    """Measure and print; with ``rows``, the problems and contestants of that module, which are also given.
+
+    What is saved includes rows of an earlier run on the same machine that were not measured now.
+    """
+    options = parse(argv, problems, contestants, rounds)
     names = ["symc"]
     for name in options.peers:
         if importlib.util.find_spec(contestants[name][0]) is None:
@@ -181,15 +201,24 @@ def main(
         else:
             names.append(name)
     rounds, repeats = (1, 3) if options.quick else (options.rounds, options.repeats)
-    text, record = [], []
+    about = machine() | {"threads": options.threads, "rounds": rounds, "repeats": repeats, "quick": options.quick}
+    record = earlier(options.save, about) if options.save else {}
     for chosen in options.problems or problems:
         entries = contest(problems[chosen], names, options.threads, rounds, repeats, options.quick, rows)
-        text.append(table(problems[chosen], entries))
-        record.append({"problem": chosen, "title": problems[chosen].title, "entries": [asdict(e) for e in entries]})
-        print(text[-1], flush=True)
+        record[chosen] = {"problem": chosen, "title": problems[chosen].title, "entries": [asdict(e) for e in entries]}
+        print(table(problems[chosen], entries), flush=True)
     if options.save:
-        about = machine() | {"threads": options.threads, "rounds": rounds, "repeats": repeats, "quick": options.quick}
-        save(options.save, about, text, record)
+        kept = [(problems[name], record[name]) for name in problems if name in record]
+        text = [table(problem, [Entry(**e) for e in row["entries"]]) for problem, row in kept]
+        save(options.save, about, text, [row for _, row in kept])
+
+
+def earlier(name: str, about: dict[str, Any]) -> dict[str, Any]:
+    """The rows of ``results/NAME.json``, by problem, if they were measured under the same conditions but the load."""
+    path = HERE / "results" / f"{name}.json"
+    found = json.loads(path.read_text()) if path.exists() else {"machine": {}, "results": []}
+    same = found["machine"] | {"load": None} == about | {"load": None}
+    return {row["problem"]: row for row in found["results"]} if same else {}
 
 
 def save(name: str, about: dict[str, Any], text: list[str], record: list[Any]) -> None:

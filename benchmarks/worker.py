@@ -1,7 +1,8 @@
 """Run one contestant in its own process: build one problem's function, then time it on request.
 
-Contestants have separate processes because thread pools in one process disturb each other. The parent sends the number
-of repeats on standard input; the seconds of each are returned as one line of JSON.
+Contestants have separate processes because thread pools in one process disturb each other. The parent sends a line for
+"build" on standard input, then lines with a number of repeats and the seconds after which to stop; each is answered by
+one line of JSON.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main() -> None:
     problem = problems.PROBLEMS[options.problem]
     try:
         importlib.import_module(module)
+        sys.stdin.readline()
         start = perf_counter()
         step = build(problem.name, problem.data(options.quick), options.threads)
         checked = [_summary(step()) for _ in range(CHECKED_STEPS)]
@@ -53,7 +55,8 @@ def main() -> None:
         return
     answer(checked=checked, build=perf_counter() - start, version=importlib.metadata.version(module))
     for line in sys.stdin:
-        answer(seconds=_measure(step, int(line), problem.calls))
+        repeats, budget = line.split()
+        answer(seconds=_measure(step, int(repeats), problem.calls, float(budget)))
 
 
 def _limit_threads(threads: int) -> None:
@@ -71,10 +74,11 @@ def _summary(result: Any) -> list[float]:
     return [float(array.mean()), float(np.sqrt((array**2).mean())), float(array[-1])]
 
 
-def _measure(step: Any, repeats: int, calls: int) -> list[float]:
+def _measure(step: Any, repeats: int, calls: int, budget: float) -> list[float]:
     step()
-    seconds = []
-    for _ in range(repeats):
+    seconds: list[float] = []
+    end = perf_counter() + budget
+    while len(seconds) < repeats and (len(seconds) < 2 or perf_counter() < end):
         start = perf_counter()
         for _ in range(calls):
             step()

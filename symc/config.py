@@ -14,7 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Config", "config", "environment", "given_in_environment", "legacy_flags", "mode_name", "read_flags"]
+__all__ = [
+    "Config",
+    "config",
+    "default_environment",
+    "environment",
+    "given_in_environment",
+    "legacy_flags",
+    "mode_name",
+    "read_flags",
+]
 
 
 def _default_cache() -> str:
@@ -61,6 +70,18 @@ def given_in_environment(name: str) -> bool:
 def environment(**changes: str) -> dict[str, str]:
     """The environment of this process with some variables changed, for processes that it starts."""
     return {**os.environ, **changes}
+
+
+@contextmanager
+def default_environment(**variables: str) -> Iterator[None]:
+    """Set those of the environment variables that are not set, for a library that reads them while it is loaded."""
+    new = {name: text for name, text in variables.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 def mode_name(value: Any) -> Any:

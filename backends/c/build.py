@@ -34,7 +34,7 @@ ffi = declared(
     size_t symc_measured(void);
     void symc_measure_end(void);
     const char *symc_lapack_name(int k);
-    void symc_lapack_set(int k, void *, void *);
+    void symc_lapack_set(int k, void *);
     void symc_lapack_threads(void (*)(int));
     void *dlopen(const char *, int);
     void *dlsym(void *, const char *);

@@ -62,10 +62,12 @@ def emit(program: Program) -> str:
     own += ['#include "bfloat16.h"'] if any("bfloat16_" in t for t in writer.functions.texts.values()) else []
     head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
     head += writer.functions.called
-    natives = [host.native for host in writer.hosts if host.native is not None]
-    head += list(dict.fromkeys(native.support for native in natives))
+    own_code = {
+        h.native.name: h.native.code for h in writer.hosts if h.native is not None and h.native.code is not None
+    }
+    head += list(dict.fromkeys(code.support for code in own_code.values()))
     texts = writer.functions.texts | {
-        native.name: f"KERNEL void {native.name}(void **b_, const int64_t *n_) {native.text}\n" for native in natives
+        name: f"KERNEL void {name}(void **b_, const int64_t *n_) {code.text}\n" for name, code in own_code.items()
     }
     return in_units(head, texts, entry, many_steps=bool(parts))
 
@@ -149,24 +151,22 @@ class _Entry:
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
 
     def _host(self, step: Host) -> str:
-        """A callback into Python, through the function whose address follows the last buffer."""
-        buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.dtypes)) or "0"
+        """A callback into Python, through the function whose address follows the last buffer.
+
+        It has the arrays and their dims. Native code is called first, and the callback only if it set a message.
+        """
+        buffers = [self._address(r, d) for r, d in zip(step.refs, step.dtypes)]
         sizes = ", ".join(self.dim(d) for d in step.dims) or "0"
         number = next(k for k, host in enumerate(self.hosts) if host is step)
-        host = f"((symc_host *)B[{len(self.program.buffers)}])({number}, b, "
-        if step.native is not None:  # it sets the message after the arrays if it fails, which the callback raises
-            failed = f"if (failed) {{ b[0] = (void *)failed; if ({host}0, B)) return SYMC_RAISED; }}"
-            arrays = f"const char *failed = 0; void *b[] = {{{buffers}, (void *)&failed}}"
-            return f"{{ {arrays}; const int64_t n[] = {{{sizes}}}; {step.native.name}(b, n); {failed} }}"
-        call = f"{host}n, B)"
-        refused, routine = "", ""
-        if step.routine:
-            params = ", ".join(map(self.dim, step.params))
-            buffers += ", &refused_"
-            routine = f" const int64_t p[] = {{{params}}}; symc_{step.routine}(b, p);"
-            refused, call = "int64_t refused_ = 0; ", f"refused_ && {call}"
-        arrays = f"void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}};"
-        return f"{{ {refused}{arrays}{routine} if ({call}) return SYMC_RAISED; }}"
+        native, failed, first, condition = step.native, "", "", ""
+        if native is not None:
+            params = ", ".join(map(self.dim, native.params)) or "0"
+            buffers.append("(void *)&failed_")
+            first = f" {{ const int64_t p[] = {{{params}}}; {native.name}(b, p); }}"
+            failed, condition = "const char *failed_ = 0; ", "failed_ && "
+        arrays = f"{failed}void *b[] = {{{', '.join(buffers) or '0'}}};{first}"
+        call = f"((symc_host *)B[{len(self.program.buffers)}])({number}, b, n, B)"
+        return f"{{ {arrays} const int64_t n[] = {{{sizes}}}; if ({condition}{call}) return SYMC_RAISED; }}"
 
     def _room(self, node: Room) -> str:
         """A callback into Python for the memory of a buffer: negative step numbers denote buffers."""

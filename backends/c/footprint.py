@@ -36,8 +36,9 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     _check(library.symc_measure_begin())
     try:
         for step in program.steps:
-            if isinstance(step, Host) and step.routine:
-                _request(library, step.routine, len(step.refs), [int(dims.evaluate(d, bound)) for d in step.params])
+            if isinstance(step, Host) and step.native is not None and step.native.code is None:
+                params = [int(dims.evaluate(d, bound)) for d in step.native.params]
+                _request(library, step.native.name, len(step.refs), params)
             if isinstance(step, Step):
                 known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
                 _measure(library, step.kernel, known)
@@ -62,13 +63,13 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
                 nbytes = int(evaluate(s.size, dict(known))) * np.dtype(s.dtype).itemsize
                 _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
-        _request(library, s.name, len(s.buffers), [int(evaluate(p, dict(known))) for p in s.params])
+        _request(library, f"symc_{s.name}", len(s.buffers), [int(evaluate(p, dict(known))) for p in s.params])
 
 
 def _request(library: Any, name: str, buffers: int, params: Sequence[int]) -> None:
-    """Request the scratch memory of a call of the run-time library."""
+    """Request the scratch memory of a call of a function of the run-time library."""
     nothing = ffi.new("void *[]", buffers + 1)
-    function = ffi.addressof(library, f"symc_{name}")
+    function = ffi.addressof(library, name)
     _check(library.symc_measure_call(function, nothing, ffi.new("int64_t[]", list(params))))
 
 

@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Any
 
+from symc.config import default_environment
 from symc_backends.c.build import ffi, runtime
 
 __all__ = ["available", "load", "unload"]
@@ -18,6 +19,12 @@ __all__ = ["available", "load", "unload"]
 _lock = threading.Lock()
 _state: dict[str, Any] = {"tried": False, "library": None}
 _PREFIX = "scipy_"
+_TIMEOUT = "20"
+"""The logarithm of the cycles for which the library's threads wait before they sleep: about 0.4 ms.
+
+By default they keep their cores busy for 25 ms after each call, and the program's own threads wait for them. With much
+less than this, threads fall asleep between the products inside one factorisation.
+"""
 
 
 def _path() -> str | None:
@@ -49,19 +56,20 @@ def _opened() -> Any:
     path = _path()
     if path is None:
         return None
-    handle = _libc().dlopen(path.encode(), ffi.RTLD_NOW | ffi.RTLD_LOCAL)
+    with default_environment(OPENBLAS_THREAD_TIMEOUT=_TIMEOUT):
+        handle = _libc().dlopen(path.encode(), ffi.RTLD_NOW | ffi.RTLD_LOCAL)
     if not handle:
         return None
     library = runtime()
     for k, name in enumerate(_names()):
-        library.symc_lapack_set(k, _symbol(handle, f"s{name}_"), _symbol(handle, f"d{name}_"))
+        library.symc_lapack_set(k, _symbol(handle, name))
     setter = _symbol(handle, "openblas_set_num_threads")
     library.symc_lapack_threads(ffi.cast("void (*)(int)", setter))
     return handle
 
 
 def _names() -> list[str]:
-    """The names of the routines, without the letter of the type, in the order of the run-time library's table."""
+    """The names of the routines, in the order in which the run-time library numbers them."""
     library = runtime()
     found: list[str] = []
     while (name := library.symc_lapack_name(len(found))) != ffi.NULL:
@@ -73,7 +81,7 @@ def unload() -> None:
     """Do without the library until ``load`` is called; for tests of what happens without it."""
     with _lock:
         for k, _ in enumerate(_names()):
-            runtime().symc_lapack_set(k, ffi.NULL, ffi.NULL)
+            runtime().symc_lapack_set(k, ffi.NULL)
         _state.update(tried=False, library=None)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from symc.errors import GuardError, located
 from symc.loops.ir import Buffer, Host, Program
-from symc.loops.routines import ROUTINES
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
 from symc_backends.c import lapack
@@ -187,8 +186,7 @@ class Executable:
         self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
-        routines = [ROUTINES[step.routine.rsplit("_", 1)[0]] for step in self.hosts if step.routine]
-        if any(routine.lapack for routine in routines):
+        if any(host.native is not None and host.native.lapack for host in self.hosts):
             lapack.load()
         self.running = threading.local()
         self.callback = ffi.callback(HOST, self._host, error=1) if self.calls_back else None
@@ -248,8 +246,9 @@ class Executable:
                 self.running.workspace.make_room(-1 - step, n[0])
                 return 0
             host = self.hosts[step]
-            if host.native is not None and n == ffi.NULL:  # the native code of the step failed
-                raise host.native.error(ffi.string(ffi.cast("const char *", b[0])).decode(errors="replace"))
+            if host.native is not None and host.native.error is not None:  # the native code failed: it set a message
+                message = ffi.cast("const char **", b[len(host.refs)])[0]
+                raise host.native.error(ffi.string(message).decode(errors="replace"))
             arrays, at = [], 0
             for k, (shape, dtype) in enumerate(zip(host.shapes, host.dtypes)):
                 known = tuple(n[at + axis] for axis in range(len(shape)))

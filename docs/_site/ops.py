@@ -15,6 +15,7 @@ from symc.errors import NullGradError
 from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
 from symc.graph.op import RECORDS, HostCall, Record
+from symc.loops.routines import RoutineCall
 from symc.printing import pp
 from symc.tensor.pointwise import Elementwise
 
@@ -150,8 +151,8 @@ def records_table() -> str:
     rows = []
     for record in sorted(RECORDS.values(), key=lambda r: r.name):
         kind = RUNS_AS[type(record.lower).__name__] if record.lower else "other ops"
-        if isinstance(record.lower, HostCall) and record.lower.routine:
-            kind = "LAPACK on the CPU, else NumPy"
+        if isinstance(record.lower, HostCall) and isinstance(record.lower.native, RoutineCall):
+            kind = "a routine on the CPU, else NumPy"
         rows.append((code(record.name), code(formula(record)), order_of_gradient(record), kind))
     return table(["op", "example", "gradient", "runs as"], rows)
 

@@ -18,6 +18,8 @@ from symc.errors import SymcError
 from symc.graph.dtypes import ALL, BRAIN, COMPLEX, is_float
 from symc.graph.op import RECORDS, Case, HostCall, Record
 from symc.graph.traversal import ancestors, graph_inputs
+from symc.loops.routines import RoutineCall
+from symc.tensor.complex_numbers.matrices import of_complex_matrices
 
 from .markdown import code, table
 from .ops import RUNS_AS, order_of_gradient
@@ -48,6 +50,7 @@ CODE = {
 }
 """By how an op runs, what it is in the interpreter, in C and in CUDA."""
 INTERNAL = "made by the compiler from other ops, whose dtypes it takes; (x): not met in their test cases"
+OF_COMPLEX = "made from ops on complex matrices, whose parts are float32 or float64"
 ONLY_GRADIENTS = "made by gradients, which are floats"
 
 
@@ -130,6 +133,8 @@ def _inside() -> dict[str, set[str]]:
 def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
     """A mark per column of dtypes, and what the empty ones mean."""
     case, marks, reasons = _case(record), {}, []
+    if of_complex_matrices(record) and case is not None:
+        return {name: "x" if name in ("f32", "f64", "complex") else "" for name in _columns()}, [OF_COMPLEX]
     for column, dtypes in _columns().items():
         if case is None and column in ("bf16", "complex"):
             marks[column] = {"bf16": "f32", "complex": "parts"}[column]
@@ -147,7 +152,7 @@ def _marks(record: Record) -> tuple[dict[str, str], list[str]]:
 def _row(record: Record, number: Callable[[str], int]) -> list[str]:
     kind = RUNS_AS[type(record.lower).__name__] if record.lower else None
     ways = CODE[kind] if kind else ("other ops",) * 3
-    if isinstance(record.lower, HostCall) and record.lower.routine:
+    if isinstance(record.lower, HostCall) and isinstance(record.lower.native, RoutineCall):
         ways = (ways[0], "routine", ways[2])
     marks, reasons = _marks(record)
     order = GRADIENT.get(order_of_gradient(record), "none") if record.cases() else "that of the op"

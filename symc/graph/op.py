@@ -110,16 +110,14 @@ class HostCall:
 
     Any exception ends the call; the message names the op, its operands and their source location.
 
-    A back end that has ``routine`` (``symc.loops.routines``) calls that instead, with the dims ``params(node)``, and
-    Python only if the routine refuses. ``told(op, inputs)`` returns the name and the operands that messages speak of.
-    ``native(node)`` returns a ``symc.loops.ir.Native``, which back ends that compile C call instead, or None.
+    ``native(node)`` returns a ``symc.loops.ir.Native``, a C function that back ends that compile C call instead, or
+    None; ``symc.loops.routines.RoutineCall`` makes it for functions of the run-time library. ``told(op, inputs)``
+    returns the name and the operands that messages speak of.
     """
 
     call: Callable[..., Any] | None = None
-    routine: str | Callable[[Op], str] = ""
-    params: Callable[[Apply], Sequence[Any]] | None = None
-    told: Callable[[Op, Sequence[Variable]], tuple[str, Sequence[Variable]]] | None = None
     native: Callable[[Apply], Any] | None = None
+    told: Callable[[Op, Sequence[Variable]], tuple[str, Sequence[Variable]]] | None = None
 
 
 @dataclass(frozen=True)

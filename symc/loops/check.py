@@ -22,7 +22,7 @@ from symc.loops.ir import (
     Statement,
     Store,
 )
-from symc.loops.routines import ROUTINES
+from symc.loops.routines import named
 
 __all__ = ["IRError", "check", "check_kernel"]
 
@@ -64,13 +64,14 @@ def _check_host(program: Program, step: Host) -> None:
     for number, dtype in zip(step.buffers, step.dtypes):
         if program.buffers[number].dtype != dtype:
             raise IRError(f"{step.name}: buffer {program.buffers[number].name} is not of dtype {dtype}")
-    if step.routine:
-        wanted = ROUTINES.get(step.routine.rsplit("_", 1)[0])
+    native = step.native
+    if native is not None and native.code is None:
+        wanted = named(native)
         if wanted is None:
-            raise IRError(f"{step.name}: there is no routine {step.routine!r}")
+            raise IRError(f"{step.name}: there is no routine {native.name!r}")
         signature = (len(wanted.outputs), len(wanted.inputs), len(wanted.params))
-        if signature != (step.outputs, len(step.refs) - step.outputs, len(step.params)):
-            raise IRError(f"{step.name}: the routine {step.routine} takes other buffers or parameters")
+        if signature != (step.outputs, len(step.refs) - step.outputs, len(native.params)):
+            raise IRError(f"{step.name}: the routine {native.name} takes other buffers or parameters")
     for number in step.writes:
         if program.buffers[number].role in ("input", "constant", "shared"):
             raise IRError(f"{step.name}: writes {program.buffers[number].name}, which is not the program's to write")

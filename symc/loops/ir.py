@@ -189,27 +189,46 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Code:
+    """The definition of a C function.
+
+    Attributes
+    ----------
+    support : str
+        Declarations that precede the function: included headers, and other functions.
+    text : str
+        The body of the function, in braces.
+    """
+
+    support: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Native:
-    """A C function written by a user, which does what a ``Host`` does.
+    """A C function that computes what a ``Host`` does: one of the run-time library, or one with its own ``code``.
 
     Attributes
     ----------
     name : str
         The function ``void name(void **b_, const int64_t *n_)``. ``b_`` holds the arrays of the ``Host``, and then the
-        address of a ``const char *``, which the function sets to a message if it fails. ``n_`` holds all dims of the
-        arrays, one after another.
-    support : str
-        Declarations that precede the function: included headers, and other functions.
-    text : str
-        The body of the function, in braces.
-    error : callable
-        ``error(message)`` returns the exception that ends a call in which the function failed.
+        address of a ``const char *``, which the function sets to a message if it fails.
+    params : tuple of Dim
+        The integers in ``n_``.
+    code : Code, optional
+        The definition; without one, the run-time library has the function.
+    lapack : bool
+        Whether the function may call LAPACK.
+    error : callable, optional
+        ``error(message)`` returns the exception that ends a call in which the function failed. Without it, the
+        callback computes the outputs after all, or raises.
     """
 
     name: str
-    support: str
-    text: str
-    error: Callable[[str], Exception]
+    params: tuple[Dim, ...] = ()
+    code: Code | None = None
+    lapack: bool = False
+    error: Callable[[str], Exception] | None = None
 
 
 @dataclass(frozen=True)
@@ -217,8 +236,7 @@ class Host:
     """Call Python with NumPy arrays: ``callback(outputs, inputs)`` writes the outputs.
 
     ``refs`` are the outputs, then the inputs; ``shapes`` and ``dtypes`` are those of the arrays. An exception raised by
-    the callback ends the call and propagates to the caller. A back end may call ``routine`` instead, with ``params``.
-    Back ends that compile C may call ``native`` instead.
+    the callback ends the call and propagates to the caller. Back ends that compile C call ``native`` first.
     """
 
     name: str
@@ -228,8 +246,6 @@ class Host:
     shapes: tuple[tuple[Dim, ...], ...]
     dtypes: tuple[str, ...]
     locations: tuple[Any, ...] = ()
-    routine: str = ""
-    params: tuple[Dim, ...] = ()
     native: Native | None = None
 
     @property

@@ -17,6 +17,7 @@ from symc.graph.dtypes import is_integer
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, HostCall, Op, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
@@ -71,7 +72,7 @@ SORT = record(
     infer=lambda op, inputs: inputs[0].type,
     numpy=lambda op, x: np.sort(x, op["axis"], "stable"),
     grad=_sort_grad,
-    lower=HostCall(routine="sort", params=_lines),
+    lower=HostCall(native=RoutineCall("sort", _lines)),
     cases=lambda: [
         Case(lambda x: sort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x)),
         Case(lambda x: sort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x, 0)),
@@ -87,7 +88,7 @@ ARGSORT = record(
     infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
     numpy=lambda op, x: np.argsort(x, op["axis"], "stable"),
     grad=lambda op, inputs, outputs, gs: [ZERO],
-    lower=HostCall(routine="argsort", params=_lines),
+    lower=HostCall(native=RoutineCall("argsort", _lines)),
     cases=lambda: [
         Case(lambda x: argsort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x), grad=False),
         Case(lambda x: argsort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x, 0), grad=False),
@@ -195,7 +196,7 @@ TOPK = record(
     infer=_topk_infer,
     numpy=_topk_numpy,
     grad=_topk_grad,
-    lower=HostCall(routine="topk", params=_topk_params),
+    lower=HostCall(native=RoutineCall("topk", _topk_params)),
     fallible=True,
     cases=lambda: [
         Case(

@@ -3,8 +3,8 @@
 
 typedef struct {
     int64_t batch, n, lower, nan;
-    real *out;
-    const real *a;
+    number *out;
+    const number *a;
     void *failed;
 } job;
 
@@ -16,9 +16,10 @@ static void without_factor(const job *g, int64_t k)
         return;
     }
     for (int64_t i = 0; i < g->n * g->n; i++)
-        g->out[k * g->n * g->n + i] = (real)__builtin_nan("");
+        g->out[k * g->n * g->n + i] = of_real((real)__builtin_nan(""));
 }
 
+#if !SYMC_COMPLEX
 /* l: the lower triangle of VL matrices, element by element; returns the lanes that are not positive definite. */
 static index_vec factorise(vec *l, int64_t n)
 {
@@ -65,19 +66,21 @@ static void groups(void *arg, int64_t begin, int64_t end)
     }
 }
 
+#endif
+
 /* The lower triangle of rows is the upper one of columns. */
 static void matrices(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     int n = (int)g->n, info;
     for (int64_t k = begin; k < end; k++) {
-        real *out = g->out + k * g->n * g->n;
-        const real *a = g->a + k * g->n * g->n;
+        number *out = g->out + k * g->n * g->n;
+        const number *a = g->a + k * g->n * g->n;
         for (int64_t i = 0; i < n; i++) {
             int64_t from = g->lower ? 0 : i, to = g->lower ? i + 1 : n;
-            memset(out + i * n, 0, (size_t)from * sizeof(real));
-            memcpy(out + i * n + from, a + i * n + from, (size_t)(to - from) * sizeof(real));
-            memset(out + i * n + to, 0, (size_t)(n - to) * sizeof(real));
+            memset(out + i * n, 0, (size_t)from * sizeof(number));
+            memcpy(out + i * n + from, a + i * n + from, (size_t)(to - from) * sizeof(number));
+            memset(out + i * n + to, 0, (size_t)(n - to) * sizeof(number));
         }
         LAPACK(potrf)(g->lower ? "U" : "L", &n, out, &n, &info, 1);
         if (info)
@@ -85,13 +88,15 @@ static void matrices(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void FN(symc_cholesky)(void *const *bufs, const int64_t *p)
+void OF(cholesky)(void *const *bufs, const int64_t *p)
 {
     job g = {p[0], p[1], p[2], p[3], bufs[0], bufs[1], bufs[2]};
     if (!countable(g.n, g.n))
         cannot(g.failed);
+#if !SYMC_COMPLEX
     else if (by_lanes(g.batch, g.n))
         each_group(groups, &g, g.batch, g.n * g.n * g.n);
+#endif
     else if (!LAPACK(potrf))
         cannot(g.failed);
     else

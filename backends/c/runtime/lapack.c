@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <string.h>
 
-#define NAMED(name) #name,
+#define NAMED(name, of_complex) "s" #name "_", "d" #name "_", "c" #of_complex "_", "z" #of_complex "_",
 static const char *const names[] = {SYMC_LAPACK_ROUTINES(NAMED)};
 
-void *symc_lapack_table[2][LAPACK_COUNT];
+void *symc_lapack_table[4][LAPACK_COUNT];
 
 static void (*set_threads)(int);
 static struct {
@@ -17,13 +17,9 @@ static struct {
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 
-const char *symc_lapack_name(int k) { return k >= 0 && k < LAPACK_COUNT ? names[k] : NULL; }
+const char *symc_lapack_name(int k) { return k >= 0 && k < 4 * LAPACK_COUNT ? names[k] : NULL; }
 
-void symc_lapack_set(int k, void *f32, void *f64)
-{
-    symc_lapack_table[0][k] = f32;
-    symc_lapack_table[1][k] = f64;
-}
+void symc_lapack_set(int k, void *function) { symc_lapack_table[k % 4][k / 4] = function; }
 
 /* In the child of a fork, the threads that were inside do not exist. */
 static void forget(void)

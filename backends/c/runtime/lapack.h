@@ -8,14 +8,16 @@
 
 #include "symc_rt.h"
 
+/* The names for real matrices and for complex ones, without the letter of the type. */
 #define SYMC_LAPACK_ROUTINES(X)                                                                                       \
-    X(potrf) X(getrf) X(getri) X(trsm) X(trsv) X(gemm) X(gesv) X(gesdd) X(syevd) X(gelqf) X(orglq)
+    X(potrf, potrf) X(getrf, getrf) X(getri, getri) X(trsm, trsm) X(trsv, trsv) X(gemm, gemm) X(gesv, gesv)           \
+    X(gesdd, gesdd) X(syevd, heevd) X(gelqf, gelqf) X(orglq, unglq) X(geev, geev)
 
-#define SYMC_LAPACK_NUMBER(name) LAPACK_##name,
+#define SYMC_LAPACK_NUMBER(name, of_complex) LAPACK_##name,
 enum { SYMC_LAPACK_ROUTINES(SYMC_LAPACK_NUMBER) LAPACK_COUNT };
 
-/* By element type (float, double), then by number. */
-__attribute__((visibility("hidden"))) extern void *symc_lapack_table[2][LAPACK_COUNT];
+/* By element type (float, double, and the complex types of both), then by number. */
+__attribute__((visibility("hidden"))) extern void *symc_lapack_table[4][LAPACK_COUNT];
 
 /* Lets the library use `threads` threads until `symc_lapack_leave`. Waits while another application thread is inside
  * with another number. */

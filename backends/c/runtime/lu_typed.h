@@ -8,14 +8,15 @@
 
 typedef struct {
     int64_t batch, n, k, turned, nan;
-    real *out;
+    number *out;
     int32_t *pivots;
-    const real *lu, *a, *b;
+    const number *lu, *a, *b;
     void *failed;
 } job;
 
 /* ---- the factorisation ------------------------------------------------------------------------------------------- */
 
+#if !SYMC_COMPLEX
 /* Exchanges row j with another one per lane. */
 INLINE void exchange(vec *a, int64_t n, int64_t j, index_vec at)
 {
@@ -83,12 +84,14 @@ static void factor_groups(void *arg, int64_t begin, int64_t end)
     }
 }
 
+#endif
+
 static void factor_matrices(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     int n = (int)g->n, info;
     for (int64_t k = begin; k < end; k++) {
-        real *out = g->out + k * g->n * g->n;
+        number *out = g->out + k * g->n * g->n;
         int32_t *pivots = g->pivots + k * g->n;
         transpose(out, g->a + k * g->n * g->n, n, n);
         LAPACK(getrf)(&n, &n, out, &n, pivots, &info);
@@ -97,13 +100,15 @@ static void factor_matrices(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void FN(symc_lu)(void *const *bufs, const int64_t *p)
+void OF(lu)(void *const *bufs, const int64_t *p)
 {
     job g = {.batch = p[0], .n = p[1], .out = bufs[0], .pivots = bufs[1], .a = bufs[2], .failed = bufs[3]};
     if (!countable(g.n, g.n))
         cannot(g.failed);
+#if !SYMC_COMPLEX
     else if (by_lanes(g.batch, g.n))
         each_group(factor_groups, &g, g.batch, g.n * g.n * g.n);
+#endif
     else if (!LAPACK(getrf))
         cannot(g.failed);
     else
@@ -112,24 +117,12 @@ void FN(symc_lu)(void *const *bufs, const int64_t *p)
 
 /* ---- solving ----------------------------------------------------------------------------------------------------- */
 
-INLINE int singular(const real *lu, const int32_t *pivots, int64_t n)
+INLINE int singular(const number *lu, const int32_t *pivots, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (lu[i * n + i] == 0)
+        if (is_zero(lu[i * n + i]))
             return 1;
     return pivots[0] < 0;
-}
-
-/* order[i] is the row of the matrix that became row i. */
-INLINE void order_of(int32_t *order, const int32_t *pivots, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        order[i] = (int32_t)i;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t kept = order[i];
-        order[i] = order[pivots[i]];
-        order[pivots[i]] = kept;
-    }
 }
 
 /* A singular matrix has no solution: NaN, or a refusal. Returns whether to go on. */
@@ -140,8 +133,21 @@ static int without_solution(const job *g, int64_t which)
         return 0;
     }
     for (int64_t i = 0; i < g->n * g->k; i++)
-        g->out[which * g->n * g->k + i] = (real)__builtin_nan("");
+        g->out[which * g->n * g->k + i] = of_real((real)__builtin_nan(""));
     return 1;
+}
+
+#if !SYMC_COMPLEX
+/* order[i] is the row of the matrix that became row i. */
+INLINE void order_of(int32_t *order, const int32_t *pivots, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        order[i] = (int32_t)i;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t kept = order[i];
+        order[i] = order[pivots[i]];
+        order[pivots[i]] = kept;
+    }
 }
 
 /* x, (n, k): VL right sides, row by row; lu: the factors, element by element, by columns. */
@@ -237,14 +243,16 @@ static void solve_groups(void *arg, int64_t begin, int64_t end)
     }
 }
 
+#endif
+
 /* Exchanges rows of x, (n, m), as the factorisation did, or undoes that. */
-static void exchange_rows(real *x, const int32_t *pivots, int64_t n, int64_t m, int undo)
+static void exchange_rows(number *x, const int32_t *pivots, int64_t n, int64_t m, int undo)
 {
     for (int64_t step = 0; step < n; step++) {
         int64_t i = undo ? n - 1 - step : step, j = pivots[i];
         if (i != j)
             for (int64_t c = 0; c < m; c++) {
-                real kept = x[i * m + c];
+                number kept = x[i * m + c];
                 x[i * m + c] = x[j * m + c];
                 x[j * m + c] = kept;
             }
@@ -256,16 +264,16 @@ static void solve_matrices(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     int n = (int)g->n, m = (int)g->k, one = 1, t = g->turned != 0;
-    real unit = 1;
+    number unit = of_real(1);
     for (int64_t k = begin; k < end; k++) {
-        const real *lu = g->lu + k * g->n * g->n;
+        const number *lu = g->lu + k * g->n * g->n;
         const int32_t *pivots = g->pivots + k * g->n;
-        real *x = g->out + k * g->n * g->k;
+        number *x = g->out + k * g->n * g->k;
         if (singular(lu, pivots, n)) {
             set_failed(g->failed);
             return;
         }
-        memcpy(x, g->b + k * g->n * g->k, (size_t)(g->n * g->k) * sizeof(real));
+        memcpy(x, g->b + k * g->n * g->k, (size_t)(g->n * g->k) * sizeof(number));
         if (!t)
             exchange_rows(x, pivots, n, m, 0);
         for (int step = 0; step < 2; step++) {
@@ -281,14 +289,16 @@ static void solve_matrices(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void FN(symc_lu_solve)(void *const *bufs, const int64_t *p)
+void OF(lu_solve)(void *const *bufs, const int64_t *p)
 {
     job g = {.batch = p[0], .n = p[1], .k = p[2], .turned = p[3], .out = bufs[0], .lu = bufs[1], .pivots = bufs[2],
              .b = bufs[4], .failed = bufs[5]};
     if (!countable(g.n, g.n) || !countable(g.n, g.k))
         cannot(g.failed);
+#if !SYMC_COMPLEX
     else if (by_lanes(g.batch, g.n) && (few_columns(g.batch, g.k) || !LAPACK(trsm)))
         each_group(solve_groups, &g, g.batch, g.n * (g.n + g.k + g.n * g.k));
+#endif
     else if (!LAPACK(trsm))
         cannot(g.failed);
     else
@@ -301,14 +311,14 @@ static void invert_matrices(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     int n = (int)g->n, info, asked = -1;
-    real size = 0;
+    number size = of_real(0);
     LAPACK(getri)(&n, &size, &n, &n, &size, &asked, &info);
-    int given = (int)larger((int64_t)size, n);
-    real *work = symc_scratch(SLOT_BLOCK, (size_t)given * sizeof(real));
+    int given = (int)larger(asked_for(size), n);
+    number *work = symc_scratch(SLOT_BLOCK, (size_t)given * sizeof(number));
     int *pivots = symc_scratch(SLOT_TABLE_2, (size_t)n * sizeof(int));
     for (int64_t k = begin; k < end; k++) {
-        const real *lu = g->lu + k * g->n * g->n;
-        real *out = g->out + k * g->n * g->n;
+        const number *lu = g->lu + k * g->n * g->n;
+        number *out = g->out + k * g->n * g->n;
         if (singular(lu, g->pivots + k * g->n, n)) {
             if (g->pivots[k * g->n] < 0 || !without_solution(g, k)) {
                 set_failed(g->failed);
@@ -318,7 +328,7 @@ static void invert_matrices(void *arg, int64_t begin, int64_t end)
         }
         for (int64_t i = 0; i < n; i++)
             pivots[i] = g->pivots[k * g->n + i] + 1;
-        memcpy(out, lu, (size_t)(g->n * g->n) * sizeof(real));
+        memcpy(out, lu, (size_t)(g->n * g->n) * sizeof(number));
         LAPACK(getri)(&n, out, &n, pivots, work, &given, &info);
         if (info)
             set_failed(g->failed);
@@ -332,53 +342,108 @@ static void invert(void *const *bufs, const int64_t *p, int64_t nan)
              .failed = bufs[4]};
     if (!countable(g.n, g.n))
         cannot(g.failed);
+#if !SYMC_COMPLEX
     else if (by_lanes(g.batch, g.n))
         each_group(solve_groups, &g, g.batch, g.n * g.n * g.n);
+#endif
     else if (!LAPACK(getri))
         cannot(g.failed);
     else
         each_matrix(invert_matrices, &g, g.batch, (double)g.n * g.n * g.n * 1.4);
 }
 
-void FN(symc_lu_inverse)(void *const *bufs, const int64_t *p) { invert(bufs, p, p[2]); }
+void OF(lu_inverse)(void *const *bufs, const int64_t *p) { invert(bufs, p, p[2]); }
 
 /* ---- determinants ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
     int64_t batch, n;
-    real *sign, *size; /* without a place for the logarithm of the size, that of the sign is the determinant's */
-    const real *lu;
+    number *sign; /* without a place for the logarithm of the size, that of the sign is the determinant's */
+    real *size;
+    const number *lu;
     const int32_t *pivots;
     void *failed;
 } determinants;
 
+/* A number that is scaled by a power of two so that it neither overflows nor vanishes. */
+typedef struct {
+    double re, im;
+    int64_t exponent;
+} long_number;
+
+INLINE void scale(long_number *x)
+{
+    int exponent;
+    double size = __builtin_fmax(__builtin_fabs(x->re), __builtin_fabs(x->im));
+    if (!(size > 0) || size > __DBL_MAX__)
+        return;
+    (void)__builtin_frexp(size, &exponent);
+    x->re = __builtin_ldexp(x->re, -exponent);
+    x->im = __builtin_ldexp(x->im, -exponent);
+    x->exponent += exponent;
+}
+
+INLINE void multiply(long_number *x, number by)
+{
+#if SYMC_COMPLEX
+    long_number u = {(double)by.re, (double)by.im, 0};
+    scale(&u);
+    *x = (long_number){x->re * u.re - x->im * u.im, x->re * u.im + x->im * u.re, x->exponent + u.exponent};
+#else
+    long_number u = {(double)by, 0, 0};
+    scale(&u);
+    *x = (long_number){x->re * u.re, 0, x->exponent + u.exponent};
+#endif
+    scale(x);
+}
+
+/* What stands for u in the product that is the sign of a determinant; the sign of a real number is never NaN. */
+INLINE number sign_factor(number u)
+{
+#if SYMC_COMPLEX
+    return u;
+#else
+    return u < 0 ? -1 : 1;
+#endif
+}
+
+/* The number with another power of two. */
+INLINE number with_exponent(long_number x, int64_t exponent)
+{
+    int shift = (int)larger(smaller(exponent, 10000), -10000);
+#if SYMC_COMPLEX
+    return (number){(real)__builtin_ldexp(x.re, shift), (real)__builtin_ldexp(x.im, shift)};
+#else
+    return (real)__builtin_ldexp(x.re, shift);
+#endif
+}
+
 /* The determinant, or, with a place for the logarithm of its size, only its sign. One zero on the diagonal decides, whatever
  * else is there. */
-static real determinant(const real *lu, const int32_t *pivots, int64_t n, real *size)
+static number determinant(const number *lu, const int32_t *pivots, int64_t n, real *size)
 {
-    double log_sum = 0, product = 1, sign = 1;
-    int64_t exponents = 0;
+    double log_sum = 0;
+    long_number product = {1, 0, 0};
     for (int64_t i = 0; i < n; i++) {
-        double u = (double)lu[i * n + i];
-        int exponent, more;
-        if (u == 0) {
+        number u = lu[i * n + i];
+        if (is_zero(u)) {
             if (size)
                 *size = (real)-__builtin_inf();
-            return 0;
+            return of_real(0);
         }
-        sign = (u < 0) != (pivots[i] != i) ? -sign : sign;
         if (size) {
-            log_sum += __builtin_log(__builtin_fabs(u));
-            continue;
+            log_sum += __builtin_log(magnitude_of(u));
+            u = sign_factor(u);
         }
-        product = __builtin_frexp(product * __builtin_frexp(__builtin_fabs(u), &exponent), &more);
-        exponents += exponent + more;
+        multiply(&product, pivots[i] != i ? scaled(u, -1) : u);
     }
-    if (size) {
-        *size = (real)log_sum;
-        return (real)sign;
-    }
-    return (real)(sign * __builtin_ldexp(product, (int)larger(smaller(exponents, 10000), -10000)));
+    if (!size)
+        return with_exponent(product, product.exponent);
+    *size = (real)log_sum;
+    double whole = __builtin_hypot(product.re, product.im);
+    product.re /= whole;
+    product.im /= whole;
+    return with_exponent(product, 0);
 }
 
 static void determinant_range(void *arg, int64_t begin, int64_t end)
@@ -399,12 +464,12 @@ static void all_determinants(determinants g)
         symc_parallel(determinant_range, &g, g.batch, larger(SERIAL_WORK / (g.n * 16), 1));
 }
 
-void FN(symc_lu_det)(void *const *bufs, const int64_t *p)
+void OF(lu_det)(void *const *bufs, const int64_t *p)
 {
     all_determinants((determinants){p[0], p[1], bufs[0], NULL, bufs[1], bufs[2], bufs[4]});
 }
 
-void FN(symc_lu_slogdet)(void *const *bufs, const int64_t *p)
+void OF(lu_slogdet)(void *const *bufs, const int64_t *p)
 {
     all_determinants((determinants){p[0], p[1], bufs[0], bufs[1], bufs[2], bufs[3], bufs[5]});
 }
@@ -412,13 +477,13 @@ void FN(symc_lu_slogdet)(void *const *bufs, const int64_t *p)
 /* ---- cofactors --------------------------------------------------------------------------------------------------- */
 
 /* The largest sum of magnitudes of a row. */
-static double norm(const real *a, int64_t n)
+static double norm(const number *a, int64_t n)
 {
     double most = 0;
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
         for (int64_t j = 0; j < n; j++)
-            sum += __builtin_fabs((double)a[i * n + j]);
+            sum += magnitude_of(a[i * n + j]);
         if (!(sum <= most))
             most = sum;
     }
@@ -431,19 +496,19 @@ static void cofactor_range(void *arg, int64_t begin, int64_t end)
     const job *g = arg;
     int64_t n = g->n;
     for (int64_t k = begin; k < end; k++) {
-        real *out = g->out + k * n * n, whole = determinant(g->lu + k * n * n, g->pivots + k * n, n, NULL);
-        double size = __builtin_fabs((double)whole), condition = norm(g->a + k * n * n, n) * norm(out, n);
+        number *out = g->out + k * n * n, whole = determinant(g->lu + k * n * n, g->pivots + k * n, n, NULL);
+        double size = magnitude_of(whole), condition = norm(g->a + k * n * n, n) * norm(out, n);
         if (!(condition < (SYMC_DOUBLE ? 1e8 : 1e3)) || !(size < 1e30) || !(size > 1e-30)) {
             set_failed(g->failed);
             return;
         }
         for (int64_t i = 0; i < n * n; i++)
-            out[i] *= whole;
+            out[i] = product(out[i], whole);
         transpose_in_place(out, n);
     }
 }
 
-void FN(symc_lu_cofactors)(void *const *bufs, const int64_t *p)
+void OF(lu_cofactors)(void *const *bufs, const int64_t *p)
 {
     job g = {.batch = p[0], .n = p[1], .out = bufs[0], .lu = bufs[1], .pivots = bufs[2], .a = bufs[3], .failed = bufs[4]};
     invert(bufs, p, 0);

@@ -157,10 +157,11 @@ SYMC_SORTS(u64)
 
 /* ---- factorisations ---------------------------------------------------------------------------------------------- */
 
-/* These take one buffer more than other library calls, an int64 at the end of bufs. They set it to 1 if they could not do
- * what was asked: without LAPACK (matrices of up to 16 rows need none), for empty matrices, and for matrices that have
- * no such factorisation. What the outputs hold is then undefined. Every matrix is n x n unless said otherwise, and a
- * batch of them is one after another.
+/* These take one buffer more than other library calls, a `const char *` at the end of bufs. They set it to a message if they
+ * could not do what was asked: without LAPACK (real matrices of up to 16 rows need none), for empty matrices, and for
+ * matrices that have no such factorisation. What the outputs hold is then undefined. Every matrix is n x n unless said
+ * otherwise, and a batch of them is one after another. All of them also exist as complex_..., for
+ * matrices of pairs of numbers. A' is the transpose; complex factors V' are conjugate transposes.
  *
  * cholesky             bufs = {L, A},  p = {batch, n, lower, nan}: reads one triangle; nan instead of failing
  * lu                   bufs = {LU, pivots, A},  p = {batch, n}: see lu_typed.h; never fails for a matrix
@@ -175,43 +176,37 @@ SYMC_SORTS(u64)
  * pinv                 bufs = {X, A, rcond},  p = {batch, m, n}: X is n x m, rcond a double
  * eigh                 bufs = {w, V, A},  p = {batch, n, lower}
  * eigenvalues_symmetric  bufs = {w, A},  p = {batch, n, lower}
- * qr                   bufs = {Q, R, A},  p = {batch, m, n}: A is m x n, the factors are reduced
+ * qr                   bufs = {Q, R, A},  p = {batch, m, n, complete}: A is m x n; Q is m x min(m, n), or m x m
+ * eig                  bufs = {w, V, A},  p = {batch, n}: w and V are complex
+ * eigenvalues          bufs = {w, A},  p = {batch, n}
  * expm                 bufs = {X, A},  p = {batch, n} */
-SYMC_API void symc_cholesky_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_cholesky_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_solve_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_solve_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_inverse_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_inverse_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_det_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_det_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_slogdet_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_slogdet_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_cofactors_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_lu_cofactors_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_triangular_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_triangular_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_svd_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_svd_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_singular_values_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_singular_values_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_pinv_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_pinv_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_eigh_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_eigh_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_eigenvalues_symmetric_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_eigenvalues_symmetric_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_qr_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_qr_f64(void *const *bufs, const int64_t *p);
-SYMC_API void symc_expm_f32(void *const *bufs, const int64_t *p);
-SYMC_API void symc_expm_f64(void *const *bufs, const int64_t *p);
+#define SYMC_FACTORISES(name)                                                                                         \
+    SYMC_API void symc_##name##_f32(void *const *bufs, const int64_t *p);                                             \
+    SYMC_API void symc_##name##_f64(void *const *bufs, const int64_t *p);                                             \
+    SYMC_API void symc_complex_##name##_f32(void *const *bufs, const int64_t *p);                                     \
+    SYMC_API void symc_complex_##name##_f64(void *const *bufs, const int64_t *p);
+SYMC_FACTORISES(cholesky)
+SYMC_FACTORISES(lu)
+SYMC_FACTORISES(lu_solve)
+SYMC_FACTORISES(lu_inverse)
+SYMC_FACTORISES(lu_det)
+SYMC_FACTORISES(lu_slogdet)
+SYMC_FACTORISES(lu_cofactors)
+SYMC_FACTORISES(triangular)
+SYMC_FACTORISES(svd)
+SYMC_FACTORISES(singular_values)
+SYMC_FACTORISES(pinv)
+SYMC_FACTORISES(eigh)
+SYMC_FACTORISES(eigenvalues_symmetric)
+SYMC_FACTORISES(qr)
+SYMC_FACTORISES(eig)
+SYMC_FACTORISES(eigenvalues)
+SYMC_FACTORISES(expm)
 
-/* The library: its routines by name (NULL behind the last), the addresses of routine k for floats and for doubles, and the
- * function that sets its number of threads. */
+/* The library: its routines by name (NULL behind the last), the address of routine k, and the function that sets its number
+ * of threads. */
 SYMC_API const char *symc_lapack_name(int k);
-SYMC_API void symc_lapack_set(int k, void *f32, void *f64);
+SYMC_API void symc_lapack_set(int k, void *function);
 SYMC_API void symc_lapack_threads(void (*set)(int));
 
 #ifdef __cplusplus

@@ -3,19 +3,20 @@
 
 typedef struct {
     int64_t batch, n, k, lower, turned;
-    real *out;
-    const real *a, *b;
+    number *out;
+    const number *a, *b;
     void *failed;
 } job;
 
-INLINE int singular(const real *a, int64_t n)
+INLINE int singular(const number *a, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (a[i * n + i] == 0)
+        if (is_zero(a[i * n + i]))
             return 1;
     return 0;
 }
 
+#if !SYMC_COMPLEX
 /* Eliminates in the order of the triangle: a column of the matrix (a row, if it is transposed) at a time. */
 static void substitute(const job *g, const vec *a, vec *x)
 {
@@ -64,21 +65,23 @@ static void groups(void *arg, int64_t begin, int64_t end)
     }
 }
 
+#endif
+
 /* X' = B' (A')^-1: to LAPACK, the rows of x are columns, and the matrix is its transpose, to their right. */
 static void matrices(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
     int n = (int)g->n, m = (int)g->k, one = 1;
-    real unit = 1;
+    number unit = of_real(1);
     word uplo = g->lower ? "U" : "L";
     for (int64_t k = begin; k < end; k++) {
-        const real *a = g->a + k * g->n * g->n;
-        real *x = g->out + k * g->n * g->k;
+        const number *a = g->a + k * g->n * g->n;
+        number *x = g->out + k * g->n * g->k;
         if (singular(a, n)) {
             set_failed(g->failed);
             return;
         }
-        memcpy(x, g->b + k * g->n * g->k, (size_t)(g->n * g->k) * sizeof(real));
+        memcpy(x, g->b + k * g->n * g->k, (size_t)(g->n * g->k) * sizeof(number));
         if (m == 1)
             LAPACK(trsv)(uplo, g->turned ? "N" : "T", "N", &n, a, &n, x, &one, 1, 1, 1);
         else
@@ -86,13 +89,15 @@ static void matrices(void *arg, int64_t begin, int64_t end)
     }
 }
 
-void FN(symc_triangular)(void *const *bufs, const int64_t *p)
+void OF(triangular)(void *const *bufs, const int64_t *p)
 {
     job g = {p[0], p[1], p[2], p[3], p[4], bufs[0], bufs[1], bufs[2], bufs[3]};
     if (!countable(g.n, g.n) || !countable(g.n, g.k))
         cannot(g.failed);
+#if !SYMC_COMPLEX
     else if (by_lanes(g.batch, g.n) && (few_columns(g.batch, g.k) || !LAPACK(trsm)))
         each_group(groups, &g, g.batch, g.n * (g.n + g.k + g.n * g.k / 2));
+#endif
     else if (!LAPACK(trsm))
         cannot(g.failed);
     else

@@ -13,7 +13,7 @@ from symc.graph.op import HostCall, LibraryCall, Loops
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, call, const, index, var
 from symc.loops.ir import Call, For, Host, Let, Load, Ref, Statement, Step, Store
-from symc.loops.routines import ROUTINES
+from symc.loops.routines import suffix
 
 
 class LoopContext:
@@ -189,18 +189,8 @@ def _host_call(node: Apply, lower: HostCall, ref_of: Callable[[Variable], Ref]) 
         tuple(v.type.shape for v in variables),
         tuple(v.dtype for v in variables),
         (location,) if location else (),
-        *_routine(node, lower),
-        native=None if lower.native is None else lower.native(node),
+        None if lower.native is None else lower.native(node),
     )
-
-
-def _routine(node: Apply, lower: HostCall) -> tuple[str, tuple[dims.Dim, ...]]:
-    """The name, with the suffix for the dtype, and the parameters of the routine that replaces a callback."""
-    name = lower.routine if isinstance(lower.routine, str) else lower.routine(node.op)
-    dtype = node.inputs[0].dtype
-    if not name or lower.params is None or dtype not in ROUTINES[name].dtypes:
-        return "", ()
-    return f"{name}_{suffix(dtype)}", tuple(lower.params(node))
 
 
 def _told(problem: Exception, text: str) -> Exception:
@@ -213,8 +203,3 @@ def _told(problem: Exception, text: str) -> Exception:
         pass
     problem.add_note(text)
     return problem
-
-
-def suffix(dtype: str) -> str:
-    """``f32`` for float32 and so on, as in the names of library calls."""
-    return {"float32": "f32", "float64": "f64"}.get(dtype) or dtype[0].replace("b", "u8") + dtype.lstrip("uintbol")

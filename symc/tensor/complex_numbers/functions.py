@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from symc.graph import Variable
+from symc.graph import Constant, Variable
 from symc.loops import expr
 from symc.loops.expr import Expr, call
 from symc.tensor import elementwise as ew
@@ -43,6 +43,47 @@ hypot = elementwise(
     commutative=True,
     nonnegative="always",
 )
+
+# --- values that are not finite -------------------------------------------------------------------------------------
+#
+# The tables of C99, annex G, which NumPy follows. Conditions hold only where a part is infinite or NaN, so that they do
+# not take part in derivatives elsewhere.
+
+
+def _number(value: float, like: Variable) -> Variable:
+    return Constant(np.asarray(value, like.dtype))
+
+
+def _stretched(size: Variable, factor: Variable) -> Variable:
+    """``size * factor``, and 0 where ``factor`` is 0 and ``size`` is infinite or NaN."""
+    return ew.switch(ew.and_(ew.eq(factor, 0), _circling(size)), factor, size * factor)
+
+
+def _circling(y: Variable) -> Variable:
+    """Whether ``y`` is infinite or NaN: an angle without a direction."""
+    return ew.or_(ew.isinf(y), ew.isnan(y))
+
+
+def _signed(value: float, by: Variable) -> Variable:
+    """A positive number with the sign of ``by``."""
+    return ew.switch(_negative(by), _number(-value, by), _number(value, by))
+
+
+def _infinite(z: Pair) -> Variable:
+    return ew.or_(ew.isinf(z[0]), ew.isinf(z[1]))
+
+
+def _direction(z: Pair, signed: bool) -> Variable:
+    """The angle of a number with an infinite part; NaN if the other is.
+
+    It is from 0 to pi/2, or with ``signed``, where the sign of ``x`` counts, to pi.
+    """
+    x, y = z
+    one, zero = _number(1, x), _number(0, x)
+    across = ew.switch(ew.isinf(x), _signed(1, x) if signed else one, zero)
+    angle = ew.arctan2(ew.switch(ew.isinf(y), one, zero), across)
+    return ew.switch(ew.or_(ew.isnan(x), ew.isnan(y)), _number(np.nan, x), angle)
+
 
 # --- arithmetic -----------------------------------------------------------------------------------------------------
 
@@ -85,9 +126,13 @@ def _square(z: Pair) -> Pair:
 
 
 def _sign(z: Pair) -> Pair:
-    size = hypot(*z)
+    x, y = z
+    size = hypot(x, y)
     some = ew.switch(ew.eq(size, 0), 1, size)
-    return z[0] / some, z[1] / some
+    one_is = ew.neq(ew.isinf(x), ew.isinf(y))
+    zero = _number(0, x)
+    re, im = (ew.switch(ew.isinf(part), _signed(1, part), zero) for part in z)
+    return ew.switch(one_is, re, x / some), ew.switch(one_is, im, y / some)
 
 
 def power(z: Pair, w: Pair) -> Pair:
@@ -121,9 +166,12 @@ def whole_power(z: Pair, n: int) -> Pair:
 
 def _exp(z: Pair) -> Pair:
     size = ew.exp(z[0])
-    if is_zero(z[1]):
-        return size, z[1]
-    return size * ew.cos(z[1]), size * ew.sin(z[1])
+    x, y = z
+    if is_zero(y):
+        return size, y
+    ended = ew.and_(ew.isinf(x), _circling(y))
+    re = ew.switch(ended, size, _stretched(size, ew.cos(y)))
+    return re, ew.switch(ew.and_(ended, ew.lt(x, 0)), size, _stretched(size, ew.sin(y)))
 
 
 def _expm1(z: Pair) -> Pair:
@@ -180,7 +228,8 @@ def _sqrt(z: Pair) -> Pair:
     other = sized * 0.5 / ew.switch(zero, 1, root)
     re = ew.switch(right, root, other)
     im = ew.switch(right, other, root)
-    return re, ew.switch(below, -im, im)
+    upright = ew.isinf(y)
+    return ew.switch(upright, sized, re), ew.switch(upright, y, ew.switch(below, -im, im))
 
 
 # --- trigonometry ---------------------------------------------------------------------------------------------------
@@ -188,12 +237,16 @@ def _sqrt(z: Pair) -> Pair:
 
 def _sinh(z: Pair) -> Pair:
     x, y = z
-    return ew.sinh(x) * ew.cos(y), ew.cosh(x) * ew.sin(y)
+    size = ew.sinh(x)
+    plain = ew.and_(_circling(y), ew.or_(ew.eq(x, 0), ew.isinf(x)))
+    return ew.switch(plain, ew.abs_(size), _stretched(size, ew.cos(y))), _stretched(ew.cosh(x), ew.sin(y))
 
 
 def _cosh(z: Pair) -> Pair:
     x, y = z
-    return ew.cosh(x) * ew.cos(y), ew.sinh(x) * ew.sin(y)
+    size, circling = ew.cosh(x), _circling(y)
+    re = ew.switch(ew.and_(circling, ew.isinf(x)), size, _stretched(size, ew.cos(y)))
+    return re, ew.switch(ew.and_(circling, ew.eq(x, 0)), x, _stretched(ew.sinh(x), ew.sin(y)))
 
 
 def _tanh(z: Pair) -> Pair:
@@ -201,28 +254,47 @@ def _tanh(z: Pair) -> Pair:
     x, y = z
     s, cosine, sine = ew.tanh(x), ew.cos(y), ew.sin(y)
     below = ew.sqr(cosine) + ew.sqr(s * sine)
-    return s / below, sine * cosine * ew.tanh_slope(x) / below
+    circling, level = _circling(y), ew.isinf(x)
+    re = ew.switch(ew.and_(circling, ew.or_(ew.eq(x, 0), level)), s, s / below)
+    flat = ew.or_(ew.and_(circling, level), ew.and_(ew.eq(y, 0), ew.isnan(x)))
+    return re, ew.switch(flat, _number(0, x), sine * cosine * ew.tanh_slope(x) / below)
 
 
 def _arcsin(z: Pair) -> Pair:
     (a, b), (c, d) = _sqrt((1 - z[0], -z[1])), _sqrt((1 + z[0], z[1]))
-    return ew.arctan2(z[0], a * c - b * d), ew.arcsinh(a * d - b * c)
+    x, y = z
+    far = _infinite(z)
+    angle = _direction((y, x), signed=False)
+    re = ew.switch(far, ew.switch(_negative(x), -angle, angle), ew.arctan2(x, a * c - b * d))
+    re = ew.switch(ew.and_(ew.eq(x, 0), ew.isnan(y)), x, re)
+    return re, ew.switch(far, _signed(np.inf, y), ew.arcsinh(a * d - b * c))
 
 
 def _arccos(z: Pair) -> Pair:
     (a, b), (c, d) = _sqrt((1 - z[0], -z[1])), _sqrt((1 + z[0], z[1]))
-    return 2 * ew.arctan2(a, c), ew.arcsinh(c * b - d * a)
+    x, y = z
+    far = _infinite(z)
+    re = ew.switch(far, _direction(z, signed=True), 2 * ew.arctan2(a, c))
+    re = ew.switch(ew.and_(ew.eq(x, 0), ew.isnan(y)), _number(np.pi / 2, x), re)
+    return re, ew.switch(far, -_signed(np.inf, y), ew.arcsinh(c * b - d * a))
 
 
 def _arccosh(z: Pair) -> Pair:
     (a, b), (c, d) = _sqrt((z[0] - 1, z[1])), _sqrt((z[0] + 1, z[1]))
-    return ew.arcsinh(a * c + b * d), 2 * ew.arctan2(b, c)
+    x, y = z
+    far, angle = _infinite(z), _direction(z, signed=True)
+    re = ew.switch(far, _number(np.inf, x), ew.arcsinh(a * c + b * d))
+    im = ew.switch(far, ew.switch(_negative(y), -angle, angle), 2 * ew.arctan2(b, c))
+    return re, ew.switch(ew.and_(ew.eq(x, 0), ew.isnan(y)), _number(np.pi / 2, x), im)
 
 
 def _arctanh(z: Pair) -> Pair:
     x, y = z
     size = 0.25 * ew.log1p(4 * x / (ew.sqr(1 - x) + ew.sqr(y)))
-    return size, 0.5 * ew.arctan2(2 * y, (1 - x) * (1 + x) - ew.sqr(y))
+    far, zero = _infinite(z), _number(0, x)
+    re = ew.switch(ew.or_(far, ew.and_(ew.eq(x, 0), ew.isnan(y))), zero, size)
+    turn = ew.switch(ew.isnan(y), y, _signed(np.pi / 2, y))
+    return re, ew.switch(far, turn, 0.5 * ew.arctan2(2 * y, (1 - x) * (1 + x) - ew.sqr(y)))
 
 
 def _turned(function: Callable[[Pair], Pair]) -> Callable[[Pair], Pair]:

@@ -1,66 +1,47 @@
-"""Linear algebra of complex matrices, by that of real ones twice as large.
-
-``x + iy`` stands for the real matrix ``[[x, -y], [y, x]]``. Products, inverses, pseudo-inverses and exponentials of
-such matrices are of that form.
-"""
+"""How the ops of linear algebra act on complex matrices: by ops with the same attributes that call LAPACK for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from symc.graph import Variable
-from symc.graph.op import Op
+from symc.graph.dtypes import is_complex
+from symc.graph.op import Op, Record
 from symc.tensor import elementwise as ew
-from symc.tensor.complex_numbers.parts import held, parts
-from symc.tensor.creation import tril, triu
-from symc.tensor.joining import concatenate
-from symc.tensor.linear_algebra.decompositions import EXPM, PINV
+from symc.tensor.complex_numbers import factorisations, systems
+from symc.tensor.complex_numbers.matrices import apply
+from symc.tensor.linear_algebra.decompositions import EIGH, EXPM, PINV, QR
+from symc.tensor.linear_algebra.determinants import DET, SLOGDET
+from symc.tensor.linear_algebra.factorisations import CHOLESKY, SVD
 from symc.tensor.linear_algebra.linear_systems import INVERSE, SOLVE, TRIANGULAR
-from symc.tensor.linear_algebra.matrices import flipped
-from symc.tensor.symbolic_dims import length
+from symc.tensor.linear_algebra.matrices import side
 
 __all__ = ["RULES"]
 
 
-def _beside(a: Variable, b: Variable) -> Variable:
-    return concatenate([a, b], axis=a.ndim - 1)
+def _as(made: Record, of_squares: bool = True) -> Callable[[Op, Sequence[Variable]], Any]:
+    def rule(op: Op, inputs: Sequence[Variable]) -> Any:
+        if of_squares:
+            side(op, inputs[0])
+        first, *others = inputs
+        found = apply(made, first, *(ew.cast(v, first.dtype) if is_complex(v.dtype) else v for v in others), **op.attrs)
+        return found if len(found) > 1 else found[0]
+
+    return rule
 
 
-def _above(a: Variable, b: Variable) -> Variable:
-    return concatenate([a, b], axis=a.ndim - 2)
-
-
-def _doubled(z: Variable) -> Variable:
-    x, y = parts(z)
-    return _above(_beside(x, -y), _beside(y, x))
-
-
-def _first_columns(a: Variable, rows: int | Variable, columns: int | Variable) -> Variable:
-    """The complex matrix of which ``a`` is the real form, from its left half."""
-    return held(a[..., :rows, :columns], a[..., rows:, :columns])
-
-
-def _function(op: Op, inputs: Sequence[Variable]) -> Variable:
-    z, *others = inputs
-    return _first_columns(op(_doubled(z), *others), length(z, z.ndim - 1), length(z, z.ndim - 2))
-
-
-def _systems(a: Variable, b: Variable, turned: bool) -> Variable:
-    n = length(a, a.ndim - 1)
-    of = flipped(a) if turned else a
-    found = Op(SOLVE, turned=False)(_doubled(of), _above(*parts(ew.cast(b, a.dtype))))
-    return held(found[..., :n, :], found[..., n:, :])
-
-
-def _solve(op: Op, inputs: Sequence[Variable]) -> Variable:
-    a, b = inputs
-    return _systems(a, b, op["turned"])
-
-
-def _triangular(op: Op, inputs: Sequence[Variable]) -> Variable:
-    a, b = inputs
-    return _systems(tril(a) if op["lower"] else triu(a), b, op["turned"])
-
-
-RULES = {SOLVE: _solve, TRIANGULAR: _triangular, INVERSE: _function, PINV: _function, EXPM: _function}
+RULES: dict[Record, Callable[[Op, Sequence[Variable]], Any]] = {
+    SOLVE: _as(systems.SOLVE),
+    TRIANGULAR: _as(systems.TRIANGULAR),
+    INVERSE: _as(systems.INVERSE),
+    DET: _as(systems.DET),
+    SLOGDET: _as(systems.SLOGDET),
+    EXPM: _as(systems.EXPM),
+    CHOLESKY: _as(factorisations.CHOLESKY),
+    EIGH: _as(factorisations.EIGH),
+    SVD: _as(factorisations.SVD, of_squares=False),
+    QR: _as(factorisations.QR, of_squares=False),
+    PINV: _as(systems.PINV, of_squares=False),
+}
 """How ops act on complex matrices, by record."""

@@ -15,6 +15,7 @@ from symc.gradient.pass_through import disconnected_grad
 from symc.graph import Constant, Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.creation import eye, tril, zeros_like
@@ -35,7 +36,7 @@ from symc.tensor.linear_algebra.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "pinv", "qr"]
+__all__ = ["EIGH", "EXPM", "PINV", "QR", "eigh", "expm", "expm_of", "pinv", "qr"]
 
 
 _QR_CASES = [(s, 4 * np.eye(s[-2], s[-1]).astype("float32")) for s in ((4, 3), (3, 3), (2, 3, 2))]
@@ -68,7 +69,7 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     inner = reciprocal_or_zero(over_columns(w) - over_rows(w)) * matmul(flipped(v), by_v)
     diagonal = over_rows(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
     found = matmul(matmul(v, inner + diagonal), flipped(v))
-    return [of_triangle((found + flipped(found)) / 2, op["lower"])]
+    return [of_triangle(found, op["lower"])]
 
 
 def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
@@ -83,9 +84,10 @@ EIGH: Record = record(
     numpy=_eigh_numpy,
     grad=_eigh_grad,
     lower=HostCall(
-        None,
-        lambda op: "eigh" if op["vectors"] else "eigenvalues_symmetric",
-        lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"])],
+        native=RoutineCall(
+            lambda op: "eigh" if op["vectors"] else "eigenvalues_symmetric",
+            lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"])],
+        )
     ),
     drop_unused=_without_vectors,
     cases=lambda: [
@@ -185,7 +187,9 @@ QR: Record = record(
     numpy=lambda op, a: tuple(np.linalg.qr(a, "complete" if op["complete"] else "reduced")),
     grad=_qr_grad,
     lower=HostCall(
-        None, lambda op: "" if op["complete"] else "qr", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]]
+        native=RoutineCall(
+            "qr", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:], int(node.op["complete"])]
+        )
     ),
     cases=lambda: (
         [
@@ -284,10 +288,8 @@ PINV: Record = record(
     numpy=lambda op, a, rcond: np.linalg.pinv(a, rcond=float(rcond)),
     grad=_pinv_grad,
     lower=HostCall(
-        None,
-        "pinv",
-        lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]],
-        lambda op, inputs: ("pinv", inputs[:1]),
+        native=RoutineCall("pinv", lambda node: [batch_of(node), *node.inputs[0].type.shape[-2:]]),
+        told=lambda op, inputs: ("pinv", inputs[:1]),
     ),
     cases=lambda: [
         Case(lambda a, c=shift: pinv(a + c), (Arg(shape),), expect=lambda a, c=shift: _least_squares(a + c), rtol=1e-4)
@@ -329,7 +331,7 @@ def _in_squares(coefficients: Sequence[int], powers: Sequence[np.ndarray]) -> np
     return np.asarray(total + powers[3] @ np.add.reduce(high))
 
 
-def _expm_numpy(op: Op, a: np.ndarray) -> np.ndarray:
+def expm_of(op: Op, a: np.ndarray) -> np.ndarray:
     """Scaling and squaring with the diagonal Pade approximant of degree 13 (Higham, 2005)."""
     wide = np.asarray(a, "float64")
     norm = np.abs(wide).sum(-2).max(-1, initial=0)
@@ -368,9 +370,9 @@ def _expm_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
 EXPM: Record = record(
     "expm",
     infer=lambda op, inputs: (side(op, inputs[0]), inputs[0].type)[1],
-    numpy=_expm_numpy,
+    numpy=expm_of,
     grad=_expm_grad,
-    lower=HostCall(None, "expm", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]]),
+    lower=HostCall(native=RoutineCall("expm", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]])),
     cases=lambda: [
         Case(lambda a: expm(apart(a)), (Arg((3, 3)),), expect=_expm_by_eigenvalues, rtol=1e-4),
         Case(lambda a: expm(apart(a)), (Arg((2, 3, 3)),), expect=_expm_by_eigenvalues, rtol=1e-4),

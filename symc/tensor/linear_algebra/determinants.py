@@ -16,7 +16,7 @@ from symc.tensor.linalg import matmul
 from symc.tensor.linear_algebra.linear_systems import factors, from_factors, inverse_or_nan
 from symc.tensor.linear_algebra.matrices import apart, dominant, flipped, matrix_of, side
 
-__all__ = ["COFACTORS", "DET", "SLOGDET", "det", "slogdet"]
+__all__ = ["COFACTORS", "DET", "SLOGDET", "cofactors_of", "det", "slogdet"]
 
 
 def _scalar_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -24,13 +24,13 @@ def _scalar_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     return TensorType(inputs[0].dtype, inputs[0].type.shape[:-2])
 
 
-def _cofactors_numpy(op: Op, a: np.ndarray) -> np.ndarray:
-    """The matrix of cofactors from singular values, which singular matrices have, too."""
+def cofactors_of(a: np.ndarray) -> np.ndarray:
+    """The matrices of cofactors, real or complex, from singular values, which singular matrices have, too."""
     u, s, vt = np.linalg.svd(a)
     n = a.shape[-1]
     others = np.stack([np.prod(np.delete(s, k, -1), -1) for k in range(n)], -1) if n else s
     sign = np.linalg.det(u) * np.linalg.det(vt)
-    return np.asarray(sign[..., None, None] * (u * others[..., None, :]) @ vt, a.dtype)
+    return np.asarray(sign[..., None, None] * (u.conj() * others[..., None, :]) @ vt.conj(), a.dtype)
 
 
 def _cofactors_grad(
@@ -47,12 +47,12 @@ _lu_cofactors = from_factors(
     "lu_cofactors",
     "det",
     infer=lambda op, inputs: inputs[2].type,
-    numpy=lambda op, lu, pivots, a: _cofactors_numpy(op, a),
+    numpy=lambda op, lu, pivots, a: cofactors_of(a),
 )
 COFACTORS: Record = record(
     "cofactors",
     infer=lambda op, inputs: inputs[0].type,
-    numpy=_cofactors_numpy,
+    numpy=lambda op, a: cofactors_of(a),
     grad=_cofactors_grad,
     decompose=lambda op, inputs: [Op(_lu_cofactors)(*factors(inputs[0]))],
     cases=lambda: [

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Variable
+from symc.graph import Variable, dims
 from symc.graph.dtypes import is_complex
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.graph.variables import as_complex, as_pairs
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.complex_numbers.parts import conj, held, parts, real, stacked, unstacked
 from symc.tensor.creation import eye
 from symc.tensor.linalg import matmul
 from symc.tensor.linear_algebra.linear_systems import solve_general
-from symc.tensor.linear_algebra.matrices import flipped, matrix_of, over_columns, over_rows, side
+from symc.tensor.linear_algebra.matrices import batch_of, flipped, matrix_of, over_columns, over_rows, side
 from symc.tensor.symbolic_dims import length
 
 __all__ = ["eig", "eigvals"]
@@ -27,11 +28,13 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
     (a,) = inputs
     shape = a.type.shape[:-1] if op["pairs"] else a.type.shape
     side(op, a if not op["pairs"] else parts(unstacked(a))[0])
-    return [TensorType(a.dtype, (*shape[:-1], 2)), TensorType(a.dtype, (*shape, 2))]
+    found = [TensorType(a.dtype, (*shape[:-1], 2)), TensorType(a.dtype, (*shape, 2))]
+    return found if op["vectors"] else found[:1]
 
 
 def _numpy(op: Op, a: np.ndarray) -> tuple[np.ndarray, ...]:
-    found = np.linalg.eig(as_complex(a) if op["pairs"] else a)
+    given = as_complex(a) if op["pairs"] else a
+    found = tuple(np.linalg.eig(given)) if op["vectors"] else (np.linalg.eigvals(given),)
     dtype = np.result_type(a.dtype, np.complex64)
     return tuple(as_pairs(np.asarray(v, dtype)) for v in found)
 
@@ -56,6 +59,12 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     return [stacked(found) if op["pairs"] else real(found)]
 
 
+def _without_vectors(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
+    if not op["vectors"] or used[1]:
+        return op, list(range(len(used)))
+    return Op(EIG, pairs=op["pairs"], vectors=False), [0]
+
+
 _SPREAD = np.array([[1, 4, 0], [-4, 1, 0], [0, 0, -6]], "float32")
 
 
@@ -64,7 +73,16 @@ EIG: Record = record(
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
-    lower=HostCall(),
+    lower=HostCall(
+        native=RoutineCall(
+            lambda op: ("complex_" if op["pairs"] else "") + ("eig" if op["vectors"] else "eigenvalues"),
+            lambda node: [
+                batch_of(node) if not node.op["pairs"] else dims.product(node.inputs[0].type.shape[:-3]),
+                node.outputs[0].type.shape[-2],
+            ],
+        )
+    ),
+    drop_unused=_without_vectors,
     cases=lambda: [
         Case(
             lambda a: _invariants(*eig(a + _SPREAD)), (Arg((3, 3), low=-1, high=1),),
@@ -115,7 +133,7 @@ def eig(a: Any) -> tuple[Variable, Variable]:
     """
     a = matrix_of("eig", a)
     pairs = is_complex(a.dtype)
-    w, v = Op(EIG, pairs=pairs)(stacked(a) if pairs else a)
+    w, v = Op(EIG, pairs=pairs, vectors=True)(stacked(a) if pairs else a)
     return unstacked(w), unstacked(v)
 
 

@@ -6,7 +6,7 @@ matrix that cannot be factorised raises ``numpy.linalg.LinAlgError``, which name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,11 @@ from symc.errors import located
 from symc.graph import Variable, dims
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
-from symc.tensor.creation import tril
+from symc.tensor.complex_numbers.parts import conj
+from symc.tensor.creation import eye, tril
+from symc.tensor.ifelse import ifelse
 from symc.tensor.linalg import matmul
 from symc.tensor.linear_algebra.linear_systems import solve_general, triangular
 from symc.tensor.linear_algebra.matrices import (
@@ -31,7 +34,7 @@ from symc.tensor.linear_algebra.matrices import (
 )
 from symc.tensor.symbolic_dims import length
 
-__all__ = ["CHOLESKY", "SVD", "cho_solve", "cholesky", "solve", "svd", "thin"]
+__all__ = ["CHOLESKY", "SVD", "by_sides", "cho_solve", "cholesky", "each_cholesky", "solve", "svd", "thin"]
 
 
 def _square_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -44,11 +47,11 @@ def _square_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _cholesky_numpy(op: Op, a: np.ndarray) -> np.ndarray:
     turned = a if op["lower"] else a.swapaxes(-1, -2)
-    found = _each_cholesky(turned) if op["nan"] else np.linalg.cholesky(turned)
+    found = each_cholesky(turned) if op["nan"] else np.linalg.cholesky(turned)
     return found if op["lower"] else found.swapaxes(-1, -2)
 
 
-def _each_cholesky(a: np.ndarray) -> np.ndarray:
+def each_cholesky(a: np.ndarray) -> np.ndarray:
     """The factors of matrices, of which those that have none are NaN."""
     found = np.full(a.shape, np.nan, a.dtype)
     for k in np.ndindex(a.shape[:-2]):
@@ -75,7 +78,7 @@ def _cholesky_grad(
     phi = (tril(inner) + tril(inner, -1)) / 2
     half = flipped(triangular(l, phi, turned=True))
     whole = triangular(l, half, turned=True)
-    return [of_triangle((whole + flipped(whole)) / 2, op["lower"])]
+    return [of_triangle(whole, op["lower"])]
 
 
 CHOLESKY: Record = record(
@@ -84,9 +87,10 @@ CHOLESKY: Record = record(
     numpy=_cholesky_numpy,
     grad=_cholesky_grad,
     lower=HostCall(
-        None,
-        "cholesky",
-        lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"]), int(node.op["nan"])],
+        native=RoutineCall(
+            "cholesky",
+            lambda node: [batch_of(node), node.inputs[0].type.shape[-1], int(node.op["lower"]), int(node.op["nan"])],
+        )
     ),
     cases=lambda: [
         Case(lambda a: cholesky(_positive(a)), (Arg((3, 3)),), expect=lambda a: np.linalg.cholesky(_positive(a))),
@@ -143,8 +147,10 @@ def cho_solve(c_and_lower: tuple[Any, bool], b: Any) -> Variable:
     """
     factor, lower = c_and_lower
     lower = bool(lower)
-    half = triangular(factor, b, lower, not lower, what="cho_solve")
-    return triangular(factor, half, lower, lower, what="cho_solve")
+    factor = matrix_of("cho_solve", factor)
+    turned = conj(factor)  # of complex matrices the adjoint counts
+    half = triangular(factor if lower else turned, b, lower, not lower, what="cho_solve")
+    return triangular(turned if lower else factor, half, lower, lower, what="cho_solve")
 
 
 _ASSUMED = ("gen", "general", "sym", "symmetric", "her", "hermitian", "pos", "positive definite")
@@ -198,8 +204,10 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     """The gradient by Townsend, "Differentiating the singular value decomposition" (2016), for the thin factors.
 
     With ``F_ij = 1 / (s_j^2 - s_i^2)`` off the diagonal and 0 on it:
-    ``dA = U [(F o (U'dU - dU'U)) S + S (F o (V'dV - dV'V)) + diag ds] V' + (I - UU') dU S^-1 V' + U S^-1 dV' (I -
-    VV')``.
+    ``dA = U core V' + (I - UU') dU S^-1 V' + U S^-1 dV' (I - VV')`` and
+    ``core = (F o (U'dU - dU'U)) S + S (F o (V'dV - dV'V)) + diag ds``.
+
+    Of the last two terms, one is zero for a tall or wide matrix, and both for a square one.
 
     Columns ``U2`` beyond the thin factor span the rest of the space: ``dU2 = -U (dU' U2)``, which adds ``-U2 dU2' U``
     to the gradient by ``U``.
@@ -215,12 +223,31 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     squares, row, column = ew.sqr(s), over_columns(s), over_rows(s)
     f = reciprocal_or_zero(over_columns(squares) - over_rows(squares))
     utgu, vtgv = matmul(flipped(u), gu), matmul(vt, gv)
-    core = f * (utgu - flipped(utgu)) * row + column * (f * (vtgv - flipped(vtgv)))
-    diagonal = matmul(u * over_columns(gs_), vt)
-    inverse = over_columns(reciprocal_or_zero(s))
-    left = (gu - matmul(u, utgu)) * inverse
-    right = (gv - matmul(v, vtgv)) * inverse
-    return [matmul(u, matmul(core, vt)) + diagonal + matmul(left, vt) + matmul(u, flipped(right))]
+    diagonal = over_rows(gs_) * eye(length(s, s.ndim - 1), dtype=s.dtype)
+    core = f * (utgu - flipped(utgu)) * row + column * (f * (vtgv - flipped(vtgv))) + diagonal
+    inverse = reciprocal_or_zero(s)
+    left, right = over_columns(inverse), over_rows(inverse)
+
+    def tall() -> Variable:
+        return matmul(matmul(u, core - utgu * left) + gu * left, vt)
+
+    def wide() -> Variable:
+        return matmul(u, matmul(core - right * flipped(vtgv), vt) + right * flipped(gv))
+
+    def square() -> Variable:
+        return matmul(u, matmul(core, vt))
+
+    return [by_sides(inputs[0], tall, wide, square)]
+
+
+def by_sides(
+    a: Variable, tall: Callable[[], Variable], wide: Callable[[], Variable], square: Callable[[], Variable]
+) -> Variable:
+    """One of three values, by whether ``a`` has more rows than columns, or fewer, or as many."""
+    m, n = length(a, a.ndim - 2), length(a, a.ndim - 1)
+    if isinstance(m, int) and isinstance(n, int):
+        return tall() if m > n else wide() if m < n else square()
+    return ifelse(ew.gt(m, n), tall(), ifelse(ew.lt(m, n), wide(), square()))  # type: ignore[no-any-return]
 
 
 def thin(q: Variable, g: Variable, k: Any) -> tuple[Variable, Variable]:
@@ -241,13 +268,14 @@ SVD: Record = record(
     numpy=_svd_numpy,
     grad=_svd_grad,
     lower=HostCall(
-        None,
-        lambda op: "svd" if op["vectors"] else "singular_values",
-        lambda node: [
-            batch_of(node),
-            *node.inputs[0].type.shape[-2:],
-            *([int(node.op["full"])] if node.op["vectors"] else []),
-        ],
+        native=RoutineCall(
+            lambda op: "svd" if op["vectors"] else "singular_values",
+            lambda node: [
+                batch_of(node),
+                *node.inputs[0].type.shape[-2:],
+                *([int(node.op["full"])] if node.op["vectors"] else []),
+            ],
+        )
     ),
     drop_unused=_without_vectors,
     cases=lambda: [

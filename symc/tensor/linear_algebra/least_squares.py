@@ -8,10 +8,11 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
-from symc.graph.dtypes import floating
+from symc.graph.dtypes import floating, part_of
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers.parts import squared_size
 from symc.tensor.linalg import dot
 from symc.tensor.linear_algebra.decompositions import pinv
 from symc.tensor.linear_algebra.factorisations import svd
@@ -58,11 +59,11 @@ def lstsq(a: Any = None, b: Any = None, rcond: Any = None) -> Any:
     dtype = ew.unify_dtypes([a, ew.cast(b, floating(b.dtype))])
     a, b = ew.cast(a, dtype), ew.cast(b, dtype)
     m, n = length(a, 0), length(a, 1)
-    bound = _bound(rcond, m, n, dtype)
+    bound = _bound(rcond, m, n, part_of(dtype))
     x = dot(pinv(a, bound), b)
     s = svd(a, compute_uv=False)
-    rank = reduce.sum(ew.cast(s > ew.cast(bound, dtype) * reduce.max(s), "int64"))
-    squares = reduce.sum(ew.sqr(b - dot(a, x)), axis=0, keepdims=b.ndim == 1)
+    rank = reduce.sum(ew.cast(s > ew.cast(bound, s.dtype) * reduce.max(s), "int64"))
+    squares = reduce.sum(squared_size(b - dot(a, x)), axis=0, keepdims=b.ndim == 1)
     determined = ew.and_(ew.eq(rank, n), ew.gt(m, n))
     return x, squares[: ew.switch(determined, length(squares, 0), 0)], rank, s
 

@@ -20,15 +20,18 @@ from symc.graph.dtypes import floating
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.creation import tril, triu
 from symc.tensor.linalg import matmul, with_equal_batches
 from symc.tensor.linear_algebra.matrices import batch_of, dominant, flipped, matrix_of, over_rows, side
 
 __all__ = [
-    "INVERSE", "SOLVE", "TRIANGULAR", "factors", "from_factors", "inverse_or_nan", "matrix_inverse", "solve_general",
+    "INVERSE", "SOLVE", "TRIANGULAR", "eliminated", "factors", "from_factors", "inverse_of", "inverse_or_nan",
+    "matrix_inverse", "no_factors", "solve_general",
     "solve_lower_triangular", "solve_triangular", "solve_upper_triangular", "systems", "triangular",
 ]  # fmt: skip
 
@@ -36,7 +39,7 @@ __all__ = [
 # --- the factorisation ----------------------------------------------------------------------------------------------
 
 
-def _lu_numpy(op: Op, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def eliminated(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian elimination with partial pivoting; the factors are stored transposed, as LAPACK does."""
     n = a.shape[-1]
     work = np.array(a).reshape(-1, n, n) if a.size else np.array(a).reshape(0, n, n)
@@ -51,7 +54,7 @@ def _lu_numpy(op: Op, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return work.swapaxes(-1, -2).reshape(a.shape), pivots.reshape(a.shape[:-1])
 
 
-def _no_factors(op: Op, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def no_factors(op: Op, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What a back end without the routine stores: the ops that read factors start from the matrix again."""
     return a, np.full(a.shape[:-1], -1, "int32")
 
@@ -64,9 +67,9 @@ def _lu_infer(op: Op, inputs: Sequence[Variable]) -> list[TensorType]:
 _lu = record(
     "lu",
     infer=_lu_infer,
-    numpy=_lu_numpy,
+    numpy=lambda op, a: eliminated(a),
     unspecified=True,
-    lower=HostCall(_no_factors, "lu", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]]),
+    lower=HostCall(no_factors, native=RoutineCall("lu", lambda node: [batch_of(node), node.inputs[0].type.shape[-1]])),
 )
 
 
@@ -77,7 +80,7 @@ def from_factors(name: str, told: str, **facts: Any) -> Record:
         return [batch_of(node), node.inputs[0].type.shape[-1], *more(node)]
 
     more: Callable[[Apply], list[Any]] = facts.pop("more", lambda node: [])
-    lower = HostCall(None, name, params, lambda op, inputs: (told, inputs[2:]))
+    lower = HostCall(native=RoutineCall(name, params), told=lambda op, inputs: (told, inputs[2:]))
     return record(name, lower=lower, **facts)
 
 
@@ -173,11 +176,12 @@ TRIANGULAR: Record = record(
     numpy=lambda op, a, b: np.linalg.solve(_triangle(op, a), b),
     grad=_systems_grad,
     lower=HostCall(
-        None,
-        "triangular",
-        lambda node: [
-            batch_of(node), *node.inputs[1].type.shape[-2:], int(node.op["lower"]), int(node.op["turned"]),
-        ],
+        native=RoutineCall(
+            "triangular",
+            lambda node: [
+                batch_of(node), *node.inputs[1].type.shape[-2:], int(node.op["lower"]), int(node.op["turned"]),
+            ],
+        )
     ),
     cases=lambda: [
         Case(
@@ -212,14 +216,15 @@ def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False) 
         ``(..., n, n)``.
     b : tensor_like
         ``(..., n, k)`` or ``(n,)``.
-    trans : {0, 1, "N", "T"}
-        Whether the systems are ``a x = b`` (0, "N") or ``a.T x = b`` (1, "T").
+    trans : {0, 1, 2, "N", "T", "C"}
+        Whether the systems are ``a x = b`` (0, "N"), ``a.T x = b`` (1, "T") or ``conj(a.T) x = b`` (2, "C").
     lower : bool
         Whether the matrices are lower triangular.
     """
     if trans not in _TRANSPOSED:
-        raise ValueError(located(f"solve_triangular: trans must be 0, 1, 'N' or 'T', got {trans!r}", []))
-    return triangular(a, b, lower, _TRANSPOSED[trans])
+        raise ValueError(located(f"solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}", []))
+    a = matrix_of("solve_triangular", a)
+    return triangular(conj(a) if trans in (2, "C") else a, b, lower, _TRANSPOSED[trans])
 
 
 def solve_lower_triangular(a: Any, b: Any) -> Variable:
@@ -246,7 +251,8 @@ def _inverse_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable
     return [-matmul(matmul(turned, gs[0]), turned)]
 
 
-def _inverse_numpy(op: Op, a: np.ndarray) -> np.ndarray:
+def inverse_of(op: Op, a: np.ndarray) -> np.ndarray:
+    """The inverses of arrays; with ``op["nan"]``, NaN for those that have none."""
     if not op["nan"]:
         return np.asarray(np.linalg.inv(a))
     found = np.full(a.shape, np.nan, a.dtype)
@@ -260,13 +266,13 @@ _lu_inverse = from_factors(
     "lu_inverse",
     "matrix_inverse",
     infer=lambda op, inputs: inputs[2].type,
-    numpy=lambda op, lu, pivots, a: _inverse_numpy(op, a),
+    numpy=lambda op, lu, pivots, a: inverse_of(op, a),
     more=lambda node: [int(node.op["nan"])],
 )
 INVERSE: Record = record(
     "matrix_inverse",
     infer=_square_infer,
-    numpy=_inverse_numpy,
+    numpy=inverse_of,
     grad=_inverse_grad,
     fallible=True,
     failure="singular",

@@ -14,11 +14,12 @@ from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers.parts import conj
 from symc.tensor.creation import tril, triu
 from symc.tensor.shaping import swapaxes
 
 __all__ = [
-    "batch_of", "apart", "dominant", "flipped", "matrix_of", "of_triangle", "over_columns", "over_rows",
+    "adjoint", "batch_of", "apart", "dominant", "flipped", "matrix_of", "of_triangle", "over_columns", "over_rows",
     "reciprocal_or_zero", "side",
 ]  # fmt: skip
 
@@ -44,8 +45,16 @@ def flipped(a: Variable) -> Variable:
     return swapaxes(a, -1, -2)
 
 
+def adjoint(a: Variable) -> Variable:
+    """The conjugate transposes of the matrices in the last two axes; of real ones the transposes."""
+    return conj(flipped(a))
+
+
 def of_triangle(g: Variable, lower: bool) -> Variable:
-    """The gradient by the triangle of a symmetric matrix that a function reads, given that by all elements."""
+    """The gradient by the triangle of a symmetric matrix that a function reads, given that by all elements.
+
+    That by all elements may be any matrix with the right symmetric part.
+    """
     whole = g + flipped(g)
     return tril(whole) - tril(triu(g)) if lower else triu(whole) - tril(triu(g))
 

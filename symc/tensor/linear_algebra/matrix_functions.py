@@ -14,14 +14,14 @@ from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
-from symc.tensor.complex_numbers.parts import squared_size
+from symc.tensor.complex_numbers.parts import real, squared_size
 from symc.tensor.creation import eye, tril, triu
 from symc.tensor.extra_ops import diag, diagonal
 from symc.tensor.linalg import matmul, product_of
 from symc.tensor.linear_algebra.decompositions import eigh
 from symc.tensor.linear_algebra.factorisations import cholesky, solve, svd
 from symc.tensor.linear_algebra.linear_systems import matrix_inverse, solve_lower_triangular
-from symc.tensor.linear_algebra.matrices import flipped, matrix_of
+from symc.tensor.linear_algebra.matrices import adjoint, matrix_of
 from symc.tensor.reshaping import reshape
 from symc.tensor.symbolic_dims import length
 
@@ -186,12 +186,13 @@ def eigvalsh(a: Any, b: Any = None, lower: bool = True) -> Variable:
     a = matrix_of("eigvalsh", a)
     if b is None or isinstance(b, Constant) and b.data.dtype == object:
         return eigh(a, "L" if lower else "U")[0]
-    a = tril(a) + flipped(tril(a, -1)) if lower else triu(a) + flipped(triu(a, 1))
+    strict = tril(a, -1) if lower else triu(a, 1)
+    diagonal = real(tril(triu(a)))
     factor = cholesky(b, lower=lower)
     if not lower:
-        factor = flipped(factor)
-    half = solve_lower_triangular(factor, a)
-    return eigh(solve_lower_triangular(factor, flipped(half)))[0]
+        factor = adjoint(factor)
+    half = solve_lower_triangular(factor, strict + adjoint(strict) + diagonal)
+    return eigh(solve_lower_triangular(factor, adjoint(half)))[0]
 
 
 def cond(x: Any, p: Any = None) -> Variable:
@@ -233,7 +234,7 @@ def matrix_rank(a: Any, tol: Any = None, hermitian: bool = False) -> Variable:
     s = ew.abs_(eigh(a)[0]) if hermitian else svd(a, compute_uv=False)
     if tol is None:
         sides = ew.maximum(length(a, a.ndim - 2), length(a, a.ndim - 1))
-        epsilon = np.finfo("float64" if a.dtype == "float64" else "float32").eps
+        epsilon = np.finfo(s.dtype if s.dtype == "float64" else "float32").eps
         bound = reduce.max(s, axis=-1, keepdims=True) * ew.cast(sides, s.dtype) * epsilon
     else:
         bound = as_tensor(tol)

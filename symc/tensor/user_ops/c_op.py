@@ -10,7 +10,7 @@ from typing import Any
 
 from symc.errors import DTypeError, located
 from symc.graph import Apply
-from symc.loops.ir import Native
+from symc.loops.ir import Code, Native
 from symc.tensor.user_ops.decorated_op import FunctionOp, as_list
 from symc.tensor.user_ops.python_op import PythonOp
 
@@ -83,10 +83,10 @@ class COp(PythonOp):
             if ctype is None:
                 raise DTypeError(located(f"{self.name}: C code cannot work on {v.dtype}", [v], "cast it to float32"))
             const = "" if k < len(node.outputs) else "const "
-            sizes = "".join(f" * n_[{at + axis}]" for axis in range(v.ndim))
+            count = "".join(f" * n_[{at + axis}]" for axis in range(v.ndim))
             lines += [
                 f"typedef {ctype} {name}_type; {const}{name}_type *restrict const {name} = b_[{k}];",
-                f"const int64_t *const {name}_shape = n_ + {at}; const int64_t {name}_size = 1{sizes};",
+                f"const int64_t *const {name}_shape = n_ + {at}; const int64_t {name}_size = 1{count};",
                 f"(void){name}; (void){name}_shape; (void){name}_size;",
             ]
             at += v.ndim
@@ -103,7 +103,8 @@ class COp(PythonOp):
         def error(message: str) -> Exception:
             return RuntimeError(located(f"{self.name}: {message}", node.inputs, location=location))
 
-        return Native(f"user_{digest}", support, body, error)
+        sizes = tuple(n for _, v in arrays for n in v.type.shape)
+        return Native(f"user_{digest}", sizes, Code(support, body), error=error)
 
     def _names(self, given: Sequence[str] | None, letter: str, of: Sequence[Any]) -> list[str]:
         if given is None:

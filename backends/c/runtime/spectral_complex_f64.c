@@ -1,0 +1,3 @@
+#define SYMC_DOUBLE 1
+#define SYMC_COMPLEX 1
+#include "spectral_typed.h"
