@@ -52,12 +52,40 @@ def merge(state: Fusion, rounds: int) -> None:
                     break
         if len(redirect) == before:
             break
+    if rounds > 1:
+        state.units = _consumers_first([u for u in state.units if id(u) not in redirect], state, producer, current)
+        redirect.update(_merge_all(state, producer, current))
     state.units = [u for u in state.units if id(u) not in redirect]
     for unit in state.units:
         if isinstance(unit, FusionGroup):
             inside = {v for v in unit.stored if v not in state.needed and _read_only_by(unit, state.demands.get(v, {}))}
             unit.stored = [v for v in unit.stored if v not in inside]
             state.stored.difference_update(inside)
+
+
+def _merge_all(
+    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit]
+) -> dict[int, FusionGroup]:
+    """Merge groups that do not read each other, if all units are elementwise over the same axes.
+
+    One loop nest then is the whole body of a loop, whose states may stay in registers.
+    """
+    groups = [unit for unit in state.units if isinstance(unit, FusionGroup)]
+    if len(groups) < 2 or len(groups) < len(state.units) or state.binding:
+        return {}
+    last, *others = groups
+    if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
+        return {}
+    if sum(len(g.members) for g in groups) > last.machine.group_limit:
+        return {}
+    state.rank = {id(unit): -k for k, unit in enumerate(state.units)}
+    found: dict[int, FusionGroup] = {}
+    for unit in others:
+        reads = not _inputs_of(state, last).keys().isdisjoint(unit.stored)
+        if not reads and not _path_between(state, producer, lambda u: found.get(id(u), current(u)), unit, last):
+            _absorb(state, unit, last, {a: a for a in range(len(unit.axes))})
+            found[id(unit)] = last
+    return found
 
 
 def _taker(
