@@ -199,7 +199,7 @@ def test_states_are_equal_only_if_they_stay_equal(rng):
 
 @pytest.mark.parametrize(("limit", "products", "states"), [(0, 1, 1), (193_000, 1, 1), (129_000, 2, 2), (65_000, 3, 2)])
 def test_stored_values_count_against_the_limit(rng, limit, products, states):
-    """The states of 1,000 steps take 64,000 bytes, as many each the products and what the sum of outer products reads."""
+    """The states of 1,000 steps take 64,000 bytes, as many each the products and what the sum behind it reads."""
     x, h, w = T.tensor(F64, (1000, 8), name="x"), T.tensor(F64, (8,), name="h"), T.tensor(F64, (8, 8), name="w")
     with symc.config.change(scan_memory=limit):
         found, _ = symc.scan(lambda e, h: T.sin(T.dot(h, w) + e), x, h)
