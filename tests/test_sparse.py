@@ -173,7 +173,7 @@ COMPOSED = {
 OTHERS = {
     "csr_fmatrix", "csr_dmatrix", "csc_fmatrix", "csc_dmatrix", "sparse_formats",
     "csr_matrix", "csc_matrix", "matrix", "as_sparse", "as_sparse_variable", "as_sparse_or_tensor_variable", "shared",
-    "SharedSparse", "SparseVariable", "csm_properties",
+    "SharedSparse", "SparseType", "SparseVariable", "csm_properties",
 }  # fmt: skip
 """What is tested below."""
 
@@ -386,7 +386,7 @@ def test_comparisons_are_sparse_where_zero_compares_false():
     assert [sp.issparse(m) for m in found] == [True, True, True, False, False, True]
     assert all(m.dtype == bool for m in found[:5]) and found[2].nnz == (DA != DB).sum()
     assert S.csr_fmatrix("a").dtype == S.csc_fmatrix().dtype == "float32" and S.csc_dmatrix().format == "csc"
-    assert S.csr_dmatrix().dtype == "float64" and S.sparse_formats == ["csc", "csr"]
+    assert S.csr_dmatrix().type == S.SparseType("csr", "float64") and S.sparse_formats == ["csc", "csr"]
 
 
 def test_elements_of_matrices_without_entries():
