@@ -138,9 +138,10 @@ class Config:
     exception_verbosity : str
         Has no effect: errors always include every detail. Accepted for old programs.
     scan_memory : int
-        Bytes that the gradient of one ``scan`` may take for the states of its steps; 0: no limit. Of a longer scan, it
-        stores the states once per block of steps, and computes those inside a block again. More steps than the square
-        of the length of a block take more memory than that. Read when the gradient is built.
+        Bytes that the gradient of one ``scan`` may take for the states of its steps and for products that the compiler
+        stores for all steps; 0: no limit. Of a longer scan, it stores the states once per block of steps, and computes
+        those inside a block again. More steps than twice the square of the length of a block take more memory than
+        that. Read when the gradient is built.
     compute_test_value : str
         Compute the value of every expression when it is built, from the values in ``variable.tag.test_value``, so that
         an error is raised by the line that makes it: ``"off"``, ``"ignore"`` (what has no test value is skipped),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import symc
 import symc.tensor as T
@@ -173,13 +173,62 @@ def test_gradients_of_locations_and_scales():
         assert f(1.5)[1] == pytest.approx(slope, rel=1e-6), name
 
 
+def test_gamma_numbers_move_with_their_shape_as_quantiles_do():
+    """The derivative of a draw is that of the quantile of its probability."""
+    a, s = T.dvector("a"), RandomStreams(3)
+    x, c = s.gamma((6,), a, 2.0, dtype="float64"), s.chisquare((6,), a, dtype="float64")
+    first = [symc.grad(v.sum(), a) for v in (x, c)]
+    f = symc.function([a], [x, c, *first, *(symc.grad(g.sum(), a) for g in first)], no_default_updates=True)
+    shapes = np.array([0.2, 0.7, 1.0, 3.0, 40.0, 900.0])
+    found = f(shapes)
+    for k, by in enumerate((1.0, 0.5)):
+        shape, value, h = shapes * by, found[k] / 2, 1e-3 * shapes * by
+        u, v = special.gammainc(shape, value), special.gammaincc(shape, value)
+        up, down = (
+            2 * np.where(u < 0.5, special.gammaincinv(at, u), special.gammainccinv(at, v))
+            for at in (shape + h, shape - h)
+        )
+        np.testing.assert_allclose(found[2 + k], by * (up - down) / (2 * h), rtol=1e-4)
+        np.testing.assert_allclose(found[4 + k], by**2 * (up - 4 * value + down) / h**2, rtol=1e-2, atol=1e-5)
+    log = symc.grad(T.log(s.gamma((9,), a[0], dtype="float64")).sum(), a)
+    assert np.isfinite(symc.function([a], log)([0.3])).all()
+
+
+def test_gradients_of_expectations_by_shapes():
+    """The mean of the derivative is the derivative of the mean."""
+    p, s, n = T.dscalar("p"), RandomStreams(5), 10_000
+    v = T.dvector("v")
+    b = s.beta((n,), p, 1.5, dtype="float64")
+    d = s.dirichlet((n,), v, dtype="float64")
+    t = s.student_t((n,), p, dtype="float64")
+    slopes = [symc.grad(b.mean(), p), symc.grad((b * b).mean(), p), symc.grad(abs(t).mean(), p)]
+    first, second, third = symc.function([p], slopes)(4.0)
+    total, h = 5.5, 1e-5
+    assert first == pytest.approx(1.5 / total**2, rel=0.06)
+    square = lambda a: a * (a + 1) / ((a + 1.5) * (a + 2.5))  # noqa: E731
+    assert second == pytest.approx((square(4 + h) - square(4 - h)) / (2 * h), rel=0.06)
+
+    def spread(df: float) -> float:
+        log = special.gammaln((df + 1) / 2) - special.gammaln(df / 2)
+        return float(2 * np.sqrt(df / np.pi) * np.exp(log) / (df - 1))
+
+    assert third == pytest.approx((spread(4 + h) - spread(4 - h)) / (2 * h), rel=0.2)
+    alpha = np.array([0.4, 1.0, 2.6])
+    by_alpha = symc.function([v], symc.grad(d[:, 0].mean(), v))(alpha)
+    want = np.array([alpha.sum() - 0.4, -0.4, -0.4]) / alpha.sum() ** 2
+    np.testing.assert_allclose(by_alpha, want, rtol=0.1)
+    both = symc.function([v], symc.grad(d.sum(), v))(alpha)
+    np.testing.assert_allclose(both, 0, atol=1e-8)  # probabilities add up to one
+    tiny = symc.function([v], symc.grad(s.dirichlet((50,), v, dtype="float64")[:, 0].sum(), v))([1e-3, 1e-3, 1e-3])
+    assert np.isfinite(tiny).all()
+
+
 def test_parameters_without_a_gradient():
     p, s = T.dscalar("p"), RandomStreams(9)
     v = T.dvector("v")
     table = [
-        (s.gamma((3,), p), p), (s.beta((3,), p, 1.0), p), (s.student_t((3,), p), p), (s.chisquare((3,), p), p),
-        (s.dirichlet(alpha=v), v), (s.poisson((3,), p) * 1.0, p), (s.binomial((3,), 100, p) * 1.0, p),
-        (s.geometric((3,), p) * 1.0, p), (s.negative_binomial((3,), 2, p) * 1.0, p), (s.categorical((3,), v) * 1.0, v),
+        (s.poisson((3,), p) * 1.0, p), (s.binomial((3,), 100, p) * 1.0, p), (s.geometric((3,), p) * 1.0, p),
+        (s.negative_binomial((3,), 2, p) * 1.0, p), (s.categorical((3,), v) * 1.0, v),
         (s.multinomial_wo_replacement(pvals=v) * 1.0, v),
     ]  # fmt: skip
     for x, by in table:

@@ -110,15 +110,76 @@ OPS = {
     "csm_data": (lambda a, *_: S.csm_data(a), A.data), "csm_indices": (lambda a, *_: S.csm_indices(a), A.indices),
     "csm_indptr": (lambda a, *_: S.csm_indptr(a), A.indptr), "csm_shape": (lambda a, *_: S.csm_shape(a), A.shape),
 }  # fmt: skip
+DA, DB = A.toarray(), B.toarray()
+COMPARED = {"eq": "equal", "neq": "not_equal", "lt": "less_than", "le": "less_equal", "gt": "greater_than",
+            "ge": "greater_equal"}  # fmt: skip
+MEANING = {"eq": np.equal, "neq": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+           "ge": np.greater_equal}  # fmt: skip
+COMPOSED = {
+    **{n: (lambda a, b, *_, n=n: getattr(S, n)(a, b), f(DA, DB)) for n, f in MEANING.items()},
+    **{
+        f"{n}_s_s": (lambda a, b, *_, n=n: getattr(S, f"{n}_s_s")(b, a), MEANING[k](DB, DA))
+        for k, n in COMPARED.items()
+    },
+    **{
+        f"{n}_s_d": (lambda a, b, c, q, w, v, u, d, n=n: getattr(S, f"{n}_s_d")(b, d), MEANING[k](DB, D))
+        for k, n in COMPARED.items()
+    },
+    "gt a number": (lambda a, *_: a > 0.5, DA > 0.5), "le a number": (lambda a, *_: a <= 0.5, DA <= 0.5),
+    "lt from the left": (lambda a, *_: 0.5 < a, DA > 0.5),
+    "mul by a mask": (lambda a, *_: a * (a > 0.5), DA * (DA > 0.5)),
+    "ge of a dense matrix": (lambda a, b, c, q, w, v, u, d: S.ge(d, a), D >= DA),
+    "maximum": (lambda a, b, *_: S.maximum(a, -b), np.maximum(DA, -DB)),
+    "minimum": (lambda a, b, *_: a.minimum(b), np.minimum(DA, DB)),
+    "maximum and a number": (lambda a, *_: S.maximum(-a, -0.5), np.maximum(-DA, -0.5)),
+    "maximum and a larger number": (lambda a, *_: S.maximum(a, 0.5), np.maximum(DA, 0.5)),
+    "minimum and a dense matrix": (lambda a, b, c, q, w, v, u, d: S.minimum(d, a), np.minimum(DA, D)),
+    "add_s_s": (lambda a, b, *_: S.add_s_s(a, b), A + B), "add_s_d": (lambda *x: S.add_s_d(x[0], x[7]), DA + D),
+    "add_s_s_data": (lambda a, *_: S.add_s_s_data(a, S.sqr(a)), DA + DA**2),
+    **{
+        n: (lambda a, *_, n=n: getattr(S, n)(a * 9.5), (DA * 9.5).astype(t))
+        for n, t in (
+            ("bcast", "int8"), ("wcast", "int16"), ("icast", "int32"), ("lcast", "int64"), ("fcast", "f"),
+            ("dcast", "d"),
+        )
+    },
+    "conj": (lambda a, *_: S.conj(a), A), "constant": (lambda *_: S.constant(B), B),
+    "structured_monoid": (lambda a, *_: S.structured_monoid(T.exp)(len)(a), stored(np.exp)(A)),
+    "structured_dot_grad": (
+        lambda a, b, c, q, w, v, u, d: S.structured_dot_grad(a, w, T.dot(d, w)),
+        ((D @ W) @ W.T)[A.tocoo().row, A.tocoo().col],
+    ),
+    "get_item_list": (lambda a, *_: S.get_item_list(a, [3, 0, -1, 3]), DA[[3, 0, -1, 3]]),
+    "get_item_2lists": (
+        lambda a, *_: S.get_item_2lists(a, [3, 0, -1, 3], [0, 1, 3, -1]), DA[[3, 0, -1, 3], [0, 1, 3, -1]],
+    ),
+    "get_item_2lists of csc": (lambda a, b, *_: b[[0, 2], [1, 3]], DB[[0, 2], [1, 3]]),
+    "get_item_2d": (lambda a, *_: S.get_item_2d(a, (-1, slice(1, None))), DA[-1:, 1:]),
+    "get_item_2d of integers": (lambda a, b, *_: S.get_item_2d(b, [2, 3]), DB[2:3, 3:4]),
+    "get_item_scalar": (lambda a, b, *_: S.get_item_scalar(b, (-2, 1)), DB[-2, 1]),
+    "every second row": (lambda a, *_: a[::2], DA[::2]), "rows backwards": (lambda a, b, *_: b[::-1], DB[::-1]),
+    "columns of csr": (lambda a, *_: a[:, 1:3], DA[:, 1:3]), "rows of csc": (lambda a, b, *_: b[1:4], DB[1:4]),
+    "both": (lambda a, *_: a[1:4, ::-2], DA[1:4, ::-2]), "one row": (lambda a, *_: a[2], DA[2:3]),
+    "one column": (lambda a, *_: a[:, -1], DA[:, -1:]), "rows of a mask": (lambda *x: x[0][x[6] > 0], DA[U > 0]),
+    "list and slice": (lambda a, b, *_: b[[0, 0, 4], 1:], DB[[0, 0, 4], 1:]),
+    "ellipsis": (lambda a, *_: a[..., :2], DA[:, :2]),
+    "no rows of a list": (lambda a, *_: a[np.zeros(0, "int64")], DA[:0]),
+    "ensure_sorted_indices": (lambda a, b, *_: S.ensure_sorted_indices(a.T.tocsr()), A.T),
+    "construct_sparse_from_list": (
+        lambda a, b, c, q, w, v, u, d: S.construct_sparse_from_list(d, w.T, [4, 0, 2]),
+        np.array([W.T[1], 0 * V, W.T[2], 0 * V, W.T[0]]),
+    ),
+}  # fmt: skip
 OTHERS = {
+    "csr_fmatrix", "csr_dmatrix", "csc_fmatrix", "csc_dmatrix", "sparse_formats",
     "csr_matrix", "csc_matrix", "matrix", "as_sparse", "as_sparse_variable", "as_sparse_or_tensor_variable", "shared",
-    "SharedSparse", "SparseVariable", "csm_properties",
+    "SharedSparse", "SparseType", "SparseVariable", "csm_properties",
 }  # fmt: skip
 """What is tested below."""
 
 
 def test_every_function_is_tested():
-    assert not [n for n in S.__all__ if n not in OTHERS and not any(key.split()[0] == n for key in OPS)]
+    assert not [n for n in S.__all__ if n not in OTHERS and not any(key.split()[0] == n for key in OPS | COMPOSED)]
 
 
 @pytest.mark.parametrize("device", ["c", "interp"])
@@ -127,8 +188,9 @@ def test_values(device):
     b, q = S.csc_matrix("b", "float64"), S.matrix("csc", "q", "float64")
     w, v, u, d = T.dmatrix("w"), T.dvector("v"), T.dvector("u"), T.dmatrix("d")
     inputs = [a, b, c, q, w, v, u, d]
-    f = symc.function(inputs, [build(*inputs) for build, _ in OPS.values()], device=device)
-    for (name, (_, want)), have in zip(OPS.items(), f(A, B, C, Q, W, V, U, D)):
+    table = OPS | COMPOSED if device == "c" else OPS  # the others are made of these
+    f = symc.function(inputs, [build(*inputs) for build, _ in table.values()], device=device)
+    for (name, (_, want)), have in zip(table.items(), f(A, B, C, Q, W, V, U, D)):
         sparse = sp.issparse(have)
         if sparse:
             have.check_format(full_check=True)
@@ -181,7 +243,9 @@ def test_gradients_by_both_operands():
     [
         lambda x, v: S.structured_sigmoid(x), lambda x, v: S.col_scale(x, v), lambda x, v: x.T, lambda x, v: x + x * x,
         lambda x, v: x.tocsc(), lambda x, v: S.structured_add_s_v(x, v), lambda x, v: S.true_dot(x, x.T),
-        lambda x, v: x[1:4], lambda x, v: x * x, lambda x, v: S.clean(x),
+        lambda x, v: x[1:4], lambda x, v: x[[3, 0, 0], ::-1],
+        lambda x, v: S.maximum(x, S.constant(A) * 0.3),
+        lambda x, v: x * x, lambda x, v: S.clean(x),
     ],
 )  # fmt: skip
 def test_gradients_of_the_entries(build):
@@ -296,10 +360,14 @@ def test_mistakes():
         S.dot(w, w)
     with pytest.raises(ShapeError, match="expected a vector or a matrix"):
         S.dot(x, T.dtensor3())
-    with pytest.raises(TypeError, match="< is not defined for sparse matrices"):
-        x < 1  # noqa: B015
-    with pytest.raises(TypeError, match="ranges of rows"):
-        x[:, 1:2]
+    with pytest.raises(IndexError, match="out of range"):
+        symc.function([x], x[[5]])(A)
+    with pytest.raises(IndexError, match="out of range"):
+        symc.function([x], x[0, 4])(A)
+    with pytest.raises(ShapeError, match="a matrix has two axes"):
+        x[0, 1, 2]
+    with pytest.raises(ShapeError, match="an index must be a vector"):
+        x[[[0, 1]]]
     with pytest.raises(ValueError, match="axis must be None, 0 or 1"):
         x.sum(axis=2)
     with pytest.raises(ShapeError, match="data must be a vector"):
@@ -310,3 +378,21 @@ def test_mistakes():
         S.matrix("bsr")
     with pytest.raises(TypeError, match="expected such a value"):
         symc.function([w], updates={symc.shared(A): w})
+
+
+def test_comparisons_are_sparse_where_zero_compares_false():
+    x, y, k = S.csr_matrix("x", "float64"), S.csc_matrix("y", "float64"), T.dscalar("k")
+    found = symc.function([x, y, k], [S.gt(x, y), x > 0.5, S.neq(x, y), x > k, x < 1, S.maximum(x, -1)])(A, B, 0.5)
+    assert [sp.issparse(m) for m in found] == [True, True, True, False, False, True]
+    assert all(m.dtype == bool for m in found[:5]) and found[2].nnz == (DA != DB).sum()
+    assert S.csr_fmatrix("a").dtype == S.csc_fmatrix().dtype == "float32" and S.csc_dmatrix().format == "csc"
+    assert S.csr_dmatrix().type == S.SparseType("csr", "float64") and S.sparse_formats == ["csc", "csr"]
+
+
+def test_elements_of_matrices_without_entries():
+    x = S.csr_matrix("x", "float64")
+    f = symc.function([x], [x[[0, 1], [1, 0]], x[0, 0], x[::-1], S.eq(x, x), x[:0]])
+    for shape in ((2, 2), (3, 2)):
+        pairs, one, turned, same, none = f(sp.csr_matrix(shape))
+        assert pairs.tolist() == [0, 0] and one == 0 and turned.nnz == 0 and turned.shape == shape
+        assert same.toarray().all() and none.shape == (0, 2)

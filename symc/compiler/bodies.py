@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.body import Body
 from symc.graph.op import Op
 
-__all__ = ["Transform", "applications_inside", "drop_unused_outputs", "opened", "with_bodies", "within"]
-
-Transform = Callable[[Graph], Sequence[Variable]]
-"""``transform(graph)`` returns the new outputs of ``graph``."""
+__all__ = ["applications_inside", "drop_unused_outputs", "opened", "with_bodies", "within"]
 
 
 def applications_inside(op: Op) -> Iterator[Apply]:
@@ -32,17 +30,24 @@ def with_bodies(op: Op, change: Callable[[str, Body], Body]) -> Op:
     return Op(op.record, **{**op.attrs, **changed}) if changed else op
 
 
-def within(outputs: Sequence[Variable], transform: Transform) -> Graph:
-    """Apply ``transform`` to the bodies in the graph of ``outputs``, innermost first, then to the graph itself."""
+def within(
+    outputs: Sequence[Variable], transform: Callable[..., Sequence[Variable]], symbols: Sequence[Any] | None = None
+) -> Graph:
+    """Apply ``transform`` to the bodies in the graph of ``outputs``, innermost first, then to the graph itself.
+
+    With ``symbols``, whose values the last outputs are, ``transform(graph, symbols)`` gets those of the body.
+    """
+    own = () if symbols is None else (symbols,)
     graph = Graph.of(outputs)
     if not any(record.bodies for record in graph.records):
-        return graph.with_outputs(transform(graph))
+        return graph.with_outputs(transform(graph, *own))
     known: dict[Variable, Variable] = {}
     done: dict[Body, Body] = {}
 
     def changed(name: str, body: Body) -> Body:
         if body not in done:
-            done[body] = body.with_graph(within(body.graph, transform))
+            inside = within(body.graph, transform, None if symbols is None else body.symbols)
+            done[body] = body.with_graph(inside)
         return done[body]
 
     for node in graph.order:
@@ -55,7 +60,7 @@ def within(outputs: Sequence[Variable], transform: Transform) -> Graph:
             new.name = old.name
             known[old] = new
     graph = graph.with_outputs([known.get(v, v) for v in graph])
-    return graph.with_outputs(transform(graph))
+    return graph.with_outputs(transform(graph, *own))
 
 
 def opened(graph: Sequence[Variable], stop: frozenset[Variable] = frozenset()) -> list[Variable]:

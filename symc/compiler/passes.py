@@ -151,7 +151,8 @@ def rewrite_loops(state: State) -> State:
     if state.mode != "fast_run" or not any(record.repeats is not None for record in state.graph.records):
         return state
     state = _rewritten(state, rules.CANONICAL)
-    return replace(state, graph=within(state.graph, improved))
+    assert state.specialised is not None
+    return replace(state, graph=within(state.graph, improved, state.specialised.symbols))
 
 
 def rewrite_special(state: State) -> State:

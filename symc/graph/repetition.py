@@ -32,6 +32,13 @@ class Repetition:
     keep : sequence of bool
         Per state, whether the output is the trajectory ``(count + 1, ...)``, beginning with the initial value and in
         the order of the steps, or only the last value.
+    until : bool
+        Whether the body has one more output, a bool that ends the loop after the step. The application then has one
+        more output, the number of steps that were done, and what it stacks of later steps is undefined.
+    memory : int
+        The number of bytes that kept states and values of all steps may take; 0 for no limit.
+    blocked : bool
+        Whether the steps are a block of which the states are known to take at most half of ``memory``.
     """
 
     count: Dim
@@ -41,6 +48,9 @@ class Repetition:
     states: Sequence[Variable]
     constants: Sequence[Variable]
     keep: Sequence[bool]
+    until: bool = False
+    memory: int = 0
+    blocked: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ ROUNDS = 3
 be merged with these."""
 
 
-def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit] | None:
+def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
     """Sort units: producers before consumers; units that dims depend on early, then fallible units.
 
-    Otherwise the user's order is kept. None if units depend on each other in a circle.
+    Otherwise the user's order is kept.
 
     ``binding`` maps symbols to the integers whose values they are: a unit whose dims use a symbol follows its producer.
     """
@@ -56,7 +56,8 @@ def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = Non
             waiting[u] -= 1
             if waiting[u] == 0:
                 heappush(ready, (rank[u], u))
-    return order if len(order) == len(units) else None
+    assert len(order) == len(units), "fusion made a cycle"
+    return order
 
 
 def may_fail(unit: Unit) -> bool:
@@ -85,11 +86,7 @@ def fuse(
 
     ``inside`` a body, which may run many times, groups are merged more thoroughly.
     """
-    for rounds in (ROUNDS if inside else 1, 1):
-        state = Fusion(outputs, machine, binding)
-        state.place_all()
-        merge(state, rounds)
-        order = schedule(state.units, binding)
-        if order is not None:
-            return order, state.stored
-    raise AssertionError("fusion made a cycle")
+    state = Fusion(outputs, machine, binding)
+    state.place_all()
+    merge(state, ROUNDS if inside else 1)
+    return schedule(state.units, binding), state.stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -34,12 +34,14 @@ def merge(state: Fusion, rounds: int) -> None:
             unit = redirect[id(unit)]
         return unit
 
-    state.rank = _ranks(state, producer)
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
-    for _ in range(rounds):
+    for number in range(rounds):
         before = len(redirect)
+        if number or state.binding:
+            state.units = _consumers_first([u for u in state.units if id(u) not in redirect], state, producer, current)
+        state.rank = {id(unit): -k for k, unit in enumerate(state.units)}
         for unit in state.units:
-            if id(unit) in redirect or not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
+            if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
                 continue
             readers = {id(g) for v in unit.stored for g in state.demands.get(v, ())}
             needed = any(v in state.needed for v in unit.stored)
@@ -50,12 +52,40 @@ def merge(state: Fusion, rounds: int) -> None:
                     break
         if len(redirect) == before:
             break
+    if rounds > 1:
+        state.units = _consumers_first([u for u in state.units if id(u) not in redirect], state, producer, current)
+        redirect.update(_merge_all(state, producer, current))
     state.units = [u for u in state.units if id(u) not in redirect]
     for unit in state.units:
         if isinstance(unit, FusionGroup):
             inside = {v for v in unit.stored if v not in state.needed and _read_only_by(unit, state.demands.get(v, {}))}
             unit.stored = [v for v in unit.stored if v not in inside]
             state.stored.difference_update(inside)
+
+
+def _merge_all(
+    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit]
+) -> dict[int, FusionGroup]:
+    """Merge groups that do not read each other, if all units are elementwise over the same axes.
+
+    One loop nest then is the whole body of a loop, whose states may stay in registers.
+    """
+    groups = [unit for unit in state.units if isinstance(unit, FusionGroup)]
+    if len(groups) < 2 or len(groups) < len(state.units) or state.binding:
+        return {}
+    last, *others = groups
+    if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
+        return {}
+    if sum(len(g.members) for g in groups) > last.machine.group_limit:
+        return {}
+    state.rank = {id(unit): -k for k, unit in enumerate(state.units)}
+    found: dict[int, FusionGroup] = {}
+    for unit in others:
+        reads = not _inputs_of(state, last).keys().isdisjoint(unit.stored)
+        if not reads and not _path_between(state, producer, lambda u: found.get(id(u), current(u)), unit, last):
+            _absorb(state, unit, last, {a: a for a in range(len(unit.axes))})
+            found[id(unit)] = last
+    return found
 
 
 def _taker(
@@ -132,12 +162,15 @@ def _path_between(
     """Whether ``target`` also depends on ``source`` through a third unit, or on all of it at once.
 
     True if a long search does not decide it.
+
+    A unit of a lower rank than ``source`` does not depend on it: all groups that absorbed others in this round, and all
+    that they absorbed, precede ``source`` in the traversal, so the order among the remaining units is unchanged.
     """
     if not _indexed_reads(state, target).isdisjoint(source.stored):
         return True  # an iteration would read elements that later iterations write
     stack: list[Unit] = [target]
     seen = {id(target)}
-    floor = state.rank[id(source)][0]
+    floor = state.rank[id(source)]
     while stack:
         unit = stack.pop()
         for v in _inputs_of(state, unit):
@@ -149,7 +182,7 @@ def _path_between(
                 if unit is not target:
                     return True
                 continue
-            if id(found) not in seen and state.rank[id(found)][1] > floor:
+            if id(found) not in seen and state.rank[id(found)] > floor:
                 if len(seen) > SEARCH_LIMIT:
                     return True
                 seen.add(id(found))
@@ -157,27 +190,18 @@ def _path_between(
     return False
 
 
-def _ranks(state: Fusion, producer: dict[Variable, Unit]) -> dict[int, tuple[int, int]]:
-    """The first and the last position of each unit's applications in an order that respects all dependencies.
+def _consumers_first(
+    units: Sequence[Unit], state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit]
+) -> list[Unit]:
+    """Sort units: each before those that it depends on.
 
-    There is no path from a unit to another whose last position is before its own first. The order of the graph will do
-    unless dims are values: a unit follows those that compute its dims, which are no inputs of its applications.
+    The first traversal leaves them in this order, unless dims are values: a unit follows those that compute its dims,
+    which are no inputs of its applications. Merging does not keep it: readers of a group depend on all that it
+    absorbed.
     """
-    if state.binding:
-        return {id(unit): (k, k) for k, unit in enumerate(_sorted_units(state, producer))}
-    position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
-    found = {}
-    for unit in state.units:
-        places = [position[v] for v in results(unit)]
-        found[id(unit)] = (min(places), max(places))
-    return found
-
-
-def _sorted_units(state: Fusion, producer: dict[Variable, Unit]) -> list[Unit]:
-    """The units, each after those that it depends on."""
     order: list[Unit] = []
     seen: set[int] = set()
-    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in state.units]
+    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in units]  # the last one, which depends on none, first
     while stack:
         unit, ready = stack.pop()
         if ready:
@@ -185,9 +209,9 @@ def _sorted_units(state: Fusion, producer: dict[Variable, Unit]) -> list[Unit]:
         elif id(unit) not in seen:
             seen.add(id(unit))
             stack.append((unit, True))
-            sources = (producer.get(v) for v in _inputs_of(state, unit))
-            stack.extend((s, False) for s in sources if s is not None and id(s) not in seen)
-    return order
+            sources = (current(producer[v]) for v in _inputs_of(state, unit) if v in producer)
+            stack.extend((s, False) for s in sources if id(s) not in seen)
+    return order[::-1]
 
 
 def _inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
@@ -250,8 +274,6 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
             reads.pop(value, None)
     if id(target) in state.indexed:
         state.indexed[id(target)] |= _indexed_reads(state, source)
-    (a, b), (c, d) = state.rank[id(target)], state.rank[id(source)]
-    state.rank[id(target)] = (min(a, c), max(b, d))
     target.members.extend(source.members)
     target.stored.extend(source.stored)
     for value in source.demanded:

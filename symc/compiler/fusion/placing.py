@@ -37,7 +37,7 @@ class Fusion:
         self.group_of: dict[Apply, FusionGroup] = {}
         self.units: list[Unit] = []
         self.lowered: dict[Any, Any] = {}
-        self.rank: dict[int, tuple[int, int]] = {}
+        self.rank: dict[int, int] = {}  # positions of units while groups are merged: consumers have higher ones
         self.reads: dict[int, dict[Variable, None]] = {}  # inputs of units, while groups are merged
         self.indexed: dict[int, set[Variable]] = {}  # reads of groups at computed positions, likewise
 

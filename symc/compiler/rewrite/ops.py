@@ -21,6 +21,7 @@ from symc.tensor.nnet.activations import LOGSOFTMAX, LOGSUMEXP, SOFTMAX
 from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_SOFTMAX_1HOT
 from symc.tensor.reduce import ALL, MAX, MIN, PROD
 from symc.tensor.reshaping import RESHAPE_TO
+from symc.tensor.scans.program import STEPS_DONE
 from symc.tensor.special import erfc_forms
 from symc.tensor.symbolic_dims import DIM_VALUE
 
@@ -93,6 +94,7 @@ __all__ = [
     "SOFTPLUS",
     "SQR",
     "SQRT",
+    "STEPS_DONE",
     "SUB",
     "SUM",
     "SWITCH",

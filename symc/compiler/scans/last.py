@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from symc.compiler.rewrite.ops import STEPS_DONE
 from symc.compiler.scans.loop import Loop
-from symc.compiler.scans.values import all_after
+from symc.compiler.scans.values import all_after, is_first_rows
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
@@ -13,13 +15,29 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import constant
 from symc.tensor.symbolic_dims import as_dim, dim_value
 
-__all__ = ["Uses", "last_only"]
+__all__ = ["Uses", "last_only", "read_of_last", "steps_done"]
 
 Uses = Mapping[Variable, Sequence[Apply]]
 """The applications that read a variable."""
 
 
-def last_only(loop: Loop, uses: Uses, results: frozenset[Variable]) -> dict[int, list[Apply]]:
+def steps_done(node: Apply, symbols: Sequence[Any], outputs: Sequence[Variable]) -> dims.Dim | None:
+    """The dim that is the number of steps of a loop that a condition may end; None if nothing has such a length.
+
+    ``outputs`` ends with the integers whose values ``symbols`` are.
+    """
+    for symbol, v in zip(symbols, outputs[len(outputs) - len(symbols) :]):
+        if v.owner is not None and v.owner.op.record is STEPS_DONE:
+            v = v.owner.inputs[0]
+        if v is node.outputs[-1]:
+            found: dims.Dim = symbol
+            return found
+    return None
+
+
+def last_only(
+    loop: Loop, uses: Uses, results: frozenset[Variable], done: dims.Dim | None = None
+) -> dict[int, list[Apply]]:
     """Let states of which only the last value is used keep nothing else.
 
     Parameters
@@ -30,6 +48,8 @@ def last_only(loop: Loop, uses: Uses, results: frozenset[Variable]) -> dict[int,
         The applications that read a variable outside.
     results : set of Variable
         Variables that are read in other ways.
+    done : Dim, optional
+        The number of steps that were done, if a condition may end the loop.
 
     Returns
     -------
@@ -37,6 +57,8 @@ def last_only(loop: Loop, uses: Uses, results: frozenset[Variable]) -> dict[int,
         Maps the positions of these states to the applications that read their last value from the trajectory.
     """
     found: dict[int, list[Apply]] = {}
+    if loop.until is not None and done is None:
+        return found
     for k, (state, trajectory) in enumerate(zip(loop.states, loop.node.outputs)):
         if not state.keep or trajectory in results:
             continue
@@ -46,7 +68,11 @@ def last_only(loop: Loop, uses: Uses, results: frozenset[Variable]) -> dict[int,
         if not views or any(view.op != after.op or view.outputs[0] in results for view in views):
             continue
         readers = [node for view in views for node in uses.get(view.outputs[0], ())]
-        if readers and all(_reads_last(node, loop.count) for node in readers):
+        if done is not None:
+            if any(not is_first_rows(node, done) or node.outputs[0] in results for node in readers):
+                continue
+            readers = [node for part in readers for node in uses.get(part.outputs[0], ())]
+        if readers and all(_reads_last(node, loop.count if done is None else done) for node in readers):
             state.keep = False
             found[k] = readers
     return found

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from symc.compiler.bodies import drop_unused_outputs
 from symc.compiler.scans.behind import results_behind
-from symc.compiler.scans.last import last_only, read_of_last
+from symc.compiler.scans.budget import fits
+from symc.compiler.scans.joining import joined
+from symc.compiler.scans.last import last_only, read_of_last, steps_done
 from symc.compiler.scans.loop import Loop, read
 from symc.compiler.scans.operands import turn_operands
 from symc.compiler.scans.outside import hoist
@@ -14,7 +17,7 @@ from symc.compiler.scans.slicing import slice_operands
 from symc.compiler.scans.storing import find_storing
 from symc.compiler.scans.sums import sums_behind
 from symc.compiler.scans.unrolling import unrolled
-from symc.compiler.scans.values import Values
+from symc.compiler.scans.values import Values, first_rows
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.guards import collecting
@@ -28,22 +31,25 @@ Outputs = Sequence[Variable]
 Change = Callable[[Apply, Sequence[Variable]], "Sequence[Variable] | None"]
 
 
-def improved(graph: Graph) -> Outputs:
-    """Rewrite the repetitions of a graph; its other applications stay as they are."""
+def improved(graph: Graph, symbols: Sequence[Any] = ()) -> Outputs:
+    """Rewrite the repetitions of a graph; its other applications stay as they are.
+
+    The last outputs of ``graph`` are the integers whose values ``symbols`` are.
+    """
     graph = Graph.of(graph)
     if all(record.repeats is None for record in graph.records):
         return graph
     with collecting():  # what is built here has the lengths of what it replaces
         outputs = _each(_dropped(graph), unrolled)
-        outputs = _only_last(outputs)
+        outputs = _only_last(outputs, symbols)
         outputs = _each(outputs, _sliced)
-        outputs = _stored(outputs)  # before products of states leave the later loop
+        outputs = _stored(outputs, symbols)  # before products of states leave the later loop
         outputs = _each(outputs, _hoisted)
         numbering = ValueNumbering()
         outputs = numbering.rebuild(outputs, toposort(outputs))
         outputs = _each(outputs, _moved_behind)
         outputs = _each(outputs, _turned)
-        return _dropped(outputs)
+        return _dropped(joined(outputs))
 
 
 def _each(outputs: Outputs, change: Change) -> Outputs:
@@ -69,12 +75,12 @@ def _dropped(outputs: Outputs) -> Outputs:
     used = {v for node in toposort(outputs) for v in node.inputs} | set(outputs)
 
     def change(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
-        loop = read(node, inputs)
+        loop = read(node, inputs, ends_early=True)
         if loop is None:
             return None
         live = [k for k, v in enumerate(node.outputs[: len(loop.states)]) if v in used]
         while True:
-            wanted = [*(loop.states[k].after for k in live), *loop.made]
+            wanted = [*(loop.states[k].after for k in live), *loop.outputs[len(loop.states) :]]
             needed = {v for n in toposort(wanted) for v in n.inputs} | set(wanted)
             more = [k for k, s in enumerate(loop.states) if k not in live and s.inner in needed]
             if not more:
@@ -94,7 +100,7 @@ def _dropped(outputs: Outputs) -> Outputs:
     return _each(outputs, change)
 
 
-def _only_last(outputs: Outputs) -> Outputs:
+def _only_last(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
     """Keep only the last value of states of which no other value is read."""
     order = toposort(outputs)
     if all(node.op.record.repeats is None for node in order):
@@ -105,29 +111,30 @@ def _only_last(outputs: Outputs) -> Outputs:
             uses.setdefault(v, []).append(node)
     results = frozenset(outputs)
     for node in order:
-        loop = read(node)
+        loop = read(node, ends_early=True)
         if loop is None:
             continue
-        readers = last_only(loop, uses, results)
+        done = steps_done(node, symbols, outputs)
+        readers = last_only(loop, uses, results, done)
         if readers:
             made = loop.write()
             known = dict(zip(node.outputs, made))
             for k, nodes in readers.items():
                 del known[node.outputs[k]]
                 for reader in nodes:
-                    known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count)
-            return _only_last(clone_with(outputs, known))
+                    known[reader.outputs[0]] = read_of_last(reader, made[k], loop.count if done is None else done)
+            return _only_last(clone_with(outputs, known), symbols)
     return outputs
 
 
 def _hoisted(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
-    loop = read(node, inputs)
+    loop = read(node, inputs, ends_early=True)
     if loop is None:
         return None
     _sequences_of_one_value(loop)
     count = len(loop.states)
     leaving = hoist(loop)
-    made = list(loop.write()) if loop.states or loop.made else []
+    made = list(loop.write()) if loop.outputs else []
     return _with(leaving, made, count, len(node.outputs))
 
 
@@ -156,36 +163,40 @@ def _sequences_of_one_value(loop: Loop) -> None:
         loop.replace({inner: loop.constant(expand(value, shape[1:]))})
 
 
-def _stored(outputs: Outputs) -> Outputs:
+def _stored(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
     """Let loops store costly values that later ones would compute again."""
-    plans = find_storing(toposort(outputs))
+    order = toposort(outputs)
+    done = {n: d for n in order if n.op.record.repeats and (d := steps_done(n, symbols, outputs)) is not None}
+    plans = find_storing(order, done)
     if not plans:
         return outputs
     values: dict[tuple[Apply, Variable], Variable] = {}
 
     def change(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
         plan = plans.get(node)
-        loop = None if plan is None else read(node, inputs)
+        loop = None if plan is None else read(node, inputs, ends_early=True)
         if plan is None or loop is None:
             return None
+        count = len(loop.states) + len(loop.made)
         loop.replace({v: loop.sequence(values[source], v.name) for v, source in plan.taken.items()})
         taken = {v: values[source] for v, source in plan.taken.items()}
         positions = {v: loop.stack(v) for v in plan.stored if v not in taken}
         made = loop.write()
         for v in plan.stored:
-            values[node, v] = taken[v] if v in taken else made[len(loop.states) + positions[v]]
-        return made[: len(node.outputs)]
+            found = taken[v] if v in taken else made[len(loop.states) + positions[v]]
+            values[node, v] = first_rows(found, done[node]) if node in done else found
+        return [*made[:count], *made[len(loop.states) + len(loop.made) :]]
 
     return _each(outputs, change)
 
 
 def _sliced(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
-    loop = read(node, inputs)
+    loop = read(node, inputs, ends_early=True)
     return loop.write() if loop is not None and slice_operands(loop) else None
 
 
 def _turned(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
-    loop = read(node, inputs)
+    loop = read(node, inputs, ends_early=True)
     return loop.write() if loop is not None and turn_operands(loop) else None
 
 
@@ -198,6 +209,8 @@ def _moved_behind(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
     states = len(loop.states)
     sums = sums_behind(loop, values)
     later = results_behind(loop, values)
+    if not fits(loop, values.stored()):
+        return None
     if not sums and not later and not values.stand_ins:
         return None
     made, results = values.write([*sums.values(), *later.values()])

@@ -42,6 +42,10 @@ class Loop:
     states : list of State
     made : list of Variable
         The stacked values, inside.
+    until : Variable or None
+        The condition that ends the loop.
+    memory, blocked
+        As those of ``Repetition``.
     """
 
     node: Apply
@@ -51,11 +55,14 @@ class Loop:
     states: list[State] = field(default_factory=list)
     constants: dict[Variable, Variable] = field(default_factory=dict)
     made: list[Variable] = field(default_factory=list)
+    until: Variable | None = None
+    memory: int = 0
+    blocked: bool = False
 
     @property
     def outputs(self) -> list[Variable]:
         """All results of one step."""
-        return [*(s.after for s in self.states), *self.made]
+        return [*(s.after for s in self.states), *self.made, *([] if self.until is None else [self.until])]
 
     @property
     def order(self) -> list[Apply]:
@@ -69,6 +76,8 @@ class Loop:
         fresh = clone_with(self.outputs, known)
         for state, v in zip(self.states, fresh):
             state.after = v
+        if self.until is not None:
+            self.until = fresh.pop()
         self.made = fresh[len(self.states) :]
 
     def constant(self, outer: Variable, name: str | None = None) -> Variable:
@@ -96,7 +105,10 @@ class Loop:
         return self.made.index(inner)
 
     def write(self) -> tuple[Variable, ...]:
-        """Apply the op again: one output per state, then the stacked ones. Unused operands are left out."""
+        """Apply the op again: one output per state, then the stacked ones, then the steps done if they are a result.
+
+        Unused operands are left out.
+        """
         used = {v for node in self.order for v in node.inputs} | set(self.outputs)
         sequences = {v: outer for v, outer in self.sequences.items() if v in used}
         constants = {v: outer for v, outer in self.constants.items() if v in used}
@@ -105,16 +117,17 @@ class Loop:
         assert repeats is not None
         starts, keep = [s.start for s in self.states], [s.keep for s in self.states]
         new = Repetition(
-            self.count, self.backwards, body, list(sequences.values()), starts, list(constants.values()), keep
-        )
+            self.count, self.backwards, body, list(sequences.values()), starts, list(constants.values()), keep,
+            self.until is not None, self.memory, self.blocked,
+        )  # fmt: skip
         op, inputs = repeats.write(self.node.op, new)
         return op.apply(inputs, self.node.outputs[0].location).outputs
 
 
-def read(node: Apply, inputs: Sequence[Variable] | None = None) -> Loop | None:
+def read(node: Apply, inputs: Sequence[Variable] | None = None, ends_early: bool = False) -> Loop | None:
     """Take a repetition apart; None if ``node`` is none, or one that must stay as it is.
 
-    ``inputs`` replace those of ``node``.
+    ``inputs`` replace those of ``node``; ``ends_early`` admits loops that a condition may end.
     """
     repeats = node.op.record.repeats
     if repeats is None:
@@ -122,7 +135,7 @@ def read(node: Apply, inputs: Sequence[Variable] | None = None) -> Loop | None:
     if inputs is not None and any(a is not b for a, b in zip(inputs, node.inputs)):
         node = node.op.apply(inputs, node.outputs[0].location)
     found = repeats.read(node)
-    if found is None:
+    if found is None or found.until and not ends_early:
         return None
     inner = found.body.inputs
     a, b = len(found.sequences), len(found.sequences) + len(found.states)
@@ -137,7 +150,10 @@ def read(node: Apply, inputs: Sequence[Variable] | None = None) -> Loop | None:
         dict(zip(inner[:a], found.sequences)),
         states,
         dict(zip(inner[b:], found.constants)),
-        list(found.body.outputs[len(states) :]),
+        list(found.body.outputs[len(states) : len(found.body.outputs) - found.until]),
+        found.body.outputs[-1] if found.until else None,
+        found.memory,
+        found.blocked,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.scans.batching import at_all_steps, repeated
+from symc.compiler.scans.budget import fits
 from symc.compiler.scans.loop import Loop, is_arrangement, is_costly, is_free, sample_size
 from symc.graph import Apply, Constant, Variable
 
@@ -49,6 +50,8 @@ class Outside:
             made = node.outputs if same else node.op.apply(inputs, node.outputs[0].location).outputs
             self.fixed.update(zip(node.outputs, made))
             return
+        if self.loop.until is not None and not is_arrangement(node):
+            return  # most of the steps may not be done
         found = at_all_steps(node, inputs, stacked, self.loop.count)
         if found is not None:
             self.stacked.update(zip(node.outputs, found))
@@ -92,7 +95,8 @@ def hoist(loop: Loop) -> dict[int, Variable]:
             leaving[k] = value
     staying = [v for k, v in enumerate(loop.made) if k not in leaving]
     known: dict[Variable, Variable] = {}
-    pending = [*(s.after for s in loop.states), *staying]
+    moved: list[Variable] = []
+    pending = [*(s.after for s in loop.states), *staying, *([] if loop.until is None else [loop.until])]
     seen = set(pending)
     while pending:
         v = pending.pop()
@@ -102,7 +106,8 @@ def hoist(loop: Loop) -> dict[int, Variable]:
         if v in outside.fixed and not is_free(node):
             known[v] = loop.constant(outside.fixed[v], v.name)
             continue
-        if v in outside.stacked and is_costly(node) and outside.is_compact(v):
+        if v in outside.stacked and is_costly(node) and outside.is_compact(v) and fits(loop, [*moved, v]):
+            moved.append(v)
             known[v] = loop.sequence(outside.stacked[v], v.name)
             continue
         for u in node.inputs:

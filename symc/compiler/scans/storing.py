@@ -6,10 +6,12 @@ same product, the first one stacks it, or what follows from it alone, and the se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from symc.compiler.scans.budget import fits
 from symc.compiler.scans.loop import Loop, is_arrangement, is_costly, read, sample_size
-from symc.compiler.scans.values import all_after, all_before
+from symc.compiler.scans.values import all_after, all_before, is_first_rows
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import View
 
@@ -32,32 +34,42 @@ class Storing:
     taken: dict[Variable, tuple[Apply, Variable]] = field(default_factory=dict)
 
 
-def find_storing(order: list[Apply]) -> dict[Apply, Storing]:
-    """Decide for all loops of a graph, given in topological order, what they store and take."""
+def find_storing(order: list[Apply], done: Mapping[Apply, dims.Dim]) -> dict[Apply, Storing]:
+    """Decide for all loops of a graph, given in topological order, what they store and take.
+
+    Parameters
+    ----------
+    done : mapping
+        The numbers of steps of loops that a condition may end.
+    """
     found: dict[Apply, Storing] = {}
     loops: list[Loop] = []
     for node in order:
-        loop = read(node)
+        loop = read(node, ends_early=True)
         if loop is None:
             continue
-        for earlier in loops:
-            if dims.equal(earlier.count, loop.count) is True:
-                taken = _taken(earlier, loop)
-                if taken:
-                    own = found.setdefault(node, Storing())
-                    given = found.setdefault(earlier.node, Storing())
-                    for v, source in taken.items():
-                        if v not in own.taken:
-                            own.taken[v] = (earlier.node, source)
-                            if source not in given.stored:
-                                given.stored.append(source)
+        for earlier in loops if loop.until is None else ():
+            steps = done.get(earlier.node, earlier.count if earlier.until is None else None)
+            if steps is None or dims.equal(steps, loop.count) is not True:
+                continue
+            for v, source in _taken(earlier, loop, done.get(earlier.node)).items():
+                stored = found.setdefault(earlier.node, Storing()).stored
+                taken = found.setdefault(node, Storing()).taken
+                if v in taken or not fits(earlier, (u for u in [*stored, source] if u not in earlier.made), loop):
+                    continue
+                taken[v] = (earlier.node, source)
+                if source not in stored:
+                    stored.append(source)
         loops.append(loop)
     return found
 
 
-def _taken(earlier: Loop, later: Loop) -> dict[Variable, Variable]:
-    """Map variables of the later loop that are worth storing to the equal ones of the earlier loop."""
-    equal = _equal_inputs(earlier, later)
+def _taken(earlier: Loop, later: Loop, done: dims.Dim | None) -> dict[Variable, Variable]:
+    """Map variables of the later loop that are worth storing to the equal ones of the earlier loop.
+
+    ``done`` is the number of steps of the earlier loop if a condition may end it.
+    """
+    equal = _equal_inputs(earlier, later, done)
     if not equal:
         return {}
     table = {(node.op, *map(_key, node.inputs)): node for node in earlier.order}
@@ -100,7 +112,7 @@ def _key(v: Variable) -> object:
     return (v.data.dtype.str, v.data.shape, v.data.tobytes()) if isinstance(v, Constant) and v.data.size <= 64 else v
 
 
-def _equal_inputs(earlier: Loop, later: Loop) -> dict[Variable, Variable]:
+def _equal_inputs(earlier: Loop, later: Loop, done: dims.Dim | None) -> dict[Variable, Variable]:
     """Map inputs of the later loop to variables of the earlier one that have the same value at the same entry."""
     outputs = earlier.node.outputs
     count = len(earlier.states)
@@ -112,6 +124,10 @@ def _equal_inputs(earlier: Loop, later: Loop) -> dict[Variable, Variable]:
         if outer in fixed:
             found[v] = fixed[outer]
     for v, outer in later.sequences.items():
+        if done is not None:
+            if outer.owner is None or not is_first_rows(outer.owner, done):
+                continue
+            outer = outer.owner.inputs[0]
         if outer in known:
             found[v] = known[outer]
         else:

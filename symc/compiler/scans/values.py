@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from symc.compiler.scans.batching import at_all_steps
 from symc.compiler.scans.loop import Loop, is_arrangement
 from symc.compiler.scans.outside import Outside
-from symc.graph import Variable, clone_with, dims
+from symc.graph import Apply, Constant, Variable, clone_with, dims
 from symc.graph.op import Op
 from symc.graph.types import TensorType
 from symc.tensor.basic import constant
 from symc.tensor.indices.subtensor import SLICE_AT, part
 from symc.tensor.symbolic_dims import dim_value
 
-__all__ = ["Values", "all_after", "all_before", "in_reverse"]
+__all__ = ["Values", "all_after", "all_before", "first_rows", "in_reverse", "is_first_rows"]
 
 
 def in_reverse(x: Variable, count: dims.Dim) -> Variable:
@@ -33,6 +33,21 @@ def all_after(trajectory: Variable) -> Variable:
     """The values of a state after the steps."""
     shape = trajectory.type.shape
     return part(trajectory, (dims.sub(shape[0], 1), *shape[1:]), dims.product(shape[1:]))
+
+
+def first_rows(x: Variable, count: dims.Dim) -> Variable:
+    """``x[:count]``, which must lie within ``x``."""
+    starts = [constant(0, dtype="int64")] * x.ndim
+    return Op(SLICE_AT, steps=(1,) * x.ndim, shape=(count, *x.type.shape[1:]))(x, *starts)
+
+
+def is_first_rows(node: Apply, count: dims.Dim) -> bool:
+    """Whether ``node`` has the form of ``first_rows``."""
+    if node.op.record is not SLICE_AT or any(s != 1 for s in node.op["steps"]):
+        return False
+    shape, whole = node.outputs[0].type.shape, node.inputs[0].type.shape
+    at_start = all(isinstance(s, Constant) and not s.data.any() for s in node.inputs[1:])
+    return at_start and dims.equal(shape[0], count) is True and dims.same_shape(shape[1:], whole[1:])
 
 
 class Values:
@@ -58,6 +73,10 @@ class Values:
             if state.keep and v in (state.inner, state.after):
                 return k, v is state.after and v is not state.inner
         return None
+
+    def stored(self) -> list[Variable]:
+        """The variables whose values the loop has to store in addition."""
+        return [v for v in self.stand_ins if self._kept(v) is None and v not in self.loop.made]
 
     def of(self, v: Variable) -> Variable:
         """All values of ``v``."""

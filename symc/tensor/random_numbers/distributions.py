@@ -209,7 +209,11 @@ class Distributions:
     ) -> Variable:
         """Gamma numbers, with density proportional to ``x ** (shape - 1) * exp(-x / scale)``.
 
-        There is a gradient by ``scale``, but none by ``shape``.
+        There are gradients by both parameters, by ``shape`` through implicit reparameterisation [1]_.
+
+        References
+        ----------
+        .. [1] Michael Figurnov, Shakir Mohamed and Andriy Mnih (2018): Implicit reparameterization gradients. NeurIPS.
         """
         found = float_dtype(dtype, "gamma")
         k, scale = ew.cast(as_tensor(shape), found), ew.cast(as_tensor(scale), found)
@@ -219,7 +223,7 @@ class Distributions:
         )  # fmt: skip
 
     def chisquare(self, size: Any = None, df: Any = 1.0, ndim: int | None = None, dtype: Any = None) -> Variable:
-        """The sum of the squares of ``df`` standard normal numbers; ``df`` need not be whole. No gradient by ``df``."""
+        """The sum of the squares of ``df`` standard normal numbers; ``df`` need not be whole."""
         found = float_dtype(dtype, "chisquare")
         half = ew.cast(as_tensor(df), found) * 0.5
         return self._rejected(
@@ -232,8 +236,8 @@ class Distributions:
     ) -> Variable:
         """Beta numbers, with density proportional to ``x ** (a - 1) * (1 - x) ** (b - 1)``.
 
-        There is no gradient by ``a`` and ``b``. Small ``a`` and ``b`` are no problem: the quotient is computed from
-        logarithms.
+        There are gradients by ``a`` and ``b``: those of the two gamma numbers of which it is composed. Small ``a`` and
+        ``b`` are no problem: the quotient is computed from logarithms.
         """
         found = float_dtype(dtype, "beta")
         a, b = (ew.cast(as_tensor(v), found) for v in (a, b))
@@ -254,14 +258,14 @@ class Distributions:
     ) -> Variable:
         """``loc + scale * z / sqrt(c / df)`` of a normal ``z``, and ``c`` from ``chisquare(df)``.
 
-        There is a gradient by ``loc`` and ``scale``, but none by ``df``.
+        There are gradients by all parameters.
         """
         found = float_dtype(dtype, "student_t")
         df, loc, scale = (ew.cast(as_tensor(v), found) for v in (df, loc, scale))
 
         def formula(state: Any, at: Any, make: Any) -> Variable:
             normal = draw(state, "normal", found, 0.0, 1.0, at)
-            half = undefined_grad(0.5 * df, "student_t has no derivative by df")
+            half = 0.5 * df
             return loc + scale * (normal * ew.exp(0.5 * (ew.log(half) - make("log_gamma", 0, found, half))))
 
         return self._rejected("student_t", "log_gamma", size, ndim, found, [df, loc, scale], formula)
@@ -269,8 +273,9 @@ class Distributions:
     def dirichlet(
         self, size: Any = None, alpha: Any = (1.0, 1.0), ndim: int | None = None, dtype: Any = None
     ) -> Variable:
-        """Probabilities with density proportional to the product of ``x[k] ** (alpha[k] - 1)``. No gradient.
+        """Probabilities with density proportional to the product of ``x[k] ** (alpha[k] - 1)``.
 
+        There are gradients by ``alpha``: those of the gamma numbers of which the probabilities are shares.
         ``alpha`` is ``(..., outcomes)``; ``size`` is the shape without the axis of outcomes, by default that of
         ``alpha``.
         """

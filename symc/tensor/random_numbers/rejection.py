@@ -24,7 +24,9 @@ from symc.graph import Variable
 from symc.graph.gradient_flow import Undefined
 from symc.graph.op import HostCall, Op, record
 from symc.graph.types import TensorType
+from symc.tensor import elementwise as ew
 from symc.tensor.random_numbers.bits import ORDER, philox_numpy
+from symc.tensor.random_numbers.implicit import log_gamma_slope
 
 __all__ = ["REJECTION", "draw_by_rejection"]
 
@@ -214,6 +216,10 @@ def _numpy(op: Op, state: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
+    """Gamma variables move with their shape; counts do not."""
+    if op["kind"] == "log_gamma":
+        shape, drawn = ew.cast(inputs[1], op["dtype"]), outputs[0]
+        return [None, gs[0] * log_gamma_slope(shape, drawn)]
     undefined = Undefined(f"{op['what']} has no derivative by what its distribution depends on")
     return [None, *[undefined] * (len(inputs) - 1)]
 

@@ -31,20 +31,21 @@ from symc.tensor.reshaping import reshape
 from symc.tensor.scans.program import rows, without
 from symc.tensor.symbolic_dims import as_dim, shape_i
 
-__all__ = ["exceeds_memory", "gradient_by_blocks"]
+__all__ = ["bytes_of", "exceeds_memory", "gradient_by_blocks"]
 
 
 def exceeds_memory(count: Variable, states: Sequence[Variable]) -> bool:
     """Whether the states of all steps may take more bytes than ``config.scan_memory`` allows."""
     if not config.scan_memory or not states:
         return False
-    n, size = as_dim(count), _bytes(states)
+    n, size = as_dim(count), bytes_of(states)
     return not (type(n) is int and type(size) is int and n * size <= config.scan_memory)
 
 
-def _bytes(states: Sequence[Variable]) -> dims.Dim:
+def bytes_of(values: Sequence[Variable]) -> dims.Dim:
+    """The number of bytes that values take."""
     total: dims.Dim = 0
-    for v in states:
+    for v in values:
         total = dims.add(total, dims.mul(dims.product(v.type.shape), np.dtype(v.dtype).itemsize))
     return total
 
@@ -140,15 +141,17 @@ def _without_condition(op: Op, states: int) -> Op:
     body = op["body"]
     if op["until"]:
         body = type(body)(body.inputs, body.outputs[:-1], body.symbols, body.values, body.equalities)
-    attrs = {"body": body, "backwards": False, "keep": (True,) * states, "until": False, "memory": "step"}
+    attrs = {"body": body, "backwards": False, "keep": (True,) * states, "until": False}
+    attrs |= {"memory": "step", "limit": config.scan_memory}
     return Op(op.record, **{**op.attrs, **attrs})
 
 
 def _block_length(count: Variable, states: Sequence[Variable]) -> Variable:
-    """The number of steps whose states take half of the memory, the other half being left for those between blocks.
+    """The number of steps whose states take a quarter of the memory.
 
-    If these are known to take more, the square root of the number of steps. The result follows from shapes alone: it is
-    a dim in the bodies of other loops, too.
+    Another quarter is left for values that the compiler stores for these steps (``symc.compiler.scans.storing``), and
+    half of it for the states between blocks. If these are known to take more, the square root of the number of steps.
+    The result follows from shapes alone: it is a dim in the bodies of other loops, too.
     """
     total: Variable = constant(0, dtype="int64")
     for v in states:
@@ -156,9 +159,9 @@ def _block_length(count: Variable, states: Sequence[Variable]) -> Variable:
         for axis in range(v.ndim):
             size = size * shape_i(v, axis)
         total = total + size
-    length = ew.maximum(constant(config.scan_memory, dtype="int64") // (2 * ew.maximum(total, 1)), 1)
+    length = ew.maximum(constant(config.scan_memory, dtype="int64") // (4 * ew.maximum(total, 1)), 1)
     n, known = as_dim(count), as_dim(length)
-    if type(n) is int and type(known) is int and n > known**2:
+    if type(n) is int and type(known) is int and n > 2 * known**2:
         return constant(math.isqrt(n - 1) + 1, dtype="int64")
     return length
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.config import config
 from symc.gradient.reverse import grad
 from symc.graph import Constant, Variable, toposort
 from symc.graph.body import Body
@@ -251,7 +252,10 @@ def apply_scan(
     roles = Roles(len(sequences), len(states), len(all_constants))
     kept = (keep,) * len(states) if isinstance(keep, bool) else tuple(keep)
     stops = until is not None
-    op = Op(SCAN, body=body, roles=roles, backwards=backwards, keep=kept, until=stops, truncate=truncate, memory=memory)
+    op = Op(
+        SCAN, body=body, roles=roles, backwards=backwards, keep=kept, until=stops, truncate=truncate, memory=memory,
+        limit=config.scan_memory,
+    )  # fmt: skip
     outer = [*(v for _, v in sequences), *(v for _, v, _ in states), *(v for _, v in all_constants)]
     found = op.all(count, *outer)
     done = steps_done(found[-1], count) if stops else count

@@ -30,7 +30,7 @@ from symc.tensor.indices.subtensor import SLICE, part
 from symc.tensor.joining import join
 from symc.tensor.symbolic_dims import as_dim, dim_value, length
 
-__all__ = ["FACTS", "SCAN_OF", "Roles", "rows", "specialised", "steps_done", "without"]
+__all__ = ["FACTS", "SCAN_OF", "STEPS_DONE", "Roles", "rows", "specialised", "steps_done", "without"]
 
 
 class Roles(NamedTuple):
@@ -159,7 +159,7 @@ def rows(x: Variable, start: Any, count: Any) -> Variable:
     return Op(SLICE, steps=(1,) * x.ndim)(x, start, count, *whole)
 
 
-_steps_done = record(
+STEPS_DONE = record(
     "steps_done",
     infer=lambda op, inputs: TensorType("int64", ()),
     numpy=lambda op, done, n: done,
@@ -172,7 +172,7 @@ _steps_done = record(
 
 def steps_done(done: Variable, n: Variable) -> Variable:
     """The number of steps that a scan did, which is at most ``n``: memory may be allocated for that many."""
-    return Op(_steps_done)(done, n)
+    return Op(STEPS_DONE)(done, n)
 
 
 # --- from graph to program --------------------------------------------------------------------------------------------
@@ -180,8 +180,7 @@ def steps_done(done: Variable, n: Variable) -> Variable:
 
 def specialised(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Sequence[Variable]:
     """The same scan for the number of steps as a dim."""
-    attrs = {name: value for name, value in op.attrs.items() if name not in ("truncate", "memory")}
-    attrs["lean"] = op["memory"] == "block"
+    attrs = {name: value for name, value in op.attrs.items() if name != "truncate"}
     return Op(SCAN_OF, **attrs, n=as_dim(inputs[0])).all(*inputs[1:])
 
 
@@ -242,10 +241,14 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
 
 def _read(node: Apply) -> Repetition | None:
     op = node.op
-    if op["until"] or op["lean"] or op["body"].symbols or op["body"].equalities:
+    if op["memory"] == "block" or op["body"].symbols or op["body"].equalities:
         return None
     sequences, states, constants = op["roles"].split(node.inputs)
-    return Repetition(op["n"], op["backwards"], op["body"], sequences, states, constants, op["keep"])
+    blocked = op["memory"] == "step"
+    return Repetition(
+        op["n"], op["backwards"], op["body"], sequences, states, constants, op["keep"], op["until"],
+        op["limit"] // 2 if blocked else op["limit"], blocked,
+    )  # fmt: skip
 
 
 def _write(op: Op, new: Repetition) -> tuple[Op, list[Variable]]:

@@ -3,7 +3,7 @@ r"""The regularised incomplete gamma functions and their derivatives, with NumPy
 With :math:`f(t) = t^{k - 1} e^{-t} / \Gamma(k)`, :math:`P` is its integral from 0 to x and :math:`Q` the one from x on.
 Small k and x up to k + 1 or 1: the power series of P (NIST DLMF 8.7.1). Else: Gauss-Legendre quadrature over the part
 of the integral in which f falls by a factor of :math:`e^{45}` from x on. Derivatives by k are the integrals of f times
-polynomials in :math:`\log t - \psi(k)`, or sums of differentiated terms.
+polynomials in :math:`\log t - \psi(k)`, or sums of differentiated terms. Both are computed relative to :math:`x f(x)`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["density", "lgamma", "regularised"]
+__all__ = ["density", "lgamma", "regularised", "relative"]
 
 _SERIES_UP_TO = 50.0
 _SHIFT = 10
@@ -123,6 +123,25 @@ def regularised(k: np.ndarray, x: np.ndarray, order: int, upper: bool) -> np.nda
         return found
 
 
+def relative(k: np.ndarray, log_x: np.ndarray, order: int) -> np.ndarray:
+    """The derivative of that order (1, 2) by ``k`` of P(k, x), divided by ``x f(x)``: it exists where x underflows.
+
+    ``k`` is positive.
+    """
+    k, log_x = np.broadcast_arrays(np.asarray(k, "float64"), np.asarray(log_x, "float64"))
+    found = np.full(k.shape, np.nan)
+    with np.errstate(all="ignore"):
+        x = np.exp(log_x)
+        inside = (k > 0) & np.isfinite(k) & np.isfinite(log_x) & np.isfinite(x)
+        small = inside & (k <= _SERIES_UP_TO) & (x <= np.maximum(k + 1, 1.0))
+        found[small] = _series(k[small], x[small], order, log_x[small])
+        for where, sign, compute in ((inside & (x < k), 1, _below), (inside & (x >= k), -1, _above)):
+            where = where & ~small
+            if np.any(where):
+                found[where] = sign * compute(k[where], x[where], order)
+    return found
+
+
 def _inside(k: np.ndarray, x: np.ndarray, order: int, upper: bool) -> np.ndarray:
     found = np.empty_like(k)
     small = (k <= _SERIES_UP_TO) & (x <= np.maximum(k + 1, 1.0))
@@ -137,14 +156,16 @@ def _inside(k: np.ndarray, x: np.ndarray, order: int, upper: bool) -> np.ndarray
     ):
         if np.any(where):
             part = compute(k[where], x[where], order)
+            if compute is not _small_upper:
+                part = part * _scaled(k[where], x[where])
             if is_upper != upper:
                 part = (1.0 if order == 0 else 0.0) - part
             found[where] = part
     return found
 
 
-def _series(k: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
-    """P by its series: ``x**k exp(-x) / gamma(k + 1)`` times the sum of ``x**n / ((k + 1) ... (k + n))``."""
+def _series(k: np.ndarray, x: np.ndarray, order: int, log_x: np.ndarray | None = None) -> np.ndarray:
+    """P by its series: ``1 / k`` times the sum of ``x**n / ((k + 1) ... (k + n))``, relative to ``x f(x)``."""
     term, ones, squares = np.ones_like(k), np.zeros_like(k), np.zeros_like(k)
     total, first, second = term.copy(), np.zeros_like(k), np.zeros_like(k)
     for n in range(1, 1000):
@@ -157,13 +178,12 @@ def _series(k: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
             second += term * (ones * ones + squares)
         if not np.any(term * max(1.0, float(np.max(ones, initial=0)) ** order) > 1e-18 * total):
             break
-    lead = _scaled(k, x) / k
     if order == 0:
-        return lead * total
-    slope = np.log(x) - (_polygamma(k, 0) + np.log(k) + 1 / k)  # psi(k + 1)
+        return total / k
+    slope = (np.log(x) if log_x is None else log_x) - (_polygamma(k, 0) + np.log(k) + 1 / k)  # psi(k + 1)
     if order == 1:
-        return lead * (slope * total + first)
-    return lead * ((slope * slope - (_polygamma(k, 1) - 1 / k**2)) * total + 2 * slope * first + second)
+        return (slope * total + first) / k
+    return ((slope * slope - (_polygamma(k, 1) - 1 / k**2)) * total + 2 * slope * first + second) / k
 
 
 @lru_cache(maxsize=1)
@@ -174,7 +194,7 @@ def _nodes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _quadrature(k: np.ndarray, x: np.ndarray, order: int, reach: np.ndarray, sign: int) -> np.ndarray:
-    """The integral of the weighted density from ``x`` over a length of ``reach`` upwards, or downwards."""
+    """The integral of the weighted density from ``x`` over a length of ``reach`` up or down, relative to ``x f(x)``."""
     at, weights = _nodes()
     found = np.empty_like(k)
     for begin in range(0, len(k), _BLOCK):
@@ -184,7 +204,7 @@ def _quadrature(k: np.ndarray, x: np.ndarray, order: int, reach: np.ndarray, sig
         ratio = np.exp((kk - 1) * np.log1p(d / xx) - d)
         sums = (ratio * _weight(kk, xx + d, order)) @ weights
         found[part] = reach[part] * sums
-    return found * _scaled(k, x) / x
+    return found / x
 
 
 def _below(k: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
@@ -217,11 +237,15 @@ def _above_one(k: np.ndarray) -> np.ndarray:
     one = np.ones_like(k)
     far = k > 1.0
     found = np.empty_like(k)
-    for where, compute in ((~far, _above), (far, _one_minus_series)):
+    for where, compute in ((~far, _upper), (far, _one_minus_series)):
         if np.any(where):
             found[where] = compute(k[where], one[where], 0)
     return found
 
 
+def _upper(k: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
+    return _above(k, x, 0) * _scaled(k, x)
+
+
 def _one_minus_series(k: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
-    return 1 - _series(k, x, 0)
+    return 1 - _series(k, x, 0) * _scaled(k, x)
