@@ -19,7 +19,7 @@ from symc_backends.c import toolchain
 
 __all__ = ["OWN", "Definition", "divided", "selected"]
 
-OWN = ("support.h", "symc_rt.h", "half.h", "bfloat16.h")
+OWN = ("support.h", "symc_rt.h", "half.h", "bfloat16.h", "turn.h")
 """The headers that generated texts include."""
 
 _LINE_MARKER = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
