@@ -213,5 +213,6 @@ def selected(text: str, digest: str, folder: str) -> str:
     if headers is None:
         return text
     needed = headers.needed(rest)
-    system = dict.fromkeys(line for definition in needed for line in definition.system)
+    system = dict.fromkeys(["#include <stdint.h>"])  # a text of scalars alone needs no header of ours that includes it
+    system |= dict.fromkeys(line for definition in needed for line in definition.system)
     return "\n".join([*system, *(definition.text for definition in needed), rest])
