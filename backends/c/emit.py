@@ -60,6 +60,7 @@ def emit(program: Program) -> str:
     half = any("of_half" in text or "half_of" in text for text in writer.functions.texts.values())
     own = ['#include "half.h"'] if half else []
     own += ['#include "bfloat16.h"'] if any("bfloat16_" in t for t in writer.functions.texts.values()) else []
+    own += ['#include "turn.h"'] if any("vturn_" in t or "vevery" in t for t in writer.functions.texts.values()) else []
     head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
     head += writer.functions.called
     own_code = {

@@ -20,6 +20,7 @@ from itertools import count
 from symc.loops.expr import FUNCTIONS
 from symc.loops.ir import Kernel
 from symc_backends.c.kernel_text import KernelText
+from symc_backends.c.vector import INTERLEAVED, JAMMED
 
 __all__ = ["Functions"]
 
@@ -66,7 +67,8 @@ class Functions:
 def _calling(text: str, called: dict[str, None]) -> str:
     """The text with calls of ``vo_`` functions in place of ``vm_`` ones that it would expand too often."""
     counts = Counter(_CALL.findall(text))
-    many = {found for found, n in counts.items() if n >= MANY_CALLS and found[0] in FUNCTIONS}
+    most = MANY_CALLS * (INTERLEAVED if JAMMED in text else 1)
+    many = {found for found, n in counts.items() if n >= most and found[0] in FUNCTIONS}
     many = {(name, tag) for name, tag in many if FUNCTIONS[name].costly and name != "sqrt"}
     for name, tag in sorted(many):
         names = ["a", "b"][: FUNCTIONS[name].arity]

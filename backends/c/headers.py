@@ -19,7 +19,7 @@ from symc_backends.c import toolchain
 
 __all__ = ["OWN", "Definition", "divided", "selected"]
 
-OWN = ("support.h", "symc_rt.h", "half.h", "bfloat16.h")
+OWN = ("support.h", "symc_rt.h", "half.h", "bfloat16.h", "turn.h")
 """The headers that generated texts include."""
 
 _LINE_MARKER = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
@@ -213,6 +213,6 @@ def selected(text: str, digest: str, folder: str) -> str:
     if headers is None:
         return text
     needed = headers.needed(rest)
-    # A unit that refers to none of the definitions still has integers of fixed size.
-    system = dict.fromkeys(["#include <stdint.h>", *(line for definition in needed for line in definition.system)])
+    system = dict.fromkeys(["#include <stdint.h>"])  # a text of scalars alone needs no header of ours that includes it
+    system |= dict.fromkeys(line for definition in needed for line in definition.system)
     return "\n".join([*system, *(definition.text for definition in needed), rest])

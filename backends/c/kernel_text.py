@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
+from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
+from symc_backends.c.jam import jammed
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.vector import can_vectorise, emit_simd
 
@@ -133,7 +135,16 @@ class KernelText:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
+        blocks = emit_blocks(s, C.scalar, self.pointer, lambda: self.block(s.body, seen)) if s.kind != "simd" else None
+        if blocks is not None:
+            return blocks
         i, extent = s.index, C.scalar(s.extent)
+        together = jammed(s)
+        if together is not None:
+            rows, body = together
+            lines = [f"{{ int64_t {i} = 0; const int64_t {i}_end = {extent};"]
+            lines += [f"for (; {i} + {rows} <= {i}_end; {i} += {rows}) {{", *self.block(body, seen), "}"]
+            return [*lines, f"for (; {i} < {i}_end; {i}++) {{", *self.block(s.body, seen), "}", "}"]
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
 

@@ -6,19 +6,28 @@ lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS, HALF
-from symc.loops.expr import Expr, coefficient, names_in, substituted, var
+from symc.loops.expr import FUNCTIONS, Expr, coefficient, names_in, parts, substituted, var
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
 
-__all__ = ["VectorBody", "can_vectorise", "emit_simd"]
+__all__ = ["INTERLEAVED", "JAMMED", "VectorBody", "can_vectorise", "emit_simd"]
 
 UNROLL = 4
 """The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
+INTERLEAVED = 4
+"""The number of vectors of a loop over costly elements whose statements alternate."""
+LONG = 3
+"""The number of costly functions from which on they do."""
+MOST_INTERLEAVED = 40
+"""The number of statements up to which they do, which bounds compile time and registers."""
+JAMMED = "/* interleaved */"
+"""Marks a text in which they do: functions are called several times as often as in the formula."""
 FEWEST_LANES = 4
 """The number of lanes of the narrowest registers."""
 
@@ -190,6 +199,8 @@ class VectorBody:
             return
         elif stride.op == "const" and stride.value == 1:
             text = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
+        elif not left and BITS.get(s.dtype) == 32 and stride.op == "const" and stride.value in (2, 3, 4):
+            text = f"vevery{stride.value}_{tag}({pointer} + {start})"
         else:
             by = self.scalar(stride)
             text = (
@@ -358,6 +369,8 @@ def emit_simd(
             lines += register.flushed()
         lines.append("}")
     else:
+        if not registers and _is_long(loop):
+            lines += _interleaved(loop, body)
         lines += whole(unroll, "end")
     if unroll > 1:
         lines += whole(1, "end")
@@ -370,6 +383,29 @@ def emit_simd(
         lines.append(register.finished(target))
     lines.append("}")
     return lines
+
+
+def _is_long(loop: For) -> bool:
+    """Whether an iteration is too long a chain of operations for the processor to begin the next one meanwhile."""
+    slow = 0
+    for s in loop.body:
+        if isinstance(s, Accumulate) or isinstance(s, Load) and BITS.get(s.dtype) == 64:
+            return False
+        if isinstance(s, Let):
+            slow += sum(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(s.value))
+    return slow >= LONG and len(loop.body) <= MOST_INTERLEAVED
+
+
+def _interleaved(loop: For, body: Callable[[int, bool, str], list[str]]) -> list[str]:
+    """The loop over groups of vectors, whose statements alternate, so that their latencies overlap."""
+    i = loop.index
+    names = re.compile(rf"\b({'|'.join(s.name for s in loop.body if isinstance(s, (Let, Load)))})\b")
+    lines = [f"{JAMMED} for (; {i} + {INTERLEAVED} * {LANES} <= end; {i} += {INTERLEAVED} * {LANES}) {{"]
+    copies = []
+    for copy in range(INTERLEAVED):
+        lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")
+        copies.append([names.sub(rf"\1_{copy}", line) for line in body(0, False, f"{i}_{copy}")])
+    return [*lines, *(line for same in zip(*copies) for line in same), "}"]
 
 
 class _Register:

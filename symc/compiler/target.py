@@ -20,10 +20,12 @@ class Target:
         loops.
     block : int
         The number of elements of a one-axis map per iteration of its parallel loop.
-    tile : int
-        The side of the tiles of a map with transposed operands.
-    columns : int
-        The number of columns per iteration of the column form.
+    tile, tile_length : int
+        The sides of the tiles of a map with transposed operands: along the axis along which they are contiguous, and
+        along the last one (0: the same).
+    columns, most_columns : int
+        The smallest and the largest number of columns per iteration of the column form: as many as leave work for all
+        threads, since long pieces of rows are read faster.
     keep_limit : int
         The longest row, in elements, of which a phase keeps values for a later phase.
     parts : int
@@ -37,6 +39,11 @@ class Target:
         necessary, for the sizes of each call. With 0, every reduction with few results is split into ``parts``.
     row_threads : int
         The number of threads per row, where ``columns`` use one each.
+    short_row : int
+        The number of elements of rows that are so short that each is reduced without a loop, with rows as lanes.
+    any_rows : bool
+        Whether rows may follow any axes, such as one channel of a batch of images, and groups over the same rows are
+        merged wherever possible.
     loops_in_registers : bool
         Whether a loop over elements may contain a loop over steps whose states are in registers.
     """
@@ -46,15 +53,19 @@ class Target:
     long_row: int = 16384
     block: int = 4096
     tile: int = 64
+    tile_length: int = 0
     columns: int = 128
+    most_columns: int = 0
     keep_limit: int = 1 << 16
     parts: int = 64
     split_above: int = 16384
     few_results: int = 32
     rows: int = 0
     row_threads: int = 1
+    short_row: int = 0
+    any_rows: bool = False
     loops_in_registers: bool = False
 
 
-CPU = Target(loops_in_registers=True)
+CPU = Target(most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True)
 """A few cores with their own caches."""

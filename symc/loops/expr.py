@@ -27,13 +27,15 @@ __all__ = [
 class Function(NamedTuple):
     """A scalar function: NumPy implementation, arity, result dtype.
 
-    That is ``"same"`` as the first operand's, ``"second"``, as the second operand's, or a dtype.
+    That is ``"same"`` as the first operand's, ``"second"``, as the second operand's, or a dtype. ``costly`` functions
+    take longer than the load of an operand from cache, those with an ``instruction`` no longer than one from memory.
     """
 
     numpy: Callable[..., Any]
     arity: int
     result: str = "same"
     costly: bool = False
+    instruction: bool = False
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ FUNCTIONS: dict[str, Function] = {
     "add": Function(np.add, 2),
     "sub": Function(np.subtract, 2),
     "mul": Function(np.multiply, 2),
-    "div": Function(np.divide, 2, costly=True),
+    "div": Function(np.divide, 2, costly=True, instruction=True),
     "floordiv": Function(_safe_floordiv, 2, costly=True),
     "mod": Function(_safe_mod, 2, costly=True),
     "neg": Function(np.negative, 1),
@@ -118,7 +120,7 @@ FUNCTIONS: dict[str, Function] = {
     "select": Function(_select, 3, "second"),
     "bfloat16_bits": Function(bits_of, 1, "uint16"),
     "bfloat16_value": Function(values_of, 1, "float32"),
-    "sqrt": Function(np.sqrt, 1, costly=True),
+    "sqrt": Function(np.sqrt, 1, costly=True, instruction=True),
     "floor": Function(np.floor, 1),
     "ceil": Function(np.ceil, 1),
     "trunc": Function(np.trunc, 1),

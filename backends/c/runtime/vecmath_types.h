@@ -313,9 +313,7 @@ VM_ALL_TYPES(VM_DEFINE_CHOICE)
  * in numpy.minimum; for integers the test for it disappears. */
 #define VM_PIECE_MIN(i, T) r.p[i] = vpmin_##T(x.p[i], y.p[i]);
 #define VM_PIECE_MAX(i, T) r.p[i] = vpmax_##T(x.p[i], y.p[i]);
-#define VM_DEFINE_EXTREMA(T, S, B, M)                                                                \
-    VM_INLINE vp_##T vpadd_##T(vp_##T a, vp_##T b) { return a + b; }                                 \
-    VM_INLINE vp_##T vpmul_##T(vp_##T a, vp_##T b) { return a * b; }                                 \
+#define VM_DEFINE_PIECE_EXTREMA(T, S, B, M)                                                          \
     VM_INLINE vp_##T vpmin_##T(vp_##T a, vp_##T b) {                                                 \
         vp_##T r = VM_BLEND(vp_##T, vp_##M, (vp_##M)(b < a), b, a);                                  \
         return VM_BLEND(vp_##T, vp_##M, (vp_##M)(b != b), b, r);                                     \
@@ -323,7 +321,44 @@ VM_ALL_TYPES(VM_DEFINE_CHOICE)
     VM_INLINE vp_##T vpmax_##T(vp_##T a, vp_##T b) {                                                 \
         vp_##T r = VM_BLEND(vp_##T, vp_##M, (vp_##M)(b > a), b, a);                                  \
         return VM_BLEND(vp_##T, vp_##M, (vp_##M)(b != b), b, r);                                     \
+    }
+VM_SIGNED_TYPES(VM_DEFINE_PIECE_EXTREMA)
+VM_UNSIGNED_TYPES(VM_DEFINE_PIECE_EXTREMA)
+/* The machine's extrema of (b, a) give a where the two are equal or either is a NaN, as the comparisons above do: only
+ * a NaN in b is left to restore, which AVX-512 does in one instruction. */
+#if VM_AVX512_BUILTINS
+#define VM_DEFINE_FLOAT_EXTREMA(T, M, K, SUFFIX)                                                     \
+    VM_INLINE vp_##T vpmin_##T(vp_##T a, vp_##T b) {                                                 \
+        vp_##T r = __builtin_ia32_min##SUFFIX##512_mask(b, a, b, (K)-1, 4);                          \
+        return __builtin_ia32_fixupimm##SUFFIX##512_mask(r, b, (M){0} + 0x11, 0, (K)-1, 4);          \
     }                                                                                                \
+    VM_INLINE vp_##T vpmax_##T(vp_##T a, vp_##T b) {                                                 \
+        vp_##T r = __builtin_ia32_max##SUFFIX##512_mask(b, a, b, (K)-1, 4);                          \
+        return __builtin_ia32_fixupimm##SUFFIX##512_mask(r, b, (M){0} + 0x11, 0, (K)-1, 4);          \
+    }
+VM_DEFINE_FLOAT_EXTREMA(f32, vp_i32, uint16_t, ps)
+VM_DEFINE_FLOAT_EXTREMA(f64, vb_i64, uint8_t, pd)
+#undef VM_DEFINE_FLOAT_EXTREMA
+#elif VM_REGISTER == 32 && defined(__GNUC__) && !defined(__clang__)
+#define VM_DEFINE_FLOAT_EXTREMA(T, M, SUFFIX)                                                        \
+    VM_INLINE vp_##T vpmin_##T(vp_##T a, vp_##T b) {                                                 \
+        vp_##T r = __builtin_ia32_min##SUFFIX##256(b, a);                                            \
+        return VM_BLEND(vp_##T, vp_##M, (vp_##M)(b != b), b, r);                                     \
+    }                                                                                                \
+    VM_INLINE vp_##T vpmax_##T(vp_##T a, vp_##T b) {                                                 \
+        vp_##T r = __builtin_ia32_max##SUFFIX##256(b, a);                                            \
+        return VM_BLEND(vp_##T, vp_##M, (vp_##M)(b != b), b, r);                                     \
+    }
+VM_DEFINE_FLOAT_EXTREMA(f32, i32, ps)
+VM_DEFINE_FLOAT_EXTREMA(f64, i64, pd)
+#undef VM_DEFINE_FLOAT_EXTREMA
+#else
+VM_FLOAT_TYPES(VM_DEFINE_PIECE_EXTREMA)
+#endif
+#undef VM_DEFINE_PIECE_EXTREMA
+#define VM_DEFINE_EXTREMA(T, S, B, M)                                                                \
+    VM_INLINE vp_##T vpadd_##T(vp_##T a, vp_##T b) { return a + b; }                                 \
+    VM_INLINE vp_##T vpmul_##T(vp_##T a, vp_##T b) { return a * b; }                                 \
     VM_INLINE v_##T vmin_##T(v_##T a, v_##T b) {                                                     \
         vu_##T x = {a}, y = {b}, r;                                                                  \
         VM_EACH(B, VM_PIECE_MIN, T) return r.v;                                                      \

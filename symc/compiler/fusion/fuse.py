@@ -13,9 +13,10 @@ from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Variable
 
-ROUNDS = 3
-"""How often all groups in a body are offered to their consumers: one that has absorbed a producer of several groups may
-be merged with these."""
+ROUNDS = 4
+"""How often all groups are offered to their consumers, unless nothing changes any more.
+
+A group that has absorbed a producer of several groups may be merged with these."""
 
 
 def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = None) -> list[Unit]:
@@ -88,5 +89,5 @@ def fuse(
     """
     state = Fusion(outputs, machine, binding)
     state.place_all()
-    merge(state, ROUNDS if inside else 1)
+    merge(state, ROUNDS if inside or machine.any_rows else 1, inside)
     return schedule(state.units, binding), state.stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -11,8 +12,8 @@ import sympy
 from symc.compiler.target import CPU, Target
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
-from symc.graph.op import Axes, Indexed, Reduction, View
-from symc.loops.expr import FUNCTIONS, Expr, parts
+from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction, View
+from symc.loops.expr import FUNCTIONS, Expr, parts, var
 
 IterationMap = tuple[int | None, ...]
 
@@ -109,12 +110,20 @@ def results(unit: Unit) -> Sequence[Variable]:
 
 def iteration_maps_fit(group: FusionGroup, inner: set[int]) -> bool:
     """Whether, with these inner axes, every member would follow all axes, all outer axes, or none."""
-    everything = set(range(len(group.axes)))
+    everything = wide(group, range(len(group.axes)))
     nothing: set[int] = set()
     allowed = (nothing, everything - inner, everything)
-    return all(
-        {a for a in iteration_map if a is not None} in allowed for iteration_map in group.iteration_maps.values()
-    )
+    return all(wide(group, iteration_map) in allowed for iteration_map in group.iteration_maps.values())
+
+
+def wide(group: FusionGroup, axes: Iterable[int | None]) -> set[int]:
+    """Those of the axes that are longer than 1, or may be."""
+    return {a for a in axes if a is not None and not is_one(group.axes[a])}
+
+
+def is_one(dim: dims.Dim) -> bool:
+    """Whether the dim is known to be 1."""
+    return type(dim) is int and dim == 1
 
 
 def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
@@ -139,6 +148,23 @@ def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
 def is_costly(e: Expr) -> bool:
     """Whether computing the expression costs more than loading its value from cache."""
     return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(e))
+
+
+@lru_cache(maxsize=4096)
+def is_slow_op(op: Op, dtypes: tuple[str, ...]) -> bool:
+    """Whether computing an elementwise op costs more than loading its value from memory; cached."""
+    lower = op.record.lower
+    assert isinstance(lower, Pointwise)
+    found = lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)
+    return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly and not FUNCTIONS[x.op].instruction for x in parts(found))
+
+
+@lru_cache(maxsize=4096)
+def is_costly_op(op: Op, dtypes: tuple[str, ...]) -> bool:
+    """Whether an elementwise op of operands of these dtypes is costly; cached."""
+    lower = op.record.lower
+    assert isinstance(lower, Pointwise)
+    return is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs))
 
 
 def base_of(v: Variable) -> Variable:

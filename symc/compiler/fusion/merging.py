@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -10,13 +11,16 @@ from symc.compiler.fusion.groups import (
     Unit,
     external_reads,
     is_inline,
+    is_one,
     iteration_maps_fit,
     read_along_rows,
     results,
     source_of,
     symbols_of_unit,
+    wide,
 )
 from symc.compiler.fusion.placing import Fusion
+from symc.compiler.fusion.unit_order import UnitOrder
 from symc.graph import Variable, dims
 from symc.graph.op import Indexed
 
@@ -24,8 +28,11 @@ SEARCH_LIMIT = 400
 """The number of units examined to prove that merging two groups creates no cycle; beyond it, they are not merged."""
 
 
-def merge(state: Fusion, rounds: int) -> None:
-    """Merge groups with producing groups over the same axes, where that creates no cycle."""
+def merge(state: Fusion, rounds: int, inside: bool) -> None:
+    """Merge groups with producing groups over the same axes, where that creates no cycle.
+
+    ``inside`` a body, elementwise groups that do not read each other are merged, too.
+    """
     producer = {v: unit for unit in state.units for v in results(unit)}
     redirect: dict[int, FusionGroup] = {}
 
@@ -34,14 +41,12 @@ def merge(state: Fusion, rounds: int) -> None:
             unit = redirect[id(unit)]
         return unit
 
+    state.unit_order = UnitOrder(_sorted_units(state, producer))
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
-    for number in range(rounds):
+    for _ in range(rounds):  # a group that has absorbed a producer of several groups may be merged with these
         before = len(redirect)
-        if number or state.binding:
-            state.units = _consumers_first([u for u in state.units if id(u) not in redirect], state, producer, current)
-        state.rank = {id(unit): -k for k, unit in enumerate(state.units)}
         for unit in state.units:
-            if not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
+            if id(unit) in redirect or not isinstance(unit, FusionGroup) or not state.apart.isdisjoint(unit.stored):
                 continue
             readers = {id(g) for v in unit.stored for g in state.demands.get(v, ())}
             needed = any(v in state.needed for v in unit.stored)
@@ -52,40 +57,40 @@ def merge(state: Fusion, rounds: int) -> None:
                     break
         if len(redirect) == before:
             break
-    if rounds > 1:
-        state.units = _consumers_first([u for u in state.units if id(u) not in redirect], state, producer, current)
-        redirect.update(_merge_all(state, producer, current))
+    if inside:
+        state.units = [u for u in state.units if id(u) not in redirect]
+        _merge_all(state, producer, current, redirect)
     state.units = [u for u in state.units if id(u) not in redirect]
     for unit in state.units:
         if isinstance(unit, FusionGroup):
-            inside = {v for v in unit.stored if v not in state.needed and _read_only_by(unit, state.demands.get(v, {}))}
-            unit.stored = [v for v in unit.stored if v not in inside]
-            state.stored.difference_update(inside)
+            hidden = {v for v in unit.stored if v not in state.needed and _read_only_by(unit, state.demands.get(v, {}))}
+            unit.stored = [v for v in unit.stored if v not in hidden]
+            state.stored.difference_update(hidden)
 
 
 def _merge_all(
-    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit]
-) -> dict[int, FusionGroup]:
+    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit], redirect: dict[int, FusionGroup]
+) -> None:
     """Merge groups that do not read each other, if all units are elementwise over the same axes.
 
     One loop nest then is the whole body of a loop, whose states may stay in registers.
     """
     groups = [unit for unit in state.units if isinstance(unit, FusionGroup)]
     if len(groups) < 2 or len(groups) < len(state.units) or state.binding:
-        return {}
-    last, *others = groups
+        return
+    last, *others = sorted(groups, key=state.unit_order.__getitem__, reverse=True)  # a reader before what it reads
     if any(g.inner is not None or not dims.same_shape(g.axes, last.axes) for g in groups):
-        return {}
+        return
     if sum(len(g.members) for g in groups) > last.machine.group_limit:
-        return {}
-    state.rank = {id(unit): -k for k, unit in enumerate(state.units)}
-    found: dict[int, FusionGroup] = {}
+        return
     for unit in others:
-        reads = not _inputs_of(state, last).keys().isdisjoint(unit.stored)
-        if not reads and not _path_between(state, producer, lambda u: found.get(id(u), current(u)), unit, last):
+        if not _inputs_of(state, last).keys().isdisjoint(unit.stored):
+            continue
+        between = _between(state, producer, current, unit, last)
+        if between is not None:
+            state.unit_order.merged(unit, last, between)
             _absorb(state, unit, last, {a: a for a in range(len(unit.axes))})
-            found[id(unit)] = last
-    return found
+            redirect[id(unit)] = last
 
 
 def _taker(
@@ -102,13 +107,28 @@ def _taker(
         if taker is unit or len(iteration_maps) != 1 or not state.apart.isdisjoint(taker.stored):
             continue
         mapping = _axis_map(unit, taker, unit.iteration_maps[value], next(iter(iteration_maps)), state.stored)
-        if mapping is None:
+        if mapping is None or not _agree(unit, taker, mapping):
             continue
-        if (needed or readers != {id(taker)}) and _path_between(state, producer, current, unit, taker):
-            continue
+        if needed or readers != {id(taker)}:
+            between = _between(state, producer, current, unit, taker)
+            if between is None:
+                continue
+            state.unit_order.merged(unit, taker, between)
+        else:
+            state.unit_order.absorbed(unit)
         _absorb(state, unit, taker, mapping)
         return taker
     return None
+
+
+def _agree(source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
+    """Whether values that both groups compute follow the same axes in both."""
+    return all(
+        found == target.iteration_maps[v]
+        for v, at in source.iteration_maps.items()
+        if v in target.iteration_maps
+        for found in [tuple(None if a is None else mapping[a] for a in at)]
+    )
 
 
 def _read_only_by(unit: FusionGroup, readers: dict[FusionGroup, set[IterationMap]]) -> bool:
@@ -123,18 +143,29 @@ def _axis_map(
         return None
     mapping: dict[int, int] = {}
     for a, b in zip(at, demanded):
-        if a is None and b is None:
+        if a is None and b is None or target.machine.any_rows and _unit_pair(source, target, a, b):
             continue
         if a is None or b is None or a in mapping or b in mapping.values():
             return None
         mapping[a] = b
     missing = [a for a in range(len(source.axes)) if a not in mapping]
     free = [b for b in range(len(target.axes)) if b not in mapping.values()]
+    if target.machine.any_rows:
+        missing, free = _match_unit_axes(source, target, mapping, missing, free)
     if source.inner is None:
         # a producer of maps must cover every axis, else it would be recomputed
         if missing or free and set(free) != set(target.inner or ()):
             return None
         return mapping
+    if target.machine.any_rows:
+        if not missing and not free:
+            return mapping if _same_rows(source, target, mapping) else None
+        if tuple(missing) == source.inner and mapping and target.inner is None and not free:
+            over = [b for b in mapping.values() if b < len(target.axes)]
+            if not source.worth_rows(source.outer, source.inner) or not _over_rows(target, over):
+                return None
+            mapping.update(zip(missing, count(max(len(target.axes), 1 + max(mapping.values())))))
+            return mapping
     if tuple(missing) != source.inner or not mapping and target.axes:
         return None
     if len(free) != len(missing) or not dims.same_shape(
@@ -152,56 +183,87 @@ def _axis_map(
     return mapping
 
 
-def _path_between(
+def _unit_pair(source: FusionGroup, target: FusionGroup, a: int | None, b: int | None) -> bool:
+    """Whether one of the groups has no axis for an axis of length 1 of the other."""
+    if a is None:
+        return b is not None and is_one(target.axes[b])
+    return b is None and is_one(source.axes[a])
+
+
+def _match_unit_axes(
+    source: FusionGroup, target: FusionGroup, mapping: dict[int, int], missing: list[int], free: list[int]
+) -> tuple[list[int], list[int]]:
+    """Map axes of length 1 of ``source`` to others, or to new ones; returns the axes that are left in both groups."""
+    spare = [b for b in free if is_one(target.axes[b]) and b not in (target.inner or ())]
+    new = count(len(target.axes))
+    for a in missing:
+        if is_one(source.axes[a]) and a not in (source.inner or ()):
+            mapping[a] = spare.pop(0) if spare else next(new)
+    used = set(mapping.values())
+    left = [b for b in free if b not in used and b not in spare]
+    return [a for a in missing if a not in mapping], left
+
+
+def _same_rows(source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
+    """Whether both groups, whose common value follows all of their axes, may walk the same rows, phase after phase."""
+    assert source.inner is not None
+    inner = tuple(mapping[a] for a in source.inner)
+    if not inner or not source.worth_rows(source.outer, source.inner):
+        return False
+    return iteration_maps_fit(target, set(inner)) if target.inner is None else target.inner == inner
+
+
+def _over_rows(group: FusionGroup, rows: Sequence[int]) -> bool:
+    """Whether every member follows all of these axes, or none, besides axes of length 1.
+
+    Such a group becomes the end of the rows of another one, whose inner axes it gets.
+    """
+    wanted = wide(group, rows)
+    return all(wide(group, found) in (wanted, set()) for found in group.iteration_maps.values())
+
+
+def _between(
     state: Fusion,
     producer: dict[Variable, Unit],
     current: Callable[[Unit], Unit],
     source: FusionGroup,
     target: FusionGroup,
-) -> bool:
-    """Whether ``target`` also depends on ``source`` through a third unit, or on all of it at once.
+) -> list[Unit] | None:
+    """The units behind ``source`` on which ``target`` depends.
 
-    True if a long search does not decide it.
-
-    A unit of a lower rank than ``source`` does not depend on it: all groups that absorbed others in this round, and all
-    that they absorbed, precede ``source`` in the traversal, so the order among the remaining units is unchanged.
+    None if one of them depends on ``source``, if ``target`` needs all of it at once, or if they are too many.
     """
     if not _indexed_reads(state, target).isdisjoint(source.stored):
-        return True  # an iteration would read elements that later iterations write
+        return None  # an iteration would read elements that later iterations write
     stack: list[Unit] = [target]
-    seen = {id(target)}
-    floor = state.rank[id(source)]
+    found: dict[int, Unit] = {}
+    floor = state.unit_order[source]
     while stack:
         unit = stack.pop()
         for v in _inputs_of(state, unit):
-            found = producer.get(v)
-            if found is None:
+            maker = producer.get(v)
+            if maker is None:
                 continue
-            found = current(found)
-            if found is source:
+            maker = current(maker)
+            if maker is source:
                 if unit is not target:
-                    return True
-                continue
-            if id(found) not in seen and state.rank[id(found)] > floor:
-                if len(seen) > SEARCH_LIMIT:
-                    return True
-                seen.add(id(found))
-                stack.append(found)
-    return False
+                    return None
+            elif maker is not target and id(maker) not in found and state.unit_order[maker] > floor:
+                if len(found) > SEARCH_LIMIT:
+                    return None
+                found[id(maker)] = maker
+                stack.append(maker)
+    return list(found.values())
 
 
-def _consumers_first(
-    units: Sequence[Unit], state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit]
-) -> list[Unit]:
-    """Sort units: each before those that it depends on.
-
-    The first traversal leaves them in this order, unless dims are values: a unit follows those that compute its dims,
-    which are no inputs of its applications. Merging does not keep it: readers of a group depend on all that it
-    absorbed.
-    """
+def _sorted_units(state: Fusion, producer: dict[Variable, Unit]) -> list[Unit]:
+    """The units, each after those that it depends on."""
+    if not state.binding:  # then the order of their applications will do
+        position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
+        return sorted(state.units, key=lambda unit: max(position[v] for v in results(unit)))
     order: list[Unit] = []
     seen: set[int] = set()
-    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in units]  # the last one, which depends on none, first
+    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in state.units]
     while stack:
         unit, ready = stack.pop()
         if ready:
@@ -209,9 +271,9 @@ def _consumers_first(
         elif id(unit) not in seen:
             seen.add(id(unit))
             stack.append((unit, True))
-            sources = (current(producer[v]) for v in _inputs_of(state, unit) if v in producer)
-            stack.extend((s, False) for s in sources if id(s) not in seen)
-    return order[::-1]
+            sources = (producer.get(v) for v in _inputs_of(state, unit))
+            stack.extend((s, False) for s in sources if s is not None and id(s) not in seen)
+    return order
 
 
 def _inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
@@ -260,9 +322,13 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
     def move(iteration_map: IterationMap) -> IterationMap:
         return iteration_map if unchanged else tuple(None if a is None else mapping[a] for a in iteration_map)
 
+    for a, b in sorted(mapping.items(), key=lambda pair: pair[1]):
+        if b == len(target.axes):
+            target.axes.append(source.axes[a])
     if source.inner is not None and target.inner is None:
         target.inner = tuple(mapping[a] for a in source.inner)
         target.order = tuple(mapping[a] for a in source.order) if source.order else None
+    own = set(target.iteration_maps)
     for value, iteration_map in source.iteration_maps.items():
         target.iteration_maps[value] = move(iteration_map)
     for node in source.members:
@@ -274,6 +340,9 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
             reads.pop(value, None)
     if id(target) in state.indexed:
         state.indexed[id(target)] |= _indexed_reads(state, source)
+    if any(v in source.iteration_maps for v in own):
+        known = set(source.members)
+        target.members = [node for node in target.members if node not in known]
     target.members.extend(source.members)
     target.stored.extend(source.stored)
     for value in source.demanded:

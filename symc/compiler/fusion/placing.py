@@ -12,13 +12,27 @@ from symc.compiler.fusion.groups import (
     axes_of,
     base_of,
     is_inline,
+    is_one,
+    is_slow_op,
     iteration_maps_fit,
     read_along_rows,
     resolve,
+    source_of,
+    wide,
 )
+from symc.compiler.fusion.unit_order import UnitOrder
+from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Apply, Constant, Graph, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
+
+SHORTEST_PIECE = 32
+"""The number of contiguous elements from which a row may consist of several pieces."""
+
+MOST_COPIES = 8
+"""The largest number of groups in which a cheap op is computed instead of storing its value."""
+CHAIN = 3
+"""The largest number of such ops in a row."""
 
 
 class Fusion:
@@ -37,7 +51,7 @@ class Fusion:
         self.group_of: dict[Apply, FusionGroup] = {}
         self.units: list[Unit] = []
         self.lowered: dict[Any, Any] = {}
-        self.rank: dict[int, int] = {}  # positions of units while groups are merged: consumers have higher ones
+        self.unit_order = UnitOrder([])  # while groups are merged
         self.reads: dict[int, dict[Variable, None]] = {}  # inputs of units, while groups are merged
         self.indexed: dict[int, set[Variable]] = {}  # reads of groups at computed positions, likewise
 
@@ -76,8 +90,47 @@ class Fusion:
             ((group, iteration_maps),) = demands.items()
             if len(iteration_maps) == 1 and self.join(group, node, next(iter(iteration_maps))):
                 return
+        if value not in self.stored and len(demands) > 1 and self.recompute(node, demands):
+            return
         if value in self.stored or demands:
             self.start(node)
+
+    def recompute(self, node: Apply, demands: Mapping[FusionGroup, set[IterationMap]]) -> bool:
+        """Add a cheap op to all groups that read its value, if they then read no more memory than with it stored."""
+        if not self.machine.any_rows or len(demands) > MOST_COPIES or not self.is_cheap(node):
+            return False
+        groups = {group: next(iter(maps)) for group, maps in demands.items() if len(maps) == 1}
+        if len(groups) < len(demands) or not all(
+            len(group.members) < group.machine.group_limit and _covers(group, found) for group, found in groups.items()
+        ):
+            return False
+        for group, found in groups.items():
+            if not self.join(group, node, found):
+                raise AssertionError(f"{node.op.name} cannot be recomputed")
+        return True
+
+    def is_cheap(self, node: Apply, depth: int = CHAIN) -> bool:
+        """Whether a value takes at most ``depth`` elementwise operations, and one array of its size, to compute."""
+        if depth == 0 or not isinstance(node.op.record.lower, Pointwise) or failures.may_fail(node):
+            return False
+        if is_slow_op(node.op, tuple(v.dtype for v in node.inputs)):
+            return False
+        extent = _extent(node.outputs[0])
+        large = 0
+        for v in node.inputs:
+            base = source_of(v, self.stored)
+            if isinstance(base, Constant) or is_inline(base) and base not in self.stored:
+                continue
+            if _extent(base) < extent:
+                continue
+            large += 1
+            if large > 1:
+                return False
+            if base.owner is None or base in self.stored:
+                continue
+            if not self.is_cheap(base.owner, depth - 1):
+                return False
+        return True
 
     def start(self, node: Apply) -> None:
         """Start a new group for ``node``."""
@@ -127,17 +180,19 @@ class Fusion:
 
 def _covers(group: FusionGroup, iteration_map: IterationMap) -> bool:
     """Whether a value at ``iteration_map`` is computed only once: it must follow all axes, all outer axes, or none."""
-    used = {a for a in iteration_map if a is not None}
-    if not used or len(used) == len(group.axes):
+    used = wide(group, iteration_map)
+    if not used or used == wide(group, range(len(group.axes))):
         return True
-    return group.inner is not None and used == set(group.outer) or group.inner is None and _unit_axes(group, used)
+    return group.inner is not None and used == wide(group, group.outer)
 
 
 def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:
-    """Admit a value that follows only the leading axes: the others become inner axes; it is computed once per row."""
+    """Admit a value that follows only some axes: the others become inner axes; it is computed once per row."""
     used = [a for a in iteration_map if a is not None]
-    rest = tuple(range(len(used), len(group.axes)))
-    if group.inner is not None or not used or used != list(range(len(used))) or not group.worth_rows(used, rest):
+    rest = tuple(a for a in range(len(group.axes)) if a not in used)
+    if group.inner is not None or not used or used != sorted(set(used)) or not group.worth_rows(used, rest):
+        return False
+    if used != list(range(len(used))) and not _long_pieces(group, used):
         return False
     if not iteration_maps_fit(group, set(rest)):
         return False
@@ -145,9 +200,15 @@ def _hoist(group: FusionGroup, iteration_map: IterationMap) -> bool:
     return True
 
 
-def _unit_axes(group: FusionGroup, used: set[int]) -> bool:
-    """Whether every omitted axis has length 1, or may become inner because there are no reductions yet."""
-    return all(size == 1 for a, size in enumerate(group.axes) if a not in used)
+def _long_pieces(group: FusionGroup, used: list[int]) -> bool:
+    """Whether a row over the other axes consists of long contiguous pieces, which are read as fast as in order."""
+    piece = dims.product(group.axes[used[-1] + 1 :])
+    return group.machine.any_rows and not (type(piece) is int and piece < SHORTEST_PIECE)
+
+
+def _extent(v: Variable) -> int:
+    """The number of axes along which the value extends."""
+    return sum(not is_one(d) for d in v.type.shape)
 
 
 def _reduction_iteration_map(group: FusionGroup, node: Apply, iteration_map: IterationMap) -> IterationMap | None:

@@ -10,6 +10,7 @@ from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.reductions import Reductions
 from symc.compiler.lowering.reuse import Lowered, form_of
+from symc.compiler.lowering.short_rows import ShortRows
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
@@ -17,15 +18,21 @@ from symc.loops.ir import Accumulate, Load, Ref, Step, Store
 
 SHORTEST = 1024
 """The smallest number of elements of a part."""
+TALL = 1 << 16
+"""The smallest number of elements of a part of a tall matrix."""
+PARTS_OF_TALL = 8
+"""The largest number of parts of a tall matrix."""
 
 
-class GroupLowering(Maps, Reductions):
+class GroupLowering(Maps, ShortRows, Reductions):
     """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
         """Create the steps that compute the group's stored values."""
         if not self.group.inner:
             return [self.map()]
+        if self.has_short_rows():
+            return [self.short_rows()]
         parts = self._parts() if self._single_phase() else 1
         return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
 
@@ -37,6 +44,8 @@ class GroupLowering(Maps, Reductions):
         if not machine.rows:
             few = type(outputs) is int and outputs <= machine.few_results
             long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
+            if not few and type(outputs) is int and self.columns_last():
+                return self._parts_of_tall(outputs, terms)
             return machine.parts if few and long else 1
         if type(terms) is int and terms <= machine.split_above:
             return 1
@@ -50,13 +59,21 @@ class GroupLowering(Maps, Reductions):
         useful = dims.minimum(self.sizes[self._split_axis()], dims.ceildiv(each, SHORTEST))
         return dims.maximum(1, dims.minimum(machine.parts, dims.minimum(missing, useful)))
 
+    def _parts_of_tall(self, columns: int, rows: dims.Dim) -> dims.Dim:
+        """The number of parts of a tall matrix, whose columns alone would not occupy all threads."""
+        machine = self.group.machine
+        known = type(rows) is int
+        if columns > machine.columns * (4 if known else 1):
+            return 1
+        return dims.maximum(1, dims.minimum(PARTS_OF_TALL, dims.floordiv(dims.mul(rows, columns), TALL)))
+
     def _split_axis(self) -> int:
         """The inner axis that is split: one whose length is known only at call time, else the longest."""
         unknown = [a for a in self.inner if type(self.sizes[a]) is not int]
         return unknown[0] if unknown else max((self.sizes[a], a) for a in self.inner)[1]
 
     def _single_phase(self) -> bool:
-        if any(self.is_inner(v) for v in self.group.stored):
+        if any(self.is_inner(v) and self.level(v) for v in self.group.stored):
             return False
         return all(
             self.level(n.outputs[0]) == 1 for n in self.group.members if isinstance(n.op.record.lower, Reduction)
@@ -129,7 +146,7 @@ class GroupLowering(Maps, Reductions):
             self.put(Load(name, self.k.buffer(parts[v], dtype), var("p") * self.k.size(results) + counter, dtype))
             self.put(Accumulate(target, ZERO, var(name, dtype), lower.combine))
         self.close("p", self.k.size(pieces), "simd")
-        self.store(self.group.stored)
+        self.store([v for v in self.group.stored if not self.is_inner(v)])
         if self.outer:
             self.close("o", self.total(self.outer), "parallel", self.k.size(pieces))
         return self.k.step(self.levels[0].statements, self.locations)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
-from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly, is_inline, resolve
+from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly_op, is_inline, resolve
 from symc.graph import Apply, Variable, dims
-from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction
-from symc.loops.expr import var
+from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.ir import Ref
 
 
-@lru_cache(maxsize=4096)
-def _pointwise_weight(op: Op, dtypes: tuple[str, ...]) -> int:
-    """Estimated scalar operations of an elementwise op: 1, or 8 for polynomials and divisions."""
-    lower = op.record.lower
-    assert isinstance(lower, Pointwise)
-    return 8 if is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)) else 1
-
-
 def weight(node: Apply) -> int:
-    """Estimated scalar operations per output element of ``node``."""
+    """Estimated scalar operations per output element of ``node``: 1, or 8 for polynomials and divisions."""
     if isinstance(node.op.record.lower, Pointwise):
-        return _pointwise_weight(node.op, tuple(v.dtype for v in node.inputs))
+        return 8 if is_costly_op(node.op, tuple(v.dtype for v in node.inputs)) else 1
     return 30 if isinstance(node.op.record.lower, Indexed) and node.op.record.lower.flat else 1
+
+
+FEWEST_TERMS = 64
+"""The number of terms from which on reductions for each element of a short axis have terms as lanes."""
 
 
 class GroupIteration:
@@ -49,6 +43,7 @@ class GroupIteration:
         if not group.inner:
             self.order = list(range(len(group.axes)))
         self._merge_axes()
+        self._choose_lanes()
         self.inner = [a for a in self.order if a in set(group.inner or ())]
         self.outer = [a for a in self.order if a not in self.inner]
         self.levels_of: dict[Variable, int] = {}
@@ -107,6 +102,17 @@ class GroupIteration:
             if b in into:
                 self.sizes[into[b]] = dims.mul(self.sizes[into[b]], self.sizes[b])
         self.order = [a for a in self.order if a not in into]
+
+    def _choose_lanes(self) -> None:
+        """Move a short axis away from the end of the order, since the last axis becomes the lanes of vectors."""
+        machine, inner = self.group.machine, set(self.group.inner or ())
+        if not machine.short_row or not self.order or not inner:
+            return
+        last = self.order[-1]
+        terms = dims.product(self.sizes[a] for a in self.order if a in inner)
+        short = type(self.sizes[last]) is int and self.sizes[last] <= machine.short_row
+        if short and last not in inner and not (type(terms) is int and terms < FEWEST_TERMS):
+            self.order = [a for a in self.order if a not in inner] + [a for a in self.order if a in inner]
 
     def compact(self, iteration_map: IterationMap) -> tuple[int, ...]:
         """An iteration map without unit axes, with merged axes counted once."""

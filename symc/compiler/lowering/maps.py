@@ -46,17 +46,18 @@ class Maps(Nest):
         return None
 
     def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
-        """Create loops over square tiles of two axes, so that operands contiguous along either axis stay in cache."""
-        tile = self.group.machine.tile
+        """Create loops over tiles of two axes, so that operands contiguous along either axis stay in cache."""
+        machine = self.group.machine
+        tiles = {turned: machine.tile, last: machine.tile_length or machine.tile}
         sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
-        counts = {a: call("floordiv", n + (tile - 1), index(tile)) for a, n in sizes.items()}
+        counts = {a: call("floordiv", n + (tiles[a] - 1), index(tiles[a])) for a, n in sizes.items()}
         self.push(None, None)
         level = self.levels[-1]
         starts, extents = {}, {}
         rest: Expr = var("o")
         for a in (last, turned):
-            starts[a] = self.let(level, call("mod", rest, counts[a]) * tile)
-            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(tile)))
+            starts[a] = self.let(level, call("mod", rest, counts[a]) * tiles[a])
+            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(tiles[a])))
             rest = self.let(level, call("floordiv", rest, counts[a]))
         if rows:
             self.spread(rows, rest)
@@ -65,7 +66,8 @@ class Maps(Nest):
         self.store(self.group.stored)
         self.close("i", extents[last], "simd")
         self.close("j", extents[turned], "parallel")
-        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", index(tile * tile * cost))
+        work = index(tiles[turned] * tiles[last] * cost)
+        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", work)
 
     def _blocks(self, axis: int, cost: int) -> None:
         block = self.group.machine.block

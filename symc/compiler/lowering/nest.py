@@ -39,6 +39,7 @@ class Nest(GroupIteration):
         self.block_sums: dict[Variable, str] = {}
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
+        self.short = False  # whether rows are written out, without loops and accumulators
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
 
@@ -149,10 +150,16 @@ class Nest(GroupIteration):
             found = self.value(base, at)
         elif isinstance(lower, Indexed):
             found = self.let(home, self._element(node, iteration_map))
+        elif self.short:
+            found = self.let(home, self.reduced(value))
         else:
             found = self.let(home, cast(self.accumulated(home, value), value.dtype))
         home.known[value] = found
         return found
+
+    def reduced(self, value: Variable) -> Expr:
+        """The value of a reduction over a row that is short enough to be written out."""
+        raise AssertionError("there are no short rows")
 
     def accumulated(self, home: Level, value: Variable) -> Expr:
         """The current result of a reduction in its accumulator's dtype: its total plus the last block, if any."""

@@ -11,8 +11,15 @@ from symc.compiler.lowering.iteration import weight
 from symc.compiler.lowering.nest import Level, Nest, is_sum, total_dtype
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
-from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, minimum, var
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, maximum, minimum, var
 from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Step, Store
+
+JOBS = 8
+"""Blocks of columns that are enough for the threads of a CPU."""
+COLUMN_STEP = 64
+"""Widths of blocks are multiples of this."""
+CACHED = 1 << 17
+"""The number of elements of a block that a later phase finds in the cache."""
 
 Piece = tuple[int, Expr, Expr]
 """A part of an inner axis: the axis, the start of the part, its length."""
@@ -43,7 +50,7 @@ class Reductions(Nest):
         self.spread_outer(var("o"))
         if self.columns_last():
             self.column_body()
-            cost = cost * self.group.machine.columns
+            cost = cost * self.width()
         else:
             self.row_body(None)
         self.close("o", self.jobs(), "parallel", cost)
@@ -60,9 +67,27 @@ class Reductions(Nest):
         *rows, last = self.outer
         return self._blocks_of(last) * self.total(rows)
 
+    def width(self) -> Expr:
+        """The number of columns of a block."""
+        least, most = self.group.machine.columns, self.most_columns()
+        if most <= least:
+            return index(least)
+        fair = call("floordiv", self.total(self.outer), index(JOBS * COLUMN_STEP)) * COLUMN_STEP
+        return maximum(index(least), minimum(fair, index(most)))
+
+    def most_columns(self) -> int:
+        """The largest width of a block: phases after the first find it in the cache, and so do its accumulators."""
+        machine = self.group.machine
+        reductions = sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
+        most = machine.most_columns // max(reductions, 1)
+        terms = dims.product(self.sizes[a] for a in self.inner)
+        if self.phases() > 1:
+            most = min(most, CACHED // terms) if type(terms) is int and terms else 0
+        return max(most // COLUMN_STEP * COLUMN_STEP, machine.columns)
+
     def _blocks_of(self, last: int) -> Expr:
-        width = self.group.machine.columns
-        return call("floordiv", self.k.size(self.sizes[last]) + (width - 1), index(width))
+        width = self.width()
+        return call("floordiv", self.k.size(self.sizes[last]) + (width - 1), width)
 
     def spread_outer(self, counter: Expr) -> None:
         """Compute the position on the outer axes from a counter over all jobs (for columns, of the first column)."""
@@ -70,15 +95,15 @@ class Reductions(Nest):
             self.spread(self.outer, counter)
             return
         *rows, last = self.outer
-        width = self.group.machine.columns
         level = self.levels[-1]
+        width = self.let(level, self.width())
         self.first_column = counter * width
         if rows:
             blocks = self._blocks_of(last)
             self.spread(rows, self.let(level, call("floordiv", counter, blocks)))
             self.first_column = call("mod", counter, blocks) * width
         self.first_column = self.let(level, self.first_column)
-        self.column_count = self.let(level, minimum(self.k.size(self.sizes[last]) - self.first_column, index(width)))
+        self.column_count = self.let(level, minimum(self.k.size(self.sizes[last]) - self.first_column, width))
 
     def row_body(self, piece: Piece | None) -> None:
         """Generate all phases of one row, then the stores of values on the outer axes.
@@ -270,7 +295,7 @@ class Reductions(Nest):
                 continue
             blocks = self._blocks_of_terms(reductions, piece, lanes=False)
             blocked = [v for v in reductions if blocks and is_sum(v)]
-            self._new_accumulators(reductions, blocked, index(self.group.machine.columns))
+            self._new_accumulators(reductions, blocked, index(self.most_columns()))
             if reductions:
                 lanes(self._reset, reductions)
             outside = self._open_blocks(blocks, piece)

@@ -1,0 +1,129 @@
+/* Transposition of blocks of VM_LANES x VM_LANES elements of 32 bits, and every second to fourth one, in registers. */
+#ifndef SYMC_TURN_H
+#define SYMC_TURN_H
+
+#include "vecmath_types.h"
+
+/* Two rows, d apart, exchange the lanes in which bit d of the lane number and of the row number differ. */
+#define VM_TURN_LOW(d, i) (((i) & (d)) ? VM_LANES + (i) - (d) : (i))
+#define VM_TURN_HIGH(d, i) (((i) & (d)) ? VM_LANES + (i) : (i) + (d))
+#if defined(__clang__)
+#define VM_TURN_LANES(a, b, S) __builtin_shufflevector(a, b VM_EACH_LANE(S))
+#define VM_TURN_LOW_8(i) , VM_TURN_LOW(8, i)
+#define VM_TURN_LOW_4(i) , VM_TURN_LOW(4, i)
+#define VM_TURN_LOW_2(i) , VM_TURN_LOW(2, i)
+#define VM_TURN_LOW_1(i) , VM_TURN_LOW(1, i)
+#define VM_TURN_HIGH_8(i) , VM_TURN_HIGH(8, i)
+#define VM_TURN_HIGH_4(i) , VM_TURN_HIGH(4, i)
+#define VM_TURN_HIGH_2(i) , VM_TURN_HIGH(2, i)
+#define VM_TURN_HIGH_1(i) , VM_TURN_HIGH(1, i)
+#else
+#define VM_TURN_LANES(a, b, S) __builtin_shuffle(a, b, (v_i32){VM_EACH_LANE(S)})
+#define VM_TURN_LOW_8(i) VM_TURN_LOW(8, i),
+#define VM_TURN_LOW_4(i) VM_TURN_LOW(4, i),
+#define VM_TURN_LOW_2(i) VM_TURN_LOW(2, i),
+#define VM_TURN_LOW_1(i) VM_TURN_LOW(1, i),
+#define VM_TURN_HIGH_8(i) VM_TURN_HIGH(8, i),
+#define VM_TURN_HIGH_4(i) VM_TURN_HIGH(4, i),
+#define VM_TURN_HIGH_2(i) VM_TURN_HIGH(2, i),
+#define VM_TURN_HIGH_1(i) VM_TURN_HIGH(1, i),
+#endif
+#define VM_TURN_PAIR(d, k)                                                                \
+    if (!((k) & (d))) {                                                                  \
+        const v_i32 a = r[k], b = r[(k) | (d)];                                          \
+        r[k] = VM_TURN_LANES(a, b, VM_TURN_LOW_##d);                                     \
+        r[(k) | (d)] = VM_TURN_LANES(a, b, VM_TURN_HIGH_##d);                            \
+    }
+#define VM_TURN_PAIR_8(k) VM_TURN_PAIR(8, k)
+#define VM_TURN_PAIR_4(k) VM_TURN_PAIR(4, k)
+#define VM_TURN_PAIR_2(k) VM_TURN_PAIR(2, k)
+#define VM_TURN_PAIR_1(k) VM_TURN_PAIR(1, k)
+#define VM_TURN_LOAD(k) r[k] = vload_i32(p + (k) * stride);
+#define VM_TURN_STORE(k) vstore_i32((int32_t *)(t + (k)), r[k]);
+
+/* VM_EACH_LANE, which a macro with lanes of its own cannot expand. */
+#if VM_LANES == 16
+#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7) S(8) S(9) S(10) S(11) S(12) S(13) S(14) S(15)
+#elif VM_LANES == 8
+#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3) S(4) S(5) S(6) S(7)
+#else
+#define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3)
+#endif
+
+/* t[c] is the column c of the rows p, p + stride, p + 2 * stride, ...  Written out, so that the rows are registers. */
+VM_OUTLINE void vturn_i32(v_i32 *t, const int32_t *p, int64_t stride) {
+    v_i32 r[VM_LANES];
+    VM_TURN_ROWS(VM_TURN_LOAD)
+#if VM_LANES == 16
+    VM_TURN_ROWS(VM_TURN_PAIR_8)
+#endif
+#if VM_LANES >= 8
+    VM_TURN_ROWS(VM_TURN_PAIR_4)
+#endif
+    VM_TURN_ROWS(VM_TURN_PAIR_2)
+    VM_TURN_ROWS(VM_TURN_PAIR_1)
+    VM_TURN_ROWS(VM_TURN_STORE)
+}
+
+/* The same for types of any size, element by element: lines of memory are read whole, which is what counts. */
+#define VM_DEFINE_TURN(T, S, B, M)                                                         \
+    VM_OUTLINE void vturn_any_##T(v_##T *t, const S *p, int64_t stride) {                  \
+        S *to = (S *)t;                                                                    \
+        for (int k = 0; k < VM_LANES; k++)                                                 \
+            for (int c = 0; c < VM_LANES; c++) to[c * VM_LANES + k] = p[k * stride + c];   \
+    }
+VM_ALL_TYPES(VM_DEFINE_TURN)
+#undef VM_DEFINE_TURN
+#define vturn_f32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
+#define vturn_u32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
+#define vturn_f64 vturn_any_f64
+#define vturn_i64 vturn_any_i64
+#define vturn_u64 vturn_any_u64
+#define vturn_i16 vturn_any_i16
+#define vturn_u16 vturn_any_u16
+#define vturn_i8 vturn_any_i8
+#define vturn_u8 vturn_any_u8
+
+/* Every second, third or fourth element from p on: whole registers are read, the last of which ends with the last element
+ * wanted, and each lane is taken from the one that holds it.  Element number e is in register e / VM_LANES, but at most
+ * the last one. */
+#define VM_PART(s, i) ((s) * (i) / VM_LANES < (s) - 1 ? (s) * (i) / VM_LANES : (s) - 1)
+#define VM_PART_START(s, j) ((j) < (s) - 1 ? (j) * VM_LANES : ((s) - 1) * (VM_LANES - 1))
+#define VM_PART_FIRST(s, i) (VM_PART(s, i) == 0 ? (s) * (i) : VM_PART(s, i) == 1 ? VM_LANES + (s) * (i) - VM_PART_START(s, 1) : 0)
+#define VM_PART_NEXT(s, j, i) (VM_PART(s, i) == (j) ? VM_LANES + (s) * (i) - VM_PART_START(s, j) : (i))
+#if defined(__clang__)
+#define VM_EVERY_2_1(i) , VM_PART_FIRST(2, i)
+#define VM_EVERY_3_1(i) , VM_PART_FIRST(3, i)
+#define VM_EVERY_3_2(i) , VM_PART_NEXT(3, 2, i)
+#define VM_EVERY_4_1(i) , VM_PART_FIRST(4, i)
+#define VM_EVERY_4_2(i) , VM_PART_NEXT(4, 2, i)
+#define VM_EVERY_4_3(i) , VM_PART_NEXT(4, 3, i)
+#else
+#define VM_EVERY_2_1(i) VM_PART_FIRST(2, i),
+#define VM_EVERY_3_1(i) VM_PART_FIRST(3, i),
+#define VM_EVERY_3_2(i) VM_PART_NEXT(3, 2, i),
+#define VM_EVERY_4_1(i) VM_PART_FIRST(4, i),
+#define VM_EVERY_4_2(i) VM_PART_NEXT(4, 2, i),
+#define VM_EVERY_4_3(i) VM_PART_NEXT(4, 3, i),
+#endif
+VM_INLINE v_i32 vevery2_i32(const int32_t *p) {
+    return VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(2, 1)), VM_EVERY_2_1);
+}
+VM_INLINE v_i32 vevery3_i32(const int32_t *p) {
+    const v_i32 r = VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(3, 1)), VM_EVERY_3_1);
+    return VM_TURN_LANES(r, vload_i32(p + VM_PART_START(3, 2)), VM_EVERY_3_2);
+}
+VM_INLINE v_i32 vevery4_i32(const int32_t *p) {
+    v_i32 r = VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(4, 1)), VM_EVERY_4_1);
+    r = VM_TURN_LANES(r, vload_i32(p + VM_PART_START(4, 2)), VM_EVERY_4_2);
+    return VM_TURN_LANES(r, vload_i32(p + VM_PART_START(4, 3)), VM_EVERY_4_3);
+}
+#define VM_DEFINE_EVERY(T, S)                                                                                   \
+    VM_INLINE v_##T vevery2_##T(const S *p) { return (v_##T)vevery2_i32((const int32_t *)(const void *)p); }    \
+    VM_INLINE v_##T vevery3_##T(const S *p) { return (v_##T)vevery3_i32((const int32_t *)(const void *)p); }    \
+    VM_INLINE v_##T vevery4_##T(const S *p) { return (v_##T)vevery4_i32((const int32_t *)(const void *)p); }
+VM_DEFINE_EVERY(f32, float)
+VM_DEFINE_EVERY(u32, uint32_t)
+#undef VM_DEFINE_EVERY
+
+#endif

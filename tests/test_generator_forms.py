@@ -1,0 +1,230 @@
+"""Forms of generated loops: lanes, blocks, rows over any axes, and values computed again instead of stored."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from vecmath_library import CTYPES, TARGETS, build, needs_compiler, require
+
+import symc
+import symc.tensor as T
+from symc.compiler.fusion.unit_order import UnitOrder
+from symc.loops.ir import Step, walk
+
+pytestmark = needs_compiler
+SHAPES = [(1, 1), (0, 5), (5, 0), (7, 130), (33, 129), (513, 70), (9, 1100), (20_000, 65)]
+
+
+def steps(f):
+    return [n for n in walk(f.specialisation.program.body) if isinstance(n, Step)]
+
+
+def close(got, want, rtol=2e-5):
+    want = np.asarray(want)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * max(np.abs(want).max(initial=0), 1))
+
+
+@pytest.fixture(scope="module")
+def over_columns():
+    x = T.fmatrix("x")
+    sums = symc.function([x], [x.sum(0), x.mean(0), T.var(x, 0)])
+    x = T.fmatrix("x")
+    return sums, symc.function([x], [x.max(0), x.min(0), x.argmax(0), x.max(1), x.argmin(1), T.nnet.softmax(x.T).T])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reductions_over_the_leading_axis(over_columns, shape, rng):
+    """Several rows at once, blocks of columns of any width, and tall matrices in parts."""
+    sums, extrema = over_columns
+    a = rng.standard_normal(shape).astype("float32") + 3
+    wide = a.astype("float64")
+    if not a.size:
+        np.testing.assert_array_equal(sums(a)[0], wide.sum(0))
+        return
+    for got, want in zip(sums(a), (wide.sum(0), wide.mean(0), wide.var(0))):
+        close(got, want)
+    a.flat[3::29], a.flat[5::31], a.flat[7::397] = np.inf, -np.inf, np.nan
+    found = extrema(a)
+    for got, want in zip(found, (a.max(0), a.min(0), a.argmax(0), a.max(1), a.argmin(1))):
+        np.testing.assert_array_equal(got, want)
+    finite = np.isfinite(a).all(0)
+    e = np.exp(wide[:, finite] - wide[:, finite].max(0, initial=-np.inf))
+    close(found[-1][:, finite], e / e.sum(0))
+
+
+def test_a_tall_matrix_is_reduced_in_parts(rng):
+    x = T.tensor("float32", shape=(None, 8))
+    f = symc.function([x], [x.sum(0), x.max(0)])
+    for rows in (0, 1, 300, 50_000):
+        a = rng.standard_normal((rows, 8)).astype("float32")
+        if rows:
+            got = f(a)
+            close(got[0], a.sum(0, dtype="float64"))
+            np.testing.assert_array_equal(got[1], a.max(0))
+    assert len(steps(symc.function([x], x.sum(0)))) == 2, "the columns are not split over rows"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "float64"])
+def test_transposed_operands_in_blocks(dtype, rng):
+    x, y, z = T.matrix(dtype=dtype), T.tensor4(dtype=dtype), T.matrix(dtype=dtype)
+    f = symc.function([x, y, z], [x.T * 2, y.transpose(0, 2, 3, 1) + 1, z + z.T, y.transpose(3, 1, 0, 2) * 3])
+    pairs = [((1, 1), (1, 1, 1, 1)), ((16, 16), (2, 16, 4, 4)), ((33, 70), (2, 17, 5, 7)), ((300, 129), (1, 64, 17, 3))]
+    for m, n in pairs:
+        a, b, c = ((rng.standard_normal(s) * 9).astype(dtype) for s in (m, n, (m[0], m[0])))
+        for got, want in zip(f(a, b, c), (a.T * 2, b.transpose(0, 2, 3, 1) + 1, c + c.T, b.transpose(3, 1, 0, 2) * 3)):
+            np.testing.assert_array_equal(got, want.astype(dtype))
+
+
+@pytest.mark.parametrize("length", [1, 3, 7])
+def test_short_rows_are_lanes(length, rng):
+    """Reductions over a few elements, and over many elements for each of a few, with gradients."""
+    x, y = (T.tensor("float32", shape=(None, length)) for _ in "xy")
+    squares = ((x.dimshuffle(0, "x", 1) - y.dimshuffle("x", 0, 1)) ** 2).sum(2)
+    d = T.sqrt(squares + 1e-6)
+    f = symc.function([x, y], [d, *symc.grad(d.sum(), [x, y])])
+    g = symc.function([x], [T.nnet.softmax(x), x.argmax(1), T.var(x, 1), (x > 0).all(1), x.max(1, keepdims=True) - x])
+    for n, m in ((1, 1), (0, 3), (17, 33), (70, 129)):
+        a, b = (rng.standard_normal((k, length)).astype("float32") for k in (n, m))
+        apart = a[:, None].astype("float64") - b[None]
+        far = np.sqrt((apart**2).sum(2) + 1e-6)
+        slopes = apart / far[:, :, None]
+        for got, want in zip(f(a, b), (far, slopes.sum(1), -slopes.sum(0))):
+            close(got, want)
+        e = np.exp(b.astype("float64") - b.max(1, keepdims=True))
+        want = (e / e.sum(1, keepdims=True), b.argmax(1), b.astype("float64").var(1), (b > 0).all(1))
+        for got, one in zip(g(b), (*want, b.max(1, keepdims=True) - b)):
+            close(got, one)
+
+
+def _batch_norm(x, g, b):
+    g, b = (v.dimshuffle("x", 0, "x", "x") for v in (g, b))
+    mean, variance = x.mean((0, 2, 3), keepdims=True), T.var(x, (0, 2, 3), keepdims=True)
+    return T.nnet.relu((x - mean) / T.sqrt(variance + 1e-5) * g + b)
+
+
+def _batch_norm_oracle(x, g, b, w):
+    """The result, and the gradient of its sum weighted by ``w``, by hand."""
+    axes, n = (0, 2, 3), x[:, 0].size
+    g = g[None, :, None, None]
+    scale = 1 / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    h = (x - x.mean(axes, keepdims=True)) * scale
+    y = np.maximum(h * g + b[None, :, None, None], 0)
+    dy = np.where(y > 0, w, 0)
+    dh = dy * g
+    dx = scale * (dh - dh.sum(axes, keepdims=True) / n - h * (dh * h).sum(axes, keepdims=True) / n)
+    return y, dx, (dy * h).sum(axes), dy.sum(axes)
+
+
+def test_a_channel_is_a_row(rng):
+    """Batch norm is one kernel, whose rows are channels; so are the statistics and slopes of its gradient."""
+    x, g, b, w = T.ftensor4("x"), T.fvector("g"), T.fvector("b"), T.ftensor4("w")
+    y = _batch_norm(x, g, b)
+    forward = symc.function([x, g, b], y)
+    assert len(steps(forward)) == 1
+    gradient = symc.function([x, g, b, w], symc.grad((y * w).sum(), [x, g, b]))
+    for shape in [(3, 8, 5, 7), (2, 17, 1, 1), (1, 3, 9, 33), (4, 16, 8, 8)]:
+        arrays = [rng.standard_normal(s).astype("float32") for s in (shape, shape[1], shape[1], shape)]
+        want = _batch_norm_oracle(*(a.astype("float64") for a in arrays))
+        close(forward(*arrays[:3]), want[0], 2e-4)
+        if np.prod(shape) > 34:  # with two pixels per channel, slopes are differences of nearly equal numbers
+            for got, one in zip(gradient(*arrays), want[1:]):
+                close(got, one, 1e-3)
+
+
+def test_softmax_crossentropy_with_gradient_stores_nothing_between(rng):
+    x, y = T.fmatrix("x"), T.lvector("y")
+    loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x), y).mean()
+    f = symc.function([x, y], [loss, symc.grad(loss, x)])
+    large = [b for b in f.specialisation.program.buffers if b.role == "temp" and len(b.shape) == 2 and b.shape[0] != 1]
+    assert not [b for b in large if b.shape[-1] != 1]
+    a, k = rng.standard_normal((70, 1000)).astype("float32"), rng.integers(0, 1000, 70)
+    e = np.exp(a.astype("float64"))
+    p = e / e.sum(1, keepdims=True)
+    close(f(a, k)[0], -np.log(p[np.arange(70), k]).mean())
+    p[np.arange(70), k] -= 1
+    close(f(a, k)[1], p / 70)
+
+
+def test_a_map_and_its_sum_are_computed_in_parts(rng):
+    """A stored value beside a sum over all of it does not leave the sum to one thread."""
+    x = T.fmatrix("x")
+    f = symc.function([x], [T.exp(x), T.exp(x).sum()])
+    assert len(steps(f)) == 2
+    a = rng.standard_normal((300, 170)).astype("float32")
+    got = f(a)
+    close(got[0], np.exp(a))
+    close(got[1], np.exp(a.astype("float64")).sum())
+
+
+def test_costly_elements_are_interleaved(rng):
+    s, k, t = (T.fvector(name) for name in "skt")
+    d1 = (T.log(s / k) + 0.12 * t) / (0.2 * T.sqrt(t))
+    price = s * T.erfc(-d1) - k * T.exp(-0.1 * t) * T.erfc(0.2 * T.sqrt(t) - d1)
+    f = symc.function([s, k, t], price)
+    erfc = np.vectorize(math.erfc, otypes=["float64"])
+    for n in (0, 1, 15, 64, 65, 5000):
+        a, b, c = ((low + 4 * rng.random(n)).astype("float32") for low in (10, 10, 1))
+        e = (np.log(a.astype("float64") / b) + 0.12 * c) / (0.2 * np.sqrt(c.astype("float64")))
+        close(f(a, b, c), a * erfc(-e) - b * np.exp(-0.1 * c.astype("float64")) * erfc(0.2 * np.sqrt(c) - e), 1e-4)
+
+
+def test_units_stay_in_order_while_they_merge(rng):
+    """Random merges that make no circle: afterwards each unit is behind all that it needs."""
+    count = 80
+    units = [object() for _ in range(count)]
+    needs = {k: set(map(int, rng.integers(0, k, 2))) if k else set() for k in range(count)}
+    order = UnitOrder(units)
+
+    def behind(k):
+        found, stack = set(), [k]
+        while stack:
+            for n in needs[stack.pop()] - found:
+                found.add(n)
+                stack.append(n)
+        return found
+
+    merged = 0
+    for target in map(int, rng.integers(1, count, 2000)):
+        source = min(needs.get(target) or {-1})
+        if source < 0 or any(source in behind(n) for n in needs[target]):
+            continue
+        between = [units[n] for n in behind(target) if order[units[n]] > order[units[source]]]
+        order.merged(units[source], units[target], between)
+        needs[target] |= needs.pop(source)
+        needs[target].discard(source)
+        for found in needs.values():
+            if source in found:
+                found.remove(source)
+                found.add(target)
+        merged += 1
+        for k, found in needs.items():
+            assert all(order[units[n]] < order[units[k]] for n in found)
+    assert merged > 20
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_blocks_and_strides_in_registers(target, tmp_path):
+    """Transposition and every second to fourth element, in vectors of each width."""
+    require(target)
+    text = '#include "turn.h"\nvoid lanes(int32_t *p) { *p = VM_LANES; }\n'
+    for t in ("i32", "f32", "i8", "f64"):
+        c = CTYPES[t]
+        text += f"void turn_{t}(const {c} *p, {c} *q, int64_t n) {{ v_{t} b[VM_LANES]; vturn_{t}(b, p, n);"
+        text += f" for (int k = 0; k < VM_LANES; k++) vstore_{t}(q + k * VM_LANES, b[k]); }}\n"
+    for s in (2, 3, 4):
+        text += f"void every{s}(const float *p, float *q) {{ vstore_f32(q, vevery{s}_f32(p)); }}\n"
+    library = build(text, target, tmp_path)
+    count = np.zeros(1, "int32")
+    library("lanes", count)
+    n = int(count[0])
+    for t, dtype in (("i32", "int32"), ("f32", "float32"), ("i8", "int8"), ("f64", "float64")):
+        a, out = np.arange(n * 40).reshape(n, 40).astype(dtype), np.zeros((n, n), dtype)
+        library(f"turn_{t}", a, out, 40)
+        np.testing.assert_array_equal(out, a[:, :n].T)
+    for s in (2, 3, 4):
+        a = np.arange(s * (n - 1) + 1, dtype="float32")
+        out = np.zeros(n, "float32")
+        library(f"every{s}", a, out)
+        np.testing.assert_array_equal(out, a[::s])
