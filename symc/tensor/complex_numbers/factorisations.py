@@ -111,7 +111,7 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     """``dA = V (diag(dw) + F o (V^H dV)) V^H`` with ``F_ij = 1 / (w_j - w_i)``, of which the Hermitian part counts."""
     (w, v), (by_w, by_v) = outputs, gs
     inner = reciprocal_or_zero(over_columns(w) - over_rows(w)) * matmul(adjoint(v), by_v)
-    diagonal = over_rows(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
+    diagonal = over_columns(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
     return [hermitian_triangle(matmul(matmul(v, inner + diagonal), adjoint(v)), op["lower"])]
 
 
@@ -184,7 +184,7 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     inverse = reciprocal_or_zero(s)
     left, right = over_columns(inverse), over_rows(inverse)
     unit = eye(length(s, s.ndim - 1), dtype=s.dtype)
-    diagonal = held(over_rows(gs_) * unit, imag(by_u) * left * unit)
+    diagonal = held(over_columns(gs_) * unit, imag(by_u) * left * unit)
     core = (by_u - adjoint(by_u)) * (f * row) + (by_v - adjoint(by_v)) * (f * column) + diagonal
 
     def tall() -> Variable:

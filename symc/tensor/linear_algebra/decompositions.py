@@ -67,7 +67,7 @@ def _eigh_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     w, v = outputs
     by_w, by_v = gs
     inner = reciprocal_or_zero(over_columns(w) - over_rows(w)) * matmul(flipped(v), by_v)
-    diagonal = over_rows(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
+    diagonal = over_columns(by_w) * eye(length(w, w.ndim - 1), dtype=w.dtype)
     found = matmul(matmul(v, inner + diagonal), flipped(v))
     return [of_triangle(found, op["lower"])]
 

@@ -223,8 +223,8 @@ def _svd_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     squares, row, column = ew.sqr(s), over_columns(s), over_rows(s)
     f = reciprocal_or_zero(over_columns(squares) - over_rows(squares))
     utgu, vtgv = matmul(flipped(u), gu), matmul(vt, gv)
-    diagonal = over_rows(gs_) * eye(length(s, s.ndim - 1), dtype=s.dtype)
-    core = f * (utgu - flipped(utgu)) * row + column * (f * (vtgv - flipped(vtgv))) + diagonal
+    diagonal = over_columns(gs_) * eye(length(s, s.ndim - 1), dtype=s.dtype)
+    core = f * ((utgu - flipped(utgu)) * row + (vtgv - flipped(vtgv)) * column) + diagonal
     inverse = reciprocal_or_zero(s)
     left, right = over_columns(inverse), over_rows(inverse)
 
