@@ -427,7 +427,7 @@ def test_values_of_any_shape_for_results_of_expressions(shim):
     import theano
 
     x = T.matrix("x")
-    product = T.dot(x, symc.shared(np.ones((3, 2))))
+    product = T.dot(x, symc.shared(np.ones((3, 2)), shape=(3, 2)))
     total = product.sum(1)
     given = np.arange(8.0).reshape(2, 4)  # the product has two columns
     np.testing.assert_array_equal(total.eval({product: given}), [6, 22])

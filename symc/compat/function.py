@@ -68,6 +68,8 @@ def _with_free_shapes(inputs: Any, givens: Any) -> tuple[Any, Any]:
     if not computed:
         return inputs, givens
     free = {v: TensorType(v.dtype, v.broadcastable)(v.name) for v in computed}
+    for v in free.values():
+        v.__dict__["_any_shape"] = True
     pairs = list(givens.items()) if hasattr(givens, "items") else list(givens or ())
     return [free[v] if isinstance(v, Variable) and v in free else v for v in inputs], [*pairs, *free.items()]
 
