@@ -421,3 +421,16 @@ def test_truncated_normal_numbers_by_keyword():
     drawn = stream.normal((200, 200), avg=1, std=3, truncate=True).eval()
     assert np.abs(drawn - 1).max() <= 6
     np.testing.assert_allclose(drawn.std() / 3, 0.8796, rtol=0.02)  # the normal distribution cut at 2 deviations
+
+
+def test_values_of_any_shape_for_results_of_expressions(shim):
+    import theano
+
+    x = T.matrix("x")
+    product = T.dot(x, symc.shared(np.ones((3, 2)), shape=(3, 2)))
+    total = product.sum(1)
+    given = np.arange(8.0).reshape(2, 4)  # the product has two columns
+    np.testing.assert_array_equal(total.eval({product: given}), [6, 22])
+    found = theano.function([product], [total, product * 2])(given)
+    np.testing.assert_array_equal(found[0], [6, 22])
+    np.testing.assert_array_equal(found[1], 2 * given)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import Variable, dtypes
+from symc.runtime import evaluation
 from symc.tensor import elementwise as ew
 
 __all__ = ["TheanoRules", "adopt", "restore"]
@@ -55,11 +56,15 @@ _own_truth: Any = vars(Variable)["__bool__"]
 
 def adopt() -> None:
     """Make Theano's conventions those of this process."""
+    from symc.compat.function import function
+
     dtypes.set_rules(TheanoRules())
+    evaluation.compile_with(function)
     Variable.__bool__ = _truth  # type: ignore[attr-defined]
 
 
 def restore() -> None:
     """Restore symc's conventions."""
     dtypes.set_rules(None)
+    evaluation.compile_with(None)
     Variable.__bool__ = _own_truth  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import symc
 from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.graph import SharedVariable, Variable
+from symc.graph.types import TensorType
 
 __all__ = [
     "FAST_COMPILE", "FAST_RUN", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
@@ -39,8 +40,10 @@ def function(
 ) -> symc.Function:
     """``symc.function`` with the order of arguments of ``theano.function``.
 
-    As in Theano, an entry of ``inputs`` may be a pair (variable, default value), and ``profile`` may be a name.
+    As in Theano, an entry of ``inputs`` may be a pair (variable, default value), ``profile`` may be a name, and the
+    values given for the result of an expression may have another shape than it would have.
     """
+    inputs, givens = _with_free_shapes(inputs, givens)
     return symc.function(
         [_input(v) for v in inputs],
         outputs,
@@ -55,6 +58,20 @@ def function(
         profile=None if profile is None else bool(profile),
         on_unused_input=on_unused_input,
     )
+
+
+def _with_free_shapes(inputs: Any, givens: Any) -> tuple[Any, Any]:
+    """Replace inputs that are results of expressions by variables of any shape."""
+    if not isinstance(inputs, (list, tuple)):
+        return inputs, givens
+    computed = [v for v in inputs if isinstance(v, Variable) and v.owner is not None]
+    if not computed:
+        return inputs, givens
+    free = {v: TensorType(v.dtype, v.broadcastable)(v.name) for v in computed}
+    for v in free.values():
+        v.__dict__["_any_shape"] = True
+    pairs = list(givens.items()) if hasattr(givens, "items") else list(givens or ())
+    return [free[v] if isinstance(v, Variable) and v in free else v for v in inputs], [*pairs, *free.items()]
 
 
 def _input(given: Any) -> Any:

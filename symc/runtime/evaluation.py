@@ -7,7 +7,15 @@ from typing import Any
 from symc.graph import Variable, graph_inputs, is_input
 from symc.runtime.function import function
 
-__all__ = ["attach"]
+__all__ = ["attach", "compile_with"]
+
+_compile: Any = function
+
+
+def compile_with(compile: Any) -> None:
+    """Let ``x.eval()`` compile by another function than ``symc.function``; None restores it."""
+    global _compile
+    _compile = compile or function
 
 
 def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) -> Any:
@@ -25,7 +33,7 @@ def _evaluate(self: Variable, inputs_to_values: dict[Any, Any] | None = None) ->
     key = tuple(sorted(v.serial for v in resolved))
     cache = self.__dict__.setdefault("_compiled", {})
     if key not in cache:
-        cache[key] = function(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
+        cache[key] = _compile(sorted(resolved, key=lambda v: v.serial), self, name="eval", on_unused_input="ignore")
     return cache[key](*[resolved[v] for v in sorted(resolved, key=lambda v: v.serial)])
 
 
