@@ -321,6 +321,21 @@ def test_names_that_numpy_has_dropped(shim):
     shim.install()
 
 
+def test_names_that_python_has_dropped(shim):
+    import collections
+    import inspect
+    import pickle
+    import time
+
+    import cPickle
+
+    assert issubclass(dict, collections.Mapping) and cPickle is pickle and time.clock() <= time.clock()
+    spec = inspect.getargspec(lambda a, b=2, *c, **d: 0)
+    assert spec == (["a", "b"], "c", "d", (2,)) and spec.keywords == "d"
+    shim.uninstall()
+    assert not hasattr(collections, "Mapping") and not hasattr(inspect, "getargspec") and "cPickle" not in sys.modules
+
+
 def test_the_graph_of_a_function(shim):
     import theano
     import theano.tensor as tt
@@ -514,3 +529,22 @@ def test_the_report_ends_names_of_settings(tmp_path):
     assert [(use.fate.old, use.fate.kind) for use in report.uses if use.fate.old.startswith("theano.config.")] == [
         ("theano.config.device", "same"), ("theano.config.none", "missing"),
     ]  # fmt: skip
+
+
+def test_draws_with_a_target(shim):
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    streams = MRG_RandomStreams(3)
+    drawn = [streams.uniform((4,), target="dev0"), streams.choice(size=(4,), a=9, target=None), streams.normal((4,))]
+    u, c, n = symc.function([], drawn)()
+    assert ((u >= 0) & (u < 1)).all() and ((c >= 0) & (c < 9)).all() and n.shape == (4,)
+
+
+def test_parents_of_nodes(shim):
+    import theano.tensor as tt
+
+    x, y = tt.vectors("x", "y")
+    z = x + y
+    assert z.get_parents() == [z.owner] and z.owner.get_parents() == [x, y] and x.get_parents() == []
+    shim.uninstall()
+    assert not hasattr(symc.Variable, "get_parents")

@@ -11,8 +11,18 @@ from symc.config import given_in_environment, legacy_flags
 from symc.errors import warn
 from symc.runtime.backend import available
 
-__all__ = ["SHARED", "WITHOUT_EFFECT", "apply", "change_flags", "config", "gpu_works", "mode_named", "restore",
-           "setting_of", "state"]
+__all__ = [
+    "SHARED",
+    "WITHOUT_EFFECT",
+    "apply",
+    "change_flags",
+    "config",
+    "gpu_works",
+    "mode_named",
+    "restore",
+    "setting_of",
+    "state",
+]
 
 SHARED = ("floatX", "device", "mode", "profile", "on_unused_input", "compute_test_value", "exception_verbosity")
 """Settings that symc has too."""

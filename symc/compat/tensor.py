@@ -17,12 +17,12 @@ from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
 from symc.tensor.shared_randomstreams import RandomStreams
 
 __all__ = [
-    "Alloc", "AllocEmpty", "ARange", "Argmax", "Constant", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor", "Join",
-    "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "ScalarSharedVariable",
+    "Alloc", "AllocEmpty", "ARange", "Argmax", "Constant", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor",
+    "Join", "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "ScalarSharedVariable",
     "SharedRandomStreams", "Shape", "Split",
     "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
-    "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types", "gemm",
-    "gemv", "ger", "guess_n_streams", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
+    "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types",
+    "gemm", "gemv", "ger", "guess_n_streams", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
     "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
     "shared", "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
 ]  # fmt: skip
