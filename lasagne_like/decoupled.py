@@ -5,16 +5,16 @@ from typing import Any
 
 import symc.tensor as T
 
-from .descent import Updates, descend, step_count, zeros_like
+from .descent import Updates, descend, rate_of, step_count, zeros_like
 from .naming import names_arguments
 
 __all__ = ["adamw", "lion", "radam"]
 
 
-def _decayed(updates: Updates, params: Sequence, learning_rate: Any, weight_decay: Any) -> Updates:
-    """Subtract ``learning_rate * weight_decay * param`` from the next values of parameters."""
+def _decayed(updates: Updates, params: Sequence, rate: Any, weight_decay: Any) -> Updates:
+    """Subtract ``rate(param) * weight_decay * param`` from the next values of parameters."""
     for param in params:
-        updates[param] = updates[param] - learning_rate * weight_decay * param
+        updates[param] = updates[param] - rate(param) * weight_decay * param
     return updates
 
 
@@ -38,7 +38,8 @@ def adamw(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2, epsilon : float or scalar expression
     weight_decay : float or scalar expression
         The factor :math:`\lambda`. To leave biases undecayed, call the function once for the weights and once, with 0,
         for the biases, and join the two dictionaries.
@@ -54,6 +55,7 @@ def adamw(
            Learning Representations. arXiv:1711.05101.
     """
     params = list(params)
+    rate = rate_of(learning_rate, params)
     elapsed = step_count("adamw.t")
     now = elapsed + 1
 
@@ -62,11 +64,11 @@ def adamw(
         updates[mean] = beta1 * mean + (1 - beta1) * grad
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         size = T.sqrt(updates[square] / (1 - beta2**now)) + epsilon
-        return learning_rate / (1 - beta1**now) * updates[mean] / size
+        return rate(param) / (1 - beta1**now) * updates[mean] / size
 
     updates = descend(loss_or_grads, params, step)
     updates[elapsed] = now
-    return _decayed(updates, params, learning_rate, weight_decay)
+    return _decayed(updates, params, rate, weight_decay)
 
 
 @names_arguments
@@ -90,7 +92,8 @@ def radam(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2, epsilon : float or scalar expression
 
     Returns
     -------
@@ -102,6 +105,8 @@ def radam(
     .. [1] Liyuan Liu et al. (2020): On the variance of the adaptive learning rate and beyond. International Conference
            on Learning Representations. arXiv:1908.03265.
     """
+    params = list(params)
+    rate = rate_of(learning_rate, params)
     longest = 2 / (1 - beta2) - 1
     elapsed = step_count("radam.t")
     now = elapsed + 1
@@ -116,7 +121,7 @@ def radam(
         updates[mean] = beta1 * mean + (1 - beta1) * grad
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         adapted = rectified * correction / (T.sqrt(updates[square]) + epsilon)
-        return learning_rate / (1 - beta1**now) * updates[mean] * T.switch(certain, adapted, 1)
+        return rate(param) / (1 - beta1**now) * updates[mean] * T.switch(certain, adapted, 1)
 
     updates = descend(loss_or_grads, params, step)
     updates[elapsed] = now
@@ -141,7 +146,8 @@ def lion(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2 : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2 : float or scalar expression
         The learning rate should be 3 to 10 times smaller than that of Adam.
     weight_decay : float or scalar expression
         The factor :math:`\lambda`.
@@ -157,10 +163,11 @@ def lion(
            Processing Systems. arXiv:2302.06675.
     """
     params = list(params)
+    rate = rate_of(learning_rate, params)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
         mean = zeros_like(param, "lion.m")
         updates[mean] = beta2 * mean + (1 - beta2) * grad
-        return learning_rate * T.sgn(beta1 * mean + (1 - beta1) * grad)
+        return rate(param) * T.sgn(beta1 * mean + (1 - beta1) * grad)
 
-    return _decayed(descend(loss_or_grads, params, step), params, learning_rate, weight_decay)
+    return _decayed(descend(loss_or_grads, params, step), params, rate, weight_decay)

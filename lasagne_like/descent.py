@@ -8,9 +8,10 @@ import numpy as np
 
 import symc
 
+from .parameter_rates import rate_of
 from .utils import floatX
 
-__all__ = ["Updates", "adam_like", "copy_of", "descend", "get_or_compute_grads", "step_count", "zeros_like"]
+__all__ = ["Updates", "adam_like", "copy_of", "descend", "get_or_compute_grads", "rate_of", "step_count", "zeros_like"]
 
 Updates = OrderedDict
 """Maps shared variables to expressions of their next values."""
@@ -82,17 +83,34 @@ def descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Upda
 
 
 def adam_like(
-    name: str, loss_or_grads: Any, params: Sequence, beta1: Any, rate_at: Callable[[Any], Any], scale: Callable
+    name: str,
+    loss_or_grads: Any,
+    params: Sequence,
+    learning_rate: Any,
+    beta1: Any,
+    rate_at: Callable[[Any, Any], Any],
+    scale: Callable,
 ) -> Updates:
-    """Step by a running mean of the gradients, divided by ``scale(param, grad, updates)``."""
+    """Step by a running mean of the gradients, divided by ``scale(param, grad, updates)``.
+
+    ``rate_at(rate, t)`` is the learning rate of step ``t``, which begins with 1.
+    """
+    params = list(params)
     elapsed = step_count(f"{name}.t")
     now = elapsed + 1
-    rate = rate_at(now)
+    rate_for = rate_of(learning_rate, params)
+    at_step: dict[int, Any] = {}
+
+    def rate(param: Any) -> Any:
+        given = rate_for(param)
+        if id(given) not in at_step:
+            at_step[id(given)] = rate_at(given, now)
+        return at_step[id(given)]
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
         mean = zeros_like(param, f"{name}.m")
         updates[mean] = beta1 * mean + (1 - beta1) * grad
-        return rate * updates[mean] / scale(param, grad, updates)
+        return rate(param) * updates[mean] / scale(param, grad, updates)
 
     updates = descend(loss_or_grads, params, step)
     updates[elapsed] = now

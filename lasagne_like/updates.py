@@ -17,6 +17,11 @@ All hyperparameters may be symbolic. A shared learning rate can be changed durin
     train = symc.function([x, y], loss, updates=updates)
     rate.set_value(floatX(0.0001))
 
+``learning_rate`` may also be a dictionary of rates, whose keys are parameters, layers or patterns of the names of
+parameters, of which the first that matches counts, or a function from a parameter to its rate::
+
+    updates = adam(loss, params, learning_rate={first_layer: 1e-5, "*.b": 2e-3, "*": 1e-3})
+
 In the formulas, :math:`g` is the gradient, :math:`\theta` the parameter and :math:`\eta` the learning rate.
 """
 
@@ -29,7 +34,7 @@ import symc.tensor as T
 from .averages import average_weights, lookahead
 from .constraints import norm_constraint, total_norm_constraint
 from .decoupled import adamw, lion, radam
-from .descent import Updates, adam_like, descend, get_or_compute_grads, zeros_like
+from .descent import Updates, adam_like, descend, get_or_compute_grads, rate_of, zeros_like
 from .naming import missing_name, names_arguments
 
 __all__ = [
@@ -63,14 +68,16 @@ def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
 
     Returns
     -------
     OrderedDict
         Maps shared variables to expressions of their next values.
     """
-    return descend(loss_or_grads, params, lambda param, grad, updates: learning_rate * grad)
+    params = list(params)
+    rate = rate_of(learning_rate, params)
+    return descend(loss_or_grads, params, lambda param, grad, updates: rate(param) * grad)
 
 
 def apply_momentum(updates: Mapping, params: Iterable | None = None, momentum: Any = 0.9) -> Updates:
@@ -113,7 +120,8 @@ def momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, momentum:
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, momentum : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    momentum : float or scalar expression
         See :func:`apply_momentum`.
 
     Returns
@@ -173,7 +181,8 @@ def nesterov_momentum(loss_or_grads: Any, params: Sequence, learning_rate: Any, 
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, momentum : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    momentum : float or scalar expression
         See :func:`apply_nesterov_momentum`.
 
     Returns
@@ -194,7 +203,8 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    epsilon : float or scalar expression
 
     Returns
     -------
@@ -207,10 +217,13 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
            stochastic optimization. Journal of Machine Learning Research 12.
     """
 
+    params = list(params)
+    rate = rate_of(learning_rate, params)
+
     def step(param: Any, grad: Any, updates: Updates) -> Any:
         total = zeros_like(param, "adagrad.a")
         updates[total] = total + grad**2
-        return learning_rate * grad / T.sqrt(updates[total] + epsilon)
+        return rate(param) * grad / T.sqrt(updates[total] + epsilon)
 
     return descend(loss_or_grads, params, step)
 
@@ -227,7 +240,8 @@ def rmsprop(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, rho, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    rho, epsilon : float or scalar expression
         A `rho` close to 1 averages over more steps.
 
     Returns
@@ -240,10 +254,13 @@ def rmsprop(
     .. [1] Tijmen Tieleman and Geoffrey Hinton (2012): Neural networks for machine learning, lecture 6.5. Coursera.
     """
 
+    params = list(params)
+    rate = rate_of(learning_rate, params)
+
     def step(param: Any, grad: Any, updates: Updates) -> Any:
         average = zeros_like(param, "rmsprop.r")
         updates[average] = rho * average + (1 - rho) * grad**2
-        return learning_rate * grad / T.sqrt(updates[average] + epsilon)
+        return rate(param) * grad / T.sqrt(updates[average] + epsilon)
 
     return descend(loss_or_grads, params, step)
 
@@ -262,7 +279,8 @@ def adadelta(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, rho, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    rho, epsilon : float or scalar expression
 
     Returns
     -------
@@ -274,12 +292,15 @@ def adadelta(
     .. [1] Matthew D. Zeiler (2012): ADADELTA: An adaptive learning rate method. arXiv:1212.5701.
     """
 
+    params = list(params)
+    rate = rate_of(learning_rate, params)
+
     def step(param: Any, grad: Any, updates: Updates) -> Any:
         gradients, steps = zeros_like(param, "adadelta.r"), zeros_like(param, "adadelta.s")
         updates[gradients] = rho * gradients + (1 - rho) * grad**2
         delta = grad * T.sqrt(steps + epsilon) / T.sqrt(updates[gradients] + epsilon)
         updates[steps] = rho * steps + (1 - rho) * delta**2
-        return learning_rate * delta
+        return rate(param) * delta
 
     return descend(loss_or_grads, params, step)
 
@@ -302,7 +323,8 @@ def adam(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2, epsilon : float or scalar expression
 
     Returns
     -------
@@ -319,9 +341,10 @@ def adam(
         updates[square] = beta2 * square + (1 - beta2) * grad**2
         return T.sqrt(updates[square]) + epsilon
 
-    return adam_like(
-        "adam", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
-    )
+    def rate_at(rate: Any, t: Any) -> Any:
+        return rate * T.sqrt(1 - beta2**t) / (1 - beta1**t)
+
+    return adam_like("adam", loss_or_grads, params, learning_rate, beta1, rate_at, scale)
 
 
 @names_arguments
@@ -342,7 +365,8 @@ def adamax(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2, epsilon : float or scalar expression
 
     Returns
     -------
@@ -359,7 +383,9 @@ def adamax(
         updates[largest] = T.maximum(beta2 * largest, abs(grad))
         return updates[largest] + epsilon
 
-    return adam_like("adamax", loss_or_grads, params, beta1, lambda t: learning_rate / (1 - beta1**t), scale)
+    return adam_like(
+        "adamax", loss_or_grads, params, learning_rate, beta1, lambda rate, t: rate / (1 - beta1**t), scale
+    )
 
 
 @names_arguments
@@ -381,7 +407,8 @@ def amsgrad(
     ----------
     loss_or_grads : scalar expression, or list of expressions
     params : sequence of shared variables
-    learning_rate, beta1, beta2, epsilon : float or scalar expression
+    learning_rate : float, scalar expression, mapping or callable
+    beta1, beta2, epsilon : float or scalar expression
 
     Returns
     -------
@@ -400,9 +427,10 @@ def amsgrad(
         updates[largest] = T.maximum(largest, updates[square])
         return T.sqrt(updates[largest]) + epsilon
 
-    return adam_like(
-        "amsgrad", loss_or_grads, params, beta1, lambda t: learning_rate * T.sqrt(1 - beta2**t) / (1 - beta1**t), scale
-    )
+    def rate_at(rate: Any, t: Any) -> Any:
+        return rate * T.sqrt(1 - beta2**t) / (1 - beta1**t)
+
+    return adam_like("amsgrad", loss_or_grads, params, learning_rate, beta1, rate_at, scale)
 
 
 if not TYPE_CHECKING:

@@ -279,8 +279,9 @@ def test_fates():
     assert fates.fate("theano.config.floatX") == ("theano.config.floatX", "same", "symc.config.floatX", "")
     assert fates.fate("theano.config.gcc.cxxflags").kind == "served"
     assert fates.fate("theano.tensor.DimShuffle").kind == "served"
-    assert fates.fate("theano.tensor.opt.register_canonicalize").kind == "missing"
-    assert "symc.compiler.rewrite" in fates.fate("theano.tensor.opt.register_canonicalize").note
+    assert fates.fate("theano.tensor.opt.register_canonicalize").kind == "served"
+    assert fates.fate("theano.tensor.opt.local_fill_to_alloc").kind == "missing"
+    assert "symc.compiler.rewrite" in fates.fate("theano.tensor.opt.local_fill_to_alloc").note
     assert fates.fate("theano.sandbox.rng_mrg.MRG_RandomStreams").new.endswith("shared_randomstreams.MRG_RandomStreams")
 
 
@@ -318,6 +319,21 @@ def test_names_that_numpy_has_dropped(shim):
     shim.uninstall()
     assert not hasattr(np, "cast") and not hasattr(np, "float") and np.prod is kept
     shim.install()
+
+
+def test_names_that_python_has_dropped(shim):
+    import collections
+    import inspect
+    import pickle
+    import time
+
+    import cPickle
+
+    assert issubclass(dict, collections.Mapping) and cPickle is pickle and time.clock() <= time.clock()
+    spec = inspect.getargspec(lambda a, b=2, *c, **d: 0)
+    assert spec == (["a", "b"], "c", "d", (2,)) and spec.keywords == "d"
+    shim.uninstall()
+    assert not hasattr(collections, "Mapping") and not hasattr(inspect, "getargspec") and "cPickle" not in sys.modules
 
 
 def test_the_graph_of_a_function(shim):
@@ -434,3 +450,114 @@ def test_values_of_any_shape_for_results_of_expressions(shim):
     found = theano.function([product], [total, product * 2])(given)
     np.testing.assert_array_equal(found[0], [6, 22])
     np.testing.assert_array_equal(found[1], 2 * given)
+
+
+def test_modules_with_the_name_of_a_function_are_called(shim):
+    import theano
+    import theano.tensor as tt
+    import theano.tensor.sort
+    import theano.tensor.var
+    from theano.ifelse import ifelse
+
+    x = tt.vector()
+    f = theano.function([x], [tt.var(x), tt.sort(x), ifelse(x[0] > 0, x, -x), theano.ifelse.ifelse(x[0] > 0, x, -x)])
+    found = f([-1, 3, 1])
+    for got, want in zip(found, (8 / 3, [-1, 1, 3], [1, -3, -1], [1, -3, -1])):
+        np.testing.assert_allclose(got, want)
+
+
+def test_ops_that_change_gradients_alone(shim):
+    import theano
+    import theano.tensor as tt
+
+    class Clip(theano.compile.ViewOp):
+        def __init__(self, bound):
+            super().__init__()
+            self.bound = bound
+
+        def grad(self, inputs, output_gradients):
+            return [tt.clip(g, -self.bound, self.bound) for g in output_gradients]
+
+    clip = Clip(10)
+    with pytest.warns(UserWarning, match="the rule clipper is accepted and has no effect"):
+        tt.opt.register_canonicalize(theano.gof.OpRemove(clip), name="clipper")
+    x = tt.vector("x")
+    value, slope = theano.function([x], [clip(x), tt.grad((clip(x) ** 3).sum(), x)])([1, -3, 2])
+    assert value.tolist() == [1, -3, 2] and slope.tolist() == [3, 10, 10]
+
+
+def test_rules_of_users_are_accepted(shim):
+    import theano
+    import theano.tensor as tt
+
+    with pytest.warns(UserWarning, match="the rule no_exp"):
+
+        @tt.opt.register_specialize
+        @theano.gof.local_optimizer([tt.exp])
+        def no_exp(node):
+            raise AssertionError
+
+    with pytest.warns(UserWarning, match="the rule mine"):
+        theano.compile.optdb["canonicalize"].register("mine", no_exp, "fast_run")
+    x = tt.vector()
+    assert theano.function([x], tt.exp(x))([0]) == [1]
+    assert theano.gof.hashtype(x) == tt.hashtype(tt.vector())
+
+
+@pytest.mark.parametrize("device", ["interp", "c"])
+def test_asserts(shim, device):
+    import theano
+    import theano.tensor as tt
+
+    x, n = tt.vector("x"), tt.lscalar("n")
+    checked = tt.opt.Assert("x is too short")(x, tt.ge(x.shape[0], n), tt.gt(n, 0))
+    f = symc.function([x, n], [2 * checked, tt.grad((checked**2).sum(), x)], device=device)
+    assert [v.tolist() for v in f([1, 2], 2)] == [[2, 4], [2, 4]]
+    for length in (3, 0):
+        with pytest.raises(AssertionError, match="x is too short"):
+            f([1, 2], length)
+    assert tt.opt.assert_op(x) is x
+    with pytest.raises(AssertionError):
+        tt.opt.assert_op(x, False)
+    with pytest.raises(TypeError, match="1 axes"):
+        tt.opt.assert_op(x, x > 0)
+    with pytest.raises(AssertionError):  # a condition on each entry is checked on all of them
+        symc.function([x], symc.vectorize(lambda v: tt.opt.assert_op(v, v > 0))(x))([1, -1])
+    assert theano.tensor.opt.Assert() == tt.opt.assert_op
+
+
+def test_classes_for_isinstance(shim):
+    import theano
+    import theano.tensor as tt
+
+    assert isinstance(tt.constant(1), tt.Constant) and isinstance(tt.vector(), tt.basic._tensor_py_operators)
+    assert isinstance(tt._shared(1.0), tt.sharedvar.ScalarSharedVariable)
+    assert not isinstance(theano.shared(np.ones(2)), tt.sharedvar.ScalarSharedVariable)
+    assert tt.config is theano.config
+
+
+def test_the_report_ends_names_of_settings(tmp_path):
+    (tmp_path / "a.py").write_text("import theano\nprint(theano.config.device.startswith('gpu'), theano.config.none)\n")
+    report = symc.compat.check(tmp_path)
+    assert [(use.fate.old, use.fate.kind) for use in report.uses if use.fate.old.startswith("theano.config.")] == [
+        ("theano.config.device", "same"), ("theano.config.none", "missing"),
+    ]  # fmt: skip
+
+
+def test_draws_with_a_target(shim):
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    streams = MRG_RandomStreams(3)
+    drawn = [streams.uniform((4,), target="dev0"), streams.choice(size=(4,), a=9, target=None), streams.normal((4,))]
+    u, c, n = symc.function([], drawn)()
+    assert ((u >= 0) & (u < 1)).all() and ((c >= 0) & (c < 9)).all() and n.shape == (4,)
+
+
+def test_parents_of_nodes(shim):
+    import theano.tensor as tt
+
+    x, y = tt.vectors("x", "y")
+    z = x + y
+    assert z.get_parents() == [z.owner] and z.owner.get_parents() == [x, y] and x.get_parents() == []
+    shim.uninstall()
+    assert not hasattr(symc.Variable, "get_parents")

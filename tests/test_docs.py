@@ -164,6 +164,15 @@ def test_every_layer_is_in_the_table_of_layers():
     assert set(layers.EXAMPLES) | layers.NO_EXAMPLE <= set(layers.layer_classes())
 
 
+def test_every_layer_class_has_a_formula_and_an_example():
+    """Its name in the list of a section, and its use in code that is run with the page."""
+    page = TEXTS["layers_by_example.md"]
+    code = "\n".join(cell.source for cell in cells(page))
+    for name in layers.layer_classes():
+        assert f"`{name}`" in prose(page), f"{name} has no formula"
+        assert re.search(rf"\blayers\.{name}\b", code), f"{name} has no example"
+
+
 def test_every_public_name_is_on_a_page_of_the_api():
     for name, module in api.modules().items():
         page = made()[f"api/{name}.md"]

@@ -156,8 +156,38 @@ def test_recurrent_layers_with_masks():
     assert costs[-1] < 0.5 * costs[0]
 
 
+def test_variational_autoencoder():
+    bounds, x, rebuilt = program("vae").train()
+    assert bounds[-1] > bounds[0] + 2
+    assert np.abs(x - rebuilt).mean() < 0.7 * np.abs(x - x.mean(0)).mean()
+
+
+def test_tagger_of_sentences():
+    costs, _, embeddings = program("lstm_tagger").train()
+    assert costs[0] == pytest.approx(np.log(2), rel=0.05) and costs[-1] < 0.85 * costs[0]
+    np.testing.assert_allclose((embeddings**2).sum(1), 1, rtol=1e-5)
+
+
+def test_hybrid_monte_carlo():
+    drawn, mean, covariance, stepsize, rate = program("hmc").sample()
+    assert drawn.shape == (8000, 3) and 0.05 < stepsize <= 0.5 and 0.7 < rate <= 1
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.2)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.5)
+
+
+def test_style_transfer():
+    first, last, picture = program("style").transfer()
+    assert last < 0.4 * first and picture.shape == (1, 3, 12, 12)
+
+
+def test_spatial_transformer():
+    costs, accuracy, looked_at = program("transformer").train()
+    assert np.mean(costs[-10:]) < 0.3 * np.mean(costs[:10]) and accuracy > 0.9
+    assert looked_at.shape == (100, 1, 8, 8)
+
+
 def test_the_report_on_these_programs():
     report = symc.compat.check(PROGRAMS)
-    assert report.ok and report.files >= 11, str(report)
+    assert report.ok and report.files >= 16, str(report)
     kinds = {use.fate.old: use.fate.kind for use in report.uses}
     assert kinds["theano.scan"] == "same" and kinds["theano.tensor.signal.downsample.max_pool_2d"] == "served"

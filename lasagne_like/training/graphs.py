@@ -16,6 +16,7 @@ from symc.graph.traversal import toposort
 
 from ..files import all_layers, name_params
 from ..layers import Layer, get_all_layers, get_output
+from ..precision import mixed_values
 from .choices import mean_of_items, name_of
 from .feed import input_layers
 from .targets import BatchForm, TargetForm
@@ -115,6 +116,8 @@ class Objective:
         Variables that the user gave for the targets.
     border : tuple of Layer
         Layers whose outputs are given as features, so that nothing below them is computed.
+    precision : {"float32", "bfloat16", "float16"}
+        To what stored values are rounded in training.
     all_layers, layers : list of Layer
         All layers of the network; those of the border and above.
     inputs : list of (InputLayer or Features)
@@ -126,6 +129,7 @@ class Objective:
     penalty: Any
     target_vars: list[Any]
     border: tuple[Layer, ...] = ()
+    precision: str = "float32"
     layers: list[Layer] = field(init=False)
     inputs: list[Any] = field(init=False)
 
@@ -162,6 +166,8 @@ class Objective:
         given = {entry.layer: entry.input_var for entry in self.inputs if isinstance(entry, Features)}
         options = {"deterministic": True} if deterministic else {}
         values = dict(zip(self.layers, get_output(self.layers, given, **options)))
+        if self.precision != "float32" and not deterministic:
+            values = mixed_values(values, [output.layer for output in self.outputs], self.precision)
         targets = [
             T.tensor(form.dtype, name="target", shape=_known(form, output)) if given is None else given
             for form, output, given in zip(forms, self.outputs, self.target_vars)

@@ -19,6 +19,7 @@ from symc.runtime.updates import update_pairs, with_default_updates
 from symc.tensor.shared_randomstreams import RandomStreams
 
 from ..layers import Layer
+from ..precision import LossScale
 from .choices import OPTIMISERS
 from .graphs import Graph, Objective, applied, weighted_mean, weighted_sum
 from .metrics import Metric
@@ -59,8 +60,10 @@ class TrainingStep:
         self.states: dict[str, list[Any]] = {}
         names = objective.names
         params = [param for group in groups for param in group.params]
-        self.gradients = dict(zip(params, symc.grad(graph.loss, params)))
-        self._clips = getattr(update, "func", update) not in OPTIMISERS.values()
+        self.scale = LossScale() if objective.precision == "float16" else None
+        found = symc.grad(graph.loss, params) if self.scale is None else self.scale.gradients(graph.loss, params)
+        self.gradients = dict(zip(params, found))
+        self._clips = self.scale is None and getattr(update, "func", update) not in OPTIMISERS.values()
         for group in groups:
             target = graph.loss if self._clips else [self.gradients[param] for param in group.params]
             updates = update(target, group.params, learning_rate=group.rate)
@@ -68,6 +71,8 @@ class TrainingStep:
                 raise TypeError(f"update returned {type(updates).__name__}, expected a dict of updates")
             self._name_states(group, updates, names)
             explicit.update(updates)
+        for shared in () if self.scale is None else (self.scale.value, self.scale.steps):
+            self.states[shared.tag.optimiser[0]] = [shared]
         self._initial = [(shared, shared.get_value()) for held in self.states.values() for shared in held]
         pairs = with_default_updates([graph.loss], update_pairs(explicit), False, {}, frozenset(graph.arguments))
         self._name_streams(pairs, names)
@@ -107,7 +112,7 @@ class TrainingStep:
         """The compiled step; compiled on first use."""
         if self._function is None:
             loss = self.graph.loss
-            good = T.and_(T.lt(abs(loss), np.inf), T.lt(self.failed, 0))
+            good = running = T.and_(T.lt(abs(loss), np.inf), T.lt(self.failed, 0))
             for gradient in self.gradients.values():
                 # An update of the user's may clip what is infinite; nothing makes a number of NaN.
                 sound = T.invert(T.isnan(gradient)) if self._clips else T.lt(abs(gradient), np.inf)
@@ -116,7 +121,12 @@ class TrainingStep:
             count = T.cast(self.graph.count, "float64")
             sums = T.stack([T.cast(loss, "float64") * count, count])
             updates[self.totals] = T.switch(good, self.totals + sums, self.totals)
-            updates[self.failed] = T.switch(T.or_(good, T.ge(self.failed, 0)), self.failed, self.number)
+            goes_on = good
+            if self.scale is not None:  # gradients that overflow are no failure before the scale is 1
+                goes_on = T.or_(good, T.and_(running, T.gt(self.scale.value, 1)))
+                adapted = self.scale.updates(good)
+                updates |= {shared: T.switch(running, new, shared) for shared, new in adapted.items()}
+            updates[self.failed] = T.switch(T.or_(goes_on, T.ge(self.failed, 0)), self.failed, self.number)
             updates[self.number] = self.number + 1
             self._function = self.graph.function([], "train", updates=updates, no_default_updates=True)
         return self._function

@@ -11,6 +11,7 @@ import numpy as np
 import symc
 
 from ..layers import Layer, get_output
+from ..precision import checked_precision
 from .batches import Spec
 from .callbacks import as_callbacks
 from .choices import OPTIMISERS, chosen, instead_of, is_mistaken, refuse_unknown
@@ -86,6 +87,10 @@ class Trainer(Core):
         Whether :meth:`fit` may compute the outputs of a frozen base once instead of in every epoch: if nothing below
         them is random, the data are arrays or a Loader that does not augment, there are several epochs, and the outputs
         take up less than a quarter of the memory.
+    precision : {"float32", "bfloat16", "float16"}
+        To what parameters, inputs and outputs of hidden layers are rounded in training steps, see
+        :mod:`lasagne_like.precision`. With float16, the loss is scaled, and an `update` of your own gets gradients.
+        Parameters stay float32, and so does the network outside of training steps.
     seed : int
         The seed of the order of items, which is a function of seed and epoch. To seed initial weights and noise layers,
         call :func:`lasagne_like.random.set_rng` before building the network.
@@ -151,6 +156,7 @@ class Trainer(Core):
         restore_best: bool | str | None = None,
         train_metrics: bool = False,
         precompute: bool = True,
+        precision: str = "float32",
         seed: int = 0,
         verbose: bool = True,
         **unknown: Any,
@@ -174,7 +180,8 @@ class Trainer(Core):
         outputs = [Output.of(*each) for each in zip(layers, names, losses)]
         weights = [1.0 if w is None else float(w) for w in per_output(loss_weights, names, "loss_weights")]
         targets = per_output(target_var, names, "target_var")
-        self.objective = self.active = Objective(network, outputs, weights, penalty, targets)
+        checked_precision(precision)
+        self.objective = self.active = Objective(network, outputs, weights, penalty, targets, precision=precision)
         if isinstance(restore_best, str):
             monitor, restore_best = monitor or restore_best, True
         if error is not AUTO and metrics is not AUTO:

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from symc.compat import flags
 from symc.compat.fates import Fate, fate
 from symc.compat.modules import MODULES, is_legacy
 
@@ -227,7 +228,7 @@ def _shortened(old: str) -> str:
     Settings keep their full name.
     """
     if old.startswith("theano.config."):
-        return old
+        return flags.setting_of(old)
     parts = old.split(".")
     depth = max(k for k in range(1, len(parts) + 1) if ".".join(parts[:k]) in MODULES)
     return ".".join(parts[: depth + 1])

@@ -1,4 +1,4 @@
-"""Theano's conventions where they differ from those of symc: dtypes of mixed operands, the truth of variables."""
+"""Theano's conventions where they differ from those of symc: dtypes of mixed operands, truth of variables, methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Variable, dtypes
+from symc.graph import Apply, Variable, dtypes
 from symc.runtime import evaluation
 from symc.tensor import elementwise as ew
 
@@ -54,6 +54,23 @@ def _truth(self: Variable) -> bool:
 _own_truth: Any = vars(Variable)["__bool__"]
 
 
+def _parents_of_variable(self: Variable) -> list[Apply]:
+    """The application that the variable is a result of, in a list; an empty one for inputs."""
+    return [] if self.owner is None else [self.owner]
+
+
+def _parents_of_apply(self: Apply) -> list[Variable]:
+    """The operands."""
+    return list(self.inputs)
+
+
+_METHODS: tuple[tuple[type, str, Any], ...] = (
+    (Variable, "get_parents", _parents_of_variable),
+    (Apply, "get_parents", _parents_of_apply),
+)
+"""Methods that nodes of graphs have in Theano alone."""
+
+
 def adopt() -> None:
     """Make Theano's conventions those of this process."""
     from symc.compat.function import function
@@ -61,6 +78,8 @@ def adopt() -> None:
     dtypes.set_rules(TheanoRules())
     evaluation.compile_with(function)
     Variable.__bool__ = _truth  # type: ignore[attr-defined]
+    for owner, name, method in _METHODS:
+        setattr(owner, name, method)
 
 
 def restore() -> None:
@@ -68,3 +87,5 @@ def restore() -> None:
     dtypes.set_rules(None)
     evaluation.compile_with(None)
     Variable.__bool__ = _own_truth  # type: ignore[attr-defined]
+    for owner, name, _ in _METHODS:
+        delattr(owner, name)

@@ -11,7 +11,18 @@ from symc.config import given_in_environment, legacy_flags
 from symc.errors import warn
 from symc.runtime.backend import available
 
-__all__ = ["SHARED", "WITHOUT_EFFECT", "apply", "change_flags", "config", "gpu_works", "mode_named", "restore", "state"]
+__all__ = [
+    "SHARED",
+    "WITHOUT_EFFECT",
+    "apply",
+    "change_flags",
+    "config",
+    "gpu_works",
+    "mode_named",
+    "restore",
+    "setting_of",
+    "state",
+]
 
 SHARED = ("floatX", "device", "mode", "profile", "on_unused_input", "compute_test_value", "exception_verbosity")
 """Settings that symc has too."""
@@ -112,6 +123,15 @@ _values: dict[str, Any] = dict(WITHOUT_EFFECT)
 _sections = {part[:k] for part in WITHOUT_EFFECT for k, c in enumerate(part) if c == "."}
 config = TheanoConfig()
 change_flags = config.change_flags
+
+
+def setting_of(name: str) -> str:
+    """Cut a dotted name behind the setting: ``theano.config.device.startswith`` is about ``theano.config.device``."""
+    parts = name.split(".")
+    for k in range(len(parts), 2, -1):
+        if ".".join(parts[2:k]) in SHARED or ".".join(parts[2:k]) in WITHOUT_EFFECT:
+            return ".".join(parts[:k])
+    return name
 
 
 def _get(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from symc.compat import conventions, flags
+from symc.compat import conventions, flags, python_names
 from symc.compat.numpy_names import add_old_names, remove_old_names
 from symc.compat.serving import LegacyFinder, LegacyModule, served
 
@@ -38,7 +38,8 @@ def install(settings: str = "") -> None:
     -----
     Theano's defaults and conventions then hold in the whole process: floatX is float64 unless a setting or
     ``SYMC_FLAGS`` says otherwise, mixed dtypes are promoted by Theano's rule where the program itself combines them,
-    and variables are true. Names that NumPy has dropped since, such as ``numpy.float`` and ``numpy.cast``, exist again.
+    and variables are true. Names that NumPy and Python have dropped since, such as ``numpy.float``, ``numpy.cast`` and
+    ``collections.Mapping``, exist again.
     ``uninstall`` restores what was there before.
     """
     if not installed():
@@ -51,6 +52,7 @@ def install(settings: str = "") -> None:
         _before.update(flags.state())
         conventions.adopt()
         add_old_names()
+        python_names.add_old_names()
     flags.apply(settings)
 
 
@@ -63,5 +65,6 @@ def uninstall() -> None:
         del sys.modules[name]
     conventions.restore()
     remove_old_names()
+    python_names.remove_old_names()
     flags.restore(_before)
     _before.clear()

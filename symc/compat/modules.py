@@ -14,12 +14,13 @@ OWN = ("theano", "lasagne")
 
 _TENSOR = ("symc.compat.tensor", "symc.tensor")
 _NNET = ("symc.compat.nnet", "symc.tensor.nnet")
-_GRAPH = ("symc.compat.graph", "symc.graph")
+_RULES = "symc.compat.rules"
+_GRAPH = ("symc.compat.graph", "symc.graph", _RULES)
 _GRADIENT = ("symc.compat.graph", "symc.gradient")
 _SCAN = ("symc.compat.function", "symc.scan_module", "symc")
 _POOL = ("symc.compat.signal", "symc.tensor.signal.pool")
 _RANDOM = ("symc.compat.tensor", "symc.tensor.shared_randomstreams")
-_FUNCTION = ("symc.compat.function", "symc")
+_FUNCTION = ("symc.compat.function", "symc", "symc.compat.rules")
 _CUDA = ("symc.compat.devices",)
 _LAYERS = "lasagne_like.layers"
 
@@ -38,7 +39,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.utils": _TENSOR,
     "theano.tensor.extra_ops": ("symc.compat.tensor", "symc.tensor.extra_ops", "symc.tensor"),
     "theano.tensor.inplace": ("symc.compat.inplace",),
-    "theano.tensor.opt": ("symc.compat.graph",),
+    "theano.tensor.opt": ("symc.compat.graph", "symc.tensor.user_ops.assert_op", _RULES),
     "theano.tensor.io": (),
     "theano.tensor.type_other": ("symc.compat.tensor",),
     "theano.tensor.raw_random": _RANDOM,
@@ -69,13 +70,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.compile.function": _FUNCTION,
     "theano.compile.function_module": _FUNCTION,
     "theano.compile.io": _FUNCTION,
-    "theano.compile.mode": ("symc.compat.modes", "symc"),
+    "theano.compile.mode": ("symc.compat.modes", "symc", _RULES),
     "theano.compile.debugmode": ("symc.compat.modes", "symc"),
     "theano.compile.monitormode": ("symc.compat.modes", "symc.runtime.watching", "symc"),
     "theano.compile.nanguardmode": ("symc.compat.modes", "symc"),
     "theano.compile.profilemode": ("symc.compat.modes",),
     "theano.compile.profiling": ("symc.compat.modes",),
-    "theano.compile.ops": ("symc.compat.function", "symc.compat.tensor", "symc"),
+    "theano.compile.ops": ("symc.compat.function", "symc.compat.tensor", "symc", _RULES),
     "theano.compile.builders": _FUNCTION,
     "theano.compile.sharedvalue": _FUNCTION,
     "theano.updates": _FUNCTION,
@@ -85,7 +86,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.gof.type": _GRAPH,
     "theano.gof.utils": _GRAPH,
     "theano.gof.null_type": _GRADIENT,
-    "theano.gof.opt": ("symc.compat.graph",),
+    "theano.gof.opt": ("symc.compat.graph", _RULES),
     "theano.gof.fg": _GRAPH,
     "theano.gof.toolbox": ("symc.compat.graph",),
     "theano.gof.destroyhandler": (),

@@ -133,6 +133,9 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.tensor.sharedvar.TensorSharedVariable": ("symc.SharedVariable", ""),
     "theano.tensor.sharedvar.SharedVariable": ("symc.SharedVariable", ""),
     "theano.tensor.TensorConstant": ("symc.Constant", ""),
+    "theano.tensor.basic._tensor_py_operators": ("symc.Variable", ""),
+    "theano.tensor.var._tensor_py_operators": ("symc.Variable", ""),
+    "theano.tensor._shared": ("symc.shared", ""),
     "theano.tensor.var.TensorConstant": ("symc.Constant", ""),
     "theano.tensor.TensorSharedVariable": ("symc.SharedVariable", ""),
     "theano.tensor.SharedVariable": ("symc.SharedVariable", ""),
@@ -148,8 +151,8 @@ RENAMED: dict[str, tuple[str, str]] = {
 """Names that differ: the name here, and a note."""
 
 MISSING: dict[str, str] = {
-    "theano.tensor.opt": "rules belong to `symc.compiler.rewrite`; users do not register any",
-    "theano.gof.opt": "rules belong to `symc.compiler.rewrite`; users do not register any",
+    "theano.tensor.opt": "rules belong to `symc.compiler.rewrite`",
+    "theano.gof.opt": "rules belong to `symc.compiler.rewrite`",
     "theano.gof.toolbox": "graphs are never changed in place, so they have no features",
     "theano.gof.destroyhandler": "no op overwrites its inputs: the compiler plans memory itself",
     "theano.tensor.io": "`numpy.load`, and `shared` for the arrays",
@@ -179,6 +182,9 @@ NOTES: dict[str, str] = {
     "lasagne.layers.cuda_convnet.Conv2DCCLayer": "`Conv2DLayer(..., flip_filters=False)`",
     "lasagne.theano_extensions.conv.conv1d_mc0": "`Conv1DLayer`, or `symc.tensor.nnet.conv2d` with an axis of one row",
     "lasagne.theano_extensions.padding.pad": "`PadLayer`, or `symc.tensor.set_subtensor` into zeros",
+    "theano.tensor.opt.register_canonicalize": "accepted, has no effect: symc has rules of its own",
+    "theano.gof.local_optimizer": "accepted, has no effect: symc has rules of its own",
+    "theano.compile.ViewOp": "`symc.OpFromGraph(..., grad_overrides=...)`",
     "theano.config.optimizer": "`symc.config.mode`: `fast_run`, `fast_compile` or `no_rewrite`",
 }
 """Remarks on names that are served under their old names alone: what to write instead."""

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import symc.tensor as T
-from symc.graph import Constant, Variable
+from symc.compat.flags import config
+from symc.compat.function import shared
+from symc.compat.rules import hashtype
+from symc.graph import Constant, SharedVariable, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
 from symc.graph.op import Pointwise
 from symc.graph.types import TensorType
@@ -14,13 +17,14 @@ from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
 from symc.tensor.shared_randomstreams import RandomStreams
 
 __all__ = [
-    "Alloc", "AllocEmpty", "ARange", "Argmax", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor", "Join",
-    "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "SharedRandomStreams", "Shape", "Split",
-    "Subtensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
-    "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types", "gemm",
-    "gemv", "ger", "guess_n_streams", "int_dtypes", "int_types", "integer_dtypes", "largest",
+    "Alloc", "AllocEmpty", "ARange", "Argmax", "Constant", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor",
+    "Join", "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "ScalarSharedVariable",
+    "SharedRandomStreams", "Shape", "Split",
+    "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
+    "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types",
+    "gemm", "gemv", "ger", "guess_n_streams", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
     "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
-    "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
+    "shared", "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
 ]  # fmt: skip
 
 as_tensor_variable = T.as_tensor_variable
@@ -38,7 +42,19 @@ float_types = [TensorType(d) for d in float_dtypes]
 NoneConst = None
 
 TensorLike = Variable
+Tensor = TensorType
 SharedRandomStreams = RandomStreams
+
+
+class _Scalars(type):
+    """Recognises shared variables without axes."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, SharedVariable) and thing.ndim == 0
+
+
+class ScalarSharedVariable(metaclass=_Scalars):
+    """The class of shared variables without axes, for ``isinstance``."""
 
 
 def largest(*operands: Any) -> Variable:

@@ -40,6 +40,7 @@ from symc.tensor.shape_arguments import SPECIFY
 from symc.tensor.signal.pool import POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD
 from symc.tensor.sorting import ARGSORT, SORT
 from symc.tensor.symbolic_dims import SHAPE_I, TYPED_BY, length, shape_i
+from symc.tensor.user_ops.assert_op import ASSERT
 from symc.tensor.user_ops.print_op import PRINT
 
 __all__ = ["batched_graph", "leading"]
@@ -225,6 +226,12 @@ def _specified(o: Operands) -> Results:
 @batch_rule(DISCONNECTED_GRAD, ZERO_GRAD, UNDEFINED_GRAD, GRAD_CLIP, GRAD_SCALE, PRINT)
 def _unchanged(o: Operands) -> Results:
     return _results(o.op, *o.values)
+
+
+@batch_rule(ASSERT)
+def _assert(o: Operands) -> Results:
+    x, *conditions = o.all() if not o.batched[0] else o.values
+    return _results(o.op, x, *conditions)
 
 
 @batch_rule(DIMSHUFFLE)

@@ -7,7 +7,8 @@ A draw's state is a shared uint64 vector, (key, number of the draw); its default
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -467,6 +468,21 @@ class MRG_RandomStreams(RandomStreams):
         """The number of streams in Theano's generator; there is no such limit here, and draws do not depend on it."""
         known = [int(n) for n in size if isinstance(n, (int, np.integer))] if isinstance(size, (tuple, list)) else []
         return min(math.prod(known), 60 * 256) if known else 60 * 256
+
+
+def _placed(draw: Callable[..., Variable]) -> Callable[..., Variable]:
+    """The same draw, which accepts Theano's ``target``: values move by themselves to the device that uses them."""
+
+    @wraps(draw)
+    def placed(self: Any, *args: Any, target: Any = None, **named: Any) -> Variable:
+        return draw(self, *args, **named)
+
+    return placed
+
+
+_DRAWS = ("uniform", "normal", "binomial", "multinomial", "choice", "truncated_normal", "multinomial_wo_replacement")
+for _name in _DRAWS:
+    setattr(MRG_RandomStreams, _name, _placed(getattr(RandomStreams, _name)))
 
 
 _FEW = 32

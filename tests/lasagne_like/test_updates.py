@@ -9,7 +9,7 @@ import pytest
 
 import symc
 import symc.tensor as T
-from lasagne_like import updates
+from lasagne_like import layers, updates
 from lasagne_like.utils import floatX
 
 W0 = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -299,3 +299,62 @@ def test_averages_leave_out_the_state_of_optimisers(float64):
     assert list(averages) == params
     with pytest.raises(TypeError, match="params must be shared variables"):
         updates.average_weights({}, [T.vector()])
+
+
+# --- learning rates per parameter -------------------------------------------------------------------------------------
+
+ALL = ["sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax", "amsgrad", "adamw",
+       "radam", "lion"]  # fmt: skip
+
+
+def two_layers():
+    first = layers.DenseLayer(layers.InputLayer((None, 2)), 3, name="first")
+    return first, layers.DenseLayer(first, 1, name="second")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rates_per_parameter_are_those_of_separate_calls(name, float64):
+    method = getattr(updates, name)
+    a, b = (symc.shared(np.array(v), name=n) for v, n in (([1.0, 2.0], "a"), ([3.0], "b")))
+    loss = (a**2).sum() + (b**3).sum()
+    symc.function([], [], updates=method(loss, [a, b], learning_rate={a: 0.01, "*": 0.2}))()
+    together = a.get_value(), b.get_value()
+    a.set_value(np.array([1.0, 2.0]))
+    b.set_value(np.array([3.0]))
+    apart = method(symc.grad((a**2).sum(), [a]), [a], learning_rate=0.01)
+    apart.update(method(symc.grad((b**3).sum(), [b]), [b], learning_rate=0.2))
+    symc.function([], [], updates=apart)()
+    np.testing.assert_allclose(together[0], a.get_value(), rtol=1e-12)
+    np.testing.assert_allclose(together[1], b.get_value(), rtol=1e-12)
+    assert not np.allclose(together[0], [1, 2])
+
+
+def test_keys_of_rates():
+    first, second = two_layers()
+    params = layers.get_all_params(second)
+    before = [p.get_value() for p in params]
+    rate = symc.shared(np.float32(2))
+    steps = updates.sgd([T.ones_like(p) for p in params], params, learning_rate={first: rate, "second.W": 3, "*": 4})
+    symc.function([], [], updates=steps)()
+    moved = [float((old - p.get_value()).mean()) for old, p in zip(before, params)]
+    np.testing.assert_allclose(moved, [2, 2, 3, 4], rtol=1e-5)
+    rate.set_value(np.float32(0))
+    steps = updates.sgd([T.ones_like(p) for p in params], params, lambda p: rate if p.name.endswith(".W") else 1)
+    before = [p.get_value() for p in params]
+    symc.function([], [], updates=steps)()
+    moved = [float((old - p.get_value()).mean()) for old, p in zip(before, params)]
+    np.testing.assert_allclose(moved, [0, 1, 0, 1], atol=1e-5)
+
+
+def test_rates_that_do_not_fit():
+    first, second = two_layers()
+    params = layers.get_all_params(second)
+    grads = [T.ones_like(p) for p in params]
+    with pytest.raises(ValueError, match=r"'frist\.W' matches no parameter.*first\.W"):
+        updates.sgd(grads, params, {"frist.W": 1, "*": 2})
+    with pytest.raises(ValueError, match=r"no rate for second\.W, second\.b"):
+        updates.adam(grads, params, {first: 1})
+    with pytest.raises(TypeError, match=r"learning_rate of first\.W: .* got 'fast'"):
+        updates.adam(grads, params, {"*": "fast"})
+    with pytest.raises(TypeError, match="a schedule belongs to a Trainer"):
+        updates.adam(grads, params, lambda p: p)
