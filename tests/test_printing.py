@@ -173,7 +173,9 @@ def test_stages_differ_as_they_should():
     loops = show(f, stage="loops")
     assert loops.startswith("program net(x0)")
     assert re.search(r"B\d+ +update +\S+ +float32\(3, 4\)  in the memory of B\d+", loops)
-    assert "parallel for" in loops and "simd for" in loops and "+=" in loops and "gemm_f32(" in loops
+    assert "parallel for" in loops and "simd for" in loops and "gemm_f32(" in loops
+    m = T.matrix("m")
+    assert "+=" in show(symc.function([m], m.sum(1), device="interp"), stage="loops")
     assert re.search(r"# test_printing.py:\d+", loops)
 
 

@@ -84,12 +84,13 @@ def _merge_all(
     if sum(len(g.members) for g in groups) > last.machine.group_limit:
         return
     for unit in others:
-        if not _inputs_of(state, last).keys().isdisjoint(unit.stored):
+        same = {a: a for a in range(len(unit.axes))}
+        if not _inputs_of(state, last).keys().isdisjoint(unit.stored) or not _agree(unit, last, same):
             continue
         between = _between(state, producer, current, unit, last)
         if between is not None:
             state.unit_order.merged(unit, last, between)
-            _absorb(state, unit, last, {a: a for a in range(len(unit.axes))})
+            _absorb(state, unit, last, same)
             redirect[id(unit)] = last
 
 
