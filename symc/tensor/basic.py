@@ -13,6 +13,7 @@ from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, complex_of, is_integer, promote
 from symc.graph.variables import as_array, refuse_masked
+from symc.tensor.keywords import also_named
 
 __all__ = [
     "as_tensor",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@also_named(x="value")
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: str | None = None) -> Constant:
     """Create a constant; a Python number without ``dtype`` is weak (it never widens the arrays beside it)."""
     if dtype is None and not ndim and type(value) in (float, int, bool):

@@ -21,6 +21,7 @@ from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle, pad_left
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import cast
+from symc.tensor.keywords import also_named
 from symc.tensor.reduction_records import (
     Axis,
     accumulated,
@@ -226,6 +227,18 @@ def _sum_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Var
     return [restore(cast(gs[0], x.dtype) if is_float(x.dtype) else gs[0], x, op["axes"])]
 
 
+@also_named(input="x")
+def sum(
+    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+) -> Variable:
+    """Sum over ``axis`` (None: all).
+
+    Integers narrower than 64 bits are summed as 64-bit integers, unless ``dtype`` is given. ``acc_dtype`` is the dtype
+    of the accumulator, from which the result is converted.
+    """
+    return accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
+
+
 SUM = record(
     "sum",
     partwise=True,
@@ -247,17 +260,6 @@ ANY = record(
     lower=Reduction("or", lambda dtype: False),
     cases=logic_cases(lambda x, **k: any(x, **k), np.any),
 )
-
-
-def sum(
-    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
-) -> Variable:
-    """Sum over ``axis`` (None: all).
-
-    Integers narrower than 64 bits are summed as 64-bit integers, unless ``dtype`` is given. ``acc_dtype`` is the dtype
-    of the accumulator, from which the result is converted.
-    """
-    return accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:

@@ -23,6 +23,7 @@ from symc.tensor.broadcasting import any as any_of
 from symc.tensor.broadcasting import broadcast_like, expand, sum
 from symc.tensor.checked import checked_below
 from symc.tensor.indices.positions import iota
+from symc.tensor.keywords import also_named
 from symc.tensor.requirements import require_lengths
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.symbolic_dims import as_dim, shape_i
@@ -185,11 +186,13 @@ def _spread(what: str, x: Any, value: Variable) -> Variable:
     return require_lengths(value, pairs, "only dims known to be 1 are repeated")
 
 
+@also_named(model="x")
 def zeros_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
     """A tensor of zeros with the shape of ``x``."""
     return full_like(x, 0, dtype)
 
 
+@also_named(model="x")
 def ones_like(x: Any, dtype: str | None = None, opt: bool = False) -> Variable:
     """A tensor of ones with the shape of ``x``."""
     return full_like(x, 1, dtype)
@@ -320,18 +323,21 @@ def identity_like(x: Any) -> Variable:
     return eye(x.shape[0], x.shape[1], dtype=x.dtype)
 
 
+@also_named(N="n", M="m")
 def tri(n: Any, m: Any = None, k: int = 0, dtype: str | None = None) -> Variable:
     """An ``(n, m)`` matrix with ones on and below the diagonal ``k`` and zeros above; ``m`` defaults to ``n``."""
     rows, cols = _rows_and_columns("tri", n, m)
     return ew.cast(ew.le(dimshuffle(cols, ("x", 0)), dimshuffle(rows, (0, "x")) + k), dtype or config.floatX)
 
 
+@also_named(m="x")
 def tril(x: Any, k: int = 0) -> Variable:
     """``x`` with the elements above the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("tril", x)
     return ew.switch(tri(x.shape[x.ndim - 2], x.shape[x.ndim - 1], k, "bool"), x, constant(0))
 
 
+@also_named(m="x")
 def triu(x: Any, k: int = 0) -> Variable:
     """``x`` with the elements below the diagonal ``k`` of its last two axes set to zero."""
     x = _with_two_axes("triu", x)

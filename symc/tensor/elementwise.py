@@ -51,6 +51,7 @@ from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise f
 )
 from symc.tensor.basic import as_tensor, number_repeated, unify_dtypes
 from symc.tensor.conversion import cast
+from symc.tensor.keywords import also_named
 from symc.tensor.pointwise import NOTHING_LEFT, Bounds, Elementwise, elementwise, levels_off_at
 from symc.tensor.special.erfc_forms import log_erfc
 
@@ -100,6 +101,7 @@ float_power = elementwise(
 )
 
 
+@also_named(a="x", b="y")
 def power(x: Any, y: Any, dtype: str | None = None) -> Variable:
     """``x`` to the power ``y``.
 

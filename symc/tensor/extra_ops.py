@@ -27,6 +27,7 @@ from symc.tensor.indices.positions import iota
 from symc.tensor.indices.selection import flatnonzero, nonzero
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.joining import concatenate
+from symc.tensor.keywords import also_named
 from symc.tensor.linalg import batched_dot, dot, paired_axes
 from symc.tensor.ordering import Unique, searchsorted, unique
 from symc.tensor.repeating import repeat
@@ -61,6 +62,7 @@ def _on_diagonal(rows: Any, columns: Any, offset: Any) -> tuple[Variable, Variab
     return along + down, along + right
 
 
+@also_named(a="x")
 def diagonal(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
     """A diagonal of ``x``: the entries whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
 
@@ -77,6 +79,7 @@ def diagonal(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variabl
     return subtensor(x, (Ellipsis, rows, columns))
 
 
+@also_named(x="v")
 def diag(v: Any, k: int = 0) -> Variable:
     """The diagonal ``k`` of a matrix, or a square matrix with the vector ``v`` on its diagonal ``k``."""
     v = as_tensor(v)
@@ -90,6 +93,7 @@ def diag(v: Any, k: int = 0) -> Variable:
     return set_subtensor(subtensor(empty, (rows, columns)), v)
 
 
+@also_named(X="x")
 def trace(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
     """The sum of a diagonal."""
     return reduce.sum(diagonal(x, offset, axis1, axis2), axis=-1)
@@ -180,7 +184,7 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
 
 
-def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:
     """Select, for each entry of ``a``, the entry at the same position of the choice with that number.
 
     Parameters
@@ -189,10 +193,14 @@ def choose(a: Any, choices: Any, mode: str = "raise") -> Variable:
         Integers from 0 to ``len(choices) - 1``; others raise an IndexError at call time.
     choices : list of tensor_like, or tensor_like
         Broadcast together with ``a``; the choices of a tensor are its entries along the first axis.
+    out : None
+        Expressions are not written into arrays.
     mode : {'raise', 'wrap', 'clip'}
         Handling of numbers out of range: raise an error, take them modulo the number of choices, or clip them.
     """
     a = as_tensor(a)
+    if out is not None:
+        raise TypeError(located("choose: out must be None, since expressions are not written into arrays", [a]))
     if is_float(a.dtype):
         raise DTypeError(located(f"choose: expected integers, got {a.dtype}", [a], "cast them to int64"))
     if mode not in ("raise", "wrap", "clip"):
@@ -396,11 +404,13 @@ def ceil_intdiv(a: Any, b: Any) -> Variable:
     return quotient + ew.cast(ew.neq(ew.mod(a, b), 0), quotient.dtype)
 
 
+@also_named(a="x")
 def iround(x: Any, mode: str = "half_to_even") -> Variable:
     """Round ``x`` to int64; ``mode`` as for ``round``."""
     return ew.cast(round(x, mode), "int64")
 
 
+@also_named(a="x")
 def round(x: Any, mode: str | None = None) -> Variable:
     """Round ``x`` to integers, in its own dtype.
 

@@ -23,6 +23,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
 from symc.tensor.broadcasting import any, sum
 from symc.tensor.creation import alloc
+from symc.tensor.keywords import also_named
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape, reshape_to
 from symc.tensor.symbolic_dims import length, shape_i
@@ -408,6 +409,7 @@ def product_of(lengths: Sequence[Any]) -> Any:
     return functools.reduce(operator.mul, lengths) if lengths else 1
 
 
+@also_named(x="a", y="b")
 def outer(a: Any, b: Any) -> Variable:
     """The outer product ``out[i, j] = a[i] * b[j]`` of two flattened tensors."""
     a, b = as_tensor(a).flatten(), as_tensor(b).flatten()

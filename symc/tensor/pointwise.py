@@ -31,6 +31,9 @@ Grad = Callable[..., Sequence[Any]]
 Bounds = tuple[float | None, float | None]
 
 
+_ALIASES = {"low": ("min", "a_min"), "high": ("max", "a_max")}
+
+
 class Elementwise:
     """A public elementwise function; calling it on variables, arrays or numbers builds an application.
 
@@ -58,7 +61,9 @@ class Elementwise:
         """The record of the op."""
         return self.op.record
 
-    def __call__(self, *args: Any, dtype: str | None = None) -> Any:
+    def __call__(self, *args: Any, dtype: str | None = None, **named: Any) -> Any:
+        if named:
+            args = self._in_order(args, named)
         if len(args) != len(self.operands):
             return self._of_another_number(args, dtype)
         if dtype is None and self.compute != "bits" and not self.mixed and _of_one_float_type(args):
@@ -74,6 +79,22 @@ class Elementwise:
             variables = broadcast_together(self.op.name, variables)
         out = self.op(*variables)
         return out if dtype is None else cast(out, dtype)
+
+    def _in_order(self, args: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+        """Operands of which some are given by name: their own, or one of Theano's or NumPy's."""
+        place = {own: k for k, own in enumerate(self.operands)}
+        for k, own in enumerate(self.operands):
+            aliases = (("cond", "condition"), ("ift",), ("iff",))[k] if self.mixed else _ALIASES.get(own, ())
+            for alias in (*aliases, *("ab"[k] if k < 2 and not self.mixed else "")):
+                place.setdefault(alias, k)
+        found = dict(enumerate(args))
+        for name, value in named.items():
+            k = place.get(name, -1)
+            if k < 0 or k in found:
+                why = "is given twice" if k >= 0 else f"is none of its operands ({', '.join(self.operands)})"
+                raise TypeError(located(f"{self.op.name}: the operand {name!r} {why}"))
+            found[k] = value
+        return tuple(found[k] for k in sorted(found))
 
     def _of_another_number(self, args: Sequence[Any], dtype: str | None) -> Variable:
         if not self.several or len(args) < 2:

@@ -20,6 +20,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import any, restore, sum
 from symc.tensor.indices.positions import iota
+from symc.tensor.keywords import also_named
 from symc.tensor.recurrence import product_of_others
 from symc.tensor.reduction_records import (
     Axis,
@@ -72,6 +73,22 @@ def _highest(dtype: str) -> Any:
     return np.inf if is_float(dtype) else np.iinfo(dtype).max if is_integer(dtype) else True
 
 
+@also_named(input="x")
+def prod(
+    x: Any,
+    axis: Axis = None,
+    dtype: str | None = None,
+    keepdims: bool = False,
+    acc_dtype: str | None = None,
+    no_zeros_in_input: bool = False,
+) -> Variable:
+    """Product over ``axis`` (None: all); derivatives of every order are exact at zeros. Dtypes as for ``sum``.
+
+    ``no_zeros_in_input``, a hint in Theano, has no effect.
+    """
+    return accumulated(PROD, x, axis, dtype, keepdims, acc_dtype)
+
+
 PROD = record(
     "prod",
     infer=reduced_type,
@@ -107,6 +124,11 @@ MIN = record(
 )
 
 
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
+    """Whether all elements along ``axis`` are true."""
+    return reduce_over(ALL, ew.cast(x, "bool"), axis, keepdims, None)
+
+
 ALL = record(
     "all",
     infer=reduced_type,
@@ -114,13 +136,6 @@ ALL = record(
     lower=Reduction("and", lambda dtype: True),
     cases=logic_cases(lambda x, **k: all(x, **k), np.all),
 )
-
-
-def prod(
-    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
-) -> Variable:
-    """Product over ``axis`` (None: all); derivatives of every order are exact at zeros. Dtypes as for ``sum``."""
-    return accumulated(PROD, x, axis, dtype, keepdims, acc_dtype)
 
 
 def _check_not_empty(x: Variable, axis: Axis, what: str) -> None:
@@ -148,11 +163,6 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     return reduce_over(MIN, x, axis, keepdims, None)
 
 
-def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
-    """Whether all elements along ``axis`` are true."""
-    return reduce_over(ALL, ew.cast(x, "bool"), axis, keepdims, None)
-
-
 def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
     """The number of elements that a reduction of ``x`` over ``axes`` combines, as a scalar of ``dtype``."""
     known = dims.product(x.type.shape[k] for k in axes)
@@ -166,10 +176,19 @@ def count(x: Variable, axes: Sequence[int], dtype: str) -> Variable:
     return total
 
 
+@also_named(input="x")
 def mean(
-    x: Any, axis: Axis = None, dtype: str | None = None, keepdims: bool = False, acc_dtype: str | None = None
+    x: Any,
+    axis: Axis = None,
+    dtype: str | None = None,
+    keepdims: bool = False,
+    acc_dtype: str | None = None,
+    op: bool = False,
 ) -> Variable:
-    """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, also a float dtype, is that of the sum."""
+    """Arithmetic mean over ``axis``, in a float dtype; ``acc_dtype``, also a float dtype, is that of the sum.
+
+    ``op``, the choice of an implementation in Theano, has no effect.
+    """
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
     acc_dtype = computing(dtype) if acc_dtype is None else acc_dtype
@@ -214,6 +233,24 @@ def _variance_decompose(op: Op, inputs: Sequence[Variable]) -> list[Variable]:
     return [ew.cast(centred / (n - op["ddof"]), x.dtype)]
 
 
+@also_named(input="x")
+def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
+    """Variance over ``axis``: the sum of squared distances from the mean, divided by ``n - ddof``.
+
+    That of complex numbers is real.
+
+    ``corrected`` has no effect: the result is always as accurate as that of the two-pass algorithm.
+    """
+    x = as_tensor(x)
+    x = ew.cast(x, floating(x.dtype))
+    axes = normalize_axes(axis, x, "var")
+    if is_complex(x.dtype):
+        squares = ew.sqr(ew.abs_(x - mean(x, axes, keepdims=True)))
+        return sum(squares, axes, keepdims=keepdims) / (count(x, axes, squares.dtype) - ddof)
+    out = Op(_variance, axes=axes, ddof=ddof)(x)
+    return with_axes_kept(out, x, axes) if keepdims else out
+
+
 _variance = record(
     "var",
     infer=reduced_type,
@@ -241,28 +278,13 @@ _variance = record(
 )
 
 
-def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
-    """Variance over ``axis``: the sum of squared distances from the mean, divided by ``n - ddof``.
-
-    That of complex numbers is real.
-
-    ``corrected`` has no effect: the result is always as accurate as that of the two-pass algorithm.
-    """
-    x = as_tensor(x)
-    x = ew.cast(x, floating(x.dtype))
-    axes = normalize_axes(axis, x, "var")
-    if is_complex(x.dtype):
-        squares = ew.sqr(ew.abs_(x - mean(x, axes, keepdims=True)))
-        return sum(squares, axes, keepdims=keepdims) / (count(x, axes, squares.dtype) - ddof)
-    out = Op(_variance, axes=axes, ddof=ddof)(x)
-    return with_axes_kept(out, x, axes) if keepdims else out
-
-
+@also_named(input="x")
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
     """Standard deviation over ``axis``: the square root of ``var``."""
     return ew.sqrt(var(x, axis, ddof, keepdims))
 
 
+@also_named(a="x")
 def ptp(x: Any, axis: Axis = None) -> Variable:
     """Largest minus smallest element over ``axis``."""
     return max(x, axis) - min(x, axis)
@@ -306,6 +328,7 @@ def argmin(x: Any, axis: Axis = None, keepdims: bool = False) -> Variable:
     return _arg(x, axis, keepdims, min, "argmin")
 
 
+@also_named(a="x")
 def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Variable]:
     """``[max(x, axis), argmax(x, axis)]``."""
     return [max(x, axis, keepdims), argmax(x, axis, keepdims)]

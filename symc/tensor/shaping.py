@@ -13,6 +13,7 @@ from symc.graph import Variable, dims
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.joining import stack
+from symc.tensor.keywords import also_named
 from symc.tensor.reshaping import reshape
 from symc.tensor.shape_arguments import specify_shape
 from symc.tensor.symbolic_dims import length, shape_i, typed_by
@@ -33,6 +34,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Variable:
     return dimshuffle(x, order)
 
 
+@also_named(y="x")
 def swapaxes(x: Any, axis1: int, axis2: int) -> Variable:
     """Exchange two axes of ``x``."""
     x = as_tensor(x)
@@ -85,6 +87,7 @@ def squeeze(x: Any, axis: Any = None) -> Variable:
     return dimshuffle(x, [k for k in range(x.ndim) if k not in gone])
 
 
+@also_named(t="x")
 def shape_padleft(x: Any, n_ones: int = 1) -> Variable:
     """Prepend ``n_ones`` axes of 1 to ``x``."""
     x = as_tensor(x)
@@ -98,12 +101,14 @@ def _count(what: str, n_ones: Any, x: Variable) -> int:
     return count
 
 
+@also_named(t="x")
 def shape_padright(x: Any, n_ones: int = 1) -> Variable:
     """Append ``n_ones`` axes of 1 to ``x``."""
     x = as_tensor(x)
     return dimshuffle(x, [*range(x.ndim), *["x"] * _count("shape_padright", n_ones, x)])
 
 
+@also_named(t="x")
 def shape_padaxis(x: Any, axis: int) -> Variable:
     """Insert an axis of 1 into ``x`` at ``axis``."""
     x = as_tensor(x)

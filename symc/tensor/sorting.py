@@ -25,6 +25,7 @@ from symc.tensor.creation import zeros_like
 from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
+from symc.tensor.keywords import also_named
 from symc.tensor.shaping import flatten
 from symc.tensor.symbolic_dims import as_dim
 
@@ -67,39 +68,7 @@ def _sort_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [inc_subtensor(subtensor(zeros_like(inputs[0], gs[0].dtype), _grid(places, op["axis"])), gs[0])]
 
 
-SORT = record(
-    "sort",
-    infer=lambda op, inputs: inputs[0].type,
-    numpy=lambda op, x: np.sort(x, op["axis"], "stable"),
-    grad=_sort_grad,
-    lower=HostCall(native=RoutineCall("sort", _lines)),
-    cases=lambda: [
-        Case(lambda x: sort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x)),
-        Case(lambda x: sort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x, 0)),
-        Case(lambda x: sort(x, axis=1), (Arg((2, 4, 3), distinct=True),), expect=lambda x: np.sort(x, 1)),
-        Case(lambda x: sort(x, axis=None), (Arg((2, 3), distinct=True),), expect=lambda x: np.sort(x, None)),
-        Case(lambda x: sort(x), (Arg((0, 2)),), expect=np.copy, grad=False),
-        Case(lambda x: sort(x), (Arg((5,), "int8", -9, 9),), expect=np.sort, grad=False),
-        Case(lambda x: sort(x), (Arg((4,), values=[np.nan, 1, -np.inf, 0]),), expect=np.sort, grad=False),
-    ],
-)
-ARGSORT = record(
-    "argsort",
-    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
-    numpy=lambda op, x: np.argsort(x, op["axis"], "stable"),
-    grad=lambda op, inputs, outputs, gs: [ZERO],
-    lower=HostCall(native=RoutineCall("argsort", _lines)),
-    cases=lambda: [
-        Case(lambda x: argsort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x), grad=False),
-        Case(lambda x: argsort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x, 0), grad=False),
-        Case(
-            lambda x: argsort(x, kind="stable"), (Arg((6,), "int32", values=[2, 1, 2, 1, 1, 2]),),
-            expect=lambda x: np.array([1, 3, 4, 0, 2, 5]), grad=False,
-        ),
-    ],
-)  # fmt: skip
-
-
+@also_named(a="x")
 def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
     """The elements of ``x`` in ascending order along ``axis``.
 
@@ -121,6 +90,25 @@ def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = N
     return Op(SORT, axis=axis)(x)
 
 
+SORT = record(
+    "sort",
+    infer=lambda op, inputs: inputs[0].type,
+    numpy=lambda op, x: np.sort(x, op["axis"], "stable"),
+    grad=_sort_grad,
+    lower=HostCall(native=RoutineCall("sort", _lines)),
+    cases=lambda: [
+        Case(lambda x: sort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x)),
+        Case(lambda x: sort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.sort(x, 0)),
+        Case(lambda x: sort(x, axis=1), (Arg((2, 4, 3), distinct=True),), expect=lambda x: np.sort(x, 1)),
+        Case(lambda x: sort(x, axis=None), (Arg((2, 3), distinct=True),), expect=lambda x: np.sort(x, None)),
+        Case(lambda x: sort(x), (Arg((0, 2)),), expect=np.copy, grad=False),
+        Case(lambda x: sort(x), (Arg((5,), "int8", -9, 9),), expect=np.sort, grad=False),
+        Case(lambda x: sort(x), (Arg((4,), values=[np.nan, 1, -np.inf, 0]),), expect=np.sort, grad=False),
+    ],
+)
+
+
+@also_named(a="x")
 def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
     """The int64 indices along ``axis`` that sort ``x``; parameters as for ``sort``.
 
@@ -129,6 +117,23 @@ def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None 
     _check("argsort", kind, order)
     x, axis = _line(x, axis, "argsort")
     return Op(ARGSORT, axis=axis)(x)
+
+
+ARGSORT = record(
+    "argsort",
+    infer=lambda op, inputs: TensorType("int64", inputs[0].type.shape),
+    numpy=lambda op, x: np.argsort(x, op["axis"], "stable"),
+    grad=lambda op, inputs, outputs, gs: [ZERO],
+    lower=HostCall(native=RoutineCall("argsort", _lines)),
+    cases=lambda: [
+        Case(lambda x: argsort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x), grad=False),
+        Case(lambda x: argsort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x, 0), grad=False),
+        Case(
+            lambda x: argsort(x, kind="stable"), (Arg((6,), "int32", values=[2, 1, 2, 1, 1, 2]),),
+            expect=lambda x: np.array([1, 3, 4, 0, 2, 5]), grad=False,
+        ),
+    ],
+)  # fmt: skip
 
 
 # --- the largest elements -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 from symc.errors import ShapeError, located
 from symc.graph import Variable
 from symc.graph.test_values import known_test_value
+from symc.tensor import batching_rules  # noqa: F401 (the rules of ops)
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.batching import batched_graph, inner_type, leading

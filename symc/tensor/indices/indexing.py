@@ -24,6 +24,7 @@ from symc.tensor.indices.index_items import Entry, Flag, Gap, Index, NewAxis, Sl
 from symc.tensor.indices.stretching import stretch_together
 from symc.tensor.indices.subtensor import GATHER, SLICE, valid_index
 from symc.tensor.joining import stack
+from symc.tensor.keywords import also_named
 from symc.tensor.reshaping import RESHAPE
 from symc.tensor.shape_arguments import scalars_behind
 from symc.tensor.symbolic_dims import DIM_VALUE, SHAPE_I, as_dim, shape_i
@@ -259,6 +260,7 @@ def _is_dim_expression(v: Variable) -> bool:
 # --- functions ----------------------------------------------------------------------------------------------------
 
 
+@also_named(a="x")
 def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Variable:
     """Take the entries of ``x`` at integer ``indices`` along ``axis`` (None: of ``x`` flattened).
 

@@ -17,6 +17,7 @@ from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.complex_numbers.parts import real, squared_size
 from symc.tensor.creation import eye, tril, triu
 from symc.tensor.extra_ops import diag, diagonal
+from symc.tensor.keywords import also_named
 from symc.tensor.linalg import matmul, product_of
 from symc.tensor.linear_algebra.decompositions import eigh
 from symc.tensor.linear_algebra.factorisations import cholesky, solve, svd
@@ -41,6 +42,7 @@ def matrix_dot(*factors: Any) -> Variable:
     return total
 
 
+@also_named(M="a")
 def matrix_power(a: Any, n: int) -> Variable:
     """The ``n``-th power of square matrices, by repeated squaring; negative powers are those of the inverses.
 

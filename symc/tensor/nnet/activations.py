@@ -18,6 +18,7 @@ from symc.tensor import reduce
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.elementwise import sigmoid, softplus
+from symc.tensor.keywords import also_named
 
 __all__ = [
     "elu",
@@ -121,6 +122,25 @@ def _same_type(op: Op, inputs: Sequence[Variable]) -> TensorType:
     return TensorType(inputs[0].dtype, inputs[0].type.shape)
 
 
+@also_named(c="x")
+def softmax(x: Any, axis: int = -1) -> Variable:
+    r"""Softmax: positive values that add up to one along an axis, :math:`p_j = e^{x_j} / \sum_k e^{x_k}`.
+
+    Parameters
+    ----------
+    x : tensor_like
+        Any shape with at least one axis. A vector stays a vector.
+    axis : int
+        The axis along which the values add up to one; default the last.
+
+    Returns
+    -------
+    Variable
+        The shape of ``x``, in a float dtype. The largest element is subtracted first, so no finite ``x`` overflows.
+    """
+    return _along(SOFTMAX, x, axis)
+
+
 SOFTMAX = record(
     "softmax",
     infer=_same_type,
@@ -134,6 +154,26 @@ SOFTMAX = record(
     log=lambda op, inputs: Op(LOGSOFTMAX, **op.attrs)(*inputs),
     cases=_softmax_cases(lambda x, **k: softmax(x, **k), "softmax", lambda x: softmax_over(x, (0, 2))),
 )
+
+
+@also_named(c="x")
+def logsoftmax(x: Any, axis: int = -1) -> Variable:
+    r"""The logarithm of :func:`softmax`, :math:`x_j - \log \sum_k e^{x_k}`, finite where the softmax underflows.
+
+    Parameters
+    ----------
+    x : tensor_like
+        Any shape with at least one axis.
+    axis : int
+        As in :func:`softmax`.
+
+    Returns
+    -------
+    Variable
+        The shape of ``x``, in a float dtype.
+    """
+    return _along(LOGSOFTMAX, x, axis)
+
 
 LOGSOFTMAX: Record = record(
     "logsoftmax",
@@ -227,45 +267,9 @@ def _along(kind: Any, x: Any, axis: int) -> Variable:
     return Op(kind, axis=normalize_axis(axis, x.ndim, kind.name, x))(ew.cast(x, floating(x.dtype)))
 
 
-def softmax(x: Any, axis: int = -1) -> Variable:
-    r"""Softmax: positive values that add up to one along an axis, :math:`p_j = e^{x_j} / \sum_k e^{x_k}`.
-
-    Parameters
-    ----------
-    x : tensor_like
-        Any shape with at least one axis. A vector stays a vector.
-    axis : int
-        The axis along which the values add up to one; default the last.
-
-    Returns
-    -------
-    Variable
-        The shape of ``x``, in a float dtype. The largest element is subtracted first, so no finite ``x`` overflows.
-    """
-    return _along(SOFTMAX, x, axis)
-
-
 def softmax_graph(c: Any) -> Variable:
     """:func:`softmax` along the last axis. In Theano, the same as a graph of simpler ops, as softmax always is here."""
     return softmax(c)
-
-
-def logsoftmax(x: Any, axis: int = -1) -> Variable:
-    r"""The logarithm of :func:`softmax`, :math:`x_j - \log \sum_k e^{x_k}`, finite where the softmax underflows.
-
-    Parameters
-    ----------
-    x : tensor_like
-        Any shape with at least one axis.
-    axis : int
-        As in :func:`softmax`.
-
-    Returns
-    -------
-    Variable
-        The shape of ``x``, in a float dtype.
-    """
-    return _along(LOGSOFTMAX, x, axis)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Variable:

@@ -100,7 +100,9 @@ class _Function(Elementwise):
         self.__name__ = name
         self.__doc__ = text
 
-    def __call__(self, *args: Any, dtype: str | None = None) -> Any:
+    def __call__(self, *args: Any, dtype: str | None = None, **named: Any) -> Any:
+        if named:
+            args, named = self._in_order(args, named), {}
         if len(args) == 2 and isinstance(args[0], (int, float)):
             op = Op(_bessel, **{**self.op.attrs, "order": args[0]})
             return Elementwise(op, "float", False, ["x"], False)(args[1], dtype=dtype)

@@ -20,6 +20,7 @@ from symc.loops import expr
 from symc.loops.expr import FUNCTIONS, Expr, call, select
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.keywords import also_named
 from symc.tensor.pointwise import Elementwise, elementwise
 
 __all__ = ["gamma", "gammaln", "polygamma", "psi", "tri_gamma"]
@@ -130,6 +131,12 @@ def _gamma_numpy(x: np.ndarray) -> np.ndarray:
             return math.copysign(math.inf, v) if v == 0 else math.nan
 
     return np.array([one(float(v)) for v in np.ravel(x)]).reshape(np.shape(x))
+
+
+@also_named(a="x")
+def psi(x: Any) -> Variable:
+    """The derivative of ``gammaln``, elementwise (the digamma function)."""
+    return polygamma(0, x)
 
 
 gammaln: Elementwise = elementwise(
@@ -275,11 +282,7 @@ def polygamma(n: int, x: Any) -> Variable:
     return Op(POLYGAMMA, order=int(n))(ew.cast(x, floating(x.dtype)))
 
 
-def psi(x: Any) -> Variable:
-    """The derivative of ``gammaln``, elementwise (the digamma function)."""
-    return polygamma(0, x)
-
-
+@also_named(a="x")
 def tri_gamma(x: Any) -> Variable:
     """The second derivative of ``gammaln``, elementwise (the trigamma function)."""
     return polygamma(1, x)
