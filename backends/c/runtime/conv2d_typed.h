@@ -1,6 +1,7 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
 #include "scatter.h"
+#include "winograd.h"
 
 conv2d FN(symc_read_conv2d)(const int64_t *p)
 {
@@ -54,6 +55,7 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
                 .step_w = v.step_w, .weights = bufs[2], .out = bufs[0], .out_h = v.out_h, .out_w = v.out_w,
                 .out_row = v.out_w, .out_col = 1, .out_plane = v.out_h * v.out_w,
                 .out_image = v.filters * v.out_h * v.out_w};
+    g.weight_channel = v.taps_h * v.taps_w, g.weight_filter = g.channels * g.weight_channel;
     FN(symc_forward_taps)(&v, &g);
     FN(symc_gather_conv)(&g);
 }
@@ -110,16 +112,22 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
     rearrangement a = {.v = v, .from = weights, .tap_h = tap_h, .tap_w = tap_w};
     a.taps_h = list_taps(y, v->taps_h, v->step_h, v->pad_h, v->dil_h, v->flip, tap_h, at_h);
     a.taps_w = list_taps(x, v->taps_w, v->step_w, v->pad_w, v->dil_w, v->flip, tap_w, at_w);
-    int64_t row = filters * a.taps_h * a.taps_w;
-    a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
-    if (row > 0)
-        symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
+    int64_t taps = a.taps_h * a.taps_w, row = filters * taps;
     gather g = {.images = v->images, .groups = v->groups, .channels = filters, .filters = channels, .in = dy,
                 .in_h = v->out_h, .in_w = v->out_w, .step_h = 1, .step_w = 1, .taps_h = a.taps_h, .taps_w = a.taps_w,
-                .tap_row = at_h, .tap_col = at_w, .weights = a.to, .out = dx + y * v->in_w + x,
+                .tap_row = at_h, .tap_col = at_w, .weights = weights, .weight_filter = taps,
+                .weight_channel = channels * taps, .out = dx + y * v->in_w + x,
                 .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
                 .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
                 .out_image = v->channels * v->in_h * v->in_w};
+    if (row > 0 && FN(symc_winograd_suits)(&g)) { /* it has all taps, and takes the weights as they are */
+        FN(symc_winograd)(&g);
+        return;
+    }
+    a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
+    if (row > 0)
+        symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
+    g.weights = a.to, g.weight_filter = row, g.weight_channel = taps;
     FN(symc_gather_conv)(&g);
 }
 

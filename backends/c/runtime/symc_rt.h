@@ -97,8 +97,9 @@ SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
  * (R - 1 - r, S - 1 - s), which is convolution in the mathematical sense. The padding below and to the right follows
  * from OH and OW. Outputs are overwritten in full.
  *
- * In float32, 3x3 filters at stride 1 may go by minimal filtering (F(4x4, 3x3)): its relative error is about 1e-6 rms,
- * and an infinity or NaN makes NaN of the up to 6x6 pixels around it.
+ * In float32, 3x3 and 5x5 filters at stride 1 may go by minimal filtering, F(4x4, 3x3) and F(2x2, 5x5): its relative error
+ * is about 1e-6 rms (of other sums 0.3e-6), and an infinity or NaN makes NaN of the outputs of its tiles, which are
+ * less than 6 pixels away.
  *
  * p = {N, C, H, W, K, R, S, OH, OW, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, flip} */
 SYMC_API void symc_conv2d_forward_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */

@@ -82,24 +82,6 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
 
 /* ---- transposition ---- */
 
-/* One round interleaves vector i with vector i + VL / 2, which rotates the bits of an element's (row, lane) address by
- * one place; after log2(VL) rounds row and lane have changed places. */
-INLINE void transpose_square(vec v[VL])
-{
-    UNROLL
-    for (int round = 1; round < VL; round *= 2) {
-        vec w[VL];
-        UNROLL
-        for (int i = 0; i < VL / 2; i++) {
-            w[2 * i] = interleave_low(v[i], v[i + VL / 2]);
-            w[2 * i + 1] = interleave_high(v[i], v[i + VL / 2]);
-        }
-        UNROLL
-        for (int i = 0; i < VL; i++)
-            v[i] = w[i];
-    }
-}
-
 /* Stores whole vectors in ascending order: the next row overwrites what a short row wrote beyond its end. */
 static void transpose_whole(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows)
 {
