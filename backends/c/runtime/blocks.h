@@ -13,10 +13,11 @@
 HIDDEN void FN(symc_to_lanes)(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
                               int64_t row_step, real *to);
 
-/* The window of rows [y, y + high) and columns [x, x + wide) of planes of in_h x in_w elements, the first at `planes`, with
- * zeros outside; rows of vectors at `to` are row_step elements apart. As above: up to VL planes, nothing behind `end`. */
-HIDDEN void FN(symc_window_to_lanes)(const real *planes, int64_t count, int64_t in_h, int64_t in_w, const real *end,
-                                     int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step, real *to);
+/* The window of rows [y, y + high) and columns [x, x + wide) of planes of in_h x in_w elements, `ld` apart, with zeros
+ * outside; rows of vectors at `to` are row_step elements apart. As above: up to VL planes, nothing behind `end`. */
+HIDDEN void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+                                     const real *end, int64_t y, int64_t x, int64_t high, int64_t wide,
+                                     int64_t row_step, real *to);
 
 /* The reverse of the first: to[r * ld + i] = from[i * VL + r] for r < rows, i < count. Writes nothing else. */
 HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t ld, real *to);

@@ -53,12 +53,13 @@ void FN(symc_to_lanes)(const real *from, int64_t ld, int64_t rows, int64_t count
     }
 }
 
-void FN(symc_window_to_lanes)(const real *planes, int64_t count, int64_t in_h, int64_t in_w, const real *end, int64_t y,
-                              int64_t x, int64_t high, int64_t wide, int64_t row_step, real *to)
+void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+                              const real *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
+                              real *to)
 {
     int64_t from_x = smaller(wide, larger(0, -x)), to_x = larger(from_x, smaller(wide, in_w - x));
     int64_t from_y = smaller(high, larger(0, -y)), to_y = larger(from_y, smaller(high, in_h - y));
-    int64_t plane = in_h * in_w, width = to_x - from_x;
+    int64_t width = to_x - from_x;
     if (width == 0)
         to_y = from_y;
     for (int64_t i = 0; i < high; i++) {
@@ -73,11 +74,11 @@ void FN(symc_window_to_lanes)(const real *planes, int64_t count, int64_t in_h, i
     const real *from = planes + (y + from_y) * in_w + x + from_x;
     to += from_y * row_step + from_x * VL;
     if (width == in_w) { /* whole rows follow one another */
-        FN(symc_to_lanes)(from, plane, count, (to_y - from_y) * width, end, width, row_step, to);
+        FN(symc_to_lanes)(from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
         return;
     }
     for (int64_t i = from_y; i < to_y; i++, from += in_w, to += row_step)
-        FN(symc_to_lanes)(from, plane, count, width, end, width, 0, to);
+        FN(symc_to_lanes)(from, ld, count, width, end, width, 0, to);
 }
 
 void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t ld, real *to)

@@ -1,5 +1,7 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
+
+#include "grouped.h"
 #include "scatter.h"
 #include "winograd.h"
 
@@ -48,6 +50,10 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
     conv2d v = FN(symc_read_conv2d)(p);
     if (is_matrix_product(&v)) {
         multiply_images(&v, bufs[0], bufs[1], bufs[2], 0);
+        return;
+    }
+    if (FN(symc_grouped_suits)(&v)) {
+        FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]);
         return;
     }
     gather g = {.images = v.images, .groups = v.groups, .channels = v.channels / v.groups,
@@ -138,6 +144,10 @@ void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
         return;
     if (is_matrix_product(&v)) {
         multiply_images(&v, bufs[0], bufs[1], bufs[2], 1);
+        return;
+    }
+    if (FN(symc_grouped_suits)(&v)) {
+        FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]);
         return;
     }
     if (FN(symc_scatter_suits)(&v)) {

@@ -5,6 +5,7 @@
  * dW of its own; the shares are summed in order at the end, so the result does not depend on timing.
  */
 #include "conv2d.h"
+#include "grouped.h"
 #include "pixels.h"
 #include "winograd.h"
 
@@ -281,6 +282,10 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
         return;
     if (c.images * c.out_h * c.out_w <= 0) {
         symc_parallel(clear_filters, &v, c.filters, ceil_div(SERIAL_PRODUCTS, v.columns));
+        return;
+    }
+    if (FN(symc_grouped_suits)(&c)) {
+        FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]);
         return;
     }
     FN(symc_forward_taps)(&c, &v.g);

@@ -137,7 +137,7 @@ static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64
         for (int64_t at = 0; at < tiles;) {
             tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
             const real *planes = g->in + ((run.image * g->groups + group) * g->channels + step * VL) * plane;
-            FN(symc_window_to_lanes)(planes, smaller(VL, g->channels - step * VL), g->in_h, g->in_w, end,
+            FN(symc_window_to_lanes)(planes, plane, smaller(VL, g->channels - step * VL), g->in_h, g->in_w, end,
                                      run.row * v->out + v->top, run.col * v->out + v->left, IN,
                                      run.count * v->out + v->taps - 1, v->row_length * VL, rows);
             for (int64_t i = 0; i < run.count; i++, at++) {

@@ -67,7 +67,7 @@ static void prepare_image(const weights *v, int64_t group, int64_t channel, int6
     const real *end = g->in + g->images * g->groups * g->channels * plane;
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        FN(symc_window_to_lanes)(g->in + ((run.image * g->groups + group) * g->channels + channel) * plane,
+        FN(symc_window_to_lanes)(g->in + ((run.image * g->groups + group) * g->channels + channel) * plane, plane,
                                  smaller(VL, g->channels - channel), g->in_h, g->in_w, end, run.row * v->out + v->top,
                                  run.col * v->out + v->left, IN, run.count * v->out + v->taps - 1, v->row_length * VL,
                                  rows);
@@ -85,7 +85,7 @@ static void prepare_gradient(const weights *v, int64_t group, int64_t filter, in
     const real *end = v->dy + g->images * g->groups * g->filters * plane;
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        FN(symc_window_to_lanes)(v->dy + ((run.image * g->groups + group) * g->filters + filter) * plane,
+        FN(symc_window_to_lanes)(v->dy + ((run.image * g->groups + group) * g->filters + filter) * plane, plane,
                                  smaller(VL, g->filters - filter), g->out_h, g->out_w, end, run.row * v->out,
                                  run.col * v->out, v->out, run.count * v->out, v->row_length * VL, rows);
         for (int64_t i = 0; i < run.count; i++, at++) {
