@@ -19,15 +19,20 @@ HIDDEN void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t cou
                                      const real *end, int64_t y, int64_t x, int64_t high, int64_t wide,
                                      int64_t row_step, real *to);
 
-/* The reverse of the first: to[r * ld + i] = from[i * VL + r] for r < rows, i < count. Writes nothing else. */
-HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t ld, real *to);
+/* The reverse of the first: to[r * ld + i] = from[i * step + r] for r < rows, i < count. Writes nothing else. */
+HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to);
 
 /* C (rows, cols) = (accumulate ? C : 0) + the sum over steps q and lanes i of
  *
- *     a[at[q] + r * VL + i] * b[(q * VL + i) * cols + j]
+ *     a[list[q].a + r * pixel * VL + i] * b[(list[q].b + i) * cols + j]
  *
- * with rows <= TILE_ROWS, and cols either VL or TILE_COLS: pixels times filters, over blocks of channels and taps. */
-HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t steps, const int64_t *at, const real *a,
-                                const real *b, real *c, int64_t ldc, int accumulate);
+ * with rows <= TILE_ROWS, cols either VL or TILE_COLS, and pixel 1 or 2: pixels times filters, over blocks of channels
+ * and taps. */
+typedef struct {
+    int64_t a, b;
+} block_step;
+
+HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
+                                const real *a, const real *b, real *c, int64_t ldc, int accumulate);
 
 #endif

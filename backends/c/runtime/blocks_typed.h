@@ -81,7 +81,7 @@ void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int
         FN(symc_to_lanes)(from, ld, count, width, end, width, 0, to);
 }
 
-void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t ld, real *to)
+void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to)
 {
     for (int64_t i = 0; i < count; i += VL) {
         int64_t some = smaller(VL, count - i);
@@ -91,10 +91,10 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t 
         if (some == VL) {
             UNROLL
             for (int r = 0; r < VL; r++)
-                v[r] = load(from + (i + r) * VL);
+                v[r] = load(from + (i + r) * step);
         } else {
             for (int64_t r = 0; r < VL; r++)
-                v[r] = r < some ? load(from + (i + r) * VL) : (vec){0};
+                v[r] = r < some ? load(from + (i + r) * step) : (vec){0};
         }
         transpose_square(v);
         if (some == VL && rows == VL) {
@@ -114,11 +114,11 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t rows, int64_t 
 
 /* ---- products ---- */
 
-typedef void block_kernel(int64_t steps, const int64_t *at, const real *a, const real *b, real *c, int64_t ldc,
+typedef void block_kernel(int64_t steps, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
                           int accumulate);
 
-INLINE void multiply_block(int rows, int vecs, int64_t steps, const int64_t *at, const real *a, const real *b, real *c,
-                           int64_t ldc, int accumulate)
+INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const block_step *list, const real *a,
+                           const real *b, real *c, int64_t ldc, int accumulate)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
@@ -128,19 +128,19 @@ INLINE void multiply_block(int rows, int vecs, int64_t steps, const int64_t *at,
             sum[r][v] = (vec){0};
     }
     for (int64_t q = 0; q < steps; q++) {
-        const real *p = a + at[q];
+        const real *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
         UNROLL_SOME
         for (int i = 0; i < VL; i++) {
             vec bk[2];
             UNROLL
             for (int v = 0; v < vecs; v++)
-                bk[v] = load(b + v * VL);
-            b += vecs * VL;
+                bk[v] = load(w + v * VL);
+            w += vecs * VL;
             UNROLL
             for (int r = 0; r < rows; r++) {
                 UNROLL
                 for (int v = 0; v < vecs; v++)
-                    sum[r][v] += p[r * VL + i] * bk[v];
+                    sum[r][v] += p[r * pixel * VL + i] * bk[v];
             }
         }
     }
@@ -154,30 +154,31 @@ INLINE void multiply_block(int rows, int vecs, int64_t steps, const int64_t *at,
     }
 }
 
-#define KERNEL(ROWS, VECS)                                                                                        \
-    static void kernel_##ROWS##_##VECS(int64_t steps, const int64_t *at, const real *a, const real *b, real *c,   \
-                                       int64_t ldc, int accumulate)                                               \
-    {                                                                                                             \
-        multiply_block(ROWS, VECS, steps, at, a, b, c, ldc, accumulate);                                          \
+#define KERNEL(ROWS, VECS, PIXEL)                                                                                   \
+    static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, const block_step *list, const real *a,              \
+                                                 const real *b, real *c, int64_t ldc, int accumulate)               \
+    {                                                                                                               \
+        multiply_block(ROWS, VECS, PIXEL, steps, list, a, b, c, ldc, accumulate);                                   \
     }
-#define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
-#define KERNEL_PAIR(ROWS) {kernel_##ROWS##_1, kernel_##ROWS##_2}
+#define KERNELS(ROWS) KERNEL(ROWS, 1, 1) KERNEL(ROWS, 2, 1) KERNEL(ROWS, 1, 2) KERNEL(ROWS, 2, 2)
+#define KERNEL_NAMES(ROWS)                                                                                          \
+    {{kernel_##ROWS##_1_1, kernel_##ROWS##_2_1}, {kernel_##ROWS##_1_2, kernel_##ROWS##_2_2}}
 
 KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
 #if TILE_ROWS > 6
 KERNELS(7) KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
 #endif
 
-static block_kernel *const kernels[TILE_ROWS + 1][2] = {
-    {NULL, NULL}, KERNEL_PAIR(1), KERNEL_PAIR(2), KERNEL_PAIR(3), KERNEL_PAIR(4), KERNEL_PAIR(5), KERNEL_PAIR(6),
+static block_kernel *const kernels[TILE_ROWS][2][2] = {
+    KERNEL_NAMES(1), KERNEL_NAMES(2), KERNEL_NAMES(3), KERNEL_NAMES(4), KERNEL_NAMES(5), KERNEL_NAMES(6),
 #if TILE_ROWS > 6
-    KERNEL_PAIR(7), KERNEL_PAIR(8), KERNEL_PAIR(9), KERNEL_PAIR(10), KERNEL_PAIR(11), KERNEL_PAIR(12),
-    KERNEL_PAIR(13), KERNEL_PAIR(14),
+    KERNEL_NAMES(7), KERNEL_NAMES(8), KERNEL_NAMES(9), KERNEL_NAMES(10), KERNEL_NAMES(11), KERNEL_NAMES(12),
+    KERNEL_NAMES(13), KERNEL_NAMES(14),
 #endif
 };
 
-void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t steps, const int64_t *at, const real *a, const real *b,
-                         real *c, int64_t ldc, int accumulate)
+void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const real *a,
+                         const real *b, real *c, int64_t ldc, int accumulate)
 {
-    kernels[rows][cols > VL](steps, at, a, b, c, ldc, accumulate);
+    kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate);
 }

@@ -1,6 +1,7 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
 
+#include "direct.h"
 #include "grouped.h"
 #include "scatter.h"
 #include "winograd.h"
@@ -63,7 +64,12 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
                 .out_image = v.filters * v.out_h * v.out_w};
     g.weight_channel = v.taps_h * v.taps_w, g.weight_filter = g.channels * g.weight_channel;
     FN(symc_forward_taps)(&v, &g);
-    FN(symc_gather_conv)(&g);
+    if (g.channels > 0 && FN(symc_winograd_suits)(&g))
+        FN(symc_winograd)(&g);
+    else if (FN(symc_direct_suits)(&v, 0))
+        FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]);
+    else
+        FN(symc_gather_conv)(&g);
 }
 
 /* ---- with respect to the images ----
@@ -110,7 +116,8 @@ static int64_t list_taps(int64_t phase, int64_t taps, int64_t step, int64_t pad,
     return count;
 }
 
-static void backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
+/* Returns whether this has done the other phases, too. */
+static int backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
 {
     int64_t *tap_h = symc_scratch(SLOT_TAPS, 2 * (v->taps_h + v->taps_w) * sizeof *tap_h);
     int64_t *at_h = tap_h + v->taps_h, *tap_w = at_h + v->taps_h, *at_w = tap_w + v->taps_w;
@@ -126,15 +133,21 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
                 .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
                 .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
                 .out_image = v->channels * v->in_h * v->in_w};
-    if (row > 0 && FN(symc_winograd_suits)(&g)) { /* it has all taps, and takes the weights as they are */
+    int whole = v->step_h == 1 && v->step_w == 1; /* all taps: the weights may stay as they are */
+    if (whole && row > 0 && FN(symc_winograd_suits)(&g)) {
         FN(symc_winograd)(&g);
-        return;
+        return 1;
+    }
+    if (y == 0 && x == 0 && FN(symc_direct_suits)(v, 1)) {
+        FN(symc_direct_backward_data)(v, dx, dy, weights);
+        return 1;
     }
     a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
     if (row > 0)
         symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
     g.weights = a.to, g.weight_filter = row, g.weight_channel = taps;
     FN(symc_gather_conv)(&g);
+    return 0;
 }
 
 void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
@@ -156,5 +169,6 @@ void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
     }
     for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
         for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)
-            backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x);
+            if (backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x))
+                return;
 }

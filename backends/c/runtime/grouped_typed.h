@@ -7,7 +7,7 @@
 #include "grouped.h"
 
 #include "blocks.h"
-#include "grouped_axis.h"
+#include "axis.h"
 
 enum { PIXELS = 8, PAIR_PIXELS = 6, MOST_PRODUCTS = 64, MOST_CHANNELS = 16, SERIAL_PRODUCTS = 1 << 16 };
 
@@ -156,7 +156,8 @@ static void run_band(const grouped *z, const workspace *w, int64_t image, int64_
                      pixels * VL);
         }
     for (int64_t f = 0; f < z->filters; f++)
-        FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, groups, z->filters * out_plane, out + f * out_plane);
+        FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane,
+                            out + f * out_plane);
 }
 
 /* Tasks (block of groups, image, band). */

@@ -3,6 +3,8 @@
 
 #include "lanes.h"
 
+enum { ROWS_AHEAD = 8 };
+
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
                          int accumulate);
 
@@ -136,8 +138,10 @@ void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
 {
     for (int64_t r = 0; r < rows; r++, dst += ld_dst, src += ld_src) {
         int64_t c = 0;
-        for (; c + VL <= cols; c += VL)
+        for (; c + VL <= cols; c += VL) {
+            __builtin_prefetch(src + c + ROWS_AHEAD * ld_src); /* too far for the hardware; harmless beyond the end */
             store(dst + c, load(src + c));
+        }
         for (; c < cols; c++)
             dst[c] = src[c];
         for (; c < padded; c++)

@@ -183,10 +183,10 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
             finish_run(2, v, &run, m + at * cols, cols, high, wide, pixels);
         real *to = plane + run.image * g->out_image + run.row * v->out * g->out_row + run.col * v->out;
         if (wide == g->out_row)
-            FN(symc_from_lanes)(pixels, high * wide, rows, g->out_plane, to);
+            FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
         else
             for (int64_t r = 0; r < high; r++)
-                FN(symc_from_lanes)(pixels + r * wide * VL, wide, rows, g->out_plane, to + r * g->out_row);
+                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
         at += run.count;
     }
 }
@@ -212,14 +212,16 @@ static workspace take_workspace(const winograd *v)
 static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64_t stop, const real *image,
                            const real *filters, int64_t filter_step, int64_t cols, real *sums)
 {
-    int64_t at[2][MOST_STEPS], least = tiles / panels(tiles);
+    block_step list[2][MOST_STEPS];
+    int64_t least = tiles / panels(tiles);
     for (int64_t i = 0; i < stop - step; i++)
-        at[0][i] = i * least * VL, at[1][i] = i * (least + 1) * VL;
+        list[0][i] = (block_step){i * least * VL, i * VL}, list[1][i] = (block_step){i * (least + 1) * VL, i * VL};
     for (int64_t point = 0; point < POINTS; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step)
         for (int64_t j = 0; j < panels(tiles); j++) {
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin;
-            FN(symc_block_tile)(size, cols, stop - step, at[size > least], image + begin * v->depth + step * size * VL,
-                                filters, sums + begin * cols, cols, step > 0);
+            FN(symc_block_tile)(size, cols, 1, stop - step, list[size > least],
+                                image + begin * v->depth + step * size * VL, filters, sums + begin * cols, cols,
+                                step > 0);
         }
 }
 

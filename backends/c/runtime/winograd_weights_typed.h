@@ -154,7 +154,8 @@ static void finish_block(const weights *v, int64_t group, int64_t block, int64_t
             else
                 finish_channel(5, v, sums + half + c * TILE_COLS, step, shares, share_step, turned + c * taps * VL);
         }
-        FN(symc_from_lanes)(turned, (last - first) * taps, smaller(VL, g->filters - filter), g->channels * taps,
+        FN(symc_from_lanes)(turned, (last - first) * taps, VL, smaller(VL, g->filters - filter),
+                            g->channels * taps,
                             v->dw + ((group * g->filters + filter) * g->channels + first) * taps);
     }
 }

@@ -1,6 +1,6 @@
 /* One axis of a convolution in either direction. */
-#ifndef SYMC_GROUPED_AXIS_H
-#define SYMC_GROUPED_AXIS_H
+#ifndef SYMC_AXIS_H
+#define SYMC_AXIS_H
 
 #include "conv2d.h"
 
@@ -46,7 +46,6 @@ INLINE int tap_reads(const axis *a, int64_t i, int64_t t, int64_t *at)
     return *at * a->down == place;
 }
 
-/* Channels are grouped with lanes = groups where at least half of the lanes are used. */
 INLINE int64_t group_blocks(const conv2d *v) { return ceil_div(v->groups, VL); }
 
 enum { BAND_BYTES = 160 << 10 }; /* of the turned parts of images: in the second level cache */
