@@ -104,7 +104,7 @@ static void transpose_scalar(real *dst, int64_t ld_dst, const real *src, int64_t
             dst[c * ld_dst + r] = src[r * ld_src + c];
 }
 
-/* A last, short block of rows overlaps with the previous whole block if there is one. */
+/* A last, short block of rows overlaps with the previous whole block if there is one, and one of columns likewise. */
 static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
                            int64_t rows_before)
 {
@@ -113,6 +113,11 @@ static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t l
         int64_t back = VL - rows;
         for (; c + VL <= cols; c += VL)
             transpose_whole(dst - back + c * ld_dst, ld_dst, src - back * ld_src + c, ld_src, VL);
+        if (c < cols && cols >= VL) {
+            c = cols - VL;
+            transpose_whole(dst - back + c * ld_dst, ld_dst, src - back * ld_src + c, ld_src, VL);
+            return;
+        }
     } else if (ld_dst == rows) { /* only the last vectors reach past the end of dst */
         for (; (c + VL) * ld_dst + VL <= cols * ld_dst; c += VL)
             transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, rows);
@@ -127,7 +132,10 @@ void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
         int64_t c = 0;
         for (; c + VL <= cols; c += VL)
             transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, VL);
-        transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, VL, cols - c);
+        if (c < cols && cols >= VL)
+            transpose_whole(dst + (cols - VL) * ld_dst, ld_dst, src + cols - VL, ld_src, VL);
+        else
+            transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, VL, cols - c);
     }
     if (r < rows)
         transpose_rest(dst, ld_dst, src, ld_src, rows - r, cols, r);
