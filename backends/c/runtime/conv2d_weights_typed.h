@@ -303,13 +303,31 @@ static void plan(conv *v, int64_t pixels)
     v->column_blocks = smaller(ceil_div(v->columns, TILE_COLS), ceil_div(wanted, v->shares));
 }
 
+static gather forward_gather(const conv2d *c, const real *x)
+{
+    gather g = {.images = c->images, .groups = c->groups, .channels = c->channels / c->groups,
+                .filters = c->filters / c->groups, .in = x, .in_h = c->in_h, .in_w = c->in_w, .step_h = c->step_h,
+                .step_w = c->step_w, .out_h = c->out_h, .out_w = c->out_w};
+    FN(symc_forward_taps)(c, &g);
+    return g;
+}
+
+method FN(symc_weights_method)(const conv2d *c)
+{
+    gather g = forward_gather(c, NULL);
+    if (symc_conv2d_preferred == ONLY_PANELS || c->out_h * c->out_w <= 0)
+        return BY_PANELS;
+    if (FN(symc_grouped_suits)(c))
+        return BY_GROUPS;
+    if (g.channels == 1 && g.filters <= DIRECT_FILTERS)
+        return BY_DOTS;
+    return FN(symc_winograd_weights_suits)(&g) ? BY_WINOGRAD : BY_PANELS;
+}
+
 void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
 {
     conv2d c = FN(symc_read_conv2d)(p);
-    conv v = {.g = {.images = c.images, .groups = c.groups, .channels = c.channels / c.groups,
-                    .filters = c.filters / c.groups, .in = bufs[1], .in_h = c.in_h, .in_w = c.in_w, .step_h = c.step_h,
-                    .step_w = c.step_w, .out_h = c.out_h, .out_w = c.out_w},
-              .dy = bufs[2], .dw = bufs[0], .flip = c.flip};
+    conv v = {.g = forward_gather(&c, bufs[1]), .dy = bufs[2], .dw = bufs[0], .flip = c.flip};
     const gather *g = &v.g;
     v.columns = c.taps_h * c.taps_w * g->channels;
     if (c.filters * v.columns <= 0)
@@ -318,20 +336,15 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
         symc_parallel(clear_filters, &v, c.filters, ceil_div(SERIAL_PRODUCTS, v.columns));
         return;
     }
-    if (FN(symc_grouped_suits)(&c)) {
-        FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]);
-        return;
-    }
-    FN(symc_forward_taps)(&c, &v.g);
     int64_t products = c.images * c.out_h * c.out_w * g->filters * v.columns; /* of one group */
-    if (g->channels == 1 && g->filters <= DIRECT_FILTERS) {
+    switch (FN(symc_weights_method)(&c)) {
+    case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
+    case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
+    case BY_DOTS:
         plan(&v, 4096);
         symc_parallel(dot_groups, &v, g->groups, larger(1, SERIAL_PRODUCTS / products));
         return;
-    }
-    if (FN(symc_winograd_weights_suits)(g)) {
-        FN(symc_winograd_weights)(g, v.dy, v.dw);
-        return;
+    default: break;
     }
     plan(&v, UNIT_PIXELS);
     find_runs(&v);

@@ -241,6 +241,8 @@ int FN(symc_direct_suits)(const conv2d *v, int backward)
         return 0;
     if (v->taps_h * v->taps_w == 1 && v->step_h == 1 && v->step_w == 1)
         width *= v->out_h;
+    if (symc_conv2d_preferred == PREFER_BLOCKS)
+        return backward || v->step_w <= 2;
     return fills(channels, VL) && fills(filters, VL) && width >= LEAST_TILE && (backward || v->step_w <= 2);
 }
 

@@ -109,6 +109,14 @@ SYMC_API void symc_conv2d_backward_data_f64(void *const *bufs, const int64_t *p)
 SYMC_API void symc_conv2d_backward_weights_f32(void *const *bufs, const int64_t *p); /* bufs = {dW, X, dY} */
 SYMC_API void symc_conv2d_backward_weights_f64(void *const *bufs, const int64_t *p);
 
+/* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
+ * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always. Under `strict` there is no minimal
+ * filtering. The method of a pass (0 forward, 1 images, 2 weights) is what would be done now, as a number with a name. */
+SYMC_API void symc_conv2d_choose(int preferred, int strict);
+SYMC_API int symc_conv2d_method_f32(int pass, const int64_t *p);
+SYMC_API int symc_conv2d_method_f64(int pass, const int64_t *p);
+SYMC_API const char *symc_conv2d_method_name(int method);
+
 /* ---- pooling ----------------------------------------------------------------------------------------------------- */
 
 enum { SYMC_POOL_MAX, SYMC_POOL_AVERAGE_INC_PAD, SYMC_POOL_AVERAGE_EXC_PAD, SYMC_POOL_SUM };

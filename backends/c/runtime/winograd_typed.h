@@ -11,6 +11,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
+#include "conv2d.h"
 #include "winograd_transforms.h"
 
 enum {
@@ -44,15 +45,17 @@ typedef struct {
 int FN(symc_winograd_suits)(const gather *g)
 {
     int taps = tile_taps(g);
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
+        return 0;
     if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
         return 0;
-    double out = IN + 1 - taps, pixels = (double)g->images * g->out_h * g->out_w;
+    double pixels = (double)g->images * g->out_h * g->out_w;
     double tiles = (double)g->images * ceil_div(g->out_h, IN + 1 - taps) * ceil_div(g->out_w, IN + 1 - taps);
     double pairs = (double)g->channels * g->filters / VL;
     double direct = pixels * pairs * taps * taps * 1.1;
     double here = tiles * (POINTS * pairs * 1.1 + TILE_COST * (g->channels + g->filters) / VL) +
                   FILTER_COST * g->channels * g->filters;
-    return out > 0 && here < direct;
+    return here < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
 }
 
 INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }

@@ -9,6 +9,7 @@
 #include "winograd.h"
 
 #include "blocks.h"
+#include "conv2d.h"
 #include "winograd_transforms.h"
 
 enum {
@@ -49,6 +50,8 @@ static int64_t sum_bytes(const gather *g)
 int FN(symc_winograd_weights_suits)(const gather *g)
 {
     int taps = tile_taps(g);
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
+        return 0;
     if (!taps || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
         return 0;
     int64_t out = IN + 1 - taps, tiles = ceil_div(g->out_h, out) * ceil_div(g->out_w, out);
