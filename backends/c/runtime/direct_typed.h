@@ -112,6 +112,7 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
 {
     int64_t width = b->last_col - b->first_col, longest = z->steps * z->taps;
     if (z->flat && width == z->wide) {
+        window += (b->first_row - top) * z->wide * VL;
         for (int64_t q = 0; q < longest; q += CHUNK)
             multiply_row(z, (b->last_row - b->first_row) * width, cols, smaller(CHUNK, longest - q), z->lists + q, window,
                          filters, pixels, cols, q > 0);
@@ -217,8 +218,8 @@ static void run(direct *z)
 {
     z->taps = z->rows.taps * z->cols.taps;
     z->steps = ceil_div(z->channels, VL);
-    z->flat = z->taps == 1 && z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
-              z->rows.base == 0 && z->cols.base == 0 && z->in_w == z->out_w;
+    z->flat = z->cols.taps == 1 && z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
+              z->cols.base == 0 && z->in_w == z->out_w;
     plan(z);
     int64_t phases = z->rows.down * z->cols.down, longest = z->steps * z->taps;
     z->counts = symc_scratch(SLOT_TABLE, phases * (sizeof(int64_t) + longest * sizeof(block_step)));
@@ -239,7 +240,7 @@ int FN(symc_direct_suits)(const conv2d *v, int backward)
     if (v->images * v->groups * v->out_h * v->out_w * v->in_h * v->in_w <= 0 || v->taps_h * v->taps_w <= 0 ||
         v->step_h * v->step_w > MOST_PHASES)
         return 0;
-    if (v->taps_h * v->taps_w == 1 && v->step_h == 1 && v->step_w == 1)
+    if (v->taps_w == 1 && v->step_h == 1 && v->step_w == 1)
         width *= v->out_h;
     if (symc_conv2d_preferred == PREFER_BLOCKS)
         return backward || v->step_w <= 2;
