@@ -22,6 +22,9 @@ HIDDEN conv2d FN(symc_read_conv2d)(const int64_t *p);
 /* Sets the taps of the forward pass in `g`; they live in the calling thread's scratch. */
 HIDDEN void FN(symc_forward_taps)(const conv2d *v, gather *g);
 
+/* What a pass would take. */
+HIDDEN method FN(symc_forward_method)(const conv2d *v);
+HIDDEN method FN(symc_backward_method)(const conv2d *v);
 HIDDEN method FN(symc_weights_method)(const conv2d *v);
 
 #endif

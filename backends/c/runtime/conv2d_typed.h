@@ -71,6 +71,12 @@ static method forward_method(const conv2d *v, const gather *g)
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
 }
 
+method FN(symc_forward_method)(const conv2d *v)
+{
+    gather g = forward_gather(v, NULL, NULL, NULL);
+    return forward_method(v, &g);
+}
+
 void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 {
     conv2d v = FN(symc_read_conv2d)(p);
@@ -177,6 +183,13 @@ static method backward_method(const conv2d *v, const gather *g)
     return FN(symc_direct_suits)(v, 1) ? BY_BLOCKS : BY_PANELS;
 }
 
+method FN(symc_backward_method)(const conv2d *v)
+{
+    rearrangement a;
+    gather g = phase_gather(v, NULL, NULL, NULL, 0, 0, &a);
+    return backward_method(v, &g);
+}
+
 void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
 {
     conv2d v = FN(symc_read_conv2d)(p);
@@ -195,16 +208,4 @@ void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
     for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
         for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)
             backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x);
-}
-
-int FN(symc_conv2d_method)(int pass, const int64_t *p)
-{
-    conv2d v = FN(symc_read_conv2d)(p);
-    gather g;
-    rearrangement a;
-    switch (pass) {
-    case 0: g = forward_gather(&v, NULL, NULL, NULL); return forward_method(&v, &g);
-    case 1: g = phase_gather(&v, NULL, NULL, NULL, 0, 0, &a); return backward_method(&v, &g);
-    default: return FN(symc_weights_method)(&v);
-    }
 }
