@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -24,6 +24,9 @@ __all__ = [
     "mode_name",
     "read_flags",
 ]
+
+
+_listeners: dict[str, list[Callable[[], None]]] = {}
 
 
 def _default_cache() -> str:
@@ -119,6 +122,14 @@ class Config:
         The C compiler; if empty, the first found of ``$CC``, ``cc``, ``gcc``, ``clang`` and the package ``ziglang``.
     cflags : str
         Extra flags for the C compiler.
+    conv_algorithm : str
+        How the C back end computes convolutions: ``"auto"``, what a cost model finds fastest for the shapes of the
+        call; ``"winograd"``, minimal filtering wherever it exists (3x3 and 5x5 filters at stride 1, float32, at least
+        16 channels and filters); ``"blocks"``, direct sums over blocks of channels wherever they exist; ``"panels"``,
+        products of packed panels. Takes effect at once, for compiled functions too; profiles show what was chosen.
+    conv_accuracy : str
+        ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
+        and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms. Takes effect at once.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
@@ -158,6 +169,8 @@ class Config:
     cache_dir: str = field(default_factory=_default_cache)
     compiler: str = field(default_factory=lambda: os.environ.get("CC", ""))
     cflags: str = ""
+    conv_algorithm: str = "auto"
+    conv_accuracy: str = "fast"
     cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
     cuda_device: int = 0
     cuda_memory: int = 0
@@ -172,6 +185,8 @@ class Config:
 
     _choices = {
         "floatX": ("float32", "float64"),
+        "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
+        "conv_accuracy": ("fast", "strict"),
         "mode": ("fast_run", "fast_compile", "no_rewrite", "debugmode", "nanguardmode"),
         "compute_test_value": ("off", "ignore", "warn", "raise"),
         "cuda_precision": ("float32", "tf32", "bfloat16"),
@@ -195,6 +210,12 @@ class Config:
             value = os.path.expanduser(os.fspath(value) or _default_cache())
             value = value if value.startswith("~") else os.path.abspath(value)
         object.__setattr__(self, name, value)
+        for told in _listeners.get(name, ()):
+            told()
+
+    def listen(self, name: str, told: Callable[[], None]) -> None:
+        """Call ``told`` after each assignment to the field ``name``."""
+        _listeners.setdefault(name, []).append(told)
 
     @contextmanager
     def change(self, **settings: Any) -> Iterator[Config]:

@@ -319,6 +319,21 @@ CONV_CASES = {
     "winograd weights": (3, 40, 21, 23, 45, 3, 3, 21, 23, 1, 1, 1, 1, 1, 1, 1, 1),
     "winograd weights, groups": (5, 64, 18, 15, 66, 3, 3, 16, 13, 1, 1, 0, 0, 1, 1, 2, 0),
     "winograd groups": (2, 34, 12, 23, 40, 3, 3, 12, 23, 1, 1, 1, 1, 1, 1, 2, 1),
+    "minimal filtering of few tiles": (2, 130, 7, 7, 150, 3, 3, 7, 7, 1, 1, 1, 1, 1, 1, 1, 0),
+    "minimal filtering, large filter": (1, 264, 6, 9, 260, 3, 3, 6, 9, 1, 1, 1, 1, 1, 1, 1, 1),
+    "minimal filtering of 5x5": (3, 50, 13, 14, 33, 5, 5, 13, 14, 1, 1, 2, 2, 1, 1, 1, 0),
+    "minimal filtering of 5x5, groups": (2, 34, 19, 20, 48, 5, 5, 15, 16, 1, 1, 0, 0, 1, 1, 2, 1),
+    "minimal filtering, wide padding": (2, 17, 6, 5, 20, 5, 5, 18, 15, 1, 1, 8, 7, 1, 1, 1, 0),
+    "minimal filtering of a wide row": (1, 18, 8, 1000, 16, 3, 3, 8, 1000, 1, 1, 1, 1, 1, 1, 1, 0),
+    "blocks, strides": (2, 32, 15, 18, 48, 3, 4, 8, 9, 2, 2, 1, 1, 1, 1, 1, 0),
+    "blocks, strides and dilation": (2, 16, 20, 17, 32, 3, 3, 6, 13, 3, 1, 2, 2, 2, 2, 1, 1),
+    "blocks, 1x7": (1, 32, 5, 17, 31, 1, 7, 5, 17, 1, 1, 0, 3, 1, 1, 1, 0),
+    "blocks, 1x1 of small images": (3, 128, 7, 7, 96, 1, 1, 7, 7, 1, 1, 0, 0, 1, 1, 1, 0),
+    "blocks, bands of columns": (1, 512, 2, 300, 16, 1, 3, 2, 300, 1, 1, 0, 1, 1, 1, 1, 0),
+    "blocks, padding alone": (1, 16, 5, 6, 16, 2, 2, 14, 15, 1, 1, 5, 5, 1, 1, 1, 0),
+    "narrow groups": (2, 36, 9, 11, 54, 3, 2, 5, 10, 2, 1, 1, 0, 1, 1, 18, 1),
+    "narrow groups, dilation": (2, 32, 9, 30, 16, 3, 3, 9, 28, 1, 1, 2, 1, 2, 2, 16, 0),
+    "depthwise of many bands": (1, 17, 150, 61, 17, 7, 7, 50, 31, 3, 2, 3, 3, 1, 1, 17, 0),
     "groups": (3, 12, 9, 9, 20, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 4, 1),
     "depthwise": (3, 7, 12, 40, 7, 3, 3, 12, 40, 1, 1, 1, 1, 1, 1, 7, 0),
     "depthwise, stride and multiplier": (2, 5, 11, 37, 10, 3, 3, 6, 19, 2, 2, 1, 1, 1, 1, 5, 1),
@@ -396,9 +411,10 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.sqrt(np.mean((actual - expected) ** 2) / np.mean(expected**2)))
 
 
-def test_minimal_filtering_is_accurate(lib):
-    p = (2, 256, 16, 16, 32, 3, 3, 16, 16, 1, 1, 1, 1, 1, 1, 1, 0)
-    x, w, dy = sample(1, 2, 256, 16, 16), sample(2, 32, 256, 3, 3), sample(3, 2, 32, 16, 16)
+@pytest.mark.parametrize(("taps", "limit"), [(3, 2e-6), (5, 3e-6)])
+def test_minimal_filtering_is_accurate(lib, taps, limit):
+    p = (2, 256, 16, 16, 32, taps, taps, 16, 16, 1, 1, taps // 2, taps // 2, 1, 1, 1, 0)
+    x, w, dy = sample(1, 2, 256, 16, 16), sample(2, 32, 256, taps, taps), sample(3, 2, 32, 16, 16)
     y, dx, dw = conv_reference(p, x, w, dy)
     for name, inputs, expected in [
         ("forward", [x, w], y),
@@ -407,7 +423,24 @@ def test_minimal_filtering_is_accurate(lib):
     ]:
         actual = np.empty(expected.shape, "float32")
         call(lib, f"conv2d_{name}", [actual, *inputs], p)
-        assert relative_error(actual, expected) < 2e-6
+        assert relative_error(actual, expected) < limit
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_minimal_filtering_confines_what_is_not_finite(lib, taps, value):
+    p = (2, 32, 20, 20, 32, taps, taps, 20, 20, 1, 1, taps // 2, taps // 2, 1, 1, 1, 0)
+    x, w, dy = sample(1, 2, 32, 20, 20), sample(2, 32, 32, taps, taps), sample(3, 2, 32, 20, 20)
+    y, dx, _ = conv_reference(p, x, w, dy)
+    for name, inputs, expected in [("forward", [x, w], y), ("backward_data", [dy, w], dx)]:
+        inputs[0] = inputs[0].copy()
+        inputs[0][1, 5, 9, 11] = value
+        actual = np.empty(expected.shape, "float32")
+        call(lib, f"conv2d_{name}", [actual, *inputs], p)
+        near = slice(9 - taps // 2, 10 + taps // 2), slice(11 - taps // 2, 12 + taps // 2)
+        assert not np.isfinite(actual[(1, slice(None), *near)]).any()
+        actual[1, :, 4:15, 6:17] = expected[1, :, 4:15, 6:17]
+        assert_close(actual, expected, 32 * taps * taps)
 
 
 def random_conv(rng) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from symc_backends.c.declarations import declared
 from symc_backends.c.dialect import TAG
 from symc_backends.c.units import units_of
 
-__all__ = ["RUNTIME", "Code", "build", "ffi", "runtime"]
+__all__ = ["RUNTIME", "Code", "build", "ffi", "method", "runtime"]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -28,6 +29,10 @@ ffi = declared(
     """
     int symc_num_threads(void);
     void symc_set_num_threads(int);
+    void symc_conv2d_choose(int preferred, int strict);
+    int symc_conv2d_method_f32(int pass, const int64_t *p);
+    int symc_conv2d_method_f64(int pass, const int64_t *p);
+    const char *symc_conv2d_method_name(int method);
     int symc_measure_begin(void);
     int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
@@ -76,7 +81,31 @@ def _runtime_image(identity: str) -> bytes:
 def _loaded_runtime(identity: str) -> Any:
     # Global, so that generated libraries find its symbols.
     image = _runtime_image(identity)
-    return loading.load(image, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+    library = loading.load(image, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+
+    def choose() -> None:
+        library.symc_conv2d_choose(_ALGORITHMS.index(config.conv_algorithm), config.conv_accuracy == "strict")
+
+    choose()
+    config.listen("conv_algorithm", choose)
+    config.listen("conv_accuracy", choose)
+    return library
+
+
+_ALGORITHMS = ("auto", "winograd", "blocks", "panels")  # in the order of symc_conv2d_choose
+_PASSES = ("forward", "backward_data", "backward_weights")
+
+
+def method(call: str, params: Sequence[int]) -> str | None:
+    """How the run-time library would do a call now, if it has a choice."""
+    name, _, tag = call.rpartition("_")
+    if not name.startswith("conv2d_"):
+        return None
+    library = runtime()
+    found = getattr(library, f"symc_conv2d_method_{tag}")(
+        _PASSES.index(name.removeprefix("conv2d_")), ffi.new("int64_t[]", list(params))
+    )
+    return str(ffi.string(library.symc_conv2d_method_name(found)).decode())
 
 
 _loading = threading.Lock()

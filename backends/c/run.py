@@ -16,7 +16,7 @@ from symc.loops.ir import Buffer, Host, Program
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
 from symc_backends.c import lapack
-from symc_backends.c.build import ffi
+from symc_backends.c.build import ffi, method
 
 __all__ = ["Executable", "TimedExecutable", "run"]
 
@@ -314,6 +314,7 @@ class TimedExecutable(Executable):
     """
 
     turn = threading.Lock()
+    method = staticmethod(method)
 
     def __init__(self, library: Any, program: Program) -> None:
         super().__init__(library, program)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ import numpy as np
 from symc.errors import SourceLocation
 from symc.graph import dims
 from symc.loops.expr import FUNCTIONS, Expr, parts
-from symc.loops.ir import Bind, Branch, Host, Loop, Node, Program, Step
+from symc.loops.ir import Bind, Branch, Call, Host, Loop, Node, Program, Step
 
-__all__ = ["Profile", "Row", "costs"]
+__all__ = ["Profile", "Row", "costs", "methods"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Row:
     Attributes
     ----------
     kernel : str
-        What the kernel computes.
+        What the kernel computes; of a convolution on the CPU also the algorithm, as in ``conv2d by Winograd``.
     calls : int
     seconds : float
         Total time spent in it.
@@ -74,6 +74,11 @@ class Samples:
         self.calls = 0
         self.bytes = [0] * len(program.steps)
         self.flops = [0] * len(program.steps)
+        self.methods: dict[int, str] = {}
+
+    def note(self, methods: Mapping[int, str]) -> None:
+        """Record how the back end does the library calls of these steps; of several shapes the last counts."""
+        self.methods.update(methods)
 
     def add(self, moved: Sequence[int], computed: Sequence[int]) -> None:
         """Record a call with these bytes moved and operations, per step."""
@@ -82,6 +87,11 @@ class Samples:
             for k, (b, f) in enumerate(zip(moved, computed)):
                 self.bytes[k] += b
                 self.flops[k] += f
+
+    def name_of(self, step: int) -> str:
+        """What step ``step`` computes, and how if the back end had a choice."""
+        name, chosen = self.program.steps[step].name, self.methods.get(step)
+        return f"{name} by {chosen}" if chosen else name
 
     def clear(self) -> None:
         """Discard the measurements."""
@@ -142,9 +152,9 @@ class Profile:
         """One ``Row`` per step, the slowest first."""
         total = self.kernel_seconds or 1.0
         rows = [
-            Row(s.name, r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
+            Row(r.name_of(k), r.calls, float(t), float(t) / total, b, f, tuple(dict.fromkeys(s.locations)))
             for r in self._records
-            for s, t, b, f in zip(r.program.steps, r.times, r.bytes, r.flops)
+            for k, (s, t, b, f) in enumerate(zip(r.program.steps, r.times, r.bytes, r.flops))
         ]
         return sorted(rows, key=lambda row: -row.seconds)
 
@@ -225,6 +235,22 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
 
     visit(program.body, 1)
     return moved, computed
+
+
+def methods(
+    program: Program, symbols: Mapping[Any, int], ask: Callable[[str, Sequence[int]], str | None]
+) -> dict[int, str]:
+    """How the back end does the library calls of each step; ``ask`` is given a call's name and its parameters."""
+    found: dict[int, str] = {}
+    known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
+    for k, step in enumerate(program.steps):
+        if isinstance(step, Step):
+            local = {f"n{i}": dims.evaluate(d, known) for i, d in enumerate(step.dims)}
+            for call in step.kernel.body:
+                chosen = ask(call.name, [_number(p, local) for p in call.params]) if isinstance(call, Call) else None
+                if chosen:
+                    found[k] = chosen
+    return found
 
 
 def _number(e: Expr, values: Mapping[str, int]) -> int:

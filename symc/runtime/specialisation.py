@@ -16,7 +16,7 @@ from symc.runtime.code import Code
 from symc.runtime.definition import Definition
 from symc.runtime.memory_use import explained
 from symc.runtime.preparation import Compile, Preparation
-from symc.runtime.profile import costs
+from symc.runtime.profile import costs, methods
 from symc.runtime.segments import results_to_cut
 from symc.runtime.turns import taken
 
@@ -199,7 +199,12 @@ class Plan:
         self._check(arrays, self.symbols)
         program = specialisation.program
         self.dims = [self.symbols[s] for s in program.symbols[: program.given]]
-        self.costs = costs(program, self.symbols) if specialisation.samples is not None else ([], [])
+        self.costs: tuple[list[int], list[int]] = ([], [])
+        if specialisation.samples is not None:
+            self.costs = costs(program, self.symbols)
+            ask = getattr(specialisation.executable, "method", None)
+            if ask is not None:
+                specialisation.samples.note(methods(program, self.symbols, ask))
 
     def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
         """Check that the arguments have the expected shapes, and that no buffer gets a negative dim."""

@@ -10,9 +10,21 @@ typedef struct {
     int flip;
 } conv2d;
 
+/* The algorithms, in the order in which they are considered. */
+typedef enum { BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS } method;
+
+/* What the user prefers, see symc_conv2d_choose. */
+enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS };
+extern HIDDEN int symc_conv2d_preferred, symc_conv2d_strict;
+
 HIDDEN conv2d FN(symc_read_conv2d)(const int64_t *p);
 
 /* Sets the taps of the forward pass in `g`; they live in the calling thread's scratch. */
 HIDDEN void FN(symc_forward_taps)(const conv2d *v, gather *g);
+
+/* What a pass would take. */
+HIDDEN method FN(symc_forward_method)(const conv2d *v);
+HIDDEN method FN(symc_backward_method)(const conv2d *v);
+HIDDEN method FN(symc_weights_method)(const conv2d *v);
 
 #endif

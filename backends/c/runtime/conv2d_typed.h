@@ -1,6 +1,10 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
+
+#include "direct.h"
+#include "grouped.h"
 #include "scatter.h"
+#include "winograd.h"
 
 conv2d FN(symc_read_conv2d)(const int64_t *p)
 {
@@ -42,20 +46,48 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
     }
 }
 
+static gather forward_gather(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    gather g = {.images = v->images, .groups = v->groups, .channels = v->channels / v->groups,
+                .filters = v->filters / v->groups, .in = x, .in_h = v->in_h, .in_w = v->in_w, .step_h = v->step_h,
+                .step_w = v->step_w, .weights = weights, .weight_channel = v->taps_h * v->taps_w, .out = y,
+                .out_h = v->out_h, .out_w = v->out_w, .out_row = v->out_w, .out_col = 1,
+                .out_plane = v->out_h * v->out_w, .out_image = v->filters * v->out_h * v->out_w};
+    g.weight_filter = g.channels * g.weight_channel;
+    FN(symc_forward_taps)(v, &g);
+    return g;
+}
+
+static method forward_method(const conv2d *v, const gather *g)
+{
+    if (symc_conv2d_preferred == ONLY_PANELS || g->channels <= 0)
+        return BY_PANELS;
+    if (is_matrix_product(v))
+        return BY_PRODUCTS;
+    if (FN(symc_grouped_suits)(v))
+        return BY_GROUPS;
+    if (FN(symc_winograd_suits)(g))
+        return BY_WINOGRAD;
+    return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
+}
+
+method FN(symc_forward_method)(const conv2d *v)
+{
+    gather g = forward_gather(v, NULL, NULL, NULL);
+    return forward_method(v, &g);
+}
+
 void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 {
     conv2d v = FN(symc_read_conv2d)(p);
-    if (is_matrix_product(&v)) {
-        multiply_images(&v, bufs[0], bufs[1], bufs[2], 0);
-        return;
+    gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
+    switch (forward_method(&v, &g)) {
+    case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
+    case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_WINOGRAD: FN(symc_winograd)(&g); return;
+    case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
+    default: FN(symc_gather_conv)(&g);
     }
-    gather g = {.images = v.images, .groups = v.groups, .channels = v.channels / v.groups,
-                .filters = v.filters / v.groups, .in = bufs[1], .in_h = v.in_h, .in_w = v.in_w, .step_h = v.step_h,
-                .step_w = v.step_w, .weights = bufs[2], .out = bufs[0], .out_h = v.out_h, .out_w = v.out_w,
-                .out_row = v.out_w, .out_col = 1, .out_plane = v.out_h * v.out_w,
-                .out_image = v.filters * v.out_h * v.out_w};
-    FN(symc_forward_taps)(&v, &g);
-    FN(symc_gather_conv)(&g);
 }
 
 /* ---- with respect to the images ----
@@ -102,25 +134,60 @@ static int64_t list_taps(int64_t phase, int64_t taps, int64_t step, int64_t pad,
     return count;
 }
 
-static void backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
+/* The convolution over dY that makes phase (y, x); its taps live in the calling thread's scratch, and are those of the
+ * filter that `a` lists. Weights are as given, which is right for a phase that has all taps. */
+static gather phase_gather(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x,
+                           rearrangement *a)
 {
     int64_t *tap_h = symc_scratch(SLOT_TAPS, 2 * (v->taps_h + v->taps_w) * sizeof *tap_h);
     int64_t *at_h = tap_h + v->taps_h, *tap_w = at_h + v->taps_h, *at_w = tap_w + v->taps_w;
     int64_t filters = v->filters / v->groups, channels = v->channels / v->groups;
-    rearrangement a = {.v = v, .from = weights, .tap_h = tap_h, .tap_w = tap_w};
-    a.taps_h = list_taps(y, v->taps_h, v->step_h, v->pad_h, v->dil_h, v->flip, tap_h, at_h);
-    a.taps_w = list_taps(x, v->taps_w, v->step_w, v->pad_w, v->dil_w, v->flip, tap_w, at_w);
-    int64_t row = filters * a.taps_h * a.taps_w;
+    *a = (rearrangement){.v = v, .from = weights, .tap_h = tap_h, .tap_w = tap_w};
+    a->taps_h = list_taps(y, v->taps_h, v->step_h, v->pad_h, v->dil_h, v->flip, tap_h, at_h);
+    a->taps_w = list_taps(x, v->taps_w, v->step_w, v->pad_w, v->dil_w, v->flip, tap_w, at_w);
+    int64_t taps = a->taps_h * a->taps_w;
+    return (gather){.images = v->images, .groups = v->groups, .channels = filters, .filters = channels, .in = dy,
+                    .in_h = v->out_h, .in_w = v->out_w, .step_h = 1, .step_w = 1, .taps_h = a->taps_h,
+                    .taps_w = a->taps_w, .tap_row = at_h, .tap_col = at_w, .weights = weights, .weight_filter = taps,
+                    .weight_channel = channels * taps, .out = dx + y * v->in_w + x,
+                    .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
+                    .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
+                    .out_image = v->channels * v->in_h * v->in_w};
+}
+
+static void backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
+{
+    rearrangement a;
+    gather g = phase_gather(v, dx, dy, weights, y, x, &a);
+    int64_t taps = a.taps_h * a.taps_w, row = g.channels * taps;
     a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
     if (row > 0)
         symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
-    gather g = {.images = v->images, .groups = v->groups, .channels = filters, .filters = channels, .in = dy,
-                .in_h = v->out_h, .in_w = v->out_w, .step_h = 1, .step_w = 1, .taps_h = a.taps_h, .taps_w = a.taps_w,
-                .tap_row = at_h, .tap_col = at_w, .weights = a.to, .out = dx + y * v->in_w + x,
-                .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
-                .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
-                .out_image = v->channels * v->in_h * v->in_w};
+    g.weights = a.to, g.weight_filter = row, g.weight_channel = taps;
     FN(symc_gather_conv)(&g);
+}
+
+/* `g` is phase (0, 0), at stride 1 all there is. */
+static method backward_method(const conv2d *v, const gather *g)
+{
+    if (symc_conv2d_preferred == ONLY_PANELS)
+        return BY_PANELS;
+    if (is_matrix_product(v))
+        return BY_PRODUCTS;
+    if (FN(symc_grouped_suits)(v))
+        return BY_GROUPS;
+    if (FN(symc_scatter_suits)(v))
+        return BY_SCATTER;
+    if (v->step_h == 1 && v->step_w == 1 && g->channels > 0 && FN(symc_winograd_suits)(g))
+        return BY_WINOGRAD;
+    return FN(symc_direct_suits)(v, 1) ? BY_BLOCKS : BY_PANELS;
+}
+
+method FN(symc_backward_method)(const conv2d *v)
+{
+    rearrangement a;
+    gather g = phase_gather(v, NULL, NULL, NULL, 0, 0, &a);
+    return backward_method(v, &g);
 }
 
 void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
@@ -128,13 +195,15 @@ void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
     conv2d v = FN(symc_read_conv2d)(p);
     if (v.images * v.channels * v.in_h * v.in_w <= 0)
         return;
-    if (is_matrix_product(&v)) {
-        multiply_images(&v, bufs[0], bufs[1], bufs[2], 1);
-        return;
-    }
-    if (FN(symc_scatter_suits)(&v)) {
-        FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]);
-        return;
+    rearrangement a;
+    gather g = phase_gather(&v, bufs[0], bufs[1], bufs[2], 0, 0, &a);
+    switch (backward_method(&v, &g)) {
+    case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
+    case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_SCATTER: FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_WINOGRAD: FN(symc_winograd)(&g); return;
+    case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
+    default: break;
     }
     for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
         for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)

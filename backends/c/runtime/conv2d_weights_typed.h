@@ -5,6 +5,7 @@
  * dW of its own; the shares are summed in order at the end, so the result does not depend on timing.
  */
 #include "conv2d.h"
+#include "grouped.h"
 #include "pixels.h"
 #include "winograd.h"
 
@@ -92,6 +93,36 @@ static void cut_runs(const conv *v, int64_t column, int64_t cols, pixel_panel *t
     }
 }
 
+/* The band's part of the images with channels last, at stride 1: straight from the images. */
+static void turn_band(const conv *v, const band *part, int64_t group, real *to)
+{
+    const gather *g = &v->g;
+    int64_t length = v->shape.row_length, plane = g->in_h * g->in_w, n = g->channels;
+    int64_t x = part->first_col + v->shape.first_tap_col;
+    int64_t width = part->last_col - part->first_col - 1 + v->shape.span_w;
+    int64_t from_x = smaller(width, larger(0, -x)), to_x = larger(from_x, smaller(width, g->in_w - x));
+    for (int64_t row = part->first_row; row < part->last_row;) {
+        int64_t image = row / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
+        int64_t top = row % g->out_h * g->step_h + v->shape.first_tap_row;
+        int64_t rows = (stop - row - 1) * g->step_h + v->shape.span_h;
+        const real *from = g->in + (image * g->groups + group) * n * plane + x + from_x;
+        if (to_x - from_x == length && length == g->in_w && top >= 0 && top + rows <= g->in_h) {
+            FN(symc_transpose)(to, n, from + top * g->in_w, plane, n, rows * length);
+            to += rows * length * n;
+        } else
+            for (int64_t y = top; y < top + rows; y++, to += length * n) {
+                if (y < 0 || y >= g->in_h || to_x == from_x) {
+                    memset(to, 0, length * n * sizeof(real));
+                    continue;
+                }
+                memset(to, 0, from_x * n * sizeof(real));
+                memset(to + to_x * n, 0, (length - to_x) * n * sizeof(real));
+                FN(symc_transpose)(to + from_x * n, n, from + y * g->in_w, plane, n, to_x - from_x);
+            }
+        row = stop;
+    }
+}
+
 /* The start of each pixel of a band in the copy with channels last. */
 static void locate_pixels(const conv *v, const band *part, int64_t *at)
 {
@@ -136,11 +167,15 @@ static void add_unit(const conv *v, const workspace *w, int64_t unit, int64_t gr
     int64_t pixels = (part.last_row - part.first_row) * (part.last_col - part.first_col);
     int64_t plane = v->shape.plane;
     real *planes = w->planes, *by_pixel = w->by_pixel, *a = w->a, *b = w->b;
-    FN(symc_fill_band)(g, &v->shape, &part, group, 0, g->channels, planes);
-    if (g->channels > 1)
-        FN(symc_transpose)(by_pixel, g->channels, planes, plane, g->channels, plane);
-    else
-        by_pixel = planes;
+    if (g->channels >= VL && g->step_w == 1 && part.last_col - part.first_col >= VL)
+        turn_band(v, &part, group, by_pixel);
+    else {
+        FN(symc_fill_band)(g, &v->shape, &part, group, 0, g->channels, planes);
+        if (g->channels > 1)
+            FN(symc_transpose)(by_pixel, g->channels, planes, plane, g->channels, plane);
+        else
+            by_pixel = planes;
+    }
     pack_filters(v, &part, group, pixels, a);
     locate_pixels(v, &part, w->at);
     for (int64_t j = first; j < last; j++) {
@@ -268,13 +303,31 @@ static void plan(conv *v, int64_t pixels)
     v->column_blocks = smaller(ceil_div(v->columns, TILE_COLS), ceil_div(wanted, v->shares));
 }
 
+static gather forward_gather(const conv2d *c, const real *x)
+{
+    gather g = {.images = c->images, .groups = c->groups, .channels = c->channels / c->groups,
+                .filters = c->filters / c->groups, .in = x, .in_h = c->in_h, .in_w = c->in_w, .step_h = c->step_h,
+                .step_w = c->step_w, .out_h = c->out_h, .out_w = c->out_w};
+    FN(symc_forward_taps)(c, &g);
+    return g;
+}
+
+method FN(symc_weights_method)(const conv2d *c)
+{
+    gather g = forward_gather(c, NULL);
+    if (symc_conv2d_preferred == ONLY_PANELS || c->out_h * c->out_w <= 0)
+        return BY_PANELS;
+    if (FN(symc_grouped_suits)(c))
+        return BY_GROUPS;
+    if (g.channels == 1 && g.filters <= DIRECT_FILTERS)
+        return BY_DOTS;
+    return FN(symc_winograd_weights_suits)(&g) ? BY_WINOGRAD : BY_PANELS;
+}
+
 void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
 {
     conv2d c = FN(symc_read_conv2d)(p);
-    conv v = {.g = {.images = c.images, .groups = c.groups, .channels = c.channels / c.groups,
-                    .filters = c.filters / c.groups, .in = bufs[1], .in_h = c.in_h, .in_w = c.in_w, .step_h = c.step_h,
-                    .step_w = c.step_w, .out_h = c.out_h, .out_w = c.out_w},
-              .dy = bufs[2], .dw = bufs[0], .flip = c.flip};
+    conv v = {.g = forward_gather(&c, bufs[1]), .dy = bufs[2], .dw = bufs[0], .flip = c.flip};
     const gather *g = &v.g;
     v.columns = c.taps_h * c.taps_w * g->channels;
     if (c.filters * v.columns <= 0)
@@ -283,16 +336,15 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
         symc_parallel(clear_filters, &v, c.filters, ceil_div(SERIAL_PRODUCTS, v.columns));
         return;
     }
-    FN(symc_forward_taps)(&c, &v.g);
     int64_t products = c.images * c.out_h * c.out_w * g->filters * v.columns; /* of one group */
-    if (g->channels == 1 && g->filters <= DIRECT_FILTERS) {
+    switch (FN(symc_weights_method)(&c)) {
+    case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
+    case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
+    case BY_DOTS:
         plan(&v, 4096);
         symc_parallel(dot_groups, &v, g->groups, larger(1, SERIAL_PRODUCTS / products));
         return;
-    }
-    if (FN(symc_winograd_weights_suits)(g)) {
-        FN(symc_winograd_weights)(g, v.dy, v.dw);
-        return;
+    default: break;
     }
     plan(&v, UNIT_PIXELS);
     find_runs(&v);

@@ -18,7 +18,8 @@ typedef struct {
     int64_t in_h, in_w, step_h, step_w;
     int64_t taps_h, taps_w;
     const int64_t *tap_row, *tap_col;
-    const real *weights; /* (groups, filters, channels, taps_h, taps_w) */
+    const real *weights; /* (groups, filters, channels, taps_h, taps_w), or filters and channels exchanged: */
+    int64_t weight_filter, weight_channel; /* elements from one filter, and channel, to the next */
     real *out;           /* (images, groups, filters, out_h, out_w), with these strides: */
     int64_t out_h, out_w, out_row, out_col, out_plane, out_image;
 } gather;

@@ -4,7 +4,6 @@
  */
 #include "gather.h"
 #include "pixels.h"
-#include "winograd.h"
 
 enum {
     UNIT_PIXELS = 14 * 2 * VL,  /* pixels that a task processes at a time: their panels fit the second level cache */
@@ -223,10 +222,6 @@ void FN(symc_gather_conv)(const gather *g)
     if (v.depth <= 0) {
         symc_parallel(clear_planes, &v.g, g->images * g->groups * g->filters,
                       ceil_div(SERIAL_PRODUCTS, g->out_h * g->out_w));
-        return;
-    }
-    if (FN(symc_winograd_suits)(g)) {
-        FN(symc_winograd)(g);
         return;
     }
     plan_units(&v);

@@ -54,4 +54,24 @@ INLINE vec choose(index_vec mask, vec yes, vec no)
     return (vec)(((index_vec)yes & mask) | ((index_vec)no & ~mask));
 }
 
+/* The transposition of a square of VL vectors.
+ *
+ * One round interleaves vector i with vector i + VL / 2, which rotates the bits of an element's (row, lane) address by
+ * one place; after log2(VL) rounds row and lane have changed places. */
+INLINE void transpose_square(vec v[VL])
+{
+    UNROLL
+    for (int round = 1; round < VL; round *= 2) {
+        vec w[VL];
+        UNROLL
+        for (int i = 0; i < VL / 2; i++) {
+            w[2 * i] = interleave_low(v[i], v[i + VL / 2]);
+            w[2 * i + 1] = interleave_high(v[i], v[i + VL / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < VL; i++)
+            v[i] = w[i];
+    }
+}
+
 #endif

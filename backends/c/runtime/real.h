@@ -40,8 +40,10 @@ typedef lane_index index_vec __attribute__((vector_size(VEC_BYTES)));
 /* Asks for a loop of at most 16 iterations to be unrolled in full, so that arrays of vectors become registers. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL_SOME _Pragma("clang loop unroll_count(4)") /* any other loop: four iterations at a time */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_SOME _Pragma("GCC unroll 4")
 #endif
 
 INLINE vec load(const real *p) { return *(const unaligned_vec *)p; }

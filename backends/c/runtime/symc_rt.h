@@ -97,8 +97,9 @@ SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
  * (R - 1 - r, S - 1 - s), which is convolution in the mathematical sense. The padding below and to the right follows
  * from OH and OW. Outputs are overwritten in full.
  *
- * In float32, 3x3 filters at stride 1 may go by minimal filtering (F(4x4, 3x3)): its relative error is about 1e-6 rms,
- * and an infinity or NaN makes NaN of the up to 6x6 pixels around it.
+ * In float32, 3x3 and 5x5 filters at stride 1 may go by minimal filtering, F(4x4, 3x3) and F(2x2, 5x5): its relative error
+ * is about 1e-6 rms (of other sums 0.3e-6), and an infinity or NaN makes NaN of the outputs of its tiles, which are
+ * less than 6 pixels away.
  *
  * p = {N, C, H, W, K, R, S, OH, OW, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, flip} */
 SYMC_API void symc_conv2d_forward_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
@@ -107,6 +108,14 @@ SYMC_API void symc_conv2d_backward_data_f32(void *const *bufs, const int64_t *p)
 SYMC_API void symc_conv2d_backward_data_f64(void *const *bufs, const int64_t *p);
 SYMC_API void symc_conv2d_backward_weights_f32(void *const *bufs, const int64_t *p); /* bufs = {dW, X, dY} */
 SYMC_API void symc_conv2d_backward_weights_f64(void *const *bufs, const int64_t *p);
+
+/* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
+ * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always. Under `strict` there is no minimal
+ * filtering. The method of a pass (0 forward, 1 images, 2 weights) is what would be done now, as a number with a name. */
+SYMC_API void symc_conv2d_choose(int preferred, int strict);
+SYMC_API int symc_conv2d_method_f32(int pass, const int64_t *p);
+SYMC_API int symc_conv2d_method_f64(int pass, const int64_t *p);
+SYMC_API const char *symc_conv2d_method_name(int method);
 
 /* ---- pooling ----------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,8 @@
 
 #include "lanes.h"
 
+enum { ROWS_AHEAD = 8 };
+
 typedef void tile_kernel(int64_t k, const real *a, int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
                          int accumulate);
 
@@ -82,24 +84,6 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
 
 /* ---- transposition ---- */
 
-/* One round interleaves vector i with vector i + VL / 2, which rotates the bits of an element's (row, lane) address by
- * one place; after log2(VL) rounds row and lane have changed places. */
-INLINE void transpose_square(vec v[VL])
-{
-    UNROLL
-    for (int round = 1; round < VL; round *= 2) {
-        vec w[VL];
-        UNROLL
-        for (int i = 0; i < VL / 2; i++) {
-            w[2 * i] = interleave_low(v[i], v[i + VL / 2]);
-            w[2 * i + 1] = interleave_high(v[i], v[i + VL / 2]);
-        }
-        UNROLL
-        for (int i = 0; i < VL; i++)
-            v[i] = w[i];
-    }
-}
-
 /* Stores whole vectors in ascending order: the next row overwrites what a short row wrote beyond its end. */
 static void transpose_whole(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows)
 {
@@ -120,7 +104,7 @@ static void transpose_scalar(real *dst, int64_t ld_dst, const real *src, int64_t
             dst[c * ld_dst + r] = src[r * ld_src + c];
 }
 
-/* A last, short block of rows overlaps with the previous whole block if there is one. */
+/* A last, short block of rows overlaps with the previous whole block if there is one, and one of columns likewise. */
 static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
                            int64_t rows_before)
 {
@@ -129,6 +113,11 @@ static void transpose_rest(real *dst, int64_t ld_dst, const real *src, int64_t l
         int64_t back = VL - rows;
         for (; c + VL <= cols; c += VL)
             transpose_whole(dst - back + c * ld_dst, ld_dst, src - back * ld_src + c, ld_src, VL);
+        if (c < cols && cols >= VL) {
+            c = cols - VL;
+            transpose_whole(dst - back + c * ld_dst, ld_dst, src - back * ld_src + c, ld_src, VL);
+            return;
+        }
     } else if (ld_dst == rows) { /* only the last vectors reach past the end of dst */
         for (; (c + VL) * ld_dst + VL <= cols * ld_dst; c += VL)
             transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, rows);
@@ -143,7 +132,10 @@ void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
         int64_t c = 0;
         for (; c + VL <= cols; c += VL)
             transpose_whole(dst + c * ld_dst, ld_dst, src + c, ld_src, VL);
-        transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, VL, cols - c);
+        if (c < cols && cols >= VL)
+            transpose_whole(dst + (cols - VL) * ld_dst, ld_dst, src + cols - VL, ld_src, VL);
+        else
+            transpose_scalar(dst + c * ld_dst, ld_dst, src + c, ld_src, VL, cols - c);
     }
     if (r < rows)
         transpose_rest(dst, ld_dst, src, ld_src, rows - r, cols, r);
@@ -154,8 +146,10 @@ void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
 {
     for (int64_t r = 0; r < rows; r++, dst += ld_dst, src += ld_src) {
         int64_t c = 0;
-        for (; c + VL <= cols; c += VL)
+        for (; c + VL <= cols; c += VL) {
+            __builtin_prefetch(src + c + ROWS_AHEAD * ld_src); /* too far for the hardware; harmless beyond the end */
             store(dst + c, load(src + c));
+        }
         for (; c < cols; c++)
             dst[c] = src[c];
         for (; c < padded; c++)

@@ -1,287 +1,297 @@
-/* Winograd's minimal filtering F(4x4, 3x3): Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015.
- * Compiled once per element type.
+/* Winograd's minimal filtering F(4x4, 3x3) and F(2x2, 5x5): Lavin and Gray, "Fast Algorithms for Convolutional Neural
+ * Networks", 2015. Compiled once per element type.
  *
- * An output tile of 4x4 pixels is A^T [(G w G^T) * (B^T d B)] A, with w the filter, d the 6x6 image tile behind the
- * pixels and * elementwise, summed over channels before the last transformation: 36 matrix products (filters, channels)
- * (channels, tiles), a quarter of the multiplications. The matrices follow from the interpolation points 0, +-P, +-Q
- * and infinity; 0.625 and 1.5 make the rounding error less than half of that of the usual 1 and 2, and most constants
- * are exact in binary. Lanes are neighbouring tiles.
+ * An output tile is A^T [(G w G^T) * (B^T d B)] A, with w the filter, d the 6x6 image tile behind its pixels and *
+ * elementwise, summed over channels before the last transformation: 36 matrix products (tiles, channels) (channels,
+ * filters), with a quarter of the multiplications for 3x3 filters and 9/25 for 5x5. The matrices follow from the
+ * interpolation points 0, +-P, +-Q and infinity; 0.625 and 1.5 make the rounding error less than half of that of the
+ * usual 1 and 2, and most constants are exact in binary. Lanes are channels, then filters: images are turned to blocks
+ * of VL channels, and outputs back, one row of tiles at a time.
  */
 #include "winograd.h"
 
-#include "lanes.h"
+#include "blocks.h"
+#include "conv2d.h"
 #include "winograd_transforms.h"
 
 enum {
-    ROW_STEP = (TILE_ROWS + VL - 1) / VL * VL, /* of packed filters: whole vectors */
-    PANEL_BYTES = 1200 << 10,/* transformed tiles of a unit: about the second level cache */
-    FILTER_BYTES = 16 << 20, /* larger transformed filters are worth reading less often */
-    CHANNEL_BLOCK = 128,
+    TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
+    LEAST_TILES = 2 * TILE_ROWS,
+    KEPT_BYTES = 8 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
+    MOST_TILES = 8 * TILE_ROWS,
+    CHANNEL_BLOCK = 128,    /* summed separately: long chains of additions lose accuracy */
+    MOST_STEPS = CHANNEL_BLOCK / VL,
     LEAST_CHANNELS = 16,
-    LEAST_PIXELS = 256,
-    MOST_WEIGHTS = 4 << 20,  /* transformed, they take four times their memory */
+    SKEW = 5 * VL           /* keeps points off the same sets of the cache */
 };
 
 typedef struct {
-    gather tiles;             /* the convolution by tiles: taps are the elements of an image tile */
     const gather *g;
-    band_shape shape;
-    int64_t row_units, rows, panels; /* units of tile rows; the most rows, panels in one */
-    int64_t splits;           /* pieces of the filters */
-    int64_t tap_at[POINTS];
-    real *filters;            /* by group, panel of rows, point, channel: ROW_STEP filters */
+    int taps, out;             /* rows and columns of a filter and of an output tile */
+    int64_t top, left;         /* of the first tap */
+    int down, right;           /* whether taps ascend */
+    int64_t high, wide, tiles; /* tiles of an image, and of all */
+    int64_t depth, steps;      /* channels in whole blocks; blocks */
+    int64_t units, most;       /* of tiles, and the most in one */
+    int64_t splits;            /* pieces of the blocks of filters */
+    int64_t tile_step, sum_step, row_length; /* elements between points; pixels in a row of the turned image */
+    real *filters;             /* by group and block of filters, point, channel: up to TILE_COLS filters; or NULL */
 } winograd;
+
+/* Costs in multiplications of vectors: what transformations take for a tile and a block of channels or filters. */
+#define TILE_COST 110.0
+#define FILTER_COST 5.0 /* for a channel and a filter */
 
 int FN(symc_winograd_suits)(const gather *g)
 {
-    if (SYMC_DOUBLE || g->taps_h != 3 || g->taps_w != 3 || g->step_h != 1 || g->step_w != 1 || g->out_col != 1)
+    int taps = tile_taps(g);
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (g->groups * g->channels * g->filters * 9 > MOST_WEIGHTS)
+    if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
         return 0;
-    int64_t pixels = g->out_h * g->out_w, computed = ceil_div(g->out_h, OUT) * ceil_div(g->out_w, OUT) * OUT * OUT;
-    return consecutive(g->tap_row) && consecutive(g->tap_col) && g->channels >= LEAST_CHANNELS &&
-           g->filters >= LEAST_CHANNELS && g->images * pixels >= LEAST_PIXELS && 2 * pixels >= computed;
+    double pixels = (double)g->images * g->out_h * g->out_w;
+    double tiles = (double)g->images * ceil_div(g->out_h, IN + 1 - taps) * ceil_div(g->out_w, IN + 1 - taps);
+    double pairs = (double)g->channels * g->filters / VL;
+    double direct = pixels * pairs * taps * taps * 1.1;
+    double here = tiles * (POINTS * pairs * 1.1 + TILE_COST * (g->channels + g->filters) / VL) +
+                  FILTER_COST * g->channels * g->filters;
+    return here < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
+}
+
+INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }
+INLINE int64_t block_cols(const winograd *v, int64_t block)
+{
+    return v->g->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
 }
 
 /* ---- filters ---- */
 
-INLINE int64_t row_panels(const winograd *v) { return ceil_div(v->g->filters, TILE_ROWS); }
-INLINE int64_t panel_row(const winograd *v, int64_t i) { return i * v->g->filters / row_panels(v); }
-
-/* One channel of up to VL filters, lanes = filters: taps in image order at w[3][3], to 36 points `step` apart. */
-INLINE void transform_filters(const real *w[3][3], real *to, int64_t step)
+INLINE void transform_block(int taps, const winograd *v, const real *turned, real *to, int64_t step)
 {
-    vec rows[IN][3];
-    for (int s = 0; s < 3; s++) {
-        vec column[3] = {load(w[0][s]), load(w[1][s]), load(w[2][s])}, u[IN];
-        transform_filter(column, u);
-        UNROLL
-        for (int i = 0; i < IN; i++)
-            rows[i][s] = u[i];
+    vec w[MOST_TAPS][MOST_TAPS];
+    for (int r = 0; r < taps; r++)
+        for (int s = 0; s < taps; s++)
+            w[r][s] = load(turned + ((v->down ? r : taps - 1 - r) * taps + (v->right ? s : taps - 1 - s)) * VL);
+    transform_filter_tile(taps, w, to, step);
+}
+
+/* Channels [first, last) of a group, last rounded up to whole blocks with zeros, and up to VL filters from `filter` on:
+ * by point, `step` apart, and channel, `cols` apart. */
+static void prepare_filters(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t last, real *turned,
+                            real *to, int64_t step, int64_t cols)
+{
+    const gather *g = v->g;
+    int64_t rows = smaller(VL, g->filters - filter), taps = g->taps_h * g->taps_w;
+    const real *end = g->weights + g->groups * g->filters * g->channels * taps;
+    const real *from = g->weights + group * g->filters * g->channels * taps + filter * g->weight_filter;
+    if (g->weight_channel == taps && first < g->channels) {
+        int64_t count = (smaller(last, g->channels) - first) * taps;
+        FN(symc_to_lanes)(from + first * taps, g->weight_filter, rows, count, end, count, 0, turned);
     }
-    for (int i = 0; i < IN; i++) {
-        vec u[IN];
-        transform_filter(rows[i], u);
-        UNROLL
-        for (int j = 0; j < IN; j++)
-            store(to + (i * IN + j) * step, u[j]);
+    for (int64_t c = first; c < last; c++, to += cols) {
+        if (c >= g->channels) {
+            for (int64_t i = 0; i < POINTS; i++)
+                store(to + i * step, (vec){0});
+            continue;
+        }
+        const real *at = turned + (c - first) * taps * VL;
+        if (g->weight_channel != taps) {
+            FN(symc_to_lanes)(from + c * g->weight_channel, g->weight_filter, rows, taps, end, taps, 0, turned);
+            at = turned;
+        }
+        if (v->taps == 3)
+            transform_block(3, v, at, to, step);
+        else
+            transform_block(5, v, at, to, step);
     }
 }
 
-/* Transforms panels [begin, end) of filters, counted through all groups. */
-static void prepare_filters(void *arg, int64_t begin, int64_t end)
+INLINE size_t turned_bytes(const winograd *v) { return CHANNEL_BLOCK * v->taps * v->taps * VL * sizeof(real); }
+
+/* Tasks (group, block of filters, block of channels). */
+static void prepare_all(void *arg, int64_t begin, int64_t end)
 {
     const winograd *v = arg;
-    const gather *g = v->g;
-    int64_t depth = g->channels * 9, panels = row_panels(v);
-    int down = g->tap_row[1] < g->tap_row[0], left = g->tap_col[1] < g->tap_col[0];
-    real *turned = symc_scratch(SLOT_BLOCK, depth * ROW_STEP * sizeof(real));
-    memset(turned, 0, depth * ROW_STEP * sizeof(real));
+    int64_t pieces = ceil_div(v->depth, CHANNEL_BLOCK);
+    real *turned = symc_scratch(SLOT_BLOCK, turned_bytes(v));
     for (int64_t i = begin; i < end; i++) {
-        int64_t row = panel_row(v, i % panels), rows = panel_row(v, i % panels + 1) - row;
-        FN(symc_transpose)(turned, ROW_STEP, g->weights + (i / panels * g->filters + row) * depth, depth, rows, depth);
-        real *to = v->filters + i * POINTS * g->channels * ROW_STEP;
-        for (int64_t c = 0; c < g->channels; c++)
-            for (int64_t lane = 0; lane < ROW_STEP; lane += VL) {
-                const real *w[3][3];
-                for (int r = 0; r < 3; r++)
-                    for (int s = 0; s < 3; s++)
-                        w[r][s] = turned + (c * 9 + (down ? 2 - r : r) * 3 + (left ? 2 - s : s)) * ROW_STEP + lane;
-                transform_filters(w, to + c * ROW_STEP + lane, g->channels * ROW_STEP);
-            }
+        int64_t first = i % pieces * CHANNEL_BLOCK, block = i / pieces % blocks(v), group = i / pieces / blocks(v);
+        int64_t cols = block_cols(v, block);
+        real *to = v->filters + (group * blocks(v) + block) * POINTS * v->depth * TILE_COLS + first * cols;
+        for (int64_t half = 0; half < cols; half += VL)
+            prepare_filters(v, group, block * TILE_COLS + half, first, smaller(v->depth, first + CHANNEL_BLOCK), turned,
+                            to + half, v->depth * cols, cols);
     }
 }
 
 /* ---- image tiles ---- */
 
-/* VL tiles of one channel, elements `from_step` apart, to 36 points `to_step` apart. */
-INLINE void transform_tiles(const real *from, real *to, int64_t to_step)
-{
-    vec half[IN][IN];
-    UNROLL
-    for (int x = 0; x < IN; x++) {
-        vec d[IN], t[IN];
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            d[y] = load(from + (y * IN + x) * TILE_COLS);
-        transform_image(d, t);
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            half[y][x] = t[y];
-    }
-    UNROLL
-    for (int y = 0; y < IN; y++) {
-        vec t[IN];
-        transform_image(half[y], t);
-        UNROLL
-        for (int x = 0; x < IN; x++)
-            store(to + (y * IN + x) * to_step, t[x]);
-    }
-}
+INLINE int64_t panels(int64_t tiles) { return ceil_div(tiles, TILE_ROWS); }
+INLINE int64_t panel_start(int64_t i, int64_t tiles) { return i * tiles / panels(tiles); }
 
-/* All channels of a unit's tiles: by panel, point and channel, TILE_COLS tiles. */
-static void prepare_tiles(const winograd *v, const band *part, int64_t group, const pixel_panel *list, int64_t panels,
-                          real *plane, real *to)
+/* All channels of tiles [first, first + tiles): by point, panel of tiles, block of channels, tile: VL channels. */
+static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64_t tiles, real *rows, real *to)
 {
-    const gather *t = &v->tiles;
-    int64_t step = t->channels * TILE_COLS;
-    real raw[POINTS * TILE_COLS + VL] __attribute__((aligned(64)));
-    memset(raw, 0, sizeof raw);
-    for (int64_t c = 0; c < t->channels; c++) {
-        FN(symc_fill_band)(t, &v->shape, part, group, c, c + 1, plane);
-        for (int64_t j = 0; j < panels; j++) {
-            FN(symc_pack_pixels)(v->tap_at, POINTS, plane, &list[j], raw);
-            for (int64_t lane = 0; lane < TILE_COLS; lane += VL)
-                transform_tiles(raw + lane, to + j * POINTS * step + c * TILE_COLS + lane, step);
+    const gather *g = v->g;
+    int64_t plane = g->in_h * g->in_w;
+    const real *end = g->in + g->images * g->groups * g->channels * plane;
+    for (int64_t step = 0; step < v->steps; step++) {
+        int64_t panel = 0;
+        for (int64_t at = 0; at < tiles;) {
+            tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+            const real *planes = g->in + ((run.image * g->groups + group) * g->channels + step * VL) * plane;
+            FN(symc_window_to_lanes)(planes, plane, smaller(VL, g->channels - step * VL), g->in_h, g->in_w, end,
+                                     run.row * v->out + v->top, run.col * v->out + v->left, IN,
+                                     run.count * v->out + v->taps - 1, v->row_length * VL, rows);
+            for (int64_t i = 0; i < run.count; i++, at++) {
+                if (at >= panel_start(panel + 1, tiles))
+                    panel++;
+                int64_t begin = panel_start(panel, tiles), size = panel_start(panel + 1, tiles) - begin;
+                transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL,
+                                     to + begin * v->depth + (step * size + at - begin) * VL, v->tile_step);
+            }
         }
     }
 }
 
 /* ---- output tiles ---- */
 
-/* VL tiles of one filter, points `step` apart, to four rows of 4 * VL pixels, `row_length` apart. */
-INLINE void finish_tiles(const real *m, int64_t step, real *rows, int64_t row_length)
+INLINE void finish_run(int out, const winograd *v, const tile_run *run, const real *m, int64_t cols, int64_t high,
+                       int64_t wide, real *to)
 {
-    vec half[OUT][IN];
-    UNROLL
-    for (int x = 0; x < IN; x++) {
-        vec column[IN], t[OUT];
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            column[y] = load(m + (y * IN + x) * step);
-        transform_output(column, t);
-        UNROLL
-        for (int y = 0; y < OUT; y++)
-            half[y][x] = t[y];
-    }
-    UNROLL
-    for (int y = 0; y < OUT; y++) {
-        vec t[OUT];
-        transform_output(half[y], t);
-        vec even_low = interleave_low(t[0], t[2]), odd_low = interleave_low(t[1], t[3]);
-        vec even_high = interleave_high(t[0], t[2]), odd_high = interleave_high(t[1], t[3]);
-        real *to = rows + y * row_length;
-        store(to, interleave_low(even_low, odd_low));
-        store(to + VL, interleave_high(even_low, odd_low));
-        store(to + 2 * VL, interleave_low(even_high, odd_high));
-        store(to + 3 * VL, interleave_high(even_high, odd_high));
+    for (int64_t i = 0; i < run->count; i++, m += cols) {
+        vec y[MOST_OUT][MOST_OUT];
+        transform_output_tile(out, m, v->sum_step, y);
+        int64_t width = smaller(out, wide - i * out);
+        for (int64_t r = 0; r < high; r++)
+            for (int64_t s = 0; s < width; s++)
+                store(to + (r * wide + i * out + s) * VL, y[r][s]);
     }
 }
 
-INLINE void copy_pixels(real *to, const real *from, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        store(to + i, load(from + i));
-    for (; i < n; i++)
-        to[i] = from[i];
-}
-
-/* One filter's panel of tiles to its plane of the output, as far as the pixels exist. */
-static void put_tiles(const winograd *v, const pixel_panel *p, const real *m, int64_t step, real *plane)
+/* VL filters from `filter` on: sums by point and tile, `cols` apart, to planes. */
+static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, const real *m,
+                      int64_t cols, real *pixels)
 {
     const gather *g = v->g;
-    real rows[OUT][OUT * TILE_COLS] __attribute__((aligned(64)));
-    for (int64_t lane = 0; lane < p->cols; lane += VL)
-        finish_tiles(m + lane, step, rows[0] + OUT * lane, OUT * TILE_COLS);
-    for (int64_t i = 0; i < p->runs; i++) {
-        const pixel_run *r = &p->run[i];
-        int64_t height = smaller(OUT, g->out_h - r->row * OUT);
-        int64_t width = smaller(r->count * OUT, g->out_w - r->col * OUT);
-        for (int64_t y = 0; y < height; y++)
-            copy_pixels(plane + r->out + y * g->out_row, rows[y] + OUT * r->lane, width);
+    int64_t rows = smaller(VL, g->filters - filter);
+    real *plane = g->out + (group * g->filters + filter) * g->out_plane;
+    for (int64_t at = 0; at < tiles;) {
+        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+        int64_t high = smaller(v->out, g->out_h - run.row * v->out);
+        int64_t wide = smaller(run.count * v->out, g->out_w - run.col * v->out);
+        if (v->out == 4)
+            finish_run(4, v, &run, m + at * cols, cols, high, wide, pixels);
+        else
+            finish_run(2, v, &run, m + at * cols, cols, high, wide, pixels);
+        real *to = plane + run.image * g->out_image + run.row * v->out * g->out_row + run.col * v->out;
+        if (wide == g->out_row)
+            FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
+        else
+            for (int64_t r = 0; r < high; r++)
+                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
+        at += run.count;
     }
 }
 
-/* Blocks of channels are summed separately: long chains of additions lose accuracy. */
-static void multiply_point(int64_t channels, int64_t rows, int64_t cols, const real *filters, const real *tiles,
-                           real *m)
-{
-    for (int64_t c = 0; c < channels; c += CHANNEL_BLOCK)
-        FN(symc_tile)(rows, cols > VL ? TILE_COLS : VL, smaller(CHANNEL_BLOCK, channels - c), filters + c * ROW_STEP,
-                      ROW_STEP, tiles + c * TILE_COLS, TILE_COLS, m, TILE_COLS, c > 0);
-}
+/* ---- units ---- */
 
 /* A thread's private memory, sufficient for any unit. */
 typedef struct {
-    pixel_panel *list;
-    real *image, *m, *plane;
+    real *tiles, *sums, *rows, *filters, *turned;
 } workspace;
 
 static workspace take_workspace(const winograd *v)
 {
-    int64_t panels = ceil_div(v->rows * v->tiles.out_w, TILE_COLS), tile_step = v->g->channels * TILE_COLS;
-    return (workspace){.list = symc_scratch(SLOT_TABLE_2, panels * sizeof(pixel_panel)),
-                       .image = symc_scratch(SLOT_BLOCK, panels * POINTS * tile_step * sizeof(real)),
-                       .m = symc_scratch(SLOT_BLOCK_2, POINTS * TILE_ROWS * TILE_COLS * sizeof(real)),
-                       .plane = symc_scratch(SLOT_BAND, (v->shape.plane + BAND_SLACK) * sizeof(real))};
+    int64_t own = v->filters ? 0 : POINTS * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
+    return (workspace){.tiles = symc_scratch(SLOT_BLOCK, POINTS * v->tile_step * sizeof(real)),
+                       .sums = symc_scratch(SLOT_BLOCK_2, POINTS * v->sum_step * sizeof(real)),
+                       .rows = symc_scratch(SLOT_BAND, IN * v->row_length * VL * sizeof(real)),
+                       .filters = symc_scratch(SLOT_BAND_2, own * sizeof(real)),
+                       .turned = symc_scratch(SLOT_ROW, turned_bytes(v))};
 }
 
-static void run_unit(const winograd *v, const workspace *w, const band *part, int64_t group, int64_t first,
-                     int64_t last)
+/* Adds blocks of channels [step, stop) to the sums of a block of filters. */
+static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64_t stop, const real *image,
+                           const real *filters, int64_t filter_step, int64_t cols, real *sums)
 {
-    const gather *g = v->g;
-    int64_t tiles = (part->last_row - part->first_row) * v->tiles.out_w, panels = ceil_div(tiles, TILE_COLS);
-    int64_t tile_step = g->channels * TILE_COLS, filter_step = g->channels * ROW_STEP;
-    pixel_panel *list = w->list;
-    real *image = w->image, *m = w->m;
-    for (int64_t j = 0; j < panels; j++)
-        FN(symc_find_runs)(&v->tiles, &v->shape, part, j * TILE_COLS, &list[j]);
-    prepare_tiles(v, part, group, list, panels, w->plane, image);
-    for (int64_t i = first; i < last; i++) {
-        int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row, step = TILE_ROWS * TILE_COLS;
-        const real *filters = v->filters + (group * row_panels(v) + i) * POINTS * filter_step;
-        for (int64_t j = 0; j < panels; j++) {
-            for (int64_t point = 0; point < POINTS; point++)
-                multiply_point(g->channels, rows, list[j].cols, filters + point * filter_step,
-                               image + (j * POINTS + point) * tile_step, m + point * step);
-            for (int64_t r = 0; r < rows; r++)
-                put_tiles(v, &list[j], m + r * TILE_COLS, step,
-                          g->out + (group * g->filters + row + r) * g->out_plane);
+    block_step list[2][MOST_STEPS];
+    int64_t least = tiles / panels(tiles);
+    for (int64_t i = 0; i < stop - step; i++)
+        list[0][i] = (block_step){i * least * VL, i * VL}, list[1][i] = (block_step){i * (least + 1) * VL, i * VL};
+    for (int64_t point = 0; point < POINTS; point++, image += v->tile_step, filters += filter_step, sums += v->sum_step)
+        for (int64_t j = 0; j < panels(tiles); j++) {
+            int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin;
+            FN(symc_block_tile)(size, cols, 1, stop - step, list[size > least],
+                                image + begin * v->depth + step * size * VL, filters, sums + begin * cols, cols,
+                                step > 0);
         }
+}
+
+static void run_unit(const winograd *v, const workspace *w, int64_t group, int64_t unit, int64_t split)
+{
+    int64_t first = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - first;
+    prepare_tiles(v, group, first, tiles, w->rows, w->tiles);
+    for (int64_t block = split * blocks(v) / v->splits; block < (split + 1) * blocks(v) / v->splits; block++) {
+        int64_t cols = block_cols(v, block);
+        for (int64_t step = 0; step < v->steps; step += MOST_STEPS) {
+            int64_t stop = smaller(v->steps, step + MOST_STEPS), filter_step = (stop - step) * VL * cols + VL;
+            const real *filters = w->filters;
+            if (v->filters) {
+                filter_step = v->depth * cols;
+                filters = v->filters + (group * blocks(v) + block) * POINTS * v->depth * TILE_COLS + step * VL * cols;
+            } else
+                for (int64_t half = 0; half < cols; half += VL)
+                    prepare_filters(v, group, block * TILE_COLS + half, step * VL, stop * VL, w->turned,
+                                    w->filters + half, filter_step, cols);
+            multiply_tiles(v, tiles, step, stop, w->tiles, filters, filter_step, cols, w->sums);
+        }
+        for (int64_t half = 0; half < cols; half += VL)
+            put_tiles(v, group, block * TILE_COLS + half, first, tiles, w->sums + half, cols, w->rows);
     }
 }
 
 static void run_units(void *arg, int64_t begin, int64_t end)
 {
     const winograd *v = arg;
-    int64_t total = v->tiles.images * v->tiles.out_h, panels = row_panels(v);
     workspace w = take_workspace(v);
-    for (int64_t i = begin; i < end; i++) {
-        int64_t split = i % v->splits, unit = i / v->splits % v->row_units, group = i / (v->splits * v->row_units);
-        band part = {unit * total / v->row_units, (unit + 1) * total / v->row_units, 0, v->tiles.out_w};
-        run_unit(v, &w, &part, group, split * panels / v->splits, (split + 1) * panels / v->splits);
-    }
+    for (int64_t i = begin; i < end; i++)
+        run_unit(v, &w, i / (v->splits * v->units), i / v->splits % v->units, i % v->splits);
 }
 
-/* Units of whole rows of tiles, whose transformed tiles stay in the cache. */
-static void plan_units(winograd *v)
+/* Units whose transformed tiles stay in the cache, or, where filters are transformed again for each, larger ones. */
+static void plan_units(winograd *v, int64_t filter_bytes)
 {
     const gather *g = v->g;
-    int64_t threads = symc_num_threads(), total = v->tiles.images * v->tiles.out_h;
-    int64_t panel = POINTS * g->channels * TILE_COLS * (int64_t)sizeof(real);
-    int64_t filters = POINTS * g->channels * g->filters * (int64_t)sizeof(real);
-    int64_t panels = larger(filters > FILTER_BYTES ? 4 : 1, PANEL_BYTES / panel);
-    int64_t units = ceil_div(total, larger(1, panels * TILE_COLS / v->tiles.out_w)) * g->groups;
-    if (units < 8 * threads)
+    int64_t threads = symc_num_threads(), fit = TILES_BYTES / (POINTS * v->depth * (int64_t)sizeof(real));
+    int64_t wanted = larger(LEAST_TILES, smaller(MOST_TILES, fit / TILE_ROWS * TILE_ROWS));
+    int64_t kept = filter_bytes <= KEPT_BYTES && v->tiles > wanted;
+    if (!kept)
+        wanted = MOST_TILES;
+    int64_t units = ceil_div(v->tiles, wanted) * g->groups;
+    if (units > 1 && units < 8 * threads)
         units = ceil_div(units, threads) * threads;
-    v->row_units = smaller(total, ceil_div(units, g->groups));
-    v->rows = ceil_div(total, v->row_units);
-    units = v->row_units * g->groups;
-    v->splits = units >= threads ? 1 : smaller(row_panels(v), ceil_div(threads, units));
+    v->units = smaller(v->tiles, ceil_div(units, g->groups));
+    v->most = ceil_div(v->tiles, v->units);
+    units = v->units * g->groups;
+    v->splits = units >= threads ? 1 : smaller(blocks(v), ceil_div(threads, units));
+    v->tile_step = v->most * v->depth + SKEW;
+    v->sum_step = v->most * TILE_COLS + SKEW;
+    v->row_length = smaller(v->most, v->wide) * v->out + v->taps - 1;
+    v->filters = kept ? symc_scratch(SLOT_SHARED, filter_bytes) : NULL;
 }
 
 void FN(symc_winograd)(const gather *g)
 {
-    int64_t taps[2 * IN];
-    winograd v = {.g = g, .tiles = image_tiles(g, taps)};
-    const gather *t = &v.tiles;
-    plan_units(&v);
-    v.shape = FN(symc_band_shape)(t, v.rows, t->out_w);
-    for (int i = 0; i < POINTS; i++)
-        v.tap_at[i] = FN(symc_band_tap)(t, &v.shape, i / IN, i % IN);
-    int64_t panels = g->groups * row_panels(&v);
-    v.filters = symc_scratch(SLOT_SHARED, panels * POINTS * g->channels * ROW_STEP * sizeof(real));
-    symc_parallel(prepare_filters, &v, panels, 1);
-    symc_parallel(run_units, &v, g->groups * v.row_units * v.splits, 1);
+    int taps = (int)g->taps_h;
+    winograd v = {.g = g, .taps = taps, .out = IN + 1 - taps, .down = g->tap_row[0] < g->tap_row[1],
+                  .right = g->tap_col[0] < g->tap_col[1]};
+    v.top = smaller(g->tap_row[0], g->tap_row[taps - 1]), v.left = smaller(g->tap_col[0], g->tap_col[taps - 1]);
+    v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
+    v.tiles = g->images * v.high * v.wide;
+    v.steps = ceil_div(g->channels, VL), v.depth = v.steps * VL;
+    plan_units(&v, g->groups * blocks(&v) * POINTS * v.depth * TILE_COLS * (int64_t)sizeof(real));
+    if (v.filters)
+        symc_parallel(prepare_all, &v, g->groups * blocks(&v) * ceil_div(v.depth, CHANNEL_BLOCK), 1);
+    symc_parallel(run_units, &v, g->groups * v.units * v.splits, 1);
 }

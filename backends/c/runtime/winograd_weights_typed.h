@@ -1,275 +1,306 @@
 /* Minimal filtering with respect to the weights: dW = G^T [sum over tiles of (A dY A^T) * (B^T d B)] G, in the terms of
  * winograd_typed.h. Compiled once per element type.
  *
- * The sums are 36 matrix products (filters, tiles) (tiles, channels), so here lanes are channels or filters. Each thread
- * takes a share of the tiles and adds up sums of its own; the shares are added in order at the end.
+ * The sums are 36 matrix products (channels, tiles) (tiles, filters), lanes are filters. With few tiles all of them are
+ * transformed first, and then each block of channels and filters is summed and finished in the cache, so that the sums,
+ * 36 for each channel and filter, are never stored. Otherwise each thread takes a share of the tiles and adds up sums of
+ * its own, a unit of tiles at a time; the shares are added in order at the end.
  */
 #include "winograd.h"
 
-#include "lanes.h"
+#include "blocks.h"
+#include "conv2d.h"
 #include "winograd_transforms.h"
 
 enum {
-    ROW_STEP = (TILE_ROWS + VL - 1) / VL * VL, /* of a packed panel of filters: whole vectors */
+    ROWS = VL > 4 ? VL / 2 : VL, /* channels of a tile of sums */
     UNIT_TILES = 128,
-    LEAST_CHANNELS = 32,
-    LEAST_TILES = 64,
-    PARTIAL_BYTES = 256 << 20 /* the most memory spent on sums */
+    FEW_TILES = 256,
+    MANY_SUMS = 1 << 20,         /* bytes: fewer stay in the cache from unit to unit */
+    CHANNEL_BLOCKS = 64 / VL,    /* of a task with few tiles */
+    LEAST_CHANNELS = 16,
+    LEAST_TILES = 16,
+    PARTIAL_BYTES = 256 << 20,   /* the most memory spent on sums */
+    SKEW = 5 * VL                /* keeps points off the same sets of the cache */
 };
 
 typedef struct {
     const gather *g;
-    gather image, gradient; /* by tiles: of the images and of dY */
-    band_shape image_shape, gradient_shape;
-    int64_t image_at[POINTS], gradient_at[OUT * OUT];
-    int64_t units, shares, blocks; /* of tiles; tasks of a group: shares of the units times blocks of the channels */
-    int64_t tiles;                 /* the most in a unit */
-    int64_t width;                 /* channels of a group in whole panels */
-    real *sums;                    /* by group, share, point, filter, channel */
+    const real *dy;
     real *dw;
+    int taps, out;                    /* rows and columns of a filter and of a tile of dY */
+    int64_t top, left;                /* of the first tap */
+    int down, right;                  /* whether taps ascend */
+    int64_t high, wide, tiles;        /* tiles of an image, and of all */
+    int64_t steps, blocks;            /* blocks of VL channels and of TILE_COLS filters */
+    int64_t units, most;              /* of tiles, and the most in one */
+    int64_t shares, pieces;           /* tasks of a group: shares of the units times pieces of the channels */
+    int64_t row_length;               /* pixels in a row of the turned images */
+    int64_t image_step, gradient_step, sum_step; /* elements between points */
+    real *image, *gradient;           /* all transformed tiles, when they are few */
+    real *sums;                       /* else: by group, share, point, block of filters, channel: TILE_COLS filters */
 } weights;
 
-static int64_t sums_bytes(const gather *g)
+static int64_t sum_bytes(const gather *g)
 {
-    return g->groups * POINTS * g->filters * ceil_div(g->channels, TILE_COLS) * TILE_COLS * (int64_t)sizeof(real);
+    return POINTS * (ceil_div(g->channels, VL) * VL * ceil_div(g->filters, TILE_COLS) * TILE_COLS + SKEW) *
+           (int64_t)sizeof(real);
 }
 
 int FN(symc_winograd_weights_suits)(const gather *g)
 {
-    if (SYMC_DOUBLE || g->taps_h != 3 || g->taps_w != 3 || g->step_h != 1 || g->step_w != 1)
+    int taps = tile_taps(g);
+    if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    int64_t tiles = ceil_div(g->out_h, OUT) * ceil_div(g->out_w, OUT);
-    return consecutive(g->tap_row) && consecutive(g->tap_col) && g->channels >= LEAST_CHANNELS &&
-           g->filters >= LEAST_CHANNELS && g->images * tiles >= LEAST_TILES &&
-           2 * g->out_h * g->out_w >= tiles * OUT * OUT && sums_bytes(g) <= PARTIAL_BYTES;
+    if (!taps || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
+        return 0;
+    int64_t out = IN + 1 - taps, tiles = ceil_div(g->out_h, out) * ceil_div(g->out_w, out);
+    return g->images * tiles >= LEAST_TILES && 3 * taps * taps * g->out_h * g->out_w >= 4 * tiles * POINTS &&
+           g->groups * sum_bytes(g) <= PARTIAL_BYTES;
 }
 
-INLINE int64_t row_panels(const weights *v) { return ceil_div(v->g->filters, TILE_ROWS); }
-INLINE int64_t panel_row(const weights *v, int64_t i) { return i * v->g->filters / row_panels(v); }
+/* ---- tiles ---- */
 
-/* One image tile, VL channels: elements at from[at[i]], the 36 points `step` apart. */
-INLINE void transform_image_tile(const real *from, const int64_t *at, real *to, int64_t step)
-{
-    vec half[IN][IN];
-    UNROLL
-    for (int x = 0; x < IN; x++) {
-        vec d[IN], t[IN];
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            d[y] = load(from + at[y * IN + x]);
-        transform_image(d, t);
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            half[y][x] = t[y];
-    }
-    UNROLL
-    for (int y = 0; y < IN; y++) {
-        vec t[IN];
-        transform_image(half[y], t);
-        UNROLL
-        for (int x = 0; x < IN; x++)
-            store(to + (y * IN + x) * step, t[x]);
-    }
-}
-
-/* One tile of dY, VL filters. */
-INLINE void transform_gradient_tile(const real *from, const int64_t *at, real *to, int64_t step)
-{
-    vec half[IN][OUT];
-    UNROLL
-    for (int x = 0; x < OUT; x++) {
-        vec d[OUT], t[IN];
-        UNROLL
-        for (int y = 0; y < OUT; y++)
-            d[y] = load(from + at[y * OUT + x]);
-        transform_gradient(d, t);
-        UNROLL
-        for (int y = 0; y < IN; y++)
-            half[y][x] = t[y];
-    }
-    UNROLL
-    for (int y = 0; y < IN; y++) {
-        vec t[IN];
-        transform_gradient(half[y], t);
-        UNROLL
-        for (int x = 0; x < IN; x++)
-            store(to + (y * IN + x) * step, t[x]);
-    }
-}
-
-/* A thread's private memory, sufficient for any unit. */
-typedef struct {
-    real *planes, *turned, *gradient, *image;
-} workspace;
-
-static workspace take_workspace(const weights *v)
-{
-    int64_t image = v->image_shape.plane * TILE_COLS, gradient = v->gradient_shape.plane * ROW_STEP;
-    int64_t most = larger(image, gradient);
-    return (workspace){
-        .planes = symc_scratch(SLOT_BAND, (most + BAND_SLACK) * sizeof(real)),
-        .turned = symc_scratch(SLOT_BAND_2, most * sizeof(real)),
-        .gradient = symc_scratch(SLOT_BLOCK, row_panels(v) * POINTS * v->tiles * ROW_STEP * sizeof(real)),
-        .image = symc_scratch(SLOT_BLOCK_2, POINTS * v->tiles * TILE_COLS * sizeof(real))};
-}
-
-/* Channels [first, last) of a unit, with channels last: `lanes` per pixel, zeros for those that do not exist. */
-static const real *channels_last(const workspace *w, const gather *t, const band_shape *shape, const band *part,
-                                 int64_t group, int64_t first, int64_t last, int64_t lanes)
-{
-    real *planes = w->planes, *turned = w->turned;
-    if (last - first < lanes)
-        memset(turned, 0, shape->plane * lanes * sizeof(real));
-    FN(symc_fill_band)(t, shape, part, group, first, last, planes);
-    FN(symc_transpose)(turned, lanes, planes, shape->plane, last - first, shape->plane);
-    return turned;
-}
-
-/* Panel j of channels: by point and tile, TILE_COLS channels. */
-static void prepare_image(const weights *v, const workspace *w, const band *part, int64_t group, int64_t j,
-                          int64_t tiles, real *to)
-{
-    const gather *t = &v->image;
-    int64_t first = j * TILE_COLS, last = smaller(t->channels, first + TILE_COLS), at[POINTS];
-    const real *turned = channels_last(w, t, &v->image_shape, part, group, first, last, TILE_COLS);
-    for (int i = 0; i < POINTS; i++)
-        at[i] = v->image_at[i] * TILE_COLS;
-    for (int64_t row = part->first_row; row < part->last_row; row++) {
-        const real *from = turned + FN(symc_band_row)(t, &v->image_shape, part, row) * TILE_COLS;
-        for (int64_t col = 0; col < t->out_w; col++, from += TILE_COLS, to += TILE_COLS)
-            for (int64_t lane = 0; lane < TILE_COLS; lane += VL)
-                transform_image_tile(from + lane, at, to + lane, tiles * TILE_COLS);
-    }
-}
-
-/* Panel i of filters: by point and tile, ROW_STEP filters. */
-static void prepare_gradient(const weights *v, const workspace *w, const band *part, int64_t group, int64_t i,
-                             int64_t tiles, real *to)
-{
-    const gather *t = &v->gradient;
-    int64_t at[OUT * OUT];
-    const real *turned =
-        channels_last(w, t, &v->gradient_shape, part, group, panel_row(v, i), panel_row(v, i + 1), ROW_STEP);
-    for (int k = 0; k < OUT * OUT; k++)
-        at[k] = v->gradient_at[k] * ROW_STEP;
-    for (int64_t row = part->first_row; row < part->last_row; row++) {
-        const real *from = turned + FN(symc_band_row)(t, &v->gradient_shape, part, row) * ROW_STEP;
-        for (int64_t col = 0; col < t->out_w; col++, from += ROW_STEP, to += ROW_STEP)
-            for (int64_t lane = 0; lane < ROW_STEP; lane += VL)
-                transform_gradient_tile(from + lane, at, to + lane, tiles * ROW_STEP);
-    }
-}
-
-/* Adds a unit's part to the sums of panels [first, last) of channels. */
-static void add_unit(const weights *v, const workspace *w, const band *part, int64_t group, int64_t first,
-                     int64_t last, real *sums, int accumulate)
+/* VL channels of `tiles` tiles from `first` on: by point, `step` apart, and tile. */
+static void prepare_image(const weights *v, int64_t group, int64_t channel, int64_t first, int64_t tiles, real *rows,
+                          real *to, int64_t step)
 {
     const gather *g = v->g;
-    int64_t tiles = (part->last_row - part->first_row) * v->image.out_w, panels = row_panels(v);
-    int64_t gradient_step = tiles * ROW_STEP, image_step = tiles * TILE_COLS;
-    real *gradient = w->gradient, *image = w->image;
-    for (int64_t i = 0; i < panels; i++)
-        prepare_gradient(v, w, part, group, i, tiles, gradient + i * POINTS * gradient_step);
-    for (int64_t j = first; j < last; j++) {
-        prepare_image(v, w, part, group, j, tiles, image);
-        for (int64_t point = 0; point < POINTS; point++)
-            for (int64_t i = 0; i < panels; i++) {
-                int64_t row = panel_row(v, i), rows = panel_row(v, i + 1) - row;
-                FN(symc_tile)(rows, TILE_COLS, tiles, gradient + (i * POINTS + point) * gradient_step, ROW_STEP,
-                              image + point * image_step, TILE_COLS,
-                              sums + (point * g->filters + row) * v->width + j * TILE_COLS, v->width, accumulate);
-            }
+    int64_t plane = g->in_h * g->in_w;
+    const real *end = g->in + g->images * g->groups * g->channels * plane;
+    for (int64_t at = 0; at < tiles;) {
+        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+        FN(symc_window_to_lanes)(g->in + ((run.image * g->groups + group) * g->channels + channel) * plane, plane,
+                                 smaller(VL, g->channels - channel), g->in_h, g->in_w, end, run.row * v->out + v->top,
+                                 run.col * v->out + v->left, IN, run.count * v->out + v->taps - 1, v->row_length * VL,
+                                 rows);
+        for (int64_t i = 0; i < run.count; i++, at++)
+            transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL, to + at * VL, step);
     }
 }
 
-static void add_units(void *arg, int64_t begin, int64_t end)
+/* The same of dY: VL filters, stored TILE_COLS apart. */
+static void prepare_gradient(const weights *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, real *rows,
+                             real *to, int64_t step)
 {
-    const weights *v = arg;
-    int64_t total = v->image.images * v->image.out_h, panels = v->width / TILE_COLS;
-    workspace w = take_workspace(v);
-    for (int64_t task = begin; task < end; task++) {
-        int64_t block = task % v->blocks, share = task / v->blocks % v->shares, group = task / (v->blocks * v->shares);
-        int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
-        real *sums = v->sums + (group * v->shares + share) * POINTS * v->g->filters * v->width;
-        for (int64_t unit = first; unit < last; unit++) {
-            band part = {unit * total / v->units, (unit + 1) * total / v->units, 0, v->image.out_w};
-            add_unit(v, &w, &part, group, block * panels / v->blocks, (block + 1) * panels / v->blocks, sums,
-                     unit > first);
+    const gather *g = v->g;
+    int64_t plane = g->out_h * g->out_w;
+    const real *end = v->dy + g->images * g->groups * g->filters * plane;
+    for (int64_t at = 0; at < tiles;) {
+        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
+        FN(symc_window_to_lanes)(v->dy + ((run.image * g->groups + group) * g->filters + filter) * plane, plane,
+                                 smaller(VL, g->filters - filter), g->out_h, g->out_w, end, run.row * v->out,
+                                 run.col * v->out, v->out, run.count * v->out, v->row_length * VL, rows);
+        for (int64_t i = 0; i < run.count; i++, at++) {
+            const real *from = rows + i * v->out * VL;
+            if (v->out == 4)
+                transform_gradient_tile(4, from, v->row_length * VL, VL, to + at * TILE_COLS, step);
+            else
+                transform_gradient_tile(2, from, v->row_length * VL, VL, to + at * TILE_COLS, step);
         }
     }
 }
 
-/* VL channels of one filter: adds the shares, `share_step` apart, and transforms to 9 taps in image order. */
-INLINE void finish_channels(const real *sums, int64_t step, int64_t shares, int64_t share_step, vec taps[3][3])
+INLINE real *take_rows(const weights *v) { return symc_scratch(SLOT_BAND, IN * v->row_length * VL * sizeof(real)); }
+
+INLINE int64_t block_cols(const weights *v, int64_t block)
 {
-    vec half[3][IN];
+    return v->g->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
+}
+
+/* Adds the products of one block of channels and one of filters at one point. */
+INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const real *gradient, real *sums, int accumulate)
+{
+    for (int64_t row = 0; row < VL; row += ROWS)
+        FN(symc_tile)(ROWS, cols, tiles, image + row, VL, gradient, TILE_COLS, sums + row * TILE_COLS, TILE_COLS,
+                      accumulate);
+}
+
+/* ---- sums to filters ---- */
+
+/* One channel of VL filters: adds the shares, `share_step` apart, and transforms to taps, in the order of the filter. */
+INLINE void finish_channel(int taps, const weights *v, const real *sums, int64_t step, int64_t shares, int64_t share_step,
+                           real *to)
+{
+    vec half[MOST_TAPS][IN];
     for (int x = 0; x < IN; x++) {
-        vec u[IN], w[3];
+        vec u[IN], w[MOST_TAPS];
         for (int y = 0; y < IN; y++) {
             const real *from = sums + (y * IN + x) * step;
             u[y] = load(from);
             for (int64_t s = 1; s < shares; s++)
                 u[y] += load(from + s * share_step);
         }
-        finish_filter(u, w);
-        for (int r = 0; r < 3; r++)
+        finish_filter(taps, u, w);
+        for (int r = 0; r < taps; r++)
             half[r][x] = w[r];
     }
-    for (int r = 0; r < 3; r++)
-        finish_filter(half[r], taps[r]);
+    for (int r = 0; r < taps; r++) {
+        vec w[MOST_TAPS];
+        finish_filter(taps, half[r], w);
+        for (int s = 0; s < taps; s++)
+            store(to + ((v->down ? r : taps - 1 - r) * taps + (v->right ? s : taps - 1 - s)) * VL, w[s]);
+    }
 }
 
-static void finish_filters(void *arg, int64_t begin, int64_t end)
+/* Channels [first, last) of a block of filters; sums by point, `step` apart, and channel. */
+static void finish_block(const weights *v, int64_t group, int64_t block, int64_t first, int64_t last, const real *sums,
+                         int64_t step, int64_t shares, int64_t share_step, real *turned)
+{
+    const gather *g = v->g;
+    int64_t taps = v->taps * v->taps;
+    for (int64_t half = 0; half < block_cols(v, block); half += VL) {
+        int64_t filter = block * TILE_COLS + half;
+        for (int64_t c = 0; c < last - first; c++) {
+            if (v->taps == 3)
+                finish_channel(3, v, sums + half + c * TILE_COLS, step, shares, share_step, turned + c * taps * VL);
+            else
+                finish_channel(5, v, sums + half + c * TILE_COLS, step, shares, share_step, turned + c * taps * VL);
+        }
+        FN(symc_from_lanes)(turned, (last - first) * taps, VL, smaller(VL, g->filters - filter),
+                            g->channels * taps,
+                            v->dw + ((group * g->filters + filter) * g->channels + first) * taps);
+    }
+}
+
+INLINE real *take_turned(const weights *v, int64_t channels)
+{
+    return symc_scratch(SLOT_ROW, channels * v->taps * v->taps * VL * sizeof(real));
+}
+
+/* ---- few tiles ---- */
+
+/* Transforms all tiles: tasks (group, block of channels, or of VL filters). */
+static void prepare_all(void *arg, int64_t begin, int64_t end)
+{
+    const weights *v = arg;
+    int64_t halves = ceil_div(v->g->filters, VL), tasks = v->steps + halves;
+    real *rows = take_rows(v);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task / tasks, i = task % tasks, half = i - v->steps;
+        if (i < v->steps)
+            prepare_image(v, group, i * VL, 0, v->tiles, rows, v->image + (group * v->steps + i) * v->tiles * VL,
+                          v->image_step);
+        else
+            prepare_gradient(v, group, half * VL, 0, v->tiles, rows,
+                             v->gradient + (group * v->blocks + half / 2) * v->tiles * TILE_COLS + half % 2 * VL,
+                             v->gradient_step);
+    }
+}
+
+/* Tasks (group, block of filters, CHANNEL_BLOCKS blocks of channels): sums, and finishes them. */
+static void sum_blocks(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
     const gather *g = v->g;
-    int down = g->tap_row[1] < g->tap_row[0], left = g->tap_col[1] < g->tap_col[0];
-    int64_t step = g->filters * v->width;
-    for (int64_t m = begin; m < end; m++) {
-        const real *sums = v->sums + m / g->filters * v->shares * POINTS * step + m % g->filters * v->width;
-        for (int64_t c = 0; c < g->channels; c += VL) {
-            vec taps[3][3], turned[9];
-            finish_channels(sums + c, step, v->shares, POINTS * step, taps);
-            for (int i = 0; i < 9; i++)
-                turned[i] = taps[down ? 2 - i / 3 : i / 3][left ? 2 - i % 3 : i % 3];
-            FN(symc_transpose)(v->dw + (m * g->channels + c) * 9, 9, (const real *)turned, VL, 9,
-                               smaller(VL, g->channels - c));
-        }
+    int64_t pieces = ceil_div(v->steps, CHANNEL_BLOCKS), step = CHANNEL_BLOCKS * VL * TILE_COLS + VL;
+    real *sums = symc_scratch(SLOT_BLOCK, POINTS * step * sizeof(real));
+    real *turned = take_turned(v, CHANNEL_BLOCKS * VL);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task / (pieces * v->blocks), block = task / pieces % v->blocks;
+        int64_t first = task % pieces * CHANNEL_BLOCKS, last = smaller(v->steps, first + CHANNEL_BLOCKS);
+        const real *gradient = v->gradient + (group * v->blocks + block) * v->tiles * TILE_COLS;
+        for (int64_t point = 0; point < POINTS; point++)
+            for (int64_t i = first; i < last; i++)
+                add_products(block_cols(v, block), v->tiles,
+                             v->image + point * v->image_step + (group * v->steps + i) * v->tiles * VL,
+                             gradient + point * v->gradient_step,
+                             sums + point * step + (i - first) * VL * TILE_COLS, 0);
+        finish_block(v, group, block, first * VL, smaller(g->channels, last * VL), sums, step, 1, 0, turned);
     }
 }
 
-static void plan(weights *v)
+/* ---- many tiles ---- */
+
+static void add_unit(const weights *v, int64_t group, int64_t unit, int64_t first, int64_t last, real *rows, real *image,
+                     real *gradient, real *sums, int accumulate)
+{
+    int64_t start = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - start;
+    for (int64_t i = 0; i < ceil_div(v->g->filters, VL); i++)
+        prepare_gradient(v, group, i * VL, start, tiles, rows, gradient + i / 2 * v->most * TILE_COLS + i % 2 * VL,
+                         v->gradient_step);
+    for (int64_t step = first; step < last; step++) {
+        prepare_image(v, group, step * VL, start, tiles, rows, image, v->image_step);
+        for (int64_t point = 0; point < POINTS; point++)
+            for (int64_t block = 0; block < v->blocks; block++)
+                add_products(block_cols(v, block), tiles, image + point * v->image_step,
+                             gradient + point * v->gradient_step + block * v->most * TILE_COLS,
+                             sums + point * v->sum_step + (block * v->steps + step) * VL * TILE_COLS, accumulate);
+    }
+}
+
+/* Tasks (group, share, piece of the channels). */
+static void add_units(void *arg, int64_t begin, int64_t end)
+{
+    const weights *v = arg;
+    real *rows = take_rows(v), *image = symc_scratch(SLOT_BLOCK_2, POINTS * v->image_step * sizeof(real));
+    real *gradient = symc_scratch(SLOT_BLOCK, POINTS * v->gradient_step * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t piece = task % v->pieces, share = task / v->pieces % v->shares, group = task / (v->pieces * v->shares);
+        int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
+        real *sums = v->sums + (group * v->shares + share) * POINTS * v->sum_step;
+        for (int64_t unit = first; unit < last; unit++)
+            add_unit(v, group, unit, piece * v->steps / v->pieces, (piece + 1) * v->steps / v->pieces, rows, image,
+                     gradient, sums, unit > first);
+    }
+}
+
+/* Tasks (group, block of filters, block of channels). */
+static void finish_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const weights *v = arg;
+    real *turned = take_turned(v, VL);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t step = task % v->steps, block = task / v->steps % v->blocks, group = task / (v->steps * v->blocks);
+        const real *sums =
+            v->sums + group * v->shares * POINTS * v->sum_step + (block * v->steps + step) * VL * TILE_COLS;
+        finish_block(v, group, block, step * VL, smaller(v->g->channels, (step + 1) * VL), sums, v->sum_step, v->shares,
+                     POINTS * v->sum_step, turned);
+    }
+}
+
+static void sum_all(weights *v)
 {
     const gather *g = v->g;
-    int64_t threads = symc_num_threads(), total = v->image.images * v->image.out_h;
-    int64_t wanted = ceil_div(threads, g->groups);
-    v->units = ceil_div(total, larger(1, UNIT_TILES / v->image.out_w));
+    v->row_length = v->wide * v->out + v->taps - 1;
+    v->image_step = g->groups * v->steps * v->tiles * VL + SKEW;
+    v->gradient_step = g->groups * v->blocks * v->tiles * TILE_COLS + SKEW;
+    v->image = symc_scratch(SLOT_SHARED, POINTS * v->image_step * sizeof(real));
+    v->gradient = symc_scratch(SLOT_SHARED_2, POINTS * v->gradient_step * sizeof(real));
+    symc_parallel(prepare_all, v, g->groups * (v->steps + ceil_div(g->filters, VL)), 1);
+    symc_parallel(sum_blocks, v, g->groups * v->blocks * ceil_div(v->steps, CHANNEL_BLOCKS), 1);
+}
+
+static void sum_units(weights *v)
+{
+    const gather *g = v->g;
+    int64_t wanted = ceil_div(symc_num_threads(), g->groups);
+    v->units = ceil_div(v->tiles, UNIT_TILES);
     if (v->units < wanted * 8)
-        v->units = ceil_div(v->units, wanted) * wanted;
-    v->units = smaller(total, v->units);
-    v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / sums_bytes(g)));
-    v->width = ceil_div(g->channels, TILE_COLS) * TILE_COLS;
-    v->blocks = smaller(v->width / TILE_COLS, ceil_div(wanted, v->shares));
-    int64_t rows = ceil_div(total, v->units);
-    v->tiles = rows * v->image.out_w;
-    v->image_shape = FN(symc_band_shape)(&v->image, rows, v->image.out_w);
-    v->gradient_shape = FN(symc_band_shape)(&v->gradient, rows, v->image.out_w);
-    for (int i = 0; i < POINTS; i++)
-        v->image_at[i] = FN(symc_band_tap)(&v->image, &v->image_shape, i / IN, i % IN);
-    for (int i = 0; i < OUT * OUT; i++)
-        v->gradient_at[i] = FN(symc_band_tap)(&v->gradient, &v->gradient_shape, i / OUT, i % OUT);
+        v->units = smaller(v->tiles, ceil_div(v->units, wanted) * wanted);
+    v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sum_bytes(g))));
+    v->pieces = smaller(v->steps, ceil_div(wanted, v->shares));
+    v->most = ceil_div(v->tiles, v->units);
+    v->row_length = smaller(v->most, v->wide) * v->out + v->taps - 1;
+    v->image_step = v->most * VL + VL;
+    v->gradient_step = v->blocks * v->most * TILE_COLS + SKEW;
+    v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
+    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * v->shares * sum_bytes(g));
+    symc_parallel(add_units, v, g->groups * v->shares * v->pieces, 1);
+    symc_parallel(finish_blocks, v, g->groups * v->blocks * v->steps, 1);
 }
 
 void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
 {
-    static const int64_t first_rows[OUT] = {0, 1, 2, 3};
-    int64_t taps[2 * IN];
-    weights v = {.g = g, .image = image_tiles(g, taps), .dw = dw};
-    v.gradient = v.image;
-    v.gradient.in = dy, v.gradient.channels = g->filters, v.gradient.in_h = g->out_h, v.gradient.in_w = g->out_w;
-    v.gradient.taps_h = v.gradient.taps_w = OUT, v.gradient.tap_row = v.gradient.tap_col = first_rows;
-    plan(&v);
-    v.sums = symc_scratch(SLOT_PARTIAL, v.shares * sums_bytes(g));
-    symc_parallel(add_units, &v, g->groups * v.shares * v.blocks, 1);
-    symc_parallel(finish_filters, &v, g->groups * g->filters, 1);
+    int taps = (int)g->taps_h;
+    weights v = {.g = g, .dy = dy, .dw = dw, .taps = taps, .out = IN + 1 - taps,
+                 .down = g->tap_row[0] < g->tap_row[1], .right = g->tap_col[0] < g->tap_col[1]};
+    v.top = smaller(g->tap_row[0], g->tap_row[taps - 1]), v.left = smaller(g->tap_col[0], g->tap_col[taps - 1]);
+    v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
+    v.tiles = g->images * v.high * v.wide;
+    v.steps = ceil_div(g->channels, VL), v.blocks = ceil_div(g->filters, TILE_COLS);
+    if (v.tiles <= FEW_TILES && sum_bytes(g) > MANY_SUMS)
+        sum_all(&v);
+    else
+        sum_units(&v);
 }

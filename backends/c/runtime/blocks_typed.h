@@ -1,0 +1,184 @@
+/* See blocks.h. Compiled once per element type. */
+#include "blocks.h"
+
+#include "lanes.h"
+
+/* Loads VL elements, of which only `count` exist where that would read beyond the end of the array. */
+INLINE vec load_within(const real *p, int64_t count, const real *end)
+{
+    if (end - p >= VL)
+        return load(p);
+    real whole[VL] = {0};
+    for (int64_t i = 0; i < count; i++)
+        whole[i] = p[i];
+    return load(whole);
+}
+
+/* Stores the first `count` vectors from pixel x of a row on, going on in the next rows. */
+INLINE void put_pixels(const vec v[VL], int64_t count, int64_t x, int64_t width, int64_t row_step, real *row)
+{
+    if (count == VL && x + VL <= width) {
+        UNROLL
+        for (int i = 0; i < VL; i++)
+            store(row + (x + i) * VL, v[i]);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        store(row + x * VL, v[i]);
+        if (++x == width)
+            x = 0, row += row_step;
+    }
+}
+
+void FN(symc_to_lanes)(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
+                       int64_t row_step, real *to)
+{
+    for (int64_t i = 0; i < count; i += VL) {
+        int64_t some = smaller(VL, count - i);
+        if (some < VL && count >= VL) /* the last vector overlaps with the one before */
+            i = count - VL, some = VL;
+        vec v[VL];
+        if (rows == VL && end - (from + (VL - 1) * ld + i) >= VL) {
+            UNROLL
+            for (int r = 0; r < VL; r++) {
+                v[r] = load(from + r * ld + i);
+                __builtin_prefetch(from + (r + VL) * ld + i);
+            }
+        } else {
+            for (int64_t r = 0; r < VL; r++)
+                v[r] = r < rows ? load_within(from + r * ld + i, some, end) : (vec){0};
+        }
+        transpose_square(v);
+        put_pixels(v, some, i % width, width, row_step, to + i / width * row_step);
+    }
+}
+
+void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+                              const real *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
+                              real *to)
+{
+    int64_t from_x = smaller(wide, larger(0, -x)), to_x = larger(from_x, smaller(wide, in_w - x));
+    int64_t from_y = smaller(high, larger(0, -y)), to_y = larger(from_y, smaller(high, in_h - y));
+    int64_t width = to_x - from_x;
+    if (width == 0)
+        to_y = from_y;
+    for (int64_t i = 0; i < high; i++) {
+        real *row = to + i * row_step;
+        int64_t before = i < from_y || i >= to_y ? wide : from_x;
+        memset(row, 0, before * VL * sizeof(real));
+        if (before < wide)
+            memset(row + to_x * VL, 0, (wide - to_x) * VL * sizeof(real));
+    }
+    if (to_y == from_y)
+        return;
+    const real *from = planes + (y + from_y) * in_w + x + from_x;
+    to += from_y * row_step + from_x * VL;
+    if (width == in_w) { /* whole rows follow one another */
+        FN(symc_to_lanes)(from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
+        return;
+    }
+    for (int64_t i = from_y; i < to_y; i++, from += in_w, to += row_step)
+        FN(symc_to_lanes)(from, ld, count, width, end, width, 0, to);
+}
+
+void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to)
+{
+    for (int64_t i = 0; i < count; i += VL) {
+        int64_t some = smaller(VL, count - i);
+        if (some < VL && count >= VL)
+            i = count - VL, some = VL;
+        vec v[VL];
+        if (some == VL) {
+            UNROLL
+            for (int r = 0; r < VL; r++)
+                v[r] = load(from + (i + r) * step);
+        } else {
+            for (int64_t r = 0; r < VL; r++)
+                v[r] = r < some ? load(from + (i + r) * step) : (vec){0};
+        }
+        transpose_square(v);
+        if (some == VL && rows == VL) {
+            UNROLL
+            for (int r = 0; r < VL; r++)
+                store(to + r * ld + i, v[r]);
+        } else if (some == VL) {
+            for (int64_t r = 0; r < rows; r++)
+                store(to + r * ld + i, v[r]);
+        } else {
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t j = 0; j < some; j++)
+                    to[r * ld + i + j] = v[r][j];
+        }
+    }
+}
+
+/* ---- products ---- */
+
+typedef void block_kernel(int64_t steps, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
+                          int accumulate);
+
+INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const block_step *list, const real *a,
+                           const real *b, real *c, int64_t ldc, int accumulate)
+{
+    vec sum[TILE_ROWS][2];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] = (vec){0};
+    }
+    for (int64_t q = 0; q < steps; q++) {
+        const real *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
+        UNROLL_SOME
+        for (int i = 0; i < VL; i++) {
+            vec bk[2];
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                bk[v] = load(w + v * VL);
+            w += vecs * VL;
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                UNROLL
+                for (int v = 0; v < vecs; v++)
+                    sum[r][v] += p[r * pixel * VL + i] * bk[v];
+            }
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            real *to = c + r * ldc + v * VL;
+            store(to, accumulate ? load(to) + sum[r][v] : sum[r][v]);
+        }
+    }
+}
+
+#define KERNEL(ROWS, VECS, PIXEL)                                                                                   \
+    static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, const block_step *list, const real *a,              \
+                                                 const real *b, real *c, int64_t ldc, int accumulate)               \
+    {                                                                                                               \
+        multiply_block(ROWS, VECS, PIXEL, steps, list, a, b, c, ldc, accumulate);                                   \
+    }
+#define KERNELS(ROWS) KERNEL(ROWS, 1, 1) KERNEL(ROWS, 2, 1) KERNEL(ROWS, 1, 2) KERNEL(ROWS, 2, 2)
+#define KERNEL_NAMES(ROWS)                                                                                          \
+    {{kernel_##ROWS##_1_1, kernel_##ROWS##_2_1}, {kernel_##ROWS##_1_2, kernel_##ROWS##_2_2}}
+
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6)
+#if TILE_ROWS > 6
+KERNELS(7) KERNELS(8) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+#endif
+
+static block_kernel *const kernels[TILE_ROWS][2][2] = {
+    KERNEL_NAMES(1), KERNEL_NAMES(2), KERNEL_NAMES(3), KERNEL_NAMES(4), KERNEL_NAMES(5), KERNEL_NAMES(6),
+#if TILE_ROWS > 6
+    KERNEL_NAMES(7), KERNEL_NAMES(8), KERNEL_NAMES(9), KERNEL_NAMES(10), KERNEL_NAMES(11), KERNEL_NAMES(12),
+    KERNEL_NAMES(13), KERNEL_NAMES(14),
+#endif
+};
+
+void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const real *a,
+                         const real *b, real *c, int64_t ldc, int accumulate)
+{
+    kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate);
+}

@@ -1,0 +1,266 @@
+/* Convolutions of blocks of channels, any taps and strides, forward and with respect to the images. Compiled once per
+ * element type.
+ *
+ * A band of the images is turned to blocks of VL channels in the second level cache. Neighbouring pixels of an output row,
+ * times a block of filters, are then a product over (block of channels, tap): nothing is packed for it but the filters.
+ * With respect to the images the pixels with the same remainders modulo the strides, a phase, read through the same
+ * taps; all phases of a band share its turned part of dY and fill the same rows of results, which are turned back.
+ */
+#include "direct.h"
+
+#include "axis.h"
+#include "blocks.h"
+
+enum {
+    WINDOW_BYTES = 400 << 10, /* of a turned band: it stays in the second level cache */
+    CHUNK = BLOCK_K / VL,     /* steps summed at a time: long chains of additions lose accuracy */
+    MOST_PHASES = 64,
+    LEAST_TILE = 5            /* pixels: narrower rows leave too many additions waiting for one another */
+};
+
+typedef struct {
+    const conv2d *v;
+    const real *in, *weights;
+    real *out;
+    int64_t channels, filters;             /* of a group, read and written */
+    int64_t weight_filter, weight_channel; /* elements between them */
+    int64_t in_h, in_w, out_h, out_w, taps;
+    axis rows, cols;
+    int64_t steps;                         /* blocks of channels */
+    int flat;                              /* the pixels of a band are one row */
+    int64_t bands, row_bands, col_bands, splits;
+    int64_t high, wide, pixels;            /* the most of a window and of a band of results */
+    block_step *lists;                     /* by phase: for each block of channels and tap */
+    int64_t *counts;
+    real *packed;                          /* by group, block of filters and of channels, tap, channel */
+} direct;
+
+INLINE int64_t blocks(const direct *z) { return ceil_div(z->filters, TILE_COLS); }
+INLINE int64_t block_cols(const direct *z, int64_t block)
+{
+    return z->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
+}
+
+/* ---- filters ---- */
+
+/* Tasks (group, block of filters, block of channels). */
+static void pack_filters(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    int64_t taps = z->taps, size = z->filters * z->channels * taps;
+    real *turned = symc_scratch(SLOT_ROW, VL * taps * VL * sizeof(real));
+    const real *stop = z->weights + z->v->groups * size;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
+        int64_t cols = block_cols(z, block), channels = smaller(VL, z->channels - step * VL);
+        real *to = z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * cols) * taps * VL;
+        for (int64_t half = 0; half < cols; half += VL) {
+            int64_t filter = block * TILE_COLS + half, rows = smaller(VL, z->filters - filter);
+            const real *from = z->weights + group * size + filter * z->weight_filter + step * VL * z->weight_channel;
+            if (z->weight_channel == taps)
+                FN(symc_to_lanes)(from, z->weight_filter, rows, channels * taps, stop, channels * taps, 0, turned);
+            else
+                for (int64_t c = 0; c < channels; c++)
+                    FN(symc_to_lanes)(from + c * z->weight_channel, z->weight_filter, rows, taps, stop, taps, 0,
+                                      turned + c * taps * VL);
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t c = 0; c < VL; c++)
+                    store(to + (t * VL + c) * cols + half,
+                          c < channels ? load(turned + (c * taps + t) * VL) : (vec){0});
+        }
+    }
+}
+
+/* ---- units ---- */
+
+/* What output pixel (y, x), with y and x below the strides, reads; its row and column of the image are added later. */
+static int64_t list_steps(const direct *z, int64_t y, int64_t x, block_step *list)
+{
+    int64_t n = 0;
+    for (int64_t step = 0; step < z->steps; step++)
+        for (int64_t r = 0; r < z->rows.taps; r++) {
+            int64_t row, col;
+            if (!tap_reads(&z->rows, y, r, &row))
+                continue;
+            for (int64_t s = 0; s < z->cols.taps; s++)
+                if (tap_reads(&z->cols, x, s, &col))
+                    list[n++] = (block_step){((step * z->high + row) * z->wide + col) * VL,
+                                             (step * z->taps + r * z->cols.taps + s) * VL};
+        }
+    return n;
+}
+
+typedef struct {
+    int64_t first_row, last_row, first_col, last_col;
+} part;
+
+/* One row's `count` pixels, `ldc` elements apart. */
+static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
+                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate)
+{
+    int64_t tiles = ceil_div(count, TILE_ROWS);
+    for (int64_t i = 0; i < tiles; i++) {
+        int64_t at = i * count / tiles, rows = (i + 1) * count / tiles - at;
+        FN(symc_block_tile)(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
+                            accumulate);
+    }
+}
+
+/* A block of filters for a band; `window` is turned from row `top` and column `left` on. */
+static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
+                          const real *filters, int64_t cols, real *pixels)
+{
+    int64_t width = b->last_col - b->first_col, longest = z->steps * z->taps;
+    if (z->flat && width == z->wide) {
+        window += (b->first_row - top) * z->wide * VL;
+        for (int64_t q = 0; q < longest; q += CHUNK)
+            multiply_row(z, (b->last_row - b->first_row) * width, cols, smaller(CHUNK, longest - q), z->lists + q, window,
+                         filters, pixels, cols, q > 0);
+        return;
+    }
+    for (int64_t q = 0; q == 0 || q < longest; q += CHUNK)
+        for (int64_t y = b->first_row; y < b->last_row; y++)
+            for (int64_t k = 0; k < smaller(z->cols.down, width); k++) {
+                int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
+                int64_t col = x / z->cols.down * z->cols.up - left;
+                int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
+                int64_t steps = larger(0, smaller(CHUNK, z->counts[phase] - q));
+                if (steps > 0 || q == 0)
+                    multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps, z->lists + phase * longest + q,
+                                 window + (row * z->wide + col) * VL, filters,
+                                 pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, q > 0);
+            }
+}
+
+static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, real *out)
+{
+    int64_t width = b->last_col - b->first_col, count = b->last_row - b->first_row, plane = z->out_h * z->out_w;
+    out += b->first_row * z->out_w + b->first_col;
+    if (width == z->out_w)
+        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, out);
+    else
+        for (int64_t i = 0; i < count; i++)
+            FN(symc_from_lanes)(pixels + i * width * cols, width, cols, rows, plane, out + i * z->out_w);
+}
+
+static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
+                     real *pixels)
+{
+    int64_t plane = z->in_h * z->in_w, place = image * z->v->groups + group;
+    int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    const real *in = z->in + place * z->channels * plane;
+    const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
+    for (int64_t step = 0; step < z->steps; step++)
+        FN(symc_window_to_lanes)(in + step * VL * plane, plane, smaller(VL, z->channels - step * VL), z->in_h, z->in_w, end,
+                                 top, left, window_size(&z->rows, b->first_row, b->last_row),
+                                 window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
+                                 window + step * z->high * z->wide * VL);
+    for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
+        int64_t cols = block_cols(z, block);
+        multiply_band(z, b, top, left, window,
+                      z->packed + (group * blocks(z) + block) * z->steps * z->taps * VL * TILE_COLS, cols, pixels);
+        for (int64_t half = 0; half < cols; half += VL) {
+            int64_t filter = block * TILE_COLS + half;
+            put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
+                     z->out + (place * z->filters + filter) * z->out_h * z->out_w);
+        }
+    }
+}
+
+/* Tasks (group, image, band, split of the filters). */
+static void run_bands(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * sizeof(real));
+    real *pixels = symc_scratch(SLOT_BLOCK_2, z->pixels * TILE_COLS * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t split = task % z->splits, band = task / z->splits % z->bands, image = task / (z->splits * z->bands);
+        int64_t row = band / z->col_bands, col = band % z->col_bands;
+        part b = {row * z->out_h / z->row_bands, (row + 1) * z->out_h / z->row_bands, col * z->out_w / z->col_bands,
+                  (col + 1) * z->out_w / z->col_bands};
+        run_band(z, image % z->v->images, image / z->v->images, &b, split, window, pixels);
+    }
+}
+
+/* The largest window of `pieces` bands along an axis. */
+static int64_t largest_window(const axis *a, int64_t out, int64_t pieces)
+{
+    int64_t size = 0;
+    for (int64_t i = 0; i < pieces; i++)
+        size = larger(size, window_size(a, i * out / pieces, (i + 1) * out / pieces));
+    return size;
+}
+
+static void plan(direct *z)
+{
+    int64_t pixel = z->steps * VL * (int64_t)sizeof(real), threads = symc_num_threads();
+    int64_t units = z->v->images * z->v->groups;
+    z->row_bands = z->col_bands = 1;
+    while (z->col_bands < z->out_w &&
+           window_size(&z->rows, 0, 1) * largest_window(&z->cols, z->out_w, z->col_bands) * pixel > WINDOW_BYTES)
+        z->col_bands++;
+    z->wide = largest_window(&z->cols, z->out_w, z->col_bands);
+    while (z->row_bands < z->out_h &&
+           (window_size(&z->rows, 0, ceil_div(z->out_h, z->row_bands)) * z->wide * pixel > WINDOW_BYTES ||
+            ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands) > 1024))
+        z->row_bands++;
+    int64_t others = units * z->col_bands;
+    if (others * z->row_bands < 8 * threads) /* so few that an uneven distribution would matter */
+        z->row_bands = smaller(z->out_h, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
+    z->high = largest_window(&z->rows, z->out_h, z->row_bands);
+    z->bands = z->row_bands * z->col_bands;
+    z->pixels = ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands);
+    units *= z->bands;
+    z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
+}
+
+static void run(direct *z)
+{
+    z->taps = z->rows.taps * z->cols.taps;
+    z->steps = ceil_div(z->channels, VL);
+    z->flat = z->cols.taps == 1 && z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
+              z->cols.base == 0 && z->in_w == z->out_w;
+    plan(z);
+    int64_t phases = z->rows.down * z->cols.down, longest = z->steps * z->taps;
+    z->counts = symc_scratch(SLOT_TABLE, phases * (sizeof(int64_t) + longest * sizeof(block_step)));
+    z->lists = (block_step *)(z->counts + phases);
+    for (int64_t i = 0; i < phases; i++)
+        z->counts[i] = list_steps(z, i / z->cols.down, i % z->cols.down, z->lists + i * longest);
+    int64_t tasks = z->v->groups * blocks(z);
+    z->packed = symc_scratch(SLOT_SHARED, tasks * longest * VL * TILE_COLS * sizeof(real));
+    symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
+    symc_parallel(run_bands, z, z->v->groups * z->v->images * z->bands * z->splits, 1);
+}
+
+INLINE int fills(int64_t count, int64_t step) { return 7 * ceil_div(count, step) * step <= 8 * count; }
+
+int FN(symc_direct_suits)(const conv2d *v, int backward)
+{
+    int64_t channels = v->channels / v->groups, filters = v->filters / v->groups, width = v->out_w;
+    if (v->images * v->groups * v->out_h * v->out_w * v->in_h * v->in_w <= 0 || v->taps_h * v->taps_w <= 0 ||
+        v->step_h * v->step_w > MOST_PHASES)
+        return 0;
+    if (v->taps_w == 1 && v->step_h == 1 && v->step_w == 1)
+        width *= v->out_h;
+    if (symc_conv2d_preferred == PREFER_BLOCKS)
+        return backward || v->step_w <= 2;
+    return fills(channels, VL) && fills(filters, VL) && width >= LEAST_TILE && (backward || v->step_w <= 2);
+}
+
+void FN(symc_direct_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    direct z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
+                .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
+                .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
+    z.weight_channel = v->taps_h * v->taps_w, z.weight_filter = z.channels * z.weight_channel;
+    run(&z);
+}
+
+void FN(symc_direct_backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
+{
+    direct z = {.v = v, .in = dy, .weights = weights, .out = dx, .channels = v->filters / v->groups,
+                .filters = v->channels / v->groups, .in_h = v->out_h, .in_w = v->out_w, .out_h = v->in_h,
+                .out_w = v->in_w, .rows = backward_axis(v, 0), .cols = backward_axis(v, 1)};
+    z.weight_filter = v->taps_h * v->taps_w, z.weight_channel = z.filters * z.weight_filter;
+    run(&z);
+}

@@ -1,0 +1,215 @@
+/* Convolutions with many groups of few channels, forward and with respect to the images. Compiled once per element type.
+ *
+ * VL groups at a time are turned so that lanes are groups, a band of rows in the cache; then every pixel is a sum over
+ * taps and channels of products of vectors, whatever the strides, dilations and phases, and bands of results are turned
+ * back.
+ */
+#include "grouped.h"
+
+#include "blocks.h"
+#include "axis.h"
+
+enum { PIXELS = 8, PAIR_PIXELS = 6, MOST_PRODUCTS = 64, MOST_CHANNELS = 16, SERIAL_PRODUCTS = 1 << 16 };
+
+typedef struct {
+    int64_t at, weight;
+} tap;
+
+typedef struct {
+    const conv2d *v;
+    const real *in, *weights;
+    real *out;
+    int64_t channels, filters;           /* of a group, read and written */
+    int64_t weight_filter, weight_channel; /* taps between them */
+    int64_t in_h, in_w, out_h, out_w;
+    axis rows, cols;
+    int64_t bands, band;                 /* of output rows; rows of one */
+    int64_t left, wide, high;            /* the window behind a band: first column, sizes */
+} grouped;
+
+int FN(symc_grouped_suits)(const conv2d *v)
+{
+    int64_t channels = v->channels / v->groups, filters = v->filters / v->groups;
+    return v->groups >= 2 && channels > 0 && filters > 0 && channels * filters <= MOST_PRODUCTS &&
+           channels <= MOST_CHANNELS && filters <= MOST_CHANNELS && 2 * v->groups >= ceil_div(v->groups, VL) * VL &&
+           v->taps_h * v->taps_w > 0 && v->out_h * v->out_w > 0;
+}
+
+/* `count` pixels of `filters` filters; weights of the second are weight_step on, its pixels out_plane on. */
+INLINE void sum_block(int count, int filters, int64_t n, const tap *list, const real *from, int64_t in_step,
+                      const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
+{
+    vec sum[2][PIXELS];
+    UNROLL
+    for (int f = 0; f < filters; f++) {
+        UNROLL
+        for (int i = 0; i < count; i++)
+            sum[f][i] = (vec){0};
+    }
+    for (int64_t k = 0; k < n; k++) {
+        const real *p = from + list[k].at, *w = weights + list[k].weight;
+        vec wk[2] = {load(w), load(w + (filters - 1) * weight_step)};
+        UNROLL
+        for (int i = 0; i < count; i++) {
+            vec x = load(p + i * in_step);
+            UNROLL
+            for (int f = 0; f < filters; f++)
+                sum[f][i] += wk[f] * x;
+        }
+    }
+    UNROLL
+    for (int f = 0; f < filters; f++) {
+        UNROLL
+        for (int i = 0; i < count; i++)
+            store(to + f * out_plane + i * out_step, sum[f][i]);
+    }
+}
+
+/* A row; the last block overlaps with the one before. */
+INLINE void sum_row(int filters, int64_t in_step, int64_t count, int64_t n, const tap *list, const real *from,
+                    const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
+{
+    int block = filters == 1 ? PIXELS : PAIR_PIXELS;
+    if (count < block) {
+        for (int64_t i = 0; i < count; i++)
+            sum_block(1, filters, n, list, from + i * in_step, in_step, weights, weight_step, to + i * out_step,
+                      out_step, out_plane);
+        return;
+    }
+    for (int64_t i = 0; i < count; i += block) {
+        i = smaller(i, count - block);
+        sum_block(block, filters, n, list, from + i * in_step, in_step, weights, weight_step, to + i * out_step,
+                  out_step, out_plane);
+    }
+}
+
+static void sum_rows(int64_t filters, int64_t in_step, int64_t count, int64_t n, const tap *list, const real *from,
+                     const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
+{
+    for (; filters >= 2; filters -= 2, weights += 2 * weight_step, to += 2 * out_plane) {
+        if (in_step == VL)
+            sum_row(2, VL, count, n, list, from, weights, weight_step, to, out_step, out_plane);
+        else
+            sum_row(2, in_step, count, n, list, from, weights, weight_step, to, out_step, out_plane);
+    }
+    if (filters) {
+        if (in_step == VL)
+            sum_row(1, VL, count, n, list, from, weights, weight_step, to, out_step, out_plane);
+        else
+            sum_row(1, in_step, count, n, list, from, weights, weight_step, to, out_step, out_plane);
+    }
+}
+
+/* The taps through which row y reads at column x and those `down` apart, in a window whose first row is `top`. */
+static int64_t list_taps(const grouped *z, int64_t y, int64_t top, int64_t x, tap *list)
+{
+    int64_t n = 0, plane = z->high * z->wide * VL;
+    for (int64_t r = 0; r < z->rows.taps; r++) {
+        int64_t row, col;
+        if (!tap_reads(&z->rows, y, r, &row))
+            continue;
+        for (int64_t s = 0; s < z->cols.taps; s++) {
+            if (!tap_reads(&z->cols, x, s, &col))
+                continue;
+            for (int64_t c = 0; c < z->channels; c++, n++) {
+                list[n].at = c * plane + ((row - top) * z->wide + col - z->left) * VL;
+                list[n].weight = (c * z->weight_channel + r * z->cols.taps + s) * VL;
+            }
+        }
+    }
+    return n;
+}
+
+typedef struct {
+    tap *list;
+    real *window, *weights, *pixels;
+} workspace;
+
+INLINE int64_t products(const grouped *z) { return z->channels * z->filters * z->rows.taps * z->cols.taps; }
+
+static workspace take_workspace(const grouped *z)
+{
+    int64_t taps = z->channels * z->rows.taps * z->cols.taps;
+    return (workspace){
+        .list = symc_scratch(SLOT_TABLE_2, taps * sizeof(tap)),
+        .window = symc_scratch(SLOT_BAND, z->channels * z->high * z->wide * VL * sizeof(real)),
+        .weights = symc_scratch(SLOT_BLOCK, products(z) * VL * sizeof(real)),
+        .pixels = symc_scratch(SLOT_BLOCK_2, z->filters * z->band * z->out_w * VL * sizeof(real))};
+}
+
+static void run_band(const grouped *z, const workspace *w, int64_t image, int64_t first_group, int64_t first, int64_t last)
+{
+    int64_t groups = smaller(VL, z->v->groups - first_group), in_plane = z->in_h * z->in_w;
+    int64_t out_plane = z->out_h * z->out_w, pixels = (last - first) * z->out_w, top = window_start(&z->rows, first);
+    const real *end = z->in + z->v->images * z->v->groups * z->channels * in_plane;
+    const real *in = z->in + (image * z->v->groups + first_group) * z->channels * in_plane;
+    real *out = z->out + (image * z->v->groups + first_group) * z->filters * out_plane + first * z->out_w;
+    int64_t high = window_size(&z->rows, first, last), weight_step = z->weight_filter * VL;
+    for (int64_t c = 0; c < z->channels; c++)
+        FN(symc_window_to_lanes)(in + c * in_plane, z->channels * in_plane, groups, z->in_h, z->in_w, end, top, z->left,
+                                 high, z->wide, z->wide * VL, w->window + c * z->high * z->wide * VL);
+    for (int64_t y = first; y < last; y++)
+        for (int64_t x = 0; x < smaller(z->cols.down, z->out_w); x++) {
+            int64_t n = list_taps(z, y, top, x, w->list);
+            sum_rows(z->filters, z->cols.up * VL, ceil_div(z->out_w - x, z->cols.down), n, w->list, w->window,
+                     w->weights, weight_step, w->pixels + ((y - first) * z->out_w + x) * VL, z->cols.down * VL,
+                     pixels * VL);
+        }
+    for (int64_t f = 0; f < z->filters; f++)
+        FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane,
+                            out + f * out_plane);
+}
+
+/* Tasks (block of groups, image, band). */
+static void run_bands(void *arg, int64_t begin, int64_t end)
+{
+    const grouped *z = arg;
+    workspace w = take_workspace(z);
+    int64_t turned = -1, count = products(z), all = z->v->groups * count;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t band = task % z->bands, image = task / z->bands % z->v->images;
+        int64_t block = task / (z->bands * z->v->images), rows = smaller(VL, z->v->groups - block * VL);
+        if (block != turned)
+            FN(symc_to_lanes)(z->weights + block * VL * count, count, rows, count, z->weights + all, count, 0, w.weights);
+        turned = block;
+        run_band(z, &w, image, block * VL, band * z->out_h / z->bands, (band + 1) * z->out_h / z->bands);
+    }
+}
+
+static void run(grouped *z)
+{
+    int64_t blocks = group_blocks(z->v), size = VL * (int64_t)sizeof(real), tasks = z->v->images * blocks;
+    if (tasks <= 0 || z->out_h * z->out_w <= 0)
+        return;
+    z->left = window_start(&z->cols, 0), z->wide = window_size(&z->cols, 0, z->out_w);
+    z->band = band_rows(&z->rows, z->out_h, z->filters * z->out_w * size, z->channels * z->wide * size);
+    z->bands = ceil_div(z->out_h, z->band);
+    if (z->bands * tasks < 4 * symc_num_threads())
+        z->bands = smaller(z->out_h, larger(z->bands, ceil_div(symc_num_threads(), tasks)));
+    z->band = ceil_div(z->out_h, z->bands);
+    z->high = 0;
+    for (int64_t i = 0; i < z->bands; i++) {
+        int64_t first = i * z->out_h / z->bands, last = (i + 1) * z->out_h / z->bands;
+        z->high = larger(z->high, window_size(&z->rows, first, last));
+    }
+    int64_t work = products(z) * z->band * z->out_w * VL;
+    symc_parallel(run_bands, z, tasks * z->bands, larger(1, SERIAL_PRODUCTS / work));
+}
+
+void FN(symc_grouped_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    grouped z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
+                 .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
+                 .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
+    z.weight_channel = v->taps_h * v->taps_w, z.weight_filter = z.channels * z.weight_channel;
+    run(&z);
+}
+
+void FN(symc_grouped_backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
+{
+    grouped z = {.v = v, .in = dy, .weights = weights, .out = dx, .channels = v->filters / v->groups,
+                 .filters = v->channels / v->groups, .in_h = v->out_h, .in_w = v->out_w, .out_h = v->in_h,
+                 .out_w = v->in_w, .rows = backward_axis(v, 0), .cols = backward_axis(v, 1)};
+    z.weight_filter = v->taps_h * v->taps_w, z.weight_channel = z.filters * z.weight_filter;
+    run(&z);
+}

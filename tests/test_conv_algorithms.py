@@ -1,0 +1,99 @@
+"""The settings ``conv_algorithm`` and ``conv_accuracy``: right results by every algorithm, and names in profiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+
+pytestmark = pytest.mark.skipif(symc.config.device != "c", reason="the settings are those of the C back end")
+
+
+def sample(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
+
+
+def correlate(x: np.ndarray, w: np.ndarray, pad: int) -> np.ndarray:
+    """The sums in float64, tap by tap."""
+    padded = np.pad(x.astype("float64"), [(0, 0), (0, 0), (pad, pad), (pad, pad)])
+    high, wide = (n + 2 * pad - k + 1 for n, k in zip(x.shape[2:], w.shape[2:]))
+    return sum(
+        np.einsum("ncyx,kc->nkyx", padded[:, :, r : r + high, s : s + wide], w[:, :, r, s].astype("float64"))
+        for r, s in np.ndindex(*w.shape[2:])
+    )
+
+
+@pytest.fixture(scope="module")
+def function():
+    x, w, g = T.tensor4("x"), T.tensor4("w"), T.tensor4("g")
+    y = T.nnet.conv2d(x, w, border_mode="half", filter_flip=False)
+    gradients = symc.grad(None, [x, w], known_grads={y: g})
+    return symc.function([x, w, g], [y, *gradients], profile=True)
+
+
+X, W, G = sample(1, 2, 32, 20, 18), sample(2, 32, 32, 3, 3), sample(3, 2, 32, 20, 18)
+
+
+def algorithms(function) -> set[str]:
+    return {row.kernel.partition(" by ")[2] for row in function.profile.rows} - {""}
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "winograd", "blocks", "panels"])
+@pytest.mark.parametrize("accuracy", ["fast", "strict"])
+def test_results(function, algorithm, accuracy):
+    with symc.config.change(conv_algorithm=algorithm, conv_accuracy=accuracy):
+        y, dx, dw = function(X, W, G)
+    expected = correlate(X, W, 1), correlate(G, W.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1], 1)
+    for actual, right in zip((y, dx), expected):
+        np.testing.assert_allclose(actual, right, rtol=0, atol=5e-4)
+    right = correlate(X.transpose(1, 0, 2, 3), G.transpose(1, 0, 2, 3), 1).transpose(1, 0, 2, 3)
+    np.testing.assert_allclose(dw, right, rtol=0, atol=2e-3)
+
+
+def test_strict_sums_confine_infinity(function):
+    x = X.copy()
+    x[0, 3, 9, 9] = np.inf
+    with symc.config.change(conv_accuracy="strict"):
+        y = function(x, W, G)[0]
+    finite = np.isfinite(y)
+    near = np.zeros(y.shape, bool)
+    near[0, :, 8:11, 8:11] = True
+    np.testing.assert_array_equal(finite, ~near)
+
+
+def test_strict_sums_are_more_accurate():
+    x, w = sample(4, 1, 256, 16, 16), sample(5, 32, 256, 3, 3)
+    a, b = T.tensor4("a"), T.tensor4("b")
+    f = symc.function([a, b], T.nnet.conv2d(a, b, border_mode="half", filter_flip=False))
+    right = correlate(x, w, 1)
+    error = {}
+    for accuracy in ("fast", "strict"):
+        with symc.config.change(conv_accuracy=accuracy):
+            error[accuracy] = np.sqrt(np.mean((f(x, w) - right) ** 2) / np.mean(right**2))
+    assert error["strict"] < 6e-7 < error["fast"] < 2e-6
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "Winograd"),
+        ({"conv_accuracy": "strict"}, "blocks of channels"),
+        ({"conv_algorithm": "panels"}, "packed panels"),
+    ],
+)
+def test_profiles_name_the_algorithm(settings, named):
+    x, w = T.tensor4("x"), T.tensor4("w")
+    with symc.config.change(**settings):
+        f = symc.function([x, w], T.nnet.conv2d(x, w, border_mode="half"), profile=True)
+        f(X, W)
+    assert algorithms(f) == {named}
+    assert f"by {named}" in f.profile.summary()
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="'auto', 'winograd', 'blocks', 'panels'"):
+        symc.config.conv_algorithm = "fft"
+    with pytest.raises(ValueError, match="'fast', 'strict'"):
+        symc.config.conv_accuracy = "exact"
