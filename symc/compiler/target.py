@@ -39,6 +39,8 @@ class Target:
         The number of threads per row, where ``columns`` use one each.
     loops_in_registers : bool
         Whether a loop over elements may contain a loop over steps whose states are in registers.
+    loops_by_rows : bool
+        Whether threads may run a loop on rows of their own.
     """
 
     group_limit: int = 64
@@ -54,7 +56,8 @@ class Target:
     rows: int = 0
     row_threads: int = 1
     loops_in_registers: bool = False
+    loops_by_rows: bool = False
 
 
-CPU = Target(loops_in_registers=True)
+CPU = Target(loops_in_registers=True, loops_by_rows=True)
 """A few cores with their own caches."""
