@@ -96,6 +96,32 @@ def lstm_symc(steps: int, batch: int, hidden: int) -> Step:
     return lambda: train(numbers)
 
 
+def layer_symc(steps: int, batch: int, hidden: int) -> Step:
+    """The same network as a layer, which takes its batch first; with peepholes, as the layer has them by default."""
+    import symc
+    import symc.tensor as T
+    from lasagne_like import layers, updates
+
+    numbers, (w, u, b) = _lstm_numbers(steps, batch, hidden)
+    x = T.tensor3("x")
+    part = {"ingate": 0, "forgetgate": 1, "outgate": 2, "cell": 3}
+    gates = {
+        name: layers.Gate(
+            W_in=w[:, k * hidden : (k + 1) * hidden],
+            W_hid=u[:, k * hidden : (k + 1) * hidden],
+            W_cell=np.zeros(hidden, "float32"),
+            b=b[:hidden],
+            **({"nonlinearity": T.tanh} if name == "cell" else {}),
+        )
+        for name, k in part.items()
+    }
+    net = layers.LSTMLayer(layers.InputLayer((None, None, hidden), x), hidden, **gates)
+    loss = (layers.get_output(net) ** 2).mean()
+    train = symc.function([x], loss, updates=updates.sgd(loss, layers.get_all_params(net, trainable=True), 0.1))
+    batch_first = np.ascontiguousarray(numbers.transpose(1, 0, 2))
+    return lambda: train(batch_first)
+
+
 def lstm_torch(steps: int, batch: int, hidden: int) -> Step:
     import torch
 
@@ -268,7 +294,12 @@ def _lstm(steps: int, batch: int, hidden: int, calls: int, goal: tuple[str, floa
     size = (steps, batch, hidden)
     return Row(
         f"LSTM {steps} x {batch} x {hidden}, training step",
-        {"symc": lambda: lstm_symc(*size), "torch": lambda: lstm_torch(*size), "jax": lambda: lstm_jax(*size)},
+        {
+            "symc": lambda: lstm_symc(*size),
+            "symc, LSTMLayer": lambda: layer_symc(*size),
+            "torch": lambda: lstm_torch(*size),
+            "jax": lambda: lstm_jax(*size),
+        },
         calls, goal,
     )  # fmt: skip
 

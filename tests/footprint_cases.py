@@ -49,6 +49,14 @@ def vgg(n):
     return training(layers.DenseLayer(layers.DropoutLayer(net), 64), x, y), [(n, 3, 16, 16), (n,)]
 
 
+def recurrent(n):
+    """Threads run the loops of a recurrent network on rows of their own, each with scratch memory for its products."""
+    x, h = T.tensor3("x"), T.matrix("h")
+    u = symc.shared(np.full((200, 200), 0.001, "float32"))
+    out, _ = symc.scan(lambda x, h: T.tanh(x + T.dot(h, u)), x, h)
+    return symc.function([x, h], symc.grad((out**2).sum(), u)), [(6, n, 200), (n, 200)]
+
+
 def chain(n):
     x = T.vector("x")
     return symc.function([x], [T.tanh(x) * 2 + 1, T.exp(-x * x).sum()]), [(n,)]
@@ -95,6 +103,7 @@ CASES = {
     "mlp": (mlp, 4000, 40),
     "lenet": (lenet, 512, 3),
     "vgg": (vgg, 256, 3),
+    "recurrent": (recurrent, 1500, 16),
     "chain": (chain, 20_000_000, 30_000),
     "softmax": (softmax, 20_000_000, 3_000),
     "long softmax": (long_softmax, 20_000_000, 30_000),

@@ -9,9 +9,9 @@ import sympy
 
 from symc.graph.collector import uncollected
 from symc.graph.dims import Dim, quotient
-from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, Room, Step
+from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, Room, Rows, Step
 from symc.runtime.segments import Segments
-from symc_backends.c.dialect import CTYPE
+from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.functions import Functions
 from symc_backends.c.tables import MANY, SHORTEST, Tables
 from symc_backends.c.units import in_units
@@ -48,6 +48,7 @@ def emit(program: Program) -> str:
         f"#define SYMC_RAISED {RAISED}",
         _PROFILE,
         *writer.tables.texts,
+        *writer.ranges,
         *parts,
         "int64_t symc_entry(void **B, int64_t *D, int64_t segment) {",
         "    (void)B; (void)D; (void)segment;",
@@ -62,6 +63,7 @@ def emit(program: Program) -> str:
     own += ['#include "bfloat16.h"'] if any("bfloat16_" in t for t in writer.functions.texts.values()) else []
     own += ['#include "turn.h"'] if any("vturn_" in t or "vevery" in t for t in writer.functions.texts.values()) else []
     head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
+    head += ["struct call { void **B; const int64_t *D; };"] if writer.ranges else []
     head += writer.functions.called
     own_code = {
         h.native.name: h.native.code for h in writer.hosts if h.native is not None and h.native.code is not None
@@ -81,6 +83,8 @@ class _Entry:
         self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
         self.tables = Tables(self.functions, self.dim)
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
+        self.ranges: list[str] = []  # functions that run loops on ranges of rows
+        self.timer = "STEP"
         self.number = {id(step): k for k, step in enumerate(program.steps)}
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.status = next((k for k, b in enumerate(program.buffers) if b.role == "status"), -1)
@@ -111,11 +115,11 @@ class _Entry:
             return self._in_tables(nodes)
         for node in nodes:
             if isinstance(node, Step):
-                lines.append(f"{pad}STEP({self.number[id(node)]}, {self._step(node)})")
+                lines.append(f"{pad}{self.timer}({self.number[id(node)]}, {self._step(node)})")
                 if self.status >= 0 and self.status in node.writes:
                     lines.append(f"{pad}if (*(int64_t *)B[{self.status}]) return *(int64_t *)B[{self.status}];")
             elif isinstance(node, Host):
-                lines.append(f"{pad}STEP({self.number[id(node)]}, {self._host(node)})")
+                lines.append(f"{pad}{self.timer}({self.number[id(node)]}, {self._host(node)})")
             elif isinstance(node, Bind):
                 lines += [f"{pad}{line}" for line in self._bind(node)]
             elif isinstance(node, Check):
@@ -179,6 +183,8 @@ class _Entry:
         return [f"{symbol} = (int64_t)*({self._pointer(node.source, node.dtype)});"]
 
     def _loop(self, node: Loop, depth: int) -> list[str]:
+        if node.rows is not None and self.timer == "STEP":
+            return self._loop_by_rows(node, node.rows, depth)
         pad, i = "    " * depth, f"D[{self.symbols[node.index]}]"
         end = f"end{depth}_"
         lines = [
@@ -191,6 +197,35 @@ class _Entry:
             lines.append(f"{pad}    if (*({self._pointer(node.until, 'bool')})) break;")
         done = "" if node.done is None else f" D[{self.symbols[node.done]}] = done{depth}_;"
         return [*lines, f"{pad}}}{done} (void)done{depth}_; }}"]
+
+    def _loop_by_rows(self, node: Loop, rows: Rows, depth: int) -> list[str]:
+        """A function that runs the loop on a range of rows, with symbols of its own; and its call for all rows."""
+        name, first, last = f"rows{len(self.ranges)}_", *(f"D[{self.symbols[s]}]" for s in (rows.first, rows.last))
+        self.timer = "STEP_OF_RANGE"
+        lines = self._loop(node, 1)
+        self.timer = "STEP"
+        count = len(self.symbols)
+        self.ranges.append("\n".join([
+            f"static void {name}(void *args_, int64_t first_, int64_t last_) {{",
+            "    void **B = ((struct call *)args_)->B;",
+            f"    int64_t D[{count}];",
+            "    __builtin_memcpy(D, ((struct call *)args_)->D, sizeof D);",
+            f"    {first} = first_; {last} = last_;",
+            *lines,
+            "}",
+        ]))  # fmt: skip
+        pad = "    " * depth
+        work = [f"{pad}    {first} = 0; {last} = {self.dim(rows.count)};"]
+        for step in node.body:
+            if isinstance(step, Step):
+                sizes = "".join(f"const int64_t n{k} = {self.dim(d)}; (void)n{k}; " for k, d in enumerate(step.dims))
+                work.append(f"{pad}    {{ {sizes}work_ += {C.scalar(step.kernel.flops)}; }}")
+        call = f"symc_rows({name}, &call_, {self.dim(rows.count)}, {self.dim(node.count)}, work_);"
+        return [
+            f"{pad}{{ struct call call_ = {{B, D}}; int64_t work_ = 0;",
+            *work,
+            f"{pad}    {call} }}",
+        ]
 
 
 def _sizes(program: Program, writer: _Entry) -> list[str]:
@@ -235,9 +270,11 @@ static inline double now_(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 double symc_times[SYMC_PROFILE];
+#define STEP_OF_RANGE(k, ...) { if (first_) { __VA_ARGS__ } else STEP(k, __VA_ARGS__) }
 #define STEP(k, ...) { const double start_ = now_(); __VA_ARGS__ symc_times[k] += now_() - start_; }
 #else
 #define STEP(k, ...) __VA_ARGS__
+#define STEP_OF_RANGE(k, ...) __VA_ARGS__
 #endif
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.graph import dims
-from symc.loops.ir import Alloc, Call, For, Host, If, Kernel, Step
+from symc.loops.ir import Alloc, Call, For, Host, If, Kernel, Loop, Program, Step, walk
 from symc.runtime.memory_use import Memory
 from symc.runtime.segments import offsets_of
 from symc_backends.c.build import ffi, runtime
@@ -35,13 +35,14 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     before = 0
     _check(library.symc_measure_begin())
     try:
+        threads = _set_rows(library, program, bound)
         for step in program.steps:
             if isinstance(step, Host) and step.native is not None and step.native.code is None:
                 params = [int(dims.evaluate(d, bound)) for d in step.native.params]
                 _request(library, step.native.name, len(step.refs), params)
             if isinstance(step, Step):
                 known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-                _measure(library, step.kernel, known)
+                _measure(library, step.kernel, known, threads.get(id(step), 0))
             now = int(library.symc_measured())
             if now > before:
                 scratch.append((step, now - before))
@@ -51,8 +52,30 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
     return Memory(total, scratch)
 
 
-def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
-    """Request all scratch memory that a kernel requests."""
+def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int, int]:
+    """Set the symbols of loops over rows for their longest range; returns the numbers of ranges, by step.
+
+    Steps of loops with one range are not in the result.
+    """
+    found: dict[int, int] = {}
+    for loop in walk(program.body):
+        if not isinstance(loop, Loop) or loop.rows is None:
+            continue
+        count, work = int(dims.evaluate(loop.rows.count, bound)), 0
+        bound[loop.rows.first], bound[loop.rows.last] = 0, count
+        steps = [node for node in loop.body if isinstance(node, Step)]
+        for step in steps:
+            known = {f"n{k}": np.int64(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
+            work += int(evaluate(step.kernel.flops, known))
+        ranges = int(library.symc_row_ranges(count, int(dims.evaluate(loop.count, bound)), work))
+        if ranges > 1:
+            bound[loop.rows.last] = -(-count // ranges)
+            found |= {id(step): ranges for step in steps}
+    return found
+
+
+def _measure(library: Any, kernel: Kernel, known: Mapping[str, int], each: int = 0) -> None:
+    """Request all scratch memory that a kernel requests; with ``each``, when that many threads run the kernel whole."""
     slots = scratch_slots(kernel)
     for s, loop in _requests(kernel.body, None):
         n, grain = 1, 1
@@ -61,16 +84,24 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int]) -> None:
         if isinstance(s, Alloc):
             if s.name in slots:
                 nbytes = int(evaluate(s.size, dict(known))) * np.dtype(s.dtype).itemsize
-                _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
+                if each:
+                    _check(library.symc_measure_scratch_of_each(slots[s.name], nbytes, each))
+                else:
+                    _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
-        _request(library, f"symc_{s.name}", len(s.buffers), [int(evaluate(p, dict(known))) for p in s.params])
+        params = [int(evaluate(p, dict(known))) for p in s.params]
+        _request(library, f"symc_{s.name}", len(s.buffers), params, each)
 
 
-def _request(library: Any, name: str, buffers: int, params: Sequence[int]) -> None:
-    """Request the scratch memory of a call of a function of the run-time library."""
+def _request(library: Any, name: str, buffers: int, params: Sequence[int], each: int = 0) -> None:
+    """Request the scratch memory of a call of the run-time library, or of ``each`` such calls at the same time."""
     nothing = ffi.new("void *[]", buffers + 1)
     function = ffi.addressof(library, name)
-    _check(library.symc_measure_call(function, nothing, ffi.new("int64_t[]", list(params))))
+    given = ffi.new("int64_t[]", list(params))
+    if each:
+        _check(library.symc_measure_each(function, nothing, given, each))
+    else:
+        _check(library.symc_measure_call(function, nothing, given))
 
 
 def _check(measured: int) -> None:

@@ -171,6 +171,17 @@ class _Call:
         return 0
 
     def _loop(self, loop: Loop) -> int:
+        if loop.rows is None:
+            return self._iterations(loop)
+        rows = dims.evaluate(loop.rows.count, self.bound)
+        for first, last in ((rows // 2, rows), (0, rows // 2)):  # any ranges, in any order
+            self.bound[loop.rows.first], self.bound[loop.rows.last] = first, last
+            status = self._iterations(loop)
+            if status:
+                return status
+        return 0
+
+    def _iterations(self, loop: Loop) -> int:
         done = 0
         for k in range(dims.evaluate(loop.count, self.bound)):
             self.bound[loop.index] = k

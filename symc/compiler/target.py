@@ -46,6 +46,8 @@ class Target:
         merged wherever possible.
     loops_in_registers : bool
         Whether a loop over elements may contain a loop over steps whose states are in registers.
+    loops_by_rows : bool
+        Whether threads may run a loop on rows of their own.
     """
 
     group_limit: int = 64
@@ -65,7 +67,10 @@ class Target:
     short_row: int = 0
     any_rows: bool = False
     loops_in_registers: bool = False
+    loops_by_rows: bool = False
 
 
-CPU = Target(most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True)
+CPU = Target(
+    most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True, loops_by_rows=True
+)
 """A few cores with their own caches."""

@@ -14,7 +14,25 @@ import numpy as np
 
 from symc.loops.expr import Expr
 
-__all__ = ["CALLS", "CallSpec"]
+__all__ = ["CALLS", "CallRows", "CallSpec"]
+
+
+class CallRows(NamedTuple):
+    """How a call computes each row of its output from the same row of some of its inputs.
+
+    Attributes
+    ----------
+    size : str
+        The parameter for the number of rows.
+    strides : dict
+        Maps the buffers that have rows to the parameters for the distance of two rows and for the length of one.
+    zero : tuple of str
+        Parameters that must be 0.
+    """
+
+    size: str
+    strides: dict[str, tuple[str, str]]
+    zero: tuple[str, ...] = ()
 
 
 class CallSpec(NamedTuple):
@@ -25,6 +43,7 @@ class CallSpec(NamedTuple):
     params: tuple[str, ...]
     numpy: Callable[[Sequence[np.ndarray], Sequence[np.ndarray], dict[str, int]], None]
     flops: Callable[..., Expr]
+    rows: CallRows | None = None
 
 
 def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
@@ -172,6 +191,7 @@ CALLS: dict[str, CallSpec] = {
     "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
         lambda ta, tb, m, n, k, *rest: m * n * k * 2,
+        CallRows("M", {"C": ("ldc", "N"), "A": ("lda", "K")}, ("transA",)),
     ),
     "batched_gemm": CallSpec(
         ("C",), ("A", "B"),

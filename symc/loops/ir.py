@@ -28,8 +28,8 @@ from symc.loops.expr import Expr
 
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "For", "Host", "If",
-    "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "SUM_TERMS", "Statement", "Step",
-    "Store", "walk",
+    "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
+    "Step", "Store", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -265,11 +265,24 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Independent rows of a loop: its body computes those from ``first`` to ``last`` - 1, out of ``count``.
+
+    The loop may run for any ranges of rows one after another or at the same time, each range with values of its own of
+    the symbols ``first`` and ``last`` and of the loop's index, as long as every row is in one of them.
+    """
+
+    first: Any
+    last: Any
+    count: Dim
+
+
+@dataclass(frozen=True)
 class Loop:
     """Run ``body`` for ``index`` = 0 .. ``count`` - 1, until the bool at ``until`` is true after an iteration.
 
     ``index`` is a symbol that offsets, dims and counts inside may use. ``done``, if given, is a symbol for the number
-    of iterations that ran, known after the loop.
+    of iterations that ran, known after the loop. ``rows`` tells that the rows of its arrays are independent.
     """
 
     index: Any
@@ -277,6 +290,7 @@ class Loop:
     body: tuple[Node, ...]
     until: Ref | None = None
     done: Any = None
+    rows: Rows | None = None
 
 
 class Carried(NamedTuple):

@@ -97,6 +97,8 @@ def _tree(
         else:
             until = "" if node.until is None else f" until {_ref(node.until)}"
             done = "" if node.done is None else f", {show(node.done)} of them"
+            if node.rows is not None:
+                done += f", rows {show(node.rows.first)} to {show(node.rows.last)} of {show(node.rows.count)}"
             yield f"{number}for {show(node.index)} < {show(node.count)}{until}{done}"
             yield from _tree(program, node.body, numbers, kernels, pad + "  ")
 

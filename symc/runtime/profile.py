@@ -226,6 +226,8 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
             elif isinstance(node, Loop):
                 count = max(dims.evaluate(node.count, known), 0)
                 known[node.index] = 0
+                if node.rows is not None:
+                    known[node.rows.first], known[node.rows.last] = 0, dims.evaluate(node.rows.count, known)
                 visit(node.body, times * count)
                 if node.done is not None:
                     known[node.done] = count

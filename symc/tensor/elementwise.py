@@ -326,7 +326,8 @@ def _stable_softplus(x: np.ndarray) -> np.ndarray:
 
 def _sigmoid_slope_body(x: Expr) -> Expr:
     e = call("exp", -abs(x))
-    return e / ((1.0 + e) * (1.0 + e))
+    q = e / (1.0 + e)  # sigmoid(-|x|): at most one half, so that 1 - q keeps its digits
+    return q * (1.0 - q)
 
 
 sigmoid = elementwise(

@@ -45,6 +45,35 @@ def oracle(*names: str) -> tuple[str, ...]:
 
 
 MUTANTS = [
+    # --- loops over independent rows
+    Mutant(
+        "rows that read other rows are taken for independent ones",
+        "symc/compiler/lowering/row_loops.py",
+        "if pitch <= 0 or pitches.setdefault(root, pitch) != pitch:",
+        "if pitch < 0:",
+        ("tests/test_row_loops.py",),
+    ),
+    Mutant(
+        "a row may reach into the next one",
+        "symc/compiler/lowering/row_loops.py",
+        "+ (many - 1) * access.stride < pitch",
+        "+ (many - 1) * access.stride < 2 * pitch",
+        ("tests/test_row_loops.py",),
+    ),
+    Mutant(
+        "values of a step that threads reach at different times share memory",
+        "symc/compiler/lowering/program.py",
+        "own = node.rows is None and self._is_inside(number, self.inside[id(node)])",
+        "own = self._is_inside(number, self.inside[id(node)])",
+        ("tests/test_row_loops.py",),
+    ),
+    Mutant(
+        "a value that depends on the number of its row is taken for any row's",
+        "symc/compiler/lowering/row_forms.py",
+        "self._plain(s.value)",
+        "pass",
+        ("tests/test_row_loops.py",),
+    ),
     # --- the language: wrong in the graph that a function builds, whatever back end runs it
     Mutant(
         "the padding of a convolution gains a row of zeros",

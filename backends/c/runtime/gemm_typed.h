@@ -110,7 +110,12 @@ INLINE int reads_in_place(const product *g, int64_t j)
 /* One k block of a region with A shared: packs the panels of B, then multiplies each panel of A by all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
-    for (int64_t j = part.first_col; j < part.last_col; j++)
+    int64_t whole = 0; /* panels that are packed row by row: each row is one stretch of memory */
+    if (!g->trans_b && g->rows > IN_PLACE_ROWS)
+        whole = smaller(part.last_col, g->cols / TILE_COLS) - part.first_col;
+    if (whole > 0)
+        FN(symc_pack_panels)(own, g->b + k0 * g->ldb + part.first_col * TILE_COLS, g->ldb, k, whole);
+    for (int64_t j = part.first_col + larger(whole, 0); j < part.last_col; j++)
         if (!reads_in_place(g, j))
             pack_b_panel(g, own + (j - part.first_col) * TILE_COLS * k, j * TILE_COLS,
                          smaller(TILE_COLS, g->cols - j * TILE_COLS), k0, k);

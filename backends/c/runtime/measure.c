@@ -20,3 +20,8 @@ int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain)
 {
     return symc_measure_call(loop, NULL, (const int64_t[]){slot, (int64_t)bytes, n, grain});
 }
+
+int symc_measure_scratch_of_each(int slot, size_t bytes, int width)
+{
+    return symc_measure_each(loop, NULL, (const int64_t[]){slot, (int64_t)bytes, 1, 1}, width);
+}

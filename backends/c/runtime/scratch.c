@@ -127,6 +127,17 @@ int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p)
     return 1;
 }
 
+int symc_measure_each(symc_call call, void *const *bufs, const int64_t *p, int width)
+{
+    imagined_loop = 1;
+    int measured = !setjmp(no_room);
+    if (measured)
+        for (imagined_thread = 0; imagined_thread < width; imagined_thread++)
+            call(bufs, p);
+    imagined_thread = imagined_loop = 0;
+    return measured;
+}
+
 void symc_measure_loop(symc_task fn, void *arg, int width)
 {
     if (imagined_loop)

@@ -40,6 +40,13 @@ SYMC_API void symc_set_num_threads(int n);
  * while another application thread has the pool. n <= 0 does nothing. */
 SYMC_API void symc_parallel(symc_task fn, void *arg, int64_t n, int64_t grain);
 
+/* Calls `fn(arg, first, last)` for ranges that together are 0 .. rows - 1, at the same time. Each call runs all `steps` of
+ * a loop, which takes `work` scalar operations per step for all rows. With one range `fn` may use all threads. */
+SYMC_API void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, int64_t work);
+
+/* The number of ranges. */
+SYMC_API int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
+
 /* ---- scratch memory ---------------------------------------------------------------------------------------------- */
 
 enum {
@@ -62,11 +69,14 @@ typedef void (*symc_call)(void *const *bufs, const int64_t *p);
  *
  * symc_measure_call() makes a library call, with null pointers for arrays if need be: what it does outside of tasks
  * touches only scratch. symc_measure_scratch() stands for a parallel loop over [0, n) whose iterations ask for `bytes`
- * in `slot`. symc_measured() is the bytes of all blocks of all threads so far. What returns int returns 0 when there is
+ * in `slot`. symc_measure_each() and symc_measure_scratch_of_each() stand for `width` threads that each do so whole
+ * inside a parallel loop. symc_measured() is the bytes of all blocks of all threads so far. What returns int returns 0 when there is
  * not even room for measuring. */
 SYMC_API int symc_measure_begin(void);
 SYMC_API int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p);
 SYMC_API int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+SYMC_API int symc_measure_each(symc_call call, void *const *bufs, const int64_t *p, int width);
+SYMC_API int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
 SYMC_API size_t symc_measured(void);
 SYMC_API void symc_measure_end(void);
 

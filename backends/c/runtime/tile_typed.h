@@ -144,7 +144,11 @@ void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
 void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols,
                         int64_t padded)
 {
-    for (int64_t r = 0; r < rows; r++, dst += ld_dst, src += ld_src) {
+    int64_t r = 0;
+    if (cols == padded && cols == ld_dst && cols < VL) /* what is stored beyond a row the next one overwrites */
+        for (; (rows - 1 - r) * ld_dst + cols >= VL && (rows - 1 - r) * ld_src + cols >= VL; r++, dst += ld_dst, src += ld_src)
+            store(dst, load(src));
+    for (; r < rows; r++, dst += ld_dst, src += ld_src) {
         int64_t c = 0;
         for (; c + VL <= cols; c += VL) {
             __builtin_prefetch(src + c + ROWS_AHEAD * ld_src); /* too far for the hardware; harmless beyond the end */
@@ -155,4 +159,13 @@ void FN(symc_copy_rows)(real *dst, int64_t ld_dst, const real *src, int64_t ld_s
         for (; c < padded; c++)
             dst[c] = 0;
     }
+}
+
+void FN(symc_pack_panels)(real *to, const real *src, int64_t ld_src, int64_t rows, int64_t panels)
+{
+    for (int64_t r = 0; r < rows; r++, src += ld_src, to += TILE_COLS)
+        for (int64_t j = 0; j < panels; j++) {
+            store(to + j * TILE_COLS * rows, load(src + j * TILE_COLS));
+            store(to + j * TILE_COLS * rows + VL, load(src + j * TILE_COLS + VL));
+        }
 }

@@ -127,6 +127,8 @@ VM_INLINE v_f32 vm_log1p_f32(v_f32 x) {
     return vlog_edges_f32(x + 1.0f, vcopysign_f32(vlog1p_core_f32(x), x));
 }
 
+/* exp(-|x|) and e / (1 + e), as in the slopes of tanh and sigmoid: beside them in a kernel, the compiler computes both
+ * once. */
 VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
     v_f32 a = vm_abs_f32(x), z = a * a;
     v_f32 p = vset1_f32(-0x1.986e3cp-8f);
@@ -137,18 +139,17 @@ VM_INLINE v_f32 vm_tanh_f32(v_f32 x) {
     v_f32 r = vfma_f32(p * z, a, a);
     v_i32 near = vlt_f32(a, vset1_f32(0.55f));
     if (vany_i32(~near)) { /* small values, as in recurrences that decay, take half the time */
-        v_f32 e = vexp_core_f32(vclamp_f32(a + a, 0.0f, 40.0f));
-        r = vselect_f32(near, r, 1.0f - 2.0f / (e + 1.0f));
+        v_f32 e = vm_exp_f32(-vm_abs_f32(2.0f * x)), q = e / (1.0f + e);
+        r = vselect_f32(near, r, 1.0f - 2.0f * q);
     }
     return vflip_f32(r, vsign_f32(x));
 }
 
 VM_INLINE v_f32 vm_sigmoid_f32(v_f32 x) {
-    v_f32 e = vexp_core_f32(vclamp_f32(-vm_abs_f32(x), -104.0f, 0.0f));
-    v_f32 d = 1.0f + e, excess = (d - 1.0f) - e;
-    v_f32 q = vselect_f32(vge_f32(x, vset1_f32(0.0f)), vset1_f32(1.0f), e) / d;
+    v_f32 e = vm_exp_f32(-vm_abs_f32(x)), d = 1.0f + e, q = e / d, excess = (d - 1.0f) - e;
     /* Rounding 1 + e falsifies q by excess / d of itself; where this matters e is small and d near one. */
-    return vfma_f32(q, excess, q);
+    q = vfma_f32(q, excess, q);
+    return vselect_f32(vge_f32(x, vset1_f32(0.0f)), 1.0f - q, q);
 }
 
 VM_INLINE v_f32 vm_softplus_f32(v_f32 x) {

@@ -161,8 +161,8 @@ VM_INLINE v_f64 vm_tanh_f64(v_f64 x) {
 }
 
 VM_INLINE v_f64 vm_sigmoid_f64(v_f64 x) {
-    v_f64 e = vm_exp_f64(-vm_abs_f64(x));
-    return vselect_f64(vge_f64(x, vset1_f64(0.0)), vset1_f64(1.0), e) / (1.0 + e);
+    v_f64 e = vm_exp_f64(-vm_abs_f64(x)), q = e / (1.0 + e);
+    return vselect_f64(vge_f64(x, vset1_f64(0.0)), 1.0 - q, q);
 }
 
 VM_INLINE v_f64 vm_softplus_f64(v_f64 x) {

@@ -90,7 +90,10 @@ class ProgramBuilder:
         return made
 
     def _lifetimes(self, body: Sequence[Node]) -> None:
-        """Compute the first and last step of every buffer; a loop extends the lifetime of buffers from outside."""
+        """Compute the first and last step of every buffer; a loop extends the lifetime of buffers from outside.
+
+        In a loop over independent rows, ranges of them may be in different steps: no two buffers share memory there.
+        """
         count = [0]
 
         def visit(nodes: Sequence[Node]) -> dict[int, tuple[int, int]]:
@@ -116,7 +119,7 @@ class ProgramBuilder:
                     if node.until is not None:
                         note([node.until.buffer], now, count[0])
                     for number, (a, b) in inner.items():
-                        own = self._is_inside(number, self.inside[id(node)])
+                        own = node.rows is None and self._is_inside(number, self.inside[id(node)])
                         note([number], *((a, b) if own else (now, max(count[0] - 1, now))))
                 elif isinstance(node, Branch):
                     note([node.condition.buffer], max(now - 1, 0), now)
@@ -199,6 +202,10 @@ def _symbols(buffers: Sequence[Buffer], body: Sequence[Node], given: Iterable[An
             late.setdefault(node.index)
             if node.done is not None:
                 late.setdefault(node.done)
+            if node.rows is not None:
+                late.setdefault(node.rows.first)
+                late.setdefault(node.rows.last)
+                note(node.rows.count)
             note(node.count)
     known = set(given) - late.keys()
     unknown = [s for s in found if s not in known and s not in late]

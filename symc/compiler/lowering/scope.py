@@ -11,6 +11,7 @@ from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import joined, joins_of
 from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.recurrences import in_registers
+from symc.compiler.lowering.row_loops import by_rows
 from symc.compiler.lowering.sharing import copy_step, viewed
 from symc.compiler.lowering.single import lower_single
 from symc.graph import Apply, Constant, Variable, dims
@@ -298,6 +299,8 @@ class Scope(Region):
             if step is not None:
                 self.nodes.append(step)
                 return
+        if self.builder.target.loops_by_rows:
+            node = by_rows(node, self.builder.buffers) or node
         self.builder.inside[id(node)] = scope
         self.nodes.append(node)
 

@@ -17,7 +17,7 @@ from symc.compiler.scans.slicing import slice_operands
 from symc.compiler.scans.storing import find_storing
 from symc.compiler.scans.sums import sums_behind
 from symc.compiler.scans.unrolling import unrolled
-from symc.compiler.scans.values import Values, first_rows
+from symc.compiler.scans.values import Values, all_after, first_rows, in_reverse
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, clone_with, toposort
 from symc.graph.guards import collecting
@@ -42,8 +42,8 @@ def improved(graph: Graph, symbols: Sequence[Any] = ()) -> Outputs:
     with collecting():  # what is built here has the lengths of what it replaces
         outputs = _each(_dropped(graph), unrolled)
         outputs = _only_last(outputs, symbols)
-        outputs = _each(outputs, _sliced)
         outputs = _stored(outputs, symbols)  # before products of states leave the later loop
+        outputs = _each(outputs, _sliced)  # after: what slices are taken of is stored as a whole
         outputs = _each(outputs, _hoisted)
         numbering = ValueNumbering()
         outputs = numbering.rebuild(outputs, toposort(outputs))
@@ -180,10 +180,17 @@ def _stored(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:
         count = len(loop.states) + len(loop.made)
         loop.replace({v: loop.sequence(values[source], v.name) for v, source in plan.taken.items()})
         taken = {v: values[source] for v, source in plan.taken.items()}
-        positions = {v: loop.stack(v) for v in plan.stored if v not in taken}
+        kept = {s.after: k for k, s in enumerate(loop.states) if s.keep and node not in done}
+        positions = {v: loop.stack(v) for v in plan.stored if v not in taken and v not in kept}
         made = loop.write()
         for v in plan.stored:
-            found = taken[v] if v in taken else made[len(loop.states) + positions[v]]
+            if v in taken:
+                found = taken[v]
+            elif v in kept:
+                after = all_after(made[kept[v]])
+                found = in_reverse(after, loop.count) if loop.backwards else after
+            else:
+                found = made[len(loop.states) + positions[v]]
             values[node, v] = first_rows(found, done[node]) if node in done else found
         return [*made[:count], *made[len(loop.states) + len(loop.made) :]]
 

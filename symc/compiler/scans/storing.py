@@ -52,10 +52,11 @@ def find_storing(order: list[Apply], done: Mapping[Apply, dims.Dim]) -> dict[App
             steps = done.get(earlier.node, earlier.count if earlier.until is None else None)
             if steps is None or dims.equal(steps, loop.count) is not True:
                 continue
+            there = {*earlier.made, *(s.after for s in earlier.states if s.keep and earlier.node not in done)}
             for v, source in _taken(earlier, loop, done.get(earlier.node)).items():
                 stored = found.setdefault(earlier.node, Storing()).stored
                 taken = found.setdefault(node, Storing()).taken
-                if v in taken or not fits(earlier, (u for u in [*stored, source] if u not in earlier.made), loop):
+                if v in taken or not fits(earlier, (u for u in [*stored, source] if u not in there), loop):
                     continue
                 taken[v] = (earlier.node, source)
                 if source not in stored:
@@ -101,6 +102,9 @@ def _taken(earlier: Loop, later: Loop, done: dims.Dim | None) -> dict[Variable, 
         while best.owner is not None and is_arrangement(best.owner) and best is not v:
             best = best.owner.inputs[0]  # it costs nothing to arrange the elements again
         chosen[best] = equal[best]
+    kept = {s.after for s in earlier.states if s.keep and done is None}  # stored anyway
+    for node in order:
+        chosen.update((v, equal[v]) for v in node.outputs if equal.get(v) in kept and v not in chosen)
     return {v: source for v, source in chosen.items() if source.owner is not None}
 
 

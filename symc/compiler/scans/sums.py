@@ -6,16 +6,24 @@ sum.
 
 from __future__ import annotations
 
+from functools import reduce
+
 from symc.compiler.rewrite.algebra import record_of
+from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import ADD, DOT, SUM
+from symc.compiler.scans.batching import at_all_steps
 from symc.compiler.scans.loop import Loop, State
 from symc.compiler.scans.values import Values
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_float
-from symc.graph.op import Op, Reduction
+from symc.graph.op import Op, Pointwise, Reduction
 from symc.tensor.axes import dimshuffle
+from symc.tensor.basic import constant
 from symc.tensor.broadcasting import sum
+from symc.tensor.indices.subtensor import SLICE_AT
+from symc.tensor.joining import JOIN
 from symc.tensor.reshaping import reshape_to
+from symc.tensor.symbolic_dims import dim_value
 
 __all__ = ["sums_behind"]
 
@@ -107,7 +115,38 @@ class _Totals:
             return False
         if node.op.record is DOT and not any(self._is_fixed(u) for u in node.inputs):
             return all(is_float(u.dtype) for u in node.inputs)
+        if self._elementwise(node) is not None:
+            return True
         return self._is_linear(node) and all(self.exists(u) for u in node.inputs if not self._is_fixed(u))
+
+    def _elementwise(self, node: Apply) -> Apply | None:
+        """The elementwise application whose output ``node`` sums, if all steps of its operands are known outside."""
+        made = node.inputs[0].owner if node.op.record is SUM else None
+        if made is None or not isinstance(made.op.record.lower, Pointwise) or may_fail(made):
+            return None
+        if len(made.outputs) > 1 or made.op.record.effect != "none":
+            return None
+        known = all(self._is_fixed(u) or self.values.is_known(u) or self._joined(u) is not None for u in made.inputs)
+        return made if known else None
+
+    def _joined(self, v: Variable) -> tuple[Apply, int] | None:
+        """The join of known value of which ``v`` is an input, and the position of this input."""
+        for node in self.values.loop.order:
+            if node.op.record is JOIN and v in node.inputs and self.values.is_known(node.outputs[0]):
+                return node, node.inputs.index(v)
+        return None
+
+    def _all(self, v: Variable) -> Variable:
+        """The values of all steps of an operand of ``_elementwise``."""
+        found = None if self.values.is_known(v) else self._joined(v)
+        if found is None:
+            return self.values.of(v)
+        node, position = found
+        axis = node.op["axis"] + 1
+        starts: list[Variable] = [constant(0, dtype="int64") for _ in range(v.ndim + 1)]
+        starts[axis] = dim_value(reduce(dims.add, (u.type.shape[axis - 1] for u in node.inputs[:position]), 0))
+        shape = (self.values.loop.count, *v.type.shape)
+        return Op(SLICE_AT, steps=(1,) * len(shape), shape=shape)(self.values.of(node.outputs[0]), *starts)
 
     def _is_linear(self, node: Apply) -> bool:
         """Whether the sum over the steps of the output is the output of the sums of what varies."""
@@ -141,6 +180,14 @@ class _Totals:
         ):
             axes = (0, *(a + 1 for a in node.op["axes"]))
             return Op(SUM, **{**node.op.attrs, "axes": axes})(self.values.of(node.inputs[0]))
+        made = self._elementwise(node)
+        if made is not None:
+            stacked = [not self._is_fixed(u) for u in made.inputs]
+            inputs = [self._all(u) if s else self._outer(u) for u, s in zip(made.inputs, stacked)]
+            values = at_all_steps(made, inputs, stacked, self.values.loop.count)
+            if values is not None:
+                axes = (0, *(a + 1 for a in node.op["axes"]))
+                return Op(SUM, **{**node.op.attrs, "axes": axes})(values[0])
         if self._is_linear(node) and all(self.exists(u) for u in node.inputs if not self._is_fixed(u)):
             return node.op(*(self._outer(u) if self._is_fixed(u) else self.of(u) for u in node.inputs))
         return sum(self.values.of(v), axis=0)
