@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Variable, dtypes
+from symc.compat.types import METHODS
+from symc.graph import Variable, dtypes, guards
+from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 
 __all__ = ["TheanoRules", "adopt", "restore"]
@@ -56,10 +58,16 @@ _own_truth: Any = vars(Variable)["__bool__"]
 def adopt() -> None:
     """Make Theano's conventions those of this process."""
     dtypes.set_rules(TheanoRules())
+    guards.report_late(True)
     Variable.__bool__ = _truth  # type: ignore[attr-defined]
+    for name, method in METHODS.items():
+        setattr(TensorType, name, method)
 
 
 def restore() -> None:
     """Restore symc's conventions."""
     dtypes.set_rules(None)
+    guards.report_late(False)
     Variable.__bool__ = _own_truth  # type: ignore[attr-defined]
+    for name in METHODS:
+        delattr(TensorType, name)
