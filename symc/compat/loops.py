@@ -12,6 +12,7 @@ from symc.compat.graph import ancestors
 from symc.compat.op_classes import OpClass
 from symc.graph import Variable, clone_with, toposort
 from symc.tensor.ifelse import ifelse
+from symc.tensor.scans.gradient import SCAN
 
 __all__ = [
     "IfElse", "Scan", "expand_empty", "isNaN_or_Inf_or_None", "map_variables", "rebuild_collect_shared",
@@ -23,7 +24,8 @@ class _Loop(type):
     """Loops are instances of a class by what they do."""
 
     def __instancecheck__(cls, thing: Any) -> bool:
-        return getattr(getattr(thing, "record", None), "repeats", None) is not None
+        record = getattr(thing, "record", None)
+        return record is SCAN or getattr(record, "repeats", None) is not None
 
 
 class Scan(metaclass=_Loop):

@@ -15,7 +15,7 @@ OWN = ("theano", "lasagne")
 _TENSOR = ("symc.compat.basic", "symc.compat.tensor", "symc.compat.op_classes", "symc.tensor")
 _INDEXING = ("symc.compat.subtensor", *_TENSOR)
 _NNET = ("symc.compat.nnet", "symc.compat.nnet_ops", "symc.compat.gradient_ops", "symc.tensor.nnet")
-_GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.graph")
+_GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.compat.linkers", "symc.graph")
 _GRADIENT = ("symc.compat.graph", "symc.compat.op_classes", "symc.gradient")
 _SCAN = ("symc.compat.function", "symc.compat.loops", "symc.scan_module", "symc")
 _POOL = ("symc.compat.signal", "symc.compat.gradient_ops", "symc.tensor.signal.pool")
@@ -27,7 +27,10 @@ _LAYERS = "lasagne_like.layers"
 
 MODULES: dict[str, tuple[str, ...]] = {
     # the language
-    "theano": ("symc.compat.function", "symc.compat.graph", "symc", "symc.gradient"),
+    "theano": ("symc.compat.function", "symc.compat.graph", "symc.compat.linkers", "symc", "symc.gradient"),
+    "theano.gof.link": ("symc.compat.linkers",),
+    "theano.gof.cc": ("symc.compat.linkers",),
+    "theano.gof.vm": ("symc.compat.linkers",),
     "theano.tensor": ("symc.compat.subtensor", *_TENSOR),
     "theano.tensor.basic": _INDEXING,
     "theano.tensor.var": _TENSOR,
@@ -104,7 +107,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "symc.scan_module", "symc",
     ),
     "theano.scan_module.scan_op": ("symc.compat.loops",),
-    "theano.ifelse": ("symc.compat.loops", "symc.tensor.ifelse"),
+    "theano.ifelse": ("symc.compat.loops", "symc.ifelse"),
     "theano.printing": ("symc.printing", "symc.compat.printing"),
     "theano.d3viz": ("symc.d3viz", "symc.printing"),
     "theano.configdefaults": ("symc.compat.flags",),

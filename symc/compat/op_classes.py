@@ -80,17 +80,16 @@ class CAReduce(OpClass):
 
     def __call__(self, x: Any) -> Variable:
         x = T.as_tensor_variable(x)
-        name = getattr(self.scalar_op, "__name__", "")
-        usual: Any = {"add": T.sum, "mul": T.prod, "maximum": T.max, "minimum": T.min}.get(name)
-        if usual is not None:
-            return usual(x, axis=self.axis, **self._dtypes())
-        if name not in ("and_", "or_", "xor", "bitwise_and", "bitwise_or", "bitwise_xor"):
-            raise NotImplementedError(
-                f"CAReduce: expected an associative operation such as theano.scalar.add, got {name}"
-            )
-        if x.dtype == "bool" and "xor" not in name:
-            return (T.all if "and" in name else T.any)(x, axis=self.axis)
-        return self._bitwise(x, -1 if "and" in name else 0)
+        usual: Any = [(T.add, T.sum), (T.mul, T.prod), (T.maximum, T.max), (T.minimum, T.min)]
+        bits: Any = [(T.and_, T.all, -1), (T.or_, T.any, 0), (T.xor, None, 0)]
+        for op, reduction in usual:
+            if self.scalar_op is op:
+                return reduction(x, axis=self.axis, **self._dtypes())
+        for op, reduction, start in bits:
+            if self.scalar_op is op:
+                return reduction(x, axis=self.axis) if x.dtype == "bool" and reduction else self._bitwise(x, start)
+        text = f"CAReduce: expected an associative operation such as theano.scalar.add, got {self.scalar_op}"
+        raise NotImplementedError(text)
 
     def _dtypes(self) -> dict[str, Any]:
         return {}

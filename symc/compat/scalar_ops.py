@@ -110,6 +110,7 @@ class ScalarOp:
 
     nin = -1
     nout = 1
+    name: str = ""
     output_types_preference: Callable[..., list[TensorType]] | None = None
 
     def __init__(self, output_types_preference: Any = None, name: str | None = None) -> None:
@@ -130,7 +131,7 @@ class ScalarOp:
         """Apply the op to the elements of tensors."""
         nin = type(self).nin
         if nin >= 0 and len(operands) != nin:
-            raise TypeError(f"{self.name}: takes {nin} operands, got {len(operands)}")
+            raise TypeError(f"{self}: takes {nin} operands, got {len(operands)}")
         return _Elements(self)(*operands)
 
     def make_node(self, *operands: Any) -> Apply:
@@ -146,7 +147,7 @@ class ScalarOp:
         return hash((type(self), self.output_types_preference))
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or type(self).__name__
 
 
 class UnaryScalarOp(ScalarOp):
@@ -172,13 +173,13 @@ class _Elements(symc.Op):
             self.L_op = self._l_op  # absent, an op without it has no derivative
 
     def __str__(self) -> str:
-        return self.scalar_op.name
+        return str(self.scalar_op)
 
     def __call__(self, *inputs: Any, return_list: bool = False, **kwargs: Any) -> Any:
         """Apply the op to operands that are broadcast together."""
         operands = [T.as_tensor_variable(v) for v in inputs]
         if len(operands) > 1:
-            operands = broadcast_together(self.scalar_op.name, operands)
+            operands = broadcast_together(str(self.scalar_op), operands)
         return super().__call__(*operands, return_list=return_list)
 
     def make_node(self, *inputs: Any) -> Apply:

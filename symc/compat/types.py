@@ -53,7 +53,7 @@ def _convert_variable(self: TensorType, var: Variable) -> Variable | None:
     return T.addbroadcast(var, *one) if one else var
 
 
-def _values_eq(self: TensorType, a: Any, b: Any, force_same_dtype: bool = True) -> bool:
+def _values_eq(a: Any, b: Any, force_same_dtype: bool = True) -> bool:
     """Whether two arrays are equal, NaN to itself."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or force_same_dtype and a.dtype != b.dtype:
@@ -119,7 +119,7 @@ METHODS: dict[str, Any] = {
     "is_valid_value": _is_valid_value,
     "filter_variable": _filter_variable,
     "convert_variable": _convert_variable,
-    "values_eq": _values_eq,
+    "values_eq": staticmethod(_values_eq),
     "values_eq_approx": staticmethod(values_eq_approx),
     "value_zeros": lambda self, shape: np.zeros(shape, self.dtype),
     "may_share_memory": staticmethod(lambda a, b: np.may_share_memory(a, b)),
