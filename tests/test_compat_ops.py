@@ -225,6 +225,18 @@ def test_gradients_of_ops_as_ops():
     assert found.tolist() == [[[[4, 6]]]]
 
 
+def test_the_shape_of_pooled_images():
+    pool = lookup("tensor.signal.pool.Pool")
+    image = np.zeros((2, 1, 7, 9))
+    n = T.lscalar("n")
+    for window, stride, border in itertools.product([(2, 3), (3, 2)], [None, (1, 4), (3, 3)], [True, False]):
+        shape = pool.out_shape(image.shape, window, border, stride)
+        found = computed(lambda x: T.signal.pool.pool_2d(x, window, border, stride), image)  # noqa: B023
+        assert tuple(shape) == found.shape
+        last = pool.out_shape((2, 1, 7, n), window, border, stride)[-1]
+        assert last.eval({n: 9}) == shape[-1]
+
+
 def test_products_of_blocks():
     weights, h, b = RNG.normal(size=(3, 4, 2, 5)), RNG.normal(size=(2, 2, 2)), RNG.normal(size=(4, 5))
     rows, columns = np.array([[0, 2], [1, 1]]), np.array([[3, 0, 1], [2, 2, 0]])

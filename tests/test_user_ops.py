@@ -252,7 +252,7 @@ def test_the_outputs_of_make_node_can_be_used():
     assert isinstance(node.op, Halved) and list(node.inputs) == [x]
     value, slope = symc.function([x], [node.outputs[0] + 1, symc.grad(node.out.sum(), x)])([2.0, 4])
     assert value.tolist() == [2, 3] and slope.tolist() == [0.5, 0.5]
-    assert "halved" in str(symc.debugprint(node.out, file="str"))
+    assert "halved" in str(symc.printing.debugprint(node.out, file="str"))
 
 
 def test_what_make_node_must_return():
