@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import symc
@@ -13,8 +14,13 @@ from symc.graph import Variable
 __all__ = [
     "AveragePoolGrad", "CholeskyGrad", "CrossentropyCategorical1HotGrad", "CrossentropySoftmax1HotWithBiasDx",
     "DownsampleFactorMaxGradGrad", "EighGrad", "EigvalshGrad", "ExpmGrad", "MaxPoolGrad", "MaxPoolRop", "PoolGrad",
-    "SoftmaxGrad", "crossentropy_categorical_1hot_grad", "crossentropy_softmax_1hot_with_bias_dx", "softmax_grad",
+    "SoftmaxGrad", "crossentropy_categorical_1hot_grad", "crossentropy_softmax_1hot_with_bias_dx", "imported_scipy",
+    "softmax_grad",
 ]  # fmt: skip
+
+
+imported_scipy = find_spec("scipy") is not None
+"""Whether SciPy is installed."""
 
 
 def _pulled(function: Callable[..., Any], inputs: Sequence[Any], gradients: Sequence[Any]) -> Any:

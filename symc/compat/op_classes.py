@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import symc
 import symc.tensor as T
 from symc.compat.tensor import Call
-from symc.graph import Variable
+from symc.graph import Constant, Variable
 
 _any: Any = T
 
@@ -511,9 +511,10 @@ class Gemm(OpClass):
         for v, ndim in zip(operands, (2, 0, 2, 2, 0)):
             if v.ndim != ndim:
                 raise ValueError(f"{type(self).__name__}: expected {ndim} axes, got {v.ndim}")
-            if v.dtype != operands[0].dtype:
+            if v.dtype != operands[0].dtype and not isinstance(v, Constant):  # numbers adapt
                 raise TypeError(f"{type(self).__name__}: operands of dtypes {operands[0].dtype} and {v.dtype}")
-        return b * operands[0] + a * T.dot(x, y)
+        a, b = (T.cast(v, operands[0].dtype) for v in (operands[1], operands[4]))
+        return b * operands[0] + a * T.dot(operands[2], operands[3])
 
 
 class Gemv(OpClass):
