@@ -60,7 +60,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.nnet.corr": ("symc.compat.convolution",),
     "theano.tensor.nnet.abstract_conv": ("symc.compat.convolution", *_NNET),
     "theano.tensor.nnet.bn": ("symc.tensor.nnet.bn", "symc.tensor.nnet"),
-    "theano.tensor.nnet.ctc": ("symc.compat.nnet_ops",),
+    "theano.tensor.nnet.ctc": ("lasagne_like.legacy.ctc",),
     "theano.tensor.nnet.neighbours": ("symc.compat.op_classes", "symc.tensor.nnet.neighbours"),
     "theano.tensor.nnet.conv3d2d": ("symc.compat.convolution", "symc.compat.nnet_ops"),
     "theano.tensor.nnet.corr3d": ("symc.compat.convolution",),

@@ -12,9 +12,9 @@ from symc.tensor.assertions import Assert
 from symc.tensor.nnet.conv_shapes import get_conv_output_shape
 
 __all__ = [
-    "ConnectionistTemporalClassification", "DiagonalSubtensor", "Fourier", "IncDiagonalSubtensor",
+    "DiagonalSubtensor", "Fourier", "IncDiagonalSubtensor",
     "Prepend_scalar_constant_to_each_row", "Prepend_scalar_to_each_row", "SparseBlockGemv", "SparseBlockOuter",
-    "assert_conv_shape", "assert_shape", "check_conv_gradinputs_shape", "ctc", "ctc_available", "diagonal_subtensor",
+    "assert_conv_shape", "assert_shape", "check_conv_gradinputs_shape", "diagonal_subtensor",
     "fft", "get_diagonal_subtensor_view", "inc_diagonal_subtensor", "logsoftmax_op", "prepend_0_to_each_row",
     "prepend_1_to_each_row", "prepend_scalar_to_each_row", "scalar_sigmoid", "sigmoid_inplace", "sparse_block_dot",
     "sparse_block_gemv", "sparse_block_gemv_inplace", "sparse_block_outer", "sparse_block_outer_inplace",
@@ -195,7 +195,7 @@ def get_diagonal_subtensor_view(x: Any, i0: Any, i1: Any) -> Any:
 
     i0, i1 = int(i0), int(i1)
     if x.shape[i0] < x.shape[i1]:
-        raise NotImplementedError(f"the stripe does not fit: {x.shape[i0]} rows for {x.shape[i1]} columns")
+        raise ValueError(f"the stripe does not fit: {x.shape[i0]} rows for {x.shape[i1]} columns")
     view = x[(*[slice(None)] * i0, slice(x.shape[i1] - 1, None))]
     strides = list(view.strides)
     if x.shape[i1] != 1:
@@ -204,43 +204,6 @@ def get_diagonal_subtensor_view(x: Any, i0: Any, i1: Any) -> Any:
 
 
 # --- others ---------------------------------------------------------------------------------------------------------
-
-
-def ctc_available() -> bool:
-    """Whether ``ctc`` works: always."""
-    return True
-
-
-def ctc(activations: Any, labels: Any, input_lengths: Any) -> Variable:
-    """``theano.tensor.nnet.ctc.ctc``: the connectionist temporal classification loss, one per example.
-
-    Parameters
-    ----------
-    activations : tensor_like
-        ``(time, batch, classes)``, before the softmax; class 0 is the blank.
-    labels : tensor_like
-        ``(batch, longest)`` integers; negative ones are padding.
-    input_lengths : tensor_like
-        ``(batch,)`` integers.
-    """
-    from lasagne_like.losses import ctc_loss
-
-    x, y, lengths = (T.as_tensor_variable(v) for v in (activations, labels, input_lengths))
-    if x.ndim != 3 or y.ndim != 2 or lengths.ndim != 1:
-        raise ValueError("ctc: expected activations of 3 axes, labels of 2, input lengths of 1")
-    rows = x.dimshuffle(1, 0, 2)
-    shifted = T.exp(rows - rows.max(axis=2, keepdims=True))
-    p = shifted / shifted.sum(axis=2, keepdims=True)
-    return ctc_loss(p, T.maximum(y, 0), lengths, T.sum(T.ge(y, 0), axis=1))
-
-
-class ConnectionistTemporalClassification(OpClass):
-    """``ConnectionistTemporalClassification()(activations, labels, input_lengths)`` is ``ctc``."""
-
-    takes = {"compute_grad": True, "openmp": None}
-
-    def __call__(self, activations: Any, labels: Any, input_lengths: Any) -> Variable:
-        return ctc(activations, labels, input_lengths)
 
 
 class Fourier(OpClass):

@@ -89,7 +89,7 @@ class CAReduce(OpClass):
             if self.scalar_op is op:
                 return reduction(x, axis=self.axis) if x.dtype == "bool" and reduction else self._bitwise(x, start)
         text = f"CAReduce: expected an associative operation such as theano.scalar.add, got {self.scalar_op}"
-        raise NotImplementedError(text)
+        raise TypeError(text)
 
     def _dtypes(self) -> dict[str, Any]:
         return {}

@@ -28,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ComplexError(NotImplementedError):
+class ComplexError(TypeError):
     """A function that complex numbers do not have."""
 
 
