@@ -16,18 +16,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-class MethodNotDefined(Exception):  # noqa: N818 - Theano's name
-    """An op does not define an optional method."""
-
-
-class InconsistencyError(Exception):
-    """A graph would contradict itself."""
-
-
-class CachedConstantError(Exception):
-    """A constant of another graph is used."""
-
-
+MethodNotDefined = AttributeError  # what Python itself raises
+InconsistencyError = CachedConstantError = ValueError
 object2 = object
 
 

@@ -28,13 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ComplexError(TypeError):
-    """A function that complex numbers do not have."""
-
-
-class IntegerDivisionError(Exception):
-    """A quotient of integers of which it is not known how it is meant."""
-
+ComplexError = IntegerDivisionError = TypeError
 
 # --- dtypes of results ----------------------------------------------------------------------------------------------
 
