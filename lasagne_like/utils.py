@@ -418,7 +418,7 @@ def hand_over(param: Any, array: np.ndarray) -> None:
     """
     if array.shape != shape_of(param):
         raise ValueError(f"{param.name} has the shape {shape_of(param)}, the new value {array.shape}")
-    param.container.write(np.require(array, param.dtype, ["C", "W", "A"]))
+    param.storage.write(np.require(array, param.dtype, ["C", "W", "A"]))
 
 
 def _adopt(variable: Any, shape: tuple, name: str | None, prefix: str) -> Any:

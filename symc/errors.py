@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
+    "AxisError",
     "CompileError",
     "DisconnectedInputError",
     "DTypeError",
@@ -54,7 +55,11 @@ class DTypeError(SymcError, TypeError):
 
 
 class TypeMismatchError(ShapeError, TypeError):
-    """An update or a given whose axes or lengths contradict the type of its variable."""
+    """Tensors whose numbers of axes or lengths contradict each other or a type; a wrong value and a wrong type."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis that a tensor does not have; an error of the value and of the index, as in NumPy."""
 
 
 class GuardError(ShapeError, AssertionError):

@@ -250,6 +250,7 @@ def test_no_test_of_the_name_of_an_op(name):
 NO_CASES = {
     "undefined_grad": "it has no value of its own; tests/test_gradient.py differentiates through it",
     "dim_value": "stands for a dim, inside the compiler alone",
+    "absent_length": "has no value: a call that needs it fails; tests/test_compat_ops.py calls it",
     "expand": "what broadcast specialises to",
     "reshape_to": "what reshape specialises to",
     "arange_of": "what arange specialises to",

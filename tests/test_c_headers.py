@@ -101,6 +101,7 @@ def test_a_small_kernel_gets_a_small_text() -> None:
     short = headers.selected(text, "test", str(RUNTIME))
     assert "support.h" not in short and "sx_max_f32" in short and "vm_tanh_f32" not in short
     assert len(short) < 2000 and short.endswith(text.split("\n", 2)[2])
+    assert "#include <stdint.h>" in headers.selected(text.replace("sx_max_f32(x, 0)", "x"), "test", str(RUNTIME))
     # Other texts are left as they are.
     assert headers.selected("int x;", "test", str(RUNTIME)) == "int x;"
     own = text + '#include "vecmath.h"\n'

@@ -370,6 +370,16 @@ def test_test_values_of_everything(raising):
     assert "exp" in debugprint(y, stage="special", file="str")
 
 
+def test_the_gradient_of_a_loop_has_a_test_value():
+    with symc.config.change(compute_test_value="raise"):
+        x = T.dvector("x")
+        x.tag.test_value = np.ones(3)
+        w = symc.shared(np.arange(9.0).reshape(3, 3), "w")
+        z, _ = symc.scan(lambda u, v: u * v, sequences=x, non_sequences=w)
+        slope = symc.grad(z.sum(), x)
+    assert symc.graph.test_values.get_test_value(slope).tolist() == [36, 36, 36]
+
+
 def test_what_lacks_a_test_value():
     x, y = T.vectors("x", "y")
     y.tag.test_value = np.zeros(3, "float32")

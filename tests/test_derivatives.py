@@ -97,6 +97,23 @@ def test_jacobian_and_hessian_of_long_vectors_and_of_lengths_known_only_at_call_
         np.testing.assert_allclose(got[3], slope, rtol=1e-9)
 
 
+def test_results_come_as_wrt_is_given():
+    x, y = T.dvectors("x", "y")
+    cost = (x**2 * y).sum()
+    for take in (T.grad, T.hessian):
+        assert isinstance(take(cost, (x, y)), tuple) and isinstance(take(cost, [x, y]), list)
+    assert isinstance(T.jacobian(x * y, (x,)), tuple) and isinstance(T.jacobian(x * y, [x]), list)
+
+
+def test_the_hessian_of_a_linear_function_is_zero():
+    x, y = T.dvectors("x", "y")
+    by_x, by_y = symc.function([x, y], T.hessian((x**2 * y).sum() + y.sum(), [x, y]))([1.0, 2], [3.0, 4])
+    assert by_x.tolist() == [[6, 0], [0, 8]] and by_y.tolist() == [[0, 0], [0, 0]]
+    assert T.hessian(y.sum(), y).eval({y: [1.0, 2, 3]}).tolist() == np.zeros((3, 3)).tolist()
+    with pytest.raises(DisconnectedInputError):
+        T.hessian(y.sum(), x)
+
+
 def test_jacobians_of_integers_and_of_what_does_not_depend():
     x, y, n = T.dvector("x"), T.dvector("y"), T.lvector("n")
     steps = T.jacobian(T.cast(x * 2, "int64"), x)

@@ -42,7 +42,7 @@ for number, cell in enumerate(cells(text), 1):
     try:
         exec(compile(cell.source, name, "exec"), names)
     except Exception as problem:
-        if type(problem).__name__ != cell.raises:
+        if cell.raises not in [kind.__name__ for kind in type(problem).__mro__]:
             raise
         heading = re.findall("^#+ (.*)$", text[: cell.start], re.MULTILINE)[-1:]
         if heading and heading[0].startswith("`"):  # a heading that quotes a message

@@ -228,6 +228,33 @@ def test_undefined_gradients():
         symc.grad(Without(1)(a).sum(), a)
 
 
+class Halved(symc.Op):
+    """Knows its name and, as old ops do, does not call the constructor of its base class."""
+
+    __props__ = ("name",)
+
+    def __init__(self, name):
+        self.name = name
+
+    def make_node(self, x):
+        return symc.Apply(self, [T.as_tensor_variable(x)], [T.dvector("half")])
+
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0] = inputs[0] / 2
+
+    def grad(self, inputs, output_gradients):
+        return [output_gradients[0] / 2]
+
+
+def test_the_outputs_of_make_node_can_be_used():
+    x = T.dvector("x")
+    node = Halved("halved").make_node(x)
+    assert isinstance(node.op, Halved) and list(node.inputs) == [x]
+    value, slope = symc.function([x], [node.outputs[0] + 1, symc.grad(node.out.sum(), x)])([2.0, 4])
+    assert value.tolist() == [2, 3] and slope.tolist() == [0.5, 0.5]
+    assert "halved" in str(symc.printing.debugprint(node.out, file="str"))
+
+
 def test_what_make_node_must_return():
     class Wrong(symc.Op):
         def make_node(self, x):

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Apply, Variable, dtypes
+from symc.compat.types import METHODS
+from symc.graph import Apply, Variable, dtypes, guards
+from symc.graph.types import TensorType
 from symc.runtime import evaluation
 from symc.tensor import elementwise as ew
 
@@ -67,8 +69,9 @@ def _parents_of_apply(self: Apply) -> list[Variable]:
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Variable, "get_parents", _parents_of_variable),
     (Apply, "get_parents", _parents_of_apply),
+    *((TensorType, name, method) for name, method in METHODS.items()),
 )
-"""Methods that nodes of graphs have in Theano alone."""
+"""Methods that variables, applications and types have in Theano alone."""
 
 
 def adopt() -> None:
@@ -76,6 +79,7 @@ def adopt() -> None:
     from symc.compat.function import function
 
     dtypes.set_rules(TheanoRules())
+    guards.report_late(True)
     evaluation.compile_with(function)
     Variable.__bool__ = _truth  # type: ignore[attr-defined]
     for owner, name, method in _METHODS:
@@ -85,6 +89,7 @@ def adopt() -> None:
 def restore() -> None:
     """Restore symc's conventions."""
     dtypes.set_rules(None)
+    guards.report_late(False)
     evaluation.compile_with(None)
     Variable.__bool__ = _own_truth  # type: ignore[attr-defined]
     for owner, name, _ in _METHODS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import symc.tensor as T
@@ -13,8 +14,11 @@ _nnet: Any = T.nnet
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
     "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "CorrMM", "CorrMM_gradInputs",
-    "CorrMM_gradWeights", "conv2d", "conv2d_fft", "conv3D", "conv3d", "conv3d_fft",
+    "CorrMM_gradWeights", "conv2d", "conv2d_fft", "imported_scipy_signal", "conv3D", "conv3d", "conv3d_fft",
 ]  # fmt: skip
+
+imported_scipy_signal = find_spec("scipy") is not None
+"""Whether SciPy is installed, with which old programs compare convolutions."""
 
 _OLD_OPTIONS = (
     "kshp_logical", "kshp_logical_top_aligned", "imshp_logical", "unroll_batch", "unroll_kern", "unroll_patch",

@@ -18,7 +18,9 @@ __all__ = [
     "change_flags",
     "config",
     "gpu_works",
+    "local_bitwidth",
     "mode_named",
+    "python_int_bitwidth",
     "restore",
     "setting_of",
     "state",
@@ -61,7 +63,16 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "scan.debug": False, "tensor.cmp_sloppy": 0, "tensor.insert_inplace_optimizer_validate_nb": -1,
     "tensor.local_elemwise_fusion": True, "thunk_format": "", "traceback.compile_limit": 0, "traceback.limit": 8,
     "unittests.rseed": "666", "unpickle_function": True, "vm.lazy": "None", "warn_float64": "ignore",
-    "warn.ignore_bug_before": "0.9", "ProfileMode.n_apply_to_print": 15, "ProfileMode.n_ops_to_print": 20,
+    "warn.ignore_bug_before": "0.9", "cache_optimizations": False, "cmodule.debug": False,
+    "compute_test_value_opt": "off", "cuda.include_path": "", "DebugMode.check_preallocated_output_ndim": 4,
+    "experimental.local_alloc_elemwise": False, "experimental.local_alloc_elemwise_assert": True,
+    "experimental.unpickle_gpu_on_cpu": False, "gpu.local_elemwise_fusion": True, "magma.include_path": "",
+    "magma.library_path": "", "warn.argmax_pushdown_bug": False, "warn.gpu_set_subtensor1": False,
+    "warn.gpusum_01_011_0111_bug": False, "warn.identify_1pexp_bug": False, "warn.inc_set_subtensor1": False,
+    "warn.inc_subtensor1_opt": False, "warn.reduce_join": False, "warn.round": False,
+    "warn.signal_conv2d_interface": False, "warn.subtensor_merge_bug": False, "warn.sum_div_dimshuffle_bug": False,
+    "warn.sum_sum_bug": False, "warn.vm_gc_bug": False,
+    "ProfileMode.n_apply_to_print": 15, "ProfileMode.n_ops_to_print": 20,
     "DebugMode.check_c": True, "DebugMode.check_finite": True, "DebugMode.check_py": True,
     "DebugMode.check_strides": 0, "DebugMode.patience": 10, "DebugMode.warn_input_not_reused": True,
     "DebugMode.check_preallocated_output": "", "gpu.precision": "",
@@ -194,6 +205,20 @@ def _device(name: str) -> str:
         raise RuntimeError(f"device={name} with force_device=True, but no GPU is usable; see python -m symc.doctor")
     warn(f"device={name}: no GPU is usable, the CPU is used instead; python -m symc.doctor says why")
     return "c"
+
+
+def python_int_bitwidth() -> int:
+    """The number of bits of a C long, which is what NumPy's default integer was."""
+    import struct
+
+    return 8 * struct.calcsize("l")
+
+
+def local_bitwidth() -> int:
+    """The number of bits of a pointer."""
+    import struct
+
+    return 8 * struct.calcsize("P")
 
 
 def gpu_works() -> bool:

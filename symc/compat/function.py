@@ -6,15 +6,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import symc
 from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.graph import SharedVariable, Variable
 from symc.graph.types import TensorType
+from symc.tensor.shared_randomstreams import RandomState, state_of
 
 __all__ = [
-    "FAST_COMPILE", "FAST_RUN", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
-    "__version__", "change_flags", "config", "function", "generic", "scan", "shared",
+    "FAST_COMPILE", "FAST_RUN", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
+    "__version__", "change_flags", "config", "function", "generic", "pfunc", "scan", "shared", "_shared",
     "shared_constructor", "until", "version",
 ]  # fmt: skip
 
@@ -74,7 +77,52 @@ def _with_free_shapes(inputs: Any, givens: Any) -> tuple[Any, Any]:
     return [free[v] if isinstance(v, Variable) and v in free else v for v in inputs], [*pairs, *free.items()]
 
 
+def pfunc(
+    params: Sequence[Any],
+    outputs: Any = None,
+    mode: Any = None,
+    updates: Any = None,
+    givens: Any = None,
+    no_default_updates: Any = False,
+    accept_inplace: bool = False,
+    name: str | None = None,
+    rebuild_strict: bool = True,
+    allow_input_downcast: bool | None = None,
+    profile: Any = None,
+    on_unused_input: str | None = None,
+    output_keys: Any = None,
+) -> symc.Function:
+    """``theano.compile.pfunc``, another name of ``function``."""
+    return function(
+        params, outputs, mode, updates, givens, no_default_updates, accept_inplace, name, rebuild_strict,
+        allow_input_downcast, profile, on_unused_input,
+    )  # fmt: skip
+
+
+class OpFromGraph(symc.OpFromGraph):
+    """``symc.OpFromGraph``; further keywords, which ``theano.function`` takes, have no effect."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        inline: bool = False,
+        lop_overrides: Any = "default",
+        grad_overrides: Any = "default",
+        rop_overrides: Any = "default",
+        connection_pattern: Any = None,
+        name: str | None = None,
+        **ignored: Any,
+    ) -> None:
+        super().__init__(
+            inputs, outputs, inline, lop_overrides, grad_overrides, rop_overrides, connection_pattern, name
+        )
+
+
 def _input(given: Any) -> Any:
+    if isinstance(given, symc.In) and isinstance(given.value, np.random.RandomState):
+        given = given.copy()
+        given.value = state_of(given.value)
     if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], Variable):
         return symc.In(given[0], value=given[1])
     return given
@@ -100,12 +148,17 @@ SymbolicOutput = symc.Out
 
 def shared(value: Any, name: str | None = None, strict: bool = False, **kwargs: Any) -> SharedVariable:
     """``symc.shared``; ``target`` and ``context_name`` say nothing here, values move to the device that uses them."""
+    if isinstance(value, np.random.RandomState):
+        return RandomState.of(symc.shared(state_of(value), name, shape=(2,)))
     kwargs.pop("target", None)
     kwargs.pop("context_name", None)
     unknown = sorted(set(kwargs) - set(_KEYWORDS_OF_SHARED))
     if unknown:
         raise TypeError(f"shared: unknown keyword {unknown[0]!r}; it takes {', '.join(_KEYWORDS_OF_SHARED)} and target")
     return symc.shared(value, name, strict, **kwargs)
+
+
+_shared = shared
 
 
 def shared_constructor(constructor: Callable[..., Any], remove: bool = False) -> Callable[..., Any]:

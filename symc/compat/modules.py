@@ -12,53 +12,59 @@ __all__ = ["FUNCTIONS_LIKE_MODULES", "MODULES", "OWN", "is_legacy"]
 OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
 
-_TENSOR = ("symc.compat.tensor", "symc.tensor")
-_NNET = ("symc.compat.nnet", "symc.tensor.nnet")
 _RULES = "symc.compat.rules"
-_GRAPH = ("symc.compat.graph", "symc.graph", _RULES)
-_GRADIENT = ("symc.compat.graph", "symc.gradient")
-_SCAN = ("symc.compat.function", "symc.scan_module", "symc")
-_POOL = ("symc.compat.signal", "symc.tensor.signal.pool")
+_TENSOR = ("symc.compat.basic", "symc.compat.tensor", "symc.compat.op_classes", "symc.tensor")
+_INDEXING = ("symc.compat.subtensor", *_TENSOR)
+_NNET = ("symc.compat.nnet", "symc.compat.nnet_ops", "symc.compat.gradient_ops", "symc.tensor.nnet")
+_GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.compat.linkers", "symc.graph", _RULES)
+_GRADIENT = ("symc.compat.graph", "symc.compat.op_classes", "symc.gradient")
+_SCAN = ("symc.compat.function", "symc.compat.loops", "symc.scan_module", "symc")
+_POOL = ("symc.compat.signal", "symc.compat.gradient_ops", "symc.tensor.signal.pool")
 _RANDOM = ("symc.compat.tensor", "symc.tensor.shared_randomstreams")
-_FUNCTION = ("symc.compat.function", "symc", "symc.compat.rules")
+_FUNCTION = ("symc.compat.function", "symc", _RULES)
+_COMPILE = ("symc.compat.function", "symc.compat.modes", "symc.compat.op_classes", "symc.compat.tensor", "symc", _RULES)
 _CUDA = ("symc.compat.devices",)
 _LAYERS = "lasagne_like.layers"
 
 MODULES: dict[str, tuple[str, ...]] = {
     # the language
-    "theano": ("symc.compat.function", "symc.compat.graph", "symc", "symc.gradient"),
-    "theano.tensor": _TENSOR,
-    "theano.tensor.basic": _TENSOR,
+    "theano": ("symc.compat.function", "symc.compat.graph", "symc.compat.linkers", "symc", "symc.gradient"),
+    "theano.gof.link": ("symc.compat.linkers",),
+    "theano.gof.cc": ("symc.compat.linkers",),
+    "theano.gof.vm": ("symc.compat.linkers",),
+    "theano.tensor": ("symc.compat.subtensor", *_TENSOR),
+    "theano.tensor.basic": _INDEXING,
     "theano.tensor.var": _TENSOR,
-    "theano.tensor.type": _TENSOR,
+    "theano.tensor.type": ("symc.compat.types", *_TENSOR),
     "theano.tensor.sharedvar": _TENSOR,
-    "theano.tensor.elemwise": _TENSOR,
-    "theano.tensor.subtensor": _TENSOR,
+    "theano.tensor.elemwise": ("symc.compat.logic_ops", *_TENSOR),
+    "theano.tensor.subtensor": _INDEXING,
     "theano.tensor.blas": _TENSOR,
     "theano.tensor.sort": _TENSOR,
-    "theano.tensor.utils": _TENSOR,
-    "theano.tensor.extra_ops": ("symc.compat.tensor", "symc.tensor.extra_ops", "symc.tensor"),
+    "theano.tensor.utils": ("symc.compat.loops", "symc.compat.gof_utils", *_TENSOR),
+    "theano.tensor.extra_ops": ("symc.compat.op_classes", "symc.compat.tensor", "symc.tensor.extra_ops", "symc.tensor"),
     "theano.tensor.inplace": ("symc.compat.inplace",),
-    "theano.tensor.opt": ("symc.compat.graph", "symc.tensor.user_ops.assert_op", _RULES),
+    "theano.tensor.opt": ("symc.compat.optimisations", "symc.compat.graph", _RULES),
     "theano.tensor.io": (),
     "theano.tensor.type_other": ("symc.compat.tensor",),
-    "theano.tensor.raw_random": _RANDOM,
+    "theano.tensor.raw_random": ("symc.compat.raw_random",),
     "theano.tensor.shared_randomstreams": _RANDOM,
-    "theano.tensor.nlinalg": ("symc.compat.tensor", "symc.tensor.nlinalg"),
-    "theano.tensor.slinalg": ("symc.compat.tensor", "symc.tensor.slinalg"),
+    "theano.tensor.nlinalg": ("symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.nlinalg"),
+    "theano.tensor.slinalg": ("symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.slinalg"),
     "theano.tensor.fft": ("symc.tensor.fft",),
-    "theano.tensor.fourier": (),
-    "theano.tensor.xlogx": ("symc.tensor.xlogx",),
+    "theano.tensor.fourier": ("symc.compat.nnet_ops",),
+    "theano.tensor.xlogx": ("symc.compat.op_classes", "symc.tensor.xlogx"),
     "theano.tensor.nnet": _NNET,
     "theano.tensor.nnet.nnet": _NNET,
     "theano.tensor.nnet.sigm": _NNET,
     "theano.tensor.nnet.conv": ("symc.compat.convolution",),
     "theano.tensor.nnet.corr": ("symc.compat.convolution",),
-    "theano.tensor.nnet.abstract_conv": ("symc.compat.convolution", "symc.compat.nnet", "symc.tensor.nnet"),
+    "theano.tensor.nnet.abstract_conv": ("symc.compat.convolution", *_NNET),
     "theano.tensor.nnet.bn": ("symc.tensor.nnet.bn", "symc.tensor.nnet"),
-    "theano.tensor.nnet.ctc": (),
-    "theano.tensor.nnet.neighbours": ("symc.tensor.nnet.neighbours",),
-    "theano.tensor.nnet.conv3d2d": ("symc.compat.convolution",),
+    "theano.tensor.nnet.ctc": ("lasagne_like.legacy.ctc",),
+    "theano.tensor.nnet.neighbours": ("symc.compat.op_classes", "symc.tensor.nnet.neighbours"),
+    "theano.tensor.nnet.conv3d2d": ("symc.compat.convolution", "symc.compat.nnet_ops"),
+    "theano.tensor.nnet.corr3d": ("symc.compat.convolution",),
     "theano.tensor.nnet.Conv3D": ("symc.compat.convolution",),
     "theano.tensor.nnet.blocksparse": _NNET,
     "theano.tensor.signal": ("symc.tensor.signal",),
@@ -66,9 +72,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.signal.downsample": _POOL,
     "theano.tensor.signal.conv": ("symc.compat.signal",),
     # functions, graphs, gradients
-    "theano.compile": _FUNCTION,
+    "theano.compile": _COMPILE,
     "theano.compile.function": _FUNCTION,
     "theano.compile.function_module": _FUNCTION,
+    "theano.compile.pfunc": ("symc.compat.function", "symc.compat.loops", "symc"),
     "theano.compile.io": _FUNCTION,
     "theano.compile.mode": ("symc.compat.modes", "symc", _RULES),
     "theano.compile.debugmode": ("symc.compat.modes", "symc"),
@@ -76,7 +83,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.compile.nanguardmode": ("symc.compat.modes", "symc"),
     "theano.compile.profilemode": ("symc.compat.modes",),
     "theano.compile.profiling": ("symc.compat.modes",),
-    "theano.compile.ops": ("symc.compat.function", "symc.compat.tensor", "symc", _RULES),
+    "theano.compile.ops": _COMPILE,
     "theano.compile.builders": _FUNCTION,
     "theano.compile.sharedvalue": _FUNCTION,
     "theano.updates": _FUNCTION,
@@ -86,7 +93,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.gof.type": _GRAPH,
     "theano.gof.utils": _GRAPH,
     "theano.gof.null_type": _GRADIENT,
-    "theano.gof.opt": ("symc.compat.graph", _RULES),
+    "theano.gof.opt": ("symc.compat.optimisations", "symc.compat.graph", _RULES),
     "theano.gof.fg": _GRAPH,
     "theano.gof.toolbox": ("symc.compat.graph",),
     "theano.gof.destroyhandler": (),
@@ -97,10 +104,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.scan_module.scan": _SCAN,
     "theano.scan_module.scan_views": _SCAN,
     "theano.scan_module.scan_utils": (
-        "symc.scan_module.scan_utils", "symc.compat.graph", "symc.compat.function", "symc.scan_module", "symc",
+        "symc.scan_module.scan_utils", "symc.compat.loops", "symc.compat.graph", "symc.compat.function",
+        "symc.scan_module", "symc",
     ),
-    "theano.scan_module.scan_op": (),
-    "theano.ifelse": ("symc.tensor.ifelse",),
+    "theano.scan_module.scan_op": ("symc.compat.loops",),
+    "theano.ifelse": ("symc.compat.loops", "symc.ifelse"),
     "theano.printing": ("symc.printing", "symc.compat.printing"),
     "theano.d3viz": ("symc.d3viz", "symc.printing"),
     "theano.configdefaults": ("symc.compat.flags",),
@@ -108,14 +116,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.misc": (),
     "theano.misc.pkl_utils": ("symc.compat.python2",),
     "theano.misc.strutil": (),
+    "theano.misc.may_share_memory": ("symc.compat.python2",),
     "theano.misc.safe_asarray": ("symc.compat.python2",),
     "theano.misc.ordered_set": ("symc.compat.graph",),
     "theano.compat": ("symc.compat.python2",),
     "theano.compat.python2x": ("symc.compat.python2",),
     "theano.compat.six": ("symc.compat.python2",),
-    "theano.scalar": ("symc.compat.scalars", "symc.scalar"),
-    "theano.scalar.basic": ("symc.compat.scalars", "symc.scalar"),
-    "theano.scalar.basic_scipy": ("symc.compat.scalars", "symc.scalar"),
+    "theano.scalar": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
+    "theano.scalar.basic": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
+    "theano.scalar.sharedvar": _FUNCTION,
+    "theano.scalar.basic_scipy": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
     "theano.sparse": ("symc.sparse",),
     "theano.sparse.basic": ("symc.sparse",),
     "theano.sparse.sandbox": (),

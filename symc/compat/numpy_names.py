@@ -22,6 +22,16 @@ def _asscalar(a: Any) -> Any:
     return np.asarray(a).item()
 
 
+def _find_common_type(array_types: Any, scalar_types: Any) -> np.dtype:
+    """The dtype of arrays beside scalars, which only count if they are of a higher kind (bool, int, float, complex)."""
+    order = "biufc"
+    arrays = np.result_type(*array_types) if array_types else None
+    scalars = np.result_type(*scalar_types) if scalar_types else None
+    if arrays is None or scalars is None:
+        return np.dtype(arrays if scalars is None else scalars)
+    return np.result_type(scalars, arrays) if order.index(scalars.kind) > order.index(arrays.kind) else arrays
+
+
 def _old_names() -> dict[str, Any]:
     return {
         "int": int, "float": float, "complex": complex, "object": object, "str": str, "long": int, "unicode": str,
@@ -29,7 +39,7 @@ def _old_names() -> dict[str, Any]:
         "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf, "NaN": np.nan,
         "product": np.prod, "cumproduct": np.cumprod, "sometrue": np.any, "alltrue": np.all, "round_": np.round,
         "row_stack": np.vstack, "in1d": np.isin, "trapz": getattr(np, "trapezoid", None), "rank": np.ndim,
-        "asscalar": _asscalar, "cast": _Cast(),
+        "asscalar": _asscalar, "cast": _Cast(), "find_common_type": _find_common_type,
     }  # fmt: skip
 
 

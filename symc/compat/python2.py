@@ -19,7 +19,8 @@ __all__ = [
     "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "assert_allclose", "attr", "cmp",
     "decode",
     "decode_iter", "defaultdict", "dump", "exc_message", "fetch_seed", "ifilter", "imap", "integer_types",
-    "iteritems", "itervalues", "izip", "load", "maxsize", "partial", "product", "reduce", "seed_rng",
+    "iteritems", "itervalues", "izip", "load", "maxsize", "may_share_memory", "partial", "product", "reduce",
+    "seed_rng",
     "string_types", "get_unbound_function", "operator_div", "_asarray", "verify_grad",
 ]  # fmt: skip
 
@@ -82,6 +83,15 @@ def dump(obj: Any, file_handler: Any, protocol: int = pickle.HIGHEST_PROTOCOL, *
 def load(f: Any, **ignored: Any) -> Any:
     """Unpickle an object that ``dump`` wrote, from an open file. Load only files that you trust."""
     return pickle.load(f)
+
+
+def may_share_memory(a: Any, b: Any, raise_other_type: bool = True) -> bool:
+    """Whether two arrays may overlap in memory."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        if raise_other_type:
+            raise TypeError(f"may_share_memory: expected arrays, got {type(a)} and {type(b)}")
+        return False
+    return np.may_share_memory(a, b)
 
 
 def fetch_seed(pseed: Any = None) -> int:

@@ -11,25 +11,45 @@ from symc.graph.dtypes import INTEGERS
 from symc.graph.types import TensorType
 
 __all__ = [
-    "Composite", "Scalar", "ScalarOp", "as_scalar", "bool", "constant", "convert", "discrete_dtypes", "float16",
+    "Composite", "Scalar", "all_types", "complex64", "complex128", "complex_types", "continuous_types",
+    "discrete_types", "float_types", "int_types", "integer_types", "uint_types", "as_scalar", "autocast_float",
+    "autocast_float_as", "autocast_int", "bool", "constant", "convert", "discrete_dtypes", "float16",
     "float32", "float64", "floats", "get_scalar_type", "int16", "int32", "int64", "int8", "ints", "uint16",
     "uint32", "uint64", "uint8", "upcast",
 ]  # fmt: skip
 
-discrete_dtypes = tuple(INTEGERS)
+discrete_dtypes = ("bool", *INTEGERS)
 as_scalar = T.as_tensor_variable
 constant = T.constant
-bool, int8, int16, int32, int64 = (TensorType(d) for d in ("bool", "int8", "int16", "int32", "int64"))
-uint8, uint16, uint32, uint64 = (TensorType(d) for d in ("uint8", "uint16", "uint32", "uint64"))
-float16, float32, float64 = (TensorType(d) for d in ("float16", "float32", "float64"))
+
+
+class Scalar(TensorType):
+    """The type of a scalar, whose text is its dtype."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__(dtype, ())
+
+    def __str__(self) -> str:
+        return self.dtype
+
+
+bool, int8, int16, int32, int64 = (Scalar(d) for d in ("bool", "int8", "int16", "int32", "int64"))
+uint8, uint16, uint32, uint64 = (Scalar(d) for d in ("uint8", "uint16", "uint32", "uint64"))
+float16, float32, float64 = (Scalar(d) for d in ("float16", "float32", "float64"))
+complex64, complex128 = Scalar("complex64"), Scalar("complex128")
+int_types, uint_types = (int8, int16, int32, int64), (uint8, uint16, uint32, uint64)
+integer_types = int_types + uint_types
+float_types, complex_types = (float16, float32, float64), (complex64, complex128)
+discrete_types = (bool, *integer_types)
+continuous_types = float_types + complex_types
+all_types = discrete_types + continuous_types
 
 
 def get_scalar_type(dtype: str) -> TensorType:
     """The type of a scalar of this dtype."""
-    return TensorType(dtype)
-
-
-Scalar = get_scalar_type
+    return Scalar(dtype)
 
 
 def upcast(dtype: str, *dtypes: str) -> str:
@@ -68,14 +88,42 @@ class Composite:
         return made[0] if len(made) == 1 else made
 
 
-class ScalarOp:
-    """Theano's base class of elementwise ops, which compile C code."""
+class _Autocast:
+    """The dtypes of which the first that holds a number exactly is the dtype of a number written in Python."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise TypeError(
-            "theano.scalar ops are not available: an elementwise op is written with symc.tensor functions, "
-            "or from a NumPy function with symc.as_op"
-        )
+    def __init__(self, dtypes: tuple[str, ...]) -> None:
+        self.dtypes = dtypes
+
+    def __call__(self, x: Any) -> Any:
+        """The number as an array."""
+        import numpy as np
+
+        for dtype in self.dtypes:
+            found = np.asarray(x, dtype)
+            if found == x:
+                break
+        return found
+
+
+autocast_int = _Autocast(("int8", "int16", "int32", "int64"))
+autocast_float = _Autocast(("float16", "float32", "float64"))
+
+
+class autocast_float_as:  # noqa: N801 - Theano's name
+    """A ``with`` block in which ``autocast_float.dtypes`` are others.
+
+    Numbers written in Python adapt to the arrays beside them here, and do not depend on it.
+    """
+
+    def __init__(self, *dtypes: str) -> None:
+        self.dtypes = dtypes
+
+    def __enter__(self) -> None:
+        self.before = autocast_float.dtypes
+        autocast_float.dtypes = self.dtypes
+
+    def __exit__(self, *args: object) -> None:
+        autocast_float.dtypes = self.before
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

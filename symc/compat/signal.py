@@ -52,6 +52,30 @@ class Pool:
         self.mode = given.pop(0) if given else mode
         self.ndim = given.pop(0) if given else ndim
 
+    @staticmethod
+    def out_shape(
+        imgshape: Any,
+        ws: Any = None,
+        ignore_border: bool = False,
+        stride: Any = None,
+        pad: Any = None,
+        ndim: int = 2,
+        ds: Any = None,
+        st: Any = None,
+        padding: Any = None,
+    ) -> list[Any]:
+        """The shape of the result for images of a shape whose entries are integers or scalars."""
+        ws = ws if ds is None else ds
+        stride = stride if st is None else st
+        pad = pad if padding is None else padding
+        if len(imgshape) < ndim:
+            raise TypeError(f"Pool: imgshape must have at least {ndim} entries, got {len(imgshape)}")
+        stride = ws if stride is None else stride
+        pad = (0,) * ndim if pad is None else pad
+        spatial = imgshape[len(imgshape) - ndim :]
+        found = [_windows(n + 2 * p, w, s, ignore_border) for n, w, s, p in zip(spatial, ws, stride, pad)]
+        return [*imgshape[: len(imgshape) - ndim], *found]
+
     def __call__(self, x: Any, ws: Any = None, stride: Any = None, pad: Any = None) -> Variable:
         ws = self.window if ws is None else ws
         if self.ndim == 1:
@@ -67,6 +91,17 @@ class Pool:
         pad = pad if pad is None else (*_entries(pad), 0)
         out = _pool.pool_2d(column, (*_entries(ws), 1), self.ignore_border, stride, pad, self.mode)
         return out.dimshuffle(list(range(out.ndim - 1)))
+
+
+def _windows(n: Any, window: Any, stride: Any, ignore_border: bool) -> Any:
+    """The number of windows along an axis; without ``ignore_border``, the last one may reach over the end."""
+    symbolic = any(isinstance(v, Variable) for v in (n, window, stride))
+    largest: Any = T.maximum if symbolic else max
+    if ignore_border:
+        return largest((n - window) // stride + 1, 0)
+    if symbolic:
+        return T.switch(T.ge(stride, window), (n - 1) // stride + 1, T.maximum((n - 1 - window) // stride + 1, 0) + 1)
+    return (n - 1) // stride + 1 if stride >= window else max((n - 1 - window) // stride + 1, 0) + 1
 
 
 def _entries(value: Any) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import symc.tensor as T
@@ -15,6 +16,8 @@ from symc.graph.op import Pointwise
 from symc.graph.types import TensorType
 from symc.tensor.nlinalg import det, eigh, pinv, qr, svd
 from symc.tensor.shared_randomstreams import RandomStreams
+
+_any: Any = T
 
 __all__ = [
     "Alloc", "AllocEmpty", "ARange", "Argmax", "Constant", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor",
@@ -32,11 +35,11 @@ as_tensor_variable = T.as_tensor_variable
 int_dtypes = list(SIGNED)
 uint_dtypes = list(UNSIGNED)
 integer_dtypes = list(INTEGERS)
-discrete_dtypes = list(INTEGERS)
+discrete_dtypes = ["bool", *INTEGERS]
 float_dtypes = list(FLOATS)
 complex_dtypes = list(COMPLEX)
 continuous_dtypes = [*float_dtypes, *complex_dtypes]
-all_dtypes = [*integer_dtypes, *continuous_dtypes]
+all_dtypes = [*discrete_dtypes, *continuous_dtypes]
 int_types = [TensorType(d) for d in int_dtypes]
 float_types = [TensorType(d) for d in float_dtypes]
 NoneConst = None
@@ -141,8 +144,33 @@ def guess_n_streams(size: Any, warn: bool = False) -> int:
     return 1
 
 
-class _Call:
-    """An op of Theano whose application computes a function of this library."""
+class _ByRecord(type):
+    """Ops are instances of a class by what they compute: by the records of applications in ``examples``."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        if type.__instancecheck__(cls, thing):
+            return True
+        record = getattr(thing, "record", None)
+        return record is not None and any(record is known for known in _records_of(cls))
+
+
+@cache
+def _records_of(cls: Any) -> tuple[Any, ...]:
+    """The records of the ops that stand for a class here: those of its applications to small operands."""
+    found = []
+    for example in vars(cls).get("examples", staticmethod(lambda: ()))():
+        owner = example.owner
+        found.append(owner.op.record)
+    return tuple(found)
+
+
+class Call(metaclass=_ByRecord):
+    """An op of Theano whose application computes a function of this library.
+
+    ``examples`` gives applications by which ``isinstance(node.op, cls)`` recognises the ops of a compiled graph.
+    """
+
+    examples: Any = staticmethod(lambda: ())
 
     def __init__(self, *parameters: Any, **named: Any) -> None:
         self.parameters = parameters
@@ -152,12 +180,14 @@ class _Call:
         """The application of the op."""
         return self(*inputs).owner
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
         raise TypeError(f"{type(self).__name__} cannot be applied")
 
 
-class DimShuffle(_Call):
+class DimShuffle(Call):
     """``DimShuffle(input_broadcastable, new_order)(x)`` is ``x.dimshuffle(new_order)``."""
+
+    examples = staticmethod(lambda: [_any.matrix().dimshuffle(1, 0)])
 
     def __init__(self, input_broadcastable: Sequence[bool], new_order: Sequence[Any], inplace: bool = True) -> None:
         super().__init__(input_broadcastable, new_order)
@@ -168,7 +198,7 @@ class DimShuffle(_Call):
         return T.as_tensor_variable(inputs[0]).dimshuffle(self.new_order)
 
 
-class _Pointwise(type):
+class _Pointwise(_ByRecord):
     """Elementwise ops are instances of a class by what they compute."""
 
     def __instancecheck__(cls, thing: Any) -> bool:
@@ -177,7 +207,7 @@ class _Pointwise(type):
         )
 
 
-class Elemwise(_Call, metaclass=_Pointwise):
+class Elemwise(Call, metaclass=_Pointwise):
     """``Elemwise(scalar_op)(x, y)`` applies an elementwise function."""
 
     def __init__(self, scalar_op: Any, inplace_pattern: Any = None, name: str | None = None, **ignored: Any) -> None:
@@ -188,21 +218,25 @@ class Elemwise(_Call, metaclass=_Pointwise):
         return self.scalar_op(*inputs)
 
 
-class Reshape(_Call):
+class Reshape(Call):
     """``Reshape(ndim)(x, shape)`` is ``T.reshape(x, shape, ndim)``."""
+
+    examples = staticmethod(lambda: [_any.reshape(_any.matrix(), (-1,))])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.reshape(inputs[0], inputs[1], self.parameters[0])
 
 
-class Join(_Call):
+class Join(Call):
     """``Join()(axis, x, y)`` is ``T.join(axis, x, y)``."""
+
+    examples = staticmethod(lambda: [_any.join(0, _any.vector(), _any.vector())])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.join(*inputs)
 
 
-class Split(_Call):
+class Split(Call):
     """``Split(n)(x, axis, sizes)`` is ``T.split(x, sizes, n, axis)``."""
 
     def __call__(self, *inputs: Any) -> Any:
@@ -210,7 +244,7 @@ class Split(_Call):
         return T.split(x, sizes, self.parameters[0], axis)
 
 
-class Rebroadcast(_Call):
+class Rebroadcast(Call):
     """``Rebroadcast((axis, known))(x)`` declares axes to have length 1, or no longer."""
 
     def __call__(self, *inputs: Any) -> Variable:
@@ -220,37 +254,43 @@ class Rebroadcast(_Call):
         return x
 
 
-class Alloc(_Call):
+class Alloc(Call):
     """``Alloc()(value, *shape)`` is ``T.alloc(value, *shape)``."""
+
+    examples = staticmethod(lambda: [_any.alloc(_any.scalar(), _any.lscalar())])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.alloc(*inputs)
 
 
-class AllocEmpty(_Call):
+class AllocEmpty(Call):
     """``AllocEmpty(dtype)(*shape)``: zeros, since no memory is handed out unset."""
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.zeros(inputs, dtype=self.parameters[0])
 
 
-class ARange(_Call):
+class ARange(Call):
     """``ARange(dtype)(start, stop, step)`` is ``T.arange``."""
+
+    examples = staticmethod(lambda: [_any.arange(_any.lscalar())])
 
     def __call__(self, *inputs: Any) -> Variable:
         start, stop, step = inputs
         return T.arange(start, stop, step, self.parameters[0])
 
 
-class Eye(_Call):
+class Eye(Call):
     """``Eye(dtype)(n, m, k)`` is ``T.eye``."""
+
+    examples = staticmethod(lambda: [_any.eye(_any.lscalar())])
 
     def __call__(self, *inputs: Any) -> Variable:
         n, m, k = inputs
         return T.eye(n, m, k, self.parameters[0] if self.parameters else None)
 
 
-class MakeVector(_Call):
+class MakeVector(Call):
     """``MakeVector(dtype)(*scalars)`` is the vector of the scalars."""
 
     def __call__(self, *inputs: Any) -> Variable:
@@ -258,50 +298,70 @@ class MakeVector(_Call):
         return T.cast(found, self.parameters[0]) if self.parameters else found
 
 
-class MatrixInverse(_Call):
+class MatrixInverse(Call):
     """``MatrixInverse()(x)`` is the inverse of ``x``."""
+
+    examples = staticmethod(lambda: [_any.nlinalg.matrix_inverse(_any.matrix())])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.nlinalg.matrix_inverse(*inputs)
 
 
-class Dot(_Call):
+class Dot(Call):
     """``Dot()(x, y)`` is ``T.dot(x, y)``."""
+
+    examples = staticmethod(
+        lambda: [
+            _any.dot(_any.matrix(), _any.matrix()),
+            _any.dot(_any.matrix(), _any.vector()),
+            _any.dot(_any.vector(), _any.vector()),
+        ]
+    )
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.dot(*inputs)
 
 
-class TensorDot(_Call):
+class TensorDot(Call):
     """``TensorDot(axes)(x, y)`` is ``T.tensordot(x, y, axes)``."""
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.tensordot(*inputs, **self.named) if self.named else T.tensordot(*inputs, *self.parameters)
 
 
-class Argmax(_Call):
+class Argmax(Call):
     """``Argmax(axis)(x)`` is ``T.argmax(x, axis)``."""
+
+    examples = staticmethod(lambda: [_any.argmax(_any.matrix(), axis=0)])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.argmax(inputs[0], *self.parameters, **self.named)
 
 
-class Shape(_Call):
+class Shape(Call):
     """``Shape()(x)`` is ``x.shape``."""
+
+    examples = staticmethod(lambda: [_any.shape(_any.matrix())])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.shape(*inputs)
 
 
-class Subtensor(_Call):
+class Subtensor(Call):
     """``Subtensor(index)(x)`` is ``x[index]``, for an index without symbolic entries."""
+
+    examples = staticmethod(lambda: [_any.vector()[1:], _any.vector()[_any.lscalar() :]])
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.as_tensor_variable(inputs[0])[tuple(self.parameters[0])]
 
 
-class IncSubtensor(_Call):
+class IncSubtensor(Call):
     """``IncSubtensor(index)(x, y)`` adds ``y`` to ``x[index]``; with ``set_instead_of_inc=True`` it replaces it."""
+
+    examples = staticmethod(
+        lambda: [_any.set_subtensor(_any.vector()[1:], 0.0), _any.inc_subtensor(_any.vector()[1:], 1.0)]
+    )
 
     def __call__(self, *inputs: Any) -> Variable:
         x, y = inputs[:2]

@@ -55,7 +55,7 @@ def Lop(
     wrt : Variable or sequence of Variable
     eval_points : Variable or sequence of Variable
         One per ``f``, of its shape.
-        consider_constant, disconnected_inputs
+    consider_constant, disconnected_inputs
         As in :func:`symc.grad`.
 
     Returns
@@ -183,7 +183,7 @@ def jacobian(
 
     Returns
     -------
-    Variable, or a list of them if ``wrt`` is a sequence
+    Variable, or a list or tuple of them like ``wrt``
         ``(entries, *shape of wrt)``, without the first axis for a scalar.
 
     Raises
@@ -210,7 +210,7 @@ def jacobian(
         stacked = [stack(list(gradients)) for gradients in zip(*rows)]
     else:
         stacked = _rows_by_loop(expression, sources, consider_constant, disconnected_inputs)
-    return stacked if isinstance(wrt, (list, tuple)) else stacked[0]
+    return like(wrt, stacked)
 
 
 def _rows_by_loop(
@@ -248,7 +248,7 @@ def hessian(
 
     Returns
     -------
-    Variable, or a list of them if ``wrt`` is a sequence
+    Variable, or a list or tuple of them like ``wrt``
         One ``(entries, entries)`` matrix per vector.
     """
     found = []
@@ -256,5 +256,5 @@ def hessian(
         if v.ndim != 1:
             raise ShapeError(located("hessian: expected wrt to be vectors", [v], "take the hessian by a flat vector"))
         slope = grad(cost, v, consider_constant, disconnected_inputs)
-        found.append(jacobian(slope, v, consider_constant, disconnected_inputs))
-    return found if isinstance(wrt, (list, tuple)) else found[0]
+        found.append(jacobian(slope, v, consider_constant, "ignore"))  # zero where the cost is linear in v
+    return like(wrt, found)

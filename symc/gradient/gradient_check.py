@@ -109,6 +109,9 @@ def _difference(value: Callable[[], float], point: np.ndarray, index: tuple[int,
     return (above - below) / (right - left)
 
 
+verify_grad.E_grad = GradientError  # type: ignore[attr-defined]  # under this name, callers of Theano catch it
+
+
 class numeric_grad:  # noqa: N801 - Theano's name
     """The gradient of a function of arrays by central differences.
 

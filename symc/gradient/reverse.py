@@ -107,7 +107,7 @@ def grad(
             t.with_gradient(g) if isinstance(t, Composite) else g
             for t, g in zip(given, _by_parts(cost, targets, options))
         ]
-        return found if isinstance(wrt, (list, tuple)) else found[0]
+        return like(wrt, found)
     with building_at(here()):
         seeds = _seeds(cost, known_grads)
         walk = Accumulation(seeds, targets, _constants(consider_constant), null_gradients)

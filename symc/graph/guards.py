@@ -15,7 +15,23 @@ from typing import Any, NamedTuple
 from symc.errors import ShapeError, SourceLocation, blame, blamed, located
 from symc.graph import dims
 
-__all__ = ["Guard", "collecting", "require_equal", "state_guard"]
+__all__ = ["Guard", "collecting", "errors_come_late", "report_late", "require_equal", "state_guard"]
+
+_late = False
+
+
+def report_late(late: bool) -> None:
+    """Report what the values of shared variables may still change, and entries that a shape lacks, at call time only.
+
+    That is Theano's convention. Otherwise contradictions are errors as soon as they are seen.
+    """
+    global _late
+    _late = late
+
+
+def errors_come_late() -> bool:
+    """Whether ``report_late`` is in force."""
+    return _late
 
 
 class Guard(NamedTuple):

@@ -175,6 +175,49 @@ def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.n
     return data, exact, TensorType(data.dtype.name)
 
 
+class Held:
+    """The value of a shared variable: ``data`` is the array itself, ``value`` a copy; both may be set.
+
+    ``storage[0]`` is ``data``.
+    """
+
+    def __init__(self, variable: SharedVariable) -> None:
+        self._variable = variable
+
+    @property
+    def data(self) -> Any:
+        """The array itself."""
+        return self._variable.get_value(borrow=True)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._variable.set_value(value, borrow=True)
+
+    @property
+    def value(self) -> Any:
+        """A copy of the array."""
+        return self._variable.get_value()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._variable.set_value(value)
+
+    @property
+    def storage(self) -> Held:
+        """Itself, as a list of one entry."""
+        return self
+
+    def __getitem__(self, number: int) -> Any:
+        return [self.data][number]
+
+    def __setitem__(self, number: int, value: Any) -> None:
+        [None][number]  # an IndexError for any other number
+        self.data = value
+
+    def __len__(self) -> int:
+        return 1
+
+
 class SharedVariable(Variable):
     """A variable whose value persists between calls and that functions may update.
 
@@ -196,9 +239,9 @@ class SharedVariable(Variable):
         self.allow_downcast = allow_downcast
 
     @property
-    def container(self) -> Storage:
-        """The storage, under Theano's name for it."""
-        return self.storage
+    def container(self) -> Held:
+        """The value as ``data`` or ``value``, which may be set, under Theano's name for it."""
+        return Held(self)
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
         """Return the current value: a copy, or with ``borrow=True`` the array itself, which later calls overwrite.

@@ -32,7 +32,8 @@ class In:
     name : str, optional
         The keyword under which a call may give it; by default the variable's name.
     value : array_like, optional
-        The default value, for calls that do not give the input. It is copied unless `borrow` is True.
+        The default value, for calls that do not give the input. It is copied unless `borrow` is True. With
+        ``f.container[x]``, the value is that of an input of the function ``f``: both have one state.
     update : Variable, optional
         The default value of the next call, computed from the inputs of the current call: an input with state.
     mutable : bool, optional
@@ -88,7 +89,13 @@ class In:
         if value is None and (update is not None or implicit):
             text = f"In: an input with {'an update' if update is not None else 'implicit=True'} needs a first value"
             raise ValueError(located(text, [variable], "pass value="))
-        self.value = value.copy() if isinstance(value, np.ndarray) and not self.borrow else value
+        shared = getattr(value, "entry", None)  # a container of another function: both have one state
+        self._joined = isinstance(shared, In)
+        self._state: list[Any]
+        if isinstance(shared, In):
+            self._state = shared._state
+        else:
+            self._state = [value.copy() if isinstance(value, np.ndarray) and not self.borrow else value]
         self.update = None
         if update is not None:
             self.update = fitting_update(variable, np.shape(self.value), update, f"the update of input {self!r}")
@@ -97,7 +104,18 @@ class In:
         """Return a copy with a default value of its own."""
         twin = object.__new__(In)
         twin.__dict__.update(self.__dict__)
+        twin._state = self._state if self._joined else list(self._state)
+        twin._joined = False
         return twin
+
+    @property
+    def value(self) -> Any:
+        """The default value; None if there is none."""
+        return self._state[0]
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._state[0] = value
 
     def convert(self, value: Any, what: str, allow_downcast: bool | None) -> np.ndarray:
         """Convert a value to an array with the dtype and the number of axes of the variable.

@@ -63,6 +63,26 @@ class Container:
 
     value = data
 
+    @property
+    def storage(self) -> Container:
+        """Itself, as a list of one entry."""
+        return self
+
+    def __getitem__(self, number: int) -> Any:
+        return [self.data][number]
+
+    def __setitem__(self, number: int, value: Any) -> None:
+        [None][number]  # an IndexError for any other number
+        self.data = value
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def entry(self) -> Any:
+        """The input, an ``In``, or the shared variable that has the value."""
+        return Contents(self._function)._find(self._key)
+
 
 class Contents:
     """A mapping from inputs and shared variables of a function, by variable, name or number, to values.

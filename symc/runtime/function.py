@@ -14,6 +14,7 @@ from symc.errors import ShapeError
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
+from symc.graph.guards import errors_come_late
 from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.contents import Contents, Maker
@@ -142,7 +143,7 @@ class Function(Definition):
         except ShapeError as problem:
             # Raised by the call instead, where set_value of a shared variable may have made the shapes fit by then.
             state = self.uncompiled()
-            late = problem.op is not None and problem.op.record.checks_late
+            late = problem.op is not None and problem.op.record.checks_late or errors_come_late()
             if not late or not only_shared_values_disagree(state.inputs, state.outputs):
                 raise
 
@@ -330,6 +331,12 @@ class Function(Definition):
     def maker(self) -> Maker:
         """What the function was made of: ``f.maker.fgraph.toposort()`` lists the applications in its expressions."""
         return Maker(self)
+
+    trust_input = False
+    """Set by old programs to skip the checks of arguments; they are cheap here, and not skipped."""
+
+    def free(self) -> None:
+        """Do nothing: memory between calls belongs to the plan of the function, which ``del f`` frees."""
 
     @property
     def container(self) -> Contents:

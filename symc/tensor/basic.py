@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import ShapeError, located
+from symc.errors import AxisError, ShapeError, located
 from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, complex_of, is_integer, promote
 from symc.graph.variables import as_array, refuse_masked
@@ -123,7 +123,7 @@ def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -
 
     Raises
     ------
-    ShapeError
+    AxisError
         If there is no such axis.
     """
     if isinstance(axis, Constant) and axis.ndim == 0:
@@ -135,5 +135,5 @@ def normalize_axis(axis: Any, ndim: int, what: str, x: Variable | None = None) -
             located(f"{what}: expected an integer as axis, got {axis!r}", [x] if x is not None else [])
         ) from None
     if not -ndim <= found < ndim:
-        raise ShapeError(located(f"{what}: axis {found} is out of range for {ndim} axes", [x] if x is not None else []))
+        raise AxisError(located(f"{what}: axis {found} is out of range for {ndim} axes", [x] if x is not None else []))
     return found % ndim

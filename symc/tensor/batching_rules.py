@@ -9,6 +9,7 @@ import numpy as np
 from symc.gradient.pass_through import DISCONNECTED_GRAD, GRAD_CLIP, GRAD_SCALE, UNDEFINED_GRAD, ZERO_GRAD
 from symc.graph import Constant, Variable
 from symc.graph.op import Op
+from symc.tensor.assertions import ASSERTED
 from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.batching import Operands, Results, batch_rule, results
 from symc.tensor.broadcasting import BROADCAST, broadcast_like
@@ -31,7 +32,6 @@ from symc.tensor.shape_arguments import SPECIFY
 from symc.tensor.signal.pool import POOL, POOL_GRAD, POOL_MAX_GRAD_GRAD
 from symc.tensor.sorting import ARGSORT, SORT
 from symc.tensor.symbolic_dims import SHAPE_I, TYPED_BY, length, shape_i
-from symc.tensor.user_ops.assert_op import ASSERT
 from symc.tensor.user_ops.print_op import PRINT
 
 __all__: list[str] = []
@@ -65,7 +65,7 @@ def _unchanged(o: Operands) -> Results:
     return results(o.op, *o.values)
 
 
-@batch_rule(ASSERT)
+@batch_rule(ASSERTED)
 def _assert(o: Operands) -> Results:
     x, *conditions = o.all() if not o.batched[0] else o.values
     return results(o.op, x, *conditions)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
+from symc.errors import ShapeError, TypeMismatchError, located
 from symc.graph import Apply, Variable
 from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
@@ -121,7 +121,7 @@ def _alike(a: Variable, b: Variable) -> tuple[Variable, Variable]:
     """Promote two values to a common dtype."""
     if a.ndim != b.ndim:
         text = f"ifelse: the values have {a.ndim} and {b.ndim} axes"
-        raise ShapeError(located(text, [a, b], "give both the same number of axes"))
+        raise TypeMismatchError(located(text, [a, b], "give both the same number of axes"))
     if a.dtype == b.dtype:
         return a, b
     dtype = ew.unify_dtypes([a, b])

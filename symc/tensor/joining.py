@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import DTypeError, ShapeError, located
+from symc.errors import DTypeError, ShapeError, TypeMismatchError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
@@ -40,7 +40,7 @@ def _join_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
         if v.dtype != first.dtype:
             raise DTypeError(located("join: operands must have one dtype", inputs))
         if v.ndim != first.ndim:
-            raise ShapeError(
+            raise TypeMismatchError(
                 located("join: operands must have as many axes", inputs, "add or drop axes with dimshuffle or reshape")
             )
         for k, dim in enumerate(v.type.shape):
@@ -158,7 +158,7 @@ def join(axis: Any, *tensors: Any) -> Variable:
     if not variables:
         raise ValueError("join: nothing to join")
     if variables[0].ndim == 0:
-        raise ShapeError(located("join: scalars have no axis to join along", variables, "use stack"))
+        raise TypeMismatchError(located("join: scalars have no axis to join along", variables, "use stack"))
     place = normalize_axis(axis, variables[0].ndim, "join", variables[0])
     dtype = unify_dtypes(variables)
     variables = [cast(v, dtype) for v in variables]
@@ -188,7 +188,7 @@ def stack(tensors: Any, axis: int = 0, *more: Any) -> Variable:
         raise ValueError("stack: nothing to stack")
     ndim = variables[0].ndim
     if any(v.ndim != ndim for v in variables):
-        raise ShapeError(located("stack: the tensors must have as many axes", variables))
+        raise TypeMismatchError(located("stack: the tensors must have as many axes", variables))
     place = normalize_axis(axis, ndim + 1, "stack", variables[0])
     order: list[Any] = list(range(ndim))
     order.insert(place, "x")

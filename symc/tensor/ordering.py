@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -130,19 +131,25 @@ def unique(
     return found[0] if len(found) == 1 else found
 
 
+@dataclass(frozen=True)
 class Unique:
-    """Theano's op: ``Unique(return_index, return_inverse, return_counts)(x)`` is ``unique`` of ``x`` flattened.
+    """Theano's op: ``Unique(return_index, return_inverse, return_counts, axis)(x)`` is ``unique(x, ...)``.
 
     The inverse is a vector.
     """
 
-    def __init__(self, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> None:
-        self.asked = (return_index, return_inverse, return_counts)
+    return_index: bool = False
+    return_inverse: bool = False
+    return_counts: bool = False
+    axis: int | None = None
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, return_list: bool = False) -> Any:
         """Apply the op."""
         x = as_tensor(x)
-        return unique(flatten(x) if x.ndim != 1 else x, *self.asked)
+        if self.axis is None and x.ndim != 1:
+            x = flatten(x)
+        found = unique(x, self.return_index, self.return_inverse, self.return_counts, self.axis)
+        return [found] if return_list and not isinstance(found, list) else found
 
 
 # --- places in sorted vectors ---------------------------------------------------------------------------------------

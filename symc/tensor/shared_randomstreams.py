@@ -58,6 +58,14 @@ class StateArray(np.ndarray):
         self[...] = np.array([int(v) for v in state], "uint64")
 
 
+def state_of(generator: np.random.RandomState) -> np.ndarray:
+    """The state, a key and the number 0, that belongs to a generator of NumPy, which is not advanced."""
+    words = np.random.RandomState()
+    words.set_state(generator.get_state())
+    high, low = words.randint(0, 2**32, size=2, dtype=np.uint64)
+    return np.array([high << np.uint64(32) | low, 0], "uint64")
+
+
 class RandomState(SharedVariable):
     """The state of a draw."""
 
@@ -70,6 +78,12 @@ class RandomState(SharedVariable):
         """Return the key and the number of the draw, as an array with the method ``seed``."""
         value = super().get_value(borrow, return_internal_type)
         return value.view(StateArray) if isinstance(value, np.ndarray) else value
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the key and the number of the draw; a ``numpy.random.RandomState`` determines a key."""
+        if isinstance(new_value, np.random.RandomState):
+            new_value = state_of(new_value)
+        super().set_value(new_value, borrow)
 
     def clone(self) -> RandomState:
         """Create a variable with the same storage and its own ``default_update``."""
@@ -126,6 +140,21 @@ class RandomStreams(Distributions):
             if item is state or getattr(item, "rng", None) is state:
                 return state
         raise KeyError(f"{item!r} is no draw of these streams")
+
+    def __setitem__(self, item: Variable, value: Any) -> None:
+        """Set the state of a draw."""
+        self[item].set_value(value)
+
+    def gen(self, op: Callable[..., Any], *args: Any, **kwargs: Any) -> Variable:
+        """Draw by ``op(state, *args, **kwargs)``, which returns the next state and the draw.
+
+        The streams keep the state, and every call of a function advances it to the next state.
+        """
+        state = self._new_state()
+        following, drawn = op(state, *args, **kwargs)
+        state.default_update = following
+        self.state_updates[-1] = (state, following)
+        return self._marked(drawn, state)
 
     def _first_state(self, number: int) -> np.ndarray:
         key = np.random.SeedSequence(self.default_instance_seed, spawn_key=(number,)).generate_state(1, np.uint64)[0]

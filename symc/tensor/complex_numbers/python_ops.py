@@ -38,8 +38,7 @@ class _OfPairs(PythonOp):
         if getattr(user, "grad", None) is not None:
             self.grad = self._grad
 
-    @property
-    def name(self) -> str:
+    def __str__(self) -> str:
         return self.user.name
 
     def make_node(self, *inputs: Any) -> Apply:
@@ -48,7 +47,7 @@ class _OfPairs(PythonOp):
     def _inner(self, shapes: Sequence[int]) -> Apply:
         """The user's application, as far as it is known here: dtypes and numbers of axes."""
         inputs = [Variable(TensorType(d, [None] * n)) for d, n in zip(self.ins, shapes)]
-        return self.user.make_node(*inputs)
+        return self.user._described(*inputs)
 
     def perform(self, node: Apply, inputs: Sequence[np.ndarray], output_storage: Sequence[list[Any]]) -> None:
         given = [as_complex(a) if is_complex(d) else a for a, d in zip(inputs, self.ins)]

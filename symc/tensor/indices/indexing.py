@@ -10,10 +10,11 @@ import numpy as np
 
 from symc.config import config
 from symc.errors import located
-from symc.graph import Constant, Variable, dims
+from symc.graph import Constant, Variable, dims, guards
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
+from symc.tensor.assertions import absent_length
 from symc.tensor.axes import DIMSHUFFLE, dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
@@ -75,7 +76,10 @@ def _entries_of_shape(x: Variable, item: Any) -> Variable | None:
         chosen = scalars[slice(*bounds)]
         return stack(chosen) if chosen else constant(np.zeros(0, x.dtype))
     if not -len(scalars) <= item < len(scalars):
-        raise IndexError(located(f"indexing: index {item} is out of range for {len(scalars)} entries", [x]))
+        text = f"indexing: index {item} is out of range for {len(scalars)} entries"
+        if guards.errors_come_late():
+            return absent_length(x, text)
+        raise IndexError(located(text, [x]))
     return scalars[item]
 
 

@@ -17,6 +17,7 @@ from symc.graph import Constant, Variable, toposort
 from symc.graph.body import Body
 from symc.graph.dtypes import is_float
 from symc.graph.op import Op, record
+from symc.graph.test_values import building_inside
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import pad_left
@@ -91,10 +92,11 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
         for j, v in enumerate(made)
         if is_float(v.dtype) and not _is_zero(gs[len(states) + j])
     }
-    total = [sum(body.outputs[k] * _added(adjoint[k], arriving.get(k))) for k in moving]
-    total += [sum(made[j] * g) for j, g in g_made.items()]
     wanted = [[v for v in x if is_float(v.dtype)], [before[k] for k in moving], [v for v in c if is_float(v.dtype)]]
-    found = iter(_slopes(total, [v for part in wanted for v in part]))
+    with building_inside():  # variables of the step have no test values
+        total = [sum(body.outputs[k] * _added(adjoint[k], arriving.get(k))) for k in moving]
+        total += [sum(made[j] * g) for j, g in g_made.items()]
+        found = iter(_slopes(total, [v for part in wanted for v in part]))
     by_x, by_s, by_c = ([next(found) for _ in part] for part in wanted)
 
     def from_history(v: Variable) -> Variable:

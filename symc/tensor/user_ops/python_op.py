@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import count
 from typing import Any
 
@@ -86,10 +87,23 @@ class PythonOp:
     default_output: int | None = None
     destroy_map: dict[int, list[int]] = {}
 
+    _name: str | None = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let ``op.make_node(x).outputs`` be variables of the graph, whatever the class itself puts there."""
+        super().__init_subclass__(**named)
+        own = cls.__dict__.get("make_node")
+        if callable(own):
+            cls.make_node = _applied(own)  # type: ignore[method-assign]
+
     @property
     def name(self) -> str:
         """The name of the op in messages and listings."""
-        return str(self)
+        return str(self) if self._name is None else self._name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self._name = value
 
     def make_node(self, *inputs: Any) -> Apply:
         """Create the application of the op to ``inputs``, with the types of the outputs."""
@@ -142,11 +156,25 @@ class PythonOp:
         Variable or list of Variable
             A variable if there is one output, or a ``default_output``.
         """
-        node = self.make_node(*inputs, **kwargs)
+        made = self._outputs(self._described(*inputs, **kwargs))
+        if return_list:
+            return list(made)
+        if self.default_output is not None:
+            return made[self.default_output]
+        return made[0] if len(made) == 1 else list(made)
+
+    def _described(self, *inputs: Any, **kwargs: Any) -> Apply:
+        """What the class's own ``make_node`` returns: a description, whose outputs are in no graph."""
+        own = type(self).make_node
+        node = getattr(own, "__wrapped__", own)(self, *inputs, **kwargs)
         if not isinstance(node, Apply):
             raise TypeError(
                 located(f"{self.name}: make_node must return symc.Apply(self, inputs, outputs), got {node!r}")
             )
+        return node
+
+    def _outputs(self, node: Apply) -> Sequence[Variable]:
+        """The outputs of the application that a node describes."""
         arguments = [as_tensor(v) for v in node.inputs]
         types = tuple((v.dtype, _declared(v, arguments, self)) for v in node.outputs)
         applied = Op(PYTHON_OP, user=self, types=types)
@@ -166,11 +194,17 @@ class PythonOp:
             made = Op(_python_take, user=self, types=types).all(*told, *arguments)
         for old, new in zip(node.outputs, made):
             new.name = old.name
-        if return_list:
-            return list(made)
-        if self.default_output is not None:
-            return made[self.default_output]
-        return made[0] if len(made) == 1 else list(made)
+        return made
+
+
+def _applied(make_node: Callable[..., Apply]) -> Callable[..., Apply]:
+    @wraps(make_node)
+    def make(self: PythonOp, *inputs: Any, **kwargs: Any) -> Apply:
+        node = self._described(*inputs, **kwargs)
+        node.outputs = tuple(self._outputs(node))
+        return node
+
+    return make
 
 
 _wrap_complex: Callable[[PythonOp, Apply], Sequence[Variable]]

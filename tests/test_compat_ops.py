@@ -1,0 +1,427 @@
+"""Theano's ops as classes, its lower modules, and conventions of shapes and states that old programs rely on."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import symc
+import symc.compat
+import symc.tensor as T
+from symc.compat import fates
+from symc.compat.names import NAMES
+from symc.graph.types import TensorType
+
+RNG = np.random.default_rng(7)
+M = RNG.normal(size=(3, 4))
+S = M[:, :3]
+V = RNG.normal(size=5)
+K = np.array([2, 0, 1, 1])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shim():
+    """The old modules, in this file; programs run statement by statement, which needs no compiler."""
+    symc.compat.install()
+    with symc.config.change(device="interp"):
+        yield
+    symc.compat.uninstall()
+
+
+def computed(build, *arrays):
+    inputs = [TensorType(np.asarray(a).dtype.name, [None] * np.ndim(a))() for a in arrays]
+    outputs = build(*inputs)
+    return symc.function(inputs, outputs, on_unused_input="ignore")(*arrays)
+
+
+def lookup(path):
+    import importlib
+
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(f"theano.{module}"), name)
+
+
+def test_no_listed_name_is_missing():
+    assert [fate.old for fate in map(fates.fate, NAMES.split()) if fate.kind == "missing"] == []
+
+
+def test_functions_beside_modules_of_their_name():
+    import theano
+    from theano.compile.pfunc import pfunc
+    from theano.ifelse import IfElse, ifelse
+
+    x = theano.tensor.dvector("x")
+    assert theano.clone(x * 2, {x: x + 1}).eval({x: [1.0]}) == [4]
+    assert pfunc([x], x.sum())([1, 2]) == 3
+    assert ifelse(x[0] > 0, x[0], x[1]).eval({x: [-1, 5]}) == 5
+    assert IfElse(1)(x[0] > 0, x[0], x[1]).eval({x: [2, 5]}) == 2
+
+
+APPLIED = {
+    "tensor.elemwise.Sum": (lambda op: op(axis=[1]), [M], M.sum(1)),
+    "tensor.elemwise.Prod": (lambda op: op(0), [M], M.prod(0)),
+    "tensor.elemwise.ProdWithoutZeros": (lambda op: op(), [np.array([2.0, 0, 3])], 6),
+    "tensor.elemwise.All": (lambda op: op(0), [M > 0], (M > 0).all(0)),
+    "tensor.elemwise.Any": (lambda op: op(), [M > 0], True),
+    "tensor.basic.MaxAndArgmax": (lambda op: op([1]), [M], (M.max(1), M.argmax(1))),
+    "tensor.basic.Mean": (lambda op: op(1), [M], M.mean(1)),
+    "tensor.basic.AllocDiag": (lambda op: op(-1), [V], np.diag(V, -1)),
+    "tensor.basic.ExtractDiag": (lambda op: op(1), [M], np.diag(M, 1)),
+    "tensor.basic.Nonzero": (lambda op: op(), [(M > 0) * 1], np.nonzero(M > 0)),
+    "tensor.basic.Tri": (lambda op: lambda n: op("float64")(n, n, 1), [np.int64(3)], np.tri(3, 3, 1)),
+    "tensor.basic.Flatten": (lambda op: op(1), [M], M.ravel()),
+    "tensor.extra_ops.CumOp": (lambda op: op(1, mode="mul"), [M], M.cumprod(1)),
+    "tensor.extra_ops.CumsumOp": (lambda op: op(), [M], M.cumsum()),
+    "tensor.extra_ops.DiffOp": (lambda op: op(2, 0), [M], np.diff(M, 2, 0)),
+    "tensor.extra_ops.RepeatOp": (lambda op: op(1), [M, K], M.repeat(K, 1)),
+    "tensor.extra_ops.SearchsortedOp": (lambda op: op("right"), [np.sort(V), M], np.searchsorted(np.sort(V), M)),
+    "tensor.extra_ops.Bartlett": (lambda op: op(), [np.int64(6)], np.bartlett(6)),
+    "tensor.extra_ops.UnravelIndex": (lambda op: op(2), [np.array([5, 2]), np.array([2, 3])], ([1, 0], [2, 2])),
+    "tensor.extra_ops.RavelMultiIndex": (
+        lambda op: lambda i, j: op()(i, j, [2, 3]), [np.array([1, 0]), np.array([2, 1])], [5, 1],
+    ),
+    "tensor.sort.SortOp": (lambda op: op("quicksort", None), [M], np.sort(M)),
+    "tensor.sort.ArgSortOp": (lambda op: lambda x: op()(x, 0), [M], np.argsort(M, 0)),
+    "tensor.sort.TopKOp": (lambda op: lambda x: op(return_indices=False)(x, 1), [V], [V.max()]),
+    "tensor.subtensor.AdvancedSubtensor1": (lambda op: op(), [M, K], M[K]),
+    "tensor.subtensor.AdvancedSubtensor": (lambda op: op(), [M, K % 3, K], M[K % 3, K]),
+    "tensor.subtensor.AdvancedIncSubtensor1": (
+        lambda op: lambda x, k: op(set_instead_of_inc=True)(x, 7, k), [V, K], [7, 7, 7, *V[3:]],
+    ),
+    "tensor.blas.Gemm": (lambda op: lambda z: op()(z, 2.0, z, z, 3.0), [S], 3 * S + 2 * S @ S),
+    "tensor.nnet.nnet.Prepend_scalar_to_each_row": (lambda op: lambda x: op()(5.0, x), [M], np.c_[[5] * 3, M]),
+    "tensor.nnet.conv3d2d.DiagonalSubtensor": (lambda op: lambda x: op()(x, 1, 0), [M[:2]], [M[0, 1:], M[1, :3]]),
+    "compile.ops.Shape_i": (lambda op: op(1), [M], 4),
+    "gradient.GradScale": (lambda op: op(3.0), [M], M),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", APPLIED)
+def test_op_of_theano(path):
+    make, arrays, expected = APPLIED[path]
+    found = computed(make(lookup(path)), *arrays)
+    many = isinstance(found, list)
+    for have, want in zip(found if many else [found], expected if many else [expected], strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-12)
+
+
+def test_ops_are_compared_by_their_parameters():
+    cum, total = lookup("tensor.extra_ops.CumOp"), lookup("tensor.elemwise.Sum")
+    assert (
+        cum(1) == cum(axis=1) and hash(cum(1)) == hash(cum(axis=1)) and cum(1) != cum(1, "mul") and cum(1) != total(1)
+    )
+    with pytest.raises(TypeError, match="CumOp: unexpected 'axes'"):
+        cum(axes=1)
+
+
+def test_graphs_are_read_by_classes_of_ops():
+    import theano
+
+    x, k = theano.tensor.dmatrix("x"), theano.tensor.lvector("k")
+    kinds = {
+        "tensor.elemwise.Sum": x.sum(),
+        "tensor.elemwise.DimShuffle": x.T,
+        "tensor.elemwise.Elemwise": T.exp(x),
+        "tensor.subtensor.Subtensor": x[1:],
+        "tensor.subtensor.AdvancedSubtensor1": x[k],
+        "tensor.basic.Dot": T.dot(x, x),
+        "tensor.sort.TopKOp": T.topk(x, 1),
+        "tensor.extra_ops.CumOp": T.cumsum(x, 0),
+        "tensor.basic.Join": T.join(0, x, x),
+    }
+    for path, expression in kinds.items():
+        f = theano.function([x, k], expression, on_unused_input="ignore")
+        nodes = f.maker.fgraph.toposort()
+        assert any(isinstance(node.op, lookup(path)) for node in nodes), path
+        assert nodes[-1].outputs[0] is f.maker.fgraph.outputs[0]
+        assert not any(isinstance(node.op, lookup("tensor.basic.Eye")) for node in nodes)
+    loop, _ = theano.scan(lambda u: u * 2, sequences=k)
+    assert isinstance(loop.owner.op, lookup("scan_module.scan_op.Scan"))
+
+
+def test_reductions_by_a_scalar_op():
+    import theano
+
+    reduce = lookup("tensor.elemwise.CAReduce")
+    bits = np.array([[6, 3], [5, 9], [4, 1]], "int8")
+    for name, combine in (("and_", np.bitwise_and), ("or_", np.bitwise_or), ("xor", np.bitwise_xor)):
+        found = computed(reduce(getattr(theano.scalar, name), [0]), bits)
+        assert found.tolist() == combine.reduce(bits, 0).tolist() and found.dtype == "int8"
+    np.testing.assert_allclose(computed(reduce(theano.scalar.maximum, [1]), M), M.max(1))
+    with pytest.raises(TypeError, match="associative"):
+        reduce(theano.scalar.sub)(theano.tensor.vector())
+
+
+def test_scalar_op_of_a_program():
+    import theano
+
+    class Cube(theano.scalar.UnaryScalarOp):
+        def impl(self, x):
+            return x**3
+
+        def grad(self, inputs, output_gradients):
+            return [3 * inputs[0] ** 2 * output_gradients[0]]
+
+    class Scaled(theano.scalar.BinaryScalarOp):
+        def impl(self, x, y):
+            return x * y + 1
+
+    cube = theano.tensor.Elemwise(Cube(theano.scalar.upgrade_to_float, name="cube"))
+    x = theano.tensor.dmatrix("x")
+    value, slope = theano.function([x], [cube(x), theano.grad(cube(x).sum(), x)])(M)
+    np.testing.assert_allclose(value, M**3)
+    np.testing.assert_allclose(slope, 3 * M**2)
+    assert cube(theano.tensor.bvector()).dtype == "float32"  # of int8
+    scaled = computed(Scaled(theano.scalar.upcast_out), M, K.astype("int32"))
+    np.testing.assert_allclose(scaled, M * K + 1)
+
+
+def slices():
+    for start, stop in itertools.product([None, -7, -2, 0, 1, 4, 9], repeat=2):
+        for step in (None, 1, 2, -1, -3):
+            yield slice(start, stop, step)
+
+
+def test_canonical_slices():
+    canonical = lookup("tensor.subtensor.get_canonical_form_slice")
+    row, n, cases = list(range(5)), T.lscalar("n"), list(slices())
+    known = [canonical(case, n) for case in cases]
+    bounds = [T.as_tensor_variable(v) for part, _ in known for v in (part.start, part.stop, part.step)]
+    values = np.reshape(symc.function([n], bounds)(5), (-1, 3))
+    found = [(*map(int, value), sign) for value, (_, sign) in zip(values, known)]
+    entries = [T.lscalar(name) for name in "abc"]  # and with entries that are known only at call time
+    part, sign = canonical(slice(*entries), n)
+    f = symc.function([*entries, n], [part.start, part.stop, part.step, sign])
+    later = [case for case in cases if None not in (case.start, case.stop, case.step)]
+    found += [tuple(map(int, f(case.start, case.stop, case.step, 5))) for case in later]
+    for case, (start, stop, step, sign) in zip([*cases, *later], found, strict=True):
+        assert 0 <= start <= 5 and 0 <= stop <= 5 and step > 0
+        assert row[start:stop:step][::sign] == row[case]
+
+
+# --- gradients as ops, blocks, losses ---------------------------------------------------------------------------------
+
+
+def test_gradients_of_ops_as_ops():
+    logits = M - M.max(1, keepdims=True)
+    sm = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    dy = RNG.normal(size=M.shape)
+    jacobians = [np.diag(p) - np.outer(p, p) for p in sm]
+    found = computed(lookup("tensor.nnet.nnet.SoftmaxGrad")(), dy, sm)
+    np.testing.assert_allclose(found, [j @ g for j, g in zip(jacobians, dy)], rtol=1e-10)
+    y, g = np.array([3, 0, 1]), np.array([1.0, 2, 3])
+    found = computed(lookup("tensor.nnet.nnet.crossentropy_softmax_1hot_with_bias_dx"), g, sm, y)
+    np.testing.assert_allclose(found, g[:, None] * (sm - np.eye(4)[y]), rtol=1e-12)
+    x = np.array([[[[1.0, 2, 0, 5], [4, 3, 6, 1]]]])
+    gz = np.array([[[[10.0, 20]]]])
+    pooled = lookup("tensor.signal.pool.MaxPoolGrad")(ignore_border=True)
+    found = computed(lambda x, z, g: pooled(x, z, g, (2, 2)), x, np.array([[[[4.0, 6]]]]), gz)
+    assert found.tolist() == [[[[0, 0, 0, 0], [10, 0, 20, 0]]]]
+    chosen = lookup("tensor.signal.pool.DownsampleFactorMaxGradGrad")(ignore_border=True)
+    direction = np.arange(8.0).reshape(1, 1, 2, 4)
+    found = computed(lambda x, z, d: chosen(x, z, d, (2, 2)), x, np.array([[[[4.0, 6]]]]), direction)
+    assert found.tolist() == [[[[4, 6]]]]
+
+
+def test_the_shape_of_pooled_images():
+    pool = lookup("tensor.signal.pool.Pool")
+    image = np.zeros((2, 1, 7, 9))
+    n = T.lscalar("n")
+    for window, stride, border in itertools.product([(2, 3), (3, 2)], [None, (1, 4), (3, 3)], [True, False]):
+        shape = pool.out_shape(image.shape, window, border, stride)
+        found = computed(lambda x: T.signal.pool.pool_2d(x, window, border, stride), image)  # noqa: B023
+        assert tuple(shape) == found.shape
+        last = pool.out_shape((2, 1, 7, n), window, border, stride)[-1]
+        assert last.eval({n: 9}) == shape[-1]
+
+
+def test_products_of_blocks():
+    weights, h, b = RNG.normal(size=(3, 4, 2, 5)), RNG.normal(size=(2, 2, 2)), RNG.normal(size=(4, 5))
+    rows, columns = np.array([[0, 2], [1, 1]]), np.array([[3, 0, 1], [2, 2, 0]])
+    want = np.array([
+        [b[c] + sum(h[n, i] @ weights[r, c] for i, r in enumerate(rows[n])) for c in columns[n]] for n in range(2)
+    ])  # fmt: skip
+    found = computed(lookup("tensor.nnet.blocksparse.sparse_block_dot"), weights, h, rows, b, columns)
+    np.testing.assert_allclose(found, want, rtol=1e-10)
+    x, y, o = h, RNG.normal(size=(2, 3, 5)), np.zeros((3, 4, 2, 5))
+    for n in range(2):
+        for i, j in itertools.product(range(2), range(3)):
+            o[rows[n, i], columns[n, j]] += np.outer(x[n, i], y[n, j])
+    outer = lookup("tensor.nnet.blocksparse.sparse_block_outer")
+    np.testing.assert_allclose(computed(outer, np.zeros_like(o), x, y, rows, columns), o, rtol=1e-10)
+
+
+def test_ctc_sums_over_all_paths():
+    activations = RNG.normal(size=(3, 1, 3))
+    p = np.exp(activations) / np.exp(activations).sum(2, keepdims=True)
+
+    def label(path):
+        merged = [k for k, _ in itertools.groupby(path)]
+        return [k for k in merged if k != 0]
+
+    total = sum(
+        np.prod([p[t, 0, k] for t, k in enumerate(path)])
+        for path in itertools.product(range(3), repeat=3)
+        if label(path) == [1, 2]
+    )
+    labels, lengths = np.array([[1, 2, -1]], "int32"), np.array([3], "int32")
+    found = computed(lookup("tensor.nnet.ctc.ctc"), activations, labels, lengths)
+    np.testing.assert_allclose(found, [-np.log(total)], rtol=1e-6)
+
+
+def test_assertions():
+    import theano
+    from theano.tensor.opt import Assert, assert_op
+
+    x = theano.tensor.dvector("x")
+    small = Assert("too many elements")(x, x.size < 3)
+    f = theano.function([x], [small * 2, theano.grad((small**2).sum(), x)])
+    assert [v.tolist() for v in f([1, 2])] == [[2, 4], [2, 4]]
+    with pytest.raises(AssertionError, match="too many elements"):
+        f([1, 2, 3])
+    with pytest.raises(AssertionError):
+        assert_op(x, theano.tensor.constant(0))
+
+
+# --- random states ----------------------------------------------------------------------------------------------------
+
+
+def test_draws_from_a_given_state():
+    import theano
+    from theano.tensor import raw_random
+
+    state = raw_random.random_state_type()
+
+    def stream(seed):
+        following, drawn = raw_random.uniform(state, (2, 50), -1.0, 1.0)
+        first = theano.In(state, value=np.random.RandomState(seed), update=following, mutable=True)
+        return theano.function([first], drawn)
+
+    a, b = stream(3), stream(3)
+    first, second = a(), a()
+    assert (first == b()).all() and (second == b()).all() and not (first == second).any()
+    assert not (stream(4)() == first).any() and first.min() < -0.8 and first.max() > 0.8
+    assert raw_random.RandomFunction("normal", theano.tensor.dmatrix)(state, [2, 3])[1].ndim == 2
+
+
+def test_streams_draw_by_functions_of_a_state():
+    import theano
+    from theano.tensor import raw_random
+    from theano.tensor.shared_randomstreams import RandomStreams
+
+    streams = RandomStreams(5)
+    drawn = streams.gen(raw_random.normal, (20,))
+    f = theano.function([], drawn)
+    before = f()
+    assert not (f() == before).any()
+    streams.seed(5)
+    assert (f() == before).all()
+    streams[drawn] = np.random.RandomState(1)
+    other = f()
+    streams[drawn] = np.random.RandomState(1)
+    assert (f() == other).all() and not (other == before).any()
+
+
+# --- shapes, states, types --------------------------------------------------------------------------------------------
+
+
+def test_shapes_are_checked_when_they_are_used():
+    import theano
+
+    x = theano.tensor.dvector("x")
+    absent = theano.function([x], x.shape[1])  # as in branches that old programs build and never use
+    with pytest.raises(IndexError, match="index 1 is out of range"):
+        absent([1, 2])
+    a, b = theano.shared(np.zeros((2, 3))), theano.shared(np.zeros((1, 1)))
+    f = theano.function([], theano.tensor.dot(a, b) + 1)
+    with pytest.raises(ValueError, match="dot"):
+        f()
+    b.set_value(np.ones((3, 4)))
+    assert f().shape == (2, 4)
+
+
+def test_a_new_program_hears_of_them_at_once():
+    symc.compat.uninstall()
+    try:
+        with pytest.raises(IndexError):
+            T.vector().shape[1]
+        with pytest.raises(ValueError):
+            symc.function([], symc.shared(np.zeros((2, 3))) + symc.shared(np.zeros((3, 2))))
+        assert not hasattr(TensorType, "filter")
+    finally:
+        symc.compat.install()
+
+
+def test_types_convert_and_compare():
+    import theano
+    from theano.tensor.type import values_eq_approx_remove_nan
+
+    t = theano.tensor.dvector().type
+    assert t.filter([1, 2]).dtype == "float64" and t.is_valid_value(np.zeros(2)) and not t.is_valid_value([1.0])
+    for wrong in ([[1.0]], [1j]):
+        with pytest.raises(TypeError):
+            t.filter(wrong)
+    a = np.array([1.0, np.nan])
+    assert t.values_eq(a, a) and not t.values_eq(a, a[:1]) and not t.values_eq_approx(a, np.array([1.0, 2]))
+    assert t.values_eq_approx(np.array([1.0]), np.array([1 + 1e-9])) and values_eq_approx_remove_nan(a, np.ones(2))
+    assert t.value_zeros((2,)).tolist() == [0, 0] and t.dtype_specs()[0] is np.float64
+    assert [str(s) for s in theano.scalar.float_types] == ["float16", "float32", "float64"]
+
+
+def test_two_functions_have_one_state():
+    x, s = T.scalar("x"), T.scalar("s")
+    add = symc.function([x, symc.In(s, value=0.0, update=s + x)], s + x)
+    subtract = symc.function([x, symc.In(s, value=add.container[s], update=s - x)], s - x)
+    assert (add(5), subtract(2), add(1)) == (5, 3, 4) and add.value[s] == subtract.value[s] == 4
+    copy = add.copy()
+    assert copy(6) == 10 and add.value[s] == 4  # a copy has a state of its own
+    add.container[s].storage[0] = 9
+    assert add(0) == 9
+
+
+def test_container_of_a_shared_variable():
+    w = symc.shared(np.array([1.0, 2]))
+    w.container.value = w.container.value * 3
+    w.container.data[0] = 7
+    assert w.get_value().tolist() == [7, 6] and w.container.storage[0].tolist() == [7, 6]
+    w.container.storage[0] = [0, 1]
+    assert w.get_value().tolist() == [0, 1]
+
+
+def test_graphs_with_other_variables():
+    a, b, c = T.dscalars("a", "b", "c")
+    product = a + b
+    product.tag.other = a * b
+    (found,) = lookup("scan_module.scan_utils.map_variables")(lambda v: getattr(v.tag, "other", v), [product + c])
+    assert found.eval({a: 3, b: 4, c: 1}) == 13
+    graph = lookup("gof.FunctionGraph")([a, b], [T.stack([a, b])], clone=False)
+    shapes = lookup("tensor.utils.shape_of_variables")(graph, {a: (), b: ()})
+    assert shapes[graph.outputs[0]] == (2,) and shapes[a] == ()
+
+
+def test_linkers_compile_graphs_as_they_are():
+    from theano import gof
+
+    x, y = T.dmatrices("x", "y")
+    graph = gof.FunctionGraph([x, y], [x + y])
+    f = gof.DualLinker().accept(graph).make_function()
+    np.testing.assert_allclose(f(M, M), 2 * M)
+    assert isinstance(gof.CLinker().accept(graph).make_function(unpack_single=False)(M, M), list)
+
+
+def test_debug_mode_with_theanos_arguments():
+    import theano
+
+    x = theano.tensor.dvector("x")
+    f = theano.function([x], x * 2, mode=theano.compile.DebugMode(check_py_code=False, stability_patience=3))
+    assert f([1, 2]).tolist() == [2, 4]
+    with pytest.raises(ValueError, match="at least one"):
+        theano.compile.DebugMode(check_c_code=False, check_py_code=False)
+
+
+def test_old_numpy_names():
+    assert np.find_common_type([np.int64], [np.float16]) == np.float64
+    assert np.find_common_type([np.float32], [np.float64]) == np.float32
+    assert np.find_common_type([np.float32, np.int64], []) == np.float64
