@@ -130,7 +130,7 @@ TABLE: Table = {
     "choose": [
         *[
             example(
-                lambda i, x, m=m: T.choose(i, x, m), lambda i, x, m=m: np.choose(i, list(x), mode=m),
+                lambda i, x, m=m: T.choose(i, x, mode=m), lambda i, x, m=m: np.choose(i, list(x), mode=m),
                 whole(2, 4, low=-1, high=4), MATRIX,
             )
             for m in ("wrap", "clip")
