@@ -114,7 +114,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     # reading and choosing
     "where": compose.chosen, "take": compose.take, "take_along_axis": compose.take_along_axis,
     "compress": compose.compress, "select": compose.select,
-    "choose": lambda a, choices, out=None, mode="raise": extra_ops.choose(a, choices, out, mode), "clip": compose.clipped,
+    "choose": lambda a, choices, out=None, mode="raise": extra_ops.choose(a, choices, out, mode),
+    "clip": compose.clipped,
     "diagonal": extra_ops.diagonal, "diag": extra_ops.diag, "tril": creation.tril, "triu": creation.triu,
     "trace": lambda a, offset=0, axis1=0, axis2=1, dtype=None, out=None: extra_ops.trace(
         compose.typed(a, dtype), offset, axis1, axis2),
