@@ -75,7 +75,7 @@ def test_a_residual_network():
     net = DenseLayer(GlobalPoolLayer(net, T.max), 5, nonlinearity=linear)
     randomise(net)
     f = compare(net, RNG.standard_normal((2, 3, 12, 12)).astype("float32"), 10)
-    kernels = {row.kernel for row in f.profile.rows}
+    kernels = {row.kernel.partition(" by ")[0] for row in f.profile.rows}
     assert not any(word in kernel for kernel in kernels for word in ("mul", "sub", "div", "sqr"))
     assert kernels == {"conv2d", "add+relu", "pool2d", "max", "dot", "add"}, kernels
 
