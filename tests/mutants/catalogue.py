@@ -363,8 +363,8 @@ MUTANTS = [
     Mutant(
         "steps after a loss that is not finite count again",
         "lasagne_like/training/steps.py",
-        "good = T.and_(T.lt(abs(loss), np.inf), T.lt(self.failed, 0))",
-        "good = T.lt(abs(loss), np.inf)",
+        "good = running = T.and_(T.lt(abs(loss), np.inf), T.lt(self.failed, 0))",
+        "good = running = T.lt(abs(loss), np.inf)",
         ("tests/lasagne_like/test_training_fit.py::test_the_right_batch_is_blamed_and_nothing_after_it_counts",),
     ),
     Mutant(
