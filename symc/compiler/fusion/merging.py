@@ -85,7 +85,7 @@ def _merge_all(
         return
     for unit in others:
         same = {a: a for a in range(len(unit.axes))}
-        if not _inputs_of(state, last).keys().isdisjoint(unit.stored) or not _agree(unit, last, same):
+        if not _inputs_of(state, last).keys().isdisjoint(unit.stored) or not _agree(state, unit, last, same):
             continue
         between = _between(state, producer, current, unit, last)
         if between is not None:
@@ -108,7 +108,7 @@ def _taker(
         if taker is unit or len(iteration_maps) != 1 or not state.apart.isdisjoint(taker.stored):
             continue
         mapping = _axis_map(unit, taker, unit.iteration_maps[value], next(iter(iteration_maps)), state.stored)
-        if mapping is None or not _agree(unit, taker, mapping):
+        if mapping is None or not _agree(state, unit, taker, mapping):
             continue
         if needed or readers != {id(taker)}:
             between = _between(state, producer, current, unit, taker)
@@ -122,14 +122,20 @@ def _taker(
     return None
 
 
-def _agree(source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
-    """Whether values that both groups compute follow the same axes in both."""
-    return all(
-        found == target.iteration_maps[v]
-        for v, at in source.iteration_maps.items()
-        if v in target.iteration_maps
-        for found in [tuple(None if a is None else mapping[a] for a in at)]
-    )
+def _agree(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
+    """Whether values of ``source`` follow the same axes wherever ``target`` computes or reads them.
+
+    In the merged group, an iteration has one element of each value: it cannot read another one, as a sum of a matrix
+    and its transpose does.
+    """
+    for v, at in source.iteration_maps.items():
+        moved = tuple(None if a is None else mapping[a] for a in at)
+        if target.iteration_maps.get(v, moved) != moved:
+            return False
+        for read in state.demands.get(v, {}).get(target, ()):
+            if any(m != r and not is_one(source.axes[a]) for a, m, r in zip(at, moved, read) if a is not None):
+                return False
+    return True
 
 
 def _read_only_by(unit: FusionGroup, readers: dict[FusionGroup, set[IterationMap]]) -> bool:
