@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import symc
 import symc.tensor as T
+from symc.compat.rules import ViewOp
 from symc.compat.tensor import Call
 from symc.graph import Constant, Variable
 
@@ -21,7 +22,7 @@ __all__ = [
     "Dot22", "ExtractDiag", "FillDiagonal", "FillDiagonalOffset", "Flatten", "Gemm", "Gemv", "Ger", "GradClip",
     "GradScale", "Images2Neibs", "MaxAndArgmax", "Mean", "Nonzero", "OpClass", "PermuteRowElements", "Prod",
     "ProdWithoutZeros", "RavelMultiIndex", "RepeatOp", "ScalarFromTensor", "SearchsortedOp", "Shape_i", "SortOp",
-    "SpecifyShape", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "UndefinedGrad", "UnravelIndex", "ViewOp",
+    "SpecifyShape", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "UndefinedGrad", "UnravelIndex",
     "XlogX", "XlogY0", "ZeroGrad",
     "bartlett_", "consider_constant_", "cpu_contiguous", "deep_copy_op", "default", "disconnected_grad_",
     "fill_diagonal_",
@@ -284,10 +285,6 @@ class DeepCopyOp(_Same):
         return T.as_tensor_variable(x).copy()
 
 
-class ViewOp(_Same):
-    """``ViewOp()(x)`` is ``x``."""
-
-
 class CpuContiguous(_Same):
     """``CpuContiguous()(x)`` is ``x``: values are contiguous."""
 
@@ -311,7 +308,8 @@ class Default(OpClass):
 
 
 default = setdefault = Default()
-deep_copy_op, view_op, cpu_contiguous = DeepCopyOp(), ViewOp(), CpuContiguous()
+deep_copy_op, cpu_contiguous = DeepCopyOp(), CpuContiguous()
+view_op = ViewOp()
 
 # --- functions composed of others -----------------------------------------------------------------------------------
 
