@@ -32,7 +32,7 @@ def test_interpreted_programs(first):
         check(seed)
 
 
-FOUND = [101251, 201902, 203631, 205156, 920618, 930081, 960635, 972159, 1000234]
+FOUND = [101251, 201902, 203631, 205156, 920618, 930081, 960635, 972159, 1000234, 1400484]
 """Seeds of long runs that found mistakes. 205156: a sum of lengths required to be itself, without end. 920618: a number
 of steps that an inner loop bound again, so that memory was allocated before it was known. 930081: a length from outside
 that only memory inside a branch depends on. 960635: an index in a branch not taken that the gradient reads as well.

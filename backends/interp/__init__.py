@@ -155,8 +155,9 @@ class _Call:
         return 0
 
     def _step(self, step: Step) -> int:
-        local = {f"b{k}": self.at(ref) for k, ref in enumerate(step.refs)}
+        local = {f"b{k}": self.memory[ref.buffer] for k, ref in enumerate(step.refs)}
         scope: dict[str, Any] = {f"n{k}": np.int64(dims.evaluate(d, self.bound)) for k, d in enumerate(step.dims)}
+        scope |= {f"&b{k}": dims.evaluate(ref.offset, self.bound) for k, ref in enumerate(step.refs)}
         _run_body(step.kernel, step.kernel.body, scope, local)
         return int(self.memory[self.owner.status][0]) if self.owner.status in step.writes else 0
 
@@ -213,9 +214,9 @@ def _run_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, Any], 
         if isinstance(s, Let):
             scope[s.name] = evaluate(s.value, scope)
         elif isinstance(s, Load):
-            scope[s.name] = memory[s.buffer][_checked(kernel, s, evaluate(s.index, scope), memory)].copy()
+            scope[s.name] = memory[s.buffer][_checked(kernel, s, evaluate(s.index, scope), scope, memory)].copy()
         elif isinstance(s, Store):
-            at = _checked(kernel, s, evaluate(s.index, scope), memory)
+            at = _checked(kernel, s, evaluate(s.index, scope), scope, memory)
             memory[s.buffer][at] = evaluate(s.value, scope)
         elif isinstance(s, Accumulate):
             _accumulate(kernel, s, scope, memory)
@@ -236,8 +237,10 @@ def _run_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, Any], 
             _call(s, scope, memory)
 
 
-def _checked(kernel: Kernel, s: Any, at: Any, memory: dict[str, np.ndarray]) -> Any:
+def _checked(kernel: Kernel, s: Any, at: Any, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> Any:
+    """The position in the whole buffer; a loop that runs backwards also reads in front of where its operand begins."""
     size = memory[s.buffer].size
+    at = at + scope.get(f"&{s.buffer}", 0)
     if np.any(np.asarray(at) < 0) or np.any(np.asarray(at) >= size):
         raise IndexError(f"kernel {kernel.name}: {s!r} leaves {s.buffer}, which has {size} elements")
     return at
@@ -245,7 +248,7 @@ def _checked(kernel: Kernel, s: Any, at: Any, memory: dict[str, np.ndarray]) -> 
 
 def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> None:
     value = evaluate(s.value, scope)
-    at = _checked(kernel, s, evaluate(s.index, scope), memory)
+    at = _checked(kernel, s, evaluate(s.index, scope), scope, memory)
     buffer, combine = memory[s.buffer], _COMBINE[s.op]
     extent = next((len(v) for v in scope.values() if isinstance(v, np.ndarray) and v.ndim == 1), None)
     if extent is None:
@@ -261,6 +264,6 @@ def _accumulate(kernel: Kernel, s: Accumulate, scope: dict[str, Any], memory: di
 
 def _call(s: Call, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> None:
     called = CALLS[s.name.rsplit("_", 1)[0]]
-    buffers = [memory[b] for b in s.buffers]
+    buffers = [memory[b][scope.get(f"&{b}", 0) :] for b in s.buffers]
     params = dict(zip(called.params, (int(evaluate(p, scope)) for p in s.params)))
     called.numpy(buffers[: len(called.outputs)], buffers[len(called.outputs) :], params)
