@@ -17,6 +17,7 @@ import numpy as np
 
 from symc.errors import DTypeError, ShapeError, SourceLocation, here
 from symc.graph.bfloat16 import bits_of, shown, values_of
+from symc.graph.cells import Cell
 from symc.graph.dtypes import BRAIN, as_dtype, is_complex, part_of
 from symc.graph.types import TensorType
 
@@ -175,7 +176,7 @@ def _number(kind: str, value: Any, sign: float, dtype: str | None) -> tuple[np.n
     return data, exact, TensorType(data.dtype.name)
 
 
-class Held:
+class Held(Cell):
     """The value of a shared variable: ``data`` is the array itself, ``value`` a copy; both may be set.
 
     ``storage[0]`` is ``data``.
@@ -201,21 +202,6 @@ class Held:
     @value.setter
     def value(self, value: Any) -> None:
         self._variable.set_value(value)
-
-    @property
-    def storage(self) -> Held:
-        """Itself, as a list of one entry."""
-        return self
-
-    def __getitem__(self, number: int) -> Any:
-        return [self.data][number]
-
-    def __setitem__(self, number: int, value: Any) -> None:
-        [None][number]  # an IndexError for any other number
-        self.data = value
-
-    def __len__(self) -> int:
-        return 1
 
 
 class SharedVariable(Variable):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from symc.graph import Apply, SharedVariable, Variable, ancestors, toposort
+from symc.graph.cells import Cell
 
 __all__ = ["Container", "Contents", "FunctionGraph", "Maker"]
 
@@ -46,7 +47,7 @@ class Maker:
         return FunctionGraph(function.inputs, [*function.outputs, *[value for _, value in function.updates]])
 
 
-class Container:
+class Container(Cell):
     """The value of one input or shared variable of a function, as ``data``, which may be set."""
 
     def __init__(self, function: Any, key: Any) -> None:
@@ -62,21 +63,6 @@ class Container:
         Contents(self._function)[self._key] = value
 
     value = data
-
-    @property
-    def storage(self) -> Container:
-        """Itself, as a list of one entry."""
-        return self
-
-    def __getitem__(self, number: int) -> Any:
-        return [self.data][number]
-
-    def __setitem__(self, number: int, value: Any) -> None:
-        [None][number]  # an IndexError for any other number
-        self.data = value
-
-    def __len__(self) -> int:
-        return 1
 
     @property
     def entry(self) -> Any:
