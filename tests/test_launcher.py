@@ -189,7 +189,7 @@ def test_a_call_that_fails_is_not_run_again(module, entry):
 
 
 def test_one_output_in_a_list(module, entry):
-    call = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print, no_failure, as_list=True)
+    call = module.Launcher(entry("add"), (VECTOR, VECTOR), (VECTOR,), 3, print, no_failure, returns=1)
     call.prepare((0,), ())
     empty = np.ones(0, "f4")
     (result,) = call(empty, empty)

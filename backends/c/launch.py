@@ -1,7 +1,7 @@
 """Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python.
 
-The launcher is optional. If it cannot be built, or a function needs Python at every call (steps in Python, updates that
-swap large arrays), calls use the slow path in ``symc.runtime.function``.
+The launcher is optional. If it cannot be built, or a function needs Python at every call (steps in Python), calls use
+the slow path in ``symc.runtime.function``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 
 from symc.errors import CompileError
 from symc.loops.ir import Buffer, Program
+from symc.runtime.exchange import Exchange
+from symc.runtime.storage import Storage
 from symc.runtime.turns import CHANGED, COUNTS, LOCK
 from symc_backends import cache
 from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
-from symc_backends.c.run import Executable
+from symc_backends.c.run import Executable, root_of
 
 __all__ = ["Fast", "available", "launch"]
 
@@ -52,7 +54,7 @@ class Fast:
         executable: Executable,
         slow: Callable[..., Any],
         fail: Callable[[int, Sequence[Any]], None],
-        as_list: bool,
+        returns: int,
         module: ModuleType,
     ) -> None:
         self.executable = executable
@@ -74,7 +76,7 @@ class Fast:
         sizes = int(ffi.cast("uintptr_t", executable.library.symc_sizes)) if segments > 1 else 0
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
         self.call = module.Launcher(
-            entry, inputs, tuple(outputs), len(self.program.buffers), slow, fail, as_list, segments, sizes
+            entry, inputs, tuple(outputs), len(self.program.buffers), slow, fail, returns, segments, sizes
         )
 
     def _spec(self, b: Buffer) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
@@ -87,6 +89,7 @@ class Fast:
         arrays: Sequence[np.ndarray | None],
         values: Sequence[int],
         turns: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] = ((), ()),
+        swapped: Sequence[tuple[int, int, Storage]] = (),
     ) -> None:
         """Prepare the fast path for similar calls.
 
@@ -100,6 +103,8 @@ class Fast:
             The values of the program's symbols in that call.
         turns : pair
             The turns of shared variables that a call reads and of those that it writes.
+        swapped : sequence
+            The shared variables whose values a call replaces: the buffers of the old and of the new value, the storage.
         """
         given = self.program.given
         loan = self.executable.lend(values[:given])
@@ -108,15 +113,29 @@ class Fast:
         own = len(self.program.symbols)
         base = [*values[:own], *(symbols[s] for s in list(self.symbols)[own:])]
         at = len(self.program.buffers) - len(self.rest)
-        pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in range(at, at + len(self.rest))]
+        buffers = self.program.buffers
+        pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in range(at, len(buffers))]
         shapes = [a.shape for a in arrays[at - len(self.outs) : at] if a is not None]
         dims = (*base, *(n for shape in shapes for n in shape))
         changed = [arrays[k] for k in self.program.updated]
         written = tuple((a.ctypes.data, a.nbytes) for a in changed if a is not None)
         read, write = (tuple(t.ctypes.data for t in group) for group in turns)
         sizes = tuple(loan.workspace.sizes[1:])
-        keep = (loan, list(arrays[at:]), turns)
-        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
+        replaced = {k for old, new, _ in swapped for k in (old, new)}
+        keep = (loan, [a for k, a in enumerate(arrays[at:], at) if k not in replaced], turns)
+        if not swapped:
+            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
+            return
+        spare = [np.empty_like(storage.array) for *_, storage in swapped]
+        following = list(pointers)
+        for (old, new, storage), array in zip(swapped, spare):
+            now, then = storage.array.ctypes.data, array.ctypes.data
+            for k in range(at, len(buffers)):
+                root = root_of(buffers, k)
+                if root in (old, new):
+                    pointers[k - at], following[k - at] = (now, then) if root == old else (then, now)
+        exchange = Exchange([storage for *_, storage in swapped], spare, self)
+        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, exchange, tuple(following))
 
     def yield_memory(self) -> None:
         """Return the plan's memory for another call, unless a call is running the plan."""
@@ -128,14 +147,12 @@ class Fast:
 
 
 def launch(
-    executable: Executable, slow: Callable[..., Any], fail: Callable[[int, Sequence[Any]], None], as_list: bool
+    executable: Executable, slow: Callable[..., Any], fail: Callable[[int, Sequence[Any]], None], returns: int
 ) -> Fast | None:
     """Create the fast path of a function; None if it cannot have one."""
     program = executable.program
     module = _module()
-    if module is None or executable.calls_back or any(b.role == "update" and b.alias < 0 for b in program.buffers):
-        return None
-    if not any(b.role == "output" for b in program.buffers) and not as_list:
+    if module is None or executable.calls_back:
         return None
     inputs = [b for b in program.buffers if b.role == "input"]
     known = {d for b in inputs for d in b.shape if type(d) is not int and d.is_Symbol}
@@ -143,4 +160,4 @@ def launch(
     if not plain or any(s not in known for s in program.symbols[: program.given]):
         return None
     module.set_turns(LOCK, CHANGED.notify_all, COUNTS.ctypes.data)
-    return Fast(executable, slow, fail, as_list, module)
+    return Fast(executable, slow, fail, returns, module)

@@ -18,7 +18,7 @@ from symc.runtime.segments import Segment, Segments, offsets_of
 from symc_backends.c import lapack
 from symc_backends.c.build import ffi, method
 
-__all__ = ["Executable", "TimedExecutable", "run"]
+__all__ = ["Executable", "TimedExecutable", "root_of", "run"]
 
 HUGE = 1 << 21
 WORKSPACES = 32
@@ -183,7 +183,7 @@ class Executable:
         self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
         # an alias of an alias needs the address of the first to be set
         self.aliases = [(k, b.alias) for k, b in enumerate(buffers) if b.alias >= 0]
-        self.aliases = [(k, _root(buffers, source)) for k, source in self.aliases]
+        self.aliases = [(k, root_of(buffers, source)) for k, source in self.aliases]
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
         if any(host.native is not None and host.native.lapack for host in self.hosts):
@@ -279,7 +279,8 @@ class Executable:
         return loan
 
 
-def _root(buffers: Sequence[Buffer], number: int) -> int:
+def root_of(buffers: Sequence[Buffer], number: int) -> int:
+    """The buffer whose memory this one shares, or itself."""
     while buffers[number].alias >= 0:
         number = buffers[number].alias
     return number

@@ -21,10 +21,11 @@ Exceptions raised by a ``Host`` callback propagate.
 Six more attributes are optional. ``target`` is the ``symc.compiler.target.Target`` for which loops are shaped.
 ``space() -> Space`` returns the memory space of shared variables and results, if it is not host memory
 (``symc.runtime.storage``); arguments and constants may still be in host memory. ``unavailable() -> str | None`` returns
-why the back end cannot work on this machine, and what to install. ``launch(executable, slow, fail, as_list)`` returns a
+why the back end cannot work on this machine, and what to install. ``launch(executable, slow, fail, returns)`` returns a
 faster way to call a function, or None: an object whose ``call`` takes the arguments and passes those that it is not
-prepared for to ``slow``, which prepares it with ``prepare(symbols, arrays, values)`` after each of its own calls; a
-call that ends with a status is never repeated but passed to ``fail(status, arguments)``. ``examine()`` returns the
+prepared for to ``slow``, which prepares it with ``prepare(symbols, arrays, values, turns, swapped)`` after each of its
+own calls; a call that ends with a status is never repeated but passed to ``fail(status, arguments)``. It returns the
+single result (``returns`` is 0), a list of all results (1), or None (2). ``examine()`` returns the
 ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise. ``footprint(executable, values)``
 returns the ``symc.runtime.memory_estimate.Memory`` that a call with these values of all symbols uses besides its
 arrays; it runs nothing.

@@ -173,7 +173,7 @@ class Function(Definition):
         """The fast path of calls with arguments or results of dtypes of the language alone."""
         dtypes = [None if s.declared is None else s.declared.dtype for s in self.specs]
         if fast is None or not self.held and not any(dtypes):
-            return fast
+            return fast if fast is None or not isinstance(self.pattern, list) else self._as_dict(fast)
 
         def call(*args: Any) -> Any:
             given = [
@@ -183,7 +183,18 @@ class Function(Definition):
             if len(args) != len(dtypes) or any(a is b and d is not None for a, b, d in zip(args, given, dtypes)):
                 return self._call(*args)
             found = fast(*given)
-            return found if not self.held else self._arrange(found if isinstance(found, list) else [found])
+            if not self.held and not isinstance(self.pattern, list) or type(found) is dict:
+                return found
+            return self._arrange(found if isinstance(found, list) else [found])
+
+        return call
+
+    def _as_dict(self, fast: Any) -> Any:
+        """The fast path of calls that return a dict; what the slow path returns in its place is one already."""
+
+        def call(*args: Any) -> Any:
+            found = fast(*args)
+            return found if type(found) is dict else dict(zip(self.pattern, found))
 
         return call
 

@@ -59,6 +59,7 @@ class Specialisation(Code):
             for k, b in enumerate(buffers)
             if b.role == "update" and b.alias < 0
         }
+        self.held_in = {b.slot: k for k, b in enumerate(buffers) if b.role == "shared"}
         self.overwritten = [buffers[k].slot for k in self.program.updated]
         changed = {*self.overwritten, *self.swapped.values()}
         self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
@@ -78,11 +79,11 @@ class Specialisation(Code):
         """The back end's fast path for calls, if it has one and the function's arguments and results permit it."""
         owner = self.owner
         make = getattr(backend, "launch", None)
-        plain = owner.pattern == "single" or isinstance(owner.pattern, int)
         defaults = any(s.value is not None for s in owner.specs)
-        if make is None or not plain or defaults or owner.profile is not None or self.swapped or self.cut:
+        if make is None or defaults or owner.profile is not None or self.cut:
             return None
-        fast = make(self.executable, self._slow, self.fail, owner.pattern != "single")
+        returns = 0 if owner.pattern == "single" else 1 if owner.outputs else 2
+        fast = make(self.executable, self._slow, self.fail, returns)
         if fast is not None:
             for shared in self.shared:
                 shared.storage.watch(fast)
@@ -300,10 +301,12 @@ class Plan:
             slot = specialisation.swapped[k]
             specialisation.spare[slot] = held[slot]
             space.keep(specialisation.shared[slot].storage, array)
-        if specialisation.fast is not None:
-            specialisation.fast.prepare(
-                self.symbols, bound, values, (specialisation.read_turns, specialisation.written_turns)
-            )
+        shared = specialisation.shared
+        same = all(fresh[k].shape == held[slot].shape for k, slot in specialisation.swapped.items())
+        if specialisation.fast is not None and same:
+            turns = (specialisation.read_turns, specialisation.written_turns)
+            swapped = [(specialisation.held_in[s], k, shared[s].storage) for k, s in specialisation.swapped.items()]
+            specialisation.fast.prepare(self.symbols, bound, values, turns, swapped)
         return [space.result(r, borrow) for r, borrow in zip(results, specialisation.owner.borrowed)]
 
     def _next(self, slot: int, shape: tuple[int, ...], dtype: str) -> Any:

@@ -11,7 +11,10 @@ import numpy as np
 
 from symc.runtime.turns import taken
 
-__all__ = ["HOST", "Remote", "Space", "Storage"]
+__all__ = ["HOST", "Remote", "Space", "Storage", "set_array"]
+
+COPIED = 1 << 12
+"""The number of bytes up to which a new value is copied over the old one."""
 
 
 class Remote(Protocol):
@@ -122,7 +125,7 @@ class Storage:
     def array(self, array: np.ndarray) -> None:
         self._array = array
         self._remote = self._compute = None
-        self._tell()
+        self.notify()
 
     def read(self, borrow: bool, in_place: bool = False) -> Any:
         """The value, between calls that update it: a copy, or the array itself with ``borrow``.
@@ -152,9 +155,19 @@ class Storage:
     def write(self, array: np.ndarray, borrowed: bool = False) -> None:
         """Replace the value, between calls that use it; ``borrowed`` if the caller keeps the array."""
         with taken([], [self.turn]):
-            self.array = array
-            self._borrowed = borrowed
+            if self._overwritable(array, borrowed):
+                np.copyto(self._array, array)  # type: ignore[arg-type]
+            else:
+                self.array = array
+                self._borrowed = borrowed
             self.version += 1
+
+    def _overwritable(self, array: np.ndarray, borrowed: bool) -> bool:
+        """Whether a small array can be copied over the value, so that functions may keep the address."""
+        own = self._array
+        if own is None or self._remote is not None or borrowed or self.lent or array.nbytes > COPIED:
+            return False
+        return own.shape == array.shape and own.dtype == array.dtype and own.flags.c_contiguous and own.flags.writeable
 
     def clear(self, dtype: str) -> None:
         """Replace the value by zeros of its shape."""
@@ -173,7 +186,7 @@ class Storage:
         self._remote = remote
         if only:
             self._array = None
-        self._tell()
+        self.notify()
 
     def recall(self) -> None:
         """Record that the value was overwritten in host memory: a copy on a device is outdated."""
@@ -185,10 +198,11 @@ class Storage:
         self._watchers = [r for r in self._watchers if r() is not None and r() is not watcher]
         self._watchers.append(weakref.ref(watcher))
 
-    def _tell(self) -> None:
+    def notify(self, but: Any = None) -> None:
+        """Call ``watcher.forget()`` of all watchers ``but`` one."""
         for reference in self._watchers:
             watcher = reference()
-            if watcher is not None:
+            if watcher is not None and watcher is not but:
                 watcher.forget()
 
     def __getstate__(self) -> tuple[np.ndarray, int]:
@@ -197,6 +211,10 @@ class Storage:
     def __setstate__(self, state: tuple[np.ndarray, int]) -> None:
         self.__init__(state[0])  # type: ignore[misc]
         self.version = state[1]
+
+
+set_array: Callable[[Storage, np.ndarray], None] = Storage.__dict__["_array"].__set__
+"""Replace the array in host memory without notifying watchers, in C code that signal handlers do not interrupt."""
 
 
 class _Lent:

@@ -55,18 +55,20 @@ typedef struct {
     Layout *layouts;                     /* of the segments after the first */
     Py_ssize_t n_layouts;
     int64_t *dims;
-    void **buffers;
+    void **buffers, **next_buffers; /* with an `exchange`, the table of the next call: the two alternate */
     Shape *outputs;
     double *scalars; /* one place for each input that may come as a Python number */
-    PyObject *keep;
+    PyObject *keep, *exchange;
 } Plan;
+
+enum { SINGLE, LIST, NOTHING }; /* what a call returns */
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     entry_t entry;
     Py_ssize_t n_inputs, n_outputs, n_buffers;
-    int as_list, max_slot;
+    int returns, max_slot;
     Py_ssize_t segments;
     sizes_t sizes;
     Spec *inputs, *outputs;
@@ -78,8 +80,10 @@ typedef struct {
 static void plan_release(Plan *plan) {
     if (!plan || --plan->refs) return;
     Py_XDECREF(plan->keep);
+    Py_XDECREF(plan->exchange);
     PyMem_Free(plan->dims);
     PyMem_Free(plan->buffers);
+    PyMem_Free(plan->next_buffers);
     PyMem_Free(plan->outputs);
     PyMem_Free(plan->scalars);
     PyMem_Free(plan->written);
@@ -159,10 +163,11 @@ static PyObject *output_array(const Spec *spec, const Shape *shape) {
     return pooled_array(spec->ndim, shape->shape, spec->typenum, shape->bytes);
 }
 
-/* Allocates every output and sets its address; returns a list, or the single array. */
+/* Allocates every output and sets its address; returns a list, the single array, or None. */
 static PyObject *make_outputs(const Launcher *self, Plan *plan) {
     void **place = plan->buffers + self->n_inputs;
-    if (!self->as_list && self->n_outputs == 1) {
+    if (self->returns == NOTHING) return Py_NewRef(Py_None);
+    if (self->returns == SINGLE && self->n_outputs == 1) {
         PyObject *array = output_array(self->outputs, plan->outputs);
         if (array) place[0] = PyArray_DATA((PyArrayObject *)array);
         return array;
@@ -274,6 +279,21 @@ static PyObject *failed(const Launcher *self, int64_t status, PyObject *const *a
     return PyErr_Format(PyExc_SystemError, "a call ended with status %lld", (long long)status);
 }
 
+/* After a call that succeeded: shared variables take the arrays that it wrote, in a step that cannot fail halfway.
+ * The next call writes to the arrays that they had, unless somebody else still holds one of these. */
+static void exchange(Launcher *self, Plan *plan) {
+    PyObject *again = PyObject_CallNoArgs(plan->exchange);
+    if (again == Py_True) {
+        void **now = plan->buffers;
+        plan->buffers = plan->next_buffers;
+        plan->next_buffers = now;
+    } else if (self->plan == plan) {
+        self->plan = NULL;
+        plan_release(plan); /* not the last reference: the call has one */
+    }
+    Py_XDECREF(again);
+}
+
 static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t flagged, PyObject *names) {
     Launcher *self = (Launcher *)callable;
     Plan *plan = self->plan;
@@ -305,6 +325,7 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
         } else {
             status = run_segments(self, plan);
         }
+        if (plan->exchange && !status) exchange(self, plan);
         self->fast_calls++;
     }
     if (turns) turns_end(plan);
@@ -381,16 +402,18 @@ static Spec *specs_read(PyObject *tuple, int *max_slot) {
 
 static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"entry", "inputs", "outputs", "n_buffers", "slow",
-                            "fail",  "as_list", "segments", "sizes",   NULL};
+                            "fail",  "returns", "segments", "sizes",   NULL};
     unsigned long long entry, sizes = 0;
     PyObject *inputs, *outputs, *slow, *fail;
     Py_ssize_t n_buffers, segments = 1;
-    int as_list = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KO!O!nOO|pnK", names, &entry, &PyTuple_Type, &inputs, &PyTuple_Type,
-                                     &outputs, &n_buffers, &slow, &fail, &as_list, &segments, &sizes))
+    int returns = SINGLE;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KO!O!nOO|inK", names, &entry, &PyTuple_Type, &inputs, &PyTuple_Type,
+                                     &outputs, &n_buffers, &slow, &fail, &returns, &segments, &sizes))
         return NULL;
     if (segments < 1 || (segments > 1 && !sizes))
         return PyErr_Format(PyExc_ValueError, "%zd segments: there must be one, or a function for the sizes", segments);
+    if (returns < SINGLE || returns > NOTHING || (returns == NOTHING && PyTuple_GET_SIZE(outputs)))
+        return PyErr_Format(PyExc_ValueError, "returns: expected 0, 1, or 2 without outputs, not %d", returns);
     if (!PyCallable_Check(fail)) return PyErr_Format(PyExc_TypeError, "fail: a callable is expected, not %R", fail);
     Py_ssize_t used = PyTuple_GET_SIZE(inputs) + PyTuple_GET_SIZE(outputs);
     if (!entry) return PyErr_Format(PyExc_ValueError, "entry: the address of a C function is expected, not 0");
@@ -403,7 +426,7 @@ static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     self->n_inputs = PyTuple_GET_SIZE(inputs);
     self->n_outputs = PyTuple_GET_SIZE(outputs);
     self->n_buffers = n_buffers;
-    self->as_list = as_list;
+    self->returns = returns;
     self->entry = (entry_t)(uintptr_t)entry;
     self->vectorcall = launcher_call;
     self->slow = Py_NewRef(slow);
@@ -419,7 +442,10 @@ static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 static int launcher_traverse(Launcher *self, visitproc visit, void *arg) {
     Py_VISIT(self->slow);
     Py_VISIT(self->fail);
-    if (self->plan) Py_VISIT(self->plan->keep);
+    if (self->plan) {
+        Py_VISIT(self->plan->keep);
+        Py_VISIT(self->plan->exchange);
+    }
     return 0;
 }
 
@@ -461,12 +487,24 @@ static int plan_outputs(const Launcher *self, Plan *plan) {
     return 0;
 }
 
-static int plan_fill(const Launcher *self, Plan *plan, PyObject *dims, PyObject *pointers) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(dims); i++)
-        plan->dims[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(dims, i));
-    void **rest = plan->buffers + self->n_inputs + self->n_outputs;
+static void addresses_into(const Launcher *self, void **buffers, PyObject *pointers) {
+    void **rest = buffers + self->n_inputs + self->n_outputs;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pointers); i++)
         rest[i] = PyLong_AsVoidPtr(PyTuple_GET_ITEM(pointers, i));
+}
+
+static int plan_fill(const Launcher *self, Plan *plan, PyObject *dims, PyObject *pointers, PyObject *next) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(dims); i++)
+        plan->dims[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(dims, i));
+    addresses_into(self, plan->buffers, pointers);
+    if (next) {
+        plan->next_buffers = PyMem_Calloc((size_t)self->n_buffers + 1, sizeof *plan->next_buffers);
+        if (!plan->next_buffers) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        addresses_into(self, plan->next_buffers, next);
+    }
     return PyErr_Occurred() ? -1 : plan_outputs(self, plan);
 }
 
@@ -540,7 +578,8 @@ static int64_t **addresses_read(PyObject *tuple, Py_ssize_t *n) {
 }
 
 PyDoc_STRVAR(prepare_doc,
-             "prepare(dims, pointers, keep=None, release_gil=False, written=(), sizes=(), read=(), write=())\n--\n\n"
+             "prepare(dims, pointers, keep=None, release_gil=False, written=(), sizes=(), read=(), write=(),\n"
+             "        exchange=None, next=())\n--\n\n"
              "Make the next calls with these dimensions fast.\n\n"
              "Parameters\n----------\n"
              "dims : tuple of int\n    The values behind the slots, as the entry expects them.\n"
@@ -551,17 +590,22 @@ PyDoc_STRVAR(prepare_doc,
              "    argument that lies there the call takes the slow path.\n"
              "sizes : tuple of tuple of int\n    What each segment after the first lays out; where a call finds other\n"
              "    sizes it takes the slow path.\n"
-             "read, write : tuple of int\n    Addresses of the turns that a call takes.\n\n"
+             "read, write : tuple of int\n    Addresses of the turns that a call takes.\n"
+             "exchange : callable\n    Called after each successful call, before the turns end. If it returns True, the\n"
+             "    next call uses the other table of buffers; otherwise, or if it raises, the plan is dropped.\n"
+             "next : tuple of int\n    The addresses in that other table, in the order of `pointers`.\n\n"
              "Returns\n-------\nbool\n"
              "    False if a call of the present plan is under way, which then stays.");
 
 static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", "sizes", "read", "write", NULL};
+    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", "sizes",
+                            "read", "write", "exchange", "next", NULL};
     PyObject *dims, *pointers, *keep = Py_None, *written = NULL, *sizes = NULL, *read = NULL, *write = NULL;
+    PyObject *exchange = Py_None, *next = NULL;
     int release_gil = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!", names, &PyTuple_Type, &dims, &PyTuple_Type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!OO!", names, &PyTuple_Type, &dims, &PyTuple_Type,
                                      &pointers, &keep, &release_gil, &PyTuple_Type, &written, &PyTuple_Type, &sizes,
-                                     &PyTuple_Type, &read, &PyTuple_Type, &write))
+                                     &PyTuple_Type, &read, &PyTuple_Type, &write, &exchange, &PyTuple_Type, &next))
         return NULL;
     if ((sizes ? PyTuple_GET_SIZE(sizes) : 0) != self->segments - 1)
         return PyErr_Format(PyExc_ValueError, "sizes: expected a tuple for each of %zd segments", self->segments - 1);
@@ -572,12 +616,16 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
         return PyErr_Format(PyExc_ValueError, "dims: %zd given, slot %d is in use", n_dims, self->max_slot);
     if (PyTuple_GET_SIZE(pointers) != rest)
         return PyErr_Format(PyExc_ValueError, "pointers: %zd given, %zd expected", PyTuple_GET_SIZE(pointers), rest);
+    const int exchanges = exchange != Py_None;
+    if (exchanges && (!PyCallable_Check(exchange) || !next || PyTuple_GET_SIZE(next) != rest))
+        return PyErr_Format(PyExc_ValueError, "exchange: expected a callable, and %zd addresses in next", rest);
     if (self->plan && self->plan->busy) Py_RETURN_FALSE;
     Plan *plan = plan_new(self, n_dims);
     if (!plan) return PyErr_NoMemory();
     plan->release_gil = release_gil;
     plan->keep = Py_NewRef(keep);
-    if (plan_fill(self, plan, dims, pointers) < 0 || (written && plan_written(plan, written) < 0) ||
+    if (exchanges) plan->exchange = Py_NewRef(exchange);
+    if (plan_fill(self, plan, dims, pointers, exchanges ? next : NULL) < 0 || (written && plan_written(plan, written) < 0) ||
         (sizes && plan_layouts(plan, sizes) < 0) ||
         (read && !(plan->read_turns = addresses_read(read, &plan->n_read_turns))) ||
         (write && !(plan->write_turns = addresses_read(write, &plan->n_write_turns)))) {
@@ -621,7 +669,7 @@ static PyMemberDef launcher_members[] = {
 };
 
 PyDoc_STRVAR(launcher_doc,
-             "Launcher(entry, inputs, outputs, n_buffers, slow, fail, as_list=False, segments=1, sizes=0)\n--\n\n"
+             "Launcher(entry, inputs, outputs, n_buffers, slow, fail, returns=0, segments=1, sizes=0)\n--\n\n"
              "A compiled function as a callable of positional arguments.\n\n"
              "Parameters\n----------\n"
              "entry : int\n"
@@ -634,7 +682,8 @@ PyDoc_STRVAR(launcher_doc,
              "n_buffers : int\n    Length of the table of buffers.\n"
              "slow : callable\n    Called with the same arguments whenever no plan fits them.\n"
              "fail : callable\n    Called with a status that is not 0 and the arguments; raises.\n"
-             "as_list : bool\n    Whether a single output, too, comes in a list.\n"
+             "returns : int\n    0: the single output, or a list of several; 1: a list of all outputs; 2: None, and there are no\n"
+             "    outputs.\n"
              "segments : int\n    How many segments the entry has.\n"
              "sizes : int\n    Address of `void (*)(const int64_t *dims, int64_t segment, int64_t *sizes)`, which tells\n"
              "    what a segment lays out, for all but the first.");

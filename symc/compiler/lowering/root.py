@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from symc.compiler.lowering.program import used
 from symc.compiler.lowering.scope import Scope
 from symc.compiler.lowering.sharing import copy_step, fails, same_positions
@@ -13,8 +15,8 @@ from symc.loops.ir import Host, Node, Ref, Step, walk
 __all__ = ["Root"]
 
 
-COPY_BACK = 1 << 20
-"""The number of bytes up to which new values are copied over the old ones at the end of a call instead of swapped."""
+COPY_BACK = 1 << 16
+"""The number of bytes up to which a new value is copied over the old one at the end of a call instead of swapped."""
 
 
 class Root(Scope):
@@ -38,9 +40,9 @@ class Root(Scope):
         targets = [Ref(self.add(v, "output", slot)) for slot, v in enumerate(self.outputs)]
         self.lower(targets)
         written, copied = self._place_updates([(self.place[s].buffer, targets[k].buffer, k) for s, k in updates])
-        sizes = [dims.product(self.outputs[k].type.shape) for *_, k in copied]
-        if all(type(n) is int for n in sizes) and sum(8 * n for n in sizes) <= COPY_BACK:
-            for old, new, position in copied:
+        for old, new, position in copied:
+            size = dims.product(self.outputs[position].type.shape)
+            if type(size) is int and size * np.dtype(self.builder.buffers[new].dtype).itemsize <= COPY_BACK:
                 self.builder.buffers[new].role = "temp"
                 self.builder.home[new] = self
                 self.nodes.append(copy_step(Ref(new), Ref(old), self.outputs[position]))

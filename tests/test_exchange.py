@@ -1,0 +1,94 @@
+"""Calls that replace the arrays of shared variables, and other calls that need no Python code."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc_backends.c.launch import available
+
+pytestmark = pytest.mark.skipif(not available(), reason="needs a C compiler and Python.h")
+N = 20_000  # a value that is too large to be copied at the end of a call
+
+
+def fast_calls(f):
+    return f.specialisation.fast.call.fast_calls
+
+
+@pytest.fixture
+def turning():
+    """A variable that a function turns around, plus one, at each call; its value; the function."""
+    u = symc.shared(np.arange(N, dtype="float32"), "u")
+    k = T.lscalar("k")
+    f = symc.function([k], None, updates={u: u[::-1] + u[k] * 0 + 1})
+    assert f.specialisation.swapped
+    return u, f
+
+
+def expected(n):
+    value = np.arange(N, dtype="float32")
+    for _ in range(n):
+        value = value[::-1] + 1
+    return value
+
+
+def test_values_are_replaced_without_python(turning):
+    u, f = turning
+    total = symc.function([], [u[0], u[-1]])
+    for n in range(1, 7):
+        assert f(0) is None
+        assert [float(v) for v in total()] == [expected(n)[0], expected(n)[-1]]
+    assert fast_calls(f) >= 4
+    np.testing.assert_array_equal(u.get_value(), expected(6))
+
+
+def test_an_array_that_somebody_holds_is_not_overwritten(turning):
+    u, f = turning
+    held = []
+    for _ in range(5):
+        f(0)
+        held.append(u.get_value(borrow=True)[1:])
+    for n, array in enumerate(held, 1):
+        np.testing.assert_array_equal(array, expected(n)[1:])
+
+
+def test_a_new_value_and_a_new_length_are_seen(turning):
+    u, f = turning
+    for _ in range(3):
+        f(0)
+    u.set_value(np.arange(N, dtype="float32"))
+    f(0)
+    np.testing.assert_array_equal(u.get_value(), expected(1))
+    u.set_value(np.zeros(N + 1, "float32"))
+    for _ in range(3):
+        f(0)
+    np.testing.assert_array_equal(u.get_value(), np.full(N + 1, 3, "float32"))
+
+
+def test_a_failed_call_changes_nothing(turning):
+    u, f = turning
+    for n in range(1, 4):
+        f(0)
+        with pytest.raises(IndexError):
+            f(N)
+        np.testing.assert_array_equal(u.get_value(), expected(n))
+    assert fast_calls(f) >= 2
+
+
+def test_variables_may_exchange_their_values():
+    a, b = (symc.shared(np.full(N, v, "float32")) for v in (1, 2))
+    f = symc.function([], {"first": a[0]}, updates={a: b, b: a * 2})
+    found = [float(f()["first"]) for _ in range(6)]
+    assert found == [1, 2, 2, 4, 4, 8]
+    assert fast_calls(f) >= 4
+
+
+def test_a_scalar_may_be_set_before_every_call():
+    rate, w = symc.shared(np.float32(0)), symc.shared(np.zeros(3, "float32"))
+    f = symc.function([], w.sum(), updates={w: w + rate})
+    f()
+    for k in range(5):
+        rate.set_value(np.float32(k))
+        f()
+    assert fast_calls(f) >= 3
+    np.testing.assert_array_equal(w.get_value(), np.full(3, 10, "float32"))
