@@ -130,6 +130,12 @@ class Config:
     conv_accuracy : str
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
         and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms. Takes effect at once.
+    cpu_precision : str
+        Arithmetic of float32 products and convolutions in the C back end: ``"float32"``; or ``"bfloat16"``, which
+        rounds operands to bfloat16 (relative error at most 2**-8 each; subnormal numbers become zero) and adds in
+        float32, several times faster on processors with AMX. It has an effect on processors with AMX or AVX-512 BF16,
+        for products of at least 48 rows and convolutions of at least 16 channels and filters; everything else stays
+        float32. Takes effect at once, for compiled functions too; ``symc.doctor`` says what the processor has.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
@@ -171,6 +177,7 @@ class Config:
     cflags: str = ""
     conv_algorithm: str = "auto"
     conv_accuracy: str = "fast"
+    cpu_precision: str = "float32"
     cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
     cuda_device: int = 0
     cuda_memory: int = 0
@@ -187,6 +194,7 @@ class Config:
         "floatX": ("float32", "float64"),
         "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
         "conv_accuracy": ("fast", "strict"),
+        "cpu_precision": ("float32", "bfloat16"),
         "mode": ("fast_run", "fast_compile", "no_rewrite", "debugmode", "nanguardmode"),
         "compute_test_value": ("off", "ignore", "warn", "raise"),
         "cuda_precision": ("float32", "tf32", "bfloat16"),

@@ -21,7 +21,7 @@ from symc_backends.c.declarations import declared
 from symc_backends.c.dialect import TAG
 from symc_backends.c.units import units_of
 
-__all__ = ["RUNTIME", "Code", "build", "ffi", "method", "runtime"]
+__all__ = ["RUNTIME", "Code", "build", "choose_precision", "ffi", "method", "runtime"]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -33,6 +33,7 @@ ffi = declared(
     int symc_conv2d_method_f32(int pass, const int64_t *p);
     int symc_conv2d_method_f64(int pass, const int64_t *p);
     const char *symc_conv2d_method_name(int method);
+    int symc_choose_bfloat16(int most);
     int symc_measure_begin(void);
     int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
@@ -90,12 +91,20 @@ def _loaded_runtime(identity: str) -> Any:
         library.symc_conv2d_choose(_ALGORITHMS.index(config.conv_algorithm), config.conv_accuracy == "strict")
 
     choose()
-    config.listen("conv_algorithm", choose)
-    config.listen("conv_accuracy", choose)
+    choose_precision(library)
+    for setting in ("conv_algorithm", "conv_accuracy"):
+        config.listen(setting, choose)
+    config.listen("cpu_precision", partial(choose_precision, library))
     return library
 
 
+def choose_precision(library: Any) -> None:
+    """Tell the run-time library whether to round the operands of products."""
+    library.symc_choose_bfloat16(_MOST_BFLOAT16 if config.cpu_precision == "bfloat16" else 0)
+
+
 _ALGORITHMS = ("auto", "winograd", "blocks", "panels")  # in the order of symc_conv2d_choose
+_MOST_BFLOAT16 = 2  # by matrix registers, see symc_choose_bfloat16
 _PASSES = ("forward", "backward_data", "backward_weights")
 
 

@@ -8,7 +8,7 @@ import subprocess
 from symc.config import config
 from symc.doctor import Finding, attempt, self_test
 from symc_backends.c import lapack, toolchain
-from symc_backends.c.build import RUNTIME, runtime
+from symc_backends.c.build import RUNTIME, choose_precision, runtime
 from symc_backends.c.launch import available
 
 __all__ = ["examine"]
@@ -29,7 +29,7 @@ def examine() -> list[Finding]:
         ),
         attempt("vectors", _vectors, "set symc.config.compiler to another compiler"),
         attempt("threads", _threads, "see the self-test"),
-        Finding("products", "symc's own kernels, for matrix products and convolutions; no BLAS is needed"),
+        attempt("products", _products, "see the self-test"),
         _factorisations(),
         attempt("launcher", _launcher, _HEADERS),
         attempt(
@@ -86,6 +86,16 @@ def _threads() -> Finding:
     count = int(runtime().symc_num_threads())
     why = "as set by symc.config.threads or OMP_NUM_THREADS" if config.threads else "one for each usable core"
     return Finding("threads", f"{count}, {why}")
+
+
+_BFLOAT16 = ("no instructions for bfloat16", "bfloat16 by AVX-512", "bfloat16 by AMX")  # see symc_choose_bfloat16
+
+
+def _products() -> Finding:
+    library = runtime()
+    found = _BFLOAT16[library.symc_choose_bfloat16(0)]
+    choose_precision(library)
+    return Finding("products", f"symc's own kernels, no BLAS is needed; {found} (symc.config.cpu_precision)")
 
 
 def _factorisations() -> Finding:

@@ -1,7 +1,8 @@
-/* See blocks.h. Compiled once per element type. */
+/* See blocks.h. Compiled once per element type, and once more for pairs, see pairs.h. */
 #include "blocks.h"
 
 #include "lanes.h"
+#include "pairs.h"
 
 /* Loads VL elements, of which only `count` exist where that would read beyond the end of the array. */
 INLINE vec load_within(const real *p, int64_t count, const real *end)
@@ -30,7 +31,41 @@ INLINE void put_pixels(const vec v[VL], int64_t count, int64_t x, int64_t width,
     }
 }
 
-void FN(symc_to_lanes)(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
+#if SYMC_PAIRS
+#define BLOCK PAIRED
+#define TO_LANES symc_to_pairs
+#define WINDOW_TO_LANES symc_window_to_pairs
+#else
+#define BLOCK VL
+#define TO_LANES FN(symc_to_lanes)
+#define WINDOW_TO_LANES FN(symc_window_to_lanes)
+#endif
+
+/* The elements from `p` on of the plane, or pair of planes, that becomes lane r. */
+INLINE vec whole_lane(const real *p, int64_t ld, int64_t r)
+{
+#if SYMC_PAIRS
+    return as_pairs(load(p + 2 * r * ld), load(p + (2 * r + 1) * ld));
+#else
+    return load(p + r * ld);
+#endif
+}
+
+INLINE vec plane_within(const real *p, int64_t ld, int64_t r, int64_t rows, int64_t count, const real *end)
+{
+    return r < rows ? load_within(p + r * ld, count, end) : (vec){0};
+}
+
+INLINE vec some_lane(const real *p, int64_t ld, int64_t r, int64_t rows, int64_t count, const real *end)
+{
+#if SYMC_PAIRS
+    return as_pairs(plane_within(p, ld, 2 * r, rows, count, end), plane_within(p, ld, 2 * r + 1, rows, count, end));
+#else
+    return plane_within(p, ld, r, rows, count, end);
+#endif
+}
+
+void TO_LANES(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
                        int64_t row_step, real *to)
 {
     for (int64_t i = 0; i < count; i += VL) {
@@ -38,22 +73,22 @@ void FN(symc_to_lanes)(const real *from, int64_t ld, int64_t rows, int64_t count
         if (some < VL && count >= VL) /* the last vector overlaps with the one before */
             i = count - VL, some = VL;
         vec v[VL];
-        if (rows == VL && end - (from + (VL - 1) * ld + i) >= VL) {
+        if (rows == BLOCK && end - (from + (BLOCK - 1) * ld + i) >= VL) {
             UNROLL
             for (int r = 0; r < VL; r++) {
-                v[r] = load(from + r * ld + i);
-                __builtin_prefetch(from + (r + VL) * ld + i);
+                v[r] = whole_lane(from + i, ld, r);
+                __builtin_prefetch(from + (r + BLOCK) * ld + i);
             }
         } else {
             for (int64_t r = 0; r < VL; r++)
-                v[r] = r < rows ? load_within(from + r * ld + i, some, end) : (vec){0};
+                v[r] = some_lane(from + i, ld, r, rows, some, end);
         }
         transpose_square(v);
         put_pixels(v, some, i % width, width, row_step, to + i / width * row_step);
     }
 }
 
-void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+void WINDOW_TO_LANES(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
                               const real *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
                               real *to)
 {
@@ -74,13 +109,14 @@ void FN(symc_window_to_lanes)(const real *planes, int64_t ld, int64_t count, int
     const real *from = planes + (y + from_y) * in_w + x + from_x;
     to += from_y * row_step + from_x * VL;
     if (width == in_w) { /* whole rows follow one another */
-        FN(symc_to_lanes)(from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
+        TO_LANES(from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
         return;
     }
     for (int64_t i = from_y; i < to_y; i++, from += in_w, to += row_step)
-        FN(symc_to_lanes)(from, ld, count, width, end, width, 0, to);
+        TO_LANES(from, ld, count, width, end, width, 0, to);
 }
 
+#if !SYMC_PAIRS
 void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t rows, int64_t ld, real *to)
 {
     for (int64_t i = 0; i < count; i += VL) {
@@ -182,3 +218,4 @@ void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t step
 {
     kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate);
 }
+#endif

@@ -11,7 +11,7 @@ typedef struct {
 } conv2d;
 
 /* The algorithms, in the order in which they are considered. */
-typedef enum { BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS } method;
+typedef enum { BY_PAIRS, BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS } method;
 
 /* What the user prefers, see symc_conv2d_choose. */
 enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS };

@@ -3,6 +3,7 @@
 
 #include "direct.h"
 #include "grouped.h"
+#include "pairs.h"
 #include "scatter.h"
 #include "winograd.h"
 
@@ -58,8 +59,21 @@ static gather forward_gather(const conv2d *v, real *y, const real *x, const real
     return g;
 }
 
+/* Whether a pass rounds its operands. Minimal filtering is faster than the instructions on vectors. */
+static int is_paired(const conv2d *v, const gather *g, int backward)
+{
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    return symc_pairs && symc_conv2d_preferred == ANY_METHOD && symc_paired_suits(v, backward) &&
+           (symc_pairs == PAIRS_BY_TILES || v->step_h > 1 || v->step_w > 1 || !FN(symc_winograd_suits)(g));
+#else
+    return (void)v, (void)g, (void)backward, 0;
+#endif
+}
+
 static method forward_method(const conv2d *v, const gather *g)
 {
+    if (is_paired(v, g, 0))
+        return BY_PAIRS;
     if (symc_conv2d_preferred == ONLY_PANELS || g->channels <= 0)
         return BY_PANELS;
     if (is_matrix_product(v))
@@ -82,6 +96,9 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
     conv2d v = FN(symc_read_conv2d)(p);
     gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
     switch (forward_method(&v, &g)) {
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    case BY_PAIRS: symc_paired_forward(&v, bufs[0], bufs[1], bufs[2]); return;
+#endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
     case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
@@ -170,6 +187,8 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
 /* `g` is phase (0, 0), at stride 1 all there is. */
 static method backward_method(const conv2d *v, const gather *g)
 {
+    if (is_paired(v, g, 1))
+        return BY_PAIRS;
     if (symc_conv2d_preferred == ONLY_PANELS)
         return BY_PANELS;
     if (is_matrix_product(v))
@@ -198,6 +217,9 @@ void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
     rearrangement a;
     gather g = phase_gather(&v, bufs[0], bufs[1], bufs[2], 0, 0, &a);
     switch (backward_method(&v, &g)) {
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    case BY_PAIRS: symc_paired_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
+#endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_SCATTER: FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]); return;

@@ -5,6 +5,7 @@
  * dW of its own; the shares are summed in order at the end, so the result does not depend on timing.
  */
 #include "conv2d.h"
+#include "pairs.h"
 #include "grouped.h"
 #include "pixels.h"
 #include "winograd.h"
@@ -315,6 +316,10 @@ static gather forward_gather(const conv2d *c, const real *x)
 method FN(symc_weights_method)(const conv2d *c)
 {
     gather g = forward_gather(c, NULL);
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    if (symc_pairs == PAIRS_BY_TILES && symc_conv2d_preferred == ANY_METHOD && symc_paired_weights_suits(c))
+        return BY_PAIRS;
+#endif
     if (symc_conv2d_preferred == ONLY_PANELS || c->out_h * c->out_w <= 0)
         return BY_PANELS;
     if (FN(symc_grouped_suits)(c))
@@ -338,6 +343,9 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     }
     int64_t products = c.images * c.out_h * c.out_w * g->filters * v.columns; /* of one group */
     switch (FN(symc_weights_method)(&c)) {
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    case BY_PAIRS: symc_paired_backward_weights(&c, bufs[0], bufs[1], bufs[2]); return;
+#endif
     case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
     case BY_DOTS:

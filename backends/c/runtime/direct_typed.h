@@ -1,5 +1,5 @@
 /* Convolutions of blocks of channels, any taps and strides, forward and with respect to the images. Compiled once per
- * element type.
+ * element type, and once more for operands rounded to bfloat16, see pairs.h.
  *
  * A band of the images is turned to blocks of VL channels in the second level cache. Neighbouring pixels of an output row,
  * times a block of filters, are then a product over (block of channels, tap): nothing is packed for it but the filters.
@@ -10,10 +10,27 @@
 
 #include "axis.h"
 #include "blocks.h"
+#include "pairs.h"
+
+#if SYMC_PAIRS
+#define BLOCK PAIRED                          /* channels of a block */
+#define block_window symc_window_to_pairs
+#define block_tile symc_pair_tile
+#define block_pixels symc_from_pair_tiles
+#define MOST_ROWS PAIR_ROWS
+#define DIRECT(name) symc_paired_##name
+#else
+#define BLOCK VL
+#define block_window FN(symc_window_to_lanes)
+#define block_tile FN(symc_block_tile)
+#define block_pixels FN(symc_from_lanes)
+#define MOST_ROWS TILE_ROWS
+#define DIRECT(name) FN(symc_direct_##name)
+#endif
 
 enum {
     WINDOW_BYTES = 400 << 10, /* of a turned band: it stays in the second level cache */
-    CHUNK = BLOCK_K / VL,     /* steps summed at a time: long chains of additions lose accuracy */
+    CHUNK = SYMC_PAIRS ? 24 : BLOCK_K / VL, /* steps summed at a time: long chains of additions lose accuracy */
     MOST_PHASES = 64,
     LEAST_TILE = 5            /* pixels: narrower rows leave too many additions waiting for one another */
 };
@@ -43,20 +60,31 @@ INLINE int64_t block_cols(const direct *z, int64_t block)
 
 /* ---- filters ---- */
 
+/* Row c of a packed block: channel c, or channels 2 c and 2 c + 1 as pairs, `ld` apart. */
+INLINE vec filter_lanes(const real *turned, int64_t ld, int64_t c, int64_t channels)
+{
+#if SYMC_PAIRS
+    vec even = 2 * c < channels ? load(turned + 2 * c * ld) : (vec){0};
+    return as_pairs(even, 2 * c + 1 < channels ? load(turned + (2 * c + 1) * ld) : (vec){0});
+#else
+    return c < channels ? load(turned + c * ld) : (vec){0};
+#endif
+}
+
 /* Tasks (group, block of filters, block of channels). */
 static void pack_filters(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
     int64_t taps = z->taps, size = z->filters * z->channels * taps;
-    real *turned = symc_scratch(SLOT_ROW, VL * taps * VL * sizeof(real));
+    real *turned = symc_scratch(SLOT_ROW, BLOCK * taps * VL * sizeof(real));
     const real *stop = z->weights + z->v->groups * size;
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
-        int64_t cols = block_cols(z, block), channels = smaller(VL, z->channels - step * VL);
+        int64_t cols = block_cols(z, block), channels = smaller(BLOCK, z->channels - step * BLOCK);
         real *to = z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * cols) * taps * VL;
         for (int64_t half = 0; half < cols; half += VL) {
             int64_t filter = block * TILE_COLS + half, rows = smaller(VL, z->filters - filter);
-            const real *from = z->weights + group * size + filter * z->weight_filter + step * VL * z->weight_channel;
+            const real *from = z->weights + group * size + filter * z->weight_filter + step * BLOCK * z->weight_channel;
             if (z->weight_channel == taps)
                 FN(symc_to_lanes)(from, z->weight_filter, rows, channels * taps, stop, channels * taps, 0, turned);
             else
@@ -65,8 +93,7 @@ static void pack_filters(void *arg, int64_t begin, int64_t end)
                                       turned + c * taps * VL);
             for (int64_t t = 0; t < taps; t++)
                 for (int64_t c = 0; c < VL; c++)
-                    store(to + (t * VL + c) * cols + half,
-                          c < channels ? load(turned + (c * taps + t) * VL) : (vec){0});
+                    store(to + (t * VL + c) * cols + half, filter_lanes(turned + t * VL, taps * VL, c, channels));
         }
     }
 }
@@ -98,10 +125,11 @@ typedef struct {
 static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
                          const real *from, const real *filters, real *to, int64_t ldc, int accumulate)
 {
-    int64_t tiles = ceil_div(count, TILE_ROWS);
+    int64_t tiles = ceil_div(count, MOST_ROWS);
     for (int64_t i = 0; i < tiles; i++) {
-        int64_t at = i * count / tiles, rows = (i + 1) * count / tiles - at;
-        FN(symc_block_tile)(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
+        int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
+        int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
+        block_tile(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
                             accumulate);
     }
 }
@@ -111,11 +139,11 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                           const real *filters, int64_t cols, real *pixels)
 {
     int64_t width = b->last_col - b->first_col, longest = z->steps * z->taps;
-    if (z->flat && width == z->wide) {
-        window += (b->first_row - top) * z->wide * VL;
+    if (z->flat) {
+        int64_t count = (b->last_row - b->first_row - 1) * z->wide + width;
+        window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
         for (int64_t q = 0; q < longest; q += CHUNK)
-            multiply_row(z, (b->last_row - b->first_row) * width, cols, smaller(CHUNK, longest - q), z->lists + q, window,
-                         filters, pixels, cols, q > 0);
+            multiply_row(z, count, cols, smaller(CHUNK, longest - q), z->lists + q, window, filters, pixels, cols, q > 0);
         return;
     }
     for (int64_t q = 0; q == 0 || q < longest; q += CHUNK)
@@ -135,12 +163,13 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
 static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, real *out)
 {
     int64_t width = b->last_col - b->first_col, count = b->last_row - b->first_row, plane = z->out_h * z->out_w;
+    int64_t pitch = z->flat ? z->wide : width;
     out += b->first_row * z->out_w + b->first_col;
-    if (width == z->out_w)
-        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, out);
+    if (pitch == z->out_w)
+        block_pixels(pixels, count * width, cols, rows, plane, out);
     else
         for (int64_t i = 0; i < count; i++)
-            FN(symc_from_lanes)(pixels + i * width * cols, width, cols, rows, plane, out + i * z->out_w);
+            block_pixels(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
 }
 
 static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
@@ -151,10 +180,10 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
     const real *in = z->in + place * z->channels * plane;
     const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
     for (int64_t step = 0; step < z->steps; step++)
-        FN(symc_window_to_lanes)(in + step * VL * plane, plane, smaller(VL, z->channels - step * VL), z->in_h, z->in_w, end,
-                                 top, left, window_size(&z->rows, b->first_row, b->last_row),
-                                 window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
-                                 window + step * z->high * z->wide * VL);
+        block_window(in + step * BLOCK * plane, plane, smaller(BLOCK, z->channels - step * BLOCK), z->in_h, z->in_w, end, top,
+                     left, window_size(&z->rows, b->first_row, b->last_row),
+                     window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
+                     window + step * z->high * z->wide * VL);
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
         int64_t cols = block_cols(z, block);
         multiply_band(z, b, top, left, window,
@@ -173,6 +202,9 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     const direct *z = arg;
     real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * sizeof(real));
     real *pixels = symc_scratch(SLOT_BLOCK_2, z->pixels * TILE_COLS * sizeof(real));
+#if SYMC_PAIRS
+    symc_pair_tiles_begin();
+#endif
     for (int64_t task = begin; task < end; task++) {
         int64_t split = task % z->splits, band = task / z->splits % z->bands, image = task / (z->splits * z->bands);
         int64_t row = band / z->col_bands, col = band % z->col_bands;
@@ -180,6 +212,9 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
                   (col + 1) * z->out_w / z->col_bands};
         run_band(z, image % z->v->images, image / z->v->images, &b, split, window, pixels);
     }
+#if SYMC_PAIRS
+    symc_pair_tiles_end();
+#endif
 }
 
 /* The largest window of `pieces` bands along an axis. */
@@ -209,7 +244,7 @@ static void plan(direct *z)
         z->row_bands = smaller(z->out_h, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
     z->high = largest_window(&z->rows, z->out_h, z->row_bands);
     z->bands = z->row_bands * z->col_bands;
-    z->pixels = ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands);
+    z->pixels = ceil_div(z->out_h, z->row_bands) * (z->flat ? z->wide : ceil_div(z->out_w, z->col_bands));
     units *= z->bands;
     z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
 }
@@ -217,9 +252,9 @@ static void plan(direct *z)
 static void run(direct *z)
 {
     z->taps = z->rows.taps * z->cols.taps;
-    z->steps = ceil_div(z->channels, VL);
-    z->flat = z->cols.taps == 1 && z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
-              z->cols.base == 0 && z->in_w == z->out_w;
+    z->steps = ceil_div(z->channels, BLOCK);
+    z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
+              (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w));
     plan(z);
     int64_t phases = z->rows.down * z->cols.down, longest = z->steps * z->taps;
     z->counts = symc_scratch(SLOT_TABLE, phases * (sizeof(int64_t) + longest * sizeof(block_step)));
@@ -234,7 +269,7 @@ static void run(direct *z)
 
 INLINE int fills(int64_t count, int64_t step) { return 7 * ceil_div(count, step) * step <= 8 * count; }
 
-int FN(symc_direct_suits)(const conv2d *v, int backward)
+int DIRECT(suits)(const conv2d *v, int backward)
 {
     int64_t channels = v->channels / v->groups, filters = v->filters / v->groups, width = v->out_w;
     if (v->images * v->groups * v->out_h * v->out_w * v->in_h * v->in_w <= 0 || v->taps_h * v->taps_w <= 0 ||
@@ -242,12 +277,14 @@ int FN(symc_direct_suits)(const conv2d *v, int backward)
         return 0;
     if (v->taps_w == 1 && v->step_h == 1 && v->step_w == 1)
         width *= v->out_h;
+    if (SYMC_PAIRS)
+        return smaller(channels, filters) >= VL;
     if (symc_conv2d_preferred == PREFER_BLOCKS)
         return backward || v->step_w <= 2;
     return fills(channels, VL) && fills(filters, VL) && width >= LEAST_TILE && (backward || v->step_w <= 2);
 }
 
-void FN(symc_direct_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weights)
 {
     direct z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
                 .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
@@ -256,7 +293,7 @@ void FN(symc_direct_forward)(const conv2d *v, real *y, const real *x, const real
     run(&z);
 }
 
-void FN(symc_direct_backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
+void DIRECT(backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
 {
     direct z = {.v = v, .in = dy, .weights = weights, .out = dx, .channels = v->filters / v->groups,
                 .filters = v->channels / v->groups, .in_h = v->out_h, .in_w = v->out_w, .out_h = v->in_h,

@@ -3,6 +3,7 @@
  * One operand is packed whole by all threads together, the other by each thread for its own block of rows or columns of
  * C, so that the block stays in the second level cache. The larger side of C is the one that is cut into blocks.
  */
+#include "pairs.h"
 #include "gemv.h"
 #include "tile.h"
 
@@ -219,6 +220,12 @@ static void multiply_any(product g)
 
 void FN(symc_gemm)(void *const *bufs, const int64_t *p)
 {
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+    if (symc_pairs && symc_paired_gemm_suits(p)) {
+        symc_paired_gemm(p, bufs[0], bufs[1], bufs[2]);
+        return;
+    }
+#endif
     multiply_any((product){.c = bufs[0], .a = bufs[1], .b = bufs[2], .trans_a = p[0] != 0, .trans_b = p[1] != 0,
                            .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .ldc = p[7],
                            .accumulate = p[8] != 0});

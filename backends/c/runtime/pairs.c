@@ -1,0 +1,199 @@
+/* See pairs.h. */
+#define _GNU_SOURCE
+#include "pairs.h"
+
+#include "lanes.h"
+
+int symc_pairs;
+
+#if SYMC_HAS_TILES
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static __thread int tile_rows; /* of the last configuration */
+
+/* Linux hands out the tiles of AMX to processes that ask for them. */
+static int open_tiles(void)
+{
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+
+/* Tiles: 0 to 3 sums, 4 and 5 pixels, 6 and 7 filters. */
+static void configure(int rows)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } c = {.palette = 1};
+    int first = rows < 16 ? rows : 16, second = rows > 16 ? rows - 16 : 1;
+    uint8_t heights[8] = {first, first, second, second, first, second, 16, 16};
+    for (int i = 0; i < 8; i++)
+        c.bytes[i] = 64, c.rows[i] = heights[i];
+    _tile_loadconfig(&c);
+    tile_rows = rows;
+}
+
+INLINE void multiply_tiles(int high, int wide, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                           const float *b, float *c, int64_t ldc, int accumulate)
+{
+    const int64_t a_step = pixel * VEC_BYTES, b_step = wide * VEC_BYTES, c_step = ldc * 4;
+    if (accumulate) {
+        _tile_loadd(0, c, c_step);
+        if (wide > 1) _tile_loadd(1, c + VL, c_step);
+        if (high > 1) _tile_loadd(2, c + 16 * ldc, c_step);
+        if (high > 1 && wide > 1) _tile_loadd(3, c + 16 * ldc + VL, c_step);
+    } else {
+        _tile_zero(0);
+        if (wide > 1) _tile_zero(1);
+        if (high > 1) _tile_zero(2);
+        if (high > 1 && wide > 1) _tile_zero(3);
+    }
+    for (int64_t q = 0; q < steps; q++) {
+        const float *p = a + list[q].a, *w = b + list[q].b * wide * VL;
+        _tile_loadd(4, p, a_step);
+        _tile_loadd(6, w, b_step);
+        _tile_dpbf16ps(0, 4, 6);
+        if (high > 1) {
+            _tile_loadd(5, p + 16 * pixel * VL, a_step);
+            _tile_dpbf16ps(2, 5, 6);
+        }
+        if (wide > 1) {
+            _tile_loadd(7, w + VL, b_step);
+            _tile_dpbf16ps(1, 4, 7);
+            if (high > 1) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, c, c_step);
+    if (wide > 1) _tile_stored(1, c + VL, c_step);
+    if (high > 1) _tile_stored(2, c + 16 * ldc, c_step);
+    if (high > 1 && wide > 1) _tile_stored(3, c + 16 * ldc + VL, c_step);
+}
+
+static void by_tiles(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                     const float *b, float *c, int64_t ldc, int accumulate)
+{
+    if (rows != tile_rows)
+        configure((int)rows);
+    if (rows > 16 && cols > VL)
+        multiply_tiles(2, 2, pixel, steps, list, a, b, c, ldc, accumulate);
+    else if (rows > 16)
+        multiply_tiles(2, 1, pixel, steps, list, a, b, c, ldc, accumulate);
+    else if (cols > VL)
+        multiply_tiles(1, 2, pixel, steps, list, a, b, c, ldc, accumulate);
+    else
+        multiply_tiles(1, 1, pixel, steps, list, a, b, c, ldc, accumulate);
+}
+#endif
+
+#if SYMC_HAS_PAIRS
+INLINE void multiply_pairs(int rows, int vecs, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                           const float *b, float *c, int64_t ldc, int accumulate)
+{
+    __m512 sum[8][2];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] = accumulate ? _mm512_loadu_ps(c + r * ldc + v * VL) : _mm512_setzero_ps();
+    }
+    for (int64_t q = 0; q < steps; q++) {
+        const float *p = a + list[q].a, *w = b + list[q].b * vecs * VL;
+        UNROLL_SOME
+        for (int i = 0; i < VL; i++, w += vecs * VL) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                __m512bh pair = (__m512bh)_mm512_set1_ps(p[r * pixel * VL + i]);
+                UNROLL
+                for (int v = 0; v < vecs; v++)
+                    sum[r][v] = _mm512_dpbf16_ps(sum[r][v], pair, (__m512bh)_mm512_loadu_ps(w + v * VL));
+            }
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            _mm512_storeu_ps(c + r * ldc + v * VL, sum[r][v]);
+    }
+}
+
+static void by_vectors(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                       const float *b, float *c, int64_t ldc, int accumulate)
+{
+    while (rows > 0) {
+        int some = rows >= 8 ? 8 : rows >= 4 ? 4 : 1;
+#define SOME(ROWS, VECS) multiply_pairs(ROWS, VECS, pixel, steps, list, a, b, c, ldc, accumulate)
+        if (cols > VL)
+            some == 8 ? SOME(8, 2) : some == 4 ? SOME(4, 2) : SOME(1, 2);
+        else
+            some == 8 ? SOME(8, 1) : some == 4 ? SOME(4, 1) : SOME(1, 1);
+#undef SOME
+        rows -= some, a += some * pixel * VL, c += some * ldc;
+    }
+}
+
+void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                    const float *b, float *c, int64_t ldc, int accumulate)
+{
+#if SYMC_HAS_TILES
+    if (symc_pairs == PAIRS_BY_TILES) {
+        by_tiles(rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+        return;
+    }
+#endif
+    by_vectors(rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+}
+
+void symc_pair_tiles_begin(void)
+{
+#if SYMC_HAS_TILES
+    tile_rows = 0; /* other libraries in this process configure tiles too */
+#endif
+}
+
+void symc_pair_tiles_end(void)
+{
+#if SYMC_HAS_TILES
+    if (tile_rows)
+        _tile_release();
+#endif
+}
+
+void symc_from_pair_tiles(const float *from, int64_t count, int64_t step, int64_t rows, int64_t ld, float *to)
+{
+    for (int64_t i = 0; i < count; i += VL) {
+        int64_t some = smaller(VL, count - i);
+        vec v[VL];
+        if (some == VL) {
+            UNROLL
+            for (int r = 0; r < VL; r++)
+                v[r] = load(from + (i + r) * step);
+        } else {
+            for (int64_t r = 0; r < VL; r++)
+                v[r] = r < some ? load(from + (i + r) * step) : (vec){0};
+        }
+        transpose_square(v);
+        __mmask16 mask = (__mmask16)((1u << some) - 1);
+        if (rows == VL) {
+            UNROLL
+            for (int r = 0; r < VL; r++)
+                _mm512_mask_storeu_ps(to + r * ld + i, mask, (__m512)v[r]);
+        } else {
+            for (int64_t r = 0; r < rows; r++)
+                _mm512_mask_storeu_ps(to + r * ld + i, mask, (__m512)v[r]);
+        }
+    }
+}
+#endif
+
+int symc_choose_bfloat16(int most)
+{
+    int how = SYMC_HAS_PAIRS;
+#if SYMC_HAS_TILES
+    how += open_tiles();
+#endif
+    symc_pairs = most < how ? most : how;
+    return how;
+}

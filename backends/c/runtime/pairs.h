@@ -1,0 +1,72 @@
+/* Products of operands rounded to bfloat16, summed in float32, where the processor has instructions for them.
+ *
+ * Channels (of images, or rows of another sum) go in pairs, each in the 32 bits of a lane: the even one in the lower half. A
+ * vector holds PAIRED channels of one pixel, where blocks.h has VL, and packed filters have the same number of lanes. So
+ * all that is said there of lanes holds here of pairs, and the files are compiled once more with SYMC_PAIRS.
+ */
+#ifndef SYMC_PAIRS_H
+#define SYMC_PAIRS_H
+
+#ifndef SYMC_DOUBLE
+#define SYMC_DOUBLE 0
+#endif
+#include "blocks.h"
+#include "conv2d.h"
+
+#ifndef SYMC_PAIRS
+#define SYMC_PAIRS 0
+#endif
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define SYMC_HAS_PAIRS 1
+#else
+#define SYMC_HAS_PAIRS 0
+#endif
+#if SYMC_HAS_PAIRS && defined(__AMX_BF16__) && defined(__linux__)
+#define SYMC_HAS_TILES 1
+#else
+#define SYMC_HAS_TILES 0
+#endif
+
+enum { PAIRED = 2 * VEC_BYTES / 4, PAIR_ROWS = 32 };
+
+/* How operands are rounded and multiplied, as the user has chosen and the processor can. */
+enum { NO_PAIRS, PAIRS_BY_VECTORS, PAIRS_BY_TILES };
+extern HIDDEN int symc_pairs;
+
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+#include <immintrin.h>
+
+/* Rounded to the nearest, ties to even: the elements of `even` in the lower halves. */
+INLINE vec as_pairs(vec even, vec odd)
+{
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)even));
+    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)odd));
+    return (vec)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+#endif
+
+HIDDEN void symc_to_pairs(const float *from, int64_t ld, int64_t rows, int64_t count, const float *end, int64_t width,
+                          int64_t row_step, float *to);
+HIDDEN void symc_window_to_pairs(const float *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+                                 const float *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
+                                 float *to);
+
+/* As symc_block_tile and symc_from_lanes; rows <= PAIR_ROWS. Tiles are multiplied between `begin` and `end` only. */
+HIDDEN void symc_pair_tiles_begin(void);
+HIDDEN void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
+                           const float *a, const float *b, float *c, int64_t ldc, int accumulate);
+HIDDEN void symc_pair_tiles_end(void);
+HIDDEN void symc_from_pair_tiles(const float *from, int64_t count, int64_t step, int64_t rows, int64_t ld, float *to);
+
+/* The parameters of symc_gemm_f32, and whether there is enough to multiply. */
+HIDDEN int symc_paired_gemm_suits(const int64_t *p);
+HIDDEN void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b);
+
+/* As in direct.h. */
+HIDDEN int symc_paired_suits(const conv2d *v, int backward);
+HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
+HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+HIDDEN int symc_paired_weights_suits(const conv2d *v);
+HIDDEN void symc_paired_backward_weights(const conv2d *v, float *dw, const float *x, const float *dy);
+
+#endif
