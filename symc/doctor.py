@@ -94,8 +94,8 @@ class Report:
         return f"the default device, {self.device!r}, does not work: see the lines marked with !!"
 
     def __repr__(self) -> str:
-        wanting = sum(bool(f.problem) for f in self.findings)
-        return f"<symc.doctor: {self.verdict()}; {len(self.findings)} findings, {wanting} with a problem>"
+        faulty = sum(bool(f.problem) for f in self.findings)
+        return f"<symc.doctor: {self.verdict()}; {len(self.findings)} findings, {faulty} with a problem>"
 
 
 def doctor(quiet: bool = False) -> Report:

@@ -64,7 +64,7 @@ def test_both_sides_have_one_type_and_one_value(rule: Rule, shape: tuple[int, ..
     old, new = evaluate([before, after], given)
     assert old.dtype == new.dtype
     assert old.shape == new.shape
-    assert np.isfinite(old).all(), "the domain leads outside of the formula's: mend the rule's domain"
+    assert np.isfinite(old).all(), "the domain leads outside of the formula's: fix the rule's domain"
     np.testing.assert_allclose(
         new, old, rtol=1e-9 if dtype == "float64" else 3e-5, atol=1e-9 if dtype == "float64" else 1e-5
     )

@@ -294,7 +294,7 @@ def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
         raise ShapeError(located(text, [x, y]))
     text = "batched_tensordot: axis {} of the left operand must be as long as axis {} of the right one"
     pairs = [(shape_i(x, k), shape_i(y, l), text.format(k, l)) for k, l in zip(over_x, over_y)]
-    x = require_lengths(x, pairs, "name other axes, or mend the shape of an operand")
+    x = require_lengths(x, pairs, "name other axes, or fix the shape of an operand")
     free_x = [k for k in range(1, x.ndim) if k not in over_x]
     free_y = [k for k in range(1, y.ndim) if k not in over_y]
     left = dimshuffle(x, [0, *free_x, *over_x]).reshape(_shape_of(x, free_x, over_x), ndim=3)

@@ -43,7 +43,7 @@ def _inner(op: Op, inputs: Sequence[Variable], k: dims.Dim, l: dims.Dim) -> None
 def _inner_refusal(op: Op, inputs: Sequence[Variable], k: dims.Dim, l: dims.Dim) -> str:
     text = f"{op.name}: the inner dims must be equal, got {dims.show(k)} and {dims.show(l)}"
     rule = "the last axis of the left operand meets the first matrix axis of the right one"
-    return located(text, inputs, f"{rule}: transpose one of them, or mend its shape")
+    return located(text, inputs, f"{rule}: transpose one of them, or fix its shape")
 
 
 def _gemm_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -239,7 +239,7 @@ def _matrix_product(a: Variable, b: Variable) -> Variable:
 def _with_inner_dims(a: Variable, b: Variable, what: str, k: int, l: int) -> Variable:
     """Require axis ``k`` of ``a`` to be as long as axis ``l`` of ``b``: multiplication would broadcast an axis of 1."""
     text = f"{what}: the inner dims must be equal: axis {k} of the left operand and axis {l} of the right one"
-    return require_lengths(a, [(shape_i(a, k), shape_i(b, l), text)], "transpose one of them, or mend its shape")
+    return require_lengths(a, [(shape_i(a, k), shape_i(b, l), text)], "transpose one of them, or fix its shape")
 
 
 def dot(a: Any, b: Any) -> Variable:
@@ -359,7 +359,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Variable:
     over_a, over_b = paired_axes("tensordot", a, b, axes, first=0)
     text = "tensordot: axis {} of the left operand must be as long as axis {} of the right one"
     pairs = [(shape_i(a, k), shape_i(b, l), text.format(k, l)) for k, l in zip(over_a, over_b)]
-    a = require_lengths(a, pairs, "name other axes, or mend the shape of an operand")
+    a = require_lengths(a, pairs, "name other axes, or fix the shape of an operand")
     free_a = [k for k in range(a.ndim) if k not in over_a]
     free_b = [k for k in range(b.ndim) if k not in over_b]
     left = _as_matrix(dimshuffle(a, free_a + over_a), len(free_a))
