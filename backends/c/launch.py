@@ -45,7 +45,7 @@ def available() -> bool:
 
 
 class Fast:
-    """A function's fast path: called with arrays, after ``prepare`` has set a plan."""
+    """A function's fast path: called with arrays, after ``prepare`` has made a plan for their shapes."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Fast:
         as_list: bool,
         module: ModuleType,
     ) -> None:
-        self.executable = executable
+        self.executable, self.as_list = executable, as_list
         self.program: Program = executable.program
         self.symbols = {s: k for k, s in enumerate(self.program.symbols)}
         ins = [b for b in self.program.buffers if b.role == "input"]
@@ -116,14 +116,22 @@ class Fast:
         read, write = (tuple(t.ctypes.data for t in group) for group in turns)
         sizes = tuple(loan.workspace.sizes[1:])
         keep = (loan, list(arrays[at:]), turns)
-        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
+        held = sum(arena.size for arena in loan.workspace.arenas if arena is not None)
+        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, held)
+
+    def attempt(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        """Call with arguments that a plan fits; None, without having changed anything, if there is no such plan."""
+        found = self.call.attempt(*arrays)
+        if found is NotImplemented:
+            return None
+        return found if self.as_list else [] if found is None else [found]
 
     def yield_memory(self) -> None:
-        """Return the plan's memory for another call, unless a call is running the plan."""
+        """Return a plan's memory for another call if it is large, unless a call is running the plan."""
         self.call.rest()
 
     def forget(self) -> None:
-        """Drop the plan, because an array whose address it holds was replaced."""
+        """Drop the plans, because an array whose address they hold was replaced."""
         self.call.forget()
 
 
@@ -134,8 +142,6 @@ def launch(
     program = executable.program
     module = _module()
     if module is None or executable.calls_back or any(b.role == "update" and b.alias < 0 for b in program.buffers):
-        return None
-    if not any(b.role == "output" for b in program.buffers) and not as_list:
         return None
     inputs = [b for b in program.buffers if b.role == "input"]
     known = {d for b in inputs for d in b.shape if type(d) is not int and d.is_Symbol}

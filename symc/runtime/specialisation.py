@@ -78,11 +78,11 @@ class Specialisation(Code):
         """The back end's fast path for calls, if it has one and the function's arguments and results permit it."""
         owner = self.owner
         make = getattr(backend, "launch", None)
-        plain = owner.pattern == "single" or isinstance(owner.pattern, int)
+        plain = owner.pattern in ("single", None) or isinstance(owner.pattern, int)
         defaults = any(s.value is not None for s in owner.specs)
         if make is None or not plain or defaults or owner.profile is not None or self.swapped or self.cut:
             return None
-        fast = make(self.executable, self._slow, self.fail, owner.pattern != "single")
+        fast = make(self.executable, self._slow, self.fail, isinstance(owner.pattern, int))
         if fast is not None:
             for shared in self.shared:
                 shared.storage.watch(fast)
@@ -115,9 +115,13 @@ class Specialisation(Code):
             raise GuardError(f"{text}\n  repair: {repair}\n{self.given(arrays)}") from None
 
     def _run(self, arrays: list[Any]) -> list[Any] | None:
-        plan = self.plan(arrays)
         if self.fast is not None:
+            if self.preparation is None:
+                found = self.fast.attempt(arrays)  # the launcher did not know the arguments as they were given
+                if found is not None:
+                    return found
             self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
+        plan = self.plan(arrays)
         just = None
         while True:
             with taken(self.read_turns, self.written_turns):
