@@ -92,3 +92,12 @@ def test_a_scalar_may_be_set_before_every_call():
         f()
     assert fast_calls(f) >= 3
     np.testing.assert_array_equal(w.get_value(), np.full(3, 10, "float32"))
+
+
+def test_calls_of_changing_shapes_share_the_replaced_array():
+    u = symc.shared(np.arange(N, dtype="float32"), "u")
+    x = T.vector("x")
+    f = symc.function([x], x.sum(), updates={u: u[::-1] + x.sum() * 0 + 1})
+    for n in range(1, 9):
+        assert f(np.ones(1 + n % 3, "float32")) == 1 + n % 3
+        np.testing.assert_array_equal(u.get_value(), expected(n))

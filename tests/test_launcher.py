@@ -164,11 +164,11 @@ def test_dims_of_several_arguments_static_axes_scalars_and_lists(module, entry):
     call = module.Launcher(entry("rows"), inputs, outputs, 4, lambda *a: "slow", no_failure)
     call.prepare((77, 2), ())
     x = np.arange(6, dtype="f4").reshape(2, 3)
-    for scale in (np.array(2, "f4"), 2.0, 2):
+    for scale in (np.array(2, "f4"), np.float32(2), 2.0, 2):
         sums, count = call(x, scale)
         np.testing.assert_array_equal(sums, [6, 24])
         assert count.shape == () and count == 2
-    assert call(x, 2**40) == call(x, True) == call(x, "2") == "slow"
+    assert call(x, 2**40) == call(x, True) == call(x, "2") == call(x, np.float64(2)) == "slow"
     assert call(np.ones((2, 4), "f4"), 2.0) == call(np.ones((3, 3), "f4"), 2.0) == "slow"
 
 
@@ -196,13 +196,41 @@ def test_one_output_in_a_list(module, entry):
     assert result.shape == (0,)
 
 
-def test_a_new_plan_replaces_the_old_one_and_forget_drops_it(add):
-    add.prepare((4,), ())
-    add.prepare((5,), ())
-    assert add(np.ones(4, "f4"), np.ones(4, "f4"))[0] == "slow"
-    assert add(np.ones(5, "f4"), np.ones(5, "f4")).shape == (5,)
+def ones(n):
+    return np.ones(n, "f4")
+
+
+def test_plans_for_several_shapes_are_kept_and_forget_drops_them(add):
+    for n in range(100):
+        add.prepare((n,), ())
+    for n in (99, 36, 50, 99):
+        assert add(ones(n), ones(n)).shape == (n,)
+    assert add(ones(35), ones(35))[0] == "slow", "at most 64"
+    assert add(ones(50), ones(51))[0] == "slow"
+    add.prepare((35,), ())
+    assert add(ones(50), ones(50)).shape == (50,), "the least recently used one is dropped, not the oldest"
+    assert add(ones(37), ones(37))[0] == "slow"
     add.forget()
-    assert add(np.ones(5, "f4"), np.ones(5, "f4"))[0] == "slow"
+    assert add(ones(50), ones(50))[0] == "slow"
+
+
+def test_plans_with_much_memory_are_kept_alone_and_rest_drops_them(add):
+    large = 5 << 20
+    add.prepare((4,), (), size=1000)
+    add.prepare((5,), (), size=large)
+    assert add(ones(4), ones(4))[0] == "slow" and add(ones(5), ones(5)).shape == (5,)
+    add.rest()
+    assert add(ones(5), ones(5))[0] == "slow"
+    add.prepare((4,), (), size=1000)
+    add.rest()
+    assert add(ones(4), ones(4)).shape == (4,)
+
+
+def test_an_attempt_never_takes_the_slow_path(add):
+    assert add.attempt(ones(4), ones(4)) is NotImplemented
+    add.prepare((4,), ())
+    assert add.attempt(ones(4), ones(4)).shape == (4,)
+    assert add.attempt(ones(5), ones(5)) is add.attempt(ones(4)) is NotImplemented
 
 
 def test_large_results_come_from_a_pool(module, entry):
@@ -230,7 +258,7 @@ def test_large_results_come_from_a_pool(module, entry):
 
 def test_a_busy_plan_sends_other_threads_the_slow_way_and_stays(module, entry):
     state = np.zeros(2, "i8")
-    call = module.Launcher(entry("wait"), (), (), 1, lambda: "slow", no_failure)
+    call = module.Launcher(entry("wait"), (), (), 1, lambda: "slow", no_failure, returns=2)
     call.prepare((), (state.ctypes.data,), keep=state, release_gil=True)
     results = []
     thread = threading.Thread(target=lambda: results.append(call()))
@@ -242,7 +270,7 @@ def test_a_busy_plan_sends_other_threads_the_slow_way_and_stays(module, entry):
     call.forget()
     state[1] = 1
     thread.join()
-    assert results == [[]] and state[0] == 1
+    assert results == [None] and state[0] == 1
 
 
 def test_nothing_leaks(module, entry):

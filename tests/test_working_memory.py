@@ -43,7 +43,7 @@ def expected(x):
 def test_smaller_batches_use_the_memory_of_larger_ones(made):
     f = network()
     random = np.random.default_rng(0)
-    for n in [40, 39, 40, 17, 3, 1, 0, 40, 12]:
+    for n in [800, 780, 800, 340, 3, 1, 0, 800, 12]:
         x = random.standard_normal((n, 5))
         for _ in range(3):  # the slow path, then the launcher
             np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-14)
@@ -81,6 +81,17 @@ def test_calls_at_the_same_time_have_their_own_memory(made):
         w.join()
     assert not wrong
     assert len(f.specialisation.executable.arenas.spare) <= threads
+
+
+def test_plans_of_many_shapes_are_kept_if_they_need_little_memory(made):
+    f = network()
+    random = np.random.default_rng(2)
+    arguments = [random.standard_normal((n, 3)) for n in (*range(2, 20), 0, 1)]
+    for x in [*arguments, *arguments]:
+        np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-14)
+    assert f.specialisation.fast.call.fast_calls == len(arguments)
+    np.testing.assert_allclose(f(arguments[3].tolist()), expected(arguments[3]), rtol=1e-12)
+    assert f.specialisation.fast.call.fast_calls == len(arguments) + 1, "a list is converted, then runs the plan"
 
 
 def test_lengths_that_are_values_use_it_too(made):

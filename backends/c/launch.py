@@ -46,8 +46,12 @@ def available() -> bool:
     return _module() is not None
 
 
+SINGLE = 0
+"""``returns`` of a function whose result is one array, not a list; see ``Launcher`` in runtime/launcher.c."""
+
+
 class Fast:
-    """A function's fast path: called with arrays, after ``prepare`` has set a plan."""
+    """A function's fast path: called with arrays, after ``prepare`` has made a plan for their shapes."""
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class Fast:
         returns: int,
         module: ModuleType,
     ) -> None:
-        self.executable = executable
+        self.executable, self.returns = executable, returns
         self.program: Program = executable.program
         self.symbols = {s: k for k, s in enumerate(self.program.symbols)}
         ins = [b for b in self.program.buffers if b.role == "input"]
@@ -123,8 +127,9 @@ class Fast:
         sizes = tuple(loan.workspace.sizes[1:])
         replaced = {k for old, new, _ in swapped for k in (old, new)}
         keep = (loan, [a for k, a in enumerate(arrays[at:], at) if k not in replaced], turns)
+        held = sum(arena.size for arena in loan.workspace.arenas if arena is not None)
         if not swapped:
-            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write)
+            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, held)
             return
         spare = [np.empty_like(storage.array) for *_, storage in swapped]
         following = list(pointers)
@@ -135,14 +140,23 @@ class Fast:
                 if root in (old, new):
                     pointers[k - at], following[k - at] = (now, then) if root == old else (then, now)
         exchange = Exchange([storage for *_, storage in swapped], spare, self)
-        self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, exchange, tuple(following))
+        self.call.prepare(
+            dims, tuple(pointers), keep, True, written, sizes, read, write, held, exchange, tuple(following)
+        )
+
+    def attempt(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        """Call with arguments that a plan fits; None, without having changed anything, if there is no such plan."""
+        found = self.call.attempt(*arrays)
+        if found is NotImplemented:
+            return None
+        return [] if found is None else [found] if self.returns == SINGLE else found
 
     def yield_memory(self) -> None:
-        """Return the plan's memory for another call, unless a call is running the plan."""
+        """Return a plan's memory for another call if it is large, unless a call is running the plan."""
         self.call.rest()
 
     def forget(self) -> None:
-        """Drop the plan, because an array whose address it holds was replaced."""
+        """Drop the plans, because an array whose address they hold was replaced."""
         self.call.forget()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -126,20 +127,26 @@ class In:
             If that is impossible, or not permitted by the policy. The message starts with `what`.
         """
         variable = self.variable if self.declared is None else self.declared
-        wanted = TensorType(variable.dtype, [None] * variable.ndim, variable.name or "n")
+        wanted = _of_any_shape(variable.dtype, variable.ndim, variable.name or "n")
         policy = allow_downcast if self.allow_downcast is None else self.allow_downcast
         try:
             array = convert_value(value, wanted, what, self.strict, policy)
         except (TypeError, ValueError) as problem:
             text = str(problem) if str(problem).startswith(what) else f"{what}: {problem}"
             raise type(problem)(located(text, [variable])) from None
-        array = np.require(array, requirements=["C", "A"])
+        if not array.flags.carray:
+            array = np.require(array, requirements=["C", "A"])
         if self.declared is None:
             return array
         return bits_of(array) if self.declared.dtype == BRAIN else as_pairs(array)
 
     def __repr__(self) -> str:
         return self.name or repr(self.variable)
+
+
+@lru_cache(maxsize=1024)
+def _of_any_shape(dtype: str, ndim: int, name: str) -> TensorType:
+    return TensorType(dtype, [None] * ndim, name)
 
 
 class Out:

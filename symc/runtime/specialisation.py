@@ -116,9 +116,13 @@ class Specialisation(Code):
             raise GuardError(f"{text}\n  repair: {repair}\n{self.given(arrays)}") from None
 
     def _run(self, arrays: list[Any]) -> list[Any] | None:
-        plan = self.plan(arrays)
         if self.fast is not None:
+            if self.preparation is None:
+                found = self.fast.attempt(arrays)  # the launcher did not know the arguments as they were given
+                if found is not None:
+                    return found
             self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
+        plan = self.plan(arrays)
         just = None
         while True:
             with taken(self.read_turns, self.written_turns):

@@ -1,9 +1,10 @@
 /* Calls of compiled functions: checks arguments, allocates outputs and runs the entry point without Python code.
  *
- * A Launcher has the specification of each argument and keeps one plan: the values of the symbolic dimensions of
- * the last call, and the table of buffers for them with everything filled in but inputs and outputs.  A call whose
- * arguments fit the plan takes well under a microsecond; any other goes to the Python callable `slow`, which converts,
- * complains, and prepares the next plan.
+ * A Launcher has the specification of each argument and keeps plans: the values of the symbolic dimensions of an
+ * earlier call, and the table of buffers for them with everything filled in but inputs and outputs.  A call whose
+ * arguments fit a plan takes well under a microsecond; any other goes to the Python callable `slow`, which converts,
+ * complains, and prepares the next plan.  Plans with little working memory are kept for up to PLANS combinations of
+ * shapes (sentences of many lengths, the last batch of an epoch); one with more than PLANS_BYTES is kept alone.
  *
  * A plan owns working memory, so one thread at a time may run it.  Its `busy` flag is only read and written while
  * the GIL is held, hence an ordinary int.
@@ -21,6 +22,9 @@
 #if NPY_ABI_VERSION < 0x02000000
 #define PyDataType_ELSIZE(descr) ((descr)->elsize)
 #endif
+
+#define PLANS 64
+#define PLANS_BYTES ((size_t)4 << 20)
 
 typedef int64_t (*entry_t)(void **buffers, int64_t *dims, int64_t segment);
 typedef void (*sizes_t)(const int64_t *dims, int64_t segment, int64_t *sizes);
@@ -48,7 +52,8 @@ typedef struct {
 } Layout;
 
 typedef struct {
-    int refs, busy, release_gil;
+    int refs, busy, dropped, release_gil;
+    size_t bytes; /* of working memory that the plan owns */
     Py_ssize_t n_written, n_read_turns, n_write_turns;
     Range *written; /* memory that a call changes in place: no argument may lie there */
     int64_t **read_turns, **write_turns; /* of shared variables: see symc/runtime/turns.py */
@@ -72,7 +77,8 @@ typedef struct {
     Py_ssize_t segments;
     sizes_t sizes;
     Spec *inputs, *outputs;
-    Plan *plan;
+    Plan *plans[PLANS]; /* most recently used first */
+    Py_ssize_t n_plans;
     PyObject *slow, *fail;
     unsigned long long fast_calls;
 } Launcher;
@@ -107,11 +113,27 @@ static Plan *plan_new(const Launcher *self, Py_ssize_t n_dims) {
     return NULL;
 }
 
+/* Drops the plan at a position; memory that Python owns is returned last, since that may run other Python code. */
+static void plan_drop(Launcher *self, Py_ssize_t at) {
+    Plan *plan = self->plans[at];
+    self->n_plans--;
+    for (Py_ssize_t i = at; i < self->n_plans; i++) self->plans[i] = self->plans[i + 1];
+    plan->dropped = 1;
+    plan_release(plan);
+}
+
 /* ---- The call --------------------------------------------------------------------------------------------------- */
 
-/* A Python number for a scalar; anything that could lose more than rounding takes the slow path. */
+/* A number for a scalar; anything that could lose more than rounding takes the slow path. */
 static void *scalar_pointer(const Spec *spec, PyObject *arg, double *place) {
     double value;
+    if (PyArray_IsScalar(arg, Generic)) {
+        PyArray_Descr *descr = PyArray_DescrFromScalar(arg);
+        const int same = descr && descr->type_num == spec->typenum && spec->itemsize <= (int)sizeof *place;
+        Py_XDECREF(descr);
+        if (same) PyArray_ScalarAsCtype(arg, place);
+        return same ? place : NULL;
+    }
     if (PyFloat_CheckExact(arg)) {
         value = PyFloat_AS_DOUBLE(arg);
     } else if (PyLong_CheckExact(arg)) {
@@ -287,22 +309,35 @@ static void exchange(Launcher *self, Plan *plan) {
         void **now = plan->buffers;
         plan->buffers = plan->next_buffers;
         plan->next_buffers = now;
-    } else if (self->plan == plan) {
-        self->plan = NULL;
-        plan_release(plan); /* not the last reference: the call has one */
+    } else {
+        for (Py_ssize_t k = self->n_plans - 1; k >= 0; k--)
+            if (self->plans[k] == plan) plan_drop(self, k); /* not the last reference: the call has one */
     }
     Py_XDECREF(again);
 }
 
-static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t flagged, PyObject *names) {
-    Launcher *self = (Launcher *)callable;
-    Plan *plan = self->plan;
-    if (!plan || plan->busy || PyVectorcall_NARGS(flagged) != self->n_inputs || (names && PyTuple_GET_SIZE(names)))
-        return PyObject_Vectorcall(self->slow, args, flagged, names);
-    for (Py_ssize_t i = 0; i < self->n_inputs; i++) {
-        plan->buffers[i] = input_pointer(self->inputs + i, args[i], plan, plan->scalars + i);
-        if (!plan->buffers[i]) return PyObject_Vectorcall(self->slow, args, flagged, names);
+/* The plan that the arguments fit, with their addresses entered, moved to the front; NULL if there is none. */
+static Plan *plan_for(Launcher *self, PyObject *const *args) {
+    for (Py_ssize_t k = 0; k < self->n_plans; k++) {
+        Plan *plan = self->plans[k];
+        if (plan->busy) continue;
+        Py_ssize_t i = 0;
+        for (; i < self->n_inputs; i++) {
+            plan->buffers[i] = input_pointer(self->inputs + i, args[i], plan, plan->scalars + i);
+            if (!plan->buffers[i]) break;
+        }
+        if (i < self->n_inputs) continue;
+        for (; k > 0; k--) self->plans[k] = self->plans[k - 1];
+        self->plans[0] = plan;
+        return plan;
     }
+    return NULL;
+}
+
+/* Runs a plan that the arguments fit; NULL without an exception if there is none, or it cannot be run now. */
+static PyObject *fast_call(Launcher *self, PyObject *const *args) {
+    Plan *plan = plan_for(self, args);
+    if (!plan) return NULL;
     /* Busy before anything is allocated: that may run the collector, and with it other Python code. */
     plan->busy = 1;
     plan->refs++;
@@ -310,10 +345,10 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
     if (turns && !turns_take(plan)) {
         plan->busy = 0;
         plan_release(plan);
-        return PyObject_Vectorcall(self->slow, args, flagged, names);
+        return NULL;
     }
     /* While the turns were being taken another thread may have given the storage another array. */
-    const int stale = self->plan != plan;
+    const int stale = plan->dropped;
     PyObject *result = stale ? NULL : make_outputs(self, plan);
     int64_t status = 0;
     int no_room = !stale && !result && PyErr_ExceptionMatches(PyExc_MemoryError);
@@ -335,7 +370,7 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
         /* Nothing visible was changed; the slow path allocates memory again, or raises the error. */
         PyErr_Clear();
         Py_XDECREF(result);
-        return PyObject_Vectorcall(self->slow, args, flagged, names);
+        return NULL;
     }
     if (PyErr_Occurred()) Py_CLEAR(result);
     if (status) {
@@ -343,6 +378,15 @@ static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t
         return failed(self, status, args);
     }
     return result;
+}
+
+static PyObject *launcher_call(PyObject *callable, PyObject *const *args, size_t flagged, PyObject *names) {
+    Launcher *self = (Launcher *)callable;
+    if (PyVectorcall_NARGS(flagged) == self->n_inputs && !(names && PyTuple_GET_SIZE(names))) {
+        PyObject *result = fast_call(self, args);
+        if (result || PyErr_Occurred()) return result;
+    }
+    return PyObject_Vectorcall(self->slow, args, flagged, names);
 }
 
 /* ---- Construction ----------------------------------------------------------------------------------------------- */
@@ -442,17 +486,15 @@ static PyObject *launcher_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 static int launcher_traverse(Launcher *self, visitproc visit, void *arg) {
     Py_VISIT(self->slow);
     Py_VISIT(self->fail);
-    if (self->plan) {
-        Py_VISIT(self->plan->keep);
-        Py_VISIT(self->plan->exchange);
+    for (Py_ssize_t i = 0; i < self->n_plans; i++) {
+        Py_VISIT(self->plans[i]->keep);
+        Py_VISIT(self->plans[i]->exchange);
     }
     return 0;
 }
 
 static int launcher_clear(Launcher *self) {
-    Plan *plan = self->plan;
-    self->plan = NULL;
-    plan_release(plan);
+    while (self->n_plans) plan_drop(self, self->n_plans - 1);
     Py_CLEAR(self->slow);
     Py_CLEAR(self->fail);
     return 0;
@@ -591,21 +633,45 @@ PyDoc_STRVAR(prepare_doc,
              "sizes : tuple of tuple of int\n    What each segment after the first lays out; where a call finds other\n"
              "    sizes it takes the slow path.\n"
              "read, write : tuple of int\n    Addresses of the turns that a call takes.\n"
+             "size : int\n    Bytes of working memory behind `pointers`: plans for other dimensions are dropped, the least\n"
+             "    recently used first, where all together have too much.\n"
              "exchange : callable\n    Called after each successful call, before the turns end. If it returns True, the\n"
              "    next call uses the other table of buffers; otherwise, or if it raises, the plan is dropped.\n"
              "next : tuple of int\n    The addresses in that other table, in the order of `pointers`.\n\n"
              "Returns\n-------\nbool\n"
-             "    False if a call of the present plan is under way, which then stays.");
+             "    False if a call of a plan for the same arguments is under way, which then stays.");
+
+/* Whether two plans fit the same arguments. With an `exchange` there is one plan only: another would keep old addresses. */
+static int same_inputs(const Launcher *self, const Plan *a, const Plan *b) {
+    for (Py_ssize_t i = 0; i < self->n_inputs; i++) {
+        const Spec *spec = self->inputs + i;
+        for (int k = 0; k < spec->ndim; k++)
+            if (spec->fixed[k] < 0 && a->dims[spec->slot[k]] != b->dims[spec->slot[k]]) return 0;
+    }
+    return 1;
+}
+
+/* Drops plans that are not running, the least recently used first, as long as they are too many or too large. */
+static void plans_limit(Launcher *self, Py_ssize_t most, Py_ssize_t from) {
+    size_t bytes = 0;
+    for (Py_ssize_t i = 0; i < self->n_plans; i++) bytes += self->plans[i]->bytes;
+    for (Py_ssize_t i = self->n_plans - 1; i >= from && (self->n_plans > most || bytes > PLANS_BYTES); i--) {
+        if (i >= self->n_plans || self->plans[i]->busy) continue;
+        bytes -= self->plans[i]->bytes;
+        plan_drop(self, i);
+    }
+}
 
 static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"dims", "pointers", "keep", "release_gil", "written", "sizes",
-                            "read", "write", "exchange", "next", NULL};
+    static char *names[] = {"dims",  "pointers", "keep", "release_gil", "written", "sizes",
+                            "read",  "write",    "size", "exchange",    "next",    NULL};
+    Py_ssize_t size = 0;
     PyObject *dims, *pointers, *keep = Py_None, *written = NULL, *sizes = NULL, *read = NULL, *write = NULL;
     PyObject *exchange = Py_None, *next = NULL;
     int release_gil = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!OO!", names, &PyTuple_Type, &dims, &PyTuple_Type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!nOO!", names, &PyTuple_Type, &dims, &PyTuple_Type,
                                      &pointers, &keep, &release_gil, &PyTuple_Type, &written, &PyTuple_Type, &sizes,
-                                     &PyTuple_Type, &read, &PyTuple_Type, &write, &exchange, &PyTuple_Type, &next))
+                                     &PyTuple_Type, &read, &PyTuple_Type, &write, &size, &exchange, &PyTuple_Type, &next))
         return NULL;
     if ((sizes ? PyTuple_GET_SIZE(sizes) : 0) != self->segments - 1)
         return PyErr_Format(PyExc_ValueError, "sizes: expected a tuple for each of %zd segments", self->segments - 1);
@@ -619,10 +685,10 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
     const int exchanges = exchange != Py_None;
     if (exchanges && (!PyCallable_Check(exchange) || !next || PyTuple_GET_SIZE(next) != rest))
         return PyErr_Format(PyExc_ValueError, "exchange: expected a callable, and %zd addresses in next", rest);
-    if (self->plan && self->plan->busy) Py_RETURN_FALSE;
     Plan *plan = plan_new(self, n_dims);
     if (!plan) return PyErr_NoMemory();
     plan->release_gil = release_gil;
+    plan->bytes = (size_t)size;
     plan->keep = Py_NewRef(keep);
     if (exchanges) plan->exchange = Py_NewRef(exchange);
     if (plan_fill(self, plan, dims, pointers, exchanges ? next : NULL) < 0 || (written && plan_written(plan, written) < 0) ||
@@ -632,33 +698,53 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
         plan_release(plan);
         return NULL;
     }
-    Plan *old = self->plan;
-    self->plan = plan;
-    plan_release(old);
+    for (Py_ssize_t i = 0; i < self->n_plans; i++) {
+        if (!exchanges && !same_inputs(self, self->plans[i], plan)) continue;
+        if (self->plans[i]->busy) {
+            plan_release(plan);
+            Py_RETURN_FALSE;
+        }
+        plan_drop(self, i--);
+    }
+    plans_limit(self, PLANS - 1, 0); /* dropping plans can run other Python code: room is made until there is some */
+    while (self->n_plans >= PLANS) plan_drop(self, self->n_plans - 1);
+    for (Py_ssize_t i = self->n_plans++; i > 0; i--) self->plans[i] = self->plans[i - 1];
+    self->plans[0] = plan;
+    plans_limit(self, PLANS, 1);
     Py_RETURN_TRUE;
 }
 
-PyDoc_STRVAR(forget_doc, "forget()\n--\n\nDrop the plan: the next call takes the slow path.");
+PyDoc_STRVAR(forget_doc, "forget()\n--\n\nDrop the plans: the next call takes the slow path.");
 
 static PyObject *launcher_forget(Launcher *self, PyObject *unused) {
     (void)unused;
-    Plan *plan = self->plan;
-    self->plan = NULL;
-    plan_release(plan);
+    while (self->n_plans) plan_drop(self, self->n_plans - 1);
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(rest_doc, "rest()\n--\n\nDrop the plan, and so return its memory, unless a call is running it.");
+PyDoc_STRVAR(rest_doc, "rest()\n--\n\nDrop a plan with much working memory, and so return it, unless a call is running it.");
 
 static PyObject *launcher_rest(Launcher *self, PyObject *unused) {
-    if (self->plan && self->plan->busy) Py_RETURN_NONE;
-    return launcher_forget(self, unused);
+    (void)unused;
+    plans_limit(self, PLANS, 0);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(attempt_doc,
+             "attempt(*args)\n--\n\n"
+             "Call with arguments that a plan fits; NotImplemented if there is none, without calling `slow`.");
+
+static PyObject *launcher_attempt(Launcher *self, PyObject *const *args, Py_ssize_t n) {
+    PyObject *result = n == self->n_inputs ? fast_call(self, args) : NULL;
+    if (!result && !PyErr_Occurred()) Py_RETURN_NOTIMPLEMENTED;
+    return result;
 }
 
 static PyMethodDef launcher_methods[] = {
     {"prepare", (PyCFunction)(void (*)(void))launcher_prepare, METH_VARARGS | METH_KEYWORDS, prepare_doc},
     {"forget", (PyCFunction)launcher_forget, METH_NOARGS, forget_doc},
     {"rest", (PyCFunction)launcher_rest, METH_NOARGS, rest_doc},
+    {"attempt", (PyCFunction)(void (*)(void))launcher_attempt, METH_FASTCALL, attempt_doc},
     {NULL, NULL, 0, NULL},
 };
 
