@@ -5,13 +5,16 @@
  */
 #include "pairs.h"
 #include "gemv.h"
-#include "tile.h"
+#include "unpacked.h"
 
 enum {
     BLOCK_PANELS = 16,         /* panels of the operand that a thread packs for itself */
     SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
     IN_PLACE_ROWS = 2 * TILE_ROWS,
     SERIAL_PRODUCTS = 1 << 17, /* the least multiplications for which another thread is used */
+    NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
+    NARROW_ELEMENTS = 1 << 16, /* of B, which stays in the second level cache */
+    NARROW_ROWS = 32,          /* rows of a task */
 };
 
 typedef struct {
@@ -191,6 +194,43 @@ static void multiply(product *g)
     }
 }
 
+/* Products without packing: small ones, and those of a tall matrix with a narrow one. */
+static int is_small(const product *g) { return g->k <= BLOCK_K && g->rows * g->cols * g->k < SERIAL_PRODUCTS; }
+
+static int is_narrow(const product *g)
+{
+    return !g->trans_a && g->k <= BLOCK_K && g->cols <= NARROW_COLS && g->cols * g->k <= NARROW_ELEMENTS &&
+           g->rows >= 4 * g->cols;
+}
+
+static void transpose_b(void *arg, int64_t begin, int64_t end)
+{
+    const product *g = arg;
+    if (begin < end)
+        FN(symc_transpose)(g->shared, g->cols, g->b, g->ldb, g->cols, g->k);
+}
+
+/* The rows of blocks [begin, end) of NARROW_ROWS rows. */
+static void multiply_in_place(void *arg, int64_t begin, int64_t end)
+{
+    const product *g = arg;
+    int64_t row = begin * NARROW_ROWS, rows = smaller(end * NARROW_ROWS, g->rows) - row;
+    if (rows > 0)
+        FN(symc_unpacked_product)(rows, g->cols, g->k, g->a + row * (g->trans_a ? 1 : g->lda), g->trans_a ? 1 : g->lda,
+                                  g->trans_a ? g->lda : 1, g->trans_b ? g->shared : g->b, g->trans_b ? g->cols : g->ldb,
+                                  g->c + row * g->ldc, g->ldc, g->accumulate);
+}
+
+static void multiply_unpacked(product *g)
+{
+    int64_t blocks = ceil_div(g->rows, NARROW_ROWS);
+    if (g->trans_b) {
+        g->shared = symc_scratch(SLOT_SHARED, g->k * g->cols * sizeof(real));
+        symc_parallel(transpose_b, g, 1, 1);
+    }
+    symc_parallel(multiply_in_place, g, blocks, ceil_div(SERIAL_PRODUCTS, NARROW_ROWS * g->cols * g->k));
+}
+
 static void clear_rows(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
@@ -215,7 +255,17 @@ static void multiply_any(product g)
         FN(symc_gemv)(!g.trans_b, g.cols, g.k, g.b, g.ldb, g.a, g.trans_a ? g.lda : 1, g.c, 1, g.accumulate);
         return;
     }
-    multiply(&g);
+    if (is_small(&g) || is_narrow(&g))
+        multiply_unpacked(&g);
+    else
+        multiply(&g);
+}
+
+static product product_of(void *const *bufs, const int64_t *p)
+{
+    return (product){.c = bufs[0], .a = bufs[1], .b = bufs[2], .trans_a = p[0] != 0, .trans_b = p[1] != 0,
+                     .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .ldc = p[7],
+                     .accumulate = p[8] != 0};
 }
 
 void FN(symc_gemm)(void *const *bufs, const int64_t *p)
@@ -226,9 +276,7 @@ void FN(symc_gemm)(void *const *bufs, const int64_t *p)
         return;
     }
 #endif
-    multiply_any((product){.c = bufs[0], .a = bufs[1], .b = bufs[2], .trans_a = p[0] != 0, .trans_b = p[1] != 0,
-                           .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .ldc = p[7],
-                           .accumulate = p[8] != 0});
+    multiply_any(product_of(bufs, p));
 }
 
 typedef struct {
@@ -248,12 +296,37 @@ static void multiply_batch(void *arg, int64_t begin, int64_t end)
     }
 }
 
+/* Small products, without planning or packing: only transposed operands on the right are turned, in scratch memory. */
+static void multiply_small_batch(void *arg, int64_t begin, int64_t end)
+{
+    const batch *all = arg;
+    const int64_t *p = all->p;
+    int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
+    product g = product_of(all->bufs, one);
+    const real *b = g.b;
+    if (g.trans_b)
+        g.shared = symc_scratch(SLOT_BLOCK, g.k * g.cols * sizeof(real));
+    for (int64_t i = begin; i < end; i++) {
+        if (g.trans_b && (i == begin || p[10])) {
+            g.b = b + i * p[10];
+            transpose_b(&g, 0, 1);
+        }
+        FN(symc_unpacked_product)(g.rows, g.cols, g.k, g.a + i * p[9], g.trans_a ? 1 : g.lda, g.trans_a ? g.lda : 1,
+                                  g.trans_b ? g.shared : b + i * p[10], g.trans_b ? g.cols : g.ldb, g.c + i * p[11],
+                                  g.ldc, g.accumulate);
+    }
+}
+
 /* Many products run one per thread; few share all threads one after another. */
 void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)
 {
     batch all = {bufs, p};
     int64_t n = p[0], products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
-    if (n >= 2 * symc_num_threads() || products < SERIAL_PRODUCTS)
+    int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
+    product first = product_of(bufs, one);
+    if (p[3] > 1 && p[4] > 1 && p[5] > 0 && is_small(&first))
+        symc_parallel(multiply_small_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
+    else if (n >= 2 * symc_num_threads() || products < SERIAL_PRODUCTS)
         symc_parallel(multiply_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
     else if (n > 0)
         multiply_batch(&all, 0, n);

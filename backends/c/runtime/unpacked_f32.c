@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 0
+#include "unpacked_typed.h"

@@ -1,0 +1,94 @@
+/* See unpacked.h. Compiled once per element type. */
+#include "unpacked.h"
+
+#include "masked.h"
+
+#if TILE_ROWS > 6
+#define UNPACKED_ROWS 8 /* 16 sums, 2 of B: the rest of 32 registers is for elements of A */
+#else
+#define UNPACKED_ROWS 4
+#endif
+
+typedef struct {
+    int64_t k, a_row, a_col, ldb, ldc;
+    lane_mask last; /* the lanes of the last vector of a row of C */
+    int accumulate;
+} shape;
+
+typedef void unpacked_kernel(const shape *s, const real *a, const real *b, real *c);
+
+INLINE void unpacked_tile(int rows, int vecs, const shape *s, const real *a, const real *b, real *c)
+{
+    vec sum[UNPACKED_ROWS][2];
+    const int64_t a_row = s->a_row, a_col = s->a_col, ldb = s->ldb, ldc = s->ldc;
+    const lane_mask last = s->last;
+    const real *a4 = a + 4 * a_row;
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            sum[r][v] = (vec){0};
+    }
+    for (int64_t k = s->k; k > 0; k--) {
+        vec bk[2];
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            bk[v] = v + 1 < vecs ? load(b + v * VL) : load_lanes(b + v * VL, last);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const real x = r < 4 ? a[r * a_row] : a4[(r - 4) * a_row];
+            UNROLL
+            for (int v = 0; v < vecs; v++)
+                sum[r][v] += x * bk[v];
+        }
+        a += a_col;
+        a4 += a_col;
+        b += ldb;
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            real *to = c + r * ldc + v * VL;
+            if (v + 1 < vecs)
+                store(to, s->accumulate ? load(to) + sum[r][v] : sum[r][v]);
+            else
+                store_lanes(to, s->accumulate ? load_lanes(to, last) + sum[r][v] : sum[r][v], last);
+        }
+    }
+}
+
+#define KERNEL(ROWS, VECS)                                                                                          \
+    static void unpacked_##ROWS##_##VECS(const shape *s, const real *a, const real *b, real *c)                       \
+    {                                                                                                               \
+        unpacked_tile(ROWS, VECS, s, a, b, c);                                                                        \
+    }
+#define KERNELS(ROWS) KERNEL(ROWS, 1) KERNEL(ROWS, 2)
+#define KERNEL_PAIR(ROWS) {unpacked_##ROWS##_1, unpacked_##ROWS##_2}
+
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4)
+#if UNPACKED_ROWS > 4
+KERNELS(5) KERNELS(6) KERNELS(7) KERNELS(8)
+#endif
+
+static unpacked_kernel *const kernels[UNPACKED_ROWS][2] = {
+    KERNEL_PAIR(1), KERNEL_PAIR(2), KERNEL_PAIR(3), KERNEL_PAIR(4),
+#if UNPACKED_ROWS > 4
+    KERNEL_PAIR(5), KERNEL_PAIR(6), KERNEL_PAIR(7), KERNEL_PAIR(8),
+#endif
+};
+
+void FN(symc_unpacked_product)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
+                               const real *b, int64_t ldb, real *c, int64_t ldc, int accumulate)
+{
+    shape s = {.k = k, .a_row = a_row, .a_col = a_col, .ldb = ldb, .ldc = ldc, .accumulate = accumulate};
+    int64_t panels = ceil_div(rows, UNPACKED_ROWS);
+    for (int64_t p = 0; p < panels; p++) {
+        int64_t row = p * rows / panels, count = (p + 1) * rows / panels - row;
+        for (int64_t col = 0; col < cols; col += TILE_COLS) {
+            int64_t width = smaller(TILE_COLS, cols - col), wide = width > VL;
+            s.last = first_lanes(width - wide * VL);
+            kernels[count - 1][wide](&s, a + row * a_row, b + col, c + row * ldc + col);
+        }
+    }
+}
