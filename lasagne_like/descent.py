@@ -46,7 +46,7 @@ def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
     if isinstance(loss_or_grads, (list, tuple)):
         if len(loss_or_grads) != len(params):
             raise ValueError(f"Got {len(loss_or_grads)} gradient expressions for {len(params)} parameters")
-        return list(loss_or_grads)
+        return loss_or_grads if isinstance(loss_or_grads, list) else list(loss_or_grads)
     return list(symc.grad(loss_or_grads, params))
 
 

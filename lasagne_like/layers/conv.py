@@ -11,6 +11,7 @@ import symc.tensor as T
 from .. import init, nonlinearities
 from ..errors import _NotSupported, _WrongKind
 from ..utils import as_tuple, int_types
+from .arrays import takes_arrays
 from .base import Layer
 from .lengths import conv_input_length, conv_output_length
 
@@ -145,6 +146,7 @@ class BaseConvLayer(Layer):
         """
         return (self.num_filters, self._channels_per_group, *self.filter_size)
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         activation = self.convolve(input, **kwargs)
         if self.b is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import symc.tensor as T
 
 from .. import init, nonlinearities
+from .arrays import takes_arrays
 from .base import Layer
 
 __all__ = ["DenseLayer", "NINLayer"]
@@ -96,6 +97,7 @@ class DenseLayer(Layer):
         leading = self.num_leading_axes % len(input_shape) if self.num_leading_axes < 0 else self.num_leading_axes
         return (*input_shape[:leading], self.num_units)
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         leading = self.num_leading_axes % input.ndim if self.num_leading_axes < 0 else self.num_leading_axes
         if input.ndim > leading + 1:
@@ -160,6 +162,7 @@ class NINLayer(Layer):
     def _shape_by_units(self, input_shape: Any) -> Any:
         return (input_shape[0], self.num_units, *input_shape[2:])
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         spatial = range(2, input.ndim)
         channels_last = T.dot(input.dimshuffle(0, *spatial, 1), self.W)

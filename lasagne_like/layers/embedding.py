@@ -5,6 +5,7 @@
 from typing import Any
 
 from .. import init
+from .arrays import takes_arrays
 from .base import Layer
 
 __all__ = ["EmbeddingLayer"]
@@ -44,6 +45,7 @@ class EmbeddingLayer(Layer):
         self.output_size = output_size
         self.W = self.add_param(W, (input_size, output_size), name="W")
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         if input.dtype.startswith("float"):
             raise TypeError(

@@ -54,11 +54,6 @@ class _LocallyConnectedLayer(BaseConvLayer):
             for a channelwise layer.
         """
         name, sizes = type(self).__name__, self.input_shape[2:]
-        if None in sizes:
-            raise ValueError(
-                f"{name} requires a fixed input shape (except for the batch size), because every position has filters "
-                f"of its own. Got {self.input_shape!r}."
-            )
         output = tuple(
             conv_output_length(size + before + after, width, step)  # type: ignore[operator]
             for size, (before, after), width, step in zip(sizes, self._zeros(), self.filter_size, self.stride)
@@ -73,6 +68,14 @@ class _LocallyConnectedLayer(BaseConvLayer):
                 f"num_filters={self.num_filters} and {self._channels_per_group} input channels"
             )
         return (self.num_filters, *self.filter_size, *output)  # type: ignore[return-value]
+
+    def _known_channels(self) -> int:
+        if None in self.input_shape[1:]:
+            raise ValueError(
+                f"A {type(self).__name__} requires a fixed input shape (except for the batch size), because every "
+                f"position has filters of its own. Got {self.input_shape!r}."
+            )
+        return super()._known_channels()
 
     def _zeros(self) -> list[tuple[int, int]]:
         """The numbers of zeros before and after each axis."""

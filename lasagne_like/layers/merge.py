@@ -6,6 +6,7 @@ from typing import Any
 
 import symc.tensor as T
 
+from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import MergeLayer
 from .inference import Shape
@@ -166,6 +167,7 @@ class ConcatLayer(MergeLayer):
             cropping[axis] = None
         self.cropping = cropping
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         inputs = autocrop(inputs, self.cropping)
         (axis,) = chosen_axes(self.axis, inputs[0].ndim, ())
@@ -200,6 +202,7 @@ class ElemwiseMergeLayer(MergeLayer):
         self.merge_function = merge_function
         self.cropping = cropping
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         return reduce(self.merge_function, _agreed(autocrop(inputs, self.cropping)))
 
@@ -242,6 +245,7 @@ class ElemwiseSumLayer(ElemwiseMergeLayer):
         else:
             self.coeffs = [coeffs] * len(self.input_shapes)
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         coeffs = [*self.coeffs, *[1] * (len(inputs) - len(self.coeffs))]  # a shape may be asked for more inputs
         plain = [isinstance(coeff, (int, float)) and coeff == 1 for coeff in coeffs]

@@ -11,6 +11,7 @@ import symc.tensor as T
 
 from .. import init, nonlinearities
 from ..errors import _NotSupported
+from .arrays import takes_arrays
 from .axes import all_but_second, chosen_axes, spread, unshared_shape
 from .base import Layer
 from .shape import padded
@@ -64,6 +65,7 @@ class LocalResponseNormalization2DLayer(Layer):
         self.beta = beta
         self.n = n
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         half = self.n // 2
         squares = padded(input**2, [(0, 0), (half, half), (0, 0), (0, 0)])
@@ -161,6 +163,7 @@ class BatchNormLayer(Layer):
         self.mean = self.add_param(mean, shape, "mean", **tags)
         self.inv_std = self.add_param(inv_std, shape, "inv_std", **tags)
 
+    @takes_arrays
     def get_output_for(
         self,
         input: Any,
@@ -305,6 +308,7 @@ class StandardizationLayer(Layer):
             )
         self.epsilon = epsilon
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         mean = input.mean(self.axes, keepdims=True)
         return (input - mean) / T.sqrt(input.var(self.axes, keepdims=True) + self.epsilon)

@@ -8,6 +8,7 @@ import symc.tensor as T
 from symc.tensor.signal.pool import pool_2d
 
 from ..utils import as_tuple, int_types
+from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import Layer
 from .lengths import pool_output_length
@@ -95,6 +96,7 @@ class Pool2DLayer(PoolLayer):
 
     n = 2
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return pool_2d(
             input,
@@ -146,6 +148,7 @@ class Pool1DLayer(PoolLayer):
 
     n = 1
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         column = pool_2d(
             input.dimshuffle(0, 1, 2, "x"),
@@ -209,6 +212,7 @@ class GlobalPoolLayer(Layer):
             raise ValueError(f"GlobalPoolLayer needs an input of at least 3 dimensions, got shape {self.input_shape!r}")
         self.pool_function = pool_function
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return self.pool_function(input.flatten(3), axis=2)
 
@@ -253,6 +257,7 @@ class FeaturePoolLayer(Layer):
             )
         self._groups = channels // pool_size
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = [input.shape[axis] if size is None else size for axis, size in enumerate(input.static_shape)]
         sizes[self.axis : self.axis + 1] = [self._groups, self.pool_size]
@@ -273,6 +278,7 @@ class _UpscaleLayer(Layer):
             raise ValueError(f"Mode must be either 'repeat' or 'dilate', not {mode!r}")
         self.mode = mode
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         first = input.ndim - self.n
         if self.mode == "dilate":

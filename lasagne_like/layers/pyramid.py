@@ -6,6 +6,7 @@ from typing import Any
 import symc.tensor as T
 
 from ..utils import int_types
+from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import Layer
 from .inference import Shape
@@ -60,6 +61,7 @@ class FeatureWTALayer(Layer):
             )
         self._groups = channels // pool_size
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = [input.shape[axis] if size is None else size for axis, size in enumerate(input.static_shape)]
         grouped = input.reshape(
@@ -159,6 +161,7 @@ class SpatialPyramidPoolingLayer(Layer):
         )
         return found[:, :, :parts, :parts].flatten(3)
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         rows, columns = (own or input.shape[axis] for axis, own in zip((2, 3), input.static_shape[2:]))
         if self.implementation == "fast" and None not in input.static_shape[2:]:

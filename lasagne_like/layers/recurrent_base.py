@@ -16,6 +16,7 @@ import symc.tensor as T
 from symc.gradient import grad_clip
 
 from ..utils import unroll_scan
+from .arrays import takes_arrays
 from .base import Layer, MergeLayer
 from .inference import Shape
 
@@ -188,6 +189,7 @@ class BaseRecurrentLayer(MergeLayer):
         """Return an expression whose gradient is clipped to `grad_clipping`."""
         return grad_clip(activation, -self.grad_clipping, self.grad_clipping) if self.grad_clipping else activation
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         input = inputs[0]
         batch = input.static_shape[0] or input.shape[0]

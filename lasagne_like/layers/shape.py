@@ -8,6 +8,7 @@ import symc.compat
 import symc.tensor as T
 
 from ..utils import int_types
+from .arrays import takes_arrays
 from .axes import chosen_axes
 from .base import Layer
 
@@ -54,6 +55,7 @@ class FlattenLayer(Layer):
         if outdim < 1:
             raise ValueError(f"Dim must be >0, was {outdim}")
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return input.flatten(self.outdim)
 
@@ -143,6 +145,7 @@ class ReshapeLayer(Layer):
                 f"be arranged {'in groups of' if -1 in wanted else 'as'} {want}"
             )
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         sizes = []
         for entry in self.shape:
@@ -200,6 +203,7 @@ class DimshuffleLayer(Layer):
             )
         self.pattern = pattern
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         unknown = [axis for axis in self._dropped if input.static_shape[axis] is None]
         if unknown:
@@ -285,6 +289,7 @@ class PadLayer(Layer):
             )
         return [(0, 0)] * self.batch_ndim + pairs
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         return padded(input, self._pairs(input.ndim), self.val)
 
@@ -320,6 +325,7 @@ class SliceLayer(Layer):
         self.slice = indices
         self.axis = axis
 
+    @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:
         (axis,) = chosen_axes(self.axis, input.ndim, ())
         return input[(slice(None),) * axis + (self.slice,)]

@@ -10,6 +10,7 @@ import numpy as np
 import symc.tensor as T
 
 from ..utils import as_tuple, floatX
+from .arrays import takes_arrays
 from .base import MergeLayer
 from .inference import Shape
 
@@ -163,6 +164,7 @@ class TransformerLayer(_SamplingLayer):
         super().__init__(incoming, localization_network, downsample_factor, border_mode, **kwargs)
         self._check_parameters(6)
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         input, theta = inputs
         rows, columns = map(_coordinates, self._output_sizes(input))
@@ -250,6 +252,7 @@ class TPSTransformerLayer(_SamplingLayer):
         system[3:, 3:] = squares * np.log(np.where(squares > 0, squares, 1))
         self._solve = np.linalg.inv(system)[:, 3:].T
 
+    @takes_arrays
     def get_output_for(self, inputs: Sequence, **kwargs: Any) -> Any:
         input, moves = inputs
         rows, columns = self._output_sizes(input)
