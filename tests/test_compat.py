@@ -561,3 +561,31 @@ def test_parents_of_nodes(shim):
     assert z.get_parents() == [z.owner] and z.owner.get_parents() == [x, y] and x.get_parents() == []
     shim.uninstall()
     assert not hasattr(symc.Variable, "get_parents")
+
+
+def test_products_and_joins_promote_as_in_theano(shim):
+    import theano.tensor as tt
+
+    def mixed(a, b):
+        x, y = tt.matrix(dtype=a), tt.matrix(dtype=b)
+        v, w = tt.vector(dtype=a), tt.vector(dtype=b)
+        return {
+            made.dtype
+            for made in (tt.dot(x, y), tt.dot(v, w), tt.outer(v, w), tt.concatenate([x, y]), tt.stack([v, w]), x**y)
+        }
+
+    assert mixed("int32", "float32") == {"float64"} and mixed("int16", "float32") == {"float32"}
+    assert mixed("uint8", "int8") == {"int16"}
+    pixels, single = tt.matrix(dtype="uint8"), tt.fvector()
+    assert (pixels - 128).dtype == "int16" and (pixels + 2).dtype == "int16"
+    assert (pixels - 128).eval({pixels: np.array([[3]], "uint8")}).item() == -125
+    assert (single * 2.5).dtype == "float32" and (single * 0.1).dtype == "float64"
+    assert tt.deg2rad(single).dtype == "float32"
+    with symc.config.change(floatX="float32"):
+        assert (single * 0.1).dtype == "float32"
+
+
+def test_outside_the_shim_numbers_adapt():
+    pixels, single = T.matrix(dtype="uint8"), T.vector(dtype="float32")
+    assert (pixels - 128).dtype == "uint8" and (single * 0.1).dtype == "float32"
+    assert T.dot(T.matrix(dtype="int32"), T.matrix(dtype="float32")).dtype == "float32"

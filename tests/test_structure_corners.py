@@ -7,7 +7,6 @@ import pytest
 
 import symc
 import symc.tensor as T
-from symc.errors import GuardError
 
 f64 = "float64"
 
@@ -53,8 +52,26 @@ def test_a_branch_whose_length_only_its_own_side_knows(device):
     f = symc.function([n, x, v], T.ifelse(n > 1, v[n:], x), device=device)
     close(f(2, [1.0, 2], [1.0, 2, 3, 4]), [3, 4])
     close(f(0, [1.0, 2], [1.0, 2, 3, 4]), [1, 2])
-    with pytest.raises(ValueError):
-        f(3, [1.0, 2], [1.0, 2, 3, 4])
+    close(f(3, [1.0, 2], [1.0, 2, 3, 4]), [4])
+
+
+def test_values_of_an_ifelse_may_differ_in_length(device):
+    """The result has the lengths of the selected value; the other one has a gradient of zero, of its own lengths."""
+    c, x, y = T.scalar("c"), T.dmatrix("x"), T.dmatrix("y")
+    z = symc.ifelse(c > 0, T.sin(x), 2 * y.T)
+    slopes = T.grad(T.sqr(z).sum(), [x, y])
+    f = symc.function([c, x, y], [z.sum(axis=0), z.shape, *slopes, T.grad(T.sqr(slopes[0]).sum(), x)], device=device)
+    for rows in (3, 0):
+        u, v = np.linspace(0.2, 1, 4 * rows).reshape(rows, 4), np.linspace(-1, 2, 10).reshape(5, 2)
+        for got, value, of_x, of_y in (
+            (f(1, u, v), np.sin(u), np.sin(2 * u), 0 * v),
+            (f(-1, u, v), 2 * v.T, 0 * u, 8 * v),
+        ):
+            np.testing.assert_allclose(got[0], value.sum(0), rtol=1e-12)
+            assert tuple(got[1]) == value.shape
+            np.testing.assert_allclose(got[2], of_x, rtol=1e-12)
+            np.testing.assert_allclose(got[3], of_y, rtol=1e-12)
+            np.testing.assert_allclose(got[4], 2 * np.sin(4 * u) * (of_x != 0), rtol=1e-12)
 
 
 def test_the_length_of_an_outer_tensor_inside_a_scan(device):
@@ -209,6 +226,5 @@ def test_the_gradient_of_a_value_of_another_length_that_is_not_selected(device, 
         value = np.linspace(0.1, 2, 18).reshape(6, 3)
         expected = f(value, 0, 1.0)
         np.testing.assert_allclose(f(value, 0, -1.0), expected, rtol=1e-12)
-        for chosen in (1.0, -1.0):
-            with pytest.raises(GuardError, match="ifelse: the two values differ in length on axis"):
-                f(value, 4, chosen)
+        np.testing.assert_allclose(f(value, 4, 1.0), expected, rtol=1e-12)
+        assert not f(value, 4, -1.0)[:4].any() and f(value, 4, -1.0)[4:].all()

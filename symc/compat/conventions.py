@@ -8,42 +8,69 @@ from typing import Any
 import numpy as np
 
 from symc.compat.types import METHODS
+from symc.config import config
 from symc.graph import Apply, Variable, dtypes, guards
+from symc.graph.dtypes import FLOATS, SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
 from symc.tensor import elementwise as ew
 
 __all__ = ["TheanoRules", "adopt", "restore"]
 
-_BETWEEN = ("symc.graph.dtypes", "symc.tensor.basic", "symc.tensor.pointwise", "symc.tensor.operators", __name__)
+_OPERATORS = frozenset(
+    ("symc.graph.dtypes", "symc.tensor.basic", "symc.tensor.pointwise", "symc.tensor.operators", __name__)
+)
 """Modules through which an operator passes on its way from the program to the rule."""
+
+_FUNCTIONS = _OPERATORS | {
+    f"symc.tensor.{name}" for name in ("arithmetic", "elementwise", "joining", "keywords", "linalg")
+}
+"""Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
 _ORDERED = tuple(f.record for f in (ew.lt, ew.le, ew.gt, ew.ge))
 
 
-def _written_by_the_program() -> bool:
+def _written_by_the_program(between: frozenset[str]) -> bool:
     """Whether the program itself combines an expression, not symc or its layers, which rely on their own rule."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name not in _BETWEEN:
+        if name not in between:
             return not name.startswith(("symc.", "lasagne_like.")) or name.startswith("symc.compat.")
         frame = frame.f_back  # type: ignore[assignment]
     return False
 
 
 class TheanoRules:
-    """Promotion as in Theano and NumPy: int32 with float32 is float64, ``exp`` of int8 is float32, of int32 float64."""
+    """Promotion as in Theano and NumPy: int32 with float32 is float64, ``exp`` of int8 is float32, of int32 float64.
+
+    A number has the smallest dtype that holds it, so that ``x - 128`` is int16 for ``x`` of dtype uint8, and a float32
+    array times 0.1, which float32 does not hold exactly, is float64 unless floatX is float32.
+    """
 
     def floating(self, dtype: str) -> str | None:
         """The float dtype for functions of integers; None for symc's rule."""
-        if not _written_by_the_program():
+        if not _written_by_the_program(_OPERATORS):
             return None
         return "float32" if np.dtype(dtype).itemsize <= 2 else "float64"
 
     def meet(self, a: str, b: str) -> str | None:
         """The common dtype of two; None for symc's rule."""
-        return np.promote_types(a, b).name if _written_by_the_program() else None
+        return np.promote_types(a, b).name if _written_by_the_program(_FUNCTIONS) else None
+
+    def number(self, value: Any) -> str | None:
+        """The dtype of a number beside arrays: the smallest that holds it, or float32 if floatX is; None: it adapts."""
+        if not _written_by_the_program(_OPERATORS):
+            return None
+        value = np.asarray(value)
+        if value.dtype.kind not in "iuf":
+            return None
+        if value.dtype.kind == "f" and config.floatX == "float32":
+            return "float32"
+        candidates = FLOATS[1:] if value.dtype.kind == "f" else SIGNED
+        with np.errstate(all="ignore"):
+            fitting = (d for d in candidates if np.array_equal(value.astype(d), value, equal_nan=True))
+        return next(fitting, value.dtype.name)
 
 
 def _truth(self: Variable) -> bool:

@@ -183,6 +183,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 FUNCTIONS_LIKE_MODULES = (
     "theano.compile.function",
+    "theano.compile.pfunc",
     "theano.scan_module.scan",
     "theano.tensor.sort",
     "theano.tensor.var",

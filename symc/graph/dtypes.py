@@ -14,7 +14,7 @@ Complex dtypes exist in the language alone: an expression of complex dtype is a 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,6 +39,7 @@ __all__ = [
     "is_held",
     "is_integer",
     "kind",
+    "of_number",
     "part_of",
     "promote",
     "set_rules",
@@ -69,6 +70,7 @@ class Rules(Protocol):
 
     def floating(self, dtype: str) -> str | None: ...
     def meet(self, a: str, b: str) -> str | None: ...
+    def number(self, value: Any) -> str | None: ...
 
 
 _rules: Rules | None = None
@@ -138,6 +140,11 @@ def floating(dtype: str) -> str:
     if _KIND[dtype] >= 2:
         return dtype
     return (_rules.floating(dtype) if _rules is not None else None) or config.floatX
+
+
+def of_number(value: Any) -> str | None:
+    """The dtype of a number written in Python beside arrays; None if it adapts to them."""
+    return _rules.number(value) if _rules is not None else None
 
 
 def set_rules(rules: Rules | None) -> None:

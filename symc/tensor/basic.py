@@ -11,7 +11,7 @@ import numpy as np
 from symc.config import config
 from symc.errors import AxisError, ShapeError, located
 from symc.graph import Apply, Constant, Variable
-from symc.graph.dtypes import SIGNED, complex_of, is_integer, promote
+from symc.graph.dtypes import SIGNED, complex_of, is_integer, of_number, promote
 from symc.graph.variables import as_array, refuse_masked
 from symc.tensor.keywords import also_named
 
@@ -106,10 +106,15 @@ def unify_dtypes(variables: Sequence[Variable]) -> str:
     dtypes = {v.type.dtype for v in variables}
     if len(dtypes) == 1 and not all(isinstance(v, Constant) and v.weak for v in variables):
         return dtypes.pop()
-    weak = [v for v in variables if isinstance(v, Constant) and v.weak]
-    found = promote(
-        [v.type.dtype for v in variables if not (isinstance(v, Constant) and v.weak)], [v.type.dtype for v in weak]
-    )
+    weak: list[Variable] = []
+    strong = []
+    for v in variables:
+        own = v.type.dtype if not (isinstance(v, Constant) and v.weak) else of_number(v.exact)
+        if own is None:
+            weak.append(v)
+        else:
+            strong.append(own)
+    found = promote(strong, [v.type.dtype for v in weak])
     for v in weak:
         if is_integer(found) and is_integer(v.type.dtype) and not np.iinfo(found).min <= v.data <= np.iinfo(found).max:
             value = int(v.data)

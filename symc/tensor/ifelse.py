@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 
 from symc.errors import ShapeError, TypeMismatchError, located
-from symc.graph import Apply, Variable
+from symc.graph import Apply, Variable, dims
 from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.guards import require_equal
-from symc.graph.op import Arg, Case, Op, Structured, record
+from symc.graph.op import Arg, Case, Indexed, Op, Structured, record
 from symc.graph.types import TensorType
+from symc.loops.expr import select
 from symc.loops.ir import Branch
 from symc.tensor import elementwise as ew
-from symc.tensor.basic import as_tensor
+from symc.tensor.basic import as_tensor, constant
+from symc.tensor.broadcasting import expand
+from symc.tensor.indices.subtensor import SLICE_AT, WRITE_AT
+from symc.tensor.symbolic_dims import as_dim, length
 
 __all__ = ["BRANCH", "ifelse"]
 
@@ -61,6 +65,10 @@ IFELSE = record(
             expect=lambda c, x: np.exp(x),
         ),
         Case(
+            lambda c, x: ifelse(c > 0, x[1:] * x[1:], x[:, :2]) * 2, (Arg((), "float", values=-1.0), Arg((3, 4))),
+            expect=lambda c, x: 2 * x[:, :2],
+        ),
+        Case(
             lambda c, x: ifelse(c > 0, [x.sum(), x * 3], [x.max(), x]),
             (Arg((), "float", values=-1.0), Arg((4,), distinct=True)),
             expect=lambda c, x: (x.max(), x),
@@ -81,7 +89,8 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     condition : Variable or number
         A scalar; every value except zero is true.
     then_branch, else_branch : Variable, or sequence of Variable
-        The values; both branches must have the same number of them, with the same shapes. Dtypes are promoted.
+        The values; both branches must have the same number of them, with the same numbers of axes. Lengths may differ:
+        the result has those of the selected value. Dtypes are promoted.
     name : str, optional
         Name of the result.
 
@@ -92,7 +101,11 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     Raises
     ------
     ShapeError
-        If the condition is not a scalar, or the branches differ in number of values, axes or known lengths.
+        If the condition is not a scalar.
+    TypeMismatchError
+        If two values differ in their number of axes.
+    ValueError
+        If the branches differ in their number of values.
 
     See Also
     --------
@@ -110,6 +123,7 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     pairs = [_alike(a, b) for a, b in zip(then, otherwise)]
     if condition.dtype != "bool":
         condition = ew.neq(condition, 0)
+    pairs = [_of_one_shape(condition, a, b) for a, b in pairs]
     made = list(_apply(condition, [a for a, _ in pairs], [b for _, b in pairs]))
     if name is not None:
         for k, v in enumerate(made):
@@ -126,6 +140,76 @@ def _alike(a: Variable, b: Variable) -> tuple[Variable, Variable]:
         return a, b
     dtype = ew.unify_dtypes([a, b])
     return ew.cast(a, dtype), ew.cast(b, dtype)
+
+
+# --- values of different lengths --------------------------------------------------------------------------------------
+
+
+def _of_one_shape(condition: Variable, a: Variable, b: Variable) -> tuple[Variable, Variable]:
+    """Give both values the lengths of the one that is selected."""
+    if dims.same_shape(a.type.shape, b.type.shape):
+        return a, b
+    lengths = []
+    for k, (m, n) in enumerate(zip(a.type.shape, b.type.shape)):
+        of_a, of_b = as_tensor(length(a, k)), as_tensor(length(b, k))
+        lengths.append(of_a if dims.equal(m, n) is True else Op(CHOSEN_LENGTH)(condition, of_a, of_b))
+    return fitted(a, lengths), fitted(b, lengths)
+
+
+CHOSEN_LENGTH = record(
+    "chosen_length",
+    infer=lambda op, inputs: TensorType("int64", ()),
+    numpy=lambda op, condition, a, b: np.asarray(a if condition else b, "int64"),
+    grad=lambda op, inputs, outputs, gs: [None, None, None],
+    lower=Indexed(lambda node, at, read, size: select(read(0, ()), read(1, ()), read(2, ()))),
+    upper=lambda op, inputs: dims.maximum(as_dim(inputs[1]), as_dim(inputs[2])),
+)
+"""One of two lengths, by a condition."""
+
+
+def fitted(x: Variable, lengths: Sequence[Variable]) -> Variable:
+    """``x`` cut, or filled up with zeros, to other lengths: int64 scalars, one per axis."""
+    return Op(FITTED)(x, *lengths)
+
+
+def _fitted_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
+    return TensorType(inputs[0].dtype, [as_dim(n) for n in inputs[1:]])
+
+
+def _fitted_numpy(op: Op, x: np.ndarray, *lengths: np.ndarray) -> np.ndarray:
+    out = np.zeros([int(n) for n in lengths], x.dtype)
+    common = tuple(slice(min(m, n)) for m, n in zip(x.shape, out.shape))
+    out[common] = x[common]
+    return out
+
+
+def _fitted_grad(op: Op, inputs: Sequence[Variable], outputs: Any, gs: Sequence[Variable]) -> list[Any]:
+    x = inputs[0]
+    return [fitted(gs[0], [as_tensor(length(x, k)) for k in range(x.ndim)]), *[None] * x.ndim]
+
+
+def _fitted_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[TensorType]) -> Variable:
+    """``x`` itself if the lengths are the same; else the part that both have, written into zeros."""
+    x, shape = inputs[0], types[0].shape
+    if dims.same_shape(x.type.shape, shape):
+        return x
+    common = tuple(dims.minimum(m, n) for m, n in zip(x.type.shape, shape))
+    starts, steps = [constant(0, dtype="int64")] * x.ndim, (1,) * x.ndim
+    part = Op(SLICE_AT, steps=steps, shape=common)(x, *starts)
+    return Op(WRITE_AT, steps=steps, replace=True)(expand(constant(0, dtype=x.dtype), shape), part, *starts)
+
+
+FITTED = record(
+    "fitted",
+    infer=_fitted_infer,
+    numpy=_fitted_numpy,
+    grad=_fitted_grad,
+    linear="first",
+    partwise=True,
+    inserted=True,
+    specialise=_fitted_specialised,
+)
+"""Values of ``ifelse`` with the lengths of the selected one: the other, which is not computed, could have any."""
 
 
 # --- the compiler's form ----------------------------------------------------------------------------------------------
