@@ -589,3 +589,53 @@ def test_outside_the_shim_numbers_adapt():
     pixels, single = T.matrix(dtype="uint8"), T.vector(dtype="float32")
     assert (pixels - 128).dtype == "uint8" and (single * 0.1).dtype == "float32"
     assert T.dot(T.matrix(dtype="int32"), T.matrix(dtype="float32")).dtype == "float32"
+
+
+def test_what_theanos_ops_refuse_is_refused(shim):
+    import theano
+    import theano.tensor as tt
+
+    x, y = tt.matrix(), tt.lvector()
+    with symc.config.change(device="interp"):
+        loss = theano.function([x, y], tt.nnet.crossentropy_softmax_1hot(x, y)[0])
+        count = theano.function([y], tt.bincount(y, assert_nonneg=True))
+        flat = theano.function([y], tt.ravel_multi_index((y, y), theano.shared(np.array([3, 4]))))
+        axis = tt.lscalar()
+        ordered = theano.function([x, axis], [tt.sort(x, axis), tt.grad(tt.sqr(tt.sort(x, axis)[0]).sum(), x)])
+    scores = np.array([[3.0, 1, 2], [0, 5, 4]])
+    assert loss(scores, [0, 2]).shape == (2,)
+    for label in (-1, 3):
+        with pytest.raises(ValueError, match="y_idx"):
+            loss(scores, [0, label])
+    assert list(count([1, 1, 3])) == [0, 2, 0, 1] and list(flat([1, 2])) == [5, 10]
+    with pytest.raises(AssertionError, match="bincount"):
+        count([1, -1])
+    for k in (0, 1, -1):
+        value, slope = ordered(scores, k)
+        assert np.array_equal(value, np.sort(scores, k)) and slope.sum() == 2 * value[0].sum()
+    with pytest.raises(IndexError, match="sort: there is no such axis"):
+        ordered(scores, 2)
+
+
+def test_flags_of_types_and_tools_for_tests_of_ops(shim):
+    import theano.tensor as tt
+    from theano import sparse
+    from theano.tests import unittest_tools as utt
+
+    x = sparse.csr_matrix("x")
+    total, square = sparse.SpSum(0)(x), sparse.DenseFromSparse()(sparse.Dot()(x, sparse.Transpose()(x)))
+    assert total.ndim == 1 and square.ndim == 2 and sparse.enable_sparse and sparse.SpSum(0) == sparse.SpSum(axis=0)
+    flagged = tt.TensorType("float32", [0, 1])
+    assert flagged.broadcastable == (False, True) and isinstance(tt.matrix().type, tt.TensorType)
+
+    class Product(utt.InferShapeTester):
+        def runTest(self):  # noqa: N802
+            x, y = tt.matrix(), tt.matrix()
+            self._compile_and_check([x, y], [tt.dot(x, y)], [np.ones((2, 3)), np.ones((3, 4))], tt.Dot)
+
+    with symc.config.change(device="interp"):
+        result = Product().run()
+    assert result.wasSuccessful()
+    utt.assert_allclose(1.0, np.float64(1 + 1e-9))
+    with pytest.raises(utt.WrongValue, match="largest difference"):
+        utt.assert_allclose(np.zeros(2), np.ones(2))

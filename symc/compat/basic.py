@@ -10,12 +10,14 @@ import numpy as np
 
 import symc
 import symc.tensor as T
+from symc.compat.types import FlaggedTensorType
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS
-from symc.graph.types import TensorType
+from symc.graph.types import TensorType as _TensorType
 
 __all__ = [
-    "AsTensorError", "EmptyConstantError", "ShapeError", "Tensor", "alloc_validate_shape", "check_and_normalize_axes",
+    "AsTensorError", "EmptyConstantError", "ShapeError", "Tensor", "TensorType", "alloc_validate_shape",
+    "check_and_normalize_axes",
     "complex_matrix_types", "complex_scalar_types", "complex_types", "complex_vector_types", "float_matrix_types",
     "float_scalar_types", "float_vector_types", "int_matrix_types", "int_scalar_types", "int_vector_types", "isinf_",
     "isnan_", "numpy_scalar", "_allclose", "_get_atol_rtol", "python_all", "python_any", "python_complex", "second",
@@ -25,7 +27,8 @@ __all__ = [
 EmptyConstantError = T.extra_ops.NotScalarConstantError
 AsTensorError = TypeError
 ShapeError = symc.errors.ShapeError
-Tensor = TensorType
+TensorType = FlaggedTensorType
+Tensor = _TensorType
 second = T.fill
 python_all, python_any, python_complex = builtins.all, builtins.any, builtins.complex
 isnan_, isinf_ = T.isnan, T.isinf
@@ -97,8 +100,8 @@ def _allclose(a: Any, b: Any, rtol: float | None = None, atol: float | None = No
     return np.allclose(a, b, rtol=usual_rtol if rtol is None else rtol, atol=usual_atol if atol is None else atol)
 
 
-def _types(ndim: int, kinds: Sequence[str]) -> list[TensorType]:
-    return [TensorType(dtype, [None] * ndim) for dtype in kinds]
+def _types(ndim: int, kinds: Sequence[str]) -> list[_TensorType]:
+    return [_TensorType(dtype, [None] * ndim) for dtype in kinds]
 
 
 int_scalar_types, int_vector_types, int_matrix_types = (_types(n, INTEGERS) for n in (0, 1, 2))

@@ -8,6 +8,7 @@ from typing import Any
 
 import symc
 import symc.tensor as T
+from symc.compat.nnet import labels_in_range
 from symc.compat.op_classes import OpClass
 from symc.graph import Variable
 
@@ -59,6 +60,7 @@ class CrossentropySoftmax1HotWithBiasDx(OpClass):
             raise ValueError(f"{type(self).__name__}: sm must be a float matrix, got {sm.type}")
         if y_idx.ndim != 1 or "int" not in y_idx.dtype:
             raise ValueError(f"{type(self).__name__}: y_idx must be an integer vector, got {y_idx.type}")
+        y_idx = labels_in_range(y_idx, sm.shape[1])
         hot = T.eq(y_idx.dimshuffle(0, "x"), T.arange(sm.shape[1]).dimshuffle("x", 0))
         return (dy.dimshuffle(0, "x") if dy.ndim else dy) * (sm - T.cast(hot, sm.dtype))
 

@@ -23,6 +23,7 @@ _POOL = ("symc.compat.signal", "symc.compat.gradient_ops", "symc.tensor.signal.p
 _RANDOM = ("symc.compat.tensor", "symc.tensor.shared_randomstreams")
 _FUNCTION = ("symc.compat.function", "symc", _RULES)
 _COMPILE = ("symc.compat.function", "symc.compat.modes", "symc.compat.op_classes", "symc.compat.tensor", "symc", _RULES)
+_SPARSE = ("symc.compat.sparse", "symc.sparse")
 _CUDA = ("symc.compat.devices",)
 _LAYERS = "lasagne_like.layers"
 
@@ -99,7 +100,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.gof.destroyhandler": (),
     "theano.gradient": _GRADIENT,
     "theano.tests": (),
-    "theano.tests.unittest_tools": ("symc.compat.python2",),
+    "theano.tests.unittest_tools": ("symc.compat.unittest_tools", "symc.compat.python2"),
     "theano.scan_module": _SCAN,
     "theano.scan_module.scan": _SCAN,
     "theano.scan_module.scan_views": _SCAN,
@@ -126,10 +127,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.scalar.basic": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
     "theano.scalar.sharedvar": _FUNCTION,
     "theano.scalar.basic_scipy": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
-    "theano.sparse": ("symc.sparse",),
-    "theano.sparse.basic": ("symc.sparse",),
+    "theano.sparse": _SPARSE,
+    "theano.sparse.basic": _SPARSE,
+    "theano.sparse.type": _SPARSE,
+    "theano.sparse.sharedvar": _SPARSE,
     "theano.sparse.sandbox": (),
-    "theano.sparse.sandbox.sp": ("symc.sparse",),
+    "theano.sparse.sandbox.sp": _SPARSE,
     # devices and experiments
     "theano.sandbox": (),
     "theano.sandbox.rng_mrg": _RANDOM,

@@ -127,6 +127,9 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.tensor.basic.Op": ("symc.Op", ""),
     "theano.tensor.Apply": ("symc.Apply", ""),
     "theano.as_op": ("symc.as_op", ""),
+    "theano.scan_module.scan_utils.clone": ("symc.clone", ""),
+    "theano.tensor.nnet.abstract_conv.conv2d": ("symc.compat.nnet.conv2d", ""),
+    "theano.tensor.nnet.abstract_conv.conv3d": ("symc.tensor.nnet.conv3d", ""),
     "theano.compile.as_op": ("symc.as_op", ""),
     "theano.compile.ops.as_op": ("symc.as_op", "takes `grad=` as well"),
     "theano.compile.specify_shape": ("symc.tensor.specify_shape", ""),
@@ -176,6 +179,7 @@ MISSING: dict[str, str] = {
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""
 
 NOTES: dict[str, str] = {
+    "theano.tensor.TensorType": "`symc.tensor.TensorType(dtype, shape)`: a length per axis, None for any",
     "theano.tensor.nnet.conv.conv2d": "`symc.tensor.nnet.conv2d`",
     "theano.tensor.signal.downsample.max_pool_2d": "`symc.tensor.signal.pool.pool_2d`",
     "theano.tensor.nnet.abstract_conv.AbstractConv2d_gradInputs": "`symc.tensor.nnet.conv2d_grad_wrt_inputs`",

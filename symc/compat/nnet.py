@@ -9,12 +9,14 @@ import numpy as np
 import symc.tensor as T
 from symc.compat.convolution import conv3D
 from symc.graph import Variable
+from symc.tensor.assertions import assert_op
 
 _nnet: Any = T.nnet
 
 __all__ = [
     "CrossentropyCategorical1Hot", "CrossentropySoftmaxArgmax1HotWithBias", "LogSoftmax", "Softmax", "SoftmaxWithBias",
-    "conv2d", "conv3D", "relu", "softmax", "softmax_graph", "softmax_op",
+    "conv2d", "conv3D", "crossentropy_softmax_1hot", "crossentropy_softmax_1hot_with_bias",
+    "crossentropy_softmax_argmax_1hot_with_bias", "labels_in_range", "relu", "softmax", "softmax_graph", "softmax_op",
 ]  # fmt: skip
 
 
@@ -52,6 +54,30 @@ def relu(x: Any, alpha: Any = 0) -> Any:
     return T.nnet.relu(x, alpha)
 
 
+def labels_in_range(y_idx: Any, classes: Any) -> Variable:
+    """Labels that must be from 0 to ``classes - 1``, as Theano's fused cross-entropies require: else a ValueError."""
+    y = T.as_tensor_variable(y_idx)
+    valid = T.all(T.ge(y, 0) & T.lt(y, classes))
+    return assert_op(y, valid, msg="y_idx: a label is not from 0 to the number of classes - 1", error=ValueError)
+
+
+def crossentropy_softmax_1hot(x: Any, y_idx: Any, **ignored: Any) -> Any:
+    """``T.nnet.crossentropy_softmax_1hot``; negative labels raise a ValueError at call time."""
+    x = T.as_tensor_variable(x)
+    return T.nnet.crossentropy_softmax_1hot(x, labels_in_range(y_idx, x.shape[x.ndim - 1]))
+
+
+def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **ignored: Any) -> Any:
+    """``T.nnet.crossentropy_softmax_1hot_with_bias``; negative labels raise a ValueError at call time."""
+    return crossentropy_softmax_1hot(T.as_tensor_variable(x) + b, y_idx)
+
+
+def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> Any:
+    """``T.nnet.crossentropy_softmax_argmax_1hot_with_bias``; negative labels raise a ValueError at call time."""
+    x = T.as_tensor_variable(x)
+    return _nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, labels_in_range(y_idx, x.shape[1]))
+
+
 class CrossentropyCategorical1Hot:
     """``CrossentropyCategorical1Hot()(p, y)`` is ``T.nnet.crossentropy_categorical_1hot(p, y)``."""
 
@@ -84,7 +110,7 @@ class CrossentropySoftmaxArgmax1HotWithBias:
     """As an op: the cross-entropy, the softmax and the largest class of ``x + b``."""
 
     def __call__(self, x: Any, b: Any, y_idx: Any) -> Any:
-        return _nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, y_idx)
+        return crossentropy_softmax_argmax_1hot_with_bias(x, b, y_idx)
 
 
 softmax_op = Softmax()

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "assert_allclose", "attr", "cmp",
+    "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "attr", "cmp",
     "decode",
-    "decode_iter", "defaultdict", "dump", "exc_message", "fetch_seed", "ifilter", "imap", "integer_types",
+    "decode_iter", "defaultdict", "dump", "exc_message", "ifilter", "imap", "integer_types",
     "iteritems", "itervalues", "izip", "load", "maxsize", "may_share_memory", "partial", "product", "reduce",
-    "seed_rng",
-    "string_types", "get_unbound_function", "operator_div", "_asarray", "verify_grad",
+    "string_types", "get_unbound_function", "operator_div", "_asarray",
 ]  # fmt: skip
 
 PY3 = True
@@ -94,31 +93,6 @@ def may_share_memory(a: Any, b: Any, raise_other_type: bool = True) -> bool:
     return np.may_share_memory(a, b)
 
 
-def fetch_seed(pseed: Any = None) -> int:
-    """A seed for tests: the given one, or 666."""
-    return 666 if pseed is None else int(pseed)
-
-
-def seed_rng(pseed: Any = None) -> int:
-    """Seed NumPy's global generator."""
-    seed = fetch_seed(pseed)
-    np.random.seed(seed)
-    return seed
-
-
 def attr(*tags: str) -> Callable[[Any], Any]:
     """A decorator that leaves a test as it is."""
     return lambda test: test
-
-
-def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: float | None = None) -> None:
-    """Compare two arrays with the tolerances of float32, or of float64 if both are."""
-    wide = all(np.asarray(v).dtype == np.float64 for v in (expected, value))
-    np.testing.assert_allclose(value, expected, rtol or (1e-5 if wide else 1e-4), atol or (1e-8 if wide else 1e-5))
-
-
-def verify_grad(op: Any, pt: Any, n_tests: int = 2, rng: Any = None, **kwargs: Any) -> None:
-    """``symc.gradient.verify_grad`` with a generator of its own."""
-    import symc
-
-    symc.gradient.verify_grad(op, pt, n_tests=n_tests, rng=np.random.RandomState(666) if rng is None else rng, **kwargs)

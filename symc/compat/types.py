@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,27 @@ from symc.graph import Constant, Variable, convert_value
 from symc.graph.types import TensorType
 
 __all__ = [
-    "METHODS", "values_eq_approx", "values_eq_approx_always_true", "values_eq_approx_remove_inf",
+    "METHODS", "FlaggedTensorType", "values_eq_approx", "values_eq_approx_always_true", "values_eq_approx_remove_inf",
     "values_eq_approx_remove_inf_nan", "values_eq_approx_remove_nan",
 ]  # fmt: skip
+
+
+class _Flags(type):
+    """Makes the types of the language from Theano's arguments, and recognises all of them."""
+
+    def __call__(
+        cls, dtype: Any, broadcastable: Sequence[Any] = (), name: str | None = None, sparse_grad: bool = False
+    ) -> TensorType:
+        """A type with one flag per axis, whether its length is always 1: 0 and 1 stand for False and True."""
+        flags = [bool(b) if isinstance(b, (int, np.integer)) and b in (0, 1) else b for b in broadcastable]
+        return TensorType(dtype, flags, name or "n")
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, TensorType)
+
+
+class FlaggedTensorType(metaclass=_Flags):
+    """``theano.tensor.TensorType``."""
 
 
 def _filter(self: TensorType, data: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray:

@@ -18,7 +18,7 @@ __all__ = ["ASSERTED", "Assert", "absent_length", "assert_op"]
 
 def _numpy(op: Op, x: np.ndarray, *conditions: np.ndarray) -> np.ndarray:
     if not all(map(np.all, conditions)):  # of all entries, where the op was vectorised
-        raise AssertionError(op["text"])
+        raise op["error"](op["text"])
     return x
 
 
@@ -42,7 +42,9 @@ ASSERTED = record(
 )
 
 
-def assert_op(value: Any, *conditions: Any, msg: str = "an assertion does not hold") -> Variable:
+def assert_op(
+    value: Any, *conditions: Any, msg: str = "an assertion does not hold", error: type[Exception] = AssertionError
+) -> Variable:
     """Return ``value``, and require conditions to hold when it is computed.
 
     Parameters
@@ -52,6 +54,8 @@ def assert_op(value: Any, *conditions: Any, msg: str = "an assertion does not ho
         Scalars; each must be true.
     msg : str
         The message of the error.
+    error : type, optional
+        The class of the error.
 
     Returns
     -------
@@ -73,8 +77,8 @@ def assert_op(value: Any, *conditions: Any, msg: str = "an assertion does not ho
         if not isinstance(condition, Constant):
             checked.append(ew.neq(condition, 0))
         elif not condition.data:
-            raise AssertionError(located(f"assert_op: {msg}", [x]))
-    return Op(ASSERTED, text=msg)(x, *checked) if checked else x
+            raise error(located(f"assert_op: {msg}", [x]))
+    return Op(ASSERTED, text=msg, error=error)(x, *checked) if checked else x
 
 
 def _absent(op: Op, shape: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from symc.graph.dtypes import is_float
 from symc.graph.evaluate import evaluate
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
+from symc.tensor.assertions import assert_op
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, number_repeated
 from symc.tensor.broadcasting import broadcast_together
@@ -161,7 +162,7 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     """Count the occurrences of each integer in the vector ``x``, or sum the ``weights`` at these positions.
 
     The length of the result is the largest number plus 1, or ``minlength`` if that is larger. Negative numbers raise an
-    error at call time, regardless of ``assert_nonneg``.
+    error at call time: an AssertionError with ``assert_nonneg``, else an IndexError.
     """
     x = as_tensor(x)
     if x.ndim != 1:
@@ -176,6 +177,8 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
         weights = require_lengths(weights, [(shape_i(weights, 0), shape_i(x, 0), text)])
     if minlength is not None and isinstance(as_tensor(minlength), Constant) and int(minlength) < 0:
         raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
+    if assert_nonneg:
+        x = assert_op(x, reduce.all(ew.ge(x, 0)), msg="bincount: a number is negative")
     length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
     if minlength is not None:
         length = ew.maximum(length, ew.cast(minlength, "int64"))
@@ -353,7 +356,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
     ``mode`` defines the handling of indices out of range: raise an error, take them modulo the length, or clip them.
     """
     at = [_whole("ravel_multi_index", multi_index[k]) for k in range(len(multi_index))]
-    sizes: list[Any] = list(shape_entries(dims, "ravel_multi_index"))
+    sizes: list[Any] = list(shape_entries(dims, "ravel_multi_index", len(at) if isinstance(dims, Variable) else None))
     if len(at) != len(sizes):
         raise ShapeError(located(f"ravel_multi_index: {len(at)} indices for {len(sizes)} axes", at))
     if mode == "wrap":

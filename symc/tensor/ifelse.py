@@ -13,7 +13,7 @@ from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.guards import require_equal
-from symc.graph.op import Arg, Case, Indexed, Op, Structured, record
+from symc.graph.op import Arg, Case, Indexed, Op, Record, Structured, record
 from symc.graph.types import TensorType
 from symc.loops.expr import select
 from symc.loops.ir import Branch
@@ -21,7 +21,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.broadcasting import expand
 from symc.tensor.indices.subtensor import SLICE_AT, WRITE_AT
-from symc.tensor.symbolic_dims import as_dim, length
+from symc.tensor.symbolic_dims import as_dim, length, shape_i
 
 __all__ = ["BRANCH", "ifelse"]
 
@@ -156,13 +156,21 @@ def _of_one_shape(condition: Variable, a: Variable, b: Variable) -> tuple[Variab
     return fitted(a, lengths), fitted(b, lengths)
 
 
-CHOSEN_LENGTH = record(
+CHOSEN_LENGTH: Record = record(
     "chosen_length",
     infer=lambda op, inputs: TensorType("int64", ()),
     numpy=lambda op, condition, a, b: np.asarray(a if condition else b, "int64"),
     grad=lambda op, inputs, outputs, gs: [None, None, None],
     lower=Indexed(lambda node, at, read, size: select(read(0, ()), read(1, ()), read(2, ()))),
     upper=lambda op, inputs: dims.maximum(as_dim(inputs[1]), as_dim(inputs[2])),
+    cases=lambda: [
+        Case(
+            lambda c, x: Op(CHOSEN_LENGTH)(ew.gt(c, 0), shape_i(x, 0), shape_i(x, 1)),
+            (Arg((), "float", values=-1.0), Arg((3, 4))),
+            expect=lambda c, x: np.int64(4),
+            grad=False,
+        )
+    ],
 )
 """One of two lengths, by a condition."""
 
@@ -199,7 +207,7 @@ def _fitted_specialised(op: Op, inputs: Sequence[Variable], types: Sequence[Tens
     return Op(WRITE_AT, steps=steps, replace=True)(expand(constant(0, dtype=x.dtype), shape), part, *starts)
 
 
-FITTED = record(
+FITTED: Record = record(
     "fitted",
     infer=_fitted_infer,
     numpy=_fitted_numpy,
@@ -208,6 +216,13 @@ FITTED = record(
     partwise=True,
     inserted=True,
     specialise=_fitted_specialised,
+    cases=lambda: [
+        Case(
+            lambda x: fitted(x, [constant(n, dtype="int64") for n in (2, 4)]),
+            (Arg((3, 2)),),
+            expect=lambda x: np.concatenate([x[:2], np.zeros_like(x[:2])], axis=1),
+        )
+    ],
 )
 """Values of ``ifelse`` with the lengths of the selected one: the other, which is not computed, could have any."""
 

@@ -15,13 +15,15 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_integer
 from symc.graph.gradient_flow import ZERO
-from symc.graph.op import Arg, Case, HostCall, Op, record
+from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
+from symc.tensor.checked import checked_below
 from symc.tensor.creation import zeros_like
+from symc.tensor.ifelse import ifelse
 from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
@@ -68,14 +70,31 @@ def _sort_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return [inc_subtensor(subtensor(zeros_like(inputs[0], gs[0].dtype), _grid(places, op["axis"])), gs[0])]
 
 
+def _along(record: Record, x: Any, axis: Any, what: str) -> Variable:
+    """An op along an axis; if that is a symbolic scalar, it is chosen when the function is called."""
+    if not isinstance(axis, Variable) or isinstance(axis, Constant):
+        x, axis = _line(x, axis, what)
+        return Op(record, axis=axis)(x)
+    x = as_tensor(x)
+    if axis.ndim or not is_integer(axis.dtype):
+        raise DTypeError(located(f"{what}: a symbolic axis must be an integer scalar", [x, axis]))
+    if not x.ndim:
+        normalize_axis(0, 0, what, x)  # an error: a scalar has no axis
+    axis = checked_below(axis, x.ndim, f"{what}: there is no such axis", f"it has {x.ndim} axes", wrap=True)
+    found = Op(record, axis=x.ndim - 1)(x)
+    for k in range(x.ndim - 1):
+        found = ifelse(ew.eq(axis, k), Op(record, axis=k)(x), found)
+    return found
+
+
 @also_named(a="x")
-def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
+def sort(x: Any, axis: Any = -1, kind: str = "quicksort", order: None = None) -> Variable:
     """The elements of ``x`` in ascending order along ``axis``.
 
     Parameters
     ----------
     x : tensor_like
-    axis : int, optional
+    axis : int or integer scalar, optional
         None sorts the flattened ``x``.
     kind : {"quicksort", "mergesort", "heapsort", "stable"}
         Names of NumPy's algorithms; every sort is stable here.
@@ -86,8 +105,7 @@ def sort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = N
         The shape and dtype of ``x``. The gradient goes back to where the elements came from.
     """
     _check("sort", kind, order)
-    x, axis = _line(x, axis, "sort")
-    return Op(SORT, axis=axis)(x)
+    return _along(SORT, x, axis, "sort")
 
 
 SORT = record(
@@ -109,14 +127,13 @@ SORT = record(
 
 
 @also_named(a="x")
-def argsort(x: Any, axis: int | None = -1, kind: str = "quicksort", order: None = None) -> Variable:
+def argsort(x: Any, axis: Any = -1, kind: str = "quicksort", order: None = None) -> Variable:
     """The int64 indices along ``axis`` that sort ``x``; parameters as for ``sort``.
 
     Equal elements keep their order, whatever ``kind`` says.
     """
     _check("argsort", kind, order)
-    x, axis = _line(x, axis, "argsort")
-    return Op(ARGSORT, axis=axis)(x)
+    return _along(ARGSORT, x, axis, "argsort")
 
 
 ARGSORT = record(
@@ -127,6 +144,10 @@ ARGSORT = record(
     lower=HostCall(native=RoutineCall("argsort", _lines)),
     cases=lambda: [
         Case(lambda x: argsort(x), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x), grad=False),
+        Case(
+            lambda x, axis: argsort(x, axis), (Arg((3, 4), distinct=True), Arg((), "int64", values=-2)),
+            expect=lambda x, axis: np.argsort(x, 0), grad=False,
+        ),
         Case(lambda x: argsort(x, 0), (Arg((3, 4), distinct=True),), expect=lambda x: np.argsort(x, 0), grad=False),
         Case(
             lambda x: argsort(x, kind="stable"), (Arg((6,), "int32", values=[2, 1, 2, 1, 1, 2]),),
