@@ -168,7 +168,7 @@ class T_OpContractMixin:  # noqa: N801 - Theano's name
 
     def clone(self, op: Any) -> Any:
         """A new op like ``op``."""
-        raise NotImplementedError("return a new instance like `op`")
+        raise NotImplementedError(f"{type(self).__name__} must define clone(op)")
 
     def test_eq(self) -> None:
         """Ops are equal to their copies and clones, and to nothing else."""
