@@ -16,7 +16,8 @@ from symc.compat.types import values_eq_approx
 from symc.graph import Variable, toposort
 
 __all__ = [
-    "AttemptManyTimes", "InferShapeTester", "T_OpContractMixin", "WrongValue", "assert_allclose", "custom_rng",
+    "AttemptManyTimes", "InferShapeTester", "MockRandomState", "T_OpContractMixin",
+    "TestOptimizationMixin", "WrongValue", "assert_allclose", "custom_rng",
     "fetch_seed", "seed_rng", "str_diagnostic", "verify_grad",
 ]  # fmt: skip
 
@@ -84,6 +85,40 @@ def assert_allclose(expected: Any, value: Any, rtol: float | None = None, atol: 
         raise WrongValue(expected, value, rtol, atol)
 
 
+class TestOptimizationMixin:
+    """Assertions about the ops of a compiled function, which Theano's tests make; here they do nothing.
+
+    Which ops a function contains after compilation is a matter of the compiler.
+    """
+
+    def assertFunctionContains(  # noqa: N802 - Theano's name
+        self, f: Any, op: Any, min: int = 1, max: int | None = None
+    ) -> None:
+        """Do nothing."""
+
+    assertFunctionContains0 = assertFunctionContains1 = assertFunctionContainsN = assertFunctionContains  # noqa: N815
+    assertFunctionContainsClass = assertFunctionContainsClassN = assertFunctionContains  # noqa: N815
+
+    def SkipTest(self, msg: str = "skip this test") -> None:  # noqa: N802 - Theano's name
+        """Skip the test that calls this."""
+        raise unittest.SkipTest(msg)
+
+
+class MockRandomState:
+    """A generator whose every draw is ``val``."""
+
+    def __init__(self, val: Any) -> None:
+        self.val = val
+
+    def rand(self, *shape: int) -> np.ndarray:
+        """An array filled with the value."""
+        return np.zeros(shape, dtype="float64") + self.val
+
+    def randint(self, minval: Any, maxval: Any = None, size: Any = 1) -> np.ndarray:
+        """An array of integers, all of them the value."""
+        return np.zeros(size, dtype="int64") + self.val
+
+
 class InferShapeTester(unittest.TestCase):
     """Base class of tests of the shapes of an op.
 
@@ -130,14 +165,6 @@ class InferShapeTester(unittest.TestCase):
         measure = symc.function(list(inputs), [v.shape for v in outputs], on_unused_input="ignore")
         for value, shape in zip(compute(*numeric_inputs), measure(*numeric_inputs)):
             assert np.all(np.shape(value) == shape), (np.shape(value), shape)
-
-    def assertFunctionContains(  # noqa: N802 - Theano's name
-        self, f: Any, op: Any, min: int = 1, max: int | None = None
-    ) -> None:
-        """Do nothing: which ops a function contains after compilation is a matter of the compiler."""
-
-    assertFunctionContains0 = assertFunctionContains1 = assertFunctionContainsN = assertFunctionContains  # noqa: N815
-    assertFunctionContainsClass = assertFunctionContainsClassN = assertFunctionContains  # noqa: N815
 
 
 def _warn_of_equal_lengths(inputs: Sequence[Variable], values: Sequence[Any], cls: Any) -> None:
