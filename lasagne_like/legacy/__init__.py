@@ -25,6 +25,7 @@ from .devices import (
     SpatialPyramidPoolingDNNLayer,
     batch_norm_dnn,
 )
+from .limits import DilatedConv2DLayer, LocallyConnected2DLayer
 from .padding import pad
 
 __version__ = "0.2.dev1"
@@ -35,6 +36,8 @@ __all__ = [
     "Conv2DDNNLayer",
     "Conv2DMMLayer",
     "Conv3DDNNLayer",
+    "DilatedConv2DLayer",
+    "LocallyConnected2DLayer",
     "MaxPool2DCCLayer",
     "MaxPool2DDNNLayer",
     "MaxPool3DDNNLayer",

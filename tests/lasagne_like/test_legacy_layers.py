@@ -136,3 +136,25 @@ def test_a_grid_of_unknown_size_cannot_be_precomputed():
     with pytest.raises(ValueError, match="precomputed"):
         layers.TPSTransformerLayer(image, moves, precompute_grid=True)
     assert layers.TPSTransformerLayer(image, moves).output_shape == (None, 3, None, 8)
+
+
+@pytest.mark.parametrize(
+    "kind, options, message",
+    [
+        ("DilatedConv2DLayer", {"pad": "same"}, "requires pad=0"),
+        ("DilatedConv2DLayer", {"pad": (1, 0)}, "requires pad=0"),
+        ("DilatedConv2DLayer", {"flip_filters": True}, "requires flip_filters=False"),
+        ("LocallyConnected2DLayer", {"pad": "valid"}, "requires pad='same'"),
+        ("LocallyConnected2DLayer", {"stride": 2}, "requires stride=1 / (1, 1)"),
+    ],
+)
+def test_limits_of_lasagne(kind, options, message):
+    getattr(layers, kind)((2, 3, 8, 8), 4, 3, **options)
+    with pytest.raises(NotImplementedError) as error:
+        getattr(legacy, kind)((2, 3, 8, 8), 4, 3, **options)
+    assert message in str(error.value)
+
+
+def test_layers_within_the_limits_of_lasagne():
+    assert legacy.DilatedConv2DLayer((2, 3, 8, 8), 4, 3, pad="valid").output_shape == (2, 4, 6, 6)
+    assert legacy.LocallyConnected2DLayer((2, 3, 8, 8), 4, 3).output_shape == (2, 4, 8, 8)
