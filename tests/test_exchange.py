@@ -75,6 +75,18 @@ def test_a_failed_call_changes_nothing(turning):
     assert fast_calls(f) >= 2
 
 
+def test_arguments_of_several_lengths_use_no_outdated_address():
+    u, x = symc.shared(np.arange(N, dtype="float32")), T.vector("x", dtype="float32")
+    f = symc.function([x], x.sum(), updates={u: u[::-1] + T.ones_like(x).sum()})
+    assert f.specialisation.swapped
+    value = np.arange(N, dtype="float32")
+    for n in [1, 2, 2, 2, 1, 1, 1, 2, 3, 1]:
+        f(np.ones(n, "float32"))
+        value = value[::-1] + n
+        np.testing.assert_array_equal(u.get_value(), value)
+    assert fast_calls(f) >= 2
+
+
 def test_variables_may_exchange_their_values():
     a, b = (symc.shared(np.full(N, v, "float32")) for v in (1, 2))
     f = symc.function([], {"first": a[0]}, updates={a: b, b: a * 2})
