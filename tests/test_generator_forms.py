@@ -98,6 +98,36 @@ def test_short_rows_are_lanes(length, rng):
             close(got, one)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_are_short_in_a_call_are_lanes(dtype, rng):
+    """One kernel for rows of any length: lanes are rows up to 256 terms, and terms beyond."""
+    x, y, w = (T.matrix(dtype=dtype) for _ in "xyw")
+    apart = x.dimshuffle(0, "x", 1) - y.dimshuffle("x", 0, 1)
+    far = T.sqrt((apart**2).sum(2) + 1e-6)
+    f = symc.function([x, y, w], [far, *symc.grad((far * w).sum(), [x, y])])
+    g = symc.function(
+        [x, y], [apart.argmax(2), apart.max(2), apart / abs(apart).sum(2, keepdims=True), T.var(apart, 2)]
+    )
+    assert "if" in symc.printing.debugprint(f, stage="loops", file="str")
+    for n, m, length in ((1, 1, 1), (3, 0, 2), (3, 4, 0), (70, 129, 3), (35, 300, 33), (9, 65, 256), (5, 33, 257)):
+        a, b, c = (rng.standard_normal(s).astype(dtype) for s in ((n, length), (m, length), (n, m)))
+        wide = a[:, None].astype("float64") - b[None]
+        want = np.sqrt((wide**2).sum(2) + 1e-6)
+        slopes = wide * (c / want)[:, :, None]
+        rtol = 2e-5 if dtype == "float32" else 1e-12
+        for got, one in zip(f(a, b, c), (want, slopes.sum(1), -slopes.sum(0))):
+            close(got, one, rtol)
+        if length:
+            b[:1, -1:] = np.nan
+            same = a[:, None] - b[None]
+            index, largest, *others = g(a, b)
+            np.testing.assert_array_equal(index, same.argmax(2))
+            np.testing.assert_array_equal(largest, same.max(2))
+            wide = same[:, 1:].astype("float64")
+            for got, one in zip(others, (wide / abs(wide).sum(2, keepdims=True), wide.var(2))):
+                close(got[:, 1:], one, rtol)
+
+
 def _batch_norm(x, g, b):
     g, b = (v.dimshuffle("x", 0, "x", "x") for v in (g, b))
     mean, variance = x.mean((0, 2, 3), keepdims=True), T.var(x, (0, 2, 3), keepdims=True)

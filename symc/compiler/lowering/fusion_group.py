@@ -10,6 +10,7 @@ from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.reductions import Reductions
 from symc.compiler.lowering.reuse import Lowered, form_of
+from symc.compiler.lowering.short_in_call import ShortInCall
 from symc.compiler.lowering.short_rows import ShortRows
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
@@ -24,7 +25,7 @@ PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
 
-class GroupLowering(Maps, ShortRows, Reductions):
+class GroupLowering(Maps, ShortRows, ShortInCall, Reductions):
     """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
@@ -34,6 +35,8 @@ class GroupLowering(Maps, ShortRows, Reductions):
         if self.has_short_rows():
             return [self.short_rows()]
         parts = self._parts() if self._single_phase() else 1
+        if type(parts) is int and parts == 1 and self.may_be_short():
+            return [self.short_in_call()]
         return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
 
     def _parts(self) -> dims.Dim:

@@ -32,6 +32,10 @@ class Nest(GroupIteration):
         """Start a kernel: no loop is open, nothing is known."""
         self.k = builder
         self.levels: list[Level] = [Level([], {})]
+        self.restart()
+
+    def restart(self) -> None:
+        """Start another form of the same loops."""
         self.lane_index: Expr = ZERO  # a reduction's position in its accumulator: the column, if columns are lanes
         self.depth_of: dict[int, int] = {}
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
@@ -42,6 +46,9 @@ class Nest(GroupIteration):
         self.short = False  # whether rows are written out, without loops and accumulators
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
+        # operands in scratch memory, by the axes that they follow: its name, and the number of lanes in it
+        self.packed: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
+        self.packed_lane: Expr = ZERO
 
     def flat_index(self, iteration_map: IterationMap) -> Expr:
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
@@ -71,10 +78,20 @@ class Nest(GroupIteration):
             if is_inline(base) and base not in self.stored:
                 assert base.owner is not None
                 found = self.let(home, self._element(base.owner, iteration_map))
+            elif key in self.packed:
+                found = self._load_packed(home, base, key[1])
             else:
                 found = self.load(home, base, self.flat_index(iteration_map))
             home.known[key] = found
         return found
+
+    def _load_packed(self, home: Level, base: Variable, axes: tuple[int, ...]) -> Expr:
+        """Load an element of ``base``, which follows ``axes``, from scratch memory."""
+        memory, lanes = self.packed[base, axes]
+        flat = self.flat_index(tuple(a for a in axes if a in self.inner))
+        name = self.k.fresh("x")
+        home.statements.append(Load(name, memory, flat * lanes + self.packed_lane, base.dtype))
+        return var(name, base.dtype)
 
     def load(self, home: Level, base: Variable, position: Expr) -> Expr:
         """Load an element of ``base`` in the loop ``home``."""

@@ -42,9 +42,14 @@ class Reductions(Nest):
     def phased(self) -> Step:
         """Create one kernel: a parallel loop over the outer axes, if there are any, around the phases."""
         self.begin(KernelBuilder(self.label, self.ref_of))
+        self.phases_over_rows()
+        return self.finish()
+
+    def phases_over_rows(self) -> None:
+        """Generate the loop over the outer axes, if there are any, around the phases."""
         if not self.outer:
             self.row_body(None)
-            return self.finish()
+            return
         cost = index(self.member_weight()) * self.total(self.inner)
         self.push(None, None)
         self.spread_outer(var("o"))
@@ -54,7 +59,6 @@ class Reductions(Nest):
         else:
             self.row_body(None)
         self.close("o", self.jobs(), "parallel", cost)
-        return self.finish()
 
     def columns_last(self) -> bool:
         """Whether the last axis in memory is an outer axis, so that neighbouring results are reduced side by side."""

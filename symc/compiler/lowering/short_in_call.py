@@ -1,0 +1,187 @@
+"""The form of rows that are short in a call, although their length is known only then.
+
+Lanes are rows, and the reductions of a row are in registers. Operands that are the same for all iterations of another
+outer axis, such as one of two sets of points whose distances are computed, are packed: copied to scratch memory, where
+neighbouring lanes are neighbours. The kernel also has the form of long rows, and chooses in each call.
+"""
+
+from __future__ import annotations
+
+from symc.compiler.fusion import is_inline
+from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.nest import Nest, is_sum
+from symc.compiler.lowering.reductions import Reductions, identity_of
+from symc.compiler.lowering.short_rows import FEWEST_ROWS
+from symc.graph import Constant, Variable, dims
+from symc.graph.op import Reduction
+from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
+from symc.loops.ir import SUM_TERMS, Alloc, Load, Step, Store
+
+BLOCK = min(SUM_TERMS.values())
+"""The number of terms in a running sum; sums of blocks of them are added."""
+LONGEST = 256
+"""The number of terms up to which rows are lanes: at most ``BLOCK`` blocks."""
+LANES = 256
+"""The largest number of rows that are lanes of one simd loop."""
+FEWEST_LANES = 64
+"""The smallest number."""
+PACKED = 8192
+"""The number of elements of a packed operand up to which there are more lanes than the fewest."""
+STEPS = 32
+"""The number of iterations of another outer axis for which operands are packed once."""
+MOST_PACKED = 4
+"""The largest number of packed operands."""
+
+
+class ShortInCall(Reductions, Nest):
+    """The form of rows that are short in a call."""
+
+    def may_be_short(self) -> bool:
+        """Whether lanes should be rows if these are short: no operand is as large as the space of iterations.
+
+        The time of other reductions is that of reading their operands.
+        """
+        length = dims.product(self.sizes[a] for a in self.inner)
+        if not self.group.machine.short_row or len(self.outer) < 2 or self.columns_last():
+            return False
+        lanes = self.sizes[self.outer[-1]]
+        if type(length) is int and length > LONGEST or type(lanes) is int and lanes < FEWEST_ROWS:
+            return False
+        reductions = [n for n in self.group.members if isinstance(n.op.record.lower, Reduction)]
+        if any(n.outputs[0].dtype in ("bool", "float16") for n in reductions):
+            return False
+        reads = self._operands()
+        packed = sum(self._is_packed(found) for found in reads.values())
+        return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
+
+    def short_in_call(self) -> Step:
+        """Create one kernel with both forms, or with this one if rows are known to be short."""
+        self.begin(KernelBuilder(self.label, self.ref_of))
+        terms = self.total(self.inner)
+        if terms.op == "const":
+            self._rows_as_lanes(terms)
+            return self.finish()
+        self.push(None, None)
+        self._rows_as_lanes(terms)
+        self.close_if(terms <= LONGEST)
+        self.restart()
+        self.push(None, None)
+        self.phases_over_rows()
+        self.close_if(index(LONGEST) < terms)
+        return self.finish()
+
+    def _operands(self) -> dict[tuple[Variable, tuple[int, ...]], tuple[int, ...]]:
+        """The variables in memory that the group reads in its loops, by the axes that they follow."""
+        found = {}
+        for node in self.group.members:
+            for base, at in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
+                computed = base in self.node_of or is_inline(base) and base not in self.stored
+                if not computed and not (isinstance(base, Constant) and base.data.size == 1):
+                    found[base, self.compact(at)] = self.compact(at)
+        return found
+
+    def _is_packed(self, axes: tuple[int, ...]) -> bool:
+        """Whether an operand has a stride along lanes, and is the same in all iterations of the axis around them."""
+        row, lane = self.outer[-2:]
+        return lane in axes and axes[-1] != lane and row not in axes
+
+    def _rows_as_lanes(self, terms: Expr) -> None:
+        *others, row, lane = self.outer
+        lanes, steps = self.k.size(self.sizes[lane]), self.k.size(self.sizes[row])
+        fitting = call("floordiv", index(PACKED // FEWEST_LANES), maximum(terms, ONE)) * FEWEST_LANES
+        width = self.let(self.levels[-1], maximum(index(FEWEST_LANES), minimum(fitting, index(LANES))))
+        blocks = call("floordiv", lanes + (width - 1), width)
+        chunks = call("floordiv", steps + (STEPS - 1), index(STEPS))
+        self.push(None, None)
+        level = self.levels[-1]
+        first = self.let(level, call("mod", var("o"), blocks) * width)
+        count = self.let(level, minimum(lanes - first, width))
+        rest = self.let(level, call("floordiv", var("o"), blocks))
+        start = self.let(level, call("mod", rest, chunks) * STEPS)
+        if others:
+            self.spread(others, self.let(level, call("floordiv", rest, chunks)))
+        for (base, axes), _ in self._operands().items():
+            if self._is_packed(axes):
+                self.packed[base, axes] = self._pack(base, axes, first, count, width), width
+        self.push(row, start + var("s"))
+        self.push(lane, first + var("i"))
+        self.lane_index = ZERO
+        self.packed_lane = var("i")
+        for phase in range(self.phases()):
+            self._phase(self.reductions_at(phase), self.stores_at(phase), terms)
+        self.store([v for v in self.group.stored if not self.is_inner(v)])
+        self.close("i", count, "simd")
+        self.close("s", minimum(steps - start, index(STEPS)), "serial")
+        cost = width * (STEPS * self.member_weight()) * terms
+        self.close("o", self.total(others) * chunks * blocks, "parallel", cost)
+        self.packed.clear()
+
+    def _pack(self, base: Variable, axes: tuple[int, ...], first: Expr, count: Expr, width: Expr) -> str:
+        """Copy an operand's elements for the lanes of an iteration; returns the name of the scratch memory."""
+        inner = [a for a in axes if a in self.inner]
+        name = self.k.fresh("pack")
+        self.put(Alloc(name, base.dtype, maximum(index(PACKED), self.total(inner) * FEWEST_LANES)))
+        counter = self.k.fresh("r")
+        self._open_terms(inner, var(counter))
+        self.push(self.outer[-1], first + var("i"))
+        element = self.load(self.levels[-1], base, self.flat_index(axes))
+        self.put(Store(name, var(counter) * width + var("i"), element))
+        self.close("i", count, "simd")
+        self.close(counter, self.total(inner), "serial")
+        return name
+
+    def _phase(self, reductions: list[Variable], stores: list[Variable], terms: Expr) -> None:
+        """Create loops over the terms of each lane's row, with accumulators in registers."""
+        if not reductions and not stores:
+            return
+        sums = [v for v in reductions if is_sum(v)] if not (terms.op == "const" and terms.value <= BLOCK) else []
+        for v in reductions:
+            self.accumulators[v] = self._register(v), v.dtype
+        total, parts = dict(self.accumulators), {}
+        outside = self.k.fresh("r") if sums else ""
+        if sums:
+            self.push(None, None)
+            parts = {v: self._register(v) for v in sums}
+        start = var(outside) * BLOCK if sums else ZERO
+        length = self.let(self.levels[-1], minimum(terms - start, index(BLOCK))) if sums else terms
+        counter = self.k.fresh("r")
+        self._open_terms(self.inner, start + var(counter))
+        for v in reductions:
+            node = self.node_of[v]
+            element = cast(self.value(node.inputs[0], self.reduction_iteration_maps[v]), v.dtype)
+            self._combine_register(v, parts.get(v, total[v][0]), element)
+        self.store(stores)
+        self.close(counter, length, "serial")
+        for v in sums:
+            self._combine_register(v, total[v][0], self._register_value(parts[v], v.dtype))
+        if sums:
+            self.close(outside, call("floordiv", terms + (BLOCK - 1), index(BLOCK)), "serial")
+        for v in stores:
+            self.kept.setdefault(v, "")
+
+    def _register(self, v: Variable) -> str:
+        """Make a register for the reduction ``v``, in the innermost loop."""
+        name = self.k.fresh("acc")
+        self.put(Alloc(name, v.dtype, ONE))
+        self.put(Store(name, ZERO, identity_of(v, v.dtype)))
+        return name
+
+    def _register_value(self, register: str, dtype: str) -> Expr:
+        name = self.k.fresh("x")
+        self.put(Load(name, register, ZERO, dtype))
+        return var(name, dtype)
+
+    def _combine_register(self, v: Variable, register: str, element: Expr) -> None:
+        lower = self.node_of[v].op.record.lower
+        assert isinstance(lower, Reduction)
+        old = self._register_value(register, v.dtype)
+        self.put(Store(register, ZERO, call(lower.combine, old, element)))
+
+    def _open_terms(self, axes: list[int], position: Expr) -> None:
+        """Open one loop over all of these inner axes."""
+        if len(axes) == 1:
+            self.push(axes[0], position)
+        else:
+            self.push(None, None)
+            if axes:
+                self.spread(axes, self.let(self.levels[-1], position))
