@@ -76,6 +76,28 @@ def test_strict_sums_are_more_accurate():
 
 
 @pytest.mark.parametrize(
+    ("channels", "filters", "groups", "taps", "stride", "side"),
+    [(50, 80, 1, 1, 1, 7), (400, 33, 1, 1, 1, 5), (64, 96, 1, 3, 2, 8), (48, 64, 2, 1, 2, 9), (32, 64, 1, 5, 1, 6)],
+)
+def test_few_pixels(channels, filters, groups, taps, stride, side):
+    """Filters that are larger than the images, which units pack for themselves, by all passes."""
+    attributes = {"border_mode": "half", "subsample": (stride, stride), "num_groups": groups, "filter_flip": False}
+    x, w = T.tensor4("x"), T.tensor4("w")
+    with symc.config.change(conv_algorithm="blocks", threads=2):
+        y = T.nnet.conv2d(x, w, **attributes)
+        f = symc.function([x, w], [y, symc.grad((y * y).sum() / 2, x)], profile=True)
+        a, b = sample(8, 2, channels, side, side), sample(9, filters, channels // groups, taps, taps)
+        out, dx = f(a, b)
+        assert "blocks of channels" in algorithms(f)
+        bump = sample(10, *a.shape)
+        along = f(bump, b)[0]
+    pieces = zip(np.split(a, groups, 1), np.split(b, groups, 0))
+    right = np.concatenate([correlate(p, q, taps // 2)[:, :, ::stride, ::stride] for p, q in pieces], 1)
+    np.testing.assert_allclose(out, right, rtol=0, atol=2e-5 * np.abs(right).max())
+    np.testing.assert_allclose((dx * bump.astype("float64")).sum(), (right * along).sum(), rtol=1e-4, atol=1e-1)
+
+
+@pytest.mark.parametrize(
     ("settings", "named"),
     [
         ({}, "Winograd"),

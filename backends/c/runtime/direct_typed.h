@@ -5,6 +5,10 @@
  * times a block of filters, are then a product over (block of channels, tap): nothing is packed for it but the filters.
  * With respect to the images the pixels with the same remainders modulo the strides, a phase, read through the same
  * taps; all phases of a band share its turned part of dY and fill the same rows of results, which are turned back.
+ *
+ * Where all images fit in the cache and have few pixels, the filters are the larger operand. Then all images are turned
+ * first, and each unit packs some channels of one block of filters, which stay in the first level cache while they are
+ * multiplied by all pixels: filters are read from memory once and never written back.
  */
 #include "direct.h"
 
@@ -32,7 +36,9 @@ enum {
     WINDOW_BYTES = 400 << 10, /* of a turned band: it stays in the second level cache */
     CHUNK = SYMC_PAIRS ? 24 : BLOCK_K / VL, /* steps summed at a time: long chains of additions lose accuracy */
     MOST_PHASES = 64,
-    LEAST_TILE = 5            /* pixels: narrower rows leave too many additions waiting for one another */
+    LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
+    IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
+    MOST_PIXELS = 1024        /* of all results of a filter, likewise */
 };
 
 typedef struct {
@@ -48,8 +54,9 @@ typedef struct {
     int64_t bands, row_bands, col_bands, splits;
     int64_t high, wide, pixels;            /* the most of a window and of a band of results */
     block_step *lists;                     /* by phase: for each block of channels and tap */
-    int64_t *counts;
+    int64_t *counts;                       /* taps of each phase */
     real *packed;                          /* by group, block of filters and of channels, tap, channel */
+    real *turned;                          /* by image and group: whole turned images; or NULL */
 } direct;
 
 INLINE int64_t blocks(const direct *z) { return ceil_div(z->filters, TILE_COLS); }
@@ -71,30 +78,52 @@ INLINE vec filter_lanes(const real *turned, int64_t ld, int64_t c, int64_t chann
 #endif
 }
 
+INLINE int64_t turned_filters_bytes(const direct *z, int64_t steps)
+{
+    return steps * BLOCK * z->taps * VL * (int64_t)sizeof(real);
+}
+
+/* VL filters from `filter` on, `count` channels from `channel` on, to lanes: by channel and tap. */
+static void turn_filters(const direct *z, int64_t group, int64_t filter, int64_t channel, int64_t count, real *to)
+{
+    int64_t taps = z->taps, size = z->filters * z->channels * taps, rows = smaller(VL, z->filters - filter);
+    const real *stop = z->weights + z->v->groups * size;
+    const real *from = z->weights + group * size + filter * z->weight_filter + channel * z->weight_channel;
+    if (z->weight_channel == taps)
+        FN(symc_to_lanes)(from, z->weight_filter, rows, count * taps, stop, count * taps, 0, to);
+    else if (z->weight_filter == 1)
+        FN(symc_copy_rows)(to, VL, from, z->weight_channel, count, rows, VL);
+    else
+        for (int64_t c = 0; c < count; c++)
+            FN(symc_to_lanes)(from + c * z->weight_channel, z->weight_filter, rows, taps, stop, taps, 0,
+                              to + c * taps * VL);
+}
+
+/* Blocks of channels [first, last) of a block of filters, by block of channels, tap and channel; `turned` is memory for
+ * one half of them. */
+static void pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
+{
+    int64_t cols = block_cols(z, block), taps = z->taps, count = smaller(z->channels, last * BLOCK) - first * BLOCK;
+    for (int64_t half = 0; half < cols; half += VL) {
+        turn_filters(z, group, block * TILE_COLS + half, first * BLOCK, count, turned);
+        for (int64_t step = 0; step < last - first; step++)
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t c = 0; c < VL; c++)
+                    store(to + ((step * taps + t) * VL + c) * cols + half,
+                          filter_lanes(turned + (step * BLOCK * taps + t) * VL, taps * VL, c, count - step * BLOCK));
+    }
+}
+
 /* Tasks (group, block of filters, block of channels). */
 static void pack_filters(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
-    int64_t taps = z->taps, size = z->filters * z->channels * taps;
-    real *turned = symc_scratch(SLOT_ROW, BLOCK * taps * VL * sizeof(real));
-    const real *stop = z->weights + z->v->groups * size;
+    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
-        int64_t cols = block_cols(z, block), channels = smaller(BLOCK, z->channels - step * BLOCK);
-        real *to = z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * cols) * taps * VL;
-        for (int64_t half = 0; half < cols; half += VL) {
-            int64_t filter = block * TILE_COLS + half, rows = smaller(VL, z->filters - filter);
-            const real *from = z->weights + group * size + filter * z->weight_filter + step * BLOCK * z->weight_channel;
-            if (z->weight_channel == taps)
-                FN(symc_to_lanes)(from, z->weight_filter, rows, channels * taps, stop, channels * taps, 0, turned);
-            else
-                for (int64_t c = 0; c < channels; c++)
-                    FN(symc_to_lanes)(from + c * z->weight_channel, z->weight_filter, rows, taps, stop, taps, 0,
-                                      turned + c * taps * VL);
-            for (int64_t t = 0; t < taps; t++)
-                for (int64_t c = 0; c < VL; c++)
-                    store(to + (t * VL + c) * cols + half, filter_lanes(turned + t * VL, taps * VL, c, channels));
-        }
+        pack_block(z, group, block, step, step + 1, turned,
+                   z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * block_cols(z, block)) *
+                                   z->taps * VL);
     }
 }
 
@@ -134,16 +163,18 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
     }
 }
 
-/* A block of filters for a band; `window` is turned from row `top` and column `left` on. */
+/* The first `depth` blocks of channels of a block of filters for a band; `window` is turned from row `top` and column
+ * `left` on. */
 static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
-                          const real *filters, int64_t cols, real *pixels)
+                          const real *filters, int64_t depth, int64_t cols, real *pixels, int accumulate)
 {
-    int64_t width = b->last_col - b->first_col, longest = z->steps * z->taps;
+    int64_t width = b->last_col - b->first_col, longest = depth * z->taps;
     if (z->flat) {
         int64_t count = (b->last_row - b->first_row - 1) * z->wide + width;
         window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
         for (int64_t q = 0; q < longest; q += CHUNK)
-            multiply_row(z, count, cols, smaller(CHUNK, longest - q), z->lists + q, window, filters, pixels, cols, q > 0);
+            multiply_row(z, count, cols, smaller(CHUNK, longest - q), z->lists + q, window, filters, pixels, cols,
+                         accumulate || q > 0);
         return;
     }
     for (int64_t q = 0; q == 0 || q < longest; q += CHUNK)
@@ -152,11 +183,12 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                 int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
                 int64_t col = x / z->cols.down * z->cols.up - left;
                 int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
-                int64_t steps = larger(0, smaller(CHUNK, z->counts[phase] - q));
+                int64_t steps = larger(0, smaller(CHUNK, z->counts[phase] * depth - q));
                 if (steps > 0 || q == 0)
-                    multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps, z->lists + phase * longest + q,
-                                 window + (row * z->wide + col) * VL, filters,
-                                 pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, q > 0);
+                    multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
+                                 z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
+                                 pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols,
+                                 accumulate || q > 0);
             }
 }
 
@@ -172,27 +204,42 @@ static void put_band(const direct *z, const part *b, const real *pixels, int64_t
             block_pixels(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
 }
 
-static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
-                     real *pixels)
+/* Blocks of channels [first, last) of the window behind a band. */
+static void turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
 {
-    int64_t plane = z->in_h * z->in_w, place = image * z->v->groups + group;
+    int64_t plane = z->in_h * z->in_w;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
     const real *in = z->in + place * z->channels * plane;
     const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
-    for (int64_t step = 0; step < z->steps; step++)
+    for (int64_t step = first; step < last; step++)
         block_window(in + step * BLOCK * plane, plane, smaller(BLOCK, z->channels - step * BLOCK), z->in_h, z->in_w, end, top,
                      left, window_size(&z->rows, b->first_row, b->last_row),
                      window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
                      window + step * z->high * z->wide * VL);
+}
+
+/* One block of filters of a band. */
+static void put_block(const direct *z, int64_t place, int64_t block, const part *b, const real *pixels)
+{
+    int64_t cols = block_cols(z, block);
+    for (int64_t half = 0; half < cols; half += VL) {
+        int64_t filter = block * TILE_COLS + half;
+        put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
+                 z->out + (place * z->filters + filter) * z->out_h * z->out_w);
+    }
+}
+
+static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
+                     real *pixels)
+{
+    int64_t place = image * z->v->groups + group;
+    int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    turn_window(z, place, b, 0, z->steps, window);
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
-        int64_t cols = block_cols(z, block);
         multiply_band(z, b, top, left, window,
-                      z->packed + (group * blocks(z) + block) * z->steps * z->taps * VL * TILE_COLS, cols, pixels);
-        for (int64_t half = 0; half < cols; half += VL) {
-            int64_t filter = block * TILE_COLS + half;
-            put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
-                     z->out + (place * z->filters + filter) * z->out_h * z->out_w);
-        }
+                      z->packed + (group * blocks(z) + block) * z->steps * z->taps * VL * TILE_COLS, z->steps,
+                      block_cols(z, block), pixels, 0);
+        put_block(z, place, block, b, pixels);
     }
 }
 
@@ -216,6 +263,64 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     symc_pair_tiles_end();
 #endif
 }
+
+/* ---- few pixels ---- */
+
+INLINE part whole_image(const direct *z) { return (part){0, z->out_h, 0, z->out_w}; }
+INLINE int64_t image_size(const direct *z) { return z->steps * z->high * z->wide * VL; }
+
+/* Blocks of channels packed at a time. */
+INLINE int64_t chunk_steps(const direct *z) { return smaller(z->steps, larger(1, CHUNK / z->taps)); }
+
+/* Tasks (image, group, block of channels). */
+static void turn_images(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    part b = whole_image(z);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t place = task / z->steps, step = task % z->steps;
+        turn_window(z, place, &b, step, step + 1, z->turned + place * image_size(z));
+    }
+}
+
+/* Tasks (group, block of filters), for all images. */
+static void run_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    int64_t most = chunk_steps(z);
+    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, most));
+    real *filters = symc_scratch(SLOT_BLOCK, turned_filters_bytes(z, most) / VL * TILE_COLS);
+    real *pixels = symc_scratch(SLOT_BLOCK_2, z->v->images * z->pixels * TILE_COLS * sizeof(real));
+    part b = whole_image(z);
+    int64_t top = window_start(&z->rows, 0), left = window_start(&z->cols, 0);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t group = task / blocks(z), block = task % blocks(z), cols = block_cols(z, block);
+        for (int64_t step = 0; step < z->steps; step += most) {
+            int64_t count = smaller(most, z->steps - step);
+            pack_block(z, group, block, step, step + count, turned, filters);
+            for (int64_t image = 0; image < z->v->images; image++)
+                multiply_band(z, &b, top, left,
+                              z->turned + (image * z->v->groups + group) * image_size(z) + step * z->high * z->wide * VL,
+                              filters, count, cols, pixels + image * z->pixels * cols, step > 0);
+        }
+        for (int64_t image = 0; image < z->v->images; image++)
+            put_block(z, image * z->v->groups + group, block, &b, pixels + image * z->pixels * cols);
+    }
+}
+
+/* Whether the filters are the larger operand, and can be divided among the threads. */
+static int has_few_pixels(const direct *z)
+{
+    int64_t tasks = z->v->groups * blocks(z), threads = symc_num_threads();
+    int64_t bytes = z->v->images * z->v->groups * z->steps * VL * window_size(&z->rows, 0, z->out_h) *
+                    window_size(&z->cols, 0, z->out_w) * (int64_t)sizeof(real);
+    int64_t filter_bytes = z->v->groups * z->filters * z->channels * z->taps * (int64_t)sizeof(real);
+    return z->steps > 0 && z->v->images * z->out_h * z->out_w <= MOST_PIXELS && bytes <= filter_bytes &&
+           (bytes <= IMAGES_BYTES || (bytes <= 2 * IMAGES_BYTES && 2 * bytes <= filter_bytes)) &&
+           (tasks % threads == 0 || tasks >= 4 * threads);
+}
+
+/* ---- all ---- */
 
 /* The largest window of `pieces` bands along an axis. */
 static int64_t largest_window(const axis *a, int64_t out, int64_t pieces)
@@ -255,13 +360,25 @@ static void run(direct *z)
     z->steps = ceil_div(z->channels, BLOCK);
     z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
               (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w));
-    plan(z);
+    int few = !SYMC_PAIRS && has_few_pixels(z);
+    if (few) {
+        z->high = window_size(&z->rows, 0, z->out_h), z->wide = window_size(&z->cols, 0, z->out_w);
+        z->pixels = z->out_h * z->out_w;
+    } else
+        plan(z);
     int64_t phases = z->rows.down * z->cols.down, longest = z->steps * z->taps;
     z->counts = symc_scratch(SLOT_TABLE, phases * (sizeof(int64_t) + longest * sizeof(block_step)));
     z->lists = (block_step *)(z->counts + phases);
     for (int64_t i = 0; i < phases; i++)
-        z->counts[i] = list_steps(z, i / z->cols.down, i % z->cols.down, z->lists + i * longest);
+        z->counts[i] = list_steps(z, i / z->cols.down, i % z->cols.down, z->lists + i * longest) / larger(1, z->steps);
     int64_t tasks = z->v->groups * blocks(z);
+    if (few) {
+        int64_t places = z->v->images * z->v->groups;
+        z->turned = symc_scratch(SLOT_SHARED, places * image_size(z) * sizeof(real));
+        symc_parallel(turn_images, z, places * z->steps, larger(1, 16384 / (z->high * z->wide * VL)));
+        symc_parallel(run_blocks, z, tasks, 1);
+        return;
+    }
     z->packed = symc_scratch(SLOT_SHARED, tasks * longest * VL * TILE_COLS * sizeof(real));
     symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
     symc_parallel(run_bands, z, z->v->groups * z->v->images * z->bands * z->splits, 1);
