@@ -122,6 +122,11 @@ class Config:
         The C compiler; if empty, the first found of ``$CC``, ``cc``, ``gcc``, ``clang`` and the package ``ziglang``.
     cflags : str
         Extra flags for the C compiler.
+    isa : str
+        The vector instructions of the C back end on x86 processors: ``"avx512"`` (512 bits), ``"avx2"`` (256 bits),
+        ``"sse"`` (128 bits), or ``""``, the widest that the processor has. It is an error to ask for instructions that
+        the processor lacks. Set it before the first function is compiled: the library calls of a process, such as
+        matrix products, keep the instructions they were first loaded with.
     conv_algorithm : str
         How the C back end computes convolutions: ``"auto"``, what a cost model finds fastest for the shapes of the
         call; ``"winograd"``, minimal filtering wherever it exists (3x3 and 5x5 filters at stride 1, float32, at least
@@ -175,6 +180,7 @@ class Config:
     cache_dir: str = field(default_factory=_default_cache)
     compiler: str = field(default_factory=lambda: os.environ.get("CC", ""))
     cflags: str = ""
+    isa: str = ""
     conv_algorithm: str = "auto"
     conv_accuracy: str = "fast"
     cpu_precision: str = "float32"
@@ -192,6 +198,7 @@ class Config:
 
     _choices = {
         "floatX": ("float32", "float64"),
+        "isa": ("", "avx512", "avx2", "sse"),
         "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
         "conv_accuracy": ("fast", "strict"),
         "cpu_precision": ("float32", "bfloat16"),

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ pytest.importorskip("cffi")
 from symc_backends import cache, loading, scratch
 from symc_backends.c import headers, toolchain
 
+library = sys.modules["symc_backends.c.library"]
 build_module = sys.modules["symc_backends.c.build"]
 
 pytestmark = pytest.mark.skipif(toolchain.missing() is not None, reason="needs a C compiler")
@@ -192,10 +194,11 @@ def test_a_whole_damaged_cache_and_processes_that_start_together(tmp_path, monke
     """A bit of every file changes, that of the run-time library and the launcher too; then processes share the rest."""
     rng = random.Random(2)
     environment = {"SYMC_CACHE": str(tmp_path / "cache"), "SYMC_FLAGS": ""}
-    image = build_module._runtime_image(toolchain.identity())  # building it once, below, takes long enough
-    with symc.config.change(cache_dir=str(tmp_path / "cache")), monkeypatch.context() as patch:
-        patch.setattr(cache, "content", lambda name, build: cache.write(name, image))
-        build_module._runtime_image(toolchain.identity())
+    for part in ("core", "products_f32"):  # building them once, below, takes long enough
+        image = library.image(part, toolchain.identity())
+        with symc.config.change(cache_dir=str(tmp_path / "cache")), monkeypatch.context() as patch:
+            patch.setattr(cache, "content", lambda name, build, image=image: cache.write(name, image))
+            library.image(part, toolchain.identity())
     assert RESULT in output(python(PROGRAM, **environment))
     first = files(tmp_path / "cache")
     for path in first:
@@ -243,12 +246,12 @@ def test_other_flags_give_other_code(fresh, monkeypatch):
         return b""
 
     monkeypatch.setattr(cache, "content", note)
-    monkeypatch.setattr(build_module, "runtime", lambda: None)
+    monkeypatch.setattr(build_module, "runtime", mock.MagicMock())
     monkeypatch.setattr(build_module, "Code", lambda image: threading.Lock())
     for flags in ("", "-DA", "-DB"):
         with symc.config.change(cflags=flags):
             build_module.build("text")
-            build_module._runtime_image(toolchain.identity())
+            library.image("core", toolchain.identity())
             launch._built("text", [])
     assert len(set(names)) == len(names) == 9
 

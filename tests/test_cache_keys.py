@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from unittest import mock
 
 import pytest
 
@@ -23,7 +24,7 @@ def key(monkeypatch):
     def content(key, make):
         raise _Asked(key)
 
-    monkeypatch.setattr(build, "runtime", lambda: None)
+    monkeypatch.setattr(build, "runtime", mock.MagicMock())
     monkeypatch.setattr(cache, "content", content)
 
     def ask(text, timed=0):
@@ -40,7 +41,7 @@ def test_a_key_depends_on_the_text_the_flags_and_the_headers(key, monkeypatch):
     others = [key("int f(void) { return 2; }"), key("int f(void) { return 1; }", timed=1)]
     with symc.config.change(cflags=f"{symc.config.cflags} -DOTHER"):
         others.append(key("int f(void) { return 1; }"))
-    monkeypatch.setattr(build, "_sources", lambda: ([], "other headers"))
+    monkeypatch.setattr(build, "sources", lambda: ([], "other headers"))
     others.append(key("int f(void) { return 1; }"))
     assert len({first, *others}) == 5
 

@@ -72,11 +72,11 @@ def _vectors() -> Finding:
     if not width:
         return Finding("vectors", problem="the compiler does not read symc's run-time headers", fix=_INSTALL)
     name = "NEON" if "__ARM_NEON" in macros else _REGISTERS.get(width, "")
-    found = f"{name}, registers of {width} bytes"
+    found = f"{name}, registers of {width} bytes" + (", as set by symc.config.isa" if config.isa else "")
     if width == "64" and macros.get("VM_AVX512_BUILTINS") == "0":
         text = "this compiler's AVX-512 intrinsics are not known, so some functions are slower"
         return Finding("vectors", found, text, "use gcc")
-    if name == "SSE2":
+    if name == "SSE2" and not config.isa:
         text = "the compiler sees no AVX2, which every processor since 2015 has"
         return Finding("vectors", found, text, "use a compiler that knows -march=native")
     return Finding("vectors", found)

@@ -96,7 +96,7 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int], each: int =
 def _request(library: Any, name: str, buffers: int, params: Sequence[int], each: int = 0) -> None:
     """Request the scratch memory of a call of the run-time library, or of ``each`` such calls at the same time."""
     nothing = ffi.new("void *[]", buffers + 1)
-    function = ffi.addressof(library, name)
+    function = library.address(name)
     given = ffi.new("int64_t[]", list(params))
     if each:
         _check(library.symc_measure_each(function, nothing, given, each))

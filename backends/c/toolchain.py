@@ -47,16 +47,45 @@ def missing() -> str | None:
     return f"{wanted}; install gcc or clang, or run: pip install ziglang"
 
 
+_MARCH = {
+    "": (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",), ()),
+    "avx512": (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",)),
+    "avx2": (("-march=x86-64-v3", "-mtune=native"), ("-march=x86-64-v3",), ("-mcpu=x86_64_v3",)),
+    "sse": (("-march=x86-64-v2", "-mtune=native"), ("-march=x86-64-v2",), ("-mcpu=x86_64_v2",)),
+}
+"""The flags for each value of ``symc.config.isa``, the first of which that the compiler accepts are used."""
+_INSTRUCTIONS = {
+    "": (),
+    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
+    "avx2": ("avx2", "bmi2", "f16c", "fma"),
+    "sse": ("popcnt", "sse4_1", "sse4_2", "ssse3"),
+}
+"""What the processor must have for it, by the names of ``/proc/cpuinfo``."""
+
+
 @lru_cache(maxsize=4)
-def _machine_flags(compiler: tuple[str, ...]) -> tuple[str, ...]:
-    """Flags for this processor, tested once on an empty file."""
-    tried = [["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], []]
-    for flags in tried:
+def _machine_flags(compiler: tuple[str, ...], isa: str) -> tuple[str, ...]:
+    """Flags for this processor, tested once on an empty file.
+
+    Raises
+    ------
+    CompileError
+        If the processor or the compiler lacks the instructions that ``symc.config.isa`` asks for.
+    """
+    known = _cpu().split()
+    missing = [name for name in _INSTRUCTIONS[isa] if name not in known]
+    if missing:
+        have = [other for other, names in _INSTRUCTIONS.items() if other and all(n in known for n in names)]
+        repair = f"this processor has {', '.join(have)}" if have else 'leave it empty, ""'
+        raise CompileError(f"symc.config.isa is {isa!r}, but this processor lacks {', '.join(missing)}; {repair}")
+    for flags in _MARCH[isa]:
         done = subprocess.run(
             [*compiler, *flags, "-x", "c", "-E", "-"], input="", capture_output=True, text=True, check=False
         )
         if done.returncode == 0:
             return tuple(flags)
+    if isa:
+        raise CompileError(f"symc.config.isa is {isa!r}, but the compiler {compiler[0]} knows no flag for it")
     return ()
 
 
@@ -75,16 +104,16 @@ def _cpu() -> str:
 
 
 @lru_cache(maxsize=4)
-def _identity(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
-    return _cached_version(compiler, stamp) + "\n" + _cpu()
+def _identity(compiler: tuple[str, ...], isa: str, stamp: tuple[float, int]) -> str:
+    return _cached_version(compiler, isa, stamp) + "\n" + _cpu()
 
 
-def _cached_version(compiler: tuple[str, ...], stamp: tuple[float, int]) -> str:
+def _cached_version(compiler: tuple[str, ...], isa: str, stamp: tuple[float, int]) -> str:
     """The compiler's version, cached by its file's date and size: a warm start does not run the compiler."""
-    key = cache.digest(repr((compiler, stamp)))
+    key = cache.digest(repr((compiler, isa, stamp)), _cpu())  # flags are chosen for the processor
     found = cache.read_text(f"compiler-{key}")
     if found is None:
-        flags = _machine_flags(compiler)
+        flags = _machine_flags(compiler, isa)
         version = subprocess.run(
             [*compiler, "--version"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
             check=False,
@@ -113,12 +142,12 @@ def _needed() -> tuple[str, ...]:
 def identity() -> str:
     """An identifier of the compiler, flags and processor that compiled code depends on."""
     compiler = _needed()
-    return f"{compiler}\n{' '.join(flags())}\n{_identity(compiler, _stamp(compiler))}"
+    return f"{compiler}\n{' '.join(flags())}\n{_identity(compiler, config.isa, _stamp(compiler))}"
 
 
 def flags() -> list[str]:
     compiler = _needed()
-    machine = _identity(compiler, _stamp(compiler)).split("\n", 1)[0].split()
+    machine = _identity(compiler, config.isa, _stamp(compiler)).split("\n", 1)[0].split()
     return [*FLAGS, *machine, *shlex.split(config.cflags)]
 
 

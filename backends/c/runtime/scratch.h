@@ -7,7 +7,7 @@
 enum { SYMC_MAX_THREADS = 256 };
 
 /* Whether the calling thread is measuring. */
-__attribute__((visibility("hidden"))) int symc_is_measuring(void);
+SYMC_API int symc_is_measuring(void);
 
 /* Runs `fn` on an empty range in the place of each of `width` threads. */
 __attribute__((visibility("hidden"))) void symc_measure_loop(symc_task fn, void *arg, int width);

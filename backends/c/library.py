@@ -1,0 +1,257 @@
+"""The run-time library, compiled and loaded in parts: a program waits for those alone whose functions it calls.
+
+``core`` holds the threads and the scratch memory, which all other parts use. Each of the others is complete with
+``core``: files that convolutions share with matrix products are in both parts, where they keep the names that the
+library does not export to themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from symc.config import config
+from symc.loops.calls import CALLS
+from symc.loops.routines import ROUTINES
+from symc_backends import cache, loading
+from symc_backends.c import toolchain
+from symc_backends.c.declarations import declared
+from symc_backends.c.dialect import TAG
+
+__all__ = ["PARTS", "RUNTIME", "Runtime", "choose_precision", "ffi", "image", "method", "part_of", "runtime", "sources"]
+
+RUNTIME = Path(__file__).parent / "runtime"
+
+ffi = declared(
+    """
+    int symc_num_threads(void);
+    void symc_set_num_threads(int);
+    void symc_conv2d_choose(int preferred, int strict);
+    int symc_conv2d_method_f32(int pass, const int64_t *p);
+    int symc_conv2d_method_f64(int pass, const int64_t *p);
+    const char *symc_conv2d_method_name(int method);
+    int symc_choose_bfloat16(int most);
+    int symc_measure_begin(void);
+    int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
+    int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
+    int symc_measure_each(void (*)(void *const *, const int64_t *), void *const *, const int64_t *, int width);
+    int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
+    int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
+    size_t symc_measured(void);
+    void symc_measure_end(void);
+    const char *symc_lapack_name(int k);
+    void symc_lapack_set(int k, void *);
+    void symc_lapack_threads(void (*)(int));
+    void *dlopen(const char *, int);
+    void *dlsym(void *, const char *);
+    int dlclose(void *);
+    char *dlerror(void);
+"""
+    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+    + "".join(
+        f"void symc_{name}_{tag}(void *const *, const int64_t *);"
+        for name, routine in ROUTINES.items()
+        for tag in dict.fromkeys(TAG[dtype] for dtype in routine.dtypes)
+    )
+)
+
+_CORE = ("measure", "pool", "rows", "scratch")
+_PRODUCTS = {
+    "f32": ("gemm_f32", "gemv_f32", "pairs", "products_bf16", "tile_f32", "unpacked_f32"),
+    "f64": ("gemm_f64", "gemv_f64", "tile_f64", "unpacked_f64"),
+}
+_SORTING = {"floats": ("f32", "f64"), "signed": ("i8", "i16", "i32", "i64"), "unsigned": ("u8", "u16", "u32", "u64")}
+_MATRICES = r"lapack|(cholesky|lu|triangular|expm|spectral)(_complex)?_f(32|64)"
+_NOT_LIBRARY = ("launcher.c",)
+
+
+def _files(part: str) -> Iterable[str]:
+    """The names of the C files of a part, without their ending."""
+    kind, _, of = part.partition("_")
+    stems = [p.stem for p in sources()[0]]
+    if kind == "core":
+        return _CORE
+    if kind == "products":
+        return _PRODUCTS[of]
+    if kind == "sorting":
+        return (f"sort_{of}",)
+    if kind == "matrices":
+        return [s for s in stems if re.fullmatch(_MATRICES, s)]
+    if kind == "pooling":
+        return (f"pool2d_{of}",)
+    # what no other part has, for this dtype or without one; and the products
+    others = {s for p in PARTS if not p.startswith(("convolutions", "products")) for s in _files(p)}
+    other = "f64" if of == "f32" else "f32"
+    half = () if of == "f32" else (*(s for s in stems if s.endswith("_bf16")), "pairs")
+    return [s for s in stems if s not in others and s not in half and not s.endswith(f"_{other}")]
+
+
+PARTS = (
+    "core", *(f"{kind}_{of}" for kind in ("products", "convolutions", "pooling") for of in ("f32", "f64")), "matrices",
+    *(f"sorting_{of}" for of in _SORTING),
+)  # fmt: skip
+
+
+def part_of(symbol: str) -> str:
+    """The part that exports a function of the library; ``core`` for other names."""
+    name, _, tag = symbol.removeprefix("symc_").rpartition("_")
+    if name in ("gemm", "batched_gemm"):
+        return f"products_{tag}"
+    if name.startswith("conv2d_"):
+        return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"
+    if name.startswith("pool2d_"):
+        return f"pooling_{tag}"
+    if name in ("sort", "argsort", "topk"):
+        return next((f"sorting_{of}" for of, tags in _SORTING.items() if tag in tags), "core")
+    return "matrices" if name in ROUTINES or symbol.startswith("symc_lapack_") else "core"
+
+
+@lru_cache(maxsize=1)
+def sources() -> tuple[list[Path], str]:
+    """The run-time library's C files, and a digest over them and all headers."""
+    files = sorted(RUNTIME.glob("*.[ch]"))
+    text = cache.digest(*[p.name for p in files], *[p.read_bytes() for p in files])
+    return [p for p in files if p.suffix == ".c" and p.name not in _NOT_LIBRARY], text
+
+
+def image(part: str, identity: str) -> bytes:
+    """The shared library of a part, through the cache."""
+    files, text = sources()
+
+    def make(target: str) -> None:
+        chosen = set(_files(part))
+        ordered = sorted((p for p in files if p.stem in chosen), key=lambda p: -p.stat().st_size)
+        jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
+        toolchain.compile_side_by_side(jobs, target, str(RUNTIME), f"the run-time library ({part})")
+
+    return cache.content(f"{cache.digest('runtime', part, text, identity)}.so", make)
+
+
+class Runtime:
+    """The run-time library for one compiler and its flags.
+
+    Its functions are attributes; the first use of one loads its part.
+
+    Parameters
+    ----------
+    identity : str
+        See ``symc_backends.c.toolchain.identity``.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
+        self._parts: dict[str, Any] = {}
+        self._most_bfloat16 = 0
+        self._lock = threading.RLock()
+        self.part("core")
+
+    def part(self, name: str) -> Any:
+        """A loaded part."""
+        found = self._parts.get(name)
+        if found is None:
+            with self._lock:
+                found = self._parts.get(name)
+                if found is None:
+                    # Global, so that generated libraries and other parts find its symbols.
+                    data = image(name, self._identity)
+                    found = loading.load(data, lambda path: ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_GLOBAL))
+                    self._prepare(name, found)
+                    self._parts[name] = found
+        return found
+
+    def need(self, text: str) -> None:
+        """Load the parts whose functions generated code calls."""
+        for name in sorted({part_of(symbol) for symbol in re.findall(r"\bsymc_\w+", text)}):
+            self.part(name)
+
+    def __getattr__(self, symbol: str) -> Any:
+        if not symbol.startswith("symc_"):
+            raise AttributeError(symbol)
+        found = getattr(self.part(part_of(symbol)), symbol)
+        setattr(self, symbol, found)
+        return found
+
+    def address(self, symbol: str) -> Any:
+        """The address of a function."""
+        return ffi.addressof(self.part(part_of(symbol)), symbol)
+
+    def _prepare(self, name: str, library: Any) -> None:
+        if name.startswith("convolutions"):
+            library.symc_conv2d_choose(_ALGORITHMS.index(config.conv_algorithm), config.conv_accuracy == "strict")
+        if name in _WITH_BFLOAT16:
+            library.symc_choose_bfloat16(self._most_bfloat16)
+
+    def choose_convolutions(self) -> None:
+        """Follow the settings of convolutions."""
+        with self._lock:
+            for name, library in self._parts.items():
+                if name.startswith("convolutions"):
+                    self._prepare(name, library)
+
+    def symc_choose_bfloat16(self, most: int) -> int:
+        """As the function of this name, for every part that rounds operands, loaded or not."""
+        with self._lock:
+            self._most_bfloat16 = most
+            return max(int(self.part(name).symc_choose_bfloat16(most)) for name in self._loaded_with_bfloat16())
+
+    def _loaded_with_bfloat16(self) -> list[str]:
+        return [name for name in _WITH_BFLOAT16 if name in self._parts] or [_WITH_BFLOAT16[0]]
+
+    def choose_bfloat16(self, most: int) -> None:
+        """The same without loading a part."""
+        with self._lock:
+            self._most_bfloat16 = most
+            for name in _WITH_BFLOAT16:
+                if name in self._parts:
+                    self._parts[name].symc_choose_bfloat16(most)
+
+
+_WITH_BFLOAT16 = ("products_f32", "convolutions_f32")
+
+
+@lru_cache(maxsize=4)
+def _loaded(identity: str) -> Runtime:
+    library = Runtime(identity)
+    choose_precision(library)
+    for setting in ("conv_algorithm", "conv_accuracy"):
+        config.listen(setting, library.choose_convolutions)
+    config.listen("cpu_precision", lambda: choose_precision(library))
+    return library
+
+
+def choose_precision(library: Runtime) -> None:
+    """Tell the run-time library whether to round the operands of products."""
+    library.choose_bfloat16(_MOST_BFLOAT16 if config.cpu_precision == "bfloat16" else 0)
+
+
+_ALGORITHMS = ("auto", "winograd", "blocks", "panels")  # in the order of symc_conv2d_choose
+_MOST_BFLOAT16 = 2  # by matrix registers, see symc_choose_bfloat16
+_PASSES = ("forward", "backward_data", "backward_weights")
+
+
+def method(call: str, params: Sequence[int]) -> str | None:
+    """How the run-time library would do a call now, if it has a choice."""
+    name, _, tag = call.rpartition("_")
+    if not name.startswith("conv2d_"):
+        return None
+    library = runtime()
+    found = getattr(library, f"symc_conv2d_method_{tag}")(
+        _PASSES.index(name.removeprefix("conv2d_")), ffi.new("int64_t[]", list(params))
+    )
+    return str(ffi.string(library.symc_conv2d_method_name(found)).decode())
+
+
+_loading = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """Load the run-time library; its number of threads follows ``symc.config.threads``."""
+    with _loading:
+        library = _loaded(toolchain.identity())
+    if config.threads:
+        library.symc_set_num_threads(config.threads)
+    return library
