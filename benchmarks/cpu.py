@@ -88,13 +88,16 @@ def record(row: Any, entries: list[Entry]) -> dict[str, Any]:
 def contest(
     rows: list[Any], processes: list[Process], options: Options, wait: bool, found: list[dict[str, Any]]
 ) -> None:
-    """Measure the rows one after the other into ``found``; with ``wait``, after all of them have been built."""
+    """Measure the machine's limits and the rows into ``found``; with ``wait``, after all rows have been built."""
+    peaks: dict[str, float] = {}
     built: list[tuple[Any, list[Entry]]] = []
 
     def finish(row: Any, entries: list[Entry]) -> None:
         tell(f"measuring {row.name}")
+        if not found:
+            peaks.update(limits(options.threads))
         measure(row, processes, entries, options)
-        found.append(record(row, entries))
+        found.append(record(row, entries) | {"limits": peaks})
         tell("")
         print(line(found[-1]), flush=True)
 
@@ -121,13 +124,13 @@ def earlier(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     return {r["row"]: r for r in found["rows"]} if found["machine"] == about else {}
 
 
-def save(options: argparse.Namespace, found: list[dict[str, Any]], peaks: dict[str, float]) -> None:
+def save(options: argparse.Namespace, found: list[dict[str, Any]]) -> None:
     """Write figures, tables and the picture, with the rows of earlier runs."""
     about = machine() | {"threads": options.threads, "isa": options.isa or "native", "quick": options.quick}
     del about["load"]
     options.folder.mkdir(exist_ok=True)
     path = options.folder / f"{options.save}.json"
-    rows = earlier(path, about) | {r["row"]: r | {"limits": peaks} for r in found}
+    rows = earlier(path, about) | {r["row"]: r for r in found}
     kept = [rows[name] for name in ROWS if name in rows]
     path.write_text(json.dumps({"machine": about, "rows": kept}) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(markdown(options.save, about, kept), encoding="utf-8")
@@ -147,15 +150,14 @@ def main(argv: list[str] | None = None) -> None:
     finally:
         for process in processes:
             process.close()
-    peaks = limits(asked.threads)
     print("\n" + summary(found))
-    if peaks:
+    if peaks := found[-1]["limits"] if found else {}:
         print(
             f"Limits: {peaks['gflops']:.0f} Gflop/s, read {peaks['read']:.0f}, copy {peaks['copy']:.0f}, "
             f"streaming copy {peaks['stream']:.0f} GB/s."
         )
     if asked.save:
-        save(asked, found, peaks)
+        save(asked, found)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 CONTESTANTS = {
     "symc": "symc",
+    "symc, bfloat16": "symc",
     "torch": "torch",
     "torch, channels last": "torch",
     "torch.compile": "torch",
@@ -33,7 +34,7 @@ CONTESTANTS = {
 }
 """The module that each needs. A peer without an entry for a row is left out of that row."""
 
-REDUCED = {"openvino, default precision"}
+REDUCED = {"symc, bfloat16", "openvino, default precision"}
 """Contestants that may compute in less than float32; they are compared with a wider tolerance and do not count as the
 fastest peer."""
 
@@ -77,7 +78,7 @@ class Process:
     def _start(self) -> subprocess.Popen[str]:
         o = self.options
         command = [sys.executable, str(HERE / "cpu_worker.py"), self.contestant, f"--threads={o.threads}"]
-        command += [f"--isa={o.isa}"] * bool(o.isa and self.contestant == "symc") + ["--quick"] * o.quick
+        command += [f"--isa={o.isa}"] * bool(o.isa and self.contestant.startswith("symc")) + ["--quick"] * o.quick
         pipe = subprocess.PIPE
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
 

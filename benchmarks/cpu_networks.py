@@ -219,7 +219,7 @@ class Network:
             if self.training:
                 raise Absent("")
             return ENGINES[contestant](self, x, arrays, threads)
-        if contestant == "torch, channels last" and x.ndim != 4:
+        if contestant == "torch, channels last" and x.ndim != 4 or contestant == "symc, bfloat16" and self.training:
             raise Absent("")
         if contestant not in _STEPS:
             raise Absent("")
@@ -343,6 +343,7 @@ def _jax(row: Network, x: np.ndarray, arrays: dict[str, np.ndarray]) -> Step:
 
 _STEPS: dict[str, Callable[[Network, np.ndarray, dict[str, np.ndarray]], Step]] = {
     "symc": _symc,
+    "symc, bfloat16": _symc,
     "torch": _torch,
     "torch, channels last": lambda row, x, arrays: _torch(row, x, arrays, last=True),
     "torch.compile": lambda row, x, arrays: _torch(row, x, arrays, compiled=True),

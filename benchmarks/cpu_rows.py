@@ -84,11 +84,15 @@ def _shorter(shape: Sequence[int]) -> Sequence[int]:
 ISA_FLAGS = {"": "", "avx512": "", "avx2": "-march=x86-64-v3", "sse": "-march=x86-64-v2"}
 
 
-def configure_symc(threads: int, isa: str = "") -> Any:
-    """symc with this number of threads and, with ``isa``, narrower vectors than the processor's."""
+def configure_symc(contestant: str, threads: int, isa: str = "") -> Any:
+    """symc with this number of threads and, with ``isa``, narrower vectors than the processor's.
+
+    The contestant may ask for products and convolutions of operands rounded to bfloat16.
+    """
     import symc
 
     symc.config.threads = threads
+    symc.config.cpu_precision = contestant.partition(", ")[2] or "float32"
     if isa and hasattr(symc.config, "isa"):
         symc.config.isa = isa
     elif isa:

@@ -34,7 +34,7 @@ class Contestant:
         if module == "symc":
             from cpu_rows import configure_symc
 
-            configure_symc(options.threads, options.isa)
+            configure_symc(options.contestant, options.threads, options.isa)
         elif module == "torch":
             import torch
 
