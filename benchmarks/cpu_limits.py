@@ -24,17 +24,22 @@ SOURCE = r"""
 #endif
 typedef float v __attribute__((vector_size(WIDTH), aligned(4)));
 typedef float w __attribute__((vector_size(WIDTH)));
+#define EACH(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
+#define START(k) v a##k = x * k;
+#define STEP(k) a##k = a##k * x + y; __asm__("" : "+" VECTOR (a##k));
+#define TOTAL(k) s += a##k[0];
+#if defined(__x86_64__)
+#define VECTOR "v"
+#else
+#define VECTOR "w"
+#endif
 float multiply_add(long n) {
-    v a[12], x, y;
-    for (int k = 0; k < 12; k++) for (int i = 0; i < WIDTH / 4; i++) a[k][i] = 1e-3f * (k + i);
+    v x, y;
     for (int i = 0; i < WIDTH / 4; i++) x[i] = 0.999f, y[i] = 1e-3f;
-    for (long t = 0; t < n; t++)
-        for (int k = 0; k < 12; k++) {
-            a[k] = a[k] * x + y;
-            __asm__("" : "+v"(a[k]));
-        }
+    EACH(START)
+    for (long t = 0; t < n; t++) { EACH(STEP) }
     float s = 0;
-    for (int k = 0; k < 12; k++) s += a[k][0];
+    EACH(TOTAL)
     return s;
 }
 long multiply_add_flops(void) { return 12 * 2 * WIDTH / 4; }
