@@ -142,7 +142,7 @@ def mnn_step(row: Any, x: np.ndarray, arrays: dict[str, np.ndarray], threads: in
         interpreter.runSession(session)
         result = MNN.Tensor(shape, kind, np.empty(shape, "float32"), order)
         interpreter.getSessionOutput(session).copyToHostTensor(result)
-        return [result.getNumpyData().reshape(shape)]
+        return [np.array(result.getNumpyData()).reshape(shape)]  # a copy: the tensor owns the memory
 
     return step
 
