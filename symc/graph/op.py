@@ -146,7 +146,8 @@ class Loops:
     """``build(node, context)`` returns the statements; see ``symc.compiler.lowering.LoopContext``.
 
     ``in_place`` is the input whose memory the output may reuse, or None. ``side_by_side(node)`` returns the axis along
-    which the output consists of all inputs, one after another.
+    which the output consists of all inputs, one after another; ``context.placed`` are the numbers of those that are in
+    their places in the output already.
     """
 
     build: Callable[[Apply, Any], Any]

@@ -93,13 +93,19 @@ def _bounds_of(templates: Sequence[Variable], axis: int) -> list[Variable]:
 
 
 def _join_build(node: Apply, ctx: Any) -> list[Statement]:
-    """Copy each operand as rows of contiguous memory, which are placed side by side along the joined axis."""
+    """Copy each operand as rows of contiguous memory, which are placed side by side along the joined axis.
+
+    Operands that are in their places already are left out.
+    """
     (out,), axis = node.outputs, node.op["axis"]
     rows, width = (dims.product(d) for d in (out.type.shape[:axis], out.type.shape[axis:]))
     statements: list[Statement] = []
     offset: dims.Dim = 0
     for k, v in enumerate(node.inputs):
         length = dims.product(v.type.shape[axis:])
+        if k in ctx.placed:
+            offset = dims.add(offset, length)
+            continue
 
         def body(at: list[Expr], inside: list[Statement], k: int = k, part: tuple = (offset, length)) -> None:
             (row, i), (start, length) = at, part

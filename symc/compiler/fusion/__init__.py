@@ -17,6 +17,7 @@ from symc.compiler.fusion.fuse import fuse, may_fail
 from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
+    Placement,
     Unit,
     axes_of,
     external_reads,
@@ -30,6 +31,7 @@ from symc.compiler.fusion.groups import (
 
 __all__ = [
     "FusionGroup",
+    "Placement",
     "IterationMap",
     "Unit",
     "axes_of",

@@ -18,6 +18,19 @@ from symc.loops.expr import FUNCTIONS, Expr, parts, var
 IterationMap = tuple[int | None, ...]
 
 
+@dataclass(frozen=True)
+class Placement:
+    """The place of a value in a larger array: rows of its elements, from element ``offset`` of rows of ``width`` on.
+
+    A row consists of the axes of the value from ``axis`` on. ``contiguous`` if there is one row.
+    """
+
+    axis: int
+    width: dims.Dim
+    offset: dims.Dim
+    contiguous: bool
+
+
 @dataclass(eq=False)
 class FusionGroup:
     """Fused ops.
@@ -25,6 +38,7 @@ class FusionGroup:
     ``members`` are ordered from consumers to producers, ``iteration_maps`` are the group axes of their outputs,
     ``demanded`` the variables that they read (some of them other members' values), ``stored`` those that they store
     in memory.
+    ``placed`` are the places of stored values that are part of a larger array.
     ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
@@ -36,6 +50,7 @@ class FusionGroup:
     members: list[Apply] = field(default_factory=list)
     stored: list[Variable] = field(default_factory=list)
     demanded: set[Variable] = field(default_factory=set)
+    placed: dict[Variable, Placement] = field(default_factory=dict)
     lowered: dict[Any, Any] = field(default_factory=dict)
 
     @property

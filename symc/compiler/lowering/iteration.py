@@ -94,7 +94,7 @@ class GroupIteration:
         for a, b in zip(self.order, self.order[1:]):
             if a in pinned or b in pinned or (a in inner) != (b in inner):
                 continue
-            if all(_adjacent(f, a, b) for f in compact):
+            if all(_adjacent(f, a, b) for f in compact) and not self._divides(a, b):
                 into[b] = a
         if not into:
             return
@@ -102,6 +102,14 @@ class GroupIteration:
             if b in into:
                 self.sizes[into[b]] = dims.mul(self.sizes[into[b]], self.sizes[b])
         self.order = [a for a in self.order if a not in into]
+
+    def _divides(self, a: int, b: int) -> bool:
+        """Whether a row of a stored value in a larger array ends between these axes."""
+        for v, placed in self.group.placed.items():
+            iteration_map = self.group.iteration_maps[v]
+            if a in iteration_map[: placed.axis] and b in iteration_map[placed.axis :]:
+                return True
+        return False
 
     def _choose_lanes(self) -> None:
         """Move a short axis away from the end of the order, since the last axis becomes the lanes of vectors."""

@@ -57,6 +57,14 @@ class Nest(GroupIteration):
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
+    def position(self, v: Variable) -> Expr:
+        """The position of the current element of a stored value in its memory."""
+        iteration_map, placed = self.iteration_maps[v], self.group.placed.get(v)
+        if placed is None:
+            return self.flat_index(iteration_map)
+        row, within = (self.flat_index(part) for part in (iteration_map[: placed.axis], iteration_map[placed.axis :]))
+        return row * self.k.size(placed.width) + (self.k.size(placed.offset) + within)
+
     def home(self, iteration_map: IterationMap) -> Level:
         """The outermost loop in which a value at ``iteration_map`` can be computed."""
         depth = max((self.depth_of[a] for a in self.compact(iteration_map)), default=0)
@@ -155,7 +163,7 @@ class Nest(GroupIteration):
         if value in self.kept:
             name = self.k.fresh("x")
             if not self.kept[value]:
-                found = self.load(home, value, self.flat_index(iteration_map))
+                found = self.load(home, value, self.position(value))
             else:
                 home.statements.append(Load(name, self.kept[value], self.inner_index(), value.dtype))
                 found = var(name, value.dtype)
@@ -249,7 +257,7 @@ class Nest(GroupIteration):
         """
         computed = [self.member(v) for v in values]
         for v, e in zip(values, computed):
-            self.put(Store(self.k.writing(v), self.flat_index(self.iteration_maps[v]), e))
+            self.put(Store(self.k.writing(v), self.position(v), e))
 
     def _sizes_touched(self) -> list[tuple[str, dims.Dim]]:
         touched: dict[Any, tuple[str, dims.Dim]] = {}

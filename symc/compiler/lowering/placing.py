@@ -2,112 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from symc.compiler.fusion import FusionGroup, Unit, external_reads
+from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads
 from symc.compiler.lowering.sharing import viewed
 from symc.graph import Apply, Variable, dims
-from symc.graph.op import Loops
-from symc.loops.expr import Expr, index
-from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Load, Ref, Statement, Step, Store
+from symc.graph.op import LibraryCall, Loops
 
-__all__ = ["Joins", "joined", "joins_of"]
+__all__ = ["Placed", "placed_results"]
 
-Joins = dict[int, Apply]
-"""Maps the positions of groups to the op that joins nothing but results of the group, which nothing else reads."""
+Placed = dict[Variable, tuple[Apply, Placement]]
+"""Maps results to the op that joins them, and to their places in its output."""
 
 
-def joins_of(units: Sequence[Unit], stored: set[Variable], outputs: Sequence[Variable]) -> Joins:
-    """Find the groups whose results are joined along an axis of known lengths, and read by nothing else."""
-    made = {v: k for k, unit in enumerate(units) if isinstance(unit, FusionGroup) for v in unit.stored}
-    found: Joins = {}
-    candidates = [unit for unit in units if not isinstance(unit, FusionGroup) and _axis(unit) is not None]
-    if not candidates:
-        return found
+def placed_results(
+    units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable], may_hold: Callable[[Variable], bool]
+) -> Placed:
+    """Find the results that only an op that joins tensors reads, and that can be written to their places in its output.
+
+    Results of groups may have any place. Those of library calls, which write contiguous memory, must be contiguous
+    there. ``may_hold`` tells whether memory of a join can be written before the op itself runs.
+    """
+    joins = [unit for unit in units if not isinstance(unit, FusionGroup) and _side_by_side(unit) is not None]
+    if not joins:
+        return {}
+    makers = {v: unit for unit in units for v in (unit.stored if isinstance(unit, FusionGroup) else unit.outputs)}
+    readers = _readers(units, stored, outputs)
+    found: Placed = {}
+    for node in joins:
+        out = node.outputs[0]
+        if not may_hold(out) or out in found:
+            continue
+        axis = _side_by_side(node)
+        assert axis is not None
+        width = dims.product(out.type.shape[axis:])
+        contiguous = all(type(d) is int and d == 1 for d in out.type.shape[:axis])
+        offset: dims.Dim = 0
+        for v in node.inputs:
+            maker = makers.get(v)
+            if readers.get(v) == 1 and maker is not None and _can_write(maker, contiguous):
+                found[v] = node, Placement(axis, width, offset, contiguous)
+            offset = dims.add(offset, dims.product(v.type.shape[axis:]))
+    return found
+
+
+def _side_by_side(node: Apply) -> int | None:
+    lower = node.op.record.lower
+    return None if not isinstance(lower, Loops) or lower.side_by_side is None else lower.side_by_side(node)
+
+
+def _can_write(maker: Unit, contiguous: bool) -> bool:
+    if isinstance(maker, FusionGroup):
+        return True
+    return contiguous and isinstance(maker.op.record.lower, LibraryCall) and len(maker.outputs) == 1
+
+
+def _readers(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> Mapping[Variable, int]:
+    """How often each value in memory is read, by itself or through views, which count twice."""
     readers: dict[Variable, int] = {viewed(v)[0]: 2 for v in outputs}
     for unit in units:
         for v in external_reads(unit, stored) if isinstance(unit, FusionGroup) else unit.inputs:
             base = viewed(v)[0]
-            readers[base] = readers.get(base, 0) + 1
-    for node in candidates:
-        homes = {made.get(v) for v in node.inputs}
-        alone = all(readers.get(v, 0) == 1 for v in node.inputs)
-        if len(homes) == 1 and alone and (home := homes.pop()) is not None and home not in found:
-            found[home] = node
-    return found
-
-
-def _axis(node: Apply) -> int | None:
-    lower = node.op.record.lower
-    if not isinstance(lower, Loops) or lower.side_by_side is None:
-        return None
-    axis = lower.side_by_side(node)
-    known = all(type(dims.product(v.type.shape[axis:])) is int for v in (*node.inputs, *node.outputs))
-    return axis if axis and known else None
-
-
-def joined(node: Apply, steps: Sequence[Step], ref_of: Callable[[Variable], Ref]) -> list[Step] | None:
-    """The steps that write the inputs of ``node`` to their places in its output; None if they write otherwise."""
-    axis = _axis(node)
-    assert axis is not None
-    width = dims.product(node.outputs[0].type.shape[axis:])
-    offset = 0
-    found = list(steps)
-    for v in node.inputs:
-        length = dims.product(v.type.shape[axis:])
-        old, moved = ref_of(v), 0
-        for k, step in enumerate(found):
-            for number, ref in enumerate(step.refs):
-                if ref == old:
-                    made = _moved(step, number, length, width, offset)
-                    if made is None:
-                        return None
-                    found[k] = step = replace(made, refs=_put(made.refs, number, ref_of(node.outputs[0])))
-                    moved += 1
-        if moved != 1:
-            return None
-        offset += length
-    return found
-
-
-def _put(refs: tuple[Ref, ...], k: int, ref: Ref) -> tuple[Ref, ...]:
-    return (*refs[:k], ref, *refs[k + 1 :])
-
-
-def _moved(step: Step, number: int, length: int, width: int, offset: int) -> Step | None:
-    """The step with its stores of rows of ``length`` elements into rows of ``width``, from ``offset`` on."""
-    name = f"b{number}"
-    problems: list[Statement] = []
-
-    def place(at: Expr, simd: Sequence[str]) -> Expr | None:
-        if at.op != "add" or at.args[1].op != "var" or at.args[1].value not in simd:
-            return None
-        row, column = at.args
-        if row.op != "mul" or row.args[1].op != "const" or row.args[1].value != length:
-            return None
-        return row.args[0] * index(width) + (column + index(offset) if offset else column)
-
-    def rewritten(body: Sequence[Statement], simd: tuple[str, ...]) -> tuple[Statement, ...]:
-        made: list[Statement] = []
-        for s in body:
-            if isinstance(s, For):
-                whole = s.extent.op == "const" and s.extent.value == length
-                s = replace(s, body=rewritten(s.body, (*simd, s.index) if whole else simd))
-            elif isinstance(s, If):
-                s = replace(s, body=rewritten(s.body, simd))
-            elif isinstance(s, Store) and s.buffer == name:
-                to = place(s.index, simd)
-                if to is None:
-                    problems.append(s)
-                else:
-                    s = replace(s, index=to)
-            elif isinstance(s, (Load, Accumulate)) and s.buffer == name or isinstance(s, Call) and name in s.buffers:
-                problems.append(s)
-            elif isinstance(s, (Alloc, Barrier)):
-                pass
-            made.append(s)
-        return tuple(made)
-
-    body = rewritten(step.kernel.body, ())
-    return None if problems else replace(step, kernel=replace(step.kernel, body=body))
+            readers[base] = readers.get(base, 0) + (1 if base is v else 2)
+    return readers

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symc.compiler.bodies import applications_inside
-from symc.compiler.fusion import FusionGroup, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
+from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
 from symc.compiler.lowering.fusion_group import lower_group
-from symc.compiler.lowering.placing import joined, joins_of
+from symc.compiler.lowering.placing import Placed, placed_results
 from symc.compiler.lowering.program import ProgramBuilder, Region
 from symc.compiler.lowering.recurrences import in_registers
 from symc.compiler.lowering.row_loops import by_rows
@@ -18,7 +18,7 @@ from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.body import Body, Equality
 from symc.graph.dim_bounds import is_monotone, largest
 from symc.graph.op import Loops, Pointwise, Structured
-from symc.loops.ir import Bind, Carried, Check, Loop, Node, Ref, Step
+from symc.loops.ir import Bind, Carried, Check, Loop, Node, Ref
 
 __all__ = ["Scope"]
 
@@ -69,6 +69,7 @@ class Scope(Region):
         self.sizing: set[Any] = set()  # symbols on which the sizes of buffers depend
         self.done: set[Variable] = set()
         self.last_use: dict[Variable, int] = {}
+        self.placed: Placed = {}
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Set the units of work; decides for which symbols memory can be allocated before they are known."""
@@ -112,7 +113,9 @@ class Scope(Region):
         base, offset = viewed(v)
         found = self.place.get(base)
         if found is None:
-            if isinstance(base, Constant):
+            if base in self.placed:
+                found = self._ref_within(*self.placed[base])
+            elif isinstance(base, Constant):
                 found = Ref(self.add(base, "constant"))
                 self.builder.buffers[found.buffer].data = base.data
             else:
@@ -120,10 +123,26 @@ class Scope(Region):
             self.place[base] = found
         return found if type(offset) is int and offset == 0 else Ref(found.buffer, dims.add(found.offset, offset))
 
+    def _ref_within(self, node: Apply, placement: Placement) -> Ref:
+        """The memory of a result that is a part of the output of ``node``; contiguous parts have an offset."""
+        whole = self.ref_of(node.outputs[0])
+        return Ref(whole.buffer, dims.add(whole.offset, placement.offset)) if placement.contiguous else whole
+
+    def _may_hold(self, out: Variable) -> bool:
+        """Whether the memory of a joined tensor may be written to before the op that joins it runs."""
+        if not {s for d in out.type.shape for s in dims.symbols_of(d)} <= self.known:
+            return False
+        made = self.builder.buffers[self.ref_of(out).buffer]
+        return (
+            made.alias < 0
+            and not made.dynamic
+            and (made.role == "temp" or made.role == "output" and self.parent is None)
+        )
+
     def _dies_at(self, v: Variable, position: int) -> bool:
         base, _ = viewed(v)
         ref = self.place.get(base)
-        if ref is None or self.last_use.get(base) != position:
+        if ref is None or base in self.placed or self.last_use.get(base) != position:
             return False
         return self.builder.buffers[ref.buffer].role == "temp" and self.builder.home[ref.buffer] is self
 
@@ -133,24 +152,23 @@ class Scope(Region):
         """Lower this scope; returns the nodes, and the memory of the outputs: at their targets, if given."""
         copies, refs = self._claim(targets or [None] * len(self.outputs))
         self.last_use = self._last_uses()
-        joins, written = joins_of(self.units, self.stored, self.graph), set()
+        self.placed = placed_results(self.units, self.stored, self.graph, self._may_hold)
         for position, unit in enumerate(self.units):
             if (self.waiting or self.equalities) and self._wants(unit):
                 self.flush()
             if isinstance(unit, FusionGroup):
+                places = {v: self.placed[v][1] for v in unit.stored if v in self.placed}
+                unit.placed = {v: p for v, p in places.items() if not p.contiguous}
                 self._take_over(unit, position)
-                steps = lower_group(unit, self.stored, self.ref_of, self.new)
-                if position in joins and (placed := self._joined(joins[position], steps)) is not None:
-                    steps = placed
-                    written.add(joins[position])
-                self.nodes += steps
-            elif unit in written:
-                pass
+                self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
             elif isinstance(unit.op.record.lower, Structured):
                 unit.op.record.lower.build(unit, self)
             else:
                 in_place = self._single_in_place(unit, position)
-                self.nodes += lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages)
+                placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
+                self.nodes += lower_single(
+                    unit, self.ref_of, in_place, self.builder.status, self.builder.messages, placed
+                )
             self.done.update(_made(unit))
         self.flush()
         for ref, v in copies:
@@ -241,7 +259,7 @@ class Scope(Region):
         for value in group.stored:
             ref = self.ref_of(value)
             made = buffers[ref.buffer]
-            if made.role != "temp" or made.alias >= 0 or group.iteration_maps[value] != full:
+            if made.role != "temp" or made.alias >= 0 or value in self.placed or group.iteration_maps[value] != full:
                 continue
             if self.builder.home[ref.buffer] is not self or made.dynamic:
                 continue
@@ -251,11 +269,6 @@ class Scope(Region):
                     made.alias = buffer
                     taken.add(buffer)
                     break
-
-    def _joined(self, node: Apply, steps: Sequence[Step]) -> list[Step] | None:
-        """Let steps write the inputs of ``node`` to their places in its output; None if that is impossible."""
-        into = self.builder.buffers[self.ref_of(node.outputs[0]).buffer]
-        return joined(node, steps, self.ref_of) if into.role == "temp" and into.alias < 0 else None
 
     def _single_in_place(self, node: Any, position: int) -> bool:
         lower = node.op.record.lower

@@ -57,9 +57,9 @@ class ShortRows(Nest):
         self.push(last, position)
         stores = [v for v in self.group.stored if self.is_inner(v)]
         single = [v for v in self.group.stored if not self.is_inner(v)]
-        computed = [(v, self.flat_index(self.iteration_maps[v]), self.member(v)) for v in single]
+        computed = [(v, self.position(v), self.member(v)) for v in single]
         for _ in self._elements():
-            computed += [(v, self.flat_index(self.iteration_maps[v]), self.member(v)) for v in stores]
+            computed += [(v, self.position(v), self.member(v)) for v in stores]
         for v, at, e in computed:
             self.put(Store(self.k.writing(v), at, e))
         self.close("i", extent, "simd")

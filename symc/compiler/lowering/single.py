@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -21,17 +21,25 @@ class LoopContext:
 
     ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` converts a dim to an expression, ``flat(v, index)`` a
     multi-index to a position in ``v``, ``fresh()`` creates a name. ``in_place`` states that the output reuses the
-    memory of the record's ``in_place`` input, which then need not be copied.
+    memory of the record's ``in_place`` input, which then need not be copied; ``placed`` are the inputs that are in
+    their places in the output already.
     """
 
     def __init__(
-        self, node: Apply, builder: KernelBuilder, in_place: bool, new_status: Callable[[], Ref], messages: list[str]
+        self,
+        node: Apply,
+        builder: KernelBuilder,
+        in_place: bool,
+        new_status: Callable[[], Ref],
+        messages: list[str],
+        placed: Container[int] = (),
     ) -> None:
         self.node = node
         self.builder = builder
         self.in_place = in_place
         self.new_status = new_status
         self.messages = messages
+        self.placed = placed
 
     def input(self, k: int) -> str:
         """The name of the buffer of input ``k``."""
@@ -144,8 +152,9 @@ def lower_single(
     in_place: bool,
     new_status: Callable[[], Ref],
     messages: list[str],
+    placed: Container[int] = (),
 ) -> list[Step | Host]:
-    """Create the steps of an unfused application; a view has none."""
+    """Create the steps of an unfused application; a view has none, nor has an op that finds its inputs ``placed``."""
     lower = node.op.record.lower
     builder = KernelBuilder(node.op.name, ref_of)
     locations = [node.outputs[0].location]
@@ -159,8 +168,11 @@ def lower_single(
     if isinstance(lower, HostCall):
         return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):
-        statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages)))
-        return [builder.step(statements, locations, sizes)]
+        statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages, placed)))
+        if placed:
+            moved = [v for k, v in enumerate(node.inputs) if k not in placed]
+            sizes = [(v.dtype, dims.mul(2, dims.product(v.type.shape))) for v in moved]
+        return [builder.step(statements, locations, sizes)] if statements or not placed else []
     return []
 
 
