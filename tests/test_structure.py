@@ -237,10 +237,13 @@ def test_lists_and_mistakes_of_ifelse(device):
         T.ifelse(x.sum(), [x, x], [x])
     with pytest.raises(ValueError, match="axes"):
         T.ifelse(x.sum(), x, x.sum())
-    y = T.vector("y")
-    g = symc.function([x, y], T.ifelse(x.sum() > 0, x, y), device=device)
-    with pytest.raises(ValueError, match="differ in length"):
-        g([1.0, 2], [1.0, 2, 3])
+    y = T.vector("y")  # values of different lengths
+    chosen = T.ifelse(x.sum() > 0, x, y)
+    g = symc.function([x, y], [chosen, *T.grad((chosen**2).sum(), [x, y])], device=device)
+    for sign in (1, -1):
+        given = np.array([1.0, 2], "float32") * sign, np.array([1.0, 2, 3], "float32")
+        for got, want in zip(g(*given), (given[sign < 0], 2 * given[0] * (sign > 0), 2 * given[1] * (sign < 0))):
+            close(got, want)
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------
