@@ -113,3 +113,16 @@ def test_calls_of_changing_shapes_share_the_replaced_array():
     for n in range(1, 9):
         assert f(np.ones(1 + n % 3, "float32")) == 1 + n % 3
         np.testing.assert_array_equal(u.get_value(), expected(n))
+
+
+def test_a_new_value_does_not_change_an_array_of_the_user():
+    mine, new = np.zeros(3, "float32"), np.ones(3, "float32")
+    s = symc.shared(mine, borrow=True)
+    s.set_value(new)
+    mine2 = np.full(3, 2, "float32")
+    s.set_value(mine2, borrow=True)
+    s.set_value(new)
+    lent = s.get_value(borrow=True)
+    s.set_value(np.full(3, 5, "float32"))
+    assert mine.tolist() == [0] * 3 and mine2.tolist() == [2] * 3 and lent.tolist() == [1] * 3
+    assert s.get_value().tolist() == [5] * 3
