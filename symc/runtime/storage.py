@@ -165,7 +165,7 @@ class Storage:
     def _overwritable(self, array: np.ndarray, borrowed: bool) -> bool:
         """Whether a small array can be copied over the value, so that functions may keep the address."""
         own = self._array
-        if own is None or self._remote is not None or borrowed or self._borrowed or self.lent or array.nbytes > COPIED:
+        if own is None or self._remote is not None or borrowed or self.lent or array.nbytes > COPIED:
             return False
         return own.shape == array.shape and own.dtype == array.dtype and own.flags.c_contiguous and own.flags.writeable
 
