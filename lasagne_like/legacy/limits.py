@@ -16,8 +16,8 @@ class DilatedConv2DLayer(layers.DilatedConv2DLayer):
 
     Raises
     ------
-    NotImplementedError
-        For padding other than 0, and for ``flip_filters=True``. The exception is a ValueError, too.
+    ValueError
+        For padding other than 0, and for ``flip_filters=True``, of the kind that Lasagne raises.
     """
 
     def _finish(self) -> None:
@@ -31,8 +31,8 @@ class LocallyConnected2DLayer(layers.LocallyConnected2DLayer):
 
     Raises
     ------
-    NotImplementedError
-        For padding other than ``'same'``, and for strides other than 1. The exception is a ValueError, too.
+    ValueError
+        For padding other than ``'same'``, and for strides other than 1, of the kind that Lasagne raises.
     """
 
     def _finish(self) -> None:
