@@ -478,6 +478,9 @@ POOL_CASES = {
     "3x3 stride 2 ragged": (2, 14, 82, 7, 41, 3, 3, 2, 2, 0, 0),
     "3x3 stride 2 padded": (2, 13, 41, 7, 21, 3, 3, 2, 2, 1, 1),
     "3x3 stride 1": (2, 9, 40, 7, 38, 3, 3, 1, 1, 0, 0),
+    "3x3 stride 1 padded": (3, 7, 37, 7, 37, 3, 3, 1, 1, 1, 1),
+    "3x3 stride 1 padded narrow": (5, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1),
+    "7x5 stride 3x4 padded ragged": (2, 15, 36, 6, 10, 7, 5, 3, 4, 2, 1),
     "5x4 stride 2x3": (2, 20, 41, 8, 13, 5, 4, 2, 3, 0, 0),
     "gaps": (2, 12, 50, 4, 13, 2, 2, 3, 4, 0, 0),
     "5x5 stride 2 padded": (2, 11, 45, 6, 23, 5, 5, 2, 2, 2, 2),
@@ -540,7 +543,7 @@ def test_second_derivative_of_max_pooling(lib, case, dtype):
     assert_close(out, expected, p[5] * p[6])
 
 
-@pytest.mark.parametrize("case", ["2x2 wide", "3x3 stride 2", "3x3 stride 1", "5x4 stride 2x3"])
+@pytest.mark.parametrize("case", ["2x2 wide", "3x3 stride 2", "3x3 stride 1 padded", "5x4 stride 2x3"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_maximum_of_a_window_with_nan_is_nan(lib, case, dtype):
     p = POOL_CASES[case]

@@ -5,173 +5,7 @@
  * windows of a row; layer t of a spread row holds, for each column, the t-th of them counted from the right, and NaN,
  * which equals nothing, where there is none.
  */
-#include "lanes.h"
-
-#include <math.h>
-
-typedef struct {
-    int64_t planes, in_h, in_w, out_h, out_w, win_h, win_w, step_h, step_w, pad_h, pad_w;
-    int mode;
-    int64_t width, layers; /* of a row with padding; of a spread row */
-    real *out;
-    const real *x, *y, *g; /* g: dY or ddX */
-} pool;
-
-enum { SERIAL_ELEMENTS = 1 << 13 };
-
-static pool read_pool(const int64_t *p)
-{
-    pool v = {.planes = p[0], .in_h = p[1], .in_w = p[2], .out_h = p[3], .out_w = p[4], .win_h = p[5], .win_w = p[6],
-              .step_h = p[7], .step_w = p[8], .pad_h = p[9], .pad_w = p[10], .mode = (int)p[11]};
-    int64_t reach = (v.out_w - 1) * v.step_w + v.win_w;
-    v.width = larger(reach, v.pad_w + v.in_w) + 4 * VL; /* vector loads may run over the end */
-    v.layers = ceil_div(v.win_w, v.step_w);
-    return v;
-}
-
-static void fill(real *row, int64_t n, real value)
-{
-    for (int64_t i = 0; i < n; i++)
-        row[i] = value;
-}
-
-/* The rows of X in window row `i`. */
-static void window_rows(const pool *v, int64_t i, int64_t *first, int64_t *last)
-{
-    *first = larger(0, i * v->step_h - v->pad_h);
-    *last = smaller(v->in_h, i * v->step_h - v->pad_h + v->win_h);
-}
-
-/* The divisor of the sum of window (i, j); 0 for an empty window. */
-static int64_t extent(int64_t i, int64_t step, int64_t win, int64_t pad, int64_t size, int mode)
-{
-    int64_t first = i * step - pad, last = smaller(first + win, size + pad);
-    if (mode == SYMC_POOL_AVERAGE_EXC_PAD)
-        first = larger(0, first), last = smaller(size, last);
-    return larger(0, last - first);
-}
-
-INLINE real weight(const pool *v, int64_t i, int64_t j)
-{
-    if (v->mode == SYMC_POOL_SUM)
-        return 1;
-    int64_t count = extent(i, v->step_h, v->win_h, v->pad_h, v->in_h, v->mode) *
-                    extent(j, v->step_w, v->win_w, v->pad_w, v->in_w, v->mode);
-    return count ? 1 / (real)count : 0;
-}
-
-/* ---- forward ---- */
-
-INLINE real combine(int is_max, real a, real b) { return !is_max ? a + b : b > a || b != b ? b : a; }
-
-INLINE vec combine_vec(int is_max, vec a, vec b) { return is_max ? choose((b > a) | (b != b), b, a) : a + b; }
-
-/* to[0, n) = combination of itself and from[0, n) */
-INLINE void combine_row(int is_max, real *to, const real *from, int64_t n)
-{
-    int64_t j = 0;
-    for (; j + VL <= n; j += VL)
-        store(to + j, combine_vec(is_max, load(to + j), load(from + j)));
-    for (; j < n; j++)
-        to[j] = combine(is_max, to[j], from[j]);
-}
-
-/* to[j] = combination of row[j * step_w + s] over s < win_w */
-INLINE void combine_columns(const pool *v, int is_max, const real *row, real *to)
-{
-    int64_t j = 0;
-    if (v->step_w <= 2)
-        for (; j + VL <= v->out_w; j += VL) {
-            const real *from = row + j * v->step_w;
-            vec all = v->step_w == 1 ? load(from) : load_even(from);
-            for (int64_t s = 1; s < v->win_w; s++)
-                all = combine_vec(is_max, all, v->step_w == 1 ? load(from + s) : load_even(from + s));
-            store(to + j, all);
-        }
-    for (; j < v->out_w; j++) {
-        real all = row[j * v->step_w];
-        for (int64_t s = 1; s < v->win_w; s++)
-            all = combine(is_max, all, row[j * v->step_w + s]);
-        to[j] = all;
-    }
-}
-
-/* One output row from small windows that lie inside the image, in whole vectors. */
-INLINE void forward_inside(const pool *v, int is_max, int win, int step, const real *x, real *y)
-{
-    for (int64_t j = 0; j < v->out_w; j += VL) {
-        vec all = {0};
-        UNROLL
-        for (int r = 0; r < win; r++) {
-            UNROLL
-            for (int s = 0; s < win; s++) {
-                const real *from = x + r * v->in_w + j * step + s;
-                vec part = step == 1 ? load(from) : load_even(from);
-                all = r + s ? combine_vec(is_max, all, part) : part;
-            }
-        }
-        store(y + j, all);
-    }
-}
-
-/* Does an output row the fast way if there is one. Vectors run over the end of rows: `y_room` and `x_room` elements may
- * be written and read, and what is written too far must be written again. */
-INLINE int forward_fast(const pool *v, int is_max, int64_t i, const real *x, int64_t x_room, real *y, int64_t y_room)
-{
-    int64_t whole = ceil_div(v->out_w, VL) * VL, win = v->win_h, step = v->step_w;
-    if (win != v->win_w || v->pad_h || v->pad_w || i * v->step_h + win > v->in_h ||
-        (v->out_w - 1) * step + win > v->in_w || whole > y_room || (win - 1) * v->in_w + whole * step + win > x_room)
-        return 0;
-    if (win == 2 && step == 2)
-        forward_inside(v, is_max, 2, 2, x, y);
-    else if (win == 3 && step == 2)
-        forward_inside(v, is_max, 3, 2, x, y);
-    else if (win == 3 && step == 1)
-        forward_inside(v, is_max, 3, 1, x, y);
-    else
-        return 0;
-    return 1;
-}
-
-/* The general case: `row` has the padded width, with the padding filled in. */
-INLINE void forward_row(const pool *v, int is_max, int64_t i, const real *x, real *row, real empty, real *y)
-{
-    int64_t first, last;
-    real *inner = row + v->pad_w;
-    window_rows(v, i, &first, &last);
-    if (first < last)
-        memcpy(inner, x + first * v->in_w, v->in_w * sizeof(real));
-    else
-        fill(inner, v->in_w, empty);
-    for (int64_t r = first + 1; r < last; r++)
-        combine_row(is_max, inner, x + r * v->in_w, v->in_w);
-    combine_columns(v, is_max, row, y);
-}
-
-INLINE void forward_rows(const pool *v, int is_max, int64_t begin, int64_t end)
-{
-    real empty = is_max ? -(real)INFINITY : 0, *row = symc_scratch(SLOT_BLOCK, v->width * sizeof(real));
-    fill(row, v->width, empty);
-    for (int64_t at = begin; at < end; at++) {
-        int64_t i = at % v->out_h, plane = at / v->out_h * v->in_h * v->in_w, corner = plane + i * v->step_h * v->in_w;
-        real *y = v->out + at * v->out_w;
-        if (!forward_fast(v, is_max, i, v->x + corner, v->planes * v->in_h * v->in_w - corner, y,
-                          (end - at) * v->out_w))
-            forward_row(v, is_max, i, v->x + plane, row, empty, y);
-        if (v->mode == SYMC_POOL_AVERAGE_INC_PAD || v->mode == SYMC_POOL_AVERAGE_EXC_PAD)
-            for (int64_t j = 0; j < v->out_w; j++)
-                y[j] *= weight(v, i, j);
-    }
-}
-
-static void forward(void *arg, int64_t begin, int64_t end)
-{
-    const pool *v = arg;
-    if (v->mode == SYMC_POOL_MAX)
-        forward_rows(v, 1, begin, end);
-    else
-        forward_rows(v, 0, begin, end);
-}
+#include "pool2d_forward_typed.h"
 
 /* ---- spread rows ---- */
 
@@ -263,6 +97,16 @@ static void max_backward(void *arg, int64_t begin, int64_t end)
 
 /* ---- gradient of sums and averages ---- */
 
+/* to[0, n) += from[0, n) */
+static void add_row(real *to, const real *from, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL)
+        store(to + j, load(to + j) + load(from + j));
+    for (; j < n; j++)
+        to[j] += from[j];
+}
+
 static void sum_backward(void *arg, int64_t begin, int64_t end)
 {
     const pool *v = arg;
@@ -280,7 +124,7 @@ static void sum_backward(void *arg, int64_t begin, int64_t end)
                     row[j * v->step_w + s] += g;
             }
             for (int64_t r = first; r < last; r++)
-                combine_row(0, dx + r * v->in_w, row + v->pad_w, v->in_w);
+                add_row(dx + r * v->in_w, row + v->pad_w, v->in_w);
         }
     }
 }
