@@ -13,6 +13,7 @@ from typing import Any
 from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
 from symc.compiler.fusion import Unit, fuse
+from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
 from symc.compiler.rewrite import rules
@@ -31,6 +32,9 @@ from symc.loops.check import check
 from symc.loops.ir import Program
 
 __all__ = ["PASSES", "State", "compile_graph"]
+
+JOIN_ROUNDS = 3
+"""How often slices and elementwise ops are offered to move: behind a join that was moved there may be more to do."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,20 @@ def fold_parameters(state: State) -> State:
     return replace(state, graph=state.graph.with_outputs(graph), prepared=prepared, specialised=specialised)
 
 
+def join_last(state: State) -> State:
+    """Move slices before elementwise ops, and both before joins; then apply the canonical rules again."""
+    if state.mode != "fast_run":
+        return state
+    graph = state.graph
+    for _ in range(JOIN_ROUNDS):
+        before, graph = graph, within(graph, joins_last)
+        if graph is before:
+            break
+    return (
+        state if graph is state.graph else _rewritten(replace(state, graph=graph), rules.CANONICAL + rules.STRUCTURAL)
+    )
+
+
 def drop_unused(state: State) -> State:
     """Remove unused outputs."""
     return replace(state, graph=within(state.graph, drop_unused_outputs))
@@ -240,6 +258,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_loops,
     rewrite_special,
     fold_parameters,
+    join_last,
     drop_unused,
     sink_lazy,
     view_slices,
