@@ -130,7 +130,20 @@ class Builder:
 EPSILON = 1e-5
 
 
-class SymcBuilder(Builder):
+class ArrayBuilder(Builder):
+    """What libraries with NumPy's methods have in common."""
+
+    def _mean(self, x):  # type: ignore[no-untyped-def]
+        return x.value.mean((2, 3))
+
+    def _reshape(self, x, shape):  # type: ignore[no-untyped-def]
+        return x.value.reshape(shape)
+
+    def _add(self, x, y):  # type: ignore[no-untyped-def]
+        return x.value + y.value
+
+
+class SymcBuilder(ArrayBuilder):
     """Expressions of symc; handles are shared variables."""
 
     def _conv(self, x, w, b, stride, pad, groups, name):  # type: ignore[no-untyped-def]
@@ -187,14 +200,8 @@ class SymcBuilder(Builder):
             x.value, (size, size), ignore_border=True, stride=(stride, stride), pad=(pad, pad), mode=mode
         )
 
-    def _mean(self, x):  # type: ignore[no-untyped-def]
-        return x.value.mean((2, 3))
-
     def _reshape(self, x, shape):  # type: ignore[no-untyped-def]
         return x.value.reshape((x.value.shape[0], *shape[1:]))
-
-    def _add(self, x, y):  # type: ignore[no-untyped-def]
-        return x.value + y.value
 
     def _join(self, xs):  # type: ignore[no-untyped-def]
         import symc.tensor as T
@@ -202,7 +209,7 @@ class SymcBuilder(Builder):
         return T.concatenate([x.value for x in xs], axis=1)
 
 
-class TorchBuilder(Builder):
+class TorchBuilder(ArrayBuilder):
     """Functions of PyTorch; handles are tensors."""
 
     def _conv(self, x, w, b, stride, pad, groups, name):  # type: ignore[no-untyped-def]
@@ -246,22 +253,13 @@ class TorchBuilder(Builder):
             return F.max_pool2d(x.value, size, stride, pad)
         return F.avg_pool2d(x.value, size, stride, pad)
 
-    def _mean(self, x):  # type: ignore[no-untyped-def]
-        return x.value.mean((2, 3))
-
-    def _reshape(self, x, shape):  # type: ignore[no-untyped-def]
-        return x.value.reshape(shape)
-
-    def _add(self, x, y):  # type: ignore[no-untyped-def]
-        return x.value + y.value
-
     def _join(self, xs):  # type: ignore[no-untyped-def]
         import torch
 
         return torch.cat([x.value for x in xs], 1)
 
 
-class JaxBuilder(Builder):
+class JaxBuilder(ArrayBuilder):
     """Functions of JAX; handles are arrays."""
 
     def _conv(self, x, w, b, stride, pad, groups, name):  # type: ignore[no-untyped-def]
@@ -319,15 +317,6 @@ class JaxBuilder(Builder):
         if kind == "max":
             return lax.reduce_window(x.value, -np.inf, lax.max, window, strides, padding)
         return lax.reduce_window(x.value, 0.0, lax.add, window, strides, padding) / size**2
-
-    def _mean(self, x):  # type: ignore[no-untyped-def]
-        return x.value.mean((2, 3))
-
-    def _reshape(self, x, shape):  # type: ignore[no-untyped-def]
-        return x.value.reshape(shape)
-
-    def _add(self, x, y):  # type: ignore[no-untyped-def]
-        return x.value + y.value
 
     def _join(self, xs):  # type: ignore[no-untyped-def]
         import jax.numpy as jnp

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from symc_backends import cache, loading
 from symc_backends.c import headers, toolchain
-from symc_backends.c.library import RUNTIME, choose_precision, ffi, method, runtime, sources
+from symc_backends.c.library import RUNTIME, ffi, method, runtime, sources
 from symc_backends.c.units import units_of
 
-__all__ = ["RUNTIME", "Code", "build", "choose_precision", "ffi", "method", "runtime"]
+__all__ = ["RUNTIME", "Code", "build", "ffi", "method", "runtime"]
 
 SYMBOLS = {
     "symc_entry": "int64_t (*)(void **, int64_t *, int64_t)",

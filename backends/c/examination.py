@@ -8,7 +8,7 @@ import subprocess
 from symc.config import config
 from symc.doctor import Finding, attempt, self_test
 from symc_backends.c import lapack, toolchain
-from symc_backends.c.build import RUNTIME, choose_precision, runtime
+from symc_backends.c.build import RUNTIME, runtime
 from symc_backends.c.launch import available
 
 __all__ = ["examine"]
@@ -92,9 +92,7 @@ _BFLOAT16 = ("no instructions for bfloat16", "bfloat16 by AVX-512", "bfloat16 by
 
 
 def _products() -> Finding:
-    library = runtime()
-    found = _BFLOAT16[library.symc_choose_bfloat16(0)]
-    choose_precision(library)
+    found = _BFLOAT16[runtime().bfloat16_instructions()]
     return Finding("products", f"symc's own kernels, no BLAS is needed; {found} (symc.config.cpu_precision)")
 
 

@@ -192,22 +192,17 @@ class Runtime:
                 if name.startswith("convolutions"):
                     self._prepare(name, library)
 
-    def symc_choose_bfloat16(self, most: int) -> int:
-        """As the function of this name, for every part that rounds operands, loaded or not."""
-        with self._lock:
-            self._most_bfloat16 = most
-            return max(int(self.part(name).symc_choose_bfloat16(most)) for name in self._loaded_with_bfloat16())
-
-    def _loaded_with_bfloat16(self) -> list[str]:
-        return [name for name in _WITH_BFLOAT16 if name in self._parts] or [_WITH_BFLOAT16[0]]
-
     def choose_bfloat16(self, most: int) -> None:
-        """The same without loading a part."""
+        """Choose how products round their operands, in the parts that are loaded and those that will be."""
         with self._lock:
             self._most_bfloat16 = most
             for name in _WITH_BFLOAT16:
                 if name in self._parts:
-                    self._parts[name].symc_choose_bfloat16(most)
+                    self._prepare(name, self._parts[name])
+
+    def bfloat16_instructions(self) -> int:
+        """What the processor has, as ``symc_choose_bfloat16`` returns it."""
+        return int(self.part(_WITH_BFLOAT16[0]).symc_choose_bfloat16(self._most_bfloat16))
 
 
 _WITH_BFLOAT16 = ("products_f32", "convolutions_f32")

@@ -10,6 +10,7 @@ import functools
 from collections import Counter
 from collections.abc import Container, Sequence
 
+from symc.compiler.fusion.groups import is_one
 from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.layout import known_dim
 from symc.compiler.value_numbering import ValueNumbering
@@ -19,7 +20,7 @@ from symc.tensor.broadcasting import EXPAND, expand
 from symc.tensor.indices.subtensor import SLICE_AT
 from symc.tensor.symbolic_dims import dim_value
 
-__all__ = ["joins_last"]
+__all__ = ["joined_axis", "joins_last"]
 
 MOST = 8
 """The largest number of joined tensors on which an op is applied one by one."""
@@ -130,7 +131,7 @@ def _cut(node: Apply, v: Variable, starts: Sequence[Variable]) -> Variable:
         if source.ndim == 0:
             return expand(source, shape)
         if source.ndim == len(shape):
-            ones = [_is_one(d) for d in source.type.shape]
+            ones = [is_one(d) for d in source.type.shape]
             kept = tuple(1 if one else d for one, d in zip(ones, shape))
             at = [dim_value(0) if one else start for one, start in zip(ones, starts)]
             by = tuple(1 if one else step for one, step in zip(ones, steps))
@@ -138,18 +139,19 @@ def _cut(node: Apply, v: Variable, starts: Sequence[Variable]) -> Variable:
     return node.op(v, *starts)
 
 
-def _axis_of(node: Apply) -> int | None:
+def joined_axis(node: Apply) -> int | None:
+    """The axis along which an op places its operands side by side; None for other ops."""
     lower = node.op.record.lower
     return lower.side_by_side(node) if isinstance(lower, Loops) and lower.side_by_side is not None else None
 
 
 def _joins(node: Apply) -> bool:
-    return _axis_of(node) is not None
+    return joined_axis(node) is not None
 
 
-def _of_pieces(node: Apply, inputs: Sequence[Variable], join: Apply) -> Variable | None:
+def _of_pieces(node: Apply, inputs: Sequence[Variable], join: Apply) -> Variable:
     """The join of an elementwise op applied to each of the joined tensors."""
-    axis = _axis_of(join)
+    axis = joined_axis(join)
     assert axis is not None
     operands = [_pieces(v, join, axis) for v in inputs]
     return join.op(*(node.op(*piece) for piece in zip(*operands)))
@@ -158,12 +160,12 @@ def _of_pieces(node: Apply, inputs: Sequence[Variable], join: Apply) -> Variable
 def _pieces(v: Variable, join: Apply, axis: int) -> Sequence[Variable]:
     """The parts of an operand that go with each of the joined tensors."""
     owner = v.owner
-    if owner is not None and _axis_of(owner) == axis and len(owner.inputs) == len(join.inputs):
+    if owner is not None and joined_axis(owner) == axis and len(owner.inputs) == len(join.inputs):
         if all(dims.same_shape(a.type.shape, b.type.shape) for a, b in zip(owner.inputs, join.inputs)):
             return owner.inputs
     if owner is not None and owner.op.record is EXPAND:
         source = owner.inputs[0]
-        if source.ndim == 0 or _is_one(source.type.shape[axis]):
+        if source.ndim == 0 or is_one(source.type.shape[axis]):
             return [expand(source, piece.type.shape) for piece in join.inputs]
     found: list[Variable] = []
     offset: dims.Dim = 0
@@ -174,13 +176,9 @@ def _pieces(v: Variable, join: Apply, axis: int) -> Sequence[Variable]:
     return found
 
 
-def _is_one(d: dims.Dim) -> bool:
-    return type(d) is int and d == 1
-
-
 def _slice_of_pieces(node: Apply, inputs: Sequence[Variable], join: Apply) -> Variable | None:
     """The join of slices of the joined tensors; those that the slice cuts away are left out."""
-    axis = _axis_of(join)
+    axis = joined_axis(join)
     assert axis is not None
     start, shape = known_dim(inputs[1 + axis]), list(node.op["shape"])
     if start is None or node.op["steps"][axis] != 1:

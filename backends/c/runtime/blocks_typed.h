@@ -2,6 +2,7 @@
 #include "blocks.h"
 
 #include "lanes.h"
+#include "masked.h"
 #include "pairs.h"
 
 /* Loads VL elements, of which only `count` exist where that would read beyond the end of the array. */
@@ -141,9 +142,9 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t 
             for (int64_t r = 0; r < rows; r++)
                 store(to + r * ld + i, v[r]);
         } else {
+            lane_mask mask = first_lanes(some);
             for (int64_t r = 0; r < rows; r++)
-                for (int64_t j = 0; j < some; j++)
-                    to[r * ld + i + j] = v[r][j];
+                store_lanes(to + r * ld + i, v[r], mask);
         }
     }
 }

@@ -20,14 +20,12 @@
 #define BLOCK PAIRED                          /* channels of a block */
 #define block_window symc_window_to_pairs
 #define block_tile symc_pair_tile
-#define block_pixels symc_from_pair_tiles
 #define MOST_ROWS PAIR_ROWS
 #define DIRECT(name) symc_paired_##name
 #else
 #define BLOCK VL
 #define block_window FN(symc_window_to_lanes)
 #define block_tile FN(symc_block_tile)
-#define block_pixels FN(symc_from_lanes)
 #define MOST_ROWS TILE_ROWS
 #define DIRECT(name) FN(symc_direct_##name)
 #endif
@@ -198,10 +196,10 @@ static void put_band(const direct *z, const part *b, const real *pixels, int64_t
     int64_t pitch = z->flat ? z->wide : width;
     out += b->first_row * z->out_w + b->first_col;
     if (pitch == z->out_w)
-        block_pixels(pixels, count * width, cols, rows, plane, out);
+        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, out);
     else
         for (int64_t i = 0; i < count; i++)
-            block_pixels(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
+            FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
 }
 
 /* Blocks of channels [first, last) of the window behind a band. */

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "pairs.h"
 
-#include "lanes.h"
-
 int symc_pairs;
 
 #if SYMC_HAS_TILES
@@ -159,32 +157,6 @@ void symc_pair_tiles_end(void)
     if (tile_rows)
         _tile_release();
 #endif
-}
-
-void symc_from_pair_tiles(const float *from, int64_t count, int64_t step, int64_t rows, int64_t ld, float *to)
-{
-    for (int64_t i = 0; i < count; i += VL) {
-        int64_t some = smaller(VL, count - i);
-        vec v[VL];
-        if (some == VL) {
-            UNROLL
-            for (int r = 0; r < VL; r++)
-                v[r] = load(from + (i + r) * step);
-        } else {
-            for (int64_t r = 0; r < VL; r++)
-                v[r] = r < some ? load(from + (i + r) * step) : (vec){0};
-        }
-        transpose_square(v);
-        __mmask16 mask = (__mmask16)((1u << some) - 1);
-        if (rows == VL) {
-            UNROLL
-            for (int r = 0; r < VL; r++)
-                _mm512_mask_storeu_ps(to + r * ld + i, mask, (__m512)v[r]);
-        } else {
-            for (int64_t r = 0; r < rows; r++)
-                _mm512_mask_storeu_ps(to + r * ld + i, mask, (__m512)v[r]);
-        }
-    }
 }
 #endif
 

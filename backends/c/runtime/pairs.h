@@ -51,12 +51,11 @@ HIDDEN void symc_window_to_pairs(const float *planes, int64_t ld, int64_t count,
                                  const float *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
                                  float *to);
 
-/* As symc_block_tile and symc_from_lanes; rows <= PAIR_ROWS. Tiles are multiplied between `begin` and `end` only. */
+/* As symc_block_tile; rows <= PAIR_ROWS. Tiles are multiplied between `begin` and `end` only. */
 HIDDEN void symc_pair_tiles_begin(void);
 HIDDEN void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
                            const float *a, const float *b, float *c, int64_t ldc, int accumulate);
 HIDDEN void symc_pair_tiles_end(void);
-HIDDEN void symc_from_pair_tiles(const float *from, int64_t count, int64_t step, int64_t rows, int64_t ld, float *to);
 
 /* The parameters of symc_gemm_f32, and whether there is enough to multiply. */
 HIDDEN int symc_paired_gemm_suits(const int64_t *p);

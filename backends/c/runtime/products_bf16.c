@@ -8,6 +8,7 @@
 #include "pairs.h"
 
 #include "lanes.h"
+#include "masked.h"
 
 #if SYMC_HAS_PAIRS
 enum {
@@ -32,13 +33,11 @@ typedef struct {
     block_step *list;
 } product;
 
-INLINE __mmask16 first(int64_t count) { return count >= VL ? 0xffff : (__mmask16)((1u << larger(0, count)) - 1); }
-
 /* PAIRED neighbours of memory, of which `count` exist. */
 INLINE vec load_pairs(const float *p, int64_t count)
 {
-    __m512 low = _mm512_maskz_loadu_ps(first(count), p), high = _mm512_maskz_loadu_ps(first(count - VL), p + VL);
-    return (vec)_mm512_cvtne2ps_pbh(high, low);
+    vec low = load_lanes(p, first_lanes(smaller(VL, count))), high = load_lanes(p + VL, first_lanes(larger(0, count - VL)));
+    return (vec)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
 }
 
 /* VL rows of A or columns of B from `at` on, of which `count` exist, times PAIRED elements of k: vector i holds pair i of k of
@@ -46,10 +45,11 @@ INLINE vec load_pairs(const float *p, int64_t count)
 static void pack_square(const operand *x, int64_t at, int64_t count, int64_t k, int64_t depth, vec v[VL])
 {
     if (x->transposed) {
+        lane_mask mask = first_lanes(count);
         for (int i = 0; i < VL; i++) {
             const float *p = x->from + (k + 2 * i) * x->ld + at;
-            __m512 even = _mm512_maskz_loadu_ps(2 * i < depth ? first(count) : 0, p);
-            v[i] = as_pairs((vec)even, (vec)_mm512_maskz_loadu_ps(2 * i + 1 < depth ? first(count) : 0, p + x->ld));
+            vec even = load_lanes(p, 2 * i < depth ? mask : 0);
+            v[i] = as_pairs(even, load_lanes(p + x->ld, 2 * i + 1 < depth ? mask : 0));
         }
         return;
     }
@@ -114,11 +114,11 @@ static void multiply_tile(const product *g, int64_t rows, int64_t cols, int64_t 
     symc_pair_tile(rows, cols, 1, g->steps, g->list, a, b, whole, cols, 0);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < exist; j += VL) {
-            __mmask16 mask = first(exist - j);
-            __m512 sum = _mm512_loadu_ps(whole + r * cols + j);
+            lane_mask mask = first_lanes(smaller(VL, exist - j));
+            vec sum = load(whole + r * cols + j);
             if (accumulate)
-                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c + r * g->ldc + j));
-            _mm512_mask_storeu_ps(c + r * g->ldc + j, mask, sum);
+                sum += load_lanes(c + r * g->ldc + j, mask);
+            store_lanes(c + r * g->ldc + j, sum, mask);
         }
 }
 

@@ -9,7 +9,7 @@
 #include "pairs.h"
 
 #include "axis.h"
-#include "lanes.h"
+#include "masked.h"
 
 #if SYMC_HAS_PAIRS
 enum {
@@ -42,8 +42,8 @@ static void pack_outputs(const weights *z, const float *from, int64_t rows, floa
             const float *p = from + (k * v->out_h + y) * v->out_w;
             uint16_t *q = (uint16_t *)(to + k * z->a_step * VL) + y * z->wide;
             for (int64_t x = 0; x < v->out_w; x += VL) {
-                __mmask16 mask = v->out_w - x >= VL ? 0xffff : (__mmask16)((1u << (v->out_w - x)) - 1);
-                _mm256_mask_storeu_epi16(q + x, mask, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, p + x)));
+                lane_mask mask = first_lanes(smaller(VL, v->out_w - x));
+                _mm256_mask_storeu_epi16(q + x, mask, (__m256i)_mm512_cvtneps_pbh((__m512)load_lanes(p + x, mask)));
             }
         }
 }

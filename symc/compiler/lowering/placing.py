@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads
+from symc.compiler.fusion.groups import is_one
+from symc.compiler.joins import joined_axis
 from symc.compiler.lowering.sharing import viewed
 from symc.graph import Apply, Variable, dims
-from symc.graph.op import LibraryCall, Loops
+from symc.graph.op import LibraryCall
 
 __all__ = ["Placed", "placed_results"]
 
@@ -23,7 +25,7 @@ def placed_results(
     Results of groups may have any place. Those of library calls, which write contiguous memory, must be contiguous
     there. ``may_hold`` tells whether memory of a join can be written before the op itself runs.
     """
-    joins = [unit for unit in units if not isinstance(unit, FusionGroup) and _side_by_side(unit) is not None]
+    joins = [unit for unit in units if not isinstance(unit, FusionGroup) and joined_axis(unit) is not None]
     if not joins:
         return {}
     makers = {v: unit for unit in units for v in (unit.stored if isinstance(unit, FusionGroup) else unit.outputs)}
@@ -33,10 +35,10 @@ def placed_results(
         out = node.outputs[0]
         if not may_hold(out) or out in found:
             continue
-        axis = _side_by_side(node)
+        axis = joined_axis(node)
         assert axis is not None
         width = dims.product(out.type.shape[axis:])
-        contiguous = all(type(d) is int and d == 1 for d in out.type.shape[:axis])
+        contiguous = all(is_one(d) for d in out.type.shape[:axis])
         offset: dims.Dim = 0
         for v in node.inputs:
             maker = makers.get(v)
@@ -44,11 +46,6 @@ def placed_results(
                 found[v] = node, Placement(axis, width, offset, contiguous)
             offset = dims.add(offset, dims.product(v.type.shape[axis:]))
     return found
-
-
-def _side_by_side(node: Apply) -> int | None:
-    lower = node.op.record.lower
-    return None if not isinstance(lower, Loops) or lower.side_by_side is None else lower.side_by_side(node)
 
 
 def _can_write(maker: Unit, contiguous: bool) -> bool:
