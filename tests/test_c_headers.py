@@ -97,20 +97,20 @@ def test_the_definitions_of_the_headers_are_complete(tmp_path) -> None:
 
 
 def test_a_small_kernel_gets_a_small_text() -> None:
-    text = '#include "support.h"\n#include "symc_rt.h"\n\nfloat f(float x) { return sx_max_f32(x, 0); }\n'
+    text = '#include "kernels/support.h"\n#include "base/symc_rt.h"\n\nfloat f(float x) { return sx_max_f32(x, 0); }\n'
     short = headers.selected(text, "test", str(RUNTIME))
     assert "support.h" not in short and "sx_max_f32" in short and "vm_tanh_f32" not in short
     assert len(short) < 2000 and short.endswith(text.split("\n", 2)[2])
     assert "#include <stdint.h>" in headers.selected(text.replace("sx_max_f32(x, 0)", "x"), "test", str(RUNTIME))
     # Other texts are left as they are.
     assert headers.selected("int x;", "test", str(RUNTIME)) == "int x;"
-    own = text + '#include "vecmath.h"\n'
+    own = text + '#include "kernels/vecmath.h"\n'
     assert headers.selected(own, "test", str(RUNTIME)) == own
 
 
 def test_a_compiler_that_does_not_preprocess_gets_the_whole_headers(monkeypatch) -> None:
     monkeypatch.setattr(toolchain, "preprocessed", lambda text, include: None)
-    text = '#include "support.h"\n#include "symc_rt.h"\nint x;\n'
+    text = '#include "kernels/support.h"\n#include "base/symc_rt.h"\nint x;\n'
     assert headers.selected(text, "no such digest", str(RUNTIME)) == text
 
 

@@ -10,7 +10,7 @@ import cffi
 import numpy as np
 import pytest
 
-HEADERS = Path(__file__).resolve().parent.parent / "backends" / "c" / "runtime"
+HEADERS = Path(__file__).resolve().parent.parent / "backends" / "c" / "runtime" / "kernels"
 COMPILER = shutil.which(os.environ.get("CC", "gcc")) or shutil.which("clang") or shutil.which("cc")
 FLAGS = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math"]
 SILENCE = ["-Wall", "-Wno-psabi", "-Wno-unused-function", "-Werror"]

@@ -59,10 +59,12 @@ def emit(program: Program) -> str:
         *(_sizes(program, writer) if len(bodies) > 1 else []),
     ]
     half = any("of_half" in text or "half_of" in text for text in writer.functions.texts.values())
-    own = ['#include "half.h"'] if half else []
-    own += ['#include "bfloat16.h"'] if any("bfloat16_" in t for t in writer.functions.texts.values()) else []
-    own += ['#include "turn.h"'] if any("vturn_" in t or "vevery" in t for t in writer.functions.texts.values()) else []
-    head = ['#include "support.h"', '#include "symc_rt.h"', *own, "", "struct args { void **b; const int64_t *n; };"]
+    written = writer.functions.texts.values()
+    own = ['#include "kernels/half.h"'] if half else []
+    own += ['#include "kernels/bfloat16.h"'] if any("bfloat16_" in t for t in written) else []
+    own += ['#include "kernels/turn.h"'] if any("vturn_" in t or "vevery" in t for t in written) else []
+    head = ['#include "kernels/support.h"', '#include "base/symc_rt.h"', *own, ""]
+    head += ["struct args { void **b; const int64_t *n; };"]
     head += ["struct call { void **B; const int64_t *D; };"] if writer.ranges else []
     head += writer.functions.called
     own_code = {

@@ -19,7 +19,7 @@ from symc_backends.c import toolchain
 
 __all__ = ["OWN", "Definition", "divided", "selected"]
 
-OWN = ("support.h", "symc_rt.h", "half.h", "bfloat16.h", "turn.h")
+OWN = ("kernels/support.h", "base/symc_rt.h", "kernels/half.h", "kernels/bfloat16.h", "kernels/turn.h")
 """The headers that generated texts include."""
 
 _LINE_MARKER = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
@@ -51,7 +51,7 @@ def divided(preprocessed: str, folder: str) -> list[Definition]:
     found: list[tuple[str, Definition | None]] = []
     macros: dict[str, int] = {}
     for file, part in _parts(preprocessed):
-        if Path(file).parent != Path(folder):
+        if Path(folder) not in Path(file).parents:
             continue
         words = part.split(None, 2)
         if words[0] == "#include":

@@ -47,7 +47,7 @@ def available() -> bool:
 
 
 SINGLE = 0
-"""``returns`` of a function whose result is one array, not a list; see ``Launcher`` in runtime/launcher.c."""
+"""``returns`` of a function whose result is one array, not a list; see ``Launcher`` in runtime/launcher/launcher.c."""
 
 
 class Fast:

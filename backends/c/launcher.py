@@ -1,7 +1,7 @@
 """The extension module through which Python calls compiled functions.
 
-``runtime/launcher.c`` is compiled once per installation, for this interpreter and this NumPy, and cached beside the
-kernels. Without the headers of Python there is no launcher, and calls use the Python path.
+``runtime/launcher/launcher.c`` is compiled once per installation, for this interpreter and this NumPy, and cached
+beside the kernels. Without the headers of Python there is no launcher, and calls use the Python path.
 """
 
 import importlib.machinery
@@ -17,7 +17,7 @@ import numpy as np
 __all__ = ["FLAGS", "can_build", "load", "recipe"]
 
 MODULE = "symc_launcher"
-RUNTIME = Path(__file__).parent / "runtime"
+RUNTIME = Path(__file__).parent / "runtime" / "launcher"
 FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
 

@@ -1,8 +1,8 @@
 """The run-time library, compiled and loaded in parts: a program waits for those alone whose functions it calls.
 
-``core`` holds the threads and the scratch memory, which all other parts use. Each of the others is complete with
-``core``: files that convolutions share with matrix products are in both parts, where they keep the names that the
-library does not export to themselves.
+``core`` holds the threads and the scratch memory, which all other parts use. Each of the others is one folder of
+``runtime/``, for one dtype where its files are compiled for each, and complete with ``core``: convolutions take the
+products with them, and both parts keep the names that the library does not export to themselves.
 """
 
 from __future__ import annotations
@@ -59,35 +59,23 @@ ffi = declared(
     )
 )
 
-_CORE = ("measure", "pool", "rows", "scratch")
-_PRODUCTS = {
-    "f32": ("gemm_f32", "gemv_f32", "pairs", "products_bf16", "tile_f32", "unpacked_f32"),
-    "f64": ("gemm_f64", "gemv_f64", "tile_f64", "unpacked_f64"),
-}
 _SORTING = {"floats": ("f32", "f64"), "signed": ("i8", "i16", "i32", "i64"), "unsigned": ("u8", "u16", "u32", "u64")}
-_MATRICES = r"lapack|(cholesky|lu|triangular|expm|spectral)(_complex)?_f(32|64)"
-_NOT_LIBRARY = ("launcher.c",)
+_FLOAT32_ONLY = re.compile(r".*_bf16|pairs")
+_NOT_LIBRARY = "launcher"
 
 
 def _files(part: str) -> Iterable[str]:
     """The names of the C files of a part, without their ending."""
     kind, _, of = part.partition("_")
-    stems = [p.stem for p in sources()[0]]
-    if kind == "core":
-        return _CORE
-    if kind == "products":
-        return _PRODUCTS[of]
+    folders = {"core": ("base",), "convolutions": ("convolutions", "products")}.get(kind, (kind,))
+    stems = [p.stem for p in sources()[0] if p.parent.name in folders]
     if kind == "sorting":
-        return (f"sort_{of}",)
-    if kind == "matrices":
-        return [s for s in stems if re.fullmatch(_MATRICES, s)]
-    if kind == "pooling":
-        return (f"pool2d_{of}",)
-    # what no other part has, for this dtype or without one; and the products
-    others = {s for p in PARTS if not p.startswith(("convolutions", "products")) for s in _files(p)}
-    other = "f64" if of == "f32" else "f32"
-    half = () if of == "f32" else (*(s for s in stems if s.endswith("_bf16")), "pairs")
-    return [s for s in stems if s not in others and s not in half and not s.endswith(f"_{other}")]
+        return [s for s in stems if s.endswith(f"_{of}")]
+    if of == "f32":
+        return [s for s in stems if not s.endswith("_f64")]
+    if of == "f64":
+        return [s for s in stems if not s.endswith("_f32") and not _FLOAT32_ONLY.fullmatch(s)]
+    return stems
 
 
 PARTS = (
@@ -113,9 +101,9 @@ def part_of(symbol: str) -> str:
 @lru_cache(maxsize=1)
 def sources() -> tuple[list[Path], str]:
     """The run-time library's C files, and a digest over them and all headers."""
-    files = sorted(RUNTIME.glob("*.[ch]"))
-    text = cache.digest(*[p.name for p in files], *[p.read_bytes() for p in files])
-    return [p for p in files if p.suffix == ".c" and p.name not in _NOT_LIBRARY], text
+    files = sorted(RUNTIME.glob("*/*.[ch]"))
+    text = cache.digest(*[f"{p.parent.name}/{p.name}" for p in files], *[p.read_bytes() for p in files])
+    return [p for p in files if p.suffix == ".c" and p.parent.name != _NOT_LIBRARY], text
 
 
 def image(part: str, identity: str) -> bytes:

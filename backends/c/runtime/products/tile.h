@@ -6,7 +6,7 @@
 #ifndef SYMC_TILE_H
 #define SYMC_TILE_H
 
-#include "real.h"
+#include "base/real.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define TILE_ROWS 14 /* 28 sums, 2 of B and 1 of A in 32 registers */

@@ -1,9 +1,9 @@
 /* See blocks.h. Compiled once per element type, and once more for pairs, see pairs.h. */
 #include "blocks.h"
 
-#include "lanes.h"
-#include "masked.h"
-#include "pairs.h"
+#include "base/lanes.h"
+#include "base/masked.h"
+#include "products/pairs.h"
 
 /* Loads VL elements, of which only `count` exist where that would read beyond the end of the array. */
 INLINE vec load_within(const real *p, int64_t count, const real *end)

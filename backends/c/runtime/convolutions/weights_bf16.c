@@ -6,10 +6,10 @@
  * odd one.
  */
 #define SYMC_DOUBLE 0
-#include "pairs.h"
+#include "products/pairs.h"
 
 #include "axis.h"
-#include "masked.h"
+#include "base/masked.h"
 
 #if SYMC_HAS_PAIRS
 enum {

@@ -14,7 +14,7 @@
 
 #include "axis.h"
 #include "blocks.h"
-#include "pairs.h"
+#include "products/pairs.h"
 
 #if SYMC_PAIRS
 #define BLOCK PAIRED                          /* channels of a block */

@@ -3,7 +3,7 @@
 
 #include "direct.h"
 #include "grouped.h"
-#include "pairs.h"
+#include "products/pairs.h"
 #include "scatter.h"
 #include "winograd.h"
 

@@ -1,6 +1,6 @@
 #define SYMC_DOUBLE 0
 #define SYMC_PAIRS 1
-#include "pairs.h"
+#include "products/pairs.h"
 #if SYMC_HAS_PAIRS
-#include "direct_typed.h"
+#include "blocks_typed.h"
 #endif

@@ -1,7 +1,7 @@
 /* See unpacked.h. Compiled once per element type. */
 #include "unpacked.h"
 
-#include "masked.h"
+#include "base/masked.h"
 
 #if TILE_ROWS > 6
 #define UNPACKED_ROWS 8 /* 16 sums, 2 of B: the rest of 32 registers is for elements of A */

@@ -1,7 +1,7 @@
 /* See tile.h. Compiled once per element type. */
 #include "tile.h"
 
-#include "lanes.h"
+#include "base/lanes.h"
 
 enum { ROWS_AHEAD = 8 };
 

@@ -10,7 +10,7 @@
 #ifndef SYMC_GATHER_H
 #define SYMC_GATHER_H
 
-#include "real.h"
+#include "base/real.h"
 
 typedef struct {
     int64_t images, groups, channels, filters; /* channels and filters of one group */

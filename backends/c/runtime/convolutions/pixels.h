@@ -3,7 +3,7 @@
 #define SYMC_PIXELS_H
 
 #include "gather.h"
-#include "tile.h"
+#include "products/tile.h"
 
 /* At most VL neighbouring pixels of one output row. */
 typedef struct {

@@ -2,7 +2,7 @@
 #ifndef SYMC_SORT_H
 #define SYMC_SORT_H
 
-#include "scratch.h"
+#include "base/scratch.h"
 
 #include <string.h>
 

@@ -10,8 +10,8 @@
 #ifndef SYMC_DOUBLE
 #define SYMC_DOUBLE 0
 #endif
-#include "blocks.h"
-#include "conv2d.h"
+#include "convolutions/blocks.h"
+#include "convolutions/conv2d.h"
 
 #ifndef SYMC_PAIRS
 #define SYMC_PAIRS 0

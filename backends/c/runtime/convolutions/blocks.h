@@ -5,7 +5,7 @@
 #define SYMC_BLOCKS_H
 
 #include "gather.h"
-#include "tile.h"
+#include "products/tile.h"
 
 /* Planes to pixels. Pixel i < count of row r < rows, which is from[r * ld + i], becomes lane r of the vector at
  * to[i / width * row_step + i % width * VL]; lanes of rows that do not exist are 0. rows <= VL. Loads whole vectors, but

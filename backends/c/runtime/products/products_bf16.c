@@ -7,8 +7,8 @@
 #define SYMC_DOUBLE 0
 #include "pairs.h"
 
-#include "lanes.h"
-#include "masked.h"
+#include "base/lanes.h"
+#include "base/masked.h"
 
 #if SYMC_HAS_PAIRS
 enum {

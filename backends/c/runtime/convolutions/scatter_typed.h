@@ -7,7 +7,7 @@
  */
 #include "scatter.h"
 
-#include "lanes.h"
+#include "base/lanes.h"
 #include "pixels.h"
 
 enum { UNIT_PIXELS = 8 * TILE_COLS, UNIT_BYTES = 512 << 10 };

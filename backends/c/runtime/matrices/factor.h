@@ -11,9 +11,9 @@
 #ifndef SYMC_FACTOR_H
 #define SYMC_FACTOR_H
 
-#include "lanes.h"
+#include "base/lanes.h"
 #include "lapack.h"
-#include "scratch.h"
+#include "base/scratch.h"
 
 #include <limits.h>
 

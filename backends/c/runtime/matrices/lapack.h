@@ -6,7 +6,7 @@
 #ifndef SYMC_LAPACK_H
 #define SYMC_LAPACK_H
 
-#include "symc_rt.h"
+#include "base/symc_rt.h"
 
 /* The names for real matrices and for complex ones, without the letter of the type. */
 #define SYMC_LAPACK_ROUTINES(X)                                                                                       \

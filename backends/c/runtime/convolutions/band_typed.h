@@ -1,7 +1,7 @@
 /* Padded copies of parts of images. See gather.h. Compiled once per element type. */
 #include "gather.h"
 
-#include "lanes.h"
+#include "base/lanes.h"
 
 static void extent(const int64_t *taps, int64_t count, int64_t *first, int64_t *span)
 {

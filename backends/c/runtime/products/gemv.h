@@ -2,7 +2,7 @@
 #ifndef SYMC_GEMV_H
 #define SYMC_GEMV_H
 
-#include "real.h"
+#include "base/real.h"
 
 /* y[i * y_step] = (accumulate ? y[i * y_step] : 0) + sum over j of A[i, j] x[j * x_step], for i < n, j < k; A is stored
  * (n, k), or under `trans` (k, n), with rows lda elements apart. */
