@@ -17,7 +17,7 @@ from symc.graph.types import TensorType as _TensorType
 
 __all__ = [
     "AsTensorError", "EmptyConstantError", "ShapeError", "Tensor", "TensorType", "alloc_validate_shape",
-    "check_and_normalize_axes",
+    "check_and_normalize_axes", "extract_constant", "get_scalar_constant_value", "mean",
     "complex_matrix_types", "complex_scalar_types", "complex_types", "complex_vector_types", "float_matrix_types",
     "float_scalar_types", "float_vector_types", "int_matrix_types", "int_scalar_types", "int_vector_types", "isinf_",
     "isnan_", "numpy_scalar", "_allclose", "_get_atol_rtol", "python_all", "python_any", "python_complex", "second",
@@ -37,6 +37,38 @@ isnan_, isinf_ = T.isnan, T.isinf
 def transfer(var: Any, target: str) -> Variable:
     """Return ``var``: values move to the device that uses them."""
     return T.as_tensor_variable(var)
+
+
+def mean(
+    input: Any,
+    axis: Any = None,
+    dtype: str | None = None,
+    op: bool = False,
+    keepdims: bool = False,
+    acc_dtype: Any = None,
+) -> Variable:
+    """``T.mean`` with the order of arguments of ``theano.tensor.mean``: ``op``, which has no effect, is the fourth."""
+    return T.mean(input, axis, dtype, keepdims, acc_dtype)
+
+
+def get_scalar_constant_value(
+    orig_v: Any, elemwise: bool = True, only_process_constants: bool = False, max_recur: int = 10
+) -> np.ndarray:
+    """``T.get_scalar_constant_value``; with ``only_process_constants``, an expression has no constant value.
+
+    ``elemwise`` and ``max_recur``, which limited the search, have no effect.
+    """
+    if orig_v is None or only_process_constants and getattr(orig_v, "owner", None) is not None:
+        raise T.extra_ops.NotScalarConstantError(f"get_scalar_constant_value: {orig_v} is not a constant")
+    return T.get_scalar_constant_value(orig_v)
+
+
+def extract_constant(x: Any, elemwise: bool = True, only_process_constants: bool = False) -> Any:
+    """``T.extract_constant``: the value of ``x`` if ``get_scalar_constant_value`` finds it, else ``x``."""
+    try:
+        return get_scalar_constant_value(x, elemwise, only_process_constants)
+    except T.extra_ops.NotScalarConstantError:
+        return T.as_tensor_variable(x)
 
 
 def numpy_scalar(data: Any) -> np.ndarray:

@@ -9,10 +9,11 @@ import numpy as np
 
 from symc.compat.types import METHODS
 from symc.config import config
-from symc.graph import Apply, Variable, dtypes, guards
+from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
 from symc.graph.dtypes import FLOATS, SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
+from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 
 __all__ = ["TheanoRules", "adopt", "restore"]
@@ -83,6 +84,39 @@ def _truth(self: Variable) -> bool:
 _own_truth: Any = vars(Variable)["__bool__"]
 
 
+_own_shared: Any = SharedVariable.__init__
+_own_constant: Any = Constant.__init__
+
+
+def _make_shared(
+    self: SharedVariable,
+    name: Any = None,
+    type: Any = None,
+    value: Any = None,
+    strict: Any = False,
+    allow_downcast: bool | None = None,
+    container: Any = None,
+    storage: Any = None,
+) -> None:
+    """Create a shared variable from Theano's arguments, or from those of symc, which begin with a type."""
+    if isinstance(name, TensorType):  # type, storage, name, strict, allow_downcast
+        _own_shared(self, name, type, value, strict, allow_downcast)
+        return
+    if storage is None and container is not None:
+        storage = getattr(container, "_variable", container).storage
+    if storage is None:
+        array = type.filter(value, strict=strict, allow_downcast=allow_downcast)
+        storage = shared(np.array(array)).storage
+    _own_shared(self, type, storage, name, strict, allow_downcast)
+
+
+def _make_constant(self: Constant, data: Any, dtype: Any = None, name: str | None = None, weak: bool = False) -> None:
+    """Create a constant from Theano's arguments, which begin with a type, or from those of symc."""
+    if isinstance(data, TensorType):
+        data, dtype = dtype, data.dtype
+    _own_constant(self, data, dtype, name, weak)
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -95,10 +129,15 @@ def _parents_of_apply(self: Apply) -> list[Variable]:
 
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Variable, "get_parents", _parents_of_variable),
+    (Variable, "__bool__", _truth),
+    (SharedVariable, "__init__", _make_shared),
+    (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),
     *((TensorType, name, method) for name, method in METHODS.items()),
 )
-"""Methods that variables, applications and types have in Theano alone."""
+"""Methods that variables, applications and types have in Theano alone, or that differ there."""
+
+_before: list[tuple[type, str, Any]] = []
 
 
 def adopt() -> None:
@@ -108,8 +147,8 @@ def adopt() -> None:
     dtypes.set_rules(TheanoRules())
     guards.report_late(True)
     evaluation.compile_with(function)
-    Variable.__bool__ = _truth  # type: ignore[attr-defined]
     for owner, name, method in _METHODS:
+        _before.append((owner, name, vars(owner).get(name)))
         setattr(owner, name, method)
 
 
@@ -118,6 +157,9 @@ def restore() -> None:
     dtypes.set_rules(None)
     guards.report_late(False)
     evaluation.compile_with(None)
-    Variable.__bool__ = _own_truth  # type: ignore[attr-defined]
-    for owner, name, _ in _METHODS:
-        delattr(owner, name)
+    while _before:
+        owner, name, method = _before.pop()
+        if method is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, method)

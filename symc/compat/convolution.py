@@ -14,7 +14,8 @@ _nnet: Any = T.nnet
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
     "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "CorrMM", "CorrMM_gradInputs",
-    "CorrMM_gradWeights", "conv2d", "conv2d_fft", "imported_scipy_signal", "conv3D", "conv3d", "conv3d_fft",
+    "CorrMM_gradWeights", "abstract_conv2d", "conv2d", "conv2d_fft", "imported_scipy_signal", "conv3D", "conv3d",
+    "conv3d_fft",
 ]  # fmt: skip
 
 imported_scipy_signal = find_spec("scipy") is not None
@@ -44,6 +45,25 @@ def conv2d(
     if unknown:
         raise TypeError(f"conv2d: unknown keyword {unknown[0]!r}")
     return T.nnet.conv2d(input, filters, image_shape, filter_shape, border_mode, subsample)
+
+
+def abstract_conv2d(
+    input: Any,
+    filters: Any,
+    input_shape: Any = None,
+    filter_shape: Any = None,
+    border_mode: Any = "valid",
+    subsample: Any = (1, 1),
+    filter_flip: bool = True,
+    filter_dilation: Any = (1, 1),
+    num_groups: int = 1,
+    unshared: bool = False,
+) -> Variable:
+    """``theano.tensor.nnet.abstract_conv.conv2d``: ``T.nnet.conv2d`` without ``image_shape`` among its arguments."""
+    return T.nnet.conv2d(
+        input, filters, input_shape, filter_shape, border_mode, subsample, filter_flip, None, filter_dilation,
+        num_groups, unshared,
+    )  # fmt: skip
 
 
 def conv2d_fft(

@@ -142,7 +142,30 @@ def Param(  # noqa: N802 - the name of a class in Theano
     return symc.In(variable, name, default, None, mutable or None, strict, allow_downcast, True, implicit, borrow)
 
 
-SymbolicInput = symc.In
+class _Inputs(type):
+    """Makes inputs from the arguments of Theano's class, and recognises all of them."""
+
+    def __call__(
+        cls,
+        variable: Variable,
+        name: str | None = None,
+        update: Any = None,
+        mutable: bool | None = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+        autoname: bool = True,
+        implicit: bool = False,
+    ) -> symc.In:
+        return symc.In(variable, name, None, update, mutable, strict, allow_downcast, autoname, implicit)
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, symc.In)
+
+
+class SymbolicInput(metaclass=_Inputs):
+    """``theano.compile.SymbolicInput``: an ``In`` without a default value."""
+
+
 SymbolicOutput = symc.Out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from symc.graph import Variable
@@ -12,7 +12,7 @@ __all__ = [
     "CachedConstantError", "InconsistencyError", "MethodNotDefined", "comm_guard", "deprecated", "difference",
     "flatten", "from_return_values", "give_variables_names", "hash_from_file", "hash_from_ndarray",
     "hist", "memoize", "object2", "remove",
-    "scratchpad", "to_return_values", "undef", "uniq", "unique",
+    "scratchpad", "to_return_values", "toposort", "undef", "uniq", "unique",
 ]  # fmt: skip
 
 
@@ -125,6 +125,16 @@ def comm_guard(type1: Any, type2: Any) -> Callable[[Callable[..., Any]], Callabl
         return call
 
     return decorate
+
+
+def toposort(prereqs_d: Mapping[Any, Iterable[Any]]) -> list[Any]:
+    """Order the keys so that those which ``prereqs_d`` lists for a key come before it; ValueError for a cycle."""
+    from graphlib import CycleError, TopologicalSorter
+
+    try:
+        return list(TopologicalSorter(prereqs_d).static_order())
+    except CycleError as problem:
+        raise ValueError(f"toposort: the prerequisites form a cycle: {problem.args[1]}") from None
 
 
 def to_return_values(values: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import symc
-from symc.gradient.derivatives import Lop, Rop, hessian, jacobian
+from symc.gradient.derivatives import Lop, hessian, jacobian
 from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, clone_with, toposort
 from symc.graph.types import TensorType
 
@@ -21,6 +21,13 @@ __all__ = [
 Type = TensorType
 CLinkerType = TensorType
 DisconnectedType = symc.gradient.DisconnectedType
+
+
+def Rop(  # noqa: N802 - Theano's name
+    f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "raise", return_disconnected: str = "zero"
+) -> Any:
+    """``symc.Rop``; an ``f`` that does not depend on ``wrt`` is an error by default."""
+    return symc.gradient.Rop(f, wrt, eval_points, disconnected_outputs, return_disconnected)
 
 
 def stack_search(
@@ -138,7 +145,7 @@ def general_toposort(outputs: Iterable[Any], deps: Callable[[Any], Iterable[Any]
 
 
 def clone(
-    i: Sequence[Variable], o: Sequence[Variable], copy_inputs: bool = True, **ignored: Any
+    i: Sequence[Variable], o: Sequence[Variable], copy_inputs: bool = True, copy_orphans: bool | None = None
 ) -> tuple[list[Variable], list[Variable]]:
     """Copy the graph between ``i`` and ``o``: the new inputs and the new outputs."""
     fresh = {v: Variable(v.type, None, 0, v.name, v.location) for v in i} if copy_inputs else {v: v for v in i}
@@ -188,7 +195,14 @@ def view_roots(v: Variable) -> list[Variable]:
 class FunctionGraph:
     """The graph between inputs and outputs, to be read: graphs are never changed in place."""
 
-    def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable], clone: bool = True, **ignored: Any):
+    def __init__(
+        self,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        features: Any = None,
+        clone: bool = True,
+        update_mapping: Any = None,
+    ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         if clone:
             fresh = {v: Variable(v.type, None, 0, v.name, v.location) for v in self.inputs if type(v) is Variable}

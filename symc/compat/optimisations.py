@@ -8,7 +8,7 @@ import symc.tensor as T
 from symc.compat.op_classes import Shape_i
 from symc.compat.tensor import MakeVector
 from symc.graph import Variable
-from symc.tensor.assertions import Assert
+from symc.tensor.assertions import Assert as _Assert
 
 __all__ = [
     "Assert",
@@ -20,6 +20,14 @@ __all__ = [
     "check_stack_trace",
     "make_vector",
 ]
+
+
+class Assert(_Assert):
+    """``symc.tensor.Assert`` with Theano's default message."""
+
+    def __init__(self, msg: str = "Theano Assert failed!") -> None:
+        super().__init__(msg)
+
 
 assert_ = assert_op = Assert()
 make_vector = MakeVector("int64")

@@ -5,8 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import symc
+import symc.printing
 
-__all__ = ["hex_digest", "min_informative_str"]
+__all__ = ["debugprint", "hex_digest", "min_informative_str"]
+
+
+def debugprint(
+    obj: Any,
+    depth: int = -1,
+    print_type: bool = False,
+    file: Any = None,
+    ids: str = "CHAR",
+    stop_on_name: bool = False,
+    done: Any = None,
+    print_storage: bool = False,
+    print_clients: bool = False,
+    used_ids: Any = None,
+) -> Any:
+    """``symc.debugprint`` with the order of arguments of ``theano.printing.debugprint``.
+
+    ``print_storage`` and ``print_clients`` have no effect.
+    """
+    return symc.printing.debugprint(obj, depth, print_type, file, ids, stop_on_name, done=done, used_ids=used_ids)
 
 
 def min_informative_str(obj: Any, **ignored: Any) -> str:

@@ -20,7 +20,6 @@ __all__ = [
 
 discrete_dtypes = ("bool", *INTEGERS)
 as_scalar = T.as_tensor_variable
-constant = T.constant
 
 
 class Scalar(TensorType):
@@ -64,6 +63,11 @@ def convert(value: Any, dtype: str | None = None) -> Any:
     import numpy as np
 
     return np.asarray(value, dtype)
+
+
+def constant(x: Any, name: str | None = None, dtype: str | None = None) -> Any:
+    """A constant scalar."""
+    return T.constant(x, name=name, ndim=0, dtype=dtype)
 
 
 def floats(*names: str) -> list[Any]:

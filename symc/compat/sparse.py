@@ -38,7 +38,20 @@ enable_sparse = True
 
 SparseTensorSharedVariable = SharedSparse
 SparseConstant = SparseVariable
-sparse_constructor = sparse.shared
+
+
+def sparse_constructor(
+    value: Any,
+    name: str | None = None,
+    strict: bool = False,
+    allow_downcast: bool | None = None,
+    borrow: bool = False,
+    format: str | None = None,
+) -> SharedSparse:
+    """``symc.sparse.shared`` with Theano's order of arguments; TypeError for what is no matrix of SciPy."""
+    if not is_scipy(value):
+        raise TypeError(f"sparse_constructor: expected a sparse matrix of SciPy, got {type(value).__name__}")
+    return sparse.shared(value if format is None else value.asformat(format), name, borrow)
 
 
 def _is_sparse(x: Any) -> bool:

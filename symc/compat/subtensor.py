@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
 from typing import Any
 
 import symc.tensor as T
@@ -25,16 +24,20 @@ AdvancedIndexingError = TypeError
 AdvancedBooleanIndexingError = TypeError
 
 
-def _written(function: Callable[..., Variable]) -> Callable[..., Variable]:
-    def write(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
-        return function(x, y)
-
-    write.__name__ = function.__name__
-    write.__doc__ = f"``T.{function.__name__}``: whether memory is overwritten is the compiler's decision."
-    return write
+def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
+    """``T.set_subtensor``: whether memory is overwritten is the compiler's decision."""
+    return T.set_subtensor(x, y)
 
 
-set_subtensor, inc_subtensor = _written(T.set_subtensor), _written(T.inc_subtensor)
+def inc_subtensor(
+    x: Any,
+    y: Any,
+    inplace: bool = False,
+    set_instead_of_inc: bool = False,
+    tolerate_inplace_aliasing: bool = False,
+) -> Variable:
+    """``T.inc_subtensor``, or with ``set_instead_of_inc`` ``T.set_subtensor``."""
+    return (T.set_subtensor if set_instead_of_inc else T.inc_subtensor)(x, y)
 
 
 class BaseAdvancedSubtensor(OpClass):

@@ -93,10 +93,6 @@ class Variable:
             found = self.__dict__["_tag"] = SimpleNamespace()
         return found
 
-    def get_parents(self) -> list[Apply]:
-        """Return a list of the application that computes this variable; empty for inputs."""
-        return [] if self.owner is None else [self.owner]
-
     def __repr__(self) -> str:
         if self.name:
             return self.name

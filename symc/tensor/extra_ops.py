@@ -20,6 +20,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, number_repeated
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
+from symc.tensor.covariance import cov
 from symc.tensor.creation import arange, zeros, zeros_like
 from symc.tensor.cumulative import cumprod, cumsum
 from symc.tensor.grids import linspace, mgrid, ogrid
@@ -29,7 +30,7 @@ from symc.tensor.indices.selection import flatnonzero, nonzero
 from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.keywords import also_named
-from symc.tensor.linalg import batched_dot, dot, paired_axes
+from symc.tensor.linalg import batched_dot, paired_axes
 from symc.tensor.ordering import Unique, searchsorted, unique
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
@@ -312,24 +313,6 @@ def _shape_of(x: Variable, first: Sequence[int], second: Sequence[int]) -> list[
         for k in group:
             sizes[place] = sizes[place] * x.shape[k]
     return sizes
-
-
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Variable:
-    """The covariance matrix of the rows of ``m``, or of its columns with ``rowvar=False``."""
-    m = _variables_in_rows(m, rowvar)
-    if y is not None:
-        m = concatenate([m, _variables_in_rows(y, rowvar)], axis=0)
-    centred = m - reduce.mean(m, axis=1, keepdims=True)
-    rest = (0 if bias else 1) if ddof is None else operator.index(ddof)
-    return dot(centred, centred.T.conj()) / ew.cast(m.shape[1] - rest, centred.dtype)
-
-
-def _variables_in_rows(m: Any, rowvar: bool) -> Variable:
-    m = as_tensor(m)
-    if m.ndim not in (1, 2):
-        raise ShapeError(located("cov: expected a vector or a matrix", [m]))
-    m = m if m.ndim == 2 else dimshuffle(m, ("x", 0))
-    return m if rowvar or m.type.broadcastable[0] else m.T
 
 
 # --- positions ----------------------------------------------------------------------------------------------------

@@ -33,11 +33,11 @@ MATRIX_STRUCTURES = (
 
 @dataclass(frozen=True)
 class Cholesky:
-    """``Cholesky(lower, on_error=...)(a)`` is ``cholesky(a, lower, on_error)``. ``destructive`` has no effect."""
+    """``Cholesky(lower, on_error)(a)`` is ``cholesky(a, lower, on_error)``. ``destructive`` has no effect."""
 
     lower: bool = True
-    destructive: bool = False
     on_error: str = "raise"
+    destructive: bool = False
 
     def __call__(self, a: Any) -> Variable:
         return cholesky(a, self.lower, self.on_error)

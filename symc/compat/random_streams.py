@@ -1,0 +1,67 @@
+"""``theano.sandbox.rng_mrg.MRG_RandomStreams`` with the arguments that it had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import symc.tensor as T
+from symc.compat.errors import NotOffered
+from symc.graph import Variable
+from symc.tensor.shared_randomstreams import MRG_RandomStreams as _Streams
+
+__all__ = ["MRG_RandomStreams"]
+
+
+class MRG_RandomStreams(_Streams):  # noqa: N801 - Theano's name
+    """``symc.tensor.shared_randomstreams.MRG_RandomStreams`` with Theano's order of arguments and defaults."""
+
+    def binomial(  # type: ignore[override]  # Theano has no `prob` before nstreams
+        self,
+        size: Any = None,
+        n: Any = 1,
+        p: Any = 0.5,
+        ndim: int | None = None,
+        dtype: str = "int64",
+        nstreams: Any = None,
+        **named: Any,
+    ) -> Variable:
+        """The number of successes in ``n`` trials with probability ``p``."""
+        return super().binomial(size, n, p, ndim, dtype, nstreams=nstreams, **named)
+
+    def multinomial(
+        self,
+        size: Any = None,
+        n: Any = 1,
+        pvals: Any = None,
+        ndim: int | None = None,
+        dtype: str = "int64",
+        nstreams: Any = None,
+        **named: Any,
+    ) -> Variable:
+        """The counts of each outcome in ``n`` trials, per row of the matrix ``pvals``."""
+        if pvals is None:
+            raise TypeError("multinomial: specify pvals, the probabilities of the outcomes")
+        for what, given in (("size", size), ("ndim", ndim)):
+            if given is not None:
+                raise ValueError(f"MRG_RandomStreams.multinomial: {what} is not used, leave it out; got {given}")
+        if T.as_tensor_variable(pvals).ndim != 2:
+            raise NotOffered("MRG_RandomStreams.multinomial: pvals must have 2 axes")
+        return super().multinomial(None, n, pvals, None, dtype, nstreams, **named)
+
+    def choice(
+        self,
+        size: Any = 1,
+        a: Any = None,
+        replace: bool = True,
+        p: Any = None,
+        ndim: int | None = None,
+        dtype: str = "int64",
+        nstreams: Any = None,
+        **named: Any,
+    ) -> Variable:
+        """Draw ``size`` entries: of each row of the matrix ``p`` different columns, or of ``a`` as in RandomStreams."""
+        if p is not None and a is None and T.as_tensor_variable(p).ndim == 2:
+            if replace:
+                raise NotOffered("MRG_RandomStreams.choice: pass replace=False for a matrix p")
+            return super().multinomial_wo_replacement(None, size, p, None, dtype, nstreams, **named)
+        return super().choice(size, 2 if a is None else a, replace, p, ndim, dtype, nstreams, **named)
