@@ -150,3 +150,105 @@ def test_keys_in_the_order_of_their_prerequisites():
     assert toposort({"a": ["b"], "b": ["c"], "c": []}) == ["c", "b", "a"]
     with pytest.raises(ValueError, match="cycle"):
         toposort({"a": ["b"], "b": ["a"]})
+
+
+# --- functions and shared variables -----------------------------------------------------------------------------------
+
+
+def test_what_a_call_may_round():
+    import theano
+    import theano.tensor as tt
+
+    f = theano.function([tt.fvector("x"), tt.dscalar("y"), tt.bscalar("b")], [], on_unused_input="ignore")
+    f([0.5], 0.1, 3)
+    for bad in (([0.1], 0.1, 3), (np.ones(1), 0.1, 3), ([0.5], 0.1, 300), (np.ones(1, "f4"), 0.1, np.ones((), "i2"))):
+        with pytest.raises(TypeError):
+            f(*bad)
+    s = theano.shared(np.float32(1))
+    s.set_value(np.float32(2))
+    with pytest.raises(TypeError):
+        s.set_value(np.float64(2.1))
+    assert theano.function([tt.fscalar("x")], [], allow_input_downcast=True, on_unused_input="ignore")(0.1) == []
+
+
+def test_replacements_that_depend_on_what_they_replace():
+    import theano
+    import theano.tensor as tt
+
+    a = theano.shared(1.0, "a")
+    a.default_update = a + 3
+    f = theano.function([], a + 10, givens={a: a + 10})
+    assert [f(), f()] == [21, 34]
+    x = tt.dscalar("x")
+    h = x * 2
+    assert theano.function([x], h + 1, givens={h: h * 3})(2) == 13
+    with pytest.raises(RuntimeError, match="is an input"):
+        theano.function([x], h, givens={x: x + 1})
+
+
+def test_inputs_that_are_refused():
+    import theano
+    import theano.tensor as tt
+
+    x = tt.dscalar("x")
+    with pytest.raises(theano.compile.UnusedInputError, match="listed twice"):
+        theano.function([x, x], x)
+    with pytest.raises(TypeError, match="axes"):
+        theano.In(x, update=tt.dvector())
+    with pytest.raises(TypeError, match="name"):
+        theano.In(x, name=[])
+
+
+def test_sparse_inputs_with_properties():
+    import theano
+    import theano.sparse
+
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    x = theano.sparse.csr_matrix("x")
+    f = theano.function([theano.In(x, mutable=True)], theano.sparse.dense_from_sparse(x))
+    m = scipy_sparse.csr_matrix(np.diag([1.0, 2]))
+    assert (f(m) == m.toarray()).all()
+    kind = type(x.type)
+    assert kind.may_share_memory(m, m.data) and not kind.may_share_memory(m, m.copy())
+    assert kind.values_eq(m, m.copy()) and not kind.values_eq(m, 2 * m) and kind.values_eq_approx(m, m * (1 + 1e-9))
+    held = theano.shared(m)
+    held.container.value = 3 * m
+    assert held.get_value(return_internal_type=True)[1, 1] == 6
+    assert "float16" not in theano.sparse.all_dtypes and "float64" in theano.sparse.float_dtypes
+
+
+def test_shared_variables_of_any_object():
+    import theano
+
+    v = theano.shared({"a": 1}, "v")
+    assert v.type == theano.compile.sharedvalue.generic and theano.shared([]).type == v.type
+    v.get_value()["a"] = 2
+    assert v.get_value() == {"a": 1}
+    v.set_value("text")
+    assert v.get_value() == "text" and theano.shared([[1, 2]]).get_value().shape == (1, 2)
+
+
+def test_gradients_have_names_and_known_ones_may_be_numbers():
+    import theano
+    import theano.tensor as tt
+
+    x = tt.dvector("x")
+    f = (x**2).sum()
+    f.name = "f"
+    assert theano.grad(f, x).name == "(df/dx)"
+    y = x * 3
+    assert theano.grad(None, x, known_grads={y: 2.0}).eval({x: [1.0, 1]}).tolist() == [6, 6]
+    with pytest.raises(theano.gradient.DisconnectedInputError):
+        theano.grad(None, x, known_grads={y: theano.gradient.DisconnectedType()()})
+
+
+def test_copies_of_functions_have_their_own_states():
+    import copy
+
+    import theano
+    import theano.tensor as tt
+
+    s, x = tt.dscalars("s", "x")
+    f = theano.function([x, theano.In(s, value=0.0, update=s + x)], s + x)
+    g = copy.copy(f)
+    assert [f(1), f(1), g(1)] == [1, 2, 1]

@@ -28,6 +28,14 @@ _FUNCTIONS = _OPERATORS | {
 }
 """Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
+_CALLS = frozenset(
+    (
+        "symc.graph.dtypes", "symc.graph.variables", "symc.runtime.arguments", "symc.runtime.function",
+        "symc.runtime.shared", "symc.runtime.contents", "symc.compat.function", "symc.compat.types", __name__,
+    )
+)  # fmt: skip
+"""Modules through which the values of calls and shared variables pass."""
+
 _ORDERED = tuple(f.record for f in (ew.lt, ew.le, ew.gt, ew.ge))
 
 
@@ -72,6 +80,12 @@ class TheanoRules:
         with np.errstate(all="ignore"):
             fitting = (d for d in candidates if np.array_equal(value.astype(d), value, equal_nan=True))
         return next(fitting, value.dtype.name)
+
+    def narrowing(self, value: Any, dtype: str) -> bool | None:
+        """Whether a value that a program gives may lose digits: a Python float for floatX alone; None: symc's rule."""
+        if not _written_by_the_program(_CALLS):
+            return None
+        return type(value) is float and dtype == config.floatX
 
 
 def _truth(self: Variable) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +17,9 @@ from symc.graph.types import TensorType
 from symc.tensor.shared_randomstreams import RandomState, state_of
 
 __all__ = [
-    "FAST_COMPILE", "FAST_RUN", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput", "SymbolicOutput",
-    "__version__", "change_flags", "config", "function", "generic", "pfunc", "scan", "shared", "_shared",
-    "shared_constructor", "until", "version",
+    "FAST_COMPILE", "FAST_RUN", "GenericShared", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput",
+    "SymbolicOutput", "__version__", "change_flags", "config", "function", "generic", "pfunc", "scan", "shared",
+    "_shared", "shared_constructor", "sparse_grad", "until", "version",
 ]  # fmt: skip
 
 __version__ = "1.0.5"
@@ -46,6 +47,7 @@ def function(
     As in Theano, an entry of ``inputs`` may be a pair (variable, default value), ``profile`` may be a name, and the
     values given for the result of an expression may have another shape than it would have.
     """
+    _check_givens(inputs, givens)
     inputs, givens = _with_free_shapes(inputs, givens)
     return symc.function(
         [_input(v) for v in inputs],
@@ -61,6 +63,17 @@ def function(
         profile=None if profile is None else bool(profile),
         on_unused_input=on_unused_input,
     )
+
+
+def _check_givens(inputs: Any, givens: Any) -> None:
+    """Raise a RuntimeError if an input is to be replaced, as Theano does."""
+    if not givens or not isinstance(inputs, (list, tuple)):
+        return
+    explicit = [getattr(v, "variable", v) for v in inputs]
+    for old in givens if hasattr(givens, "items") else [pair[0] for pair in givens]:
+        if any(old is v for v in explicit):
+            text = f"function: givens replace {old!r}, which is an input; that would have no effect"
+            raise RuntimeError(f"{text}\n  repair: make the function of a new input y, with givens={{{old!r}: g(y)}}")
 
 
 def _with_free_shapes(inputs: Any, givens: Any) -> tuple[Any, Any]:
@@ -169,8 +182,53 @@ class SymbolicInput(metaclass=_Inputs):
 SymbolicOutput = symc.Out
 
 
+class _Generic:
+    """The type of Python objects, which shared variables may hold, and which no expression is made of."""
+
+    def __call__(self, name: str | None = None) -> Any:
+        raise TypeError(
+            "theano.generic: expressions are made of arrays alone; pass other values through Python, outside the graph"
+        )
+
+    def __repr__(self) -> str:
+        return "<theano.generic>"
+
+
+generic: Any = _Generic()
+
+
+class GenericShared:
+    """A shared variable that holds any Python object: it can be read and set, and stands in no expression."""
+
+    def __init__(self, value: Any, name: str | None = None) -> None:
+        self.type, self.name = generic, name
+        self.set_value(value)
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """Return a copy of the value, or with ``borrow`` the value itself."""
+        return self._value if borrow else copy.deepcopy(self._value)
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value by a copy of another, or with ``borrow`` by that itself."""
+        self._value = new_value if borrow else copy.deepcopy(new_value)
+
+    def __repr__(self) -> str:
+        return self.name or "<theano.generic>"
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether a value is one of those that shared variables of numbers hold."""
+    if value is None or isinstance(value, (str, bytes, dict, set)) or isinstance(value, list) and not value:
+        return False
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_numeric, value))
+    return not (isinstance(value, np.ndarray) and value.dtype.kind in "OUSV")
+
+
 def shared(value: Any, name: str | None = None, strict: bool = False, **kwargs: Any) -> SharedVariable:
     """``symc.shared``; ``target`` and ``context_name`` say nothing here, values move to the device that uses them."""
+    if not _is_numeric(value):
+        return GenericShared(value, name)  # type: ignore[return-value]
     if isinstance(value, np.random.RandomState):
         return RandomState.of(symc.shared(state_of(value), name, shape=(2,)))
     kwargs.pop("target", None)
@@ -197,7 +255,7 @@ class OrderedUpdates(OrderedDict):
         self.update(*entries, **named)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(key, SharedVariable):
+        if not isinstance(key, (SharedVariable, GenericShared)):
             raise TypeError(f"OrderedUpdates: a key must be a shared variable, got {key!r}")
         super().__setitem__(key, value)
 
@@ -253,23 +311,15 @@ def scan(
     return outputs, OrderedUpdates(updates)
 
 
+def sparse_grad(var: Variable) -> Variable:
+    """Return ``var``, rows of a tensor: whether its gradient is stored whole is the compiler's decision."""
+    if var.owner is None or len(var.owner.inputs) < 2:
+        raise AssertionError(f"sparse_grad: expected rows of a tensor, as in x[indices], got {var!r}")
+    return var
+
+
 def until(condition: Any) -> Any:
     """``theano.scan_module.until``: the condition under which a loop ends after the current step."""
     from symc.compat.serving import dotted
 
     return dotted("symc.scan_module.until")(condition)
-
-
-class _Generic:
-    """The type of Python objects, which symbolic variables do not hold here."""
-
-    def __call__(self, name: str | None = None) -> Any:
-        raise TypeError(
-            "theano.generic: variables hold arrays alone; pass other values through Python, outside the graph"
-        )
-
-    def __repr__(self) -> str:
-        return "<theano.generic>"
-
-
-generic: Any = _Generic()

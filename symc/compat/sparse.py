@@ -6,17 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import symc.sparse as sparse
+from symc.compat import tensor as _dtypes
 from symc.compat.op_classes import OpClass
-from symc.compat.tensor import (
-    all_dtypes,
-    complex_dtypes,
-    continuous_dtypes,
-    discrete_dtypes,
-    float_dtypes,
-    int_dtypes,
-    integer_dtypes,
-    uint_dtypes,
-)
 from symc.graph import Variable
 from symc.sparse import SharedSparse, SparseVariable
 from symc.sparse.variables import is_scipy
@@ -32,6 +23,17 @@ __all__ = [
     "all_dtypes", "complex_dtypes", "continuous_dtypes", "discrete_dtypes", "enable_sparse", "float_dtypes",
     "int_dtypes", "integer_dtypes", "sparse_constructor", "uint_dtypes",
 ]  # fmt: skip
+
+_HELD = frozenset((*_dtypes.integer_dtypes, "float32", "float64", *_dtypes.complex_dtypes))
+"""The dtypes of sparse matrices in Theano, those of SciPy's: bool and float16 are not among them."""
+
+(
+    all_dtypes, complex_dtypes, continuous_dtypes, discrete_dtypes, float_dtypes, int_dtypes, integer_dtypes,
+    uint_dtypes,
+) = (
+    [d for d in getattr(_dtypes, f"{kind}_dtypes") if d in _HELD]
+    for kind in ("all", "complex", "continuous", "discrete", "float", "int", "integer", "uint")
+)  # fmt: skip
 
 enable_sparse = True
 """Whether there are sparse matrices."""
@@ -79,8 +81,8 @@ def _is_dense_variable(x: Any) -> bool:
 def _op(name: str, function: Callable[..., Any], **takes: Any) -> Any:
     """The class of an op: its objects apply ``function``, with the parameters by which they were made."""
 
-    def call(self: Any, *inputs: Any) -> Any:
-        return function(*inputs, **{key: getattr(self, key) for key in takes})
+    def call(self: Any, *inputs: Any, **named: Any) -> Any:
+        return function(*inputs, *named.values(), **{key: getattr(self, key) for key in takes})
 
     text = f"``{name}({', '.join(takes)})`` as an op: ``symc.sparse.{function.__name__}``."
     metaclass: Any = type(OpClass)

@@ -191,8 +191,14 @@ class DimShuffle(Call):
 
     def __init__(self, input_broadcastable: Sequence[bool], new_order: Sequence[Any], inplace: bool = True) -> None:
         super().__init__(input_broadcastable, new_order)
-        self.input_broadcastable = tuple(input_broadcastable)
+        self.input_broadcastable = tuple(bool(b) for b in input_broadcastable)
         self.new_order = tuple(new_order)
+        kept = [a for a in self.new_order if a != "x"]
+        if len(set(kept)) < len(kept) or any(a >= len(self.input_broadcastable) for a in kept):
+            raise ValueError(f"DimShuffle: {self.new_order} is no order of {len(self.input_broadcastable)} axes")
+        dropped = [a for a, one in enumerate(self.input_broadcastable) if not one and a not in kept]
+        if dropped:
+            raise ValueError(f"DimShuffle: axis {dropped[0]} cannot be dropped, since it is not broadcastable")
 
     def __call__(self, *inputs: Any) -> Variable:
         return T.as_tensor_variable(inputs[0]).dimshuffle(self.new_order)

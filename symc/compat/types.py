@@ -31,10 +31,6 @@ class _Flags(type):
         return isinstance(thing, TensorType)
 
 
-class FlaggedTensorType(metaclass=_Flags):
-    """``theano.tensor.TensorType``."""
-
-
 def _filter(self: TensorType, data: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray:
     """Convert a value to an array of this type; TypeError if it does not fit."""
     if isinstance(data, Variable):
@@ -147,3 +143,11 @@ METHODS: dict[str, Any] = {
     "filter_checks_isfinite": False,
 }
 """What ``TensorType`` has besides, by name."""
+
+
+class FlaggedTensorType(metaclass=_Flags):
+    """``theano.tensor.TensorType``."""
+
+    values_eq = staticmethod(_values_eq)
+    values_eq_approx = staticmethod(values_eq_approx)
+    may_share_memory = staticmethod(np.may_share_memory)

@@ -16,7 +16,7 @@ from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held
 from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.complex_numbers.parts import held, parts, real_sources, stacked, unstacked
-from symc.tensor.creation import ones_like, zeros_like
+from symc.tensor.creation import fill, ones_like, zeros_like
 from symc.tensor.elementwise import cast
 
 __all__ = ["grad", "like", "zero_gradient"]
@@ -186,6 +186,8 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
     elif not known:
         raise ValueError("grad: cost may be None only when known_grads is given")
     for variable, g in (known or {}).items():
+        if isinstance(getattr(g, "type", None), DisconnectedType):
+            continue
         if isinstance(variable, Variable) and is_held(variable.dtype):
             g = cast(as_tensor(g), variable.dtype)
             if variable.dtype == BRAIN:
@@ -203,6 +205,8 @@ def _known_gradient(variable: Any, g: Any) -> Variable:
     if not isinstance(variable, Variable):
         raise TypeError(f"grad: the keys of known_grads must be symbolic variables, got {variable!r}")
     g = as_tensor(g)
+    if g.ndim == 0 and variable.ndim:
+        g = fill(variable, g)
     if g.ndim != variable.ndim:
         raise ShapeError(located("grad: a known gradient must have as many axes as its variable", [variable, g]))
     if is_float(variable.dtype):
@@ -242,4 +246,4 @@ def _name(cost: str, targets: Sequence[Variable], results: Sequence[Any]) -> Non
     for target, result in zip(targets, results):
         absent = result is None or isinstance(result.type, (NullType, DisconnectedType))
         if not absent and result.name is None and target.name and result is not target:
-            result.name = f"d({cost})/d({target.name})"
+            result.name = f"(d{cost}/d{target.name})"

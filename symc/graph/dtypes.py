@@ -39,6 +39,7 @@ __all__ = [
     "is_held",
     "is_integer",
     "kind",
+    "narrowing",
     "of_number",
     "part_of",
     "promote",
@@ -71,6 +72,7 @@ class Rules(Protocol):
     def floating(self, dtype: str) -> str | None: ...
     def meet(self, a: str, b: str) -> str | None: ...
     def number(self, value: Any) -> str | None: ...
+    def narrowing(self, value: Any, dtype: str) -> bool | None: ...
 
 
 _rules: Rules | None = None
@@ -145,6 +147,11 @@ def floating(dtype: str) -> str:
 def of_number(value: Any) -> str | None:
     """The dtype of a number written in Python beside arrays; None if it adapts to them."""
     return _rules.number(value) if _rules is not None else None
+
+
+def narrowing(value: Any, dtype: str) -> bool | None:
+    """The policy ``allow_downcast`` of a value that is given for a variable of ``dtype`` where none is specified."""
+    return _rules.narrowing(value, dtype) if _rules is not None else None
 
 
 def set_rules(rules: Rules | None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, SourceLocation, here
 from symc.graph.bfloat16 import bits_of, shown, values_of
 from symc.graph.cells import Cell
-from symc.graph.dtypes import BRAIN, as_dtype, is_complex, part_of
+from symc.graph.dtypes import BRAIN, as_dtype, is_complex, narrowing, part_of
 from symc.graph.types import TensorType
 
 if TYPE_CHECKING:
@@ -387,6 +387,7 @@ def convert_value(
     if array.dtype != target:  # also in byte order
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
+        allow_downcast = narrowing(value, target.name) if allow_downcast is None else allow_downcast
         typed = isinstance(value, np.ndarray) and array.size > 0  # its dtype matters, not only its values
         array = _convert_dtype(array, target, what, allow_downcast, typed)
     if array.ndim != type.ndim:

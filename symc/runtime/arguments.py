@@ -12,6 +12,7 @@ import numpy as np
 from symc.errors import MissingInputError, UnusedInputError, located, warn
 from symc.graph import Constant, SharedVariable, Variable, ancestors, convert_value, is_input
 from symc.graph.bfloat16 import bits_of
+from symc.graph.composite import Composite
 from symc.graph.dtypes import BRAIN
 from symc.graph.types import TensorType
 from symc.graph.variables import as_pairs
@@ -73,7 +74,9 @@ class In:
         implicit: bool | None = None,
         borrow: bool | None = None,
     ) -> None:
-        self.variable = _as_input(variable)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(located(f"In: the name must be text, got {name!r}"))
+        self.variable: Any = _as_input(variable)
         self.declared: Variable | None = None  # a complex variable, in whose place a real one stands
         self.name = name or (self.variable.name if autoname else None)
         self.mutable = bool(mutable)
@@ -87,6 +90,10 @@ class In:
         if isinstance(value, Variable):
             text = f"In: the default value must be numbers, got the symbolic variable {value!r}"
             raise TypeError(located(text, [variable], "use givens= to replace a variable by an expression"))
+        if isinstance(self.variable, Composite) and (value is not None or update is not None):
+            raise TypeError(located(f"In: {variable!r} can have neither a value nor an update"))
+        if update is not None and value is None:  # if it does not fit either, that is the first mistake
+            fitting_update(self.variable, (1,) * self.variable.ndim, update, f"the update of input {self!r}")
         if value is None and (update is not None or implicit):
             text = f"In: an input with {'an update' if update is not None else 'implicit=True'} needs a first value"
             raise ValueError(located(text, [variable], "pass value="))
@@ -175,7 +182,7 @@ def input_specs(inputs: Any, allow_downcast: bool | None = None) -> list[In]:
     specs = [i.copy() if isinstance(i, In) else In(i) for i in inputs]
     for k, spec in enumerate(specs):
         if any(spec.variable is other.variable for other in specs[:k]):
-            raise ValueError(f"function: {spec.variable!r} is listed twice among the inputs")
+            raise UnusedInputError(located(f"function: {spec.variable!r} is listed twice among the inputs"))
         if spec.value is not None and not hasattr(spec.value, "download"):  # an array on a device stays there
             converted = spec.convert(spec.value, f"function: the default value of input {k} ({spec!r})", allow_downcast)
             _check_declared(spec, converted)
@@ -192,7 +199,9 @@ def _check_declared(spec: In, value: np.ndarray) -> None:
             raise ValueError(located(text, [spec.variable]))
 
 
-def _as_input(v: Any) -> Variable:
+def _as_input(v: Any) -> Any:
+    if isinstance(v, Composite):
+        return v
     if not isinstance(v, Variable):
         shown = type(v).__name__ if isinstance(v, np.ndarray) else repr(v)
         text = f"function: an input must be a symbolic variable, got {shown}"

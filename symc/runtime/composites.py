@@ -37,7 +37,7 @@ def present(inputs: Any, outputs: Any, updates: Any, givens: Any) -> bool:
 
 def compiled(build: Callable[..., Any], inputs: Any, outputs: Any, updates: Any, givens: Any, **options: Any) -> Any:
     """Compile a function of the parts, and wrap it as a function of the values."""
-    listed = list(inputs)
+    listed = [_bare(v) if isinstance(_bare(v), Composite) else v for v in inputs]
     flat_inputs = [part for v in listed for part in (v.parts if isinstance(v, Composite) else [v])]
     given = {p: p for v in listed if isinstance(v, Composite) for p in v.parts}
     pattern, values = _pattern(outputs)

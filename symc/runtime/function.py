@@ -60,7 +60,8 @@ def function(
         ``{shared variable: its next value}``; all next values are computed from the current ones, and must be of the
         variables' types.
     givens : mapping or sequence of pairs, optional
-        Variables to replace before compiling. A replacement may depend on variables replaced before it, not on itself.
+        Variables to replace before compiling. A replacement may depend on variables replaced before it. That of a
+        shared variable or of a result may depend on what it replaces, as in ``{w: w + noise}``.
     on_unused_input : {"raise", "warn", "ignore"}, optional
         What to do about an input of which neither the values nor the shape or type are read.
     allow_input_downcast : bool, optional
@@ -318,6 +319,9 @@ class Function(Definition):
             for spec in specs:
                 spec.update = None
         return Function(outputs=outputs, updates=updates, **facts)
+
+    def __copy__(self) -> Function:
+        return self.copy()
 
     def __getitem__(self, key: Any) -> Any:
         """The value that the function holds for an input with a default or a state, or for a shared variable."""

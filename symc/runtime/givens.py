@@ -30,8 +30,8 @@ def given_pairs(givens: Any) -> dict[Variable, Variable]:
     TypeMismatchError
         If a replacement has a different number of axes.
     ValueError
-        If a variable is replaced twice, if a replacement depends on the variable it replaces or on one that is replaced
-        later, or if a known dim differs from a declared one.
+        If a variable is replaced twice, if a replacement depends on a variable that is replaced later, if that of an
+        input depends on the input, or if a known dim differs from a declared one.
     """
     replaced: dict[Variable, Variable] = {}
     seen: set[Variable] = set()
@@ -46,12 +46,15 @@ def given_pairs(givens: Any) -> dict[Variable, Variable]:
         fitting = real_pairs(old, _fitting_given(old, as_tensor(new)))
         sources = [source for source, _ in fitting]
         values = clone_with([value for _, value in fitting], replaced)
+        own = any(v.owner is None and not isinstance(v, SharedVariable) for v in sources)
+        earlier = dict(read)
         for v in ancestors(values):
             read.setdefault(_identity(v), old)
-        user = next((read[_identity(v)] for v in sources if _identity(v) in read), None)
+        users = read if own else earlier  # shared variables and results may be replaced by expressions of themselves
+        user = next((users[_identity(v)] for v in sources if _identity(v) in users), None)
         if user is not None:
             text = f"function: givens replace {old!r}, but the replacement of {user!r} depends on it"
-            repair = "a replacement may depend on variables that are replaced before it, not on itself or later ones"
+            repair = "a replacement may depend on variables that are replaced before it, not on later ones"
             raise ValueError(located(text, [old, user], repair))
         replaced.update(zip(sources, values))
         seen.add(old)

@@ -13,6 +13,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import SharedVariable, Variable
 from symc.graph.composite import Composite
 from symc.graph.dtypes import as_dtype
+from symc.graph.variables import Held
 from symc.runtime.shared import shared as shared_tensor
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
@@ -72,6 +73,31 @@ class SparseType:
         return named(self.format, name, self.dtype)
 
     make_variable = __call__
+
+    @staticmethod
+    def may_share_memory(a: Any, b: Any) -> bool:
+        """Whether two sparse matrices, or a sparse matrix and an array, may have memory in common."""
+
+        def arrays(value: Any) -> list[np.ndarray]:
+            if is_scipy(value):
+                return [value.data, value.indices, value.indptr]
+            return [value] if isinstance(value, np.ndarray) else []
+
+        return any(np.may_share_memory(x, y) for x in arrays(a) for y in arrays(b))
+
+    @staticmethod
+    def values_eq(a: Any, b: Any) -> bool:
+        """Whether two sparse matrices have the same format, dtype, shape and elements."""
+        if not (is_scipy(a) and is_scipy(b)) or (a.format, a.dtype, a.shape) != (b.format, b.dtype, b.shape):
+            return False
+        return bool((a != b).nnz == 0)
+
+    @staticmethod
+    def values_eq_approx(a: Any, b: Any, eps: float = 1e-6) -> bool:
+        """Whether the elements of two sparse matrices of one format differ by less than ``eps``."""
+        if not (is_scipy(a) and is_scipy(b)) or a.format != b.format or a.shape != b.shape:
+            return False
+        return bool(abs(a - b).max() < eps) if a.shape[0] and a.shape[1] else True
 
 
 class SparseVariable(Composite):
@@ -207,7 +233,12 @@ class SharedSparse(SparseVariable):
     def _shared(self) -> list[SharedVariable]:
         return [p for p in self.parts if isinstance(p, SharedVariable)]
 
-    def get_value(self, borrow: bool = False) -> Any:
+    @property
+    def container(self) -> Held:
+        """The value as ``data`` or ``value``, which may be set."""
+        return Held(self)  # type: ignore[arg-type]
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
         """Return the value as a SciPy matrix: a copy, or with ``borrow`` on the arrays themselves."""
         return self.join([p.get_value(borrow) for p in self._shared])
 
