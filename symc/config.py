@@ -112,8 +112,9 @@ class Config:
     profile : bool
         Time every kernel of every function compiled while set.
     threads : int
-        Threads of the C back end; 0 means one for each usable core. The default is that of the environment variable
-        ``OMP_NUM_THREADS``, if it is set. Set it before the first function is compiled.
+        Threads of the C back end; 0 means one for each core in the affinity of the process, within the quota of its
+        control group (container). The default is that of the environment variable ``OMP_NUM_THREADS``, if it is set.
+        Set it before the first function is compiled.
     cache_dir : str
         Folder of the content-addressed cache of compiled code; ``~`` is the user's home folder. It is created on first
         use, accessible to its owner only. If it is not writable, belongs to another user, or is writable by others,

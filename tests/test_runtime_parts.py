@@ -48,3 +48,36 @@ def test_settings_reach_parts_that_are_loaded_later():
         f = symc.function([x, w], T.nnet.conv2d(x, w), profile=True)
         f(np.ones((1, 2, 5, 5)), np.ones((3, 2, 3, 3)))
     assert "panels" in f.profile.summary()
+
+
+def test_quotas_of_control_groups_limit_the_threads(tmp_path, monkeypatch):
+    """Version 2, also of a group around this one; version 1; no quota; a path that is the host's."""
+    from symc.runtime import processors
+
+    membership, groups = tmp_path / "cgroup", tmp_path / "sys"
+    inner = groups / "a" / "b"
+    inner.mkdir(parents=True)
+
+    def quotas(text):
+        membership.write_text(text)
+        return list(processors._quotas(membership, groups))
+
+    assert quotas("0::/a/b\n") == []
+    (inner / "cpu.max").write_text("max 100000\n")
+    (groups / "a" / "cpu.max").write_text("250000 100000\n")
+    assert quotas("0::/a/b\n") == [2.5] == quotas("0::/a\n")
+    (groups / "cpu.max").write_text("150000 100000\n")
+    assert quotas("0::/not/here\n") == [1.5]
+    old = groups / "cpu" / "c"
+    old.mkdir(parents=True)
+    (old / "cpu.cfs_quota_us").write_text("-1\n")
+    (old / "cpu.cfs_period_us").write_text("50000\n")
+    assert quotas("3:cpuset:/c\n1:cpu,cpuacct:/c\n") == []
+    (old / "cpu.cfs_quota_us").write_text("200000\n")
+    assert quotas("3:cpuset:/c\n1:cpu,cpuacct:/c\n") == [4.0]
+    assert list(processors._quotas(tmp_path / "none", groups)) == []
+
+    monkeypatch.setattr(processors.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    for found, expected in (([2.5, 64.0], 2), ([0.5], 1), ([], 8)):
+        monkeypatch.setattr(processors, "_quotas", lambda *_, found=found: iter(found))
+        assert processors.usable() == expected

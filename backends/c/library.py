@@ -17,6 +17,7 @@ from typing import Any
 from symc.config import config
 from symc.loops.calls import CALLS
 from symc.loops.routines import ROUTINES
+from symc.runtime.processors import usable
 from symc_backends import cache, loading
 from symc_backends.c import toolchain
 from symc_backends.c.declarations import declared
@@ -199,6 +200,7 @@ _WITH_BFLOAT16 = ("products_f32", "convolutions_f32")
 @lru_cache(maxsize=4)
 def _loaded(identity: str) -> Runtime:
     library = Runtime(identity)
+    library.symc_set_num_threads(usable())
     choose_precision(library)
     for setting in ("conv_algorithm", "conv_accuracy"):
         config.listen(setting, library.choose_convolutions)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from symc.config import config, environment
 from symc.errors import CompileError
+from symc.runtime.processors import usable
 from symc_backends import cache
 
 __all__ = ["Job", "command", "compile_shared", "compile_side_by_side", "identity", "missing", "preprocessed"]
@@ -201,7 +202,7 @@ def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: s
 
     The longest ones should come first.
     """
-    workers = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = usable()
     running: list[tuple[subprocess.Popen[str], str]] = []
     for job in jobs:
         if len(running) >= workers:

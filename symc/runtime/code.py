@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+from typing import Any
+
 from symc.compiler.passes import compile_graph
 from symc.graph import SharedVariable, Variable
 from symc.loops.ir import Program
@@ -31,11 +34,15 @@ class Code:
         Those of the program: ``own``, and others that hold prepared values.
     shared_shapes : tuple
         The shapes of ``own`` that the code was compiled for.
+    stages : dict of str to float
+        The seconds that each pass took, then those of ``"emit"`` and ``"build"`` (the C compiler, or its cache).
     """
 
     def __init__(self, owner: Definition) -> None:
         self.owner = owner
-        self.state = compile_graph(owner.uncompiled())
+        self.stages: dict[str, float] = {}
+        self._since = perf_counter()
+        self.state = compile_graph(owner.uncompiled(), self._took)
         assert self.state.specialised is not None and self.state.program is not None
         self.graph = self.state.specialised
         self.program: Program = self.state.program
@@ -43,11 +50,13 @@ class Code:
         make_space = getattr(backend, "space", None)
         self.space: Space = HOST if make_space is None else make_space()
         self.text = backend.emit(self.program)
+        self._took("emit")
+        code = backend.build(self.text, timed=0 if owner.profile is None else max(len(self.program.steps), 1))
+        self._took("build")
         if owner.profile is None:
             self.samples = None
-            self.executable = backend.run(backend.build(self.text), self.program)
+            self.executable = backend.run(code, self.program)
         else:
-            code = backend.build(self.text, timed=max(len(self.program.steps), 1))
             self.executable = backend.run(code, self.program, timed=True)
             self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
         self.shared: list[SharedVariable] = []
@@ -58,3 +67,8 @@ class Code:
                 self.shared.append(leaf)
         self.own = list(self.shared)
         self.shared_shapes = tuple(source.type.shape for source in sources)
+
+    def _took(self, stage: str, _: Any = None) -> None:
+        """Note that a stage has ended."""
+        now = perf_counter()
+        self.stages[stage], self._since = now - self._since, now

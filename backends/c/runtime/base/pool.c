@@ -40,7 +40,7 @@ static struct {
     _Alignas(64) atomic_int sleeping_workers;
     atomic_int caller_sleeps;
     _Alignas(64) atomic_flag taken; /* some application thread runs a parallel loop */
-    atomic_int threads;             /* as set; 0: not yet looked up */
+    atomic_int threads;             /* as set; 1 before */
     int started;                    /* workers that exist; guarded by `taken` */
     /* the loop in progress, constant while the gate is open */
     symc_task fn;
@@ -48,7 +48,7 @@ static struct {
     int64_t n, chunks;
     int width; /* threads that take part */
     share shares[MAX_THREADS];
-} pool = {.taken = ATOMIC_FLAG_INIT};
+} pool = {.taken = ATOMIC_FLAG_INIT, .threads = 1};
 
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 static _Thread_local int inside_loop;
@@ -183,28 +183,7 @@ static int start_workers(int width)
     return pool.started + 1;
 }
 
-static int usable_cpus(void)
-{
-    int count = 0;
-#ifdef __linux__
-    cpu_set_t set;
-    if (!sched_getaffinity(0, sizeof set, &set))
-        count = CPU_COUNT(&set);
-#endif
-    if (count < 1)
-        count = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return count;
-}
-
-int symc_num_threads(void)
-{
-    int n = atomic_load_explicit(&pool.threads, memory_order_relaxed);
-    if (!n) {
-        symc_set_num_threads(usable_cpus());
-        n = atomic_load(&pool.threads);
-    }
-    return n;
-}
+int symc_num_threads(void) { return atomic_load_explicit(&pool.threads, memory_order_relaxed); }
 
 void symc_set_num_threads(int n) { atomic_store(&pool.threads, n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n); }
 
