@@ -16,7 +16,7 @@ import pytest
 cffi = pytest.importorskip("cffi")
 
 SOURCES = Path(__file__).resolve().parents[1] / "backends" / "c" / "runtime"
-FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-pthread"]
+FLAGS = ["-O2", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-pthread", f"-I{SOURCES}"]
 TARGETS = {"native": ["-march=native", "-mprefer-vector-width=512"], "avx2": ["-march=x86-64-v3"], "baseline": []}
 CALLS = (
     "gemm",
@@ -56,7 +56,7 @@ def accepts(flags: list[str], folder: Path) -> bool:
 
 def library_sources() -> list[Path]:
     """The library's files; what else lies there is part of a Python extension."""
-    return [path for path in sorted(SOURCES.glob("*.c")) if "<Python.h>" not in path.read_text()]
+    return [path for path in sorted(SOURCES.glob("*/*.c")) if "<Python.h>" not in path.read_text()]
 
 
 def build(folder: Path, target: str) -> Path:
