@@ -142,6 +142,9 @@ class Config:
         float32, several times faster on processors with AMX. It has an effect on processors with AMX or AVX-512 BF16,
         for products of at least 48 rows and convolutions of at least 16 channels and filters; everything else stays
         float32. Takes effect at once, for compiled functions too; ``symc.doctor`` says what the processor has.
+    prepared_memory : int
+        Bytes that values computed from shared variables alone may take together, such as transformed filters: they are
+        kept between calls until a variable changes. 0: nothing is kept. What does not fit is computed in every call.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
@@ -185,6 +188,7 @@ class Config:
     conv_algorithm: str = "auto"
     conv_accuracy: str = "fast"
     cpu_precision: str = "float32"
+    prepared_memory: int = 1 << 30
     cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
     cuda_device: int = 0
     cuda_memory: int = 0
@@ -222,6 +226,8 @@ class Config:
         allowed = self._choices.get(name)
         if allowed and value not in allowed:
             raise ValueError(f"symc.config.{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        if name == "prepared_memory" and (not isinstance(value, int) or value < 0):
+            raise ValueError(f"symc.config.prepared_memory must be a number of bytes, 0 or more, got {value!r}")
         if name == "cache_dir":
             value = os.path.expanduser(os.fspath(value) or _default_cache())
             value = value if value.startswith("~") else os.path.abspath(value)

@@ -13,6 +13,7 @@ from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, R
 from symc.runtime.segments import Segments
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.functions import Functions
+from symc_backends.c.stored import operands_of, stored_buffers
 from symc_backends.c.tables import MANY, SHORTEST, Tables
 from symc_backends.c.units import in_units
 
@@ -83,7 +84,8 @@ class _Entry:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
-        self.tables = Tables(self.functions, self.dim)
+        self.stored = stored_buffers(program)
+        self.tables = Tables(self.functions, self.dim, self.handles)
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
         self.ranges: list[str] = []  # functions that run loops on ranges of rows
         self.timer = "STEP"
@@ -151,9 +153,17 @@ class _Entry:
         offset = type(ref.offset) is int and ref.offset == 0
         return f"B[{ref.buffer}]" if offset else f"(void *)({self._pointer(ref, dtype)})"
 
+    def handles(self, step: Step) -> list[int | None]:
+        """Where the handles of a step's stored operands are among the buffers; None if an operand is not stored."""
+        first = len(self.program.buffers) + 1
+        numbers = [self.stored.get(step.refs[o.buffer].buffer) for o in operands_of(step.kernel)]
+        return [None if k is None else first + k for k in numbers]
+
     def _step(self, step: Step) -> str:
         name, constants = self.functions.of(step.kernel)
-        buffers = ", ".join(self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)) or "0"
+        addresses = [self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)]
+        addresses += ["0" if k is None else f"B[{k}]" for k in self.handles(step)]
+        buffers = ", ".join(addresses) or "0"
         sizes = ", ".join([*map(self.dim, step.dims), *constants]) or "0"
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from symc.graph import dims
-from symc.loops.ir import Alloc, Call, For, Host, If, Kernel, Loop, Program, Step, walk
+from symc.loops.ir import Alloc, Call, For, Host, If, Loop, Program, Step, walk
 from symc.runtime.memory_use import Memory
 from symc.runtime.segments import offsets_of
+from symc_backends.c import stored
 from symc_backends.c.build import ffi, runtime
 from symc_backends.c.kernel_text import chunk_grain, scratch_slots
 from symc_backends.c.run import Executable
@@ -42,7 +43,7 @@ def footprint(executable: Executable, values: Sequence[int]) -> Memory:
                 _request(library, step.native.name, len(step.refs), params)
             if isinstance(step, Step):
                 known = {f"n{k}": int(dims.evaluate(d, bound)) for k, d in enumerate(step.dims)}
-                _measure(library, step.kernel, known, threads.get(id(step), 0))
+                _measure(library, step, known, threads.get(id(step), 0), executable)
             now = int(library.symc_measured())
             if now > before:
                 scratch.append((step, now - before))
@@ -74,9 +75,11 @@ def _set_rows(library: Any, program: Program, bound: dict[Any, int]) -> dict[int
     return found
 
 
-def _measure(library: Any, kernel: Kernel, known: Mapping[str, int], each: int = 0) -> None:
+def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, executable: Executable) -> None:
     """Request all scratch memory that a kernel requests; with ``each``, when that many threads run the kernel whole."""
+    kernel = step.kernel
     slots = scratch_slots(kernel)
+    operands = stored.operands_of(kernel)
     for s, loop in _requests(kernel.body, None):
         n, grain = 1, 1
         if loop is not None:
@@ -90,7 +93,15 @@ def _measure(library: Any, kernel: Kernel, known: Mapping[str, int], each: int =
                     _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
         params = [int(evaluate(p, dict(known))) for p in s.params]
-        _request(library, f"symc_{s.name}", len(s.buffers), params, each)
+        places = [executable.stored.get(step.refs[o.buffer].buffer) for o in operands if o.call is s]
+        if places and not each:
+            name, tag = s.name.rsplit("_", 1)
+            handles = [ffi.NULL if k is None else executable.handles[k] for k in places]
+            function = library.address(f"symc_{name}_stored_{tag}")
+            nothing, held = ffi.new("void *[]", len(s.buffers)), ffi.new("symc_stored *[]", handles)
+            _check(library.symc_measure_stored_call(function, nothing, ffi.new("int64_t[]", params), held))
+        else:
+            _request(library, f"symc_{s.name}", len(s.buffers), params, each)
 
 
 def _request(library: Any, name: str, buffers: int, params: Sequence[int], each: int = 0) -> None:

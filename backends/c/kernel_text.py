@@ -10,6 +10,7 @@ from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import jammed
 from symc_backends.c.recurrence import can_carry, emit_recurrence
+from symc_backends.c.stored import operands_of
 from symc_backends.c.vector import can_vectorise, emit_simd
 
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
@@ -126,7 +127,13 @@ class KernelText:
     def _call(self, s: Call) -> list[str]:
         buffers = ", ".join(f"(void *){b}" for b in s.buffers)
         params = ", ".join(C.scalar(p) for p in s.params)
-        return [f"{{ void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}}; symc_{s.name}(cb, cp); }}"]
+        given = f"void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}};"
+        places = [len(self.kernel.buffers) + k for k, o in enumerate(operands_of(self.kernel)) if o.call is s]
+        if not places:
+            return [f"{{ {given} symc_{s.name}(cb, cp); }}"]
+        name, tag = s.name.rsplit("_", 1)
+        handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
+        return [f"{{ {given} {handles} symc_{name}_stored_{tag}(cb, cp, cs); }}"]
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_carry(s):

@@ -79,8 +79,10 @@ class Fast:
         segments = len(executable.segments)
         sizes = int(ffi.cast("uintptr_t", executable.library.symc_sizes)) if segments > 1 else 0
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
+        count = len(self.program.buffers)
+        self.handles = [count, *range(count + 1, count + 1 + len(executable.stored))] if executable.stored else []
         self.call = module.Launcher(
-            entry, inputs, tuple(outputs), len(self.program.buffers), slow, fail, returns, segments, sizes
+            entry, inputs, tuple(outputs), count + len(self.handles), slow, fail, returns, segments, sizes
         )
 
     def _spec(self, b: Buffer) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
@@ -118,7 +120,8 @@ class Fast:
         base = [*values[:own], *(symbols[s] for s in list(self.symbols)[own:])]
         at = len(self.program.buffers) - len(self.rest)
         buffers = self.program.buffers
-        pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in range(at, len(buffers))]
+        places = [*range(at, len(buffers)), *self.handles]
+        pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in places]
         shapes = [a.shape for a in arrays[at - len(self.outs) : at] if a is not None]
         dims = (*base, *(n for shape in shapes for n in shape))
         changed = [arrays[k] for k in self.program.updated]

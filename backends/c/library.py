@@ -36,6 +36,13 @@ ffi = declared(
     int symc_conv2d_method_f64(int pass, const int64_t *p);
     const char *symc_conv2d_method_name(int method);
     int symc_choose_bfloat16(int most);
+    typedef struct symc_stored symc_stored;
+    symc_stored *symc_stored_new(const int64_t *turn);
+    void symc_stored_free(symc_stored *);
+    void symc_stored_limit(size_t bytes);
+    size_t symc_stored_bytes(void);
+    int symc_measure_stored_call(void (*)(void *const *, const int64_t *, symc_stored *const *), void *const *,
+                                 const int64_t *, symc_stored *const *);
     int symc_measure_begin(void);
     int symc_measure_call(void (*)(void *const *, const int64_t *), void *const *, const int64_t *);
     int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
@@ -53,6 +60,12 @@ ffi = declared(
     char *dlerror(void);
 """
     + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+    + "".join(
+        f"void symc_{c}_stored_{t}(void *const *, const int64_t *, symc_stored *const *);"
+        for c, spec in CALLS.items()
+        if spec.stored
+        for t in ("f32", "f64")
+    )
     + "".join(
         f"void symc_{name}_{tag}(void *const *, const int64_t *);"
         for name, routine in ROUTINES.items()
@@ -88,7 +101,7 @@ PARTS = (
 def part_of(symbol: str) -> str:
     """The part that exports a function of the library; ``core`` for other names."""
     name, _, tag = symbol.removeprefix("symc_").rpartition("_")
-    if name in ("gemm", "batched_gemm"):
+    if name.removesuffix("_stored") in ("gemm", "batched_gemm"):
         return f"products_{tag}"
     if name.startswith("conv2d_"):
         return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"
@@ -202,6 +215,8 @@ def _loaded(identity: str) -> Runtime:
     library = Runtime(identity)
     library.symc_set_num_threads(usable())
     choose_precision(library)
+    library.symc_stored_limit(config.prepared_memory)
+    config.listen("prepared_memory", lambda: library.symc_stored_limit(config.prepared_memory))
     for setting in ("conv_algorithm", "conv_accuracy"):
         config.listen(setting, library.choose_convolutions)
     config.listen("cpu_precision", lambda: choose_precision(library))

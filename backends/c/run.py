@@ -15,7 +15,8 @@ from symc.errors import GuardError, located
 from symc.loops.ir import Buffer, Host, Program
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
-from symc_backends.c import lapack
+from symc.runtime.storage import Storage
+from symc_backends.c import lapack, stored
 from symc_backends.c.build import ffi, method
 
 __all__ = ["Executable", "TimedExecutable", "root_of", "run"]
@@ -97,8 +98,10 @@ class Workspace:
         program = owner.program
         self.owner = owner
         self.program = program
-        self.pointers = ffi.new("void *[]", len(program.buffers) + 1)
+        self.pointers = ffi.new("void *[]", len(program.buffers) + 1 + len(owner.handles))
         self.pointers[len(program.buffers)] = owner.host
+        for k, handle in enumerate(owner.handles, len(program.buffers) + 1):
+            self.pointers[k] = handle
         self.dims = ffi.new("int64_t[]", max(len(program.symbols), 1))
         self.given = list(values)
         self.sizes: list[tuple[int, ...] | None] = [None] * len(owner.segments)
@@ -193,6 +196,12 @@ class Executable:
         self.host = ffi.NULL if self.callback is None else ffi.cast("void *", self.callback)
         self.free: OrderedDict[tuple[int, ...], list[Workspace]] = OrderedDict()
         self.arenas = Arenas()
+        self.stored = stored.stored_buffers(program)
+        self.handles: list[Any] = [ffi.NULL] * len(self.stored)
+
+    def hold(self, storages: Sequence[Storage | None]) -> None:
+        """Let library calls keep forms of their operands; see ``symc.runtime.backend``. Before the first call."""
+        self.handles = stored.handles(self.program, self.stored, storages)
 
     def __call__(
         self, arrays: Sequence[np.ndarray | None], values: Sequence[int], provide: Provide

@@ -21,9 +21,12 @@ SHORTEST = 8
 class Tables:
     """The tables of a program's runs of steps; ``texts`` are their definitions and the function that runs them."""
 
-    def __init__(self, functions: Functions, dim: Callable[[Dim], str]) -> None:
+    def __init__(
+        self, functions: Functions, dim: Callable[[Dim], str], handles: Callable[[Step], Sequence[int | None]]
+    ) -> None:
         self._functions = functions
         self._dim = dim
+        self._handles = handles
         self._kernels: dict[str, int] = {}
         self._tables: list[str] = []
         self._most = (1, 1)  # buffers and numbers of a step
@@ -35,13 +38,17 @@ class Tables:
         for step in steps:
             name, constants = self._functions.of(step.kernel)
             values = [*map(self._dim, step.dims), *constants]
-            self._most = (max(self._most[0], len(step.refs)), max(self._most[1], len(values)))
-            table += (self._kernels.setdefault(name, len(self._kernels)), len(step.refs), len(values))
+            handles = self._handles(step)
+            count = len(step.refs) + len(handles)
+            self._most = (max(self._most[0], count), max(self._most[1], len(values)))
+            table += (self._kernels.setdefault(name, len(self._kernels)), count, len(values))
             for ref, dtype in zip(step.refs, step.kernel.buffers):
                 at = "0"
                 if type(ref.offset) is not int or ref.offset:
                     at = f"{np.dtype(dtype).itemsize} * {self._dim(ref.offset)}"
                 table += (ref.buffer, numbers.setdefault(at, len(numbers)))
+            for place in handles:
+                table += (-1 if place is None else place, 0)
             table += [numbers.setdefault(v, len(numbers)) for v in values]
         name = f"run{len(self._tables)}_"
         self._tables.append(f"static const int32_t {name}[] = {{{', '.join(map(str, table))}}};")
@@ -64,7 +71,7 @@ class Tables:
             "    for (const int32_t *end = t + length; t < end; step++) {",
             "        const int32_t kernel = t[0], buffers = t[1], numbers = t[2];",
             "        t += 3;",
-            "        for (int32_t i = 0; i < buffers; i++, t += 2) b[i] = (char *)B[t[0]] + d[t[1]];",
+            "        for (int32_t i = 0; i < buffers; i++, t += 2) b[i] = t[0] < 0 ? 0 : (char *)B[t[0]] + d[t[1]];",
             "        for (int32_t i = 0; i < numbers; i++) n[i] = d[*t++];",
             "        (void)step;",
             "        STEP(step, kernels_[kernel](b, n);)",

@@ -36,7 +36,10 @@ class CallRows(NamedTuple):
 
 
 class CallSpec(NamedTuple):
-    """The signature of a library call: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order."""
+    """The signature of a library call: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order.
+
+    ``stored`` are the inputs of which a back end may keep another form between calls, as long as they do not change.
+    """
 
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
@@ -44,6 +47,7 @@ class CallSpec(NamedTuple):
     numpy: Callable[[Sequence[np.ndarray], Sequence[np.ndarray], dict[str, int]], None]
     flops: Callable[..., Expr]
     rows: CallRows | None = None
+    stored: tuple[str, ...] = ()
 
 
 def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
@@ -191,7 +195,7 @@ CALLS: dict[str, CallSpec] = {
     "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
         lambda ta, tb, m, n, k, *rest: m * n * k * 2,
-        CallRows("M", {"C": ("ldc", "N"), "A": ("lda", "K")}, ("transA",)),
+        CallRows("M", {"C": ("ldc", "N"), "A": ("lda", "K")}, ("transA",)), ("A", "B"),
     ),
     "batched_gemm": CallSpec(
         ("C",), ("A", "B"),
@@ -199,10 +203,10 @@ CALLS: dict[str, CallSpec] = {
             "batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC",
             "accumulate",
         ),
-        _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2,
+        _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2, stored=("A", "B"),
     ),
-    "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops),
-    "conv2d_backward_data": CallSpec(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops),
+    "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops, stored=("W",)),
+    "conv2d_backward_data": CallSpec(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops, stored=("W",)),
     "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),

@@ -64,6 +64,9 @@ class Specialisation(Code):
         changed = {*self.overwritten, *self.swapped.values()}
         self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
         self.read_turns = [s.storage.turn for k, s in enumerate(self.shared) if k not in changed]
+        hold = getattr(self.executable, "hold", None)
+        if hold is not None:
+            hold([None if k in changed else s.storage for k, s in enumerate(self.shared)])
         self.spare: dict[int, Any] = {}
         self.stepwise: OrderedDict[Any, Any] = OrderedDict()  # see symc.runtime.stepwise
         self.cut = results_to_cut(self.program)

@@ -66,7 +66,8 @@ class Storage:
     hold the array's address register with ``watch`` to be notified when the array is replaced.
 
     ``writes`` holds one number that increases with every change: by ``set_value``, by updates, and by a caller to whom
-    the array was lent, who may have written to it.
+    the array was lent, who may have written to it. While it is lent, changes are not counted: what is computed from the
+    value is then computed again in every call. ``derived`` is for what back ends keep with the value.
 
     With ``compute`` and ``shape`` instead of an array, the value is ``compute()``, which is called when the value is
     first needed, and never if it is replaced before.
@@ -74,12 +75,12 @@ class Storage:
 
     __slots__ = (
         "_array",
-        "_borrowed",
         "_compute",
         "_loans",
         "_remote",
         "_shape",
         "_watchers",
+        "derived",
         "turn",
         "version",
         "writes",
@@ -97,10 +98,11 @@ class Storage:
         self._shape = shape
         self._remote: Any = None
         self._watchers: list[weakref.ref[Any]] = []
-        self._borrowed = borrowed
-        self._loans: list[weakref.ref[np.ndarray]] = []
         self.version = 0
-        self.turn = np.zeros(2, "int64")  # see symc.runtime.turns
+        self.turn = np.zeros(3, "int64")  # see symc.runtime.turns
+        self._loans = _Loans(self.turn)
+        self._loans.borrowed = borrowed
+        self.derived: dict[Any, Any] = {}
         self.writes: Any = memoryview(self.turn)[1:]  # type: ignore[arg-type]  # of numpy's stubs
 
     @property
@@ -137,19 +139,19 @@ class Storage:
                 return (self._remote if in_place and self._remote is not None else self.array).copy()
         with taken([], [self.turn]):  # a write, since the caller may write to it
             if in_place and self._remote is not None:
-                self._borrowed = True
+                self._loans.borrowed = True
                 return self._remote
             return self._lend()
 
     @property
     def lent(self) -> bool:
         """Whether a caller may hold the array, and write to it at any time."""
-        return self._borrowed or any(loan() is not None for loan in self._loans)
+        return bool(self.turn[2])
 
     def _lend(self) -> np.ndarray:
         """Return the array for a caller to keep; it counts as lent for as long as that or a view of it exists."""
         array = np.asarray(_Lent(self.array))
-        self._loans = [loan for loan in self._loans if loan() is not None] + [weakref.ref(array)]
+        self._loans.add(array)
         return array
 
     def write(self, array: np.ndarray, borrowed: bool = False) -> None:
@@ -159,7 +161,7 @@ class Storage:
                 np.copyto(self._array, array)  # type: ignore[arg-type]
             else:
                 self.array = array
-                self._borrowed = borrowed
+                self._loans.borrowed = borrowed
             self.version += 1
 
     def _overwritable(self, array: np.ndarray, borrowed: bool) -> bool:
@@ -173,7 +175,7 @@ class Storage:
         """Replace the value by zeros of its shape."""
         with taken([], [self.turn]):
             self.array = np.zeros(self.shape, dtype)
-            self._borrowed = False
+            self._loans.borrowed = False
             self.version += 1
 
     @property
@@ -215,6 +217,40 @@ class Storage:
 
 set_array: Callable[[Storage, np.ndarray], None] = Storage.__dict__["_array"].__set__
 """Replace the array in host memory without notifying watchers, in C code that signal handlers do not interrupt."""
+
+
+class _Loans:
+    """The arrays that callers hold, and may write to; their number is the third element of the storage's turn."""
+
+    __slots__ = ("_arrays", "_borrowed", "_turn")
+
+    def __init__(self, turn: np.ndarray) -> None:
+        self._turn = turn
+        self._arrays: dict[int, weakref.ref[np.ndarray]] = {}
+        self._borrowed = False
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether a caller has the array for as long as it is the value."""
+        return self._borrowed
+
+    @borrowed.setter
+    def borrowed(self, borrowed: bool) -> None:
+        self._borrowed = borrowed
+        self._count()
+
+    def add(self, array: np.ndarray) -> None:
+        """Count an array as lent for as long as it exists."""
+        loan = weakref.ref(array, self._returned)
+        self._arrays[id(loan)] = loan
+        self._count()
+
+    def _returned(self, loan: weakref.ref[np.ndarray]) -> None:
+        self._arrays.pop(id(loan), None)
+        self._count()
+
+    def _count(self) -> None:
+        self._turn[2] = len(self._arrays) + self._borrowed
 
 
 class _Lent:

@@ -1,8 +1,8 @@
 """Readers-writer locks for shared variables: calls that update a variable exclude all others; readers run concurrently.
 
-Every storage has a ``turn``: an array of two numbers. The first counts the active readers, or is -1 while a writer is
-active; the second counts the writes so far. It changes only under ``LOCK``; fast paths in C use the same lock and the
-same array.
+Every storage has a ``turn``: an array of three numbers. The first counts the active readers, or is -1 while a writer is
+active; the second counts the writes so far. They change only under ``LOCK``; fast paths in C use the same lock and the
+same array. The third counts the callers who hold the array and may write to it without taking turns.
 """
 
 from __future__ import annotations

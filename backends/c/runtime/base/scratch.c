@@ -22,6 +22,7 @@ typedef block block_table[SYMC_SCRATCH_SLOTS];
 static _Thread_local block *thread_blocks;
 static _Thread_local block_table *imagined; /* by thread: the blocks of a measurement; NULL when there is none */
 static _Thread_local int imagined_thread, imagined_loop;
+static _Thread_local size_t imagined_kept;
 static _Thread_local jmp_buf no_room; /* target of the jump when a measurement runs out of memory */
 static pthread_key_t blocks_key;
 static pthread_once_t blocks_key_once = PTHREAD_ONCE_INIT;
@@ -115,6 +116,7 @@ int symc_is_measuring(void) { return imagined != NULL; }
 int symc_measure_begin(void)
 {
     imagined = calloc(SYMC_MAX_THREADS, sizeof *imagined);
+    imagined_kept = 0;
     return imagined != NULL;
 }
 
@@ -124,6 +126,23 @@ int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p)
     if (setjmp(no_room))
         return 0;
     call(bufs, p);
+    return 1;
+}
+
+int symc_measure_stored_call(symc_stored_call call, void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    imagined_thread = imagined_loop = 0;
+    if (setjmp(no_room))
+        return 0;
+    call(bufs, p, stored);
+    return 1;
+}
+
+int symc_measure_kept(size_t bytes, size_t most)
+{
+    if (bytes > most || imagined_kept > most - bytes)
+        return 0;
+    imagined_kept += bytes;
     return 1;
 }
 
@@ -154,7 +173,7 @@ void symc_measure_loop(symc_task fn, void *arg, int width)
 
 size_t symc_measured(void)
 {
-    size_t sum = 0;
+    size_t sum = imagined_kept;
     for (int t = 0; t < SYMC_MAX_THREADS; t++)
         for (int i = 0; i < SYMC_SCRATCH_SLOTS; i++)
             sum += imagined[t][i].bytes;

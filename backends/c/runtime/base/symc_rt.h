@@ -63,6 +63,24 @@ SYMC_API void *symc_scratch(int slot, size_t bytes);
 /* A library call, as declared below. */
 typedef void (*symc_call)(void *const *bufs, const int64_t *p);
 
+/* ---- stored operands --------------------------------------------------------------------------------------------- */
+
+/* An operand that outlives the call: a shared variable that the call does not change, or a constant. What a library call
+ * makes of it (packed panels, transformed filters) is kept for the next call, see stored.h.
+ *
+ * symc_stored_new() takes the address of a variable's turn (symc/runtime/turns.py), or NULL for a constant; it returns
+ * NULL without memory. symc_stored_limit() sets the bytes that all kept forms of the process may take together, and
+ * symc_stored_bytes() are those they take now. */
+typedef struct symc_stored symc_stored;
+SYMC_API symc_stored *symc_stored_new(const int64_t *turn);
+SYMC_API void symc_stored_free(symc_stored *stored);
+SYMC_API void symc_stored_limit(size_t bytes);
+SYMC_API size_t symc_stored_bytes(void);
+
+/* A library call `name` with such operands is symc_name_stored(bufs, p, stored): `stored` has an element, or NULL, for each
+ * input that is named in its description as one that may be stored. */
+typedef void (*symc_stored_call)(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+
 /* How much scratch memory work takes, found out without doing it. From symc_measure_begin() to symc_measure_end(),
  * parallel loops of this thread run their tasks on empty ranges, once for each thread that would take part, and scratch
  * comes from blocks that are set aside for these threads.
@@ -74,6 +92,7 @@ typedef void (*symc_call)(void *const *bufs, const int64_t *p);
  * not even room for measuring. */
 SYMC_API int symc_measure_begin(void);
 SYMC_API int symc_measure_call(symc_call call, void *const *bufs, const int64_t *p);
+SYMC_API int symc_measure_stored_call(symc_stored_call call, void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API int symc_measure_scratch(int slot, size_t bytes, int64_t n, int64_t grain);
 SYMC_API int symc_measure_each(symc_call call, void *const *bufs, const int64_t *p, int width);
 SYMC_API int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
@@ -85,16 +104,20 @@ SYMC_API void symc_measure_end(void);
 /* C (M, N) = (accumulate ? C : 0) + op(A) (M, K) op(B) (K, N), row-major; op is transposition where the flag is set, so
  * A is stored (K, M) under transA and B is stored (N, K) under transB.
  *
- * bufs = {C, A, B};  p = {transA, transB, M, N, K, lda, ldb, ldc, accumulate} */
+ * bufs = {C, A, B};  p = {transA, transB, M, N, K, lda, ldb, ldc, accumulate};  stored = {A, B} */
 SYMC_API void symc_gemm_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_gemm_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_gemm_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_gemm_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
 /* The same for `batch` triples, element b of an operand starting b * stride further on; stride 0 shares an input.
  *
  * bufs = {C, A, B};
- * p = {batch, transA, transB, M, N, K, lda, ldb, ldc, strideA, strideB, strideC, accumulate} */
+ * p = {batch, transA, transB, M, N, K, lda, ldb, ldc, strideA, strideB, strideC, accumulate};  stored = {A, B} */
 SYMC_API void symc_batched_gemm_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_batched_gemm_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_batched_gemm_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
@@ -111,11 +134,16 @@ SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
  * is about 1e-6 rms (of other sums 0.3e-6), and an infinity or NaN makes NaN of the outputs of its tiles, which are
  * less than 6 pixels away.
  *
- * p = {N, C, H, W, K, R, S, OH, OW, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, flip} */
+ * p = {N, C, H, W, K, R, S, OH, OW, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w, groups, flip};
+ * stored = {W}, of the first two */
 SYMC_API void symc_conv2d_forward_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
 SYMC_API void symc_conv2d_forward_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_forward_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_forward_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_backward_data_f32(void *const *bufs, const int64_t *p); /* bufs = {dX, dY, W} */
 SYMC_API void symc_conv2d_backward_data_f64(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_backward_data_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_backward_data_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_backward_weights_f32(void *const *bufs, const int64_t *p); /* bufs = {dW, X, dY} */
 SYMC_API void symc_conv2d_backward_weights_f64(void *const *bufs, const int64_t *p);
 

@@ -8,6 +8,7 @@ typedef struct {
     int64_t images, channels, in_h, in_w, filters, taps_h, taps_w, out_h, out_w, step_h, step_w, pad_h, pad_w, dil_h,
         dil_w, groups;
     int flip;
+    symc_stored *stored; /* what the weights are, or NULL */
 } conv2d;
 
 /* The algorithms, in the order in which they are considered. */

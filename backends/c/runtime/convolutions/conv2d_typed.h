@@ -43,7 +43,7 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
                          (real *)in + i * k * pixels};
         int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, v->groups * k * pixels,
                          v->groups * rows * pixels, 0};
-        FN(symc_batched_gemm)(bufs, p);
+        FN(symc_batched_gemm_stored)(bufs, p, (symc_stored *const[]){v->stored, NULL});
     }
 }
 
@@ -51,7 +51,7 @@ static gather forward_gather(const conv2d *v, real *y, const real *x, const real
 {
     gather g = {.images = v->images, .groups = v->groups, .channels = v->channels / v->groups,
                 .filters = v->filters / v->groups, .in = x, .in_h = v->in_h, .in_w = v->in_w, .step_h = v->step_h,
-                .step_w = v->step_w, .weights = weights, .weight_channel = v->taps_h * v->taps_w, .out = y,
+                .step_w = v->step_w, .weights = weights, .stored = v->stored, .weight_channel = v->taps_h * v->taps_w, .out = y,
                 .out_h = v->out_h, .out_w = v->out_w, .out_row = v->out_w, .out_col = 1,
                 .out_plane = v->out_h * v->out_w, .out_image = v->filters * v->out_h * v->out_w};
     g.weight_filter = g.channels * g.weight_channel;
@@ -93,7 +93,13 @@ method FN(symc_forward_method)(const conv2d *v)
 
 void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 {
+    FN(symc_conv2d_forward_stored)(bufs, p, (symc_stored *const[]){NULL});
+}
+
+void FN(symc_conv2d_forward_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
     conv2d v = FN(symc_read_conv2d)(p);
+    v.stored = stored[0];
     gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
     switch (forward_method(&v, &g)) {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
@@ -165,7 +171,7 @@ static gather phase_gather(const conv2d *v, real *dx, const real *dy, const real
     int64_t taps = a->taps_h * a->taps_w;
     return (gather){.images = v->images, .groups = v->groups, .channels = filters, .filters = channels, .in = dy,
                     .in_h = v->out_h, .in_w = v->out_w, .step_h = 1, .step_w = 1, .taps_h = a->taps_h,
-                    .taps_w = a->taps_w, .tap_row = at_h, .tap_col = at_w, .weights = weights, .weight_filter = taps,
+                    .taps_w = a->taps_w, .tap_row = at_h, .tap_col = at_w, .weights = weights, .stored = v->stored, .weight_filter = taps,
                     .weight_channel = channels * taps, .out = dx + y * v->in_w + x,
                     .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
                     .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
@@ -180,7 +186,7 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
     a.to = symc_scratch(SLOT_SHARED_2, v->channels * row * sizeof(real));
     if (row > 0)
         symc_parallel(rearrange_weights, &a, v->channels, larger(1, 16384 / row));
-    g.weights = a.to, g.weight_filter = row, g.weight_channel = taps;
+    g.weights = a.to, g.weight_filter = row, g.weight_channel = taps, g.stored = NULL;
     FN(symc_gather_conv)(&g);
 }
 
@@ -211,7 +217,13 @@ method FN(symc_backward_method)(const conv2d *v)
 
 void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
 {
+    FN(symc_conv2d_backward_data_stored)(bufs, p, (symc_stored *const[]){NULL});
+}
+
+void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
     conv2d v = FN(symc_read_conv2d)(p);
+    v.stored = stored[0];
     if (v.images * v.channels * v.in_h * v.in_w <= 0)
         return;
     rearrangement a;

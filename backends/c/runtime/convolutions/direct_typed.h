@@ -14,6 +14,7 @@
 
 #include "axis.h"
 #include "blocks.h"
+#include "base/stored.h"
 #include "products/pairs.h"
 
 #if SYMC_PAIRS
@@ -377,8 +378,15 @@ static void run(direct *z)
         symc_parallel(run_blocks, z, tasks, 1);
         return;
     }
-    z->packed = symc_scratch(SLOT_SHARED, tasks * longest * VL * TILE_COLS * sizeof(real));
-    symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
+    symc_form_key key = {z->weights, SYMC_PAIRS ? FORM_PAIRED_BLOCKS : FORM_BLOCKS,
+                         {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
+                          z->weight_channel}};
+    symc_form packed = symc_form_of(z->v->stored, &key, tasks * longest * VL * TILE_COLS * sizeof(real), SLOT_SHARED);
+    z->packed = packed.memory;
+    if (!packed.ready) {
+        symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
+        symc_form_made(&packed);
+    }
     symc_parallel(run_bands, z, z->v->groups * z->v->images * z->bands * z->splits, 1);
 }
 

@@ -20,6 +20,7 @@ typedef struct {
     const int64_t *tap_row, *tap_col;
     const real *weights; /* (groups, filters, channels, taps_h, taps_w), or filters and channels exchanged: */
     int64_t weight_filter, weight_channel; /* elements from one filter, and channel, to the next */
+    symc_stored *stored; /* what they are, or NULL */
     real *out;           /* (images, groups, filters, out_h, out_w), with these strides: */
     int64_t out_h, out_w, out_row, out_col, out_plane, out_image;
 } gather;

@@ -12,12 +12,14 @@
 
 #include "blocks.h"
 #include "conv2d.h"
+#include "base/stored.h"
 #include "winograd_transforms.h"
 
 enum {
     TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
     LEAST_TILES = 2 * TILE_ROWS,
     KEPT_BYTES = 8 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
+    STORED_BYTES = 16 << 20, /* likewise of filters that stay transformed between calls */
     MOST_TILES = 8 * TILE_ROWS,
     CHANNEL_BLOCK = 128,    /* summed separately: long chains of additions lose accuracy */
     MOST_STEPS = CHANNEL_BLOCK / VL,
@@ -259,14 +261,28 @@ static void run_units(void *arg, int64_t begin, int64_t end)
         run_unit(v, &w, i / (v->splits * v->units), i / v->splits % v->units, i % v->splits);
 }
 
+/* The transformed filters as they were left by an earlier call, or memory for them; none if each unit transforms them. */
+static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wanted)
+{
+    const gather *g = v->g;
+    symc_form_key key = {g->weights, FORM_WINOGRAD,
+                         {VL, sizeof(real), v->taps, g->groups, g->channels, g->filters, g->weight_filter,
+                          g->weight_channel, v->down, v->right}};
+    int many = v->tiles > wanted;
+    if (filter_bytes > (g->stored ? STORED_BYTES : KEPT_BYTES) || (!many && !g->stored))
+        return (symc_form){0};
+    return symc_form_of(g->stored, &key, filter_bytes, filter_bytes <= KEPT_BYTES && many ? SLOT_SHARED : -1);
+}
+
 /* Units whose transformed tiles stay in the cache, or, where filters are transformed again for each, larger ones. */
-static void plan_units(winograd *v, int64_t filter_bytes)
+static symc_form plan_units(winograd *v, int64_t filter_bytes)
 {
     const gather *g = v->g;
     int64_t threads = symc_num_threads(), fit = TILES_BYTES / (POINTS * v->depth * (int64_t)sizeof(real));
     int64_t wanted = larger(LEAST_TILES, smaller(MOST_TILES, fit / TILE_ROWS * TILE_ROWS));
-    int64_t kept = filter_bytes <= KEPT_BYTES && v->tiles > wanted;
-    if (!kept)
+    symc_form kept = transformed(v, filter_bytes, wanted);
+    v->filters = kept.memory;
+    if (!v->filters)
         wanted = MOST_TILES;
     int64_t units = ceil_div(v->tiles, wanted) * g->groups;
     if (units > 1 && units < 8 * threads)
@@ -278,7 +294,7 @@ static void plan_units(winograd *v, int64_t filter_bytes)
     v->tile_step = v->most * v->depth + SKEW;
     v->sum_step = v->most * TILE_COLS + SKEW;
     v->row_length = smaller(v->most, v->wide) * v->out + v->taps - 1;
-    v->filters = kept ? symc_scratch(SLOT_SHARED, filter_bytes) : NULL;
+    return kept;
 }
 
 void FN(symc_winograd)(const gather *g)
@@ -290,8 +306,11 @@ void FN(symc_winograd)(const gather *g)
     v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
     v.tiles = g->images * v.high * v.wide;
     v.steps = ceil_div(g->channels, VL), v.depth = v.steps * VL;
-    plan_units(&v, g->groups * blocks(&v) * POINTS * v.depth * TILE_COLS * (int64_t)sizeof(real));
-    if (v.filters)
+    symc_form kept =
+        plan_units(&v, g->groups * blocks(&v) * POINTS * v.depth * TILE_COLS * (int64_t)sizeof(real));
+    if (v.filters && !kept.ready) {
         symc_parallel(prepare_all, &v, g->groups * blocks(&v) * ceil_div(v.depth, CHANNEL_BLOCK), 1);
+        symc_form_made(&kept);
+    }
     symc_parallel(run_units, &v, g->groups * v.units * v.splits, 1);
 }

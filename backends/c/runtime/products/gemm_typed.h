@@ -1,10 +1,12 @@
 /* Matrix products. Compiled once per element type.
  *
  * One operand is packed whole by all threads together, the other by each thread for its own block of rows or columns of
- * C, so that the block stays in the second level cache. The larger side of C is the one that is cut into blocks.
+ * C, so that the block stays in the second level cache. The larger side of C is the one that is cut into blocks. If one
+ * operand is stored, it is the one that is packed whole, once for all calls until it changes.
  */
 #include "pairs.h"
 #include "gemv.h"
+#include "base/stored.h"
 #include "unpacked.h"
 
 enum {
@@ -23,10 +25,11 @@ typedef struct {
     int64_t rows, cols, k, lda, ldb, ldc;
     int trans_a, trans_b, accumulate;
     int shares_a;                  /* A is packed by all and the columns are cut into blocks, or B and the rows */
-    int64_t k_begin, k_end;        /* the part of k in progress */
-    int64_t k_blocks;              /* how many packed blocks it is */
+    int64_t k_blocks;              /* blocks into which k is divided */
+    int64_t first_block, last_block; /* those in progress */
     int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
     real *shared;
+    symc_stored *stored[2];        /* what A and B are, or NULL */
 } product;
 
 /* Row panels differ by at most one row, so that none needs an inefficient kernel. */
@@ -34,10 +37,7 @@ INLINE int64_t row_panels(int64_t rows) { return ceil_div(rows, TILE_ROWS); }
 INLINE int64_t panel_row(int64_t rows, int64_t panel) { return panel * rows / row_panels(rows); }
 INLINE int64_t col_panels(int64_t cols) { return ceil_div(cols, TILE_COLS); }
 
-INLINE int64_t k_start(const product *g, int64_t block)
-{
-    return g->k_begin + block * (g->k_end - g->k_begin) / g->k_blocks;
-}
+INLINE int64_t k_start(const product *g, int64_t block) { return block * g->k / g->k_blocks; }
 
 static void pack_a_panel(const product *g, real *to, int64_t row, int64_t rows, int64_t k0, int64_t k)
 {
@@ -61,7 +61,7 @@ static void pack_b_panel(const product *g, real *to, int64_t col, int64_t cols, 
 /* Where the panel that begins at row or column `start` lies in the shared operand, `width` rows or columns in all. */
 INLINE int64_t packed_at(const product *g, int64_t start, int64_t k0, int64_t k, int64_t width)
 {
-    return (k0 - g->k_begin) * width + start * k;
+    return (k0 - k_start(g, g->first_block)) * width + start * k;
 }
 
 static void pack_shared(void *arg, int64_t begin, int64_t end)
@@ -69,7 +69,8 @@ static void pack_shared(void *arg, int64_t begin, int64_t end)
     const product *g = arg;
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     for (int64_t i = begin; i < end; i++) {
-        int64_t panel = i % panels, k0 = k_start(g, i / panels), k = k_start(g, i / panels + 1) - k0;
+        int64_t panel = i % panels, block = g->first_block + i / panels;
+        int64_t k0 = k_start(g, block), k = k_start(g, block + 1) - k0;
         if (g->shares_a) {
             int64_t row = panel_row(g->rows, panel);
             pack_a_panel(g, g->shared + packed_at(g, row, k0, k, g->rows), row,
@@ -154,44 +155,72 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
 static void multiply_tasks(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
-    int64_t longest_k = ceil_div(g->k_end - g->k_begin, g->k_blocks);
+    int64_t longest_k = ceil_div(g->k, g->k_blocks);
     int64_t panels = ceil_div(g->shares_a ? col_panels(g->cols) : row_panels(g->rows), g->blocks);
     real *own = symc_scratch(SLOT_BLOCK, panels * (g->shares_a ? TILE_COLS : TILE_ROWS) * longest_k * sizeof(real));
     for (int64_t task = begin; task < end; task++) {
         region part = task_region(g, task);
-        for (int64_t q = 0; q < g->k_blocks; q++) {
+        for (int64_t q = g->first_block; q < g->last_block; q++) {
             int64_t k0 = k_start(g, q), k = k_start(g, q + 1) - k0;
             (g->shares_a ? multiply_columns : multiply_rows)(g, part, k0, k, own);
         }
     }
 }
 
-/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. */
-static void plan_tasks(product *g)
+/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. Threads share one block if
+ * that is all there is and the other operand is packed already: each then reads a part of it. */
+static void plan_tasks(product *g, int packed)
 {
     int64_t threads = symc_num_threads();
     int64_t rows = row_panels(g->rows), cols = col_panels(g->cols);
     int64_t cut = g->shares_a ? cols : rows, other = g->shares_a ? rows : cols;
     g->blocks = smaller(cut, ceil_div(ceil_div(cut, BLOCK_PANELS), threads) * threads);
+    if (packed && cut <= BLOCK_PANELS)
+        g->blocks = 1;
     g->splits = g->blocks >= threads ? 1 : smaller(other, ceil_div(threads, g->blocks));
+}
+
+/* The operand that is packed whole: the stored one, if there is one and it is not read in place. */
+static int chooses_a(const product *g)
+{
+    int a = g->stored[0] != NULL, b = g->stored[1] != NULL && (g->trans_b || g->rows > IN_PLACE_ROWS);
+    return a == b ? g->rows <= 2 * g->cols : a;
+}
+
+/* That operand as an earlier call left it, or memory of its own for it; none if it is packed in stretches of k. */
+static symc_form packed_whole(const product *g, int64_t width)
+{
+    const int a = g->shares_a;
+    symc_form_key key = {a ? g->a : g->b, FORM_PANELS,
+                         {VL, sizeof(real), a, a ? g->rows : g->cols, g->k, a ? g->trans_a : g->trans_b,
+                          a ? g->lda : g->ldb}};
+    symc_stored *stored = g->stored[!a];
+    return stored ? symc_form_of(stored, &key, width * g->k * sizeof(real), -1) : (symc_form){0};
 }
 
 static void multiply(product *g)
 {
     int64_t serial = g->rows * g->cols * g->k < SERIAL_PRODUCTS;
-    g->shares_a = g->rows <= 2 * g->cols;
-    plan_tasks(g);
+    g->shares_a = chooses_a(g);
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
-    int64_t depth = larger(BLOCK_K, SHARED_ELEMENTS / width / BLOCK_K * BLOCK_K), k = g->k;
-    g->shared = symc_scratch(SLOT_SHARED, width * smaller(depth, k) * sizeof(real));
-    for (g->k_begin = 0; g->k_begin < k; g->k_begin = g->k_end) {
-        g->k_end = smaller(k, g->k_begin + depth);
-        g->k_blocks = ceil_div(g->k_end - g->k_begin, BLOCK_K);
-        int64_t packs = panels * g->k_blocks, tasks = g->blocks * g->splits;
-        symc_parallel(pack_shared, g, packs, serial ? packs : 1);
+    symc_form whole = packed_whole(g, width);
+    plan_tasks(g, whole.memory != NULL);
+    g->k_blocks = ceil_div(g->k, BLOCK_K);
+    int64_t stretch = smaller(g->k_blocks, larger(1, SHARED_ELEMENTS / width / BLOCK_K));
+    real *scratch = whole.memory;
+    if (!scratch)
+        scratch = symc_scratch(SLOT_SHARED, width * smaller(g->k, stretch * ceil_div(g->k, g->k_blocks)) * sizeof(real));
+    for (g->first_block = 0; g->first_block < g->k_blocks; g->first_block = g->last_block) {
+        g->last_block = smaller(g->k_blocks, g->first_block + stretch);
+        g->shared = whole.memory ? scratch + k_start(g, g->first_block) * width : scratch;
+        int64_t packs = panels * (g->last_block - g->first_block), tasks = g->blocks * g->splits;
+        if (!whole.ready)
+            symc_parallel(pack_shared, g, packs, serial ? packs : 1);
         symc_parallel(multiply_tasks, g, tasks, serial ? tasks : 1);
     }
+    if (!whole.ready)
+        symc_form_made(&whole);
 }
 
 /* Products without packing: small ones, and those of a tall matrix with a narrow one. */
@@ -225,8 +254,13 @@ static void multiply_unpacked(product *g)
 {
     int64_t blocks = ceil_div(g->rows, NARROW_ROWS);
     if (g->trans_b) {
-        g->shared = symc_scratch(SLOT_SHARED, g->k * g->cols * sizeof(real));
-        symc_parallel(transpose_b, g, 1, 1);
+        symc_form_key key = {g->b, FORM_TRANSPOSED, {sizeof(real), g->cols, g->k, g->ldb}};
+        symc_form transposed = symc_form_of(g->stored[1], &key, g->k * g->cols * sizeof(real), SLOT_SHARED);
+        g->shared = transposed.memory;
+        if (!transposed.ready) {
+            symc_parallel(transpose_b, g, 1, 1);
+            symc_form_made(&transposed);
+        }
     }
     symc_parallel(multiply_in_place, g, blocks, ceil_div(SERIAL_PRODUCTS, NARROW_ROWS * g->cols * g->k));
 }
@@ -268,20 +302,25 @@ static product product_of(void *const *bufs, const int64_t *p)
                      .accumulate = p[8] != 0};
 }
 
-void FN(symc_gemm)(void *const *bufs, const int64_t *p)
+void FN(symc_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
 {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
     if (symc_pairs && symc_paired_gemm_suits(p)) {
-        symc_paired_gemm(p, bufs[0], bufs[1], bufs[2]);
+        symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1]);
         return;
     }
 #endif
-    multiply_any(product_of(bufs, p));
+    product g = product_of(bufs, p);
+    g.stored[0] = stored[0], g.stored[1] = stored[1];
+    multiply_any(g);
 }
+
+void FN(symc_gemm)(void *const *bufs, const int64_t *p) { FN(symc_gemm_stored)(bufs, p, (symc_stored *const[]){NULL, NULL}); }
 
 typedef struct {
     void *const *bufs;
     const int64_t *p;
+    symc_stored *stored[2]; /* of operands that all products share */
 } batch;
 
 static void multiply_batch(void *arg, int64_t begin, int64_t end)
@@ -292,7 +331,7 @@ static void multiply_batch(void *arg, int64_t begin, int64_t end)
         void *bufs[3] = {(real *)all->bufs[0] + i * p[11], (real *)all->bufs[1] + i * p[9],
                          (real *)all->bufs[2] + i * p[10]};
         int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
-        FN(symc_gemm)(bufs, one);
+        FN(symc_gemm_stored)(bufs, one, all->stored);
     }
 }
 
@@ -318,9 +357,9 @@ static void multiply_small_batch(void *arg, int64_t begin, int64_t end)
 }
 
 /* Many products run one per thread; few share all threads one after another. */
-void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)
+void FN(symc_batched_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
 {
-    batch all = {bufs, p};
+    batch all = {bufs, p, {p[9] ? NULL : stored[0], p[10] ? NULL : stored[1]}};
     int64_t n = p[0], products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
     int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
     product first = product_of(bufs, one);
@@ -330,4 +369,9 @@ void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)
         symc_parallel(multiply_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
     else if (n > 0)
         multiply_batch(&all, 0, n);
+}
+
+void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)
+{
+    FN(symc_batched_gemm_stored)(bufs, p, (symc_stored *const[]){NULL, NULL});
 }

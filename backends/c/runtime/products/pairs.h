@@ -59,7 +59,7 @@ HIDDEN void symc_pair_tiles_end(void);
 
 /* The parameters of symc_gemm_f32, and whether there is enough to multiply. */
 HIDDEN int symc_paired_gemm_suits(const int64_t *p);
-HIDDEN void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b);
+HIDDEN void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b);
 
 /* As in direct.h. */
 HIDDEN int symc_paired_suits(const conv2d *v, int backward);

@@ -9,6 +9,7 @@
 
 #include "base/lanes.h"
 #include "base/masked.h"
+#include "base/stored.h"
 
 #if SYMC_HAS_PAIRS
 enum {
@@ -143,7 +144,15 @@ static void multiply_blocks(void *arg, int64_t begin, int64_t end)
     symc_pair_tiles_end();
 }
 
-void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b)
+/* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. */
+static symc_form packed_whole(const product *g, symc_stored *stored, int64_t longest, int64_t all)
+{
+    int64_t width = ceil_div(g->cols, 2 * VL) * 2 * VL;
+    symc_form_key key = {g->b.from, FORM_PAIRED_PANELS, {VL, g->cols, g->k, g->b.transposed, g->b.ld, longest}};
+    return stored ? symc_form_of(stored, &key, width * all * VEC_BYTES, -1) : (symc_form){0};
+}
+
+void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b)
 {
     product g = {.a = {p[0] != 0, a, p[5]}, .b = {p[1] == 0, b, p[6]}, .c = c, .ldc = p[7], .rows = p[2], .cols = p[3],
                  .k = p[4], .accumulate = p[8] != 0};
@@ -155,13 +164,18 @@ void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b
     g.list = symc_scratch(SLOT_TABLE, longest * sizeof *g.list);
     for (int64_t q = 0; q < longest; q++)
         g.list[q] = (block_step){q * BLOCK_ROWS * VL, q * VL};
-    g.packed = symc_scratch(SLOT_SHARED, panels * longest * 2 * VL * VEC_BYTES);
+    symc_form whole = packed_whole(&g, stored_b, longest, all);
+    float *packed = whole.memory ? whole.memory : symc_scratch(SLOT_SHARED, panels * longest * 2 * VL * VEC_BYTES);
     for (g.first_step = 0; g.first_step < all; g.first_step += g.steps) {
         g.steps = smaller(longest, all - g.first_step);
+        g.packed = whole.memory ? packed + panels * g.first_step * 2 * VL * VL : packed;
         int64_t packs = panels * g.steps, tasks = g.blocks * g.splits;
-        symc_parallel(pack_b, &g, packs, serial ? packs : 16);
+        if (!whole.ready)
+            symc_parallel(pack_b, &g, packs, serial ? packs : 16);
         symc_parallel(multiply_blocks, &g, tasks, serial ? tasks : 1);
     }
+    if (!whole.ready)
+        symc_form_made(&whole);
 }
 
 int symc_paired_gemm_suits(const int64_t *p)
