@@ -46,6 +46,8 @@ def draws(seed: int, dtype: str):
         s.random_integers((200,), -5, 17),
         s.multinomial(n=3, pvals=np.full((6, 4), 0.25, dtype)),
         s.permutation((3,), 9),
+        s.uniform((3, 150), dtype=dtype) + np.arange(150, dtype=dtype),  # rows that begin between blocks of words
+        s.binomial((5000,), p=0.3, dtype=dtype) * s.uniform((5000,), dtype=dtype),
     ]
 
 

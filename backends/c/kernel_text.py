@@ -9,6 +9,7 @@ from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import jammed
+from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.stored import operands_of
 from symc_backends.c.vector import can_vectorise, emit_simd
@@ -138,6 +139,8 @@ class KernelText:
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and can_carry(s):
             return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
+        if s.kind == "simd" and (shared := periodic(s)) is not None:
+            return emit_periodic(s, shared, C.scalar, self.pointer)
         if s.kind == "simd" and can_vectorise(s):
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel" and not self.shared_out:

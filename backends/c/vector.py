@@ -16,7 +16,7 @@ from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
 
-__all__ = ["INTERLEAVED", "JAMMED", "VectorBody", "can_vectorise", "emit_simd"]
+__all__ = ["INTERLEAVED", "JAMMED", "VectorBody", "can_vectorise", "emit_simd", "is_affine"]
 
 UNROLL = 4
 """The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
@@ -166,7 +166,7 @@ class VectorBody:
         self.lines.append(line)
 
     def let(self, s: Let) -> None:
-        if s.value.dtype == "int64" and _is_affine(s.value):
+        if s.value.dtype == "int64" and is_affine(s.value):
             self.definitions[s.name] = s.value
         v = self.value(s.value)
         name = s.name
@@ -305,8 +305,9 @@ def _vector_identity(op: str, dtype: str) -> str:
     return C.literal(identity(op, dtype), dtype)
 
 
-def _is_affine(e: Expr) -> bool:
-    return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(_is_affine(a) for a in e.args)
+def is_affine(e: Expr) -> bool:
+    """Whether an index consists of sums and products of names and numbers."""
+    return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(is_affine(a) for a in e.args)
 
 
 def emit_simd(

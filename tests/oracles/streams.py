@@ -33,12 +33,16 @@ def key_of(seed, number):
     return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)[0])
 
 
-def words(key, call, count):
-    """``(count, 4)``: the words of each element in the order in which they are used."""
+def words(key, call, count, each):
+    """``(count, each)``: the words of each element; elements 16 apart share four words, in the order 1, 3, 0, 2."""
     made = []
     for i in range(count):
-        w = philox((i % WORD, i // WORD, call % WORD, call // WORD), (key % WORD, key // WORD))
-        made.append((w[1], w[3], w[0], w[2]))
+        group, rest = divmod(i, 64 // each)
+        share, lane = divmod(rest, 16)
+        block = i if each == 4 else 16 * group + lane
+        w = philox((block % WORD, block // WORD, call % WORD, call // WORD), (key % WORD, key // WORD))
+        ordered = (w[1], w[3], w[0], w[2])
+        made.append(ordered if each == 4 else ordered[each * share : each * share + each])
     return made
 
 
@@ -135,18 +139,25 @@ class Draws:
     def __init__(self, seed, call, dtype):
         self.seed, self.call, self.dtype, self.number = seed, call, dtype, 0
 
-    def take(self, shape, function):
+    def take(self, shape, function, each=1):
+        """``function`` of the ``each`` words of every element."""
         key, self.number = key_of(self.seed, self.number), self.number + 1
-        return np.array([function(w) for w in words(key, self.call, math.prod(shape))]).reshape(shape)
+        return np.array([function(w) for w in words(key, self.call, math.prod(shape), each)]).reshape(shape)
 
     def units(self, shape, dtype=None):
-        return self.take(shape, lambda w: unit(w, dtype or self.dtype))
+        dtype = dtype or self.dtype
+        return self.take(shape, lambda w: unit(w, dtype), self.halves(dtype))
 
     def signeds(self, shape):
-        return self.take(shape, lambda w: signed(w, self.dtype))
+        return self.take(shape, lambda w: signed(w, self.dtype), 2 * self.halves(self.dtype))
 
     def waits(self, shape):
-        return self.take(shape, lambda w: waiting(float(signed(w, self.dtype))))
+        return self.take(shape, lambda w: waiting(float(signed(w, self.dtype))), 2 * self.halves(self.dtype))
+
+    @staticmethod
+    def halves(dtype):
+        """The words of a number of this dtype."""
+        return 1 if dtype == "float32" else 2
 
     def rejected(self, function, *parameters, lane=0, more=False):
         """``function(pairs, *parameters)`` for each element; with ``more``, another lane of the same draw follows."""
@@ -166,7 +177,7 @@ class Draws:
         return np.array(made).reshape(given[0].shape)
 
     def normals(self, shape):
-        return self.take(shape, lambda w: gauss(w, self.dtype))
+        return self.take(shape, lambda w: gauss(w, self.dtype), 2 * self.halves(self.dtype))
 
     def integers(self, shape, low, high):
         return self.take(shape, lambda w: low + (w[0] * (high - low + 1) // WORD))
@@ -178,7 +189,7 @@ class Draws:
     def race(self, shape, p):
         """The outcome that comes first when each waits exponentially long with rate ``p``."""
         with np.errstate(divide="ignore"):
-            return (-np.log1p(-self.units(shape)) / p).argmin(-1)
+            return (-np.log1p(-self.units(shape, p.dtype.name)) / p).argmin(-1)
 
 
 SHAPES = np.array([0.0625, 0.5, 1.0, 3.5, 40.0, 1e4])

@@ -1,8 +1,10 @@
 """Counter-based random numbers: Philox4x32-10, written as loop IR.
 
-Element ``i`` of draw ``d`` with key ``k`` is Philox of the counter ``(i, d)``. A draw therefore needs no memory and no
-order: it is computed wherever it is read, by any number of threads, on any back end, with the same bits. A dropout mask
-is never stored; the backward pass recomputes it.
+Philox of the counter ``(b, d)`` with key ``k`` is block ``b`` of draw ``d``, four words. A number takes one, two or
+four of them, so that a block serves four, two or one elements. These are ``LANES`` elements apart: a vector of blocks
+has the words of as many vectors of elements. A draw therefore needs no memory and no order: it is computed wherever it
+is read, by any number of threads, on any back end, with the same bits. A dropout mask is never stored; the backward
+pass recomputes it.
 
 References
 ----------
@@ -35,6 +37,8 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 ORDER = (1, 3, 0, 2)
 """The order in which words are used: the lower halves of the last products first, since they are cheaper to compute."""
+LANES = 16
+"""The distance between elements that use the same block: a power of two, and a multiple of the lanes of any vector."""
 
 Words = tuple[Expr, Expr, Expr, Expr]
 
@@ -117,6 +121,14 @@ KINDS: dict[str, Callable[..., Expr]] = {
 """``kind(words, dtype, a, b)`` computes a number from random words and two parameters."""
 
 
+def _words_per_number(kind: str, dtype: str, p_dtype: str) -> int:
+    """The number of words that a number takes: 1, 2 or 4."""
+    if kind in ("bits", "integers"):
+        return 1
+    short = (p_dtype if kind == "bernoulli" else dtype) == "float32"
+    return (1 if short else 2) * (1 if kind in ("bernoulli", "uniform") else 2)
+
+
 def _numpy_unit(w: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
     if dtype == "float32":
         return np.ldexp((w[0] >> np.uint64(8)).astype("float32"), -24)
@@ -160,15 +172,23 @@ _ORACLES: dict[str, Callable[..., np.ndarray]] = {
 def _element(node: Apply, at: tuple[Expr, ...], read: Callable[..., Expr], size: Callable[[Any], Expr]) -> Expr:
     key, number = (read(0, (index(k),)) for k in (0, 1))
     (position,) = at
-    counter = [
-        cast(position, "uint32"),
-        cast(position >> 32, "uint32"),
-        cast(number, "uint32"),
-        cast(number >> 32, "uint32"),
-    ]
+    kind, dtype = node.op["kind"], node.op["dtype"]
+    each = _words_per_number(kind, dtype, node.inputs[1].dtype)
+    sharers = 4 // each
+    block = position if sharers == 1 else (position >> _bits(LANES * sharers)) * LANES + (position & (LANES - 1))
+    counter = [cast(block, "uint32"), cast(block >> 32, "uint32"), cast(number, "uint32"), cast(number >> 32, "uint32")]
     words = philox(counter, [cast(key, "uint32"), cast(key >> 32, "uint32")])
     ordered = [words[k] for k in ORDER]
-    return KINDS[node.op["kind"]](ordered, node.op["dtype"], read(1, ()), read(2, ()))
+    chosen = ordered[-each:]
+    share = (position >> _bits(LANES)) & (sharers - 1)
+    for k in reversed(range(sharers - 1)):
+        here = call("eq", share, index(k))
+        chosen = [select(here, a, b) for a, b in zip(ordered[k * each : (k + 1) * each], chosen)]
+    return KINDS[kind](chosen, dtype, read(1, ()), read(2, ()))
+
+
+def _bits(power: int) -> int:
+    return power.bit_length() - 1
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -177,8 +197,13 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
 
 def _numpy(op: Op, state: np.ndarray, a: np.ndarray, b: np.ndarray, *template: np.ndarray) -> np.ndarray:
     shape = template[0].shape if template else op["shape"]
-    words = philox_numpy(np.arange(math.prod(shape)).reshape(shape), state)
-    words = [words[k] for k in ORDER]
+    each = _words_per_number(op["kind"], op["dtype"], np.asarray(a).dtype.name)
+    sharers = 4 // each
+    position = np.arange(math.prod(shape)).reshape(shape)
+    block = position if sharers == 1 else position // (LANES * sharers) * LANES + position % LANES
+    words = philox_numpy(block, state)
+    share = position // LANES % sharers
+    words = [np.choose(share, [words[ORDER[s * each + k]] for s in range(sharers)]) for k in range(each)]
     return np.asarray(_ORACLES[op["kind"]](words, op["dtype"], a, b)).astype(op["dtype"])
 
 

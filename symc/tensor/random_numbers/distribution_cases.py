@@ -22,19 +22,34 @@ __all__ = ["random_cases", "rejection_cases", "stored_cases"]
 _WORD = 2**32
 
 
-def _words(state: np.ndarray, count: int) -> list[tuple[int, ...]]:
-    """The four words of each element of a draw, in the order in which they are used."""
+def _words(state: np.ndarray, count: int, each: int) -> list[tuple[int, ...]]:
+    """The ``each`` words of each element of a draw, in the order in which they are used.
+
+    Elements 16 apart share a block of four words.
+    """
     key, number = (int(v) for v in state)
     found: list[tuple[int, ...]] = []
     for i in range(count):
-        a, b, c, d = i % _WORD, i // _WORD, number % _WORD, number // _WORD
+        group, place = divmod(i, 64 // each)
+        block = 16 * group + place % 16 if each < 4 else i
+        a, b, c, d = block % _WORD, block // _WORD, number % _WORD, number // _WORD
         k, l = key % _WORD, key // _WORD
         for _ in range(10):
             (high0, low0), (high1, low1) = divmod(0xD2511F53 * a, _WORD), divmod(0xCD9E8D57 * c, _WORD)
             a, b, c, d = high1 ^ b ^ k, low1, high0 ^ d ^ l, low0
             k, l = (k + 0x9E3779B9) % _WORD, (l + 0xBB67AE85) % _WORD
-        found.append((b, d, a, c))
+        first = place // 16 * each if each < 4 else 0
+        found.append((b, d, a, c)[first : first + each])
     return found
+
+
+def _taken(kind: str, dtype: str, p_dtype: str) -> int:
+    """The number of words of an element."""
+    if kind == "integers":
+        return 1
+    if kind in ("uniform", "bernoulli"):
+        return {"float32": 1, "float64": 2}[p_dtype if kind == "bernoulli" else dtype]
+    return {"float32": 2, "float64": 4}[dtype]
 
 
 def _unit(w: tuple[int, ...], dtype: str) -> float:
@@ -63,7 +78,9 @@ _KINDS: dict[str, Callable[..., Any]] = {
 
 def _drawn(state: np.ndarray, template: np.ndarray, kind: str, dtype: str, a: Any, b: Any) -> np.ndarray:
     """A draw of the shape of ``template``; a probability has the dtype of the draw."""
-    made = [_KINDS[kind](w, dtype, template.dtype.name, a, b) for w in _words(state, template.size)]
+    p_dtype = template.dtype.name
+    each = _taken(kind, dtype, p_dtype)
+    made = [_KINDS[kind](w, dtype, p_dtype, a, b) for w in _words(state, template.size, each)]
     return np.array(made, dtype).reshape(template.shape)
 
 
@@ -117,7 +134,7 @@ def stored_cases() -> list[Case]:
     """Cases of stored random bits."""
 
     def wanted(state: np.ndarray) -> np.ndarray:
-        return np.array([w[0] for w in _words(state, 60)], "uint32").reshape(3, 20)
+        return np.array([w[0] for w in _words(state, 60, 1)], "uint32").reshape(3, 20)
 
     return [Case(lambda s: stored_bits(s, (3, 20)), (Arg((2,), "uint64", values=[7, 1]),), wanted, grad=False)]
 

@@ -92,6 +92,14 @@ VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
     wide odd = (wide)__builtin_ia32_pmuludq512_mask((half)((wide)a >> 32), (half)((wide)b >> 32), (whole){0}, (uint8_t)-1);
     return (v_u32)((even >> 32) | (odd & 0xFFFFFFFF00000000ul));
 }
+#elif defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
+VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
+    typedef int32_t half __attribute__((vector_size(32)));
+    typedef uint64_t wide __attribute__((vector_size(32)));
+    wide even = (wide)__builtin_ia32_pmuludq256((half)a, (half)b);
+    wide odd = (wide)__builtin_ia32_pmuludq256((half)((wide)a >> 32), (half)((wide)b >> 32));
+    return (v_u32)((even >> 32) | (odd & 0xFFFFFFFF00000000ul));
+}
 #else
 VM_INLINE v_u32 vx_mulhi_u32(v_u32 a, v_u32 b) {
     return vcast_u64_u32((vcast_u32_u64(a) * vcast_u32_u64(b)) >> 32);
