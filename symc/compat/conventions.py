@@ -131,6 +131,25 @@ def _make_constant(self: Constant, data: Any, dtype: Any = None, name: str | Non
     _own_constant(self, data, dtype, name, weak)
 
 
+def _indexed(self: Variable, item: Any) -> Variable:
+    """Index as in NumPy, but an index with None drops the axes behind it that are known to have one entry.
+
+    In Theano, ``x[:, None]`` of shape ``(n, 1)`` has that shape, not ``(n, 1, 1)``: the index becomes a ``dimshuffle``
+    of the axes that it names. Programs pass such masks to steps that are written for vectors.
+    """
+    items = item if isinstance(item, tuple) else (item,)
+    if any(e is None for e in items) and not any(e is Ellipsis for e in items):
+        named = sum(e is not None for e in items)
+        rest = self.type.broadcastable[named:]
+        plain = all(e is None or isinstance(e, slice) for e in items)
+        if plain and rest and all(rest) and _written_by_the_program(_OPERATORS):
+            self = self.dimshuffle(*range(named))
+    return _own_item(self, item)
+
+
+_own_item: Any = vars(Variable)["__getitem__"]
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -144,6 +163,7 @@ def _parents_of_apply(self: Apply) -> list[Variable]:
 _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Variable, "get_parents", _parents_of_variable),
     (Variable, "__bool__", _truth),
+    (Variable, "__getitem__", _indexed),
     (SharedVariable, "__init__", _make_shared),
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),

@@ -21,10 +21,12 @@ _nnet: Any = T.nnet
 _pool: Any = T.signal.pool
 
 __all__ = [
-    "CudaNdarraySharedVariable", "CudaNdarrayType", "GpuArrayType", "as_cuda_ndarray_variable", "as_gpuarray_variable",
-    "cuda_available", "cuda_enabled", "dnn_available", "dnn_batch_normalization_test", "dnn_batch_normalization_train",
-    "dnn_conv", "dnn_pool", "dnn_present", "float32_shared_constructor", "gpu_contiguous", "gpu_from_host",
-    "host_from_gpu", "pygpu_activated", "unuse", "use",
+    "CudaNdarraySharedVariable", "CudaNdarrayType", "GpuAllocEmpty", "GpuArrayType", "GpuContiguous", "GpuDnnConv",
+    "GpuDnnConvDesc", "GpuDnnConvGradI", "GpuDnnConvGradW", "GpuFromHost", "HostFromGpu", "as_cuda_ndarray_variable",
+    "as_gpuarray_variable", "cuda_available", "cuda_enabled", "dnn_available", "dnn_batch_normalization_test",
+    "dnn_batch_normalization_train", "dnn_conv", "dnn_pool", "dnn_present", "float32_shared_constructor",
+    "gpu_alloc_empty", "gpu_array_empty", "gpu_contiguous", "gpu_from_host", "host_from_gpu", "pygpu_activated",
+    "unuse", "use",
 ]  # fmt: skip
 
 
@@ -63,6 +65,39 @@ def gpu_from_host(x: Any) -> Variable:
 
 
 host_from_gpu = gpu_contiguous = as_cuda_ndarray_variable = gpu_from_host
+
+
+class GpuFromHost:
+    """The op of a transfer: ``op(x)`` returns ``x``, since values move to the device that uses them."""
+
+    def __init__(self, context_name: Any = None) -> None:
+        self.context_name = context_name
+
+    def __call__(self, x: Any) -> Variable:
+        return T.as_tensor_variable(x)
+
+
+HostFromGpu = GpuContiguous = GpuFromHost
+
+
+class GpuAllocEmpty:
+    """The op of a tensor that is not yet filled: ``op(*shape)`` gives zeros of this dtype."""
+
+    def __init__(self, dtype: str = "float32", context_name: Any = None) -> None:
+        self.dtype = dtype
+
+    def __call__(self, *shape: Any) -> Variable:
+        return T.zeros(shape, self.dtype)
+
+
+def gpu_alloc_empty(*shape: Any) -> Variable:
+    """Zeros of float32 with this shape, the output that a cuDNN op is given."""
+    return T.zeros(shape, "float32")
+
+
+def gpu_array_empty(context_name: Any, dtype: str) -> GpuAllocEmpty:
+    """``theano.gpuarray.basic_ops.gpu_alloc_empty``: the op for this dtype."""
+    return GpuAllocEmpty(dtype, context_name)
 
 
 def as_gpuarray_variable(x: Any, context_name: Any = None) -> Variable:
@@ -139,6 +174,72 @@ def dnn_pool(img: Any, ws: Any, stride: Any = None, mode: str = "max", pad: Any 
     stride = (1,) * len(ws) if stride is None else stride
     mode = "average_inc_pad" if mode == "average" else mode
     return pool(img, ws, ignore_border=True, stride=stride, pad=pad or (0,) * len(ws), mode=mode)
+
+
+class GpuDnnConvDesc:
+    """The settings of a convolution; calling them with the shapes of its operands gives the settings again."""
+
+    def __init__(
+        self, border_mode: Any, subsample: Any = (1, 1), dilation: Any = None, conv_mode: str = "conv",
+        precision: str | None = None, num_groups: int = 1,
+    ) -> None:  # fmt: skip
+        if isinstance(dilation, str):  # older signatures had conv_mode in this place
+            dilation, conv_mode = None, dilation
+        self.border_mode, self.subsample, self.conv_mode, self.num_groups = (
+            border_mode,
+            subsample,
+            conv_mode,
+            num_groups,
+        )
+        self.dilation = dilation or (1,) * len(subsample)
+
+    def __call__(self, *shapes: Any) -> GpuDnnConvDesc:
+        return self
+
+
+class GpuDnnConv:
+    """cuDNN's convolution as an op: ``alpha * dnn_conv(images, filters) + beta * output``."""
+
+    def __init__(self, algo: Any = None, inplace: bool = False, num_groups: int = 1) -> None:
+        self.num_groups = num_groups
+
+    def __call__(
+        self, first: Any, second: Any, output: Any, desc: GpuDnnConvDesc, alpha: Any = 1, beta: Any = 0
+    ) -> Any:
+        first, second, output = (T.as_tensor_variable(v) for v in (first, second, output))
+        found = self.computed(first, second, output, desc, max(self.num_groups, desc.num_groups))
+        found = found if isinstance(alpha, (int, float)) and alpha == 1 else alpha * found
+        return found if isinstance(beta, (int, float)) and beta == 0 else found + beta * output
+
+    def computed(self, images: Any, filters: Any, output: Any, desc: GpuDnnConvDesc, groups: int) -> Variable:
+        """The result, which has the shape of ``output``."""
+        return dnn_conv(
+            images, filters, desc.border_mode, desc.subsample, desc.dilation, desc.conv_mode, num_groups=groups
+        )
+
+
+class GpuDnnConvGradI(GpuDnnConv):
+    """The gradient of ``GpuDnnConv`` by its images, ``op(filters, output_gradient, output, desc)``."""
+
+    gradient = "inputs"
+
+    def computed(self, images: Any, filters: Any, output: Any, desc: GpuDnnConvDesc, groups: int) -> Variable:
+        """The gradient, which has the shape of ``output``."""
+        spatial = images.ndim - 2
+        options = {"num_groups": groups} if groups != 1 else {}
+        function = getattr(T.nnet, f"conv{spatial}d_grad_wrt_{self.gradient}")
+        first, second = (filters, images) if self.gradient == "inputs" else (images, filters)
+        shape = [None, None, *[output.shape[k + 2] for k in range(spatial)]]
+        return function(
+            first, second, shape, None, border_mode=desc.border_mode, subsample=tuple(desc.subsample),
+            filter_flip=desc.conv_mode == "conv", filter_dilation=tuple(desc.dilation), **options,
+        )  # fmt: skip
+
+
+class GpuDnnConvGradW(GpuDnnConvGradI):
+    """The gradient of ``GpuDnnConv`` by its filters, ``op(images, output_gradient, output, desc)``."""
+
+    gradient = "weights"
 
 
 def dnn_batch_normalization_train(inputs: Any, gamma: Any, beta: Any, mode: str = "per-activation", *args: Any) -> Any:

@@ -26,6 +26,8 @@ _COMPILE = ("symc.compat.function", "symc.compat.modes", "symc.compat.op_classes
 _SPARSE = ("symc.compat.sparse", "symc.sparse")
 _CUDA = ("symc.compat.devices",)
 _LAYERS = "lasagne_like.layers"
+_USED_BY_LAYERS = ("lasagne_like.utils", "lasagne_like.random")
+"""What Lasagne's modules of layers import by name, which programs then import from them."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     # the language
@@ -156,6 +158,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.sandbox.cuda.var": _CUDA,
     "theano.sandbox.cuda.type": _CUDA,
     "theano.sandbox.cuda.nvcc_compiler": _CUDA,
+    "theano.sandbox.cuda.blocksparse": _NNET,
     "theano.sandbox.cuda.fftconv": ("symc.compat.convolution",),
     "theano.sandbox.gpuarray": _CUDA,
     "theano.sandbox.gpuarray.dnn": _CUDA,
@@ -178,11 +181,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "lasagne.theano_extensions": (),
     "lasagne.theano_extensions.conv": ("lasagne_like.legacy.conv",),
     "lasagne.theano_extensions.padding": ("lasagne_like.legacy.padding",),
-    "lasagne.layers.dnn": ("lasagne_like.legacy.devices", _LAYERS),
-    "lasagne.layers.corrmm": ("lasagne_like.legacy.devices", _LAYERS),
-    "lasagne.layers.cuda_convnet": ("lasagne_like.legacy.cuda_convnet", _LAYERS),
+    "lasagne.layers.dnn": ("lasagne_like.legacy.devices", _LAYERS, *_USED_BY_LAYERS),
+    "lasagne.layers.corrmm": ("lasagne_like.legacy.devices", _LAYERS, *_USED_BY_LAYERS),
+    "lasagne.layers.cuda_convnet": ("lasagne_like.legacy.cuda_convnet", _LAYERS, *_USED_BY_LAYERS),
     **{
-        f"lasagne.layers.{name}": (f"{_LAYERS}.{name}", _LAYERS)
+        f"lasagne.layers.{name}": (f"{_LAYERS}.{name}", _LAYERS, *_USED_BY_LAYERS)
         for name in (
             "base", "conv", "dense", "embedding", "helper", "input", "local", "merge", "noise", "normalization",
             "pool", "recurrent", "shape", "special",

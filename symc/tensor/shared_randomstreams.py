@@ -406,11 +406,15 @@ class RandomStreams(Distributions):
         replace : bool
             Whether an entry may be drawn again. If False, no more entries can be drawn than there are.
         p : tensor_like, optional
-            ``(entries,)``, the probability of each entry; by default all are equal.
+            ``(entries,)``, the probability of each entry; by default all are equal. A matrix ``(rows, entries)`` gives
+            ``(rows, size)``, ``size`` different numbers below ``entries`` per row; it needs ``replace=False`` and no
+            ``a``.
         dtype : str
             The dtype of the result if ``a`` is a number.
         """
-        a = as_tensor(a)
+        if p is not None and (p := as_tensor(p)).ndim == 2 and not replace:
+            return self.multinomial_wo_replacement(n=1 if size is None else size, pvals=p, ndim=ndim, dtype=dtype)
+        a = as_tensor(2 if a is None else a)
         if a.ndim > 1:
             raise ShapeError(located("choice: a must be an integer or a vector", [a]))
         if a.ndim == 0 and (is_float(a.dtype) or isinstance(a, Constant) and int(a.data) < 1):

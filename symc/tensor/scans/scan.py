@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Constant, SharedVariable, Variable, graph_inputs
+from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.op import Arg, Case, add_cases
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
@@ -79,7 +79,7 @@ def scan(
         Have no effect: the step is compiled with the function that uses it. Accepted for old programs.
     name : str, optional
     strict : bool
-        Refuse variables that ``fn`` uses without being given them.
+        Refuse shared variables that ``fn`` uses without being given them.
     return_list : bool
         Return a list of outputs even if there is only one.
 
@@ -245,14 +245,14 @@ def _shifted(s: SharedVariable, draws: Variable) -> Variable:
 
 
 def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Variable]], None]:
-    """A check that refuses other outside variables than these, and what is computed from them."""
+    """A check that refuses other shared variables than these."""
     known = set(listed_variables)
 
     def check(outside: Sequence[Variable]) -> None:
         used = graph_inputs([v for v in outside if v not in known])
-        missing = [v for v in used if v not in known and not isinstance(v, Constant)]
+        missing = [v for v in used if isinstance(v, SharedVariable) and v not in known]
         if missing:
-            text = "scan: with strict=True, fn must be given every variable that it uses; not given:"
+            text = "scan: with strict=True, fn must be given every shared variable that it uses; not given:"
             names = ", ".join(map(repr, missing))
             raise ValueError(located(f"{text} {names}", missing, "list them among non_sequences"))
 

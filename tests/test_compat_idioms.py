@@ -1,0 +1,97 @@
+"""Idioms of old programs: what they import from where, and what they rely on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.compat
+
+
+@pytest.fixture
+def shim(monkeypatch):
+    """The old modules, installed for one test, and functions that need no compiler."""
+    monkeypatch.delenv("THEANO_FLAGS", raising=False)
+    monkeypatch.setenv("THEANORC", "")
+    symc.compat.install()
+    with symc.config.change(device="interp"):
+        yield symc.compat
+    symc.compat.uninstall()
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def test_names_that_layers_import(shim):
+    import lasagne
+    from lasagne.layers.base import as_tuple
+    from lasagne.layers.noise import get_rng
+    from theano.sandbox.cuda.blocksparse import sparse_block_dot  # noqa: F401
+
+    assert lasagne.layers.dnn.as_tuple(3, 2) == as_tuple(3, 2) == (3, 3)
+    assert get_rng is lasagne.random.get_rng
+
+
+def test_convolutions_as_ops_of_cudnn(shim):
+    import theano
+    import theano.tensor as tt
+    from theano.gpuarray.basic_ops import gpu_alloc_empty as empty_array
+    from theano.sandbox.cuda.basic_ops import HostFromGpu, gpu_alloc_empty, gpu_contiguous
+    from theano.sandbox.cuda.dnn import GpuDnnConv, GpuDnnConvDesc, GpuDnnConvGradI, GpuDnnConvGradW
+
+    x, w = tt.tensor4("x"), theano.shared(normal(3, 2, 3, 3), "w")
+    for flip in ("conv", "cross"):
+        size = (x.shape[0], w.shape[1], x.shape[2] * 2, x.shape[3] * 2)
+        desc = GpuDnnConvDesc(border_mode=(1, 1), subsample=(2, 2), conv_mode=flip)(
+            gpu_alloc_empty(*size).shape, w.shape
+        )
+        larger = GpuDnnConvGradI()(gpu_contiguous(w), gpu_contiguous(x), gpu_alloc_empty(*size), desc)
+        back = GpuDnnConv()(larger, w, empty_array(None, "float64")(*x.shape), desc, 2.0)
+        slope = GpuDnnConvGradW()(larger, x, HostFromGpu()(w), desc, 1.0, 3.0)
+        options = {"border_mode": (1, 1), "subsample": (2, 2), "filter_flip": flip == "conv"}
+        image = tt.nnet.conv2d_grad_wrt_inputs if hasattr(tt.nnet, "conv2d_grad_wrt_inputs") else None
+        image = image or tt.nnet.abstract_conv.conv2d_grad_wrt_inputs
+        expected = image(x, w, (None, 2, size[2], size[3]), **options)
+        cost = (tt.nnet.conv2d(expected, w, **options) * x).sum()
+        expected_slope = tt.grad(cost, w, consider_constant=[expected]) + 3 * w
+        f = theano.function(
+            [x], [larger, back, slope, expected, 2 * tt.nnet.conv2d(expected, w, **options), expected_slope]
+        )
+        larger, back, slope, *expected = f(normal(2, 3, 2, 3))
+        assert larger.shape == (2, 2, 4, 6)
+        for found, right in zip((larger, back, slope), expected, strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-10)
+
+
+def test_an_index_with_none_drops_axes_of_one_entry_behind_it(shim):
+    import theano.tensor as tt
+
+    state, mask = tt.matrix(), tt.alloc(1.0, tt.lscalar("n"), 1)
+    masked = mask[:, None] * state
+    assert masked.ndim == 2 and mask[None].ndim == 3 and mask[:, :, None].ndim == 3 and mask[..., None].ndim == 3
+    assert state[:, None].ndim == 3 and tt.col()[::2, None].ndim == 2
+
+
+def test_strict_loops_refuse_shared_variables_alone(shim):
+    import theano
+    import theano.tensor as tt
+
+    x, y, w = tt.vector(), tt.scalar(), theano.shared(2.0, "w")
+    total, _ = theano.scan(lambda e, s, w: s + e * y * w, x, tt.zeros(()), [w], strict=True)
+    assert theano.function([x, y], total[-1])([1, 2], 5) == 30
+    with pytest.raises(ValueError, match="not given: w"):
+        theano.scan(lambda e, s: s + e * w, x, tt.zeros(()), strict=True)
+
+
+def test_different_numbers_per_row_of_probabilities(shim):
+    import theano
+    import theano.tensor as tt
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    p = tt.matrix()
+    drawn = MRG_RandomStreams(3).choice(size=2, replace=False, p=p, dtype="int32")
+    f = theano.function([p], drawn)
+    found = f([[0, 0.9, 0.1, 0], [0.5, 0, 0, 0.5]])
+    assert drawn.dtype == "int32" and np.array_equal(np.sort(found, 1), [[1, 2], [0, 3]])
