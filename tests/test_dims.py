@@ -10,6 +10,7 @@ import symc
 import symc.tensor as T
 from symc.errors import GuardError
 from symc.graph import dims
+from symc_backends.c.emit import dim_text
 
 N, M, K = (dims.new_symbol(name) for name in "nmk")
 VALUE = dims.new_symbol("value", nonnegative=False)
@@ -49,6 +50,21 @@ def test_operations_agree_with_integers(seed):
             assert dims.evaluate(quotient, at) == x // d and dims.evaluate(upper, at) == -(-x // d)
             assert dims.evaluate(lower, at) == x
             assert dims.evaluate(renamed, at) == dims.evaluate(quotient, at | {M: at[K] + 1})
+
+
+C_FUNCTIONS = {"sx_floordiv_i64": lambda a, b: a // b, "sx_max_i64": max, "sx_min_i64": min}
+
+
+def test_dims_have_c_text():
+    """Also quotients of even extremes, which sympy knows to be whole: ``max(0, 2 * n - 84) / 2``."""
+    places, rng = {s: k for k, s in enumerate([N, M, K, VALUE])}, random.Random(0)
+    drawn = [dims.floordiv(draw(rng, 3), rng.choice([2, 3])) for _ in range(150)]
+    even = [dims.mul(2, d) for d in drawn[:20]]
+    halves = [dims.floordiv(dims.mul(rng.choice([1, M]), dims.maximum(4, dims.sub(d, 84))), 2) for d in even]
+    for dim in [*drawn, *halves]:
+        at = values(rng)
+        found = eval(dim_text(dim, places), {**C_FUNCTIONS, "D": list(at.values())})
+        assert found == dims.evaluate(dim, at), dim
 
 
 @pytest.mark.parametrize(

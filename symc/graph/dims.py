@@ -157,10 +157,19 @@ def _difference(a: Dim, b: Dim) -> Any:
     return _sum((1, a), (-1, b))
 
 
+def _is_whole(term: Any) -> bool:
+    """Whether a term is an integer, and written without a quotient: ``max(0, 2 * n - 4) / 2`` is not."""
+    return bool(term.is_integer) and quotient(term)[1] == 1
+
+
 @lru_cache(maxsize=65536)
 def _floordiv(a: Dim, b: Dim) -> Dim:
+    if isinstance(a, (sympy.Max, sympy.Min)):  # division keeps order
+        parts = [floordiv(_plain(part), b) for part in a.args]
+        if all(type(part) is int or not part.has(sympy.floor) for part in parts):
+            return reduce(maximum if isinstance(a, sympy.Max) else minimum, parts)
     terms = [term / b for term in _terms(a)]
-    whole = [term for term in terms if term.is_integer]
+    whole = [term for term in terms if _is_whole(term)]
     if len(whole) == len(terms):
         return _plain(_sum(*((1, term) for term in whole)))
     if type(b) is not int and b.is_Add:
@@ -169,7 +178,7 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
         if unknowns and ratio.is_polynomial(*unknowns):
             if all(c.is_integer for c in sympy.Poly(ratio, *unknowns).coeffs()):
                 return _plain(sympy.expand(ratio))
-    rest = _sum(*((1, term) for term in terms if not term.is_integer))
+    rest = _sum(*((1, term) for term in terms if not _is_whole(term)))
     if rest.is_number:
         return _plain(_sum(*((1, term) for term in whole), (1, sympy.floor(rest))))
     return _sum(*((1, term) for term in whole), (1, sympy.floor(rest, evaluate=False)))
