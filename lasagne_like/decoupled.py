@@ -5,7 +5,7 @@ from typing import Any
 
 import symc.tensor as T
 
-from .descent import Updates, descend, rate_of, step_count, zeros_like
+from .descent import Updates, descend, listed, rate_of, step_count, zeros_like
 from .naming import names_arguments
 
 __all__ = ["adamw", "lion", "radam"]
@@ -54,7 +54,7 @@ def adamw(
     .. [1] Ilya Loshchilov and Frank Hutter (2019): Decoupled weight decay regularization. International Conference on
            Learning Representations. arXiv:1711.05101.
     """
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
     elapsed = step_count("adamw.t")
     now = elapsed + 1
@@ -105,7 +105,7 @@ def radam(
     .. [1] Liyuan Liu et al. (2020): On the variance of the adaptive learning rate and beyond. International Conference
            on Learning Representations. arXiv:1908.03265.
     """
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
     longest = 2 / (1 - beta2) - 1
     elapsed = step_count("radam.t")
@@ -162,7 +162,7 @@ def lion(
     .. [1] Xiangning Chen et al. (2023): Symbolic discovery of optimization algorithms. Advances in Neural Information
            Processing Systems. arXiv:2302.06675.
     """
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:

@@ -11,10 +11,21 @@ import symc
 from .parameter_rates import rate_of
 from .utils import floatX
 
-__all__ = ["Updates", "adam_like", "copy_of", "descend", "get_or_compute_grads", "rate_of", "step_count", "zeros_like"]
+__all__ = [
+    "Updates", "adam_like", "copy_of", "descend", "get_or_compute_grads", "listed", "rate_of", "step_count",
+    "zeros_like",
+]  # fmt: skip
 
 Updates = OrderedDict
 """Maps shared variables to expressions of their next values."""
+
+
+def listed(params: Any) -> list:
+    """Return the parameters as a list; raise a TypeError if they are a single variable."""
+    if isinstance(params, symc.Variable):
+        text = f"params must be a list of shared variables, got {params!r}; for this one alone write [{params!r}]"
+        raise TypeError(text)
+    return list(params)
 
 
 def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
@@ -32,11 +43,13 @@ def get_or_compute_grads(loss_or_grads: Any, params: Sequence) -> list:
 
     Raises
     ------
+    TypeError
+        If `params` is a single variable.
     ValueError
         If a parameter is not a shared variable and therefore cannot be updated, or if the number of gradients differs
         from the number of parameters.
     """
-    params = list(params)
+    params = listed(params)
     for position, param in enumerate(params):
         if not isinstance(param, symc.SharedVariable):
             raise ValueError(
@@ -75,7 +88,7 @@ def step_count(role: str) -> Any:
 
 def descend(loss_or_grads: Any, params: Sequence, step: Callable[[Any, Any, Updates], Any]) -> Updates:
     """Build the updates ``param - step(param, grad, updates)``; `step` adds the updates of its state."""
-    params = list(params)
+    params = listed(params)
     updates: Updates = OrderedDict()
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params)):
         updates[param] = param - step(param, grad, updates)
@@ -95,7 +108,7 @@ def adam_like(
 
     ``rate_at(rate, t)`` is the learning rate of step ``t``, which begins with 1.
     """
-    params = list(params)
+    params = listed(params)
     elapsed = step_count(f"{name}.t")
     now = elapsed + 1
     rate_for = rate_of(learning_rate, params)

@@ -34,7 +34,7 @@ import symc.tensor as T
 from .averages import average_weights, lookahead
 from .constraints import norm_constraint, total_norm_constraint
 from .decoupled import adamw, lion, radam
-from .descent import Updates, adam_like, descend, get_or_compute_grads, rate_of, zeros_like
+from .descent import Updates, adam_like, descend, get_or_compute_grads, listed, rate_of, zeros_like
 from .naming import missing_name, names_arguments
 
 __all__ = [
@@ -75,7 +75,7 @@ def sgd(loss_or_grads: Any, params: Sequence, learning_rate: Any) -> Updates:
     OrderedDict
         Maps shared variables to expressions of their next values.
     """
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
     return descend(loss_or_grads, params, lambda param, grad, updates: rate(param) * grad)
 
@@ -217,7 +217,7 @@ def adagrad(loss_or_grads: Any, params: Sequence, learning_rate: Any = 1.0, epsi
            stochastic optimization. Journal of Machine Learning Research 12.
     """
 
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
@@ -254,7 +254,7 @@ def rmsprop(
     .. [1] Tijmen Tieleman and Geoffrey Hinton (2012): Neural networks for machine learning, lecture 6.5. Coursera.
     """
 
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:
@@ -292,7 +292,7 @@ def adadelta(
     .. [1] Matthew D. Zeiler (2012): ADADELTA: An adaptive learning rate method. arXiv:1212.5701.
     """
 
-    params = list(params)
+    params = listed(params)
     rate = rate_of(learning_rate, params)
 
     def step(param: Any, grad: Any, updates: Updates) -> Any:

@@ -32,6 +32,7 @@ __all__ = [
     "blamed",
     "building_at",
     "describe",
+    "entered",
     "forward_line",
     "here",
     "located",
@@ -165,6 +166,20 @@ def here() -> SourceLocation | None:
             return found
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def entered() -> str:
+    """The name of the outermost public function of symc, or op, between the user's line and the caller, or ``""``."""
+    found = ""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        name = frame.f_code.co_name
+        if name == "__call__":
+            name = str(getattr(frame.f_locals.get("self"), "name", ""))
+        if name and not name.startswith("_") and "<locals>" not in frame.f_code.co_qualname:
+            found = name
+        frame = frame.f_back  # type: ignore[assignment]
+    return found
 
 
 class _Blame(threading.local):

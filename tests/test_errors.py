@@ -127,13 +127,25 @@ def test_wrong_dtype_when_called():
     assert f"at {place('dtype call')}" in text
 
 
-@pytest.mark.parametrize("value", ["text", np.array([[None]]), np.ones((2, 2), complex), [[1, 2], [3]], object()])
-def test_what_is_no_array_of_numbers(value):
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        ("text", "'text'"),
+        (None, "None"),
+        (np.array([[None]]), "objects of type NoneType"),
+        (np.ones((2, 2), complex), "x.real"),
+        ([[1, 2], [3]], "lists of different lengths"),
+        (object(), "objects of type object"),
+        (np.zeros((1, 1), "m8[s]"), "divide by a unit"),
+    ],
+)
+def test_what_is_no_array_of_numbers(value, shown):
     x = T.matrix("x")
     f = symc.function([x], x * 2, name="twice")
     for downcast in (False, True):
         g = symc.function([x], x * 2, name="twice", allow_input_downcast=downcast)
-        assert "twice(): input 0 (x)" in message((TypeError, ValueError), lambda g=g: g(value))
+        said = message((TypeError, ValueError), lambda g=g: g(value))
+        assert "twice(): input 0 (x)" in said and shown in said
     assert f([[1, 2], [3, 4]]).tolist() == [[2, 4], [6, 8]]
 
 
@@ -225,8 +237,9 @@ WRONG = [
     (IndexError, lambda: x[1, 2, 3], "3 indices for 2 axes"),
     (IndexError, lambda: A[7], "index 7 is out of range for axis 0 of 3"),
     (IndexError, lambda: A[:, -5], "index -5 is out of range for axis 1 of 4"),
-    (TypeError, lambda: T.dot([["a"]], x), "expected a symbolic variable or numbers"),
-    (TypeError, lambda: T.dot(None, x), "got NoneType: None"),
+    (TypeError, lambda: T.dot([["a"]], x), "dot: expected a symbolic variable or numbers"),
+    (TypeError, lambda: x + "a", "add: expected a symbolic variable or numbers, got str: 'a'"),
+    (TypeError, lambda: T.nnet.softmax(None), "softmax: expected a symbolic variable or numbers, got NoneType: None"),
     (TypeError, lambda: bool(s > 0), "switch(condition, a, b)"),
     (TypeError, lambda: 1 if s > 0 else 2, "no truth value"),
     (TypeError, loop, "cannot be iterated over"),
@@ -250,10 +263,15 @@ WRONG = [
     (TypeError, lambda: symc.function(x, x), "write [x]"),
     (TypeError, lambda: symc.function([np.ones(3)], x), "must be a symbolic variable"),
     (TypeError, lambda: symc.function([w], w * 2), "givens="),
-    (TypeError, lambda: symc.function([x], "x"), "got str: 'x'"),
+    (TypeError, lambda: symc.function([x], "x"), "an output must be an expression or numbers, got 'x'"),
     (ValueError, lambda: symc.function([x, x], x), "listed twice"),
     (ValueError, lambda: symc.function([x], x, device="tpu"), "installed are"),
     (ValueError, lambda: symc.function([x], x, mode="quick"), "fast_compile"),
+    (ValueError, lambda: symc.function([x], x, mode="FASTRUN"), "repair: write 'fast_run'"),
+    (TypeError, lambda: symc.function([x], x, updates=[w, x]), "updates must be a mapping or a list of pairs"),
+    (TypeError, lambda: symc.shared([1, "a"]), "shared: expected an array of numbers, got strings"),
+    (ValueError, lambda: symc.shared([[1], [1, 2]]), "shared: expected an array of numbers"),
+    (TypeError, lambda: symc.scan(lambda a: a, [x], [v]), "does not take the 2 arguments"),
     (TypeError, lambda: symc.function([x], [], updates={x: x}), "symc.runtime.shared"),
     (ValueError, lambda: symc.function([], [], updates=[(w, w), (w, w)]), "updated twice"),
     (TypeError, lambda: symc.function([], [], updates={w: w.sum()}), "as many axes"),

@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+TAGS = ("batch_norm_stat", "regularizable", "trainable")
+"""The tags of parameters that the library uses."""
+
 Network = Layer | Iterable[Layer] | Mapping[str, Layer]
 
 
@@ -330,7 +333,17 @@ def get_all_params(layer: Network, unwrap_shared: bool = True, **tags: bool) -> 
     >>> get_all_params(l1) == [l1.W, l1.b]
     True
     """
-    return unique(param for each in get_all_layers(layer) for param in each.get_params(unwrap_shared, **tags))
+    layers = get_all_layers(layer)
+    _warn_of_misspelt(tags, layers)
+    return unique(param for each in layers for param in each.get_params(unwrap_shared, **tags))
+
+
+def _warn_of_misspelt(tags: Iterable[str], layers: Iterable[Any]) -> None:
+    """Warn of tags that no parameter has, and that are spelt almost like one that the library uses."""
+    for tag in sorted(set(tags) - set(TAGS)):
+        hint = suggest(tag, TAGS)
+        if hint and not any(tag in has for each in layers for has in getattr(each, "params", {}).values()):
+            warn(f"no parameter of the network has the tag {tag!r}{hint}", stacklevel=3)
 
 
 def count_params(layer: Network, **tags: bool) -> int:

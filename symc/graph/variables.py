@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Apply", "Constant", "SharedVariable", "Variable", "as_array", "as_complex", "as_pairs", "convert_value",
-    "refuse_masked", "twin",
+    "describe_value", "refuse_masked", "twin",
 ]  # fmt: skip
 
 _serial = count()
@@ -379,11 +379,14 @@ def convert_value(
         array = as_array(value, what)
     except ValueError as problem:
         raise ShapeError(
-            f"{what}: expected an array of {type.ndim} axes, got nested lists that are none: {problem}"
+            f"{what}: expected an array of {type.ndim} axes, got nested lists of different lengths\n"
+            f"  NumPy: {problem}\n  repair: pad the lists to one length, and pass a mask or the lengths as well"
         ) from None
     if array.dtype.name == BRAIN:
         array = values_of(bits_of(array))
     target = np.dtype("float32" if type.dtype == BRAIN else type.dtype)
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"{what}: expected numbers of dtype {type.dtype}, got {describe_value(value, array)}")
     if array.dtype != target:  # also in byte order
         if strict and array.dtype.name != target.name:
             raise DTypeError(f"{what}: expected dtype {type.dtype}, got {array.dtype.name} (strict=True)")
@@ -398,6 +401,21 @@ def convert_value(
         if isinstance(want, int) and have != want:
             raise ShapeError(f"{what}: expected {want} on axis {axis} ({type}), got shape {array.shape}")
     return array
+
+
+def describe_value(value: Any, array: np.ndarray) -> str:
+    """Describe a value that is not an array of numbers, and how it becomes one."""
+    if isinstance(value, (str, bytes)) or value is None:
+        return repr(value)
+    if array.dtype.kind in "US":
+        return "strings\n  repair: convert them to numbers first, with np.asarray(values, dtype=float)"
+    if array.dtype.kind in "mM":
+        return f"{array.dtype}\n  repair: divide by a unit, as in values / np.timedelta64(1, 's')"
+    first = next((type(v).__name__ for v in array.flat), "nothing")
+    return (
+        f"Python objects of type {first if array.ndim else type(value).__name__}\n"
+        "  repair: convert them to an array of numbers, with np.stack(arrays) or .astype(float)"
+    )
 
 
 def refuse_masked(value: Any, what: str) -> None:
@@ -417,8 +435,6 @@ def _convert_dtype(
     array: np.ndarray, target: np.dtype, what: str, allow_downcast: bool | None, typed: bool
 ) -> np.ndarray:
     source = array.dtype
-    if source.kind not in "biufc":
-        raise DTypeError(f"{what}: expected numbers of dtype {target.name}, got dtype {source}")
     if source.kind == "c" and target.kind != "c":
         text = f"{what}: expected real numbers of dtype {target.name}, got complex numbers"
         raise DTypeError(f"{text}\n  repair: pass their real part, x.real, or declare the variable as {source.name}")

@@ -182,7 +182,8 @@ def input_specs(inputs: Any, allow_downcast: bool | None = None) -> list[In]:
     specs = [i.copy() if isinstance(i, In) else In(i) for i in inputs]
     for k, spec in enumerate(specs):
         if any(spec.variable is other.variable for other in specs[:k]):
-            raise UnusedInputError(located(f"function: {spec.variable!r} is listed twice among the inputs"))
+            text = f"function: {spec.variable!r} is listed twice among the inputs"
+            raise UnusedInputError(located(text, [spec.variable], "list it once: both places would get the same value"))
         if spec.value is not None and not hasattr(spec.value, "download"):  # an array on a device stays there
             converted = spec.convert(spec.value, f"function: the default value of input {k} ({spec!r})", allow_downcast)
             _check_declared(spec, converted)
@@ -227,8 +228,16 @@ def flatten_outputs(outputs: Any) -> tuple[Any, list[Variable], list[bool]]:
         pattern, given = list(outputs), list(outputs.values())
     elif isinstance(outputs, (list, tuple)):
         pattern, given = len(outputs), list(outputs)
-    made = [o if isinstance(o, Out) else Out(o) for o in given]
+    made = [o if isinstance(o, Out) else Out(_as_output(o)) for o in given]
     return pattern, [o.variable for o in made], [o.borrow for o in made]
+
+
+def _as_output(o: Any) -> Any:
+    try:
+        return as_tensor(o)
+    except TypeError:
+        text = f"function: an output must be an expression or numbers, got {o!r}"
+        raise TypeError(located(text, [], "give a variable, a list of them, or a dict of them by name")) from None
 
 
 def check_inputs(
@@ -260,7 +269,7 @@ def check_inputs(
     for v in given:
         if v not in used:
             repair = "leave it out, or pass on_unused_input='ignore'"
-            message = located("function: an input is not used by any output", [v], repair)
+            message = located("function: an input is not used by any output or update", [v], repair)
             if policy == "raise":
                 raise UnusedInputError(message)
             if policy == "warn":

@@ -30,7 +30,8 @@ def present(inputs: Any, outputs: Any, updates: Any, givens: Any) -> bool:
         isinstance(side, Composite)
         for pairs in (updates, givens)
         if isinstance(pairs, (Mapping, list, tuple))
-        for pair in _items(pairs)
+        for pair in (pairs.items() if isinstance(pairs, Mapping) else pairs)
+        if isinstance(pair, (list, tuple))
         for side in pair
     )
 

@@ -69,7 +69,7 @@ def _identity(v: Variable) -> Any:
 def _fitting_given(old: Variable, new: Variable) -> Variable:
     if new.ndim != old.ndim:
         text = f"function: givens replace {old!r}, of {old.ndim} axes, by an expression of {new.ndim} axes"
-        raise TypeMismatchError(located(text, [old, new]))
+        raise TypeMismatchError(located(text, [old, new], "reshape, reduce or index the expression"))
     if new.dtype != old.dtype:
         if is_float(new.dtype) and not is_float(old.dtype):
             text = f"function: givens replace {old!r}, of dtype {old.dtype}, by an expression of dtype {new.dtype}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from symc.config import config, mode_name
@@ -113,7 +114,9 @@ def get_mode(mode: Any = None) -> Mode:
     make = _MODES.get(name) if isinstance(name, str) else None
     if make is None:
         known = ", ".join(map(repr, _MODES))
-        raise ValueError(located(f"function: mode must be a Mode or one of {known}, got {mode!r}"))
+        near = get_close_matches(str(name), _MODES, 1)
+        text = f"function: mode must be a Mode or one of {known}, got {mode!r}"
+        raise ValueError(located(text, [], f"write {near[0]!r}" if near else None))
     return make()
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
+from symc.errors import located
 from symc.graph import SharedVariable, Variable
 from symc.graph.bfloat16 import bits_of, values_of
 from symc.graph.dtypes import BRAIN, as_dtype, complex_of, is_complex
 from symc.graph.types import TensorType
-from symc.graph.variables import as_array, as_pairs, refuse_masked
+from symc.graph.variables import as_array, as_pairs, describe_value, refuse_masked
 from symc.runtime.storage import Storage
 
 __all__ = ["COMPOSITES", "shared"]
@@ -73,7 +74,7 @@ def shared(
     brain = dtype is not None and as_dtype(dtype) == BRAIN or getattr(value, "dtype", None) == BRAIN
     if brain:
         value, dtype = values_of(bits_of(np.asarray(value))), "float32"
-    array = np.asarray(value, None if dtype is None else as_dtype(dtype))
+    array = _as_numbers(value, None if dtype is None else as_dtype(dtype))
     if dtype is None and array.dtype == np.float64 and not typed:
         array = array.astype(config.floatX)
     elif dtype is None and array.dtype == np.complex128 and not typed:
@@ -100,6 +101,16 @@ def shared(
     type = TensorType(named, pattern, name or "shared")
     storage = Storage(owned, borrowed=borrow and np.may_share_memory(owned, value))
     return SharedVariable(type, storage, name, strict, allow_downcast)
+
+
+def _as_numbers(value: Any, dtype: str | None) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype)
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(located(f"shared: expected an array of numbers: {problem}")) from None
+    if array.dtype.kind not in "biufcV":  # bfloat16 of other libraries is of kind V
+        raise TypeError(located(f"shared: expected an array of numbers, got {describe_value(value, array)}"))
+    return array
 
 
 def _deferred(

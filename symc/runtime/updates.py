@@ -38,7 +38,8 @@ def pairs(value: Any, what: str) -> list[tuple[Any, Any]]:
         value = list(value)
     if isinstance(value, (list, tuple)) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
         return [tuple(pair) for pair in value]
-    raise TypeError(located(f"function: {what} must be a mapping or a list of pairs, got {value!r}"))
+    repair = f"write {what}={{variable: expression}}"
+    raise TypeError(located(f"function: {what} must be a mapping or a list of pairs, got {value!r}", [], repair))
 
 
 def update_pairs(updates: Any) -> Updates:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
-from symc.errors import AxisError, ShapeError, located
+from symc.errors import AxisError, ShapeError, entered, located
 from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import SIGNED, complex_of, is_integer, of_number, promote
 from symc.graph.variables import as_array, refuse_masked
@@ -71,7 +71,9 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: s
         return constant(x, name, ndim, dtype)
     except (TypeError, ValueError):
         shown = repr(x) if len(repr(x)) < 80 else repr(x)[:77] + "..."
-        raise TypeError(located(f"expected a symbolic variable or numbers, got {type(x).__name__}: {shown}")) from None
+        text = f"expected a symbolic variable or numbers, got {type(x).__name__}: {shown}"
+        caller = entered()
+        raise TypeError(located(f"{caller}: {text}" if caller else text)) from None
 
 
 as_tensor_variable = as_tensor

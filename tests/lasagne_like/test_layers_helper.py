@@ -149,6 +149,10 @@ class TestGetOutput:
         get_output(second, deterministic=True, extra=7)
         assert first.seen == second.seen == (True, 7)
 
+    def test_misspelt_tags_warn(self, diamond):
+        with pytest.warns(UserWarning, match=r"no parameter .* has the tag 'trainble' \(perhaps you meant trainable\)"):
+            assert get_all_params(diamond[-1], trainble=True) == []
+
     def test_unused_keyword_arguments_warn(self, diamond):
         with pytest.warns(UserWarning, match=r"unused kwargs:\n\tdeterminstic \(perhaps you meant deterministic\)"):
             get_output(diamond[-1], determinstic=True)

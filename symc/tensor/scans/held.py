@@ -5,7 +5,9 @@ Complex ones are real ones with a last axis of length 2, those of bfloat16 are o
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -66,6 +68,8 @@ class _Step:
         self.held_args: list[str] = []
         self.held_results: list[str] = []
         self.__name__ = getattr(fn, "__name__", "step")
+        with suppress(TypeError, ValueError):  # of functions in C
+            self.__signature__ = inspect.signature(fn)
 
     def given(self, entries: Any, key: str) -> Any:
         """The real form of an argument of ``scan``; ``key`` is the entry of a dict that holds the variable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -132,6 +133,7 @@ def scan(
     count, parts, backwards = number_of_steps([v for _, v in read], n_steps, go_backwards)
     arguments = [*(v for v, _ in read), *(v for s in infos or [] if s is not None for v in s.arguments), *fixed]
     before = Variable(TensorType("bool", ()), None, 0, None).serial
+    _check_arity(fn, read, infos, fixed, arguments)
     result = parse_result(fn(*arguments))
     if infos is None:
         infos = [None] * len(result.outputs)
@@ -242,6 +244,29 @@ def _shifted(s: SharedVariable, draws: Variable) -> Variable:
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check_arity(
+    fn: Callable[..., Any],
+    read: Sequence[tuple[Variable, Variable]],
+    infos: Sequence[State | None] | None,
+    fixed: Sequence[Variable],
+    arguments: Sequence[Variable],
+) -> None:
+    """Check that the step takes as many arguments as it will be given."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # of functions in C
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        states = sum(len(s.arguments) for s in infos or [] if s is not None)
+        counts = f"{len(read)} of sequences, {states} of states, {len(fixed)} of non_sequences"
+        name = getattr(fn, "__name__", repr(fn))
+        text = f"scan: the step {name}{signature} does not take the {len(arguments)} arguments that it is called with"
+        repair = "give it one parameter per entry, sequences first, then states in outputs_info, then non_sequences"
+        raise TypeError(located(f"{text}: {counts}", [s for _, s in read], repair)) from None
 
 
 def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Variable]], None]:
