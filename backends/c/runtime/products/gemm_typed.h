@@ -7,6 +7,7 @@
 #include "pairs.h"
 #include "gemv.h"
 #include "base/stored.h"
+#include "thin.h"
 #include "unpacked.h"
 
 enum {
@@ -310,6 +311,10 @@ void FN(symc_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *cons
         return;
     }
 #endif
+    if (FN(symc_thin_suits)(p)) {
+        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2]);
+        return;
+    }
     product g = product_of(bufs, p);
     g.stored[0] = stored[0], g.stored[1] = stored[1];
     multiply_any(g);

@@ -2,6 +2,7 @@
 #include "unpacked.h"
 
 #include "base/masked.h"
+#include "base/stream.h"
 
 #if TILE_ROWS > 6
 #define UNPACKED_ROWS 8 /* 16 sums, 2 of B: the rest of 32 registers is for elements of A */
@@ -13,6 +14,7 @@ typedef struct {
     int64_t k, a_row, a_col, ldb, ldc;
     lane_mask last; /* the lanes of the last vector of a row of C */
     int accumulate;
+    int stream, whole; /* past the caches; the last vector is whole */
 } shape;
 
 typedef void unpacked_kernel(const shape *s, const real *a, const real *b, real *c);
@@ -50,7 +52,9 @@ INLINE void unpacked_tile(int rows, int vecs, const shape *s, const real *a, con
         UNROLL
         for (int v = 0; v < vecs; v++) {
             real *to = c + r * ldc + v * VL;
-            if (v + 1 < vecs)
+            if (s->stream && (v + 1 < vecs || s->whole))
+                store_past(to, sum[r][v]);
+            else if (v + 1 < vecs)
                 store(to, s->accumulate ? load(to) + sum[r][v] : sum[r][v]);
             else
                 store_lanes(to, s->accumulate ? load_lanes(to, last) + sum[r][v] : sum[r][v], last);
@@ -78,17 +82,28 @@ static unpacked_kernel *const kernels[UNPACKED_ROWS][2] = {
 #endif
 };
 
-void FN(symc_unpacked_product)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
-                               const real *b, int64_t ldb, real *c, int64_t ldc, int accumulate)
+static void multiply(shape s, int64_t rows, int64_t cols, const real *a, const real *b, real *c)
 {
-    shape s = {.k = k, .a_row = a_row, .a_col = a_col, .ldb = ldb, .ldc = ldc, .accumulate = accumulate};
     int64_t panels = ceil_div(rows, UNPACKED_ROWS);
     for (int64_t p = 0; p < panels; p++) {
         int64_t row = p * rows / panels, count = (p + 1) * rows / panels - row;
         for (int64_t col = 0; col < cols; col += TILE_COLS) {
             int64_t width = smaller(TILE_COLS, cols - col), wide = width > VL;
-            s.last = first_lanes(width - wide * VL);
-            kernels[count - 1][wide](&s, a + row * a_row, b + col, c + row * ldc + col);
+            s.last = first_lanes(width - wide * VL), s.whole = width % VL == 0;
+            kernels[count - 1][wide](&s, a + row * s.a_row, b + col, c + row * s.ldc + col);
         }
     }
+}
+
+void FN(symc_unpacked_product)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
+                               const real *b, int64_t ldb, real *c, int64_t ldc, int accumulate)
+{
+    multiply((shape){.k = k, .a_row = a_row, .a_col = a_col, .ldb = ldb, .ldc = ldc, .accumulate = accumulate}, rows,
+             cols, a, b, c);
+}
+
+void FN(symc_unpacked_stream)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
+                              const real *b, int64_t ldb, real *c, int64_t ldc)
+{
+    multiply((shape){.k = k, .a_row = a_row, .a_col = a_col, .ldb = ldb, .ldc = ldc, .stream = 1}, rows, cols, a, b, c);
 }

@@ -1,0 +1,11 @@
+/* Products of a large matrix with a few vectors: limited by the one reading of the matrix. */
+#ifndef SYMC_THIN_H
+#define SYMC_THIN_H
+
+#include "base/real.h"
+
+/* The parameters are those of symc_gemm. */
+HIDDEN int FN(symc_thin_suits)(const int64_t *p);
+HIDDEN void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b);
+
+#endif
