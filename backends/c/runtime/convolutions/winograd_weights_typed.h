@@ -1,10 +1,16 @@
 /* Minimal filtering with respect to the weights: dW = G^T [sum over tiles of (A dY A^T) * (B^T d B)] G, in the terms of
  * winograd_typed.h. Compiled once per element type.
  *
- * The sums are 36 matrix products (channels, tiles) (tiles, filters), lanes are filters. With few tiles all of them are
- * transformed first, and then each block of channels and filters is summed and finished in the cache, so that the sums,
- * 36 for each channel and filter, are never stored. Otherwise each thread takes a share of the tiles and adds up sums of
- * its own, a unit of tiles at a time; the shares are added in order at the end.
+ * The sums are 36 matrix products (channels, tiles) (tiles, filters), lanes are filters. What counts is how often operands
+ * pass between the second level cache and memory, so there are three orders.
+ *
+ * By units: each thread takes a share of the tiles and adds up sums of its own, a unit of tiles at a time; the shares are
+ * added in order at the end. For few channels and filters: all sums stay in the cache, and so does a transformed unit.
+ *
+ * By points: all threads transform a chunk of tiles; then each makes whole products, whose operands stay in the cache.
+ *
+ * By blocks, for few tiles: all of them are transformed first, and then each block of channels and filters is summed and
+ * finished in the cache, so that the sums, 36 for each channel and filter, are never stored.
  */
 #include "winograd.h"
 
@@ -14,9 +20,11 @@
 
 enum {
     ROWS = VL > 4 ? VL / 2 : VL, /* channels of a tile of sums */
-    UNIT_TILES = 128,
-    FEW_TILES = 256,
-    MANY_SUMS = 1 << 20,         /* bytes: fewer stay in the cache from unit to unit */
+    UNIT_BYTES = 896 << 10,      /* of a unit's transformed gradient */
+    UNIT_TILES = 128,            /* the most, and the length of a chain of additions */
+    FEW_TILES = 80,
+    MANY_SUMS = 6 << 20,         /* bytes: fewer stay in the cache from unit to unit */
+    CHUNK_BYTES = 5 << 18,       /* of the operands of one product */
     CHANNEL_BLOCKS = 64 / VL,    /* of a task with few tiles */
     LEAST_CHANNELS = 16,
     LEAST_TILES = 16,
@@ -35,6 +43,8 @@ typedef struct {
     int64_t steps, blocks;            /* blocks of VL channels and of TILE_COLS filters */
     int64_t units, most;              /* of tiles, and the most in one */
     int64_t shares, pieces;           /* tasks of a group: shares of the units times pieces of the channels */
+    int64_t first, count;             /* the chunk of tiles that is transformed */
+    int64_t splits;                   /* tasks of a product */
     int64_t row_length;               /* pixels in a row of the turned images */
     int64_t image_step, gradient_step, sum_step; /* elements between points */
     real *image, *gradient;           /* all transformed tiles, when they are few */
@@ -61,6 +71,13 @@ int FN(symc_winograd_weights_suits)(const gather *g)
 
 /* ---- tiles ---- */
 
+/* Fetches the places of a tile at all points: there are more of them than the processor's own prefetching follows. */
+INLINE void expect_tile(const real *to, int64_t step)
+{
+    for (int i = 0; i < POINTS; i++)
+        __builtin_prefetch(to + i * step, 1);
+}
+
 /* VL channels of `tiles` tiles from `first` on: by point, `step` apart, and tile. */
 static void prepare_image(const weights *v, int64_t group, int64_t channel, int64_t first, int64_t tiles, real *rows,
                           real *to, int64_t step)
@@ -74,8 +91,10 @@ static void prepare_image(const weights *v, int64_t group, int64_t channel, int6
                                  smaller(VL, g->channels - channel), g->in_h, g->in_w, end, run.row * v->out + v->top,
                                  run.col * v->out + v->left, IN, run.count * v->out + v->taps - 1, v->row_length * VL,
                                  rows);
-        for (int64_t i = 0; i < run.count; i++, at++)
+        for (int64_t i = 0; i < run.count; i++, at++) {
+            expect_tile(to + (at + 1) * VL, step);
             transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL, to + at * VL, step);
+        }
     }
 }
 
@@ -93,6 +112,7 @@ static void prepare_gradient(const weights *v, int64_t group, int64_t filter, in
                                  run.col * v->out, v->out, run.count * v->out, v->row_length * VL, rows);
         for (int64_t i = 0; i < run.count; i++, at++) {
             const real *from = rows + i * v->out * VL;
+            expect_tile(to + (at + 1) * TILE_COLS, step);
             if (v->out == 4)
                 transform_gradient_tile(4, from, v->row_length * VL, VL, to + at * TILE_COLS, step);
             else
@@ -127,6 +147,7 @@ INLINE void finish_channel(int taps, const weights *v, const real *sums, int64_t
         vec u[IN], w[MOST_TAPS];
         for (int y = 0; y < IN; y++) {
             const real *from = sums + (y * IN + x) * step;
+            __builtin_prefetch(from + 2 * TILE_COLS);
             u[y] = load(from);
             for (int64_t s = 1; s < shares; s++)
                 u[y] += load(from + s * share_step);
@@ -168,10 +189,10 @@ INLINE real *take_turned(const weights *v, int64_t channels)
     return symc_scratch(SLOT_ROW, channels * v->taps * v->taps * VL * sizeof(real));
 }
 
-/* ---- few tiles ---- */
+/* ---- chunks of tiles ---- */
 
-/* Transforms all tiles: tasks (group, block of channels, or of VL filters). */
-static void prepare_all(void *arg, int64_t begin, int64_t end)
+/* Transforms a chunk: tasks (group, block of channels, or of VL filters). */
+static void prepare_chunk(void *arg, int64_t begin, int64_t end)
 {
     const weights *v = arg;
     int64_t halves = ceil_div(v->g->filters, VL), tasks = v->steps + halves;
@@ -179,11 +200,11 @@ static void prepare_all(void *arg, int64_t begin, int64_t end)
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / tasks, i = task % tasks, half = i - v->steps;
         if (i < v->steps)
-            prepare_image(v, group, i * VL, 0, v->tiles, rows, v->image + (group * v->steps + i) * v->tiles * VL,
-                          v->image_step);
+            prepare_image(v, group, i * VL, v->first, v->count, rows,
+                          v->image + (group * v->steps + i) * v->count * VL, v->image_step);
         else
-            prepare_gradient(v, group, half * VL, 0, v->tiles, rows,
-                             v->gradient + (group * v->blocks + half / 2) * v->tiles * TILE_COLS + half % 2 * VL,
+            prepare_gradient(v, group, half * VL, v->first, v->count, rows,
+                             v->gradient + (group * v->blocks + half / 2) * v->count * TILE_COLS + half % 2 * VL,
                              v->gradient_step);
     }
 }
@@ -210,7 +231,28 @@ static void sum_blocks(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- many tiles ---- */
+/* Tasks (group, point, split of the blocks of filters): adds a chunk's products. */
+static void add_points(void *arg, int64_t begin, int64_t end)
+{
+    const weights *v = arg;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t split = task % v->splits, point = task / v->splits % POINTS, group = task / (v->splits * POINTS);
+        const real *image = v->image + point * v->image_step + group * v->steps * v->count * VL;
+        const real *gradient = v->gradient + point * v->gradient_step + group * v->blocks * v->count * TILE_COLS;
+        real *sums = v->sums + (group * POINTS + point) * v->sum_step;
+        int64_t pieces = ceil_div(v->count, UNIT_TILES);
+        for (int64_t piece = 0; piece < pieces; piece++) {
+            int64_t first = piece * v->count / pieces, tiles = (piece + 1) * v->count / pieces - first;
+            for (int64_t block = split * v->blocks / v->splits; block < (split + 1) * v->blocks / v->splits; block++)
+                for (int64_t step = 0; step < v->steps; step++)
+                    add_products(block_cols(v, block), tiles, image + (step * v->count + first) * VL,
+                                 gradient + (block * v->count + first) * TILE_COLS,
+                                 sums + (block * v->steps + step) * VL * TILE_COLS, v->first > 0 || piece > 0);
+        }
+    }
+}
+
+/* ---- units of tiles ---- */
 
 static void add_unit(const weights *v, int64_t group, int64_t unit, int64_t first, int64_t last, real *rows, real *image,
                      real *gradient, real *sums, int accumulate)
@@ -259,23 +301,51 @@ static void finish_blocks(void *arg, int64_t begin, int64_t end)
     }
 }
 
-static void sum_all(weights *v)
+/* Memory for the transformed tiles of a chunk. */
+static void take_chunk(weights *v, int64_t most)
 {
     const gather *g = v->g;
-    v->row_length = v->wide * v->out + v->taps - 1;
-    v->image_step = g->groups * v->steps * v->tiles * VL + SKEW;
-    v->gradient_step = g->groups * v->blocks * v->tiles * TILE_COLS + SKEW;
+    v->row_length = smaller(most, v->wide) * v->out + v->taps - 1;
+    v->image_step = g->groups * v->steps * most * VL + SKEW;
+    v->gradient_step = g->groups * v->blocks * most * TILE_COLS + SKEW;
     v->image = symc_scratch(SLOT_SHARED, POINTS * v->image_step * sizeof(real));
     v->gradient = symc_scratch(SLOT_SHARED_2, POINTS * v->gradient_step * sizeof(real));
-    symc_parallel(prepare_all, v, g->groups * (v->steps + ceil_div(g->filters, VL)), 1);
-    symc_parallel(sum_blocks, v, g->groups * v->blocks * ceil_div(v->steps, CHANNEL_BLOCKS), 1);
 }
 
-static void sum_units(weights *v)
+INLINE int64_t chunk_tasks(const weights *v) { return v->g->groups * (v->steps + ceil_div(v->g->filters, VL)); }
+
+static void sum_by_blocks(weights *v)
+{
+    v->count = v->tiles;
+    take_chunk(v, v->tiles);
+    symc_parallel(prepare_chunk, v, chunk_tasks(v), 1);
+    symc_parallel(sum_blocks, v, v->g->groups * v->blocks * ceil_div(v->steps, CHANNEL_BLOCKS), 1);
+}
+
+static void sum_by_points(weights *v)
+{
+    const gather *g = v->g;
+    int64_t tile = (v->steps * VL + v->blocks * TILE_COLS) * (int64_t)sizeof(real), threads = symc_num_threads();
+    int64_t chunks = ceil_div(v->tiles, larger(UNIT_TILES, CHUNK_BYTES / tile)), products = g->groups * POINTS;
+    v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
+    v->sums = symc_scratch(SLOT_PARTIAL, g->groups * sum_bytes(g));
+    v->splits = products % threads == 0 || products >= 8 * threads ? 1 : smaller(v->blocks, ceil_div(8 * threads, products));
+    take_chunk(v, ceil_div(v->tiles, chunks));
+    for (int64_t i = 0; i < chunks; i++) {
+        v->first = i * v->tiles / chunks, v->count = (i + 1) * v->tiles / chunks - v->first;
+        symc_parallel(prepare_chunk, v, chunk_tasks(v), 1);
+        symc_parallel(add_points, v, products * v->splits, 1);
+    }
+    v->shares = 1;
+    symc_parallel(finish_blocks, v, g->groups * v->blocks * v->steps, 1);
+}
+
+static void sum_by_units(weights *v)
 {
     const gather *g = v->g;
     int64_t wanted = ceil_div(symc_num_threads(), g->groups);
-    v->units = ceil_div(v->tiles, UNIT_TILES);
+    int64_t most = UNIT_BYTES / (POINTS * v->blocks * TILE_COLS * (int64_t)sizeof(real));
+    v->units = ceil_div(v->tiles, smaller(UNIT_TILES, larger(LEAST_TILES, most)));
     if (v->units < wanted * 8)
         v->units = smaller(v->tiles, ceil_div(v->units, wanted) * wanted);
     v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sum_bytes(g))));
@@ -299,8 +369,10 @@ void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
     v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
     v.tiles = g->images * v.high * v.wide;
     v.steps = ceil_div(g->channels, VL), v.blocks = ceil_div(g->filters, TILE_COLS);
-    if (v.tiles <= FEW_TILES && sum_bytes(g) > MANY_SUMS)
-        sum_all(&v);
+    if (sum_bytes(g) <= MANY_SUMS)
+        sum_by_units(&v);
+    else if (v.tiles > FEW_TILES)
+        sum_by_points(&v);
     else
-        sum_units(&v);
+        sum_by_blocks(&v);
 }
