@@ -16,7 +16,7 @@ from symc_backends.c.dialect import TAG
 
 
 def test_every_file_has_a_part():
-    files = {p.stem for p in library.sources()[0]}
+    files = {p.stem for p in library.sources()}
     assert set().union(*(library._files(part) for part in library.PARTS)) == files
     shared = [set(library._files(part)) for part in library.PARTS if not part.startswith(("products", "convolutions"))]
     assert sum(map(len, shared)) == len(set().union(*shared))
@@ -81,3 +81,36 @@ def test_quotas_of_control_groups_limit_the_threads(tmp_path, monkeypatch):
     for found, expected in (([2.5, 64.0], 2), ([0.5], 1), ([], 8)):
         monkeypatch.setattr(processors, "_quotas", lambda *_, found=found: iter(found))
         assert processors.usable() == expected
+
+
+def test_a_change_of_the_library_compiles_only_what_depends_on_it(monkeypatch, tmp_path):
+    """Kernels depend on the headers of generated code, a part of the library on its own C files and all headers."""
+    import shutil
+
+    folder = shutil.copytree(library.RUNTIME, tmp_path / "runtime")
+    monkeypatch.setattr(library, "RUNTIME", folder)
+    asked: list[str] = []
+    monkeypatch.setattr(library.cache, "content", lambda name, make: asked.append(name) or b"")
+
+    def names() -> list[str]:
+        library.sources.cache_clear()
+        library.generated_code_depends_on.cache_clear()
+        asked.clear()
+        for part in ("products_f32", "convolutions_f32", "matrices"):
+            library.image(part, "")
+        return [library.generated_code_depends_on(), *asked]
+
+    try:
+        changed = []
+        seen = names()
+        for file in ("products/gemm_f32.c", "products/tile.h", "kernels/vecmath.h"):
+            with open(folder / file, "a") as f:
+                f.write("\n")
+            now = names()
+            changed.append([a != b for a, b in zip(seen, now)])
+            seen = now
+    finally:
+        monkeypatch.undo()
+        library.sources.cache_clear()
+        library.generated_code_depends_on.cache_clear()
+    assert changed == [[False, True, True, False], [False, True, True, True], [True, True, True, True]]

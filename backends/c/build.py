@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from symc_backends import cache, loading
 from symc_backends.c import headers, toolchain
-from symc_backends.c.library import RUNTIME, ffi, method, runtime, sources
+from symc_backends.c.library import RUNTIME, ffi, generated_code_depends_on, method, runtime
 from symc_backends.c.units import units_of
 
 __all__ = ["RUNTIME", "Code", "build", "ffi", "method", "runtime"]
@@ -71,7 +71,7 @@ def build(text: str, timed: int = 0) -> Code:
     """Compile (or find) and load generated text; with ``timed``, code that measures each of its ``timed`` steps."""
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
     library = runtime()
-    _, content = sources()
+    content = generated_code_depends_on()
     key = cache.digest(text, content, toolchain.identity(), " ".join(defines))
 
     def make(target: str) -> None:

@@ -23,7 +23,19 @@ from symc_backends.c import toolchain
 from symc_backends.c.declarations import declared
 from symc_backends.c.dialect import TAG
 
-__all__ = ["PARTS", "RUNTIME", "Runtime", "choose_precision", "ffi", "image", "method", "part_of", "runtime", "sources"]
+__all__ = [
+    "PARTS",
+    "RUNTIME",
+    "Runtime",
+    "choose_precision",
+    "ffi",
+    "generated_code_depends_on",
+    "image",
+    "method",
+    "part_of",
+    "runtime",
+    "sources",
+]
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -82,7 +94,7 @@ def _files(part: str) -> Iterable[str]:
     """The names of the C files of a part, without their ending."""
     kind, _, of = part.partition("_")
     folders = {"core": ("base",), "convolutions": ("convolutions", "products")}.get(kind, (kind,))
-    stems = [p.stem for p in sources()[0] if p.parent.name in folders]
+    stems = [p.stem for p in sources() if p.parent.name in folders]
     if kind == "sorting":
         return [s for s in stems if s.endswith(f"_{of}")]
     if of == "f32":
@@ -113,24 +125,35 @@ def part_of(symbol: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def sources() -> tuple[list[Path], str]:
-    """The run-time library's C files, and a digest over them and all headers."""
-    files = sorted(RUNTIME.glob("*/*.[ch]"))
-    text = cache.digest(*[f"{p.parent.name}/{p.name}" for p in files], *[p.read_bytes() for p in files])
-    return [p for p in files if p.suffix == ".c" and p.parent.name != _NOT_LIBRARY], text
+def sources() -> list[Path]:
+    """The run-time library's C files."""
+    return [p for p in sorted(RUNTIME.glob("*/*.c")) if p.parent.name != _NOT_LIBRARY]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """A digest over files of the run-time library and their names."""
+    known = sorted(files)
+    return cache.digest(*[f"{p.parent.name}/{p.name}" for p in known], *[p.read_bytes() for p in known])
+
+
+@lru_cache(maxsize=1)
+def generated_code_depends_on() -> str:
+    """A digest over the headers that generated code may include: it is not compiled again when other files change."""
+    return _digest(p for folder in ("base", "kernels") for p in RUNTIME.glob(f"{folder}/*.h"))
 
 
 def image(part: str, identity: str) -> bytes:
     """The shared library of a part, through the cache."""
-    files, text = sources()
+    chosen = set(_files(part))
+    files = [p for p in sources() if p.stem in chosen]
 
     def make(target: str) -> None:
-        chosen = set(_files(part))
-        ordered = sorted((p for p in files if p.stem in chosen), key=lambda p: -p.stat().st_size)
+        ordered = sorted(files, key=lambda p: -p.stat().st_size)
         jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), f"the run-time library ({part})")
 
-    return cache.content(f"{cache.digest('runtime', part, text, identity)}.so", make)
+    content = _digest([*files, *RUNTIME.glob("*/*.h")])
+    return cache.content(f"{cache.digest('runtime', part, content, identity)}.so", make)
 
 
 class Runtime:
