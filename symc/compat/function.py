@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 import symc
 from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
-from symc.graph import SharedVariable, Variable
+from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.types import TensorType
+from symc.tensor.scans.arguments import listed
 from symc.tensor.shared_randomstreams import RandomState, state_of
 
 __all__ = [
@@ -308,7 +309,15 @@ def scan(
     defaults = {"truncate_gradient": -1, "go_backwards": False, "name": None, "strict": False, "return_list": False}
     told = {key: v for key, v in given.items() if key not in defaults or v != defaults[key]}
     outputs, updates = symc.scan(fn, **told)
+    _mention([*listed(sequences), *listed(non_sequences)])
     return outputs, OrderedUpdates(updates)
+
+
+def _mention(given: Sequence[Any]) -> None:
+    """Mark the inputs behind arguments of a loop as used, even if its step ignores them: for Theano they are."""
+    values = [v.get("input") if isinstance(v, Mapping) else v for v in given]
+    for v in graph_inputs([v for v in values if isinstance(v, Variable)]):
+        v.__dict__["_mentioned"] = True
 
 
 def sparse_grad(var: Variable) -> Variable:

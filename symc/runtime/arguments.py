@@ -267,7 +267,7 @@ def check_inputs(
             text = "function: the outputs depend on a variable that is not among the inputs"
             raise MissingInputError(located(text, [v], f"add it to inputs, or replace it with givens={known}"))
     for v in given:
-        if v not in used:
+        if v not in used and not v.__dict__.get("_mentioned"):
             repair = "leave it out, or pass on_unused_input='ignore'"
             message = located("function: an input is not used by any output or update", [v], repair)
             if policy == "raise":

@@ -147,6 +147,8 @@ def _state(entry: Any, number: int) -> State | None:
         entry = entry["initial"]
     if entry is None:
         return None
+    if len(set(taps)) < len(taps):
+        raise ValueError(f"scan: the taps of {what} must differ, got {taps}")
     for tap in taps:
         if tap >= 0:
             raise ValueError(f"scan: {what} can only be read in the past, with negative taps, got {tap}")

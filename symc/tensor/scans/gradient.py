@@ -246,7 +246,8 @@ def apply_scan(
     """
     inner = [v for v, _ in sequences] + [v for v, *_ in states] + [v for v, _ in constants]
     outputs = [after for *_, after in states] + list(made) + ([] if until is None else [until])
-    outputs, more = _closed(outputs, inner)
+    with building_inside():
+        outputs, more = _closed(outputs, inner)
     if allowed is not None:
         allowed([v for _, v in more])
     all_constants = [*constants, *more]
