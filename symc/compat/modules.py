@@ -13,7 +13,7 @@ OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
 
 _RULES = "symc.compat.rules"
-_TENSOR = ("symc.compat.basic", "symc.compat.tensor", "symc.compat.op_classes", "symc.tensor")
+_TENSOR = ("symc.compat.joining", "symc.compat.basic", "symc.compat.tensor", "symc.compat.op_classes", "symc.tensor")
 _INDEXING = ("symc.compat.subtensor", *_TENSOR)
 _NNET = ("symc.compat.nnet", "symc.compat.nnet_ops", "symc.compat.gradient_ops", "symc.tensor.nnet")
 _GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.compat.linkers", "symc.graph", _RULES)
@@ -52,7 +52,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.type_other": ("symc.compat.tensor",),
     "theano.tensor.raw_random": ("symc.compat.raw_random",),
     "theano.tensor.shared_randomstreams": _RANDOM,
-    "theano.tensor.nlinalg": ("symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.nlinalg"),
+    "theano.tensor.nlinalg": (
+        "symc.compat.linear_algebra", "symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.nlinalg",
+    ),
     "theano.tensor.slinalg": ("symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.slinalg"),
     "theano.tensor.fft": ("symc.tensor.fft",),
     "theano.tensor.fourier": ("symc.compat.nnet_ops",),

@@ -11,7 +11,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.gradient.absent import DisconnectedType, NullType
 from symc.gradient.derivatives import Rop
 from symc.gradient.reverse import grad, zero_gradient
-from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
+from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs, toposort
 from symc.graph.body import Body
 from symc.graph.dtypes import BRAIN, is_float, is_held
 from symc.graph.evaluate import evaluate
@@ -201,6 +201,21 @@ FROM_GRAPH = record(
 )
 
 
+def _connections(op: Op) -> list[list[bool]]:
+    """Per input of an application, whether each output depends on it."""
+    if op["overrides"].pattern is not None:
+        return [list(row) for row in op["overrides"].pattern]
+    body: Body = op["body"]
+    behind: dict[Variable, frozenset[Variable]] = {v: frozenset([v]) for v in body.inputs}
+    none: frozenset[Variable] = frozenset()
+    for node in toposort(body.outputs, frozenset(body.inputs)):
+        pattern = _connections(node.op) if node.op.record is FROM_GRAPH else None
+        for k, out in enumerate(node.outputs):
+            used = [v for j, v in enumerate(node.inputs) if pattern is None or pattern[j][k]]
+            behind[out] = none.union(*[behind.get(v, none) for v in used])
+    return [[v in behind.get(out, none) for out in body.outputs] for v in body.inputs]
+
+
 class OpFromGraph:
     """An op made from an expression.
 
@@ -294,6 +309,9 @@ class OpFromGraph:
     def _placeholders(self) -> dict[Variable, Variable]:
         """Map the inputs to variables without owners: an input may be the result of a computation."""
         self._stand_ins = [Variable(v.type, None, 0, v.name, v.location) for v in self.inputs]
+        for v, stand_in in zip(self.inputs, self._stand_ins):
+            if "_tag" in v.__dict__:
+                stand_in.tag.__dict__.update(v.tag.__dict__)
         return dict(zip(self.inputs, self._stand_ins))
 
     def _lop(self, lop: Any, gradient: Any) -> Any:
@@ -345,6 +363,13 @@ class OpFromGraph:
                 located(f"{self.name}: {len(rules)} derivatives are given for {len(self.outputs)} outputs")
             )
         return tuple(DEFAULT if isinstance(f, str) else _single(of(f)) if callable(f) else f for f in rules)
+
+    def connection_pattern(self, node: Any = None) -> list[list[bool]]:
+        """Per input, and per shared variable behind the expression, whether each output depends on it.
+
+        ``node``, an application, has no effect.
+        """
+        return _connections(self._op)
 
     def __call__(self, *args: Any, **_: Any) -> Any:
         """Apply the op; returns a variable, or a list of variables if the op has several outputs."""

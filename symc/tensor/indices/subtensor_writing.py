@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import DTypeError, ShapeError, located
+from symc.errors import DTypeError, TypeMismatchError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held, is_integer
 from symc.graph.op import Op
@@ -86,7 +86,7 @@ def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
     if is_complex(part.dtype):
         return held(*(_write(p, v, replace, what) for p, v in zip(parts(part), parts(y))))
     if y.ndim > part.ndim:
-        raise ShapeError(located(f"{what}: the value has more axes than the part it is written to", [part, y]))
+        raise TypeMismatchError(located(f"{what}: the value has more axes than the part it is written to", [part, y]))
     return _through(steps, stretch(what, broadcast_like(y, part), part), replace)
 
 
