@@ -252,3 +252,188 @@ def test_copies_of_functions_have_their_own_states():
     f = theano.function([x, theano.In(s, value=0.0, update=s + x)], s + x)
     g = copy.copy(f)
     assert [f(1), f(1), g(1)] == [1, 2, 1]
+
+
+# --- Theano's random numbers ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exact():
+    from symc.compat import flags
+
+    flags.config.exact_random = True
+    yield
+    flags.config.exact_random = False
+
+
+def test_the_numbers_of_numpys_generator(exact):
+    from symc.compat import random_streams
+
+    streams = random_streams.RandomStreams(234)
+    seeds = np.random.RandomState(234)
+    pvals = np.array([0.2, 0.3, 0.5])
+    drawn = {
+        streams.uniform((2, 3), -1.0, 2.0): lambda g: g.uniform(-1, 2, (2, 3)),
+        streams.normal((5,), avg=np.arange(5.0)): lambda g: g.normal(np.arange(5.0), 1.0, 5),
+        streams.binomial((4,), 3, 0.4): lambda g: g.binomial(3, 0.4, 4),
+        streams.random_integers((6,), 2, 9): lambda g: [g.randint(2, 10) for _ in range(6)],
+        streams.poisson((3,), 4.0): lambda g: g.poisson(4.0, 3),
+        streams.choice((3,), 5, False): lambda g: g.choice(5, 3, False),
+        streams.permutation((2,), 4): lambda g: [g.permutation(4) for _ in range(2)],
+        streams.multinomial((2,), 7, pvals): lambda g: g.multinomial(7, pvals, 2),
+    }
+    f = symc.function([], list(drawn))
+    generators = [np.random.RandomState(int(seeds.randint(2**30))) for _ in drawn]
+    for _ in range(2):
+        for found, draw, g in zip(f(), drawn.values(), generators):
+            assert (found == np.asarray(draw(g))).all()
+    first = next(iter(drawn))
+    first.rng.get_value(borrow=True).seed(5)
+    assert (f()[0] == np.random.RandomState(5).uniform(-1, 2, (2, 3))).all()
+    streams.seed(7)
+    again = np.random.RandomState(int(np.random.RandomState(7).randint(2**30)))
+    assert (f()[0] == again.uniform(-1, 2, (2, 3))).all()
+
+
+def _reference_mrg(state, count):
+    """One stream of MRG31k3p, in integers: the next state and the differences of both recurrences."""
+    x, y = list(state[:3]), list(state[3:])
+    out = []
+    for _ in range(count):
+        x = [(2**22 * x[1] + 129 * x[2]) % (2**31 - 1), x[0], x[1]]
+        y = [(2**15 * y[0] + 32769 * y[2]) % (2**31 - 21069), y[0], y[1]]
+        out.append((x[0] - y[0]) % (2**31 - 1) or 2**31 - 1)
+    return x + y, out
+
+
+def test_the_numbers_of_mrg(exact):
+    from symc.compat import mrg, random_streams
+
+    streams = random_streams.MRG_RandomStreams(12345)
+    u, v = streams.uniform((4, 5), dtype="float64"), streams.uniform((3,), 1.0, 3.0, dtype="float32")
+    assert streams.state_updates[0][0].get_value().shape == (3, 6)  # 20 numbers from 3 streams
+    f = symc.function([], [u, v])
+    lanes = [np.array([12345] * 6)]
+    while len(lanes) < 3:
+        lanes.append(mrg.ff_2p72(lanes[-1]))
+    expected = np.empty(20, "int64")
+    for k, lane in enumerate(lanes):
+        expected[k::3] = _reference_mrg([int(n) for n in lane], len(expected[k::3]))[1]
+    found = f()
+    np.testing.assert_allclose(found[0].ravel(), expected * 2.0**-31, rtol=1e-15)
+    second = mrg.ff_2p134([12345] * 6)
+    one = _reference_mrg([int(n) for n in second], 1)[1][0] * 2.0**-31
+    np.testing.assert_allclose(found[1][0], 1 + 2 * one, rtol=1e-6)
+    assert (f()[0] != found[0]).all()
+    streams.seed(12345)
+    assert (f()[0] == found[0]).all()
+    z = symc.function([], streams.normal((50, 21)))()
+    assert abs(z.mean()) < 0.1 and abs(z.std() - 1) < 0.07
+    t = symc.function([], streams.truncated_normal((501,), 5.0, 2.0))()
+    assert abs(t - 5).max() < 2 * 2 / 0.8796 + 1e-6 and abs(t.std() - 2) < 0.2
+    ones = symc.function([], streams.binomial((400,), p=0.3))()
+    assert set(ones) == {0, 1} and abs(ones.mean() - 0.3) < 0.06
+    for bad in (0, [1, 2, 3], 2**31):
+        with pytest.raises((TypeError, ValueError)):
+            streams.set_rstate(bad)
+
+
+def test_recurrences_skip_ahead():
+    """2**k steps at once are as many single steps, for k that can be counted."""
+    from symc.compat import mrg
+
+    state = [3, 5, 7, 11, 13, 17]
+    matrices = mrg._jump(6)
+    ahead = mrg.multMatVect(state, matrices[0], mrg.M1, matrices[1], mrg.M2)
+    assert ahead.tolist() == _reference_mrg(state, 64)[0]
+
+
+def test_exact_random_is_a_choice():
+    from symc.compat import random_streams
+    from symc.tensor import shared_randomstreams
+
+    assert random_streams.RandomStreams is shared_randomstreams.RandomStreams
+    assert issubclass(random_streams.MRG_RandomStreams, shared_randomstreams.MRG_RandomStreams)
+    with pytest.raises(AttributeError):
+        _ = random_streams.nothing
+
+
+# --- more ops ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+def test_joins_along_an_axis_of_the_call(axis):
+    import theano.tensor as tt
+
+    a, b, k = tt.dmatrix(), tt.dmatrix(), tt.lscalar()
+    z = tt.join(k, a, b)
+    f = symc.function([k, a, b], [z, *symc.grad((z**2).sum(), [a, b])])
+    other = RNG.normal(size=(5, 4) if axis in (0, -2) else (3, 2))
+    joined, by_a, by_b = f(axis, M, other)
+    assert (joined == np.concatenate([M, other], axis)).all()
+    np.testing.assert_allclose(by_a, 2 * M)
+    np.testing.assert_allclose(by_b, 2 * other)
+    with pytest.raises((ValueError, IndexError)):
+        f(2, M, other)
+    with pytest.raises(ValueError):
+        f(1 if axis in (0, -2) else 0, M, other)
+
+
+def test_what_outputs_depend_on():
+    import theano
+    import theano.tensor as tt
+
+    x, y, z = tt.dmatrices("xyz")
+    inner = theano.OpFromGraph([x, y, z], [x * y, y * z])
+    assert inner.connection_pattern(None) == [[True, False], [True, True], [False, True]]
+    m, n, p, q = tt.dmatrices("mnpq")
+    o1, o2 = inner(m, n, p)
+    outer = theano.OpFromGraph([m, n, p, q], list(inner(o1, q, o2)))
+    assert outer.connection_pattern() == [[True, False], [True, True], [False, True], [True, True]]
+
+
+def test_arguments_that_a_loop_ignores_count_as_used():
+    import theano
+    import theano.tensor as tt
+
+    x, y = tt.dvector("x"), tt.dmatrix("y")
+    out, _ = theano.scan(lambda a, b: a * 2, sequences=x, non_sequences=y)
+    assert theano.function([x, y], out)([1, 2], M).tolist() == [2, 4]
+    with pytest.raises(ValueError, match="taps"):
+        theano.scan(lambda a, b: a + b, outputs_info=[{"initial": x, "taps": [-1, -1]}], n_steps=2)
+
+
+def test_classes_that_occur():
+    from theano.tensor.nnet import confusion_matrix
+
+    a, b = symc.tensor.dvector(), symc.tensor.dvector()
+    counts, order = symc.function([a, b], confusion_matrix(a, b))([0, 4, 4], [4, 4, 7])
+    assert order.tolist() == [0, 4, 7] and counts.tolist() == [[0, 1, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_numbers_keep_numpys_dtypes():
+    import theano.scalar as ts
+    import theano.tensor as tt
+
+    assert tt.as_tensor_variable(np.float32(0.5)).dtype == "float32" and ts.constant(2).dtype == "int8"
+    assert [v.name for v in ts.floats("ab")] == ["a", "b"]
+    with pytest.raises(NotImplementedError):
+        tt.nlinalg.norm(np.zeros((2, 2, 2)), None)
+    with pytest.raises(ValueError):
+        tt.nlinalg.norm(3, None)
+
+
+def test_gradients_of_correlations_without_a_shape():
+    from theano.tensor.nnet.corr import CorrMM, CorrMM_gradInputs, CorrMM_gradWeights
+
+    x, w = symc.tensor.dtensor4(), symc.tensor.dtensor4()
+    out = CorrMM((1, 0), (1, 1), (2, 1))(x, w)
+    g = symc.tensor.ones_like(out)
+    mode = ((1, 0), (1, 1), (2, 1))
+    found = [CorrMM_gradInputs(*mode)(w, g), CorrMM_gradWeights(*mode)(x, g)]
+    f = symc.function([x, w], [*found, *symc.grad(out.sum(), [x, w])])
+    results = f(RNG.normal(size=(2, 3, 7, 6)), RNG.normal(size=(4, 3, 3, 2)))
+    for mine, expected in zip(results[:2], results[2:]):
+        np.testing.assert_allclose(mine, expected)
+    with pytest.raises(ValueError, match="subsample"):
+        CorrMM_gradWeights("valid", (2, 1))(x, g)

@@ -211,9 +211,9 @@ class CorrMM_gradInputs(AbstractConv2d_gradInputs):  # noqa: N801
     def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
         super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
 
-    def __call__(self, filters: Any, output: Any, shape: Any = None) -> Variable:
+    def __call__(self, kern: Any, topgrad: Any, shape: Any = None) -> Variable:
         """Without a shape, the smallest images that give such maps."""
-        return super().__call__(filters, output, shape or _smallest(self, filters, output))
+        return super().__call__(kern, topgrad, _smallest(self, kern, topgrad) if shape is None else shape)
 
 
 class CorrMM_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
@@ -221,6 +221,14 @@ class CorrMM_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
 
     def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
         super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
+
+    def __call__(self, img: Any, topgrad: Any, shape: Any = None) -> Variable:
+        """Without a shape, the largest filters that give such maps; they are needed if the stride is not 1."""
+        if shape is None:
+            if any(s != 1 for s in self.settings["subsample"]):
+                raise ValueError("CorrMM_gradWeights: shape must be given if subsample is not (1, 1)")
+            shape = _largest(self, img, topgrad)
+        return super().__call__(img, topgrad, shape)
 
 
 def _smallest(op: _Convolution, filters: Any, output: Any) -> list[Variable]:
@@ -233,6 +241,24 @@ def _smallest(op: _Convolution, filters: Any, output: Any) -> list[Variable]:
         pads = {"valid": 0, "full": 2 * (extent - 1), "half": 2 * (extent // 2)}
         pad = pads[mode] if isinstance(mode, str) else 2 * (mode if isinstance(mode, int) else mode[k])
         lengths.append((output.shape[k + 2] - 1) * stride + extent - pad)
+    return lengths
+
+
+def _largest(op: _Convolution, images: Any, output: Any) -> list[Variable]:
+    """The lengths of the largest filters whose convolution with images, in steps of 1, has the shape of ``output``."""
+    images, output = T.as_tensor_variable(images), T.as_tensor_variable(output)
+    lengths = []
+    for k, dilation in enumerate(op.settings["filter_dilation"]):
+        have, want = images.shape[k + 2], output.shape[k + 2]
+        mode = op.settings["border_mode"]
+        if mode == "full":
+            extent = want - have + 1
+        elif mode == "half":
+            raise ValueError("CorrMM_gradWeights: shape must be given if border_mode is 'half'")
+        else:
+            pad = 0 if mode == "valid" else mode if isinstance(mode, int) else mode[k]
+            extent = have + 2 * pad - want + 1
+        lengths.append((extent - 1) // dilation + 1)
     return lengths
 
 

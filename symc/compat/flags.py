@@ -12,6 +12,7 @@ from symc.errors import warn
 from symc.runtime.backend import available
 
 __all__ = [
+    "OWN",
     "SHARED",
     "WITHOUT_EFFECT",
     "apply",
@@ -79,6 +80,9 @@ WITHOUT_EFFECT: dict[str, Any] = {
 }  # fmt: skip
 """Settings of Theano with their defaults; they are kept and have no effect."""
 
+OWN: dict[str, Any] = {"exact_random": False}
+"""Settings of symc.compat itself: ``exact_random`` makes random streams draw Theano's numbers, with NumPy."""
+
 _MODES = {"fast_run": "fast_run", "mode": "fast_run", "profilemode": "fast_run", "profile_mode": "fast_run",
           "fast_compile": "fast_compile", "none": "no_rewrite", "no_rewrite": "no_rewrite"}  # fmt: skip
 
@@ -130,7 +134,7 @@ class TheanoConfig:
     __str__ = __repr__
 
 
-_values: dict[str, Any] = dict(WITHOUT_EFFECT)
+_values: dict[str, Any] = {**WITHOUT_EFFECT, **OWN}
 _sections = {part[:k] for part in WITHOUT_EFFECT for k, c in enumerate(part) if c == "."}
 config = TheanoConfig()
 change_flags = config.change_flags
@@ -276,4 +280,4 @@ def restore(before: dict[str, Any]) -> None:
     for name, value in before.items():
         setattr(own, name, value)
     _values.clear()
-    _values.update(WITHOUT_EFFECT)
+    _values.update(WITHOUT_EFFECT, **OWN)

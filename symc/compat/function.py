@@ -12,6 +12,7 @@ import numpy as np
 import symc
 from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
+from symc.compat.numpy_streams import GeneratorState, words_of
 from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.types import TensorType
 from symc.tensor.scans.arguments import listed
@@ -136,7 +137,7 @@ class OpFromGraph(symc.OpFromGraph):
 def _input(given: Any) -> Any:
     if isinstance(given, symc.In) and isinstance(given.value, np.random.RandomState):
         given = given.copy()
-        given.value = state_of(given.value)
+        given.value = words_of(given.value) if config.exact_random else state_of(given.value)
     if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], Variable):
         return symc.In(given[0], value=given[1])
     return given
@@ -231,6 +232,8 @@ def shared(value: Any, name: str | None = None, strict: bool = False, **kwargs: 
     if not _is_numeric(value):
         return GenericShared(value, name)  # type: ignore[return-value]
     if isinstance(value, np.random.RandomState):
+        if config.exact_random:
+            return GeneratorState.of(value, name)
         return RandomState.of(symc.shared(state_of(value), name, shape=(2,)))
     kwargs.pop("target", None)
     kwargs.pop("context_name", None)

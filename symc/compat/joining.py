@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import symc.tensor as T
+from symc.errors import ShapeError
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import INTEGERS
 from symc.tensor.assertions import assert_op
@@ -37,9 +38,11 @@ def _join_along(axis: Variable, parts: list[Variable]) -> Variable:
     axis = assert_op(axis, valid, msg=f"join: the axis is out of range for {ndim} axes", error=IndexError)
     along = [T.or_(T.eq(axis, k), T.eq(axis, k - ndim)) for k in range(ndim)]
     lengths = [[v.shape[k] for v in parts] for k in range(ndim)]
+    same = [T.or_(at, T.eq(other, n[0])) for at, n in zip(along, lengths) for other in n[1:]]
     whole = [T.switch(at, sum(n), n[0]) for at, n in zip(along, lengths)]
     dtype = T.add(*[T.zeros((), v.dtype) for v in parts]).dtype if len(parts) > 1 else parts[0].dtype
-    out = T.zeros(whole, dtype)
+    text = "join: only the joined axis may differ"
+    out = assert_op(T.zeros(whole, dtype), *same, msg=text, error=ShapeError)
     begin: list[Any] = [0] * ndim
     for j, v in enumerate(parts):
         place = tuple(slice(b, b + n[j]) for b, n in zip(begin, lengths))

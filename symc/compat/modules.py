@@ -20,7 +20,7 @@ _GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.compat.linkers", "
 _GRADIENT = ("symc.compat.graph", "symc.compat.op_classes", "symc.gradient")
 _SCAN = ("symc.compat.function", "symc.compat.loops", "symc.scan_module", "symc")
 _POOL = ("symc.compat.signal", "symc.compat.gradient_ops", "symc.tensor.signal.pool")
-_RANDOM = ("symc.compat.tensor", "symc.tensor.shared_randomstreams")
+_RANDOM = ("symc.compat.random_streams", "symc.compat.mrg", "symc.compat.tensor", "symc.tensor.shared_randomstreams")
 _FUNCTION = ("symc.compat.function", "symc", _RULES)
 _COMPILE = ("symc.compat.function", "symc.compat.modes", "symc.compat.op_classes", "symc.compat.tensor", "symc", _RULES)
 _SPARSE = ("symc.compat.sparse", "symc.sparse")
@@ -144,7 +144,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.sparse.utils": _SPARSE,
     # devices and experiments
     "theano.sandbox": (),
-    "theano.sandbox.rng_mrg": ("symc.compat.random_streams", *_RANDOM),
+    "theano.sandbox.rng_mrg": _RANDOM,
     "theano.sandbox.multinomial": ("symc.compat.multinomial",),
     "theano.sandbox.linalg": ("symc.compat.tensor", "symc.tensor.nlinalg", "symc.tensor.slinalg"),
     "theano.sandbox.linalg.ops": ("symc.compat.tensor", "symc.tensor.nlinalg", "symc.tensor.slinalg"),

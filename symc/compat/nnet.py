@@ -15,7 +15,7 @@ _nnet: Any = T.nnet
 
 __all__ = [
     "CrossentropyCategorical1Hot", "CrossentropySoftmaxArgmax1HotWithBias", "LogSoftmax", "Softmax", "SoftmaxWithBias",
-    "conv2d", "conv3D", "crossentropy_softmax_1hot", "crossentropy_softmax_1hot_with_bias",
+    "confusion_matrix", "conv2d", "conv3D", "crossentropy_softmax_1hot", "crossentropy_softmax_1hot_with_bias",
     "crossentropy_softmax_argmax_1hot_with_bias", "labels_in_range", "relu", "softmax", "softmax_graph", "softmax_op",
 ]  # fmt: skip
 
@@ -76,6 +76,23 @@ def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> An
     """``T.nnet.crossentropy_softmax_argmax_1hot_with_bias``; negative labels raise a ValueError at call time."""
     x = T.as_tensor_variable(x)
     return _nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, labels_in_range(y_idx, x.shape[1]))
+
+
+def confusion_matrix(actual: Any, pred: Any) -> list[Variable]:
+    """How often each class was predicted as each other: one row and column per class that occurs, and these classes.
+
+    Parameters
+    ----------
+    actual, pred : tensor_like
+        ``(n,)``, the true and the predicted classes.
+    """
+    given = [T.as_tensor_variable(v) for v in (actual, pred)]
+    for what, v in zip(("actual", "pred"), given):
+        if v.ndim != 1:
+            raise ValueError(f"confusion_matrix: {what} must be a vector, got {v.type}")
+    order = T.extra_ops.Unique()(T.concatenate(given))
+    hits = [T.cast(T.eq(v.dimshuffle(0, "x"), order.dimshuffle("x", 0)), "int64") for v in given]
+    return [T.dot(hits[0].T, hits[1]), order]
 
 
 class CrossentropyCategorical1Hot:

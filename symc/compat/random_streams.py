@@ -1,18 +1,21 @@
-"""``theano.sandbox.rng_mrg.MRG_RandomStreams`` with the arguments that it had."""
+"""Theano's random streams: symc's with its arguments, or with its numbers if the setting ``exact_random`` is on."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import symc.tensor as T
+from symc.compat import mrg, numpy_streams
 from symc.compat.errors import NotOffered
+from symc.compat.flags import config
 from symc.graph import Variable
+from symc.tensor import shared_randomstreams
 from symc.tensor.shared_randomstreams import MRG_RandomStreams as _Streams
 
-__all__ = ["MRG_RandomStreams"]
+__all__ = ["MRGStreams", "MRG_RandomStreams", "RandomStreams", "SharedRandomStreams"]  # noqa: F822 - see __getattr__
 
 
-class MRG_RandomStreams(_Streams):  # noqa: N801 - Theano's name
+class MRGStreams(_Streams):
     """``symc.tensor.shared_randomstreams.MRG_RandomStreams`` with Theano's order of arguments and defaults."""
 
     def binomial(  # type: ignore[override]  # Theano has no `prob` before nstreams
@@ -65,3 +68,12 @@ class MRG_RandomStreams(_Streams):  # noqa: N801 - Theano's name
                 raise NotOffered("MRG_RandomStreams.choice: pass replace=False for a matrix p")
             return super().multinomial_wo_replacement(None, size, p, None, dtype, nstreams, **named)
         return super().choice(size, 2 if a is None else a, replace, p, ndim, dtype, nstreams, **named)
+
+
+def __getattr__(name: str) -> Any:
+    """The classes of streams by the setting ``exact_random``."""
+    if name == "MRG_RandomStreams":
+        return mrg.ExactMRG if config.exact_random else MRGStreams
+    if name in ("RandomStreams", "SharedRandomStreams"):
+        return numpy_streams.RandomStreams if config.exact_random else shared_randomstreams.RandomStreams
+    raise AttributeError(name)

@@ -5,10 +5,12 @@ A state is a vector of two uint64, the key and the number of the draw, as in ``s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import symc.tensor as T
+from symc.compat import numpy_streams
+from symc.compat.flags import config
 from symc.graph import SharedVariable, Variable
 from symc.graph.types import TensorType
 from symc.tensor.shared_randomstreams import RandomStreams
@@ -23,12 +25,13 @@ Drawn = tuple[Variable, Variable]
 
 
 class RandomStateType(TensorType):
-    """The type of the state of a generator: a vector of two uint64."""
+    """The type of the state of a generator: a vector of two uint64, or for Theano's numbers, of 628 uint32."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__("uint64", (2,))
+        exact = config.exact_random
+        super().__init__("uint32" if exact else "uint64", (numpy_streams.WORDS if exact else 2,))
 
 
 random_state_type = RandomStateType()
@@ -51,7 +54,24 @@ class _FromState(RandomStreams):
         return out
 
 
+class _FromGenerator(numpy_streams.RandomStreams):
+    """Streams of NumPy's numbers whose next draw uses a given state."""
+
+    def __init__(self, state: Variable) -> None:
+        super().__init__(0)
+        self.state = state
+        self.following: Any = None
+
+    def _drawn(self, method: str, size: Any, parameters: Sequence[Any], ndim: int | None, dtype: str) -> Variable:
+        self.following, drawn = numpy_streams.draw(self.state, method, size, parameters, ndim, dtype)
+        return drawn
+
+
 def _draw(state: Any, method: str, *args: Any, **named: Any) -> Drawn:
+    if getattr(state, "dtype", None) == "uint32":
+        streams_of_numpy = _FromGenerator(state)
+        drawn = getattr(streams_of_numpy, method)(*args, **named)
+        return streams_of_numpy.following, drawn
     streams = _FromState(state)
     drawn = getattr(streams, method)(*args, **named)
     return streams.state + T.constant([0, 1], dtype="uint64"), drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import symc
@@ -66,18 +67,21 @@ def convert(value: Any, dtype: str | None = None) -> Any:
 
 
 def constant(x: Any, name: str | None = None, dtype: str | None = None) -> Any:
-    """A constant scalar."""
+    """A constant scalar; a number written in Python has the smallest integer dtype, or float32 or 64, that holds it."""
+    if dtype is None and type(x) in (int, float):
+        x = autocast_int(x) if type(x) is int else _Autocast(("float32", "float64"))(x)
+        dtype = x.dtype.name
     return T.constant(x, name=name, ndim=0, dtype=dtype)
 
 
 def floats(*names: str) -> list[Any]:
-    """Scalars of float64, one per name."""
-    return [T.tensor("float64", name=n, shape=()) for n in names]
+    """Scalars of float64, one per name, or per letter of a single one."""
+    return [T.tensor("float64", name=n, shape=()) for n in (names[0] if len(names) == 1 else names)]
 
 
 def ints(*names: str) -> list[Any]:
-    """Scalars of int64, one per name."""
-    return [T.tensor("int64", name=n, shape=()) for n in names]
+    """Scalars of int64, one per name, or per letter of a single one."""
+    return [T.tensor("int64", name=n, shape=()) for n in (names[0] if len(names) == 1 else names)]
 
 
 class Composite:
@@ -90,6 +94,13 @@ class Composite:
         replaced = dict(zip(self.inputs, map(T.as_tensor_variable, operands)))
         made = symc.clone(self.outputs, replaced, strict=False)
         return made[0] if len(made) == 1 else made
+
+    def make_node(self, *operands: Any) -> Any:
+        """An application: its ``inputs`` and ``outputs``."""
+        given = [T.as_tensor_variable(v) for v in operands]
+        made = self(*given)
+        outputs = list(made) if isinstance(made, list) else [made]
+        return SimpleNamespace(op=self, inputs=given, outputs=outputs, out=outputs[0])
 
 
 class _Autocast:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 import symc.tensor as T
 from symc.compat.flags import config
 from symc.compat.function import shared
@@ -25,12 +27,18 @@ __all__ = [
     "SharedRandomStreams", "Shape", "Split",
     "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
     "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types",
-    "gemm", "gemv", "ger", "guess_n_streams", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
+    "gemm", "gemv", "ger", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
     "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
     "shared", "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
 ]  # fmt: skip
 
-as_tensor_variable = T.as_tensor_variable
+
+def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
+    """``T.as_tensor_variable``; a number of a NumPy dtype keeps it."""
+    if isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
+        return T.constant(x, name, ndim, x.dtype.name)
+    return T.as_tensor_variable(x, name, ndim)
+
 
 int_dtypes = list(SIGNED)
 uint_dtypes = list(UNSIGNED)
@@ -137,11 +145,6 @@ def gemv(y: Any, a: Any, matrix: Any, x: Any, b: Any) -> Variable:
 def ger(matrix: Any, a: Any, x: Any, y: Any) -> Variable:
     """``matrix + a * outer(x, y)``."""
     return T.as_tensor_variable(matrix) + a * T.outer(x, y)
-
-
-def guess_n_streams(size: Any, warn: bool = False) -> int:
-    """The number of streams for a draw of this size: 1, since numbers are counter-based."""
-    return 1
 
 
 class _ByRecord(type):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symc.errors import DTypeError, ShapeError, SourceLocation, here
+from symc.errors import DTypeError, ShapeError, SourceLocation, TypeMismatchError, here
 from symc.graph.bfloat16 import bits_of, shown, values_of
 from symc.graph.cells import Cell
 from symc.graph.dtypes import BRAIN, as_dtype, is_complex, narrowing, part_of
@@ -394,7 +394,7 @@ def convert_value(
         typed = isinstance(value, np.ndarray) and array.size > 0  # its dtype matters, not only its values
         array = _convert_dtype(array, target, what, allow_downcast, typed)
     if array.ndim != type.ndim:
-        raise ShapeError(
+        raise TypeMismatchError(
             f"{what}: expected {type.ndim} axes ({type}), got an array of {array.ndim} axes with shape {array.shape}"
         )
     for axis, (have, want) in enumerate(zip(array.shape, type.shape)):
