@@ -135,6 +135,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--cases", nargs="+", choices=CASES, metavar="CASE", default=list(CASES), help=f"some of: {', '.join(CASES)}")
     add("--quick", action="store_true", help="the two smallest sizes")
+    add("--most", type=int, default=1_000_000, help="the largest size")
     add("--limit", type=float, default=300, help="seconds for one size (default: %(default)s)")
     add("--save", metavar="NAME", help="write NAME.json, NAME.md and a drawing, with the cases of earlier runs")
     add("--folder", type=Path, help="of all three (default: results/, and docs/img/ for the drawing)")
@@ -169,7 +170,7 @@ def main(argv: list[str] | None = None) -> None:
         curves = []
         for name in options.cases:
             case = CASES[name]
-            sizes = case.sizes[:2] if options.quick else case.sizes
+            sizes = [n for n in case.sizes[: 2 if options.quick else None] if n <= options.most]
             curves.append(curve(case, sizes, library, options.limit))
             if options.save:
                 save(options, curves)

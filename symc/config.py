@@ -125,9 +125,11 @@ class Config:
         Extra flags for the C compiler.
     isa : str
         The vector instructions of the C back end on x86 processors: ``"avx512"`` (512 bits), ``"avx2"`` (256 bits),
-        ``"sse"`` (128 bits), or ``""``, the widest that the processor has. It is an error to ask for instructions that
-        the processor lacks. Set it before the first function is compiled: the library calls of a process, such as
-        matrix products, keep the instructions they were first loaded with.
+        ``"sse"`` (128 bits), ``"scalar"``, or ``""``, the widest that the processor has. ``"scalar"`` asks for no
+        extension at all: generated loops compute one element at a time, and library calls use the registers that are
+        part of every such processor (on x86-64, SSE2). It is an error to ask for instructions that the processor lacks.
+        Set it before the first function is compiled: the library calls of a process, such as matrix products, keep the
+        instructions they were first loaded with.
     conv_algorithm : str
         How the C back end computes convolutions: ``"auto"``, what a cost model finds fastest for the shapes of the
         call; ``"winograd"``, minimal filtering wherever it exists (3x3 and 5x5 filters at stride 1, float32, at least
@@ -203,7 +205,7 @@ class Config:
 
     _choices = {
         "floatX": ("float32", "float64"),
-        "isa": ("", "avx512", "avx2", "sse"),
+        "isa": ("", "avx512", "avx2", "sse", "scalar"),
         "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
         "conv_accuracy": ("fast", "strict"),
         "cpu_precision": ("float32", "bfloat16"),

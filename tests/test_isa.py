@@ -32,6 +32,11 @@ want = [np.tanh(w @ b), e / e.sum(1, keepdims=True), w.sum(0), w.max(1), np.exp(
         w.argmax(0), a.astype("int32") * 3]
 for found, expected in zip(f(a, b), want):
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+assert ("v_f32" in f.fitting().text) != (symc.config.isa == "scalar")
+many = symc.function([x], [x.sum(), x.mean(0), T.var(x, 1), x.min(), (x > 0).all(), T.cumsum(x, 0)[-1]])
+c = np.full((100_003, 3), 0.1, "float32")
+for found, expected in zip(many(c), [30000.9, 0.1, 0, 0.1, True, 10000.3]):
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 print(_vectors())
 """
 
@@ -41,7 +46,7 @@ def lacking(isa: str) -> bool:
     return not all(name in known for name in toolchain._INSTRUCTIONS[isa])
 
 
-@pytest.mark.parametrize("isa, width", [("avx512", 64), ("avx2", 32), ("sse", 16)])
+@pytest.mark.parametrize("isa, width", [("avx512", 64), ("avx2", 32), ("sse", 16), ("scalar", 16)])
 def test_kernels_at_each_width(isa, width):
     if lacking(isa):
         pytest.skip("this processor lacks these instructions")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
@@ -11,6 +12,7 @@ from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import jammed
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
+from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.stored import operands_of
 from symc_backends.c.vector import can_vectorise, emit_simd
 
@@ -56,6 +58,7 @@ class KernelText:
         self.tasks: list[str] = []
         self.shared_out = False
         self.slots = scratch_slots(kernel)
+        self.without_vectors = config.isa == "scalar"
 
     def text(self, name: str) -> str:
         prelude = self._prelude()
@@ -137,6 +140,10 @@ class KernelText:
         return [f"{{ {given} {handles} symc_{name}_stored_{tag}(cb, cp, cs); }}"]
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
+        if s.kind == "simd" and self.without_vectors:
+            return emit_scalar(
+                s, C.scalar, self.element, self.dtype_of, lambda body, new: self._with_registers(body, new, seen)
+            )
         if s.kind == "simd" and can_carry(s):
             return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
         if s.kind == "simd" and (shared := periodic(s)) is not None:
@@ -145,11 +152,12 @@ class KernelText:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
-        blocks = emit_blocks(s, C.scalar, self.pointer, lambda: self.block(s.body, seen)) if s.kind != "simd" else None
+        turns = s.kind != "simd" and not self.without_vectors
+        blocks = emit_blocks(s, C.scalar, self.pointer, lambda: self.block(s.body, seen)) if turns else None
         if blocks is not None:
             return blocks
         i, extent = s.index, C.scalar(s.extent)
-        together = jammed(s)
+        together = None if self.without_vectors else jammed(s)
         if together is not None:
             rows, body = together
             lines = [f"{{ int64_t {i} = 0; const int64_t {i}_end = {extent};"]
@@ -157,6 +165,11 @@ class KernelText:
             return [*lines, f"for (; {i} < {i}_end; {i}++) {{", *self.block(s.body, seen), "}", "}"]
         head = f"for (int64_t {i} = 0, {i}_end = {extent}; {i} < {i}_end; {i}++) {{"
         return [head, *self.block(s.body, seen), "}"]
+
+    def _with_registers(self, body: Sequence[Statement], new: dict[str, str], seen: list[Statement]) -> list[str]:
+        """The text of statements some of which use C variables that the kernel does not have, with their dtypes."""
+        self.memory |= {name: (dtype, True) for name, dtype in new.items()}
+        return self.block(body, seen)
 
     def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
         """The loop's body becomes a function of a range; values computed before it are recomputed there."""

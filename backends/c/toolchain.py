@@ -53,6 +53,7 @@ _MARCH = {
     "avx512": (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",)),
     "avx2": (("-march=x86-64-v3", "-mtune=native"), ("-march=x86-64-v3",), ("-mcpu=x86_64_v3",)),
     "sse": (("-march=x86-64-v2", "-mtune=native"), ("-march=x86-64-v2",), ("-mcpu=x86_64_v2",)),
+    "scalar": (("-march=x86-64", "-mtune=native"), ("-march=x86-64",), ("-mcpu=x86_64",), ()),
 }
 """The flags for each value of ``symc.config.isa``, the first of which that the compiler accepts are used."""
 _INSTRUCTIONS = {
@@ -60,6 +61,7 @@ _INSTRUCTIONS = {
     "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
     "avx2": ("avx2", "bmi2", "f16c", "fma"),
     "sse": ("popcnt", "sse4_1", "sse4_2", "ssse3"),
+    "scalar": (),
 }
 """What the processor must have for it, by the names of ``/proc/cpuinfo``."""
 
@@ -76,7 +78,7 @@ def _machine_flags(compiler: tuple[str, ...], isa: str) -> tuple[str, ...]:
     known = _cpu().split()
     missing = [name for name in _INSTRUCTIONS[isa] if name not in known]
     if missing:
-        have = [other for other, names in _INSTRUCTIONS.items() if other and all(n in known for n in names)]
+        have = [other for other, names in _INSTRUCTIONS.items() if names and all(n in known for n in names)]
         repair = f"this processor has {', '.join(have)}" if have else 'leave it empty, ""'
         raise CompileError(f"symc.config.isa is {isa!r}, but this processor lacks {', '.join(missing)}; {repair}")
     for flags in _MARCH[isa]:
