@@ -21,15 +21,20 @@ def emit_scalar(
 ) -> list[str]:
     """Generate C lines for a simd loop without vectors.
 
-    Sums of floats are added in blocks of ``SUM_TERMS`` terms, as the loop IR requires. ``element(buffer, index)`` writes
-    an element, and ``block(body, registers)`` writes statements, of which some use further C variables, with their
-    dtypes. The other arguments are those of ``symc_backends.c.vector.emit_simd``.
+    Sums of floats are added in blocks of ``SUM_TERMS`` terms, as the loop IR requires. ``element(buffer, index)``
+    writes an element, and ``block(body, registers)`` writes statements, of which some use further C variables, with
+    their dtypes. The other arguments are those of ``symc_backends.c.vector.emit_simd``.
     """
     i, end = loop.index, scalar(loop.extent)
     sums: dict[str, Accumulate] = {}
     body: list[Statement] = []
     for k, s in enumerate(loop.body):
-        if isinstance(s, Accumulate) and s.op == "add" and dtype_of(s.buffer) in SUM_TERMS and i not in names_in(s.index):
+        if (
+            isinstance(s, Accumulate)
+            and s.op == "add"
+            and dtype_of(s.buffer) in SUM_TERMS
+            and i not in names_in(s.index)
+        ):
             sums[f"part{k}_{i}"] = s
             s = replace(s, buffer=f"part{k}_{i}", index=index(0))
         body.append(s)
