@@ -72,7 +72,8 @@ def loops(text: str) -> list[int]:
 
 
 def test_the_counter_finds_innermost_vector_loops():
-    text = "f:\n.L1:\n\tmovq %rax, %rbx\n.L2:\n\tvaddps %ymm0, %ymm1, %ymm1\n\tjne .L2\n\tjmp .L1\n.L3:\n\tincq %rax\n\tjb .L3\n"
+    text = "f:\n.L1:\n\tmovq %rax, %rbx\n.L2:\n\tvaddps %ymm0, %ymm1, %ymm1\n\tjne .L2\n\tjmp .L1\n"
+    text += ".L3:\n\tincq %rax\n\tjb .L3\n"
     assert loops(text) == [2]
 
 
