@@ -6,6 +6,7 @@
  */
 #include "conv2d.h"
 #include "products/pairs.h"
+#include "direct_weights.h"
 #include "grouped.h"
 #include "pixels.h"
 #include "winograd.h"
@@ -326,7 +327,9 @@ method FN(symc_weights_method)(const conv2d *c)
         return BY_GROUPS;
     if (g.channels == 1 && g.filters <= DIRECT_FILTERS)
         return BY_DOTS;
-    return FN(symc_winograd_weights_suits)(&g) ? BY_WINOGRAD : BY_PANELS;
+    if (FN(symc_winograd_weights_suits)(&g))
+        return BY_WINOGRAD;
+    return FN(symc_direct_weights_suits)(c) ? BY_BLOCKS : BY_PANELS;
 }
 
 void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
@@ -348,6 +351,7 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
 #endif
     case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
+    case BY_BLOCKS: FN(symc_direct_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_DOTS:
         plan(&v, 4096);
         symc_parallel(dot_groups, &v, g->groups, larger(1, SERIAL_PRODUCTS / products));
