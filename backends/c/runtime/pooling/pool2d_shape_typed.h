@@ -45,11 +45,3 @@ static int64_t extent(int64_t i, int64_t step, int64_t win, int64_t pad, int64_t
     return larger(0, last - first);
 }
 
-INLINE real weight(const pool *v, int64_t i, int64_t j)
-{
-    if (v->mode == SYMC_POOL_SUM)
-        return 1;
-    int64_t count = extent(i, v->step_h, v->win_h, v->pad_h, v->in_h, v->mode) *
-                    extent(j, v->step_w, v->win_w, v->pad_w, v->in_w, v->mode);
-    return count ? 1 / (real)count : 0;
-}
