@@ -74,6 +74,62 @@ def test_an_index_with_none_drops_axes_of_one_entry_behind_it(shim):
     assert state[:, None].ndim == 3 and tt.col()[::2, None].ndim == 2
 
 
+def test_gradients_assigned_to_an_op(shim):
+    import theano
+    import theano.tensor as tt
+
+    x = tt.vector()
+    op = theano.OpFromGraph([x], [tt.maximum(x, 0)])
+    plain = op(x)
+    op.grad = lambda inputs, gradients: [gradients[0] * (gradients[0] > 0) * 3]
+
+    class Scaled(theano.OpFromGraph):
+        def grad(self, inputs, gradients):
+            return [inputs[0] * gradients[0]]
+
+    outputs = [plain, op(x), Scaled([x], [x + 1])(x)]
+    f = theano.function([x], [tt.grad((v * [1, -1]).sum(), x) for v in outputs])
+    assert [list(g) for g in f([2, 4])] == [[1, -1], [3, 0], [2, -4]]
+
+
+def test_layers_that_give_lists(shim):
+    import lasagne
+    import theano
+
+    class Parts(lasagne.layers.Layer):
+        def get_output_shape_for(self, input_shape):
+            return input_shape
+
+        def get_output_for(self, input, **kwargs):
+            return [input * 2, input.sum(axis=1)]
+
+    class Part(lasagne.layers.Layer):
+        def __init__(self, incoming, index, **kwargs):
+            super().__init__(incoming, **kwargs)
+            self.index = index
+
+        def get_output_for(self, input, **kwargs):
+            return input[self.index]
+
+    parts = Parts(lasagne.layers.InputLayer((None, 3)))
+    whole, sums = Part(parts, 0), Part(parts, 1)
+    top = lasagne.layers.DenseLayer(whole, 2)
+    assert parts.output_shape == whole.output_shape == (None, 3) and sums.output_shape == (None,)
+    x = parts.input_layer.input_var
+    f = theano.function([x], lasagne.layers.get_output([whole, sums, top]))
+    found = f(np.arange(6.0).reshape(2, 3))
+    assert np.array_equal(found[0], 2 * np.arange(6.0).reshape(2, 3)) and list(found[1]) == [3, 12]
+
+
+def test_padding_of_the_first_axes(shim):
+    import lasagne
+
+    layer = lasagne.layers.pad(lasagne.layers.InputLayer((None, 4, 5, 5)), width=((1, 2),), batch_ndim=1)
+    assert layer.output_shape == (None, 7, 5, 5) and lasagne.layers.shape.pad is lasagne.layers.PadLayer
+    with pytest.raises(ValueError, match="for each of the 2 axes"):
+        lasagne.layers.PadLayer((None, 4, 5, 5), (1, 1, 1))
+
+
 def test_strict_loops_refuse_shared_variables_alone(shim):
     import theano
     import theano.tensor as tt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.config import config
-from symc.loops.expr import Expr, call, index, maximum
+from symc.loops.expr import Expr, call, index, maximum, names_in, parts
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
@@ -23,6 +23,31 @@ STACK_LIMIT = 16384
 SCRATCH_SLOTS = 16
 CHUNK_WORK = 65536
 """The estimated number of scalar operations worth running on another thread."""
+
+
+_CHEAP = frozenset(
+    (
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "min",
+        "max",
+        "and",
+        "or",
+        "not",
+        "select",
+        "cast",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "eq",
+        "ne",
+    )
+)
+"""Functions of scalars that count as one operation; others count as ten."""
 
 
 def _on_stack(s: Alloc) -> bool:
@@ -44,9 +69,34 @@ def scratch_slots(kernel: Kernel) -> dict[str, int]:
 
 def chunk_grain(loop: For) -> Expr:
     """The number of iterations of a parallel loop worth running on another thread."""
-    if loop.work is None:
+    work = body_work(loop.body) if loop.work is None else loop.work
+    if work is None:
         return index(1)
-    return maximum(call("floordiv", index(CHUNK_WORK), maximum(loop.work, index(1))), index(1))
+    return maximum(call("floordiv", index(CHUNK_WORK), maximum(work, index(1))), index(1))
+
+
+def body_work(body: Sequence[Statement]) -> Expr | None:
+    """Estimate the scalar operations of statements, by the kernel's dims; None if they depend on anything else."""
+    total = index(0)
+    for s in body:
+        one: Expr | None = index(1)
+        if isinstance(s, Call):
+            return None
+        if isinstance(s, (Let, Store, Accumulate)):
+            one = index(1 + sum(1 if x.op in _CHEAP else 10 for x in parts(s.value) if x.args))
+        if isinstance(s, For):
+            inner = body_work(s.body)
+            one = None if inner is None or not all(map(_is_dim, names_in(s.extent))) else s.extent * inner
+        elif isinstance(s, If):
+            one = body_work(s.body)
+        if one is None:
+            return None
+        total = total + one
+    return total
+
+
+def _is_dim(name: str) -> bool:
+    return name.startswith("n") and name[1:].isdigit()
 
 
 class KernelText:

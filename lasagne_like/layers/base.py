@@ -143,6 +143,7 @@ class Layer(metaclass=_LayerType):
         self.name = name
         self.params: OrderedDict[Any, set[str]] = OrderedDict()
         self.get_output_kwargs: list[str] = []
+        self._gives_several = False
         self._param_shapes: dict[Any, Shape] = {}
         incomings = self._incomings(incoming)
         types = [_type_of_incoming(each) for each in incomings]
@@ -261,6 +262,9 @@ class Layer(metaclass=_LayerType):
                     raise
                 # Only the shape of a missing input is known: the placeholder may have the wrong dtype.
                 return OutputType(shape, symc.config.floatX, False)
+            if isinstance(output, Sequence):  # several expressions: layers above it choose among them
+                self._gives_several = True
+                return OutputType(shape, output[0].dtype, certain)
             if not agree(shape, output.static_shape):
                 raise ValueError(
                     f"{type(self).__name__} (name={self.name!r}) contradicts itself for input shapes "

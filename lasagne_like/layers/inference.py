@@ -46,7 +46,8 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
     Returns
     -------
     expression
-        The output of the layer. Its type contains all that follows from the shapes of inputs and parameters.
+        The output of the layer. Its type contains all that follows from the shapes of inputs and parameters. A list of
+        expressions if a layer that states its output shape returns one.
 
     Raises
     ------
@@ -57,6 +58,9 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
     dtypes += [(symc.config.floatX, False)] * (len(input_shapes) - len(dtypes))  # of shapes for further inputs
     types = [OutputType(tuple(shape), *known) for shape, known in zip(input_shapes, dtypes)]
     try:
+        if any(getattr(each, "_gives_several", False) for each in layer.input_layers):
+            outputs = _network_outputs(layer)
+            return _applied(layer, [outputs[each] for each in layer.input_layers])
         return _applied(layer, [_placeholder(each, layer.input_dtype) for each in types])
     except Exception as error:
         for inputs in _other_inputs(layer, types, error):
@@ -133,11 +137,18 @@ def _applied(layer: Any, inputs: Sequence[Any]) -> Any:
     if "deterministic" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         # Inference must not draw from random streams or build updates of running averages.
         options["deterministic"] = True
-    output = as_theano_expression(layer.get_output_for(layer._arguments(inputs), **options))
+    output = layer.get_output_for(layer._arguments(inputs), **options)
+    if layer._states_shape() and isinstance(output, (list, tuple)) and _all_expressions(output):
+        return output
+    output = as_theano_expression(output)
     replaced: dict[Any, Any] = {p: T.tensor(p.dtype, shape=shape) for p, shape in _partly_known(layer).items()}
     if replaced:
         output = symc.clone(output, {each: each for each in inputs} | replaced)
     return output
+
+
+def _all_expressions(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(v, symc.Variable) for v in values)
 
 
 def _other_inputs(layer: Any, types: Sequence[OutputType], error: Exception) -> Iterator[list[Any]]:

@@ -249,7 +249,7 @@ class PadLayer(Layer):
         The layer feeding into this layer, or the expected input shape.
     width : int, or iterable of (int or pair of int)
         The number of elements to insert: one number for all axes and ends; or, for each axis after the batch axes, a
-        number for both ends or a pair ``(before, after)``.
+        number for both ends or a pair ``(before, after)``. With fewer entries, the last axes are not padded.
     val : float or scalar expression
         The value of the inserted elements.
     batch_ndim : int
@@ -260,7 +260,7 @@ class PadLayer(Layer):
     Raises
     ------
     ValueError
-        If `width` does not have one entry per axis.
+        If `width` has more entries than there are axes, or negative ones.
 
     Examples
     --------
@@ -282,12 +282,12 @@ class PadLayer(Layer):
         axes = ndim - self.batch_ndim
         widths = (self.width,) * axes if isinstance(self.width, int_types) else tuple(self.width)
         pairs = [(each, each) if isinstance(each, int_types) else tuple(each) for each in widths]
-        if len(pairs) != axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+        if len(pairs) > axes or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise ValueError(
                 f"width must be a non-negative number, or have one such number or pair for each of the {axes} "
                 f"axes after batch_ndim={self.batch_ndim}, got {self.width!r} for input shape {self.input_shape!r}"
             )
-        return [(0, 0)] * self.batch_ndim + pairs
+        return [(0, 0)] * self.batch_ndim + pairs + [(0, 0)] * (axes - len(pairs))
 
     @takes_arrays
     def get_output_for(self, input: Any, **kwargs: Any) -> Any:

@@ -161,6 +161,8 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.gof.fg.MissingInputError": ("symc.errors.MissingInputError", ""),
     "theano.compile.UnusedInputError": ("symc.errors.UnusedInputError", ""),
     "theano.compile.function_module.UnusedInputError": ("symc.errors.UnusedInputError", ""),
+    "lasagne.layers.pad": ("lasagne_like.layers.PadLayer", ""),
+    "lasagne.layers.shape.pad": ("lasagne_like.layers.PadLayer", ""),
     "theano.gpuarray.basic_ops.gpu_alloc_empty": ("symc.compat.devices.gpu_array_empty", ""),
     "theano.gpuarray.dnn.dnn_conv": ("symc.tensor.nnet.conv2d", "cuDNN is used where it is installed"),
 }

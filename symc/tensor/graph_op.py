@@ -287,13 +287,17 @@ class OpFromGraph:
                 self.shared_inputs.append(v)
             elif v not in self._stand_ins and not isinstance(v, Constant):
                 raise ValueError(located(f"{self.name}: the outputs depend on a variable not among the inputs", [v]))
-        lop = self._lop(lop_overrides, grad_overrides)
-        rop = self._rop(rop_overrides)
-        overrides = _NONE if lop is rop is connection_pattern is None else _Overrides(lop, rop, connection_pattern)
         outside = [*self.inputs, *self.shared_inputs]
         stand_ins = [*self._stand_ins, *(Variable(v.type, None, 0, v.name) for v in self.shared_inputs)]
-        body = Body(stand_ins, clone_with(self.outputs, dict(zip(outside, stand_ins))))
-        self._op = Op(FROM_GRAPH, body=body, name=self.name, overrides=overrides)
+        self._body = Body(stand_ins, clone_with(self.outputs, dict(zip(outside, stand_ins))))
+        self._rules = self._rop(rop_overrides), connection_pattern
+        self._use_gradient(lop_overrides, grad_overrides)
+
+    def _use_gradient(self, lop_overrides: Any, grad_overrides: Any) -> None:
+        """Make the op that is applied from now on, with this gradient."""
+        overrides = _Overrides(self._lop(lop_overrides, grad_overrides), *self._rules)
+        none = overrides.lop is overrides.rop is overrides.pattern is None
+        self._op = Op(FROM_GRAPH, body=self._body, name=self.name, overrides=_NONE if none else overrides)
 
     def _make_real(self) -> None:
         """Replace complex inputs and outputs by real ones with a last axis of length 2, and bfloat16 by float32."""

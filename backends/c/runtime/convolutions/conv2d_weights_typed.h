@@ -362,6 +362,6 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     find_runs(&v);
     v.partial = symc_scratch(SLOT_PARTIAL, c.groups * v.shares * g->filters * v.columns * sizeof(real));
     int64_t tasks = c.groups * v.shares * v.column_blocks;
-    symc_parallel(add_units, &v, tasks, larger(1, SERIAL_PRODUCTS * tasks / (products * c.groups)));
+    symc_parallel(add_units, &v, tasks, ceil_div(SERIAL_PRODUCTS * tasks, products * c.groups));
     symc_parallel(finish_filters, &v, c.filters, larger(1, 16384 / v.columns));
 }
