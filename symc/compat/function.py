@@ -15,8 +15,8 @@ from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.compat.numpy_streams import GeneratorState, words_of
 from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.types import TensorType
+from symc.tensor.random_numbers.states import RandomState, state_of
 from symc.tensor.scans.arguments import listed
-from symc.tensor.shared_randomstreams import RandomState, state_of
 
 __all__ = [
     "FAST_COMPILE", "FAST_RUN", "GenericShared", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput",

@@ -6,45 +6,39 @@ symbolic results are memoised, so that shapes cost little even in large graphs.
 
 from __future__ import annotations
 
-import builtins
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cmp_to_key, lru_cache, reduce
-from operator import itemgetter
 from typing import Any
 
 import sympy
 
-__all__ = [
-    "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum", "minimum",
-    "mul", "new_symbol", "ordered", "product", "quotient", "show", "show_shape", "sub", "substitute", "symbols_of",
-]  # fmt: skip
+from symc.graph.dim_parts import (
+    Dim,
+    Shape,
+    Symbolic,
+    new_symbol,
+    ordered,
+    quotient,
+    show,
+    show_shape,
+    subexpressions,
+    symbols_of,
+    terms_of,
+)
+from symc.graph.dim_values import COMPILED, compile, evaluate
 
-Dim = Any
-"""``int`` or ``sympy.Expr``."""
-Shape = tuple[Dim, ...]
-Symbolic = sympy.Expr
-"""The class of dims that are not plain numbers."""
+__all__ = [
+    "COMPILED", "Dim", "Shape", "Symbolic", "add", "ceildiv", "compile", "equal", "evaluate", "floordiv", "maximum",
+    "minimum", "mul", "new_symbol", "ordered", "product", "quotient", "show", "show_shape", "sub", "substitute",
+    "symbols_of",
+]  # fmt: skip
 
 
 _ORDER = cmp_to_key(sympy.Basic.compare)
 
 
-def new_symbol(name: str, nonnegative: bool = True) -> sympy.Dummy:
-    """Create a symbol for a dim known only at call time. Every call creates a new symbol, even under the same name.
-
-    Axis lengths are never negative; a symbol for the value of an integer scalar may be.
-    """
-    return sympy.Dummy(name, integer=True, nonnegative=True) if nonnegative else sympy.Dummy(name, integer=True)
-
-
 def _plain(value: Any) -> Dim:
     return int(value) if isinstance(value, sympy.Integer) else value
-
-
-def _terms(x: Any) -> tuple[Any, ...]:
-    x = sympy.sympify(x)
-    return x.args if x.is_Add else (x,)
 
 
 def _sum(*summands: tuple[Any, Any]) -> Any:
@@ -52,7 +46,7 @@ def _sum(*summands: tuple[Any, Any]) -> Any:
     constant: Any = sympy.S.Zero
     factors: dict[Any, Any] = {}
     for factor, x in summands:
-        for term in _terms(x):
+        for term in terms_of(x):
             if term.is_Number:
                 constant += factor * term
             else:
@@ -73,7 +67,7 @@ def _add(a: Dim, b: Dim) -> Dim:
 @lru_cache(maxsize=65536)
 def _mul(a: Dim, b: Dim) -> Dim:
     """Multiply, distributing over sums. The operands are already distributed, so one level is enough."""
-    ours, theirs = _terms(a), _terms(b)
+    ours, theirs = terms_of(a), terms_of(b)
     if len(ours) == len(theirs) == 1:
         return _plain(sympy.Mul(a, b))
     return _into_extremes(_plain(_sum(*((1, sympy.Mul(x, y)) for x in ours for y in theirs))))
@@ -168,13 +162,13 @@ def _floordiv(a: Dim, b: Dim) -> Dim:
         parts = [floordiv(_plain(part), b) for part in a.args]
         if all(type(part) is int or not part.has(sympy.floor) for part in parts):
             return reduce(maximum if isinstance(a, sympy.Max) else minimum, parts)
-    terms = [term / b for term in _terms(a)]
+    terms = [term / b for term in terms_of(a)]
     whole = [term for term in terms if _is_whole(term)]
     if len(whole) == len(terms):
         return _plain(_sum(*((1, term) for term in whole)))
     if type(b) is not int and b.is_Add:
         ratio = sympy.cancel(sympy.sympify(a) / b)
-        unknowns = tuple(_symbols(ratio))
+        unknowns = tuple(symbols_of(ratio))
         if unknowns and ratio.is_polynomial(*unknowns):
             if all(c.is_integer for c in sympy.Poly(ratio, *unknowns).coeffs()):
                 return _plain(sympy.expand(ratio))
@@ -290,37 +284,6 @@ def equal(a: Dim, b: Dim) -> bool | None:
     return _equal(a, b)
 
 
-@lru_cache(maxsize=65536)
-def _symbols(dim: Dim) -> frozenset[Any]:
-    return frozenset(e for e in _inside(dim) if e.is_Symbol)
-
-
-def _inside(dim: Any) -> list[Any]:
-    """Every distinct subexpression, operands before the expressions that contain them."""
-    found: dict[Any, None] = {}
-    stack = [(dim, False)]
-    while stack:
-        e, ready = stack.pop()
-        if e in found:
-            continue
-        if ready or not e.args:
-            found[e] = None
-        else:
-            stack.append((e, True))
-            stack.extend((part, False) for part in e.args)
-    return list(found)
-
-
-def symbols_of(dim: Dim) -> frozenset[Any]:
-    """The symbols that occur in a dim; none for an int."""
-    return frozenset() if type(dim) is int else _symbols(dim)
-
-
-def ordered(symbols: Iterable[Any]) -> list[Any]:
-    """Symbols by name, those of one name in the order in which they were made: the same in every process."""
-    return sorted(symbols, key=lambda s: (s.name, getattr(s, "dummy_index", 0)))
-
-
 def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
     """Replace symbols in ``dim`` by other dims."""
     if type(dim) is int:
@@ -332,7 +295,7 @@ def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
     if not used:
         return dim
     known: dict[Any, Dim] = {s: values[s] for s in used}
-    for e in _inside(dim):
+    for e in subexpressions(dim):
         if e not in known:
             changed = any(known[part] is not part for part in e.args)
             known[e] = _rebuilt(e, known) if changed else _plain(e)
@@ -355,149 +318,6 @@ def _rebuilt(e: Any, known: Mapping[Any, Dim]) -> Dim:
     return _plain(e.func(*parts))
 
 
-def evaluate(dim: Dim, values: Mapping[Any, int]) -> int:
-    """Evaluate ``dim`` for these values of its symbols."""
-    if type(dim) is int:
-        return dim
-    direct = values.get(dim)
-    if direct is not None:
-        return int(direct)
-    symbols, function = _single(dim)
-    missing = [s for s in symbols if s not in values]
-    if missing:
-        raise ValueError(f"the value of {show(missing[0])} is not known, which the dim {show(dim)} depends on")
-    return function([values[s] for s in symbols])[0]
-
-
-@lru_cache(maxsize=65536)
-def _single(dim: Any) -> tuple[tuple[Any, ...], Callable[[Sequence[int]], tuple[int, ...]]]:
-    symbols = tuple(_symbols(dim))
-    return symbols, compile((dim,), symbols)
-
-
 def same_shape(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
     """Whether these dims are known to be pairwise equal."""
     return len(a) == len(b) and all(x is y or bool(equal(x, y)) for x, y in zip(a, b))
-
-
-COMPILED = "<dims>"
-"""The name of the file, in tracebacks, of what ``compile`` makes."""
-
-
-def compile(exprs: Sequence[Dim], symbols: Sequence[Any]) -> Callable[[Sequence[int]], tuple[int, ...]]:
-    """Compile a function from the values of ``symbols``, in order, to the values of all of ``exprs``.
-
-    It is plain Python on integers; common subexpressions are computed once.
-
-    Raises
-    ------
-    ValueError
-        If an expression depends on a symbol that is not among ``symbols``.
-
-    Examples
-    --------
-    >>> n = new_symbol("n")
-    >>> compile((add(n, 1), 7, floordiv(n, 2)), (n,))([5])
-    (6, 7, 2)
-    """
-    distinct: dict[Any, int] = {}
-    places = [distinct.setdefault(e, len(distinct)) for e in exprs]
-    body, names = _statements(distinct, symbols)
-    text = "\n ".join(["def function(v):", *body, f"return ({''.join(name + ', ' for name in names)})"])
-    scope: dict[str, Any] = {}
-    exec(builtins.compile(text, COMPILED, "exec"), scope)
-    function = scope["function"]
-    if len(distinct) == len(places):
-        return function
-    if len(places) == 1:
-        return function
-    gather = itemgetter(*places)
-    return lambda values: gather(function(values))
-
-
-def _statements(exprs: Iterable[Dim], symbols: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """Generate flat assignments that compute every subexpression of ``exprs`` once, and the names of ``exprs``."""
-    position = {s: k for k, s in enumerate(symbols)}
-    names: dict[Any, str] = {}
-    lines: list[str] = []
-    stack = [e for e in exprs if type(e) is not int][::-1]
-    while stack:
-        e = stack[-1]
-        if e in names:
-            stack.pop()
-        elif e.is_Integer:
-            names[stack.pop()] = f"({int(e)})"
-        elif e.is_Symbol:
-            if e not in position:
-                raise ValueError(f"the value of {show(e)} is not known, on which a dim depends")
-            names[stack.pop()] = f"a{position[e]}"
-            lines.append(f"a{position[e]} = int(v[{position[e]}])")
-        else:
-            form, parts = _operation(e)
-            waiting = [p for p in parts if p not in names]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            lines.append(f"t{len(names)} = {form([names[p] for p in parts])}")
-            names[stack.pop()] = f"t{len(names)}"
-    return lines, [f"({e})" if type(e) is int else names[e] for e in exprs]
-
-
-def _operation(e: Any) -> tuple[Callable[[list[str]], str], Sequence[Any]]:
-    """Return how to write ``e`` in Python, and its operands."""
-    if e.is_Add:
-        return " + ".join, e.args
-    if e.is_Mul:
-        top, bottom = quotient(e)
-        return (" * ".join, e.args) if bottom == 1 else ("//".join, (top, bottom))
-    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
-        return " ** ".join, e.args
-    if isinstance(e, sympy.floor):
-        return "//".join, quotient(e.args[0])
-    if isinstance(e, sympy.ceiling):
-        return (lambda names: f"-(-{names[0]}//{names[1]})"), quotient(e.args[0])
-    if isinstance(e, sympy.Mod):
-        return " % ".join, e.args
-    if isinstance(e, (sympy.Max, sympy.Min)):
-        name = "max" if isinstance(e, sympy.Max) else "min"
-        return (lambda names: f"{name}({', '.join(names)})"), e.args
-    if isinstance(e, sympy.Abs):
-        return (lambda names: f"abs({names[0]})"), e.args
-    raise TypeError(f"a dim of a form that has no code: {e!r}")
-
-
-@lru_cache(maxsize=65536)
-def quotient(x: Any) -> tuple[Any, Any]:
-    """Write ``x`` as one fraction with integer coefficients; return its numerator and denominator."""
-    terms = [term.as_numer_denom() for term in _terms(x)]
-    if len(terms) == 1:
-        return terms[0]
-    return sympy.fraction(sympy.together(x)) if any(bottom != 1 for _, bottom in terms) else (x, sympy.Integer(1))
-
-
-LONGEST = 40
-"""The largest number of operations that a message writes out; longer dims are shown by their symbols."""
-
-
-@lru_cache(maxsize=65536)
-def _written_size(dim: Any) -> int:
-    """Count the symbols, numbers and operations in the text of a dim."""
-    sizes: dict[Any, int] = {}
-    for e in _inside(dim):
-        sizes[e] = 1 + sum(sizes[part] for part in e.args)
-    return sizes[dim]
-
-
-def show(dim: Dim) -> str:
-    """Format a dim for an error message, symbols by their plain names."""
-    if type(dim) is int:
-        return str(dim)
-    if isinstance(dim, sympy.Basic) and _written_size(dim) > LONGEST:
-        return f"f({', '.join(sorted(map(show, symbols_of(dim))))})"
-    return re.sub(r"\b_", "", str(dim))
-
-
-def show_shape(shape: Iterable[Dim]) -> str:
-    """Format a shape for an error message."""
-    parts = [show(d) for d in shape]
-    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"

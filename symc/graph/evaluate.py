@@ -9,8 +9,9 @@ import numpy as np
 
 from symc.graph import dims
 from symc.graph.op import Op
+from symc.graph.shared_variables import SharedVariable
 from symc.graph.traversal import toposort
-from symc.graph.variables import Constant, SharedVariable, Variable
+from symc.graph.variables import Constant, Variable
 
 __all__ = ["evaluate", "with_known_dims"]
 

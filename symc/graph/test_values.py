@@ -16,7 +16,8 @@ import numpy as np
 
 from symc.config import config
 from symc.errors import ShapeError, SymcError, describe, located, warn
-from symc.graph.variables import Apply, Constant, SharedVariable, Variable, convert_value
+from symc.graph.shared_variables import SharedVariable
+from symc.graph.variables import Apply, Constant, Variable, convert_value
 
 __all__ = ["MissingTestValueError", "building_inside", "compute", "enable", "get_test_value", "known_test_value"]
 

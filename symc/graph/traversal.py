@@ -7,7 +7,8 @@ from functools import cached_property
 from operator import is_
 from typing import Any
 
-from symc.graph.variables import Apply, Constant, SharedVariable, Variable
+from symc.graph.shared_variables import SharedVariable
+from symc.graph.variables import Apply, Constant, Variable
 
 __all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "toposort"]
 

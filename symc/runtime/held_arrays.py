@@ -14,8 +14,9 @@ import numpy as np
 from symc.graph import SharedVariable, Variable, ancestors, clone_with
 from symc.graph.bfloat16 import bits_of, shown, values_of
 from symc.graph.dtypes import BRAIN, is_complex, is_held
+from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
-from symc.graph.variables import as_complex, as_pairs, twin
+from symc.graph.variables import as_complex, as_pairs
 from symc.runtime.arguments import In
 from symc.tensor.bfloat16 import bits, from_bits, wide
 from symc.tensor.complex_numbers.parts import parts, real_sources, stacked

@@ -13,7 +13,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import SharedVariable, Variable
 from symc.graph.composite import Composite
 from symc.graph.dtypes import as_dtype
-from symc.graph.variables import Held
+from symc.graph.shared_variables import Held
 from symc.runtime.shared import shared as shared_tensor
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant

@@ -16,8 +16,8 @@ from symc.graph import Constant, Variable
 from symc.graph.bfloat16 import bits_of, values_of
 from symc.graph.dtypes import BRAIN, is_complex
 from symc.graph.op import Arg, Case, Op, Pointwise, Record, record
+from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
-from symc.graph.variables import twin
 from symc.loops.expr import call
 from symc.tensor.basic import as_tensor
 from symc.tensor.conversion import cast

@@ -15,7 +15,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import sum
-from symc.tensor.extra_ops import diagonal
+from symc.tensor.diagonals import diagonal
 from symc.tensor.linalg import batched_dot, dot, product_of
 from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape

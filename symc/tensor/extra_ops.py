@@ -1,4 +1,4 @@
-"""Functions composed of other functions: diagonals, differences, rolls, flat indices, comparisons."""
+"""Functions composed of other functions: differences, rolls, choices, flat indices, comparisons."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Constant, Variable, ancestors, toposort
+from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
-from symc.graph.evaluate import evaluate
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.assertions import assert_op
 from symc.tensor.axes import dimshuffle
-from symc.tensor.basic import as_tensor, constant, normalize_axis, number_repeated
+from symc.tensor.basic import as_tensor, constant, normalize_axis
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.covariance import cov
 from symc.tensor.creation import arange, zeros, zeros_like
 from symc.tensor.cumulative import cumprod, cumsum
+from symc.tensor.diagonals import diag, diagonal, fill_diagonal, fill_diagonal_offset, trace
 from symc.tensor.grids import linspace, mgrid, ogrid
 from symc.tensor.indices.indexing import subtensor, take, to_one_hot
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.selection import flatnonzero, nonzero
-from symc.tensor.indices.subtensor_writing import inc_subtensor, set_subtensor
+from symc.tensor.indices.subtensor_writing import inc_subtensor
 from symc.tensor.joining import concatenate
 from symc.tensor.keywords import also_named
+from symc.tensor.known_values import (
+    NotScalarConstantError,
+    extract_constant,
+    get_scalar_constant_value,
+    get_vector_length,
+)
 from symc.tensor.linalg import batched_dot, paired_axes
 from symc.tensor.ordering import Unique, searchsorted, unique
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
 from symc.tensor.shape_arguments import shape_entries
 from symc.tensor.shaping import squeeze
-from symc.tensor.symbolic_dims import known_value, length, shape_i
+from symc.tensor.symbolic_dims import length, shape_i
 
 __all__ = [
     "NotScalarConstantError", "Unique", "allclose", "bartlett", "batched_tensordot", "bincount", "broadcast_shape",
@@ -45,80 +51,6 @@ __all__ = [
     "iround", "isclose", "linspace", "mgrid", "ogrid", "ravel_multi_index", "repeat", "roll", "round", "searchsorted",
     "squeeze", "to_one_hot", "trace", "unique", "unravel_index", "where",
 ]  # fmt: skip
-
-
-# --- diagonals ----------------------------------------------------------------------------------------------------
-
-
-def _on_diagonal(rows: Any, columns: Any, offset: Any) -> tuple[Variable, Variable]:
-    """Row and column indices of the entries of a diagonal."""
-    if isinstance(offset, Variable):
-        if offset.ndim or is_float(offset.dtype):
-            raise DTypeError(located("the offset of a diagonal must be an integer or an integer scalar", [offset]))
-        offset = ew.cast(offset, "int64")
-        down, right = ew.maximum(-offset, 0), ew.maximum(offset, 0)
-    else:
-        offset = operator.index(offset)
-        down, right = max(-offset, 0), max(offset, 0)
-    along = arange(ew.maximum(ew.minimum(rows - down, columns - right), 0))
-    return along + down, along + right
-
-
-@also_named(a="x")
-def diagonal(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
-    """A diagonal of ``x``: the entries whose index along ``axis2`` is that along ``axis1`` plus ``offset``.
-
-    They are along the last axis of the result, as in ``numpy.diagonal``.
-    """
-    x = as_tensor(x)
-    if x.ndim < 2:
-        raise ShapeError(located("diagonal: expected at least two axes", [x], "use diag to put a vector on a diagonal"))
-    first, second = (normalize_axis(a, x.ndim, "diagonal", x) for a in (axis1, axis2))
-    if first == second:
-        raise ShapeError(located(f"diagonal: axis1 and axis2 must differ, got {axis1} and {axis2}", [x]))
-    x = dimshuffle(x, [*(k for k in range(x.ndim) if k not in (first, second)), first, second])
-    rows, columns = _on_diagonal(x.shape[-2], x.shape[-1], offset)
-    return subtensor(x, (Ellipsis, rows, columns))
-
-
-@also_named(x="v")
-def diag(v: Any, k: int = 0) -> Variable:
-    """The diagonal ``k`` of a matrix, or a square matrix with the vector ``v`` on its diagonal ``k``."""
-    v = as_tensor(v)
-    if v.ndim == 2:
-        return diagonal(v, k)
-    if v.ndim != 1:
-        raise ShapeError(located("diag: expected a vector or a matrix", [v], "use diagonal for more axes"))
-    n = v.shape[0] + abs(k)
-    empty = zeros((n, n), v.dtype)
-    rows, columns = _on_diagonal(n, n, k)
-    return set_subtensor(subtensor(empty, (rows, columns)), v)
-
-
-@also_named(X="x")
-def trace(x: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1) -> Variable:
-    """The sum of a diagonal."""
-    return reduce.sum(diagonal(x, offset, axis1, axis2), axis=-1)
-
-
-def fill_diagonal(a: Any, val: Any) -> Variable:
-    """``a`` with ``val`` on its main diagonal; if it has more than two axes, all must have the same length."""
-    a = as_tensor(a)
-    if a.ndim < 2:
-        raise ShapeError(located("fill_diagonal: expected at least two axes", [a]))
-    if a.ndim == 2:
-        return fill_diagonal_offset(a, val, 0)
-    text = "fill_diagonal: all axes of a tensor of more than two must have one length"
-    a = require_lengths(a, [(shape_i(a, 0), shape_i(a, k), text) for k in range(1, a.ndim)])
-    return set_subtensor(subtensor(a, (arange(a.shape[0]),) * a.ndim), val)
-
-
-def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Variable:
-    """The matrix ``a`` with ``val`` on its diagonal ``offset``."""
-    a = as_tensor(a)
-    if a.ndim != 2:
-        raise ShapeError(located("fill_diagonal_offset: expected a matrix", [a]))
-    return set_subtensor(subtensor(a, _on_diagonal(a.shape[0], a.shape[1], offset)), val)
 
 
 # --- along an axis ------------------------------------------------------------------------------------------------
@@ -429,61 +361,3 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if (x is None) != (y is None):
         raise TypeError("where: give both x and y, or neither")
     return nonzero(condition) if x is None else ew.switch(condition, x, y)
-
-
-# --- values known when the graph is built -------------------------------------------------------------------------
-
-
-class NotScalarConstantError(ValueError):
-    """The value of a variable is not known when the graph is built."""
-
-
-def get_scalar_constant_value(v: Any) -> np.ndarray:
-    """The value of ``v``, if it is known when the graph is built.
-
-    Raises
-    ------
-    NotScalarConstantError
-        If it is not a number, or known only at call time.
-    """
-    v = as_tensor(v)
-    found = number_repeated(v)
-    if found is None:
-        found = _computed_now(v)
-    if found is not None:
-        return found
-    raise NotScalarConstantError(located("get_scalar_constant_value: not a number that is known now", [v]))
-
-
-def extract_constant(x: Any) -> Any:
-    """The value of ``x`` if it is a number that is known when the graph is built, else ``x`` itself."""
-    try:
-        return get_scalar_constant_value(x)
-    except NotScalarConstantError:
-        return as_tensor(x)
-
-
-def _computed_now(v: Variable) -> np.ndarray | None:
-    """The single number that an expression of constants or of known shapes has as its value, or None."""
-    order = toposort([v])
-    if len(order) > 100:
-        return None
-    outputs = {o: known_value(o) for node in order for o in node.outputs}
-    given = {o: value for o, value in outputs.items() if value is not None}
-    needed = list(ancestors([v], frozenset(given)))
-    computed = [o.owner for o in needed if o.owner is not None and o not in given]
-    open_ = [o for o in needed if o.owner is None and not isinstance(o, Constant)]
-    if open_ or any(node.op.record.effect != "none" for node in computed):
-        return None
-    known = given[v] if v in given else evaluate([v], given)[0]
-    if known.size == 0 or not (known == known.flat[0]).all():
-        return None
-    return known.reshape(-1)[0].reshape(())
-
-
-def get_vector_length(v: Any) -> int:
-    """The length of a vector, if it is known when the graph is built."""
-    v = as_tensor(v)
-    if v.ndim != 1 or type(v.type.shape[0]) is not int:
-        raise ValueError(located("get_vector_length: not a vector of known length", [v]))
-    return v.type.shape[0]

@@ -17,8 +17,8 @@ from symc.graph.dtypes import BRAIN, is_float, is_held
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Selected, Undefined
 from symc.graph.op import Arg, Case, Op, record
+from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
-from symc.graph.variables import twin
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.bfloat16 import packed, rounded, wide

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symc.graph import Variable
-from symc.tensor.extra_ops import diag, trace
+from symc.tensor.diagonals import diag, trace
 from symc.tensor.linear_algebra.decompositions import eigh, pinv, qr
 from symc.tensor.linear_algebra.determinants import det, slogdet
 from symc.tensor.linear_algebra.eigen import eig, eigvals

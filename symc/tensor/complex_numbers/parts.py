@@ -17,8 +17,9 @@ from symc.errors import DTypeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import BRAIN, complex_of, floating, is_complex, is_float, part_of
 from symc.graph.op import Arg, Case, Op, record
+from symc.graph.shared_variables import twin
 from symc.graph.types import TensorType
-from symc.graph.variables import as_complex, twin
+from symc.graph.variables import as_complex
 from symc.tensor import bfloat16
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle

@@ -16,7 +16,7 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.complex_numbers.parts import real, squared_size
 from symc.tensor.creation import eye, tril, triu
-from symc.tensor.extra_ops import diag, diagonal
+from symc.tensor.diagonals import diag, diagonal
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import matmul, product_of
 from symc.tensor.linear_algebra.decompositions import eigh

@@ -18,7 +18,8 @@ from symc.tensor.basic import as_tensor, unify_dtypes
 from symc.tensor.broadcasting import broadcast_together
 from symc.tensor.conversion import cast
 from symc.tensor.graph_op import OpFromGraph
-from symc.tensor.user_ops.python_op import PYTHON_OP, PythonOp, as_type
+from symc.tensor.user_ops.python_op import PythonOp, as_type
+from symc.tensor.user_ops.python_records import PYTHON_OP
 
 __all__ = ["ElementwiseOp", "FunctionOp", "as_op", "elementwise_op"]
 
