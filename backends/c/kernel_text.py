@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum, names_in, parts
-from symc.loops.ir import Accumulate, Alloc, Barrier, Call, For, If, Kernel, Let, Load, Statement, Store
+from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.jam import jammed
@@ -160,7 +160,7 @@ class KernelText:
         if isinstance(s, Alloc):
             return self._alloc(s)
         if isinstance(s, Call):
-            return self._call(s)
+            return self._call(s, seen)
         if isinstance(s, Barrier):
             return []
         return self._loop(s, seen)
@@ -178,16 +178,32 @@ class KernelText:
             return [f"{ctype} *{s.name} = symc_scratch({self.slots[s.name]}, {size});"]
         return [f"{ctype} {s.name}[{C.scalar(s.size)} + 1];"]
 
-    def _call(self, s: Call) -> list[str]:
+    def _call(self, s: Call, seen: list[Statement]) -> list[str]:
         buffers = ", ".join(f"(void *){b}" for b in s.buffers)
         params = ", ".join(C.scalar(p) for p in s.params)
-        given = f"void *const cb[] = {{{buffers}}}; const int64_t cp[] = {{{params}}};"
+        given = f"const int64_t cp[] = {{{params}}};"
         places = [len(self.kernel.buffers) + k for k, o in enumerate(operands_of(self.kernel)) if o.call is s]
         if not places:
-            return [f"{{ {given} symc_{s.name}(cb, cp); }}"]
-        name, tag = s.name.rsplit("_", 1)
+            return [f"{{ void *const cb[] = {{{buffers}}}; {given} symc_{s.name}(cb, cp); }}"]
+        (name, tag), form, before = s.name.rsplit("_", 1), "stored", ""
+        if s.epilogue is not None:
+            form, buffers = "epilogue", f"{buffers}, (void *)&e_"
+            finish = self._epilogue(s.epilogue, seen)
+            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}, &a_}}; "
         handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
-        return [f"{{ {given} {handles} symc_{name}_stored_{tag}(cb, cp, cs); }}"]
+        call = f"symc_{name}_{form}_{tag}(cb, cp, cs);"
+        return [f"{{ {before}void *const cb[] = {{{buffers}}}; {given} {handles} {call} }}"]
+
+    def _epilogue(self, e: Epilogue, seen: list[Statement]) -> str:
+        """The epilogue of a call becomes a function of ranges of rows and columns; returns its name."""
+        name = f"@_{len(self.tasks)}"
+        loop = [f"for (int64_t {e.row} = row_; {e.row} < row_ + rows_; {e.row}++) {{", *self.block(e.body, seen), "}"]
+        self.tasks.append("\n".join([
+            f"static void {name}(void *args_, int64_t row_, int64_t rows_, int64_t {e.first}, int64_t {e.count}) {{",
+            "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
+            *self._prelude(), *self.block(seen, []), *loop, "}",
+        ]))  # fmt: skip
+        return name
 
     def _loop(self, s: For, seen: list[Statement]) -> list[str]:
         if s.kind == "simd" and self.without_vectors:

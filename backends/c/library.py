@@ -113,7 +113,7 @@ PARTS = (
 def part_of(symbol: str) -> str:
     """The part that exports a function of the library; ``core`` for other names."""
     name, _, tag = symbol.removeprefix("symc_").rpartition("_")
-    if name.removesuffix("_stored") in ("gemm", "batched_gemm"):
+    if re.sub("_(stored|epilogue)$", "", name) in ("gemm", "batched_gemm"):
         return f"products_{tag}"
     if name.startswith("conv2d_"):
         return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"

@@ -23,6 +23,7 @@ from symc.loops.ir import (
     Branch,
     Call,
     Check,
+    Epilogue,
     For,
     Host,
     If,
@@ -235,6 +236,15 @@ def _run_body(kernel: Kernel, body: Sequence[Statement], scope: dict[str, Any], 
             memory[s.name] = np.empty((int(evaluate(s.size, scope)), *lanes), s.dtype)  # in a simd loop: one per lane
         elif isinstance(s, Call):
             _call(s, scope, memory)
+            if s.epilogue is not None:
+                _run_epilogue(kernel, s.epilogue, scope, memory)
+
+
+def _run_epilogue(kernel: Kernel, e: Epilogue, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> None:
+    columns = np.int64(evaluate(e.columns, scope))
+    for row in range(int(evaluate(e.rows, scope))):
+        place = {e.row: np.int64(row), e.first: np.int64(0), e.count: columns}
+        _run_body(kernel, e.body, {**scope, **place}, memory)
 
 
 def _checked(kernel: Kernel, s: Any, at: Any, scope: dict[str, Any], memory: dict[str, np.ndarray]) -> Any:

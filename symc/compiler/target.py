@@ -48,6 +48,8 @@ class Target:
         Whether a loop over elements may contain a loop over steps whose states are in registers.
     loops_by_rows : bool
         Whether threads may run a loop on rows of their own.
+    epilogues : bool
+        Whether library calls process the elements that they have computed further, see ``symc.loops.ir.Epilogue``.
     """
 
     group_limit: int = 64
@@ -68,9 +70,11 @@ class Target:
     any_rows: bool = False
     loops_in_registers: bool = False
     loops_by_rows: bool = False
+    epilogues: bool = False
 
 
 CPU = Target(
-    most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True, loops_by_rows=True
-)
+    most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True, loops_by_rows=True,
+    epilogues=True,
+)  # fmt: skip
 """A few cores with their own caches."""

@@ -39,6 +39,7 @@ class CallSpec(NamedTuple):
     """The signature of a library call: ``outputs`` buffers, then ``inputs``, then integer ``params`` in this order.
 
     ``stored`` are the inputs of which a back end may keep another form between calls, as long as they do not change.
+    ``row_axes`` is the number of axes of the output that make up a row for an ``Epilogue``; with 0 the call takes none.
     """
 
     outputs: tuple[str, ...]
@@ -48,6 +49,7 @@ class CallSpec(NamedTuple):
     flops: Callable[..., Expr]
     rows: CallRows | None = None
     stored: tuple[str, ...] = ()
+    row_axes: int = 0
 
 
 def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
@@ -195,7 +197,7 @@ CALLS: dict[str, CallSpec] = {
     "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
         lambda ta, tb, m, n, k, *rest: m * n * k * 2,
-        CallRows("M", {"C": ("ldc", "N"), "A": ("lda", "K")}, ("transA",)), ("A", "B"),
+        CallRows("M", {"C": ("ldc", "N"), "A": ("lda", "K")}, ("transA",)), ("A", "B"), 1,
     ),
     "batched_gemm": CallSpec(
         ("C",), ("A", "B"),
@@ -203,10 +205,12 @@ CALLS: dict[str, CallSpec] = {
             "batch", "transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "strideA", "strideB", "strideC",
             "accumulate",
         ),
-        _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2, stored=("A", "B"),
+        _batched_gemm, lambda batch, ta, tb, m, n, k, *rest: batch * m * n * k * 2, stored=("A", "B"), row_axes=1,
     ),
-    "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops, stored=("W",)),
-    "conv2d_backward_data": CallSpec(("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops, stored=("W",)),
+    "conv2d_forward": CallSpec(("Y",), ("X", "W"), _CONV, _conv_forward, _conv_flops, stored=("W",), row_axes=2),
+    "conv2d_backward_data": CallSpec(
+        ("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops, stored=("W",), row_axes=2
+    ),
     "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),

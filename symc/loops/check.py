@@ -175,3 +175,13 @@ def _check_call(kernel: Kernel, s: Call, scope: dict[str, str], memory: dict[str
             raise _fail(kernel, s, f"{b} is not defined")
     for p in s.params:
         _check_index(kernel, s, p, scope)
+    if s.epilogue is not None:
+        if not called.row_axes:
+            raise _fail(kernel, s, f"{s.name} takes no epilogue")
+        e = s.epilogue
+        for size in (e.rows, e.columns):
+            _check_index(kernel, s, size, scope)
+        taken = [name for name in (e.row, e.first, e.count) if name in scope]
+        if taken:
+            raise _fail(kernel, s, f"{taken[0]} is defined twice")
+        _check_body(kernel, e.body, {**scope, **dict.fromkeys((e.row, e.first, e.count), "int64")}, memory, "parallel")

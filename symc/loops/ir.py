@@ -27,8 +27,8 @@ from symc.graph.dims import Dim
 from symc.loops.expr import Expr
 
 __all__ = [
-    "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "For", "Host", "If",
-    "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
+    "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
+    "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
     "Step", "Store", "walk",
 ]  # fmt: skip
 
@@ -113,11 +113,32 @@ class Barrier:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A library call from ``symc.loops.calls``: written buffers first, integer parameters in order."""
+    """A library call from ``symc.loops.calls``: written buffers first, integer parameters in order.
+
+    With an ``epilogue``, the elements of its output are then processed further.
+    """
 
     name: str
     buffers: tuple[str, ...]
     params: tuple[Expr, ...]
+    epilogue: Epilogue | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Epilogue:
+    """Statements that process every element of the output of a call, as a matrix of ``rows`` x ``columns``.
+
+    ``body`` contains loops over ``count`` columns from ``first`` on, in row ``row``. It is run for all elements of the
+    output, for each exactly once and after the call has computed it: on whole rows after the call, or on parts of rows
+    while they are in the cache. It reads the output of the call only at the elements for which it is run.
+    """
+
+    rows: Expr
+    columns: Expr
+    row: str
+    first: str
+    count: str
+    body: tuple[Statement, ...]
 
 
 Statement = Alloc | For | Let | Load | Store | Accumulate | If | Barrier | Call

@@ -144,6 +144,11 @@ def _block(body: Sequence[Statement], indent: str) -> Iterator[str]:
             yield from _block(s.body, indent + "  ")
         else:
             yield indent + _statement(s)
+            if isinstance(s, Call) and s.epilogue is not None:
+                e = s.epilogue
+                sizes = f"{expression_text(e.rows)} x {expression_text(e.columns)}"
+                yield f"{indent}epilogue for {e.row}, {e.count} elements from {e.first} on, of {sizes}:"
+                yield from _block(e.body, indent + "  ")
 
 
 def _statement(s: Any) -> str:

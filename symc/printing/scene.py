@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symc.compiler.fusion import FusionGroup
+from symc.compiler.fusion import FusionGroup, nodes_of
 from symc.compiler.passes import PASSES
 from symc.graph import Apply, Constant, SharedVariable, Variable, toposort
 from symc.graph.dims import show
@@ -148,13 +148,15 @@ def _note(v: Variable, kind: str) -> str:
 def _cluster(scene: Scene, units: Sequence[Any]) -> None:
     """Group the boxes of each fusion group; inputs behind transposes and broadcasts are grouped with their readers."""
     for number, unit in enumerate(units):
-        nodes = unit.members[::-1] if isinstance(unit, FusionGroup) else [unit]
+        nodes = nodes_of(unit)[::-1]
         members = [id(node) for node in nodes if id(node) in scene.boxes]
         if not members:
             continue
         if isinstance(unit, FusionGroup):
             axes = " x ".join(show(a) for a in unit.axes) or "1"
             title, note = f"loops over {axes}", f"{len(unit.members)} ops in one loop nest"
+            if unit.call is not None:
+                title, note = "library call with an epilogue", f"{op_text(unit.call.op)}; {note}"
         else:
             lower = type(unit.op.record.lower)
             title = "library call" if lower is LibraryCall else "view" if lower is View else "loops"

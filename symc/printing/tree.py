@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from symc.compiler.fusion import FusionGroup
+from symc.compiler.fusion import FusionGroup, nodes_of
 from symc.errors import SourceLocation
 from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.graph.dims import show
@@ -165,8 +165,9 @@ def _units(units: Sequence[Any], stored: set[Variable], style: _Style) -> Iterat
     """Format the units of work: each with its members, inputs by label."""
     for number, unit in enumerate(units):
         if isinstance(unit, FusionGroup):
-            yield f"{number}: loops over {_axes(unit)}"
-            for node in reversed(unit.members):
+            title = "loops" if unit.call is None else "library call with an epilogue"
+            yield f"{number}: {title} over {_axes(unit)}"
+            for node in reversed(nodes_of(unit)):
                 yield "    " + _member(node, stored, style)
         else:
             lower = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(unit.op.record.lower).__name__).lower()

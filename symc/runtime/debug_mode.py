@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.compiler.fusion import FusionGroup, fuse
+from symc.compiler.fusion import fuse, nodes_of
 from symc.errors import SymcError, located
 from symc.graph import Apply, Constant, SharedVariable, Variable, clone_with, graph_inputs, toposort
 from symc.graph.dtypes import is_float
@@ -271,7 +271,7 @@ def _checks_of(step: Stepwise, values: Values, specialisation: Any) -> tuple[lis
     found, outputs = [], []
     places: dict[Variable, Variable] = {}
     for unit in units:
-        members = list(unit.members) if isinstance(unit, FusionGroup) else [unit]
+        members = nodes_of(unit)
         inside = {v for node in members for v in node.outputs}
         made = [v for node in members if _is_compared(node, stored) for v in node.outputs if v in values and _fixed(v)]
         ends = frozenset(v for node in members for v in node.inputs if v not in inside and not isinstance(v, Constant))

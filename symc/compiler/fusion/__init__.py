@@ -10,9 +10,11 @@ maximum, the sum and the quotient.
 
 The pass traverses the graph from outputs to inputs. An op joins the group of its consumers if all of them are in one
 group and agree on its iteration map; otherwise its value is stored and it starts a new group. A second traversal merges
-a group with a producing group over the same axes, so that one loop may store several results.
+a group with a producing group over the same axes, so that one loop may store several results. At last, groups become
+epilogues of the library calls whose outputs they process.
 """
 
+from symc.compiler.fusion.epilogues import row_axes
 from symc.compiler.fusion.fuse import fuse, may_fail
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -24,6 +26,7 @@ from symc.compiler.fusion.groups import (
     is_costly,
     is_costly_op,
     is_inline,
+    nodes_of,
     resolve,
     source_of,
     symbols_of_unit,
@@ -42,6 +45,8 @@ __all__ = [
     "is_costly_op",
     "is_inline",
     "may_fail",
+    "nodes_of",
+    "row_axes",
     "resolve",
     "symbols_of_unit",
 ]

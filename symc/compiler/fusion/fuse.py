@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from symc.compiler.fusion.groups import FusionGroup, Unit, base_of, external_reads, results, symbols_of_unit
+from symc.compiler.fusion.epilogues import with_epilogues
+from symc.compiler.fusion.groups import (
+    FusionGroup,
+    Unit,
+    base_of,
+    external_reads,
+    nodes_of,
+    results,
+    symbols_of_unit,
+)
 from symc.compiler.fusion.merging import merge
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.rewrite import failures
@@ -63,7 +72,7 @@ def schedule(units: Sequence[Unit], binding: Mapping[Any, Variable] | None = Non
 
 def may_fail(unit: Unit) -> bool:
     """Whether the unit may raise an error at call time."""
-    return any(map(failures.may_fail, unit.members if isinstance(unit, FusionGroup) else [unit]))
+    return any(map(failures.may_fail, nodes_of(unit)))
 
 
 def _ancestors(roots: Sequence[int], sources: Sequence[set[int]]) -> set[int]:
@@ -90,4 +99,7 @@ def fuse(
     state = Fusion(outputs, machine, binding)
     state.place_all()
     merge(state, ROUNDS if inside or machine.any_rows else 1, inside)
-    return schedule(state.units, binding), state.stored
+    ordered = schedule(state.units, binding)
+    if machine.epilogues and not inside:
+        ordered = with_epilogues(ordered, state.stored, [*outputs, *(binding or {}).values()])
+    return ordered, state.stored

@@ -38,7 +38,8 @@ class FusionGroup:
     ``members`` are ordered from consumers to producers, ``iteration_maps`` are the group axes of their outputs,
     ``demanded`` the variables that they read (some of them other members' values), ``stored`` those that they store
     in memory.
-    ``placed`` are the places of stored values that are part of a larger array.
+    ``placed`` are the places of stored values that are part of a larger array. ``call`` is a library call of which the
+    group is the epilogue.
     ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
@@ -52,6 +53,7 @@ class FusionGroup:
     demanded: set[Variable] = field(default_factory=set)
     placed: dict[Variable, Placement] = field(default_factory=dict)
     lowered: dict[Any, Any] = field(default_factory=dict)
+    call: Apply | None = None
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -144,9 +146,10 @@ def is_one(dim: dims.Dim) -> bool:
 def external_reads(group: FusionGroup, stored: set[Variable]) -> list[Variable]:
     """The variables in memory that a group reads, including those behind recomputed values."""
     own = group.iteration_maps
-    found: dict[Variable, None] = {}
+    call = group.call
+    found: dict[Variable, None] = {} if call is None else dict.fromkeys(call.inputs)
     stack = [v for node in group.members for v in node.inputs]
-    seen: set[Variable] = set()
+    seen: set[Variable] = set() if call is None else set(call.outputs)
     while stack:
         base = source_of(stack.pop(), stored)
         if base in seen or base in own:
@@ -182,6 +185,13 @@ def is_costly_op(op: Op, dtypes: tuple[str, ...]) -> bool:
     return is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs))
 
 
+def nodes_of(unit: Unit) -> list[Apply]:
+    """The applications that a unit computes, consumers first."""
+    if not isinstance(unit, FusionGroup):
+        return [unit]
+    return unit.members if unit.call is None else [*unit.members, unit.call]
+
+
 def base_of(v: Variable) -> Variable:
     """The variable whose memory a view refers to."""
     while v.owner is not None and isinstance(v.owner.op.record.lower, View):
@@ -191,7 +201,7 @@ def base_of(v: Variable) -> Variable:
 
 def symbols_of_unit(unit: Unit, reads: Sequence[Variable]) -> set[Any]:
     """The symbols in the dims of a unit's inputs and outputs, and in the attributes of its ops."""
-    nodes = unit.members if isinstance(unit, FusionGroup) else [unit]
+    nodes = nodes_of(unit)
     found = {s for v in reads for d in v.type.shape for s in dims.symbols_of(d)}
     stack: list[Any] = []
     for node in nodes:

@@ -79,7 +79,7 @@ def _resized(kernel: Kernel, body: Sequence[Statement]) -> Kernel:
 
 def _of_call(kernel: Kernel, s: Call) -> RowForm:
     spec = CALLS[s.name.rsplit("_", 1)[0]]
-    if spec.rows is None:
+    if spec.rows is None or s.epilogue is not None:
         raise _Other
     params = dict(zip(spec.params, s.params))
     if any(params[name].op != "const" or params[name].value for name in spec.rows.zero):

@@ -7,6 +7,7 @@ from typing import Any
 
 from symc.compiler.bodies import applications_inside
 from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
+from symc.compiler.lowering.epilogue import EpilogueLowering
 from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import Placed, placed_results
 from symc.compiler.lowering.program import ProgramBuilder, Region
@@ -159,8 +160,12 @@ class Scope(Region):
             if isinstance(unit, FusionGroup):
                 places = {v: self.placed[v][1] for v in unit.stored if v in self.placed}
                 unit.placed = {v: p for v, p in places.items() if not p.contiguous}
-                self._take_over(unit, position)
-                self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
+                if unit.call is None:
+                    self._take_over(unit, position)
+                    self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
+                else:
+                    self._share_output(unit, unit.call.outputs[0])
+                    self.nodes.append(EpilogueLowering(unit, self.stored, self.ref_of, self.new).lower())
             elif isinstance(unit.op.record.lower, Structured):
                 unit.op.record.lower.build(unit, self)
             else:
@@ -269,6 +274,13 @@ class Scope(Region):
                     made.alias = buffer
                     taken.add(buffer)
                     break
+
+    def _share_output(self, group: FusionGroup, out: Variable) -> None:
+        """Let the output of a group's call be in the memory of a result of the same size, if there is one."""
+        for v in group.stored:
+            if v.dtype == out.dtype and v not in group.placed:
+                self.place[out] = self.ref_of(v)
+                return
 
     def _single_in_place(self, node: Any, position: int) -> bool:
         lower = node.op.record.lower

@@ -146,6 +146,16 @@ class LoopContext:
         return lets, position[::-1]
 
 
+def library_call(node: Apply, builder: KernelBuilder) -> tuple[Call, Expr]:
+    """The statement of a library call, and the number of operations that it takes."""
+    lower = node.op.record.lower
+    assert isinstance(lower, LibraryCall)
+    buffers = [builder.writing(v) for v in node.outputs] + [builder.reads(v) for v in node.inputs]
+    params = tuple(builder.size(p) for p in lower.params(node))
+    name = f"{lower.name}_{suffix(node.outputs[0].dtype)}"
+    return Call(name, tuple(buffers), params), CALLS[lower.name].flops(*params)
+
+
 def lower_single(
     node: Apply,
     ref_of: Callable[[Variable], Ref],
@@ -160,11 +170,8 @@ def lower_single(
     locations = [node.outputs[0].location]
     sizes = [(v.dtype, dims.product(v.type.shape)) for v in (*node.inputs, *node.outputs)]
     if isinstance(lower, LibraryCall):
-        buffers = [builder.writing(v) for v in node.outputs] + [builder.reads(v) for v in node.inputs]
-        params = tuple(builder.size(p) for p in lower.params(node))
-        builder.flops = CALLS[lower.name].flops(*params)
-        body: Sequence[Statement] = [Call(f"{lower.name}_{suffix(node.outputs[0].dtype)}", tuple(buffers), params)]
-        return [builder.step(body, locations, sizes)]
+        statement, builder.flops = library_call(node, builder)
+        return [builder.step([statement], locations, sizes)]
     if isinstance(lower, HostCall):
         return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):

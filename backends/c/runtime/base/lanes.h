@@ -7,22 +7,27 @@
 #define LANE_PAIR(i) (i), (i) + VL
 #define FOUR_LANE_PAIRS(i) LANE_PAIR(i), LANE_PAIR((i) + 1), LANE_PAIR((i) + 2), LANE_PAIR((i) + 3)
 #define FOUR_EVEN_LANES(i) 2 * (i), 2 * (i) + 2, 2 * (i) + 4, 2 * (i) + 6
+#define FOUR_ODD_LANES(i) 2 * (i) + 1, 2 * (i) + 3, 2 * (i) + 5, 2 * (i) + 7
 #if VL == 16
 #define LOW_PAIRS FOUR_LANE_PAIRS(0), FOUR_LANE_PAIRS(4)
 #define HIGH_PAIRS FOUR_LANE_PAIRS(8), FOUR_LANE_PAIRS(12)
 #define EVEN_LANES FOUR_EVEN_LANES(0), FOUR_EVEN_LANES(4), FOUR_EVEN_LANES(8), FOUR_EVEN_LANES(12)
+#define ODD_LANES FOUR_ODD_LANES(0), FOUR_ODD_LANES(4), FOUR_ODD_LANES(8), FOUR_ODD_LANES(12)
 #elif VL == 8
 #define LOW_PAIRS FOUR_LANE_PAIRS(0)
 #define HIGH_PAIRS FOUR_LANE_PAIRS(4)
 #define EVEN_LANES FOUR_EVEN_LANES(0), FOUR_EVEN_LANES(4)
+#define ODD_LANES FOUR_ODD_LANES(0), FOUR_ODD_LANES(4)
 #elif VL == 4
 #define LOW_PAIRS LANE_PAIR(0), LANE_PAIR(1)
 #define HIGH_PAIRS LANE_PAIR(2), LANE_PAIR(3)
 #define EVEN_LANES FOUR_EVEN_LANES(0)
+#define ODD_LANES FOUR_ODD_LANES(0)
 #else
 #define LOW_PAIRS LANE_PAIR(0)
 #define HIGH_PAIRS LANE_PAIR(1)
 #define EVEN_LANES 0, 2
+#define ODD_LANES 1, 3
 #endif
 
 #ifdef __clang__

@@ -99,6 +99,14 @@ SYMC_API int symc_measure_scratch_of_each(int slot, size_t bytes, int width);
 SYMC_API size_t symc_measured(void);
 SYMC_API void symc_measure_end(void);
 
+/* What follows a call element by element. The output of the call is a matrix; `run` processes columns [first, first +
+ * count) of `rows` rows from `row` on, after these have been computed. It is called from any thread, once for each
+ * element. A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers. */
+typedef struct {
+    void (*run)(void *args, int64_t row, int64_t rows, int64_t first, int64_t count);
+    void *args;
+} symc_epilogue;
+
 /* ---- matrix products --------------------------------------------------------------------------------------------- */
 
 /* C (M, N) = (accumulate ? C : 0) + op(A) (M, K) op(B) (K, N), row-major; op is transposition where the flag is set, so
@@ -118,6 +126,12 @@ SYMC_API void symc_batched_gemm_f32(void *const *bufs, const int64_t *p);
 SYMC_API void symc_batched_gemm_f64(void *const *bufs, const int64_t *p);
 SYMC_API void symc_batched_gemm_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_batched_gemm_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+
+/* With an epilogue. The rows of C are contiguous: ldc is N, and strideC M * N. */
+SYMC_API void symc_gemm_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_gemm_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_batched_gemm_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_batched_gemm_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
@@ -146,6 +160,12 @@ SYMC_API void symc_conv2d_backward_data_stored_f32(void *const *bufs, const int6
 SYMC_API void symc_conv2d_backward_data_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_backward_weights_f32(void *const *bufs, const int64_t *p); /* bufs = {dW, X, dY} */
 SYMC_API void symc_conv2d_backward_weights_f64(void *const *bufs, const int64_t *p);
+
+/* With an epilogue: a row of the output is a map of an image, or a channel of dX. */
+SYMC_API void symc_conv2d_forward_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_forward_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_backward_data_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_backward_data_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
 /* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
  * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always. Under `strict` there is no minimal

@@ -9,10 +9,11 @@ typedef struct {
         dil_w, groups;
     int flip;
     symc_stored *stored; /* what the weights are, or NULL */
+    const symc_epilogue *epilogue; /* or NULL */
 } conv2d;
 
 /* The algorithms, in the order in which they are considered. */
-typedef enum { BY_PAIRS, BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS } method;
+typedef enum { BY_PAIRS, BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGRAD, BY_BLOCKS, BY_PANELS, BY_DOTS, BY_PLANES } method;
 
 /* What the user prefers, see symc_conv2d_choose. */
 enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS };

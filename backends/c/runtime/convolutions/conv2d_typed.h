@@ -3,6 +3,8 @@
 
 #include "direct.h"
 #include "grouped.h"
+#include "planes.h"
+#include "products/gemm.h"
 #include "products/pairs.h"
 #include "scatter.h"
 #include "winograd.h"
@@ -43,7 +45,7 @@ static void multiply_images(const conv2d *v, real *out, const real *in, const re
                          (real *)in + i * k * pixels};
         int64_t p[13] = {v->images, transpose, 0, rows, pixels, k, channels, pixels, pixels, 0, v->groups * k * pixels,
                          v->groups * rows * pixels, 0};
-        FN(symc_batched_gemm_stored)(bufs, p, (symc_stored *const[]){v->stored, NULL});
+        FN(symc_batched_product)(bufs, p, (symc_stored *const[]){v->stored, NULL}, v->epilogue, i * rows, v->groups * rows);
     }
 }
 
@@ -53,7 +55,8 @@ static gather forward_gather(const conv2d *v, real *y, const real *x, const real
                 .filters = v->filters / v->groups, .in = x, .in_h = v->in_h, .in_w = v->in_w, .step_h = v->step_h,
                 .step_w = v->step_w, .weights = weights, .stored = v->stored, .weight_channel = v->taps_h * v->taps_w, .out = y,
                 .out_h = v->out_h, .out_w = v->out_w, .out_row = v->out_w, .out_col = 1,
-                .out_plane = v->out_h * v->out_w, .out_image = v->filters * v->out_h * v->out_w};
+                .out_plane = v->out_h * v->out_w, .out_image = v->filters * v->out_h * v->out_w,
+                .epilogue = v->epilogue};
     g.weight_filter = g.channels * g.weight_channel;
     FN(symc_forward_taps)(v, &g);
     return g;
@@ -78,6 +81,8 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_PANELS;
     if (is_matrix_product(v))
         return BY_PRODUCTS;
+    if (FN(symc_planes_suit)(v))
+        return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
         return BY_GROUPS;
     if (FN(symc_winograd_suits)(g))
@@ -91,26 +96,37 @@ method FN(symc_forward_method)(const conv2d *v)
     return forward_method(v, &g);
 }
 
-void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
-{
-    FN(symc_conv2d_forward_stored)(bufs, p, (symc_stored *const[]){NULL});
-}
-
-void FN(symc_conv2d_forward_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e)
 {
     conv2d v = FN(symc_read_conv2d)(p);
-    v.stored = stored[0];
+    v.stored = stored[0], v.epilogue = e;
     gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
     switch (forward_method(&v, &g)) {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
     case BY_PAIRS: symc_paired_forward(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
+    case BY_PLANES: FN(symc_planes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: FN(symc_gather_conv)(&g);
     }
+}
+
+void FN(symc_conv2d_forward_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    run_forward(bufs, p, stored, NULL);
+}
+
+void FN(symc_conv2d_forward_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    run_forward(bufs, p, stored, bufs[3]);
+}
+
+void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
+{
+    run_forward(bufs, p, (symc_stored *const[]){NULL}, NULL);
 }
 
 /* ---- with respect to the images ----
@@ -242,4 +258,10 @@ void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, s
     for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
         for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)
             backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x);
+}
+
+void FN(symc_conv2d_backward_data_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    FN(symc_conv2d_backward_data_stored)(bufs, p, stored);
+    finish_all(bufs[3], 0, p[0] * p[1], p[2] * p[3]);
 }

@@ -225,6 +225,8 @@ static void put_block(const direct *z, int64_t place, int64_t block, const part 
         int64_t filter = block * TILE_COLS + half;
         put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
                  z->out + (place * z->filters + filter) * z->out_h * z->out_w);
+        finish_band(z->v->epilogue, place * z->filters + filter, smaller(VL, z->filters - filter), z->out_w, b->first_row,
+                    b->last_row, b->first_col, b->last_col);
     }
 }
 

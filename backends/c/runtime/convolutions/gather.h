@@ -10,7 +10,7 @@
 #ifndef SYMC_GATHER_H
 #define SYMC_GATHER_H
 
-#include "base/real.h"
+#include "base/epilogue.h"
 
 typedef struct {
     int64_t images, groups, channels, filters; /* channels and filters of one group */
@@ -23,6 +23,7 @@ typedef struct {
     symc_stored *stored; /* what they are, or NULL */
     real *out;           /* (images, groups, filters, out_h, out_w), with these strides: */
     int64_t out_h, out_w, out_row, out_col, out_plane, out_image;
+    const symc_epilogue *epilogue; /* of an output whose columns are neighbours; or NULL */
 } gather;
 
 HIDDEN void FN(symc_gather_conv)(const gather *g);

@@ -98,6 +98,17 @@ static workspace take_workspace(const conv *v)
         .planes = symc_scratch(SLOT_BAND, (channels * v->shape.plane + BAND_SLACK) * sizeof(real))};
 }
 
+/* `rows` filters of a group from `row` on are computed for a band of pixels. */
+static void finish_part(const gather *g, const band *part, int64_t group, int64_t row, int64_t rows)
+{
+    for (int64_t y = part->first_row; g->epilogue && y < part->last_row;) {
+        int64_t image = y / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
+        finish_band(g->epilogue, (image * g->groups + group) * g->filters + row, rows, g->out_w, y - image * g->out_h,
+                    stop - image * g->out_h, part->first_col, part->last_col);
+        y = stop;
+    }
+}
+
 static void multiply_unit(const conv *v, const workspace *w, const band *part, int64_t group, int64_t first,
                           int64_t last)
 {
@@ -120,6 +131,8 @@ static void multiply_unit(const conv *v, const workspace *w, const band *part, i
             real *out = g->out + (group * g->filters + row) * g->out_plane;
             for (int64_t j = 0; j < panels; j++)
                 multiply_panel(v, &list[j], rows, k, a, own + j * TILE_COLS * k, out, q > 0);
+            if (q == v->k_blocks - 1)
+                finish_part(g, part, group, row, rows);
         }
     }
 }
@@ -155,6 +168,7 @@ static void sum_unit(const conv *v, real *planes, const band *part, int64_t grou
             sum_row(v, g->weights + m * v->depth, from, part->last_col - part->first_col, to);
         }
     }
+    finish_part(g, part, group, 0, g->filters);
 }
 
 static void run_units(void *arg, int64_t begin, int64_t end)
@@ -222,6 +236,7 @@ void FN(symc_gather_conv)(const gather *g)
     if (v.depth <= 0) {
         symc_parallel(clear_planes, &v.g, g->images * g->groups * g->filters,
                       ceil_div(SERIAL_PRODUCTS, g->out_h * g->out_w));
+        finish_all(g->epilogue, 0, g->images * g->groups * g->filters, g->out_h * g->out_w);
         return;
     }
     plan_units(&v);

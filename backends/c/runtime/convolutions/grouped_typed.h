@@ -158,6 +158,8 @@ static void run_band(const grouped *z, const workspace *w, int64_t image, int64_
     for (int64_t f = 0; f < z->filters; f++)
         FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane,
                             out + f * out_plane);
+    finish_band(z->v->epilogue, (image * z->v->groups + first_group) * z->filters, groups * z->filters, z->out_w, first,
+                last, 0, z->out_w);
 }
 
 /* Tasks (block of groups, image, band). */

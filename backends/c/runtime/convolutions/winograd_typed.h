@@ -192,6 +192,8 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
         else
             for (int64_t r = 0; r < high; r++)
                 FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
+        finish_band(g->epilogue, (run.image * g->groups + group) * g->filters + filter, rows, g->out_w, run.row * v->out,
+                    run.row * v->out + high, run.col * v->out, run.col * v->out + wide);
         at += run.count;
     }
 }

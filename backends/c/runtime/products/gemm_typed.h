@@ -5,6 +5,7 @@
  * operand is stored, it is the one that is packed whole, once for all calls until it changes.
  */
 #include "pairs.h"
+#include "gemm.h"
 #include "gemv.h"
 #include "base/stored.h"
 #include "thin.h"
@@ -31,6 +32,8 @@ typedef struct {
     int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
     real *shared;
     symc_stored *stored[2];        /* what A and B are, or NULL */
+    const symc_epilogue *epilogue; /* or NULL: the first row of C is row `first_row` of its output */
+    int64_t first_row;
 } product;
 
 /* Row panels differ by at most one row, so that none needs an inefficient kernel. */
@@ -113,6 +116,12 @@ INLINE int reads_in_place(const product *g, int64_t j)
     return g->rows <= IN_PLACE_ROWS && !g->trans_b && (j + 1) * TILE_COLS <= g->cols;
 }
 
+/* All terms of these rows and panels of columns are summed. */
+static void finish_panels(const product *g, int64_t row, int64_t rows, int64_t first, int64_t last)
+{
+    finish_columns(g->epilogue, g->first_row + row, rows, first * TILE_COLS, smaller(last * TILE_COLS, g->cols) - first * TILE_COLS);
+}
+
 /* One k block of a region with A shared: packs the panels of B, then multiplies each panel of A by all of them. */
 static void multiply_columns(const product *g, region part, int64_t k0, int64_t k, real *own)
 {
@@ -133,6 +142,8 @@ static void multiply_columns(const product *g, region part, int64_t k0, int64_t 
             const real *b = in_place ? g->b + k0 * g->ldb + j * TILE_COLS : own + (j - part.first_col) * TILE_COLS * k;
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, a, b, in_place ? g->ldb : TILE_COLS);
         }
+        if (k0 + k == g->k)
+            finish_panels(g, row, rows, part.first_col, part.last_col);
     }
 }
 
@@ -150,6 +161,8 @@ static void multiply_rows(const product *g, region part, int64_t k0, int64_t k, 
             int64_t row = panel_row(g->rows, i), rows = panel_row(g->rows, i + 1) - row;
             multiply_tile_at(g, row, rows, j * TILE_COLS, k0, k, own + (row - first) * k, b, TILE_COLS);
         }
+        if (k0 + k == g->k)
+            finish_panels(g, first, panel_row(g->rows, part.last_row) - first, j, j + 1);
     }
 }
 
@@ -245,10 +258,12 @@ static void multiply_in_place(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
     int64_t row = begin * NARROW_ROWS, rows = smaller(end * NARROW_ROWS, g->rows) - row;
-    if (rows > 0)
-        FN(symc_unpacked_product)(rows, g->cols, g->k, g->a + row * (g->trans_a ? 1 : g->lda), g->trans_a ? 1 : g->lda,
-                                  g->trans_a ? g->lda : 1, g->trans_b ? g->shared : g->b, g->trans_b ? g->cols : g->ldb,
-                                  g->c + row * g->ldc, g->ldc, g->accumulate);
+    if (rows <= 0)
+        return;
+    FN(symc_unpacked_product)(rows, g->cols, g->k, g->a + row * (g->trans_a ? 1 : g->lda), g->trans_a ? 1 : g->lda,
+                              g->trans_a ? g->lda : 1, g->trans_b ? g->shared : g->b, g->trans_b ? g->cols : g->ldb,
+                              g->c + row * g->ldc, g->ldc, g->accumulate);
+    finish_columns(g->epilogue, g->first_row + row, rows, 0, g->cols);
 }
 
 static void multiply_unpacked(product *g)
@@ -280,20 +295,18 @@ static void multiply_any(product g)
     if (g.k <= 0) {
         if (!g.accumulate)
             symc_parallel(clear_rows, &g, g.rows, ceil_div(SERIAL_PRODUCTS, g.cols));
-        return;
-    }
-    if (g.cols == 1) {
+    } else if (g.cols == 1) {
         FN(symc_gemv)(g.trans_a, g.rows, g.k, g.a, g.lda, g.b, g.trans_b ? 1 : g.ldb, g.c, g.ldc, g.accumulate);
-        return;
-    }
-    if (g.rows == 1) {
+    } else if (g.rows == 1) {
         FN(symc_gemv)(!g.trans_b, g.cols, g.k, g.b, g.ldb, g.a, g.trans_a ? g.lda : 1, g.c, 1, g.accumulate);
+    } else {
+        if (is_small(&g) || is_narrow(&g))
+            multiply_unpacked(&g);
+        else
+            multiply(&g);
         return;
     }
-    if (is_small(&g) || is_narrow(&g))
-        multiply_unpacked(&g);
-    else
-        multiply(&g);
+    finish_all(g.epilogue, g.first_row, g.rows, g.cols);
 }
 
 static product product_of(void *const *bufs, const int64_t *p)
@@ -303,21 +316,34 @@ static product product_of(void *const *bufs, const int64_t *p)
                      .accumulate = p[8] != 0};
 }
 
-void FN(symc_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e, int64_t row)
 {
+    product g = product_of(bufs, p);
+    g.epilogue = e, g.first_row = row;
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
     if (symc_pairs && symc_paired_gemm_suits(p)) {
         symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1]);
+        finish_all(e, row, g.rows, g.cols);
         return;
     }
 #endif
     if (FN(symc_thin_suits)(p)) {
         FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2]);
+        finish_all(e, row, g.rows, g.cols);
         return;
     }
-    product g = product_of(bufs, p);
     g.stored[0] = stored[0], g.stored[1] = stored[1];
     multiply_any(g);
+}
+
+void FN(symc_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    multiply_one(bufs, p, stored, NULL, 0);
+}
+
+void FN(symc_gemm_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    multiply_one(bufs, p, stored, bufs[3], 0);
 }
 
 void FN(symc_gemm)(void *const *bufs, const int64_t *p) { FN(symc_gemm_stored)(bufs, p, (symc_stored *const[]){NULL, NULL}); }
@@ -326,6 +352,8 @@ typedef struct {
     void *const *bufs;
     const int64_t *p;
     symc_stored *stored[2]; /* of operands that all products share */
+    const symc_epilogue *epilogue;
+    int64_t first_row, row_step;
 } batch;
 
 static void multiply_batch(void *arg, int64_t begin, int64_t end)
@@ -336,7 +364,7 @@ static void multiply_batch(void *arg, int64_t begin, int64_t end)
         void *bufs[3] = {(real *)all->bufs[0] + i * p[11], (real *)all->bufs[1] + i * p[9],
                          (real *)all->bufs[2] + i * p[10]};
         int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
-        FN(symc_gemm_stored)(bufs, one, all->stored);
+        multiply_one(bufs, one, all->stored, all->epilogue, all->first_row + i * all->row_step);
     }
 }
 
@@ -358,13 +386,15 @@ static void multiply_small_batch(void *arg, int64_t begin, int64_t end)
         FN(symc_unpacked_product)(g.rows, g.cols, g.k, g.a + i * p[9], g.trans_a ? 1 : g.lda, g.trans_a ? g.lda : 1,
                                   g.trans_b ? g.shared : b + i * p[10], g.trans_b ? g.cols : g.ldb, g.c + i * p[11],
                                   g.ldc, g.accumulate);
+        finish_columns(all->epilogue, all->first_row + i * all->row_step, g.rows, 0, g.cols);
     }
 }
 
 /* Many products run one per thread; few share all threads one after another. */
-void FN(symc_batched_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+void FN(symc_batched_product)(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e,
+                              int64_t row, int64_t row_step)
 {
-    batch all = {bufs, p, {p[9] ? NULL : stored[0], p[10] ? NULL : stored[1]}};
+    batch all = {bufs, p, {p[9] ? NULL : stored[0], p[10] ? NULL : stored[1]}, e, row, row_step};
     int64_t n = p[0], products = larger(1, p[3]) * larger(1, p[4]) * larger(1, p[5]);
     int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
     product first = product_of(bufs, one);
@@ -374,6 +404,16 @@ void FN(symc_batched_gemm_stored)(void *const *bufs, const int64_t *p, symc_stor
         symc_parallel(multiply_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
     else if (n > 0)
         multiply_batch(&all, 0, n);
+}
+
+void FN(symc_batched_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    FN(symc_batched_product)(bufs, p, stored, NULL, 0, 0);
+}
+
+void FN(symc_batched_gemm_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    FN(symc_batched_product)(bufs, p, stored, bufs[3], 0, p[3]);
 }
 
 void FN(symc_batched_gemm)(void *const *bufs, const int64_t *p)

@@ -1,0 +1,52 @@
+/* Epilogues: what a call does with the elements of its output after it has computed them. See symc_rt.h. */
+#ifndef SYMC_EPILOGUE_H
+#define SYMC_EPILOGUE_H
+
+#include "real.h"
+
+/* Columns [first, first + count) of `rows` rows from `row` on are computed. `e` may be NULL. */
+INLINE void finish_columns(const symc_epilogue *e, int64_t row, int64_t rows, int64_t first, int64_t count)
+{
+    if (e && rows > 0 && count > 0)
+        e->run(e->args, row, rows, first, count);
+}
+
+/* A band of rows and columns of a plane of `width` columns in each of `rows` rows from `row` on. */
+INLINE void finish_band(const symc_epilogue *e, int64_t row, int64_t rows, int64_t width, int64_t first_row,
+                        int64_t last_row, int64_t first_col, int64_t last_col)
+{
+    if (!e)
+        return;
+    if (last_col - first_col == width) {
+        finish_columns(e, row, rows, first_row * width, (last_row - first_row) * width);
+        return;
+    }
+    for (int64_t i = first_row; i < last_row; i++)
+        finish_columns(e, row, rows, i * width + first_col, last_col - first_col);
+}
+
+enum { EPILOGUE_COLUMNS = 4096 }; /* of a task */
+
+typedef struct {
+    const symc_epilogue *e;
+    int64_t row, columns, pieces;
+} whole_output;
+
+static void finish_pieces(void *arg, int64_t begin, int64_t end)
+{
+    const whole_output *o = arg;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t piece = i % o->pieces, first = piece * o->columns / o->pieces;
+        finish_columns(o->e, o->row + i / o->pieces, 1, first, (piece + 1) * o->columns / o->pieces - first);
+    }
+}
+
+/* `rows` whole rows from `row` on are computed; all threads take part. */
+INLINE void finish_all(const symc_epilogue *e, int64_t row, int64_t rows, int64_t columns)
+{
+    whole_output o = {e, row, columns, ceil_div(columns, EPILOGUE_COLUMNS)};
+    if (e && rows > 0 && columns > 0)
+        symc_parallel(finish_pieces, &o, rows * o.pieces, ceil_div(4 * EPILOGUE_COLUMNS, ceil_div(columns, o.pieces)));
+}
+
+#endif

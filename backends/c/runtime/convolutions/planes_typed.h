@@ -1,0 +1,309 @@
+/* Depthwise convolutions, forward, plane by plane. Compiled once per element type.
+ *
+ * A band of a plane is copied to the first level cache with zeros around it, and with its columns split into even and odd
+ * ones for stride 2, so that vectors of neighbouring output pixels read contiguous memory through every tap. Several
+ * rows are summed together, since neighbouring rows read the same pixels.
+ */
+#include "planes.h"
+
+#include "axis.h"
+#include "base/lanes.h"
+#include "base/masked.h"
+
+enum {
+    ROWS = 4,                  /* summed together */
+    WINDOW_BYTES = 32 << 10,   /* of a copied band: it stays in the first level cache */
+    MOST_TAPS = 121,
+    FINISHED = 4096,           /* elements of small planes that are finished together */
+    SERIAL_PRODUCTS = 1 << 16, /* the least multiplications for which another thread is used */
+    MOST_FILTERS = 4           /* of a group */
+};
+
+typedef struct {
+    const conv2d *v;
+    const real *in, *weights;
+    real *out;
+    int64_t filters;           /* of a group */
+    axis rows, cols;           /* with ascending taps */
+    int64_t bands;
+    int64_t left, high;        /* the first column of a window; the most rows */
+    int64_t phase, row;        /* elements between the two phases of a row of a window, and between rows */
+    const int64_t *col;        /* where the taps of a row read, for output column 0 */
+} planes;
+
+INLINE int64_t reach(const axis *a) { return (a->taps - 1) * (a->dil < 0 ? -a->dil : a->dil); }
+
+int FN(symc_planes_suit)(const conv2d *v)
+{
+    return v->groups >= 2 && v->channels == v->groups && v->filters % v->groups == 0 && v->filters > 0 &&
+           v->filters <= MOST_FILTERS * v->groups && v->taps_h * v->taps_w > 0 && v->taps_h * v->taps_w <= MOST_TAPS &&
+           v->step_w <= 2 && v->pad_h >= 0 && v->pad_w >= 0 && v->in_h * v->in_w > 0 && v->out_h > 0 &&
+           4 * v->out_w >= VL;
+}
+
+/* Taps in the order of the pixels that they read. */
+INLINE axis ascending(axis a)
+{
+    return a.dil >= 0 ? a : (axis){a.taps, a.up, 1, a.base - reach(&a), -a.dil};
+}
+
+/* ---- copies ---- */
+
+/* `high` rows of an image, whose column 0 becomes column `at` of the window; what is around them stays. */
+static void copy_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t row, real *to)
+{
+    lane_mask last = first_lanes((width - 1) % VL + 1);
+    to += at;
+    for (; high > 0; high--, from += width, to += row) {
+        int64_t x = 0;
+        for (; x < width - VL; x += VL)
+            store(to + x, load(from + x));
+        store_lanes(to + x, load_lanes(from + x, last), last);
+    }
+}
+
+/* The same with even columns of the window at `to`, and odd ones `phase` elements on. */
+static void split_rows(const real *from, int64_t high, int64_t width, int64_t at, int64_t phase, int64_t row, real *to)
+{
+    real *even = to + (at % 2) * phase + at / 2, *odd = to + (1 - at % 2) * phase + (at + 1) / 2;
+    int64_t rest = (width - 1) % (2 * VL) + 1;
+    lane_mask first = first_lanes(smaller(VL, rest)), second = first_lanes(larger(0, rest - VL));
+    lane_mask evens = first_lanes((rest + 1) / 2), odds = first_lanes(rest / 2);
+    for (; high > 0; high--, from += width, even += row, odd += row) {
+        int64_t x = 0;
+        for (; x < width - 2 * VL; x += 2 * VL) {
+            vec a = load(from + x), b = load(from + x + VL);
+            store(even + x / 2, SHUFFLE(a, b, EVEN_LANES));
+            store(odd + x / 2, SHUFFLE(a, b, ODD_LANES));
+        }
+        vec a = load_lanes(from + x, first), b = rest > VL ? load_lanes(from + x + VL, second) : (vec){0};
+        store_lanes(even + x / 2, SHUFFLE(a, b, EVEN_LANES), evens);
+        store_lanes(odd + x / 2, SHUFFLE(a, b, ODD_LANES), odds);
+    }
+}
+
+/* The rows of a window. */
+typedef struct {
+    int64_t top, high; /* in the image */
+} window_rows;
+
+static window_rows rows_behind(const planes *z, int64_t first, int64_t last)
+{
+    return (window_rows){window_start(&z->rows, first), window_size(&z->rows, first, last)};
+}
+
+/* The window of a plane. Only rows of the image are written where the window was `clean` before. */
+static void copy_window(const planes *z, const real *plane, window_rows r, int clean, real *window)
+{
+    int64_t width = z->v->in_w, height = z->v->in_h;
+    int64_t before = smaller(r.high, larger(0, -r.top)), behind = larger(before, smaller(r.high, height - r.top));
+    if (!clean) {
+        memset(window, 0, before * z->row * sizeof(real));
+        memset(window + behind * z->row, 0, (r.high - behind) * z->row * sizeof(real));
+    }
+    plane += (r.top + before) * width, window += before * z->row;
+    if (z->cols.up == 1)
+        copy_rows(plane, behind - before, width, -z->left, z->row, window);
+    else
+        split_rows(plane, behind - before, width, -z->left, z->phase, z->row, window);
+}
+
+/* ---- sums ---- */
+
+/* `rows` rows of vectors, `step` rows of the window apart, with constants for everything but distances. */
+INLINE void sum_strip(int rows, int step, int taps_h, int taps_w, const real *window, int64_t row, const int64_t *col,
+                      const real *weights, vec *sum)
+{
+    UNROLL
+    for (int b = 0; b < rows; b++)
+        sum[b] = (vec){0};
+    UNROLL
+    for (int q = 0; q < (rows - 1) * step + taps_h; q++) {
+        UNROLL
+        for (int s = 0; s < taps_w; s++) {
+            vec x = load(window + q * row + col[s]);
+            UNROLL
+            for (int b = 0; b < rows; b++)
+                if (q - b * step >= 0 && q - b * step < taps_h)
+                    sum[b] += weights[(q - b * step) * taps_w + s] * x;
+        }
+    }
+}
+
+/* The same for any taps. */
+INLINE void sum_any(const planes *z, int rows, const real *window, const real *weights, vec *sum)
+{
+    UNROLL
+    for (int b = 0; b < rows; b++)
+        sum[b] = (vec){0};
+    for (int64_t r = 0; r < z->rows.taps; r++, window += z->rows.dil * z->row)
+        for (int64_t s = 0; s < z->cols.taps; s++, weights++) {
+            UNROLL
+            for (int b = 0; b < rows; b++)
+                sum[b] += *weights * load(window + b * z->rows.up * z->row + z->col[s]);
+        }
+}
+
+typedef enum { ANY_TAPS, TAPS_3_1, TAPS_3_2, TAPS_5_1, TAPS_5_2 } kind;
+
+static kind kind_of(const planes *z)
+{
+    int64_t taps = z->rows.taps, step = z->rows.up;
+    if (z->cols.taps != taps || z->rows.dil != 1 || step > 2)
+        return ANY_TAPS;
+    return taps == 3 ? (step == 1 ? TAPS_3_1 : TAPS_3_2) : taps == 5 ? (step == 1 ? TAPS_5_1 : TAPS_5_2) : ANY_TAPS;
+}
+
+INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *window, const real *weights, real *to)
+{
+    vec sum[ROWS];
+    window += x;
+    switch (k) {
+    case TAPS_3_1: sum_strip(rows, 1, 3, 3, window, z->row, z->col, weights, sum); break;
+    case TAPS_3_2: sum_strip(rows, 2, 3, 3, window, z->row, z->col, weights, sum); break;
+    case TAPS_5_1: sum_strip(rows, 1, 5, 5, window, z->row, z->col, weights, sum); break;
+    case TAPS_5_2: sum_strip(rows, 2, 5, 5, window, z->row, z->col, weights, sum); break;
+    default: sum_any(z, rows, window, weights, sum);
+    }
+    int64_t width = z->v->out_w;
+    if (width >= VL) {
+        UNROLL
+        for (int b = 0; b < rows; b++)
+            store(to + b * width + x, sum[b]);
+    } else {
+        lane_mask mask = first_lanes(width);
+        UNROLL
+        for (int b = 0; b < rows; b++)
+            store_lanes(to + b * width, sum[b], mask);
+    }
+}
+
+/* All rows of a band; the last vector of a row, and the last rows, overlap with those before. */
+INLINE void sum_band(const planes *z, kind k, int64_t count, const real *window, const real *weights, real *to)
+{
+    int64_t width = z->v->out_w, step = z->rows.up * z->row;
+    for (int64_t i = 0; i < width; i += VL) {
+        int64_t x = larger(0, smaller(i, width - VL));
+        if (count < ROWS) {
+            for (int64_t y = 0; y < count; y++)
+                sum_block(z, k, 1, x, window + y * step, weights, to + y * width);
+            continue;
+        }
+        for (int64_t y = 0; y < count; y += ROWS) {
+            y = smaller(y, count - ROWS);
+            sum_block(z, k, ROWS, x, window + y * step, weights, to + y * width);
+        }
+    }
+}
+
+static void sum_rows(const planes *z, int64_t count, const real *window, const real *weights, real *to)
+{
+    switch (kind_of(z)) {
+    case TAPS_3_1: sum_band(z, TAPS_3_1, count, window, weights, to); return;
+    case TAPS_3_2: sum_band(z, TAPS_3_2, count, window, weights, to); return;
+    case TAPS_5_1: sum_band(z, TAPS_5_1, count, window, weights, to); return;
+    case TAPS_5_2: sum_band(z, TAPS_5_2, count, window, weights, to); return;
+    default: sum_band(z, ANY_TAPS, count, window, weights, to);
+    }
+}
+
+/* ---- tasks ---- */
+
+INLINE int64_t plane_size(const planes *z) { return z->v->out_h * z->v->out_w; }
+INLINE int64_t window_size_of(const planes *z) { return z->high * z->row + 2 * VL; }
+
+/* The sums of rows [first, first + count) of all filters of a group, from a window. */
+static void sum_filters(const planes *z, int64_t plane, int64_t group, int64_t first, int64_t count, const real *window)
+{
+    int64_t taps = z->rows.taps * z->cols.taps;
+    const real *from = z->weights + group * z->filters * taps;
+    real turned[MOST_TAPS], *to = z->out + plane * z->filters * plane_size(z) + first * z->v->out_w;
+    for (int64_t f = 0; f < z->filters; f++, from += taps, to += plane_size(z)) {
+        if (z->v->flip)
+            for (int64_t t = 0; t < taps; t++)
+                turned[t] = from[taps - 1 - t];
+        sum_rows(z, count, window, z->v->flip ? turned : from, to);
+    }
+}
+
+/* Whole planes. The next one is copied before one is summed: what was just written is slow to read across stores. */
+static void run_planes(const planes *z, int64_t begin, int64_t end, real *window)
+{
+    const conv2d *v = z->v;
+    window_rows r = rows_behind(z, 0, v->out_h);
+    int64_t size = v->in_h * v->in_w, group = begin % v->groups, waiting = begin;
+    int64_t together = larger(1, FINISHED / (z->filters * plane_size(z)));
+    real *next = window + window_size_of(z);
+    if (begin < end)
+        copy_window(z, z->in + begin * size, r, 1, window);
+    for (int64_t plane = begin; plane < end; plane++) {
+        if (plane + 1 < end)
+            copy_window(z, z->in + (plane + 1) * size, r, 1, next);
+        sum_filters(z, plane, group, 0, v->out_h, window);
+        group = group + 1 == v->groups ? 0 : group + 1;
+        real *other = window;
+        window = next, next = other;
+        if (plane + 1 - waiting == together || plane + 1 == end) { /* small planes together */
+            finish_columns(v->epilogue, waiting * z->filters, (plane + 1 - waiting) * z->filters, 0, plane_size(z));
+            waiting = plane + 1;
+        }
+    }
+}
+
+/* Tasks (image and group, band). */
+static void run_bands(void *arg, int64_t begin, int64_t end)
+{
+    const planes *z = arg;
+    const conv2d *v = z->v;
+    size_t bytes = 2 * window_size_of(z) * sizeof(real);
+    real *window = symc_scratch(SLOT_BAND, bytes);
+    if (begin < end)
+        memset(window, 0, bytes);
+    if (z->bands == 1) {
+        run_planes(z, begin, end, window);
+        return;
+    }
+    for (int64_t task = begin; task < end; task++) {
+        int64_t plane = task / z->bands, band = task % z->bands;
+        int64_t first = band * v->out_h / z->bands, count = (band + 1) * v->out_h / z->bands - first;
+        copy_window(z, z->in + plane * v->in_h * v->in_w, rows_behind(z, first, first + count), 0, window);
+        sum_filters(z, plane, plane % v->groups, first, count, window);
+        finish_columns(v->epilogue, plane * z->filters, z->filters, first * v->out_w, count * v->out_w);
+    }
+}
+
+static void plan(planes *z)
+{
+    const conv2d *v = z->v;
+    int64_t threads = symc_num_threads(), tasks = v->images * v->groups;
+    int64_t wide = larger(window_size(&z->cols, 0, v->out_w), v->in_w - z->left);
+    z->phase = (ceil_div(wide, z->cols.up) / VL + 2) * VL;
+    z->row = z->phase * z->cols.up;
+    z->bands = 1;
+    while (z->bands < v->out_h && window_size(&z->rows, 0, ceil_div(v->out_h, z->bands)) * z->row *
+                                          (int64_t)sizeof(real) > WINDOW_BYTES)
+        z->bands++;
+    if (tasks * z->bands < 4 * threads)
+        z->bands = smaller(v->out_h, larger(z->bands, ceil_div(threads, tasks)));
+    z->high = 0;
+    for (int64_t i = 0; i < z->bands; i++)
+        z->high = larger(z->high, window_size(&z->rows, i * v->out_h / z->bands, (i + 1) * v->out_h / z->bands));
+}
+
+void FN(symc_planes_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    planes z = {.v = v, .in = x, .weights = weights, .out = y, .filters = v->filters / v->groups,
+                .rows = ascending(forward_axis(v, 0)), .cols = ascending(forward_axis(v, 1))};
+    if (v->images <= 0)
+        return;
+    z.left = window_start(&z.cols, 0);
+    plan(&z);
+    int64_t *col = symc_scratch(SLOT_TAPS, z.cols.taps * sizeof *col);
+    for (int64_t s = 0; s < z.cols.taps; s++) {
+        int64_t at = z.cols.base + s * z.cols.dil - z.left;
+        col[s] = at % z.cols.up * z.phase + at / z.cols.up;
+    }
+    z.col = col;
+    int64_t work = z.filters * z.rows.taps * z.cols.taps * ceil_div(v->out_h, z.bands) * (v->out_w + VL);
+    symc_parallel(run_bands, &z, v->images * v->groups * z.bands, larger(1, SERIAL_PRODUCTS / work));
+}

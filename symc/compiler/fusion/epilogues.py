@@ -1,0 +1,97 @@
+"""Library calls take the elementwise ops that follow them as epilogues.
+
+A bias, an activation or a residual is added to the parts of a convolution while these are in the cache. Any group of
+elementwise ops without reductions becomes an epilogue, if it alone reads the output of the call, element by element,
+and if its other operands follow a row of that output (the pixels of a map) in full or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from symc.compiler.fusion.groups import FusionGroup, Unit, base_of, external_reads, is_inline, is_one, resolve
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.dtypes import is_float
+from symc.graph.op import LibraryCall, Pointwise
+from symc.loops.calls import CALLS
+
+__all__ = ["row_axes", "with_epilogues"]
+
+
+def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> list[Unit]:
+    """Let groups begin with the library call that they continue; such a unit stands where the group stood."""
+    calls = {unit.outputs[0]: unit for unit in units if not isinstance(unit, FusionGroup) and _takes_epilogue(unit)}
+    if not calls:
+        return list(units)
+    readers = _readers(units, stored, outputs)
+    place = {id(unit): k for k, unit in enumerate(units)}
+    gone: set[int] = set()
+    for unit in units:
+        if not isinstance(unit, FusionGroup) or unit.inner or unit.call is not None:
+            continue
+        found = [
+            calls[v]
+            for v in external_reads(unit, stored)
+            if v in calls and readers.get(v) == 1 and _continues(unit, calls[v], stored)
+        ]
+        if found:
+            unit.call = max(found, key=lambda node: place[id(node)])
+            gone.add(id(unit.call))
+    return [unit for unit in units if id(unit) not in gone]
+
+
+def row_axes(node: Apply) -> int:
+    """The number of axes of the output of a library call that make up a row for an epilogue."""
+    lower = node.op.record.lower
+    return CALLS[lower.name].row_axes if isinstance(lower, LibraryCall) else 0
+
+
+def _takes_epilogue(node: Apply) -> bool:
+    count = row_axes(node)
+    if not count or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
+        return False
+    shape = node.outputs[0].type.shape
+    return len(shape) > count and not is_one(dims.product(shape[-count:]))
+
+
+def _readers(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> dict[Variable, int]:
+    """How many units read each value in memory; results of the program and values read through views count twice."""
+    readers: dict[Variable, int] = {base_of(v): 2 for v in outputs}
+    for unit in units:
+        for v in external_reads(unit, stored) if isinstance(unit, FusionGroup) else unit.inputs:
+            base = base_of(v)
+            readers[base] = readers.get(base, 0) + (1 if base is v else 2)
+    return readers
+
+
+def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
+    """Whether the group reads the output of ``node`` element by element, and other operands by whole rows of it."""
+    out = node.outputs[0]
+    if not dims.same_shape(group.axes, out.type.shape):
+        return False
+    full = tuple(range(len(group.axes)))
+    columns = tuple(a for a in full[-row_axes(node) :] if not is_one(group.axes[a]))
+    for member in group.members:
+        lower = member.op.record.lower
+        if not isinstance(lower, Pointwise):
+            return False
+        for base, found in _reads(member, group, stored):
+            if base is out and found != full:
+                return False
+            if base is not out and base.owner is not None and base not in stored and is_inline(base):
+                return False  # it may read at other positions
+            along = tuple(a for a in found if a in columns)
+            if along not in ((), columns) or along and _after(found, columns[-1]):
+                return False
+    return all(group.iteration_maps[v] == full for v in group.stored)
+
+
+def _reads(member: Apply, group: FusionGroup, stored: set[Variable]) -> list[tuple[Variable, tuple[int | None, ...]]]:
+    """What a member reads, with iteration maps."""
+    found = group.iteration_maps[member.outputs[0]]
+    return [resolve(v, found, stored) for v in member.inputs if not (isinstance(v, Constant) and v.data.size == 1)]
+
+
+def _after(found: Sequence[int | None], last: int) -> bool:
+    """Whether other axes follow the last axis of a row: then a row is not contiguous."""
+    return any(a is not None for a in found[list(found).index(last) + 1 :])
