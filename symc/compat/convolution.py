@@ -13,9 +13,8 @@ _nnet: Any = T.nnet
 
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
-    "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "CorrMM", "CorrMM_gradInputs",
-    "CorrMM_gradWeights", "abstract_conv2d", "conv2d", "conv2d_fft", "imported_scipy_signal", "conv3D", "conv3d",
-    "conv3d_fft",
+    "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "Convolution", "abstract_conv2d",
+    "conv2d", "conv2d_fft", "conv3D", "conv3d", "conv3d_fft", "imported_scipy_signal",
 ]  # fmt: skip
 
 imported_scipy_signal = find_spec("scipy") is not None
@@ -108,7 +107,7 @@ def conv3d_fft(input: Any, filters: Any, *args: Any, **ignored: Any) -> Variable
     return _nnet.conv3d(input, filters)
 
 
-class _Convolution:
+class Convolution:
     """An op of convolution with its settings, as in ``AbstractConv2d(subsample=(2, 2))(images, filters)``."""
 
     ndim = 2
@@ -151,11 +150,11 @@ class _Convolution:
         return [*lead, *[spatial[k] for k in range(self.ndim)]]
 
 
-class AbstractConv2d(_Convolution):
+class AbstractConv2d(Convolution):
     """``T.nnet.conv2d`` as an op."""
 
 
-class AbstractConv2d_gradInputs(_Convolution):  # noqa: N801 - Theano's name
+class AbstractConv2d_gradInputs(Convolution):  # noqa: N801 - Theano's name
     """The gradient of ``T.nnet.conv2d`` by its images: ``op(filters, output_gradient, (rows, columns))``."""
 
     function = "conv2d_grad_wrt_inputs"
@@ -166,7 +165,7 @@ class AbstractConv2d_gradInputs(_Convolution):  # noqa: N801 - Theano's name
         return getattr(T.nnet, self.function)(output, filters, shape, self.kshp, **self.settings)
 
 
-class AbstractConv2d_gradWeights(_Convolution):  # noqa: N801
+class AbstractConv2d_gradWeights(Convolution):  # noqa: N801
     """The gradient of ``T.nnet.conv2d`` by its filters: ``op(images, output_gradient, (rows, columns))``."""
 
     function = "conv2d_grad_wrt_weights"
@@ -177,7 +176,7 @@ class AbstractConv2d_gradWeights(_Convolution):  # noqa: N801
         return getattr(T.nnet, self.function)(images, output, shape, self.imshp, **self.settings)
 
 
-class AbstractConv3d(_Convolution):
+class AbstractConv3d(Convolution):
     """``T.nnet.conv3d`` as an op."""
 
     ndim = 3
@@ -196,70 +195,6 @@ class AbstractConv3d_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
 
     ndim = 3
     function = "conv3d_grad_wrt_weights"
-
-
-class CorrMM(AbstractConv2d):
-    """Correlation, without flipping the filters: ``CorrMM(border_mode, subsample)(images, filters)``."""
-
-    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
-        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
-
-
-class CorrMM_gradInputs(AbstractConv2d_gradInputs):  # noqa: N801
-    """The gradient of ``CorrMM`` by its images."""
-
-    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
-        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
-
-    def __call__(self, kern: Any, topgrad: Any, shape: Any = None) -> Variable:
-        """Without a shape, the smallest images that give such maps."""
-        return super().__call__(kern, topgrad, _smallest(self, kern, topgrad) if shape is None else shape)
-
-
-class CorrMM_gradWeights(AbstractConv2d_gradWeights):  # noqa: N801
-    """The gradient of ``CorrMM`` by its filters."""
-
-    def __init__(self, border_mode: Any = "valid", subsample: Any = (1, 1), filter_dilation: Any = (1, 1), *more: Any):
-        super().__init__(None, None, border_mode, subsample, False, filter_dilation, *more)
-
-    def __call__(self, img: Any, topgrad: Any, shape: Any = None) -> Variable:
-        """Without a shape, the largest filters that give such maps; they are needed if the stride is not 1."""
-        if shape is None:
-            if any(s != 1 for s in self.settings["subsample"]):
-                raise ValueError("CorrMM_gradWeights: shape must be given if subsample is not (1, 1)")
-            shape = _largest(self, img, topgrad)
-        return super().__call__(img, topgrad, shape)
-
-
-def _smallest(op: _Convolution, filters: Any, output: Any) -> list[Variable]:
-    """The lengths of the smallest images whose convolution has the shape of ``output``."""
-    filters, output = T.as_tensor_variable(filters), T.as_tensor_variable(output)
-    lengths = []
-    for k, (stride, dilation) in enumerate(zip(op.settings["subsample"], op.settings["filter_dilation"])):
-        extent = (filters.shape[k + 2] - 1) * dilation + 1
-        mode = op.settings["border_mode"]
-        pads = {"valid": 0, "full": 2 * (extent - 1), "half": 2 * (extent // 2)}
-        pad = pads[mode] if isinstance(mode, str) else 2 * (mode if isinstance(mode, int) else mode[k])
-        lengths.append((output.shape[k + 2] - 1) * stride + extent - pad)
-    return lengths
-
-
-def _largest(op: _Convolution, images: Any, output: Any) -> list[Variable]:
-    """The lengths of the largest filters whose convolution with images, in steps of 1, has the shape of ``output``."""
-    images, output = T.as_tensor_variable(images), T.as_tensor_variable(output)
-    lengths = []
-    for k, dilation in enumerate(op.settings["filter_dilation"]):
-        have, want = images.shape[k + 2], output.shape[k + 2]
-        mode = op.settings["border_mode"]
-        if mode == "full":
-            extent = want - have + 1
-        elif mode == "half":
-            raise ValueError("CorrMM_gradWeights: shape must be given if border_mode is 'half'")
-        else:
-            pad = 0 if mode == "valid" else mode if isinstance(mode, int) else mode[k]
-            extent = have + 2 * pad - want + 1
-        lengths.append((extent - 1) // dilation + 1)
-    return lengths
 
 
 class ConvOp(AbstractConv2d):
