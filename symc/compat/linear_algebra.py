@@ -18,7 +18,7 @@ def norm(x: Any, ord: Any = None) -> Variable:
     ------
     ValueError
         Of a scalar, or for an ``ord`` that there is not.
-    NotImplementedError
+    NotOffered
         Of a tensor of more than two axes.
     """
     x = T.as_tensor_variable(x)
