@@ -58,7 +58,7 @@ def infer(layer: Any, input_shapes: Sequence[Shape]) -> Any:
     dtypes += [(symc.config.floatX, False)] * (len(input_shapes) - len(dtypes))  # of shapes for further inputs
     types = [OutputType(tuple(shape), *known) for shape, known in zip(input_shapes, dtypes)]
     try:
-        if any(getattr(each, "_gives_several", False) for each in layer.input_layers):
+        if any(getattr(each, "_gives_several", False) is True for each in layer.input_layers):
             outputs = _network_outputs(layer)
             return _applied(layer, [outputs[each] for each in layer.input_layers])
         return _applied(layer, [_placeholder(each, layer.input_dtype) for each in types])
