@@ -38,7 +38,8 @@ class Elementwise:
     """A public elementwise function; calling it on variables, arrays or numbers builds an application.
 
     ``across_signs`` computes a comparison of integers that no integer dtype can hold together: uint64 and signed ones.
-    ``operands`` are the names of its operands; with ``several`` it accepts more, combined from left to right.
+    ``operands`` are the names of its operands; with ``several`` it accepts more, combined from left to right. ``name``
+    is that of the op, and programs may assign another one.
     """
 
     def __init__(self, op: Op, compute: str, mixed: bool, operands: Sequence[str], several: bool) -> None:
@@ -48,13 +49,8 @@ class Elementwise:
         self.operands = tuple(operands)
         self.several = several
         self.across_signs: Callable[[Variable, Variable], Variable] | None = None
-        self.__name__ = op.name
+        self.name = self.__name__ = op.name
         self.__doc__ = op.record.numpy.__doc__
-
-    @property
-    def name(self) -> str:
-        """The name of the op."""
-        return self.op.name
 
     @property
     def record(self) -> Record:
