@@ -171,6 +171,11 @@ def ctc_loss(
     expression
         ``(batch,)``; infinite where the labels do not fit in the times.
 
+    Raises
+    ------
+    ValueError
+        If `predictions` does not have three axes or `targets` two, or, at a call, if the numbers of examples differ.
+
     Notes
     -----
     The recursion is in logarithms over :func:`symc.scan`. If `predictions` is a softmax, the compiler takes its
@@ -183,6 +188,13 @@ def ctc_loss(
            on Machine Learning.
     """
     predictions, targets = as_theano_expression(predictions), as_theano_expression(targets)
+    for name, value, axes in (
+        ("predictions", predictions, "(batch, time, classes)"),
+        ("targets", targets, "(batch, longest)"),
+    ):
+        if value.ndim != axes.count(",") + 1:
+            raise ValueError(f"ctc_loss: {name} must have the axes {axes}, got {value.ndim} axes: {value!r}")
+    targets = T.specify_shape(targets, (predictions.shape[0], targets.shape[1]))
     batch, times = predictions.shape[0], predictions.shape[1]
     longest = targets.shape[1]
     inputs = T.alloc(times, batch) if input_lengths is None else as_theano_expression(input_lengths)
