@@ -10,8 +10,11 @@ import pytest
 
 import symc
 import symc.tensor as T
+from symc.loops.expr import names_in, var
+from symc.loops.ir import Call, For, Let, Load, Store
 from symc_backends.c import headers, toolchain
 from symc_backends.c.build import RUNTIME
+from symc_backends.c.kernel_text import chunk_grain
 
 pytestmark = pytest.mark.skipif(toolchain.command("") is None, reason="no C compiler")
 
@@ -126,3 +129,14 @@ def test_kernels_compile_with_this_compiler(name: str, tmp_path) -> None:
     np.testing.assert_allclose(logs, [0.5723649429247001, -0.1207822376352452, 1.791759469228055], rtol=1e-12)
     np.testing.assert_allclose(chosen, [0.5, np.tanh(1.5), np.tanh(4.0)])
     assert place == 2
+
+
+def test_short_loops_stay_on_one_thread():
+    n, m, at = var("n0"), var("n1"), var("o")
+    copy = (Load("x", "b0", at, "int64"), Store("b1", at, var("x", "int64")))
+    short = For("o", n, copy, "parallel")
+    nested = For("o", n, (For("i", m, copy),), "parallel")
+    assert chunk_grain(short).value == 65536 // 2 and names_in(chunk_grain(nested)) == {"n1"}
+    measured = For("o", n, (Let("count", n // 2), For("i", var("count"), copy)), "parallel")
+    library = For("o", n, (Call("gemm_f32", ("b0",), (n,)),), "parallel")
+    assert chunk_grain(measured).value == chunk_grain(library).value == 1
