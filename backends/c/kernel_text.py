@@ -25,28 +25,7 @@ CHUNK_WORK = 65536
 """The estimated number of scalar operations worth running on another thread."""
 
 
-_CHEAP = frozenset(
-    (
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "min",
-        "max",
-        "and",
-        "or",
-        "not",
-        "select",
-        "cast",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "eq",
-        "ne",
-    )
-)
+_CHEAP = frozenset("add sub mul neg abs min max and or not select cast lt le gt ge eq ne".split())
 """Functions of scalars that count as one operation; others count as ten."""
 
 
