@@ -13,7 +13,7 @@ import symc
 import symc.tensor as T
 
 from .layers import Layer, get_all_params
-from .layers.helper import Network
+from .layers.traversal import Network
 from .naming import missing_name
 
 __all__ = [

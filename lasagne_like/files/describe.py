@@ -20,7 +20,7 @@ import numpy as np
 import symc
 
 from ..layers import InputLayer, Layer, MergeLayer
-from ..layers.base import constructor_parameters
+from ..layers.construction import constructor_parameters
 from .names import all_layers, name_params
 from .report import ModelFileError
 from .vocabulary import LAYERS, function_name, object_arguments

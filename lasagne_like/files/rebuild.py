@@ -16,7 +16,7 @@ import symc
 import symc.tensor as T
 
 from ..layers import Gate, InputLayer, Layer, MergeLayer
-from ..layers.base import constructor_parameters
+from ..layers.construction import constructor_parameters
 from ..lazy import lazy_init
 from ..utils import hand_over, shape_of
 from .describe import UnknownPartError

@@ -1,70 +1,24 @@
 """Base classes of layers."""
 
 import inspect
-from abc import ABCMeta
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import symc
-from symc.errors import SourceLocation, here
+from symc.errors import SourceLocation
 
 from .. import init
 from ..errors import _NoShape
-from ..naming import missing_method, unknown_arguments
+from ..naming import missing_method
 from ..utils import collect_shared_vars, create_param, int_types
+from .construction import LayerType, unknown_arguments_of
 from .inference import OutputType, Shape, agree, infer, infer_other
 
 __all__ = ["Layer", "MergeLayer", "is_layer"]
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
-
-class _LayerType(ABCMeta):
-    """Calls ``_finish`` when the constructor of a layer has returned, and records its arguments."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            layer = super().__call__(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            if str(error).startswith(f"{cls.__init__.__qualname__}() missing"):  # type: ignore[misc]
-                # Python complains about missing arguments before it mentions those it does not know.
-                unknown = set(kwargs) - _known_arguments(cls)
-                if unknown:
-                    raise _unknown_arguments(cls, sorted(unknown, key=list(kwargs).index)) from None
-                if args and not isinstance(args[0], Layer | tuple | list):
-                    hint = f"the first argument is the layer below, as in {cls.__name__}(network, ...)"
-                    raise TypeError(f"{error}; {hint}") from None
-            if cls.__name__ not in str(error):
-                error.add_note(f"in the constructor of {cls.__name__}")
-            raise
-        layer.created_at = here()
-        layer._finish()
-        layer._given = _given_arguments(cls, vars(layer), args, kwargs)
-        return layer
-
-
-@cache
-def constructor_parameters(cls: type) -> tuple[inspect.Parameter, ...]:
-    """Return the parameters of the constructor of a layer class, without ``self``."""
-    return tuple(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-
-
-def _given_arguments(cls: type, attributes: dict[str, Any], args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments after the first one by name; None for those that are stored as attributes of this name.
-
-    Model files describe a layer by its arguments. An attribute may be changed after the layer was created, and takes
-    precedence.
-    """
-    names = [parameter.name for parameter in constructor_parameters(cls) if parameter.kind in _POSITIONAL]
-    positional = dict(zip(names, args)) | {f"*{k}": value for k, value in enumerate(args[len(names) :])}
-    given = positional | kwargs
-    first = names[0] if names else None
-    return {name: None if name in attributes else value for name, value in given.items() if name != first}
-
-
-class Layer(metaclass=_LayerType):
+class Layer(metaclass=LayerType):
     """A layer of a network, to be subclassed for new kinds of layers.
 
     A layer refers to the layers that feed into it, so that the output layer of a network stands for the whole network.
@@ -139,7 +93,7 @@ class Layer(metaclass=_LayerType):
 
     def __init__(self, incoming: Any, name: str | None = None, **unknown: Any):
         if unknown:
-            raise _unknown_arguments(type(self), unknown)
+            raise unknown_arguments_of(type(self), unknown)
         self.name = name
         self.params: OrderedDict[Any, set[str]] = OrderedDict()
         self.get_output_kwargs: list[str] = []
@@ -511,17 +465,3 @@ def _type_of_incoming(incoming: Any) -> OutputType:
         f"incoming must be a Layer or a tuple with a size (or None) for each axis, got {incoming!r} "
         f"of type {type(incoming).__name__}{repair}"
     )
-
-
-def _unknown_arguments(layer_class: type, unknown: Iterable[str]) -> TypeError:
-    return unknown_arguments(layer_class.__name__, unknown, _known_arguments(layer_class))
-
-
-def _known_arguments(layer_class: type) -> set[str]:
-    """The arguments of the constructors of a class and of its bases."""
-    known: set[str] = set()
-    for ancestor in layer_class.__mro__:
-        if issubclass(ancestor, Layer) and "__init__" in vars(ancestor):
-            parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
-            known |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    return known

@@ -9,10 +9,11 @@ from .. import init, nonlinearities
 from .base import Layer
 from .dense import DenseLayer
 from .gates import Gate, GRULayer, LSTMLayer
-from .helper import _inputs_of, get_all_layers, get_output
+from .helper import get_output
 from .inference import Shape, agree
 from .input import InputLayer
 from .recurrent_base import BaseRecurrentLayer
+from .traversal import get_all_layers, inputs_of
 
 __all__ = ["BaseRecurrentLayer", "CustomRecurrentLayer", "GRULayer", "Gate", "LSTMLayer", "RecurrentLayer"]
 
@@ -157,7 +158,7 @@ def _input_shape(network: Layer) -> Shape | None:
         layer = stack.pop()
         if isinstance(layer, InputLayer):
             inputs.append(layer)
-        stack += [each for each in _inputs_of(layer) if each is not None]
+        stack += [each for each in inputs_of(layer) if each is not None]
     return inputs[0].shape if len(set(inputs)) == 1 else None
 
 

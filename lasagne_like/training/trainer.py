@@ -166,13 +166,7 @@ class Trainer(Core):
         _check_integer("seed", seed, 0)
         if patience is not None:
             _check_integer("patience", patience, 1, ", or None to disable it")
-        if penalty is not None and not isinstance(penalty, symc.Variable):
-            raise TypeError(
-                f"penalty={penalty!r}: expected a scalar expression, such as 1e-4 * "
-                "regularization.regularize_network_params(network, regularization.l2)"
-            )
-        if penalty is not None and penalty.ndim != 0:
-            raise ValueError(f"penalty has {penalty.ndim} axes: expected a scalar expression; take its sum")
+        _check_penalty(penalty)
         self.network = network
         layers = output_layers(network)
         names = output_names(network, layers)
@@ -413,6 +407,18 @@ class Trainer(Core):
         found = [self._predict(*inputs) for inputs in input_batches(self._spec(), X, self.batch_size)]
         results = [np.concatenate(parts) for parts in zip(*found)]
         return results[0] if len(results) == 1 else results
+
+
+def _check_penalty(penalty: Any) -> None:
+    if penalty is None:
+        return
+    if not isinstance(penalty, symc.Variable):
+        raise TypeError(
+            f"penalty={penalty!r}: expected a scalar expression, such as 1e-4 * "
+            "regularization.regularize_network_params(network, regularization.l2)"
+        )
+    if penalty.ndim != 0:
+        raise ValueError(f"penalty has {penalty.ndim} axes: expected a scalar expression; take its sum")
 
 
 def _check_integer(name: str, value: Any, least: int, hint: str = "") -> None:
