@@ -9,7 +9,7 @@ from typing import Any
 import symc
 import symc.tensor as T
 from symc.compat.nnet import labels_in_range
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import symc.tensor as T
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 
 __all__ = ["All", "Any"]

@@ -9,7 +9,7 @@ import numpy as np
 
 import symc
 from symc.compat.graph import ancestors
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable, clone_with, toposort
 from symc.tensor.ifelse import ifelse
 from symc.tensor.scans.gradient import SCAN

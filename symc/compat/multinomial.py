@@ -7,7 +7,7 @@ from typing import Any
 import symc
 import symc.tensor as T
 from symc.compat.errors import NotOffered
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 from symc.tensor.assertions import assert_op
 

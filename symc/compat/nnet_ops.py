@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import symc.tensor as T
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 from symc.tensor.assertions import Assert
 from symc.tensor.nnet.conv_shapes import get_conv_output_shape

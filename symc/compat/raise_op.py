@@ -6,7 +6,7 @@ from typing import Any
 
 import symc.tensor as T
 from symc.compat.errors import NotOffered
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 from symc.graph.op import Op
 from symc.tensor.assertions import ASSERTED

@@ -7,7 +7,7 @@ from typing import Any
 
 import symc.sparse as sparse
 from symc.compat import tensor as _dtypes
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 from symc.sparse import SharedSparse, SparseVariable
 from symc.sparse.variables import is_scipy

@@ -6,7 +6,7 @@ import builtins
 from typing import Any
 
 import symc.tensor as T
-from symc.compat.op_classes import OpClass
+from symc.compat.op_class import OpClass
 from symc.graph import Variable
 
 _any: Any = T
