@@ -197,6 +197,8 @@ def test_inputs_that_are_refused():
         theano.In(x, update=tt.dvector())
     with pytest.raises(TypeError, match="name"):
         theano.In(x, name=[])
+    with pytest.raises(AssertionError, match="keys"):
+        theano.function([x], {1.0: x})
 
 
 def test_sparse_inputs_with_properties():

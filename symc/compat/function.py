@@ -49,6 +49,8 @@ def function(
     As in Theano, an entry of ``inputs`` may be a pair (variable, default value), ``profile`` may be a name, and the
     values given for the result of an expression may have another shape than it would have.
     """
+    if isinstance(outputs, dict) and not all(isinstance(key, str) for key in outputs):
+        raise AssertionError(f"function: the keys of outputs must be text, got {list(outputs)}")
     _check_givens(inputs, givens)
     inputs, givens = _with_free_shapes(inputs, givens)
     return symc.function(

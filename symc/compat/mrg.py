@@ -235,6 +235,7 @@ class ExactMRG(_Streams):
         """1 with probability ``p``, else 0; for ``n`` above 1, symc's own numbers."""
         if n != 1:
             return super().binomial(size, n, p, ndim, dtype)
+        p = symc.gradient.undefined_grad(T.as_tensor_variable(p))
         return T.cast(T.lt(self.uniform(size, ndim=ndim, nstreams=nstreams), p), dtype)
 
     def multinomial(
