@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -28,18 +29,24 @@ _FUNCTIONS = _OPERATORS | {
 }
 """Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
-_CALLS = frozenset(
-    (
-        "symc.graph.dtypes", "symc.graph.variables", "symc.runtime.arguments", "symc.runtime.function",
-        "symc.runtime.shared", "symc.runtime.contents", "symc.compat.function", "symc.compat.types", __name__,
-    )
-)  # fmt: skip
+
+class _Packages:
+    """The modules of packages, by the beginnings of their names."""
+
+    def __init__(self, *beginnings: str) -> None:
+        self.beginnings = beginnings
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.startswith(self.beginnings)
+
+
+_CALLS = _Packages("symc.graph.", "symc.runtime.", "symc.compat.")
 """Modules through which the values of calls and shared variables pass."""
 
 _ORDERED = tuple(f.record for f in (ew.lt, ew.le, ew.gt, ew.ge))
 
 
-def _written_by_the_program(between: frozenset[str]) -> bool:
+def _written_by_the_program(between: Container[str]) -> bool:
     """Whether the program itself combines an expression, not symc or its layers, which rely on their own rule."""
     frame = sys._getframe(2)
     while frame is not None:
