@@ -92,6 +92,17 @@ def test_gradients_assigned_to_an_op(shim):
     assert [list(g) for g in f([2, 4])] == [[1, -1], [3, 0], [2, -4]]
 
 
+def test_classes_of_variables(shim):
+    import theano
+    import theano.tensor as tt
+    from theano.tensor.var import TensorVariable
+
+    x = tt.vector()
+    assert isinstance(x, TensorVariable) and isinstance(x + 1, tt.TensorVariable) and type(x) == TensorVariable  # noqa: E721
+    assert not any(isinstance(v, TensorVariable) for v in (theano.shared(1.0), tt.constant(1.0), np.ones(2)))
+    assert isinstance(theano.shared(np.ones(2)), tt.sharedvar.TensorSharedVariable)
+
+
 def test_layers_that_give_lists(shim):
     import lasagne
     import theano
@@ -136,7 +147,11 @@ def test_strict_loops_refuse_shared_variables_alone(shim):
 
     x, y, w = tt.vector(), tt.scalar(), theano.shared(2.0, "w")
     total, _ = theano.scan(lambda e, s, w: s + e * y * w, x, tt.zeros(()), [w], strict=True)
-    assert theano.function([x, y], total[-1])([1, 2], 5) == 30
+    several = tt.stack([w, w])  # computed from shared variables, given as a whole
+    sums, _ = theano.scan(lambda e, s, v: s + e * v + v, x, tt.zeros((2,)), [several], strict=True)
+    f = theano.function([x, y], [total[-1], sums[-1]])
+    found = f([1, 2], 5)
+    assert found[0] == 30 and list(found[1]) == [10, 10]
     with pytest.raises(ValueError, match="not given: w"):
         theano.scan(lambda e, s: s + e * w, x, tt.zeros(()), strict=True)
 

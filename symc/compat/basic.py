@@ -10,14 +10,14 @@ import numpy as np
 
 import symc
 import symc.tensor as T
-from symc.compat.types import FlaggedTensorType
+from symc.compat.types import FlaggedTensorType, TensorVariable
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS
 from symc.graph.types import TensorType as _TensorType
 
 __all__ = [
-    "AsTensorError", "EmptyConstantError", "ShapeError", "Tensor", "TensorType", "alloc_validate_shape",
-    "check_and_normalize_axes", "extract_constant", "get_scalar_constant_value", "mean",
+    "AsTensorError", "EmptyConstantError", "ShapeError", "Tensor", "TensorType", "TensorVariable",
+    "alloc_validate_shape", "check_and_normalize_axes", "extract_constant", "get_scalar_constant_value", "mean",
     "complex_matrix_types", "complex_scalar_types", "complex_types", "complex_vector_types", "float_matrix_types",
     "float_scalar_types", "float_vector_types", "int_matrix_types", "int_scalar_types", "int_vector_types", "isinf_",
     "isnan_", "numpy_scalar", "_allclose", "_get_atol_rtol", "python_all", "python_any", "python_complex", "second",

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 import symc.tensor as T
-from symc.graph import Constant, Variable, convert_value
+from symc.graph import Constant, SharedVariable, Variable, convert_value
 from symc.graph.types import TensorType
 
 __all__ = [
-    "METHODS", "FlaggedTensorType", "values_eq_approx", "values_eq_approx_always_true", "values_eq_approx_remove_inf",
+    "METHODS", "FlaggedTensorType", "TensorVariable",
+    "values_eq_approx", "values_eq_approx_always_true", "values_eq_approx_remove_inf",
     "values_eq_approx_remove_inf_nan", "values_eq_approx_remove_nan",
 ]  # fmt: skip
 
@@ -29,6 +30,29 @@ class _Flags(type):
 
     def __instancecheck__(cls, thing: Any) -> bool:
         return isinstance(thing, TensorType)
+
+
+class _Expressions(type):
+    """Recognises variables that are neither shared nor constant; it is equal to the class of all variables."""
+
+    def __call__(cls, *args: Any, **named: Any) -> Variable:
+        return Variable(*args, **named)
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, Variable) and not isinstance(thing, (SharedVariable, Constant))
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is Variable
+
+    def __hash__(cls) -> int:
+        return hash(Variable)
+
+
+class TensorVariable(metaclass=_Expressions):
+    """The class of inputs and results of ops. As in Theano, shared variables and constants are of other classes.
+
+    Layers of recurrent networks ask by it whether an initial state is an expression or a parameter to be repeated.
+    """
 
 
 def _filter(self: TensorType, data: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray:

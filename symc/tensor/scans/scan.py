@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import SharedVariable, Variable, graph_inputs
+from symc.graph import SharedVariable, Variable, ancestors
 from symc.graph.op import Arg, Case, add_cases
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
@@ -270,12 +270,11 @@ def _check_arity(
 
 
 def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Variable]], None]:
-    """A check that refuses other shared variables than these."""
-    known = set(listed_variables)
+    """A check that refuses other shared variables than these, and those that these are computed from."""
+    known = frozenset(listed_variables)
 
     def check(outside: Sequence[Variable]) -> None:
-        used = graph_inputs([v for v in outside if v not in known])
-        missing = [v for v in used if isinstance(v, SharedVariable) and v not in known]
+        missing = [v for v in ancestors(outside, known) if isinstance(v, SharedVariable) and v not in known]
         if missing:
             text = "scan: with strict=True, fn must be given every shared variable that it uses; not given:"
             names = ", ".join(map(repr, missing))
