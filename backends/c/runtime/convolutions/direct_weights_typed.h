@@ -14,7 +14,7 @@
 #include "products/tile.h"
 
 enum {
-    UNIT_PIXELS = 256,
+    UNIT_PIXELS = 192,          /* operands of a tile of sums stay in the first level cache */
     UNIT_BYTES = 512 << 10,     /* of the turned part of the images: in the second level cache */
     ROW_BYTES = 1 << 20,        /* the most for one output row */
     PARTIAL_BYTES = 256 << 20,  /* the most memory for shares of dW */
