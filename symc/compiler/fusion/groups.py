@@ -38,8 +38,9 @@ class FusionGroup:
     ``members`` are ordered from consumers to producers, ``iteration_maps`` are the group axes of their outputs,
     ``demanded`` the variables that they read (some of them other members' values), ``stored`` those that they store
     in memory.
-    ``placed`` are the places of stored values that are part of a larger array. ``call`` is a library call of which the
-    group is the epilogue.
+    ``placed`` are the places of stored values that are part of a larger array, ``crossed`` the sums across rows, with
+    the iteration maps of their terms (``symc.compiler.fusion.crossing``). ``call`` is a library call of which the group
+    is the epilogue.
     ``machine`` is the target of their loops; ``lowered`` stores kernels shared by groups of the same form.
     """
 
@@ -52,6 +53,7 @@ class FusionGroup:
     stored: list[Variable] = field(default_factory=list)
     demanded: set[Variable] = field(default_factory=set)
     placed: dict[Variable, Placement] = field(default_factory=dict)
+    crossed: dict[Variable, IterationMap] = field(default_factory=dict)
     lowered: dict[Any, Any] = field(default_factory=dict)
     call: Apply | None = None
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import count, permutations
 
+from symc.compiler.fusion.crossing import behind, cross, cross_axes, large_reads
+from symc.compiler.fusion.dependencies import between, indexed_reads, inputs_of, sorted_units
 from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
     Unit,
-    external_reads,
-    is_inline,
     is_one,
     iteration_maps_fit,
     read_along_rows,
     results,
-    source_of,
-    symbols_of_unit,
     wide,
 )
 from symc.compiler.fusion.placing import Fusion
 from symc.compiler.fusion.unit_order import UnitOrder
 from symc.graph import Variable, dims
-from symc.graph.op import Indexed
 
-SEARCH_LIMIT = 400
-"""The number of units examined to prove that merging two groups creates no cycle; beyond it, they are not merged."""
+MOST_SIBLINGS = 16
+"""The number of groups reading an array up to which they are merged with one another."""
 
 
 def merge(state: Fusion, rounds: int, inside: bool) -> None:
@@ -41,7 +38,7 @@ def merge(state: Fusion, rounds: int, inside: bool) -> None:
             unit = redirect[id(unit)]
         return unit
 
-    state.unit_order = UnitOrder(_sorted_units(state, producer))
+    state.unit_order = UnitOrder(sorted_units(state, producer))
     # units are ordered from consumers to producers; a producer is offered to its nearest consumer first
     for _ in range(rounds):  # a group that has absorbed a producer of several groups may be merged with these
         before = len(redirect)
@@ -55,6 +52,8 @@ def merge(state: Fusion, rounds: int, inside: bool) -> None:
                 if taker is not None:
                     redirect[id(unit)] = taker
                     break
+        while _cross_siblings(state, producer, current, redirect):
+            pass
         if len(redirect) == before:
             break
     if inside:
@@ -85,11 +84,11 @@ def _merge_all(
         return
     for unit in others:
         same = {a: a for a in range(len(unit.axes))}
-        if not _inputs_of(state, last).keys().isdisjoint(unit.stored) or not _agree(state, unit, last, same):
+        if not inputs_of(state, last).keys().isdisjoint(unit.stored) or not _agree(state, unit, last, same):
             continue
-        between = _between(state, producer, current, unit, last)
-        if between is not None:
-            state.unit_order.merged(unit, last, between)
+        later = between(state, producer, current, unit, last)
+        if later is not None:
+            state.unit_order.merged(unit, last, later)
             _absorb(state, unit, last, same)
             redirect[id(unit)] = last
 
@@ -107,19 +106,83 @@ def _taker(
     for taker, iteration_maps in state.demands.get(value, {}).items():
         if taker is unit or len(iteration_maps) != 1 or not state.apart.isdisjoint(taker.stored):
             continue
-        mapping = _axis_map(unit, taker, unit.iteration_maps[value], next(iter(iteration_maps)), state.stored)
+        at, demanded = unit.iteration_maps[value], next(iter(iteration_maps))
+        if _waits(state, taker, unit):
+            continue
+        mapping = _axis_map(unit, taker, at, demanded, state.stored)
+        crossed = None
+        if mapping is None:
+            mapping = cross_axes(unit, taker, at, demanded)
+            crossed = None if mapping is None else _crossed(state, unit, taker, mapping)
+            if crossed is None:
+                continue
         if mapping is None or not _agree(state, unit, taker, mapping):
             continue
         if needed or readers != {id(taker)}:
-            between = _between(state, producer, current, unit, taker)
-            if between is None:
+            later = between(state, producer, current, unit, taker)
+            if later is None:
                 continue
-            state.unit_order.merged(unit, taker, between)
+            state.unit_order.merged(unit, taker, later)
         else:
             state.unit_order.absorbed(unit)
-        _absorb(state, unit, taker, mapping)
+        _absorb(state, unit, taker, mapping, crossed)
         return taker
     return None
+
+
+Crossed = tuple[bool, dict[Variable, IterationMap]]
+
+
+def _crossed(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> Crossed | None:
+    """What ``crossing.cross`` finds, unless the rows, or other sums across them, depend on the sums."""
+    found = cross(source, target, mapping, state.stored)
+    if found is None:
+        return None
+    source_has_rows, sums = found
+    rows, other = (source, target) if source_has_rows else (target, source)
+    if any(rows in state.demands.get(v, {}) for v in behind(other, sums, state.stored)):
+        return None
+    return None if _waits(state, other, rows) else found
+
+
+def _waits(state: Fusion, reader: FusionGroup, group: FusionGroup) -> bool:
+    """Whether ``reader`` needs sums across the rows of ``group``, which are known only after its last row."""
+    if not group.crossed:
+        return False
+    return any(reader in state.demands.get(v, {}) for v in behind(group, group.crossed, state.stored))
+
+
+def _cross_siblings(
+    state: Fusion, producer: dict[Variable, Unit], current: Callable[[Unit], Unit], redirect: dict[int, FusionGroup]
+) -> bool:
+    """Merge a group of sums into one that walks the rows of the same array, though neither reads the other's values."""
+    groups = [unit for unit in state.units if isinstance(unit, FusionGroup) and id(unit) not in redirect]
+    groups = [unit for unit in groups if unit.inner and unit.machine.any_rows and state.apart.isdisjoint(unit.stored)]
+    if len(groups) < 2:
+        return False
+    readers: dict[Variable, list[tuple[FusionGroup, IterationMap]]] = {}
+    for unit in groups:
+        for v, at in large_reads(unit, state.stored).items():
+            readers.setdefault(v, []).append((unit, at))
+    changed: set[int] = set()
+    for found in readers.values():
+        if len(found) > MOST_SIBLINGS:
+            continue
+        for (a, at), (b, of_b) in permutations(found, 2):
+            if a is b or not changed.isdisjoint((id(a), id(b))) or state.unit_order[a] > state.unit_order[b]:
+                continue
+            mapping = cross_axes(a, b, at, of_b)
+            crossed = None if mapping is None else _crossed(state, a, b, mapping)
+            if mapping is None or crossed is None or not _agree(state, a, b, mapping):
+                continue
+            later = between(state, producer, current, a, b)
+            if later is None:
+                continue
+            state.unit_order.merged(a, b, later)
+            _absorb(state, a, b, mapping, crossed)
+            redirect[id(a)] = b
+            changed |= {id(a), id(b)}
+    return bool(changed)
 
 
 def _agree(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> bool:
@@ -229,101 +292,14 @@ def _over_rows(group: FusionGroup, rows: Sequence[int]) -> bool:
     return all(wide(group, found) in (wanted, set()) for found in group.iteration_maps.values())
 
 
-def _between(
+def _absorb(
     state: Fusion,
-    producer: dict[Variable, Unit],
-    current: Callable[[Unit], Unit],
     source: FusionGroup,
     target: FusionGroup,
-) -> list[Unit] | None:
-    """The units behind ``source`` on which ``target`` depends.
-
-    None if one of them depends on ``source``, if ``target`` needs all of it at once, or if they are too many.
-    """
-    if not _indexed_reads(state, target).isdisjoint(source.stored):
-        return None  # an iteration would read elements that later iterations write
-    stack: list[Unit] = [target]
-    found: dict[int, Unit] = {}
-    floor = state.unit_order[source]
-    while stack:
-        unit = stack.pop()
-        for v in _inputs_of(state, unit):
-            maker = producer.get(v)
-            if maker is None:
-                continue
-            maker = current(maker)
-            if maker is source:
-                if unit is not target:
-                    return None
-            elif maker is not target and id(maker) not in found and state.unit_order[maker] > floor:
-                if len(found) > SEARCH_LIMIT:
-                    return None
-                found[id(maker)] = maker
-                stack.append(maker)
-    return list(found.values())
-
-
-def _sorted_units(state: Fusion, producer: dict[Variable, Unit]) -> list[Unit]:
-    """The units, each after those that it depends on."""
-    if not state.binding:  # then the order of their applications will do
-        position = {v: k for k, node in enumerate(state.order) for v in node.outputs}
-        return sorted(state.units, key=lambda unit: max(position[v] for v in results(unit)))
-    order: list[Unit] = []
-    seen: set[int] = set()
-    stack: list[tuple[Unit, bool]] = [(unit, False) for unit in state.units]
-    while stack:
-        unit, ready = stack.pop()
-        if ready:
-            order.append(unit)
-        elif id(unit) not in seen:
-            seen.add(id(unit))
-            stack.append((unit, True))
-            sources = (producer.get(v) for v in _inputs_of(state, unit))
-            stack.extend((s, False) for s in sources if s is not None and id(s) not in seen)
-    return order
-
-
-def _inputs_of(state: Fusion, unit: Unit) -> dict[Variable, None]:
-    """The values that a unit reads, computed once: a group that absorbs another also takes over what that reads."""
-    found = state.reads.get(id(unit))
-    if found is None:
-        if isinstance(unit, FusionGroup):
-            reads = external_reads(unit, state.stored)
-        else:
-            reads = [source_of(v, state.stored) for v in unit.inputs]
-        if state.binding:
-            symbols = symbols_of_unit(unit, reads)
-            reads = [*reads, *(v for s, v in state.binding.items() if s in symbols)]
-        found = state.reads[id(unit)] = dict.fromkeys(reads)
-    return found
-
-
-def _indexed_reads(state: Fusion, group: FusionGroup) -> set[Variable]:
-    """The variables in memory that a group reads at positions other than that of the computed element."""
-    found = state.indexed.get(id(group))
-    if found is not None:
-        return found
-    found = state.indexed[id(group)] = set()
-    own = group.iteration_maps
-    stack: list[Variable] = []
-    for node in group.members:
-        if isinstance(node.op.record.lower, Indexed):
-            found.update(node.inputs)
-        stack.extend(node.inputs)
-    seen: set[Variable] = set()
-    while stack:
-        base = source_of(stack.pop(), state.stored)
-        if base in seen or base in own or base in state.stored or not is_inline(base):
-            continue
-        seen.add(base)
-        assert base.owner is not None
-        found.update(base.owner.inputs)
-        stack.extend(base.owner.inputs)
-    return found
-
-
-def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: dict[int, int]) -> None:
-    """Move the members of ``source`` to ``target``, with axes renamed by ``mapping``."""
+    mapping: dict[int, int],
+    crossed: Crossed | None = None,
+) -> None:
+    """Move the members of ``source`` to ``target``, with axes renamed by ``mapping``; one may have sums across rows."""
     unchanged = all(a == b for a, b in mapping.items())
 
     def move(iteration_map: IterationMap) -> IterationMap:
@@ -332,7 +308,10 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
     for a, b in sorted(mapping.items(), key=lambda pair: pair[1]):
         if b == len(target.axes):
             target.axes.append(source.axes[a])
-    if source.inner is not None and target.inner is None:
+    target.crossed.update((v, move(terms)) for v, terms in source.crossed.items())
+    if crossed is not None:
+        target.crossed.update(crossed[1])
+    if source.inner is not None and (target.inner is None or crossed is not None and crossed[0]):
         target.inner = tuple(mapping[a] for a in source.inner)
         target.order = tuple(mapping[a] for a in source.order) if source.order else None
     own = set(target.iteration_maps)
@@ -342,11 +321,11 @@ def _absorb(state: Fusion, source: FusionGroup, target: FusionGroup, mapping: di
         state.group_of[node] = target
     reads = state.reads.get(id(target))
     if reads is not None:
-        reads.update(_inputs_of(state, source))
+        reads.update(inputs_of(state, source))
         for value in source.iteration_maps:
             reads.pop(value, None)
     if id(target) in state.indexed:
-        state.indexed[id(target)] |= _indexed_reads(state, source)
+        state.indexed[id(target)] |= indexed_reads(state, source)
     if any(v in source.iteration_maps for v in own):
         known = set(source.members)
         target.members = [node for node in target.members if node not in known]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from symc.compiler.fusion import FusionGroup
+from symc.compiler.fusion import FusionGroup, divided
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.crossed_rows import CrossedRows
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.reductions import Reductions
@@ -25,7 +26,7 @@ PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
 
-class GroupLowering(Maps, ShortRows, ShortInCall, Reductions):
+class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, Reductions):
     """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
@@ -116,7 +117,7 @@ class GroupLowering(Maps, ShortRows, ShortInCall, Reductions):
         each = call("floordiv", share, call("max", self.jobs(), ONE))
         self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
         first = self.finish()
-        return [first, self._combine(reductions, parts, pieces, results)]
+        return [first, self.combine(reductions, parts, pieces, results)]
 
     def open_parts(self) -> Expr:
         """Open one parallel loop over all parts of all rows or blocks of columns; returns the number of the part."""
@@ -127,9 +128,10 @@ class GroupLowering(Maps, ShortRows, ShortInCall, Reductions):
         self.spread_outer(self.let(self.levels[-1], call("mod", var("o"), jobs)))
         return self.let(self.levels[-1], call("floordiv", var("o"), jobs))
 
-    def _combine(
+    def combine(
         self, reductions: list[Variable], parts: dict[Variable, Ref], pieces: dims.Dim, results: dims.Dim
     ) -> Step:
+        """Create a small kernel that combines the partial results of reductions, and computes what depends on them."""
         self.begin(KernelBuilder(self.label + " (combine)", self.ref_of))
         self.lane_index = ZERO
         counter = ZERO
@@ -167,8 +169,28 @@ def lower_group(
         if steps is not None:
             return steps
     made = Lowered(form, ref_of, new_buffer)
-    steps = GroupLowering(group, stored, made.ref_of, made.new_buffer).lower()
+    lower = _lower_crossed if group.crossed else lambda *made: GroupLowering(*made).lower()
+    steps = lower(group, stored, made.ref_of, made.new_buffer)
     made.close(steps)
     if made.sound:
         group.lowered[form.key] = made
     return steps
+
+
+def _lower_crossed(
+    group: FusionGroup, stored: set[Variable], ref_of: Callable[[Variable], Ref], new_buffer: Callable[..., Ref]
+) -> list[Step]:
+    """Create the kernel of rows with sums across them, and those that combine the totals of its parts."""
+    rows, others = divided(group, stored)
+    walk = GroupLowering(rows, stored, ref_of, new_buffer)
+    pieces = walk.pieces()
+    combined = [GroupLowering(other, stored, ref_of, new_buffer) for other in others]
+    parts: dict[Variable, Ref] = {}
+    sums = []
+    for one in combined:
+        results = dims.product(one.sizes[a] for a in one.outer)
+        mine = [v for v in one.iteration_maps if v in group.crossed]
+        parts.update({v: new_buffer(total_dtype(v), (pieces, results)) for v in mine})
+        sums.append((one, mine, results))
+    first = walk.crossed_rows(parts, pieces)
+    return [first, *(one.combine(mine, parts, pieces, results) for one, mine, results in sums)]

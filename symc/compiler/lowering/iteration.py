@@ -65,6 +65,9 @@ class GroupIteration:
 
     def reduction_iteration_map(self, node: Apply) -> IterationMap:
         """The axes that the input of the reduction ``node`` follows."""
+        crossed = self.group.crossed.get(node.outputs[0])
+        if crossed is not None:
+            return crossed
         outer, inner = iter(self.group.iteration_maps[node.outputs[0]]), iter(self.group.inner or ())
         return tuple(next(inner) if k in node.op["axes"] else next(outer) for k in range(node.inputs[0].ndim))
 

@@ -41,6 +41,7 @@ class Nest(GroupIteration):
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
         self.accumulators: dict[Variable, tuple[str, str]] = {}  # each reduction's, with its dtype
         self.block_sums: dict[Variable, str] = {}
+        self.column_sums: dict[Variable, str] = {}  # sums across rows, an element per column
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
         self.short = False  # whether rows are written out, without loops and accumulators

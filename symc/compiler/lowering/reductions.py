@@ -122,10 +122,11 @@ class Reductions(Nest):
             if not reductions and not stores:
                 continue
             row = self.levels[-1]
-            blocks = self._blocks_of_terms(reductions, piece, lanes=True)
-            blocked = [v for v in reductions if blocks and is_sum(v)]
-            self._new_accumulators(reductions, blocked, ONE)
-            self._reset(reductions)
+            own = [v for v in reductions if v not in self.column_sums]
+            blocks = self._blocks_of_terms(own, piece, lanes=True)
+            blocked = [v for v in own if blocks and is_sum(v)]
+            self._new_accumulators(own, blocked, ONE)
+            self._reset(own)
             outside = self._open_blocks(blocks, piece)
             names = self._open_inner(blocks, piece)
             for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
@@ -273,6 +274,9 @@ class Reductions(Nest):
             lower = node.op.record.lower
             assert isinstance(lower, Reduction)
             element = cast(self.value(node.inputs[0], self.reduction_iteration_maps[v]), v.dtype)
+            if v in self.column_sums:
+                self.put(Accumulate(self.column_sums[v], self.inner_index(), element, lower.combine))
+                continue
             target = self.block_sums.get(v) or self.accumulators[v][0]
             self.put(Accumulate(target, self.lane_index, element, lower.combine))
         self.store(stores)

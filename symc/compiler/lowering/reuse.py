@@ -57,6 +57,7 @@ def form_of(group: FusionGroup, stored: set[Variable]) -> Form:
     key.append(tuple([number[v] for v in group.stored]))
     key.append(tuple([k for v, k in number.items() if v in stored]))
     key.append(tuple([(number[v], placed) for v, placed in group.placed.items()]))
+    key.append(tuple([(number[v], terms) for v, terms in group.crossed.items()]))
     return Form(tuple(key), number)
 
 

@@ -1,0 +1,89 @@
+"""Sums across rows, merged with the kernels that walk the rows: normalisations with gradients, losses, column sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.graph.evaluate import evaluate
+
+
+def normalised(x, axes):
+    centred = x - x.mean(axes, keepdims=True)
+    return centred / T.sqrt(T.sqr(centred).mean(axes, keepdims=True) + 0.01)
+
+
+def of_softmax(x, axes):
+    e = T.exp(x - x.max(axes, keepdims=True))
+    return e / e.sum(axes, keepdims=True)
+
+
+def scaled(x, axes):
+    y = x / (1 + abs(x).sum(axes, keepdims=True))
+    return y * (y.sum(axes, keepdims=True) + 2)
+
+
+FORMS = {"normalised": normalised, "softmax": of_softmax, "scaled": scaled}
+
+
+def program(form, shape, axes):
+    """Results that need sums over the rows' elements, for each column, of all, and after these are known."""
+    x, w = (T.TensorType("float64", [None] * len(shape))(name) for name in "xw")
+    gain = T.TensorType("float64", [None if k in axes else 1 for k in range(len(shape))])("gain")
+    others = tuple(k for k in range(len(shape)) if k not in axes)
+    y = FORMS[form](x, axes) * gain
+    loss = (y * w).sum()
+    dx, dg = T.grad(loss, [x, gain])
+    results = [loss, dx, gain - 0.1 * dg, x.sum(others), 2 * T.sqr(y).sum(others) + 1, y / (1 + T.sqr(y).sum())]
+    results += [y - y.mean(others, keepdims=True), y.sum(others, keepdims=True)]
+    return [x, w, gain], results
+
+
+def values(shape, axes):
+    rng = np.random.default_rng(3)
+    reduced = [n if k in axes else 1 for k, n in enumerate(shape)]
+    return [rng.uniform(-1, 1, shape), rng.uniform(-1, 1, shape), rng.uniform(1, 2, reduced)]
+
+
+CASES = [
+    ((40, 9), (1,)), ((9, 9), (1,)), ((3, 4, 33), (2,)), ((6, 5, 7), (0, 2)), ((5, 1, 40), (2,)), ((1, 33), (1,)),
+    ((2, 3, 4, 5), (0, 2, 3)), ((530, 3), (1,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape, axes", CASES)
+@pytest.mark.parametrize("form", FORMS)
+def test_values(form, shape, axes) -> None:
+    inputs, results = program(form, shape, axes)
+    given = values(shape, axes)
+    found = symc.function(inputs, results, device="interp")(*given)
+    for have, want in zip(found, evaluate(results, dict(zip(inputs, given)))):
+        np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-12)
+
+
+def test_compiled() -> None:
+    """Rows enough for several parts, of more than one block each, in float32."""
+    x, w = T.fmatrices("x", "w")
+    gain = T.frow("gain")
+    y = normalised(x, (1,)) * gain
+    loss = (y * w).sum()
+    results = [loss, *T.grad(loss, [x, gain]), w.sum(0)]
+    f = symc.function([x, w, gain], results)
+    for rows in (0, 1, 7, 1030):
+        rng = np.random.default_rng(rows)
+        given = [rng.uniform(-1, 1, s).astype("float32") for s in ((rows, 70), (rows, 70), (1, 70))]
+        with np.errstate(all="ignore"):
+            wanted = evaluate(results, dict(zip([x, w, gain], [g.astype("float64") for g in given])))
+        for have, want in zip(f(*given), wanted):
+            np.testing.assert_allclose(have, want, rtol=1e-4, atol=2e-4)
+
+
+def test_one_walk() -> None:
+    """One kernel goes through memory; the others combine its sums."""
+    inputs, results = program("normalised", (40, 70), (1,))
+    f = symc.function(inputs, results[:4], device="interp")
+    f(*values((40, 70), (1,)))
+    names = [step.name for step in f.specialisation.program.steps]
+    assert len(names) == 3 and all("(combine)" in name for name in names[1:]), names
