@@ -114,7 +114,7 @@ def _slice_of_elementwise(node: Apply, inputs: Sequence[Variable], cut: Containe
             assert owner is not None
             known[new] = owner.op(*(known[v] for v in owner.inputs))
         else:
-            known[new] = _cut(node, new, inputs[1:])
+            known[new] = _cut(node.op, new, inputs[1:])
     return known[inputs[0]]
 
 
@@ -123,9 +123,9 @@ def _follows(old: Variable, new: Variable, cut: Container[Variable]) -> bool:
     return old in cut and old.owner is not None and new.owner is not None and old.owner.op == new.owner.op
 
 
-def _cut(node: Apply, v: Variable, starts: Sequence[Variable]) -> Variable:
-    """The slice of a value that ``node`` takes; what is repeated is cut before."""
-    steps, shape = node.op["steps"], node.op["shape"]
+def _cut(op: Op, v: Variable, starts: Sequence[Variable]) -> Variable:
+    """The slice ``op`` of a value; what is repeated is cut before."""
+    steps, shape = op["steps"], op["shape"]
     if v.owner is not None and v.owner.op.record is EXPAND:
         source = v.owner.inputs[0]
         if source.ndim == 0:
@@ -135,8 +135,8 @@ def _cut(node: Apply, v: Variable, starts: Sequence[Variable]) -> Variable:
             kept = tuple(1 if one else d for one, d in zip(ones, shape))
             at = [dim_value(0) if one else start for one, start in zip(ones, starts)]
             by = tuple(1 if one else step for one, step in zip(ones, steps))
-            return expand(Op(node.op.record, steps=by, shape=kept)(source, *at), shape)
-    return node.op(v, *starts)
+            return expand(Op(op.record, steps=by, shape=kept)(source, *at), shape)
+    return op(v, *starts)
 
 
 def joined_axis(node: Apply) -> int | None:
@@ -171,7 +171,7 @@ def _pieces(v: Variable, join: Apply, axis: int) -> Sequence[Variable]:
     offset: dims.Dim = 0
     for piece in join.inputs:
         starts = [dim_value(offset if k == axis else 0) for k in range(v.ndim)]
-        found.append(Op(SLICE_AT, steps=(1,) * v.ndim, shape=piece.type.shape)(v, *starts))
+        found.append(_cut(Op(SLICE_AT, steps=(1,) * v.ndim, shape=piece.type.shape), v, starts))
         offset = dims.add(offset, piece.type.shape[axis])
     return found
 

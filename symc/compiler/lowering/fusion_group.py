@@ -35,10 +35,19 @@ class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, Reductions):
             return [self.map()]
         if self.has_short_rows():
             return [self.short_rows()]
-        parts = self._parts() if self._single_phase() else 1
+        parts = self._parts() if self._single_phase() and self._worth_parts() else 1
         if type(parts) is int and parts == 1 and self.may_be_short():
             return [self.short_in_call()]
         return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
+
+    def _worth_parts(self) -> bool:
+        """Whether there are reductions, or so few rows without any that threads share a row.
+
+        Every part computes the values that are the same along a row, such as the scale of a channel.
+        """
+        rows = dims.product(self.sizes[a] for a in self.outer)
+        few = type(rows) is int and rows < self.group.machine.min_rows
+        return few or any(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
 
     def _parts(self) -> dims.Dim:
         """The number of parts of every reduction; it may depend on the sizes of a call."""
