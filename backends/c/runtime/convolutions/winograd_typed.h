@@ -19,7 +19,8 @@ enum {
     TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
     LEAST_TILES = 2 * TILE_ROWS,
     KEPT_BYTES = 8 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
-    STORED_BYTES = 16 << 20, /* likewise of filters that stay transformed between calls */
+    STORED_BYTES = 1 << 20, /* of filters that stay transformed between calls for one unit: they are four times as many
+                             * bytes to read from memory as before */
     MOST_TILES = 8 * TILE_ROWS,
     CHANNEL_BLOCK = 128,    /* summed separately: long chains of additions lose accuracy */
     MOST_STEPS = CHANNEL_BLOCK / VL,
@@ -271,7 +272,7 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
                          {VL, sizeof(real), v->taps, g->groups, g->channels, g->filters, g->weight_filter,
                           g->weight_channel, v->down, v->right}};
     int many = v->tiles > wanted;
-    if (filter_bytes > (g->stored ? STORED_BYTES : KEPT_BYTES) || (!many && !g->stored))
+    if (many ? filter_bytes > KEPT_BYTES : !g->stored || filter_bytes > STORED_BYTES)
         return (symc_form){0};
     return symc_form_of(g->stored, &key, filter_bytes, filter_bytes <= KEPT_BYTES && many ? SLOT_SHARED : -1);
 }
