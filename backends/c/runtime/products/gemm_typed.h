@@ -328,8 +328,7 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
     }
 #endif
     if (FN(symc_thin_suits)(p)) {
-        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2]);
-        finish_all(e, row, g.rows, g.cols);
+        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], e, row);
         return;
     }
     g.stored[0] = stored[0], g.stored[1] = stored[1];

@@ -4,8 +4,9 @@
 
 #include "base/real.h"
 
-/* The parameters are those of symc_gemm. */
+/* The parameters are those of symc_gemm; the first row of C is row `row` of the epilogue `e`, which may be NULL. */
 HIDDEN int FN(symc_thin_suits)(const int64_t *p);
-HIDDEN void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b);
+HIDDEN void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, const symc_epilogue *e,
+                                   int64_t row);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "thin.h"
 
+#include "base/epilogue.h"
 #include "base/lanes.h"
 #include "base/masked.h"
 #include "base/stream.h"
@@ -25,7 +26,8 @@ enum {
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
     RESULT_ELEMENTS = 1 << 20,  /* of a sum of outer products */
     BLOCK_ROWS = 32,            /* of a task that writes one */
-    BLOCK_ELEMENTS = 1 << 17    /* of vectors: in the second level cache */
+    BLOCK_ELEMENTS = 1 << 17,   /* of vectors: in the second level cache */
+    FINISHED_COLS = 1024        /* of a block of the result with an epilogue: likewise */
 };
 
 typedef struct {
@@ -34,6 +36,9 @@ typedef struct {
     int64_t rows, cols, k, lda, ldb, c_row, c_col;
     int trans_a, accumulate, stream;
     int64_t tasks, width; /* the most columns of a task */
+    int swapped;          /* the result is the transpose of what is computed */
+    const symc_epilogue *epilogue;
+    int64_t first_row;    /* of the result, among the rows that the epilogue counts */
 } thin;
 
 /* ---- rows of the matrix are added up ---- */
@@ -63,6 +68,7 @@ static void add_rows(void *arg, int64_t begin, int64_t end)
             for (int64_t i = 0; i < z->rows; i++)
                 add_sums(sums + i * z->width, cols, z->c + i * z->c_row + first, z->accumulate || k0 > 0);
         }
+        finish_columns(z->epilogue, z->first_row, z->rows, first, cols);
     }
 }
 
@@ -191,6 +197,10 @@ static void meet_rows(void *arg, int64_t begin, int64_t end)
                 dot_some(group_start(z, i + 1) - row, z, packed + row * padded, row, j, smaller(last, j + some), k0, k);
             }
     }
+    if (z->swapped)
+        finish_columns(z->epilogue, z->first_row + first, last - first, 0, z->rows);
+    else
+        finish_columns(z->epilogue, z->first_row, z->rows, first, last - first);
 }
 
 /* ---- sums of outer products ---- */
@@ -201,6 +211,8 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
     const thin *z = arg;
     int64_t row = begin * BLOCK_ROWS, rows = smaller(end * BLOCK_ROWS, z->rows) - row;
     int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
+    if (z->epilogue)
+        most = smaller(most, FINISHED_COLS);
     for (int64_t first = 0; rows > 0 && first < z->cols; first += most) {
         int64_t cols = smaller(most, z->cols - first);
         real *c = z->c + row * z->c_row + first;
@@ -209,6 +221,7 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
         else
             FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, c,
                                       z->c_row, z->accumulate);
+        finish_columns(z->epilogue, z->first_row + row, rows, first, cols);
     }
     finish_stream();
 }
@@ -234,13 +247,13 @@ int FN(symc_thin_suits)(const int64_t *p)
            larger(rows, cols) >= 8 * smaller(rows, cols);
 }
 
-void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b)
+void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, const symc_epilogue *e, int64_t row)
 {
     int64_t threads = symc_num_threads();
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
-              .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0};
+              .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0, .epilogue = e, .first_row = row};
     if (is_outer(p)) {
-        z.stream = !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
+        z.stream = !z.accumulate && !e && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
         symc_parallel(add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
         return;
     }
@@ -253,7 +266,7 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
     }
     if (z.rows > z.cols)
         z = (thin){.a = b, .b = a, .c = c, .rows = z.cols, .cols = z.rows, .k = z.k, .lda = z.ldb, .ldb = z.lda,
-                   .c_row = 1, .c_col = p[7], .accumulate = z.accumulate};
+                   .c_row = 1, .c_col = p[7], .accumulate = z.accumulate, .swapped = 1, .epilogue = e, .first_row = row};
     z.tasks = smaller(ceil_div(z.cols, VL), 8 * threads);
     symc_parallel(meet_rows, &z, z.tasks, 1);
 }
