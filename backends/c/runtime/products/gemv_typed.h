@@ -133,5 +133,9 @@ void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, 
         g.x = g.packed;
     }
     int64_t grain = larger(trans ? 4 * VL : 4, SERIAL_ELEMENTS / larger(1, k));
+    if (trans && n <= 2 * COLUMN_BLOCK) { /* a range of columns per thread: short pieces of rows are read slowly */
+        int64_t each = symc_num_threads() * VL;
+        grain = larger(grain, (n + each - 1) / each * VL);
+    }
     symc_parallel(trans ? combine_rows : dots, &g, n, grain);
 }
