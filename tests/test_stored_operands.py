@@ -196,3 +196,54 @@ def test_room_for_forms_is_limited_and_bad_limits_are_errors():
         assert _held() == held
     with pytest.raises(ValueError, match="prepared_memory"):
         symc.config.prepared_memory = -1
+
+
+@pytest.mark.parametrize("device", ["c", "interp"])
+def test_values_of_stored_variables_alone_are_prepared(device):
+    w, mask = symc.shared(_normal(300, 40), "w"), symc.shared((_normal(300, 40) > 0).astype("float32"), "mask")
+    count = symc.shared(np.float32(0))
+    x = T.fmatrix()
+    outputs = [
+        x.dot(w * mask),  # an operand that would be written to memory
+        (T.tanh(w) ** 2).sum() * x.sum(),
+        T.nnet.softmax(w).max(0) + x.sum(),
+        x.dot(w.T.T) + 0 * x.sum() * (w + 1).sum(),  # nothing but sums
+        x.sum() * w * 2,  # cheap where it is read
+    ]
+    f = symc.function([x], outputs, updates={count: count + 1}, device=device)
+    kept = {tuple(p.leaf.type.shape) for p in f.specialisation.state.prepared}
+    assert kept == {(300, 40), (), (40,)}
+    data = _normal(50, 300)
+
+    def check():
+        a, m, d = (v.astype("float64") for v in (w.get_value(), mask.get_value(), data))
+        s = np.exp(a - a.max(1, keepdims=True))
+        s /= s.sum(1, keepdims=True)
+        expected = [d @ (a * m), (np.tanh(a) ** 2).sum() * d.sum(), s.max(0) + d.sum(), d @ a, d.sum() * a * 2]
+        for _ in range(2):
+            for got, e in zip(f(data), expected):
+                _close(got, e)
+
+    check()
+    w.set_value(w.get_value() * 2)
+    check()
+    lent = w.get_value(borrow=True)
+    check()
+    lent += 1
+    check()
+    del lent
+    check()
+    symc.function([], updates={mask: 1 - mask})()
+    check()
+    if device == "c":
+        calls = f._fast.fast_calls
+        f(data)
+        assert f._fast.fast_calls == calls + 1  # with an update and prepared values, without Python
+    assert count.get_value() == 13 if device == "c" else 12
+    alone = symc.function([], [w.sum(), T.tanh(w)], device=device)
+    assert not alone.specialisation.state.prepared  # that is all it does
+    with symc.config.change(prepared_memory=2000):  # the matrix has no room
+        f = symc.function([x], outputs, device=device)
+    assert {tuple(p.leaf.type.shape) for p in f.specialisation.state.prepared} == {(), (40,)}
+    for got, e in zip(f(data), symc.function([x], outputs, device=device)(data)):
+        _close(got, e)

@@ -96,6 +96,7 @@ class Fast:
         values: Sequence[int],
         turns: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] = ((), ()),
         swapped: Sequence[tuple[int, int, Storage]] = (),
+        watched: Sequence[tuple[np.ndarray, int]] = (),
     ) -> None:
         """Prepare the fast path for similar calls.
 
@@ -111,6 +112,8 @@ class Fast:
             The turns of shared variables that a call reads and of those that it writes.
         swapped : sequence
             The shared variables whose values a call replaces: the buffers of the old and of the new value, the storage.
+        watched : sequence
+            Turns of shared variables, with the counts of writes that they must have for a call to be fast.
         """
         given = self.program.given
         loan = self.executable.lend(values[:given])
@@ -129,10 +132,11 @@ class Fast:
         read, write = (tuple(t.ctypes.data for t in group) for group in turns)
         sizes = tuple(loan.workspace.sizes[1:])
         replaced = {k for old, new, _ in swapped for k in (old, new)}
-        keep = (loan, [a for k, a in enumerate(arrays[at:], at) if k not in replaced], turns)
+        keep = (loan, [a for k, a in enumerate(arrays[at:], at) if k not in replaced], turns, watched)
+        seen = tuple((turn.ctypes.data, count) for turn, count in watched)
         held = sum(arena.size for arena in loan.workspace.arenas if arena is not None)
         if not swapped:
-            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, held)
+            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, held, watched=seen)
             return
         spare = [np.empty_like(storage.array) for *_, storage in swapped]
         following = list(pointers)
@@ -144,7 +148,7 @@ class Fast:
                     pointers[k - at], following[k - at] = (now, then) if root == old else (then, now)
         exchange = Exchange([storage for *_, storage in swapped], spare, self)
         self.call.prepare(
-            dims, tuple(pointers), keep, True, written, sizes, read, write, held, exchange, tuple(following)
+            dims, tuple(pointers), keep, True, written, sizes, read, write, held, exchange, tuple(following), seen
         )
 
     def attempt(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:

@@ -16,6 +16,7 @@ from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
+from symc.compiler.preparing import LEAST_WORK, prepare_stored
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
@@ -25,6 +26,7 @@ from symc.compiler.slices import views_of_slices
 from symc.compiler.storage import computed_wide
 from symc.compiler.target import CPU, Target
 from symc.compiler.value_numbering import ValueNumbering
+from symc.config import config
 from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, dims, toposort
 from symc.graph.collector import uncollected
 from symc.graph.test_values import building_inside
@@ -167,17 +169,39 @@ def rewrite_special(state: State) -> State:
 
 def fold_parameters(state: State) -> State:
     """Fold scales and shifts per channel into the stored weights of products, and list what must be prepared."""
-    specialised = state.specialised
-    assert specialised is not None
     if state.mode != "fast_run" or not state.folds:
         return state
+    return _with_prepared(state, *fold_scales(state.graph, _stored(state)))
+
+
+def _stored(state: State) -> set[Variable]:
+    """The shared variables of the compiler's graph that the function does not update."""
+    assert state.specialised is not None
     updated = {id(s.storage) for s, _ in state.updates}
-    shared = {v: s for v, s in specialised.sources.items() if isinstance(v, SharedVariable)}
-    stored = {source for leaf, source in shared.items() if id(leaf.storage) not in updated}
-    graph, prepared = fold_scales(state.graph, stored)
-    sources = {**specialised.sources, **{p.leaf: p.leaf for p in prepared}}
-    specialised = replace(specialised, sources=sources)
-    return replace(state, graph=state.graph.with_outputs(graph), prepared=prepared, specialised=specialised)
+    shared = {v: s for v, s in state.specialised.sources.items() if isinstance(v, SharedVariable)}
+    return {source for leaf, source in shared.items() if id(leaf.storage) not in updated}
+
+
+def _with_prepared(state: State, graph: Sequence[Variable], prepared: Sequence[Prepared]) -> State:
+    """The state with this graph, in which the leaves of ``prepared`` are shared variables of the function's own."""
+    if not prepared:
+        return state
+    assert state.specialised is not None
+    specialised = replace(
+        state.specialised, sources={**state.specialised.sources, **{p.leaf: p.leaf for p in prepared}}
+    )
+    graph = state.graph.with_outputs(graph)
+    return replace(state, graph=graph, prepared=[*state.prepared, *prepared], specialised=specialised)
+
+
+def prepare_values(state: State) -> State:
+    """List values of stored variables alone that are worth keeping between calls."""
+    if state.mode != "fast_run" or not state.folds:
+        return state
+    assert state.specialised is not None
+    results = len(state.graph) - len(state.specialised.symbols)
+    least = 0 if state.prepared else LEAST_WORK
+    return _with_prepared(state, *prepare_stored(state.graph, results, _stored(state), config.prepared_memory, least))
 
 
 def join_last(state: State) -> State:
@@ -260,6 +284,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     fold_parameters,
     join_last,
     drop_unused,
+    prepare_values,
     sink_lazy,
     view_slices,
     fuse_loops,

@@ -1,8 +1,8 @@
 """Preparation: values that depend only on shared variables are computed when these change, not in every call.
 
-The compiler lists such values (``symc.compiler.rewrite.affine``). They are kept in shared variables of the function's
-own, which a second function updates. Every storage counts the writes to it (``Storage.writes``); a call compares the
-counts with those of the last preparation.
+The compiler lists such values (``symc.compiler.rewrite.affine``, ``symc.compiler.preparing``). They are kept in shared
+variables of the function's own, which a second function updates. Every storage counts the writes to it
+(``Storage.writes``); a call compares the counts with those of the last preparation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Preparation:
         self._compile = compile
         self.variables = {p.leaf: _variable(p) for p in prepared}
         back = {source: leaf for leaf, source in sources.items() if isinstance(leaf, SharedVariable)}
-        values = [p.value for p in prepared] + [_representable(p) for p in prepared]
+        values = [p.value for p in prepared] + [_representable(p) for p in prepared if p.checked]
         values = clone_with(values, back)
         read = [v for v in ancestors(values) if isinstance(v, SharedVariable)]
         self.storages: list[Storage] = list({id(v.storage): v.storage for v in read}.values())
@@ -83,22 +83,18 @@ class Preparation:
         lent = any(storage.lent for storage in self.storages)
         if self._function is None:
             self._function = self._compiled()
-        if not all(bool(check) for check in self._function()):
+        if not all(bool(check) for check in self._function() or ()):
             return None
         self._seen, self._total = None if lent else counts, -1
         return counts
 
-    def guarded(self, fast: Callable[..., Any], slow: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the fast path of a function without updates: a call whose values are outdated takes the slow path."""
+    def watched(self) -> list[tuple[np.ndarray, int]]:
+        """The turns of the variables behind the values, with the counts of writes for which these are current.
 
-        def call(*args: Any) -> Any:
-            if self.current():
-                results = fast(*args)
-                if self.current():
-                    return results
-            return slow(*args)
-
-        return call
+        Counts that no variable has, if the values must be prepared again in the next call.
+        """
+        counts = self._seen or [-1] * len(self.storages)
+        return [(storage.turn, count) for storage, count in zip(self.storages, counts)]
 
     def _counts(self) -> Counts:
         return [storage.writes[0] for storage in self.storages]

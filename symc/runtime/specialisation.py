@@ -95,9 +95,7 @@ class Specialisation(Code):
     @property
     def call(self) -> Callable[..., Any] | None:
         """The fast path of calls, if there is one."""
-        if self.fast is None or self.preparation is None:
-            return None if self.fast is None else self.fast.call
-        return None if self.owner.updates else self.preparation.guarded(self.fast.call, self._slow)
+        return None if self.fast is None else self.fast.call
 
     def fits(self) -> bool:
         """Whether the shared variables have the shapes that the code was compiled for."""
@@ -120,10 +118,9 @@ class Specialisation(Code):
 
     def _run(self, arrays: list[Any]) -> list[Any] | None:
         if self.fast is not None:
-            if self.preparation is None:
-                found = self.fast.attempt(arrays)  # the launcher did not know the arguments as they were given
-                if found is not None:
-                    return found
+            found = self.fast.attempt(arrays)  # the launcher did not know the arguments as they were given
+            if found is not None:
+                return found
             self.fast.yield_memory()  # this call, of other shapes perhaps, can use its memory
         plan = self.plan(arrays)
         just = None
@@ -313,7 +310,8 @@ class Plan:
         if specialisation.fast is not None and same:
             turns = (specialisation.read_turns, specialisation.written_turns)
             swapped = [(specialisation.held_in[s], k, shared[s].storage) for k, s in specialisation.swapped.items()]
-            specialisation.fast.prepare(self.symbols, bound, values, turns, swapped)
+            watched = () if specialisation.preparation is None else specialisation.preparation.watched()
+            specialisation.fast.prepare(self.symbols, bound, values, turns, swapped, watched)
         return [space.result(r, borrow) for r, borrow in zip(results, specialisation.owner.borrowed)]
 
     def _next(self, slot: int, shape: tuple[int, ...], dtype: str) -> Any:

@@ -26,7 +26,7 @@ from symc.graph.dtypes import is_float
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
 
-__all__ = ["Prepared", "fold_scales"]
+__all__ = ["Prepared", "fixed_values", "fold_scales"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,15 @@ class Prepared:
     value : Variable
     source, factors : Variable or None
         For scaled weights: the weights, and the scale of each of them.
+    checked : bool
+        Whether the value can only be used if it is finite; otherwise any value can.
     """
 
     leaf: Variable
     value: Variable
     source: Variable | None = None
     factors: Variable | None = None
+    checked: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def fold_scales(graph: Graph, stored: Collection[Variable]) -> tuple[Sequence[Va
     if not any(record.scaling is not None for record in graph.records):
         return graph, []
     order = graph.order
-    fixed = _fixed(order, stored)
+    fixed = fixed_values(order, stored)
     tops = _tops(order, graph, fixed)
     if not tops:
         return list(graph), []
@@ -114,7 +117,7 @@ def fold_scales(graph: Graph, stored: Collection[Variable]) -> tuple[Sequence[Va
     return [known.get(v, v) for v in graph], prepared
 
 
-def _fixed(order: Sequence[Apply], stored: Collection[Variable]) -> Callable[[Variable], bool]:
+def fixed_values(order: Sequence[Apply], stored: Collection[Variable]) -> Callable[[Variable], bool]:
     """Whether a variable depends on ``stored`` variables and constants alone, and can be computed before a call."""
     found = set(stored)
 

@@ -52,11 +52,19 @@ typedef struct {
 } Layout;
 
 typedef struct {
+    const int64_t *turn;
+    int64_t writes; /* that the variable had seen */
+} Watch;
+
+typedef struct {
     int refs, busy, dropped, release_gil;
     size_t bytes; /* of working memory that the plan owns */
     Py_ssize_t n_written, n_read_turns, n_write_turns;
     Range *written; /* memory that a call changes in place: no argument may lie there */
     int64_t **read_turns, **write_turns; /* of shared variables: see symc/runtime/turns.py */
+    Watch *watched; /* values that the call reads were computed from these variables */
+    Py_ssize_t n_watched;
+    int64_t total; /* of writes to any variable when they were last seen to be unchanged */
     Layout *layouts;                     /* of the segments after the first */
     Py_ssize_t n_layouts;
     int64_t *dims;
@@ -95,6 +103,7 @@ static void plan_release(Plan *plan) {
     PyMem_Free(plan->written);
     PyMem_Free(plan->read_turns);
     PyMem_Free(plan->write_turns);
+    PyMem_Free(plan->watched);
     for (Py_ssize_t i = 0; plan->layouts && i < plan->n_layouts; i++) PyMem_Free(plan->layouts[i].values);
     PyMem_Free(plan->layouts);
     PyMem_Free(plan);
@@ -274,6 +283,15 @@ static PyObject *set_turns(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* Whether the watched variables are unchanged, while the call holds their turns. */
+static int is_current(Plan *plan) {
+    if (!plan->n_watched || plan->total == counts[1]) return 1;
+    for (Py_ssize_t i = 0; i < plan->n_watched; i++)
+        if (plan->watched[i].turn[1] != plan->watched[i].writes) return 0;
+    plan->total = counts[1];
+    return 1;
+}
+
 /* ---- The call, continued ----------------------------------------------------------------------------------------- */
 
 #define OTHER_SIZES (-1)
@@ -348,7 +366,7 @@ static PyObject *fast_call(Launcher *self, PyObject *const *args) {
         return NULL;
     }
     /* While the turns were being taken another thread may have given the storage another array. */
-    const int stale = plan->dropped;
+    const int stale = plan->dropped || !is_current(plan);
     PyObject *result = stale ? NULL : make_outputs(self, plan);
     int64_t status = 0;
     int no_room = !stale && !result && PyErr_ExceptionMatches(PyExc_MemoryError);
@@ -619,9 +637,28 @@ static int64_t **addresses_read(PyObject *tuple, Py_ssize_t *n) {
     return found;
 }
 
+/* Reads a tuple of (address of a turn, count of writes). */
+static int plan_watched(Plan *plan, PyObject *watched) {
+    Py_ssize_t n = PyTuple_GET_SIZE(watched);
+    plan->watched = PyMem_Calloc((size_t)n + 1, sizeof *plan->watched);
+    if (!plan->watched) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        unsigned long long turn;
+        long long writes;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(watched, i), "KL", &turn, &writes)) return -1;
+        plan->watched[i] = (Watch){(const int64_t *)(uintptr_t)turn, writes};
+    }
+    plan->n_watched = n;
+    plan->total = -1;
+    return 0;
+}
+
 PyDoc_STRVAR(prepare_doc,
              "prepare(dims, pointers, keep=None, release_gil=False, written=(), sizes=(), read=(), write=(),\n"
-             "        exchange=None, next=())\n--\n\n"
+             "        exchange=None, next=(), watched=())\n--\n\n"
              "Make the next calls with these dimensions fast.\n\n"
              "Parameters\n----------\n"
              "dims : tuple of int\n    The values behind the slots, as the entry expects them.\n"
@@ -637,7 +674,9 @@ PyDoc_STRVAR(prepare_doc,
              "    recently used first, where all together have too much.\n"
              "exchange : callable\n    Called after each successful call, before the turns end. If it returns True, the\n"
              "    next call uses the other table of buffers; otherwise, or if it raises, the plan is dropped.\n"
-             "next : tuple of int\n    The addresses in that other table, in the order of `pointers`.\n\n"
+             "next : tuple of int\n    The addresses in that other table, in the order of `pointers`.\n"
+             "watched : tuple of (int, int)\n    Addresses of turns, with counts of writes: a call takes the slow path if\n"
+             "    a variable has been written to since.\n\n"
              "Returns\n-------\nbool\n"
              "    False if a call of a plan for the same arguments is under way, which then stays.");
 
@@ -664,14 +703,15 @@ static void plans_limit(Launcher *self, Py_ssize_t most, Py_ssize_t from) {
 
 static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"dims",  "pointers", "keep", "release_gil", "written", "sizes",
-                            "read",  "write",    "size", "exchange",    "next",    NULL};
+                            "read",  "write",    "size", "exchange",    "next",    "watched", NULL};
     Py_ssize_t size = 0;
     PyObject *dims, *pointers, *keep = Py_None, *written = NULL, *sizes = NULL, *read = NULL, *write = NULL;
-    PyObject *exchange = Py_None, *next = NULL;
+    PyObject *exchange = Py_None, *next = NULL, *watched = NULL;
     int release_gil = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!nOO!", names, &PyTuple_Type, &dims, &PyTuple_Type,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!|OpO!O!O!O!nOO!O!", names, &PyTuple_Type, &dims, &PyTuple_Type,
                                      &pointers, &keep, &release_gil, &PyTuple_Type, &written, &PyTuple_Type, &sizes,
-                                     &PyTuple_Type, &read, &PyTuple_Type, &write, &size, &exchange, &PyTuple_Type, &next))
+                                     &PyTuple_Type, &read, &PyTuple_Type, &write, &size, &exchange, &PyTuple_Type, &next,
+                                     &PyTuple_Type, &watched))
         return NULL;
     if ((sizes ? PyTuple_GET_SIZE(sizes) : 0) != self->segments - 1)
         return PyErr_Format(PyExc_ValueError, "sizes: expected a tuple for each of %zd segments", self->segments - 1);
@@ -693,6 +733,7 @@ static PyObject *launcher_prepare(Launcher *self, PyObject *args, PyObject *kwar
     if (exchanges) plan->exchange = Py_NewRef(exchange);
     if (plan_fill(self, plan, dims, pointers, exchanges ? next : NULL) < 0 || (written && plan_written(plan, written) < 0) ||
         (sizes && plan_layouts(plan, sizes) < 0) ||
+        (watched && plan_watched(plan, watched) < 0) ||
         (read && !(plan->read_turns = addresses_read(read, &plan->n_read_turns))) ||
         (write && !(plan->write_turns = addresses_read(write, &plan->n_write_turns)))) {
         plan_release(plan);
