@@ -142,7 +142,8 @@ class Config:
         Arithmetic of float32 products and convolutions in the C back end: ``"float32"``; or ``"bfloat16"``, which
         rounds operands to bfloat16 (relative error at most 2**-8 each; subnormal numbers become zero) and adds in
         float32, several times faster on processors with AMX. It has an effect on processors with AMX or AVX-512 BF16,
-        for products of at least 48 rows and convolutions of at least 16 channels and filters; everything else stays
+        for products of at least 48 rows, or of any number of rows with a stored matrix of at least 16 columns on the
+        right (see ``prepared_memory``), and convolutions of at least 16 channels and filters; everything else stays
         float32. Takes effect at once, for compiled functions too; ``symc.doctor`` says what the processor has.
     prepared_memory : int
         Bytes that values computed from shared variables alone may take together, such as transformed filters: they are

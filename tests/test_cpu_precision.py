@@ -117,6 +117,20 @@ def test_products(rounding, turned):
         check(f(A, B), A_ @ (rounded(B).T if turned[1] == "t" else rounded(B)))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_few_rows_times_a_stored_matrix(rounding, turned):
+    b = symc.shared(np.zeros((0, 0), "float32"))
+    a = T.matrix("a")
+    f = symc.function([a], T.dot(a, b.T if turned else b))
+    for m, n, k in [(1, 16, 32), (3, 33, 70), (17, 95, 1100), (47, 40, 33)]:
+        A, B = samples(m, (m, k), (n, k) if turned else (k, n))
+        b.set_value(B)
+        for _ in range(2):
+            check(f(A), rounded(A) @ (rounded(B).T if turned else rounded(B)))
+    with symc.config.change(cpu_precision="float32"):
+        check(f(A), A.astype("float64") @ (B.T if turned else B))  # a form of its own
+
+
 def test_special_values(rounding):
     a, b = T.matrices("ab")
     f = symc.function([a, b], T.dot(a, b))

@@ -321,8 +321,7 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
     product g = product_of(bufs, p);
     g.epilogue = e, g.first_row = row;
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    if (symc_pairs && symc_paired_gemm_suits(p)) {
-        symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1]);
+    if (symc_pairs && symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1])) {
         finish_all(e, row, g.rows, g.cols);
         return;
     }

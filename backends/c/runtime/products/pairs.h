@@ -57,9 +57,9 @@ HIDDEN void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t st
                            const float *a, const float *b, float *c, int64_t ldc, int accumulate);
 HIDDEN void symc_pair_tiles_end(void);
 
-/* The parameters of symc_gemm_f32, and whether there is enough to multiply. */
-HIDDEN int symc_paired_gemm_suits(const int64_t *p);
-HIDDEN void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b);
+/* The parameters of symc_gemm_f32. Returns 0, without having done anything, if there is not enough to multiply: with few
+ * rows, B takes longer to pack than to multiply, unless it is stored and packed already. */
+HIDDEN int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b);
 
 /* As in direct.h. */
 HIDDEN int symc_paired_suits(const conv2d *v, int backward);

@@ -14,6 +14,7 @@
 #if SYMC_HAS_PAIRS
 enum {
     BLOCK_ROWS = 128,
+    MANY_ROWS = 3 * VL,
     SHARED_PAIRS = 2 << 20, /* of packed B: it stays in the last level cache */
     LEAST_STEPS = 16,
     SERIAL = 1 << 18 /* products that one thread does alone */
@@ -152,19 +153,23 @@ static symc_form packed_whole(const product *g, symc_stored *stored, int64_t lon
     return stored ? symc_form_of(stored, &key, width * all * VEC_BYTES, -1) : (symc_form){0};
 }
 
-void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b)
+int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b)
 {
+    if (p[3] < VL || p[4] < PAIRED || p[2] < (stored_b ? 1 : MANY_ROWS))
+        return 0;
     product g = {.a = {p[0] != 0, a, p[5]}, .b = {p[1] == 0, b, p[6]}, .c = c, .ldc = p[7], .rows = p[2], .cols = p[3],
                  .k = p[4], .accumulate = p[8] != 0};
     int64_t threads = symc_num_threads(), panels = ceil_div(g.cols, 2 * VL), all = ceil_div(g.k, PAIRED);
     int64_t longest = smaller(all, larger(LEAST_STEPS, SHARED_PAIRS / (panels * 2 * VL * VL)));
     int serial = g.rows * g.cols * g.k < SERIAL;
+    symc_form whole = packed_whole(&g, stored_b, longest, all);
+    if (g.rows < MANY_ROWS && !whole.memory)
+        return 0;
     g.blocks = ceil_div(g.rows, BLOCK_ROWS);
     g.splits = g.blocks >= 2 * threads ? 1 : smaller(panels, ceil_div(2 * threads, g.blocks));
     g.list = symc_scratch(SLOT_TABLE, longest * sizeof *g.list);
     for (int64_t q = 0; q < longest; q++)
         g.list[q] = (block_step){q * BLOCK_ROWS * VL, q * VL};
-    symc_form whole = packed_whole(&g, stored_b, longest, all);
     float *packed = whole.memory ? whole.memory : symc_scratch(SLOT_SHARED, panels * longest * 2 * VL * VEC_BYTES);
     for (g.first_step = 0; g.first_step < all; g.first_step += g.steps) {
         g.steps = smaller(longest, all - g.first_step);
@@ -176,10 +181,6 @@ void symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b
     }
     if (!whole.ready)
         symc_form_made(&whole);
-}
-
-int symc_paired_gemm_suits(const int64_t *p)
-{
-    return p[2] >= 3 * VL && p[3] >= VL && p[4] >= PAIRED; /* with few rows, B is packed longer than multiplied */
+    return 1;
 }
 #endif
