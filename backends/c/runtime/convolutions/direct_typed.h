@@ -33,7 +33,7 @@
 
 enum {
     WINDOW_BYTES = 400 << 10, /* of a turned band: it stays in the second level cache */
-    CHUNK = SYMC_PAIRS ? 24 : BLOCK_K / VL, /* steps summed at a time: long chains of additions lose accuracy */
+    CHUNK = SYMC_PAIRS ? 12 : BLOCK_K / VL, /* steps summed at a time: long chains of additions lose accuracy */
     MOST_PHASES = 64,
     LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
     IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
