@@ -411,6 +411,12 @@ int DIRECT(suits)(const conv2d *v, int backward)
 
 void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weights)
 {
+#if SYMC_PAIRS && SYMC_HAS_TILES
+    if (symc_pair_planes_suits(v)) {
+        symc_pair_planes_forward(v, y, x, weights);
+        return;
+    }
+#endif
     direct z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
                 .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
                 .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
@@ -420,6 +426,12 @@ void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weight
 
 void DIRECT(backward_data)(const conv2d *v, real *dx, const real *dy, const real *weights)
 {
+#if SYMC_PAIRS && SYMC_HAS_TILES
+    if (symc_pair_planes_suits(v)) {
+        symc_pair_planes_backward_data(v, dx, dy, weights);
+        return;
+    }
+#endif
     direct z = {.v = v, .in = dy, .weights = weights, .out = dx, .channels = v->filters / v->groups,
                 .filters = v->channels / v->groups, .in_h = v->out_h, .in_w = v->out_w, .out_h = v->in_h,
                 .out_w = v->in_w, .rows = backward_axis(v, 0), .cols = backward_axis(v, 1)};

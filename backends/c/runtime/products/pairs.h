@@ -65,6 +65,12 @@ HIDDEN int symc_paired_gemm(const int64_t *p, float *c, const float *a, const fl
 HIDDEN int symc_paired_suits(const conv2d *v, int backward);
 HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
 HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+
+/* The same with one tap at stride 1, by matrix registers alone. */
+HIDDEN int symc_pair_planes_suits(const conv2d *v);
+HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);
+HIDDEN void symc_pair_planes_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+
 HIDDEN int symc_paired_weights_suits(const conv2d *v);
 HIDDEN void symc_paired_backward_weights(const conv2d *v, float *dw, const float *x, const float *dy);
 
