@@ -133,6 +133,21 @@ def test_few_rows_times_a_stored_matrix(rounding, turned):
         check(f(A), A.astype("float64") @ (B.T if turned else B))  # a form of its own
 
 
+def test_what_follows_a_product_or_convolution(rounding):
+    x, w, b = T.tensor4("x"), symc.shared(np.zeros((0, 0, 0, 0), "float32")), T.vector("b")
+    y = T.nnet.conv2d(x, w)
+    plain, both = symc.function([x], y), symc.function([x, b], 2 * y + b.dimshuffle("x", 0, "x", "x"))
+    for shape, filters in [((3, 34, 13, 12), (50, 1, 1)), ((2, 64, 16, 12), (96, 1, 1)), ((1, 16, 9, 20), (33, 3, 3))]:
+        images, weights, bias = samples(0, shape, (filters[0], shape[1], *filters[1:]), filters[:1])
+        w.set_value(weights)
+        np.testing.assert_array_equal(both(images, bias), 2 * plain(images) + bias[:, None, None])
+    a, m = T.matrix("a"), symc.shared(samples(1, (40, 50))[0])
+    f, g = symc.function([a], T.dot(a, m)), symc.function([a, b], 2 * T.dot(a, m) + b)
+    for rows in (1, 5, 60):
+        A, bias = samples(rows, (rows, 40), (50,))
+        np.testing.assert_array_equal(g(A, bias), 2 * f(A) + bias)
+
+
 def test_special_values(rounding):
     a, b = T.matrices("ab")
     f = symc.function([a, b], T.dot(a, b))

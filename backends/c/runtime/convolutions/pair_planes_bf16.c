@@ -13,6 +13,7 @@
 #include "products/pairs.h"
 
 #include "axis.h"
+#include "base/epilogue.h"
 #include "base/masked.h"
 #include "base/stored.h"
 
@@ -251,6 +252,16 @@ static void put_sums(const planes *z, const unit *u)
         }
 }
 
+static void finish_unit(const planes *z, const unit *u)
+{
+    int64_t first = u->first_block * 2 * TILE, rows = smaller(z->filters, u->last_block * 2 * TILE) - first;
+    for (int64_t image = 0; image < u->images; image++) {
+        int64_t place = (u->first_image + image) * z->v->groups + u->group;
+        finish_band(z->v->epilogue, place * z->filters + first, rows, z->out_w, u->band.first_row, u->band.last_row,
+                    u->band.first_col, u->band.last_col);
+    }
+}
+
 /* Tasks (group, set of images, band, split of the filters). */
 static void run_units(void *arg, int64_t begin, int64_t end)
 {
@@ -279,6 +290,7 @@ static void run_units(void *arg, int64_t begin, int64_t end)
                 for (int64_t at = 0; at < u.count; at += 2 * TILE)
                     multiply_pixels(z, &u, i, at, q, smaller(STRETCH, z->longest - q));
         put_sums(z, &u);
+        finish_unit(z, &u);
     }
     _tile_release();
 }
