@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -124,3 +125,16 @@ def test_an_update_by_a_join_reads_old_values() -> None:
         assert f() == value.sum()
         value = np.concatenate([value[3:] * 2, value[:3] + 1])
         np.testing.assert_array_equal(s.get_value(), value)
+
+
+def test_what_is_repeated_is_cut_before() -> None:
+    """A scale per channel of joined maps stays a vector, and no channel is split into parts."""
+    x, y, scale = T.tensor("float32", shape=(None, 9, 4)), T.tensor("float32", shape=(None, 3, 4)), T.vector("scale")
+    by_channel = T.sqrt(T.specify_shape(scale, (12,))).dimshuffle("x", 0, "x")
+    f = symc.function([x, y, scale], T.nnet.relu(T.concatenate([x, y], axis=1) * by_channel), device="interp")
+    text = io.StringIO()
+    debugprint(f, stage="loops", file=text)
+    assert "expand" not in text.getvalue() and "(combine)" not in text.getvalue()
+    a, b, c = (np.random.default_rng(5).random(shape, "float32") for shape in ((2, 9, 4), (2, 3, 4), (12,)))
+    expected = np.concatenate([a, b], axis=1) * np.sqrt(c)[:, None]
+    np.testing.assert_allclose(f(a, b, c), expected, rtol=1e-6)
