@@ -129,12 +129,14 @@ def test_an_update_by_a_join_reads_old_values() -> None:
 
 def test_what_is_repeated_is_cut_before() -> None:
     """A scale per channel of joined maps stays a vector, and no channel is split into parts."""
-    x, y, scale = T.tensor("float32", shape=(None, 9, 4)), T.tensor("float32", shape=(None, 3, 4)), T.vector("scale")
-    by_channel = T.sqrt(T.specify_shape(scale, (12,))).dimshuffle("x", 0, "x")
-    f = symc.function([x, y, scale], T.nnet.relu(T.concatenate([x, y], axis=1) * by_channel), device="interp")
+    x, y, scale = T.tensor("float32", shape=(None, 9, 40)), T.tensor("float32", shape=(None, 3, 40)), T.vector("scale")
+    by_channel = T.specify_shape(scale, (12,)).dimshuffle("x", 0, "x")
+    joined = (T.concatenate([x, y], axis=1) - by_channel) * (by_channel / T.sqrt(by_channel + 1))
+    f = symc.function([x, y, scale], T.nnet.relu(joined), device="interp")
     text = io.StringIO()
     debugprint(f, stage="loops", file=text)
     assert "expand" not in text.getvalue() and "(combine)" not in text.getvalue()
-    a, b, c = (np.random.default_rng(5).random(shape, "float32") for shape in ((2, 9, 4), (2, 3, 4), (12,)))
-    expected = np.concatenate([a, b], axis=1) * np.sqrt(c)[:, None]
-    np.testing.assert_allclose(f(a, b, c), expected, rtol=1e-6)
+    a, b, c = (np.random.default_rng(5).random(shape, "float32") for shape in ((2, 9, 40), (2, 3, 40), (12,)))
+    c = c[:, None]
+    expected = np.maximum((np.concatenate([a, b], axis=1) - c) * (c / np.sqrt(c + 1)), 0)
+    np.testing.assert_allclose(f(a, b, c[:, 0]), expected, rtol=1e-5, atol=1e-6)
