@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -101,11 +102,8 @@ class ProgramBuilder:
 
             def note(numbers: Iterable[int], first: int, last: int) -> None:
                 for number in numbers:
-                    while number >= 0:
-                        a, b = found.get(number, (first, last))
-                        found[number] = (min(a, first), max(b, last))
-                        buffer = self.buffers[number]
-                        number = buffer.alias if buffer.role == "temp" else -1
+                    a, b = found.get(number, (first, last))
+                    found[number] = (min(a, first), max(b, last))
 
             for node in nodes:
                 now = count[0]
@@ -126,12 +124,33 @@ class ProgramBuilder:
                     for part in (node.then, node.otherwise):
                         for number, (a, b) in visit(part).items():
                             note([number], a, b)
+            self._extend_shared(found)
             return found
 
         for b in self.buffers:
             b.first, b.last = 0, -1
         for number, (first, last) in visit(body).items():
             self.buffers[number].first, self.buffers[number].last = first, last
+
+    def _extend_shared(self, found: dict[int, tuple[int, int]]) -> None:
+        """Extend the lifetimes of buffers by those of temporaries in their memory, each chain of these once."""
+        shares: dict[int, int] = {}
+        for number in found:
+            while number not in shares and self.buffers[number].role == "temp" and self.buffers[number].alias >= 0:
+                shares[number] = self.buffers[number].alias
+                number = shares[number]
+        users = Counter(shares.values())
+        free = [number for number in shares if not users[number]]
+        while free:
+            number = free.pop()
+            below = shares.get(number)
+            if below is not None:
+                first, last = found[number]
+                a, b = found.get(below, (first, last))
+                found[below] = (min(a, first), max(b, last))
+                users[below] -= 1
+                if not users[below]:
+                    free.append(below)
 
     def _is_inside(self, number: int, region: Region) -> bool:
         home = self.home[number]
