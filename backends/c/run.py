@@ -184,9 +184,7 @@ class Executable:
         self.segments = list(Segments(program))
         buffers = program.buffers
         self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
-        # an alias of an alias needs the address of the first to be set
-        self.aliases = [(k, b.alias) for k, b in enumerate(buffers) if b.alias >= 0]
-        self.aliases = [(k, root_of(buffers, source)) for k, source in self.aliases]
+        self.aliases = sorted(_roots(buffers).items())
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
         if any(host.native is not None and host.native.lapack for host in self.hosts):
@@ -293,6 +291,18 @@ def root_of(buffers: Sequence[Buffer], number: int) -> int:
     while buffers[number].alias >= 0:
         number = buffers[number].alias
     return number
+
+
+def _roots(buffers: Sequence[Buffer]) -> dict[int, int]:
+    """For every buffer that shares the memory of another: the one that has memory of its own. Chains can be long."""
+    found: dict[int, int] = {}
+    for number in range(len(buffers)):
+        chain = []
+        while number not in found and buffers[number].alias >= 0:
+            chain.append(number)
+            number = buffers[number].alias
+        found |= dict.fromkeys(chain, found.get(number, number))
+    return found
 
 
 def _array(pointer: Any, shape: tuple[int, ...], dtype: str, writable: bool) -> np.ndarray:

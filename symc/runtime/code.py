@@ -60,13 +60,13 @@ class Code:
             self.executable = backend.run(code, self.program, timed=True)
             self.samples = owner.profile.open(self.program, self.executable.times)  # type: ignore[attr-defined]
         self.shared: list[SharedVariable] = []
-        sources: list[Variable] = []
+        sources: dict[int, Variable] = {}
         for leaf, source in self.graph.sources.items():
-            if isinstance(leaf, SharedVariable) and all(source is not s for s in sources):
-                sources.append(source)
+            if isinstance(leaf, SharedVariable) and id(source) not in sources:
+                sources[id(source)] = source
                 self.shared.append(leaf)
         self.own = list(self.shared)
-        self.shared_shapes = tuple(source.type.shape for source in sources)
+        self.shared_shapes = tuple(source.type.shape for source in sources.values())
 
     def _took(self, stage: str, _: Any = None) -> None:
         """Note that a stage has ended."""
