@@ -26,8 +26,7 @@ enum {
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
     RESULT_ELEMENTS = 1 << 20,  /* of a sum of outer products */
     BLOCK_ROWS = 32,            /* of a task that writes one */
-    BLOCK_ELEMENTS = 1 << 17,   /* of vectors: in the second level cache */
-    FINISHED_COLS = 1024        /* of a block of the result with an epilogue: likewise */
+    BLOCK_ELEMENTS = 1 << 17    /* of vectors: in the second level cache */
 };
 
 typedef struct {
@@ -211,8 +210,6 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
     const thin *z = arg;
     int64_t row = begin * BLOCK_ROWS, rows = smaller(end * BLOCK_ROWS, z->rows) - row;
     int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
-    if (z->epilogue)
-        most = smaller(most, FINISHED_COLS);
     for (int64_t first = 0; rows > 0 && first < z->cols; first += most) {
         int64_t cols = smaller(most, z->cols - first);
         real *c = z->c + row * z->c_row + first;
@@ -221,7 +218,6 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
         else
             FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, c,
                                       z->c_row, z->accumulate);
-        finish_columns(z->epilogue, z->first_row + row, rows, first, cols);
     }
     finish_stream();
 }
@@ -253,8 +249,9 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
               .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0, .epilogue = e, .first_row = row};
     if (is_outer(p)) {
-        z.stream = !z.accumulate && !e && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
+        z.stream = !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
         symc_parallel(add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
+        finish_all(e, row, z.rows, z.cols); /* over whole rows: short pieces of many rows are read slowly */
         return;
     }
     if (!p[1]) {
