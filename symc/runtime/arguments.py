@@ -180,10 +180,12 @@ def input_specs(inputs: Any, allow_downcast: bool | None = None) -> list[In]:
         repair = f"for a single one write [{inputs!r}]"
         raise TypeError(located(f"function: inputs must be a list of variables, got {inputs!r}", [], repair))
     specs = [i.copy() if isinstance(i, In) else In(i) for i in inputs]
+    listed: set[int] = set()
     for k, spec in enumerate(specs):
-        if any(spec.variable is other.variable for other in specs[:k]):
+        if id(spec.variable) in listed:
             text = f"function: {spec.variable!r} is listed twice among the inputs"
             raise UnusedInputError(located(text, [spec.variable], "list it once: both places would get the same value"))
+        listed.add(id(spec.variable))
         if spec.value is not None and not hasattr(spec.value, "download"):  # an array on a device stays there
             converted = spec.convert(spec.value, f"function: the default value of input {k} ({spec!r})", allow_downcast)
             _check_declared(spec, converted)
