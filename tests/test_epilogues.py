@@ -92,3 +92,22 @@ def test_products(shape: tuple[int, int, int]) -> None:
     x, y, z = normal(m, k), normal(k, n), normal(n)
     expected = np.maximum(symc.function([a, b], T.dot(a, b))(x, y) - z, 0)
     np.testing.assert_array_equal(f(x, y, z), expected)
+
+
+def test_updates_in_epilogues_are_in_place() -> None:
+    """The product has memory of its own, and parameters and moments are overwritten where they are."""
+    start, x, y = normal(160, 120), normal(50, 160), normal(50, 120)
+    w, m = symc.shared(start, "w"), symc.shared(np.zeros_like(start), "m")
+    gradient = symc.grad(((T.dot(x, w) - y) ** 2).sum() / 2, w)
+    moment = 0.9 * m + gradient
+    f = symc.function([], [], updates=[(m, moment), (w, w - 0.001 * moment)], profile=True)
+    before = [v.get_value(borrow=True).ctypes.data for v in (w, m)]
+    wanted, moved = start.astype("float64"), np.zeros(start.shape)
+    for _ in range(3):
+        f()
+        moved = 0.9 * moved + x.T.astype("float64") @ (x @ wanted - y)
+        wanted = wanted - 0.001 * moved
+    assert any(row.kernel.startswith("dot+") for row in f.profile.rows)
+    assert [v.get_value(borrow=True).ctypes.data for v in (w, m)] == before
+    np.testing.assert_allclose(m.get_value(), moved, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(w.get_value(), wanted, rtol=1e-4, atol=1e-4)

@@ -38,6 +38,7 @@ class Root(Scope):
         Returns the nodes, and the buffers of shared variables that they overwrite.
         """
         targets = [Ref(self.add(v, "output", slot)) for slot, v in enumerate(self.outputs)]
+        self.renewed = {targets[k].buffer for _, k in updates}
         self.lower(targets)
         written, copied = self._place_updates([(self.place[s].buffer, targets[k].buffer, k) for s, k in updates])
         for old, new, position in copied:

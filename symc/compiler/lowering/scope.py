@@ -71,6 +71,7 @@ class Scope(Region):
         self.done: set[Variable] = set()
         self.last_use: dict[Variable, int] = {}
         self.placed: Placed = {}
+        self.renewed: set[int] = set()  # buffers of the new values of shared variables
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Set the units of work; decides for which symbols memory can be allocated before they are known."""
@@ -276,9 +277,12 @@ class Scope(Region):
                     break
 
     def _share_output(self, group: FusionGroup, out: Variable) -> None:
-        """Let the output of a group's call be in the memory of a result of the same size, if there is one."""
+        """Let the output of a group's call be in the memory of a result of the same size, if there is one.
+
+        Not in that of a new value of a shared variable, which the group may read and then overwrite.
+        """
         for v in group.stored:
-            if v.dtype == out.dtype and v not in group.placed:
+            if v.dtype == out.dtype and v not in group.placed and self.ref_of(v).buffer not in self.renewed:
                 self.place[out] = self.ref_of(v)
                 return
 

@@ -10,7 +10,7 @@ import numpy as np
 from symc.graph import Variable, dims
 from symc.graph.op import View
 from symc.loops.expr import index, var
-from symc.loops.ir import Bind, Buffer, Check, For, Host, Kernel, Load, Node, Ref, Room, Step, Store
+from symc.loops.ir import Bind, Buffer, Call, Check, For, Host, Kernel, Load, Node, Ref, Room, Step, Store
 
 __all__ = ["copy_step", "fails", "same_positions", "viewed"]
 
@@ -57,6 +57,8 @@ def same_positions(step: Step, old: int, new: int) -> bool:
         s = stack.pop()
         if isinstance(s, For):
             stack.extend(s.body)
+        elif isinstance(s, Call) and s.epilogue is not None and not {a, b} & set(s.buffers):
+            stack.extend(s.epilogue.body)
         elif isinstance(s, Load) and s.buffer == a:
             loads.append(s.index)
         elif isinstance(s, Store) and s.buffer == b:
