@@ -87,3 +87,16 @@ def test_one_walk() -> None:
     f(*values((40, 70), (1,)))
     names = [step.name for step in f.specialisation.program.steps]
     assert len(names) == 3 and all("(combine)" in name for name in names[1:]), names
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_rows_that_write_to_a_part_of_a_joined_value(axis) -> None:
+    """The kernels that combine the sums know nothing of the places of the rows' results."""
+    x, w = T.dmatrices("xw")
+    y = T.exp(x - x.max(1, keepdims=True)) * w
+    columns = y.sum(0)
+    results = [T.stack([y, y * w], axis), columns, y.sum(), y.sum(1)]
+    rng = np.random.default_rng(4)
+    given = [rng.uniform(-1, 1, (40, 9)) for _ in range(2)]
+    for got, want in zip(symc.function([x, w], results)(*given), evaluate(results, dict(zip([x, w], given)))):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)

@@ -192,8 +192,8 @@ def divided(group: FusionGroup, stored: set[Variable]) -> tuple[FusionGroup, lis
     sums = [node for node in group.members if node.outputs[0] in group.crossed]
     own = [node.outputs[0] for node in _reductions(group) if node.outputs[0] not in after]
     roots = [*_row_roots(group, sums, after), *own]
-    rows = _part(group, _needed(group, roots, after, stored) | group.crossed.keys(), group.inner or ())
-    rows.stored = [v for v in group.stored if v not in after]
+    members = _needed(group, roots, after, stored) | group.crossed.keys()
+    rows = _part(group, members, group.inner or (), [v for v in group.stored if v not in after])
     made = []
     for columns in (True, False):
         mine = [v for v in group.crossed if bool(wide(group, group.iteration_maps[v])) == columns]
@@ -202,14 +202,12 @@ def divided(group: FusionGroup, stored: set[Variable]) -> tuple[FusionGroup, lis
             targets = [v for v in group.stored if v in known]
             members = _needed(group, targets, set(group.crossed), stored) | set(mine)
             reduced = wide(group, group.outer if columns else range(len(group.axes)))
-            part = _part(group, members, tuple(reduced))
-            part.stored = targets
-            made.append(part)
+            made.append(_part(group, members, tuple(reduced), targets))
     return rows, made
 
 
-def _part(group: FusionGroup, members: set[Variable], inner: Sequence[int]) -> FusionGroup:
-    """The group of some of the members, with other inner axes."""
+def _part(group: FusionGroup, members: set[Variable], inner: Sequence[int], targets: list[Variable]) -> FusionGroup:
+    """The group of some of the members, with other inner axes, that stores ``targets``."""
     order = [*(group.order or ())]
     order += [a for a in range(len(group.axes)) if a not in order]
     nodes = [node for node in group.members if node.outputs[0] in members]
@@ -220,6 +218,7 @@ def _part(group: FusionGroup, members: set[Variable], inner: Sequence[int]) -> F
         tuple(order),
         {node.outputs[0]: group.iteration_maps[node.outputs[0]] for node in nodes},
         nodes,
-        placed=group.placed,
+        stored=targets,
+        placed={v: group.placed[v] for v in targets if v in group.placed},
         crossed=group.crossed,
     )
