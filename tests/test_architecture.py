@@ -159,6 +159,8 @@ def test_no_circle_of_c_sources():
     line = r'#include "(?:\w+/)?(.*)"'
     included = [(p.name, other) for p, text in sources.items() for other in re.findall(line, text)]
     assert ("pool.c", "scratch.h") in included and not circles(included)
+    folders = [(p.parent.name, other) for p, text in sources.items() for other in re.findall(r'#include "(\w+)/', text)]
+    assert ("convolutions", "products") in folders and not circles(folders)
     definition = r"^\w[\w *]*\b(?:FN\()?(symc_\w+)\)?\([^;{}]*\)\s*\{"
     home = {f: c_unit(p) for p, text in sources.items() for f in re.findall(definition, text, re.MULTILINE)}
     calls = [

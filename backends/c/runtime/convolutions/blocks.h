@@ -28,10 +28,6 @@ HIDDEN void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, i
  *
  * with rows <= TILE_ROWS, cols either VL or TILE_COLS, and pixel 1 or 2: pixels times filters, over blocks of channels
  * and taps. */
-typedef struct {
-    int64_t a, b;
-} block_step;
-
 HIDDEN void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
                                 const real *a, const real *b, real *c, int64_t ldc, int accumulate);
 

@@ -3,7 +3,7 @@
 
 #include "base/lanes.h"
 #include "base/masked.h"
-#include "products/pairs.h"
+#include "paired.h"
 
 /* Loads VL elements, of which only `count` exist where that would read beyond the end of the array. */
 INLINE vec load_within(const real *p, int64_t count, const real *end)

@@ -5,7 +5,7 @@
 #include "grouped.h"
 #include "planes.h"
 #include "products/gemm.h"
-#include "products/pairs.h"
+#include "paired.h"
 #include "scatter.h"
 #include "winograd.h"
 

@@ -5,7 +5,7 @@
  * dW of its own; the shares are summed in order at the end, so the result does not depend on timing.
  */
 #include "conv2d.h"
-#include "products/pairs.h"
+#include "paired.h"
 #include "direct_weights.h"
 #include "grouped.h"
 #include "pixels.h"

@@ -1,6 +1,6 @@
 #define SYMC_DOUBLE 0
 #define SYMC_PAIRS 1
-#include "products/pairs.h"
+#include "paired.h"
 #if SYMC_HAS_PAIRS
 #include "direct_typed.h"
 #endif

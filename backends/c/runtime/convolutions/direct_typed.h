@@ -15,7 +15,7 @@
 #include "axis.h"
 #include "blocks.h"
 #include "base/stored.h"
-#include "products/pairs.h"
+#include "paired.h"
 
 #if SYMC_PAIRS
 #define BLOCK PAIRED                          /* channels of a block */

@@ -10,7 +10,7 @@
  * first level cache, while all filters pass by.
  */
 #define SYMC_DOUBLE 0
-#include "products/pairs.h"
+#include "paired.h"
 
 #include "axis.h"
 #include "base/epilogue.h"

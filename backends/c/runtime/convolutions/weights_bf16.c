@@ -6,7 +6,7 @@
  * odd one.
  */
 #define SYMC_DOUBLE 0
-#include "products/pairs.h"
+#include "paired.h"
 
 #include "axis.h"
 #include "base/masked.h"

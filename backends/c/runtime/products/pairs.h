@@ -1,8 +1,8 @@
 /* Products of operands rounded to bfloat16, summed in float32, where the processor has instructions for them.
  *
  * Channels (of images, or rows of another sum) go in pairs, each in the 32 bits of a lane: the even one in the lower half. A
- * vector holds PAIRED channels of one pixel, where blocks.h has VL, and packed filters have the same number of lanes. So
- * all that is said there of lanes holds here of pairs, and the files are compiled once more with SYMC_PAIRS.
+ * vector holds PAIRED channels of one pixel, where convolutions/blocks.h has VL, and packed filters have the same number of
+ * lanes. So all that is said there of lanes holds here of pairs, and its files are compiled once more with SYMC_PAIRS.
  */
 #ifndef SYMC_PAIRS_H
 #define SYMC_PAIRS_H
@@ -10,8 +10,7 @@
 #ifndef SYMC_DOUBLE
 #define SYMC_DOUBLE 0
 #endif
-#include "convolutions/blocks.h"
-#include "convolutions/conv2d.h"
+#include "tile.h"
 
 #ifndef SYMC_PAIRS
 #define SYMC_PAIRS 0
@@ -45,13 +44,7 @@ INLINE vec as_pairs(vec even, vec odd)
 }
 #endif
 
-HIDDEN void symc_to_pairs(const float *from, int64_t ld, int64_t rows, int64_t count, const float *end, int64_t width,
-                          int64_t row_step, float *to);
-HIDDEN void symc_window_to_pairs(const float *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
-                                 const float *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
-                                 float *to);
-
-/* As symc_block_tile; rows <= PAIR_ROWS. Tiles are multiplied between `begin` and `end` only. */
+/* As symc_block_tile (convolutions/blocks.h); rows <= PAIR_ROWS. Tiles are multiplied between `begin` and `end` only. */
 HIDDEN void symc_pair_tiles_begin(void);
 HIDDEN void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list,
                            const float *a, const float *b, float *c, int64_t ldc, int accumulate);
@@ -60,18 +53,5 @@ HIDDEN void symc_pair_tiles_end(void);
 /* The parameters of symc_gemm_f32. Returns 0, without having done anything, if there is not enough to multiply: with few
  * rows, B takes longer to pack than to multiply, unless it is stored and packed already. */
 HIDDEN int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b);
-
-/* As in direct.h. */
-HIDDEN int symc_paired_suits(const conv2d *v, int backward);
-HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
-HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
-
-/* The same with one tap at stride 1, by matrix registers alone. */
-HIDDEN int symc_pair_planes_suits(const conv2d *v);
-HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);
-HIDDEN void symc_pair_planes_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
-
-HIDDEN int symc_paired_weights_suits(const conv2d *v);
-HIDDEN void symc_paired_backward_weights(const conv2d *v, float *dw, const float *x, const float *dy);
 
 #endif

@@ -23,6 +23,11 @@
 HIDDEN void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_step, const real *b,
                           int64_t b_step, real *c, int64_t ldc, int accumulate);
 
+/* The elements that a step of a sum begins with, in operands that are not packed for one tile. */
+typedef struct {
+    int64_t a, b;
+} block_step;
+
 /* dst[c * ld_dst + r] = src[r * ld_src + c] for r < rows, c < cols; ld_dst >= rows. Writes nothing else. */
 HIDDEN void FN(symc_transpose)(real *dst, int64_t ld_dst, const real *src, int64_t ld_src, int64_t rows, int64_t cols);
 

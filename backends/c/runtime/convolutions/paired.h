@@ -1,0 +1,30 @@
+/* Convolutions of operands rounded to bfloat16; see products/pairs.h. */
+#ifndef SYMC_PAIRED_H
+#define SYMC_PAIRED_H
+
+#include "products/pairs.h"
+
+#include "blocks.h"
+#include "conv2d.h"
+
+/* As symc_to_lanes and symc_window_to_lanes. */
+HIDDEN void symc_to_pairs(const float *from, int64_t ld, int64_t rows, int64_t count, const float *end, int64_t width,
+                          int64_t row_step, float *to);
+HIDDEN void symc_window_to_pairs(const float *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+                                 const float *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
+                                 float *to);
+
+/* As in direct.h. */
+HIDDEN int symc_paired_suits(const conv2d *v, int backward);
+HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
+HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+
+/* The same with one tap at stride 1, by matrix registers alone. */
+HIDDEN int symc_pair_planes_suits(const conv2d *v);
+HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);
+HIDDEN void symc_pair_planes_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+
+HIDDEN int symc_paired_weights_suits(const conv2d *v);
+HIDDEN void symc_paired_backward_weights(const conv2d *v, float *dw, const float *x, const float *dy);
+
+#endif
