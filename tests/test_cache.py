@@ -137,11 +137,11 @@ def forget():
 def test_every_kind_of_file_of_the_c_back_end(tmp_path):
     """Generated code, the compiler's identity and the headers' definitions, damaged one after the other.
 
-    The run-time library stays loaded.
+    The run-time library and the launcher stay loaded.
     """
     x = T.vector("x")
     a = np.arange(5, dtype="float32")
-    build_module.runtime()
+    symc.function([x], x - 1)(a)
     rng = random.Random(1)
     with symc.config.change(cache_dir=str(tmp_path)):
         forget()
@@ -474,6 +474,7 @@ def test_hundreds_of_libraries_come_and_go(fresh):
     texts = [
         f"long symc_entry(void **b, long *n, long s) {{ (void)b; (void)n; (void)s; return {k}; }}" for k in range(40)
     ]
+    build_module.runtime()  # which stays loaded
     handles = len(os.listdir("/proc/self/fd"))
     maps = mapped()
 
