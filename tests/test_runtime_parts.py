@@ -92,9 +92,12 @@ def test_a_change_of_the_library_compiles_only_what_depends_on_it(monkeypatch, t
     asked: list[str] = []
     monkeypatch.setattr(library.cache, "content", lambda name, make: asked.append(name) or b"")
 
+    def forget() -> None:
+        for remembered in (library.sources, library._headers, library.generated_code_depends_on):
+            remembered.cache_clear()
+
     def names() -> list[str]:
-        library.sources.cache_clear()
-        library.generated_code_depends_on.cache_clear()
+        forget()
         asked.clear()
         for part in ("products_f32", "convolutions_f32", "matrices"):
             library.image(part, "")
@@ -111,6 +114,5 @@ def test_a_change_of_the_library_compiles_only_what_depends_on_it(monkeypatch, t
             seen = now
     finally:
         monkeypatch.undo()
-        library.sources.cache_clear()
-        library.generated_code_depends_on.cache_clear()
+        forget()
     assert changed == [[False, True, True, False], [False, True, True, True], [True, True, True, True]]

@@ -21,7 +21,7 @@ from symc.runtime.turns import CHANGED, COUNTS, LOCK
 from symc_backends import cache
 from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
-from symc_backends.c.run import Executable, root_of
+from symc_backends.c.run import Executable
 
 __all__ = ["Fast", "available", "launch"]
 
@@ -140,10 +140,11 @@ class Fast:
             return
         spare = [np.empty_like(storage.array) for *_, storage in swapped]
         following = list(pointers)
+        roots = dict(self.executable.aliases)
         for (old, new, storage), array in zip(swapped, spare):
             now, then = storage.array.ctypes.data, array.ctypes.data
             for k in range(at, len(buffers)):
-                root = root_of(buffers, k)
+                root = roots.get(k, k)
                 if root in (old, new):
                     pointers[k - at], following[k - at] = (now, then) if root == old else (then, now)
         exchange = Exchange([storage for *_, storage in swapped], spare, self)

@@ -137,6 +137,12 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 @lru_cache(maxsize=1)
+def _headers() -> str:
+    """A digest over all headers."""
+    return _digest(RUNTIME.glob("*/*.h"))
+
+
+@lru_cache(maxsize=1)
 def generated_code_depends_on() -> str:
     """A digest over the headers that generated code may include: it is not compiled again when other files change."""
     return _digest(p for folder in ("base", "kernels") for p in RUNTIME.glob(f"{folder}/*.h"))
@@ -152,8 +158,8 @@ def image(part: str, identity: str) -> bytes:
         jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), f"the run-time library ({part})")
 
-    content = _digest([*files, *RUNTIME.glob("*/*.h")])
-    return cache.content(f"{cache.digest('runtime', part, content, identity)}.so", make)
+    key = cache.digest("runtime", part, _digest(files), _headers(), identity)
+    return cache.content(f"{key}.so", make)
 
 
 class Runtime:

@@ -19,7 +19,7 @@ from symc.runtime.storage import Storage
 from symc_backends.c import lapack, stored
 from symc_backends.c.build import ffi, method
 
-__all__ = ["Executable", "TimedExecutable", "root_of", "run"]
+__all__ = ["Executable", "TimedExecutable", "run"]
 
 HUGE = 1 << 21
 WORKSPACES = 32
@@ -284,13 +284,6 @@ class Executable:
         for k, source in self.aliases:
             workspace.pointers[k] = workspace.pointers[source]
         return loan
-
-
-def root_of(buffers: Sequence[Buffer], number: int) -> int:
-    """The buffer whose memory this one shares, or itself."""
-    while buffers[number].alias >= 0:
-        number = buffers[number].alias
-    return number
 
 
 def _roots(buffers: Sequence[Buffer]) -> dict[int, int]:

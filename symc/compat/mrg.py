@@ -249,9 +249,7 @@ class ExactMRG(_Streams):
         target: Any = None,
     ) -> Variable:
         """The counts of each outcome in ``n`` trials, per row of the matrix ``pvals``."""
-        p = T.as_tensor_variable(pvals)
-        numbers = self.uniform((p.shape[0] * n,), ndim=1, nstreams=nstreams)
-        return MultinomialFromUniform(dtype)(symc.gradient.undefined_grad(p), numbers, n)
+        return self._of_rows(MultinomialFromUniform(dtype), n, pvals, nstreams)
 
     def choice(
         self,
@@ -280,9 +278,13 @@ class ExactMRG(_Streams):
         target: Any = None,
     ) -> Variable:
         """``n`` different outcomes per row of the matrix ``pvals``."""
+        return self._of_rows(ChoiceFromUniform(dtype), n, pvals, nstreams)
+
+    def _of_rows(self, op: Any, n: Any, pvals: Any, nstreams: int | None) -> Variable:
+        """What ``op`` makes of the rows of the matrix ``pvals`` and of ``n`` uniform numbers for each of them."""
         p = T.as_tensor_variable(pvals)
         numbers = self.uniform((p.shape[0] * n,), ndim=1, nstreams=nstreams)
-        return ChoiceFromUniform(dtype)(symc.gradient.undefined_grad(p), numbers, n)
+        return op(symc.gradient.undefined_grad(p), numbers, n)
 
     def normal(
         self,
