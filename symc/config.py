@@ -139,12 +139,15 @@ class Config:
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
         and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms. Takes effect at once.
     cpu_precision : str
-        Arithmetic of float32 products and convolutions in the C back end: ``"float32"``; or ``"bfloat16"``, which
-        rounds operands to bfloat16 (relative error at most 2**-8 each; subnormal numbers become zero) and adds in
-        float32, several times faster on processors with AMX. It has an effect on processors with AMX or AVX-512 BF16,
-        for products of at least 48 rows, or of any number of rows with a stored matrix of at least 16 columns on the
-        right (see ``prepared_memory``), and convolutions of at least 16 channels and filters; everything else stays
-        float32. Takes effect at once, for compiled functions too; ``symc.doctor`` says what the processor has.
+        Arithmetic of float32 products and convolutions in the C back end. ``"float32"``: as exact as sums of float32, by
+        the fastest instructions that are; processors with AMX multiply numbers of 24 bits in parts of 8 bits there, and
+        numbers so small that a part of them is subnormal lose that part. ``"ieee"``: by fused multiplications and
+        additions of float32 only. ``"bfloat16"``: operands are rounded to bfloat16 (relative error at most 2**-8 each;
+        subnormal numbers become zero) and added in float32, several times faster on processors with AMX. It has an
+        effect on processors with AMX or AVX-512 BF16, for products of at least 48 rows, or of any number of rows with
+        a stored matrix of at least 16 columns on the right (see ``prepared_memory``), and convolutions of at least 16
+        channels and filters; everything else stays float32. Takes effect at once, for compiled functions too;
+        ``symc.doctor`` says what the processor has.
     prepared_memory : int
         Bytes that values computed from shared variables alone may take together, such as transformed filters: they are
         kept between calls until a variable changes. 0: nothing is kept. What does not fit is computed in every call.
@@ -209,7 +212,7 @@ class Config:
         "isa": ("", "avx512", "avx2", "sse", "scalar"),
         "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
         "conv_accuracy": ("fast", "strict"),
-        "cpu_precision": ("float32", "bfloat16"),
+        "cpu_precision": ("float32", "ieee", "bfloat16"),
         "mode": ("fast_run", "fast_compile", "no_rewrite", "debugmode", "nanguardmode"),
         "compute_test_value": ("off", "ignore", "warn", "raise"),
         "cuda_precision": ("float32", "tf32", "bfloat16"),

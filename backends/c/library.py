@@ -224,7 +224,7 @@ class Runtime:
                     self._prepare(name, library)
 
     def choose_bfloat16(self, most: int) -> None:
-        """Choose how products round their operands, in the parts that are loaded and those that will be."""
+        """Choose how products use bfloat16, in the parts that are loaded and those that will be."""
         with self._lock:
             self._most_bfloat16 = most
             for name in _WITH_BFLOAT16:
@@ -253,12 +253,12 @@ def _loaded(identity: str) -> Runtime:
 
 
 def choose_precision(library: Runtime) -> None:
-    """Tell the run-time library whether to round the operands of products."""
-    library.choose_bfloat16(_MOST_BFLOAT16 if config.cpu_precision == "bfloat16" else 0)
+    """Tell the run-time library how to multiply numbers of float32."""
+    library.choose_bfloat16(_BFLOAT16[config.cpu_precision])
 
 
 _ALGORITHMS = ("auto", "winograd", "blocks", "panels")  # in the order of symc_conv2d_choose
-_MOST_BFLOAT16 = 2  # by matrix registers, see symc_choose_bfloat16
+_BFLOAT16 = {"ieee": -1, "float32": 0, "bfloat16": 2}  # see symc_choose_bfloat16
 _PASSES = ("forward", "backward_data", "backward_weights")
 
 

@@ -176,8 +176,9 @@ SYMC_API int symc_conv2d_method_f64(int pass, const int64_t *p);
 SYMC_API const char *symc_conv2d_method_name(int method);
 
 /* Whether operands of float32 products and convolutions are rounded to bfloat16 from now on: 0 no, 1 by instructions on
- * vectors, 2 by instructions on matrix registers too. Sums are float32. Returns what the processor has, which is the most that
- * takes effect: without either, nothing is rounded. Small products, and convolutions of few channels, are never rounded. */
+ * vectors, 2 by instructions on matrix registers too. Sums are float32. -1: no, and no operand is divided into parts of bfloat16
+ * either (products/pairs.h). Returns what the processor has, which is the most that takes effect: without either, nothing is
+ * rounded. Small products, and convolutions of few channels, are never rounded. */
 SYMC_API int symc_choose_bfloat16(int most);
 
 /* ---- pooling ----------------------------------------------------------------------------------------------------- */

@@ -33,8 +33,26 @@ static void configure(int rows)
     tile_rows = rows;
 }
 
-INLINE void multiply_tiles(int high, int wide, int64_t pixel, int64_t steps, const block_step *list, const float *a,
-                           const float *b, float *c, int64_t ldc, int accumulate)
+/* Registers 4 and 5 are loaded from part i of A and 6 and 7 from part j of B, unless they hold them, and multiplied. */
+#define MULTIPLY(LOAD_A, I, LOAD_B, J)                                                                              \
+    do {                                                                                                            \
+        const float *p = a + list[q].a + (I) * parts->a, *w = b + (list[q].b + (J) * parts->b) * wide * VL;         \
+        if (LOAD_A) _tile_loadd(4, p, a_step);                                                                      \
+        if (LOAD_B) _tile_loadd(6, w, b_step);                                                                      \
+        _tile_dpbf16ps(0, 4, 6);                                                                                    \
+        if (high > 1) {                                                                                             \
+            if (LOAD_A) _tile_loadd(5, p + 16 * pixel * VL, a_step);                                                \
+            _tile_dpbf16ps(2, 5, 6);                                                                                \
+        }                                                                                                           \
+        if (wide > 1) {                                                                                             \
+            if (LOAD_B) _tile_loadd(7, w + VL, b_step);                                                             \
+            _tile_dpbf16ps(1, 4, 7);                                                                                \
+            if (high > 1) _tile_dpbf16ps(3, 5, 7);                                                                  \
+        }                                                                                                           \
+    } while (0)
+
+INLINE void multiply_tiles(int count, const pair_parts *parts, int high, int wide, int64_t pixel, int64_t steps,
+                           const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate)
 {
     const int64_t a_step = pixel * VEC_BYTES, b_step = wide * VEC_BYTES, c_step = ldc * 4;
     if (accumulate) {
@@ -49,18 +67,19 @@ INLINE void multiply_tiles(int high, int wide, int64_t pixel, int64_t steps, con
         if (high > 1 && wide > 1) _tile_zero(3);
     }
     for (int64_t q = 0; q < steps; q++) {
-        const float *p = a + list[q].a, *w = b + list[q].b * wide * VL;
-        _tile_loadd(4, p, a_step);
-        _tile_loadd(6, w, b_step);
-        _tile_dpbf16ps(0, 4, 6);
-        if (high > 1) {
-            _tile_loadd(5, p + 16 * pixel * VL, a_step);
-            _tile_dpbf16ps(2, 5, 6);
-        }
-        if (wide > 1) {
-            _tile_loadd(7, w + VL, b_step);
-            _tile_dpbf16ps(1, 4, 7);
-            if (high > 1) _tile_dpbf16ps(3, 5, 7);
+        if (count == 1) {
+            MULTIPLY(1, 0, 1, 0);
+        } else if (count == 2) {
+            MULTIPLY(1, 0, 1, 1);
+            MULTIPLY(0, 0, 1, 0);
+            MULTIPLY(1, 1, 0, 0);
+        } else {
+            MULTIPLY(1, 0, 1, 2);
+            MULTIPLY(0, 0, 1, 1);
+            MULTIPLY(1, 1, 0, 1);
+            MULTIPLY(0, 1, 1, 0);
+            MULTIPLY(1, 2, 0, 0);
+            MULTIPLY(1, 0, 0, 0);
         }
     }
     _tile_stored(0, c, c_step);
@@ -69,20 +88,22 @@ INLINE void multiply_tiles(int high, int wide, int64_t pixel, int64_t steps, con
     if (high > 1 && wide > 1) _tile_stored(3, c + 16 * ldc + VL, c_step);
 }
 
-static void by_tiles(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
-                     const float *b, float *c, int64_t ldc, int accumulate)
-{
-    if (rows != tile_rows)
-        configure((int)rows);
-    if (rows > 16 && cols > VL)
-        multiply_tiles(2, 2, pixel, steps, list, a, b, c, ldc, accumulate);
-    else if (rows > 16)
-        multiply_tiles(2, 1, pixel, steps, list, a, b, c, ldc, accumulate);
-    else if (cols > VL)
-        multiply_tiles(1, 2, pixel, steps, list, a, b, c, ldc, accumulate);
-    else
-        multiply_tiles(1, 1, pixel, steps, list, a, b, c, ldc, accumulate);
-}
+typedef void tiles_kernel(const pair_parts *parts, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                          const float *b, float *c, int64_t ldc, int accumulate);
+
+#define KERNEL(COUNT, HIGH, WIDE)                                                                                   \
+    static void tiles_##COUNT##_##HIGH##_##WIDE(const pair_parts *parts, int64_t pixel, int64_t steps,              \
+                                                const block_step *list, const float *a, const float *b, float *c,   \
+                                                int64_t ldc, int accumulate)                                        \
+    {                                                                                                               \
+        multiply_tiles(COUNT, parts, HIGH, WIDE, pixel, steps, list, a, b, c, ldc, accumulate);                     \
+    }
+#define KERNELS(COUNT) KERNEL(COUNT, 1, 1) KERNEL(COUNT, 1, 2) KERNEL(COUNT, 2, 1) KERNEL(COUNT, 2, 2)
+#define NAMES(COUNT) {{tiles_##COUNT##_1_1, tiles_##COUNT##_1_2}, {tiles_##COUNT##_2_1, tiles_##COUNT##_2_2}}
+
+KERNELS(1) KERNELS(2) KERNELS(3)
+
+static tiles_kernel *const by_tiles[3][2][2] = {NAMES(1), NAMES(2), NAMES(3)};
 #endif
 
 #if SYMC_HAS_PAIRS
@@ -132,16 +153,24 @@ static void by_vectors(int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
     }
 }
 
-void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
-                    const float *b, float *c, int64_t ldc, int accumulate)
+void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t pixel, int64_t steps,
+                    const block_step *list, const float *a, const float *b, float *c, int64_t ldc, int accumulate)
 {
 #if SYMC_HAS_TILES
-    if (symc_pairs == PAIRS_BY_TILES) {
-        by_tiles(rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+    if (symc_pairs == PAIRS_BY_TILES || parts->count > 1) {
+        if (rows != tile_rows)
+            configure((int)rows);
+        by_tiles[parts->count - 1][rows > 16][cols > VL](parts, pixel, steps, list, a, b, c, ldc, accumulate);
         return;
     }
 #endif
     by_vectors(rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+}
+
+void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
+                    const float *b, float *c, int64_t ldc, int accumulate)
+{
+    symc_part_tile(&(pair_parts){1, 0, 0}, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
 }
 
 void symc_pair_tiles_begin(void)
@@ -160,12 +189,17 @@ void symc_pair_tiles_end(void)
 }
 #endif
 
+static int parts; /* whether they are chosen, and the processor has AMX */
+
+int symc_has_parts(void) { return parts; }
+
 int symc_choose_bfloat16(int most)
 {
     int how = SYMC_HAS_PAIRS;
 #if SYMC_HAS_TILES
     how += open_tiles();
 #endif
-    symc_pairs = most < how ? most : how;
+    symc_pairs = most <= 0 ? 0 : most < how ? most : how;
+    parts = most >= 0 && how == PAIRS_BY_TILES;
     return how;
 }
