@@ -167,5 +167,5 @@ def test_small_products_are_exact():
     before = f(A, B)
     with symc.config.change(cpu_precision="bfloat16"):
         np.testing.assert_array_equal(f(A, B), before)
-    with pytest.raises(ValueError, match="'float32', 'bfloat16'"):
+    with pytest.raises(ValueError, match="'float32', 'ieee', 'bfloat16'"):
         symc.config.cpu_precision = "float16"

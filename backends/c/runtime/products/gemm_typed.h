@@ -16,6 +16,7 @@ enum {
     SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
     IN_PLACE_ROWS = 2 * TILE_ROWS,
     SERIAL_PRODUCTS = 1 << 17, /* the least multiplications for which another thread is used */
+    SERIAL_PACKED = 1 << 20,   /* the same if operands are packed: threads then fetch what others have packed */
     NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
     NARROW_ELEMENTS = 1 << 16, /* of B, which stays in the second level cache */
     NARROW_ROWS = 32,          /* rows of a task */
@@ -214,7 +215,7 @@ static symc_form packed_whole(const product *g, int64_t width)
 
 static void multiply(product *g)
 {
-    int64_t serial = g->rows * g->cols * g->k < SERIAL_PRODUCTS;
+    int64_t serial = g->rows * g->cols * g->k < SERIAL_PACKED;
     g->shares_a = chooses_a(g);
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
@@ -321,10 +322,8 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
     product g = product_of(bufs, p);
     g.epilogue = e, g.first_row = row;
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    if (symc_pairs && symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1])) {
-        finish_all(e, row, g.rows, g.cols);
+    if (symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1], e, row))
         return;
-    }
 #endif
     if (FN(symc_thin_suits)(p)) {
         FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], e, row);

@@ -80,6 +80,7 @@ HIDDEN int symc_has_parts(void);
 
 /* The parameters of symc_gemm_f32. Returns 0, without having done anything, if there is not enough to multiply: with few
  * rows, B takes longer to pack than to multiply, unless it is stored and packed already. */
-HIDDEN int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b);
+HIDDEN int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b,
+                            const symc_epilogue *epilogue, int64_t first_row);
 
 #endif

@@ -1,182 +1,334 @@
-/* Matrix products of operands rounded to bfloat16. See pairs.h.
+/* Matrix products of operands rounded to bfloat16, or divided into parts of bfloat16. See pairs.h.
  *
- * All threads pack a stretch of k of B, then each packs blocks of rows of A and multiplies them by all of it, or by a part if
- * there are few rows. Packed A has pixels' form, PAIRED elements of k in a vector, so that the kernel is that of
- * convolutions.
+ * The sum runs over stretches of k. Of each, all threads pack B, and A too if they share its blocks of rows; otherwise each
+ * packs blocks of its own. A block is multiplied by one panel of B after the other: the block stays in the second level
+ * cache, the panel in the first. Packed A is a list of row tiles, packed B one of panels; both hold, for each PAIRED
+ * elements of k, the parts one after the other.
+ *
+ * Where an operand has values that parts cannot hold, the tiles that read them are multiplied in float32.
  */
 #define SYMC_DOUBLE 0
 #include "pairs.h"
 
+#include "base/epilogue.h"
 #include "base/lanes.h"
 #include "base/masked.h"
 #include "base/stored.h"
+#include "unpacked.h"
 
 #if SYMC_HAS_PAIRS
 enum {
-    BLOCK_ROWS = 128,
+    PANEL = 2 * VL,              /* columns of a panel of B */
+    BLOCK_BYTES = 768 << 10,     /* of a block of packed A: it stays in the second level cache */
+    BLOCK_TILES = 8,             /* row tiles of a block */
+    SHARED_BYTES = 8 << 20,      /* of packed B: it stays in the last level cache */
+    SHARED_BLOCK = 1 << 15,      /* elements of A that are packed by all for all rather than by each thread for itself */
     MANY_ROWS = 3 * VL,
-    SHARED_PAIRS = 2 << 20, /* of packed B: it stays in the last level cache */
-    LEAST_STEPS = 16,
-    SERIAL = 1 << 18 /* products that one thread does alone */
+    SERIAL = 1 << 20             /* products that one thread does alone */
 };
 
 typedef struct {
-    int transposed;
+    int transposed; /* memory is not contiguous along k */
     const float *from;
     int64_t ld;
 } operand;
 
+/* Bits of the largest absolute value of a tile or panel: they are ordered like the values. */
+typedef uint32_t magnitude;
+
 typedef struct {
     operand a, b;
     float *c;
-    int64_t ldc, rows, cols, k, first_step, steps, blocks, splits;
+    int64_t ldc, rows, cols, k;
     int accumulate;
-    float *packed;
+    pair_parts parts;
+    int64_t first_step, steps, longest;   /* of the stretch in progress */
+    int64_t tiles, panels, blocks, splits;
+    float *packed_a, *packed_b;           /* of the stretch; A: NULL if each thread packs its own */
+    magnitude *largest_a, *largest_b;
     block_step *list;
+    const symc_epilogue *epilogue;        /* or NULL: the first row of C is row `first_row` of its output */
+    int64_t first_row;
 } product;
 
-/* PAIRED neighbours of memory, of which `count` exist. */
-INLINE vec load_pairs(const float *p, int64_t count)
+INLINE int64_t tile_floats(const product *g, int64_t steps) { return steps * g->parts.count * PAIR_ROWS * VL; }
+INLINE int64_t panel_floats(const product *g, int64_t steps) { return steps * g->parts.count * PANEL * VL; }
+INLINE int64_t tile_rows_of(const product *g, int64_t tile) { return smaller(PAIR_ROWS, g->rows - tile * PAIR_ROWS); }
+INLINE int64_t panel_cols(const product *g, int64_t panel) { return g->cols - panel * PANEL > VL ? PANEL : VL; }
+
+/* ---- packing ---- */
+
+/* Keeps the larger magnitudes. Twice the bits: without the sign. */
+INLINE __m512i larger_bits(__m512i largest, __m512 x, __m512 y)
 {
-    vec low = load_lanes(p, first_lanes(smaller(VL, count))), high = load_lanes(p + VL, first_lanes(larger(0, count - VL)));
-    return (vec)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+    __m512i both = _mm512_max_epu32(_mm512_slli_epi32((__m512i)x, 1), _mm512_slli_epi32((__m512i)y, 1));
+    return _mm512_max_epu32(largest, both);
 }
 
-/* VL rows of A or columns of B from `at` on, of which `count` exist, times PAIRED elements of k: vector i holds pair i of k of
- * each. An operand is transposed if its memory is not contiguous along k. */
-static void pack_square(const operand *x, int64_t at, int64_t count, int64_t k, int64_t depth, vec v[VL])
+/* The parts of PAIRED neighbours along k, of which `count` exist: vector i is part i. */
+INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], __m512i *largest)
 {
-    if (x->transposed) {
-        lane_mask mask = first_lanes(count);
-        for (int i = 0; i < VL; i++) {
-            const float *p = x->from + (k + 2 * i) * x->ld + at;
-            vec even = load_lanes(p, 2 * i < depth ? mask : 0);
-            v[i] = as_pairs(even, load_lanes(p + x->ld, 2 * i + 1 < depth ? mask : 0));
-        }
-        return;
+    __m512 low = (__m512)load_lanes(p, first_lanes(smaller(VL, count)));
+    __m512 high = (__m512)load_lanes(p + VL, first_lanes(larger(0, count - VL)));
+    *largest = larger_bits(*largest, low, high);
+    UNROLL
+    for (int i = 0; i < parts; i++) {
+        __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        v[i] = (vec)both;
+        low -= (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(both)), 16);
+        high -= (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1)), 16);
     }
-    for (int i = 0; i < VL; i++)
-        v[i] = i < count ? load_pairs(x->from + (at + i) * x->ld + k, depth) : (vec){0};
-    transpose_square(v);
 }
 
-/* The same, but vector i holds all pairs of row i. */
-static void pack_square_by_place(const operand *x, int64_t at, int64_t count, int64_t k, int64_t depth, vec v[VL])
+/* The parts of VL neighbours in each of two rows of k, the second of which exists or not. */
+INLINE void load_pair(const float *p, int64_t ld, lane_mask mask, int both, int parts, vec v[], __m512i *largest)
 {
-    if (x->transposed) {
-        pack_square(x, at, count, k, depth, v);
-        transpose_square(v);
-    } else
-        for (int i = 0; i < VL; i++)
-            v[i] = i < count ? load_pairs(x->from + (at + i) * x->ld + k, depth) : (vec){0};
+    vec even = load_lanes(p, mask), odd = load_lanes(p + (both ? ld : 0), both ? mask : 0);
+    *largest = larger_bits(*largest, (__m512)even, (__m512)odd);
+    UNROLL
+    for (int i = 0; i < parts; i++) {
+        v[i] = as_pairs(even, odd);
+        subtract_pairs(v[i], &even, &odd);
+    }
 }
 
-INLINE int64_t panel_cols(const product *g, int64_t panel) { return g->cols - panel * 2 * VL > VL ? 2 * VL : VL; }
+/* The vectors of a step: VL rows of A or columns of B from `at` on, of which `count` exist, times PAIRED elements of k. Vector j
+ * of part i goes to to[i * part + j * line]; it holds one row or column, or with `by_pairs` one pair of all of them. */
+INLINE void pack_square(const operand *x, int by_pairs, int parts, int64_t at, int64_t count, int64_t k, int64_t depth,
+                        int64_t part, int64_t line, float *to, __m512i *largest)
+{
+    vec v[3][VL];
+    lane_mask mask = first_lanes(count);
+    for (int j = 0; j < VL; j++) {
+        vec w[3] = {{0}, {0}, {0}};
+        if (x->transposed && 2 * j < depth)
+            load_pair(x->from + (k + 2 * j) * x->ld + at, x->ld, mask, 2 * j + 1 < depth, parts, w, largest);
+        else if (!x->transposed && j < count)
+            load_neighbours(x->from + (at + j) * x->ld + k, depth, parts, w, largest);
+        UNROLL
+        for (int i = 0; i < parts; i++)
+            if (x->transposed == by_pairs)
+                store(to + i * part + j * line, w[i]);
+            else
+                v[i][j] = w[i];
+    }
+    if (x->transposed != by_pairs)
+        for (int i = 0; i < parts; i++) {
+            transpose_square(v[i]);
+            for (int j = 0; j < VL; j++)
+                store(to + i * part + j * line, v[i][j]);
+        }
+}
 
-/* Tasks (step, panel of columns). */
-static void pack_b(void *arg, int64_t begin, int64_t end)
+/* PAIR_ROWS rows, or PANEL columns, of a stretch; `line`: floats between two vectors. */
+INLINE magnitude pack_lanes(const product *g, const operand *x, int by_pairs, int parts, int64_t at, int64_t count,
+                            int64_t line, float *to)
+{
+    __m512i largest = _mm512_setzero_si512();
+    int64_t halves = count > VL ? 2 : 1, part = by_pairs ? line * VL : PAIR_ROWS * VL;
+    for (int64_t step = 0; step < g->steps; step++, to += parts * part) {
+        int64_t k = (g->first_step + step) * PAIRED, depth = smaller(PAIRED, g->k - k);
+        for (int64_t h = 0; h < halves; h++)
+            pack_square(x, by_pairs, parts, at + h * VL, smaller(VL, count - h * VL), k, depth, part, line,
+                        to + h * VL * (by_pairs ? 1 : line), &largest);
+    }
+    return _mm512_reduce_max_epu32(largest) >> 1;
+}
+
+static magnitude pack_tile(const product *g, int64_t tile, float *to)
+{
+    int64_t row = tile * PAIR_ROWS, rows = tile_rows_of(g, tile);
+    return g->parts.count == 1 ? pack_lanes(g, &g->a, 0, 1, row, rows, VL, to) : pack_lanes(g, &g->a, 0, 3, row, rows, VL, to);
+}
+
+static magnitude pack_panel(const product *g, int64_t panel, float *to)
+{
+    int64_t col = panel * PANEL, exist = smaller(PANEL, g->cols - col), line = panel_cols(g, panel);
+    return g->parts.count == 1 ? pack_lanes(g, &g->b, 1, 1, col, exist, line, to) : pack_lanes(g, &g->b, 1, 3, col, exist, line, to);
+}
+
+static void pack_panels(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
-    for (int64_t task = begin; task < end; task++) {
-        int64_t panels = ceil_div(g->cols, 2 * VL), panel = task % panels, step = task / panels, cols = panel_cols(g, panel);
-        int64_t k = (g->first_step + step) * PAIRED, depth = smaller(PAIRED, g->k - k);
-        float *to = g->packed + (panel * g->steps * 2 + step * cols / VL) * VL * VL;
-        for (int64_t half = 0; half < cols; half += VL) {
-            vec v[VL];
-            int64_t at = panel * 2 * VL + half;
-            pack_square(&g->b, at, smaller(VL, g->cols - at), k, depth, v);
-            for (int i = 0; i < VL; i++)
-                store(to + i * cols + half, v[i]);
-        }
-    }
+    for (int64_t i = begin; i < end; i++)
+        g->largest_b[i] = pack_panel(g, i, g->packed_b + i * panel_floats(g, g->steps));
 }
 
-static void pack_a(const product *g, int64_t row, int64_t rows, float *to)
+static void pack_tiles(void *arg, int64_t begin, int64_t end)
 {
-    for (int64_t step = 0; step < g->steps; step++) {
-        int64_t k = (g->first_step + step) * PAIRED, depth = smaller(PAIRED, g->k - k);
-        for (int64_t i = 0; i < rows; i += VL) {
-            vec v[VL];
-            pack_square_by_place(&g->a, row + i, smaller(VL, rows - i), k, depth, v);
-            for (int j = 0; j < VL; j++)
-                store(to + (step * BLOCK_ROWS + i + j) * VL, v[j]);
-        }
-    }
+    const product *g = arg;
+    for (int64_t i = begin; i < end; i++)
+        g->largest_a[i] = pack_tile(g, i, g->packed_a + i * tile_floats(g, g->steps));
 }
 
-/* A tile whose columns do not all exist goes by way of `whole`. */
-static void multiply_tile(const product *g, int64_t rows, int64_t cols, int64_t exist, const float *a, const float *b, float *c,
-                          float *whole)
+/* ---- multiplication ---- */
+
+/* Whether parts hold all values of two operands with these largest ones, and their products: nothing is infinite or becomes so
+ * when it is rounded, and what is lost because it is subnormal is too small to count. */
+INLINE int parts_hold(magnitude a, magnitude b)
 {
-    int accumulate = g->accumulate || g->first_step > 0;
-    if (exist == cols) {
-        symc_pair_tile(rows, cols, 1, g->steps, g->list, a, b, c, g->ldc, accumulate);
-        return;
+    const magnitude most = 0x7f7f7fff, least = (127 - 100) << 23;
+    if (a > most || b > most)
+        return 0;
+    return a == 0 || b == 0 || (a >= least && b >= least && (a >> 23) + (b >> 23) >= 254 - 90);
+}
+
+/* C (rows, cols) = (accumulate ? C : 0) + the stretch's sum, in float32, from operands in memory. */
+static void multiply_exactly(const product *g, int64_t row, int64_t rows, int64_t col, int64_t cols, int accumulate)
+{
+    int64_t k0 = g->first_step * PAIRED, k = smaller(g->steps * PAIRED, g->k - k0);
+    const float *b = g->b.from + (g->b.transposed ? k0 * g->b.ld + col : col * g->b.ld + k0);
+    const float *a = g->a.from + (g->a.transposed ? k0 * g->a.ld + row : row * g->a.ld + k0);
+    int64_t ldb = g->b.ld;
+    if (!g->b.transposed) {
+        float *turned = symc_scratch(SLOT_ROW, g->longest * PAIRED * PANEL * sizeof(float));
+        symc_transpose_f32(turned, cols, b, ldb, cols, k);
+        b = turned, ldb = cols;
     }
-    symc_pair_tile(rows, cols, 1, g->steps, g->list, a, b, whole, cols, 0);
+    symc_unpacked_product_f32(rows, cols, k, a, g->a.transposed ? 1 : g->a.ld, g->a.transposed ? g->a.ld : 1, b, ldb,
+                              g->c + row * g->ldc + col, g->ldc, accumulate);
+}
+
+/* Adds the columns that exist of a tile that was summed apart. */
+static void put_tile(const product *g, int64_t rows, int64_t cols, int64_t exist, const float *from, float *c, int accumulate)
+{
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < exist; j += VL) {
             lane_mask mask = first_lanes(smaller(VL, exist - j));
-            vec sum = load(whole + r * cols + j);
+            vec sum = load(from + r * cols + j);
             if (accumulate)
                 sum += load_lanes(c + r * g->ldc + j, mask);
             store_lanes(c + r * g->ldc + j, sum, mask);
         }
 }
 
-/* Tasks (block of rows, split of the columns). */
+/* Row tiles [first, last) times a panel. Tiles are summed in `sums`: rows of C may lie where they displace each other in the first
+ * level cache. */
+static void multiply_panel(const product *g, int64_t first, int64_t last, int64_t panel, const float *a,
+                           const magnitude *largest, float *sums)
+{
+    int64_t col = panel * PANEL, cols = panel_cols(g, panel), exist = smaller(PANEL, g->cols - col);
+    const float *b = g->packed_b + panel * panel_floats(g, g->steps);
+    int accumulate = g->accumulate || g->first_step > 0, exact = g->parts.count > 1;
+    for (int64_t i = first; i < last; i++) {
+        int64_t row = i * PAIR_ROWS, rows = tile_rows_of(g, i);
+        if (exact && !parts_hold(largest[i - first], g->largest_b[panel])) {
+            multiply_exactly(g, row, rows, col, exist, accumulate);
+            continue;
+        }
+        symc_part_tile(&g->parts, rows, cols, 1, g->steps, g->list, a + (i - first) * tile_floats(g, g->steps), b, sums, cols, 0);
+        put_tile(g, rows, cols, exist, sums, g->c + row * g->ldc + col, accumulate);
+    }
+    if ((g->first_step + g->steps) * PAIRED >= g->k)
+        finish_columns(g->epilogue, g->first_row + first * PAIR_ROWS, smaller(last * PAIR_ROWS, g->rows) - first * PAIR_ROWS,
+                       col, exist);
+}
+
+/* Tasks (block of rows, split of the panels). */
 static void multiply_blocks(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
-    float *a = symc_scratch(SLOT_BLOCK, BLOCK_ROWS * g->steps * VEC_BYTES);
-    float *whole = symc_scratch(SLOT_BLOCK_2, PAIR_ROWS * 2 * VEC_BYTES);
-    int64_t panels = ceil_div(g->cols, 2 * VL);
+    int64_t tiles = ceil_div(g->tiles, g->blocks);
+    float *own = g->packed_a ? NULL : symc_scratch(SLOT_BLOCK, tiles * tile_floats(g, g->longest) * sizeof(float));
+    float *sums = symc_scratch(SLOT_BLOCK_2, PAIR_ROWS * PANEL * sizeof(float));
+    magnitude largest[BLOCK_TILES];
     symc_pair_tiles_begin();
     for (int64_t task = begin; task < end; task++) {
         int64_t block = task / g->splits, split = task % g->splits;
-        int64_t row = block * BLOCK_ROWS, rows = smaller(BLOCK_ROWS, g->rows - row);
-        pack_a(g, row, rows, a);
-        for (int64_t panel = split * panels / g->splits; panel < (split + 1) * panels / g->splits; panel++)
-            for (int64_t i = 0; i < rows; i += PAIR_ROWS)
-                multiply_tile(g, smaller(PAIR_ROWS, rows - i), panel_cols(g, panel), smaller(2 * VL, g->cols - panel * 2 * VL),
-                              a + i * VL, g->packed + panel * g->steps * 2 * VL * VL,
-                              g->c + (row + i) * g->ldc + panel * 2 * VL, whole);
+        int64_t first = block * g->tiles / g->blocks, last = (block + 1) * g->tiles / g->blocks;
+        if (own)
+            for (int64_t i = first; i < last; i++)
+                largest[i - first] = pack_tile(g, i, own + (i - first) * tile_floats(g, g->steps));
+        for (int64_t panel = split * g->panels / g->splits; panel < (split + 1) * g->panels / g->splits; panel++)
+            multiply_panel(g, first, last, panel, own ? own : g->packed_a + first * tile_floats(g, g->steps),
+                           own ? largest : g->largest_a + first, sums);
     }
     symc_pair_tiles_end();
 }
 
-/* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. */
-static symc_form packed_whole(const product *g, symc_stored *stored, int64_t longest, int64_t all)
+/* ---- the whole product ---- */
+
+/* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. The magnitudes of the
+ * panels of all stretches follow. */
+static symc_form packed_whole(const product *g, symc_stored *stored, int64_t all)
 {
-    int64_t width = ceil_div(g->cols, 2 * VL) * 2 * VL;
-    symc_form_key key = {g->b.from, FORM_PAIRED_PANELS, {VL, g->cols, g->k, g->b.transposed, g->b.ld, longest}};
-    return stored ? symc_form_of(stored, &key, width * all * VEC_BYTES, -1) : (symc_form){0};
+    symc_form_key key = {g->b.from, FORM_PAIRED_PANELS,
+                         {VL, g->cols, g->k, g->b.transposed, g->b.ld, g->longest, g->parts.count}};
+    size_t bytes = g->panels * (panel_floats(g, all) + ceil_div(all, g->longest)) * sizeof(float);
+    return stored ? symc_form_of(stored, &key, bytes, -1) : (symc_form){0};
 }
 
-int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b)
+/* Blocks that fit the cache, and enough tasks for all threads. */
+static void plan(product *g, int64_t all, int serial)
 {
-    if (p[3] < VL || p[4] < PAIRED || p[2] < (stored_b ? 1 : MANY_ROWS))
+    int64_t threads = serial ? 1 : symc_num_threads();
+    int64_t shared = SHARED_BYTES / (panel_floats(g, 1) * g->panels * (int64_t)sizeof(float));
+    int64_t own = BLOCK_BYTES / (BLOCK_TILES * tile_floats(g, 1) * (int64_t)sizeof(float));
+    g->longest = smaller(all, larger(1, smaller(shared, own)));
+    g->blocks = ceil_div(g->tiles, BLOCK_TILES);
+    g->splits = 1;
+    if (threads == 1 || g->blocks % threads == 0 || g->blocks >= 4 * threads)
+        return;
+    if (g->tiles >= g->panels) /* smaller blocks: each thread reads all of B */
+        g->blocks = smaller(g->tiles, ceil_div(g->blocks, threads) * threads);
+    else /* each reads all of A */
+        g->splits = smaller(g->panels, (g->rows * g->k < SHARED_BLOCK ? 1 : 2) * threads);
+}
+
+/* Whether parts pay, by times in nanoseconds that were measured on one processor: of a multiplication in float32 and one in parts, of
+ * an element that is packed into parts rather than panels, and of one of C that is summed apart. */
+static int parts_pay(int64_t rows, int64_t cols, int64_t k, int is_stored)
+{
+    const double plain = 0.0114, parts = 0.0056, pack = 0.3, pack_far = 0.5, put = 0.15;
+    const int64_t near = 1 << 16;
+    double whole = (double)(ceil_div(rows, VL) * VL) * (double)(ceil_div(cols, VL) * VL) * (double)(ceil_div(k, PAIRED) * PAIRED);
+    double packed = pack * (double)(rows * k) + (is_stored ? 0 : (cols * k > near ? pack_far : pack) * (double)(cols * k));
+    return parts * whole + packed + put * (double)(rows * cols) < plain * (double)rows * (double)cols * (double)k;
+}
+
+static int is_worthwhile(int64_t rows, int64_t cols, int64_t k, int count, int is_stored)
+{
+    return cols >= VL && k >= PAIRED && rows >= (count > 1 ? VL : is_stored ? 1 : MANY_ROWS) &&
+           (count == 1 || parts_pay(rows, cols, k, is_stored));
+}
+
+int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b,
+                     const symc_epilogue *epilogue, int64_t first_row)
+{
+    int count = symc_pairs ? 1 : symc_has_parts() ? 3 : 0;
+    if (!count || !is_worthwhile(p[2], p[3], p[4], count, stored_b != NULL))
         return 0;
     product g = {.a = {p[0] != 0, a, p[5]}, .b = {p[1] == 0, b, p[6]}, .c = c, .ldc = p[7], .rows = p[2], .cols = p[3],
-                 .k = p[4], .accumulate = p[8] != 0};
-    int64_t threads = symc_num_threads(), panels = ceil_div(g.cols, 2 * VL), all = ceil_div(g.k, PAIRED);
-    int64_t longest = smaller(all, larger(LEAST_STEPS, SHARED_PAIRS / (panels * 2 * VL * VL)));
+                 .k = p[4], .accumulate = p[8] != 0, .parts = {count, PAIR_ROWS * VL, VL},
+                 .tiles = ceil_div(p[2], PAIR_ROWS), .panels = ceil_div(p[3], PANEL), .epilogue = epilogue,
+                 .first_row = first_row};
+    int64_t all = ceil_div(g.k, PAIRED);
     int serial = g.rows * g.cols * g.k < SERIAL;
-    symc_form whole = packed_whole(&g, stored_b, longest, all);
-    if (g.rows < MANY_ROWS && !whole.memory)
-        return 0;
-    g.blocks = ceil_div(g.rows, BLOCK_ROWS);
-    g.splits = g.blocks >= 2 * threads ? 1 : smaller(panels, ceil_div(2 * threads, g.blocks));
-    g.list = symc_scratch(SLOT_TABLE, longest * sizeof *g.list);
-    for (int64_t q = 0; q < longest; q++)
-        g.list[q] = (block_step){q * BLOCK_ROWS * VL, q * VL};
-    float *packed = whole.memory ? whole.memory : symc_scratch(SLOT_SHARED, panels * longest * 2 * VL * VEC_BYTES);
+    plan(&g, all, serial);
+    symc_form whole = packed_whole(&g, stored_b, all);
+    if (count == 1 && g.rows < MANY_ROWS && !whole.memory)
+        return 0; /* parts are as exact as float32, but not equal: the choice does not depend on what is kept just now */
+    g.list = symc_scratch(SLOT_TABLE, g.longest * sizeof *g.list + (g.tiles + g.panels) * sizeof(magnitude));
+    g.largest_a = (magnitude *)(g.list + g.longest), g.largest_b = g.largest_a + g.tiles;
+    for (int64_t q = 0; q < g.longest; q++)
+        g.list[q] = (block_step){tile_floats(&g, q), q * count * VL};
+    if (g.splits > 1 && g.rows * g.k >= SHARED_BLOCK)
+        g.packed_a = symc_scratch(SLOT_SHARED_2, g.tiles * tile_floats(&g, g.longest) * sizeof(float));
+    float *packed = whole.memory;
+    if (!packed)
+        packed = symc_scratch(SLOT_SHARED, g.panels * panel_floats(&g, g.longest) * sizeof(float));
     for (g.first_step = 0; g.first_step < all; g.first_step += g.steps) {
-        g.steps = smaller(longest, all - g.first_step);
-        g.packed = whole.memory ? packed + panels * g.first_step * 2 * VL * VL : packed;
-        int64_t packs = panels * g.steps, tasks = g.blocks * g.splits;
+        g.steps = smaller(g.longest, all - g.first_step);
+        g.packed_b = packed;
+        if (whole.memory) {
+            g.packed_b += g.panels * panel_floats(&g, g.first_step);
+            g.largest_b = (magnitude *)(packed + g.panels * panel_floats(&g, all)) + g.first_step / g.longest * g.panels;
+        }
+        int64_t tasks = g.blocks * g.splits;
         if (!whole.ready)
-            symc_parallel(pack_b, &g, packs, serial ? packs : 16);
+            symc_parallel(pack_panels, &g, g.panels, serial ? g.panels : 1);
+        if (g.packed_a)
+            symc_parallel(pack_tiles, &g, g.tiles, serial ? g.tiles : 1);
         symc_parallel(multiply_blocks, &g, tasks, serial ? tasks : 1);
     }
     if (!whole.ready)
