@@ -13,7 +13,7 @@ from symc.loops.ir import Bind, Branch, Check, Host, Loop, Node, Program, Ref, R
 from symc.runtime.segments import Segments
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.functions import Functions
-from symc_backends.c.stored import operands_of, stored_buffers
+from symc_backends.c.stored import held_buffers, operands_of, stored_buffers
 from symc_backends.c.tables import MANY, SHORTEST, Tables
 from symc_backends.c.units import in_units
 
@@ -85,6 +85,8 @@ class _Entry:
         self.program = program
         self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
         self.stored = stored_buffers(program)
+        self.held = held_buffers(program)
+        self.within: dict[int, int] = {}  # the buffers that are held in the loop that is being written
         self.tables = Tables(self.functions, self.dim, self.handles)
         self.symbols = {s: k for k, s in enumerate(program.symbols)}
         self.ranges: list[str] = []  # functions that run loops on ranges of rows
@@ -137,9 +139,18 @@ class _Entry:
                 if node.otherwise:
                     lines += [f"{pad}}} else {{", *self.nodes(node.otherwise, depth + 1)]
                 lines.append(f"{pad}}}")
-            else:
+            elif self.within or not self.held.get(id(node)):
                 lines += self._loop(node, depth)
+            else:
+                self.within = self.held[id(node)]
+                lines += [f"{pad}symc_stored_renew(B[{self._held_at(k)}]);" for k in self.within.values()]
+                lines += self._loop(node, depth)
+                self.within = {}
         return lines
+
+    def _held_at(self, number: int) -> int:
+        """Where the handle of a held buffer is among the buffers."""
+        return len(self.program.buffers) + 1 + len(self.stored) + number
 
     def dim(self, dim: Dim) -> str:
         return dim_text(dim, self.symbols)
@@ -159,10 +170,19 @@ class _Entry:
         numbers = [self.stored.get(step.refs[o.buffer].buffer) for o in operands_of(step.kernel)]
         return [None if k is None else first + k for k in numbers]
 
+    def _handle_texts(self, step: Step) -> list[str]:
+        """The handles of a step: of a variable that the call does not change, or of what the loop does not change."""
+        found = []
+        for operand, place in zip(operands_of(step.kernel), self.handles(step)):
+            held = self.within.get(step.refs[operand.buffer].buffer)
+            ways = [f"B[{k}]" for k in (place, None if held is None else self._held_at(held)) if k is not None]
+            found.append(f"({ways[0]} ? {ways[0]} : {ways[1]})" if len(ways) == 2 else ways[0] if ways else "0")
+        return found
+
     def _step(self, step: Step) -> str:
         name, constants = self.functions.of(step.kernel)
         addresses = [self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)]
-        addresses += ["0" if k is None else f"B[{k}]" for k in self.handles(step)]
+        addresses += self._handle_texts(step)
         buffers = ", ".join(addresses) or "0"
         sizes = ", ".join([*map(self.dim, step.dims), *constants]) or "0"
         return f"{{ void *b[] = {{{buffers}}}; const int64_t n[] = {{{sizes}}}; {name}(b, n); }}"

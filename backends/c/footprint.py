@@ -93,15 +93,22 @@ def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, exec
                     _check(library.symc_measure_scratch(slots[s.name], nbytes, n, grain))
             continue
         params = [int(evaluate(p, dict(known))) for p in s.params]
-        places = [executable.stored.get(step.refs[o.buffer].buffer) for o in operands if o.call is s]
-        if places and not each:
+        handles = [_handle(executable, step.refs[o.buffer].buffer) for o in operands if o.call is s]
+        if handles and not each:
             name, tag = s.name.rsplit("_", 1)
-            handles = [ffi.NULL if k is None else executable.handles[k] for k in places]
             function = library.address(f"symc_{name}_stored_{tag}")
             nothing, held = ffi.new("void *[]", len(s.buffers)), ffi.new("symc_stored *[]", handles)
             _check(library.symc_measure_stored_call(function, nothing, ffi.new("int64_t[]", params), held))
         else:
             _request(library, f"symc_{s.name}", len(s.buffers), params, each)
+
+
+def _handle(executable: Executable, number: int) -> Any:
+    """The handle of an operand in a buffer; that of a held one is made for the measurement."""
+    place = executable.stored.get(number)
+    found = ffi.NULL if place is None else executable.handles[place]
+    held = any(number in buffers for buffers in stored.held_buffers(executable.program).values())
+    return stored.new_handle() if found == ffi.NULL and held else found
 
 
 def _request(library: Any, name: str, buffers: int, params: Sequence[int], each: int = 0) -> None:

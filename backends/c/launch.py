@@ -80,7 +80,8 @@ class Fast:
         sizes = int(ffi.cast("uintptr_t", executable.library.symc_sizes)) if segments > 1 else 0
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
         count = len(self.program.buffers)
-        self.handles = [count, *range(count + 1, count + 1 + len(executable.stored))] if executable.stored else []
+        handles = len(executable.stored) + executable.held
+        self.handles = list(range(count, count + 1 + handles)) if handles else []
         self.call = module.Launcher(
             entry, inputs, tuple(outputs), count + len(self.handles), slow, fail, returns, segments, sizes
         )

@@ -50,6 +50,7 @@ ffi = declared(
     int symc_choose_bfloat16(int most);
     typedef struct symc_stored symc_stored;
     symc_stored *symc_stored_new(const int64_t *turn);
+    void symc_stored_renew(symc_stored *);
     void symc_stored_free(symc_stored *);
     void symc_stored_limit(size_t bytes);
     size_t symc_stored_bytes(void);

@@ -98,9 +98,10 @@ class Workspace:
         program = owner.program
         self.owner = owner
         self.program = program
-        self.pointers = ffi.new("void *[]", len(program.buffers) + 1 + len(owner.handles))
-        self.pointers[len(program.buffers)] = owner.host
-        for k, handle in enumerate(owner.handles, len(program.buffers) + 1):
+        self.held = [stored.new_handle() for _ in range(owner.held)]
+        handles = [owner.host, *owner.handles, *self.held]
+        self.pointers = ffi.new("void *[]", len(program.buffers) + len(handles))
+        for k, handle in enumerate(handles, len(program.buffers)):
             self.pointers[k] = handle
         self.dims = ffi.new("int64_t[]", max(len(program.symbols), 1))
         self.given = list(values)
@@ -196,6 +197,7 @@ class Executable:
         self.arenas = Arenas()
         self.stored = stored.stored_buffers(program)
         self.handles: list[Any] = [ffi.NULL] * len(self.stored)
+        self.held = sum(map(len, stored.held_buffers(program).values()))
 
     def hold(self, storages: Sequence[Storage | None]) -> None:
         """Let library calls keep forms of their operands; see ``symc.runtime.backend``. Before the first call."""

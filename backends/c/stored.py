@@ -1,24 +1,28 @@
-"""Stored operands: shared variables and constants of which the run-time library keeps other forms between calls.
+"""Stored operands: arrays of which the run-time library keeps other forms between its calls.
 
 A library call packs or transforms an operand before it multiplies. If the operand is a shared variable that the
 function does not update, or a constant, the library keeps the result for as long as the operand does not change
 (``stored.h`` in the run-time library). The handle of a shared variable belongs to its storage: functions that use the
 variable in the same way share the packed form.
+
+An operand that a loop reads in every iteration and does not change is *held*: its form is made once per loop. The
+handle belongs to the workspace of one call, and the loop renews it when it begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from symc.graph.dim_parts import symbols_of
 from symc.loops.calls import CALLS
-from symc.loops.ir import Call, Kernel, Program, Step
+from symc.loops.ir import Bind, Branch, Call, Kernel, Loop, Node, Program, Step, walk
 from symc.runtime.storage import Storage
 from symc_backends.c.library import ffi, runtime
 
-__all__ = ["Operand", "handles", "operands_of", "stored_buffers"]
+__all__ = ["Operand", "handles", "held_buffers", "new_handle", "operands_of", "stored_buffers"]
 
 
 class Operand(NamedTuple):
@@ -49,7 +53,54 @@ def stored_buffers(program: Program) -> dict[int, int]:
     return {k: position for position, k in enumerate(kept)}
 
 
-def _new_handle(turn: np.ndarray | None = None) -> Any:
+def held_buffers(program: Program) -> dict[int, dict[int, int]]:
+    """Number the buffers that are held in each outermost loop, by the loop's identity, one after another."""
+    found: dict[int, dict[int, int]] = {}
+    count = 0
+    for loop in _outermost(program.body):
+        kept = _held(program, loop)
+        found[id(loop)] = {k: count + position for position, k in enumerate(kept)}
+        count += len(kept)
+    return found
+
+
+def _outermost(nodes: Sequence[Node]) -> Iterator[Loop]:
+    for node in nodes:
+        if isinstance(node, Loop):
+            yield node
+        elif isinstance(node, Branch):
+            yield from _outermost(node.then)
+            yield from _outermost(node.otherwise)
+
+
+def _held(program: Program, loop: Loop) -> list[int]:
+    """The buffers of operands whose memory, dims and values are the same in all iterations of a loop."""
+    nodes = list(walk((loop,)))
+    varying = set()
+    for node in nodes:
+        if isinstance(node, Loop):
+            varying |= {node.index, node.done}
+        elif isinstance(node, Bind):
+            varying.add(node.symbol)
+    written = {_root(program, k) for node in nodes for k in getattr(node, "writes", ())}
+    used = set()
+    for step in [node for node in nodes if isinstance(node, Step)]:
+        for o in operands_of(step.kernel):
+            ref = step.refs[o.buffer]
+            fixed = all(varying.isdisjoint(symbols_of(d)) for d in (ref.offset, *step.dims))
+            if fixed and _root(program, ref.buffer) not in written and program.buffers[ref.buffer].role != "constant":
+                used.add(ref.buffer)
+    return sorted(used)
+
+
+def _root(program: Program, number: int) -> int:
+    """The buffer whose memory a buffer is in."""
+    while program.buffers[number].alias >= 0:
+        number = program.buffers[number].alias
+    return number
+
+
+def new_handle(turn: np.ndarray | None = None) -> Any:
     """A handle of the library for a variable with this turn, or for a constant."""
     library = runtime()
     made = library.symc_stored_new(ffi.NULL if turn is None else ffi.cast("int64_t *", turn.ctypes.data))
@@ -65,7 +116,7 @@ def _handle_of(storage: Storage) -> Any:
     key = ("c", id(runtime()))
     found = storage.derived.get(key)
     if found is None:
-        found = storage.derived.setdefault(key, _new_handle(storage.turn))
+        found = storage.derived.setdefault(key, new_handle(storage.turn))
     return found
 
 
@@ -75,7 +126,7 @@ def handles(program: Program, numbers: dict[int, int], storages: Sequence[Storag
     for k in numbers:
         b = program.buffers[k]
         if b.role == "constant":
-            found.append(_new_handle())
+            found.append(new_handle())
         else:
             storage = storages[b.slot]
             found.append(ffi.NULL if storage is None else _handle_of(storage))

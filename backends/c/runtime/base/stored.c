@@ -21,6 +21,7 @@ typedef struct form {
 
 struct symc_stored {
     const int64_t *turn; /* readers, writes, loans; NULL for a constant */
+    int64_t renewed;     /* how often a constant changed */
     form *forms;
 };
 
@@ -39,6 +40,12 @@ symc_stored *symc_stored_new(const int64_t *turn)
     if (made)
         made->turn = turn;
     return made;
+}
+
+void symc_stored_renew(symc_stored *stored)
+{
+    if (stored)
+        stored->renewed++;
 }
 
 /* Under the lock. */
@@ -130,7 +137,7 @@ symc_form symc_form_of(symc_stored *stored, const symc_form_key *key, size_t byt
     if (stored && symc_is_measuring() && symc_measure_kept(bytes, most))
         return (symc_form){(void *)(uintptr_t)PAGE, 0, NULL, 0}; /* measuring touches no memory */
     if (stored && !symc_is_measuring() && !(stored->turn && stored->turn[2])) {
-        int64_t version = stored->turn ? stored->turn[1] : 0;
+        int64_t version = stored->turn ? stored->turn[1] : stored->renewed;
         take();
         form *f = found_or_new(stored, key, bytes, version);
         int ready = f && f->version == version, free = f && !ready && f->version != BEING_MADE;

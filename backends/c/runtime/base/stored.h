@@ -5,6 +5,9 @@
  * calls that read it hold its turn, so that it is not written to meanwhile: a form made for the count of writes that a
  * call sees is right for the whole call. While an array of the variable is lent, so that somebody may write to it without
  * telling, nothing is kept.
+ *
+ * An operand of the calls in a loop that the loop does not change is a constant until the loop ends. Its handle belongs to one
+ * call of one function at a time, and the next loop renews it.
  */
 #ifndef SYMC_STORED_H
 #define SYMC_STORED_H

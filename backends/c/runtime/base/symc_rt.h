@@ -65,14 +65,16 @@ typedef void (*symc_call)(void *const *bufs, const int64_t *p);
 
 /* ---- stored operands --------------------------------------------------------------------------------------------- */
 
-/* An operand that outlives the call: a shared variable that the call does not change, or a constant. What a library call
+/* An operand of more than one call: a shared variable that the call does not change, or a constant. What a library call
  * makes of it (packed panels, transformed filters) is kept for the next call, see stored.h.
  *
  * symc_stored_new() takes the address of a variable's turn (symc/runtime/turns.py), or NULL for a constant; it returns
- * NULL without memory. symc_stored_limit() sets the bytes that all kept forms of the process may take together, and
+ * NULL without memory. symc_stored_renew() tells that a constant has another value from now on, while no call reads it: so an
+ * operand that stays the same in a loop is a constant for the time of the loop. symc_stored_limit() sets the bytes that all kept forms of the process may take together, and
  * symc_stored_bytes() are those they take now. */
 typedef struct symc_stored symc_stored;
 SYMC_API symc_stored *symc_stored_new(const int64_t *turn);
+SYMC_API void symc_stored_renew(symc_stored *stored);
 SYMC_API void symc_stored_free(symc_stored *stored);
 SYMC_API void symc_stored_limit(size_t bytes);
 SYMC_API size_t symc_stored_bytes(void);
