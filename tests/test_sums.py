@@ -150,6 +150,24 @@ def test_lengths_around_the_blocks(both_ways, length, rng):
     assert columns.tolist() == a.sum(0).tolist() and rows.tolist() == a.sum(0).tolist()
 
 
+@pytest.mark.parametrize("mode", [None, "interp"])
+def test_few_results_of_unknown_length_are_split_by_the_length_of_a_call(mode, rng):
+    """A minibatch of 20 rows is one part, not as many as a long matrix needs."""
+    x = T.TensorType("float32", (None, 8))("x")
+    f = symc.function([x], [T.tanh(x).sum(axis=0), x.max()], device=mode)
+    for rows in (1, 20, 127, 128, 129, 300) if mode else (1, 20, 127, 128, 129, 300, 8_191, 8_192, 70_001):
+        a = rng.normal(size=(rows, 8)).astype("float32")
+        found, largest = f(a)
+        wanted = np.tanh(a.astype("float64")).sum(axis=0)
+        assert np.allclose(found, wanted, rtol=1e-5, atol=1e-7 * rows) and largest == a.max(), rows
+
+    def parts(rows):
+        estimate = symc.memory_estimate(f, [(rows, 8)])
+        return [t.bytes for t in estimate.tensors if t.name == "partial results"]
+
+    assert max(parts(20)) == 8 * 8 and max(parts(1_000_000)) == 64 * 8 * 8
+
+
 def test_on_the_interpreter():
     x = T.matrix("x")
     f = symc.function([x], [x.mean(axis=0), x.mean(axis=1)], device="interp")

@@ -56,10 +56,14 @@ class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, Reductions):
         terms = dims.product(self.sizes[a] for a in self.inner)
         if not machine.rows:
             few = type(outputs) is int and outputs <= machine.few_results
-            long = not (type(terms) is int and terms * (outputs if few else 1) <= machine.split_above)
             if not few and type(outputs) is int and self.columns_last():
                 return self._parts_of_tall(outputs, terms)
-            return machine.parts if few and long else 1
+            if not few:
+                return 1
+            elements = dims.mul(terms, outputs)
+            if type(elements) is int:
+                return machine.parts if elements > machine.split_above else 1
+            return dims.maximum(1, dims.minimum(machine.parts, dims.floordiv(elements, SHORTEST)))
         if type(terms) is int and terms <= machine.split_above:
             return 1
         wanted, jobs = machine.rows, outputs
