@@ -140,6 +140,28 @@ def products():
         yield batched(p, q), p @ q
 
 
+@program
+def products_with_much_to_multiply():
+    """Packed panels, and parts of bfloat16 where the processor has matrix registers."""
+    x, y = T.matrices("xy")
+    w = symc.shared(draw(101, 130))
+    f = symc.function([x, y], [T.dot(x, y), T.dot(x, w)])
+    turned = symc.function([x, y], [T.dot(x.T, y.T)])
+    states, _ = symc.scan(lambda h, y: T.tanh(T.dot(h, y) * 0.1), outputs_info=x, non_sequences=y, n_steps=20)
+    loop = symc.function([x, y], states[-1])
+    for n, k, m in ((70, 101, 131), (129, 101, 97), (33, 101, 300)):
+        a, b = draw(n, k), draw(k, m)
+        yield from zip(f(a, b), (a @ b, a @ w.get_value()))
+        yield turned(a.T.copy(), b.T.copy())[0], a @ b
+        a[n - 1, k - 1] = np.inf
+        yield np.isfinite(f(a, b)[0]).sum(), (n - 1) * m
+    a, b = draw(35, 99), draw(99, 99)
+    wanted = a
+    for _ in range(20):
+        wanted = np.tanh(wanted @ b * np.float32(0.1))
+    yield loop(a, b), wanted
+
+
 def correlated(a, w, pad, step):
     """A convolution by its definition."""
     a = np.pad(a.astype("float64"), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
