@@ -325,8 +325,8 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
     if (symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1], e, row))
         return;
 #endif
-    if (FN(symc_thin_suits)(p)) {
-        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], e, row);
+    if (FN(symc_thin_suits)(p, stored[1] != NULL)) {
+        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], stored[1] != NULL, e, row);
         return;
     }
     g.stored[0] = stored[0], g.stored[1] = stored[1];

@@ -15,6 +15,7 @@
 
 enum {
     FEW = 32,                   /* vectors */
+    LEAST_STRETCH = 64,         /* rows of the matrix for a thread of its own */
     LARGE_ELEMENTS = 1 << 18,   /* of the matrix: smaller ones stay in the cache and are packed quickly */
     ROWS_AT_ONCE = 16,          /* rows of the matrix that are added together */
     SUM_ROWS = 512,             /* ... and in one chain of additions */
@@ -24,7 +25,7 @@ enum {
     LEAST_TERMS = 128,
     ROWS_TOGETHER = 12,         /* rows of the matrix that meet all vectors in turn; divisible by 2, 3 and 4 */
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
-    RESULT_ELEMENTS = 1 << 20,  /* of a sum of outer products */
+    RESULT_ELEMENTS = 1 << 17,  /* of a sum of outer products */
     BLOCK_ROWS = 32,            /* of a task that writes one */
     BLOCK_ELEMENTS = 1 << 17    /* of vectors: in the second level cache */
 };
@@ -35,6 +36,7 @@ typedef struct {
     int64_t rows, cols, k, lda, ldb, c_row, c_col;
     int trans_a, accumulate, stream;
     int64_t tasks, width; /* the most columns of a task */
+    real *totals;         /* of stretches of rows */
     int swapped;          /* the result is the transpose of what is computed */
     const symc_epilogue *epilogue;
     int64_t first_row;    /* of the result, among the rows that the epilogue counts */
@@ -69,6 +71,34 @@ static void add_rows(void *arg, int64_t begin, int64_t end)
         }
         finish_columns(z->epilogue, z->first_row, z->rows, first, cols);
     }
+}
+
+/* Tasks: stretches of rows, each with totals of its own. The gradient of a weight matrix is written by rows, too, so that
+ * a thread reads the rows that it wrote. */
+static void add_stretches(void *arg, int64_t begin, int64_t end)
+{
+    const thin *z = arg;
+    real *sums = symc_scratch(SLOT_BLOCK, z->rows * z->cols * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t first = task * z->k / z->tasks, last = (task + 1) * z->k / z->tasks;
+        for (int64_t k0 = first; k0 < last; k0 += SUM_ROWS) {
+            int64_t stop = smaller(last, k0 + SUM_ROWS);
+            for (int64_t k = k0; k < stop; k += ROWS_AT_ONCE)
+                FN(symc_unpacked_product)(z->rows, z->cols, smaller(ROWS_AT_ONCE, stop - k), z->a + k, z->lda, 1,
+                                          z->b + k * z->ldb, z->ldb, sums, z->cols, k > k0);
+            add_sums(sums, z->rows * z->cols, z->totals + task * z->rows * z->cols, k0 > first);
+        }
+    }
+}
+
+/* Rows of the result. */
+static void add_totals(void *arg, int64_t begin, int64_t end)
+{
+    const thin *z = arg;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t task = 0; task < z->tasks; task++)
+            add_sums(z->totals + (task * z->rows + i) * z->cols, z->cols, z->c + i * z->c_row, z->accumulate || task > 0);
+    finish_columns(z->epilogue, z->first_row + begin, end - begin, 0, z->cols);
 }
 
 /* ---- rows of the matrix meet the vectors ---- */
@@ -220,6 +250,8 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
                                       z->c_row, z->accumulate);
     }
     finish_stream();
+    if (!z->stream)
+        finish_columns(z->epilogue, z->first_row + row, rows, 0, z->cols);
 }
 
 static int is_outer(const int64_t *p)
@@ -229,8 +261,16 @@ static int is_outer(const int64_t *p)
 
 /* ---- all ---- */
 
+/* Whether rows are divided among threads, since there are few columns for each. The matrix that was packed in an earlier
+ * call is not read at all. */
+static int in_stretches(const int64_t *p, int stored)
+{
+    return !stored && p[3] >= LEAST_COLS / 2 && p[3] < symc_num_threads() * LEAST_COLS &&
+           p[2] * p[3] * (int64_t)sizeof(real) <= SUM_BYTES;
+}
+
 /* p: trans_a, trans_b, rows, cols, k, ... */
-int FN(symc_thin_suits)(const int64_t *p)
+int FN(symc_thin_suits)(const int64_t *p, int stored)
 {
     int64_t rows = p[2], cols = p[3], k = p[4];
     if (is_outer(p))
@@ -238,12 +278,14 @@ int FN(symc_thin_suits)(const int64_t *p)
     if (p[0] || rows < 2 || cols < 2)
         return 0;
     if (!p[1])
-        return rows <= FEW && cols * k >= LARGE_ELEMENTS && cols >= LEAST_COLS && k >= 2 * rows;
+        return rows <= FEW && cols * k >= LARGE_ELEMENTS && k >= 2 * rows &&
+               (cols >= LEAST_COLS || in_stretches(p, stored));
     return smaller(rows, cols) <= FEW && larger(rows, cols) * k >= LARGE_ELEMENTS && k >= LEAST_TERMS &&
            larger(rows, cols) >= 8 * smaller(rows, cols);
 }
 
-void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, const symc_epilogue *e, int64_t row)
+void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, int stored, const symc_epilogue *e,
+                           int64_t row)
 {
     int64_t threads = symc_num_threads();
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
@@ -251,7 +293,15 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
     if (is_outer(p)) {
         z.stream = !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
         symc_parallel(add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
-        finish_all(e, row, z.rows, z.cols); /* over whole rows: short pieces of many rows are read slowly */
+        if (z.stream)
+            finish_all(e, row, z.rows, z.cols);
+        return;
+    }
+    if (!p[1] && in_stretches(p, stored)) {
+        z.tasks = larger(1, smaller(threads, z.k / LEAST_STRETCH));
+        z.totals = symc_scratch(SLOT_SHARED, z.tasks * z.rows * z.cols * sizeof(real));
+        symc_parallel(add_stretches, &z, z.tasks, 1);
+        symc_parallel(add_totals, &z, z.rows, larger(1, 16384 / z.cols));
         return;
     }
     if (!p[1]) {
