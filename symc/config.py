@@ -151,6 +151,11 @@ class Config:
     prepared_memory : int
         Bytes that values computed from shared variables alone may take together, such as transformed filters: they are
         kept between calls until a variable changes. 0: nothing is kept. What does not fit is computed in every call.
+    tiered : bool
+        Whether the C back end builds a new function twice: without optimisation, so that the first call comes sooner,
+        and with it in a thread of its own, which takes its place when it is there. Results of the two may differ in
+        the last bits, as the compiler contracts multiplications and additions when it optimises. Functions that are in
+        the cache are not built at all, and functions with a profile only once.
     cuda_libraries : str
         Folders, separated by the system's path separator, in which the CUDA back end looks for ``libcuda``, NVRTC,
         cuBLAS and cuDNN before it searches the installed wheels and the system's loader.
@@ -195,6 +200,7 @@ class Config:
     conv_accuracy: str = "fast"
     cpu_precision: str = "float32"
     prepared_memory: int = 1 << 30
+    tiered: bool = False
     cuda_libraries: str = field(default_factory=lambda: os.environ.get("SYMC_CUDA_LIBRARIES", ""))
     cuda_device: int = 0
     cuda_memory: int = 0

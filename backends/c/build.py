@@ -10,13 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from symc.config import config
 from symc_backends import cache, loading
 from symc_backends.c import headers, toolchain
 from symc_backends.c.library import RUNTIME, ffi, generated_code_depends_on, method, runtime
+from symc_backends.c.tiers import Quick, optimised
 from symc_backends.c.units import units_of
 
-__all__ = ["RUNTIME", "Code", "build", "ffi", "method", "runtime"]
+__all__ = ["RUNTIME", "Code", "build", "ffi", "is_built", "method", "runtime"]
 
+QUICK = "-O0"
+"""The flag for code that is compiled quickly."""
 SYMBOLS = {
     "symc_entry": "int64_t (*)(void **, int64_t *, int64_t)",
     "symc_sizes": "void (*)(const int64_t *, int64_t, int64_t *)",
@@ -67,26 +71,47 @@ def _opened(path: str) -> Any:
 _known: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 
 
-def build(text: str, timed: int = 0) -> Code:
-    """Compile (or find) and load generated text; with ``timed``, code that measures each of its ``timed`` steps."""
+def build(text: str, timed: int = 0) -> Code | Quick:
+    """Compile (or find) and load generated text; with ``timed``, code that measures each of its ``timed`` steps.
+
+    With ``symc.config.tiered``, code that was never compiled before is compiled without optimisation first.
+    """
     defines = [f"-DSYMC_PROFILE={timed}"] if timed else []
-    library = runtime()
+    runtime().need(text)
+    if not config.tiered or timed or is_built(text):
+        return _built(text, defines)
+    return Quick(_built(text, [QUICK]), optimised(partial(_built, text, [])))
+
+
+def is_built(text: str) -> bool:
+    """Whether the optimised code of a text is loaded or in the cache."""
+    key = _key(text, [])
+    return key in _known or cache.read(f"{key}.so") is not None
+
+
+def _key(text: str, extra: list[str]) -> str:
+    return cache.digest(text, generated_code_depends_on(), toolchain.identity(), " ".join(extra))
+
+
+def _built(text: str, extra: list[str]) -> Code:
+    """Compile (or find) and load text, with these flags."""
     content = generated_code_depends_on()
-    key = cache.digest(text, content, toolchain.identity(), " ".join(defines))
+    key = _key(text, extra)
 
     def make(target: str) -> None:
         units = [headers.selected(unit, content, str(RUNTIME)) for unit in units_of(text)]
         if len(units) == 1:
-            toolchain.compile_shared(units[0], target, str(RUNTIME), defines)
+            toolchain.compile_shared(units[0], target, str(RUNTIME), extra)
             return
         jobs = []
         for k, unit in enumerate(units):
             source = f"{target}.{k}.c"
             Path(source).write_text(unit, encoding="utf-8")
-            extra = defines if k < len(units) - 1 else [*defines, "-O1"]  # the entry only calls the kernels
-            jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(extra)))
+            flags = (
+                extra if k < len(units) - 1 or "-O0" in extra else [*extra, "-O1"]
+            )  # the entry only calls the kernels
+            jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(flags)))
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "a generated library")
 
-    library.need(text)
     found = _known.get(key)
     return found if found is not None else _known.setdefault(key, Code(cache.content(f"{key}.so", make)))

@@ -22,6 +22,7 @@ from symc_backends import cache
 from symc_backends.c import launcher, toolchain
 from symc_backends.c.build import ffi
 from symc_backends.c.run import Executable
+from symc_backends.c.tiers import when_optimised
 
 __all__ = ["Fast", "available", "launch"]
 
@@ -75,9 +76,9 @@ class Fast:
             outputs.append((np.dtype(b.dtype).num, (-1,) * len(b.shape), tuple(range(first, first + len(b.shape)))))
             first += len(b.shape)
         inputs = tuple(self._spec(b) for b in ins)
-        entry = int(ffi.cast("uintptr_t", executable.entry))
+        library = executable.library
+        entry, sizes = self._addresses(library)
         segments = len(executable.segments)
-        sizes = int(ffi.cast("uintptr_t", executable.library.symc_sizes)) if segments > 1 else 0
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
         count = len(self.program.buffers)
         handles = len(executable.stored) + executable.held
@@ -85,6 +86,17 @@ class Fast:
         self.call = module.Launcher(
             entry, inputs, tuple(outputs), count + len(self.handles), slow, fail, returns, segments, sizes
         )
+        when_optimised(library, self._take_over)
+
+    def _addresses(self, library: Any) -> tuple[int, int]:
+        """The addresses of the functions of the code."""
+        several = len(self.executable.segments) > 1
+        entry = int(ffi.cast("uintptr_t", library.symc_entry))
+        return entry, int(ffi.cast("uintptr_t", library.symc_sizes)) if several else 0
+
+    def _take_over(self, library: Any) -> None:
+        """Run optimised code from now on; the executable keeps it and the earlier code loaded."""
+        self.call.replace(*self._addresses(library))
 
     def _spec(self, b: Buffer) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         sizes = tuple(d if type(d) is int else -1 for d in b.shape)

@@ -18,6 +18,7 @@ from symc.runtime.segments import Segment, Segments, offsets_of
 from symc.runtime.storage import Storage
 from symc_backends.c import lapack, stored
 from symc_backends.c.build import ffi, method
+from symc_backends.c.tiers import when_optimised
 
 __all__ = ["Executable", "TimedExecutable", "run"]
 
@@ -181,6 +182,8 @@ class Executable:
     def __init__(self, library: Any, program: Program) -> None:
         self.library = library
         self.entry = library.symc_entry
+        self.earlier: Any = None  # code that calls may still be running
+        when_optimised(library, self._take_over)
         self.program = program
         self.segments = list(Segments(program))
         buffers = program.buffers
@@ -198,6 +201,10 @@ class Executable:
         self.stored = stored.stored_buffers(program)
         self.handles: list[Any] = [ffi.NULL] * len(self.stored)
         self.held = sum(map(len, stored.held_buffers(program).values()))
+
+    def _take_over(self, library: Any) -> None:
+        """Run optimised code from now on."""
+        self.earlier, self.library, self.entry = self.library, library, library.symc_entry
 
     def hold(self, storages: Sequence[Storage | None]) -> None:
         """Let library calls keep forms of their operands; see ``symc.runtime.backend``. Before the first call."""

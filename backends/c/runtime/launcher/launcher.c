@@ -781,8 +781,22 @@ static PyObject *launcher_attempt(Launcher *self, PyObject *const *args, Py_ssiz
     return result;
 }
 
+PyDoc_STRVAR(replace_doc,
+             "replace(entry, sizes)\n--\n\n"
+             "Use other code of the same function from now on; the earlier code stays loaded while calls may run it.");
+
+static PyObject *launcher_replace(Launcher *self, PyObject *args) {
+    unsigned long long entry, sizes;
+    if (!PyArg_ParseTuple(args, "KK", &entry, &sizes)) return NULL;
+    if (!entry) return PyErr_Format(PyExc_ValueError, "entry: the address of a C function is expected, not 0");
+    self->entry = (entry_t)(uintptr_t)entry;
+    self->sizes = (sizes_t)(uintptr_t)sizes;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef launcher_methods[] = {
     {"prepare", (PyCFunction)(void (*)(void))launcher_prepare, METH_VARARGS | METH_KEYWORDS, prepare_doc},
+    {"replace", (PyCFunction)launcher_replace, METH_VARARGS, replace_doc},
     {"forget", (PyCFunction)launcher_forget, METH_NOARGS, forget_doc},
     {"rest", (PyCFunction)launcher_rest, METH_NOARGS, rest_doc},
     {"attempt", (PyCFunction)(void (*)(void))launcher_attempt, METH_FASTCALL, attempt_doc},
