@@ -14,6 +14,7 @@ from cpu_rows import Row, normal, shapes
 __all__ = ["ROWS"]
 
 
+RATE = 1e-6
 SQUARE = shapes((4096, 4096))
 CUBE = shapes((64, 256, 1024))
 LABELS = 1000
@@ -135,17 +136,21 @@ def _many(count: int) -> Callable[[bool], list[np.ndarray]]:
 
 
 def _momentum(lib: Any, *state: Any) -> Any:
-    """``count`` parameters, then their velocities; the gradient of half the squared norm is the parameter."""
+    """``count`` parameters, then their velocities; the gradient of minus half the squared norm is minus the parameter.
+
+    All grow, by 1e-5 per step: with a loss that has a minimum, they become subnormal numbers after some thousand
+    calls, and the row measures how slow the processor computes with these.
+    """
     count = len(state) // 2
     parameters, velocities = state[:count], state[count:]
-    new = [np.float32(0.9) * v - np.float32(0.01) * p for p, v in zip(parameters, velocities)]
+    new = [np.float32(0.9) * v + np.float32(RATE) * p for p, v in zip(parameters, velocities)]
     return [new[0].sum(), *(p + v for p, v in zip(parameters, new)), *new]
 
 
 def _momentum_torch(torch: Any, *state: Any) -> Any:
     count = len(state) // 2
     new = torch._foreach_mul(state[count:], 0.9)
-    torch._foreach_sub_(new, state[:count], alpha=0.01)
+    torch._foreach_add_(new, state[:count], alpha=RATE)
     return [new[0].sum(), *torch._foreach_add(state[:count], new), *new]
 
 
