@@ -197,6 +197,23 @@ def test_products_with_vectors(threads, monkeypatch):
     assert off(g(rows.T.copy(), rows[:, 0]), LONG * TENTH**2) < 1e-5
 
 
+def test_a_vector_times_a_matrix_of_several_blocks(rng, monkeypatch):
+    """Blocks of rows and of columns, and incomplete ones; the sums do not depend on the number of threads."""
+    m, v, b = T.matrix("m"), T.vector("v"), T.vector("b")
+    f = symc.function([m, v, b], [T.dot(v, m), b - T.dot(v, m)])
+    for rows, columns in [(1025, 4101), (513, 17), (3000, 100)]:
+        a, x = (rng.standard_normal(s, dtype="float32") for s in ((rows, columns), rows))
+        wide = x.astype("float64") @ a
+        found = []
+        for threads in (1, 2, 5):
+            monkeypatch.setattr(symc.config, "threads", threads)
+            found.append(f(a, x, a[0]))
+        for plain, added in found:
+            assert np.array_equal(plain, found[0][0]) and np.array_equal(added, found[0][1])
+        assert np.abs(found[0][0] - wide).max() < 1e-6 * (np.abs(x).astype("float64") @ np.abs(a)).max()
+        assert np.abs(found[0][1] - (a[0] - wide)).max() < 1e-6 * (np.abs(x).astype("float64") @ np.abs(a)).max()
+
+
 def test_running_sums(rng):
     """Along both axes, and of the gradient, which sums from the other end."""
     x, w = T.matrices("x", "w")

@@ -4,6 +4,7 @@
 enum {
     SERIAL_ELEMENTS = 1 << 15, /* a smaller matrix is read before another thread would wake up */
     COLUMN_BLOCK = 1024,       /* sums that stay in the first level cache while rows are added to them */
+    WIDE_BLOCK = (1 << 14) / sizeof(real), /* likewise, and long enough pieces of rows to be read at full speed */
     MOST_ROWS = 512,           /* rows added to sums of `real` before these are added to sums of doubles */
     MOST_VECTORS = 512         /* vectors likewise: a long sum in float32 loses digits */
 };
@@ -14,6 +15,8 @@ typedef struct {
     real *y;
     int accumulate;
     real *packed; /* x without the gaps */
+    real *parts;  /* sums of MOST_ROWS rows each */
+    int64_t width, blocks; /* of the columns of a task; tasks for each row of parts */
 } job;
 
 INLINE void put(const job *g, int64_t i, real value)
@@ -91,28 +94,44 @@ INLINE void add_block(const job *g, real *sums, int64_t first, int64_t count, in
         add_rows(g, sums, first, count, k, 1);
 }
 
-static void combine_rows(void *arg, int64_t begin, int64_t end)
+/* The sums over up to MOST_ROWS rows of a block of columns each: pieces of rows are read in order, and the sums do not
+ * depend on the number of threads. */
+static void combine_parts(void *arg, int64_t begin, int64_t end)
 {
     const job *g = arg;
-    real sums[COLUMN_BLOCK];
+    for (int64_t task = begin; task < end; task++) {
+        int64_t part = task / g->blocks, first = task % g->blocks * g->width, k = part * MOST_ROWS;
+        add_block(g, g->parts + part * g->n + first, first, smaller(g->width, g->n - first), k,
+                  smaller(g->k, k + MOST_ROWS));
+    }
+}
+
+static void add_parts(void *arg, int64_t begin, int64_t end)
+{
+    const job *g = arg;
     double totals[COLUMN_BLOCK];
     for (int64_t first = begin; first < end; first += COLUMN_BLOCK) {
         int64_t count = smaller(COLUMN_BLOCK, end - first);
-        add_block(g, sums, first, count, 0, smaller(g->k, MOST_ROWS));
-        if (g->k <= MOST_ROWS) {
-            for (int64_t j = 0; j < count; j++)
-                put(g, first + j, sums[j]);
-            continue;
-        }
-        for (int64_t j = 0; j < count; j++)
-            totals[j] = sums[j];
-        for (int64_t k = MOST_ROWS; k < g->k; k += MOST_ROWS) {
-            add_block(g, sums, first, count, k, smaller(g->k, k + MOST_ROWS));
+        memset(totals, 0, (size_t)count * sizeof(double));
+        for (int64_t k = 0; k < g->k; k += MOST_ROWS) {
+            const real *sums = g->parts + k / MOST_ROWS * g->n + first;
             for (int64_t j = 0; j < count; j++)
                 totals[j] += sums[j];
         }
         for (int64_t j = 0; j < count; j++)
             put(g, first + j, (real)totals[j]);
+    }
+}
+
+static void combine_columns(void *arg, int64_t begin, int64_t end)
+{
+    const job *g = arg;
+    real sums[COLUMN_BLOCK];
+    for (int64_t first = begin; first < end; first += COLUMN_BLOCK) {
+        int64_t count = smaller(COLUMN_BLOCK, end - first);
+        add_block(g, sums, first, count, 0, g->k);
+        for (int64_t j = 0; j < count; j++)
+            put(g, first + j, sums[j]);
     }
 }
 
@@ -123,19 +142,36 @@ static void pack_x(void *arg, int64_t begin, int64_t end)
         g->packed[j] = g->x[j * g->x_step];
 }
 
+/* Sums of MOST_ROWS rows each, then their sums. */
+static void combine_long(job *g)
+{
+    int64_t parts = (g->k + MOST_ROWS - 1) / MOST_ROWS, wanted = 4 * symc_num_threads();
+    g->parts = symc_scratch(SLOT_PARTIAL, parts * g->n * sizeof(real));
+    g->width = WIDE_BLOCK;
+    while (g->width > 16 * VL && parts * ((g->n + g->width - 1) / g->width) < wanted)
+        g->width /= 2;
+    g->blocks = (g->n + g->width - 1) / g->width;
+    symc_parallel(combine_parts, g, parts * g->blocks, larger(1, SERIAL_ELEMENTS / MOST_ROWS / smaller(g->n, g->width)));
+    symc_parallel(add_parts, g, g->n, larger(COLUMN_BLOCK, SERIAL_ELEMENTS / parts));
+}
+
 void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, const real *x, int64_t x_step, real *y,
                    int64_t y_step, int accumulate)
 {
-    job g = {n, k, lda, x_step, y_step, a, x, y, accumulate, NULL};
+    job g = {.n = n, .k = k, .lda = lda, .x_step = x_step, .y_step = y_step, .a = a, .x = x, .y = y};
+    g.accumulate = accumulate;
     if (x_step != 1) {
         g.packed = symc_scratch(SLOT_SHARED, k * sizeof(real));
         symc_parallel(pack_x, &g, k, k);
         g.x = g.packed;
     }
-    int64_t grain = larger(trans ? 4 * VL : 4, SERIAL_ELEMENTS / larger(1, k));
-    if (trans && n <= 2 * COLUMN_BLOCK) { /* a range of columns per thread: short pieces of rows are read slowly */
-        int64_t each = symc_num_threads() * VL;
-        grain = larger(grain, (n + each - 1) / each * VL);
+    if (n && !trans)
+        symc_parallel(dots, &g, n, larger(4, SERIAL_ELEMENTS / larger(1, k)));
+    else if (n && k > MOST_ROWS)
+        combine_long(&g);
+    else if (n) { /* a range of columns per thread: short pieces of rows are read slowly */
+        int64_t each = symc_num_threads() * VL, share = (n + each - 1) / each * VL;
+        int64_t grain = larger(4 * VL, SERIAL_ELEMENTS / larger(1, k));
+        symc_parallel(combine_columns, &g, n, n <= 2 * COLUMN_BLOCK ? larger(grain, share) : grain);
     }
-    symc_parallel(trans ? combine_rows : dots, &g, n, grain);
 }
