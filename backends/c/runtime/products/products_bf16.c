@@ -202,8 +202,7 @@ static void put_tile(const product *g, int64_t rows, int64_t cols, int64_t exist
         }
 }
 
-/* Row tiles [first, last) times a panel. Tiles are summed in `sums`: rows of C may lie where they displace each other in the first
- * level cache. */
+/* Row tiles [first, last) times a panel. Tiles whose columns do not all exist are summed in `sums` first. */
 static void multiply_panel(const product *g, int64_t first, int64_t last, int64_t panel, const float *a,
                            const magnitude *largest, float *sums)
 {
@@ -216,8 +215,14 @@ static void multiply_panel(const product *g, int64_t first, int64_t last, int64_
             multiply_exactly(g, row, rows, col, exist, accumulate);
             continue;
         }
-        symc_part_tile(&g->parts, rows, cols, 1, g->steps, g->list, a + (i - first) * tile_floats(g, g->steps), b, sums, cols, 0);
-        put_tile(g, rows, cols, exist, sums, g->c + row * g->ldc + col, accumulate);
+        const float *tile = a + (i - first) * tile_floats(g, g->steps);
+        float *c = g->c + row * g->ldc + col;
+        if (exist == cols) {
+            symc_part_tile(&g->parts, rows, cols, 1, g->steps, g->list, tile, b, c, g->ldc, accumulate);
+            continue;
+        }
+        symc_part_tile(&g->parts, rows, cols, 1, g->steps, g->list, tile, b, sums, cols, 0);
+        put_tile(g, rows, cols, exist, sums, c, accumulate);
     }
     if ((g->first_step + g->steps) * PAIRED >= g->k)
         finish_columns(g->epilogue, g->first_row + first * PAIR_ROWS, smaller(last * PAIR_ROWS, g->rows) - first * PAIR_ROWS,
