@@ -3,7 +3,7 @@
     python benchmarks/cpu.py                          every row, every peer that is installed
     python benchmarks/cpu.py --rows 'sum_*' transpose some rows
     python benchmarks/cpu.py --peers torch jax        some peers
-    python benchmarks/cpu.py --isa avx2 --save cpu_avx2   symc with narrower vectors
+    python benchmarks/cpu.py --isa avx2 --save cpu_avx2   narrower vectors, in peers too where they can be told
     python benchmarks/cpu.py --quick                  small sizes and one turn: does it work at all?
     python benchmarks/cpu.py --save cpu               also write results/cpu.json, cpu.md and cpu.html
 
@@ -42,7 +42,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--rows", nargs="+", default=["*"], metavar="ROW", help=f"names or patterns of: {', '.join(ROWS)}")
     add("--peers", nargs="*", default=list(CONTESTANTS)[1:], help="peers to measure (default: all that are installed)")
     add("--threads", type=int, default=2, help="threads of every contestant (default: %(default)s)")
-    add("--isa", default="", choices=sorted(ISA_FLAGS), help="symc's widest vectors (default: the processor's)")
+    add("--isa", default="", choices=sorted(ISA_FLAGS), help="the widest vectors (default: the processor's)")
     add("--rounds", type=int, default=5, help="turns of each contestant (default: %(default)s)")
     add("--turn", type=float, default=0.2, help="seconds of a turn (default: %(default)s)")
     add("--quick", action="store_true", help="small sizes, one short turn")

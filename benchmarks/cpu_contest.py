@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -68,6 +69,18 @@ class Entry:
     """From symc's results: the root mean square of the difference, relative to that of the results."""
 
 
+PEERS_ISA = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "NUMBA_CPU_NAME": "haswell",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+}
+"""The variables by which peers are held to narrower vectors; ONNX Runtime, ncnn and MNN have none."""
+
+
 class Process:
     """A contestant's process; it is started again after a crash."""
 
@@ -80,7 +93,9 @@ class Process:
         command = [sys.executable, str(HERE / "cpu_worker.py"), self.contestant, f"--threads={o.threads}"]
         command += [f"--isa={o.isa}"] * bool(o.isa and self.contestant.startswith("symc")) + ["--quick"] * o.quick
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        held = {} if self.contestant.startswith("symc") else PEERS_ISA.get(o.isa, {})
+        environment = {**os.environ, **held}
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
