@@ -98,6 +98,22 @@ def test_short_rows_are_lanes(length, rng):
             close(got, one)
 
 
+def test_columns_that_are_few_in_a_call(rng):
+    """One kernel for columns of any number: lanes are terms for up to 4 columns, and columns beyond."""
+    x, w = T.matrices("x", "w")
+    apart = x.dimshuffle("x", 0, 1) - x.dimshuffle(0, "x", 1)
+    f = symc.function([x, w], [(w.dimshuffle(0, 1, "x") * apart).sum(1), (w.dimshuffle(0, 1, "x") * apart).max(0)])
+    for rows, columns in ((0, 3), (1, 1), (70, 0), (70, 1), (33, 4), (65, 5), (40, 130)):
+        a, b = rng.standard_normal((rows, columns), dtype="float32"), rng.random((rows, rows), dtype="float32")
+        terms = b[:, :, None] * (a[None] - a[:, None])
+        if rows:
+            for got, want in zip(f(a, b), (terms.sum(1, dtype="float64"), terms.max(0))):
+                close(got, want)
+        else:
+            with pytest.raises(ValueError, match="no elements"):
+                f(a, b)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_that_are_short_in_a_call_are_lanes(dtype, rng):
     """One kernel for rows of any length: lanes are rows up to 256 terms, and terms beyond."""

@@ -19,6 +19,12 @@ def weight(node: Apply) -> int:
 
 FEWEST_TERMS = 64
 """The number of terms from which on reductions for each element of a short axis have terms as lanes."""
+FEW_COLUMNS = 4
+"""The largest number of columns that are reduced one by one, with terms as lanes, if an element costs little."""
+FEW_COSTLY = 8
+"""The same if an element costs much."""
+COSTLY = 8
+"""The ``weight`` from which on an element costs much."""
 
 
 class GroupIteration:
@@ -43,9 +49,11 @@ class GroupIteration:
         if not group.inner:
             self.order = list(range(len(group.axes)))
         self._merge_axes()
-        self._choose_lanes()
         self.inner = [a for a in self.order if a in set(group.inner or ())]
         self.outer = [a for a in self.order if a not in self.inner]
+        columns = self.sizes[self.order[-1]] if self.order else 0
+        if self._may_have_few_columns() and type(columns) is int and columns <= self.few_columns():
+            self.turn_columns()
         self.levels_of: dict[Variable, int] = {}
         self.locations = [node.outputs[0].location for node in reversed(group.members)]
         names = [n.op.name for n in reversed(group.members) if not isinstance(n.op.record.lower, Axes)]
@@ -114,16 +122,34 @@ class GroupIteration:
                 return True
         return False
 
-    def _choose_lanes(self) -> None:
-        """Move a short axis away from the end of the order, since the last axis becomes the lanes of vectors."""
-        machine, inner = self.group.machine, set(self.group.inner or ())
-        if not machine.short_row or not self.order or not inner:
-            return
-        last = self.order[-1]
-        terms = dims.product(self.sizes[a] for a in self.order if a in inner)
-        short = type(self.sizes[last]) is int and self.sizes[last] <= machine.short_row
-        if short and last not in inner and not (type(terms) is int and terms < FEWEST_TERMS):
-            self.order = [a for a in self.order if a not in inner] + [a for a in self.order if a in inner]
+    def _may_have_few_columns(self) -> bool:
+        """Whether reductions of columns might have terms as lanes, if there are few columns."""
+        terms = dims.product(self.sizes[a] for a in self.inner)
+        if not self.group.machine.short_row or not self.inner or self.order[-1] in self.inner:
+            return False
+        return not (type(terms) is int and terms < FEWEST_TERMS)
+
+    def columns_in_call(self) -> dims.Dim | None:
+        """The number of columns that may be few in a call; None if that should not matter.
+
+        It matters where operands are read again and again, so that loops take the time, and elements cost little: a
+        second form of costly ones makes both forms slower, since their functions are no longer inlined.
+        """
+        if not self._may_have_few_columns() or len(self.outer) < 2 or self._is_costly():
+            return None
+        columns = self.sizes[self.order[-1]]
+        return None if type(columns) is int else columns
+
+    def _is_costly(self) -> bool:
+        return any(weight(node) >= COSTLY for node in self.group.members)
+
+    def few_columns(self) -> int:
+        """The largest number of columns that are few: their vectors would be nearly empty."""
+        return FEW_COSTLY if self._is_costly() else FEW_COLUMNS
+
+    def turn_columns(self) -> None:
+        """Move the columns away from the end of the order, since the last axis becomes the lanes of vectors."""
+        self.order = self.outer + self.inner
 
     def compact(self, iteration_map: IterationMap) -> tuple[int, ...]:
         """An iteration map without unit axes, with merged axes counted once."""

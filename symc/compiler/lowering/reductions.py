@@ -40,9 +40,25 @@ class Reductions(Nest):
     """The forms of rows and of columns."""
 
     def phased(self) -> Step:
-        """Create one kernel: a parallel loop over the outer axes, if there are any, around the phases."""
+        """Create one kernel: a parallel loop over the outer axes, if there are any, around the phases.
+
+        Columns whose number is known only in a call have two forms, of which one is that of few columns.
+        """
         self.begin(KernelBuilder(self.label, self.ref_of))
+        columns = self.columns_in_call()
+        if columns is None:
+            self.phases_over_rows()
+            return self.finish()
+        count, order = self.k.size(columns), self.order
+        self.push(None, None)
         self.phases_over_rows()
+        self.close_if(index(self.few_columns()) < count)
+        self.restart()
+        self.push(None, None)
+        self.turn_columns()
+        self.phases_over_rows()
+        self.close_if(count <= self.few_columns())
+        self.order = order
         return self.finish()
 
     def phases_over_rows(self) -> None:
