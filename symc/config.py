@@ -137,11 +137,13 @@ class Config:
         products of packed panels. Takes effect at once, for compiled functions too; profiles show what was chosen.
     conv_accuracy : str
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
-        and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms. Takes effect at once.
+        and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms, at most 0.6e-6 in
+        sums of 5,000 terms. Takes effect at once.
     cpu_precision : str
         Arithmetic of float32 products and convolutions in the C back end. ``"float32"``: as exact as sums of float32,
         by the fastest instructions that the processor has; with AMX, numbers of 24 bits are multiplied in parts of 8
-        bits, and numbers so small that a part of them is subnormal lose that part. ``"ieee"``: by fused multiplications
+        bits, and numbers so small that a part of them is subnormal lose that part. Where parts cannot hold infinite,
+        huge or tiny operands, sums are computed in float32. ``"ieee"``: by fused multiplications
         and additions of float32 only. ``"bfloat16"``: operands are rounded to bfloat16 (relative error at most 2**-8
         each; subnormal numbers become zero) and added in float32, several times faster on processors with AMX. It has
         an effect on processors with AMX or AVX-512 BF16, for products of at least 48 rows, or of any number of rows

@@ -101,7 +101,7 @@ def test_few_pixels(channels, filters, groups, taps, stride, side):
     ("settings", "named"),
     [
         ({}, "Winograd"),
-        ({"conv_accuracy": "strict"}, "blocks of channels"),
+        ({"conv_accuracy": "strict", "cpu_precision": "ieee"}, "blocks of channels"),
         ({"conv_algorithm": "panels"}, "packed panels"),
     ],
 )
@@ -112,6 +112,59 @@ def test_profiles_name_the_algorithm(settings, named):
         f(X, W)
     assert algorithms(f) == {named}
     assert f"by {named}" in f.profile.summary()
+
+
+@pytest.fixture(scope="module")
+def strided():
+    """Forward and image gradients at stride 2, which processors with AMX compute in parts of bfloat16."""
+    x, w, g = T.tensor4s("x", "w", "g")
+    y = T.nnet.conv2d(x, w, border_mode="half", subsample=(2, 2), filter_flip=False)
+    return symc.function([x, w, g], [y, symc.grad(None, x, known_grads={y: g})], profile=True)
+
+
+STRIDED = sample(11, 3, 96, 29, 31), sample(12, 64, 96, 3, 3), sample(13, 3, 64, 15, 16)
+
+
+def has_parts() -> bool:
+    from symc_backends.c.library import runtime
+
+    return runtime().bfloat16_instructions() == 2
+
+
+def test_parts_are_as_exact_as_float32(strided):
+    x, w, g = STRIDED
+    if has_parts():
+        strided(x, w, g)
+        assert algorithms(strided) == {"blocks of channels in parts of bfloat16"}
+    spread = np.exp2(np.random.default_rng(14).integers(-12, 12, (1, 96, 1, 1))).astype("float32")
+    scattered = np.zeros((3, 64, 30, 32), "float32")
+    scattered[:, :, ::2, ::2] = g
+    for a, b in [(x, w), (x * spread, w / spread)]:
+        right = correlate(a, b, 1)[:, :, ::2, ::2]
+        turned = correlate(scattered, b.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1], 1)[:, :, :29, :31]
+        y, dx = strided(a, b, g)
+        for actual, expected in ((y, right), (dx, turned)):
+            error = np.sqrt(np.mean((actual - expected) ** 2) / np.mean(expected**2))
+            assert error < 5e-7
+
+
+def test_values_that_parts_cannot_hold(strided):
+    x, w, g = (a.copy() for a in STRIDED)
+    x[0, 3, 9, 9], x[1, 95, 28, 30], x[2, 5, 0, 17] = np.inf, np.nan, 3.4e38
+    g[0, 63, 14, 15], g[2, 0, 5, 5] = -np.inf, np.nan
+    tiny = x * np.float32(2.0**-120), w * np.float32(2.0**100), g
+    w[2, 1, 1, 1] = 3e38
+    for operands in [(x, w, g), tiny]:
+        actual = strided(*operands)
+        with symc.config.change(cpu_precision="ieee"):
+            expected = strided(*operands)
+        for a, b in zip(actual, expected):
+            np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+            np.testing.assert_array_equal(a[np.isinf(b)], b[np.isinf(b)])
+            finite = np.isfinite(b)
+            scale = np.max(np.abs(np.where(finite, b, 0)), axis=(2, 3), keepdims=True)
+            limit = np.broadcast_to(1e-5 * scale + 1e-38, a.shape)[finite]
+            np.testing.assert_array_less(np.abs(a[finite] - b[finite]), limit)
 
 
 def test_settings_are_checked():

@@ -32,39 +32,72 @@ INLINE void put_pixels(const vec v[VL], int64_t count, int64_t x, int64_t width,
     }
 }
 
-#if SYMC_PAIRS
-#define BLOCK PAIRED
-#define TO_LANES symc_to_pairs
-#define WINDOW_TO_LANES symc_window_to_pairs
-#else
-#define BLOCK VL
-#define TO_LANES FN(symc_to_lanes)
-#define WINDOW_TO_LANES FN(symc_window_to_lanes)
-#endif
-
-/* The elements from `p` on of the plane, or pair of planes, that becomes lane r. */
-INLINE vec whole_lane(const real *p, int64_t ld, int64_t r)
-{
-#if SYMC_PAIRS
-    return as_pairs(load(p + 2 * r * ld), load(p + (2 * r + 1) * ld));
-#else
-    return load(p + r * ld);
-#endif
-}
-
 INLINE vec plane_within(const real *p, int64_t ld, int64_t r, int64_t rows, int64_t count, const real *end)
 {
     return r < rows ? load_within(p + r * ld, count, end) : (vec){0};
 }
 
-INLINE vec some_lane(const real *p, int64_t ld, int64_t r, int64_t rows, int64_t count, const real *end)
-{
 #if SYMC_PAIRS
-    return as_pairs(plane_within(p, ld, 2 * r, rows, count, end), plane_within(p, ld, 2 * r + 1, rows, count, end));
-#else
-    return plane_within(p, ld, r, rows, count, end);
-#endif
+#define BLOCK PAIRED
+#define TO_LANES symc_to_parts
+#define WINDOW_TO_LANES symc_window_to_parts
+#define PARTS_PARAMS const pair_parts *parts, magnitude *largest,
+#define PARTS_GIVEN parts, largest,
+
+/* VL pixels from `from` on of PAIRED planes become `some` vectors of each part. */
+INLINE void turn_pixels(int parts, int64_t part, __m512i *largest, const real *from, int64_t ld, int64_t rows, int64_t some,
+                        const real *end, int64_t x, int64_t width, int64_t row_step, real *to)
+{
+    vec even[VL], odd[VL], v[VL];
+    if (rows == PAIRED && end - (from + (PAIRED - 1) * ld) >= VL) {
+        UNROLL
+        for (int r = 0; r < VL; r++) {
+            even[r] = load(from + 2 * r * ld), odd[r] = load(from + (2 * r + 1) * ld);
+            __builtin_prefetch(from + (r + PAIRED) * ld);
+        }
+    } else {
+        for (int64_t r = 0; r < VL; r++) {
+            even[r] = plane_within(from, ld, 2 * r, rows, some, end);
+            odd[r] = plane_within(from, ld, 2 * r + 1, rows, some, end);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < parts; i++) {
+        UNROLL
+        for (int r = 0; r < VL; r++) {
+            if (i == 0 && parts > 1)
+                *largest = larger_bits(*largest, even[r], odd[r]);
+            v[r] = as_pairs(even[r], odd[r]);
+            if (i + 1 < parts)
+                subtract_pairs(v[r], &even[r], &odd[r]);
+        }
+        transpose_square(v);
+        put_pixels(v, some, x, width, row_step, to + i * part);
+    }
 }
+
+void symc_to_parts(const pair_parts *parts, magnitude *largest, const real *from, int64_t ld, int64_t rows, int64_t count,
+                   const real *end, int64_t width, int64_t row_step, real *to)
+{
+    __m512i most = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; i += VL) {
+        int64_t some = smaller(VL, count - i);
+        if (some < VL && count >= VL) /* the last vector overlaps with the one before */
+            i = count - VL, some = VL;
+#define TURN(COUNT) \
+    turn_pixels(COUNT, parts->a, &most, from + i, ld, rows, some, end, i % width, width, row_step, to + i / width * row_step)
+        parts->count == 1 ? TURN(1) : TURN(3);
+#undef TURN
+    }
+    if (parts->count > 1)
+        *largest = larger_magnitude(*largest, most);
+}
+#else
+#define BLOCK VL
+#define TO_LANES FN(symc_to_lanes)
+#define WINDOW_TO_LANES FN(symc_window_to_lanes)
+#define PARTS_PARAMS
+#define PARTS_GIVEN
 
 void TO_LANES(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
                        int64_t row_step, real *to)
@@ -77,19 +110,32 @@ void TO_LANES(const real *from, int64_t ld, int64_t rows, int64_t count, const r
         if (rows == BLOCK && end - (from + (BLOCK - 1) * ld + i) >= VL) {
             UNROLL
             for (int r = 0; r < VL; r++) {
-                v[r] = whole_lane(from + i, ld, r);
+                v[r] = load(from + r * ld + i);
                 __builtin_prefetch(from + (r + BLOCK) * ld + i);
             }
         } else {
             for (int64_t r = 0; r < VL; r++)
-                v[r] = some_lane(from + i, ld, r, rows, some, end);
+                v[r] = plane_within(from + i, ld, r, rows, some, end);
         }
         transpose_square(v);
         put_pixels(v, some, i % width, width, row_step, to + i / width * row_step);
     }
 }
+#endif
 
-void WINDOW_TO_LANES(const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
+/* Zeros, in each part. */
+INLINE void clear_pixels(PARTS_PARAMS real *to, int64_t count)
+{
+#if SYMC_PAIRS
+    (void)largest;
+    for (int i = 0; i < parts->count; i++)
+        memset(to + i * parts->a, 0, count * VL * sizeof(real));
+#else
+    memset(to, 0, count * VL * sizeof(real));
+#endif
+}
+
+void WINDOW_TO_LANES(PARTS_PARAMS const real *planes, int64_t ld, int64_t count, int64_t in_h, int64_t in_w,
                               const real *end, int64_t y, int64_t x, int64_t high, int64_t wide, int64_t row_step,
                               real *to)
 {
@@ -101,20 +147,20 @@ void WINDOW_TO_LANES(const real *planes, int64_t ld, int64_t count, int64_t in_h
     for (int64_t i = 0; i < high; i++) {
         real *row = to + i * row_step;
         int64_t before = i < from_y || i >= to_y ? wide : from_x;
-        memset(row, 0, before * VL * sizeof(real));
+        clear_pixels(PARTS_GIVEN row, before);
         if (before < wide)
-            memset(row + to_x * VL, 0, (wide - to_x) * VL * sizeof(real));
+            clear_pixels(PARTS_GIVEN row + to_x * VL, wide - to_x);
     }
     if (to_y == from_y)
         return;
     const real *from = planes + (y + from_y) * in_w + x + from_x;
     to += from_y * row_step + from_x * VL;
     if (width == in_w) { /* whole rows follow one another */
-        TO_LANES(from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
+        TO_LANES(PARTS_GIVEN from, ld, count, (to_y - from_y) * width, end, width, row_step, to);
         return;
     }
     for (int64_t i = from_y; i < to_y; i++, from += in_w, to += row_step)
-        TO_LANES(from, ld, count, width, end, width, 0, to);
+        TO_LANES(PARTS_GIVEN from, ld, count, width, end, width, 0, to);
 }
 
 #if !SYMC_PAIRS

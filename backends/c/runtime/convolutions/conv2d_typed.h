@@ -62,21 +62,42 @@ static gather forward_gather(const conv2d *v, real *y, const real *x, const real
     return g;
 }
 
-/* Whether a pass rounds its operands. Minimal filtering is faster than the instructions on vectors. */
-static int is_paired(const conv2d *v, const gather *g, int backward)
+#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
+/* Whether parts are the fastest, by times in nanoseconds on one processor. */
+static int parts_pay(const conv2d *v, const gather *g, int backward)
+{
+    const double fused = 0.0105, step = 0.225;
+    double products = (double)(v->images * v->out_h * v->out_w * v->taps_h * v->taps_w) * (double)(v->channels / v->groups) *
+                      (double)v->filters;
+    double plain = fused * products;
+    if ((!backward || (v->step_h == 1 && v->step_w == 1)) && FN(symc_winograd_suits)(g))
+        plain = step * (double)g->groups * FN(symc_winograd_steps)(g);
+    return symc_paired_time(v, backward) < plain;
+}
+#endif
+
+/* Whether operands are rounded, BY_PAIRS, or divided, BY_PARTS; else BY_PANELS. Minimal filtering is faster than
+ * instructions on vectors. */
+static method paired_method(const conv2d *v, const gather *g, int backward)
 {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    return symc_pairs && symc_conv2d_preferred == ANY_METHOD && symc_paired_suits(v, backward) &&
-           (symc_pairs == PAIRS_BY_TILES || v->step_h > 1 || v->step_w > 1 || !FN(symc_winograd_suits)(g));
-#else
-    return (void)v, (void)g, (void)backward, 0;
+    int parts = conv2d_parts();
+    if (!parts || symc_conv2d_preferred != ANY_METHOD || !symc_paired_suits(v, backward))
+        return BY_PANELS;
+    if (parts > 1)
+        return parts_pay(v, g, backward) ? BY_PARTS : BY_PANELS;
+    if (symc_pairs == PAIRS_BY_TILES || v->step_h > 1 || v->step_w > 1 || !FN(symc_winograd_suits)(g))
+        return BY_PAIRS;
 #endif
+    (void)v, (void)g, (void)backward;
+    return BY_PANELS;
 }
 
 static method forward_method(const conv2d *v, const gather *g)
 {
-    if (is_paired(v, g, 0))
-        return BY_PAIRS;
+    method paired = paired_method(v, g, 0);
+    if (paired != BY_PANELS)
+        return paired;
     if (symc_conv2d_preferred == ONLY_PANELS || g->channels <= 0)
         return BY_PANELS;
     if (is_matrix_product(v))
@@ -103,7 +124,8 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
     gather g = forward_gather(&v, bufs[0], bufs[1], bufs[2]);
     switch (forward_method(&v, &g)) {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    case BY_PAIRS: symc_paired_forward(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_PAIRS:
+    case BY_PARTS: symc_paired_forward(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
     case BY_PLANES: FN(symc_planes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
@@ -209,8 +231,9 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
 /* `g` is phase (0, 0), at stride 1 all there is. */
 static method backward_method(const conv2d *v, const gather *g)
 {
-    if (is_paired(v, g, 1))
-        return BY_PAIRS;
+    method paired = paired_method(v, g, 1);
+    if (paired != BY_PANELS)
+        return paired;
     if (symc_conv2d_preferred == ONLY_PANELS)
         return BY_PANELS;
     if (is_matrix_product(v))
@@ -246,7 +269,8 @@ void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, s
     gather g = phase_gather(&v, bufs[0], bufs[1], bufs[2], 0, 0, &a);
     switch (backward_method(&v, &g)) {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    case BY_PAIRS: symc_paired_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_PAIRS:
+    case BY_PARTS: symc_paired_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;

@@ -19,21 +19,17 @@
 
 #if SYMC_PAIRS
 #define BLOCK PAIRED                          /* channels of a block */
-#define block_window symc_window_to_pairs
-#define block_tile symc_pair_tile
 #define MOST_ROWS PAIR_ROWS
 #define DIRECT(name) symc_paired_##name
 #else
 #define BLOCK VL
-#define block_window FN(symc_window_to_lanes)
-#define block_tile FN(symc_block_tile)
 #define MOST_ROWS TILE_ROWS
 #define DIRECT(name) FN(symc_direct_##name)
 #endif
 
 enum {
     WINDOW_BYTES = 400 << 10, /* of a turned band: it stays in the second level cache */
-    CHUNK = SYMC_PAIRS ? 12 : BLOCK_K / VL, /* steps summed at a time: long chains of additions lose accuracy */
+    PARTS_BYTES = 1 << 20,    /* the same of several parts, which take longer to multiply than to read */
     MOST_PHASES = 64,
     LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
     IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
@@ -54,9 +50,14 @@ typedef struct {
     int64_t high, wide, pixels;            /* the most of a window and of a band of results */
     block_step *lists;                     /* by phase: for each block of channels and tap */
     int64_t *counts;                       /* taps of each phase */
-    real *packed;                          /* by group, block of filters and of channels, tap, channel */
+    real *packed;                          /* by group, block of filters and of channels, tap, part, channel */
+    uint32_t *largest;                     /* magnitudes of pairs by group, block of filters and of channels */
+    pair_parts parts;
     real *turned;                          /* by image and group: whole turned images; or NULL */
 } direct;
+
+/* Steps summed at a time: their filters stay in the first level cache, and long chains of additions lose accuracy. */
+INLINE int64_t chunk(const direct *z) { return SYMC_PAIRS ? 12 / z->parts.count : BLOCK_K / VL; }
 
 INLINE int64_t blocks(const direct *z) { return ceil_div(z->filters, TILE_COLS); }
 INLINE int64_t block_cols(const direct *z, int64_t block)
@@ -66,16 +67,33 @@ INLINE int64_t block_cols(const direct *z, int64_t block)
 
 /* ---- filters ---- */
 
-/* Row c of a packed block: channel c, or channels 2 c and 2 c + 1 as pairs, `ld` apart. */
-INLINE vec filter_lanes(const real *turned, int64_t ld, int64_t c, int64_t channels)
+/* A block of channels of VL filters and one tap: VL rows of each part, `cols` elements apart. Row c is channel c, or
+ * channels 2 c and 2 c + 1 as pairs. In `turned` channels are `ld` elements apart. Returns the largest absolute value. */
+INLINE uint32_t put_filters(const direct *z, const real *turned, int64_t ld, int64_t channels, int64_t cols, real *to)
 {
 #if SYMC_PAIRS
-    vec even = 2 * c < channels ? load(turned + 2 * c * ld) : (vec){0};
-    return as_pairs(even, 2 * c + 1 < channels ? load(turned + (2 * c + 1) * ld) : (vec){0});
+    __m512i largest = _mm512_setzero_si512();
+    for (int64_t c = 0; c < VL; c++) {
+        vec even = 2 * c < channels ? load(turned + 2 * c * ld) : (vec){0};
+        vec odd = 2 * c + 1 < channels ? load(turned + (2 * c + 1) * ld) : (vec){0};
+        largest = larger_bits(largest, even, odd);
+        for (int i = 0; i < z->parts.count; i++) {
+            vec pairs = as_pairs(even, odd);
+            store(to + (i * VL + c) * cols, pairs);
+            subtract_pairs(pairs, &even, &odd);
+        }
+    }
+    return larger_magnitude(0, largest);
 #else
-    return c < channels ? load(turned + c * ld) : (vec){0};
+    (void)z;
+    for (int64_t c = 0; c < VL; c++)
+        store(to + c * cols, c < channels ? load(turned + c * ld) : (vec){0});
+    return 0;
 #endif
 }
+
+/* The elements of a packed block of filters for one block of channels and one column. */
+INLINE int64_t packed_rows(const direct *z) { return z->taps * z->parts.count * VL; }
 
 INLINE int64_t turned_filters_bytes(const direct *z, int64_t steps)
 {
@@ -98,20 +116,34 @@ static void turn_filters(const direct *z, int64_t group, int64_t filter, int64_t
                               to + c * taps * VL);
 }
 
-/* Blocks of channels [first, last) of a block of filters, by block of channels, tap and channel; `turned` is memory for
- * one half of them. */
-static void pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
+/* Blocks of channels [first, last) of a block of filters, by block of channels, tap, part and channel; `turned` is memory
+ * for one half of them. Returns bits of the largest absolute value, of pairs. */
+static uint32_t pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
 {
     int64_t cols = block_cols(z, block), taps = z->taps, count = smaller(z->channels, last * BLOCK) - first * BLOCK;
+    uint32_t largest = 0;
     for (int64_t half = 0; half < cols; half += VL) {
         turn_filters(z, group, block * TILE_COLS + half, first * BLOCK, count, turned);
         for (int64_t step = 0; step < last - first; step++)
-            for (int64_t t = 0; t < taps; t++)
-                for (int64_t c = 0; c < VL; c++)
-                    store(to + ((step * taps + t) * VL + c) * cols + half,
-                          filter_lanes(turned + (step * BLOCK * taps + t) * VL, taps * VL, c, count - step * BLOCK));
+            for (int64_t t = 0; t < taps; t++) {
+                uint32_t most = put_filters(z, turned + (step * BLOCK * taps + t) * VL, taps * VL, count - step * BLOCK, cols,
+                                            to + step * packed_rows(z) * cols + t * z->parts.count * VL * cols + half);
+                largest = most > largest ? most : largest;
+            }
     }
+    return largest;
 }
+
+#if SYMC_PAIRS
+static magnitude largest_of_block(const direct *z, int64_t group, int64_t block)
+{
+    magnitude most = 0;
+    const magnitude *p = z->largest + (group * blocks(z) + block) * z->steps;
+    for (int64_t i = 0; i < z->steps; i++)
+        most = most > p[i] ? most : p[i];
+    return most;
+}
+#endif
 
 /* Tasks (group, block of filters, block of channels). */
 static void pack_filters(void *arg, int64_t begin, int64_t end)
@@ -120,9 +152,10 @@ static void pack_filters(void *arg, int64_t begin, int64_t end)
     real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
-        pack_block(z, group, block, step, step + 1, turned,
-                   z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * block_cols(z, block)) *
-                                   z->taps * VL);
+        uint32_t largest = pack_block(
+            z, group, block, step, step + 1, turned,
+            z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * block_cols(z, block)) * packed_rows(z));
+        z->largest[task] = largest;
     }
 }
 
@@ -140,7 +173,7 @@ static int64_t list_steps(const direct *z, int64_t y, int64_t x, block_step *lis
             for (int64_t s = 0; s < z->cols.taps; s++)
                 if (tap_reads(&z->cols, x, s, &col))
                     list[n++] = (block_step){((step * z->high + row) * z->wide + col) * VL,
-                                             (step * z->taps + r * z->cols.taps + s) * VL};
+                                             (step * z->taps + r * z->cols.taps + s) * z->parts.count * VL};
         }
     return n;
 }
@@ -157,8 +190,13 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
     for (int64_t i = 0; i < tiles; i++) {
         int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
         int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
-        block_tile(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
+#if SYMC_PAIRS
+        symc_part_tile(&z->parts, rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc,
+                       ldc, accumulate);
+#else
+        FN(symc_block_tile)(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
                             accumulate);
+#endif
     }
 }
 
@@ -171,18 +209,18 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
     if (z->flat) {
         int64_t count = (b->last_row - b->first_row - 1) * z->wide + width;
         window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
-        for (int64_t q = 0; q < longest; q += CHUNK)
-            multiply_row(z, count, cols, smaller(CHUNK, longest - q), z->lists + q, window, filters, pixels, cols,
+        for (int64_t q = 0; q < longest; q += chunk(z))
+            multiply_row(z, count, cols, smaller(chunk(z), longest - q), z->lists + q, window, filters, pixels, cols,
                          accumulate || q > 0);
         return;
     }
-    for (int64_t q = 0; q == 0 || q < longest; q += CHUNK)
+    for (int64_t q = 0; q == 0 || q < longest; q += chunk(z))
         for (int64_t y = b->first_row; y < b->last_row; y++)
             for (int64_t k = 0; k < smaller(z->cols.down, width); k++) {
                 int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
                 int64_t col = x / z->cols.down * z->cols.up - left;
                 int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
-                int64_t steps = larger(0, smaller(CHUNK, z->counts[phase] * depth - q));
+                int64_t steps = larger(0, smaller(chunk(z), z->counts[phase] * depth - q));
                 if (steps > 0 || q == 0)
                     multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
                                  z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
@@ -203,19 +241,62 @@ static void put_band(const direct *z, const part *b, const real *pixels, int64_t
             FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
 }
 
-/* Blocks of channels [first, last) of the window behind a band. */
-static void turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
+/* Blocks of channels [first, last) of the window behind a band. Returns bits of its largest absolute value, if it has
+ * parts. */
+static uint32_t turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
 {
+    uint32_t largest = 0;
     int64_t plane = z->in_h * z->in_w;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
     const real *in = z->in + place * z->channels * plane;
     const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
     for (int64_t step = first; step < last; step++)
-        block_window(in + step * BLOCK * plane, plane, smaller(BLOCK, z->channels - step * BLOCK), z->in_h, z->in_w, end, top,
+#if SYMC_PAIRS
+        symc_window_to_parts(&z->parts, &largest,
+#else
+        FN(symc_window_to_lanes)(
+#endif
+                     in + step * BLOCK * plane, plane, smaller(BLOCK, z->channels - step * BLOCK), z->in_h, z->in_w, end, top,
                      left, window_size(&z->rows, b->first_row, b->last_row),
                      window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
                      window + step * z->high * z->wide * VL);
+    return largest;
 }
+
+#if SYMC_PAIRS
+/* The sums of one pixel of the output and VL filters over some channels, in float32. */
+static vec sum_exactly(const direct *z, const real *in, int64_t y, int64_t x, int64_t channels, const real *turned, vec sum)
+{
+    for (int64_t c = 0; c < channels; c++, in += z->in_h * z->in_w, turned += z->taps * VL)
+        for (int64_t r = 0; r < z->rows.taps; r++)
+            for (int64_t s = 0; s < z->cols.taps; s++) {
+                int64_t row, col;
+                if (!tap_reads(&z->rows, y, r, &row) || !tap_reads(&z->cols, x, s, &col))
+                    continue;
+                int inside = row >= 0 && row < z->in_h && col >= 0 && col < z->in_w;
+                sum += (inside ? in[row * z->in_w + col] : 0) * load(turned + (r * z->cols.taps + s) * VL);
+            }
+    return sum;
+}
+
+/* A block of filters of a band, as multiply_band, of values that parts cannot hold. */
+static void multiply_exactly(const direct *z, int64_t place, int64_t block, const part *b, int64_t cols, real *pixels)
+{
+    int64_t pitch = z->flat ? z->wide : b->last_col - b->first_col;
+    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
+    for (int64_t step = 0; step < z->steps; step++)
+        for (int64_t half = 0; half < cols; half += VL) {
+            int64_t count = smaller(BLOCK, z->channels - step * BLOCK);
+            const real *in = z->in + (place * z->channels + step * BLOCK) * z->in_h * z->in_w;
+            turn_filters(z, place % z->v->groups, block * TILE_COLS + half, step * BLOCK, count, turned);
+            for (int64_t y = b->first_row; y < b->last_row; y++)
+                for (int64_t x = b->first_col; x < b->last_col; x++) {
+                    real *to = pixels + ((y - b->first_row) * pitch + x - b->first_col) * cols + half;
+                    store(to, sum_exactly(z, in, y, x, count, turned, step ? load(to) : (vec){0}));
+                }
+        }
+}
+#endif
 
 /* One block of filters of a band. */
 static void put_block(const direct *z, int64_t place, int64_t block, const part *b, const real *pixels)
@@ -235,11 +316,17 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
 {
     int64_t place = image * z->v->groups + group;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
-    turn_window(z, place, b, 0, z->steps, window);
+    uint32_t largest = turn_window(z, place, b, 0, z->steps, window);
+    (void)largest;
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
-        multiply_band(z, b, top, left, window,
-                      z->packed + (group * blocks(z) + block) * z->steps * z->taps * VL * TILE_COLS, z->steps,
-                      block_cols(z, block), pixels, 0);
+#if SYMC_PAIRS
+        if (z->parts.count > 1 && !parts_hold(largest, largest_of_block(z, group, block)))
+            multiply_exactly(z, place, block, b, block_cols(z, block), pixels);
+        else
+#endif
+            multiply_band(z, b, top, left, window,
+                          z->packed + (group * blocks(z) + block) * z->steps * packed_rows(z) * TILE_COLS, z->steps,
+                          block_cols(z, block), pixels, 0);
         put_block(z, place, block, b, pixels);
     }
 }
@@ -248,7 +335,7 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
 static void run_bands(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
-    real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * sizeof(real));
+    real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * z->parts.count * sizeof(real));
     real *pixels = symc_scratch(SLOT_BLOCK_2, z->pixels * TILE_COLS * sizeof(real));
 #if SYMC_PAIRS
     symc_pair_tiles_begin();
@@ -271,7 +358,7 @@ INLINE part whole_image(const direct *z) { return (part){0, z->out_h, 0, z->out_
 INLINE int64_t image_size(const direct *z) { return z->steps * z->high * z->wide * VL; }
 
 /* Blocks of channels packed at a time. */
-INLINE int64_t chunk_steps(const direct *z) { return smaller(z->steps, larger(1, CHUNK / z->taps)); }
+INLINE int64_t chunk_steps(const direct *z) { return smaller(z->steps, larger(1, chunk(z) / z->taps)); }
 
 /* Tasks (image, group, block of channels). */
 static void turn_images(void *arg, int64_t begin, int64_t end)
@@ -334,21 +421,22 @@ static int64_t largest_window(const axis *a, int64_t out, int64_t pieces)
 
 static void plan(direct *z)
 {
-    int64_t pixel = z->steps * VL * (int64_t)sizeof(real), threads = symc_num_threads();
-    int64_t units = z->v->images * z->v->groups;
+    int64_t pixel = z->steps * VL * z->parts.count * (int64_t)sizeof(real), threads = symc_num_threads();
+    int64_t units = z->v->images * z->v->groups, window_bytes = z->parts.count > 1 ? PARTS_BYTES : WINDOW_BYTES;
     z->row_bands = z->col_bands = 1;
     while (z->col_bands < z->out_w &&
-           window_size(&z->rows, 0, 1) * largest_window(&z->cols, z->out_w, z->col_bands) * pixel > WINDOW_BYTES)
+           window_size(&z->rows, 0, 1) * largest_window(&z->cols, z->out_w, z->col_bands) * pixel > window_bytes)
         z->col_bands++;
     z->wide = largest_window(&z->cols, z->out_w, z->col_bands);
     while (z->row_bands < z->out_h &&
-           (window_size(&z->rows, 0, ceil_div(z->out_h, z->row_bands)) * z->wide * pixel > WINDOW_BYTES ||
+           (window_size(&z->rows, 0, ceil_div(z->out_h, z->row_bands)) * z->wide * pixel > window_bytes ||
             ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands) > 1024))
         z->row_bands++;
     int64_t others = units * z->col_bands;
     if (others * z->row_bands < 8 * threads) /* so few that an uneven distribution would matter */
         z->row_bands = smaller(z->out_h, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
     z->high = largest_window(&z->rows, z->out_h, z->row_bands);
+    z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
     z->pixels = ceil_div(z->out_h, z->row_bands) * (z->flat ? z->wide : ceil_div(z->out_w, z->col_bands));
     units *= z->bands;
@@ -358,6 +446,10 @@ static void plan(direct *z)
 static void run(direct *z)
 {
     z->taps = z->rows.taps * z->cols.taps;
+    z->parts = (pair_parts){1, 0, VL};
+#if SYMC_PAIRS
+    z->parts.count = conv2d_parts();
+#endif
     z->steps = ceil_div(z->channels, BLOCK);
     z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
               (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w));
@@ -382,9 +474,11 @@ static void run(direct *z)
     }
     symc_form_key key = {z->weights, SYMC_PAIRS ? FORM_PAIRED_BLOCKS : FORM_BLOCKS,
                          {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
-                          z->weight_channel}};
-    symc_form packed = symc_form_of(z->v->stored, &key, tasks * longest * VL * TILE_COLS * sizeof(real), SLOT_SHARED);
+                          z->weight_channel, z->parts.count}};
+    int64_t size = tasks * z->steps * packed_rows(z) * TILE_COLS;
+    symc_form packed = symc_form_of(z->v->stored, &key, (size + tasks * z->steps) * sizeof(real), SLOT_SHARED);
     z->packed = packed.memory;
+    z->largest = (uint32_t *)(z->packed + size);
     if (!packed.ready) {
         symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
         symc_form_made(&packed);
@@ -408,6 +502,25 @@ int DIRECT(suits)(const conv2d *v, int backward)
         return backward || v->step_w <= 2;
     return fills(channels, VL) && fills(filters, VL) && width >= LEAST_TILE && (backward || v->step_w <= 2);
 }
+
+#if SYMC_PAIRS
+/* Nanoseconds on one processor, measured there: of one multiplication, of an image's element that is turned or turned
+ * back, and of a filter's element that is packed. Pixels beside the image, and incomplete tiles, are multiplied too. */
+double symc_paired_time(const conv2d *v, int backward)
+{
+    const double multiply = 0.0048, turn = 0.45, turn_back = 0.3, pack = 0.65;
+    int64_t channels = backward ? v->filters : v->channels, filters = backward ? v->channels : v->filters;
+    double in = (double)v->images * (backward ? v->out_h * v->out_w : v->in_h * v->in_w);
+    double out = (double)v->images * (backward ? v->in_h * v->in_w : v->out_h * v->out_w);
+    double width = (double)v->out_w, weights = (double)v->filters * (double)(v->channels / v->groups * v->taps_h * v->taps_w);
+    double wide = v->step_h == 1 && v->step_w == 1 ? width + (double)((v->taps_w - 1) * v->dil_w)
+                                                   : (double)(ceil_div(v->out_w, VL / 2) * (VL / 2));
+    double whole = (double)(ceil_div(channels / v->groups, BLOCK) * BLOCK) * (double)(ceil_div(filters / v->groups, VL) * VL) *
+                   (double)(v->groups * v->taps_h * v->taps_w);
+    return multiply * (double)(v->images * v->out_h) * wide * whole + turn * in * (double)channels +
+           turn_back * out * (double)filters + (v->stored ? 0 : pack * weights);
+}
+#endif
 
 void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weights)
 {

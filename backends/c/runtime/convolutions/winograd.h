@@ -14,4 +14,7 @@ HIDDEN void FN(symc_winograd)(const gather *g);
 HIDDEN int FN(symc_winograd_weights_suits)(const gather *g);
 HIDDEN void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw);
 
+/* An estimate of its time, in multiplications and additions of vectors. */
+HIDDEN double FN(symc_winograd_steps)(const gather *g);
+
 #endif

@@ -45,6 +45,15 @@ typedef struct {
 #define TILE_COST 110.0
 #define FILTER_COST 5.0 /* for a channel and a filter */
 
+double FN(symc_winograd_steps)(const gather *g)
+{
+    int taps = tile_taps(g);
+    double tiles = (double)g->images * ceil_div(g->out_h, IN + 1 - taps) * ceil_div(g->out_w, IN + 1 - taps);
+    double pairs = (double)g->channels * g->filters / VL;
+    return tiles * (POINTS * pairs * 1.1 + TILE_COST * (g->channels + g->filters) / VL) +
+           FILTER_COST * g->channels * g->filters;
+}
+
 int FN(symc_winograd_suits)(const gather *g)
 {
     int taps = tile_taps(g);
@@ -53,12 +62,8 @@ int FN(symc_winograd_suits)(const gather *g)
     if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
         return 0;
     double pixels = (double)g->images * g->out_h * g->out_w;
-    double tiles = (double)g->images * ceil_div(g->out_h, IN + 1 - taps) * ceil_div(g->out_w, IN + 1 - taps);
-    double pairs = (double)g->channels * g->filters / VL;
-    double direct = pixels * pairs * taps * taps * 1.1;
-    double here = tiles * (POINTS * pairs * 1.1 + TILE_COST * (g->channels + g->filters) / VL) +
-                  FILTER_COST * g->channels * g->filters;
-    return here < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
+    double direct = pixels * ((double)g->channels * g->filters / VL) * taps * taps * 1.1;
+    return FN(symc_winograd_steps)(g) < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
 }
 
 INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }
