@@ -61,7 +61,8 @@ def test_values_are_those_of_separate_loops(device: str) -> None:
         for value in f(IMAGES, FILTERS, BIAS, RESIDUAL, COLUMNS):
             known = next(expected)
             np.testing.assert_array_equal(value, known, err_msg=name)
-            np.testing.assert_array_equal(np.signbit(value), np.signbit(known), err_msg=name)
+            signs = [np.signbit(a) & ~np.isnan(a) for a in (value, known)]  # compilers choose that of NaN
+            np.testing.assert_array_equal(*signs, err_msg=name)
         text = io.StringIO()
         debugprint(f, stage="loops", file=text)
         assert ("epilogue for" in text.getvalue()) == (name in FUSED), name
