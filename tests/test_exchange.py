@@ -126,3 +126,23 @@ def test_a_new_value_does_not_change_an_array_of_the_user():
     s.set_value(np.full(3, 5, "float32"))
     assert mine.tolist() == [0] * 3 and mine2.tolist() == [2] * 3 and lent.tolist() == [1] * 3
     assert s.get_value().tolist() == [5] * 3
+
+
+def test_lengths_that_are_expressions_of_others():
+    """The shape of a target is that of the outputs, which is an expression of other arguments' shapes."""
+    x, w, g = T.tensor4("x"), T.tensor4("w"), T.tensor4("g")
+    f = symc.function([x, w, g], ((T.nnet.conv2d(x, w) - g) ** 2).sum())
+
+    def given(n, side, taps):
+        return [np.ones(s, "float32") for s in [(n, 2, side, side), (3, 2, taps, taps), (n, 3, *[side - taps + 1] * 2)]]
+
+    small, large = given(2, 5, 3), given(3, 6, 2)
+    for known, arrays in enumerate([small, large] * 3):
+        before = fast_calls(f) if f.specialisation.fast is not None else 0
+        taps = arrays[1].shape[2]
+        assert f(*arrays) == arrays[2].size * (2 * taps**2 - 1) ** 2
+        assert fast_calls(f) == before + (known > 1)
+    for wrong in ([*small[:2], large[2]], [small[0], large[1], small[2]], [*small[:2], small[2][:, :, :-1]]):
+        with pytest.raises(symc.errors.GuardError, match=r"conv2d|elemwise|sub|shapes|axis"):
+            f(*wrong)
+    assert f(*small) == small[2].size * 17**2

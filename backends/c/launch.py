@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import CompileError
+from symc.graph import dims
 from symc.loops.ir import Buffer, Program
 from symc.runtime.exchange import Exchange
 from symc.runtime.storage import Storage
@@ -133,13 +134,13 @@ class Fast:
         if loan is None:
             return
         own = len(self.program.symbols)
-        base = [*values[:own], *(symbols[s] for s in list(self.symbols)[own:])]
+        base = [*values[:own], *(dims.evaluate(d, symbols) for d in list(self.symbols)[own:])]
         at = len(self.program.buffers) - len(self.rest)
         buffers = self.program.buffers
         places = [*range(at, len(buffers)), *self.handles]
         pointers = [int(ffi.cast("uintptr_t", loan.workspace.pointers[k])) for k in places]
         shapes = [a.shape for a in arrays[at - len(self.outs) : at] if a is not None]
-        dims = (*base, *(n for shape in shapes for n in shape))
+        sizes_of_axes = (*base, *(n for shape in shapes for n in shape))
         changed = [arrays[k] for k in self.program.updated]
         written = tuple((a.ctypes.data, a.nbytes) for a in changed if a is not None)
         read, write = (tuple(t.ctypes.data for t in group) for group in turns)
@@ -149,7 +150,9 @@ class Fast:
         seen = tuple((turn.ctypes.data, count) for turn, count in watched)
         held = sum(arena.size for arena in loan.workspace.arenas if arena is not None)
         if not swapped:
-            self.call.prepare(dims, tuple(pointers), keep, True, written, sizes, read, write, held, watched=seen)
+            self.call.prepare(
+                sizes_of_axes, tuple(pointers), keep, True, written, sizes, read, write, held, watched=seen
+            )
             return
         spare = [np.empty_like(storage.array) for *_, storage in swapped]
         following = list(pointers)
@@ -162,7 +165,18 @@ class Fast:
                     pointers[k - at], following[k - at] = (now, then) if root == old else (then, now)
         exchange = Exchange([storage for *_, storage in swapped], spare, self)
         self.call.prepare(
-            dims, tuple(pointers), keep, True, written, sizes, read, write, held, exchange, tuple(following), seen
+            sizes_of_axes,
+            tuple(pointers),
+            keep,
+            True,
+            written,
+            sizes,
+            read,
+            write,
+            held,
+            exchange,
+            tuple(following),
+            seen,
         )
 
     def attempt(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
@@ -185,14 +199,8 @@ def launch(
     executable: Executable, slow: Callable[..., Any], fail: Callable[[int, Sequence[Any]], None], returns: int
 ) -> Fast | None:
     """Create the fast path of a function; None if it cannot have one."""
-    program = executable.program
     module = _module()
     if module is None or executable.calls_back:
-        return None
-    inputs = [b for b in program.buffers if b.role == "input"]
-    known = {d for b in inputs for d in b.shape if type(d) is not int and d.is_Symbol}
-    plain = all(type(d) is int or d.is_Symbol for b in inputs for d in b.shape)
-    if not plain or any(s not in known for s in program.symbols[: program.given]):
         return None
     module.set_turns(LOCK, CHANGED.notify_all, COUNTS.ctypes.data)
     return Fast(executable, slow, fail, returns, module)
