@@ -97,6 +97,15 @@ def test_few_pixels(channels, filters, groups, taps, stride, side):
     np.testing.assert_allclose((dx * bump.astype("float64")).sum(), (right * along).sum(), rtol=1e-4, atol=1e-1)
 
 
+def test_many_small_images(function):
+    x, w, g = sample(11, 20, 2, 9, 7), sample(12, 5, 2, 3, 3), sample(13, 20, 5, 9, 7)
+    found = function(x, w, g)
+    assert "images in lanes" in algorithms(function)
+    with symc.config.change(conv_algorithm="panels"):
+        for actual, right in zip(found, function(x, w, g)):
+            np.testing.assert_allclose(actual, right, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [

@@ -13,6 +13,7 @@ void symc_conv2d_choose(int preferred, int strict)
 const char *symc_conv2d_method_name(int method)
 {
     static const char *const names[] = {"blocks of channels in bfloat16", "blocks of channels in parts of bfloat16", "matrix products", "groups in lanes", "scattered sums", "Winograd",
-                                        "blocks of channels", "packed panels", "dot products", "planes"};
+                                        "blocks of channels", "packed panels", "dot products", "planes",
+                                        "images in lanes"};
     return names[method];
 }

@@ -3,6 +3,7 @@
 
 #include "direct.h"
 #include "grouped.h"
+#include "image_lanes.h"
 #include "planes.h"
 #include "products/gemm.h"
 #include "paired.h"
@@ -108,6 +109,8 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_GROUPS;
     if (FN(symc_winograd_suits)(g))
         return BY_WINOGRAD;
+    if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 0))
+        return BY_IMAGES;
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
 }
 
@@ -130,6 +133,7 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
     case BY_PLANES: FN(symc_planes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_IMAGES: FN(symc_image_lanes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: FN(symc_gather_conv)(&g);
@@ -228,6 +232,12 @@ static void backward_phase(const conv2d *v, real *dx, const real *dy, const real
     FN(symc_gather_conv)(&g);
 }
 
+/* Minimal filtering is faster where both suit. */
+static int images_in_lanes(const conv2d *v, const gather *g)
+{
+    return symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 1) && !FN(symc_winograd_suits)(g);
+}
+
 /* `g` is phase (0, 0), at stride 1 all there is. */
 static method backward_method(const conv2d *v, const gather *g)
 {
@@ -240,6 +250,8 @@ static method backward_method(const conv2d *v, const gather *g)
         return BY_PRODUCTS;
     if (FN(symc_grouped_suits)(v))
         return BY_GROUPS;
+    if (images_in_lanes(v, g))
+        return BY_IMAGES;
     if (FN(symc_scatter_suits)(v))
         return BY_SCATTER;
     if (v->step_h == 1 && v->step_w == 1 && g->channels > 0 && FN(symc_winograd_suits)(g))
@@ -274,6 +286,7 @@ void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, s
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_IMAGES: FN(symc_image_lanes_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_SCATTER: FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
     case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;

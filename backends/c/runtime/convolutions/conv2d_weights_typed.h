@@ -8,6 +8,7 @@
 #include "paired.h"
 #include "direct_weights.h"
 #include "grouped.h"
+#include "image_lanes.h"
 #include "pixels.h"
 #include "winograd.h"
 
@@ -329,6 +330,8 @@ method FN(symc_weights_method)(const conv2d *c)
         return BY_DOTS;
     if (FN(symc_winograd_weights_suits)(&g))
         return BY_WINOGRAD;
+    if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit_weights)(c))
+        return BY_IMAGES;
     return FN(symc_direct_weights_suits)(c) ? BY_BLOCKS : BY_PANELS;
 }
 
@@ -350,6 +353,7 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     case BY_PAIRS: symc_paired_backward_weights(&c, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
+    case BY_IMAGES: FN(symc_image_lanes_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
     case BY_BLOCKS: FN(symc_direct_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_DOTS:

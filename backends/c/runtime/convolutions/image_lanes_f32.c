@@ -1,0 +1,2 @@
+#define SYMC_DOUBLE 0
+#include "image_lanes_typed.h"
