@@ -88,8 +88,10 @@ INLINE void add_rows(const job *g, real *sums, int64_t first, int64_t count, int
 INLINE void add_block(const job *g, real *sums, int64_t first, int64_t count, int64_t k, int64_t stop)
 {
     memset(sums, 0, (size_t)count * sizeof(real));
-    for (; k + 8 <= stop; k += 8)
-        add_rows(g, sums, first, count, k, 8);
+    for (; k + 16 <= stop; k += 16)
+        add_rows(g, sums, first, count, k, 16);
+    for (; k + 4 <= stop; k += 4)
+        add_rows(g, sums, first, count, k, 4);
     for (; k < stop; k++)
         add_rows(g, sums, first, count, k, 1);
 }
