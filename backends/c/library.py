@@ -263,14 +263,14 @@ _BFLOAT16 = {"ieee": -1, "float32": 0, "bfloat16": 2}  # see symc_choose_bfloat1
 _PASSES = ("forward", "backward_data", "backward_weights")
 
 
-def method(call: str, params: Sequence[int]) -> str | None:
-    """How the run-time library would do a call now, if it has a choice."""
+def method(call: str, params: Sequence[int], is_stored: bool = False) -> str | None:
+    """How the run-time library would do a call now, if it has a choice, with filters that are stored or not."""
     name, _, tag = call.rpartition("_")
     if not name.startswith("conv2d_"):
         return None
     library = runtime()
     found = getattr(library, f"symc_conv2d_method_{tag}")(
-        _PASSES.index(name.removeprefix("conv2d_")), ffi.new("int64_t[]", list(params))
+        _PASSES.index(name.removeprefix("conv2d_")) + 4 * is_stored, ffi.new("int64_t[]", list(params))
     )
     return str(ffi.string(library.symc_conv2d_method_name(found)).decode())
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from symc.errors import SourceLocation
 from symc.graph import dims
+from symc.loops.calls import CALLS
 from symc.loops.expr import FUNCTIONS, Expr, parts
 from symc.loops.ir import Bind, Branch, Call, Host, Loop, Node, Program, Step
 
@@ -240,19 +241,33 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
 
 
 def methods(
-    program: Program, symbols: Mapping[Any, int], ask: Callable[[str, Sequence[int]], str | None]
+    program: Program, symbols: Mapping[Any, int], ask: Callable[[str, Sequence[int], bool], str | None]
 ) -> dict[int, str]:
-    """How the back end does the library calls of each step; ``ask`` is given a call's name and its parameters."""
+    """How the back end does the library calls of each step.
+
+    ``ask`` is given a call's name, its parameters, and whether it may keep what it makes of its stored operands.
+    """
     found: dict[int, str] = {}
     known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
     for k, step in enumerate(program.steps):
         if isinstance(step, Step):
             local = {f"n{i}": dims.evaluate(d, known) for i, d in enumerate(step.dims)}
             for call in step.kernel.body:
-                chosen = ask(call.name, [_number(p, local) for p in call.params]) if isinstance(call, Call) else None
-                if chosen:
-                    found[k] = chosen
+                if isinstance(call, Call):
+                    params = [_number(p, local) for p in call.params]
+                    chosen = ask(call.name, params, _is_stored(program, step, call))
+                    found.update({k: chosen} if chosen else {})
     return found
+
+
+def _is_stored(program: Program, step: Step, call: Call) -> bool:
+    """Whether an operand that the call's description names as stored is a shared variable or a constant."""
+    spec = CALLS.get(call.name.rpartition("_")[0])
+    if spec is None:
+        return False
+    names = (*spec.outputs, *spec.inputs)
+    places = (step.refs[int(call.buffers[names.index(name)][1:])].buffer for name in spec.stored)
+    return any(program.buffers[place].role in ("shared", "constant") for place in places)
 
 
 def _number(e: Expr, values: Mapping[str, int]) -> int:

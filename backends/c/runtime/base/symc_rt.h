@@ -171,7 +171,8 @@ SYMC_API void symc_conv2d_backward_data_epilogue_f64(void *const *bufs, const in
 
 /* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
  * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always. Under `strict` there is no minimal
- * filtering. The method of a pass (0 forward, 1 images, 2 weights) is what would be done now, as a number with a name. */
+ * filtering. The method of a pass (0 forward, 1 images, 2 weights; 4 more with stored filters) is what would be
+ * done now, as a number with a name. */
 SYMC_API void symc_conv2d_choose(int preferred, int strict);
 SYMC_API int symc_conv2d_method_f32(int pass, const int64_t *p);
 SYMC_API int symc_conv2d_method_f64(int pass, const int64_t *p);
