@@ -182,23 +182,12 @@ typedef struct {
     int64_t first_row, last_row, first_col, last_col;
 } part;
 
-/* Asks for the lines that some pixels of the output will be written to, while their sums are being computed. */
-INLINE void expect_pixels(const real *to, int64_t rows, int64_t plane, int64_t count)
-{
-    for (int64_t r = 0; r < rows; r++, to += plane)
-        for (int64_t i = 0; i < count; i += 64 / (int64_t)sizeof(real))
-            __builtin_prefetch(to + i, 1, 2);
-}
-
 /* One row's `count` pixels, `ldc` elements apart. */
 static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
-                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate,
-                         const real *ahead)
+                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate)
 {
     int64_t tiles = ceil_div(count, MOST_ROWS);
     for (int64_t i = 0; i < tiles; i++) {
-        if (ahead)
-            expect_pixels(ahead + i * MOST_ROWS * z->out_w / z->wide, cols, z->out_h * z->out_w, MOST_ROWS);
         int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
         int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
 #if SYMC_PAIRS
@@ -214,8 +203,7 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
 /* The first `depth` blocks of channels of a block of filters for a band; `window` is turned from row `top` and column
  * `left` on. */
 static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
-                          const real *filters, int64_t depth, int64_t cols, real *pixels, int accumulate,
-                          const real *ahead)
+                          const real *filters, int64_t depth, int64_t cols, real *pixels, int accumulate)
 {
     int64_t width = b->last_col - b->first_col, longest = depth * z->taps;
     if (z->flat) {
@@ -223,7 +211,7 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
         window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
         for (int64_t q = 0; q < longest; q += chunk(z))
             multiply_row(z, count, cols, smaller(chunk(z), longest - q), z->lists + q, window, filters, pixels, cols,
-                         accumulate || q > 0, q + chunk(z) >= longest ? ahead : NULL);
+                         accumulate || q > 0);
         return;
     }
     for (int64_t q = 0; q == 0 || q < longest; q += chunk(z))
@@ -237,7 +225,7 @@ static void multiply_band(const direct *z, const part *b, int64_t top, int64_t l
                     multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
                                  z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
                                  pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols,
-                                 accumulate || q > 0, NULL);
+                                 accumulate || q > 0);
             }
 }
 
@@ -338,8 +326,7 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
 #endif
             multiply_band(z, b, top, left, window,
                           z->packed + (group * blocks(z) + block) * z->steps * packed_rows(z) * TILE_COLS, z->steps,
-                          block_cols(z, block), pixels, 0,
-                          z->out + (place * z->filters + block * TILE_COLS) * z->out_h * z->out_w + b->first_row * z->out_w);
+                          block_cols(z, block), pixels, 0);
         put_block(z, place, block, b, pixels);
     }
 }
@@ -402,7 +389,7 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
             for (int64_t image = 0; image < z->v->images; image++)
                 multiply_band(z, &b, top, left,
                               z->turned + (image * z->v->groups + group) * image_size(z) + step * z->high * z->wide * VL,
-                              filters, count, cols, pixels + image * z->pixels * cols, step > 0, NULL);
+                              filters, count, cols, pixels + image * z->pixels * cols, step > 0);
         }
         for (int64_t image = 0; image < z->v->images; image++)
             put_block(z, image * z->v->groups + group, block, &b, pixels + image * z->pixels * cols);
@@ -443,7 +430,7 @@ static void plan(direct *z)
     z->wide = largest_window(&z->cols, z->out_w, z->col_bands);
     while (z->row_bands < z->out_h &&
            (window_size(&z->rows, 0, ceil_div(z->out_h, z->row_bands)) * z->wide * pixel > window_bytes ||
-            ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands) > (SYMC_PAIRS ? 2048 : 1024)))
+            ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands) > 1024))
         z->row_bands++;
     int64_t others = units * z->col_bands;
     if (others * z->row_bands < 8 * threads) /* so few that an uneven distribution would matter */
