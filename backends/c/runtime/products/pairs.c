@@ -33,11 +33,24 @@ static void configure(int rows)
     tile_rows = rows;
 }
 
+enum { AHEAD = 12 << 10 /* bytes */ };
+
+/* Fetches what follows on a tile of B, `wide` registers, into the first level cache: loads of registers wait for memory one after
+ * another, and with few rows of A much of B comes from far. Harmless beyond its end. */
+INLINE void fetch_ahead(const float *w, int wide)
+{
+    const char *ahead = (const char *)w + AHEAD;
+    UNROLL
+    for (int i = 0; i < 16 * wide; i++)
+        __builtin_prefetch(ahead + i * 64);
+}
+
 /* Registers 4 and 5 are loaded from part i of A and 6 and 7 from part j of B, unless they hold them, and multiplied. */
 #define MULTIPLY(LOAD_A, I, LOAD_B, J)                                                                              \
     do {                                                                                                            \
         const float *p = a + list[q].a + (I) * parts->a, *w = b + (list[q].b + (J) * parts->b) * wide * VL;         \
         if (LOAD_A) _tile_loadd(4, p, a_step);                                                                      \
+        if (LOAD_B && parts->fetch) fetch_ahead(w, wide);                                                           \
         if (LOAD_B) _tile_loadd(6, w, b_step);                                                                      \
         _tile_dpbf16ps(0, 4, 6);                                                                                    \
         if (high > 1) {                                                                                             \
@@ -170,7 +183,7 @@ void symc_part_tile(const pair_parts *parts, int64_t rows, int64_t cols, int64_t
 void symc_pair_tile(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const float *a,
                     const float *b, float *c, int64_t ldc, int accumulate)
 {
-    symc_part_tile(&(pair_parts){1, 0, 0}, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
+    symc_part_tile(&(pair_parts){1, 0, 0, 0}, rows, cols, pixel, steps, list, a, b, c, ldc, accumulate);
 }
 
 void symc_pair_tiles_begin(void)

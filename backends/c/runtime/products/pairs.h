@@ -41,10 +41,12 @@ enum { PAIRED = 2 * VEC_BYTES / 4, PAIR_ROWS = 32 };
 enum { NO_PAIRS, PAIRS_BY_VECTORS, PAIRS_BY_TILES };
 extern HIDDEN int symc_pairs;
 
-/* The number of parts of each operand of a product, and the elements between two parts of A, and rows between those of B. */
+/* The number of parts of each operand of a product, and the elements between two parts of A, and rows between those of B.
+ * `fetch`: each part of B is read for few tiles of A, so that those that follow in memory are fetched meanwhile. */
 typedef struct {
     int count;
     int64_t a, b;
+    int fetch;
 } pair_parts;
 
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE

@@ -21,6 +21,7 @@ enum {
     PANEL = 2 * VL,              /* columns of a panel of B */
     BLOCK_BYTES = 768 << 10,     /* of a block of packed A: it stays in the second level cache */
     BLOCK_TILES = 8,             /* row tiles of a block */
+    FEW_TILES = 4,               /* of A: the next panel of B is fetched meanwhile */
     SHARED_BYTES = 8 << 20,      /* of packed B: it stays in the last level cache */
     SHARED_BLOCK = 1 << 15,      /* elements of A that are packed by all for all rather than by each thread for itself */
     MANY_ROWS = 3 * VL,
@@ -304,7 +305,7 @@ int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b,
     if (!count || !is_worthwhile(p[2], p[3], p[4], count, stored_b != NULL))
         return 0;
     product g = {.a = {p[0] != 0, a, p[5]}, .b = {p[1] == 0, b, p[6]}, .c = c, .ldc = p[7], .rows = p[2], .cols = p[3],
-                 .k = p[4], .accumulate = p[8] != 0, .parts = {count, PAIR_ROWS * VL, VL},
+                 .k = p[4], .accumulate = p[8] != 0, .parts = {count, PAIR_ROWS * VL, VL, 0},
                  .tiles = ceil_div(p[2], PAIR_ROWS), .panels = ceil_div(p[3], PANEL), .epilogue = epilogue,
                  .first_row = first_row};
     int64_t all = ceil_div(g.k, PAIRED);
@@ -313,6 +314,7 @@ int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b,
     symc_form whole = packed_whole(&g, stored_b, all);
     if (count == 1 && g.rows < MANY_ROWS && !whole.memory)
         return 0; /* parts are as exact as float32, but not equal: the choice does not depend on what is kept just now */
+    g.parts.fetch = g.tiles <= FEW_TILES;
     g.list = symc_scratch(SLOT_TABLE, g.longest * sizeof *g.list + (g.tiles + g.panels) * sizeof(magnitude));
     g.largest_a = (magnitude *)(g.list + g.longest), g.largest_b = g.largest_a + g.tiles;
     for (int64_t q = 0; q < g.longest; q++)
