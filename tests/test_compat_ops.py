@@ -425,3 +425,58 @@ def test_old_numpy_names():
     assert np.find_common_type([np.int64], [np.float16]) == np.float64
     assert np.find_common_type([np.float32], [np.float64]) == np.float32
     assert np.find_common_type([np.float32, np.int64], []) == np.float64
+
+
+def test_parts_of_a_compiled_function():
+    import theano
+
+    x, y = theano.tensor.dvector("x"), theano.tensor.dscalar("y")
+    w = theano.shared(np.float64(2))
+    f = theano.function([x, theano.In(y, value=3.0)], [x.sum() * y, x[0]], updates=[(w, w + y)])
+    assert f.defaults[0][0] and f.defaults[1] == (False, True, 3)
+    f.input_storage[0].storage[0] = np.array([1.0, 4.0])
+    f.input_storage[1].data = 5.0
+    assert f.fn() is None
+    assert [s.value for s in f.output_storage] == [25, 1]
+    assert w.get_value() == 7 and f.fn.storage_map[w][0] == 7 and f.fn.storage_map[x][0][1] == 4
+    f.fn.allow_gc = False
+    assert f.fn.allow_gc is False
+    assert len(f.maker.outputs) == 2 and f.maker.expanded_inputs == f.maker.inputs and f.maker.refeed == [True, True]
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_windows_that_do_not_fit_fail_at_call_time(ndim):
+    import theano
+
+    conv = [theano.tensor.nnet.conv2d, theano.tensor.nnet.conv3d][ndim - 2]
+    x, w = (TensorType("float64", [None] * (ndim + 2))() for _ in range(2))
+    maps = conv(x, w, (1, 2, *[3] * ndim), (4, 2, *[5] * ndim))
+    f = theano.function([x, w], [maps, theano.grad(maps.sum(), w)])
+    with pytest.raises(ValueError, match="a filter covers .* have only"):
+        f(np.ones((1, 2, *[3] * ndim)), np.ones((4, 2, *[5] * ndim)))
+
+
+def test_rectifier_has_theanos_gradient_at_zero():
+    import theano
+
+    x = theano.tensor.dvector()
+    build = theano.tensor.nnet.relu
+    parts = [build(x), theano.grad(build(x).sum(), x), theano.grad(build(x, 0.2).sum(), x)]
+    value, plain, leaky = theano.function([x], parts)([-2.0, 0.0, 3.0])
+    np.testing.assert_array_equal(value, [0, 0, 3])
+    np.testing.assert_array_equal(plain, [0, 0.5, 1])
+    np.testing.assert_allclose(leaky, [0.2, 0.6, 1])
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3)])
+def test_householder_form_of_qr(shape):
+    import theano
+
+    a, value = theano.tensor.dmatrix(), RNG.normal(size=shape)
+    h, tau = theano.tensor.nlinalg.qr(a, mode="raw")
+    found = theano.function([a], [h, tau, h.shape, tau.shape])(value)
+    for have, want in zip(found, np.linalg.qr(value, "raw")):
+        np.testing.assert_allclose(have, want)
+    assert tuple(found[2]) == shape[::-1] and tuple(found[3]) == (min(shape),)
+    with pytest.raises(TypeError, match="mode 'raw' expects a matrix"):
+        theano.tensor.nlinalg.qr(theano.tensor.imatrix(), mode="raw")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.compat.storage import PARTS
 from symc.compat.types import METHODS
 from symc.config import config
 from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
@@ -174,6 +175,7 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (SharedVariable, "__init__", _make_shared),
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),
+    *PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )
 """Methods that variables, applications and types have in Theano alone, or that differ there."""

@@ -48,10 +48,17 @@ def softmax(c: Any) -> Variable:
 
 
 def relu(x: Any, alpha: Any = 0) -> Any:
-    """``T.nnet.relu``; of an array, an array."""
+    """``T.nnet.relu`` with Theano's gradient; of an array, an array.
+
+    Theano computes ``(x + abs(x)) / 2``, whose gradient at 0 is 1/2; with ``alpha`` it is ``(1 + alpha) / 2``.
+    """
     if isinstance(x, np.ndarray) and not isinstance(alpha, Variable):
         return np.where(x > 0, x, alpha * x).astype(x.dtype)
-    return T.nnet.relu(x, alpha)
+    x = T.as_tensor_variable(x)
+    if not isinstance(alpha, Variable) and np.ndim(alpha) == 0 and alpha == 0:
+        return 0.5 * (x + abs(x))
+    alpha = T.as_tensor_variable(alpha)
+    return 0.5 * (1 + alpha) * x + 0.5 * (1 - alpha) * abs(x)
 
 
 def labels_in_range(y_idx: Any, classes: Any) -> Variable:

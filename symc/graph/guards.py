@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 from symc.errors import ShapeError, SourceLocation, blame, blamed, located
 from symc.graph import dims
 
-__all__ = ["Guard", "collecting", "errors_come_late", "report_late", "require_equal", "state_guard"]
+__all__ = ["Guard", "collecting", "errors_come_late", "report_late", "require_equal", "require_windows", "state_guard"]
 
 _late = False
 
 
 def report_late(late: bool) -> None:
-    """Report what the values of shared variables may still change, and entries that a shape lacks, at call time only.
+    """Report at call time only what the values of shared variables may still change, and what a shape lacks.
 
-    That is Theano's convention. Otherwise contradictions are errors as soon as they are seen.
+    That also holds for windows larger than what they slide over. It is Theano's convention. Otherwise contradictions
+    are errors as soon as they are seen.
     """
     global _late
     _late = late
@@ -66,6 +67,21 @@ def state_guard(guard: Guard) -> None:
     found = _collector.get()
     if found is not None:
         found.append(guard)
+
+
+def require_windows(count: dims.Dim, tell: Callable[[], str]) -> dims.Dim:
+    """Require at least one window along an axis; return their number, 0 if the error comes at call time.
+
+    Raises
+    ------
+    ShapeError
+        If the number is known to be less, unless ``report_late`` is in force: the guard of the call fails then.
+    """
+    if _late and type(count) is int and count < 1:
+        state_guard(Guard(0, 1, tell, blamed()))
+        return 0
+    require_equal(dims.minimum(count, 1), 1, tell)
+    return count
 
 
 def require_equal(

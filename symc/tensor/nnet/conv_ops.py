@@ -17,7 +17,7 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
-from symc.graph.guards import require_equal
+from symc.graph.guards import require_equal, require_windows
 from symc.graph.op import LibraryCall, Op, Record, Scaling, record
 from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle
@@ -74,7 +74,7 @@ def _geometry(
         before, after = _padding(op, axis, extent)
         padded = dims.add(length, dims.add(before, after))
         count = dims.add(dims.floordiv(dims.sub(padded, extent), op["stride"][axis]), 1)
-        require_equal(dims.minimum(count, 1), 1, partial(_too_small, op, word, extent, padded, operands))
+        count = require_windows(count, partial(_too_small, op, word, extent, padded, operands))
         pads.append((before, after))
         out.append(count)
     return _Geometry(tuple(images), tuple(filters), (images[0], filters[0], *out), tuple(pads))

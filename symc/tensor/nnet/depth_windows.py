@@ -15,7 +15,7 @@ import numpy as np
 from symc.errors import located
 from symc.graph import Variable, dims
 from symc.graph.gradient_flow import Reach
-from symc.graph.guards import require_equal
+from symc.graph.guards import require_windows
 from symc.graph.op import Indexed, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr, const, index, maximum, minimum, select
@@ -47,7 +47,7 @@ def _windows_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     extent = dims.add(dims.mul(dims.sub(taps, 1), op["dilation"]), 1)
     padded = dims.add(depth, dims.add(before, after))
     count = dims.add(dims.floordiv(dims.sub(padded, extent), op["stride"]), 1)
-    require_equal(dims.minimum(count, 1), 1, partial(_too_small, extent, padded, inputs))
+    count = require_windows(count, partial(_too_small, extent, padded, inputs))
     return TensorType(inputs[0].dtype, (n, count, c, taps, plane))
 
 
