@@ -505,10 +505,11 @@ int DIRECT(suits)(const conv2d *v, int backward)
 
 #if SYMC_PAIRS
 /* Nanoseconds on one processor, measured there: of one multiplication, of an image's element that is turned or turned
- * back, and of a filter's element that is packed. Pixels beside the image, and incomplete tiles, are multiplied too. */
+ * back, and of a filter's element, which takes six bytes of memory, and is packed unless it is stored. Pixels beside the
+ * image, and incomplete tiles, are multiplied too. */
 double symc_paired_time(const conv2d *v, int backward)
 {
-    const double multiply = 0.0048, turn = 0.45, turn_back = 0.3, pack = 0.65;
+    const double multiply = 0.0052, turn = 0.4, turn_back = 0.5, filter = v->stored ? 0.6 : 0.9;
     int64_t channels = backward ? v->filters : v->channels, filters = backward ? v->channels : v->filters;
     double in = (double)v->images * (backward ? v->out_h * v->out_w : v->in_h * v->in_w);
     double out = (double)v->images * (backward ? v->in_h * v->in_w : v->out_h * v->out_w);
@@ -518,7 +519,7 @@ double symc_paired_time(const conv2d *v, int backward)
     double whole = (double)(ceil_div(channels / v->groups, BLOCK) * BLOCK) * (double)(ceil_div(filters / v->groups, VL) * VL) *
                    (double)(v->groups * v->taps_h * v->taps_w);
     return multiply * (double)(v->images * v->out_h) * wide * whole + turn * in * (double)channels +
-           turn_back * out * (double)filters + (v->stored ? 0 : pack * weights);
+           turn_back * out * (double)filters + filter * weights;
 }
 #endif
 
