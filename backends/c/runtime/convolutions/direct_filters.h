@@ -1,0 +1,156 @@
+/* The direct convolution's description, and its filters: packed by blocks of filters and of channels, in pairs or parts. See
+ * direct_typed.h.
+ */
+#ifndef SYMC_DIRECT_FILTERS_H
+#define SYMC_DIRECT_FILTERS_H
+
+#include "direct.h"
+
+#include "axis.h"
+#include "blocks.h"
+#include "base/stored.h"
+#include "paired.h"
+
+#if SYMC_PAIRS
+#define BLOCK PAIRED                          /* channels of a block */
+#define MOST_ROWS PAIR_ROWS
+#define DIRECT(name) symc_paired_##name
+#else
+#define BLOCK VL
+#define MOST_ROWS TILE_ROWS
+#define DIRECT(name) FN(symc_direct_##name)
+#endif
+
+enum {
+    WINDOW_BYTES = SYMC_PAIRS ? 700 << 10 : 400 << 10, /* of a turned band: it stays in the second level cache */
+    PARTS_BYTES = 1 << 20,    /* the same of several parts, which take longer to multiply than to read */
+    MOST_PHASES = 64,
+    LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
+    IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
+    MOST_PIXELS = 1024        /* of all results of a filter, likewise */
+};
+
+typedef struct {
+    const conv2d *v;
+    const real *in, *weights;
+    real *out;
+    int64_t channels, filters;             /* of a group, read and written */
+    int64_t weight_filter, weight_channel; /* elements between them */
+    int64_t in_h, in_w, out_h, out_w, taps;
+    axis rows, cols;
+    int64_t steps;                         /* blocks of channels */
+    int flat;                              /* the pixels of a band are one row */
+    int64_t bands, row_bands, col_bands, splits;
+    int64_t high, wide, pixels;            /* the most of a window and of a band of results */
+    block_step *lists;                     /* by phase: for each block of channels and tap */
+    int64_t *counts;                       /* taps of each phase */
+    real *packed;                          /* by group, block of filters and of channels, tap, part, channel */
+    uint32_t *largest;                     /* magnitudes of pairs by group, block of filters and of channels */
+    pair_parts parts;
+    real *turned;                          /* by image and group: whole turned images; or NULL */
+} direct;
+
+/* Steps summed at a time: their filters stay in the first level cache, and long chains of additions lose accuracy. */
+INLINE int64_t chunk(const direct *z) { return SYMC_PAIRS ? 12 / z->parts.count : BLOCK_K / VL; }
+
+INLINE int64_t blocks(const direct *z) { return ceil_div(z->filters, TILE_COLS); }
+INLINE int64_t block_cols(const direct *z, int64_t block)
+{
+    return z->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
+}
+
+/* ---- filters ---- */
+
+/* A block of channels of VL filters and one tap: VL rows of each part, `cols` elements apart. Row c is channel c, or
+ * channels 2 c and 2 c + 1 as pairs. In `turned` channels are `ld` elements apart. Returns the largest absolute value. */
+INLINE uint32_t put_filters(const direct *z, const real *turned, int64_t ld, int64_t channels, int64_t cols, real *to)
+{
+#if SYMC_PAIRS
+    __m512i largest = _mm512_setzero_si512();
+    for (int64_t c = 0; c < VL; c++) {
+        vec even = 2 * c < channels ? load(turned + 2 * c * ld) : (vec){0};
+        vec odd = 2 * c + 1 < channels ? load(turned + (2 * c + 1) * ld) : (vec){0};
+        largest = larger_bits(largest, even, odd);
+        for (int i = 0; i < z->parts.count; i++) {
+            vec pairs = as_pairs(even, odd);
+            store(to + (i * VL + c) * cols, pairs);
+            subtract_pairs(pairs, &even, &odd);
+        }
+    }
+    return larger_magnitude(0, largest);
+#else
+    (void)z;
+    for (int64_t c = 0; c < VL; c++)
+        store(to + c * cols, c < channels ? load(turned + c * ld) : (vec){0});
+    return 0;
+#endif
+}
+
+/* The elements of a packed block of filters for one block of channels and one column. */
+INLINE int64_t packed_rows(const direct *z) { return z->taps * z->parts.count * VL; }
+
+INLINE int64_t turned_filters_bytes(const direct *z, int64_t steps)
+{
+    return steps * BLOCK * z->taps * VL * (int64_t)sizeof(real);
+}
+
+/* VL filters from `filter` on, `count` channels from `channel` on, to lanes: by channel and tap. */
+static void turn_filters(const direct *z, int64_t group, int64_t filter, int64_t channel, int64_t count, real *to)
+{
+    int64_t taps = z->taps, size = z->filters * z->channels * taps, rows = smaller(VL, z->filters - filter);
+    const real *stop = z->weights + z->v->groups * size;
+    const real *from = z->weights + group * size + filter * z->weight_filter + channel * z->weight_channel;
+    if (z->weight_channel == taps)
+        FN(symc_to_lanes)(from, z->weight_filter, rows, count * taps, stop, count * taps, 0, to);
+    else if (z->weight_filter == 1)
+        FN(symc_copy_rows)(to, VL, from, z->weight_channel, count, rows, VL);
+    else
+        for (int64_t c = 0; c < count; c++)
+            FN(symc_to_lanes)(from + c * z->weight_channel, z->weight_filter, rows, taps, stop, taps, 0,
+                              to + c * taps * VL);
+}
+
+/* Blocks of channels [first, last) of a block of filters, by block of channels, tap, part and channel; `turned` is memory
+ * for one half of them. Returns bits of the largest absolute value, of pairs. */
+static uint32_t pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
+{
+    int64_t cols = block_cols(z, block), taps = z->taps, count = smaller(z->channels, last * BLOCK) - first * BLOCK;
+    uint32_t largest = 0;
+    for (int64_t half = 0; half < cols; half += VL) {
+        turn_filters(z, group, block * TILE_COLS + half, first * BLOCK, count, turned);
+        for (int64_t step = 0; step < last - first; step++)
+            for (int64_t t = 0; t < taps; t++) {
+                uint32_t most = put_filters(z, turned + (step * BLOCK * taps + t) * VL, taps * VL, count - step * BLOCK, cols,
+                                            to + step * packed_rows(z) * cols + t * z->parts.count * VL * cols + half);
+                largest = most > largest ? most : largest;
+            }
+    }
+    return largest;
+}
+
+#if SYMC_PAIRS
+static magnitude largest_of_block(const direct *z, int64_t group, int64_t block)
+{
+    magnitude most = 0;
+    const magnitude *p = z->largest + (group * blocks(z) + block) * z->steps;
+    for (int64_t i = 0; i < z->steps; i++)
+        most = most > p[i] ? most : p[i];
+    return most;
+}
+#endif
+
+/* Tasks (group, block of filters, block of channels). */
+static void pack_filters(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
+        uint32_t largest = pack_block(
+            z, group, block, step, step + 1, turned,
+            z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * block_cols(z, block)) * packed_rows(z));
+        z->largest[task] = largest;
+    }
+}
+
+#endif
