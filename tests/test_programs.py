@@ -213,6 +213,26 @@ def test_a_boltzmann_machine_by_contrastive_divergence(data, rng):
         np.testing.assert_allclose(watch(bits), (want[0] - want[1]).mean(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(50, 130), (50, 2, 130)])
+def test_rows_added_to_a_table_by_several_threads(shape, rng, monkeypatch):
+    """Threads own columns, so that the sums do not depend on their number; the table is made where it is changed."""
+    x, y = (T.tensor("float32", shape=(None,) * len(shape)) for _ in "xy")
+    at = [T.lvector() for _ in shape[:-1]]
+    rows = y if len(at) == 1 else y[:, 0]
+    f = symc.function([x, y, *at], T.inc_subtensor((2 * x)[tuple(at)], rows))
+    a, b = rng.standard_normal(shape).astype("float32"), rng.standard_normal((3000, *shape[1:])).astype("float32")
+    index = [rng.integers(0, n, 3000) for n in shape[:-1]]
+    want = 2.0 * a.astype("float64")
+    np.add.at(want, tuple(index), b if len(at) == 1 else b[:, 0])
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(symc.config, "threads", threads)
+        found.append(f(a, b, *index))
+    np.testing.assert_allclose(found[0], want, rtol=1e-5, atol=1e-4)
+    assert all(np.array_equal(one, found[0]) for one in found)
+    assert all(b.name != "mul" for b in f.specialisation.program.buffers)
+
+
 def test_word_vectors_change_only_where_they_were_looked_up(rng):
     table, rows = shared(rng.normal(size=(20, 5)).astype(f32)), T.lvector("rows")
     chosen = table[rows]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from symc.config import config
-from symc.loops.expr import Expr, call, index, maximum, names_in, parts
+from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
 from symc.loops.ir import Accumulate, Alloc, Barrier, Call, Epilogue, For, If, Kernel, Let, Load, Statement, Store
 from symc_backends.c.blocks import emit_blocks
 from symc_backends.c.dialect import CTYPE, C
@@ -13,6 +13,7 @@ from symc_backends.c.jam import jammed
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
+from symc_backends.c.scattered import NARROWEST, by_columns
 from symc_backends.c.stored import operands_of
 from symc_backends.c.vector import can_vectorise, emit_simd
 
@@ -197,6 +198,8 @@ class KernelText:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
+        if s.kind == "unordered" and not self.shared_out and (split := by_columns(s, "begin_", "end_")) is not None:
+            return self._by_columns(*split, seen)
         turns = s.kind != "simd" and not self.without_vectors
         blocks = emit_blocks(s, C.scalar, self.pointer, lambda: self.block(s.body, seen)) if turns else None
         if blocks is not None:
@@ -218,17 +221,33 @@ class KernelText:
 
     def _parallel(self, s: For, seen: list[Statement]) -> list[str]:
         """The loop's body becomes a function of a range; values computed before it are recomputed there."""
+
+        def loop() -> list[str]:
+            head = f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{"
+            return [head, *self.block(s.body, seen), "}"]
+
+        return self._task(loop, C.scalar(s.extent), C.scalar(chunk_grain(s)), seen)
+
+    def _by_columns(self, columns: Expr, rows: For, seen: list[Statement]) -> list[str]:
+        """A loop over rows becomes a function of a range of columns; each thread has one range, if they are wide."""
+        share = call("floordiv", columns + (var("threads_") - 1), var("threads_"))
+        least = call("floordiv", index(CHUNK_WORK), maximum(rows.extent, index(1)))
+        grain = C.scalar(maximum(maximum(share, index(NARROWEST)), least))
+        task = self._task(lambda: self.block([rows], seen), C.scalar(columns), grain, seen)
+        return ["{ const int64_t threads_ = symc_num_threads();", *task, "}"]
+
+    def _task(self, loop: Callable[[], list[str]], extent: str, grain: str, seen: list[Statement]) -> list[str]:
+        """Lines that run a loop over the range from ``begin_`` to ``end_``, which becomes a function, on threads."""
         task = f"@_{len(self.tasks)}"
         slot = len(self.tasks)
         self.tasks.append("")
         prelude = [*self._prelude(), *self.block(seen, [])]
         self.shared_out = True  # parallel loops inside run in order: there are enough threads
-        loop = [f"for (int64_t {s.index} = begin_; {s.index} < end_; {s.index}++) {{", *self.block(s.body, seen), "}"]
+        lines = loop()
         self.shared_out = False
         self.tasks[slot] = "\n".join([
             f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *prelude, *loop,  "}",
+            *prelude, *lines,  "}",
         ])  # fmt: skip
-        extent, grain = C.scalar(s.extent), C.scalar(chunk_grain(s))
         return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {extent}, {grain}); }}"]

@@ -11,9 +11,12 @@ from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import HostCall, LibraryCall, Loops
 from symc.loops.calls import CALLS
-from symc.loops.expr import Expr, call, const, index, var
+from symc.loops.expr import Expr, call, const, index, minimum, var
 from symc.loops.ir import Call, For, Host, Let, Load, Ref, Statement, Step, Store
 from symc.loops.routines import suffix
+
+COPIED = 4096
+"""The number of elements per iteration of the parallel loop of a copy."""
 
 
 class LoopContext:
@@ -78,17 +81,20 @@ class LoopContext:
         return var(name, out.dtype)
 
     def copy(self, k: int) -> list[Statement]:
-        """Statements that copy input ``k`` to the output, unless the output reuses its memory."""
-        if self.in_place:
+        """Statements that copy input ``k`` to the output, unless the output has its memory."""
+        if self.in_place or k in self.placed:
             return []
         v = self.node.inputs[k]
         total = self.size(dims.product(v.type.shape))
-        i, x = self.fresh("i"), self.fresh("x")
+        o, i, x = self.fresh("o"), self.fresh("i"), self.fresh("x")
+        at = var(o) * COPIED + var(i)
         body: tuple[Statement, ...] = (
-            Load(x, self.input(k), var(i), v.dtype),
-            Store(self.output(), var(i), var(x, v.dtype)),
+            Load(x, self.input(k), at, v.dtype),
+            Store(self.output(), at, var(x, v.dtype)),
         )
-        return [For(i, total, body, "simd")]
+        block = For(i, minimum(total - var(o) * COPIED, index(COPIED)), body, "simd")
+        blocks = call("floordiv", total + (COPIED - 1), index(COPIED))
+        return [For(o, blocks, (block,), "parallel", index(COPIED))]
 
     def status(self) -> str:
         """The buffer in which a step reports an error: store ``code(message)`` at 0."""
