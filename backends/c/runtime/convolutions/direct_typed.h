@@ -292,6 +292,7 @@ static void plan(direct *z)
     z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
     z->pixels = ceil_div(z->out_h, z->row_bands) * (z->flat ? z->wide : ceil_div(z->out_w, z->col_bands));
+    z->parts.fetch = z->pixels <= 4 * MOST_ROWS;
     units *= z->bands;
     z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
 }
