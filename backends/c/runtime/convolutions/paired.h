@@ -10,34 +10,6 @@
 #include "blocks.h"
 #include "conv2d.h"
 
-/* Bits of the largest absolute value of some operands: they are ordered like the values. */
-typedef uint32_t magnitude;
-
-/* Whether parts hold all values of two operands with these largest ones, and their products: nothing is infinite or
- * becomes so when it is rounded, and what is lost because it is subnormal is too small to count. */
-INLINE int parts_hold(magnitude a, magnitude b)
-{
-    const magnitude most = 0x7f7f7fff, least = (127 - 100) << 23;
-    if (a > most || b > most)
-        return 0;
-    return a == 0 || b == 0 || (a >= least && b >= least && (a >> 23) + (b >> 23) >= 254 - 90);
-}
-
-#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-/* Keeps the larger magnitudes. Twice the bits: without the sign. */
-INLINE __m512i larger_bits(__m512i largest, vec x, vec y)
-{
-    __m512i both = _mm512_max_epu32(_mm512_slli_epi32((__m512i)x, 1), _mm512_slli_epi32((__m512i)y, 1));
-    return _mm512_max_epu32(largest, both);
-}
-
-INLINE magnitude larger_magnitude(magnitude a, __m512i bits)
-{
-    magnitude b = _mm512_reduce_max_epu32(bits) >> 1;
-    return a > b ? a : b;
-}
-#endif
-
 /* The parts of each operand of convolutions: 1 if they are rounded to bfloat16, 3 if they are divided, which is as exact as
  * float32; or 0. (Two parts, which leave a relative error of 4.5e-6 rms, are not used.) */
 INLINE int conv2d_parts(void) { return symc_pairs ? 1 : symc_has_parts() ? 3 : 0; }

@@ -49,6 +49,19 @@ typedef struct {
     int fetch;
 } pair_parts;
 
+/* Bits of the largest absolute value of some operands: they are ordered like the values. */
+typedef uint32_t magnitude;
+
+/* Whether parts hold all values of two operands with these largest ones, and sums of their products: nothing is infinite or
+ * becomes so when it is rounded, and what is lost because it is subnormal is too small to count. */
+INLINE int parts_hold(magnitude a, magnitude b)
+{
+    const magnitude most = 0x7f7f7fff, least = (127 - 100) << 23, both = (a >> 23) + (b >> 23);
+    if (a > most || b > most)
+        return 0;
+    return a == 0 || b == 0 || (a >= least && b >= least && both >= 254 - 90 && both <= 254 + 100);
+}
+
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
 #include <immintrin.h>
 
@@ -65,6 +78,19 @@ INLINE void subtract_pairs(vec pairs, vec *even, vec *odd)
 {
     *even -= (vec)_mm512_slli_epi32((__m512i)pairs, 16);
     *odd -= (vec)_mm512_and_si512((__m512i)pairs, _mm512_set1_epi32((int)0xffff0000u));
+}
+
+/* Keeps the larger magnitudes. Twice the bits: without the sign. */
+INLINE __m512i larger_bits(__m512i largest, vec x, vec y)
+{
+    __m512i both = _mm512_max_epu32(_mm512_slli_epi32((__m512i)x, 1), _mm512_slli_epi32((__m512i)y, 1));
+    return _mm512_max_epu32(largest, both);
+}
+
+INLINE magnitude larger_magnitude(magnitude a, __m512i bits)
+{
+    magnitude b = _mm512_reduce_max_epu32(bits) >> 1;
+    return a > b ? a : b;
 }
 #endif
 

@@ -34,9 +34,6 @@ typedef struct {
     int64_t ld;
 } operand;
 
-/* Bits of the largest absolute value of a tile or panel: they are ordered like the values. */
-typedef uint32_t magnitude;
-
 typedef struct {
     operand a, b;
     float *c;
@@ -59,19 +56,12 @@ INLINE int64_t panel_cols(const product *g, int64_t panel) { return g->cols - pa
 
 /* ---- packing ---- */
 
-/* Keeps the larger magnitudes. Twice the bits: without the sign. */
-INLINE __m512i larger_bits(__m512i largest, __m512 x, __m512 y)
-{
-    __m512i both = _mm512_max_epu32(_mm512_slli_epi32((__m512i)x, 1), _mm512_slli_epi32((__m512i)y, 1));
-    return _mm512_max_epu32(largest, both);
-}
-
 /* The parts of PAIRED neighbours along k, of which `count` exist: vector i is part i. */
 INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], __m512i *largest)
 {
     __m512 low = (__m512)load_lanes(p, first_lanes(smaller(VL, count)));
     __m512 high = (__m512)load_lanes(p + VL, first_lanes(larger(0, count - VL)));
-    *largest = larger_bits(*largest, low, high);
+    *largest = larger_bits(*largest, (vec)low, (vec)high);
     UNROLL
     for (int i = 0; i < parts; i++) {
         __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
@@ -85,7 +75,7 @@ INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], _
 INLINE void load_pair(const float *p, int64_t ld, lane_mask mask, int both, int parts, vec v[], __m512i *largest)
 {
     vec even = load_lanes(p, mask), odd = load_lanes(p + (both ? ld : 0), both ? mask : 0);
-    *largest = larger_bits(*largest, (__m512)even, (__m512)odd);
+    *largest = larger_bits(*largest, even, odd);
     UNROLL
     for (int i = 0; i < parts; i++) {
         v[i] = as_pairs(even, odd);
@@ -133,7 +123,7 @@ INLINE magnitude pack_lanes(const product *g, const operand *x, int by_pairs, in
             pack_square(x, by_pairs, parts, at + h * VL, smaller(VL, count - h * VL), k, depth, part, line,
                         to + h * VL * (by_pairs ? 1 : line), &largest);
     }
-    return _mm512_reduce_max_epu32(largest) >> 1;
+    return larger_magnitude(0, largest);
 }
 
 static magnitude pack_tile(const product *g, int64_t tile, float *to)
@@ -163,16 +153,6 @@ static void pack_tiles(void *arg, int64_t begin, int64_t end)
 }
 
 /* ---- multiplication ---- */
-
-/* Whether parts hold all values of two operands with these largest ones, and their products: nothing is infinite or becomes so
- * when it is rounded, and what is lost because it is subnormal is too small to count. */
-INLINE int parts_hold(magnitude a, magnitude b)
-{
-    const magnitude most = 0x7f7f7fff, least = (127 - 100) << 23;
-    if (a > most || b > most)
-        return 0;
-    return a == 0 || b == 0 || (a >= least && b >= least && (a >> 23) + (b >> 23) >= 254 - 90);
-}
 
 /* C (rows, cols) = (accumulate ? C : 0) + the stretch's sum, in float32, from operands in memory. */
 static void multiply_exactly(const product *g, int64_t row, int64_t rows, int64_t col, int64_t cols, int accumulate)
@@ -282,13 +262,14 @@ static void plan(product *g, int64_t all, int serial)
 }
 
 /* Whether parts pay, by times in nanoseconds that were measured on one processor: of a multiplication in float32 and one in parts, of
- * an element that is packed into parts rather than panels, and of one of C that is summed apart. */
+ * an element that is packed into parts rather than panels, and of one of C. They are on the safe side: what is packed takes place in
+ * the cache that others need. */
 static int parts_pay(int64_t rows, int64_t cols, int64_t k, int is_stored)
 {
-    const double plain = 0.0114, parts = 0.0056, pack = 0.3, pack_far = 0.5, put = 0.15;
+    const double plain = 0.0114, parts = 0.0062, pack = 0.33, pack_near = 0.44, pack_far = 0.72, put = 0.17;
     const int64_t near = 1 << 16;
     double whole = (double)(ceil_div(rows, VL) * VL) * (double)(ceil_div(cols, VL) * VL) * (double)(ceil_div(k, PAIRED) * PAIRED);
-    double packed = pack * (double)(rows * k) + (is_stored ? 0 : (cols * k > near ? pack_far : pack) * (double)(cols * k));
+    double packed = pack * (double)(rows * k) + (is_stored ? 0 : (cols * k > near ? pack_far : pack_near) * (double)(cols * k));
     return parts * whole + packed + put * (double)(rows * cols) < plain * (double)rows * (double)cols * (double)k;
 }
 
