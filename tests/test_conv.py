@@ -170,7 +170,6 @@ def test_mismatches_only_a_call_can_see() -> None:
         ({"subsample": 1.5}, "1.5"),
         ({"filter_dilation": (1,)}, "pair"),
         ({"num_groups": 0}, "num_groups"),
-        ({"unshared": True}, "unshared"),
         ({"image_shape": (1, 1, 5, 5), "input_shape": (1, 1, 5, 5)}, "old name"),
         ({"input_shape": (1, 1)}, "4 entries"),
     ],

@@ -146,7 +146,8 @@ class Convolution:
         return self(*operands).owner
 
     def _shape(self, declared: Sequence[Any] | None, spatial: Any) -> list[Any]:
-        lead = [None, None] if declared is None else list(declared[:2])
+        count = 4 if self.settings.get("unshared") and self.function.endswith("weights") else 2
+        lead = [None] * count if declared is None else list(declared[:count])
         return [*lead, *[spatial[k] for k in range(self.ndim)]]
 
 

@@ -12,6 +12,7 @@ from symc.graph.op import Op
 from symc.tensor.creation import alloc
 from symc.tensor.nnet.conv_operands import declared, operands
 from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
+from symc.tensor.nnet.unshared import inputs_of_unshared, unshared_conv2d, weights_of_unshared
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
 
 Pair = tuple[int, int]
 _LAYOUT = "images are (batch, channels, rows, columns), filters (filters, channels, rows, columns)"
+_UNSHARED = "images and maps have 4 axes, unshared filters (filters, map rows, map columns, channels, rows, columns)"
 
 
 def whole_number(value: Any, what: str, name: str, least: int) -> int:
@@ -68,12 +70,7 @@ def _attributes(
     filter_flip: bool = True,
     filter_dilation: Any = (1, 1),
     num_groups: int = 1,
-    unshared: bool = False,
 ) -> dict[str, Any]:
-    if unshared:
-        raise ValueError(
-            f"{what}: unshared=True (separate filters per position) is not supported; use one dot product per position"
-        )
     return {
         "pad": _border(border_mode, what),
         "stride": _pair(subsample, what, "subsample", 1),
@@ -85,9 +82,10 @@ def _attributes(
 
 def _template(shape: Any, defaults: Sequence[Any], dtype: str, what: str, name: str) -> Variable:
     """A tensor of which only the shape is read."""
-    entries = [shape[k] for k in range(4)] if isinstance(shape, Variable) else list(shape)
-    if len(entries) != 4:
-        raise ValueError(f"{what}: {name} must have 4 entries, got {shape!r}")
+    count = len(defaults)
+    entries = [shape[k] for k in range(count)] if isinstance(shape, Variable) else list(shape)
+    if len(entries) != count:
+        raise ValueError(f"{what}: {name} must have {count} entries, got {shape!r}")
     full = [default if entry is None else entry for entry, default in zip(entries, defaults)]
     if any(entry is None for entry in full):
         raise ValueError(
@@ -141,7 +139,8 @@ def conv2d(
     num_groups : int
         The number of groups into which channels and filters are divided, each convolved separately.
     unshared : bool
-        Must be False.
+        Use separate filters for every position of the maps, which share no weights. ``filters`` is then ``(filters, map
+        rows, map columns, channels / num_groups, filter rows, filter columns)``.
 
     Returns
     -------
@@ -171,11 +170,10 @@ def conv2d(
         if input_shape is not None:
             raise ValueError("conv2d: image_shape is the old name of input_shape: give one of them")
         input_shape = image_shape
-    attrs = _attributes("conv2d", border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
-    x, w = operands("conv2d", input, filters, 4, _LAYOUT)
-    return Op(CONV2D, **attrs)(
-        declared(x, input_shape, "conv2d", "input_shape"), declared(w, filter_shape, "conv2d", "filter_shape")
-    )
+    attrs = _attributes("conv2d", border_mode, subsample, filter_flip, filter_dilation, num_groups)
+    x, w = operands("conv2d", input, filters, (4, 6) if unshared else 4, _UNSHARED if unshared else _LAYOUT)
+    x, w = declared(x, input_shape, "conv2d", "input_shape"), declared(w, filter_shape, "conv2d", "filter_shape")
+    return unshared_conv2d(x, w, attrs) if unshared else Op(CONV2D, **attrs)(x, w)
 
 
 def conv2d_grad_wrt_inputs(
@@ -214,11 +212,14 @@ def conv2d_grad_wrt_inputs(
         If the convolution of images of ``input_shape`` does not have the shape of ``output_grad``.
     """
     what = "conv2d_grad_wrt_inputs"
-    attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
-    g, w = operands(what, output_grad, filters, 4, _LAYOUT)
+    attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups)
+    g, w = operands(what, output_grad, filters, (4, 6) if unshared else 4, _UNSHARED if unshared else _LAYOUT)
     w = declared(w, filter_shape, what, "filter_shape")
-    defaults = [shape_i(g, 0), shape_i(w, 1) * attrs["groups"], None, None]
-    return Op(BACKWARD_DATA, **attrs, shape=None)(g, w, _template(input_shape, defaults, g.dtype, what, "input_shape"))
+    defaults = [shape_i(g, 0), shape_i(w, 3 if unshared else 1) * attrs["groups"], None, None]
+    images = _template(input_shape, defaults, g.dtype, what, "input_shape")
+    if unshared:
+        return inputs_of_unshared(g, w, images, attrs)
+    return Op(BACKWARD_DATA, **attrs, shape=None)(g, w, images)
 
 
 def conv2d_grad_wrt_weights(
@@ -257,13 +258,16 @@ def conv2d_grad_wrt_weights(
         If the convolution with filters of ``filter_shape`` does not have the shape of ``output_grad``.
     """
     what = "conv2d_grad_wrt_weights"
-    attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups, unshared)
+    attrs = _attributes(what, border_mode, subsample, filter_flip, filter_dilation, num_groups)
     x, g = operands(what, input, output_grad, 4, _LAYOUT)
     x = declared(x, input_shape, what, "input_shape")
-    defaults = [shape_i(g, 1), shape_i(x, 1) // attrs["groups"], None, None]
-    return Op(BACKWARD_WEIGHTS, **attrs, shape=None)(
-        x, g, _template(filter_shape, defaults, x.dtype, what, "filter_shape")
-    )
+    channels = shape_i(x, 1) // attrs["groups"]
+    positions = [shape_i(g, 2), shape_i(g, 3)] if unshared else []
+    defaults = [shape_i(g, 1), *positions, channels, None, None]
+    weights = _template(filter_shape, defaults, x.dtype, what, "filter_shape")
+    if unshared:
+        return weights_of_unshared(x, g, weights, attrs)
+    return Op(BACKWARD_WEIGHTS, **attrs, shape=None)(x, g, weights)
 
 
 def conv2d_transpose(

@@ -14,12 +14,13 @@ from symc.tensor.shape_arguments import specify_shape
 __all__ = ["declared", "operands"]
 
 
-def operands(what: str, a: Any, b: Any, ndim: int, layout: str) -> tuple[Variable, Variable]:
-    """Convert two operands to one float dtype; both must have ``ndim`` axes, which ``layout`` names in the message."""
+def operands(what: str, a: Any, b: Any, ndim: int | tuple[int, int], layout: str) -> tuple[Variable, Variable]:
+    """Convert two operands to one float dtype; they must have ``ndim`` axes, which ``layout`` names in the message."""
     a, b = as_tensor(a), as_tensor(b)
-    for v in (a, b):
-        if v.ndim != ndim:
-            text = f"{what}: every operand must have {ndim} axes, got {v.ndim}"
+    for v, count in zip((a, b), ndim if isinstance(ndim, tuple) else (ndim, ndim)):
+        if v.ndim != count:
+            which = "every operand" if isinstance(ndim, int) else f"operand {int(v is b)}"
+            text = f"{what}: {which} must have {count} axes, got {v.ndim}"
             raise ShapeError(located(text, [a, b], f"{layout}; add axes with dimshuffle"))
     dtype = floating(unify_dtypes([a, b]))
     return ew.cast(a, dtype), ew.cast(b, dtype)
