@@ -480,3 +480,32 @@ def test_householder_form_of_qr(shape):
     assert tuple(found[2]) == shape[::-1] and tuple(found[3]) == (min(shape),)
     with pytest.raises(TypeError, match="mode 'raw' expects a matrix"):
         theano.tensor.nlinalg.qr(theano.tensor.imatrix(), mode="raw")
+
+
+def test_lists_of_variables():
+    import theano
+    from theano import typed_list
+
+    x, y, i = theano.tensor.dmatrix("x"), theano.tensor.dmatrix("y"), theano.tensor.iscalar()
+    pair = typed_list.make_list([x, y])
+    assert pair.type == typed_list.TypedListType(theano.tensor.dmatrix) and pair.type.get_depth() == 0
+    longer = typed_list.insert(typed_list.extend(pair.append(x), [y]), 1, y)
+    order = [x, y, y, x, y]
+    assert len(longer) == 5 and all(a is b for a, b in zip(longer, order))
+    assert all(a is b for a, b in zip(typed_list.reverse(longer)[1:], order[-2::-1]))
+    assert [v is x for v in typed_list.remove(longer, y)] == [True, False, True, False]
+    nested = typed_list.make_list([pair, pair])
+    assert nested.type.get_depth() == 1 and typed_list.getitem(nested[1], 0) is x
+    found = [typed_list.count(longer, y), typed_list.index_(longer, y), typed_list.length(longer)]
+    f = theano.function([x, y], found)
+    assert f(np.ones((2, 3)), np.ones((3, 3))) == [3, 1, 5]
+    assert f(np.ones((2, 3)), np.ones((2, 3))) == [5, 0, 5]
+    with pytest.raises(TypeError, match="append: expected an element of type"):
+        pair.append(theano.tensor.fmatrix())
+    with pytest.raises(NotImplementedError, match="the index must be a number"):
+        pair[i]
+    with pytest.raises(NotImplementedError, match="make_list"):
+        typed_list.TypedListType(theano.tensor.dmatrix)()
+    absent = theano.function([x, y, i], typed_list.index_(pair, x + i))
+    with pytest.raises(ValueError, match="not in the list"):
+        absent(np.ones((1, 2)), np.ones((1, 2)), 1)

@@ -142,6 +142,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.sparse.sandbox.sp2": _SPARSE,
     "theano.sparse.sandbox.truedot": _SPARSE,
     "theano.sparse.utils": _SPARSE,
+    "theano.typed_list": ("symc.compat.typed_list",),
+    "theano.typed_list.basic": ("symc.compat.typed_list",),
+    "theano.typed_list.type": ("symc.compat.typed_list",),
     # devices and experiments
     "theano.sandbox": (),
     "theano.sandbox.rng_mrg": _RANDOM,

@@ -69,7 +69,7 @@ theano.tensor.nnet.abstract_conv.causal_conv1d theano.tensor.nnet.conv.conv2d
 theano.tensor.signal.downsample.max_pool_2d
 theano.tensor.nnet.abstract_conv.AbstractConv2d_gradInputs theano.tensor.signal.conv.conv2d theano.Param theano.Op
 theano.sandbox.cuda.cuda_enabled theano.sandbox.rng_mrg.MRG_RandomStreams theano.gof.graph.inputs theano.Mode
-theano.tensor.inplace.exp_inplace
+theano.tensor.inplace.exp_inplace theano.typed_list.make_list theano.typed_list.getitem
 theano.tensor.nnet.bn.batch_normalization_train theano.tensor.nnet.bn.batch_normalization_test
 lasagne.layers.Layer lasagne.layers.MergeLayer lasagne.layers.InputLayer lasagne.layers.DenseLayer
 lasagne.layers.NINLayer lasagne.layers.Conv1DLayer lasagne.layers.Conv2DLayer lasagne.layers.Conv3DLayer
@@ -178,11 +178,12 @@ MISSING: dict[str, str] = {
     "theano.tests": "the tests of symc are in its repository",
     "theano.gpuarray": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
     "theano.sandbox.cuda": "there are no GPU variables: `device=cuda` compiles the same graph for the GPU",
-    "theano.typed_list": "a Python list of variables, or `symc.scan`",
 }
 """Advice for names, and for all names below a module, that have no counterpart. It is ignored once they exist."""
 
 NOTES: dict[str, str] = {
+    "theano.typed_list.make_list": "a Python list of variables",
+    "theano.typed_list.getitem": "indexing of a Python list of variables",
     "theano.tensor.TensorType": "`symc.tensor.TensorType(dtype, shape)`: a length per axis, None for any",
     "theano.tensor.nnet.conv.conv2d": "`symc.tensor.nnet.conv2d`",
     "theano.tensor.signal.downsample.max_pool_2d": "`symc.tensor.signal.pool.pool_2d`",
