@@ -509,3 +509,20 @@ def test_lists_of_variables():
     absent = theano.function([x, y, i], typed_list.index_(pair, x + i))
     with pytest.raises(ValueError, match="not in the list"):
         absent(np.ones((1, 2)), np.ones((1, 2)), 1)
+
+
+@pytest.mark.parametrize("mode", ["max", "sum", "average_inc_pad", "average_exc_pad"])
+def test_pooling_over_four_axes(mode):
+    from theano.tensor.signal.pool import Pool
+
+    value = np.abs(RNG.normal(size=(2, 4, 2, 3, 5)))
+    x = TensorType("float64", [None] * 5)()
+    pool = Pool(ignore_border=True, mode=mode, ndim=4)
+    found = symc.function([x], pool(x, (2, 1, 3, 2), (1, 1, 1, 2), (0, 0, 1, 1)))(value)
+    reduce = {"max": np.nanmax, "average_exc_pad": np.nanmean}.get(mode, np.sum if mode == "sum" else np.mean)
+    fill = np.nan if mode in ("max", "average_exc_pad") else 0
+    padded = np.pad(value, [(0, 0), (0, 0), (0, 0), (1, 1), (1, 1)], constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2, 1, 3, 2), (1, 2, 3, 4))[:, :, :, :, ::2]
+    np.testing.assert_allclose(found, reduce(windows, axis=(5, 6, 7, 8)))
+    with pytest.raises(ValueError, match="Pool: ws must have 4 integers"):
+        pool(x, (2, 2))

@@ -6,6 +6,7 @@ from typing import Any
 
 import symc.tensor as T
 from symc.graph import Variable
+from symc.tensor.signal.windows import entries_of, pool_by_windows
 
 _pool: Any = T.signal.pool
 
@@ -80,9 +81,23 @@ class Pool:
         ws = self.window if ws is None else ws
         if self.ndim == 1:
             return self._over_one_axis(x, ws, stride, pad)
+        if self.ndim > 3:
+            return self._over_many_axes(x, ws, stride, pad)
         pool = _pool.pool_2d if self.ndim == 2 else _pool.pool_3d
         stride = self.stride if stride is None else stride
         return pool(x, ws, self.ignore_border, stride, self.pad if pad is None else pad, self.mode)
+
+    def _over_many_axes(self, x: Any, ws: Any, stride: Any, pad: Any) -> Variable:
+        x, n = T.as_tensor_variable(x), self.ndim
+        if x.ndim < n:
+            raise TypeError(f"Pool: expected at least {n} axes, got {x.type}")
+        stride = self.stride if stride is None else stride
+        pad = self.pad if pad is None else pad
+        options = {"ws": ws, "stride": ws if stride is None else stride, "pad": 0 if pad is None else pad}
+        window, step, zeros = (entries_of(value, f"Pool: {name}", n) for name, value in options.items())
+        if not self.ignore_border and any(isinstance(p, int) and p for p in zeros):
+            raise ValueError(f"Pool: padding requires ignore_border=True, got pad={pad!r}")
+        return pool_by_windows(x, window, step, zeros, self.mode, bool(self.ignore_border))
 
     def _over_one_axis(self, x: Any, ws: Any, stride: Any, pad: Any) -> Variable:
         column = T.as_tensor_variable(x)
