@@ -526,3 +526,18 @@ def test_pooling_over_four_axes(mode):
     np.testing.assert_allclose(found, reduce(windows, axis=(5, 6, 7, 8)))
     with pytest.raises(ValueError, match="Pool: ws must have 4 integers"):
         pool(x, (2, 2))
+
+
+def test_generators_as_arguments():
+    import theano
+    from theano.tensor import raw_random
+
+    state = raw_random.random_state_type()
+    following, drawn = raw_random.uniform(state, (3,))
+    f = theano.function([state], [following, drawn])
+    after, first = f(np.random.RandomState(3))
+    np.testing.assert_array_equal(f(np.random.RandomState(3))[1], first)
+    assert not np.array_equal(f(np.random.RandomState(4))[1], first)
+    held = theano.function([theano.In(state, value=np.random.RandomState(3), update=following)], drawn)
+    np.testing.assert_array_equal(held(), first)
+    np.testing.assert_array_equal(held(), f(after)[1])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from symc.compat.numpy_streams import words_of
 from symc.compat.storage import PARTS
 from symc.compat.types import METHODS
 from symc.config import config
@@ -15,8 +16,10 @@ from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
 from symc.graph.dtypes import FLOATS, SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
+from symc.runtime.arguments import In
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
+from symc.tensor.random_numbers.states import state_of
 
 __all__ = ["TheanoRules", "adopt", "restore"]
 
@@ -158,6 +161,16 @@ def _indexed(self: Variable, item: Any) -> Variable:
 _own_item: Any = vars(Variable)["__getitem__"]
 
 
+def _convert(self: In, value: Any, what: str, allow_downcast: bool | None) -> np.ndarray:
+    """Convert a value of an input; a generator of NumPy becomes the state of draws that begin with it."""
+    if isinstance(value, np.random.RandomState):
+        value = words_of(value) if self.variable.dtype == "uint32" else state_of(value)
+    return _own_convert(self, value, what, allow_downcast)
+
+
+_own_convert: Any = In.convert
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -175,6 +188,7 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (SharedVariable, "__init__", _make_shared),
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),
+    (In, "convert", _convert),
     *PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )

@@ -12,7 +12,7 @@ import numpy as np
 import symc
 from symc.compat.flags import change_flags, config
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
-from symc.compat.numpy_streams import GeneratorState, words_of
+from symc.compat.numpy_streams import GeneratorState
 from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.types import TensorType
 from symc.tensor.random_numbers.states import RandomState, state_of
@@ -151,9 +151,6 @@ class OpFromGraph(symc.OpFromGraph):
 
 
 def _input(given: Any) -> Any:
-    if isinstance(given, symc.In) and isinstance(given.value, np.random.RandomState):
-        given = given.copy()
-        given.value = words_of(given.value) if config.exact_random else state_of(given.value)
     if isinstance(given, (list, tuple)) and len(given) == 2 and isinstance(given[0], Variable):
         return symc.In(given[0], value=given[1])
     return given
