@@ -19,18 +19,25 @@ from symc.runtime import evaluation
 from symc.runtime.arguments import In
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
+from symc.tensor.arithmetic import where
+from symc.tensor.basic import as_tensor
+from symc.tensor.joining import join
+from symc.tensor.keywords import also_named
+from symc.tensor.linalg import dot
 from symc.tensor.random_numbers.states import state_of
 
 __all__ = ["TheanoRules", "adopt", "restore"]
 
-_OPERATORS = frozenset(
-    ("symc.graph.dtypes", "symc.tensor.basic", "symc.tensor.pointwise", "symc.tensor.operators", __name__)
-)
+
+def _modules_of(*functions: Any) -> frozenset[str]:
+    """The modules that functions stand in: a function that moves takes its entry along."""
+    return frozenset(f.__module__ for f in functions)
+
+
+_OPERATORS = _modules_of(dtypes.promote, as_tensor, type(ew.exp), Variable.__neg__, Variable.__add__) | {__name__}
 """Modules through which an operator passes on its way from the program to the rule."""
 
-_FUNCTIONS = _OPERATORS | {
-    f"symc.tensor.{name}" for name in ("arithmetic", "elementwise", "joining", "keywords", "linalg")
-}
+_FUNCTIONS = _OPERATORS | _modules_of(where, join, also_named, dot) | {ew.__name__}
 """Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
 
