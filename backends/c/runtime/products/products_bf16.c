@@ -236,7 +236,7 @@ static void multiply_blocks(void *arg, int64_t begin, int64_t end)
 
 /* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. The magnitudes of the
  * panels of all stretches follow. */
-static symc_form packed_whole(const product *g, symc_stored *stored, int64_t all)
+static symc_form kept_panels(const product *g, symc_stored *stored, int64_t all)
 {
     symc_form_key key = {g->b.from, FORM_PAIRED_PANELS,
                          {VL, g->cols, g->k, g->b.transposed, g->b.ld, g->longest, g->parts.count}};
@@ -292,7 +292,7 @@ int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b,
     int64_t all = ceil_div(g.k, PAIRED);
     int serial = g.rows * g.cols * g.k < SERIAL;
     plan(&g, all, serial);
-    symc_form whole = packed_whole(&g, stored_b, all);
+    symc_form whole = kept_panels(&g, stored_b, all);
     if (count == 1 && g.rows < MANY_ROWS && !whole.memory)
         return 0; /* parts are as exact as float32, but not equal: the choice does not depend on what is kept just now */
     g.parts.fetch = g.tiles <= FEW_TILES;
