@@ -360,7 +360,7 @@ def _both(name: str, title: str, network: Any, batch: int, size: int | None = No
         Network(f"{name}_b8", f"{title}, 8 pictures", network, (8, *PICTURE)),
         Network(
             f"{name}_train", f"{title}, training step, {batch} pictures", network, (batch, *PICTURE), True,
-            tolerance=3e-3,  # a rounding error that turns the sign of an activation turns its gradient off
+            tolerance=3e-2,  # as far apart are equally exact algorithms after three steps: activations turn their signs
         ),
     ]  # fmt: skip
 
