@@ -107,9 +107,8 @@ def _built(text: str, extra: list[str]) -> Code:
         for k, unit in enumerate(units):
             source = f"{target}.{k}.c"
             Path(source).write_text(unit, encoding="utf-8")
-            flags = (
-                extra if k < len(units) - 1 or "-O0" in extra else [*extra, "-O1"]
-            )  # the entry only calls the kernels
+            entry = k == len(units) - 1  # it only calls the kernels
+            flags = [*extra, "-O1"] if entry and QUICK not in extra else extra
             jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(flags)))
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "a generated library")
 

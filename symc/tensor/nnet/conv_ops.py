@@ -23,7 +23,7 @@ from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import any
 
-__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D"]
+__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D", "padding"]
 
 
 class _Geometry(NamedTuple):
@@ -38,9 +38,8 @@ class _Geometry(NamedTuple):
     pads: tuple[tuple[dims.Dim, dims.Dim], ...]
 
 
-def _padding(op: Op, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
+def padding(pad: Any, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
     """The padding before and after an image's axis (0: rows, 1: columns) for a filter that covers ``extent`` pixels."""
-    pad = op["pad"]
     if pad == "full":
         return dims.sub(extent, 1), dims.sub(extent, 1)
     if pad == "half":
@@ -71,7 +70,7 @@ def _geometry(
     for axis, word in enumerate(("rows", "columns")):
         length, size = images[2 + axis], filters[2 + axis]
         extent = dims.add(dims.mul(dims.sub(size, 1), op["dilation"][axis]), 1)
-        before, after = _padding(op, axis, extent)
+        before, after = padding(op["pad"], axis, extent)
         padded = dims.add(length, dims.add(before, after))
         count = dims.add(dims.floordiv(dims.sub(padded, extent), op["stride"][axis]), 1)
         count = require_windows(count, partial(_too_small, op, word, extent, padded, operands))
@@ -164,7 +163,7 @@ def _with_known_shape(op: Op, inputs: Sequence[Variable], types: Sequence[Tensor
 
 
 def _plain_pads(op: Op, filters: Sequence[int]) -> list[tuple[int, int]]:
-    return [_padding(op, k, (filters[2 + k] - 1) * op["dilation"][k] + 1) for k in (0, 1)]
+    return [padding(op["pad"], k, (filters[2 + k] - 1) * op["dilation"][k] + 1) for k in (0, 1)]
 
 
 def _patches(op: Op, x: np.ndarray, filters: Sequence[int]) -> np.ndarray:

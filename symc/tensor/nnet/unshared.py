@@ -13,6 +13,7 @@ from symc.tensor import elementwise as ew
 from symc.tensor.creation import arange
 from symc.tensor.einsum import einsum
 from symc.tensor.indices.indexing import take
+from symc.tensor.nnet.conv_ops import padding
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = ["inputs_of_unshared", "unshared_conv2d", "weights_of_unshared"]
@@ -26,7 +27,7 @@ def _check(x: Variable, w: Variable, attrs: Mapping[str, Any]) -> None:
             raise ShapeError(located(f"conv2d: {count} {what} cannot be divided into {groups} groups", [x, w]))
     for axis, word in enumerate(("rows", "columns")):
         extent = dims.add(dims.mul(dims.sub(w.type.shape[4 + axis], 1), attrs["dilation"][axis]), 1)
-        before, after = _padding(attrs, axis, extent)
+        before, after = padding(attrs["pad"], axis, extent)
         rest = dims.sub(dims.add(x.type.shape[2 + axis], dims.add(before, after)), extent)
         count = dims.add(dims.floordiv(rest, attrs["stride"][axis]), 1)
         text = f"conv2d: the maps have {dims.show(count)} {word}, the unshared filters are for "
@@ -37,16 +38,6 @@ def _check(x: Variable, w: Variable, attrs: Mapping[str, Any]) -> None:
             [x, w],
             "filters are (filters, map rows, map columns, channels / num_groups, filter rows, filter columns)",
         )
-
-
-def _padding(attrs: Mapping[str, Any], axis: int, extent: Any) -> tuple[Any, Any]:
-    """The zeros before and after an axis of the images, for a filter that covers ``extent`` pixels."""
-    pad = attrs["pad"]
-    if pad == "full":
-        return dims.sub(extent, 1), dims.sub(extent, 1)
-    if pad == "half":
-        return dims.floordiv(extent, 2), dims.floordiv(extent, 2)
-    return pad[axis]
 
 
 def _places(n: Any, taps: Any, which: int, attrs: Mapping[str, Any]) -> Variable:

@@ -82,7 +82,7 @@ static int parts_pay(const conv2d *v, const gather *g, int backward)
 static method paired_method(const conv2d *v, const gather *g, int backward)
 {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-    int parts = conv2d_parts();
+    int parts = chosen_parts();
     if (!parts || symc_conv2d_preferred != ANY_METHOD || !symc_paired_suits(v, backward))
         return BY_PANELS;
     if (parts > 1)

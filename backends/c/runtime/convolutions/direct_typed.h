@@ -302,7 +302,7 @@ static void run(direct *z)
     z->taps = z->rows.taps * z->cols.taps;
     z->parts = (pair_parts){1, 0, VL};
 #if SYMC_PAIRS
-    z->parts.count = conv2d_parts();
+    z->parts.count = chosen_parts();
 #endif
     z->steps = ceil_div(z->channels, BLOCK);
     z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&

@@ -10,10 +10,6 @@
 #include "blocks.h"
 #include "conv2d.h"
 
-/* The parts of each operand of convolutions: 1 if they are rounded to bfloat16, 3 if they are divided, which is as exact as
- * float32; or 0. (Two parts, which leave a relative error of 4.5e-6 rms, are not used.) */
-INLINE int conv2d_parts(void) { return symc_pairs ? 1 : symc_has_parts() ? 3 : 0; }
-
 /* As symc_to_lanes and symc_window_to_lanes, for PAIRED planes; part i lies i * parts->a elements behind the first. With
  * several parts *largest becomes at least the largest absolute value. */
 HIDDEN void symc_to_parts(const pair_parts *parts, magnitude *largest, const float *from, int64_t ld, int64_t rows,

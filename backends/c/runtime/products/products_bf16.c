@@ -282,7 +282,7 @@ static int is_worthwhile(int64_t rows, int64_t cols, int64_t k, int count, int i
 int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b, symc_stored *stored_b,
                      const symc_epilogue *epilogue, int64_t first_row)
 {
-    int count = symc_pairs ? 1 : symc_has_parts() ? 3 : 0;
+    int count = chosen_parts();
     if (!count || !is_worthwhile(p[2], p[3], p[4], count, stored_b != NULL))
         return 0;
     product g = {.a = {p[0] != 0, a, p[5]}, .b = {p[1] == 0, b, p[6]}, .c = c, .ldc = p[7], .rows = p[2], .cols = p[3],
