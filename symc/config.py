@@ -142,14 +142,13 @@ class Config:
     cpu_precision : str
         Arithmetic of float32 products and convolutions in the C back end. ``"float32"``: as exact as sums of float32,
         by the fastest instructions that the processor has; with AMX, numbers of 24 bits are multiplied in parts of 8
-        bits, and numbers so small that a part of them is subnormal lose that part. Where parts cannot hold infinite,
-        huge or tiny operands, sums are computed in float32. ``"ieee"``: by fused multiplications
-        and additions of float32 only. ``"bfloat16"``: operands are rounded to bfloat16 (relative error at most 2**-8
-        each; subnormal numbers become zero) and added in float32, several times faster on processors with AMX. It has
-        an effect on processors with AMX or AVX-512 BF16, for products of at least 48 rows, or of any number of rows
-        with a stored matrix of at least 16 columns on the right (see ``prepared_memory``), and convolutions of at least
-        16 channels and filters; everything else stays float32. Takes effect at once, for compiled functions too;
-        ``symc.doctor`` says what the processor has.
+        bits, and where parts cannot hold infinite, huge or tiny operands, in float32. ``"ieee"``: by fused
+        multiplications and additions of float32 only. ``"bfloat16"``: operands are rounded to bfloat16 (relative error
+        at most 2**-8 each; subnormal numbers become zero) and added in float32, several times faster on processors
+        with AMX. It has an effect on processors with AMX or AVX-512 BF16, for products of at least 48 rows, or of any
+        number of rows with a stored matrix of at least 16 columns on the right (see ``prepared_memory``), and
+        convolutions of at least 16 channels and filters; everything else stays float32. Takes effect at once, for
+        compiled functions too; ``symc.doctor`` says what the processor has.
     prepared_memory : int
         Bytes that values computed from shared variables alone may take together, such as transformed filters: they are
         kept between calls until a variable changes. 0: nothing is kept. What does not fit is computed in every call.

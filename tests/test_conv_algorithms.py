@@ -162,8 +162,11 @@ def test_values_that_parts_cannot_hold(strided):
     x[0, 3, 9, 9], x[1, 95, 28, 30], x[2, 5, 0, 17] = np.inf, np.nan, 3.4e38
     g[0, 63, 14, 15], g[2, 0, 5, 5] = -np.inf, np.nan
     tiny = x * np.float32(2.0**-120), w * np.float32(2.0**100), g
+    small = x.copy(), w.copy(), g.copy()  # beside others
+    for array, power in zip(small, (-113, -113, -113)):
+        array[1] *= np.float32(2.0**power)
     w[2, 1, 1, 1] = 5e37
-    for operands in [(x, w, g), tiny]:
+    for operands in [(x, w, g), tiny, small]:
         actual = strided(*operands)
         with symc.config.change(cpu_precision="ieee"):
             expected = strided(*operands)

@@ -41,11 +41,11 @@ INLINE vec plane_within(const real *p, int64_t ld, int64_t r, int64_t rows, int6
 #define BLOCK PAIRED
 #define TO_LANES symc_to_parts
 #define WINDOW_TO_LANES symc_window_to_parts
-#define PARTS_PARAMS const pair_parts *parts, magnitude *largest,
-#define PARTS_GIVEN parts, largest,
+#define PARTS_PARAMS const pair_parts *parts, extremes *found,
+#define PARTS_GIVEN parts, found,
 
 /* VL pixels from `from` on of PAIRED planes become `some` vectors of each part. */
-INLINE void turn_pixels(int parts, int64_t part, __m512i *largest, const real *from, int64_t ld, int64_t rows, int64_t some,
+INLINE void turn_pixels(int parts, int64_t part, extreme_lanes *lanes, const real *from, int64_t ld, int64_t rows, int64_t some,
                         const real *end, int64_t x, int64_t width, int64_t row_step, real *to)
 {
     vec even[VL], odd[VL], v[VL];
@@ -66,7 +66,7 @@ INLINE void turn_pixels(int parts, int64_t part, __m512i *largest, const real *f
         UNROLL
         for (int r = 0; r < VL; r++) {
             if (i == 0 && parts > 1)
-                *largest = larger_bits(*largest, even[r], odd[r]);
+                note_extremes(lanes, even[r], odd[r]);
             v[r] = as_pairs(even[r], odd[r]);
             if (i + 1 < parts)
                 subtract_pairs(v[r], &even[r], &odd[r]);
@@ -76,21 +76,21 @@ INLINE void turn_pixels(int parts, int64_t part, __m512i *largest, const real *f
     }
 }
 
-void symc_to_parts(const pair_parts *parts, magnitude *largest, const real *from, int64_t ld, int64_t rows, int64_t count,
+void symc_to_parts(const pair_parts *parts, extremes *found, const real *from, int64_t ld, int64_t rows, int64_t count,
                    const real *end, int64_t width, int64_t row_step, real *to)
 {
-    __m512i most = _mm512_setzero_si512();
+    extreme_lanes lanes = NO_EXTREME_LANES;
     for (int64_t i = 0; i < count; i += VL) {
         int64_t some = smaller(VL, count - i);
         if (some < VL && count >= VL) /* the last vector overlaps with the one before */
             i = count - VL, some = VL;
 #define TURN(COUNT) \
-    turn_pixels(COUNT, parts->a, &most, from + i, ld, rows, some, end, i % width, width, row_step, to + i / width * row_step)
+    turn_pixels(COUNT, parts->a, &lanes, from + i, ld, rows, some, end, i % width, width, row_step, to + i / width * row_step)
         parts->count == 1 ? TURN(1) : TURN(3);
 #undef TURN
     }
     if (parts->count > 1)
-        *largest = larger_magnitude(*largest, most);
+        *found = both_extremes(*found, extremes_of(lanes));
 }
 #else
 #define BLOCK VL
@@ -127,7 +127,7 @@ void TO_LANES(const real *from, int64_t ld, int64_t rows, int64_t count, const r
 INLINE void clear_pixels(PARTS_PARAMS real *to, int64_t count)
 {
 #if SYMC_PAIRS
-    (void)largest;
+    (void)found;
     for (int i = 0; i < parts->count; i++)
         memset(to + i * parts->a, 0, count * VL * sizeof(real));
 #else

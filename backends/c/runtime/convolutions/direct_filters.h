@@ -45,7 +45,7 @@ typedef struct {
     block_step *lists;                     /* by phase: for each block of channels and tap */
     int64_t *counts;                       /* taps of each phase */
     real *packed;                          /* by group, block of filters and of channels, tap, part, channel */
-    uint32_t *largest;                     /* magnitudes of pairs by group, block of filters and of channels */
+    extremes *found;                       /* of pairs by group, block of filters and of channels */
     pair_parts parts;
     real *turned;                          /* by image and group: whole turned images; or NULL */
 } direct;
@@ -62,27 +62,27 @@ INLINE int64_t block_cols(const direct *z, int64_t block)
 /* ---- filters ---- */
 
 /* A block of channels of VL filters and one tap: VL rows of each part, `cols` elements apart. Row c is channel c, or
- * channels 2 c and 2 c + 1 as pairs. In `turned` channels are `ld` elements apart. Returns the largest absolute value. */
-INLINE uint32_t put_filters(const direct *z, const real *turned, int64_t ld, int64_t channels, int64_t cols, real *to)
+ * channels 2 c and 2 c + 1 as pairs. In `turned` channels are `ld` elements apart. Returns the extremes of pairs. */
+INLINE extremes put_filters(const direct *z, const real *turned, int64_t ld, int64_t channels, int64_t cols, real *to)
 {
 #if SYMC_PAIRS
-    __m512i largest = _mm512_setzero_si512();
+    extreme_lanes lanes = NO_EXTREME_LANES;
     for (int64_t c = 0; c < VL; c++) {
         vec even = 2 * c < channels ? load(turned + 2 * c * ld) : (vec){0};
         vec odd = 2 * c + 1 < channels ? load(turned + (2 * c + 1) * ld) : (vec){0};
-        largest = larger_bits(largest, even, odd);
+        note_extremes(&lanes, even, odd);
         for (int i = 0; i < z->parts.count; i++) {
             vec pairs = as_pairs(even, odd);
             store(to + (i * VL + c) * cols, pairs);
             subtract_pairs(pairs, &even, &odd);
         }
     }
-    return larger_magnitude(0, largest);
+    return extremes_of(lanes);
 #else
     (void)z;
     for (int64_t c = 0; c < VL; c++)
         store(to + c * cols, c < channels ? load(turned + c * ld) : (vec){0});
-    return 0;
+    return NO_EXTREMES;
 #endif
 }
 
@@ -111,31 +111,31 @@ static void turn_filters(const direct *z, int64_t group, int64_t filter, int64_t
 }
 
 /* Blocks of channels [first, last) of a block of filters, by block of channels, tap, part and channel; `turned` is memory
- * for one half of them. Returns bits of the largest absolute value, of pairs. */
-static uint32_t pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
+ * for one half of them. Returns the extremes of pairs. */
+static extremes pack_block(const direct *z, int64_t group, int64_t block, int64_t first, int64_t last, real *turned, real *to)
 {
     int64_t cols = block_cols(z, block), taps = z->taps, count = smaller(z->channels, last * BLOCK) - first * BLOCK;
-    uint32_t largest = 0;
+    extremes found = NO_EXTREMES;
     for (int64_t half = 0; half < cols; half += VL) {
         turn_filters(z, group, block * TILE_COLS + half, first * BLOCK, count, turned);
         for (int64_t step = 0; step < last - first; step++)
             for (int64_t t = 0; t < taps; t++) {
-                uint32_t most = put_filters(z, turned + (step * BLOCK * taps + t) * VL, taps * VL, count - step * BLOCK, cols,
+                extremes some = put_filters(z, turned + (step * BLOCK * taps + t) * VL, taps * VL, count - step * BLOCK, cols,
                                             to + step * packed_rows(z) * cols + t * z->parts.count * VL * cols + half);
-                largest = most > largest ? most : largest;
+                found = both_extremes(found, some);
             }
     }
-    return largest;
+    return found;
 }
 
 #if SYMC_PAIRS
-static magnitude largest_of_block(const direct *z, int64_t group, int64_t block)
+static extremes extremes_of_block(const direct *z, int64_t group, int64_t block)
 {
-    magnitude most = 0;
-    const magnitude *p = z->largest + (group * blocks(z) + block) * z->steps;
+    extremes found = NO_EXTREMES;
+    const extremes *p = z->found + (group * blocks(z) + block) * z->steps;
     for (int64_t i = 0; i < z->steps; i++)
-        most = most > p[i] ? most : p[i];
-    return most;
+        found = both_extremes(found, p[i]);
+    return found;
 }
 #endif
 
@@ -146,10 +146,9 @@ static void pack_filters(void *arg, int64_t begin, int64_t end)
     real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
     for (int64_t task = begin; task < end; task++) {
         int64_t step = task % z->steps, block = task / z->steps % blocks(z), group = task / (z->steps * blocks(z));
-        uint32_t largest = pack_block(
+        z->found[task] = pack_block(
             z, group, block, step, step + 1, turned,
             z->packed + ((group * blocks(z) + block) * z->steps * TILE_COLS + step * block_cols(z, block)) * packed_rows(z));
-        z->largest[task] = largest;
     }
 }
 

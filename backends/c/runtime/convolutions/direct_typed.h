@@ -94,18 +94,17 @@ static void put_band(const direct *z, const part *b, const real *pixels, int64_t
             FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
 }
 
-/* Blocks of channels [first, last) of the window behind a band. Returns bits of its largest absolute value, if it has
- * parts. */
-static uint32_t turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
+/* Blocks of channels [first, last) of the window behind a band. Returns its extremes, if it has parts. */
+static extremes turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
 {
-    uint32_t largest = 0;
+    extremes found = NO_EXTREMES;
     int64_t plane = z->in_h * z->in_w;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
     const real *in = z->in + place * z->channels * plane;
     const real *end = z->in + z->v->images * z->v->groups * z->channels * plane;
     for (int64_t step = first; step < last; step++)
 #if SYMC_PAIRS
-        symc_window_to_parts(&z->parts, &largest,
+        symc_window_to_parts(&z->parts, &found,
 #else
         FN(symc_window_to_lanes)(
 #endif
@@ -113,7 +112,7 @@ static uint32_t turn_window(const direct *z, int64_t place, const part *b, int64
                      left, window_size(&z->rows, b->first_row, b->last_row),
                      window_size(&z->cols, b->first_col, b->last_col), z->wide * VL,
                      window + step * z->high * z->wide * VL);
-    return largest;
+    return found;
 }
 
 #if SYMC_PAIRS
@@ -169,11 +168,11 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
 {
     int64_t place = image * z->v->groups + group;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
-    uint32_t largest = turn_window(z, place, b, 0, z->steps, window);
-    (void)largest;
+    extremes found = turn_window(z, place, b, 0, z->steps, window);
+    (void)found;
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
 #if SYMC_PAIRS
-        if (z->parts.count > 1 && !parts_hold(largest, largest_of_block(z, group, block)))
+        if (z->parts.count > 1 && !parts_hold(found, extremes_of_block(z, group, block)))
             multiply_exactly(z, place, block, b, block_cols(z, block), pixels);
         else
 #endif
@@ -330,9 +329,9 @@ static void run(direct *z)
                          {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
                           z->weight_channel, z->parts.count}};
     int64_t size = tasks * z->steps * packed_rows(z) * TILE_COLS;
-    symc_form packed = symc_form_of(z->v->stored, &key, (size + tasks * z->steps) * sizeof(real), SLOT_SHARED);
+    symc_form packed = symc_form_of(z->v->stored, &key, size * sizeof(real) + tasks * z->steps * sizeof(extremes), SLOT_SHARED);
     z->packed = packed.memory;
-    z->largest = (uint32_t *)(z->packed + size);
+    z->found = (extremes *)(z->packed + size);
     if (!packed.ready) {
         symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
         symc_form_made(&packed);

@@ -11,10 +11,10 @@
 #include "conv2d.h"
 
 /* As symc_to_lanes and symc_window_to_lanes, for PAIRED planes; part i lies i * parts->a elements behind the first. With
- * several parts *largest becomes at least the largest absolute value. */
-HIDDEN void symc_to_parts(const pair_parts *parts, magnitude *largest, const float *from, int64_t ld, int64_t rows,
+ * several parts the extremes of the planes are added to *found. */
+HIDDEN void symc_to_parts(const pair_parts *parts, extremes *found, const float *from, int64_t ld, int64_t rows,
                           int64_t count, const float *end, int64_t width, int64_t row_step, float *to);
-HIDDEN void symc_window_to_parts(const pair_parts *parts, magnitude *largest, const float *planes, int64_t ld,
+HIDDEN void symc_window_to_parts(const pair_parts *parts, extremes *found, const float *planes, int64_t ld,
                                  int64_t count, int64_t in_h, int64_t in_w, const float *end, int64_t y, int64_t x,
                                  int64_t high, int64_t wide, int64_t row_step, float *to);
 

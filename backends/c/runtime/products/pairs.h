@@ -11,7 +11,7 @@
  * three with i + j < 2 of two parts leave a relative error of about 2**-17. AMX multiplies numbers of bfloat16 16 times as
  * fast as AVX-512 multiplies those of float32. (Henry, Tang, Heinecke: Leveraging the bfloat16 artificial intelligence
  * datatype for higher-precision computations, ARITH 2019.) What bfloat16 cannot hold needs care: an infinity has no
- * remainder, and remainders below 1.2e-38 become zero.
+ * remainder, and the instructions take parts and sums below 1.2e-38 for zero.
  */
 #ifndef SYMC_PAIRS_H
 #define SYMC_PAIRS_H
@@ -49,17 +49,28 @@ typedef struct {
     int fetch;
 } pair_parts;
 
-/* Bits of the largest absolute value of some operands: they are ordered like the values. */
-typedef uint32_t magnitude;
+/* Bits of the largest absolute value of some operands and of the smallest but zero: they are ordered like the values. */
+typedef struct {
+    uint32_t largest, smallest;
+} extremes;
+#define NO_EXTREMES ((extremes){0, UINT32_MAX})
 
-/* Whether parts hold all values of two operands with these largest ones, and sums of their products: nothing is infinite or
- * becomes so when it is rounded, and what is lost because it is subnormal is too small to count. */
-INLINE int parts_hold(magnitude a, magnitude b)
+INLINE extremes both_extremes(extremes a, extremes b)
 {
-    const magnitude most = 0x7f7f7fff, least = (127 - 100) << 23, both = (a >> 23) + (b >> 23);
-    if (a > most || b > most)
+    return (extremes){a.largest > b.largest ? a.largest : b.largest, a.smallest < b.smallest ? a.smallest : b.smallest};
+}
+
+/* Whether parts hold all values of two operands with these extremes, and their products: nothing is infinite or becomes so when
+ * it is rounded, every part is zero or normal, and each product of two values is so large that what is lost of the six
+ * products of their parts, less than 2**-126 each, is smaller than its own rounding error. */
+INLINE int parts_hold(extremes a, extremes b)
+{
+    const uint32_t most = 0x7f7f7fff, least = (127 - 102) << 23;
+    if (a.largest > most || b.largest > most)
         return 0;
-    return a == 0 || b == 0 || (a >= least && b >= least && both >= 254 - 90 && both <= 254 + 100);
+    return a.largest == 0 || b.largest == 0 ||
+           (a.smallest >= least && b.smallest >= least && (a.smallest >> 23) + (b.smallest >> 23) >= 254 - 98 &&
+            (a.largest >> 23) + (b.largest >> 23) <= 254 + 100);
 }
 
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
@@ -80,17 +91,23 @@ INLINE void subtract_pairs(vec pairs, vec *even, vec *odd)
     *odd -= (vec)_mm512_and_si512((__m512i)pairs, _mm512_set1_epi32((int)0xffff0000u));
 }
 
-/* Keeps the larger magnitudes. Twice the bits: without the sign. */
-INLINE __m512i larger_bits(__m512i largest, vec x, vec y)
+/* The extremes of each lane; twice the bits, without the sign, and less one of the smallest, so that zeros are the largest. */
+typedef struct {
+    __m512i largest, smallest;
+} extreme_lanes;
+#define NO_EXTREME_LANES ((extreme_lanes){_mm512_setzero_si512(), _mm512_set1_epi32(-1)})
+
+INLINE void note_extremes(extreme_lanes *e, vec x, vec y)
 {
-    __m512i both = _mm512_max_epu32(_mm512_slli_epi32((__m512i)x, 1), _mm512_slli_epi32((__m512i)y, 1));
-    return _mm512_max_epu32(largest, both);
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512i a = _mm512_slli_epi32((__m512i)x, 1), b = _mm512_slli_epi32((__m512i)y, 1);
+    e->largest = _mm512_max_epu32(e->largest, _mm512_max_epu32(a, b));
+    e->smallest = _mm512_min_epu32(e->smallest, _mm512_min_epu32(_mm512_sub_epi32(a, one), _mm512_sub_epi32(b, one)));
 }
 
-INLINE magnitude larger_magnitude(magnitude a, __m512i bits)
+INLINE extremes extremes_of(extreme_lanes e)
 {
-    magnitude b = _mm512_reduce_max_epu32(bits) >> 1;
-    return a > b ? a : b;
+    return (extremes){_mm512_reduce_max_epu32(e.largest) >> 1, (_mm512_reduce_min_epu32(e.smallest) >> 1) + 1};
 }
 #endif
 

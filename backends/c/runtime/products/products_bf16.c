@@ -43,7 +43,7 @@ typedef struct {
     int64_t first_step, steps, longest;   /* of the stretch in progress */
     int64_t tiles, panels, blocks, splits;
     float *packed_a, *packed_b;           /* of the stretch; A: NULL if each thread packs its own */
-    magnitude *largest_a, *largest_b;
+    extremes *extremes_a, *extremes_b;
     block_step *list;
     const symc_epilogue *epilogue;        /* or NULL: the first row of C is row `first_row` of its output */
     int64_t first_row;
@@ -57,11 +57,11 @@ INLINE int64_t panel_cols(const product *g, int64_t panel) { return g->cols - pa
 /* ---- packing ---- */
 
 /* The parts of PAIRED neighbours along k, of which `count` exist: vector i is part i. */
-INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], __m512i *largest)
+INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], extreme_lanes *lanes)
 {
     __m512 low = (__m512)load_lanes(p, first_lanes(smaller(VL, count)));
     __m512 high = (__m512)load_lanes(p + VL, first_lanes(larger(0, count - VL)));
-    *largest = larger_bits(*largest, (vec)low, (vec)high);
+    note_extremes(lanes, (vec)low, (vec)high);
     UNROLL
     for (int i = 0; i < parts; i++) {
         __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
@@ -72,10 +72,10 @@ INLINE void load_neighbours(const float *p, int64_t count, int parts, vec v[], _
 }
 
 /* The parts of VL neighbours in each of two rows of k, the second of which exists or not. */
-INLINE void load_pair(const float *p, int64_t ld, lane_mask mask, int both, int parts, vec v[], __m512i *largest)
+INLINE void load_pair(const float *p, int64_t ld, lane_mask mask, int both, int parts, vec v[], extreme_lanes *lanes)
 {
     vec even = load_lanes(p, mask), odd = load_lanes(p + (both ? ld : 0), both ? mask : 0);
-    *largest = larger_bits(*largest, even, odd);
+    note_extremes(lanes, even, odd);
     UNROLL
     for (int i = 0; i < parts; i++) {
         v[i] = as_pairs(even, odd);
@@ -86,16 +86,16 @@ INLINE void load_pair(const float *p, int64_t ld, lane_mask mask, int both, int 
 /* The vectors of a step: VL rows of A or columns of B from `at` on, of which `count` exist, times PAIRED elements of k. Vector j
  * of part i goes to to[i * part + j * line]; it holds one row or column, or with `by_pairs` one pair of all of them. */
 INLINE void pack_square(const operand *x, int by_pairs, int parts, int64_t at, int64_t count, int64_t k, int64_t depth,
-                        int64_t part, int64_t line, float *to, __m512i *largest)
+                        int64_t part, int64_t line, float *to, extreme_lanes *lanes)
 {
     vec v[3][VL];
     lane_mask mask = first_lanes(count);
     for (int j = 0; j < VL; j++) {
         vec w[3] = {{0}, {0}, {0}};
         if (x->transposed && 2 * j < depth)
-            load_pair(x->from + (k + 2 * j) * x->ld + at, x->ld, mask, 2 * j + 1 < depth, parts, w, largest);
+            load_pair(x->from + (k + 2 * j) * x->ld + at, x->ld, mask, 2 * j + 1 < depth, parts, w, lanes);
         else if (!x->transposed && j < count)
-            load_neighbours(x->from + (at + j) * x->ld + k, depth, parts, w, largest);
+            load_neighbours(x->from + (at + j) * x->ld + k, depth, parts, w, lanes);
         UNROLL
         for (int i = 0; i < parts; i++)
             if (x->transposed == by_pairs)
@@ -112,27 +112,27 @@ INLINE void pack_square(const operand *x, int by_pairs, int parts, int64_t at, i
 }
 
 /* PAIR_ROWS rows, or PANEL columns, of a stretch; `line`: floats between two vectors. */
-INLINE magnitude pack_lanes(const product *g, const operand *x, int by_pairs, int parts, int64_t at, int64_t count,
+INLINE extremes pack_lanes(const product *g, const operand *x, int by_pairs, int parts, int64_t at, int64_t count,
                             int64_t line, float *to)
 {
-    __m512i largest = _mm512_setzero_si512();
+    extreme_lanes lanes = NO_EXTREME_LANES;
     int64_t halves = count > VL ? 2 : 1, part = by_pairs ? line * VL : PAIR_ROWS * VL;
     for (int64_t step = 0; step < g->steps; step++, to += parts * part) {
         int64_t k = (g->first_step + step) * PAIRED, depth = smaller(PAIRED, g->k - k);
         for (int64_t h = 0; h < halves; h++)
             pack_square(x, by_pairs, parts, at + h * VL, smaller(VL, count - h * VL), k, depth, part, line,
-                        to + h * VL * (by_pairs ? 1 : line), &largest);
+                        to + h * VL * (by_pairs ? 1 : line), &lanes);
     }
-    return larger_magnitude(0, largest);
+    return extremes_of(lanes);
 }
 
-static magnitude pack_tile(const product *g, int64_t tile, float *to)
+static extremes pack_tile(const product *g, int64_t tile, float *to)
 {
     int64_t row = tile * PAIR_ROWS, rows = tile_rows_of(g, tile);
     return g->parts.count == 1 ? pack_lanes(g, &g->a, 0, 1, row, rows, VL, to) : pack_lanes(g, &g->a, 0, 3, row, rows, VL, to);
 }
 
-static magnitude pack_panel(const product *g, int64_t panel, float *to)
+static extremes pack_panel(const product *g, int64_t panel, float *to)
 {
     int64_t col = panel * PANEL, exist = smaller(PANEL, g->cols - col), line = panel_cols(g, panel);
     return g->parts.count == 1 ? pack_lanes(g, &g->b, 1, 1, col, exist, line, to) : pack_lanes(g, &g->b, 1, 3, col, exist, line, to);
@@ -142,14 +142,14 @@ static void pack_panels(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
     for (int64_t i = begin; i < end; i++)
-        g->largest_b[i] = pack_panel(g, i, g->packed_b + i * panel_floats(g, g->steps));
+        g->extremes_b[i] = pack_panel(g, i, g->packed_b + i * panel_floats(g, g->steps));
 }
 
 static void pack_tiles(void *arg, int64_t begin, int64_t end)
 {
     const product *g = arg;
     for (int64_t i = begin; i < end; i++)
-        g->largest_a[i] = pack_tile(g, i, g->packed_a + i * tile_floats(g, g->steps));
+        g->extremes_a[i] = pack_tile(g, i, g->packed_a + i * tile_floats(g, g->steps));
 }
 
 /* ---- multiplication ---- */
@@ -185,14 +185,14 @@ static void put_tile(const product *g, int64_t rows, int64_t cols, int64_t exist
 
 /* Row tiles [first, last) times a panel. Tiles whose columns do not all exist are summed in `sums` first. */
 static void multiply_panel(const product *g, int64_t first, int64_t last, int64_t panel, const float *a,
-                           const magnitude *largest, float *sums)
+                           const extremes *tiles, float *sums)
 {
     int64_t col = panel * PANEL, cols = panel_cols(g, panel), exist = smaller(PANEL, g->cols - col);
     const float *b = g->packed_b + panel * panel_floats(g, g->steps);
     int accumulate = g->accumulate || g->first_step > 0, exact = g->parts.count > 1;
     for (int64_t i = first; i < last; i++) {
         int64_t row = i * PAIR_ROWS, rows = tile_rows_of(g, i);
-        if (exact && !parts_hold(largest[i - first], g->largest_b[panel])) {
+        if (exact && !parts_hold(tiles[i - first], g->extremes_b[panel])) {
             multiply_exactly(g, row, rows, col, exist, accumulate);
             continue;
         }
@@ -217,30 +217,30 @@ static void multiply_blocks(void *arg, int64_t begin, int64_t end)
     int64_t tiles = ceil_div(g->tiles, g->blocks);
     float *own = g->packed_a ? NULL : symc_scratch(SLOT_BLOCK, tiles * tile_floats(g, g->longest) * sizeof(float));
     float *sums = symc_scratch(SLOT_BLOCK_2, PAIR_ROWS * PANEL * sizeof(float));
-    magnitude largest[BLOCK_TILES];
+    extremes tiles_of_block[BLOCK_TILES];
     symc_pair_tiles_begin();
     for (int64_t task = begin; task < end; task++) {
         int64_t block = task / g->splits, split = task % g->splits;
         int64_t first = block * g->tiles / g->blocks, last = (block + 1) * g->tiles / g->blocks;
         if (own)
             for (int64_t i = first; i < last; i++)
-                largest[i - first] = pack_tile(g, i, own + (i - first) * tile_floats(g, g->steps));
+                tiles_of_block[i - first] = pack_tile(g, i, own + (i - first) * tile_floats(g, g->steps));
         for (int64_t panel = split * g->panels / g->splits; panel < (split + 1) * g->panels / g->splits; panel++)
             multiply_panel(g, first, last, panel, own ? own : g->packed_a + first * tile_floats(g, g->steps),
-                           own ? largest : g->largest_a + first, sums);
+                           own ? tiles_of_block : g->extremes_a + first, sums);
     }
     symc_pair_tiles_end();
 }
 
 /* ---- the whole product ---- */
 
-/* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. The magnitudes of the
+/* All of B in pairs, as an earlier call left it, or memory for it; none if it is packed in stretches of k. The extremes of the
  * panels of all stretches follow. */
 static symc_form kept_panels(const product *g, symc_stored *stored, int64_t all)
 {
     symc_form_key key = {g->b.from, FORM_PAIRED_PANELS,
                          {VL, g->cols, g->k, g->b.transposed, g->b.ld, g->longest, g->parts.count}};
-    size_t bytes = g->panels * (panel_floats(g, all) + ceil_div(all, g->longest)) * sizeof(float);
+    size_t bytes = g->panels * (panel_floats(g, all) * sizeof(float) + ceil_div(all, g->longest) * sizeof(extremes));
     return stored ? symc_form_of(stored, &key, bytes, -1) : (symc_form){0};
 }
 
@@ -296,8 +296,8 @@ int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b,
     if (count == 1 && g.rows < MANY_ROWS && !whole.memory)
         return 0; /* parts are as exact as float32, but not equal: the choice does not depend on what is kept just now */
     g.parts.fetch = g.tiles <= FEW_TILES;
-    g.list = symc_scratch(SLOT_TABLE, g.longest * sizeof *g.list + (g.tiles + g.panels) * sizeof(magnitude));
-    g.largest_a = (magnitude *)(g.list + g.longest), g.largest_b = g.largest_a + g.tiles;
+    g.list = symc_scratch(SLOT_TABLE, g.longest * sizeof *g.list + (g.tiles + g.panels) * sizeof(extremes));
+    g.extremes_a = (extremes *)(g.list + g.longest), g.extremes_b = g.extremes_a + g.tiles;
     for (int64_t q = 0; q < g.longest; q++)
         g.list[q] = (block_step){tile_floats(&g, q), q * count * VL};
     if (g.splits > 1 && g.rows * g.k >= SHARED_BLOCK)
@@ -310,7 +310,7 @@ int symc_paired_gemm(const int64_t *p, float *c, const float *a, const float *b,
         g.packed_b = packed;
         if (whole.memory) {
             g.packed_b += g.panels * panel_floats(&g, g.first_step);
-            g.largest_b = (magnitude *)(packed + g.panels * panel_floats(&g, all)) + g.first_step / g.longest * g.panels;
+            g.extremes_b = (extremes *)(packed + g.panels * panel_floats(&g, all)) + g.first_step / g.longest * g.panels;
         }
         int64_t tasks = g.blocks * g.splits;
         if (!whole.ready)
