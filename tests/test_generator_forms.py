@@ -11,7 +11,8 @@ from vecmath_library import CTYPES, TARGETS, build, needs_compiler, require
 import symc
 import symc.tensor as T
 from symc.compiler.fusion.unit_order import UnitOrder
-from symc.loops.ir import Step, walk
+from symc.loops.expr import parts
+from symc.loops.ir import For, Let, Step, walk
 
 pytestmark = needs_compiler
 SHAPES = [(1, 1), (0, 5), (5, 0), (7, 130), (33, 129), (513, 70), (9, 1100), (20_000, 65)]
@@ -177,6 +178,30 @@ def test_a_channel_is_a_row(rng):
         if np.prod(shape) > 34:  # with two pixels per channel, slopes are differences of nearly equal numbers
             for got, one in zip(gradient(*arrays), want[1:]):
                 close(got, one, 1e-3)
+
+
+def _loops_around(op, body, depth=0):
+    """How many loops are around each use of the op ``op`` in statements."""
+    for s in body:
+        if isinstance(s, For):
+            yield from _loops_around(op, s.body, depth + 1)
+        elif isinstance(s, Let):
+            yield from (depth for e in parts(s.value) if e.op == op)
+
+
+def test_statistics_of_a_column_are_computed_once(rng):
+    """Normalisation over the leading axis and its gradient: rows load what is the same in all rows."""
+    x, w = T.fmatrices("xw")
+    y = (x - x.mean(0)) / T.sqrt(T.var(x, 0) + 1e-3)
+    f, g = symc.function([x], y), symc.function([x, w], symc.grad((y * w).sum(), x))
+    assert set(_loops_around("sqrt", steps(f)[0].kernel.body)) == {2}  # blocks of columns, and columns of a block
+    for shape in [(40, 130), (1000, 65), (3, 1), (2, 3000)]:
+        a, b = (rng.standard_normal(shape).astype("float32") for _ in "ab")
+        wide = a.astype("float64")
+        scale = 1 / np.sqrt(wide.var(0) + 1e-3)
+        h = (wide - wide.mean(0)) * scale
+        close(f(a), h, 1e-4)
+        close(g(a, b), scale * (b - b.mean(0) - h * (b * h).mean(0)), 1e-3)
 
 
 def test_softmax_crossentropy_with_gradient_stores_nothing_between(rng):

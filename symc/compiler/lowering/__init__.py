@@ -11,7 +11,7 @@ A group becomes loops in one of four forms:
         results; costly values that a later phase needs are kept in a row of scratch memory.
 *columns*
     reductions whose last axis in memory is an outer one: the same phases, with the simd loop over a block of columns,
-    in which each lane has its own accumulator.
+    in which each lane has its own accumulator. What is computed from a column's results is kept for the next phase.
 *short rows*
     reductions over a few elements: a map over the rows, in which every term is written out.
 

@@ -42,6 +42,7 @@ class Nest(GroupIteration):
         self.accumulators: dict[Variable, tuple[str, str]] = {}  # each reduction's, with its dtype
         self.block_sums: dict[Variable, str] = {}
         self.column_sums: dict[Variable, str] = {}  # sums across rows, an element per column
+        self.column_values: dict[Variable, str] = {}  # values of columns that are computed once: their scratch memory
         self.block_start: Expr | None = None
         self.more_blocks: Expr | None = None
         self.short = False  # whether rows are written out, without loops and accumulators
@@ -98,9 +99,13 @@ class Nest(GroupIteration):
         """Load an element of ``base``, which follows ``axes``, from scratch memory."""
         memory, lanes = self.packed[base, axes]
         flat = self.flat_index(tuple(a for a in axes if a in self.inner))
+        return self._scratch(home, memory, flat * lanes + self.packed_lane, base.dtype)
+
+    def _scratch(self, home: Level, memory: str, position: Expr, dtype: str) -> Expr:
+        """Load an element of scratch memory in the loop ``home``."""
         name = self.k.fresh("x")
-        home.statements.append(Load(name, memory, flat * lanes + self.packed_lane, base.dtype))
-        return var(name, base.dtype)
+        home.statements.append(Load(name, memory, position, dtype))
+        return var(name, dtype)
 
     def load(self, home: Level, base: Variable, position: Expr) -> Expr:
         """Load an element of ``base`` in the loop ``home``."""
@@ -161,13 +166,13 @@ class Nest(GroupIteration):
         if found is not None:
             return found
         lower = node.op.record.lower
-        if value in self.kept:
-            name = self.k.fresh("x")
+        if value in self.column_values:
+            found = self._scratch(home, self.column_values[value], self.lane_index, value.dtype)
+        elif value in self.kept:
             if not self.kept[value]:
                 found = self.load(home, value, self.position(value))
             else:
-                home.statements.append(Load(name, self.kept[value], self.inner_index(), value.dtype))
-                found = var(name, value.dtype)
+                found = self._scratch(home, self.kept[value], self.inner_index(), value.dtype)
         elif isinstance(lower, Pointwise):
             elements = [self.value(v, iteration_map) for v in node.inputs]
             found = self.let(home, lower.body(*elements, **node.op.attrs))
@@ -190,13 +195,10 @@ class Nest(GroupIteration):
     def accumulated(self, home: Level, value: Variable) -> Expr:
         """The current result of a reduction in its accumulator's dtype: its total plus the last block, if any."""
         accumulator, dtype = self.accumulators[value]
-        name = self.k.fresh("x")
-        home.statements.append(Load(name, accumulator, self.lane_index, dtype))
+        total = self._scratch(home, accumulator, self.lane_index, dtype)
         if value not in self.block_sums:
-            return var(name, dtype)
-        last = self.k.fresh("x")
-        home.statements.append(Load(last, self.block_sums[value], self.lane_index, value.dtype))
-        return var(name, dtype) + cast(var(last, value.dtype), dtype)
+            return total
+        return total + cast(self._scratch(home, self.block_sums[value], self.lane_index, value.dtype), dtype)
 
     def inner_index(self) -> Expr:
         """The position within a row of scratch memory."""

@@ -319,6 +319,8 @@ class Reductions(Nest):
                 continue
             blocks = self._blocks_of_terms(reductions, piece, lanes=False)
             blocked = [v for v in reductions if blocks and is_sum(v)]
+            if costly := self._column_values(reductions, stores):
+                lanes(self._keep_columns, costly, self._column_memory(costly))
             self._new_accumulators(reductions, blocked, index(self.most_columns()))
             if reductions:
                 lanes(self._reset, reductions)
@@ -337,6 +339,42 @@ class Reductions(Nest):
             lanes(each_partial)
         elif results := [v for v in self.group.stored if not self.is_inner(v)]:
             lanes(self.store, results)
+
+    def _column_values(self, reductions: Sequence[Variable], stores: Sequence[Variable]) -> list[Variable]:
+        """Values of a column that the terms of a phase read, and that take more than a load to compute."""
+        stack = [self.node_of[v].inputs[0] for v in reductions] + list(stores)
+        seen: set[Variable] = set()
+        found = []
+        while stack:
+            v = stack.pop()
+            v = v if v in self.node_of else source_of(v, self.stored)
+            if v in seen or v not in self.node_of or v in self.kept or v in self.column_values:
+                continue
+            seen.add(v)
+            if self.is_inner(v):
+                stack.extend(base for base, _ in self.reads_of(self.node_of[v], self.iteration_maps[v]))
+            elif self.outer[-1] in self.compact(self.iteration_maps[v]) and self._is_computed(v):
+                found.append(v)
+        return found
+
+    def _is_computed(self, v: Variable) -> bool:
+        """Whether the element of a column is more than a load."""
+        if isinstance(self.node_of[v].op.record.lower, Reduction):
+            return v in self.block_sums or self.accumulators[v][1] != v.dtype
+        return weight(self.node_of[v]) > 0
+
+    def _column_memory(self, values: Sequence[Variable]) -> list[str]:
+        """Allocate scratch memory for values of the columns of a block."""
+        names = [self.k.fresh("column") for _ in values]
+        for v, name in zip(values, names):
+            self.put(Alloc(name, v.dtype, index(self.most_columns())))
+        return names
+
+    def _keep_columns(self, values: Sequence[Variable], names: Sequence[str]) -> None:
+        """Store values of a column; later they are loaded."""
+        for v, e in zip(values, [self.member(v) for v in values]):
+            self.put(Store(names[values.index(v)], self.lane_index, e))
+        self.column_values.update(zip(values, names))
 
 
 def identity_of(v: Variable, dtype: str) -> Expr:
