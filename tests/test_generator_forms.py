@@ -204,6 +204,26 @@ def test_statistics_of_a_column_are_computed_once(rng):
         close(g(a, b), scale * (b - b.mean(0) - h * (b * h).mean(0)), 1e-3)
 
 
+def test_slices_and_their_adjoints_are_rows(rng):
+    """Bounds that are dims are sizes of the kernels, and the last axis is a loop of vectors."""
+    x = T.ftensor3("x")
+    y = abs(x[:, :, 1:] - x[:, :, :-1]).sum() + (x[:, 2:] * x[:, :-2]).sum()
+    f = symc.function([x], symc.grad(y, x))
+    assert not {"dim_value"} & {s.kernel.name for s in steps(f)}
+    for s in steps(f):
+        assert all(
+            inner.kind == "simd" for outer in s.kernel.body if isinstance(outer, For) for inner in _inside(outer)
+        )
+    for shape in [(3, 5, 40), (1, 2, 1), (2, 1, 3), (4, 3, 0)]:
+        a = rng.standard_normal(shape).astype("float32")
+        want, sign = np.zeros(shape), np.sign(np.diff(a, axis=2).astype("float64"))
+        want[:, :, 1:] += sign
+        want[:, :, :-1] -= sign
+        want[:, 2:] += a[:, :-2]
+        want[:, :-2] += a[:, 2:]
+        close(f(a), want)
+
+
 def test_softmax_crossentropy_with_gradient_stores_nothing_between(rng):
     x, y = T.fmatrix("x"), T.lvector("y")
     loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x), y).mean()

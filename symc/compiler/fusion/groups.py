@@ -109,6 +109,11 @@ def is_inline(variable: Variable) -> bool:
     return node is not None and isinstance(node.op.record.lower, Indexed) and node.op.record.lower.recompute
 
 
+def is_dim(variable: Variable) -> bool:
+    """Whether the value is a dim as a number, which every kernel has as a size."""
+    return is_inline(variable) and variable.owner is not None and not variable.owner.inputs and not variable.ndim
+
+
 def read_along_rows(group: FusionGroup, values: Sequence[Variable], stored: set[Variable]) -> bool:
     """Whether values that vary along rows depend on one of these reductions, which needs another pass over the rows."""
     inner = set(group.inner or ())

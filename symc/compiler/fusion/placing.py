@@ -11,6 +11,7 @@ from symc.compiler.fusion.groups import (
     Unit,
     axes_of,
     base_of,
+    is_dim,
     is_inline,
     is_one,
     is_slow_op,
@@ -24,7 +25,7 @@ from symc.compiler.fusion.unit_order import UnitOrder
 from symc.compiler.rewrite import failures
 from symc.compiler.target import CPU, Target
 from symc.graph import Apply, Constant, Graph, Variable, dims
-from symc.graph.op import Axes, Indexed, Pointwise, Reduction
+from symc.graph.op import Axes, Indexed, Loops, Pointwise, Reduction
 
 SHORTEST_PIECE = 32
 """The number of contiguous elements from which a row may consist of several pieces."""
@@ -65,7 +66,8 @@ class Fusion:
                 raise TypeError(f"{node.op.name} has neither loops nor an expansion: its record is incomplete")
             if not isinstance(lower, (Pointwise, Axes, Reduction)):
                 for v in node.inputs:
-                    self.need(v)
+                    if not (isinstance(lower, (Indexed, Loops)) and is_dim(v)):
+                        self.need(v)
         self.needed = set(self.stored)
         for node in reversed(self.order):
             self.place(node)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symc.compiler.fusion import IterationMap, is_inline, resolve
+from symc.compiler.fusion import IterationMap, is_dim, is_inline, resolve
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import GroupIteration, weight
 from symc.graph import Apply, Constant, Variable, dims
@@ -153,6 +153,8 @@ class Nest(GroupIteration):
             source = node.inputs[k]
             if isinstance(source, Constant) and source.data.size == 1:
                 return const(source.data.reshape(())[()], source.dtype)
+            if is_dim(source):
+                return self.value(source, ())
             flat = self.k.flat(source.type.shape, at)
             return self.load(home, source, flat)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from symc.compiler.fusion import source_of
 from symc.compiler.lowering.builder import KernelBuilder
@@ -301,7 +301,7 @@ class Reductions(Nest):
         """Generate one block of columns: phases over the inner axes, with one lane per column."""
         last = self.outer[-1]
 
-        def lanes(work: Callable[..., None], *values: Sequence[Variable]) -> None:
+        def lanes(work: Callable[..., None], *values: Sequence[Any]) -> None:
             self.push(last, self.first_column + var("i"))
             work(*values)
             self.close("i", self.column_count, "simd")

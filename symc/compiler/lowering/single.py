@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
+from symc.compiler.fusion import is_dim
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
@@ -69,6 +70,9 @@ class LoopContext:
         v = self.node.inputs[k]
         if isinstance(v, Constant) and v.data.size == 1:
             return const(v.data.reshape(())[()], v.dtype)
+        if is_dim(v):
+            assert v.owner is not None
+            return self.size(v.owner.op["dim"])
         name = self.fresh("x")
         body.append(Load(name, self.input(k), self.flat(v, position), v.dtype))
         return var(name, v.dtype)

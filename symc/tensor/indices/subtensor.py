@@ -238,7 +238,7 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
         place = ctx.flat(x, target)
         inside.append(_put(node, ctx, place, value))
 
-    statements.append(ctx.nest(y.type.shape, body, simd=node.op["replace"]))
+    statements.append(ctx.nest(y.type.shape, body, simd=True))
     return statements
 
 
