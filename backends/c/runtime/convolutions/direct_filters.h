@@ -89,6 +89,12 @@ INLINE extremes put_filters(const direct *z, const real *turned, int64_t ld, int
 /* The elements of a packed block of filters for one block of channels and one column. */
 INLINE int64_t packed_rows(const direct *z) { return z->taps * z->parts.count * VL; }
 
+/* A block of filters, packed whole. */
+INLINE const real *packed_block(const direct *z, int64_t group, int64_t block)
+{
+    return z->packed + (group * blocks(z) + block) * z->steps * packed_rows(z) * TILE_COLS;
+}
+
 INLINE int64_t turned_filters_bytes(const direct *z, int64_t steps)
 {
     return steps * BLOCK * z->taps * VL * (int64_t)sizeof(real);

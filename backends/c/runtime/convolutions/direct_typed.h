@@ -7,8 +7,8 @@
  * taps; all phases of a band share its turned part of dY and fill the same rows of results, which are turned back.
  *
  * Where all images fit in the cache and have few pixels, the filters are the larger operand. Then all images are turned
- * first, and each unit packs some channels of one block of filters, which stay in the first level cache while they are
- * multiplied by all pixels: filters are read from memory once and never written back.
+ * first, and each unit takes some channels of one block of filters, which stay in the first level cache while they are
+ * multiplied by all pixels: filters are read from memory once. Unless they are stored, they are packed there.
  */
 #include "direct_filters.h"
 
@@ -176,9 +176,7 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
             multiply_exactly(z, place, block, b, block_cols(z, block), pixels);
         else
 #endif
-            multiply_band(z, b, top, left, window,
-                          z->packed + (group * blocks(z) + block) * z->steps * packed_rows(z) * TILE_COLS, z->steps,
-                          block_cols(z, block), pixels, 0);
+            multiply_band(z, b, top, left, window, packed_block(z, group, block), z->steps, block_cols(z, block), pixels, 0);
         put_block(z, place, block, b, pixels);
     }
 }
@@ -228,23 +226,30 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
     int64_t most = chunk_steps(z);
-    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, most));
-    real *filters = symc_scratch(SLOT_BLOCK, turned_filters_bytes(z, most) / VL * TILE_COLS);
+    real *turned = NULL, *filters = NULL;
+    if (!z->packed) {
+        turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, most));
+        filters = symc_scratch(SLOT_BLOCK, turned_filters_bytes(z, most) / VL * TILE_COLS);
+    }
     real *pixels = symc_scratch(SLOT_BLOCK_2, z->v->images * z->pixels * TILE_COLS * sizeof(real));
-    part b = whole_image(z);
+    part all = whole_image(z);
     int64_t top = window_start(&z->rows, 0), left = window_start(&z->cols, 0);
     for (int64_t task = begin; task < end; task++) {
         int64_t group = task / blocks(z), block = task % blocks(z), cols = block_cols(z, block);
         for (int64_t step = 0; step < z->steps; step += most) {
             int64_t count = smaller(most, z->steps - step);
-            pack_block(z, group, block, step, step + count, turned, filters);
+            const real *b = filters;
+            if (z->packed)
+                b = packed_block(z, group, block) + step * packed_rows(z) * cols;
+            else
+                pack_block(z, group, block, step, step + count, turned, filters);
             for (int64_t image = 0; image < z->v->images; image++)
-                multiply_band(z, &b, top, left,
+                multiply_band(z, &all, top, left,
                               z->turned + (image * z->v->groups + group) * image_size(z) + step * z->high * z->wide * VL,
-                              filters, count, cols, pixels + image * z->pixels * cols, step > 0);
+                              b, count, cols, pixels + image * z->pixels * cols, step > 0);
         }
         for (int64_t image = 0; image < z->v->images; image++)
-            put_block(z, image * z->v->groups + group, block, &b, pixels + image * z->pixels * cols);
+            put_block(z, image * z->v->groups + group, block, &all, pixels + image * z->pixels * cols);
     }
 }
 
@@ -296,6 +301,24 @@ static void plan(direct *z)
     z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
 }
 
+/* Packs all filters, if they are stored or there is a slot for them. */
+static void keep_filters(direct *z, int slot)
+{
+    int64_t tasks = z->v->groups * blocks(z), size = tasks * z->steps * packed_rows(z) * TILE_COLS;
+    symc_form_key key = {z->weights, SYMC_PAIRS ? FORM_PAIRED_BLOCKS : FORM_BLOCKS,
+                         {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
+                          z->weight_channel, z->parts.count}};
+    symc_form packed = symc_form_of(z->v->stored, &key, size * sizeof(real) + tasks * z->steps * sizeof(extremes), slot);
+    z->packed = packed.memory;
+    if (!packed.memory)
+        return;
+    z->found = (extremes *)(z->packed + size);
+    if (!packed.ready) {
+        symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
+        symc_form_made(&packed);
+    }
+}
+
 static void run(direct *z)
 {
     z->taps = z->rows.taps * z->cols.taps;
@@ -317,25 +340,15 @@ static void run(direct *z)
     z->lists = (block_step *)(z->counts + phases);
     for (int64_t i = 0; i < phases; i++)
         z->counts[i] = list_steps(z, i / z->cols.down, i % z->cols.down, z->lists + i * longest) / larger(1, z->steps);
-    int64_t tasks = z->v->groups * blocks(z);
     if (few) {
         int64_t places = z->v->images * z->v->groups;
+        keep_filters(z, -1);
         z->turned = symc_scratch(SLOT_SHARED, places * image_size(z) * sizeof(real));
         symc_parallel(turn_images, z, places * z->steps, larger(1, 16384 / (z->high * z->wide * VL)));
-        symc_parallel(run_blocks, z, tasks, 1);
+        symc_parallel(run_blocks, z, z->v->groups * blocks(z), 1);
         return;
     }
-    symc_form_key key = {z->weights, SYMC_PAIRS ? FORM_PAIRED_BLOCKS : FORM_BLOCKS,
-                         {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
-                          z->weight_channel, z->parts.count}};
-    int64_t size = tasks * z->steps * packed_rows(z) * TILE_COLS;
-    symc_form packed = symc_form_of(z->v->stored, &key, size * sizeof(real) + tasks * z->steps * sizeof(extremes), SLOT_SHARED);
-    z->packed = packed.memory;
-    z->found = (extremes *)(z->packed + size);
-    if (!packed.ready) {
-        symc_parallel(pack_filters, z, tasks * z->steps, larger(1, 16384 / (z->taps * VL * TILE_COLS)));
-        symc_form_made(&packed);
-    }
+    keep_filters(z, SLOT_SHARED);
     symc_parallel(run_bands, z, z->v->groups * z->v->images * z->bands * z->splits, 1);
 }
 

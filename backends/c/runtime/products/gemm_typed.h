@@ -20,6 +20,8 @@ enum {
     NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
     NARROW_ELEMENTS = 1 << 16, /* of B, which stays in the second level cache */
     NARROW_ROWS = 32,          /* rows of a task */
+    PACK_COST = 24,            /* of packing an element of an operand, in multiplications */
+    FETCH_COST = 8,            /* of reading one that is packed in another cache */
 };
 
 typedef struct {
@@ -182,17 +184,41 @@ static void multiply_tasks(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. Threads share one block if
- * that is all there is and the other operand is packed already: each then reads a part of it. */
+/* The multiplications of the slowest thread, if the cut side is divided into `blocks` and the other into `splits`, and what
+ * its operands cost: elements of its own part are packed, those of the shared operand fetched from another cache. */
+static int64_t task_cost(const product *g, int64_t blocks, int64_t splits)
+{
+    int64_t worst = 0;
+    for (int64_t task = 0; task < blocks * splits; task++) {
+        product part = *g;
+        part.blocks = blocks, part.splits = splits;
+        region r = task_region(&part, task);
+        int64_t rows = panel_row(g->rows, r.last_row) - panel_row(g->rows, r.first_row);
+        int64_t cols = smaller(ceil_div(g->cols, VL) * VL, r.last_col * TILE_COLS) - r.first_col * TILE_COLS;
+        int64_t own = g->shares_a ? cols : rows, shared = g->shares_a ? rows : cols;
+        worst = larger(worst, rows * cols + PACK_COST * own + FETCH_COST * shared);
+    }
+    return worst;
+}
+
+/* Splits C into tasks: blocks that fit the cache, enough for all threads, evenly distributed. If the other operand is packed
+ * already, and what a thread packs for itself fits one block, threads may share a block, each reading a part of the other:
+ * whichever way costs the slowest thread less. */
 static void plan_tasks(product *g, int packed)
 {
     int64_t threads = symc_num_threads();
     int64_t rows = row_panels(g->rows), cols = col_panels(g->cols);
     int64_t cut = g->shares_a ? cols : rows, other = g->shares_a ? rows : cols;
     g->blocks = smaller(cut, ceil_div(ceil_div(cut, BLOCK_PANELS), threads) * threads);
-    if (packed && cut <= BLOCK_PANELS)
-        g->blocks = 1;
     g->splits = g->blocks >= threads ? 1 : smaller(other, ceil_div(threads, g->blocks));
+    if (!packed || cut > BLOCK_PANELS)
+        return;
+    int64_t least = INT64_MAX;
+    for (int64_t b = 1; b <= smaller(cut, threads); b++) {
+        int64_t s = smaller(other, ceil_div(threads, b)), cost = task_cost(g, b, s);
+        if (b * s <= threads && cost < least)
+            least = cost, g->blocks = b, g->splits = s;
+    }
 }
 
 /* The operand that is packed whole: the stored one, if there is one and it is not read in place. */
