@@ -198,10 +198,10 @@ void FN(symc_from_lanes)(const real *from, int64_t count, int64_t step, int64_t 
 /* ---- products ---- */
 
 typedef void block_kernel(int64_t steps, const block_step *list, const real *a, const real *b, real *c, int64_t ldc,
-                          int accumulate);
+                          int accumulate, const real *fetch);
 
 INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const block_step *list, const real *a,
-                           const real *b, real *c, int64_t ldc, int accumulate)
+                           const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
     vec sum[TILE_ROWS][2];
     UNROLL
@@ -219,6 +219,8 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
             for (int v = 0; v < vecs; v++)
                 bk[v] = load(w + v * VL);
             w += vecs * VL;
+            __builtin_prefetch(fetch, 0, 2);
+            fetch += VL;
             UNROLL
             for (int r = 0; r < rows; r++) {
                 UNROLL
@@ -239,9 +241,9 @@ INLINE void multiply_block(int rows, int vecs, int pixel, int64_t steps, const b
 
 #define KERNEL(ROWS, VECS, PIXEL)                                                                                   \
     static void kernel_##ROWS##_##VECS##_##PIXEL(int64_t steps, const block_step *list, const real *a,              \
-                                                 const real *b, real *c, int64_t ldc, int accumulate)               \
+                                                 const real *b, real *c, int64_t ldc, int accumulate, const real *fetch) \
     {                                                                                                               \
-        multiply_block(ROWS, VECS, PIXEL, steps, list, a, b, c, ldc, accumulate);                                   \
+        multiply_block(ROWS, VECS, PIXEL, steps, list, a, b, c, ldc, accumulate, fetch);                            \
     }
 #define KERNELS(ROWS) KERNEL(ROWS, 1, 1) KERNEL(ROWS, 2, 1) KERNEL(ROWS, 1, 2) KERNEL(ROWS, 2, 2)
 #define KERNEL_NAMES(ROWS)                                                                                          \
@@ -261,8 +263,8 @@ static block_kernel *const kernels[TILE_ROWS][2][2] = {
 };
 
 void FN(symc_block_tile)(int64_t rows, int64_t cols, int64_t pixel, int64_t steps, const block_step *list, const real *a,
-                         const real *b, real *c, int64_t ldc, int accumulate)
+                         const real *b, real *c, int64_t ldc, int accumulate, const real *fetch)
 {
-    kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate);
+    kernels[rows - 1][pixel - 1][cols > VL](steps, list, a, b, c, ldc, accumulate, fetch);
 }
 #endif

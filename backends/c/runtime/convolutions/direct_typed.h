@@ -47,8 +47,9 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
         symc_part_tile(&z->parts, rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc,
                        ldc, accumulate);
 #else
+        const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
         FN(symc_block_tile)(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
-                            accumulate);
+                            accumulate, next);
 #endif
     }
 }

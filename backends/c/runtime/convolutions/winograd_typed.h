@@ -234,7 +234,7 @@ static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64
             int64_t begin = panel_start(j, tiles), size = panel_start(j + 1, tiles) - begin;
             FN(symc_block_tile)(size, cols, 1, stop - step, list[size > least],
                                 image + begin * v->depth + step * size * VL, filters, sums + begin * cols, cols,
-                                step > 0);
+                                step > 0, filters + filter_step + (j > 0 ? (stop - step) * VL * VL : 0));
         }
 }
 
