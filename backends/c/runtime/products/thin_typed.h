@@ -64,8 +64,8 @@ static void add_rows(void *arg, int64_t begin, int64_t end)
         for (int64_t k0 = 0; k0 < z->k; k0 += SUM_ROWS) {
             int64_t stop = smaller(z->k, k0 + SUM_ROWS);
             for (int64_t k = k0; k < stop; k += ROWS_AT_ONCE)
-                FN(symc_unpacked_product)(z->rows, cols, smaller(ROWS_AT_ONCE, stop - k), z->a + k, z->lda, 1,
-                                          z->b + k * z->ldb + first, z->ldb, sums, z->width, k > k0);
+                FN(symc_unpacked_ahead)(z->rows, cols, smaller(ROWS_AT_ONCE, stop - k), z->a + k, z->lda,
+                                        z->b + k * z->ldb + first, z->ldb, sums, z->width, k > k0);
             for (int64_t i = 0; i < z->rows; i++)
                 add_sums(sums + i * z->width, cols, z->c + i * z->c_row + first, z->accumulate || k0 > 0);
         }
@@ -84,8 +84,8 @@ static void add_stretches(void *arg, int64_t begin, int64_t end)
         for (int64_t k0 = first; k0 < last; k0 += SUM_ROWS) {
             int64_t stop = smaller(last, k0 + SUM_ROWS);
             for (int64_t k = k0; k < stop; k += ROWS_AT_ONCE)
-                FN(symc_unpacked_product)(z->rows, z->cols, smaller(ROWS_AT_ONCE, stop - k), z->a + k, z->lda, 1,
-                                          z->b + k * z->ldb, z->ldb, sums, z->cols, k > k0);
+                FN(symc_unpacked_ahead)(z->rows, z->cols, smaller(ROWS_AT_ONCE, stop - k), z->a + k, z->lda,
+                                        z->b + k * z->ldb, z->ldb, sums, z->cols, k > k0);
             add_sums(sums, z->rows * z->cols, z->totals + task * z->rows * z->cols, k0 > first);
         }
     }

@@ -9,7 +9,11 @@
 HIDDEN void FN(symc_unpacked_product)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
                                       const real *b, int64_t ldb, real *c, int64_t ldc, int accumulate);
 
-/* The same past the caches, see base/stream.h. */
+/* The same, while the next k rows of B are fetched, as far as they exist. */
+HIDDEN void FN(symc_unpacked_ahead)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, const real *b,
+                                    int64_t ldb, real *c, int64_t ldc, int accumulate);
+
+/* The first past the caches, see base/stream.h. */
 HIDDEN void FN(symc_unpacked_stream)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
                                      const real *b, int64_t ldb, real *c, int64_t ldc);
 

@@ -12,6 +12,7 @@
 
 typedef struct {
     int64_t k, a_row, a_col, ldb, ldc;
+    int64_t ahead;  /* elements from what is read of B to what is fetched meanwhile */
     lane_mask last; /* the lanes of the last vector of a row of C */
     int accumulate;
     int stream, whole; /* past the caches; the last vector is whole */
@@ -22,7 +23,7 @@ typedef void unpacked_kernel(const shape *s, const real *a, const real *b, real 
 INLINE void unpacked_tile(int rows, int vecs, const shape *s, const real *a, const real *b, real *c)
 {
     vec sum[UNPACKED_ROWS][2];
-    const int64_t a_row = s->a_row, a_col = s->a_col, ldb = s->ldb, ldc = s->ldc;
+    const int64_t a_row = s->a_row, a_col = s->a_col, ldb = s->ldb, ldc = s->ldc, ahead = s->ahead;
     const lane_mask last = s->last;
     const real *a4 = a + 4 * a_row;
     UNROLL
@@ -36,6 +37,9 @@ INLINE void unpacked_tile(int rows, int vecs, const shape *s, const real *a, con
         UNROLL
         for (int v = 0; v < vecs; v++)
             bk[v] = v + 1 < vecs ? load(b + v * VL) : load_lanes(b + v * VL, last);
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            __builtin_prefetch(b + ahead + v * VL);
         UNROLL
         for (int r = 0; r < rows; r++) {
             const real x = r < 4 ? a[r * a_row] : a4[(r - 4) * a_row];
@@ -100,6 +104,13 @@ void FN(symc_unpacked_product)(int64_t rows, int64_t cols, int64_t k, const real
 {
     multiply((shape){.k = k, .a_row = a_row, .a_col = a_col, .ldb = ldb, .ldc = ldc, .accumulate = accumulate}, rows,
              cols, a, b, c);
+}
+
+void FN(symc_unpacked_ahead)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, const real *b, int64_t ldb,
+                             real *c, int64_t ldc, int accumulate)
+{
+    multiply((shape){.k = k, .a_row = a_row, .a_col = 1, .ldb = ldb, .ldc = ldc, .ahead = k * ldb, .accumulate = accumulate},
+             rows, cols, a, b, c);
 }
 
 void FN(symc_unpacked_stream)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t a_row, int64_t a_col,
