@@ -14,6 +14,7 @@ from symc.runtime.segments import Segments
 from symc_backends.c.dialect import CTYPE, C
 from symc_backends.c.functions import Functions
 from symc_backends.c.stored import held_buffers, operands_of, stored_buffers
+from symc_backends.c.streaming import unread_results
 from symc_backends.c.tables import MANY, SHORTEST, Tables
 from symc_backends.c.units import in_units
 
@@ -83,7 +84,8 @@ class _Entry:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.functions = Functions(step.kernel for step in program.steps if isinstance(step, Step))
+        steps = [step for step in program.steps if isinstance(step, Step)]
+        self.functions = Functions(steps, unread_results(program))
         self.stored = stored_buffers(program)
         self.held = held_buffers(program)
         self.within: dict[int, int] = {}  # the buffers that are held in the loop that is being written
@@ -180,7 +182,7 @@ class _Entry:
         return found
 
     def _step(self, step: Step) -> str:
-        name, constants = self.functions.of(step.kernel)
+        name, constants = self.functions.of(step)
         addresses = [self._address(r, d) for r, d in zip(step.refs, step.kernel.buffers)]
         addresses += self._handle_texts(step)
         buffers = ", ".join(addresses) or "0"

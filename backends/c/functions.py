@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from symc.loops.expr import FUNCTIONS
-from symc.loops.ir import Kernel
+from symc.loops.ir import Step
 from symc_backends.c.kernel_text import KernelText
 from symc_backends.c.vector import INTERLEAVED, JAMMED
 
@@ -39,18 +39,20 @@ _PRELUDE = "(void)b; (void)n;\n"
 
 
 class Functions:
-    """The C functions: ``texts`` in order; ``of`` returns the function and the constants of a kernel.
+    """The C functions of steps: ``texts`` in order; ``of`` returns the function and the constants of a step.
 
-    ``called`` are definitions of vector functions that the texts call.
+    ``called`` are definitions of vector functions that the texts call. ``unread`` are, by the ``id`` of a step, the
+    buffers that no other step uses.
     """
 
-    def __init__(self, kernels: Iterable[Kernel]) -> None:
-        distinct = {id(k): k for k in kernels}
-        bodies = {key: KernelText(k).text("@") for key, k in distinct.items()}
+    def __init__(self, steps: Iterable[Step], unread: Mapping[int, frozenset[int]]) -> None:
+        self._unread = unread
+        distinct = {self._key(step): step.kernel for step in steps}
+        bodies = {key: KernelText(k, key[1]).text("@") for key, k in distinct.items()}
         dims = {body: distinct[key].dims for key, body in bodies.items()}
         shared = _alike(dims, _NUMBERS, MANY)
         shared |= _alike({body: n for body, n in dims.items() if body not in shared}, _FLOATS, FEW)
-        self._known: dict[int, tuple[str, list[str]]] = {}
+        self._known: dict[tuple[int, frozenset[int]], tuple[str, list[str]]] = {}
         names: dict[str, str] = {}
         for key, body in bodies.items():
             form, constants = shared.get(body, (body, []))
@@ -59,9 +61,12 @@ class Functions:
         self.texts = {name: _calling(body.replace("@", name), called) for body, name in names.items()}
         self.called = list(called)
 
-    def of(self, kernel: Kernel) -> tuple[str, Sequence[str]]:
-        """Return the name of the kernel's function, and the constants that follow the dims in ``n``, as bits."""
-        return self._known[id(kernel)]
+    def _key(self, step: Step) -> tuple[int, frozenset[int]]:
+        return id(step.kernel), self._unread.get(id(step), frozenset())
+
+    def of(self, step: Step) -> tuple[str, Sequence[str]]:
+        """Return the name of the function of a step, and the constants that follow the dims in ``n``, as bits."""
+        return self._known[self._key(step)]
 
 
 def _calling(text: str, called: dict[str, None]) -> str:

@@ -15,6 +15,7 @@ from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.scattered import NARROWEST, by_columns
 from symc_backends.c.stored import operands_of
+from symc_backends.c.streaming import finished, flags, streamed_buffers
 from symc_backends.c.vector import can_vectorise, emit_simd
 
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
@@ -82,18 +83,20 @@ def _is_dim(name: str) -> bool:
 class KernelText:
     """Generator of one kernel's C function and the bodies of its parallel loops; ``@`` is replaced by its name."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, unread: frozenset[int] = frozenset()) -> None:
         self.kernel = kernel
         self.memory: dict[str, tuple[str, bool]] = {f"b{k}": (d, False) for k, d in enumerate(kernel.buffers)}
         self.tasks: list[str] = []
         self.shared_out = False
         self.slots = scratch_slots(kernel)
         self.without_vectors = config.isa == "scalar"
+        self.streamed = {} if self.without_vectors else streamed_buffers(kernel, unread)
 
     def text(self, name: str) -> str:
         prelude = self._prelude()
         body = self.block(self.kernel.body, [])
-        main = [f"KERNEL void {name}(void **b, const int64_t *n) {{", *prelude, *body, "}"]
+        end = finished(self.streamed, body)
+        main = [f"KERNEL void {name}(void **b, const int64_t *n) {{", *prelude, *body, *end, "}"]
         return "\n".join([*self.tasks, *main, ""])
 
     def _prelude(self) -> list[str]:
@@ -102,7 +105,7 @@ class KernelText:
             const = "" if k in self.kernel.writes else "const "
             lines.append(f"{const}{CTYPE[dtype]} *b{k} = b[{k}]; (void)b{k};")
         lines += [f"const int64_t n{k} = n[{k}]; (void)n{k};" for k in range(self.kernel.dims)]
-        return lines
+        return lines + flags(self.kernel, self.streamed, C.scalar)
 
     def pointer(self, buffer: str) -> str:
         return buffer
@@ -193,9 +196,9 @@ class KernelText:
         if s.kind == "simd" and can_carry(s):
             return emit_recurrence(s, C.scalar, self.pointer, self.dtype_of)
         if s.kind == "simd" and (shared := periodic(s)) is not None:
-            return emit_periodic(s, shared, C.scalar, self.pointer)
+            return emit_periodic(s, shared, C.scalar, self.pointer, self.streamed)
         if s.kind == "simd" and can_vectorise(s):
-            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register)
+            return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
         if s.kind == "unordered" and not self.shared_out and (split := by_columns(s, "begin_", "end_")) is not None:
@@ -248,6 +251,6 @@ class KernelText:
         self.tasks[slot] = "\n".join([
             f"static void {task}(void *args_, int64_t begin_, int64_t end_) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *prelude, *lines,  "}",
+            *prelude, *lines, *finished(self.streamed, lines), "}",
         ])  # fmt: skip
         return [f"{{ struct args a_ = {{b, n}}; symc_parallel({task}, &a_, {extent}, {grain}); }}"]

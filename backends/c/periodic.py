@@ -9,7 +9,7 @@ their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from symc.loops.expr import Expr, call, coefficient, index, names_in, parts, substituted
@@ -175,7 +175,11 @@ class _Rule:
 
 
 def emit_periodic(
-    loop: For, shared: Periodic, scalar: Callable[[Expr], str], pointer: Callable[[str], str]
+    loop: For,
+    shared: Periodic,
+    scalar: Callable[[Expr], str],
+    pointer: Callable[[str], str],
+    streamed: Collection[str] = (),
 ) -> list[str]:
     """Generate C lines for such a loop; the arguments are those of ``emit_simd``."""
     i, period = loop.index, shared.period
@@ -191,7 +195,7 @@ def emit_periodic(
     lines += common.lines
     for copy, statements in enumerate(shared.copies):
         position = f"{i}_{copy}"
-        one = VectorBody(loop, scalar, False, position)
+        one = VectorBody(loop, scalar, False, position, streamed)
         one.values, one.varying_names = dict(common.values), set(common.varying_names)
         _add(one, statements, pointer)
         lines += [f"{{ const int64_t {position} = {i}_ + {copy * spread};", *one.lines, "}"]

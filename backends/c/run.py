@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import GuardError, located
-from symc.loops.ir import Buffer, Host, Program
+from symc.loops.ir import Host, Program, roots
 from symc.runtime.backend import Provide
 from symc.runtime.segments import Segment, Segments, offsets_of
 from symc.runtime.storage import Storage
@@ -188,7 +188,7 @@ class Executable:
         self.segments = list(Segments(program))
         buffers = program.buffers
         self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
-        self.aliases = sorted(_roots(buffers).items())
+        self.aliases = sorted(roots(buffers).items())
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
         self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
         if any(host.native is not None and host.native.lapack for host in self.hosts):
@@ -293,18 +293,6 @@ class Executable:
         for k, source in self.aliases:
             workspace.pointers[k] = workspace.pointers[source]
         return loan
-
-
-def _roots(buffers: Sequence[Buffer]) -> dict[int, int]:
-    """For every buffer that shares the memory of another: the one that has memory of its own. Chains can be long."""
-    found: dict[int, int] = {}
-    for number in range(len(buffers)):
-        chain = []
-        while number not in found and buffers[number].alias >= 0:
-            chain.append(number)
-            number = buffers[number].alias
-        found |= dict.fromkeys(chain, found.get(number, number))
-    return found
 
 
 def _array(pointer: Any, shape: tuple[int, ...], dtype: str, writable: bool) -> np.ndarray:

@@ -36,7 +36,7 @@ class Tables:
         numbers: dict[str, int] = {"0": 0}
         table: list[int] = []
         for step in steps:
-            name, constants = self._functions.of(step.kernel)
+            name, constants = self._functions.of(step)
             values = [*map(self._dim, step.dims), *constants]
             handles = self._handles(step)
             count = len(step.refs) + len(handles)

@@ -7,11 +7,11 @@ lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS, HALF
-from symc.loops.expr import FUNCTIONS, Expr, coefficient, names_in, parts, substituted, var
+from symc.loops.expr import FUNCTIONS, Expr, coefficient, index, names_in, parts, substituted, var
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
 from symc_backends.dialect import identity
@@ -58,8 +58,16 @@ def can_vectorise(loop: For) -> bool:
 class VectorBody:
     """Generator of one copy of the loop's body, for lanes [i, i + LANES) or the first ``left`` of them."""
 
-    def __init__(self, loop: For, scalar: Callable[[Expr], str], partial: bool, position: str) -> None:
+    def __init__(
+        self,
+        loop: For,
+        scalar: Callable[[Expr], str],
+        partial: bool,
+        position: str,
+        streamed: Collection[str] = (),
+    ) -> None:
         self.loop = loop
+        self.streamed = streamed
         self.scalar = scalar  # Expr -> C text, for uniform expressions
         self.partial = partial
         self.position = position
@@ -229,6 +237,8 @@ class VectorBody:
         if stride is not None and stride.op == "const" and stride.value == 1:
             if self.partial:
                 self.add(f"vstore_n_{tag}({pointer} + {start}, {text}, left);")
+            elif s.buffer in self.streamed:
+                self.add(f"vput_{tag}({pointer} + {start}, {text}, past_{s.buffer});")
             else:
                 self.add(f"vstore_{tag}({pointer} + {start}, {text});")
             return
@@ -316,11 +326,13 @@ def emit_simd(
     pointer: Callable[[str], str],
     dtype_of: Callable[[str], str],
     is_register: Callable[[str], bool],
+    streamed: Collection[str] = (),
 ) -> list[str]:
     """Generate C lines for a simd loop.
 
     ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
-    dtype, and ``is_register(buffer)`` whether it is a single element in a C variable.
+    dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
+    ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``.
     """
     unroll = UNROLL if len(loop.body) <= 14 else 1
     registers = {
@@ -332,9 +344,17 @@ def emit_simd(
     lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {loop.index} = 0;"]
     for register in registers.values():
         lines += register.declared()
+    sums = [register for register in registers.values() if register.total]
+    if sums:
+        most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {unroll} * {LANES}"
+        lines.append(f"const int64_t most = {most};")
+    first = _first_streamed(loop, scalar, pointer, streamed)
+    if first:
+        lines.append(f"int64_t left = {first};")
+        lines.append("for (int peeled = left == 0;; peeled = 1) { if (peeled) {")
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = VectorBody(loop, scalar, partial, position)
+        b = VectorBody(loop, scalar, partial, position, streamed)
         for k, s in enumerate(loop.body):
             if isinstance(s, Let):
                 b.let(s)
@@ -358,10 +378,7 @@ def emit_simd(
             inside += [*body(copy, False, loop.index if copy == 0 else f"i_{copy}"), "}"]
         return [f"for (; {loop.index} + {step} <= {stop}; {loop.index} += {step}) {{", *inside, "}"]
 
-    sums = [register for register in registers.values() if register.total]
     if sums:
-        most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {unroll} * {LANES}"
-        lines.append(f"const int64_t most = {most};")
         lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end;) {{")
         lines.append(f"const int64_t stop = {loop.index} + most < end ? {loop.index} + most : end;")
         lines += whole(unroll, "stop")
@@ -375,15 +392,35 @@ def emit_simd(
         lines += whole(unroll, "end")
     if unroll > 1:
         lines += whole(1, "end")
-    lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
-    lines += body(0, True, loop.index)
-    lines.append("}")
+    if first:
+        lines += [f"left = end - {loop.index}; }}", "if (left > 0) {", *body(0, True, loop.index)]
+        lines.append(f"{loop.index} += left; }} if (peeled) break; }}")
+    else:
+        lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
+        lines += [*body(0, True, loop.index), "}"]
     for register in registers.values():
         s = register.statement
         target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
         lines.append(register.finished(target))
     lines.append("}")
     return lines
+
+
+def _first_streamed(
+    loop: For, scalar: Callable[[Expr], str], pointer: Callable[[str], str], streamed: Collection[str]
+) -> str:
+    """The number of elements in front of the first line that is stored past the caches; "" if none ever is."""
+    definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
+    inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
+    for s in loop.body:
+        if isinstance(s, Store) and s.buffer in streamed:
+            at = substituted(s.index, {k: e for k, e in definitions.items() if is_affine(e)})
+            stride = coefficient(at, loop.index)
+            if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
+                start = scalar(substituted(at, {loop.index: index(0)}))
+                address = f"{pointer(s.buffer)} + {start}"
+                return f"past_{s.buffer} ? vhead_{TAG[s.value.dtype]}({address}, end) : 0"
+    return ""
 
 
 def _is_long(loop: For) -> bool:

@@ -29,7 +29,7 @@ from symc.loops.expr import Expr
 __all__ = [
     "Accumulate", "Alloc", "Barrier", "Bind", "Branch", "Buffer", "Call", "Carried", "Check", "Epilogue", "For", "Host",
     "If", "Kernel", "Let", "Load", "Loop", "Native", "Node", "Program", "Ref", "Room", "Rows", "SUM_TERMS", "Statement",
-    "Step", "Store", "walk",
+    "Step", "Store", "roots", "walk",
 ]  # fmt: skip
 
 SUM_TERMS = {"float32": 32, "float64": 512}
@@ -161,6 +161,9 @@ class Kernel:
     body : tuple of Statement
     flops : Expr, bytes : Expr
         Estimates for the profile, in terms of its dims.
+    elements : dict of int to Expr
+        The number of elements that it writes to a buffer, where that is known: a back end may store large results past
+        the caches.
     """
 
     name: str
@@ -170,7 +173,7 @@ class Kernel:
     body: tuple[Statement, ...]
     flops: Expr
     bytes: Expr
-    key: str = field(default="")
+    elements: dict[int, Expr] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -444,3 +447,15 @@ def walk(body: Sequence[Node]) -> Iterator[Node]:
             stack.extend(node.body[::-1])
         elif isinstance(node, Branch):
             stack.extend((*node.then, *node.otherwise)[::-1])
+
+
+def roots(buffers: Sequence[Buffer]) -> dict[int, int]:
+    """For every buffer that shares the memory of another: the one that has memory of its own. Chains can be long."""
+    found: dict[int, int] = {}
+    for number in range(len(buffers)):
+        chain = []
+        while number not in found and buffers[number].alias >= 0:
+            chain.append(number)
+            number = buffers[number].alias
+        found |= dict.fromkeys(chain, found.get(number, number))
+    return found

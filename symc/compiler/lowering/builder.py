@@ -24,6 +24,7 @@ class KernelBuilder:
         self.dims: list[dims.Dim] = []
         self._counter = 0
         self.flops: Expr = ZERO
+        self.elements: dict[int, Expr] = {}
 
     def fresh(self, prefix: str = "t") -> str:
         """An unused name."""
@@ -48,6 +49,11 @@ class KernelBuilder:
         """The name of the buffer of ``v``, to be written."""
         return self.buffer(self.ref_of(v), v.dtype, True)
 
+    def number_of(self, v: Variable) -> int:
+        """The number of the buffer of ``v``, or -1 if the kernel does not use it."""
+        ref = self.ref_of(v)
+        return self.refs.index(ref) if ref in self.refs else -1
+
     def size(self, dim: dims.Dim) -> Expr:
         """Convert a dim to an index expression."""
         if type(dim) is int:
@@ -71,6 +77,7 @@ class KernelBuilder:
         for dtype, count in sizes:
             total = total + self.size(count) * np.dtype(dtype).itemsize
         kernel = Kernel(
-            self.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), tuple(body), self.flops, total
-        )
+            self.name, tuple(self.dtypes), frozenset(self.writes), len(self.dims), tuple(body), self.flops, total,
+            self.elements,
+        )  # fmt: skip
         return Step(kernel, tuple(self.refs), tuple(self.dims), tuple(dict.fromkeys(t for t in locations if t)))

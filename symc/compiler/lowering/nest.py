@@ -48,6 +48,8 @@ class Nest(GroupIteration):
         self.short = False  # whether rows are written out, without loops and accumulators
         # values of earlier phases: the row of scratch memory that holds them, or "" if they are stored anyway
         self.kept: dict[Variable, str] = {}
+        # results whose rows are stored in bursts, from values in scratch memory alone: caches take these faster
+        self.in_bursts: set[Variable] = set()
         # operands in scratch memory, by the axes that they follow: its name, and the number of lanes in it
         self.packed: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
         self.packed_lane: Expr = ZERO
@@ -279,6 +281,10 @@ class Nest(GroupIteration):
         """Create the step of the finished kernel."""
         everything = dims.product(self.sizes[a] for a in self.order)
         self.k.flops = self.k.size(everything) * sum(weight(n) for n in self.group.members)
+        for v in self.group.stored:
+            number = self.k.number_of(v)
+            if number in self.k.writes and v not in self.in_bursts:
+                self.k.elements[number] = self.k.size(dims.product(v.type.shape))
         return self.k.step(self.levels[0].statements, self.locations, self._sizes_touched())
 
 

@@ -148,6 +148,8 @@ class Reductions(Nest):
             for v in [v for v, p in keep.items() if p == phase and v not in self.kept]:
                 self._keep(v, row)
             self._terms(reductions, stores)
+            if {s.buffer for s in self.levels[-1].statements if isinstance(s, Load)} <= set(self.kept.values()):
+                self.in_bursts.update(stores)
             self._close_inner(names, simd=True)
             self._end_block(blocked)
             for v in blocked:

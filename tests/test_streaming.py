@@ -1,0 +1,56 @@
+"""Large results are stored past the caches, and hold the same values as if they were not."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.printing import debugprint
+
+c = pytest.importorskip("symc_backends.c.streaming")
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """Every result counts as large."""
+    monkeypatch.setattr(c, "LEAST_BYTES", 8)
+
+
+def text_of(f):
+    return debugprint(f, stage="c", file="str")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_results_of_any_length_and_alignment(everything, dtype):
+    """Heads in front of the first line, whole lines, and remainders; results of one loop differ in alignment."""
+    x = T.tensor(dtype, shape=(None, None), name="x")
+    outputs = [x[1:] * 2, x * 3, x.T + 1, x[:, 1:] - x[:, :-1], T.concatenate([x, x + x], axis=1)]
+    f = symc.function([x], outputs)
+    assert "vput_" in text_of(f) and "vstream_fence" in text_of(f)
+    for rows, columns in [(1, 1), (3, 5), (2, 16), (7, 33), (5, 64), (9, 131), (130, 300)]:
+        a = np.arange(rows * columns).reshape(rows, columns).astype(dtype)
+        wanted = [a[1:] * 2, a * 3, a.T + 1, a[:, 1:] - a[:, :-1], np.concatenate([a, a + a], 1)]
+        for found, right in zip(f(a), wanted):
+            np.testing.assert_array_equal(found, right)
+
+
+def test_a_sum_beside_a_result(everything):
+    x = T.matrix("x")
+    y = T.exp(x) + 1
+    f = symc.function([x], [y, y.sum(1), (x - x.mean(1, keepdims=True)) * 2])
+    a = np.random.default_rng(0).standard_normal((5, 1003), dtype="float32")
+    y, total, centred = f(a)
+    np.testing.assert_allclose(y, np.exp(a) + 1, rtol=1e-6)
+    np.testing.assert_allclose(total, (np.exp(a.astype("float64")) + 1).sum(1), rtol=1e-6)
+    np.testing.assert_allclose(centred, (a - a.mean(1, keepdims=True, dtype="float64")) * 2, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_read_again_is_stored_as_usual(everything):
+    """Neither a temporary nor a shared variable that is updated in place passes the caches."""
+    x = T.matrix("x")
+    w = symc.shared(np.ones((50, 50), "float32"))
+    f = symc.function([x], T.dot(x * 2, x).sum(), updates={w: w * 0.5})
+    f(np.ones((50, 50), "float32"))
+    f(np.ones((50, 50), "float32"))
+    assert (w.get_value() == 0.25).all()
+    assert text_of(f).count("vput_") == 1  # the update, whose code is told at run time that it is in place
