@@ -1,7 +1,7 @@
 """Instructions in the loops of eight kernels, counted in the assembly for AVX2: no run, and no timing, is needed.
 
-A limit is a fifth above what GCC 12 makes. Raise one only if the kernel got better in another way, which the commit
-says; lower it when the code gets shorter.
+A limit is a fifth above what GCC 12 makes, where a map's stores past the caches count as loops of their own. Raise one
+only if the kernel got better in another way, which the commit says; lower it when the code gets shorter.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def layer_norm(x):
 
 # The instructions of the longest loop, and of all innermost loops with vectors together.
 KERNELS = {
-    "exp": (lambda: expression(lambda x, y: T.exp(x)), 98, 132),
-    "activation": (lambda: expression(lambda x, y: T.tanh(x) * T.nnet.sigmoid(y)), 218, 518),
-    "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 146),
+    "exp": (lambda: expression(lambda x, y: T.exp(x)), 98, 193),
+    "activation": (lambda: expression(lambda x, y: T.tanh(x) * T.nnet.sigmoid(y)), 218, 640),
+    "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 188),
     "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 29, 56),
     "maximum of columns": (lambda: expression(lambda x, y: x.max(0)), 124, 293),
     "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 272),

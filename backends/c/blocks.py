@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from symc.loops.expr import Expr, coefficient, names_in, substituted, var
+from symc.loops.expr import ZERO, Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Statement, Store
 from symc_backends.c.dialect import CTYPE, LANES, TAG
 from symc_backends.c.vector import VectorBody, can_vectorise
@@ -38,6 +38,9 @@ def emit_blocks(
     row, lane = loop.index, inner.index
     if row in names_in(inner.extent):
         return None
+    copy = _copy(loop, before, inner, turned, scalar, pointer)
+    if copy:
+        return [copy]
     first, at = f"{row}_first", {row: var(f"{row}_first")}
     lines = [f"{{ int64_t {first} = 0; const int64_t {row}_end = {scalar(loop.extent)};"]
     lines.append(f"for (; {first} + {LANES} <= {row}_end; {first} += {LANES}) {{")
@@ -72,6 +75,36 @@ def _turned(loop: For, before: Sequence[Statement], inner: For) -> dict[Load, tu
             if stride.op != "const" or stride.value not in (0, 1):
                 found[s] = plain, stride
     return found
+
+
+def _copy(
+    loop: For,
+    before: Sequence[Statement],
+    inner: For,
+    turned: dict[Load, tuple[Expr, Expr]],
+    scalar: Callable[[Expr], str],
+    pointer: Callable[[str], str],
+) -> str:
+    """The call that does what the loop does, if it copies one operand to rows of memory; else ""."""
+    rest = [s for s in inner.body if not isinstance(s, Let)]
+    if len(rest) != 2:
+        return ""
+    load, store = rest
+    if not isinstance(load, Load) or load not in turned or not isinstance(store, Store):
+        return ""
+    value = store.value
+    if value.op != "var" or value.value != load.name or value.dtype != load.dtype:
+        return ""
+    definitions = {s.name: s.value for s in (*before, *inner.body) if isinstance(s, Let) and s.value.dtype == "int64"}
+    plain = substituted(store.index, definitions)
+    along, width = coefficient(plain, inner.index), coefficient(plain, loop.index)
+    if width is None or along is None or not (along.op == "const" and along.value == 1):
+        return ""
+    start, stride = turned[load]
+    first = {loop.index: ZERO, inner.index: ZERO}
+    to, of = (scalar(substituted(at, first)) for at in (plain, start))
+    places = f"{pointer(store.buffer)} + {to}, {scalar(width)}, {pointer(load.buffer)} + {of}, {scalar(stride)}"
+    return f"vturn_all_{TAG[load.dtype]}({places}, {scalar(loop.extent)}, {scalar(inner.extent)});"
 
 
 def _rows(

@@ -348,10 +348,9 @@ def emit_simd(
     if sums:
         most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {unroll} * {LANES}"
         lines.append(f"const int64_t most = {most};")
-    first = _first_streamed(loop, scalar, pointer, streamed)
-    if first:
-        lines.append(f"int64_t left = {first};")
-        lines.append("for (int peeled = left == 0;; peeled = 1) { if (peeled) {")
+    skipped = "" if registers else _first_streamed(loop, scalar, pointer, streamed)
+    if skipped:
+        lines.append(f"int64_t skip = {skipped};")
 
     def body(copy: int, partial: bool, position: str) -> list[str]:
         b = VectorBody(loop, scalar, partial, position, streamed)
@@ -376,7 +375,8 @@ def emit_simd(
         for copy in range(copies):
             inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {copy} * {LANES};"]
             inside += [*body(copy, False, loop.index if copy == 0 else f"i_{copy}"), "}"]
-        return [f"for (; {loop.index} + {step} <= {stop}; {loop.index} += {step}) {{", *inside, "}"]
+        advance = _advance(loop.index, step, bool(skipped))
+        return [f"for (; {loop.index} + {step} <= {stop}; {advance}) {{", *inside, "}"]
 
     if sums:
         lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end;) {{")
@@ -388,16 +388,13 @@ def emit_simd(
         lines.append("}")
     else:
         if not registers and _is_long(loop):
-            lines += _interleaved(loop, body)
+            lines += _interleaved(loop, body, bool(skipped))
         lines += whole(unroll, "end")
     if unroll > 1:
         lines += whole(1, "end")
-    if first:
-        lines += [f"left = end - {loop.index}; }}", "if (left > 0) {", *body(0, True, loop.index)]
-        lines.append(f"{loop.index} += left; }} if (peeled) break; }}")
-    else:
-        lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
-        lines += [*body(0, True, loop.index), "}"]
+    lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
+    lines += body(0, True, loop.index)
+    lines.append("}")
     for register in registers.values():
         s = register.statement
         target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
@@ -409,7 +406,10 @@ def emit_simd(
 def _first_streamed(
     loop: For, scalar: Callable[[Expr], str], pointer: Callable[[str], str], streamed: Collection[str]
 ) -> str:
-    """The number of elements in front of the first line that is stored past the caches; "" if none ever is."""
+    """The number of elements in front of the first line that is stored past the caches; "" if none ever is.
+
+    The first vectors of a loop are stored as usual. The second ones begin at that line, and repeat the rest.
+    """
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
     inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
     for s in loop.body:
@@ -419,8 +419,13 @@ def _first_streamed(
             if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
                 start = scalar(substituted(at, {loop.index: index(0)}))
                 address = f"{pointer(s.buffer)} + {start}"
-                return f"past_{s.buffer} ? vhead_{TAG[s.value.dtype]}({address}, end) : 0"
+                return f"past_{s.buffer} ? vhead_{TAG[s.value.dtype]}({address}) : 0"
     return ""
+
+
+def _advance(lane: str, step: str, skips: bool) -> str:
+    """The text that moves a loop on by ``step``, or the first time by ``skip`` if that is not zero."""
+    return f"{lane} += skip ? skip : {step}, skip = 0" if skips else f"{lane} += {step}"
 
 
 def _is_long(loop: For) -> bool:
@@ -434,11 +439,12 @@ def _is_long(loop: For) -> bool:
     return slow >= LONG and len(loop.body) <= MOST_INTERLEAVED
 
 
-def _interleaved(loop: For, body: Callable[[int, bool, str], list[str]]) -> list[str]:
+def _interleaved(loop: For, body: Callable[[int, bool, str], list[str]], skips: bool) -> list[str]:
     """The loop over groups of vectors, whose statements alternate, so that their latencies overlap."""
     i = loop.index
     names = re.compile(rf"\b({'|'.join(s.name for s in loop.body if isinstance(s, (Let, Load)))})\b")
-    lines = [f"{JAMMED} for (; {i} + {INTERLEAVED} * {LANES} <= end; {i} += {INTERLEAVED} * {LANES}) {{"]
+    step = f"{INTERLEAVED} * {LANES}"
+    lines = [f"{JAMMED} for (; {i} + {step} <= end; {_advance(i, step, skips)}) {{"]
     copies = []
     for copy in range(INTERLEAVED):
         lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")

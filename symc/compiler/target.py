@@ -21,8 +21,11 @@ class Target:
     block : int
         The number of elements of a one-axis map per iteration of its parallel loop.
     tile, tile_length : int
-        The sides of the tiles of a map with transposed operands: along the axis along which they are contiguous, and
-        along the last one (0: the same).
+        The sides of the tiles of a map with transposed operands: along the axis along which they are contiguous (the
+        smallest, if tiles are packed), and along the last one (0: the same).
+    packed_tile : int
+        The largest side of a tile along the axis along which transposed operands are contiguous, if these are copied to
+        scratch memory in the order of the result first; 0 if they are not.
     columns, most_columns : int
         The smallest and the largest number of columns per iteration of the column form: as many as leave work for all
         threads, since long pieces of rows are read faster.
@@ -58,6 +61,7 @@ class Target:
     block: int = 4096
     tile: int = 64
     tile_length: int = 0
+    packed_tile: int = 0
     columns: int = 128
     most_columns: int = 0
     keep_limit: int = 1 << 16
@@ -74,7 +78,7 @@ class Target:
 
 
 CPU = Target(
-    most_columns=1024, any_rows=True, short_row=12, tile_length=256, loops_in_registers=True, loops_by_rows=True,
-    epilogues=True,
+    most_columns=1024, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
+    loops_by_rows=True, epilogues=True,
 )  # fmt: skip
 """A few cores with their own caches."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from symc.compiler.fusion import IterationMap
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest
-from symc.loops.expr import Expr, call, index, minimum, var
-from symc.loops.ir import Step
+from symc.graph import Variable
+from symc.loops.expr import Expr, call, index, maximum, minimum, var
+from symc.loops.ir import Alloc, Step, Store
+
+Turned = tuple[Variable, tuple[int, ...], IterationMap]
+"""A transposed operand: the axes that it follows, and with axes of length one."""
+FEWEST_TILES = 4
+"""The number of tiles along an axis from which on they are as large as possible."""
+ALIGNED = 16
+"""The number of elements of which the sides of tiles are multiples."""
+MOST_PACKED = 4
+"""The largest number of operands that are copied to scratch memory."""
 
 
 class Maps(Nest):
@@ -24,8 +37,9 @@ class Maps(Nest):
             return self.finish()
         *rows, last = axes
         turned = self._turned(last)
-        if turned is not None:
-            self._tiles([a for a in rows if a != turned], turned, last, cost)
+        if turned:
+            along = turned[0][1][-1]
+            self._tiles([a for a in rows if a != along], along, last, cost, [v for v in turned if v[1][-1] == along])
             return self.finish()
         self.push(None, None)
         self.spread(rows, var("o"))
@@ -36,38 +50,61 @@ class Maps(Nest):
         self.close("o", self.total(rows), "parallel", extent * cost)
         return self.finish()
 
-    def _turned(self, last: int) -> int | None:
-        """An axis other than the last along which an operand is contiguous: a transpose, which is faster in tiles."""
+    def _turned(self, last: int) -> list[Turned]:
+        """Operands that are contiguous along another axis than the last: transposes, which are faster in tiles."""
+        turned: dict[Turned, None] = {}
         for node in self.group.members:
             for base, iteration_map in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
                 found = self.compact(iteration_map)
                 if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
-                    return found[-1]
-        return None
+                    turned.setdefault((base, found, iteration_map))
+        return list(turned)
 
-    def _tiles(self, rows: list[int], turned: int, last: int, cost: int) -> None:
+    def _tiles(self, rows: list[int], turned: int, last: int, cost: int, operands: list[Turned]) -> None:
         """Create loops over tiles of two axes, so that operands contiguous along either axis stay in cache."""
         machine = self.group.machine
-        tiles = {turned: machine.tile, last: machine.tile_length or machine.tile}
         sizes = {a: self.k.size(self.sizes[a]) for a in (turned, last)}
-        counts = {a: call("floordiv", n + (tiles[a] - 1), index(tiles[a])) for a, n in sizes.items()}
+        tiles = {turned: index(machine.tile), last: index(machine.tile_length or machine.tile)}
+        if machine.packed_tile:
+            fair = call("floordiv", sizes[turned], index(FEWEST_TILES * ALIGNED)) * ALIGNED
+            tiles[turned] = minimum(maximum(fair, tiles[turned]), index(machine.packed_tile))
+        counts = {a: call("floordiv", n + (tiles[a] - 1), tiles[a]) for a, n in sizes.items()}
         self.push(None, None)
         level = self.levels[-1]
         starts, extents = {}, {}
         rest: Expr = var("o")
+        jobs = self.total(rows) * counts[turned] * counts[last]
+        work = tiles[turned] * tiles[last] * cost
+        tiles[turned] = self.let(level, tiles[turned])
         for a in (last, turned):
             starts[a] = self.let(level, call("mod", rest, counts[a]) * tiles[a])
-            extents[a] = self.let(level, minimum(sizes[a] - starts[a], index(tiles[a])))
+            extents[a] = self.let(level, minimum(sizes[a] - starts[a], tiles[a]))
             rest = self.let(level, call("floordiv", rest, counts[a]))
         if rows:
             self.spread(rows, rest)
-        self.push(turned, starts[turned] + var("j"))
-        self.push(last, starts[last] + var("i"))
-        self.store(self.group.stored)
-        self.close("i", extents[last], "simd")
-        self.close("j", extents[turned], "parallel")
-        work = index(tiles[turned] * tiles[last] * cost)
-        self.close("o", self.total(rows) * counts[turned] * counts[last], "parallel", work)
+
+        def loops(statements: Callable[[], None], i: str, j: str) -> None:
+            self.push(turned, starts[turned] + var(j))
+            self.push(last, starts[last] + var(i))
+            statements()
+            self.close(i, extents[last], "simd")
+            self.close(j, extents[turned], "parallel")
+
+        if machine.packed_tile and len(operands) <= MOST_PACKED:
+            for operand in operands:
+                self._pack_tile(operand, loops)
+        loops(lambda: self.store(self.group.stored), "i", "j")
+        self.close("o", jobs, "parallel", work)
+
+    def _pack_tile(self, operand: Turned, loops: Callable[[Callable[[], None], str, str], None]) -> None:
+        """Copy a tile of an operand to scratch memory, in the order in which the result is stored."""
+        base, axes, iteration_map = operand
+        machine = self.group.machine
+        width = machine.tile_length + ALIGNED  # the rows of a tile begin in different sets of a cache
+        name, i, j = self.k.fresh("tile"), self.k.fresh("i"), self.k.fresh("j")
+        self.levels[-1].statements.append(Alloc(name, base.dtype, index(machine.packed_tile * width)))
+        loops(lambda: self.put(Store(name, var(j) * width + var(i), self.value(base, iteration_map))), i, j)
+        self.tiles[base, axes] = name, var("j") * width + var("i")
 
     def _blocks(self, axis: int, cost: int) -> None:
         block = self.group.machine.block

@@ -53,6 +53,8 @@ class Nest(GroupIteration):
         # operands in scratch memory, by the axes that they follow: its name, and the number of lanes in it
         self.packed: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
         self.packed_lane: Expr = ZERO
+        # operands of which a tile is in scratch memory, by the axes that they follow: its name, and the position
+        self.tiles: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
 
     def flat_index(self, iteration_map: IterationMap) -> Expr:
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
@@ -90,6 +92,10 @@ class Nest(GroupIteration):
             if is_inline(base) and base not in self.stored:
                 assert base.owner is not None
                 found = self.let(home, self._element(base.owner, iteration_map))
+            elif key in self.tiles:
+                name = self.k.fresh("x")
+                home.statements.append(Load(name, *self.tiles[key], base.dtype))
+                found = var(name, base.dtype)
             elif key in self.packed:
                 found = self._load_packed(home, base, key[1])
             else:

@@ -39,7 +39,7 @@
 #define VM_TURN_PAIR_2(k) VM_TURN_PAIR(2, k)
 #define VM_TURN_PAIR_1(k) VM_TURN_PAIR(1, k)
 #define VM_TURN_LOAD(k) r[k] = vload_i32(p + (k) * stride);
-#define VM_TURN_STORE(k) vstore_i32((int32_t *)(t + (k)), r[k]);
+#define VM_TURN_STORE(k) vstore_i32(to + (k) * ld, r[k]);
 
 /* VM_EACH_LANE, which a macro with lanes of its own cannot expand. */
 #if VM_LANES == 16
@@ -50,8 +50,9 @@
 #define VM_TURN_ROWS(S) S(0) S(1) S(2) S(3)
 #endif
 
-/* t[c] is the column c of the rows p, p + stride, p + 2 * stride, ...  Written out, so that the rows are registers. */
-VM_OUTLINE void vturn_i32(v_i32 *t, const int32_t *p, int64_t stride) {
+/* Row c of `to` is the column c of the rows p, p + stride, p + 2 * stride, ...  Written out, so that the rows are
+ * registers. */
+VM_INLINE void vturn_to_i32(int32_t *to, int64_t ld, const int32_t *p, int64_t stride) {
     v_i32 r[VM_LANES];
     VM_TURN_ROWS(VM_TURN_LOAD)
 #if VM_LANES == 16
@@ -64,16 +65,46 @@ VM_OUTLINE void vturn_i32(v_i32 *t, const int32_t *p, int64_t stride) {
     VM_TURN_ROWS(VM_TURN_PAIR_1)
     VM_TURN_ROWS(VM_TURN_STORE)
 }
+VM_OUTLINE void vturn_i32(v_i32 *t, const int32_t *p, int64_t stride) { vturn_to_i32((int32_t *)t, VM_LANES, p, stride); }
 
 /* The same for types of any size, element by element: lines of memory are read whole, which is what counts. */
 #define VM_DEFINE_TURN(T, S, B, M)                                                         \
-    VM_OUTLINE void vturn_any_##T(v_##T *t, const S *p, int64_t stride) {                  \
-        S *to = (S *)t;                                                                    \
+    VM_INLINE void vturn_to_any_##T(S *to, int64_t ld, const S *p, int64_t stride) {       \
         for (int k = 0; k < VM_LANES; k++)                                                 \
-            for (int c = 0; c < VM_LANES; c++) to[c * VM_LANES + k] = p[k * stride + c];   \
+            for (int c = 0; c < VM_LANES; c++) to[c * ld + k] = p[k * stride + c];         \
+    }                                                                                      \
+    VM_OUTLINE void vturn_any_##T(v_##T *t, const S *p, int64_t stride) {                  \
+        vturn_to_any_##T((S *)t, VM_LANES, p, stride);                                     \
     }
 VM_ALL_TYPES(VM_DEFINE_TURN)
 #undef VM_DEFINE_TURN
+
+/* to[r * ld + c] = p[c * stride + r]: lines of p are read along their rows, a block of rows at a time. */
+#define VM_DEFINE_TURN_ALL(NAME, T, S, BLOCK)                                                                          \
+    VM_OUTLINE void NAME(S *to, int64_t ld, const S *p, int64_t stride, int64_t rows, int64_t columns) {               \
+        int64_t c = 0;                                                                                                 \
+        for (; c + VM_LANES <= columns; c += VM_LANES) {                                                               \
+            int64_t r = 0;                                                                                             \
+            for (; r + VM_LANES <= rows; r += VM_LANES) BLOCK(to + r * ld + c, ld, p + c * stride + r, stride);        \
+            for (; r < rows; r++) vstore_##T(to + r * ld + c, vgather_##T(p + c * stride + r, stride));                \
+        }                                                                                                              \
+        for (; c < columns; c++)                                                                                       \
+            for (int64_t r = 0; r < rows; r++) to[r * ld + c] = p[c * stride + r];                                     \
+    }
+#define VM_DEFINE_TURN_ALL_ANY(T, S, B, M) VM_DEFINE_TURN_ALL(vturn_all_any_##T, T, S, vturn_to_any_##T)
+VM_ALL_TYPES(VM_DEFINE_TURN_ALL_ANY)
+VM_DEFINE_TURN_ALL(vturn_all_i32, i32, int32_t, vturn_to_i32)
+#undef VM_DEFINE_TURN_ALL
+#undef VM_DEFINE_TURN_ALL_ANY
+#define vturn_all_f32(to, ld, p, ...) vturn_all_i32((int32_t *)(to), ld, (const int32_t *)(p), __VA_ARGS__)
+#define vturn_all_u32(to, ld, p, ...) vturn_all_i32((int32_t *)(to), ld, (const int32_t *)(p), __VA_ARGS__)
+#define vturn_all_f64 vturn_all_any_f64
+#define vturn_all_i64 vturn_all_any_i64
+#define vturn_all_u64 vturn_all_any_u64
+#define vturn_all_i16 vturn_all_any_i16
+#define vturn_all_u16 vturn_all_any_u16
+#define vturn_all_i8 vturn_all_any_i8
+#define vturn_all_u8 vturn_all_any_u8
 #define vturn_f32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
 #define vturn_u32(t, p, stride) vturn_i32((v_i32 *)(t), (const int32_t *)(p), stride)
 #define vturn_f64 vturn_any_f64

@@ -256,18 +256,17 @@ VM_INLINE void vstream_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 VM_ALL_TYPES(VM_DEFINE_STREAM)
 #undef VM_DEFINE_STREAM
 
-/* A store past the caches where `past` says so and the address allows it; and the number of elements, at most n, in front of
- * the first address that does.  The empty instruction keeps compilers from making a second copy of the loop around. */
+/* A store past the caches where `past` says so and the address allows it; and the number of elements in front of the first
+ * address that does.  The empty instruction keeps compilers from making a second copy of the loop around. */
 #define VM_LINE(B) (VM_BYTES(B) < 64 ? VM_BYTES(B) : 64)
 #define VM_DEFINE_PUT(T, S, B, M)                                                      \
     VM_INLINE void vput_##T(S *p, v_##T x, int past) {                                 \
         __asm__("" : "+r"(past));                                                      \
-        if (__builtin_expect(past, 0) && (uint64_t)p % VM_LINE(B) == 0) vstream_##T(p, x); \
+        if (past && (uint64_t)p % VM_LINE(B) == 0) vstream_##T(p, x);                  \
         else vstore_##T(p, x);                                                         \
     }                                                                                  \
-    VM_INLINE int64_t vhead_##T(const S *p, int64_t n) {                               \
-        const int64_t count = (int64_t)(-(uint64_t)p % VM_LINE(B) / sizeof(S));        \
-        return count < n ? count : n;                                                  \
+    VM_INLINE int64_t vhead_##T(const S *p) {                                          \
+        return (int64_t)(-(uint64_t)p % VM_LINE(B) / sizeof(S));                       \
     }
 VM_ALL_TYPES(VM_DEFINE_PUT)
 #undef VM_DEFINE_PUT
