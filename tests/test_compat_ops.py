@@ -541,3 +541,79 @@ def test_generators_as_arguments():
     held = theano.function([theano.In(state, value=np.random.RandomState(3), update=following)], drawn)
     np.testing.assert_array_equal(held(), first)
     np.testing.assert_array_equal(held(), f(after)[1])
+
+
+def test_tensor_functions_with_theanos_rules():
+    import theano.tensor as tensor
+    from theano.tensor import np as numpy_of_tensor
+    from theano.tensor import theano as theano_of_tensor
+
+    assert numpy_of_tensor is np and theano_of_tensor.tensor is tensor
+    for a, b in [((3,), (3, 5)), ((3, 5), (3,)), ((3,), (3,)), ((3, 2, 4, 5), (3, 5, 2)), ((3, 5), (3, 5))]:
+        x, y = RNG.normal(size=a), RNG.normal(size=b)
+        wanted = [p * q if not p.ndim or not q.ndim else np.dot(p, q) for p, q in zip(x, y)]
+        assert np.allclose(computed(tensor.batched_dot, x, y), wanted)
+    with pytest.raises(TypeError, match="axis of entries"):
+        tensor.batched_dot(tensor.scalar(), tensor.vector())
+    low, high = np.array(1.0), np.array(-1.0)
+    assert np.array_equal(computed(tensor.clip, V, low, high), np.where(V < 1, 1, -1))
+    z, w = np.array([1 + 2j, 3, -1j, complex(np.nan, 1)]), np.array([1 + 1j, 4, 0, 1])
+    assert np.array_equal(computed(tensor.maximum, z, w), np.maximum(z, w), equal_nan=True)
+    assert np.array_equal(computed(tensor.minimum, w, z), np.minimum(w, z), equal_nan=True)
+    assert np.array_equal(computed(tensor.second, V[:3], M.T), np.broadcast_to(M.T, (4, 3)))
+    with pytest.raises(ValueError, match="nonzero"):
+        tensor.nonzero(tensor.scalar())
+    assert tensor.conj(tensor.dvector("v")).owner is not None
+    assert tensor.jv(tensor.bvector(), tensor.bvector()).dtype == "float32"
+
+
+def test_applications_stand_for_their_output():
+    import theano.tensor as tensor
+
+    x = tensor.TensorType("float64", (True, True, False, False))("x")
+    assert tensor.as_tensor_variable(x, ndim=2).ndim == 2
+    with pytest.raises(ValueError, match="only axes of length 1"):
+        tensor.as_tensor_variable(x, ndim=1)
+    node = (x * 2).owner
+    assert tensor.as_tensor_variable(node) is node.outputs[0] and tensor.as_tensor_variable([node, node]).ndim == 5
+    with pytest.raises(ValueError, match="choose one"):
+        tensor.as_tensor_variable(tensor.nlinalg.svd(tensor.dmatrix())[0].owner)
+
+
+def test_tolerances_that_a_program_sets():
+    import theano.tensor as tensor
+    from theano.tests import unittest_tools
+
+    with pytest.raises(unittest_tools.WrongValue):
+        unittest_tools.assert_allclose(np.ones(2), np.ones(2) + 1e-3)
+    before = tensor.basic.float64_atol
+    tensor.basic.float64_atol = 1e-2
+    try:
+        unittest_tools.assert_allclose(np.ones(2), np.ones(2) + 1e-3)
+    finally:
+        tensor.basic.float64_atol = before
+
+
+def test_sparse_functions_with_theanos_rules():
+    import scipy.sparse
+    import theano
+    import theano.sparse as sparse
+
+    m = scipy.sparse.csr_matrix(np.diag([1 + 1j, 2]))
+    x, d = sparse.csr_matrix("x", "complex128"), theano.tensor.dmatrix()
+    f = theano.function([x], [x.astype("float32"), sparse.hstack([x, x], dtype="float64"), x.shape])
+    cast, joined, shape = f(m)
+    assert np.array_equal(cast.toarray(), np.diag([1, 2])) and joined.dtype == "float64"
+    assert shape.tolist() == [2, 2]
+    y = sparse.csc_matrix("y", "float64")
+    product = sparse.true_dot(y, d).eval({y: scipy.sparse.csc_matrix(S), d: np.eye(3)})
+    assert product.format == "csc" and np.allclose(product.toarray(), S)
+    one = sparse.csr_from_dense(theano.tensor.dvector("v"))
+    assert theano.function([one.dense.owner.inputs[0]], one)([0, 3]).toarray().tolist() == [[0, 3]]
+    with pytest.raises(TypeError, match="two axes"):
+        sparse.csc_from_dense(theano.tensor.dtensor3())
+    i, v, p, s = theano.tensor.ivector(), theano.tensor.dvector(), theano.tensor.ivector(), theano.tensor.ivector()
+    rows = theano.function([v, i, p, s], sparse.CSR(v, i, p, s).shape)  # unused inputs are no error
+    assert rows([1], [0], [0, 1, 1], [2, 5]).tolist() == [2, 5]
+    assert sparse.structured_dot(sparse.csr_matrix(dtype="float32"), theano.tensor.lmatrix()).dtype == "float64"
+    assert sparse.sin.__name__ == "sin"

@@ -396,3 +396,65 @@ def test_elements_of_matrices_without_entries():
         pairs, one, turned, same, none = f(sp.csr_matrix(shape))
         assert pairs.tolist() == [0, 0] and one == 0 and turned.nnz == 0 and turned.shape == shape
         assert same.toarray().all() and none.shape == (0, 2)
+
+
+LINEAR = {
+    "to dense": lambda m, y: S.dense_from_sparse(m),
+    "sum": lambda m, y: S.sp_sum(m, 0),
+    "diagonal": lambda m, y: S.diag(m),
+    "product": lambda m, y: S.dot(m, y),
+    "product from the left": lambda m, y: S.dot(y.T, m.T),
+    "product of sparse matrices": lambda m, y: S.dense_from_sparse(S.true_dot(m, m.T)),
+    "sums and products of elements": lambda m, y: S.dense_from_sparse(S.mul(-m + m * 3, y.T)),
+    "formats": lambda m, y: S.dense_from_sparse(S.clean(S.ensure_sorted_indices(m.tocsc()))),
+    "joined": lambda m, y: S.dense_from_sparse(S.hstack([m, S.remove0(m)])),
+    "parts": lambda m, y: S.dense_from_sparse(m[[2, 0], 1:]),
+    "elements": lambda m, y: S.get_item_2lists(m, [0, 1, 1], [1, 0, 2]) * m[0, 0],
+}
+
+
+@pytest.mark.parametrize("of", list(LINEAR))
+@pytest.mark.parametrize("convert", [S.csr_from_dense, S.csc_from_dense])
+def test_gradients_by_the_dense_matrix_exist_at_its_zeros(of, convert):
+    x, y, value = T.dmatrix(), T.dmatrix(), np.array([[0, 1.5, 0, 2], [3, 0, 0, 0], [0, -1, 0, 0]])
+    other = RNG.normal(size=(4, 3))
+
+    def cost(m):
+        return T.sqr(LINEAR[of](convert(m), y) + 1).sum()
+
+    with symc.config.change(device="interp"):
+        f = symc.function([x, y], [cost(x), symc.grad(cost(x), x)], on_unused_input="ignore")
+        gradient = f(value, other)[1]
+        for place in [(0, 0), (0, 1), (1, 2), (2, 3), (2, 1)]:
+            moved = value.copy()
+            moved[place] += 1e-6
+            assert gradient[place] == pytest.approx(
+                (f(moved, other)[0] - f(value, other)[0]) / 1e-6, rel=1e-3, abs=1e-3
+            )
+
+
+def test_functions_of_entries_have_gradients_at_the_entries_alone():
+    x = T.dmatrix()
+    found = symc.grad(S.sp_sum(S.structured_exp(S.csr_from_dense(x))), x)
+    summed = symc.grad(S.sp_sum(S.csr_from_dense(x), sparse_grad=True), x)
+    with symc.config.change(device="interp"):
+        a, b = symc.function([x], [found, summed])([[0, 1.0]])
+    assert np.allclose(a, [[0, np.e]]) and np.array_equal(b, [[0, 1]])
+
+
+def test_removing_zeros_keeps_the_order_of_the_others():
+    m = sp.csr_matrix((np.array([1.0, 0, 2, 3, 0]), [2, 1, 0, 1, 1], [0, 3, 3, 5]), shape=(3, 4))
+    x = S.csr_matrix("x", "float64")
+    with symc.config.change(device="interp"):
+        found = symc.function([symc.In(x, borrow=True)], symc.Out(S.remove0(x), borrow=True))(m)
+    assert found.data.tolist() == [1, 2, 3] and found.indices.tolist() == [2, 0, 1]
+    assert found.indptr.tolist() == [0, 2, 2, 3] and found.shape == (3, 4)
+
+
+def test_products_of_complex_matrices():
+    m, y = sp.csc_matrix(A.toarray() * (1 + 2j)), W * (2 - 1j)
+    x, d = S.csc_matrix("x", "complex128"), T.zmatrix()
+    with symc.config.change(device="interp"):
+        assert np.allclose(symc.function([x, d], S.dot(x, d))(m, y), m @ y)
+        g = symc.function([x, d], symc.grad(T.real(S.dot(x, d)).sum(), d))(m, y)
+    assert np.allclose(g, np.conj(m.toarray()).T @ np.ones((5, 3)))

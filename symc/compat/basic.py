@@ -10,7 +10,7 @@ import numpy as np
 
 import symc
 import symc.tensor as T
-from symc.compat.types import FlaggedTensorType, TensorVariable
+from symc.compat.types import TOLERANCES, FlaggedTensorType, TensorVariable, tolerances
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS
 from symc.graph.types import TensorType as _TensorType
@@ -20,8 +20,7 @@ __all__ = [
     "alloc_validate_shape", "check_and_normalize_axes", "extract_constant", "get_scalar_constant_value", "mean",
     "complex_matrix_types", "complex_scalar_types", "complex_types", "complex_vector_types", "float_matrix_types",
     "float_scalar_types", "float_vector_types", "int_matrix_types", "int_scalar_types", "int_vector_types", "isinf_",
-    "isnan_", "numpy_scalar", "_allclose", "_get_atol_rtol", "python_all", "python_any", "python_complex", "second",
-    "transfer",
+    "isnan_", "numpy_scalar", "_allclose", "_get_atol_rtol", "python_all", "python_any", "python_complex", "transfer",
 ]  # fmt: skip
 
 EmptyConstantError = T.extra_ops.NotScalarConstantError
@@ -29,9 +28,10 @@ AsTensorError = TypeError
 ShapeError = symc.errors.ShapeError
 TensorType = FlaggedTensorType
 Tensor = _TensorType
-second = T.fill
 python_all, python_any, python_complex = builtins.all, builtins.any, builtins.complex
 isnan_, isinf_ = T.isnan, T.isinf
+globals().update(TOLERANCES)
+__all__ += list(TOLERANCES)
 
 
 def transfer(var: Any, target: str) -> Variable:
@@ -121,9 +121,8 @@ __all__ += list(_CONVERTERS)
 def _get_atol_rtol(a: Any, b: Any) -> tuple[float, float]:
     """The absolute and relative tolerance with which arrays of these dtypes are compared."""
     kinds = {str(np.asarray(v).dtype) for v in (a, b)}
-    if "float16" in kinds:
-        return 1e-3, 5e-3
-    return (1e-5, 1e-5) if kinds & {"float32", "complex64"} else (1e-8, 1e-5)
+    narrow = ("float16", "float32", "complex64")
+    return tolerances(next((d for d in narrow if d in kinds), "float64"))
 
 
 def _allclose(a: Any, b: Any, rtol: float | None = None, atol: float | None = None) -> bool:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from symc import sparse
 from symc.compat.numpy_streams import words_of
+from symc.compat.sparse import cast as cast_sparse
 from symc.compat.storage import PARTS
 from symc.compat.types import METHODS
 from symc.config import config
-from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
+from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, graph_inputs, guards
 from symc.graph.dtypes import FLOATS, SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
@@ -21,10 +23,13 @@ from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor.arithmetic import where
 from symc.tensor.basic import as_tensor
-from symc.tensor.joining import join
+from symc.tensor.complex_numbers.parts import imag, real
+from symc.tensor.complex_numbers.rules import RULES
+from symc.tensor.joining import join, stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
 from symc.tensor.random_numbers.states import state_of
+from symc.tensor.special import bessel
 
 __all__ = ["TheanoRules", "adopt", "restore"]
 
@@ -34,10 +39,12 @@ def _modules_of(*functions: Any) -> frozenset[str]:
     return frozenset(f.__module__ for f in functions)
 
 
-_OPERATORS = _modules_of(dtypes.promote, as_tensor, type(ew.exp), Variable.__neg__, Variable.__add__) | {__name__}
+_OPERATORS = _modules_of(
+    dtypes.promote, as_tensor, type(ew.exp), type(bessel.jv), Variable.__neg__, Variable.__add__
+) | {__name__}  # fmt: skip
 """Modules through which an operator passes on its way from the program to the rule."""
 
-_FUNCTIONS = _OPERATORS | _modules_of(where, join, also_named, dot) | {ew.__name__}
+_FUNCTIONS = _OPERATORS | _modules_of(where, join, also_named, dot, sparse.dot, sparse.neg, sparse.lt) | {ew.__name__}
 """Those of functions too that combine operands of the program; some of them contain numbers of their own."""
 
 
@@ -178,6 +185,34 @@ def _convert(self: In, value: Any, what: str, allow_downcast: bool | None) -> np
 _own_convert: Any = In.convert
 
 
+def _of_complex(larger: bool) -> Any:
+    """The rule of ``maximum`` or ``minimum`` of complex numbers: NumPy orders them by real, then by imaginary parts."""
+
+    def rule(op: Any, inputs: Any) -> Variable:
+        x, y = inputs
+        a, b = (y, x) if larger else (x, y)
+        before = ew.lt(real(a), real(b)) | ew.eq(real(a), real(b)) & ew.le(imag(a), imag(b))
+        return ew.switch(ew.isnan(x) | before & ~ew.isnan(y), x, y)
+
+    return rule
+
+
+_ON_COMPLEX = {ew.maximum.record: _of_complex(True), ew.minimum.record: _of_complex(False)}
+
+
+def _shape_of_sparse(self: sparse.SparseVariable) -> Any:
+    """The shape as a vector where the program asks; it uses all inputs of the matrix, as in Theano's first graph."""
+    shape = _own_sparse_shape(self)
+    if not _written_by_the_program(frozenset()):
+        return shape
+    for v in graph_inputs(self.parts):
+        v.__dict__["_mentioned"] = True
+    return stack(list(shape))
+
+
+_own_sparse_shape: Any = vars(sparse.SparseVariable)["shape"].fget
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -196,6 +231,8 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (Constant, "__init__", _make_constant),
     (Apply, "get_parents", _parents_of_apply),
     (In, "convert", _convert),
+    (sparse.SparseVariable, "shape", property(_shape_of_sparse)),
+    (sparse.SparseVariable, "astype", cast_sparse),
     *PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )
@@ -210,6 +247,7 @@ def adopt() -> None:
 
     dtypes.set_rules(TheanoRules())
     guards.report_late(True)
+    RULES.update(_ON_COMPLEX)
     evaluation.compile_with(function)
     for owner, name, method in _METHODS:
         _before.append((owner, name, vars(owner).get(name)))
@@ -220,6 +258,8 @@ def restore() -> None:
     """Restore symc's conventions."""
     dtypes.set_rules(None)
     guards.report_late(False)
+    for record in _ON_COMPLEX:
+        RULES.pop(record, None)
     evaluation.compile_with(None)
     while _before:
         owner, name, method = _before.pop()

@@ -14,7 +14,17 @@ from symc.compat.op_class import OpClass
 from symc.graph import Apply, Variable
 from symc.graph.types import TensorType
 
-__all__ = ["QRFull", "QRIncomplete", "norm", "qr"]
+__all__ = ["Eig", "QRFull", "QRIncomplete", "eig", "norm", "qr"]
+
+
+class Eig(OpClass):
+    """``Eig()(a)`` is ``T.nlinalg.eig(a)``."""
+
+    def __call__(self, a: Any) -> Any:
+        return T.nlinalg.eig(a)
+
+
+eig = Eig()
 
 
 class _Householder(symc.Op):

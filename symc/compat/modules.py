@@ -13,7 +13,10 @@ OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
 
 _RULES = "symc.compat.rules"
-_TENSOR = ("symc.compat.joining", "symc.compat.basic", "symc.compat.tensor", "symc.compat.op_classes", "symc.tensor")
+_TENSOR = (
+    "symc.compat.joining", "symc.compat.tensor_functions", "symc.compat.basic", "symc.compat.tensor",
+    "symc.compat.op_classes", "symc.tensor",
+)  # fmt: skip
 _INDEXING = ("symc.compat.subtensor", *_TENSOR)
 _NNET = ("symc.compat.nnet", "symc.compat.nnet_ops", "symc.compat.gradient_ops", "symc.tensor.nnet")
 _GRAPH = ("symc.compat.graph", "symc.compat.gof_utils", "symc.compat.linkers", "symc.graph", _RULES)

@@ -29,7 +29,8 @@ class CAReduce(OpClass):
         bits: Any = [(T.and_, T.all, -1), (T.or_, T.any, 0), (T.xor, None, 0)]
         for op, reduction in usual:
             if self.scalar_op is op:
-                return reduction(x, axis=self.axis, **self._dtypes())
+                found = reduction(x, axis=self.axis, **self._dtypes())
+                return T.neq(found, 0) if x.dtype == "bool" and type(self) is CAReduce else found
         for op, reduction, start in bits:
             if self.scalar_op is op:
                 return reduction(x, axis=self.axis) if x.dtype == "bool" and reduction else self._bitwise(x, start)

@@ -14,6 +14,7 @@ import numpy as np
 
 import symc
 import symc.tensor as T
+from symc.compat.tensor_functions import fill
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS
 from symc.graph.types import TensorType
@@ -275,7 +276,7 @@ class InRange(ScalarOp):
 
 
 inopenrange, inclosedrange = InRange(True, True), InRange(False, False)
-second = T.fill
+second = fill
 
 
 def identity(x: Any) -> Variable:

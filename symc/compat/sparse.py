@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import symc.sparse as sparse
+import symc.tensor as T
 from symc.compat import tensor as _dtypes
 from symc.compat.op_class import OpClass
 from symc.graph import Variable
@@ -14,6 +15,7 @@ from symc.sparse.variables import is_scipy
 
 __all__ = [
     "AddSD", "AddSS", "AddSSData", "CSMProperties", "Cast", "ColScaleCSC", "ConstructSparseFromList",
+    "csc_from_dense", "csr_from_dense", "cast", "hstack", "true_dot", "vstack",
     "DenseFromSparse", "Diag", "Dot", "EnsureSortedIndices", "EqualSD", "EqualSS", "GetItem2Lists", "GetItem2d",
     "GetItemList", "GetItemScalar", "GreaterEqualSD", "GreaterEqualSS", "GreaterThanSD", "GreaterThanSS", "HStack",
     "LessEqualSD", "LessEqualSS", "LessThanSD", "LessThanSS", "MulSD", "MulSS", "MulSV", "Neg", "NotEqualSD",
@@ -89,7 +91,45 @@ def _op(name: str, function: Callable[..., Any], **takes: Any) -> Any:
     return metaclass(name, (OpClass,), {"__call__": call, "takes": takes, "__doc__": text, "__module__": __name__})
 
 
-def _stack(function: Callable[..., Any]) -> Callable[..., Any]:
+def _as_rows(x: Any) -> Variable:
+    """A tensor of up to two axes as a matrix of one row, or as it is; TypeError for more axes."""
+    x = T.as_tensor_variable(x)
+    if x.ndim > 2:
+        raise TypeError(f"SparseFromDense: expected at most two axes, got {x.type}")
+    return x if x.ndim == 2 else x.dimshuffle(*["x"] * (2 - x.ndim), *range(x.ndim))
+
+
+def csr_from_dense(x: Any) -> SparseVariable:
+    """``symc.sparse.csr_from_dense``; scalars and vectors are matrices of one row."""
+    return sparse.csr_from_dense(_as_rows(x))
+
+
+def csc_from_dense(x: Any) -> SparseVariable:
+    """``symc.sparse.csc_from_dense``; scalars and vectors are matrices of one row."""
+    return sparse.csc_from_dense(_as_rows(x))
+
+
+def cast(variable: Any, dtype: str) -> SparseVariable:
+    """``symc.sparse.cast``; complex entries lose their imaginary parts in real dtypes, as in SciPy."""
+    x = sparse.as_sparse_variable(variable)
+    if x.dtype in complex_dtypes and dtype not in complex_dtypes:
+        x = x.with_data(T.real(x.data))
+    return sparse.cast(x, dtype)
+
+
+def _stack(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def stacked(blocks: Any, format: str | None = None, dtype: str | None = None) -> Any:
+        return function(blocks if dtype is None else [cast(b, dtype) for b in blocks], format, dtype)
+
+    stacked.__name__ = stacked.__qualname__ = name
+    stacked.__doc__ = f"``symc.sparse.{name}``; complex entries lose their imaginary parts in real dtypes."
+    return stacked
+
+
+hstack, vstack = _stack("hstack", sparse.hstack), _stack("vstack", sparse.vstack)
+
+
+def _stack_op(function: Callable[..., Any]) -> Callable[..., Any]:
     def stacked(*blocks: Any, format: str | None = None, dtype: str | None = None) -> Any:
         return function(list(blocks), format=format, dtype=dtype)
 
@@ -97,16 +137,25 @@ def _stack(function: Callable[..., Any]) -> Callable[..., Any]:
     return stacked
 
 
+def true_dot(x: Any, y: Any, grad_preserves_dense: bool = True) -> SparseVariable:
+    """``symc.sparse.true_dot``; with a dense operand, too, the result is sparse, in the format of the sparse one."""
+    found = sparse.true_dot(x, y)
+    if isinstance(found, SparseVariable):
+        return found
+    format = next(sparse.as_sparse_variable(v).format for v in (x, y) if isinstance(v, SparseVariable) or is_scipy(v))
+    return csr_from_dense(found) if format == "csr" else csc_from_dense(found)
+
+
 def _dense(x: Any, structured: bool = True) -> Variable:
     return sparse.dense_from_sparse(x)
 
 
 def _from_dense(x: Any, format: str) -> SparseVariable:
-    return sparse.csr_from_dense(x) if format == "csr" else sparse.csc_from_dense(x)
+    return csr_from_dense(x) if format == "csr" else csc_from_dense(x)
 
 
 def _cast(x: Any, out_type: str) -> SparseVariable:
-    return sparse.cast(x, out_type)
+    return cast(x, out_type)
 
 
 AddSS, AddSD, AddSSData = (_op(n, sparse.add) for n in ("AddSS", "AddSD", "AddSSData"))
@@ -119,7 +168,7 @@ LessEqualSS, LessEqualSD = (_op(n, sparse.le) for n in ("LessEqualSS", "LessEqua
 GreaterEqualSS, GreaterEqualSD = (_op(n, sparse.ge) for n in ("GreaterEqualSS", "GreaterEqualSD"))
 StructuredAddSV = _op("StructuredAddSV", sparse.structured_add_s_v)
 Dot, StructuredDot = _op("Dot", sparse.dot), _op("StructuredDot", sparse.structured_dot)
-TrueDot = _op("TrueDot", sparse.true_dot, grad_preserves_dense=True)
+TrueDot = _op("TrueDot", true_dot, grad_preserves_dense=True)
 SamplingDot, Usmm = _op("SamplingDot", sparse.sampling_dot), _op("Usmm", sparse.usmm)
 Transpose, Neg, Diag = _op("Transpose", sparse.transpose), _op("Neg", sparse.neg), _op("Diag", sparse.diag)
 SquareDiagonal = _op("SquareDiagonal", sparse.square_diagonal)
@@ -127,8 +176,8 @@ Remove0 = _op("Remove0", lambda x, inplace: sparse.remove0(x), inplace=False)
 EnsureSortedIndices = _op("EnsureSortedIndices", sparse.ensure_sorted_indices, inplace=False)
 ColScaleCSC, RowScaleCSC = _op("ColScaleCSC", sparse.col_scale), _op("RowScaleCSC", sparse.row_scale)
 SpSum = _op("SpSum", sparse.sp_sum, axis=None, sparse_grad=True)
-HStack = _op("HStack", _stack(sparse.hstack), format=None, dtype=None)
-VStack = _op("VStack", _stack(sparse.vstack), format=None, dtype=None)
+HStack = _op("HStack", _stack_op(hstack), format=None, dtype=None)
+VStack = _op("VStack", _stack_op(vstack), format=None, dtype=None)
 DenseFromSparse = _op("DenseFromSparse", _dense, structured=True)
 SparseFromDense = _op("SparseFromDense", _from_dense, format="csr")
 Cast = _op("Cast", _cast, out_type="float64")

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 import symc.tensor as T
 from symc.compat.flags import config
 from symc.compat.function import shared
@@ -25,19 +23,12 @@ __all__ = [
     "Alloc", "AllocEmpty", "ARange", "Argmax", "Constant", "DimShuffle", "Dot", "Elemwise", "Eye", "IncSubtensor",
     "Join", "MakeVector", "MatrixInverse", "NoneConst", "Rebroadcast", "Reshape", "ScalarSharedVariable",
     "SharedRandomStreams", "Shape", "Split",
-    "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "as_tensor_variable", "complex_dtypes",
+    "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "complex_dtypes",
     "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types",
     "gemm", "gemv", "ger", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
     "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
     "shared", "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
 ]  # fmt: skip
-
-
-def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
-    """``T.as_tensor_variable``; a number of a NumPy dtype keeps it."""
-    if isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
-        return T.constant(x, name, ndim, x.dtype.name)
-    return T.as_tensor_variable(x, name, ndim)
 
 
 int_dtypes = list(SIGNED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from symc.graph import Constant, SharedVariable, Variable, convert_value
 from symc.graph.types import TensorType
 
 __all__ = [
-    "METHODS", "FlaggedTensorType", "TensorVariable",
+    "METHODS", "TOLERANCES", "FlaggedTensorType", "TensorVariable", "tolerances",
     "values_eq_approx", "values_eq_approx_always_true", "values_eq_approx_remove_inf",
     "values_eq_approx_remove_inf_nan", "values_eq_approx_remove_nan",
 ]  # fmt: skip
@@ -100,6 +101,24 @@ def _values_eq(a: Any, b: Any, force_same_dtype: bool = True) -> bool:
     return bool(np.all((a == b) | ((a != a) & (b != b))))
 
 
+TOLERANCES = {
+    "float16_atol": 1e-3, "float16_rtol": 5e-3, "float32_atol": 1e-5, "float32_rtol": 1e-5, "float64_atol": 1e-8,
+    "float64_rtol": 1e-5,
+}  # fmt: skip
+"""Names of ``theano.tensor.basic`` by which programs set the tolerances of comparisons."""
+
+
+def tolerances(dtype: str) -> tuple[float, float]:
+    """The absolute and the relative tolerance of comparisons in a dtype: those that the program has set, or Theano's.
+
+    The real and imaginary parts of complex numbers count.
+    """
+    held = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    told = vars(sys.modules["theano.tensor.basic"]) if "theano.tensor.basic" in sys.modules else {}
+    atol, rtol = (told.get(f"{held}_{kind}", TOLERANCES[f"{held}_{kind}"]) for kind in ("atol", "rtol"))
+    return atol, rtol
+
+
 def values_eq_approx(
     a: Any,
     b: Any,
@@ -115,10 +134,9 @@ def values_eq_approx(
         return False
     if a.dtype.kind not in "fc":
         return bool(np.all(a == b))
-    narrow = a.dtype in ("float32", "complex64")
-    tiny = a.dtype == "float16"
-    rtol = (5e-3 if tiny else 1e-5) if rtol is None else rtol
-    atol = (1e-3 if tiny else 1e-5 if narrow else 1e-8) if atol is None else atol
+    usual_atol, usual_rtol = tolerances(a.dtype.name)
+    rtol = usual_rtol if rtol is None else rtol
+    atol = usual_atol if atol is None else atol
     close = np.isclose(a, b, rtol, atol, equal_nan=True)
     if allow_remove_inf:
         close |= np.isinf(a)

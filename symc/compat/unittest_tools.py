@@ -46,6 +46,9 @@ def verify_grad(op: Any, pt: Any, n_tests: int = 2, rng: Any = None, *args: Any,
     symc.gradient.verify_grad(op, pt, n_tests, custom_rng() if rng is None else rng, *args, **kwargs)
 
 
+verify_grad.E_grad = symc.gradient.GradientError  # type: ignore[attr-defined]
+
+
 class WrongValue(Exception):  # noqa: N818 - Theano's name
     """Two arrays are not close; the message compares them."""
 

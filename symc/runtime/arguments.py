@@ -163,8 +163,8 @@ class Out:
     without a copy. It has no effect on the CPU.
     """
 
-    def __init__(self, variable: Variable, borrow: bool = False) -> None:
-        self.variable = as_tensor(variable)
+    def __init__(self, variable: Variable | Composite, borrow: bool = False) -> None:
+        self.variable: Any = variable if isinstance(variable, Composite) else as_tensor(variable)
         self.borrow = borrow
 
 

@@ -15,10 +15,11 @@ array([[1., 1., 1.],
 """
 
 from symc.runtime import shared as _runtime_shared
-from symc.sparse import basic, comparisons, operators, selection, typed
+from symc.sparse import basic, comparisons, entrywise, operators, selection, typed
 from symc.sparse.basic import *  # noqa: F403
 from symc.sparse.comparisons import *  # noqa: F403
 from symc.sparse.conversion import csc_from_dense, csr_from_dense, dense_from_sparse, transpose
+from symc.sparse.entrywise import *  # noqa: F403
 from symc.sparse.selection import *  # noqa: F403
 from symc.sparse.typed import *  # noqa: F403
 from symc.sparse.variables import SharedSparse, SparseType, SparseVariable, as_sparse_variable, is_scipy, shared
@@ -30,4 +31,4 @@ __all__ = [
     "SharedSparse", "SparseType", "SparseVariable", "as_sparse_variable", "csc_from_dense", "csr_from_dense",
     "dense_from_sparse", "shared", "transpose",
 ]  # fmt: skip
-__all__ += [*basic.__all__, *comparisons.__all__, *selection.__all__, *typed.__all__]
+__all__ += [*basic.__all__, *comparisons.__all__, *entrywise.__all__, *selection.__all__, *typed.__all__]

@@ -9,18 +9,20 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Variable
-from symc.graph.dtypes import as_dtype, is_float
+from symc.graph.dtypes import is_float
 from symc.sparse.conversion import (
     as_format,
     columns_of,
     dense_from_sparse,
+    dense_result,
     from_entries,
     make_shape,
     places_of,
     rows_of,
     transpose,
 )
-from symc.sparse.products import add_product
+from symc.sparse.entrywise import neg
+from symc.sparse.products import add_product, differentiated_as
 from symc.sparse.variables import INDEX, SparseVariable, as_sparse_variable, is_scipy, named
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
@@ -28,22 +30,23 @@ from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, unify_dtypes
 from symc.tensor.creation import arange, ones_like, zeros
 from symc.tensor.cumulative import cumsum
+from symc.tensor.diagonals import diagonal
 from symc.tensor.indices.indexing import subtensor
 from symc.tensor.indices.selection import flatnonzero
 from symc.tensor.indices.subtensor_writing import inc_subtensor
 from symc.tensor.joining import concatenate
+from symc.tensor.linalg import dot as dense_product
 from symc.tensor.repeating import repeat
 from symc.tensor.requirements import require_lengths
 from symc.tensor.sorting import argsort
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
-    "CSC", "CSM", "CSR", "add", "as_sparse", "as_sparse_or_tensor_variable", "cast", "clean", "col_scale",
+    "CSC", "CSM", "CSR", "add", "as_sparse", "as_sparse_or_tensor_variable", "clean", "col_scale",
     "csc_matrix", "csm_data", "csm_indices", "csm_indptr", "csm_properties", "csm_shape", "csr_matrix", "diag", "dot",
-    "hstack", "matrix", "mul", "mul_s_d", "mul_s_s", "mul_s_v", "neg", "remove0", "row_scale", "sampling_dot",
-    "sp_ones_like", "sp_sum", "sp_zeros_like", "square_diagonal", "structured_add", "structured_add_s_v",
-    "structured_dot", "structured_exp", "structured_log", "structured_maximum", "structured_minimum", "structured_pow",
-    "structured_sigmoid", "sub", "true_dot", "usmm", "vstack",
+    "hstack", "matrix", "mul", "mul_s_d", "mul_s_s", "mul_s_v", "remove0", "row_scale", "sampling_dot",
+    "sp_ones_like", "sp_sum", "sp_zeros_like", "square_diagonal", "structured_add_s_v", "structured_dot", "sub",
+    "true_dot", "usmm", "vstack",
 ]  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def dot(x: Any, y: Any) -> Any:
     """The product of two matrices, of which at least one is sparse, or of a sparse matrix and a vector.
 
     With a dense operand, the result is dense; of two sparse matrices it is sparse. Gradients by sparse operands exist
-    at the places of their entries.
+    at the places of their entries, and everywhere by the dense matrix from which an operand was converted.
     """
     if not _is_sparse(x) and not _is_sparse(y):
         raise TypeError(located("sparse.dot: expected a sparse operand", [as_tensor(x), as_tensor(y)], "use T.dot"))
@@ -161,6 +164,8 @@ def dot(x: Any, y: Any) -> Any:
         dtype,
     )
     found = add_product(base, data, rows_of(sparse), columns_of(sparse), inner)
+    if sparse.dense is not None:
+        found = differentiated_as(found, dense_product(ew.cast(sparse.dense, dtype), wide))
     return dimshuffle(found, [0]) if dense.ndim == 1 else found
 
 
@@ -171,8 +176,8 @@ def _inner(sparse: SparseVariable, dense: Variable) -> Variable:
 
 
 def structured_dot(x: Any, y: Any) -> Any:
-    """As ``dot``: gradients by sparse operands exist at the places of their entries."""
-    return dot(x, y)
+    """As ``dot``; gradients by sparse operands exist at the places of their entries alone."""
+    return dot(*(as_sparse_variable(v).with_dense(None) if _is_sparse(v) else v for v in (x, y)))
 
 
 def true_dot(x: Any, y: Any, grad_preserves_dense: bool = True) -> Any:
@@ -190,7 +195,8 @@ def true_dot(x: Any, y: Any, grad_preserves_dense: bool = True) -> Any:
     other = ew.add(ew.cast(subtensor(right.indptr, subtensor(columns, entry)), "int64"), place)
     values = ew.mul(subtensor(left.data, entry), subtensor(right.data, other))
     shape = (left.shape[0], right.shape[1])
-    return from_entries(subtensor(rows, entry), subtensor(right.indices, other), values, shape, x.format)
+    found = from_entries(subtensor(rows, entry), subtensor(right.indices, other), values, shape, x.format)
+    return found.with_dense(dense_result(dense_product, x, y))
 
 
 def sampling_dot(x: Any, y: Any, p: Any) -> SparseVariable:
@@ -216,7 +222,8 @@ def add(x: Any, y: Any) -> Any:
     (a, b), (c, d) = places_of(x), places_of(y)
     dtype = unify_dtypes([x.data, y.data])
     values = concatenate([ew.cast(x.data, dtype), ew.cast(y.data, dtype)])
-    return from_entries(concatenate([a, c]), concatenate([b, d]), values, x.shape, x.format)
+    found = from_entries(concatenate([a, c]), concatenate([b, d]), values, x.shape, x.format)
+    return found.with_dense(dense_result(ew.add, x, y))
 
 
 def sub(x: Any, y: Any) -> Any:
@@ -235,7 +242,8 @@ def mul(x: Any, y: Any) -> SparseVariable:
         return mul_s_s(x, y)
     sparse, dense = (as_sparse_variable(x), as_tensor(y)) if _is_sparse(x) else (as_sparse_variable(y), as_tensor(x))
     if dense.ndim == 0:
-        return sparse.with_data(ew.mul(sparse.data, dense))
+        found = sparse.with_data(ew.mul(sparse.data, dense))
+        return found.with_dense(dense_result(lambda m: ew.mul(m, dense), sparse))
     return mul_s_v(sparse, dense) if dense.ndim == 1 else mul_s_d(sparse, dense)
 
 
@@ -244,7 +252,8 @@ def mul_s_d(x: Any, y: Any) -> SparseVariable:
     x, y = as_sparse_variable(x), as_tensor(y)
     rows, columns = places_of(x)
     places = tuple(constant(0) if one else v for one, v in zip(y.broadcastable, (rows, columns)))
-    return x.with_data(ew.mul(x.data, subtensor(y, places)))
+    found = x.with_data(ew.mul(x.data, subtensor(y, places)))
+    return found.with_dense(dense_result(lambda m: ew.mul(m, y), x))
 
 
 def mul_s_s(x: Any, y: Any) -> SparseVariable:
@@ -261,13 +270,15 @@ def mul_s_s(x: Any, y: Any) -> SparseVariable:
     found = ew.mul(subtensor(values, same), subtensor(values, ew.add(same, 1)))
     key = subtensor(both, same)
     row = ew.floor_div(key, ew.maximum(columns, 1))
-    return from_entries(row, ew.sub(key, ew.mul(row, columns)), found, (rows, columns), x.format)
+    product = from_entries(row, ew.sub(key, ew.mul(row, columns)), found, (rows, columns), x.format)
+    return product.with_dense(dense_result(ew.mul, x, y))
 
 
 def mul_s_v(x: Any, y: Any) -> SparseVariable:
     """Multiply each row by a dense vector element by element."""
-    x = as_sparse_variable(x)
-    return x.with_data(ew.mul(x.data, subtensor(as_tensor(y), places_of(x)[1])))
+    x, y = as_sparse_variable(x), as_tensor(y)
+    found = x.with_data(ew.mul(x.data, subtensor(y, places_of(x)[1])))
+    return found.with_dense(dense_result(lambda m: ew.mul(m, y), x))
 
 
 def structured_add_s_v(x: Any, y: Any) -> SparseVariable:
@@ -283,61 +294,29 @@ def col_scale(x: Any, s: Any) -> SparseVariable:
 
 def row_scale(x: Any, s: Any) -> SparseVariable:
     """Multiply each row by an element of the vector ``s``."""
-    x = as_sparse_variable(x)
-    return x.with_data(ew.mul(x.data, subtensor(as_tensor(s), places_of(x)[0])))
+    x, s = as_sparse_variable(x), as_tensor(s)
+    found = x.with_data(ew.mul(x.data, subtensor(s, places_of(x)[0])))
+    return found.with_dense(dense_result(lambda m: ew.mul(m, dimshuffle(s, [0, "x"])), x))
 
 
-# --- functions of the entries -----------------------------------------------------------------------------------------
-
-
-def _structured(function: Callable[..., Variable], text: str) -> Callable[..., SparseVariable]:
-    def apply(x: Any, *others: Any) -> SparseVariable:
-        x = as_sparse_variable(x)
-        return x.with_data(function(x.data, *others))
-
-    apply.__doc__ = text
-    return apply
-
-
-structured_sigmoid = _structured(ew.sigmoid, "The sigmoid of the entries; other elements stay zero.")
-structured_exp = _structured(ew.exp, "The exponential of the entries; other elements stay zero.")
-structured_log = _structured(ew.log, "The logarithm of the entries; other elements stay zero.")
-structured_pow = _structured(ew.power, "The entries to a power; other elements stay zero.")
-structured_minimum = _structured(ew.minimum, "The minimum of each entry and a number; other elements stay zero.")
-structured_maximum = _structured(ew.maximum, "The maximum of each entry and a number; other elements stay zero.")
-structured_add = _structured(ew.add, "Add a number to the entries; other elements stay zero.")
-neg = _structured(ew.neg, "The negative.")
-
-_ZERO_PRESERVING = {
-    "abs_": ew.abs_, "sqr": ew.sqr, "sqrt": ew.sqrt, "sin": ew.sin, "tan": ew.tan, "arcsin": ew.arcsin,
-    "arctan": ew.arctan, "sinh": ew.sinh, "tanh": ew.tanh, "arcsinh": ew.arcsinh, "arctanh": ew.arctanh,
-    "expm1": ew.expm1, "log1p": ew.log1p, "deg2rad": ew.deg2rad, "rad2deg": ew.rad2deg, "sgn": ew.sgn,
-    "ceil": ew.ceil, "floor": ew.floor, "trunc": ew.trunc, "rint": ew.round_half_to_even,
-}  # fmt: skip
-"""Functions that are zero at zero, so that only entries count."""
-for _name, _function in _ZERO_PRESERVING.items():
-    globals()[_name] = _structured(_function, f"``{_name}`` of each element, which keeps zeros.")
-__all__ += [n for n in _ZERO_PRESERVING if n not in __all__]
-
-
-def cast(x: Any, dtype: str) -> SparseVariable:
-    """Convert the entries to a dtype."""
-    x = as_sparse_variable(x)
-    return x.with_data(ew.cast(x.data, as_dtype(dtype)))
+# --- entries ----------------------------------------------------------------------------------------------------------
 
 
 def clean(x: Any) -> SparseVariable:
     """Add entries at the same place, order them, and remove zeros."""
     x = as_sparse_variable(x)
-    return remove0(from_entries(*places_of(x), x.data, x.shape, x.format))
+    return remove0(from_entries(*places_of(x), x.data, x.shape, x.format).with_dense(x.dense))
 
 
 def remove0(x: Any) -> SparseVariable:
-    """Remove entries that are zero."""
+    """Remove entries that are zero; the others keep their order."""
     x = as_sparse_variable(x)
-    kept = flatnonzero(ew.neq(x.data, 0))
-    rows, columns = (subtensor(v, kept) for v in places_of(x))
-    return from_entries(rows, columns, subtensor(x.data, kept), x.shape, x.format)
+    stays = ew.neq(x.data, 0)
+    kept = flatnonzero(stays)
+    before = concatenate([constant(np.zeros(1, INDEX)), ew.cast(cumsum(ew.cast(stays, "int64")), INDEX)])
+    indptr = subtensor(before, ew.cast(x.indptr, "int64"))
+    data, indices = subtensor(x.data, kept), subtensor(x.indices, kept)
+    return SparseVariable(x.format, data, indices, indptr, x.shape_vector, dense=x.dense)
 
 
 def sp_ones_like(x: Any) -> SparseVariable:
@@ -356,12 +335,17 @@ def sp_zeros_like(x: Any) -> SparseVariable:
 
 
 def sp_sum(x: Any, axis: int | None = None, sparse_grad: bool = False) -> Variable:
-    """The sum over all elements, or over rows (axis 0) or columns (axis 1); the result is dense."""
+    """The sum over all elements, or over rows (axis 0) or columns (axis 1); the result is dense.
+
+    With ``sparse_grad``, gradients exist at the places of the entries alone.
+    """
     x = as_sparse_variable(x)
     if axis is None:
-        return reduce.sum(x.data)
+        return reduce.sum(x.data if x.dense is None or sparse_grad else x.dense)
     if axis not in (0, 1, -1, -2):
         raise ValueError(located(f"sp_sum: axis must be None, 0 or 1, got {axis!r}"))
+    if x.dense is not None and not sparse_grad:
+        return reduce.sum(x.dense, axis=axis)
     rows, columns = places_of(x)
     along = columns if axis % 2 == 0 else rows
     data = reduce.sum(dimshuffle(x.data, [0, "x"]), axis=1)  # small integers become int64, as in other sums
@@ -372,6 +356,8 @@ def sp_sum(x: Any, axis: int | None = None, sparse_grad: bool = False) -> Variab
 def diag(x: Any) -> Variable:
     """The main diagonal, as a dense vector."""
     x = as_sparse_variable(x)
+    if x.dense is not None:
+        return diagonal(x.dense)
     rows, columns = places_of(x)
     zero = zeros((ew.minimum(*x.shape),), x.dtype)
     last = ew.sub(ew.maximum(ew.minimum(*x.shape), 1), 1)
@@ -408,4 +394,5 @@ def _joined(blocks: Sequence[Any], axis: int, format: str | None, dtype: str | N
     shape = [made[0].shape[0], made[0].shape[1]]
     shape[axis] = before
     data = concatenate([ew.cast(m.data, dtype) for m in made])
-    return from_entries(concatenate(places[0]), concatenate(places[1]), data, (shape[0], shape[1]), format or "csc")
+    found = from_entries(concatenate(places[0]), concatenate(places[1]), data, (shape[0], shape[1]), format or "csc")
+    return found.with_dense(dense_result(lambda *m: concatenate([ew.cast(v, dtype) for v in m], axis), *made))

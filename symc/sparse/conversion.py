@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from symc.tensor.sorting import argsort
 from symc.tensor.symbolic_dims import shape_i
 
 __all__ = [
-    "as_format", "columns_of", "csc_from_dense", "csr_from_dense", "dense_from_sparse", "from_entries", "make_shape",
-    "places_of", "rows_of", "transpose",
+    "as_format", "columns_of", "csc_from_dense", "csr_from_dense", "dense_from_sparse", "dense_result", "from_entries",
+    "make_shape", "places_of", "rows_of", "transpose",
 ]  # fmt: skip
 
 
@@ -66,7 +67,15 @@ def transpose(x: Any) -> SparseVariable:
     """The transpose, in the other format: the same entries in the same order."""
     x = as_sparse_variable(x)
     turned = subtensor(x.shape_vector, slice(None, None, -1))
-    return SparseVariable("csc" if x.format == "csr" else "csr", x.data, x.indices, x.indptr, turned)
+    dense = None if x.dense is None else x.dense.T
+    return SparseVariable("csc" if x.format == "csr" else "csr", x.data, x.indices, x.indptr, turned, dense=dense)
+
+
+def dense_result(function: Callable[..., Variable], *matrices: SparseVariable) -> Variable | None:
+    """The dense expression of a linear function of matrices, if one of them has one; None if none has."""
+    if all(m.dense is None for m in matrices):
+        return None
+    return function(*map(dense_from_sparse, matrices))
 
 
 def _pointers(counts: Variable) -> Variable:
@@ -88,9 +97,9 @@ def as_format(x: Any, format: str) -> SparseVariable:
     order = argsort(x.indices)
     along = rows_of(x) if x.format == "csr" else columns_of(x)
     other = x.shape[1 if x.format == "csr" else 0]
-    return SparseVariable(
-        format, subtensor(x.data, order), subtensor(along, order), _pointers(_counted(x.indices, other)), x.shape_vector
-    )
+    indptr = _pointers(_counted(x.indices, other))
+    data, indices = subtensor(x.data, order), subtensor(along, order)
+    return SparseVariable(format, data, indices, indptr, x.shape_vector, dense=x.dense)
 
 
 def from_entries(rows: Any, columns: Any, data: Any, shape: tuple[Any, Any], format: str) -> SparseVariable:
@@ -116,24 +125,31 @@ def from_entries(rows: Any, columns: Any, data: Any, shape: tuple[Any, Any], for
 def dense_from_sparse(x: Any) -> Variable:
     """The matrix as a dense one; entries at the same place are added."""
     x = as_sparse_variable(x)
+    if x.dense is not None:
+        return x.dense
     rows, columns = places_of(x)
     zero = zeros((*x.shape,), x.dtype)
     return inc_subtensor(subtensor(zero, (rows, columns)), x.data)
 
 
 def csr_from_dense(x: Any) -> SparseVariable:
-    """The non-zero elements of a dense matrix, by rows."""
+    """The non-zero elements of a dense matrix, by rows.
+
+    Gradients by ``x`` of linear functions of the result also exist at the zeros of ``x``; those of functions of the
+    entries, such as ``structured_exp``, exist at the entries alone.
+    """
     x = as_tensor(x)
     if x.ndim != 2:
         raise ShapeError(located(f"csr_from_dense: expected a matrix, got {x.ndim} axes", [x]))
     rows, columns = nonzero(x)
     counts = _counted(rows, shape_i(x, 0))
     shape = make_shape(shape_i(x, 0), shape_i(x, 1))
-    return SparseVariable("csr", subtensor(x, (rows, columns)), ew.cast(columns, INDEX), _pointers(counts), shape)
+    data, indices = subtensor(x, (rows, columns)), ew.cast(columns, INDEX)
+    return SparseVariable("csr", data, indices, _pointers(counts), shape, dense=x)
 
 
 def csc_from_dense(x: Any) -> SparseVariable:
-    """The non-zero elements of a dense matrix, by columns."""
+    """The non-zero elements of a dense matrix, by columns; for gradients, see ``csr_from_dense``."""
     x = as_tensor(x)
     if x.ndim != 2:
         raise ShapeError(located(f"csc_from_dense: expected a matrix, got {x.ndim} axes", [x]))

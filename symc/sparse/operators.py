@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from symc.graph import Variable
-from symc.sparse import basic, comparisons
+from symc.sparse import basic, comparisons, entrywise
 from symc.sparse.conversion import as_format, dense_from_sparse, transpose
 from symc.sparse.selection import item
 from symc.sparse.variables import SharedSparse, SparseVariable, as_sparse_variable
@@ -24,13 +24,13 @@ def _conformed(x: SharedSparse, value: Any) -> Sequence[Variable]:
 METHODS: dict[str, Any] = {
     "__add__": basic.add, "__radd__": lambda x, other: basic.add(other, x),
     "__sub__": basic.sub, "__rsub__": lambda x, other: basic.sub(other, x),
-    "__mul__": basic.mul, "__rmul__": basic.mul, "__neg__": basic.neg,
+    "__mul__": basic.mul, "__rmul__": basic.mul, "__neg__": entrywise.neg,
     "__truediv__": lambda x, other: basic.mul(x, ew.inv(other)),
     "__matmul__": basic.dot, "__rmatmul__": lambda x, other: basic.dot(other, x),
     "dot": basic.dot, "__dot__": basic.dot, "__rdot__": lambda x, other: basic.dot(other, x),
     "__getitem__": item, "T": property(transpose), "transpose": lambda x: transpose(x),
     "toarray": dense_from_sparse, "todense": dense_from_sparse, "sum": basic.sp_sum, "diagonal": basic.diag,
-    "tocsr": lambda x: as_format(x, "csr"), "tocsc": lambda x: as_format(x, "csc"), "astype": basic.cast,
+    "tocsr": lambda x: as_format(x, "csr"), "tocsc": lambda x: as_format(x, "csc"), "astype": entrywise.cast,
     "zeros_like": basic.sp_zeros_like, "ones_like": basic.sp_ones_like,
     "__lt__": comparisons.lt, "__le__": comparisons.le, "__gt__": comparisons.gt, "__ge__": comparisons.ge,
     "maximum": comparisons.maximum, "minimum": comparisons.minimum, "multiply": basic.mul,

@@ -17,11 +17,14 @@ from symc.loops.ir import Accumulate, Statement
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.checked import checked_below
+from symc.tensor.complex_numbers.parts import held, parts
+from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.creation import zeros_like
+from symc.tensor.graph_op import OpFromGraph
 from symc.tensor.indices.subtensor import GATHER
 from symc.tensor.symbolic_dims import shape_i
 
-__all__ = ["ADD_PRODUCT", "add_product"]
+__all__ = ["ADD_PRODUCT", "add_product", "differentiated_as"]
 
 
 def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -98,6 +101,17 @@ ADD_PRODUCT = record(
 )
 
 
+def _of_complex(op: Op, inputs: Sequence[Variable]) -> Variable:
+    base, data, rows, columns, dense = inputs
+    (base_re, base_im), (data_re, data_im), (dense_re, dense_im) = map(parts, (base, data, dense))
+    re = op(op(base_re, data_re, rows, columns, dense_re), ew.neg(data_im), rows, columns, dense_im)
+    im = op(op(base_im, data_re, rows, columns, dense_im), data_im, rows, columns, dense_re)
+    return held(re, im)
+
+
+RULES[ADD_PRODUCT] = _of_complex
+
+
 def _by_hand(rows: np.ndarray, columns: np.ndarray, data: np.ndarray) -> np.ndarray:
     found = np.zeros((4, 5), data.dtype)
     for r, c, v in zip(rows, columns, data):
@@ -129,3 +143,18 @@ def add_product(base: Variable, data: Variable, rows: Any, columns: Any, dense: 
     rows = checked_below(rows, shape_i(base, 0), text, repair)
     columns = checked_below(columns, shape_i(dense, 0), text, repair)
     return Op(ADD_PRODUCT)(base, data, rows, columns, dense)
+
+
+def differentiated_as(value: Variable, expression: Variable) -> Variable:
+    """Return ``value`` with the derivatives of ``expression``, an equal expression that is never computed itself."""
+    inputs = [v.type() for v in (value, expression)]
+    op = OpFromGraph(
+        inputs,
+        [inputs[0]],
+        inline=True,
+        grad_overrides=lambda inputs, gradients: [None, gradients[0]],
+        rop_overrides=lambda inputs, directions: [directions[1]],
+        name="differentiated_as",
+    )
+    found: Variable = op(value, expression)
+    return found

@@ -45,6 +45,7 @@ def item(x: SparseVariable, key: Any) -> Any:
     if len(key) > 2 or any(k is None for k in key):
         raise ShapeError(located(f"sparse: a matrix has two axes, got the index {key!r}", [x.data]))
     row, column = (*key, _ALL)[:2]
+    dense = x.dense
     if not isinstance(row, slice) and not isinstance(column, slice):
         axes = [as_tensor(row).ndim, as_tensor(column).ndim]
         if axes == [0, 0]:
@@ -54,7 +55,14 @@ def item(x: SparseVariable, key: Any) -> Any:
     for k, (part, along) in enumerate(((row, "csr"), (column, "csc"))):
         if not (isinstance(part, slice) and part == _ALL):
             x = as_format(_lines(as_format(x, along), part, x.shape[k]), x.format)
-    return x
+            if dense is not None:
+                dense = subtensor(dense, (_ALL,) * k + (_as_lines(part),))
+    return x.with_dense(dense)
+
+
+def _as_lines(part: Any) -> Any:
+    """An index that keeps its axis: an integer selects one line."""
+    return part if isinstance(part, slice) or as_tensor(part).ndim else subtensor(as_tensor(part), None)
 
 
 def _lines(x: SparseVariable, part: Any, count: Any) -> SparseVariable:
@@ -94,6 +102,8 @@ def _of_lines(x: SparseVariable, data: Variable, indices: Variable, indptr: Vari
 def get_item_scalar(x: Any, index: Sequence[Any]) -> Variable:
     """The element at ``(row, column)``."""
     x = as_sparse_variable(x)
+    if x.dense is not None:
+        return subtensor(x.dense, tuple(index))
     (row, column), (n, m) = index, x.shape
     row, column = subtensor(arange(n), row), subtensor(arange(m), column)
     rows, columns = places_of(x)
@@ -119,6 +129,8 @@ def get_item_list(x: Any, index: Any) -> SparseVariable:
 def get_item_2lists(x: Any, ind1: Any, ind2: Any) -> Variable:
     """The elements at the places ``(ind1[k], ind2[k])``, as a dense vector."""
     x = as_sparse_variable(x)
+    if x.dense is not None:
+        return subtensor(x.dense, (as_tensor(ind1), as_tensor(ind2)))
     n, m = x.shape
     rows, columns = subtensor(arange(n), as_tensor(ind1)), subtensor(arange(m), as_tensor(ind2))
     merged = from_entries(*places_of(x), x.data, x.shape, "csr")
@@ -137,7 +149,8 @@ def ensure_sorted_indices(x: Any, inplace: bool = False) -> SparseVariable:
     rows, columns = (ew.cast(v, "int64") for v in places_of(x))
     n, m = x.shape
     order = argsort(ew.add(ew.mul(rows, m), columns) if x.format == "csr" else ew.add(ew.mul(columns, n), rows))
-    return SparseVariable(x.format, subtensor(x.data, order), subtensor(x.indices, order), x.indptr, x.shape_vector)
+    data, indices = subtensor(x.data, order), subtensor(x.indices, order)
+    return SparseVariable(x.format, data, indices, x.indptr, x.shape_vector, dense=x.dense)
 
 
 def construct_sparse_from_list(x: Any, values: Any, ilist: Any) -> SparseVariable:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from symc.sparse.basic import add, cast, csc_matrix, csr_matrix, sampling_dot
+from symc.sparse.basic import add, csc_matrix, csr_matrix, sampling_dot
+from symc.sparse.entrywise import cast
 from symc.sparse.variables import SparseVariable, as_sparse_variable
 from symc.tensor import elementwise as ew
 from symc.tensor.complex_numbers import parts

@@ -116,6 +116,9 @@ class SparseVariable(Composite):
     shape_vector : Variable
         ``(2,)``, int64.
     name : str or None
+    dense : Variable or None
+        ``(rows, columns)``: the same matrix as a dense expression, if it was converted from one. Linear functions keep
+        it, so that their gradients by the dense matrix also exist where it is zero.
     """
 
     ndim = 2
@@ -123,7 +126,14 @@ class SparseVariable(Composite):
     __array_ufunc__ = None  # NumPy leaves operators to this class
 
     def __init__(
-        self, format: str, data: Variable, indices: Variable, indptr: Variable, shape: Variable, name: str | None = None
+        self,
+        format: str,
+        data: Variable,
+        indices: Variable,
+        indptr: Variable,
+        shape: Variable,
+        name: str | None = None,
+        dense: Variable | None = None,
     ) -> None:
         if format not in ("csr", "csc"):
             raise ValueError(located(f"sparse: the format must be 'csr' or 'csc', got {format!r}"))
@@ -131,6 +141,7 @@ class SparseVariable(Composite):
         self.data, self.indices, self.indptr = data, indices, indptr
         self.shape_vector = shape
         self.name = name
+        self.dense = dense
 
     @property
     def parts(self) -> tuple[Variable, ...]:  # type: ignore[override]
@@ -164,6 +175,10 @@ class SparseVariable(Composite):
     def with_data(self, data: Any) -> SparseVariable:
         """A matrix with other entries at the same places."""
         return SparseVariable(self.format, as_tensor(data), self.indices, self.indptr, self.shape_vector)
+
+    def with_dense(self, dense: Variable | None) -> SparseVariable:
+        """The same entries, and the dense expression of the matrix."""
+        return SparseVariable(self.format, self.data, self.indices, self.indptr, self.shape_vector, self.name, dense)
 
     def __repr__(self) -> str:
         return self.name or f"<{self.format} matrix of {self.dtype}>"

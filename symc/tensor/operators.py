@@ -144,8 +144,10 @@ def _transpose(x: Variable, *order: Any) -> Variable:
     )
 
 
-def _reshape(x: Variable, *shape: Any, ndim: int | None = None) -> Variable:
-    return reshaping.reshape(x, shape[0] if len(shape) == 1 else shape, ndim)
+def _reshape(x: Variable, *lengths: Any, shape: Any = None, ndim: int | None = None) -> Variable:
+    if shape is None:
+        shape = lengths[0] if len(lengths) == 1 else lengths
+    return reshaping.reshape(x, shape, ndim)
 
 
 def _method(function: Any) -> Any:

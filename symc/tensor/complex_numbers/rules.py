@@ -1,6 +1,6 @@
 """How ops act on complex numbers: rules from the parts of operands to the parts of results.
 
-An op that only moves elements moves both parts. ``_RULES`` lists what other ops do; those without a rule are not
+An op that only moves elements moves both parts. ``RULES`` lists what other ops do; those without a rule are not
 defined for complex numbers, and refuse them.
 """
 
@@ -36,7 +36,7 @@ def _act(op: Op, inputs: Sequence[Variable]) -> tuple[Variable, ...]:
     """Apply ``op`` to operands of which some are complex, or of dtype bfloat16."""
     if any(v.dtype == BRAIN for v in inputs):
         return on_float32(op, inputs)
-    rule = _RULES.get(op.record)
+    rule = RULES.get(op.record)
     if rule is None:
         moved = _moved(op)
         if moved is None:
@@ -170,7 +170,7 @@ def _halves(values: Sequence[Variable]) -> tuple[Sequence[Variable], Sequence[Va
 _ORDERED = {f.record for f in (ew.lt, ew.le, ew.gt, ew.ge, ew.maximum, ew.minimum, ew.clip, ew.relu)}
 _ORDERED |= {reduce.MAX, reduce.MIN, SORT, ARGSORT, TOPK}
 
-_RULES: dict[Record, Rule] = {
+RULES: dict[Record, Rule] = {
     ew.add.record: _of_all,
     ew.sub.record: _of_all,
     ew.mul.record: _elementwise(of_pairs.product),

@@ -1,0 +1,122 @@
+"""Functions of ``theano.tensor`` whose behaviour differs from that of the functions of ``symc.tensor``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+import symc.tensor as T
+from symc.graph import Apply, Constant, Variable
+from symc.graph.dtypes import COMPLEX
+
+__all__ = [
+    "as_tensor_variable", "batched_dot", "clip", "conj", "fill", "flatnonzero", "nonzero", "nonzero_values",
+    "second",
+]  # fmt: skip
+
+_OF_MODULES = {"np": "numpy", "numpy": "numpy", "theano": "theano", "gof": "theano.gof", "compile": "theano.compile",
+               "printing": "theano.printing", "scal": "theano.scalar"}  # fmt: skip
+"""Modules that ``from theano.tensor import *`` imports."""
+__all__ += list(_OF_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_MODULES:
+        return importlib.import_module(_OF_MODULES[name])
+    raise AttributeError(name)
+
+
+def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
+    """``T.as_tensor_variable``; a number of a NumPy dtype keeps it, and an application stands for its only output.
+
+    Leading axes of length 1 are dropped until ``ndim`` axes are left.
+    """
+    if isinstance(x, Apply):
+        default = getattr(x.op, "default_output", None)
+        if default is None and len(x.outputs) != 1:
+            raise ValueError(f"as_tensor_variable: {x} has {len(x.outputs)} outputs, choose one of them")
+        place = 0 if default is None else default
+        if not 0 <= place < len(x.outputs):
+            raise ValueError(f"as_tensor_variable: default_output of {x.op} is {place}, of {len(x.outputs)} outputs")
+        x = x.outputs[place]
+    if isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
+        return T.constant(x, name, ndim, x.dtype.name)
+    if isinstance(x, (list, tuple)) and any(isinstance(v, Apply) for v in x):
+        x = [as_tensor_variable(v) if isinstance(v, Apply) else v for v in x]
+    if isinstance(x, Variable) and ndim is not None and x.ndim > ndim:
+        first = x.ndim - ndim
+        if not all(x.broadcastable[:first]):
+            raise ValueError(f"as_tensor_variable: {x.type} cannot have {ndim} axes: only axes of length 1 are dropped")
+        x = x.dimshuffle(*range(first, x.ndim))
+    return T.as_tensor_variable(x, name, ndim)
+
+
+def fill(a: Any, b: Any) -> Variable:
+    """Fill the shape of ``a`` with ``b``; as any elementwise function, it broadcasts both operands."""
+    a, b = T.as_tensor_variable(a), T.as_tensor_variable(b)
+    missing = (True,) * (a.ndim - b.ndim) + b.broadcastable
+    if b.ndim <= a.ndim and all(one or not wide for one, wide in zip(missing, a.broadcastable)):
+        return T.fill(a, b)
+    return T.switch(True, b, T.cast(T.zeros_like(a), b.dtype))
+
+
+second = fill
+
+
+def batched_dot(a: Any, b: Any) -> Variable:
+    """One product per entry of axis 0, for operands of one axis and more: ``out[i] = dot(a[i], b[i])``.
+
+    Raises
+    ------
+    TypeError
+        If an operand has no axes.
+    """
+    a, b = T.as_tensor_variable(a), T.as_tensor_variable(b)
+    if not a.ndim or not b.ndim:
+        raise TypeError(f"batched_dot: operands need an axis of entries, got {a.type} and {b.type}")
+    if a.ndim == 1:
+        return a.dimshuffle(0, *["x"] * (b.ndim - 1)) * b
+    if b.ndim == 1:
+        return a * b.dimshuffle(0, *["x"] * (a.ndim - 1))
+    if a.ndim > 3 or b.ndim > 3:
+        return T.batched_tensordot(a, b, [[a.ndim - 1], [max(1, b.ndim - 2)]])
+    return T.batched_dot(a, b)
+
+
+def conj(z: Any) -> Variable:
+    """The complex conjugate; of a real tensor a copy."""
+    z = T.as_tensor_variable(z)
+    return T.conj(z) if z.dtype in COMPLEX else z.copy()
+
+
+def clip(x: Any, min: Any, max: Any) -> Variable:
+    """``T.clip``; where ``min`` exceeds ``max``, elements less than ``min`` become ``min``, and others ``max``."""
+    x, low, high = (T.as_tensor_variable(v) for v in (x, min, max))
+    clipped = T.clip(x, low, high)
+    if isinstance(low, Constant) and isinstance(high, Constant) and bool(np.all(low.data <= high.data)):
+        return clipped
+    return T.switch(T.gt(low, high), T.switch(T.lt(x, low), low, high), clipped)
+
+
+def _with_axes(name: str, a: Any) -> Variable:
+    a = as_tensor_variable(a)
+    if a.ndim == 0:
+        raise ValueError(f"{name}: expected a tensor with axes, got {a.type}")
+    return a
+
+
+def nonzero(a: Any, return_matrix: bool = False) -> Any:
+    """``T.nonzero``; ValueError for a scalar."""
+    return T.nonzero(_with_axes("nonzero", a), return_matrix)
+
+
+def flatnonzero(a: Any) -> Variable:
+    """``T.flatnonzero``; ValueError for a scalar."""
+    return T.flatnonzero(_with_axes("flatnonzero", a))
+
+
+def nonzero_values(a: Any) -> Variable:
+    """``T.nonzero_values``; ValueError for a scalar."""
+    return T.nonzero_values(_with_axes("nonzero_values", a))
