@@ -502,10 +502,9 @@ def test_lists_of_variables():
     assert f(np.ones((2, 3)), np.ones((2, 3))) == [5, 0, 5]
     with pytest.raises(TypeError, match="append: expected an element of type"):
         pair.append(theano.tensor.fmatrix())
-    with pytest.raises(NotImplementedError, match="the index must be a number"):
-        pair[i]
-    with pytest.raises(NotImplementedError, match="make_list"):
-        typed_list.TypedListType(theano.tensor.dmatrix)()
+    with pytest.raises(TypeError, match="integer or a slice"):
+        pair[x]
+    assert theano.function([x, y, i], pair[i] * 2)([[1]], [[3]], 1) == 6
     absent = theano.function([x, y, i], typed_list.index_(pair, x + i))
     with pytest.raises(ValueError, match="not in the list"):
         absent(np.ones((1, 2)), np.ones((1, 2)), 1)
@@ -617,3 +616,40 @@ def test_sparse_functions_with_theanos_rules():
     assert rows([1], [0], [0, 1, 1], [2, 5]).tolist() == [2, 5]
     assert sparse.structured_dot(sparse.csr_matrix(dtype="float32"), theano.tensor.lmatrix()).dtype == "float64"
     assert sparse.sin.__name__ == "sin"
+
+
+def test_lists_as_arguments_and_results():
+    import scipy.sparse
+    import theano
+    from theano import typed_list
+    from theano.tensor.type_other import SliceType
+
+    kind = typed_list.TypedListType(theano.tensor.dmatrix)
+    a, b, x, i, part = kind("a"), kind("b"), theano.tensor.dmatrix("x"), theano.tensor.lscalar("i"), SliceType()()
+    p, q, r = np.ones((2, 3)), np.zeros((1, 2)), np.full((2, 3), 4.0)
+    changed = [a.append(x), a.extend(b), typed_list.insert(a, i, x * 2), a.reverse(), a[part], a.remove(x)]
+    numbers = [a[i] + x, typed_list.length(a), a.count(x), typed_list.index_(a, x)]
+    f = theano.function([a, b, x, i, part], [*changed, *numbers])
+    found = f([q, p, r], [q], p, 1, slice(0, 3, 2))
+    wanted = [[q, p, r, p], [q, p, r, q], [q, p * 2, p, r], [r, p, q], [q, r], [q, r]]
+    for result, lists in zip(found, wanted):
+        assert len(result) == len(lists) and all(map(np.array_equal, result, lists))
+    assert np.array_equal(found[6], p + p) and found[7:] == [3, 1, 1]
+    assert f([p], [], p, 0, slice(1))[7] == 1  # another length
+    with pytest.raises(ValueError, match="not in the list"):
+        f([q, p], [], r, 1, slice(1))
+    with pytest.raises(TypeError):
+        f([np.ones(2)], [], p, 0, slice(1))
+    nested = typed_list.TypedListType(kind)("nested")
+    g = theano.function([nested, a], [nested.ind(a), nested[1][0].sum()])
+    assert g([[p, q], [r]], [r]) == [1, 24]
+    s = theano.sparse.csr_matrix("s", "float64")
+    matrices = typed_list.TypedListType(s.type)("matrices")
+    m = scipy.sparse.csr_matrix(p)
+    h = theano.function([matrices, s], [matrices.count(s), theano.sparse.dense_from_sparse(matrices[0])])
+    counted, dense = h([m, 2 * m, m], m)
+    assert counted == 2 and np.array_equal(dense, p)
+    named = theano.function([a], {"first": a[0], "all": a})([p])
+    assert np.array_equal(named["first"], p) and len(named["all"]) == 1
+    with pytest.raises(TypeError, match="not among the inputs"):
+        theano.function([a], b.reverse())

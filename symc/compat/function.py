@@ -11,6 +11,7 @@ import numpy as np
 
 import symc
 from symc.compat.flags import change_flags, config
+from symc.compat.list_functions import ListFunction, of_lists
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.compat.numpy_streams import GeneratorState
 from symc.graph import SharedVariable, Variable, graph_inputs
@@ -51,6 +52,13 @@ def function(
     """
     if isinstance(outputs, dict) and not all(isinstance(key, str) for key in outputs):
         raise AssertionError(f"function: the keys of outputs must be text, got {list(outputs)}")
+    if of_lists(inputs, outputs):
+        kind = predefined_modes.get(mode, mode) if isinstance(mode, str) else mode
+        options = {"mode": kind, "givens": givens, "allow_input_downcast": allow_input_downcast}
+        made: Any = ListFunction(
+            lambda of, value: symc.function(of, value, on_unused_input="ignore", **options), inputs, outputs
+        )
+        return made  # type: ignore[no-any-return]
     _check_givens(inputs, givens)
     inputs, givens = _with_free_shapes(inputs, givens)
     return symc.function(

@@ -52,7 +52,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.inplace": ("symc.compat.inplace",),
     "theano.tensor.opt": ("symc.compat.optimisations", "symc.compat.graph", _RULES),
     "theano.tensor.io": (),
-    "theano.tensor.type_other": ("symc.compat.tensor",),
+    "theano.tensor.type_other": ("symc.compat.tensor", "symc.compat.typed_list"),
     "theano.tensor.raw_random": ("symc.compat.raw_random",),
     "theano.tensor.shared_randomstreams": _RANDOM,
     "theano.tensor.nlinalg": (
@@ -145,8 +145,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.sparse.sandbox.sp2": _SPARSE,
     "theano.sparse.sandbox.truedot": _SPARSE,
     "theano.sparse.utils": _SPARSE,
-    "theano.typed_list": ("symc.compat.typed_list",),
-    "theano.typed_list.basic": ("symc.compat.typed_list",),
+    "theano.typed_list": ("symc.compat.typed_list", "symc.compat.typed_list_ops"),
+    "theano.typed_list.basic": ("symc.compat.typed_list", "symc.compat.typed_list_ops"),
     "theano.typed_list.type": ("symc.compat.typed_list",),
     # devices and experiments
     "theano.sandbox": (),

@@ -1,17 +1,26 @@
-"""``theano.typed_list``: lists of variables, whose length is known when the graph is built."""
+"""``theano.typed_list``: lists of values of one type.
+
+A list that is made of variables has them as its elements. Lists that are inputs of functions, and what depends on
+them, are computed in Python by the call, between the compiled functions of tensors: see ``list_functions``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import symc.tensor as T
-from symc.compat.errors import NotOffered
 from symc.graph import Constant, Variable
+from symc.graph.composite import Composite
+from symc.graph.dtypes import INTEGERS
+from symc.graph.types import TensorType
+from symc.sparse.variables import is_scipy
 
 __all__ = [
-    "TypedListType", "TypedListVariable", "append", "count", "extend", "getitem", "index_", "insert", "length",
-    "make_list", "remove", "reverse",
+    "SliceType", "SliceVariable", "TypedListType", "TypedListVariable", "append", "computed", "count", "extend",
+    "getitem", "index_", "insert", "length", "make_list", "remove", "reverse", "values_equal",
 ]  # fmt: skip
 
 
@@ -30,10 +39,8 @@ class TypedListType:
         self.ttype = TypedListType(ttype, depth - 1) if depth else ttype
 
     def __call__(self, name: str | None = None) -> Any:
-        raise NotOffered(
-            f"{self}: a list cannot be an input of a function, because its length is not known when the graph is built"
-            "\n  repair: make one input per element and join them with make_list, or use a tensor with one more axis"
-        )
+        """A list as an input of functions."""
+        return TypedListVariable(self, None, name=name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TypedListType) and self.ttype == other.ttype
@@ -52,14 +59,36 @@ class TypedListType:
         """Return the values of a list, converted to the type of the elements; ``strict`` accepts a list alone."""
         if strict and not isinstance(x, list):
             raise TypeError(f"{self}: expected a list, got {type(x).__name__}")
-        return [self.ttype.filter(value, strict, allow_downcast) for value in x]
+        if not hasattr(self.ttype, "filter"):
+            return list(x)
+        return [self.ttype.filter(value, strict=strict, allow_downcast=allow_downcast) for value in x]
+
+    values_eq = staticmethod(lambda a, b: values_equal(a, b))
 
 
 class TypedListVariable:
-    """A list of variables of one type. Its operations return new lists."""
+    """A list of values of one type. Its operations return new lists.
 
-    def __init__(self, type: TypedListType, elements: Sequence[Any]) -> None:
-        self.type, self.elements = type, tuple(elements)
+    Attributes
+    ----------
+    type : TypedListType
+    elements : tuple or None
+        The variables in the list; None if a call computes them.
+    compute : callable or None
+        ``compute(*values of operands)`` returns the values of the elements; None for known elements, and for inputs.
+    operands : tuple
+    """
+
+    def __init__(
+        self,
+        type: TypedListType,
+        elements: Sequence[Any] | None,
+        compute: Callable[..., Any] | None = None,
+        operands: Sequence[Any] = (),
+        name: str | None = None,
+    ) -> None:
+        self.type, self.elements = type, None if elements is None else tuple(elements)
+        self.compute, self.operands, self.name = compute, tuple(operands), name
 
     @property
     def ttype(self) -> Any:
@@ -67,76 +96,153 @@ class TypedListVariable:
         return self.type.ttype
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            parts = [None if v is None else _number(v, "getitem") for v in (index.start, index.stop, index.step)]
-            return self._with(self.elements[slice(*parts)])
-        return self.elements[_number(index, "getitem")]
+        known, at = _place(index, "getitem")
+        if self.elements is not None and known:
+            found = self.elements[at]
+            return self._with(found) if isinstance(at, slice) else found
+        if isinstance(at, (slice, SliceVariable)):
+            return TypedListVariable(self.type, None, lambda values, k: values[k], [self, at])
+        return computed(self.ttype, lambda values, k: values[int(k)], [self, at])
 
     def __len__(self) -> int:
+        if self.elements is None:
+            return computed(_INT64, len, [self])  # type: ignore[no-any-return]  # a TypeError of len(x), as in Theano
         return len(self.elements)
 
     def _with(self, elements: Sequence[Any]) -> TypedListVariable:
         return TypedListVariable(self.type, elements)
 
+    def _changed(self, known: bool, function: Callable[..., Any], *operands: Any) -> TypedListVariable:
+        """The list that a function makes of this list and operands: at once if both are known, else in the call."""
+        if self.elements is not None and known:
+            return self._with(function(list(self.elements), *operands))
+        return TypedListVariable(self.type, None, function, [self, *operands])
+
     def _element(self, value: Any, what: str) -> Any:
-        value = value if isinstance(value, TypedListVariable) else T.as_tensor_variable(value)
+        if not isinstance(value, (TypedListVariable, Composite)):
+            value = T.as_tensor_variable(value)
         if not _same(value.type, self.ttype):
             raise TypeError(f"{what}: expected an element of type {self.ttype}, got {value.type}")
         return value
 
     def append(self, element: Any) -> TypedListVariable:
         """The list with one more element at its end."""
-        return self._with([*self.elements, self._element(element, "append")])
+        return self._changed(True, lambda values, e: [*values, e], self._element(element, "append"))
 
     def extend(self, other: Any) -> TypedListVariable:
         """The list followed by the elements of another list."""
-        return self._with([*self.elements, *[self._element(e, "extend") for e in getattr(other, "elements", other)]])
+        if isinstance(other, TypedListVariable) and other.elements is None:
+            if not _same(other.type, self.type):
+                raise TypeError(f"extend: expected a list of type {self.type}, got {other.type}")
+            return self._changed(False, lambda values, more: [*values, *more], other)
+        more = self._with([self._element(e, "extend") for e in getattr(other, "elements", other)])
+        if self.elements is None:
+            return self._changed(False, lambda values, more: [*values, *more], more)
+        return self._with([*self.elements, *(more.elements or ())])
 
     def insert(self, index: Any, element: Any) -> TypedListVariable:
         """The list with one more element before place ``index``."""
-        at, elements = _number(index, "insert"), list(self.elements)
-        elements.insert(at, self._element(element, "insert"))
-        return self._with(elements)
+        known, at = _place(index, "insert")
+        element = self._element(element, "insert")
+        return self._changed(known, lambda values, k, e: [*values[: int(k)], e, *values[int(k) :]], at, element)
 
     def reverse(self) -> TypedListVariable:
         """The list in reverse order."""
-        return self._with(self.elements[::-1])
+        return self._changed(True, lambda values: values[::-1])
 
     def remove(self, element: Any) -> TypedListVariable:
-        """The list without its first element that is this variable: which values are equal only a call knows."""
-        element = self._element(element, "remove")
-        found = [k for k, e in enumerate(self.elements) if e is element]
-        if not found:
-            raise NotOffered("remove: expected a variable of the list: a list cannot lose an element chosen by value")
-        return self._with([*self.elements[: found[0]], *self.elements[found[0] + 1 :]])
+        """The list without the first element that is this variable, or else of its values, which a call finds.
 
-    def _equal(self, element: Any, what: str) -> list[Any]:
-        element = self._element(element, what)
-        if isinstance(element, TypedListVariable):
-            raise NotOffered(f"{what}: lists of lists are not compared")
-        return [_equal(e, element) for e in self.elements]
+        The call raises a ValueError if there is none.
+        """
+        element = self._element(element, "remove")
+        found = [k for k, e in enumerate(self.elements or ()) if e is element]
+        if found:
+            return self._changed(True, lambda values, e: [*values[: found[0]], *values[found[0] + 1 :]], element)
+
+        def remove(values: list[Any], value: Any) -> list[Any]:
+            at = _places(values, value)
+            if not at:
+                raise ValueError("remove: the element is not in the list")
+            return [*values[: at[0]], *values[at[0] + 1 :]]
+
+        return self._changed(False, remove, element)
 
     def count(self, element: Any) -> Any:
         """The number of elements of the shape and values of ``element``, an int64 scalar computed by the call."""
-        found = [T.cast(e, "int64") for e in self._equal(element, "count")]
+        element = self._element(element, "count")
+        if self.elements is None or not isinstance(element, Variable):
+            return computed(_INT64, lambda values, value: len(_places(values, value)), [self, element])
+        found = [T.cast(_equal(e, element), "int64") for e in self.elements]
         return sum(found[1:], found[0]) if found else T.constant(0, dtype="int64")
 
     def ind(self, element: Any) -> Any:
         """The place of the first element of the shape and values of ``element``; a call without any raises."""
         from symc.tensor.assertions import assert_op
 
-        found = self._equal(element, "index")
-        if not found:
+        element = self._element(element, "index")
+        if self.elements is None or not isinstance(element, Variable):
+            return computed(_INT64, _first, [self, element])
+        if not self.elements:
             raise ValueError("index: the list is empty")
-        equal = T.stack([T.cast(e, "int64") for e in found])
+        equal = T.stack([T.cast(_equal(e, element), "int64") for e in self.elements])
         return assert_op(T.argmax(equal), T.any(equal), msg="index: the element is not in the list", error=ValueError)
+
+
+class SliceVariable:
+    """A slice that a call gives, as an index of lists."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+
+class SliceType:
+    """The type of slices."""
+
+    def __call__(self, name: str | None = None) -> SliceVariable:
+        """An input for a slice."""
+        return SliceVariable(name)
+
+
+_INT64 = TensorType("int64", ())
+
+
+def computed(type: Any, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """A variable whose value ``function`` computes in the call from the values of operands, of which one is a list."""
+    if isinstance(type, TypedListType):
+        return TypedListVariable(type, None, function, operands)
+    made = type()
+    for v in (made, *getattr(made, "parts", ())):
+        v.__dict__["_of_list"] = made, function, tuple(operands)
+    return made
+
+
+def values_equal(a: Any, b: Any) -> bool:
+    """Whether two values of lists are equal: in shape and in every element."""
+    if isinstance(a, list) or isinstance(b, list):
+        both = isinstance(a, list) and isinstance(b, list) and len(a) == len(b)
+        return both and all(map(values_equal, a, b))
+    if is_scipy(a) or is_scipy(b):
+        return is_scipy(a) and is_scipy(b) and a.shape == b.shape and (a != b).nnz == 0
+    return np.shape(a) == np.shape(b) and bool(np.all(np.asarray(a) == np.asarray(b)))
+
+
+def _places(values: Sequence[Any], value: Any) -> list[int]:
+    return [k for k, v in enumerate(values) if values_equal(v, value)]
+
+
+def _first(values: Sequence[Any], value: Any) -> int:
+    found = _places(values, value)
+    if not found:
+        raise ValueError("index: the element is not in the list")
+    return found[0]
 
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two types are one to Theano: dtype and broadcastable axes for tensors."""
     if isinstance(a, TypedListType) or isinstance(b, TypedListType):
         return isinstance(a, TypedListType) and isinstance(b, TypedListType) and _same(a.ttype, b.ttype)
-    return (a.dtype, a.ndim) == (b.dtype, b.ndim)
+    return all(getattr(a, what, None) == getattr(b, what, None) for what in ("dtype", "ndim", "format"))
 
 
 def _equal(a: Variable, b: Variable) -> Variable:
@@ -148,17 +254,20 @@ def _equal(a: Variable, b: Variable) -> Variable:
     return T.all(T.eq(a.shape, b.shape)) & T.all(T.eq(a[common], b[common]))
 
 
-def _number(index: Any, what: str) -> int:
-    """A place in a list, which must be known when the graph is built."""
+def _place(index: Any, what: str) -> tuple[bool, Any]:
+    """Whether a place in a list is known when the graph is built, and the place."""
+    if isinstance(index, SliceVariable):
+        return False, index
+    if isinstance(index, slice):
+        parts = [(True, None) if v is None else _place(v, what) for v in (index.start, index.stop, index.step)]
+        return all(known for known, _ in parts), slice(*(at for _, at in parts))
     if isinstance(index, Constant):
         index = index.data.item()
-    if isinstance(index, Variable):
-        raise NotOffered(
-            f"{what}: the index must be a number, got {index!r}\n  repair: T.stack(list)[index] of tensors"
-        )
-    if not isinstance(index, int):
-        raise TypeError(f"{what}: expected a number or a slice as index, got {index!r}")
-    return index
+    if isinstance(index, Variable) and index.ndim == 0 and index.dtype in INTEGERS:
+        return False, index
+    if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+        raise TypeError(f"{what}: expected an integer or a slice as index, got {index!r}")
+    return True, int(index)
 
 
 def make_list(a: Sequence[Any]) -> TypedListVariable:
@@ -171,7 +280,7 @@ def make_list(a: Sequence[Any]) -> TypedListVariable:
     """
     if not isinstance(a, (list, tuple)):
         raise AssertionError(f"make_list: expected a list or a tuple, got {type(a).__name__}")
-    elements = [e if isinstance(e, TypedListVariable) else T.as_tensor_variable(e) for e in a]
+    elements: list[Any] = [e if isinstance(e, (TypedListVariable, Composite)) else T.as_tensor_variable(e) for e in a]
     if not elements:
         raise ValueError("make_list: expected at least one element, which states the type of the list")
     if not all(_same(e.type, elements[0].type) for e in elements):
@@ -220,5 +329,7 @@ def count(x: TypedListVariable, element: Any) -> Any:
 
 
 def length(x: TypedListVariable) -> Variable:
-    """The number of elements, an int64 constant."""
+    """The number of elements, an int64 scalar."""
+    if x.elements is None:
+        return computed(_INT64, len, [x])
     return T.constant(len(x), dtype="int64")
