@@ -31,11 +31,13 @@ __all__ = [
     "blame",
     "blamed",
     "building_at",
+    "call_error",
     "describe",
     "entered",
     "forward_line",
     "here",
     "located",
+    "name_kinds",
     "no_attribute",
     "warn",
 ]
@@ -65,6 +67,24 @@ class AxisError(ShapeError, IndexError):
 
 class GuardError(ShapeError, AssertionError):
     """A shape rule checked at call time, violated by the given arrays; an assertion, as in Theano."""
+
+
+_further_kind: Callable[[str], type[Exception] | None] | None = None
+
+
+def name_kinds(rule: Callable[[str], type[Exception] | None] | None) -> None:
+    """Let errors of calls be of a further kind, which ``rule(message)`` names, for callers that catch that; or none."""
+    global _further_kind
+    _further_kind = rule
+
+
+def call_error(kind: type[Exception], text: str) -> Exception:
+    """An error of a call, of a kind and of the further one that ``name_kinds`` asked for."""
+    further = None if _further_kind is None else _further_kind(text)
+    if further is None or issubclass(kind, further):
+        return kind(text)
+    made: Exception = type(kind.__name__, (kind, further), {"__module__": kind.__module__})(text)
+    return made
 
 
 class DisconnectedInputError(SymcError, ValueError):

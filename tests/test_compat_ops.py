@@ -653,3 +653,73 @@ def test_lists_as_arguments_and_results():
     assert np.array_equal(named["first"], p) and len(named["all"]) == 1
     with pytest.raises(TypeError, match="not among the inputs"):
         theano.function([a], b.reverse())
+
+
+def test_shapes_of_draws_without_a_size():
+    from theano.tensor import raw_random
+
+    state = raw_random.RandomStateType()()
+    assert raw_random.uniform(state, size=None, ndim=2)[1].broadcastable == (True, True)
+    low = T.tensor("float64", shape=(None, 1, 1))
+    assert raw_random.normal(state, None, low, ndim=2)[1].ndim == 3
+    rows = T.tensor("float64", shape=(None, 3, 2))
+    assert raw_random.multinomial(state, (1, -1), 9, rows)[1].ndim == 3
+    assert raw_random.permutation(state, n=4, ndim=1)[1].ndim == 1
+    with pytest.raises(TypeError, match="one permutation"):
+        raw_random.permutation(state, n=4, ndim=2)
+
+
+def test_updates_that_meet():
+    import theano
+
+    a, b = theano.shared(1.0), theano.shared(2.0)
+    first, second = theano.OrderedUpdates({a: a + 1}), theano.OrderedUpdates({b: b + 1})
+    assert len(first + second + first) == 2
+    with pytest.raises(KeyError, match="already"):
+        first + {a: a + 2}
+    assert list(theano.function([], {"b": a, "a": b})()) == ["a", "b"]
+
+
+def test_kinds_of_errors_of_calls():
+    import theano
+    from theano.tensor.nnet.neighbours import images2neibs, neibs2images
+
+    x, m, shape = theano.tensor.dtensor4(), theano.tensor.dmatrix(), theano.tensor.ivector()
+    for mode in ("valid", "half", "full"):
+        with pytest.raises(TypeError, match="do not cover"):
+            theano.function([x], images2neibs(x, (2, 2), mode=mode))(np.ones((1, 1, 3 + (mode != "valid"), 5)))
+    with pytest.raises(TypeError, match="do not cover"):
+        images2neibs(np.ones((1, 1, 3, 4)), (2, 2))
+    with pytest.raises(ValueError, match="no multiple"):
+        theano.function([m, shape], neibs2images(m, (2, 2), shape))(np.ones((4, 4)), [1, 1, 3, 4])
+    with pytest.raises(TypeError, match="declared to be 1"):
+        row = theano.tensor.drow()
+        theano.function([row], row * 2)(np.ones((2, 2)))
+    symc.compat.uninstall()
+    try:
+        with pytest.raises(IndexError) as caught:
+            symc.function([x], images2neibs(x, (2, 2)))(np.ones((1, 1, 3, 4)))
+        assert not isinstance(caught.value, TypeError)
+    finally:
+        symc.compat.install()
+
+
+def test_known_gradients_of_the_cost():
+    import theano
+    from theano.gof.null_type import NullType
+    from theano.gradient import DisconnectedType, NullTypeGradError
+
+    x = theano.tensor.dscalar()
+    cost = x * 2
+    with pytest.raises(symc.errors.DisconnectedInputError):
+        theano.grad(cost, x, known_grads={cost: DisconnectedType()()})
+    with pytest.raises(NullTypeGradError):
+        theano.grad(cost, x, known_grads={cost: NullType()()})
+
+
+def test_an_op_uses_all_its_operands():
+    import theano
+
+    x, b, y = theano.tensor.dmatrix(), theano.tensor.dvector(), theano.tensor.ivector()
+    softmax = theano.tensor.nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, y)[1]
+    assert np.allclose(theano.function([x, b, y], softmax)(np.zeros((1, 2)), np.zeros(2), [0]), 0.5)

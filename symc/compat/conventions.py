@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from symc import sparse
+from symc.compat.errors import kind_in_theano
+from symc.compat.function import mention
 from symc.compat.numpy_streams import words_of
 from symc.compat.sparse import cast as cast_sparse
 from symc.compat.storage import PARTS
 from symc.compat.types import METHODS
 from symc.config import config
-from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, graph_inputs, guards
+from symc.errors import name_kinds
+from symc.graph import Apply, Constant, SharedVariable, Variable, dtypes, guards
 from symc.graph.dtypes import FLOATS, SIGNED
 from symc.graph.types import TensorType
 from symc.runtime import evaluation
@@ -205,8 +208,7 @@ def _shape_of_sparse(self: sparse.SparseVariable) -> Any:
     shape = _own_sparse_shape(self)
     if not _written_by_the_program(frozenset()):
         return shape
-    for v in graph_inputs(self.parts):
-        v.__dict__["_mentioned"] = True
+    mention(self.parts)
     return stack(list(shape))
 
 
@@ -247,6 +249,7 @@ def adopt() -> None:
 
     dtypes.set_rules(TheanoRules())
     guards.report_late(True)
+    name_kinds(kind_in_theano)
     RULES.update(_ON_COMPLEX)
     evaluation.compile_with(function)
     for owner, name, method in _METHODS:
@@ -258,6 +261,7 @@ def restore() -> None:
     """Restore symc's conventions."""
     dtypes.set_rules(None)
     guards.report_late(False)
+    name_kinds(None)
     for record in _ON_COMPLEX:
         RULES.pop(record, None)
     evaluation.compile_with(None)

@@ -22,7 +22,7 @@ from symc.tensor.scans.arguments import listed
 __all__ = [
     "FAST_COMPILE", "FAST_RUN", "GenericShared", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput",
     "SymbolicOutput", "__version__", "change_flags", "config", "function", "generic", "pfunc", "scan", "shared",
-    "_shared", "shared_constructor", "sparse_grad", "until", "version",
+    "_shared", "mention", "shared_constructor", "sparse_grad", "until", "version",
 ]  # fmt: skip
 
 __version__ = "1.0.5"
@@ -52,6 +52,8 @@ def function(
     """
     if isinstance(outputs, dict) and not all(isinstance(key, str) for key in outputs):
         raise AssertionError(f"function: the keys of outputs must be text, got {list(outputs)}")
+    if isinstance(outputs, dict):
+        outputs = {key: outputs[key] for key in sorted(outputs)}
     if of_lists(inputs, outputs):
         kind = predefined_modes.get(mode, mode) if isinstance(mode, str) else mode
         options = {"mode": kind, "givens": givens, "allow_input_downcast": allow_input_downcast}
@@ -285,9 +287,12 @@ class OrderedUpdates(OrderedDict):
         super().__setitem__(key, value)
 
     def update(self, *entries: Any, **named: Any) -> None:
-        """Add updates; None adds nothing."""
+        """Add updates; None adds nothing. A KeyError reports another update of a variable that has one."""
         for pairs in entries:
             for key, value in pairs.items() if hasattr(pairs, "items") else pairs or ():
+                known = self.get(key)
+                if key in self and known is not value and (isinstance(value, Variable) or known != value):
+                    raise KeyError(f"OrderedUpdates: there is an update of {key!r} already")
                 self[key] = value
 
     def __add__(self, other: Any) -> OrderedUpdates:
@@ -333,12 +338,12 @@ def scan(
     defaults = {"truncate_gradient": -1, "go_backwards": False, "name": None, "strict": False, "return_list": False}
     told = {key: v for key, v in given.items() if key not in defaults or v != defaults[key]}
     outputs, updates = symc.scan(fn, **told)
-    _mention([*listed(sequences), *listed(non_sequences)])
+    mention([*listed(sequences), *listed(non_sequences)])
     return outputs, OrderedUpdates(updates)
 
 
-def _mention(given: Sequence[Any]) -> None:
-    """Mark the inputs behind arguments of a loop as used, even if its step ignores them: for Theano they are."""
+def mention(given: Sequence[Any]) -> None:
+    """Mark the inputs behind arguments of an op as used, even if its result ignores them: for Theano they are."""
     values = [v.get("input") if isinstance(v, Mapping) else v for v in given]
     for v in graph_inputs([v for v in values if isinstance(v, Variable)]):
         v.__dict__["_mentioned"] = True

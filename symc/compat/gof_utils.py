@@ -178,7 +178,7 @@ def hash_from_ndarray(data: Any) -> str:
     """The digest of an array: its elements, shape, dtype and strides."""
     import numpy as np
 
-    array = np.asarray(data)
+    array = np.array(data, order="C")
     described = f"{array.shape}{array.dtype}{array.strides}"
     return (
         hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

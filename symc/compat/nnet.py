@@ -8,6 +8,7 @@ import numpy as np
 
 import symc.tensor as T
 from symc.compat.convolution import conv3D
+from symc.compat.function import mention
 from symc.graph import Variable
 from symc.tensor.assertions import assert_op
 
@@ -81,7 +82,8 @@ def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **ignored: A
 
 def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> Any:
     """``T.nnet.crossentropy_softmax_argmax_1hot_with_bias``; negative labels raise a ValueError at call time."""
-    x = T.as_tensor_variable(x)
+    x, b, y_idx = (T.as_tensor_variable(v) for v in (x, b, y_idx))
+    mention([x, b, y_idx])
     return _nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, labels_in_range(y_idx, x.shape[1]))
 
 

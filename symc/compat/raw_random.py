@@ -67,7 +67,29 @@ class _FromGenerator(numpy_streams.RandomStreams):
         return drawn
 
 
-def _draw(state: Any, method: str, *args: Any, **named: Any) -> Drawn:
+def _lengths(size: Any, parameters: Sequence[Variable]) -> Any:
+    """A size in which -1 stands for the length of the parameters' axis in its place."""
+    if not isinstance(size, (list, tuple)) or not any(isinstance(n, int) and n == -1 for n in size):
+        return size
+    found = list(size)
+    for place in range(-len(found), 0):
+        if isinstance(found[place], int) and found[place] == -1:
+            known = [v for v in parameters if v.ndim >= -place and not v.broadcastable[place]]
+            found[place] = known[0].shape[known[0].ndim + place] if known else 1
+    return tuple(found)
+
+
+def _draw(state: Any, method: str, size: Any, *args: Any, parameters: Sequence[Any] = (), **named: Any) -> Drawn:
+    """The next state, and a draw; without a size it has the axes of the parameters, after axes of length 1."""
+    size = _lengths(size, [T.as_tensor_variable(v) for v in parameters])
+    ndim = named.pop("ndim", None)
+    axes = max((T.as_tensor_variable(v).ndim for v in parameters), default=0)
+    added = ndim - axes if size is None and ndim is not None and parameters else 0
+    following, drawn = _drawn(state, method, size, *args, ndim=None if size is None and parameters else ndim, **named)
+    return following, drawn.dimshuffle(*["x"] * max(added, 0), *range(drawn.ndim))
+
+
+def _drawn(state: Any, method: str, *args: Any, **named: Any) -> Drawn:
     if getattr(state, "dtype", None) == "uint32":
         streams_of_numpy = _FromGenerator(state)
         drawn = getattr(streams_of_numpy, method)(*args, **named)
@@ -81,14 +103,14 @@ def uniform(
     random_state: Any, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: Any = None
 ) -> Drawn:
     """The next state, and numbers in [low, high)."""
-    return _draw(random_state, "uniform", size, low, high, ndim, dtype)
+    return _draw(random_state, "uniform", size, low, high, ndim=ndim, dtype=dtype, parameters=[low, high])
 
 
 def normal(
     random_state: Any, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None
 ) -> Drawn:
     """The next state, and normally distributed numbers."""
-    return _draw(random_state, "normal", size, avg, std, ndim, dtype)
+    return _draw(random_state, "normal", size, avg, std, ndim=ndim, dtype=dtype, parameters=[avg, std])
 
 
 def binomial(
@@ -101,14 +123,14 @@ def binomial(
     prob: Any = None,
 ) -> Drawn:
     """The next state, and numbers of successes."""
-    return _draw(random_state, "binomial", size, n, p, ndim, dtype, prob)
+    return _draw(random_state, "binomial", size, n, p, ndim=ndim, dtype=dtype, prob=prob, parameters=[n, p])
 
 
 def random_integers(
     random_state: Any, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
 ) -> Drawn:
     """The next state, and integers from ``low`` to ``high``, inclusive."""
-    return _draw(random_state, "random_integers", size, low, high, ndim, dtype)
+    return _draw(random_state, "random_integers", size, low, high, ndim=ndim, dtype=dtype, parameters=[low, high])
 
 
 def choice(
@@ -121,21 +143,25 @@ def choice(
     dtype: str = "int64",
 ) -> Drawn:
     """The next state, and entries of a list."""
-    return _draw(random_state, "choice", size, a, replace, p, ndim, dtype)
+    return _draw(random_state, "choice", size, a, replace, p, ndim=ndim, dtype=dtype)
 
 
 def poisson(
     random_state: Any, size: Any = None, lam: Any = 1.0, ndim: int | None = None, dtype: str = "int64"
 ) -> Drawn:
     """The next state, and numbers of a Poisson distribution."""
-    return _draw(random_state, "poisson", size, lam, ndim=ndim, dtype=dtype)
+    return _draw(random_state, "poisson", size, lam, ndim=ndim, dtype=dtype, parameters=[lam])
 
 
 def permutation(
     random_state: Any, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: str = "int64"
 ) -> Drawn:
     """The next state, and permutations of the numbers below ``n``."""
-    return _draw(random_state, "permutation", size, n, ndim, dtype)
+    if size is None or size == ():
+        if ndim not in (None, 1):
+            raise TypeError(f"permutation: one permutation has one axis, not {ndim}")
+        size, ndim = (), None
+    return _draw(random_state, "permutation", size, n, ndim=ndim, dtype=dtype)
 
 
 def multinomial(
@@ -147,7 +173,10 @@ def multinomial(
     dtype: str = "int64",
 ) -> Drawn:
     """The next state, and counts of each outcome."""
-    return _draw(random_state, "multinomial", size, n, pvals, ndim, dtype)
+    chances = T.as_tensor_variable(pvals)
+    rows = chances[..., 0] if chances.ndim else chances
+    size = _lengths(size, [T.as_tensor_variable(n), rows])
+    return _draw(random_state, "multinomial", size, n, pvals, ndim=ndim, dtype=dtype)
 
 
 _FUNCTIONS: dict[str, Callable[..., Drawn]] = {

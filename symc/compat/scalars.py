@@ -16,6 +16,7 @@ __all__ = [
     "discrete_types", "float_types", "int_types", "integer_types", "uint_types", "as_scalar", "autocast_float",
     "autocast_float_as", "autocast_int", "bool", "constant", "convert", "discrete_dtypes", "float16",
     "float32", "float64", "floats", "get_scalar_type", "int16", "int32", "int64", "int8", "ints", "uint16",
+    "round_half_away_from_zero_", "round_half_away_from_zero_vec",
     "uint32", "uint64", "uint8", "upcast",
 ]  # fmt: skip
 
@@ -45,6 +46,17 @@ float_types, complex_types = (float16, float32, float64), (complex64, complex128
 discrete_types = (bool, *integer_types)
 continuous_types = float_types + complex_types
 all_types = discrete_types + continuous_types
+
+
+def round_half_away_from_zero_vec(a: Any) -> Any:
+    """Round numbers of NumPy; halves are rounded away from zero."""
+    import numpy as np
+
+    a = np.asarray(a)
+    return np.where(a < 0, np.ceil(a - 0.5), np.floor(a + 0.5)).astype(a.dtype)
+
+
+round_half_away_from_zero_ = round_half_away_from_zero_vec
 
 
 def get_scalar_type(dtype: str) -> TensorType:

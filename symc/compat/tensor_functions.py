@@ -16,8 +16,7 @@ __all__ = [
     "second",
 ]  # fmt: skip
 
-_OF_MODULES = {"np": "numpy", "numpy": "numpy", "theano": "theano", "gof": "theano.gof", "compile": "theano.compile",
-               "printing": "theano.printing", "scal": "theano.scalar"}  # fmt: skip
+_OF_MODULES = {"gof": "theano.gof", "compile": "theano.compile", "printing": "theano.printing", "scal": "theano.scalar"}
 """Modules that ``from theano.tensor import *`` imports."""
 __all__ += list(_OF_MODULES)
 

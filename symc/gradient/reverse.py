@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.config import config
-from symc.errors import DisconnectedInputError, DTypeError, ShapeError, building_at, here, located, warn
+from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, building_at, here, located, warn
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, null_gradient
 from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
@@ -187,7 +187,10 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
         raise ValueError("grad: cost may be None only when known_grads is given")
     for variable, g in (known or {}).items():
         if isinstance(getattr(g, "type", None), DisconnectedType):
+            seeds.pop(variable, None)
             continue
+        if isinstance(getattr(g, "type", None), NullType):
+            raise NullGradError(located(f"grad: the known gradient is undefined: {g.type.why_null}", [variable]))
         if isinstance(variable, Variable) and is_held(variable.dtype):
             g = cast(as_tensor(g), variable.dtype)
             if variable.dtype == BRAIN:

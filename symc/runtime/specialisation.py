@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import GuardError, here, located
+from symc.errors import GuardError, call_error, here, located
 from symc.graph import dims
 from symc.loops.ir import Buffer, Check, walk
 from symc.runtime.code import Code
@@ -146,7 +146,7 @@ class Specialisation(Code):
     def fail(self, status: int, arrays: Sequence[Any]) -> None:
         """Raise the error for a call that ended with this status."""
         kind = GuardError if status in self.shape_codes else IndexError
-        raise kind(f"{self.owner.name}(): {self.program.messages[status - 1]}\n{self.given(arrays)}")
+        raise call_error(kind, f"{self.owner.name}(): {self.program.messages[status - 1]}\n{self.given(arrays)}")
 
     def negative(self, b: Buffer, axis: int, size: int, arrays: Sequence[Any]) -> GuardError:
         """The error for a buffer that would have a negative dim."""
@@ -236,7 +236,8 @@ class Plan:
                         text = (
                             f"{specialisation.owner.name}(): an input has {have} on axis {axis}, declared to be {dim}"
                         )
-                        raise GuardError(located(text, [v], location=v.location) + "\n" + specialisation.given(arrays))
+                        shown = located(text, [v], location=v.location)
+                        raise call_error(GuardError, f"{shown}\n{specialisation.given(arrays)}")
                 elif not dims.symbols_of(dim) - {dim}:
                     known.setdefault(dim, have)
         for guard in specialisation.graph.guards:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symc.errors import ShapeError, located
+from symc.errors import ShapeError, TypeMismatchError, located
 from symc.graph import Variable
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
@@ -38,7 +38,7 @@ def _require(condition: Any, text: str, repair: str) -> Any:
     if isinstance(condition, Variable):
         return checked_below(ew.cast(ew.invert(condition), "int64"), 1, text, repair)
     if not condition:
-        raise ShapeError(located(text, [], repair))
+        raise TypeMismatchError(located(text, [], repair))
     return 0
 
 
