@@ -723,3 +723,30 @@ def test_an_op_uses_all_its_operands():
     x, b, y = theano.tensor.dmatrix(), theano.tensor.dvector(), theano.tensor.ivector()
     softmax = theano.tensor.nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, y)[1]
     assert np.allclose(theano.function([x, b, y], softmax)(np.zeros((1, 2)), np.zeros(2), [0]), 0.5)
+
+
+def test_functions_that_accept_results_in_their_arguments():
+    import theano
+    from theano.tensor import inplace
+
+    x, y = theano.tensor.dmatrix(), theano.tensor.dmatrix()
+    f = theano.function([x, y], inplace.add_inplace(x, y) * 2, accept_inplace=True)
+    a, b = M.copy(), np.ones_like(M)
+    assert np.allclose(f(a, b), (M + 1) * 2) and np.allclose(a, M + 1) and np.array_equal(b, np.ones_like(M))
+    a = M.copy()
+    assert np.allclose(theano.function([x], inplace.exp_inplace(x))(a), np.exp(M)) and np.array_equal(a, M)
+    whole = theano.tensor.lvector()
+    g = theano.function([whole], [inplace.true_div_inplace(whole, 2.0)], accept_inplace=True)
+    n = np.arange(4)
+    assert g(n)[0].tolist() == n.tolist() == [0, 0, 1, 1]
+    assert theano.tensor.ceil_intdiv(np.array([5.0, 4.0]), 2.0).eval().tolist() == [3, 2]
+
+
+def test_memory_of_sparse_matrices():
+    import scipy.sparse
+    from theano.misc.may_share_memory import may_share_memory
+
+    m = scipy.sparse.csr_matrix(np.eye(3))
+    assert may_share_memory(m, m.data) and may_share_memory(m.T, m) and not may_share_memory(m, m.copy())
+    with pytest.raises(TypeError):
+        may_share_memory(m, 1)

@@ -14,6 +14,7 @@ from symc.compat.flags import change_flags, config
 from symc.compat.list_functions import ListFunction, of_lists
 from symc.compat.modes import FAST_COMPILE, FAST_RUN, predefined_modes
 from symc.compat.numpy_streams import GeneratorState
+from symc.compat.overwriting import OverwritingFunction, overwritten
 from symc.graph import SharedVariable, Variable, graph_inputs
 from symc.graph.types import TensorType
 from symc.tensor.random_numbers.states import RandomState, state_of
@@ -57,13 +58,17 @@ def function(
     if of_lists(inputs, outputs):
         kind = predefined_modes.get(mode, mode) if isinstance(mode, str) else mode
         options = {"mode": kind, "givens": givens, "allow_input_downcast": allow_input_downcast}
-        made: Any = ListFunction(
+        of_arrays: Any = ListFunction(
             lambda of, value: symc.function(of, value, on_unused_input="ignore", **options), inputs, outputs
         )
-        return made  # type: ignore[no-any-return]
+        return of_arrays  # type: ignore[no-any-return]
+    stored = overwritten(inputs, outputs) if accept_inplace and not isinstance(outputs, dict) else []
+    single = not isinstance(outputs, (list, tuple))
+    if stored:
+        outputs = [*([outputs] if single else outputs), *(v for _, v in stored)]
     _check_givens(inputs, givens)
     inputs, givens = _with_free_shapes(inputs, givens)
-    return symc.function(
+    made = symc.function(
         [_input(v) for v in inputs],
         outputs,
         mode=predefined_modes.get(mode, mode) if isinstance(mode, str) else mode,
@@ -77,6 +82,7 @@ def function(
         profile=None if profile is None else bool(profile),
         on_unused_input=on_unused_input,
     )
+    return OverwritingFunction(made, [k for k, _ in stored], single) if stored else made  # type: ignore[return-value]
 
 
 def _check_givens(inputs: Any, givens: Any) -> None:

@@ -1,13 +1,17 @@
 """``theano.tensor.inplace``: elementwise functions that may overwrite their first operand.
 
-Here they compute a new value, and the compiler decides where it is stored.
+They compute a new value, and the compiler decides where it is stored. A function made with ``accept_inplace=True``
+stores it in the argument for the operand, too.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import symc.tensor as T
+from symc.compat import tensor_functions
+from symc.compat.overwriting import overwriting
 
 _NAMES = """
     abs_ add and_ arccos arcsin arctan arctan2 ceil cos cosh arccosh arcsinh arctanh deg2rad eq erf erfc exp exp2
@@ -19,7 +23,21 @@ _NAMES = """
 __all__ = [f"{name}_inplace" for name in _NAMES]
 
 
+@cache
+def _in_place(name: str) -> Any:
+    own = name.removesuffix("_inplace")
+    function = getattr(tensor_functions if own in tensor_functions.__all__ else T, own)
+
+    def apply(*operands: Any) -> Any:
+        variables = [T.as_tensor_variable(v) for v in operands]
+        return overwriting(T.cast(function(*variables), variables[0].dtype), variables[0])
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = f"``T.{own}`` in the dtype of the first operand, in which its value may be stored."
+    return apply
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(T, name.removesuffix("_inplace"))
+        return _in_place(name)
     raise AttributeError(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import symc
+from symc.compat.overwriting import OverwritingFunction, overwritten
 from symc.graph import Constant
 
 __all__ = ["CLinker", "DualLinker", "LocalLinker", "Linker", "OpWiseCLinker", "PerformLinker", "WrapLinker"]
@@ -31,8 +32,12 @@ class Linker:
             raise ValueError(f"{type(self).__name__}: call accept with a graph first")
         inputs = [v for v in self.fgraph.inputs if not isinstance(v, Constant)]
         outputs = list(self.fgraph.outputs)
-        wanted = outputs[0] if len(outputs) == 1 and unpack_single else outputs
-        return symc.function(inputs, wanted, mode="no_rewrite", on_unused_input="ignore")
+        stored, single = overwritten(inputs, outputs), len(outputs) == 1 and unpack_single
+        if stored:
+            wanted = [*outputs, *(v for _, v in stored)]
+            both = symc.function(inputs, wanted, mode="no_rewrite", on_unused_input="ignore")
+            return OverwritingFunction(both, [k for k, _ in stored], single)
+        return symc.function(inputs, outputs[0] if single else outputs, mode="no_rewrite", on_unused_input="ignore")
 
 
 class PerformLinker(Linker):

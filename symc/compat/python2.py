@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from symc.sparse.variables import SparseType, is_scipy
+
 __all__ = [
     "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "attr", "cmp",
     "decode",
@@ -85,7 +87,12 @@ def load(f: Any, **ignored: Any) -> Any:
 
 
 def may_share_memory(a: Any, b: Any, raise_other_type: bool = True) -> bool:
-    """Whether two arrays may overlap in memory."""
+    """Whether two arrays, or sparse matrices of SciPy, may overlap in memory."""
+    if is_scipy(a) or is_scipy(b):
+        known = all(is_scipy(v) or isinstance(v, np.ndarray) for v in (a, b))
+        if not known and raise_other_type:
+            raise TypeError(f"may_share_memory: expected arrays or sparse matrices, got {type(a)} and {type(b)}")
+        return known and SparseType.may_share_memory(a, b)
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         if raise_other_type:
             raise TypeError(f"may_share_memory: expected arrays, got {type(a)} and {type(b)}")

@@ -9,6 +9,7 @@ from typing import Any
 import symc.tensor as T
 from symc.compat.flags import config
 from symc.compat.function import shared
+from symc.compat.overwriting import overwriting
 from symc.compat.rules import hashtype
 from symc.graph import Constant, SharedVariable, Variable
 from symc.graph.dtypes import COMPLEX, FLOATS, INTEGERS, SIGNED, UNSIGNED
@@ -212,10 +213,11 @@ class Elemwise(Call, metaclass=_Pointwise):
 
     def __init__(self, scalar_op: Any, inplace_pattern: Any = None, name: str | None = None, **ignored: Any) -> None:
         super().__init__(scalar_op)
-        self.scalar_op = scalar_op
+        self.scalar_op, self.inplace_pattern = scalar_op, inplace_pattern or {}
 
     def __call__(self, *inputs: Any) -> Any:
-        return self.scalar_op(*inputs)
+        found = self.scalar_op(*inputs)
+        return overwriting(found, inputs[self.inplace_pattern[0]]) if 0 in self.inplace_pattern else found
 
 
 class Reshape(Call):

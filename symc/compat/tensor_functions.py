@@ -12,8 +12,8 @@ from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import COMPLEX
 
 __all__ = [
-    "as_tensor_variable", "batched_dot", "clip", "conj", "fill", "flatnonzero", "nonzero", "nonzero_values",
-    "second",
+    "as_tensor_variable", "batched_dot", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero", "nonzero",
+    "nonzero_values", "second",
 ]  # fmt: skip
 
 _OF_MODULES = {"gof": "theano.gof", "compile": "theano.compile", "printing": "theano.printing", "scal": "theano.scalar"}
@@ -37,8 +37,10 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
         if default is None and len(x.outputs) != 1:
             raise ValueError(f"as_tensor_variable: {x} has {len(x.outputs)} outputs, choose one of them")
         place = 0 if default is None else default
-        if not 0 <= place < len(x.outputs):
-            raise ValueError(f"as_tensor_variable: default_output of {x.op} is {place}, of {len(x.outputs)} outputs")
+        if not isinstance(place, int) or not 0 <= place < len(x.outputs):
+            raise AttributeError(
+                f"as_tensor_variable: default_output of {x.op} is {place}, of {len(x.outputs)} outputs"
+            )
         x = x.outputs[place]
     if isinstance(x, (np.generic, np.ndarray)) and x.ndim == 0 and x.dtype != object:
         return T.constant(x, name, ndim, x.dtype.name)
@@ -58,7 +60,7 @@ def fill(a: Any, b: Any) -> Variable:
     missing = (True,) * (a.ndim - b.ndim) + b.broadcastable
     if b.ndim <= a.ndim and all(one or not wide for one, wide in zip(missing, a.broadcastable)):
         return T.fill(a, b)
-    return T.switch(True, b, T.cast(T.zeros_like(a), b.dtype))
+    return T.switch(True, b, T.zeros_like(a, dtype=b.dtype))
 
 
 second = fill
@@ -82,6 +84,13 @@ def batched_dot(a: Any, b: Any) -> Variable:
     if a.ndim > 3 or b.ndim > 3:
         return T.batched_tensordot(a, b, [[a.ndim - 1], [max(1, b.ndim - 2)]])
     return T.batched_dot(a, b)
+
+
+def ceil_intdiv(a: Any, b: Any) -> Variable:
+    """The quotient rounded upwards, of integers or of floats."""
+    a, b = T.as_tensor_variable(a), T.as_tensor_variable(b)
+    down = T.int_div(a, b)
+    return T.cast(T.neq(T.mod(a, b), 0), down.dtype) + down
 
 
 def conj(z: Any) -> Variable:
