@@ -417,6 +417,17 @@ def test_functions_that_are_called_like_their_modules(shim):
     assert theano.tensor.subtensor.Subtensor is theano.tensor.Subtensor
 
 
+def test_modules_that_theanos_modules_import(shim):
+    import theano
+    import theano.tensor
+    from theano import theano as itself
+
+    assert itself is theano
+    assert theano.tensor.np is theano.np is np
+    assert theano.tensor.theano.gof is theano.gof
+    assert "np" not in theano.tensor.__all__
+
+
 def test_updates_may_be_the_items_of_a_dictionary():
     count = symc.shared(1.0)
     symc.function([], updates={count: count + 1}.items())()
@@ -542,6 +553,14 @@ def test_the_report_ends_names_of_settings(tmp_path):
     assert [(use.fate.old, use.fate.kind) for use in report.uses if use.fate.old.startswith("theano.config.")] == [
         ("theano.config.device", "same"), ("theano.config.none", "missing"),
     ]  # fmt: skip
+
+
+def test_bounds_of_integers_are_truncated(shim):
+    from theano.tensor.shared_randomstreams import RandomStreams
+
+    length = T.fscalar()
+    draw = symc.function([length], RandomStreams(3).random_integers(low=0.9, high=length - 1, size=(200,)))
+    assert set(draw(np.float32(4.7)).tolist()) == {0, 1, 2, 3}
 
 
 def test_draws_with_a_target(shim):

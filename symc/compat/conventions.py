@@ -31,6 +31,7 @@ from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.joining import join, stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
+from symc.tensor.random_numbers.choices import Choices
 from symc.tensor.random_numbers.states import state_of
 from symc.tensor.special import bessel
 
@@ -215,6 +216,17 @@ def _shape_of_sparse(self: sparse.SparseVariable) -> Any:
 _own_sparse_shape: Any = vars(sparse.SparseVariable)["shape"].fget
 
 
+def _random_integers(
+    self: Choices, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: str = "int64"
+) -> Variable:
+    """Draw integers from ``low`` to ``high``, inclusive; bounds of a float dtype are truncated, as in NumPy."""
+    low, high = (ew.cast(v, "int64") if dtypes.is_float(v.dtype) else v for v in map(as_tensor, (low, high)))
+    return _own_integers(self, size, low, high, ndim, dtype)
+
+
+_own_integers: Any = vars(Choices)["random_integers"]
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -235,6 +247,7 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (In, "convert", _convert),
     (sparse.SparseVariable, "shape", property(_shape_of_sparse)),
     (sparse.SparseVariable, "astype", cast_sparse),
+    (Choices, "random_integers", _random_integers),
     *PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )

@@ -7,7 +7,7 @@ program asks for it, and a name that is added to ``symc`` is served from then on
 
 from __future__ import annotations
 
-__all__ = ["FUNCTIONS_LIKE_MODULES", "MODULES", "OWN", "is_legacy"]
+__all__ = ["FUNCTIONS_LIKE_MODULES", "IMPORTED", "MODULES", "OWN", "is_legacy"]
 
 OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
@@ -209,6 +209,28 @@ FUNCTIONS_LIKE_MODULES = (
     "theano.tensor.var",
 )
 """Modules from which Theano's packages import a function of the same name, which hides the module there."""
+
+
+IMPORTED = {
+    "theano": "theano",
+    "np": "numpy",
+    "numpy": "numpy",
+    "builtins": "builtins",
+    "logging": "logging",
+    "os": "os",
+    "sys": "sys",
+    "warnings": "warnings",
+    "compile": "theano.compile",
+    "gof": "theano.gof",
+    "gradient": "theano.gradient",
+    "opt": "theano.gof.opt",
+    "printing": "theano.printing",
+    "scal": "theano.scalar",
+    "tensor": "theano.tensor",
+    "T": "theano.tensor",
+    "toolbox": "theano.gof.toolbox",
+}
+"""Modules that the old modules import for themselves, which programs reach through them, as in ``T.np.pi``."""
 
 
 def is_legacy(name: str) -> bool:

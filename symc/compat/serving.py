@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from symc.compat.modules import FUNCTIONS_LIKE_MODULES, MODULES, is_legacy
+from symc.compat.modules import FUNCTIONS_LIKE_MODULES, IMPORTED, MODULES, is_legacy
 from symc.compat.names import RENAMED, advice
 
 __all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyNameError", "dotted", "lookup", "offers", "place", "served"]
@@ -87,6 +87,8 @@ def lookup(module: str, name: str) -> Any:
             continue
     if module.startswith("theano.") and name in _MODULES_INSIDE:
         return importlib.import_module(_MODULES_INSIDE[name])
+    if name in IMPORTED:
+        return importlib.import_module(IMPORTED[name])
     raise AttributeError(missing(module, name))
 
 
