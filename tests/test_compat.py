@@ -658,3 +658,80 @@ def test_flags_of_types_and_tools_for_tests_of_ops(shim):
     utt.assert_allclose(1.0, np.float64(1 + 1e-9))
     with pytest.raises(utt.WrongValue, match="largest difference"):
         utt.assert_allclose(np.zeros(2), np.ones(2))
+
+
+def test_variables_of_classes_that_programs_derive(shim):
+    import theano
+
+    class Random(theano.tensor.TensorVariable):
+        def __init__(self, type=None, owner=None, index=None, name=None, density=None):
+            super().__init__(type, owner, index, name)
+            self.density = density
+
+    class Source(theano.Op):
+        __props__ = ()
+
+        def make_node(self):
+            return theano.Apply(self, [], [Random(T.dvector().type, name="s", density=3)])
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0] = np.arange(2.0)
+
+    free, x = Random(T.dvector().type, name="f", density=1), T.dvector("x")
+    observed = Random(T.dvector().type, name="o", density=2)
+    node = theano.gof.Apply(theano.compile.view_op, inputs=[x], outputs=[observed])
+    drawn = Source()()
+    assert isinstance(free, theano.tensor.TensorVariable) and not isinstance(x, Random)
+    assert isinstance(node, theano.gof.Apply) and observed.owner is node and node.outputs == (observed,)
+    assert (type(drawn), drawn.density) == (Random, 3)
+    total = (free * observed + drawn).sum()
+    slopes = symc.function([free, x], [total, *symc.grad(total, [free, x])], mode="FAST_COMPILE")
+    total, by_free, by_x = slopes([1.0, 2.0], [3.0, 4.0])
+    assert total == 12 and by_free.tolist() == [3, 4] and by_x.tolist() == [1, 2]
+
+
+def test_clones_need_no_test_values(shim):
+    import theano
+
+    x, new = T.dvector("x"), theano.tensor.TensorType("float64", False)("new")
+    x.tag.test_value = np.ones(2)
+    with symc.config.change(compute_test_value="raise"):
+        y = x[1:].sum() * 2
+        assert (theano.clone(y, {x: new}) - y).eval({x: [1.0, 2.0], new: [3.0, 4.0]}) == 4
+
+
+def test_the_list_of_settings(shim):
+    import theano
+
+    found = {s.fullname: s for s in theano.configparser._config_var_list}
+    assert found["compute_test_value"].__get__(True, None) == theano.config.compute_test_value
+    found["gcc.cxxflags"].__set__(None, "-O1")
+    assert theano.config.gcc.cxxflags == "-O1"
+
+
+def test_texts_and_parts_of_equal_graphs(shim):
+    import theano
+
+    def built():
+        return T.exp(T.dscalar("x")) + 1
+
+    first = theano.printing.debugprint(built(), file="str")
+    second = theano.printing.debugprint(T.exp(T.dscalar("x")) + 1, file="str")
+    assert first == second and built().owner.op == T.add and T.sub != built().owner.op
+    f = theano.function([x := T.dscalar("x")], [x + 1])
+    assert [o.variable.ndim for o in f.outputs] == [0]
+    graph = theano.gof.FunctionGraph([x], [x + 1])
+    assert graph.clone().inputs != graph.inputs
+
+
+def test_old_forms_of_stack_and_of_convolutions_in_time(shim):
+    from theano.tensor.nnet import conv3d2d
+
+    x = T.dscalar()
+    assert T.stack(2, x, 3).eval({x: 1.0}).tolist() == [2, 1, 3]
+    assert T.stack(x, 3).eval({x: 1.0}).tolist() == [1, 3]
+    v, k = np.random.default_rng(0).normal(size=(2, 1, 4, 2, 5, 5)), np.ones((3, 2, 2, 3, 3))
+    valid = conv3d2d.conv3d(v[0], k, border_mode=("valid",) * 3).eval()
+    mixed = conv3d2d.conv3d(v[0], k, filters_shape=k.shape, border_mode=("full", "valid", "valid")).eval()
+    assert mixed.shape == (1, 5, 3, 3, 3)
+    np.testing.assert_allclose(mixed[:, 1:4], valid, rtol=1e-6)

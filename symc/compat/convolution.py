@@ -77,10 +77,25 @@ def conv2d_fft(
     return T.nnet.conv2d(input, filters, image_shape, filter_shape, border_mode)
 
 
+def _padding(mode: Any, length: int | None) -> Any:
+    """The padding of an axis along which filters have a length, known or not."""
+    if mode == "valid" or not isinstance(mode, str):
+        return 0 if mode == "valid" else mode
+    if length is None or mode not in ("full", "half"):
+        raise ValueError(f"conv3d: border_mode {mode!r} of one axis needs filters_shape, and must be 'full' or 'half'")
+    return length - 1 if mode == "full" else length // 2
+
+
 def conv3d(
     signals: Any, filters: Any, signals_shape: Any = None, filters_shape: Any = None, border_mode: Any = "valid"
 ) -> Variable:
-    """``theano.tensor.nnet.conv3d2d.conv3d``: ``T.nnet.conv3d`` of ``(batch, time, channels, rows, columns)``."""
+    """``theano.tensor.nnet.conv3d2d.conv3d``: ``T.nnet.conv3d`` of ``(batch, time, channels, rows, columns)``.
+
+    ``border_mode`` may name one mode for time, rows and columns each.
+    """
+    if isinstance(border_mode, (tuple, list)):
+        lengths = (None,) * 3 if filters_shape is None else (filters_shape[1], *filters_shape[3:])
+        border_mode = border_mode[0] if len(set(border_mode)) == 1 else tuple(map(_padding, border_mode, lengths))
 
     def to(x: Any) -> Variable:
         return T.as_tensor_variable(x).dimshuffle(0, 2, 1, 3, 4)

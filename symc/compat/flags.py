@@ -140,6 +140,26 @@ config = TheanoConfig()
 change_flags = config.change_flags
 
 
+class Setting:
+    """One setting as an object, with Theano's interface of a descriptor: ``setting.__set__(None, value)``."""
+
+    def __init__(self, fullname: str) -> None:
+        self.fullname = fullname
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else _get(self.fullname)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        _set(self.fullname, value)
+
+
+def __getattr__(name: str) -> Any:
+    """``_config_var_list``, the list of all settings, from which programs read which names exist."""
+    if name == "_config_var_list":
+        return [Setting(each) for each in (*SHARED, *_values)]
+    raise AttributeError(name)
+
+
 def setting_of(name: str) -> str:
     """Cut a dotted name behind the setting: ``theano.config.device.startswith`` is about ``theano.config.device``."""
     parts = name.split(".")

@@ -8,8 +8,12 @@ from typing import Any
 
 import symc
 from symc.gradient.derivatives import Lop, hessian, jacobian
-from symc.graph import Apply, Constant, Graph, SharedVariable, Variable, clone_with, toposort
+from symc.graph import Apply as Application
+from symc.graph import Constant, Graph, SharedVariable, Variable, clone_with, toposort
 from symc.graph.types import TensorType
+from symc.graph.variables import take_place
+from symc.tensor.operators import copy
+from symc.tensor.user_ops.python_op import PythonOp
 
 __all__ = [
     "Apply", "CLinkerType", "Constant", "DisconnectedType", "FunctionGraph", "Graph", "Lop", "OrderedSet", "Rop",
@@ -17,6 +21,24 @@ __all__ = [
     "hessian", "inputs", "io_toposort", "is_same_graph", "jacobian", "list_of_nodes", "ops", "orphans",
     "stack_search", "toposort", "variables", "variables_and_orphans", "view_roots",
 ]  # fmt: skip
+
+
+class _Applications(type):
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, Application)
+
+    def __call__(cls, op: Any, inputs: Sequence[Any], outputs: Sequence[Any], location: Any = None) -> Any:
+        if not any(getattr(v, "kept", False) for v in outputs) or isinstance(op, PythonOp):
+            return Application(op, inputs, outputs, location)
+        made = op(*inputs)
+        every = made if isinstance(made, (list, tuple)) else [made]
+        every = [copy(v) if v.owner is None or any(v is w for w in inputs) else v for v in every]
+        return [take_place(v, given) for v, given in zip(every, outputs)][0].owner
+
+
+class Apply(metaclass=_Applications):
+    """``theano.gof.Apply``: an application, whose outputs may be variables of a class that the program derived."""
+
 
 Type = TensorType
 CLinkerType = TensorType
@@ -101,17 +123,19 @@ def orphans(i: Iterable[Variable], o: Iterable[Variable]) -> list[Variable]:
     return variables_and_orphans(i, o)[1]
 
 
-def ops(i: Iterable[Variable], o: Iterable[Variable]) -> set[Apply]:
+def ops(i: Iterable[Variable], o: Iterable[Variable]) -> set[Application]:
     """The applications between ``i`` and ``o``."""
     return set(toposort(list(o), frozenset(i)))
 
 
-def io_toposort(inputs: Iterable[Variable], outputs: Iterable[Variable], *ignored: Any, **also: Any) -> list[Apply]:
+def io_toposort(
+    inputs: Iterable[Variable], outputs: Iterable[Variable], *ignored: Any, **also: Any
+) -> list[Application]:
     """The applications between ``inputs`` and ``outputs``, producers before consumers."""
     return toposort(list(outputs), frozenset(inputs))
 
 
-def list_of_nodes(inputs: Iterable[Variable], outputs: Iterable[Variable]) -> list[Apply]:
+def list_of_nodes(inputs: Iterable[Variable], outputs: Iterable[Variable]) -> list[Application]:
     """The applications between ``inputs`` and ``outputs``."""
     return io_toposort(inputs, outputs)
 
@@ -205,16 +229,21 @@ class FunctionGraph:
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         if clone:
-            fresh = {v: Variable(v.type, None, 0, v.name, v.location) for v in self.inputs if type(v) is Variable}
+            free = (v for v in self.inputs if not isinstance(v, (SharedVariable, Constant)))
+            fresh = {v: Variable(v.type, None, 0, v.name, v.location) for v in free}
             self.outputs = clone_with(self.outputs, fresh)
             self.inputs = [fresh.get(v, v) for v in self.inputs]
 
-    def toposort(self) -> list[Apply]:
+    def clone(self, check_integrity: bool = True) -> FunctionGraph:
+        """A copy with inputs of its own."""
+        return FunctionGraph(self.inputs, self.outputs)
+
+    def toposort(self) -> list[Application]:
         """The applications, producers before consumers."""
         return toposort(self.outputs)
 
     @property
-    def apply_nodes(self) -> set[Apply]:
+    def apply_nodes(self) -> set[Application]:
         """The applications."""
         return set(self.toposort())
 

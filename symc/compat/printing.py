@@ -24,9 +24,12 @@ def debugprint(
 ) -> Any:
     """``symc.debugprint`` with the order of arguments of ``theano.printing.debugprint``.
 
-    ``print_storage`` and ``print_clients`` have no effect.
+    Lines of the program are not printed, so that equal graphs give equal text. ``print_storage`` and
+    ``print_clients`` have no effect.
     """
-    return symc.printing.debugprint(obj, depth, print_type, file, ids, stop_on_name, done=done, used_ids=used_ids)
+    return symc.printing.debugprint(
+        obj, depth, print_type, file, ids, stop_on_name, print_lines=False, done=done, used_ids=used_ids
+    )
 
 
 def min_informative_str(obj: Any, **ignored: Any) -> str:

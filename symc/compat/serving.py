@@ -17,10 +17,6 @@ from symc.compat.names import RENAMED, advice
 __all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyNameError", "dotted", "lookup", "offers", "place", "served"]
 
 
-_MODULES_INSIDE = {"theano": "theano", "np": "numpy", "numpy": "numpy"}
-"""Modules that Theano's modules import, and that programs take from them by ``import *``."""
-
-
 class MissingLegacyNameError(ImportError):
     """A module, or a name imported from a module, of Theano or Lasagne that is not served."""
 
@@ -85,8 +81,6 @@ def lookup(module: str, name: str) -> Any:
             return getattr(home, name)
         except AttributeError:
             continue
-    if module.startswith("theano.") and name in _MODULES_INSIDE:
-        return importlib.import_module(_MODULES_INSIDE[name])
     if name in IMPORTED:
         return importlib.import_module(IMPORTED[name])
     raise AttributeError(missing(module, name))
@@ -136,7 +130,7 @@ class LegacyModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            inside = _MODULES_INSIDE if self.__name__.startswith("theano.") else ()
+            inside = ("theano", "np", "numpy") if self.__name__.startswith("theano.") else ()
             return [n for n in (*names_of(self.__name__), *inside) if _exists(self, n)]
         if name.startswith("__") and name != "__version__":
             raise AttributeError(name)

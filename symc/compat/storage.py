@@ -93,6 +93,7 @@ PARTS: tuple[tuple[type, str, Any], ...] = (
     (Function, "unpack_single", property(lambda self: self.pattern == "single")),
     (Function, "return_none", property(lambda self: self.pattern is None)),
     (Function, "output_keys", property(lambda self: _keys(self.maker))),
+    (Variable, "variable", property(lambda self: self, doc="The variable: what Theano's ``f.outputs`` holds has it.")),
     (Maker, "outputs", _made("outputs")),
     (Maker, "expanded_inputs", _made("specs")),
     (Maker, "name", _made("name")),

@@ -23,9 +23,13 @@ class _Flags(type):
     """Makes the types of the language from Theano's arguments, and recognises all of them."""
 
     def __call__(
-        cls, dtype: Any, broadcastable: Sequence[Any] = (), name: str | None = None, sparse_grad: bool = False
+        cls, dtype: Any, broadcastable: Any = (), name: str | None = None, sparse_grad: bool = False
     ) -> TensorType:
-        """A type with one flag per axis, whether its length is always 1: 0 and 1 stand for False and True."""
+        """A type with one flag per axis, whether its length is always 1: 0 and 1 stand for False and True.
+
+        A single flag is that of a vector.
+        """
+        broadcastable = (broadcastable,) if isinstance(broadcastable, bool) else broadcastable
         flags = [bool(b) if isinstance(b, (int, np.integer)) and b in (0, 1) else b for b in broadcastable]
         return TensorType(dtype, flags, name or "n")
 
@@ -34,26 +38,37 @@ class _Flags(type):
 
 
 class _Expressions(type):
-    """Recognises variables that are neither shared nor constant; it is equal to the class of all variables."""
+    """Recognises variables that are neither shared nor constant; it is equal to the class of all variables.
 
-    def __call__(cls, *args: Any, **named: Any) -> Variable:
-        return Variable(*args, **named)
+    Classes of programs that are derived from ``TensorVariable`` are ordinary ones.
+    """
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        return Variable(*args, **named) if cls is TensorVariable else super().__call__(*args, **named)
 
     def __instancecheck__(cls, thing: Any) -> bool:
+        if cls is not TensorVariable:
+            return super().__instancecheck__(thing)
         return isinstance(thing, Variable) and not isinstance(thing, (SharedVariable, Constant))
 
     def __eq__(cls, other: object) -> bool:
-        return other is cls or other is Variable
+        return other is cls or cls is TensorVariable and other is Variable
 
     def __hash__(cls) -> int:
-        return hash(Variable)
+        return hash(Variable) if cls is TensorVariable else super().__hash__()
 
 
-class TensorVariable(metaclass=_Expressions):
+class TensorVariable(Variable, metaclass=_Expressions):
     """The class of inputs and results of ops. As in Theano, shared variables and constants are of other classes.
 
     Layers of recurrent networks ask by it whether an initial state is an expression or a parameter to be repeated.
+    Programs derive classes from it, such as random variables that know their density.
     """
+
+    kept = True
+
+    def __init__(self, type: TensorType, owner: Any = None, index: int | None = None, name: str | None = None) -> None:
+        super().__init__(type, owner, index or 0, name)
 
 
 def _filter(self: TensorType, data: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray:

@@ -343,7 +343,9 @@ class Op:
         return self.attrs[key]
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Op) and self.record is other.record and self.attrs == other.attrs)
+        if not isinstance(other, Op):
+            return NotImplemented
+        return self is other or (self.record is other.record and self.attrs == other.attrs)
 
     def __hash__(self) -> int:
         return self._hash

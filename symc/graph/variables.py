@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import count
 from math import copysign
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Variable:
     """
 
     default_update: Variable | None = None
+    kept: ClassVar[bool] = False
+    """Whether an application takes a variable of this class as its output; only its type is read otherwise."""
     __array_priority__ = 1000
 
     def __init__(
@@ -342,6 +344,9 @@ class Apply:
         self.outputs: tuple[Variable, ...] = tuple(
             [Variable(v.type if isinstance(v, Variable) else v, self, k, None, location) for k, v in enumerate(outputs)]
         )
+        for output, given in zip(self.outputs, outputs):
+            if isinstance(given, Variable) and given.kept:
+                take_place(output, given)
 
     @property
     def out(self) -> Variable:
@@ -360,3 +365,12 @@ class Apply:
 
     def __repr__(self) -> str:
         return f"{self.op.name}({', '.join(map(repr, self.inputs))})"
+
+
+def take_place(output: Variable, given: Variable) -> Variable:
+    """Make ``given``, a variable without an owner, the output of an application that ``output`` was."""
+    owner = output.owner
+    assert owner is not None
+    given.owner, given.index, given.type = owner, output.index, output.type
+    owner.outputs = tuple(given if v is output else v for v in owner.outputs)
+    return given

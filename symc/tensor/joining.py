@@ -178,17 +178,18 @@ def concatenate(tensor_list: Sequence[Any], axis: int = 0) -> Variable:
     return join(axis, *tensor_list)
 
 
-def stack(tensors: Any, axis: int = 0, *more: Any) -> Variable:
-    """Stack tensors of the same shape along a new axis.
+def stack(tensors: Any, axis: Any = None, *more: Any) -> Variable:
+    """Stack tensors of the same shape along a new axis, by default the first.
 
-    Theano's old form, ``stack(a, b, c)``, stacks them along the first axis.
+    Theano's old form, ``stack(a, b, c)``, stacks them along the first axis; some of them may be numbers.
     """
-    if isinstance(tensors, Variable):
-        if not isinstance(axis, Variable):
-            raise TypeError(located("stack: expected a list of tensors", [tensors], "write stack([a, b], axis)"))
-        tensors, axis = [tensors, axis, *more], 0
+    if isinstance(tensors, Variable) and tensors.ndim and not isinstance(axis, Variable):
+        raise TypeError(located("stack: expected a list of tensors", [tensors], "write stack([a, b], axis)"))
+    if isinstance(tensors, (Variable, int, float, np.number)):
+        tensors, axis = [tensors, *(() if axis is None else (axis,)), *more], 0
     elif more:
         raise TypeError(f"stack: takes a list of tensors and an axis, got {len(more)} arguments more")
+    axis = 0 if axis is None else axis
     variables = [as_tensor(t) for t in tensors]
     if not variables:
         raise ValueError("stack: nothing to stack")

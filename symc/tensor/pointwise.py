@@ -57,6 +57,13 @@ class Elementwise:
         """The record of the op."""
         return self.op.record
 
+    def __eq__(self, other: object) -> bool:
+        """Whether ``other`` is this function or its op, so that ``x.owner.op == T.add`` is true for sums."""
+        return self is other or self.op == (other.op if isinstance(other, Elementwise) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.op)
+
     def __call__(self, *args: Any, dtype: str | None = None, **named: Any) -> Any:
         if named:
             args = self._in_order(args, named)

@@ -18,6 +18,7 @@ from symc.graph import Apply, Variable
 from symc.graph.dtypes import BRAIN, floating, is_complex
 from symc.graph.op import Op
 from symc.graph.types import TensorType
+from symc.graph.variables import take_place
 from symc.tensor.basic import as_tensor
 from symc.tensor.elementwise import cast, unify_dtypes
 from symc.tensor.user_ops.python_records import PYTHON_OP, PYTHON_RUN, PYTHON_TAKE, shapes_of
@@ -190,7 +191,7 @@ class PythonOp:
             made = Op(PYTHON_TAKE, user=self, types=types).all(*told, *arguments)
         for old, new in zip(node.outputs, made):
             new.name = old.name
-        return made
+        return tuple(take_place(new, old) if old.kept else new for old, new in zip(node.outputs, made))
 
 
 def _applied(make_node: Callable[..., Apply]) -> Callable[..., Apply]:
