@@ -179,6 +179,29 @@ def test_values_that_parts_cannot_hold(strided):
             np.testing.assert_array_less(np.abs(a[finite] - b[finite]), limit)
 
 
+def test_minimal_filtering_in_parts():
+    """Stored filters and many tiles: processors with AMX multiply the tiles in parts of bfloat16."""
+    w = symc.shared(sample(21, 150, 160, 3, 3))
+    x = T.tensor4("x")
+    f = symc.function([x], T.nnet.conv2d(x, w, border_mode="half", filter_flip=False), profile=True)
+    images = sample(22, 2, 160, 30, 31)
+    y = f(images)
+    if has_parts():
+        assert algorithms(f) == {"Winograd in parts of bfloat16"}
+    right = correlate(images, w.get_value(), 1)
+    assert np.sqrt(np.mean((y - right) ** 2) / np.mean(right**2)) < 1.5e-6
+    np.testing.assert_array_equal(f(images), y)
+    images[0, 3, 9, 9], images[1, 159, 29, 30], images[1, 0, 0, 17] = np.inf, np.nan, 3.4e38
+    for scale in (1.0, 2.0**-120):
+        w.set_value(w.get_value() * np.float32(1 / scale / 4))
+        actual = f(images * np.float32(scale))
+        with symc.config.change(cpu_precision="ieee"):
+            expected = f(images * np.float32(scale))
+        np.testing.assert_array_equal(np.isfinite(actual), np.isfinite(expected))
+        finite = np.isfinite(expected) & (np.abs(expected) < 1e30)
+        np.testing.assert_allclose(actual[finite], expected[finite], rtol=1e-4, atol=1e-3)
+
+
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="'auto', 'winograd', 'blocks', 'panels'"):
         symc.config.conv_algorithm = "fft"

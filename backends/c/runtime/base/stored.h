@@ -39,6 +39,7 @@ SYMC_API symc_form symc_form_of(symc_stored *stored, const symc_form_key *key, s
 SYMC_API void symc_form_made(const symc_form *form);
 
 /* The kinds of forms. */
-enum { FORM_PANELS = 1, FORM_TRANSPOSED, FORM_WINOGRAD, FORM_BLOCKS, FORM_PAIRED_BLOCKS, FORM_PAIRED_PLANES, FORM_PAIRED_PANELS };
+enum { FORM_PANELS = 1, FORM_TRANSPOSED, FORM_WINOGRAD, FORM_BLOCKS, FORM_PAIRED_BLOCKS, FORM_PAIRED_PLANES, FORM_PAIRED_PANELS,
+       FORM_WINOGRAD_PARTS };
 
 #endif

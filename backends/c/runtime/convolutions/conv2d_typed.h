@@ -1,6 +1,8 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
 
+#include <math.h>
+
 #include "direct.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -71,8 +73,13 @@ static int parts_pay(const conv2d *v, const gather *g, int backward)
     double products = (double)(v->images * v->out_h * v->out_w * v->taps_h * v->taps_w) * (double)(v->channels / v->groups) *
                       (double)v->filters;
     double plain = fused * products;
-    if ((!backward || (v->step_h == 1 && v->step_w == 1)) && FN(symc_winograd_suits)(g))
+    if ((!backward || (v->step_h == 1 && v->step_w == 1)) && FN(symc_winograd_suits)(g)) {
         plain = step * (double)g->groups * FN(symc_winograd_steps)(g);
+#if SYMC_HAS_TILES
+        double filtering = symc_winograd_parts_time(g);
+        plain = filtering < plain ? filtering : plain;
+#endif
+    }
     return symc_paired_time(v, backward) < plain;
 }
 #endif
@@ -94,6 +101,17 @@ static method paired_method(const conv2d *v, const gather *g, int backward)
     return BY_PANELS;
 }
 
+/* Minimal filtering, which suits: in float32 or in parts. */
+static method winograd_method(const gather *g)
+{
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    if (symc_winograd_parts_time(g) < INFINITY)
+        return BY_WINOGRAD_PARTS;
+#endif
+    (void)g;
+    return BY_WINOGRAD;
+}
+
 static method forward_method(const conv2d *v, const gather *g)
 {
     method paired = paired_method(v, g, 0);
@@ -108,7 +126,7 @@ static method forward_method(const conv2d *v, const gather *g)
     if (FN(symc_grouped_suits)(v))
         return BY_GROUPS;
     if (FN(symc_winograd_suits)(g))
-        return BY_WINOGRAD;
+        return winograd_method(g);
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit)(v, 0))
         return BY_IMAGES;
     return FN(symc_direct_suits)(v, 0) ? BY_BLOCKS : BY_PANELS;
@@ -135,6 +153,9 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
     case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_IMAGES: FN(symc_image_lanes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
+#endif
     case BY_BLOCKS: FN(symc_direct_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: FN(symc_gather_conv)(&g);
     }
@@ -255,7 +276,7 @@ static method backward_method(const conv2d *v, const gather *g)
     if (FN(symc_scatter_suits)(v))
         return BY_SCATTER;
     if (v->step_h == 1 && v->step_w == 1 && g->channels > 0 && FN(symc_winograd_suits)(g))
-        return BY_WINOGRAD;
+        return winograd_method(g);
     return FN(symc_direct_suits)(v, 1) ? BY_BLOCKS : BY_PANELS;
 }
 
@@ -289,6 +310,9 @@ void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, s
     case BY_IMAGES: FN(symc_image_lanes_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_SCATTER: FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
+#endif
     case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     default: break;
     }

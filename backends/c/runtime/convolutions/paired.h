@@ -26,6 +26,11 @@ HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *d
 /* An estimate of the time in three parts on one processor, in nanoseconds. */
 HIDDEN double symc_paired_time(const conv2d *v, int backward);
 
+/* Minimal filtering with products of parts, and an estimate of its time in nanoseconds on one processor: infinite where it is
+ * not possible, or slower than minimal filtering in float32. */
+HIDDEN double symc_winograd_parts_time(const gather *g);
+HIDDEN void symc_winograd_parts(const gather *g);
+
 /* The same with one tap at stride 1, by matrix registers alone. */
 HIDDEN int symc_pair_planes_suits(const conv2d *v);
 HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);

@@ -10,10 +10,9 @@
  */
 #include "winograd.h"
 
-#include "blocks.h"
 #include "conv2d.h"
 #include "base/stored.h"
-#include "winograd_transforms.h"
+#include "winograd_tiles.h"
 
 enum {
     TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
@@ -23,23 +22,8 @@ enum {
                              * bytes to read from memory as before */
     MOST_TILES = 8 * TILE_ROWS,
     CHANNEL_BLOCK = 128,    /* summed separately: long chains of additions lose accuracy */
-    MOST_STEPS = CHANNEL_BLOCK / VL,
-    LEAST_CHANNELS = 16,
-    SKEW = 5 * VL           /* keeps points off the same sets of the cache */
+    MOST_STEPS = CHANNEL_BLOCK / VL
 };
-
-typedef struct {
-    const gather *g;
-    int taps, out;             /* rows and columns of a filter and of an output tile */
-    int64_t top, left;         /* of the first tap */
-    int down, right;           /* whether taps ascend */
-    int64_t high, wide, tiles; /* tiles of an image, and of all */
-    int64_t depth, steps;      /* channels in whole blocks; blocks */
-    int64_t units, most;       /* of tiles, and the most in one */
-    int64_t splits;            /* pieces of the blocks of filters */
-    int64_t tile_step, sum_step, row_length; /* elements between points; pixels in a row of the turned image */
-    real *filters;             /* by group and block of filters, point, channel: up to TILE_COLS filters; or NULL */
-} winograd;
 
 /* Costs in multiplications of vectors: what transformations take for a tile and a block of channels or filters. */
 #define TILE_COST 110.0
@@ -66,22 +50,7 @@ int FN(symc_winograd_suits)(const gather *g)
     return FN(symc_winograd_steps)(g) < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
 }
 
-INLINE int64_t blocks(const winograd *v) { return ceil_div(v->g->filters, TILE_COLS); }
-INLINE int64_t block_cols(const winograd *v, int64_t block)
-{
-    return v->g->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
-}
-
 /* ---- filters ---- */
-
-INLINE void transform_block(int taps, const winograd *v, const real *turned, real *to, int64_t step)
-{
-    vec w[MOST_TAPS][MOST_TAPS];
-    for (int r = 0; r < taps; r++)
-        for (int s = 0; s < taps; s++)
-            w[r][s] = load(turned + ((v->down ? r : taps - 1 - r) * taps + (v->right ? s : taps - 1 - s)) * VL);
-    transform_filter_tile(taps, w, to, step);
-}
 
 /* Channels [first, last) of a group, last rounded up to whole blocks with zeros, and up to VL filters from `filter` on:
  * by point, `step` apart, and channel, `cols` apart. */
@@ -89,13 +58,9 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
                             real *to, int64_t step, int64_t cols)
 {
     const gather *g = v->g;
-    int64_t rows = smaller(VL, g->filters - filter), taps = g->taps_h * g->taps_w;
-    const real *end = g->weights + g->groups * g->filters * g->channels * taps;
-    const real *from = g->weights + group * g->filters * g->channels * taps + filter * g->weight_filter;
-    if (g->weight_channel == taps && first < g->channels) {
-        int64_t count = (smaller(last, g->channels) - first) * taps;
-        FN(symc_to_lanes)(from + first * taps, g->weight_filter, rows, count, end, count, 0, turned);
-    }
+    int64_t taps = g->taps_h * g->taps_w;
+    if (g->weight_channel == taps && first < g->channels)
+        turn_filters(v, group, filter, first, smaller(last, g->channels), turned);
     for (int64_t c = first; c < last; c++, to += cols) {
         if (c >= g->channels) {
             for (int64_t i = 0; i < POINTS; i++)
@@ -103,14 +68,9 @@ static void prepare_filters(const winograd *v, int64_t group, int64_t filter, in
             continue;
         }
         const real *at = turned + (c - first) * taps * VL;
-        if (g->weight_channel != taps) {
-            FN(symc_to_lanes)(from + c * g->weight_channel, g->weight_filter, rows, taps, end, taps, 0, turned);
-            at = turned;
-        }
-        if (v->taps == 3)
-            transform_block(3, v, at, to, step);
-        else
-            transform_block(5, v, at, to, step);
+        if (g->weight_channel != taps)
+            turn_filters(v, group, filter, c, c + 1, turned), at = turned;
+        transform_block(v, at, to, step);
     }
 }
 
@@ -162,54 +122,19 @@ static void prepare_tiles(const winograd *v, int64_t group, int64_t first, int64
     }
 }
 
-/* ---- output tiles ---- */
-
-INLINE void finish_run(int out, const winograd *v, const tile_run *run, const real *m, int64_t cols, int64_t high,
-                       int64_t wide, real *to)
-{
-    for (int64_t i = 0; i < run->count; i++, m += cols) {
-        vec y[MOST_OUT][MOST_OUT];
-        transform_output_tile(out, m, v->sum_step, y);
-        int64_t width = smaller(out, wide - i * out);
-        for (int64_t r = 0; r < high; r++)
-            for (int64_t s = 0; s < width; s++)
-                store(to + (r * wide + i * out + s) * VL, y[r][s]);
-    }
-}
-
-/* VL filters from `filter` on: sums by point and tile, `cols` apart, to planes. */
-static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, const real *m,
-                      int64_t cols, real *pixels)
-{
-    const gather *g = v->g;
-    int64_t rows = smaller(VL, g->filters - filter);
-    real *plane = g->out + (group * g->filters + filter) * g->out_plane;
-    for (int64_t at = 0; at < tiles;) {
-        tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        int64_t high = smaller(v->out, g->out_h - run.row * v->out);
-        int64_t wide = smaller(run.count * v->out, g->out_w - run.col * v->out);
-        if (v->out == 4)
-            finish_run(4, v, &run, m + at * cols, cols, high, wide, pixels);
-        else
-            finish_run(2, v, &run, m + at * cols, cols, high, wide, pixels);
-        real *to = plane + run.image * g->out_image + run.row * v->out * g->out_row + run.col * v->out;
-        if (wide == g->out_row)
-            FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
-        else
-            for (int64_t r = 0; r < high; r++)
-                FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
-        finish_band(g->epilogue, (run.image * g->groups + group) * g->filters + filter, rows, g->out_w, run.row * v->out,
-                    run.row * v->out + high, run.col * v->out, run.col * v->out + wide);
-        at += run.count;
-    }
-}
-
 /* ---- units ---- */
 
 /* A thread's private memory, sufficient for any unit. */
 typedef struct {
     real *tiles, *sums, *rows, *filters, *turned;
 } workspace;
+
+static void size_workspace(winograd *v)
+{
+    v->tile_step = v->most * v->depth + SKEW;
+    v->sum_step = v->most * TILE_COLS + SKEW;
+    v->row_length = turned_row(v, v->most);
+}
 
 static workspace take_workspace(const winograd *v)
 {
@@ -238,9 +163,9 @@ static void multiply_tiles(const winograd *v, int64_t tiles, int64_t step, int64
         }
 }
 
-static void run_unit(const winograd *v, const workspace *w, int64_t group, int64_t unit, int64_t split)
+/* Tiles [first, first + tiles) of a split of the filters. */
+static void run_tiles(const winograd *v, const workspace *w, int64_t group, int64_t first, int64_t tiles, int64_t split)
 {
-    int64_t first = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - first;
     prepare_tiles(v, group, first, tiles, w->rows, w->tiles);
     for (int64_t block = split * blocks(v) / v->splits; block < (split + 1) * blocks(v) / v->splits; block++) {
         int64_t cols = block_cols(v, block);
@@ -257,7 +182,7 @@ static void run_unit(const winograd *v, const workspace *w, int64_t group, int64
             multiply_tiles(v, tiles, step, stop, w->tiles, filters, filter_step, cols, w->sums);
         }
         for (int64_t half = 0; half < cols; half += VL)
-            put_tiles(v, group, block * TILE_COLS + half, first, tiles, w->sums + half, cols, w->rows);
+            put_tiles(v, group, block * TILE_COLS + half, first, tiles, w->sums + half, v->sum_step, cols, w->rows);
     }
 }
 
@@ -265,8 +190,10 @@ static void run_units(void *arg, int64_t begin, int64_t end)
 {
     const winograd *v = arg;
     workspace w = take_workspace(v);
-    for (int64_t i = begin; i < end; i++)
-        run_unit(v, &w, i / (v->splits * v->units), i / v->splits % v->units, i % v->splits);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t unit = i / v->splits % v->units, first = unit * v->tiles / v->units;
+        run_tiles(v, &w, i / (v->splits * v->units), first, (unit + 1) * v->tiles / v->units - first, i % v->splits);
+    }
 }
 
 /* The transformed filters as they were left by an earlier call, or memory for them; none if each unit transforms them. */
@@ -299,21 +226,13 @@ static symc_form plan_units(winograd *v, int64_t filter_bytes)
     v->most = ceil_div(v->tiles, v->units);
     units = v->units * g->groups;
     v->splits = units >= threads ? 1 : smaller(blocks(v), ceil_div(threads, units));
-    v->tile_step = v->most * v->depth + SKEW;
-    v->sum_step = v->most * TILE_COLS + SKEW;
-    v->row_length = smaller(v->most, v->wide) * v->out + v->taps - 1;
+    size_workspace(v);
     return kept;
 }
 
 void FN(symc_winograd)(const gather *g)
 {
-    int taps = (int)g->taps_h;
-    winograd v = {.g = g, .taps = taps, .out = IN + 1 - taps, .down = g->tap_row[0] < g->tap_row[1],
-                  .right = g->tap_col[0] < g->tap_col[1]};
-    v.top = smaller(g->tap_row[0], g->tap_row[taps - 1]), v.left = smaller(g->tap_col[0], g->tap_col[taps - 1]);
-    v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
-    v.tiles = g->images * v.high * v.wide;
-    v.steps = ceil_div(g->channels, VL), v.depth = v.steps * VL;
+    winograd v = describe(g);
     symc_form kept =
         plan_units(&v, g->groups * blocks(&v) * POINTS * v.depth * TILE_COLS * (int64_t)sizeof(real));
     if (v.filters && !kept.ready) {
@@ -321,4 +240,14 @@ void FN(symc_winograd)(const gather *g)
         symc_form_made(&kept);
     }
     symc_parallel(run_units, &v, g->groups * v.units * v.splits, 1);
+}
+
+void FN(symc_winograd_range)(const gather *g, int64_t group, int64_t first, int64_t tiles, int64_t most)
+{
+    winograd v = describe(g);
+    v.most = most, v.splits = 1;
+    size_workspace(&v);
+    workspace w = take_workspace(&v);
+    if (tiles > 0)
+        run_tiles(&v, &w, group, first, tiles, 0);
 }
