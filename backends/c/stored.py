@@ -18,9 +18,9 @@ import numpy as np
 
 from symc.graph.dim_parts import symbols_of
 from symc.loops.calls import CALLS
-from symc.loops.ir import Bind, Branch, Call, Kernel, Loop, Node, Program, Step, walk
+from symc.loops.ir import Bind, Branch, Call, Kernel, Loop, Node, Program, Step, roots, walk
 from symc.runtime.storage import Storage
-from symc_backends.c.library import ffi, runtime
+from symc_backends.c.library import Runtime, ffi, runtime
 
 __all__ = ["Operand", "handles", "held_buffers", "new_handle", "operands_of", "stored_buffers"]
 
@@ -82,27 +82,22 @@ def _held(program: Program, loop: Loop) -> list[int]:
             varying |= {node.index, node.done}
         elif isinstance(node, Bind):
             varying.add(node.symbol)
-    written = {_root(program, k) for node in nodes for k in getattr(node, "writes", ())}
+    memory = roots(program.buffers)
+    written = {memory.get(k, k) for node in nodes for k in getattr(node, "writes", ())}
     used = set()
     for step in [node for node in nodes if isinstance(node, Step)]:
         for o in operands_of(step.kernel):
             ref = step.refs[o.buffer]
             fixed = all(varying.isdisjoint(symbols_of(d)) for d in (ref.offset, *step.dims))
-            if fixed and _root(program, ref.buffer) not in written and program.buffers[ref.buffer].role != "constant":
+            root = memory.get(ref.buffer, ref.buffer)
+            if fixed and root not in written and program.buffers[ref.buffer].role != "constant":
                 used.add(ref.buffer)
     return sorted(used)
 
 
-def _root(program: Program, number: int) -> int:
-    """The buffer whose memory a buffer is in."""
-    while program.buffers[number].alias >= 0:
-        number = program.buffers[number].alias
-    return number
-
-
-def new_handle(turn: np.ndarray | None = None) -> Any:
+def new_handle(turn: np.ndarray | None = None, library: Runtime | None = None) -> Any:
     """A handle of the library for a variable with this turn, or for a constant."""
-    library = runtime()
+    library = library or runtime()
     made = library.symc_stored_new(ffi.NULL if turn is None else ffi.cast("int64_t *", turn.ctypes.data))
 
     def free(handle: Any, turn: np.ndarray | None = turn) -> None:  # the turn lives as long as the handle
@@ -111,23 +106,26 @@ def new_handle(turn: np.ndarray | None = None) -> Any:
     return ffi.gc(made, free)
 
 
-def _handle_of(storage: Storage) -> Any:
+def _handle_of(storage: Storage, library: Runtime) -> Any:
     """The handle of a shared variable."""
-    key = ("c", id(runtime()))
+    key = ("c", id(library))
     found = storage.derived.get(key)
     if found is None:
-        found = storage.derived.setdefault(key, new_handle(storage.turn))
+        found = storage.derived.setdefault(key, new_handle(storage.turn, library))
     return found
 
 
 def handles(program: Program, numbers: dict[int, int], storages: Sequence[Storage | None]) -> list[Any]:
     """The handles of the stored buffers; ``storages`` by slot, None for variables that change in the call."""
-    found = []
+    found: list[Any] = []
+    if not numbers:
+        return found
+    library = runtime()  # looks up the compiler, which takes longer than all that follows
     for k in numbers:
         b = program.buffers[k]
         if b.role == "constant":
-            found.append(new_handle())
+            found.append(new_handle(None, library))
         else:
             storage = storages[b.slot]
-            found.append(ffi.NULL if storage is None else _handle_of(storage))
+            found.append(ffi.NULL if storage is None else _handle_of(storage, library))
     return found

@@ -65,8 +65,11 @@ class VectorBody:
         partial: bool,
         position: str,
         streamed: Collection[str] = (),
+        addresses: dict[int, tuple[Expr, Expr, Expr | None]] | None = None,
     ) -> None:
         self.loop = loop
+        # by the id of an index: itself, without names that the loop defines, and the stride; the same in every copy
+        self.addresses = {} if addresses is None else addresses
         self.streamed = streamed
         self.scalar = scalar  # Expr -> C text, for uniform expressions
         self.partial = partial
@@ -160,8 +163,11 @@ class VectorBody:
 
     def address(self, at: Expr) -> tuple[str, Expr | None, str]:
         """Analyse an index: (text for the first lane, stride or None if irregular, vector text)."""
-        plain = substituted(at, self.definitions)
-        stride = coefficient(plain, self.loop.index)
+        known = self.addresses.get(id(at))
+        if known is None:
+            plain = substituted(at, self.definitions)
+            known = self.addresses[id(at)] = at, plain, coefficient(plain, self.loop.index)
+        _, plain, stride = known
         loaded = self.varying_names - {self.loop.index}
         if stride is None or not loaded.isdisjoint(names_in(plain)):
             return "", None, self.vector(self.value(at), "int64")
@@ -352,8 +358,10 @@ def emit_simd(
     if skipped:
         lines.append(f"int64_t skip = {skipped};")
 
+    addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
+
     def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = VectorBody(loop, scalar, partial, position, streamed)
+        b = VectorBody(loop, scalar, partial, position, streamed, addresses)
         for k, s in enumerate(loop.body):
             if isinstance(s, Let):
                 b.let(s)

@@ -136,7 +136,7 @@ def _needed(seen: Sequence[Statement], loop: For) -> tuple[Statement, ...]:
     return tuple(reversed(kept))
 
 
-def _reads(s: Statement) -> set[str]:
+def _reads(s: Statement) -> frozenset[str]:
     if isinstance(s, Let):
         return names_in(s.value)
     if isinstance(s, Load):
@@ -150,9 +150,9 @@ def _reads(s: Statement) -> set[str]:
     if isinstance(s, Alloc):
         return names_in(s.size)
     if isinstance(s, Call):
-        return set().union(*[names_in(p) for p in s.params])
+        return frozenset().union(*[names_in(p) for p in s.params])
     assert isinstance(s, Barrier)
-    return set()
+    return frozenset()
 
 
 def bound(e: Expr, known: Mapping[str, int], definitions: Mapping[str, Expr]) -> int | None:

@@ -167,7 +167,7 @@ class Expr:
     ``FUNCTIONS``.
     """
 
-    __slots__ = ("_hash", "args", "dtype", "op", "value")
+    __slots__ = ("_hash", "_names", "args", "dtype", "op", "value")
 
     def __init__(self, op: str, args: tuple[Expr, ...], dtype: str, value: Any = None) -> None:
         self.op = op
@@ -175,6 +175,7 @@ class Expr:
         self.dtype = dtype
         self.value = value
         self._hash = hash((op, args, dtype, value))
+        self._names: frozenset[str] | None = None  # see names_in
 
     def __hash__(self) -> int:
         return self._hash
@@ -408,14 +409,19 @@ def parts(e: Expr) -> list[Expr]:
             found.append(x)
         elif id(x) not in seen:
             seen.add(id(x))
-            stack.append((x, True))
-            stack.extend((a, False) for a in reversed(x.args))
+            if x.args:
+                stack.append((x, True))
+                stack.extend([(a, False) for a in reversed(x.args)])
+            else:
+                found.append(x)
     return found
 
 
-def names_in(e: Expr) -> set[str]:
+def names_in(e: Expr) -> frozenset[str]:
     """The variables that an expression reads."""
-    return {x.value for x in parts(e) if x.op == "var"}
+    if e._names is None:
+        e._names = frozenset([x.value for x in parts(e) if x.op == "var"])
+    return e._names
 
 
 def substituted(e: Expr, definitions: Mapping[str, Expr]) -> Expr:
