@@ -750,3 +750,12 @@ def test_memory_of_sparse_matrices():
     assert may_share_memory(m, m.data) and may_share_memory(m.T, m) and not may_share_memory(m, m.copy())
     with pytest.raises(TypeError):
         may_share_memory(m, 1)
+
+
+def test_a_strict_loop_names_missing_variables():
+    import theano
+    from theano.gof.fg import MissingInputError
+
+    w = theano.shared(np.ones(2), "w")
+    with pytest.raises(MissingInputError, match="non_sequences"):
+        theano.scan(lambda x: x * w, outputs_info=[np.ones(2)], n_steps=2, strict=True)

@@ -50,6 +50,9 @@ class PoolLayer(Layer):
             )
         self.pool_size = as_tuple(pool_size, self.n, int_types)
         self.stride = self.pool_size if stride is None else as_tuple(stride, self.n, int_types)
+        for what, sizes in (("pool_size", self.pool_size), ("stride", self.stride)):
+            if min(sizes) < 1:
+                raise ValueError(f"{type(self).__name__}: {what} must be made of integers from 1, got {sizes}")
         self.pad = as_tuple(pad, self.n, int_types)
         self.ignore_border = ignore_border
         if not ignore_border and any(self.pad):

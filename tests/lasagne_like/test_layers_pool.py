@@ -149,3 +149,9 @@ def test_upscale1d(mode, rng):
     result = run(Upscale1DLayer(InputLayer((None, 3, 4)), 3, mode), x)
     assert np.array_equal(result[:, :, ::3], x)
     assert np.array_equal(result[:, :, 1::3], x if mode == "repeat" else 0 * x)
+
+
+def test_windows_without_entries_are_refused():
+    for pool_size, stride in ((0, None), ((2, 0), None), (2, 0)):
+        with pytest.raises(ValueError, match="must be made of integers from 1"):
+            MaxPool2DLayer(InputLayer((None, 3, 8, 8)), pool_size, stride)

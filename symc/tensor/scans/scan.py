@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import DTypeError, ShapeError, located
+from symc.errors import DTypeError, MissingInputError, ShapeError, located
 from symc.graph import SharedVariable, Variable, ancestors
 from symc.graph.op import Arg, Case, add_cases
 from symc.graph.types import TensorType
@@ -278,7 +278,7 @@ def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Var
         if missing:
             text = "scan: with strict=True, fn must be given every shared variable that it uses; not given:"
             names = ", ".join(map(repr, missing))
-            raise ValueError(located(f"{text} {names}", missing, "list them among non_sequences"))
+            raise MissingInputError(located(f"{text} {names}", missing, "list them among non_sequences"))
 
     return check
 
