@@ -7,7 +7,7 @@ program asks for it, and a name that is added to ``symc`` is served from then on
 
 from __future__ import annotations
 
-__all__ = ["FUNCTIONS_LIKE_MODULES", "IMPORTED", "MODULES", "OWN", "is_legacy"]
+__all__ = ["FUNCTIONS_LIKE_MODULES", "IMPORTED", "MODULES", "OWN", "TAKEN_WITH_STAR", "is_legacy"]
 
 OWN = ("theano", "lasagne")
 """The top-level packages that are served."""
@@ -231,6 +231,10 @@ IMPORTED = {
     "toolbox": "theano.gof.toolbox",
 }
 """Modules that the old modules import for themselves, which programs reach through them, as in ``T.np.pi``."""
+
+
+TAKEN_WITH_STAR = ("theano", "np", "numpy", "gof", "compile", "printing", "scal")
+"""Of ``IMPORTED``, what ``from theano.tensor import *`` gives a program."""
 
 
 def is_legacy(name: str) -> bool:

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from symc.compat.modules import FUNCTIONS_LIKE_MODULES, IMPORTED, MODULES, is_legacy
+from symc.compat.modules import FUNCTIONS_LIKE_MODULES, IMPORTED, MODULES, TAKEN_WITH_STAR, is_legacy
 from symc.compat.names import RENAMED, advice
 
 __all__ = ["LegacyFinder", "LegacyModule", "MissingLegacyNameError", "dotted", "lookup", "offers", "place", "served"]
@@ -130,8 +130,8 @@ class LegacyModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            inside = ("theano", "np", "numpy") if self.__name__.startswith("theano.") else ()
-            return [n for n in (*names_of(self.__name__), *inside) if _exists(self, n)]
+            taken = TAKEN_WITH_STAR if self.__name__.startswith("theano.tensor") else ()
+            return [n for n in (*names_of(self.__name__), *taken) if _exists(self, n)]
         if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         found = lookup(self.__name__, name)

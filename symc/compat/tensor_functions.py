@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,6 @@ __all__ = [
     "as_tensor_variable", "batched_dot", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero", "nonzero",
     "nonzero_values", "second",
 ]  # fmt: skip
-
-_OF_MODULES = {"gof": "theano.gof", "compile": "theano.compile", "printing": "theano.printing", "scal": "theano.scalar"}
-"""Modules that ``from theano.tensor import *`` imports."""
-__all__ += list(_OF_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _OF_MODULES:
-        return importlib.import_module(_OF_MODULES[name])
-    raise AttributeError(name)
 
 
 def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None) -> Variable:
