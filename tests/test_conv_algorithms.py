@@ -202,6 +202,20 @@ def test_minimal_filtering_in_parts():
         np.testing.assert_allclose(actual[finite], expected[finite], rtol=1e-4, atol=1e-3)
 
 
+def test_profiles_know_that_updated_filters_are_not_stored():
+    w = symc.shared(sample(23, 256, 256, 3, 3))
+    x = T.tensor4("x")
+    y = T.nnet.conv2d(x, w, border_mode="half")
+    fixed = symc.function([x], y, profile=True)
+    updating = symc.function([x], y, updates=[(w, w * 0.5)], profile=True)
+    images = sample(24, 8, 256, 14, 13)
+    for f in (fixed, updating):
+        f(images)
+    assert algorithms(updating) == {"Winograd"}
+    if has_parts():
+        assert algorithms(fixed) == {"Winograd in parts of bfloat16"}
+
+
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="'auto', 'winograd', 'blocks', 'panels'"):
         symc.config.conv_algorithm = "fft"

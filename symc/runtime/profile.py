@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,11 +241,15 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
 
 
 def methods(
-    program: Program, symbols: Mapping[Any, int], ask: Callable[[str, Sequence[int], bool], str | None]
+    program: Program,
+    symbols: Mapping[Any, int],
+    ask: Callable[[str, Sequence[int], bool], str | None],
+    changed: Collection[int] = (),
 ) -> dict[int, str]:
     """How the back end does the library calls of each step.
 
-    ``ask`` is given a call's name, its parameters, and whether it may keep what it makes of its stored operands.
+    ``ask`` is given a call's name, its parameters, and whether it may keep what it makes of its stored operands: not of
+    the shared variables in the slots ``changed``, which change in every call.
     """
     found: dict[int, str] = {}
     known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
@@ -255,19 +259,19 @@ def methods(
             for call in step.kernel.body:
                 if isinstance(call, Call):
                     params = [_number(p, local) for p in call.params]
-                    chosen = ask(call.name, params, _is_stored(program, step, call))
+                    chosen = ask(call.name, params, _is_stored(program, step, call, changed))
                     found.update({k: chosen} if chosen else {})
     return found
 
 
-def _is_stored(program: Program, step: Step, call: Call) -> bool:
-    """Whether an operand that the call's description names as stored is a shared variable or a constant."""
+def _is_stored(program: Program, step: Step, call: Call, changed: Collection[int]) -> bool:
+    """Whether an operand that the call's description names as stored is a constant, or a variable that stays."""
     spec = CALLS.get(call.name.rpartition("_")[0])
     if spec is None:
         return False
     names = (*spec.outputs, *spec.inputs)
-    places = (step.refs[int(call.buffers[names.index(name)][1:])].buffer for name in spec.stored)
-    return any(program.buffers[place].role in ("shared", "constant") for place in places)
+    operands = [program.buffers[step.refs[int(call.buffers[names.index(name)][1:])].buffer] for name in spec.stored]
+    return any(b.role == "constant" or (b.role == "shared" and b.slot not in changed) for b in operands)
 
 
 def _number(e: Expr, values: Mapping[str, int]) -> int:

@@ -61,7 +61,7 @@ class Specialisation(Code):
         }
         self.held_in = {b.slot: k for k, b in enumerate(buffers) if b.role == "shared"}
         self.overwritten = [buffers[k].slot for k in self.program.updated]
-        changed = {*self.overwritten, *self.swapped.values()}
+        self.changed = changed = frozenset((*self.overwritten, *self.swapped.values()))
         self.written_turns = [s.storage.turn for k, s in enumerate(self.shared) if k in changed]
         self.read_turns = [s.storage.turn for k, s in enumerate(self.shared) if k not in changed]
         hold = getattr(self.executable, "hold", None)
@@ -209,7 +209,7 @@ class Plan:
             self.costs = costs(program, self.symbols)
             ask = getattr(specialisation.executable, "method", None)
             if ask is not None:
-                specialisation.samples.note(methods(program, self.symbols, ask))
+                specialisation.samples.note(methods(program, self.symbols, ask, specialisation.changed))
 
     def _check(self, arrays: Sequence[np.ndarray], symbols: dict[Any, int]) -> None:
         """Check that the arguments have the expected shapes, and that no buffer gets a negative dim."""
