@@ -20,8 +20,10 @@ INLINE void multiply_tile(int rows, int vecs, int64_t k, const real *a, int64_t 
         for (int v = 0; v < vecs; v++)
             sum[r][v] = (vec){0};
     }
+    const int64_t next = k * a_step; /* the panel of A that follows is fetched meanwhile */
     for (; k > 0; k--) {
         vec bk[2];
+        __builtin_prefetch(a + next, 0, 2);
         UNROLL
         for (int v = 0; v < vecs; v++)
             bk[v] = load(b + v * VL);
