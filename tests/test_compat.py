@@ -724,12 +724,33 @@ def test_texts_and_parts_of_equal_graphs(shim):
     assert graph.clone().inputs != graph.inputs
 
 
+def test_operators_leave_other_objects_to_their_own_class(shim):
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    class Kernel:
+        def __radd__(self, other):
+            return "kernel"
+
+    x = T.dvector("x")
+    assert x + Kernel() == "kernel"
+    for other in (Kernel(), object()):
+        with pytest.raises(TypeError, match=r"mul|\*"):
+            x * other
+    assert x.dimshuffle("x", 0).sum(axis=range(1, 2)).eval({x: [1.0, 2.0]}).tolist() == [3]
+    draws = [symc.function([], MRG_RandomStreams(seed).uniform((3,)))().tolist() for seed in (-1, -1, -2)]
+    assert draws[0] == draws[1] != draws[2]
+
+
 def test_old_forms_of_stack_and_of_convolutions_in_time(shim):
+    import theano.tensor
     from theano.tensor.nnet import conv3d2d
 
     x = T.dscalar()
     assert T.stack(2, x, 3).eval({x: 1.0}).tolist() == [2, 1, 3]
     assert T.stack(x, 3).eval({x: 1.0}).tolist() == [1, 3]
+    assert theano.tensor.stack(T.constant([1.0, 2.0])).eval().tolist() == [[1, 2]]
+    assert theano.tensor.stack([x, x], axis=1).eval({x: 1.0}).tolist() == [1, 1]
+    assert T.add(x) is x and list(np.atleast_1d(x)) == [x]
     v, k = np.random.default_rng(0).normal(size=(2, 1, 4, 2, 5, 5)), np.ones((3, 2, 2, 3, 3))
     valid = conv3d2d.conv3d(v[0], k, border_mode=("valid",) * 3).eval()
     mixed = conv3d2d.conv3d(v[0], k, filters_shape=k.shape, border_mode=("full", "valid", "valid")).eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.joining import join, stack
 from symc.tensor.keywords import also_named
 from symc.tensor.linalg import dot
+from symc.tensor.pointwise import Elementwise
 from symc.tensor.random_numbers.choices import Choices
 from symc.tensor.random_numbers.states import state_of
 from symc.tensor.special import bessel
@@ -227,6 +228,29 @@ def _random_integers(
 _own_integers: Any = vars(Choices)["random_integers"]
 
 
+def _apply_function(self: Variable, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply a function of NumPy; ``np.atleast_1d(x)`` is a list of ``x``, by which programs accept one or several."""
+    if function is np.atleast_1d and len(args) == 1 and isinstance(args[0], Variable):
+        found = np.empty(1, object)
+        found[0] = args[0]
+        return found
+    return _own_apply_function(self, function, types, args, kwargs)
+
+
+_own_apply_function: Any = vars(Variable)["__array_function__"]
+
+
+def _of_another_number(self: Elementwise, args: Sequence[Any], dtype: str | None) -> Variable:
+    """Apply a function of several operands to other than two: of a single one, ``T.add(x)``, it is that operand."""
+    if self.several and len(args) == 1:
+        only = as_tensor(args[0])
+        return only if dtype is None else ew.cast(only, dtype)
+    return _own_number(self, args, dtype)
+
+
+_own_number: Any = vars(Elementwise)["_of_another_number"]
+
+
 def _parents_of_variable(self: Variable) -> list[Apply]:
     """The application that the variable is a result of, in a list; an empty one for inputs."""
     return [] if self.owner is None else [self.owner]
@@ -248,6 +272,8 @@ _METHODS: tuple[tuple[type, str, Any], ...] = (
     (sparse.SparseVariable, "shape", property(_shape_of_sparse)),
     (sparse.SparseVariable, "astype", cast_sparse),
     (Choices, "random_integers", _random_integers),
+    (Variable, "__array_function__", _apply_function),
+    (Elementwise, "_of_another_number", _of_another_number),
     *PARTS,
     *((TensorType, name, method) for name, method in METHODS.items()),
 )

@@ -11,7 +11,7 @@ from symc.graph import Constant, Variable
 from symc.graph.dtypes import INTEGERS
 from symc.tensor.assertions import assert_op
 
-__all__ = ["concatenate", "join"]
+__all__ = ["concatenate", "join", "stack"]
 
 
 def join(axis: Any, *tensors_list: Any) -> Variable:
@@ -27,6 +27,21 @@ def concatenate(tensor_list: Sequence[Any], axis: Any = 0) -> Variable:
     if isinstance(tensor_list, Variable):
         return T.concatenate(tensor_list, axis)
     return join(axis, *tensor_list)
+
+
+def stack(*tensors: Any, **named: Any) -> Variable:
+    """``T.stack`` of a list, or of the arguments along a new first axis, even of a single one.
+
+    Scalars become a vector, whatever the axis.
+    """
+    if not named and not (tensors and isinstance(tensors[0], (list, tuple))):
+        return T.stack(list(tensors))
+    many = named.get("tensors", tensors[0] if tensors else ())
+    if isinstance(many, (list, tuple)) and many:
+        many = [T.as_tensor_variable(v) for v in many]
+        if all(v.ndim == 0 for v in many):
+            return T.stack(many)
+    return T.stack(*tensors, **named)
 
 
 def _join_along(axis: Variable, parts: list[Variable]) -> Variable:

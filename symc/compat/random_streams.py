@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symc.tensor as T
 from symc.compat import mrg, numpy_streams
 from symc.compat.errors import NotOffered
@@ -17,6 +19,10 @@ __all__ = ["MRGStreams", "MRG_RandomStreams", "RandomStreams", "SharedRandomStre
 
 class MRGStreams(_Streams):
     """``symc.tensor.shared_randomstreams.MRG_RandomStreams`` with Theano's order of arguments and defaults."""
+
+    def __init__(self, seed: Any = 12345, use_cuda: Any = None) -> None:
+        negative = isinstance(seed, (int, np.integer)) and seed < 0  # an int32 in Theano
+        super().__init__(seed % 2**32 if negative else seed, use_cuda)
 
     def binomial(  # type: ignore[override]  # Theano has no `prob` before nstreams
         self,

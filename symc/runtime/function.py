@@ -15,6 +15,7 @@ from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
 from symc.graph.guards import errors_come_late
+from symc.graph.test_values import building_inside
 from symc.runtime import composites
 from symc.runtime.arguments import In, Out, check_inputs, flatten_outputs, input_specs
 from symc.runtime.contents import Contents, Maker
@@ -145,8 +146,9 @@ class Function(Definition):
             # Raised by the call instead, where set_value of a shared variable may have made the shapes fit by then.
             state = self.uncompiled()
             late = problem.op is not None and problem.op.record.checks_late or errors_come_late()
-            if not late or not only_shared_values_disagree(state.inputs, state.outputs):
-                raise
+            with building_inside():
+                if not late or not only_shared_values_disagree(state.inputs, state.outputs):
+                    raise
 
     @property
     def specialisation(self) -> Specialisation:

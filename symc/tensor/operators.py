@@ -155,9 +155,27 @@ def _method(function: Any) -> Any:
     return lambda *operands: function(*operands)
 
 
-def _operator(function: Any) -> Any:
-    """Wrap a function of two operands as an operator, which leaves sparse matrices and the like to their own class."""
-    return lambda a, b: NotImplemented if isinstance(b, Composite) else function(a, b)
+_NUMBERS = (Variable, bool, int, float, complex, str, list, tuple, np.ndarray, np.generic)
+
+
+def _operator(function: Any, reflected: str) -> Any:
+    """Wrap a function of two operands as an operator.
+
+    It leaves sparse matrices to their own class, and objects that are no numbers if their class has the ``reflected``
+    method.
+    """
+
+    def apply(a: Any, b: Any) -> Any:
+        if isinstance(b, Composite):
+            return NotImplemented
+        try:
+            return function(a, b)
+        except TypeError:
+            if isinstance(b, _NUMBERS) or not hasattr(type(b), reflected):
+                raise
+            return NotImplemented
+
+    return apply
 
 
 def _reflected(function: Any) -> Any:
@@ -183,7 +201,8 @@ sin sinh sqrt tan tanh trunc
 METHODS: dict[str, Any] = {
     **{name: _method(getattr(ew, name)) for name in _OF_ONE},
     "zeros_like": creation.zeros_like, "ones_like": creation.ones_like,
-    **{f"__{name}__": _operator(function) for name, function in (_BINARY | _COMPARISONS).items()},
+    **{f"__{name}__": _operator(function, f"__r{name}__") for name, function in _BINARY.items()},
+    **{f"__{name}__": _operator(function, "") for name, function in _COMPARISONS.items()},
     **{f"__r{name}__": _reflected(function) for name, function in _BINARY.items()},
     "__divmod__": lambda a, b: (ew.floor_div(a, b), ew.mod(a, b)), "__pos__": lambda a: a,
     "__neg__": _method(ew.neg), "__abs__": _method(ew.abs_), "__invert__": _method(ew.invert),

@@ -29,7 +29,7 @@ def normalize_axes(axis: Axis, x: Variable, what: str) -> tuple[int, ...]:
     """Convert ``axis`` (None, an integer or a sequence of integers) to a sorted tuple of non-negative axis numbers."""
     if axis is None:
         return tuple(range(x.ndim))
-    entries = axis if isinstance(axis, (tuple, list)) else [axis]
+    entries = axis if isinstance(axis, (tuple, list, range)) else [axis]
     found = sorted(normalize_axis(a, x.ndim, what, x) for a in entries)
     if len(set(found)) != len(found):
         raise ShapeError(located(f"{what}: an axis is given twice in {tuple(entries)}", [x]))
