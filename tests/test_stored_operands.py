@@ -46,6 +46,7 @@ CASES = [
     _Case("left", _normal(90, 150), _normal(150, 70), lambda x, w: w.dot(x)),
     _Case("winograd", _normal(33, 17, 3, 3), _normal(1, 17, 9, 11), lambda x, w: T.nnet.conv2d(x, w, border_mode=1)),
     _Case("blocks", _normal(32, 16, 3, 2), _normal(2, 16, 9, 13), lambda x, w: T.nnet.conv2d(x, w, subsample=(2, 1))),
+    _Case("few pixels", _normal(128, 96, 1, 1), _normal(1, 96, 5, 5), lambda x, w: T.nnet.conv2d(x, w)),
     _Case("images", _normal(40, 32, 1, 1), _normal(2, 32, 12, 11), lambda x, w: T.nnet.conv2d(x, w)),
 ]
 by_name = pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
