@@ -24,6 +24,7 @@ def _build(count):
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch):
     monkeypatch.setattr(collector, "_unseen", 0)
+    monkeypatch.setattr(collector, "_survived", 0)
     yield
     gc.unfreeze()
 
@@ -45,6 +46,21 @@ def test_a_collector_that_the_user_disabled_stays_disabled():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_full_collections_take_time_in_proportion_to_new_objects(monkeypatch):
+    """After one that left many objects, the next is due when as many are new."""
+    monkeypatch.setattr(collector, "LARGE", 1000)
+    monkeypatch.setattr(collector, "MOST", 2000)
+    runs = []
+    monkeypatch.setattr(collector.gc, "collect", lambda: runs.append(1))
+    kept = [_build(3000)]
+    assert len(runs) == 1 and collector._survived > 10_000  # what the tests' modules consist of
+    kept.append(_build(3000))
+    assert len(runs) == 1
+    monkeypatch.setattr(collector, "_survived", 100)
+    kept.append(_build(3000))
+    assert len(runs) == 2
 
 
 def test_what_a_large_pass_leaves_is_old_and_not_frozen(monkeypatch):

@@ -22,11 +22,16 @@ _lock = threading.Lock()
 _inside = 0
 _was_enabled = False
 _unseen = 0  # objects declared old that no full collection has seen
+_survived = 0  # objects that the last full collection left
 
 LARGE = 200_000
 """The number of new objects from which a pass is large."""
 MOST = 5_000_000
-"""The number of new objects after which a full collection is due: garbage must not grow without bound."""
+"""The number of new objects after which a full collection is due: garbage must not grow without bound.
+
+After that, one is due when as many are new as the last one left, so that collections take time in proportion to the
+objects that are made.
+"""
 
 
 def _enter() -> None:
@@ -49,14 +54,14 @@ def _leave() -> None:
 
 def _grow_old() -> None:
     """Move new objects to the oldest generation, if they are many, without going through them."""
-    global _unseen
+    global _unseen, _survived
     fresh = gc.get_count()[0]
     if fresh < LARGE or gc.get_freeze_count():  # what someone froze would be thawed
         return
     _unseen += fresh
-    if _unseen > MOST:
+    if _unseen > max(MOST, _survived):
         gc.collect()
-        _unseen = 0
+        _unseen, _survived = 0, len(gc.get_objects())
     else:
         gc.freeze()
         gc.unfreeze()
