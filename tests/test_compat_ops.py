@@ -759,3 +759,15 @@ def test_a_strict_loop_names_missing_variables():
     w = theano.shared(np.ones(2), "w")
     with pytest.raises(MissingInputError, match="non_sequences"):
         theano.scan(lambda x: x * w, outputs_info=[np.ones(2)], n_steps=2, strict=True)
+
+
+def test_reductions_bit_by_bit_of_nothing():
+    from theano import scalar
+    from theano.tensor.elemwise import CAReduce
+
+    x = np.array([[6, 3, 12], [5, 7, 4]])
+    assert computed(CAReduce(scalar.and_, axis=0), x).tolist() == [4, 3, 4]
+    assert computed(CAReduce(scalar.xor, axis=1), x).tolist() == [9, 6]
+    assert computed(CAReduce(scalar.and_, axis=0), x[:0]).tolist() == [-1, -1, -1]
+    assert computed(CAReduce(scalar.or_, axis=0), x[:0]).tolist() == [0, 0, 0]
+    assert computed(CAReduce(scalar.add, axis=1), x > 5).tolist() == [True, True]

@@ -49,7 +49,9 @@ class CAReduce(OpClass):
             rest = [a for a in range(x.ndim) if a != axis]
             rows = x.dimshuffle(axis, *rest)
             begin = T.zeros(rows.shape[1:], x.dtype) + T.constant(start, dtype=x.dtype)
-            x, _ = symc.reduce(self.scalar_op, rows, T.cast(begin, x.dtype))
+            begin = T.cast(begin, x.dtype)
+            combined, _ = symc.scan(self.scalar_op, rows, begin)
+            x = T.concatenate([T.shape_padleft(begin), combined])[-1]  # also of no rows
         return x
 
 
