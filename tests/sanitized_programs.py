@@ -144,12 +144,12 @@ def products():
 def products_with_much_to_multiply():
     """Packed panels, and parts of bfloat16 where the processor has matrix registers."""
     x, y = T.matrices("xy")
-    w = symc.shared(draw(101, 130))
+    w = symc.shared(draw(301, 330))
     f = symc.function([x, y], [T.dot(x, y), T.dot(x, w)])
     turned = symc.function([x, y], [T.dot(x.T, y.T)])
     states, _ = symc.scan(lambda h, y: T.tanh(T.dot(h, y) * 0.1), outputs_info=x, non_sequences=y, n_steps=20)
     loop = symc.function([x, y], states[-1])
-    for n, k, m in ((70, 101, 131), (129, 101, 97), (33, 101, 300)):
+    for n, k, m in ((70, 301, 131), (229, 301, 497), (133, 301, 300)):
         a, b = draw(n, k), draw(k, m)
         yield from zip(f(a, b), (a @ b, a @ w.get_value()))
         yield turned(a.T.copy(), b.T.copy())[0], a @ b
@@ -189,6 +189,20 @@ def convolutions():
         bump_x, bump_w = draw(*a.shape), draw(*b.shape)
         yield (by_x * bump_x).sum(), (wanted * correlated(bump_x, b, pad, step)).sum()
         yield (by_w * bump_w).sum(), (wanted * correlated(a, bump_w, pad, step)).sum()
+
+
+@program
+def convolutions_with_much_to_multiply():
+    """Minimal filtering and direct sums, in parts of bfloat16 where the processor has matrix registers."""
+    x = T.tensor4("x")
+    a = draw(1, 160, 30, 31)
+    for step, filters in ((1, 150), (2, 100)):
+        w = symc.shared(draw(filters, 160, 3, 3))
+        f = symc.function([x], T.nnet.conv2d(x, w, border_mode=1, subsample=(step, step)))
+        yield f(a), correlated(a, w.get_value(), 1, step)
+        bad = a.copy()
+        bad[0, 159, 29, 30] = np.inf
+        yield np.isfinite(f(bad)[:, :, :10]).all(), True
 
 
 @program
