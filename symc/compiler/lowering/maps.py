@@ -52,13 +52,13 @@ class Maps(Nest):
 
     def _turned(self, last: int) -> list[Turned]:
         """Operands that are contiguous along another axis than the last: transposes, which are faster in tiles."""
-        turned: dict[Turned, None] = {}
+        turned: dict[tuple[Variable, tuple[int, ...]], IterationMap] = {}
         for node in self.group.members:
             for base, iteration_map in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
                 found = self.compact(iteration_map)
                 if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
-                    turned.setdefault((base, found, iteration_map))
-        return list(turned)
+                    turned.setdefault((base, found), iteration_map)
+        return [(base, axes, iteration_map) for (base, axes), iteration_map in turned.items()]
 
     def _tiles(self, rows: list[int], turned: int, last: int, cost: int, operands: list[Turned]) -> None:
         """Create loops over tiles of two axes, so that operands contiguous along either axis stay in cache."""
