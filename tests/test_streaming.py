@@ -45,6 +45,33 @@ def test_a_sum_beside_a_result(everything):
     np.testing.assert_allclose(centred, (a - a.mean(1, keepdims=True, dtype="float64")) * 2, rtol=1e-5, atol=1e-6)
 
 
+def test_sums_across_rows_beside_a_result(everything):
+    """Elements in front of the first line are added once."""
+    x, w = T.matrices("xw")
+    f = symc.function([x, w], [T.exp(x) * w, (T.exp(x) * w).sum(0), x.max(1)])
+    a, b = np.random.default_rng(1).standard_normal((2, 2051, 203)).astype("float32")
+    wanted = np.exp(a.astype("float64")) * b
+    product, total, most = f(a, b)
+    np.testing.assert_allclose(product, wanted, rtol=1e-5)
+    np.testing.assert_allclose(total, wanted.sum(0), rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(most, a.max(1))
+
+
+def test_an_update_in_place_beside_a_result(everything):
+    """Elements in front of the first line are updated once, although the state is read and written in the same loop."""
+    x = T.vector("x")
+    w = symc.shared(np.ones(1003, "float32"))
+    new = w * 0.5 + x
+    f = symc.function([x], [new[3:] * 2 + 1, new * 3], updates={w: new})
+    a, state = np.random.default_rng(2).standard_normal(1003, dtype="float32"), np.ones(1003, "float32")
+    for _ in range(3):
+        state = state * np.float32(0.5) + a
+        part, whole = f(a)
+        np.testing.assert_allclose(part, state[3:] * 2 + 1, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(whole, state * 3, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(w.get_value(), state, rtol=1e-6)
+
+
 def test_what_is_read_again_is_stored_as_usual(everything):
     """Neither a temporary nor a shared variable that is updated in place passes the caches."""
     x = T.matrix("x")

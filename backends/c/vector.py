@@ -416,18 +416,22 @@ def _first_streamed(
 ) -> str:
     """The number of elements in front of the first line that is stored past the caches; "" if none ever is.
 
-    The first vectors of a loop are stored as usual. The second ones begin at that line, and repeat the rest.
+    The first vectors of a loop are stored as usual. The second ones begin at that line, and repeat the rest: so the
+    loop may not add to memory, nor store to memory that it may read.
     """
+    stores = [s for s in loop.body if not isinstance(s, (Let, Load))]
+    if not all(isinstance(s, Store) and s.buffer in streamed for s in stores):
+        return ""
+    past = " && ".join(dict.fromkeys(f"past_{s.buffer}" for s in stores if isinstance(s, Store)))
     definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
     inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
-    for s in loop.body:
-        if isinstance(s, Store) and s.buffer in streamed:
-            at = substituted(s.index, {k: e for k, e in definitions.items() if is_affine(e)})
-            stride = coefficient(at, loop.index)
-            if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
-                start = scalar(substituted(at, {loop.index: index(0)}))
-                address = f"{pointer(s.buffer)} + {start}"
-                return f"past_{s.buffer} ? vhead_{TAG[s.value.dtype]}({address}) : 0"
+    for s in stores:
+        assert isinstance(s, Store)
+        at = substituted(s.index, {k: e for k, e in definitions.items() if is_affine(e)})
+        stride = coefficient(at, loop.index)
+        if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
+            start = scalar(substituted(at, {loop.index: index(0)}))
+            return f"{past} ? vhead_{TAG[s.value.dtype]}({pointer(s.buffer)} + {start}) : 0"
     return ""
 
 
