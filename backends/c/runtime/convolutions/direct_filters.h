@@ -137,11 +137,7 @@ static extremes pack_block(const direct *z, int64_t group, int64_t block, int64_
 #if SYMC_PAIRS
 static extremes extremes_of_block(const direct *z, int64_t group, int64_t block)
 {
-    extremes found = NO_EXTREMES;
-    const extremes *p = z->found + (group * blocks(z) + block) * z->steps;
-    for (int64_t i = 0; i < z->steps; i++)
-        found = both_extremes(found, p[i]);
-    return found;
+    return all_extremes(z->found + (group * blocks(z) + block) * z->steps, z->steps);
 }
 #endif
 

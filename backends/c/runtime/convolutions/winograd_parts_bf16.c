@@ -194,14 +194,9 @@ static extremes prepare_tiles(const parted *z, const workspace *w, int64_t group
 /* Whether parts hold all products of tiles with these extremes. */
 static int unit_holds(const parted *z, int64_t group, extremes image)
 {
-    for (int64_t block = 0; block < blocks(&z->v); block++) {
-        extremes found = NO_EXTREMES;
-        const extremes *p = z->found + (group * blocks(&z->v) + block) * z->depth;
-        for (int64_t i = 0; i < z->depth; i++)
-            found = both_extremes(found, p[i]);
-        if (!hold(image, found))
+    for (int64_t block = 0; block < blocks(&z->v); block++)
+        if (!hold(image, all_extremes(z->found + (group * blocks(&z->v) + block) * z->depth, z->depth)))
             return 0;
-    }
     return 1;
 }
 

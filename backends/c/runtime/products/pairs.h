@@ -60,6 +60,14 @@ INLINE extremes both_extremes(extremes a, extremes b)
     return (extremes){a.largest > b.largest ? a.largest : b.largest, a.smallest < b.smallest ? a.smallest : b.smallest};
 }
 
+INLINE extremes all_extremes(const extremes *e, int64_t count)
+{
+    extremes found = NO_EXTREMES;
+    for (int64_t i = 0; i < count; i++)
+        found = both_extremes(found, e[i]);
+    return found;
+}
+
 /* Whether parts hold all values of two operands with these extremes, and their products: nothing is infinite or becomes so when
  * it is rounded, every part is zero or normal, and each product of two values is so large that what is lost of the six
  * products of their parts, less than 2**-126 each, is smaller than its own rounding error. */
