@@ -216,12 +216,12 @@ def test_gradients_are_central_differences(cls, shapes, args, kwargs, rng, float
     output = L.get_output(layer, batch_norm_update_averages=False) if cls is L.BatchNormLayer else L.get_output(layer)
     variables = [each.input_var for each in inputs]
     values = list(sample(inputs, rng, batch=3))
-    weights = T.constant(rng.randn(*symc.function(variables, output)(*values).shape))
+    weights = T.constant(rng.randn(*symc.function(variables, output, device="interp")(*values).shape))
     loss = (output * weights).sum()
     params = layer.get_params(trainable=True)
     for param in params:
         param.set_value(rng.uniform(0.2, 1, param.get_value().shape))
-    evaluate = symc.function(variables, loss)
+    evaluate = symc.function(variables, loss, device="interp")
     # With the loss beside them, since gradients of linear layers do not depend on the inputs.
     _, *gradients = symc.function(variables, [loss, *symc.grad(loss, variables + params)])(*values)
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("emulated_device")
 @pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
 def test_layers_agree_with_the_cpu(cls, shapes, args, kwargs):
     results = []
-    for device in ("cuda", "c"):
+    for device in ("cuda", "interp"):
         rng = np.random.RandomState(5)
         lasagne_like.random.set_rng(np.random.RandomState(3))
         inputs, layer = build(cls, shapes, args, kwargs)
