@@ -85,7 +85,9 @@ def test_every_algorithm_finishes_each_element_once() -> None:
                     np.testing.assert_array_equal(f(images, weights, bias), expected, err_msg=f"{shape} {algorithm}")
 
 
-@pytest.mark.parametrize("shape", [(40, 30, 20), (1, 30, 20), (40, 30, 1), (300, 64, 70), (40, 0, 20), (2, 600, 1000)])
+@pytest.mark.parametrize(
+    "shape", [(40, 30, 20), (1, 30, 20), (40, 30, 1), (300, 64, 70), (40, 0, 20), (2, 600, 1000), (613, 5, 331)]
+)
 def test_products(shape: tuple[int, int, int]) -> None:
     m, k, n = shape
     a, b, bias = T.matrix("a"), T.matrix("b"), T.vector("bias")

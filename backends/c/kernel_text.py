@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from symc.config import config
 from symc.loops.expr import Expr, call, index, maximum, names_in, parts, var
@@ -46,6 +47,17 @@ def scratch_slots(kernel: Kernel) -> dict[str, int]:
         elif isinstance(s, (For, If)):
             stack.extend(s.body[::-1])
     return found
+
+
+def _reading(body: Sequence[Statement], buffer: str, other: str) -> tuple[Statement, ...]:
+    """The statements, with loads from ``other`` in place of those from ``buffer``."""
+
+    def changed(s: Statement) -> Statement:
+        if isinstance(s, (For, If)):
+            return replace(s, body=_reading(s.body, buffer, other))
+        return replace(s, buffer=other) if isinstance(s, Load) and s.buffer == buffer else s
+
+    return tuple(map(changed, body))
 
 
 def chunk_grain(loop: For) -> Expr:
@@ -171,20 +183,28 @@ class KernelText:
         (name, tag), form, before = s.name.rsplit("_", 1), "stored", ""
         if s.epilogue is not None:
             form, buffers = "epilogue", f"{buffers}, (void *)&e_"
-            finish = self._epilogue(s.epilogue, seen)
-            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}, &a_}}; "
+            finish = self._epilogue(s.epilogue, s.buffers[0], seen)
+            before = f"struct args a_ = {{b, n}}; const symc_epilogue e_ = {{{finish}, &a_, {s.buffers[0]}}}; "
         handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
         call = f"symc_{name}_{form}_{tag}(cb, cp, cs);"
         return [f"{{ {before}void *const cb[] = {{{buffers}}}; {given} {handles} {call} }}"]
 
-    def _epilogue(self, e: Epilogue, seen: list[Statement]) -> str:
-        """The epilogue of a call becomes a function of ranges of rows and columns; returns its name."""
+    def _epilogue(self, e: Epilogue, output: str, seen: list[Statement]) -> str:
+        """The epilogue of a call becomes a function of ranges of rows and columns; returns its name.
+
+        The function receives the memory in which the call has put those elements of its output; results may be stored
+        in the output's own memory.
+        """
         name = f"@_{len(self.tasks)}"
-        loop = [f"for (int64_t {e.row} = row_; {e.row} < row_ + rows_; {e.row}++) {{", *self.block(e.body, seen), "}"]
+        self.memory["computed"] = (self.dtype_of(output), False)
+        body = self.block(_reading(e.body, output, "computed"), seen)
+        loop = [f"for (int64_t {e.row} = row_; {e.row} < row_ + rows_; {e.row}++) {{", *body, "}"]
         self.tasks.append("\n".join([
-            f"static void {name}(void *args_, int64_t row_, int64_t rows_, int64_t {e.first}, int64_t {e.count}) {{",
+            f"static void {name}(void *args_, void *output_, int64_t row_, int64_t rows_, int64_t {e.first}, "
+            f"int64_t {e.count}) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *self._prelude(), *self.block(seen, []), *loop, "}",
+            *self._prelude(), f"const {CTYPE[self.dtype_of(output)]} *computed = output_;", *self.block(seen, []),
+            *loop, "}",
         ]))  # fmt: skip
         return name
 

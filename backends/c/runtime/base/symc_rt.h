@@ -103,10 +103,13 @@ SYMC_API void symc_measure_end(void);
 
 /* What follows a call element by element. The output of the call is a matrix; `run` processes columns [first, first +
  * count) of `rows` rows from `row` on, after these have been computed. It is called from any thread, once for each
- * element. A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers. */
+ * element. It reads these elements as those of a matrix that begins at `output`, and nothing else reads them, so that a call
+ * may as well store them elsewhere than in its output (base/epilogue.h).
+ * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers. */
 typedef struct {
-    void (*run)(void *args, int64_t row, int64_t rows, int64_t first, int64_t count);
+    void (*run)(void *args, void *output, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;
+    void *output; /* the memory of the output of the call */
 } symc_epilogue;
 
 /* ---- matrix products --------------------------------------------------------------------------------------------- */

@@ -26,7 +26,8 @@ enum {
     ROWS_TOGETHER = 12,         /* rows of the matrix that meet all vectors in turn; divisible by 2, 3 and 4 */
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
     RESULT_ELEMENTS = 1 << 17,  /* of a sum of outer products */
-    BLOCK_ROWS = 32,            /* of a task that writes one */
+    BLOCK_ROWS = 32,            /* of a task that writes one, */
+    FINISHED_BYTES = 128 << 10, /* ... and of the rows that are computed before what follows reads them */
     BLOCK_ELEMENTS = 1 << 17    /* of vectors: in the second level cache */
 };
 
@@ -234,24 +235,45 @@ static void meet_rows(void *arg, int64_t begin, int64_t end)
 
 /* ---- sums of outer products ---- */
 
+/* Rows [row, row + rows) of the product to `to`. */
+static void add_outer_rows(const thin *z, int64_t row, int64_t rows, real *to)
+{
+    int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
+    for (int64_t first = 0; first < z->cols; first += most) {
+        int64_t cols = smaller(most, z->cols - first);
+        if (z->stream)
+            FN(symc_unpacked_stream)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, to + first,
+                                     z->c_row);
+        else
+            FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, to + first,
+                                      z->c_row, z->accumulate);
+    }
+}
+
 /* Tasks: blocks of rows. */
 static void add_outer(void *arg, int64_t begin, int64_t end)
 {
     const thin *z = arg;
     int64_t row = begin * BLOCK_ROWS, rows = smaller(end * BLOCK_ROWS, z->rows) - row;
-    int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
-    for (int64_t first = 0; rows > 0 && first < z->cols; first += most) {
-        int64_t cols = smaller(most, z->cols - first);
-        real *c = z->c + row * z->c_row + first;
-        if (z->stream)
-            FN(symc_unpacked_stream)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, c, z->c_row);
-        else
-            FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, c,
-                                      z->c_row, z->accumulate);
-    }
+    if (rows <= 0)
+        return;
+    add_outer_rows(z, row, rows, z->c + row * z->c_row);
     finish_stream();
-    if (!z->stream)
-        finish_columns(z->epilogue, z->first_row + row, rows, 0, z->cols);
+    finish_columns(z->epilogue, z->first_row + row, rows, 0, z->cols);
+}
+
+/* The same with an epilogue: the product is never stored. A few rows of it at a time stay in the cache for what follows. */
+static void finish_outer(void *arg, int64_t begin, int64_t end)
+{
+    const thin *z = arg;
+    int64_t some = larger(4, smaller(BLOCK_ROWS, FINISHED_BYTES / (z->cols * (int64_t)sizeof(real)) / 4 * 4));
+    int64_t last = smaller(end * BLOCK_ROWS, z->rows);
+    real *sums = symc_scratch(SLOT_BLOCK, some * z->cols * sizeof(real));
+    for (int64_t row = begin * BLOCK_ROWS; row < last; row += some) {
+        int64_t rows = smaller(some, last - row);
+        add_outer_rows(z, row, rows, sums);
+        finish_rows_at(z->epilogue, sums, z->first_row + row, rows, z->cols);
+    }
 }
 
 static int is_outer(const int64_t *p)
@@ -291,10 +313,9 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
               .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0, .epilogue = e, .first_row = row};
     if (is_outer(p)) {
-        z.stream = !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
-        symc_parallel(add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
-        if (z.stream)
-            finish_all(e, row, z.rows, z.cols);
+        int finishes = e && !z.accumulate;
+        z.stream = !e && !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
+        symc_parallel(finishes ? finish_outer : add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
         return;
     }
     if (!p[1] && in_stretches(p, stored)) {
