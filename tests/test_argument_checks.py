@@ -236,6 +236,9 @@ def test_sums_and_means_in_the_dtype_asked_for() -> None:
     assert [v.dtype.name for v in found] == ["float32"] * 3
     assert found[0] == np.float32(4097 * (1 << 12)) and found[1] == 4097
     assert T.sum(T.vector(dtype="int8"), dtype="int32", acc_dtype="int64").dtype == "int32"
+    for reduce in (T.sum, T.prod, T.mean):
+        with pytest.raises(symc.errors.DTypeError, match="less precise"):
+            reduce(V, acc_dtype="float16")
 
 
 def test_a_copy_has_a_name_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -439,3 +440,18 @@ def test_gradients_of_correlations_without_a_shape():
         np.testing.assert_allclose(mine, expected)
     with pytest.raises(ValueError, match="subsample"):
         CorrMM_gradWeights("valid", (2, 1))(x, g)
+
+
+def test_replacements_of_other_shapes_and_copies(theano, tmp_path):
+    T = theano.tensor
+    x, y, w = T.vector("x"), T.vector("y"), T.matrix("w")
+    formula = T.exp(2 * x + 1) * y
+    with pytest.raises(TypeError, match="rebuild_strict"):
+        theano.function([w, y], formula, givens={x: w})
+    f = theano.function([w, y], formula, givens={x: w}, rebuild_strict=False)
+    a, b = np.float32([[1, 2], [0, 1]]), np.float32([3, 4])
+    np.testing.assert_allclose(f(a, b), np.exp(2 * a + 1) * b, rtol=1e-6)
+    assert isinstance(f.copy()(a, b), list)  # as in Theano, whatever the function returns
+    theano.function_dump(str(tmp_path / "f.pkl"), [x], x + 1)
+    with open(tmp_path / "f.pkl", "rb") as file:
+        np.testing.assert_array_equal(theano.function(**pickle.load(file))(b), b + 1)

@@ -566,3 +566,36 @@ def test_memory_that_a_limited_gradient_takes(length):
         peaks.append(symc.memory_estimate(f, [(4000, 8), (8,), (8, 8)]).peak)
     saved = 4000 * 8 * 8  # the states, and what the compiler stores for the gradient
     assert peaks[0] - peaks[1] > saved
+
+
+def test_lengths_that_the_step_computes():
+    x, p, k = T.vector("x"), T.iscalar("p"), T.ivector("k")
+    lags, _ = symc.scan(lambda lag, x, p: x[p - lag : -lag], T.arange(1, p + 1), None, [x, p])
+    f = symc.function([x, p], [lags, T.grad((lags**2).sum(), x)], device="interp")
+    found, slope = f(np.arange(6.0), 2)
+    close(found, [[1, 2, 3, 4], [0, 1, 2, 3]])
+    close(slope, [0, 4, 8, 12, 8, 0])
+    assert f(np.arange(6.0), 0)[0].shape == (0, 0)
+    turned, _ = symc.scan(lambda k, h: T.concatenate([h[k:], h[:k]]), k, x)
+    close(symc.function([x, k], turned, device="interp")(np.arange(4.0), [1, 2]), [[1, 2, 3, 0], [3, 0, 1, 2]])
+    heads, _ = symc.scan(lambda k: x[:k], k)
+    g = symc.function([x, k], heads, device="interp")
+    close(g(np.arange(4.0), [2, 2]), [[0, 1], [0, 1]])
+    with pytest.raises(symc.errors.GuardError, match="another length in a later step"):
+        g(np.arange(4.0), [2, 3])
+
+
+def test_what_outputs_do_not_depend_on():
+    a, b, c = T.vector("a"), T.vector("b"), T.vector("c")
+    (x, y, z), _ = symc.scan(lambda a, b, c: (a**2, b, a + 1), outputs_info=[a, b, c], n_steps=3)
+    assert len(T.grad((x + y + z).sum(), [a, b])) == 2
+    for cost, start in (((x + y + z).sum(), c), (x.sum(), b)):
+        with pytest.raises(symc.errors.DisconnectedInputError):
+            T.grad(cost, start)
+    x, i, n = T.vector("x"), T.iscalar("i"), T.ivector("n")
+    slope = T.grad(symc.scan(lambda x: T.tanh(T.cast(i, "float64") * x), x)[0].sum(), i)
+    f = symc.function([x, i], slope, device="interp")
+    v = np.array([0.3, -0.2])
+    close(f(v, 2), (v * (1 - np.tanh(2 * v) ** 2)).sum())
+    with pytest.raises(symc.errors.DisconnectedInputError):
+        T.grad(symc.scan(lambda k: x[k], n)[0].sum(), n)

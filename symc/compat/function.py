@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,8 +24,8 @@ from symc.tensor.scans.arguments import listed
 
 __all__ = [
     "FAST_COMPILE", "FAST_RUN", "GenericShared", "OpFromGraph", "OrderedUpdates", "Param", "SymbolicInput",
-    "SymbolicOutput", "__version__", "change_flags", "config", "function", "generic", "pfunc", "scan", "shared",
-    "_shared", "mention", "shared_constructor", "sparse_grad", "until", "version",
+    "SymbolicOutput", "__version__", "change_flags", "config", "function", "function_dump", "generic", "pfunc",
+    "scan", "shared", "_shared", "mention", "shared_constructor", "sparse_grad", "until", "version",
 ]  # fmt: skip
 
 __version__ = "1.0.5"
@@ -83,6 +85,15 @@ def function(
         on_unused_input=on_unused_input,
     )
     return OverwritingFunction(made, [k for k, _ in stored], single) if stored else made  # type: ignore[return-value]
+
+
+def function_dump(filename: str, inputs: Sequence[Any], outputs: Any = None, *args: Any, **named: Any) -> None:
+    """Write the arguments of a call of ``function`` to a file: ``function(**pickle.load(file))`` repeats it."""
+    named.pop("extra_tag_to_remove", None)
+    call = inspect.signature(function).bind(inputs, outputs, *args, **named)
+    call.apply_defaults()
+    with open(filename, "wb") as file:
+        pickle.dump(call.arguments, file, protocol=-1)
 
 
 def _check_givens(inputs: Any, givens: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symc
 import symc.tensor as T
 from symc.compat.op_class import OpClass
@@ -48,7 +50,7 @@ class CAReduce(OpClass):
         for axis in reversed(first):
             rest = [a for a in range(x.ndim) if a != axis]
             rows = x.dimshuffle(axis, *rest)
-            begin = T.zeros(rows.shape[1:], x.dtype) + T.constant(start, dtype=x.dtype)
+            begin = T.zeros(rows.shape[1:], x.dtype) + T.constant(np.asarray(start).astype(x.dtype), dtype=x.dtype)
             begin = T.cast(begin, x.dtype)
             combined, _ = symc.scan(self.scalar_op, rows, begin)
             x = T.concatenate([T.shape_padleft(begin), combined])[-1]  # also of no rows

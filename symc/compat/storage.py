@@ -34,7 +34,9 @@ class Program:
         self._function = function
         self.results = [Result() for _ in function.outputs]
 
-    def __call__(self) -> None:
+    def __call__(self, n_calls: int | None = None) -> None:
+        for _ in range((n_calls or 1) - 1):
+            self._function()
         found = self._function()
         values = list(found.values()) if isinstance(found, dict) else found
         values = values if isinstance(values, (list, tuple)) else [] if values is None else [values]
@@ -76,6 +78,19 @@ def _defaults(self: Function) -> list[tuple[bool, bool, Any]]:
     return [(s.value is None, s.value is not None and s.update is None, s.value) for s in self.specs]
 
 
+def _copy(self: Function, *args: Any, **named: Any) -> Function:
+    """``Function.copy`` with its arguments; as in Theano, the copy returns a list in any case."""
+    made = _own_copy(self, *args, **named)
+    if made.pattern is not None:
+        made.pattern = (
+            len(self.pattern) if isinstance(self.pattern, list) else 1 if self.pattern == "single" else self.pattern
+        )
+    return made
+
+
+_own_copy: Any = Function.copy
+
+
 def _made(name: str) -> property:
     return property(lambda self: getattr(self.function, name), doc=f"The function's ``{name}``.")
 
@@ -87,6 +102,7 @@ def _keys(self: Maker) -> Sequence[str] | None:
 
 PARTS: tuple[tuple[type, str, Any], ...] = (
     (Function, "fn", property(_program)),
+    (Function, "copy", _copy),
     (Function, "input_storage", property(_inputs)),
     (Function, "output_storage", property(_outputs)),
     (Function, "defaults", property(_defaults)),

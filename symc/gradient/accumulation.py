@@ -10,7 +10,7 @@ from symc.gradient.selection import Condition, Flow, Literal, both, common_lazy,
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
-from symc.graph.op import Pointwise
+from symc.graph.op import Op, Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left
 from symc.tensor.broadcasting import any as any_of
@@ -60,6 +60,7 @@ class Accumulation:
         self._conditions: dict[tuple[Variable, Choice, bool], Condition] = {}
         self._moved: dict[tuple[Apply, Condition], Condition] = {}
         self._patterns: dict[Any, Sequence[Any]] = {}
+        self._connections: dict[Op, Sequence[Sequence[bool]]] = {}
         order, forms = _with_stable_forms(toposort(list(seeds), constants), self.wanted | set(seeds) | constants)
         self._saturation = _saturation(order)
         self._useful: set[Apply | None] = set()  # applications on a path to a target
@@ -122,9 +123,19 @@ class Accumulation:
             return  # only shapes lead to the targets, such as that of the template of a broadcast
         else:
             answers = self._other(node, flows)
+        depends = self._dependence(node)
         for position, (v, answer) in enumerate(zip(node.inputs, answers)):
-            if answer is not None and self._matters(v):
+            if answer is not None and self._matters(v) and (depends is None or depends[position]):
                 self._arrive(node, position, v, answer)
+
+    def _dependence(self, node: Apply) -> Sequence[bool] | None:
+        """Per input, whether an output on which the seeds depend depends on it; None if the op does not say."""
+        if node.op.record.connections is None:
+            return None
+        if node.op not in self._connections:
+            self._connections[node.op] = node.op.record.connections(node.op)
+        live = [k for k, v in enumerate(node.outputs) if v in self.connected]
+        return [any(row[k] for k in live) for row in self._connections[node.op]]
 
     def _arrive(self, node: Apply, position: int, v: Variable, answer: Any) -> None:
         self.connected.add(v)

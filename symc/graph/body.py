@@ -9,7 +9,7 @@ from symc.graph.dims import Dim
 from symc.graph.traversal import toposort
 from symc.graph.variables import Constant, Variable
 
-__all__ = ["Body", "Equality"]
+__all__ = ["Body", "Equality", "connections"]
 
 
 class Equality(NamedTuple):
@@ -98,3 +98,15 @@ class Body:
     def __repr__(self) -> str:
         ins = ", ".join(map(repr, self.inputs))
         return f"<body ({ins}) -> ({', '.join(map(repr, self.outputs))})>"
+
+
+def connections(body: Body) -> list[list[bool]]:
+    """Per input of a body, whether each of its outputs depends on it."""
+    none: frozenset[Variable] = frozenset()
+    behind: dict[Variable, frozenset[Variable]] = {v: frozenset([v]) for v in body.inputs}
+    for node in toposort(body.outputs, frozenset(body.inputs)):
+        inner = None if node.op.record.connections is None else node.op.record.connections(node.op)
+        for k, out in enumerate(node.outputs):
+            used = [v for j, v in enumerate(node.inputs) if inner is None or inner[j][k]]
+            behind[out] = none.union(*[behind.get(v, none) for v in used])
+    return [[v in behind.get(out, none) for out in body.outputs] for v in body.inputs]

@@ -109,10 +109,11 @@ class In:
             self.update = fitting_update(variable, np.shape(self.value), update, f"the update of input {self!r}")
 
     def copy(self) -> In:
-        """Return a copy with a default value of its own."""
+        """Return a copy with a default value of its own: a copy of the array, if the function changes it."""
         twin = object.__new__(In)
         twin.__dict__.update(self.__dict__)
-        twin._state = self._state if self._joined else list(self._state)
+        changes = (self.mutable or self.update is not None) and isinstance(self.value, np.ndarray)
+        twin._state = self._state if self._joined else [self.value.copy() if changes else self.value]
         twin._joined = False
         return twin
 

@@ -171,7 +171,8 @@ def _function(facts: dict[str, Any], frozen: Frozen, targets: Sequence[SharedVar
 
 
 def _reduce_function(f: Function) -> tuple[Any, ...]:
-    return _function, (f.facts(), _freeze([*f.outputs, *[v for _, v in f.updates]]), [s for s, _ in f.updates])
+    made_of = (f.facts(), _freeze([*f.outputs, *[v for _, v in f.updates]]), [s for s, _ in f.updates])
+    return _function, made_of, {"trust_input": f.trust_input}
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from symc.compiler.shape_specialisation import only_shared_values_disagree
 from symc.config import config
-from symc.errors import ShapeError
+from symc.errors import GuardError, ShapeError
 from symc.gradient.gradient_check import compile_with
 from symc.graph import SharedVariable, Variable
 from symc.graph.collector import uncollected
@@ -75,6 +75,9 @@ def function(
         How to compile and run the function; default ``symc.config.mode``. See :class:`symc.Mode`.
     profile : bool, optional
         Time every kernel; see ``Function.profile``.
+    rebuild_strict : bool
+        Whether replacements in `givens` must have as many axes as what they replace. If False, the expressions are
+        built again from replacements of other shapes, with their broadcasting.
     no_default_updates : bool or sequence of SharedVariable
         Ignore all default updates, or those of the listed variables. Default updates of variables behind an explicit
         input never run.
@@ -99,7 +102,7 @@ def function(
     kept = [s.update for s in specs if s.update is not None]
     variables, borrowed = [*variables, *kept], [*borrowed, *[False] * len(kept)]
     pairs = update_pairs(updates)
-    replaced = given_pairs(givens)
+    replaced = given_pairs(givens, rebuild_strict)
     variables, pairs = replace(variables, pairs, replaced)
     given = frozenset(v for s in specs for v in (s.variable, *sources_of(s.variable)))
     pairs = with_default_updates(variables, pairs, no_default_updates, replaced, given)
@@ -218,9 +221,20 @@ class Function(Definition):
         return made
 
     def fitting(self) -> Specialisation:
-        """The code for the current shapes of the shared variables."""
-        specialisation = self.specialisation
-        return specialisation if specialisation.fits() else self._specialise()
+        """The code for the current shapes of the shared variables.
+
+        Raises
+        ------
+        GuardError
+            If these contradict each other or what the expressions declare.
+        """
+        try:
+            specialisation = self.specialisation
+            return specialisation if specialisation.fits() else self._specialise()
+        except ShapeError as problem:
+            if type(problem) is not ShapeError:
+                raise
+            raise GuardError(str(problem)).with_traceback(problem.__traceback__) from None
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         fast = self._fast

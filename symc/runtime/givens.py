@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.errors import DTypeError, TypeMismatchError, located
-from symc.graph import SharedVariable, Variable, ancestors, clone_with
+from symc.graph import Apply, SharedVariable, Variable, ancestors, clone_with
 from symc.graph.dtypes import is_float
+from symc.graph.op import Pointwise
 from symc.runtime.held_arrays import real_pairs
 from symc.runtime.updates import Updates, pairs
+from symc.tensor.axes import DIMSHUFFLE
 from symc.tensor.basic import as_tensor
+from symc.tensor.broadcasting import BROADCAST, broadcast_together
 from symc.tensor.elementwise import cast
 from symc.tensor.shape_arguments import specify_shape
 
-__all__ = ["given_pairs", "replace"]
+__all__ = ["given_pairs", "rebuilt", "replace"]
 
 
-def given_pairs(givens: Any) -> dict[Variable, Variable]:
+def given_pairs(givens: Any, strict: bool = True) -> dict[Variable, Variable]:
     """Validate givens, and convert each replacement to the type of the variable it replaces.
+
+    Unless `strict`, a replacement may have another number of axes; then it keeps its shape.
 
     Pairs are processed in order: earlier pairs are applied to later replacements, so ``[(x, y), (z, x + 1)]`` replaces
     ``z`` by ``y + 1``.
@@ -43,9 +48,9 @@ def given_pairs(givens: Any) -> dict[Variable, Variable]:
             continue
         if old in seen:
             raise ValueError(located(f"function: givens replace {old!r} twice", [old]))
-        fitting = real_pairs(old, _fitting_given(old, as_tensor(new)))
+        fitting = real_pairs(old, _fitting_given(old, as_tensor(new), strict))
         sources = [source for source, _ in fitting]
-        values = clone_with([value for _, value in fitting], replaced)
+        values = clone_with([value for _, value in fitting], replaced, rebuilt)
         own = any(v.owner is None and not isinstance(v, SharedVariable) for v in sources)
         earlier = dict(read)
         for v in ancestors(values):
@@ -66,16 +71,17 @@ def _identity(v: Variable) -> Any:
     return id(v.storage) if isinstance(v, SharedVariable) else v
 
 
-def _fitting_given(old: Variable, new: Variable) -> Variable:
-    if new.ndim != old.ndim:
+def _fitting_given(old: Variable, new: Variable, strict: bool) -> Variable:
+    if new.ndim != old.ndim and strict:
         text = f"function: givens replace {old!r}, of {old.ndim} axes, by an expression of {new.ndim} axes"
-        raise TypeMismatchError(located(text, [old, new], "reshape, reduce or index the expression"))
+        repair = "reshape, reduce or index the expression, or pass rebuild_strict=False"
+        raise TypeMismatchError(located(text, [old, new], repair))
     if new.dtype != old.dtype:
         if is_float(new.dtype) and not is_float(old.dtype):
             text = f"function: givens replace {old!r}, of dtype {old.dtype}, by an expression of dtype {new.dtype}"
             raise DTypeError(located(text, [old, new], f"cast it: symc.tensor.cast(value, {old.dtype!r})"))
         new = cast(new, old.dtype)
-    if "_any_shape" in new.__dict__:  # given by an old program for the result of an expression: see symc.compat
+    if "_any_shape" in new.__dict__ or new.ndim != old.ndim:  # the first: given for a result, see symc.compat
         return new
     return specify_shape(new, old.static_shape, f"givens: the replacement of {old!r}")
 
@@ -86,6 +92,28 @@ def replace(
     """Apply givens to outputs and updates."""
     if not replaced:
         return list(variables), updates
-    cloned = clone_with([*variables, *[v for _, v in updates]], replaced)
+    cloned = clone_with([*variables, *[v for _, v in updates]], replaced, rebuilt)
     count = len(variables)
     return cloned[:count], [(s, v) for (s, _), v in zip(updates, cloned[count:])]
+
+
+def rebuilt(node: Apply, inputs: list[Variable]) -> Sequence[Variable]:
+    """Apply the op of ``node`` to other inputs; elementwise ops broadcast those of other numbers of axes again."""
+    op, location = node.op, node.outputs[0].location
+    if all(new.ndim == old.ndim for new, old in zip(inputs, node.inputs)):
+        return op.apply(inputs, location).outputs
+    if op.record is BROADCAST:
+        return [inputs[0]]  # the elementwise op that reads it broadcasts it again
+    if isinstance(op.record.lower, Pointwise):
+        inputs = [_without_padding(v) for v in inputs]
+        return op.apply(broadcast_together(op.name, inputs), location).outputs
+    return op.apply(inputs, location).outputs
+
+
+def _without_padding(v: Variable) -> Variable:
+    """``v`` without axes of length 1 that were inserted before its first one, for the number of axes of others."""
+    node = v.owner
+    if node is None or node.op.record is not DIMSHUFFLE:
+        return v
+    x, order = node.inputs[0], [*node.op["order"]]
+    return x if order[len(order) - x.ndim :] == list(range(x.ndim)) else v

@@ -27,8 +27,8 @@ def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: b
     strict : bool
         Whether a replacement must have the dtype of the variable it replaces. If False, it is cast.
     share_inputs : bool
-        If False, inputs that are not replaced are replaced by new ones, and shared variables by new ones with the
-        same value and no default update.
+        If False, inputs of the result, those of replacements included, are new ones, and shared variables are new ones
+        with the same value and no default update.
 
     Returns
     -------
@@ -48,16 +48,22 @@ def clone(output: Any, replace: Any = None, strict: bool = True, share_inputs: b
     for old, new in pairs:
         fitting = replaced[old] = _fitting(old, as_tensor(new), strict)
         replaced.update(real_pairs(old, fitting))
-    if not share_inputs:
-        found = ancestors(outputs, frozenset(replaced))
-        leaves = [v for v in found if v.owner is None and not isinstance(v, Constant) and v not in replaced]
-        for v in dict.fromkeys(v.__dict__.get("_whole", v) for v in leaves):  # complex inputs with their real forms
-            fresh = replaced[v] = _fresh(v)
-            replaced.update(real_pairs(v, fresh))
     policy = config.compute_test_value
     with config.change(compute_test_value=policy if policy == "off" else "ignore"):  # replacements need none
         cloned = clone_with(outputs, replaced)
+        if not share_inputs:
+            cloned = clone_with(cloned, _with_new_inputs(cloned))
     return cloned if isinstance(output, (list, tuple)) else cloned[0]
+
+
+def _with_new_inputs(outputs: Sequence[Variable]) -> dict[Variable, Variable]:
+    """New variables in place of the inputs and shared variables behind expressions."""
+    replaced: dict[Variable, Variable] = {}
+    leaves = [v for v in ancestors(outputs) if v.owner is None and not isinstance(v, Constant)]
+    for v in dict.fromkeys(v.__dict__.get("_whole", v) for v in leaves):  # complex inputs with their real forms
+        fresh = replaced[v] = _fresh(v)
+        replaced.update(real_pairs(v, fresh))
+    return replaced
 
 
 def _fresh(v: Variable) -> Variable:

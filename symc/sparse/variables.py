@@ -18,6 +18,7 @@ from symc.runtime.shared import shared as shared_tensor
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 from symc.tensor.constructors import tensor
+from symc.tensor.requirements import require_lengths
 from symc.tensor.symbolic_dims import shape_i
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SparseType:
     Attributes
     ----------
     format : {"csr", "csc"}
+        SciPy's format of blocks of rows, ``"bsr"``, is converted to ``"csr"``.
     dtype : str
     """
 
@@ -67,6 +69,10 @@ class SparseType:
     dtype: str
     ndim: ClassVar[int] = 2
     broadcastable: ClassVar[tuple[bool, bool]] = (False, False)
+
+    def __post_init__(self) -> None:
+        if self.format == "bsr":
+            object.__setattr__(self, "format", "csr")
 
     def __call__(self, name: str | None = None) -> SparseVariable:
         """Make an input of this type."""
@@ -180,13 +186,27 @@ class SparseVariable(Composite):
         """The same entries, and the dense expression of the matrix."""
         return SparseVariable(self.format, self.data, self.indices, self.indptr, self.shape_vector, self.name, dense)
 
+    def specified(self, shape: Sequence[Any], what: str) -> SparseVariable:
+        """The matrix with declared numbers of rows and columns: integers, integer scalars, or None for any."""
+        repair = "pass a matrix of the declared shape, or declare another"
+        text = what + ": the number of {} is declared to be another one"
+        pairs = [
+            (n, wanted, text.format(name))
+            for n, wanted, name in zip(self.shape, shape, ("rows", "columns"))
+            if wanted is not None
+        ]
+        checked = require_lengths(self.shape_vector, pairs, repair)
+        return SparseVariable(self.format, self.data, self.indices, self.indptr, checked, self.name, self.dense)
+
     def __repr__(self) -> str:
         return self.name or f"<{self.format} matrix of {self.dtype}>"
 
     # --- a value of functions -----------------------------------------------------------------------------------------
 
     def split(self, value: Any, what: str) -> Sequence[Any]:
-        """The arrays of a SciPy matrix of this format."""
+        """The arrays of a SciPy matrix of this format; a dense matrix of NumPy is converted."""
+        if isinstance(value, np.ndarray) and value.ndim == 2:
+            value = getattr(scipy_module(), f"{self.format}_matrix")(value)
         if not is_scipy(value):
             repair = f"convert it with scipy.sparse.{self.format}_matrix"
             raise TypeError(

@@ -11,8 +11,8 @@ from symc.errors import DTypeError, ShapeError, located
 from symc.gradient.absent import DisconnectedType, NullType
 from symc.gradient.derivatives import Rop
 from symc.gradient.reverse import grad, zero_gradient
-from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs, toposort
-from symc.graph.body import Body
+from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs
+from symc.graph.body import Body, connections
 from symc.graph.dtypes import BRAIN, is_float, is_held
 from symc.graph.evaluate import evaluate
 from symc.graph.gradient_flow import ZERO, Selected, Undefined
@@ -125,9 +125,7 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
         ]
     else:
         found = _default_grad(op, inputs, gs)
-    if rules.pattern is None:
-        return found
-    return [g if any(row) else None for g, row in zip(found, rules.pattern)]
+    return found
 
 
 def _default_grad(op: Op, inputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
@@ -187,11 +185,18 @@ def _cases() -> list[Case]:
     ]  # fmt: skip
 
 
+def _connections(op: Op) -> Sequence[Sequence[bool]]:
+    """Per input of an application, whether each output depends on it."""
+    pattern: Sequence[Sequence[bool]] | None = op["overrides"].pattern
+    return connections(op["body"]) if pattern is None else pattern
+
+
 FROM_GRAPH = record(
     "opFROM_GRAPH",
     infer=_infer,
     numpy=_numpy,
     grad=_grad,
+    connections=_connections,
     push=_push,
     title=lambda op: op["name"],
     inline="body",
@@ -199,21 +204,6 @@ FROM_GRAPH = record(
     bodies=("body",),
     body_types=lambda op, inputs, name: [TensorType(v.dtype, v.type.shape) for v in inputs],
 )
-
-
-def _connections(op: Op) -> list[list[bool]]:
-    """Per input of an application, whether each output depends on it."""
-    if op["overrides"].pattern is not None:
-        return [list(row) for row in op["overrides"].pattern]
-    body: Body = op["body"]
-    behind: dict[Variable, frozenset[Variable]] = {v: frozenset([v]) for v in body.inputs}
-    none: frozenset[Variable] = frozenset()
-    for node in toposort(body.outputs, frozenset(body.inputs)):
-        pattern = _connections(node.op) if node.op.record is FROM_GRAPH else None
-        for k, out in enumerate(node.outputs):
-            used = [v for j, v in enumerate(node.inputs) if pattern is None or pattern[j][k]]
-            behind[out] = none.union(*[behind.get(v, none) for v in used])
-    return [[v in behind.get(out, none) for out in body.outputs] for v in body.inputs]
 
 
 class OpFromGraph:
@@ -373,7 +363,7 @@ class OpFromGraph:
 
         ``node``, an application, has no effect.
         """
-        return _connections(self._op)
+        return [list(row) for row in _connections(self._op)]
 
     def __call__(self, *args: Any, **_: Any) -> Any:
         """Apply the op; returns a variable, or a list of variables if the op has several outputs."""

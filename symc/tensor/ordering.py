@@ -204,8 +204,10 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None) -> Vari
     x = as_tensor(x)
     if sorter is not None:
         sorter = as_tensor(sorter)
-        if sorter.ndim != 1 or not is_integer(sorter.dtype):
-            raise DTypeError(located("searchsorted: sorter must be an integer vector", [x, sorter]))
+        if sorter.ndim != 1:
+            raise ShapeError(located(f"searchsorted: sorter must be a vector, got {sorter.ndim} axes", [x, sorter]))
+        if not is_integer(sorter.dtype):
+            raise DTypeError(located("searchsorted: sorter must hold integers", [x, sorter]))
         x = subtensor(x, sorter)
     return Op(_searchsorted, side=side)(*_of_one_dtype("searchsorted", x, v))
 

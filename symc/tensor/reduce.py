@@ -25,6 +25,7 @@ from symc.tensor.recurrence import product_of_others
 from symc.tensor.reduction_records import (
     Axis,
     accumulated,
+    checked_accumulator,
     logic_cases,
     normalize_axes,
     oracle_of,
@@ -191,7 +192,7 @@ def mean(
     """
     x = as_tensor(x)
     dtype = floating(as_dtype(dtype) if dtype else x.dtype)
-    acc_dtype = computing(dtype) if acc_dtype is None else acc_dtype
+    acc_dtype = computing(dtype) if acc_dtype is None else checked_accumulator("mean", x, acc_dtype)
     if as_dtype(acc_dtype) != dtype:  # float16 could not hold the sum, nor the number of its terms
         return ew.cast(mean(x, axis, floating(as_dtype(acc_dtype)), keepdims), dtype)
     x = ew.cast(x, dtype)

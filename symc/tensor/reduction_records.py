@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
-from symc.graph import Variable
+from symc.errors import DTypeError, ShapeError, located
+from symc.graph import Variable, dtypes
 from symc.graph.dtypes import as_dtype, is_float
 from symc.graph.op import Arg, Case, Op, Record
 from symc.graph.types import TensorType
@@ -17,8 +17,8 @@ from symc.tensor.basic import as_tensor, normalize_axis
 from symc.tensor.conversion import cast
 
 __all__ = [
-    "Axis", "accumulated", "logic_cases", "normalize_axes", "oracle_of", "reduce_over", "reduced_type",
-    "reduction_cases", "reduction_reach", "with_axes_kept",
+    "Axis", "accumulated", "checked_accumulator", "logic_cases", "normalize_axes", "oracle_of", "reduce_over",
+    "reduced_type", "reduction_cases", "reduction_reach", "with_axes_kept",
 ]  # fmt: skip
 
 
@@ -147,4 +147,24 @@ def accumulated(kind: Record, x: Any, axis: Axis, dtype: str | None, keepdims: b
     wanted = _accumulator(x, dtype)
     if acc_dtype is None:
         return reduce_over(kind, x, axis, keepdims, wanted)
-    return cast(reduce_over(kind, x, axis, keepdims, as_dtype(acc_dtype)), wanted or x.dtype)
+    accumulator = checked_accumulator(kind.name, x, acc_dtype)
+    return cast(reduce_over(kind, x, axis, keepdims, accumulator), wanted or x.dtype)
+
+
+def checked_accumulator(what: str, x: Variable, acc_dtype: Any) -> str:
+    """The name of the dtype in which elements of ``x`` are accumulated.
+
+    Raises
+    ------
+    DTypeError
+        If it cannot represent all elements; floats are allowed for integers.
+    """
+    accumulator = as_dtype(acc_dtype)
+    if dtypes.kind(accumulator) > 1 >= dtypes.kind(x.dtype):
+        return accumulator
+    common = dtypes.promote((x.dtype, accumulator))
+    if common != accumulator:
+        text = f"{what}: acc_dtype={accumulator!r} is less precise than the elements, of dtype {x.dtype}"
+        repair = f"omit it, pass {common!r}, or cast the elements first; dtype= converts the result alone"
+        raise DTypeError(located(text, [x], repair))
+    return accumulator

@@ -10,6 +10,7 @@ import numpy as np
 
 from symc.errors import ShapeError, located
 from symc.graph import Constant, Variable
+from symc.graph.composite import Composite
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
@@ -158,12 +159,15 @@ def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:
     ShapeError
         If the declaration is known to be wrong; otherwise it is checked at call time.
     """
-    x = as_tensor(x)
+    composite = isinstance(x, Composite) and hasattr(x, "specified")
+    x = x if composite else as_tensor(x)
     repair = "pass an array of the declared shape, or declare another"
     if isinstance(shape, (list, tuple)):
         entries: list[Any] = [None if s is None else _shape_entry(s, what) for s in shape]
     else:
         entries = list(shape_entries(shape, what, x.ndim))
+    if composite and len(entries) == x.ndim:
+        return x.specified(entries, what)  # type: ignore[no-any-return]
     if len(entries) != x.ndim:
         raise ShapeError(located(f"{what}: expected {len(entries)} axes, got {x.ndim}", [x]))
     if any(isinstance(e, int) and e < 0 for e in entries):

@@ -15,7 +15,8 @@ from symc.config import config
 from symc.gradient.reverse import grad
 from symc.graph import Constant, Variable, toposort
 from symc.graph.body import Body
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import is_float, is_integer
+from symc.graph.gradient_flow import ZERO, Undefined
 from symc.graph.op import Op, record
 from symc.graph.test_values import building_inside
 from symc.graph.types import TensorType
@@ -69,7 +70,7 @@ class _Window:
         if self.whole:
             return g
         before, after = self._start, self.n - self._start - self.number
-        zero = _zeros(sequence)
+        zero = _zeros(sequence, g.dtype)
         return join(0, rows(zero, 0, before), g, rows(zero, 0, after))
 
 
@@ -92,12 +93,13 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
         for j, v in enumerate(made)
         if is_float(v.dtype) and not _is_zero(gs[len(states) + j])
     }
-    wanted = [[v for v in x if is_float(v.dtype)], [before[k] for k in moving], [v for v in c if is_float(v.dtype)]]
     with building_inside():  # variables of the step have no test values
         total = [sum(body.outputs[k] * _added(adjoint[k], arriving.get(k))) for k in moving]
         total += [sum(made[j] * g) for j, g in g_made.items()]
-        found = iter(_slopes(total, [v for part in wanted for v in part]))
-    by_x, by_s, by_c = ([next(found) for _ in part] for part in wanted)
+        slopes = _slopes(total, body.inputs)
+        by_s = [before[k] * 0 if before[k] not in slopes else slopes[before[k]] for k in moving]
+    by_x = [slopes[v] for v in x if v in slopes]
+    of_c = [(inner, v, slopes[inner]) for inner, v in zip(c, constants) if inner in slopes]
 
     def from_history(v: Variable) -> Variable:
         """The window's part of a variable in the order of the steps, in the order of the sequences."""
@@ -112,13 +114,13 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
         *((g_made[j], window.of_sequence(gs[len(states) + j])) for j in g_made),
     ]
     starts = [_zeros(states[k]) if op["keep"][k] else gs[k] for k in moving]
-    sums = [_like(v, f"sum {k}") for k, v in enumerate(wanted[2])]
-    zeros = [_zeros(v) for v, inner in zip(constants, c) if is_float(inner.dtype)]
+    sums = [_like(g, f"sum {k}") for k, (*_, g) in enumerate(of_c)]
+    zeros = [_zeros(v, g.dtype) for _, v, g in of_c]
     results, stacked, _ = apply_scan(
         window.number,
         back_sequences,
         [(adjoint[k], start, g) for k, start, g in zip(moving, starts, by_s)]
-        + [(s, z, s + g) for s, z, g in zip(sums, zeros, by_c)],
+        + [(s, z, s + g) for s, z, (*_, g) in zip(sums, zeros, of_c)],
         list(zip(c, constants)),
         by_x,
         not op["backwards"],
@@ -129,10 +131,20 @@ def _gradient(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], g
     to_s = {k: _at_start(window, op["keep"][k], results[j], gs[k]) for j, k in enumerate(moving)}
     return [
         None,
-        *(window.padded(next(to_x), v) if is_float(v.dtype) else None for v in sequences),
-        *(to_s.get(k) for k in range(len(states))),
-        *(next(to_c) if is_float(inner.dtype) else None for inner in c),
+        *(window.padded(next(to_x), v) if inner in slopes else _absent(v) for inner, v in zip(x, sequences)),
+        *(to_s[k] if k in to_s else _of_integers(before[k] in slopes) for k in range(len(states))),
+        *(next(to_c) if inner in slopes else _absent(v) for inner, v in zip(c, constants)),
     ]
+
+
+def _absent(v: Variable) -> Any:
+    """The gradient by a value that no output of the step depends on, indices and shapes aside."""
+    return ZERO if is_float(v.dtype) else None
+
+
+def _of_integers(converted: bool) -> Any:
+    """The gradient by the initial value of an integer state: the next one is an integer, whose derivative is zero."""
+    return Undefined("the first step of a scan converts an integer state to a float") if converted else ZERO
 
 
 def _at_start(window: _Window, kept: bool, adjoint: Variable, g: Variable) -> Variable:
@@ -183,22 +195,25 @@ def _is_zero(g: Variable) -> bool:
     return isinstance(g, Constant) and g.data.size == 1 and not g.data.any()
 
 
-def _zeros(v: Variable) -> Variable:
-    return broadcast_like(constant(np.zeros((), v.dtype), dtype=v.dtype), v)
+def _zeros(v: Variable, dtype: str | None = None) -> Variable:
+    dtype = dtype or v.dtype
+    return broadcast_like(constant(np.zeros((), dtype), dtype=dtype), v)
 
 
 def _added(a: Variable, b: Variable | None) -> Variable:
     return a if b is None else a + b
 
 
-def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> list[Variable]:
-    """Gradients of the sum of ``total``; zeros by variables on which it does not depend."""
+def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> dict[Variable, Variable]:
+    """Gradients of the sum of ``total`` by the floats and integers among ``wrt`` on whose values it depends."""
     if not total:
-        return [v * 0 for v in wrt]
+        return {}
     cost = total[0]
     for more in total[1:]:
         cost = cost + more
-    return grad(cost, list(wrt), disconnected_inputs="ignore")
+    numbers = [v for v in wrt if is_float(v.dtype) or is_integer(v.dtype)]
+    found = grad(cost, numbers, disconnected_inputs="ignore", return_disconnected="none")
+    return {v: g for v, g in zip(numbers, found) if g is not None}
 
 
 SCAN = record("scan", grad=_gradient, specialise=specialised, **FACTS)

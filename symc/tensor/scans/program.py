@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symc.graph import Apply, Variable, dims
-from symc.graph.body import Body
+from symc.graph.body import Body, connections
 from symc.graph.evaluate import evaluate
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Op, Pointwise, Structured, record
@@ -239,6 +239,26 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
 
 
+def _connections(op: Op) -> list[list[bool]]:
+    """Per input, whether each output depends on it; a trajectory on its first entry only if a step reads that.
+
+    What a step makes of a state is read by later steps, and so depends on what they give it to.
+    """
+    sequences, states, constants = op["roles"]
+    reached = [{k for k, yes in enumerate(row) if yes} for row in connections(op["body"])]
+    for k in range(len(reached)):
+        pending = list(reached[k])
+        while pending:
+            after = pending.pop()
+            if after < states:
+                more = reached[sequences + after] - reached[k]
+                reached[k] |= more
+                pending += more
+    count = len(op["body"].outputs)
+    rows = [[k in found for k in range(count)] for found in reached]
+    return rows if "n" in op.attrs else [[False] * count, *rows]
+
+
 def _read(node: Apply) -> Repetition | None:
     op = node.op
     if op["memory"] == "block" or op["body"].symbols or op["body"].equalities:
@@ -262,6 +282,7 @@ FACTS: dict[str, Any] = {
     "numpy": _numpy,
     "bodies": ("body",),
     "body_types": _body_types,
+    "connections": _connections,
 }
 
 SCAN_OF = record("scan_of", lower=Structured(_build), drop_unused=_drop_unused, repeats=Repeats(_read, _write), **FACTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from symc.tensor.scans.arguments import (
 )
 from symc.tensor.scans.gradient import SCAN, apply_scan
 from symc.tensor.scans.held import of_held_dtypes
+from symc.tensor.scans.lengths import first_entry, with_fixed_lengths
 from symc.tensor.scans.program import rows, without
 from symc.tensor.scans.updates import Carried, collect_updates, replace_shared
 from symc.tensor.state import carry_updates
@@ -144,6 +146,9 @@ def scan(
     if condition is not None and condition.dtype != "bool":
         condition = ew.neq(condition, 0)
     results = [r if s is None else _fitting(k, r, s.start) for k, (r, s) in enumerate(zip(result.outputs, infos))]
+    first = {v: partial(first_entry, part, backwards) for (v, _), part in zip(read, parts)}
+    first |= {v: partial(as_tensor, start) for s in infos if s is not None for v, start in s.past}
+    results = with_fixed_lengths(results, infos, first)
     expressions = [*results, *([] if condition is None else [condition])]
     carried = collect_updates(expressions, result.updates, before)
     step = _Step([(v, part) for (v, _), part in zip(read, parts)], infos, results, condition, carried)
