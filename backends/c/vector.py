@@ -14,6 +14,7 @@ from symc.graph.dtypes import BITS, HALF
 from symc.loops.expr import FUNCTIONS, Expr, coefficient, index, names_in, parts, substituted, var
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
+from symc_backends.c.pieces import is_piecewise, jumps
 from symc_backends.dialect import identity
 
 __all__ = ["INTERLEAVED", "JAMMED", "VectorBody", "can_vectorise", "emit_simd", "is_affine"]
@@ -174,13 +175,37 @@ class VectorBody:
         start = substituted(plain, {self.loop.index: var(self.position)})
         return self.scalar(start), stride, ""
 
+    def _is_piecewise(self, e: Expr) -> bool:
+        """Whether the value is an index with jumps along the lanes, and depends on nothing that the loop loads."""
+        plain = substituted(e, self.definitions)
+        return is_piecewise(plain, self.loop.index) and self._follows_lanes(plain)
+
+    def _follows_lanes(self, plain: Expr) -> bool:
+        """Whether an expression without names of affine values follows from the loop's index alone."""
+        return (self.varying_names - {self.loop.index}).isdisjoint(names_in(plain))
+
+    def pieces(self, at: Expr) -> tuple[str, str] | None:
+        """The position of the first lane, and the condition that all lanes are contiguous; None without such pieces."""
+        plain = self.addresses[id(at)][1]
+        conditions = jumps(plain, self.loop.index)
+        if not conditions or not self._follows_lanes(plain):
+            return None
+        lanes = "left" if self.partial else LANES
+        lane = self.loop.index
+        ends = [{lane: var(self.position)}, {lane: var(f"({self.position} + {lanes} - 1)")}]
+        first, last = (self.scalar(substituted(plain, end)) for end in ends)
+        tests = [f"{last} - {first} == {lanes} - 1"]
+        for c in conditions:
+            tests.append(" == ".join(f"({self.scalar(substituted(c, end))})" for end in ends))
+        return first, " && ".join(f"({test})" for test in tests)
+
     # --- statements -----------------------------------------------------------------------------------------------
 
     def add(self, line: str) -> None:
         self.lines.append(line)
 
     def let(self, s: Let) -> None:
-        if s.value.dtype == "int64" and is_affine(s.value):
+        if s.value.dtype == "int64" and (is_affine(s.value) or self._is_piecewise(s.value)):
             self.definitions[s.name] = s.value
         v = self.value(s.value)
         name = s.name
@@ -205,6 +230,7 @@ class VectorBody:
         tag, name = TAG[s.dtype], s.name
         start, stride, vector = self.address(s.index)
         left = "left" if self.partial else ""
+        pieces = self.pieces(s.index) if stride is None and s.dtype != "bool" else None
         if stride is None:
             text = f"vindex_n_{tag}({pointer}, {vector}, left)" if left else f"vindex_{tag}({pointer}, {vector})"
         elif stride.op == "const" and stride.value == 0:
@@ -226,6 +252,11 @@ class VectorBody:
         if s.dtype == "bool":
             self.add(f"const v_i8 {name} = -(v_i8){text};")
             self.values[s.name] = Value(name, True, "i8")
+        elif pieces:
+            start, contiguous = pieces
+            near = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
+            self.add(f"v_{tag} {name}; if ({contiguous}) {name} = {near}; else {name} = {text};")
+            self.values[s.name] = Value(name, True)
         else:
             self.add(f"const v_{tag} {name} = {text};")
             self.values[s.name] = Value(name, True)

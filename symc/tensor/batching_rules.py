@@ -17,6 +17,7 @@ from symc.tensor.checked import CHECKED_INDEX
 from symc.tensor.creation import ALLOC, alloc, arange
 from symc.tensor.cumulative import CUMPROD, CUMSUM
 from symc.tensor.indices.positions import IOTA, iota
+from symc.tensor.indices.rotation import ROTATE
 from symc.tensor.indices.stretching import STRETCH, STRETCH_TOGETHER
 from symc.tensor.indices.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.joining import JOIN
@@ -186,6 +187,11 @@ def _with_positions(o: Operands, first: int) -> list[Variable]:
     found = o.all()[first:]
     order = [0, *["x"] * (found[0].ndim - 1)]
     return [broadcast_like(dimshuffle(arange(o.size), order), found[0]), *found]
+
+
+@batch_rule(ROTATE)
+def _rotate(o: Operands) -> Results:
+    return results(Op(ROTATE, axis=o.op["axis"] + 1), *o.values) if o.only(1) else None
 
 
 def _to_front(x: Variable, axis: int) -> Variable:

@@ -26,6 +26,7 @@ from symc.tensor.diagonals import diag, diagonal, fill_diagonal, fill_diagonal_o
 from symc.tensor.grids import linspace, mgrid, ogrid
 from symc.tensor.indices.indexing import subtensor, take, to_one_hot
 from symc.tensor.indices.positions import iota
+from symc.tensor.indices.rotation import rotated
 from symc.tensor.indices.selection import flatnonzero, nonzero
 from symc.tensor.indices.subtensor_writing import inc_subtensor
 from symc.tensor.joining import concatenate
@@ -86,9 +87,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
     if axis is None:
         return roll(x.flatten(), shift, 0).reshape(x.shape, ndim=x.ndim)
     place = normalize_axis(axis, x.ndim, "roll", x)
-    length = x.shape[place]
-    source = ew.mod(arange(length) - ew.cast(by, "int64"), ew.maximum(length, 1))
-    return subtensor(x, (slice(None),) * place + (source,))
+    return rotated(x, int(by.data) if isinstance(by, Constant) else by, place)
 
 
 def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Variable:

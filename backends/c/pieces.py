@@ -1,0 +1,53 @@
+"""Loads whose index has jumps along the lanes of a loop, such as that of a cyclic shift.
+
+Between two jumps the elements are contiguous. Whether a vector lies between jumps is tested in each iteration, which
+costs less than to gather its elements one by one.
+"""
+
+from __future__ import annotations
+
+from symc.loops.expr import Expr, call, coefficient, names_in
+
+__all__ = ["is_piecewise", "jumps"]
+
+MOST = 3
+"""The largest number of jumps that are tested."""
+COMPARISONS = ("lt", "le", "gt", "ge")
+
+
+def jumps(e: Expr, lane: str) -> list[Expr] | None:
+    """The conditions that choose between the affine pieces of an index; None if it does not consist of such pieces.
+
+    A condition compares affine expressions, so it changes at most once along the lanes: an index is affine on all
+    lanes of a vector if all of its conditions agree on the first and on the last lane.
+    """
+    found: list[Expr] = []
+    stack = [e]
+    while stack:
+        x = stack.pop()
+        if coefficient(x, lane) is not None:
+            continue
+        if x.op in ("add", "sub"):
+            stack += x.args
+        elif x.op == "mul" and any(lane not in names_in(a) for a in x.args):
+            stack += x.args
+        elif x.op == "select" and x.args[0].op in COMPARISONS:
+            found.append(x.args[0])
+            stack += x.args[1:]
+        elif x.op in ("min", "max"):
+            found.append(call("lt", *x.args))
+            stack += x.args
+        else:
+            return None
+    if len(found) > MOST or not all(_is_affine(c, lane) for c in found):
+        return None
+    return found
+
+
+def _is_affine(condition: Expr, lane: str) -> bool:
+    return all(a.dtype == "int64" and coefficient(a, lane) is not None for a in condition.args)
+
+
+def is_piecewise(e: Expr, lane: str) -> bool:
+    """Whether the index consists of affine pieces, and of more than one."""
+    return e.dtype == "int64" and bool(jumps(e, lane))
