@@ -1,7 +1,7 @@
 """Fast calls: a compiled function behind the launcher, which checks arguments and allocates results without Python.
 
-The launcher is optional. If it cannot be built, or a function needs Python at every call (steps in Python), calls use
-the slow path in ``symc.runtime.function``.
+The launcher is optional. If it cannot be built, or a function needs Python at every call (steps in Python without
+native code), calls use the slow path in ``symc.runtime.function``.
 """
 
 from __future__ import annotations
@@ -83,9 +83,14 @@ class Fast:
         self.rest = self.program.buffers[len(ins) + len(self.outs) :]
         count = len(self.program.buffers)
         handles = len(executable.stored) + executable.held
-        self.handles = list(range(count, count + 1 + handles)) if handles else []
+        self.handles = list(range(count, count + 1 + handles)) if handles or executable.calls_back else []
+
+        def failed(status: int, arrays: Sequence[Any]) -> None:
+            executable.raise_again()
+            fail(status, arrays)
+
         self.call = module.Launcher(
-            entry, inputs, tuple(outputs), count + len(self.handles), slow, fail, returns, segments, sizes
+            entry, inputs, tuple(outputs), count + len(self.handles), slow, failed, returns, segments, sizes
         )
         when_optimised(library, self._take_over)
 
@@ -200,7 +205,7 @@ def launch(
 ) -> Fast | None:
     """Create the fast path of a function; None if it cannot have one."""
     module = _module()
-    if module is None or executable.calls_back:
+    if module is None or executable.needs_python:
         return None
     module.set_turns(LOCK, CHANGED.notify_all, COUNTS.ctypes.data)
     return Fast(executable, slow, fail, returns, module)

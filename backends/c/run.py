@@ -113,7 +113,6 @@ class Workspace:
         ]
         self.arenas: list[Arena | None] = [None] * len(owner.segments)
         self.placed = [0] * len(owner.segments)
-        self.raised: BaseException | None = None
         self.rooms: dict[int, Arena] = {}
 
     def make_room(self, number: int, elements: int) -> None:
@@ -190,7 +189,9 @@ class Executable:
         self.given = [k for k, b in enumerate(buffers) if b.role in ("input", "shared", "constant")]
         self.aliases = sorted(roots(buffers).items())
         self.hosts = [step for step in program.steps if isinstance(step, Host)]
-        self.calls_back = bool(self.hosts) or any(b.dynamic for b in buffers)
+        dynamic = any(b.dynamic for b in buffers)
+        self.needs_python = dynamic or any(host.native is None for host in self.hosts)  # in every call
+        self.calls_back = dynamic or bool(self.hosts)  # in some calls: if native code fails
         if any(host.native is not None and host.native.lapack for host in self.hosts):
             lapack.load()
         self.running = threading.local()
@@ -238,10 +239,15 @@ class Executable:
             self.running.workspace = outer
             workspace.release()
             home.append(workspace)
-        raised, workspace.raised = workspace.raised, None
+        self.raise_again()
+        return int(status), list(workspace.dims)
+
+    def raise_again(self) -> None:
+        """Raise the exception that ended this thread's last call in a step in Python, if there is one."""
+        raised = getattr(self.running, "raised", None)
+        self.running.raised = None
         if raised is not None:
             raise raised
-        return int(status), list(workspace.dims)
 
     def _take(self, key: tuple[int, ...]) -> tuple[list[Workspace], Workspace]:
         """Take an unused workspace for these values; also returns the list to which it must be returned."""
@@ -272,7 +278,7 @@ class Executable:
                 arrays.append(_array(b[k], known, dtype, writable=k < host.outputs))
             host.callback(arrays[: host.outputs], arrays[host.outputs :])
         except BaseException as problem:
-            self.running.workspace.raised = problem
+            self.running.raised = problem
             return 1
         return 0
 
