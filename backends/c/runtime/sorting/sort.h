@@ -17,6 +17,8 @@ enum {
     SPLIT = 1 << 16,    /* from this number on, a line is sorted by all threads */
     COLUMNS = 16,       /* lines that are copied side by side if their elements are not contiguous */
     MAX_SHARES = 64,
+    NETWORK = 64,       /* up to this number, several lines are sorted side by side */
+    LINES = COLUMNS,    /* so many */
     SLOT_KEYS = SYMC_SCRATCH_LIBRARY_SLOT,
     SLOT_SPARE,
     SLOT_PLACES,
@@ -57,6 +59,40 @@ typedef uint64_t narrow_pair;
 #define KEY(e) ((e).key)
 #define KEY_BITS 64
 #include "sort_typed.h"
+
+/* A sorting network, merge exchange (Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2 M): its comparisons
+ * do not depend on the elements, so that lanes of vectors sort a line each. Element r of line c is a[r * LINES + c]. */
+#define NETWORK_OF(name, type)                                                                                         \
+    static void name(type *a, int64_t n)                                                                               \
+    {                                                                                                                  \
+        int64_t top = 1;                                                                                               \
+        while (2 * top < n)                                                                                            \
+            top *= 2;                                                                                                  \
+        for (int64_t p = n > 1 ? top : 0; p > 0; p /= 2) {                                                             \
+            int64_t q = top, r = 0, d = p;                                                                             \
+            for (;; d = q - p, q /= 2, r = p) {                                                                        \
+                for (int64_t i = 0; i < n - d; i++)                                                                    \
+                    if ((i & p) == r)                                                                                  \
+                        name##_exchange(a + i * LINES, a + (i + d) * LINES);                                           \
+                if (q == p)                                                                                            \
+                    break;                                                                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+#define EXCHANGE_OF(name, type)                                                                                        \
+    INLINE void name(type *restrict a, type *restrict b)                                                               \
+    {                                                                                                                  \
+        for (int c = 0; c < LINES; c++) {                                                                              \
+            type x = a[c], y = b[c];                                                                                   \
+            a[c] = x < y ? x : y;                                                                                      \
+            b[c] = x < y ? y : x;                                                                                      \
+        }                                                                                                              \
+    }
+
+EXCHANGE_OF(network_u32_exchange, uint32_t)
+NETWORK_OF(network_u32, uint32_t)
+EXCHANGE_OF(network_u64_exchange, uint64_t)
+NETWORK_OF(network_u64, uint64_t)
 
 /* How many shares a long line is sorted in. */
 INLINE int64_t shares_of(int64_t n)

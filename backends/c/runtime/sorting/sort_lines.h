@@ -12,6 +12,7 @@
 typedef uint32_t FN(key);
 typedef narrow_pair FN(pair);
 #define SORT_KEYS sort_u32
+#define NETWORK_OF_KEYS network_u32
 #define SORT_PAIRS sort_narrow
 #define PAIR(k, i) ((narrow_pair)(k) << 32 | (uint32_t)(i))
 #define PAIR_KEY(p) ((uint32_t)((p) >> 32))
@@ -20,6 +21,7 @@ typedef narrow_pair FN(pair);
 typedef uint64_t FN(key);
 typedef wide_pair FN(pair);
 #define SORT_KEYS sort_u64
+#define NETWORK_OF_KEYS network_u64
 #define SORT_PAIRS sort_wide
 #define PAIR(k, i) ((wide_pair){k, i})
 #define PAIR_KEY(p) ((p).key)
@@ -73,27 +75,30 @@ typedef struct {
 
 /* ---- one line --------------------------------------------------------------------------------------------------- */
 
-/* Zeros and NaNs of the sorted line have lost their bits: those of the line are written in their order. */
-static void FN(restore)(TYPE *out, const TYPE *x, int64_t n)
+/* Zeros and NaNs of the sorted line have lost their bits: those of the line are written in their order. The elements of
+ * both are `step` apart. */
+static void FN(restore)(TYPE *out, const TYPE *x, int64_t n, int64_t step)
 {
 #if IS_FLOAT
     int64_t nans = 0, negative = 0, below = 0;
     for (int64_t i = 0; i < n; i++) {
-        nans += x[i] != x[i];
-        below += x[i] < 0;
-        negative += x[i] == 0 && __builtin_signbit(x[i]);
+        TYPE e = x[i * step];
+        nans += e != e;
+        below += e < 0;
+        negative += e == 0 && __builtin_signbit(e);
     }
     if (!nans && !negative)
         return;
-    TYPE *zero = out + below, *nan = out + (n - nans);
+    int64_t zero = below, nan = n - nans;
     for (int64_t i = 0; i < n; i++) {
-        if (x[i] == 0)
-            *zero++ = x[i];
-        else if (x[i] != x[i])
-            *nan++ = x[i];
+        TYPE e = x[i * step];
+        if (e == 0)
+            out[zero++ * step] = e;
+        else if (e != e)
+            out[nan++ * step] = e;
     }
 #else
-    (void)out, (void)x, (void)n;
+    (void)out, (void)x, (void)n, (void)step;
 #endif
 }
 
@@ -155,7 +160,7 @@ static void FN(line)(const FN(job) *job)
     v.keys = SORT_KEYS(v.keys, spare, n, shares, places);
     symc_parallel(FN(decode), &v, n, SPLIT / 2);
     if (v.special)
-        FN(restore)(v.values, v.x, n);
+        FN(restore)(v.values, v.x, n, 1);
 }
 
 /* ---- the most extreme elements ---------------------------------------------------------------------------------- */
@@ -263,6 +268,56 @@ static void FN(extreme_line)(const FN(job) *job)
 
 /* ---- many lines ------------------------------------------------------------------------------------------------- */
 
+/* Sorts `count` short lines side by side: line c has its element r at x[c * apart + r * step], and so have the results.
+ * One of the distances is 1, the other one the number of elements of a line or more. */
+static void FN(side_by_side)(const FN(job) *v, int64_t count, int64_t apart, int64_t step)
+{
+    const int64_t n = v->n, rows = step == 1 ? count : n, row = step == 1 ? apart : step, length = step == 1 ? n : count;
+    const int64_t of_line = step == 1 ? 1 : LINES, of_element = step == 1 ? LINES : 1; /* of rows of memory, in `keys` */
+    FN(key) keys[NETWORK * LINES], line[NETWORK];
+    int special = 0;
+    for (int64_t r = 0; r < n && count < LINES; r++)
+        for (int64_t c = count; c < LINES; c++)
+            keys[r * LINES + c] = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        const TYPE *x = v->x + i * row;
+        for (int64_t k = 0; k < length; k++) {
+            special |= (x[k] != x[k]) | (x[k] == 0);
+            line[k] = FN(key_of)(x[k]);
+        }
+        for (int64_t k = 0; k < length; k++)
+            keys[i * of_line + k * of_element] = line[k];
+    }
+#if BITS == 32
+    if (v->want_places) {
+        FN(pair) pairs[NETWORK * LINES];
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t c = 0; c < LINES; c++)
+                pairs[r * LINES + c] = PAIR(keys[r * LINES + c], r);
+        network_u64(pairs, n);
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t k = 0; k < length; k++)
+                v->places[i * row + k] = PAIR_AT(pairs[i * of_line + k * of_element]);
+        return;
+    }
+#endif
+    NETWORK_OF_KEYS(keys, n);
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t k = 0; k < length; k++)
+            line[k] = keys[i * of_line + k * of_element];
+        for (int64_t k = 0; k < length; k++)
+            v->values[i * row + k] = FN(of_key)(line[k]);
+    }
+    for (int64_t c = 0; IS_FLOAT && special && c < count; c++)
+        FN(restore)(v->values + c * apart, v->x + c * apart, n, step);
+}
+
+/* Whether lines are short enough to be sorted side by side, and enough of them. */
+INLINE int FN(are_short)(const FN(job) *v)
+{
+    return v->k < 0 && v->n <= NETWORK && v->outer * v->inner >= LINES / 4 && !(BITS == 64 && v->want_places);
+}
+
 INLINE void FN(one)(const FN(job) *v) { v->k >= 0 ? FN(extreme_line)(v) : FN(line)(v); }
 
 /* Lines [begin, end); those whose elements are apart are copied, several at once. */
@@ -270,6 +325,16 @@ static void FN(lines)(void *arg, int64_t begin, int64_t end)
 {
     const FN(job) *v = arg;
     int64_t n = v->n, made = v->k >= 0 ? v->k : n, inner = v->inner;
+    if (FN(are_short)(v)) {
+        for (int64_t i = begin, count; i < end; i += count) {
+            int64_t column = i % inner, first = i / inner * n * inner + column;
+            count = smaller(LINES, inner == 1 ? end - i : smaller(inner - column, end - i));
+            FN(job) w = *v;
+            w.x = v->x + first, w.values = v->values + first, w.places = v->places + first;
+            FN(side_by_side)(&w, count, inner == 1 ? n : 1, inner);
+        }
+        return;
+    }
     if (inner == 1) {
         FN(job) w = *v;
         if (begin == end)
@@ -326,7 +391,7 @@ static void FN(run)(FN(job) *v, void *refused)
         return;
     }
     int64_t grain = larger(1, (1 << 12) / v->n);
-    symc_parallel(FN(lines), v, lines, v->inner > 1 ? larger(grain, COLUMNS) : grain);
+    symc_parallel(FN(lines), v, lines, v->inner > 1 || FN(are_short)(v) ? larger(grain, COLUMNS) : grain);
 }
 
 SYMC_API void API(sort)(void *const *bufs, const int64_t *p)
@@ -358,6 +423,7 @@ SYMC_API void API(topk)(void *const *bufs, const int64_t *p)
 #undef JOIN
 #undef JOIN_
 #undef SORT_KEYS
+#undef NETWORK_OF_KEYS
 #undef SORT_PAIRS
 #undef PAIR
 #undef PAIR_KEY
