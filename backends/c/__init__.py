@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from symc_backends.c import store
 from symc_backends.c.build import build
 from symc_backends.c.emit import emit
 from symc_backends.c.examination import examine
@@ -10,4 +11,4 @@ from symc_backends.c.launch import launch
 from symc_backends.c.run import run
 from symc_backends.c.toolchain import missing as unavailable
 
-__all__ = ["build", "emit", "examine", "footprint", "launch", "run", "unavailable"]
+__all__ = ["build", "emit", "examine", "footprint", "launch", "run", "store", "unavailable"]

@@ -33,7 +33,7 @@ from symc.graph.test_values import building_inside
 from symc.loops.check import check
 from symc.loops.ir import Program
 
-__all__ = ["PASSES", "State", "compile_graph"]
+__all__ = ["PASSES", "State", "compile_graph", "specialise_shapes"]
 
 JOIN_ROUNDS = 3
 """How often slices and elementwise ops are offered to move: behind a join that was moved there may be more to do."""

@@ -60,7 +60,7 @@ class ValueNumbering:
         key, found, better = self._look_up(op, inputs, location, name, original)
         if better is None:
             return found
-        result = self._bring(better, {found[0]: found[0]}, location)
+        result = self.bring(better, {found[0]: found[0]}, location)
         return self._replaced(key, result, name)
 
     def rebuild(
@@ -101,7 +101,7 @@ class ValueNumbering:
     ) -> list[Variable]:
         """Rebuild ``outputs`` in this table, with the variables in ``known`` replaced."""
         local: dict[Variable, Variable] = dict(known or {})
-        return [self._bring(v, local, location) for v in outputs]
+        return [self.bring(v, local, location) for v in outputs]
 
     def _look_up(
         self,
@@ -150,43 +150,49 @@ class ValueNumbering:
             return found
         return self.constant(v) if isinstance(v, Constant) else v
 
-    def _bring(self, output: Variable, local: dict[Variable, Variable], location: SourceLocation | None) -> Variable:
-        """Rebuild ``output`` in this table, after its dependencies; replacements use the same stack."""
+    def bring(
+        self, output: Variable, known: dict[Variable, Variable], location: SourceLocation | None = None
+    ) -> Variable:
+        """Rebuild ``output`` in this table, after its dependencies; replacements use the same stack.
+
+        What is rebuilt is added to ``known``, so that of graphs that are brought one after another, what they have in
+        common is rebuilt once.
+        """
         home = self._home
         stack: list[_Frame] = []
 
-        def missing(v: Variable, known: Mapping[Variable, Variable]) -> bool:
-            return v.owner is not None and v not in known and v not in home
+        def missing(v: Variable, local: Mapping[Variable, Variable]) -> bool:
+            return v.owner is not None and v not in local and v not in home
 
-        if missing(output, local):
-            stack.append(_Frame(output.owner, local, location))  # type: ignore[arg-type]
+        if missing(output, known):
+            stack.append(_Frame(output.owner, known, location))  # type: ignore[arg-type]
         while stack:
             frame = stack[-1]
-            node, known = frame.node, frame.known
+            node, local = frame.node, frame.known
             first = node.outputs[0]
             if frame.better is not None:  # it was rebuilt in the meantime
                 made = self._replaced(frame.key, self._here(frame.better, frame.scope), first.name)
-                known[first] = made[0]
+                local[first] = made[0]
                 stack.pop()
                 continue
             inputs, k = node.inputs, frame.position
-            while k < len(inputs) and not missing(inputs[k], known):
+            while k < len(inputs) and not missing(inputs[k], local):
                 k += 1
             frame.position = k + 1
             if k < len(inputs):
-                stack.append(_Frame(inputs[k].owner, known, frame.location))  # type: ignore[arg-type]
+                stack.append(_Frame(inputs[k].owner, local, frame.location))  # type: ignore[arg-type]
                 continue
-            here = [self._here(v, known) for v in inputs]
+            here = [self._here(v, local) for v in inputs]
             where = frame.location or first.location
             frame.key, found, frame.better = self._look_up(node.op, here, where, first.name, node)
             if frame.better is None:
-                known.update(zip(node.outputs, found))
+                local.update(zip(node.outputs, found))
                 stack.pop()
                 continue
             frame.scope = {found[0]: found[0]}
             if missing(frame.better, frame.scope):
                 stack.append(_Frame(frame.better.owner, frame.scope, where))  # type: ignore[arg-type]
-        return self._here(output, local)
+        return self._here(output, known)
 
 
 class _Frame:

@@ -18,7 +18,7 @@ known. The executable returns a status and the values of all symbols. The status
 the entry of ``program.messages`` that describes the error, or ``-k - 1`` if buffer ``k`` would get a negative size.
 Exceptions raised by a ``Host`` callback propagate.
 
-Six more attributes are optional. ``target`` is the ``symc.compiler.target.Target`` for which loops are shaped.
+Seven more attributes are optional. ``target`` is the ``symc.compiler.target.Target`` for which loops are shaped.
 ``space() -> Space`` returns the memory space of shared variables and results, if it is not host memory
 (``symc.runtime.storage``); arguments and constants may still be in host memory. ``unavailable() -> str | None`` returns
 why the back end cannot work on this machine, and what to install. ``launch(executable, slow, fail, returns)`` returns a
@@ -28,7 +28,9 @@ own calls; a call that ends with a status is never repeated but passed to ``fail
 single result (``returns`` is 0), a list of all results (1), or None (2). ``examine()`` returns the
 ``symc.doctor.Finding`` objects that ``symc.doctor()`` prints; it does not raise. ``footprint(executable, values)``
 returns the ``symc.runtime.memory_estimate.Memory`` that a call with these values of all symbols uses besides its
-arrays; it runs nothing.
+arrays; it runs nothing. ``store`` keeps plans between processes (``symc.runtime.kept_plans``): ``read(name)`` returns
+bytes or None, ``write(name, data)`` stores them, and ``identity()`` is a text that changes with everything that the
+texts of ``emit`` depend on, the sources of the back end included.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from symc.config import config
 from symc.errors import CompileError, here
 from symc.loops.ir import Program
 
-__all__ = ["Backend", "Executable", "Provide", "available", "load_backend", "name_of"]
+__all__ = ["Backend", "Executable", "Provide", "Store", "available", "load_backend", "name_of"]
 
 _ALIASES = {"": "c", "cpu": "c", "gpu": "cuda"}
 _SHIPPED = {"c": "symc_backends.c", "cuda": "symc_backends.cuda", "interp": "symc_backends.interp"}
@@ -59,6 +61,19 @@ class Executable(Protocol):
     """The result of ``run``."""
 
     def __call__(self, arrays: Sequence[Any], dims: Sequence[int], provide: Provide) -> tuple[int, Sequence[int]]: ...
+
+
+class Store(Protocol):
+    """The attribute ``store`` of a back end."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was stored under a name; None if nothing was, or it is damaged."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store bytes under a name, if possible."""
+
+    def identity(self) -> str:
+        """A text that changes with everything that the texts of ``emit`` depend on."""
 
 
 class Backend(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from symc.compiler.passes import compile_graph
 from symc.graph import SharedVariable, Variable
 from symc.loops.ir import Program
 from symc.runtime.backend import Backend
 from symc.runtime.definition import Definition
+from symc.runtime.kept_plans import planned
 from symc.runtime.storage import HOST, Space
 
 __all__ = ["Code"]
@@ -35,22 +35,22 @@ class Code:
     shared_shapes : tuple
         The shapes of ``own`` that the code was compiled for.
     stages : dict of str to float
-        The seconds that each pass took, then those of ``"emit"`` and ``"build"`` (the C compiler, or its cache).
+        The seconds that each pass took, then those of ``"emit"``, ``"keep"`` (to keep the plan of a large graph) and
+        ``"build"`` (the C compiler, or its cache). ``"plan"`` is in place of the passes and ``"emit"`` if the plan was
+        kept before.
     """
 
     def __init__(self, owner: Definition) -> None:
         self.owner = owner
         self.stages: dict[str, float] = {}
         self._since = perf_counter()
-        self.state = compile_graph(owner.uncompiled(), self._took)
+        backend: Backend = owner.backend
+        self.state, self.text = planned(owner.uncompiled(), backend, self._took)
         assert self.state.specialised is not None and self.state.program is not None
         self.graph = self.state.specialised
         self.program: Program = self.state.program
-        backend: Backend = owner.backend
         make_space = getattr(backend, "space", None)
         self.space: Space = HOST if make_space is None else make_space()
-        self.text = backend.emit(self.program)
-        self._took("emit")
         code = backend.build(self.text, timed=0 if owner.profile is None else max(len(self.program.steps), 1))
         self._took("build")
         if owner.profile is None:

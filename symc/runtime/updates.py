@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,8 @@ def with_default_updates(
     result = list(updates)
     decided = {id(s.storage) for s, _ in updates} | {id(s.storage) for s in _without_default_update(off)}
     place: dict[int, int] = {}  # position of the update of a storage in the result
-    carried: set[int] = set()  # storages whose update an expression carries, which replaces the default
+    carried: dict[int, set[Variable]] = {}  # per storage, the updates that expressions carry: they replace the default
+    merge = partial(ValueNumbering().bring, known={})  # equal expressions become the same variable
     frontier = [*outputs, *[v for _, v in updates]]
     seen: set[Variable] = set()
     while frontier:
@@ -159,14 +161,16 @@ def with_default_updates(
         for v in sorted(carriers, key=lambda v: v.serial):
             for target, value in zip(v.owner.op["targets"], v.owner.inputs[1:]):  # type: ignore[union-attr]
                 key = id(target.storage)
-                if key in decided:
-                    continue
-                value = fitting_shared_update(target, value)  # part of the graph, to which givens are applied already
-                frontier.append(value)
-                if key in carried:
-                    value = _one_after_another(target, result[place[key]][1], value)
-                carried.add(key)
-                _put(result, place, target, value)
+                former = carried.setdefault(key, set())
+                if key in decided or value in former or (merged := merge(value)) in former:
+                    continue  # the gradient of an expression carries the same updates once more
+                again = bool(former)
+                former |= {value, merged}
+                fitting = fitting_shared_update(target, value)  # part of the graph: givens are applied already
+                frontier.append(fitting)
+                if again:
+                    fitting = _one_after_another(target, result[place[key]][1], fitting)
+                _put(result, place, target, fitting)
         for v in fresh:
             v = v.__dict__.get("_whole", v)
             if isinstance(v, SharedVariable) and v.default_update is not None:
@@ -202,11 +206,8 @@ def _default_update(target: SharedVariable, replaced: Mapping[Variable, Variable
 def _one_after_another(target: SharedVariable, first: Variable, second: Variable) -> Variable:
     """Compose two carried updates of a shared variable: apply the second to the result of the first.
 
-    A batch normalisation layer that is applied to two batches is updated for both. Equal updates count once.
+    A batch normalisation layer that is applied to two batches is updated for both.
     """
-    a, b = ValueNumbering().adopt([first, second])
-    if a is b:
-        return first
     now: dict[Variable, Variable] = {
         v: first for v in ancestors([second]) if isinstance(v, SharedVariable) and v.storage is target.storage
     }
