@@ -179,6 +179,31 @@ def test_values_that_parts_cannot_hold(strided):
             np.testing.assert_array_less(np.abs(a[finite] - b[finite]), limit)
 
 
+def test_weight_gradients_in_parts(function):
+    """Many filters and tiles: processors with AMX multiply transformed tiles in parts of bfloat16."""
+    x, w, g = sample(30, 11, 197, 9, 14), np.zeros((163, 197, 3, 3), "float32"), sample(31, 11, 163, 9, 14)
+    scales = np.exp2(np.random.default_rng(32).integers(-12, 12, (2, 197))).astype("float32")
+
+    def check() -> None:
+        """The error of each filter and channel relative to the size of their values."""
+        right = correlate(x.transpose(1, 0, 2, 3), g.transpose(1, 0, 2, 3), 1).transpose(1, 0, 2, 3)
+        sizes = np.abs(g).astype("float64").sum((0, 2, 3))[:, None] * np.abs(x).max((0, 2, 3))
+        assert np.max(np.abs(function(x, w, g)[2] - right) / sizes[:, :, None, None]) < 1e-6
+
+    x, g = x * scales[0][:, None, None], g * scales[1, :163, None, None]
+    check()
+    if has_parts():
+        assert "Winograd in parts of bfloat16" in {
+            row.kernel.partition("weights by ")[2] for row in function.profile.rows
+        }
+    x[:, 5] *= np.float32(2.0**-50)  # parts cannot hold these two
+    g[:, 140] *= np.float32(2.0**-45)
+    check()
+    g[3, 77, 4, 4] = np.inf
+    spoilt = ~np.isfinite(function(x, w, g)[2])
+    assert spoilt[77].all() and not np.delete(spoilt, 77, axis=0).any()
+
+
 def test_minimal_filtering_in_parts():
     """Stored filters and many tiles: processors with AMX multiply the tiles in parts of bfloat16."""
     w = symc.shared(sample(21, 150, 160, 3, 3))

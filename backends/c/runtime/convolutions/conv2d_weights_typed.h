@@ -328,6 +328,10 @@ method FN(symc_weights_method)(const conv2d *c)
         return BY_GROUPS;
     if (g.channels == 1 && g.filters <= DIRECT_FILTERS)
         return BY_DOTS;
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    if (symc_winograd_weights_parts_pay(&g))
+        return BY_WINOGRAD_PARTS;
+#endif
     if (FN(symc_winograd_weights_suits)(&g))
         return BY_WINOGRAD;
     if (symc_conv2d_preferred == ANY_METHOD && FN(symc_image_lanes_suit_weights)(c))
@@ -355,6 +359,9 @@ void FN(symc_conv2d_backward_weights)(void *const *bufs, const int64_t *p)
     case BY_GROUPS: FN(symc_grouped_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_IMAGES: FN(symc_image_lanes_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_WINOGRAD: FN(symc_winograd_weights)(g, v.dy, v.dw); return;
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    case BY_WINOGRAD_PARTS: symc_winograd_weights_parts(g, v.dy, v.dw); return;
+#endif
     case BY_BLOCKS: FN(symc_direct_backward_weights)(&c, bufs[0], bufs[1], bufs[2]); return;
     case BY_DOTS:
         plan(&v, 4096);

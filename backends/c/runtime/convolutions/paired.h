@@ -31,6 +31,10 @@ HIDDEN double symc_paired_time(const conv2d *v, int backward);
 HIDDEN double symc_winograd_parts_time(const gather *g);
 HIDDEN void symc_winograd_parts(const gather *g);
 
+/* The same of the gradient with respect to the weights, with the parameters of symc_winograd_weights. */
+HIDDEN int symc_winograd_weights_parts_pay(const gather *g);
+HIDDEN void symc_winograd_weights_parts(const gather *g, const float *dy, float *dw);
+
 /* The same with one tap at stride 1, by matrix registers alone. */
 HIDDEN int symc_pair_planes_suits(const conv2d *v);
 HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);

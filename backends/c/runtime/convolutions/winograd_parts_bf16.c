@@ -18,18 +18,15 @@
 #include <math.h>
 
 #include "base/stored.h"
-#include "base/stream.h"
+#include "winograd_parts.h"
 #include "winograd_tiles.h"
 
 #if SYMC_HAS_TILES
 enum {
-    PARTS = 3,
     ROW_TILES = 16,               /* of one register */
     MOST_TILES = 8 * PAIR_ROWS,
     CHUNK = 4,                     /* blocks of channels whose filters stay in the first level cache */
     FILTERS_BYTES = 128 << 20,    /* the most memory spent on transformed filters */
-    IMAGE_GROWTH = 5,             /* the transformation makes values at most 2**5 times as large, */
-    IMAGE_SHRINKING = 2,          /* and one value alone at most 2**2 times as small */
     FILTER_GROWTH = 2, FILTER_SHRINKING = 7
 };
 
@@ -43,51 +40,6 @@ typedef struct {
     block_step *list;
     pair_parts parts;
 } parted;
-
-/* Parts of VL pairs: part i goes to to[i * part], `past` the caches or not. */
-INLINE void put_parts(vec even, vec odd, real *to, int64_t part, int past)
-{
-    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    UNROLL
-    for (int i = 0; i < PARTS; i++) {
-        __m512i e = (__m512i)even, o = _mm512_and_si512((__m512i)odd, high);
-        vec pairs = (vec)_mm512_or_si512(_mm512_srli_epi32(e, 16), o);
-        past ? store_past(to + i * part, pairs) : store(to + i * part, pairs);
-        even -= (vec)_mm512_and_si512(e, high);
-        odd -= (vec)o;
-    }
-}
-
-/* The same for all points: `from` holds POINTS vectors of even channels, then of odd ones. */
-INLINE void put_points(const real *from, real *to, int64_t part, int64_t step, int past)
-{
-    for (int i = 0; i < POINTS; i++) {
-        if (!past)
-            for (int j = 0; j < PARTS; j++) /* of the next ones: there are more places than the processor follows by itself */
-                __builtin_prefetch(to + i * step + j * part + VL, 1);
-        put_parts(load(from + i * VL), load(from + (POINTS + i) * VL), to + i * step, part, past);
-    }
-}
-
-static extremes extremes_among(const real *from, int64_t count)
-{
-    extreme_lanes lanes = NO_EXTREME_LANES;
-    for (int64_t i = 0; i < count; i++) {
-        vec v = load(from + i * VL);
-        note_extremes(&lanes, v, v);
-    }
-    return extremes_of(lanes);
-}
-
-/* The extremes of transformed values, or rather bounds of what counts: cancellation makes smaller values, whose parts are lost
- * without harm beside the rounding errors of the transformation. */
-INLINE extremes transformed(extremes e, uint32_t growth, uint32_t shrinking)
-{
-    uint32_t less = shrinking << 23;
-    if (e.largest == 0)
-        return e;
-    return (extremes){e.largest + (growth << 23), e.smallest > less ? e.smallest - less : 0};
-}
 
 /* Whether parts hold the transformed values of images and filters with these extremes. */
 static int hold(extremes image, extremes filter)

@@ -12,11 +12,9 @@
  * By blocks, for few tiles: all of them are transformed first, and then each block of channels and filters is summed and
  * finished in the cache, so that the sums, 36 for each channel and filter, are never stored.
  */
-#include "winograd.h"
+#include "winograd_weight_tiles.h"
 
-#include "blocks.h"
 #include "conv2d.h"
-#include "winograd_transforms.h"
 
 enum {
     ROWS = VL > 4 ? VL / 2 : VL, /* channels of a tile of sums */
@@ -27,35 +25,8 @@ enum {
     CHUNK_BYTES = 5 << 18,       /* of the operands of one product */
     CHANNEL_BLOCKS = 64 / VL,    /* of a task with few tiles */
     LEAST_CHANNELS = 16,
-    LEAST_TILES = 16,
-    PARTIAL_BYTES = 256 << 20,   /* the most memory spent on sums */
-    SKEW = 5 * VL                /* keeps points off the same sets of the cache */
+    LEAST_TILES = 16
 };
-
-typedef struct {
-    const gather *g;
-    const real *dy;
-    real *dw;
-    int taps, out;                    /* rows and columns of a filter and of a tile of dY */
-    int64_t top, left;                /* of the first tap */
-    int down, right;                  /* whether taps ascend */
-    int64_t high, wide, tiles;        /* tiles of an image, and of all */
-    int64_t steps, blocks;            /* blocks of VL channels and of TILE_COLS filters */
-    int64_t units, most;              /* of tiles, and the most in one */
-    int64_t shares, pieces;           /* tasks of a group: shares of the units times pieces of the channels */
-    int64_t first, count;             /* the chunk of tiles that is transformed */
-    int64_t splits;                   /* tasks of a product */
-    int64_t row_length;               /* pixels in a row of the turned images */
-    int64_t image_step, gradient_step, sum_step; /* elements between points */
-    real *image, *gradient;           /* all transformed tiles, when they are few */
-    real *sums;                       /* else: by group, share, point, block of filters, channel: TILE_COLS filters */
-} weights;
-
-static int64_t sum_bytes(const gather *g)
-{
-    return POINTS * (ceil_div(g->channels, VL) * VL * ceil_div(g->filters, TILE_COLS) * TILE_COLS + SKEW) *
-           (int64_t)sizeof(real);
-}
 
 int FN(symc_winograd_weights_suits)(const gather *g)
 {
@@ -82,15 +53,10 @@ INLINE void expect_tile(const real *to, int64_t step)
 static void prepare_image(const weights *v, int64_t group, int64_t channel, int64_t first, int64_t tiles, real *rows,
                           real *to, int64_t step)
 {
-    const gather *g = v->g;
-    int64_t plane = g->in_h * g->in_w;
-    const real *end = g->in + g->images * g->groups * g->channels * plane;
+    source s = images_of(v, group);
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        FN(symc_window_to_lanes)(g->in + ((run.image * g->groups + group) * g->channels + channel) * plane, plane,
-                                 smaller(VL, g->channels - channel), g->in_h, g->in_w, end, run.row * v->out + v->top,
-                                 run.col * v->out + v->left, IN, run.count * v->out + v->taps - 1, v->row_length * VL,
-                                 rows);
+        turn_tiles(v, &s, &run, channel, rows);
         for (int64_t i = 0; i < run.count; i++, at++) {
             expect_tile(to + (at + 1) * VL, step);
             transform_image_tile(rows + i * v->out * VL, v->row_length * VL, VL, to + at * VL, step);
@@ -102,14 +68,10 @@ static void prepare_image(const weights *v, int64_t group, int64_t channel, int6
 static void prepare_gradient(const weights *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, real *rows,
                              real *to, int64_t step)
 {
-    const gather *g = v->g;
-    int64_t plane = g->out_h * g->out_w;
-    const real *end = v->dy + g->images * g->groups * g->filters * plane;
+    source s = gradients_of(v, group);
     for (int64_t at = 0; at < tiles;) {
         tile_run run = find_run(v->high, v->wide, first + at, tiles - at);
-        FN(symc_window_to_lanes)(v->dy + ((run.image * g->groups + group) * g->filters + filter) * plane, plane,
-                                 smaller(VL, g->filters - filter), g->out_h, g->out_w, end, run.row * v->out,
-                                 run.col * v->out, v->out, run.count * v->out, v->row_length * VL, rows);
+        turn_tiles(v, &s, &run, filter, rows);
         for (int64_t i = 0; i < run.count; i++, at++) {
             const real *from = rows + i * v->out * VL;
             expect_tile(to + (at + 1) * TILE_COLS, step);
@@ -123,70 +85,12 @@ static void prepare_gradient(const weights *v, int64_t group, int64_t filter, in
 
 INLINE real *take_rows(const weights *v) { return symc_scratch(SLOT_BAND, IN * v->row_length * VL * sizeof(real)); }
 
-INLINE int64_t block_cols(const weights *v, int64_t block)
-{
-    return v->g->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
-}
-
 /* Adds the products of one block of channels and one of filters at one point. */
 INLINE void add_products(int64_t cols, int64_t tiles, const real *image, const real *gradient, real *sums, int accumulate)
 {
     for (int64_t row = 0; row < VL; row += ROWS)
         FN(symc_tile)(ROWS, cols, tiles, image + row, VL, gradient, TILE_COLS, sums + row * TILE_COLS, TILE_COLS,
                       accumulate);
-}
-
-/* ---- sums to filters ---- */
-
-/* One channel of VL filters: adds the shares, `share_step` apart, and transforms to taps, in the order of the filter. */
-INLINE void finish_channel(int taps, const weights *v, const real *sums, int64_t step, int64_t shares, int64_t share_step,
-                           real *to)
-{
-    vec half[MOST_TAPS][IN];
-    for (int x = 0; x < IN; x++) {
-        vec u[IN], w[MOST_TAPS];
-        for (int y = 0; y < IN; y++) {
-            const real *from = sums + (y * IN + x) * step;
-            __builtin_prefetch(from + 2 * TILE_COLS);
-            u[y] = load(from);
-            for (int64_t s = 1; s < shares; s++)
-                u[y] += load(from + s * share_step);
-        }
-        finish_filter(taps, u, w);
-        for (int r = 0; r < taps; r++)
-            half[r][x] = w[r];
-    }
-    for (int r = 0; r < taps; r++) {
-        vec w[MOST_TAPS];
-        finish_filter(taps, half[r], w);
-        for (int s = 0; s < taps; s++)
-            store(to + ((v->down ? r : taps - 1 - r) * taps + (v->right ? s : taps - 1 - s)) * VL, w[s]);
-    }
-}
-
-/* Channels [first, last) of a block of filters; sums by point, `step` apart, and channel. */
-static void finish_block(const weights *v, int64_t group, int64_t block, int64_t first, int64_t last, const real *sums,
-                         int64_t step, int64_t shares, int64_t share_step, real *turned)
-{
-    const gather *g = v->g;
-    int64_t taps = v->taps * v->taps;
-    for (int64_t half = 0; half < block_cols(v, block); half += VL) {
-        int64_t filter = block * TILE_COLS + half;
-        for (int64_t c = 0; c < last - first; c++) {
-            if (v->taps == 3)
-                finish_channel(3, v, sums + half + c * TILE_COLS, step, shares, share_step, turned + c * taps * VL);
-            else
-                finish_channel(5, v, sums + half + c * TILE_COLS, step, shares, share_step, turned + c * taps * VL);
-        }
-        FN(symc_from_lanes)(turned, (last - first) * taps, VL, smaller(VL, g->filters - filter),
-                            g->channels * taps,
-                            v->dw + ((group * g->filters + filter) * g->channels + first) * taps);
-    }
-}
-
-INLINE real *take_turned(const weights *v, int64_t channels)
-{
-    return symc_scratch(SLOT_ROW, channels * v->taps * v->taps * VL * sizeof(real));
 }
 
 /* ---- chunks of tiles ---- */
@@ -254,10 +158,10 @@ static void add_points(void *arg, int64_t begin, int64_t end)
 
 /* ---- units of tiles ---- */
 
-static void add_unit(const weights *v, int64_t group, int64_t unit, int64_t first, int64_t last, real *rows, real *image,
-                     real *gradient, real *sums, int accumulate)
+/* The tiles [start, start + tiles), and blocks [first, last) of channels. */
+static void add_unit(const weights *v, int64_t group, int64_t start, int64_t tiles, int64_t first, int64_t last, real *rows,
+                     real *image, real *gradient, real *sums, int accumulate)
 {
-    int64_t start = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - start;
     for (int64_t i = 0; i < ceil_div(v->g->filters, VL); i++)
         prepare_gradient(v, group, i * VL, start, tiles, rows, gradient + i / 2 * v->most * TILE_COLS + i % 2 * VL,
                          v->gradient_step);
@@ -271,6 +175,27 @@ static void add_unit(const weights *v, int64_t group, int64_t unit, int64_t firs
     }
 }
 
+/* Steps of the tiles, for whose transformed values a thread has memory. */
+static void size_units(weights *v, int64_t most)
+{
+    v->most = most;
+    v->row_length = smaller(most, v->wide) * v->out + v->taps - 1;
+    v->image_step = most * VL + VL;
+    v->gradient_step = v->blocks * most * TILE_COLS + SKEW;
+}
+
+void FN(symc_winograd_weights_range)(const weights *described, int64_t group, int64_t start, int64_t tiles, int64_t first,
+                                     int64_t last, real *sums, int accumulate)
+{
+    weights v = *described;
+    size_units(&v, LEAST_TILES);
+    real *rows = take_rows(&v), *image = symc_scratch(SLOT_BLOCK_2, POINTS * v.image_step * sizeof(real));
+    real *gradient = symc_scratch(SLOT_BLOCK, POINTS * v.gradient_step * sizeof(real));
+    for (int64_t at = 0; at < tiles; at += v.most)
+        add_unit(&v, group, start + at, smaller(v.most, tiles - at), first, last, rows, image, gradient, sums,
+                 accumulate || at > 0);
+}
+
 /* Tasks (group, share, piece of the channels). */
 static void add_units(void *arg, int64_t begin, int64_t end)
 {
@@ -281,23 +206,11 @@ static void add_units(void *arg, int64_t begin, int64_t end)
         int64_t piece = task % v->pieces, share = task / v->pieces % v->shares, group = task / (v->pieces * v->shares);
         int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
         real *sums = v->sums + (group * v->shares + share) * POINTS * v->sum_step;
-        for (int64_t unit = first; unit < last; unit++)
-            add_unit(v, group, unit, piece * v->steps / v->pieces, (piece + 1) * v->steps / v->pieces, rows, image,
+        for (int64_t unit = first; unit < last; unit++) {
+            int64_t start = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - start;
+            add_unit(v, group, start, tiles, piece * v->steps / v->pieces, (piece + 1) * v->steps / v->pieces, rows, image,
                      gradient, sums, unit > first);
-    }
-}
-
-/* Tasks (group, block of filters, block of channels). */
-static void finish_blocks(void *arg, int64_t begin, int64_t end)
-{
-    const weights *v = arg;
-    real *turned = take_turned(v, VL);
-    for (int64_t task = begin; task < end; task++) {
-        int64_t step = task % v->steps, block = task / v->steps % v->blocks, group = task / (v->steps * v->blocks);
-        const real *sums =
-            v->sums + group * v->shares * POINTS * v->sum_step + (block * v->steps + step) * VL * TILE_COLS;
-        finish_block(v, group, block, step * VL, smaller(v->g->channels, (step + 1) * VL), sums, v->sum_step, v->shares,
-                     POINTS * v->sum_step, turned);
+        }
     }
 }
 
@@ -350,10 +263,7 @@ static void sum_by_units(weights *v)
         v->units = smaller(v->tiles, ceil_div(v->units, wanted) * wanted);
     v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sum_bytes(g))));
     v->pieces = smaller(v->steps, ceil_div(wanted, v->shares));
-    v->most = ceil_div(v->tiles, v->units);
-    v->row_length = smaller(v->most, v->wide) * v->out + v->taps - 1;
-    v->image_step = v->most * VL + VL;
-    v->gradient_step = v->blocks * v->most * TILE_COLS + SKEW;
+    size_units(v, ceil_div(v->tiles, v->units));
     v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
     v->sums = symc_scratch(SLOT_PARTIAL, g->groups * v->shares * sum_bytes(g));
     symc_parallel(add_units, v, g->groups * v->shares * v->pieces, 1);
@@ -362,13 +272,7 @@ static void sum_by_units(weights *v)
 
 void FN(symc_winograd_weights)(const gather *g, const real *dy, real *dw)
 {
-    int taps = (int)g->taps_h;
-    weights v = {.g = g, .dy = dy, .dw = dw, .taps = taps, .out = IN + 1 - taps,
-                 .down = g->tap_row[0] < g->tap_row[1], .right = g->tap_col[0] < g->tap_col[1]};
-    v.top = smaller(g->tap_row[0], g->tap_row[taps - 1]), v.left = smaller(g->tap_col[0], g->tap_col[taps - 1]);
-    v.high = ceil_div(g->out_h, v.out), v.wide = ceil_div(g->out_w, v.out);
-    v.tiles = g->images * v.high * v.wide;
-    v.steps = ceil_div(g->channels, VL), v.blocks = ceil_div(g->filters, TILE_COLS);
+    weights v = describe_weights(g, dy, dw);
     if (sum_bytes(g) <= MANY_SUMS)
         sum_by_units(&v);
     else if (v.tiles > FEW_TILES)
