@@ -134,7 +134,9 @@ class Config:
         How the C back end computes convolutions: ``"auto"``, what a cost model finds fastest for the shapes of the
         call; ``"winograd"``, minimal filtering wherever it exists (3x3 and 5x5 filters at stride 1, float32, at least
         16 channels and filters); ``"blocks"``, direct sums over blocks of channels wherever they exist; ``"panels"``,
-        products of packed panels. Takes effect at once, for compiled functions too; profiles show what was chosen.
+        products of packed panels; ``"bands"``, pointwise and depthwise convolutions that follow one another in bands of
+        rows wherever they exist, and other convolutions as with ``"auto"``. Takes effect at once, for compiled
+        functions too; profiles show what was chosen.
     conv_accuracy : str
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
         and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms, at most 0.6e-6 in
@@ -217,7 +219,7 @@ class Config:
     _choices = {
         "floatX": ("float32", "float64"),
         "isa": ("", "avx512", "avx2", "sse", "scalar"),
-        "conv_algorithm": ("auto", "winograd", "blocks", "panels"),
+        "conv_algorithm": ("auto", "winograd", "blocks", "panels", "bands"),
         "conv_accuracy": ("fast", "strict"),
         "cpu_precision": ("float32", "ieee", "bfloat16"),
         "mode": ("fast_run", "fast_compile", "no_rewrite", "debugmode", "nanguardmode"),

@@ -80,7 +80,14 @@ def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, exec
     kernel = step.kernel
     slots = scratch_slots(kernel)
     operands = stored.operands_of(kernel)
+    chain: list[Call] = []
     for s, loop in _requests(kernel.body, None):
+        if isinstance(s, Call) and (chain or s.passes_on):
+            chain.append(s)
+            if not s.passes_on:
+                _measure_chain(library, chain, step, known, executable)
+                chain = []
+            continue
         n, grain = 1, 1
         if loop is not None:
             n, grain = int(evaluate(loop.extent, dict(known))), int(evaluate(chunk_grain(loop), dict(known)))
@@ -101,6 +108,18 @@ def _measure(library: Any, step: Step, known: Mapping[str, int], each: int, exec
             _check(library.symc_measure_stored_call(function, nothing, ffi.new("int64_t[]", params), held))
         else:
             _request(library, f"symc_{s.name}", len(s.buffers), params, each)
+
+
+def _measure_chain(
+    library: Any, calls: Sequence[Call], step: Step, known: Mapping[str, int], executable: Executable
+) -> None:
+    """Request all scratch memory of calls that pass on their output."""
+    params = [len(calls), *(int(evaluate(p, dict(known))) for s in calls for p in s.params)]
+    handles = [_handle(executable, step.refs[o.buffer].buffer) for o in stored.operands_of(step.kernel)]
+    nothing = ffi.new("void *[]", sum(len(s.buffers) + 1 for s in calls))
+    function = library.address(stored.chain_function(calls))
+    held = ffi.new("symc_stored *[]", handles)
+    _check(library.symc_measure_stored_call(function, nothing, ffi.new("int64_t[]", params), held))
 
 
 def _handle(executable: Executable, number: int) -> Any:

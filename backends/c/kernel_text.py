@@ -15,7 +15,7 @@ from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.scattered import NARROWEST, by_columns
-from symc_backends.c.stored import operands_of
+from symc_backends.c.stored import chain_function, operands_of
 from symc_backends.c.streaming import finished, flags, streamed_buffers
 from symc_backends.c.vector import can_vectorise, emit_simd
 
@@ -131,7 +131,14 @@ class KernelText:
     def block(self, body: Sequence[Statement], before: list[Statement]) -> list[str]:
         lines: list[str] = []
         seen = list(before)
+        chain: list[Call] = []
         for s in body:
+            if isinstance(s, Call) and (chain or s.passes_on):
+                chain.append(s)
+                if not s.passes_on:
+                    lines += self._chain(chain, seen)
+                    chain = []
+                continue
             lines += self.statement(s, seen)
             if isinstance(s, (Let, Load)):
                 seen.append(s)
@@ -189,22 +196,39 @@ class KernelText:
         call = f"symc_{name}_{form}_{tag}(cb, cp, cs);"
         return [f"{{ {before}void *const cb[] = {{{buffers}}}; {given} {handles} {call} }}"]
 
-    def _epilogue(self, e: Epilogue, output: str, seen: list[Statement]) -> str:
+    def _chain(self, calls: list[Call], seen: list[Statement]) -> list[str]:
+        """One call of the library for convolutions, each of which reads the output of the one before."""
+        before, buffers, params = "struct args a_ = {b, n}; ", [], [str(len(calls))]
+        for k, s in enumerate(calls):
+            finish = "0"
+            if s.epilogue is not None:
+                function = self._epilogue(s.epilogue, s.buffers[0], seen, s.passes_on)
+                before += f"const symc_epilogue e{k}_ = {{{function}, &a_, {s.buffers[0]}}}; "
+                finish = f"(void *)&e{k}_"
+            buffers += [*(f"(void *){b}" for b in s.buffers), finish]
+            params += [C.scalar(p) for p in s.params]
+        places = [len(self.kernel.buffers) + k for k in range(len(operands_of(self.kernel)))]
+        handles = f"symc_stored *const cs[] = {{{', '.join(f'b[{k}]' for k in places)}}};"
+        given = f"void *const cb[] = {{{', '.join(buffers)}}}; const int64_t cp[] = {{{', '.join(params)}}};"
+        return [f"{{ {before}{given} {handles} {chain_function(calls)}(cb, cp, cs); }}"]
+
+    def _epilogue(self, e: Epilogue, output: str, seen: list[Statement], elsewhere: bool = False) -> str:
         """The epilogue of a call becomes a function of ranges of rows and columns; returns its name.
 
         The function receives the memory in which the call has put those elements of its output; results may be stored
-        in the output's own memory.
+        in the output's own memory, or ``elsewhere`` if the call says so.
         """
         name = f"@_{len(self.tasks)}"
         self.memory["computed"] = (self.dtype_of(output), False)
         body = self.block(_reading(e.body, output, "computed"), seen)
         loop = [f"for (int64_t {e.row} = row_; {e.row} < row_ + rows_; {e.row}++) {{", *body, "}"]
+        target = f"if (results_) {output} = results_;" if elsewhere else "(void)results_;"
         self.tasks.append("\n".join([
-            f"static void {name}(void *args_, void *output_, int64_t row_, int64_t rows_, int64_t {e.first}, "
-            f"int64_t {e.count}) {{",
+            f"static void {name}(void *args_, void *output_, void *results_, int64_t row_, int64_t rows_, "
+            f"int64_t {e.first}, int64_t {e.count}) {{",
             "void **b = ((struct args *)args_)->b; const int64_t *n = ((struct args *)args_)->n;",
-            *self._prelude(), f"const {CTYPE[self.dtype_of(output)]} *computed = output_;", *self.block(seen, []),
-            *loop, "}",
+            *self._prelude(), f"const {CTYPE[self.dtype_of(output)]} *computed = output_;", target,
+            *self.block(seen, []), *loop, "}",
         ]))  # fmt: skip
         return name
 

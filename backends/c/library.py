@@ -47,10 +47,14 @@ ffi = declared(
     int symc_conv2d_method_f32(int pass, const int64_t *p);
     int symc_conv2d_method_f64(int pass, const int64_t *p);
     const char *symc_conv2d_method_name(int method);
+    int symc_conv2d_chain_part_f32(int stored, const int64_t *p);
+    int symc_conv2d_chain_part_f64(int stored, const int64_t *p);
     int symc_choose_bfloat16(int most);
     typedef struct symc_stored symc_stored;
     symc_stored *symc_stored_new(const int64_t *turn);
     void symc_stored_renew(symc_stored *);
+    void symc_conv2d_chain_stored_f32(void *const *, const int64_t *, symc_stored *const *);
+    void symc_conv2d_chain_stored_f64(void *const *, const int64_t *, symc_stored *const *);
     void symc_stored_free(symc_stored *);
     void symc_stored_limit(size_t bytes);
     size_t symc_stored_bytes(void);
@@ -258,13 +262,28 @@ def choose_precision(library: Runtime) -> None:
     library.choose_bfloat16(_BFLOAT16[config.cpu_precision])
 
 
-_ALGORITHMS = ("auto", "winograd", "blocks", "panels")  # in the order of symc_conv2d_choose
+_ALGORITHMS = ("auto", "winograd", "blocks", "panels", "bands")  # in the order of symc_conv2d_choose
 _BFLOAT16 = {"ieee": -1, "float32": 0, "bfloat16": 2}  # see symc_choose_bfloat16
 _PASSES = ("forward", "backward_data", "backward_weights")
 
 
-def method(call: str, params: Sequence[int], is_stored: bool = False) -> str | None:
-    """How the run-time library would do a call now, if it has a choice, with filters that are stored or not."""
+def method(calls: Sequence[tuple[str, Sequence[int], bool]]) -> str | None:
+    """How the run-time library would do a call now, if it has a choice, or several that pass on their output.
+
+    A call is given by its name, its parameters, and whether its filters are stored.
+    """
+    names = [_method(*call) for call in calls]
+    if len(calls) == 1:
+        return names[0]
+    params = [len(calls), *(p for _, given, _ in calls for p in given)]
+    tag = calls[0][0].rpartition("_")[2]
+    stored = any(is_stored for *_, is_stored in calls)
+    part = getattr(runtime(), f"symc_conv2d_chain_part_{tag}")(stored, ffi.new("int64_t[]", params))
+    first, count = part >> 2, part & 3
+    return ", ".join(n or "" for n in (*names[:first], *["bands of rows"] * bool(count), *names[first + count :]))
+
+
+def _method(call: str, params: Sequence[int], is_stored: bool) -> str | None:
     name, _, tag = call.rpartition("_")
     if not name.startswith("conv2d_"):
         return None

@@ -22,7 +22,7 @@ from symc.loops.ir import Bind, Branch, Call, Kernel, Loop, Node, Program, Step,
 from symc.runtime.storage import Storage
 from symc_backends.c.library import Runtime, ffi, runtime
 
-__all__ = ["Operand", "handles", "held_buffers", "new_handle", "operands_of", "stored_buffers"]
+__all__ = ["Operand", "chain_function", "handles", "held_buffers", "new_handle", "operands_of", "stored_buffers"]
 
 
 class Operand(NamedTuple):
@@ -41,6 +41,14 @@ def operands_of(kernel: Kernel) -> list[Operand]:
             names = () if spec is None else (*spec.outputs, *spec.inputs)
             found += [Operand(s, int(s.buffers[names.index(name)][1:])) for name in (spec.stored if spec else ())]
     return found
+
+
+def chain_function(calls: Sequence[Call]) -> str:
+    """The function of the library for calls that pass on their output, and the one that reads the last."""
+    names = {s.name for s in calls}
+    if names not in ({"conv2d_forward_f32"}, {"conv2d_forward_f64"}):
+        raise ValueError(f"there is no function for a chain of {sorted(names)}")
+    return f"symc_conv2d_chain_stored_{names.pop()[-3:]}"
 
 
 def stored_buffers(program: Program) -> dict[int, int]:

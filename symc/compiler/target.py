@@ -53,6 +53,8 @@ class Target:
         Whether threads may run a loop on rows of their own.
     epilogues : bool
         Whether library calls process the elements that they have computed further, see ``symc.loops.ir.Epilogue``.
+    chains : bool
+        Whether a kernel may consist of several library calls that pass on their output, see ``symc.loops.ir.Call``.
     """
 
     group_limit: int = 64
@@ -75,10 +77,11 @@ class Target:
     loops_in_registers: bool = False
     loops_by_rows: bool = False
     epilogues: bool = False
+    chains: bool = False
 
 
 CPU = Target(
     most_columns=1024, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
-    loops_by_rows=True, epilogues=True,
+    loops_by_rows=True, epilogues=True, chains=True,
 )  # fmt: skip
 """A few cores with their own caches."""

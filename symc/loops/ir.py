@@ -115,13 +115,16 @@ class Barrier:
 class Call:
     """A library call from ``symc.loops.calls``: written buffers first, integer parameters in order.
 
-    With an ``epilogue``, the elements of its output are then processed further.
+    With an ``epilogue``, the elements of its output are then processed further. If it ``passes_on`` its output, nothing
+    but the next statement of the kernel, a call too, reads it: a back end may compute both part by part, and need not
+    store what is between them.
     """
 
     name: str
     buffers: tuple[str, ...]
     params: tuple[Expr, ...]
     epilogue: Epilogue | None = None
+    passes_on: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,7 +166,7 @@ def _statement(s: Any) -> str:
     if isinstance(s, Barrier):
         return "barrier"
     assert isinstance(s, Call)
-    return _call(s)
+    return _call(s) + (f"  # {s.buffers[0]} is read by the next call alone" if s.passes_on else "")
 
 
 def _call(s: Call) -> str:

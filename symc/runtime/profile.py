@@ -243,24 +243,29 @@ def costs(program: Program, symbols: Mapping[Any, int]) -> tuple[list[int], list
 def methods(
     program: Program,
     symbols: Mapping[Any, int],
-    ask: Callable[[str, Sequence[int], bool], str | None],
+    ask: Callable[[Sequence[tuple[str, Sequence[int], bool]]], str | None],
     changed: Collection[int] = (),
 ) -> dict[int, str]:
     """How the back end does the library calls of each step.
 
     ``ask`` is given a call's name, its parameters, and whether it may keep what it makes of its stored operands: not of
-    the shared variables in the slots ``changed``, which change in every call.
+    the shared variables in the slots ``changed``, which change in every call. Calls that pass on their output are given
+    together with the call that reads it.
     """
     found: dict[int, str] = {}
     known: dict[Any, int] = {s: 1 for s in program.symbols} | dict(symbols)
     for k, step in enumerate(program.steps):
         if isinstance(step, Step):
             local = {f"n{i}": dims.evaluate(d, known) for i, d in enumerate(step.dims)}
+            together: list[tuple[str, Sequence[int], bool]] = []
             for call in step.kernel.body:
                 if isinstance(call, Call):
                     params = [_number(p, local) for p in call.params]
-                    chosen = ask(call.name, params, _is_stored(program, step, call, changed))
-                    found.update({k: chosen} if chosen else {})
+                    together.append((call.name, params, _is_stored(program, step, call, changed)))
+                    if not call.passes_on:
+                        chosen = ask(together)
+                        found.update({k: chosen} if chosen else {})
+                        together = []
     return found
 
 
@@ -301,4 +306,7 @@ def _place(location: SourceLocation) -> str:
 
 
 def _shortened(name: str, limit: int = 48) -> str:
-    return name if len(name) <= limit else name[: limit - 3] + "..."
+    """At most ``limit`` characters of what a kernel computes, and how the back end does it."""
+    what, by, how = name.partition(" by ")
+    most = limit if not by else max(limit - len(by + how), limit // 2)
+    return (what if len(what) <= most else what[: most - 3] + "...") + by + how

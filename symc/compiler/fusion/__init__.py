@@ -14,6 +14,7 @@ a group with a producing group over the same axes, so that one loop may store se
 epilogues of the library calls whose outputs they process.
 """
 
+from symc.compiler.fusion.chains import chains_of
 from symc.compiler.fusion.crossing import divided
 from symc.compiler.fusion.epilogues import row_axes
 from symc.compiler.fusion.fuse import fuse, may_fail
@@ -40,6 +41,7 @@ __all__ = [
     "IterationMap",
     "Unit",
     "axes_of",
+    "chains_of",
     "divided",
     "source_of",
     "external_reads",

@@ -15,7 +15,7 @@ from symc.graph.dtypes import is_float
 from symc.graph.op import LibraryCall, Pointwise
 from symc.loops.calls import CALLS
 
-__all__ = ["row_axes", "with_epilogues"]
+__all__ = ["reads_of", "row_axes", "unit_readers", "with_epilogues"]
 
 
 def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> list[Unit]:
@@ -23,7 +23,7 @@ def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterab
     calls = {unit.outputs[0]: unit for unit in units if not isinstance(unit, FusionGroup) and _takes_epilogue(unit)}
     if not calls:
         return list(units)
-    readers = _readers(units, stored, outputs)
+    readers = unit_readers(units, stored, outputs)
     place = {id(unit): k for k, unit in enumerate(units)}
     gone: set[int] = set()
     for unit in units:
@@ -54,7 +54,7 @@ def _takes_epilogue(node: Apply) -> bool:
     return len(shape) > count and not is_one(dims.product(shape[-count:]))
 
 
-def _readers(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> dict[Variable, int]:
+def unit_readers(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> dict[Variable, int]:
     """How many units read each value in memory; results of the program and values read through views count twice."""
     readers: dict[Variable, int] = {base_of(v): 2 for v in outputs}
     for unit in units:
@@ -75,7 +75,7 @@ def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
         lower = member.op.record.lower
         if not isinstance(lower, Pointwise):
             return False
-        for base, found in _reads(member, group, stored):
+        for base, found in reads_of(member, group, stored):
             if base is out and found != full:
                 return False
             if base is not out and base.owner is not None and base not in stored and is_inline(base):
@@ -86,7 +86,7 @@ def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
     return all(group.iteration_maps[v] == full for v in group.stored)
 
 
-def _reads(member: Apply, group: FusionGroup, stored: set[Variable]) -> list[tuple[Variable, tuple[int | None, ...]]]:
+def reads_of(member: Apply, group: FusionGroup, stored: set[Variable]) -> list[tuple[Variable, tuple[int | None, ...]]]:
     """What a member reads, with iteration maps."""
     found = group.iteration_maps[member.outputs[0]]
     return [resolve(v, found, stored) for v in member.inputs if not (isinstance(v, Constant) and v.data.size == 1)]

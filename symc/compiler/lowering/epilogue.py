@@ -1,28 +1,39 @@
-"""The lowering of a library call with the group that processes its output as an epilogue."""
+"""The lowering of library calls with the groups that process their output as epilogues, alone and in chains."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from symc.compiler.fusion import is_inline, row_axes
+from symc.compiler.fusion import FusionGroup, Unit, is_inline, row_axes
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest
 from symc.compiler.lowering.single import library_call
 from symc.graph import Constant, Variable, dims
-from symc.loops.expr import var
-from symc.loops.ir import Epilogue, Step
+from symc.loops.expr import ZERO, var
+from symc.loops.ir import Call, Epilogue, Ref, Statement, Step
 
-__all__ = ["EpilogueLowering"]
+__all__ = ["EpilogueLowering", "lower_chain"]
 
 
 class EpilogueLowering(Nest):
     """Lowering of a group with a ``call``, whose output has memory of its own or that of a value that is stored."""
 
-    def lower(self) -> Step:
-        """Create the step: the call, with loops over a range of columns as its epilogue."""
+    @property
+    def name(self) -> str:
+        """The name of its kernel."""
+        assert self.group.call is not None
+        return f"{self.group.call.op.name}+{self.label}"
+
+    def lower(self, builder: KernelBuilder | None = None) -> Step:
+        """Create the step: the call, with loops over a range of columns as its epilogue.
+
+        With a ``builder``, the step uses the names of that kernel.
+        """
         node = self.group.call
         assert node is not None
-        self.begin(KernelBuilder(f"{node.op.name}+{self.label}", self.ref_of))
+        self.begin(builder or KernelBuilder(self.name, self.ref_of))
         call, flops = library_call(node, self.k)
         split = self._split()
         rows, columns = [a for a in self.order if a < split], [a for a in self.order if a >= split]
@@ -57,3 +68,34 @@ class EpilogueLowering(Nest):
                     if not is_inline(base) or base in self.stored:
                         moved[base] = None
         return [(v.dtype, dims.product(v.type.shape)) for v in (*moved, *self.group.stored)]
+
+
+def lower_chain(
+    units: Sequence[Unit], stored: set[Variable], ref_of: Callable[[Variable], Ref], new: Callable[..., Ref]
+) -> Step:
+    """Create the step of a chain of calls, each of which reads the output of the one before."""
+    builder = KernelBuilder("", ref_of)
+    values: list[Statement] = []  # of operands that are the same for all elements
+    calls: list[Call] = []
+    names: list[str] = []
+    locations: list[Any] = []
+    flops, moved = ZERO, ZERO
+    for unit in units:
+        if isinstance(unit, FusionGroup):
+            lowering = EpilogueLowering(unit, stored, ref_of, new)
+            step = lowering.lower(builder)
+            names.append(lowering.name)
+        else:
+            statement, builder.flops = library_call(unit, builder)
+            sizes = [(v.dtype, dims.product(v.type.shape)) for v in (*unit.inputs, *unit.outputs)]
+            step = builder.step([statement], [unit.outputs[0].location], sizes)
+            names.append(unit.op.name)
+        *before, call = step.kernel.body
+        assert isinstance(call, Call)
+        values += before
+        calls.append(replace(call, passes_on=unit is not units[-1]))
+        locations += step.locations
+        flops, moved = flops + step.kernel.flops, moved + step.kernel.bytes
+    builder.name, builder.flops = " > ".join(names), flops
+    step = builder.step([*values, *calls], locations)
+    return replace(step, kernel=replace(step.kernel, bytes=moved))

@@ -6,8 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from symc.compiler.bodies import applications_inside
-from symc.compiler.fusion import FusionGroup, Placement, Unit, external_reads, fuse, may_fail, resolve, symbols_of_unit
-from symc.compiler.lowering.epilogue import EpilogueLowering
+from symc.compiler.fusion import (
+    FusionGroup,
+    Placement,
+    Unit,
+    chains_of,
+    external_reads,
+    fuse,
+    may_fail,
+    resolve,
+    symbols_of_unit,
+)
+from symc.compiler.lowering.epilogue import EpilogueLowering, lower_chain
 from symc.compiler.lowering.fusion_group import lower_group
 from symc.compiler.lowering.placing import Placed, placed_results
 from symc.compiler.lowering.program import ProgramBuilder, Region
@@ -155,17 +165,23 @@ class Scope(Region):
         copies, refs = self._claim(targets or [None] * len(self.outputs))
         self.last_use = self._last_uses()
         self.placed = placed_results(self.units, self.stored, self.graph, self._may_hold)
+        chains = self._chains()
+        behind = 0
         for position, unit in enumerate(self.units):
             if (self.waiting or self.equalities) and self._wants(unit):
                 self.flush()
-            if isinstance(unit, FusionGroup):
-                places = {v: self.placed[v][1] for v in unit.stored if v in self.placed}
-                unit.placed = {v: p for v, p in places.items() if not p.contiguous}
+            if position in chains:
+                behind = position + chains[position]
+                self._lower_chain(self.units[position:behind])
+            elif position < behind:
+                pass
+            elif isinstance(unit, FusionGroup):
                 if unit.call is None:
+                    self._place_parts(unit)
                     self._take_over(unit, position)
                     self.nodes += lower_group(unit, self.stored, self.ref_of, self.new)
                 else:
-                    self._share_output(unit, unit.call.outputs[0])
+                    self._prepare_call(unit, unit.call)
                     self.nodes.append(EpilogueLowering(unit, self.stored, self.ref_of, self.new).lower())
             elif isinstance(unit.op.record.lower, Structured):
                 unit.op.record.lower.build(unit, self)
@@ -180,6 +196,29 @@ class Scope(Region):
         for ref, v in copies:
             self.copy(v, ref)
         return self.nodes, [self.ref_of(v) if r is None else r for r, v in zip(refs, self.outputs)]
+
+    def _chains(self) -> dict[int, int]:
+        """The chains of units that one kernel computes: nothing has to be done between these."""
+        if not self.builder.target.chains or self.waiting or self.equalities or self.parent is not None:
+            return {}
+        return chains_of(self.units, self.stored, self.outputs, self.placed)
+
+    def _lower_chain(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            if isinstance(unit, FusionGroup):
+                assert unit.call is not None
+                self._prepare_call(unit, unit.call)
+        self.nodes.append(lower_chain(units, self.stored, self.ref_of, self.new))
+
+    def _prepare_call(self, unit: FusionGroup, call: Apply) -> None:
+        """Choose the memory of the output of a group's call and of its results."""
+        self._place_parts(unit)
+        self._share_output(unit, call.outputs[0])
+
+    def _place_parts(self, group: FusionGroup) -> None:
+        """Note which results of a group are parts of another tensor, row by row."""
+        places = {v: self.placed[v][1] for v in group.stored if v in self.placed}
+        group.placed = {v: p for v, p in places.items() if not p.contiguous}
 
     def _wants(self, unit: Unit) -> bool:
         """Whether symbols must be bound before this unit. They are bound late, so that there are few segments."""

@@ -8,7 +8,7 @@
 INLINE void finish_columns(const symc_epilogue *e, int64_t row, int64_t rows, int64_t first, int64_t count)
 {
     if (e && rows > 0 && count > 0)
-        e->run(e->args, e->output, row, rows, first, count);
+        e->run(e->args, e->output, NULL, row, rows, first, count);
 }
 
 /* The same for whole rows of `columns` elements that are not in the output but at `from`. */
@@ -16,7 +16,7 @@ INLINE void finish_rows_at(const symc_epilogue *e, const real *from, int64_t row
 {
     uintptr_t before = (uintptr_t)(row * columns) * sizeof(real);
     if (rows > 0 && columns > 0)
-        e->run(e->args, (void *)((uintptr_t)from - before), row, rows, 0, columns);
+        e->run(e->args, (void *)((uintptr_t)from - before), NULL, row, rows, 0, columns);
 }
 
 /* A band of rows and columns of a plane of `width` columns in each of `rows` rows from `row` on. */

@@ -40,6 +40,6 @@ SYMC_API void symc_form_made(const symc_form *form);
 
 /* The kinds of forms. */
 enum { FORM_PANELS = 1, FORM_TRANSPOSED, FORM_WINOGRAD, FORM_BLOCKS, FORM_PAIRED_BLOCKS, FORM_PAIRED_PLANES, FORM_PAIRED_PANELS,
-       FORM_WINOGRAD_PARTS };
+       FORM_WINOGRAD_PARTS, FORM_LONG_PANELS };
 
 #endif

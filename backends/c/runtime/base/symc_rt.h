@@ -104,10 +104,11 @@ SYMC_API void symc_measure_end(void);
 /* What follows a call element by element. The output of the call is a matrix; `run` processes columns [first, first +
  * count) of `rows` rows from `row` on, after these have been computed. It is called from any thread, once for each
  * element. It reads these elements as those of a matrix that begins at `output`, and nothing else reads them, so that a call
- * may as well store them elsewhere than in its output (base/epilogue.h).
+ * may as well store them elsewhere than in its output (base/epilogue.h). Under symc_conv2d_chain() the results that have the
+ * memory of the output are stored to `results` in its place, a matrix like it, unless that is NULL.
  * A library call `name` with one is symc_name_epilogue(bufs, p, stored), with its address behind the buffers. */
 typedef struct {
-    void (*run)(void *args, void *output, int64_t row, int64_t rows, int64_t first, int64_t count);
+    void (*run)(void *args, void *output, void *results, int64_t row, int64_t rows, int64_t first, int64_t count);
     void *args;
     void *output; /* the memory of the output of the call */
 } symc_epilogue;
@@ -172,10 +173,22 @@ SYMC_API void symc_conv2d_forward_epilogue_f64(void *const *bufs, const int64_t 
 SYMC_API void symc_conv2d_backward_data_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 SYMC_API void symc_conv2d_backward_data_epilogue_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
 
+/* Up to three forward convolutions, each of which reads the output of the one before, which nothing else reads: only the last
+ * output is stored in any case. A pointwise convolution, a depthwise one and another pointwise one may run in bands of rows,
+ * so that what is between them stays in the caches.
+ *
+ * bufs = {Y, X, W, epilogue or NULL} of each;  p = {their number, then p of each};  stored = {W} of each
+ *
+ * symc_conv2d_chain_part() tells which of them would run so: the first one's number times 4, plus how many; 0 if none. */
+SYMC_API void symc_conv2d_chain_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_chain_stored_f64(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API int symc_conv2d_chain_part_f32(int stored, const int64_t *p);
+SYMC_API int symc_conv2d_chain_part_f64(int stored, const int64_t *p);
+
 /* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
- * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always. Under `strict` there is no minimal
- * filtering. The method of a pass (0 forward, 1 images, 2 weights; 4 more with stored filters) is what would be
- * done now, as a number with a name. */
+ * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always; 4 bands of rows wherever they
+ * exist. Under `strict` there is no minimal filtering. The method of a pass (0 forward, 1 images, 2 weights; 4 more with
+ * stored filters) is what would be done now, as a number with a name. */
 SYMC_API void symc_conv2d_choose(int preferred, int strict);
 SYMC_API int symc_conv2d_method_f32(int pass, const int64_t *p);
 SYMC_API int symc_conv2d_method_f64(int pass, const int64_t *p);

@@ -17,7 +17,7 @@ typedef enum { BY_PAIRS, BY_PARTS, BY_PRODUCTS, BY_GROUPS, BY_SCATTER, BY_WINOGR
                BY_IMAGES, BY_WINOGRAD_PARTS } method;
 
 /* What the user prefers, see symc_conv2d_choose. */
-enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS };
+enum { ANY_METHOD, PREFER_WINOGRAD, PREFER_BLOCKS, ONLY_PANELS, PREFER_BANDS };
 extern HIDDEN int symc_conv2d_preferred, symc_conv2d_strict;
 
 HIDDEN conv2d FN(symc_read_conv2d)(const int64_t *p);

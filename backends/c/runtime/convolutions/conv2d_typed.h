@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "chain.h"
 #include "direct.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -174,6 +175,55 @@ void FN(symc_conv2d_forward_epilogue)(void *const *bufs, const int64_t *p, symc_
 void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 {
     run_forward(bufs, p, (symc_stored *const[]){NULL}, NULL);
+}
+
+/* ---- several, each of which reads the output of the one before ---- */
+
+enum { MOST_MEMBERS = 3, CONV_PARAMS = 17 };
+
+static int64_t read_members(conv2d *v, const int64_t *p, symc_stored *const *stored, void *const *bufs)
+{
+    for (int64_t i = 0; i < p[0]; i++) {
+        v[i] = FN(symc_read_conv2d)(p + 1 + CONV_PARAMS * i);
+        v[i].stored = stored[i], v[i].epilogue = bufs[4 * i + 3];
+    }
+    return p[0];
+}
+
+/* The members that are computed in bands: of float32 or float64 alone. */
+static chain_part part_in_bands(const conv2d *v, int64_t count)
+{
+    int always = symc_conv2d_preferred == PREFER_BANDS;
+    for (int64_t i = 0; i < count; i++) {
+        gather g = forward_gather(&v[i], NULL, NULL, NULL);
+        if ((symc_conv2d_preferred != ANY_METHOD && !always) || paired_method(&v[i], &g, 0) != BY_PANELS)
+            return (chain_part){0, 0};
+    }
+    return FN(symc_chain_part)(v, count, always);
+}
+
+void FN(symc_conv2d_chain_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    conv2d v[MOST_MEMBERS];
+    int64_t count = read_members(v, p, stored, bufs);
+    chain_part part = part_in_bands(v, count);
+    for (int64_t i = 0; i < count; i++)
+        if (i == part.first && part.count > 0) {
+            FN(symc_chain_forward)(v + i, part.count, bufs + 4 * i);
+            i += part.count - 1;
+        } else {
+            run_forward(bufs + 4 * i, p + 1 + CONV_PARAMS * i, stored + i, bufs[4 * i + 3]);
+        }
+}
+
+int FN(symc_conv2d_chain_part)(int stored, const int64_t *p)
+{
+    conv2d v[MOST_MEMBERS];
+    symc_stored *const some = (symc_stored *)(stored ? v : NULL); /* not read */
+    void *const none[4 * MOST_MEMBERS] = {NULL};
+    int64_t count = read_members(v, p, (symc_stored *const[]){some, some, some}, none);
+    chain_part part = part_in_bands(v, count);
+    return (int)(4 * part.first + part.count);
 }
 
 /* ---- with respect to the images ----

@@ -6,7 +6,6 @@
  */
 #include "planes.h"
 
-#include "axis.h"
 #include "base/lanes.h"
 #include "base/masked.h"
 
@@ -18,18 +17,6 @@ enum {
     SERIAL_PRODUCTS = 1 << 16, /* the least multiplications for which another thread is used */
     MOST_FILTERS = 4           /* of a group */
 };
-
-typedef struct {
-    const conv2d *v;
-    const real *in, *weights;
-    real *out;
-    int64_t filters;           /* of a group */
-    axis rows, cols;           /* with ascending taps */
-    int64_t bands;
-    int64_t left, high;        /* the first column of a window; the most rows */
-    int64_t phase, row;        /* elements between the two phases of a row of a window, and between rows */
-    const int64_t *col;        /* where the taps of a row read, for output column 0 */
-} planes;
 
 INLINE int64_t reach(const axis *a) { return (a->taps - 1) * (a->dil < 0 ? -a->dil : a->dil); }
 
@@ -82,30 +69,25 @@ static void split_rows(const real *from, int64_t high, int64_t width, int64_t at
     }
 }
 
-/* The rows of a window. */
-typedef struct {
-    int64_t top, high; /* in the image */
-} window_rows;
-
-static window_rows rows_behind(const planes *z, int64_t first, int64_t last)
+window_rows FN(symc_rows_behind)(const planes *z, int64_t first, int64_t last)
 {
-    return (window_rows){window_start(&z->rows, first), window_size(&z->rows, first, last)};
+    int64_t top = window_start(&z->rows, first), high = window_size(&z->rows, first, last);
+    int64_t before = smaller(high, larger(0, -top)), behind = larger(before, smaller(high, z->v->in_h - top));
+    return (window_rows){high, before, behind, top + before};
 }
 
-/* The window of a plane. Only rows of the image are written where the window was `clean` before. */
-static void copy_window(const planes *z, const real *plane, window_rows r, int clean, real *window)
+void FN(symc_copy_window)(const planes *z, const real *from, window_rows r, int clean, real *window)
 {
-    int64_t width = z->v->in_w, height = z->v->in_h;
-    int64_t before = smaller(r.high, larger(0, -r.top)), behind = larger(before, smaller(r.high, height - r.top));
+    int64_t width = z->v->in_w, before = r.before, behind = r.behind;
     if (!clean) {
         memset(window, 0, before * z->row * sizeof(real));
         memset(window + behind * z->row, 0, (r.high - behind) * z->row * sizeof(real));
     }
-    plane += (r.top + before) * width, window += before * z->row;
+    window += before * z->row;
     if (z->cols.up == 1)
-        copy_rows(plane, behind - before, width, -z->left, z->row, window);
+        copy_rows(from, behind - before, width, -z->left, z->row, window);
     else
-        split_rows(plane, behind - before, width, -z->left, z->phase, z->row, window);
+        split_rows(from, behind - before, width, -z->left, z->phase, z->row, window);
 }
 
 /* ---- sums ---- */
@@ -210,15 +192,13 @@ static void sum_rows(const planes *z, int64_t count, const real *window, const r
 /* ---- tasks ---- */
 
 INLINE int64_t plane_size(const planes *z) { return z->v->out_h * z->v->out_w; }
-INLINE int64_t window_size_of(const planes *z) { return z->high * z->row + 2 * VL; }
 
-/* The sums of rows [first, first + count) of all filters of a group, from a window. */
-static void sum_filters(const planes *z, int64_t plane, int64_t group, int64_t first, int64_t count, const real *window)
+void FN(symc_sum_window)(const planes *z, int64_t group, int64_t count, const real *window, real *to, int64_t plane)
 {
     int64_t taps = z->rows.taps * z->cols.taps;
     const real *from = z->weights + group * z->filters * taps;
-    real turned[MOST_TAPS], *to = z->out + plane * z->filters * plane_size(z) + first * z->v->out_w;
-    for (int64_t f = 0; f < z->filters; f++, from += taps, to += plane_size(z)) {
+    real turned[MOST_TAPS];
+    for (int64_t f = 0; f < z->filters; f++, from += taps, to += plane) {
         if (z->v->flip)
             for (int64_t t = 0; t < taps; t++)
                 turned[t] = from[taps - 1 - t];
@@ -226,19 +206,26 @@ static void sum_filters(const planes *z, int64_t plane, int64_t group, int64_t f
     }
 }
 
+/* The sums of rows [first, first + count) of all filters of a group, from a window. */
+static void sum_filters(const planes *z, int64_t plane, int64_t group, int64_t first, int64_t count, const real *window)
+{
+    real *to = z->out + plane * z->filters * plane_size(z) + first * z->v->out_w;
+    FN(symc_sum_window)(z, group, count, window, to, plane_size(z));
+}
+
 /* Whole planes. The next one is copied before one is summed: what was just written is slow to read across stores. */
 static void run_planes(const planes *z, int64_t begin, int64_t end, real *window)
 {
     const conv2d *v = z->v;
-    window_rows r = rows_behind(z, 0, v->out_h);
+    window_rows r = FN(symc_rows_behind)(z, 0, v->out_h);
     int64_t size = v->in_h * v->in_w, group = begin % v->groups, waiting = begin;
     int64_t together = larger(1, FINISHED / (z->filters * plane_size(z)));
     real *next = window + window_size_of(z);
     if (begin < end)
-        copy_window(z, z->in + begin * size, r, 1, window);
+        FN(symc_copy_window)(z, z->in + begin * size + r.top * v->in_w, r, 1, window);
     for (int64_t plane = begin; plane < end; plane++) {
         if (plane + 1 < end)
-            copy_window(z, z->in + (plane + 1) * size, r, 1, next);
+            FN(symc_copy_window)(z, z->in + (plane + 1) * size + r.top * v->in_w, r, 1, next);
         sum_filters(z, plane, group, 0, v->out_h, window);
         group = group + 1 == v->groups ? 0 : group + 1;
         real *other = window;
@@ -265,45 +252,57 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     }
     for (int64_t task = begin; task < end; task++) {
         int64_t plane = task / z->bands, band = task % z->bands;
-        int64_t first = band * v->out_h / z->bands, count = (band + 1) * v->out_h / z->bands - first;
-        copy_window(z, z->in + plane * v->in_h * v->in_w, rows_behind(z, first, first + count), 0, window);
+        int64_t first = band_start(z, band), count = band_start(z, band + 1) - first;
+        window_rows r = FN(symc_rows_behind)(z, first, first + count);
+        FN(symc_copy_window)(z, z->in + (plane * v->in_h + r.top) * v->in_w, r, 0, window);
         sum_filters(z, plane, plane % v->groups, first, count, window);
         finish_columns(v->epilogue, plane * z->filters, z->filters, first * v->out_w, count * v->out_w);
     }
 }
 
-static void plan(planes *z)
+void FN(symc_divide_planes)(planes *z, int64_t bands)
 {
-    const conv2d *v = z->v;
-    int64_t threads = symc_num_threads(), tasks = v->images * v->groups;
-    int64_t wide = larger(window_size(&z->cols, 0, v->out_w), v->in_w - z->left);
-    z->phase = (ceil_div(wide, z->cols.up) / VL + 2) * VL;
-    z->row = z->phase * z->cols.up;
-    z->bands = 1;
-    while (z->bands < v->out_h && window_size(&z->rows, 0, ceil_div(v->out_h, z->bands)) * z->row *
-                                          (int64_t)sizeof(real) > WINDOW_BYTES)
-        z->bands++;
-    if (tasks * z->bands < 4 * threads)
-        z->bands = smaller(v->out_h, larger(z->bands, ceil_div(threads, tasks)));
-    z->high = 0;
-    for (int64_t i = 0; i < z->bands; i++)
-        z->high = larger(z->high, window_size(&z->rows, i * v->out_h / z->bands, (i + 1) * v->out_h / z->bands));
+    z->bands = bands, z->high = 0;
+    for (int64_t i = 0; i < bands; i++)
+        z->high = larger(z->high, window_size(&z->rows, band_start(z, i), band_start(z, i + 1)));
 }
 
-void FN(symc_planes_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+int64_t FN(symc_least_bands)(const planes *z)
 {
-    planes z = {.v = v, .in = x, .weights = weights, .out = y, .filters = v->filters / v->groups,
-                .rows = ascending(forward_axis(v, 0)), .cols = ascending(forward_axis(v, 1))};
-    if (v->images <= 0)
-        return;
+    int64_t bands = 1, most = WINDOW_BYTES / (z->row * (int64_t)sizeof(real));
+    while (bands < z->v->out_h && window_size(&z->rows, 0, ceil_div(z->v->out_h, bands)) > most)
+        bands++;
+    return bands;
+}
+
+planes FN(symc_planes_of)(const conv2d *v, const real *weights)
+{
+    planes z = {.v = v, .weights = weights, .filters = v->filters / v->groups, .rows = ascending(forward_axis(v, 0)),
+                .cols = ascending(forward_axis(v, 1))};
     z.left = window_start(&z.cols, 0);
-    plan(&z);
+    int64_t wide = larger(window_size(&z.cols, 0, v->out_w), v->in_w - z.left);
+    z.phase = (ceil_div(wide, z.cols.up) / VL + 2) * VL;
+    z.row = z.phase * z.cols.up;
     int64_t *col = symc_scratch(SLOT_TAPS, z.cols.taps * sizeof *col);
     for (int64_t s = 0; s < z.cols.taps; s++) {
         int64_t at = z.cols.base + s * z.cols.dil - z.left;
         col[s] = at % z.cols.up * z.phase + at / z.cols.up;
     }
     z.col = col;
+    return z;
+}
+
+void FN(symc_planes_forward)(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    int64_t threads = symc_num_threads(), tasks = v->images * v->groups;
+    if (v->images <= 0)
+        return;
+    planes z = FN(symc_planes_of)(v, weights);
+    z.in = x, z.out = y;
+    int64_t bands = FN(symc_least_bands)(&z);
+    if (tasks * bands < 4 * threads)
+        bands = smaller(v->out_h, larger(bands, ceil_div(threads, tasks)));
+    FN(symc_divide_planes)(&z, bands);
     int64_t work = z.filters * z.rows.taps * z.cols.taps * ceil_div(v->out_h, z.bands) * (v->out_w + VL);
     symc_parallel(run_bands, &z, v->images * v->groups * z.bands, larger(1, SERIAL_PRODUCTS / work));
 }

@@ -2,6 +2,7 @@
 #include "tile.h"
 
 #include "base/lanes.h"
+#include "base/masked.h"
 
 enum { ROWS_AHEAD = 8 };
 
@@ -79,9 +80,15 @@ void FN(symc_tile)(int64_t rows, int64_t cols, int64_t k, const real *a, int64_t
     }
     real whole[TILE_ROWS * TILE_COLS] __attribute__((aligned(64)));
     kernel(k, a, a_step, b, b_step, whole, TILE_COLS, 0);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++)
-            c[r * ldc + j] = whole[r * TILE_COLS + j] + (accumulate ? c[r * ldc + j] : 0);
+    lane_mask last = first_lanes(cols - wide * VL);
+    for (int64_t r = 0; r < rows; r++, c += ldc) {
+        const real *sum = whole + r * TILE_COLS;
+        if (wide)
+            store(c, accumulate ? load(c) + load(sum) : load(sum));
+        real *to = c + wide * VL;
+        vec rest = load(sum + wide * VL);
+        store_lanes(to, accumulate ? load_lanes(to, last) + rest : rest, last);
+    }
 }
 
 /* ---- transposition ---- */
