@@ -32,6 +32,7 @@ __all__ = [
     "generated_code_depends_on",
     "image",
     "method",
+    "multiplies_blocks",
     "part_of",
     "runtime",
     "sources",
@@ -83,6 +84,7 @@ ffi = declared(
         if spec.stored
         for t in ("f32", "f64")
     )
+    + "void symc_pool2d_blocks_u16(void *const *, const int64_t *);"
     + "".join(
         f"void symc_{name}_{tag}(void *const *, const int64_t *);"
         for name, routine in ROUTINES.items()
@@ -123,7 +125,7 @@ def part_of(symbol: str) -> str:
     if name.startswith("conv2d_"):
         return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"
     if name.startswith("pool2d_"):
-        return f"pooling_{tag}"
+        return f"pooling_{tag if tag in ('f32', 'f64') else 'f32'}"
     if name in ("sort", "argsort", "topk"):
         return next((f"sorting_{of}" for of, tags in _SORTING.items() if tag in tags), "core")
     return "matrices" if name in ROUTINES or symbol.startswith("symc_lapack_") else "core"
@@ -257,6 +259,11 @@ def _loaded(identity: str) -> Runtime:
     return library
 
 
+def multiplies_blocks() -> bool:
+    """Whether the processor has instructions on matrix registers; see ``symc.runtime.backend``."""
+    return runtime().bfloat16_instructions() == _BFLOAT16["bfloat16"]
+
+
 def choose_precision(library: Runtime) -> None:
     """Tell the run-time library how to multiply numbers of float32."""
     library.choose_bfloat16(_BFLOAT16[config.cpu_precision])
@@ -287,6 +294,8 @@ def _method(call: str, params: Sequence[int], is_stored: bool) -> str | None:
     name, _, tag = call.rpartition("_")
     if not name.startswith("conv2d_"):
         return None
+    if name.removeprefix("conv2d_") not in _PASSES:
+        return "blocks of channels that are bfloat16 in memory"
     library = runtime()
     found = getattr(library, f"symc_conv2d_method_{tag}")(
         _PASSES.index(name.removeprefix("conv2d_")) + 4 * is_stored, ffi.new("int64_t[]", list(params))

@@ -12,6 +12,7 @@ from typing import Any
 
 from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
+from symc.compiler.channel_blocks import in_channel_blocks
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
@@ -57,6 +58,8 @@ class State:
         The outputs after the last graph pass, then the integers whose values are ``specialised.symbols``.
     folds : bool
         Whether scales may be folded into stored weights.
+    blocks : bool
+        Whether convolutions hand on their maps in blocks of channels, as bfloat16.
     prepared : list of Prepared
         Values in ``graph`` that are computed when shared variables change.
     units, stored : from fusion
@@ -72,6 +75,7 @@ class State:
     specialised: Specialised | None = None
     graph: Graph = Graph()
     folds: bool = True
+    blocks: bool = False
     prepared: Sequence[Prepared] = ()
     units: Sequence[Unit] = ()
     stored: set[Variable] = field(default_factory=set)
@@ -218,6 +222,14 @@ def join_last(state: State) -> State:
     )
 
 
+def block_channels(state: State) -> State:
+    """Keep the maps that convolutions hand on to each other in blocks of channels, where the user allows bfloat16."""
+    if state.mode != "fast_run" or not state.blocks:
+        return state
+    graph = in_channel_blocks(state.graph)
+    return state if graph is state.graph else replace(state, graph=state.graph.with_outputs(graph))
+
+
 def drop_unused(state: State) -> State:
     """Remove unused outputs."""
     return replace(state, graph=within(state.graph, drop_unused_outputs))
@@ -283,6 +295,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_special,
     fold_parameters,
     join_last,
+    block_channels,
     drop_unused,
     prepare_values,
     sink_lazy,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from symc.graph.bfloat16 import bits_of, values_of
 from symc.loops.expr import Expr
 
 __all__ = ["CALLS", "CallRows", "CallSpec"]
@@ -40,6 +41,7 @@ class CallSpec(NamedTuple):
 
     ``stored`` are the inputs of which a back end may keep another form between calls, as long as they do not change.
     ``row_axes`` is the number of axes of the output that make up a row for an ``Epilogue``; with 0 the call takes none.
+    With ``rows_of_vectors``, the last of these axes is a vector of 32 elements, which an epilogue processes as a whole.
     """
 
     outputs: tuple[str, ...]
@@ -50,6 +52,7 @@ class CallSpec(NamedTuple):
     rows: CallRows | None = None
     stored: tuple[str, ...] = ()
     row_axes: int = 0
+    rows_of_vectors: bool = False
 
 
 def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
@@ -132,6 +135,28 @@ def _conv_backward_weights(outputs: Sequence[np.ndarray], inputs: Sequence[np.nd
         dw[:, :, :, r, s] += np.einsum("ngchw,ngkhw->gkc", x[:, :, :, iy, ix], dy[:, :, :, oy, ox])
 
 
+def _conv_to_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    """The convolution of operands rounded to bfloat16, whose maps are in blocks of 32 channels."""
+    maps = np.empty((p["N"], p["K"], p["OH"], p["OW"]), "float32")
+    count = p["N"] * p["C"] * p["H"] * p["W"]
+    rounded = [values_of(bits_of(x)) for x in (inputs[0][:count], inputs[1])]
+    _conv_forward([maps.reshape(-1)], rounded, p)
+    blocks = maps.reshape(p["N"], p["K"] // 32, 32, p["OH"], p["OW"]).transpose(0, 1, 3, 4, 2)
+    _array(outputs[0], blocks.shape)[...] = blocks
+
+
+def _conv_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    blocks = values_of(_array(inputs[0], (p["N"], p["C"] // 32, p["H"], p["W"], 32)))
+    _conv_to_blocks(outputs, [blocks.transpose(0, 1, 4, 2, 3).reshape(-1), inputs[1]], p)
+
+
+def _pool_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    x = values_of(_array(inputs[0], (p["N"], p["H"], p["W"], 32))).transpose(0, 3, 1, 2)
+    y = np.empty((p["N"], 32, p["OH"], p["OW"]), "float32")
+    _pool_forward([y.reshape(-1)], [x.reshape(-1)], {**p, "N": p["N"] * 32})
+    _array(outputs[0], (p["N"], p["OH"], p["OW"], 32))[...] = bits_of(y).transpose(0, 2, 3, 1)
+
+
 def _windows(p: dict[str, int]) -> Any:
     for oy in range(p["OH"]):
         for ox in range(p["OW"]):
@@ -212,6 +237,13 @@ CALLS: dict[str, CallSpec] = {
         ("dX",), ("dY", "W"), _CONV, _conv_backward_data, _conv_flops, stored=("W",), row_axes=2
     ),
     "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
+    "conv2d_blocks": CallSpec(
+        ("Y",), ("X", "W"), _CONV, _conv_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True
+    ),
+    "conv2d_to_blocks": CallSpec(
+        ("Y",), ("X", "W"), _CONV, _conv_to_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True
+    ),
+    "pool2d_blocks": CallSpec(("Y",), ("X",), _POOL, _pool_blocks, _pool_flops),
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
     "pool2d_max_grad_grad": CallSpec(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),

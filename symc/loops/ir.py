@@ -133,7 +133,8 @@ class Epilogue:
 
     ``body`` contains loops over ``count`` columns from ``first`` on, in row ``row``. It is run for all elements of the
     output, for each exactly once and after the call has computed it: on whole rows after the call, or on parts of rows
-    while they are in the cache. It reads the output of the call only at the elements for which it is run.
+    while they are in the cache. It reads the output of the call only at the elements for which it is run. A
+    column of a call with ``rows_of_vectors`` is a vector.
     """
 
     rows: Expr

@@ -8,6 +8,7 @@ from typing import Any
 
 from symc.compiler.passes import State
 from symc.compiler.target import CPU
+from symc.config import config
 from symc.errors import located
 from symc.graph import SharedVariable, Variable
 from symc.runtime.arguments import MISSING, In
@@ -16,6 +17,10 @@ from symc.runtime.mode import Mode
 from symc.runtime.profile import Profile
 
 __all__ = ["Definition"]
+
+
+def _never() -> bool:
+    return False
 
 
 class Definition:
@@ -70,7 +75,10 @@ class Definition:
         outputs = [*self.outputs, *[v for _, v in self.updates]]
         updates = [(s, first + k) for k, (s, _) in enumerate(self.updates)]
         target = getattr(self.backend, "target", CPU)
-        return State(self.name, self.inputs, outputs, updates, self.mode.rewriting, target, folds=self.folds)
+        blocks = config.cpu_precision == "bfloat16" and getattr(self.backend, "multiplies_blocks", _never)()
+        return State(
+            self.name, self.inputs, outputs, updates, self.mode.rewriting, target, folds=self.folds, blocks=blocks
+        )
 
     def facts(self) -> dict[str, Any]:
         """The arguments of the constructor except ``outputs`` and ``updates``."""

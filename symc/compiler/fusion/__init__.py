@@ -16,7 +16,7 @@ epilogues of the library calls whose outputs they process.
 
 from symc.compiler.fusion.chains import chains_of
 from symc.compiler.fusion.crossing import divided
-from symc.compiler.fusion.epilogues import row_axes
+from symc.compiler.fusion.epilogues import row_axes, rows_of_vectors
 from symc.compiler.fusion.fuse import fuse, may_fail
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -46,6 +46,7 @@ __all__ = [
     "source_of",
     "external_reads",
     "fuse",
+    "rows_of_vectors",
     "is_costly",
     "is_costly_op",
     "is_dim",

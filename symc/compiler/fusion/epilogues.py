@@ -2,7 +2,8 @@
 
 A bias, an activation or a residual is added to the parts of a convolution while these are in the cache. Any group of
 elementwise ops without reductions becomes an epilogue, if it alone reads the output of the call, element by element,
-and if its other operands follow a row of that output (the pixels of a map) in full or not at all.
+and if its other operands follow a row of that output (the pixels of a map) in full or not at all. A row may be one of
+vectors, such as pixels of 32 channels: then operands may also follow the vectors alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from symc.graph.dtypes import is_float
 from symc.graph.op import LibraryCall, Pointwise
 from symc.loops.calls import CALLS
 
-__all__ = ["reads_of", "row_axes", "unit_readers", "with_epilogues"]
+__all__ = ["reads_of", "row_axes", "rows_of_vectors", "unit_readers", "with_epilogues"]
 
 
 def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> list[Unit]:
@@ -46,6 +47,12 @@ def row_axes(node: Apply) -> int:
     return CALLS[lower.name].row_axes if isinstance(lower, LibraryCall) else 0
 
 
+def rows_of_vectors(node: Apply) -> bool:
+    """Whether a row of the output of a library call is one of vectors; see ``CallSpec``."""
+    lower = node.op.record.lower
+    return isinstance(lower, LibraryCall) and CALLS[lower.name].rows_of_vectors
+
+
 def _takes_epilogue(node: Apply) -> bool:
     count = row_axes(node)
     if not count or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
@@ -71,6 +78,7 @@ def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
         return False
     full = tuple(range(len(group.axes)))
     columns = tuple(a for a in full[-row_axes(node) :] if not is_one(group.axes[a]))
+    followed = ((), columns, columns[-1:]) if rows_of_vectors(node) else ((), columns)
     for member in group.members:
         lower = member.op.record.lower
         if not isinstance(lower, Pointwise):
@@ -81,7 +89,7 @@ def _continues(group: FusionGroup, node: Apply, stored: set[Variable]) -> bool:
             if base is not out and base.owner is not None and base not in stored and is_inline(base):
                 return False  # it may read at other positions
             along = tuple(a for a in found if a in columns)
-            if along not in ((), columns) or along and _after(found, columns[-1]):
+            if along not in followed or along and _after(found, columns[-1]):
                 return False
     return all(group.iteration_maps[v] == full for v in group.stored)
 

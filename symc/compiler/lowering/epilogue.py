@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from symc.compiler.fusion import FusionGroup, Unit, is_inline, row_axes
+from symc.compiler.fusion import FusionGroup, Unit, is_inline, row_axes, rows_of_vectors
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest
 from symc.compiler.lowering.single import library_call
@@ -37,12 +37,17 @@ class EpilogueLowering(Nest):
         call, flops = library_call(node, self.k)
         split = self._split()
         rows, columns = [a for a in self.order if a < split], [a for a in self.order if a >= split]
-        assert len(columns) == 1, "a row of the output of a call is one axis"
+        vector = [columns.pop()] if rows_of_vectors(node) else []
+        assert len(columns) + len(vector) in (1, 2), "a row of the output of a call is one axis, or one of vectors"
         self.push(None, None)
         self.spread(rows, var("row"))
-        self.push(columns[0], var("first") + var("i"))
+        self.push(*((columns[0], var("first") + var("i")) if columns else (None, None)))
+        if vector:
+            self.push(vector[0], var("j"))
         self.store(self.group.stored)
-        self.close("i", var("count"), "simd")
+        if vector:
+            self.close("j", self.total(vector), "simd")
+        self.close("i", var("count"), "serial" if vector else "simd")
         body = tuple(self.levels.pop().statements)
         epilogue = Epilogue(self.total(rows), self.total(columns), "row", "first", "count", body)
         self.put(replace(call, epilogue=epilogue))
@@ -55,7 +60,9 @@ class EpilogueLowering(Nest):
         return len(self.group.axes) - row_axes(self.group.call)
 
     def _divides(self, a: int, b: int) -> bool:
-        return a < self._split() <= b or super()._divides(a, b)
+        assert self.group.call is not None
+        last = rows_of_vectors(self.group.call) and b == len(self.group.axes) - 1
+        return last or a < self._split() <= b or super()._divides(a, b)
 
     def _sizes_touched(self) -> list[tuple[str, dims.Dim]]:
         """The operands of the call, its output once, and the other operands of the epilogue."""

@@ -1,6 +1,6 @@
 """The primitives of convolution: one linear map and its two adjoints.
 
-The three primitives share one geometry (``_Geometry``). The gradients of each are the two others, so derivatives of any
+The three primitives share one geometry (``Geometry``). The gradients of each are the two others, so derivatives of any
 order exist. An adjoint that needs the shape of its result takes a *template* of which only the shape is read;
 ``specialise`` replaces the template by dims.
 """
@@ -23,10 +23,18 @@ from symc.graph.types import TensorType
 from symc.tensor.axes import dimshuffle
 from symc.tensor.broadcasting import any
 
-__all__ = ["BACKWARD_DATA", "BACKWARD_WEIGHTS", "CONV2D", "padding"]
+__all__ = [
+    "BACKWARD_DATA",
+    "BACKWARD_WEIGHTS",
+    "CONV2D",
+    "Geometry",
+    "geometry",
+    "geometry_parameters",
+    "padding",
+]
 
 
-class _Geometry(NamedTuple):
+class Geometry(NamedTuple):
     """The dims of a convolution.
 
     Images are ``(n, c, h, w)``, filters ``(k, c / groups, r, s)``, maps ``(n, k, oh, ow)``.
@@ -47,9 +55,7 @@ def padding(pad: Any, axis: int, extent: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
     return pad[axis]
 
 
-def _geometry(
-    op: Op, images: Sequence[dims.Dim], filters: Sequence[dims.Dim], operands: Sequence[Variable]
-) -> _Geometry:
+def geometry(op: Op, images: Sequence[dims.Dim], filters: Sequence[dims.Dim], operands: Sequence[Variable]) -> Geometry:
     """Compute the shape of the maps, and check that images and filters are compatible."""
     groups = op["groups"]
     for what, count in (("channels of the images", images[1]), ("filters", filters[0])):
@@ -76,7 +82,7 @@ def _geometry(
         count = require_windows(count, partial(_too_small, op, word, extent, padded, operands))
         pads.append((before, after))
         out.append(count)
-    return _Geometry(tuple(images), tuple(filters), (images[0], filters[0], *out), tuple(pads))
+    return Geometry(tuple(images), tuple(filters), (images[0], filters[0], *out), tuple(pads))
 
 
 def _check_maps(op: Op, found: Sequence[dims.Dim], wanted: Sequence[dims.Dim], operands: Sequence[Variable]) -> None:
@@ -112,28 +118,30 @@ def _check_operands(op: Op, operands: Sequence[Variable]) -> None:
 # --- the three primitives ---------------------------------------------------------------------------------------------
 
 
-def _forward_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
+def _forward_geometry(op: Op, inputs: Sequence[Variable]) -> Geometry:
     _check_operands(op, inputs)
-    return _geometry(op, inputs[0].type.shape, inputs[1].type.shape, inputs)
+    return geometry(op, inputs[0].type.shape, inputs[1].type.shape, inputs)
 
 
-def _adjoint_geometry(op: Op, inputs: Sequence[Variable]) -> _Geometry:
+def _adjoint_geometry(op: Op, inputs: Sequence[Variable]) -> Geometry:
     """The geometry of both adjoints, whose result has the shape of the template or of the attribute ``shape``."""
     _check_operands(op, inputs)
     made = op["shape"] if op["shape"] is not None else inputs[2].type.shape
     if op.record is BACKWARD_DATA:
-        found = _geometry(op, made, inputs[1].type.shape, inputs)
+        found = geometry(op, made, inputs[1].type.shape, inputs)
         _check_maps(op, inputs[0].type.shape, found.maps, inputs)
     else:
-        found = _geometry(op, inputs[0].type.shape, made, inputs)
+        found = geometry(op, inputs[0].type.shape, made, inputs)
         _check_maps(op, inputs[1].type.shape, found.maps, inputs)
     return found
 
 
-def _parameters(geometry: Callable[[Op, Sequence[Variable]], _Geometry]) -> Callable[[Apply], list[dims.Dim]]:
+def geometry_parameters(find: Callable[[Op, Sequence[Variable]], Geometry]) -> Callable[[Apply], list[dims.Dim]]:
+    """The parameters of the library calls for convolutions, from the function that finds the geometry."""
+
     def parameters(node: Apply) -> list[dims.Dim]:
         op = node.op
-        g = geometry(op, node.inputs)
+        g = find(op, node.inputs)
         return [
             *g.images,
             g.filters[0],
@@ -254,7 +262,7 @@ CONV2D: Record = record(
     linear="separately",
     scaling=Scaling(((1, 1),), _scaled_filters),
     bounded_slope=True,
-    lower=LibraryCall("conv2d_forward", _parameters(_forward_geometry)),
+    lower=LibraryCall("conv2d_forward", geometry_parameters(_forward_geometry)),
 )
 
 BACKWARD_DATA: Record = record(
@@ -270,7 +278,7 @@ BACKWARD_DATA: Record = record(
     linear="separately",
     scaling=Scaling(((1, 1),), _scaled_adjoint, applies=lambda op: op["groups"] == 1),
     bounded_slope=True,
-    lower=LibraryCall("conv2d_backward_data", _parameters(_adjoint_geometry)),
+    lower=LibraryCall("conv2d_backward_data", geometry_parameters(_adjoint_geometry)),
     specialise=_with_known_shape,
 )
 
@@ -286,6 +294,6 @@ BACKWARD_WEIGHTS: Record = record(
     reach=_reach(images=False, filters=True),
     linear="separately",
     bounded_slope=True,
-    lower=LibraryCall("conv2d_backward_weights", _parameters(_adjoint_geometry)),
+    lower=LibraryCall("conv2d_backward_weights", geometry_parameters(_adjoint_geometry)),
     specialise=_with_known_shape,
 )

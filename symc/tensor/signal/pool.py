@@ -44,7 +44,8 @@ def _out_length(op: Op, axis: int, length: dims.Dim) -> dims.Dim:
     return dims.maximum(dims.add(dims.floordiv(dims.sub(padded, window), stride), 1), 0)
 
 
-def _pooled_shape(op: Op, x: Variable) -> list[dims.Dim]:
+def pooled_shape(op: Op, x: Variable) -> list[dims.Dim]:
+    """The shape of the result of pooling over the last two axes of ``x``."""
     *lead, h, w = x.type.shape
     return [*lead, _out_length(op, 0, h), _out_length(op, 1, w)]
 
@@ -53,7 +54,7 @@ def _infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
     (x,) = inputs
     if not is_float(x.dtype):
         raise DTypeError(located("pool2d: expected a float dtype", inputs, "cast it"))
-    return TensorType(x.dtype, _pooled_shape(op, x))
+    return TensorType(x.dtype, pooled_shape(op, x))
 
 
 def _grad_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -76,9 +77,13 @@ def _same_shape(op: Op, a: Variable, b: Variable) -> None:
 
 
 def _parameters(node: Apply) -> list[dims.Dim]:
-    op, x = node.op, node.inputs[0]
+    return pool_parameters(node.op, node.inputs[0])
+
+
+def pool_parameters(op: Op, x: Variable) -> list[dims.Dim]:
+    """The parameters of the library calls for pooling over the last two axes of ``x``."""
     *lead, h, w = x.type.shape
-    out = _pooled_shape(op, x)
+    out = pooled_shape(op, x)
     return [dims.product(lead), h, w, *out[-2:], *op["window"], *op["stride"], *op["pad"], MODES[op["mode"]]]
 
 

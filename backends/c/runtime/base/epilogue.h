@@ -19,6 +19,19 @@ INLINE void finish_rows_at(const symc_epilogue *e, const real *from, int64_t row
         e->run(e->args, (void *)((uintptr_t)from - before), NULL, row, rows, 0, columns);
 }
 
+/* The same for columns [first, first + count) of row `row`, each of PIXEL_LANES elements, which are at `from`; or without an
+ * epilogue, they are put where they belong in `out`, whose rows have `columns` columns. */
+enum { PIXEL_LANES = 32 };
+INLINE void finish_pixels(const symc_epilogue *e, real *out, const real *from, int64_t row, int64_t columns, int64_t first,
+                          int64_t count)
+{
+    int64_t before = (row * columns + first) * PIXEL_LANES;
+    if (e)
+        e->run(e->args, (void *)((uintptr_t)from - (uintptr_t)before * sizeof(real)), row, 1, first, count);
+    else
+        memcpy(out + before, from, count * PIXEL_LANES * sizeof(real));
+}
+
 /* A band of rows and columns of a plane of `width` columns in each of `rows` rows from `row` on. */
 INLINE void finish_band(const symc_epilogue *e, int64_t row, int64_t rows, int64_t width, int64_t first_row,
                         int64_t last_row, int64_t first_col, int64_t last_col)

@@ -185,6 +185,21 @@ SYMC_API void symc_conv2d_chain_stored_f64(void *const *bufs, const int64_t *p, 
 SYMC_API int symc_conv2d_chain_part_f32(int stored, const int64_t *p);
 SYMC_API int symc_conv2d_chain_part_f64(int stored, const int64_t *p);
 
+/* The forward convolution of images in blocks of 32 channels, of operands rounded to bfloat16 and summed in float32: for layers
+ * that hand their maps on to each other, which are neither turned nor widened between them.
+ *
+ * X holds bfloat16 (the upper halves of floats), (N, C / 32, H, W, 32); C is a multiple of 32, and so is K. Y is float32, (N,
+ * K / 32, OH, OW, 32). With an epilogue, a row of the output is a block of maps of an image, a column a pixel of 32 elements;
+ * nothing is written to Y. Parameters are as above, with one group; stored = {W}. */
+SYMC_API void symc_conv2d_blocks_f32(void *const *bufs, const int64_t *p); /* bufs = {Y, X, W} */
+SYMC_API void symc_conv2d_blocks_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_blocks_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+
+/* The same of float32 images that are not in blocks, (N, C, H, W), of a few channels: sums over C R S terms. */
+SYMC_API void symc_conv2d_to_blocks_f32(void *const *bufs, const int64_t *p);
+SYMC_API void symc_conv2d_to_blocks_stored_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+SYMC_API void symc_conv2d_to_blocks_epilogue_f32(void *const *bufs, const int64_t *p, symc_stored *const *stored);
+
 /* Which algorithm convolutions take from now on. preferred: 0 what a cost model finds fastest; 1 minimal filtering
  * wherever it exists; 2 blocks of channels wherever they exist; 3 packed panels always; 4 bands of rows wherever they
  * exist. Under `strict` there is no minimal filtering. The method of a pass (0 forward, 1 images, 2 weights; 4 more with
@@ -217,6 +232,9 @@ SYMC_API void symc_pool2d_forward_f32(void *const *bufs, const int64_t *p); /* b
 SYMC_API void symc_pool2d_forward_f64(void *const *bufs, const int64_t *p);
 SYMC_API void symc_pool2d_backward_f32(void *const *bufs, const int64_t *p); /* bufs = {dX, X, Y, dY} */
 SYMC_API void symc_pool2d_backward_f64(void *const *bufs, const int64_t *p);
+
+/* The same of bfloat16 in blocks of 32 channels: X is (N, H, W, 32), Y is (N, OH, OW, 32), sums are float32. */
+SYMC_API void symc_pool2d_blocks_u16(void *const *bufs, const int64_t *p); /* bufs = {Y, X} */
 
 /* The derivative of that gradient with respect to dY, in direction ddX (N, H, W): out[n, i, j] is the sum of ddX over
  * the elements of window (i, j) that equal its maximum.  bufs = {out, X, Y, ddX};  p as above, mode ignored. */

@@ -48,6 +48,8 @@ typedef struct {
     extremes *found;                       /* of pairs by group, block of filters and of channels */
     pair_parts parts;
     real *turned;                          /* by image and group: whole turned images; or NULL */
+    int blocked;                           /* maps are in blocks of channels, see symc_conv2d_blocks; images too, unless: */
+    const float *few;                      /* images of a few channels: their patches are the channels of a pixel */
 } direct;
 
 /* Steps summed at a time: their filters stay in the first level cache, and long chains of additions lose accuracy. */
@@ -56,7 +58,7 @@ INLINE int64_t chunk(const direct *z) { return SYMC_PAIRS ? 12 / z->parts.count 
 INLINE int64_t blocks(const direct *z) { return ceil_div(z->filters, TILE_COLS); }
 INLINE int64_t block_cols(const direct *z, int64_t block)
 {
-    return z->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
+    return z->blocked || z->filters - block * TILE_COLS > VL ? TILE_COLS : VL;
 }
 
 /* ---- filters ---- */

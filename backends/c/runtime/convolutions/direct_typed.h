@@ -117,6 +117,81 @@ static extremes turn_window(const direct *z, int64_t place, const part *b, int64
 }
 
 #if SYMC_PAIRS
+/* The window behind a band of an image in blocks: copied, with zeros beside the image. */
+static void copy_window(const direct *z, int64_t image, const part *b, real *window)
+{
+    int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    int64_t high = window_size(&z->rows, b->first_row, b->last_row), wide = window_size(&z->cols, b->first_col, b->last_col);
+    int64_t from_x = smaller(wide, larger(0, -left)), to_x = larger(from_x, smaller(wide, z->in_w - left));
+    for (int64_t step = 0; step < z->steps; step++)
+        for (int64_t y = 0; y < high; y++) {
+            real *row = window + (step * z->high + y) * z->wide * VL;
+            int inside = top + y >= 0 && top + y < z->in_h && to_x > from_x;
+            const real *from = z->in + (((image * z->steps + step) * z->in_h + top + y) * z->in_w + left + from_x) * VL;
+            memset(row, 0, (inside ? from_x : wide) * VL * sizeof(real));
+            if (!inside)
+                continue;
+            memcpy(row + from_x * VL, from, (to_x - from_x) * VL * sizeof(real));
+            memset(row + to_x * VL, 0, (wide - to_x) * VL * sizeof(real));
+        }
+}
+
+/* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row. */
+static void copy_strided(const float *row, int64_t in_w, int64_t left, int64_t step, int64_t count, float *to)
+{
+    const __m512i every_second = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    int64_t first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
+    int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first, i = first;
+    memset(to, 0, first * sizeof(float));
+    memset(to + last, 0, (count - last) * sizeof(float));
+    if (step == 1) {
+        memcpy(to + first, row + left + first, (last - first) * sizeof(float));
+        return;
+    }
+    for (; step == 2 && i + VL <= last && left + 2 * (i + VL) <= in_w; i += VL)
+        store(to + i, (vec)_mm512_permutex2var_ps((__m512)load(row + left + 2 * i), every_second,
+                                                  (__m512)load(row + left + 2 * i + VL)));
+    for (; i < last; i++)
+        to[i] = row[left + i * step];
+}
+
+/* The window of images of a few channels: each pixel of the band with all elements under the filter, as its channels. */
+static void fill_patches(const direct *z, int64_t image, const part *b, real *window)
+{
+    const conv2d *v = z->v;
+    extremes none = NO_EXTREMES;
+    int64_t width = b->last_col - b->first_col, terms = v->taps_h * v->taps_w;
+    real *planes = symc_scratch(SLOT_ROW, z->steps * BLOCK * width * sizeof(real));
+    const real *end = planes + z->steps * BLOCK * width;
+    memset(planes + z->channels * width, 0, (z->steps * BLOCK - z->channels) * width * sizeof(real));
+    for (int64_t y = b->first_row; y < b->last_row; y++) {
+        for (int64_t k = 0; k < z->channels; k++) {
+            int64_t r = k % terms / v->taps_w, s = k % v->taps_w;
+            int64_t row = y * v->step_h - v->pad_h + (v->flip ? v->taps_h - 1 - r : r) * v->dil_h;
+            int64_t left = b->first_col * v->step_w - v->pad_w + (v->flip ? v->taps_w - 1 - s : s) * v->dil_w;
+            if (row < 0 || row >= v->in_h)
+                memset(planes + k * width, 0, width * sizeof(real));
+            else
+                copy_strided(z->few + ((image * v->channels + k / terms) * v->in_h + row) * v->in_w, v->in_w, left, v->step_w,
+                             width, planes + k * width);
+        }
+        for (int64_t step = 0; step < z->steps; step++)
+            symc_to_parts(&z->parts, &none, planes + step * BLOCK * width, width, BLOCK, width, end, width, 0,
+                          window + (step * z->high + y - b->first_row) * z->wide * VL);
+    }
+}
+
+/* One block of maps of a band goes to memory in blocks, or to the epilogue. */
+static void put_sums(const direct *z, int64_t image, int64_t block, const part *b, const real *pixels)
+{
+    int64_t width = b->last_col - b->first_col, rows = b->last_row - b->first_row, pitch = z->flat ? z->wide : width;
+    int64_t place = image * blocks(z) + block, first = b->first_row * z->out_w + b->first_col;
+    if (pitch == z->out_w)
+        width *= rows, rows = 1;
+    for (int64_t y = 0; y < rows; y++, pixels += pitch * TILE_COLS, first += z->out_w)
+        finish_pixels(z->v->epilogue, z->out, pixels, place, z->out_h * z->out_w, first, width);
+}
+
 /* The sums of one pixel of the output and VL filters over some channels, in float32. */
 static vec sum_exactly(const direct *z, const real *in, int64_t y, int64_t x, int64_t channels, const real *turned, vec sum)
 {
@@ -169,7 +244,15 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
 {
     int64_t place = image * z->v->groups + group;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
-    extremes found = turn_window(z, place, b, 0, z->steps, window);
+    extremes found = NO_EXTREMES;
+#if SYMC_PAIRS
+    if (z->few)
+        fill_patches(z, image, b, window);
+    else if (z->blocked)
+        copy_window(z, image, b, window);
+    else
+#endif
+        found = turn_window(z, place, b, 0, z->steps, window);
     (void)found;
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
 #if SYMC_PAIRS
@@ -178,6 +261,12 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
         else
 #endif
             multiply_band(z, b, top, left, window, packed_block(z, group, block), z->steps, block_cols(z, block), pixels, 0);
+#if SYMC_PAIRS
+        if (z->blocked) {
+            put_sums(z, image, block, b, pixels);
+            continue;
+        }
+#endif
         put_block(z, place, block, b, pixels);
     }
 }
@@ -189,6 +278,8 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * z->parts.count * sizeof(real));
     real *pixels = symc_scratch(SLOT_BLOCK_2, z->pixels * TILE_COLS * sizeof(real));
 #if SYMC_PAIRS
+    if (z->few)
+        symc_scratch(SLOT_ROW, larger(z->steps * BLOCK * z->out_w * sizeof(real), turned_filters_bytes(z, 1)));
     symc_pair_tiles_begin();
 #endif
     for (int64_t task = begin; task < end; task++) {
@@ -308,7 +399,7 @@ static void keep_filters(direct *z, int slot)
     int64_t tasks = z->v->groups * blocks(z), size = tasks * z->steps * packed_rows(z) * TILE_COLS;
     symc_form_key key = {z->weights, SYMC_PAIRS ? FORM_PAIRED_BLOCKS : FORM_BLOCKS,
                          {VL, sizeof(real), z->v->groups, z->channels, z->filters, z->taps, z->weight_filter,
-                          z->weight_channel, z->parts.count}};
+                          z->weight_channel, z->parts.count, z->blocked}};
     symc_form packed = symc_form_of(z->v->stored, &key, size * sizeof(real) + tasks * z->steps * sizeof(extremes), slot);
     z->packed = packed.memory;
     if (!packed.memory)
@@ -325,7 +416,8 @@ static void run(direct *z)
     z->taps = z->rows.taps * z->cols.taps;
     z->parts = (pair_parts){1, 0, VL};
 #if SYMC_PAIRS
-    z->parts.count = chosen_parts();
+    if (!z->blocked)
+        z->parts.count = chosen_parts();
 #endif
     z->steps = ceil_div(z->channels, BLOCK);
     z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
@@ -390,6 +482,34 @@ double symc_paired_time(const conv2d *v, int backward)
 }
 #endif
 
+static direct forward_of(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    direct z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
+                .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
+                .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
+    z.weight_channel = v->taps_h * v->taps_w, z.weight_filter = z.channels * z.weight_channel;
+    return z;
+}
+
+#if SYMC_PAIRS
+void symc_paired_blocks(const conv2d *v, real *y, const void *x, const real *weights)
+{
+    direct z = forward_of(v, y, x, weights);
+    z.blocked = 1;
+    run(&z);
+}
+
+/* One tap at stride 1 of patches. */
+void symc_paired_to_blocks(const conv2d *v, real *y, const real *x, const real *weights)
+{
+    const axis one = {.up = 1, .down = 1, .taps = 1, .dil = 1};
+    direct z = forward_of(v, y, NULL, weights);
+    z.blocked = 1, z.few = x, z.rows = z.cols = one;
+    z.in_h = z.out_h, z.in_w = z.out_w, z.channels = z.weight_filter, z.weight_channel = 1;
+    run(&z);
+}
+#endif
+
 void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weights)
 {
 #if SYMC_PAIRS && SYMC_HAS_TILES
@@ -398,10 +518,7 @@ void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weight
         return;
     }
 #endif
-    direct z = {.v = v, .in = x, .weights = weights, .out = y, .channels = v->channels / v->groups,
-                .filters = v->filters / v->groups, .in_h = v->in_h, .in_w = v->in_w, .out_h = v->out_h,
-                .out_w = v->out_w, .rows = forward_axis(v, 0), .cols = forward_axis(v, 1)};
-    z.weight_channel = v->taps_h * v->taps_w, z.weight_filter = z.channels * z.weight_channel;
+    direct z = forward_of(v, y, x, weights);
     run(&z);
 }
 

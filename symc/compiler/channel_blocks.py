@@ -1,0 +1,240 @@
+"""Maps that convolutions hand on to each other stay in blocks of 32 channels, as bfloat16.
+
+Under ``symc.config.cpu_precision = "bfloat16"``, convolutions round their operands to bfloat16, and matrix registers
+multiply blocks of 32 channels. Images that stay in this form between layers need half the memory, and are neither
+transposed nor rounded again in each layer. This pass finds the values of a network without gradients that can: the
+results of convolutions whose channels and filters fill blocks, of the elementwise ops, pooling and joins of channels
+that follow them, and of convolutions of a few channels before them. What anything else reads is transposed back.
+
+A value in blocks is rounded to bfloat16 if a convolution or pooling reads it, or if it has several readers: all of them
+read the rounded value from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symc.compiler.rewrite.failures import may_fail
+from symc.compiler.rewrite.ops import DIMSHUFFLE, EXPAND, JOIN
+from symc.compiler.value_numbering import ValueNumbering
+from symc.graph import Apply, Graph, Variable, dims
+from symc.graph.op import Op, Pointwise
+from symc.tensor.axes import dimshuffle
+from symc.tensor.bfloat16 import bits, from_bits, packed
+from symc.tensor.broadcasting import expand
+from symc.tensor.nnet.channel_blocks import CONV2D_BLOCKS, CONV2D_TO_BLOCKS, LANES, POOL_BLOCKS
+from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
+from symc.tensor.reshaping import reshape_to
+from symc.tensor.signal.pool import POOL
+
+__all__ = ["in_channel_blocks"]
+
+FEW_TERMS = 256
+"""The most terms of a sum over channels and filter positions of a convolution of a few channels."""
+
+
+def in_channel_blocks(graph: Graph) -> Sequence[Variable]:
+    """The graph with values in blocks of channels, or ``graph`` itself if there are none."""
+    if any(node.op.record in (BACKWARD_DATA, BACKWARD_WEIGHTS) for node in graph.order):
+        return graph
+    chosen = _chosen(graph)
+    return _Rebuilt(graph, chosen).outputs() if chosen else graph
+
+
+# --- choice -----------------------------------------------------------------------------------------------------------
+
+
+def _convolves(node: Apply) -> bool:
+    """Whether a convolution reads images in blocks."""
+    return _fills(node) and all(type(n) is int and n % LANES == 0 for n in node.inputs[0].type.shape[1:2])
+
+
+def _begins(node: Apply) -> bool:
+    """Whether a convolution reads images of a few channels."""
+    if not _fills(node) or _convolves(node):
+        return False
+    _, channels, rows, columns = node.inputs[1].type.shape
+    return type(channels) is int and channels < LANES // 2 and int(channels * rows * columns) <= FEW_TERMS  # type: ignore[operator]
+
+
+def _fills(node: Apply) -> bool:
+    if node.op.record is not CONV2D or node.op["groups"] != 1 or node.outputs[0].dtype != "float32":
+        return False
+    filters, channels, *taps = node.inputs[1].type.shape
+    return all(type(n) is int and n > 0 for n in (filters, channels, *taps)) and filters % LANES == 0  # type: ignore[operator]
+
+
+def _chosen(graph: Graph) -> set[Variable]:
+    """The values in blocks: convolutions read them, or their operands are in blocks."""
+    unlinked: set[Apply] = set()
+    while True:
+        blocked = _reachable(graph, unlinked)
+        wanted = _wanted(graph, blocked)
+        more = {
+            node
+            for node in graph.order
+            if node.outputs[0] in blocked and node.op.record is CONV2D
+            if node.outputs[0] not in wanted and (_begins(node) or node.inputs[0] not in blocked)
+        }
+        if not more:
+            return blocked
+        unlinked |= more
+
+
+def _reachable(graph: Graph, without: set[Apply]) -> set[Variable]:
+    """The values that can be in blocks if no convolution of ``without`` makes any."""
+    blocked: set[Variable] = set()
+    for node in graph.order:
+        out, lower = node.outputs[0], node.op.record.lower
+        if node.op.record is CONV2D:
+            if node not in without and (_convolves(node) or _begins(node)):
+                blocked.add(out)
+        elif out.dtype != "float32" or out.ndim != 4:
+            continue
+        elif node.op.record is POOL:
+            if node.inputs[0] in blocked:
+                blocked.add(out)
+        elif node.op.record is JOIN:
+            if node.op["axis"] == 1 and all(v in blocked for v in node.inputs):
+                blocked.add(out)
+        elif isinstance(lower, Pointwise) and not may_fail(node):
+            if any(v in blocked for v in node.inputs) and all(v in blocked or _repeats(v) for v in node.inputs):
+                blocked.add(out)
+    return blocked
+
+
+def _repeats(v: Variable) -> bool:
+    """Whether a value is a broadcast one that follows no pixels, or pixels and no channels."""
+    if v.owner is None or v.owner.op.record is not EXPAND or v.dtype != "float32":
+        return False
+    shape = v.owner.inputs[0].type.shape
+    return len(shape) in (0, 4) and (not shape or shape[1] == 1 or shape[2:] == (1, 1))
+
+
+def _wanted(graph: Graph, blocked: set[Variable]) -> set[Variable]:
+    """The values in blocks that a convolution reads, directly or through other values in blocks."""
+    found: set[Variable] = set()
+    for node in reversed(graph.order):
+        if node.outputs[0] in blocked and (_convolves(node) or node.op.record is not CONV2D):
+            reads = node.inputs[:1] if node.op.record is CONV2D else node.inputs
+            if node.op.record is CONV2D or node.outputs[0] in found:
+                found.update(v for v in reads if v in blocked)
+    return found
+
+
+# --- the new graph ----------------------------------------------------------------------------------------------------
+
+
+class _Rebuilt:
+    """A graph with ``blocked`` values in blocks.
+
+    ``plain`` maps old values to new ones, ``inside`` those in blocks to float32 in blocks, ``stored`` to their bits.
+    """
+
+    def __init__(self, graph: Graph, blocked: set[Variable]) -> None:
+        self.graph, self.blocked = graph, blocked
+        self.numbering = ValueNumbering()
+        self.plain: dict[Variable, Variable] = {}
+        self.inside: dict[Variable, Variable] = {}
+        self.stored: dict[Variable, Variable] = {}
+        self.rounded = self._read_rounded()
+
+    def _read_rounded(self) -> set[Variable]:
+        """The values that are rounded."""
+        readers: dict[Variable, int] = {}
+        found: set[Variable] = set()
+        for node in self.graph.order:
+            for v in dict.fromkeys(node.inputs):
+                readers[v] = readers.get(v, 0) + 1
+            if node.op.record in (CONV2D, POOL, JOIN) and node.outputs[0] in self.blocked:
+                found.update(node.inputs)
+        for v in self.graph:
+            readers[v] = readers.get(v, 0) + 1
+        return {v for v in self.blocked if v in found or readers.get(v, 0) > 1}
+
+    def outputs(self) -> list[Variable]:
+        """The results of the new graph."""
+        for node in self.graph.order:
+            first = node.outputs[0]
+            if first in self.blocked:
+                self._build(node)
+                continue
+            inputs = [self._outside(v) for v in node.inputs]
+            made = self.numbering.make(node.op, inputs, first.location, first.name, node)
+            self.plain.update(zip(node.outputs, made))
+        return [self._outside(v) for v in self.graph]
+
+    def _adopt(self, v: Variable, old: Variable) -> Variable:
+        return self.numbering.adopt([v], location=old.location)[0]
+
+    def _outside(self, v: Variable) -> Variable:
+        """The new value of one that is not in blocks, or transposed back."""
+        found = self.plain.get(v)
+        if found is None:
+            found = v
+            if v in self.blocked:
+                found = self._adopt(reshape_to(dimshuffle(self._value(v), (0, 1, 4, 2, 3)), v.type.shape), v)
+            self.plain[v] = found
+        return found
+
+    def _value(self, v: Variable) -> Variable:
+        """A value in blocks as float32, rounded if it is stored so."""
+        if v in self.rounded or v not in self.inside:
+            return self._adopt(from_bits(self._bits(v)), v)
+        return self.inside[v]
+
+    def _bits(self, v: Variable) -> Variable:
+        """A value in blocks as bfloat16, or one that is not yet."""
+        found = self.stored.get(v)
+        if found is None:
+            source = self.inside[v] if v in self.inside else _transposed(self._outside(v))
+            found = self.stored[v] = self._adopt(bits(packed(source)), v)
+        return found
+
+    def _build(self, node: Apply) -> None:
+        out = node.outputs[0]
+        if node.op.record is CONV2D:
+            images, filters = node.inputs[0], self._outside(node.inputs[1])
+            begins = _begins(node)
+            made = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **node.op.attrs)(
+                self._outside(images) if begins else self._bits(images), filters
+            )
+            self.inside[out] = self._adopt(made, out)
+        elif node.op.record is POOL:
+            self.stored[out] = self._adopt(Op(POOL_BLOCKS, **node.op.attrs)(self._bits(node.inputs[0])), out)
+        elif node.op.record is JOIN:
+            self.stored[out] = self._adopt(Op(JOIN, axis=1)(*map(self._bits, node.inputs)), out)
+        else:
+            shape = _shape_in_blocks(out)
+            operands = [self._value(v) if v in self.blocked else self._repeated(v, shape) for v in node.inputs]
+            self.inside[out] = self._adopt(node.op(*operands), out)
+
+    def _repeated(self, v: Variable, shape: Sequence[dims.Dim]) -> Variable:
+        """A broadcast value for those in blocks."""
+        assert v.owner is not None
+        x = self._outside(v.owner.inputs[0])
+        if x.ndim == 4 and x.type.shape[1] == 1:
+            x = dimshuffle(x, (0, 1, 2, 3, "x"))
+        elif x.ndim == 4:
+            x = _vectors(x)
+        return self._adopt(expand(x, shape), v)
+
+
+def _shape_in_blocks(v: Variable) -> tuple[dims.Dim, ...]:
+    n, c, h, w = v.type.shape
+    return (n, dims.floordiv(c, LANES), h, w, LANES)
+
+
+def _vectors(x: Variable) -> Variable:
+    """One number per channel, ``(n, c, 1, 1)``, in blocks."""
+    n, c = x.type.shape[:2]
+    node = x.owner
+    if node is not None and node.op.record is DIMSHUFFLE and tuple(node.op["order"]) == ("x", 0, "x", "x"):
+        return dimshuffle(reshape_to(node.inputs[0], (dims.floordiv(c, LANES), LANES)), ("x", 0, "x", "x", 1))
+    return reshape_to(x, (n, dims.floordiv(c, LANES), 1, 1, LANES))
+
+
+def _transposed(x: Variable) -> Variable:
+    """Images in blocks, as float32."""
+    n, c, h, w = x.type.shape
+    return dimshuffle(reshape_to(x, (n, dims.floordiv(c, LANES), LANES, h, w)), (0, 1, 3, 4, 2))

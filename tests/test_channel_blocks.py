@@ -1,0 +1,147 @@
+"""Networks whose maps stay in blocks of channels, as bfloat16, against float64 rounded in the same places."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.graph.bfloat16 import bits_of, values_of
+from symc.graph.op import Op
+from symc.tensor.nnet.channel_blocks import CONV2D_BLOCKS, CONV2D_TO_BLOCKS, POOL_BLOCKS
+from symc.tensor.signal.pool import pool_2d
+
+rng = np.random.default_rng(5)
+
+
+@pytest.fixture(params=["interp", "c"])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A back end that computes in blocks; processors without matrix registers do so more slowly."""
+    module = importlib.import_module(f"symc_backends.{request.param}")
+    monkeypatch.setattr(module, "multiplies_blocks", lambda: True, raising=False)
+    before, symc.config.cpu_precision = symc.config.cpu_precision, "bfloat16"
+    yield request.param
+    symc.config.cpu_precision = before
+
+
+def _rounded(x: np.ndarray) -> np.ndarray:
+    return values_of(bits_of(np.asarray(x, "float32"))).astype("float64")
+
+
+def _convolved(x: np.ndarray, w: np.ndarray, stride: int = 1, pad: int = 0, dilation: int = 1) -> np.ndarray:
+    """The cross-correlation of operands rounded to bfloat16, in float64."""
+    x, w = np.pad(_rounded(x), [(0, 0), (0, 0), (pad, pad), (pad, pad)]), _rounded(w)
+    span = [(n - 1) * dilation + 1 for n in w.shape[2:]]
+    windows = np.lib.stride_tricks.sliding_window_view(x, span, (2, 3))
+    return np.einsum("nchwrs,kcrs->nkhw", windows[:, :, ::stride, ::stride, ::dilation, ::dilation], w)
+
+
+def _weights(*shape: int) -> np.ndarray:
+    return (rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype("float32")
+
+
+def _bias(n: int) -> np.ndarray:
+    return rng.normal(size=n).astype("float32")
+
+
+def _ops(f: symc.Function) -> str:
+    return symc.printing.debugprint(f, stage="fuse_loops", file="str")
+
+
+def _conv(x: T.Variable, w: np.ndarray, **given: object) -> T.Variable:
+    return T.nnet.conv2d(x, symc.shared(w), filter_flip=False, **given)
+
+
+def test_network_with_residual_pooling_and_join(device: str) -> None:
+    """A stem of three channels, strides, padding, dilation, a bias, a residual sum, a join and pooling."""
+    x = T.tensor("float32", shape=(None, 3, None, None))
+    ws = [_weights(32, 3, 3, 3), _weights(64, 32, 3, 3), _weights(64, 64, 1, 1), _weights(32, 64, 3, 2)]
+    bs = [_bias(len(w)) for w in ws]
+
+    def biased(v: T.Variable, k: int) -> T.Variable:
+        return v + symc.shared(bs[k]).dimshuffle("x", 0, "x", "x")
+
+    a = T.nnet.relu(biased(_conv(x, ws[0], subsample=(2, 2), border_mode=1), 0))
+    b = T.nnet.relu(biased(_conv(a, ws[1], border_mode=1), 1))
+    c = T.clip(b + biased(_conv(b, ws[2]), 2), -1, 6)
+    d = T.join(
+        1, biased(_conv(c, ws[3], filter_dilation=(2, 2)), 3), biased(_conv(c, ws[3], filter_dilation=(2, 2)), 3) * 2
+    )
+    pooled = pool_2d(d, (3, 3), ignore_border=True, stride=(2, 2), pad=(1, 1), mode="max")
+    means = pool_2d(d, (2, 2), ignore_border=True, mode="average_exc_pad")
+    f = symc.function([x], [_conv(pooled, ws[2]), means.mean((2, 3)), c.sum()], device=device)
+    text = _ops(f)
+    assert text.count("conv2d_to_blocks{") >= 1 and text.count("conv2d_blocks{") >= 3 and "pool2d_blocks{" in text
+    for shape in ((2, 3, 17, 13), (1, 3, 12, 21)):
+        images = rng.normal(size=shape).astype("float32")
+
+        def after(y: np.ndarray, k: int) -> np.ndarray:
+            return y + bs[k][:, None, None]
+
+        va = _rounded(np.maximum(after(_convolved(images, ws[0], 2, 1), 0), 0))
+        vb = _rounded(np.maximum(after(_convolved(va, ws[1], 1, 1), 1), 0))
+        vc = _rounded(np.clip(vb + after(_convolved(vb, ws[2]), 2), -1, 6))
+        vd = after(_convolved(vc, ws[3], 1, 0, 2), 3)
+        vd = np.concatenate([_rounded(vd), _rounded(vd * 2)], 1)
+        padded = np.pad(vd, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=-np.inf)
+        vp = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2].max((4, 5))
+        h, w = (n // 2 * 2 for n in vd.shape[2:])
+        vm = _rounded(vd[:, :, :h, :w].reshape(*vd.shape[:2], h // 2, 2, w // 2, 2).mean((3, 5)))
+        found = f(images)
+        for have, want in zip(found, (_convolved(vp, ws[2]), vm.mean((2, 3)), vc.sum())):
+            # a sum that lies between two numbers of bfloat16 may be rounded otherwise
+            np.testing.assert_allclose(have, want, rtol=2e-2, atol=2e-2 * np.abs(want).max())
+            assert np.sqrt(np.mean((have - want) ** 2)) < 2e-3 * np.sqrt(np.mean(want**2))
+
+
+@pytest.mark.parametrize("mode", ["max", "average_inc_pad", "average_exc_pad", "sum"])
+def test_pooling_of_special_values(device: str, mode: str) -> None:
+    """Windows that overlap and leave the image; infinities and NaN of one channel stay in that channel."""
+    x = T.tensor("float32", shape=(None, 32, 7, 6))
+    identity = np.eye(32, dtype="float32")[:, :, None, None]
+    pooled = pool_2d(_conv(x, identity), (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 0), mode=mode)
+    f = symc.function([x], _conv(pooled, identity), device=device)
+    assert "pool2d_blocks{" in _ops(f)
+    images = _rounded(rng.normal(size=(2, 32, 7, 6))).astype("float32")
+    pooled = pool_2d(x, (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 0), mode=mode)
+    plain = symc.function([x], pooled, device="interp")
+    np.testing.assert_array_equal(f(images), _rounded(plain(images)).astype("float32"))
+
+
+def test_reference_implementations() -> None:
+    """The NumPy implementations of the three ops, which explain them."""
+    images, w = rng.normal(size=(2, 64, 5, 4)).astype("float32"), _weights(32, 64, 3, 2)
+    given = {"pad": ((1, 1), (0, 0)), "stride": (2, 1), "dilation": (1, 1), "groups": 1, "flip": False}
+    want = _convolved(np.pad(images, [(0, 0), (0, 0), (1, 1), (0, 0)]), w)[:, :, ::2]
+
+    def blocks(x: np.ndarray) -> np.ndarray:
+        return x.reshape(len(x), -1, 32, *x.shape[2:]).transpose(0, 1, 3, 4, 2)
+
+    for op, x in ((CONV2D_BLOCKS, bits_of(blocks(images))), (CONV2D_TO_BLOCKS, images)):
+        np.testing.assert_allclose(Op(op, **given).evaluate([x, w])[0], blocks(want), atol=1e-5)
+    pooling = {"window": (2, 2), "stride": (2, 2), "pad": (0, 0), "ignore_border": True, "mode": "max"}
+    found = Op(POOL_BLOCKS, **pooling).evaluate([bits_of(blocks(images))])[0]
+    want = _rounded(images)[:, :, :4].reshape(2, 64, 2, 2, 2, 2).max((3, 5))
+    np.testing.assert_array_equal(values_of(found), blocks(want).astype("float32"))
+
+
+def test_what_stays_as_it_is(device: str) -> None:
+    """Groups, odd numbers of channels, single convolutions, gradients and other precisions."""
+    x = T.tensor("float32", shape=(2, 32, 5, 5))
+    one = _conv(x, _weights(32, 32, 3, 3))
+    assert "blocks{" not in _ops(symc.function([x], one, device=device))
+    odd = _conv(T.tanh(_conv(x, _weights(24, 32, 1, 1))), _weights(32, 24, 1, 1))
+    assert "blocks{" not in _ops(symc.function([x], odd, device=device))
+    two = _conv(T.tanh(one), _weights(32, 32, 1, 1))
+    assert "blocks{" not in _ops(symc.function([x], symc.grad(two.sum(), x), device=device))
+    f = symc.function([x], two, device=device)
+    assert _ops(f).count("conv2d_blocks{") >= 2
+    symc.config.cpu_precision = "float32"
+    images = rng.normal(size=(2, 32, 5, 5)).astype("float32")
+    g = symc.function([x], two, device=device)
+    assert "blocks{" not in _ops(g)
+    np.testing.assert_allclose(f(images), g(images), atol=2e-2 * np.abs(g(images)).max())
