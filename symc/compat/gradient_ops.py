@@ -8,6 +8,7 @@ from typing import Any
 
 import symc
 import symc.tensor as T
+from symc.compat.function import mention
 from symc.compat.nnet import labels_in_range
 from symc.compat.op_class import OpClass
 from symc.graph import Variable
@@ -96,6 +97,7 @@ class PoolGrad(_OfPool):
     """``PoolGrad(ignore_border, mode, ndim)(x, maxout, gz, ws, stride, pad)``: the gradient of pooling by ``x``."""
 
     def __call__(self, x: Any, maxout: Any, gz: Any, ws: Any, stride: Any = None, pad: Any = None) -> Variable:
+        mention([T.as_tensor_variable(maxout)])  # an input in Theano, which here is computed again
         return _pulled(lambda v: self._pool(v, ws, stride, pad), [x], [gz])
 
 

@@ -22,6 +22,7 @@ from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.broadcasting import broadcast_like
+from symc.tensor.requirements import require_lengths
 from symc.tensor.reshaping import reshape
 from symc.tensor.signal.windows import are_symbolic, entries_of, pool_by_windows
 from symc.tensor.symbolic_dims import length
@@ -255,9 +256,13 @@ def _symbolic(
     around = entries_of(0 if pads is None else pads, f"{what}: pad", count)
     if mode not in MODES:
         raise ValueError(f"{what}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
-    if not ignore_border and any(isinstance(p, Variable) or p != 0 for p in around):
+    if not ignore_border and any(not isinstance(p, Variable) and p != 0 for p in around):
         raise ValueError(f"{what}: pad={pads} needs ignore_border=True")
     x = as_tensor(x)
+    if not ignore_border:
+        text = f"{what}: pad must be 0, unless ignore_border=True"
+        x = require_lengths(x, [(p, 0, text) for p in around if isinstance(p, Variable)])
+        around = [0] * count
     if x.ndim < count:
         raise ShapeError(located(f"{what}: expected at least {count} axes, got {x.ndim}", [x]))
     return pool_by_windows(x, entries, steps, around, mode, bool(ignore_border))
