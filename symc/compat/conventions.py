@@ -26,6 +26,7 @@ from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor.arithmetic import where
 from symc.tensor.basic import as_tensor
+from symc.tensor.complex_numbers.parts import held as made_of
 from symc.tensor.complex_numbers.parts import imag, real
 from symc.tensor.complex_numbers.rules import RULES
 from symc.tensor.joining import join, stack
@@ -34,6 +35,9 @@ from symc.tensor.linalg import dot
 from symc.tensor.pointwise import Elementwise
 from symc.tensor.random_numbers.choices import Choices
 from symc.tensor.random_numbers.states import state_of
+from symc.tensor.reduce import MAX, MIN
+from symc.tensor.reduce import max as largest
+from symc.tensor.reduce import min as smallest
 from symc.tensor.special import bessel
 
 __all__ = ["TheanoRules", "adopt", "restore"]
@@ -202,7 +206,41 @@ def _of_complex(larger: bool) -> Any:
     return rule
 
 
-_ON_COMPLEX = {ew.maximum.record: _of_complex(True), ew.minimum.record: _of_complex(False)}
+def _compared(strict: bool, swapped: bool) -> Any:
+    """The rule of a comparison of complex numbers, in the same order."""
+
+    def rule(op: Any, inputs: Any) -> Variable:
+        x, y = reversed(inputs) if swapped else inputs
+        last = ew.lt if strict else ew.le
+        return ew.lt(real(x), real(y)) | ew.eq(real(x), real(y)) & last(imag(x), imag(y))
+
+    return rule
+
+
+def _extreme(reduce: Any, none: float) -> Any:
+    """The rule of ``max`` or ``min`` of complex numbers: of those with the extreme real part, the extreme one."""
+
+    def rule(op: Any, inputs: Any) -> Variable:
+        (z,) = inputs
+        axes = list(op["axes"])
+        x, y = real(z), imag(z)
+        first = reduce(x, axes, keepdims=True)
+        second = reduce(ew.switch(ew.eq(x, first), y, none), axes)
+        return made_of(reduce(x, axes), ew.switch(ew.isnan(reduce(x, axes)), reduce(y, axes), second))
+
+    return rule
+
+
+_ON_COMPLEX = {
+    ew.maximum.record: _of_complex(True),
+    ew.minimum.record: _of_complex(False),
+    ew.lt.record: _compared(True, False),
+    ew.le.record: _compared(False, False),
+    ew.gt.record: _compared(True, True),
+    ew.ge.record: _compared(False, True),
+    MAX: _extreme(largest, -np.inf),
+    MIN: _extreme(smallest, np.inf),
+}
 
 
 def _shape_of_sparse(self: sparse.SparseVariable) -> Any:

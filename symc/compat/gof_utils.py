@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from symc.config import config
+from symc.errors import warn
 from symc.graph import Variable
+from symc.graph.test_values import get_test_value
 
 __all__ = [
-    "CachedConstantError", "InconsistencyError", "MethodNotDefined", "comm_guard", "deprecated", "difference",
-    "flatten", "from_return_values", "give_variables_names", "hash_from_file", "hash_from_ndarray",
-    "hist", "memoize", "object2", "remove",
+    "CachedConstantError", "InconsistencyError", "MethodNotDefined", "comm_guard", "debug_assert",
+    "debug_error_message", "deprecated", "difference",
+    "flatten", "from_return_values", "get_debug_values", "give_variables_names", "hash_from_file", "hash_from_ndarray",
+    "hist", "memoize", "missing_test_message", "object2", "remove",
     "scratchpad", "to_return_values", "toposort", "undef", "uniq", "unique",
 ]  # fmt: skip
 
@@ -184,3 +188,39 @@ def hash_from_ndarray(data: Any) -> str:
         hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         + hashlib.sha256(described.encode()).hexdigest()
     )
+
+
+def missing_test_message(msg: str) -> None:
+    """Report a missing test value as the setting ``compute_test_value`` asks for: not at all, as a warning or error."""
+    if config.compute_test_value == "raise":
+        raise AttributeError(msg)
+    if config.compute_test_value == "warn":
+        warn(msg)
+
+
+def get_debug_values(*args: Any) -> list[tuple[Any, ...]]:
+    """A list of one tuple with the test values of all ``args``; empty without test values, so that loops do nothing."""
+    if config.compute_test_value == "off":
+        return []
+    found = []
+    for k, v in enumerate(args):
+        try:
+            found.append(get_test_value(v))
+        except AttributeError:
+            missing_test_message(f"get_debug_values: argument {k} ({v!r}) has no test value")
+            return []
+    return [tuple(found)]
+
+
+def debug_error_message(msg: str) -> None:
+    """Raise or warn of a mistake that test values have shown, as the setting ``compute_test_value`` asks for."""
+    if config.compute_test_value in ("raise", "ignore"):
+        raise ValueError(f"test values: {msg}")
+    if config.compute_test_value == "warn":
+        warn(f"test values: {msg}")
+
+
+def debug_assert(condition: Any, msg: str | None = None) -> None:
+    """``debug_error_message`` if a condition on test values does not hold."""
+    if not condition:
+        debug_error_message(msg or "debug_assert failed")

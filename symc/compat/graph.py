@@ -16,7 +16,7 @@ from symc.tensor.operators import copy
 from symc.tensor.user_ops.python_op import PythonOp
 
 __all__ = [
-    "Apply", "CLinkerType", "Constant", "DisconnectedType", "FunctionGraph", "Graph", "Lop", "OrderedSet", "Rop",
+    "Apply", "CLinkerType", "Constant", "DisconnectedType", "FunctionGraph", "Graph", "Lop", "OrderedSet",
     "SharedVariable", "Type", "Variable", "ancestors", "clone", "equal_computations", "format_as", "general_toposort",
     "hessian", "inputs", "io_toposort", "is_same_graph", "jacobian", "list_of_nodes", "ops", "orphans",
     "stack_search", "toposort", "variables", "variables_and_orphans", "view_roots",
@@ -43,13 +43,6 @@ class Apply(metaclass=_Applications):
 Type = TensorType
 CLinkerType = TensorType
 DisconnectedType = symc.gradient.DisconnectedType
-
-
-def Rop(  # noqa: N802 - Theano's name
-    f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "raise", return_disconnected: str = "zero"
-) -> Any:
-    """``symc.Rop``; an ``f`` that does not depend on ``wrt`` is an error by default."""
-    return symc.gradient.Rop(f, wrt, eval_points, disconnected_outputs, return_disconnected)
 
 
 def stack_search(

@@ -8,11 +8,22 @@ import symc
 from symc.compat.overwriting import OverwritingFunction, overwritten
 from symc.graph import Constant
 
-__all__ = ["CLinker", "DualLinker", "LocalLinker", "Linker", "OpWiseCLinker", "PerformLinker", "WrapLinker"]
+__all__ = [
+    "CLinker",
+    "DualLinker",
+    "LocalLinker",
+    "Linker",
+    "OpWiseCLinker",
+    "PerformLinker",
+    "VM_Linker",
+    "WrapLinker",
+]
 
 
 class Linker:
     """``PerformLinker().accept(FunctionGraph(inputs, outputs)).make_function()`` compiles a graph as it is written."""
+
+    name_in_mode = "py"
 
     def __init__(self, *ignored: Any, **also: Any) -> None:
         self.fgraph: Any = None
@@ -47,13 +58,19 @@ class PerformLinker(Linker):
 class CLinker(Linker):
     """Theano's linker of C code."""
 
+    name_in_mode = "c"
 
-class OpWiseCLinker(Linker):
+
+class OpWiseCLinker(CLinker):
     """Theano's linker of one piece of C code per op."""
 
 
-class DualLinker(Linker):
+class DualLinker(CLinker):
     """Theano's linker that compared both."""
+
+
+class VM_Linker(CLinker):  # noqa: N801 - Theano's name
+    """Theano's linker of lazy programs; arguments, such as a callback after each op, have no effect."""
 
 
 LocalLinker = WrapLinker = Linker

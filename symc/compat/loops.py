@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,13 @@ import numpy as np
 import symc
 from symc.compat.graph import ancestors
 from symc.compat.op_class import OpClass
-from symc.graph import Variable, clone_with, toposort
+from symc.graph import Constant, SharedVariable, Variable, clone_with, graph_inputs, toposort
+from symc.graph.body import Body
+from symc.graph.op import Op
+from symc.tensor.graph_op import FROM_GRAPH
 from symc.tensor.ifelse import ifelse
 from symc.tensor.scans.gradient import SCAN
+from symc.tensor.symbolic_dims import same_length
 
 __all__ = [
     "IfElse", "Scan", "expand_empty", "isNaN_or_Inf_or_None", "map_variables", "rebuild_collect_shared",
@@ -51,14 +55,71 @@ class IfElse(OpClass):
 def map_variables(
     replacer: Callable[[Variable], Variable], graphs: Iterable[Variable], additional_inputs: Iterable[Variable] = ()
 ) -> list[Variable]:
-    """Copy graphs with ``replacer(v)`` in the place of every variable ``v`` for which it returns another one."""
-    outputs = list(graphs)
-    replaced = {}
-    for v in [*ancestors(outputs), *additional_inputs]:
-        other = replacer(v)
-        if other is not v:
-            replaced[v] = other
-    return clone_with(outputs, replaced)
+    """Copy graphs with ``replacer(v)`` in the place of every variable ``v`` for which it returns another one.
+
+    Variables in the steps of loops and in the graphs of ``OpFromGraph`` are replaced, too. What the replacements
+    depend on is passed into them.
+
+    Raises
+    ------
+    NotImplementedError
+        If a replacement inside of a step depends on a shared variable that has an ``update``.
+    """
+    made: set[Variable] = set()
+
+    def once(v: Variable) -> Variable:
+        if v in made:
+            return v
+        made.add(found := replacer(v))
+        return found
+
+    return _mapped(list(graphs), once)
+
+
+def _mapped(outputs: Sequence[Variable], replacer: Callable[[Variable], Variable]) -> list[Variable]:
+    known = {v: replacer(v) for v in ancestors(outputs) if v.owner is None}
+    for node in toposort(outputs):
+        inputs = [known[v] for v in node.inputs]
+        op, more = _with_mapped_body(node, replacer)
+        same = op is node.op and all(new is old for new, old in zip(inputs, node.inputs))
+        found = node.outputs if same else op.apply([*inputs, *more], node.outputs[0].location).outputs
+        for old, new in zip(node.outputs, found):
+            other = replacer(old)
+            known[old] = new if other is old else other
+            new.name = old.name if new.name is None else new.name
+    return [known[v] for v in outputs]
+
+
+def _with_mapped_body(node: Any, replacer: Callable[[Variable], Variable]) -> tuple[Any, list[Variable]]:
+    """The op of an application, with variables of its inner graph replaced, and more inputs that this graph reads."""
+    op = node.op
+    if op.record is SCAN:
+        fixed = sum(op["roles"][:2])
+    elif op.record is FROM_GRAPH:
+        fixed = 0
+    else:
+        return op, []
+    body = op["body"]
+    found = _mapped(body.outputs, replacer)
+    if all(new is old for new, old in zip(found, body.outputs)):
+        return op, []
+    outer = node.inputs[len(node.inputs) - len(body.inputs) :]
+    inner = dict(zip(outer[fixed:], body.inputs[fixed:]))
+    inner |= {v.__dict__["_declared"]: v for v in body.inputs if "_declared" in v.__dict__}
+    more = []
+    for v in graph_inputs(found):
+        if v in body.inputs or isinstance(v, Constant):
+            continue
+        if isinstance(v, SharedVariable) and getattr(v, "update", None) is not None:
+            raise NotImplementedError(f"map_variables: {v} has an update, and cannot be read inside of {op.name}")
+        if v not in inner:
+            inner[v] = Variable(v.type, None, 0, v.name, v.location)
+            same_length(inner[v], v)
+            more.append(v)
+    attrs = {"body": Body([*body.inputs, *(inner[v] for v in more)], clone_with(found, inner))}
+    if op.record is SCAN:
+        attrs["roles"] = op["roles"]._replace(constants=op["roles"].constants + len(more))
+    return Op(op.record, **{**op.attrs, **attrs}), more
 
 
 def traverse(out: Variable, x: Variable, x_copy: Variable, d: dict[Any, Any], visited: set[Any] | None = None) -> Any:

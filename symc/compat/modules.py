@@ -45,7 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.sharedvar": _TENSOR,
     "theano.tensor.elemwise": ("symc.compat.logic_ops", *_TENSOR),
     "theano.tensor.subtensor": _INDEXING,
-    "theano.tensor.blas": _TENSOR,
+    "theano.tensor.blas": ("symc.compat.product_ops", *_TENSOR),
     "theano.tensor.sort": _TENSOR,
     "theano.tensor.utils": ("symc.compat.loops", "symc.compat.gof_utils", *_TENSOR),
     "theano.tensor.extra_ops": ("symc.compat.op_classes", "symc.compat.tensor", "symc.tensor.extra_ops", "symc.tensor"),
@@ -204,6 +204,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 FUNCTIONS_LIKE_MODULES = (
     "theano.compile.function",
     "theano.compile.pfunc",
+    "theano.d3viz.d3viz",
     "theano.scan_module.scan",
     "theano.tensor.sort",
     "theano.tensor.var",

@@ -145,6 +145,10 @@ class mrg_uniform(symc.Op):  # noqa: N801 - Theano's name
         return [grad_undefined(op, k, v, "no derivative by a state") for k, v in enumerate(inputs)]
 
 
+TRUNCATED_DEVIATION = 0.87962566103423978
+"""The standard deviation of normal numbers within two standard deviations, in standard deviations."""
+
+
 class ExactMRG(_Streams):
     """``theano.sandbox.rng_mrg.MRG_RandomStreams`` with its numbers.
 
@@ -337,7 +341,7 @@ class ExactMRG(_Streams):
         target: Any = None,
     ) -> Variable:
         """Numbers within two standard deviations, with the standard deviation ``std``."""
-        return self.normal(size, avg, std / 0.87962566103423978, ndim, dtype, nstreams, True)
+        return self.normal(size, avg, std / TRUNCATED_DEVIATION, ndim, dtype, nstreams, True)
 
 
 def _checked_size(size: Any) -> Any:

@@ -146,7 +146,6 @@ RENAMED: dict[str, tuple[str, str]] = {
     "theano.tensor.var._tensor_py_operators": ("symc.Variable", ""),
     "theano.tensor.var.TensorConstant": ("symc.Constant", ""),
     "theano._asarray": ("symc.compat.python2._asarray", ""),
-    "theano.tensor.scal": ("symc.scalar", ""),
     "theano.gof.op.utils": ("symc.compat.gof_utils", ""),
     "theano.tensor._shared": ("symc.compat.function._shared", ""),
     "theano.tensor.sharedvar.tensor_constructor": ("symc.compat.function._shared", ""),

@@ -7,7 +7,10 @@ from typing import Any
 import symc
 import symc.printing
 
-__all__ = ["debugprint", "hex_digest", "min_informative_str"]
+__all__ = ["debugprint", "hex_digest", "min_informative_str", "pydot_imported", "pydot_imported_msg"]
+
+pydot_imported, pydot_imported_msg = True, ""
+"""Whether ``pydotprint`` can draw, which here needs no other package."""
 
 
 def debugprint(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import symc.tensor as T
 from symc.compat.op_class import OpClass
+from symc.compat.overwriting import overwriting
+from symc.errors import TypeMismatchError
 from symc.graph import Constant, Variable
 
 __all__ = [
-    "BatchedDot", "Dot22", "Gemm", "Gemv", "Ger", "gemm_inplace", "gemm_no_inplace", "gemv_inplace",
-    "gemv_no_inplace", "ger_destructive",
+    "BatchedDot", "Dot22", "Dot22Scalar", "Gemm", "Gemv", "Ger", "_dot22", "_dot22scalar", "gemm_inplace",
+    "gemm_no_inplace", "gemv_inplace", "gemv_no_inplace", "ger", "ger_destructive",
 ]  # fmt: skip
 
 _any: Any = T
@@ -43,11 +47,12 @@ class Gemm(OpClass):
         operands = [T.as_tensor_variable(v) for v in (z, a, x, y, b)]
         for v, ndim in zip(operands, (2, 0, 2, 2, 0)):
             if v.ndim != ndim:
-                raise ValueError(f"{type(self).__name__}: expected {ndim} axes, got {v.ndim}")
+                raise TypeMismatchError(f"{type(self).__name__}: expected {ndim} axes, got {v.ndim}")
             if v.dtype != operands[0].dtype and not isinstance(v, Constant):  # numbers adapt
                 raise TypeError(f"{type(self).__name__}: operands of dtypes {operands[0].dtype} and {v.dtype}")
         a, b = (T.cast(v, operands[0].dtype) for v in (operands[1], operands[4]))
-        return b * operands[0] + a * T.dot(operands[2], operands[3])
+        found = b * operands[0] + a * T.dot(operands[2], operands[3])
+        return overwriting(found, operands[0]) if self.inplace else found  # type: ignore[no-any-return]
 
 
 class Gemv(OpClass):
@@ -56,7 +61,9 @@ class Gemv(OpClass):
     takes = {"inplace": False}
 
     def __call__(self, y: Any, a: Any, matrix: Any, x: Any, b: Any) -> Variable:
-        return b * T.as_tensor_variable(y) + a * T.dot(matrix, x)
+        y = T.as_tensor_variable(y)
+        found = b * y + a * T.dot(matrix, x)
+        return overwriting(found, y) if self.inplace else found  # type: ignore[no-any-return]
 
 
 class Ger(OpClass):
@@ -65,7 +72,28 @@ class Ger(OpClass):
     takes = {"destructive": False}
 
     def __call__(self, matrix: Any, a: Any, x: Any, y: Any) -> Variable:
-        return T.as_tensor_variable(matrix) + a * T.outer(x, y)
+        operands = [T.as_tensor_variable(v) for v in (matrix, a, x, y)]
+        dtype = operands[0].dtype
+        for v, ndim in zip(operands, (2, 0, 1, 1)):
+            if v.ndim != ndim:
+                raise TypeMismatchError(f"Ger: expected {ndim} axes, got {v.ndim}")
+            if v.dtype != dtype and v is not operands[1]:
+                raise TypeError(f"Ger: operands of dtypes {dtype} and {v.dtype}")
+        if dtype not in ("float32", "float64", "complex64", "complex128"):
+            raise TypeError(f"Ger: expected floats or complex numbers, got {dtype}")
+        if np.promote_types(operands[1].dtype, dtype) != dtype and not isinstance(operands[1], Constant):
+            raise TypeError(f"Ger: a factor of dtype {operands[1].dtype} with operands of dtype {dtype}")
+        found = operands[0] + T.cast(operands[1], dtype) * T.outer(operands[2], operands[3])
+        return overwriting(found, operands[0]) if self.destructive else found  # type: ignore[no-any-return]
+
+
+class Dot22Scalar(OpClass):
+    """``Dot22Scalar()(x, y, a)`` is ``a * dot(x, y)``."""
+
+    examples = staticmethod(lambda: [_any.dot(_any.matrix(), _any.matrix())])
+
+    def __call__(self, x: Any, y: Any, a: Any) -> Variable:
+        return a * T.dot(x, y)
 
 
 gemm_no_inplace, gemm_inplace = Gemm(), Gemm(inplace=True)
@@ -74,4 +102,7 @@ gemm_no_inplace, gemm_inplace = Gemm(), Gemm(inplace=True)
 gemv_no_inplace, gemv_inplace = Gemv(), Gemv(inplace=True)
 
 
-ger_destructive = Ger(destructive=True)
+ger, ger_destructive = Ger(), Ger(destructive=True)
+
+
+_dot22, _dot22scalar = Dot22(), Dot22Scalar()

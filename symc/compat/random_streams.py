@@ -24,6 +24,36 @@ class MRGStreams(_Streams):
         negative = isinstance(seed, (int, np.integer)) and seed < 0  # an int32 in Theano
         super().__init__(seed % 2**32 if negative else seed, use_cuda)
 
+    def normal(
+        self,
+        size: Any = None,
+        avg: Any = 0.0,
+        std: Any = 1.0,
+        ndim: int | None = None,
+        dtype: str | None = None,
+        nstreams: Any = None,
+        truncate: bool = False,
+        **named: Any,
+    ) -> Variable:
+        """Normal numbers; with ``truncate``, those within two standard deviations of the mean."""
+        if truncate:
+            return super().truncated_normal(size, avg, std, ndim, dtype, nstreams)
+        return super().normal(size, avg, std, ndim, dtype, nstreams, **named)
+
+    def truncated_normal(
+        self,
+        size: Any = None,
+        avg: Any = 0.0,
+        std: Any = 1.0,
+        ndim: int | None = None,
+        dtype: str | None = None,
+        nstreams: Any = None,
+        **named: Any,
+    ) -> Variable:
+        """Numbers of a normal distribution cut at two standard deviations; ``std`` is that of the numbers drawn."""
+        std = T.as_tensor_variable(std) / mrg.TRUNCATED_DEVIATION
+        return super().truncated_normal(size, avg, std, ndim, dtype, nstreams)
+
     def binomial(  # type: ignore[override]  # Theano has no `prob` before nstreams
         self,
         size: Any = None,

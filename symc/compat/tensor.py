@@ -26,7 +26,7 @@ __all__ = [
     "SharedRandomStreams", "Shape", "Split",
     "Subtensor", "Tensor", "TensorDot", "TensorLike", "all_dtypes", "complex_dtypes",
     "config", "continuous_dtypes", "det", "discrete_dtypes", "eigh", "fill_chain", "float_dtypes", "float_types",
-    "gemm", "gemv", "ger", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
+    "gemm", "gemv", "hashtype", "int_dtypes", "int_types", "integer_dtypes", "largest",
     "makeKeepDims", "make_constant", "makevector", "pinv", "qr", "scalar_from_tensor", "smallest",
     "shared", "svd", "tensor_copy", "tensor_from_scalar", "uint_dtypes", "wrap_into_list",
 ]  # fmt: skip
@@ -132,11 +132,6 @@ def gemm(z: Any, a: Any, x: Any, y: Any, b: Any) -> Variable:
 def gemv(y: Any, a: Any, matrix: Any, x: Any, b: Any) -> Variable:
     """``b * y + a * dot(matrix, x)``."""
     return b * T.as_tensor_variable(y) + a * T.dot(matrix, x)
-
-
-def ger(matrix: Any, a: Any, x: Any, y: Any) -> Variable:
-    """``matrix + a * outer(x, y)``."""
-    return T.as_tensor_variable(matrix) + a * T.outer(x, y)
 
 
 class _ByRecord(type):

@@ -11,7 +11,7 @@ from symc.graph import Apply, Constant, Variable
 from symc.graph.dtypes import COMPLEX
 
 __all__ = [
-    "as_tensor_variable", "batched_dot", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero", "nonzero",
+    "as_tensor_variable", "batched_dot", "ceil_intdiv", "clip", "conj", "fill", "flatnonzero", "is_flat", "nonzero",
     "nonzero_values", "second",
 ]  # fmt: skip
 
@@ -117,3 +117,8 @@ def flatnonzero(a: Any) -> Variable:
 def nonzero_values(a: Any) -> Variable:
     """``T.nonzero_values``; ValueError for a scalar."""
     return T.nonzero_values(_with_axes("nonzero_values", a))
+
+
+def is_flat(var: Any, ndim: int = 1) -> bool:
+    """Whether ``var`` has that many axes."""
+    return bool(T.as_tensor_variable(var).ndim == ndim)

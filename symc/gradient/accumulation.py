@@ -10,7 +10,7 @@ from symc.gradient.selection import Condition, Flow, Literal, both, common_lazy,
 from symc.graph import Apply, Constant, Variable, toposort
 from symc.graph.dtypes import is_float
 from symc.graph.gradient_flow import ZERO, Choice, Reach, Selected, Undefined
-from symc.graph.op import Op, Pointwise
+from symc.graph.op import Pointwise
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle, pad_left
 from symc.tensor.broadcasting import any as any_of
@@ -60,17 +60,14 @@ class Accumulation:
         self._conditions: dict[tuple[Variable, Choice, bool], Condition] = {}
         self._moved: dict[tuple[Apply, Condition], Condition] = {}
         self._patterns: dict[Any, Sequence[Any]] = {}
-        self._connections: dict[Op, Sequence[Sequence[bool]]] = {}
+        self._connections: dict[Apply, Sequence[Sequence[bool]]] = {}
         order, forms = _with_stable_forms(toposort(list(seeds), constants), self.wanted | set(seeds) | constants)
         self._saturation = _saturation(order)
-        self._useful: set[Apply | None] = set()  # applications on a path to a target
+        self._useful: set[Variable] = set(self.wanted)  # variables on a path to a target
         for node in order:
-            for v in (forms[node],) if node in forms else node.inputs:
-                if self._matters(v):
-                    self._useful.add(node)
-                    break
+            self._useful.update(self._leading_on(node, forms.get(node)))
         for node in reversed(order):
-            if node in self._useful and not self.connected.isdisjoint(node.outputs):
+            if not self._useful.isdisjoint(node.outputs) and not self.connected.isdisjoint(node.outputs):
                 if node in forms:
                     self._pass_to_form(node.outputs[0], forms[node])
                 else:
@@ -82,7 +79,25 @@ class Accumulation:
         return None if flow is None else selected(flow, v)
 
     def _matters(self, v: Variable) -> bool:
-        return v.owner in self._useful or v in self.wanted
+        return v in self._useful
+
+    def _leading_on(self, node: Apply, form: Variable | None) -> Sequence[Variable]:
+        """The outputs of an application that depend on a variable that matters."""
+        if form is not None:
+            return node.outputs if form in self._useful else ()
+        positions = [k for k, v in enumerate(node.inputs) if v in self._useful]
+        pattern = self._connections_of(node) if positions and len(node.outputs) > 1 else None
+        if pattern is None:
+            return node.outputs if positions else ()
+        return [v for k, v in enumerate(node.outputs) if any(pattern[j][k] for j in positions)]
+
+    def _connections_of(self, node: Apply) -> Sequence[Sequence[bool]] | None:
+        """Per input, whether each output depends on it; None if the op does not say."""
+        if node.op.record.connections is None:
+            return None
+        if node not in self._connections:
+            self._connections[node] = node.op.record.connections(node.op, node.inputs)
+        return self._connections[node]
 
     def _flow(self, v: Variable) -> Flow | None:
         found = self._merged.get(v)
@@ -130,12 +145,11 @@ class Accumulation:
 
     def _dependence(self, node: Apply) -> Sequence[bool] | None:
         """Per input, whether an output on which the seeds depend depends on it; None if the op does not say."""
-        if node.op.record.connections is None:
+        pattern = self._connections_of(node)
+        if pattern is None:
             return None
-        if node.op not in self._connections:
-            self._connections[node.op] = node.op.record.connections(node.op)
         live = [k for k, v in enumerate(node.outputs) if v in self.connected]
-        return [any(row[k] for k in live) for row in self._connections[node.op]]
+        return [any(row[k] for k in live) for row in pattern]
 
     def _arrive(self, node: Apply, position: int, v: Variable, answer: Any) -> None:
         self.connected.add(v)

@@ -69,7 +69,7 @@ def Lop(
 
 
 def Rop(
-    f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "ignore", return_disconnected: str = "zero"
+    f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "auto", return_disconnected: str = "zero"
 ) -> Any:
     """Multiply the Jacobian of ``f`` by ``wrt`` by ``eval_points`` (a Jacobian-vector product).
 
@@ -82,8 +82,9 @@ def Rop(
     wrt : Variable or sequence of Variable
     eval_points : Variable or sequence of Variable
         One per ``wrt``, of its shape. None means zeros.
-    disconnected_outputs : {"ignore", "warn", "raise"}
-        What to do when an ``f`` does not depend on any ``wrt``.
+    disconnected_outputs : {"auto", "ignore", "warn", "raise"}
+        What to do when an ``f`` does not depend on any ``wrt``; by default, raise an error if it does but an op on the
+        path says with its ``R_op`` that it has no derivative, and ignore it otherwise.
     return_disconnected : {"zero", "none", "disconnected"}
         What to return for such an ``f``, as in :func:`symc.grad`.
 
@@ -92,8 +93,8 @@ def Rop(
     Variable, or a list or tuple of them like ``f``
         Each of the shape of its ``f``.
     """
-    if disconnected_outputs not in ("raise", "warn", "ignore"):
-        text = "Rop: disconnected_outputs must be 'raise', 'warn' or 'ignore'"
+    if disconnected_outputs not in ("auto", "raise", "warn", "ignore"):
+        text = "Rop: disconnected_outputs must be 'auto', 'raise', 'warn' or 'ignore'"
         raise ValueError(f"{text}, got {disconnected_outputs!r}")
     if return_disconnected.lower() not in ("zero", "none", "disconnected"):
         text = "Rop: return_disconnected must be 'zero', 'none' or 'disconnected'"
@@ -105,15 +106,23 @@ def Rop(
     points = _paired("Rop", sources, given)
     results = []
     for output in _listed(f):
-        pushed = _pushed(output, sources, points)
+        without: set[Variable] = set()
+        pushed = _pushed(output, sources, points, without)
         if pushed is None:
-            pushed = _disconnected_output(output, sources, disconnected_outputs, return_disconnected.lower())
+            policy = disconnected_outputs
+            policy = ("raise" if output in without else "ignore") if policy == "auto" else policy
+            pushed = _disconnected_output(output, sources, policy, return_disconnected.lower())
         results.append(pushed)
     return like(f, results)
 
 
-def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) -> Variable | None:
-    """The directional derivative of ``f``; None if it does not depend on ``wrt``."""
+def _pushed(
+    f: Variable, wrt: Sequence[Variable], points: Sequence[Variable], without: set[Variable]
+) -> Variable | None:
+    """The directional derivative of ``f``; None if it does not depend on ``wrt``.
+
+    ``without`` receives the variables that depend on ``wrt``, but only through ops that say they have no derivative.
+    """
     order = toposort([f], frozenset(wrt))
     if all(node.op.record.push is None for node in order):
         return _pushed_through_gradient(f, wrt, points)
@@ -121,6 +130,8 @@ def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) ->
     for node in order:
         met = [along.get(v) for v in node.inputs]
         if all(p is None for p in met):
+            if not without.isdisjoint(node.inputs):
+                without.update(node.outputs)
             continue
         push = node.op.record.push
         found = None if push is None else push(node.op, node.inputs, node.outputs, met)
@@ -131,6 +142,8 @@ def _pushed(f: Variable, wrt: Sequence[Variable], points: Sequence[Variable]) ->
             if isinstance(p, Undefined):
                 raise NullGradError(located(f"Rop: {p.reason}", node.inputs))
             along[v] = p
+            if p is None:
+                without.add(v)
     return along.get(f)
 
 

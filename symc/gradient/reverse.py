@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symc.config import config
-from symc.errors import DisconnectedInputError, DTypeError, NullGradError, ShapeError, building_at, here, located, warn
+from symc.errors import (
+    DisconnectedInputError,
+    DTypeError,
+    NullGradError,
+    TypeMismatchError,
+    building_at,
+    here,
+    located,
+    warn,
+)
 from symc.gradient.absent import DisconnectedType, NullType, disconnected_type, null_gradient
 from symc.gradient.accumulation import Accumulation
 from symc.graph import Variable
@@ -65,7 +74,7 @@ def grad(
 
     Raises
     ------
-    ShapeError
+    TypeMismatchError
         If ``cost`` is not a scalar.
     DisconnectedInputError
         See ``disconnected_inputs``.
@@ -176,7 +185,7 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Any] | None) -> dict[
             raise TypeError(f"grad: cost must be a symbolic variable, got {cost!r}")
         if cost.ndim != 0:
             repair = "take .mean() or .sum() of it"
-            raise ShapeError(located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], repair))
+            raise TypeMismatchError(located(f"grad: cost must be a scalar, got {cost.ndim} axes", [cost], repair))
         if cost.dtype == BRAIN:
             cost = wide(cost)
         if is_complex(cost.dtype):
@@ -211,7 +220,7 @@ def _known_gradient(variable: Any, g: Any) -> Variable:
     if g.ndim == 0 and variable.ndim:
         g = fill(variable, g)
     if g.ndim != variable.ndim:
-        raise ShapeError(located("grad: a known gradient must have as many axes as its variable", [variable, g]))
+        raise TypeMismatchError(located("grad: a known gradient must have as many axes as its variable", [variable, g]))
     if is_float(variable.dtype):
         return cast(g, variable.dtype)
     if not is_float(g.dtype):

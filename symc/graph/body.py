@@ -105,7 +105,8 @@ def connections(body: Body) -> list[list[bool]]:
     none: frozenset[Variable] = frozenset()
     behind: dict[Variable, frozenset[Variable]] = {v: frozenset([v]) for v in body.inputs}
     for node in toposort(body.outputs, frozenset(body.inputs)):
-        inner = None if node.op.record.connections is None else node.op.record.connections(node.op)
+        rule = node.op.record.connections
+        inner = None if rule is None else rule(node.op, node.inputs)
         for k, out in enumerate(node.outputs):
             used = [v for j, v in enumerate(node.inputs) if inner is None or inner[j][k]]
             behind[out] = none.union(*[behind.get(v, none) for v in used])

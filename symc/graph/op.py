@@ -130,8 +130,8 @@ class Record:
         ``ZERO``, ``Undefined``, or None for an input whose values the outputs do not depend on. A record without
         ``grad`` has no derivative, and differentiating it is an error.
     connections : callable or None
-        ``connections(op)`` returns, per input, whether each output depends on its values; without it, and for inputs of
-        which ``grad`` returns None, that follows from ``grad``.
+        ``connections(op, inputs)`` returns, per input, whether each output depends on its values. Without it, and for
+        inputs for which ``grad`` returns None, that follows from ``grad``.
     push : callable or None
         ``push(op, inputs, outputs, points)`` returns the derivative of each output in the direction ``points`` (one per
         input, None for those that do not vary), or None if the op has no rule of its own. Without it, directional
@@ -290,7 +290,7 @@ class Record:
     title: Callable[[Op], str] | None = None
     unspecified: bool = False
     push: Callable[..., Any] | None = None
-    connections: Callable[[Op], Sequence[Sequence[bool]]] | None = None
+    connections: Callable[[Op, Sequence[Variable]], Sequence[Sequence[bool]]] | None = None
 
 
 def add_cases(record: Record, cases: Callable[[], list[Case]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from symc.graph.shared_variables import SharedVariable
 from symc.graph.variables import Apply, Constant, Variable
 
-__all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "toposort"]
+__all__ = ["Graph", "ancestors", "clone_with", "graph_inputs", "is_input", "keep_tags", "toposort"]
 
 
 def is_input(variable: Variable) -> bool:
@@ -97,6 +97,13 @@ def graph_inputs(outputs: Iterable[Variable]) -> list[Variable]:
     return [v for v in ancestors(outputs) if v.owner is None]
 
 
+def keep_tags(old: Variable, new: Variable) -> None:
+    """Give a copy the notes in ``tag`` that a program made on the original, its test value excepted."""
+    if "_tag" in old.__dict__ and new is not old:
+        notes = {name: value for name, value in old.tag.__dict__.items() if name != "test_value"}
+        new.tag.__dict__.update({**notes, **new.tag.__dict__})
+
+
 def clone_with(
     outputs: Sequence[Variable],
     replace: Mapping[Variable, Variable],
@@ -114,4 +121,5 @@ def clone_with(
                 known[old] = new
                 if new.name is None:
                     new.name = old.name
+                keep_tags(old, new)
     return [known.get(v, v) for v in outputs]

@@ -45,6 +45,7 @@ class Mode:
     """
 
     def __init__(self, linker: str | None = None, optimizer: Any = "default") -> None:
+        linker = getattr(linker, "name_in_mode", linker)  # objects of old programs
         if linker is not None and linker not in _LINKERS:
             raise ValueError(located(f"Mode: linker must be one of {', '.join(_LINKERS)}, got {linker!r}"))
         name = "none" if optimizer is None else str(optimizer).lower()

@@ -185,7 +185,7 @@ def _cases() -> list[Case]:
     ]  # fmt: skip
 
 
-def _connections(op: Op) -> Sequence[Sequence[bool]]:
+def _connections(op: Op, inputs: Sequence[Variable]) -> Sequence[Sequence[bool]]:
     """Per input of an application, whether each output depends on it."""
     pattern: Sequence[Sequence[bool]] | None = op["overrides"].pattern
     return connections(op["body"]) if pattern is None else pattern
@@ -304,6 +304,7 @@ class OpFromGraph:
         """Map the inputs to variables without owners: an input may be the result of a computation."""
         self._stand_ins = [Variable(v.type, None, 0, v.name, v.location) for v in self.inputs]
         for v, stand_in in zip(self.inputs, self._stand_ins):
+            stand_in.__dict__["_declared"] = v
             if "_tag" in v.__dict__:
                 stand_in.tag.__dict__.update(v.tag.__dict__)
         return dict(zip(self.inputs, self._stand_ins))
@@ -363,7 +364,7 @@ class OpFromGraph:
 
         ``node``, an application, has no effect.
         """
-        return [list(row) for row in _connections(self._op)]
+        return [list(row) for row in _connections(self._op, self._body.inputs)]
 
     def __call__(self, *args: Any, **_: Any) -> Any:
         """Apply the op; returns a variable, or a list of variables if the op has several outputs."""

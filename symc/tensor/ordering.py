@@ -255,9 +255,9 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Variable:
 def inverse_permutation(perm: Any) -> Variable:
     """The inverse of permutations: element ``perm[k]`` of the result is k, along the last axis.
 
-    Every row must hold each of the first integers once.
+    Every row must hold each of the first integers once. The result has the dtype of ``perm``.
     """
     perm = as_tensor(perm)
     if not is_integer(perm.dtype) or not perm.ndim:
         raise DTypeError(located("inverse_permutation: expected integers with at least one axis", [perm]))
-    return argsort(perm, -1)
+    return ew.cast(argsort(perm, -1), perm.dtype)

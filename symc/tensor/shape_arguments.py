@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.errors import ShapeError, located
+from symc.errors import GuardError, ShapeError, located
 from symc.graph import Constant, Variable
 from symc.graph.composite import Composite
 from symc.graph.dtypes import is_float
@@ -169,7 +169,7 @@ def specify_shape(x: Any, shape: Any, what: str = "specify_shape") -> Variable:
     if composite and len(entries) == x.ndim:
         return x.specified(entries, what)  # type: ignore[no-any-return]
     if len(entries) != x.ndim:
-        raise ShapeError(located(f"{what}: expected {len(entries)} axes, got {x.ndim}", [x]))
+        raise GuardError(located(f"{what}: expected {len(entries)} axes, got {x.ndim}", [x]))
     if any(isinstance(e, int) and e < 0 for e in entries):
         raise ValueError(located(f"{what}: a dim cannot be negative, got {tuple(entries)}", [x]))
     x = declare_dims(x, [e if isinstance(e, int) else None for e in entries], repair=repair, what=what)

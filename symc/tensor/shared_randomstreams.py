@@ -15,7 +15,7 @@ import numpy as np
 
 from symc.errors import DTypeError, located
 from symc.graph import Constant, SharedVariable, Variable
-from symc.graph.dtypes import as_dtype, is_float
+from symc.graph.dtypes import HALF, as_dtype, is_float
 from symc.runtime.shared import shared
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
@@ -141,9 +141,12 @@ class RandomStreams(Choices):
         Returns
         -------
         Variable
-            ``size``, with 24 random bits in float32 and 53 in float64.
+            ``size``, with 11 random bits in float16, 24 in float32 and 53 in float64.
         """
         dtype = float_dtype(dtype, "uniform")
+        if dtype == HALF:  # of a number with more bits, rounding could make the bound
+            drawn = self._scaled("uniform", size, low, high, ndim, "float32", _of_11_bits, always=True)
+            return self._marked(ew.cast(drawn, HALF), self.state_updates[-1][0])
         return self._scaled("uniform", size, low, high, ndim, dtype, lambda unit, a, b: a + unit * (b - a))
 
     def normal(
@@ -172,11 +175,13 @@ class RandomStreams(Choices):
         dtype = float_dtype(dtype, "normal")
         return self._scaled("normal", size, avg, std, ndim, dtype, lambda unit, a, b: a + unit * b)
 
-    def _scaled(self, kind: str, size: Any, a: Any, b: Any, ndim: int | None, dtype: str, scale: Any) -> Variable:
+    def _scaled(
+        self, kind: str, size: Any, a: Any, b: Any, ndim: int | None, dtype: str, scale: Any, always: bool = False
+    ) -> Variable:
         a, b = (ew.cast(as_tensor(v), dtype) for v in (a, b))
         shape = shape_of(size, ndim, kind, (a, b))
         state = self._new_state()
-        if a.ndim == 0 and b.ndim == 0:
+        if a.ndim == 0 and b.ndim == 0 and not always:
             return self._marked(draw(state, kind, dtype, a, b, shape), state)
         drawn = scale(draw(state, kind, dtype, 0.0, 1.0, shape), a, b)
         return self._marked(of_shape(drawn, shape, kind, (a, b)), state)
@@ -253,6 +258,11 @@ def _placed(draw: Callable[..., Variable]) -> Callable[..., Variable]:
         return draw(self, *args, **named)
 
     return placed
+
+
+def _of_11_bits(unit: Variable, low: Variable, high: Variable) -> Variable:
+    """A number from ``low`` to ``high`` of the leading bits of one in [0, 1)."""
+    return low + ew.floor(unit * 2.0**11) * 2.0**-11 * (high - low)
 
 
 _DRAWS = ("uniform", "normal", "binomial", "multinomial", "choice", "truncated_normal", "multinomial_wo_replacement")

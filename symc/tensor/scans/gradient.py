@@ -19,6 +19,7 @@ from symc.graph.dtypes import is_float, is_integer
 from symc.graph.gradient_flow import ZERO, Undefined
 from symc.graph.op import Op, record
 from symc.graph.test_values import building_inside
+from symc.graph.traversal import keep_tags
 from symc.graph.types import TensorType
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import pad_left
@@ -323,6 +324,7 @@ def _closed(
                 made = node.op.apply(inputs, node.outputs[0].location).outputs
                 for old, new in zip(node.outputs, made):
                     new.name = old.name
+                    keep_tags(old, new)
                     replaced[old] = new
             else:
                 replaced.update(zip(node.outputs, node.outputs))

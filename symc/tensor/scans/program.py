@@ -239,7 +239,7 @@ def _drop_unused(op: Op, used: Sequence[bool]) -> tuple[Op, list[int]]:
     return Op(op.record, **{**op.attrs, "body": smaller, "keep": keep}), kept
 
 
-def _connections(op: Op) -> list[list[bool]]:
+def _connections(op: Op, inputs: Sequence[Variable]) -> list[list[bool]]:
     """Per input, whether each output depends on it; a trajectory on its first entry only if a step reads that.
 
     What a step makes of a state is read by later steps, and so depends on what they give it to.

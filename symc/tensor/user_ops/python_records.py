@@ -82,15 +82,17 @@ def _read_only(array: Any) -> np.ndarray:
     return view
 
 
-def _connected(op: Op, inputs: Sequence[Variable]) -> list[bool]:
-    """Whether any output depends on it, per input."""
+def _connections(op: Op, inputs: Sequence[Variable]) -> Sequence[Sequence[bool]]:
+    """Per input, whether each output depends on it."""
     pattern = getattr(op["user"], "connection_pattern", None)
-    return [True] * len(inputs) if pattern is None else [any(row) for row in pattern(_node(op, inputs))]
+    if pattern is None:
+        return [[True] * len(op["types"])] * len(inputs)
+    return pattern(_node(op, inputs))  # type: ignore[no-any-return]
 
 
 def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:
     user = op["user"]
-    connected = _connected(op, inputs)
+    connected = [any(row) for row in _connections(op, inputs)]
     if not any(connected):
         return [None] * len(inputs)
     if hasattr(user, "L_op"):
@@ -100,6 +102,8 @@ def _grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: S
     else:
         text = f"grad: {user.name} has no derivative"
         raise NullGradError(located(text, inputs, f"define {type(user).__name__}.grad(inputs, output_gradients)"))
+    if found is None:
+        raise TypeError(located(f"{user.name}: grad returned None, expected a list with a gradient per input", inputs))
     terms = list(found) if isinstance(found, (list, tuple)) else [found]
     if len(terms) != len(inputs):
         raise ValueError(located(f"{user.name}: grad gives {len(terms)} terms for {len(inputs)} inputs", inputs))
@@ -144,6 +148,11 @@ def _take_push(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], 
     return _push(op, inputs[before:], outputs, points[before:])
 
 
+def _take_connections(op: Op, inputs: Sequence[Variable]) -> Sequence[Sequence[bool]]:
+    before = 1 + _lengths(op)
+    return [*[[False] * len(op["types"])] * before, *_connections(op, inputs[before:])]
+
+
 def _native(node: Apply) -> Any:
     """The user's C code, if the op has any."""
     make = getattr(node.op["user"], "native", None)
@@ -160,6 +169,7 @@ PYTHON_OP = record(
     infer=_infer,
     numpy=lambda op, *arrays: _perform(op, arrays),
     grad=_grad,
+    connections=_connections,
     push=_push,
     specialise=_specialise,
     title=_title,
@@ -234,6 +244,7 @@ PYTHON_TAKE = record(
     infer=_take_infer,
     numpy=_take,
     grad=_take_grad,
+    connections=_take_connections,
     push=_take_push,
     specialise=_take_specialise,
     title=_title,
