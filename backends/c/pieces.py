@@ -16,7 +16,7 @@ COMPARISONS = ("lt", "le", "gt", "ge")
 
 
 def jumps(e: Expr, lane: str) -> list[Expr] | None:
-    """The conditions that choose between the affine pieces of an index; None if it does not consist of such pieces.
+    """The conditions on lanes that choose between the affine pieces of an index; None if it consists of anything else.
 
     A condition compares affine expressions, so it changes at most once along the lanes: an index is affine on all
     lanes of a vector if all of its conditions agree on the first and on the last lane.
@@ -31,6 +31,8 @@ def jumps(e: Expr, lane: str) -> list[Expr] | None:
             stack += x.args
         elif x.op == "mul" and any(lane not in names_in(a) for a in x.args):
             stack += x.args
+        elif x.op == "select" and lane not in names_in(x.args[0]):
+            stack += x.args[1:]
         elif x.op == "select" and x.args[0].op in COMPARISONS:
             found.append(x.args[0])
             stack += x.args[1:]
@@ -49,5 +51,5 @@ def _is_affine(condition: Expr, lane: str) -> bool:
 
 
 def is_piecewise(e: Expr, lane: str) -> bool:
-    """Whether the index consists of affine pieces, and of more than one."""
-    return e.dtype == "int64" and bool(jumps(e, lane))
+    """Whether the index consists of several affine pieces."""
+    return e.dtype == "int64" and coefficient(e, lane) is None and jumps(e, lane) is not None

@@ -188,7 +188,7 @@ class VectorBody:
         """The position of the first lane, and the condition that all lanes are contiguous; None without such pieces."""
         plain = self.addresses[id(at)][1]
         conditions = jumps(plain, self.loop.index)
-        if not conditions or not self._follows_lanes(plain):
+        if conditions is None or not self._follows_lanes(plain):
             return None
         lanes = "left" if self.partial else LANES
         lane = self.loop.index
