@@ -1,5 +1,8 @@
 """Conversion of slices that are contiguous in memory to views: a reference with an offset instead of a copy.
 
+So are tensors in memory that an unfused op reads with axes of length 1 added or dropped, such as the operands of a
+convolution along one axis.
+
 ``x[k]``, ``x[a:b]`` and ``x[k, a:b]`` are contiguous. If an unfused op reads such a slice (a product, a factorisation),
 or its start is known, it is replaced by ``part``, whose offset is a dim: a start that the program computes is bound to
 a symbol first.
@@ -12,7 +15,7 @@ from typing import Any
 
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Constant, Graph, Variable, dims
-from symc.graph.op import Axes, Indexed, Pointwise, Reduction, View
+from symc.graph.op import Axes, HostCall, Indexed, LibraryCall, Pointwise, Reduction, View
 from symc.tensor.indices.subtensor import PART, part_of
 from symc.tensor.symbolic_dims import as_dim, value_symbols
 
@@ -21,7 +24,7 @@ __all__ = ["views_of_slices"]
 
 def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variable], tuple[Any, ...], list[Variable]]:
     """Replace contiguous slices by views; also returns the symbols used besides ``known``, and their integers."""
-    if not any(record.contiguous is not None for record in graph.records):
+    if not any(record.contiguous is not None or isinstance(record.lower, Axes) for record in graph.records):
         return graph, (), []
     order = graph.order
     whole: set[Variable] = set()  # read by an op that needs memory
@@ -44,7 +47,11 @@ def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variab
             for symbol, v in value_symbols(inputs[1:]).items():
                 if symbol not in known and symbol in dims.symbols_of(offset):
                     symbols.setdefault(symbol, v)
-        elif inputs and _is_view(inputs[0]) and _keeps_order(node):
+        elif (
+            inputs
+            and _keeps_order(node)
+            and (_is_view(inputs[0]) or node.outputs[0] in whole and _is_stored(inputs[0]))
+        ):
             made = numbering.make(part_of(node.outputs[0].type.shape, 0), inputs, location)
         else:
             made = numbering.make(node.op, inputs, location, node.outputs[0].name, node)
@@ -70,6 +77,13 @@ def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | 
 
 def _is_view(v: Variable) -> bool:
     return v.owner is not None and v.owner.op.record is PART
+
+
+def _is_stored(v: Variable) -> bool:
+    """Whether the value is in memory, whatever reads it."""
+    if v.owner is None:
+        return not isinstance(v, Constant)
+    return isinstance(v.owner.op.record.lower, (HostCall, LibraryCall, View))
 
 
 def _keeps_order(node: Apply) -> bool:
