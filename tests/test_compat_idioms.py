@@ -166,3 +166,92 @@ def test_different_numbers_per_row_of_probabilities(shim):
     f = theano.function([p], drawn)
     found = f([[0, 0.9, 0.1, 0], [0.5, 0, 0, 0.5]])
     assert drawn.dtype == "int32" and np.array_equal(np.sort(found, 1), [[1, 2], [0, 3]])
+
+
+def test_ops_of_gpu_modules(shim):
+    import theano
+    import theano.tensor as tt
+    from theano.sandbox.cuda.blas import GpuCorrMM, GpuCorrMM_gradInputs
+    from theano.sandbox.cuda.dnn import (
+        GpuDnnPool,
+        GpuDnnPoolDesc,
+        GpuDnnSoftmax,
+        dnn_conv,
+        dnn_gradinput,
+        dnn_gradweight,
+    )
+    from theano.sandbox.cuda.rng_curand import CURAND_RandomStreams
+
+    x, w = tt.tensor4("x"), theano.shared(normal(3, 2, 3, 3), "w")
+    settings = {"border_mode": (1, 0), "subsample": (2, 1), "conv_mode": "cross"}
+    maps = dnn_conv(x, w, **settings)
+    slope = maps * 2
+    images, filters = tt.grad(tt.sum(maps**2), [x, w], consider_constant=[slope])
+    pairs = [
+        (GpuCorrMM("valid", (2, 1), pad=(1, 0))(x, w), maps),
+        (GpuCorrMM_gradInputs((1, 0), (2, 1), (1, 1))(w, slope, x.shape[2:]), images),
+        (dnn_gradinput(w, slope, x.shape, **settings), images),
+        (dnn_gradweight(x, slope, w.shape, (1, 0), (2, 1), "cross"), filters),
+        (GpuDnnPool()(x, GpuDnnPoolDesc((2, 2), (1, 1), "max")()), GpuDnnPool("max")(x, (2, 2), (1, 1), (0, 0))),
+        (GpuDnnSoftmax("bc01", "accurate", "channel")(x), tt.exp(x) / tt.exp(x).sum(axis=1, keepdims=True)),
+        (GpuDnnSoftmax("log", "instance")(x), x - tt.log(tt.exp(x).sum(axis=(1, 2, 3), keepdims=True))),
+    ]
+    found = theano.function([x], [v for pair in pairs for v in pair])(normal(2, 2, 5, 4))
+    for a, b in zip(found[::2], found[1::2], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    assert 0 <= CURAND_RandomStreams(5).uniform((2, 3), 0.0, 1.0, 2, "float32").eval().min() < 1
+
+
+def test_gradients_of_the_first_conv3d(shim):
+    import theano
+    import theano.tensor as tt
+    from theano.tensor.nnet.ConvGrad3D import convGrad3D
+    from theano.tensor.nnet.ConvTransp3D import convTransp3D
+
+    images, filters = theano.shared(normal(2, 5, 4, 3, 2)), theano.shared(normal(3, 2, 2, 1, 2))
+    maps = tt.nnet.conv3D(images, filters, np.zeros(3), (2, 1, 1))
+    slope = 2 * maps
+    by_images, by_filters = tt.grad(tt.sum(maps**2), [images, filters], consider_constant=[slope])
+    found = theano.function(
+        [],
+        [
+            convTransp3D(filters, 1.0, (2, 1, 1), slope, images.shape[1:4]) - 1,
+            convGrad3D(images, (2, 1, 1), filters.shape, slope),
+            by_images,
+            by_filters,
+            convTransp3D(filters, 0.0, (2, 1, 1), slope).shape,
+        ],
+    )()
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-10)
+    np.testing.assert_allclose(found[1], found[3], rtol=1e-10)
+    assert list(found[4]) == [2, 4, 4, 3, 2]
+
+
+def test_settings_of_programs(shim, monkeypatch):
+    import theano
+    from theano.configparser import AddConfigVar, BoolParam, EnumStr, IntParam
+
+    monkeypatch.setenv("THEANO_FLAGS", "mine.count=7")
+    AddConfigVar("mine.count", "a number", IntParam(3, lambda n: n > 0))
+    AddConfigVar("mine.verbose", "whether to write more", BoolParam(False))
+    assert theano.config.mine.count == 7 and theano.config.mine.verbose is False
+    with pytest.raises(ValueError, match="expected one of a, b"):
+        EnumStr("a", "b").converted("c")
+    with pytest.raises(AttributeError, match="already"):
+        AddConfigVar("floatX", "", BoolParam(True))
+
+
+def test_picklers_and_small_modules(shim):
+    import io
+
+    import theano
+    from theano.compat.six.moves import cPickle, xrange
+    from theano.gof.compilelock import get_lock, release_lock
+    from theano.misc.pkl_utils import CompatUnpickler, StripPickler
+
+    get_lock(), release_lock()
+    file = io.BytesIO()
+    StripPickler(file, protocol=2).dump(theano.tensor.vector("v") + 1)
+    file.seek(0)
+    assert CompatUnpickler(file).load().ndim == 1
+    assert cPickle.loads(cPickle.dumps(list(xrange(2)))) == [0, 1] and theano.version.version == theano.__version__

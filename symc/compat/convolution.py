@@ -14,7 +14,7 @@ _nnet: Any = T.nnet
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
     "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "ConvOp", "Convolution", "abstract_conv2d",
-    "conv2d", "conv2d_fft", "conv3D", "conv3d", "conv3d_fft", "imported_scipy_signal",
+    "conv2d", "conv2d_fft", "conv3D", "conv3d", "conv3d_fft", "convGrad3D", "convTransp3D", "imported_scipy_signal",
 ]  # fmt: skip
 
 imported_scipy_signal = find_spec("scipy") is not None
@@ -115,6 +115,28 @@ def conv3D(V: Any, W: Any, b: Any, d: Any) -> Variable:  # noqa: N802, N803 - Th
     filters = T.as_tensor_variable(W).dimshuffle(0, 4, 1, 2, 3)
     maps = _nnet.conv3d(image, filters, subsample=tuple(d), filter_flip=False)
     return maps.dimshuffle(0, 2, 3, 4, 1) + b
+
+
+def convTransp3D(W: Any, b: Any, d: Any, H: Any, RShape: Any = None) -> Variable:  # noqa: N802, N803
+    """``theano.tensor.nnet.convTransp3D``: the transpose of ``conv3D``, from its maps ``H`` to images, plus ``b``.
+
+    ``RShape`` has the lengths of the images' three spatial axes; by default they are the shortest possible ones.
+    """
+    filters, maps = (T.as_tensor_variable(v).dimshuffle(0, 4, 1, 2, 3) for v in (W, H))
+    steps = tuple(d)
+    if RShape is None:
+        RShape = [(maps.shape[k + 2] - 1) * steps[k] + filters.shape[k + 2] for k in range(3)]
+    shape = [None, None, *[RShape[k] for k in range(3)]]
+    images = _nnet.conv3d_grad_wrt_inputs(maps, filters, shape, subsample=steps, filter_flip=False)
+    return images.dimshuffle(0, 2, 3, 4, 1) + b
+
+
+def convGrad3D(V: Any, d: Any, WShape: Any, dCdH: Any) -> Variable:  # noqa: N802, N803
+    """``theano.tensor.nnet.convGrad3D``: the gradient of ``conv3D`` by its filters, of shape ``WShape``."""
+    images, slopes = (T.as_tensor_variable(v).dimshuffle(0, 4, 1, 2, 3) for v in (V, dCdH))
+    shape = [None, None, *[WShape[k] for k in (1, 2, 3)]]
+    found = _nnet.conv3d_grad_wrt_weights(images, slopes, shape, subsample=tuple(d), filter_flip=False)
+    return found.dimshuffle(0, 2, 3, 4, 1)
 
 
 def conv3d_fft(input: Any, filters: Any, *args: Any, **ignored: Any) -> Variable:

@@ -18,6 +18,7 @@ __all__ = [
     "apply",
     "change_flags",
     "config",
+    "declare",
     "gpu_works",
     "local_bitwidth",
     "mode_named",
@@ -158,6 +159,20 @@ def __getattr__(name: str) -> Any:
     if name == "_config_var_list":
         return [Setting(each) for each in (*SHARED, *_values)]
     raise AttributeError(name)
+
+
+def declare(name: str, value: Any) -> None:
+    """Add a setting of a program.
+
+    Raises
+    ------
+    AttributeError
+        If symc or Theano has a setting with that name.
+    """
+    if name in SHARED or name in WITHOUT_EFFECT or name in OWN or name in _sections:
+        raise AttributeError(f"theano.config has a setting {name!r} already")
+    _values[name] = value
+    _sections.update(name[:k] for k, c in enumerate(name) if c == ".")
 
 
 def setting_of(name: str) -> str:

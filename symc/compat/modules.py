@@ -27,14 +27,17 @@ _RANDOM = ("symc.compat.random_streams", "symc.compat.mrg", "symc.compat.tensor"
 _FUNCTION = ("symc.compat.function", "symc", _RULES)
 _COMPILE = ("symc.compat.function", "symc.compat.modes", "symc.compat.op_classes", "symc.compat.tensor", "symc", _RULES)
 _SPARSE = ("symc.compat.sparse", "symc.sparse")
-_CUDA = ("symc.compat.devices",)
+_CUDA = ("symc.compat.devices", "symc.compat.device_ops")
 _LAYERS = "lasagne_like.layers"
 _USED_BY_LAYERS = ("lasagne_like.utils", "lasagne_like.random")
 """What Lasagne's modules of layers import by name, which programs then import from them."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     # the language
-    "theano": ("symc.compat.function", "symc.compat.graph", "symc.compat.linkers", "symc", "symc.gradient"),
+    "theano": (
+        "symc.compat.function", "symc.compat.graph", "symc.compat.linkers", "symc", "symc.gradient",
+        "symc.compat.modes",
+    ),
     "theano.gof.link": ("symc.compat.linkers",),
     "theano.gof.cc": ("symc.compat.linkers",),
     "theano.gof.vm": ("symc.compat.linkers",),
@@ -54,7 +57,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.io": (),
     "theano.tensor.type_other": ("symc.compat.tensor", "symc.compat.typed_list"),
     "theano.tensor.raw_random": ("symc.compat.raw_random",),
-    "theano.tensor.shared_randomstreams": _RANDOM,
+    "theano.tensor.shared_randomstreams": (*_RANDOM, "symc.compat.raw_random"),
     "theano.tensor.nlinalg": (
         "symc.compat.linear_algebra", "symc.compat.tensor", "symc.compat.gradient_ops", "symc.tensor.nlinalg",
     ),
@@ -74,6 +77,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.tensor.nnet.conv3d2d": ("symc.compat.convolution", "symc.compat.nnet_ops"),
     "theano.tensor.nnet.corr3d": ("symc.compat.correlation",),
     "theano.tensor.nnet.Conv3D": ("symc.compat.convolution",),
+    "theano.tensor.nnet.ConvGrad3D": ("symc.compat.convolution",),
+    "theano.tensor.nnet.ConvTransp3D": ("symc.compat.convolution",),
     "theano.tensor.nnet.blocksparse": _NNET,
     "theano.tensor.signal": ("symc.tensor.signal",),
     "theano.tensor.signal.pool": _POOL,
@@ -103,6 +108,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.gof.null_type": _GRADIENT,
     "theano.gof.opt": ("symc.compat.optimisations", "symc.compat.graph", _RULES),
     "theano.gof.fg": _GRAPH,
+    "theano.gof.compilelock": ("symc.compat.python2",),
     "theano.gof.toolbox": ("symc.compat.graph",),
     "theano.gof.destroyhandler": (),
     "theano.gradient": _GRADIENT,
@@ -122,9 +128,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.d3viz": ("symc.d3viz", "symc.printing"),
     "theano.d3viz.d3viz": ("symc.d3viz",),
     "theano.configdefaults": ("symc.compat.flags",),
-    "theano.configparser": ("symc.compat.flags",),
+    "theano.configparser": ("symc.compat.flags", "symc.compat.new_settings"),
     "theano.misc": (),
-    "theano.misc.pkl_utils": ("symc.compat.python2",),
+    "theano.misc.pkl_utils": ("symc.compat.pickles", "symc.compat.python2"),
+    "theano.misc.pycuda_init": ("symc.compat.python2",),
+    "theano.misc.windows": ("symc.compat.python2",),
     "theano.misc.strutil": (),
     "theano.misc.may_share_memory": ("symc.compat.python2",),
     "theano.misc.safe_asarray": ("symc.compat.python2",),
@@ -132,6 +140,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.compat": ("symc.compat.python2",),
     "theano.compat.python2x": ("symc.compat.python2",),
     "theano.compat.six": ("symc.compat.python2",),
+    "theano.compat.six.moves": ("symc.compat.moves",),
+    "theano.version": ("symc.compat.python2",),
     "theano.scalar": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
     "theano.scalar.basic": ("symc.compat.scalars", "symc.compat.scalar_ops", "symc.scalar"),
     "theano.scalar.sharedvar": _FUNCTION,
@@ -161,10 +171,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.sandbox.cuda": _CUDA,
     "theano.sandbox.cuda.basic_ops": _CUDA,
     "theano.sandbox.cuda.blas": _CUDA,
-    "theano.sandbox.cuda.dnn": ("symc.compat.devices",),
+    "theano.sandbox.cuda.dnn": _CUDA,
     "theano.sandbox.cuda.rng_curand": _RANDOM,
     "theano.sandbox.cuda.var": _CUDA,
     "theano.sandbox.cuda.type": _CUDA,
+    "theano.sandbox.cuda.nnet": _CUDA,
     "theano.sandbox.cuda.nvcc_compiler": _CUDA,
     "theano.sandbox.cuda.blocksparse": _NNET,
     "theano.sandbox.cuda.fftconv": ("symc.compat.convolution",),
@@ -174,6 +185,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "theano.gpuarray.dnn": _CUDA,
     "theano.gpuarray.basic_ops": _CUDA,
     "theano.gpuarray.type": _CUDA,
+    "theano.gpuarray.blas": _CUDA,
+    "theano.gpuarray.nnet": _CUDA,
     "theano.gpuarray.fft": ("symc.tensor.fft",),
     "theano.gpuarray.optdb": (),
     # layers

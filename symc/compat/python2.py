@@ -7,8 +7,9 @@ import io
 import itertools
 import operator
 import pickle
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+import subprocess
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial, reduce
 from io import StringIO
 from typing import Any
@@ -18,11 +19,12 @@ import numpy as np
 from symc.sparse.variables import SparseType, is_scipy
 
 __all__ = [
-    "BytesIO", "DefaultOrderedDict", "OrderedDict", "PY3", "StringIO", "any", "all", "attr", "cmp",
-    "decode",
-    "decode_iter", "defaultdict", "dump", "exc_message", "ifilter", "imap", "integer_types",
-    "iteritems", "itervalues", "izip", "load", "maxsize", "may_share_memory", "partial", "product", "reduce",
-    "string_types", "get_unbound_function", "operator_div", "_asarray",
+    "_asarray", "all", "any", "attr", "BytesIO", "call_subprocess_Popen", "cmp", "Counter", "decode",
+    "decode_iter", "defaultdict", "DefaultOrderedDict", "DictMixin", "dump", "exc_message", "force_unlock",
+    "full_version", "get_lock", "get_unbound_function", "ifilter", "imap", "integer_types", "iteritems",
+    "itervalues", "izip", "load", "maxsize", "may_share_memory", "operator_div", "OrderedDict",
+    "output_subprocess_Popen", "partial", "product", "PY3", "pycuda_available", "reduce", "release_lock",
+    "set_lock_status", "short_version", "string_types", "StringIO", "subprocess_Popen", "version",
 ]  # fmt: skip
 
 PY3 = True
@@ -34,6 +36,10 @@ product = itertools.product
 operator_div = operator.truediv
 maxsize = 2**63 - 1
 DefaultOrderedDict = defaultdict
+DictMixin = MutableMapping
+pycuda_available = False
+version = short_version = full_version = "1.0.5"
+subprocess_Popen = subprocess.Popen  # noqa: N816 - Theano's name
 
 
 def iteritems(mapping: Any) -> Iterable[Any]:
@@ -98,6 +104,25 @@ def may_share_memory(a: Any, b: Any, raise_other_type: bool = True) -> bool:
             raise TypeError(f"may_share_memory: expected arrays, got {type(a)} and {type(b)}")
         return False
     return np.may_share_memory(a, b)
+
+
+def call_subprocess_Popen(command: Any, **options: Any) -> int:  # noqa: N802 - Theano's name
+    """Run a command without showing what it writes; its exit status."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.run(command, **{**quiet, **options}).returncode
+
+
+def output_subprocess_Popen(command: Any, **options: Any) -> tuple[bytes, bytes, int]:  # noqa: N802
+    """Run a command; what it wrote, its errors, and its exit status."""
+    done = subprocess.run(command, capture_output=True, **options)
+    return done.stdout, done.stderr, done.returncode
+
+
+def get_lock(*args: Any, **kwargs: Any) -> None:
+    """Do nothing: the cache of compiled kernels needs no lock of the program."""
+
+
+release_lock = set_lock_status = force_unlock = get_lock
 
 
 def attr(*tags: str) -> Callable[[Any], Any]:

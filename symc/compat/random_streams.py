@@ -14,7 +14,7 @@ from symc.graph import Variable
 from symc.tensor import shared_randomstreams
 from symc.tensor.shared_randomstreams import MRG_RandomStreams as _Streams
 
-__all__ = ["MRGStreams", "MRG_RandomStreams", "RandomStreams", "SharedRandomStreams"]  # noqa: F822 - see __getattr__
+__all__ = ["CURAND_RandomStreams", "MRGStreams", "MRG_RandomStreams", "RandomStreams", "SharedRandomStreams"]  # noqa: F822 - see __getattr__
 
 
 class MRGStreams(_Streams):
@@ -108,7 +108,7 @@ class MRGStreams(_Streams):
 
 def __getattr__(name: str) -> Any:
     """The classes of streams by the setting ``exact_random``."""
-    if name == "MRG_RandomStreams":
+    if name in ("MRG_RandomStreams", "CURAND_RandomStreams"):
         return mrg.ExactMRG if config.exact_random else MRGStreams
     if name in ("RandomStreams", "SharedRandomStreams"):
         return numpy_streams.RandomStreams if config.exact_random else shared_randomstreams.RandomStreams
