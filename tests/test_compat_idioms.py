@@ -255,3 +255,10 @@ def test_picklers_and_small_modules(shim):
     file.seek(0)
     assert CompatUnpickler(file).load().ndim == 1
     assert cPickle.loads(cPickle.dumps(list(xrange(2)))) == [0, 1] and theano.version.version == theano.__version__
+
+
+def test_what_a_star_import_of_layers_gives(shim):
+    found = {}
+    exec("from lasagne.init import *; from lasagne.nonlinearities import *; from lasagne.utils import *", found)
+    assert found["np"] is np and found["theano"].__name__ == "theano" and found["T"].__name__ == "theano.tensor"
+    assert {"GlorotUniform", "get_rng", "rectify", "floatX"} <= set(found)

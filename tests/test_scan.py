@@ -414,6 +414,8 @@ def test_strict_names_what_is_not_listed():
     f = symc.function([x], [listed, derived])
     close(f([1.0, 2])[0], [2, 4])
     close(f([1.0, 2])[1], np.exp(2) * np.array([1, 2]))
+    rows = T.dot(T.dmatrix("m"), symc.shared(np.ones((2, 3)), "weights")).shape[0]  # a length is no use of the values
+    symc.scan(lambda e: e * rows, x, strict=True)
 
 
 def test_lists_names_and_arguments_without_effect():

@@ -247,8 +247,18 @@ IMPORTED = {
 """Modules that the old modules import for themselves, which programs reach through them, as in ``T.np.pi``."""
 
 
-TAKEN_WITH_STAR = ("theano", "np", "numpy", "gof", "compile", "printing", "scal")
-"""Of ``IMPORTED``, what ``from theano.tensor import *`` gives a program."""
+TAKEN_WITH_STAR = {
+    "theano.tensor": ("theano", "np", "numpy", "gof", "compile", "printing", "scal"),
+    "lasagne.init": ("np", "floatX", "get_rng"),
+    "lasagne.nonlinearities": ("theano",),
+    "lasagne.random": ("np",),
+    "lasagne.regularization": ("T",),
+    "lasagne.utils": ("np", "theano", "T"),
+}
+"""What ``from MODULE import *`` gives a program beyond the module's own names: what the old module imported.
+
+The names of ``theano.tensor`` hold for the modules below it, too.
+"""
 
 
 def is_legacy(name: str) -> bool:

@@ -130,7 +130,8 @@ class LegacyModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            taken = TAKEN_WITH_STAR if self.__name__.startswith("theano.tensor") else ()
+            key = "theano.tensor" if self.__name__.startswith("theano.tensor") else self.__name__
+            taken = TAKEN_WITH_STAR.get(key, ())
             return [n for n in (*names_of(self.__name__), *taken) if _exists(self, n)]
         if name.startswith("__") and name != "__version__":
             raise AttributeError(name)

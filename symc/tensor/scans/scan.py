@@ -32,6 +32,7 @@ from symc.tensor.scans.lengths import first_entry, with_fixed_lengths
 from symc.tensor.scans.program import rows, without
 from symc.tensor.scans.updates import Carried, collect_updates, replace_shared
 from symc.tensor.state import carry_updates
+from symc.tensor.symbolic_dims import SHAPE_I
 
 __all__ = ["scan", "until"]
 
@@ -275,11 +276,16 @@ def _check_arity(
 
 
 def _only_listed(listed_variables: Sequence[Variable]) -> Callable[[Sequence[Variable]], None]:
-    """A check that refuses other shared variables than these, and those that these are computed from."""
+    """A check that refuses other shared variables than these, and those that these are computed from.
+
+    A length of an axis may follow from any variable.
+    """
     known = frozenset(listed_variables)
 
     def check(outside: Sequence[Variable]) -> None:
-        missing = [v for v in ancestors(outside, known) if isinstance(v, SharedVariable) and v not in known]
+        lengths = {v for v in ancestors(outside, known) if v.owner is not None and v.owner.op.record is SHAPE_I}
+        within = ancestors(outside, known | lengths)
+        missing = [v for v in within if isinstance(v, SharedVariable) and v not in known]
         if missing:
             text = "scan: with strict=True, fn must be given every shared variable that it uses; not given:"
             names = ", ".join(map(repr, missing))
