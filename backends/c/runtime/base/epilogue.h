@@ -27,7 +27,7 @@ INLINE void finish_pixels(const symc_epilogue *e, real *out, const real *from, i
 {
     int64_t before = (row * columns + first) * PIXEL_LANES;
     if (e)
-        e->run(e->args, (void *)((uintptr_t)from - (uintptr_t)before * sizeof(real)), row, 1, first, count);
+        e->run(e->args, (void *)((uintptr_t)from - (uintptr_t)before * sizeof(real)), NULL, row, 1, first, count);
     else
         memcpy(out + before, from, count * PIXEL_LANES * sizeof(real));
 }
