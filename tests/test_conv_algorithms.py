@@ -204,6 +204,13 @@ def test_weight_gradients_in_parts(function):
     assert spoilt[77].all() and not np.delete(spoilt, 77, axis=0).any()
 
 
+@pytest.mark.parametrize("size", [1, 7, 9])
+def test_weight_gradients_of_filters_without_minimal_filtering(function, size):
+    x, w, g = sample(33, 2, 20, 15, 15), np.zeros((18, 20, size, size), "float32"), sample(34, 2, 18, 15, 15)
+    right = correlate(x.transpose(1, 0, 2, 3), g.transpose(1, 0, 2, 3), size // 2).transpose(1, 0, 2, 3)
+    np.testing.assert_allclose(function(x, w, g)[2], right, rtol=0, atol=1e-3)
+
+
 def test_minimal_filtering_in_parts():
     """Stored filters and many tiles: processors with AMX multiply the tiles in parts of bfloat16."""
     w = symc.shared(sample(21, 150, 160, 3, 3))

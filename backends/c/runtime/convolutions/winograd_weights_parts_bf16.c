@@ -248,8 +248,9 @@ static void sum_by_points(parted *z)
 
 int symc_winograd_weights_parts_pay(const gather *g)
 {
-    int64_t out = IN + 1 - g->taps_h, tiles = g->images * ceil_div(g->out_h, out) * ceil_div(g->out_w, out);
-    return chosen_parts() == PARTS && FN(symc_winograd_weights_suits)(g) && tiles >= LEAST_TILES && sum_bytes(g) >= LEAST_SUMS;
+    if (chosen_parts() < PARTS || !FN(symc_winograd_weights_suits)(g))
+        return 0;
+    return describe_weights(g, NULL, NULL).tiles >= LEAST_TILES && sum_bytes(g) >= LEAST_SUMS;
 }
 
 void symc_winograd_weights_parts(const gather *g, const real *dy, real *dw)
