@@ -29,14 +29,12 @@ VM_INLINE uint16_t sm_bfloat16_bits_f64(double x) {
     return sm_bfloat16_bits_f32(f);
 }
 VM_INLINE v_f32 vm_bfloat16_value_u16(v_u16 h) {
-    v_f32 r = {0};
-    for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_value_u16(h[i]);
-    return r;
+    return (v_f32)(__builtin_convertvector(h, v_u32) << 16);
 }
 VM_INLINE v_u16 vm_bfloat16_bits_f32(v_f32 x) {
-    v_u16 r = {0};
-    for (int i = 0; i < VM_LANES; i++) r[i] = sm_bfloat16_bits_f32(x[i]);
-    return r;
+    const v_u32 bits = (v_u32)x, nan = (v_u32)(x != x);
+    const v_u32 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return __builtin_convertvector((nan & (bits >> 16 | 0x40)) | (~nan & rounded), v_u16);
 }
 VM_INLINE v_u16 vm_bfloat16_bits_f64(v_f64 x) {
     v_u16 r = {0};

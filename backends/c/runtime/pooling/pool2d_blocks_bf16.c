@@ -36,17 +36,24 @@ static inline lanes larger_or_nan(lanes a, lanes b)
     return (lanes)((second & (bits32)b) | (~second & (bits32)a));
 }
 
-/* Half of the lanes of a window, whose elements in the image are rows [top, bottom) and columns [left, right). */
-static inline lanes pooled(const pooling *z, const uint16_t *image, int64_t top, int64_t bottom, int64_t left, int64_t right)
+/* A window, whose elements in the image are rows [top, bottom) and columns [left, right): the maximum, or the quotient of the
+ * sum and `size`. */
+static inline __attribute__((always_inline)) void pool_window(int is_max, const pooling *z, const uint16_t *image, int64_t top,
+                                                              int64_t bottom, int64_t left, int64_t right, float size,
+                                                              uint16_t *to)
 {
     const lanes zero = {0};
-    lanes found = z->mode == SYMC_POOL_MAX ? zero - INFINITY : zero;
+    lanes low = is_max ? zero - INFINITY : zero, high = low;
     for (int64_t y = top; y < bottom; y++)
-        for (int64_t x = left; x < right; x++) {
-            lanes one = load_half(image + (y * z->in_w + x) * LANES);
-            found = z->mode == SYMC_POOL_MAX ? larger_or_nan(found, one) : found + one;
+        for (const uint16_t *p = image + (y * z->in_w + left) * LANES, *end = p + (right - left) * LANES; p < end; p += LANES) {
+            lanes first = load_half(p), second = load_half(p + HALF);
+            low = is_max ? larger_or_nan(low, first) : low + first;
+            high = is_max ? larger_or_nan(high, second) : high + second;
         }
-    return found;
+    if (!is_max)
+        low /= size, high /= size;
+    store_half(to, low);
+    store_half(to + HALF, high);
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -67,8 +74,10 @@ static void pool_rows(void *arg, int64_t begin, int64_t end)
             int64_t size = z->mode == SYMC_POOL_AVERAGE_INC_PAD   ? (y_end - y) * (x_end - x)
                            : z->mode == SYMC_POOL_AVERAGE_EXC_PAD ? (bottom - top) * (right - left)
                                                                   : 1;
-            for (int half = 0; half < LANES; half += HALF)
-                store_half(to + half, pooled(z, image + half, top, bottom, left, right) / (float)most(size, 1));
+            if (z->mode == SYMC_POOL_MAX)
+                pool_window(1, z, image, top, bottom, left, right, 1, to);
+            else
+                pool_window(0, z, image, top, bottom, left, right, (float)most(size, 1), to);
         }
     }
 }
