@@ -61,7 +61,8 @@ class GraphKey:
         roots = [*state.inputs, *[s for s, _ in state.updates]]
         numbers: dict[Variable, int] = {}
         graph = self._graph(state.outputs, roots, numbers)
-        rest = state.name, state.mode, self._value(state.target), state.folds, [p for _, p in state.updates]
+        settings = state.mode, self._value(state.target), state.folds, state.blocks
+        rest = state.name, settings, [p for _, p in state.updates]
         dims = self._integers(numbers)
         lines = [self._line(line) for line in self._lines]
         self.text = repr((graph, rest, len(state.inputs), dims, lines))
