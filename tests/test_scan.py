@@ -601,3 +601,14 @@ def test_what_outputs_do_not_depend_on():
     close(f(v, 2), (v * (1 - np.tanh(2 * v) ** 2)).sum())
     with pytest.raises(symc.errors.DisconnectedInputError):
         T.grad(symc.scan(lambda k: x[k], n)[0].sum(), n)
+
+
+def test_gradients_that_add_up_over_the_steps(rng):
+    x, start, p, w = T.matrix("x"), T.vector("start"), T.matrix("p"), T.matrix("w")
+    values = rng.normal(size=(5, 2)), rng.normal(size=2), rng.normal(size=(5, 2)), rng.normal(size=(2, 2))
+    sums = np.cumsum(values[2][::-1], 0)[::-1]
+    for step, expected in ((lambda x, h: h + x, sums), (lambda x, h: T.dot(x, w) + h, sums @ values[3].T)):
+        states, _ = symc.scan(step, x, start)
+        slope = T.grad((states * p).sum(), x)
+        f = symc.function([x, start, p, w], slope, device="interp", on_unused_input="ignore")
+        close(f(*values), expected)

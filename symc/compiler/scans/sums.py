@@ -67,7 +67,7 @@ def _uses(loop: Loop) -> dict[Variable, int]:
 
 
 def _terms(state: State, uses: dict[Variable, int]) -> list[Variable] | None:
-    """What a step adds to the state, of which it makes no other use; None if it does anything else."""
+    """What a step adds to the state; None if it does anything else, or uses the state or its next value otherwise."""
     if uses.get(state.inner) != 1:
         return None
     found: list[Variable] = []
@@ -79,6 +79,8 @@ def _terms(state: State, uses: dict[Variable, int]) -> list[Variable] | None:
             times += 1
         elif record_of(v) is ADD and _depends(v, state.inner):
             assert v.owner is not None
+            if uses.get(v) != 1:
+                return None  # its value after every step is a result, too
             pending.extend(v.owner.inputs)
         else:
             found.append(v)
