@@ -10,6 +10,7 @@ from scipy.signal import convolve2d, correlate2d
 
 import symc
 import symc.tensor as T
+from symc.compiler.passes import State, compile_graph
 from symc.errors import GuardError, ShapeError
 
 nnet = T.nnet
@@ -191,3 +192,11 @@ def test_operands_need_four_axes_and_gradients_their_size() -> None:
 def test_whole_numbers_become_floats() -> None:
     y = nnet.conv2d(T.itensor4(), T.tensor4())
     assert y.dtype == "float32"
+
+
+def test_axes_of_length_one_are_not_copied() -> None:
+    """A convolution along one axis reads its operand and its filters where they are."""
+    x, w = T.ftensor3("x"), T.ftensor3("w")
+    y = T.nnet.conv2d(x.dimshuffle(0, 1, "x", 2), w.dimshuffle(0, 1, "x", 2), border_mode=(0, 1), filter_flip=False)
+    program = compile_graph(State("f", [x, w], [y], [])).program
+    assert program is not None and len(program.steps) == 1

@@ -158,3 +158,35 @@ def test_the_memory_of_sorting_is_known_before() -> None:
     f = symc.function([x], T.argsort(x))
     estimate = symc.memory_estimate(f, [(1_000_000,)])
     assert estimate.peak >= 4_000_000 + 8_000_000 + 2 * 8_000_000  # argument, result, and keys with indices, twice
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64"])
+def test_short_lines(dtype: str) -> None:
+    """Lines that are sorted side by side, along the last axis and another one: ties, zeros of both signs, NaN."""
+    rng = np.random.default_rng(1)
+    x = T.tensor(dtype=dtype, shape=(None, None), name="x")
+    f = symc.function([x], [T.sort(x, 0), T.sort(x, 1), T.argsort(x, 0), T.argsort(x, 1)])
+    for shape in ((4, 1), (7, 5), (17, 33), (64, 21), (33, 64), (65, 3)):
+        values = rng.integers(0, 9, shape).astype(dtype)
+        if values.dtype.kind == "f":
+            values[rng.random(shape) < 0.2] = -0.0
+            values[rng.random(shape) < 0.2] = np.nan
+        for axis, (ordered, places) in enumerate(zip(f(values)[:2], f(values)[2:])):
+            expected = np.argsort(values, axis, kind="stable")
+            np.testing.assert_array_equal(places, expected)
+            np.testing.assert_array_equal(ordered, np.take_along_axis(values, expected, axis))
+            if values.dtype.kind == "f":
+                number = ~np.isnan(ordered)
+                signs = np.signbit(np.take_along_axis(values, expected, axis))
+                np.testing.assert_array_equal(np.signbit(ordered)[number], signs[number])
+
+
+def test_native_code_that_fails_in_fast_calls() -> None:
+    """Calls through the launcher raise what Python raises, and the next call is unaffected."""
+    x = T.dmatrix("x")
+    f = symc.function([x], T.nlinalg.matrix_inverse(x))
+    regular = np.eye(3) * 2
+    for _ in range(3):
+        np.testing.assert_allclose(f(regular), np.eye(3) / 2)
+        with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
+            f(np.zeros((3, 3)))
