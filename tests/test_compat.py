@@ -275,6 +275,22 @@ def test_check(tmp_path):
         symc.compat.check(tmp_path / "nowhere")
 
 
+def test_check_leaves_names_of_the_program_alone(tmp_path):
+    (tmp_path / "layers.py").write_text(
+        "from lasagne.layers import *\n"
+        "class Doubled(Layer):\n"
+        "    def get_output_for(self, input, **kwargs):\n"
+        "        noise = input.shape[0]\n"
+        "        return noise.real * input\n"
+        "pool = 3\n"
+        "print(pool.bit_length(), (lambda conv: conv.x)(dense.DenseLayer))\n"
+    )
+    report = symc.compat.check(tmp_path)
+    assert not report.missing
+    expected = ["lasagne.layers", "lasagne.layers.Layer", "lasagne.layers.dense.DenseLayer"]
+    assert [use.fate.old for use in report.uses] == expected
+
+
 def test_fates():
     assert fates.fate("theano.config.floatX") == ("theano.config.floatX", "same", "symc.config.floatX", "")
     assert fates.fate("theano.config.gcc.cxxflags").kind == "served"

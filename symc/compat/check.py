@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tokenize
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,6 +160,7 @@ class _Names(ast.NodeVisitor):
     def __init__(self, tree: ast.Module) -> None:
         self.found: list[tuple[int, str]] = []
         self.known: dict[str, str] = {}
+        self.starred: set[str] = set()
         for node in ast.walk(tree):  # imports first: functions may be written above them
             if isinstance(node, ast.Import):
                 self._import(node)
@@ -191,6 +193,7 @@ class _Names(ast.NodeVisitor):
         if module in MODULES:
             for name in names_of(module):
                 self.known.setdefault(name, f"{module}.{name}")
+                self.starred.add(name)
 
     def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802 - named by ast
         """Follow ``floatX = theano.config.floatX`` no further than its right-hand side, and ``L = lasagne.layers``."""
@@ -198,6 +201,25 @@ class _Names(ast.NodeVisitor):
         old = self._dotted(node.value)
         if old in MODULES and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             self.known[node.targets[0].id] = old
+            return
+        for name in _stored(node.targets):  # the program's own variable, called like one that a star import gave
+            if name in self.starred:
+                self.known.pop(name, None)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:  # noqa: N802
+        """Names that the function binds are not those of the modules."""
+        arguments = node.args
+        own = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+        own |= {a.arg for a in (arguments.vararg, arguments.kwarg) if a is not None}
+        body = node.body if isinstance(node.body, list) else []
+        own |= set(_stored(body)) - {n for b in body for g in ast.walk(b) if isinstance(g, ast.Global) for n in g.names}
+        outer = dict(self.known)
+        for name in own:
+            self.known.pop(name, None)
+        self.generic_visit(node)
+        self.known = outer
+
+    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # noqa: N815
 
     def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
         """Record the longest dotted name."""
@@ -220,6 +242,14 @@ class _Names(ast.NodeVisitor):
             node = node.value
         old = self.known.get(node.id) if isinstance(node, ast.Name) else None
         return ".".join([old, *reversed(parts)]) if old is not None else None
+
+
+def _stored(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    """The names that these statements, or targets of an assignment, bind."""
+    for node in nodes:
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id
 
 
 def _shortened(old: str) -> str:

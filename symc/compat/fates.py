@@ -98,8 +98,13 @@ def _of_name(old: str, module: str, rest: list[str]) -> Fate:
             return _kind(old, ".".join([name, *rest]))
         served = True
     if served:
-        return Fate(old, "served", "", NOTES.get(old, ""))
+        return Fate(old, "served", "", NOTES.get(old, "") or _about_gpus(old))
     return Fate(old, "missing", "", advice(old) or NOT_YET)
+
+
+def _about_gpus(old: str) -> str:
+    """The advice for a name of Theano's modules for GPUs, which is served for programs that need no change."""
+    return advice(old) if old.startswith(("theano.sandbox.cuda", "theano.gpuarray")) else ""
 
 
 def _of_setting(old: str, name: str) -> Fate:
