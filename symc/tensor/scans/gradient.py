@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from symc.config import config
+from symc.gradient.absent import NullType
 from symc.gradient.reverse import grad
 from symc.graph import Constant, Variable, toposort
 from symc.graph.body import Body
@@ -213,8 +214,11 @@ def _slopes(total: Sequence[Variable], wrt: Sequence[Variable]) -> dict[Variable
     for more in total[1:]:
         cost = cost + more
     numbers = [v for v in wrt if is_float(v.dtype) or is_integer(v.dtype)]
-    found = grad(cost, numbers, disconnected_inputs="ignore", return_disconnected="none")
-    return {v: g for v, g in zip(numbers, found) if g is not None}
+    options: dict[str, Any] = {"disconnected_inputs": "ignore", "return_disconnected": "none"}
+    found = grad(cost, numbers, null_gradients="return", **options)
+    undefined = [v for v, g in zip(numbers, found) if g is not None and isinstance(g.type, NullType)]
+    grad(cost, [v for v in undefined if is_float(v.dtype)], **options)  # an error; integers may be states of draws
+    return {v: g for v, g in zip(numbers, found) if g is not None and v not in undefined}
 
 
 SCAN = record("scan", grad=_gradient, specialise=specialised, **FACTS)
