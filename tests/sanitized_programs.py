@@ -206,6 +206,45 @@ def convolutions_with_much_to_multiply():
 
 
 @program
+def weight_gradients_with_much_to_multiply():
+    """Minimal filtering in parts of bfloat16 where the processor has matrix registers; sums of few outer products."""
+    x, w = T.tensor4("x"), T.tensor4("w")
+    y = T.nnet.conv2d(x, w, border_mode=1)
+    f = symc.function([x, w], symc.grad((y * y).sum() / 2, w))
+    a, b, bump = draw(2, 170, 28, 27), draw(180, 170, 3, 3) / 40, draw(180, 170, 3, 3)
+    out = correlated(a, b, 1, 1)
+    yield (f(a, b) * bump).sum() / 1e4, (out * correlated(a, bump, 1, 1)).sum() / 1e4
+    m, g = T.matrix("m"), T.matrix("g")
+    p = draw(613, 331)
+    kept = symc.shared(p.copy())
+    update = symc.function([m, g], [], updates=[(kept, kept * 0.9 - 0.1 * T.dot(m.T, g))])
+    a, b = draw(5, 613), draw(5, 331)
+    update(a, b)
+    yield kept.get_value(), p * np.float32(0.9) - np.float32(0.1) * (a.T @ b)
+
+
+@program
+def convolutions_that_follow_one_another():
+    """In bands of rows; and as bfloat16 in blocks of channels where the processor has matrix registers."""
+    x = T.tensor("float32", shape=(None, 32, None, None))
+    first, each, last = draw(70, 32, 1, 1) / 8, draw(70, 1, 3, 3) / 3, draw(32, 70, 1, 1) / 8
+    y = T.nnet.relu(T.nnet.conv2d(x, symc.shared(first)))
+    y = T.nnet.relu(T.nnet.conv2d(y, symc.shared(each), num_groups=70, border_mode=1))
+    a = draw(1, 32, 31, 29)
+    with symc.config.change(conv_algorithm="bands"):
+        found = symc.function([x], T.nnet.conv2d(y, symc.shared(last)) + x)(a)
+    h = np.maximum(correlated(a, first, 0, 1), 0)
+    h = np.concatenate([correlated(h[:, k : k + 1], each[k : k + 1], 1, 1) for k in range(70)], 1)
+    yield found, correlated(np.maximum(h, 0), last, 0, 1) + a
+    full = draw(64, 32, 3, 3) / 17
+    y = T.nnet.relu(T.nnet.conv2d(x, symc.shared(full), border_mode=1))
+    y = T.nnet.conv2d(T.signal.pool.pool_2d(y, (2, 2), ignore_border=True), symc.shared(draw(32, 64, 1, 1) / 8))
+    plain = symc.function([x], y.mean((2, 3)))(a)
+    with symc.config.change(cpu_precision="bfloat16"):
+        yield symc.function([x], y.mean((2, 3)))(a) / 100, plain / 100  # bfloat16 has 8 bits
+
+
+@program
 def pooling():
     x = T.tensor4("x")
     for window, step, n in ((2, 2, 7), (3, 2, 9), (3, 1, 5)):
