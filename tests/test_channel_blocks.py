@@ -99,8 +99,8 @@ def test_network_with_residual_pooling_and_join(device: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["max", "average_inc_pad", "average_exc_pad", "sum"])
-def test_pooling_of_special_values(device: str, mode: str) -> None:
-    """Windows that overlap and leave the image; infinities and NaN of one channel stay in that channel."""
+def test_pooling(device: str, mode: str) -> None:
+    """Windows that overlap and leave the image."""
     x = T.tensor("float32", shape=(None, 32, 7, 6))
     identity = np.eye(32, dtype="float32")[:, :, None, None]
     pooled = pool_2d(_conv(x, identity), (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 0), mode=mode)
@@ -110,6 +110,25 @@ def test_pooling_of_special_values(device: str, mode: str) -> None:
     pooled = pool_2d(x, (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 0), mode=mode)
     plain = symc.function([x], pooled, device="interp")
     np.testing.assert_array_equal(f(images), _rounded(plain(images)).astype("float32"))
+
+
+@pytest.mark.parametrize("mode", ["max", "average_inc_pad", "average_exc_pad", "sum"])
+def test_pooling_of_special_values(device: str, mode: str) -> None:
+    """Infinities and NaN of one channel stay in that channel, as in pooling of float32."""
+    images = _rounded(rng.normal(size=(2, 32, 7, 6))).astype("float32")
+    for k, value in enumerate([np.nan, np.inf, -np.inf, -0.0, 3e38]):
+        images[k % 2, 3 * k :: 16, k, k] = value
+    images[1, 31] = -np.inf
+    images = _rounded(images).astype("float32")
+    windows = {"window": (3, 2), "stride": (2, 1), "pad": (1, 0), "ignore_border": True, "mode": mode}
+    bits = T.tensor("uint16", shape=(None, 1, None, None, 32))
+    f = symc.function([bits], Op(POOL_BLOCKS, **windows)(bits), device=device)
+    found = values_of(f(bits_of(images.transpose(0, 2, 3, 1)[:, None])))[:, 0].transpose(0, 3, 1, 2)
+    x = T.tensor4("x")
+    pooled = pool_2d(x, (3, 2), ignore_border=True, stride=(2, 1), pad=(1, 0), mode=mode)
+    plain = symc.function([x], pooled, device="interp")(images)
+    np.testing.assert_array_equal(found, values_of(bits_of(plain)))
+    assert not np.isfinite(found[0, 0]).all() and np.isfinite(found[0, 1]).all()
 
 
 def test_reference_implementations() -> None:

@@ -126,9 +126,9 @@ MUTANTS = [
     ),
     Mutant(
         "roll goes the other way",
-        "symc/tensor/extra_ops.py",
-        'arange(length) - ew.cast(by, "int64")',
-        'arange(length) + ew.cast(by, "int64")',
+        "symc/tensor/indices/rotation.py",
+        'constant(-by, dtype="int64")',
+        'constant(by, dtype="int64")',
         oracle("roll"),
     ),
     Mutant(
