@@ -20,7 +20,7 @@ from itertools import count
 from symc.loops.expr import FUNCTIONS
 from symc.loops.ir import Step
 from symc_backends.c.kernel_text import KernelText
-from symc_backends.c.vector import INTERLEAVED, JAMMED
+from symc_backends.c.simd_loops import INTERLEAVED, JAMMED
 
 __all__ = ["Functions"]
 

@@ -15,9 +15,10 @@ from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
 from symc_backends.c.scattered import NARROWEST, by_columns
+from symc_backends.c.simd_loops import emit_simd
 from symc_backends.c.stored import chain_function, operands_of
 from symc_backends.c.streaming import finished, flags, streamed_buffers
-from symc_backends.c.vector import can_vectorise, emit_simd
+from symc_backends.c.vector import can_vectorise
 
 __all__ = ["KernelText", "chunk_grain", "scratch_slots"]
 

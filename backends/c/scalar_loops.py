@@ -23,7 +23,7 @@ def emit_scalar(
 
     Sums of floats are added in blocks of ``SUM_TERMS`` terms, as the loop IR requires. ``element(buffer, index)``
     writes an element, and ``block(body, registers)`` writes statements, of which some use further C variables, with
-    their dtypes. The other arguments are those of ``symc_backends.c.vector.emit_simd``.
+    their dtypes. The other arguments are those of ``symc_backends.c.simd_loops.emit_simd``.
     """
     i, end = loop.index, scalar(loop.extent)
     sums: dict[str, Accumulate] = {}

@@ -1,4 +1,4 @@
-"""Vector code for ``simd`` loops: one register of floats at a time, and the remainder with masked lanes.
+"""Vector code for the statements of ``simd`` loops: one register of floats at a time, or some of its lanes.
 
 A value in a simd loop is either *uniform* (the same in all iterations: a C scalar) or *varying* (a vector of ``LANES``
 lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the operands it came from.
@@ -6,31 +6,17 @@ lanes). A varying bool is a mask: an integer vector of 0 and -1, as wide as the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from symc.graph.dtypes import BITS, HALF
-from symc.loops.expr import FUNCTIONS, Expr, coefficient, index, names_in, parts, substituted, var
-from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
-from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, C, vector_call
+from symc.loops.expr import Expr, coefficient, names_in, substituted, var
+from symc.loops.ir import Accumulate, For, Let, Load, Store
+from symc_backends.c.accumulators import combine, in_pieces, vector_identity
+from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, vector_call
 from symc_backends.c.pieces import is_piecewise, jumps
-from symc_backends.dialect import identity
 
-__all__ = ["INTERLEAVED", "JAMMED", "VectorBody", "can_vectorise", "emit_simd", "is_affine"]
-
-UNROLL = 4
-"""The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
-INTERLEAVED = 4
-"""The number of vectors of a loop over costly elements whose statements alternate."""
-LONG = 3
-"""The number of costly functions from which on they do."""
-MOST_INTERLEAVED = 40
-"""The number of statements up to which they do, which bounds compile time and registers."""
-JAMMED = "/* interleaved */"
-"""Marks a text in which they do: functions are called several times as often as in the formula."""
-FEWEST_LANES = 4
-"""The number of lanes of the narrowest registers."""
+__all__ = ["VectorBody", "can_vectorise", "is_affine"]
 
 
 class Value(NamedTuple):
@@ -298,16 +284,16 @@ class VectorBody:
         if dtype == "bool":
             text = self.vector(v, "bool", "i8")
             if self.partial:
-                text = f"vselect_i8({self.lane_mask('int8')}, {text}, vset1_i8({_vector_identity(s.op, dtype)}))"
+                text = f"vselect_i8({self.lane_mask('int8')}, {text}, vset1_i8({vector_identity(s.op, dtype)}))"
         else:
             text = self.vector(v, dtype)
             if self.partial:
                 tag = TAG[dtype]
-                text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({_vector_identity(s.op, dtype)}))"
-        if _in_pieces(s.op, dtype):
+                text = f"vselect_{tag}({self.lane_mask(dtype)}, {text}, vset1_{tag}({vector_identity(s.op, dtype)}))"
+        if in_pieces(s.op, dtype):
             self.add(f"VM_FOLD({s.op}, {TAG[dtype]}, {register}, {text});")
         else:
-            self.add(f"{register} = {_combine(s.op, dtype, register, text)};")
+            self.add(f"{register} = {combine(s.op, dtype, register, text)};")
 
     def accumulate_memory(self, s: Accumulate, pointer: str) -> None:
         """Combine each lane with its own element in memory."""
@@ -325,220 +311,9 @@ class VectorBody:
                 else f"vgather_{tag}({pointer} + {start}, {by})"
             )
         new = self._stored(s.value)
-        self.store(Store(s.buffer, s.index, s.value), pointer, _combine(s.op, dtype, old, new))
-
-
-def _in_pieces(op: str, dtype: str) -> bool:
-    """Whether an accumulator of this dtype is wider than a register, and the combination supports pieces."""
-    return dtype != "bool" and BITS[dtype] == 64 and op in ("add", "mul", "min", "max")
-
-
-def _is_any(op: str) -> bool:
-    """Whether the combination is "any" on bools; else it is "all"."""
-    return op in ("or", "max", "add")
-
-
-def _combine(op: str, dtype: str, a: str, b: str) -> str:
-    """Combine two vectors lane by lane; bools are masks."""
-    if dtype == "bool":
-        return f"({a} {'|' if _is_any(op) else '&'} {b})"
-    return vector_call(op, [a, b], dtype)
-
-
-def _vector_identity(op: str, dtype: str) -> str:
-    """The identity of a combination; for bools, as a lane of a mask."""
-    if dtype == "bool":
-        return "0" if _is_any(op) else "-1"
-    return C.literal(identity(op, dtype), dtype)
+        self.store(Store(s.buffer, s.index, s.value), pointer, combine(s.op, dtype, old, new))
 
 
 def is_affine(e: Expr) -> bool:
     """Whether an index consists of sums and products of names and numbers."""
     return e.op in ("const", "var") or e.op in ("add", "sub", "mul", "neg") and all(is_affine(a) for a in e.args)
-
-
-def emit_simd(
-    loop: For,
-    scalar: Callable[[Expr], str],
-    pointer: Callable[[str], str],
-    dtype_of: Callable[[str], str],
-    is_register: Callable[[str], bool],
-    streamed: Collection[str] = (),
-) -> list[str]:
-    """Generate C lines for a simd loop.
-
-    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
-    dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
-    ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``.
-    """
-    unroll = UNROLL if len(loop.body) <= 14 else 1
-    registers = {
-        k: _Register(s, f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
-        for k, s in enumerate(loop.body)
-        if isinstance(s, Accumulate) and loop.index not in names_in(s.index)
-    }
-    unroll = unroll if registers else 1
-    lines = [f"{{ const int64_t end = {scalar(loop.extent)}; int64_t {loop.index} = 0;"]
-    for register in registers.values():
-        lines += register.declared()
-    sums = [register for register in registers.values() if register.total]
-    if sums:
-        most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {unroll} * {LANES}"
-        lines.append(f"const int64_t most = {most};")
-    skipped = "" if registers else _first_streamed(loop, scalar, pointer, streamed)
-    if skipped:
-        lines.append(f"int64_t skip = {skipped};")
-
-    addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
-
-    def body(copy: int, partial: bool, position: str) -> list[str]:
-        b = VectorBody(loop, scalar, partial, position, streamed, addresses)
-        for k, s in enumerate(loop.body):
-            if isinstance(s, Let):
-                b.let(s)
-            elif isinstance(s, Load):
-                b.load(s, pointer(s.buffer))
-            elif isinstance(s, Store):
-                b.store(s, pointer(s.buffer))
-            elif isinstance(s, Accumulate):
-                if k in registers:
-                    b.accumulate_register(s, registers[k].names[copy], registers[k].dtype)
-                else:
-                    b.accumulate_memory(s, pointer(s.buffer))
-        return b.lines
-
-    def whole(copies: int, stop: str) -> list[str]:
-        """The loop up to ``stop`` over groups of ``copies`` vectors."""
-        step = f"{copies} * {LANES}" if copies > 1 else LANES
-        inside: list[str] = []
-        for copy in range(copies):
-            inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {loop.index} + {copy} * {LANES};"]
-            inside += [*body(copy, False, loop.index if copy == 0 else f"i_{copy}"), "}"]
-        advance = _advance(loop.index, step, bool(skipped))
-        return [f"for (; {loop.index} + {step} <= {stop}; {advance}) {{", *inside, "}"]
-
-    if sums:
-        lines.append(f"for (; {loop.index} + {unroll} * {LANES} <= end;) {{")
-        lines.append(f"const int64_t stop = {loop.index} + most < end ? {loop.index} + most : end;")
-        lines += whole(unroll, "stop")
-        lines.append(f"if ({loop.index} + {unroll} * {LANES} > end) break;")
-        for register in sums:
-            lines += register.flushed()
-        lines.append("}")
-    else:
-        if not registers and _is_long(loop):
-            lines += _interleaved(loop, body, bool(skipped))
-        lines += whole(unroll, "end")
-    if unroll > 1:
-        lines += whole(1, "end")
-    lines.append(f"if ({loop.index} < end) {{ const int64_t left = end - {loop.index};")
-    lines += body(0, True, loop.index)
-    lines.append("}")
-    for register in registers.values():
-        s = register.statement
-        target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
-        lines.append(register.finished(target))
-    lines.append("}")
-    return lines
-
-
-def _first_streamed(
-    loop: For, scalar: Callable[[Expr], str], pointer: Callable[[str], str], streamed: Collection[str]
-) -> str:
-    """The number of elements in front of the first line that is stored past the caches; "" if none ever is.
-
-    The first vectors of a loop are stored as usual. The second ones begin at that line, and repeat the rest: so the
-    loop may not add to memory, nor store to memory that it may read.
-    """
-    stores = [s for s in loop.body if not isinstance(s, (Let, Load))]
-    if not all(isinstance(s, Store) and s.buffer in streamed for s in stores):
-        return ""
-    past = " && ".join(dict.fromkeys(f"past_{s.buffer}" for s in stores if isinstance(s, Store)))
-    definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
-    inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
-    for s in stores:
-        assert isinstance(s, Store)
-        at = substituted(s.index, {k: e for k, e in definitions.items() if is_affine(e)})
-        stride = coefficient(at, loop.index)
-        if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
-            start = scalar(substituted(at, {loop.index: index(0)}))
-            return f"{past} ? vhead_{TAG[s.value.dtype]}({pointer(s.buffer)} + {start}) : 0"
-    return ""
-
-
-def _advance(lane: str, step: str, skips: bool) -> str:
-    """The text that moves a loop on by ``step``, or the first time by ``skip`` if that is not zero."""
-    return f"{lane} += skip ? skip : {step}, skip = 0" if skips else f"{lane} += {step}"
-
-
-def _is_long(loop: For) -> bool:
-    """Whether an iteration is too long a chain of operations for the processor to begin the next one meanwhile."""
-    slow = 0
-    for s in loop.body:
-        if isinstance(s, Accumulate) or isinstance(s, Load) and BITS.get(s.dtype) == 64:
-            return False
-        if isinstance(s, Let):
-            slow += sum(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(s.value))
-    return slow >= LONG and len(loop.body) <= MOST_INTERLEAVED
-
-
-def _interleaved(loop: For, body: Callable[[int, bool, str], list[str]], skips: bool) -> list[str]:
-    """The loop over groups of vectors, whose statements alternate, so that their latencies overlap."""
-    i = loop.index
-    names = re.compile(rf"\b({'|'.join(s.name for s in loop.body if isinstance(s, (Let, Load)))})\b")
-    step = f"{INTERLEAVED} * {LANES}"
-    lines = [f"{JAMMED} for (; {i} + {step} <= end; {_advance(i, step, skips)}) {{"]
-    copies = []
-    for copy in range(INTERLEAVED):
-        lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")
-        copies.append([names.sub(rf"\1_{copy}", line) for line in body(0, False, f"{i}_{copy}")])
-    return [*lines, *(line for same in zip(*copies) for line in same), "}"]
-
-
-class _Register:
-    """The accumulators of a simd loop for one element: a vector per copy of the loop's body.
-
-    Sums of floats also have a ``total``, to which the vectors are added, and then reset, before rounding errors
-    accumulate over too many terms.
-    """
-
-    def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
-        self.statement = statement
-        self.dtype = dtype
-        self.names = [f"{name}_{u}" for u in range(copies)]
-        few = extent.op == "const" and extent.value <= SUM_TERMS.get(dtype, 0) * copies * FEWEST_LANES
-        self.total = f"{name}_total" if statement.op == "add" and dtype in SUM_TERMS and not few else ""
-        self.pieces = _in_pieces(statement.op, dtype)
-        self.tag = "i8" if dtype == "bool" else TAG[dtype]
-        first = f"vset1_{self.tag}({_vector_identity(statement.op, dtype)})"
-        self.type = f"vu_{self.tag}" if self.pieces else f"v_{self.tag}"
-        self.first = f"({self.type}){{{first}}}" if self.pieces else first
-
-    def declared(self) -> list[str]:
-        lines = [" ".join(f"{self.type} {name} = {self.first};" for name in self.names)]
-        return [f"double {self.total} = 0;", *lines] if self.total else lines
-
-    def flushed(self) -> list[str]:
-        """Add the vectors to the total and reset them."""
-        return [f"{self.total} += {self._combined()};", " ".join(f"{name} = {self.first};" for name in self.names)]
-
-    def finished(self, target: str) -> str:
-        """Combine all accumulators with the element ``target``."""
-        if self.total:
-            ctype = CTYPE[self.dtype]
-            wide = f"({ctype})({target} + ({self.total} + sum))"
-            return f"{{ const {ctype} sum = {self._combined()}; {target} = end > most ? {wide} : {target} + sum; }}"
-        op = self.statement.op
-        if self.dtype == "bool":
-            op = "or" if _is_any(op) else "and"
-        return f"{target} = {C.call(op, [target, self._combined()], self.dtype)};"
-
-    def _combined(self) -> str:
-        """Combine all lanes of all vectors to one scalar."""
-        op, dtype = self.statement.op, self.dtype
-        parts = [f"{name}.v" if self.pieces else name for name in self.names]
-        while len(parts) > 1:
-            parts = [_combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
-        if dtype == "bool":
-            return f"vreduce_{'max' if _is_any(op) else 'min'}_u8((v_u8)({parts[0]} & 1))"
-        return f"vreduce_{op}_{self.tag}({parts[0]})"

@@ -62,7 +62,7 @@ def map_variables(
 
     Raises
     ------
-    NotImplementedError
+    ValueError
         If a replacement inside of a step depends on a shared variable that has an ``update``.
     """
     made: set[Variable] = set()
@@ -111,7 +111,7 @@ def _with_mapped_body(node: Any, replacer: Callable[[Variable], Variable]) -> tu
         if v in body.inputs or isinstance(v, Constant):
             continue
         if isinstance(v, SharedVariable) and getattr(v, "update", None) is not None:
-            raise NotImplementedError(f"map_variables: {v} has an update, and cannot be read inside of {op.name}")
+            raise ValueError(f"map_variables: {v} has an update, and cannot be read inside of {op.name}")
         if v not in inner:
             inner[v] = Variable(v.type, None, 0, v.name, v.location)
             same_length(inner[v], v)

@@ -223,17 +223,17 @@ def _op(record: Any, attrs: dict[str, Any]) -> Op:
 
 def _known_leaf(number: int) -> Variable:
     """An input or shared variable of the function: what reads a plan knows which."""
-    raise NotImplementedError("a plan must define it")
+    raise LookupError("only a plan that is read defines it")
 
 
 def _known_symbol(number: int) -> Any:
     """A symbol of the function's expressions."""
-    raise NotImplementedError("a plan must define it")
+    raise LookupError("only a plan that is read defines it")
 
 
 def _new_symbol(number: int, name: str, nonnegative: bool) -> Any:
     """A symbol of the plan's own."""
-    raise NotImplementedError("a plan must define it")
+    raise LookupError("only a plan that is read defines it")
 
 
 class _Pickler(pickle.Pickler):

@@ -284,9 +284,9 @@ MUTANTS = [
     ),
     Mutant(
         "the rest of a vector loop is left out when one element remains",
-        "backends/c/vector.py",
-        'lines.append(f"if ({loop.index} < end) {{ const',
-        'lines.append(f"if ({loop.index} + 1 < end) {{ const',
+        "backends/c/simd_loops.py",
+        'lines.append(f"if ({i} < end) {{ const',
+        'lines.append(f"if ({i} + 1 < end) {{ const',
         oracle("exp", "sum"),
     ),
     Mutant(

@@ -1,0 +1,88 @@
+"""Accumulators of ``simd`` loops: the vectors in which the terms for one element meet."""
+
+from __future__ import annotations
+
+from symc.graph.dtypes import BITS
+from symc.loops.expr import Expr
+from symc.loops.ir import SUM_TERMS, Accumulate
+from symc_backends.c.dialect import CTYPE, TAG, C, vector_call
+from symc_backends.dialect import identity
+
+__all__ = ["Register", "combine", "in_pieces", "is_any", "vector_identity"]
+
+FEWEST_LANES = 4
+"""The number of lanes of the narrowest registers."""
+
+
+def in_pieces(op: str, dtype: str) -> bool:
+    """Whether an accumulator of this dtype is wider than a register, and the combination supports pieces."""
+    return dtype != "bool" and BITS[dtype] == 64 and op in ("add", "mul", "min", "max")
+
+
+def is_any(op: str) -> bool:
+    """Whether the combination is "any" on bools; else it is "all"."""
+    return op in ("or", "max", "add")
+
+
+def combine(op: str, dtype: str, a: str, b: str) -> str:
+    """Combine two vectors lane by lane; bools are masks."""
+    if dtype == "bool":
+        return f"({a} {'|' if is_any(op) else '&'} {b})"
+    return vector_call(op, [a, b], dtype)
+
+
+def vector_identity(op: str, dtype: str) -> str:
+    """The identity of a combination; for bools, as a lane of a mask."""
+    if dtype == "bool":
+        return "0" if is_any(op) else "-1"
+    return C.literal(identity(op, dtype), dtype)
+
+
+class Register:
+    """The accumulators of a simd loop for one element: a vector per copy of the loop's body.
+
+    Sums of floats also have a ``total``, to which the vectors are added, and then reset, before rounding errors
+    accumulate over too many terms.
+    """
+
+    def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
+        self.statement = statement
+        self.dtype = dtype
+        self.names = [f"{name}_{u}" for u in range(copies)]
+        few = extent.op == "const" and extent.value <= SUM_TERMS.get(dtype, 0) * copies * FEWEST_LANES
+        self.total = f"{name}_total" if statement.op == "add" and dtype in SUM_TERMS and not few else ""
+        self.pieces = in_pieces(statement.op, dtype)
+        self.tag = "i8" if dtype == "bool" else TAG[dtype]
+        first = f"vset1_{self.tag}({vector_identity(statement.op, dtype)})"
+        self.type = f"vu_{self.tag}" if self.pieces else f"v_{self.tag}"
+        self.first = f"({self.type}){{{first}}}" if self.pieces else first
+
+    def declared(self) -> list[str]:
+        """The declarations of the vectors and of the total."""
+        lines = [" ".join(f"{self.type} {name} = {self.first};" for name in self.names)]
+        return [f"double {self.total} = 0;", *lines] if self.total else lines
+
+    def flushed(self) -> list[str]:
+        """Add the vectors to the total and reset them."""
+        return [f"{self.total} += {self._combined()};", " ".join(f"{name} = {self.first};" for name in self.names)]
+
+    def finished(self, target: str) -> str:
+        """Combine all accumulators with the element ``target``."""
+        if self.total:
+            ctype = CTYPE[self.dtype]
+            wide = f"({ctype})({target} + ({self.total} + sum))"
+            return f"{{ const {ctype} sum = {self._combined()}; {target} = end > most ? {wide} : {target} + sum; }}"
+        op = self.statement.op
+        if self.dtype == "bool":
+            op = "or" if is_any(op) else "and"
+        return f"{target} = {C.call(op, [target, self._combined()], self.dtype)};"
+
+    def _combined(self) -> str:
+        """Combine all lanes of all vectors to one scalar."""
+        op, dtype = self.statement.op, self.dtype
+        parts = [f"{name}.v" if self.pieces else name for name in self.names]
+        while len(parts) > 1:
+            parts = [combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
+        if dtype == "bool":
+            return f"vreduce_{'max' if is_any(op) else 'min'}_u8((v_u8)({parts[0]} & 1))"
+        return f"vreduce_{op}_{self.tag}({parts[0]})"

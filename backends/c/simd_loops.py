@@ -1,0 +1,201 @@
+"""Loops of kind ``simd``: over whole vectors, then over the lanes that remain.
+
+A loop over long chains of operations processes several vectors at once, whose statements alternate; one that adds terms
+to an element has several accumulators; one that stores past the caches begins its second round at a line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+from symc.graph.dtypes import BITS
+from symc.loops.expr import FUNCTIONS, Expr, coefficient, index, names_in, parts, substituted
+from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
+from symc_backends.c.accumulators import Register
+from symc_backends.c.dialect import LANES, TAG
+from symc_backends.c.vector import VectorBody, is_affine
+
+__all__ = ["INTERLEAVED", "JAMMED", "emit_simd"]
+
+UNROLL = 4
+"""The number of accumulators of a reduction, so that an addition need not wait for the previous one."""
+INTERLEAVED = 4
+"""The number of vectors of a loop over costly elements whose statements alternate."""
+LONG = 3
+"""The number of costly functions from which on they do."""
+MOST_INTERLEAVED = 40
+"""The number of statements up to which they do, which bounds compile time and registers."""
+JAMMED = "/* interleaved */"
+"""Marks a text in which they do: functions are called several times as often as in the formula."""
+
+
+def emit_simd(
+    loop: For,
+    scalar: Callable[[Expr], str],
+    pointer: Callable[[str], str],
+    dtype_of: Callable[[str], str],
+    is_register: Callable[[str], bool],
+    streamed: Collection[str] = (),
+) -> list[str]:
+    """Generate C lines for a simd loop.
+
+    ``scalar(e)`` writes a uniform expression, ``pointer(buffer)`` returns a buffer's address, ``dtype_of(buffer)`` its
+    dtype, and ``is_register(buffer)`` whether it is a single element in a C variable. Stores to the buffers in
+    ``streamed`` pass the caches where a C variable says so, see ``symc_backends.c.streaming``.
+    """
+    return _SimdLoop(loop, scalar, pointer, dtype_of, streamed).lines(is_register)
+
+
+class _SimdLoop:
+    """The text of one loop.
+
+    Attributes
+    ----------
+    registers : dict of int to Register
+        The accumulators, by the positions of their statements in the body.
+    unroll : int
+        The number of copies of the body, each with a vector of every accumulator.
+    skipped : str
+        The number of elements before the first line that is stored past the caches; "" if none ever is.
+    """
+
+    def __init__(
+        self,
+        loop: For,
+        scalar: Callable[[Expr], str],
+        pointer: Callable[[str], str],
+        dtype_of: Callable[[str], str],
+        streamed: Collection[str],
+    ) -> None:
+        self.loop = loop
+        self.scalar = scalar
+        self.pointer = pointer
+        self.streamed = streamed
+        unroll = UNROLL if len(loop.body) <= 14 else 1
+        self.registers = {
+            k: Register(s, f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
+            for k, s in enumerate(loop.body)
+            if isinstance(s, Accumulate) and loop.index not in names_in(s.index)
+        }
+        self.unroll = unroll if self.registers else 1
+        self.skipped = "" if self.registers else _first_streamed(loop, scalar, pointer, streamed)
+        self.addresses: dict[int, tuple[Expr, Expr, Expr | None]] = {}
+
+    def lines(self, is_register: Callable[[str], bool]) -> list[str]:
+        i, scalar, pointer = self.loop.index, self.scalar, self.pointer
+        lines = [f"{{ const int64_t end = {scalar(self.loop.extent)}; int64_t {i} = 0;"]
+        for register in self.registers.values():
+            lines += register.declared()
+        sums = [register for register in self.registers.values() if register.total]
+        if sums:
+            most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {self.unroll} * {LANES}"
+            lines.append(f"const int64_t most = {most};")
+        if self.skipped:
+            lines.append(f"int64_t skip = {self.skipped};")
+        lines += self._summed(sums) if sums else self._plain()
+        if self.unroll > 1:
+            lines += self._whole(1, "end")
+        lines.append(f"if ({i} < end) {{ const int64_t left = end - {i};")
+        lines += self.body(0, True, i)
+        lines.append("}")
+        for register in self.registers.values():
+            s = register.statement
+            target = pointer(s.buffer) if is_register(s.buffer) else f"{pointer(s.buffer)}[{scalar(s.index)}]"
+            lines.append(register.finished(target))
+        lines.append("}")
+        return lines
+
+    def body(self, copy: int, partial: bool, position: str) -> list[str]:
+        """One copy of the loop's body, for the vector at ``position`` or its first ``left`` lanes."""
+        b = VectorBody(self.loop, self.scalar, partial, position, self.streamed, self.addresses)
+        for k, s in enumerate(self.loop.body):
+            if isinstance(s, Let):
+                b.let(s)
+            elif isinstance(s, Load):
+                b.load(s, self.pointer(s.buffer))
+            elif isinstance(s, Store):
+                b.store(s, self.pointer(s.buffer))
+            elif isinstance(s, Accumulate):
+                if k in self.registers:
+                    b.accumulate_register(s, self.registers[k].names[copy], self.registers[k].dtype)
+                else:
+                    b.accumulate_memory(s, self.pointer(s.buffer))
+        return b.lines
+
+    def _whole(self, copies: int, stop: str) -> list[str]:
+        """The loop up to ``stop`` over groups of ``copies`` vectors."""
+        i = self.loop.index
+        step = f"{copies} * {LANES}" if copies > 1 else LANES
+        inside: list[str] = []
+        for copy in range(copies):
+            inside += ["{" if copy == 0 else f"{{ const int64_t i_{copy} = {i} + {copy} * {LANES};"]
+            inside += [*self.body(copy, False, i if copy == 0 else f"i_{copy}"), "}"]
+        return [f"for (; {i} + {step} <= {stop}; {self._advance(step)}) {{", *inside, "}"]
+
+    def _plain(self) -> list[str]:
+        alternating = not self.registers and _is_long(self.loop)
+        return [*(self._interleaved() if alternating else []), *self._whole(self.unroll, "end")]
+
+    def _summed(self, sums: list[Register]) -> list[str]:
+        """The loop in rounds, after each of which the vectors of sums are added to their totals."""
+        i, group = self.loop.index, f"{self.unroll} * {LANES}"
+        lines = [f"for (; {i} + {group} <= end;) {{"]
+        lines.append(f"const int64_t stop = {i} + most < end ? {i} + most : end;")
+        lines += self._whole(self.unroll, "stop")
+        lines.append(f"if ({i} + {group} > end) break;")
+        for register in sums:
+            lines += register.flushed()
+        return [*lines, "}"]
+
+    def _advance(self, step: str) -> str:
+        """The text that moves the loop on by ``step``, or the first time by ``skip`` if that is not zero."""
+        i = self.loop.index
+        return f"{i} += skip ? skip : {step}, skip = 0" if self.skipped else f"{i} += {step}"
+
+    def _interleaved(self) -> list[str]:
+        """The loop over groups of vectors, whose statements alternate, so that their latencies overlap."""
+        i = self.loop.index
+        names = re.compile(rf"\b({'|'.join(s.name for s in self.loop.body if isinstance(s, (Let, Load)))})\b")
+        step = f"{INTERLEAVED} * {LANES}"
+        lines = [f"{JAMMED} for (; {i} + {step} <= end; {self._advance(step)}) {{"]
+        copies = []
+        for copy in range(INTERLEAVED):
+            lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")
+            copies.append([names.sub(rf"\1_{copy}", line) for line in self.body(0, False, f"{i}_{copy}")])
+        return [*lines, *(line for same in zip(*copies) for line in same), "}"]
+
+
+def _first_streamed(
+    loop: For, scalar: Callable[[Expr], str], pointer: Callable[[str], str], streamed: Collection[str]
+) -> str:
+    """The number of elements in front of the first line that is stored past the caches; "" if none ever is.
+
+    The first vectors of a loop are stored as usual. The second ones begin at that line, and repeat the rest: so the
+    loop may not add to memory, nor store to memory that it may read.
+    """
+    stores = [s for s in loop.body if not isinstance(s, (Let, Load))]
+    if not all(isinstance(s, Store) and s.buffer in streamed for s in stores):
+        return ""
+    past = " && ".join(dict.fromkeys(f"past_{s.buffer}" for s in stores if isinstance(s, Store)))
+    definitions = {s.name: s.value for s in loop.body if isinstance(s, Let) and s.value.dtype == "int64"}
+    inside = {s.name for s in loop.body if isinstance(s, (Let, Load))}
+    for s in stores:
+        assert isinstance(s, Store)
+        at = substituted(s.index, {k: e for k, e in definitions.items() if is_affine(e)})
+        stride = coefficient(at, loop.index)
+        if stride is not None and stride.op == "const" and stride.value == 1 and inside.isdisjoint(names_in(at)):
+            start = scalar(substituted(at, {loop.index: index(0)}))
+            return f"{past} ? vhead_{TAG[s.value.dtype]}({pointer(s.buffer)} + {start}) : 0"
+    return ""
+
+
+def _is_long(loop: For) -> bool:
+    """Whether an iteration is too long a chain of operations for the processor to begin the next one meanwhile."""
+    slow = 0
+    for s in loop.body:
+        if isinstance(s, Accumulate) or isinstance(s, Load) and BITS.get(s.dtype) == 64:
+            return False
+        if isinstance(s, Let):
+            slow += sum(x.op in FUNCTIONS and FUNCTIONS[x.op].costly for x in parts(s.value))
+    return slow >= LONG and len(loop.body) <= MOST_INTERLEAVED
