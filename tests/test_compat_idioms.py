@@ -262,3 +262,16 @@ def test_what_a_star_import_of_layers_gives(shim):
     exec("from lasagne.init import *; from lasagne.nonlinearities import *; from lasagne.utils import *", found)
     assert found["np"] is np and found["theano"].__name__ == "theano" and found["T"].__name__ == "theano.tensor"
     assert {"GlorotUniform", "get_rng", "rectify", "floatX"} <= set(found)
+
+
+def test_the_shape_of_an_input_layer_is_advice(shim):
+    """Batches of another size go through the layer's own variable, as in Lasagne, where it has no lengths."""
+    import lasagne
+    import theano
+
+    first = lasagne.layers.InputLayer((500, 1, 6, 6))
+    layer = lasagne.layers.Conv2DLayer(first, 3, 3, pad="same")
+    layer = lasagne.layers.DenseLayer(lasagne.layers.MaxPool2DLayer(layer, 2), 4)
+    f = theano.function([first.input_var], lasagne.layers.get_output(layer))
+    assert f(normal(7, 1, 6, 6)).shape == (7, 4)
+    assert first.input_var.broadcastable == (False, True, False, False)

@@ -33,7 +33,8 @@ class InputLayer(Layer):
     Notes
     -----
     The first axis is usually the batch. The output of the layer is ``specify_shape(input_var, shape)``: the sizes in
-    `shape` are known to all layers and to the compiler, and are checked when a function is called.
+    `shape` are known to all layers and to the compiler, and are checked when a function is called. In programs that
+    run through :mod:`symc.compat` they are advice, as in Lasagne.
 
     Examples
     --------
@@ -56,7 +57,8 @@ class InputLayer(Layer):
             )
         self._dtype_given = input_var is not None
         if input_var is None:
-            input_var = T.tensor(symc.config.floatX, shape=self.shape, name=f"{name}.input" if name else "input")
+            sizes = [n if n == 1 else None for n in self.shape] if symc.compat.installed() else self.shape
+            input_var = T.tensor(symc.config.floatX, shape=sizes, name=f"{name}.input" if name else "input")
         elif input_var.ndim != len(self.shape):
             raise ValueError(
                 f"shape has {len(self.shape)} dimensions, but variable has {input_var.ndim}: "
