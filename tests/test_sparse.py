@@ -277,8 +277,10 @@ def test_arguments_and_results():
     assert empty[0].shape == (3, 0) and not empty[1].any() and empty[1].shape == (3, 2)
     np.testing.assert_allclose((x * 3).eval({x: A}).toarray(), 3 * A.toarray(), rtol=1e-6)
     y = symc.function([x, T.dmatrix("w")], x)
-    with pytest.raises(TypeError, match=r"input 0 \(x\): expected a sparse matrix of SciPy, got ndarray"):
-        y(A.toarray(), W)
+    np.testing.assert_allclose(y(A.toarray(), W).toarray(), A.toarray(), rtol=1e-6)  # converted, as in Theano
+    for wrong, kind in ((A.toarray().tolist(), "list"), (A.toarray()[0], "ndarray")):
+        with pytest.raises(TypeError, match=rf"input 0 \(x\): expected a sparse matrix of SciPy, got {kind}"):
+            y(wrong, W)
     with pytest.raises(TypeError, match="takes 2 inputs, got 3"):
         y(A, W, W)
     with pytest.raises(TypeError, match=r"input 0 \(x\) is missing"):

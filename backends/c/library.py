@@ -77,14 +77,13 @@ ffi = declared(
     int dlclose(void *);
     char *dlerror(void);
 """
-    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c in CALLS for t in ("f32", "f64"))
+    + "".join(f"void symc_{c}_{t}(void *const *, const int64_t *);" for c, spec in CALLS.items() for t in spec.tags)
     + "".join(
         f"void symc_{c}_stored_{t}(void *const *, const int64_t *, symc_stored *const *);"
         for c, spec in CALLS.items()
         if spec.stored
-        for t in ("f32", "f64")
+        for t in spec.tags
     )
-    + "void symc_pool2d_blocks_u16(void *const *, const int64_t *);"
     + "".join(
         f"void symc_{name}_{tag}(void *const *, const int64_t *);"
         for name, routine in ROUTINES.items()

@@ -42,6 +42,7 @@ class CallSpec(NamedTuple):
     ``stored`` are the inputs of which a back end may keep another form between calls, as long as they do not change.
     ``row_axes`` is the number of axes of the output that make up a row for an ``Epilogue``; with 0 the call takes none.
     With ``rows_of_vectors``, the last of these axes is a vector of 32 elements, which an epilogue processes as a whole.
+    ``tags`` name the dtypes that the run-time library has the call for.
     """
 
     outputs: tuple[str, ...]
@@ -53,6 +54,7 @@ class CallSpec(NamedTuple):
     stored: tuple[str, ...] = ()
     row_axes: int = 0
     rows_of_vectors: bool = False
+    tags: tuple[str, ...] = ("f32", "f64")
 
 
 def _matrix(flat: np.ndarray, offset: int, rows: int, cols: int, lead: int, transposed: int) -> np.ndarray:
@@ -238,12 +240,14 @@ CALLS: dict[str, CallSpec] = {
     ),
     "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
     "conv2d_blocks": CallSpec(
-        ("Y",), ("X", "W"), _CONV, _conv_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True
+        ("Y",), ("X", "W"), _CONV, _conv_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
+        tags=("f32",),
     ),
     "conv2d_to_blocks": CallSpec(
-        ("Y",), ("X", "W"), _CONV, _conv_to_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True
+        ("Y",), ("X", "W"), _CONV, _conv_to_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
+        tags=("f32",),
     ),
-    "pool2d_blocks": CallSpec(("Y",), ("X",), _POOL, _pool_blocks, _pool_flops),
+    "pool2d_blocks": CallSpec(("Y",), ("X",), _POOL, _pool_blocks, _pool_flops, tags=("u16",)),
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
     "pool2d_max_grad_grad": CallSpec(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),

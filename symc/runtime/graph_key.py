@@ -24,14 +24,14 @@ from symc.graph.body import Body
 from symc.graph.op import RECORDS, Op
 from symc.graph.types import TensorType
 
-__all__ = ["GraphKey", "NotDescribable"]
+__all__ = ["GraphKey"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _OWN = "symc"
 """The package whose functions and classes are known by their names: what they do changes with its sources alone."""
 
 
-class NotDescribable(Exception):
+class _NotDescribable(Exception):
     """Something in the expressions has no text, such as a function of the user's."""
 
 
@@ -45,10 +45,6 @@ class GraphKey:
         The inputs and shared variables, by their numbers in the text.
     symbols : dict
         The numbers of the symbols of dims.
-
-    Raises
-    ------
-    NotDescribable
     """
 
     def __init__(self, state: State) -> None:
@@ -66,6 +62,14 @@ class GraphKey:
         dims = self._integers(numbers)
         lines = [self._line(line) for line in self._lines]
         self.text = repr((graph, rest, len(state.inputs), dims, lines))
+
+    @classmethod
+    def of(cls, state: State) -> GraphKey | None:
+        """The text of a state's expressions; None if something in them has none, or they are nested too deeply."""
+        try:
+            return cls(state)
+        except (_NotDescribable, RecursionError):
+            return None
 
     def _graph(self, outputs: Iterable[Variable], roots: Iterable[Variable], numbers: dict[Variable, int]) -> Any:
         """A graph; ``numbers`` receives the number of every variable in it."""
@@ -118,7 +122,7 @@ class GraphKey:
         if found is None:
             name = op.record.name
             if RECORDS.get(name) is not op.record or not _is_own(op.record.infer):
-                raise NotDescribable(name)
+                raise _NotDescribable(name)
             attrs = {} if op.record.carries_updates else op.attrs  # the function's updates are in the state
             found = self._ops[id(op)] = (name, [(key, self._value(a)) for key, a in attrs.items()])
         return found
@@ -146,7 +150,7 @@ class GraphKey:
             return self._dim(value)
         if isinstance(value, (np.ndarray, np.generic)):
             if value.dtype.hasobject:
-                raise NotDescribable(kind.__name__)
+                raise _NotDescribable(kind.__name__)
             data = np.ascontiguousarray(value)
             return (
                 "array",
@@ -171,7 +175,7 @@ class GraphKey:
         kind = value if isinstance(value, (type, FunctionType)) else type(value)
         name = kind.__module__, kind.__qualname__
         if not _is_own(kind) or "<locals>" in kind.__qualname__:
-            raise NotDescribable(".".join(name))
+            raise _NotDescribable(".".join(name))
         if kind is value:
             return name
         if isinstance(value, Enum):
@@ -180,7 +184,7 @@ class GraphKey:
             return name, [self._value(v) for v in value]
         if is_dataclass(value):
             return name, [self._value(getattr(value, f.name)) for f in fields(value)]
-        raise NotDescribable(".".join(name))
+        raise _NotDescribable(".".join(name))
 
     def _dim(self, dim: Any) -> Any:
         if dim.is_Symbol:
@@ -191,7 +195,7 @@ class GraphKey:
 
     def _body(self, body: Body) -> Any:
         if body.equalities:
-            raise NotDescribable("a body of the compiler's")
+            raise _NotDescribable("a body of the compiler's")
         return "body", self._graph(body.graph, body.inputs, {}), self._value(body.symbols), len(body.outputs)
 
 

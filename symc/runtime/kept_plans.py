@@ -36,7 +36,7 @@ from symc.graph.op import Op
 from symc.graph.types import TensorType
 from symc.loops.expr import Expr
 from symc.runtime.backend import Backend, Store
-from symc.runtime.graph_key import GraphKey, NotDescribable
+from symc.runtime.graph_key import GraphKey
 from symc.runtime.processors import usable
 
 __all__ = ["LEAST_NODES", "planned", "sources_of"]
@@ -87,11 +87,8 @@ def _place(state: State, backend: Backend) -> _Place | None:
     store: Store | None = getattr(backend, "store", None)
     if store is None or len(toposort(state.outputs)) < LEAST_NODES:
         return None
-    try:
-        key = GraphKey(state)
-    except (NotDescribable, RecursionError):
-        return None
-    return _Place(store, _name(key.text, store), key)
+    key = GraphKey.of(state)
+    return None if key is None else _Place(store, _name(key.text, store), key)
 
 
 _NO_MATTER = ("cache_dir", "profile", "tiered", "exception_verbosity", "on_unused_input")

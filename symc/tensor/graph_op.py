@@ -186,9 +186,13 @@ def _cases() -> list[Case]:
 
 
 def _connections(op: Op, inputs: Sequence[Variable]) -> Sequence[Sequence[bool]]:
-    """Per input of an application, whether each output depends on it."""
-    pattern: Sequence[Sequence[bool]] | None = op["overrides"].pattern
-    return connections(op["body"]) if pattern is None else pattern
+    """Per input of an application, whether each output depends on it, or is given a gradient by it."""
+    rules: _Overrides = op["overrides"]
+    if rules.pattern is not None:
+        return rules.pattern
+    own = connections(op["body"])
+    given = rules.lop if isinstance(rules.lop, tuple) else [DEFAULT if rules.lop is None else rules.lop] * len(inputs)
+    return [row if rule is DEFAULT else [True] * len(row) for row, rule in zip(own, given)]
 
 
 FROM_GRAPH = record(
