@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from lasagne_like import layers as L
 from symc.config import environment
 from symc.errors import GuardError
 from symc.runtime import kept_plans
+from symc_backends.c import store
 
 
 class Memory:
@@ -209,3 +211,16 @@ def test_the_c_back_end_keeps_plans_in_its_cache(tmp_path):
                     path.write_bytes(data)
     for found in results:
         np.testing.assert_array_equal(found, results[0])
+
+
+def test_plans_that_were_not_used_for_long_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MOST_BYTES", 1300)  # four plans with their seals
+    with symc.config.change(cache_dir=str(tmp_path / "cache")):
+        for k in range(4):
+            store.write(f"{k}.plan", bytes(250))
+            os.utime(tmp_path / "cache" / f"{k}.plan", (k, k))
+        assert store.read("0.plan") == bytes(250)  # used again
+        store.write("4.plan", bytes(250))
+        assert [k for k in range(5) if store.read(f"{k}.plan") is not None] == [0, 2, 3, 4]
+        store.write("5.plan", bytes(5000))
+        assert {p.name for p in (tmp_path / "cache").glob("*.plan")} == {"5.plan"}
