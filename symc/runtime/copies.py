@@ -11,8 +11,9 @@ import copyreg
 from collections.abc import Sequence
 from typing import Any
 
-from symc.graph import Apply, Constant, SharedVariable, Variable, ancestors, toposort
+from symc.graph import Apply, Constant, SharedVariable, Variable
 from symc.graph.body import Body
+from symc.graph.flat import assembled, flattened
 from symc.graph.op import RECORDS, Op, Record
 from symc.graph.packing import packed, unpacked
 from symc.graph.types import TensorType
@@ -52,28 +53,25 @@ def _set_symbol(v: Variable, symbol: Any) -> None:
 
 
 def _freeze(outputs: Sequence[Variable]) -> Frozen:
-    leaves = [v for v in ancestors(outputs) if v.owner is None]
-    places = {v: k for k, v in enumerate(leaves)}
-    nodes: list[tuple[Any, ...]] = []
-    for node in toposort(outputs):
-        made = [(v.type, v.name, _symbol(v), _notes(v)) for v in node.outputs]
-        nodes.append((node.op, [places[v] for v in node.inputs], made, node.outputs[0].location))
-        for v in node.outputs:
-            places[v] = len(places)
-    return leaves, nodes, [places[v] for v in outputs]
+    leaves, nodes, places = flattened(outputs)
+    made = [[(v.type, v.name, _symbol(v), _notes(v)) for v in node.outputs] for node, _ in nodes]
+    frozen = [(node.op, at, new, node.outputs[0].location) for (node, at), new in zip(nodes, made)]
+    return leaves, frozen, places
 
 
 def _thaw(frozen: Frozen) -> list[Variable]:
     leaves, nodes, places = frozen
-    values = list(leaves)
-    for op, at, made, location in nodes:
-        node = Apply(op, [values[k] for k in at], [type for type, *_ in made], location)
-        for v, (_, name, symbol, notes) in zip(node.outputs, made):
-            v.name = name
-            _set_symbol(v, symbol)
-            v.__dict__.update(notes)
-        values.extend(node.outputs)
-    return [values[k] for k in places]
+    return assembled(leaves, [(node, node[1]) for node in nodes], places, _apply)
+
+
+def _apply(frozen: tuple[Any, ...], inputs: list[Variable]) -> Sequence[Variable]:
+    op, _, made, location = frozen
+    node = Apply(op, inputs, [type for type, *_ in made], location)
+    for v, (_, name, symbol, notes) in zip(node.outputs, made):
+        v.name = name
+        _set_symbol(v, symbol)
+        v.__dict__.update(notes)
+    return node.outputs
 
 
 def _computed(frozen: Frozen) -> Variable:

@@ -28,9 +28,10 @@ from symc.compiler.passes import State, compile_graph, specialise_shapes
 from symc.compiler.rewrite.affine import Prepared
 from symc.compiler.shape_specialisation import Specialised
 from symc.config import config
-from symc.graph import Apply, Variable, ancestors, toposort
+from symc.graph import Apply, Variable, toposort
 from symc.graph.body import Body
 from symc.graph.dims import new_symbol
+from symc.graph.flat import assembled, flattened
 from symc.graph.guards import Guard, errors_come_late
 from symc.graph.op import Op
 from symc.graph.types import TensorType
@@ -153,7 +154,8 @@ def _written(state: State, text: str, key: GraphKey) -> bytes | None:
 
 def _read(data: bytes, key: GraphKey, state: State) -> tuple[State, str]:
     kept: _Kept = _Unpickler(io.BytesIO(data), key).load()
-    values = _built(kept.values)
+    leaves, nodes, outputs = kept.values
+    values = assembled(leaves, nodes, outputs, _applied)
     prepared = [_prepared(parts, values) for parts in kept.prepared]
     guards = [Guard(left, right, _Message(state, k)) for k, (left, right) in enumerate(kept.guards)]
     specialised = Specialised(dict(kept.sources), [], guards, unified=kept.unified)
@@ -178,31 +180,22 @@ class _Message:
         return found.guards[self._number].text()
 
 
-Flat = tuple[list[Variable], list[tuple[Any, ...]], list[int]]
+Flat = tuple[list[Variable], list[tuple[Any, list[int]]], list[int]]
 """Leaves, applications with the positions of their inputs among all values before them, positions of the outputs."""
 
 
 def _flat(outputs: Sequence[Variable]) -> Flat:
-    leaves = [v for v in ancestors(outputs) if v.owner is None]
-    places = {v: k for k, v in enumerate(leaves)}
-    nodes = []
-    for node in toposort(outputs):
-        types = [(v.type, v.name) for v in node.outputs]
-        nodes.append((node.op, [places[v] for v in node.inputs], types, node.outputs[0].location))
-        for v in node.outputs:
-            places[v] = len(places)
-    return leaves, nodes, [places[v] for v in outputs]
+    leaves, nodes, places = flattened(outputs)
+    kept = [((n.op, [(v.type, v.name) for v in n.outputs], n.outputs[0].location), at) for n, at in nodes]
+    return leaves, kept, places
 
 
-def _built(flat: Flat) -> list[Variable]:
-    leaves, nodes, outputs = flat
-    values = list(leaves)
-    for op, inputs, types, location in nodes:
-        node = Apply(op, [values[k] for k in inputs], [t for t, _ in types], location)
-        for v, (_, name) in zip(node.outputs, types):
-            v.name = name
-        values.extend(node.outputs)
-    return [values[k] for k in outputs]
+def _applied(kept: tuple[Any, ...], inputs: list[Variable]) -> Sequence[Variable]:
+    op, made, location = kept
+    node = Apply(op, inputs, [t for t, _ in made], location)
+    for v, (_, name) in zip(node.outputs, made):
+        v.name = name
+    return node.outputs
 
 
 def _leaf(type_: TensorType, name: str | None, location: Any) -> Variable:
