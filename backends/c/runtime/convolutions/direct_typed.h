@@ -182,7 +182,7 @@ static void fill_patches(const direct *z, int64_t image, const part *b, real *wi
 }
 
 /* One block of maps of a band goes to memory in blocks, or to the epilogue. */
-static void put_sums(const direct *z, int64_t image, int64_t block, const part *b, const real *pixels)
+static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const part *b, const real *pixels)
 {
     int64_t width = b->last_col - b->first_col, rows = b->last_row - b->first_row, pitch = z->flat ? z->wide : width;
     int64_t place = image * blocks(z) + block, first = b->first_row * z->out_w + b->first_col;
@@ -263,7 +263,7 @@ static void run_band(const direct *z, int64_t image, int64_t group, const part *
             multiply_band(z, b, top, left, window, packed_block(z, group, block), z->steps, block_cols(z, block), pixels, 0);
 #if SYMC_PAIRS
         if (z->blocked) {
-            put_sums(z, image, block, b, pixels);
+            hand_on_pixels(z, image, block, b, pixels);
             continue;
         }
 #endif
