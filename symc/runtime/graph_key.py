@@ -102,11 +102,9 @@ class GraphKey:
         return "input", self._type(v.type), v.name, self._at(v.location)
 
     def _data(self, v: Constant) -> Any:
-        found = self._constants.get(id(v.data))
-        if found is None:
-            exact = None if v.exact is v.data else self._value(v.exact)
-            found = self._constants[id(v.data)] = (self._value(v.data), exact)
-        return found if v.exact is v.data else (found[0], self._value(v.exact))
+        if id(v.data) not in self._constants:  # equal numbers share their arrays
+            self._constants[id(v.data)] = self._value(v.data)
+        return self._constants[id(v.data)], None if v.exact is v.data else self._value(v.exact)
 
     def _integers(self, numbers: Mapping[Variable, int]) -> Any:
         """The integers whose values are dims that occur in the graph."""
