@@ -6,6 +6,7 @@ beside the kernels. Without the headers of Python there is no launcher, and call
 
 import importlib.machinery
 import importlib.util
+import re
 import sysconfig
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -43,9 +44,9 @@ def recipe() -> tuple[str, tuple[str, ...]]:
         Arguments of the compiler, including include folders.
     """
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    own = {path.name: path.read_text(encoding="utf-8") for path in RUNTIME.glob("*.h")}
     text = (RUNTIME / "launcher.c").read_text(encoding="utf-8")
-    pool = (RUNTIME / "launcher_pool.h").read_text(encoding="utf-8")
-    text = text.replace('#include "launcher_pool.h"\n', pool)
+    text = re.sub(r'#include "(\w+\.h)"\n', lambda found: own[found[1]], text)
     return f"/* for {suffix} and NumPy {np.__version__} */\n{text}", FLAGS + tuple(
         f"-I{folder}" for folder in dict.fromkeys(include_folders())
     )
