@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
-from symc.loops.expr import FUNCTIONS
+from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Step
 from symc_backends.c.kernel_text import KernelText
 from symc_backends.c.simd_loops import INTERLEAVED, JAMMED

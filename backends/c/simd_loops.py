@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Collection
 
 from symc.graph.dtypes import BITS
-from symc.loops.expr import FUNCTIONS, Expr, coefficient, index, names_in, parts, substituted
+from symc.loops.expr import Expr, coefficient, index, names_in, parts, substituted
+from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import Register
 from symc_backends.c.dialect import LANES, TAG

@@ -15,7 +15,8 @@ import numpy as np
 
 from symc.graph import dims
 from symc.loops.calls import CALLS
-from symc.loops.expr import FUNCTIONS, Expr
+from symc.loops.expr import Expr
+from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import (
     Accumulate,
     Alloc,

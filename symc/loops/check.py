@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from symc.graph.dtypes import HALF
 from symc.loops.calls import CALLS
-from symc.loops.expr import FUNCTIONS, ONE, Expr, parts
+from symc.loops.expr import ONE, Expr, parts
+from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import (
     Accumulate,
     Alloc,

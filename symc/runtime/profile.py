@@ -19,7 +19,8 @@ import numpy as np
 from symc.errors import SourceLocation
 from symc.graph import dims
 from symc.loops.calls import CALLS
-from symc.loops.expr import FUNCTIONS, Expr, parts
+from symc.loops.expr import Expr, parts
+from symc.loops.functions import FUNCTIONS
 from symc.loops.ir import Bind, Branch, Call, Host, Loop, Node, Program, Step
 
 __all__ = ["Profile", "Row", "costs", "methods"]

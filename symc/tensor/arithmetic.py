@@ -16,6 +16,7 @@ from symc.graph.gradient_flow import ZERO, Choice, Selected
 from symc.graph.notation import ATOM, NEGATED, POWER, PRODUCT, held, infix, prefix
 from symc.loops import expr
 from symc.loops.expr import Expr, call
+from symc.loops.functions import FUNCTIONS
 from symc.tensor.conversion import cast
 from symc.tensor.pointwise import Elementwise, elementwise, levels_off_at
 
@@ -191,7 +192,7 @@ round_half_to_even = elementwise(
 round_half_away_from_zero = elementwise(
     "round_half_away_from_zero",
     _rounding("round_away"),
-    _rounded(expr.FUNCTIONS["round_away"].numpy),
+    _rounded(FUNCTIONS["round_away"].numpy),
     compute="arithmetic",
     smooth=False,
 )

@@ -13,6 +13,7 @@ from symc.graph.gradient_flow import ZERO, Selected
 from symc.graph.notation import ATOM, POWER, held
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
+from symc.loops.functions import FUNCTIONS
 from symc.tensor.arithmetic import (  # noqa: F401 (users find all elementwise functions here)
     abs_,
     add,
@@ -298,7 +299,7 @@ _TWO_OVER_SQRT_PI = float(2 / np.sqrt(np.pi))
 erf = elementwise(
     "erf",
     lambda x: call("erf", x),
-    expr.FUNCTIONS["erf"].numpy,
+    FUNCTIONS["erf"].numpy,
     lambda g, y, x: (g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
     bounded_slope=True,
     levels_off=levels_off_at(-NOTHING_LEFT, NOTHING_LEFT),
@@ -306,7 +307,7 @@ erf = elementwise(
 erfc = elementwise(
     "erfc",
     lambda x: call("erfc", x),
-    expr.FUNCTIONS["erfc"].numpy,
+    FUNCTIONS["erfc"].numpy,
     lambda g, y, x: (-g * exp(-sqr(x)) * _TWO_OVER_SQRT_PI,),
     bounded_slope=True,
     nonnegative="always",

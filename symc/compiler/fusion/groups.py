@@ -13,7 +13,8 @@ from symc.compiler.target import CPU, Target
 from symc.graph import Apply, Variable, dims, toposort
 from symc.graph.body import Body
 from symc.graph.op import Axes, Indexed, Op, Pointwise, Reduction, View
-from symc.loops.expr import FUNCTIONS, Expr, parts, var
+from symc.loops.expr import Expr, parts, var
+from symc.loops.functions import FUNCTIONS
 
 IterationMap = tuple[int | None, ...]
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from symc.loops import expr
 from symc.loops.expr import Expr, call, select
+from symc.loops.functions import FUNCTIONS
 from symc.tensor.pointwise import NOTHING_LEFT, Elementwise, elementwise, levels_off_at
 
 __all__ = ["erfc_hazard", "erfcx", "log_erfc", "log_half_erfc"]
 
 _LOG2 = math.log(2.0)
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
-_erf, _erfc = expr.FUNCTIONS["erf"].numpy, expr.FUNCTIONS["erfc"].numpy
+_erf, _erfc = FUNCTIONS["erf"].numpy, FUNCTIONS["erfc"].numpy
 
 
 _FAR = {"float32": (4.0, 10), "float64": (8.0, 14)}

@@ -17,7 +17,8 @@ from symc.graph import Variable
 from symc.graph.dtypes import floating
 from symc.graph.op import Arg, Case, Op, Pointwise, record
 from symc.loops import expr
-from symc.loops.expr import FUNCTIONS, Expr, call, select
+from symc.loops.expr import Expr, call, select
+from symc.loops.functions import FUNCTIONS
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
 from symc.tensor.keywords import also_named

@@ -13,7 +13,8 @@ import numpy as np
 
 from symc.graph import Variable
 from symc.loops import expr
-from symc.loops.expr import FUNCTIONS, Expr, call, select
+from symc.loops.expr import Expr, call, select
+from symc.loops.functions import FUNCTIONS
 from symc.tensor import elementwise as ew
 from symc.tensor.pointwise import elementwise
 
