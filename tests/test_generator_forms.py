@@ -317,3 +317,14 @@ def test_blocks_and_strides_in_registers(target, tmp_path):
         out = np.zeros(n, "float32")
         library(f"every{s}", a, out)
         np.testing.assert_array_equal(out, a[::s])
+
+
+def test_steps_that_do_the_same_share_a_kernel():
+    """Kernels of equal form are one object; -0.0 and 0.0, or other lengths, make other forms."""
+    xs = [T.vector(f"x{k}") for k in range(5)]
+    outs = [T.exp(x) + 1 for x in xs[:3]] + [T.exp(xs[3]) * np.float32(-0.0), T.exp(xs[4]) * np.float32(0.0)]
+    f = symc.function(xs, outs, device="interp", mode="no_rewrite")
+    kernels = [step.kernel for step in steps(f)]
+    assert len(kernels) == 5 and len({id(k) for k in kernels}) == 3
+    signs = [np.signbit(y[0]) for y in f(*[np.zeros(2, "float32")] * 5)]
+    assert signs == [False, False, False, True, False]

@@ -32,8 +32,8 @@ MANY = 16
 """Kernels that differ in constants of any kind, likewise."""
 
 _FLOAT = r"\b0x[0-9a-f]\.[0-9a-f]+p[+-]\d+f?"
-_FLOATS = re.compile(_FLOAT)
-_NUMBERS = re.compile(_FLOAT + r"|(?<![\w.])\d+L\b")
+_FLOATS = re.compile(rf"({_FLOAT})")
+_NUMBERS = re.compile(rf"({_FLOAT}|(?<![\w.])\d+L\b)")
 _CALL = re.compile(r"\bvm_(\w+)_(f32|f64)(?=\()")
 _PRELUDE = "(void)b; (void)n;\n"
 
@@ -90,7 +90,8 @@ def _alike(dims: Mapping[str, int], number: re.Pattern[str], fewest: int) -> dic
     """
     groups: dict[tuple[str, int], dict[str, list[str]]] = {}
     for body, n in dims.items():
-        groups.setdefault((number.sub("#", body), n), {})[body] = number.findall(body)
+        pieces = number.split(body)  # text and numbers in turn
+        groups.setdefault(("#".join(pieces[::2]), n), {})[body] = pieces[1::2]
     found: dict[str, tuple[str, list[str]]] = {}
     for (_, n), bodies in groups.items():
         if len(bodies) >= fewest:

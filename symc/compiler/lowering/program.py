@@ -10,6 +10,7 @@ from typing import Any
 from symc.compiler.target import CPU, Target
 from symc.graph import dims
 from symc.graph.dim_bounds import largest
+from symc.loops.interning import Kernels
 from symc.loops.ir import Bind, Branch, Buffer, Check, Host, Loop, Node, Program, Ref, Room, Step, walk
 
 __all__ = ["ProgramBuilder", "Region", "used"]
@@ -77,7 +78,8 @@ class ProgramBuilder:
         buffers = [self.buffers[k] for k in order]
         for b in buffers:
             b.alias = new[b.alias] if b.alias >= 0 else -1
-        body = tuple(_renumbered(node, new) for node in body)
+        kernels = Kernels()
+        body = tuple(_renumbered(node, new, kernels) for node in body)
         symbols, count = _symbols(buffers, body, given)
         made = Program(
             self.name, buffers, symbols, body, self.messages, given=count, updated=tuple(new[k] for k in updated)
@@ -170,11 +172,15 @@ def used(node: Node) -> tuple[int, ...]:
     return (node.until.buffer,) if isinstance(node, Loop) and node.until is not None else ()
 
 
-def _renumbered(node: Node, new: Mapping[int, int]) -> Node:
+def _renumbered(node: Node, new: Mapping[int, int], kernels: Kernels) -> Node:
+    """The node with the new numbers of buffers; steps that do the same share one kernel."""
+
     def moved(ref: Ref) -> Ref:
         return Ref(new[ref.buffer], ref.offset)
 
-    if isinstance(node, (Step, Host)):
+    if isinstance(node, Step):
+        return replace(node, kernel=kernels.interned(node.kernel), refs=tuple(map(moved, node.refs)))
+    if isinstance(node, Host):
         return replace(node, refs=tuple(map(moved, node.refs)))
     if isinstance(node, Bind):
         return replace(node, source=moved(node.source))
@@ -182,9 +188,9 @@ def _renumbered(node: Node, new: Mapping[int, int]) -> Node:
         return replace(node, buffer=new[node.buffer])
     if isinstance(node, Loop):
         until = None if node.until is None else moved(node.until)
-        return replace(node, body=tuple(_renumbered(n, new) for n in node.body), until=until)
+        return replace(node, body=tuple(_renumbered(n, new, kernels) for n in node.body), until=until)
     if isinstance(node, Branch):
-        then, otherwise = (tuple(_renumbered(n, new) for n in part) for part in (node.then, node.otherwise))
+        then, otherwise = (tuple(_renumbered(n, new, kernels) for n in part) for part in (node.then, node.otherwise))
         return Branch(moved(node.condition), then, otherwise)
     return node
 
