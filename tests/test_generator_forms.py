@@ -328,3 +328,29 @@ def test_steps_that_do_the_same_share_a_kernel():
     assert len(kernels) == 5 and len({id(k) for k in kernels}) == 3
     signs = [np.signbit(y[0]) for y in f(*[np.zeros(2, "float32")] * 5)]
     assert signs == [False, False, False, True, False]
+
+
+def test_updates_of_rows_write_only_these_rows(rng):
+    """A skip-gram step: gathered rows, their products, and both tables updated in place."""
+    tables = [rng.standard_normal((40, 24)).astype("float32") for _ in range(2)]
+    w, c = (symc.shared(t) for t in tables)
+    i, j = T.lvector("i"), T.lmatrix("j")
+    wi, cj = w[i], c[j]
+    scores = (wi[:, None, :] * cj).sum(2)
+    updates = [(w, T.inc_subtensor(wi, scores.max(1)[:, None] * wi)), (c, T.inc_subtensor(cj, scores[:, :, None] * cj))]
+    f = symc.function([i, j], scores, updates=updates)
+    a, b = rng.integers(-40, 40, 7), rng.integers(-40, 40, (7, 6))
+    products = np.einsum("ik,ijk->ij", tables[0][a], tables[1][b])
+    close(f(a, b), products)
+    for table, rows, change in ((0, a, products.max(1)[:, None]), (1, b, products[:, :, None])):
+        wanted = tables[table].astype("float64")
+        np.add.at(wanted, rows, change * tables[table][rows])
+        close((w, c)[table].get_value(), wanted)
+    buffers = f.specialisation.program.buffers
+    scatters = [s for s in steps(f) if "scatter" in s.name]
+    assert len(scatters) == 2
+    for step in scatters:  # the new values have the memory of the old ones, which are not copied
+        (new,) = step.writes
+        assert buffers[new].alias >= 0 and buffers[new].alias not in step.buffers
+    (rows,) = next(s.kernel.body for s in steps(f) if "gather" in s.name and "sum" in s.name)
+    assert [s.extent.value for s in rows.body if isinstance(s, For) and s.kind == "simd"] == [24]  # lanes are terms

@@ -8,8 +8,10 @@ import numpy as np
 
 from symc.compiler.lowering.program import used
 from symc.compiler.lowering.scope import Scope
-from symc.compiler.lowering.sharing import copy_step, fails, same_positions
+from symc.compiler.lowering.sharing import copy_step, fails, same_positions, viewed
+from symc.compiler.lowering.single import lower_single
 from symc.graph import Variable, dims
+from symc.graph.op import Loops
 from symc.loops.ir import Host, Node, Ref, Step, walk
 
 __all__ = ["Root"]
@@ -72,9 +74,22 @@ class Root(Scope):
             if first_write > barrier and (same or all(k < first_write for k in readers)):
                 made.alias = old
                 written.append(old)
+                self.nodes[writer] = self._without_copy(last, old)
             else:
                 apart.append((old, new, position))
         return written, apart
+
+    def _without_copy(self, step: Node, old: int) -> Node:
+        """The step that writes an update, now in the memory of ``old``, without a copy of the elements that stay."""
+        _, unit = self.alone.get(id(step), (step, None))
+        lower = None if unit is None else unit.op.record.lower
+        if unit is None or not isinstance(lower, Loops) or lower.in_place is None:
+            return step
+        base, offset = viewed(unit.inputs[lower.in_place])
+        if offset != 0 or self.place[base].buffer != old:
+            return step
+        (made,) = lower_single(unit, self.ref_of, True, self.builder.status, self.builder.messages)
+        return made
 
     def _accesses(self) -> tuple[dict[int, list[int]], dict[int, list[int]], int]:
         """By buffer, the positions of nodes that use it and of those that write it; the last that may fail."""

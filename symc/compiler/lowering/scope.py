@@ -82,6 +82,7 @@ class Scope(Region):
         self.last_use: dict[Variable, int] = {}
         self.placed: Placed = {}
         self.renewed: set[int] = set()  # buffers of the new values of shared variables
+        self.alone: dict[int, tuple[Node, Apply]] = {}  # steps of one unfused application, by their id
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Set the units of work; decides for which symbols memory can be allocated before they are known."""
@@ -186,16 +187,20 @@ class Scope(Region):
             elif isinstance(unit.op.record.lower, Structured):
                 unit.op.record.lower.build(unit, self)
             else:
-                in_place = self._single_in_place(unit, position)
-                placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
-                self.nodes += lower_single(
-                    unit, self.ref_of, in_place, self.builder.status, self.builder.messages, placed
-                )
+                self._lower_single(unit, position)
             self.done.update(_made(unit))
         self.flush()
         for ref, v in copies:
             self.copy(v, ref)
         return self.nodes, [self.ref_of(v) if r is None else r for r, v in zip(refs, self.outputs)]
+
+    def _lower_single(self, unit: Apply, position: int) -> None:
+        in_place = self._single_in_place(unit, position)
+        placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
+        steps = lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages, placed)
+        self.nodes += steps
+        if not in_place and not placed and len(steps) == 1:
+            self.alone[id(steps[0])] = steps[0], unit
 
     def _chains(self) -> dict[int, int]:
         """The chains of units that one kernel computes: nothing has to be done between these."""

@@ -12,8 +12,8 @@ from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest, is_sum
 from symc.compiler.lowering.reductions import Reductions, identity_of
 from symc.compiler.lowering.short_rows import FEWEST_ROWS
-from symc.graph import Constant, Variable, dims
-from symc.graph.op import Reduction
+from symc.graph import Apply, Constant, Variable, dims
+from symc.graph.op import Indexed, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
 from symc.loops.ir import SUM_TERMS, Alloc, Load, Step, Store
 
@@ -50,9 +50,20 @@ class ShortInCall(Reductions, Nest):
         reductions = [n for n in self.group.members if isinstance(n.op.record.lower, Reduction)]
         if any(n.outputs[0].dtype in ("bool", "float16") for n in reductions):
             return False
+        if any(map(self._picks_rows, self.group.members)):
+            return False
         reads = self._operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
+
+    def _picks_rows(self, node: Apply) -> bool:
+        """Whether a member reads other elements in each iteration, at positions that are operands: a gather.
+
+        Neighbouring lanes would be far apart in memory, neighbouring terms are not.
+        """
+        lower, axes = node.op.record.lower, self.compact(self.iteration_maps[node.outputs[0]])
+        arrays = sum(v.ndim > 0 for v in node.inputs)
+        return isinstance(lower, Indexed) and len(axes) == len(self.order) and arrays > 1
 
     def short_in_call(self) -> Step:
         """Create one kernel with both forms, or with this one if rows are known to be short."""

@@ -151,8 +151,10 @@ class LoopContext:
             if k == 0:
                 position.append(counter)
             else:
-                position.append(name(call("mod", counter, self.size(dim))))
-                counter = name(call("floordiv", counter, self.size(dim)))
+                whole, size = counter, self.size(dim)
+                position.append(name(call("mod", whole, size)))
+                counter = name(call("floordiv", whole, size))
+                self.builder.divided(whole, size, counter, position[-1])
         return lets, position[::-1]
 
 
@@ -186,8 +188,8 @@ def lower_single(
         return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):
         statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages, placed)))
-        if placed:
-            moved = [v for k, v in enumerate(node.inputs) if k not in placed]
+        if placed or in_place:
+            moved = [v for k, v in enumerate(node.inputs) if k not in placed and not (in_place and k == lower.in_place)]
             sizes = [(v.dtype, dims.mul(2, dims.product(v.type.shape))) for v in moved]
         return [builder.step(statements, locations, sizes)] if statements or not placed else []
     return []
