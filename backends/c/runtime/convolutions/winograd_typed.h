@@ -10,24 +10,28 @@
  */
 #include "winograd.h"
 
-#include "conv2d.h"
+#include <math.h>
+
 #include "base/stored.h"
+#include "conv2d.h"
 #include "winograd_tiles.h"
 
 enum {
     TILES_BYTES = 1 << 20,  /* transformed image tiles of a unit: about the second level cache */
     LEAST_TILES = 2 * TILE_ROWS,
     KEPT_BYTES = 8 << 20,   /* larger filters are transformed by each unit, a block at a time in the cache */
-    STORED_BYTES = 1 << 20, /* of filters that stay transformed between calls for one unit: they are four times as many
-                             * bytes to read from memory as before */
+    STORED_BYTES = 256 << 10, /* of filters that stay transformed between calls for one unit: they are four times as many
+                               * bytes as before, which take longer to read from memory than to compute again */
     MOST_TILES = 8 * TILE_ROWS,
     CHANNEL_BLOCK = 128,    /* summed separately: long chains of additions lose accuracy */
     MOST_STEPS = CHANNEL_BLOCK / VL
 };
 
-/* Costs in multiplications of vectors: what transformations take for a tile and a block of channels or filters. */
+/* Costs in multiplications of vectors, measured: what transformations take for a tile and a block of channels or filters, for a
+ * channel of a filter, and what a direct convolution takes to pack an element of a filter that is not stored. */
 #define TILE_COST 110.0
-#define FILTER_COST 5.0 /* for a channel and a filter */
+#define FILTER_COST 29.0
+#define PACK_COST 1.2
 
 double FN(symc_winograd_steps)(const gather *g)
 {
@@ -46,7 +50,8 @@ int FN(symc_winograd_suits)(const gather *g)
     if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
         return 0;
     double pixels = (double)g->images * g->out_h * g->out_w;
-    double direct = pixels * ((double)g->channels * g->filters / VL) * taps * taps * 1.1;
+    double weights = (double)g->channels * g->filters * taps * taps;
+    double direct = weights * (pixels / VL * 1.1 + (g->stored ? 0 : PACK_COST));
     return FN(symc_winograd_steps)(g) < direct || symc_conv2d_preferred == PREFER_WINOGRAD;
 }
 
@@ -209,6 +214,31 @@ static symc_form transformed(const winograd *v, int64_t filter_bytes, int64_t wa
     return symc_form_of(g->stored, &key, filter_bytes, filter_bytes <= KEPT_BYTES && many ? SLOT_SHARED : -1);
 }
 
+/* The costs of a thread that takes one of `units` pieces of the tiles and one of `splits` pieces of the filters. */
+static double piece_steps(const winograd *v, int64_t units, int64_t splits)
+{
+    double channels = (double)v->depth, filters = (double)(ceil_div(blocks(v), splits) * TILE_COLS);
+    double tiles = (double)ceil_div(v->tiles, units);
+    return tiles * (POINTS * channels * filters / VL * 1.1 + TILE_COST * (channels + filters) / VL) +
+           FILTER_COST * channels * filters;
+}
+
+/* More units, or splits of the filters, so that there is work for all threads, if there is less than one unit for each. */
+static void occupy_threads(winograd *v)
+{
+    int64_t threads = symc_num_threads(), pieces = ceil_div(threads, v->g->groups), units = v->units;
+    double least = INFINITY;
+    v->splits = 1;
+    if (v->units * v->g->groups >= threads)
+        return;
+    for (int64_t splits = 1; splits <= smaller(blocks(v), pieces); splits++) {
+        int64_t u = smaller(v->tiles, larger(units, ceil_div(pieces, splits)));
+        double steps = piece_steps(v, u, splits);
+        if (steps < least)
+            least = steps, v->units = u, v->splits = splits;
+    }
+}
+
 /* Units whose transformed tiles stay in the cache, or, where filters are transformed again for each, larger ones. */
 static symc_form plan_units(winograd *v, int64_t filter_bytes)
 {
@@ -223,9 +253,8 @@ static symc_form plan_units(winograd *v, int64_t filter_bytes)
     if (units > 1 && units < 8 * threads)
         units = ceil_div(units, threads) * threads;
     v->units = smaller(v->tiles, ceil_div(units, g->groups));
+    occupy_threads(v);
     v->most = ceil_div(v->tiles, v->units);
-    units = v->units * g->groups;
-    v->splits = units >= threads ? 1 : smaller(blocks(v), ceil_div(threads, units));
     size_workspace(v);
     return kept;
 }
