@@ -54,11 +54,15 @@ INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 INLINE real lane_sum(vec v)
 {
-    real sum = 0;
+    real lane[VL];
+    store(lane, v);
     UNROLL
-    for (int i = 0; i < VL; i++)
-        sum += v[i];
-    return sum;
+    for (int half = VL / 2; half; half /= 2) {
+        UNROLL
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    }
+    return lane[0];
 }
 
 /* Scratch slots of the library calls; a call never holds a slot that a call beneath it uses. */

@@ -1,12 +1,15 @@
 /* See gemv.h. Compiled once per element type. Its cost is reading the matrix, once and in order. */
 #include "gemv.h"
+#include "base/lanes.h"
+#include "base/masked.h"
 
 enum {
     SERIAL_ELEMENTS = 1 << 15, /* a smaller matrix is read before another thread would wake up */
     COLUMN_BLOCK = 1024,       /* sums that stay in the first level cache while rows are added to them */
     WIDE_BLOCK = (1 << 14) / sizeof(real), /* likewise, and long enough pieces of rows to be read at full speed */
     MOST_ROWS = 512,           /* rows added to sums of `real` before these are added to sums of doubles */
-    MOST_VECTORS = 512         /* vectors likewise: a long sum in float32 loses digits */
+    MOST_VECTORS = 512,        /* vectors likewise: a long sum in float32 loses digits */
+    SHORT_ROW = 16 * VL        /* the sums of the lanes of a longer row take less time than its elements */
 };
 
 typedef struct {
@@ -39,13 +42,21 @@ INLINE void add_dots(const job *g, double *total, int64_t row, int rows, int64_t
             sum[r][1] += load(a + r * g->lda + j + VL) * load(x + j + VL);
         }
     }
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        real found = lane_sum(sum[r][0] + sum[r][1]);
-        for (int64_t i = j; i < last; i++)
-            found += a[r * g->lda + i] * x[i];
-        total[r] += found;
+    if (j + VL <= last) {
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            sum[r][0] += load(a + r * g->lda + j) * load(x + j);
+        j += VL;
     }
+    if (j < last) {
+        lane_mask mask = first_lanes(last - j);
+        UNROLL
+        for (int r = 0; r < rows; r++)
+            sum[r][1] += load_lanes(a + r * g->lda + j, mask) * load_lanes(x + j, mask);
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++)
+        total[r] += lane_sum(sum[r][0] + sum[r][1]);
 }
 
 INLINE void dot_rows(const job *g, int64_t row, int rows)
@@ -65,6 +76,55 @@ static void dots(void *arg, int64_t begin, int64_t end)
         dot_rows(g, i, 4);
     for (; i < end; i++)
         dot_rows(g, i, 1);
+}
+
+/* The dot products of VL short rows with x, of which the first `count` are rows of A and the others repeat the last one.
+ *
+ * Sums of lanes are made for all rows together: one round adds the halves of two vectors and interleaves the results,
+ * so that after log2(VL) rounds each lane has the sum of a row. */
+INLINE vec dots_of_lanes(const job *g, int64_t row, int count)
+{
+    vec sum[VL] = {{0}};
+    const real *a = g->a + row * g->lda, *x = g->x;
+    int64_t j = 0;
+    for (; j + VL <= g->k; j += VL) {
+        UNROLL
+        for (int r = 0; r < VL; r++)
+            sum[r] += load(a + smaller(r, count - 1) * g->lda + j) * load(x + j);
+    }
+    if (j < g->k) {
+        lane_mask mask = first_lanes(g->k - j);
+        vec factor = load_lanes(x + j, mask);
+        UNROLL
+        for (int r = 0; r < VL; r++)
+            sum[r] += load_lanes(a + smaller(r, count - 1) * g->lda + j, mask) * factor;
+    }
+    UNROLL
+    for (int half = VL / 2; half; half /= 2) {
+        UNROLL
+        for (int r = 0; r < half; r++)
+            sum[r] = interleave_low(sum[r], sum[r + half]) + interleave_high(sum[r], sum[r + half]);
+    }
+    return sum[0];
+}
+
+INLINE void put_lanes(const job *g, int64_t row, vec found, int count)
+{
+    if (g->y_step == 1 && !g->accumulate && count == VL)
+        store(g->y + row, found);
+    else
+        for (int r = 0; r < count; r++)
+            put(g, row + r, found[r]);
+}
+
+static void short_dots(void *arg, int64_t begin, int64_t end)
+{
+    const job *g = arg;
+    int64_t i = begin;
+    for (; i + VL <= end; i += VL)
+        put_lanes(g, i, dots_of_lanes(g, i, VL), VL);
+    if (i < end)
+        put_lanes(g, i, dots_of_lanes(g, i, (int)(end - i)), (int)(end - i));
 }
 
 /* Adds x[k] * A[k, first .. first + count) for `rows` rows to the sums. */
@@ -168,7 +228,7 @@ void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, 
         g.x = g.packed;
     }
     if (n && !trans)
-        symc_parallel(dots, &g, n, larger(4, SERIAL_ELEMENTS / larger(1, k)));
+        symc_parallel(k < SHORT_ROW ? short_dots : dots, &g, n, larger(VL, SERIAL_ELEMENTS / larger(1, k)));
     else if (n && k > MOST_ROWS)
         combine_long(&g);
     else if (n) { /* a range of columns per thread: short pieces of rows are read slowly */
