@@ -55,6 +55,12 @@ def _slope_times(x: Variable, y: Variable) -> Variable:
     return _op("binary_crossentropy_slope", y, sigmoid(x), T.ones_like(x)) * _op("sigmoid_slope", x)
 
 
+def _pool_slope(x: Variable, y: Variable) -> Variable:
+    options = {"window": (2, 2), "stride": (2, 1), "pad": (1, 0), "mode": "max", "ignore_border": True}
+    pooled = _op("pool2d", x, **options)
+    return _op("pool2d_grad", x, pooled, expand(y[0, 0], pooled.type.shape), **options)
+
+
 def _square(x: Variable) -> Variable:
     """A well-conditioned matrix of about the size of ``x``."""
     return T.dot(x.T, x) / (1 + T.abs_(x).max()) + (1 + T.abs_(x).max()) * T.eye(3)
@@ -162,6 +168,10 @@ EXAMPLES: dict[str, list[Build]] = {
     "sum_of_neg": [lambda x, y: (-x).sum(axis=0)],
     "sum_of_scaled": [lambda x, y: (x * 3).sum(axis=0), lambda x, y: (x / 0.3).sum()],
     "sum_of_expand": [lambda x, y: expand(x[:1], (4, 3)).sum(axis=0), lambda x, y: expand(x[0, 0], (4, 3)).sum(axis=1)],
+    "selected_maxima": [
+        lambda x, y: T.switch(x > 0, _pool_slope(x, y), 0),
+        lambda x, y: T.switch(0.5 >= x, _pool_slope(x, y), 0),
+    ],
     "sum_of_one_hot": [
         lambda x, y: T.switch(
             T.eq(

@@ -4,13 +4,25 @@ A bias, an activation or a residual is added to the parts of a convolution while
 elementwise ops without reductions becomes an epilogue, if it alone reads the output of the call, element by element,
 and if its other operands follow a row of that output (the pixels of a map) in full or not at all. A row may be one of
 vectors, such as pixels of 32 channels: then operands may also follow the vectors alone.
+
+A group with reductions is divided if it stores a value that such an epilogue could compute, and reduces only this: the
+gradient of a rectifier is one, of which a bias needs the sum. The sum then reads the value alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from symc.compiler.fusion.groups import FusionGroup, Unit, base_of, external_reads, is_inline, is_one, resolve
+from symc.compiler.fusion.groups import (
+    FusionGroup,
+    IterationMap,
+    Unit,
+    base_of,
+    external_reads,
+    is_inline,
+    is_one,
+    resolve,
+)
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.op import LibraryCall, Pointwise
@@ -27,8 +39,12 @@ def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterab
     readers = unit_readers(units, stored, outputs)
     place = {id(unit): k for k, unit in enumerate(units)}
     gone: set[int] = set()
-    for unit in units:
-        if not isinstance(unit, FusionGroup) or unit.inner or unit.call is not None:
+    before: dict[int, FusionGroup] = {}
+    for whole in units:
+        if not isinstance(whole, FusionGroup) or whole.call is not None:
+            continue
+        unit = _elementwise_part(whole, stored) if whole.inner else whole
+        if unit is None:
             continue
         found = [
             calls[v]
@@ -38,7 +54,51 @@ def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterab
         if found:
             unit.call = max(found, key=lambda node: place[id(node)])
             gone.add(id(unit.call))
-    return [unit for unit in units if id(unit) not in gone]
+            if unit is not whole:
+                _take_from(whole, unit)
+                before[id(whole)] = unit
+    return [u for unit in units if id(unit) not in gone for u in (before.get(id(unit)), unit) if u is not None]
+
+
+def _elementwise_part(group: FusionGroup, stored: set[Variable]) -> FusionGroup | None:
+    """What a group with reductions stores element by element, as a group, if its other members read nothing else of it.
+
+    The members of the group stay as they are.
+    """
+    kept = [v for v in group.stored if _is_full(group, group.iteration_maps[v])]
+    if not kept or len({group.iteration_maps[v] for v in kept}) > 1:
+        return None
+    order = group.iteration_maps[kept[0]]
+    taken = {v.owner for v in kept}
+    behind: set[Variable] = set()  # what the remaining members read
+    for node in group.members:  # consumers first
+        value = node.outputs[0]
+        inputs = {resolve(v, (None,) * v.ndim, stored)[0] for v in node.inputs}
+        if node not in taken:
+            behind |= inputs
+        elif value not in kept and value in behind or not isinstance(node.op.record.lower, Pointwise):
+            return None
+        elif group.iteration_maps[value] != order:
+            return None
+        else:
+            taken |= {v.owner for v in inputs if v in group.iteration_maps}
+    members = [node for node in group.members if node in taken]
+    maps: dict[Variable, IterationMap] = {n.outputs[0]: tuple(range(len(order))) for n in members}
+    axes = [group.axes[a] for a in order if a is not None]
+    return FusionGroup(group.machine, axes, None, None, maps, members, kept, lowered=group.lowered)
+
+
+def _is_full(group: FusionGroup, found: IterationMap) -> bool:
+    """Whether a value with this iteration map has an element for each iteration."""
+    return sorted(a for a in found if a is not None) == list(range(len(group.axes))) and None not in found
+
+
+def _take_from(group: FusionGroup, part: FusionGroup) -> None:
+    """Remove the members of a part from the group, which reads the values that the part stores from memory."""
+    taken = set(part.members)
+    group.members = [node for node in group.members if node not in taken]
+    group.stored = [v for v in group.stored if v.owner not in taken]
+    group.iteration_maps = {v: m for v, m in group.iteration_maps.items() if v.owner not in taken}
 
 
 def row_axes(node: Apply) -> int:

@@ -22,6 +22,7 @@ from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_
 from symc.tensor.reduce import ALL, MAX, MIN, PROD
 from symc.tensor.reshaping import RESHAPE_TO
 from symc.tensor.scans.program import STEPS_DONE
+from symc.tensor.signal.pool import POOL_GRAD
 from symc.tensor.special import erfc_forms
 from symc.tensor.symbolic_dims import DIM_VALUE
 
@@ -55,10 +56,13 @@ __all__ = [
     "EXPM1",
     "FLOOR_DIV",
     "GATHER",
+    "GE",
+    "GT",
     "INVERSE",
     "IOTA_AT",
     "ISINF",
     "JOIN",
+    "LE",
     "LOG",
     "LOG10",
     "LOG1MEXP",
@@ -71,13 +75,16 @@ __all__ = [
     "LOG_ERFC",
     "LOG_GOMPIT",
     "LOG_HALF_ERFC",
+    "LT",
     "MAX",
     "MAXIMUM",
     "MIN",
     "MINIMUM",
     "MUL",
     "NEG",
+    "NEQ",
     "PART",
+    "POOL_GRAD",
     "POW",
     "PROD",
     "RECIPROCAL",
@@ -141,6 +148,11 @@ SOFTPLUS = ew.softplus.record
 SQR = ew.sqr.record
 SQRT = ew.sqrt.record
 SUB = ew.sub.record
+GE = ew.ge.record
+GT = ew.gt.record
+LE = ew.le.record
+LT = ew.lt.record
+NEQ = ew.neq.record
 SWITCH = ew.switch.record
 TANH = ew.tanh.record
 TANH_SLOPE = ew.tanh_slope.record

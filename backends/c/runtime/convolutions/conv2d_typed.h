@@ -288,7 +288,8 @@ static gather phase_gather(const conv2d *v, real *dx, const real *dy, const real
                     .weight_channel = channels * taps, .out = dx + y * v->in_w + x,
                     .out_h = ceil_div(v->in_h - y, v->step_h), .out_w = ceil_div(v->in_w - x, v->step_w),
                     .out_row = v->step_h * v->in_w, .out_col = v->step_w, .out_plane = v->in_h * v->in_w,
-                    .out_image = v->channels * v->in_h * v->in_w};
+                    .out_image = v->channels * v->in_h * v->in_w,
+                    .epilogue = v->step_h == 1 && v->step_w == 1 ? v->epilogue : NULL};
 }
 
 static void backward_phase(const conv2d *v, real *dx, const real *dy, const real *weights, int64_t y, int64_t x)
@@ -337,15 +338,19 @@ method FN(symc_backward_method)(const conv2d *v)
     return backward_method(v, &g);
 }
 
-void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
+static void run_phases(const conv2d *v, real *dx, const real *dy, const real *weights)
 {
-    FN(symc_conv2d_backward_data_stored)(bufs, p, (symc_stored *const[]){NULL});
+    for (int64_t y = 0; y < smaller(v->step_h, v->in_h); y++)
+        for (int64_t x = 0; x < smaller(v->step_w, v->in_w); x++)
+            backward_phase(v, dx, dy, weights, y, x);
+    if (v->step_h > 1 || v->step_w > 1)
+        finish_all(v->epilogue, 0, v->images * v->channels, v->in_h * v->in_w);
 }
 
-void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e)
 {
     conv2d v = FN(symc_read_conv2d)(p);
-    v.stored = stored[0];
+    v.stored = stored[0], v.epilogue = e;
     if (v.images * v.channels * v.in_h * v.in_w <= 0)
         return;
     rearrangement a;
@@ -358,21 +363,30 @@ void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, s
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_IMAGES: FN(symc_image_lanes_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
-    case BY_SCATTER: FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]); return;
+    case BY_SCATTER:
+        FN(symc_scatter_conv)(&v, bufs[0], bufs[1], bufs[2]);
+        finish_all(e, 0, v.images * v.channels, v.in_h * v.in_w);
+        return;
     case BY_WINOGRAD: FN(symc_winograd)(&g); return;
 #if SYMC_HAS_TILES && !SYMC_DOUBLE
     case BY_WINOGRAD_PARTS: symc_winograd_parts(&g); return;
 #endif
     case BY_BLOCKS: FN(symc_direct_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;
-    default: break;
+    default: run_phases(&v, bufs[0], bufs[1], bufs[2]);
     }
-    for (int64_t y = 0; y < smaller(v.step_h, v.in_h); y++)
-        for (int64_t x = 0; x < smaller(v.step_w, v.in_w); x++)
-            backward_phase(&v, bufs[0], bufs[1], bufs[2], y, x);
+}
+
+void FN(symc_conv2d_backward_data)(void *const *bufs, const int64_t *p)
+{
+    run_backward_data(bufs, p, (symc_stored *const[]){NULL}, NULL);
+}
+
+void FN(symc_conv2d_backward_data_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
+{
+    run_backward_data(bufs, p, stored, NULL);
 }
 
 void FN(symc_conv2d_backward_data_epilogue)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
 {
-    FN(symc_conv2d_backward_data_stored)(bufs, p, stored);
-    finish_all(bufs[3], 0, p[0] * p[1], p[2] * p[3]);
+    run_backward_data(bufs, p, stored, bufs[3]);
 }
