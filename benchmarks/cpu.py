@@ -82,7 +82,8 @@ def record(row: Any, entries: list[Entry]) -> dict[str, Any]:
     for entry in found:
         entry["seconds"] = [float(f"{s:.4g}") for s in sorted(entry["seconds"])]
     traffic = max((e.traffic for e in entries), default=0.0)
-    return {"row": row.name, "title": row.title, "flops": row.flops, "traffic": traffic, "entries": found}
+    least = {"flops": row.flops, "roots": row.roots, "quotients": row.quotients, "traffic": traffic}
+    return {"row": row.name, "title": row.title} | least | {"entries": found}
 
 
 def contest(

@@ -204,12 +204,12 @@ ROWS = [
     ),
     Row(
         "distances", "distances of 2000 x 2000 points in 3 dimensions", POINTS, _distances, _distances_torch,
-        _distances_jax,
+        _distances_jax, roots=2000.0**2,
     ),
     Row(
         "distances_grad", "sum of these distances, with gradient", POINTS,
         lambda T, x, y: _distances(T, x, y).sum(), lambda torch, x, y: _distances_torch(torch, x, y).sum(),
-        lambda jax, x, y: _distances_jax(jax, x, y).sum(), wrt=(0, 1),
+        lambda jax, x, y: _distances_jax(jax, x, y).sum(), wrt=(0, 1), roots=2000.0**2, quotients=2000.0**2,
     ),
     Row(
         "concatenate_slice", "relu(concatenate([a, b], axis=1)[:, 256:768] * 2)",

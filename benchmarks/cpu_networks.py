@@ -186,6 +186,8 @@ class Network:
     training: bool = False
     momentum: float = MOMENTUM
     tolerance: float = 1e-3
+    roots: float = 0
+    quotients: float = 0
 
     @property
     def steps(self) -> int:

@@ -395,7 +395,7 @@ ROWS = [
     ),
     Row(
         "n_body", "forces between 2048 bodies", _bodies, _forces_symc, _forces(lambda t: t),
-        _forces(lambda j: j.numpy), numba=_forces_numba, tolerance=1e-3,
+        _forces(lambda j: j.numpy), numba=_forces_numba, tolerance=1e-3, roots=2048.0**2, quotients=2048.0**2,
     ),
     Row(
         "k_means", "a step of k-means: 100,000 points, 16 dimensions, 32 centres", _clusters, _kmeans_symc,

@@ -9,7 +9,7 @@ from typing import Any
 
 from cpu_contest import REDUCED
 
-__all__ = ["html", "line", "markdown", "ratio", "summary"]
+__all__ = ["html", "least_seconds", "line", "markdown", "ratio", "summary"]
 
 
 def _median(entry: dict[str, Any]) -> float | None:
@@ -32,14 +32,18 @@ def ratio(row: dict[str, Any]) -> float | None:
     return peers[0][0] / ours if ours and peers else None
 
 
+def least_seconds(row: dict[str, Any], peaks: dict[str, float]) -> float:
+    """The least time that the machine's limits allow: products at the peak of multiply-adds, square roots and
+    quotients at that of their unit, each array moved once at the rate of a streaming copy."""
+    times = [row["traffic"] / max(peaks["copy"], peaks["stream"]), row["flops"] / peaks["gflops"]]
+    times.append(sum(row.get(name, 0.0) / peaks[name] for name in ("roots", "quotients") if name in peaks))
+    return max(times) / 1e9
+
+
 def of_limit(row: dict[str, Any]) -> float | None:
-    """The least time that the machine's limits allow, divided by symc's: products at the peak of multiply-adds, each
-    array moved once at the rate of a streaming copy. Arrays that fit into a cache can exceed it."""
+    """The least time that the machine's limits allow, divided by symc's. Arrays that fit into a cache can exceed it."""
     peaks, ours = row.get("limits"), _symc(row)
-    if not peaks or not ours:
-        return None
-    rate = max(peaks["copy"], peaks["stream"])
-    return max(row["traffic"] / rate, row["flops"] / peaks["gflops"]) / 1e9 / ours
+    return least_seconds(row, peaks) / ours if peaks and ours else None
 
 
 def _ms(seconds: float | None) -> str:

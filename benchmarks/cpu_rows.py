@@ -23,8 +23,9 @@ __all__ = ["ISA_FLAGS", "Row", "configure_symc", "normal", "shapes"]
 class Row:
     """One row: see the module's description. Each library's function gets the library's module first.
 
-    ``flops`` are the operations of its products. ``numexpr`` evaluates an expression, ``numba`` returns the compiled
-    function. Without ``tolerance`` (infinity), results are random and not compared.
+    ``flops`` are the operations of its products; ``roots`` and ``quotients`` are those that no order of operations
+    avoids, which bound a row whose arrays stay in a cache. ``numexpr`` evaluates an expression, ``numba`` returns the
+    compiled function. Without ``tolerance`` (infinity), results are random and not compared.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Row:
     state: int = 0
     tolerance: float = 1e-4
     flops: float = 0
+    roots: float = 0
+    quotients: float = 0
     numexpr: Callable[..., Any] | None = None
     numba: Callable[..., Any] | None = None
     checked: int = 3

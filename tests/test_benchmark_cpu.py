@@ -87,6 +87,9 @@ def test_reports_count_what_they_should():
     }  # fmt: skip
     assert report.ratio(row) == pytest.approx(2.5)  # neither the reduced precision nor the failure counts
     assert report.of_limit(row) == pytest.approx(0.5)
+    rooted = row | {"roots": 1e7, "quotients": 2e7, "limits": peaks | {"roots": 2.0, "quotients": 4.0}}
+    assert report.of_limit(rooted) == pytest.approx(0.5)  # 5 + 5 ms of 20, as the products
+    assert report.of_limit(rooted | {"roots": 2e7}) == pytest.approx(0.75)  # no other limit is as high
     behind = row | {"row": "slow", "entries": [entry("symc", 0.2), entry("torch", 0.1)]}
     assert "geometric mean 1.12 of 2 rows" in report.summary([row, behind]) and "slow (0.50)" in report.summary(
         [behind]
