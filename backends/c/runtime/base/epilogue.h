@@ -19,6 +19,13 @@ INLINE void finish_rows_at(const symc_epilogue *e, const real *from, int64_t row
         e->run(e->args, (void *)((uintptr_t)from - before), NULL, row, rows, 0, columns);
 }
 
+/* The same for columns [first, first + count) of row `row`. */
+INLINE void finish_part_at(const symc_epilogue *e, const real *from, int64_t row, int64_t columns, int64_t first, int64_t count)
+{
+    uintptr_t before = (uintptr_t)(row * columns + first) * sizeof(real);
+    e->run(e->args, (void *)((uintptr_t)from - before), NULL, row, 1, first, count);
+}
+
 /* The same for columns [first, first + count) of row `row`, each of PIXEL_LANES elements, which are at `from`; or without an
  * epilogue, they are put where they belong in `out`, whose rows have `columns` columns. */
 enum { PIXEL_LANES = 32 };

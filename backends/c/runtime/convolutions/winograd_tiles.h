@@ -98,6 +98,19 @@ INLINE void finish_run(int out, const tile_run *run, const real *m, int64_t step
     }
 }
 
+/* Rows of `wide` pixels of a run, `high` of them, to an epilogue: planes from `row` on, elements from `first` on. The planes of
+ * one row of pixels are made in `own`, in the first level cache: images are often so large that planes collide there. */
+static void hand_on_rows(const gather *g, const real *pixels, int64_t high, int64_t wide, int64_t row, int64_t rows,
+                         int64_t first, real *own)
+{
+    int64_t ld = (wide + VL - 1) / VL * VL + VL;
+    for (int64_t y = 0; y < high; y++, first += g->out_w) {
+        FN(symc_from_lanes)(pixels + y * wide * VL, wide, VL, rows, ld, own);
+        for (int64_t r = 0; r < rows; r++)
+            finish_part_at(g->epilogue, own + r * ld, row + r, g->out_h * g->out_w, first, wide);
+    }
+}
+
 /* VL filters from `filter` on: sums by point, `step` apart, and tile, `cols` apart, to planes. */
 static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t first, int64_t tiles, const real *m,
                       int64_t step, int64_t cols, real *pixels)
@@ -113,15 +126,18 @@ static void put_tiles(const winograd *v, int64_t group, int64_t filter, int64_t 
             finish_run(4, &run, m + at * cols, step, cols, high, wide, pixels);
         else
             finish_run(2, &run, m + at * cols, step, cols, high, wide, pixels);
+        at += run.count;
+        if (g->epilogue) {
+            hand_on_rows(g, pixels, high, wide, (run.image * g->groups + group) * g->filters + filter, rows,
+                         run.row * v->out * g->out_w + run.col * v->out, pixels + high * wide * VL);
+            continue;
+        }
         real *to = plane + run.image * g->out_image + run.row * v->out * g->out_row + run.col * v->out;
         if (wide == g->out_row)
             FN(symc_from_lanes)(pixels, high * wide, VL, rows, g->out_plane, to);
         else
             for (int64_t r = 0; r < high; r++)
                 FN(symc_from_lanes)(pixels + r * wide * VL, wide, VL, rows, g->out_plane, to + r * g->out_row);
-        finish_band(g->epilogue, (run.image * g->groups + group) * g->filters + filter, rows, g->out_w, run.row * v->out,
-                    run.row * v->out + high, run.col * v->out, run.col * v->out + wide);
-        at += run.count;
     }
 }
 

@@ -146,7 +146,7 @@ static workspace take_workspace(const winograd *v)
     int64_t own = v->filters ? 0 : POINTS * (smaller(v->depth, CHANNEL_BLOCK) * TILE_COLS + VL);
     return (workspace){.tiles = symc_scratch(SLOT_BLOCK, POINTS * v->tile_step * sizeof(real)),
                        .sums = symc_scratch(SLOT_BLOCK_2, POINTS * v->sum_step * sizeof(real)),
-                       .rows = symc_scratch(SLOT_BAND, IN * v->row_length * VL * sizeof(real)),
+                       .rows = symc_scratch(SLOT_BAND, (IN * v->row_length + 2 * VL) * VL * sizeof(real)),
                        .filters = symc_scratch(SLOT_BAND_2, own * sizeof(real)),
                        .turned = symc_scratch(SLOT_ROW, turned_bytes(v))};
 }
