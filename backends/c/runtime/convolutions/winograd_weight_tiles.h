@@ -24,6 +24,7 @@ typedef struct {
     int64_t high, wide, tiles;        /* tiles of an image, and of all */
     int64_t steps, blocks;            /* blocks of VL channels and of TILE_COLS filters */
     int64_t units, most;              /* of tiles, and the most in one */
+    int64_t grain;                    /* a unit has a multiple of it */
     int64_t shares, pieces;           /* tasks of a group: shares of the units times pieces of the channels */
     int64_t first, count;             /* the chunk of tiles that is transformed */
     int64_t splits;                   /* tasks of a product */

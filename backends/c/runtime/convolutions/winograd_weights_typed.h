@@ -5,7 +5,8 @@
  * pass between the second level cache and memory, so there are three orders.
  *
  * By units: each thread takes a share of the tiles and adds up sums of its own, a unit of tiles at a time; the shares are
- * added in order at the end. For few channels and filters: all sums stay in the cache, and so does a transformed unit.
+ * added in order at the end. For few channels and filters: all sums stay in the cache, and so does a transformed unit. Units are
+ * whole rows of tiles, if these are short enough: the pixels behind them are contiguous and begin where vectors do.
  *
  * By points: all threads transform a chunk of tiles; then each makes whole products, whose operands stay in the cache.
  *
@@ -207,7 +208,8 @@ static void add_units(void *arg, int64_t begin, int64_t end)
         int64_t first = share * v->units / v->shares, last = (share + 1) * v->units / v->shares;
         real *sums = v->sums + (group * v->shares + share) * POINTS * v->sum_step;
         for (int64_t unit = first; unit < last; unit++) {
-            int64_t start = unit * v->tiles / v->units, tiles = (unit + 1) * v->tiles / v->units - start;
+            int64_t places = v->tiles / v->grain, start = unit * places / v->units * v->grain;
+            int64_t tiles = (unit + 1) * places / v->units * v->grain - start;
             add_unit(v, group, start, tiles, piece * v->steps / v->pieces, (piece + 1) * v->steps / v->pieces, rows, image,
                      gradient, sums, unit > first);
         }
@@ -258,12 +260,15 @@ static void sum_by_units(weights *v)
     const gather *g = v->g;
     int64_t wanted = ceil_div(symc_num_threads(), g->groups);
     int64_t most = UNIT_BYTES / (POINTS * v->blocks * TILE_COLS * (int64_t)sizeof(real));
-    v->units = ceil_div(v->tiles, smaller(UNIT_TILES, larger(LEAST_TILES, most)));
+    most = smaller(UNIT_TILES, larger(LEAST_TILES, most));
+    v->grain = most < v->wide ? 1 : v->wide;
+    int64_t places = v->tiles / v->grain;
+    v->units = ceil_div(places, most / v->grain);
     if (v->units < wanted * 8)
-        v->units = smaller(v->tiles, ceil_div(v->units, wanted) * wanted);
+        v->units = smaller(places, ceil_div(v->units, wanted) * wanted);
     v->shares = smaller(smaller(wanted, v->units), larger(1, PARTIAL_BYTES / (g->groups * sum_bytes(g))));
     v->pieces = smaller(v->steps, ceil_div(wanted, v->shares));
-    size_units(v, ceil_div(v->tiles, v->units));
+    size_units(v, ceil_div(places, v->units) * v->grain);
     v->sum_step = sum_bytes(g) / (POINTS * (int64_t)sizeof(real));
     v->sums = symc_scratch(SLOT_PARTIAL, g->groups * v->shares * sum_bytes(g));
     symc_parallel(add_units, v, g->groups * v->shares * v->pieces, 1);
