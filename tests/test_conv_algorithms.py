@@ -157,6 +157,25 @@ def test_parts_are_as_exact_as_float32(strided):
             assert error < 5e-7
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_one_tap_in_parts(step):
+    """Panels of pixels span images, rows and gaps, and some hold values that parts cannot."""
+    x, w, b = sample(15, 4, 97, 17, 9), symc.shared(sample(16, 161, 97, 1, 1)), sample(17, 161)
+    a = T.tensor4("a")
+    y = T.nnet.relu(T.nnet.conv2d(a, w, subsample=(step, step)) + b.reshape(1, 161, 1, 1))
+    f = symc.function([a], y, profile=True)
+    right = correlate(x, w.get_value(), 0)[:, :, ::step, ::step] + b.reshape(1, 161, 1, 1)
+    for _ in range(2):
+        error = np.sqrt(np.mean((f(x) - np.maximum(right, 0)) ** 2) / np.mean(right**2))
+        assert error < 5e-7
+    if has_parts():
+        assert algorithms(f) == {"matrix products in parts of bfloat16"}
+    x[1, 96, 0, 0], x[2, 5, 16, 8], x[3, 0, 4, 4] = np.inf, np.nan, 3e38
+    actual = f(x)
+    with symc.config.change(cpu_precision="ieee"):
+        np.testing.assert_allclose(actual, f(x), rtol=1e-4, atol=1e-4)
+
+
 def test_values_that_parts_cannot_hold(strided):
     x, w, g = (a.copy() for a in STRIDED)
     x[0, 3, 9, 9], x[1, 95, 28, 30], x[2, 5, 0, 17] = np.inf, np.nan, 3.4e38

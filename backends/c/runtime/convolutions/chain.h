@@ -11,8 +11,9 @@ typedef struct {
 } chain_part;
 
 /* The members that are faster in bands than one after another, or can be computed so (`always`), if any: a pointwise, a
- * depthwise and a pointwise convolution, or the first or the last two of these. */
-HIDDEN chain_part FN(symc_chain_part)(const conv2d *v, int64_t count, int always);
+ * depthwise and a pointwise convolution, or the first or the last two of these. `gains` are the nanoseconds of one thread that
+ * each member saves outside of bands. */
+HIDDEN chain_part FN(symc_chain_part)(const conv2d *v, int64_t count, const double *gains, int always);
 
 /* Computes such members. `bufs` has the output, the images, the filters and the epilogue of each; what is between them is not stored. */
 HIDDEN void FN(symc_chain_forward)(const conv2d *v, int64_t count, void *const *bufs);

@@ -219,7 +219,7 @@ static double time_saved(const conv2d *v, int64_t count)
     return saved;
 }
 
-chain_part FN(symc_chain_part)(const conv2d *v, int64_t count, int always)
+chain_part FN(symc_chain_part)(const conv2d *v, int64_t count, const double *gains, int always)
 {
     chain_part best = {0, 0};
     double most = 0;
@@ -227,6 +227,8 @@ chain_part FN(symc_chain_part)(const conv2d *v, int64_t count, int always)
         for (int64_t members = 2; first + members <= count; members++) {
             int exists = place_of_depthwise(v + first, members) >= 0;
             double saved = !exists ? 0 : always ? (double)members : time_saved(v + first, members);
+            for (int64_t i = first; exists && !always && i < first + members; i++)
+                saved -= gains[i];
             if (saved > most)
                 most = saved, best = (chain_part){first, members};
         }

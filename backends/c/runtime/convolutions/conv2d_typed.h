@@ -1,9 +1,8 @@
 /* Convolution, forward and with respect to the images. See symc_rt.h. Compiled once per element type. */
 #include "conv2d.h"
 
-#include <math.h>
-
 #include "chain.h"
+#include "conv2d_parts.h"
 #include "direct.h"
 #include "grouped.h"
 #include "image_lanes.h"
@@ -66,36 +65,18 @@ static gather forward_gather(const conv2d *v, real *y, const real *x, const real
     return g;
 }
 
-#if SYMC_HAS_PAIRS && !SYMC_DOUBLE
-/* Whether parts are the fastest, by times in nanoseconds on one processor. */
-static int parts_pay(const conv2d *v, const gather *g, int backward)
-{
-    const double fused = v->step_h * v->step_w > 1 ? 0.0147 : 0.0105, step = 0.225;
-    double products = (double)(v->images * v->out_h * v->out_w * v->taps_h * v->taps_w) * (double)(v->channels / v->groups) *
-                      (double)v->filters;
-    double plain = fused * products;
-    if ((!backward || (v->step_h == 1 && v->step_w == 1)) && FN(symc_winograd_suits)(g)) {
-        plain = step * (double)g->groups * FN(symc_winograd_steps)(g);
-#if SYMC_HAS_TILES
-        double filtering = symc_winograd_parts_time(g);
-        plain = filtering < plain ? filtering : plain;
-#endif
-    }
-    return symc_paired_time(v, backward) < plain;
-}
-#endif
-
-/* Whether operands are rounded, BY_PAIRS, or divided, BY_PARTS; else BY_PANELS. Minimal filtering is faster than
- * instructions on vectors. */
+/* Whether operands are rounded, BY_PAIRS, or divided, BY_PARTS or BY_PIXEL_PARTS; else BY_PANELS. Minimal filtering is faster
+ * than instructions on vectors. */
 static method paired_method(const conv2d *v, const gather *g, int backward)
 {
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
     int parts = chosen_parts();
-    if (!parts || symc_conv2d_preferred != ANY_METHOD || !symc_paired_suits(v, backward))
+    if (!parts || symc_conv2d_preferred != ANY_METHOD)
         return BY_PANELS;
     if (parts > 1)
-        return parts_pay(v, g, backward) ? BY_PARTS : BY_PANELS;
-    if (symc_pairs == PAIRS_BY_TILES || v->step_h > 1 || v->step_w > 1 || !FN(symc_winograd_suits)(g))
+        return parts_method(v, g, backward);
+    if (symc_paired_suits(v, backward) &&
+        (symc_pairs == PAIRS_BY_TILES || v->step_h > 1 || v->step_w > 1 || !FN(symc_winograd_suits)(g)))
         return BY_PAIRS;
 #endif
     (void)v, (void)g, (void)backward;
@@ -149,6 +130,9 @@ static void run_forward(void *const *bufs, const int64_t *p, symc_stored *const 
     case BY_PAIRS:
     case BY_PARTS: symc_paired_forward(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    case BY_PIXEL_PARTS: symc_pair_pixels_forward(&v, bufs[0], bufs[1], bufs[2]); return;
+#endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 0); return;
     case BY_PLANES: FN(symc_planes_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
     case BY_GROUPS: FN(symc_grouped_forward)(&v, bufs[0], bufs[1], bufs[2]); return;
@@ -194,12 +178,15 @@ static int64_t read_members(conv2d *v, const int64_t *p, symc_stored *const *sto
 static chain_part part_in_bands(const conv2d *v, int64_t count)
 {
     int always = symc_conv2d_preferred == PREFER_BANDS;
+    double gains[MOST_MEMBERS];
     for (int64_t i = 0; i < count; i++) {
         gather g = forward_gather(&v[i], NULL, NULL, NULL);
-        if ((symc_conv2d_preferred != ANY_METHOD && !always) || paired_method(&v[i], &g, 0) != BY_PANELS)
+        method m = paired_method(&v[i], &g, 0);
+        if ((symc_conv2d_preferred != ANY_METHOD && !always) || (m != BY_PANELS && m != BY_PIXEL_PARTS))
             return (chain_part){0, 0};
+        gains[i] = gain_of_parts(&v[i], &g, m);
     }
-    return FN(symc_chain_part)(v, count, always);
+    return FN(symc_chain_part)(v, count, gains, always);
 }
 
 void FN(symc_conv2d_chain_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)
@@ -359,6 +346,9 @@ static void run_backward_data(void *const *bufs, const int64_t *p, symc_stored *
 #if SYMC_HAS_PAIRS && !SYMC_DOUBLE
     case BY_PAIRS:
     case BY_PARTS: symc_paired_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
+#endif
+#if SYMC_HAS_TILES && !SYMC_DOUBLE
+    case BY_PIXEL_PARTS: symc_pair_pixels_backward_data(&v, bufs[0], bufs[1], bufs[2]); return;
 #endif
     case BY_PRODUCTS: multiply_images(&v, bufs[0], bufs[1], bufs[2], 1); return;
     case BY_GROUPS: FN(symc_grouped_backward_data)(&v, bufs[0], bufs[1], bufs[2]); return;

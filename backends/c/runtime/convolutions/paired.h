@@ -47,6 +47,12 @@ HIDDEN int symc_pair_planes_suits(const conv2d *v);
 HIDDEN void symc_pair_planes_forward(const conv2d *v, float *y, const float *x, const float *weights);
 HIDDEN void symc_pair_planes_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
 
+/* Those with one tap, in three parts, and an estimate of their time in nanoseconds on one processor. */
+HIDDEN int symc_pair_pixels_suit(const conv2d *v, int backward);
+HIDDEN double symc_pair_pixels_time(const conv2d *v, int backward);
+HIDDEN void symc_pair_pixels_forward(const conv2d *v, float *y, const float *x, const float *weights);
+HIDDEN void symc_pair_pixels_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
+
 HIDDEN int symc_paired_weights_suits(const conv2d *v);
 HIDDEN void symc_paired_backward_weights(const conv2d *v, float *dw, const float *x, const float *dy);
 

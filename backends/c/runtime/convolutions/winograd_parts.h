@@ -2,33 +2,17 @@
 #ifndef SYMC_WINOGRAD_PARTS_H
 #define SYMC_WINOGRAD_PARTS_H
 
-#include "products/pairs.h"
+#include "products/pair_packing.h"
 
-#include "base/stream.h"
 #include "winograd_transforms.h"
 
 #if SYMC_HAS_TILES
 enum {
-    PARTS = 3,
     IMAGE_GROWTH = 5,   /* the transformation makes values at most 2**5 times as large, */
     IMAGE_SHRINKING = 2 /* and one value alone at most 2**2 times as small */
 };
 
-/* Parts of VL pairs: part i goes to to[i * part], `past` the caches or not. */
-INLINE void put_parts(vec even, vec odd, real *to, int64_t part, int past)
-{
-    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    UNROLL
-    for (int i = 0; i < PARTS; i++) {
-        __m512i e = (__m512i)even, o = _mm512_and_si512((__m512i)odd, high);
-        vec pairs = (vec)_mm512_or_si512(_mm512_srli_epi32(e, 16), o);
-        past ? store_past(to + i * part, pairs) : store(to + i * part, pairs);
-        even -= (vec)_mm512_and_si512(e, high);
-        odd -= (vec)o;
-    }
-}
-
-/* The same for all points: `from` holds POINTS vectors of even channels, then of odd ones. */
+/* The parts (put_parts) of all points: `from` holds POINTS vectors of even channels, then of odd ones. */
 INLINE void put_points(const real *from, real *to, int64_t part, int64_t step, int past)
 {
     for (int i = 0; i < POINTS; i++) {
