@@ -465,16 +465,16 @@ int DIRECT(suits)(const conv2d *v, int backward)
 #if SYMC_PAIRS
 /* Nanoseconds on one processor, measured there: of one multiplication, of an image's element that is turned or turned
  * back, and of a filter's element, which takes six bytes of memory, and is packed unless it is stored. Pixels beside the
- * image, and incomplete tiles, are multiplied too. */
+ * image, and incomplete tiles, are multiplied too; with strides, each row of pixels has tiles of its own. */
 double symc_paired_time(const conv2d *v, int backward)
 {
-    const double multiply = 0.0052, turn = 0.4, turn_back = 0.5, filter = v->stored ? 0.6 : 0.9;
+    const int strided = v->step_h > 1 || v->step_w > 1;
+    const double multiply = strided ? 0.0085 : 0.0052, turn = 0.4, turn_back = 0.5, filter = v->stored ? 0.6 : 0.9;
     int64_t channels = backward ? v->filters : v->channels, filters = backward ? v->channels : v->filters;
     double in = (double)v->images * (backward ? v->out_h * v->out_w : v->in_h * v->in_w);
     double out = (double)v->images * (backward ? v->in_h * v->in_w : v->out_h * v->out_w);
     double width = (double)v->out_w, weights = (double)v->filters * (double)(v->channels / v->groups * v->taps_h * v->taps_w);
-    double wide = v->step_h == 1 && v->step_w == 1 ? width + (double)((v->taps_w - 1) * v->dil_w)
-                                                   : (double)(ceil_div(v->out_w, VL / 2) * (VL / 2));
+    double wide = strided ? (double)(ceil_div(v->out_w, VL) * VL) : width + (double)((v->taps_w - 1) * v->dil_w);
     double whole = (double)(ceil_div(channels / v->groups, BLOCK) * BLOCK) * (double)(ceil_div(filters / v->groups, VL) * VL) *
                    (double)(v->groups * v->taps_h * v->taps_w);
     return multiply * (double)(v->images * v->out_h) * wide * whole + turn * in * (double)channels +
