@@ -444,3 +444,40 @@ def test_writes_where_a_known_axis_is_empty(mode):
     a = np.zeros((5, 3, 2, 0), "float32")
     shapes = [v.shape for v in f(a, np.ones((1, 2), "float32"), 1)]
     assert shapes == [(2, 1, 1, 0), *[a.shape] * 5]
+
+
+@pytest.mark.parametrize("index", ["mask", "nonzero", "rows", "columns"])
+@pytest.mark.parametrize("write", [T.set_subtensor, T.inc_subtensor])
+def test_one_value_at_the_true_elements_is_a_choice(index, write, rng):
+    """Nothing is counted where each selected element takes the same value; otherwise the places are."""
+    x, v = T.dmatrix("x"), T.dvector("v")
+    mask = {"rows": x[:, 0] > 0, "columns": x.sum(0) > 0}.get(index, x > 0)
+    at = {"nonzero": mask.nonzero(), "columns": (slice(None), mask)}.get(index, mask)
+    value = v if index == "rows" else v[0]
+    out = write(x[at], value)
+    slope_x, slope_v = symc.grad((out**2).sum(), [x, v])
+    f = symc.function([x, v], [out, slope_x, slope_v], device="interp")
+    assert "true_places" not in symc.printing.debugprint(f, file="str")
+    for shape in [(4, 5), (0, 5), (3, 1)]:
+        a, b = rng.standard_normal(shape), rng.standard_normal(shape[1])
+        chosen = {"rows": a[:, :1] > 0, "columns": a.sum(0, keepdims=True) > 0}.get(index, a > 0) & np.ones(shape, bool)
+        new = np.where(chosen, b if index == "rows" else b[0], 0) + np.where(chosen & (write is T.set_subtensor), 0, a)
+        got, got_x, got_v = f(a, b)
+        np.testing.assert_array_equal(got, new)
+        np.testing.assert_array_equal(got_x, 2 * new * ~(chosen & (write is T.set_subtensor)))
+        wanted = (2 * new * chosen).sum(0) if index == "rows" else np.eye(shape[1])[0] * (2 * new * chosen).sum()
+        np.testing.assert_allclose(got_v, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_values_of_another_number_are_written_at_their_places(rng):
+    x, v, m = T.dmatrix("x"), T.dvector("v"), T.matrix("m", dtype="bool")
+    out = [T.set_subtensor(x[x > 0], v), T.set_subtensor(x[m], 1.0), T.set_subtensor(x[m.nonzero()], 2.0)]
+    f = symc.function([x, v, m], out, device="interp")
+    a = rng.standard_normal((4, 5))
+    b, mask = rng.standard_normal((a > 0).sum()), rng.random((4, 5)) > 0.5
+    wanted = a.copy()
+    wanted[a > 0] = b
+    for got, want in zip(f(a, b, mask), (wanted, np.where(mask, 1, a), np.where(mask, 2, a))):
+        np.testing.assert_array_equal(got, want)
+    with pytest.raises((ValueError, IndexError)):
+        f(a, b, np.ones((1, 5), bool))

@@ -15,7 +15,7 @@ from symc.loops.ir import If, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 
-__all__ = ["checked_below"]
+__all__ = ["checked_below", "unchecked"]
 
 
 def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -60,3 +60,8 @@ def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) ->
             raise IndexError(located(text, [i], repair))
         return constant(np.where(i.data < 0, i.data + n.data, i.data).astype("int64"), dtype="int64")
     return Op(CHECKED_INDEX, text=text, repair=repair, wrap=wrap)(ew.cast(i, "int64"), ew.cast(n, "int64"))
+
+
+def unchecked(i: Variable) -> Variable:
+    """The integers before their check, which may count from the end."""
+    return i.owner.inputs[0] if i.owner is not None and i.owner.op.record is CHECKED_INDEX else i

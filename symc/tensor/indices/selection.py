@@ -7,24 +7,26 @@ and tensors selected by the indices have the actual length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from symc.graph import Apply, Variable
-from symc.graph.op import Arg, Case, Loops, Op, record
+from symc.graph.op import Arg, Case, Loops, Op, Record, record
 from symc.graph.types import TensorType
 from symc.loops.expr import ONE, ZERO, cast, index, var
 from symc.loops.ir import Accumulate, Alloc, For, Load, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor
+from symc.tensor.checked import unchecked
 from symc.tensor.indices.subtensor import GATHER, part
 from symc.tensor.joining import stack
 from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten
 from symc.tensor.symbolic_dims import as_dim, length
 
-__all__ = ["argwhere", "flatnonzero", "nonzero", "nonzero_values"]
+__all__ = ["argwhere", "flatnonzero", "mask_of", "nonzero", "nonzero_values"]
 
 
 def _numpy(op: Op, mask: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -127,6 +129,36 @@ def nonzero(a: Any, return_matrix: bool = False) -> Any:
     if return_matrix:
         return stack(found)
     return tuple(found)
+
+
+def mask_of(indices: Sequence[Variable]) -> Variable | None:
+    """The mask of whose true elements these are all the indices, axis by axis; None if they are something else."""
+    first, *others = map(unchecked, indices)
+    for i in others:  # see ``nonzero``
+        if not _made_by(first, ew.floor_div.record) or not _made_by(i, ew.mod.record):
+            return None
+        place, size = first.owner.inputs  # type: ignore[union-attr]
+        dividend, divisor = i.owner.inputs  # type: ignore[union-attr]
+        if dividend is not place or _number(divisor) is not _number(size):
+            return None
+        first = place
+    if not _made_by(first, _front):
+        return None
+    count = first.owner.inputs[1]  # type: ignore[union-attr]
+    (flat,) = count.owner.inputs  # type: ignore[union-attr]
+    whole = flat if not others or flat.owner is None else flat.owner.inputs[0]
+    return whole if whole.ndim == len(indices) and whole.dtype == "bool" else None
+
+
+def _number(v: Variable) -> Variable:
+    """The number that was broadcast to ``v``."""
+    while v.ndim and v.owner is not None:
+        v = v.owner.inputs[0]
+    return v
+
+
+def _made_by(v: Variable, record: Record) -> bool:
+    return v.owner is not None and v.owner.op.record is record
 
 
 def argwhere(a: Any) -> Variable:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, TypeMismatchError, located
-from symc.graph import Constant, Variable
+from symc.graph import Constant, Variable, dims
 from symc.graph.dtypes import BRAIN, is_complex, is_float, is_held, is_integer
 from symc.graph.op import Op
 from symc.graph.variables import Apply
@@ -18,6 +18,7 @@ from symc.tensor.bfloat16 import packed, wide
 from symc.tensor.broadcasting import broadcast_like
 from symc.tensor.complex_numbers.parts import held, parts, real_sources
 from symc.tensor.indices.indexing import PARTS, advanced_subtensor1, subtensor
+from symc.tensor.indices.selection import mask_of
 from symc.tensor.indices.stretching import stretch
 from symc.tensor.indices.subtensor import GATHER, SCATTER, SLICE, WRITE_SLICE
 from symc.tensor.reshaping import RESHAPE, reshape_like
@@ -87,7 +88,30 @@ def _write(part: Variable, y: Any, replace: bool, what: str) -> Variable:
         return held(*(_write(p, v, replace, what) for p, v in zip(parts(part), parts(y))))
     if y.ndim > part.ndim:
         raise TypeMismatchError(located(f"{what}: the value has more axes than the part it is written to", [part, y]))
+    mask = _selecting(steps, y)
+    if mask is not None:
+        x = steps[0].inputs[0]
+        y = stretch(what, broadcast_like(y, x), x)
+        return ew.switch(mask, y if replace else x + y, x)
     return _through(steps, stretch(what, broadcast_like(y, part), part), replace)
+
+
+def _selecting(steps: list[Apply], y: Variable) -> Variable | None:
+    """The mask of the elements that are written, lined up with the tensor, if each takes the same of ``y``.
+
+    Then nothing needs to be counted: the result is a choice between two values.
+    """
+    node, x = steps[0], steps[0].inputs[0]
+    if len(steps) > 1 or node.op.record is not GATHER:
+        return None
+    axes, place = node.op["axes"], node.op["place"]
+    behind = x.ndim - place - len(axes)
+    mask = mask_of(node.inputs[1:])
+    if mask is None or y.ndim > behind or tuple(axes) != tuple(range(place, place + len(axes))):
+        return None
+    if not dims.same_shape(mask.type.shape, [x.type.shape[a] for a in axes]):
+        return None
+    return dimshuffle(mask, ["x"] * place + list(range(mask.ndim)) + ["x"] * behind)
 
 
 def _of_dtype(y: Variable, part: Variable, what: str) -> Variable:
