@@ -16,8 +16,9 @@ import numpy as np
 
 __all__ = ["algorithms", "algorithms_table", "fixed", "steps_of", "steps_table"]
 
-Shape = tuple[int, int, int, int]
-"""A product: how many of them, rows, columns, summed terms."""
+Shape = tuple[int, int, int, int, str]
+"""A product: how many of them, rows, columns, summed terms; the dtype."""
+DTYPES = {"f32": "float32", "f64": "float64"}
 
 
 def median_seconds(step: Callable[[], Any], budget: float) -> float:
@@ -76,21 +77,23 @@ def product_of(name: str, params: Sequence[int]) -> Shape | None:
     """The matrix product of a library call; None if it has none, or is one of few terms per group."""
     from symc.loops.calls import CALLS
 
-    base = name.rpartition("_")[0]
-    spec = CALLS.get(base)
-    if spec is None:
+    base, _, tag = name.rpartition("_")
+    spec, dtype = CALLS.get(base), DTYPES.get(tag)
+    if spec is None or dtype is None:
         return None
     p = dict(zip(spec.params, params))
     if base == "gemm":
-        return 1, p["M"], p["N"], p["K"]
+        return 1, p["M"], p["N"], p["K"], dtype
     if base == "batched_gemm":
-        return p["batch"], p["M"], p["N"], p["K"]
+        return p["batch"], p["M"], p["N"], p["K"], dtype
     if not base.startswith("conv2d") or p["groups"] > 1:
         return None
     taps, pixels = p["C"] * p["R"] * p["S"], p["N"] * p["OH"] * p["OW"]
     if base == "conv2d_backward_data":
-        return 1, taps, pixels, p["K"]
-    return (1, p["K"], taps, pixels) if base == "conv2d_backward_weights" else (1, p["K"], pixels, taps)
+        return 1, taps, pixels, p["K"], dtype
+    if base == "conv2d_backward_weights":
+        return 1, p["K"], taps, pixels, dtype
+    return 1, p["K"], pixels, taps, dtype
 
 
 class Products:
@@ -101,15 +104,22 @@ class Products:
         import symc.tensor as T
 
         self.budget, self.known = budget, {}  # type: tuple[float, dict[Shape, float]]
-        a, b = T.tensor3("a"), T.tensor3("b")
-        one, other = T.matrices("one", "other")
-        self.many, self.single = symc.function([a, b], T.matmul(a, b)), symc.function([one, other], T.dot(one, other))
+        self.functions = {}
+        for dtype in DTYPES.values():
+            a, b = (T.tensor(dtype, shape=(None,) * 3) for _ in "ab")
+            one, other = (T.tensor(dtype, shape=(None,) * 2) for _ in "ab")
+            self.functions[dtype] = (
+                symc.function([one, other], T.dot(one, other)),
+                symc.function([a, b], T.matmul(a, b)),
+            )
 
     def seconds(self, shape: Shape) -> float:
         if shape not in self.known:
-            count, m, n, k = shape
-            a, b = (np.ones((count, *s), "float32") for s in ((m, k), (k, n)))
-            call = (lambda: self.single(a[0], b[0])) if count == 1 else (lambda: self.many(a, b))
+            count, m, n, k, dtype = shape
+            rng = np.random.default_rng(0)
+            a, b = (rng.standard_normal((count, *s), dtype) for s in ((m, k), (k, n)))
+            single, many = self.functions[dtype]
+            call = (lambda: single(a[0], b[0])) if count == 1 else (lambda: many(a, b))
             self.known[shape] = median_seconds(call, self.budget)
         return self.known[shape]
 
@@ -131,7 +141,7 @@ def steps_of(row: Any, threads: int, budget: float, peaks: dict[str, float], rat
     for k, seconds in enumerate(samples.times / samples.calls):
         moved, computed = samples.bytes[k] / samples.calls, samples.flops[k] / samples.calls
         shapes = [s for name, params in asked[k] if (s := product_of(name, params))]
-        calls = computed / sum(2.0 * c * m * n * q for c, m, n, q in shapes) if shapes else 1.0
+        calls = computed / sum(2.0 * c * m * n * q for c, m, n, q, _ in shapes) if shapes else 1.0
         calls = max(round(calls), 1)  # steps of a loop run more than once
         rate = next((r for size, r in rates.items() if size >= moved / calls), min(rates.values()))
         limit = moved / rate / 1e9
@@ -176,14 +186,14 @@ def algorithms(row: Any, threads: int, budget: float) -> dict[str, Any]:
     """The seconds of a row's convolutions with each algorithm, and of the chosen ones on one thread."""
     import symc
 
-    step, found = row.build("symc", threads, False), {}
-    old = symc.config.conv_algorithm, symc.config.threads
+    old, found = (symc.config.conv_algorithm, symc.config.threads), {}
     try:
+        step = row.build("symc", threads, False)
         for name in ALGORITHMS:
             symc.config.conv_algorithm = name
             found[name] = median_seconds(step, budget)
         symc.config.conv_algorithm, symc.config.threads = "auto", 1
-        found["one thread"] = median_seconds(step, budget)
+        found["one thread"] = median_seconds(row.build("symc", 1, False), budget)
     finally:
         symc.config.conv_algorithm, symc.config.threads = old
     return {"row": row.name, "title": row.title, "algorithms": found}
