@@ -320,7 +320,7 @@ MUTANTS = [
     ),
     Mutant(
         "the fast path of a call does not count its updates as writes",
-        "backends/c/runtime/launcher/launcher.c",
+        "backends/c/runtime/launcher/turns.h",
         "        plan->write_turns[i][1]++;\n        counts[1]++;\n",
         "",
         ("tests/test_folding_scales.py::test_every_way_to_change_a_shared_variable",),

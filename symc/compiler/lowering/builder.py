@@ -25,7 +25,6 @@ class KernelBuilder:
         self._counter = 0
         self.flops: Expr = ZERO
         self.elements: dict[int, Expr] = {}
-        self._divided: dict[tuple[str, str], tuple[Expr, Expr]] = {}
 
     def fresh(self, prefix: str = "t") -> str:
         """An unused name."""
@@ -67,21 +66,8 @@ class KernelBuilder:
         """The flat (row-major) position of a multi-index."""
         flat = ZERO
         for dim, i in zip(shape, position):
-            flat = self.joined(flat, self.size(dim), i)
+            flat = flat * self.size(dim) + i
         return flat
-
-    def divided(self, counter: Expr, size: Expr, quotient: Expr, remainder: Expr) -> None:
-        """Note that two names are the quotient and the remainder of ``counter`` by ``size``."""
-        if quotient.op == remainder.op == "var":
-            self._divided[quotient.value, remainder.value] = counter, size
-
-    def joined(self, quotient: Expr, size: Expr, remainder: Expr) -> Expr:
-        """``quotient * size + remainder``: the counter itself, if they came from one."""
-        if quotient.op == remainder.op == "var":
-            counter, divisor = self._divided.get((quotient.value, remainder.value), (None, ZERO))
-            if counter is not None and divisor.same(size):
-                return counter
-        return quotient * size + remainder
 
     def step(
         self, body: Iterable[Statement], locations: Iterable[Any] = (), sizes: Sequence[tuple[str, dims.Dim]] = ()

@@ -60,7 +60,7 @@ class Nest(GroupIteration):
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
         flat = ZERO
         for a in self.compact(iteration_map):
-            flat = self.k.joined(flat, self.k.size(self.sizes[a]), self.at[a])
+            flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 
     def position(self, v: Variable) -> Expr:
@@ -254,8 +254,7 @@ class Nest(GroupIteration):
             self.at[a] = self.let(self.levels[-1], here)
             self.depth_of[a] = depth
             if not first:
-                whole, rest = rest, self.let(self.levels[-1], call("floordiv", rest, size))
-                self.k.divided(whole, size, rest, self.at[a])
+                rest = self.let(self.levels[-1], call("floordiv", rest, size))
 
     def total(self, axes: Iterable[int]) -> Expr:
         """The product of the lengths of ``axes``."""

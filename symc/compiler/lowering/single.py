@@ -151,10 +151,8 @@ class LoopContext:
             if k == 0:
                 position.append(counter)
             else:
-                whole, size = counter, self.size(dim)
-                position.append(name(call("mod", whole, size)))
-                counter = name(call("floordiv", whole, size))
-                self.builder.divided(whole, size, counter, position[-1])
+                position.append(name(call("mod", counter, self.size(dim))))
+                counter = name(call("floordiv", counter, self.size(dim)))
         return lets, position[::-1]
 
 
