@@ -44,7 +44,7 @@ CASES = [
     _Case("product", _normal(150, 170), _normal(60, 150), lambda x, w: x.dot(w)),
     _Case("transposed", _normal(170, 150), _normal(3, 150), lambda x, w: x.dot(w.T)),
     _Case("left", _normal(90, 150), _normal(150, 70), lambda x, w: w.dot(x)),
-    _Case("winograd", _normal(33, 17, 3, 3), _normal(1, 17, 9, 11), lambda x, w: T.nnet.conv2d(x, w, border_mode=1)),
+    _Case("winograd", _normal(33, 32, 3, 3), _normal(4, 32, 30, 31), lambda x, w: T.nnet.conv2d(x, w, border_mode=1)),
     _Case("blocks", _normal(32, 16, 3, 2), _normal(2, 16, 9, 13), lambda x, w: T.nnet.conv2d(x, w, subsample=(2, 1))),
     _Case("few pixels", _normal(128, 96, 1, 1), _normal(1, 96, 5, 5), lambda x, w: T.nnet.conv2d(x, w)),
     _Case("images", _normal(40, 32, 1, 1), _normal(2, 32, 12, 11), lambda x, w: T.nnet.conv2d(x, w)),
