@@ -11,7 +11,6 @@ from symc.compiler.lowering.scope import Scope
 from symc.compiler.lowering.sharing import copy_step, fails, same_positions, viewed
 from symc.compiler.lowering.single import lower_single
 from symc.graph import Variable, dims
-from symc.graph.op import Loops
 from symc.loops.ir import Host, Node, Ref, Step, walk
 
 __all__ = ["Root"]
@@ -81,11 +80,10 @@ class Root(Scope):
 
     def _without_copy(self, step: Node, old: int) -> Node:
         """The step that writes an update, now in the memory of ``old``, without a copy of the elements that stay."""
-        _, unit = self.alone.get(id(step), (step, None))
-        lower = None if unit is None else unit.op.record.lower
-        if unit is None or not isinstance(lower, Loops) or lower.in_place is None:
+        if id(step) not in self.copying:
             return step
-        base, offset = viewed(unit.inputs[lower.in_place])
+        _, unit, source = self.copying[id(step)]
+        base, offset = viewed(source)
         if offset != 0 or self.place[base].buffer != old:
             return step
         (made,) = lower_single(unit, self.ref_of, True, self.builder.status, self.builder.messages)

@@ -82,7 +82,7 @@ class Scope(Region):
         self.last_use: dict[Variable, int] = {}
         self.placed: Placed = {}
         self.renewed: set[int] = set()  # buffers of the new values of shared variables
-        self.alone: dict[int, tuple[Node, Apply]] = {}  # steps of one unfused application, by their id
+        self.copying: dict[int, tuple[Node, Apply, Variable]] = {}  # by id: steps that copy what they change
 
     def fused(self, units: Sequence[Unit], stored: set[Variable]) -> None:
         """Set the units of work; decides for which symbols memory can be allocated before they are known."""
@@ -199,8 +199,9 @@ class Scope(Region):
         placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
         steps = lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages, placed)
         self.nodes += steps
-        if not in_place and not placed and len(steps) == 1:
-            self.alone[id(steps[0])] = steps[0], unit
+        lower = unit.op.record.lower
+        if isinstance(lower, Loops) and lower.in_place is not None and not in_place and not placed:
+            self.copying[id(steps[0])] = steps[0], unit, unit.inputs[lower.in_place]
 
     def _chains(self) -> dict[int, int]:
         """The chains of units that one kernel computes: nothing has to be done between these."""
