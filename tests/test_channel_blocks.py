@@ -131,10 +131,30 @@ def test_pooling_of_special_values(device: str, mode: str) -> None:
     assert not np.isfinite(found[0, 0]).all() and np.isfinite(found[0, 1]).all()
 
 
+@pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 4)])
+@pytest.mark.parametrize("shape", [(3, 9, 8), (64, 41, 66)])
+def test_convolutions_pool_themselves(device: str, shape: tuple[int, int, int], window: tuple[int, int]) -> None:
+    """Windows that do not overlap: results equal those of pooling by itself, also with NaN and borders left out."""
+    if device == "interp" and shape[1] > 9:
+        pytest.skip("the interpreter has no bands")
+    x = T.tensor("float32", shape=(None, shape[0], None, None))
+    bias = symc.shared(_bias(32)).dimshuffle("x", 0, "x", "x")
+    maps = T.minimum(T.nnet.relu(_conv(x, _weights(32, shape[0], 3, 3)) + bias), 2)
+    last = _weights(32, 32, 1, 1)
+    pooled = _conv(pool_2d(maps, window, ignore_border=True), last)
+    f = symc.function([x], pooled, device=device)
+    g = symc.function([x], [pooled, maps.sum()], device=device)
+    assert "pool2d_blocks{" not in _ops(f) and f"pool={window}" in _ops(f) and "pool2d_blocks{" in _ops(g)
+    images = rng.normal(size=(2, *shape)).astype("float32")
+    images[1, 0, 4, 3] = np.nan
+    np.testing.assert_array_equal(f(images), g(images)[0])
+    assert np.isnan(f(images)[1]).any() and np.isfinite(f(images)[0]).all()
+
+
 def test_reference_implementations() -> None:
     """The NumPy implementations of the three ops, which explain them."""
     images, w = rng.normal(size=(2, 64, 5, 4)).astype("float32"), _weights(32, 64, 3, 2)
-    given = {"pad": ((1, 1), (0, 0)), "stride": (2, 1), "dilation": (1, 1), "groups": 1, "flip": False}
+    given = {"pad": ((1, 1), (0, 0)), "stride": (2, 1), "dilation": (1, 1), "groups": 1, "flip": False, "pool": (1, 1)}
     want = _convolved(np.pad(images, [(0, 0), (0, 0), (1, 1), (0, 0)]), w)[:, :, ::2]
 
     def blocks(x: np.ndarray) -> np.ndarray:
@@ -142,6 +162,8 @@ def test_reference_implementations() -> None:
 
     for op, x in ((CONV2D_BLOCKS, bits_of(blocks(images))), (CONV2D_TO_BLOCKS, images)):
         np.testing.assert_allclose(Op(op, **given).evaluate([x, w])[0], blocks(want), atol=1e-5)
+    found = Op(CONV2D_TO_BLOCKS, **{**given, "pool": (2, 3)}).evaluate([images, w])[0]
+    np.testing.assert_allclose(found, blocks(want[:, :, :2, :3].max((2, 3), keepdims=True)), atol=1e-5)
     pooling = {"window": (2, 2), "stride": (2, 2), "pad": (0, 0), "ignore_border": True, "mode": "max"}
     found = Op(POOL_BLOCKS, **pooling).evaluate([bits_of(blocks(images))])[0]
     want = _rounded(images)[:, :, :4].reshape(2, 64, 2, 2, 2, 2).max((3, 5))

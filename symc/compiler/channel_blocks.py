@@ -8,6 +8,11 @@ that follow them, and of convolutions of a few channels before them. What anythi
 
 A value in blocks is rounded to bfloat16 if a convolution or pooling reads it, or if it has several readers: all of them
 read the rounded value from memory.
+
+Where windows of pooling do not overlap, a convolution stores their maxima alone. What lies between the two, such as a
+bias and a rectifier, follows the pooling then, for the maximum of a function that never decreases is that of the
+maximum, also where values are rounded. (An infinite bias is the exception: in its channel a sum that is infinite with
+the other sign makes its window NaN only if it is the maximum.)
 """
 
 from __future__ import annotations
@@ -15,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symc.compiler.rewrite.failures import may_fail
-from symc.compiler.rewrite.ops import DIMSHUFFLE, EXPAND, JOIN
+from symc.compiler.rewrite.ops import ADD, DIMSHUFFLE, EXPAND, JOIN, MAXIMUM, MINIMUM
 from symc.compiler.value_numbering import ValueNumbering
 from symc.graph import Apply, Graph, Variable, dims
 from symc.graph.op import Op, Pointwise
+from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.bfloat16 import bits, from_bits, packed
 from symc.tensor.broadcasting import expand
@@ -31,6 +37,9 @@ __all__ = ["in_channel_blocks"]
 
 FEW_TERMS = 256
 """The most terms of a sum over channels and filter positions of a convolution of a few channels."""
+
+NEVER_DECREASING = frozenset({ADD, MAXIMUM, MINIMUM, ew.relu.record})
+"""Ops that never decrease with any operand."""
 
 
 def in_channel_blocks(graph: Graph) -> Sequence[Variable]:
@@ -111,6 +120,12 @@ def _repeats(v: Variable) -> bool:
     return len(shape) in (0, 4) and (not shape or shape[1] == 1 or shape[2:] == (1, 1))
 
 
+def _follows_channels(v: Variable) -> bool:
+    """Whether a broadcast value is the same for all pixels of a channel."""
+    assert v.owner is not None
+    return v.owner.inputs[0].ndim == 0 or v.owner.inputs[0].type.shape[2:] == (1, 1)
+
+
 def _wanted(graph: Graph, blocked: set[Variable]) -> set[Variable]:
     """The values in blocks that a convolution reads, directly or through other values in blocks."""
     found: set[Variable] = set()
@@ -137,20 +152,18 @@ class _Rebuilt:
         self.plain: dict[Variable, Variable] = {}
         self.inside: dict[Variable, Variable] = {}
         self.stored: dict[Variable, Variable] = {}
+        self.readers: dict[Variable, int] = {}
+        for v in (*(v for node in graph.order for v in dict.fromkeys(node.inputs)), *graph):
+            self.readers[v] = self.readers.get(v, 0) + 1
         self.rounded = self._read_rounded()
 
     def _read_rounded(self) -> set[Variable]:
         """The values that are rounded."""
-        readers: dict[Variable, int] = {}
         found: set[Variable] = set()
         for node in self.graph.order:
-            for v in dict.fromkeys(node.inputs):
-                readers[v] = readers.get(v, 0) + 1
             if node.op.record in (CONV2D, POOL, JOIN) and node.outputs[0] in self.blocked:
                 found.update(node.inputs)
-        for v in self.graph:
-            readers[v] = readers.get(v, 0) + 1
-        return {v for v in self.blocked if v in found or readers.get(v, 0) > 1}
+        return {v for v in self.blocked if v in found or self.readers.get(v, 0) > 1}
 
     def outputs(self) -> list[Variable]:
         """The results of the new graph."""
@@ -193,13 +206,12 @@ class _Rebuilt:
 
     def _build(self, node: Apply) -> None:
         out = node.outputs[0]
+        pooled = self._pooled(node) if node.op.record is POOL else None
         if node.op.record is CONV2D:
-            images, filters = node.inputs[0], self._outside(node.inputs[1])
-            begins = _begins(node)
-            made = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **node.op.attrs)(
-                self._outside(images) if begins else self._bits(images), filters
-            )
-            self.inside[out] = self._adopt(made, out)
+            self.inside[out] = self._adopt(self._convolution(node), out)
+        elif pooled is not None:
+            self.inside[out] = pooled
+            self.rounded.add(out)
         elif node.op.record is POOL:
             self.stored[out] = self._adopt(Op(POOL_BLOCKS, **node.op.attrs)(self._bits(node.inputs[0])), out)
         elif node.op.record is JOIN:
@@ -208,6 +220,39 @@ class _Rebuilt:
             shape = _shape_in_blocks(out)
             operands = [self._value(v) if v in self.blocked else self._repeated(v, shape) for v in node.inputs]
             self.inside[out] = self._adopt(node.op(*operands), out)
+
+    def _convolution(self, node: Apply, pool: tuple[int, int] = (1, 1)) -> Variable:
+        images, filters = node.inputs[0], self._outside(node.inputs[1])
+        begins = _begins(node)
+        op = Op(CONV2D_TO_BLOCKS if begins else CONV2D_BLOCKS, **node.op.attrs, pool=pool)
+        return op(self._outside(images) if begins else self._bits(images), filters)
+
+    def _pooled(self, node: Apply) -> Variable | None:
+        """The maxima of windows of maps, computed by the convolution itself, with what lies between the two."""
+        op = node.op
+        if op["mode"] != "max" or op["window"] != op["stride"] or any(op["pad"]) or not op["ignore_border"]:
+            return None
+        between: list[Apply] = []
+        v = node.inputs[0]
+        while v.owner is not None and v in self.blocked and self.readers[v] == 1:
+            if v.owner.op.record is CONV2D:
+                return self._after_pooling(v.owner, between, node)
+            inner = [u for u in v.owner.inputs if u in self.blocked]
+            others = [u for u in v.owner.inputs if u not in self.blocked]
+            if len(inner) != 1 or v.owner.op.record not in NEVER_DECREASING or not all(map(_follows_channels, others)):
+                return None
+            between.append(v.owner)
+            v = inner[0]
+        return None
+
+    def _after_pooling(self, convolution: Apply, between: Sequence[Apply], pooling: Apply) -> Variable:
+        out = pooling.outputs[0]
+        found = self._adopt(self._convolution(convolution, pooling.op["window"]), convolution.outputs[0])
+        shape = _shape_in_blocks(out)
+        for node in reversed(between):
+            operands = [found if v in self.blocked else self._repeated(v, shape) for v in node.inputs]
+            found = self._adopt(node.op(*operands), node.outputs[0])
+        return found
 
     def _repeated(self, v: Variable, shape: Sequence[dims.Dim]) -> Variable:
         """A broadcast value for those in blocks."""

@@ -90,6 +90,7 @@ _CONV = (
     "N", "C", "H", "W", "K", "R", "S", "OH", "OW",
     "stride_h", "stride_w", "pad_top", "pad_left", "dil_h", "dil_w", "groups", "flip",
 )  # fmt: skip
+_CONV_BLOCKS = (*_CONV, "pool_h", "pool_w")
 _POOL = ("N", "H", "W", "OH", "OW", "win_h", "win_w", "stride_h", "stride_w", "pad_h", "pad_w", "mode")
 
 
@@ -138,12 +139,15 @@ def _conv_backward_weights(outputs: Sequence[np.ndarray], inputs: Sequence[np.nd
 
 
 def _conv_to_blocks(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
-    """The convolution of operands rounded to bfloat16, whose maps are in blocks of 32 channels."""
+    """The convolution of operands rounded to bfloat16, whose maps are in blocks of 32 channels, and pooled."""
     maps = np.empty((p["N"], p["K"], p["OH"], p["OW"]), "float32")
     count = p["N"] * p["C"] * p["H"] * p["W"]
     rounded = [values_of(bits_of(x)) for x in (inputs[0][:count], inputs[1])]
     _conv_forward([maps.reshape(-1)], rounded, p)
-    blocks = maps.reshape(p["N"], p["K"] // 32, 32, p["OH"], p["OW"]).transpose(0, 1, 3, 4, 2)
+    wh, ww = p["pool_h"], p["pool_w"]
+    h, w = p["OH"] // wh, p["OW"] // ww
+    windows = maps[:, :, : h * wh, : w * ww].reshape(p["N"], p["K"] // 32, 32, h, wh, w, ww)
+    blocks = windows.max((4, 6)).transpose(0, 1, 3, 4, 2)
     _array(outputs[0], blocks.shape)[...] = blocks
 
 
@@ -240,11 +244,11 @@ CALLS: dict[str, CallSpec] = {
     ),
     "conv2d_backward_weights": CallSpec(("dW",), ("X", "dY"), _CONV, _conv_backward_weights, _conv_flops),
     "conv2d_blocks": CallSpec(
-        ("Y",), ("X", "W"), _CONV, _conv_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
+        ("Y",), ("X", "W"), _CONV_BLOCKS, _conv_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
         tags=("f32",),
     ),
     "conv2d_to_blocks": CallSpec(
-        ("Y",), ("X", "W"), _CONV, _conv_to_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
+        ("Y",), ("X", "W"), _CONV_BLOCKS, _conv_to_blocks, _conv_flops, stored=("W",), row_axes=3, rows_of_vectors=True,
         tags=("f32",),
     ),
     "pool2d_blocks": CallSpec(("Y",), ("X",), _POOL, _pool_blocks, _pool_flops, tags=("u16",)),

@@ -7,7 +7,7 @@ AMX multiply them. The compiler introduces these ops where layers hand their map
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -43,9 +43,29 @@ def _in_blocks(shape: Sequence[dims.Dim]) -> tuple[dims.Dim, ...]:
     return (n, dims.floordiv(c, LANES), h, w, LANES)
 
 
+def _maps(op: Op) -> Op:
+    return Op(CONV2D, **{k: v for k, v in op.attrs.items() if k != "pool"})
+
+
+def _pool(op: Op) -> Op:
+    """The pooling of the maps: the maxima of windows that do not overlap."""
+    return Op(POOL, window=op["pool"], stride=op["pool"], pad=(0, 0), ignore_border=True, mode="max")
+
+
 def _convolved(op: Op, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    found = Op(CONV2D, **op.attrs).evaluate([_rounded(x), _rounded(w)])[0]
-    return _to_blocks(found.astype("float32"))
+    found = _maps(op).evaluate([_rounded(x), _rounded(w)])[0]
+    return _to_blocks(_pool(op).evaluate([found.astype("float32")])[0])
+
+
+def _convolved_type(op: Op, maps: Sequence[dims.Dim], inputs: Sequence[Variable]) -> TensorType:
+    stand_in = Variable(TensorType("float32", tuple(maps)), None, 0, None, inputs[0].location)
+    pooled = maps if op["pool"] == (1, 1) else pooled_shape(_pool(op), stand_in)
+    return TensorType("float32", _in_blocks(pooled))
+
+
+def _conv_parameters(find: Callable[[Op, Sequence[Variable]], Geometry]) -> Callable[[Apply], list[dims.Dim]]:
+    of_maps = geometry_parameters(find)
+    return lambda node: [*of_maps(node), *node.op["pool"]]
 
 
 def _images(op: Op, inputs: Sequence[Variable]) -> Geometry:
@@ -60,17 +80,21 @@ def _planes(op: Op, inputs: Sequence[Variable]) -> Geometry:
 
 CONV2D_BLOCKS = record(
     "conv2d_blocks",
-    infer=lambda op, inputs: TensorType("float32", _in_blocks(_images(op, inputs).maps)),
+    infer=lambda op, inputs: _convolved_type(op, _images(op, inputs).maps, inputs),
     numpy=lambda op, x, w: _convolved(op, _from_blocks(values_of(x)), w),
-    lower=LibraryCall("conv2d_blocks", geometry_parameters(_images)),
+    lower=LibraryCall("conv2d_blocks", _conv_parameters(_images)),
 )
-"""``(images in blocks, filters)``, with the attributes of a convolution; the maps are float32 in blocks."""
+"""``(images in blocks, filters)``, with the attributes of a convolution; the maps are float32 in blocks.
+
+``pool`` is the number of rows and columns of windows of the maps, of which the result has the maxima: ``(1, 1)`` for
+all pixels. Windows do not overlap, and rows and columns that fill none are left out.
+"""
 
 CONV2D_TO_BLOCKS = record(
     "conv2d_to_blocks",
-    infer=lambda op, inputs: TensorType("float32", _in_blocks(_planes(op, inputs).maps)),
+    infer=lambda op, inputs: _convolved_type(op, _planes(op, inputs).maps, inputs),
     numpy=_convolved,
-    lower=LibraryCall("conv2d_to_blocks", geometry_parameters(_planes)),
+    lower=LibraryCall("conv2d_to_blocks", _conv_parameters(_planes)),
 )
 """The same of float32 images that are not in blocks, of a few channels."""
 

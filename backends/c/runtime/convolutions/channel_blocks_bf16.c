@@ -13,6 +13,7 @@ enum { LANES = PIXEL_LANES }; /* channels of a block */
 
 typedef struct {
     const conv2d *v;
+    const int64_t *pool; /* rows and columns of a window */
     float *out;
     const uint16_t *in;
     const float *few; /* or images of a few channels */
@@ -56,18 +57,29 @@ static void sum_pixel(const plain *z, int64_t image, int64_t filter, int64_t y, 
         }
 }
 
-/* Tasks (image, block of maps, row). */
+/* The maxima of one window of pixels, NaN where one is. */
+static void pool_window(const plain *z, int64_t image, int64_t filter, int64_t y, int64_t x, float *found)
+{
+    float sums[LANES];
+    for (int64_t i = 0; i < z->pool[0] * z->pool[1]; i++) {
+        sum_pixel(z, image, filter, y * z->pool[0] + i / z->pool[1], x * z->pool[1] + i % z->pool[1], i ? sums : found);
+        for (int64_t k = 0; i > 0 && k < LANES; k++)
+            found[k] = sums[k] > found[k] || sums[k] != sums[k] ? sums[k] : found[k];
+    }
+}
+
+/* Tasks (image, block of maps, row of windows). */
 static void run_rows(void *arg, int64_t begin, int64_t end)
 {
     const plain *z = arg;
     const conv2d *v = z->v;
-    int64_t blocks = v->filters / LANES;
-    float *sums = symc_scratch(SLOT_BLOCK_2, v->out_w * LANES * sizeof *sums);
+    int64_t blocks = v->filters / LANES, out_h = v->out_h / z->pool[0], out_w = v->out_w / z->pool[1];
+    float *found = symc_scratch(SLOT_BLOCK_2, out_w * LANES * sizeof *found);
     for (int64_t task = begin; task < end; task++) {
-        int64_t place = task / v->out_h, y = task % v->out_h;
-        for (int64_t x = 0; x < v->out_w; x++)
-            sum_pixel(z, place / blocks, place % blocks * LANES, y, x, sums + x * LANES);
-        finish_pixels(v->epilogue, z->out, sums, place, v->out_h * v->out_w, y * v->out_w, v->out_w);
+        int64_t place = task / out_h, y = task % out_h;
+        for (int64_t x = 0; x < out_w; x++)
+            pool_window(z, place / blocks, place % blocks * LANES, y, x, found + x * LANES);
+        finish_pixels(v->epilogue, z->out, found, place, out_h * out_w, y * out_w, out_w);
     }
 }
 #endif
@@ -76,14 +88,15 @@ static void run_blocks(void *const *bufs, const int64_t *p, int few, symc_stored
 {
     conv2d v = symc_read_conv2d_f32(p);
     v.stored = stored, v.epilogue = epilogue;
-    if (v.images * v.filters * v.out_h * v.out_w <= 0)
+    const int64_t *pool = p + CONV_PARAMS;
+    if (v.images * v.filters * (v.out_h / pool[0]) * (v.out_w / pool[1]) <= 0)
         return;
 #if SYMC_HAS_PAIRS
-    (few ? symc_paired_to_blocks(&v, bufs[0], bufs[1], bufs[2])
-         : symc_paired_blocks(&v, bufs[0], bufs[1], bufs[2]));
+    (few ? symc_paired_to_blocks(&v, pool, bufs[0], bufs[1], bufs[2])
+         : symc_paired_blocks(&v, pool, bufs[0], bufs[1], bufs[2]));
 #else
-    plain z = {&v, bufs[0], few ? NULL : bufs[1], few ? bufs[1] : NULL, bufs[2]};
-    symc_parallel(run_rows, &z, v.images * v.filters / LANES * v.out_h, 1);
+    plain z = {&v, pool, bufs[0], few ? NULL : bufs[1], few ? bufs[1] : NULL, bufs[2]};
+    symc_parallel(run_rows, &z, v.images * v.filters / LANES * (v.out_h / pool[0]), 1);
 #endif
 }
 

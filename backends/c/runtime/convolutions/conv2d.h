@@ -4,6 +4,8 @@
 
 #include "gather.h"
 
+enum { CONV_PARAMS = 17 }; /* of a library call */
+
 typedef struct {
     int64_t images, channels, in_h, in_w, filters, taps_h, taps_w, out_h, out_w, step_h, step_w, pad_h, pad_w, dil_h,
         dil_w, groups;

@@ -163,7 +163,7 @@ void FN(symc_conv2d_forward)(void *const *bufs, const int64_t *p)
 
 /* ---- several, each of which reads the output of the one before ---- */
 
-enum { MOST_MEMBERS = 3, CONV_PARAMS = 17 };
+enum { MOST_MEMBERS = 3 };
 
 static int64_t read_members(conv2d *v, const int64_t *p, symc_stored *const *stored, void *const *bufs)
 {

@@ -181,15 +181,44 @@ static void fill_patches(const direct *z, int64_t image, const part *b, real *wi
     }
 }
 
-/* One block of maps of a band goes to memory in blocks, or to the epilogue. */
-static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const part *b, const real *pixels)
+INLINE vec larger_or_nan(vec a, vec b)
 {
-    int64_t width = b->last_col - b->first_col, rows = b->last_row - b->first_row, pitch = z->flat ? z->wide : width;
-    int64_t place = image * blocks(z) + block, first = b->first_row * z->out_w + b->first_col;
-    if (pitch == z->out_w)
+    __m512 x = (__m512)a, y = (__m512)b;
+    return (vec)_mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(y, x, _CMP_GT_OQ) | _mm512_cmp_ps_mask(y, y, _CMP_UNORD_Q), y);
+}
+
+/* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
+static void pool_pixels(const direct *z, int64_t pitch, int64_t high, int64_t wide, real *pixels)
+{
+    real *to = pixels;
+    for (int64_t y = 0; y < high; y++)
+        for (int64_t x = 0; x < wide; x++, to += TILE_COLS) {
+            const real *from = pixels + (y * z->pool_h * pitch + x * z->pool_w) * TILE_COLS;
+            vec low = load(from), high_half = load(from + VL);
+            for (int64_t i = 0; i < z->pool_h * z->pool_w; i++) {
+                const real *other = from + (i / z->pool_w * pitch + i % z->pool_w) * TILE_COLS;
+                low = larger_or_nan(low, load(other)), high_half = larger_or_nan(high_half, load(other + VL));
+            }
+            store(to, low), store(to + VL, high_half);
+        }
+}
+
+/* One block of maps of a band goes to memory in blocks, or to the epilogue. */
+static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const part *b, real *pixels)
+{
+    int64_t out_h = z->out_h / z->pool_h, out_w = z->out_w / z->pool_w;
+    int64_t width = b->last_col - b->first_col, pitch = z->flat ? z->wide : width;
+    int64_t rows = (b->last_row - b->first_row) / z->pool_h;
+    int64_t place = image * blocks(z) + block, first = b->first_row / z->pool_h * out_w + b->first_col / z->pool_w;
+    width /= z->pool_w;
+    if (z->pool_h * z->pool_w > 1) {
+        pool_pixels(z, pitch, rows, width, pixels);
+        pitch = width;
+    }
+    if (pitch == out_w)
         width *= rows, rows = 1;
-    for (int64_t y = 0; y < rows; y++, pixels += pitch * TILE_COLS, first += z->out_w)
-        finish_pixels(z->v->epilogue, z->out, pixels, place, z->out_h * z->out_w, first, width);
+    for (int64_t y = 0; y < rows; y++, pixels += pitch * TILE_COLS, first += out_w)
+        finish_pixels(z->v->epilogue, z->out, pixels, place, out_h * out_w, first, width);
 }
 
 /* The sums of one pixel of the output and VL filters over some channels, in float32. */
@@ -239,6 +268,9 @@ static void put_block(const direct *z, int64_t place, int64_t block, const part 
     }
 }
 
+/* The first of the results along an axis in piece `i` of `pieces`; pieces consist of whole windows of `pool` results. */
+INLINE int64_t edge(int64_t out, int64_t pool, int64_t i, int64_t pieces) { return i * (out / pool) / pieces * pool; }
+
 static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
                      real *pixels)
 {
@@ -285,8 +317,8 @@ static void run_bands(void *arg, int64_t begin, int64_t end)
     for (int64_t task = begin; task < end; task++) {
         int64_t split = task % z->splits, band = task / z->splits % z->bands, image = task / (z->splits * z->bands);
         int64_t row = band / z->col_bands, col = band % z->col_bands;
-        part b = {row * z->out_h / z->row_bands, (row + 1) * z->out_h / z->row_bands, col * z->out_w / z->col_bands,
-                  (col + 1) * z->out_w / z->col_bands};
+        part b = {edge(z->out_h, z->pool_h, row, z->row_bands), edge(z->out_h, z->pool_h, row + 1, z->row_bands),
+                  edge(z->out_w, z->pool_w, col, z->col_bands), edge(z->out_w, z->pool_w, col + 1, z->col_bands)};
         run_band(z, image % z->v->images, image / z->v->images, &b, split, window, pixels);
     }
 #if SYMC_PAIRS
@@ -360,34 +392,39 @@ static int has_few_pixels(const direct *z)
 /* ---- all ---- */
 
 /* The largest window of `pieces` bands along an axis. */
-static int64_t largest_window(const axis *a, int64_t out, int64_t pieces)
+static int64_t largest_window(const axis *a, int64_t out, int64_t pool, int64_t pieces)
 {
     int64_t size = 0;
     for (int64_t i = 0; i < pieces; i++)
-        size = larger(size, window_size(a, i * out / pieces, (i + 1) * out / pieces));
+        size = larger(size, window_size(a, edge(out, pool, i, pieces), edge(out, pool, i + 1, pieces)));
     return size;
 }
+
+/* The most results along an axis of one of them. */
+INLINE int64_t largest_piece(int64_t out, int64_t pool, int64_t pieces) { return ceil_div(out / pool, pieces) * pool; }
 
 static void plan(direct *z)
 {
     int64_t pixel = z->steps * VL * z->parts.count * (int64_t)sizeof(real), threads = symc_num_threads();
     int64_t units = z->v->images * z->v->groups, window_bytes = z->parts.count > 1 ? PARTS_BYTES : WINDOW_BYTES;
+    int64_t rows = z->out_h / z->pool_h, cols = z->out_w / z->pool_w; /* of windows */
     z->row_bands = z->col_bands = 1;
-    while (z->col_bands < z->out_w &&
-           window_size(&z->rows, 0, 1) * largest_window(&z->cols, z->out_w, z->col_bands) * pixel > window_bytes)
+    while (z->col_bands < cols && window_size(&z->rows, 0, z->pool_h) *
+                                      largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands) * pixel > window_bytes)
         z->col_bands++;
-    z->wide = largest_window(&z->cols, z->out_w, z->col_bands);
-    while (z->row_bands < z->out_h &&
-           (window_size(&z->rows, 0, ceil_div(z->out_h, z->row_bands)) * z->wide * pixel > window_bytes ||
-            ceil_div(z->out_h, z->row_bands) * ceil_div(z->out_w, z->col_bands) > 1024))
+    z->wide = largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands);
+    int64_t most_cols = largest_piece(z->out_w, z->pool_w, z->col_bands);
+    while (z->row_bands < rows &&
+           (window_size(&z->rows, 0, largest_piece(z->out_h, z->pool_h, z->row_bands)) * z->wide * pixel > window_bytes ||
+            largest_piece(z->out_h, z->pool_h, z->row_bands) * most_cols > 1024))
         z->row_bands++;
     int64_t others = units * z->col_bands;
     if (others * z->row_bands < 8 * threads) /* so few that an uneven distribution would matter */
-        z->row_bands = smaller(z->out_h, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
-    z->high = largest_window(&z->rows, z->out_h, z->row_bands);
+        z->row_bands = smaller(rows, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
+    z->high = largest_window(&z->rows, z->out_h, z->pool_h, z->row_bands);
     z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
-    z->pixels = ceil_div(z->out_h, z->row_bands) * (z->flat ? z->wide : ceil_div(z->out_w, z->col_bands));
+    z->pixels = largest_piece(z->out_h, z->pool_h, z->row_bands) * (z->flat ? z->wide : most_cols);
     z->parts.fetch = z->pixels <= 4 * MOST_ROWS;
     units *= z->bands;
     z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
@@ -414,6 +451,7 @@ static void keep_filters(direct *z, int slot)
 static void run(direct *z)
 {
     z->taps = z->rows.taps * z->cols.taps;
+    z->pool_h = larger(1, z->pool_h), z->pool_w = larger(1, z->pool_w);
     z->parts = (pair_parts){1, 0, VL};
 #if SYMC_PAIRS
     if (!z->blocked)
@@ -492,19 +530,19 @@ static direct forward_of(const conv2d *v, real *y, const real *x, const real *we
 }
 
 #if SYMC_PAIRS
-void symc_paired_blocks(const conv2d *v, real *y, const void *x, const real *weights)
+void symc_paired_blocks(const conv2d *v, const int64_t *pool, real *y, const void *x, const real *weights)
 {
     direct z = forward_of(v, y, x, weights);
-    z.blocked = 1;
+    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1];
     run(&z);
 }
 
 /* One tap at stride 1 of patches. */
-void symc_paired_to_blocks(const conv2d *v, real *y, const real *x, const real *weights)
+void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, real *y, const real *x, const real *weights)
 {
     const axis one = {.up = 1, .down = 1, .taps = 1, .dil = 1};
     direct z = forward_of(v, y, NULL, weights);
-    z.blocked = 1, z.few = x, z.rows = z.cols = one;
+    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1], z.few = x, z.rows = z.cols = one;
     z.in_h = z.out_h, z.in_w = z.out_w, z.channels = z.weight_filter, z.weight_channel = 1;
     run(&z);
 }

@@ -23,12 +23,11 @@ HIDDEN int symc_paired_suits(const conv2d *v, int backward);
 HIDDEN void symc_paired_forward(const conv2d *v, float *y, const float *x, const float *weights);
 HIDDEN void symc_paired_backward_data(const conv2d *v, float *dx, const float *dy, const float *weights);
 
-/* Of images in blocks, see symc_conv2d_blocks. */
-HIDDEN void symc_paired_blocks(const conv2d *v, float *y, const void *x, const float *weights);
+/* Of images in blocks, see symc_conv2d_blocks; `pool` are rows and columns of windows, which are in the maps. */
+HIDDEN void symc_paired_blocks(const conv2d *v, const int64_t *pool, float *y, const void *x, const float *weights);
 
 /* The same of images of a few channels, see symc_conv2d_to_blocks. */
-HIDDEN void symc_paired_to_blocks(const conv2d *v, float *y, const float *x,
-                                  const float *weights);
+HIDDEN void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, float *y, const float *x, const float *weights);
 
 /* An estimate of the time in three parts on one processor, in nanoseconds. */
 HIDDEN double symc_paired_time(const conv2d *v, int backward);
