@@ -7,7 +7,8 @@ results of convolutions whose channels and filters fill blocks, of the elementwi
 that follow them, and of convolutions of a few channels before them. What anything else reads is transposed back.
 
 A value in blocks is rounded to bfloat16 if a convolution or pooling reads it, or if it has several readers: all of them
-read the rounded value from memory.
+read the rounded value from memory. Of several values that an elementwise op reads, one comes from the convolution that
+computes the op too; the others are rounded.
 
 Where windows of pooling do not overlap, a convolution stores their maxima alone. What lies between the two, such as a
 bias and a rectifier, follows the pooling then, for the maximum of a function that never decreases is that of the
@@ -160,9 +161,15 @@ class _Rebuilt:
     def _read_rounded(self) -> set[Variable]:
         """The values that are rounded."""
         found: set[Variable] = set()
+        place = {v: k for k, node in enumerate(self.graph.order) for v in node.outputs}
         for node in self.graph.order:
-            if node.op.record in (CONV2D, POOL, JOIN) and node.outputs[0] in self.blocked:
+            if node.outputs[0] not in self.blocked:
+                continue
+            if node.op.record in (CONV2D, POOL, JOIN):
                 found.update(node.inputs)
+            else:
+                sums = [v for v in dict.fromkeys(node.inputs) if v in self.blocked and v not in found]
+                found.update(sorted(sums, key=lambda v: place[v])[:-1])
         return {v for v in self.blocked if v in found or self.readers.get(v, 0) > 1}
 
     def outputs(self) -> list[Variable]:

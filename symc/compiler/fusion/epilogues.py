@@ -7,6 +7,10 @@ vectors, such as pixels of 32 channels: then operands may also follow the vector
 
 A group with reductions is divided if it stores a value that such an epilogue could compute, and reduces only this: the
 gradient of a rectifier is one, of which a bias needs the sum. The sum then reads the value alone.
+
+A group that reads several calls continues the last of them. What it computes of another call alone becomes the epilogue
+of that call if this takes less memory than the output of the call: a sum of two convolutions, one of which is rounded,
+reads the rounded one.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from symc.compiler.fusion.groups import (
     resolve,
 )
 from symc.graph import Apply, Constant, Variable, dims
-from symc.graph.dtypes import is_float
+from symc.graph.dtypes import BITS, is_float
 from symc.graph.op import LibraryCall, Pointwise
 from symc.loops.calls import CALLS
 
@@ -39,7 +43,7 @@ def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterab
     readers = unit_readers(units, stored, outputs)
     place = {id(unit): k for k, unit in enumerate(units)}
     gone: set[int] = set()
-    before: dict[int, FusionGroup] = {}
+    before: dict[int, list[FusionGroup]] = {}
     for whole in units:
         if not isinstance(whole, FusionGroup) or whole.call is not None:
             continue
@@ -56,8 +60,46 @@ def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterab
             gone.add(id(unit.call))
             if unit is not whole:
                 _take_from(whole, unit)
-                before[id(whole)] = unit
-    return [u for unit in units if id(unit) not in gone for u in (before.get(id(unit)), unit) if u is not None]
+                before[id(whole)] = [unit]
+            for node in found:
+                part = _narrower_part(unit, node, found, stored) if node is not unit.call else None
+                if part is not None:
+                    _take_from(unit, part)
+                    stored.update(part.stored)
+                    gone.add(id(node))
+                    before[id(whole)] = [part, *before.get(id(whole), [])]
+    return [u for unit in units if id(unit) not in gone for u in (*before.get(id(unit), ()), unit)]
+
+
+def _narrower_part(
+    group: FusionGroup, node: Apply, calls: Iterable[Apply], stored: set[Variable]
+) -> FusionGroup | None:
+    """What a group computes of one of the calls that it reads alone, in fewer bytes, as the epilogue of that call.
+
+    Nothing else of the group may read what it computes on the way. The members of the group stay as they are.
+    """
+    out = node.outputs[0]
+    elsewhere = {*group.iteration_maps, *(call.outputs[0] for call in calls)}
+    behind: dict[Variable, set[Variable]] = {out: set()}  # for each value of this call alone, it and those before it
+    for member in reversed(group.members):  # producers first
+        bases = {base for base, _ in reads_of(member, group, stored)}
+        mine = bases & behind.keys()
+        if mine and elsewhere.isdisjoint(bases - mine):
+            behind[member.outputs[0]] = {member.outputs[0]}.union(*(behind[v] for v in mine))
+    for member in group.members:  # consumers first
+        value = member.outputs[0]
+        taken = behind.get(value, set())
+        if not taken or BITS[value.dtype] >= BITS[out.dtype] or not taken.isdisjoint(group.stored):
+            continue
+        hidden = {out, *taken} - {value}
+        others = [m for m in group.members if m.outputs[0] not in taken]
+        if any(base in hidden for m in others for base, _ in reads_of(m, group, stored)):
+            continue
+        members = [m for m in group.members if m.outputs[0] in taken]
+        maps = {v: group.iteration_maps[v] for v in taken}
+        axes = list(group.axes)
+        return FusionGroup(group.machine, axes, None, None, maps, members, [value], lowered=group.lowered, call=node)
+    return None
 
 
 def _elementwise_part(group: FusionGroup, stored: set[Variable]) -> FusionGroup | None:

@@ -24,6 +24,8 @@
 enum {
     WINDOW_BYTES = SYMC_PAIRS ? 700 << 10 : 400 << 10, /* of a turned band: it stays in the second level cache */
     PARTS_BYTES = 1 << 20,    /* the same of several parts, which take longer to multiply than to read */
+    MANY_FILTERS = 1 << 20,   /* bytes of a group's filters: then several images are multiplied by them together, */
+    MOST_TOGETHER = 8,        /* at most so many */
     MOST_PHASES = 64,
     LEAST_TILE = 5,           /* pixels: narrower rows leave too many additions waiting for one another */
     IMAGES_BYTES = 2 << 20,   /* of all turned images, where each unit packs filters of its own */
@@ -40,7 +42,11 @@ typedef struct {
     axis rows, cols;
     int64_t steps;                         /* blocks of channels */
     int flat;                              /* the pixels of a band are one row */
+    int64_t planes_h, planes_w;            /* by which a window is divided, see divides_window() */
+    int64_t plane;                         /* rows of one of them, `high` in all */
+    int64_t apart;                         /* pixels of a window between those of two neighbouring results */
     int64_t bands, row_bands, col_bands, splits;
+    int64_t pieces, together;              /* of the images, and the most images of one */
     int64_t high, wide, pixels;            /* the most of a window and of a band of results */
     block_step *lists;                     /* by phase: for each block of channels and tap */
     int64_t *counts;                       /* taps of each phase */

@@ -14,19 +14,29 @@
 
 /* ---- units ---- */
 
+/* With strides, windows of blocks are divided into planes: pixels with the same remainders modulo the strides lie together,
+ * as far as taps read them. So results read neighbouring pixels, and those of a band are one row. */
+INLINE int divides_window(const direct *z) { return z->planes_h > 0; }
+
 /* What output pixel (y, x), with y and x below the strides, reads; its row and column of the image are added later. */
 static int64_t list_steps(const direct *z, int64_t y, int64_t x, block_step *list)
 {
-    int64_t n = 0;
+    int64_t n = 0, top = window_start(&z->rows, 0), left = window_start(&z->cols, 0);
     for (int64_t step = 0; step < z->steps; step++)
         for (int64_t r = 0; r < z->rows.taps; r++) {
             int64_t row, col;
             if (!tap_reads(&z->rows, y, r, &row))
                 continue;
             for (int64_t s = 0; s < z->cols.taps; s++)
-                if (tap_reads(&z->cols, x, s, &col))
-                    list[n++] = (block_step){((step * z->high + row) * z->wide + col) * VL,
+                if (tap_reads(&z->cols, x, s, &col)) {
+                    int64_t high = row, wide = col;
+                    if (divides_window(z)) {
+                        int64_t plane = (row - top) % z->rows.up * z->planes_w + (col - left) % z->cols.up;
+                        high = plane * z->plane + (row - top) / z->rows.up, wide = (col - left) / z->cols.up;
+                    }
+                    list[n++] = (block_step){((step * z->high + high) * z->wide + wide) * VL,
                                              (step * z->taps + r * z->cols.taps + s) * z->parts.count * VL};
+                }
         }
     return n;
 }
@@ -44,43 +54,54 @@ static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t s
         int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
         int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
 #if SYMC_PAIRS
-        symc_part_tile(&z->parts, rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc,
-                       ldc, accumulate);
+        symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
+                       accumulate);
 #else
         const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
-        FN(symc_block_tile)(rows, cols, z->cols.up, steps, list, from + at * z->cols.up * VL, filters, to + at * ldc, ldc,
+        FN(symc_block_tile)(rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
                             accumulate, next);
 #endif
     }
 }
 
-/* The first `depth` blocks of channels of a block of filters for a band; `window` is turned from row `top` and column
- * `left` on. */
-static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
-                          const real *filters, int64_t depth, int64_t cols, real *pixels, int accumulate)
+/* The first `depth` blocks of channels of a block of filters, from step `q` on, for a band; `window` is turned from row `top`
+ * and column `left` on. */
+static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
+                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate)
 {
-    int64_t width = b->last_col - b->first_col, longest = depth * z->taps;
+    int64_t width = b->last_col - b->first_col;
     if (z->flat) {
         int64_t count = (b->last_row - b->first_row - 1) * z->wide + width;
-        window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
-        for (int64_t q = 0; q < longest; q += chunk(z))
-            multiply_row(z, count, cols, smaller(chunk(z), longest - q), z->lists + q, window, filters, pixels, cols,
-                         accumulate || q > 0);
+        if (!divides_window(z))
+            window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
+        multiply_row(z, count, cols, smaller(chunk(z), depth * z->taps - q), z->lists + q, window, filters, pixels, cols,
+                     accumulate);
         return;
     }
-    for (int64_t q = 0; q == 0 || q < longest; q += chunk(z))
-        for (int64_t y = b->first_row; y < b->last_row; y++)
-            for (int64_t k = 0; k < smaller(z->cols.down, width); k++) {
-                int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
-                int64_t col = x / z->cols.down * z->cols.up - left;
-                int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
-                int64_t steps = larger(0, smaller(chunk(z), z->counts[phase] * depth - q));
-                if (steps > 0 || q == 0)
-                    multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
-                                 z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
-                                 pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols,
-                                 accumulate || q > 0);
-            }
+    for (int64_t y = b->first_row; y < b->last_row; y++)
+        for (int64_t k = 0; k < smaller(z->cols.down, width); k++) {
+            int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
+            int64_t col = x / z->cols.down * z->cols.up - left;
+            int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
+            int64_t steps = larger(0, smaller(chunk(z), z->counts[phase] * depth - q));
+            if (steps > 0 || q == 0)
+                multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
+                             z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
+                             pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, accumulate);
+        }
+}
+
+/* The same of all steps; a block of filters is multiplied by a band of each of `images` images, those with `skip` excepted,
+ * so that it is read once for all. Their windows are `size` elements apart. */
+static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window, int64_t size,
+                          int64_t images, const int *skip, const real *filters, int64_t depth, int64_t cols, real *pixels,
+                          int accumulate)
+{
+    for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z))
+        for (int64_t i = 0; i < images; i++)
+            if (!skip || !skip[i])
+                multiply_chunk(z, b, top, left, window + i * size, filters, depth, q, cols, pixels + i * z->pixels * cols,
+                               accumulate || q > 0);
 }
 
 static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, real *out)
@@ -134,6 +155,27 @@ static void copy_window(const direct *z, int64_t image, const part *b, real *win
             memcpy(row + from_x * VL, from, (to_x - from_x) * VL * sizeof(real));
             memset(row + to_x * VL, 0, (wide - to_x) * VL * sizeof(real));
         }
+}
+
+/* The same in planes. */
+static void copy_planes(const direct *z, int64_t image, const part *b, real *window)
+{
+    int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    int64_t high = window_size(&z->rows, b->first_row, b->last_row);
+    for (int64_t step = 0; step < z->steps; step++)
+        for (int64_t y = 0; y < high; y++)
+            for (int64_t c = 0; y % z->rows.up < z->planes_h && c < z->planes_w; c++) {
+                int64_t plane = y % z->rows.up * z->planes_w + c, first = left + c, step_x = z->cols.up;
+                real *row = window + (step * z->high + plane * z->plane + y / z->rows.up) * z->wide * VL;
+                const real *from = z->in + (((image * z->steps + step) * z->in_h + top + y) * z->in_w + first) * VL;
+                int inside = top + y >= 0 && top + y < z->in_h;
+                int64_t begin = inside ? smaller(z->wide, first < 0 ? ceil_div(-first, step_x) : 0) : z->wide;
+                int64_t end = larger(begin, smaller(z->wide, first < z->in_w ? ceil_div(z->in_w - first, step_x) : 0));
+                memset(row, 0, begin * VL * sizeof(real));
+                for (int64_t k = begin; k < end; k++)
+                    store(row + k * VL, load(from + k * step_x * VL));
+                memset(row + end * VL, 0, (z->wide - end) * VL * sizeof(real));
+            }
 }
 
 /* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row. */
@@ -271,55 +313,74 @@ static void put_block(const direct *z, int64_t place, int64_t block, const part 
 /* The first of the results along an axis in piece `i` of `pieces`; pieces consist of whole windows of `pool` results. */
 INLINE int64_t edge(int64_t out, int64_t pool, int64_t i, int64_t pieces) { return i * (out / pool) / pieces * pool; }
 
-static void run_band(const direct *z, int64_t image, int64_t group, const part *b, int64_t split, real *window,
+/* Elements of the window of one image. */
+INLINE int64_t window_elements(const direct *z) { return z->steps * z->high * z->wide * VL * z->parts.count; }
+
+static extremes fill_window(const direct *z, int64_t image, int64_t group, const part *b, real *window)
+{
+#if SYMC_PAIRS
+    if (z->blocked) {
+        (z->few             ? fill_patches
+         : divides_window(z) ? copy_planes
+                             : copy_window)(z, image, b, window);
+        return NO_EXTREMES;
+    }
+#endif
+    return turn_window(z, image * z->v->groups + group, b, 0, z->steps, window);
+}
+
+/* A band of `count` images from `image` on, for a part of the filters. */
+static void run_band(const direct *z, int64_t image, int64_t count, int64_t group, const part *b, int64_t split, real *window,
                      real *pixels)
 {
-    int64_t place = image * z->v->groups + group;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
-    extremes found = NO_EXTREMES;
-#if SYMC_PAIRS
-    if (z->few)
-        fill_patches(z, image, b, window);
-    else if (z->blocked)
-        copy_window(z, image, b, window);
-    else
-#endif
-        found = turn_window(z, place, b, 0, z->steps, window);
+    extremes found[MOST_TOGETHER];
+    int exact[MOST_TOGETHER] = {0};
+    for (int64_t i = 0; i < count; i++)
+        found[i] = fill_window(z, image + i, group, b, window + i * window_elements(z));
     (void)found;
     for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
+        int64_t cols = block_cols(z, block);
 #if SYMC_PAIRS
-        if (z->parts.count > 1 && !parts_hold(found, extremes_of_block(z, group, block)))
-            multiply_exactly(z, place, block, b, block_cols(z, block), pixels);
-        else
-#endif
-            multiply_band(z, b, top, left, window, packed_block(z, group, block), z->steps, block_cols(z, block), pixels, 0);
-#if SYMC_PAIRS
-        if (z->blocked) {
-            hand_on_pixels(z, image, block, b, pixels);
-            continue;
+        extremes of_filters = z->parts.count > 1 ? extremes_of_block(z, group, block) : NO_EXTREMES;
+        for (int64_t i = 0; z->parts.count > 1 && i < count; i++) {
+            exact[i] = !parts_hold(found[i], of_filters);
+            if (exact[i])
+                multiply_exactly(z, (image + i) * z->v->groups + group, block, b, cols, pixels + i * z->pixels * cols);
         }
 #endif
-        put_block(z, place, block, b, pixels);
+        multiply_band(z, b, top, left, window, window_elements(z), count, exact, packed_block(z, group, block), z->steps, cols,
+                      pixels, 0);
+        for (int64_t i = 0; i < count; i++) {
+#if SYMC_PAIRS
+            if (z->blocked) {
+                hand_on_pixels(z, image + i, block, b, pixels + i * z->pixels * cols);
+                continue;
+            }
+#endif
+            put_block(z, (image + i) * z->v->groups + group, block, b, pixels + i * z->pixels * cols);
+        }
     }
 }
 
-/* Tasks (group, image, band, split of the filters). */
+/* Tasks (group, piece of the images, band, split of the filters). */
 static void run_bands(void *arg, int64_t begin, int64_t end)
 {
     const direct *z = arg;
-    real *window = symc_scratch(SLOT_BAND, z->steps * z->high * z->wide * VL * z->parts.count * sizeof(real));
-    real *pixels = symc_scratch(SLOT_BLOCK_2, z->pixels * TILE_COLS * sizeof(real));
+    real *window = symc_scratch(SLOT_BAND, z->together * window_elements(z) * sizeof(real));
+    real *pixels = symc_scratch(SLOT_BLOCK_2, z->together * z->pixels * TILE_COLS * sizeof(real));
 #if SYMC_PAIRS
     if (z->few)
         symc_scratch(SLOT_ROW, larger(z->steps * BLOCK * z->out_w * sizeof(real), turned_filters_bytes(z, 1)));
     symc_pair_tiles_begin();
 #endif
     for (int64_t task = begin; task < end; task++) {
-        int64_t split = task % z->splits, band = task / z->splits % z->bands, image = task / (z->splits * z->bands);
+        int64_t split = task % z->splits, band = task / z->splits % z->bands, unit = task / (z->splits * z->bands);
+        int64_t piece = unit % z->pieces, image = piece * z->v->images / z->pieces;
         int64_t row = band / z->col_bands, col = band % z->col_bands;
         part b = {edge(z->out_h, z->pool_h, row, z->row_bands), edge(z->out_h, z->pool_h, row + 1, z->row_bands),
                   edge(z->out_w, z->pool_w, col, z->col_bands), edge(z->out_w, z->pool_w, col + 1, z->col_bands)};
-        run_band(z, image % z->v->images, image / z->v->images, &b, split, window, pixels);
+        run_band(z, image, (piece + 1) * z->v->images / z->pieces - image, unit / z->pieces, &b, split, window, pixels);
     }
 #if SYMC_PAIRS
     symc_pair_tiles_end();
@@ -367,10 +428,8 @@ static void run_blocks(void *arg, int64_t begin, int64_t end)
                 b = packed_block(z, group, block) + step * packed_rows(z) * cols;
             else
                 pack_block(z, group, block, step, step + count, turned, filters);
-            for (int64_t image = 0; image < z->v->images; image++)
-                multiply_band(z, &all, top, left,
-                              z->turned + (image * z->v->groups + group) * image_size(z) + step * z->high * z->wide * VL,
-                              b, count, cols, pixels + image * z->pixels * cols, step > 0);
+            multiply_band(z, &all, top, left, z->turned + group * image_size(z) + step * z->high * z->wide * VL,
+                          z->v->groups * image_size(z), z->v->images, NULL, b, count, cols, pixels, step > 0);
         }
         for (int64_t image = 0; image < z->v->images; image++)
             put_block(z, image * z->v->groups + group, block, &all, pixels + image * z->pixels * cols);
@@ -391,6 +450,18 @@ static int has_few_pixels(const direct *z)
 
 /* ---- all ---- */
 
+/* Rows or columns of a window, or of a plane of it. */
+INLINE int64_t plane_size(const direct *z, const axis *a, int64_t size)
+{
+    return divides_window(z) ? ceil_div(size, a->up) : size;
+}
+
+/* The same of all planes together. */
+INLINE int64_t high_of(const direct *z, int64_t size)
+{
+    return plane_size(z, &z->rows, size) * larger(1, z->planes_h * z->planes_w);
+}
+
 /* The largest window of `pieces` bands along an axis. */
 static int64_t largest_window(const axis *a, int64_t out, int64_t pool, int64_t pieces)
 {
@@ -406,28 +477,46 @@ INLINE int64_t largest_piece(int64_t out, int64_t pool, int64_t pieces) { return
 static void plan(direct *z)
 {
     int64_t pixel = z->steps * VL * z->parts.count * (int64_t)sizeof(real), threads = symc_num_threads();
-    int64_t units = z->v->images * z->v->groups, window_bytes = z->parts.count > 1 ? PARTS_BYTES : WINDOW_BYTES;
+    int64_t window_bytes = z->parts.count > 1 ? PARTS_BYTES : WINDOW_BYTES;
     int64_t rows = z->out_h / z->pool_h, cols = z->out_w / z->pool_w; /* of windows */
     z->row_bands = z->col_bands = 1;
-    while (z->col_bands < cols && window_size(&z->rows, 0, z->pool_h) *
-                                      largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands) * pixel > window_bytes)
+    while (z->col_bands < cols &&
+           high_of(z, window_size(&z->rows, 0, z->pool_h)) *
+                   plane_size(z, &z->cols, largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands)) * pixel > window_bytes)
         z->col_bands++;
-    z->wide = largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands);
+    z->wide = plane_size(z, &z->cols, largest_window(&z->cols, z->out_w, z->pool_w, z->col_bands));
     int64_t most_cols = largest_piece(z->out_w, z->pool_w, z->col_bands);
     while (z->row_bands < rows &&
-           (window_size(&z->rows, 0, largest_piece(z->out_h, z->pool_h, z->row_bands)) * z->wide * pixel > window_bytes ||
+           (high_of(z, window_size(&z->rows, 0, largest_piece(z->out_h, z->pool_h, z->row_bands))) * z->wide * pixel >
+                window_bytes ||
             largest_piece(z->out_h, z->pool_h, z->row_bands) * most_cols > 1024))
         z->row_bands++;
-    int64_t others = units * z->col_bands;
-    if (others * z->row_bands < 8 * threads) /* so few that an uneven distribution would matter */
-        z->row_bands = smaller(rows, ceil_div(ceil_div(others * z->row_bands, threads) * threads, others));
-    z->high = largest_window(&z->rows, z->out_h, z->pool_h, z->row_bands);
+    z->together = 1;
+    int64_t filter_bytes = blocks(z) * TILE_COLS * z->steps * packed_rows(z) * (int64_t)sizeof(real), threads_of_one = 1;
+    if (SYMC_PAIRS && filter_bytes > MANY_FILTERS && z->row_bands * z->col_bands == 1) {
+        int64_t bytes = high_of(z, largest_window(&z->rows, z->out_h, z->pool_h, 1)) * z->wide * pixel;
+        z->together = larger(1, smaller(smaller(window_bytes / bytes, MOST_TOGETHER),
+                                        MOST_PIXELS / (z->out_h * (z->flat ? z->wide : z->out_w))));
+    }
+    z->pieces = ceil_div(z->v->images, z->together);
+    z->together = ceil_div(z->v->images, z->pieces);
+    int64_t others = z->pieces * z->v->groups * z->col_bands, units = others * z->row_bands;
+    if (units < 8 * threads && units % threads) { /* so few that an uneven distribution would matter */
+        if (SYMC_PAIRS && filter_bytes > MANY_FILTERS && (blocks(z) % threads == 0 || blocks(z) >= 4 * threads))
+            threads_of_one = threads;
+        else
+            z->row_bands = smaller(rows, ceil_div(ceil_div(units, threads) * threads, others));
+    }
+    z->plane = plane_size(z, &z->rows, largest_window(&z->rows, z->out_h, z->pool_h, z->row_bands));
+    z->high = z->plane * larger(1, z->planes_h * z->planes_w);
+    if (z->high * z->wide % 16 == 0) /* else the same pixel of all blocks of channels would compete for a few places of the caches */
+        z->high++;
     z->parts.a = z->steps * z->high * z->wide * VL;
     z->bands = z->row_bands * z->col_bands;
     z->pixels = largest_piece(z->out_h, z->pool_h, z->row_bands) * (z->flat ? z->wide : most_cols);
-    z->parts.fetch = z->pixels <= 4 * MOST_ROWS;
-    units *= z->bands;
-    z->splits = units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
+    z->parts.fetch = z->together * z->pixels <= 4 * MOST_ROWS;
+    units = others * z->row_bands;
+    z->splits = threads_of_one > 1 ? threads_of_one : units >= threads ? 1 : smaller(blocks(z), ceil_div(threads, units));
 }
 
 /* Packs all filters, if they are stored or there is a slot for them. */
@@ -458,8 +547,15 @@ static void run(direct *z)
         z->parts.count = chosen_parts();
 #endif
     z->steps = ceil_div(z->channels, BLOCK);
-    z->flat = z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
-              (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w));
+    z->apart = z->cols.up;
+    if (z->blocked && z->rows.up * z->cols.up > 1) {
+        z->planes_h = smaller(z->rows.up, window_size(&z->rows, 0, 1));
+        z->planes_w = smaller(z->cols.up, window_size(&z->cols, 0, 1));
+        z->apart = 1;
+    }
+    z->flat = divides_window(z) ||
+              (z->rows.up == 1 && z->cols.up == 1 && z->rows.down == 1 && z->cols.down == 1 &&
+               (SYMC_PAIRS || (z->cols.taps == 1 && z->cols.base == 0 && z->in_w == z->out_w)));
     int few = !SYMC_PAIRS && has_few_pixels(z);
     if (few) {
         z->high = window_size(&z->rows, 0, z->out_h), z->wide = window_size(&z->cols, 0, z->out_w);
@@ -480,7 +576,7 @@ static void run(direct *z)
         return;
     }
     keep_filters(z, SLOT_SHARED);
-    symc_parallel(run_bands, z, z->v->groups * z->v->images * z->bands * z->splits, 1);
+    symc_parallel(run_bands, z, z->v->groups * z->pieces * z->bands * z->splits, 1);
 }
 
 INLINE int fills(int64_t count, int64_t step) { return 7 * ceil_div(count, step) * step <= 8 * count; }
