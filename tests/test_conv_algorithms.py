@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+
 import numpy as np
 import pytest
 
@@ -272,3 +275,73 @@ def test_settings_are_checked():
         symc.config.conv_algorithm = "fft"
     with pytest.raises(ValueError, match="'fast', 'strict'"):
         symc.config.conv_accuracy = "exact"
+
+
+# ---- scratch memory: what is undefined there changes no value, and is not multiplied ----
+
+SUBNORMAL, NAN = 1, 0x7FFFFFFF  # patterns of 32 bits, in float32 and float64
+
+# images, channels, height, width, filters, taps, outputs, strides, padding, dilation, groups, flip
+UNEVEN = [
+    (1, 3, 23, 27, 20, 11, 11, 4, 5, 4, 4, 0, 0, 1, 1, 1, 0),
+    (2, 5, 9, 7, 6, 3, 3, 5, 4, 2, 2, 1, 1, 1, 1, 1, 0),
+    (3, 4, 7, 5, 6, 3, 2, 5, 4, 1, 1, 0, 0, 1, 1, 2, 1),
+    (1, 17, 6, 19, 33, 1, 5, 6, 15, 1, 1, 0, 0, 1, 1, 1, 0),
+    (2, 2, 8, 9, 1, 3, 3, 4, 3, 2, 3, 1, 1, 1, 1, 1, 0),
+    (1, 1, 14, 14, 16, 5, 5, 10, 10, 1, 1, 0, 0, 1, 1, 1, 1),
+    (1, 24, 10, 11, 24, 3, 3, 5, 6, 2, 2, 1, 1, 1, 1, 24, 0),
+    (1, 19, 12, 12, 35, 3, 3, 12, 12, 1, 1, 1, 1, 1, 1, 1, 0),
+]
+
+
+class DenormalFlag:
+    """The flag that the processor sets when an operation reads a subnormal number."""
+
+    def __init__(self) -> None:
+        self.libm = ctypes.CDLL("libm.so.6")
+        self.environment = ctypes.create_string_buffer(64)  # of which bytes 28 to 31 are the register MXCSR
+
+    def read(self) -> bool:
+        self.libm.fegetenv(self.environment)
+        return bool(self.environment.raw[28] & 2)
+
+    def clear(self) -> None:
+        self.libm.fegetenv(self.environment)
+        self.environment[28] = bytes([self.environment.raw[28] & ~2])
+        self.libm.fesetenv(self.environment)
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc", reason="reads a register of x86-64"
+)
+@pytest.mark.parametrize("algorithm", ["auto", "panels"])
+@pytest.mark.parametrize("name", ["forward", "backward_data", "backward_weights"])
+def test_undefined_scratch_memory(name, algorithm):
+    from symc_backends.c.library import ffi, runtime
+
+    library, flag, rng = runtime(), DenormalFlag(), np.random.default_rng(7)
+    threads = library.symc_num_threads()
+    library.symc_set_num_threads(1)  # of others, this thread cannot read the register
+    try:
+        with symc.config.change(conv_algorithm=algorithm):
+            for p in UNEVEN:
+                n, c, h, w, k, r, s, out_h, out_w = p[:9]
+                x, filters = rng.standard_normal((n, c, h, w)), rng.standard_normal((k, c // p[15], r, s))
+                y = rng.standard_normal((n, k, out_h, out_w))
+                arrays = {
+                    "forward": (y, x, filters),
+                    "backward_data": (x, y, filters),
+                    "backward_weights": (filters, x, y),
+                }
+                given = [a.astype("float32") for a in arrays[name]]
+                results = []
+                for pattern in (0, 0, SUBNORMAL, NAN):  # the first call asks for the memory
+                    library.symc_scratch_fill(pattern)
+                    flag.clear()
+                    pointers = [ffi.cast("void *", a.ctypes.data) for a in given]
+                    getattr(library, f"symc_conv2d_{name}_f32")(ffi.new("void *[]", pointers), ffi.new("int64_t[]", p))
+                    assert not flag.read(), (p, pattern)
+                    results.append(given[0].copy())
+                assert all(np.array_equal(results[0], other) for other in results[1:]), p
+    finally:
+        library.symc_set_num_threads(threads)

@@ -109,6 +109,13 @@ void *symc_scratch(int slot, size_t bytes)
     return b->address;
 }
 
+void symc_scratch_fill(uint32_t pattern)
+{
+    for (int i = 0; thread_blocks && i < SYMC_SCRATCH_SLOTS; i++)
+        for (size_t k = 0; k < thread_blocks[i].bytes / sizeof pattern; k++)
+            ((uint32_t *)thread_blocks[i].address)[k] = pattern;
+}
+
 /* ---- measuring: the same requests, served from blocks in which nothing is written but tables ---- */
 
 int symc_is_measuring(void) { return imagined != NULL; }

@@ -60,6 +60,10 @@ enum {
  * has no memory left: generated code has no way to go on. */
 SYMC_API void *symc_scratch(int slot, size_t bytes);
 
+/* Fills all scratch blocks of the calling thread with a pattern, to test what depends on undefined contents: values, or the
+ * time of operations on subnormal numbers. */
+SYMC_API void symc_scratch_fill(uint32_t pattern);
+
 /* A library call, as declared below. */
 typedef void (*symc_call)(void *const *bufs, const int64_t *p);
 

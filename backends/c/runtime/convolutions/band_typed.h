@@ -73,17 +73,17 @@ static void take_phase(const real *row, int64_t step, int64_t n, real *to)
         to[i] = row[i * step];
 }
 
-/* Splits a row into phases, each of which may run into the next one, which is written later. `row` has a spare end. */
-static void fill_row(const gather *g, const band_shape *shape, const real *from, int64_t col, int64_t count, real *row,
-                     real *to)
+/* Splits a row into phases, each of which may run into the next one, which is written later. `row` has a spare end, which is
+ * zero. */
+static void fill_row(const gather *g, const band_shape *shape, const real *from, int64_t col, real *row, real *to)
 {
     if (g->step_w == 1) {
-        copy_padded(from, g->in_w, col, count, to);
+        copy_padded(from, g->in_w, col, shape->row_length, to);
         return;
     }
-    copy_padded(from, g->in_w, col, count, row);
-    for (int64_t phase = 0; phase < smaller(g->step_w, count); phase++)
-        take_phase(row + phase, g->step_w, ceil_div(count - phase, g->step_w), to + phase * shape->phase_length);
+    copy_padded(from, g->in_w, col, shape->row_length, row);
+    for (int64_t phase = 0; phase < g->step_w; phase++)
+        take_phase(row + phase, g->step_w, shape->phase_length, to + phase * shape->phase_length);
 }
 
 /* Prefetches the same row of the next channel, too far for the hardware prefetcher. Harmless outside the array. */
@@ -95,15 +95,15 @@ INLINE void prefetch_row(const real *row, int64_t count)
 
 /* The rows of one image: output rows [first, last). Returns the number of rows of the copy. */
 static int64_t fill_slab(const gather *g, const band_shape *shape, const real *plane, int64_t first, int64_t last,
-                         int64_t col, int64_t count, real *row, real *to)
+                         int64_t col, real *row, real *to)
 {
     int64_t rows = rows_behind(g, shape, last - first), top = first * g->step_h + shape->first_tap_row;
     for (int64_t i = 0; i < rows; i++, to += shape->row_length) {
         if (top + i < 0 || top + i >= g->in_h)
             memset(to, 0, shape->row_length * sizeof(real));
         else
-            fill_row(g, shape, plane + (top + i) * g->in_w, col, count, row, to);
-        prefetch_row(plane + (g->in_h + top + i) * g->in_w + col, count);
+            fill_row(g, shape, plane + (top + i) * g->in_w, col, row, to);
+        prefetch_row(plane + (g->in_h + top + i) * g->in_w + col, shape->row_length);
     }
     return rows;
 }
@@ -112,16 +112,19 @@ void FN(symc_fill_band)(const gather *g, const band_shape *shape, const band *pa
                         int64_t last, real *to)
 {
     int64_t col = part->first_col * g->step_w + shape->first_tap_col;
-    int64_t count = (part->last_col - part->first_col - 1) * g->step_w + shape->span_w;
-    real *linear = symc_scratch(SLOT_ROW, (count + 4 * VL + g->step_w) * sizeof(real));
+    int64_t spare = 4 * VL + g->step_w;
+    real *linear = symc_scratch(SLOT_ROW, (shape->row_length + spare) * sizeof(real));
+    memset(linear + shape->row_length, 0, spare * sizeof(real));
     for (int64_t c = first; c < last; c++, to += shape->plane) {
         real *slab = to;
         for (int64_t row = part->first_row; row < part->last_row;) {
             int64_t image = row / g->out_h, stop = smaller(part->last_row, (image + 1) * g->out_h);
             const real *plane = g->in + ((image * g->groups + group) * g->channels + c) * g->in_h * g->in_w;
             slab += shape->row_length * fill_slab(g, shape, plane, row - image * g->out_h, stop - image * g->out_h,
-                                                  col, count, linear, slab);
+                                                  col, linear, slab);
             row = stop;
         }
+        memset(slab, 0, smaller(to + shape->plane - slab, BAND_SLACK) * sizeof(real));
     }
+    memset(to, 0, BAND_SLACK * sizeof(real));
 }

@@ -94,10 +94,11 @@ static void cut_runs(const conv *v, int64_t column, int64_t cols, pixel_panel *t
         if (column + lane == r->column + r->count)
             r++;
     }
+    cover_lanes(to, cols);
 }
 
-/* The band's part of the images with channels last, at stride 1: straight from the images. */
-static void turn_band(const conv *v, const band *part, int64_t group, real *to)
+/* The band's part of the images with channels last, at stride 1: straight from the images. Returns its end. */
+static real *turn_band(const conv *v, const band *part, int64_t group, real *to)
 {
     const gather *g = &v->g;
     int64_t length = v->shape.row_length, plane = g->in_h * g->in_w, n = g->channels;
@@ -124,6 +125,7 @@ static void turn_band(const conv *v, const band *part, int64_t group, real *to)
             }
         row = stop;
     }
+    return to;
 }
 
 /* The start of each pixel of a band in the copy with channels last. */
@@ -171,12 +173,13 @@ static void add_unit(const conv *v, const workspace *w, int64_t unit, int64_t gr
     int64_t plane = v->shape.plane;
     real *planes = w->planes, *by_pixel = w->by_pixel, *a = w->a, *b = w->b;
     if (g->channels >= VL && g->step_w == 1 && part.last_col - part.first_col >= VL)
-        turn_band(v, &part, group, by_pixel);
+        memset(turn_band(v, &part, group, by_pixel), 0, VL * sizeof(real));
     else {
         FN(symc_fill_band)(g, &v->shape, &part, group, 0, g->channels, planes);
-        if (g->channels > 1)
+        if (g->channels > 1) {
             FN(symc_transpose)(by_pixel, g->channels, planes, plane, g->channels, plane);
-        else
+            memset(by_pixel + g->channels * plane, 0, VL * sizeof(real));
+        } else
             by_pixel = planes;
     }
     pack_filters(v, &part, group, pixels, a);

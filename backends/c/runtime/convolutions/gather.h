@@ -41,6 +41,9 @@ typedef struct {
     int64_t first_col, last_col;
 } band;
 
+/* Elements that vector loads may read beyond the last plane. */
+#define BAND_SLACK (8 * VL)
+
 /* The shape of bands of at most `rows` x `cols` output pixels. */
 HIDDEN band_shape FN(symc_band_shape)(const gather *g, int64_t rows, int64_t cols);
 
@@ -50,11 +53,9 @@ HIDDEN int64_t FN(symc_band_row)(const gather *g, const band_shape *shape, const
 /* The offset of tap (r, s) relative to its pixel. */
 HIDDEN int64_t FN(symc_band_tap)(const gather *g, const band_shape *shape, int64_t r, int64_t s);
 
-/* Copies the band's part of channels [first, last) of a group to planes at `to`. */
+/* Copies the band's part of channels [first, last) of a group to planes at `to`. BAND_SLACK elements behind what it reads are
+ * zero: vectors that begin in the band end there. */
 HIDDEN void FN(symc_fill_band)(const gather *g, const band_shape *shape, const band *part, int64_t group,
                                int64_t first, int64_t last, real *to);
-
-/* Elements that vector loads may read beyond the last plane. */
-#define BAND_SLACK (8 * VL)
 
 #endif

@@ -5,7 +5,7 @@
 #include "gather.h"
 #include "products/tile.h"
 
-/* At most VL neighbouring pixels of one output row. */
+/* At most VL neighbouring pixels of one output row, or none. */
 typedef struct {
     int64_t at;    /* place in a plane of the band */
     int64_t lane;  /* first column of the panel */
@@ -19,6 +19,18 @@ typedef struct {
     int direct; /* the columns are neighbours in the output, too */
     pixel_run run[TILE_COLS];
 } pixel_panel;
+
+/* Lanes of the last vector of a panel that no run writes repeat the pixels of the last one, because a tile multiplies whole
+ * vectors: arithmetic on undefined memory, which may be subnormal numbers, takes many times as long. */
+INLINE void cover_lanes(pixel_panel *to, int64_t cols)
+{
+    const pixel_run *last = &to->run[to->runs - 1];
+    if (last->lane + VL >= ceil_div(cols, VL) * VL)
+        return;
+    pixel_run rest = *last;
+    rest.lane += VL, rest.count = 0;
+    to->run[to->runs++] = rest;
+}
 
 /* The runs that make up columns [first, first + TILE_COLS) of the pixels of a band. */
 HIDDEN void FN(symc_find_runs)(const gather *g, const band_shape *shape, const band *part, int64_t first,

@@ -18,6 +18,7 @@ void FN(symc_find_runs)(const gather *g, const band_shape *shape, const band *pa
         to->direct = to->direct && r->out == to->run[0].out + lane;
         lane += r->count;
     }
+    cover_lanes(to, to->cols);
 }
 
 /* Writes whole vectors in ascending order: what one run writes too far, the next one overwrites. */
