@@ -73,6 +73,14 @@ static void run_before(const chain *c, const part *b, int64_t from, int64_t chan
     }
 }
 
+/* The last vectors of rows of `count` sums to come: a tile multiplies whole vectors, and undefined memory may be subnormal
+ * numbers, which take many times as long. */
+static void clear_ends(real *sums, int64_t rows, int64_t count, int64_t apart)
+{
+    for (int64_t row = 0; row < rows && count % VL; row++)
+        store(sums + row * apart + count / VL * VL, (vec){0});
+}
+
 /* The depthwise sums of channels, which read `read` or memory, to `held` or to memory. */
 static void run_depth(const chain *c, const part *b, int64_t from, int64_t channels, const real *read, int64_t step, real *held,
                       real *window)
@@ -85,6 +93,8 @@ static void run_depth(const chain *c, const part *b, int64_t from, int64_t chann
     for (int64_t i = 0; i < channels; i++, sums += filters * apart, row += filters) {
         if (i + 1 < channels) /* before this one is summed: what was just written is slow to read across stores */
             FN(symc_copy_window)(&c->z, read + (i + 1) * step, b->rows, 0, next);
+        if (c->after.v)
+            clear_ends(sums, filters, count, apart);
         FN(symc_sum_window)(&c->z, from + i, b->count, window, sums, apart);
         finish_held(&c->depth, row, filters, all, first, count, sums, apart);
         real *other = window;
