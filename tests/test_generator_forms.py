@@ -100,11 +100,13 @@ def test_short_rows_are_lanes(length, rng):
 
 
 def test_columns_that_are_few_in_a_call(rng):
-    """One kernel for columns of any number: lanes are terms for up to 4 columns, and columns beyond."""
+    """One kernel for columns of any number: lanes are columns, or for up to 12 the axis of contiguous operands."""
     x, w = T.matrices("x", "w")
     apart = x.dimshuffle("x", 0, 1) - x.dimshuffle(0, "x", 1)
     f = symc.function([x, w], [(w.dimshuffle(0, 1, "x") * apart).sum(1), (w.dimshuffle(0, 1, "x") * apart).max(0)])
-    for rows, columns in ((0, 3), (1, 1), (70, 0), (70, 1), (33, 4), (65, 5), (40, 130)):
+    labels = [step.kernel.name for step in steps(f)]
+    assert labels.count("turned operand") == 2, labels  # the points, with coordinates as rows
+    for rows, columns in ((0, 3), (1, 1), (70, 0), (70, 1), (33, 4), (130, 12), (65, 13), (40, 130)):
         a, b = rng.standard_normal((rows, columns), dtype="float32"), rng.random((rows, rows), dtype="float32")
         terms = b[:, :, None] * (a[None] - a[:, None])
         if rows:

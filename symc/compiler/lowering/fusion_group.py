@@ -7,9 +7,9 @@ from collections.abc import Callable
 from symc.compiler.fusion import FusionGroup, divided
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.crossed_rows import CrossedRows
+from symc.compiler.lowering.few_columns import FewColumns
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
-from symc.compiler.lowering.reductions import Reductions
 from symc.compiler.lowering.reuse import Lowered, form_of
 from symc.compiler.lowering.short_in_call import ShortInCall
 from symc.compiler.lowering.short_rows import ShortRows
@@ -26,7 +26,7 @@ PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
 
-class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, Reductions):
+class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, FewColumns):
     """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
@@ -38,7 +38,7 @@ class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, Reductions):
         parts = self._parts() if self._single_phase() and self._worth_parts() else 1
         if type(parts) is int and parts == 1 and self.may_be_short():
             return [self.short_in_call()]
-        return [self.phased()] if type(parts) is int and parts == 1 else self._split(parts)
+        return self.phased() if type(parts) is int and parts == 1 else self._split(parts)
 
     def _worth_parts(self) -> bool:
         """Whether there are reductions, or so few rows without any that threads share a row.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from symc.compiler.fusion import FusionGroup, IterationMap, axes_of, is_costly_op, is_inline, resolve
-from symc.graph import Apply, Variable, dims
+from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.ir import Ref
 
@@ -23,6 +23,8 @@ FEW_COLUMNS = 4
 """The largest number of columns that are reduced one by one, with terms as lanes, if an element costs little."""
 FEW_COSTLY = 8
 """The same if an element costs much."""
+FEW_READ_AGAIN = 12
+"""The same if operands can be copied such that all of them are contiguous along other axes, which are lanes then."""
 COSTLY = 8
 """The ``weight`` from which on an element costs much."""
 
@@ -51,6 +53,9 @@ class GroupIteration:
         self._merge_axes()
         self.inner = [a for a in self.order if a in set(group.inner or ())]
         self.outer = [a for a in self.order if a not in self.inner]
+        # the axis of few columns, where other axes are lanes, and the operands to be copied for that
+        self.few: int | None = None
+        self.repeated: list[tuple[Variable, tuple[int, ...]]] = []
         columns = self.sizes[self.order[-1]] if self.order else 0
         if self._may_have_few_columns() and type(columns) is int and columns <= self.few_columns():
             self.turn_columns()
@@ -133,9 +138,10 @@ class GroupIteration:
         """The number of columns that may be few in a call; None if that should not matter.
 
         It matters where operands are read again and again, so that loops take the time, and elements cost little: a
-        second form of costly ones makes both forms slower, since their functions are no longer inlined.
+        second form of costly ones makes both forms slower, since their functions are no longer inlined. That counts
+        less than vectors which are full.
         """
-        if not self._may_have_few_columns() or len(self.outer) < 2 or self._is_costly():
+        if not self._may_have_few_columns() or len(self.outer) < 2 or self._is_costly() and not self._reads_again():
             return None
         columns = self.sizes[self.order[-1]]
         return None if type(columns) is int else columns
@@ -145,11 +151,57 @@ class GroupIteration:
 
     def few_columns(self) -> int:
         """The largest number of columns that are few: their vectors would be nearly empty."""
+        if self._reads_again():
+            return FEW_READ_AGAIN
         return FEW_COSTLY if self._is_costly() else FEW_COLUMNS
 
     def turn_columns(self) -> None:
-        """Move the columns away from the end of the order, since the last axis becomes the lanes of vectors."""
-        self.order = self.outer + self.inner
+        """Move the columns away from the end of the order, since the last axis becomes the lanes of vectors.
+
+        The last axis is then the one along which the largest operands are contiguous: the terms, or other columns.
+        """
+        self.few, self.repeated = self.order[-1], self._repeated_operands()
+        lanes = self._axis_of_lanes()
+        if lanes in self.inner:
+            self.order = self.outer + self.inner
+            return
+        self.outer = [*(a for a in self.outer if a != lanes), lanes]
+        self.order = [*(a for a in self.order if a != lanes), lanes]
+
+    def _axis_of_lanes(self) -> int:
+        """The axis of lanes if there are few columns: see ``turn_columns``. It is the terms if operands disagree."""
+        few = self.order[-1]
+        large = [axes for axes in self.operands().values() if few not in axes and len(axes) > 1]
+        most = max(map(len, large), default=0)
+        found = {axes[-1] for axes in large if len(axes) == most}
+        return found.pop() if len(found) == 1 else self.inner[-1]
+
+    def _repeated_operands(self) -> list[tuple[Variable, tuple[int, ...]]]:
+        """The operands that are read with a stride along the lanes if there are few columns, but are read often."""
+        few, lanes = self.order[-1], self._axis_of_lanes()
+        return [
+            (base, axes)
+            for base, axes in self.operands()
+            if len(axes) > 1 and axes[-1] == few and axes[-2] == lanes and len(axes) < len(self.order)
+        ]
+
+    def _reads_again(self) -> bool:
+        """Whether all operands are contiguous along the lanes of few columns, or can be copied for that."""
+        few, lanes = self.order[-1], self._axis_of_lanes()
+        read = self.operands()
+        strided = {found for found in read if lanes in found[1] and found[1][-1] != lanes}
+        repeated = self._repeated_operands()
+        return few not in self.inner and bool(repeated) and strided == set(repeated)
+
+    def operands(self) -> dict[tuple[Variable, tuple[int, ...]], tuple[int, ...]]:
+        """The variables in memory that the group reads in its loops, by the axes that they follow."""
+        found = {}
+        for node in self.group.members:
+            for base, at in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
+                computed = base in self.node_of or is_inline(base) and base not in self.stored
+                if not computed and not (isinstance(base, Constant) and base.data.size == 1):
+                    found[base, self.compact(at)] = self.compact(at)
+        return found
 
     def compact(self, iteration_map: IterationMap) -> tuple[int, ...]:
         """An iteration map without unit axes, with merged axes counted once."""

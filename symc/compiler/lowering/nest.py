@@ -14,7 +14,7 @@ from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.dtypes import is_float
 from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, parts, var
-from symc.loops.ir import For, If, Let, Load, Statement, Step, Store
+from symc.loops.ir import For, If, Let, Load, Ref, Statement, Step, Store
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Nest(GroupIteration):
     def begin(self, builder: KernelBuilder) -> None:
         """Start a kernel: no loop is open, nothing is known."""
         self.k = builder
+        # copies of operands with their last axis first, by the axes that they follow
+        self.turned: dict[tuple[Variable, tuple[int, ...]], Ref] = {}
         self.levels: list[Level] = [Level([], {})]
         self.restart()
 
@@ -98,6 +100,8 @@ class Nest(GroupIteration):
                 found = var(name, base.dtype)
             elif key in self.packed:
                 found = self._load_packed(home, base, key[1])
+            elif key in self.turned:
+                found = self._load_turned(home, base, key[1])
             else:
                 found = self.load(home, base, self.flat_index(iteration_map))
             home.known[key] = found
@@ -108,6 +112,11 @@ class Nest(GroupIteration):
         memory, lanes = self.packed[base, axes]
         flat = self.flat_index(tuple(a for a in axes if a in self.inner))
         return self._scratch(home, memory, flat * lanes + self.packed_lane, base.dtype)
+
+    def _load_turned(self, home: Level, base: Variable, axes: tuple[int, ...]) -> Expr:
+        """Load an element of ``base``, which follows ``axes``, from its copy with the last axis first."""
+        memory = self.k.buffer(self.turned[base, axes], base.dtype)
+        return self._scratch(home, memory, self.flat_index((axes[-1], *axes[:-1])), base.dtype)
 
     def _scratch(self, home: Level, memory: str, position: Expr, dtype: str) -> Expr:
         """Load an element of scratch memory in the loop ``home``."""

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from symc.compiler.fusion import source_of
-from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.iteration import weight
 from symc.compiler.lowering.nest import Level, Nest, is_sum, total_dtype
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, index, maximum, minimum, var
-from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Step, Store
+from symc.loops.ir import SUM_TERMS, Accumulate, Alloc, Load, Store
 
 JOBS = 8
 """Blocks of columns that are enough for the threads of a CPU."""
@@ -38,28 +37,6 @@ class Blocks(NamedTuple):
 
 class Reductions(Nest):
     """The forms of rows and of columns."""
-
-    def phased(self) -> Step:
-        """Create one kernel: a parallel loop over the outer axes, if there are any, around the phases.
-
-        Columns whose number is known only in a call have two forms, of which one is that of few columns.
-        """
-        self.begin(KernelBuilder(self.label, self.ref_of))
-        columns = self.columns_in_call()
-        if columns is None:
-            self.phases_over_rows()
-            return self.finish()
-        count, order = self.k.size(columns), self.order
-        self.push(None, None)
-        self.phases_over_rows()
-        self.close_if(index(self.few_columns()) < count)
-        self.restart()
-        self.push(None, None)
-        self.turn_columns()
-        self.phases_over_rows()
-        self.close_if(count <= self.few_columns())
-        self.order = order
-        return self.finish()
 
     def phases_over_rows(self) -> None:
         """Generate the loop over the outer axes, if there are any, around the phases."""
@@ -117,6 +94,12 @@ class Reductions(Nest):
         *rows, last = self.outer
         level = self.levels[-1]
         width = self.let(level, self.width())
+        if self.few in rows:  # of few columns, each reads the same block, while it is in the cache
+            few = self.k.size(self.sizes[self.few])
+            rows.remove(self.few)
+            self.at[self.few] = self.let(level, call("mod", counter, few))
+            self.depth_of[self.few] = len(self.levels) - 1
+            counter = self.let(level, call("floordiv", counter, few))
         self.first_column = counter * width
         if rows:
             blocks = self._blocks_of(last)

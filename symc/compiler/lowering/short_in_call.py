@@ -7,12 +7,11 @@ neighbouring lanes are neighbours. The kernel also has the form of long rows, an
 
 from __future__ import annotations
 
-from symc.compiler.fusion import is_inline
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.nest import Nest, is_sum
 from symc.compiler.lowering.reductions import Reductions, identity_of
 from symc.compiler.lowering.short_rows import FEWEST_ROWS
-from symc.graph import Apply, Constant, Variable, dims
+from symc.graph import Apply, Variable, dims
 from symc.graph.op import Indexed, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, index, maximum, minimum, var
 from symc.loops.ir import SUM_TERMS, Alloc, Load, Step, Store
@@ -52,7 +51,7 @@ class ShortInCall(Reductions, Nest):
             return False
         if any(map(self._picks_rows, self.group.members)):
             return False
-        reads = self._operands()
+        reads = self.operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
 
@@ -81,16 +80,6 @@ class ShortInCall(Reductions, Nest):
         self.close_if(index(LONGEST) < terms)
         return self.finish()
 
-    def _operands(self) -> dict[tuple[Variable, tuple[int, ...]], tuple[int, ...]]:
-        """The variables in memory that the group reads in its loops, by the axes that they follow."""
-        found = {}
-        for node in self.group.members:
-            for base, at in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
-                computed = base in self.node_of or is_inline(base) and base not in self.stored
-                if not computed and not (isinstance(base, Constant) and base.data.size == 1):
-                    found[base, self.compact(at)] = self.compact(at)
-        return found
-
     def _is_packed(self, axes: tuple[int, ...]) -> bool:
         """Whether an operand has a stride along lanes, and is the same in all iterations of the axis around them."""
         row, lane = self.outer[-2:]
@@ -111,7 +100,7 @@ class ShortInCall(Reductions, Nest):
         start = self.let(level, call("mod", rest, chunks) * STEPS)
         if others:
             self.spread(others, self.let(level, call("floordiv", rest, chunks)))
-        for (base, axes), _ in self._operands().items():
+        for (base, axes), _ in self.operands().items():
             if self._is_packed(axes):
                 self.packed[base, axes] = self._pack(base, axes, first, count, width), width
         self.push(row, start + var("s"))
