@@ -99,6 +99,29 @@ def test_short_rows_are_lanes(length, rng):
             close(got, one)
 
 
+def test_rows_of_a_matrix_that_are_short_in_a_call(rng):
+    """One kernel for rows of any length: blocks of rows are transposed up to 64 elements, and rows are read beyond."""
+    x, g, b = T.tensor3("x"), T.vector("g"), T.vector("b")
+    mean, variance = x.mean(2, keepdims=True), T.var(x, 2, keepdims=True)
+    normal = (x - mean) / T.sqrt(variance + 1e-5) * g + b
+    f = symc.function([x, g, b], [normal, T.nnet.softmax(x), x.max(2), x.argmin(2), (x * g).sum(2)])
+    loops = symc.printing.debugprint(f, stage="loops", file="str")
+    assert "rows" in loops and "pack" in loops
+    for shape in ((2, 129, 5), (1, 32, 64), (3, 33, 65), (2, 31, 7), (1, 128, 1), (2, 0, 3), (1, 40, 25)):
+        a = rng.standard_normal(shape, dtype="float32")
+        scale, shift = (rng.standard_normal(shape[2], dtype="float32") for _ in "gb")
+        if a.size > 50:
+            a[0, 3, 0] = np.nan
+        wide = a.astype("float64")
+        e = np.exp(wide - wide.max(2, keepdims=True))
+        centred = wide - wide.mean(2, keepdims=True)
+        want = centred / np.sqrt(wide.var(2, keepdims=True) + 1e-5) * scale + shift
+        sums = (wide * scale).sum(2)
+        got = f(a, scale, shift)
+        for one, wanted in zip(got, (want, e / e.sum(2, keepdims=True), a.max(2), a.argmin(2), sums)):
+            np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_columns_that_are_few_in_a_call(rng):
     """One kernel for columns of any number: lanes are columns, or for up to 12 the axis of contiguous operands."""
     x, w = T.matrices("x", "w")

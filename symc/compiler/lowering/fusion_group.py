@@ -11,8 +11,8 @@ from symc.compiler.lowering.few_columns import FewColumns
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
 from symc.compiler.lowering.reuse import Lowered, form_of
-from symc.compiler.lowering.short_in_call import ShortInCall
 from symc.compiler.lowering.short_rows import ShortRows
+from symc.compiler.lowering.turned_rows import TurnedRows
 from symc.graph import Variable, dims
 from symc.graph.op import Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, minimum, var
@@ -26,7 +26,7 @@ PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
 
-class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, FewColumns):
+class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
     """Lowering of a group, in the form that suits it."""
 
     def lower(self) -> list[Step]:
@@ -38,6 +38,8 @@ class GroupLowering(Maps, ShortRows, ShortInCall, CrossedRows, FewColumns):
         parts = self._parts() if self._single_phase() and self._worth_parts() else 1
         if type(parts) is int and parts == 1 and self.may_be_short():
             return [self.short_in_call()]
+        if type(parts) is int and parts == 1 and self.may_turn_rows():
+            return [self.turned_rows()]
         return self.phased() if type(parts) is int and parts == 1 else self._split(parts)
 
     def _worth_parts(self) -> bool:

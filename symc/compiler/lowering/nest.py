@@ -16,6 +16,9 @@ from symc.graph.op import Axes, Indexed, Pointwise, Reduction
 from symc.loops.expr import ONE, ZERO, Expr, call, cast, const, parts, var
 from symc.loops.ir import For, If, Let, Load, Ref, Statement, Step, Store
 
+TURNED = 128
+"""The number of rows that are transposed at once."""
+
 
 @dataclass
 class Level:
@@ -55,6 +58,9 @@ class Nest(GroupIteration):
         # operands in scratch memory, by the axes that they follow: its name, and the number of lanes in it
         self.packed: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
         self.packed_lane: Expr = ZERO
+        # members in scratch memory, transposed as packed operands are, and those among them that a phase stores there
+        self.turned_values: dict[Variable, str] = {}
+        self.kept_here: list[Variable] = []
         # operands of which a tile is in scratch memory, by the axes that they follow: its name, and the position
         self.tiles: dict[tuple[Variable, tuple[int, ...]], tuple[str, Expr]] = {}
 
@@ -187,6 +193,8 @@ class Nest(GroupIteration):
         lower = node.op.record.lower
         if value in self.column_values:
             found = self._scratch(home, self.column_values[value], self.lane_index, value.dtype)
+        elif value in self.kept and value in self.turned_values:
+            found = self._scratch(home, self.turned_values[value], self.turned_position(), value.dtype)
         elif value in self.kept:
             if not self.kept[value]:
                 found = self.load(home, value, self.position(value))
@@ -225,6 +233,10 @@ class Nest(GroupIteration):
         for a in self.inner:
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
+
+    def turned_position(self) -> Expr:
+        """The position in scratch memory of the current element of a transposed row."""
+        return self.inner_index() * TURNED + self.packed_lane
 
     def push(self, axis: int | None, position: Expr | None) -> None:
         """Open a loop, over ``axis`` if given; ``close`` sets its name and extent."""

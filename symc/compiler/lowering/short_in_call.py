@@ -46,14 +46,18 @@ class ShortInCall(Reductions, Nest):
         lanes = self.sizes[self.outer[-1]]
         if type(length) is int and length > LONGEST or type(lanes) is int and lanes < FEWEST_ROWS:
             return False
-        reductions = [n for n in self.group.members if isinstance(n.op.record.lower, Reduction)]
-        if any(n.outputs[0].dtype in ("bool", "float16") for n in reductions):
-            return False
-        if any(map(self._picks_rows, self.group.members)):
+        if not self._suits_lanes():
             return False
         reads = self.operands()
         packed = sum(self._is_packed(found) for found in reads.values())
         return packed <= MOST_PACKED and all(len(found) < len(self.order) for found in reads.values())
+
+    def _suits_lanes(self) -> bool:
+        """Whether reductions have accumulators in registers, and no member is a gather."""
+        reductions = [n for n in self.group.members if isinstance(n.op.record.lower, Reduction)]
+        if any(n.outputs[0].dtype in ("bool", "float16") for n in reductions):
+            return False
+        return not any(map(self._picks_rows, self.group.members))
 
     def _picks_rows(self, node: Apply) -> bool:
         """Whether a member reads other elements in each iteration, at positions that are operands: a gather.
@@ -102,7 +106,8 @@ class ShortInCall(Reductions, Nest):
             self.spread(others, self.let(level, call("floordiv", rest, chunks)))
         for (base, axes), _ in self.operands().items():
             if self._is_packed(axes):
-                self.packed[base, axes] = self._pack(base, axes, first, count, width), width
+                room = maximum(index(PACKED), terms * FEWEST_LANES)
+                self.packed[base, axes] = self._pack(base, axes, first, count, width, room), width
         self.push(row, start + var("s"))
         self.push(lane, first + var("i"))
         self.lane_index = ZERO
@@ -116,11 +121,11 @@ class ShortInCall(Reductions, Nest):
         self.close("o", self.total(others) * chunks * blocks, "parallel", cost)
         self.packed.clear()
 
-    def _pack(self, base: Variable, axes: tuple[int, ...], first: Expr, count: Expr, width: Expr) -> str:
-        """Copy an operand's elements for the lanes of an iteration; returns the name of the scratch memory."""
+    def _pack(self, base: Variable, axes: tuple[int, ...], first: Expr, count: Expr, width: Expr, room: Expr) -> str:
+        """Copy an operand's elements for the lanes of an iteration, to scratch memory with ``room`` elements."""
         inner = [a for a in axes if a in self.inner]
         name = self.k.fresh("pack")
-        self.put(Alloc(name, base.dtype, maximum(index(PACKED), self.total(inner) * FEWEST_LANES)))
+        self.put(Alloc(name, base.dtype, room))
         counter = self.k.fresh("r")
         self._open_terms(inner, var(counter))
         self.push(self.outer[-1], first + var("i"))
@@ -132,7 +137,7 @@ class ShortInCall(Reductions, Nest):
 
     def _phase(self, reductions: list[Variable], stores: list[Variable], terms: Expr) -> None:
         """Create loops over the terms of each lane's row, with accumulators in registers."""
-        if not reductions and not stores:
+        if not reductions and not stores and not self.kept_here:
             return
         sums = [v for v in reductions if is_sum(v)] if not (terms.op == "const" and terms.value <= BLOCK) else []
         for v in reductions:
@@ -150,14 +155,21 @@ class ShortInCall(Reductions, Nest):
             node = self.node_of[v]
             element = cast(self.value(node.inputs[0], self.reduction_iteration_maps[v]), v.dtype)
             self._combine_register(v, parts.get(v, total[v][0]), element)
-        self.store(stores)
+        self._store_terms(stores)
         self.close(counter, length, "serial")
         for v in sums:
             self._combine_register(v, total[v][0], self._register_value(parts[v], v.dtype))
         if sums:
             self.close(outside, call("floordiv", terms + (BLOCK - 1), index(BLOCK)), "serial")
-        for v in stores:
+        for v in (*self.kept_here, *stores):
             self.kept.setdefault(v, "")
+
+    def _store_terms(self, values: list[Variable]) -> None:
+        """Store values of the innermost loop: in scratch memory, if they have rows there."""
+        self.store([v for v in values if v not in self.turned_values])
+        turned = [v for v in (*self.kept_here, *values) if v in self.turned_values]
+        for v, e in zip(turned, [self.member(v) for v in turned]):
+            self.put(Store(self.turned_values[v], self.turned_position(), e))
 
     def _register(self, v: Variable) -> str:
         """Make a register for the reduction ``v``, in the innermost loop."""
