@@ -292,6 +292,8 @@ NO_CASES = {
     "python_run": "a Python op whose shapes are told by what it gives; covered by the cases of python_op",
     "python_take": "takes what python_run gave",
     "python_taken": "what python_take becomes",
+    "checked_length": "made by the compiler alone; tests/test_scattering.py compares programs with NumPy",
+    "scatter_of": "likewise",
     "carry_updates": "tells function which default updates to apply; changes no value",
 }
 """Records that no generated test builds directly, and why."""

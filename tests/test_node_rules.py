@@ -181,6 +181,11 @@ EXAMPLES: dict[str, list[Build]] = {
             0.0,
         ).sum(axis=1)
     ],
+    "extreme_of_cast": [lambda x, y: T.cast(T.cast(x, "int16"), "int64").max(axis=0)],
+    "extreme_of_join": [
+        lambda x, y: T.concatenate([x, x[:2] * 2]).max(axis=0),
+        lambda x, y: T.concatenate([x, -x, y], axis=1).min(),
+    ],
     "extreme_of_expand": [lambda x, y: expand(x[:1], (4, 3)).max(axis=0)],
     "exp_over_sum": [
         lambda x, y: T.exp(x) / T.exp(x).sum(axis=1, keepdims=True),

@@ -196,6 +196,7 @@ def test_every_record_has_cases_or_is_internal() -> None:
         "true_places", "scan_of", "branch", "python_step", "python_run", "python_take", "python_taken",
         "stretch_at", "unstretch_at", "lu", "lu_solve", "lu_inverse", "lu_det", "lu_slogdet", "lu_cofactors",
         "depth_spread", "complex_lu", "complex_lu_solve", "complex_lu_inverse", "complex_lu_det", "complex_lu_slogdet",
-        "complex_lu_cofactors", "absent_length", "conv2d_blocks", "conv2d_to_blocks", "pool2d_blocks",
+        "complex_lu_cofactors", "absent_length", "conv2d_blocks", "conv2d_to_blocks", "pool2d_blocks", "checked_length",
+        "scatter_of",
     }  # fmt: skip
     assert internal <= reached, internal - reached

@@ -22,6 +22,7 @@ from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.scans import improved
+from symc.compiler.scattering import checks_apart, scatters_with_operands
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.slices import views_of_slices
 from symc.compiler.storage import computed_wide
@@ -256,6 +257,16 @@ def view_slices(state: State) -> State:
     return replace(state, graph=state.graph.with_outputs([*graph, *values]), specialised=specialised)
 
 
+def form_scatters(state: State) -> State:
+    """Make checks of index vectors reductions, and let scatters compute cheap operands in their own loops."""
+    if state.mode != "fast_run" or not state.target.scatters:
+        return state
+    graph = state.graph
+    for change in (checks_apart, scatters_with_operands):
+        graph = within(graph, change)
+    return state if graph is state.graph else replace(state, graph=graph)
+
+
 def fuse_loops(state: State) -> State:
     """Form units of work: groups of fused ops, library calls. Bodies are fused when they are lowered."""
     units, stored = fuse(state.graph, state.target, state.binding)
@@ -300,6 +311,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     prepare_values,
     sink_lazy,
     view_slices,
+    form_scatters,
     fuse_loops,
     lower_loops,
     check_loops,

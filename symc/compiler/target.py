@@ -55,6 +55,8 @@ class Target:
         Whether library calls process the elements that they have computed further, see ``symc.loops.ir.Epilogue``.
     chains : bool
         Whether a kernel may consist of several library calls that pass on their output, see ``symc.loops.ir.Call``.
+    scatters : bool
+        Whether scatters compute cheap operands in their own loops, and checks of index vectors are reductions.
     """
 
     group_limit: int = 64
@@ -78,10 +80,11 @@ class Target:
     loops_by_rows: bool = False
     epilogues: bool = False
     chains: bool = False
+    scatters: bool = False
 
 
 CPU = Target(
     most_columns=1024, any_rows=True, short_row=12, tile_length=256, packed_tile=256, loops_in_registers=True,
-    loops_by_rows=True, epilogues=True, chains=True,
+    loops_by_rows=True, epilogues=True, chains=True, scatters=True,
 )  # fmt: skip
 """A few cores with their own caches."""

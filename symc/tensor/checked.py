@@ -15,7 +15,7 @@ from symc.loops.ir import If, Statement, Store
 from symc.tensor import elementwise as ew
 from symc.tensor.basic import as_tensor, constant
 
-__all__ = ["checked_below", "unchecked"]
+__all__ = ["CHECKED_LENGTH", "checked_below", "unchecked"]
 
 
 def _check_numpy(op: Op, i: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -47,6 +47,33 @@ CHECKED_INDEX = record(
     fallible=True,
     distinct=lambda node: node.inputs[0],
 )
+
+
+def _length_numpy(op: Op, wrong: np.ndarray, n: np.ndarray) -> np.ndarray:
+    if wrong:
+        raise IndexError(op["message"])
+    return n
+
+
+def _length_build(node: Apply, ctx: Any) -> list[Statement]:
+    code = ctx.code(node.op["message"])
+    inside: list[Statement] = []
+    wrong, n = ctx.load(inside, 0, ()), ctx.load(inside, 1, ())
+    return [*inside, If(wrong, (Store(ctx.status(), index(0), code),)), Store(ctx.output(), index(0), n)]
+
+
+CHECKED_LENGTH = record(
+    "checked_length",
+    infer=lambda op, inputs: inputs[1].type,
+    numpy=_length_numpy,
+    grad=lambda op, inputs, outputs, gs: [None, None],
+    lower=Loops(_length_build),
+    fallible=True,
+)
+"""A length, once it is known that no index is ``wrong``: what the check of an index vector becomes.
+
+What computes positions from the length runs after the check.
+"""
 
 
 def checked_below(i: Any, n: Any, text: str, repair: str, wrap: bool = False) -> Variable:

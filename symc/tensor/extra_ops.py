@@ -12,12 +12,13 @@ import numpy as np
 from symc.errors import DTypeError, ShapeError, located
 from symc.graph import Constant, Variable
 from symc.graph.dtypes import is_float
+from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor import reduce
 from symc.tensor.assertions import assert_op
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis
-from symc.tensor.broadcasting import broadcast_together
+from symc.tensor.broadcasting import broadcast_like, broadcast_together
 from symc.tensor.checked import checked_below
 from symc.tensor.covariance import cov
 from symc.tensor.creation import arange, zeros, zeros_like
@@ -28,7 +29,7 @@ from symc.tensor.indices.indexing import subtensor, take, to_one_hot
 from symc.tensor.indices.positions import iota
 from symc.tensor.indices.rotation import rotated
 from symc.tensor.indices.selection import flatnonzero, nonzero
-from symc.tensor.indices.subtensor_writing import inc_subtensor
+from symc.tensor.indices.subtensor import SCATTER
 from symc.tensor.joining import concatenate
 from symc.tensor.keywords import also_named
 from symc.tensor.known_values import (
@@ -111,12 +112,14 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
         raise ValueError(located(f"bincount: minlength cannot be negative, got {minlength}", [x]))
     if assert_nonneg:
         x = assert_op(x, reduce.all(ew.ge(x, 0)), msg="bincount: a number is negative")
-    length = reduce.max(concatenate([ew.cast(x, "int64"), constant(np.array([-1]))])) + 1
+    x = ew.cast(x, "int64")
+    length = reduce.max(concatenate([x, constant(np.array([-1]))])) + 1
     if minlength is not None:
         length = ew.maximum(length, ew.cast(minlength, "int64"))
     one = constant(1, dtype="int64") if weights is None else as_tensor(weights)
-    x = ew.switch(ew.lt(x, 0), ew.cast(length, "int64"), ew.cast(x, "int64"))  # out of range: -1 would be the last
-    return inc_subtensor(subtensor(zeros((length,), one.dtype), x), one)
+    counts = zeros((length,), one.dtype)
+    x = checked_below(x, shape_i(counts, 0), "bincount: a number is negative", "numbers count from 0")
+    return Op(SCATTER, axes=(0,), place=0, replace=False)(counts, broadcast_like(one, x), x)
 
 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:

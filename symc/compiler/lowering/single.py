@@ -115,15 +115,20 @@ class LoopContext:
         body: Callable[[list[Expr], list[Statement]], None],
         kind: str = "parallel",
         simd: bool = False,
+        before: Callable[[list[Expr], list[Statement]], None] | None = None,
     ) -> Statement:
         """Create loops over ``shape``; ``body(index, statements)`` fills the innermost loop.
 
-        All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it.
+        All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it, and
+        ``before(index, statements)`` adds what precedes that loop in every row.
         """
         inside: list[Statement] = []
         rows, last = (shape[:-1], shape[-1]) if simd and shape else (shape, None)
         counter = self.fresh("o")
         lets, position = self.spread(rows, var(counter))
+        first: list[Statement] = []
+        if before is not None:
+            before(position, first)
         if last is None:
             body(position, inside)
             statements = (*lets, *inside)
@@ -131,9 +136,9 @@ class LoopContext:
             name = self.fresh("i")
             body([*position, var(name)], inside)
             inner = For(name, self.size(last), tuple(inside), "simd")
-            if not rows:
+            if not rows and not first:
                 return inner
-            statements = (*lets, inner)
+            statements = (*lets, *first, inner)
         work = None if last is None else self.size(last)
         return For(counter, self.size(dims.product(rows)), statements, kind if rows else "serial", work)
 

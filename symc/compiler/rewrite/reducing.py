@@ -12,11 +12,13 @@ from symc.compiler.rewrite.layout import known_dim
 from symc.compiler.rewrite.ops import (
     ALL,
     ANY,
+    CAST,
     CHECKED_INDEX,
     DIMSHUFFLE,
     EQ,
     EXPAND,
     IOTA_AT,
+    JOIN,
     MAX,
     MIN,
     MUL,
@@ -27,6 +29,7 @@ from symc.compiler.rewrite.ops import (
     TRUE_DIV,
 )
 from symc.graph import Apply, Variable, dims
+from symc.graph.dtypes import is_integer
 from symc.graph.op import Op
 from symc.tensor import elementwise as ew
 from symc.tensor.broadcasting import expand
@@ -149,6 +152,21 @@ def _names_one(condition: Variable, axis: int) -> bool:
     return False
 
 
+def extreme_of_join(node: Apply) -> Variable | None:
+    """Replace an extremum over joined tensors by the extremum of the extrema, so that nothing is joined."""
+    (x,), axes = node.inputs, node.op["axes"]
+    if record_of(x) is not JOIN or x.owner.op["axis"] not in axes:  # type: ignore[union-attr]
+        return None
+    parts = x.owner.inputs  # type: ignore[union-attr]
+    if len(parts) > MOST_JOINED or any(dims.equal(d, 0) is True for p in parts for d in p.type.shape):
+        return None
+    combine = {MAX: ew.maximum, MIN: ew.minimum, ANY: ew.or_, ALL: ew.and_}[node.op.record].op
+    result, *others = (node.op(p) for p in parts)
+    for other in others:
+        result = combine(result, other)
+    return result
+
+
 def extreme_of_expand(node: Apply) -> Variable | None:
     """Replace the extremum of a broadcast value by the value, if there is any element."""
     (x,), axes, out = node.inputs, node.op["axes"], node.outputs[0]
@@ -165,6 +183,21 @@ def extreme_of_expand(node: Apply) -> Variable | None:
 
 _REDUCTIONS = (SUM, PROD, MAX, MIN, ANY, ALL)
 
+
+def extreme_of_cast(node: Apply) -> Variable | None:
+    """Compare integers before they are converted to a wider dtype, in more lanes."""
+    (x,) = node.inputs
+    if record_of(x) is not CAST or node.outputs[0].dtype != x.dtype:
+        return None
+    source = x.owner.inputs[0]  # type: ignore[union-attr]
+    if not (is_integer(x.dtype) and is_integer(source.dtype)) or not np.can_cast(source.dtype, x.dtype):
+        return None
+    return ew.cast(node.op(source), x.dtype)
+
+
+MOST_JOINED = 4
+"""The largest number of joined tensors that are reduced one by one."""
+
 REDUCING = RuleList(
     "reducing",
     [
@@ -175,6 +208,8 @@ REDUCING = RuleList(
         NodeRule("sum_of_scaled", (SUM,), sum_of_scaled),
         NodeRule("sum_of_expand", (SUM,), sum_of_expand),
         NodeRule("sum_of_one_hot", (SUM,), sum_of_one_hot),
+        NodeRule("extreme_of_cast", (MAX, MIN), extreme_of_cast),
+        NodeRule("extreme_of_join", (MAX, MIN, ANY, ALL), extreme_of_join),
         NodeRule("extreme_of_expand", (MAX, MIN, ANY, ALL), extreme_of_expand),
     ],
 )

@@ -40,8 +40,10 @@ __all__ = [
     "SLICE_AT",
     "WRITE_AT",
     "WRITE_SLICE",
+    "order_of_writes",
     "part",
     "part_of",
+    "put",
     "valid_index",
 ]
 
@@ -65,7 +67,7 @@ def _zeros(template: Variable, dtype: str | None = None) -> Variable:
     return broadcast_like(Constant(np.zeros((), dtype or template.dtype)), template)
 
 
-def _put(node: Apply, ctx: Any, place: Expr, value: Expr) -> Statement:
+def put(node: Apply, ctx: Any, place: Expr, value: Expr) -> Statement:
     """The statement that replaces an element of the output by ``value`` or adds to it, depending on the op."""
     if node.op["replace"]:
         return Store(ctx.output(), place, value)
@@ -236,7 +238,7 @@ def _write_build(node: Apply, ctx: Any) -> list[Statement]:
         value = ctx.load(inside, 1, at)
         target = [ctx.load(inside, 2 + k, ()) + i * step for k, (i, step) in enumerate(zip(at, node.op["steps"]))]
         place = ctx.flat(x, target)
-        inside.append(_put(node, ctx, place, value))
+        inside.append(put(node, ctx, place, value))
 
     statements.append(ctx.nest(y.type.shape, body, simd=True))
     return statements
@@ -410,6 +412,11 @@ def _scatter_reach(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variabl
     return [of_x, of_y, *[None] * len(indices)]
 
 
+def order_of_writes(node: Apply) -> str:
+    """The kind of a scatter's loop: values are added in any order, but of replacing values the last one must stay."""
+    return "serial" if node.op["replace"] else "unordered"
+
+
 def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
     x, y = node.inputs[:2]
     statements = ctx.copy(0)
@@ -417,12 +424,10 @@ def _scatter_build(node: Apply, ctx: Any) -> list[Statement]:
     def body(at: list[Expr], inside: list[Statement]) -> None:
         value = ctx.load(inside, 1, at)
         place = ctx.flat(x, _gather_position(node, at, lambda k, i: ctx.load(inside, k, i), 2))
-        inside.append(_put(node, ctx, place, value))
+        inside.append(put(node, ctx, place, value))
 
-    # At equal indices, values are added in any order, but of replacing values the last one must stay.
-    kind = "serial" if node.op["replace"] else "unordered"
     parts_last = y.ndim > node.op["place"] + node.inputs[2].ndim  # whether the last axis is copied as a whole
-    statements.append(ctx.nest(y.type.shape, body, kind, simd=parts_last))
+    statements.append(ctx.nest(y.type.shape, body, order_of_writes(node), simd=parts_last))
     return statements
 
 

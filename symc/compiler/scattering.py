@@ -1,0 +1,151 @@
+"""Checks of index vectors become reductions, and scatters compute cheap operands in their own loops.
+
+A check of a vector of indices would store another vector: the indices that are known to be valid. Instead, reductions
+find the least and the greatest index, which may raise the error, and what reads the indices converts those that count
+from the end, and limits them to the range. So no index is outside of the memory even before the error is raised.
+
+The values and the indices of a scatter are often broadcasts, conversions of integers and such conversions of indices.
+If nothing else reads them, they are not stored: the loop of the scatter computes each element.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+
+from symc.compiler.fusion.groups import base_of, is_costly_op
+from symc.compiler.rewrite.algebra import record_of
+from symc.compiler.rewrite.engine import filled
+from symc.compiler.rewrite.failures import may_fail
+from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER
+from symc.compiler.value_numbering import ValueNumbering
+from symc.errors import building_at, located
+from symc.graph import Apply, Constant, Graph, Variable, clone_with
+from symc.graph.body import Body
+from symc.graph.dtypes import is_integer
+from symc.graph.op import Axes, Indexed, Op, Pointwise
+from symc.tensor import elementwise as ew
+from symc.tensor.basic import constant
+from symc.tensor.broadcasting import expand
+from symc.tensor.checked import CHECKED_LENGTH
+from symc.tensor.indices.scatter_of import SCATTER_OF
+
+__all__ = ["checks_apart", "scatters_with_operands"]
+
+MOST = 12
+"""The largest number of ops that a scatter computes per element, in place of reading a stored operand."""
+
+
+def checks_apart(graph: Graph) -> Sequence[Variable]:
+    """Replace the checks of index vectors by reductions, errors that depend on these, and valid indices."""
+    if CHECKED_INDEX not in graph.records:
+        return graph
+    numbering = ValueNumbering()
+
+    def made(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
+        first = node.outputs[0]
+        if node.op.record is not CHECKED_INDEX or not first.ndim:
+            return numbering.make(node.op, inputs, first.location, first.name, node)
+        message = located(node.op["text"], node.inputs[:1], node.op["repair"], first.location)
+        with building_at(first.location):
+            valid = _valid(inputs[0], inputs[1], node.op["wrap"], message)
+        return numbering.adopt([valid], location=first.location)
+
+    return numbering.rebuild(graph, graph.order, made)
+
+
+def _valid(i: Variable, n: Variable, wrap: bool, message: str) -> Variable:
+    """The indices ``i`` into an axis of ``n``, from 0 on and less than ``n`` even if the error is yet to be raised."""
+    shape = i.type.shape
+    raw = i
+    if record_of(i) is CAST and is_integer(i.owner.inputs[0].dtype) and i.owner.inputs[0].dtype != "uint64":  # type: ignore[union-attr]
+        raw = i.owner.inputs[0]  # type: ignore[union-attr]
+    least, greatest = (ew.cast(Op(kind, axes=tuple(range(i.ndim)), dtype=None)(raw), "int64") for kind in (MIN, MAX))
+    lowest = ew.neg.op(n) if wrap else constant(0, dtype="int64")
+    wrong = ew.or_.op(ew.lt.op(least, lowest), ew.ge.op(greatest, n))  # of no indices, the extrema are in range
+    length = Op(CHECKED_LENGTH, message=message)(wrong, n)
+    zero = filled(0, "int64", shape)
+    spread = expand(length, shape)
+    if wrap:
+        i = ew.switch.op(ew.lt.op(i, zero), ew.add.op(i, spread), i)
+    last = expand(ew.sub.op(length, constant(1, dtype="int64")), shape)
+    return ew.maximum.op(zero, ew.minimum.op(i, last))
+
+
+def scatters_with_operands(graph: Graph) -> Sequence[Variable]:
+    """Let every scatter compute what only it reads, if that is cheap."""
+    if SCATTER not in graph.records:
+        return graph
+    readers = Counter(v for node in graph.order for v in dict.fromkeys(node.inputs))
+    readers.update(graph)  # a result is stored
+    known: dict[Variable, Variable] = {}
+    for node in graph.order:
+        op, read = node.op, list(node.inputs)
+        if op.record is SCATTER:
+            op, read = _with_operands(node, readers)
+        inputs = [known.get(v, v) for v in read]
+        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
+            continue
+        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
+            new.name = old.name
+            known[old] = new
+    return [known.get(v, v) for v in graph]
+
+
+def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
+    """The scatter that computes what only it reads, and its inputs."""
+    x, *outputs = node.inputs
+    inside: set[Variable] = set()
+    seen: Counter[Variable] = Counter({v: 1 for v in outputs})  # how many of the ops that read it are inside
+    pending = list(dict.fromkeys(outputs))
+    while pending and len(inside) < MOST:
+        v = pending.pop()
+        if v not in inside and _is_cheap(v) and (seen[v] == readers[v] or _is_free(v)):
+            inside.add(v)
+            before = list(dict.fromkeys(v.owner.inputs))  # type: ignore[union-attr]
+            seen.update(before)
+            pending += before
+    leaves = _leaves(outputs, inside)
+    if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
+        return node.op, list(node.inputs)
+    own = [Variable(v.type) for v in leaves]
+    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
+    return Op(SCATTER_OF, made=body, axes=node.op["axes"], place=node.op["place"], replace=node.op["replace"]), [
+        x,
+        *leaves,
+    ]
+
+
+def _leaves(outputs: Sequence[Variable], inside: Container[Variable]) -> list[Variable]:
+    """The values in memory from which those ``inside`` are computed."""
+    found: dict[Variable, None] = {}
+    pending, met = list(reversed(outputs)), set()
+    while pending:
+        v = pending.pop()
+        if v in met:
+            continue
+        met.add(v)
+        if v in inside:
+            pending += reversed(v.owner.inputs)  # type: ignore[union-attr]
+        elif not (isinstance(v, Constant) and v.data.size == 1) and record_of(v) is not DIM_VALUE:
+            found[v] = None
+    return list(found)
+
+
+def _is_cheap(v: Variable) -> bool:
+    """Whether a value costs less to compute per element than to store and read."""
+    node = v.owner
+    if node is None or may_fail(node):
+        return False
+    lower = node.op.record.lower
+    if isinstance(lower, Pointwise):
+        return not is_costly_op(node.op, tuple(u.dtype for u in node.inputs))
+    return isinstance(lower, Axes) or isinstance(lower, Indexed) and not lower.flat and not lower.recompute
+
+
+def _is_free(v: Variable) -> bool:
+    """Whether a value is a number repeated, or a conversion of integers: others that read it compute it as well."""
+    source = v.owner.inputs[0]  # type: ignore[union-attr]
+    if record_of(v) is EXPAND:
+        return source.ndim == 0
+    return record_of(v) is CAST and is_integer(v.dtype) and is_integer(source.dtype)

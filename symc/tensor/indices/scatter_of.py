@@ -1,0 +1,99 @@
+"""A scatter that computes its values and its indices in its own loop, from the operands of the ops that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from symc.graph import Apply, Constant, Variable
+from symc.graph.body import Body
+from symc.graph.evaluate import evaluate
+from symc.graph.op import Axes, Indexed, Loops, Op, Pointwise, Record, record
+from symc.graph.types import TensorType
+from symc.loops.expr import Expr, const, index, var
+from symc.loops.ir import Let, Statement
+from symc.tensor.indices.subtensor import SCATTER, order_of_writes, put
+from symc.tensor.symbolic_dims import DIM_VALUE
+
+__all__ = ["SCATTER_OF"]
+
+
+def _numpy(op: Op, x: Any, *operands: Any) -> Any:
+    body: Body = op["made"]
+    values = evaluate(body.outputs, dict(zip(body.inputs, operands)))
+    return SCATTER.numpy(op, x, *values)
+
+
+class _Elements:
+    """Elements of the values that a body computes, as expressions of the statements added so far.
+
+    ``ahead`` are the statements before all loops, which load numbers.
+    """
+
+    def __init__(self, body: Body, ctx: Any) -> None:
+        self.numbers = {v: 1 + k for k, v in enumerate(body.inputs)}
+        self.ctx = ctx
+        self.ahead: list[Statement] = []
+        self.known: dict[tuple[Variable, tuple[int, ...]], tuple[Expr, Sequence[Expr]]] = {}
+
+    def element(self, v: Variable, at: Sequence[Expr], inside: list[Statement]) -> Expr:
+        """The element of ``v`` at a position; adds what it takes to the statements ``inside``."""
+        key = v, tuple(map(id, at))  # the positions are kept, so that their ids stay theirs
+        if key not in self.known:
+            self.known[key] = self._made(v, at, inside if v.ndim else self.ahead), at
+        return self.known[key][0]
+
+    def _made(self, v: Variable, at: Sequence[Expr], inside: list[Statement]) -> Expr:
+        if v in self.numbers:
+            return self.ctx.load(inside, self.numbers[v], at)
+        if isinstance(v, Constant):
+            assert v.data.size == 1
+            return const(v.data.reshape(())[()], v.dtype)
+        node = v.owner
+        assert node is not None
+        if node.op.record is DIM_VALUE:
+            return self.ctx.size(node.op["dim"])
+        lower = node.op.record.lower
+        if isinstance(lower, Axes):
+            source = [index(0) if k is None else at[k] for k in lower.source(node.op, node)]
+            return self.element(node.inputs[0], source, inside)
+        if isinstance(lower, Pointwise):
+            made = lower.body(*(self.element(u, at, inside) for u in node.inputs), **node.op.attrs)
+        else:
+            assert isinstance(lower, Indexed)
+            made = lower.element(node, tuple(at), lambda k, i: self.element(node.inputs[k], i, inside), self.ctx.size)
+        name = self.ctx.fresh("t")
+        inside.append(Let(name, made))
+        return var(name, made.dtype)
+
+
+def _build(node: Apply, ctx: Any) -> list[Statement]:
+    x, op = node.inputs[0], node.op
+    value, *indices = op["made"].outputs
+    place, axes, count = op["place"], op["axes"], indices[0].ndim
+    elements = _Elements(op["made"], ctx)
+    by_rows = value.ndim > place + count  # whether the last axis is written as a whole
+    found: list[Expr] = []
+
+    def positions(at: Sequence[Expr], inside: list[Statement]) -> None:
+        found[:] = [elements.element(i, at[place : place + count], inside) for i in indices]
+
+    def write(at: list[Expr], inside: list[Statement]) -> None:
+        if not by_rows:
+            positions(at, inside)
+        rest = iter([*at[:place], *at[place + count :]])
+        target = ctx.flat(x, [found[axes.index(k)] if k in axes else next(rest) for k in range(x.ndim)])
+        inside.append(put(node, ctx, target, elements.element(value, at, inside)))
+
+    before = positions if by_rows else None
+    loops = ctx.nest(value.type.shape, write, order_of_writes(node), simd=by_rows, before=before)
+    return [*ctx.copy(0), *elements.ahead, loops]
+
+
+SCATTER_OF: Record = record(
+    "scatter_of",
+    infer=lambda op, inputs: TensorType(inputs[0].dtype, inputs[0].type.shape),
+    numpy=_numpy,
+    lower=Loops(_build, in_place=0),
+)
+"""``SCATTER`` of the value and the indices that the attribute ``made`` computes from all inputs but the first."""
