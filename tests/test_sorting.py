@@ -8,6 +8,7 @@ import pytest
 import symc
 import symc.tensor as T
 from symc.errors import ShapeError
+from symc.printing import debugprint
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "int64"])
@@ -190,3 +191,27 @@ def test_native_code_that_fails_in_fast_calls() -> None:
         np.testing.assert_allclose(f(regular), np.eye(3) / 2)
         with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
             f(np.zeros((3, 3)))
+
+
+def test_the_end_of_a_sort_is_selected_with_the_same_elements():
+    x = T.fmatrix("x")
+    rng = np.random.default_rng(1)
+    ordered, places = T.sort(x, axis=1), T.argsort(x, axis=1)
+    ends = [ordered[:, -3:], ordered[:, ::-1][:, :2], places[:, -3:], places[:, :3]]
+    f = symc.function([x], ends[:1]), symc.function([x], ends[1:2]), symc.function([x], ends[2:])
+    assert all("topk" in debugprint(g, stage="select_ends", file="str") for g in f)
+    for n in (1, 2, 7, 8, 65, 200):
+        a = np.round(rng.normal(size=(20, n))).astype("float32")
+        a[rng.random(a.shape) < 0.1] = np.nan
+        a[(a == 0) & (rng.random(a.shape) < 0.5)] = -0.0
+        stable = np.argsort(a, 1, "stable")
+        s = np.take_along_axis(a, stable, 1)
+        for got, want in zip(
+            [g for h in f for g in h(a)], (s[:, -3:], s[:, ::-1][:, :2], stable[:, -3:], stable[:, :3])
+        ):
+            np.testing.assert_array_equal(got, want)
+            if got.dtype == want.dtype == "float32":
+                np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+    assert "topk" not in debugprint(
+        symc.function([x], [ordered[:, -3:], ordered.sum()]), stage="select_ends", file="str"
+    )

@@ -13,6 +13,7 @@ from typing import Any
 from symc.compiler.bodies import drop_unused_outputs, within
 from symc.compiler.branches import Level, sink_branches
 from symc.compiler.channel_blocks import in_channel_blocks
+from symc.compiler.extremes import ends_of_sorts
 from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
@@ -172,6 +173,13 @@ def rewrite_special(state: State) -> State:
     return _rewritten(state, rules.CANONICAL + rules.SPECIAL + rules.STRUCTURAL if fast else rules.STRUCTURAL)
 
 
+def select_ends(state: State) -> State:
+    """Select the ends of lines of which nothing else is read once they are sorted."""
+    if state.mode != "fast_run":
+        return state
+    return replace(state, graph=within(state.graph, ends_of_sorts))
+
+
 def fold_parameters(state: State) -> State:
     """Fold scales and shifts per channel into the stored weights of products, and list what must be prepared."""
     if state.mode != "fast_run" or not state.folds:
@@ -304,6 +312,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     decompose_composites,
     rewrite_loops,
     rewrite_special,
+    select_ends,
     fold_parameters,
     join_last,
     block_channels,

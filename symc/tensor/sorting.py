@@ -177,7 +177,10 @@ def _topk_numpy(op: Op, x: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, n
     if not 0 <= n <= length:
         raise ValueError(f"topk: kth={n} is not within the {length} elements along axis {axis}")
     line = np.moveaxis(x, axis, -1)
-    found = _extreme_places(line, n, op["largest"])
+    if _is_end(op):
+        found = np.argsort(line, -1, "stable")[..., length - n :]
+    else:
+        found = _extreme_places(line, n, op["largest"])
     values = np.take_along_axis(line, found, -1)
     return np.ascontiguousarray(np.moveaxis(values, -1, axis)), np.ascontiguousarray(np.moveaxis(found, -1, axis))
 
@@ -209,7 +212,13 @@ def _order(line: np.ndarray, largest: bool) -> np.ndarray:
 
 
 def _topk_params(node: Apply) -> list[dims.Dim]:
-    return [*_lines(node), node.outputs[0].type.shape[node.op["axis"]], int(node.op["largest"])]
+    largest = 2 if _is_end(node.op) else int(node.op["largest"])
+    return [*_lines(node), node.outputs[0].type.shape[node.op["axis"]], largest]
+
+
+def _is_end(op: Op) -> bool:
+    """Whether the elements are those at the end of the sorted line, in its order; only the compiler makes such ops."""
+    return bool(op.attrs.get("end"))
 
 
 def _topk_grad(op: Op, inputs: Sequence[Variable], outputs: Sequence[Variable], gs: Sequence[Variable]) -> list[Any]:

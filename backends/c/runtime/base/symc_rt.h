@@ -254,7 +254,8 @@ SYMC_API void symc_pool2d_max_grad_grad_f64(void *const *bufs, const int64_t *p)
  * sort      bufs = {Y, X, failed},  p = {outer, n, inner}
  * argsort   bufs = {places, X, failed},  p likewise: int64
  * topk      bufs = {Y, places, X, count, failed},  p = {outer, n, inner, k, largest}: the k largest (or smallest) of every
- *           line, the most extreme first, of equal ones those at lower indices; fails unless 0 <= k <= n */
+ *           line, the most extreme first, of equal ones those at lower indices; largest = 2: the end of the sorted line.
+ *           Fails unless 0 <= k <= n */
 #define SYMC_SORTS(T)                                               \
     SYMC_API void symc_sort_##T(void *const *bufs, const int64_t *p);    \
     SYMC_API void symc_argsort_##T(void *const *bufs, const int64_t *p); \

@@ -19,6 +19,9 @@ enum {
     MAX_SHARES = 64,
     NETWORK = 64,       /* up to this number, several lines are sorted side by side */
     LINES = COLUMNS,    /* so many */
+    FEW = 32,           /* up to this number, the most extreme elements are kept in order while a line is read */
+    FEW_OF_SHORT = 8,   /* the same of lines side by side */
+    BLOCK = 32,         /* elements that are compared with the last of those at once */
     SLOT_KEYS = SYMC_SCRATCH_LIBRARY_SLOT,
     SLOT_SPARE,
     SLOT_PLACES,

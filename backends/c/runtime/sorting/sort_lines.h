@@ -65,6 +65,7 @@ typedef struct {
     const TYPE *x;
     int64_t outer, n, inner, k;
     int largest, want_places;
+    int last; /* whether of equal elements those at higher indices are taken, and the most extreme is last */
     FN(key) *keys;
     FN(pair) *pairs;
     int64_t *counts;
@@ -163,108 +164,7 @@ static void FN(line)(const FN(job) *job)
         FN(restore)(v.values, v.x, n, 1);
 }
 
-/* ---- the most extreme elements ---------------------------------------------------------------------------------- */
-
-INLINE FN(key) FN(rank)(const FN(job) *v, int64_t i)
-{
-    FN(key) key = FN(key_of)(v->x[i]);
-    return v->largest ? (FN(key))~key : key;
-}
-
-static void FN(count_leading)(void *arg, int64_t begin, int64_t end)
-{
-    const FN(job) *v = arg;
-    for (int64_t s = begin; s < end; s++) {
-        int64_t *count = v->counts + (s << WIDE), last = v->n * (s + 1) / v->shares;
-        memset(count, 0, sizeof *count << WIDE);
-        for (int64_t i = v->n * s / v->shares; i < last; i++)
-            count[FN(rank)(v, i) >> (BITS - WIDE)]++;
-    }
-}
-
-/* The elements whose leading digit is at most the limit, in their order. */
-static void FN(collect)(void *arg, int64_t begin, int64_t end)
-{
-    const FN(job) *v = arg;
-    for (int64_t s = begin; s < end; s++) {
-        int64_t at = v->counts[s << WIDE], last = v->n * (s + 1) / v->shares;
-        for (int64_t i = v->n * s / v->shares; i < last; i++) {
-            FN(key) key = FN(rank)(v, i);
-            if (key >> (BITS - WIDE) <= v->limit)
-                v->pairs[at++] = PAIR(key, i);
-        }
-    }
-}
-
-/* Narrows m candidates, digit by digit, down to little more than the k of lowest rank; returns how many are left. */
-static int64_t FN(narrow)(FN(pair) *c, int64_t m, int64_t k, FN(key) prefix, int64_t *count)
-{
-    int shift = BITS - WIDE;
-    while (shift > 0 && m > 2 * k + SHORT) {
-        int next = shift > WIDE ? shift - WIDE : 0, bits = shift - next;
-        int64_t below = 0, kept = 0;
-        memset(count, 0, sizeof *count << bits);
-        for (int64_t i = 0; i < m; i++) {
-            FN(key) leading = PAIR_KEY(c[i]) >> shift;
-            if (leading < prefix)
-                below++;
-            else
-                count[PAIR_KEY(c[i]) >> next & (((FN(key))1 << bits) - 1)]++;
-        }
-        FN(key) digit = 0;
-        while (below + count[digit] < k)
-            below += count[digit++];
-        prefix = prefix << bits | digit;
-        for (int64_t i = 0; i < m; i++)
-            if (PAIR_KEY(c[i]) >> next <= prefix)
-                c[kept++] = c[i];
-        m = kept, shift = next;
-    }
-    return m;
-}
-
-static void FN(extreme_line)(const FN(job) *job)
-{
-    FN(job) v = *job;
-    v.shares = shares_of(v.n);
-    v.counts = symc_scratch(SLOT_PLACES, (size_t)(v.shares << WIDE) * sizeof *v.counts);
-    int64_t m = v.n;
-    if (symc_is_measuring()) { /* at most, all elements have one leading digit */
-        symc_scratch(SLOT_KEYS, (size_t)m * sizeof *v.pairs);
-        symc_scratch(SLOT_SPARE, (size_t)m * sizeof *v.pairs);
-        return;
-    }
-    if (4 * v.k < v.n && v.n >= SHORT) {
-        symc_parallel(FN(count_leading), &v, v.shares, 1);
-        m = 0;
-        for (v.limit = 0;; v.limit++) {
-            for (int64_t s = 0; s < v.shares; s++)
-                m += v.counts[(s << WIDE) + (int64_t)v.limit];
-            if (m >= v.k)
-                break;
-        }
-        int64_t at = 0;
-        for (int64_t s = 0; s < v.shares; s++) {
-            int64_t found = 0;
-            for (int64_t d = 0; d <= (int64_t)v.limit; d++)
-                found += v.counts[(s << WIDE) + d];
-            v.counts[s << WIDE] = at;
-            at += found;
-        }
-    } else {
-        v.limit = ((FN(key))1 << WIDE) - 1, v.shares = 1;
-        v.counts[0] = 0;
-    }
-    v.pairs = symc_scratch(SLOT_KEYS, (size_t)m * sizeof *v.pairs);
-    symc_parallel(FN(collect), &v, v.shares, 1);
-    m = FN(narrow)(v.pairs, m, v.k, v.limit, v.counts);
-    FN(pair) *spare = symc_scratch(SLOT_SPARE, (size_t)m * sizeof *spare);
-    v.pairs = SORT_PAIRS(v.pairs, spare, m, shares_of(m), v.counts);
-    for (int64_t i = 0; i < v.k; i++) {
-        v.places[i] = PAIR_AT(v.pairs[i]);
-        v.values[i] = v.x[v.places[i]];
-    }
-}
+#include "extreme_lines.h"
 
 /* ---- many lines ------------------------------------------------------------------------------------------------- */
 
@@ -315,10 +215,11 @@ static void FN(side_by_side)(const FN(job) *v, int64_t count, int64_t apart, int
 /* Whether lines are short enough to be sorted side by side, and enough of them. */
 INLINE int FN(are_short)(const FN(job) *v)
 {
-    return v->k < 0 && v->n <= NETWORK && v->outer * v->inner >= LINES / 4 && !(BITS == 64 && v->want_places);
+    int pairs = v->want_places || v->k >= 0, few = v->k <= FEW_OF_SHORT;
+    return v->n <= NETWORK && v->outer * v->inner >= LINES / 4 && few && !(BITS == 64 && pairs);
 }
 
-INLINE void FN(one)(const FN(job) *v) { v->k >= 0 ? FN(extreme_line)(v) : FN(line)(v); }
+INLINE void FN(one)(const FN(job) *v) { v->k >= 0 ? FN(extremes)(v) : FN(line)(v); }
 
 /* Lines [begin, end); those whose elements are apart are copied, several at once. */
 static void FN(lines)(void *arg, int64_t begin, int64_t end)
@@ -330,7 +231,17 @@ static void FN(lines)(void *arg, int64_t begin, int64_t end)
             int64_t column = i % inner, first = i / inner * n * inner + column;
             count = smaller(LINES, inner == 1 ? end - i : smaller(inner - column, end - i));
             FN(job) w = *v;
-            w.x = v->x + first, w.values = v->values + first, w.places = v->places + first;
+            w.x = v->x + first;
+            if (v->k < 0)
+                w.values = v->values + first, w.places = v->places + first;
+#if BITS == 32
+            if (v->k >= 0) {
+                int64_t to = i / inner * made * inner + column;
+                w.values = v->values + to, w.places = v->places + to;
+                FN(few_side_by_side)(&w, count, inner == 1 ? n : 1, inner == 1 ? made : 1, inner);
+                continue;
+            }
+#endif
             FN(side_by_side)(&w, count, inner == 1 ? n : 1, inner);
         }
         return;
@@ -409,7 +320,7 @@ SYMC_API void API(argsort)(void *const *bufs, const int64_t *p)
 SYMC_API void API(topk)(void *const *bufs, const int64_t *p)
 {
     FN(job) v = {.values = bufs[0], .places = bufs[1], .x = bufs[2], .outer = p[0], .n = p[1], .inner = p[2], .k = p[3],
-                 .largest = (int)p[4]};
+                 .largest = p[4] != 0, .last = p[4] == 2};
     if (v.k < 0 || v.k > v.n) {
         if (!symc_is_measuring())
             *(int64_t *)bufs[4] = 1; /* the caller finds the words */
