@@ -41,13 +41,14 @@ KERNELS = {
     "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 29, 56),
     "maximum of columns": (lambda: expression(lambda x, y: x.max(0)), 124, 293),
     "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 272),
-    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 182, 266),
+    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 82, 195),
     "product": (lambda: (RUNTIME / "products" / "tile_f32.c").read_text(), 87, 782),
 }
 
 
 def assembly(text: str) -> str:
-    command = ["gcc", *toolchain.FLAGS, "-march=x86-64-v3", f"-I{RUNTIME}", f"-I{RUNTIME / 'products'}"]
+    own = toolchain.KERNEL_FLAGS if "KERNEL" in text else ()
+    command = ["gcc", *toolchain.FLAGS, *own, "-march=x86-64-v3", f"-I{RUNTIME}", f"-I{RUNTIME / 'products'}"]
     done = subprocess.run(
         [*command, "-S", "-x", "c", "-", "-o", "-"], input=text, capture_output=True, text=True, check=True
     )

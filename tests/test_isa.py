@@ -68,3 +68,17 @@ def test_instructions_that_the_processor_lacks(monkeypatch):
         toolchain._identity.cache_clear()
     with pytest.raises(ValueError, match="must be one of"):
         symc.config.isa = "mmx"
+
+
+def test_flags_for_generated_code_that_a_compiler_does_not_know_are_left_out(tmp_path):
+    """As clang, which refuses the flags of gcc; the keys of the cache say which flags were used."""
+    picky = tmp_path / "picky"
+    real = " ".join(toolchain.command(""))
+    picky.write_text(f'#!/bin/sh\ncase "$*" in *{toolchain.KERNEL_FLAGS[0]}*) exit 1;; esac\nexec {real} "$@"\n')
+    picky.chmod(0o755)
+    known = toolchain.kernel_flags()
+    assert known == [*toolchain.KERNEL_FLAGS] or not toolchain._accepts(toolchain.command(""), toolchain.KERNEL_FLAGS)
+    with symc.config.change(compiler=str(picky)):
+        assert toolchain.kernel_flags() == []
+        assert toolchain.KERNEL_FLAGS[0] not in toolchain.identity()
+    assert all(flag in toolchain.identity() for flag in known)

@@ -100,15 +100,16 @@ def _built(text: str, extra: list[str]) -> Code:
 
     def make(target: str) -> None:
         units = [headers.selected(unit, content, str(RUNTIME)) for unit in units_of(text)]
+        own = toolchain.kernel_flags()
         if len(units) == 1:
-            toolchain.compile_shared(units[0], target, str(RUNTIME), extra)
+            toolchain.compile_shared(units[0], target, str(RUNTIME), [*own, *extra])
             return
         jobs = []
         for k, unit in enumerate(units):
             source = f"{target}.{k}.c"
             Path(source).write_text(unit, encoding="utf-8")
             entry = k == len(units) - 1  # it only calls the kernels
-            flags = [*extra, "-O1"] if entry and QUICK not in extra else extra
+            flags = [*extra, "-O1"] if entry and QUICK not in extra else [*own, *extra]
             jobs.append(toolchain.Job(source, f"{source}.o", source, tuple(flags)))
         toolchain.compile_side_by_side(jobs, target, str(RUNTIME), "a generated library")
 
