@@ -131,6 +131,23 @@ def test_pooling_of_special_values(device: str, mode: str) -> None:
     assert not np.isfinite(found[0, 0]).all() and np.isfinite(found[0, 1]).all()
 
 
+@pytest.mark.parametrize(("stride", "dilation"), [((1, 1), (1, 1)), ((2, 1), (1, 1)), ((2, 3), (1, 2))])
+def test_several_images_and_many_filters(stride: tuple[int, int], dilation: tuple[int, int]) -> None:
+    """Images of a few pixels share a pass over the filters; strided windows lie in planes."""
+    x = T.tensor("uint16", shape=(None, 8, 9, 8, 32))
+    w = _weights(256, 256, 3, 3)
+    given = {"pad": ((1, 1), (0, 1)), "stride": stride, "dilation": dilation, "groups": 1, "flip": False}
+    f = symc.function([x], Op(CONV2D_BLOCKS, **given, pool=(1, 1))(x, symc.shared(w)), device="c")
+    images = bits_of(rng.normal(size=(3, 8, 9, 8, 32)).astype("float32"))
+    plain = values_of(images).transpose(0, 1, 4, 2, 3).reshape(3, 256, 9, 8)
+    spread = np.zeros((256, 256, 3, 2 * dilation[1] + 1), "float32")
+    spread[..., :: dilation[1]] = w
+    want = _convolved(np.pad(plain, [(0, 0), (0, 0), (1, 1), (0, 1)]), spread)
+    want = want[:, :, :: stride[0], :: stride[1]]
+    found = f(images).transpose(0, 1, 4, 2, 3).reshape(3, 256, *want.shape[2:])
+    np.testing.assert_allclose(found, want, atol=2e-5)
+
+
 @pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 4)])
 @pytest.mark.parametrize("shape", [(3, 9, 8), (64, 41, 66)])
 def test_convolutions_pool_themselves(device: str, shape: tuple[int, int, int], window: tuple[int, int]) -> None:
