@@ -1,0 +1,227 @@
+/* Units of a direct convolution: a band of results of some images and a part of the filters. See direct_typed.h. */
+#ifndef SYMC_DIRECT_BANDS_H
+#define SYMC_DIRECT_BANDS_H
+
+#include "direct_windows.h"
+
+/* One row's `count` pixels, `ldc` elements apart. */
+static void multiply_row(const direct *z, int64_t count, int64_t cols, int64_t steps, const block_step *list,
+                         const real *from, const real *filters, real *to, int64_t ldc, int accumulate)
+{
+    int64_t tiles = ceil_div(count, MOST_ROWS);
+    for (int64_t i = 0; i < tiles; i++) {
+        int64_t at = SYMC_PAIRS ? i * MOST_ROWS : i * count / tiles;
+        int64_t rows = SYMC_PAIRS ? smaller(MOST_ROWS, count - at) : (i + 1) * count / tiles - at;
+#if SYMC_PAIRS
+        symc_part_tile(&z->parts, rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
+                       accumulate);
+#else
+        const real *next = filters + (list->b + steps * VL) * cols + (i > 0 ? steps * VL * VL : 0);
+        FN(symc_block_tile)(rows, cols, z->apart, steps, list, from + at * z->apart * VL, filters, to + at * ldc, ldc,
+                            accumulate, next);
+#endif
+    }
+}
+
+/* The first `depth` blocks of channels of a block of filters, from step `q` on, for a band; `window` is turned from row `top`
+ * and column `left` on. */
+static void multiply_chunk(const direct *z, const part *b, int64_t top, int64_t left, const real *window,
+                           const real *filters, int64_t depth, int64_t q, int64_t cols, real *pixels, int accumulate)
+{
+    int64_t width = b->last_col - b->first_col;
+    if (z->flat) {
+        int64_t count = (b->last_row - b->first_row - 1) * z->wide + width;
+        if (!divides_window(z))
+            window += ((b->first_row - top) * z->wide + b->first_col - left) * VL;
+        multiply_row(z, count, cols, smaller(chunk(z), depth * z->taps - q), z->lists + q, window, filters, pixels, cols,
+                     accumulate);
+        return;
+    }
+    for (int64_t y = b->first_row; y < b->last_row; y++)
+        for (int64_t k = 0; k < smaller(z->cols.down, width); k++) {
+            int64_t x = b->first_col + k, row = y / z->rows.down * z->rows.up - top;
+            int64_t col = x / z->cols.down * z->cols.up - left;
+            int64_t phase = y % z->rows.down * z->cols.down + x % z->cols.down;
+            int64_t steps = larger(0, smaller(chunk(z), z->counts[phase] * depth - q));
+            if (steps > 0 || q == 0)
+                multiply_row(z, ceil_div(width - k, z->cols.down), cols, steps,
+                             z->lists + phase * z->steps * z->taps + q, window + (row * z->wide + col) * VL, filters,
+                             pixels + ((y - b->first_row) * width + k) * cols, z->cols.down * cols, accumulate);
+        }
+}
+
+/* The same of all steps; a block of filters is multiplied by a band of each of `images` images, those with `skip` excepted,
+ * so that it is read once for all. Their windows are `size` elements apart. */
+static void multiply_band(const direct *z, const part *b, int64_t top, int64_t left, const real *window, int64_t size,
+                          int64_t images, const int *skip, const real *filters, int64_t depth, int64_t cols, real *pixels,
+                          int accumulate)
+{
+    for (int64_t q = 0; q == 0 || q < depth * z->taps; q += chunk(z))
+        for (int64_t i = 0; i < images; i++)
+            if (!skip || !skip[i])
+                multiply_chunk(z, b, top, left, window + i * size, filters, depth, q, cols, pixels + i * z->pixels * cols,
+                               accumulate || q > 0);
+}
+
+static void put_band(const direct *z, const part *b, const real *pixels, int64_t cols, int64_t rows, real *out)
+{
+    int64_t width = b->last_col - b->first_col, count = b->last_row - b->first_row, plane = z->out_h * z->out_w;
+    int64_t pitch = z->flat ? z->wide : width;
+    out += b->first_row * z->out_w + b->first_col;
+    if (pitch == z->out_w)
+        FN(symc_from_lanes)(pixels, count * width, cols, rows, plane, out);
+    else
+        for (int64_t i = 0; i < count; i++)
+            FN(symc_from_lanes)(pixels + i * pitch * cols, width, cols, rows, plane, out + i * z->out_w);
+}
+
+#if SYMC_PAIRS
+INLINE vec larger_or_nan(vec a, vec b)
+{
+    __m512 x = (__m512)a, y = (__m512)b;
+    return (vec)_mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(y, x, _CMP_GT_OQ) | _mm512_cmp_ps_mask(y, y, _CMP_UNORD_Q), y);
+}
+
+/* The maxima of windows of `pixels`, whose rows are `pitch` pixels apart, take their place; `wide` in each of `high` rows. */
+static void pool_pixels(const direct *z, int64_t pitch, int64_t high, int64_t wide, real *pixels)
+{
+    real *to = pixels;
+    for (int64_t y = 0; y < high; y++)
+        for (int64_t x = 0; x < wide; x++, to += TILE_COLS) {
+            const real *from = pixels + (y * z->pool_h * pitch + x * z->pool_w) * TILE_COLS;
+            vec low = load(from), high_half = load(from + VL);
+            for (int64_t i = 0; i < z->pool_h * z->pool_w; i++) {
+                const real *other = from + (i / z->pool_w * pitch + i % z->pool_w) * TILE_COLS;
+                low = larger_or_nan(low, load(other)), high_half = larger_or_nan(high_half, load(other + VL));
+            }
+            store(to, low), store(to + VL, high_half);
+        }
+}
+
+/* One block of maps of a band goes to memory in blocks, or to the epilogue. */
+static void hand_on_pixels(const direct *z, int64_t image, int64_t block, const part *b, real *pixels)
+{
+    int64_t out_h = z->out_h / z->pool_h, out_w = z->out_w / z->pool_w;
+    int64_t width = b->last_col - b->first_col, pitch = z->flat ? z->wide : width;
+    int64_t rows = (b->last_row - b->first_row) / z->pool_h;
+    int64_t place = image * blocks(z) + block, first = b->first_row / z->pool_h * out_w + b->first_col / z->pool_w;
+    width /= z->pool_w;
+    if (z->pool_h * z->pool_w > 1) {
+        pool_pixels(z, pitch, rows, width, pixels);
+        pitch = width;
+    }
+    if (pitch == out_w)
+        width *= rows, rows = 1;
+    for (int64_t y = 0; y < rows; y++, pixels += pitch * TILE_COLS, first += out_w)
+        finish_pixels(z->v->epilogue, z->out, pixels, place, out_h * out_w, first, width);
+}
+
+/* The sums of one pixel of the output and VL filters over some channels, in float32. */
+static vec sum_exactly(const direct *z, const real *in, int64_t y, int64_t x, int64_t channels, const real *turned, vec sum)
+{
+    for (int64_t c = 0; c < channels; c++, in += z->in_h * z->in_w, turned += z->taps * VL)
+        for (int64_t r = 0; r < z->rows.taps; r++)
+            for (int64_t s = 0; s < z->cols.taps; s++) {
+                int64_t row, col;
+                if (!tap_reads(&z->rows, y, r, &row) || !tap_reads(&z->cols, x, s, &col))
+                    continue;
+                int inside = row >= 0 && row < z->in_h && col >= 0 && col < z->in_w;
+                sum += (inside ? in[row * z->in_w + col] : 0) * load(turned + (r * z->cols.taps + s) * VL);
+            }
+    return sum;
+}
+
+/* A block of filters of a band, as multiply_band, of values that parts cannot hold. */
+static void multiply_exactly(const direct *z, int64_t place, int64_t block, const part *b, int64_t cols, real *pixels)
+{
+    int64_t pitch = z->flat ? z->wide : b->last_col - b->first_col;
+    real *turned = symc_scratch(SLOT_ROW, turned_filters_bytes(z, 1));
+    for (int64_t step = 0; step < z->steps; step++)
+        for (int64_t half = 0; half < cols; half += VL) {
+            int64_t count = smaller(BLOCK, z->channels - step * BLOCK);
+            const real *in = z->in + (place * z->channels + step * BLOCK) * z->in_h * z->in_w;
+            turn_filters(z, place % z->v->groups, block * TILE_COLS + half, step * BLOCK, count, turned);
+            for (int64_t y = b->first_row; y < b->last_row; y++)
+                for (int64_t x = b->first_col; x < b->last_col; x++) {
+                    real *to = pixels + ((y - b->first_row) * pitch + x - b->first_col) * cols + half;
+                    store(to, sum_exactly(z, in, y, x, count, turned, step ? load(to) : (vec){0}));
+                }
+        }
+}
+#endif
+
+/* One block of filters of a band. */
+static void put_block(const direct *z, int64_t place, int64_t block, const part *b, const real *pixels)
+{
+    int64_t cols = block_cols(z, block);
+    for (int64_t half = 0; half < cols; half += VL) {
+        int64_t filter = block * TILE_COLS + half;
+        put_band(z, b, pixels + half, cols, smaller(VL, z->filters - filter),
+                 z->out + (place * z->filters + filter) * z->out_h * z->out_w);
+        finish_band(z->v->epilogue, place * z->filters + filter, smaller(VL, z->filters - filter), z->out_w, b->first_row,
+                    b->last_row, b->first_col, b->last_col);
+    }
+}
+
+/* The first of the results along an axis in piece `i` of `pieces`; pieces consist of whole windows of `pool` results. */
+INLINE int64_t edge(int64_t out, int64_t pool, int64_t i, int64_t pieces) { return i * (out / pool) / pieces * pool; }
+
+/* A band of `count` images from `image` on, for a part of the filters. */
+static void run_band(const direct *z, int64_t image, int64_t count, int64_t group, const part *b, int64_t split, real *window,
+                     real *pixels)
+{
+    int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
+    extremes found[MOST_TOGETHER];
+    int exact[MOST_TOGETHER] = {0};
+    for (int64_t i = 0; i < count; i++)
+        found[i] = fill_window(z, image + i, group, b, window + i * window_elements(z));
+    (void)found;
+    for (int64_t block = split * blocks(z) / z->splits; block < (split + 1) * blocks(z) / z->splits; block++) {
+        int64_t cols = block_cols(z, block);
+#if SYMC_PAIRS
+        extremes of_filters = z->parts.count > 1 ? extremes_of_block(z, group, block) : NO_EXTREMES;
+        for (int64_t i = 0; z->parts.count > 1 && i < count; i++) {
+            exact[i] = !parts_hold(found[i], of_filters);
+            if (exact[i])
+                multiply_exactly(z, (image + i) * z->v->groups + group, block, b, cols, pixels + i * z->pixels * cols);
+        }
+#endif
+        multiply_band(z, b, top, left, window, window_elements(z), count, exact, packed_block(z, group, block), z->steps, cols,
+                      pixels, 0);
+        for (int64_t i = 0; i < count; i++) {
+#if SYMC_PAIRS
+            if (z->blocked) {
+                hand_on_pixels(z, image + i, block, b, pixels + i * z->pixels * cols);
+                continue;
+            }
+#endif
+            put_block(z, (image + i) * z->v->groups + group, block, b, pixels + i * z->pixels * cols);
+        }
+    }
+}
+
+/* Tasks (group, piece of the images, band, split of the filters). */
+static void run_bands(void *arg, int64_t begin, int64_t end)
+{
+    const direct *z = arg;
+    real *window = symc_scratch(SLOT_BAND, z->together * window_elements(z) * sizeof(real));
+    real *pixels = symc_scratch(SLOT_BLOCK_2, z->together * z->pixels * TILE_COLS * sizeof(real));
+#if SYMC_PAIRS
+    if (z->few)
+        symc_scratch(SLOT_ROW, larger(z->steps * BLOCK * z->out_w * sizeof(real), turned_filters_bytes(z, 1)));
+    symc_pair_tiles_begin();
+#endif
+    for (int64_t task = begin; task < end; task++) {
+        int64_t split = task % z->splits, band = task / z->splits % z->bands, unit = task / (z->splits * z->bands);
+        int64_t piece = unit % z->pieces, image = piece * z->v->images / z->pieces;
+        int64_t row = band / z->col_bands, col = band % z->col_bands;
+        part b = {edge(z->out_h, z->pool_h, row, z->row_bands), edge(z->out_h, z->pool_h, row + 1, z->row_bands),
+                  edge(z->out_w, z->pool_w, col, z->col_bands), edge(z->out_w, z->pool_w, col + 1, z->col_bands)};
+        run_band(z, image, (piece + 1) * z->v->images / z->pieces - image, unit / z->pieces, &b, split, window, pixels);
+    }
+#if SYMC_PAIRS
+    symc_pair_tiles_end();
+#endif
+}
+
+#endif
