@@ -1,6 +1,7 @@
 """Instructions in the loops of eight kernels, counted in the assembly for AVX2: no run, and no timing, is needed.
 
-A limit is a fifth above what GCC 12 makes, where a map's stores past the caches count as loops of their own. Raise one
+A limit is a fifth above what GCC 12 makes, where a map's stores past the caches count as loops of their own, and so do
+the two forms of rows whose length is known only in a call. Raise one
 only if the kernel got better in another way, which the commit says; lower it when the code gets shorter.
 """
 
@@ -38,10 +39,10 @@ KERNELS = {
     "exp": (lambda: expression(lambda x, y: T.exp(x)), 98, 193),
     "activation": (lambda: expression(lambda x, y: T.tanh(x) * T.nnet.sigmoid(y)), 218, 640),
     "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 188),
-    "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 29, 56),
+    "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 59, 343),
     "maximum of columns": (lambda: expression(lambda x, y: x.max(0)), 124, 293),
-    "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 272),
-    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 82, 195),
+    "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 820),
+    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 230, 940),
     "product": (lambda: (RUNTIME / "products" / "tile_f32.c").read_text(), 87, 782),
 }
 

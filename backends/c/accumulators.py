@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from symc.graph.dtypes import BITS
-from symc.loops.expr import Expr
+from symc.loops.expr import Expr, cast
 from symc.loops.ir import SUM_TERMS, Accumulate
 from symc_backends.c.dialect import CTYPE, TAG, C, vector_call
 from symc_backends.dialect import identity
 
-__all__ = ["Register", "combine", "in_pieces", "is_any", "vector_identity"]
+__all__ = ["Register", "combine", "in_pieces", "is_any", "is_narrow", "vector_identity"]
 
 FEWEST_LANES = 4
 """The number of lanes of the narrowest registers."""
@@ -22,6 +24,17 @@ def in_pieces(op: str, dtype: str) -> bool:
 def is_any(op: str) -> bool:
     """Whether the combination is "any" on bools; else it is "all"."""
     return op in ("or", "max", "add")
+
+
+NARROW = ("int8", "uint8", "int16", "uint16")
+NARROW_TERMS = 4096
+"""The number of terms of these dtypes that a lane of int32 sums; those of all vectors together do not overflow."""
+
+
+def is_narrow(s: Accumulate) -> bool:
+    """Whether a sum in int64 has terms of few bits, so that many of them fit into int32."""
+    e = s.value
+    return s.op == "add" and e.op == "cast" and e.dtype == "int64" and e.args[0].dtype in NARROW
 
 
 def combine(op: str, dtype: str, a: str, b: str) -> str:
@@ -42,15 +55,20 @@ class Register:
     """The accumulators of a simd loop for one element: a vector per copy of the loop's body.
 
     Sums of floats also have a ``total``, to which the vectors are added, and then reset, before rounding errors
-    accumulate over too many terms.
+    accumulate over too many terms. So do sums in int64 of integers of up to 16 bits: their vectors are of int32.
     """
 
     def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
+        self.result = dtype
+        if is_narrow(statement):
+            dtype = "int32"
+            statement = replace(statement, value=cast(statement.value.args[0], dtype))
         self.statement = statement
         self.dtype = dtype
         self.names = [f"{name}_{u}" for u in range(copies)]
-        few = extent.op == "const" and extent.value <= SUM_TERMS.get(dtype, 0) * copies * FEWEST_LANES
-        self.total = f"{name}_total" if statement.op == "add" and dtype in SUM_TERMS and not few else ""
+        self.terms = NARROW_TERMS if dtype != self.result else SUM_TERMS.get(dtype, 0)
+        few = extent.op == "const" and extent.value <= self.terms * copies * FEWEST_LANES
+        self.total = f"{name}_total" if statement.op == "add" and self.terms and not few else ""
         self.pieces = in_pieces(statement.op, dtype)
         self.tag = "i8" if dtype == "bool" else TAG[dtype]
         first = f"vset1_{self.tag}({vector_identity(statement.op, dtype)})"
@@ -60,7 +78,7 @@ class Register:
     def declared(self) -> list[str]:
         """The declarations of the vectors and of the total."""
         lines = [" ".join(f"{self.type} {name} = {self.first};" for name in self.names)]
-        return [f"double {self.total} = 0;", *lines] if self.total else lines
+        return [f"{'int64_t' if self.is_narrow else 'double'} {self.total} = 0;", *lines] if self.total else lines
 
     def flushed(self) -> list[str]:
         """Add the vectors to the total and reset them."""
@@ -68,6 +86,8 @@ class Register:
 
     def finished(self, target: str) -> str:
         """Combine all accumulators with the element ``target``."""
+        if self.is_narrow:
+            return f"{target} += {self.total or '0'} + {self._combined()};"
         if self.total:
             ctype = CTYPE[self.dtype]
             wide = f"({ctype})({target} + ({self.total} + sum))"
@@ -85,4 +105,11 @@ class Register:
             parts = [combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
         if dtype == "bool":
             return f"vreduce_{'max' if is_any(op) else 'min'}_u8((v_u8)({parts[0]} & 1))"
+        if self.is_narrow:
+            return f"vreduce_add_i64(vcast_i32_i64({parts[0]}))"
         return f"vreduce_{op}_{self.tag}({parts[0]})"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the vectors are narrower than the result."""
+        return self.dtype != self.result

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from symc.graph.dtypes import BITS
 from symc.loops.expr import Expr, coefficient, index, names_in, parts, substituted
 from symc.loops.functions import FUNCTIONS
-from symc.loops.ir import SUM_TERMS, Accumulate, For, Let, Load, Store
-from symc_backends.c.accumulators import Register
+from symc.loops.ir import Accumulate, For, Let, Load, Store
+from symc_backends.c.accumulators import Register, is_narrow
 from symc_backends.c.dialect import LANES, TAG
 from symc_backends.c.vector import VectorBody, is_affine
 
@@ -75,7 +76,7 @@ class _SimdLoop:
         self.streamed = streamed
         unroll = UNROLL if len(loop.body) <= 14 else 1
         self.registers = {
-            k: Register(s, f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
+            k: Register(_widening(s, loop), f"v{k}_{loop.index}", dtype_of(s.buffer), unroll, loop.extent)
             for k, s in enumerate(loop.body)
             if isinstance(s, Accumulate) and loop.index not in names_in(s.index)
         }
@@ -90,7 +91,7 @@ class _SimdLoop:
             lines += register.declared()
         sums = [register for register in self.registers.values() if register.total]
         if sums:
-            most = f"{min(SUM_TERMS[register.dtype] for register in sums)} * {self.unroll} * {LANES}"
+            most = f"{min(register.terms for register in sums)} * {self.unroll} * {LANES}"
             lines.append(f"const int64_t most = {most};")
         if self.skipped:
             lines.append(f"int64_t skip = {self.skipped};")
@@ -119,7 +120,8 @@ class _SimdLoop:
                 b.store(s, self.pointer(s.buffer))
             elif isinstance(s, Accumulate):
                 if k in self.registers:
-                    b.accumulate_register(s, self.registers[k].names[copy], self.registers[k].dtype)
+                    register = self.registers[k]
+                    b.accumulate_register(register.statement, register.names[copy], register.dtype)
                 else:
                     b.accumulate_memory(s, self.pointer(s.buffer))
         return b.lines
@@ -165,6 +167,15 @@ class _SimdLoop:
             lines.append(f"const int64_t {i}_{copy} = {i} + {copy} * {LANES};")
             copies.append([names.sub(rf"\1_{copy}", line) for line in self.body(0, False, f"{i}_{copy}")])
         return [*lines, *(line for same in zip(*copies) for line in same), "}"]
+
+
+def _widening(s: Accumulate, loop: For) -> Accumulate:
+    """The statement, with the conversion of a narrow integer instead of a name for it."""
+    for let in loop.body:
+        if isinstance(let, Let) and s.value.op == "var" and let.name == s.value.value:
+            whole = replace(s, value=let.value)
+            return whole if is_narrow(whole) else s
+    return s
 
 
 def _first_streamed(

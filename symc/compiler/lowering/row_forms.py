@@ -119,7 +119,7 @@ def _of_loops(kernel: Kernel) -> RowForm:
     size = var(f"n{kernel.dims}")
     rows, extent = _Rows(), None
     body: list[Statement] = []
-    for s in kernel.body:
+    for s in _of_any_size(kernel.body):
         if isinstance(s, (Let, Load)):
             rows.visit([s])
             body.append(s)
@@ -145,6 +145,16 @@ def _of_loops(kernel: Kernel) -> RowForm:
     if extent is None:
         raise _Other
     return RowForm(extent, rows.access, _resized(kernel, body))
+
+
+def _of_any_size(body: Sequence[Statement]) -> Sequence[Statement]:
+    """The statements for any number of rows: the second of two forms, if the first is only for some sizes."""
+    if len(body) < 2:
+        return body
+    *rest, some, others = body
+    if isinstance(some, If) and isinstance(others, If) and others.condition.op == "not":
+        return [*rest, *others.body] if others.condition.args[0].same(some.condition) else body
+    return body
 
 
 def _blocks(loop: For, inner: For) -> tuple[Expr, int] | None:

@@ -50,7 +50,7 @@ class TurnedRows(ShortInCall):
         return [(base, axes) for base, axes in self.operands() if axes[-2:] == along]
 
     def turned_rows(self) -> Step:
-        """Create one kernel with the form of few terms in many rows, and with the usual one for others."""
+        """Create one kernel with the form of few terms in many rows, and then the usual one, which suits any sizes."""
         self.begin(KernelBuilder(self.label, self.ref_of))
         terms, rows = self.total(self.inner), self.k.size(self.sizes[self.outer[-1]])
         short = call("and", terms <= self._longest(), index(FEWEST_ROWS) <= rows)
