@@ -32,9 +32,9 @@ NARROW_TERMS = 4096
 
 
 def is_narrow(s: Accumulate) -> bool:
-    """Whether a sum in int64 has terms of few bits, so that many of them fit into int32."""
+    """Whether a sum in 64 bits has terms of few bits, so that many of them fit into int32."""
     e = s.value
-    return s.op == "add" and e.op == "cast" and e.dtype == "int64" and e.args[0].dtype in NARROW
+    return s.op == "add" and e.op == "cast" and e.dtype in ("int64", "uint64") and e.args[0].dtype in NARROW
 
 
 def combine(op: str, dtype: str, a: str, b: str) -> str:
@@ -55,7 +55,7 @@ class Register:
     """The accumulators of a simd loop for one element: a vector per copy of the loop's body.
 
     Sums of floats also have a ``total``, to which the vectors are added, and then reset, before rounding errors
-    accumulate over too many terms. So do sums in int64 of integers of up to 16 bits: their vectors are of int32.
+    accumulate over too many terms. So do sums in 64 bits of integers of up to 16 bits: their vectors are of int32.
     """
 
     def __init__(self, statement: Accumulate, name: str, dtype: str, copies: int, extent: Expr) -> None:
