@@ -39,10 +39,10 @@ KERNELS = {
     "exp": (lambda: expression(lambda x, y: T.exp(x)), 98, 193),
     "activation": (lambda: expression(lambda x, y: T.tanh(x) * T.nnet.sigmoid(y)), 218, 640),
     "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 188),
-    "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 59, 343),
+    "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 59, 281),
     "maximum of columns": (lambda: expression(lambda x, y: x.max(0)), 124, 293),
     "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 820),
-    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 230, 940),
+    "layer normalisation": (lambda: expression(lambda x, y: layer_norm(x)), 230, 832),
     "product": (lambda: (RUNTIME / "products" / "tile_f32.c").read_text(), 87, 782),
 }
 
