@@ -263,9 +263,8 @@ WAYS_TO_GIVE = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS_TO_GIVE)
 @pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
-def test_parameters_given_as_variables_keep_shapes_known(cls, shapes, args, kwargs, way, rng):
+def test_parameters_given_as_variables_keep_shapes_known(cls, shapes, args, kwargs, rng):
     inputs, plain = build(cls, shapes, args, kwargs)
     names = [param.name for param in plain.params]
     if not names:
@@ -273,32 +272,35 @@ def test_parameters_given_as_variables_keep_shapes_known(cls, shapes, args, kwar
     if cls is L.CustomRecurrentLayer:
         pytest.skip("the parameters are those of its networks")
     values = {param.name: rng.uniform(0.2, 1, param.get_value().shape).astype("float32") for param in plain.params}
-    given = {name: WAYS_TO_GIVE[way](value) for name, value in values.items()}
-    if "later" in way:
-        for variable in given.values():
-            variable.set_value(np.zeros((1,) * variable.ndim, "float32"))
-    others, layer = build(cls, shapes, args, kwargs | as_arguments(plain, given))
-    assert all(param is given[param.name] for param in layer.params)
-    assert layer.output_shape == plain.output_shape
     wanted = [(2, *shape[1:]) for shape in (shapes if isinstance(shapes, list) else [shapes])]
-    for of in (layer, plain):
-        of.shape_found = of.get_output_shape_for(of._arguments(wanted))
-    assert layer.shape_found == plain.shape_found
-    output = L.get_output(layer, deterministic=True)
-    assert output.static_shape == plain.output_shape
-    above = L.DenseLayer(L.FlattenLayer(layer), 2) if None not in layer.output_shape[1:] else None
-    assert above is None or above.W.get_value().shape == (int(np.prod(plain.output_shape[1:])), 2)
-    for name, variable in given.items():
+    shape_found = plain.get_output_shape_for(plain._arguments(wanted))
+    made = []
+    for way, give in WAYS_TO_GIVE.items():
+        given = {name: give(value) for name, value in values.items()}
         if "later" in way:
-            variable.set_value(values[name])
-        plain_param = next(param for param in plain.params if param.name == name)
-        plain_param.set_value(values[name])
+            for variable in given.values():
+                variable.set_value(np.zeros((1,) * variable.ndim, "float32"))
+        others, layer = build(cls, shapes, args, kwargs | as_arguments(plain, given))
+        assert all(param is given[param.name] for param in layer.params), way
+        assert layer.output_shape == plain.output_shape, way
+        assert layer.get_output_shape_for(layer._arguments(wanted)) == shape_found, way
+        output = L.get_output(layer, deterministic=True)
+        assert output.static_shape == plain.output_shape, way
+        above = L.DenseLayer(L.FlattenLayer(layer), 2) if None not in layer.output_shape[1:] else None
+        assert above is None or above.W.get_value().shape == (int(np.prod(plain.output_shape[1:])), 2), way
+        if "later" in way:
+            for name, variable in given.items():
+                variable.set_value(values[name])
+        made.append((others, output))
+    for param in plain.params:
+        param.set_value(values[param.name])
     data = list(sample(inputs, rng))
-    results = [
-        symc.function([each.input_var for each in ins], L.get_output(of, deterministic=True), device="interp")(*data)
-        for ins, of in ((inputs, plain), (others, layer))
+    expected, *results = [
+        symc.function([each.input_var for each in ins], output, device="interp")(*data)
+        for ins, output in ((inputs, L.get_output(plain, deterministic=True)), *made)
     ]
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
+    for way, result in zip(WAYS_TO_GIVE, results, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6, err_msg=way)
 
 
 @pytest.mark.parametrize("cls, shapes, args, kwargs", ALL)
