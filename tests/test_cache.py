@@ -193,6 +193,10 @@ RESULT = "[12.0, 12.0] [24.0, 24.0]"
 def test_a_whole_damaged_cache_and_processes_that_start_together(tmp_path, monkeypatch):
     """A bit of every file changes, that of the run-time library and the launcher too; then processes share the rest."""
     rng = random.Random(2)
+
+    def libraries():  # the run-time library below is taken from another cache, without its object files
+        return [path for path in files(tmp_path / "cache") if path.suffix != ".o"]
+
     environment = {"SYMC_CACHE": str(tmp_path / "cache"), "SYMC_FLAGS": ""}
     for part in ("core", "products_f32"):  # building them once, below, takes long enough
         image = library.image(part, toolchain.identity())
@@ -200,20 +204,20 @@ def test_a_whole_damaged_cache_and_processes_that_start_together(tmp_path, monke
             patch.setattr(cache, "content", lambda name, build, image=image: cache.write(name, image))
             library.image(part, toolchain.identity())
     assert RESULT in output(python(PROGRAM, **environment))
-    first = files(tmp_path / "cache")
+    first = libraries()
     for path in first:
         data = bytearray(path.read_bytes())
         data[rng.randrange(len(data))] ^= 4
         path.write_bytes(data)
     assert RESULT in output(python(PROGRAM, **environment))
-    assert files(tmp_path / "cache") == first
+    assert libraries() == first
     runtime = max(first, key=lambda p: p.stat().st_size)
     for path in first:
         if path != runtime:
             path.unlink()
     processes = [python(PROGRAM, **environment) for _ in range(3)]
     assert all(RESULT in output(process) for process in processes)
-    assert files(tmp_path / "cache") == first
+    assert libraries() == first
 
 
 def test_machine_code_for_gpus(emulated_device, tmp_path):

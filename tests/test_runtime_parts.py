@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,25 @@ def test_a_change_of_the_library_compiles_only_what_depends_on_it(monkeypatch, t
         monkeypatch.undo()
         forget()
     assert changed == [[False, True, True, False], [False, True, True, True], [True, True, True, True]]
+
+
+def test_parts_share_the_object_files_of_products(monkeypatch, tmp_path):
+    """Convolutions contain the products: what was compiled for one part, with the same flags, is linked into both."""
+    calls = []
+
+    def compile_side_by_side(jobs, output, include, what, ready=()):
+        for job in jobs:
+            Path(job.made).write_text(job.name)
+        assert all(Path(path).read_text() == f"{Path(path).stem}.c" for path in ready)
+        calls.append(({job.name for job in jobs}, {f"{Path(path).stem}.c" for path in ready}))
+        Path(output).write_text(what)
+
+    monkeypatch.setattr(library.toolchain, "compile_side_by_side", compile_side_by_side)
+    with symc.config.change(cache_dir=str(tmp_path)):
+        library.image("products_f32", "flags")
+        library.image("convolutions_f32", "flags")
+        library.image("convolutions_f32", "other flags")
+    (products, none), (compiled, linked), (all_of_it, nothing) = calls
+    assert "gemm_f32.c" in products and not none and not nothing
+    assert linked == products and not compiled & products and "conv2d_f32.c" in compiled
+    assert all_of_it == compiled | products

@@ -155,15 +155,30 @@ def generated_code_depends_on() -> str:
     return _digest(p for folder in ("base", "kernels") for p in RUNTIME.glob(f"{folder}/*.h"))
 
 
+def _is_shared(source: Path) -> bool:
+    """Whether several parts contain a file, so that its object file is cached too."""
+    return source.parent.name == "products"
+
+
 def image(part: str, identity: str) -> bytes:
-    """The shared library of a part, through the cache."""
+    """The shared library of a part, through the cache; object files of other parts are used again."""
     chosen = set(_files(part))
     files = [p for p in sources() if p.stem in chosen]
 
     def make(target: str) -> None:
         ordered = sorted(files, key=lambda p: -p.stat().st_size)
-        jobs = [toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered]
-        toolchain.compile_side_by_side(jobs, target, str(RUNTIME), f"the run-time library ({part})")
+        jobs = {p: toolchain.Job(str(p), str(Path(target).with_name(p.stem + ".o")), p.name) for p in ordered}
+        shared = {p: cache.digest("object", _digest([p]), _headers(), identity) + ".o" for p in jobs if _is_shared(p)}
+        ready = set()
+        for p, name in shared.items():
+            if (found := cache.read(name)) is not None:
+                Path(jobs[p].made).write_bytes(found)
+                ready.add(p)
+        missing = [job for p, job in jobs.items() if p not in ready]
+        linked = [jobs[p].made for p in ready]
+        toolchain.compile_side_by_side(missing, target, str(RUNTIME), f"the run-time library ({part})", linked)
+        for p in shared.keys() - ready:
+            cache.write(shared[p], Path(jobs[p].made).read_bytes())
 
     key = cache.digest("runtime", part, _digest(files), _headers(), identity)
     return cache.content(f"{key}.so", make)

@@ -229,8 +229,8 @@ class Job(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str) -> None:
-    """Compile files in parallel, one per processor, and link them to a shared library.
+def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: str, ready: Sequence[str] = ()) -> None:
+    """Compile files in parallel, one per processor, and link them and the object files ``ready`` to a shared library.
 
     The longest ones should come first.
     """
@@ -242,4 +242,5 @@ def compile_side_by_side(jobs: Sequence[Job], output: str, include: str, what: s
         running.append((start([job.source], job.made, include, ["-c", *job.flags]), job.name))
     for process, name in running:
         finish(process, name)
-    finish(start([job.made for job in jobs], output, include, ["-shared", "-lm"]), what)
+    objects = [job.made for job in jobs] + sorted(ready)
+    finish(start(objects, output, include, ["-shared", "-lm"]), what)
