@@ -12,7 +12,8 @@
 enum {
     ROWS = 4,                  /* summed together */
     WINDOW_BYTES = 32 << 10,   /* of a copied band: it stays in the first level cache */
-    MOST_TAPS = 121,
+    MOST_TAPS = 1024,
+    FEW_TAPS = 121,            /* more suit one filter in a group, and rows that fill half a vector */
     FINISHED = 4096,           /* elements of small planes that are finished together */
     SERIAL_PRODUCTS = 1 << 16, /* the least multiplications for which another thread is used */
     MOST_FILTERS = 4           /* of a group */
@@ -25,7 +26,7 @@ int FN(symc_planes_suit)(const conv2d *v)
     return v->groups >= 2 && v->channels == v->groups && v->filters % v->groups == 0 && v->filters > 0 &&
            v->filters <= MOST_FILTERS * v->groups && v->taps_h * v->taps_w > 0 && v->taps_h * v->taps_w <= MOST_TAPS &&
            v->step_w <= 2 && v->pad_h >= 0 && v->pad_w >= 0 && v->in_h * v->in_w > 0 && v->out_h > 0 &&
-           4 * v->out_w >= VL;
+           4 * v->out_w >= VL && (v->taps_h * v->taps_w <= FEW_TAPS || (v->filters == v->groups && 2 * v->out_w >= VL));
 }
 
 /* Taps in the order of the pixels that they read. */
@@ -112,6 +113,31 @@ INLINE void sum_strip(int rows, int step, int taps_h, int taps_w, const real *wi
     }
 }
 
+/* The same for any number of taps of neighbouring rows. Each row of the window is read once, for all sums that it is part of. */
+INLINE void sum_rows_apart(const planes *z, int rows, const real *window, const real *weights, vec *sum)
+{
+    int64_t step = z->rows.up, taps_h = z->rows.taps, taps_w = z->cols.taps;
+    UNROLL
+    for (int b = 0; b < rows; b++)
+        sum[b] = (vec){0};
+    for (int64_t q = 0; q < (rows - 1) * step + taps_h; q++, window += z->row, weights += taps_w) {
+        if (q >= (rows - 1) * step && q < taps_h) {
+            for (int64_t s = 0; s < taps_w; s++) {
+                vec x = load(window + z->col[s]);
+                UNROLL
+                for (int b = 0; b < rows; b++)
+                    sum[b] += weights[s - b * step * taps_w] * x;
+            }
+            continue;
+        }
+        UNROLL
+        for (int b = 0; b < rows; b++)
+            if (q >= b * step && q < b * step + taps_h)
+                for (int64_t s = 0; s < taps_w; s++)
+                    sum[b] += weights[s - b * step * taps_w] * load(window + z->col[s]);
+    }
+}
+
 /* The same for any taps. */
 INLINE void sum_any(const planes *z, int rows, const real *window, const real *weights, vec *sum)
 {
@@ -126,14 +152,14 @@ INLINE void sum_any(const planes *z, int rows, const real *window, const real *w
         }
 }
 
-typedef enum { ANY_TAPS, TAPS_3_1, TAPS_3_2, TAPS_5_1, TAPS_5_2 } kind;
+typedef enum { ANY_TAPS, MANY_ROWS, TAPS_3_1, TAPS_3_2, TAPS_5_1, TAPS_5_2 } kind;
 
 static kind kind_of(const planes *z)
 {
     int64_t taps = z->rows.taps, step = z->rows.up;
-    if (z->cols.taps != taps || z->rows.dil != 1 || step > 2)
-        return ANY_TAPS;
-    return taps == 3 ? (step == 1 ? TAPS_3_1 : TAPS_3_2) : taps == 5 ? (step == 1 ? TAPS_5_1 : TAPS_5_2) : ANY_TAPS;
+    if (z->cols.taps == taps && z->rows.dil == 1 && step <= 2 && (taps == 3 || taps == 5))
+        return taps == 3 ? (step == 1 ? TAPS_3_1 : TAPS_3_2) : (step == 1 ? TAPS_5_1 : TAPS_5_2);
+    return z->rows.dil == 1 && taps * z->cols.taps > FEW_TAPS ? MANY_ROWS : ANY_TAPS;
 }
 
 INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *window, const real *weights, real *to)
@@ -145,6 +171,7 @@ INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *
     case TAPS_3_2: sum_strip(rows, 2, 3, 3, window, z->row, z->col, weights, sum); break;
     case TAPS_5_1: sum_strip(rows, 1, 5, 5, window, z->row, z->col, weights, sum); break;
     case TAPS_5_2: sum_strip(rows, 2, 5, 5, window, z->row, z->col, weights, sum); break;
+    case MANY_ROWS: sum_rows_apart(z, rows, window, weights, sum); break;
     default: sum_any(z, rows, window, weights, sum);
     }
     int64_t width = z->v->out_w;
@@ -185,6 +212,7 @@ static void sum_rows(const planes *z, int64_t count, const real *window, const r
     case TAPS_3_2: sum_band(z, TAPS_3_2, count, window, weights, to); return;
     case TAPS_5_1: sum_band(z, TAPS_5_1, count, window, weights, to); return;
     case TAPS_5_2: sum_band(z, TAPS_5_2, count, window, weights, to); return;
+    case MANY_ROWS: sum_band(z, MANY_ROWS, count, window, weights, to); return;
     default: sum_band(z, ANY_TAPS, count, window, weights, to);
     }
 }
