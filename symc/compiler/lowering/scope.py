@@ -197,7 +197,8 @@ class Scope(Region):
     def _lower_single(self, unit: Apply, position: int) -> None:
         in_place = self._single_in_place(unit, position)
         placed = {k for k, v in enumerate(unit.inputs) if self.placed.get(v, (None,))[0] is unit}
-        steps = lower_single(unit, self.ref_of, in_place, self.builder.status, self.builder.messages, placed)
+        status, messages = self.builder.status, self.builder.messages
+        steps = lower_single(unit, self.ref_of, in_place, status, messages, placed, self.builder.target)
         self.nodes += steps
         lower = unit.op.record.lower
         if isinstance(lower, Loops) and lower.in_place is not None and not in_place and not placed:

@@ -8,6 +8,7 @@ import numpy as np
 
 from symc.compiler.fusion import is_dim
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.target import CPU, Target
 from symc.errors import ShapeError, located
 from symc.graph import Apply, Constant, Variable, dims
 from symc.graph.op import HostCall, LibraryCall, Loops
@@ -26,7 +27,7 @@ class LoopContext:
     ``input(k)`` and ``output(k)`` name the buffers, ``size(dim)`` converts a dim to an expression, ``flat(v, index)`` a
     multi-index to a position in ``v``, ``fresh()`` creates a name. ``in_place`` states that the output reuses the
     memory of the record's ``in_place`` input, which then need not be copied; ``placed`` are the inputs that are in
-    their places in the output already.
+    their places in the output already. ``machine`` describes the target.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class LoopContext:
         new_status: Callable[[], Ref],
         messages: list[str],
         placed: Container[int] = (),
+        machine: Target = CPU,
     ) -> None:
         self.node = node
+        self.machine = machine
         self.builder = builder
         self.in_place = in_place
         self.new_status = new_status
@@ -178,6 +181,7 @@ def lower_single(
     new_status: Callable[[], Ref],
     messages: list[str],
     placed: Container[int] = (),
+    machine: Target = CPU,
 ) -> list[Step | Host]:
     """Create the steps of an unfused application; a view has none, nor has an op that finds its inputs ``placed``."""
     lower = node.op.record.lower
@@ -190,7 +194,8 @@ def lower_single(
     if isinstance(lower, HostCall):
         return [_host_call(node, lower, ref_of)]
     if isinstance(lower, Loops):
-        statements = list(lower.build(node, LoopContext(node, builder, in_place, new_status, messages, placed)))
+        context = LoopContext(node, builder, in_place, new_status, messages, placed, machine)
+        statements = list(lower.build(node, context))
         if placed or in_place:
             moved = [v for k, v in enumerate(node.inputs) if k not in placed and not (in_place and k == lower.in_place)]
             sizes = [(v.dtype, dims.mul(2, dims.product(v.type.shape))) for v in moved]
