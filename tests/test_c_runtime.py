@@ -274,7 +274,18 @@ def test_gemm(lib, m, n, k, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("batch", "m", "n", "k"),
-    [(0, 2, 2, 2), (1, 5, 6, 7), (9, 5, 33, 20), (2, 70, 80, 90), (40, 1, 9, 8), (3, 4, 5, 0), (7, 6, 1, 5)],
+    [
+        (0, 2, 2, 2),
+        (1, 5, 6, 7),
+        (9, 5, 33, 20),
+        (2, 70, 80, 90),
+        (40, 1, 9, 8),
+        (3, 4, 5, 0),
+        (7, 6, 1, 5),
+        (33, 20, 1, 20),
+        (5, 3, 1, 30),
+        (6, 1, 40, 3),
+    ],
 )
 @pytest.mark.parametrize("shared", ["", "a", "b"])
 def test_batched_gemm(lib, batch, m, n, k, shared, dtype):

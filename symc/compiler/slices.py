@@ -1,7 +1,7 @@
 """Conversion of slices that are contiguous in memory to views: a reference with an offset instead of a copy.
 
 So are tensors in memory that an unfused op reads with axes of length 1 added or dropped, such as the operands of a
-convolution along one axis.
+convolution along one axis, and results of library calls that a function returns so.
 
 ``x[k]``, ``x[a:b]`` and ``x[k, a:b]`` are contiguous. If an unfused op reads such a slice (a product, a factorisation),
 or its start is known, it is replaced by ``part``, whose offset is a dim: a start that the program computes is bound to
@@ -34,6 +34,7 @@ def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variab
             passes_on and node.outputs[0] in whole
         ):
             whole.update(node.inputs)
+    results = set(graph)
     replaced: dict[Variable, Variable] = {}
     symbols: dict[Any, Variable] = {}
     numbering = ValueNumbering()
@@ -50,7 +51,7 @@ def views_of_slices(graph: Graph, known: Sequence[Any]) -> tuple[Sequence[Variab
         elif (
             inputs
             and _keeps_order(node)
-            and (_is_view(inputs[0]) or node.outputs[0] in whole and _is_stored(inputs[0]))
+            and (_is_view(inputs[0]) or _needs_memory(node, whole, results) and _is_stored(inputs[0]))
         ):
             made = numbering.make(part_of(node.outputs[0].type.shape, 0), inputs, location)
         else:
@@ -73,6 +74,12 @@ def _offset(node: Apply, inputs: Sequence[Variable], whole: bool) -> dims.Dim | 
         offset = dims.add(offset, dims.mul(as_dim(start), dims.product(shape[axis + 1 :])))
     unread = [v for v in starts if not _is_known(v) and not dims.symbols_of(as_dim(v)) & dims.symbols_of(offset)]
     return None if unread else offset  # a start that nothing reads would not be checked
+
+
+def _needs_memory(node: Apply, whole: set[Variable], results: set[Variable]) -> bool:
+    """Whether the output is in memory: an op needs it there, or it is a result that an op, not a copy, can write."""
+    out = node.outputs[0]
+    return out in whole or (out in results and node.inputs[0].owner is not None)
 
 
 def _is_view(v: Variable) -> bool:

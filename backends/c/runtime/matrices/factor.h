@@ -140,20 +140,25 @@ INLINE double magnitude_of(number x)
 INLINE int asked_for(number size) { return (int)((double)real_part(size) * (SYMC_DOUBLE ? 1 : 1.0001)) + 1; }
 
 /* Runs `fn` over the matrices of a batch, of which each takes about `work` operations of LAPACK: many at a time with one
- * thread each, or one after another with all threads. */
-INLINE void each_matrix(symc_task fn, void *arg, int64_t batch, double work)
+ * thread each, or one after another with all threads, which LAPACK uses if they take more than `shared` operations. */
+INLINE void each_matrix_shared(symc_task fn, void *arg, int64_t batch, double work, double shared)
 {
     int threads = symc_num_threads();
     work *= SYMC_COMPLEX ? 4 : 1;
     int64_t count = symc_is_measuring() ? 0 : batch;
     if (batch < 2 || (batch < 2 * threads && work > 1e7)) {
-        symc_lapack_enter(work > 2e7 ? threads : 1); /* threads that wait for each other cost more than they save */
+        symc_lapack_enter(work > shared ? threads : 1); /* threads that wait for each other cost more than they save */
         fn(arg, 0, count);
     } else {
         symc_lapack_enter(1);
         symc_parallel(fn, arg, batch, (int64_t)(SERIAL_WORK / larger((int64_t)smaller((int64_t)work, SERIAL_WORK), 1)));
     }
     symc_lapack_leave();
+}
+
+INLINE void each_matrix(symc_task fn, void *arg, int64_t batch, double work)
+{
+    each_matrix_shared(fn, arg, batch, work, 2e7);
 }
 
 /* The same for groups of VL matrices, whose lanes work side by side. */

@@ -112,7 +112,7 @@ void OF(lu)(void *const *bufs, const int64_t *p)
     else if (!LAPACK(getrf))
         cannot(g.failed);
     else
-        each_matrix(factor_matrices, &g, g.batch, (double)g.n * g.n * g.n);
+        each_matrix_shared(factor_matrices, &g, g.batch, (double)g.n * g.n * g.n, 6e8); /* as measured */
 }
 
 /* ---- solving ----------------------------------------------------------------------------------------------------- */

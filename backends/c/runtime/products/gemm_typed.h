@@ -16,6 +16,8 @@ enum {
     SHARED_ELEMENTS = 4 << 20, /* of the operand packed by all: stays in the last level cache */
     IN_PLACE_ROWS = 2 * TILE_ROWS,
     SERIAL_PRODUCTS = 1 << 17, /* the least multiplications for which another thread is used */
+    SMALL_MATRIX = 1 << 12,    /* the most elements of one of many matrices that are multiplied by a vector without planning */
+    MOST_TERMS = 512,          /* the most terms of one sum that then is not divided */
     SERIAL_PACKED = 1 << 20,   /* the same if operands are packed: threads then fetch what others have packed */
     NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
     NARROW_ELEMENTS = 1 << 16, /* of B, which stays in the second level cache */
@@ -413,6 +415,24 @@ static void multiply_small_batch(void *arg, int64_t begin, int64_t end)
     }
 }
 
+/* Small matrices times vectors. */
+static void multiply_vector_batch(void *arg, int64_t begin, int64_t end)
+{
+    const batch *all = arg;
+    const int64_t *p = all->p;
+    int64_t one[9] = {p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[12]};
+    const product g = product_of(all->bufs, one);
+    for (int64_t i = begin; i < end; i++) {
+        const real *a = g.a + i * p[9], *b = g.b + i * p[10];
+        real *c = g.c + i * p[11];
+        if (g.cols == 1)
+            FN(symc_small_gemv)(g.trans_a, g.rows, g.k, a, g.lda, b, g.trans_b ? 1 : g.ldb, c, g.ldc, g.accumulate);
+        else
+            FN(symc_small_gemv)(!g.trans_b, g.cols, g.k, b, g.ldb, a, g.trans_a ? g.lda : 1, c, 1, g.accumulate);
+        finish_columns(all->epilogue, all->first_row + i * all->row_step, g.rows, 0, g.cols);
+    }
+}
+
 /* Many products run one per thread; few share all threads one after another. */
 void FN(symc_batched_product)(void *const *bufs, const int64_t *p, symc_stored *const *stored, const symc_epilogue *e,
                               int64_t row, int64_t row_step)
@@ -423,6 +443,9 @@ void FN(symc_batched_product)(void *const *bufs, const int64_t *p, symc_stored *
     product first = product_of(bufs, one);
     if (p[3] > 1 && p[4] > 1 && p[5] > 0 && is_small(&first))
         symc_parallel(multiply_small_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
+    else if (p[3] > 0 && p[4] > 0 && (p[3] == 1 || p[4] == 1) && p[5] > 0 && p[5] <= MOST_TERMS &&
+             products <= SMALL_MATRIX && n > 1)
+        symc_parallel(multiply_vector_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
     else if (n >= 2 * symc_num_threads() || products < SERIAL_PRODUCTS)
         symc_parallel(multiply_batch, &all, n, larger(1, SERIAL_PRODUCTS / 4 / products));
     else if (n > 0)

@@ -9,4 +9,8 @@
 HIDDEN void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, const real *x, int64_t x_step,
                           real *y, int64_t y_step, int accumulate);
 
+/* The same by the calling thread alone, for one of many small matrices. */
+HIDDEN void FN(symc_small_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, const real *x, int64_t x_step,
+                                real *y, int64_t y_step, int accumulate);
+
 #endif

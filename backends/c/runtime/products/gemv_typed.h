@@ -237,3 +237,60 @@ void FN(symc_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, 
         symc_parallel(combine_columns, &g, n, n <= 2 * COLUMN_BLOCK ? larger(grain, share) : grain);
     }
 }
+
+/* ---- small matrices ---------------------------------------------------------------------------------------------- */
+
+/* The dot products of all rows with x; k is a constant where this is inlined. */
+INLINE void dots_of_length(const job *g, int64_t k)
+{
+    for (int64_t i = 0; i < g->n; i++) {
+        real sum = 0;
+        UNROLL
+        for (int64_t j = 0; j < k; j++)
+            sum += g->a[i * g->lda + j] * g->x[j * g->x_step];
+        put(g, i, sum);
+    }
+}
+
+static void few_terms(const job *g)
+{
+    switch (g->k) {
+    case 1: dots_of_length(g, 1); break;
+    case 2: dots_of_length(g, 2); break;
+    case 3: dots_of_length(g, 3); break;
+    case 4: dots_of_length(g, 4); break;
+    case 5: dots_of_length(g, 5); break;
+    case 6: dots_of_length(g, 6); break;
+    case 7: dots_of_length(g, 7); break;
+    case 8: dots_of_length(g, 8); break;
+    default: dots_of_length(g, g->k);
+    }
+}
+
+/* Sums of rows of A: columns are lanes. */
+static void few_rows(const job *g)
+{
+    for (int64_t j = 0; j < g->n; j += VL) {
+        int64_t count = smaller(VL, g->n - j);
+        lane_mask mask = first_lanes(count);
+        vec sum = {0};
+        for (int64_t r = 0; r < g->k; r++)
+            sum += g->x[r * g->x_step] * load_lanes(g->a + r * g->lda + j, mask);
+        put_lanes(g, j, sum, (int)count);
+    }
+}
+
+void FN(symc_small_gemv)(int trans, int64_t n, int64_t k, const real *a, int64_t lda, const real *x, int64_t x_step,
+                         real *y, int64_t y_step, int accumulate)
+{
+    job g = {.n = n, .k = k, .lda = lda, .x_step = x_step, .y_step = y_step, .a = a, .x = x, .y = y};
+    g.accumulate = accumulate;
+    if (trans)
+        few_rows(&g);
+    else if (k <= 8 || x_step != 1)
+        few_terms(&g);
+    else if (n >= VL / 2)
+        short_dots(&g, 0, n);
+    else
+        dots(&g, 0, n);
+}
