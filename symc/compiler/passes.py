@@ -18,6 +18,7 @@ from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
+from symc.compiler.masks import without_lists
 from symc.compiler.preparing import LEAST_WORK, prepare_stored
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
@@ -180,6 +181,18 @@ def select_ends(state: State) -> State:
     return replace(state, graph=within(state.graph, ends_of_sorts))
 
 
+def drop_lists(state: State) -> State:
+    """Compute with all elements where a list of those that a mask selects is only summed, or written back."""
+    if state.mode != "fast_run":
+        return state
+    specialised = state.specialised
+    assert specialised is not None
+    graph, symbols = without_lists(state.graph, specialised.symbols, specialised.equalities)
+    if graph is state.graph:
+        return state
+    return replace(state, graph=state.graph.with_outputs(graph), specialised=replace(specialised, symbols=symbols))
+
+
 def fold_parameters(state: State) -> State:
     """Fold scales and shifts per channel into the stored weights of products, and list what must be prepared."""
     if state.mode != "fast_run" or not state.folds:
@@ -313,6 +326,7 @@ PASSES: tuple[Callable[[State], State], ...] = (
     rewrite_loops,
     rewrite_special,
     select_ends,
+    drop_lists,
     fold_parameters,
     join_last,
     block_channels,

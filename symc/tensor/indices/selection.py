@@ -26,7 +26,7 @@ from symc.tensor.reshaping import reshape
 from symc.tensor.shaping import flatten
 from symc.tensor.symbolic_dims import as_dim, length
 
-__all__ = ["argwhere", "flatnonzero", "mask_of", "nonzero", "nonzero_values"]
+__all__ = ["TRUE_PLACES", "argwhere", "flatnonzero", "mask_of", "nonzero", "nonzero_values"]
 
 
 def _numpy(op: Op, mask: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -53,7 +53,7 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
     ]
 
 
-_true_places = record(
+TRUE_PLACES = record(
     "true_places",
     infer=lambda op, inputs: [TensorType("int64", ()), TensorType("int64", inputs[0].type.shape)],
     numpy=_numpy,
@@ -92,7 +92,7 @@ def _places(x: Any) -> tuple[Variable, Variable]:
     if not x.ndim:
         x = reshape(x, (1,))
     mask = x if x.dtype == "bool" else ew.neq(x, 0)
-    count, places = Op(_true_places).all(flatten(mask))
+    count, places = Op(TRUE_PLACES).all(flatten(mask))
     return x, Op(_front)(places, count)
 
 

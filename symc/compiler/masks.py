@@ -1,0 +1,239 @@
+"""Elements selected by a mask: sums of them and writes to their places need no list of the selected elements.
+
+``x[mask].sum()`` becomes the sum of ``switch(mask, x, 0)``, and the gradient of that, a scatter to the places of the
+true elements, ``switch(mask, g, 0)``: elementwise ops and reductions, which are fused and vectorised, where a serial
+loop would write the places of the true elements first. Between the selection and the sum there may be elementwise ops,
+which are then applied to all elements. If anything else reads the selected elements, they are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from symc.compiler.rewrite.algebra import record_of, source_of
+from symc.compiler.rewrite.engine import constant_value, filled
+from symc.compiler.rewrite.failures import may_fail
+from symc.compiler.rewrite.layout import known_dim
+from symc.compiler.rewrite.ops import (
+    ALL,
+    ANY,
+    CHECKED_INDEX,
+    DIM_VALUE,
+    EXPAND,
+    FLOOR_DIV,
+    GATHER,
+    MAX,
+    MIN,
+    PART,
+    PROD,
+    RESHAPE_TO,
+    SCATTER,
+    SUM,
+)
+from symc.compiler.shape_specialisation import symbols_in
+from symc.errors import building_at
+from symc.graph import Apply, Graph, Variable, dims
+from symc.graph.body import Equality
+from symc.graph.op import Op, Pointwise, Reduction
+from symc.tensor import elementwise as ew
+from symc.tensor.axes import DIMSHUFFLE
+from symc.tensor.broadcasting import expand
+from symc.tensor.indices.selection import TRUE_PLACES
+
+__all__ = ["without_lists"]
+
+MOD = ew.mod.record
+_REDUCTIONS = (SUM, PROD, MAX, MIN, ANY, ALL)
+
+
+def without_lists(
+    graph: Graph, symbols: tuple[Any, ...], equalities: Sequence[Equality]
+) -> tuple[Sequence[Variable], tuple[Any, ...]]:
+    """Do without lists of selected elements where possible.
+
+    ``graph`` ends with the integers whose values are ``symbols``; returns the new graph and the symbols that it needs.
+    """
+    for listing in [node for node in graph.order if node.op.record is TRUE_PLACES]:
+        values = dict(zip(graph[len(graph) - len(symbols) :], symbols))
+        symbol = values.get(listing.outputs[0])
+        if symbol is not None:
+            found = _Selection(graph, listing, symbol).rewritten(len(symbols))
+            if found is not None:
+                graph, symbols = _pruned(Graph(found), symbols, symbol, equalities)
+    return graph, symbols
+
+
+def _pruned(
+    graph: Graph, symbols: tuple[Any, ...], symbol: Any, equalities: Sequence[Equality]
+) -> tuple[Graph, tuple[Any, ...]]:
+    """The graph without the value of a symbol that no dim has any more."""
+    if any(symbol in dims.symbols_of(e.left) | dims.symbols_of(e.right) for e in equalities):
+        return graph, symbols
+    if any(_has(node, symbol) for node in graph.order):
+        return graph, symbols
+    place = len(graph) - len(symbols) + symbols.index(symbol)
+    return Graph([*graph[:place], *graph[place + 1 :]]), tuple(s for s in symbols if s is not symbol)
+
+
+def _has(node: Apply, symbol: Any) -> bool:
+    if any(symbol in dims.symbols_of(d) for v in node.outputs for d in v.type.shape):
+        return True
+    return symbol in symbols_in(node.op.attrs.values())
+
+
+class _Selection:
+    """The values that one list of places selects, and the same values before their selection."""
+
+    def __init__(self, graph: Graph, listing: Apply, symbol: Any) -> None:
+        self.graph, self.listing, self.symbol = graph, listing, symbol
+        mask = listing.inputs[0]
+        if record_of(mask) is RESHAPE_TO:
+            mask = mask.owner.inputs[0]  # type: ignore[union-attr]
+        self.mask = mask
+        self.positions: dict[Variable, int] = {}  # index vectors: the axis of the mask
+        self.rest: dict[Variable, int] = {}  # the flat position of the leading axes, and how many there are
+        self.whole: dict[Variable, Variable] = {}  # selected values, in all elements
+
+    def rewritten(self, values: int) -> list[Variable] | None:
+        """The graph without the list; None if anything needs it."""
+        known: dict[Variable, Variable] = {}
+        with building_at(self.listing.outputs[0].location):
+            counted = Op(SUM, axes=tuple(range(self.mask.ndim)), dtype=None)(ew.cast(self.mask, "int64"))
+        results = set(self.graph[: len(self.graph) - values])
+        places = self.listing.outputs[1]
+        for node in self.graph.order:
+            out = node.outputs[0]
+            if node is self.listing:
+                known[out] = counted
+                continue
+            with building_at(out.location):
+                done = self._node(node, places, known, counted)
+            if done is None:
+                return None
+            if done and out in results and out not in known:
+                return None
+            if done:
+                continue
+            inputs = [known.get(v, v) for v in node.inputs]
+            if all(a is b for a, b in zip(inputs, node.inputs)):
+                continue
+            for old, new in zip(node.outputs, node.op.apply(inputs, out.location).outputs):
+                new.name = old.name
+                known[old] = new
+        return [known.get(v, v) for v in self.graph]
+
+    def _node(self, node: Apply, places: Variable, known: dict[Variable, Variable], counted: Variable) -> bool | None:
+        """Take a node: True if it is replaced or needless, False if it stays, None if it needs the list."""
+        out = node.outputs[0]
+        record = node.op.record
+        if places in node.inputs:
+            if record is PART and out.ndim == 1 and dims.equal(node.op["offset"], 0) is True:
+                if dims.equal(out.type.shape[0], self.symbol) is True:
+                    self.rest[out] = self.mask.ndim
+                    if self.mask.ndim == 1:
+                        self.positions[out] = 0
+                    return True
+            return None
+        if record is DIM_VALUE and dims.equal(node.op["dim"], self.symbol) is True:
+            known[out] = counted
+            return True
+        if any(v in self.rest or v in self.positions or v in self.whole for v in node.inputs):
+            return self._selected(node, known)
+        if _has(node, self.symbol):  # what is repeated for each selected element
+            if record is EXPAND and source_of(out).ndim == 0 and out.ndim:
+                source = source_of(out)
+                self.whole[out] = expand(known.get(source, source), self._lengths(out))
+                return True
+            return None
+        return False
+
+    def _lengths(self, v: Variable) -> tuple[dims.Dim, ...]:
+        """The shape of a selected value before its selection."""
+        return (*self.mask.type.shape, *v.type.shape[1:])
+
+    def _selected(self, node: Apply, known: dict[Variable, Variable]) -> bool | None:
+        record, out = node.op.record, node.outputs[0]
+        if record in (FLOOR_DIV, MOD, CHECKED_INDEX):
+            return True if self._position(node) else None
+        if record is GATHER:
+            return True if self._gathered(node, known) else None
+        if record is SCATTER:
+            return True if self._scattered(node, known) else None
+        values = [self.whole.get(v) for v in node.inputs]
+        if any(v is None for v in values) or any(v in self.rest for v in node.inputs):
+            return None
+        if isinstance(node.op.record.lower, Pointwise) and not may_fail(node):
+            self.whole[out] = node.op(*values)
+            return True
+        if record in _REDUCTIONS and 0 in node.op["axes"]:
+            known[out] = self._reduced(node, values[0])  # type: ignore[arg-type]
+            return True
+        return None
+
+    def _position(self, node: Apply) -> bool:
+        """Take the position along an axis, which is a quotient or a remainder of a flat position."""
+        out, (index, by) = node.outputs[0], node.inputs
+        if node.op.record is CHECKED_INDEX:
+            axis = self.positions.get(index)
+            if axis is None or not self._is(known_dim(by), axis):
+                return False
+            self.positions[out] = axis
+            return True
+        above = self.rest.get(index, 0)
+        number = constant_value(by)
+        size = int(number) if number is not None else known_dim(source_of(by))
+        if above < 2 or not self._is(size, above - 1):
+            return False
+        if node.op.record is MOD:
+            self.positions[out] = above - 1
+        else:
+            self.rest[out] = above - 1
+            if above == 2:
+                self.positions[out] = 0
+        return True
+
+    def _is(self, size: dims.Dim | None, axis: int) -> bool:
+        return size is not None and dims.equal(size, self.mask.type.shape[axis]) is True
+
+    def _covers(self, op: Op, x: Variable, indices: Sequence[Variable]) -> bool:
+        """Whether the indices select from the leading axes of ``x`` by the mask."""
+        count = self.mask.ndim
+        if tuple(op["axes"]) != tuple(range(count)) or op["place"] != 0 or len(indices) != count:
+            return False
+        in_order = all(self.positions.get(i) == k for k, i in enumerate(indices))
+        return in_order and all(self._is(x.type.shape[k], k) for k in range(count))
+
+    def _gathered(self, node: Apply, known: dict[Variable, Variable]) -> bool:
+        x, *indices = node.inputs
+        if x in self.whole or not self._covers(node.op, x, indices):
+            return False
+        self.whole[node.outputs[0]] = known.get(x, x)
+        return True
+
+    def _scattered(self, node: Apply, known: dict[Variable, Variable]) -> bool:
+        x, y, *indices = node.inputs
+        value = self.whole.get(y)
+        if x in self.whole or value is None or not self._covers(node.op, x, indices):
+            return False
+        x = known.get(x, x)
+        written = value if node.op["replace"] else ew.add.op(x, value)
+        known[node.outputs[0]] = ew.switch.op(self._spread(value), written, x)
+        return True
+
+    def _spread(self, value: Variable) -> Variable:
+        """The mask, repeated along the axes behind it."""
+        more = value.ndim - self.mask.ndim
+        if not more:
+            return self.mask
+        order = (*range(self.mask.ndim), *["x"] * more)
+        return expand(Op(DIMSHUFFLE, order=order)(self.mask), value.type.shape)
+
+    def _reduced(self, node: Apply, value: Variable) -> Variable:
+        """The reduction over all elements, of which those that are not selected change nothing."""
+        lower, count = node.op.record.lower, self.mask.ndim
+        assert isinstance(lower, Reduction)
+        neutral = filled(lower.identity(value.dtype), value.dtype, value.type.shape)
+        axes = (*range(count), *(k + count - 1 for k in node.op["axes"] if k))
+        kept = ew.switch.op(self._spread(value), value, neutral)
+        return Op(node.op.record, **{**node.op.attrs, "axes": axes})(kept)
