@@ -16,13 +16,32 @@ def pytest_addoption(parser):
     parser.addoption("--download-weights", action="store_true", help="download real weights for the tests of models")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _cache():
+def choose_cache():
     """Compiled code goes where SYMC_CACHE says, or into a folder that is kept between runs of one machine."""
     if "SYMC_CACHE" not in os.environ:
         symc.config.cache_dir = os.path.join(
             tempfile.gettempdir(), f"symc-tests-{os.getuid() if hasattr(os, 'getuid') else 0}"
         )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Compile the run-time library before several workers start, of which each would compile it otherwise."""
+    if (getattr(session.config.option, "numprocesses", None) or 0) < 2:
+        return
+    try:
+        from symc_backends.c import library, toolchain
+    except ImportError:
+        return
+    if toolchain.missing() is None:
+        choose_cache()
+        for part in library.PARTS:
+            library.image(part, toolchain.identity())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache():
+    choose_cache()
     yield
 
 
