@@ -13,8 +13,8 @@ from symc.graph.gradient_flow import Reach
 from symc.graph.guards import require_equal
 from symc.graph.op import Arg, Case, Loops, Op, record
 from symc.graph.types import TensorType
-from symc.loops.expr import Expr, var
-from symc.loops.ir import Load, Statement, Store
+from symc.loops.expr import Expr, call, index, minimum, var
+from symc.loops.ir import For, Load, Statement, Store
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, constant, normalize_axis, stack_lists_with, unify_dtypes
 from symc.tensor.broadcasting import broadcast_like, expand
@@ -31,6 +31,14 @@ __all__ = [
     "stacklists",
     "vertical_stack",
 ]
+
+
+FEW = 8
+"""The largest number of elements of a row that are copied with rows as lanes."""
+FEWEST_ROWS = 32
+"""The smallest number of rows for that, if it is known."""
+BLOCK = 2048
+"""The number of rows per iteration of their parallel loop."""
 
 
 def _join_infer(op: Op, inputs: Sequence[Variable]) -> TensorType:
@@ -95,10 +103,13 @@ def _bounds_of(templates: Sequence[Variable], axis: int) -> list[Variable]:
 def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     """Copy each operand as rows of contiguous memory, which are placed side by side along the joined axis.
 
-    Operands that are in their places already are left out.
+    Operands that are in their places already are left out. Rows of few elements are lanes.
     """
     (out,), axis = node.outputs, node.op["axis"]
     rows, width = (dims.product(d) for d in (out.type.shape[:axis], out.type.shape[axis:]))
+    many = not (type(rows) is int and rows < FEWEST_ROWS)
+    if type(width) is int and width <= FEW and many and len(ctx.placed) < len(node.inputs):
+        return [_interleaved(node, ctx, width, rows)]
     statements: list[Statement] = []
     offset: dims.Dim = 0
     for k, v in enumerate(node.inputs):
@@ -117,6 +128,25 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
         statements.append(ctx.nest((rows, length), body, simd=True))
         offset = dims.add(offset, length)
     return statements
+
+
+def _interleaved(node: Apply, ctx: Any, width: int, rows: dims.Dim) -> Statement:
+    """One loop over the rows, in which each element of a row is copied."""
+    (out,), o, i = node.outputs, ctx.fresh("o"), ctx.fresh("i")
+    row = var(o) * BLOCK + var(i)
+    loads: list[Statement] = []
+    stores: list[Statement] = []
+    at = 0
+    for k, v in enumerate(node.inputs):
+        length = int(dims.product(v.type.shape[node.op["axis"] :]))
+        for element in range(0 if k in ctx.placed else length):
+            name = ctx.fresh("x")
+            loads.append(Load(name, ctx.input(k), row * length + element, out.dtype))
+            stores.append(Store(ctx.output(), row * width + (at + element), var(name, out.dtype)))
+        at += length
+    lanes = For(i, minimum(ctx.size(rows) - var(o) * BLOCK, index(BLOCK)), (*loads, *stores), "simd")
+    blocks = call("floordiv", ctx.size(rows) + (BLOCK - 1), index(BLOCK))
+    return For(o, blocks, (lanes,), "parallel", index(BLOCK * width))
 
 
 def _join_batch(op: Op, inputs: Sequence[Variable], stacked: Sequence[bool], count: dims.Dim) -> Variable:
