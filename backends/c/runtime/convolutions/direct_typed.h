@@ -150,7 +150,8 @@ int DIRECT(suits)(const conv2d *v, int backward)
         return smaller(channels, filters) >= VL;
     if (symc_conv2d_preferred == PREFER_BLOCKS)
         return backward || v->step_w <= 2;
-    return fills(channels, VL) && fills(filters, VL) && width >= LEAST_TILE && (backward || v->step_w <= 2);
+    /* packing the filters at each call takes longer than sums of a few pixels that wait for one another */
+    return fills(channels, VL) && fills(filters, VL) && (width >= LEAST_TILE || v->stored) && (backward || v->step_w <= 2);
 }
 
 #if SYMC_PAIRS
