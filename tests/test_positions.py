@@ -22,6 +22,19 @@ def test_several_axes_are_looked_at_as_one(function, oracle, axes):
     np.testing.assert_array_equal(found[1], want.reshape([1 if k in over else n for k, n in enumerate(value.shape)]))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_computed_values_equal_their_maximum(axis):
+    """Products that other values need as well are rounded alike where the maximum and where its place is found."""
+    x, z = T.fmatrices("xz")
+    product = x * T.var(x, 1, keepdims=True)
+    w = product + z
+    f = symc.function([x, z], [product.min(1), w.argmax(axis), w.max(axis), symc.grad(w.max(axis).sum(), w)])
+    for shape in ((200, 63), (70, 200)):
+        values = [np.random.default_rng(k).standard_normal(shape).astype("float32") for k in (1, 2)]
+        _, where, largest, slopes = f(*values)
+        assert (where < shape[axis]).all() and (slopes.sum(axis) == 1).all() and len(largest) == shape[1 - axis]
+
+
 def test_max_and_argmax_over_several_axes():
     x = T.tensor3("x")
     value = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")

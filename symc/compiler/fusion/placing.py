@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from symc.compiler.fusion.compared import compared_again
 from symc.compiler.fusion.groups import (
     FusionGroup,
     IterationMap,
@@ -68,6 +69,8 @@ class Fusion:
                 for v in node.inputs:
                     if not (isinstance(lower, (Indexed, Loops)) and is_dim(v)):
                         self.need(v)
+        for v in compared_again(self.order, self.outputs):
+            self.need(v)
         self.needed = set(self.stored)
         for node in reversed(self.order):
             self.place(node)

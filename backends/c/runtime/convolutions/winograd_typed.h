@@ -47,7 +47,8 @@ int FN(symc_winograd_suits)(const gather *g)
     int taps = tile_taps(g);
     if (symc_conv2d_strict || symc_conv2d_preferred > PREFER_WINOGRAD)
         return 0;
-    if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS)
+    if (!taps || g->out_col != 1 || g->channels < LEAST_CHANNELS || g->filters < LEAST_CHANNELS ||
+        g->images * g->out_h * g->out_w <= 0)
         return 0;
     double pixels = (double)g->images * g->out_h * g->out_w;
     double weights = (double)g->channels * g->filters * taps * taps;
