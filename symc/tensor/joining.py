@@ -108,12 +108,13 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     (out,), axis = node.outputs, node.op["axis"]
     rows, width = (dims.product(d) for d in (out.type.shape[:axis], out.type.shape[axis:]))
     many = not (type(rows) is int and rows < FEWEST_ROWS)
-    if type(width) is int and width <= FEW and many and len(ctx.placed) < len(node.inputs):
-        return [_interleaved(node, ctx, width, rows)]
+    lengths = [dims.product(v.type.shape[axis:]) for v in node.inputs]
+    known = all(type(n) is int for n in (width, *lengths))
+    if known and width <= FEW and many and len(ctx.placed) < len(node.inputs):
+        return [_interleaved(node, ctx, lengths, rows)]
     statements: list[Statement] = []
     offset: dims.Dim = 0
-    for k, v in enumerate(node.inputs):
-        length = dims.product(v.type.shape[axis:])
+    for k, length in enumerate(lengths):
         if k in ctx.placed:
             offset = dims.add(offset, length)
             continue
@@ -130,15 +131,14 @@ def _join_build(node: Apply, ctx: Any) -> list[Statement]:
     return statements
 
 
-def _interleaved(node: Apply, ctx: Any, width: int, rows: dims.Dim) -> Statement:
+def _interleaved(node: Apply, ctx: Any, lengths: Sequence[int], rows: dims.Dim) -> Statement:
     """One loop over the rows, in which each element of a row is copied."""
     (out,), o, i = node.outputs, ctx.fresh("o"), ctx.fresh("i")
-    row = var(o) * BLOCK + var(i)
+    width, row = sum(lengths), var(o) * BLOCK + var(i)
     loads: list[Statement] = []
     stores: list[Statement] = []
     at = 0
-    for k, v in enumerate(node.inputs):
-        length = int(dims.product(v.type.shape[node.op["axis"] :]))
+    for k, length in enumerate(lengths):
         for element in range(0 if k in ctx.placed else length):
             name = ctx.fresh("x")
             loads.append(Load(name, ctx.input(k), row * length + element, out.dtype))

@@ -52,7 +52,7 @@ def _operation_of(op: Op, dtypes: tuple[str, ...]) -> str:
 
 def _compared_with_extreme(node: Apply) -> Variable | None:
     """The value that an op compares with its own maximum or minimum."""
-    if _operation(node) not in _COMPARISONS:
+    if len(node.inputs) != 2 or _operation(node) not in _COMPARISONS:
         return None
     a, b = (source_of(v, set()) for v in node.inputs)
     for value, other in ((a, b), (b, a)):
