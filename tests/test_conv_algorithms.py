@@ -179,6 +179,21 @@ def test_one_tap_in_parts(step):
         np.testing.assert_allclose(actual, f(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("channels", "filters"), [(64, 256), (160, 64)])
+@pytest.mark.parametrize("taps", [1, 3])
+def test_gradients_with_epilogues(channels, filters, taps):
+    """The gradient of a rectifier and a sum after the gradient by the images: rows of the epilogue are its channels."""
+    x, g = T.tensor("float32", shape=(None, channels, 28, 28)), T.tensor("float32", shape=(None, filters, 28, 28))
+    w = symc.shared(sample(18, filters, channels, taps, taps))
+    cost = (T.nnet.conv2d(T.nnet.relu(x), w, border_mode=taps // 2) * g).sum()
+    a, b = sample(19, 8, channels, 28, 28), sample(20, 8, filters, 28, 28)
+    actual = symc.function([x, g], symc.grad(cost, x) + x)(a, b)
+    with symc.config.change(cpu_precision="ieee", conv_accuracy="strict"):
+        plain = symc.function([x, g], symc.grad((T.nnet.conv2d(x, w, border_mode=taps // 2) * g).sum(), x))
+        expected = plain(a, b) * (a > 0) + a
+    np.testing.assert_allclose(actual, expected, atol=3e-6 * np.abs(expected).max())
+
+
 def test_values_that_parts_cannot_hold(strided):
     x, w, g = (a.copy() for a in STRIDED)
     x[0, 3, 9, 9], x[1, 95, 28, 30], x[2, 5, 0, 17] = np.inf, np.nan, 3.4e38

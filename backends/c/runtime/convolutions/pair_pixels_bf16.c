@@ -305,7 +305,7 @@ static pixel_product product_of(const conv2d *v, const float *weights, int backw
     pixel_product z = {.filters = {backward, weights, channels}, .rows = backward ? channels : filters,
                        .depth = backward ? filters : channels, .images = v->images, .pixels = v->out_h * v->out_w,
                        .in_plane = v->in_h * v->in_w, .in_w = v->in_w, .out_w = v->out_w, .step_h = v->step_h,
-                       .step_w = v->step_w, .image_rows = v->filters, .epilogue = v->epilogue};
+                       .step_w = v->step_w, .image_rows = backward ? v->channels : v->filters, .epilogue = v->epilogue};
     z.in_image = v->groups * z.depth * z.in_plane, z.out_image = v->groups * z.rows * z.pixels;
     return z;
 }
