@@ -220,7 +220,7 @@ static double parts_time(const gather *g, int is_stored)
 }
 
 /* The same of minimal filtering in float32. */
-static double plain_time(const gather *g)
+static double time_in_float32(const gather *g)
 {
     const double multiply = 0.0158, turn = 4.04, prepare = 5.66;
     double tiles = (double)describe(g).tiles, pairs = (double)g->channels * (double)g->filters;
@@ -234,7 +234,7 @@ double symc_winograd_parts_time(const gather *g)
 {
     if (chosen_parts() < PARTS || !FN(symc_winograd_suits)(g) || filter_bytes(g) > FILTERS_BYTES)
         return INFINITY;
-    double plain = plain_time(g), time = parts_time(g, g->stored != NULL);
+    double plain = time_in_float32(g), time = parts_time(g, g->stored != NULL);
     return time < 0.9 * plain && parts_time(g, 0) < 1.5 * plain ? time : INFINITY;
 }
 
