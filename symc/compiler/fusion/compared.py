@@ -9,13 +9,11 @@ maximum. Such elements are stored, so that both loops read the same numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-from symc.compiler.fusion.groups import source_of
+from symc.compiler.fusion.groups import body_of, source_of
 from symc.graph import Apply, Variable
 from symc.graph.dtypes import is_float
-from symc.graph.op import Op, Pointwise, Reduction
-from symc.loops.expr import var
+from symc.graph.op import Pointwise, Reduction
 
 __all__ = ["compared_again"]
 
@@ -40,14 +38,7 @@ def _operation(node: Apply) -> str:
     """The operation of an elementwise op on floats, as loops name it; "" of other ops."""
     if not isinstance(node.op.record.lower, Pointwise) or not node.inputs or not is_float(node.inputs[0].dtype):
         return ""
-    return _operation_of(node.op, tuple(v.dtype for v in node.inputs))
-
-
-@lru_cache(maxsize=4096)
-def _operation_of(op: Op, dtypes: tuple[str, ...]) -> str:
-    lower = op.record.lower
-    assert isinstance(lower, Pointwise)
-    return lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs).op
+    return body_of(node.op, tuple(v.dtype for v in node.inputs)).op
 
 
 def _compared_with_extreme(node: Apply) -> Variable | None:

@@ -177,20 +177,24 @@ def is_costly(e: Expr) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def is_slow_op(op: Op, dtypes: tuple[str, ...]) -> bool:
-    """Whether computing an elementwise op costs more than loading its value from memory; cached."""
+def body_of(op: Op, dtypes: tuple[str, ...]) -> Expr:
+    """What an elementwise op computes of operands of these dtypes; cached."""
     lower = op.record.lower
     assert isinstance(lower, Pointwise)
-    found = lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)
-    return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly and not FUNCTIONS[x.op].instruction for x in parts(found))
+    return lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs)
+
+
+@lru_cache(maxsize=4096)
+def is_slow_op(op: Op, dtypes: tuple[str, ...]) -> bool:
+    """Whether computing an elementwise op costs more than loading its value from memory; cached."""
+    found = parts(body_of(op, dtypes))
+    return any(x.op in FUNCTIONS and FUNCTIONS[x.op].costly and not FUNCTIONS[x.op].instruction for x in found)
 
 
 @lru_cache(maxsize=4096)
 def is_costly_op(op: Op, dtypes: tuple[str, ...]) -> bool:
     """Whether an elementwise op of operands of these dtypes is costly; cached."""
-    lower = op.record.lower
-    assert isinstance(lower, Pointwise)
-    return is_costly(lower.body(*[var(f"x{k}", d) for k, d in enumerate(dtypes)], **op.attrs))
+    return is_costly(body_of(op, dtypes))
 
 
 def nodes_of(unit: Unit) -> list[Apply]:
