@@ -43,6 +43,11 @@ PAUSE = 0.02
 """Seconds between turns: the idle threads of some libraries keep a core busy for a while after a call."""
 
 
+LARGE = 1 << 30
+"""Bytes that a process may keep from one row to the next; ten processes that each keep a training step of VGG-16 do not
+fit into the memory of a small machine."""
+
+
 @dataclass
 class Options:
     """How to measure: threads, instruction set, sizes, rounds of turns and seconds of one turn."""
@@ -111,6 +116,11 @@ class Process:
         code = self.process.wait()
         self.process = self._start()
         return {"error": f"the process ended with {code}"}
+
+    def renew(self) -> None:
+        """End the process, which gives its memory back, and start another."""
+        self.close()
+        self.process = self._start()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -182,4 +192,6 @@ def measure(row: Any, processes: list[Process], entries: list[Entry], options: O
                 entry.error = found.get("error", "")
                 entry.seconds += found.get("seconds", [])
     for entry in entries:
-        by_name[entry.contestant].ask(do="drop", row=row.name)
+        process = by_name[entry.contestant]
+        if process.ask(do="drop", row=row.name).get("resident", 0) > LARGE:
+            process.renew()
