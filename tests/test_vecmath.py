@@ -65,7 +65,7 @@ UNARY = {
     "arccosh": (np.arccosh, (1, 1e38), (1, 1e300), 1.0, 3.0),
     "arctanh": (np.arctanh, (-1, 1), (-1, 1), 1.0, 3.0),
     "erf": (erf_like(mpmath.erf), (-5, 5), (-7, 7), 2.0, 2.0),
-    "erfc": (erf_like(mpmath.erfc), (-5, 10), (-6, 27), 1.0, 6.0),
+    "erfc": (erf_like(mpmath.erfc), (-5, 10), (-6, 27), 4.0, 6.0),
     "erfinv": (erf_like(mpmath.erfinv), (-1, 1), (-1, 1), 1.0, 4.0),
     "gammaln": (erf_like(lambda x: mpmath.log(abs(mpmath.gamma(x)))), (1e-30, 1e5), (1e-300, 1e5), 1.0, 6.0),
     "digamma": (erf_like(lambda x: mpmath.psi(0, x)), (1e-3, 1e5), (1e-3, 1e9), 1.0, 4.0),

@@ -319,4 +319,36 @@ VM_INLINE v_f32 vm_erf_f32(v_f32 x) {
     return vflip_f32(vselect_f32(vlt_f32(a, vset1_f32(0.94f)), near, far), vsign_f32(x));
 }
 
+/* exp(-a^2) for 0 <= a < 10.2: a^2 is the exact square of the upper half of a, and what is left of it. */
+VM_INLINE v_f32 vexp_minus_square_f32(v_f32 a) {
+    v_f32 n = vnear_f32(a * a * -VM_LOG2E_F32);
+    v_f32 upper = (v_f32)((v_i32)a & (v_i32)vset1_u32(0xFFFFF000u)), rest = (a - upper) * (a + upper);
+    v_f32 high = vfma_f32(n, vset1_f32(-VM_LN2_HIGH_F32), -(upper * upper));
+    v_f32 r = vfma_f32(n, vset1_f32(-VM_LN2_LOW_F32), high) - rest;
+    return vscale_f32(1.0f + (r + vexp_tail_f32(r)), n);
+}
+
+/* exp(a^2) erfc(a) (a + 2) as a polynomial in (a - 2) / (a + 2); beyond 10.1 the result is zero. `missing` is what the
+ * reciprocal of a + 2 misses of itself. */
+VM_INLINE v_f32 vm_erfc_f32(v_f32 x) {
+    v_f32 a = vclamp_f32(vm_abs_f32(x), 0.0f, 10.19f), d = a + 2.0f, s = 1.0f / d;
+    v_f32 missing = vfma_f32(-s, d, vset1_f32(1.0f)) - (a - (d - 2.0f)) * s;
+    v_f32 q = (a - 2.0f) * s;
+    q = vfma_f32(q, missing, q);
+    v_f32 p = vset1_f32(0x1.24d91ap-14f);
+    VM_HORNER_F32(p, q, 0x1.8f1d20p-15f);
+    VM_HORNER_F32(p, q, -0x1.36aedep-11f);
+    VM_HORNER_F32(p, q, -0x1.b48a84p-11f);
+    VM_HORNER_F32(p, q, 0x1.916700p-9f);
+    VM_HORNER_F32(p, q, 0x1.a86a1ep-8f);
+    VM_HORNER_F32(p, q, -0x1.605952p-6f);
+    VM_HORNER_F32(p, q, -0x1.2a8800p-5f);
+    VM_HORNER_F32(p, q, 0x1.1e2dd8p-2f);
+    VM_HORNER_F32(p, q, -0x1.5fd386p-1f);
+    VM_HORNER_F32(p, q, 0x1.058672p+0f);
+    v_f32 y = p * s;
+    y = vfma_f32(y, missing, y) * vexp_minus_square_f32(a);
+    return vselect_f32(vlt_f32(x, vset1_f32(0.0f)), 2.0f - y, y);
+}
+
 #endif

@@ -39,38 +39,6 @@ VM_INLINE v_f32 vm_arctanh_f32(v_f32 x) {
     return vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-12)), series, r));
 }
 
-/* exp of doubles between -106 and 0, to the digits that a float needs. */
-VM_INLINE v_f64 vexp_for_f32(v_f64 x) {
-    v_f64 n = vnear_f64(x * 0x1.71547652b82fep0), f = vfma_f64(n, vset1_f64(-0x1.62e42fefa39efp-1), x);
-    v_f64 e = vset1_f64(0x1.6a2445f946acep-10);
-    VM_HORNER_F64(e, f, 0x1.1239d68f4e4f2p-7);
-    VM_HORNER_F64(e, f, 0x1.5558f134f1b4dp-5);
-    VM_HORNER_F64(e, f, 0x1.55549163f154dp-3);
-    VM_HORNER_F64(e, f, 0x1.fffffb9add466p-2);
-    VM_HORNER_F64(e, f, 1.0);
-    VM_HORNER_F64(e, f, 1.0);
-    return vscale_f64(e, n);
-}
-
-/* exp(a^2) erfc(a) (a + 2) as a polynomial in 1 - 4 / (a + 2); beyond 10.1 the result is zero. */
-VM_INLINE v_f32 vm_erfc_f32(v_f32 x) {
-    v_f64 d = vcast_f32_f64(x), a = vclamp_f64(vm_abs_f64(d), 0.0, 10.25);
-    v_f64 r = 1.0 / (a + 2.0), q = vfma_f64(vset1_f64(-4.0), r, vset1_f64(1.0)), p = vset1_f64(0x1.d91a3674c02e7p-16);
-    VM_HORNER_F64(p, q, 0x1.e2b8c06a216cdp-14);
-    VM_HORNER_F64(p, q, 0x1.bfddf91bd013ap-16);
-    VM_HORNER_F64(p, q, -0x1.53b408063bd9ap-11);
-    VM_HORNER_F64(p, q, -0x1.b3c541c809ea9p-11);
-    VM_HORNER_F64(p, q, 0x1.949942deb4563p-9);
-    VM_HORNER_F64(p, q, 0x1.a88457f2bf11dp-8);
-    VM_HORNER_F64(p, q, -0x1.606c52809e570p-6);
-    VM_HORNER_F64(p, q, -0x1.2a889538898c9p-5);
-    VM_HORNER_F64(p, q, 0x1.1e2ded195bacbp-2);
-    VM_HORNER_F64(p, q, -0x1.5fd38695eefb3p-1);
-    VM_HORNER_F64(p, q, 0x1.058671b61422ap+0);
-    v_f64 y = p * r * vexp_for_f32(-a * a);
-    return vcast_f64_f32(vselect_f64(vlt_f64(d, vset1_f64(0.0)), 2.0 - y, y));
-}
-
 /* exp(b log |a|), then the rules of C for signs: a negative base needs an integral exponent, x^0 = 1^y = 1. */
 VM_INLINE v_f32 vm_pow_f32(v_f32 a, v_f32 b) {
     v_f64 x = vcast_f32_f64(a), y = vcast_f32_f64(b), size = vm_abs_f64(x);
