@@ -71,18 +71,22 @@ class Register:
         self.total = f"{name}_total" if statement.op == "add" and self.terms and not few else ""
         self.pieces = in_pieces(statement.op, dtype)
         self.tag = "i8" if dtype == "bool" else TAG[dtype]
-        first = f"vset1_{self.tag}({vector_identity(statement.op, dtype)})"
-        self.type = f"vu_{self.tag}" if self.pieces else f"v_{self.tag}"
-        self.first = f"({self.type}){{{first}}}" if self.pieces else first
+        self.first = vector_identity(statement.op, dtype)
 
     def declared(self) -> list[str]:
         """The declarations of the vectors and of the total."""
-        lines = [" ".join(f"{self.type} {name} = {self.first};" for name in self.names)]
+        lines = [" ".join(self._begun(name, new=True) for name in self.names)]
         return [f"{'int64_t' if self.is_narrow else 'double'} {self.total} = 0;", *lines] if self.total else lines
 
     def flushed(self) -> list[str]:
         """Add the vectors to the total and reset them."""
-        return [f"{self.total} += {self._combined()};", " ".join(f"{name} = {self.first};" for name in self.names)]
+        return [f"{self.total} += {self._combined()};", " ".join(self._begun(name) for name in self.names)]
+
+    def _begun(self, name: str, new: bool = False) -> str:
+        """Give a vector the value without terms; a ``new`` one is declared."""
+        if self.pieces:
+            return f"VM_{'ACCUMULATE' if new else 'REFILL'}({self.tag}, {name}, {self.first});"
+        return f"{f'v_{self.tag} ' if new else ''}{name} = vset1_{self.tag}({self.first});"
 
     def finished(self, target: str) -> str:
         """Combine all accumulators with the element ``target``."""
@@ -100,7 +104,13 @@ class Register:
     def _combined(self) -> str:
         """Combine all lanes of all vectors to one scalar."""
         op, dtype = self.statement.op, self.dtype
-        parts = [f"{name}.v" if self.pieces else name for name in self.names]
+        parts = self.names
+        if self.pieces:
+            steps = []
+            while len(parts) > 1:
+                steps += [f"VM_MEET({op}, {self.tag}, {a}, {b})" for a, b in zip(parts[::2], parts[1::2])]
+                parts = parts[::2]
+            return f"({', '.join([*steps, f'VM_TOTAL({op}, {self.tag}, {parts[0]})'])})"
         while len(parts) > 1:
             parts = [combine(op, dtype, *parts[k : k + 2]) for k in range(0, len(parts), 2)]  # a power of two of them
         if dtype == "bool":

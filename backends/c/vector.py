@@ -86,6 +86,8 @@ class VectorBody:
         operand = e.args[0].dtype
         if operand == "bool":
             return self._logic(e.op, args)
+        if e.op == "div" and not args[1].varying and operand in ("float32", "float64"):
+            return Value(f"vover_{TAG[operand]}({args[0].text}, {args[1].text})", True)
         vectors = [self.vector(a, operand) for a in args]
         text = vector_call(e.op, vectors, operand)
         return Value(text, True, MASK[operand] if e.dtype == "bool" else "")

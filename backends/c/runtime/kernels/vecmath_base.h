@@ -221,6 +221,51 @@ VM_DEFINE_LOG_EDGES(f64)
 #undef VM_DEFINE_LOG_EDGES
 #endif
 
+/* x / d for a divisor that is the same for all lanes, and usually for many vectors: the compiler computes 1 / d once. The
+ * quotient by multiplication is corrected by what it leaves of x, as Markstein does ("Computation of elementary functions
+ * on the IBM RISC System/6000 processor", 1990), to the bits of a division. Where that is zero or not finite, because x or
+ * the quotient is not, the quotient stands. Divisors near the ends of the range divide, for their reciprocals are inexact.
+ * Where x or the quotient is so small that what is left of it is subnormal, the last bit may differ. */
+#if VM_AVX512_BUILTINS && defined(__AVX512DQ__)
+#define VM_ZERO_OR_NOT_FINITE 0x9F
+VM_INLINE v_f32 vcorrect_f32(v_f32 q, v_f32 rest, v_f32 r) {
+    uint16_t none = __builtin_ia32_fpclassps512_mask(rest, VM_ZERO_OR_NOT_FINITE, (uint16_t)-1);
+    return __builtin_ia32_vfmaddps512_mask3(rest, r, q, (uint16_t)~none, 4);
+}
+#define VM_PIECE_CORRECT(i, T)                                                                                \
+    x.p[i] = __builtin_ia32_vfmaddpd512_mask3(                                                                \
+        y.p[i], z.p[i], x.p[i],                                                                               \
+        (uint8_t)~__builtin_ia32_fpclasspd512_mask(y.p[i], VM_ZERO_OR_NOT_FINITE, (uint8_t)-1), 4);
+VM_INLINE v_f64 vcorrect_f64(v_f64 q, v_f64 rest, v_f64 r) {
+    vu_f64 x = {q}, y = {rest}, z = {r};
+    VM_EACH(128, VM_PIECE_CORRECT, f64) return x.v;
+}
+#else
+#define VM_DEFINE_CORRECT(T)                                                                                  \
+    VM_INLINE v_##T vcorrect_##T(v_##T q, v_##T rest, v_##T r) {                                              \
+        v_##T size = vm_abs_##T(rest);                                                                        \
+        return vselect_##T(vgt_##T(size, vset1_##T(0)) & vlt_##T(size, vset1_##T(__builtin_inff())),          \
+                           vfma_##T(rest, r, q), q);                                                          \
+    }
+VM_DEFINE_CORRECT(f32)
+VM_DEFINE_CORRECT(f64)
+#undef VM_DEFINE_CORRECT
+#endif
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define VM_DEFINE_OVER(T, C, ABS, LOW, HIGH)                                                                  \
+    VM_INLINE v_##T vover_##T(v_##T x, C d) {                                                                 \
+        if (VM_UNLIKELY(!(ABS(d) >= LOW && ABS(d) <= HIGH))) return x / vset1_##T(d);                         \
+        v_##T r = vset1_##T(1 / d), q = x * r;                                                                \
+        return vcorrect_##T(q, vfma_##T(-q, vset1_##T(d), x), r);                                             \
+    }
+#else
+#define VM_DEFINE_OVER(T, C, ABS, LOW, HIGH)                                                                  \
+    VM_INLINE v_##T vover_##T(v_##T x, C d) { return x / vset1_##T(d); }
+#endif
+VM_DEFINE_OVER(f32, float, __builtin_fabsf, 0x1p-100f, 0x1p100f)
+VM_DEFINE_OVER(f64, double, __builtin_fabs, 0x1p-900, 0x1p900)
+#undef VM_DEFINE_OVER
+
 /* x * 2^n for an integral n with |n| < 250 (2000); one rounding, so that results underflow gradually. */
 #if VM_AVX512_BUILTINS
 VM_INLINE v_f32 vscale_f32(v_f32 x, v_f32 n) { return __builtin_ia32_scalefps512_mask(x, n, x, (uint16_t)-1, 4); }

@@ -385,14 +385,24 @@ VM_FLOAT_TYPES(VM_DEFINE_PIECE_EXTREMA)
 VM_ALL_TYPES(VM_DEFINE_EXTREMA)
 #undef VM_DEFINE_EXTREMA
 
-/* An accumulator of a 64-bit type is a union, and folded piece by piece: as one value, wider than a register, GCC would
- * keep it in memory from one iteration to the next. */
-#define VM_FOLD(OP, T, accumulator, x)                                       \
+/* An accumulator of a 64-bit type is two variables, a register each, `<name>_0` and `<name>_1`: one value that is wider
+ * than a register, or a union, GCC would keep in memory from one iteration to the next, or from one loop to another. */
+#define VM_ACCUMULATE(T, name, x) vp_##T name##_0, name##_1; VM_REFILL(T, name, x)
+#define VM_REFILL(T, name, x)                                                \
+    do {                                                                     \
+        const vu_##T vm_first = {vset1_##T(x)};                              \
+        name##_0 = vm_first.p[0], name##_1 = vm_first.p[1];                  \
+    } while (0)
+#define VM_FOLD(OP, T, name, x)                                              \
     do {                                                                     \
         const vu_##T vm_fold = {x};                                          \
-        accumulator.p[0] = vp##OP##_##T(accumulator.p[0], vm_fold.p[0]);     \
-        accumulator.p[1] = vp##OP##_##T(accumulator.p[1], vm_fold.p[1]);     \
+        name##_0 = vp##OP##_##T(name##_0, vm_fold.p[0]);                     \
+        name##_1 = vp##OP##_##T(name##_1, vm_fold.p[1]);                     \
     } while (0)
+/* Accumulator `other` joins `name`. */
+#define VM_MEET(OP, T, name, other)                                          \
+    (name##_0 = vp##OP##_##T(name##_0, other##_0), name##_1 = vp##OP##_##T(name##_1, other##_1))
+#define VM_TOTAL(OP, T, name) vreduce_##OP##_##T(((vu_##T){.p = {name##_0, name##_1}}).v)
 
 /* Horizontal reductions: first between registers, then lane i with lane i + half of them, until one is left. */
 #if defined(__clang__)
