@@ -38,7 +38,8 @@ def layer_norm(x):
 KERNELS = {
     "exp": (lambda: expression(lambda x, y: T.exp(x)), 98, 193),
     "activation": (lambda: expression(lambda x, y: T.tanh(x) * T.nnet.sigmoid(y)), 218, 640),
-    "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 188),
+    # With a form for rows of a few elements.
+    "rectifier": (lambda: expression(lambda x, y: T.maximum(x + y[0], 0)), 74, 333),
     "sum of rows": (lambda: expression(lambda x, y: (x * y).sum(1)), 59, 281),
     "maximum of columns": (lambda: expression(lambda x, y: x.max(0)), 124, 293),
     "softmax": (lambda: expression(lambda x, y: T.nnet.softmax(x)), 146, 820),

@@ -14,7 +14,7 @@ from symc.loops.expr import Expr, coefficient, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Store
 from symc_backends.c.accumulators import combine, in_pieces, vector_identity
 from symc_backends.c.dialect import CTYPE, LANES, MASK, TAG, vector_call
-from symc_backends.c.pieces import is_piecewise, jumps
+from symc_backends.c.pieces import is_piecewise, jumps, steps
 
 __all__ = ["VectorBody", "can_vectorise", "is_affine"]
 
@@ -219,7 +219,10 @@ class VectorBody:
         start, stride, vector = self.address(s.index)
         left = "left" if self.partial else ""
         pieces = self.pieces(s.index) if stride is None and s.dtype != "bool" else None
-        if stride is None:
+        distributed = self._distributed(s, pointer, left or LANES) if stride is None else ""
+        if distributed:
+            text = distributed
+        elif stride is None:
             text = f"vindex_n_{tag}({pointer}, {vector}, left)" if left else f"vindex_{tag}({pointer}, {vector})"
         elif stride.op == "const" and stride.value == 0:
             self.add(f"const {CTYPE[s.dtype]} {name} = {pointer}[{start}];")
@@ -248,6 +251,16 @@ class VectorBody:
         else:
             self.add(f"const v_{tag} {name} = {text};")
             self.values[s.name] = Value(name, True)
+
+    def _distributed(self, s: Load, pointer: str, lanes: str) -> str:
+        """A load of a few elements that are distributed to the lanes; empty if its index has no such steps."""
+        plain = self.addresses[id(s.index)][1]
+        found = steps(plain, self.loop.index) if BITS.get(s.dtype) == 32 and self._follows_lanes(plain) else None
+        if found is None:
+            return ""
+        base, length = self.scalar(found.base), self.scalar(found.length)
+        at = self.scalar(substituted(found.at, {self.loop.index: var(self.position)}))
+        return f"v{'cycle' if found.repeats else 'repeat'}_{TAG[s.dtype]}({pointer} + {base}, {at}, {length}, {lanes})"
 
     def _stored(self, value: Expr) -> str:
         v = self.value(value)

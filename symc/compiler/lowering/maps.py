@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from symc.compiler.fusion import IterationMap
 from symc.compiler.lowering.builder import KernelBuilder
-from symc.compiler.lowering.nest import Nest
+from symc.compiler.lowering.tiny_axes import MOST, TinyAxes
 from symc.graph import Variable
 from symc.loops.expr import Expr, call, index, maximum, minimum, var
 from symc.loops.ir import Alloc, Step, Store
@@ -21,7 +21,7 @@ MOST_PACKED = 4
 """The largest number of operands that are copied to scratch memory."""
 
 
-class Maps(Nest):
+class Maps(TinyAxes):
     """The map form."""
 
     def map(self) -> Step:
@@ -41,6 +41,24 @@ class Maps(Nest):
             along = turned[0][1][-1]
             self._tiles([a for a in rows if a != along], along, last, cost, [v for v in turned if v[1][-1] == along])
             return self.finish()
+        few = self.k.size(self.sizes[last])
+        if not self.may_be_tiny():
+            self._plain_rows(cost)
+        elif few.op == "const":
+            self.spread_lanes(cost)
+        else:
+            self.push(None, None)
+            self.spread_lanes(cost)
+            self.close_if(few <= MOST)
+            self.restart()
+            self.push(None, None)
+            self._plain_rows(cost)
+            self.close_if(index(MOST) < few)
+        return self.finish()
+
+    def _plain_rows(self, cost: int) -> None:
+        """Create a simd loop over the last axis in a parallel loop over the others."""
+        *rows, last = self.order
         self.push(None, None)
         self.spread(rows, var("o"))
         self.push(last, var("i"))
@@ -48,7 +66,6 @@ class Maps(Nest):
         extent = self.k.size(self.sizes[last])
         self.close("i", extent, "simd")
         self.close("o", self.total(rows), "parallel", extent * cost)
-        return self.finish()
 
     def _turned(self, last: int) -> list[Turned]:
         """Operands that are contiguous along another axis than the last: transposes, which are faster in tiles."""

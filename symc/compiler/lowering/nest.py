@@ -41,6 +41,8 @@ class Nest(GroupIteration):
 
     def restart(self) -> None:
         """Start another form of the same loops."""
+        # two axes whose elements are lanes together, and the number of the lane
+        self.lanes_over: tuple[tuple[int, int], Expr] | None = None
         self.lane_index: Expr = ZERO  # a reduction's position in its accumulator: the column, if columns are lanes
         self.depth_of: dict[int, int] = {}
         self.at: dict[int, Expr] = dict.fromkeys(range(len(self.sizes)), ZERO)  # axes of length 1 stay at 0
@@ -66,8 +68,12 @@ class Nest(GroupIteration):
 
     def flat_index(self, iteration_map: IterationMap) -> Expr:
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
-        flat = ZERO
-        for a in self.compact(iteration_map):
+        flat, axes = ZERO, self.compact(iteration_map)
+        if self.lanes_over is not None and axes[-2:] == self.lanes_over[0]:
+            for a in axes[:-2]:
+                flat = flat * self.k.size(self.sizes[a]) + self.at[a]
+            return flat * self.total(axes[-2:]) + self.lanes_over[1]
+        for a in axes:
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Sequence
 import numpy as np
 
 from symc.compiler.fusion import is_dim
+from symc.compiler.fusion.groups import is_one
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.target import CPU, Target
 from symc.errors import ShapeError, located
@@ -95,13 +96,14 @@ class LoopContext:
         total = self.size(dims.product(v.type.shape))
         o, i, x = self.fresh("o"), self.fresh("i"), self.fresh("x")
         at = var(o) * COPIED + var(i)
-        body: tuple[Statement, ...] = (
-            Load(x, self.input(k), at, v.dtype),
-            Store(self.output(), at, var(x, v.dtype)),
-        )
-        block = For(i, minimum(total - var(o) * COPIED, index(COPIED)), body, "simd")
+        body = (Load(x, self.input(k), at, v.dtype), Store(self.output(), at, var(x, v.dtype)))
+        return [self._blocks(o, i, total, body)]
+
+    def _blocks(self, o: str, i: str, total: Expr, body: Sequence[Statement]) -> For:
+        """Create a loop over blocks, numbered ``o``, of ``total`` elements, of which ``body`` does number ``i``."""
+        block = For(i, minimum(total - var(o) * COPIED, index(COPIED)), tuple(body), "simd")
         blocks = call("floordiv", total + (COPIED - 1), index(COPIED))
-        return [For(o, blocks, (block,), "parallel", index(COPIED))]
+        return For(o, blocks, (block,), "parallel", index(COPIED))
 
     def status(self) -> str:
         """The buffer in which a step reports an error: store ``code(message)`` at 0."""
@@ -123,10 +125,14 @@ class LoopContext:
         """Create loops over ``shape``; ``body(index, statements)`` fills the innermost loop.
 
         All axes share one loop of ``kind``; with ``simd``, the last axis is a simd loop inside it, and
-        ``before(index, statements)`` adds what precedes that loop in every row.
+        ``before(index, statements)`` adds what precedes that loop in every row. A single row is divided into blocks.
         """
         inside: list[Statement] = []
         rows, last = (shape[:-1], shape[-1]) if simd and shape else (shape, None)
+        if last is not None and kind == "parallel" and before is None and all(map(is_one, rows)):
+            o, i = self.fresh("o"), self.fresh("i")
+            body([*(index(0) for _ in rows), var(o) * COPIED + var(i)], inside)
+            return self._blocks(o, i, self.size(last), inside)
         counter = self.fresh("o")
         lets, position = self.spread(rows, var(counter))
         first: list[Statement] = []

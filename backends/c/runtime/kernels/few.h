@@ -1,0 +1,47 @@
+/* Few elements of 32 bits, distributed to the lanes of a vector: lane k has element (at + k) / length, or
+ * (at + k) % length. Only the first `lanes` lanes count, and no element is read that none of these has.
+ */
+#ifndef SYMC_FEW_H
+#define SYMC_FEW_H
+
+#include "vecmath_types.h"
+
+/* Quotients of numbers below 2 * VM_LANES are exact so, for lengths of up to as many. */
+VM_INLINE v_i32 vquotients(v_i32 x, int32_t length) { return (x * ((65535 + length) / length)) >> 16; }
+
+#if defined(__clang__)
+#define VM_DEFINE_PICK(T)                                                                                     \
+    VM_INLINE v_##T vpick_##T(v_##T x, v_i32 places) {                                                        \
+        union { v_##T v; uint32_t lane[VM_LANES]; } from = {x}, to;                                           \
+        union { v_i32 v; int32_t lane[VM_LANES]; } place = {places};                                          \
+        for (int i = 0; i < VM_LANES; i++) to.lane[i] = from.lane[place.lane[i] & (VM_LANES - 1)];            \
+        return to.v;                                                                                          \
+    }
+#else
+#define VM_DEFINE_PICK(T)                                                                                     \
+    VM_INLINE v_##T vpick_##T(v_##T x, v_i32 places) { return __builtin_shuffle(x, places); }
+#endif
+
+#define VM_DEFINE_FEW(T, S)                                                                                   \
+    VM_DEFINE_PICK(T)                                                                                         \
+    VM_INLINE v_##T vrepeat_##T(const S *p, int64_t at, int64_t length, int64_t lanes) {                      \
+        int64_t first = at / length;                                                                          \
+        int32_t skipped = (int32_t)(at - first * length), count = (skipped + (int32_t)lanes - 1) / (int32_t)length + 1; \
+        return vpick_##T(vload_n_##T(p + first, count), vquotients(viota_i32() + skipped, (int32_t)length));  \
+    }                                                                                                         \
+    VM_INLINE v_##T vcycle_##T(const S *p, int64_t at, int64_t length, int64_t lanes) {                       \
+        v_i32 place = viota_i32() + (int32_t)(at % length);                                                   \
+        place -= vquotients(place, (int32_t)length) * (int32_t)length;                                        \
+        if (length <= VM_LANES) return vpick_##T(vload_n_##T(p, length), place);                              \
+        union { v_i32 v; int32_t lane[VM_LANES]; } from = {place};                                            \
+        union { v_##T v; S lane[VM_LANES]; } to = {(v_##T){0}};                                               \
+        for (int i = 0; i < lanes; i++) to.lane[i] = p[from.lane[i]];                                         \
+        return to.v;                                                                                          \
+    }
+VM_DEFINE_FEW(f32, float)
+VM_DEFINE_FEW(i32, int32_t)
+VM_DEFINE_FEW(u32, uint32_t)
+#undef VM_DEFINE_FEW
+#undef VM_DEFINE_PICK
+
+#endif

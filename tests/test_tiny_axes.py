@@ -1,0 +1,93 @@
+"""Maps whose last axis has a few elements, and the axis before it are one axis of lanes."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.printing import debugprint
+
+
+def drawn(dtype, shape, seed):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(shape).astype(dtype) if dtype[0] == "f" else rng.integers(-50, 50, shape).astype(dtype)
+
+
+def maps(x, row, column, whole, cube):
+    """Operands that follow both axes, each of the two, all of three, or none."""
+    return [
+        x - column,
+        x * row.dimshuffle(0, "x") + column,
+        row.dimshuffle(0, "x") * column * whole,
+        T.switch(T.gt(x, column), x, row.dimshuffle(0, "x")),
+        cube + column,
+        cube * row.dimshuffle("x", 0, "x") - x.dimshuffle("x", 0, 1),
+    ]
+
+
+def expected(x, row, column, whole, cube):
+    with np.errstate(over="ignore"):
+        return [
+            x - column,
+            x * row[:, None] + column,
+            row[:, None] * column * whole,
+            np.where(x > column, x, row[:, None]),
+            cube + column,
+            cube * row[None, :, None] - x[None],
+        ]
+
+
+@pytest.fixture(scope="module", params=["", "avx2", "sse", "scalar"])
+def isa(request):
+    try:
+        with symc.config.change(isa=request.param):
+            symc.function([], T.constant(1.0) + 1)
+    except symc.errors.CompileError:
+        pytest.skip(f"this processor has no {request.param}")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def functions(isa):
+    """Functions of operands whose last axis has an unknown length, by dtype."""
+    found = {}
+    for dtype in ("float32", "float64", "int32", "uint8"):
+        given = [T.TensorType(dtype, (False,) * n)() for n in (2, 1, 1, 0, 3)]
+        with symc.config.change(isa=isa):
+            found[dtype] = symc.function(given, maps(*given))
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+@pytest.mark.parametrize("few", [0, 1, 2, 3, 5, 8, 12, 13, 17])
+@pytest.mark.parametrize("rows", [0, 1, 4099])
+def test_maps_over_tiny_last_axes(functions, dtype, few, rows):
+    shapes = ((rows, few), (rows,), (few,), (), (2, rows, few))
+    given = [drawn(dtype, shape, k) for k, shape in enumerate(shapes)]
+    for found, wanted in zip(functions[dtype](*given), expected(*given), strict=True):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-6 if dtype[0] == "f" else 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("few", [2, 3, 7, 12])
+def test_known_tiny_axes(few):
+    x, row, column = T.fmatrix("x"), T.fvector("row"), symc.shared(drawn("float32", few, 1))
+    function = symc.function([x, row], [x * row.dimshuffle(0, "x") + column, T.repeat(x, few, axis=1)])
+    given = drawn("float32", (1001, few), 2), drawn("float32", 1001, 3)
+    first, second = function(*given)
+    np.testing.assert_allclose(first, given[0] * given[1][:, None] + column.get_value(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(second, np.repeat(given[0], few, axis=1))
+
+
+def test_elements_are_distributed_in_registers():
+    x, row, column = T.fmatrix("x"), T.fvector("row"), T.fvector("column")
+    text = debugprint(symc.function([x, row, column], x * row.dimshuffle(0, "x") + column), stage="c", file="str")
+    assert "vrepeat_f32(" in text
+    assert "vcycle_f32(" in text
+
+
+def test_repeated_rows_and_columns():
+    x = T.ftensor4("x")
+    function = symc.function([x], T.repeat(T.repeat(x, 2, axis=2), 3, axis=3))
+    given = drawn("float32", (2, 3, 5, 7), 4)
+    np.testing.assert_array_equal(function(given), given.repeat(2, axis=2).repeat(3, axis=3))
