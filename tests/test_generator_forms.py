@@ -67,6 +67,22 @@ def test_a_tall_matrix_is_reduced_in_parts(rng):
     assert len(steps(symc.function([x], x.sum(0)))) == 2, "the columns are not split over rows"
 
 
+def test_blocks_of_columns_are_wide(monkeypatch, rng):
+    """A pass over the terms needs no narrow blocks, and large matrices are split into rows of wide ones."""
+    monkeypatch.setattr("symc.compiler.lowering.fusion_group.LARGE_PART", 1 << 12)
+    x = T.tensor("float32", shape=(33, 4097))
+    f = symc.function([x], [x.sum(0), x.max(0), x.argmin(0)])
+    a = rng.standard_normal((33, 4097)).astype("float32")
+    close(f(a)[0], a.sum(0, dtype="float64"))
+    np.testing.assert_array_equal(f(a)[1:], [a.max(0), a.argmin(0)])
+    assert len(steps(symc.function([x], x.sum(0)))) == 2, "the rows are not split"
+    monkeypatch.undo()
+    x = T.tensor("float32", shape=(60, 8192))
+    (step,) = steps(symc.function([x], x.sum(0)))
+    jobs = next(s.extent for s in step.kernel.body if isinstance(s, For))
+    assert jobs.value == 8, "eight blocks of 1,024 columns are enough"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8", "float64"])
 def test_transposed_operands_in_blocks(dtype, rng):
     x, y, z = T.matrix(dtype=dtype), T.tensor4(dtype=dtype), T.matrix(dtype=dtype)

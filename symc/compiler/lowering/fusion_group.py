@@ -10,6 +10,7 @@ from symc.compiler.lowering.crossed_rows import CrossedRows
 from symc.compiler.lowering.few_columns import FewColumns
 from symc.compiler.lowering.maps import Maps
 from symc.compiler.lowering.nest import total_dtype
+from symc.compiler.lowering.reductions import JOBS
 from symc.compiler.lowering.reuse import Lowered, form_of
 from symc.compiler.lowering.short_rows import ShortRows
 from symc.compiler.lowering.turned_rows import TurnedRows
@@ -22,6 +23,8 @@ SHORTEST = 1024
 """The smallest number of elements of a part."""
 TALL = 1 << 16
 """The smallest number of elements of a part of a tall matrix."""
+LARGE_PART = 1 << 18
+"""The smallest number of elements of a part of a matrix with many columns."""
 PARTS_OF_TALL = 8
 """The largest number of parts of a tall matrix."""
 
@@ -79,11 +82,16 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         return dims.maximum(1, dims.minimum(machine.parts, dims.minimum(missing, useful)))
 
     def _parts_of_tall(self, columns: int, rows: dims.Dim) -> dims.Dim:
-        """The number of parts of a tall matrix, whose columns alone would not occupy all threads."""
+        """The number of parts of a tall matrix, whose columns alone would not occupy all threads.
+
+        With more columns, blocks of them would be enough, but narrow: short pieces of rows that are far apart, which
+        memory delivers slowly. A large matrix is split into rows of blocks that are as wide as possible.
+        """
         machine = self.group.machine
         known = type(rows) is int
         if columns > machine.columns * (4 if known else 1):
-            return 1
+            parts = -(-JOBS // self.wide_jobs()) if known and type(self.sizes[self.outer[-1]]) is int else 1
+            return parts if parts > 1 and rows * columns >= parts * LARGE_PART else 1
         return dims.maximum(1, dims.minimum(PARTS_OF_TALL, dims.floordiv(dims.mul(rows, columns), TALL)))
 
     def _split_axis(self) -> int:
@@ -106,6 +114,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         parts = {v: self.new_buffer(total_dtype(v), (pieces, results)) for v in reductions}
 
         self.begin(KernelBuilder(self.label, self.ref_of))
+        self.rows_in_parts = True
         whole = self.k.size(self.sizes[axis])
         count = self.k.size(pieces)
         part = self.open_parts()
@@ -131,6 +140,7 @@ class GroupLowering(Maps, ShortRows, TurnedRows, CrossedRows, FewColumns):
         share = call("floordiv", self.k.size(dims.product(self.sizes[a] for a in self.order)), count)
         each = call("floordiv", share, call("max", self.jobs(), ONE))
         self.close("o", self.jobs() * count, "parallel", each * self.member_weight())
+        self.rows_in_parts = False
         first = self.finish()
         return [first, self.combine(reductions, parts, pieces, results)]
 

@@ -69,8 +69,17 @@ class Reductions(Nest):
         least, most = self.group.machine.columns, self.most_columns()
         if most <= least:
             return index(least)
+        if self.rows_in_parts:
+            return maximum(index(least), minimum(self.k.size(self.sizes[self.outer[-1]]), index(most)))
         fair = call("floordiv", self.total(self.outer), index(JOBS * COLUMN_STEP)) * COLUMN_STEP
         return maximum(index(least), minimum(fair, index(most)))
+
+    def wide_jobs(self) -> int:
+        """The number of blocks of columns that are as wide as possible, of known sizes."""
+        *rows, last = (self.sizes[a] for a in self.outer)
+        count = dims.product([*rows, dims.ceildiv(last, self.most_columns())])
+        assert type(count) is int
+        return max(count, 1)
 
     def most_columns(self) -> int:
         """The largest width of a block: phases after the first find it in the cache, and so do its accumulators."""
@@ -78,9 +87,13 @@ class Reductions(Nest):
         reductions = sum(isinstance(n.op.record.lower, Reduction) for n in self.group.members)
         most = machine.most_columns // max(reductions, 1)
         terms = dims.product(self.sizes[a] for a in self.inner)
-        if self.phases() > 1:
+        if self._passes() > 1:
             most = min(most, CACHED // terms) if type(terms) is int and terms else 0
         return max(most // COLUMN_STEP * COLUMN_STEP, machine.columns)
+
+    def _passes(self) -> int:
+        """The number of phases that go through the terms: behind the last reduction there may be only results."""
+        return sum(bool(self.reductions_at(phase) or self.stores_at(phase)) for phase in range(self.phases()))
 
     def _blocks_of(self, last: int) -> Expr:
         width = self.width()
