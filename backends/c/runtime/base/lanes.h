@@ -59,24 +59,79 @@ INLINE vec choose(index_vec mask, vec yes, vec no)
     return (vec)(((index_vec)yes & mask) | ((index_vec)no & ~mask));
 }
 
-/* The transposition of a square of VL vectors.
+/* ---- transposition ---- */
+
+/* Vectors consist of blocks of 128 bits, inside which most instructions on lanes stay; those that cross them take longer, and
+ * registers for their indices. */
+#if SYMC_DOUBLE
+#define BLOCK_LANES 2
+#define BLOCK_AT(i) (i), (i) + 1
+#define LOW_PAIRS_AT(i) LANE_PAIR(i)
+#define HIGH_PAIRS_AT(i) LANE_PAIR((i) + 1)
+#else
+#define BLOCK_LANES 4
+#define BLOCK_AT(i) (i), (i) + 1, (i) + 2, (i) + 3
+#define LOW_PAIRS_AT(i) LANE_PAIR(i), LANE_PAIR((i) + 1)
+#define HIGH_PAIRS_AT(i) LANE_PAIR((i) + 2), LANE_PAIR((i) + 3)
+#endif
+#define TWO_BLOCKS(lanes, i, step) lanes(i), lanes((i) + (step) * BLOCK_LANES)
+#define FOUR_BLOCKS(lanes, i, step) TWO_BLOCKS(lanes, i, step), TWO_BLOCKS(lanes, (i) + 2 * (step) * BLOCK_LANES, step)
+#if VL == 4 * BLOCK_LANES
+#define ALL_BLOCKS(lanes) FOUR_BLOCKS(lanes, 0, 1)
+#elif VL == 2 * BLOCK_LANES
+#define ALL_BLOCKS(lanes) TWO_BLOCKS(lanes, 0, 1)
+#else
+#define ALL_BLOCKS(lanes) lanes(0)
+#endif
+
+/* The transposition of squares of blocks: vector i of each of VL / BLOCK_LANES groups, for each i. */
+INLINE void transpose_blocks(vec v[VL])
+{
+#if VL == 4 * BLOCK_LANES
+    UNROLL
+    for (int i = 0; i < BLOCK_LANES; i++) {
+        vec a = v[i], b = v[i + BLOCK_LANES], c = v[i + 2 * BLOCK_LANES], d = v[i + 3 * BLOCK_LANES];
+        vec ab = SHUFFLE(a, b, TWO_BLOCKS(BLOCK_AT, 0, 1), TWO_BLOCKS(BLOCK_AT, VL, 1));
+        vec cd = SHUFFLE(c, d, TWO_BLOCKS(BLOCK_AT, 0, 1), TWO_BLOCKS(BLOCK_AT, VL, 1));
+        v[i] = SHUFFLE(ab, cd, FOUR_BLOCKS(BLOCK_AT, 0, 2));
+        v[i + BLOCK_LANES] = SHUFFLE(ab, cd, FOUR_BLOCKS(BLOCK_AT, BLOCK_LANES, 2));
+        ab = SHUFFLE(a, b, TWO_BLOCKS(BLOCK_AT, VL / 2, 1), TWO_BLOCKS(BLOCK_AT, VL + VL / 2, 1));
+        cd = SHUFFLE(c, d, TWO_BLOCKS(BLOCK_AT, VL / 2, 1), TWO_BLOCKS(BLOCK_AT, VL + VL / 2, 1));
+        v[i + 2 * BLOCK_LANES] = SHUFFLE(ab, cd, FOUR_BLOCKS(BLOCK_AT, 0, 2));
+        v[i + 3 * BLOCK_LANES] = SHUFFLE(ab, cd, FOUR_BLOCKS(BLOCK_AT, BLOCK_LANES, 2));
+    }
+#elif VL == 2 * BLOCK_LANES
+    UNROLL
+    for (int i = 0; i < BLOCK_LANES; i++) {
+        vec a = v[i], b = v[i + BLOCK_LANES];
+        v[i] = SHUFFLE(a, b, BLOCK_AT(0), BLOCK_AT(VL));
+        v[i + BLOCK_LANES] = SHUFFLE(a, b, BLOCK_AT(BLOCK_LANES), BLOCK_AT(VL + BLOCK_LANES));
+    }
+#else
+    (void)v;
+#endif
+}
+
+/* The transposition of a square of VL vectors: of each block, then of the blocks.
  *
- * One round interleaves vector i with vector i + VL / 2, which rotates the bits of an element's (row, lane) address by
- * one place; after log2(VL) rounds row and lane have changed places. */
+ * One round interleaves, inside blocks, vector i of a group of BLOCK_LANES vectors with vector i + BLOCK_LANES / 2, which rotates
+ * the bits of an element's (row, lane) address by one place; after log2(BLOCK_LANES) rounds row and lane have changed places. */
 INLINE void transpose_square(vec v[VL])
 {
     UNROLL
-    for (int round = 1; round < VL; round *= 2) {
+    for (int round = 1; round < BLOCK_LANES; round *= 2) {
         vec w[VL];
         UNROLL
         for (int i = 0; i < VL / 2; i++) {
-            w[2 * i] = interleave_low(v[i], v[i + VL / 2]);
-            w[2 * i + 1] = interleave_high(v[i], v[i + VL / 2]);
+            int from = i / (BLOCK_LANES / 2) * BLOCK_LANES + i % (BLOCK_LANES / 2);
+            w[2 * i] = SHUFFLE(v[from], v[from + BLOCK_LANES / 2], ALL_BLOCKS(LOW_PAIRS_AT));
+            w[2 * i + 1] = SHUFFLE(v[from], v[from + BLOCK_LANES / 2], ALL_BLOCKS(HIGH_PAIRS_AT));
         }
         UNROLL
         for (int i = 0; i < VL; i++)
             v[i] = w[i];
     }
+    transpose_blocks(v);
 }
 
 #endif
