@@ -100,6 +100,30 @@ def test_few_pixels(channels, filters, groups, taps, stride, side):
     np.testing.assert_allclose((dx * bump.astype("float64")).sum(), (right * along).sum(), rtol=1e-4, atol=1e-1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "stride", "pad", "size"),
+    [
+        (32, 64, (2, 2), (0, 0), (14, 14)),
+        (50, 33, (2, 2), (1, 1), (7, 9)),
+        (17, 32, (2, 1), (0, 2), (5, 40)),
+        (16, 16, (1, 2), (3, 0), (3, 301)),
+        (48, 32, (3, 2), (0, 40), (8, 1)),
+    ],
+)
+def test_one_tap_with_strides(channels, filters, stride, pad, size, dtype):
+    """Only the pixels under the tap are read: beside images, in long rows, up to the last element of an array."""
+    x, w = (a.astype(dtype) for a in (sample(8, 3, channels, *size), sample(9, filters, channels, 1, 1)))
+    a, b = T.tensor4("a", dtype), T.tensor4("b", dtype)
+    with symc.config.change(conv_algorithm="blocks", threads=2):
+        f = symc.function([a, b], T.nnet.conv2d(a, b, border_mode=pad, subsample=stride), profile=True)
+        y = f(x, w)
+        assert algorithms(f) == {"blocks of channels"}
+    padded = np.pad(x.astype("float64"), [(0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2])
+    right = np.einsum("ncyx,kc->nkyx", padded[:, :, :: stride[0], :: stride[1]], w[:, :, 0, 0].astype("float64"))
+    np.testing.assert_allclose(y, right, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
+
+
 def test_many_small_images(function):
     x, w, g = sample(11, 20, 2, 9, 7), sample(12, 5, 2, 3, 3), sample(13, 20, 5, 9, 7)
     found = function(x, w, g)

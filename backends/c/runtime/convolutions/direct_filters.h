@@ -53,6 +53,7 @@ typedef struct {
     real *packed;                          /* by group, block of filters and of channels, tap, part, channel */
     extremes *found;                       /* of pairs by group, block of filters and of channels */
     pair_parts parts;
+    int under_tap;                         /* images are read with strides: in_h and in_w count the pixels under the only tap */
     real *turned;                          /* by image and group: whole turned images; or NULL */
     int64_t pool_h, pool_w;                /* of windows of results, of which the maxima are stored: 1, or `blocked` */
     int blocked;                           /* maps are in blocks of channels, see symc_conv2d_blocks; images too, unless: */

@@ -183,6 +183,8 @@ static direct forward_of(const conv2d *v, real *y, const real *x, const real *we
     return z;
 }
 
+static const axis one_tap = {.up = 1, .down = 1, .taps = 1, .dil = 1};
+
 #if SYMC_PAIRS
 void symc_paired_blocks(const conv2d *v, const int64_t *pool, real *y, const void *x, const real *weights)
 {
@@ -194,9 +196,8 @@ void symc_paired_blocks(const conv2d *v, const int64_t *pool, real *y, const voi
 /* One tap at stride 1 of patches. */
 void symc_paired_to_blocks(const conv2d *v, const int64_t *pool, real *y, const real *x, const real *weights)
 {
-    const axis one = {.up = 1, .down = 1, .taps = 1, .dil = 1};
     direct z = forward_of(v, y, NULL, weights);
-    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1], z.few = x, z.rows = z.cols = one;
+    z.blocked = 1, z.pool_h = pool[0], z.pool_w = pool[1], z.few = x, z.rows = z.cols = one_tap;
     z.in_h = z.out_h, z.in_w = z.out_w, z.channels = z.weight_filter, z.weight_channel = 1;
     run(&z);
 }
@@ -211,6 +212,10 @@ void DIRECT(forward)(const conv2d *v, real *y, const real *x, const real *weight
     }
 #endif
     direct z = forward_of(v, y, x, weights);
+    if (!SYMC_PAIRS && v->taps_h * v->taps_w == 1 && v->step_h * v->step_w > 1) {
+        z.under_tap = 1, z.rows = z.cols = one_tap;
+        z.in_h = v->out_h, z.in_w = v->out_w;
+    }
     run(&z);
 }
 

@@ -6,6 +6,8 @@
 
 #include "direct_filters.h"
 
+#include "base/lanes.h"
+
 /* With strides, windows of blocks are divided into planes: pixels with the same remainders modulo the strides lie together,
  * as far as taps read them. So results read neighbouring pixels, and those of a band are one row. */
 INLINE int divides_window(const direct *z) { return z->planes_h > 0; }
@@ -37,10 +39,69 @@ typedef struct {
     int64_t first_row, last_row, first_col, last_col;
 } part;
 
+/* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row; loads nothing behind `end`. */
+static void take_pixels(const real *row, int64_t in_w, const real *end, int64_t left, int64_t step, int64_t count, real *to)
+{
+    int64_t first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
+    int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first;
+    if (last - first < count)
+        memset(to, 0, first * sizeof(real)), memset(to + last, 0, (count - last) * sizeof(real));
+    if (step == 1) {
+        memcpy(to + first, row + left + first, (last - first) * sizeof(real));
+        return;
+    }
+    int64_t i = first;
+    if (step == 2 && last - first >= VL)
+        for (; i < last && end - (row + left) >= 2 * smaller(i + VL, last); i += VL) {
+            int64_t at = smaller(i, last - VL); /* the last vector overlaps with the one before */
+            store(to + at, load_even(row + left + 2 * at));
+        }
+    for (; i < last; i++)
+        to[i] = row[left + i * step];
+}
+
+#if !SYMC_PAIRS
+enum { PIXELS_AT_ONCE = 8 * VL }; /* of a block of channels: in the first level cache */
+
+/* The window of a convolution with one tap and strides: of the images only the pixels under the tap are read. */
+static void turn_pixels_under_tap(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
+{
+    const conv2d *v = z->v;
+    int64_t high = b->last_row - b->first_row, width = b->last_col - b->first_col, plane = v->in_h * v->in_w;
+    int64_t rows = larger(1, PIXELS_AT_ONCE / width), cols = smaller(PIXELS_AT_ONCE, width);
+    const real *end = z->in + v->images * v->groups * z->channels * plane;
+    real planes[VL * PIXELS_AT_ONCE] __attribute__((aligned(64)));
+    for (int64_t step = first; step < last; step++)
+        for (int64_t y = 0; y < high; y += rows)
+            for (int64_t x = 0; x < width; x += cols) {
+                int64_t channels = smaller(VL, z->channels - step * VL), some = smaller(rows, high - y);
+                int64_t count = smaller(cols, width - x), left = (b->first_col + x) * v->step_w - v->pad_w;
+                const real *in = z->in + (place * z->channels + step * VL) * plane;
+                real *to = planes;
+                for (int64_t c = 0; c < channels; c++, in += plane, to = planes + c * PIXELS_AT_ONCE)
+                    for (int64_t i = 0; i < some; i++, to += count) {
+                        int64_t row = (b->first_row + y + i) * v->step_h - v->pad_h;
+                        if (row < 0 || row >= v->in_h)
+                            memset(to, 0, count * sizeof(real));
+                        else
+                            take_pixels(in + row * v->in_w, v->in_w, end, left, v->step_w, count, to);
+                    }
+                FN(symc_to_lanes)(planes, PIXELS_AT_ONCE, channels, count * some, planes + VL * PIXELS_AT_ONCE, count,
+                                  z->wide * VL, window + ((step * z->high + y) * z->wide + x) * VL);
+            }
+}
+#endif
+
 /* Blocks of channels [first, last) of the window behind a band. Returns its extremes, if it has parts. */
 static extremes turn_window(const direct *z, int64_t place, const part *b, int64_t first, int64_t last, real *window)
 {
     extremes found = NO_EXTREMES;
+#if !SYMC_PAIRS
+    if (z->under_tap) {
+        turn_pixels_under_tap(z, place, b, first, last, window);
+        return found;
+    }
+#endif
     int64_t plane = z->in_h * z->in_w;
     int64_t top = window_start(&z->rows, b->first_row), left = window_start(&z->cols, b->first_col);
     const real *in = z->in + place * z->channels * plane;
@@ -99,25 +160,6 @@ static void copy_planes(const direct *z, int64_t image, const part *b, real *win
             }
 }
 
-/* `count` pixels of a row of an image, `step` apart from column `left` on, and zeros beside the row. */
-static void copy_strided(const float *row, int64_t in_w, int64_t left, int64_t step, int64_t count, float *to)
-{
-    const __m512i every_second = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    int64_t first = smaller(count, left < 0 ? ceil_div(-left, step) : 0);
-    int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first, i = first;
-    memset(to, 0, first * sizeof(float));
-    memset(to + last, 0, (count - last) * sizeof(float));
-    if (step == 1) {
-        memcpy(to + first, row + left + first, (last - first) * sizeof(float));
-        return;
-    }
-    for (; step == 2 && i + VL <= last && left + 2 * (i + VL) <= in_w; i += VL)
-        store(to + i, (vec)_mm512_permutex2var_ps((__m512)load(row + left + 2 * i), every_second,
-                                                  (__m512)load(row + left + 2 * i + VL)));
-    for (; i < last; i++)
-        to[i] = row[left + i * step];
-}
-
 /* The window of images of a few channels: each pixel of the band with all elements under the filter, as its channels. */
 static void fill_patches(const direct *z, int64_t image, const part *b, real *window)
 {
@@ -135,8 +177,8 @@ static void fill_patches(const direct *z, int64_t image, const part *b, real *wi
             if (row < 0 || row >= v->in_h)
                 memset(planes + k * width, 0, width * sizeof(real));
             else
-                copy_strided(z->few + ((image * v->channels + k / terms) * v->in_h + row) * v->in_w, v->in_w, left, v->step_w,
-                             width, planes + k * width);
+                take_pixels(z->few + ((image * v->channels + k / terms) * v->in_h + row) * v->in_w, v->in_w,
+                            z->few + v->images * v->channels * v->in_h * v->in_w, left, v->step_w, width, planes + k * width);
         }
         for (int64_t step = 0; step < z->steps; step++)
             symc_to_parts(&z->parts, &none, planes + step * BLOCK * width, width, BLOCK, width, end, width, 0,
