@@ -99,13 +99,16 @@ void symc_to_parts(const pair_parts *parts, extremes *found, const real *from, i
 #define PARTS_PARAMS
 #define PARTS_GIVEN
 
-enum { PIXELS_AHEAD = 4 * VL };
+enum {
+    PIXELS_AHEAD = 4 * VL,
+    LONG_ROW = 16 * VL /* pixels of VL planes, turned, and of as many planes fill the first level cache */
+};
 
 void TO_LANES(const real *from, int64_t ld, int64_t rows, int64_t count, const real *end, int64_t width,
                        int64_t row_step, real *to)
 {
     /* so many planes are more streams than processors follow; the planes that follow would be evicted by long rows again */
-    int64_t ahead = count > PIXELS_AHEAD ? PIXELS_AHEAD : BLOCK * ld;
+    int64_t ahead = count > LONG_ROW ? PIXELS_AHEAD : BLOCK * ld;
     for (int64_t i = 0; i < count; i += VL) {
         int64_t some = smaller(VL, count - i);
         if (some < VL && count >= VL) /* the last vector overlaps with the one before */
