@@ -139,8 +139,11 @@ class Config:
         functions too; profiles show what was chosen.
     conv_accuracy : str
         ``"fast"`` allows minimal filtering, whose relative error is about 1e-6 rms in float32, and which spreads NaN
-        and infinity over the outputs of a tile; ``"strict"`` allows direct sums only: 0.3e-6 rms, at most 0.6e-6 in
-        sums of 5,000 terms. Takes effect at once.
+        and infinity over the outputs of a tile (of gradients by filters, over all taps). Its intermediate sums are up
+        to 1,200 times larger than direct ones can be, so it overflows earlier: finite results are certain where images,
+        filters and gradients stay below 1e36, and the number of terms times the largest magnitudes of both operands
+        below 2.5e35. ``"strict"`` allows direct sums only: 0.3e-6 rms, at most 0.6e-6 in sums of 5,000 terms, and
+        infinity only where the sum of magnitudes overflows. Takes effect at once.
     cpu_precision : str
         Arithmetic of float32 products and convolutions in the C back end. ``"float32"``: as exact as sums of float32,
         by the fastest instructions that the processor has; with AMX, numbers of 24 bits are multiplied in parts of 8

@@ -66,6 +66,24 @@ def test_strict_sums_confine_infinity(function):
     np.testing.assert_array_equal(finite, ~near)
 
 
+@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize(("accuracy", "largest", "of_sums"), [("fast", 9e35, 2.4e35), ("strict", 3e38, 3e38)])
+def test_large_values_do_not_overflow(function, taps, accuracy, largest, of_sums):
+    """Up to the limits that ``conv_accuracy`` states, in images, filters, or gradients."""
+    rng, terms = np.random.default_rng(40), 16 * 5 * 5  # of the longest sum
+    shapes = (2, 16, 12, 8), (16, 16, taps, taps), (2, 16, 12, 8)
+    operands = [rng.choice(np.float32([-1, 1]), shape) for shape in shapes]
+    operands[0][0] = np.where(np.add.outer(np.arange(12), np.arange(8)) % 2, -1, 1)
+    operands[1][3], operands[2][1] = 1, 1
+    with symc.config.change(conv_accuracy=accuracy, conv_algorithm="winograd"):
+        for large in range(3):
+            for size in (of_sums / terms, largest):
+                factors = np.full(3, min(1, of_sums / terms / size), "float32")
+                factors[large] = size
+                found = function(*(v * factor for v, factor in zip(operands, factors)))
+                assert all(np.isfinite(a).all() for a in found)
+
+
 def test_strict_sums_are_more_accurate():
     x, w = sample(4, 1, 256, 16, 16), sample(5, 32, 256, 3, 3)
     a, b = T.tensor4("a"), T.tensor4("b")
