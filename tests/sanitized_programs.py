@@ -245,6 +245,31 @@ def convolutions_that_follow_one_another():
 
 
 @program
+def operands_rounded_to_bfloat16():
+    """By vectors or matrix registers, where the processor has them; whole numbers below 256 are exact."""
+    x, w, g = T.tensor4s("x", "w", "g")
+    m, k = T.matrix("m"), symc.shared(rng.integers(-3, 4, (77, 35)).astype("float32"))
+    product = symc.function([m], [T.dot(m, k), T.dot(m.T, m)])
+    with symc.config.change(cpu_precision="bfloat16", conv_accuracy="strict"):
+        for rows in (1, 5, 49, 131):
+            a = rng.integers(-3, 4, (rows, 77)).astype("float32")
+            yield from zip(product(a), (a @ k.get_value(), a.T @ a))
+        for images, channels, filters, taps, pad, step, n in (
+            (1, 16, 19, 3, 1, 1, 13), (3, 50, 33, 1, 0, 2, 9), (2, 17, 64, 5, 2, 2, 11), (9, 32, 48, 3, 0, 1, 7),
+        ):  # fmt: skip
+            y = T.nnet.conv2d(x, w, border_mode=pad, subsample=(step, step))
+            f = symc.function([x, w, g], [T.maximum(y, 0.5), *symc.grad(None, [x, w], known_grads={y: g})])
+            shapes = (images, channels, n, n), (filters, channels, taps, taps)
+            a, b, bump_x, bump_w = (rng.integers(-2, 3, shape).astype("float32") for shape in shapes * 2)
+            wanted = correlated(a, b, pad, step)
+            out = rng.integers(-2, 3, wanted.shape).astype("float32")
+            found, by_x, by_w = f(a, b, out)
+            yield found, np.maximum(wanted, 0.5)
+            yield (by_x * bump_x).sum(dtype="float64"), (out * correlated(bump_x, b, pad, step)).sum()
+            yield (by_w * bump_w).sum(dtype="float64"), (out * correlated(a, bump_w, pad, step)).sum()
+
+
+@program
 def pooling():
     x = T.tensor4("x")
     for window, step, n in ((2, 2, 7), (3, 2, 9), (3, 1, 5)):
