@@ -270,7 +270,7 @@ ROWS = [
     Row(
         "product_float64", "1024 x 1024 matrix product in float64",
         shapes((1024, 1024), (1024, 1024), dtype="float64"), lambda T, a, b: T.dot(a, b),
-        lambda torch, a, b: a @ b, lambda jax, a, b: a @ b, flops=2 * 1024**3,
+        lambda torch, a, b: a @ b, lambda jax, a, b: a @ b, flops=2 * 2 * 1024**3,
     ),
     Row(
         "momentum_small", "momentum updates of 100 parameters of 16 x 16", _many(100), _momentum, _momentum_torch,

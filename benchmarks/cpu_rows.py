@@ -23,9 +23,10 @@ __all__ = ["ISA_FLAGS", "Row", "configure_symc", "normal", "shapes"]
 class Row:
     """One row: see the module's description. Each library's function gets the library's module first.
 
-    ``flops`` are the operations of its products; ``roots`` and ``quotients`` are those that no order of operations
-    avoids, which bound a row whose arrays stay in a cache. ``numexpr`` evaluates an expression, ``numba`` returns the
-    compiled function. Without ``tolerance`` (infinity), results are random and not compared.
+    ``flops`` are the operations of its products, in float64 counted twice, for registers hold half as many numbers;
+    ``roots`` and ``quotients`` are those that no order of operations avoids, which bound a row whose arrays stay in a
+    cache. ``numexpr`` evaluates an expression, ``numba`` returns the compiled function. Without ``tolerance``
+    (infinity), results are random and not compared.
     """
 
     name: str
