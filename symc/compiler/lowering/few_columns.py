@@ -24,22 +24,20 @@ class FewColumns(Reductions):
         the kernels that copy operands for that form.
         """
         columns = self.columns_in_call()
+        self.begin(KernelBuilder(self.label, self.ref_of))
+        copies: list[Step] = []
         if columns is None:
-            self.begin(KernelBuilder(self.label, self.ref_of))
             copies = self._copies(0)
             self.phases_over_rows()
             return [*copies, self.finish()]
-        self.begin(KernelBuilder(self.label, self.ref_of))
         count, most, order, outer = self.k.size(columns), self.few_columns(), self.order, self.outer
-        self.push(None, None)
-        self.phases_over_rows()
-        self.close_if(index(most) < count)
-        self.restart()
-        self.push(None, None)
-        self.turn_columns()
-        copies = self._copies(most)
-        self.phases_over_rows()
-        self.close_if(count <= most)
+
+        def columns_turned() -> None:
+            self.turn_columns()
+            copies.extend(self._copies(most))
+            self.phases_over_rows()
+
+        self.in_two_forms(index(most) < count, self.phases_over_rows, columns_turned)
         self.order, self.outer, self.few = order, outer, None
         return [*copies, self.finish()]
 

@@ -47,13 +47,7 @@ class Maps(TinyAxes):
         elif few.op == "const":
             self.spread_lanes(cost)
         else:
-            self.push(None, None)
-            self.spread_lanes(cost)
-            self.close_if(few <= MOST)
-            self.restart()
-            self.push(None, None)
-            self._plain_rows(cost)
-            self.close_if(index(MOST) < few)
+            self.in_two_forms(few <= MOST, lambda: self.spread_lanes(cost), lambda: self._plain_rows(cost))
         return self.finish()
 
     def _plain_rows(self, cost: int) -> None:

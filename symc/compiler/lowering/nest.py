@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,10 @@ class Nest(GroupIteration):
 
     def flat_index(self, iteration_map: IterationMap) -> Expr:
         """The row-major position of the current element of a variable with the iteration map ``iteration_map``."""
-        flat, axes = ZERO, self.compact(iteration_map)
+        axes = self.compact(iteration_map)
         if self.lanes_over is not None and axes[-2:] == self.lanes_over[0]:
-            for a in axes[:-2]:
-                flat = flat * self.k.size(self.sizes[a]) + self.at[a]
-            return flat * self.total(axes[-2:]) + self.lanes_over[1]
+            return self.flat_index(axes[:-2]) * self.total(axes[-2:]) + self.lanes_over[1]
+        flat = ZERO
         for a in axes:
             flat = flat * self.k.size(self.sizes[a]) + self.at[a]
         return flat
@@ -266,6 +265,16 @@ class Nest(GroupIteration):
         level = self.levels.pop()
         body = tuple(level.statements)
         self.levels[-1].statements += body if condition is None else (If(condition, body),)
+
+    def in_two_forms(self, condition: Expr, form: Callable[[], None], other: Callable[[], None]) -> None:
+        """Create the loops of ``form``, which run where ``condition`` holds, and those of ``other`` for elsewhere."""
+        self.push(None, None)
+        form()
+        self.close_if(condition)
+        self.restart()
+        self.push(None, None)
+        other()
+        self.close_if(call("not", condition))
 
     def put(self, s: Statement) -> None:
         """Add a statement to the innermost loop."""

@@ -75,13 +75,7 @@ class ShortInCall(Reductions, Nest):
         if terms.op == "const":
             self._rows_as_lanes(terms)
             return self.finish()
-        self.push(None, None)
-        self._rows_as_lanes(terms)
-        self.close_if(terms <= LONGEST)
-        self.restart()
-        self.push(None, None)
-        self.phases_over_rows()
-        self.close_if(index(LONGEST) < terms)
+        self.in_two_forms(terms <= LONGEST, lambda: self._rows_as_lanes(terms), self.phases_over_rows)
         return self.finish()
 
     def _is_packed(self, axes: tuple[int, ...]) -> bool:

@@ -54,13 +54,7 @@ class TurnedRows(ShortInCall):
         self.begin(KernelBuilder(self.label, self.ref_of))
         terms, rows = self.total(self.inner), self.k.size(self.sizes[self.outer[-1]])
         short = call("and", terms <= self._longest(), index(FEWEST_ROWS) <= rows)
-        self.push(None, None)
-        self._turned_lanes(terms, rows)
-        self.close_if(short)
-        self.restart()
-        self.push(None, None)
-        self.phases_over_rows()
-        self.close_if(call("not", short))
+        self.in_two_forms(short, lambda: self._turned_lanes(terms, rows), self.phases_over_rows)
         return self.finish()
 
     def _turned_lanes(self, terms: Expr, rows: Expr) -> None:

@@ -53,6 +53,23 @@ INLINE void store_doubled(real *p, vec v)
     store(p + VL, interleave_high(v, v));
 }
 
+/* `count` elements from `from` on, `step` apart; `rest` elements may be read. */
+static inline void take_strided(const real *from, int64_t step, int64_t count, int64_t rest, real *to)
+{
+    int64_t i = 0;
+    if (step == 1) {
+        memcpy(to, from, count * sizeof(real));
+        return;
+    }
+    if (step == 2 && count >= VL)
+        for (; i < count && 2 * smaller(i + VL, count) <= rest; i += VL) {
+            int64_t at = smaller(i, count - VL); /* the last vector overlaps with the one before */
+            store(to + at, load_even(from + 2 * at));
+        }
+    for (; i < count; i++)
+        to[i] = from[i * step];
+}
+
 /* Lane by lane: yes where the mask is set, no elsewhere. */
 INLINE vec choose(index_vec mask, vec yes, vec no)
 {

@@ -46,18 +46,8 @@ static void take_pixels(const real *row, int64_t in_w, const real *end, int64_t 
     int64_t last = left < in_w ? larger(first, smaller(count, ceil_div(in_w - left, step))) : first;
     if (last - first < count)
         memset(to, 0, first * sizeof(real)), memset(to + last, 0, (count - last) * sizeof(real));
-    if (step == 1) {
-        memcpy(to + first, row + left + first, (last - first) * sizeof(real));
-        return;
-    }
-    int64_t i = first;
-    if (step == 2 && last - first >= VL)
-        for (; i < last && end - (row + left) >= 2 * smaller(i + VL, last); i += VL) {
-            int64_t at = smaller(i, last - VL); /* the last vector overlaps with the one before */
-            store(to + at, load_even(row + left + 2 * at));
-        }
-    for (; i < last; i++)
-        to[i] = row[left + i * step];
+    const real *from = row + left + first * step;
+    take_strided(from, step, last - first, end - from, to + first);
 }
 
 #if !SYMC_PAIRS

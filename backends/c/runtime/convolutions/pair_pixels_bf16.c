@@ -78,20 +78,6 @@ static void pack_tiles(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* `count` elements from `from` on, `step` apart, of which `rest` may be read. */
-static void take_strided(const float *from, int64_t step, int64_t count, int64_t rest, float *to)
-{
-    int64_t i = 0;
-    if (step == 1) {
-        memcpy(to, from, count * sizeof(float));
-        return;
-    }
-    for (; step == 2 && i + VL <= count && 2 * (i + VL) <= rest; i += VL)
-        store(to + i, load_even(from + 2 * i));
-    for (; i < count; i++)
-        to[i] = from[i * step];
-}
-
 /* `channels` channels from `channel` on of a range of pixels, `ld` elements apart. */
 static void gather_pixels(const pixel_product *z, int64_t channel, int64_t channels, pixel_range r, float *to, int64_t ld)
 {
