@@ -26,15 +26,31 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
-from growth_cases import CASES, MOMENTUM, RATE, Case
+from growth_cases import CASES, MOMENTUM, RATE, Case, Program
 from growth_report import drawing, line, markdown
 
-__all__ = ["main", "measure"]
+__all__ = ["described", "main", "measure"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PICTURES = RESULTS.parents[1] / "docs" / "img"
 STAGES = {"fuse_loops": "lower", "lower_loops": "lower", "check_loops": "lower", "emit": "emit", "build": "load"}
 """The stage of the table to which a stage of the compiler belongs; all others are ``"rewrite"``."""
+
+
+def described(program: Program, outputs: list[Any], gradients: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]]]:
+    """The results and the updates of a program: a step with momentum, or the gradients as further results."""
+    import numpy as np
+
+    import symc
+
+    if not program.training:
+        return [*outputs, *gradients], []
+    updates: list[tuple[Any, Any]] = []
+    for value, g in zip(program.wrt or (), gradients):
+        velocity = symc.shared(np.zeros_like(value.get_value()))
+        change = np.float32(MOMENTUM) * velocity - np.float32(RATE) * g
+        updates += [(velocity, change), (value, value + change)]
+    return outputs, updates
 
 
 # --- one size, in its own process -------------------------------------------------------------------------------------
@@ -62,15 +78,9 @@ def measure(case: Case, size: int, seconds: float = 0.3) -> dict[str, float]:
     base, compiled, start = _peak(), _children(), process_time()
     program = case.build(size)
     made = process_time()
-    outputs, updates = list(program.outputs), []
+    outputs = list(program.outputs)
     gradients = symc.grad(outputs[0], program.wrt) if program.wrt is not None else []
-    if program.training:
-        for value, g in zip(program.wrt or (), gradients):
-            velocity = symc.shared(np.zeros_like(value.get_value()))
-            change = np.float32(MOMENTUM) * velocity - np.float32(RATE) * g
-            updates += [(velocity, change), (value, value + change)]
-    else:
-        outputs += gradients
+    outputs, updates = described(program, outputs, gradients)
     figures = {"graph": made - start, "gradient": process_time() - made}
     start = process_time()
     f = symc.function(program.inputs, outputs, updates=updates)

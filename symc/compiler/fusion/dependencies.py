@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from symc.compiler.fusion.groups import (
     FusionGroup,
@@ -36,11 +37,11 @@ def between(
     """
     if not indexed_reads(state, target).isdisjoint(source.stored):
         return None  # an iteration would read elements that later iterations write
-    stack: list[Unit] = [target]
     found: dict[int, Unit] = {}
     floor = state.unit_order[source]
-    while stack:
-        unit = stack.pop()
+    frontier: list[tuple[float, int, Unit]] = [(state.unit_order[target], 0, target)]
+    while frontier:  # from the earliest, so that a path to the source, if there is one, is found after few units
+        unit = heappop(frontier)[2]
         for v in inputs_of(state, unit):
             maker = producer.get(v)
             if maker is None:
@@ -49,11 +50,13 @@ def between(
             if maker is source:
                 if unit is not target:
                     return None
-            elif maker is not target and id(maker) not in found and state.unit_order[maker] > floor:
-                if len(found) > SEARCH_LIMIT:
-                    return None
-                found[id(maker)] = maker
-                stack.append(maker)
+            elif maker is not target and id(maker) not in found:
+                position = state.unit_order[maker]
+                if position > floor:
+                    if len(found) > SEARCH_LIMIT:
+                        return None
+                    found[id(maker)] = maker
+                    heappush(frontier, (position, len(found), maker))
     return list(found.values())
 
 
