@@ -14,6 +14,11 @@ import symc
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 pytest.importorskip("cffi")
+GROWING = {
+    "dense": 5, "residual": 4, "inference": 10, "blocks": 2, "unrolled": 10, "scan": 3, "chain": 50, "reductions": 50,
+    "random": 250, "concatenations": 12, "reshapes": 50, "indexing": 25, "parameters": 25, "outputs": 12, "inputs": 50,
+}  # fmt: skip
+"""Sizes that take little time."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +59,38 @@ def test_knees_and_the_drawing():
     assert (
         len(found.findall("{*}polyline")) == 2 and "http" not in report.drawing([curve]).replace("www.w3.org", "")[60:]
     )
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_the_work_of_building_is_proportional_to_the_graph(name):
+    """Calls for each application: fewer where a program has a fixed part, some more where searches go on longer."""
+    counts, cases = module("growth_counts"), module("growth_cases").CASES
+    assert sorted(GROWING) == sorted(c.name for c in cases.values() if c.axis != "batch")
+    case = cases[name]
+    small, large = (counts.count(case, n) for n in (GROWING[name], 4 * GROWING[name]))
+    assert large["nodes"] > 2 * small["nodes"] or name == "scan"
+    for stage in counts.COLUMNS:  # quadratic growth would be four times
+        assert large[stage] / large["nodes"] < 1.7 * small[stage] / small["nodes"] + 5, stage
+
+
+def test_calls_are_counted_while_counting_lasts_only():
+    calls = module("growth_counts").Calls()
+    len([])
+    with calls.counting():
+        for _ in range(1000):
+            len([])
+    assert 1000 <= calls.since() < 1010 and calls.since() == 0
+
+
+def test_a_short_count_is_saved_and_merged(tmp_path, capsys):
+    counts = module("growth_counts")
+    earlier = {"inputs": {"10": dict.fromkeys(("nodes", "kernels", *counts.COLUMNS), 1)}}
+    (tmp_path / "counts.json").write_text(json.dumps({"counts": earlier}))
+    counts.main(["--cases", "chain", "--most", "10", "--save", "counts", "--folder", str(tmp_path)])
+    found = json.loads((tmp_path / "counts.json").read_text())["counts"]
+    assert list(found) == ["chain", "inputs"] and found["chain"]["10"]["nodes"] == 28
+    text = (tmp_path / "counts.md").read_text()
+    assert text.count("\n| ") == 4 and "elementwise ops" in text and "10 " in capsys.readouterr().out
 
 
 def test_a_short_run_is_saved_and_merged(tmp_path, capsys, monkeypatch):
