@@ -134,20 +134,22 @@ static form *found_or_new(symc_stored *stored, const symc_form_key *key, size_t 
 
 symc_form symc_form_of(symc_stored *stored, const symc_form_key *key, size_t bytes, int slot)
 {
+    int busy = 0;
     if (stored && symc_is_measuring() && symc_measure_kept(bytes, most))
-        return (symc_form){(void *)(uintptr_t)PAGE, 0, NULL, 0}; /* measuring touches no memory */
+        return (symc_form){(void *)(uintptr_t)PAGE, 0, NULL, 0, 0}; /* measuring touches no memory */
     if (stored && !symc_is_measuring() && !(stored->turn && stored->turn[2])) {
         int64_t version = stored->turn ? stored->turn[1] : stored->renewed;
         take();
         form *f = found_or_new(stored, key, bytes, version);
-        int ready = f && f->version == version, free = f && !ready && f->version != BEING_MADE;
-        if (free)
+        int ready = f && f->version == version;
+        busy = f && !ready && f->version == BEING_MADE;
+        if (f && !ready && !busy)
             f->version = BEING_MADE;
         give();
-        if (ready || free)
-            return (symc_form){f->memory, ready, f, version};
+        if (f && !busy)
+            return (symc_form){f->memory, ready, f, version, 0};
     }
-    return (symc_form){slot < 0 ? NULL : symc_scratch(slot, bytes), 0, NULL, 0};
+    return (symc_form){slot < 0 ? NULL : symc_scratch(slot, bytes), 0, NULL, 0, busy};
 }
 
 void symc_form_made(const symc_form *made)

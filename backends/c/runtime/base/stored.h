@@ -29,6 +29,7 @@ typedef struct {
     int ready;
     void *kept; /* internal: NULL for scratch memory */
     int64_t version;
+    int busy; /* another thread makes the form just now: a call must compute the same bits without it */
 } symc_form;
 
 /* The form of an operand, in kept memory if `stored` is not NULL, nobody else makes it just now, and there is room for it;

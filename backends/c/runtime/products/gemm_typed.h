@@ -37,6 +37,8 @@ typedef struct {
     int64_t blocks, splits;        /* the grid of tasks: blocks of the cut side, times pieces of the other */
     real *shared;
     symc_stored *stored[2];        /* what A and B are, or NULL */
+    symc_form whole;               /* the shared operand, if it is kept in packed form between calls */
+    int in_panels;                 /* ... here or by another thread: few rows, too, are multiplied by panels */
     const symc_epilogue *epilogue; /* or NULL: the first row of C is row `first_row` of its output */
     int64_t first_row;
 } product;
@@ -223,47 +225,52 @@ static void plan_tasks(product *g, int packed)
     }
 }
 
-/* The operand that is packed whole: the stored one, if there is one and it is not read in place. */
-static int chooses_a(const product *g)
-{
-    int a = g->stored[0] != NULL, b = g->stored[1] != NULL && (g->trans_b || g->rows > IN_PLACE_ROWS);
-    return a == b ? g->rows <= 2 * g->cols : a;
-}
-
-/* That operand as an earlier call left it, or memory of its own for it; none if it is packed in stretches of k. */
-static symc_form packed_whole(const product *g, int64_t width)
+/* The shared operand as an earlier call left it, or memory that is kept for it; none if there is no room. */
+static symc_form kept_panels(const product *g)
 {
     const int a = g->shares_a;
+    const int64_t width = a ? g->rows : col_panels(g->cols) * TILE_COLS;
     symc_form_key key = {a ? g->a : g->b, FORM_PANELS,
                          {VL, sizeof(real), a, a ? g->rows : g->cols, g->k, a ? g->trans_a : g->trans_b,
                           a ? g->lda : g->ldb}};
-    symc_stored *stored = g->stored[!a];
-    return stored ? symc_form_of(stored, &key, width * g->k * sizeof(real), -1) : (symc_form){0};
+    return symc_form_of(g->stored[!a], &key, width * g->k * sizeof(real), -1);
+}
+
+/* Chooses the operand that is packed whole: a stored one, which is packed once for many calls. `few`: whether the other
+ * consists of few vectors, for which a matrix A in panels of rows would be read slowly. */
+static void choose_shared(product *g, int few)
+{
+    const int larger_a = g->rows <= 2 * g->cols, a = g->stored[0] && !few, b = g->stored[1] && (!few || g->rows <= g->cols);
+    g->shares_a = a == b ? larger_a : a;
+    if (a || b)
+        g->whole = kept_panels(g);
+    g->in_panels = g->whole.memory || g->whole.busy;
+    if (!g->in_panels)
+        g->shares_a = larger_a;
 }
 
 static void multiply(product *g)
 {
-    int64_t serial = g->rows * g->cols * g->k < SERIAL_PACKED;
-    g->shares_a = chooses_a(g);
+    const int kept = g->whole.memory != NULL;
+    int64_t serial = g->rows * g->cols * g->k < (g->whole.ready ? SERIAL_PRODUCTS : SERIAL_PACKED);
     int64_t panels = g->shares_a ? row_panels(g->rows) : col_panels(g->cols);
     int64_t width = g->shares_a ? g->rows : panels * TILE_COLS;
-    symc_form whole = packed_whole(g, width);
-    plan_tasks(g, whole.memory != NULL);
+    plan_tasks(g, kept);
     g->k_blocks = ceil_div(g->k, BLOCK_K);
     int64_t stretch = smaller(g->k_blocks, larger(1, SHARED_ELEMENTS / width / BLOCK_K));
-    real *scratch = whole.memory;
-    if (!scratch)
-        scratch = symc_scratch(SLOT_SHARED, width * smaller(g->k, stretch * ceil_div(g->k, g->k_blocks)) * sizeof(real));
+    real *packed = g->whole.memory;
+    if (!kept)
+        packed = symc_scratch(SLOT_SHARED, width * smaller(g->k, stretch * ceil_div(g->k, g->k_blocks)) * sizeof(real));
     for (g->first_block = 0; g->first_block < g->k_blocks; g->first_block = g->last_block) {
         g->last_block = smaller(g->k_blocks, g->first_block + stretch);
-        g->shared = whole.memory ? scratch + k_start(g, g->first_block) * width : scratch;
+        g->shared = kept ? packed + k_start(g, g->first_block) * width : packed;
         int64_t packs = panels * (g->last_block - g->first_block), tasks = g->blocks * g->splits;
-        if (!whole.ready)
+        if (!g->whole.ready)
             symc_parallel(pack_shared, g, packs, serial ? packs : 1);
         symc_parallel(multiply_tasks, g, tasks, serial ? tasks : 1);
     }
-    if (!whole.ready)
-        symc_form_made(&whole);
+    if (!g->whole.ready)
+        symc_form_made(&g->whole);
 }
 
 /* Products without packing: small ones, and those of a tall matrix with a narrow one. */
@@ -273,6 +280,14 @@ static int is_narrow(const product *g)
 {
     return !g->trans_a && g->k <= BLOCK_K && g->cols <= NARROW_COLS && g->cols * g->k <= NARROW_ELEMENTS &&
            g->rows >= 4 * g->cols;
+}
+
+INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g); }
+
+/* Whether an operand in panels can be used. The dot products of one vector with rows of B read these in order anyway. */
+static int may_be_packed(const product *g)
+{
+    return g->rows > (g->trans_b ? 1 : 0) && g->cols > 1 && g->k > 0 && !is_unpacked(g);
 }
 
 static void transpose_b(void *arg, int64_t begin, int64_t end)
@@ -326,10 +341,10 @@ static void multiply_any(product g)
             symc_parallel(clear_rows, &g, g.rows, ceil_div(SERIAL_PRODUCTS, g.cols));
     } else if (g.cols == 1) {
         FN(symc_gemv)(g.trans_a, g.rows, g.k, g.a, g.lda, g.b, g.trans_b ? 1 : g.ldb, g.c, g.ldc, g.accumulate);
-    } else if (g.rows == 1) {
+    } else if (g.rows == 1 && !g.in_panels) {
         FN(symc_gemv)(!g.trans_b, g.cols, g.k, g.b, g.ldb, g.a, g.trans_a ? g.lda : 1, g.c, 1, g.accumulate);
     } else {
-        if (is_small(&g) || is_narrow(&g))
+        if (is_unpacked(&g))
             multiply_unpacked(&g);
         else
             multiply(&g);
@@ -353,12 +368,17 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
     if (symc_paired_gemm(p, bufs[0], bufs[1], bufs[2], stored[1], e, row))
         return;
 #endif
-    if (FN(symc_thin_suits)(p, stored[1] != NULL)) {
-        FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], stored[1] != NULL, e, row);
-        return;
-    }
     g.stored[0] = stored[0], g.stored[1] = stored[1];
-    multiply_any(g);
+    if (!FN(symc_thin_writes)(p)) {
+        const int few = FN(symc_thin_reads)(p);
+        if (may_be_packed(&g))
+            choose_shared(&g, few || g.rows == 1);
+        if (!few || g.in_panels) {
+            multiply_any(g);
+            return;
+        }
+    }
+    FN(symc_thin_product)(p, bufs[0], bufs[1], bufs[2], e, row);
 }
 
 void FN(symc_gemm_stored)(void *const *bufs, const int64_t *p, symc_stored *const *stored)

@@ -276,49 +276,44 @@ static void finish_outer(void *arg, int64_t begin, int64_t end)
     }
 }
 
-static int is_outer(const int64_t *p)
+/* p: trans_a, trans_b, rows, cols, k, ... */
+int FN(symc_thin_writes)(const int64_t *p)
 {
     return !p[1] && p[4] >= 1 && p[4] <= FEW && p[2] >= 2 * p[4] && p[3] >= 2 * p[4] && p[2] * p[3] >= RESULT_ELEMENTS;
 }
 
 /* ---- all ---- */
 
-/* Whether rows are divided among threads, since there are few columns for each. The matrix that was packed in an earlier
- * call is not read at all. */
-static int in_stretches(const int64_t *p, int stored)
+/* Whether rows are divided among threads, since there are few columns for each. */
+static int in_stretches(const int64_t *p)
 {
-    return !stored && p[3] >= LEAST_COLS / 2 && p[3] < symc_num_threads() * LEAST_COLS &&
+    return p[3] >= LEAST_COLS / 2 && p[3] < symc_num_threads() * LEAST_COLS &&
            p[2] * p[3] * (int64_t)sizeof(real) <= SUM_BYTES;
 }
 
-/* p: trans_a, trans_b, rows, cols, k, ... */
-int FN(symc_thin_suits)(const int64_t *p, int stored)
+int FN(symc_thin_reads)(const int64_t *p)
 {
     int64_t rows = p[2], cols = p[3], k = p[4];
-    if (is_outer(p))
-        return 1;
     if (p[0] || rows < 2 || cols < 2)
         return 0;
     if (!p[1])
-        return rows <= FEW && cols * k >= LARGE_ELEMENTS && k >= 2 * rows &&
-               (cols >= LEAST_COLS || in_stretches(p, stored));
+        return rows <= FEW && cols * k >= LARGE_ELEMENTS && k >= 2 * rows && (cols >= LEAST_COLS || in_stretches(p));
     return smaller(rows, cols) <= FEW && larger(rows, cols) * k >= LARGE_ELEMENTS && k >= LEAST_TERMS &&
            larger(rows, cols) >= 8 * smaller(rows, cols);
 }
 
-void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, int stored, const symc_epilogue *e,
-                           int64_t row)
+void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, const symc_epilogue *e, int64_t row)
 {
     int64_t threads = symc_num_threads();
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
               .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0, .epilogue = e, .first_row = row};
-    if (is_outer(p)) {
+    if (FN(symc_thin_writes)(p)) {
         int finishes = e && !z.accumulate;
         z.stream = !e && !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
         symc_parallel(finishes ? finish_outer : add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
         return;
     }
-    if (!p[1] && in_stretches(p, stored)) {
+    if (!p[1] && in_stretches(p)) {
         z.tasks = larger(1, smaller(threads, z.k / LEAST_STRETCH));
         z.totals = symc_scratch(SLOT_SHARED, z.tasks * z.rows * z.cols * sizeof(real));
         symc_parallel(add_stretches, &z, z.tasks, 1);
