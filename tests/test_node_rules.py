@@ -20,6 +20,7 @@ from symc.tensor.elementwise import sigmoid
 from symc.tensor.indices.subtensor import valid_index
 from symc.tensor.nnet.activations import softmax_over
 from symc.tensor.nnet.losses import binary_crossentropy, categorical_crossentropy
+from symc.tensor.reshaping import reshape_to
 from symc.tensor.stable import log1mexp
 
 LISTS = (rules.BEFORE_GRADIENT, rules.CANONICAL, rules.STABLE, rules.SPECIAL, rules.STRUCTURAL)
@@ -59,6 +60,17 @@ def _pool_slope(x: Variable, y: Variable) -> Variable:
     options = {"window": (2, 2), "stride": (2, 1), "pad": (1, 0), "mode": "max", "ignore_border": True}
     pooled = _op("pool2d", x, **options)
     return _op("pool2d_grad", x, pooled, expand(y[0, 0], pooled.type.shape), **options)
+
+
+def _full_window(kind: str, x: Variable, y: Variable) -> Variable:
+    """Four images of a column of three pixels, and four filters of the same size."""
+    images, filters = reshape_to(x, (4, 1, 3, 1)), reshape_to(y, (4, 1, 3, 1))
+    options = {"pad": ((0, 0), (0, 0)), "stride": (2, 1), "dilation": (1, 3), "groups": 1, "flip": True}
+    if kind == "conv2d":
+        return _op(kind, images, filters, **options)
+    if kind == "conv2d_backward_data":
+        return _op(kind, reshape_to(x[:, :1] * y[:, 0], (4, 4, 1, 1)), filters, shape=(4, 1, 3, 1), **options)
+    return _op(kind, images, reshape_to(x[:, :1] * y[:, 0], (4, 4, 1, 1)), shape=(4, 1, 3, 1), **options)
 
 
 def _square(x: Variable) -> Variable:
@@ -171,6 +183,11 @@ EXAMPLES: dict[str, list[Build]] = {
     "selected_maxima": [
         lambda x, y: T.switch(x > 0, _pool_slope(x, y), 0),
         lambda x, y: T.switch(0.5 >= x, _pool_slope(x, y), 0),
+    ],
+    "full_windows": [
+        lambda x, y: _full_window("conv2d", x, y),
+        lambda x, y: _full_window("conv2d_backward_data", x, y),
+        lambda x, y: _full_window("conv2d_backward_weights", x, y),
     ],
     "sum_of_one_hot": [
         lambda x, y: T.switch(

@@ -280,7 +280,9 @@ def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Ca
         record = node.op.record
         if specialised and record.specialise is not None:
             made = record.specialise(node.op, node.inputs, [v.type for v in node.outputs])
-            return made if isinstance(made, Variable) else made[0]
+            first = made if isinstance(made, Variable) else made[0]
+            if not _applies_the_same(first, node):
+                return first
         # rules depend only on a node and its graph, which never change: rules that did not apply to this node in an
         # earlier pass do not apply now
         todo = rules if node.unchanged_by is None else rules.without(node.unchanged_by)
@@ -299,6 +301,12 @@ def simplifier(rules: RuleList, specialised: bool, order: Sequence[Apply]) -> Ca
         return None
 
     return simplify
+
+
+def _applies_the_same(v: Variable, node: Apply) -> bool:
+    """Whether ``v`` is made as the first output of ``node``, so that nothing is left to specialise."""
+    other = v.owner
+    return other is not None and other.op == node.op and [*map(id, other.inputs)] == [*map(id, node.inputs)]
 
 
 def rewrite(outputs: Sequence[Variable], rules: RuleList) -> Graph:

@@ -18,6 +18,7 @@ from symc.tensor.linear_algebra.determinants import DET
 from symc.tensor.linear_algebra.linear_systems import INVERSE
 from symc.tensor.nnet import losses
 from symc.tensor.nnet.activations import LOGSOFTMAX, LOGSUMEXP, SOFTMAX
+from symc.tensor.nnet.conv_ops import BACKWARD_DATA, BACKWARD_WEIGHTS, CONV2D
 from symc.tensor.nnet.losses import CATEGORICAL_CROSSENTROPY_1HOT, CROSSENTROPY_SOFTMAX_1HOT
 from symc.tensor.reduce import ALL, MAX, MIN, PROD
 from symc.tensor.reshaping import RESHAPE_TO
@@ -32,6 +33,8 @@ __all__ = [
     "ALL",
     "ANY",
     "ARANGE_OF",
+    "BACKWARD_DATA",
+    "BACKWARD_WEIGHTS",
     "BATCHED_DOT",
     "BINARY_CROSSENTROPY",
     "BINARY_CROSSENTROPY_SLOPE",
@@ -39,6 +42,7 @@ __all__ = [
     "CAST",
     "CATEGORICAL_CROSSENTROPY_1HOT",
     "CHECKED_INDEX",
+    "CONV2D",
     "COS",
     "COSH",
     "CROSSENTROPY_SOFTMAX_1HOT",
