@@ -145,6 +145,15 @@ def test_parallel_covers_the_range_once_in_chunks_of_the_grain(lib, n, grain):
         assert len(chunks) >= 3
 
 
+@pytest.mark.parametrize("n", [28, 31, 100, 1001])
+def test_threads_have_equally_much_to_do(lib, n):
+    lengths = [end - begin for begin, end in record_chunks(lib, n, 1)]
+    threads = lib.symc_num_threads()
+    assert threads > 1 and len(lengths) % threads == 0
+    shares = np.reshape(lengths, (threads, -1)).sum(axis=1)
+    assert shares.max() - shares.min() <= 1
+
+
 def test_parallel_over_nothing_calls_nothing(lib):
     assert record_chunks(lib, 0, 1) == [] and record_chunks(lib, -5, 1) == []
 

@@ -100,6 +100,12 @@ static unsigned wait_for_change(unsigned value, atomic_int *sleepers)
     return now;
 }
 
+/* Where a chunk begins. Longer chunks lie between shorter ones, so that threads have equally much to do. */
+static int64_t chunk_start(int64_t chunk)
+{
+    return chunk * (pool.n / pool.chunks) + chunk * (pool.n % pool.chunks) / pool.chunks;
+}
+
 /* Runs chunks until none is left: first one's own share, which keeps a thread on the data it touched last time, then
  * what the others have not taken. */
 static void run_chunks(int self)
@@ -113,9 +119,7 @@ static void run_chunks(int self)
             int64_t chunk = atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
             if (chunk >= end)
                 break;
-            int64_t size = pool.n / pool.chunks, longer = pool.n % pool.chunks;
-            int64_t begin = chunk * size + (chunk < longer ? chunk : longer);
-            pool.fn(pool.arg, begin, begin + size + (chunk < longer));
+            pool.fn(pool.arg, chunk_start(chunk), chunk_start(chunk + 1));
         }
     }
 }
