@@ -85,7 +85,8 @@ def test_the_definitions_of_the_headers_are_complete(tmp_path) -> None:
     whole = _whole()
     assert len(whole) > 500 and all(d.names or "_Static_assert" in d.text for d in whole)
     known = headers._Headers(whole)
-    functions = [d.names[0] for d in whole if d.text.rstrip().endswith("}") and "(" in d.text.split("{")[0]]
+    code = [d for d in whole if not d.text.startswith("#")]
+    functions = [d.names[0] for d in code if d.text.rstrip().endswith("}") and "(" in d.text.split("{")[0]]
     assert len(functions) > 400
     for k, group in enumerate([functions[::40], functions[7::40]]):
         needed = known.needed(" ".join(group))

@@ -215,3 +215,32 @@ def test_the_end_of_a_sort_is_selected_with_the_same_elements():
     assert "topk" not in debugprint(
         symc.function([x], [ordered[:, -3:], ordered.sum()]), stage="select_ends", file="str"
     )
+
+
+ORDERED = ("bool", "int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "float64")
+
+
+@pytest.mark.parametrize("dtype", ORDERED)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_places_in_sorted_vectors_are_numpys(dtype: str, side: str) -> None:
+    rng = np.random.default_rng(7)
+    a, x = T.TensorType(dtype, (False,))("a"), T.TensorType(dtype, (False, False))("x")
+    found = symc.function([a, x], [T.searchsorted(a, x, side), T.digitize(x, a, right=side == "left")])
+    for n in (0, 1, 2, 3, 16, 17, 63, 1000):
+        for shape in ((0, 3), (1, 1), (7, 13), (90, 101)):
+            v, w = ((rng.standard_normal(s) * 9).astype(dtype) for s in (n, shape))
+            for line in (np.sort(v), np.sort(v)[::-1].copy()):
+                places, bins = found(line, w)
+                if (line[1:] >= line[:-1]).all():
+                    np.testing.assert_array_equal(places, np.searchsorted(line, w, side))
+                np.testing.assert_array_equal(bins, np.digitize(w, line, right=side == "left"))
+            if dtype[0] == "f" and n > 3 and w.size > 10:  # NaN is the largest, infinities are beside it
+                v[[0, 2]], w.flat[[0, 5]], w.flat[7], v[1] = np.nan, np.nan, np.inf, -np.inf
+                places, _ = found(np.sort(v[:-1]), w)
+                np.testing.assert_array_equal(places, np.searchsorted(np.sort(v[:-1]), w, side))
+
+
+def test_bins_in_no_order_are_refused() -> None:
+    x, bins = T.fvector("x"), T.fvector("bins")
+    with pytest.raises(ValueError, match="monotonic"):
+        symc.function([x, bins], T.digitize(x, bins))(np.ones(3, "f"), np.array([1, 3, 2], "f"))

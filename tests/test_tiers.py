@@ -76,3 +76,12 @@ def test_a_function_may_die_first():
     better = f.specialisation.executable.library.better
     del f
     assert better.result(60) is not None
+
+
+@pytest.mark.parametrize("source", ["int32", "uint32", "int16", "float32"])
+@pytest.mark.parametrize("target", ["float64", "int64", "float32"])
+def test_conversions_compile_without_optimisation(source, target):
+    with symc.config.change(tiered=True):
+        x = T.TensorType(source, (False,))("x")
+        found = symc.function([x], x.astype(target) * 3 + 1)(np.arange(50).astype(source))
+    np.testing.assert_array_equal(found, np.arange(50) * 3 + 1)

@@ -126,7 +126,7 @@ def part_of(symbol: str) -> str:
         return f"convolutions_{tag if tag in ('f32', 'f64') else 'f32'}"
     if name.startswith("pool2d_"):
         return f"pooling_{tag if tag in ('f32', 'f64') else 'f32'}"
-    if name in ("sort", "argsort", "topk"):
+    if name in ("sort", "argsort", "topk", "searchsorted", "digitize"):
         return next((f"sorting_{of}" for of, tags in _SORTING.items() if tag in tags), "core")
     return "matrices" if name in ROUTINES or symbol.startswith("symc_lapack_") else "core"
 

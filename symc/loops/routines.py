@@ -63,6 +63,8 @@ ROUTINES: dict[str, Routine] = {
     "sort": Routine(("Y",), ("X",), _LINES, _ALL, False),
     "argsort": Routine(("places",), ("X",), _LINES, _ALL, False),
     "topk": Routine(("Y", "places"), ("X", "count"), (*_LINES, "k", "largest"), _ALL, False),
+    "searchsorted": Routine(("places",), ("A", "X"), ("n", "count", "after"), _ALL, False),
+    "digitize": Routine(("places",), ("A", "X"), ("n", "count", "after"), _ALL, False),
 }
 """By name, without the suffix for the dtype. Complex matrices are arrays with a last axis of length 2."""
 

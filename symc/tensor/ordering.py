@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from symc.errors import DTypeError, ShapeError, located
-from symc.graph import Variable
+from symc.graph import Apply, Variable, dims
 from symc.graph.dtypes import is_float, is_integer
 from symc.graph.gradient_flow import ZERO
 from symc.graph.op import Arg, Case, HostCall, Op, Record, record
 from symc.graph.types import TensorType
+from symc.loops.routines import RoutineCall
 from symc.tensor import elementwise as ew
 from symc.tensor.axes import dimshuffle
 from symc.tensor.basic import as_tensor, normalize_axis, unify_dtypes
@@ -163,12 +164,18 @@ def _of_one_dtype(what: str, v: Any, x: Any) -> tuple[Variable, Variable]:
     return ew.cast(v, dtype), ew.cast(x, dtype)
 
 
+def _sought(node: Apply, after: bool) -> list[dims.Dim]:
+    """The lengths of the vector and of what is sought in it, and whether that belongs behind equal elements."""
+    v, x = node.inputs
+    return [v.type.shape[0], dims.product(x.type.shape), int(after)]
+
+
 _searchsorted = record(
     "searchsorted",
     infer=lambda op, inputs: TensorType("int64", inputs[1].type.shape),
     numpy=lambda op, a, v: np.asarray(np.searchsorted(a, v, op["side"]), "int64"),
     grad=lambda op, inputs, outputs, gs: [ZERO, ZERO],
-    lower=HostCall(),
+    lower=HostCall(native=RoutineCall("searchsorted", lambda node: _sought(node, node.op["side"] == "right"))),
     cases=lambda: [
         Case(
             lambda a, v, side=side: searchsorted(a, v, side),
@@ -217,7 +224,7 @@ _digitize = record(
     infer=lambda op, inputs: TensorType("int64", inputs[1].type.shape),
     numpy=lambda op, bins, x: np.asarray(np.digitize(x, bins, op["right"]), "int64"),
     grad=lambda op, inputs, outputs, gs: [ZERO, ZERO],
-    lower=HostCall(),
+    lower=HostCall(native=RoutineCall("digitize", lambda node: _sought(node, not node.op["right"]))),
     fallible=True,
     cases=lambda: [
         Case(

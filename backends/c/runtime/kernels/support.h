@@ -6,12 +6,6 @@
 #define SX_EXTREMA(T, S)                                                                  \
     static inline S sx_min_##T(S a, S b) { return b != b ? b : b < a ? b : a; }           \
     static inline S sx_max_##T(S a, S b) { return b != b ? b : b > a ? b : a; }
-#define SX_LANES2(NAME, T)                                                                \
-    VM_OUTLINE v_##T vx_##NAME##_##T(v_##T a, v_##T b) {                                  \
-        v_##T r;                                                                          \
-        for (int i = 0; i < VM_LANES; i++) r[i] = sx_##NAME##_##T(a[i], b[i]);                  \
-        return r;                                                                         \
-    }
 /* Division rounds down and the remainder has the sign of the divisor; by zero both give 0, as NumPy's do. */
 #define SX_SIGNED(T, S, LOW)                                                              \
     SX_EXTREMA(T, S)                                                                      \
@@ -26,17 +20,13 @@
         if (b == 0 || b == -1) return 0;                                                  \
         S r = (S)(a % b);                                                                 \
         return r != 0 && (r < 0) != (b < 0) ? (S)(r + b) : r;                             \
-    }                                                                                     \
-    SX_LANES2(floordiv, T)                                                                \
-    SX_LANES2(mod, T)
+    }
 #define SX_UNSIGNED(T, S, LOW)                                                            \
     SX_EXTREMA(T, S)                                                                      \
     static inline S sx_abs_##T(S a) { return a; }                                         \
     VM_INLINE v_##T vx_abs_##T(v_##T a) { return a; }                                     \
     static inline S sx_floordiv_##T(S a, S b) { return b == 0 ? 0 : (S)(a / b); }         \
-    static inline S sx_mod_##T(S a, S b) { return b == 0 ? 0 : (S)(a % b); }              \
-    SX_LANES2(floordiv, T)                                                                \
-    SX_LANES2(mod, T)
+    static inline S sx_mod_##T(S a, S b) { return b == 0 ? 0 : (S)(a % b); }
 #define SX_FLOAT(T, S, F)                                                                 \
     SX_EXTREMA(T, S)                                                                      \
     static inline S sx_abs_##T(S a) { return __builtin_fabs##F(a); }                      \
@@ -52,9 +42,7 @@
         if (q == 0) return __builtin_copysign##F(0, a / b);                               \
         S down = __builtin_floor##F(q);                                                   \
         return q - down > (S)0.5 ? down + 1 : down;                                       \
-    }                                                                                     \
-    SX_LANES2(floordiv, T)                                                                \
-    SX_LANES2(mod, T)
+    }
 
 /* Constants that kernels get as arguments come as bits among integers. */
 static inline float sx_bits_f32(int64_t bits) {
@@ -79,6 +67,7 @@ SX_UNSIGNED(u32, uint32_t, 0)
 SX_UNSIGNED(u64, uint64_t, 0)
 SX_FLOAT(f32, float, f)
 SX_FLOAT(f64, double, )
+#include "remainders.h"
 
 /* The upper half of a product of 32-bit numbers, for counter-based random numbers. */
 static inline uint32_t sx_mulhi_u32(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a * b) >> 32); }

@@ -69,6 +69,35 @@ VM_INLINE v_f32 vm_fmod_f32(v_f32 a, v_f32 b) {
     return r;
 }
 
+VM_OUTLINE v_f64 vfmod_far_f64(v_f64 a, v_f64 b) {
+    vu_f64 x = {a}, y = {b};
+    for (int i = 0; i < VM_LANES; i++) x.lane[i] = __builtin_fmod(x.lane[i], y.lane[i]);
+    return x.v;
+}
+
+/* The remainder is a multiple of the last bit of b and less than b: where the processor multiplies and adds without
+ * rounding in between, one step finds it, from a quotient below 2^53 that may be too large by one. */
+#if defined(__FMA__)
+#define VM_LANE_REST(i) r.lane[i] = __builtin_fma(-n.lane[i], y.lane[i], r.lane[i]);
+VM_INLINE v_f64 vm_fmod_f64(v_f64 a, v_f64 b) {
+    const v_f64 size = vm_abs_f64(b), zero = {0};
+    vu_f64 n = {vm_trunc_f64(a / b)}, r = {a};
+    const v_i64 good = vlt_f64(vm_abs_f64(n.v), vset1_f64(0x1p53)) & vlt_f64(size, vset1_f64(VM_INF_F64));
+#if VM_AVX512_BUILTINS
+    r.v = vfma_f64(-n.v, b, a);
+#else
+    const vu_f64 y = {b};
+    VM_EACH_LANE(VM_LANE_REST)
+#endif
+    const v_i64 past = vne_f64(r.v, zero) & (vlt_f64(r.v, zero) ^ vlt_f64(a, zero));
+    v_f64 rest = vcopysign_f64(vselect_f64(past, r.v + vcopysign_f64(size, a), r.v), a);
+    if (VM_UNLIKELY(vany_i64(~good))) rest = vselect_f64(good, rest, vfmod_far_f64(a, b));
+    return rest;
+}
+#else
+VM_INLINE v_f64 vm_fmod_f64(v_f64 a, v_f64 b) { return vfmod_far_f64(a, b); }
+#endif
+
 /* The inverse of erf (Giles, "Approximating the erfinv function", 2010), polished by two steps of Halley's method on
  * erfc, which keeps its relative accuracy out to the last number below one. */
 VM_OUTLINE double sm_erfinv_f64(double x) {
@@ -168,7 +197,6 @@ VM_LANEWISE_1(gammaln, f32, float)
 VM_LANEWISE_1(digamma, f32, float)
 VM_LANEWISE_2(pow, f64, double)
 VM_LANEWISE_2(arctan2, f64, double)
-VM_LANEWISE_2(fmod, f64, double)
 
 #define VM_F32_VECTOR(X) VM_F64_VECTOR(X) X(tan) X(arcsin) X(arccos) X(arctan) X(sinh) X(cosh) X(arcsinh) X(arccosh) \
     X(arctanh) X(erf) X(erfc)

@@ -475,6 +475,21 @@ VM_DEFINE_ANY(i64, int64_t, 128, i64)
  * of C gives on x86, so narrow targets pass through a wider one.  Narrow integers become wider ones in steps, for each
  * of which there is an instruction: compilers convert lane by lane otherwise. */
 #define VM_CONVERT(x, T) __builtin_convertvector(x, v_##T)
+#if VM_AVX512_BUILTINS /* of the general form GCC 12 makes, without optimisation, an instruction that it does not know */
+typedef int32_t vh_i32 __attribute__((vector_size(32)));
+VM_INLINE v_f64 vcast_i32_f64(v_i32 x) {
+    union {
+        v_i32 v;
+        vh_i32 half[2];
+    } u = {x};
+    vu_f64 r;
+    r.p[0] = __builtin_ia32_cvtdq2pd512_mask(u.half[0], (vp_f64){0}, (uint8_t)-1);
+    r.p[1] = __builtin_ia32_cvtdq2pd512_mask(u.half[1], (vp_f64){0}, (uint8_t)-1);
+    return r.v;
+}
+#else
+#define vcast_i32_f64(x) VM_CONVERT(x, f64)
+#endif
 VM_INLINE v_u64 vcast_f64_u64(v_f64 x) {
     v_i64 big = vge_f64(x, vset1_f64(0x1p63));
     v_i64 low = VM_CONVERT(x - (v_f64)(big & (v_i64)vset1_f64(0x1p63)), i64);
@@ -520,7 +535,6 @@ VM_INLINE v_u64 vcast_f64_u64(v_f64 x) {
 #define vcast_i16_u32(x) VM_CONVERT(x, u32)
 #define vcast_i16_u64(x) VM_CONVERT(x, u64)
 #define vcast_i32_f32(x) VM_CONVERT(x, f32)
-#define vcast_i32_f64(x) VM_CONVERT(x, f64)
 #define vcast_i32_i8(x) VM_CONVERT(x, i8)
 #define vcast_i32_i16(x) VM_CONVERT(x, i16)
 #define vcast_i32_i32(x) (x)

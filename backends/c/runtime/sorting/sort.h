@@ -22,6 +22,7 @@ enum {
     FEW = 32,           /* up to this number, the most extreme elements are kept in order while a line is read */
     FEW_OF_SHORT = 8,   /* the same of lines side by side */
     BLOCK = 32,         /* elements that are compared with the last of those at once */
+    SOUGHT = 16,        /* elements that are searched for at once */
     SLOT_KEYS = SYMC_SCRATCH_LIBRARY_SLOT,
     SLOT_SPARE,
     SLOT_PLACES,

@@ -1,4 +1,4 @@
-/* Sorting, the permutation that sorts, and the most extreme elements, for one dtype. See symc_rt.h.
+/* Sorting, the permutation that sorts, the most extreme elements and places in sorted vectors, for one dtype. See symc_rt.h.
  *
  * Included once per dtype, with TAG, TYPE, BITS (32 or 64, of the key), and one of IS_FLOAT, IS_SIGNED, IS_UNSIGNED.
  * A key is an unsigned integer in the order of the elements: NaN is the largest, and -0.0 equals 0.0. Lines run along an
@@ -165,6 +165,7 @@ static void FN(line)(const FN(job) *job)
 }
 
 #include "extreme_lines.h"
+#include "search_sorted.h"
 
 /* ---- many lines ------------------------------------------------------------------------------------------------- */
 
