@@ -1,4 +1,4 @@
-"""Quotients that are rounded down, and remainders: every dtype against NumPy's scalars, at the ends of the types too."""
+"""Quotients rounded down, and remainders: every dtype against NumPy's scalars, at the ends of the types too."""
 
 from __future__ import annotations
 

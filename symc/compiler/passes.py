@@ -24,7 +24,7 @@ from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
 from symc.compiler.scans import improved
-from symc.compiler.scattering import checks_apart, scatters_with_operands
+from symc.compiler.scattering import checks_apart, framed_writes, scatters_with_operands
 from symc.compiler.shape_specialisation import Specialised, specialise
 from symc.compiler.slices import views_of_slices
 from symc.compiler.storage import computed_wide
@@ -279,11 +279,11 @@ def view_slices(state: State) -> State:
 
 
 def form_scatters(state: State) -> State:
-    """Make checks of index vectors reductions, and let scatters compute cheap operands in their own loops."""
+    """Make checks of index vectors reductions; scatters and padding compute cheap operands in their own loops."""
     if state.mode != "fast_run" or not state.target.scatters:
         return state
     graph = state.graph
-    for change in (checks_apart, scatters_with_operands):
+    for change in (checks_apart, scatters_with_operands, framed_writes):
         graph = within(graph, change)
     return state if graph is state.graph else replace(state, graph=graph)
 

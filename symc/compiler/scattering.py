@@ -6,6 +6,9 @@ from the end, and limits them to the range. So no index is outside of the memory
 
 The values and the indices of a scatter are often broadcasts, conversions of integers and such conversions of indices.
 If nothing else reads them, they are not stored: the loop of the scatter computes each element.
+
+A write of a part into a tensor that repeats a number, such as padding or the gradient of a slice, walks the memory of
+the result once, row by row, and computes what it writes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from symc.compiler.fusion.groups import base_of, is_costly_op
 from symc.compiler.rewrite.algebra import record_of
 from symc.compiler.rewrite.engine import filled
 from symc.compiler.rewrite.failures import may_fail
-from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER
+from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER, WRITE_AT
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import building_at, located
 from symc.graph import Apply, Constant, Graph, Variable, clone_with
@@ -28,12 +31,16 @@ from symc.tensor import elementwise as ew
 from symc.tensor.basic import constant
 from symc.tensor.broadcasting import expand
 from symc.tensor.checked import CHECKED_LENGTH
+from symc.tensor.indices.framing import FRAMED, padded_axis
 from symc.tensor.indices.scatter_of import SCATTER_OF
 
-__all__ = ["checks_apart", "scatters_with_operands"]
+__all__ = ["checks_apart", "framed_writes", "scatters_with_operands"]
 
 MOST = 12
 """The largest number of ops that a scatter computes per element, in place of reading a stored operand."""
+
+SHORTEST = 8
+"""The least number of elements of a row that is written in three parts."""
 
 
 def checks_apart(graph: Graph) -> Sequence[Variable]:
@@ -92,9 +99,61 @@ def scatters_with_operands(graph: Graph) -> Sequence[Variable]:
     return [known.get(v, v) for v in graph]
 
 
+def framed_writes(graph: Graph) -> Sequence[Variable]:
+    """Replace writes into repeated numbers by ops that write the whole result, and compute what only they read."""
+    if WRITE_AT not in graph.records:
+        return graph
+    readers = Counter(v for node in graph.order for v in dict.fromkeys(node.inputs))
+    readers.update(graph)
+    known: dict[Variable, Variable] = {}
+    for node in graph.order:
+        op, read = node.op, list(node.inputs)
+        if op.record is WRITE_AT and _is_frame(node):
+            op, read = _framed(node, readers)
+        inputs = [known.get(v, v) for v in read]
+        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
+            continue
+        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
+            new.name = old.name
+            known[old] = new
+    return [known.get(v, v) for v in graph]
+
+
+def _is_frame(node: Apply) -> bool:
+    x, value = node.inputs[:2]
+    shortest = x.type.shape[-1] if x.ndim else 0
+    repeats = record_of(x) is EXPAND and x.owner.inputs[0].ndim == 0  # type: ignore[union-attr]
+    return repeats and all(s == 1 for s in node.op["steps"]) and not (type(shortest) is int and shortest < SHORTEST)
+
+
+def _framed(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
+    x, value, *starts = node.inputs
+    outputs = [x.owner.inputs[0], value, *starts]  # type: ignore[union-attr]
+    by_elements = padded_axis(value.type.shape, x.type.shape) == x.ndim - 1
+    inside = _computed_inside(outputs, readers) if by_elements else set()
+    leaves = _leaves(outputs, inside)
+    own = [Variable(v.type) for v in leaves]
+    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
+    return Op(FRAMED, made=body, shape=x.type.shape, replace=node.op["replace"]), leaves
+
+
 def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
     """The scatter that computes what only it reads, and its inputs."""
     x, *outputs = node.inputs
+    inside = _computed_inside(outputs, readers)
+    leaves = _leaves(outputs, inside)
+    if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
+        return node.op, list(node.inputs)
+    own = [Variable(v.type) for v in leaves]
+    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
+    return Op(SCATTER_OF, made=body, axes=node.op["axes"], place=node.op["place"], replace=node.op["replace"]), [
+        x,
+        *leaves,
+    ]
+
+
+def _computed_inside(outputs: Sequence[Variable], readers: Mapping[Variable, int]) -> set[Variable]:
+    """What an op that reads ``outputs`` computes itself: cheap values that nothing else reads."""
     inside: set[Variable] = set()
     seen: Counter[Variable] = Counter({v: 1 for v in outputs})  # how many of the ops that read it are inside
     pending = list(dict.fromkeys(outputs))
@@ -105,15 +164,7 @@ def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, li
             before = list(dict.fromkeys(v.owner.inputs))  # type: ignore[union-attr]
             seen.update(before)
             pending += before
-    leaves = _leaves(outputs, inside)
-    if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
-        return node.op, list(node.inputs)
-    own = [Variable(v.type) for v in leaves]
-    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
-    return Op(SCATTER_OF, made=body, axes=node.op["axes"], place=node.op["place"], replace=node.op["replace"]), [
-        x,
-        *leaves,
-    ]
+    return inside
 
 
 def _leaves(outputs: Sequence[Variable], inside: Container[Variable]) -> list[Variable]:

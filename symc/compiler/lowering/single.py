@@ -94,10 +94,14 @@ class LoopContext:
             return []
         v = self.node.inputs[k]
         total = self.size(dims.product(v.type.shape))
-        o, i, x = self.fresh("o"), self.fresh("i"), self.fresh("x")
-        at = var(o) * COPIED + var(i)
-        body = (Load(x, self.input(k), at, v.dtype), Store(self.output(), at, var(x, v.dtype)))
-        return [self._blocks(o, i, total, body)]
+        x = self.fresh("x")
+        source, target = self.input(k), self.output()
+        return [self.blocks(total, lambda at: [Load(x, source, at, v.dtype), Store(target, at, var(x, v.dtype))])]
+
+    def blocks(self, total: Expr, make: Callable[[Expr], list[Statement]]) -> For:
+        """Create a loop over ``total`` elements, in blocks; ``make(i)`` returns what it does with element ``i``."""
+        o, i = self.fresh("o"), self.fresh("i")
+        return self._blocks(o, i, total, make(var(o) * COPIED + var(i)))
 
     def _blocks(self, o: str, i: str, total: Expr, body: Sequence[Statement]) -> For:
         """Create a loop over blocks, numbered ``o``, of ``total`` elements, of which ``body`` does number ``i``."""

@@ -15,7 +15,7 @@ from symc.loops.ir import Let, Statement
 from symc.tensor.indices.subtensor import SCATTER, order_of_writes, put
 from symc.tensor.symbolic_dims import DIM_VALUE
 
-__all__ = ["SCATTER_OF"]
+__all__ = ["SCATTER_OF", "Elements"]
 
 
 def _numpy(op: Op, x: Any, *operands: Any) -> Any:
@@ -24,14 +24,15 @@ def _numpy(op: Op, x: Any, *operands: Any) -> Any:
     return SCATTER.numpy(op, x, *values)
 
 
-class _Elements:
+class Elements:
     """Elements of the values that a body computes, as expressions of the statements added so far.
 
-    ``ahead`` are the statements before all loops, which load numbers.
+    The inputs of the body are those of the node from number ``first`` on. ``ahead`` are the statements before all
+    loops, which load numbers.
     """
 
-    def __init__(self, body: Body, ctx: Any) -> None:
-        self.numbers = {v: 1 + k for k, v in enumerate(body.inputs)}
+    def __init__(self, body: Body, ctx: Any, first: int) -> None:
+        self.numbers = {v: first + k for k, v in enumerate(body.inputs)}
         self.ctx = ctx
         self.ahead: list[Statement] = []
         self.known: dict[tuple[Variable, tuple[int, ...]], tuple[Expr, Sequence[Expr]]] = {}
@@ -71,7 +72,7 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
     x, op = node.inputs[0], node.op
     value, *indices = op["made"].outputs
     place, axes, count = op["place"], op["axes"], indices[0].ndim
-    elements = _Elements(op["made"], ctx)
+    elements = Elements(op["made"], ctx, 1)
     by_rows = value.ndim > place + count  # whether the last axis is written as a whole
     found: list[Expr] = []
 

@@ -1,0 +1,93 @@
+"""Writes into a tensor that repeats a number walk the memory of the result once, whatever the part and its axes."""
+
+import numpy as np
+import pytest
+
+import symc
+import symc.tensor as T
+from symc.printing import debugprint
+
+PADS = [
+    ((3, 4, 5, 6), ((0, 0), (0, 0), (1, 1), (2, 3))),
+    ((3, 4, 5, 17), ((1, 0), (0, 2), (1, 1), (0, 9))),
+    ((3, 5, 40), ((1, 2), (0, 0), (0, 0))),
+    ((3, 5, 40), ((0, 0), (1, 2), (0, 0))),
+    ((2, 300, 33), ((0, 0), (0, 1), (3, 0))),
+    ((7, 40), ((0, 0), (3, 0))),
+    ((50,), ((3, 4),)),
+    ((9000,), ((0, 5000),)),
+    ((4, 20000), ((1, 1), (0, 0))),
+    ((1, 1, 1), ((1, 1), (1, 1), (1, 1))),
+]
+
+
+def padded(x, pads, write, make, number):
+    shape = [x.shape[k] + a + b for k, (a, b) in enumerate(pads)]
+    part = tuple(slice(a, a + x.shape[k]) for k, (a, b) in enumerate(pads))
+    return write((T.zeros(shape, dtype=x.dtype) + number)[part], make(x))
+
+
+@pytest.mark.parametrize("device", ["interp", "cpu"])
+@pytest.mark.parametrize(("shape", "pads"), PADS)
+def test_padding(shape, pads, device):
+    rng = np.random.default_rng(0)
+    if device == "interp" and np.prod(shape) > 1000:
+        pytest.skip("the reference takes long")
+    x = T.TensorType("float32", (False,) * len(shape))("x")
+    number = T.fscalar("number")
+    made = (lambda v: v, lambda v: v * number + 1)
+    outputs = [
+        padded(x, pads, write, make, c)
+        for write in (T.set_subtensor, T.inc_subtensor) for make in made for c in (0, number)
+    ]  # fmt: skip
+    f = symc.function([x, number], outputs, device=device)
+    assert "framed" in debugprint(f, stage="form_scatters", file="str")
+    for lengths in (shape, [0, *shape[1:]], [*shape[:-1], 0], [*shape[:-1], 3]):
+        a = rng.standard_normal(lengths).astype("float32")
+        want = []
+        for added in (False, True):
+            for value in (a, a * np.float32(1.5) + 1):
+                for c in (0, np.float32(1.5)):
+                    base = np.full([n + p + q for n, (p, q) in zip(lengths, pads)], c, "float32")
+                    part = tuple(slice(p, p + n) for n, (p, _) in zip(lengths, pads))
+                    base[part] = value + (base[part] if added else 0)
+                    want.append(base)
+        for got, expected in zip(f(a, 1.5), want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_starts_that_are_known_at_call_time():
+    x, i, n = T.fmatrix("x"), T.iscalar("i"), T.iscalar("n")
+    f = symc.function(
+        [x, i, n], T.set_subtensor(T.zeros((n, 40), dtype="float32")[i : i + x.shape[0], 2 : 2 + x.shape[1]], x)
+    )
+    a = np.arange(6, dtype="float32").reshape(2, 3)
+    for start, rows in ((0, 2), (3, 9), (7, 9)):
+        want = np.zeros((rows, 40), "float32")
+        want[start : start + 2, 2:5] = a
+        np.testing.assert_array_equal(f(a, start, rows), want)
+
+
+def test_gradients_of_slices():
+    x = T.ftensor3("x")
+    y = T.sqr(x[1:-1, 2:, ::2][:, :-1] - x[:-2, 1:-1, ::2][:, 1:]).sum() + T.sqr(x[:, :, 3:7]).sum()
+    f = symc.function([x], T.grad(y, x))
+    a = np.random.default_rng(1).standard_normal((5, 9, 12))
+
+    def value(v):
+        return ((v[1:-1, 2:, ::2][:, :-1] - v[:-2, 1:-1, ::2][:, 1:]) ** 2).sum() + (v[:, :, 3:7] ** 2).sum()
+
+    want = np.zeros_like(a)
+    for at in np.ndindex(*a.shape):
+        step = np.zeros_like(a)
+        step[at] = 1e-6
+        want[at] = (value(a + step) - value(a - step)) / 2e-6
+    np.testing.assert_allclose(f(a.astype("float32")), want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_state_of_a_loop_is_padded():
+    x = T.fvector("x")
+    states = symc.scan(lambda s: T.set_subtensor(T.zeros_like(s)[1:], s[:-1] * 2), outputs_info=x, n_steps=3)[0]
+    np.testing.assert_array_equal(
+        symc.function([x], states[-1])(np.arange(1.0, 12, dtype="float32")), [0, 0, 0, *(8.0 * np.arange(1, 9))]
+    )
