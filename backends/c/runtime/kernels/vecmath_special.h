@@ -5,6 +5,7 @@
 #define SYMC_VECMATH_SPECIAL_H
 
 #include "vecmath_f32.h"
+#include "vecmath_angles.h"
 
 /* Floats by way of doubles: the plain formula loses less than the result has room for, except close to zero, where
  * two terms of the series do. */
@@ -169,26 +170,15 @@ VM_OUTLINE double sm_digamma_f64(double x) {
     return sum + (__builtin_log(x) - 0.5 / x - tail);
 }
 
-VM_INLINE double sm_tan_f64(double x) { return __builtin_tan(x); }
-VM_INLINE double sm_arcsin_f64(double x) { return __builtin_asin(x); }
-VM_INLINE double sm_arccos_f64(double x) { return __builtin_acos(x); }
-VM_INLINE double sm_arctan_f64(double x) { return __builtin_atan(x); }
-VM_INLINE double sm_sinh_f64(double x) { return __builtin_sinh(x); }
-VM_INLINE double sm_cosh_f64(double x) { return __builtin_cosh(x); }
-VM_INLINE double sm_arcsinh_f64(double x) { return __builtin_asinh(x); }
-VM_INLINE double sm_arccosh_f64(double x) { return __builtin_acosh(x); }
-VM_INLINE double sm_arctanh_f64(double x) { return __builtin_atanh(x); }
 VM_INLINE double sm_erf_f64(double x) { return __builtin_erf(x); }
 VM_INLINE double sm_erfc_f64(double x) { return __builtin_erfc(x); }
 VM_INLINE double sm_pow_f64(double a, double b) { return __builtin_pow(a, b); }
-VM_INLINE double sm_arctan2_f64(double a, double b) { return __builtin_atan2(a, b); }
 VM_INLINE double sm_fmod_f64(double a, double b) { return __builtin_fmod(a, b); }
 VM_INLINE float sm_erfinv_f32(float x) { return (float)sm_erfinv_f64(x); }
 VM_INLINE float sm_gammaln_f32(float x) { return (float)sm_gammaln_f64(x); }
 VM_INLINE float sm_digamma_f32(float x) { return (float)sm_digamma_f64(x); }
 
-#define VM_LIBRARY_1(X) X(tan) X(arcsin) X(arccos) X(arctan) X(sinh) X(cosh) X(arcsinh) X(arccosh) X(arctanh) X(erf) \
-    X(erfc) X(erfinv) X(gammaln) X(digamma)
+#define VM_LIBRARY_1(X) X(erf) X(erfc) X(erfinv) X(gammaln) X(digamma)
 #define VM_DEFINE(NAME) VM_LANEWISE_1(NAME, f64, double)
 VM_LIBRARY_1(VM_DEFINE)
 #undef VM_DEFINE
@@ -196,7 +186,6 @@ VM_LANEWISE_1(erfinv, f32, float)
 VM_LANEWISE_1(gammaln, f32, float)
 VM_LANEWISE_1(digamma, f32, float)
 VM_LANEWISE_2(pow, f64, double)
-VM_LANEWISE_2(arctan2, f64, double)
 
 #define VM_F32_VECTOR(X) VM_F64_VECTOR(X) X(tan) X(arcsin) X(arccos) X(arctan) X(sinh) X(cosh) X(arcsinh) X(arccosh) \
     X(arctanh) X(erf) X(erfc)
