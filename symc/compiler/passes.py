@@ -20,6 +20,7 @@ from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
 from symc.compiler.masks import without_lists
 from symc.compiler.preparing import LEAST_WORK, prepare_stored
+from symc.compiler.reshaped_rows import reshapes_last
 from symc.compiler.rewrite import rules
 from symc.compiler.rewrite.affine import Prepared, fold_scales
 from symc.compiler.rewrite.engine import RuleList, rewrite
@@ -231,7 +232,10 @@ def prepare_values(state: State) -> State:
 
 
 def join_last(state: State) -> State:
-    """Move slices before elementwise ops, and both before joins; then apply the canonical rules again."""
+    """Move slices before elementwise ops, both before joins, and elementwise ops before reshapes of products.
+
+    Then apply the canonical rules again.
+    """
     if state.mode != "fast_run":
         return state
     graph = state.graph
@@ -239,6 +243,7 @@ def join_last(state: State) -> State:
         before, graph = graph, within(graph, joins_last)
         if graph is before:
             break
+    graph = within(graph, reshapes_last)
     return (
         state if graph is state.graph else _rewritten(replace(state, graph=graph), rules.CANONICAL + rules.STRUCTURAL)
     )
