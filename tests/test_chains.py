@@ -119,3 +119,13 @@ def test_bands_are_chosen_for_large_images_with_few_channels() -> None:
             f(np.zeros((1, before, size, size), "float32"))
         methods.append(f.profile.rows[0].kernel.partition(" by ")[2])
     assert methods == ["bands of rows", "matrix products, planes, matrix products"]
+
+
+def test_bands_save_the_waits_between_parallel_loops() -> None:
+    """Of a chain that saves little else, one loop of two threads takes less time than three."""
+    x = images(40, 28, 28)
+    deep = depthwise(pointwise(x, 40, 240), 240, border_mode=1, subsample=(2, 2))
+    f = symc.function([x], pointwise(deep, 240, 80), profile=True)
+    with symc.config.change(threads=2, cpu_precision="ieee"):
+        f(np.zeros((1, 40, 28, 28), "float32"))
+    assert f.profile.rows[0].kernel.partition(" by ")[2] == "bands of rows"

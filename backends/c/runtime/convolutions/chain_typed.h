@@ -207,14 +207,18 @@ static void plan(chain *c)
 }
 
 /* The time that a chain saves, in nanoseconds of one thread of one processor: of elements that neither go to memory nor to
- * another core, without what is computed twice, products in smaller pieces, and the overhead of a channel and of weights. */
+ * another core, and of parallel loops in which threads wait for one another, without what is computed twice, products in
+ * smaller pieces, and the overhead of a channel and of weights. */
 static double time_saved(const conv2d *v, int64_t count)
 {
     const double of_product = 0.12 / VL, of_piece = 0.05 / VL, of_channel = 40, of_weight = 0.05, of_element = 0.35, in_cache = 0.05;
+    const double of_loop = 5000; /* and thread */
     chain c = chain_of(v, count, NULL);
     plan(&c);
     const conv2d *d = c.depth.v;
     double tasks = (double)(d->images * c.z.bands), saved = -of_channel * tasks * (double)d->filters;
+    if (symc_num_threads() > 1)
+        saved += (double)((count - 1) * symc_num_threads()) * of_loop;
     if (c.before.v) {
         double made = (double)(d->images * d->channels) * (double)(d->in_h * d->in_w), k = (double)c.before.v->channels;
         double twice = (double)(c.z.bands * c.z.high) / (double)d->in_h - 1;
