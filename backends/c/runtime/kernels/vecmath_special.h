@@ -6,6 +6,7 @@
 
 #include "vecmath_f32.h"
 #include "vecmath_angles.h"
+#include "vecmath_erf.h"
 
 /* Floats by way of doubles: the plain formula loses less than the result has room for, except close to zero, where
  * two terms of the series do. */
@@ -170,15 +171,13 @@ VM_OUTLINE double sm_digamma_f64(double x) {
     return sum + (__builtin_log(x) - 0.5 / x - tail);
 }
 
-VM_INLINE double sm_erf_f64(double x) { return __builtin_erf(x); }
-VM_INLINE double sm_erfc_f64(double x) { return __builtin_erfc(x); }
 VM_INLINE double sm_pow_f64(double a, double b) { return __builtin_pow(a, b); }
 VM_INLINE double sm_fmod_f64(double a, double b) { return __builtin_fmod(a, b); }
 VM_INLINE float sm_erfinv_f32(float x) { return (float)sm_erfinv_f64(x); }
 VM_INLINE float sm_gammaln_f32(float x) { return (float)sm_gammaln_f64(x); }
 VM_INLINE float sm_digamma_f32(float x) { return (float)sm_digamma_f64(x); }
 
-#define VM_LIBRARY_1(X) X(erf) X(erfc) X(erfinv) X(gammaln) X(digamma)
+#define VM_LIBRARY_1(X) X(erfinv) X(gammaln) X(digamma)
 #define VM_DEFINE(NAME) VM_LANEWISE_1(NAME, f64, double)
 VM_LIBRARY_1(VM_DEFINE)
 #undef VM_DEFINE
