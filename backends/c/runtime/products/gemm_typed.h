@@ -20,8 +20,12 @@ enum {
     MOST_TERMS = 512,          /* the most terms of one sum that then is not divided */
     SERIAL_PACKED = 1 << 20,   /* the same if operands are packed: threads then fetch what others have packed */
     NARROW_COLS = 2 * TILE_COLS, /* an element of A that is used for so few columns is not worth packing */
-    NARROW_ELEMENTS = 1 << 16, /* of B, which stays in the second level cache */
+    NARROW_ELEMENTS = 1 << 18, /* of B, which stays in the second level cache */
+    NEAR_ELEMENTS = SYMC_DOUBLE ? 1 << 12 : 1 << 13, /* of a block of B in the first level cache, */
+    LONGEST_SUM = 1024,        /* ... and the most terms of a block */
     NARROW_ROWS = 32,          /* rows of a task */
+    OUTER_ROWS = 16,           /* of a sum of outer products without packing */
+    MOST_DIVIDED = 1 << 15,    /* elements of a result whose sums are divided among threads */
     PACK_COST = 24,            /* of packing an element of an operand, in multiplications */
     FETCH_COST = 8,            /* of reading one that is packed in another cache */
 };
@@ -278,11 +282,17 @@ static int is_small(const product *g) { return g->k <= BLOCK_K && g->rows * g->c
 
 static int is_narrow(const product *g)
 {
-    return !g->trans_a && g->k <= BLOCK_K && g->cols <= NARROW_COLS && g->cols * g->k <= NARROW_ELEMENTS &&
+    return !g->trans_a && g->cols <= NARROW_COLS && g->cols * g->k <= NARROW_ELEMENTS &&
            g->rows >= 4 * g->cols;
 }
 
-INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g); }
+/* Rows of A and of B meet in outer products: both are read from end to end. */
+static int adds_outer(const product *g)
+{
+    return g->trans_a && !g->trans_b && g->rows <= OUTER_ROWS && g->cols <= NARROW_COLS;
+}
+
+INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g) || adds_outer(g); }
 
 /* Whether an operand in panels can be used. The dot products of one vector with rows of B read these in order anyway. */
 static int may_be_packed(const product *g)
@@ -304,15 +314,21 @@ static void multiply_in_place(void *arg, int64_t begin, int64_t end)
     int64_t row = begin * NARROW_ROWS, rows = smaller(end * NARROW_ROWS, g->rows) - row;
     if (rows <= 0)
         return;
-    FN(symc_unpacked_product)(rows, g->cols, g->k, g->a + row * (g->trans_a ? 1 : g->lda), g->trans_a ? 1 : g->lda,
-                              g->trans_a ? g->lda : 1, g->trans_b ? g->shared : g->b, g->trans_b ? g->cols : g->ldb,
-                              g->c + row * g->ldc, g->ldc, g->accumulate);
+    int64_t a_row = g->trans_a ? 1 : g->lda, a_col = g->trans_a ? g->lda : 1, ldb = g->trans_b ? g->cols : g->ldb;
+    for (int64_t q = 0; q < g->k_blocks; q++) {
+        int64_t k = k_start(g, q);
+        FN(symc_unpacked_product)(rows, g->cols, k_start(g, q + 1) - k, g->a + row * a_row + k * a_col, a_row, a_col,
+                                  (g->trans_b ? g->shared : g->b) + k * ldb, ldb, g->c + row * g->ldc, g->ldc,
+                                  g->accumulate || q > 0);
+    }
     finish_columns(g->epilogue, g->first_row + row, rows, 0, g->cols);
 }
 
 static void multiply_unpacked(product *g)
 {
     int64_t blocks = ceil_div(g->rows, NARROW_ROWS);
+    g->k_blocks = larger(ceil_div(g->k, LONGEST_SUM), ceil_div(g->k * g->cols, NEAR_ELEMENTS));
+    g->k_blocks = smaller(g->k_blocks, ceil_div(g->k, BLOCK_K));
     if (g->trans_b) {
         symc_form_key key = {g->b, FORM_TRANSPOSED, {sizeof(real), g->cols, g->k, g->ldb}};
         symc_form transposed = symc_form_of(g->stored[1], &key, g->k * g->cols * sizeof(real), SLOT_SHARED);
@@ -353,6 +369,65 @@ static void multiply_any(product g)
     finish_all(g.epilogue, g.first_row, g.rows, g.cols);
 }
 
+/* ---- terms divided among threads: the sums of a small matrix are long ---- */
+
+typedef struct {
+    const product *g;
+    int64_t parts;
+    real *totals; /* of each part */
+} divided;
+
+static void sum_parts(void *arg, int64_t begin, int64_t end)
+{
+    const divided *d = arg;
+    for (int64_t i = begin; i < larger(end, begin + 1); i++) { /* with an empty range: one, which asks for scratch */
+        product part = *d->g;
+        int64_t k = i * part.k / d->parts, last = (i + 1) * part.k / d->parts;
+        part.a += k * (part.trans_a ? part.lda : 1), part.b += k * (part.trans_b ? 1 : part.ldb);
+        part.k = last - k, part.c = d->totals + i * part.rows * part.cols, part.ldc = part.cols;
+        part.accumulate = 0, part.epilogue = NULL;
+        int64_t p[9] = {part.trans_a, part.trans_b, part.rows, part.cols, part.k, part.lda, part.ldb, part.ldc, 0};
+        if (FN(symc_thin_reads)(p))
+            FN(symc_thin_product)(p, part.c, part.a, part.b, NULL, 0);
+        else
+            multiply_any(part);
+    }
+}
+
+/* Rows of the result. */
+static void add_parts(void *arg, int64_t begin, int64_t end)
+{
+    const divided *d = arg;
+    const product *g = d->g;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t part = 0; part < d->parts; part++) {
+            const real *from = d->totals + (part * g->rows + i) * g->cols;
+            real *to = g->c + i * g->ldc;
+            for (int64_t j = 0; j < g->cols; j++)
+                to[j] = g->accumulate || part > 0 ? to[j] + from[j] : from[j];
+        }
+    finish_columns(g->epilogue, g->first_row + begin, end - begin, 0, g->cols);
+}
+
+/* Whether there are fewer blocks of the result than threads, each with sums that are worth dividing. `few`: it would be a
+ * thin product. */
+static int divides_terms(const product *g, int few)
+{
+    int64_t threads = symc_num_threads(), blocks = g->rows <= 2 * g->cols ? col_panels(g->cols) : row_panels(g->rows);
+    if (few)
+        blocks = ceil_div(larger(g->rows, g->cols), VL);
+    return threads > 1 && blocks < threads && g->rows > 1 && g->cols > 1 && g->k >= threads * BLOCK_K &&
+           g->rows * g->cols * g->k >= SERIAL_PACKED && g->rows * g->cols <= MOST_DIVIDED;
+}
+
+static void multiply_parts(const product *g)
+{
+    divided d = {g, symc_num_threads(), NULL};
+    d.totals = symc_scratch(SLOT_PARTIAL, d.parts * g->rows * g->cols * sizeof(real));
+    symc_parallel(sum_parts, &d, d.parts, 1);
+    symc_parallel(add_parts, &d, g->rows, larger(1, SERIAL_PRODUCTS / d.parts / g->cols));
+}
+
 static product product_of(void *const *bufs, const int64_t *p)
 {
     return (product){.c = bufs[0], .a = bufs[1], .b = bufs[2], .trans_a = p[0] != 0, .trans_b = p[1] != 0,
@@ -370,9 +445,14 @@ static void multiply_one(void *const *bufs, const int64_t *p, symc_stored *const
 #endif
     g.stored[0] = stored[0], g.stored[1] = stored[1];
     if (!FN(symc_thin_writes)(p)) {
-        const int few = FN(symc_thin_reads)(p);
+        /* Columns that fill most of a vector are lanes. */
+        const int few = FN(symc_thin_reads)(p) && !(g.cols > VL / 2 && is_narrow(&g));
         if (may_be_packed(&g))
             choose_shared(&g, few || g.rows == 1);
+        if (!g.in_panels && divides_terms(&g, few)) {
+            multiply_parts(&g);
+            return;
+        }
         if (!few || g.in_panels) {
             multiply_any(g);
             return;

@@ -23,6 +23,7 @@ enum {
     LEAST_COLS = 512,           /* of a task */
     VECTOR_BYTES = 32 << 10,    /* of the vectors' parts in the first level cache */
     LEAST_TERMS = 128,
+    LEAST_ELEMENTS = 1 << 16,   /* of the matrix, if the vectors are columns */
     ROWS_TOGETHER = 12,         /* rows of the matrix that meet all vectors in turn; divisible by 2, 3 and 4 */
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
     RESULT_ELEMENTS = 1 << 17,  /* of a sum of outer products */
@@ -36,6 +37,7 @@ typedef struct {
     real *c;
     int64_t rows, cols, k, lda, ldb, c_row, c_col;
     int trans_a, accumulate, stream;
+    int columns;       /* the vectors are columns: their terms are lda apart */
     int64_t tasks, width; /* the most columns of a task */
     real *totals;         /* of stretches of rows */
     int swapped;          /* the result is the transpose of what is computed */
@@ -198,10 +200,28 @@ INLINE int64_t group_start(const thin *z, int64_t group)
     return group * z->rows / ceil_div(z->rows, MOST_VECTORS);
 }
 
+/* For pack_vectors, one group of vectors that are columns: VL of their terms at a time are turned. */
+static void pack_columns(const thin *z, int64_t k0, int64_t k, real *to)
+{
+    const lane_mask all = first_lanes(z->rows);
+    for (int64_t t = k0; t < k0 + k; t += VL) {
+        vec v[VL];
+        for (int64_t i = 0; i < VL; i++)
+            v[i] = t + i < k0 + k ? load_lanes(z->a + (t + i) * z->lda, all) : (vec){0};
+        transpose_square(v);
+        for (int64_t row = 0; row < z->rows; row++, to += VL)
+            store(to, v[row]);
+    }
+}
+
 /* Terms [k0, k0 + k) of the vectors, by group, VL terms, vector: rows of a matrix may all lie in the same sets of the
  * cache. */
 static void pack_vectors(const thin *z, int64_t k0, int64_t k, real *to)
 {
+    if (z->columns) {
+        pack_columns(z, k0, k, to);
+        return;
+    }
     for (int64_t i = 0; i < ceil_div(z->rows, MOST_VECTORS); i++)
         for (int64_t t = k0; t < k0 + k; t += VL)
             for (int64_t row = group_start(z, i); row < group_start(z, i + 1); row++, to += VL) {
@@ -296,10 +316,12 @@ int FN(symc_thin_reads)(const int64_t *p)
     int64_t rows = p[2], cols = p[3], k = p[4];
     if (p[0] || rows < 2 || cols < 2)
         return 0;
+    if (!p[1] && cols <= MOST_VECTORS)
+        return rows >= 8 * cols && rows * k >= LEAST_ELEMENTS && k >= 2 * VL * cols;
     if (!p[1])
         return rows <= FEW && cols * k >= LARGE_ELEMENTS && k >= 2 * rows && (cols >= LEAST_COLS || in_stretches(p));
     return smaller(rows, cols) <= FEW && larger(rows, cols) * k >= LARGE_ELEMENTS && k >= LEAST_TERMS &&
-           larger(rows, cols) >= 8 * smaller(rows, cols);
+           (larger(rows, cols) >= 8 * smaller(rows, cols) || larger(rows, cols) <= MOST_VECTORS);
 }
 
 void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real *b, const symc_epilogue *e, int64_t row)
@@ -320,16 +342,16 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
         symc_parallel(add_totals, &z, z.rows, larger(1, 16384 / z.cols));
         return;
     }
-    if (!p[1]) {
+    if (!p[1] && z.cols > MOST_VECTORS) {
         int64_t widest = SUM_BYTES / (int64_t)sizeof(real) / z.rows;
         z.tasks = larger(1, smaller(z.cols / LEAST_COLS, ceil_div(ceil_div(z.cols, widest), threads) * threads));
         z.width = ceil_div(z.cols, z.tasks);
         symc_parallel(add_rows, &z, z.tasks, 1);
         return;
     }
-    if (z.rows > z.cols)
+    if (z.rows > z.cols || !p[1])
         z = (thin){.a = b, .b = a, .c = c, .rows = z.cols, .cols = z.rows, .k = z.k, .lda = z.ldb, .ldb = z.lda,
-                   .c_row = 1, .c_col = p[7], .accumulate = z.accumulate, .swapped = 1, .epilogue = e, .first_row = row};
+                   .c_row = 1, .c_col = p[7], .accumulate = z.accumulate, .swapped = 1, .columns = !p[1], .epilogue = e, .first_row = row};
     z.tasks = smaller(ceil_div(z.cols, VL), 8 * threads);
     symc_parallel(meet_rows, &z, z.tasks, 1);
 }
