@@ -1,4 +1,4 @@
-"""Products with a narrow operand or result, whose operands are read in place, against NumPy in float64."""
+"""Products that read their operands in place: a narrow operand or result, or medium size; against NumPy in float64."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SIZES = [  # rows, columns, terms: about where one way gives place to another
     (16, 2, 4096), (515, 3, 129), (520, 8, 257), (530, 4, 4100), (301, 9, 385), (128, 10, 800), (65, 16, 1025),
     (70, 17, 393), (260, 64, 400), (256, 33, 1500), (263, 65, 390), (2, 2, 40001), (3, 3, 90000), (16, 64, 3001),
     (17, 5, 5003), (8, 8, 20000), (9, 9, 20000), (40, 31, 2400), (90, 80, 3001), (7, 700, 1201), (33, 1, 900),
+    (64, 64, 64), (100, 101, 102), (250, 70, 130), (129, 250, 128), (20, 200, 300), (181, 181, 181),
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ enum {
     NARROW_ELEMENTS = 1 << 18, /* of B, which stays in the second level cache */
     NEAR_ELEMENTS = SYMC_DOUBLE ? 1 << 12 : 1 << 13, /* of a block of B in the first level cache, */
     LONGEST_SUM = 1024,        /* ... and the most terms of a block */
+    MEDIUM_ELEMENTS = SYMC_DOUBLE ? 1 << 15 : 1 << 16, /* of each of two operands in the second level cache */
     NARROW_ROWS = 32,          /* rows of a task */
     OUTER_ROWS = 16,           /* of a sum of outer products without packing */
     MOST_DIVIDED = 1 << 15,    /* elements of a result whose sums are divided among threads */
@@ -292,7 +293,16 @@ static int adds_outer(const product *g)
     return g->trans_a && !g->trans_b && g->rows <= OUTER_ROWS && g->cols <= NARROW_COLS;
 }
 
-INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g) || adds_outer(g); }
+/* Both operands, with what lies between their rows, stay in the second level cache, and too few rows meet B for packing it to
+ * pay, unless an earlier call has done so; rows are enough for all threads, or packing would leave the product to one. */
+static int is_medium(const product *g)
+{
+    return !g->trans_b && !g->stored[0] && !g->stored[1] && g->k <= BLOCK_K && g->k * g->ldb <= MEDIUM_ELEMENTS &&
+           (g->trans_a ? g->k : g->rows) * g->lda <= MEDIUM_ELEMENTS &&
+           (g->rows >= symc_num_threads() * NARROW_ROWS || g->rows * g->cols * g->k < SERIAL_PACKED);
+}
+
+INLINE int is_unpacked(const product *g) { return is_small(g) || is_narrow(g) || adds_outer(g) || is_medium(g); }
 
 /* Whether an operand in panels can be used. The dot products of one vector with rows of B read these in order anyway. */
 static int may_be_packed(const product *g)
