@@ -169,6 +169,44 @@ def test_accuracy_of_functions_of_two_arguments(functions, name, t):
     assert error[worst] <= bounds[FLOATS.index(t)], f"{name}({a[worst]!r}, {b[worst]!r}): {error[worst]:.2f} units off"
 
 
+def powers(rng, count=300):
+    """Arguments of pow whose results fill the range of float64, most of them close to its ends."""
+    power = np.concatenate(
+        [rng.uniform(-1074, 1024, count), rng.uniform(1000, 1024, count), rng.uniform(-1074, -1000, count)]
+    )
+    count = len(power)
+    near_one = 1 + rng.choice([-1, 1], count) * 2.0 ** rng.uniform(-52, -1.5, count)
+    # The reduction of the logarithm is worst next to the square roots of two and of a half.
+    cut = rng.choice([0.7072, 1.4142], count) * rng.uniform(0.999, 1.001, count)
+    sizes = 10.0 ** rng.uniform(-307, 308, count)
+    subnormal = 5e-324 * 2.0 ** rng.uniform(0, 52, count)
+    return [(x, power / np.log2(x)) for x in (near_one, cut, sizes, subnormal)]
+
+
+def test_powers_keep_their_accuracy_to_the_ends_of_the_range(functions):
+    for x, y in powers(np.random.default_rng(10)):
+        with mpmath.workprec(200):
+            exact = [mpmath.mpf(float(a)) ** mpmath.mpf(float(b)) for a, b in zip(x, y)]
+            scale = [mpmath.mpf(float(s)) for s in np.spacing(np.array(exact, float))]
+            got = evaluate(functions, "v", "pow", x, y)
+            error = [abs(mpmath.mpf(float(g)) - e) / s for g, e, s in zip(got, exact, scale)]
+        finite = np.isfinite(np.array(exact, float))
+        worst = np.argmax(np.where(finite, np.array(error, float), 0))
+        assert error[worst] <= 1, f"pow({x[worst]!r}, {y[worst]!r}) is {float(error[worst]):.2f} units off"
+        assert (np.isinf(got) == ~finite).all()
+
+
+def test_negative_and_vanishing_bases_beside_positive_ones(functions):
+    """Vectors where some lanes follow special rules and the others must not notice."""
+    x = np.array([-2.0, 3.0, -0.0, 0.0, -np.inf, 1.0, -1.0, -1e-310, 0.5, -7.0, -1.5, np.nan], float)
+    for y in (-3.0, -2.0, -0.5, 0.0, 0.5, 1.0, 3.0, 4.0, 2.0**53, 2.0**53 - 1, 1e300, -1e300, np.inf, -np.inf, np.nan):
+        b = np.full_like(x, y)
+        with np.errstate(all="ignore"):
+            exact = np.power(x.astype(np.longdouble), b.astype(np.longdouble))
+        for form in "vs":
+            assert_same_edges(evaluate(functions, form, "pow", x, b), exact, y)
+
+
 def assert_same_edges(got, exact, label):
     """Same NaNs, infinities, zeros and signs; other numbers within a few units."""
     with np.errstate(all="ignore"):

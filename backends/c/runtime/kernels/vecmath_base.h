@@ -293,12 +293,6 @@ VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
         for (int i = 0; i < VM_LANES; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i]); \
         return u.v;                                                \
     }
-#define VM_LANEWISE_2(NAME, T, S)                                  \
-    VM_OUTLINE v_##T vm_##NAME##_##T(v_##T a, v_##T b) {           \
-        vu_##T u = {a}, w = {b};                                   \
-        for (int i = 0; i < VM_LANES; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i], w.lane[i]); \
-        return u.v;                                                \
-    }
 /* The scalar form of a vector function is one lane of it, so that both give the same bits. */
 #define VM_ONE_LANE_1(NAME, T, S) \
     VM_INLINE S sm_##NAME##_##T(S x) { return vm_##NAME##_##T(vset1_##T(x))[0]; }

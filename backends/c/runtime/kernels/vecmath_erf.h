@@ -63,7 +63,7 @@ VM_INLINE v_f64 verf_tail_f64(v_f64 a) {
     const v_f64 s = 1 / (a * a);
     v_f64 ratio = verf_large_f64(s);
     if (vany_i64(far)) ratio = vselect_f64(far, verf_far_f64(s), ratio);
-    const v_f64 z = (v_f64)((v_i64)a & (v_i64)((v_u64)vset1_i64(-1) << 32));
+    const v_f64 z = vcut_f64(a);
     const v_f64 e = vm_exp_f64(-z * z - 0.5625) * vm_exp_f64((z - a) * (z + a) + ratio);
     return e / a;
 }

@@ -8,6 +8,9 @@
 
 #include "vecmath_base.h"
 
+/* A number without its lower 32 bits: the product of two such numbers is exact. */
+VM_INLINE v_f64 vcut_f64(v_f64 x) { return (v_f64)((v_i64)x & (v_i64)((v_u64)vset1_i64(-1) << 32)); }
+
 /* exp(r) - 1 - r for |r| <= log(2) / 2. */
 VM_INLINE v_f64 vexp_tail_f64(v_f64 r) {
     v_f64 p = vset1_f64(0x1.ad7e341df4ce2p-26);
@@ -126,7 +129,7 @@ VM_INLINE v_f64 vm_log_f64(v_f64 x) {
  * product is exact, with or without a fused multiply-add. */
 VM_INLINE v_f64 vlog_scaled_f64(v_f64 f, double high, double low, v_f64 k, double k_high, double k_low) {
     v_f64 square, tail = vlog_tail_f64(f, &square);
-    v_f64 lead = (v_f64)((v_i64)(f - square) & (v_i64)((v_u64)vset1_i64(-1) << 32));
+    v_f64 lead = vcut_f64(f - square);
     v_f64 rest = (f - lead - square) + tail;
     v_f64 small = vfma_f64(lead + rest, vset1_f64(low), rest * high) + k * k_low;
     v_f64 big = k * k_high, product = lead * high, sum = big + product;

@@ -7,6 +7,7 @@
 #include "vecmath_f32.h"
 #include "vecmath_angles.h"
 #include "vecmath_erf.h"
+#include "vecmath_pow.h"
 
 /* Floats by way of doubles: the plain formula loses less than the result has room for, except close to zero, where
  * two terms of the series do. */
@@ -39,20 +40,6 @@ VM_INLINE v_f32 vm_arctanh_f32(v_f32 x) {
     v_f64 series = d * (1.0 + square * (0x1.5555555555555p-2 + square * 0x1.999999999999ap-3));
     v_f64 r = 0.5 * vm_log_f64((1.0 + d) / (1.0 - d));
     return vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-12)), series, r));
-}
-
-/* exp(b log |a|), then the rules of C for signs: a negative base needs an integral exponent, x^0 = 1^y = 1. */
-VM_INLINE v_f32 vm_pow_f32(v_f32 a, v_f32 b) {
-    v_f64 x = vcast_f32_f64(a), y = vcast_f32_f64(b), size = vm_abs_f64(x);
-    v_f64 one = vset1_f64(1.0), zero = vset1_f64(0.0), half = 0.5 * y;
-    v_f64 r = vm_exp_f64(y * vm_log_f64(size));
-    v_i64 integral = veq_f64(vm_trunc_f64(y), y), odd = integral & vne_f64(vm_floor_f64(half), half);
-    r = vselect_f64(veq_f64(size, one) & ~vm_isnan_f64(y) & integral, one, r);
-    r = vflip_f64(r, (v_f64)(odd & (v_i64)vsign_f64(x)));
-    v_i64 undefined = ~integral & vlt_f64(x, zero) & vlt_f64(size, vset1_f64(VM_INF_F64));
-    r = vselect_f64(undefined, vset1_f64(VM_NAN_F64), r);
-    r = vselect_f64(veq_f64(y, zero) | veq_f64(x, one), one, r);
-    return vcast_f64_f32(r);
 }
 
 VM_OUTLINE v_f32 vfmod_far_f32(v_f32 a, v_f32 b) {
@@ -171,7 +158,6 @@ VM_OUTLINE double sm_digamma_f64(double x) {
     return sum + (__builtin_log(x) - 0.5 / x - tail);
 }
 
-VM_INLINE double sm_pow_f64(double a, double b) { return __builtin_pow(a, b); }
 VM_INLINE double sm_fmod_f64(double a, double b) { return __builtin_fmod(a, b); }
 VM_INLINE float sm_erfinv_f32(float x) { return (float)sm_erfinv_f64(x); }
 VM_INLINE float sm_gammaln_f32(float x) { return (float)sm_gammaln_f64(x); }
@@ -184,14 +170,12 @@ VM_LIBRARY_1(VM_DEFINE)
 VM_LANEWISE_1(erfinv, f32, float)
 VM_LANEWISE_1(gammaln, f32, float)
 VM_LANEWISE_1(digamma, f32, float)
-VM_LANEWISE_2(pow, f64, double)
 
 #define VM_F32_VECTOR(X) VM_F64_VECTOR(X) X(tan) X(arcsin) X(arccos) X(arctan) X(sinh) X(cosh) X(arcsinh) X(arccosh) \
     X(arctanh) X(erf) X(erfc)
 #define VM_DEFINE(NAME) VM_ONE_LANE_1(NAME, f32, float)
 VM_F32_VECTOR(VM_DEFINE)
 #undef VM_DEFINE
-VM_ONE_LANE_2(pow, f32, float)
 VM_ONE_LANE_2(arctan2, f32, float)
 VM_ONE_LANE_2(fmod, f32, float)
 
