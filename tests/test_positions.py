@@ -7,6 +7,7 @@ import pytest
 
 import symc
 import symc.tensor as T
+from symc.tensor.indices.positions import iota
 
 
 @pytest.mark.parametrize("axes", [(0, 2), (2, 1), (0, 1, 2), [1], (-1, 0)])
@@ -40,3 +41,67 @@ def test_max_and_argmax_over_several_axes():
     value = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
     largest, where = symc.function([x], T.max_and_argmax(x, axis=(1, 2)))(value)
     np.testing.assert_array_equal(value.reshape(2, -1)[[0, 1], where], largest)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8"])
+def test_rows_of_any_length_in_one_function(dtype):
+    """Short rows keep positions in 32 bits; the same function takes long ones."""
+    x = T.TensorType(dtype, (False, False))()
+    f = symc.function([x], [T.argmax(x, axis=1), T.argmin(x, axis=1)])
+    rng = np.random.default_rng(3)
+    for shape in ((40, 1), (33, 3), (129, 17), (300, 50), (40, 64), (40, 65), (32, 300), (1, 5), (0, 7)):
+        value = rng.integers(0, 9, shape).astype(dtype)
+        if value.dtype.kind == "f":
+            value[::3, shape[1] // 2] = np.nan
+        for found, want in zip(f(value), (value.argmax(1), value.argmin(1))):
+            np.testing.assert_array_equal(found, want)
+            assert found.dtype == np.int64
+
+
+LARGEST = np.iinfo("int64").max
+
+
+def first_where(condition, axis, none=LARGEST, least=T.min):
+    """The first index along ``axis`` where a condition holds, written as ``argmax`` is."""
+    return least(T.switch(condition, iota(condition, axis), none), axis=1)
+
+
+def test_conditions_that_never_hold():
+    """What is stored in 32 bits must come back as the largest int64, and only minima of indices in a row may be."""
+    x = T.TensorType("float32", (False, False))()
+    far = np.iinfo("int32").max
+    f = symc.function(
+        [x],
+        [
+            first_where(x > 0, 1),
+            first_where(x > 0, 1, far),
+            first_where(x > 0, 1, -1, T.max),
+            first_where(x > 0, 1, LARGEST, T.max),
+            first_where(x > 0, 0),
+            first_where(x > 0, 1, LARGEST - 1),
+            first_where(x > x.sum(axis=1, keepdims=True), 1),
+        ],
+    )
+    for shape in ((50, 6), (200, 33), (40, 200)):
+        value = np.random.default_rng(5).standard_normal(shape).astype("float32")
+        value[::4] = -1
+        rows, columns = np.indices(shape)
+        over = value > 0
+        exceeding = value > value.sum(1, keepdims=True)
+        want = [
+            np.where(over, columns, LARGEST).min(1),
+            np.where(over, columns, far).min(1),
+            np.where(over, columns, -1).max(1),
+            np.where(over, columns, LARGEST).max(1),
+            np.where(over, rows, LARGEST).min(1),
+            np.where(over, columns, LARGEST - 1).min(1),
+            np.where(exceeding, columns, LARGEST).min(1),
+        ]
+        for k, (found, exact) in enumerate(zip(f(value), want)):
+            np.testing.assert_array_equal(found, exact, str(k))
+
+
+def test_positions_in_short_rows_are_searched_in_32_bits():
+    x = T.TensorType("float32", (False, False))()
+    text = symc.printing.debugprint(symc.function([x], T.argmax(x, axis=1)), stage="loops", file="str")
+    assert "new int32[1]" in text and "new int64[1]" in text  # the latter in the form of long rows
