@@ -57,3 +57,23 @@ def test_neither_indices_nor_repeated_values_are_stored():
     i = T.ivector("i")
     text = debugprint(symc.function([i], T.bincount(i)), stage="loops", file="str")
     assert "checked_index" not in text and "int64(i0,)" not in text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64", "float16", "bfloat16"])
+def test_rows_of_few_columns(dtype):
+    """Rows of few columns are added element by element, in the order of the rows; others by vectors."""
+    i, v = T.lvector(), T.TensorType(dtype, (False, False))()
+    given = "float32" if dtype == "bfloat16" else dtype
+    exact = dtype if dtype in ("float32", "float64") else "int64"
+    rng = np.random.default_rng(0)
+    for columns in (0, 1, 2, 6, 7, 17):
+        part = T.zeros((5, columns), dtype=dtype)[i]
+        f = symc.function([i, v], [T.inc_subtensor(part, v), T.inc_subtensor(part, v * 2)])
+        for shape in ((0, columns), (1, columns), (300, columns), (7, min(columns, 1))):
+            at = rng.integers(-5, 5, shape[0] if shape[1] == columns else 7)
+            value = rng.normal(size=shape) if exact == dtype else rng.integers(-3, 4, shape)
+            terms = np.broadcast_to(value.astype(exact), (len(at), columns))
+            want = np.zeros((5, columns), exact)
+            np.add.at(want, at, terms)
+            for factor, found in enumerate(f(at, value.astype(given)), 1):
+                np.testing.assert_array_equal(found.astype(exact), factor * want)

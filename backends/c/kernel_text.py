@@ -14,7 +14,7 @@ from symc_backends.c.jam import jammed
 from symc_backends.c.periodic import emit_periodic, periodic
 from symc_backends.c.recurrence import can_carry, emit_recurrence
 from symc_backends.c.scalar_loops import emit_scalar
-from symc_backends.c.scattered import NARROWEST, by_columns
+from symc_backends.c.scattered import NARROWEST, by_columns, by_elements
 from symc_backends.c.simd_loops import emit_simd
 from symc_backends.c.stored import chain_function, operands_of
 from symc_backends.c.streaming import finished, flags, streamed_buffers
@@ -246,6 +246,8 @@ class KernelText:
             return emit_simd(s, C.scalar, self.pointer, self.dtype_of, self.is_register, self.streamed)
         if s.kind == "parallel" and not self.shared_out:
             return self._parallel(s, seen)
+        if s.kind == "unordered" and (few := by_elements(s)) is not None:
+            return self._loop(few, seen)
         if s.kind == "unordered" and not self.shared_out and (split := by_columns(s, "begin_", "end_")) is not None:
             return self._by_columns(*split, seen)
         turns = s.kind != "simd" and not self.without_vectors

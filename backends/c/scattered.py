@@ -1,20 +1,22 @@
 """Loops that add rows to the rows of a table, by columns: threads own columns, so that they never add to one element.
 
 Every thread goes through all rows in order. So the terms of an element are added in the same order as by one thread,
-and the result does not depend on the number of threads.
+and the result does not depend on the number of threads. Rows of few columns are added element by element instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from symc.loops.expr import Expr, names_in, substituted, var
+from symc.loops.expr import Expr, index, names_in, substituted, var
 from symc.loops.ir import Accumulate, For, Let, Load, Statement
 
-__all__ = ["by_columns"]
+__all__ = ["by_columns", "by_elements"]
 
 NARROWEST = 64
 """The smallest number of columns of a thread."""
+FEW = 6
+"""The number of columns up to which vectors, most of whose lanes are unused, take longer than elements one by one."""
 
 
 def by_columns(loop: For, first: str, end: str) -> tuple[Expr, For] | None:
@@ -44,6 +46,21 @@ def by_columns(loop: For, first: str, end: str) -> tuple[Expr, For] | None:
     return inner.extent, For(
         loop.index, loop.extent, (*before, For(column, var(end) - var(first), body, "simd")), "unordered"
     )
+
+
+def by_elements(loop: For) -> For | None:
+    """The loop over rows with each of its few columns written out; None if there are many, or what it adds depends."""
+    inner = loop.body[-1] if loop.body else None
+    if not isinstance(inner, For) or inner.extent.op != "const" or inner.extent.value > FEW:
+        return None
+    if by_columns(loop, "", "") is None:
+        return None
+    columns = []
+    for c in range(inner.extent.value):
+        one = f"{inner.index}_{c}"
+        body = tuple(_renamed(s, {inner.index: index(c)}) for s in inner.body)
+        columns.append(For(one, index(1), body, "serial"))
+    return For(loop.index, loop.extent, (*loop.body[:-1], *columns), "serial")
 
 
 def _constant(extent: Expr, loop: For) -> bool:
