@@ -97,6 +97,22 @@ def test_products(shape: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(f(x, y, z), expected)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", [(67, 32, 5003), (64, 31, 4100), (41, 5, 9001), (33, 1, 4097), (2, 1, 70001)])
+def test_few_terms_and_many_columns(shape: tuple[int, int, int], threads: int) -> None:
+    """What follows reads the columns in parts, each with its own elements of rows, columns, and maps."""
+    m, k, n = shape
+    a, b, map_, row, column = T.matrix("a"), T.matrix("b"), T.matrix("map"), T.vector("row"), T.col("column")
+    given = [normal(m, k), normal(k, n), normal(m, n), normal(n), normal(m, 1)]
+    given[2][-1, -1], given[1][0, n // 2] = np.inf, np.nan
+    f = symc.function([a, b, map_, row, column], 3 - 2 * T.maximum(T.dot(a, b) * column - row, map_), profile=True)
+    with symc.config.change(threads=threads):
+        found = f(*given)
+    x, y, z, r, c = (v.astype("float64") for v in given)
+    np.testing.assert_allclose(found, 3 - 2 * np.maximum(x @ y * c - r, z), rtol=1e-4, atol=1e-4)
+    assert any(row.kernel.startswith("dot+") for row in f.profile.rows)
+
+
 def test_updates_in_epilogues_are_in_place() -> None:
     """The product has memory of its own, and parameters and moments are overwritten where they are."""
     start, x, y = normal(160, 120), normal(50, 160), normal(50, 120)

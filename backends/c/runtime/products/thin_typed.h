@@ -28,8 +28,10 @@ enum {
     MOST_VECTORS = VL / 2,      /* of a tile of dot products */
     RESULT_ELEMENTS = 1 << 17,  /* of a sum of outer products */
     BLOCK_ROWS = 32,            /* of a task that writes one, */
-    FINISHED_BYTES = 128 << 10, /* ... and of the rows that are computed before what follows reads them */
-    BLOCK_ELEMENTS = 1 << 17    /* of vectors: in the second level cache */
+    FINISHED_BYTES = 128 << 10, /* ... and of the rows that are computed before what follows reads them, */
+    LEAST_ROWS = 8,             /* ... at least so many, */
+    PART_BYTES = 256 << 10,     /* ... and of what they read of the vectors */
+    BLOCK_ELEMENTS = 1 << 17,   /* of vectors: in the second level cache */
 };
 
 typedef struct {
@@ -255,21 +257,6 @@ static void meet_rows(void *arg, int64_t begin, int64_t end)
 
 /* ---- sums of outer products ---- */
 
-/* Rows [row, row + rows) of the product to `to`. */
-static void add_outer_rows(const thin *z, int64_t row, int64_t rows, real *to)
-{
-    int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
-    for (int64_t first = 0; first < z->cols; first += most) {
-        int64_t cols = smaller(most, z->cols - first);
-        if (z->stream)
-            FN(symc_unpacked_stream)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, to + first,
-                                     z->c_row);
-        else
-            FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, to + first,
-                                      z->c_row, z->accumulate);
-    }
-}
-
 /* Tasks: blocks of rows. */
 static void add_outer(void *arg, int64_t begin, int64_t end)
 {
@@ -277,22 +264,43 @@ static void add_outer(void *arg, int64_t begin, int64_t end)
     int64_t row = begin * BLOCK_ROWS, rows = smaller(end * BLOCK_ROWS, z->rows) - row;
     if (rows <= 0)
         return;
-    add_outer_rows(z, row, rows, z->c + row * z->c_row);
+    int64_t a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1, most = BLOCK_ELEMENTS / z->k / VL * VL;
+    const real *a = z->a + row * a_row;
+    real *c = z->c + row * z->c_row;
+    for (int64_t first = 0; first < z->cols; first += most) {
+        int64_t cols = smaller(most, z->cols - first);
+        if (z->stream)
+            FN(symc_unpacked_stream)(rows, cols, z->k, a, a_row, a_col, z->b + first, z->ldb, c + first, z->c_row);
+        else
+            FN(symc_unpacked_product)(rows, cols, z->k, a, a_row, a_col, z->b + first, z->ldb, c + first, z->c_row,
+                                      z->accumulate);
+    }
     finish_stream();
     finish_columns(z->epilogue, z->first_row + row, rows, 0, z->cols);
 }
 
-/* The same with an epilogue: the product is never stored. A few rows of it at a time stay in the cache for what follows. */
+/* The same with an epilogue: the product is never stored. Tasks: blocks of columns, and blocks of rows of each. What a task
+ * reads of the vectors stays in the cache, and so does a piece of a few rows until what follows has read it. */
 static void finish_outer(void *arg, int64_t begin, int64_t end)
 {
     const thin *z = arg;
-    int64_t some = larger(4, smaller(BLOCK_ROWS, FINISHED_BYTES / (z->cols * (int64_t)sizeof(real)) / 4 * 4));
-    int64_t last = smaller(end * BLOCK_ROWS, z->rows);
-    real *sums = symc_scratch(SLOT_BLOCK, some * z->cols * sizeof(real));
-    for (int64_t row = begin * BLOCK_ROWS; row < last; row += some) {
-        int64_t rows = smaller(some, last - row);
-        add_outer_rows(z, row, rows, sums);
-        finish_rows_at(z->epilogue, sums, z->first_row + row, rows, z->cols);
+    int64_t blocks = ceil_div(z->rows, BLOCK_ROWS), a_row = z->trans_a ? 1 : z->lda, a_col = z->trans_a ? z->lda : 1;
+    int64_t fit = FINISHED_BYTES / (z->width * (int64_t)sizeof(real)) / LEAST_ROWS * LEAST_ROWS;
+    int64_t some = larger(LEAST_ROWS, smaller(BLOCK_ROWS, fit));
+    real *sums = symc_scratch(SLOT_BLOCK, some * z->width * sizeof(real));
+    for (int64_t task = begin; task < end; task++) {
+        int64_t part = task / blocks, first = part * z->width, cols = smaller(z->width, z->cols - first);
+        int64_t start = task % blocks * BLOCK_ROWS, last = smaller(start + BLOCK_ROWS, z->rows);
+        for (int64_t row = start; row < last; row += some) {
+            int64_t rows = smaller(some, last - row);
+            FN(symc_unpacked_product)(rows, cols, z->k, z->a + row * a_row, a_row, a_col, z->b + first, z->ldb, sums, cols,
+                                      0);
+            if (cols == z->cols)
+                finish_rows_at(z->epilogue, sums, z->first_row + row, rows, cols);
+            else
+                for (int64_t i = 0; i < rows; i++)
+                    finish_part_at(z->epilogue, sums + i * cols, z->first_row + row + i, z->cols, first, cols);
+        }
     }
 }
 
@@ -330,9 +338,16 @@ void FN(symc_thin_product)(const int64_t *p, real *c, const real *a, const real 
     thin z = {.a = a, .b = b, .c = c, .rows = p[2], .cols = p[3], .k = p[4], .lda = p[5], .ldb = p[6], .c_row = p[7],
               .c_col = 1, .trans_a = p[0] != 0, .accumulate = p[8] != 0, .epilogue = e, .first_row = row};
     if (FN(symc_thin_writes)(p)) {
-        int finishes = e && !z.accumulate;
+        if (e && !z.accumulate) {
+            int64_t most = smaller(PART_BYTES / z.k, FINISHED_BYTES / LEAST_ROWS) / (int64_t)sizeof(real);
+            int64_t parts = ceil_div(z.cols, larger(LEAST_COLS, most));
+            z.width = ceil_div(ceil_div(z.cols, parts), TILE_COLS) * TILE_COLS;
+            z.tasks = ceil_div(z.cols, z.width);
+            symc_parallel(finish_outer, &z, z.tasks * ceil_div(z.rows, BLOCK_ROWS), 1);
+            return;
+        }
         z.stream = !e && !z.accumulate && may_stream(c, z.c_row, z.rows * z.cols * (int64_t)sizeof(real));
-        symc_parallel(finishes ? finish_outer : add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
+        symc_parallel(add_outer, &z, ceil_div(z.rows, BLOCK_ROWS), 1);
         return;
     }
     if (!p[1] && in_stretches(p)) {
