@@ -129,3 +129,15 @@ def test_bands_save_the_waits_between_parallel_loops() -> None:
     with symc.config.change(threads=2, cpu_precision="ieee"):
         f(np.zeros((1, 40, 28, 28), "float32"))
     assert f.profile.rows[0].kernel.partition(" by ")[2] == "bands of rows"
+
+
+def test_bands_in_which_many_sums_are_read_again_are_not_chosen() -> None:
+    """Blocks of channels add to the output one by one: 64 channels of it cost more than bands save, 16 do not."""
+    methods = []
+    for filters in (64, 16):
+        x = images(32, 112, 112)
+        f = symc.function([x], pointwise(depthwise(x, 32, border_mode=1), 32, filters), profile=True)
+        with symc.config.change(threads=2, cpu_precision="ieee"):
+            f(np.zeros((1, 32, 112, 112), "float32"))
+        methods.append(f.profile.rows[0].kernel.partition(" by ")[2])
+    assert methods == ["planes, matrix products", "bands of rows"]
