@@ -14,7 +14,7 @@ the result once, row by row, and computes what it writes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from symc.compiler.fusion.groups import base_of, is_costly_op
 from symc.compiler.rewrite.algebra import record_of
@@ -83,33 +83,26 @@ def scatters_with_operands(graph: Graph) -> Sequence[Variable]:
     """Let every scatter compute what only it reads, if that is cheap."""
     if SCATTER not in graph.records:
         return graph
-    readers = Counter(v for node in graph.order for v in dict.fromkeys(node.inputs))
-    readers.update(graph)  # a result is stored
-    known: dict[Variable, Variable] = {}
-    for node in graph.order:
-        op, read = node.op, list(node.inputs)
-        if op.record is SCATTER:
-            op, read = _with_operands(node, readers)
-        inputs = [known.get(v, v) for v in read]
-        if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
-            continue
-        for old, new in zip(node.outputs, op.apply(inputs, node.outputs[0].location).outputs):
-            new.name = old.name
-            known[old] = new
-    return [known.get(v, v) for v in graph]
+    return _replaced(graph, lambda node: node.op.record is SCATTER, _with_operands)
 
 
 def framed_writes(graph: Graph) -> Sequence[Variable]:
     """Replace writes into repeated numbers by ops that write the whole result, and compute what only they read."""
     if WRITE_AT not in graph.records:
         return graph
+    return _replaced(graph, lambda node: node.op.record is WRITE_AT and _is_frame(node), _framed)
+
+
+Replacement = Callable[[Apply, Mapping[Variable, int]], tuple[Op, list[Variable]]]
+
+
+def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replacement) -> Sequence[Variable]:
+    """The graph with other ops in place of the chosen ones; ``replacement`` gets how many ops read each value."""
     readers = Counter(v for node in graph.order for v in dict.fromkeys(node.inputs))
-    readers.update(graph)
+    readers.update(graph)  # a result is stored
     known: dict[Variable, Variable] = {}
     for node in graph.order:
-        op, read = node.op, list(node.inputs)
-        if op.record is WRITE_AT and _is_frame(node):
-            op, read = _framed(node, readers)
+        op, read = replacement(node, readers) if chosen(node) else (node.op, list(node.inputs))
         inputs = [known.get(v, v) for v in read]
         if op is node.op and all(a is b for a, b in zip(inputs, node.inputs)):
             continue
