@@ -125,9 +125,7 @@ def _framed(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Vari
     by_elements = padded_axis(value.type.shape, x.type.shape) == x.ndim - 1
     inside = _computed_inside(outputs, readers) if by_elements else set()
     leaves = _leaves(outputs, inside)
-    own = [Variable(v.type) for v in leaves]
-    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
-    return Op(FRAMED, made=body, shape=x.type.shape, replace=node.op["replace"]), leaves
+    return Op(FRAMED, made=_body(outputs, leaves), shape=x.type.shape, replace=node.op["replace"]), leaves
 
 
 def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
@@ -137,12 +135,14 @@ def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, li
     leaves = _leaves(outputs, inside)
     if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
         return node.op, list(node.inputs)
+    attrs = {name: node.op[name] for name in ("axes", "place", "replace")}
+    return Op(SCATTER_OF, made=_body(outputs, leaves), **attrs), [x, *leaves]
+
+
+def _body(outputs: Sequence[Variable], leaves: Sequence[Variable]) -> Body:
+    """What computes the outputs from the leaves."""
     own = [Variable(v.type) for v in leaves]
-    body = Body(own, clone_with(outputs, dict(zip(leaves, own))))
-    return Op(SCATTER_OF, made=body, axes=node.op["axes"], place=node.op["place"], replace=node.op["replace"]), [
-        x,
-        *leaves,
-    ]
+    return Body(own, clone_with(outputs, dict(zip(leaves, own))))
 
 
 def _computed_inside(outputs: Sequence[Variable], readers: Mapping[Variable, int]) -> set[Variable]:

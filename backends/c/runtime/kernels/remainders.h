@@ -44,16 +44,8 @@ VX_NARROW_DIVISION(u32, f64, VM_MAGIC_F64)
 #define VX_LARGE_i64(a, b) vne_i64((((a) + (1l << 49)) | ((b) + (1l << 49))) >> 50, (v_i64){0})
 #define VX_LARGE_u64(a, b) vne_u64(((a) | (b)) >> 49, (v_u64){0})
 #define VX_WIDE_DIVISION(T)                                                               \
-    VM_OUTLINE v_##T vfloordiv_far_##T(v_##T a, v_##T b) {                                \
-        vu_##T x = {a}, y = {b};                                                          \
-        for (int i = 0; i < VM_LANES; i++) x.lane[i] = sx_floordiv_##T(x.lane[i], y.lane[i]); \
-        return x.v;                                                                       \
-    }                                                                                     \
-    VM_OUTLINE v_##T vmod_far_##T(v_##T a, v_##T b) {                                     \
-        vu_##T x = {a}, y = {b};                                                          \
-        for (int i = 0; i < VM_LANES; i++) x.lane[i] = sx_mod_##T(x.lane[i], y.lane[i]);  \
-        return x.v;                                                                       \
-    }                                                                                     \
+    VM_BY_LANES_2(vfloordiv_far_##T, T, sx_floordiv_##T)                                  \
+    VM_BY_LANES_2(vmod_far_##T, T, sx_mod_##T)                                            \
     VM_INLINE v_##T vx_floordiv_##T(v_##T a, v_##T b) {                                   \
         if (VM_UNLIKELY(vany_i64(VX_LARGE_##T(a, b)))) return vfloordiv_far_##T(a, b);    \
         VX_DIVISOR(T)                                                                     \

@@ -11,11 +11,7 @@
 #define VM_LN2_F64 0x1.62e42fefa39efp-1
 #define VM_LARGE_F64 0x1p28 /* from here on, x * x + 1 is x * x */
 
-VM_OUTLINE v_f64 vtan_far_f64(v_f64 x) {
-    vu_f64 u = {x};
-    for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_tan(u.lane[i]);
-    return u.v;
-}
+VM_BY_LANES_1(vtan_far_f64, f64, __builtin_tan)
 
 VM_INLINE v_f64 vm_tan_f64(v_f64 x) {
     v_i64 quadrant, far = ~vle_f64(vm_abs_f64(x), vset1_f64(VM_TRIG_LIMIT_F64));

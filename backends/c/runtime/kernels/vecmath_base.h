@@ -286,13 +286,20 @@ VM_INLINE v_f64 vscale_f64(v_f64 x, v_f64 n) {
 }
 #endif
 
-/* A function that has no vector form here runs lane by lane. */
-#define VM_LANEWISE_1(NAME, T, S)                                  \
-    VM_OUTLINE v_##T vm_##NAME##_##T(v_##T x) {                    \
+/* A function of vectors that calls one of numbers for each lane. */
+#define VM_BY_LANES_1(NAME, T, OF)                                 \
+    VM_OUTLINE v_##T NAME(v_##T x) {                               \
         vu_##T u = {x};                                            \
-        for (int i = 0; i < VM_LANES; i++) u.lane[i] = sm_##NAME##_##T(u.lane[i]); \
+        for (int i = 0; i < VM_LANES; i++) u.lane[i] = OF(u.lane[i]); \
         return u.v;                                                \
     }
+#define VM_BY_LANES_2(NAME, T, OF)                                 \
+    VM_OUTLINE v_##T NAME(v_##T a, v_##T b) {                      \
+        vu_##T u = {a}, w = {b};                                   \
+        for (int i = 0; i < VM_LANES; i++) u.lane[i] = OF(u.lane[i], w.lane[i]); \
+        return u.v;                                                \
+    }
+#define VM_LANEWISE_1(NAME, T) VM_BY_LANES_1(vm_##NAME##_##T, T, sm_##NAME##_##T)
 /* The scalar form of a vector function is one lane of it, so that both give the same bits. */
 #define VM_ONE_LANE_1(NAME, T, S) \
     VM_INLINE S sm_##NAME##_##T(S x) { return vm_##NAME##_##T(vset1_##T(x))[0]; }

@@ -182,16 +182,9 @@ VM_INLINE v_f32 vcos_kernel_f32(v_f32 r) {
 }
 
 /* Arguments so large that the reduction needs hundreds of digits of pi. */
-#define VM_DEFINE_FAR(NAME)                                                        \
-    VM_OUTLINE v_f32 v##NAME##_far_f32(v_f32 x) {                                  \
-        vu_f32 u = {x};                                                            \
-        for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_##NAME##f(u.lane[i]);   \
-        return u.v;                                                                \
-    }
-VM_DEFINE_FAR(sin)
-VM_DEFINE_FAR(cos)
-VM_DEFINE_FAR(tan)
-#undef VM_DEFINE_FAR
+VM_BY_LANES_1(vsin_far_f32, f32, __builtin_sinf)
+VM_BY_LANES_1(vcos_far_f32, f32, __builtin_cosf)
+VM_BY_LANES_1(vtan_far_f32, f32, __builtin_tanf)
 
 /* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
 VM_INLINE v_f32 vsincos_f32(v_f32 x, int turn) {

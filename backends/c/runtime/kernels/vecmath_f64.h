@@ -210,17 +210,8 @@ VM_INLINE v_f64 vcos_kernel_f64(v_f64 r, v_f64 low) {
     return lead + (((1.0 - lead) - half) + vfma_f64(p * z, z, -(r * low)));
 }
 
-VM_OUTLINE v_f64 vsin_far_f64(v_f64 x) {
-    vu_f64 u = {x};
-    for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_sin(u.lane[i]);
-    return u.v;
-}
-
-VM_OUTLINE v_f64 vcos_far_f64(v_f64 x) {
-    vu_f64 u = {x};
-    for (int i = 0; i < VM_LANES; i++) u.lane[i] = __builtin_cos(u.lane[i]);
-    return u.v;
-}
+VM_BY_LANES_1(vsin_far_f64, f64, __builtin_sin)
+VM_BY_LANES_1(vcos_far_f64, f64, __builtin_cos)
 
 /* sin for turn = 0, cos for turn = 1: the sine a quarter turn further on. */
 VM_INLINE v_f64 vsincos_f64(v_f64 x, int64_t turn) {

@@ -42,11 +42,7 @@ VM_INLINE v_f32 vm_arctanh_f32(v_f32 x) {
     return vcast_f64_f32(vselect_f64(vlt_f64(square, vset1_f64(0x1p-12)), series, r));
 }
 
-VM_OUTLINE v_f32 vfmod_far_f32(v_f32 a, v_f32 b) {
-    vu_f32 x = {a}, y = {b};
-    for (int i = 0; i < VM_LANES; i++) x.lane[i] = __builtin_fmodf(x.lane[i], y.lane[i]);
-    return x.v;
-}
+VM_BY_LANES_2(vfmod_far_f32, f32, __builtin_fmodf)
 
 /* While the quotient fits 24 bits, double precision holds it, its product with b and the remainder exactly. */
 VM_INLINE v_f32 vm_fmod_f32(v_f32 a, v_f32 b) {
@@ -58,11 +54,7 @@ VM_INLINE v_f32 vm_fmod_f32(v_f32 a, v_f32 b) {
     return r;
 }
 
-VM_OUTLINE v_f64 vfmod_far_f64(v_f64 a, v_f64 b) {
-    vu_f64 x = {a}, y = {b};
-    for (int i = 0; i < VM_LANES; i++) x.lane[i] = __builtin_fmod(x.lane[i], y.lane[i]);
-    return x.v;
-}
+VM_BY_LANES_2(vfmod_far_f64, f64, __builtin_fmod)
 
 /* The remainder is a multiple of the last bit of b and less than b: where the processor multiplies and adds without
  * rounding in between, one step finds it, from a quotient below 2^53 that may be too large by one. */
@@ -164,12 +156,12 @@ VM_INLINE float sm_gammaln_f32(float x) { return (float)sm_gammaln_f64(x); }
 VM_INLINE float sm_digamma_f32(float x) { return (float)sm_digamma_f64(x); }
 
 #define VM_LIBRARY_1(X) X(erfinv) X(gammaln) X(digamma)
-#define VM_DEFINE(NAME) VM_LANEWISE_1(NAME, f64, double)
+#define VM_DEFINE(NAME) VM_LANEWISE_1(NAME, f64)
 VM_LIBRARY_1(VM_DEFINE)
 #undef VM_DEFINE
-VM_LANEWISE_1(erfinv, f32, float)
-VM_LANEWISE_1(gammaln, f32, float)
-VM_LANEWISE_1(digamma, f32, float)
+VM_LANEWISE_1(erfinv, f32)
+VM_LANEWISE_1(gammaln, f32)
+VM_LANEWISE_1(digamma, f32)
 
 #define VM_F32_VECTOR(X) VM_F64_VECTOR(X) X(tan) X(arcsin) X(arccos) X(arctan) X(sinh) X(cosh) X(arcsinh) X(arccosh) \
     X(arctanh) X(erf) X(erfc)
