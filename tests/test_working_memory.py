@@ -46,7 +46,7 @@ def test_smaller_batches_use_the_memory_of_larger_ones(made):
     for n in [800, 780, 800, 340, 3, 1, 0, 800, 12]:
         x = random.standard_normal((n, 5))
         for _ in range(3):  # the slow path, then the launcher
-            np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-13)  # of sums up to 50
     assert len(made) == 1
 
 
@@ -56,7 +56,7 @@ def test_growing_batches_keep_one_arena(made):
     for n in range(2, 40, 3):
         x = random.standard_normal((n, 4))
         for _ in range(2):
-            np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-14)
     assert made == sorted(made)
     assert len(f.specialisation.executable.arenas.spare) <= 1  # the last one may be on loan to the launcher
 
@@ -88,7 +88,7 @@ def test_plans_of_many_shapes_are_kept_if_they_need_little_memory(made):
     random = np.random.default_rng(2)
     arguments = [random.standard_normal((n, 3)) for n in (*range(2, 20), 0, 1)]
     for x in [*arguments, *arguments]:
-        np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-14)
     assert f.specialisation.fast.call.fast_calls == len(arguments)
     np.testing.assert_allclose(f(arguments[3].tolist()), expected(arguments[3]), rtol=1e-12)
     assert f.specialisation.fast.call.fast_calls == len(arguments) + 1, "a list is converted, then runs the plan"
