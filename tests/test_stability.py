@@ -309,6 +309,40 @@ def test_values_and_derivatives(name: str, dtype: str) -> None:
             compare(name, order, dtype, points, got, 4096 if order == 2 else ULPS[order])
 
 
+def test_a_weighted_mean_that_is_written_out_takes_one_exponential_a_weight() -> None:
+    """A chain of sums of two would take two for each term and each sum."""
+    x = T.matrix("x")
+    weights = [T.exp(-((x[k : k + 5] - x[2:7]) ** 2) * 40) for k in range(6)]
+    mean = sum(w * x[k : k + 5] for k, w in enumerate(weights)) / sum(weights)
+    f = symc.function([x], mean)
+    exponentials = [node for node in symc.graph.toposort(f.maker.fgraph.outputs) if node.op.record.name == "exp"]
+    assert len(exponentials) == len(weights)
+    values = np.random.default_rng(5).standard_normal((10, 7)) * 3
+    e = np.stack([-((values[k : k + 5] - values[2:7]) ** 2) * 40 for k in range(6)])
+    w = np.exp(e - e.max(axis=0))
+    w /= w.sum(axis=0)
+    want = sum(w[k] * values[k : k + 5] for k in range(6))
+    np.testing.assert_allclose(f(values.astype(symc.config.floatX)), want, rtol=2e-5, atol=1e-6)
+    far = np.zeros((10, 7), symc.config.floatX)
+    far[::2] = 100.0  # of two rows that are equal, the rest underflows
+    np.testing.assert_allclose(f(far), far[2:7], rtol=1e-6)
+
+
+def test_a_weighted_mean_that_is_written_out_is_exact_where_its_weights_overflow() -> None:
+    x = T.dvector("x")
+    weights = T.exp(x), T.exp(-x), T.exp(x / 2)
+    mean = (5 * weights[0] + 2 * weights[1] - 3 * weights[2]) / sum(weights)
+    f = symc.function([x], [mean, T.grad(mean.sum(), x)])
+    value, slope = f(np.array(FAR))
+    formula = (5 * sympy.exp(t) + 2 * sympy.exp(-t) - 3 * sympy.exp(t / 2)) / (
+        sympy.exp(t) + sympy.exp(-t) + sympy.exp(t / 2)
+    )
+    for got, expression in ((value, formula), (slope, sympy.diff(formula, t))):
+        with mpmath.workdps(800):
+            want = [float(sympy.lambdify(t, expression, "mpmath")(mpmath.mpf(point))) for point in FAR]
+        np.testing.assert_allclose(got, want, rtol=1e-14, atol=4e-15)
+
+
 def test_no_gradient_is_made_up_where_two_operands_overflow() -> None:
     x, y = T.dvectors("x", "y")
     for made, want in (
