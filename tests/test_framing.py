@@ -91,3 +91,81 @@ def test_a_state_of_a_loop_is_padded():
     np.testing.assert_array_equal(
         symc.function([x], states[-1])(np.arange(1.0, 12, dtype="float32")), [0, 0, 0, *(8.0 * np.arange(1, 9))]
     )
+
+
+INNER = [
+    ((40,), ((1, 1),)),
+    ((9000,), ((0, 1),)),
+    ((17, 40), ((1, 1), (1, 1))),
+    ((17, 40), ((0, 0), (3, 0))),
+    ((17, 40), ((2, 1), (0, 0))),
+    ((5, 9, 33), ((0, 0), (1, 1), (2, 2))),
+    ((9, 5, 10, 12), ((1, 1), (0, 0), (0, 1), (1, 0))),
+]
+
+
+@pytest.mark.parametrize("device", ["interp", "cpu"])
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize(("shape", "pads"), INNER)
+def test_the_inner_part_of_a_tensor(shape, pads, static, device):
+    """Stencils: the value is computed from neighbours in the tensor that it is written into."""
+    if device == "interp" and np.prod(shape) > 1000:
+        pytest.skip("the reference takes long")
+    part = tuple(slice(p, -q or None) for p, q in pads)
+    before = tuple(slice(0, -(p + q) or None) for p, q in pads)
+    x = T.TensorType("float32", shape if static else (None,) * len(shape))("x")
+    y = T.TensorType("float32", shape if static else (None,) * len(shape))("y")
+    outputs = [
+        write(base[part], 0.5 * (x[before] + y[part]) - 1)
+        for write in (T.set_subtensor, T.inc_subtensor) for base in (x, x * y + 1)
+    ]  # fmt: skip
+    f = symc.function([x, y], [*outputs, T.set_subtensor(x[part], y[before])], device=device)
+    if static:
+        assert debugprint(f, stage="form_scatters", file="str").count("framed") == 5
+    rng = np.random.default_rng(3)
+    for lengths in (shape,) if static else (shape, [0, *shape[1:]], [*shape[:-1], 3]):
+        a, b = (rng.standard_normal(lengths).astype("float32") for _ in range(2))
+        want = []
+        for added in (False, True):
+            for base in (a, a * b + 1):
+                base = base.copy()
+                base[part] = 0.5 * (a[before] + b[part]) - 1 + (base[part] if added else 0)
+                want.append(base)
+        want.append(a.copy())
+        want[-1][part] = b[before]
+        for got, expected in zip(f(a, b), want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_grid_that_is_updated_keeps_its_edge():
+    grid = symc.shared(np.arange(60.0).reshape(6, 10) ** 2, name="grid")
+    around = grid[2:, 1:-1] + grid[:-2, 1:-1] + grid[1:-1, 2:] + grid[1:-1, :-2]
+    step = symc.function([], [], updates=[(grid, T.set_subtensor(grid[1:-1, 1:-1], around / 4))])
+    want = grid.get_value()
+    for _ in range(3):
+        step()
+        want[1:-1, 1:-1] = (want[2:, 1:-1] + want[:-2, 1:-1] + want[1:-1, 2:] + want[1:-1, :-2]) / 4
+        np.testing.assert_allclose(grid.get_value(), want, rtol=1e-12)
+
+
+def test_a_small_part_is_written_in_place():
+    x, row, i = T.fmatrix("x"), T.fvector("row"), T.iscalar("i")
+    f = symc.function([x, row, i], T.set_subtensor(x[i], row))
+    assert "framed" not in debugprint(f, stage="form_scatters", file="str")
+    a = np.zeros((5, 40), "float32")
+    want = a.copy()
+    want[3] = np.arange(40)
+    np.testing.assert_array_equal(f(a, np.arange(40, dtype="float32"), 3), want)
+
+
+def test_a_step_repeats_a_number_itself():
+    """A repeated number that does not depend on the states is not stored before the loop."""
+    x = T.TensorType("float32", (9, 12))("x")
+    states = symc.scan(lambda s: T.set_subtensor(s[1:-1, 1:-1], 0.25 * s[2:, 1:-1]), outputs_info=x, n_steps=40)[0]
+    f = symc.function([x], states[-1])
+    a = np.random.default_rng(4).standard_normal((9, 12)).astype("float32")
+    want = a.copy()
+    for _ in range(40):
+        want[1:-1, 1:-1] = 0.25 * want[2:, 1:-1]
+    np.testing.assert_allclose(f(a), want, rtol=1e-6)
+    assert debugprint(f, stage="rewritten", file="str").count("expand") == 0

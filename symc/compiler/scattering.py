@@ -7,8 +7,9 @@ from the end, and limits them to the range. So no index is outside of the memory
 The values and the indices of a scatter are often broadcasts, conversions of integers and such conversions of indices.
 If nothing else reads them, they are not stored: the loop of the scatter computes each element.
 
-A write of a part into a tensor that repeats a number, such as padding or the gradient of a slice, walks the memory of
-the result once, row by row, and computes what it writes.
+A write of a part into a tensor that repeats a number, such as padding or the gradient of a slice, or of most of
+a tensor, such as the inner points of a grid, walks the memory of the result once, row by row, and computes what it
+writes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from symc.compiler.rewrite.failures import may_fail
 from symc.compiler.rewrite.ops import CAST, CHECKED_INDEX, DIM_VALUE, EXPAND, MAX, MIN, SCATTER, WRITE_AT
 from symc.compiler.value_numbering import ValueNumbering
 from symc.errors import building_at, located
-from symc.graph import Apply, Constant, Graph, Variable, clone_with
+from symc.graph import Apply, Constant, Graph, Variable, clone_with, dims
 from symc.graph.body import Body
 from symc.graph.dtypes import is_integer
 from symc.graph.op import Axes, Indexed, Op, Pointwise
@@ -38,6 +39,9 @@ __all__ = ["checks_apart", "framed_writes", "scatters_with_operands"]
 
 MOST = 12
 """The largest number of ops that a scatter computes per element, in place of reading a stored operand."""
+
+MOST_IN_FRAMES = 48
+"""The same for a write that walks memory once, such as a stencil of nine points."""
 
 SHORTEST = 8
 """The least number of elements of a row that is written in three parts."""
@@ -87,7 +91,7 @@ def scatters_with_operands(graph: Graph) -> Sequence[Variable]:
 
 
 def framed_writes(graph: Graph) -> Sequence[Variable]:
-    """Replace writes into repeated numbers by ops that write the whole result, and compute what only they read."""
+    """Replace writes that fill a frame by ops that write the whole result, and compute what only they read."""
     if WRITE_AT not in graph.records:
         return graph
     return _replaced(graph, lambda node: node.op.record is WRITE_AT and _is_frame(node), _framed)
@@ -115,15 +119,29 @@ def _replaced(graph: Graph, chosen: Callable[[Apply], bool], replacement: Replac
 def _is_frame(node: Apply) -> bool:
     x, value = node.inputs[:2]
     shortest = x.type.shape[-1] if x.ndim else 0
-    repeats = record_of(x) is EXPAND and x.owner.inputs[0].ndim == 0  # type: ignore[union-attr]
-    return repeats and all(s == 1 for s in node.op["steps"]) and not (type(shortest) is int and shortest < SHORTEST)
+    if any(s != 1 for s in node.op["steps"]) or (type(shortest) is int and shortest < SHORTEST):
+        return False
+    return _repeats_a_number(x) or _is_most(value.type.shape, x.type.shape)
+
+
+def _repeats_a_number(x: Variable) -> bool:
+    return record_of(x) is EXPAND and x.owner.inputs[0].ndim == 0  # type: ignore[union-attr]
+
+
+def _is_most(inner: Sequence[dims.Dim], outer: Sequence[dims.Dim]) -> bool:
+    """Whether a part has at least half of all elements: a small part would better be written in place."""
+    part, whole = dims.product(inner), dims.product(outer)
+    if type(part) is int and type(whole) is int:
+        return 2 * part >= whole
+    left = [dims.sub(b, a) for a, b in zip(inner, outer)]
+    return all(type(d) is int and d <= SHORTEST for d in left)
 
 
 def _framed(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
     x, value, *starts = node.inputs
-    outputs = [x.owner.inputs[0], value, *starts]  # type: ignore[union-attr]
+    outputs = [x.owner.inputs[0] if _repeats_a_number(x) else x, value, *starts]  # type: ignore[union-attr]
     by_elements = padded_axis(value.type.shape, x.type.shape) == x.ndim - 1
-    inside = _computed_inside(outputs, readers) if by_elements else set()
+    inside = _computed_inside(outputs, readers, MOST_IN_FRAMES) if by_elements else set()
     leaves = _leaves(outputs, inside)
     return Op(FRAMED, made=_body(outputs, leaves), shape=x.type.shape, replace=node.op["replace"]), leaves
 
@@ -131,7 +149,7 @@ def _framed(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Vari
 def _with_operands(node: Apply, readers: Mapping[Variable, int]) -> tuple[Op, list[Variable]]:
     """The scatter that computes what only it reads, and its inputs."""
     x, *outputs = node.inputs
-    inside = _computed_inside(outputs, readers)
+    inside = _computed_inside(outputs, readers, MOST)
     leaves = _leaves(outputs, inside)
     if not inside or any(base_of(v) is base_of(x) for v in leaves):  # the result may have the memory of x
         return node.op, list(node.inputs)
@@ -145,12 +163,12 @@ def _body(outputs: Sequence[Variable], leaves: Sequence[Variable]) -> Body:
     return Body(own, clone_with(outputs, dict(zip(leaves, own))))
 
 
-def _computed_inside(outputs: Sequence[Variable], readers: Mapping[Variable, int]) -> set[Variable]:
+def _computed_inside(outputs: Sequence[Variable], readers: Mapping[Variable, int], most: int) -> set[Variable]:
     """What an op that reads ``outputs`` computes itself: cheap values that nothing else reads."""
     inside: set[Variable] = set()
     seen: Counter[Variable] = Counter({v: 1 for v in outputs})  # how many of the ops that read it are inside
     pending = list(dict.fromkeys(outputs))
-    while pending and len(inside) < MOST:
+    while pending and len(inside) < most:
         v = pending.pop()
         if v not in inside and _is_cheap(v) and (seen[v] == readers[v] or _is_free(v)):
             inside.add(v)

@@ -9,9 +9,10 @@ import numpy as np
 from symc.compiler.fusion import is_dim
 from symc.compiler.fusion.groups import is_one
 from symc.compiler.lowering.builder import KernelBuilder
+from symc.compiler.lowering.iteration import weight
 from symc.compiler.target import CPU, Target
 from symc.errors import ShapeError, located
-from symc.graph import Apply, Constant, Variable, dims
+from symc.graph import Apply, Constant, Variable, dims, toposort
 from symc.graph.op import HostCall, LibraryCall, Loops
 from symc.loops.calls import CALLS
 from symc.loops.expr import Expr, call, const, index, minimum, var
@@ -108,6 +109,10 @@ class LoopContext:
         block = For(i, minimum(total - var(o) * COPIED, index(COPIED)), tuple(body), "simd")
         blocks = call("floordiv", total + (COPIED - 1), index(COPIED))
         return For(o, blocks, (block,), "parallel", index(COPIED))
+
+    def work(self, values: Sequence[Variable]) -> int:
+        """Estimated scalar operations per element of values that a loop computes from the operands of its op."""
+        return 1 + sum(weight(node) for node in toposort(values))
 
     def status(self) -> str:
         """The buffer in which a step reports an error: store ``code(message)`` at 0."""

@@ -19,7 +19,7 @@ from symc.compiler.scans.sums import sums_behind
 from symc.compiler.scans.unrolling import unrolled
 from symc.compiler.scans.values import Values, all_after, first_rows, in_reverse
 from symc.compiler.value_numbering import ValueNumbering
-from symc.graph import Apply, Graph, Variable, clone_with, toposort
+from symc.graph import Apply, Constant, Graph, Variable, clone_with, toposort
 from symc.graph.guards import collecting
 from symc.graph.op import Axes
 from symc.tensor.axes import dimshuffle
@@ -132,6 +132,7 @@ def _hoisted(node: Apply, inputs: Sequence[Variable]) -> Outputs | None:
     if loop is None:
         return None
     _sequences_of_one_value(loop)
+    _repeated_inside(loop)
     count = len(loop.states)
     leaving = hoist(loop)
     made = list(loop.write()) if loop.outputs else []
@@ -161,6 +162,22 @@ def _sequences_of_one_value(loop: Loop) -> None:
         value = dimshuffle(source, list(range(1, source.ndim))) if source.ndim else source
         del loop.sequences[inner]
         loop.replace({inner: loop.constant(expand(value, shape[1:]))})
+
+
+def _repeated_inside(loop: Loop) -> None:
+    """Let a step repeat the elements of a constant itself, where it would read many copies from memory."""
+    pending = list(loop.constants.items())
+    while pending:
+        inner, outer = pending.pop()
+        node = outer.owner
+        if node is None or node.op.record.enlarges is None or not isinstance(node.op.record.lower, Axes):
+            continue
+        source = node.inputs[0]
+        fewer = source if isinstance(source, Constant) and not source.ndim else loop.constant(source)
+        del loop.constants[inner]
+        loop.replace({inner: node.op.apply([fewer], outer.location).outputs[0]})
+        if fewer is not source:
+            pending.append((fewer, source))
 
 
 def _stored(outputs: Outputs, symbols: Sequence[Any]) -> Outputs:

@@ -1,4 +1,4 @@
-"""A part of a tensor that otherwise repeats a number: a write into a fill that walks memory once."""
+"""A tensor with another inside: a write of a part that walks the memory of the result once, row by row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symc.graph import Apply, dims
+from symc.graph import Apply, Variable, dims
 from symc.graph.body import Body
 from symc.graph.evaluate import evaluate
 from symc.graph.op import Loops, Op, Record, record
@@ -29,31 +29,42 @@ def padded_axis(inner: Sequence[dims.Dim], outer: Sequence[dims.Dim]) -> int:
 
 def _numpy(op: Op, *operands: Any) -> Any:
     body: Body = op["made"]
-    fill, value, *starts = evaluate(body.outputs, dict(zip(body.inputs, operands)))
-    out = np.full(op["shape"], fill)
+    around, value, *starts = evaluate(body.outputs, dict(zip(body.inputs, operands)))
+    out = np.array(np.broadcast_to(around, op["shape"]))
     part = tuple(slice(int(s), int(s) + n) for s, n in zip(starts, value.shape))
     out[part] = value if op["replace"] else out[part] + value
     return out
 
 
 class _Rows:
-    """Loops over the parts of a row: ``filled`` with the number, or ``copied`` from the value."""
+    """Loops over the parts of a row: ``around`` the value, or ``inside`` of it.
+
+    The indices ``at`` are those of the axes before the one whose parts are taken; the axes behind are contiguous, and
+    ``i`` counts their elements.
+    """
 
     def __init__(self, node: Apply, ctx: Any) -> None:
         self.node, self.ctx = node, ctx
-        self.fill, self.value, *self.starts = node.op["made"].outputs
+        self.base, self.value, *self.starts = node.op["made"].outputs
         self.elements = Elements(node.op["made"], ctx, 0)
-        self.number = self.elements.element(self.fill, (), self.elements.ahead)
         self.first = [self.elements.element(v, (), self.elements.ahead) for v in self.starts]
 
-    def filled(self, begin: Expr, i: Expr) -> list[Statement]:
-        return [Store(self.ctx.output(), begin + i, self.number)]
+    def _element(self, v: Variable, at: Sequence[Expr], i: Expr, found: list[Statement]) -> Expr:
+        if not v.ndim:  # a number, repeated
+            return self.elements.element(v, (), self.elements.ahead)
+        behind = (index(0),) * (v.ndim - len(at) - 1)
+        return self.elements.element(v, [*at, *behind, i], found)
 
-    def copied(self, begin: Expr, at: Sequence[Expr], i: Expr) -> list[Statement]:
+    def around(self, begin: Expr, at: Sequence[Expr], i: Expr) -> list[Statement]:
         found: list[Statement] = []
-        whole = self.value.ndim - len(at) - 1  # the axes behind, which a row takes contiguously
-        element = self.elements.element(self.value, [*at, *(index(0) for _ in range(whole)), i], found)
-        stored = element if self.node.op["replace"] else self.number + element
+        element = self._element(self.base, at, i, found)
+        return [*found, Store(self.ctx.output(), begin + i, element)]
+
+    def inside(self, begin: Expr, at: Sequence[Expr], i: Expr, source: Sequence[Expr], j: Expr) -> list[Statement]:
+        found: list[Statement] = []
+        stored = self._element(self.value, source, j, found)
+        if not self.node.op["replace"]:
+            stored = self._element(self.base, at, i, found) + stored
         return [*found, Store(self.ctx.output(), begin + i, stored)]
 
 
@@ -70,10 +81,11 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         return For(i, extent, tuple(make(var(i))), "simd")
 
     if axis == 0:
+        zero = index(0)
         parts = (
-            (offset, lambda i: rows.filled(index(0), i)),
-            (taken, lambda i: rows.copied(offset, (), i)),
-            (row - after, lambda i: rows.filled(after, i)),
+            (offset, lambda i: rows.around(zero, (), i)),
+            (taken, lambda i: rows.inside(zero, (), offset + i, (), i)),
+            (row - after, lambda i: rows.around(zero, (), after + i)),
         )
         loops = [ctx.blocks(extent, make) for extent, make in parts]
         return [*rows.elements.ahead, *loops]
@@ -90,7 +102,8 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
     blocks = named(call("floordiv", of_plane + together - 1, together))
     lets, planes = ctx.spread(shape[: axis - 1], var(plane))
     p, first = var(block) * together + var(r), rows.first[:axis]
-    source = [at - s for at, s in zip([*planes, p], first)]
+    place = [*planes, p]
+    source = [at - s for at, s in zip(place, first)]
     inside = logical_and(
         *((at >= 0) & (at < ctx.size(n))
           for at, n, whole in zip(source, inner, shape) if dims.equal(n, whole) is not True)
@@ -103,9 +116,9 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         left, copied = (var(n) for n in names)
     statements = (
         *before,
-        loop(left, lambda i: rows.filled(var(begin), i)),
-        loop(copied, lambda i: rows.copied(var(begin) + offset, source, i)),
-        loop(row - left - copied, lambda i: rows.filled(var(begin) + left + copied, i)),
+        loop(left, lambda i: rows.around(var(begin), place, i)),
+        loop(copied, lambda i: rows.inside(var(begin), place, offset + i, source, i)),
+        loop(row - left - copied, lambda i: rows.around(var(begin), place, left + copied + i)),
     )
     of_block = (
         Let(plane, call("floordiv", var(counter), blocks)),
@@ -114,7 +127,8 @@ def _build(node: Apply, ctx: Any) -> list[Statement]:
         For(r, minimum(together, of_plane - var(block) * together), statements, "serial"),
     )
     count = ctx.size(dims.product(shape[: axis - 1])) * blocks
-    return [*rows.elements.ahead, For(counter, count, of_block, "parallel", together * row)]
+    work = together * row * ctx.work(node.op["made"].outputs)
+    return [*rows.elements.ahead, For(counter, count, of_block, "parallel", work)]
 
 
 FRAMED: Record = record(
