@@ -347,7 +347,7 @@ def test_blocks_and_strides_in_registers(target, tmp_path):
         text += f"void turn_{t}(const {c} *p, {c} *q, int64_t n) {{ v_{t} b[VM_LANES]; vturn_{t}(b, p, n);"
         text += f" for (int k = 0; k < VM_LANES; k++) vstore_{t}(q + k * VM_LANES, b[k]); }}\n"
     for s in (2, 3, 4):
-        text += f"void every{s}(const float *p, float *q) {{ vstore_f32(q, vevery{s}_f32(p)); }}\n"
+        text += f"void every{s}(const float *p, float *q, int64_t n) {{ vstore_n_f32(q, vevery{s}_n_f32(p, n), n); }}\n"
     library = build(text, target, tmp_path)
     count = np.zeros(1, "int32")
     library("lanes", count)
@@ -357,10 +357,33 @@ def test_blocks_and_strides_in_registers(target, tmp_path):
         library(f"turn_{t}", a, out, 40)
         np.testing.assert_array_equal(out, a[:, :n].T)
     for s in (2, 3, 4):
-        a = np.arange(s * (n - 1) + 1, dtype="float32")
-        out = np.zeros(n, "float32")
-        library(f"every{s}", a, out)
-        np.testing.assert_array_equal(out, a[::s])
+        for count in range(1, n + 1):
+            a = np.arange(s * (count - 1) + 1, dtype="float32")
+            out = np.zeros(count, "float32")
+            library(f"every{s}", a, out, count)
+            np.testing.assert_array_equal(out, a[::s])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_elements_of_few_rows_in_turn(target, tmp_path):
+    require(target)
+    text = '#include "few.h"\nvoid lanes(int32_t *p) { *p = VM_LANES; }\n'
+    for t in ("f32", "i32"):
+        c = CTYPES[t]
+        text += f"void cross_{t}(const {c} *p, {c} *q, int64_t at, int64_t length, int64_t apart, int64_t n) "
+        text += f"{{ vstore_n_{t}(q, vcross_{t}(p, at, length, apart, n), n); }}\n"
+    library = build(text, target, tmp_path)
+    lanes = np.zeros(1, "int32")
+    library("lanes", lanes)
+    for t, dtype in (("f32", "float32"), ("i32", "int32")):
+        for length in (2, 3, 5, 8, 12):
+            rows = np.arange(length * 50).reshape(length, 50)[:, :40].astype(dtype)
+            crossed = rows.T.ravel()
+            for at in (0, 1, 7, 33, crossed.size - int(lanes[0])):
+                for n in (1, int(lanes[0]) - 1, int(lanes[0])):
+                    out = np.zeros(n, dtype)
+                    library(f"cross_{t}", np.ascontiguousarray(rows), out, at, length, 40, n)
+                    np.testing.assert_array_equal(out, crossed[at : at + n])
 
 
 def test_steps_that_do_the_same_share_a_kernel():

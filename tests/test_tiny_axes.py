@@ -91,3 +91,46 @@ def test_repeated_rows_and_columns():
     function = symc.function([x], T.repeat(T.repeat(x, 2, axis=2), 3, axis=3))
     given = drawn("float32", (2, 3, 5, 7), 4)
     np.testing.assert_array_equal(function(given), given.repeat(2, axis=2).repeat(3, axis=3))
+
+
+@pytest.mark.parametrize("few", [1, 2, 3, 4, 5, 8, 9])
+def test_axes_that_become_the_last_or_leave_it(isa, few):
+    """Colours behind the pixels or before them: tiny axes of operands that are contiguous along another."""
+    rng = np.random.default_rng(few)
+    for dtype in ("float32", "int32", "float64", "int8"):
+        before = (rng.standard_normal((3, few, 5, 47)) * 9).astype(dtype)
+        behind = (rng.standard_normal((3, 5, 47, few)) * 9).astype(dtype)
+        x, y = T.TensorType(dtype, before.shape)("x"), T.TensorType(dtype, behind.shape)("y")
+        made = [
+            x.dimshuffle(0, 2, 3, 1) + y, x + y.dimshuffle(0, 3, 1, 2), x.dimshuffle(0, 2, 3, 1),
+            y.dimshuffle(0, 3, 1, 2) * 2, x[:, :, 1:, 3:20].dimshuffle(0, 2, 3, 1) - y[:, 1:, 3:20],
+        ]  # fmt: skip
+        with symc.config.change(isa=isa):
+            found = symc.function([x, y], made)(before, behind)
+        turned, back = before.transpose(0, 2, 3, 1), behind.transpose(0, 3, 1, 2)
+        wanted = [turned + behind, before + back, turned, back * 2, turned[:, 1:, 3:20] - behind[:, 1:, 3:20]]
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other.astype(dtype))
+
+
+@pytest.mark.parametrize("r", [2, 3])
+def test_pixels_become_channels_and_back(isa, r):
+    x = T.TensorType("float32", (2, 3 * r * r, 7, 37))("x")
+    y = T.TensorType("float32", (2, 3, 7 * r, 37 * r))("y")
+    shuffled = x.reshape((2, 3, r, r, 7, 37)).dimshuffle(0, 1, 4, 2, 5, 3).reshape((2, 3, 7 * r, 37 * r))
+    back = y.reshape((2, 3, 7, r, 37, r)).dimshuffle(0, 1, 3, 5, 2, 4).reshape((2, 3 * r * r, 7, 37))
+    with symc.config.change(isa=isa):
+        function = symc.function([x, y], [shuffled, back])
+    pixels = drawn("float32", (2, 3 * r * r, 7, 37), r)
+    image = pixels.reshape(2, 3, r, r, 7, 37).transpose(0, 1, 4, 2, 5, 3).reshape(2, 3, 7 * r, 37 * r)
+    first, second = function(pixels, image)
+    np.testing.assert_array_equal(first, image)
+    np.testing.assert_array_equal(second, pixels)
+
+
+def test_rows_are_crossed_in_registers():
+    x = T.TensorType("float32", (8, 3, 32, 32))("x")
+    assert "vcross_f32" in debugprint(symc.function([x], x.dimshuffle(0, 2, 3, 1) + 1), stage="c", file="str")
+    assert "vevery3_n_f32" in debugprint(
+        symc.function([x], x.reshape((8, 32, 32, 3)).dimshuffle(0, 3, 1, 2) + 1), stage="c", file="str"
+    )

@@ -2,14 +2,14 @@
 
 Between two jumps the elements are contiguous. Whether a vector lies between jumps is tested in each iteration, which
 costs less than to gather its elements one by one. An index that grows by one every few lanes, or comes round every few
-lanes, selects from elements that fit into one vector.
+lanes, selects from elements that fit into one vector; one that does both, from a few of these.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from symc.loops.expr import ZERO, Expr, call, coefficient, names_in
+from symc.loops.expr import ONE, ZERO, Expr, call, coefficient, names_in
 
 __all__ = ["Steps", "is_piecewise", "jumps", "steps"]
 
@@ -59,26 +59,41 @@ def is_piecewise(e: Expr, lane: str) -> bool:
 
 
 class Steps(NamedTuple):
-    """The index ``base + at // length``, or ``base + at % length`` if it ``repeats``; ``at`` grows by one per lane."""
+    """The index ``base + each * (at // length) + apart * (at % length)``; ``at`` grows by one per lane."""
 
     base: Expr
+    each: Expr
+    apart: Expr
     at: Expr
     length: Expr
-    repeats: bool
+
+    def scaled(self, by: Expr) -> Steps:
+        """The index times a number that is the same for all lanes."""
+        base, each, apart = (call("mul", e, by) for e in self[:3])
+        return self._replace(base=base, each=each, apart=apart)
+
+    def plus(self, other: Steps) -> Steps | None:
+        """The sum of two indices with the same steps."""
+        if not (self.at.same(other.at) and self.length.same(other.length)):
+            return None
+        base, each, apart = (call("add", a, b) for a, b in zip(self[:3], other[:3]))
+        return self._replace(base=base, each=each, apart=apart)
 
 
 def steps(e: Expr, lane: str) -> Steps | None:
     """The steps of an index; None if it is anything else."""
-    if e.op == "add":
-        for part, rest in (e.args, e.args[::-1]):
-            found = steps(part, lane) if lane not in names_in(rest) else None
-            if found is not None:
-                return found._replace(base=call("add", found.base, rest))
+    if e.op in ("floordiv", "mod") and lane not in names_in(e.args[1]):
+        stride = coefficient(e.args[0], lane)
+        if stride is None or stride.op != "const" or stride.value != 1:
+            return None
+        return Steps(ZERO, *((ONE, ZERO) if e.op == "floordiv" else (ZERO, ONE)), *e.args)
+    if e.op not in ("add", "mul"):
         return None
-    if e.op not in ("floordiv", "mod") or lane in names_in(e.args[1]):
+    same = [lane not in names_in(a) for a in e.args]
+    first, second = (None if fixed else steps(a, lane) for a, fixed in zip(e.args, same))
+    if e.op == "add" and first is not None and second is not None:
+        return first.plus(second)
+    found, other = (first, e.args[1]) if second is None else (second, e.args[0])
+    if found is None or not any(same):
         return None
-    stride = coefficient(e.args[0], lane)
-    if stride is None or stride.op != "const" or stride.value != 1:
-        return None
-    at, length = e.args
-    return Steps(ZERO, at, length, e.op == "mod")
+    return found.scaled(other) if e.op == "mul" else found._replace(base=call("add", found.base, other))

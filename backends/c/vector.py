@@ -19,6 +19,10 @@ from symc_backends.c.pieces import is_piecewise, jumps, steps
 __all__ = ["VectorBody", "can_vectorise", "is_affine"]
 
 
+CROSSED = 12
+"""The largest number of rows of which a vector has elements in turn."""
+
+
 class Value(NamedTuple):
     """The C text of a value; ``mask`` is the vector tag (``"i32"``) of a varying bool."""
 
@@ -230,8 +234,8 @@ class VectorBody:
             return
         elif stride.op == "const" and stride.value == 1:
             text = f"vload_n_{tag}({pointer} + {start}, left)" if left else f"vload_{tag}({pointer} + {start})"
-        elif not left and BITS.get(s.dtype) == 32 and stride.op == "const" and stride.value in (2, 3, 4):
-            text = f"vevery{stride.value}_{tag}({pointer} + {start})"
+        elif BITS.get(s.dtype) == 32 and stride.op == "const" and stride.value in (2, 3, 4):
+            text = f"vevery{stride.value}_n_{tag}({pointer} + {start}, {left or LANES})"
         else:
             by = self.scalar(stride)
             text = (
@@ -258,9 +262,14 @@ class VectorBody:
         found = steps(plain, self.loop.index) if BITS.get(s.dtype) == 32 and self._follows_lanes(plain) else None
         if found is None:
             return ""
-        base, length = self.scalar(found.base), self.scalar(found.length)
+        start, length = f"{pointer} + {self.scalar(found.base)}", self.scalar(found.length)
         at = self.scalar(substituted(found.at, {self.loop.index: var(self.position)}))
-        return f"v{'cycle' if found.repeats else 'repeat'}_{TAG[s.dtype]}({pointer} + {base}, {at}, {length}, {lanes})"
+        each, apart = (x.value if x.op == "const" else None for x in (found.each, found.apart))
+        if (each, apart) in ((1, 0), (0, 1)):
+            return f"v{'repeat' if each else 'cycle'}_{TAG[s.dtype]}({start}, {at}, {length}, {lanes})"
+        if each != 1 or found.length.op != "const" or found.length.value > CROSSED:
+            return ""
+        return f"vcross_{TAG[s.dtype]}({start}, {at}, {length}, {self.scalar(found.apart)}, {lanes})"
 
     def _stored(self, value: Expr) -> str:
         v = self.value(value)

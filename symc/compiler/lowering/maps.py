@@ -8,6 +8,7 @@ from symc.compiler.fusion import IterationMap
 from symc.compiler.lowering.builder import KernelBuilder
 from symc.compiler.lowering.tiny_axes import MOST, TinyAxes
 from symc.graph import Variable
+from symc.graph.dtypes import BITS
 from symc.loops.expr import Expr, call, index, maximum, minimum, var
 from symc.loops.ir import Alloc, Step, Store
 
@@ -17,6 +18,8 @@ FEWEST_TILES = 4
 """The number of tiles along an axis from which on they are as large as possible."""
 ALIGNED = 16
 """The number of elements of which the sides of tiles are multiples."""
+NEAREST = 4
+"""The largest number of 32-bit elements apart of which back ends load vectors as such."""
 MOST_PACKED = 4
 """The largest number of operands that are copied to scratch memory."""
 
@@ -36,13 +39,14 @@ class Maps(TinyAxes):
             self._blocks(axes[0], cost)
             return self.finish()
         *rows, last = axes
+        tiny = self.may_be_tiny()
         turned = self._turned(last)
-        if turned:
+        if turned and not (tiny and type(self.sizes[last]) is int):
             along = turned[0][1][-1]
             self._tiles([a for a in rows if a != along], along, last, cost, [v for v in turned if v[1][-1] == along])
             return self.finish()
         few = self.k.size(self.sizes[last])
-        if not self.may_be_tiny():
+        if not tiny:
             self._plain_rows(cost)
         elif few.op == "const":
             self.spread_lanes(cost)
@@ -67,9 +71,16 @@ class Maps(TinyAxes):
         for node in self.group.members:
             for base, iteration_map in self.reads_of(node, self.iteration_maps[node.outputs[0]]):
                 found = self.compact(iteration_map)
-                if base not in self.node_of and len(found) > 1 and last in found and found[-1] != last:
+                if base in self.node_of or len(found) < 2 or last not in found:
+                    continue
+                if found[-1] != last and not self._is_near(base, found[-1]):
                     turned.setdefault((base, found), iteration_map)
         return [(base, axes, iteration_map) for (base, axes), iteration_map in turned.items()]
+
+    def _is_near(self, base: Variable, axis: int) -> bool:
+        """Whether elements along the last axis are near to each other, as those between them are of a tiny axis."""
+        size = self.sizes[axis]
+        return type(size) is int and size <= NEAREST and BITS.get(base.dtype) == 32
 
     def _tiles(self, rows: list[int], turned: int, last: int, cost: int, operands: list[Turned]) -> None:
         """Create loops over tiles of two axes, so that operands contiguous along either axis stay in cache."""

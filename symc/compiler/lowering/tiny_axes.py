@@ -1,7 +1,8 @@
 """The form of maps whose last axis has a few elements: it and the axis before it are one axis of lanes.
 
 The results are contiguous along both. An operand that follows the first of the two alone gives each element to a few
-neighbouring lanes, one that follows the last alone comes round every few lanes: back ends load such operands whole, and
+neighbouring lanes, one that follows the last alone comes round every few lanes, and one that is contiguous along the
+first has a row for each element of the last, such as the colours of images: back ends load such operands whole, and
 distribute them in registers.
 """
 
@@ -18,6 +19,8 @@ __all__ = ["MOST", "TinyAxes"]
 
 MOST = 12
 """The largest number of elements of a last axis that is tiny; of longer ones a vector of their own is well filled."""
+MOST_CROSSED = 8
+"""The same if an operand has a row for each of them."""
 MOST_MEMBERS = 12
 """The most members of a group whose last axis has an unknown length, since its code is written twice."""
 
@@ -50,12 +53,19 @@ class TinyAxes(Nest):
                 if is_inline(base) and base not in self.stored:
                     return False
                 if len(along) == 2 and found[-2:] != lanes:
-                    return False
+                    if found[-1] != lanes[0] or BITS.get(base.dtype) != 32 or not self._has_few():
+                        return False
+                    distributed = True
                 if len(along) == 1:
                     if found[-1] != along[0] or BITS.get(base.dtype) != 32:
                         return False
                     distributed = True
         return distributed
+
+    def _has_few(self) -> bool:
+        """Whether the rows that a vector would have elements of are few enough not to be turned in tiles."""
+        size = self.sizes[self.order[-1]]
+        return type(size) is int and size <= MOST_CROSSED
 
     def spread_lanes(self, cost: int) -> None:
         """Create loops over blocks of the last two axes, with lanes along both."""

@@ -1,5 +1,6 @@
 /* Few elements of 32 bits, distributed to the lanes of a vector: lane k has element (at + k) / length, or
- * (at + k) % length. Only the first `lanes` lanes count, and no element is read that none of these has.
+ * (at + k) % length, or the former of row (at + k) % length, if rows are `apart`. Only the first `lanes` lanes count, and
+ * no element is read that none of these has, in its own row or another.
  */
 #ifndef SYMC_FEW_H
 #define SYMC_FEW_H
@@ -37,6 +38,18 @@ VM_INLINE v_i32 vquotients(v_i32 x, int32_t length) { return (x * ((65535 + leng
         union { v_##T v; S lane[VM_LANES]; } to = {(v_##T){0}};                                               \
         for (int i = 0; i < lanes; i++) to.lane[i] = p[from.lane[i]];                                         \
         return to.v;                                                                                          \
+    }                                                                                                         \
+    VM_INLINE v_##T vcross_##T(const S *p, int64_t at, int64_t length, int64_t apart, int64_t lanes) {        \
+        int64_t first = at / length;                                                                          \
+        int32_t skipped = (int32_t)(at - first * length), count = (skipped + (int32_t)lanes - 1) / (int32_t)length + 1; \
+        const v_i32 lane = viota_i32() + skipped, place = vquotients(lane, (int32_t)length);                  \
+        const v_i32 row = lane - place * (int32_t)length;                                                     \
+        v_##T r = vpick_##T(vload_n_##T(p + first, count), place);                                            \
+        for (int64_t k = 1; k < length; k++) {                                                                \
+            const v_##T next = vpick_##T(vload_n_##T(p + k * apart + first, count), place);                   \
+            r = vselect_##T(veq_i32(row, vset1_i32((int32_t)k)), next, r);                                    \
+        }                                                                                                     \
+        return r;                                                                                             \
     }
 VM_DEFINE_FEW(f32, float)
 VM_DEFINE_FEW(i32, int32_t)

@@ -115,7 +115,7 @@ VM_DEFINE_TURN_ALL(vturn_all_i32, i32, int32_t, vturn_to_i32)
 #define vturn_i8 vturn_any_i8
 #define vturn_u8 vturn_any_u8
 
-/* Every second, third or fourth element from p on: whole registers are read, the last of which ends with the last element
+/* n elements, every second, third or fourth from p on: if they fill a register, whole registers are read, the last of which ends with the last element
  * wanted, and each lane is taken from the one that holds it.  Element number e is in register e / VM_LANES, but at most
  * the last one. */
 #define VM_PART(s, i) ((s) * (i) / VM_LANES < (s) - 1 ? (s) * (i) / VM_LANES : (s) - 1)
@@ -137,24 +137,35 @@ VM_DEFINE_TURN_ALL(vturn_all_i32, i32, int32_t, vturn_to_i32)
 #define VM_EVERY_4_2(i) VM_PART_NEXT(4, 2, i),
 #define VM_EVERY_4_3(i) VM_PART_NEXT(4, 3, i),
 #endif
-VM_INLINE v_i32 vevery2_i32(const int32_t *p) {
-    return VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(2, 1)), VM_EVERY_2_1);
+VM_INLINE v_i32 vload_part_i32(const int32_t *p, int64_t start, int64_t step, int64_t n) {
+    const int64_t count = (n - 1) * step + 1 - start;
+    return count >= VM_LANES ? vload_i32(p + start) : vload_n_i32(p + start, count > 0 ? count : 0);
 }
-VM_INLINE v_i32 vevery3_i32(const int32_t *p) {
-    const v_i32 r = VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(3, 1)), VM_EVERY_3_1);
-    return VM_TURN_LANES(r, vload_i32(p + VM_PART_START(3, 2)), VM_EVERY_3_2);
+#define VM_EVERY_PART(s, j) vload_part_i32(p, VM_PART_START(s, j), s, n)
+VM_INLINE v_i32 vevery2_n_i32(const int32_t *p, int64_t n) {
+    return VM_TURN_LANES(VM_EVERY_PART(2, 0), VM_EVERY_PART(2, 1), VM_EVERY_2_1);
 }
-VM_INLINE v_i32 vevery4_i32(const int32_t *p) {
-    v_i32 r = VM_TURN_LANES(vload_i32(p), vload_i32(p + VM_PART_START(4, 1)), VM_EVERY_4_1);
-    r = VM_TURN_LANES(r, vload_i32(p + VM_PART_START(4, 2)), VM_EVERY_4_2);
-    return VM_TURN_LANES(r, vload_i32(p + VM_PART_START(4, 3)), VM_EVERY_4_3);
+VM_INLINE v_i32 vevery3_n_i32(const int32_t *p, int64_t n) {
+    const v_i32 r = VM_TURN_LANES(VM_EVERY_PART(3, 0), VM_EVERY_PART(3, 1), VM_EVERY_3_1);
+    return VM_TURN_LANES(r, VM_EVERY_PART(3, 2), VM_EVERY_3_2);
 }
-#define VM_DEFINE_EVERY(T, S)                                                                                   \
-    VM_INLINE v_##T vevery2_##T(const S *p) { return (v_##T)vevery2_i32((const int32_t *)(const void *)p); }    \
-    VM_INLINE v_##T vevery3_##T(const S *p) { return (v_##T)vevery3_i32((const int32_t *)(const void *)p); }    \
-    VM_INLINE v_##T vevery4_##T(const S *p) { return (v_##T)vevery4_i32((const int32_t *)(const void *)p); }
+VM_INLINE v_i32 vevery4_n_i32(const int32_t *p, int64_t n) {
+    v_i32 r = VM_TURN_LANES(VM_EVERY_PART(4, 0), VM_EVERY_PART(4, 1), VM_EVERY_4_1);
+    r = VM_TURN_LANES(r, VM_EVERY_PART(4, 2), VM_EVERY_4_2);
+    return VM_TURN_LANES(r, VM_EVERY_PART(4, 3), VM_EVERY_4_3);
+}
+#undef VM_EVERY_PART
+#define VM_DEFINE_EVERY_OF(T, S, s)                                             \
+    VM_INLINE v_##T vevery##s##_n_##T(const S *p, int64_t n) {                  \
+        return (v_##T)vevery##s##_n_i32((const int32_t *)(const void *)p, n);   \
+    }
+#define VM_DEFINE_EVERY(T, S)    \
+    VM_DEFINE_EVERY_OF(T, S, 2)  \
+    VM_DEFINE_EVERY_OF(T, S, 3)  \
+    VM_DEFINE_EVERY_OF(T, S, 4)
 VM_DEFINE_EVERY(f32, float)
 VM_DEFINE_EVERY(u32, uint32_t)
+#undef VM_DEFINE_EVERY_OF
 #undef VM_DEFINE_EVERY
 
 #endif
