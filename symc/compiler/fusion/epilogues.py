@@ -35,6 +35,10 @@ from symc.loops.calls import CALLS
 __all__ = ["reads_of", "row_axes", "rows_of_vectors", "unit_readers", "with_epilogues"]
 
 
+SHORTEST = 8
+"""Of rows of so few elements, another loop has several in a vector, while an epilogue computes one row at a time."""
+
+
 def with_epilogues(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> list[Unit]:
     """Let groups begin with the library call that they continue; such a unit stands where the group stood."""
     calls = {unit.outputs[0]: unit for unit in units if not isinstance(unit, FusionGroup) and _takes_epilogue(unit)}
@@ -160,7 +164,8 @@ def _takes_epilogue(node: Apply) -> bool:
     if not count or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
         return False
     shape = node.outputs[0].type.shape
-    return len(shape) > count and not is_one(dims.product(shape[-count:]))
+    row = dims.product(shape[-count:])
+    return len(shape) > count and not (type(row) is int and row <= SHORTEST)
 
 
 def unit_readers(units: Sequence[Unit], stored: set[Variable], outputs: Iterable[Variable]) -> dict[Variable, int]:
