@@ -73,6 +73,14 @@ def _full_window(kind: str, x: Variable, y: Variable) -> Variable:
     return _op(kind, images, reshape_to(x[:, :1] * y[:, 0], (4, 4, 1, 1)), shape=(4, 1, 3, 1), **options)
 
 
+def _counter(axis: int) -> Variable:
+    return _op("iota_at", axis=axis, shape=(3, 3))
+
+
+def _identity(first: int, second: int, like: Variable) -> Variable:
+    return T.cast(T.eq(_counter(first), _counter(second)), like.dtype)
+
+
 def _square(x: Variable) -> Variable:
     """A well-conditioned matrix of about the size of ``x``."""
     return T.dot(x.T, x) / (1 + T.abs_(x).max()) + (1 + T.abs_(x).max()) * T.eye(3)
@@ -197,6 +205,16 @@ EXAMPLES: dict[str, list[Build]] = {
             x[:, :1],
             0.0,
         ).sum(axis=1)
+    ],
+    "sum_on_diagonal": [
+        lambda x, y: (_identity(0, 1, x) * T.exp(x[:1])).sum(axis=1),
+        lambda x, y: (-(_identity(1, 0, x) * (x[0] * y[1:2])) / (1 + y[0].dimshuffle(0, "x") ** 2)).sum(axis=0),
+        lambda x, y: T.switch(T.eq(_counter(0), _counter(1)), T.sin(x[:1]), 0).sum(axis=1),
+    ],
+    "product_with_diagonal": [
+        lambda x, y: _op("dot", _identity(0, 1, x) * x[:1], y.T, trans_a=False, trans_b=False),
+        lambda x, y: _op("dot", y, _identity(0, 1, x) * x[:1], trans_a=False, trans_b=True),
+        lambda x, y: _op("dot", _identity(1, 0, x), y, trans_a=True, trans_b=True),
     ],
     "extreme_of_cast": [lambda x, y: T.cast(T.cast(x, "int16"), "int64").max(axis=0)],
     "extreme_of_join": [

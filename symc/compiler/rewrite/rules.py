@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from symc.compiler.rewrite.canonical import ARITHMETIC, CANCELLING
 from symc.compiler.rewrite.crossentropy import CROSSENTROPY_FORMS, CROSSENTROPY_RULES
+from symc.compiler.rewrite.diagonals import DIAGONALS
 from symc.compiler.rewrite.engine import RuleList
 from symc.compiler.rewrite.folding import FOLDING
 from symc.compiler.rewrite.layout import ARRANGING, PRODUCTS
@@ -13,7 +14,7 @@ from symc.compiler.rewrite.stability import FORMS, STABILITY
 
 __all__ = ["BEFORE_GRADIENT", "CANONICAL", "SPECIAL", "STABLE", "STRUCTURAL"]
 
-CANONICAL = RuleList("canonical", [*FOLDING, *ARRANGING, *REDUCING, *CANCELLING, *ARITHMETIC])
+CANONICAL = RuleList("canonical", [*FOLDING, *ARRANGING, *REDUCING, *DIAGONALS, *CANCELLING, *ARITHMETIC])
 """Canonical forms, and removal of redundant work."""
 
 STABLE = RuleList("stable", [*CROSSENTROPY_RULES, *STABILITY])
