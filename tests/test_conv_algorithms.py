@@ -142,6 +142,39 @@ def test_one_tap_with_strides(channels, filters, stride, pad, size, dtype):
     np.testing.assert_allclose(y, right, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("groups", "channels", "filters", "taps", "stride", "size"),
+    [
+        (50, 1, 1, 5, 1, (7, 7)),
+        (17, 1, 3, 7, 1, (9, 13)),
+        (33, 1, 1, 5, 2, (13, 15)),
+        (19, 8, 8, 3, 1, (6, 29)),
+        (16, 3, 5, 3, 2, (5, 1)),
+        (24, 2, 1, 3, 3, (16, 31)),
+    ],
+)
+def test_groups_in_lanes(groups, channels, filters, taps, stride, size, dtype):
+    """Rows of any length; bands that are shared out evenly; gradients, whose taps depend on the row and the column."""
+    x, w = sample(21, 1, groups * channels, *size).astype(dtype), sample(22, groups * filters, channels, taps, taps)
+    a, b = T.tensor4("a", dtype), T.tensor4("b", dtype)
+    with symc.config.change(threads=2):
+        y = T.nnet.conv2d(a, b, None, None, "half", (stride, stride), num_groups=groups, filter_flip=False)
+        f = symc.function([a, b], [T.nnet.relu(y), symc.grad((y * y).sum() / 2, a)], profile=True)
+        out, dx = f(x, w.astype(dtype))
+    assert "groups in lanes" in algorithms(f)
+    pieces = zip(np.split(x, groups, 1), np.split(w, groups, 0))
+    full = np.concatenate([correlate(p, q, taps // 2) for p, q in pieces], 1)
+    dy = np.zeros_like(full)
+    dy[:, :, ::stride, ::stride] = full[:, :, ::stride, ::stride]
+    turned = [q.swapaxes(0, 1)[:, :, ::-1, ::-1] for q in np.split(w, groups, 0)]
+    right = np.concatenate([correlate(p, q, taps // 2) for p, q in zip(np.split(dy, groups, 1), turned)], 1)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    full = np.maximum(full[:, :, ::stride, ::stride], 0)
+    np.testing.assert_allclose(out, full, rtol=0, atol=tolerance * np.abs(full).max())
+    np.testing.assert_allclose(dx, right, rtol=0, atol=2 * tolerance * np.abs(right).max())
+
+
 def test_many_small_images(function):
     x, w, g = sample(11, 20, 2, 9, 7), sample(12, 5, 2, 3, 3), sample(13, 20, 5, 9, 7)
     found = function(x, w, g)

@@ -25,10 +25,16 @@ INLINE void put_pixels(const vec v[VL], int64_t count, int64_t x, int64_t width,
             store(row + (x + i) * VL, v[i]);
         return;
     }
-    for (int64_t i = 0; i < count; i++) {
-        store(row + x * VL, v[i]);
-        if (++x == width)
-            x = 0, row += row_step;
+    real *end = row + width * VL; /* of the pixels of the row */
+    row += x * VL;
+    UNROLL
+    for (int i = 0; i < VL; i++) { /* with constant indices, vectors stay in registers */
+        if (i >= count)
+            return;
+        store(row, v[i]);
+        row += VL;
+        if (row == end)
+            row += row_step - width * VL, end += row_step;
     }
 }
 

@@ -94,6 +94,12 @@ static method winograd_method(const gather *g)
     return BY_WINOGRAD;
 }
 
+/* Whether a depthwise convolution is faster with groups in lanes than plane by plane. */
+static int lanes_save_time(const conv2d *v)
+{
+    return FN(symc_grouped_suits)(v) && FN(symc_grouped_time)(v) < FN(symc_planes_time)(v);
+}
+
 static method forward_method(const conv2d *v, const gather *g)
 {
     method paired = paired_method(v, g, 0);
@@ -103,7 +109,7 @@ static method forward_method(const conv2d *v, const gather *g)
         return BY_PANELS;
     if (is_matrix_product(v))
         return BY_PRODUCTS;
-    if (FN(symc_planes_suit)(v))
+    if (FN(symc_planes_suit)(v) && !lanes_save_time(v))
         return BY_PLANES;
     if (FN(symc_grouped_suits)(v))
         return BY_GROUPS;
@@ -185,6 +191,8 @@ static chain_part part_in_bands(const conv2d *v, int64_t count)
         if ((symc_conv2d_preferred != ANY_METHOD && !always) || (m != BY_PANELS && m != BY_PIXEL_PARTS))
             return (chain_part){0, 0};
         gains[i] = gain_of_parts(&v[i], &g, m);
+        if (FN(symc_planes_suit)(&v[i]) && lanes_save_time(&v[i])) /* bands consist of planes */
+            gains[i] += (FN(symc_planes_time)(&v[i]) - FN(symc_grouped_time)(&v[i])) / 3;
     }
     return FN(symc_chain_part)(v, count, gains, always);
 }

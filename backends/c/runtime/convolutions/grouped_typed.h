@@ -9,7 +9,12 @@
 #include "blocks.h"
 #include "axis.h"
 
-enum { PIXELS = 8, PAIR_PIXELS = 6, MOST_PRODUCTS = 64, MOST_CHANNELS = 16, SERIAL_PRODUCTS = 1 << 16 };
+#if TILE_ROWS > 6
+enum { PIXELS = 14, PAIR_PIXELS = 14 }; /* whose sums stay in 32 registers */
+#else
+enum { PIXELS = 8, PAIR_PIXELS = 6 };
+#endif
+enum { MOST_PRODUCTS = 64, MOST_CHANNELS = 16, SERIAL_PRODUCTS = 1 << 16 };
 
 typedef struct {
     int64_t at, weight;
@@ -33,6 +38,14 @@ int FN(symc_grouped_suits)(const conv2d *v)
     return v->groups >= 2 && channels > 0 && filters > 0 && channels * filters <= MOST_PRODUCTS &&
            channels <= MOST_CHANNELS && filters <= MOST_CHANNELS && 2 * v->groups >= ceil_div(v->groups, VL) * VL &&
            v->taps_h * v->taps_w > 0 && v->out_h * v->out_w > 0;
+}
+
+double FN(symc_grouped_time)(const conv2d *v)
+{
+    const double of_block = 850, of_pixel = (double)VL / 2, of_product = 1.4; /* of vectors */
+    double out = (double)(v->out_h * v->out_w * (v->filters / v->groups)), in = (double)(v->in_h * v->in_w);
+    return (double)(v->images * group_blocks(v)) *
+           (of_block + of_pixel * (in + out) + of_product * out * (double)(v->taps_h * v->taps_w));
 }
 
 /* `count` pixels of `filters` filters; weights of the second are weight_step on, its pixels out_plane on. */
@@ -65,43 +78,54 @@ INLINE void sum_block(int count, int filters, int64_t n, const tap *list, const 
     }
 }
 
-/* A row; the last block overlaps with the one before. */
-INLINE void sum_row(int filters, int64_t in_step, int64_t count, int64_t n, const tap *list, const real *from,
-                    const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
-{
-    int block = filters == 1 ? PIXELS : PAIR_PIXELS;
-    if (count < block) {
-        for (int64_t i = 0; i < count; i++)
-            sum_block(1, filters, n, list, from + i * in_step, in_step, weights, weight_step, to + i * out_step,
-                      out_step, out_plane);
-        return;
-    }
-    for (int64_t i = 0; i < count; i += block) {
-        i = smaller(i, count - block);
-        sum_block(block, filters, n, list, from + i * in_step, in_step, weights, weight_step, to + i * out_step,
-                  out_step, out_plane);
-    }
-}
+typedef void sum_kernel(int64_t n, const tap *list, const real *from, int64_t in_step, const real *weights,
+                        int64_t weight_step, real *to, int64_t out_step, int64_t out_plane);
 
+#define KERNEL(COUNT, FILTERS)                                                                                           \
+    static void sum_##COUNT##_##FILTERS(int64_t n, const tap *list, const real *from, int64_t in_step, const real *weights, \
+                                        int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)              \
+    {                                                                                                                    \
+        if (in_step == VL)                                                                                               \
+            sum_block(COUNT, FILTERS, n, list, from, VL, weights, weight_step, to, out_step, out_plane);                 \
+        else                                                                                                             \
+            sum_block(COUNT, FILTERS, n, list, from, in_step, weights, weight_step, to, out_step, out_plane);            \
+    }
+#define KERNELS(COUNT) KERNEL(COUNT, 1) KERNEL(COUNT, 2)
+#define KERNEL_PAIR(COUNT) {sum_##COUNT##_1, sum_##COUNT##_2}
+
+KERNELS(1) KERNELS(2) KERNELS(3) KERNELS(4) KERNELS(5) KERNELS(6) KERNEL(7, 1) KERNEL(8, 1)
+#if TILE_ROWS > 6
+KERNEL(7, 2) KERNEL(8, 2) KERNELS(9) KERNELS(10) KERNELS(11) KERNELS(12) KERNELS(13) KERNELS(14)
+#endif
+
+static sum_kernel *const kernels[PIXELS][2] = {
+    KERNEL_PAIR(1), KERNEL_PAIR(2), KERNEL_PAIR(3), KERNEL_PAIR(4), KERNEL_PAIR(5), KERNEL_PAIR(6),
+#if TILE_ROWS > 6
+    KERNEL_PAIR(7), KERNEL_PAIR(8), KERNEL_PAIR(9), KERNEL_PAIR(10), KERNEL_PAIR(11), KERNEL_PAIR(12),
+    KERNEL_PAIR(13), KERNEL_PAIR(14),
+#else
+    {sum_7_1, NULL}, {sum_8_1, NULL},
+#endif
+};
+
+/* A row, in blocks whose sizes differ by at most one pixel. */
 static void sum_rows(int64_t filters, int64_t in_step, int64_t count, int64_t n, const tap *list, const real *from,
                      const real *weights, int64_t weight_step, real *to, int64_t out_step, int64_t out_plane)
 {
-    for (; filters >= 2; filters -= 2, weights += 2 * weight_step, to += 2 * out_plane) {
-        if (in_step == VL)
-            sum_row(2, VL, count, n, list, from, weights, weight_step, to, out_step, out_plane);
-        else
-            sum_row(2, in_step, count, n, list, from, weights, weight_step, to, out_step, out_plane);
-    }
-    if (filters) {
-        if (in_step == VL)
-            sum_row(1, VL, count, n, list, from, weights, weight_step, to, out_step, out_plane);
-        else
-            sum_row(1, in_step, count, n, list, from, weights, weight_step, to, out_step, out_plane);
+    for (; filters > 0; filters -= 2, weights += 2 * weight_step, to += 2 * out_plane) {
+        int pair = filters > 1;
+        int64_t blocks = ceil_div(count, pair ? PAIR_PIXELS : PIXELS);
+        for (int64_t i = 0; i < blocks; i++) {
+            int64_t first = i * count / blocks, pixels = (i + 1) * count / blocks - first;
+            kernels[pixels - 1][pair](n, list, from + first * in_step, in_step, weights, weight_step, to + first * out_step,
+                                      out_step, out_plane);
+        }
     }
 }
 
-/* The taps through which row y reads at column x and those `down` apart, in a window whose first row is `top`. */
-static int64_t list_taps(const grouped *z, int64_t y, int64_t top, int64_t x, tap *list)
+/* The taps through which row y reads at column x, with y and x below `down`, in a window that begins with row 0. Those that
+ * follow after multiples of `down` read through the same taps, multiples of `up` on. */
+static int64_t list_taps(const grouped *z, int64_t y, int64_t x, tap *list)
 {
     int64_t n = 0, plane = z->high * z->wide * VL;
     for (int64_t r = 0; r < z->rows.taps; r++) {
@@ -112,7 +136,7 @@ static int64_t list_taps(const grouped *z, int64_t y, int64_t top, int64_t x, ta
             if (!tap_reads(&z->cols, x, s, &col))
                 continue;
             for (int64_t c = 0; c < z->channels; c++, n++) {
-                list[n].at = c * plane + ((row - top) * z->wide + col - z->left) * VL;
+                list[n].at = c * plane + (row * z->wide + col - z->left) * VL;
                 list[n].weight = (c * z->weight_channel + r * z->cols.taps + s) * VL;
             }
         }
@@ -122,6 +146,7 @@ static int64_t list_taps(const grouped *z, int64_t y, int64_t top, int64_t x, ta
 
 typedef struct {
     tap *list;
+    int64_t phase, count; /* that the list is for; -1: none. The taps in it */
     real *window, *weights, *pixels;
 } workspace;
 
@@ -131,13 +156,13 @@ static workspace take_workspace(const grouped *z)
 {
     int64_t taps = z->channels * z->rows.taps * z->cols.taps;
     return (workspace){
-        .list = symc_scratch(SLOT_TABLE_2, taps * sizeof(tap)),
+        .list = symc_scratch(SLOT_TABLE_2, taps * sizeof(tap)), .phase = -1,
         .window = symc_scratch(SLOT_BAND, z->channels * z->high * z->wide * VL * sizeof(real)),
         .weights = symc_scratch(SLOT_BLOCK, products(z) * VL * sizeof(real)),
         .pixels = symc_scratch(SLOT_BLOCK_2, z->filters * z->band * z->out_w * VL * sizeof(real))};
 }
 
-static void run_band(const grouped *z, const workspace *w, int64_t image, int64_t first_group, int64_t first, int64_t last)
+static void run_band(const grouped *z, workspace *w, int64_t image, int64_t first_group, int64_t first, int64_t last)
 {
     int64_t groups = smaller(VL, z->v->groups - first_group), in_plane = z->in_h * z->in_w;
     int64_t out_plane = z->out_h * z->out_w, pixels = (last - first) * z->out_w, top = window_start(&z->rows, first);
@@ -150,10 +175,12 @@ static void run_band(const grouped *z, const workspace *w, int64_t image, int64_
                                  high, z->wide, z->wide * VL, w->window + c * z->high * z->wide * VL);
     for (int64_t y = first; y < last; y++)
         for (int64_t x = 0; x < smaller(z->cols.down, z->out_w); x++) {
-            int64_t n = list_taps(z, y, top, x, w->list);
-            sum_rows(z->filters, z->cols.up * VL, ceil_div(z->out_w - x, z->cols.down), n, w->list, w->window,
-                     w->weights, weight_step, w->pixels + ((y - first) * z->out_w + x) * VL, z->cols.down * VL,
-                     pixels * VL);
+            int64_t phase = y % z->rows.down * z->cols.down + x;
+            if (phase != w->phase)
+                w->count = list_taps(z, y % z->rows.down, x, w->list), w->phase = phase;
+            sum_rows(z->filters, z->cols.up * VL, ceil_div(z->out_w - x, z->cols.down), w->count, w->list,
+                     w->window + (y / z->rows.down * z->rows.up - top) * z->wide * VL, w->weights, weight_step,
+                     w->pixels + ((y - first) * z->out_w + x) * VL, z->cols.down * VL, pixels * VL);
         }
     for (int64_t f = 0; f < z->filters; f++)
         FN(symc_from_lanes)(w->pixels + f * pixels * VL, pixels, VL, groups, z->filters * out_plane,
@@ -186,8 +213,8 @@ static void run(grouped *z)
     z->left = window_start(&z->cols, 0), z->wide = window_size(&z->cols, 0, z->out_w);
     z->band = band_rows(&z->rows, z->out_h, z->filters * z->out_w * size, z->channels * z->wide * size);
     z->bands = ceil_div(z->out_h, z->band);
-    if (z->bands * tasks < 4 * symc_num_threads())
-        z->bands = smaller(z->out_h, larger(z->bands, ceil_div(symc_num_threads(), tasks)));
+    while (z->bands * tasks % symc_num_threads() && z->bands < z->out_h && z->bands * tasks < 4 * symc_num_threads())
+        z->bands++;
     z->band = ceil_div(z->out_h, z->bands);
     z->high = 0;
     for (int64_t i = 0; i < z->bands; i++) {

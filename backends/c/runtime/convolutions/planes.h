@@ -7,6 +7,9 @@
 /* Whether every group has one channel, and the forward pass can be done by planes. */
 HIDDEN int FN(symc_planes_suit)(const conv2d *v);
 
+/* The cycles of one thread that it takes then. */
+HIDDEN double FN(symc_planes_time)(const conv2d *v);
+
 HIDDEN void FN(symc_planes_forward)(const conv2d *v, real *y, const real *x, const real *weights);
 
 /* The same in pieces, for other methods. */

@@ -154,12 +154,22 @@ INLINE void sum_any(const planes *z, int rows, const real *window, const real *w
 
 typedef enum { ANY_TAPS, MANY_ROWS, TAPS_3_1, TAPS_3_2, TAPS_5_1, TAPS_5_2 } kind;
 
-static kind kind_of(const planes *z)
+static kind kind_of(const axis *rows, const axis *cols)
 {
-    int64_t taps = z->rows.taps, step = z->rows.up;
-    if (z->cols.taps == taps && z->rows.dil == 1 && step <= 2 && (taps == 3 || taps == 5))
+    int64_t taps = rows->taps, step = rows->up;
+    if (cols->taps == taps && rows->dil == 1 && step <= 2 && (taps == 3 || taps == 5))
         return taps == 3 ? (step == 1 ? TAPS_3_1 : TAPS_3_2) : (step == 1 ? TAPS_5_1 : TAPS_5_2);
-    return z->rows.dil == 1 && taps * z->cols.taps > FEW_TAPS ? MANY_ROWS : ANY_TAPS;
+    return rows->dil == 1 && taps * cols->taps > FEW_TAPS ? MANY_ROWS : ANY_TAPS;
+}
+
+double FN(symc_planes_time)(const conv2d *v)
+{
+    const axis rows = ascending(forward_axis(v, 0)), cols = ascending(forward_axis(v, 1));
+    const double of_plane = 130, of_vector = 2.7, of_product = kind_of(&rows, &cols) == ANY_TAPS ? 2.4 : 1.4;
+    double filters = (double)(v->filters / v->groups), vectors = (double)(v->out_h * ceil_div(v->out_w, VL));
+    double in = (double)(v->in_h * v->in_w), out = (double)(v->out_h * v->out_w) * filters;
+    return (double)(v->images * v->groups) * (of_plane + of_vector * (in + out) / VL +
+                                              of_product * vectors * filters * (double)(v->taps_h * v->taps_w));
 }
 
 INLINE void sum_block(const planes *z, kind k, int rows, int64_t x, const real *window, const real *weights, real *to)
@@ -207,7 +217,7 @@ INLINE void sum_band(const planes *z, kind k, int64_t count, const real *window,
 
 static void sum_rows(const planes *z, int64_t count, const real *window, const real *weights, real *to)
 {
-    switch (kind_of(z)) {
+    switch (kind_of(&z->rows, &z->cols)) {
     case TAPS_3_1: sum_band(z, TAPS_3_1, count, window, weights, to); return;
     case TAPS_3_2: sum_band(z, TAPS_3_2, count, window, weights, to); return;
     case TAPS_5_1: sum_band(z, TAPS_5_1, count, window, weights, to); return;
