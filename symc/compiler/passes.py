@@ -18,6 +18,7 @@ from symc.compiler.fusion import Unit, fuse
 from symc.compiler.joins import joins_last
 from symc.compiler.lowering.program import ProgramBuilder
 from symc.compiler.lowering.root import Root
+from symc.compiler.lowering.sunk_products import with_sunk_products
 from symc.compiler.masks import without_lists
 from symc.compiler.preparing import LEAST_WORK, prepare_stored
 from symc.compiler.reshaped_rows import reshapes_last
@@ -312,7 +313,7 @@ def lower_loops(state: State) -> State:
     prepared = {p.leaf for p in state.prepared}
     root.sources(sources, lambda leaf: isinstance(leaf, SharedVariable) or leaf in prepared)
     nodes, written = root.results([(sources[s], position) for s, position in state.updates])
-    return replace(state, program=builder.program(nodes, given, written))
+    return replace(state, program=builder.program(with_sunk_products(nodes, builder), given, written))
 
 
 def check_loops(state: State) -> State:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symc.graph.bfloat16 import bits_of, values_of
-from symc.loops.expr import Expr
+from symc.loops.expr import Expr, index
 
 __all__ = ["CALLS", "CallRows", "CallSpec"]
 
@@ -224,6 +224,11 @@ def _pool_flops(*p: Expr) -> Expr:
     return named["N"] * named["OH"] * named["OW"] * named["win_h"] * named["win_w"]
 
 
+def _product_in_steps(outputs: Sequence[np.ndarray], inputs: Sequence[np.ndarray], p: dict[str, int]) -> None:
+    """Whether each thread multiplies its own rows in the steps of a loop, or all threads do so before it."""
+    outputs[0][...] = p["rows"] > 1
+
+
 CALLS: dict[str, CallSpec] = {
     "gemm": CallSpec(
         ("C",), ("A", "B"), ("transA", "transB", "M", "N", "K", "lda", "ldb", "ldc", "accumulate"), _gemm,
@@ -255,4 +260,7 @@ CALLS: dict[str, CallSpec] = {
     "pool2d_forward": CallSpec(("Y",), ("X",), _POOL, _pool_forward, _pool_flops),
     "pool2d_backward": CallSpec(("dX",), ("X", "Y", "dY"), _POOL, _pool_backward, _pool_flops),
     "pool2d_max_grad_grad": CallSpec(("ddY",), ("X", "Y", "ddX"), _POOL, _pool_grad_grad, _pool_flops),
+    "product_in_steps": CallSpec(
+        ("yes",), (), ("rows", "steps", "N", "K", "itemsize"), _product_in_steps, lambda *p: index(0), tags=("u8",)
+    ),
 }  # fmt: skip

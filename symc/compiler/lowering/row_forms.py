@@ -56,11 +56,11 @@ class _Other(Exception):
     """The kernel has another form."""
 
 
-def row_form(kernel: Kernel) -> RowForm | None:
-    """``kernel`` as a loop over rows; None if it has another form."""
+def row_form(kernel: Kernel, epilogues: bool = False) -> RowForm | None:
+    """``kernel`` as a loop over rows, with ``epilogues`` also a call that has one; None if it has another form."""
     try:
         if len(kernel.body) == 1 and isinstance(kernel.body[0], Call):
-            return _of_call(kernel, kernel.body[0])
+            return _of_call(kernel, kernel.body[0], epilogues)
         return _of_loops(kernel)
     except _Other:
         return None
@@ -77,9 +77,9 @@ def _resized(kernel: Kernel, body: Sequence[Statement]) -> Kernel:
 # --- library calls ----------------------------------------------------------------------------------------------------
 
 
-def _of_call(kernel: Kernel, s: Call) -> RowForm:
+def _of_call(kernel: Kernel, s: Call, epilogues: bool) -> RowForm:
     spec = CALLS[s.name.rsplit("_", 1)[0]]
-    if spec.rows is None or s.epilogue is not None:
+    if spec.rows is None or s.epilogue is not None and not epilogues:
         raise _Other
     params = dict(zip(spec.params, s.params))
     if any(params[name].op != "const" or params[name].value for name in spec.rows.zero):
@@ -100,6 +100,13 @@ def _of_call(kernel: Kernel, s: Call) -> RowForm:
         _note(access, buffer, made)
     size = var(f"n{kernel.dims}")
     call = replace(s, params=tuple(size if name == spec.rows.size else p for name, p in params.items()))
+    if s.epilogue is not None:
+        rows = _Rows(access)
+        rows.enter(s.epilogue.row, {})
+        rows.visit(s.epilogue.body)
+        if not extent.same(s.epilogue.rows):
+            raise _Other
+        call = replace(call, epilogue=replace(s.epilogue, rows=size))
     return RowForm(extent, access, _resized(kernel, [call]))
 
 
@@ -184,8 +191,8 @@ _UNKNOWN = _Position(0, None, None)
 class _Rows:
     """Collects the accesses of a row."""
 
-    def __init__(self) -> None:
-        self.access: dict[int, Access] = {}
+    def __init__(self, access: dict[int, Access] | None = None) -> None:
+        self.access = {} if access is None else access
         self.known: dict[str, _Position] = {}
         self.block: dict[str, int] = {}
         self.index = ""

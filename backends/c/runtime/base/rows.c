@@ -6,6 +6,8 @@ enum {
     LEAST_WORK = 1 << 17,  /* scalar operations of all steps that are worth waking another thread */
     SHARED_WORK = 1 << 26, /* of a step, by thread, from which on all threads share each product: every thread then
                             * reads a part of what each of them would otherwise have to read whole */
+    LEAST_SUNK_ROWS = 24,       /* of a range that multiplies its own rows: fewer take longer than many at once */
+    LEAST_SUNK_BYTES = 4 << 20, /* of the products of all steps: fewer stay in the caches */
 };
 
 int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work)
@@ -38,4 +40,12 @@ void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, int64_t wor
         fn(arg, 0, rows); /* not inside a parallel loop: kernels may use all threads */
     else
         symc_parallel(run_ranges, &l, l.ranges, 1);
+}
+
+/* In the steps are two products, then: of the rows, and of the state. */
+void symc_product_in_steps_u8(void *const *bufs, const int64_t *p)
+{
+    const int64_t rows = p[0], steps = p[1], cols = p[2], threads = symc_num_threads();
+    *(uint8_t *)bufs[0] = rows >= threads * LEAST_SUNK_ROWS && rows * steps * cols * p[4] >= LEAST_SUNK_BYTES &&
+                          symc_row_ranges(rows, steps, 4 * rows * cols * p[3]) == threads;
 }

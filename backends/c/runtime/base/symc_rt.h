@@ -47,6 +47,10 @@ SYMC_API void symc_rows(symc_task fn, void *arg, int64_t rows, int64_t steps, in
 /* The number of ranges. */
 SYMC_API int64_t symc_row_ranges(int64_t rows, int64_t steps, int64_t work);
 
+/* Whether each range of rows multiplies its own rows, by a K x N matrix in each step, or all threads multiply those of all
+ * steps before the loop.  bufs = {yes, a byte};  p = {rows, steps, N, K, bytes of an element} */
+SYMC_API void symc_product_in_steps_u8(void *const *bufs, const int64_t *p);
+
 /* ---- scratch memory ---------------------------------------------------------------------------------------------- */
 
 enum {
